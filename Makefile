@@ -1,0 +1,38 @@
+# make results   environment from the lock, then the whole run to the report; a second call has nothing to do
+# make test      environment, then the test suite
+# Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper.yaml and CORES=8 change what is run and how.
+PYTHON ?= python3
+CORES ?= all
+CONFIG ?=
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: results test environment check clean
+.DEFAULT_GOAL := results
+
+results: environment
+	@$(BIN)/python workflow/run.py --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+
+test: environment
+	@$(BIN)/python -m pytest -n 2
+
+check: environment
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/snakefmt --check Snakefile workflow
+	@$(BIN)/snakemake --lint
+	@.uv/bin/uv lock --check
+	@$(BIN)/python envs/pin.py --check
+
+environment: .venv/ready
+
+.venv/ready: pyproject.toml uv.lock
+	@test -x .uv/bin/uv || { echo "Fetching uv $(UV_VERSION) ..."; $(PYTHON) -m venv .uv && .uv/bin/python -m pip --disable-pip-version-check install --quiet "uv==$(UV_VERSION)"; }
+	@echo "Setting up the environment from uv.lock ..."
+	@.uv/bin/uv sync --quiet --locked --compile-bytecode --python $(PYTHON)
+	@touch $@
+
+clean:
+	rm -rf .venv .uv .snakemake results/skies

@@ -1,0 +1,56 @@
+"""Random flips and turns of images, drawn for each sample on the device."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.ndimage import map_coordinates
+
+SYMMETRIES = 8
+
+
+def symmetry(images: jax.Array, index: int) -> jax.Array:
+    """Turn or flip all of `images` (sample, y, x, band; square) by the symmetry `index` of 0..7; 0 changes nothing."""
+    images = images[:, ::-1] if index & 1 else images
+    images = images[:, :, ::-1] if index & 2 else images
+    return images.swapaxes(1, 2) if index & 4 else images
+
+
+def random_symmetries(images: jax.Array, key: jax.Array) -> jax.Array:
+    """Give each of `images` (sample, y, x, band; square) one of the eight flips and quarter turns at random."""
+    index = jax.random.randint(key, (images.shape[0], 1, 1, 1), 0, SYMMETRIES)
+    images = jnp.where(index & 1, images[:, ::-1], images)
+    images = jnp.where(index & 2, images[:, :, ::-1], images)
+    return jnp.where(index & 4, images.swapaxes(1, 2), images)
+
+
+def random_rotations(images: jax.Array, key: jax.Array) -> jax.Array:
+    """Turn each of `images` (sample, y, x, band) by a random angle about its centre, half of them flipped.
+
+    Bilinear interpolation; beyond its edge the image goes on as its mirror image.
+    """
+    turn_key, flip_key = jax.random.split(key)
+    angle = jax.random.uniform(turn_key, (images.shape[0],), maxval=2 * jnp.pi)
+    flip = jax.random.bernoulli(flip_key, shape=(images.shape[0], 1, 1, 1))
+    return jax.vmap(rotate)(jnp.where(flip, images[:, ::-1], images), angle)
+
+
+def rotate(image: jax.Array, angle: jax.Array) -> jax.Array:
+    """Turn `image` (y, x, band) by `angle` (rad) about its centre, from the x axis towards the y axis."""
+    ny, nx, _ = image.shape
+    y, x = jnp.meshgrid(jnp.arange(ny) - (ny - 1) / 2, jnp.arange(nx) - (nx - 1) / 2, indexing="ij")
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    source = [cos * y - sin * x + (ny - 1) / 2, sin * y + cos * x + (nx - 1) / 2]
+    return jax.vmap(lambda band: map_coordinates(band, source, order=1, mode="reflect"), in_axes=-1, out_axes=-1)(image)
+
+
+def unchanged(images: jax.Array, key: jax.Array) -> jax.Array:
+    """Return `images` as they are."""
+    return images
+
+
+AUGMENTATIONS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "symmetries": random_symmetries,
+    "rotations": random_rotations,
+    "none": unchanged,
+}

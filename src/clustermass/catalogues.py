@@ -1,0 +1,243 @@
+"""Catalogues of detections: a user's table in, the pipeline's `catalogue.fits` out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from clustermass.datasets import write_fits
+from clustermass.errors import InputError
+from clustermass.progress import LOGGER
+from clustermass.tables import (
+    find_columns,
+    numbers,
+    positions,
+    read_table,
+    require_columns,
+    texts_of,
+    whole_numbers,
+)
+
+
+class Field(NamedTuple):
+    """A column of a FITS table: format and unit as FITS has them, and its meaning (TCOMM)."""
+
+    format: str
+    unit: str | None
+    meaning: str
+
+
+#: what read_catalogue sets a likelihood to that the user's table doesn't hold: above every threshold
+VOUCHED_LIKELIHOOD = 1.0e6
+
+COLUMNS: dict[str, Field] = {
+    "ID_SRC": Field("J", None, "unique number of the detection"),
+    "RA": Field("D", "deg", "right ascension, ICRS, as detected"),
+    "DEC": Field("D", "deg", "declination, ICRS, as detected"),
+    "DET_LIKE": Field("E", None, "detection likelihood"),
+    "EXT_LIKE": Field("E", None, "extent likelihood"),
+    "EXT": Field("E", "arcsec", "extent: core radius of the beta model"),
+    "ML_RATE": Field("E", "count/s", "fitted count rate, 0.2-2.3 keV"),
+    "ML_CTS": Field("E", "count", "fitted counts, 0.2-2.3 keV"),
+    "ML_EXP": Field("E", "s", "vignetting-corrected exposure at the source"),
+    "ML_BKG": Field("E", "count/arcmin**2", "background at the source, 0.2-2.3 keV"),
+    "Z": Field("E", None, "redshift; NaN = none"),
+    "Z_ERR": Field("E", None, "standard error of the redshift; 0 = spectroscopic"),
+    "Z_TYPE": Field("5A", None, "kind of redshift: spec, photo or none"),
+}
+#: columns that a catalogue may have besides
+REFERENCE_COLUMNS: dict[str, Field] = {
+    "LOGM500_REF": Field("E", None, "published log10(M500c / Msun)"),
+    "LOGM500_REF_ERR": Field("E", None, "standard error of LOGM500_REF in dex"),
+}
+
+#: usual names, best first (eSASS, eFEDS: Brunner, Liu, Klein et al. 2022; eRASS1: Bulbul et al. 2024)
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "ID_SRC": ("ID_SRC", "ID-SRC", "IDSRC"),
+    "RA": ("RA_CORR", "RA", "RAdeg", "RAJ2000", "RA_ICRS"),
+    "DEC": ("DEC_CORR", "DEC", "DEdeg", "DEJ2000", "DE_ICRS"),
+    "DET_LIKE": ("DET_LIKE", "DetLike", "DET_LIKE_0"),
+    "EXT_LIKE": ("EXT_LIKE", "ExtLike"),
+    "EXT": ("EXT",),
+    "ML_RATE": ("ML_RATE", "ML_RATE_0", "ML_RATE_1"),
+    "ML_CTS": ("ML_CTS", "ML_CTS_0", "ML_CTS_1"),
+    "ML_EXP": ("ML_EXP", "ML_EXP_0", "ML_EXP_1"),
+    "ML_BKG": ("ML_BKG", "ML_BKG_0", "ML_BKG_1"),
+    "Z": ("Z", "Z_BEST_COMB", "BEST_Z", "REDSHIFT"),
+    "Z_ERR": ("Z_ERR", "SIGMA_Z_BEST_COMB", "BEST_ZERR", "REDSHIFT_ERR", "E_Z"),
+    "Z_TYPE": ("Z_TYPE", "BEST_Z_TYPE"),
+    "LOGM500_REF": ("LOGM500_REF",),
+    "LOGM500_REF_ERR": ("LOGM500_REF_ERR",),
+}
+_REQUIRED = ("ID_SRC", "RA", "DEC", "Z")
+_LIKELIHOODS = ("DET_LIKE", "EXT_LIKE")
+_MEASURED = ("EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
+
+
+def read_catalogue(path: Path, columns: Mapping[str, str] | None = None, setting: str = "catalogue_columns") -> Table:
+    """Read a user's table of clusters and return it under the pipeline's names.
+
+    Columns are found by `columns` first, then by the usual names of eSASS, eFEDS and eRASS1 tables (case doesn't
+    matter; RA_CORR and DEC_CORR go before RA and DEC). Redshifts that aren't positive and finite, and negative
+    errors, are sentinels (-1, -99.9, -9999, inf) and count as missing. A table without DET_LIKE or EXT_LIKE is a list
+    that the user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Nothing is dropped; all counts are logged.
+
+    Parameters
+    ----------
+    path
+        FITS, CSV or ECSV file.
+    columns
+        Our name -> the table's name, where they differ from the usual ones.
+    setting
+        Config key of `columns`, for messages.
+
+    Returns
+    -------
+    Table
+        One row a detection in the order of the file; the columns and units of `COLUMNS` (and those of
+        `REFERENCE_COLUMNS` that the table has). Measured quantities that are missing are NaN; Z NaN goes with Z_TYPE
+        'none'; Z_ERR is 0 for spectroscopic redshifts and NaN where a photometric one has no error.
+
+    Raises
+    ------
+    InputError
+        See `clustermass.tables`; or no redshift at all, or an unknown Z_TYPE.
+    """
+    path, given = Path(path), dict(columns or {})
+    table = read_table(path)
+    found = _find(table, path, given, setting)
+    catalogue = Table()
+    catalogue["ID_SRC"] = whole_numbers(table, path, found["ID_SRC"]).astype(np.int32)
+    catalogue["RA"], catalogue["DEC"] = positions(table, path, found["RA"], found["DEC"])
+    for name in _LIKELIHOODS:
+        catalogue[name] = _likelihood(table, path, name, found.get(name))
+    for name in _MEASURED:
+        catalogue[name] = _measured(table, path, name, found.get(name)).astype(np.float32)
+    redshift, error, kind = _redshifts(table, path, found)
+    catalogue["Z"], catalogue["Z_ERR"] = redshift.astype(np.float32), error.astype(np.float32)
+    catalogue["Z_TYPE"] = kind
+    for name in REFERENCE_COLUMNS:
+        if name in found:
+            catalogue[name] = _measured(table, path, name, found[name]).astype(np.float32)
+    return catalogue
+
+
+def _find(table: Table, path: Path, given: Mapping[str, str], setting: str) -> dict[str, str]:
+    if ("RA" in given) != ("DEC" in given):
+        raise InputError(f"{setting} names only one of RA and DEC. Name both, so that they are of one position.")
+    found = find_columns(table, path, SYNONYMS, given)
+    require_columns(table, path, found, _REQUIRED, setting)
+    if {found["RA"].upper(), found["DEC"].upper()} & {"RA_CORR", "DEC_CORR"} and "RA" not in given:
+        both = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in table.colnames}
+        if not both:
+            usual = {name: SYNONYMS[name][1:] for name in ("RA", "DEC")}
+            found |= find_columns(table, path, usual, {})
+    used = ", ".join(f"{ours} = {theirs}" for ours, theirs in found.items())
+    LOGGER.info("%s: %d rows; columns used: %s", path, len(table), used)
+    return found
+
+
+def _likelihood(table: Table, path: Path, name: str, column: str | None) -> NDArray[np.float32]:
+    if column is None:
+        LOGGER.warning(
+            "%s: no %s; the list is taken as vouched for, and every row passes any cut on it (%s = %g)",
+            path, name, name, VOUCHED_LIKELIHOOD,
+        )  # fmt: skip
+        return np.full(len(table), VOUCHED_LIKELIHOOD, dtype=np.float32)
+    values = numbers(table, path, column)
+    missing = ~np.isfinite(values)
+    _warn(path, missing, f"without {name} (column {column}); counted as {name} = 0, not significant")
+    return np.where(missing, 0.0, values).astype(np.float32)
+
+
+def _measured(table: Table, path: Path, name: str, column: str | None) -> NDArray[np.float64]:
+    if column is None:
+        LOGGER.warning("%s: no %s; it is NaN in every row", path, name)
+        return np.full(len(table), np.nan)
+    values = numbers(table, path, column)
+    missing = ~(np.isfinite(values) & (values >= 0))
+    _warn(path, missing, f"without {name} (column {column} blank, negative or infinite); NaN there")
+    return np.where(missing, np.nan, values)
+
+
+def _redshifts(
+    table: Table, path: Path, found: Mapping[str, str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.str_]]:
+    values = numbers(table, path, found["Z"])
+    missing = ~(np.isfinite(values) & (values > 0))
+    if missing.all():
+        raise InputError(
+            f"{path}: column {found['Z']} holds no redshift (all {len(table)} are blank, not positive or infinite). "
+            "Masses need redshifts: fill the column or name another for Z under catalogue_columns."
+        )
+    _warn(path, missing, f"without redshift (column {found['Z']} blank, not positive or infinite); they get no mass")
+    kind = _kinds(table, path, found.get("Z_TYPE"))
+    error = numbers(table, path, found["Z_ERR"]) if "Z_ERR" in found else np.full(len(table), np.nan)
+    error = np.where(np.isfinite(error) & (error >= 0), error, np.nan)
+    # without a stated kind, an error of exactly 0 is how spectroscopic redshifts are marked
+    kind = np.where(kind == "", np.where(error == 0, "spec", "photo"), kind)
+    kind = np.where(missing, "none", kind).astype("U5")
+    error = np.where(kind == "spec", 0.0, np.where(missing, np.nan, error))
+    _warn(path, (kind == "photo") & np.isnan(error), "with a photometric redshift without error; Z_ERR is NaN there")
+    return np.where(missing, np.nan, values), error, kind
+
+
+def _kinds(table: Table, path: Path, column: str | None) -> NDArray[np.str_]:
+    """Kind of redshift in each row: 'spec', 'photo', or '' where the table doesn't say."""
+    if column is None:
+        return np.full(len(table), "", dtype="U5")
+    kinds = []
+    for row, text in enumerate(texts_of(table, column), start=1):
+        first = text.lower().removesuffix(".0")[:1]
+        if first not in {"", "0", "1", "s", "p", "n", "-"}:
+            raise InputError(f"{path}: column {column}, row {row}: {text!r} is neither photo (0) nor spec (1).")
+        kinds.append({"0": "photo", "p": "photo", "1": "spec", "s": "spec"}.get(first, ""))
+    return np.array(kinds, dtype="U5")
+
+
+def _warn(path: Path, rows: NDArray[np.bool_], what: str) -> None:
+    if rows.any():
+        first = np.flatnonzero(rows)[:5] + 1
+        listed = ", ".join(map(str, first)) + (", ..." if rows.sum() > 5 else "")
+        LOGGER.warning("%s: %d of %d rows (%s) %s", path, rows.sum(), rows.size, listed, what)
+
+
+def write_catalogue(table: Table, path: Path, provenance: Mapping[str, Any] | None = None) -> None:
+    """Write `catalogue.fits`: one bintable CATALOGUE, a row a detection, units and meanings in the header.
+
+    Parameters
+    ----------
+    table
+        Has all columns of `COLUMNS`; those of `REFERENCE_COLUMNS` are written where present, others not.
+    path
+        Final name; written atomically.
+    provenance
+        What `clustermass.provenance.provenance` returns; goes into the primary header.
+    """
+    fields = COLUMNS | {name: field for name, field in REFERENCE_COLUMNS.items() if name in table.colnames}
+    write_fits(fits.HDUList([primary_header(provenance), bintable("CATALOGUE", table, fields)]), path)
+
+
+def bintable(name: str, table: Table | Mapping[str, Any], fields: Mapping[str, Field]) -> fits.BinTableHDU:
+    """Return the columns in `fields` of `table` as a bintable with TFORM, TUNIT and TCOMM."""
+    columns = [
+        fits.Column(name=column, format=field.format, unit=field.unit, array=np.asarray(table[column]))
+        for column, field in fields.items()
+    ]
+    hdu = fits.BinTableHDU.from_columns(columns, name=name)
+    for number, field in enumerate(fields.values(), start=1):
+        hdu.header.set(f"TCOMM{number}", field.meaning, after=f"TFORM{number}")
+    return hdu
+
+
+def primary_header(provenance: Mapping[str, Any] | None = None) -> fits.PrimaryHDU:
+    """Return an empty primary HDU with CREATOR and, as HISTORY, everything in `provenance`."""
+    hdu = fits.PrimaryHDU()
+    hdu.header["CREATOR"] = "clustermass"
+    for key, value in (provenance or {}).items():
+        hdu.header.add_history(f"{key} = {value}")
+    return hdu

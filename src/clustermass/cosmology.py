@@ -1,0 +1,47 @@
+"""Cosmology and conversions of mass, radius and luminosity between conventions. Masses are log10(M500c / Msun), no h."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TypeAlias
+
+import numpy as np
+from astropy import units as u
+from astropy.cosmology import FlatLambdaCDM
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+
+#: flat LCDM of Chiu et al. 2022 (A&A 661, A11), in which the published scaling relations are stated
+PUBLISHED_RELATIONS = {"h0_km_s_mpc": 70.0, "omega_m": 0.3}
+
+
+def flat_lcdm(parameters: Mapping[str, float]) -> FlatLambdaCDM:
+    """Return the astropy cosmology of a config block (`h0_km_s_mpc` in km/s/Mpc, `omega_m`)."""
+    return _flat_lcdm(float(parameters["h0_km_s_mpc"]), float(parameters["omega_m"]))
+
+
+@cache
+def _flat_lcdm(h0_km_s_mpc: float, omega_m: float) -> FlatLambdaCDM:
+    return FlatLambdaCDM(H0=h0_km_s_mpc * u.km / u.s / u.Mpc, Om0=omega_m)
+
+
+def r500c_mpc(log10_m500c: ArrayLike, redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
+    """R500c in proper Mpc of a halo of mass log10(M500c / Msun), from M = 4/3 pi 500 rho_crit(z) R^3."""
+    density = flat_lcdm(parameters).critical_density(np.asarray(redshift)).to_value(u.Msun / u.Mpc**3)
+    return np.asarray((3 * 10 ** np.asarray(log10_m500c) / (4 * np.pi * 500 * density)) ** (1 / 3), dtype=float)
+
+
+def arcmin_per_mpc(redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
+    """Angle in arcmin that one proper Mpc spans at `redshift`."""
+    distance = flat_lcdm(parameters).angular_diameter_distance(np.asarray(redshift)).to_value(u.Mpc)
+    return np.asarray(np.degrees(1 / distance) * 60, dtype=float)
+
+
+def luminosity_distance_cm(redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
+    """Luminosity distance in cm."""
+    return np.asarray(flat_lcdm(parameters).luminosity_distance(np.asarray(redshift)).to_value(u.cm), dtype=float)
+
+
+def efunc(redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
+    """E(z) = H(z) / H0."""
+    return np.asarray(flat_lcdm(parameters).efunc(np.asarray(redshift)), dtype=float)

@@ -1,0 +1,107 @@
+"""The convolutional network: image and redshift in, mean and log-variance of the mass out."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from clustermass.errors import InputError
+from clustermass.networks.convolution import convolve
+
+REDSHIFT_INPUTS = {"z": lambda redshift: redshift, "log_z": np.log}
+
+
+class MassNetwork(nnx.Module):
+    """Three blocks [3 x 3 convolution, ReLU, 2 x 2 average pooling], then dense layers that the redshift joins.
+
+    The order of layers, the average pooling and the redshift at the first dense layer are those of Krippendorf et al.
+    (2023, section 3 and App. B). The widths are ours: their figure 3, which holds the paper's, isn't public as text.
+
+    Parameters
+    ----------
+    shape
+        (y, x, band) of an image.
+    network
+        ``channels`` (one entry a block), ``dense`` (widths of the hidden dense layers), ``dropout`` (fraction of the
+        image features dropped while training), ``redshift_inputs`` (names in `REDSHIFT_INPUTS`).
+    rngs
+        Random numbers for the initial weights.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], network: Mapping[str, Any], rngs: nnx.Rngs) -> None:
+        channels, dense = list(network["channels"]), list(network["dense"])
+        ny, nx, bands = shape
+        shrink = 2 ** len(channels)
+        if min(ny, nx) < shrink:
+            raise InputError(f"network.channels: {len(channels)} poolings need images of {shrink} pixels, not {ny}x{nx}.")
+        layers: list[Any] = []
+        for inputs, outputs in zip([bands, *channels[:-1]], channels, strict=True):
+            conv = nnx.Conv(inputs, outputs, (3, 3), padding="SAME", conv_general_dilated=convolve, rngs=rngs)
+            layers += [conv, nnx.relu, partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))]
+        self.convolutional = nnx.Sequential(*layers)
+        self.dropout = nnx.Dropout(float(network["dropout"]))
+        features = (ny // shrink) * (nx // shrink) * channels[-1] + len(network["redshift_inputs"])
+        self.dense = nnx.Sequential(*_dense_layers([features, *dense, 2], rngs))
+
+    def features(self, images: jax.Array) -> jax.Array:
+        """Flat image features (sample, feature) of standardised images (sample, y, x, band)."""
+        maps = self.convolutional(images)
+        return maps.reshape(maps.shape[0], -1)
+
+    def head(self, features: jax.Array, redshift: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """Mean and log-variance (...) from features (..., feature) and standardised redshift inputs (..., input).
+
+        `key` switches dropout on.
+        """
+        features = self.dropout(features, deterministic=key is None, rngs=key)
+        output = self.dense(jnp.concatenate([features, redshift], axis=-1))
+        return output[..., 0], output[..., 1]
+
+    def __call__(
+        self, images: jax.Array, redshift: jax.Array, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Mean and log-variance (sample,) of the standardised log10 M500c.
+
+        Parameters
+        ----------
+        images
+            (sample, y, x, band) float32, standardised.
+        redshift
+            (sample, input) float32, standardised.
+        key
+            Random key for dropout; None = no dropout.
+        """
+        return self.head(self.features(images), redshift, key)
+
+
+def _dense_layers(widths: list[int], rngs: nnx.Rngs) -> list[Any]:
+    layers: list[Any] = []
+    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+        layers += [nnx.Linear(inputs, outputs, rngs=rngs), nnx.relu]
+    return layers[:-1]
+
+
+def redshift_inputs(redshift: np.ndarray, names: list[str]) -> np.ndarray:
+    """Redshift inputs (..., input) float64 before standardisation, one column a name.
+
+    Raises
+    ------
+    InputError
+        A name is none of `REDSHIFT_INPUTS`, or a redshift isn't positive and finite.
+    """
+    unknown = [name for name in names if name not in REDSHIFT_INPUTS]
+    if unknown:
+        raise InputError(f"network.redshift_inputs: {unknown[0]!r} is unknown. Choose from {', '.join(REDSHIFT_INPUTS)}.")
+    redshift = np.asarray(redshift, np.float64)
+    bad = np.flatnonzero(~(np.isfinite(redshift) & (redshift > 0)).ravel())
+    if bad.size:
+        raise InputError(
+            f"redshift: {bad.size} value(s) aren't positive and finite, the first at row {bad[0]} "
+            f"({redshift.ravel()[bad[0]]}). The network needs a redshift of every cluster: drop the others."
+        )
+    columns = [REDSHIFT_INPUTS[name](redshift) for name in names]
+    return np.stack(columns, axis=-1) if columns else np.zeros((*redshift.shape, 0))

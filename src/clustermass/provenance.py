@@ -1,0 +1,105 @@
+"""What made a file: hashes of the code, of the configuration and of the inputs. No clock, no git commit."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import clustermass
+
+PACKAGE = Path(clustermass.__file__).parent
+
+
+def provenance(
+    step: str, parameters: Mapping[str, Any], inputs: Iterable[str | Path] = (), **facts: Any
+) -> dict[str, Any]:
+    """Global attributes for a file that `step` made.
+
+    Parameters
+    ----------
+    step
+        Name of the rule.
+    parameters
+        Everything from the configuration that shapes the result; only its hash and JSON text are stored.
+    inputs
+        Files that were read; stored as name and SHA-256.
+    **facts
+        Further attributes (seed, cosmology, ...).
+    """
+    return {
+        "source": f"clustermass {clustermass.__version__}",
+        "step": step,
+        "parameters": json.dumps(parameters, sort_keys=True, default=str),
+        "config_hash": config_hash(parameters),
+        "input_sha256": {Path(path).name: file_sha256(path) for path in inputs},
+        **facts,
+    }
+
+
+def config_hash(parameters: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that name a configuration, whatever the order of its keys."""
+    text = json.dumps(parameters, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, read in pieces."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
+    """Hash of the syntax trees of `modules` (dotted names below `clustermass`), of all they import from it, and `scripts`.
+
+    Comments, docstrings and layout don't count: only a change of what the code does changes the hash.
+    """
+    files = sorted({*_closure(frozenset(modules)), *(Path(script) for script in scripts)})
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(_tree(path).encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _closure(modules: frozenset[str]) -> frozenset[Path]:
+    waiting, found = [_module_path(name) for name in modules], set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting.extend(_imports(path))
+    return frozenset(found)
+
+
+def _module_path(name: str) -> Path:
+    path = PACKAGE.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    inner = [name.removeprefix("clustermass.") for name in names if name.startswith("clustermass.")]
+    return tuple(candidate for name in sorted(inner) if (candidate := _module_path(name)).is_file())
+
+
+@cache
+def _tree(path: Path) -> str:
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            del body[0]
+    return ast.dump(tree)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,0 +1,238 @@
+"""A user's own tables: read whole, columns found by name, every fault told with file, column and row."""
+
+import difflib
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from astropy.io import ascii as ascii_tables
+from astropy.io import fits
+from astropy.table import Table
+from astropy.units import UnitsWarning
+from astropy.utils.exceptions import AstropyUserWarning
+from numpy.typing import NDArray
+
+from clustermass.errors import InputError
+
+#: what astropy and numpy raise on a file that is cut short, damaged or of another kind
+UNREADABLE = (OSError, EOFError, TypeError, ValueError, KeyError, IndexError, AstropyUserWarning)
+_FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
+_TEXT_FORMATS = {".csv": "csv", ".ecsv": "ecsv"}
+
+
+def read_table(path: Path) -> Table:
+    """Read the first table of a FITS, CSV or ECSV file.
+
+    Parameters
+    ----------
+    path
+        File ending in .fits, .fit (also .gz), .csv or .ecsv.
+
+    Returns
+    -------
+    Table
+        All rows and columns, missing cells masked; at least one row.
+
+    Raises
+    ------
+    InputError
+        No such file, an unknown ending, a truncated or damaged file, no table in it, or no row in the table.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Check the path in the configuration.")
+    name = path.name.lower()
+    text_format = _TEXT_FORMATS.get(path.suffix.lower())
+    if not name.endswith(_FITS_ENDINGS) and text_format is None:
+        known = ", ".join([*_FITS_ENDINGS, *_TEXT_FORMATS])
+        raise InputError(f"{path}: a table must end in one of {known}, so that its format is known.")
+    table = _read_fits(path) if text_format is None else _read_text(path, text_format)
+    if len(table) == 0:
+        raise InputError(f"{path}: the table has no rows. Give a table with at least one.")
+    return table
+
+
+def _read_fits(path: Path) -> Table:
+    try:
+        with warnings.catch_warnings():
+            # a file cut short is only warned about, and units don't matter here
+            warnings.simplefilter("error", AstropyUserWarning)
+            warnings.simplefilter("ignore", UnitsWarning)
+            with fits.open(path, memmap=False) as hdus:
+                found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+                return Table.read(found[0]) if found else _no_table(path)
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        raise InputError(f"{path}: truncated or damaged FITS file ({error}). Copy or download it again.") from error
+
+
+def _no_table(path: Path) -> Table:
+    raise InputError(f"{path}: holds no table extension. Give the file with the table, not an image.")
+
+
+def _read_text(path: Path, text_format: str) -> Table:
+    try:
+        # utf-8-sig swallows the mark that spreadsheets put in front of the first column's name
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return ascii_tables.read(lines, format=text_format, guess=False)
+    except (*UNREADABLE, ascii_tables.InconsistentTableError) as error:
+        raise InputError(f"{path}: not a readable {text_format.upper()} table ({error}).") from error
+
+
+def find_columns(
+    table: Table, path: Path, synonyms: Mapping[str, Sequence[str]], given: Mapping[str, str]
+) -> dict[str, str]:
+    """Find which column of a user's table stands for which of ours; names compare without regard to case.
+
+    Parameters
+    ----------
+    table, path
+        The table and its file (for messages).
+    synonyms
+        For each of our names the usual names, best first.
+    given
+        The user's own map, our name -> their name; goes before the synonyms.
+
+    Returns
+    -------
+    dict
+        Our name -> the table's exact column name, for those that were found.
+
+    Raises
+    ------
+    InputError
+        `given` has a name that we don't know or names a column that the table lacks.
+    """
+    found: dict[str, str] = {}
+    for ours, theirs in given.items():
+        if ours not in synonyms:
+            raise InputError(
+                f"columns: {ours!r} is no column of ours.{nearest(ours, synonyms)} Known: {_list(synonyms)}."
+            )
+        column = _match(theirs, table.colnames)
+        if column is None:
+            raise InputError(f"{path}: has no column {theirs!r} (wanted for {ours}).{_available(theirs, table)}")
+        found[ours] = column
+    for ours, names in synonyms.items():
+        columns = [column for name in names if (column := _match(name, table.colnames))]
+        if ours not in found and columns:
+            found[ours] = columns[0]
+    return found
+
+
+def require_columns(table: Table, path: Path, found: Mapping[str, str], needed: Iterable[str], setting: str) -> None:
+    """Raise InputError unless every column in `needed` was found; `setting` is the config key that can name it."""
+    for ours in needed:
+        if ours not in found:
+            hint = f" If it goes by another name, say so under {setting}: {{{ours}: <your column>}}."
+            raise InputError(f"{path}: has no column for {ours}.{_available(ours, table)}{hint}")
+
+
+def _match(name: str, columns: Sequence[str]) -> str | None:
+    if name in columns:
+        return name
+    return next((column for column in columns if column.lower() == name.lower()), None)
+
+
+def _available(name: str, table: Table) -> str:
+    return f"{nearest(name, table.colnames)} Its columns: {_list(table.colnames)}."
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return " Did you mean ...?" with the nearest of `known`, or nothing when none is near."""
+    by_lower = {name.lower(): name for name in known}
+    match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    return f" Did you mean {by_lower[match[0]]}?" if match else ""
+
+
+def numbers(table: Table, path: Path, column: str) -> NDArray[np.float64]:
+    """Return a column as float64 of shape (rows,), missing cells as NaN.
+
+    Raises
+    ------
+    InputError
+        A cell isn't a number, or cells hold more than one.
+    """
+    values = np.ma.asarray(table[column])
+    if values.ndim != 1:
+        raise InputError(f"{path}: column {column} holds {values.shape[1:]} values a row, but one is wanted.")
+    if values.dtype.kind in "biuf":
+        return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
+    texts = texts_of(table, column)
+    parsed = np.array([_number(text) for text in texts])
+    bad = [
+        row for row, (text, number) in enumerate(zip(texts, parsed, strict=True)) if np.isnan(number) and _says(text)
+    ]
+    if bad:
+        raise InputError(f"{path}: column {column}, row {bad[0] + 1}: {texts[bad[0]]!r} is not a number.")
+    return parsed
+
+
+def texts_of(table: Table, column: str) -> list[str]:
+    """Return a column as stripped text, missing cells as ''."""
+    values = np.ma.asarray(table[column])
+    mask = np.ma.getmaskarray(values)
+    cells = ["" if hidden else value for value, hidden in zip(np.ma.getdata(values).tolist(), mask, strict=True)]
+    return [(cell.decode() if isinstance(cell, bytes) else str(cell)).strip() for cell in cells]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def _says(text: str) -> bool:
+    return text.lower() not in {"", "nan", "null", "none", "--"}
+
+
+def whole_numbers(table: Table, path: Path, column: str) -> NDArray[np.int64]:
+    """Return a column of unique whole numbers as int64 of shape (rows,).
+
+    Raises
+    ------
+    InputError
+        A cell is missing or no whole number of 32 bits, or two rows hold the same one (both are named).
+    """
+    values = numbers(table, path, column)
+    bad = np.flatnonzero(~((values == np.rint(values)) & (np.abs(values) < 2**31)))
+    if bad.size:
+        cell = texts_of(table, column)[bad[0]] or "nothing"
+        raise InputError(f"{path}: column {column}, row {bad[0] + 1}: {cell} is no whole number below 2^31.")
+    ids = values.astype(np.int64)
+    order = np.argsort(ids, kind="stable")
+    twice = np.flatnonzero(np.diff(ids[order]) == 0)
+    if twice.size:
+        first, second = order[twice[0]], order[twice[0] + 1]
+        raise InputError(
+            f"{path}: rows {first + 1} and {second + 1} have one {column}, {ids[first]}. Every row needs its own: "
+            "remove one or number them anew."
+        )
+    return ids
+
+
+def positions(table: Table, path: Path, ra: str, dec: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return right ascension in [0, 360) and declination in deg, float64 of shape (rows,) each.
+
+    Raises
+    ------
+    InputError
+        A coordinate is missing, not finite, or outside [0, 360] or [-90, 90] deg.
+    """
+    ra_deg, dec_deg = numbers(table, path, ra), numbers(table, path, dec)
+    for column, values, low, high in ((ra, ra_deg, 0, 360), (dec, dec_deg, -90, 90)):
+        bad = np.flatnonzero(~((values >= low) & (values <= high)))
+        if bad.size:
+            rows = ", ".join(str(row + 1) for row in bad[:5]) + (", ..." if bad.size > 5 else "")
+            raise InputError(
+                f"{path}: column {column}, row {bad[0] + 1}: {values[bad[0]]:g} is no position in deg between {low} and "
+                f"{high} (rows so: {rows}). Correct or remove {'it' if bad.size == 1 else 'them'}."
+            )
+    return ra_deg % 360.0, dec_deg

@@ -1,0 +1,189 @@
+"""Checked configuration, names of what is to be made, and input functions. No rules."""
+
+import os
+import shutil
+import sys
+
+ROOT = Path(workflow.current_basedir).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+# conda environments and cluster jobs find the package by this variable: it is never installed into them
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+
+from snakemake.exceptions import WorkflowError
+
+from clustermass.config import check_config, realization_names, resolve_experiment, resolve_sky
+from clustermass.errors import InputError
+from clustermass.provenance import source_hash
+
+try:
+    check_config({k: v for k, v in config.items() if k != "facts"}, ROOT / "workflow" / "schemas" / "config.schema.yaml")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+RUN = config["run"]
+SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
+EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
+FIELDS = config["observed"]["fields"]
+MEMBERS = [f"{member:02d}" for member in range(config["ensemble"]["members"])]
+REALIZATION = "results/skies/{sky}/{realization}"
+EXPERIMENT = f"results/{RUN}/{{experiment}}"
+FIGURES = ["energy_bands", "sample", "training", "predictions", "bias", "baselines", "calibration"]
+SKIES_BY_KIND = {
+    (source, observed): [
+        name for name, sky in SKIES.items() if sky["source"] == source and sky.get("observed", False) is observed
+    ]
+    for source in ("embedded", "files")
+    for observed in (False, True)
+}
+
+
+wildcard_constraints:
+    sky="|".join(SKIES),
+    field="|".join(FIELDS) or "(?!)",
+    realization=r"[A-Za-z0-9-]+",
+    preprocessing="|".join(config["preprocessing"]),
+    experiment="|".join(EXPERIMENTS),
+    member=r"\d{2,3}",
+
+
+def skies_of(source, observed):
+    """Wildcard constraint: skies of one source, with or without known masses."""
+    return "|".join(SKIES_BY_KIND[source, observed]) or "(?!)"
+
+
+def in_order(block):
+    """A block with its keys sorted, so that writing the same keys in another order re-runs nothing."""
+    if isinstance(block, dict):
+        return {key: in_order(block[key]) for key in sorted(block)}
+    return [in_order(entry) for entry in block] if isinstance(block, list) else block
+
+
+def code(script, *modules):
+    """Hash of what a step's adapter and modules do; comments and layout don't count."""
+    return source_hash(modules, [ROOT / "workflow" / "scripts" / f"{script}.py"])
+
+
+def sky_physics(wildcards):
+    """What shapes a sky's photons: how many realizations there are does not."""
+    return in_order({k: v for k, v in SKIES[wildcards.sky].items() if k not in ("realizations", "observed")})
+
+
+def sky_realization_files(wildcards):
+    """Where the user's own files of a realization of a `files` sky lie."""
+    return in_order(SKIES[wildcards.sky]["realizations"][wildcards.realization])
+
+
+def sky_files(wildcards):
+    """The same as a flat list of input files."""
+    files = sky_realization_files(wildcards)
+    listed = [*files["events"], files["catalogue"], files.get("exposure"), files.get("truth")]
+    return [path for path in listed if path]
+
+
+def truth_of(wildcards):
+    return [] if SKIES[wildcards.sky].get("observed") else f"{REALIZATION}/truth.fits"
+
+
+def matches_of(wildcards):
+    return [] if SKIES[wildcards.sky].get("observed") else f"{REALIZATION}/matches.fits"
+
+
+def of_realizations(sky, name):
+    return expand(f"results/skies/{sky}/{{realization}}/{name}", realization=realization_names(SKIES[sky]))
+
+
+def images_of_sky(wildcards):
+    return of_realizations(wildcards.sky, "images.nc")
+
+
+def experiment_images(wildcards):
+    return of_realizations(EXPERIMENTS[wildcards.experiment]["sky"], "images.nc")
+
+
+def experiment_truth(wildcards):
+    return of_realizations(EXPERIMENTS[wildcards.experiment]["sky"], "truth.fits")
+
+
+def experiment_smoothed(wildcards):
+    experiment = EXPERIMENTS[wildcards.experiment]
+    return of_realizations(experiment["sky"], f"smoothed/{experiment['preprocessing']}.nc")
+
+
+def experiment_split(wildcards):
+    return f"results/{RUN}/splits/{EXPERIMENTS[wildcards.experiment]['sky']}.nc"
+
+
+def selection(wildcards):
+    return in_order(EXPERIMENTS[wildcards.experiment]["selection"])
+
+
+def network(wildcards):
+    return in_order(config["network"][EXPERIMENTS[wildcards.experiment]["network"]])
+
+
+def recipe(wildcards):
+    return in_order(config["training"]["recipes"][EXPERIMENTS[wildcards.experiment]["recipe"]])
+
+
+def redshift_noise(wildcards):
+    return EXPERIMENTS[wildcards.experiment]["redshift_noise"]
+
+
+def preprocessing(wildcards):
+    return in_order(config["preprocessing"][wildcards.preprocessing])
+
+
+def field_images(wildcards):
+    return of_realizations(wildcards.field, "images.nc")
+
+
+def field_catalogues(wildcards):
+    return of_realizations(wildcards.field, "catalogue.fits")
+
+
+def field_smoothed(wildcards):
+    return of_realizations(wildcards.field, f"smoothed/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc")
+
+
+def gpus_per_training():
+    """A GPU is asked for where one can be had; a laptop without one trains on its cores side by side."""
+    device = config["training"]["device"]
+    return int(device == "gpu" or (device == "auto" and shutil.which("nvidia-smi") is not None))
+
+
+def training_environment():
+    return "../../envs/train-gpu.yaml" if gpus_per_training() else "../../envs/train.yaml"
+
+
+def member_files(suffix):
+    return expand(f"{EXPERIMENT}/members/{{member}}{suffix}", member=MEMBERS, allow_missing=True)
+
+
+def all_figures():
+    of_experiments = expand(
+        f"{EXPERIMENT}/figures/{{figure}}.{{suffix}}", experiment=EXPERIMENTS, figure=FIGURES, suffix=["svg", "png"]
+    )
+    of_fields = expand(
+        f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}",
+        experiment=EXPERIMENTS,
+        field=FIELDS,
+        suffix=["svg", "png"],
+    )
+    return of_experiments + of_fields
+
+
+def all_masses():
+    return expand(
+        f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}",
+        experiment=EXPERIMENTS,
+        field=FIELDS,
+        suffix=["fits", "ecsv", "nc"],
+    )
+
+
+def all_metrics():
+    return expand(f"{EXPERIMENT}/metrics.json", experiment=EXPERIMENTS)
+
+
+def all_targets():
+    return [f"results/{RUN}/report.html", f"results/{RUN}/summary.json", *all_metrics(), *all_masses(), *all_figures()]

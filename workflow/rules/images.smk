@@ -1,0 +1,71 @@
+rule extract_images:
+    input:
+        events=f"{REALIZATION}/events.fits",
+        exposure=f"{REALIZATION}/exposure.fits",
+        catalogue=f"{REALIZATION}/catalogue.fits",
+        truth=truth_of,
+        matches=matches_of,
+    output:
+        images=f"{REALIZATION}/images.nc",
+    log:
+        f"{REALIZATION}/logs/extract_images.log",
+    benchmark:
+        f"{REALIZATION}/benchmarks/extract_images.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        images=in_order(config["images"]),
+        events=in_order(config["events"]),
+        code=code("extract_images", "images"),
+    script:
+        "../scripts/extract_images.py"
+
+
+rule smooth_images:
+    input:
+        images=f"{REALIZATION}/images.nc",
+    output:
+        smoothed=f"{REALIZATION}/smoothed/{{preprocessing}}.nc",
+    log:
+        f"{REALIZATION}/logs/smooth_images_{{preprocessing}}.log",
+    benchmark:
+        f"{REALIZATION}/benchmarks/smooth_images_{{preprocessing}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        recipe=preprocessing,
+        code=code("smooth_images", "preprocessing"),
+    script:
+        "../scripts/smooth_images.py"
+
+
+rule split_sample:
+    input:
+        images=images_of_sky,
+    output:
+        split=f"results/{RUN}/splits/{{sky}}.nc",
+    log:
+        f"results/{RUN}/logs/split_sample_{{sky}}.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/split_sample_{{sky}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        fractions=in_order(config["split"]),
+        box_arcsec=config["images"]["box_pixels"] * config["images"]["pixel_arcsec"],
+        seed=config["seed"],
+        code=code("split_sample", "splits"),
+    script:
+        "../scripts/split_sample.py"

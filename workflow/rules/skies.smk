@@ -1,0 +1,110 @@
+rule simulate_realization:
+    output:
+        events=f"{REALIZATION}/events.fits",
+        exposure=f"{REALIZATION}/exposure.fits",
+        catalogue=f"{REALIZATION}/catalogue.fits",
+        truth=f"{REALIZATION}/truth.fits",
+        matches=f"{REALIZATION}/matches.fits",
+    log:
+        f"{REALIZATION}/logs/simulate_realization.log",
+    benchmark:
+        f"{REALIZATION}/benchmarks/simulate_realization.tsv"
+    wildcard_constraints:
+        sky=skies_of("embedded", observed=False),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        sky=sky_physics,
+        cosmology=in_order(config["cosmology"]),
+        seed=config["seed"],
+        code=code("simulate_realization", "sky.realization"),
+    script:
+        "../scripts/simulate_realization.py"
+
+
+rule simulate_observed_field:
+    output:
+        events=f"{REALIZATION}/events.fits",
+        exposure=f"{REALIZATION}/exposure.fits",
+        catalogue=f"{REALIZATION}/catalogue.fits",
+    log:
+        f"{REALIZATION}/logs/simulate_observed_field.log",
+    benchmark:
+        f"{REALIZATION}/benchmarks/simulate_observed_field.tsv"
+    wildcard_constraints:
+        sky=skies_of("embedded", observed=True),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        sky=sky_physics,
+        cosmology=in_order(config["cosmology"]),
+        seed=config["seed"],
+        code=code("simulate_realization", "sky.realization"),
+    script:
+        "../scripts/simulate_realization.py"
+
+
+rule ingest_mock:
+    input:
+        sky_files,
+    output:
+        events=f"{REALIZATION}/events.fits",
+        exposure=f"{REALIZATION}/exposure.fits",
+        catalogue=f"{REALIZATION}/catalogue.fits",
+        truth=f"{REALIZATION}/truth.fits",
+        matches=f"{REALIZATION}/matches.fits",
+    log:
+        f"{REALIZATION}/logs/ingest_mock.log",
+    benchmark:
+        f"{REALIZATION}/benchmarks/ingest_mock.tsv"
+    wildcard_constraints:
+        sky=skies_of("files", observed=False),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        sky=sky_physics,
+        files=sky_realization_files,
+        events=in_order(config["events"]),
+        code=code("ingest_field", "ingest"),
+    script:
+        "../scripts/ingest_field.py"
+
+
+rule ingest_field:
+    input:
+        sky_files,
+    output:
+        events=f"{REALIZATION}/events.fits",
+        exposure=f"{REALIZATION}/exposure.fits",
+        catalogue=f"{REALIZATION}/catalogue.fits",
+    log:
+        f"{REALIZATION}/logs/ingest_field.log",
+    benchmark:
+        f"{REALIZATION}/benchmarks/ingest_field.tsv"
+    wildcard_constraints:
+        sky=skies_of("files", observed=True),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        sky=sky_physics,
+        files=sky_realization_files,
+        events=in_order(config["events"]),
+        code=code("ingest_field", "ingest"),
+    script:
+        "../scripts/ingest_field.py"
