@@ -13,6 +13,7 @@ from clustermass.datasets import write_fits
 from clustermass.errors import InputError
 from clustermass.progress import LOGGER
 from clustermass.tables import (
+    add_history,
     find_columns,
     numbers,
     positions,
@@ -82,9 +83,10 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None, setting
     """Read a user's table of clusters and return it under the pipeline's names.
 
     Columns are found by `columns` first, then by the usual names of eSASS, eFEDS and eRASS1 tables (case doesn't
-    matter; RA_CORR and DEC_CORR go before RA and DEC). Redshifts that aren't positive and finite, and negative
-    errors, are sentinels (-1, -99.9, -9999, inf) and count as missing. A table without DET_LIKE or EXT_LIKE is a list
-    that the user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Nothing is dropped; all counts are logged.
+    matter; RA_CORR and DEC_CORR, where both exist, go before RA and DEC). Redshifts that aren't positive and finite,
+    and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as missing. A table without DET_LIKE or
+    EXT_LIKE is a list that the user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Redshifts without any
+    error or kind are taken as exact. Nothing is dropped; all counts are logged.
 
     Parameters
     ----------
@@ -100,7 +102,8 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None, setting
     Table
         One row a detection in the order of the file; the columns and units of `COLUMNS` (and those of
         `REFERENCE_COLUMNS` that the table has). Measured quantities that are missing are NaN; Z NaN goes with Z_TYPE
-        'none'; Z_ERR is 0 for spectroscopic redshifts and NaN where a photometric one has no error.
+        'none' and Z_ERR NaN. Z_ERR is 0 for spectroscopic redshifts, and (with a warning) for photometric ones of which
+        the table gives no error.
 
     Raises
     ------
@@ -129,13 +132,10 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None, setting
 def _find(table: Table, path: Path, given: Mapping[str, str], setting: str) -> dict[str, str]:
     if ("RA" in given) != ("DEC" in given):
         raise InputError(f"{setting} names only one of RA and DEC. Name both, so that they are of one position.")
-    found = find_columns(table, path, SYNONYMS, given)
+    corrected = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in table.colnames}
+    usual = SYNONYMS if corrected else SYNONYMS | {name: SYNONYMS[name][1:] for name in ("RA", "DEC")}
+    found = find_columns(table, path, usual, given)
     require_columns(table, path, found, _REQUIRED, setting)
-    if {found["RA"].upper(), found["DEC"].upper()} & {"RA_CORR", "DEC_CORR"} and "RA" not in given:
-        both = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in table.colnames}
-        if not both:
-            usual = {name: SYNONYMS[name][1:] for name in ("RA", "DEC")}
-            found |= find_columns(table, path, usual, {})
     used = ", ".join(f"{ours} = {theirs}" for ours, theirs in found.items())
     LOGGER.info("%s: %d rows; columns used: %s", path, len(table), used)
     return found
@@ -176,14 +176,25 @@ def _redshifts(
         )
     _warn(path, missing, f"without redshift (column {found['Z']} blank, not positive or infinite); they get no mass")
     kind = _kinds(table, path, found.get("Z_TYPE"))
-    error = numbers(table, path, found["Z_ERR"]) if "Z_ERR" in found else np.full(len(table), np.nan)
-    error = np.where(np.isfinite(error) & (error >= 0), error, np.nan)
+    error = _redshift_errors(table, path, found)
     # without a stated kind, an error of exactly 0 is how spectroscopic redshifts are marked
     kind = np.where(kind == "", np.where(error == 0, "spec", "photo"), kind)
     kind = np.where(missing, "none", kind).astype("U5")
     error = np.where(kind == "spec", 0.0, np.where(missing, np.nan, error))
-    _warn(path, (kind == "photo") & np.isnan(error), "with a photometric redshift without error; Z_ERR is NaN there")
+    unknown = (kind == "photo") & np.isnan(error)
+    _warn(path, unknown, "with a photometric redshift without error; Z_ERR = 0, so that mass errors lack its share")
+    error[unknown] = 0.0
     return np.where(missing, np.nan, values), error, kind
+
+
+def _redshift_errors(table: Table, path: Path, found: Mapping[str, str]) -> NDArray[np.float64]:
+    if "Z_ERR" in found:
+        error = numbers(table, path, found["Z_ERR"])
+        return np.where(np.isfinite(error) & (error >= 0), error, np.nan)
+    if "Z_TYPE" in found:
+        return np.full(len(table), np.nan)
+    LOGGER.warning("%s: neither Z_ERR nor Z_TYPE; the redshifts are taken as exact (Z_TYPE = spec)", path)
+    return np.zeros(len(table))
 
 
 def _kinds(table: Table, path: Path, column: str | None) -> NDArray[np.str_]:
@@ -219,7 +230,7 @@ def write_catalogue(table: Table, path: Path, provenance: Mapping[str, Any] | No
         What `clustermass.provenance.provenance` returns; goes into the primary header.
     """
     fields = COLUMNS | {name: field for name, field in REFERENCE_COLUMNS.items() if name in table.colnames}
-    write_fits(fits.HDUList([primary_header(provenance), bintable("CATALOGUE", table, fields)]), path)
+    write_fits(fits.HDUList([primary_hdu(provenance), bintable("CATALOGUE", table, fields)]), path)
 
 
 def bintable(name: str, table: Table | Mapping[str, Any], fields: Mapping[str, Field]) -> fits.BinTableHDU:
@@ -230,14 +241,13 @@ def bintable(name: str, table: Table | Mapping[str, Any], fields: Mapping[str, F
     ]
     hdu = fits.BinTableHDU.from_columns(columns, name=name)
     for number, field in enumerate(fields.values(), start=1):
-        hdu.header.set(f"TCOMM{number}", field.meaning, after=f"TFORM{number}")
+        hdu.header[f"TCOMM{number}"] = field.meaning
     return hdu
 
 
-def primary_header(provenance: Mapping[str, Any] | None = None) -> fits.PrimaryHDU:
+def primary_hdu(provenance: Mapping[str, Any] | None = None) -> fits.PrimaryHDU:
     """Return an empty primary HDU with CREATOR and, as HISTORY, everything in `provenance`."""
     hdu = fits.PrimaryHDU()
     hdu.header["CREATOR"] = "clustermass"
-    for key, value in (provenance or {}).items():
-        hdu.header.add_history(f"{key} = {value}")
+    add_history(hdu, provenance)
     return hdu

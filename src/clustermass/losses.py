@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 
 
-def gaussian_nll(truth: jax.Array, mean: jax.Array, log_variance: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+def gaussian_nll(
+    truth: jax.Array, mean: jax.Array, log_variance: jax.Array, weight: jax.Array | None = None
+) -> jax.Array:
     """Mean negative log-likelihood of a Gaussian, without the constant ln(2 pi) / 2.
 
     Krippendorf et al. (2023), Eq. 1: ln(sigma^2) / 2 + (y - mu)^2 / (2 sigma^2).

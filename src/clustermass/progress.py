@@ -4,8 +4,11 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+from clustermass.errors import InputError
 
 T = TypeVar("T")
 LOGGER = logging.getLogger("clustermass")
@@ -35,3 +38,25 @@ def track(items: Iterable[T], what: str, every_s: float = 5.0, total: int | None
             last = now
             left = f" of {total}, {(now - start) / done * (total - done):.0f} s left" if total else ""
             LOGGER.info("%s: %d%s", what, done, left)
+
+
+@contextmanager
+def step(log: str | Path, label: str) -> Iterator[None]:
+    """Run one step of a workflow: log to `log` and the terminal; a user's error ends it with its message alone.
+
+    Raises
+    ------
+    SystemExit
+        Status 1, where the step raised `InputError`; every other exception passes with its traceback, logged.
+    """
+    log_to(log, label)
+    start = time.monotonic()
+    try:
+        yield
+    except InputError as error:
+        LOGGER.error("%s", error)
+        sys.exit(1)
+    except Exception:
+        LOGGER.exception("failed")
+        raise
+    LOGGER.info("done in %.1f s", time.monotonic() - start)

@@ -25,7 +25,7 @@ def provenance(
     parameters
         Everything from the configuration that shapes the result; only its hash and JSON text are stored.
     inputs
-        Files that were read; stored as name and SHA-256.
+        Files that were read; stored as path (as given) and SHA-256.
     **facts
         Further attributes (seed, cosmology, ...).
     """
@@ -34,7 +34,7 @@ def provenance(
         "step": step,
         "parameters": json.dumps(parameters, sort_keys=True, default=str),
         "config_hash": config_hash(parameters),
-        "input_sha256": {Path(path).name: file_sha256(path) for path in inputs},
+        "input_sha256": {Path(path).as_posix(): file_sha256(path) for path in inputs},
         **facts,
     }
 

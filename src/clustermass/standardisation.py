@@ -62,5 +62,5 @@ def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
     for column in columns.T:
         values = column.astype(np.float64)
         mean.append(float(values.mean()))
-        sd.append(float(values.std()) or 1.0)
+        sd.append(float(values.std()) if values.min() < values.max() else 1.0)
     return mean, sd

@@ -1,22 +1,29 @@
 """A user's own tables: read whole, columns found by name, every fault told with file, column and row."""
 
 import difflib
+import gzip
+import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import ascii as ascii_tables
 from astropy.io import fits
 from astropy.table import Table
-from astropy.units import UnitsWarning
-from astropy.utils.exceptions import AstropyUserWarning
+from astropy.units import degree
+from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 from numpy.typing import NDArray
 
 from clustermass.errors import InputError
 
 #: what astropy and numpy raise on a file that is cut short, damaged or of another kind
-UNREADABLE = (OSError, EOFError, TypeError, ValueError, KeyError, IndexError, AstropyUserWarning)
+UNREADABLE = (OSError, EOFError, zlib.error, TypeError, ValueError, KeyError, IndexError, AstropyUserWarning)
+_CUT_SHORT = "File may have been truncated|Error validating header"
 _FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
 _TEXT_FORMATS = {".csv": "csv", ".ecsv": "ecsv"}
 
@@ -54,22 +61,49 @@ def read_table(path: Path) -> Table:
 
 
 def _read_fits(path: Path) -> Table:
+    with opened_fits(path) as hdus:
+        found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+        if not found:
+            raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
+        return Table.read(found[0])
+
+
+@contextmanager
+def opened_fits(path: Path) -> Iterator[fits.HDUList]:
+    """Open a user's FITS file, also gzipped, for reading; everything read inside is checked for being whole.
+
+    Raises
+    ------
+    InputError
+        No such file; or it turns out truncated or damaged, here or while it is read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Check the path in the configuration.")
     try:
         with warnings.catch_warnings():
-            # a file cut short is only warned about, and units don't matter here
-            warnings.simplefilter("error", AstropyUserWarning)
-            warnings.simplefilter("ignore", UnitsWarning)
-            with fits.open(path, memmap=False) as hdus:
-                found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
-                return Table.read(found[0]) if found else _no_table(path)
+            # of all that astropy warns about (odd keywords, odd units), only a file cut short matters here
+            warnings.simplefilter("ignore", AstropyWarning)
+            warnings.filterwarnings("error", _CUT_SHORT, AstropyUserWarning)
+            # astropy leaves a file open that it fails to open
+            with _stream(path) as stream, fits.open(stream, memmap=False) as hdus:
+                yield hdus
     except InputError:
         raise
     except UNREADABLE as error:
-        raise InputError(f"{path}: truncated or damaged FITS file ({error}). Copy or download it again.") from error
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: truncated or damaged FITS file ({reason}). Copy or download it again.") from error
 
 
-def _no_table(path: Path) -> Table:
-    raise InputError(f"{path}: holds no table extension. Give the file with the table, not an image.")
+def _stream(path: Path) -> BinaryIO:
+    """Open a file, unpacked if gzipped: astropy takes a gzip stream that is cut short for a whole file."""
+    stream = path.open("rb")
+    packed = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    if not packed:
+        return stream
+    with stream:
+        return BytesIO(gzip.decompress(stream.read()))
 
 
 def _read_text(path: Path, text_format: str) -> Table:
@@ -226,13 +260,26 @@ def positions(table: Table, path: Path, ra: str, dec: str) -> tuple[NDArray[np.f
     InputError
         A coordinate is missing, not finite, or outside [0, 360] or [-90, 90] deg.
     """
-    ra_deg, dec_deg = numbers(table, path, ra), numbers(table, path, dec)
+    ra_deg, dec_deg = _degrees(table, path, ra), _degrees(table, path, dec)
     for column, values, low, high in ((ra, ra_deg, 0, 360), (dec, dec_deg, -90, 90)):
         bad = np.flatnonzero(~((values >= low) & (values <= high)))
         if bad.size:
-            rows = ", ".join(str(row + 1) for row in bad[:5]) + (", ..." if bad.size > 5 else "")
+            rows = f"row {bad[0] + 1}" + (f" (and {bad.size - 1} more)" if bad.size > 1 else "")
             raise InputError(
-                f"{path}: column {column}, row {bad[0] + 1}: {values[bad[0]]:g} is no position in deg between {low} and "
-                f"{high} (rows so: {rows}). Correct or remove {'it' if bad.size == 1 else 'them'}."
+                f"{path}: column {column}, {rows}: {values[bad[0]]:g} is no position between {low} and {high} deg. "
+                "Correct or remove the row."
             )
     return ra_deg % 360.0, dec_deg
+
+
+def _degrees(table: Table, path: Path, column: str) -> NDArray[np.float64]:
+    unit = table[column].unit
+    is_angle = getattr(unit, "physical_type", None) == "angle"
+    return numbers(table, path, column) * (unit.to(degree) if is_angle else 1.0)
+
+
+def add_history(hdu: Any, provenance: Mapping[str, Any] | None) -> None:
+    """Add everything in `provenance` to the header of `hdu` as HISTORY; other than printable ASCII is escaped."""
+    for key, value in (provenance or {}).items():
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        hdu.header.add_history(f"{key} = {text}".encode("unicode_escape").decode("ascii"))

@@ -7,30 +7,50 @@ import sys
 ROOT = Path(workflow.current_basedir).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 # conda environments and cluster jobs find the package by this variable: it is never installed into them
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")])
+)
 
 from snakemake.exceptions import WorkflowError
 
-from clustermass.config import check_config, realization_names, resolve_experiment, resolve_sky
+from clustermass.config import (
+    check_config,
+    realization_names,
+    resolve_experiment,
+    resolve_sky,
+)
 from clustermass.errors import InputError
 from clustermass.provenance import source_hash
 
 try:
-    check_config({k: v for k, v in config.items() if k != "facts"}, ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = config["run"]
 SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
-EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
+EXPERIMENTS = {
+    name: resolve_experiment(config["experiments"], name)
+    for name in config["experiments"]
+}
 FIELDS = config["observed"]["fields"]
 MEMBERS = [f"{member:02d}" for member in range(config["ensemble"]["members"])]
 REALIZATION = "results/skies/{sky}/{realization}"
 EXPERIMENT = f"results/{RUN}/{{experiment}}"
-FIGURES = ["energy_bands", "sample", "training", "predictions", "bias", "baselines", "calibration"]
+FIGURES = [
+    "energy_bands",
+    "sample",
+    "training",
+    "predictions",
+    "bias",
+    "baselines",
+    "calibration",
+]
 SKIES_BY_KIND = {
     (source, observed): [
-        name for name, sky in SKIES.items() if sky["source"] == source and sky.get("observed", False) is observed
+        name
+        for name, sky in SKIES.items()
+        if sky["source"] == source and sky.get("observed", False) is observed
     ]
     for source in ("embedded", "files")
     for observed in (False, True)
@@ -65,7 +85,13 @@ def code(script, *modules):
 
 def sky_physics(wildcards):
     """What shapes a sky's photons: how many realizations there are does not."""
-    return in_order({k: v for k, v in SKIES[wildcards.sky].items() if k not in ("realizations", "observed")})
+    return in_order(
+        {
+            k: v
+            for k, v in SKIES[wildcards.sky].items()
+            if k not in ("realizations", "observed")
+        }
+    )
 
 
 def sky_realization_files(wildcards):
@@ -76,7 +102,12 @@ def sky_realization_files(wildcards):
 def sky_files(wildcards):
     """The same as a flat list of input files."""
     files = sky_realization_files(wildcards)
-    listed = [*files["events"], files["catalogue"], files.get("exposure"), files.get("truth")]
+    listed = [
+        *files["events"],
+        files["catalogue"],
+        files.get("exposure"),
+        files.get("truth"),
+    ]
     return [path for path in listed if path]
 
 
@@ -89,7 +120,10 @@ def matches_of(wildcards):
 
 
 def of_realizations(sky, name):
-    return expand(f"results/skies/{sky}/{{realization}}/{name}", realization=realization_names(SKIES[sky]))
+    return expand(
+        f"results/skies/{sky}/{{realization}}/{name}",
+        realization=realization_names(SKIES[sky]),
+    )
 
 
 def images_of_sky(wildcards):
@@ -106,7 +140,9 @@ def experiment_truth(wildcards):
 
 def experiment_smoothed(wildcards):
     experiment = EXPERIMENTS[wildcards.experiment]
-    return of_realizations(experiment["sky"], f"smoothed/{experiment['preprocessing']}.nc")
+    return of_realizations(
+        experiment["sky"], f"smoothed/{experiment['preprocessing']}.nc"
+    )
 
 
 def experiment_split(wildcards):
@@ -122,7 +158,9 @@ def network(wildcards):
 
 
 def recipe(wildcards):
-    return in_order(config["training"]["recipes"][EXPERIMENTS[wildcards.experiment]["recipe"]])
+    return in_order(
+        config["training"]["recipes"][EXPERIMENTS[wildcards.experiment]["recipe"]]
+    )
 
 
 def redshift_noise(wildcards):
@@ -142,26 +180,42 @@ def field_catalogues(wildcards):
 
 
 def field_smoothed(wildcards):
-    return of_realizations(wildcards.field, f"smoothed/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc")
+    return of_realizations(
+        wildcards.field,
+        f"smoothed/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc",
+    )
+
+
+def field_is_simulated(wildcards):
+    return SKIES[wildcards.field]["source"] == "embedded"
 
 
 def gpus_per_training():
     """A GPU is asked for where one can be had; a laptop without one trains on its cores side by side."""
     device = config["training"]["device"]
-    return int(device == "gpu" or (device == "auto" and shutil.which("nvidia-smi") is not None))
+    return int(
+        device == "gpu" or (device == "auto" and shutil.which("nvidia-smi") is not None)
+    )
 
 
 def training_environment():
-    return "../../envs/train-gpu.yaml" if gpus_per_training() else "../../envs/train.yaml"
+    return (
+        "../../envs/train-gpu.yaml" if gpus_per_training() else "../../envs/train.yaml"
+    )
 
 
 def member_files(suffix):
-    return expand(f"{EXPERIMENT}/members/{{member}}{suffix}", member=MEMBERS, allow_missing=True)
+    return expand(
+        f"{EXPERIMENT}/members/{{member}}{suffix}", member=MEMBERS, allow_missing=True
+    )
 
 
 def all_figures():
     of_experiments = expand(
-        f"{EXPERIMENT}/figures/{{figure}}.{{suffix}}", experiment=EXPERIMENTS, figure=FIGURES, suffix=["svg", "png"]
+        f"{EXPERIMENT}/figures/{{figure}}.{{suffix}}",
+        experiment=EXPERIMENTS,
+        figure=FIGURES,
+        suffix=["svg", "png"],
     )
     of_fields = expand(
         f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}",
@@ -186,4 +240,10 @@ def all_metrics():
 
 
 def all_targets():
-    return [f"results/{RUN}/report.html", f"results/{RUN}/summary.json", *all_metrics(), *all_masses(), *all_figures()]
+    return [
+        f"results/{RUN}/report.html",
+        f"results/{RUN}/summary.json",
+        *all_metrics(),
+        *all_masses(),
+        *all_figures(),
+    ]

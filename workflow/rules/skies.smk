@@ -20,7 +20,6 @@ rule simulate_realization:
     params:
         sky=sky_physics,
         cosmology=in_order(config["cosmology"]),
-        seed=config["seed"],
         code=code("simulate_realization", "sky.realization"),
     script:
         "../scripts/simulate_realization.py"
@@ -46,7 +45,6 @@ rule simulate_observed_field:
     params:
         sky=sky_physics,
         cosmology=in_order(config["cosmology"]),
-        seed=config["seed"],
         code=code("simulate_realization", "sky.realization"),
     script:
         "../scripts/simulate_realization.py"

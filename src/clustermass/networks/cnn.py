@@ -1,7 +1,7 @@
 """The convolutional network: image and redshift in, mean and log-variance of the mass out."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -12,7 +12,8 @@ from flax import nnx
 from clustermass.errors import InputError
 from clustermass.networks.convolution import convolve
 
-REDSHIFT_INPUTS = {"z": lambda redshift: redshift, "log_z": np.log}
+#: what the network can be told of the redshift, by the name in the configuration
+REDSHIFT_INPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"z": np.positive, "log_z": np.log}
 
 
 class MassNetwork(nnx.Module):
@@ -37,11 +38,13 @@ class MassNetwork(nnx.Module):
         ny, nx, bands = shape
         shrink = 2 ** len(channels)
         if min(ny, nx) < shrink:
-            raise InputError(f"network.channels: {len(channels)} poolings need images of {shrink} pixels, not {ny}x{nx}.")
+            raise InputError(
+                f"network.channels: {len(channels)} poolings need images of {shrink} pixels, not {ny}x{nx}."
+            )
         layers: list[Any] = []
         for inputs, outputs in zip([bands, *channels[:-1]], channels, strict=True):
             conv = nnx.Conv(inputs, outputs, (3, 3), padding="SAME", conv_general_dilated=convolve, rngs=rngs)
-            layers += [conv, nnx.relu, partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))]
+            layers += [conv, nnx.relu, average_pool]
         self.convolutional = nnx.Sequential(*layers)
         self.dropout = nnx.Dropout(float(network["dropout"]))
         features = (ny // shrink) * (nx // shrink) * channels[-1] + len(network["redshift_inputs"])
@@ -52,7 +55,9 @@ class MassNetwork(nnx.Module):
         maps = self.convolutional(images)
         return maps.reshape(maps.shape[0], -1)
 
-    def head(self, features: jax.Array, redshift: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+    def head(
+        self, features: jax.Array, redshift: jax.Array, key: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
         """Mean and log-variance (...) from features (..., feature) and standardised redshift inputs (..., input).
 
         `key` switches dropout on.
@@ -78,9 +83,14 @@ class MassNetwork(nnx.Module):
         return self.head(self.features(images), redshift, key)
 
 
+def average_pool(maps: jax.Array) -> jax.Array:
+    """Mean of each 2 x 2 pixels of maps (sample, y, x, feature); an odd last row or column is left out."""
+    return nnx.avg_pool(maps, window_shape=(2, 2), strides=(2, 2))
+
+
 def _dense_layers(widths: list[int], rngs: nnx.Rngs) -> list[Any]:
     layers: list[Any] = []
-    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+    for inputs, outputs in pairwise(widths):
         layers += [nnx.Linear(inputs, outputs, rngs=rngs), nnx.relu]
     return layers[:-1]
 
@@ -95,7 +105,9 @@ def redshift_inputs(redshift: np.ndarray, names: list[str]) -> np.ndarray:
     """
     unknown = [name for name in names if name not in REDSHIFT_INPUTS]
     if unknown:
-        raise InputError(f"network.redshift_inputs: {unknown[0]!r} is unknown. Choose from {', '.join(REDSHIFT_INPUTS)}.")
+        raise InputError(
+            f"network.redshift_inputs: {unknown[0]!r} is unknown. Choose from {', '.join(REDSHIFT_INPUTS)}."
+        )
     redshift = np.asarray(redshift, np.float64)
     bad = np.flatnonzero(~(np.isfinite(redshift) & (redshift > 0)).ravel())
     if bad.size:

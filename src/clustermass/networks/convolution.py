@@ -1,8 +1,8 @@
 """A 3 x 3 convolution whose gradients stay fast inside `jax.lax.scan` on a CPU.
 
-XLA's CPU compiler falls back to a naive loop for the weight gradient of a convolution inside a loop: 28 times slower
-than outside. Here the gradient of the input is itself an ordinary convolution (flipped kernel), and that of the kernel a
-matrix product with the image's patches. The values are those of JAX's own gradients, to rounding.
+The weight gradient that JAX derives is 28 times slower inside a loop on a CPU than outside (measured with jax 0.10).
+Here the gradient of the input is itself an ordinary convolution (flipped kernel), and that of the kernel a matrix
+product with the image's patches. The values are those of JAX's own gradients, to rounding.
 """
 
 from typing import Any

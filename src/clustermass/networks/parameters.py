@@ -1,6 +1,8 @@
 """A network's weights as a plain mapping of arrays, and the structure that they belong to."""
 
-from collections.abc import Mapping
+import math
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,9 +14,30 @@ from clustermass.errors import InputError
 from clustermass.networks.cnn import MassNetwork
 
 
-def initialise(shape: tuple[int, int, int], network: Mapping[str, Any], key: jax.Array) -> tuple[nnx.GraphDef, nnx.State]:
-    """Structure and initial weights of a network for images of `shape` (y, x, band); only `key` sets the weights."""
-    return nnx.split(MassNetwork(shape, network, nnx.Rngs(params=key)), nnx.Param)
+def initialise(shape: tuple[int, int, int], network: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, np.ndarray]:
+    """Draw the initial weights of a network for images of `shape` (y, x, band), by dotted name, float32.
+
+    Kernels are normal with variance 1 / fan-in (LeCun), biases 0. They are drawn with NumPy, each from `seeds` and its
+    own name: the same on every device, and seconds faster than compiling JAX's generator for every shape.
+    """
+    weights = {}
+    for path, leaf in sorted(_template(shape, network)[2].items(), key=str):
+        name = ".".join(map(str, path))
+        rng = np.random.default_rng([*seeds, zlib.crc32(name.encode())])
+        fan_in = math.prod(leaf.shape[:-1])
+        kernel = leaf.ndim > 1
+        weights[name] = (rng.standard_normal(leaf.shape) * fan_in**-0.5 if kernel else np.zeros(leaf.shape)).astype(
+            "f4"
+        )
+    return weights
+
+
+def _template(
+    shape: tuple[int, int, int], network: Mapping[str, Any]
+) -> tuple[nnx.GraphDef, nnx.State, dict[tuple[Any, ...], jax.ShapeDtypeStruct]]:
+    """Structure, empty state and the shape of each array by its path."""
+    structure, state = nnx.split(nnx.eval_shape(lambda: MassNetwork(shape, network, nnx.Rngs(0))), nnx.Param)
+    return structure, state, flatten_dict(nnx.to_pure_dict(state))
 
 
 def flatten(state: nnx.State) -> dict[str, np.ndarray]:
@@ -33,8 +56,7 @@ def unflatten(
     InputError
         `weights` lacks an array, or one has another shape than the network's.
     """
-    structure, state = nnx.split(nnx.eval_shape(lambda: MassNetwork(shape, network, nnx.Rngs(0))), nnx.Param)
-    expected = flatten_dict(nnx.to_pure_dict(state))
+    structure, state, expected = _template(shape, network)
     filled = {}
     for path, leaf in expected.items():
         name = ".".join(map(str, path))

@@ -1,0 +1,85 @@
+"""Warnings that go with a mass: what of a cluster is unlike those that the networks learnt from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from clustermass.datasets import read_netcdf
+from clustermass.errors import InputError
+
+#: a box with less exposed area than this is at an edge of the field
+COVERED_MIN = 0.95
+#: percentile of the validation clusters' disagreement above which a cluster counts as unlike the training sample
+OOD_PERCENTILE = 99.0
+#: bits of FLAG_RANGE: variable of the observed field, and of the training clusters in ensemble.nc
+RANGE_BITS = {1: "redshift", 2: "ml_cts", 4: "exposure_s", 8: "log10_m500c"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """What of the training decides about the flags of new clusters.
+
+    Attributes
+    ----------
+    number
+        Training clusters.
+    ranges
+        Smallest and largest training value of each variable in `RANGE_BITS`.
+    epistemic_max
+        `OOD_PERCENTILE` of sigma_epistemic over the validation clusters, dex.
+    """
+
+    number: int
+    ranges: dict[str, tuple[float, float]]
+    epistemic_max: float
+
+
+def read_training(ensemble: Path) -> Training:
+    """Read from `ensemble.nc` what decides about the flags.
+
+    Raises
+    ------
+    InputError
+        The file is missing, lacks a variable or holds no training cluster.
+    """
+    table = read_netcdf(ensemble, ("split", "sigma_epistemic", *RANGE_BITS.values()))
+    split = table["split"].values.astype(str)
+    train, judged = split == "train", split == ("val" if (split == "val").any() else "train")
+    if not train.any():
+        raise InputError(f"{ensemble}: holds no training cluster. Delete it and run again.")
+    ranges = {}
+    for name in RANGE_BITS.values():
+        values = table[name].values.astype(float)[train]
+        ranges[name] = (float(np.nanmin(values)), float(np.nanmax(values)))
+    spread = float(np.percentile(table["sigma_epistemic"].values[judged], OOD_PERCENTILE))
+    return Training(int(train.sum()), ranges, spread)
+
+
+def flags(field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Training) -> dict[str, NDArray[Any]]:
+    """FLAG_RANGE, FLAG_OOD and FLAG_EDGE, (cluster,) int16 each; what is NaN warns of nothing.
+
+    Parameters
+    ----------
+    field
+        Holds `redshift`, `ml_cts`, `exposure_s` and `covered_fraction`, (cluster,).
+    columns
+        LOGM500 and LOGM500_ERR_EPISTEMIC of the catalogue, (cluster,).
+    training
+        Of the ensemble that made them.
+    """
+    values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
+    values["log10_m500c"] = columns["LOGM500"]
+    outside = np.zeros(field.sizes["cluster"], dtype=np.int16)
+    for bit, name in RANGE_BITS.items():
+        low, high = training.ranges[name]
+        outside += bit * ((values[name] < low) | (values[name] > high)).astype(np.int16)
+    return {
+        "FLAG_RANGE": outside,
+        "FLAG_OOD": (columns["LOGM500_ERR_EPISTEMIC"] > training.epistemic_max).astype(np.int16),
+        "FLAG_EDGE": (field["covered_fraction"].values < COVERED_MIN).astype(np.int16),
+    }

@@ -1,0 +1,161 @@
+"""The detections that get an image, and the halos behind them where the sky is simulated."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from clustermass.errors import InputError
+from clustermass.eventlist import FloatArray
+from clustermass.progress import LOGGER
+from clustermass.tables import nearest, numbers, opened_fits, positions, whole_numbers
+
+#: column of catalogue.fits -> variable of images.nc
+MEASURED = {
+    "Z": "redshift",
+    "Z_ERR": "redshift_err",
+    "DET_LIKE": "det_like",
+    "EXT_LIKE": "ext_like",
+    "EXT": "ext",
+    "ML_RATE": "ml_rate",
+    "ML_CTS": "ml_cts",
+    "ML_BKG": "ml_bkg",
+}
+
+
+class Detections(NamedTuple):
+    """Detections that get an image, in the order of the catalogue; arrays of shape (clusters,)."""
+
+    id_src: NDArray[np.int64]
+    ra: FloatArray
+    dec: FloatArray
+    measured: dict[str, FloatArray]
+
+
+class Labels(NamedTuple):
+    """The truth behind detections; arrays of shape (clusters,). Without a halo: NaN, and -1 as `halo_id`."""
+
+    log10_m500c: FloatArray
+    halo_id: NDArray[np.int64]
+    ra: FloatArray
+    dec: FloatArray
+
+
+def read_detections(path: Path, det_like_min: float, ext_like_min: float) -> Detections:
+    """Read `catalogue.fits` and keep the detections above both likelihoods.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged or lacks a column, two rows have one ID_SRC, a position is no position, or no
+        detection is above both likelihoods.
+    """
+    table = _read(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))
+    id_src = whole_numbers(table, path, "ID_SRC")
+    ra, dec = positions(table, path, "RA", "DEC")
+    measured = {name: numbers(table, path, column) for column, name in MEASURED.items()}
+    det, ext = measured["det_like"], measured["ext_like"]
+    # a NaN likelihood is above nothing
+    detected, extended = det > det_like_min, ext > ext_like_min
+    keep = detected & extended
+    LOGGER.info(
+        "%s: %d detections; dropped: %d with DET_LIKE <= %g, %d of the others with EXT_LIKE <= %g; left: %d",
+        path, keep.size, (~detected).sum(), det_like_min, (detected & ~extended).sum(), ext_like_min, keep.sum(),
+    )  # fmt: skip
+    if not keep.any():
+        raise InputError(
+            f"{path}: none of {keep.size} detections has DET_LIKE > {det_like_min:g} and EXT_LIKE > {ext_like_min:g} "
+            f"(highest DET_LIKE: {_highest(det)}; highest EXT_LIKE: {_highest(ext)}). Lower images.det_like_min or "
+            "images.ext_like_min, or give a deeper catalogue."
+        )
+    return Detections(id_src[keep], ra[keep], dec[keep], {name: values[keep] for name, values in measured.items()})
+
+
+def _highest(values: FloatArray) -> str:
+    finite = values[np.isfinite(values)]
+    return f"{finite.max():.4g}" if finite.size else "none"
+
+
+def read_labels(truth: Path, matches: Path, id_src: NDArray[np.int64]) -> Labels:
+    """Look up the halo behind each detection.
+
+    Parameters
+    ----------
+    truth, matches
+        `truth.fits` and `matches.fits` of the realization.
+    id_src
+        Detections, (clusters,).
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged or lacks a column, a detection is matched twice, or a matched halo isn't in
+        `truth`.
+    """
+    halos = _read(truth, "TRUTH", ("SRC_ID", "HALO_ID", "RA", "DEC", "LOG10_M500C"))
+    pairs = _read(matches, "MATCHES", ("ID_SRC", "SRC_ID"))
+    whole_numbers(pairs, matches, "ID_SRC")
+    halo_rows = {int(number): row for row, number in enumerate(whole_numbers(halos, truth, "SRC_ID"))}
+    halo_of = dict(zip(np.asarray(pairs["ID_SRC"]).tolist(), np.asarray(pairs["SRC_ID"]).tolist(), strict=True))
+    unknown = sorted(set(halo_of.values()) - set(halo_rows))
+    if unknown:
+        raise InputError(f"{matches}: SRC_ID {unknown[0]} is no halo of {truth}. Make both files anew together.")
+    rows = np.array([halo_rows.get(halo_of.get(number, -1), -1) for number in id_src.tolist()], dtype=np.int64)
+    found = rows >= 0
+    LOGGER.info("%s: %d of %d detections have a halo", matches, found.sum(), found.size)
+    mass, ra, dec = (_looked_up(halos, truth, name, rows) for name in ("LOG10_M500C", "RA", "DEC"))
+    halo_id = np.full(rows.size, -1, dtype=np.int64)
+    halo_id[found] = np.asarray(halos["HALO_ID"], dtype=np.int64)[rows[found]]
+    return Labels(mass, halo_id, ra, dec)
+
+
+def _looked_up(table: Table, path: Path, column: str, rows: NDArray[np.int64]) -> FloatArray:
+    found = rows >= 0
+    values = np.full(rows.size, np.nan)
+    values[found] = numbers(table, path, column)[rows[found]]
+    return values
+
+
+def _read(path: Path, name: str, columns: Sequence[str]) -> Table:
+    """Read one table of a FITS file of the pipeline; it may have no rows."""
+    with opened_fits(path) as hdus:
+        found = [hdu for hdu in hdus if hdu.name == name]
+        table = Table.read(found[0]) if found else None
+    if table is None:
+        raise InputError(f"{path}: has no table {name}. Delete it and run again.")
+    missing = [column for column in columns if column not in table.colnames]
+    if missing:
+        raise InputError(
+            f"{path}: table {name} lacks column {', '.join(missing)}.{nearest(missing[0], table.colnames)} Its "
+            f"columns: {', '.join(table.colnames)}."
+        )
+    return table
+
+
+def image_centres(
+    detections: Detections, labels: Labels | None, images: Mapping[str, Any]
+) -> tuple[FloatArray, FloatArray]:
+    """Image centres in deg, float64 (clusters,) each, by the config key `images.centre`.
+
+    'detected' = position of the catalogue; 'halo' = true position of the halo, or the detected one where there is none.
+
+    Raises
+    ------
+    InputError
+        'halo' where the sky has no truth, or an unknown word.
+    """
+    centre = images["centre"]
+    if centre == "detected":
+        return detections.ra, detections.dec
+    if centre != "halo":
+        raise InputError(f"images.centre is {centre!r}, but must be detected or halo.")
+    if labels is None:
+        raise InputError(
+            "images.centre is halo, but an observed sky has no true positions. Set images.centre to detected."
+        )
+    unmatched = labels.halo_id < 0
+    LOGGER.info("images.centre halo: %d detections without a halo keep their detected centre", unmatched.sum())
+    return np.where(unmatched, detections.ra, labels.ra), np.where(unmatched, detections.dec, labels.dec)

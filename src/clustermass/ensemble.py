@@ -1,0 +1,124 @@
+"""Join the members' predictions into one (Krippendorf et al. 2023, Eq. 2-3)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from clustermass.datasets import read_netcdf, write_netcdf
+from clustermass.errors import InputError
+from clustermass.provenance import provenance
+
+#: per-cluster variables that are copied from the images' files
+COLUMNS = (
+    "redshift",
+    "redshift_err",
+    "det_like",
+    "ext_like",
+    "ml_rate",
+    "ml_cts",
+    "exposure_s",
+    "halo_id",
+    "realization",
+)
+
+
+class Combined(NamedTuple):
+    """Prediction of an ensemble: log10 M500c, its standard deviation and the two parts of it; float64 (cluster,)."""
+
+    mu: np.ndarray
+    sigma: np.ndarray
+    sigma_aleatoric: np.ndarray
+    sigma_epistemic: np.ndarray
+
+
+def combine(member_mu: np.ndarray, member_sigma: np.ndarray) -> Combined:
+    """Mean and standard deviation of the mixture of the members' Gaussians.
+
+    Krippendorf et al. (2023), Eq. 2: mu* = mean mu_i; Eq. 3: sigma*^2 = mean(sigma_i^2 + mu_i^2) - mu*^2, the sum of
+    sigma_aleatoric^2 = mean sigma_i^2 and sigma_epistemic^2 = mean mu_i^2 - mu*^2.
+
+    Parameters
+    ----------
+    member_mu, member_sigma
+        (member, cluster), dex.
+    """
+    mu = member_mu.mean(axis=0)
+    aleatoric = (member_sigma**2).mean(axis=0)
+    epistemic = ((member_mu - mu) ** 2).mean(axis=0)  # = mean mu_i^2 - mu*^2 without its rounding errors
+    return Combined(mu, np.sqrt(aleatoric + epistemic), np.sqrt(aleatoric), np.sqrt(epistemic))
+
+
+def aggregate_ensemble(members: Sequence[Path], output: Path, images: Sequence[Path]) -> None:
+    """Write ensemble.nc: the ensemble's and all members' predictions, and what is known of each cluster.
+
+    Parameters
+    ----------
+    members
+        Files of `clustermass.training.train_member`, in the order of the members.
+    output
+        netCDF file to write.
+    images
+        The images that the members were trained on; the clusters' columns come from there.
+
+    Raises
+    ------
+    InputError
+        There is no member; the members don't agree on clusters, subsets or true masses; or a cluster of theirs is
+        missing from the images or has another true mass there.
+    """
+    if not members:
+        raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
+    loaded = [read_netcdf(path, ("mu", "sigma", "split", "log10_m500c")) for path in members]
+    for path, member in zip(members[1:], loaded[1:], strict=True):
+        for name in ("cluster", "split", "log10_m500c"):
+            if not np.array_equal(member[name].values, loaded[0][name].values):
+                raise InputError(
+                    f"{path}: its {name} differs from that of {members[0]}. "
+                    "They were trained on different samples: delete both and train again."
+                )
+    dataset = ensemble_dataset(loaded, [Path(path).stem for path in members], _columns(images, loaded[0]))
+    made = provenance("aggregate_ensemble", {}, members)
+    write_netcdf(dataset, output, f"Predictions of an ensemble of {len(members)} networks", made)
+
+
+def _columns(images: Sequence[Path], member: xr.Dataset) -> dict[str, np.ndarray]:
+    """`COLUMNS` of the member's clusters, in its order, holding one file's images at a time."""
+    wanted = ("cluster", "log10_m500c", *COLUMNS)
+    parts = [{name: part[name].values for name in wanted} for part in (read_netcdf(p, wanted) for p in images)]
+    table = {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+    row = {str(name): number for number, name in enumerate(table["cluster"])}
+    ids = [str(name) for name in member["cluster"].values]
+    missing = [name for name in ids if name not in row]
+    if missing:
+        raise InputError(f"Cluster {missing[0]} of the members isn't in the images ({len(missing)} so). Train again.")
+    rows = np.array([row[name] for name in ids])
+    other = np.flatnonzero(table["log10_m500c"][rows] != member["log10_m500c"].values)
+    if other.size:
+        raise InputError(
+            f"Cluster {ids[other[0]]} has another true mass in the images than in the members. Train again."
+        )
+    return {name: table[name][rows] for name in COLUMNS}
+
+
+def ensemble_dataset(
+    members: Sequence[xr.Dataset], names: Sequence[str], columns: Mapping[str, np.ndarray]
+) -> xr.Dataset:
+    """Contents of ensemble.nc from the members' datasets, their names and further columns (cluster,)."""
+    first = members[0]
+    member_mu = np.stack([member["mu"].values for member in members])
+    member_sigma = np.stack([member["sigma"].values for member in members])
+    variables: dict[str, Any] = {
+        "member_mu": (("member", "cluster"), member_mu),
+        "member_sigma": (("member", "cluster"), member_sigma),
+        **{name: ("cluster", column) for name, column in combine(member_mu, member_sigma)._asdict().items()},
+        **{
+            name: ("cluster", column.astype(str) if column.dtype.kind == "O" else column)
+            for name, column in columns.items()
+        },
+        "split": ("cluster", first["split"].values.astype(str)),
+        "log10_m500c": ("cluster", first["log10_m500c"].values),
+    }
+    return xr.Dataset(variables, coords={"cluster": first["cluster"].values.astype(str), "member": list(names)})

@@ -1,0 +1,147 @@
+"""One epoch of training as a single compiled program: shuffle, augment, step through the batches."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from clustermass.augmentation import AUGMENTATIONS
+from clustermass.losses import gaussian_nll
+from clustermass.schedules import optimiser
+
+MICRO_BATCH = 16  # samples whose activations fit a CPU's cache; gradients add up to those of the batch
+
+
+class TrainingData(NamedTuple):
+    """A training set on the device, standardised: images (sample, y, x, band), redshift (sample, input), (sample,)."""
+
+    images: jax.Array
+    redshift: jax.Array
+    mass: jax.Array
+    weight: jax.Array
+
+
+class Progress(NamedTuple):
+    """What a step changes: weights, the optimiser's memory and the running average of the weights."""
+
+    state: nnx.State
+    optimiser: optax.OptState
+    average: optax.OptState
+
+
+class Settings(NamedTuple):
+    """What of a recipe goes into the compiled program; `micro` divides `batch`."""
+
+    optimizer: str
+    weight_decay: float
+    gradient_clip: float
+    average_decay: float
+    augmentation: str
+    batch: int
+    micro: int
+
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any], samples: int) -> "Settings":
+        """Pick them from `recipe`, for a training set of `samples`; micro-batches on a CPU only."""
+        batch = min(int(recipe["batch_size"]), samples)
+        micro = micro_batch(batch) if jax.default_backend() == "cpu" else batch
+        chosen = {name: recipe[name] for name in cls._fields[:5]}
+        return cls(**chosen, batch=batch, micro=micro)
+
+
+def micro_batch(batch: int) -> int:
+    """Largest divisor of `batch` up to `MICRO_BATCH`; `batch` itself if that would be below 4."""
+    best = max(size for size in range(1, min(MICRO_BATCH, batch) + 1) if batch % size == 0)
+    return best if best >= 4 else batch
+
+
+@partial(jax.jit, static_argnums=1)
+def begin(state: nnx.State, settings: Settings) -> Progress:
+    """Set up the progress before the first epoch."""
+    optimise, average = optimiser(settings._asdict()), optax.ema(settings.average_decay)
+    return Progress(state, optimise.init(state), average.init(state))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def run_epoch(
+    structure: nnx.GraphDef,
+    settings: Settings,
+    progress: Progress,
+    data: TrainingData,
+    rates: jax.Array,
+    key: jax.Array,
+) -> tuple[Progress, jax.Array, nnx.State]:
+    """Go once through the shuffled training set.
+
+    Parameters
+    ----------
+    structure, settings
+        Fix the program; the same pair isn't compiled twice.
+    progress
+        Of the epoch before.
+    data
+        The training set.
+    rates
+        Learning rate (step,) of each step. Where the batches are more than the samples, the last one is filled up with
+        the first samples of the epoch, so that every step averages over equally many.
+    key
+        Random key of order, augmentation and dropout.
+
+    Returns
+    -------
+    tuple
+        Progress, mean loss of the epoch, and the averaged weights without their bias towards zero.
+    """
+    optimise, average = optimiser(settings._asdict()), optax.ema(settings.average_decay)
+    slope_of = jax.value_and_grad(partial(_loss, structure, AUGMENTATIONS[settings.augmentation]))
+    order_key, step_key = jax.random.split(key)
+
+    def step(progress: Progress, xs: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Progress, jax.Array]:
+        rows, rate, key = xs
+        loss, slope = _accumulate(slope_of, progress.state, data, rows.reshape(-1, settings.micro), key)
+        updates, optimised = optimise.update(slope, progress.optimiser, progress.state)
+        state = jax.tree.map(lambda old, update: old - rate * update, progress.state, updates)
+        _, averaged = average.update(state, progress.average)
+        return Progress(state, optimised, averaged), loss
+
+    rows = shuffled(order_key, len(data.mass), len(rates), settings.batch)
+    progress, losses = jax.lax.scan(step, progress, (rows, rates, jax.random.split(step_key, len(rates))))
+    averaged = optax.tree.bias_correction(progress.average.ema, settings.average_decay, progress.average.count)
+    return progress, losses.mean(), averaged
+
+
+def _loss(
+    structure: nnx.GraphDef,
+    augment: Callable[[jax.Array, jax.Array], jax.Array],
+    state: nnx.State,
+    data: TrainingData,
+    key: jax.Array,
+) -> jax.Array:
+    augment_key, dropout_key = jax.random.split(key)
+    model = nnx.merge(structure, state)
+    mean, log_variance = model(augment(data.images, augment_key), data.redshift, dropout_key)
+    return gaussian_nll(data.mass, mean, log_variance, data.weight)
+
+
+def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
+    """Rows (step, batch) of an epoch, wrapped around at its end."""
+    order = jax.random.permutation(key, samples)
+    return order[jnp.arange(steps * batch) % samples].reshape(steps, batch)
+
+
+def _accumulate(
+    slope_of: Callable[..., Any], state: nnx.State, data: TrainingData, rows: jax.Array, key: jax.Array
+) -> tuple[jax.Array, nnx.State]:
+    """Mean loss and gradient over the micro-batches `rows` (part, sample)."""
+
+    def part(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+        chosen = jax.tree.map(lambda column: column[xs[0]], data)
+        return jax.tree.map(jnp.add, total, slope_of(state, chosen, xs[1])), None
+
+    zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state))
+    total, _ = jax.lax.scan(part, zero, (rows, jax.random.split(key, len(rows))))
+    return jax.tree.map(lambda value: value / len(rows), total)

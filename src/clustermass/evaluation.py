@@ -1,0 +1,184 @@
+"""How good the ensemble is, and against what: `metrics.json`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from clustermass.calibration import calibration
+from clustermass.cosmology import FloatArray
+from clustermass.datasets import read_netcdf, write_json
+from clustermass.errors import InputError
+from clustermass.metrics import Summary, by_bin, compare, mean_or_none
+from clustermass.progress import LOGGER
+from clustermass.provenance import provenance
+
+SUBSETS = ("train", "val", "test")
+#: bins of metrics.json: name, variable, edges (masses as log10(M500c / Msun), counts as ML_CTS)
+BINS = (
+    ("by_mass_bin", "log10_m500c", (13.0, 13.5, 14.0, 14.5, 15.0, 15.5)),
+    ("by_redshift_bin", "redshift", (0.0, 0.15, 0.3, 0.45, 0.6, np.inf)),
+    ("by_counts_bin", "ml_cts", (0.0, 50.0, 100.0, 200.0, 500.0, np.inf)),
+)
+#: both likelihoods above this make the paper's high-quality sample
+HIGH_LIKELIHOOD = 60.0
+ENSEMBLE_VARIABLES = (
+    *("mu", "sigma", "member_mu", "member_sigma", "split", "log10_m500c", "redshift"),
+    *("det_like", "ext_like", "ml_cts"),
+)
+
+
+def evaluate(
+    ensemble: Path, baselines: Path, output: Path, block: Mapping[str, Any], seed: int, split: Path | None = None
+) -> None:
+    """Compare the ensemble with the truth and with the baselines, on the same clusters, and write `metrics.json`.
+
+    Parameters
+    ----------
+    ensemble, baselines
+        `ensemble.nc` and `baselines.nc` of one experiment.
+    output
+        `metrics.json`: sample sizes, summaries of test, val and train, `high_likelihood`, `calibration`, `ensemble`,
+        `baselines` and `ratios` (test set), `provenance`. Numbers that too few clusters allow are null.
+    block
+        `evaluation` of the configuration: `bootstrap`, the number of resamplings.
+    seed
+        Root of the bootstrap's random numbers.
+    split
+        The sky's split: its groups are resampled whole. None = the groups in `baselines`, else single clusters.
+
+    Raises
+    ------
+    InputError
+        A file is missing, damaged or lacks a variable; the two don't hold the same clusters; a prediction isn't finite.
+    """
+    table, others = _joined(ensemble, baselines)
+    group = _groups(table, others, split)
+    resamplings = int(block["bootstrap"])
+    subsets = {name: table["split"].values.astype(str) == name for name in SUBSETS}
+    compared = {
+        name: _subset(table, others, group, chosen, resamplings, seed, name) for name, chosen in subsets.items()
+    }
+    high = (table["det_like"].values > HIGH_LIKELIHOOD) & (table["ext_like"].values > HIGH_LIKELIHOOD)
+    best = _subset(table, others, group, subsets["test"] & high, resamplings, seed, "high_likelihood")
+    metrics = {
+        **{f"n_{name}": int(chosen.sum()) for name, chosen in subsets.items()},
+        "test": compared["test"][0],
+        "train": compared["train"][0],
+        "val": compared["val"][0],
+        "high_likelihood": {"threshold": HIGH_LIKELIHOOD, **best[0], "baselines": best[1], "ratios": best[2]},
+        "calibration": _calibration(table, subsets["test"]),
+        "ensemble": _ensemble(table, subsets["test"]),
+        "baselines": compared["test"][1],
+        "ratios": compared["test"][2],
+        "provenance": provenance("evaluate", dict(block), [ensemble, baselines], seed=seed),
+    }
+    _log(metrics)
+    write_json(metrics, output)
+
+
+def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
+    """Read both files, the baselines in the ensemble's order of clusters."""
+    table, others = read_netcdf(ensemble, ENSEMBLE_VARIABLES), read_netcdf(baselines, ("mu", "split"))
+    ids, other_ids = table["cluster"].values.astype(str), others["cluster"].values.astype(str)
+    only_one = np.setxor1d(ids, other_ids)
+    if only_one.size:
+        raise InputError(
+            f"{ensemble} and {baselines} hold different clusters ({only_one.size}; {only_one[0]} is one). "
+            "They come from different runs: delete both and run again."
+        )
+    others = others.sel(cluster=table["cluster"].values)
+    for path, values in ((ensemble, table["mu"]), (ensemble, table["sigma"]), (baselines, others["mu"])):
+        if not np.isfinite(values.values).all():
+            raise InputError(f"{path}: {values.name} holds numbers that aren't finite. Delete the file and run again.")
+    return table, others
+
+
+def _groups(table: xr.Dataset, others: xr.Dataset, split: Path | None) -> NDArray[np.str_]:
+    ids = table["cluster"].values.astype(str)
+    if split is None:
+        return np.asarray(others["group"].values.astype(str) if "group" in others else ids)
+    groups = read_netcdf(split, ("group",))
+    of_cluster = dict(zip(groups["cluster"].values.astype(str), groups["group"].values.astype(str), strict=True))
+    missing = [name for name in ids if name not in of_cluster]
+    if missing:
+        raise InputError(f"{split}: lacks {len(missing)} clusters of the ensemble ({missing[0]} is one). Run again.")
+    return np.array([of_cluster[name] for name in ids])
+
+
+def _subset(
+    table: xr.Dataset,
+    others: xr.Dataset,
+    group: NDArray[np.str_],
+    chosen: NDArray[np.bool_],
+    resamplings: int,
+    seed: int,
+    where: str,
+) -> tuple[Summary, dict[str, Summary], dict[str, Summary]]:
+    """Summary of the network, of the baselines, and their ratios for the clusters in `chosen`."""
+    part = table.isel(cluster=chosen)
+    truth = part["log10_m500c"].values.astype(float)
+    residual = part["mu"].values - truth
+    rivals = {str(name): others["mu"].sel(predictor=name).values[chosen] - truth for name in others["predictor"].values}
+    network, baselines, ratios = compare(residual, rivals, group[chosen], resamplings, seed, where)
+    sigma = part["sigma"].values.astype(float)
+    network |= {"n_groups": int(np.unique(group[chosen]).size), "mean_sigma_dex": mean_or_none(sigma)}
+    for key, variable, edges in BINS:
+        network[key] = by_bin(part[variable].values.astype(float), residual, sigma, edges)
+    if "isolated" in others:
+        isolated = others["isolated"].values[chosen]
+        for key, value in (("isolated", 1), ("with_neighbour", 0)):
+            network[key] = _neighbourhood(residual, rivals, group[chosen], isolated == value, resamplings, seed, where)
+    return network, baselines, ratios
+
+
+def _neighbourhood(
+    residual: FloatArray,
+    rivals: Mapping[str, FloatArray],
+    group: NDArray[np.str_],
+    inside: NDArray[np.bool_],
+    resamplings: int,
+    seed: int,
+    where: str,
+) -> Summary:
+    rivals = {name: other[inside] for name, other in rivals.items()}
+    network, baselines, ratios = compare(residual[inside], rivals, group[inside], resamplings, seed, f"{where} alone")
+    return {**network, "baselines": baselines, "ratios": ratios}
+
+
+def _calibration(table: xr.Dataset, chosen: NDArray[np.bool_]) -> dict[str, float | int | None]:
+    return calibration(*(table[name].values.astype(float)[chosen] for name in ("mu", "sigma", "log10_m500c")))
+
+
+def _ensemble(table: xr.Dataset, chosen: NDArray[np.bool_]) -> dict[str, float | int | None]:
+    """Members' sigma over the ensemble's, over members and test clusters (end of sec. 4 of Krippendorf et al. 2023)."""
+    part = table.isel(cluster=chosen)
+    ratio = (part["member_sigma"] / part["sigma"]).values
+    keys = ("member_over_ensemble_sigma_mean", "member_over_ensemble_sigma_std")
+    values = (float(ratio.mean()), float(ratio.std())) if ratio.size else (None, None)
+    truth = part["log10_m500c"]
+    scatter = (part["member_mu"] - truth).std("cluster").values if chosen.any() else np.array([])
+    return {
+        "n_members": int(table.sizes["member"]),
+        **dict(zip(keys, values, strict=True)),
+        "member_scatter_dex_mean": float(scatter.mean()) if scatter.size else None,
+    }
+
+
+def _log(metrics: Mapping[str, Any]) -> None:
+    test, ratio = metrics["test"], metrics["ratios"].get("network_over_count_rate_recalibrated", {"value": None})
+    if test["scatter_dex"] is None:
+        LOGGER.info("evaluate: %d test clusters are too few to tell a scatter", metrics["n_test"])
+        return
+    LOGGER.info(
+        "evaluate: %d test clusters, scatter %.4f dex (%.0f %%), bias %+.4f dex",
+        metrics["n_test"],
+        test["scatter_dex"],
+        test["scatter_ln_percent"],
+        test["bias_dex"],
+    )
+    if ratio["value"] is not None:
+        LOGGER.info("evaluate: %.3f of the recalibrated count rate's scatter", ratio["value"])

@@ -1,0 +1,78 @@
+"""Writing event lists in our own dialect."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from clustermass.datasets import write_fits
+from clustermass.eventlist import EventList, FloatArray
+
+
+def write_events(
+    events: EventList, path: str | Path, provenance: Mapping[str, Any], truth: bool = True, centre: Sequence[float] = ()
+) -> None:
+    """Write an event list in our own dialect: EVENTS by eSASS names, GTIn of each module, CREATOR 'clustermass'.
+
+    Positions are kept to 1e-6 deg (0.004"), as eSASS keeps them. FLAG is written as 0: what it marked was judged when
+    the list was selected, and SIXTE's would be taken for corrupt events.
+
+    Parameters
+    ----------
+    events
+        Selected photons.
+    path
+        Final name; written atomically.
+    provenance
+        What `clustermass.provenance.provenance` returns; HISTORY of the primary header.
+    truth
+        Whether SRC_ID, where the list has it, is written; False for observed fields.
+    centre
+        RA_CEN and DEC_CEN in deg.
+    """
+    primary = fits.PrimaryHDU()
+    table = fits.BinTableHDU.from_columns(_fits_columns(events, truth), name="EVENTS")
+    # set by hand: astropy can't write scaled columns of whole numbers
+    for number in (2, 3):
+        table.header.set(f"TSCAL{number}", 1e-6, after=f"TFORM{number}")
+        table.header.set(f"TZERO{number}", 0.0, after=f"TSCAL{number}")
+    for hdu in (primary, table):
+        hdu.header["CREATOR"] = "clustermass"
+        for key, value in zip(("RA_CEN", "DEC_CEN"), centre, strict=False):
+            hdu.header[key] = (float(value), "[deg] centre of the field")
+    if events.exposure_s is not None:
+        table.header["EXPOSURE"] = (events.exposure_s, "[s] of each telescope module")
+    for key, value in provenance.items():
+        primary.header.add_history(f"{key} = {value}")
+    tables = [_gti_table(module, intervals) for module, intervals in sorted(events.gti.items())]
+    write_fits(fits.HDUList([primary, table, *tables]), path)
+
+
+def _fits_columns(events: EventList, truth: bool) -> list[Any]:
+    columns = [
+        fits.Column("TIME", "D", unit="s", array=events.time),
+        fits.Column("RA", "J", unit="deg", array=_raw(events.ra)),
+        fits.Column("DEC", "J", unit="deg", array=_raw(events.dec)),
+        fits.Column("PI", "E", unit="eV", array=events.pi_ev),
+        fits.Column("TM_NR", "B", array=events.tm_nr),
+        fits.Column("PAT_TYP", "I", array=events.pat_typ),
+        fits.Column("FLAG", "J", array=np.zeros(len(events), dtype=np.int32)),
+    ]
+    if truth and events.src_id is not None:
+        columns.append(fits.Column("SRC_ID", "J", array=events.src_id))
+    return columns
+
+
+def _raw(degrees: FloatArray) -> NDArray[np.int32]:
+    return np.rint(degrees * 1e6).astype(np.int32)
+
+
+def _gti_table(module: int, intervals: FloatArray) -> Any:
+    columns = [
+        fits.Column(name, "D", unit="s", array=values)
+        for name, values in zip(("START", "STOP"), intervals.T, strict=True)
+    ]
+    return fits.BinTableHDU.from_columns(columns, name=f"GTI{module or ''}")

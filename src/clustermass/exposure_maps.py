@@ -1,0 +1,129 @@
+"""Exposure maps of a user's field: the user's own, or a flat one over the cells of the sky that hold photons."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from clustermass.datasets import write_fits
+from clustermass.errors import InputError
+from clustermass.progress import LOGGER
+from clustermass.tables import add_history, opened_fits
+
+#: cells of the flat map, and how many of them a gap without photons may be wide
+CELL_ARCSEC = 60.0
+_GAP_CELLS = 6
+#: largest area in deg2 that one pointing covers (field of view of 1.03 deg diameter, somewhat dithered)
+POINTING_DEG2 = 1.3
+
+
+def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
+    """Read a user's exposure map: the first two-dimensional image of a FITS file.
+
+    Returns
+    -------
+    tuple
+        Exposure in s, float32 (y, x), not negative, blank pixels 0; and its celestial WCS.
+
+    Raises
+    ------
+    InputError
+        No such file, damaged, no image, no celestial WCS, or no positive exposure anywhere.
+    """
+    with opened_fits(path) as hdus:
+        images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS") == 2]
+        if not images:
+            raise InputError(f"{path}: holds no two-dimensional image. Give the exposure map (expmap of eSASS).")
+        wcs = WCS(images[0].header).celestial
+        image = np.array(images[0].data, dtype=np.float32)
+    if wcs.naxis != 2:
+        raise InputError(f"{path}: the exposure map has no celestial WCS (CTYPE1, CTYPE2). Make it on the sky.")
+    blank = ~(np.isfinite(image) & (image >= 0))
+    if blank.any():
+        LOGGER.warning("%s: %d of %d pixels are blank or negative; they count as 0 s", path, blank.sum(), blank.size)
+        image[blank] = 0.0
+    if not image.any():
+        raise InputError(f"{path}: no pixel of the exposure map is above 0 s.")
+    return image, wcs
+
+
+def occupied_cells(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> tuple[NDArray[np.bool_], WCS]:
+    """Find the cells of the sky that hold photons, gaps of a few arcmin between them filled.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg
+        Positions of the photons in deg, shape (events,).
+
+    Returns
+    -------
+    tuple
+        Booleans (y, x) on cells of `CELL_ARCSEC`, with an empty margin, and the cells' SIN projection about the
+        photons' mean position.
+
+    Raises
+    ------
+    InputError
+        Photons lie more than 60 deg from their mean position.
+    """
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
+    wcs.wcs.cunit = ["deg", "deg"]
+    wcs.wcs.crval = mean_position(ra_deg, dec_deg)
+    wcs.wcs.cdelt = [-CELL_ARCSEC / 3600, CELL_ARCSEC / 3600]
+    with np.errstate(invalid="ignore"):
+        x, y = wcs.wcs_world2pix(ra_deg, dec_deg, 0)
+    far = np.degrees(np.hypot(x, y) * np.radians(CELL_ARCSEC / 3600)) > np.degrees(np.sin(np.radians(60)))
+    if (far | ~np.isfinite(x)).any():
+        raise InputError(
+            "The event list covers more of the sky than one image can. Give an exposure map, or divide it."
+        )
+    i, j = np.floor(x + 0.5).astype(int), np.floor(y + 0.5).astype(int)
+    margin = _GAP_CELLS + 1
+    i0, j0 = i.min() - margin, j.min() - margin
+    cells = np.zeros((j.max() - j0 + margin + 1, i.max() - i0 + margin + 1), dtype=bool)
+    cells[j - j0, i - i0] = True
+    wcs.wcs.crpix = [1 - i0, 1 - j0]
+    closed = ndimage.binary_closing(cells, np.ones((_GAP_CELLS + 1, _GAP_CELLS + 1), dtype=bool))
+    return np.asarray(ndimage.binary_fill_holes(closed)), wcs
+
+
+def mean_position(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> tuple[float, float]:
+    """Return RA in [0, 360) and Dec in deg of the mean direction of positions in deg."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    x, y, z = (np.cos(dec) * np.cos(ra)).mean(), (np.cos(dec) * np.sin(ra)).mean(), np.sin(dec).mean()
+    return float(np.degrees(np.arctan2(y, x)) % 360), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+
+
+def area_deg2(cells: NDArray[np.bool_]) -> float:
+    """Return the solid angle in deg2 of occupied cells (the SIN projection's distortion left out)."""
+    return float(cells.sum()) * (CELL_ARCSEC / 3600) ** 2
+
+
+def exposure_at(
+    image: NDArray[np.float32], wcs: WCS, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the exposure in s at positions in deg, shape of `ra_deg`; 0 outside the map."""
+    with np.errstate(invalid="ignore"):
+        x, y = wcs.wcs_world2pix(ra_deg, dec_deg, 0)
+    rows, columns = image.shape
+    inside = np.isfinite(x) & np.isfinite(y) & (x > -0.5) & (y > -0.5) & (x < columns - 0.5) & (y < rows - 0.5)
+    values = np.zeros(np.shape(ra_deg), dtype=np.float32)
+    values[inside] = image[np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)]
+    return values
+
+
+def write_exposure(
+    image: NDArray[np.float32], wcs: WCS, path: Path, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write `exposure.fits`: exposure in s, float32 (y, x), as the primary image with its WCS."""
+    hdu = fits.PrimaryHDU(image.astype(np.float32), header=wcs.to_header())
+    hdu.header["BUNIT"] = ("s", "vignetting-corrected exposure")
+    hdu.header["CREATOR"] = "clustermass"
+    add_history(hdu, provenance)
+    write_fits(fits.HDUList([hdu]), path)

@@ -1,0 +1,115 @@
+"""Scatter of every predictor on the same test clusters, and the network's scatter relative to each."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from clustermass.errors import InputError
+from clustermass.figures import style
+from clustermass.figures.labels import in_order, predictor
+from clustermass.figures.values import percent
+
+
+@style.styled
+def plot_baselines(metrics: Path, svg: Path, png: Path, dpi: int) -> None:
+    """Draw the scatter of network and baselines, and the ratio of the network's to each, with 68 % intervals.
+
+    Parameters
+    ----------
+    metrics
+        `metrics.json`.
+    svg, png
+        Files to write.
+    dpi
+        Resolution of the PNG, dots per inch.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is no JSON, lacks a block or has too few test clusters to tell a scatter.
+    """
+    content = read_metrics(metrics)
+    rows = {"network": content["test"], **content["baselines"]}
+    names = in_order(list(rows))[::-1]
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 1.1 + 0.26 * len(names))
+    scatter, ratio = figure.subplots(1, 2, sharey=True, width_ratios=[1.4, 1])
+    draw_scatters(scatter, names, rows)
+    draw_ratios(ratio, names, content["ratios"])
+    scatter.set_yticks(range(len(names)), [predictor(name).label for name in names])
+    scatter.tick_params(axis="y", which="both", length=0)
+    ratio.tick_params(axis="y", which="both", length=0)
+    scatter.set_ylim(-0.6, len(names) - 0.4)
+    figure.suptitle(f"the same {content['n_test']} test clusters for all; bars: 68 % intervals")
+    style.save(figure, svg, png, dpi)
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read `metrics.json` and check that the blocks that are drawn exist."""
+    try:
+        content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no readable metrics ({error}). Delete it and run again.") from error
+    missing = [key for key in ("n_test", "test", "baselines", "ratios") if key not in content]
+    if missing:
+        raise InputError(f"{path}: lacks {', '.join(missing)}. Delete it and run again.")
+    # the evaluation tells no scatter of fewer than three clusters
+    if content["test"]["scatter_dex"] is None:
+        raise InputError(
+            f"{path}: {content['n_test']} test cluster(s) are too few to compare predictors. Enlarge the sample."
+        )
+    return content
+
+
+def draw_scatters(axes: Axes, names: list[str], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """One dot a predictor: its scatter in dex (percent of the mass on the upper axis)."""
+    for place, name in enumerate(names):
+        draw_dot(axes, place, name, rows[name]["scatter_dex"], rows[name].get("scatter_dex_ci68"))
+    axes.axvline(rows["network"]["scatter_dex"], color=style.BLUE, lw=0.7, ls=":", zorder=0)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    leave_room(axes, 0.14)
+    axes.set_xlabel("scatter [dex]")
+    axes.tick_params(which="both", top=False)
+    upper = axes.secondary_xaxis("top", functions=(to_percent, to_dex))
+    upper.set_xlabel("scatter [% of the mass]")
+
+
+def to_percent(in_dex: ArrayLike) -> ArrayLike:
+    """Convert scatters in dex to percent of the mass."""
+    return percent(1.0) * np.asarray(in_dex)
+
+
+def to_dex(in_percent: ArrayLike) -> ArrayLike:
+    """Convert scatters in percent of the mass to dex."""
+    return np.asarray(in_percent) / percent(1.0)
+
+
+def draw_ratios(axes: Axes, names: list[str], ratios: Mapping[str, Mapping[str, Any]]) -> None:
+    """One dot a baseline: the network's scatter divided by the baseline's, from paired resampling."""
+    for place, name in enumerate(names):
+        found = ratios.get(f"network_over_{name}")
+        if found is not None and found["value"] is not None:
+            draw_dot(axes, place, name, found["value"], found.get("ci68"))
+    axes.axvline(1, color=style.BLACK, lw=0.7, zorder=0)
+    leave_room(axes, 0.24)
+    axes.set_xlabel("network's scatter ÷ this predictor's")
+
+
+def leave_room(axes: Axes, fraction: float) -> None:
+    """Widen a panel to the right by a fraction of its width, for the column of numbers."""
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high + fraction * (high - low))
+
+
+def draw_dot(axes: Axes, place: int, name: str, value: float, interval: list[float] | None) -> None:
+    """Draw a predictor's mark at `value`, its interval if there is one, and the number at the right edge."""
+    look = predictor(name)
+    low, high = interval if interval is not None else (value, value)
+    axes.plot([low, high], [place, place], color=look.colour, lw=1.3, solid_capstyle="butt")
+    axes.plot([value], [place], look.marker, color=look.colour, ms=5)
+    axes.text(0.98, place, f"{value:.3f}", transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=7)

@@ -1,0 +1,144 @@
+"""All energy bands of one bright test cluster, as Fig. 1 of Krippendorf et al. (2023)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from clustermass.datasets import read_netcdf
+from clustermass.errors import InputError
+from clustermass.figures import style
+
+COLUMNS = 5
+#: pixels are drawn this many times coarser than the base grid: 24", the grid of the paper's images
+COARSER = 2
+SCALARS = ("redshift", "ml_cts", "log10_m500c", "covered_fraction")
+
+
+@style.styled
+def plot_energy_bands(images: Sequence[Path], split: Path, svg: Path, png: Path, dpi: int) -> None:
+    """Draw every energy band of the test cluster with the most fitted counts in a fully exposed box.
+
+    Parameters
+    ----------
+    images
+        `images.nc` of every realization of the sky.
+    split
+        `splits/{sky}.nc`.
+    svg, png
+        Files to write.
+    dpi
+        Resolution of the PNG, dots per inch.
+
+    Raises
+    ------
+    InputError
+        No test cluster with a known mass, a redshift and a fully exposed box.
+    """
+    cluster = brightest_test_cluster(images, split)
+    counts, half_width = coarse_counts(cluster)
+    rows = -(-len(counts) // COLUMNS)
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 0.75 + 1.24 * rows)
+    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
+    norm = PowerNorm(0.5, vmin=0, vmax=max(1.0, float(counts.max())))
+    edges = cluster["band_bounds"].values
+    for axes, band, (low, high) in zip(panels.flat, counts, edges, strict=False):
+        drawn = axes.imshow(
+            band, origin="lower", extent=half_width * np.array([-1, 1, -1, 1]), norm=norm, cmap="inferno"
+        )
+        decorate(axes, f"{low:.3f}–{high:.3f} keV", int(band.sum()))
+    for axes in list(panels.flat)[len(counts) :]:
+        axes.set_visible(False)
+    compass(panels[0, 0])
+    pixel = 2 * half_width / counts.shape[-1]
+    figure.colorbar(
+        drawn,
+        ax=panels,
+        label=f'photons per {pixel:.0f}" × {pixel:.0f}" pixel',
+        aspect=30,
+        pad=0.01,
+        ticks=MaxNLocator(8, integer=True),
+    )
+    label_figure(figure, cluster)
+    style.save(figure, svg, png, dpi)
+
+
+def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
+    """Return the test cluster with the most fitted counts, without the dimension `cluster`.
+
+    Files are read one at a time, so that memory holds one realization, not the sample. A tie goes to the id that sorts
+    first.
+    """
+    subsets = read_netcdf(split, require=["split"])["split"]
+    test = subsets["cluster"].values[subsets.values.astype(str) == "test"].astype(str)
+    best: xr.Dataset | None = None
+    for path in sorted(images):
+        dataset = read_netcdf(path, require=["counts", "band_bounds", *SCALARS])
+        usable = np.isin(dataset["cluster"].values.astype(str), test) & (dataset["covered_fraction"].values > 0.99)
+        usable &= np.isfinite(dataset["log10_m500c"].values) & np.isfinite(dataset["redshift"].values)
+        if usable.any():
+            candidate = dataset.isel(cluster=int(np.argmax(np.where(usable, dataset["ml_cts"].values, -np.inf))))
+            if best is None or float(candidate["ml_cts"]) > float(best["ml_cts"]):
+                best = candidate.copy(deep=True)
+    if best is None:
+        raise InputError(
+            f"{split}: no test cluster with a mass, a redshift and a fully exposed box in the {len(images)} image "
+            "file(s). Enlarge the sky or add realizations."
+        )
+    return best
+
+
+def coarse_counts(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
+    """Sum the base grid to coarser pixels.
+
+    Returns
+    -------
+    counts
+        (band, y, x), photons a pixel; on the base grid itself if its side can't be divided.
+    half_width
+        Of the box, arcsec.
+    """
+    counts = cluster["counts"].values.astype(float)
+    bands, side = counts.shape[:2]
+    x = cluster["x"].values
+    half_width = 0.5 * side * float(x[1] - x[0])
+    if side % COARSER == 0:
+        coarse = side // COARSER
+        counts = counts.reshape(bands, coarse, COARSER, coarse, COARSER).sum(axis=(2, 4))
+    return counts, half_width
+
+
+def decorate(axes: Axes, title: str, total: int) -> None:
+    """Write a panel's band and its photons, and set sparse ticks."""
+    axes.set_title(title, fontsize=7.5, pad=3)
+    axes.text(0.95, 0.05, f"{total} photons", transform=axes.transAxes, ha="right", va="bottom", color="w", fontsize=7)
+    axes.tick_params(color="w", which="both")
+    axes.set_xticks([-400, 0, 400])
+    axes.set_yticks([-400, 0, 400])
+    axes.minorticks_off()
+
+
+def compass(axes: Axes) -> None:
+    """Mark North and East in the upper left corner of a panel."""
+    x, y = 0.32, 0.64
+    arrow = {"arrowstyle": "-|>", "color": "w", "lw": 0.7, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 5}
+    for dx, dy, name in ((0.0, 0.17, "N"), (-0.17, 0.0, "E")):
+        axes.annotate("", (x + dx, y + dy), (x, y), xycoords="axes fraction", arrowprops=arrow)
+        place = x + 1.42 * dx, y + 1.42 * dy
+        axes.text(*place, name, transform=axes.transAxes, color="w", fontsize=7, ha="center", va="center")
+
+
+def label_figure(figure: Figure, cluster: xr.Dataset) -> None:
+    """Write the cluster's id, mass and redshift above the panels and the axes' names beside them."""
+    figure.suptitle(
+        f"test cluster {cluster['cluster'].item()}: "
+        rf"$\log_{{10}}(M_{{500c}}/M_\odot) = {float(cluster['log10_m500c']):.2f}$, "
+        rf"$z = {float(cluster['redshift']):.3f}$, {int(cluster['counts'].sum())} photons in the box"
+    )
+    figure.supxlabel("offset to the West [arcsec]", fontsize=8)
+    figure.supylabel("offset to the North [arcsec]", fontsize=8)

@@ -1,0 +1,113 @@
+"""Masses of an observed field against count-rate relation and redshift, after Fig. 6 of Krippendorf et al. (2023)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from clustermass.baselines.count_rate import predict_count_rate_efeds
+from clustermass.figures import style
+from clustermass.figures.labels import MASS
+from clustermass.figures.mass_table import MassTable, count_rates, read_masses
+from clustermass.figures.values import signed
+
+
+@style.styled
+def plot_observed(
+    masses: Path, images: Sequence[Path], relation: Mapping[str, Any], svg: Path, png: Path, dpi: int
+) -> None:
+    """Draw the masses of a catalogue against those of the count-rate relation, and against redshift.
+
+    Parameters
+    ----------
+    masses
+        `masses.fits`.
+    images
+        `images.nc` of every realization of the field: the count rates, found by position.
+    relation
+        `baselines.count_rate_efeds` of the configuration.
+    svg, png
+        Files to write.
+    dpi
+        Resolution of the PNG, dots per inch.
+
+    Raises
+    ------
+    InputError
+        The catalogue holds no mass, lacks a column, or has a cluster that isn't in `images`.
+    """
+    table = read_masses(masses)
+    rate = count_rates(table, masses, images)
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 3.4)
+    left, right = figure.subplots(1, 2)
+    low, high = np.percentile(table.error, [1, 99])
+    norm = Normalize(low, max(high, low + 1e-3))
+    draw_against_rate(left, table, rate, relation, norm)
+    points = draw_against_redshift(right, table, norm)
+    figure.colorbar(points, ax=[left, right], label="uncertainty of the mass [dex]", extend="both", pad=0.01)
+    label_figure(figure, table)
+    style.save(figure, svg, png, dpi)
+
+
+def draw_against_rate(
+    axes: Axes, table: MassTable, rate: np.ndarray, relation: Mapping[str, Any], norm: Normalize
+) -> None:
+    """Scatter the network's masses against those of the relation, for the clusters with a count rate (count/s)."""
+    measured = np.isfinite(rate) & (rate > 0)
+    by_rate = predict_count_rate_efeds(rate[measured], table.redshift[measured], relation)
+    draw_points(axes, by_rate, table, measured, norm)
+    values = np.concatenate([table.mass, by_rate])
+    limits = (float(values.min()) - 0.08, float(values.max()) + 0.08)
+    axes.plot(limits, limits, color=style.BLACK, lw=0.8, label="equality")
+    difference = table.mass[measured] - by_rate
+    numbers = f"\nmean {signed(difference.mean())} dex\nscatter {difference.std():.3f} dex" if measured.any() else ""
+    style.note(axes, f"n = {difference.size} with a count rate\nnetwork − relation:{numbers or ' unknown'}")
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    axes.set(xlabel=MASS + ", count-rate relation", ylabel=MASS + ", network")
+
+
+def draw_against_redshift(axes: Axes, table: MassTable, norm: Normalize) -> PathCollection:
+    """Scatter the masses against redshift, with the published masses where there are any."""
+    points = draw_points(axes, table.redshift, table, np.ones(table.mass.size, dtype=bool), norm)
+    known = np.isfinite(table.reference)
+    if known.any():
+        label = f"published mass, n = {known.sum()}"
+        axes.plot(table.redshift[known], table.reference[known], "x", color=style.GREY, ms=3.5, zorder=1, label=label)
+    axes.set(xlabel="redshift", ylabel=MASS)
+    axes.set_xlim(left=0)
+    return points
+
+
+def draw_points(axes: Axes, x: np.ndarray, table: MassTable, shown: np.ndarray, norm: Normalize) -> PathCollection:
+    """Scatter the masses of the clusters `shown` against `x`, coloured by uncertainty, flagged ones ringed."""
+    mass, flagged = table.mass[shown], table.flagged[shown]
+    points = axes.scatter(
+        x,
+        mass,
+        c=table.error[shown],
+        norm=norm,
+        cmap="viridis",
+        s=9,
+        lw=0,
+        zorder=3,
+        rasterized=x.size > style.RASTERISE_ABOVE,
+    )
+    if flagged.any():
+        ring: dict[str, Any] = {"mfc": "none", "mec": style.VERMILION, "mew": 0.7, "ms": 5.0, "zorder": 4}
+        axes.plot(x[flagged], mass[flagged], "o", label=f"flagged, n = {table.flagged.sum()}", **ring)
+    return points
+
+
+def label_figure(figure: Figure, table: MassTable) -> None:
+    """Write above the panels whether the field is simulated, and below them what the marks mean."""
+    kind = "simulated field, not an observation" if table.simulated else "observed field"
+    hidden = f" ({table.without_mass} more without redshift)" if table.without_mass else ""
+    figure.suptitle(f"{kind}: n = {table.mass.size}{hidden}", color=style.VERMILION if table.simulated else style.BLACK)
+    found = [axes.get_legend_handles_labels() for axes in figure.axes]
+    handles = {label: handle for pair in found for handle, label in zip(*pair, strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)

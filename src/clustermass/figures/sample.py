@@ -1,0 +1,101 @@
+"""Mass-redshift plane of all simulated haloes and of the selected clusters, as Fig. 2 of Krippendorf et al. (2023)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from clustermass.datasets import read_netcdf
+from clustermass.errors import InputError
+from clustermass.figures import style
+from clustermass.figures.labels import MASS
+
+BINS = 40
+
+
+@style.styled
+def plot_sample(truth: Sequence[Path], ensemble: Path, svg: Path, png: Path, dpi: int) -> None:
+    """Draw the selected clusters on the density of all haloes, with the distributions of mass and redshift.
+
+    Parameters
+    ----------
+    truth
+        `truth.fits` of every realization of the sky.
+    ensemble
+        `ensemble.nc`: its clusters are the selected sample (train, val and test together).
+    svg, png
+        Files to write.
+    dpi
+        Resolution of the PNG, dots per inch.
+
+    Raises
+    ------
+    InputError
+        No halo or no selected cluster.
+    """
+    halo_z, halo_mass = read_haloes(truth)
+    selected = read_netcdf(ensemble, require=["redshift", "log10_m500c"])
+    z, mass = selected["redshift"].values, selected["log10_m500c"].values
+    if z.size == 0:
+        raise InputError(f"{ensemble}: no cluster in it; the sample can't be drawn. Widen the selection.")
+    figure = style.new_figure(5.2, 4.2)
+    plane, top, right = joint_axes(figure)
+    z_edges = np.linspace(0, 1.02 * max(halo_z.max(), z.max()), BINS + 1)
+    mass_edges = np.linspace(min(halo_mass.min(), mass.min()), max(halo_mass.max(), mass.max()) + 0.05, BINS + 1)
+    density = np.histogram2d(halo_z, halo_mass, bins=(z_edges, mass_edges))[0]
+    grey = plane.pcolormesh(
+        z_edges, mass_edges, np.ma.masked_equal(density.T, 0), norm=LogNorm(), cmap="Greys", rasterized=True
+    )
+    plane.scatter(z, mass, s=3, c=style.BLUE, alpha=0.5, lw=0, rasterized=z.size > style.RASTERISE_ABOVE)
+    plane.set(xlabel="redshift", ylabel=MASS, xlim=z_edges[[0, -1]], ylim=mass_edges[[0, -1]])
+    for values, halo_values, edges, axes, orientation in (
+        (z, halo_z, z_edges, top, "vertical"),
+        (mass, halo_mass, mass_edges, right, "horizontal"),
+    ):
+        margins(axes, values, halo_values, edges, orientation)
+    figure.colorbar(
+        grey, ax=[plane, right], location="bottom", label="all haloes per cell", aspect=50, shrink=0.75, anchor=(0, 0.5)
+    )
+    figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    style.save(figure, svg, png, dpi)
+
+
+def read_haloes(truth: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Redshift and log10(M500c / Msun) of all haloes of all realizations, (halo,) each."""
+    redshift, mass = [], []
+    for path in truth:
+        with fits.open(path, memmap=False) as hdus:
+            redshift.append(np.asarray(hdus["TRUTH"].data["Z"], dtype=float))
+            mass.append(np.asarray(hdus["TRUTH"].data["LOG10_M500C"], dtype=float))
+    if sum(map(len, redshift)) == 0:
+        raise InputError(f"{len(truth)} truth file(s) without a single halo; the sample can't be drawn.")
+    return np.concatenate(redshift), np.concatenate(mass)
+
+
+def joint_axes(figure: Figure) -> tuple[Axes, Axes, Axes]:
+    """Return a large panel, a flat one above it and a narrow one to its right that share its axes."""
+    grid = figure.add_gridspec(2, 2, width_ratios=[3.2, 1], height_ratios=[1, 3.2])
+    plane = figure.add_subplot(grid[1, 0])
+    top = figure.add_subplot(grid[0, 0], sharex=plane)
+    right = figure.add_subplot(grid[1, 1], sharey=plane)
+    top.tick_params(labelbottom=False)
+    right.tick_params(labelleft=False)
+    return plane, top, right
+
+
+def margins(axes: Axes, selected: np.ndarray, haloes: np.ndarray, edges: np.ndarray, orientation: str) -> None:
+    """Draw the histograms of all haloes and of the selected clusters on a logarithmic scale."""
+    common: dict[str, Any] = {"bins": edges, "orientation": orientation, "log": True}
+    axes.hist(haloes, color=style.LIGHT_GREY, label=f"all haloes, n = {haloes.size:,}", **common)
+    axes.hist(
+        selected, histtype="step", color=style.BLUE, lw=1.2, label=f"selected clusters, n = {selected.size:,}", **common
+    )
+    if orientation == "vertical":
+        axes.set_ylabel("number")
+    else:
+        axes.set_xlabel("number")

@@ -1,0 +1,88 @@
+"""Training curves of all members, as Fig. 3 (right) of Krippendorf et al. (2023)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from clustermass.datasets import read_netcdf
+from clustermass.errors import InputError
+from clustermass.figures import style
+
+CURVES = (("train_loss", "training", style.BLUE), ("val_loss", "validation", style.VERMILION))
+
+
+@style.styled
+def plot_training(members: Sequence[Path], svg: Path, png: Path, dpi: int) -> None:
+    """Draw training loss, validation loss and learning rate of every member against the epoch.
+
+    Parameters
+    ----------
+    members
+        `members/{member}.nc`.
+    svg, png
+        Files to write.
+    dpi
+        Resolution of the PNG, dots per inch.
+
+    Raises
+    ------
+    InputError
+        No member is given, or one has no epoch.
+    """
+    histories = [read_history(path) for path in members]
+    if not histories:
+        raise InputError("no ensemble member is given; set ensemble.members to 1 or more.")
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 2.7)
+    losses, rates = figure.subplots(1, 2, width_ratios=[2.1, 1])
+    for name, label, colour in CURVES:
+        draw_curves(losses, [history[name] for history in histories], label, colour)
+    mark_epochs(losses, histories)
+    losses.set(xlabel="epoch", ylabel="mean negative log-likelihood", ylim=loss_limits(histories))
+    losses.set_title(f"n = {len(histories)} members (thin) and their median (thick)", loc="left")
+    losses.legend(loc="upper right")
+    for history in histories:
+        rates.semilogy(history["epoch"], history["learning_rate"], color=style.GREEN, lw=0.8, alpha=0.7)
+    rates.set(xlabel="epoch", ylabel="learning rate")
+    style.save(figure, svg, png, dpi)
+
+
+def read_history(path: Path) -> xr.Dataset:
+    """Read one member's losses and learning rate, (epoch,) each, with the attributes `best_epoch` and `kept_epoch`."""
+    history = read_netcdf(path, require=["epoch", "learning_rate", *(name for name, _, _ in CURVES)])
+    if history.sizes["epoch"] == 0:
+        raise InputError(f"{path}: a training of no epoch. Set training epochs to 1 or more.")
+    missing = [name for name in ("best_epoch", "kept_epoch") if name not in history.attrs]
+    if missing:
+        raise InputError(f"{path}: lacks the attribute(s) {', '.join(missing)}. Delete it and run again.")
+    return history
+
+
+def draw_curves(axes: Axes, curves: Sequence[xr.DataArray], label: str, colour: str) -> None:
+    """Draw each member's curve thinly and the median of all thickly; members may have stopped at different epochs."""
+    for curve in curves:
+        axes.plot(curve["epoch"], curve, color=colour, lw=0.5, alpha=0.45)
+    together = xr.concat(curves, dim="member", join="outer")
+    axes.plot(together["epoch"], together.median("member"), color=colour, lw=1.8, label=label)
+
+
+def mark_epochs(axes: Axes, histories: Sequence[xr.Dataset]) -> None:
+    """Mark each member's validation loss at its lowest and at the epoch whose weights are kept."""
+    marks = (("best_epoch", "o", 4.0, "lowest validation loss"), ("kept_epoch", "s", 6.0, "weights kept"))
+    for attribute, marker, size, label in marks:
+        epochs = [int(history.attrs[attribute]) for history in histories]
+        losses = [float(history["val_loss"].sel(epoch=e)) for e, history in zip(epochs, histories, strict=True)]
+        axes.plot(
+            epochs, losses, marker, mfc="none", mec=style.BLACK, mew=0.8, ms=size, label=label, zorder=5, clip_on=False
+        )
+
+
+def loss_limits(histories: Sequence[xr.Dataset]) -> tuple[float, float]:
+    """Limits that show all but the first steep fall of the losses."""
+    values = np.concatenate([history[name].values for history in histories for name, _, _ in CURVES])
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(np.percentile(values, 97))
+    margin = 0.08 * max(high - low, 0.01)
+    return low - margin, high + margin

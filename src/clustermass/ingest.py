@@ -1,0 +1,179 @@
+"""A user's own field (event lists, catalogue, perhaps exposure map and truth) into the pipeline's standard files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from clustermass.catalogues import read_catalogue, write_catalogue
+from clustermass.errors import InputError
+from clustermass.events import EventList, read_many, select, write_events
+from clustermass.exposure_maps import (
+    POINTING_DEG2,
+    area_deg2,
+    exposure_at,
+    mean_position,
+    occupied_cells,
+    read_exposure,
+    write_exposure,
+)
+from clustermass.gti import mean_exposure_s
+from clustermass.progress import LOGGER
+from clustermass.provenance import provenance
+from clustermass.truth_tables import match, purity, read_truth, write_matches, write_truth
+
+DEFAULT_MATCH_ARCSEC = 60.0
+#: band of ML_CTS in eV, in which a halo's photons are counted
+_ML_BAND_EV = (200.0, 2300.0)
+
+
+def ingest_field(
+    sky: Mapping[str, Any],
+    realization: str,
+    events_block: Mapping[str, Any],
+    *,
+    events: Path,
+    exposure: Path,
+    catalogue: Path,
+    truth: Path | None = None,
+    matches: Path | None = None,
+) -> None:
+    """Turn one realization of a sky with `source: files` into the standard files; nothing after knows whence they came.
+
+    The events are selected by flag, pattern and good time. The exposure map is the user's, or else flat over the cells
+    of the sky that hold photons (`clustermass.exposure_maps`), at `exposure_s`, else the catalogue's median ML_EXP,
+    else (one pointing only) the mean good time of the modules.
+
+    Parameters
+    ----------
+    sky
+        Block `skies.<name>`: `observed`, `realizations.<label>.{events, catalogue, exposure, exposure_s, truth}`,
+        `catalogue_columns`, `truth_columns`, `match_arcsec`.
+    realization
+        Label, "01", "02", ...
+    events_block
+        Block `events`: `flag_mask`, `pattern`.
+    events, exposure, catalogue, truth, matches
+        Files to write; the last two of simulated skies only (`observed: false`), where both are needed.
+
+    Raises
+    ------
+    InputError
+        A file is missing or faulty, no event survives the selection, no exposure is known, no detection lies in the
+        field, or a simulated sky has no table of truth.
+    """
+    files = _files(sky, realization)
+    observed = bool(sky.get("observed", False))
+    if not observed and not files.get("truth"):
+        raise InputError(
+            f"skies: realization {realization!r} has no 'truth', the table of haloes with their masses. Name one, or "
+            "set observed: true if the masses are to be found out."
+        )
+    photons = select(read_many(files["events"]), events_block.get("flag_mask", "auto"), events_block.get("pattern", 15))
+    detections = read_catalogue(Path(files["catalogue"]), sky.get("catalogue_columns"))
+    image, wcs = _exposure(files, photons, detections)
+    _check_overlap(detections, image, wcs, files)
+    haloes, pairs = (None, None) if observed else _truth(sky, realization, files, photons, detections)
+    facts = _provenance(sky, realization, files, events_block)
+    write_events(photons, events, facts, truth=not observed, centre=mean_position(photons.ra, photons.dec))
+    write_exposure(image, wcs, exposure, facts)
+    write_catalogue(detections, catalogue, facts)
+    if haloes is not None and truth is not None:
+        write_truth(haloes, truth, facts)
+    if pairs is not None and matches is not None:
+        write_matches(pairs, matches, facts)
+
+
+def _truth(
+    sky: Mapping[str, Any], realization: str, files: Mapping[str, Any], photons: EventList, detections: Table
+) -> tuple[Table, Table]:
+    haloes = read_truth(Path(files["truth"]), sky.get("truth_columns"), realization)
+    haloes["COUNTS"] = _photons_of(photons, haloes)
+    pairs = match(detections, haloes, float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC)))
+    pairs["PURITY"] = purity(pairs, detections, haloes)
+    return haloes, pairs
+
+
+def input_files(sky: Mapping[str, Any], realization: str) -> list[str]:
+    """List the user's files that `ingest_field` reads for a realization, as the configuration names them."""
+    files = _files(sky, realization)
+    truth = None if sky.get("observed", False) else files.get("truth")
+    named = [*files["events"], files["catalogue"], files.get("exposure"), truth]
+    return [str(path) for path in named if path]
+
+
+def _files(sky: Mapping[str, Any], realization: str) -> Mapping[str, Any]:
+    realizations = sky.get("realizations")
+    if not isinstance(realizations, Mapping) or realization not in realizations:
+        raise InputError(f"skies: no realization {realization!r}; name its files under realizations.")
+    files: Mapping[str, Any] = realizations[realization]
+    for key in ("events", "catalogue"):
+        if not files.get(key):
+            raise InputError(f"skies: realization {realization!r} names no {key}. Every realization needs both.")
+    return files
+
+
+def _exposure(files: Mapping[str, Any], photons: EventList, detections: Table) -> tuple[NDArray[np.float32], WCS]:
+    if files.get("exposure"):
+        return read_exposure(Path(files["exposure"]))
+    cells, wcs = occupied_cells(photons.ra, photons.dec)
+    area = area_deg2(cells)
+    seconds, origin = _flat_exposure_s(files, photons, detections, area)
+    LOGGER.warning(
+        "%s: no exposure map; taken as flat, %.0f s (%s), over the %.2f deg2 that hold photons",
+        photons.name, seconds, origin, area,
+    )  # fmt: skip
+    return np.where(cells, seconds, 0).astype(np.float32), wcs
+
+
+def _flat_exposure_s(files: Mapping[str, Any], photons: EventList, detections: Table, area: float) -> tuple[float, str]:
+    if files.get("exposure_s"):
+        return float(files["exposure_s"]), "exposure_s"
+    known = np.asarray(detections["ML_EXP"])
+    known = known[np.isfinite(known) & (known > 0)]
+    if known.size:
+        return float(np.median(known)), "median ML_EXP of the catalogue"
+    good_time = mean_exposure_s(photons)
+    # a scanning telescope spends only a small share of its good time on any one place
+    if good_time is None or area > POINTING_DEG2:
+        why = (
+            "it has no good time intervals" if good_time is None else f"its {area:.1f} deg2 are more than one pointing"
+        )
+        raise InputError(
+            f"{photons.name}: the exposure is unknown ({why}). Name an exposure map or exposure_s for the realization, "
+            "or give the catalogue a column ML_EXP."
+        )
+    return good_time, "mean good time of the modules, vignetting left out"
+
+
+def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, files: Mapping[str, Any]) -> None:
+    exposed = exposure_at(image, wcs, np.asarray(detections["RA"]), np.asarray(detections["DEC"])) > 0
+    if not exposed.any():
+        raise InputError(
+            f"{files['catalogue']}: none of its {len(detections)} rows lies in the field of {files['events'][0]}. "
+            "Do the two belong together, and are the positions ICRS in deg?"
+        )
+    LOGGER.info("%s: %d of %d rows lie in the exposed field", files["catalogue"], exposed.sum(), exposed.size)
+
+
+def _photons_of(photons: EventList, haloes: Table) -> NDArray[np.int32]:
+    if photons.src_id is None:
+        LOGGER.warning("%s: no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)", photons.name)
+        return np.full(len(haloes), -1, dtype=np.int32)
+    soft = (photons.pi_ev >= _ML_BAND_EV[0]) & (photons.pi_ev < _ML_BAND_EV[1])
+    labels, counts = np.unique(photons.src_id[soft], return_counts=True)
+    number = dict(zip(labels.tolist(), counts.tolist(), strict=True))
+    return np.array([number.get(halo, 0) for halo in haloes["SRC_ID"].tolist()], dtype=np.int32)
+
+
+def _provenance(
+    sky: Mapping[str, Any], realization: str, files: Mapping[str, Any], events_block: Mapping[str, Any]
+) -> dict[str, Any]:
+    kept = ("observed", "catalogue_columns", "truth_columns", "match_arcsec")
+    parameters = {key: sky[key] for key in kept if key in sky} | {"events": dict(events_block)}
+    parameters |= {"realization": realization, "exposure_s": files.get("exposure_s")}
+    return provenance("ingest_field", parameters, input_files(sky, realization))

@@ -1,0 +1,211 @@
+"""Masses of the clusters of an observed field, with all their uncertainties and warnings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from clustermass.catalogue_flags import Training, flags, read_training
+from clustermass.cosmology import FloatArray
+from clustermass.datasets import read_netcdf
+from clustermass.ensemble import combine
+from clustermass.errors import InputError
+from clustermass.inference import check_grid, predict
+from clustermass.mass_catalogue import iau_names, write_catalogue
+from clustermass.mixture import mixture_quantile
+from clustermass.progress import LOGGER
+from clustermass.provenance import provenance
+from clustermass.sample import load_sample
+from clustermass.tables import read_table
+
+QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
+PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
+REFERENCE = ("LOGM500_REF", "LOGM500_REF_ERR")
+
+
+def infer_observed(
+    images: Sequence[Path],
+    smoothed: Sequence[Path],
+    catalogues: Sequence[Path],
+    ensemble: Path,
+    weights: Sequence[Path],
+    fits: Path,
+    ecsv: Path,
+    netcdf: Path,
+    simulated: bool,
+    cosmology: Mapping[str, float],
+    acronym: str = "eFEDS",
+    device: str = "auto",
+) -> None:
+    """Predict the masses of an observed field and write its catalogue in three formats.
+
+    LOGM500_ERR^2 = aleatoric^2 + epistemic^2 + z^2, the last from the ensemble's masses at z - Z_ERR and z + Z_ERR;
+    quantiles are those of the members' mixture with the z error added to each component. A cluster without redshift is
+    kept without mass (NaN, FLAG_NOZ).
+
+    Parameters
+    ----------
+    images, smoothed, catalogues
+        `images.nc`, `smoothed/<preprocessing>.nc` and `catalogue.fits` of every realization of the field, in the same
+        order; published masses are taken from the catalogue's LOGM500_REF and LOGM500_REF_ERR where it has them.
+    ensemble, weights
+        `ensemble.nc` and the members' safetensors of one experiment.
+    fits, ecsv, netcdf
+        Catalogues to write (blueprint sec. 6).
+    simulated
+        The field is a simulation: names begin with "SIM" and the header says so.
+    cosmology
+        `h0_km_s_mpc`, `omega_m` of the training sky, for the header.
+    acronym
+        Of the survey, for the names of an observed field.
+    device
+        auto, cpu or gpu.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, files belong to different fields or preprocessings, or the field has no cluster.
+    """
+    field = _join_files(load_sample(smoothed), images, catalogues)
+    check_grid(weights, field)
+    training = read_training(ensemble)
+    columns = _copied_columns(field, "SIM" if simulated else acronym)
+    columns |= _masses(field, weights, device)
+    columns |= flags(field, columns, training)
+    inputs = [ensemble, *weights, *images, *smoothed, *catalogues]
+    made_by = provenance("infer_observed", {"simulated": simulated, "cosmology": cosmology}, inputs)
+    facts = _facts(training, len(weights), simulated, cosmology)
+    paths = {"fits": fits, "ecsv": ecsv, "netcdf": netcdf}
+    write_catalogue(columns, field["cluster"].values.astype(str), facts, made_by, paths)
+    _log(columns)
+
+
+def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
+    """`field` with `n_phot`, `logm500_ref` and `logm500_ref_err` (cluster,); one file of images in memory at a time."""
+    found: dict[str, tuple[float, ...]] = {}
+    for path, catalogue in zip(images, catalogues, strict=True):
+        part = read_netcdf(path, ("counts",))
+        photons = part["counts"].values.sum(axis=(1, 2, 3), dtype=np.int64).tolist()
+        published = _references(catalogue)
+        for name, number in zip(part["cluster"].values.astype(str).tolist(), photons, strict=True):
+            found[name] = (number, *published.get(_id_src(name), (np.nan, np.nan)))
+    missing = [name for name in field["cluster"].values.tolist() if name not in found]
+    if missing:
+        raise InputError(
+            f"{images[0]}: lacks {len(missing)} clusters of the smoothed images ({missing[0]} is one). "
+            "Delete both and run again."
+        )
+    rows: FloatArray = np.array([found[name] for name in field["cluster"].values.tolist()])
+    return field.assign(
+        {name: ("cluster", rows[:, i]) for i, name in enumerate(("n_phot", *map(str.lower, REFERENCE)))}
+    )
+
+
+def _references(catalogue: Path) -> dict[int, tuple[float, ...]]:
+    """Return published mass and error by ID_SRC, NaN for an error that isn't given; empty without such a column."""
+    table = read_table(catalogue)
+    if REFERENCE[0] not in table.colnames:
+        return {}
+    unknown = np.full(len(table), np.nan)
+    values = [table[name] if name in table.colnames else unknown for name in REFERENCE]
+    rows = np.stack([np.ma.filled(np.ma.asarray(column, dtype=float), np.nan) for column in values], axis=1)
+    return {int(number): tuple(row) for number, row in zip(table["ID_SRC"], rows.tolist(), strict=True)}
+
+
+def _id_src(cluster: str) -> int:
+    return int(cluster.rpartition("_")[2])
+
+
+def _copied_columns(field: xr.Dataset, acronym: str) -> dict[str, NDArray[Any]]:
+    """Columns that come from the images' files and the catalogues, (cluster,) by name."""
+    ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
+    copied = {"Z": "redshift", "Z_ERR": "redshift_err", "N_PHOT": "n_phot", "EXPOSURE": "exposure_s"}
+    same = ("det_like", "ext_like", "covered_fraction", "realization", "logm500_ref", "logm500_ref_err")
+    copied |= {name.upper(): name for name in same}
+    return {
+        "ID_SRC": np.array([_id_src(name) for name in field["cluster"].values.tolist()]),
+        "NAME": iau_names(acronym, ra, dec),
+        "RA": ra,
+        "DEC": dec,
+        **{column: field[variable].values for column, variable in copied.items()},
+    }
+
+
+def _masses(field: xr.Dataset, weights: Sequence[Path], device: str) -> dict[str, NDArray[Any]]:
+    """Masses, errors and quantiles, (cluster,); NaN where there is no redshift."""
+    redshift = field["redshift"].values.astype(float)
+    error = np.nan_to_num(field["redshift_err"].values.astype(float))
+    usable = redshift > 0
+    columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(weights))}
+    columns |= {"FLAG_NOZ": (~usable).astype(np.int16)}
+    result = dict.fromkeys(("LOGM500", "LOGM500_ERR", *PARTS, *QUANTILES), np.full(redshift.size, np.nan))
+    if usable.any():
+        image = field["image"].values[usable]
+        found = predict(weights, image, redshift[usable], error[usable], device)
+        for name, values in mass_columns(found["mu"], found["sigma"], found["sigma_redshift"]).items():
+            result[name] = np.full(redshift.size, np.nan)
+            result[name][usable] = values
+    return columns | result
+
+
+def mass_columns(mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray) -> dict[str, FloatArray]:
+    """Mass columns of the catalogue from the members' predictions.
+
+    Parameters
+    ----------
+    mu, sigma
+        (member, cluster), dex.
+    sigma_redshift
+        Error of the mass that the redshift's error makes, (cluster,), dex.
+
+    Returns
+    -------
+    dict
+        LOGM500, its errors and quantiles, (cluster,) each.
+    """
+    joined = combine(mu, sigma)
+    parts = (joined.sigma_aleatoric, joined.sigma_epistemic, sigma_redshift)
+    total = np.sqrt(np.sum(np.square(parts), axis=0))
+    widened = np.hypot(sigma, sigma_redshift)
+    return {
+        "LOGM500": joined.mu,
+        "LOGM500_ERR": total,
+        **dict(zip(PARTS, parts, strict=True)),
+        **{name: mixture_quantile(probability, mu, widened) for name, probability in QUANTILES.items()},
+    }
+
+
+def _facts(
+    training: Training, members: int, simulated: bool, cosmology: Mapping[str, float]
+) -> dict[str, tuple[Any, str]]:
+    """Header of the catalogue: keyword -> (value, comment)."""
+    low, high = training.ranges["log10_m500c"]
+    z_low, z_high = training.ranges["redshift"]
+    return {
+        "ORIGIN": ("clustermass", "software that made this catalogue"),
+        "SIMULATED": (simulated, "T: a simulated field, no observation"),
+        "RADESYS": ("ICRS", "frame of RA and DEC"),
+        "MASSDEF": ("M500c", "mass inside 500 times the critical density"),
+        "MASSUNIT": ("Msun", "masses are log10(M500c / Msun), no h"),
+        "H0": (float(cosmology["h0_km_s_mpc"]), "[km/s/Mpc] of the training sky"),
+        "OMEGA_M": (float(cosmology["omega_m"]), "of the training sky, flat LCDM"),
+        "NMEMBER": (members, "networks in the ensemble"),
+        "NTRAIN": (training.number, "simulated clusters that they learnt from"),
+        "TRAINZLO": (z_low, "smallest redshift in training"),
+        "TRAINZHI": (z_high, "largest redshift in training"),
+        "TRAINMLO": (low, "smallest log10 mass in training"),
+        "TRAINMHI": (high, "largest log10 mass in training"),
+    }
+
+
+def _log(columns: Mapping[str, NDArray[Any]]) -> None:
+    flags = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
+    LOGGER.info(
+        "infer_observed: %d clusters, %d without redshift and so without mass; %s",
+        len(columns["ID_SRC"]),
+        flags.pop("FLAG_NOZ"),
+        ", ".join(f"{name} {number}" for name, number in flags.items()),
+    )

@@ -1,0 +1,166 @@
+"""From counts to what a network sees: crop, rebin, smooth, clip, transform, in this order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.ndimage import convolve1d
+
+from clustermass.cubes import block_sum
+from clustermass.datasets import read_netcdf, write_netcdf
+from clustermass.errors import InputError
+from clustermass.progress import track
+from clustermass.provenance import provenance
+
+TITLE = "Images of detections as a network sees them, before standardisation"
+#: clusters that are worked on at once: bounds the memory, some tens of MB
+_CHUNK = 64
+
+#: config key `transform` -> function of smoothed counts >= 0
+TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "none": lambda image: image,
+    "sqrt": np.sqrt,
+    "anscombe": lambda image: 2 * np.sqrt(image + 3 / 8),  # Anscombe (1948): Poisson counts to unit variance
+    "log1p": np.log1p,
+}
+
+
+def preprocess(images: Path, output: Path, recipe: Mapping[str, Any]) -> None:
+    """Write `smoothed/<recipe>.nc` from `images.nc`: float32 `image`, with all variables of each cluster.
+
+    Parameters
+    ----------
+    images
+        `images.nc`, counts on the base grid.
+    output
+        Written atomically.
+    recipe
+        A block of the config's `preprocessing`: half_width_arcsec, pixel_arcsec, and optionally smoothing
+        {half_width: [x, y, energy], sigma}, clip, transform.
+
+    Raises
+    ------
+    InputError
+        The recipe doesn't fit the base grid or has an unknown transform (the key is named), or the file is damaged.
+    """
+    source = read_netcdf(images, require=("counts", "x", "y", "band"))
+    grid = _Grid(source["x"].values, recipe)
+    counts = source["counts"].values
+    shape = (*counts.shape[:2], grid.pixels, grid.pixels)
+    result = np.empty(shape, dtype=np.float32)
+    for start in track(range(0, len(counts), _CHUNK), "smoothing"):
+        part = slice(start, start + _CHUNK)
+        result[part] = apply_recipe(grid.rebin(counts[part]), recipe)
+    kept = source.drop_vars(["counts", "x", "y"])
+    offsets = grid.offsets_arcsec()
+    smoothed = kept.assign(image=(("cluster", "band", "y", "x"), result)).assign_coords(x=offsets, y=offsets)
+    smoothed.attrs = {}
+    write_netcdf(smoothed, output, TITLE, provenance("smooth_images", recipe, [images]))
+
+
+class _Grid:
+    """The recipe's grid within the base grid."""
+
+    def __init__(self, offsets: NDArray[Any], recipe: Mapping[str, Any]) -> None:
+        base = float(offsets[1] - offsets[0])
+        half_box = offsets.size * base / 2
+        self.pixel_arcsec = float(recipe["pixel_arcsec"])
+        half_width = float(recipe["half_width_arcsec"])
+        self.factor = _whole(self.pixel_arcsec / base)
+        half = _whole(half_width / base)
+        self.pixels = _whole(2 * half_width / self.pixel_arcsec)
+        if not self.factor:
+            raise InputError(
+                f"pixel_arcsec is {self.pixel_arcsec:g}, but must be a multiple of the base pixel, {base:g} arcsec."
+            )
+        if not half or half_width > half_box + 1e-6:
+            raise InputError(
+                f"half_width_arcsec is {half_width:g}, but must be a multiple of the base pixel, {base:g} arcsec, and "
+                f"at most half the box, {half_box:g} arcsec."
+            )
+        if not self.pixels:
+            raise InputError(
+                f"pixel_arcsec is {self.pixel_arcsec:g}, but must divide twice half_width_arcsec, {2 * half_width:g} "
+                "arcsec, without remainder."
+            )
+        centre = offsets.size // 2
+        self.crop = slice(centre - half, centre + half)
+
+    def rebin(self, counts: NDArray[np.uint16]) -> NDArray[np.uint32]:
+        """Crop and sum blocks of base pixels: (..., y, x) to uint32 (..., pixels, pixels)."""
+        return block_sum(counts[..., self.crop, self.crop].astype(np.uint32), self.factor)
+
+    def offsets_arcsec(self) -> NDArray[np.float64]:
+        """Offsets of the pixels' centres from the image centre in arcsec, float64 (pixels,)."""
+        return np.asarray((np.arange(self.pixels) - self.pixels / 2 + 0.5) * self.pixel_arcsec, dtype=float)
+
+
+def _whole(ratio: float) -> int:
+    """Return `ratio` as a whole number above 0, or 0 if it is none."""
+    return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
+
+
+def apply_recipe(counts: NDArray[Any], recipe: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Smooth, clip and transform counts on the recipe's grid.
+
+    Parameters
+    ----------
+    counts
+        (clusters, band, y, x), not negative.
+    recipe
+        As in `preprocess`; grid keys are ignored.
+
+    Returns
+    -------
+    NDArray
+        float32 of the same shape. Everything before is float64.
+
+    Raises
+    ------
+    InputError
+        Unknown transform.
+    """
+    transform = recipe.get("transform") or "none"
+    if transform not in TRANSFORMS:
+        raise InputError(f"transform is {transform!r}, but must be one of: {', '.join(TRANSFORMS)}.")
+    image = counts.astype(np.float64)
+    smoothing = recipe.get("smoothing")
+    if smoothing:
+        image = smooth(image, smoothing["half_width"], smoothing["sigma"])
+    if recipe.get("clip") is not None:
+        image = np.minimum(image, recipe["clip"])
+    return TRANSFORMS[transform](image).astype(np.float32)
+
+
+def smooth(images: NDArray[np.float64], half_width: Sequence[int], sigma: float) -> NDArray[np.float64]:
+    """Convolve images with the Gaussian kernel of Krippendorf et al. (2023), Eqs. A.1 and A.2; zero outside.
+
+    The kernel is a product of one-dimensional ones, so it is applied axis by axis.
+
+    Parameters
+    ----------
+    images
+        (..., band, y, x).
+    half_width
+        X, Y, Z: half widths of the kernel in pixels along x and y and in bands, 0 and above.
+    sigma
+        Standard deviation in units of the half widths.
+
+    Returns
+    -------
+    NDArray
+        float64 of the same shape.
+    """
+    for axis, half in zip((-1, -2, -3), half_width, strict=True):
+        images = convolve1d(images, kernel(half, sigma), axis=axis, mode="constant", cval=0.0)
+    return images
+
+
+def kernel(half_width: int, sigma: float) -> NDArray[np.float64]:
+    """One axis of Eq. A.2: exp(-(i/X)^2 / (2 sigma^2)) for i = -X..X, its sum 1; float64 (2 X + 1,)."""
+    steps = np.arange(-half_width, half_width + 1) / max(half_width, 1)
+    weights = np.exp(-(steps**2) / (2 * sigma**2))
+    return weights / weights.sum()

@@ -1,0 +1,178 @@
+"""The sample that everything downstream works on: all realizations, joined with the split, inside the selection."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from clustermass.datasets import read_netcdf
+from clustermass.errors import InputError
+from clustermass.progress import LOGGER
+
+#: selection key -> variable; a cluster must lie above the value
+_ABOVE = {"det_like_min": "det_like", "ext_like_min": "ext_like"}
+_GRID = ("band", "band_bounds", "x", "y")
+
+
+def load_sample(
+    images: Sequence[Path], split: Path | None = None, selection: Mapping[str, Any] | None = None
+) -> xr.Dataset:
+    """Join the realizations' images of a sky into one dataset, sorted by cluster id.
+
+    Parameters
+    ----------
+    images
+        Per-realization `images.nc` or `smoothed/*.nc`; any order gives the same result.
+    split
+        File of `split_sample`; its `split` and `group` are joined. None = neither.
+    selection
+        `log10_m500c_min` (inclusive), `log10_m500c_max`, `det_like_min`, `ext_like_min` (exclusive), each optional:
+        keep labelled clusters with finite redshift inside. None = keep every cluster, labelled or not (an observed
+        field).
+
+    Returns
+    -------
+    xr.Dataset
+        Variables and dtypes of the files, `cluster` first; in memory, with no more than one file held twice.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, files differ in grid or variables, a cluster occurs twice or isn't in `split`,
+        or nothing is left.
+    """
+    if not images:
+        raise InputError("No files of images: the sky has no realization.")
+    dropped: dict[str, int] = {}
+    parts, total = [], 0
+    for path in images:
+        part = read_netcdf(path, require=("cluster", "redshift"))
+        total += part.sizes["cluster"]
+        parts.append(part if selection is None else part.isel(cluster=_kept(part, selection, path, dropped)))
+    cuts = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    left = sum(part.sizes["cluster"] for part in parts)
+    LOGGER.info("sample: %d detections in %d files; dropped: %s; left: %d", total, len(images), cuts or "none", left)
+    if left == 0:
+        raise InputError(
+            f"The selection {dict(selection or {})} leaves none of {total} detections (dropped: {cuts or 'none'}). "
+            "Widen the selection, or simulate more."
+        )
+    sample = _concatenate(parts, images)
+    return sample if split is None else _join_split(sample, split)
+
+
+def select(sample: xr.Dataset, selection: Mapping[str, Any]) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Return which clusters are labelled and inside `selection`, and how many each cut drops, one after the other.
+
+    Parameters
+    ----------
+    sample
+        Holds `log10_m500c`, `det_like`, `ext_like`, `redshift`, each (cluster,).
+    selection
+        As in `load_sample`.
+
+    Returns
+    -------
+    tuple
+        Booleans of shape (cluster,), and reason -> number dropped.
+    """
+    mass = sample["log10_m500c"].values
+    redshift = sample["redshift"].values
+    cuts = {"without a halo": np.isfinite(mass), "without redshift": np.isfinite(redshift)}
+    for key, value in selection.items():
+        if value is None:
+            continue
+        if key == "log10_m500c_min":
+            cuts[f"with log10_m500c < {value:g}"] = mass >= value
+        elif key == "log10_m500c_max":
+            cuts[f"with log10_m500c >= {value:g}"] = mass < value
+        elif key in _ABOVE:
+            cuts[f"with {_ABOVE[key]} <= {value:g}"] = sample[_ABOVE[key]].values > value
+        else:
+            raise InputError(f"selection.{key} is no cut that is known: log10_m500c_min, log10_m500c_max, {_ABOVE}.")
+    keep = np.ones(mass.size, dtype=bool)
+    dropped = {}
+    for reason, passes in cuts.items():
+        dropped[reason] = int((keep & ~passes).sum())
+        keep &= passes
+    return keep, dropped
+
+
+def _kept(part: xr.Dataset, selection: Mapping[str, Any], path: Path, dropped: dict[str, int]) -> NDArray[np.intp]:
+    missing = [name for name in ("log10_m500c", *_ABOVE.values()) if name not in part.variables]
+    if missing:
+        raise InputError(
+            f"{path}: lacks {', '.join(missing)}; a sample to learn from needs a simulated sky with truth."
+        )
+    keep, counts = select(part, selection)
+    for reason, count in counts.items():
+        dropped[reason] = dropped.get(reason, 0) + count
+    return np.flatnonzero(keep)
+
+
+def _concatenate(parts: list[xr.Dataset], images: Sequence[Path]) -> xr.Dataset:
+    """Join along `cluster`, sorted by id; empties `parts` on the way, so that memory holds the data only once."""
+    first = parts[0]
+    _check_alike(parts, images)
+    ids = np.concatenate([part["cluster"].values.astype(str) for part in parts])
+    order = np.argsort(ids, kind="stable")
+    _check_unique(ids[order])
+    grid = {name: first[name] for name in _GRID if name in first.variables}
+    names = [str(name) for name in first.variables if "cluster" in first[name].dims and name != "cluster"]
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    joined = {name: (first[name].dims, _empty(first[name], parts, name)) for name in names}
+    start = 0
+    for number in range(len(parts)):
+        part, parts[number] = parts[number], xr.Dataset()
+        rows = place[start : start + part.sizes["cluster"]]
+        start += rows.size
+        for name in names:
+            joined[name][1][rows] = part[name].values
+    coords = {"cluster": ids[order], **{name: values for name, values in grid.items() if name in first.coords}}
+    bounds = {name: values.variable for name, values in grid.items() if name not in first.coords}
+    return xr.Dataset({**joined, **bounds}, coords)
+
+
+def _empty(variable: xr.DataArray, parts: Sequence[xr.Dataset], name: str) -> NDArray[Any]:
+    size = sum(part.sizes["cluster"] for part in parts)
+    # strings come from netCDF as objects or with each file's own width
+    text = variable.dtype.kind in "OSU"
+    width = max((len(str(value)) for part in parts for value in part[name].values.flat), default=1) if text else 0
+    return np.empty((size, *variable.shape[1:]), dtype=f"U{max(width, 1)}" if text else variable.dtype)
+
+
+def _check_alike(parts: Sequence[xr.Dataset], images: Sequence[Path]) -> None:
+    for part, path in zip(parts, images, strict=True):
+        lacking = set(parts[0].variables) ^ set(part.variables)
+        if lacking:
+            raise InputError(f"{images[0]} and {path} differ: only one has {', '.join(sorted(map(str, lacking)))}.")
+        for name in _GRID:
+            if name in part.variables and not np.array_equal(part[name].values, parts[0][name].values):
+                raise InputError(f"{images[0]} and {path} differ in {name}: made with other settings; run again.")
+
+
+def _check_unique(ids: NDArray[np.str_]) -> None:
+    twice = ids[1:][ids[1:] == ids[:-1]]
+    if twice.size:
+        raise InputError(f"Cluster {twice[0]} occurs twice ({twice.size} so): is a file of images given twice?")
+
+
+def _join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
+    table = read_netcdf(split, require=("split", "group"))
+    row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
+    missing = [name for name in sample["cluster"].values.tolist() if name not in row]
+    if missing:
+        raise InputError(
+            f"{split}: lacks {len(missing)} clusters of the images ({missing[0]} is one). It belongs to others: "
+            "delete it and run again."
+        )
+    rows = np.array([row[name] for name in sample["cluster"].values.tolist()])
+    for name in ("split", "group"):
+        sample[name] = ("cluster", table[name].values.astype(str)[rows])
+    sizes = {name: int((sample["split"].values == name).sum()) for name in ("train", "val", "test")}
+    LOGGER.info("sample: %s", ", ".join(f"{count} {name}" for name, count in sizes.items()))
+    return sample

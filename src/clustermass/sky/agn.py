@@ -1,0 +1,48 @@
+"""Active galactic nuclei: number counts of Moretti et al. 2003, one power-law spectrum, unclustered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clustermass.sky.field import Field
+from clustermass.sky.instrument import PHOTON_KEV
+from clustermass.sky.spectra import CountSpectra, power_law, transmission
+
+FloatArray: TypeAlias = NDArray[np.float64]
+
+#: Moretti et al. 2003 (ApJ 588, 696), soft band 0.5-2 keV: bright and faint slopes and the flux of the break
+_SLOPE_BRIGHT, _SLOPE_FAINT, _BREAK_CGS, _UNIT_CGS = 1.82, 0.60, 1.48e-14, 2e-15
+
+
+@dataclass(frozen=True)
+class PointSources:
+    """Point sources: native position in deg and unabsorbed flux in erg/s/cm2, 0.5-2 keV."""
+
+    longitude: FloatArray
+    latitude: FloatArray
+    flux: FloatArray
+
+
+def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArray:
+    """Return the sources per deg2 brighter than `flux_cgs` (erg/s/cm2, 0.5-2 keV): Moretti et al. 2003, Eq. 2."""
+    flux = np.asarray(flux_cgs, dtype=float)
+    faint = _BREAK_CGS ** (_SLOPE_BRIGHT - _SLOPE_FAINT) * flux**_SLOPE_FAINT
+    return normalisation_per_deg2 * _UNIT_CGS**_SLOPE_BRIGHT / (flux**_SLOPE_BRIGHT + faint)
+
+
+def draw_agn(field: Field, parameters: Mapping[str, float], rng: np.random.Generator) -> PointSources:
+    """Draw the AGN of `field` from the config block `agn`."""
+    flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
+    above = counts_above(flux, parameters["normalisation_per_deg2"])
+    number = int(rng.poisson((above[0] - above[-1]) * field.area_deg2))
+    drawn = above[-1] + (above[0] - above[-1]) * rng.random(number)
+    log_flux = np.interp(-np.log(drawn), -np.log(above), np.log(flux)) if number else np.empty(0)
+    return PointSources(*field.draw(rng, number), np.exp(log_flux))
+
+
+def agn_spectrum(photon_index: float, nh_cm2: float) -> CountSpectra:
+    """Absorbed power law for a flux of 1 erg/s/cm2 (0.5-2 keV, unabsorbed), folded; one spectrum."""
+    return CountSpectra.from_photons(power_law(PHOTON_KEV, photon_index) * transmission(PHOTON_KEV, nh_cm2))

@@ -1,0 +1,142 @@
+"""A rectangular field on the sphere and its exposure map.
+
+Positions inside the simulation are native longitude and latitude: degrees in the frame whose origin is the field's
+centre and whose equator runs East-West there. The field is the rectangle |longitude| < width/2, |latitude| < height/2,
+so that it works at any declination and across RA = 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustermass.errors import InputError
+
+FloatArray: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Field:
+    """Rectangle of `width_deg` (East-West) times `height_deg` about (`ra_deg`, `dec_deg`), ICRS."""
+
+    ra_deg: float
+    dec_deg: float
+    width_deg: float
+    height_deg: float
+
+    @classmethod
+    def from_config(cls, parameters: Mapping[str, float]) -> "Field":
+        """Read the config block `field`; InputError if the field is too large for a SIN projection."""
+        field = cls(*(float(parameters[f"{key}_deg"]) for key in ("ra", "dec", "width", "height")))
+        if not (0 < field.width_deg <= 120 and 0 < field.height_deg <= 60):
+            raise InputError(
+                f"field: width_deg = {field.width_deg}, height_deg = {field.height_deg}: a simulated field must be "
+                "larger than 0 and at most 120 x 60 deg; split a larger one into realizations."
+            )
+        return field
+
+    @property
+    def area_deg2(self) -> float:
+        """Solid angle in deg2."""
+        return float(self.width_deg * np.degrees(2 * np.sin(np.radians(self.height_deg / 2))))
+
+    def draw(self, rng: np.random.Generator, number: int) -> tuple[FloatArray, FloatArray]:
+        """Draw positions uniform on the sphere; return native longitude and latitude in deg."""
+        longitude = (rng.random(number) - 0.5) * self.width_deg
+        sine = np.sin(np.radians(self.height_deg / 2)) * (2 * rng.random(number) - 1)
+        return longitude, np.degrees(np.arcsin(sine))
+
+    @cached_property
+    def _axes(self) -> FloatArray:
+        ra, dec = np.radians([self.ra_deg, self.dec_deg])
+        centre = [np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)]
+        east = [-np.sin(ra), np.cos(ra), 0.0]
+        north = [-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)]
+        return np.array([centre, east, north])
+
+    def to_sky(self, longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Turn native longitude and latitude into RA in [0, 360) and Dec, all in deg."""
+        x, y, z = _unit(longitude, latitude)
+        axes = self._axes
+        ra = np.degrees(
+            np.arctan2(
+                x * axes[0, 1] + y * axes[1, 1] + z * axes[2, 1], x * axes[0, 0] + y * axes[1, 0] + z * axes[2, 0]
+            )
+        )
+        dec = np.degrees(np.arcsin(np.clip(x * axes[0, 2] + y * axes[1, 2] + z * axes[2, 2], -1, 1)))
+        return ra % 360, dec
+
+    def to_native(self, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Turn RA, Dec into native longitude and latitude, all in deg."""
+        x, y, z = _unit(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))
+        axes = self._axes
+        along, east, north = (axes[i, 0] * x + axes[i, 1] * y + axes[i, 2] * z for i in range(3))
+        return np.degrees(np.arctan2(east, along)), np.degrees(np.arcsin(np.clip(north, -1, 1)))
+
+
+def _unit(longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    lon, lat = np.radians(longitude), np.radians(latitude)
+    cosine = np.cos(lat)
+    return cosine * np.cos(lon), cosine * np.sin(lon), np.sin(lat)
+
+
+@dataclass(frozen=True)
+class ExposureMap:
+    """Vignetting-corrected exposure of a field on a SIN image about its centre.
+
+    Attributes
+    ----------
+    field
+        The field; outside it the exposure is zero.
+    pixel_deg
+        Side of a pixel in deg.
+    image_s
+        Exposure in s, shape (y, x), float32; x grows to the West, y to the North.
+    """
+
+    field: Field
+    pixel_deg: float
+    image_s: NDArray[np.float32]
+
+    @classmethod
+    def from_config(cls, field: Field, parameters: Mapping[str, float]) -> "ExposureMap":
+        """Build the map of the config block `exposure`: flat, falling linearly to zero at the edges as a survey's."""
+        pixel, taper = float(parameters["pixel_arcsec"]) / 3600, float(parameters["taper_deg"])
+        half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1
+        half_y = int(np.ceil(np.degrees(np.sin(np.radians(field.height_deg / 2))) / pixel)) + 1
+        north = np.radians((np.arange(2 * half_y) + 0.5 - half_y) * pixel)[:, None]
+        east = -np.radians((np.arange(2 * half_x) + 0.5 - half_x) * pixel)[None, :]
+        longitude = np.degrees(np.arctan2(east, np.sqrt(np.clip(1 - east**2 - north**2, 0, None))))
+        latitude = np.degrees(np.arcsin(north))
+        ramp = _ramp(field.width_deg / 2 - np.abs(longitude), taper) * _ramp(
+            field.height_deg / 2 - np.abs(latitude), taper
+        )
+        return cls(field, pixel, (float(parameters["depth_s"]) * ramp).astype(np.float32))
+
+    def at_native(self, longitude: FloatArray, latitude: FloatArray) -> NDArray[np.float32]:
+        """Exposure in s of the pixel at native longitude and latitude in deg; zero outside the map."""
+        lon, lat = np.radians(longitude), np.radians(latitude)
+        east, north = np.cos(lat) * np.sin(lon), np.sin(lat)
+        rows, columns = self.image_s.shape
+        i = np.floor(columns / 2 - np.degrees(east) / self.pixel_deg).astype(np.int32)
+        j = np.floor(rows / 2 + np.degrees(north) / self.pixel_deg).astype(np.int32)
+        inside = (i >= 0) & (i < columns) & (j >= 0) & (j < rows) & (np.abs(longitude) < 90)
+        return np.where(inside, self.image_s[np.clip(j, 0, rows - 1), np.clip(i, 0, columns - 1)], np.float32(0))
+
+    def at(self, ra: FloatArray, dec: FloatArray) -> NDArray[np.float32]:
+        """Exposure in s of the pixel at RA, Dec in deg; zero outside the map."""
+        return self.at_native(*self.field.to_native(ra, dec))
+
+    @property
+    def maximum_s(self) -> float:
+        """Largest exposure in s."""
+        return float(self.image_s.max())
+
+
+def _ramp(distance_deg: FloatArray, taper_deg: float) -> FloatArray:
+    if taper_deg == 0:
+        return (distance_deg > 0).astype(float)
+    return np.clip(distance_deg / taper_deg, 0, 1)

@@ -1,0 +1,105 @@
+"""Photons sorted by place on the sky, so that the box around any position is found without looking at all of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustermass.cubes import ImageGeometry, count_pixels
+from clustermass.eventlist import EventList, FloatArray
+from clustermass.projection import floor_to_sky_pixels, image_pixels, project
+
+#: height of a strip of constant declination in deg; a fraction of a 20' box
+_STRIP_DEG = 0.05
+#: distance of two strips in the sorting key: more than 360, so that no rounding carries a photon into the next strip
+_STRIDE = 400.0
+#: boxes are searched this much wider, against rounding of the sorting key
+_MARGIN_DEG = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class SkyIndex:
+    """Photons inside the energy bands, by strips of declination and within them by right ascension.
+
+    Attributes
+    ----------
+    key
+        400 x number of the strip + right ascension in deg, float64, ascending.
+    ra, dec
+        Positions in deg in that order, float64.
+    band
+        Energy bands in that order, int8.
+    """
+
+    key: FloatArray
+    ra: FloatArray
+    dec: FloatArray
+    band: NDArray[np.int8]
+
+    @classmethod
+    def of(cls, events: EventList, geometry: ImageGeometry) -> "SkyIndex":
+        """Sort the photons of `events` that fall in an energy band."""
+        band = geometry.band_numbers(events.pi_ev)
+        used = np.flatnonzero(band >= 0)
+        ra, dec = events.ra[used], events.dec[used]
+        key = _strip(dec) * _STRIDE + ra
+        order = np.argsort(key, kind="stable")
+        return cls(key[order], ra[order], dec[order], band[used][order])
+
+    def near(self, ra: float, dec: float, radius_deg: float) -> NDArray[np.int64]:
+        """Return the numbers of a few photons too many: all within `radius_deg` of a position are among them."""
+        reach = radius_deg + _MARGIN_DEG
+        low, high = max(dec - reach, -90.0), min(dec + reach, 90.0)
+        strips = np.arange(float(_strip(np.array(low))), float(_strip(np.array(high))) + 1)
+        bounds = [
+            (strips * _STRIDE + start, strips * _STRIDE + stop) for start, stop in _right_ascensions(ra, dec, reach)
+        ]
+        starts = np.concatenate([np.searchsorted(self.key, start, side="left") for start, _ in bounds])
+        stops = np.concatenate([np.searchsorted(self.key, stop, side="right") for _, stop in bounds])
+        return np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
+
+    def base_counts(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.uint16]:
+        """Count the photons of the box around a position on the base grid.
+
+        Equals the block sum of `clustermass.cubes.cube`, which is never made: for whole numbers
+        floor(floor(X / 80) / 3) = floor(X / 240).
+
+        Parameters
+        ----------
+        ra, dec
+            Image centre in deg.
+        geometry
+            The same that the index was made with.
+
+        Returns
+        -------
+        NDArray
+            uint16 (band, y, x) of shape (bands, base_pixels, base_pixels).
+        """
+        rows = self.near(ra, dec, corner_deg(geometry))
+        x, y = project(self.ra[rows], self.dec[rows], ra, dec)
+        size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
+        i = image_pixels(floor_to_sky_pixels(x), 0.0, rebin, size)
+        j = image_pixels(floor_to_sky_pixels(y), 0.0, rebin, size)
+        return count_pixels(self.band[rows], j, i, (geometry.bands, size, size))
+
+
+def corner_deg(geometry: ImageGeometry) -> float:
+    """Angle in deg from the image centre to a corner of the box (SIN shortens angles)."""
+    half = np.radians(geometry.half_width_sky / 72000.0)
+    return float(np.degrees(np.arcsin(min(np.sqrt(2) * half, 1.0))))
+
+
+def _strip(dec: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.floor((dec + 90.0) / _STRIP_DEG)
+
+
+def _right_ascensions(ra: float, dec: float, reach: float) -> list[tuple[float, float]]:
+    """Intervals of right ascension in deg within [0, 360] that a circle covers; one that crosses 0/360 is two."""
+    if abs(dec) + reach >= 90.0:
+        return [(0.0, 360.0)]
+    half = np.degrees(np.arcsin(np.sin(np.radians(reach)) / np.cos(np.radians(dec)))) + _MARGIN_DEG
+    low, high = ra - half, ra + half
+    if low < 0:
+        return [(0.0, high), (low + 360.0, 360.0)]
+    return [(low, 360.0), (0.0, high - 360.0)] if high > 360.0 else [(low, high)]

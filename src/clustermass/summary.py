@@ -1,0 +1,123 @@
+"""What a run came to: `summary.json`, the table at the end of `make results`, and the facts in the report's captions."""
+
+import datetime
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import clustermass
+from clustermass.datasets import write_json
+from clustermass.errors import InputError
+
+PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "optax", "scikit-learn", "matplotlib")
+
+
+def summarise(metrics: Mapping[str, str | Path], masses: Mapping[str, Mapping[str, str | Path]], output: str | Path) -> None:
+    """Write `summary.json`: the key figures of each experiment, its catalogues, and with what and when it was made.
+
+    Unlike every other file it depends on the clock and the machine.
+
+    Parameters
+    ----------
+    metrics
+        metrics.json of each experiment.
+    masses
+        For each experiment the masses.fits of each observed field.
+    output
+        Path of summary.json.
+    """
+    experiments = {
+        name: key_figures(path) | {"catalogues": {field: str(file) for field, file in masses.get(name, {}).items()}}
+        for name, path in metrics.items()
+    }
+    write_json({"experiments": experiments, "made_with": _made_with()}, output)
+
+
+def key_figures(metrics: str | Path) -> dict[str, Any]:
+    """Return the figures of one metrics.json that go into captions, the summary and the closing table."""
+    content = json.loads(Path(metrics).read_text(encoding="utf-8"))
+    rate = content["ratios"]["network_over_count_rate_recalibrated"]
+    return {
+        "n_train": content["n_train"],
+        "n_val": content["n_val"],
+        "n_test": content["n_test"],
+        "n_members": content["ensemble"]["n_members"],
+        "scatter_dex": content["test"]["scatter_dex"],
+        "scatter_dex_ci68": content["test"]["scatter_dex_ci68"],
+        "scatter_ln_percent": content["test"]["scatter_ln_percent"],
+        "bias_dex": content["test"]["bias_dex"],
+        "coverage68": content["calibration"]["coverage68"],
+        "over_count_rate": rate["value"],
+        "over_count_rate_ci68": rate["ci68"],
+    }
+
+
+def _made_with() -> dict[str, Any]:
+    return {
+        "clustermass": clustermass.__version__,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def headline(run: str | Path) -> None:
+    """Print the key figures of the run in folder `run` and where its report and catalogues lie.
+
+    Raises
+    ------
+    InputError
+        The run isn't finished.
+    """
+    run = Path(run)
+    if not (run / "summary.json").is_file():
+        raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
+    experiments = json.loads((run / "summary.json").read_text(encoding="utf-8"))["experiments"]
+    table = Table(title=f"Test set of the simulated sky, run '{run.name}'", title_justify="left")
+    for column in ("experiment", "clusters train / test", "members", "scatter of log10 M500c", "bias", "÷ count rate", "within 1 sigma"):
+        table.add_column(column)
+    for name, figures in experiments.items():
+        table.add_row(name, *_cells(figures))
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(f"Report:    {run / 'report.html'}")
+    for name, figures in experiments.items():
+        for field, path in figures["catalogues"].items():
+            console.print(f"Catalogue: {path}  (field {field}, experiment {name})")
+
+
+def _cells(figures: Mapping[str, Any]) -> list[str]:
+    low, high = figures["scatter_dex_ci68"]
+    ratio_low, ratio_high = figures["over_count_rate_ci68"]
+    return [
+        f"{figures['n_train']} / {figures['n_test']}",
+        str(figures["n_members"]),
+        f"{figures['scatter_dex']:.3f} ± {(high - low) / 2:.3f} dex ({figures['scatter_ln_percent']:.0f} %)",
+        f"{figures['bias_dex']:+.3f} dex",
+        f"{figures['over_count_rate']:.3f} ± {(ratio_high - ratio_low) / 2:.3f}",
+        f"{100 * figures['coverage68']:.0f} %",
+    ]

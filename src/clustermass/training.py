@@ -1,0 +1,161 @@
+"""Train one member of an ensemble from files: smoothed images and a split in, predictions and weights out."""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from clustermass.datasets import read_netcdf, write_netcdf
+from clustermass.device import use_device
+from clustermass.fitting import Fitted, Subset, fit
+from clustermass.networks.parameters import flatten
+from clustermass.prediction import standardised_predictions
+from clustermass.progress import LOGGER
+from clustermass.provenance import provenance
+from clustermass.sample import load_sample
+from clustermass.weights import Weights, save_weights
+
+MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
+RANGES = ("redshift", "log10_m500c", "ml_cts")
+
+
+def train_member(
+    images: Sequence[Path],
+    split: Path,
+    selection: Mapping[str, Any],
+    network: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    device: str,
+    seed: int,
+    member: int,
+    redshift_noise: float,
+    output: Path,
+    weights: Path,
+    threads: int = 1,
+) -> None:
+    """Train member number `member` and write its history and predictions (netCDF) and its weights (safetensors).
+
+    The test set is predicted, but only the training and validation sets ever reach `fit`.
+
+    Parameters
+    ----------
+    images
+        Smoothed images, one netCDF file a realization.
+    split
+        netCDF with the subset of each cluster.
+    selection, network, recipe
+        Blocks of the configuration.
+    device
+        ``auto``, ``cpu`` or ``gpu``.
+    seed, member
+        Together they set all random numbers of this member.
+    redshift_noise
+        Standard deviation of what is added to every redshift that the network sees, once and for all members alike.
+    output, weights
+        Files to write: ``members/{member}.nc`` and ``members/{member}.safetensors``.
+    threads
+        CPU cores to keep busy; another number changes the last digits of the results.
+
+    Raises
+    ------
+    InputError
+        See `clustermass.device.use_device`, `clustermass.sample.load_sample` and `clustermass.fitting.fit`.
+    RuntimeError
+        The loss isn't finite.
+    """
+    taken = use_device(device, threads)
+    sample = load_sample(images, split, selection)
+    redshift = noisy_redshift(sample["redshift"].values, sample["cluster"].values, redshift_noise, seed)
+    cubes = network_order(sample["image"].values)
+    train, val = (_subset(sample, cubes, redshift, name) for name in ("train", "val"))
+    LOGGER.info("member %02d: %d training and %d validation clusters", member, len(train.redshift), len(val.redshift))
+    fitted = fit(train, val, network, recipe, seed, member)
+    facts = {"seed": seed, "member": member, "device": taken, "threads": threads}
+    parameters = {"network": network, "recipe": recipe, "selection": selection, "redshift_noise": redshift_noise}
+    save_weights(_weights(fitted, sample, images[0], network, recipe, seed, member), weights)
+    mu, sigma = predictions(fitted, cubes, redshift, recipe["symmetric_prediction"])
+    title = f"Predictions and training history of ensemble member {member:02d}"
+    made = provenance("train_member", parameters, [*images, split], **facts)
+    made |= {"best_epoch": fitted.history.best_epoch, "kept_epoch": fitted.kept_epoch}
+    write_netcdf(_member_dataset(fitted, sample, mu, sigma), output, title, made)
+
+
+def network_order(images: np.ndarray) -> np.ndarray:
+    """Images as stored (cluster, band, y, x) in the order of the network (cluster, y, x, band); a view."""
+    return images.transpose(0, 2, 3, 1)
+
+
+def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: int) -> np.ndarray:
+    """Redshifts (cluster,) plus Gaussian noise of standard deviation `sd`, set by `seed` and the cluster's id alone."""
+    if sd == 0:
+        return np.asarray(redshift, np.float64)
+    purpose = zlib.crc32(b"redshift_noise")
+    draws = [
+        np.random.default_rng([seed, purpose, zlib.crc32(str(name).encode())]).standard_normal() for name in cluster
+    ]
+    return np.maximum(redshift + sd * np.asarray(draws), np.minimum(redshift, MIN_REDSHIFT))
+
+
+def _subset(sample: xr.Dataset, cubes: np.ndarray, redshift: np.ndarray, name: str) -> Subset:
+    rows = sample["split"].values == name
+    return Subset(cubes[rows], redshift[rows], sample["log10_m500c"].values[rows].astype(np.float64))
+
+
+def predictions(
+    fitted: Fitted, cubes: np.ndarray, redshift: np.ndarray, symmetric: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted log10 M500c and its standard deviation (cluster,) float64, of images (cluster, y, x, band)."""
+    constants = fitted.constants
+    mean, variance = standardised_predictions(
+        fitted.structure, fitted.state, constants.images(cubes), constants.redshift(redshift)[:, None], symmetric
+    )
+    return constants.mass_mean + constants.mass_sd * mean[:, 0], constants.mass_sd * np.sqrt(variance[:, 0])
+
+
+def _member_dataset(fitted: Fitted, sample: xr.Dataset, mu: np.ndarray, sigma: np.ndarray) -> xr.Dataset:
+    history = fitted.history
+    columns: dict[str, Any] = {
+        "mu": ("cluster", mu),
+        "sigma": ("cluster", sigma),
+        "split": ("cluster", sample["split"].values.astype(str)),
+        "log10_m500c": ("cluster", sample["log10_m500c"].values.astype(np.float64)),
+        "train_loss": ("epoch", np.asarray(history.train_loss)),
+        "val_loss": ("epoch", np.asarray(history.val_loss)),
+        "learning_rate": ("epoch", np.asarray(history.learning_rate)),
+    }
+    epochs = np.arange(1, len(history.val_loss) + 1, dtype=np.int32)
+    return xr.Dataset(columns, coords={"cluster": sample["cluster"].values.astype(str), "epoch": epochs})
+
+
+def _weights(
+    fitted: Fitted,
+    sample: xr.Dataset,
+    image_file: Path,
+    network: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    seed: int,
+    member: int,
+) -> Weights:
+    known = sample.isel(cluster=sample["split"].values == "train")
+    ranges = {name: [float(known[name].min()), float(known[name].max())] for name in RANGES if name in known}
+    return Weights(
+        arrays=flatten(fitted.state),
+        standardisation=fitted.constants,
+        network=dict(network),
+        recipe=dict(recipe),
+        preprocessing=_preprocessing(image_file),
+        grid={name: [float(value) for value in sample[name].values] for name in ("x", "y", "band")},
+        ranges=ranges,
+        member=member,
+        seed=seed,
+    )
+
+
+def _preprocessing(image_file: Path) -> dict[str, Any]:
+    """How the images were made: the parameters in the attributes of one of their files."""
+    attributes = read_netcdf(image_file).attrs
+    return dict(json.loads(attributes["parameters"])) if "parameters" in attributes else {}

@@ -1,0 +1,275 @@
+"""A user's catalogue, right or wrong, into the pipeline's names and back from disk."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from clustermass.catalogues import COLUMNS, VOUCHED_LIKELIHOOD, read_catalogue, write_catalogue
+from clustermass.errors import InputError
+
+EFEDS = Path(__file__).parents[3] / "shared" / "data" / "efeds"
+HEADER = "ID_SRC,RA,DEC,DET_LIKE,EXT_LIKE,Z,Z_ERR"
+ROWS = ["7,133.1,1.5,30,12,0.3,0.01", "9,359.9,-2.5,6,8,0.5,0", "4,0.0,90,50,7,0.1,0.02"]
+
+
+def csv(folder: Path, rows=ROWS, header=HEADER, name="mine.csv") -> Path:
+    path = folder / name
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def fits_table(path: Path, number=2000, **columns) -> Path:
+    content = {
+        "ID_SRC": np.arange(number),
+        "RA": np.linspace(0, 359, number),
+        "DEC": np.linspace(-60, 60, number),
+        "z": np.full(number, 0.4),
+    } | columns
+    Table(content).write(path, overwrite=True)
+    return path
+
+
+def test_usual_names_in_a_csv(tmp_path):
+    table = read_catalogue(csv(tmp_path))
+    assert table.colnames == list(COLUMNS)
+    assert table["ID_SRC"].tolist() == [7, 9, 4]
+    assert table["RA"].tolist() == [133.1, 359.9, 0.0]
+    assert table["DET_LIKE"].tolist() == [30, 6, 50]
+    assert table["Z_TYPE"].tolist() == ["photo", "spec", "photo"]
+    assert np.allclose(table["Z_ERR"], [0.01, 0, 0.02])
+
+
+@pytest.mark.parametrize("name", ["mine.fits", "mine.fits.gz", "mine.ecsv", "mine.csv"])
+def test_every_format_gives_the_same(tmp_path, name):
+    Table.read(csv(tmp_path, name="source.csv")).write(tmp_path / name, overwrite=True)
+    one, other = read_catalogue(tmp_path / name), read_catalogue(tmp_path / "source.csv")
+    for column in ("ID_SRC", "RA", "DEC", "DET_LIKE", "EXT_LIKE", "Z", "Z_ERR", "Z_TYPE"):
+        assert one[column].tolist() == other[column].tolist()
+
+
+def test_names_by_map_and_case(tmp_path):
+    path = csv(tmp_path, header="number,ra_x,dec_x,det_like,Ext_Like,photoz,z_err")
+    table = read_catalogue(path, {"ID_SRC": "number", "RA": "RA_X", "DEC": "DEC_X", "Z": "photoz"})
+    assert table["Z"].tolist() == pytest.approx([0.3, 0.5, 0.1])
+    assert table["EXT_LIKE"].tolist() == [12, 8, 7]
+
+
+def test_corrected_positions_go_first_but_only_as_a_pair(tmp_path):
+    path = csv(tmp_path, ["1,10,20,11,21,0.3"], "ID_SRC,RA,DEC,RA_CORR,DEC_CORR,Z")
+    assert read_catalogue(path)["RA"][0] == 11
+    assert read_catalogue(path)["DEC"][0] == 21
+    path = csv(tmp_path, ["1,10,20,11,0.3"], "ID_SRC,RA,DEC,RA_CORR,Z")
+    assert read_catalogue(path)["RA"][0] == 10
+    with pytest.raises(InputError, match="only one of RA and DEC"):
+        read_catalogue(path, {"RA": "RA_CORR"})
+
+
+def test_hours_by_unit(tmp_path):
+    path = tmp_path / "hours.ecsv"
+    table = Table({"ID_SRC": [1], "RA": [2.0], "DEC": [3.0], "Z": [0.3]}, units={"RA": "hourangle", "DEC": "deg"})
+    table.write(path)
+    assert read_catalogue(path)["RA"][0] == pytest.approx(30.0)
+
+
+def test_sentinels_are_missing(tmp_path, caplog):
+    rows = ["1,1,1,9,9,-1,0.1", "2,1,1,9,9,-99.9,0.1", "3,1,1,9,9,-9999,0.1", "4,1,1,9,9,inf,0.1", "5,1,1,9,9,,0.1"]
+    rows += ["6,1,1,9,9,nan,0.1", "7,1,1,9,9,0.2,inf", "8,1,1,9,9,0.2,-1", "9,1,1,9,9,0.2,0.03", "10,1,1,9,9,0,0.1"]
+    table = read_catalogue(csv(tmp_path, rows))
+    assert len(table) == 10
+    assert np.isfinite(table["Z"]).tolist() == [False] * 6 + [True] * 3 + [False]
+    assert table["Z_TYPE"].tolist() == ["none"] * 6 + ["photo"] * 3 + ["none"]
+    assert np.isfinite(table["Z_ERR"]).tolist() == [False] * 6 + [True] * 3 + [False]
+    assert table["Z_ERR"].tolist()[6:9] == pytest.approx([0, 0, 0.03])
+    assert "7 of 10 rows (1, 2, 3, 4, 5, ...) without redshift" in caplog.text
+    assert "2 of 10 rows (7, 8) with a photometric redshift without error" in caplog.text
+
+
+def test_kinds_of_redshift(tmp_path):
+    header = "ID_SRC,RA,DEC,Z,Z_ERR,z_type"
+    rows = ["1,1,1,0.3,0.01,1", "2,1,1,0.3,0.01,0", "3,1,1,0.3,0.01,spec_z", "4,1,1,0.3,0.01,photo", "5,1,1,-1,0.01,1"]
+    table = read_catalogue(csv(tmp_path, rows, header))
+    assert table["Z_TYPE"].tolist() == ["spec", "photo", "spec", "photo", "none"]
+    assert table["Z_ERR"].tolist()[:4] == pytest.approx([0, 0.01, 0, 0.01])
+    numbers = read_catalogue(csv(tmp_path, [row.replace(".01,s", ".01,1.0 ") for row in rows[:2]], header))
+    assert numbers["Z_TYPE"].tolist() == ["spec", "photo"]
+    with pytest.raises(InputError, match=r"column z_type, row 2: '7' is neither photo \(0\) nor spec \(1\)"):
+        read_catalogue(csv(tmp_path, [rows[0], "2,1,1,0.3,0.01,7"], header))
+
+
+def test_redshifts_without_error_or_kind_are_exact(tmp_path, caplog):
+    table = read_catalogue(csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DEC,Z"))
+    assert (table["Z_TYPE"][0], table["Z_ERR"][0]) == ("spec", 0)
+    assert "taken as exact" in caplog.text
+
+
+def test_a_list_without_likelihoods_is_vouched_for(tmp_path, caplog):
+    table = read_catalogue(csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DEC,Z"))
+    assert table["DET_LIKE"][0] == table["EXT_LIKE"][0] == VOUCHED_LIKELIHOOD
+    assert "no DET_LIKE; the list is taken as vouched for" in caplog.text
+    assert "no ML_RATE; it is NaN in every row" in caplog.text
+    assert np.isnan(table["ML_RATE"][0])
+
+
+def test_a_blank_likelihood_is_not_significant(tmp_path, caplog):
+    table = read_catalogue(csv(tmp_path, ["1,1,1,9,,0.3,0", "2,1,1,9,8,0.3,0"]))
+    assert table["EXT_LIKE"].tolist() == [0, 8]
+    assert "1 of 2 rows (1) without EXT_LIKE" in caplog.text
+
+
+def test_reference_masses_are_carried(tmp_path):
+    path = csv(tmp_path, ["1,1,1,0.3,14.2", "2,1,1,0.3,-1"], "ID_SRC,RA,DEC,Z,M500")
+    table = read_catalogue(path, {"LOGM500_REF": "M500"})
+    assert table["LOGM500_REF"][0] == pytest.approx(14.2)
+    assert np.isnan(table["LOGM500_REF"][1])
+    write_catalogue(table, tmp_path / "out.fits")
+    assert "LOGM500_REF" in fits.getdata(tmp_path / "out.fits", "CATALOGUE").names
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
+        read_catalogue(tmp_path / "nowhere.csv")
+
+
+def test_unknown_ending(tmp_path):
+    with pytest.raises(InputError, match=r"must end in one of \.fits"):
+        read_catalogue(csv(tmp_path, name="mine.txt"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.3, 0.7, 0.95])
+@pytest.mark.parametrize("name", ["t.fits", "t.fits.gz"])
+def test_truncated_fits(tmp_path, share, name):
+    path = fits_table(tmp_path / name)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(InputError, match=r"t\.fits.*: truncated or damaged FITS file"):
+        read_catalogue(path)
+
+
+def test_odd_keywords_and_units_are_no_fault(tmp_path):
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column(name, form, array=[1]) for name, form in (("ID_SRC", "J"), ("RA", "D"), ("DEC", "D"), ("Z", "E"))]
+    )
+    table.header["TUNIT4"] = "Msun/h per fortnight"
+    table.header["TDISP1"] = "Q99"
+    table.header["TNULL2"] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table.writeto(tmp_path / "odd.fits", output_verify="ignore")
+    assert read_catalogue(tmp_path / "odd.fits")["Z"][0] == 1
+
+
+def test_image_instead_of_a_table(tmp_path):
+    fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "image.fits")
+    with pytest.raises(InputError, match="holds no table"):
+        read_catalogue(tmp_path / "image.fits")
+
+
+def test_ragged_csv(tmp_path):
+    with pytest.raises(InputError, match="not a readable CSV table"):
+        read_catalogue(csv(tmp_path, [*ROWS, "1,2,3,4,5,6,7,8,9,10"]))
+
+
+def test_missing_column_suggests_the_nearest(tmp_path):
+    path = csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DECL,Z")
+    with pytest.raises(InputError, match=r"no column for DEC\. Did you mean DECL\? Its columns: ID_SRC, RA, DECL, Z\."):
+        read_catalogue(path)
+
+
+def test_renamed_column_in_the_map(tmp_path):
+    with pytest.raises(InputError, match=r"no column 'Z_EER' \(wanted for Z_ERR\)\. Did you mean Z_ERR\?"):
+        read_catalogue(csv(tmp_path), {"Z_ERR": "Z_EER"})
+
+
+def test_unknown_name_in_the_map(tmp_path):
+    with pytest.raises(InputError, match=r"'DETLIKE' is no column of ours\. Did you mean DET_LIKE\?"):
+        read_catalogue(csv(tmp_path), {"DETLIKE": "DET_LIKE"})
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("5,nan,1,9,9,0.3,0", "column RA, row 4: nan is no position between 0 and 360 deg"),
+        ("5,,1,9,9,0.3,0", "column RA, row 4: nan"),
+        ("5,-99.9,1,9,9,0.3,0", "column RA, row 4: -99.9"),
+        ("5,361,1,9,9,0.3,0", "column RA, row 4: 361"),
+        ("5,10,-91,9,9,0.3,0", "column DEC, row 4: -91 is no position between -90 and 90"),
+        ("5,08:26:26.5,-1,9,9,0.3,0", "column RA, row 4: '08:26:26.5' is not a number"),
+        ("5,1,1,high,9,0.3,0", "column DET_LIKE, row 4: 'high' is not a number"),
+        ("5.5,1,1,9,9,0.3,0", "column ID_SRC, row 4: 5.5 is no whole number"),
+        (",1,1,9,9,0.3,0", "column ID_SRC, row 4: nothing is no whole number"),
+        ("J08-01,1,1,9,9,0.3,0", "column ID_SRC, row 4: 'J08-01' is not a number"),
+        ("5000000000,1,1,9,9,0.3,0", "column ID_SRC, row 4: 5000000000 is no whole number"),
+        ("9,1,1,9,9,0.3,0", "rows 2 and 4 have one ID_SRC, 9"),
+    ],
+)
+def test_faulty_cells_are_named(tmp_path, row, message):
+    with pytest.raises(InputError) as caught:
+        read_catalogue(csv(tmp_path, [*ROWS, row]))
+    assert f"mine.csv: {message}" in str(caught.value)
+
+
+def test_nan_position_in_fits(tmp_path):
+    ra = np.linspace(0, 359, 2000)
+    ra[1999] = np.nan
+    with pytest.raises(InputError, match="column RA, row 2000: nan"):
+        read_catalogue(fits_table(tmp_path / "t.fits", RA=ra))
+
+
+def test_vector_column(tmp_path):
+    with pytest.raises(InputError, match="column z holds"):
+        read_catalogue(fits_table(tmp_path / "t.fits", z=np.ones((2000, 3))))
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        ("ID_SRC,RA,DEC,EXT_LIKE", ["1,1,1,9"], "has no column for Z"),
+        ("ID_SRC,RA,DEC,Z", ["1,1,1,-1", "2,1,1,nan"], r"column Z holds no redshift \(all 2"),
+        ("ID_SRC,RA,DEC,Z", ["1,1,1,", "2,1,1,"], r"column Z holds no redshift \(all 2"),
+        ("ID_SRC,RA,DEC,Z", [], "the table has no rows"),
+    ],
+)
+def test_no_redshift_and_no_rows(tmp_path, header, rows, message):
+    with pytest.raises(InputError, match=message):
+        read_catalogue(csv(tmp_path, rows, header))
+
+
+def test_writing_and_reading_again(tmp_path):
+    table = read_catalogue(csv(tmp_path))
+    path = tmp_path / "catalogue.fits"
+    write_catalogue(table, path, {"step": "ingest", "input_sha256": {"Häufen\n.csv": "ab"}})
+    with fits.open(path) as hdus:
+        assert hdus[0].header["CREATOR"] == "clustermass"
+        assert "step = ingest" in hdus[0].header["HISTORY"]
+        header, columns = hdus["CATALOGUE"].header, hdus["CATALOGUE"].columns
+        assert [column.format for column in columns] == [field.format for field in COLUMNS.values()]
+        number = columns.names.index("ML_RATE") + 1
+        assert header[f"TUNIT{number}"] == "count/s"
+        assert "0.2-2.3 keV" in header[f"TCOMM{number}"]
+    again = read_catalogue(path)
+    for name in COLUMNS:
+        assert np.array_equal(again[name], table[name], equal_nan=again[name].dtype.kind == "f")
+    write_catalogue(again, tmp_path / "twice.fits", {"step": "ingest", "input_sha256": {"Häufen\n.csv": "ab"}})
+    assert (tmp_path / "twice.fits").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.skipif(not EFEDS.is_dir(), reason="the public eFEDS tables aren't beside the checkout")
+def test_real_efeds_tables():
+    """Both public tables give the same 542 clusters, though their names and columns differ."""
+    liu = read_catalogue(EFEDS / "efeds_clusters_Liu2022.csv")
+    klein = read_catalogue(EFEDS / "efeds_ctp_clus_Klein2022_v2.1.csv")
+    liu.sort("ID_SRC")
+    klein.sort("ID_SRC")
+    assert len(liu) == len(klein) == 542
+    for name in ("ID_SRC", "RA", "DEC", "DET_LIKE", "EXT_LIKE"):
+        assert np.array_equal(liu[name], klein[name])
+    assert (liu["Z_TYPE"] == "spec").sum() == 297
+    assert (liu["Z_TYPE"] == "photo").sum() == 245
+    assert np.median(klein["ML_RATE"]) == pytest.approx(0.0896, abs=1e-4)
+    assert (klein["EXT_LIKE"] > 12).sum() == 325
+    with pytest.raises(InputError, match="has no column for ID_SRC"):
+        read_catalogue(EFEDS / "eFEDSmasstable_Chiu2023.fits")

@@ -1,0 +1,104 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from clustermass import datasets
+from clustermass.errors import InputError
+
+
+def small_dataset():
+    counts = np.arange(2 * 3 * 4 * 4, dtype=np.uint16).reshape(2, 3, 4, 4)
+    return xr.Dataset(
+        {"counts": (("cluster", "band", "y", "x"), counts), "redshift": ("cluster", [0.1, np.nan])},
+        coords={"cluster": ["01_1", "01_2"]},
+    )
+
+
+def test_netcdf_round_trip_with_units_and_same_bytes_twice(tmp_path):
+    for name in ("a.nc", "b.nc"):
+        datasets.write_netcdf(small_dataset(), tmp_path / name, "Title.", {"seed": 3, "nested": {"b": 1, "a": [2]}})
+    assert (tmp_path / "a.nc").read_bytes() == (tmp_path / "b.nc").read_bytes()
+    read = datasets.read_netcdf(tmp_path / "a.nc", require=["counts"])
+    xr.testing.assert_equal(read, small_dataset())
+    assert read["counts"].dtype == np.uint16
+    assert read["counts"].attrs["units"] == "count"
+    assert read.attrs["nested"] == '{"a": [2], "b": 1}'
+
+
+def test_a_variable_without_a_stated_meaning_is_refused(tmp_path):
+    with pytest.raises(KeyError, match="mystery"):
+        datasets.write_netcdf(xr.Dataset({"mystery": ("cluster", [1.0])}), tmp_path / "a.nc", "Title.", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_names_the_file_and_what_is_wrong(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.nc: no such file"):
+        datasets.read_netcdf(tmp_path / "gone.nc")
+    datasets.write_netcdf(small_dataset(), tmp_path / "whole.nc", "Title.", {})
+    (tmp_path / "half.nc").write_bytes((tmp_path / "whole.nc").read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"half\.nc: not a readable netCDF file"):
+        datasets.read_netcdf(tmp_path / "half.nc")
+    with pytest.raises(InputError, match=r"whole\.nc: lacks the variable\(s\) image"):
+        datasets.read_netcdf(tmp_path / "whole.nc", require=["counts", "image"])
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), datasets.atomic(path) as temporary:
+        temporary.write_text("half of the new")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path):
+    """A file-size limit makes the write fail as a full disk does, in the middle."""
+    script = textwrap.dedent(f"""
+        import resource, signal
+        import numpy as np, xarray as xr
+        from clustermass import datasets
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        counts = np.random.default_rng(1).integers(0, 60000, (40, 10, 50, 50)).astype(np.uint16)
+        dataset = xr.Dataset({{"counts": (("cluster", "band", "y", "x"), counts)}})
+        datasets.write_netcdf(dataset, {str(tmp_path / "big.nc")!r}, "Title.", {{}})
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert not (tmp_path / "big.nc").exists()
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_nothing_under_the_final_name(tmp_path):
+    script = textwrap.dedent(f"""
+        import os, signal
+        from clustermass import datasets
+        with datasets.atomic({str(tmp_path / "killed.fits")!r}) as temporary:
+            temporary.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    done = subprocess.run([sys.executable, "-c", script])
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed.fits").exists()
+
+
+def test_written_files_have_the_usual_permissions(tmp_path):
+    with datasets.atomic(tmp_path / "file") as temporary:
+        temporary.write_text("x")
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_json_refuses_nan_and_writes_numpy_numbers(tmp_path):
+    datasets.write_json({"a": np.float64(0.5), "b": np.arange(2)}, tmp_path / "a.json")
+    assert (tmp_path / "a.json").read_text() == '{\n  "a": 0.5,\n  "b": [\n    0,\n    1\n  ]\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        datasets.write_json({"a": float("nan")}, tmp_path / "b.json")
+    assert not (tmp_path / "b.json").exists()

@@ -1,0 +1,169 @@
+"""`metrics.json` against numpy on the same arrays, and its promises: finite, paired, refusing what doesn't fit."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from clustermass.datasets import write_netcdf
+from clustermass.errors import InputError
+from clustermass.evaluation import evaluate
+from clustermass.metrics import by_bin, summarize
+
+MADE = {"source": "test"}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write an ensemble of three members and two baselines for 600 clusters, in different orders of clusters."""
+    rng = np.random.default_rng(20)
+    n = 600
+    truth = rng.uniform(13.1, 14.9, n)
+    member_mu = truth + rng.normal(0.03, 0.12, n) + rng.normal(0, 0.03, (3, n))
+    member_sigma = np.full((3, n), 0.12) * np.array([[0.9], [1.0], [1.1]])
+    likelihood = rng.uniform(5, 200, n)
+    ids = np.array([f"01_{number}" for number in range(n)])
+    split = rng.permutation(np.repeat(["train", "val", "test"], [300, 100, 200]))
+    columns = {
+        "mu": member_mu.mean(axis=0),
+        "sigma": np.sqrt((member_sigma**2 + member_mu**2).mean(axis=0) - member_mu.mean(axis=0) ** 2),
+        "split": split,
+        "log10_m500c": truth,
+        "redshift": rng.uniform(0.05, 1, n),
+        "det_like": likelihood,
+        "ext_like": likelihood,
+        "ml_cts": rng.uniform(20, 900, n),
+    }
+    members = {"member_mu": (("member", "cluster"), member_mu), "member_sigma": (("member", "cluster"), member_sigma)}
+    ensemble = xr.Dataset(
+        {name: ("cluster", values) for name, values in columns.items()} | members,
+        coords={"cluster": ids, "member": ["00", "01", "02"]},
+    )
+    baselines = xr.Dataset(
+        {
+            "mu": (("predictor", "cluster"), truth + rng.normal(0, [[0.25], [0.17]], (2, n))),
+            "split": ("cluster", split),
+            "isolated": ("cluster", (np.arange(n) % 4 > 0).astype(np.int8)),
+        },
+        coords={"cluster": ids, "predictor": ["prior", "count_rate_recalibrated"]},
+    )
+    write_netcdf(ensemble, tmp_path / "ensemble.nc", "test", MADE)
+    write_netcdf(baselines.isel(cluster=rng.permutation(n)), tmp_path / "baselines.nc", "test", MADE)
+    return tmp_path, ensemble, baselines
+
+
+def run(folder, **arguments):
+    output = folder / "metrics.json"
+    evaluate(
+        folder / "ensemble.nc", folder / "baselines.nc", output, **{"block": {"bootstrap": 200}, "seed": 1, **arguments}
+    )
+    return json.loads(output.read_text())
+
+
+def test_numbers_equal_those_of_numpy(files):
+    folder, ensemble, baselines = files
+    metrics = run(folder)
+    test = ensemble.isel(cluster=ensemble["split"].values == "test")
+    residual = (test["mu"] - test["log10_m500c"]).values
+    assert (metrics["n_train"], metrics["n_val"], metrics["n_test"]) == (300, 100, 200)
+    assert metrics["test"]["scatter_dex"] == pytest.approx(np.std(residual))
+    assert metrics["test"]["bias_dex"] == pytest.approx(np.mean(residual))
+    assert metrics["test"]["rms_dex"] == pytest.approx(np.sqrt(np.mean(residual**2)))
+    assert metrics["test"]["mean_sigma_dex"] == pytest.approx(test["sigma"].values.mean())
+    assert metrics["calibration"]["n"] == 200
+    rival = baselines["mu"].sel(predictor="count_rate_recalibrated", cluster=test["cluster"].values)
+    scatter = np.std((rival - test["log10_m500c"]).values)
+    assert metrics["baselines"]["count_rate_recalibrated"]["scatter_dex"] == pytest.approx(scatter)
+    ratio = metrics["ratios"]["network_over_count_rate_recalibrated"]
+    assert ratio["value"] == pytest.approx(np.std(residual) / scatter)
+    assert ratio["ci68"][0] < ratio["value"] < ratio["ci68"][1]
+
+
+def test_members_over_ensemble_sigma(files):
+    folder, ensemble, _ = files
+    test = ensemble.isel(cluster=ensemble["split"].values == "test")
+    ratio = test["member_sigma"].values / test["sigma"].values
+    found = run(folder)["ensemble"]
+    assert found["n_members"] == 3
+    assert found["member_over_ensemble_sigma_mean"] == pytest.approx(ratio.mean())
+    assert found["member_over_ensemble_sigma_std"] == pytest.approx(ratio.std())
+
+
+def test_bins_and_subsets_share_out_every_test_cluster(files):
+    folder, ensemble, _ = files
+    test = run(folder)["test"]
+    for key in ("by_mass_bin", "by_redshift_bin", "by_counts_bin"):
+        assert sum(row["n"] for row in test[key]) == test["n"]
+    assert test["isolated"]["n"] + test["with_neighbour"]["n"] == test["n"]
+    inside = (ensemble["split"].values == "test") & (ensemble["det_like"].values > 60)
+    assert run(folder)["high_likelihood"]["n"] == inside.sum()
+
+
+def test_paper_s_scatter_in_percent():
+    # 0.188 dex is 43 %: two points at +-0.188 and one in the mean, scaled to that standard deviation
+    residual = 0.188 * np.array([-1, 1, 0]) * np.sqrt(1.5)
+    assert summarize(residual)["scatter_ln_percent"] == pytest.approx(43.29, abs=0.01)
+
+
+def test_thin_bins_are_null_with_their_number():
+    values = np.array([13.2, 13.3, 14.1, 14.2, 14.3])
+    rows = by_bin(values, np.arange(5.0), np.ones(5), (13.0, 14.0, 15.0, np.inf))
+    assert [row["n"] for row in rows] == [2, 3, 0]
+    assert rows[0]["scatter_dex"] is None
+    assert rows[1]["scatter_dex"] == pytest.approx(np.sqrt(2 / 3))
+    assert rows[2]["high"] is None
+
+
+def test_empty_test_set_is_finite_json(files):
+    folder, ensemble, _ = files
+    left = ensemble.isel(cluster=ensemble["split"].values != "test")
+    write_netcdf(left, folder / "ensemble.nc", "test", MADE)
+    with xr.open_dataset(folder / "baselines.nc") as opened:
+        others = opened.load()
+    write_netcdf(others.sel(cluster=left["cluster"].values), folder / "baselines.nc", "test", MADE)
+    metrics = run(folder)
+    assert metrics["n_test"] == 0
+    assert metrics["test"]["scatter_dex"] is None
+    assert metrics["ratios"]["network_over_prior"] == {"value": None, "ci68": None}
+
+
+def test_groups_of_the_split_are_resampled_whole(files):
+    folder, ensemble, _ = files
+    split = xr.Dataset(
+        {
+            "group": ("cluster", np.repeat(np.arange(20), 30).astype(str)),
+            "split": ("cluster", ensemble["split"].values),
+        },
+        coords={"cluster": ensemble["cluster"].values},
+    )
+    write_netcdf(split, folder / "split.nc", "test", MADE)
+    grouped = run(folder, split=folder / "split.nc")
+    assert grouped["test"]["n_groups"] == 20
+    assert run(folder)["test"]["n_groups"] == 200
+    assert grouped["test"]["scatter_dex_ci68"] != run(folder)["test"]["scatter_dex_ci68"]
+
+
+def test_same_inputs_give_the_same_bytes(files):
+    folder, _, _ = files
+    run(folder)
+    first = (folder / "metrics.json").read_bytes()
+    run(folder)
+    assert (folder / "metrics.json").read_bytes() == first
+    assert run(folder, seed=2)["test"]["scatter_dex_ci68"] != json.loads(first)["test"]["scatter_dex_ci68"]
+
+
+def test_files_of_different_runs_are_refused(files):
+    folder, _, baselines = files
+    write_netcdf(baselines.isel(cluster=slice(1, None)), folder / "baselines.nc", "test", MADE)
+    with pytest.raises(InputError, match=r"hold different clusters \(1; 01_0 is one\)"):
+        run(folder)
+
+
+def test_prediction_that_is_not_finite_is_refused(files):
+    folder, ensemble, _ = files
+    broken = ensemble.copy(deep=True)
+    broken["mu"][3] = np.nan
+    write_netcdf(broken, folder / "ensemble.nc", "test", MADE)
+    with pytest.raises(InputError, match="mu holds numbers that aren't finite"):
+        run(folder)

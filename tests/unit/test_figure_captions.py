@@ -1,0 +1,71 @@
+"""Captions and front page of the report, rendered as snakemake does."""
+
+import html
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import jinja2
+import pytest
+from docutils.core import publish_parts
+
+REPORT = Path(__file__).parents[2] / "workflow" / "report"
+NAMES = sorted(path.stem for path in REPORT.glob("*.rst"))
+FACTS = {
+    "n_train": 1201,
+    "n_val": 257,
+    "n_test": 263,
+    "n_members": 6,
+    "scatter_dex": 0.14321,
+    "scatter_dex_ci68": [0.136, 0.151],
+    "scatter_ln_percent": 32.98,
+    "bias_dex": -0.0012,
+    "coverage68": 0.671,
+    "over_count_rate": 0.873,
+    "over_count_rate_ci68": [0.85, 0.9],
+}
+CONFIG = {
+    "run": "default",
+    "skies": {
+        "embedded": {"source": "embedded"},
+        "mock_efeds": {"like": "embedded", "observed": True},
+        "efeds": {"source": "files", "observed": True},
+    },
+    "experiments": {"fiducial": {"sky": "embedded"}, "smoothed": {"preprocessing": "krippendorf2023"}},
+    "observed": {"fields": ["mock_efeds", "efeds"]},
+}
+
+
+def render(name: str, facts: dict[str, object]) -> str:
+    """Render a caption as `snakemake --report` does, any warning of docutils being an error."""
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    wildcards = SimpleNamespace(experiment="smoothed", field="mock_efeds")
+    snakemake = SimpleNamespace(config={**CONFIG, **({"facts": facts} if facts else {})}, wildcards=wildcards)
+    source = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
+    assert "$" not in source
+    text = environment.from_string(source).render(snakemake=snakemake)
+    page = publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})["html_body"]
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_captions_render_with_and_without_facts(name: str) -> None:
+    assert len(render(name, {})) > 100
+    assert len(render(name, {"fiducial": FACTS, "smoothed": FACTS})) > 100
+
+
+def test_captions_state_sample_and_unit() -> None:
+    facts = {"smoothed": FACTS}
+    assert "n = 1201 training and 263 test clusters" in render("predictions", facts)
+    assert "0.143 dex (33 %)" in render("predictions", facts)
+    assert "n = 6 networks, trained on 1201 and watched on 257 clusters" in render("training", facts)
+    assert "hold 67 % of the true masses" in render("calibration", facts)
+    assert "n = 1201 train + 257 validation + 263 test" in render("sample", facts)
+
+
+def test_front_page_says_what_is_simulated() -> None:
+    page = render("workflow", {"fiducial": FACTS, "smoothed": FACTS})
+    assert "The field mock_efeds is simulated too" in page
+    assert "The field efeds is read from the user's own files" in page
+    assert "0.873 (0.850 to 0.900)" in page
+    assert "Experiment smoothed learns from the sky embedded" in page

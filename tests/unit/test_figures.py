@@ -1,0 +1,284 @@
+"""Figures from small synthetic files of the layouts that the pipeline passes on: whole, right, and the same twice."""
+
+import dataclasses
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+from figure_inputs import FIGURES, RELATION, draw, make_inputs
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from scipy import stats
+
+from clustermass.baselines.count_rate import predict_count_rate_efeds
+from clustermass.datasets import write_netcdf
+from clustermass.errors import InputError
+from clustermass.figures import style, values
+from clustermass.figures.baselines import plot_baselines
+from clustermass.figures.bias import binned, mass_bins, plot_bias, residuals_of_test_set
+from clustermass.figures.calibration import binomial_band, coverage, plot_calibration
+from clustermass.figures.energy_bands import brightest_test_cluster, coarse_counts, plot_energy_bands
+from clustermass.figures.mass_table import count_rates, read_masses
+from clustermass.figures.observed import plot_observed
+from clustermass.figures.predictions import plot_predictions
+from clustermass.figures.sample import plot_sample, read_haloes
+from clustermass.figures.training import plot_training
+from clustermass.provenance import provenance
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+def texts(name: str, inputs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """All texts of a figure, caught on its way to the disk."""
+    found: list[str] = []
+
+    def catch(figure: Figure, *_: object) -> None:
+        figure.draw_without_rendering()
+        found.extend(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+
+    monkeypatch.setattr(style, "save", catch)
+    draw(name, inputs, tmp_path / "a.svg", tmp_path / "a.png")
+    return found
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_same_bytes_twice_small_and_not_blank(name: str, inputs: Path, tmp_path: Path) -> None:
+    files = [(tmp_path / run / f"{name}.svg", tmp_path / run / f"{name}.png") for run in "ab"]
+    for svg, png in files:
+        draw(name, inputs, svg, png)
+    (svg, png), (svg_again, png_again) = files
+    assert svg.read_bytes() == svg_again.read_bytes()
+    assert png.read_bytes() == png_again.read_bytes()
+    assert svg.stat().st_size < 300_000
+    assert b"<dc:date>" not in svg.read_bytes()
+    assert imread(png)[..., :3].std() > 0.05
+    assert sorted(path.name for path in svg.parent.iterdir()) == [png.name, svg.name]
+
+
+def test_user_settings_do_not_shine_through(inputs: Path, tmp_path: Path) -> None:
+    draw("calibration", inputs, tmp_path / "a.svg", tmp_path / "a.png")
+    with matplotlib.rc_context({"lines.linewidth": 9, "axes.facecolor": "red", "svg.hashsalt": None}):
+        draw("calibration", inputs, tmp_path / "b.svg", tmp_path / "b.png")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_failure_while_writing_leaves_no_half_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(_: Figure, path: Path, **__: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        style.save(Figure(), tmp_path / "a.svg", tmp_path / "a.png", 60)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_smallest_samples_are_drawn(tmp_path: Path) -> None:
+    make_inputs(tmp_path, {"train": 2, "val": 1, "test": 1}, n_detection=3, n_observed=1)
+    for name in FIGURES:
+        if name != "baselines":
+            draw(name, tmp_path, tmp_path / f"{name}.svg", tmp_path / f"{name}.png")
+            assert (tmp_path / f"{name}.png").stat().st_size > 0
+
+
+def test_clusters_without_a_count_rate_keep_their_place_against_redshift(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "masses_True.fits").write_bytes((inputs / "masses_True.fits").read_bytes())
+    with xr.open_dataset(inputs / "field.nc") as data:
+        data.load()
+    for missing, remark in ((9, "n = 81 with a count rate"), (91, "n = 0 with a count rate")):
+        data["ml_rate"].values[:missing] = np.nan
+        write_netcdf(data, tmp_path / "field.nc", "test", provenance("test", {}))
+        printed = texts("observed", tmp_path, monkeypatch, tmp_path)
+        assert any(text.startswith(remark) for text in printed)
+        assert not any("nan" in text for text in printed)
+
+
+def test_predictions_prints_sample_size_and_scatter(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = texts("predictions", inputs, monkeypatch, tmp_path)
+    with xr.open_dataset(inputs / "ensemble.nc") as data:
+        for split, n in (("train", 600), ("test", 140)):
+            rows = data["split"].values == split
+            residual = data["mu"].values[rows] - data["log10_m500c"].values[rows]
+            scatter = np.sqrt(np.mean(residual**2) - np.mean(residual) ** 2)
+            expected = f"n = {n}\nscatter {scatter:.3f} dex ({100 * np.log(10) * scatter:.0f} %)"
+            assert any(text.startswith(expected) for text in printed)
+        assert f"mean $\\sigma$ {data['sigma'].values[data['split'].values == 'test'].mean():.3f} dex" in printed
+
+
+def test_percent_of_the_paper() -> None:
+    assert values.percent(0.188) == pytest.approx(43.3, abs=0.05)  # design: 0.188 dex = 43 %
+
+
+def test_brightest_test_cluster_is_exposed_labelled_and_in_the_test_set(inputs: Path) -> None:
+    chosen = brightest_test_cluster(sorted(inputs.glob("images_*.nc"), reverse=True), inputs / "split.nc")
+    with xr.open_dataset(inputs / "split.nc") as table:
+        split = dict(zip(table["cluster"].values.tolist(), table["split"].values.tolist(), strict=True))
+    usable = {}
+    for path in inputs.glob("images_*.nc"):
+        with xr.open_dataset(path) as data:
+            for i, name in enumerate(data["cluster"].values.tolist()):
+                if split[name] == "test" and data["covered_fraction"].values[i] > 0.99:
+                    usable[name] = data["ml_cts"].values[i]
+    assert chosen["cluster"].item() == max(usable, key=lambda name: usable[name])
+
+
+def test_coarse_counts_keep_every_photon_in_its_place() -> None:
+    counts = np.zeros((1, 100, 100), dtype=np.uint16)
+    counts[0, 7, 98] = 3  # 4th coarse row from the South, last coarse column to the West
+    counts[0, 6, 99] = 2
+    x = 12.0 * (np.arange(100) - 49.5)
+    cluster = xr.Dataset({"counts": (("band", "y", "x"), counts)}, {"x": x, "y": x})
+    coarse, half_width = coarse_counts(cluster)
+    assert half_width == 600.0
+    assert coarse.shape == (1, 50, 50)
+    assert coarse[0, 3, 49] == 5
+    assert coarse.sum() == 5
+
+
+def test_west_is_drawn_to_the_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_inputs(tmp_path, n_detection=6)
+    for path in tmp_path.glob("images_*.nc"):
+        with xr.open_dataset(path) as data:
+            data.load()
+        data["counts"].values[:] = 0
+        data["counts"].values[:, :, 90:, 80:90] = 7  # North-West: large y, large x
+        write_netcdf(data, path, "test", provenance("test", {}))
+    extents, pictures = [], []
+
+    def catch(figure: Figure, *_: object) -> None:
+        for axes in figure.axes:
+            for image in axes.get_images():
+                extents.append(image.get_extent())
+                pictures.append((np.asarray(image.get_array()), image.origin))
+
+    monkeypatch.setattr(style, "save", catch)
+    draw("energy_bands", tmp_path, tmp_path / "a.svg", tmp_path / "a.png")
+    assert len(pictures) == 10
+    assert extents[0] == [-600, 600, -600, 600]
+    assert pictures[0][1] == "lower"
+    assert pictures[0][0][45:, 40:45].min() == 28.0
+
+
+def test_energy_bands_titles_are_the_band_edges(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = texts("energy_bands", inputs, monkeypatch, tmp_path)
+    titles = [text for text in printed if text.endswith("keV")]
+    assert titles == [f"{0.25 + 0.205 * k:.3f}–{0.25 + 0.205 * (k + 1):.3f} keV" for k in range(10)]
+
+
+def test_haloes_of_all_realizations_are_counted(inputs: Path) -> None:
+    z, mass = read_haloes(sorted(inputs.glob("truth_*.fits")))
+    assert z.shape == mass.shape == (12_000,)
+
+
+def test_mass_bins_hold_everything_and_none_is_thin() -> None:
+    rng = np.random.default_rng(3)
+    for n in (1, 7, 30, 400):
+        mass = np.append(13 + rng.exponential(0.4, n), 15.0)
+        edges = mass_bins(mass)
+        number = np.histogram(mass, edges)[0]
+        assert number.sum() == n + 1
+        assert (np.diff(edges) > 0).all()
+        assert len(number) == 1 or number.min() >= 8
+        np.testing.assert_allclose(edges / 0.25, np.round(edges / 0.25))
+
+
+def test_binned_statistics_by_hand() -> None:
+    mass = np.array([13.1, 13.2, 13.24, 13.3])
+    residual = np.array([0.1, 0.2, 0.6, -0.4])
+    mean, error, scatter, scatter_error = binned(mass, residual, np.array([13.0, 13.25, 13.5]))
+    np.testing.assert_allclose(mean, [0.3, -0.4])
+    np.testing.assert_allclose(scatter[0], np.sqrt((0.04 + 0.01 + 0.09) / 2))
+    np.testing.assert_allclose(error[0], scatter[0] / np.sqrt(3))
+    np.testing.assert_allclose(scatter_error[0], scatter[0] / 2)
+    assert np.isnan(scatter[1])
+
+
+def test_residuals_are_matched_by_id_not_by_row(inputs: Path, tmp_path: Path) -> None:
+    _, expected = residuals_of_test_set(inputs / "ensemble.nc", inputs / "baselines.nc")
+    with xr.open_dataset(inputs / "baselines.nc") as data:
+        turned = data.load().isel(cluster=slice(None, None, -1))
+    write_netcdf(turned, tmp_path / "baselines.nc", "test", provenance("test", {}))
+    _, found = residuals_of_test_set(inputs / "ensemble.nc", tmp_path / "baselines.nc")
+    for name in ("network", "ridge_features"):
+        np.testing.assert_array_equal(found[name], expected[name])
+    write_netcdf(turned.isel(cluster=slice(9, None)), tmp_path / "baselines.nc", "test", provenance("test", {}))
+    with pytest.raises(InputError, match=r"lacks 9 test cluster\(s\)"):
+        residuals_of_test_set(inputs / "ensemble.nc", tmp_path / "baselines.nc")
+
+
+def test_coverage_of_a_gaussian_is_nominal_and_inside_the_band() -> None:
+    quantiles = stats.norm.ppf((np.arange(1000) + 0.5) / 1000)
+    levels = np.array([0.1, 0.5, 0.6827, 0.95])
+    np.testing.assert_allclose(coverage(quantiles, levels), levels, atol=0.002)
+    np.testing.assert_allclose(coverage(2 * quantiles, np.array([0.95])), 2 * stats.norm.cdf(1.96 / 2) - 1, atol=0.002)
+    low, high = binomial_band(1000, levels, 0.95)
+    # the normal approximation of the binomial
+    np.testing.assert_allclose(high - low, 2 * 1.96 * np.sqrt(levels * (1 - levels) / 1000), rtol=0.08)
+
+
+def test_count_rates_are_found_by_position(inputs: Path) -> None:
+    table = read_masses(inputs / "masses_True.fits")
+    rate = count_rates(table, inputs / "masses_True.fits", [inputs / "field.nc"])
+    by_rate = predict_count_rate_efeds(rate, table.redshift, RELATION)
+    # the synthetic masses scatter by 0.1 dex about the relation, 0.05 dex above it
+    assert np.std(table.mass - by_rate) == pytest.approx(0.1, rel=0.2)
+    assert np.mean(table.mass - by_rate) == pytest.approx(0.05, abs=0.03)
+    assert (table.mass.size, table.without_mass, table.flagged.sum()) == (90, 1, 6)
+    elsewhere = dataclasses.replace(table, dec=table.dec + 0.001)
+    with pytest.raises(InputError, match=r"90 cluster\(s\) aren't among the detections"):
+        count_rates(elsewhere, inputs / "masses_True.fits", [inputs / "field.nc"])
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_simulated_fields_are_marked(
+    simulated: bool, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "masses_True.fits").write_bytes((inputs / f"masses_{simulated}.fits").read_bytes())
+    (tmp_path / "field.nc").write_bytes((inputs / "field.nc").read_bytes())
+    printed = texts("observed", tmp_path, monkeypatch, tmp_path)
+    assert any(text.startswith("simulated field") for text in printed) is simulated
+    assert any(text.endswith("n = 90 (1 more without redshift)") for text in printed)
+    assert "published mass, n = 30" in printed
+
+
+def test_empty_inputs_are_refused(inputs: Path, tmp_path: Path) -> None:
+    make_inputs(tmp_path, {"train": 3, "val": 1, "test": 0}, n_detection=3, n_observed=0)
+    out = {"svg": tmp_path / "a.svg", "png": tmp_path / "a.png", "dpi": 60}
+    with pytest.raises(InputError, match=r"ensemble.nc: no cluster of the test set"):
+        plot_predictions(tmp_path / "ensemble.nc", **out)
+    with pytest.raises(InputError, match="no cluster of the test set"):
+        plot_calibration(tmp_path / "ensemble.nc", **out)
+    with pytest.raises(InputError, match="no cluster of the test set"):
+        plot_bias(tmp_path / "ensemble.nc", tmp_path / "baselines.nc", **out)
+    with pytest.raises(InputError, match="too few to compare predictors"):
+        plot_baselines(tmp_path / "metrics.json", **out)
+    with pytest.raises(InputError, match="none of 1 clusters has a mass"):
+        plot_observed(tmp_path / "masses_True.fits", [tmp_path / "field.nc"], RELATION, **out)
+    with pytest.raises(InputError, match="no ensemble member"):
+        plot_training([], **out)
+    with pytest.raises(InputError, match="without a single halo"):
+        plot_sample([], inputs / "ensemble.nc", **out)
+    with pytest.raises(InputError, match="no test cluster with a mass"):
+        plot_energy_bands([], inputs / "split.nc", **out)
+    with pytest.raises(InputError, match="no such file"):
+        plot_calibration(tmp_path / "nothing.nc", **out)
+    assert not (tmp_path / "a.svg").exists()
+
+
+def test_values_that_are_not_finite_are_refused(inputs: Path, tmp_path: Path) -> None:
+    with xr.open_dataset(inputs / "ensemble.nc") as data:
+        data.load()
+    data["mu"].values[data["split"].values == "test"] = np.nan
+    write_netcdf(data, tmp_path / "ensemble.nc", "test", provenance("test", {}))
+    with pytest.raises(InputError, match=r"140 value\(s\) of mu in the test set"):
+        plot_calibration(tmp_path / "ensemble.nc", tmp_path / "a.svg", tmp_path / "a.png", 60)

@@ -1,0 +1,282 @@
+"""The mass catalogue: its numbers against scipy and by hand, its three formats against each other."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from astropy.coordinates import Angle
+from astropy.io import fits
+from astropy.table import Table
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from clustermass import observed
+from clustermass.datasets import VARIABLES, write_netcdf
+from clustermass.errors import InputError
+from clustermass.mass_catalogue import COLUMNS, iau_names
+from clustermass.mixture import mixture_quantile
+from clustermass.observed import infer_observed, mass_columns
+
+MADE = {"source": "test"}
+COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
+BLUEPRINT = [
+    "ID_SRC",
+    "NAME",
+    "RA",
+    "DEC",
+    "Z",
+    "Z_ERR",
+    "LOGM500",
+    "LOGM500_ERR",
+    "LOGM500_ERR_ALEATORIC",
+    "LOGM500_ERR_EPISTEMIC",
+    "LOGM500_ERR_Z",
+    "LOGM500_Q16",
+    "LOGM500_Q50",
+    "LOGM500_Q84",
+    "N_MEMBER",
+    "DET_LIKE",
+    "EXT_LIKE",
+    "N_PHOT",
+    "EXPOSURE",
+    "COVERED_FRACTION",
+    "FLAG_RANGE",
+    "FLAG_OOD",
+    "FLAG_EDGE",
+    "LOGM500_REF",
+    "LOGM500_REF_ERR",
+]
+
+
+def fake_predict(weights, image, redshift, redshift_err, device):
+    """Stand in for the networks: members 0.1 dex apart, the last image spreading them; dM/dz = 1."""
+    mu = 14 + image.mean(axis=(1, 2, 3)) + 0.1 * np.arange(len(weights))[:, None]
+    mu[1:] += 10 * (image.mean(axis=(1, 2, 3)) > 0.4)
+    return {"mu": mu, "sigma": np.full(mu.shape, 0.15), "sigma_redshift": np.asarray(redshift_err, dtype=float)}
+
+
+@pytest.fixture
+def field(tmp_path, monkeypatch):
+    """Write a field of five clusters (the third without redshift), its ensemble, and fake networks."""
+    monkeypatch.setattr(observed, "predict", fake_predict)
+    monkeypatch.setattr(observed, "check_grid", lambda weights, images: None)
+    n = 5
+    per_cluster = {
+        "ra": [136.0, 136.5, 137.0, 137.5, 0.0],
+        "dec": [1.5, -0.001, 2.0, -1.25, 0.5],
+        "redshift": [0.3, 0.5, np.nan, 1.4, 0.2],
+        "redshift_err": [0.0, 0.02, 0.0, 0.0, 0.0],
+        "det_like": [50.0, 9.0, 12.0, 30.0, 80.0],
+        "ext_like": [40.0, 8.0, 7.0, 20.0, 70.0],
+        "ml_cts": [200.0, 50.0, 60.0, np.nan, 90.0],
+        "exposure_s": [1200.0, 1300.0, 1250.0, 1100.0, 100.0],
+        "covered_fraction": [1.0, 0.95, 1.0, 1.0, 0.9499],
+        "realization": ["01"] * n,
+    }
+    common = {name: ("cluster", np.array(values)) for name, values in per_cluster.items()}
+    ids = [f"01_{number}" for number in (7, 3, 11, 20, 5)]
+    counts = np.random.default_rng(30).integers(0, 3, (n, 2, 4, 4)).astype(np.uint16)
+    image = np.full((n, 2, 2, 2), 0.1, dtype=np.float32)
+    image[1] = 0.5
+    grid = {"cluster": ids, "band": [0.5, 1.5]}
+    write_netcdf(
+        xr.Dataset({"counts": (("cluster", "band", "y", "x"), counts), **common}, grid),
+        tmp_path / "images.nc",
+        "test",
+        MADE,
+    )
+    write_netcdf(
+        xr.Dataset({"image": (("cluster", "band", "y", "x"), image), **common}, grid),
+        tmp_path / "smoothed.nc",
+        "test",
+        MADE,
+    )
+    Table({"ID_SRC": [3, 7], "LOGM500_REF": [14.2, np.nan]}).write(tmp_path / "catalogue.fits")
+    m = 400
+    rng = np.random.default_rng(31)
+    training = {
+        "split": np.repeat(["train", "val"], m // 2),
+        "sigma_epistemic": np.linspace(0.01, 0.2, m),
+        "redshift": rng.uniform(0.1, 0.9, m),
+        "ml_cts": rng.uniform(30, 900, m),
+        "exposure_s": rng.uniform(1000, 1500, m),
+        "log10_m500c": rng.uniform(13, 15, m),
+    }
+    write_netcdf(
+        xr.Dataset(
+            {name: ("cluster", values) for name, values in training.items()}, {"cluster": [f"02_{k}" for k in range(m)]}
+        ),
+        tmp_path / "ensemble.nc",
+        "test",
+        MADE,
+    )
+    for member in range(3):
+        (tmp_path / f"0{member}.safetensors").write_bytes(bytes([member]))
+    return tmp_path, dict(zip(ids, counts, strict=True))
+
+
+def run(folder, name="masses", **changed):
+    paths = {"fits": folder / f"{name}.fits", "ecsv": folder / f"{name}.ecsv", "netcdf": folder / f"{name}.nc"}
+    arguments = {
+        "images": [folder / "images.nc"],
+        "smoothed": [folder / "smoothed.nc"],
+        "catalogues": [folder / "catalogue.fits"],
+        "ensemble": folder / "ensemble.nc",
+        "weights": [folder / f"0{member}.safetensors" for member in range(3)],
+        "simulated": True,
+        "cosmology": COSMOLOGY,
+    }
+    infer_observed(**{**arguments, **paths, **changed})
+    return paths
+
+
+def read(folder, **changed):
+    table = Table.read(run(folder, **changed)["fits"], mask_invalid=False)
+    return {int(row["ID_SRC"]): row for row in table}
+
+
+def _below(q, mu, sigma, probability):
+    return norm.cdf(q, mu, sigma).mean() - probability
+
+
+def test_quantile_solves_the_mixture_s_distribution_function():
+    rng = np.random.default_rng(32)
+    mu, sigma = rng.normal(14, 0.3, (6, 20)), rng.uniform(0.02, 0.3, (6, 20))
+    for probability in (0.001, 0.16, 0.5, 0.84):
+        found = mixture_quantile(probability, mu, sigma)
+        for k in range(20):
+            expected = brentq(_below, 5, 25, args=(mu[:, k], sigma[:, k], probability), xtol=1e-13)
+            assert found[k] == pytest.approx(expected, abs=1e-10)
+
+
+def test_catalogue_s_quantiles_are_those_of_drawn_masses():
+    mu, sigma, sigma_z = np.array([[13.8], [14.0], [14.5]]), np.array([[0.1], [0.15], [0.2]]), np.array([0.12])
+    found = mass_columns(mu, sigma, sigma_z)
+    rng = np.random.default_rng(33)
+    member = rng.integers(0, 3, 400_000)
+    drawn = rng.normal(mu[member, 0], sigma[member, 0]) + rng.normal(0, 0.12, member.size)
+    for name, percent in (("LOGM500_Q16", 16), ("LOGM500_Q50", 50), ("LOGM500_Q84", 84)):
+        # the error of a drawn percentile is below 0.001 dex: five of them
+        assert found[name][0] == pytest.approx(np.percentile(drawn, percent), abs=0.005)
+    assert found["LOGM500"][0] == pytest.approx(drawn.mean(), abs=0.003)
+    assert found["LOGM500_ERR"][0] == pytest.approx(drawn.std(), abs=0.003)
+
+
+def test_hand_worked_errors():
+    found = mass_columns(np.array([[14.0], [14.2]]), np.array([[0.1], [0.3]]), np.array([0.2]))
+    assert found["LOGM500"][0] == pytest.approx(14.1)
+    assert found["LOGM500_ERR_ALEATORIC"][0] == pytest.approx(np.sqrt(0.05))
+    assert found["LOGM500_ERR_EPISTEMIC"][0] == pytest.approx(0.1)
+    assert found["LOGM500_ERR"][0] == pytest.approx(np.sqrt(0.05 + 0.01 + 0.04))
+
+
+def test_names_are_truncated_as_the_iau_asks():
+    ra = Angle(["08h38m11.89s", "00h00m00s", "23h59m59.999s", "09h04m00s"]).deg
+    dec = Angle(["-01d59m34.9s", "+00d00m00s", "-00d00m00.9s", "+01d30m00s"]).deg
+    expected = ["J083811.8-015934", "J000000.0+000000", "J235959.9-000000", "J090400.0+013000"]
+    assert iau_names("eFEDS", ra, dec).tolist() == [f"eFEDS {name}" for name in expected]
+
+
+def test_catalogue_has_the_blueprint_s_columns_first_to_last():
+    assert [name for name in COLUMNS if name not in ("FLAG_NOZ", "REALIZATION")] == BLUEPRINT
+
+
+def test_photons_references_and_names_stand_in_the_right_rows(field):
+    folder, counts = field
+    rows = read(folder)
+    assert {number: int(row["N_PHOT"]) for number, row in rows.items()} == {
+        int(name[3:]): int(cube.sum()) for name, cube in counts.items()
+    }
+    assert rows[3]["LOGM500_REF"] == np.float32(14.2)
+    assert np.isnan(rows[3]["LOGM500_REF_ERR"])
+    assert np.isnan(rows[7]["LOGM500_REF"])
+    assert rows[7]["NAME"] == "SIM J090400.0+013000"
+    assert read(folder, simulated=False)[7]["NAME"] == "eFEDS J090400.0+013000"
+
+
+def test_redshift_error_widens_the_mass_error(field):
+    rows = read(field[0])
+    assert rows[3]["LOGM500_ERR_Z"] == pytest.approx(0.02)
+    assert rows[3]["LOGM500_ERR"] ** 2 == pytest.approx(
+        rows[3]["LOGM500_ERR_ALEATORIC"] ** 2 + rows[3]["LOGM500_ERR_EPISTEMIC"] ** 2 + 0.02**2, rel=1e-5
+    )
+    assert rows[7]["LOGM500_ERR_Z"] == 0
+
+
+def test_flags(field):
+    rows = read(field[0])
+    # 3: spread members; its mean mass of 21 lies outside as well. 20: z = 1.4, its counts unknown. 5: 100 s of exposure
+    assert {number: int(row["FLAG_RANGE"]) for number, row in rows.items()} == {7: 0, 3: 8, 11: 0, 20: 1, 5: 4}
+    assert {number: int(row["FLAG_OOD"]) for number, row in rows.items()} == {7: 0, 3: 1, 11: 0, 20: 0, 5: 0}
+    assert {number: int(row["FLAG_EDGE"]) for number, row in rows.items()} == {7: 0, 3: 0, 11: 0, 20: 0, 5: 1}
+
+
+def test_cluster_without_redshift_is_kept_without_mass_and_counted(field, caplog):
+    with caplog.at_level("INFO", "clustermass"):
+        row = read(field[0])[11]
+    assert row["FLAG_NOZ"] == 1
+    assert all(np.isnan(row[name]) for name in COLUMNS if name.startswith("LOGM500"))
+    assert "5 clusters, 1 without redshift" in caplog.text
+
+
+def test_three_formats_hold_the_same_numbers(field):
+    paths = run(field[0])
+    table, text = Table.read(paths["fits"], mask_invalid=False), Table.read(paths["ecsv"], format="ascii.ecsv")
+    assert table.colnames == text.colnames == list(COLUMNS)
+    with xr.open_dataset(paths["netcdf"]) as dataset:
+        for name in COLUMNS:
+            values = [np.asarray(table[name]), np.asarray(text[name]), dataset[name.lower()].values]
+            if COLUMNS[name].format == "A":
+                assert values[0].astype(str).tolist() == values[1].tolist() == values[2].tolist()
+            else:
+                assert values[0].dtype.newbyteorder("=") == values[1].dtype == values[2].dtype
+                np.testing.assert_array_equal(values[0], values[1])
+                np.testing.assert_array_equal(values[0], values[2])
+
+
+def test_header_tells_units_descriptions_ucds_and_origin(field):
+    paths = run(field[0])
+    with fits.open(paths["fits"]) as hdus:
+        header = hdus[1].header
+    for number, name in enumerate(COLUMNS, start=1):
+        assert header[f"TTYPE{number}"] == name
+        assert header[f"TCOMM{number}"] == VARIABLES[name.lower()][1]
+        assert header[f"TUCD{number}"] == COLUMNS[name].ucd
+    assert header["TUNIT3"] == "deg"
+    assert "TUNIT7" not in header
+    assert (header["ORIGIN"], header["MASSDEF"], header["H0"], header["OMEGA_M"]) == (
+        "clustermass", "M500c", 67.74, 0.3089
+    )  # fmt: skip
+    assert header["SIMULATED"] is True
+    assert header["NTRAIN"] == 200
+    assert len(header["CONFHASH"]) == 16
+    history = "\n".join(header["HISTORY"])
+    assert "sha256" in history
+    assert not any(key.startswith("DATE") for key in header)
+    text = Table.read(paths["ecsv"], format="ascii.ecsv")
+    assert text.meta["SIMULATED"] is True
+    assert text["RA"].unit == "deg"
+    assert text["LOGM500"].meta["ucd"] == "phys.mass"
+
+
+def test_two_runs_give_the_same_bytes(field):
+    first, second = run(field[0], "a"), run(field[0], "b")
+    for kind in first:
+        assert first[kind].read_bytes() == second[kind].read_bytes()
+
+
+def test_images_of_another_field_are_refused(field):
+    folder = field[0]
+    with xr.open_dataset(folder / "images.nc") as opened:
+        part = opened.load().isel(cluster=[0, 1])
+    write_netcdf(part, folder / "images.nc", "test", MADE)
+    with pytest.raises(InputError, match="lacks 3 clusters of the smoothed images"):
+        run(folder)
+
+
+def test_ensemble_without_training_clusters_is_refused(field):
+    folder = field[0]
+    with xr.open_dataset(folder / "ensemble.nc") as opened:
+        part = opened.load()
+    write_netcdf(part.isel(cluster=part["split"].values == "val"), folder / "ensemble.nc", "test", MADE)
+    with pytest.raises(InputError, match="holds no training cluster"):
+        run(folder)

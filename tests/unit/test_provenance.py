@@ -1,0 +1,50 @@
+import hashlib
+
+import pytest
+
+from clustermass import provenance
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A small package in the place of ours; returns a function that writes one of its modules."""
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
+
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        for function in (provenance._closure, provenance._imports, provenance._tree):
+            function.cache_clear()
+
+    write("leaf", "def area(r):\n    return 3 * r**2\n")
+    write("step", "from clustermass.leaf import area\n\nX = area(2)\n")
+    write("other", "Y = 1\n")
+    yield write
+    for function in (provenance._closure, provenance._imports, provenance._tree):
+        function.cache_clear()
+
+
+def test_comments_docstrings_and_layout_do_not_count(package):
+    before = provenance.source_hash(["step"])
+    package("step", '"""What it does."""\n\n# why\nfrom clustermass.leaf import area\nX = area(\n    2\n)\n')
+    assert provenance.source_hash(["step"]) == before
+
+
+def test_a_change_of_an_imported_module_counts_and_of_another_does_not(package):
+    before = provenance.source_hash(["step"])
+    package("other", "Y = 2\n")
+    assert provenance.source_hash(["step"]) == before
+    package("leaf", "def area(r):\n    return 3.14 * r**2\n")
+    assert provenance.source_hash(["step"]) != before
+
+
+def test_config_hash_ignores_the_order_of_keys():
+    assert provenance.config_hash({"a": 1, "b": {"c": 2, "d": 3}}) == provenance.config_hash({"b": {"d": 3, "c": 2}, "a": 1})
+    assert provenance.config_hash({"a": 1}) != provenance.config_hash({"a": 2})
+
+
+def test_provenance_states_inputs_by_checksum(tmp_path):
+    path = tmp_path / "input.bin"
+    path.write_bytes(b"photons")
+    attributes = provenance.provenance("step", {"k": 1}, [path], seed=7)
+    assert attributes["input_sha256"] == {path.as_posix(): hashlib.sha256(b"photons").hexdigest()}
+    assert attributes["seed"] == 7

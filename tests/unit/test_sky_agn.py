@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from clustermass.sky.agn import agn_spectrum, counts_above, draw_agn
+from clustermass.sky.field import Field
+
+PARAMETERS = {"flux_min_cgs": 5e-16, "flux_max_cgs": 1e-12, "normalisation_per_deg2": 6150.0}
+
+
+def test_counts_are_those_of_efeds():
+    # 27,369 point sources in 142 deg2 down to 6.5e-15 erg/s/cm2 (Brunner et al. 2022)
+    assert counts_above(6.5e-15, 6150.0) == pytest.approx(193, rel=0.01)
+
+
+def test_slopes_are_those_of_moretti():
+    bright = np.log(counts_above(2e-12, 1.0) / counts_above(1e-12, 1.0)) / np.log(2)
+    assert bright == pytest.approx(-1.82, abs=0.01)
+
+
+def test_draws_follow_the_counts():
+    sources = draw_agn(Field(0.0, 0.0, 10.0, 5.0), PARAMETERS, np.random.default_rng(1))
+    area = Field(0.0, 0.0, 10.0, 5.0).area_deg2
+    assert sources.flux.min() >= 5e-16
+    assert sources.flux.max() <= 1e-12
+    for flux in (5e-16, 3e-15, 2e-14):
+        expected = counts_above(flux, 6150.0) * area
+        assert abs((sources.flux > flux).sum() - expected) < 4 * np.sqrt(expected) + 1
+
+
+def test_no_agn_if_none_are_wanted():
+    sources = draw_agn(
+        Field(0.0, 0.0, 1.0, 1.0), PARAMETERS | {"normalisation_per_deg2": 0.0}, np.random.default_rng(1)
+    )
+    assert len(sources.flux) == 0
+
+
+def test_faintest_efeds_source_gives_about_ten_counts():
+    assert agn_spectrum(1.9, 3e20).rate[0] * 6.5e-15 * 1200 == pytest.approx(11, rel=0.1)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.wcs import WCS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clustermass.errors import InputError
+from clustermass.sky.field import ExposureMap, Field
+from clustermass.sky.sky_tables import exposure_hdus
+
+SURVEY = {"depth_s": 1200.0, "taper_deg": 0.5, "pixel_arcsec": 60.0}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0, 360), st.floats(-89, 89), st.floats(-10, 10), st.floats(-5, 5))
+def test_native_frame_is_that_of_astropy(ra, dec, longitude, latitude):
+    field = Field(ra, dec, 20.0, 10.0)
+    centre = SkyCoord(ra * u.deg, dec * u.deg)
+    expected = SkyCoord(longitude * u.deg, latitude * u.deg, frame=centre.skyoffset_frame()).icrs
+    sky = field.to_sky(np.array([longitude]), np.array([latitude]))
+    assert SkyCoord(*sky, unit="deg").separation(expected).arcsec[0] < 1e-4
+    back = field.to_native(*sky)
+    assert back[0][0] == pytest.approx(longitude, abs=1e-7)
+    assert back[1][0] == pytest.approx(latitude, abs=1e-7)
+
+
+def test_positions_are_uniform_on_the_sphere():
+    field = Field(359.9, -60.0, 40.0, 50.0)
+    longitude, latitude = field.draw(np.random.default_rng(1), 100_000)
+    assert field.area_deg2 == pytest.approx(40 * np.degrees(2 * np.sin(np.radians(25))))
+    # between 20 and 25 deg there is less sky than between 0 and 5 deg
+    outer, inner = (np.abs(latitude) > 20).sum(), (np.abs(latitude) < 5).sum()
+    ratio = (np.sin(np.radians(25)) - np.sin(np.radians(20))) / np.sin(np.radians(5))
+    assert outer / inner == pytest.approx(ratio, rel=0.03)
+    assert np.abs(longitude).max() <= 20
+
+
+@pytest.mark.parametrize("field", [Field(136.0, 1.5, 6.0, 4.0), Field(0.1, -70.0, 6.0, 4.0)])
+def test_exposure_lookup_is_that_of_the_written_wcs(field):
+    exposure = ExposureMap.from_config(field, SURVEY)
+    image = exposure_hdus(exposure, {})[0]
+    longitude, latitude = field.draw(np.random.default_rng(2), 2000)
+    ra, dec = field.to_sky(longitude, latitude)
+    x, y = WCS(image.header).wcs_world2pix(ra, dec, 0)
+    expected = image.data[np.rint(y).astype(int), np.rint(x).astype(int)]
+    assert np.mean(exposure.at(ra, dec) == expected) > 0.999
+
+
+def test_exposure_falls_to_zero_at_the_edges():
+    exposure = ExposureMap.from_config(Field(136.0, 1.5, 6.0, 4.0), SURVEY)
+    at = exposure.at_native(np.array([0.0, 2.75, 2.999, 3.1, 2.75]), np.array([0.0, 0.0, 0.0, 0.0, 1.75]))
+    assert at == pytest.approx([1200, 600, 0, 0, 300], abs=45)
+    assert at[3] == 0
+
+
+def test_a_field_too_large_is_refused():
+    with pytest.raises(InputError, match="width_deg"):
+        Field.from_config({"ra_deg": 0, "dec_deg": 0, "width_deg": 200, "height_deg": 10})

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from clustermass.sky.agn import PointSources, agn_spectrum
+from clustermass.sky.background import background_spectrum
+from clustermass.sky.cluster_spectra import ClusterSpectra
+from clustermass.sky.field import ExposureMap, Field
+from clustermass.sky.gas import Gas
+from clustermass.sky.halos import Haloes
+from clustermass.sky.instrument import KingPsf
+from clustermass.sky.photons import Photons, background_photons, cluster_photons, point_source_photons
+from clustermass.sky.profiles import RadialProfiles
+
+FIELD = Field(136.0, 1.5, 4.0, 3.0)
+EXPOSURE = ExposureMap.from_config(FIELD, {"depth_s": 1000.0, "taper_deg": 0.5, "pixel_arcsec": 60.0})
+PSF = KingPsf(8.66, 1.5, 600.0)
+SPECTRUM = agn_spectrum(1.9, 3e20)
+
+
+def _point_sources(longitude, counts):
+    number = len(longitude)
+    flux = np.full(number, counts / 1000.0 / SPECTRUM.rate[0])
+    return PointSources(np.array(longitude), np.zeros(number), flux), -np.arange(1, number + 1, dtype=np.int32)
+
+
+def test_point_sources_send_the_counts_of_their_flux_and_exposure():
+    sources, labels = _point_sources([0.0, 1.75], 20_000)
+    photons = point_source_photons(sources, labels, SPECTRUM, EXPOSURE, PSF, np.random.default_rng(1))
+    assert (photons.source == -1).sum() == pytest.approx(20_000, abs=600)
+    assert (photons.source == -2).sum() == pytest.approx(10_000, rel=0.04)  # half the exposure in the taper
+
+
+def test_point_sources_have_the_shape_of_the_psf():
+    sources, labels = _point_sources([0.3], 5_000)
+    photons = point_source_photons(sources, labels, SPECTRUM, EXPOSURE, PSF, np.random.default_rng(2))
+    radius = 3600 * np.hypot(photons.longitude - 0.3, photons.latitude)
+    assert kstest(radius, PSF.enclosed).pvalue > 0.01
+
+
+def test_background_follows_the_exposure():
+    shares = {"local_bubble": 0.0, "galactic_halo": 0.0, "extragalactic": 0.0, "particle": 1.0}
+    spectrum = background_spectrum({"rate_per_arcmin2_ks": 5.0, "shares": shares}, 3e20)
+    photons = background_photons(spectrum, EXPOSURE, np.random.default_rng(3))
+    inner = (np.abs(photons.longitude) < 0.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
+    strip = (photons.longitude > 1.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
+    assert inner.sum() == pytest.approx(5.0 * 3600, rel=0.03)
+    assert strip.sum() == pytest.approx(5.0 * 3600 / 4, rel=0.05)
+    assert not photons.source.any()
+
+
+@pytest.fixture(scope="module")
+def elongated():
+    """One round and one elongated halo with a flat disc of 6', and a PSF that is almost a point."""
+    profiles = RadialProfiles.from_nodes(np.array([0.5, 1.0]), np.zeros((2, 2)))
+    haloes = Haloes(np.array([-0.7, 0.7]), np.zeros(2), np.array([0.2, 0.3]), np.full(2, 14.0))
+    ones = np.ones(2)
+    gas = Gas(3 * ones, ones, ones, profiles, 6 * ones, 6 * ones, np.array([1.0, 0.5]), np.array([0.0, np.pi / 2]))
+    spectra = ClusterSpectra.build(0.5, 3e20)
+    labels = np.array([1, 2], dtype=np.int32)
+    sharp = KingPsf(0.01, 3.0, 60.0)
+    return cluster_photons(haloes, gas, 20 * ones, labels, spectra, EXPOSURE, sharp, np.random.default_rng(4))
+
+
+def test_haloes_send_the_counts_of_their_rate(elongated):
+    assert (elongated.source == 1).sum() == pytest.approx(20_000, abs=600)
+    assert (elongated.source == 2).sum() == pytest.approx(20_000, abs=600)
+
+
+def test_haloes_have_their_size_axis_ratio_and_position_angle(elongated):
+    east, north = 60 * (elongated.longitude - 0.7), 60 * elongated.latitude
+    chosen = elongated.source == 2
+    # A flat ellipse has a standard deviation of half its semi-axis; the area is that of the circle of 6'.
+    assert np.std(north[chosen]) == pytest.approx(3 / np.sqrt(0.5), rel=0.02)
+    assert np.std(east[chosen]) == pytest.approx(3 * np.sqrt(0.5), rel=0.02)
+    round_one = elongated.source == 1
+    assert np.std(north[round_one]) == pytest.approx(3.0, rel=0.02)
+
+
+def test_lists_are_joined_in_order():
+    part = Photons(np.zeros(2), np.zeros(2), np.zeros(2, np.float32), np.array([1, 2], np.int32))
+    assert Photons.join([part, part]).source.tolist() == [1, 2, 1, 2]

@@ -1,0 +1,138 @@
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from astropy.io import fits
+
+from clustermass.errors import InputError
+from clustermass.sky.realization import simulate_realization
+from clustermass.sky.sky_tables import redshift_columns
+
+CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
+FIELD = {"ra_deg": 0.2, "dec_deg": 1.5, "width_deg": 2.4, "height_deg": 2.0}
+SKY = CONFIG["skies"]["embedded"] | {"field": FIELD}
+
+
+def _simulate(folder, sky=SKY, realization="01", observed=False):
+    paths = {name: folder / f"{name}.fits" for name in ("events", "exposure", "catalogue", "truth", "matches")}
+    if observed:
+        del paths["truth"], paths["matches"]
+    simulate_realization(sky, CONFIG["cosmology"], 11, "embedded", realization, **paths)
+    return paths
+
+
+def _table(path):
+    with fits.open(path) as hdus:
+        return {name: np.array(hdus[1].data[name]) for name in hdus[1].columns.names}
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    return _simulate(tmp_path_factory.mktemp("sky"))
+
+
+def test_same_seed_same_bytes(simulated, tmp_path):
+    again = _simulate(tmp_path)
+    for name, path in simulated.items():
+        assert path.read_bytes() == again[name].read_bytes(), name
+
+
+def test_an_observed_field_is_the_same_sky_without_truth(simulated, tmp_path):
+    observed = _simulate(tmp_path, observed=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["catalogue.fits", "events.fits", "exposure.fits"]
+    events, labelled = _table(observed["events"]), _table(simulated["events"])
+    assert "SRC_ID" not in events
+    assert np.array_equal(events["PI"], labelled["PI"])
+    assert observed["catalogue"].read_bytes() == simulated["catalogue"].read_bytes()
+
+
+def test_truth_counts_are_the_photons_in_the_event_list(simulated):
+    events, truth = _table(simulated["events"]), _table(simulated["truth"])
+    counts = np.bincount(events["SRC_ID"][events["SRC_ID"] > 0], minlength=len(truth["SRC_ID"]) + 1)[1:]
+    assert np.array_equal(truth["SRC_ID"], np.arange(1, len(truth["SRC_ID"]) + 1))
+    assert np.array_equal(truth["COUNTS"], counts)
+    assert np.array_equal(truth["HALO_ID"], 10_000_000 + truth["SRC_ID"])
+
+
+def test_photons_of_the_richest_halo_surround_it(simulated):
+    events, truth = _table(simulated["events"]), _table(simulated["truth"])
+    row = np.argmax(truth["COUNTS"])
+    own = events["SRC_ID"] == truth["SRC_ID"][row]
+    offset = (events["RA"][own] - truth["RA"][row] + 180) % 360 - 180
+    radius = truth["R500_ARCMIN"][row]
+    assert abs(np.median(offset)) * 60 < 0.3 * radius
+    distance = 60 * np.hypot(offset, events["DEC"][own] - truth["DEC"][row])
+    assert 0.05 * radius < np.median(distance) < radius
+
+
+def test_flux_and_luminosity_agree(simulated):
+    from clustermass.cosmology import luminosity_distance_cm
+
+    truth = _table(simulated["truth"])
+    area = 4 * np.pi * luminosity_distance_cm(truth["Z"].astype(float), CONFIG["cosmology"]) ** 2
+    correction = truth["FLUX"] * area / truth["L500"]
+    assert truth["FLUX"].min() >= 0.999 * SKY["clusters"]["flux_min_cgs"]
+    assert np.all((correction > 0.6) & (correction < 1.6))
+    assert np.isfinite(truth["L500"]).all()
+
+
+def test_matched_detections_have_the_redshift_of_their_halo(simulated):
+    catalogue, truth, matches = (_table(simulated[name]) for name in ("catalogue", "truth", "matches"))
+    assert len(matches["ID_SRC"]) > 5
+    redshift = dict(zip(truth["SRC_ID"], truth["Z"], strict=True))
+    halo = dict(zip(matches["ID_SRC"], matches["SRC_ID"], strict=True))
+    for number, z, error, kind in zip(*(catalogue[k] for k in ("ID_SRC", "Z", "Z_ERR", "Z_TYPE")), strict=True):
+        if number not in halo:
+            assert kind == "none"
+            assert np.isnan(z)
+        elif kind == "spec":
+            assert z == redshift[halo[number]]
+            assert error == 0
+        else:
+            assert kind == "photo"
+            assert abs(z - redshift[halo[number]]) < 6 * error
+
+
+def test_energies_and_edges(simulated):
+    events = _table(simulated["events"])
+    assert events["PI"].min() >= 200
+    assert events["PI"].max() < 2350
+    assert np.abs(events["DEC"] - 1.5).max() <= 1.0
+    with fits.open(simulated["exposure"]) as hdus:
+        assert hdus[0].header["CTYPE1"] == "RA---SIN"
+        assert hdus[0].data.max() == pytest.approx(SKY["exposure"]["depth_s"], rel=0.02)
+
+
+def test_a_change_of_the_agn_leaves_the_haloes_alone(simulated, tmp_path):
+    sky = copy.deepcopy(SKY)
+    sky["agn"]["normalisation_per_deg2"] = 1000.0
+    changed, truth = _table(_simulate(tmp_path, sky)["truth"]), _table(simulated["truth"])
+    for name in ("RA", "Z", "LOG10_M500C", "KT", "L500", "COUNTS"):
+        assert np.array_equal(changed[name], truth[name]), name
+
+
+def test_realizations_differ_and_share_no_halo(simulated, tmp_path):
+    other, truth = _table(_simulate(tmp_path, realization="02")["truth"]), _table(simulated["truth"])
+    assert not np.intersect1d(other["HALO_ID"], truth["HALO_ID"]).size
+    assert not np.intersect1d(other["RA"], truth["RA"]).size
+
+
+def test_a_realization_must_be_a_number(tmp_path):
+    with pytest.raises(InputError, match="realization"):
+        _simulate(tmp_path, realization="first")
+
+
+def test_photometric_redshifts_scatter_as_stated_and_stay_positive():
+    true = np.concatenate([np.full(20_000, 0.35), np.full(2_000, 0.011), [np.nan]])
+    parameters = {"spectroscopic_fraction": 0.548, "photometric_error": 0.007, "redshift_min": 0.003}
+    columns = redshift_columns(true, parameters, np.random.default_rng(1))
+    assert columns["Z_TYPE"][-1] == "none"
+    spectroscopic, photometric = columns["Z_TYPE"] == "spec", columns["Z_TYPE"] == "photo"
+    assert spectroscopic.mean() == pytest.approx(0.548, abs=0.01)
+    deviation = (columns["Z"] - true)[photometric & (true == 0.35)]
+    assert deviation.std() == pytest.approx(0.007 * 1.35, rel=0.03)
+    assert columns["Z"][photometric].astype(np.float32).min() > 0.003
+    assert np.array_equal(columns["Z"][spectroscopic], true[spectroscopic])
+    assert columns["Z_ERR"][photometric] == pytest.approx(0.007 * (1 + columns["Z"][photometric]))

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import chisquare
+
+from clustermass.sky.instrument import PHOTON_KEV, PI_EDGES_EV, fold
+from clustermass.sky.spectra import ERG_PER_KEV, CountSpectra, power_law, transmission
+
+
+def test_transmission_of_morrison_mccammon_at_one_kev():
+    # 120.6 + 169.3 - 47.7 = 242.2 in units of 1e-24 cm2
+    assert transmission(1.0, 1e22) == pytest.approx(np.exp(-2.422))
+    assert transmission(1.0, 0.0) == 1
+
+
+def test_the_cross_section_falls_but_at_the_absorption_edges():
+    # K edges of C, N, O, Ne, Mg, Si, S, Ar, Ca, Fe, Ni and the L edge of Fe; a slip in a coefficient shows as a jump
+    edges = [0.284, 0.400, 0.532, 0.707, 0.867, 1.303, 1.840, 2.471, 3.210, 4.038, 7.111, 8.331]
+    energy = np.geomspace(0.031, 9.9, 4000)
+    jump = np.diff(-np.log(transmission(energy, 1e18)))
+    at_edge = np.array([np.any((energy[:-1] < edge) & (energy[1:] >= edge)) for edge in edges])
+    rising = jump > 0
+    near = np.array([np.min(np.abs(np.log(energy[i] / np.array(edges)))) < 0.002 for i in np.flatnonzero(rising)])
+    assert at_edge.all()
+    assert rising.sum() >= len(edges) - 1
+    assert near.all()
+
+
+@pytest.mark.parametrize("index", [1.45, 1.9, 2.0, 3.0])
+def test_power_law_has_unit_flux(index):
+    flux, _ = quad(lambda e: e * power_law(e, index) * ERG_PER_KEV, 0.5, 2.0)
+    assert flux == pytest.approx(1.0, rel=1e-7)
+
+
+def test_drawn_energies_follow_the_folded_spectrum():
+    photons = np.stack([power_law(PHOTON_KEV, 1.9), power_law(PHOTON_KEV, 4.0)])
+    spectra = CountSpectra.from_photons(photons)
+    energy = spectra.draw_energy(np.random.default_rng(2), np.zeros(50_000, dtype=int), 50_000)
+    counts, _ = np.histogram(energy, PI_EDGES_EV[::10])
+    expected = fold(photons[:1])[0].reshape(-1, 10).sum(axis=1)
+    assert energy.min() >= 200
+    assert energy.max() < 2350
+    assert chisquare(counts, expected / expected.sum() * counts.sum()).pvalue > 0.01
+
+
+def test_each_photon_gets_its_own_spectrum():
+    lines = np.zeros((2, len(PI_EDGES_EV) - 1))
+    lines[0, 10], lines[1, 300] = 1.0, 2.0
+    spectra = CountSpectra.from_counts(lines)
+    energy = spectra.draw_energy(np.random.default_rng(3), np.array([0, 1] * 1000), 2000)
+    assert np.mean((energy[::2] > 249) & (energy[::2] < 256)) > 0.995
+    assert np.mean((energy[1::2] > 1699) & (energy[1::2] < 1706)) > 0.995
+    assert spectra.rate == pytest.approx([1.0, 2.0])

@@ -1,0 +1,94 @@
+"""Weights on disk: what is written comes back, the same content gives the same bytes, anything else is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from clustermass.errors import InputError
+from clustermass.standardisation import Standardisation
+from clustermass.weights import Weights, load_weights, save_weights
+
+
+def example() -> Weights:
+    constants = Standardisation([0.1, 1 / 3], [1.0, 2.0], ["z"], [0.3], [0.2], 14.1, 0.4)
+    return Weights(
+        arrays={"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.float32([1e-30, np.pi])},
+        standardisation=constants,
+        network={"channels": [4, 4, 4], "redshift_inputs": ["z"]},
+        recipe={"epochs": 3, "learning_rate": 1e-3},
+        preprocessing={"transform": "sqrt"},
+        grid={"x": [-12.0, 0.0, 12.0], "y": [-12.0, 12.0], "band": [0.3]},
+        ranges={"redshift": [0.1, 0.8]},
+        member=7,
+        seed=20230502,
+    )
+
+
+def test_come_back_exactly(tmp_path):
+    save_weights(example(), tmp_path / "07.safetensors")
+    back, expected = load_weights(tmp_path / "07.safetensors"), example()
+    for name, array in expected.arrays.items():
+        np.testing.assert_array_equal(back.arrays[name], array)
+    assert back.standardisation == expected.standardisation
+    assert (back.network, back.recipe, back.ranges, back.grid) == (
+        expected.network,
+        expected.recipe,
+        expected.ranges,
+        expected.grid,
+    )
+    assert (back.member, back.seed, back.shape) == (7, 20230502, (2, 3, 1))
+
+
+def test_bytes_are_the_same_each_time_and_nothing_else_is_left(tmp_path):
+    for name in ("one", "two"):
+        save_weights(example(), tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_a_nan_constant_is_refused_before_anything_is_written(tmp_path):
+    bad = example()
+    bad.ranges["redshift"][0] = float("nan")
+    with pytest.raises(ValueError, match="JSON"):
+        save_weights(bad, tmp_path / "bad")
+    assert not list(tmp_path.iterdir())
+
+
+def damage_missing(path: Path) -> None:
+    path.unlink()
+
+
+def damage_truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def damage_foreign(path: Path) -> None:
+    save_file({"a": np.ones(2, np.float32)}, path, metadata={"format": "pt"})
+
+
+def damage_text(path: Path) -> None:
+    path.write_text("not weights at all, but text", encoding="utf-8")
+
+
+def damage_version(path: Path) -> None:
+    save_file({"a": np.ones(2, np.float32)}, path, metadata={"clustermass": '{"format": "clustermass-member-99"}'})
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_missing, "no such weights file"),
+        (damage_truncated, "not a readable safetensors file"),
+        (damage_text, "not a readable safetensors file"),
+        (damage_foreign, "no weights of clustermass"),
+        (damage_version, "no weights of clustermass"),
+    ],
+)
+def test_anything_else_is_refused_by_name(tmp_path, damage, message):
+    path = tmp_path / "03.safetensors"
+    save_weights(example(), path)
+    damage(path)
+    with pytest.raises(InputError, match=rf"03\.safetensors: {message}"):
+        load_weights(path)

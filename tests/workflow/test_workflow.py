@@ -1,0 +1,129 @@
+"""The whole chain at the size of config/test.yaml, run by snakemake as a user would."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from astropy.table import Table
+from conftest import ROOT, jobs, snakemake
+
+from clustermass.datasets import read_netcdf
+
+pytestmark = pytest.mark.workflow
+RUN = "results/test/fiducial"
+EXEMPT = (".log", ".tsv", ".html", "summary.json", "report_config.yaml")
+
+
+def data_files(directory):
+    files = (path for path in (directory / "results").rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files if not path.name.endswith(EXEMPT)}
+
+
+def test_everything_is_made_and_a_second_call_has_nothing_to_do(finished):
+    metrics = json.loads((finished / RUN / "metrics.json").read_text())
+    assert metrics["n_train"] > metrics["n_test"] > 5
+    assert (finished / "results/test/report.html").stat().st_size > 1_000_000
+    done = snakemake(finished)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_the_mass_catalogue_holds_every_selected_cluster_of_the_field(finished):
+    images = read_netcdf(finished / "results/skies/tiny_observed/01/images.nc")
+    masses = Table.read(finished / RUN / "observed/tiny_observed/masses.fits")
+    assert len(masses) == images.sizes["cluster"] > 10
+    known = np.isfinite(images["redshift"].values)
+    assert known.sum() > 10
+    assert np.array_equal(np.isfinite(np.ma.filled(masses["LOGM500"].astype(float), np.nan)), known)
+    assert all(name.startswith("SIM J") for name in masses["NAME"])
+
+
+def test_an_observed_field_carries_no_truth(finished):
+    folder = finished / "results/skies/tiny_observed/01"
+    assert not (folder / "truth.fits").exists()
+    assert not (folder / "matches.fits").exists()
+    assert "SRC_ID" not in Table.read(folder / "events.fits", hdu="EVENTS").colnames
+    assert "log10_m500c" not in read_netcdf(folder / "images.nc")
+
+
+def test_images_hold_photons_of_the_event_list_only_once_the_selection_is_made(finished):
+    """Sum of the base images = events of the ten bands within the box, counted from the event list by great circles."""
+    folder = finished / "results/skies/tiny/01"
+    events = Table.read(folder / "events.fits", hdu="EVENTS")
+    images = read_netcdf(folder / "images.nc")
+    cluster = images.isel(cluster=int(np.argmax(images["covered_fraction"].values)))
+    ra, dec = np.radians(np.asarray(events["RA"], float)), np.radians(np.asarray(events["DEC"], float))
+    ra0, dec0 = np.radians(float(cluster["ra"])), np.radians(float(cluster["dec"]))
+    x = np.degrees(np.cos(dec) * np.sin(ra - ra0)) * 3600
+    y = np.degrees(np.sin(dec) * np.cos(dec0) - np.cos(dec) * np.sin(dec0) * np.cos(ra - ra0)) * 3600
+    pi = np.asarray(events["PI"])
+    inside = (np.abs(x) < 600) & (np.abs(y) < 600) & (pi >= 250) & (pi < 2300)
+    assert abs(int(cluster["counts"].sum()) - inside.sum()) <= 3
+    assert inside.sum() > 1000
+
+
+def test_two_runs_give_identical_bytes(finished, tmp_path):
+    snakemake(tmp_path)
+    ours, theirs = data_files(finished), data_files(tmp_path)
+    assert len(ours) > 40
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+@pytest.fixture
+def copy_of_finished(finished, tmp_path):
+    """A copy that a test may change; time stamps and Snakemake's records come along."""
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory, copy_function=shutil.copy2)
+    return directory
+
+
+def dry_run_with(directory, changes):
+    overlay = directory / "changes.yaml"
+    overlay.write_text(yaml.safe_dump(changes))
+    files = [str(ROOT / "config/test.yaml"), str(overlay)]
+    return jobs(snakemake(directory, "-n", "--configfile", *files, config=None))
+
+
+def test_one_more_member_trains_only_that_one(finished):
+    planned = dry_run_with(finished, {"ensemble": {"members": 3}})
+    assert planned["train_member"] == 1
+    assert planned["aggregate_ensemble"] == 1
+    assert not {"simulate_realization", "extract_images", "smooth_images", "fit_baselines"} & planned.keys()
+
+
+def test_a_changed_training_key_retrains_but_leaves_skies_images_and_baselines(finished):
+    planned = dry_run_with(finished, {"training": {"recipes": {"clustermass": {"epochs": 5}}}})
+    assert planned["train_member"] == 2
+    assert not {"simulate_realization", "extract_images", "smooth_images", "split_sample", "fit_baselines"} & planned.keys()
+
+
+def test_an_unused_recipe_and_the_device_re_run_nothing(finished):
+    changes = {"training": {"recipes": {"krippendorf2023": {"epochs": 7}}, "device": "cpu"}}
+    assert dry_run_with(finished, changes).get("train_member", 0) == 0
+
+
+def test_touched_files_re_run_nothing(copy_of_finished):
+    (copy_of_finished / "results/skies/tiny/01/events.fits").touch()
+    done = snakemake(copy_of_finished, "-n")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_the_paper_configuration_plans_18_realizations_and_30_members(tmp_path):
+    planned = jobs(snakemake(tmp_path, "-n", config="paper"))
+    assert planned["simulate_realization"] == 18
+    assert planned["train_member"] == 30
+
+
+def test_three_configuration_errors_are_listed_at_once_before_anything_runs(tmp_path):
+    overlay = tmp_path / "wrong.yaml"
+    overlay.write_text("sede: 1\nensemble: {members: 0}\ntraining: {device: tpu}\n")
+    done = snakemake(tmp_path, "--configfile", str(overlay), config=None, check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "The configuration has 3 errors:" in text
+    assert "sede is not a key that is known there. Did you mean seed?" in text
+    assert "ensemble.members is 0, but must be at least 1." in text
+    assert "training.device is 'tpu', but must be one of: auto, cpu, gpu." in text
+    assert not (tmp_path / "results").exists()

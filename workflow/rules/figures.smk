@@ -1,0 +1,197 @@
+rule plot_energy_bands:
+    input:
+        images=experiment_images,
+        split=experiment_split,
+    output:
+        svg=report(
+            f"{EXPERIMENT}/figures/energy_bands.svg",
+            caption="../report/energy_bands.rst",
+            category="Sample",
+            labels={"figure": "energy bands", "experiment": "{experiment}"},
+        ),
+        png=f"{EXPERIMENT}/figures/energy_bands.png",
+    log:
+        f"{EXPERIMENT}/logs/plot_energy_bands.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/plot_energy_bands.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.energy_bands"),
+    script:
+        "../scripts/plot.py"
+
+
+rule plot_sample:
+    input:
+        truth=experiment_truth,
+        ensemble=f"{EXPERIMENT}/ensemble.nc",
+    output:
+        svg=report(
+            f"{EXPERIMENT}/figures/sample.svg",
+            caption="../report/sample.rst",
+            category="Sample",
+            labels={"figure": "sample", "experiment": "{experiment}"},
+        ),
+        png=f"{EXPERIMENT}/figures/sample.png",
+    log:
+        f"{EXPERIMENT}/logs/plot_sample.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/plot_sample.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.sample"),
+    script:
+        "../scripts/plot.py"
+
+
+rule plot_training:
+    input:
+        members=member_files(".nc"),
+    output:
+        svg=report(
+            f"{EXPERIMENT}/figures/training.svg",
+            caption="../report/training.rst",
+            category="Training",
+            labels={"figure": "training", "experiment": "{experiment}"},
+        ),
+        png=f"{EXPERIMENT}/figures/training.png",
+    log:
+        f"{EXPERIMENT}/logs/plot_training.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/plot_training.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.training"),
+    script:
+        "../scripts/plot.py"
+
+
+rule plot_predictions:
+    input:
+        ensemble=f"{EXPERIMENT}/ensemble.nc",
+    output:
+        svg=report(
+            f"{EXPERIMENT}/figures/predictions.svg",
+            caption="../report/predictions.rst",
+            category="Results",
+            labels={"figure": "predictions", "experiment": "{experiment}"},
+        ),
+        png=f"{EXPERIMENT}/figures/predictions.png",
+    log:
+        f"{EXPERIMENT}/logs/plot_predictions.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/plot_predictions.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.predictions"),
+    script:
+        "../scripts/plot.py"
+
+
+rule plot_bias:
+    input:
+        ensemble=f"{EXPERIMENT}/ensemble.nc",
+        baselines=f"{EXPERIMENT}/baselines.nc",
+    output:
+        svg=report(
+            f"{EXPERIMENT}/figures/bias.svg",
+            caption="../report/bias.rst",
+            category="Results",
+            labels={"figure": "bias", "experiment": "{experiment}"},
+        ),
+        png=f"{EXPERIMENT}/figures/bias.png",
+    log:
+        f"{EXPERIMENT}/logs/plot_bias.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/plot_bias.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.bias"),
+    script:
+        "../scripts/plot.py"
+
+
+rule plot_baselines:
+    input:
+        metrics=f"{EXPERIMENT}/metrics.json",
+    output:
+        svg=report(
+            f"{EXPERIMENT}/figures/baselines.svg",
+            caption="../report/baselines.rst",
+            category="Results",
+            labels={"figure": "baselines", "experiment": "{experiment}"},
+        ),
+        png=f"{EXPERIMENT}/figures/baselines.png",
+    log:
+        f"{EXPERIMENT}/logs/plot_baselines.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/plot_baselines.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.baselines"),
+    script:
+        "../scripts/plot.py"
+
+
+rule plot_calibration:
+    input:
+        ensemble=f"{EXPERIMENT}/ensemble.nc",
+    output:
+        svg=report(
+            f"{EXPERIMENT}/figures/calibration.svg",
+            caption="../report/calibration.rst",
+            category="Results",
+            labels={"figure": "calibration", "experiment": "{experiment}"},
+        ),
+        png=f"{EXPERIMENT}/figures/calibration.png",
+    log:
+        f"{EXPERIMENT}/logs/plot_calibration.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/plot_calibration.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.calibration"),
+    script:
+        "../scripts/plot.py"

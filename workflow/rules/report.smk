@@ -1,0 +1,57 @@
+localrules:
+    summarise,
+    report,
+
+
+rule summarise:
+    input:
+        metrics=all_metrics(),
+        masses=all_masses(),
+    output:
+        summary=f"results/{RUN}/summary.json",
+    log:
+        f"results/{RUN}/logs/summarise.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/summarise.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        metrics=dict(zip(EXPERIMENTS, all_metrics())),
+        masses={
+            experiment: {
+                field: f"results/{RUN}/{experiment}/observed/{field}/masses.fits"
+                for field in FIELDS
+            }
+            for experiment in EXPERIMENTS
+        },
+        code=code("summarise", "summary"),
+    script:
+        "../scripts/summarise.py"
+
+
+# the report is made by snakemake itself, so this rule runs in snakemake's own environment
+rule report:
+    input:
+        figures=all_figures(),
+        masses=all_masses(),
+        summary=f"results/{RUN}/summary.json",
+    output:
+        report=f"results/{RUN}/report.html",
+    log:
+        f"results/{RUN}/logs/report.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        snakefile=str(ROOT / "Snakefile"),
+        config=in_order({k: v for k, v in config.items() if k != "facts"}),
+        code=code("report"),
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,13 @@
+"""Adapter of the rule aggregate_ensemble."""
+
+from pathlib import Path
+
+from clustermass.ensemble import aggregate_ensemble
+from clustermass.progress import step
+
+with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
+    aggregate_ensemble(
+        members=[Path(path) for path in snakemake.input.members],
+        output=Path(snakemake.output.ensemble),
+        images=[Path(path) for path in snakemake.input.images],
+    )

@@ -1,0 +1,16 @@
+"""Adapter of the rule evaluate."""
+
+from pathlib import Path
+
+from clustermass.evaluation import evaluate
+from clustermass.progress import step
+
+with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
+    evaluate(
+        ensemble=Path(snakemake.input.ensemble),
+        baselines=Path(snakemake.input.baselines),
+        output=Path(snakemake.output.metrics),
+        block=snakemake.params.evaluation,
+        seed=snakemake.params.seed,
+        split=Path(snakemake.input.split),
+    )

@@ -1,0 +1,22 @@
+"""Adapter of the rule infer_observed."""
+
+from pathlib import Path
+
+from clustermass.observed import infer_observed
+from clustermass.progress import step
+
+with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}/{snakemake.wildcards.field}"):
+    infer_observed(
+        images=[Path(path) for path in snakemake.input.images],
+        smoothed=[Path(path) for path in snakemake.input.smoothed],
+        catalogues=[Path(path) for path in snakemake.input.catalogues],
+        ensemble=Path(snakemake.input.ensemble),
+        weights=[Path(path) for path in snakemake.input.weights],
+        fits=Path(snakemake.output.fits),
+        ecsv=Path(snakemake.output.ecsv),
+        netcdf=Path(snakemake.output.nc),
+        simulated=snakemake.params.simulated,
+        cosmology=snakemake.params.cosmology,
+        acronym=snakemake.params.acronym,
+        device="cpu",  # seconds of work; the same bytes wherever the ensemble was trained
+    )

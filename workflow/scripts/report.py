@@ -1,0 +1,19 @@
+"""Adapter of the rule report: hands snakemake the figures, and the captions the numbers that they state."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from clustermass.datasets import atomic
+from clustermass.progress import step
+
+with step(snakemake.log[0], snakemake.rule):
+    summary = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
+    settings = Path(snakemake.log[0]).with_name("report_config.yaml")
+    settings.write_text(yaml.safe_dump({**snakemake.params.config, "facts": summary["experiments"]}), encoding="utf-8")
+    with atomic(snakemake.output.report) as page, Path(snakemake.log[0]).open("a") as log:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", snakemake.params.snakefile, "--nolock"]
+        command += ["--configfile", str(settings), "--report", str(page), "--", *snakemake.input.figures]
+        subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)

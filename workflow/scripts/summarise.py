@@ -1,0 +1,7 @@
+"""Adapter of the rule summarise."""
+
+from clustermass.progress import step
+from clustermass.summary import summarise
+
+with step(snakemake.log[0], snakemake.rule):
+    summarise(metrics=snakemake.params.metrics, masses=snakemake.params.masses, output=snakemake.output.summary)
