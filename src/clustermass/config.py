@@ -141,6 +141,8 @@ def _check_skies(config: Mapping[str, Any]) -> Iterable[str]:
             yield f"skies.{name} has neither 'source' (embedded or files) nor 'like' (the sky that it resembles)."
         elif _source(skies, name) == "files" and not isinstance(sky.get("realizations"), Mapping):
             yield f"skies.{name}.realizations must name its files (events, catalogue), since source is 'files'."
+        elif bare := [key for key in _labels(sky) if not isinstance(key, str)]:
+            yield f"skies.{name}.realizations: YAML reads the name {bare[0]} as a number; write it in quotes, as \"01\"."
         elif _source(skies, name) == "embedded" and isinstance(sky.get("realizations", 1), Mapping):
             yield f"skies.{name}.realizations must be a whole number, since source is 'embedded'."
     for field in config["observed"]["fields"]:
@@ -148,6 +150,11 @@ def _check_skies(config: Mapping[str, Any]) -> Iterable[str]:
             yield f"observed.fields names {field!r}, which is no sky.{_nearest(field, skies)}"
         elif not resolve_sky(skies, field).get("observed"):
             yield f"observed.fields names {field!r}, but skies.{field}.observed is not true."
+
+
+def _labels(sky: Mapping[str, Any]) -> Iterable[Any]:
+    realizations = sky.get("realizations")
+    return realizations if isinstance(realizations, Mapping) else ()
 
 
 def _source(skies: Mapping[str, Any], name: str) -> str:

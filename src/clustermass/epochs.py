@@ -102,7 +102,7 @@ def run_epoch(
 
     def step(progress: Progress, xs: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Progress, jax.Array]:
         rows, rate, key = xs
-        loss, slope = _accumulate(slope_of, progress.state, data, rows.reshape(-1, settings.micro), key)
+        loss, slope = accumulate(slope_of, progress.state, data, rows.reshape(-1, settings.micro), key)
         updates, optimised = optimise.update(slope, progress.optimiser, progress.state)
         state = jax.tree.map(lambda old, update: old - rate * update, progress.state, updates)
         _, averaged = average.update(state, progress.average)
@@ -133,10 +133,13 @@ def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
     return order[jnp.arange(steps * batch) % samples].reshape(steps, batch)
 
 
-def _accumulate(
+def accumulate(
     slope_of: Callable[..., Any], state: nnx.State, data: TrainingData, rows: jax.Array, key: jax.Array
 ) -> tuple[jax.Array, nnx.State]:
-    """Mean loss and gradient over the micro-batches `rows` (part, sample)."""
+    """Mean loss and gradient over the micro-batches `rows` (part, sample), as if they were one batch.
+
+    `slope_of` takes weights, data and a random key and returns loss and gradient.
+    """
 
     def part(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         chosen = jax.tree.map(lambda column: column[xs[0]], data)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clustermass.datasets import write_fits
 from clustermass.eventlist import EventList, FloatArray
+from clustermass.tables import add_history
 
 
 def write_events(
@@ -45,8 +46,7 @@ def write_events(
             hdu.header[key] = (float(value), "[deg] centre of the field")
     if events.exposure_s is not None:
         table.header["EXPOSURE"] = (events.exposure_s, "[s] of each telescope module")
-    for key, value in provenance.items():
-        primary.header.add_history(f"{key} = {value}")
+    add_history(primary, provenance)
     tables = [_gti_table(module, intervals) for module, intervals in sorted(events.gti.items())]
     write_fits(fits.HDUList([primary, table, *tables]), path)
 

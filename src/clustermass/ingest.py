@@ -1,5 +1,6 @@
 """A user's own field (event lists, catalogue, perhaps exposure map and truth) into the pipeline's standard files."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -176,4 +177,6 @@ def _provenance(
     kept = ("observed", "catalogue_columns", "truth_columns", "match_arcsec")
     parameters = {key: sky[key] for key in kept if key in sky} | {"events": dict(events_block)}
     parameters |= {"realization": realization, "exposure_s": files.get("exposure_s")}
-    return provenance("ingest_field", parameters, input_files(sky, realization))
+    facts = provenance("ingest_field", parameters, input_files(sky, realization))
+    # JSON escapes what a FITS header can't hold, such as accents in file names
+    return {key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in facts.items()}

@@ -82,7 +82,8 @@ def make_realization(folder: Path, realization: str, n: int, rng: np.random.Gene
         "ra": rng.uniform(126, 146, n),
         "dec": rng.uniform(-2, 5, n),
         "redshift": rng.uniform(0.05, 0.9, n),
-        "ml_cts": ml_cts,
+        # every fifth box is partly outside the field, and the brightest are among them
+        "ml_cts": np.where(np.arange(n) % 5, 1, 10) * ml_cts,
         "ml_rate": ml_cts / 1200,
         "log10_m500c": rng.uniform(13.2, 15, n),
         "covered_fraction": np.where(np.arange(n) % 5, 1.0, 0.6),

@@ -98,3 +98,10 @@ def test_load_config_names_the_file_that_is_wrong(tmp_path):
         load_config([broken])
     with pytest.raises(InputError, match=r"absent\.yaml: can't be read"):
         load_config([tmp_path / "absent.yaml"])
+
+
+def test_a_realization_named_by_a_bare_number_is_explained(config):
+    files = {"events": ["a.fits"], "catalogue": "b.csv"}
+    config["skies"]["mine"] = {"source": "files", "observed": True, "realizations": yaml.safe_load("01: {}")}
+    config["skies"]["mine"]["realizations"] = {key: files for key in config["skies"]["mine"]["realizations"]}
+    assert "write it in quotes" in "\n".join(errors_of(config))

@@ -24,7 +24,7 @@ IMAGES = {
 }
 GEOMETRY = ImageGeometry.from_config(IMAGES)
 EDGES = 250 + 205 * np.arange(11)
-CENTRES = [(136.0, 1.5), (0.02, -30.0), (359.99, 60.0), (75.0, 89.9), (10.0, -89.97), (200.0, 90.0)]
+CENTRES = [(136.0, 1.5), (0.02, -30.0), (359.99, 60.0), (75.0, 89.9), (10.0, -89.97), (200.0, 89.999)]
 
 
 def event_list(ra, dec, pi_ev):
@@ -44,7 +44,7 @@ def scattered(centre, number=20000, width_deg=0.6, seed=5):
 
 
 def naive_cube(events, centre):
-    """The whole 10 x 300 x 300 cube by astropy's projection and numpy's histogram of all photons."""
+    """Return the whole 10 x 300 x 300 cube by astropy's projection and numpy's histogram of all photons."""
     x, y = sky_pixels(events.ra, events.dec, centre)
     steps = -12000 + 80 * np.arange(301)
     # numpy's last bin includes its upper edge: whole sky pixels are moved off all edges
@@ -72,7 +72,7 @@ def test_many_boxes_of_one_field_equal_the_cubes_of_each():
         np.testing.assert_array_equal(image, block_sum(cube(events, ra0, dec0, GEOMETRY), 3))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.floats(0, 360, exclude_max=True), st.floats(-90, 90), st.integers(0, 2**32 - 1))
 def test_no_photon_of_the_box_is_lost_between_the_grids(ra, dec, seed):
     """Photons well inside the box: each counts once on every grid."""
@@ -84,6 +84,7 @@ def test_no_photon_of_the_box_is_lost_between_the_grids(ra, dec, seed):
     assert full.sum() == base.sum() == block_sum(base, 2).sum() == 50
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_block_sum_equals_numpy_and_keeps_the_total(factor, rows, columns, seed):
     counts = np.random.default_rng(seed).integers(0, 50, (2, rows * factor, columns * factor)).astype(np.uint16)

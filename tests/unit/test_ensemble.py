@@ -49,7 +49,7 @@ def write_images(folder: Path) -> list[Path]:
         columns = {name: ("cluster", number + place / 10) for place, name in enumerate(names)}
         columns |= {"halo_id": ("cluster", np.asarray(rows)), "log10_m500c": ("cluster", 14 + number / 10)}
         columns["realization"] = ("cluster", np.full(len(rows), realization))
-        paths.append(folder / f"{realization}.nc")
+        paths.append(folder / f"images_{realization}.nc")
         ids = [f"{realization}_{row}" for row in rows]
         write_netcdf(xr.Dataset(columns, coords={"cluster": ids}), paths[-1], "images", {})
     return paths

@@ -18,7 +18,7 @@ from event_lists import (
     write_sixte_calibrated,
     write_sixte_events,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
@@ -141,6 +141,7 @@ def test_exposure_is_the_mean_of_seven_modules(tmp_path):
 INTERVALS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), min_size=1, max_size=8)
 
 
+@settings(deadline=None, derandomize=True)
 @given(INTERVALS)
 def test_union_of_intervals_holds_the_same_times(pairs):
     intervals = np.array([(start, start + length) for start, length in pairs], dtype=float)

@@ -12,7 +12,9 @@ from astropy.wcs import WCS
 from clustermass.errors import InputError
 from clustermass.events import read_events
 from clustermass.exposure_maps import area_deg2, exposure_at, mean_position, occupied_cells, read_exposure
+from clustermass.images import extract_images
 from clustermass.ingest import ingest_field, input_files
+from clustermass.sample import load_sample
 from clustermass.truth_tables import match, read_truth
 
 SIXTE = Path(__file__).parents[3] / "shared" / "data" / "sixte"
@@ -191,6 +193,15 @@ def test_observed_field_keeps_its_truth_to_itself(tmp_path):
     assert input_files(simulated(tmp_path), "01")[-1] == str(tmp_path / "halos.csv")
 
 
+def test_any_file_name_will_do(tmp_path):
+    folder = tmp_path / "Häufen der Galaxien"
+    folder.mkdir()
+    block = simulated(folder)
+    (folder / "mine.fits").rename(folder / "Ereignisse für mich.fits")
+    block["realizations"]["01"]["events"] = [str(folder / "Ereignisse für mich.fits")]
+    assert all(path.exists() for path in ingest(folder, block).values())
+
+
 def test_simulated_field_needs_a_truth(tmp_path):
     with pytest.raises(InputError, match="realization '01' has no 'truth'"):
         ingest(tmp_path, sky(tmp_path) | {"observed": False})
@@ -321,3 +332,31 @@ def test_real_sixte_files(tmp_path):
     history = "".join(fits.getheader(outputs["events"])["HISTORY"])
     assert "fixture_sixte_cal_tm0.fits.gz" in history
     assert json.dumps("01") in history
+
+
+@pytest.mark.skipif(not SIXTE.is_dir(), reason="the SIXTE files aren't beside the checkout")
+@pytest.mark.parametrize(
+    ("name", "sums"),
+    [
+        ("fixture_sixte_cal_tm0.fits.gz", [389, 479, 498, 378, 357, 286, 249, 200, 162, 106]),
+        ("sixte_evt_tm1.fits.gz", [59, 63, 77, 57, 46, 42, 46, 34, 23, 18]),
+    ],
+)
+def test_images_of_real_sixte_files_by_way_of_the_standard_files(tmp_path, name, sums):
+    """The photons that ingest hands on are those that other software counts in ten bands in the cluster's box."""
+    files = {"events": [str(SIXTE / name)], "catalogue": str(SIXTE / "clusters.csv")}
+    outputs = ingest(tmp_path, {"observed": True, "realizations": {"01": files}})
+    settings = {
+        "box_pixels": 300,
+        "pixel_arcsec": 4.0,
+        "base_rebin": 3,
+        "bands": {"start_ev": 250, "width_ev": 205, "number": 10},
+        "centre": "detected",
+        "det_like_min": 5.0,
+        "ext_like_min": 6.0,
+    }
+    standard = (outputs["events"], outputs["exposure"], outputs["catalogue"])
+    extract_images(*standard, tmp_path / "images.nc", settings, "01", EVENTS)
+    sample = load_sample([tmp_path / "images.nc"])
+    assert sample["counts"].sum(("cluster", "y", "x")).values.tolist() == sums
+    assert sample["covered_fraction"].item() > 0.99

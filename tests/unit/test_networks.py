@@ -10,12 +10,14 @@ import optax
 import pytest
 from flax import nnx
 
+from clustermass.device import use_device
 from clustermass.errors import InputError
 from clustermass.networks.cnn import MassNetwork, redshift_inputs
 from clustermass.networks.convolution import DIMENSIONS, convolve, same_convolution
 from clustermass.networks.parameters import flatten, initialise, unflatten
 from clustermass.schedules import LearningRate, optimiser
 
+use_device("cpu")
 NETWORK = {"channels": [4, 5, 6], "dense": [8, 7], "dropout": 0.5, "redshift_inputs": ["z", "log_z"]}
 
 
@@ -45,7 +47,6 @@ def test_other_strides_go_to_jax_itself():
     assert made.shape == (2, 4, 4, 4)
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the trap is one of the CPU compiler")
 def test_the_gradient_costs_no_more_inside_a_scan_than_outside():
     images, kernel = random((16, 25, 25, 16), 1), random((3, 3, 16, 32), 2)
     network = nnx.Conv(16, 32, (3, 3), conv_general_dilated=convolve, rngs=nnx.Rngs(0))  # as MassNetwork builds it

@@ -1,6 +1,5 @@
 """Training: it learns what is planted, sees no test set, repeats to the byte, and says what goes wrong."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -8,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -24,6 +24,7 @@ from clustermass.standardisation import Standardisation
 from clustermass.training import noisy_redshift, predictions, train_member
 from clustermass.weights import load_weights
 
+use_device("cpu")
 NETWORK = {"channels": [4, 4, 8], "dense": [16], "dropout": 0.0, "redshift_inputs": ["z", "log_z"]}
 RECIPE = {
     "optimizer": "adamw",
@@ -54,7 +55,7 @@ def sky(number: int, seed: int, size: int = 8) -> Subset:
 
 @pytest.fixture(scope="module")
 def small() -> Fitted:
-    """A network that has seen 64 clusters for three epochs; of this size the program is compiled only once."""
+    """Train for three epochs on 64 clusters; for this size the program is compiled only once."""
     return fit(sky(64, 1), sky(40, 2), NETWORK, RECIPE, seed=1, member=0)
 
 
@@ -106,15 +107,18 @@ def test_symmetric_prediction_is_the_mean_over_the_eight(small):
     np.testing.assert_allclose(sigma**2, np.mean(np.square(sigmas), axis=0), rtol=1e-4)
 
 
-def test_micro_batches_add_up_to_the_batch(monkeypatch):
-    train, recipe = sky(64, 1), RECIPE | {"augmentation": "none", "epochs": 2}
-    whole = []
-    for size in (8, 32):
-        monkeypatch.setattr(epochs, "MICRO_BATCH", size)
-        whole.append(flatten(fit(train, train, NETWORK, recipe, seed=1, member=0).state))
-    for name, array in whole[0].items():
-        np.testing.assert_allclose(array, whole[1][name], atol=2e-4)
-    assert [epochs.micro_batch(batch) for batch in (64, 100, 61, 6)] == [32, 25, 61, 6]
+def test_micro_batches_add_up_to_the_batch():
+    rng = np.random.default_rng(1)
+    data = epochs.TrainingData(*(jnp.asarray(rng.normal(size=shape)) for shape in ((60, 1), (60, 3), (60,), (60,))))
+
+    def loss(state, some, key):
+        return jnp.mean(some.weight * (some.mass - some.redshift @ state) ** 2)
+
+    state, rows = jnp.array([0.1, 0.2, 0.3]), jnp.arange(60)
+    in_parts = epochs.accumulate(jax.value_and_grad(loss), state, data, rows.reshape(4, 15), jax.random.key(0))
+    for mine, whole in zip(in_parts, jax.value_and_grad(loss)(state, data, None), strict=True):
+        np.testing.assert_allclose(mine, whole, rtol=1e-4, atol=1e-6)
+    assert [epochs.micro_batch(batch) for batch in (64, 128, 100, 61, 6)] == [16, 16, 10, 61, 6]
 
 
 def test_every_cluster_is_seen_in_every_epoch():
@@ -125,26 +129,21 @@ def test_every_cluster_is_seen_in_every_epoch():
 
 
 def test_weight_zero_leaves_a_cluster_out():
-    train, junk = sky(64, 1), sky(64, 9)
-    weight = np.repeat([1.0, 0.0], 64)
-    both = Subset(
-        np.concatenate([train.images, junk.images]),
-        np.concatenate([train.redshift, junk.redshift]),
-        np.concatenate([train.log10_m500c, np.random.default_rng(1).permutation(junk.log10_m500c)]),
-        weight,
-    )
-    fitted = fit(both, sky(64, 2), NETWORK, RECIPE | {"epochs": 30}, seed=1, member=0)
-    residual = predictions(fitted, train.images, train.redshift, False)[0] - train.log10_m500c
-    assert residual.std() < 0.2
+    true, test, bias = sky(64, 1), sky(200, 3), []
+    wrong = true.log10_m500c + np.repeat([0.0, 1.0], 32)
+    for weight in (np.repeat([1.0, 0.0], 32), None):
+        some = Subset(true.images, true.redshift, wrong, weight)
+        fitted = fit(some, sky(40, 2), NETWORK, RECIPE | {"epochs": 40}, seed=1, member=0)
+        bias.append(np.mean(predictions(fitted, test.images, test.redshift, False)[0] - test.log10_m500c))
+    assert abs(bias[0]) < 0.1 < 0.3 < bias[1]
 
 
 def test_keep_best_takes_the_epoch_of_the_lowest_validation_loss():
     train, val = sky(64, 1), sky(32, 2)
     wrong = Subset(val.images, val.redshift, np.random.default_rng(1).permutation(val.log10_m500c))
-    recipe = RECIPE | {"epochs": 12, "average_decay": 0.0}
-    fitted = fit(train, wrong, NETWORK, recipe | {"keep": "best"}, seed=1, member=0)
+    fitted = fit(train, wrong, NETWORK, RECIPE | {"epochs": 25, "keep": "best"}, seed=1, member=0)
     best = fitted.history.best_epoch
-    assert fitted.kept_epoch == best == int(np.argmin(fitted.history.val_loss)) + 1 < 12
+    assert fitted.kept_epoch == best == int(np.argmin(fitted.history.val_loss)) + 1 < 25
     mu, sigma = predictions(fitted, wrong.images, wrong.redshift, symmetric=False)
     kept_loss = np.mean(np.log(sigma) + (wrong.log10_m500c - mu) ** 2 / (2 * sigma**2))
     assert kept_loss == pytest.approx(min(fitted.history.val_loss), rel=1e-6)
@@ -184,25 +183,25 @@ def test_redshift_noise_depends_on_seed_and_cluster_only():
 
 def write_sky(folder: Path, test_seed: int = 0) -> tuple[list[Path], Path]:
     """Two realizations and a split; `test_seed` changes images and masses of the test set only."""
-    subset = np.resize(["train", "train", "val", "test"], 40)
+    subset = np.resize(["train", "train", "val", "train", "train", "test"], 48)
     paths, names = [], []
     for realization in ("01", "02"):
-        data, other = sky(40, int(realization)), sky(40, 100 + test_seed)
+        data, other = sky(48, int(realization)), sky(48, 100 + test_seed)
         test = subset == "test"
         images = np.where(test[:, None, None, None], other.images, data.images).transpose(0, 3, 1, 2)
         columns = {
             "redshift": data.redshift,
-            "redshift_err": np.zeros(40),
-            "det_like": np.full(40, 20.0),
-            "ext_like": np.full(40, 20.0),
+            "redshift_err": np.zeros(48),
+            "det_like": np.full(48, 20.0),
+            "ext_like": np.full(48, 20.0),
             "ml_rate": images.sum((1, 2, 3)) / 1000,
             "ml_cts": images.sum((1, 2, 3)),
-            "exposure_s": np.full(40, 1200.0),
-            "halo_id": np.arange(40),
-            "realization": np.full(40, realization),
+            "exposure_s": np.full(48, 1200.0),
+            "halo_id": np.arange(48),
+            "realization": np.full(48, realization),
             "log10_m500c": np.where(test, other.log10_m500c, data.log10_m500c),
         }
-        ids = [f"{realization}_{row}" for row in range(40)]
+        ids = [f"{realization}_{row}" for row in range(48)]
         pixels = np.arange(8) * 24.0 - 84.0
         dataset = xr.Dataset(
             {"image": (("cluster", "band", "y", "x"), images), **{k: ("cluster", v) for k, v in columns.items()}},
@@ -231,9 +230,9 @@ def test_member_file_holds_predictions_of_all_three_subsets(tmp_path):
     output, weights = train(tmp_path, images, split)
     member = read_netcdf(output, ("mu", "sigma", "split", "log10_m500c", "train_loss", "val_loss", "learning_rate"))
     assert dict(zip(*np.unique(member["split"].values, return_counts=True), strict=True)) == {
-        "test": 20,
-        "train": 40,
-        "val": 20,
+        "test": 16,
+        "train": 64,
+        "val": 16,
     }
     assert member["mu"].dtype == np.float64 and np.isfinite(member["mu"]).all() and (member["sigma"] > 0).all()
     assert member["epoch"].values.tolist() == [1, 2, 3]
@@ -274,9 +273,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_training import train, write_sky
-folder = Path(".")  # provenance names the inputs as they are given
-images, split = write_sky(folder)
-train(folder, images, split)
+train(Path("."), *write_sky(Path(".")))
 import jax.numpy as jnp
 matrix = jnp.ones((1200, 1200))
 (matrix @ matrix).block_until_ready()
@@ -287,19 +284,19 @@ print((time.process_time() - cpu) / (time.monotonic() - wall))
 """
 
 
-def test_two_processes_write_the_same_bytes_on_one_core_each(tmp_path):
-    hashes, running = [], []
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent)]
-        running.append(subprocess.Popen(command, cwd=tmp_path / name, stdout=subprocess.PIPE, text=True))
-    for name, process in zip(("a", "b"), running, strict=True):
-        cores = process.communicate(timeout=120)[0]
-        assert process.returncode == 0
-        assert float(cores) < 1.15
-        files = [tmp_path / name / file for file in ("03.nc", "03.safetensors")]
-        hashes.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
-    assert hashes[0] == hashes[1]
+def test_two_processes_write_the_same_bytes_on_one_core_each(tmp_path, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent)]
+    with subprocess.Popen(command, cwd=there, stdout=subprocess.PIPE, text=True) as process:
+        monkeypatch.chdir(here)  # provenance names the inputs as they are given
+        train(Path(), *write_sky(Path()))
+        cores = process.communicate(timeout=300)[0]
+    assert process.returncode == 0
+    assert float(cores) < 1.15
+    for name in ("03.nc", "03.safetensors"):
+        assert (here / name).read_bytes() == (there / name).read_bytes(), name
 
 
 def test_members_differ_and_dont_depend_on_each_other(small):
@@ -318,13 +315,13 @@ def test_redshift_response_finds_a_planted_slope(tmp_path):
         dataset["image"] = dataset["image"] * 0
         write_netcdf(dataset, path, "test images", {})
     _, weights = train(tmp_path, images, split, epochs=300)
-    cube, redshift = np.zeros((3, 2, 8, 8)), np.array([0.3, 0.4, 0.5])
-    error = np.array([0.03, 0.03, 0.0])
-    np.testing.assert_allclose(
-        redshift_response([weights], cube, redshift, error, device="cpu"), [0.03, 0.03, 0.0], atol=0.006
-    )
+    cube, redshift = np.zeros((9, 2, 8, 8)), np.linspace(0.2, 0.6, 9)
+    response = redshift_response([weights], cube, redshift, np.full(9, 0.03), device="cpu")
+    np.testing.assert_allclose(response, 0.03, atol=0.015)  # the network's own curve, bent a little
+    assert response.mean() == pytest.approx(0.03, rel=0.15)
+    np.testing.assert_array_equal(redshift_response([weights], cube, redshift, np.zeros(9), device="cpu"), 0)
     mu = predict([weights, weights], cube, redshift, device="cpu")["mu"]
-    assert mu.shape == (2, 3)
+    assert mu.shape == (2, 9)
     np.testing.assert_allclose(mu[0], 13.6 + redshift, atol=0.05)
 
 

@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 from clustermass.cosmology import FloatArray
 from clustermass.progress import LOGGER
@@ -13,6 +14,7 @@ from clustermass.progress import LOGGER
 MAX_TREES = 400
 
 
+@threadpool_limits.wrap(limits=1)  # the same bits on any number of cores, and no threads that wait for a busy one
 def predict_boosted_trees(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], seed: int
 ) -> FloatArray:

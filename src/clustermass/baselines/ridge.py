@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from clustermass.cosmology import FloatArray
 from clustermass.progress import LOGGER
 
 
+@threadpool_limits.wrap(limits=1)  # the same bits on any number of cores, and no threads that wait for a busy one
 def predict_ridge(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], alphas: Sequence[float]
 ) -> FloatArray:

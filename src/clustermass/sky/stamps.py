@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from clustermass.sky.templates import Templates
 
 STRIP_DEG = 40.0 / 3600.0  # height of the declination strips by which events are sorted
+BLOCK = 8000  # positions at a time, for half a million photons
 STRIP_KEY = 720.0  # separates the strips in the sort key; above the 360 degrees that right ascension can span
 
 
@@ -95,7 +96,8 @@ def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float,
     dec_zero = float(dec.min()) if len(dec) else 0.0
     key = np.floor((dec - dec_zero) / STRIP_DEG) * STRIP_KEY + ra
     order = np.argsort(key)
-    return EventIndex(ra_zero, dec_zero, key[order], ra[order], dec[order], events["src_id"][used[order]])
+    key, ra, dec = key[order], ra[order], dec[order]  # rebound one by one: 4e6 events take 32 MB a column
+    return EventIndex(ra_zero, dec_zero, key, ra, dec, events["src_id"][used[order]])
 
 
 def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -130,18 +132,31 @@ def events_in_boxes(
 
 def build_stamps(index: EventIndex, ra: NDArray[np.float64], dec: NDArray[np.float64], templates: Templates) -> Stamps:
     """Count the photons around positions (relative right ascension and declination, deg) in the templates' pixels."""
-    size = len(templates.pixel_of)
-    box, event = events_in_boxes(index, ra, dec, templates.pixel_arcsec * size / 2)
-    x, y = offsets(index.ra[event], index.dec[event], ra[box], dec[box])
-    column = np.rint(x / templates.pixel_arcsec).astype(np.int64) + size // 2
-    row = np.rint(y / templates.pixel_arcsec).astype(np.int64) + size // 2
-    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-    box, event, pixel = box[inside], event[inside], templates.pixel_of[row[inside], column[inside]]
-    used = pixel >= 0
     pixels = len(templates.x)
-    code, entry, counts = np.unique(box[used] * pixels + pixel[used], return_inverse=True, return_counts=True)
+    codes, events = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for begin in range(0, len(ra), BLOCK):
+        block = slice(begin, begin + BLOCK)
+        owner, pixel, event = _photons_in_pixels(index, ra[block], dec[block], templates)
+        codes.append((owner + begin) * pixels + pixel)
+        events.append(event)
+    code, entry, counts = np.unique(np.concatenate(codes), return_inverse=True, return_counts=True)
     first = np.searchsorted(code, np.arange(len(ra) + 1, dtype=np.int64) * pixels)
     return Stamps(
         ra, dec, first, (code // pixels).astype(np.int32), (code % pixels).astype(np.int32),
-        counts.astype(np.float32), entry, event[used],
+        counts.astype(np.float32), entry, np.concatenate(events),
     )  # fmt: skip
+
+
+def _photons_in_pixels(
+    index: EventIndex, ra: NDArray[np.float64], dec: NDArray[np.float64], templates: Templates
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    """Return position, pixel and place in `index` of every photon inside the cut radius around positions."""
+    size = len(templates.pixel_of)
+    owner, event = events_in_boxes(index, ra, dec, templates.pixel_arcsec * size / 2)
+    x, y = offsets(index.ra[event], index.dec[event], ra[owner], dec[owner])
+    column = np.rint(x / templates.pixel_arcsec).astype(np.int64) + size // 2
+    row = np.rint(y / templates.pixel_arcsec).astype(np.int64) + size // 2
+    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+    pixel = np.where(inside, templates.pixel_of[row.clip(0, size - 1), column.clip(0, size - 1)], -1)
+    used = pixel >= 0
+    return owner[used], pixel[used], event[used]
