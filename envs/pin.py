@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 ENVS = Path(__file__).parent
 UV = ENVS.parent / ".uv" / "bin" / "uv"
 PYTHON = "3.11"
-GROUPS = ("data", "train", "train-gpu", "figures")
+GROUPS = ("data", "train", "train-gpu", "figures", "workflow")
 PLATFORM = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.0", "sys_platform": "linux"}
 PLATFORM |= {"platform_machine": "x86_64", "platform_system": "Linux", "os_name": "posix"}
 
@@ -21,7 +21,9 @@ PLATFORM |= {"platform_machine": "x86_64", "platform_system": "Linux", "os_name"
 def environment(group: str) -> str:
     """Return the text of the conda environment file of one dependency group."""
     export = ("export", "--frozen", "--only-group", group, "--no-hashes", "--no-annotate", "--no-header")
-    lines = subprocess.run([UV, *export], check=True, capture_output=True, text=True, cwd=ENVS.parent).stdout.splitlines()
+    lines = subprocess.run(
+        [UV, *export], check=True, capture_output=True, text=True, cwd=ENVS.parent
+    ).stdout.splitlines()
     pins = [Requirement(line) for line in lines if line.strip()]
     wanted = [f"{pin.name}{pin.specifier}" for pin in pins if pin.marker is None or pin.marker.evaluate(PLATFORM)]
     head = f"# made by envs/pin.py from uv.lock (group {group}); don't edit\nname: clustermass-{group}\n"

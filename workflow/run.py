@@ -54,7 +54,7 @@ def stale_lock() -> bool:
 
 
 def config_arguments(arguments: list[str]) -> list[str]:
-    """The --configfile part of the arguments."""
+    """Return the --configfile part of the arguments."""
     if "--configfile" not in arguments:
         return []
     start = arguments.index("--configfile")
@@ -63,7 +63,7 @@ def config_arguments(arguments: list[str]) -> list[str]:
 
 
 def run_name(arguments: list[str]) -> str:
-    """Name of the run that the configuration files give."""
+    """Return the name of the run that the configuration files give."""
     files = [ROOT / "config" / "config.yaml", *config_arguments(arguments)[1:]]
     return str(load_config(files)["run"])
 

@@ -26,7 +26,9 @@ def _parser() -> argparse.ArgumentParser:
     masses = commands.add_parser("masses", help="masses of the clusters of an event list, by a trained ensemble")
     masses.add_argument("events", nargs="+", type=Path, help="event list(s) of one field: eSASS or SIXTE, FITS")
     masses.add_argument("catalogue", type=Path, help="table with at least id, position, redshift: FITS, CSV or ECSV")
-    masses.add_argument("--ensemble", type=Path, required=True, help="folder of an experiment, results/<run>/<experiment>")
+    masses.add_argument(
+        "--ensemble", type=Path, required=True, help="folder of an experiment, results/<run>/<experiment>"
+    )
     masses.add_argument("--exposure", type=Path, help="exposure map in s; default: flat, from the good time intervals")
     masses.add_argument("--output", type=Path, default=Path("masses.fits"), help="catalogue to write (also .ecsv, .nc)")
     masses.set_defaults(command=_masses)

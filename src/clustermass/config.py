@@ -26,7 +26,9 @@ def check_config(config: Mapping[str, Any], schema_path: str | Path) -> None:
         JSON schema (draft 2020-12) in YAML.
     """
     schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
-    errors = sorted(Draft202012Validator(schema).iter_errors(dict(config)), key=lambda error: list(map(str, error.path)))
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(dict(config)), key=lambda error: list(map(str, error.path))
+    )
     lines = [line for error in errors for line in _sentences(error)]
     lines = lines or list(_cross_checks(config))
     if lines:
@@ -36,10 +38,12 @@ def check_config(config: Mapping[str, Any], schema_path: str | Path) -> None:
 
 def _sentences(error: ValidationError) -> list[str]:
     key = _key(error.absolute_path)
-    value, rule = error.instance, error.validator_value
+    value: Any = error.instance
+    rule: Any = error.validator_value
+    schema: Any = error.schema
     match error.validator:
         case "additionalProperties":
-            known = list(error.schema.get("properties", {}))
+            known = list(schema.get("properties", {}))
             unknown = [name for name in value if name not in known]
             return [_unknown_key(key, name, known) for name in unknown]
         case "required":
@@ -114,7 +118,7 @@ def _bound(validator: str) -> str:
 
 
 def _cross_checks(config: Mapping[str, Any]) -> Iterable[str]:
-    """What a schema can't say: names that point to other blocks, sums, and ranges that depend on each other."""
+    """Check what a schema can't say: names that point to other blocks, sums, and ranges that depend on each other."""
     yield from _check_skies(config)
     yield from _check_experiments(config)
     total = sum(config["split"].values())
@@ -142,7 +146,7 @@ def _check_skies(config: Mapping[str, Any]) -> Iterable[str]:
         elif _source(skies, name) == "files" and not isinstance(sky.get("realizations"), Mapping):
             yield f"skies.{name}.realizations must name its files (events, catalogue), since source is 'files'."
         elif bare := [key for key in _labels(sky) if not isinstance(key, str)]:
-            yield f"skies.{name}.realizations: YAML reads the name {bare[0]} as a number; write it in quotes, as \"01\"."
+            yield f'skies.{name}.realizations: YAML reads the name {bare[0]} as a number; write it in quotes, as "01".'
         elif _source(skies, name) == "embedded" and isinstance(sky.get("realizations", 1), Mapping):
             yield f"skies.{name}.realizations must be a whole number, since source is 'embedded'."
     for field in config["observed"]["fields"]:
@@ -177,9 +181,9 @@ def _check_experiments(config: Mapping[str, Any]) -> Iterable[str]:
             if key not in experiment:
                 yield f"experiments.{name}.{key} is missing."
             elif experiment[key] not in known:
-                nearest = _nearest(experiment[key], known)
-                yield f"experiments.{name}.{key} is {experiment[key]!r}, but only these are defined: {', '.join(known)}.{nearest}"
-        sky = experiment.get("sky")
+                listed = f"{', '.join(known)}.{_nearest(experiment[key], known)}"
+                yield f"experiments.{name}.{key} is {experiment[key]!r}, but only these are defined: {listed}"
+        sky = str(experiment.get("sky"))
         if sky in config["skies"] and resolve_sky(config["skies"], sky).get("observed"):
             yield f"experiments.{name}.sky is {sky!r}, an observed field, which has no true masses to learn from."
         yield from _check_selection(name, experiment, config["images"])

@@ -1,4 +1,4 @@
-"""Cosmology and conversions of mass, radius and luminosity between conventions. Masses are log10(M500c / Msun), no h."""
+"""Cosmology and conversions of mass, radius and distance. Masses are log10(M500c / Msun), no h."""
 
 from collections.abc import Mapping
 from functools import cache

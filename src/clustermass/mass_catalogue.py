@@ -48,14 +48,14 @@ COLUMNS: dict[str, Kind] = {
     "EXT_LIKE": Kind("E", "stat.likelihood;phys.angSize"),
     "N_PHOT": Kind("J", "phot.count;em.X-ray"),
     "EXPOSURE": Kind("E", "time.duration;obs.exposure"),
-    "COVERED_FRACTION": Kind("E", "obs.field;arith.ratio"),
+    "COVERED_FRACTION": Kind("E", "stat.value;obs.field"),
     "FLAG_RANGE": Kind("I", "meta.code.qual"),
     "FLAG_OOD": Kind("I", "meta.code.qual"),
     "FLAG_EDGE": Kind("I", "meta.code.qual"),
     "FLAG_NOZ": Kind("I", "meta.code.qual"),
     "LOGM500_REF": Kind("E", MASS),
     "LOGM500_REF_ERR": Kind("E", MASS_ERROR),
-    "REALIZATION": Kind("A", "meta.id;obs"),
+    "REALIZATION": Kind("A", "meta.id;obs.field"),
 }
 _DTYPES = {"J": np.int32, "I": np.int16, "E": np.float32, "D": np.float64}
 

@@ -69,7 +69,7 @@ def infer_observed(
     InputError
         A file is missing or damaged, files belong to different fields or preprocessings, or the field has no cluster.
     """
-    field = _join_files(load_sample(smoothed), images, catalogues)
+    field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
     check_grid(weights, field)
     training = read_training(ensemble)
     columns = _copied_columns(field, "SIM" if simulated else acronym)
@@ -104,6 +104,13 @@ def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[
     )
 
 
+def _in_order(field: xr.Dataset) -> xr.Dataset:
+    """Sort the clusters by realization and ID_SRC: ids as text would put 10 before 9."""
+    number = np.array([_id_src(name) for name in field["cluster"].values.tolist()])
+    _, realization = np.unique(field["realization"].values.astype(str), return_inverse=True)
+    return field.isel(cluster=np.lexsort((number, realization)))
+
+
 def _references(catalogue: Path) -> dict[int, tuple[float, ...]]:
     """Return published mass and error by ID_SRC, NaN for an error that isn't given; empty without such a column."""
     table = read_table(catalogue)
@@ -111,7 +118,7 @@ def _references(catalogue: Path) -> dict[int, tuple[float, ...]]:
         return {}
     unknown = np.full(len(table), np.nan)
     values = [table[name] if name in table.colnames else unknown for name in REFERENCE]
-    rows = np.stack([np.ma.filled(np.ma.asarray(column, dtype=float), np.nan) for column in values], axis=1)
+    rows: FloatArray = np.stack([np.ma.filled(np.ma.asarray(column, dtype=float), np.nan) for column in values], axis=1)
     return {int(number): tuple(row) for number, row in zip(table["ID_SRC"], rows.tolist(), strict=True)}
 
 

@@ -46,13 +46,13 @@ def config_hash(parameters: Mapping[str, Any]) -> str:
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, read in pieces."""
+    """Return the SHA-256 of a file's bytes, read in pieces."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
-    """Hash of the syntax trees of `modules` (dotted names below `clustermass`), of all they import from it, and `scripts`.
+    """Hash the syntax trees of `modules` (dotted names below `clustermass`), of all they import from it, and `scripts`.
 
     Comments, docstrings and layout don't count: only a change of what the code does changes the hash.
     """

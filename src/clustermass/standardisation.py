@@ -30,7 +30,7 @@ class Standardisation:
     ) -> "Standardisation":
         """Constants of a training set: images (sample, y, x, band), redshift and mass (sample,)."""
         names = list(redshift_names)
-        image_mean, image_sd = _moments(images.reshape(-1, images.shape[-1]))
+        image_mean, image_sd = _moments(images)
         redshift_mean, redshift_sd = _moments(redshift_inputs(redshift, names))
         (mass_mean,), (mass_sd,) = _moments(np.asarray(log10_m500c)[:, None])
         return cls(image_mean, image_sd, names, redshift_mean, redshift_sd, mass_mean, mass_sd)
@@ -38,7 +38,7 @@ class Standardisation:
     def images(self, images: np.ndarray) -> np.ndarray:
         """Standardise images (sample, y, x, band), as float32."""
         mean, sd = np.asarray(self.image_mean, np.float32), np.asarray(self.image_sd, np.float32)
-        scaled = np.subtract(images, mean, dtype=np.float32)
+        scaled = np.subtract(images, mean, out=np.empty(images.shape, np.float32))
         scaled /= sd
         return scaled
 
@@ -57,10 +57,10 @@ class Standardisation:
 
 
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each column, in float64 and one column at a time to spare memory."""
+    """Mean and standard deviation of each column (..., column), in float64 and one at a time to spare memory."""
     mean, sd = [], []
-    for column in columns.T:
-        values = column.astype(np.float64)
+    for number in range(columns.shape[-1]):
+        values = columns[..., number].astype(np.float64)
         mean.append(float(values.mean()))
         sd.append(float(values.std()) if values.min() < values.max() else 1.0)
     return mean, sd

@@ -1,4 +1,4 @@
-"""What a run came to: `summary.json`, the table at the end of `make results`, and the facts in the report's captions."""
+"""What a run came to: `summary.json`, the closing table of `make results`, and the facts in the report's captions."""
 
 import datetime
 import json
@@ -16,10 +16,13 @@ import clustermass
 from clustermass.datasets import write_json
 from clustermass.errors import InputError
 
+COLUMNS = ("experiment", "train / test", "members", "scatter of log10 M500c", "bias", "÷ count rate", "within 1 sigma")
 PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "optax", "scikit-learn", "matplotlib")
 
 
-def summarise(metrics: Mapping[str, str | Path], masses: Mapping[str, Mapping[str, str | Path]], output: str | Path) -> None:
+def summarise(
+    metrics: Mapping[str, str | Path], masses: Mapping[str, Mapping[str, str | Path]], output: str | Path
+) -> None:
     """Write `summary.json`: the key figures of each experiment, its catalogues, and with what and when it was made.
 
     Unlike every other file it depends on the clock and the machine.
@@ -98,7 +101,15 @@ def headline(run: str | Path) -> None:
         raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
     experiments = json.loads((run / "summary.json").read_text(encoding="utf-8"))["experiments"]
     table = Table(title=f"Test set of the simulated sky, run '{run.name}'", title_justify="left")
-    for column in ("experiment", "clusters train / test", "members", "scatter of log10 M500c", "bias", "÷ count rate", "within 1 sigma"):
+    for column in (
+        "experiment",
+        "clusters train / test",
+        "members",
+        "scatter of log10 M500c",
+        "bias",
+        "÷ count rate",
+        "within 1 sigma",
+    ):
         table.add_column(column)
     for name, figures in experiments.items():
         table.add_row(name, *_cells(figures))

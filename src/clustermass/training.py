@@ -11,7 +11,8 @@ import xarray as xr
 
 from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.device import use_device
-from clustermass.fitting import Fitted, Subset, fit
+from clustermass.errors import InputError
+from clustermass.fitting import Fitted, History, Subset, fit
 from clustermass.networks.parameters import flatten
 from clustermass.prediction import standardised_predictions
 from clustermass.progress import LOGGER
@@ -20,6 +21,8 @@ from clustermass.sample import load_sample
 from clustermass.weights import Weights, save_weights
 
 MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
+_AT_ONCE = 1024  # clusters whose standardised copy is in memory while they are predicted
+SUBSETS = ("train", "val", "test")
 RANGES = ("redshift", "log10_m500c", "ml_cts")
 
 
@@ -69,19 +72,23 @@ def train_member(
     """
     taken = use_device(device, threads)
     sample = load_sample(images, split, selection)
+    _check_split(sample, split)
     redshift = noisy_redshift(sample["redshift"].values, sample["cluster"].values, redshift_noise, seed)
     cubes = network_order(sample["image"].values)
-    train, val = (_subset(sample, cubes, redshift, name) for name in ("train", "val"))
+    sample = sample.drop_vars("image")
+    subsets = {name: _subset(sample, cubes, redshift, name) for name in SUBSETS}
+    del cubes  # the subsets hold copies: the largest samples need that memory
+    train, val = subsets["train"], subsets["val"]
     LOGGER.info("member %02d: %d training and %d validation clusters", member, len(train.redshift), len(val.redshift))
     fitted = fit(train, val, network, recipe, seed, member)
+    save_weights(_weights(fitted, sample, images[0], network, recipe, seed, member), weights)
     facts = {"seed": seed, "member": member, "device": taken, "threads": threads}
     parameters = {"network": network, "recipe": recipe, "selection": selection, "redshift_noise": redshift_noise}
-    save_weights(_weights(fitted, sample, images[0], network, recipe, seed, member), weights)
-    mu, sigma = predictions(fitted, cubes, redshift, recipe["symmetric_prediction"])
     title = f"Predictions and training history of ensemble member {member:02d}"
     made = provenance("train_member", parameters, [*images, split], **facts)
     made |= {"best_epoch": fitted.history.best_epoch, "kept_epoch": fitted.kept_epoch}
-    write_netcdf(_member_dataset(fitted, sample, mu, sigma), output, title, made)
+    columns = _predictions(fitted, sample, subsets, recipe["symmetric_prediction"])
+    write_netcdf(_member_dataset(fitted.history, sample, columns), output, title, made)
 
 
 def network_order(images: np.ndarray) -> np.ndarray:
@@ -100,6 +107,14 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
     return np.maximum(redshift + sd * np.asarray(draws), np.minimum(redshift, MIN_REDSHIFT))
 
 
+def _check_split(sample: xr.Dataset, split: Path) -> None:
+    unknown = sorted(set(sample["split"].values.tolist()) - set(SUBSETS))
+    if unknown:
+        raise InputError(
+            f"{split}: subset {unknown[0]!r} is unknown. Each cluster must be in one of {', '.join(SUBSETS)}."
+        )
+
+
 def _subset(sample: xr.Dataset, cubes: np.ndarray, redshift: np.ndarray, name: str) -> Subset:
     rows = sample["split"].values == name
     return Subset(cubes[rows], redshift[rows], sample["log10_m500c"].values[rows].astype(np.float64))
@@ -109,18 +124,30 @@ def predictions(
     fitted: Fitted, cubes: np.ndarray, redshift: np.ndarray, symmetric: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predicted log10 M500c and its standard deviation (cluster,) float64, of images (cluster, y, x, band)."""
-    constants = fitted.constants
-    mean, variance = standardised_predictions(
-        fitted.structure, fitted.state, constants.images(cubes), constants.redshift(redshift)[:, None], symmetric
-    )
-    return constants.mass_mean + constants.mass_sd * mean[:, 0], constants.mass_sd * np.sqrt(variance[:, 0])
+    constants, parts = fitted.constants, []
+    for start in range(0, len(cubes), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        inputs = constants.images(cubes[rows]), constants.redshift(redshift[rows])[:, None]
+        parts.append(standardised_predictions(fitted.structure, fitted.state, *inputs, symmetric=symmetric))
+    mean, variance = (np.concatenate(part)[:, 0] for part in zip(*parts, strict=True))
+    return constants.mass_mean + constants.mass_sd * mean, constants.mass_sd * np.sqrt(variance)
 
 
-def _member_dataset(fitted: Fitted, sample: xr.Dataset, mu: np.ndarray, sigma: np.ndarray) -> xr.Dataset:
-    history = fitted.history
+def _predictions(
+    fitted: Fitted, sample: xr.Dataset, subsets: Mapping[str, Subset], symmetric: bool
+) -> dict[str, np.ndarray]:
+    """Columns mu and sigma (cluster,) of the whole sample."""
+    mu, sigma = (np.full(sample.sizes["cluster"], np.nan) for _ in range(2))
+    for name, subset in subsets.items():
+        rows = sample["split"].values == name
+        if rows.any():
+            mu[rows], sigma[rows] = predictions(fitted, subset.images, subset.redshift, symmetric)
+    return {"mu": mu, "sigma": sigma}
+
+
+def _member_dataset(history: History, sample: xr.Dataset, predicted: Mapping[str, np.ndarray]) -> xr.Dataset:
     columns: dict[str, Any] = {
-        "mu": ("cluster", mu),
-        "sigma": ("cluster", sigma),
+        **{name: ("cluster", values) for name, values in predicted.items()},
         "split": ("cluster", sample["split"].values.astype(str)),
         "log10_m500c": ("cluster", sample["log10_m500c"].values.astype(np.float64)),
         "train_loss": ("epoch", np.asarray(history.train_loss)),

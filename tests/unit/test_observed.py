@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 from astropy.coordinates import Angle
 from astropy.io import fits
+from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from scipy.optimize import brentq
 from scipy.stats import norm
@@ -178,6 +179,14 @@ def test_names_are_truncated_as_the_iau_asks():
 
 def test_catalogue_has_the_blueprint_s_columns_first_to_last():
     assert [name for name in COLUMNS if name not in ("FLAG_NOZ", "REALIZATION")] == BLUEPRINT
+
+
+def test_rows_are_sorted_by_number(field):
+    assert Table.read(run(field[0])["fits"])["ID_SRC"].tolist() == [3, 5, 7, 11, 20]
+
+
+def test_ucds_are_of_the_controlled_vocabulary():
+    assert not [name for name, kind in COLUMNS.items() if not check_ucd(kind.ucd, check_controlled_vocabulary=True)]
 
 
 def test_photons_references_and_names_stand_in_the_right_rows(field):

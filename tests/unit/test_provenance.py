@@ -7,7 +7,7 @@ from clustermass import provenance
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A small package in the place of ours; returns a function that writes one of its modules."""
+    """Put a small package in the place of ours; return a function that writes one of its modules."""
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
 
     def write(name, text):
@@ -38,7 +38,9 @@ def test_a_change_of_an_imported_module_counts_and_of_another_does_not(package):
 
 
 def test_config_hash_ignores_the_order_of_keys():
-    assert provenance.config_hash({"a": 1, "b": {"c": 2, "d": 3}}) == provenance.config_hash({"b": {"d": 3, "c": 2}, "a": 1})
+    assert provenance.config_hash({"a": 1, "b": {"c": 2, "d": 3}}) == provenance.config_hash(
+        {"b": {"d": 3, "c": 2}, "a": 1}
+    )
     assert provenance.config_hash({"a": 1}) != provenance.config_hash({"a": 2})
 
 

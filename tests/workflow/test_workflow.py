@@ -73,7 +73,7 @@ def test_two_runs_give_identical_bytes(finished, tmp_path):
 
 @pytest.fixture
 def copy_of_finished(finished, tmp_path):
-    """A copy that a test may change; time stamps and Snakemake's records come along."""
+    """Copy the finished run, with time stamps and Snakemake's records, so that a test may change it."""
     directory = tmp_path / "copy"
     shutil.copytree(finished, directory, copy_function=shutil.copy2)
     return directory
@@ -96,7 +96,10 @@ def test_one_more_member_trains_only_that_one(finished):
 def test_a_changed_training_key_retrains_but_leaves_skies_images_and_baselines(finished):
     planned = dry_run_with(finished, {"training": {"recipes": {"clustermass": {"epochs": 5}}}})
     assert planned["train_member"] == 2
-    assert not {"simulate_realization", "extract_images", "smooth_images", "split_sample", "fit_baselines"} & planned.keys()
+    assert (
+        not {"simulate_realization", "extract_images", "smooth_images", "split_sample", "fit_baselines"}
+        & planned.keys()
+    )
 
 
 def test_an_unused_recipe_and_the_device_re_run_nothing(finished):

@@ -7,9 +7,7 @@ import sys
 ROOT = Path(workflow.current_basedir).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 # conda environments and cluster jobs find the package by this variable: it is never installed into them
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")])
-)
+os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
 from snakemake.exceptions import WorkflowError
 
@@ -29,10 +27,7 @@ except InputError as error:
 
 RUN = config["run"]
 SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
-EXPERIMENTS = {
-    name: resolve_experiment(config["experiments"], name)
-    for name in config["experiments"]
-}
+EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
 FIELDS = config["observed"]["fields"]
 MEMBERS = [f"{member:02d}" for member in range(config["ensemble"]["members"])]
 REALIZATION = "results/skies/{sky}/{realization}"
@@ -48,9 +43,7 @@ FIGURES = [
 ]
 SKIES_BY_KIND = {
     (source, observed): [
-        name
-        for name, sky in SKIES.items()
-        if sky["source"] == source and sky.get("observed", False) is observed
+        name for name, sky in SKIES.items() if sky["source"] == source and sky.get("observed", False) is observed
     ]
     for source in ("embedded", "files")
     for observed in (False, True)
@@ -85,13 +78,7 @@ def code(script, *modules):
 
 def sky_physics(wildcards):
     """What shapes a sky's photons: how many realizations there are does not."""
-    return in_order(
-        {
-            k: v
-            for k, v in SKIES[wildcards.sky].items()
-            if k not in ("realizations", "observed")
-        }
-    )
+    return in_order({k: v for k, v in SKIES[wildcards.sky].items() if k not in ("realizations", "observed")})
 
 
 def sky_realization_files(wildcards):
@@ -140,9 +127,7 @@ def experiment_truth(wildcards):
 
 def experiment_smoothed(wildcards):
     experiment = EXPERIMENTS[wildcards.experiment]
-    return of_realizations(
-        experiment["sky"], f"smoothed/{experiment['preprocessing']}.nc"
-    )
+    return of_realizations(experiment["sky"], f"smoothed/{experiment['preprocessing']}.nc")
 
 
 def experiment_split(wildcards):
@@ -158,9 +143,7 @@ def network(wildcards):
 
 
 def recipe(wildcards):
-    return in_order(
-        config["training"]["recipes"][EXPERIMENTS[wildcards.experiment]["recipe"]]
-    )
+    return in_order(config["training"]["recipes"][EXPERIMENTS[wildcards.experiment]["recipe"]])
 
 
 def redshift_noise(wildcards):
@@ -193,21 +176,15 @@ def field_is_simulated(wildcards):
 def gpus_per_training():
     """A GPU is asked for where one can be had; a laptop without one trains on its cores side by side."""
     device = config["training"]["device"]
-    return int(
-        device == "gpu" or (device == "auto" and shutil.which("nvidia-smi") is not None)
-    )
+    return int(device == "gpu" or (device == "auto" and shutil.which("nvidia-smi") is not None))
 
 
 def training_environment():
-    return (
-        "../../envs/train-gpu.yaml" if gpus_per_training() else "../../envs/train.yaml"
-    )
+    return "../../envs/train-gpu.yaml" if gpus_per_training() else "../../envs/train.yaml"
 
 
 def member_files(suffix):
-    return expand(
-        f"{EXPERIMENT}/members/{{member}}{suffix}", member=MEMBERS, allow_missing=True
-    )
+    return expand(f"{EXPERIMENT}/members/{{member}}{suffix}", member=MEMBERS, allow_missing=True)
 
 
 def all_figures():

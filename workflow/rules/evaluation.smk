@@ -20,7 +20,7 @@ rule fit_baselines:
         baselines=in_order(config["baselines"]),
         cosmology=in_order(config["cosmology"]),
         seed=config["seed"],
-        code=code("fit_baselines", "baselines"),
+        code=code("fit_baselines", "baselines.fit"),
     script:
         "../scripts/fit_baselines.py"
 

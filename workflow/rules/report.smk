@@ -22,10 +22,7 @@ rule summarise:
     params:
         metrics=dict(zip(EXPERIMENTS, all_metrics())),
         masses={
-            experiment: {
-                field: f"results/{RUN}/{experiment}/observed/{field}/masses.fits"
-                for field in FIELDS
-            }
+            experiment: {field: f"results/{RUN}/{experiment}/observed/{field}/masses.fits" for field in FIELDS}
             for experiment in EXPERIMENTS
         },
         code=code("summarise", "summary"),
@@ -33,7 +30,7 @@ rule summarise:
         "../scripts/summarise.py"
 
 
-# the report is made by snakemake itself, so this rule runs in snakemake's own environment
+# the report is made by snakemake itself: its environment holds snakemake
 rule report:
     input:
         figures=all_figures(),
@@ -45,6 +42,8 @@ rule report:
         f"results/{RUN}/logs/report.log",
     benchmark:
         f"results/{RUN}/benchmarks/report.tsv"
+    conda:
+        "../../envs/workflow.yaml"
     threads: 1
     resources:
         mem_mb=1000,

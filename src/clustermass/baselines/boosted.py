@@ -11,7 +11,7 @@ from clustermass.cosmology import FloatArray
 from clustermass.progress import LOGGER
 
 #: trees grown before the validation set says how many to keep
-MAX_TREES = 400
+MAX_TREES = 800
 
 
 @threadpool_limits.wrap(limits=1)  # the same bits on any number of cores, and no threads that wait for a busy one

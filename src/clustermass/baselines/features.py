@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from clustermass.baselines.apertures import AnnulusCounts, annulus_counts, within
-from clustermass.cosmology import FloatArray, arcmin_per_mpc
+from clustermass.cosmology import FloatArray, arcmin_per_mpc, efunc, luminosity_distance_cm
 
 #: fixed apertures in arcsec and physical ones in kpc
 APERTURES_ARCSEC = (36.0, 60.0, 96.0, 144.0, 192.0, 300.0)
@@ -37,7 +37,8 @@ def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tupl
     -------
     features
         float64 (cluster, feature), all finite. Net counts are rates (per ks) in log10, floored at their noise;
-        annuli by band are square roots of counts; hardness ratios are (hard - soft) / (hard + soft + prior).
+        annuli by band are square roots of counts; luminosities are rates times D_L^2 / E(z)^2, log10; hardness ratios
+        are (hard - soft) / (hard + soft + prior).
     names
         One a feature.
     """
@@ -50,7 +51,7 @@ def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tupl
         **_colours(profile, scale),
         **_profile(profile),
     }
-    named |= _interactions(named)
+    named |= _luminosities(named, sample["redshift"].values, cosmology) | _interactions(named)
     return np.stack(list(named.values()), axis=1), list(named)
 
 
@@ -107,6 +108,16 @@ def _profile(profile: AnnulusCounts) -> dict[str, FloatArray]:
     return {
         f"annulus{a}_band{b}": np.sqrt(bands[:, b, a]) for a in range(bands.shape[2]) for b in range(bands.shape[1])
     }
+
+
+def _luminosities(
+    named: Mapping[str, FloatArray], redshift: FloatArray, cosmology: Mapping[str, float]
+) -> dict[str, FloatArray]:
+    """log10 of rate x (D_L / Gpc)^2 / E(z)^2: trees can't add up rate and redshift themselves."""
+    gpc = luminosity_distance_cm(np.maximum(redshift, 1e-3), cosmology) / 3.0857e27
+    shift = 2 * np.log10(gpc / efunc(redshift, cosmology))
+    rates = [name for name in named if name == "log_ml_rate" or (name.endswith("kpc") and "hardness" not in name)]
+    return {f"luminosity_{name}": named[name] + shift for name in rates}
 
 
 def _interactions(named: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

@@ -51,7 +51,8 @@ def detect(
     - AGN brighter than component_counts_min are part of every stamp's model at their true position and with the
       number of photons that they really sent; extended detections of haloes are part of the model of all less likely
       candidates. Both stand for ermldet's simultaneous fit of neighbours, and are better than it;
-    - ext_dof is not the number of added parameters but the knob that sets how many clusters are selected.
+    - eSASS's search over extents and splitting of sources are not emulated: ext_dof, nominally the one parameter that
+      an extended model adds, is also the knob that sets how many clusters are selected.
 
     Parameters
     ----------
