@@ -1,0 +1,85 @@
+"""Masses of a user's field by a trained ensemble, without the workflow: the same steps, one after the other."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clustermass.datasets import read_netcdf
+from clustermass.errors import InputError
+from clustermass.images import extract_images
+from clustermass.ingest import ingest_field
+from clustermass.observed import infer_observed
+from clustermass.preprocessing import preprocess
+from clustermass.weights import load_weights
+
+REALIZATION = "01"
+
+
+def masses_of_field(
+    events: Sequence[Path],
+    catalogue: Path,
+    experiment: Path,
+    exposure: Path | None,
+    output: Path,
+    acronym: str = "eFEDS",
+    columns: Mapping[str, str] | None = None,
+) -> None:
+    """Write the mass catalogue of one field as `output` (FITS) and beside it as .ecsv and .nc.
+
+    Images are cut and preprocessed just as those that the ensemble was trained on.
+
+    Parameters
+    ----------
+    events
+        Event lists of the field, eSASS or SIXTE.
+    catalogue
+        Table with at least an id, a position in deg (ICRS) and a redshift for each cluster.
+    experiment
+        Folder of a finished experiment: `ensemble.nc` and `members/*.safetensors`.
+    exposure
+        Vignetting-corrected exposure map in s; None = flat, see `clustermass.ingest.ingest_field`.
+    output
+        Path that ends in .fits.
+    acronym
+        Begins the NAME of each cluster.
+    columns
+        The catalogue's column names where they differ (ours: theirs).
+
+    Raises
+    ------
+    InputError
+        The folder holds no trained ensemble, or an input is missing or faulty.
+    """
+    weights = sorted(experiment.glob("members/*.safetensors"))
+    if not weights or not (experiment / "ensemble.nc").is_file():
+        raise InputError(f"{experiment}: no trained ensemble there (ensemble.nc, members/). Name results/<run>/<experiment>.")
+    made = load_weights(weights[0]).preprocessing
+    cut = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure": exposure and str(exposure)}
+    sky = {"observed": True, "realizations": {REALIZATION: cut}, "catalogue_columns": dict(columns or {})}
+    with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
+        place = Path(folder)
+        field = {name: place / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
+        ingest_field(sky, REALIZATION, made["cutting"]["events"], **field)
+        images = {**made["cutting"]["images"], "centre": "detected"}
+        extract_images(**field, output=place / "images.nc", images=images, realization=REALIZATION, events_block={})
+        preprocess(place / "images.nc", place / "smoothed.nc", made["recipe"])
+        infer_observed(
+            images=[place / "images.nc"],
+            smoothed=[place / "smoothed.nc"],
+            catalogues=[field["catalogue"]],
+            ensemble=experiment / "ensemble.nc",
+            weights=weights,
+            fits=output,
+            ecsv=output.with_suffix(".ecsv"),
+            netcdf=output.with_suffix(".nc"),
+            simulated=False,
+            cosmology=_cosmology(experiment / "ensemble.nc"),
+            acronym=acronym,
+            device="cpu",
+        )
+
+
+def _cosmology(ensemble: Path) -> dict[str, Any]:
+    return dict(json.loads(read_netcdf(ensemble).attrs["cosmology"]))
