@@ -8,13 +8,14 @@ from typing import Any
 
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
-from clustermass.images import extract_images
+from clustermass.images.extraction import extract_images
+from clustermass.images.preprocessing import preprocess
 from clustermass.ingest import ingest_field
-from clustermass.observed import infer_observed
-from clustermass.preprocessing import preprocess
-from clustermass.weights import load_weights
+from clustermass.networks.weights import load_weights
+from clustermass.observed.masses import infer_observed
 
 REALIZATION = "01"
+OWN_EVENTS = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in
 
 
 def masses_of_field(
@@ -54,17 +55,26 @@ def masses_of_field(
     """
     weights = sorted(experiment.glob("members/*.safetensors"))
     if not weights or not (experiment / "ensemble.nc").is_file():
-        raise InputError(f"{experiment}: no trained ensemble there (ensemble.nc, members/). Name results/<run>/<experiment>.")
-    made = load_weights(weights[0]).preprocessing
-    cut = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure": exposure and str(exposure)}
+        raise InputError(
+            f"{experiment}: no trained ensemble there (ensemble.nc, members/). Name results/<run>/<experiment>."
+        )
+    trained = load_weights(weights[0])
+    cutting, recipe = trained.cutting, trained.preprocessing
+    cut = {
+        "events": [str(path) for path in events],
+        "catalogue": str(catalogue),
+        "exposure": exposure and str(exposure),
+    }
     sky = {"observed": True, "realizations": {REALIZATION: cut}, "catalogue_columns": dict(columns or {})}
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
         field = {name: place / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
-        ingest_field(sky, REALIZATION, made["cutting"]["events"], **field)
-        images = {**made["cutting"]["images"], "centre": "detected"}
-        extract_images(**field, output=place / "images.nc", images=images, realization=REALIZATION, events_block={})
-        preprocess(place / "images.nc", place / "smoothed.nc", made["recipe"])
+        ingest_field(sky, REALIZATION, cutting["events"], **field)
+        images = {**cutting["images"], "centre": "detected"}
+        extract_images(
+            **field, output=place / "images.nc", images=images, realization=REALIZATION, events_block=OWN_EVENTS
+        )
+        preprocess(place / "images.nc", place / "smoothed.nc", recipe)
         infer_observed(
             images=[place / "images.nc"],
             smoothed=[place / "smoothed.nc"],

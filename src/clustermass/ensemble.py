@@ -51,7 +51,9 @@ def combine(member_mu: np.ndarray, member_sigma: np.ndarray) -> Combined:
     return Combined(mu, np.sqrt(aleatoric + epistemic), np.sqrt(aleatoric), np.sqrt(epistemic))
 
 
-def aggregate_ensemble(members: Sequence[Path], output: Path, images: Sequence[Path]) -> None:
+def aggregate_ensemble(
+    members: Sequence[Path], output: Path, images: Sequence[Path], cosmology: Mapping[str, float] | None = None
+) -> None:
     """Write ensemble.nc: the ensemble's and all members' predictions, and what is known of each cluster.
 
     Parameters
@@ -62,6 +64,8 @@ def aggregate_ensemble(members: Sequence[Path], output: Path, images: Sequence[P
         netCDF file to write.
     images
         The images that the members were trained on; the clusters' columns come from there.
+    cosmology
+        Of the training sky, kept in the attributes.
 
     Raises
     ------
@@ -80,7 +84,7 @@ def aggregate_ensemble(members: Sequence[Path], output: Path, images: Sequence[P
                     "They were trained on different samples: delete both and train again."
                 )
     dataset = ensemble_dataset(loaded, [Path(path).stem for path in members], _columns(images, loaded[0]))
-    made = provenance("aggregate_ensemble", {}, members)
+    made = provenance("aggregate_ensemble", {}, members, cosmology=dict(cosmology or {}))
     write_netcdf(dataset, output, f"Predictions of an ensemble of {len(members)} networks", made)
 
 

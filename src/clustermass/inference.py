@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from clustermass.device import use_device
 from clustermass.errors import InputError
+from clustermass.networks.device import use_device
 from clustermass.networks.parameters import unflatten
-from clustermass.prediction import standardised_predictions
+from clustermass.networks.prediction import standardised_predictions
+from clustermass.networks.weights import Weights, load_weights
 from clustermass.progress import track
 from clustermass.training import MIN_REDSHIFT, network_order
-from clustermass.weights import Weights, load_weights
 
 
 def predict(

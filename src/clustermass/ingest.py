@@ -10,10 +10,12 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from clustermass.catalogues import read_catalogue, write_catalogue
+from clustermass.catalogues.truth import match, purity, read_truth, write_matches, write_truth
+from clustermass.catalogues.user import read_catalogue, write_catalogue
 from clustermass.errors import InputError
-from clustermass.events import EventList, read_many, select, write_events
-from clustermass.exposure_maps import (
+from clustermass.events.gti import mean_exposure_s
+from clustermass.events.selection import EventList, read_many, select, write_events
+from clustermass.images.exposure_maps import (
     POINTING_DEG2,
     area_deg2,
     exposure_at,
@@ -22,10 +24,8 @@ from clustermass.exposure_maps import (
     read_exposure,
     write_exposure,
 )
-from clustermass.gti import mean_exposure_s
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
-from clustermass.truth_tables import match, purity, read_truth, write_matches, write_truth
 
 DEFAULT_MATCH_ARCSEC = 60.0
 #: band of ML_CTS in eV, in which a halo's photons are counted
@@ -46,8 +46,8 @@ def ingest_field(
     """Turn one realization of a sky with `source: files` into the standard files; nothing after knows whence they came.
 
     The events are selected by flag, pattern and good time. The exposure map is the user's, or else flat over the cells
-    of the sky that hold photons (`clustermass.exposure_maps`), at `exposure_s`, else the catalogue's median ML_EXP,
-    else (one pointing only) the mean good time of the modules.
+    of the sky that hold photons (`clustermass.images.exposure_maps`), at `exposure_s`, else the catalogue's median
+    ML_EXP, else (one pointing only) the mean good time of the modules.
 
     Parameters
     ----------

@@ -10,15 +10,15 @@ import numpy as np
 import xarray as xr
 
 from clustermass.datasets import read_netcdf, write_netcdf
-from clustermass.device import use_device
 from clustermass.errors import InputError
-from clustermass.fitting import Fitted, History, Subset, fit
+from clustermass.networks.device import use_device
+from clustermass.networks.fitting import Fitted, History, Subset, fit
 from clustermass.networks.parameters import flatten
-from clustermass.prediction import standardised_predictions
+from clustermass.networks.prediction import standardised_predictions
+from clustermass.networks.weights import Weights, save_weights
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
 from clustermass.sample import load_sample
-from clustermass.weights import Weights, save_weights
 
 MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
 _AT_ONCE = 1024  # clusters whose standardised copy is in memory while they are predicted
@@ -66,7 +66,7 @@ def train_member(
     Raises
     ------
     InputError
-        See `clustermass.device.use_device`, `clustermass.sample.load_sample` and `clustermass.fitting.fit`.
+        See `networks.device.use_device`, `sample.load_sample` and `networks.fitting.fit`.
     RuntimeError
         The loss isn't finite.
     """
@@ -174,7 +174,8 @@ def _weights(
         standardisation=fitted.constants,
         network=dict(network),
         recipe=dict(recipe),
-        preprocessing=_preprocessing(image_file),
+        preprocessing=_parameters(image_file, "parameters"),
+        cutting=_parameters(image_file, "cutting"),
         grid={name: [float(value) for value in sample[name].values] for name in ("x", "y", "band")},
         ranges=ranges,
         member=member,
@@ -182,7 +183,6 @@ def _weights(
     )
 
 
-def _preprocessing(image_file: Path) -> dict[str, Any]:
-    """How the images were made: the parameters in the attributes of one of their files."""
-    attributes = read_netcdf(image_file).attrs
-    return dict(json.loads(attributes["parameters"])) if "parameters" in attributes else {}
+def _parameters(image_file: Path, attribute: str) -> dict[str, Any]:
+    """How the images were made: parameters in an attribute of one of their files, empty where it lacks it."""
+    return dict(json.loads(read_netcdf(image_file).attrs.get(attribute, "{}")))

@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from clustermass.calibration import calibration, crps_gaussian, pit, z_scores
+from clustermass.evaluation.calibration import calibration, crps_gaussian, pit, z_scores
 
 
 @pytest.mark.parametrize(("mu", "sigma", "truth"), [(14.0, 0.15, 14.0), (14.2, 0.1, 13.9), (13.5, 0.4, 14.6)])

@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from clustermass.catalogues import COLUMNS, VOUCHED_LIKELIHOOD, read_catalogue, write_catalogue
+from clustermass.catalogues.user import COLUMNS, VOUCHED_LIKELIHOOD, read_catalogue, write_catalogue
 from clustermass.errors import InputError
 
 EFEDS = Path(__file__).parents[3] / "shared" / "data" / "efeds"

@@ -8,13 +8,13 @@ from event_lists import SHARED, photons, planted, sky_pixels, write_esass, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clustermass.cubes import ImageGeometry, block_sum, cube, cube_sky_pixels
 from clustermass.errors import InputError
-from clustermass.eventlist import EventList
-from clustermass.events import read_events, select
-from clustermass.images import cut_images
-from clustermass.projection import deproject
-from clustermass.skyindex import SkyIndex
+from clustermass.events.eventlist import EventList
+from clustermass.events.selection import read_events, select
+from clustermass.images.cubes import ImageGeometry, block_sum, cube, cube_sky_pixels
+from clustermass.images.extraction import cut_images
+from clustermass.images.projection import deproject
+from clustermass.images.skyindex import SkyIndex
 
 IMAGES = {
     "box_pixels": 300,

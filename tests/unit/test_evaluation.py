@@ -8,8 +8,8 @@ import xarray as xr
 
 from clustermass.datasets import write_netcdf
 from clustermass.errors import InputError
-from clustermass.evaluation import evaluate
-from clustermass.metrics import by_bin, summarize
+from clustermass.evaluation.evaluate import evaluate
+from clustermass.evaluation.metrics import by_bin, summarize
 
 MADE = {"source": "test"}
 

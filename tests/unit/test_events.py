@@ -22,8 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
-from clustermass.events import flag_mask_of, read_events, read_many, select, write_events
-from clustermass.gti import inside, mean_exposure_s, union
+from clustermass.events.gti import inside, mean_exposure_s, union
+from clustermass.events.selection import flag_mask_of, read_events, read_many, select, write_events
 
 WRITERS = {"esass": write_esass, "sixte_calibrated": write_sixte_calibrated, "sixte_events": write_sixte_events}
 

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from clustermass import epochs
-from clustermass.device import use_device
 from clustermass.errors import InputError
-from clustermass.fitting import Fitted, Subset, fit
+from clustermass.networks import epochs
+from clustermass.networks.device import use_device
+from clustermass.networks.fitting import Fitted, Subset, fit
 from clustermass.networks.parameters import flatten
-from clustermass.prediction import standardised_predictions
-from clustermass.standardisation import Standardisation
+from clustermass.networks.prediction import standardised_predictions
+from clustermass.networks.standardisation import Standardisation
 from clustermass.training import predictions
 
 use_device("cpu")

@@ -9,13 +9,13 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from clustermass.catalogues.truth import match, read_truth
 from clustermass.errors import InputError
-from clustermass.events import read_events
-from clustermass.exposure_maps import area_deg2, exposure_at, mean_position, occupied_cells, read_exposure
-from clustermass.images import extract_images
+from clustermass.events.selection import read_events
+from clustermass.images.exposure_maps import area_deg2, exposure_at, mean_position, occupied_cells, read_exposure
+from clustermass.images.extraction import extract_images
 from clustermass.ingest import ingest_field, input_files
 from clustermass.sample import load_sample
-from clustermass.truth_tables import match, read_truth
 
 SIXTE = Path(__file__).parents[3] / "shared" / "data" / "sixte"
 EVENTS = {"flag_mask": "auto", "pattern": 15}

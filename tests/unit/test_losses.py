@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from clustermass.losses import gaussian_nll
+from clustermass.networks.losses import gaussian_nll
 
 
 def test_equals_eq_1_worked_by_hand():

@@ -10,12 +10,12 @@ import optax
 import pytest
 from flax import nnx
 
-from clustermass.device import use_device
 from clustermass.errors import InputError
 from clustermass.networks.cnn import MassNetwork, redshift_inputs
 from clustermass.networks.convolution import DIMENSIONS, convolve, same_convolution
+from clustermass.networks.device import use_device
 from clustermass.networks.parameters import flatten, initialise, unflatten
-from clustermass.schedules import LearningRate, optimiser
+from clustermass.networks.schedules import LearningRate, optimiser
 
 use_device("cpu")
 NETWORK = {"channels": [4, 5, 6], "dense": [8, 7], "dropout": 0.5, "redshift_inputs": ["z", "log_z"]}

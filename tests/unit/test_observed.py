@@ -10,12 +10,12 @@ from astropy.table import Table
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from clustermass import observed
 from clustermass.datasets import VARIABLES, write_netcdf
 from clustermass.errors import InputError
-from clustermass.mass_catalogue import COLUMNS, iau_names
-from clustermass.mixture import mixture_quantile
-from clustermass.observed import infer_observed, mass_columns
+from clustermass.observed import masses as observed
+from clustermass.observed.catalogue import COLUMNS, iau_names
+from clustermass.observed.masses import infer_observed, mass_columns
+from clustermass.observed.mixture import mixture_quantile
 
 MADE = {"source": "test"}
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}

@@ -9,7 +9,7 @@ from scipy.signal import convolve
 
 from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
-from clustermass.preprocessing import apply_recipe, kernel, preprocess, smooth
+from clustermass.images.preprocessing import apply_recipe, kernel, preprocess, smooth
 
 CENTRAL = {"half_width_arcsec": 300.0, "pixel_arcsec": 24.0, "transform": "sqrt"}
 PAPER = {
@@ -155,7 +155,7 @@ def test_smoothing_moves_photons_but_makes_none(seed):
 
 def test_more_clusters_than_fit_at_once(tmp_path, images, monkeypatch):
     preprocess(images, tmp_path / "whole.nc", PAPER)
-    monkeypatch.setattr("clustermass.preprocessing._CHUNK", 2)
+    monkeypatch.setattr("clustermass.images.preprocessing._CHUNK", 2)
     preprocess(images, tmp_path / "parts.nc", PAPER)
     assert (tmp_path / "whole.nc").read_bytes() == (tmp_path / "parts.nc").read_bytes()
 

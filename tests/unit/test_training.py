@@ -13,11 +13,11 @@ import xarray as xr
 from test_fitting import NETWORK, RECIPE, sky
 
 from clustermass.datasets import read_netcdf, write_netcdf
-from clustermass.device import use_device
 from clustermass.errors import InputError
 from clustermass.inference import check_grid, predict, redshift_response
+from clustermass.networks.device import use_device
+from clustermass.networks.weights import load_weights
 from clustermass.training import noisy_redshift, train_member
-from clustermass.weights import load_weights
 
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
 

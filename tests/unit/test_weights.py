@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from clustermass.errors import InputError
-from clustermass.standardisation import Standardisation
-from clustermass.weights import Weights, load_weights, save_weights
+from clustermass.networks.standardisation import Standardisation
+from clustermass.networks.weights import Weights, load_weights, save_weights
 
 
 def example() -> Weights:
@@ -19,6 +19,7 @@ def example() -> Weights:
         network={"channels": [4, 4, 4], "redshift_inputs": ["z"]},
         recipe={"epochs": 3, "learning_rate": 1e-3},
         preprocessing={"transform": "sqrt"},
+        cutting={"images": {"box_pixels": 300}},
         grid={"x": [-12.0, 0.0, 12.0], "y": [-12.0, 12.0], "band": [0.3]},
         ranges={"redshift": [0.1, 0.8]},
         member=7,

@@ -45,6 +45,6 @@ rule evaluate:
     params:
         evaluation=in_order(config["evaluation"]),
         seed=config["seed"],
-        code=code("evaluate", "evaluation"),
+        code=code("evaluate", "evaluation.evaluate"),
     script:
         "../scripts/evaluate.py"

@@ -20,7 +20,7 @@ rule extract_images:
     params:
         images=in_order(config["images"]),
         events=in_order(config["events"]),
-        code=code("extract_images", "images"),
+        code=code("extract_images", "images.extraction"),
     script:
         "../scripts/extract_images.py"
 
@@ -42,7 +42,7 @@ rule smooth_images:
         runtime=20,
     params:
         recipe=preprocessing,
-        code=code("smooth_images", "preprocessing"),
+        code=code("smooth_images", "images.preprocessing"),
     script:
         "../scripts/smooth_images.py"
 

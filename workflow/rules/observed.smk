@@ -23,7 +23,7 @@ rule infer_observed:
         simulated=field_is_simulated,
         acronym=config["observed"]["acronym"],
         cosmology=in_order(config["cosmology"]),
-        code=code("infer_observed", "observed"),
+        code=code("infer_observed", "observed.masses"),
     script:
         "../scripts/infer_observed.py"
 

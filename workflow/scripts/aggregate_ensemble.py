@@ -10,4 +10,5 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"
         members=[Path(path) for path in snakemake.input.members],
         output=Path(snakemake.output.ensemble),
         images=[Path(path) for path in snakemake.input.images],
+        cosmology=snakemake.params.cosmology,
     )

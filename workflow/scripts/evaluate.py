@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clustermass.evaluation import evaluate
+from clustermass.evaluation.evaluate import evaluate
 from clustermass.progress import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):

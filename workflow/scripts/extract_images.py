@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clustermass.images import extract_images
+from clustermass.images.extraction import extract_images
 from clustermass.progress import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):

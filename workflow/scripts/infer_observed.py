@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clustermass.observed import infer_observed
+from clustermass.observed.masses import infer_observed
 from clustermass.progress import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}/{snakemake.wildcards.field}"):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clustermass.preprocessing import preprocess
+from clustermass.images.preprocessing import preprocess
 from clustermass.progress import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from clustermass.catalogues.tables import read_table
 from clustermass.cosmology import FloatArray
 from clustermass.errors import InputError
-from clustermass.tables import read_table
 
 COLUMNS = ("HALO_ID", "RA", "DEC")
 #: columns that a user's own simulation may lack

@@ -8,18 +8,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.cubes import ImageGeometry
+from clustermass.catalogues.detections import Detections, Labels, image_centres, read_detections, read_labels
 from clustermass.datasets import write_netcdf
-from clustermass.detections import Detections, Labels, image_centres, read_detections, read_labels
 from clustermass.errors import InputError
-from clustermass.eventlist import EventList, FloatArray
-from clustermass.events import read_events, select
-from clustermass.exposure import box_exposure, photon_coverage
-from clustermass.exposure_maps import read_exposure
-from clustermass.gti import mean_exposure_s
+from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.events.gti import mean_exposure_s
+from clustermass.events.selection import read_events, select
+from clustermass.images.box_exposure import box_exposure, photon_coverage
+from clustermass.images.cubes import ImageGeometry
+from clustermass.images.exposure_maps import read_exposure
+from clustermass.images.skyindex import SkyIndex
 from clustermass.progress import LOGGER, track
 from clustermass.provenance import provenance
-from clustermass.skyindex import SkyIndex
 
 TITLE = "Counts of photons around detections, in energy bands"
 #: a box is said to leave the field below this covered fraction

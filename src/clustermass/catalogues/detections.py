@@ -8,10 +8,10 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from clustermass.catalogues.tables import nearest, numbers, opened_fits, positions, whole_numbers
 from clustermass.errors import InputError
-from clustermass.eventlist import FloatArray
+from clustermass.events.eventlist import FloatArray
 from clustermass.progress import LOGGER
-from clustermass.tables import nearest, numbers, opened_fits, positions, whole_numbers
 
 #: column of catalogue.fits -> variable of images.nc
 MEASURED = {

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from clustermass.augmentation import SYMMETRIES, symmetry
+from clustermass.networks.augmentation import SYMMETRIES, symmetry
 
 CHUNK = 64  # images a call: one compilation, and activations of a few MB
 

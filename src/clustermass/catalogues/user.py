@@ -9,10 +9,7 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from clustermass.datasets import write_fits
-from clustermass.errors import InputError
-from clustermass.progress import LOGGER
-from clustermass.tables import (
+from clustermass.catalogues.tables import (
     add_history,
     find_columns,
     numbers,
@@ -22,6 +19,9 @@ from clustermass.tables import (
     texts_of,
     whole_numbers,
 )
+from clustermass.datasets import write_fits
+from clustermass.errors import InputError
+from clustermass.progress import LOGGER
 
 
 class Field(NamedTuple):
@@ -108,7 +108,7 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None, setting
     Raises
     ------
     InputError
-        See `clustermass.tables`; or no redshift at all, or an unknown Z_TYPE.
+        See `clustermass.catalogues.tables`; or no redshift at all, or an unknown Z_TYPE.
     """
     path, given = Path(path), dict(columns or {})
     table = read_table(path)

@@ -10,7 +10,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from clustermass.errors import InputError
-from clustermass.eventlist import MODULES, EventList, FloatArray
+from clustermass.events.eventlist import MODULES, EventList, FloatArray
 from clustermass.progress import LOGGER
 
 #: GTI1 to GTI7 of eSASS and ero_calevents, STDGTI of SIXTE's event files; FLAREGTI is something else

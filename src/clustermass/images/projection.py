@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clustermass.eventlist import FloatArray
+from clustermass.events.eventlist import FloatArray
 
 #: a sky pixel is 0.05"
 SKY_PIXEL_ARCSEC = 0.05

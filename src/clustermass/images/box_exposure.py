@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.cubes import ImageGeometry
-from clustermass.eventlist import FloatArray
-from clustermass.exposure_maps import exposure_at
+from clustermass.events.eventlist import FloatArray
+from clustermass.images.cubes import ImageGeometry
+from clustermass.images.exposure_maps import exposure_at
+from clustermass.images.projection import SKY_PIXEL_ARCSEC, deproject
 from clustermass.progress import track
-from clustermass.projection import SKY_PIXEL_ARCSEC, deproject
 
 #: below this part of the field's median exposure a place counts as not exposed
 COVERED_ABOVE = 0.05
@@ -25,7 +25,7 @@ def box_exposure(
     Parameters
     ----------
     image, wcs
-        The map in s (rows, columns) and its celestial coordinates, from `clustermass.exposure_maps.read_exposure`.
+        The map in s (rows, columns) and its celestial coordinates, from `exposure_maps.read_exposure`.
     ra, dec
         Image centres in deg, (clusters,).
     geometry

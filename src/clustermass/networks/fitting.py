@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from clustermass.augmentation import AUGMENTATIONS
-from clustermass.epochs import Settings, TrainingData, begin, run_epoch
 from clustermass.errors import InputError
+from clustermass.networks.augmentation import AUGMENTATIONS
+from clustermass.networks.epochs import Settings, TrainingData, begin, run_epoch
 from clustermass.networks.parameters import initialise, unflatten
-from clustermass.prediction import standardised_predictions
+from clustermass.networks.prediction import standardised_predictions
+from clustermass.networks.schedules import LearningRate
+from clustermass.networks.standardisation import Standardisation
 from clustermass.progress import LOGGER
-from clustermass.schedules import LearningRate
-from clustermass.standardisation import Standardisation
 
 LOG_EVERY_S = 5.0
 

@@ -8,9 +8,9 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from clustermass.catalogues.tables import add_history
 from clustermass.datasets import write_fits
-from clustermass.eventlist import EventList, FloatArray
-from clustermass.tables import add_history
+from clustermass.events.eventlist import EventList, FloatArray
 
 
 def write_events(

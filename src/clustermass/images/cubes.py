@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.errors import InputError
-from clustermass.eventlist import EventList, FloatArray
-from clustermass.projection import SKY_PIXEL_ARCSEC, floor_to_sky_pixels, image_pixels, project
+from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.images.projection import SKY_PIXEL_ARCSEC, floor_to_sky_pixels, image_pixels, project
 
 #: band number of photons outside all bands
 NO_BAND = -1

@@ -10,11 +10,11 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from clustermass.catalogues import Field, bintable, primary_hdu
+from clustermass.catalogues.tables import find_columns, numbers, positions, read_table, require_columns, whole_numbers
+from clustermass.catalogues.user import Field, bintable, primary_hdu
 from clustermass.datasets import write_fits
 from clustermass.errors import InputError
 from clustermass.progress import LOGGER
-from clustermass.tables import find_columns, numbers, positions, read_table, require_columns, whole_numbers
 
 TRUTH_COLUMNS: dict[str, Field] = {
     "SRC_ID": Field("J", None, "number of the halo in the simulation's source list"),
@@ -62,7 +62,7 @@ def read_truth(path: Path, columns: Mapping[str, str] | None, realization: str) 
     Raises
     ------
     InputError
-        See `clustermass.tables`; or a redshift or mass that can't be one.
+        See `clustermass.catalogues.tables`; or a redshift or mass that can't be one.
     """
     path = Path(path)
     table = read_table(path)

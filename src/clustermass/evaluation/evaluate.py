@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.calibration import calibration
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import read_netcdf, write_json
 from clustermass.errors import InputError
-from clustermass.metrics import Summary, by_bin, compare, mean_or_none
+from clustermass.evaluation.calibration import calibration
+from clustermass.evaluation.metrics import Summary, by_bin, compare, mean_or_none
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
 
-from clustermass.cubes import block_sum
 from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
+from clustermass.images.cubes import block_sum
 from clustermass.progress import track
 from clustermass.provenance import provenance
 
@@ -57,7 +57,12 @@ def preprocess(images: Path, output: Path, recipe: Mapping[str, Any]) -> None:
     offsets = grid.offsets_arcsec()
     smoothed = kept.assign(image=(("cluster", "band", "y", "x"), result)).assign_coords(x=offsets, y=offsets)
     smoothed.attrs = {}
-    write_netcdf(smoothed, output, TITLE, provenance("smooth_images", recipe, [images]))
+    write_netcdf(
+        smoothed,
+        output,
+        TITLE,
+        provenance("smooth_images", recipe, [images], cutting=source.attrs.get("parameters", "{}")),
+    )
 
 
 class _Grid:

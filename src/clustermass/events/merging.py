@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.errors import InputError
-from clustermass.eventfiles import read_events
-from clustermass.eventlist import EventList, FloatArray
-from clustermass.gti import modules_of, union
+from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.events.gti import modules_of, union
+from clustermass.events.reading import read_events
 from clustermass.progress import LOGGER
 from clustermass.provenance import file_sha256
 

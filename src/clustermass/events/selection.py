@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.dialects import AUTO_FLAG_MASK, SIXTE_FLAG
 from clustermass.errors import InputError
-from clustermass.eventfiles import read_events
-from clustermass.eventlist import EventList
-from clustermass.eventwriting import write_events
-from clustermass.gti import good_rows
-from clustermass.merging import read_many
+from clustermass.events.dialects import AUTO_FLAG_MASK, SIXTE_FLAG
+from clustermass.events.eventlist import EventList
+from clustermass.events.gti import good_rows
+from clustermass.events.merging import read_many
+from clustermass.events.reading import read_events
+from clustermass.events.writing import write_events
 from clustermass.progress import LOGGER
 
 __all__ = ["EventList", "flag_mask_of", "read_events", "read_many", "select", "write_events"]

@@ -8,18 +8,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.catalogue_flags import Training, flags, read_training
+from clustermass.catalogues.tables import read_table
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import read_netcdf
 from clustermass.ensemble import combine
 from clustermass.errors import InputError
 from clustermass.inference import check_grid, predict
-from clustermass.mass_catalogue import iau_names, write_catalogue
-from clustermass.mixture import mixture_quantile
+from clustermass.observed.catalogue import iau_names, write_catalogue
+from clustermass.observed.flags import Training, flags, read_training
+from clustermass.observed.mixture import mixture_quantile
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
 from clustermass.sample import load_sample
-from clustermass.tables import read_table
 
 QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from clustermass.augmentation import AUGMENTATIONS
-from clustermass.losses import gaussian_nll
-from clustermass.schedules import optimiser
+from clustermass.networks.augmentation import AUGMENTATIONS
+from clustermass.networks.losses import gaussian_nll
+from clustermass.networks.schedules import optimiser
 
 MICRO_BATCH = 16  # samples whose activations fit a CPU's cache; gradients add up to those of the batch
 

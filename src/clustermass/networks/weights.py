@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from clustermass.datasets import atomic
 from clustermass.errors import InputError
-from clustermass.standardisation import Standardisation
+from clustermass.networks.standardisation import Standardisation
 
 FORMAT = "clustermass-member-1"
 _KEY = "clustermass"  # one metadata key: safetensors writes several in an order that changes from run to run
@@ -30,8 +30,8 @@ class Weights:
         Constants from the training set.
     network, recipe
         The blocks of the configuration that it was trained with.
-    preprocessing
-        Attributes of the images that it was trained on.
+    preprocessing, cutting
+        The blocks of the configuration that its images were preprocessed and, before, cut with (images, events).
     grid
         ``x``, ``y`` (arcsec) and ``band`` (keV) of an image's pixels.
     ranges
@@ -45,6 +45,7 @@ class Weights:
     network: dict[str, Any]
     recipe: dict[str, Any]
     preprocessing: dict[str, Any]
+    cutting: dict[str, Any]
     grid: dict[str, list[float]]
     ranges: dict[str, list[float]]
     member: int

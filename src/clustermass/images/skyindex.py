@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.cubes import ImageGeometry, count_pixels
-from clustermass.eventlist import EventList, FloatArray
-from clustermass.projection import floor_to_sky_pixels, image_pixels, project
+from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.images.cubes import ImageGeometry, count_pixels
+from clustermass.images.projection import floor_to_sky_pixels, image_pixels, project
 
 #: height of a strip of constant declination in deg; a fraction of a 20' box
 _STRIP_DEG = 0.05
@@ -61,7 +61,7 @@ class SkyIndex:
     def base_counts(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.uint16]:
         """Count the photons of the box around a position on the base grid.
 
-        Equals the block sum of `clustermass.cubes.cube`, which is never made: for whole numbers
+        Equals the block sum of `clustermass.images.cubes.cube`, which is never made: for whole numbers
         floor(floor(X / 80) / 3) = floor(X / 240).
 
         Parameters

@@ -10,10 +10,10 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from clustermass.catalogues.tables import add_history, opened_fits
 from clustermass.datasets import write_fits
 from clustermass.errors import InputError
 from clustermass.progress import LOGGER
-from clustermass.tables import add_history, opened_fits
 
 #: cells of the flat map, and how many of them a gap without photons may be wide
 CELL_ARCSEC = 60.0

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.dialects import find_table, module_of, recognise, unsigned_flags
+from clustermass.catalogues.tables import opened_fits
 from clustermass.errors import InputError
-from clustermass.eventlist import EventList
-from clustermass.gti import read_gti
+from clustermass.events.dialects import find_table, module_of, recognise, unsigned_flags
+from clustermass.events.eventlist import EventList
+from clustermass.events.gti import read_gti
 from clustermass.progress import LOGGER
-from clustermass.tables import opened_fits
 
 #: values that a photon can have: column of EventList, name for messages, lowest, highest, unit
 _LIMITS = (
@@ -27,7 +27,7 @@ def read_events(path: str | Path) -> EventList:
     """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own.
 
     Rows with PI < 0 (the split partners of SIXTE's calibrated lists) are no photons and are dropped with a log line.
-    Nothing else is: see `clustermass.events.select`.
+    Nothing else is: see `clustermass.events.selection.select`.
 
     Parameters
     ----------

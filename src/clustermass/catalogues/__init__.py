@@ -1,0 +1,1 @@
+"""Tables: catalogues of detections, true haloes and matches, ours and the user's."""

@@ -1,0 +1,1 @@
+"""Event lists: eSASS, SIXTE and our own, read by content, selected, merged and written."""

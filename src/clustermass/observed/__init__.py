@@ -1,0 +1,1 @@
+"""Masses of an observed field, and their catalogue."""
