@@ -22,10 +22,11 @@ def masses_of_field(
     events: Sequence[Path],
     catalogue: Path,
     experiment: Path,
-    exposure: Path | None,
     output: Path,
-    acronym: str = "eFEDS",
+    exposure: Path | None = None,
+    exposure_s: float | None = None,
     columns: Mapping[str, str] | None = None,
+    acronym: str = "eFEDS",
 ) -> None:
     """Write the mass catalogue of one field as `output` (FITS) and beside it as .ecsv and .nc.
 
@@ -39,14 +40,15 @@ def masses_of_field(
         Table with at least an id, a position in deg (ICRS) and a redshift for each cluster.
     experiment
         Folder of a finished experiment: `ensemble.nc` and `members/*.safetensors`.
-    exposure
-        Vignetting-corrected exposure map in s; None = flat, see `clustermass.ingest.ingest_field`.
     output
         Path that ends in .fits.
-    acronym
-        Begins the NAME of each cluster.
+    exposure, exposure_s
+        Vignetting-corrected exposure map in s, or the exposure of a flat one; None, see
+        `clustermass.ingest.ingest_field`.
     columns
         The catalogue's column names where they differ (ours: theirs).
+    acronym
+        Begins the NAME of each cluster.
 
     Raises
     ------
@@ -60,12 +62,10 @@ def masses_of_field(
         )
     trained = load_weights(weights[0])
     cutting, recipe = trained.cutting, trained.preprocessing
-    cut = {
-        "events": [str(path) for path in events],
-        "catalogue": str(catalogue),
-        "exposure": exposure and str(exposure),
-    }
-    sky = {"observed": True, "realizations": {REALIZATION: cut}, "catalogue_columns": dict(columns or {})}
+    files: dict[str, Any] = {"events": [str(path) for path in events], "catalogue": str(catalogue)}
+    files |= {"exposure_s": exposure_s}
+    files |= {"exposure": str(exposure)} if exposure else {}
+    sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": dict(columns or {})}
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
         field = {name: place / f"{name}.fits" for name in ("events", "exposure", "catalogue")}

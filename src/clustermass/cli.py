@@ -31,6 +31,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     masses.add_argument("--exposure", type=Path, help="exposure map in s; default: flat, from the good time intervals")
     masses.add_argument("--output", type=Path, default=Path("masses.fits"), help="catalogue to write (also .ecsv, .nc)")
+    masses.add_argument("--exposure-s", type=float, help="exposure in s of the flat map, where there is no --exposure")
+    masses.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS",
+        help="a column of the catalogue that goes by another name, as Z=z_best; may be repeated",
+    )
+    masses.add_argument("--acronym", default="eFEDS", help="begins the NAME of each cluster (default: eFEDS)")
     masses.set_defaults(command=_masses)
 
     check = commands.add_parser("check-config", help="list everything that is wrong with a configuration")
@@ -48,8 +57,25 @@ def _masses(options: argparse.Namespace) -> None:
     from clustermass.application import masses_of_field
     from clustermass.progress import log_to
 
+    columns = _column_map(options.column)
     log_to(options.output.with_suffix(".log"), "masses")
-    masses_of_field(options.events, options.catalogue, options.ensemble, options.exposure, options.output)
+    masses_of_field(
+        options.events,
+        options.catalogue,
+        options.ensemble,
+        options.output,
+        exposure=options.exposure,
+        exposure_s=options.exposure_s,
+        columns=columns,
+        acronym=options.acronym,
+    )
+
+
+def _column_map(pairs: Sequence[str]) -> dict[str, str]:
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise InputError(f"--column {wrong[0]}: write OURS=THEIRS, for instance Z=z_best.")
+    return {ours: theirs for ours, _, theirs in (pair.partition("=") for pair in pairs)}
 
 
 def _check_config(options: argparse.Namespace) -> None:
@@ -63,3 +89,7 @@ def _summary(options: argparse.Namespace) -> None:
     from clustermass.summary import headline
 
     headline(options.run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

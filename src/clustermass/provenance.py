@@ -25,7 +25,7 @@ def provenance(
     parameters
         Everything from the configuration that shapes the result; only its hash and JSON text are stored.
     inputs
-        Files that were read; stored as path (as given) and SHA-256.
+        Files that were read; stored as path (of an absolute one its name) and SHA-256.
     **facts
         Further attributes (seed, cosmology, ...).
     """
@@ -34,9 +34,14 @@ def provenance(
         "step": step,
         "parameters": json.dumps(parameters, sort_keys=True, default=str),
         "config_hash": config_hash(parameters),
-        "input_sha256": {Path(path).as_posix(): file_sha256(path) for path in inputs},
+        "input_sha256": {_stated(Path(path)): file_sha256(path) for path in inputs},
         **facts,
     }
+
+
+def _stated(path: Path) -> str:
+    """Return the path as given; of an absolute one the name alone, lest the bytes depend on where a folder lies."""
+    return path.name if path.is_absolute() else path.as_posix()
 
 
 def config_hash(parameters: Mapping[str, Any]) -> str:

@@ -16,7 +16,14 @@ import clustermass
 from clustermass.datasets import write_json
 from clustermass.errors import InputError
 
-COLUMNS = ("experiment", "train / test", "members", "scatter of log10 M500c", "bias", "÷ count rate", "within 1 sigma")
+ROWS = (
+    "clusters, train / test",
+    "networks",
+    "scatter of log10 M500c",
+    "bias",
+    "scatter ÷ count-rate relation's",
+    "within 1 sigma (68 %)",
+)
 PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "optax", "scikit-learn", "matplotlib")
 
 
@@ -100,19 +107,14 @@ def headline(run: str | Path) -> None:
     if not (run / "summary.json").is_file():
         raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
     experiments = json.loads((run / "summary.json").read_text(encoding="utf-8"))["experiments"]
-    table = Table(title=f"Test set of the simulated sky, run '{run.name}'", title_justify="left")
-    for column in (
-        "experiment",
-        "clusters train / test",
-        "members",
-        "scatter of log10 M500c",
-        "bias",
-        "÷ count rate",
-        "within 1 sigma",
-    ):
-        table.add_column(column)
-    for name, figures in experiments.items():
-        table.add_row(name, *_cells(figures))
+    table = Table(
+        title=f"Test set of the simulated sky, run '{run.name}'", title_justify="left", show_header=len(experiments) > 1
+    )
+    table.add_column("")
+    for name in experiments:
+        table.add_column(name)
+    for cells in zip(ROWS, *(_cells(figures) for figures in experiments.values()), strict=True):
+        table.add_row(*cells)
     console = Console(soft_wrap=True)
     console.print(table)
     console.print(f"Report:    {run / 'report.html'}")

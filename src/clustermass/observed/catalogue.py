@@ -158,8 +158,9 @@ def _table(columns: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], made_b
 
 
 def _history(made_by: Mapping[str, Any]) -> list[str]:
-    """Return the provenance as lines of text, one an entry."""
+    """Return the provenance as lines of text, one an entry; other than printable ASCII is escaped, as FITS wants it."""
     inputs = made_by.get("input_sha256", {})
     plain = {key: value for key, value in made_by.items() if key != "input_sha256"}
     lines = [f"{key} = {v if isinstance(v, str) else json.dumps(v, sort_keys=True)}" for key, v in plain.items()]
-    return [*lines, *(f"input {name} sha256 {digest}" for name, digest in inputs.items())]
+    lines += [f"input {name} sha256 {digest}" for name, digest in inputs.items()]
+    return [line.encode("unicode_escape").decode("ascii") for line in lines]

@@ -1,0 +1,110 @@
+"""From photons to base-grid images: our index of the sky against what one would write first."""
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+from runner import Arm, benchmark
+
+from clustermass.events.eventlist import EventList
+from clustermass.images.cubes import ImageGeometry, block_sum, count_pixels, cube
+from clustermass.images.extraction import cut_images
+from clustermass.images.projection import floor_to_sky_pixels, image_pixels, project
+from clustermass.images.skyindex import SkyIndex, corner_deg
+from clustermass.sky.field import Field
+
+EVENTS, CLUSTERS = 4_000_000, 450
+FEW, FEWEST = 4, 2  # clusters that the slow arms do
+CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
+GEOMETRY = ImageGeometry.from_config(CONFIG["images"])
+
+
+def sky(rng):
+    """Uniform photons over the default field, and cluster positions inside it."""
+    parameters = CONFIG["skies"]["embedded"]["field"]
+    field = Field.from_config(parameters)
+    inner = Field(field.ra_deg, field.dec_deg, field.width_deg - 1, field.height_deg - 1)
+    ra, dec = field.to_sky(*field.draw(rng, EVENTS))
+    pi = rng.uniform(200, 2350, EVENTS).astype(np.float32)
+    byte, time = np.zeros(EVENTS, np.uint8), np.zeros(EVENTS)
+    pattern, flag = byte.astype(np.int16), byte.astype(np.uint32)
+    events = EventList(ra, dec, pi, byte, pattern, flag, time, "clustermass", "uniform photons", {})
+    return events, *inner.to_sky(*inner.draw(rng, CLUSTERS))
+
+
+def masked(events, ra, dec):
+    """Box mask over all photons, then numpy.histogramdd of those inside."""
+    reach, pi = corner_deg(GEOMETRY), events.pi_ev
+    near = (np.abs(events.dec - dec) < reach) & (np.abs(events.ra - ra) < 1.01 * reach / np.cos(np.radians(dec)))
+    near &= (pi >= GEOMETRY.edges_ev[0]) & (pi < GEOMETRY.edges_ev[-1])
+    x, y = (floor_to_sky_pixels(offset) for offset in project(events.ra[near], events.dec[near], ra, dec))
+    half, size = GEOMETRY.half_width_sky, GEOMETRY.base_pixels
+    edges = np.linspace(-half, half, size + 1) - 0.5  # sky pixels are whole numbers: none lies on an edge
+    return np.histogramdd((pi[near], y, x), bins=(GEOMETRY.edges_ev, edges, edges))[0]
+
+
+def whole(events, ra, dec):
+    """Project all photons about the cluster, count 4" pixels, sum blocks of them."""
+    return block_sum(cube(events, ra, dec, GEOMETRY), GEOMETRY.base_rebin)
+
+
+def inside(index, ra, dec):
+    """Photons of the box around a position: RA, Dec, band."""
+    rows = index.near(ra, dec, corner_deg(GEOMETRY))
+    x, y = project(index.ra[rows], index.dec[rows], ra, dec)
+    rows = rows[np.maximum(np.abs(x), np.abs(y)) <= GEOMETRY.half_width_sky + 1]
+    return index.ra[rows], index.dec[rows], index.band[rows]
+
+
+def counted(photons, ra, dec):
+    """Project and count photons that are known to lie in the box."""
+    x, y = project(photons[0], photons[1], ra, dec)
+    size, rebin = GEOMETRY.base_pixels, GEOMETRY.pixel_sky * GEOMETRY.base_rebin
+    i, j = (image_pixels(floor_to_sky_pixels(offset), 0.0, rebin, size) for offset in (x, y))
+    return count_pixels(photons[2], j, i, (GEOMETRY.bands, size, size))
+
+
+def check(events, ra, dec, boxes):
+    """Return what was compared; AssertionError if the arms don't give equal counts."""
+    ours = cut_images(events, ra[:FEW], dec[:FEW], GEOMETRY)
+    for number, image in enumerate(ours):
+        for other in (masked, whole):
+            np.testing.assert_array_equal(image, other(events, ra[number], dec[number]))
+        np.testing.assert_array_equal(image, counted(boxes[number], ra[number], dec[number]))
+    return f"equal counts in all arms for {FEW} clusters of {ours.sum() / FEW:.0f} photons in the mean"
+
+
+def main():
+    """Measure."""
+    events, ra, dec = sky(np.random.default_rng(1))
+    index = SkyIndex.of(events, GEOMETRY)
+    boxes = [inside(index, *centre) for centre in zip(ra, dec, strict=True)]
+
+    def each(function, number):
+        return lambda: [function(events, ra[n], dec[n]) for n in range(number)]
+
+    arms = {
+        "ours": Arm("cut_images: index and all clusters", lambda: cut_images(events, ra, dec, GEOMETRY), CLUSTERS),
+        "ours, index": Arm("the index alone", lambda: SkyIndex.of(events, GEOMETRY), CLUSTERS),
+        "mask": Arm("box mask and numpy.histogramdd per cluster", each(masked, FEW), FEW),
+        "project all": Arm("all photons projected and counted per cluster", each(whole, FEWEST), FEWEST),
+        "limit": Arm("ours without the search", lambda: list(map(counted, boxes, ra, dec)), CLUSTERS),
+    }
+    benchmark(
+        "images",
+        f"images of {CLUSTERS} clusters from {EVENTS} photons; times are compared per cluster",
+        {name: Arm(arm.what, arm.call, arm.work, "cluster") for name, arm in arms.items()},
+        [("mask", "ours"), ("project all", "ours"), ("ours, index", "ours"), ("ours", "limit")],
+        "projecting and counting just the photons inside the boxes, as if found for free: ratio ours / limit",
+        check(events, ra, dec, boxes),
+        {
+            "photons": EVENTS,
+            "clusters": CLUSTERS,
+            "sky": "uniform over the default field",
+            "scaled": f"mask does {FEW} clusters and project all {FEWEST}, the others {CLUSTERS}; ours includes its index",
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Time alternatives ("arms") side by side in one process, round after round, and write what was measured.
+
+``python benchmarks/runner.py [name ...]`` runs all benchmarks, or those named, each in a process of its own. One that
+can't run on this machine ends with status `CANNOT_RUN` after saying why; that is no failure.
+"""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from clustermass.datasets import write_json
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results" / "benchmarks"
+PACKAGES = ("clustermass", "numpy", "scipy", "astropy", "jax", "jaxlib", "flax", "optax")
+ROUNDS = 7
+CANNOT_RUN = 77
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to do the work: `call` does `work` times a `unit`."""
+
+    what: str
+    call: Callable
+    work: float = 1
+    unit: str = "call"
+
+
+def benchmark(name, what, arms, ratios, limit, checked, setup, rounds=ROUNDS):
+    """Time `arms` (name -> Arm) on one core and write ``results/benchmarks/<name>.json``.
+
+    `ratios` are pairs of arms: how many times more CPU time an unit of the first costs than one of the second.
+    `limit` says what no implementation could save, and which pair of arms tells how far we are from it.
+    """
+    load = os.getloadavg()[0]
+    with threadpool_limits(1):
+        first, seconds = measure(arms, rounds)
+    pairs = {f"{above} / {below}": ratio(arms, seconds, above, below) for above, below in ratios}
+    report = {
+        "benchmark": name,
+        "what": what,
+        "command": f"python benchmarks/{name}.py",
+        "machine": {**machine(), "load_at_start": round(load, 2)},
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "timing": f"one core, {rounds} rounds, arms in turn, after one call of each that counts as its first",
+        "setup": setup,
+        "checked": checked,
+        "arms": {key: described(arm, first[key], seconds[key]) for key, arm in arms.items()},
+        "ratios_of_cpu_time": pairs,
+        "limit": limit,
+    }
+    write_json(report, RESULTS / f"{name}.json")
+    for key, arm in report["arms"].items():
+        print(
+            f"{name:10} {key:28} {arm['cpu_s']['median']:9.4f} s CPU, {arm['units_per_cpu_s']:.4g} {arm['unit']}/CPU s"
+        )
+    for pair, value in pairs.items():
+        print(f"{name:10} {pair:50} {value['median']:8.2f}  ({value['min']:.2f} to {value['max']:.2f})")
+
+
+def measure(arms, rounds):
+    """CPU and wall seconds of each arm's first call, and of `rounds` more; each round starts with another arm."""
+    names = list(arms)
+    first = {name: timed(arms[name].call) for name in names}
+    seconds = {name: [] for name in names}
+    for number in range(rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            seconds[name].append(timed(arms[name].call))
+    return first, seconds
+
+
+def timed(call):
+    """CPU (all threads) and wall seconds of one call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def described(arm, first, seconds):
+    """Facts of one arm."""
+    cpu, wall = (spread(column) for column in zip(*seconds, strict=True))
+    facts = {"what": arm.what, "unit": arm.unit, "units_per_call": arm.work}
+    facts |= {"cpu_s": cpu, "wall_s": wall, "first_call_cpu_s": round(first[0], 6)}
+    return {**facts, "units_per_cpu_s": float(f"{arm.work / cpu['median']:.6g}")}
+
+
+def ratio(arms, seconds, above, below):
+    """CPU time of a unit of `above` over that of `below`, round by round."""
+    scale = arms[below].work / arms[above].work
+    return spread([scale * a[0] / b[0] for a, b in zip(seconds[above], seconds[below], strict=True)])
+
+
+def spread(values):
+    """Median, extremes and all values."""
+    facts = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    return {**{key: float(f"{value:.6g}") for key, value in facts.items()}, "rounds": [round(v, 6) for v in values]}
+
+
+def machine():
+    """Model and number of the processor's cores; no names of people or hosts."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    facts = dict(reversed([tuple(map(str.strip, line.split(":", 1))) for line in lines if ":" in line]))
+    kind = f", family {facts['cpu family']}, model {facts['model']}" if "cpu family" in facts else ""
+    return {"cpu": facts.get("model name", platform.processor() or platform.machine()) + kind, "cores": os.cpu_count()}
+
+
+def main(names):
+    """Run the benchmarks `names` (all if none), one after another; 0 if every one ran or can't run here."""
+    paths = [HERE / f"{name}.py" for name in names] or sorted(set(HERE.glob("*.py")) - {Path(__file__)})
+    codes = {path.stem: subprocess.run([sys.executable, path], check=False).returncode for path in paths}
+    failed = [name for name, code in codes.items() if code not in (0, CANNOT_RUN)]
+    print(f"results in results/benchmarks/{'; failed: ' + ', '.join(failed) if failed else ''}")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
