@@ -1,5 +1,6 @@
 # make results   environment from the lock, then the whole run to the report; a second call has nothing to do
 # make test      environment, then the test suite
+# make benchmark environment, then benchmarks/*.py: timings to results/benchmarks
 # Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper.yaml and CORES=8 change what is run and how.
 PYTHON ?= python3
 CORES ?= all
@@ -8,7 +9,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: results test environment check clean
+.PHONY: results test benchmark environment check clean
 .DEFAULT_GOAL := results
 
 results: environment
@@ -16,6 +17,9 @@ results: environment
 
 test: environment
 	@$(BIN)/python -m pytest -n 2
+
+benchmark: environment
+	@$(BIN)/python benchmarks/runner.py
 
 check: environment
 	@$(BIN)/ruff check .

@@ -101,7 +101,7 @@ def main():
             "photons": EVENTS,
             "clusters": CLUSTERS,
             "sky": "uniform over the default field",
-            "scaled": f"mask does {FEW} clusters and project all {FEWEST}, the others {CLUSTERS}; ours includes its index",
+            "scaled": f"mask does {FEW} clusters, project all {FEWEST}, the others {CLUSTERS}; ours includes its index",
         },
     )
 

@@ -39,12 +39,12 @@ class Arm:
 def benchmark(name, what, arms, ratios, limit, checked, setup, rounds=ROUNDS):
     """Time `arms` (name -> Arm) on one core and write ``results/benchmarks/<name>.json``.
 
-    `ratios` are pairs of arms: how many times more CPU time an unit of the first costs than one of the second.
+    `ratios` are pairs of arms: CPU time of a unit of the first over that of a unit of the second.
     `limit` says what no implementation could save, and which pair of arms tells how far we are from it.
     """
     load = os.getloadavg()[0]
     with threadpool_limits(1):
-        first, seconds = measure(arms, rounds)
+        seconds = measure(arms, rounds)
     pairs = {f"{above} / {below}": ratio(arms, seconds, above, below) for above, below in ratios}
     report = {
         "benchmark": name,
@@ -52,10 +52,10 @@ def benchmark(name, what, arms, ratios, limit, checked, setup, rounds=ROUNDS):
         "command": f"python benchmarks/{name}.py",
         "machine": {**machine(), "load_at_start": round(load, 2)},
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
-        "timing": f"one core, {rounds} rounds, arms in turn, after one call of each that counts as its first",
+        "timing": f"one core, {rounds} rounds, arms in turn, after one untimed call of each",
         "setup": setup,
         "checked": checked,
-        "arms": {key: described(arm, first[key], seconds[key]) for key, arm in arms.items()},
+        "arms": {key: described(arm, seconds[key]) for key, arm in arms.items()},
         "ratios_of_cpu_time": pairs,
         "limit": limit,
     }
@@ -69,15 +69,16 @@ def benchmark(name, what, arms, ratios, limit, checked, setup, rounds=ROUNDS):
 
 
 def measure(arms, rounds):
-    """CPU and wall seconds of each arm's first call, and of `rounds` more; each round starts with another arm."""
+    """CPU and wall seconds of `rounds` calls of each arm; each round starts with another one."""
     names = list(arms)
-    first = {name: timed(arms[name].call) for name in names}
+    for arm in arms.values():
+        arm.call()
     seconds = {name: [] for name in names}
     for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             seconds[name].append(timed(arms[name].call))
-    return first, seconds
+    return seconds
 
 
 def timed(call):
@@ -87,11 +88,10 @@ def timed(call):
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
-def described(arm, first, seconds):
+def described(arm, seconds):
     """Facts of one arm."""
     cpu, wall = (spread(column) for column in zip(*seconds, strict=True))
-    facts = {"what": arm.what, "unit": arm.unit, "units_per_call": arm.work}
-    facts |= {"cpu_s": cpu, "wall_s": wall, "first_call_cpu_s": round(first[0], 6)}
+    facts = {"what": arm.what, "unit": arm.unit, "units_per_call": arm.work, "cpu_s": cpu, "wall_s": wall}
     return {**facts, "units_per_cpu_s": float(f"{arm.work / cpu['median']:.6g}")}
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from clustermass.baselines.count_rate import predict_count_rate_efeds
 from clustermass.figures import style
@@ -69,6 +70,8 @@ def draw_against_rate(
     style.note(axes, f"n = {difference.size} with a count rate\nnetwork − relation:{numbers or ' unknown'}")
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     axes.set(xlabel=MASS + ", count-rate relation", ylabel=MASS + ", network")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
 
 
 def draw_against_redshift(axes: Axes, table: MassTable, norm: Normalize) -> PathCollection:
