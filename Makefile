@@ -29,6 +29,7 @@ check: environment
 	@$(BIN)/snakemake --lint
 	@.uv/bin/uv lock --check
 	@$(BIN)/python envs/pin.py --check
+	@$(BIN)/python config/describe.py --check
 
 environment: .venv/ready
 

@@ -17,6 +17,7 @@ from clustermass.summary import headline
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+ONE_GPU = ["--resources", "gpu=1"]  # trainings that use the GPU take turns
 QUIET = ["--quiet", "host", "reason", "rules"]  # what is left: each step's own lines, and how many steps are done
 
 
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
         if stale_lock():
             print("An earlier run was killed: taking its lock away; finished files are kept.", file=sys.stderr)
             subprocess.run([*SNAKEMAKE, "--unlock", "--quiet", "all", *config_arguments(arguments)], check=True)
-        status = subprocess.run([*SNAKEMAKE, *QUIET, *arguments]).returncode
+        status = subprocess.run([*SNAKEMAKE, *QUIET, *ONE_GPU, *arguments]).returncode
     if status == 0:
         headline(Path("results") / run_name(arguments))
     return status

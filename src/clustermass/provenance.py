@@ -57,11 +57,13 @@ def file_sha256(path: str | Path) -> str:
 
 
 def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
-    """Hash the syntax trees of `modules` (dotted names below `clustermass`), of all they import from it, and `scripts`.
+    """Hash the syntax trees of `modules` (dotted names below `clustermass`), `scripts`, and all they import from it.
 
-    Comments, docstrings and layout don't count: only a change of what the code does changes the hash.
+    Comments, docstrings and layout don't count: only a change of what the code does changes the hash. The package's
+    own `__init__`, which holds its version, doesn't count either: a release as such re-runs nothing.
     """
-    files = sorted({*_closure(frozenset(modules)), *(Path(script) for script in scripts)})
+    start = {*(_module_path(name) for name in modules), *(Path(script) for script in scripts)}
+    files = sorted(_closure(frozenset(start)))
     digest = hashlib.sha256()
     for path in files:
         digest.update(_tree(path).encode())
@@ -69,8 +71,8 @@ def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> s
 
 
 @cache
-def _closure(modules: frozenset[str]) -> frozenset[Path]:
-    waiting, found = [_module_path(name) for name in modules], set()
+def _closure(start: frozenset[Path]) -> frozenset[Path]:
+    waiting, found = list(start), set()
     while waiting:
         path = waiting.pop()
         if path not in found:

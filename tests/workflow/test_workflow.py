@@ -130,3 +130,17 @@ def test_three_configuration_errors_are_listed_at_once_before_anything_runs(tmp_
     assert "ensemble.members is 0, but must be at least 1." in text
     assert "training.device is 'tpu', but must be one of: auto, cpu, gpu." in text
     assert not (tmp_path / "results").exists()
+
+
+def test_a_sky_that_becomes_an_observed_one_loses_its_truth(copy_of_finished):
+    folder = copy_of_finished / "results/skies/tiny_observed/01"
+    as_observed = (folder / "events.fits").read_bytes()
+    simulated = copy_of_finished / "simulated.yaml"
+    simulated.write_text("skies: {tiny_observed: {observed: false}}\nobserved: {fields: []}\n")
+    files = [str(ROOT / "config/test.yaml"), str(simulated)]
+    snakemake(copy_of_finished, "--configfile", *files, "--", "results/skies/tiny_observed/01/truth.fits", config=None)
+    assert (folder / "events.fits").read_bytes() != as_observed
+    snakemake(copy_of_finished, "--", "results/skies/tiny_observed/01/events.fits")
+    assert not (folder / "truth.fits").exists()
+    assert not (folder / "matches.fits").exists()
+    assert (folder / "events.fits").read_bytes() == as_observed

@@ -1,7 +1,6 @@
 """Checked configuration, names of what is to be made, and input functions. No rules."""
 
 import os
-import shutil
 import sys
 
 ROOT = Path(workflow.current_basedir).parents[1]
@@ -18,7 +17,7 @@ from clustermass.config import (
     resolve_sky,
 )
 from clustermass.errors import InputError
-from clustermass.provenance import source_hash
+from clustermass.provenance import config_hash, source_hash
 
 try:
     check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
@@ -32,6 +31,7 @@ FIELDS = config["observed"]["fields"]
 MEMBERS = [f"{member:02d}" for member in range(config["ensemble"]["members"])]
 REALIZATION = "results/skies/{sky}/{realization}"
 EXPERIMENT = f"results/{RUN}/{{experiment}}"
+CAPTIONS = sorted((ROOT / "workflow" / "report").glob("*.rst"))
 FIGURES = [
     "energy_bands",
     "sample",
@@ -174,13 +174,25 @@ def field_is_simulated(wildcards):
 
 
 def gpus_per_training():
-    """A GPU is asked for where one can be had; a laptop without one trains on its cores side by side."""
-    device = config["training"]["device"]
-    return int(device == "gpu" or (device == "auto" and shutil.which("nvidia-smi") is not None))
+    """A GPU is asked of a cluster's scheduler where the configuration wants one."""
+    return int(config["training"]["device"] == "gpu")
+
+
+def without_execution_keys(config):
+    """The configuration less what only steers execution, for which nothing is to re-run."""
+    kept = {key: value for key, value in config.items() if key != "facts"}
+    return {**kept, "training": {key: value for key, value in kept["training"].items() if key != "device"}}
+
+
+def images_of(wildcards):
+    """How images of a sky are cut: on observed ones the true centres aren't known."""
+    centre = {"centre": "detected"} if SKIES[wildcards.sky].get("observed") else {}
+    return in_order({**config["images"], **centre})
 
 
 def training_environment():
-    return "../../envs/train-gpu.yaml" if gpus_per_training() else "../../envs/train.yaml"
+    """By the configuration alone: login node and compute node must agree."""
+    return "../../envs/train-gpu.yaml" if config["training"]["device"] == "gpu" else "../../envs/train.yaml"
 
 
 def member_files(suffix):

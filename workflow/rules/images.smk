@@ -18,7 +18,7 @@ rule extract_images:
         mem_mb=2000,
         runtime=20,
     params:
-        images=in_order(config["images"]),
+        images=images_of,
         events=in_order(config["events"]),
         code=code("extract_images", "images.extraction"),
     script:

@@ -49,8 +49,8 @@ rule report:
         mem_mb=1000,
         runtime=10,
     params:
-        snakefile=str(ROOT / "Snakefile"),
-        config=in_order({k: v for k, v in config.items() if k != "facts"}),
+        config=config_hash(without_execution_keys(config)),
+        captions=config_hash({path.name: path.read_text(encoding="utf-8") for path in CAPTIONS}),
         code=code("report"),
     script:
         "../scripts/report.py"

@@ -18,6 +18,7 @@ rule simulate_realization:
         mem_mb=2000,
         runtime=20,
     params:
+        with_truth=True,
         sky=sky_physics,
         cosmology=in_order(config["cosmology"]),
         code=code("simulate_realization", "sky.realization"),
@@ -43,6 +44,7 @@ rule simulate_observed_field:
         mem_mb=2000,
         runtime=20,
     params:
+        with_truth=False,
         sky=sky_physics,
         cosmology=in_order(config["cosmology"]),
         code=code("simulate_realization", "sky.realization"),
@@ -72,6 +74,7 @@ rule ingest_mock:
         mem_mb=4000,
         runtime=30,
     params:
+        with_truth=True,
         sky=sky_physics,
         files=sky_realization_files,
         events=in_order(config["events"]),
@@ -100,6 +103,7 @@ rule ingest_field:
         mem_mb=4000,
         runtime=30,
     params:
+        with_truth=False,
         sky=sky_physics,
         files=sky_realization_files,
         events=in_order(config["events"]),

@@ -12,8 +12,8 @@ from clustermass.progress import step
 with step(snakemake.log[0], snakemake.rule):
     summary = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
     settings = Path(snakemake.log[0]).with_name("report_config.yaml")
-    settings.write_text(yaml.safe_dump({**snakemake.params.config, "facts": summary["experiments"]}), encoding="utf-8")
+    settings.write_text(yaml.safe_dump({**snakemake.config, "facts": summary["experiments"]}), encoding="utf-8")
     with atomic(snakemake.output.report) as page, Path(snakemake.log[0]).open("a") as log:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", snakemake.params.snakefile, "--nolock"]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(Path(snakemake.scriptdir).parent / "Snakefile"), "--nolock"]
         command += ["--configfile", str(settings), "--report", str(page), "--", *snakemake.input.figures]
         subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)

@@ -91,7 +91,7 @@ def joint_axes(figure: Figure) -> tuple[Axes, Axes, Axes]:
 def margins(axes: Axes, selected: np.ndarray, haloes: np.ndarray, edges: np.ndarray, orientation: str) -> None:
     """Draw the histograms of all haloes and of the selected clusters on a logarithmic scale."""
     common: dict[str, Any] = {"bins": edges, "orientation": orientation, "log": True}
-    axes.hist(haloes, color=style.LIGHT_GREY, label=f"all haloes, n = {haloes.size:,}", **common)
+    axes.hist(haloes, color=style.LIGHT_GREY, label=f"haloes that send photons, n = {haloes.size:,}", **common)
     axes.hist(
         selected, histtype="step", color=style.BLUE, lw=1.2, label=f"selected clusters, n = {selected.size:,}", **common
     )

@@ -41,8 +41,8 @@ def use_device(device: str, threads: int = 1) -> str:
     found = "cpu" if jax.default_backend() == "cpu" else "gpu"
     if device == "gpu" and found == "cpu":
         raise InputError(
-            "training.device: gpu is asked for, but JAX sees none. Install the package with its extra `gpu`, check "
-            "`nvidia-smi`, or set training.device to auto or cpu."
+            "training.device: gpu is asked for, but JAX sees none. Check `nvidia-smi`, install JAX for it (uv "
+            "sync --group train-gpu, or envs/train-gpu.yaml by conda), or set training.device to auto or cpu."
         )
     LOGGER.info("device: %s asked for, %s taken (%s, %d thread(s))", device, found, jax.devices()[0], threads)
     return found

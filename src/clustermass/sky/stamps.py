@@ -95,7 +95,7 @@ def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float,
     ra, dec = relative_ra(events["ra"][used], ra_zero), events["dec"][used]
     dec_zero = float(dec.min()) if len(dec) else 0.0
     key = np.floor((dec - dec_zero) / STRIP_DEG) * STRIP_KEY + ra
-    order = np.argsort(key)
+    order = np.argsort(key, kind="stable")
     key, ra, dec = key[order], ra[order], dec[order]  # rebound one by one: 4e6 events take 32 MB a column
     return EventIndex(ra_zero, dec_zero, key, ra, dec, events["src_id"][used[order]])
 
