@@ -55,11 +55,7 @@ def masses_of_field(
     InputError
         The folder holds no trained ensemble, or an input is missing or faulty.
     """
-    weights = sorted(experiment.glob("members/*.safetensors"))
-    if not weights or not (experiment / "ensemble.nc").is_file():
-        raise InputError(
-            f"{experiment}: no trained ensemble there (ensemble.nc, members/). Name results/<run>/<experiment>."
-        )
+    weights = _weights(experiment)
     trained = load_weights(weights[0])
     cutting, recipe = trained.cutting, trained.preprocessing
     files: dict[str, Any] = {"events": [str(path) for path in events], "catalogue": str(catalogue)}
@@ -84,11 +80,28 @@ def masses_of_field(
             fits=output,
             ecsv=output.with_suffix(".ecsv"),
             netcdf=output.with_suffix(".nc"),
-            simulated=False,
+            simulated=False,  # unless the images say otherwise
             cosmology=_cosmology(experiment / "ensemble.nc"),
             acronym=acronym,
             device="cpu",
         )
+
+
+def _weights(experiment: Path) -> list[Path]:
+    """Files of the very networks that `ensemble.nc` joins: the folder may hold others, of an earlier, larger run."""
+    if not (experiment / "ensemble.nc").is_file():
+        raise InputError(
+            f"{experiment}: no trained ensemble there (ensemble.nc, members/). Name results/<run>/<experiment>."
+        )
+    members = read_netcdf(experiment / "ensemble.nc", ("member",))["member"].values.astype(str).tolist()
+    weights = [experiment / "members" / f"{member}.safetensors" for member in members]
+    missing = [path for path in weights if not path.is_file()]
+    if missing:
+        raise InputError(
+            f"{missing[0]}: no such file, though ensemble.nc was made from it ({len(missing)} of {len(weights)} such "
+            "files are missing). Copy the whole folder of the experiment, or run the workflow again."
+        )
+    return weights
 
 
 def _cosmology(ensemble: Path) -> dict[str, Any]:

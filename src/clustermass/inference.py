@@ -66,13 +66,6 @@ def predict(
     return result
 
 
-def redshift_response(
-    weights: Sequence[Path], image: np.ndarray, redshift: np.ndarray, redshift_err: np.ndarray, device: str = "auto"
-) -> np.ndarray:
-    """Error of the ensemble's log10 M500c (cluster,) that a redshift error makes; arguments as in `predict`."""
-    return predict(weights, image, redshift, redshift_err, device)["sigma_redshift"]
-
-
 def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
     """Redshifts (cluster, 3): as they are, an error lower (but not below `MIN_REDSHIFT`), an error higher."""
     bad = np.flatnonzero(~(np.isfinite(error) & (error >= 0)))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from clustermass.catalogues.truth import match, purity, read_truth, write_matches, write_truth
+from clustermass.catalogues.matching import match_by_photons, match_by_position
+from clustermass.catalogues.truth import read_truth, write_matches, write_truth
 from clustermass.catalogues.user import read_catalogue, write_catalogue
 from clustermass.errors import InputError
 from clustermass.events.gti import mean_exposure_s
@@ -80,6 +82,8 @@ def ingest_field(
     _check_overlap(detections, image, wcs, files)
     haloes, pairs = (None, None) if observed else _truth(sky, realization, files, photons, detections)
     facts = _provenance(sky, realization, files, events_block)
+    # a field with a table of its truth is simulated, whatever wrote its events
+    photons = replace(photons, simulated=photons.simulated or not observed)
     write_events(photons, events, facts, truth=not observed, centre=mean_position(photons.ra, photons.dec))
     write_exposure(image, wcs, exposure, facts)
     write_catalogue(detections, catalogue, facts)
@@ -93,10 +97,30 @@ def _truth(
     sky: Mapping[str, Any], realization: str, files: Mapping[str, Any], photons: EventList, detections: Table
 ) -> tuple[Table, Table]:
     haloes = read_truth(Path(files["truth"]), sky.get("truth_columns"), realization)
-    haloes["COUNTS"] = _photons_of(photons, haloes)
-    pairs = match(detections, haloes, float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC)))
-    pairs["PURITY"] = purity(pairs, detections, haloes)
-    return haloes, pairs
+    radius = float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC))
+    labels = _labels(photons, haloes)
+    if labels is None:
+        haloes["COUNTS"] = np.full(len(haloes), -1, dtype=np.int32)
+        return haloes, match_by_position(detections, haloes, radius)
+    soft = (photons.pi_ev >= _ML_BAND_EV[0]) & (photons.pi_ev < _ML_BAND_EV[1])
+    number = dict(zip(*(found.tolist() for found in np.unique(labels[soft], return_counts=True)), strict=True))
+    haloes["COUNTS"] = np.array([number.get(halo, 0) for halo in haloes["SRC_ID"].tolist()], dtype=np.int32)
+    return haloes, match_by_photons(detections, haloes, (photons.ra[soft], photons.dec[soft], labels[soft]), radius)
+
+
+def _labels(photons: EventList, haloes: Table) -> NDArray[np.int32] | None:
+    """SRC_ID of the photons, or None if it says nothing of these haloes."""
+    if photons.src_id is None:
+        LOGGER.warning("%s: no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)", photons.name)
+        return None
+    if not np.isin(photons.src_id, np.asarray(haloes["SRC_ID"])).any():
+        LOGGER.warning(
+            "%s: no photon's SRC_ID is that of a halo in the truth; taken as unknown (COUNTS = -1). Should the truth's "
+            "SRC_ID be another column? Name it under truth_columns.",
+            photons.name,
+        )
+        return None
+    return photons.src_id
 
 
 def input_files(sky: Mapping[str, Any], realization: str) -> list[str]:
@@ -159,16 +183,6 @@ def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, file
             "Do the two belong together, and are the positions ICRS in deg?"
         )
     LOGGER.info("%s: %d of %d rows lie in the exposed field", files["catalogue"], exposed.sum(), exposed.size)
-
-
-def _photons_of(photons: EventList, haloes: Table) -> NDArray[np.int32]:
-    if photons.src_id is None:
-        LOGGER.warning("%s: no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)", photons.name)
-        return np.full(len(haloes), -1, dtype=np.int32)
-    soft = (photons.pi_ev >= _ML_BAND_EV[0]) & (photons.pi_ev < _ML_BAND_EV[1])
-    labels, counts = np.unique(photons.src_id[soft], return_counts=True)
-    number = dict(zip(labels.tolist(), counts.tolist(), strict=True))
-    return np.array([number.get(halo, 0) for halo in haloes["SRC_ID"].tolist()], dtype=np.int32)
 
 
 def _provenance(

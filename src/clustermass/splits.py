@@ -16,6 +16,7 @@ from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
+from clustermass.sphere import unit_vectors
 
 SUBSETS = ("train", "val", "test")
 #: widens boxes a little, for what the projection about another centre and rounding may move (far below a pixel)
@@ -146,8 +147,7 @@ def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64],
         Indices of shape (pairs, 2).
     """
     ra, dec, box = np.radians(ra_deg), np.radians(dec_deg), np.radians((box_arcsec + _MARGIN_ARCSEC) / 3600)
-    unit = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
-    pairs = cKDTree(unit).query_pairs(2 * np.sin(_REACH * box / 2), output_type="ndarray")
+    pairs = cKDTree(unit_vectors(ra_deg, dec_deg)).query_pairs(2 * np.sin(_REACH * box / 2), output_type="ndarray")
     here, there = pairs[:, 0], pairs[:, 1]
     turn_ra = ra[there] - ra[here]
     x = np.cos(dec[there]) * np.sin(turn_ra)

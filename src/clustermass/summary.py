@@ -53,7 +53,8 @@ def summarise(
 def key_figures(metrics: str | Path) -> dict[str, Any]:
     """Return the figures of one metrics.json that go into captions, the summary and the closing table."""
     content = json.loads(Path(metrics).read_text(encoding="utf-8"))
-    rate = content["ratios"]["network_over_count_rate_recalibrated"]
+    # a user's simulation may tell no count rates
+    rate = content["ratios"].get("network_over_count_rate_recalibrated", {"value": None, "ci68": None})
     return {
         "n_train": content["n_train"],
         "n_val": content["n_val"],
@@ -124,13 +125,16 @@ def headline(run: str | Path) -> None:
 
 
 def _cells(figures: Mapping[str, Any]) -> list[str]:
-    low, high = figures["scatter_dex_ci68"]
-    ratio_low, ratio_high = figures["over_count_rate_ci68"]
     return [
         f"{figures['n_train']} / {figures['n_test']}",
         str(figures["n_members"]),
-        f"{figures['scatter_dex']:.3f} ± {(high - low) / 2:.3f} dex ({figures['scatter_ln_percent']:.0f} %)",
+        f"{_with_error(figures, 'scatter_dex')} dex ({figures['scatter_ln_percent']:.0f} %)",
         f"{figures['bias_dex']:+.3f} dex",
-        f"{figures['over_count_rate']:.3f} ± {(ratio_high - ratio_low) / 2:.3f}",
+        _with_error(figures, "over_count_rate") if figures["over_count_rate"] is not None else "no count rates",
         f"{100 * figures['coverage68']:.0f} %",
     ]
+
+
+def _with_error(figures: Mapping[str, Any], name: str) -> str:
+    low, high = figures[f"{name}_ci68"]
+    return f"{figures[name]:.3f} ± {(high - low) / 2:.3f}"

@@ -168,7 +168,9 @@ def _weights(
     member: int,
 ) -> Weights:
     known = sample.isel(cluster=sample["split"].values == "train")
-    ranges = {name: [float(known[name].min()), float(known[name].max())] for name in RANGES if name in known}
+    # a user's simulation may lack ML_CTS
+    stated = [name for name in RANGES if name in known and known[name].notnull().any()]
+    ranges = {name: [float(known[name].min()), float(known[name].max())] for name in stated}
     return Weights(
         arrays=flatten(fitted.state),
         standardisation=fitted.constants,

@@ -264,10 +264,10 @@ def write_sky(folder):
     return dataset
 
 
-def fit(folder, output="baselines.nc"):
+def fit(folder, output="baselines.nc", images=("images.nc",), truth=("truth.fits",)):
     fit_baselines(
-        images=[folder / "images.nc"],
-        truth=[folder / "truth.fits"],
+        images=[folder / name for name in images],
+        truth=[folder / name for name in truth],
         split=folder / "split.nc",
         selection={"log10_m500c_min": 13.0},
         block=BLOCK,
@@ -306,7 +306,9 @@ def test_halo_that_no_truth_holds_is_told(tmp_path):
     write_sky(tmp_path)
     table = Table.read(tmp_path / "truth.fits")
     table[table["HALO_ID"] != 1005].write(tmp_path / "truth.fits", overwrite=True)
-    with pytest.raises(InputError, match=r"1 labelled clusters have a halo .* \(HALO_ID 1005 is one\)"):
+    with pytest.raises(
+        InputError, match=r"1 labelled clusters have a halo .* \(HALO_ID 1005 of realization 01 is one\)"
+    ):
         fit(tmp_path)
 
 
@@ -318,16 +320,66 @@ def test_count_rate_that_is_not_positive_is_told(tmp_path):
         fit(tmp_path)
 
 
+def test_simulation_without_count_rates_goes_without_those_baselines(tmp_path, caplog):
+    dataset = write_sky(tmp_path)
+    for name in ("ml_rate", "ml_cts", "ext"):
+        dataset[name][:] = np.nan
+    dataset["ml_bkg"][5] = np.nan
+    write_netcdf(dataset, tmp_path / "images.nc", "test", {"source": "test"})
+    found = fit(tmp_path)
+    assert found["predictor"].values.tolist() == [name for name in PREDICTORS if not name.startswith("count_rate")]
+    assert np.isfinite(found["mu"].values).all()
+    test = found["split"].values.astype(str) == "test"
+    residual = found["mu"].sel(predictor="ridge_features") - found["log10_m500c"]
+    assert residual.values[test].std() < 0.25
+    assert "baselines by them are left out" in caplog.text
+    assert "log_ml_bkg" in caplog.text
+
+
+def test_realizations_may_share_haloes(tmp_path):
+    """The same numbers in both realizations, in different orders and with different luminosities."""
+    one, two = tmp_path / "one.fits", tmp_path / "two.fits"
+    Table({"HALO_ID": [3, 4], "RA": [1.0, 2.0], "DEC": [0.0, 0.0], "L500": [1e43, 2e43]}).write(one)
+    Table({"HALO_ID": [4, 3], "RA": [1.0, 2.0], "DEC": [0.0, 0.0], "L500": [3e43, 4e43]}).write(two)
+    truth = read_truth({"01": one, "02": two})
+    rows = truth.rows(np.array(["02", "01", "02"]), np.array([3, 3, 4]))
+    assert truth.l500[rows].tolist() == [4e43, 1e43, 3e43]
+    with pytest.raises(InputError, match=r"HALO_ID 5 of realization 02 is one"):
+        truth.rows(np.array(["02"]), np.array([5]))
+
+
+def test_shared_haloes_through_the_fit(tmp_path):
+    """Realization 02 repeats every HALO_ID of 01 with other luminosities: each cluster gets those of its own."""
+    write_sky(tmp_path)
+    alone = fit(tmp_path)
+    dataset, split, _ = mock()
+    ids = np.char.replace(dataset["cluster"].values, "01_", "02_")
+    again = dataset.assign_coords(cluster=ids).assign(realization=("cluster", np.full(N, "02")))
+    write_netcdf(again, tmp_path / "images2.nc", "test", {"source": "test"})
+    every, both = np.concatenate([dataset["cluster"].values, ids]), np.concatenate([split, split])
+    subsets = xr.Dataset({"split": ("cluster", both), "group": ("cluster", both)}, {"cluster": every})
+    write_netcdf(subsets, tmp_path / "split.nc", "test", {"source": "test"})
+    table = Table.read(tmp_path / "truth.fits")
+    table["L500"] *= 10.0
+    table.write(tmp_path / "truth2.fits")
+    found = fit(tmp_path, images=["images.nc", "images2.nc"], truth=["truth.fits", "truth2.fits"])
+    published = found["mu"].sel(predictor="luminosity_published")
+    names = found["cluster"].values.astype(str)
+    first, second = (published.values[np.char.startswith(names, label)] for label in ("01_", "02_"))
+    np.testing.assert_allclose(first, alone["mu"].sel(predictor="luminosity_published").values, atol=2e-6)
+    assert (second > first + 0.5).all()
+
+
 def test_repeated_halo_is_refused(tmp_path):
     Table({"HALO_ID": [3, 3], "RA": [1.0, 2.0], "DEC": [0.0, 0.0]}).write(tmp_path / "truth.fits")
     with pytest.raises(InputError, match="HALO_ID 3 stands in more than one row"):
-        read_truth([tmp_path / "truth.fits"])
+        read_truth({"01": tmp_path / "truth.fits"})
 
 
 def test_truth_without_a_needed_column_is_refused(tmp_path):
     Table({"HALO_ID": [3], "RA": [1.0]}).write(tmp_path / "truth.fits")
     with pytest.raises(InputError, match=r"lacks the column\(s\) DEC"):
-        read_truth([tmp_path / "truth.fits"])
+        read_truth({"01": tmp_path / "truth.fits"})
 
 
 def test_isolation_by_hand():

@@ -8,6 +8,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from clustermass.catalogues.tables import opened_fits
 from clustermass.catalogues.user import COLUMNS, VOUCHED_LIKELIHOOD, read_catalogue, write_catalogue
 from clustermass.errors import InputError
 
@@ -80,12 +81,46 @@ def test_sentinels_are_missing(tmp_path, caplog):
     rows += ["6,1,1,9,9,nan,0.1", "7,1,1,9,9,0.2,inf", "8,1,1,9,9,0.2,-1", "9,1,1,9,9,0.2,0.03", "10,1,1,9,9,0,0.1"]
     table = read_catalogue(csv(tmp_path, rows))
     assert len(table) == 10
-    assert np.isfinite(table["Z"]).tolist() == [False] * 6 + [True] * 3 + [False]
-    assert table["Z_TYPE"].tolist() == ["none"] * 6 + ["photo"] * 3 + ["none"]
-    assert np.isfinite(table["Z_ERR"]).tolist() == [False] * 6 + [True] * 3 + [False]
-    assert table["Z_ERR"].tolist()[6:9] == pytest.approx([0, 0, 0.03])
+    assert np.isfinite(table["Z"]).tolist() == [False] * 7 + [True] * 2 + [False]
+    assert table["Z_TYPE"].tolist() == ["none"] * 7 + ["photo"] * 2 + ["none"]
+    assert np.isfinite(table["Z_ERR"]).tolist() == [False] * 7 + [True] * 2 + [False]
+    assert table["Z_ERR"].tolist()[7:9] == pytest.approx([0, 0.03])
     assert "7 of 10 rows (1, 2, 3, 4, 5, ...) without redshift" in caplog.text
-    assert "2 of 10 rows (7, 8) with a photometric redshift without error" in caplog.text
+    assert "1 of 10 rows (7) whose redshift is unknown (column Z_ERR infinite or above 0.3 (1 + z))" in caplog.text
+    assert "1 of 10 rows (8) with a photometric redshift without error" in caplog.text
+
+
+def test_a_huge_error_means_no_redshift(tmp_path):
+    # the limit at z = 0.5 is 0.45; a spectroscopic redshift needs no error
+    rows = ["1,1,1,0.5,0.44,0", "2,1,1,0.5,0.46,0", "3,1,1,0.5,inf,0", "4,1,1,0.5,inf,1", "5,1,1,0.5,50.6,"]
+    table = read_catalogue(csv(tmp_path, rows, "ID_SRC,RA,DEC,Z,Z_ERR,Z_TYPE"))
+    assert table["Z_TYPE"].tolist() == ["photo", "none", "none", "spec", "none"]
+    assert np.isnan(table["Z"]).tolist() == np.isnan(table["Z_ERR"]).tolist() == [False, True, True, False, True]
+    with pytest.raises(InputError, match=r"2 of 2 rows are clusters whose redshift is unknown \(column Z_ERR infinite"):
+        read_catalogue(csv(tmp_path, rows[1:3], "ID_SRC,RA,DEC,Z,Z_ERR,Z_TYPE"))
+
+
+def test_spectroscopic_redshifts_of_klein_go_first(tmp_path):
+    header = "ID_SRC,RA,DEC,Z_BEST_COMB,SIGMA_Z_BEST_COMB,SPEC_Z_BEST_COMB"
+    rows = ["1,1,1,0.31,0.01,0.3", "2,1,1,0.41,0.02,-1", "3,1,1,0.47,inf,0.44", "4,1,1,0.47,inf,-1"]
+    path = csv(tmp_path, rows, header)
+    table = read_catalogue(path)
+    assert table["Z"].tolist() == pytest.approx([0.3, 0.41, 0.44, np.nan], nan_ok=True)
+    assert table["Z_ERR"].tolist() == pytest.approx([0, 0.02, 0, np.nan], nan_ok=True)
+    assert table["Z_TYPE"].tolist() == ["spec", "photo", "spec", "none"]
+    # whoever says which redshifts to take gets those
+    mapped = read_catalogue(path, {"Z": "Z_BEST_COMB"})
+    assert mapped["Z"].tolist()[:2] == pytest.approx([0.31, 0.41])
+    assert mapped["Z_TYPE"].tolist() == ["photo", "photo", "none", "none"]
+    # without errors the others are photometric all the same
+    bare = csv(tmp_path, ["1,1,1,0.31,0.3", "2,1,1,0.41,-1"], "ID_SRC,RA,DEC,Z_BEST_COMB,SPEC_Z_BEST_COMB")
+    assert read_catalogue(bare)["Z_TYPE"].tolist() == ["spec", "photo"]
+
+
+def test_likely_contaminants_are_named_and_kept(tmp_path, caplog):
+    path = csv(tmp_path, ["1,1,1,0.3,0.29", "2,1,1,0.3,0.3", "3,1,1,0.3,1"], "ID_SRC,RA,DEC,Z,F_CONT_BEST_COMB")
+    assert len(read_catalogue(path)) == 3
+    assert "2 of 3 rows (2, 3) with F_CONT_BEST_COMB >= 0.3, likely no clusters; they are kept" in caplog.text
 
 
 def test_kinds_of_redshift(tmp_path):
@@ -149,6 +184,22 @@ def test_truncated_fits(tmp_path, share, name):
         read_catalogue(path)
 
 
+def test_a_bug_of_ours_is_not_blamed_on_the_file(tmp_path):
+    """What the caller's own block raises passes; what the library raises while it reads is the file's fault."""
+    path = fits_table(tmp_path / "t.fits")
+    for error in (TypeError, ValueError, KeyError, IndexError):
+        with pytest.raises(error, match="ours"):
+            read_with(path, error)
+    with pytest.raises(InputError, match="truncated or damaged"), opened_fits(path) as hdus:
+        hdus[1].data["no such column"]
+
+
+def read_with(path, error):
+    """Raise `error` from a frame that passes for one of the package's."""
+    ours = {"__name__": "clustermass.somewhere", "opened_fits": opened_fits, "path": path, "error": error}
+    exec("with opened_fits(path) as hdus:\n    raise error('ours')", ours)
+
+
 def test_odd_keywords_and_units_are_no_fault(tmp_path):
     table = fits.BinTableHDU.from_columns(
         [fits.Column(name, form, array=[1]) for name, form in (("ID_SRC", "J"), ("RA", "D"), ("DEC", "D"), ("Z", "E"))]
@@ -175,8 +226,17 @@ def test_ragged_csv(tmp_path):
 
 def test_missing_column_suggests_the_nearest(tmp_path):
     path = csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DECL,Z")
-    with pytest.raises(InputError, match=r"no column for DEC\. Did you mean DECL\? Its columns: ID_SRC, RA, DECL, Z\."):
+    with pytest.raises(InputError, match=r"no column for DEC \(declination\)\. Did you mean DECL\? Its columns:"):
         read_catalogue(path)
+
+
+def test_missing_column_is_explained_for_configuration_and_command_line(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_catalogue(csv(tmp_path, ["1,1,1,9"], "ID_SRC,RA,DEC,mystery"))
+    assert str(caught.value).endswith(
+        "has no column for Z (redshift). Its columns: ID_SRC, RA, DEC, mystery. If it goes by another name, say so "
+        "under catalogue_columns: {Z: <your column>} (on the command line: --column Z=<your column>)."
+    )
 
 
 def test_renamed_column_in_the_map(tmp_path):
@@ -271,5 +331,12 @@ def test_real_efeds_tables():
     assert (liu["Z_TYPE"] == "photo").sum() == 245
     assert np.median(klein["ML_RATE"]) == pytest.approx(0.0896, abs=1e-4)
     assert (klein["EXT_LIKE"] > 12).sum() == 325
+    # 296 of SPEC_Z_BEST_COMB, all of them Liu's spectroscopic ones but one; three with errors of 50.6, 0.76 and inf
+    assert ((klein["Z_TYPE"] == "spec").sum(), (klein["Z_TYPE"] == "none").sum()) == (296, 3)
+    assert klein["Z_ERR"][klein["Z_TYPE"] == "spec"].max() == 0
+    assert np.nanmax(klein["Z_ERR"]) < 0.2
+    assert np.isnan(klein["Z"]).sum() == np.isnan(klein["Z_ERR"]).sum() == 3
+    both = (klein["Z_TYPE"] == "spec") & (liu["Z_TYPE"] == "spec")
+    assert np.abs(klein["Z"] - liu["Z"])[both].max() < 0.01
     with pytest.raises(InputError, match="has no column for ID_SRC"):
         read_catalogue(EFEDS / "eFEDSmasstable_Chiu2023.fits")

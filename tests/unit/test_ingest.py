@@ -9,7 +9,9 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from clustermass.catalogues.truth import match, read_truth
+from clustermass.catalogues.matching import match_by_photons, match_by_position
+from clustermass.catalogues.truth import read_truth
+from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.events.selection import read_events
 from clustermass.images.exposure_maps import area_deg2, exposure_at, mean_position, occupied_cells, read_exposure
@@ -21,6 +23,8 @@ SIXTE = Path(__file__).parents[3] / "shared" / "data" / "sixte"
 EVENTS = {"flag_mask": "auto", "pattern": 15}
 OUTPUTS = ("events", "exposure", "catalogue", "truth", "matches")
 RA0, DEC0 = 359.95, 2.0
+#: SRC_ID, RA, DEC of the simulated ones
+HALOES = ((7, RA0, DEC0 + 0.005), (8, RA0 - 0.1, 1.9))
 
 
 def event_list(path: Path, number=4000, width=0.4, flag=0, labels=None, gti: float | None = 1000.0, seed=1) -> Path:
@@ -39,6 +43,9 @@ def event_list(path: Path, number=4000, width=0.4, flag=0, labels=None, gti: flo
     columns["PAT_TYP"][1] = 0
     if labels is not None:
         columns["SRC_ID"] = labels
+        for label, ra, dec in HALOES:
+            columns["RA"][labels == label] = (ra + rng.normal(0, 10 / 3600, (labels == label).sum())) % 360
+            columns["DEC"][labels == label] = dec + rng.normal(0, 10 / 3600, (labels == label).sum())
     table = fits.BinTableHDU(Table(columns), name="EVENTS")
     intervals = [
         fits.BinTableHDU(Table({"START": [0.0], "STOP": [gti or 0.0]}), name=f"GTI{module}") for module in range(1, 8)
@@ -57,8 +64,8 @@ def sky(folder: Path, **changes) -> dict:
 
 
 def simulated(folder: Path, **changes) -> dict:
-    haloes = f"SRC_ID,RA,DEC,Z,M500C\n7,{RA0},{DEC0 + 0.005},0.2,1e14\n8,{RA0 - 0.1},1.9,0.4,2e14\n"
-    (folder / "halos.csv").write_text(haloes)
+    rows = [f"{src_id},{ra},{dec},{z}" for (src_id, ra, dec), z in zip(HALOES, ("0.2,1e14", "0.4,2e14"), strict=True)]
+    (folder / "halos.csv").write_text("\n".join(["SRC_ID,RA,DEC,Z,M500C", *rows]) + "\n")
     labels = np.repeat([7, 8, -1], [60, 30, 3910]).astype(np.int32)
     event_list(folder / "mine.fits", labels=labels)
     return sky(folder, truth=str(folder / "halos.csv")) | {"observed": False} | changes
@@ -167,14 +174,115 @@ def test_simulated_field(tmp_path):
     matches = fits.getdata(outputs["matches"], "MATCHES")
     assert (matches["ID_SRC"].tolist(), matches["SRC_ID"].tolist()) == ([3], [7])
     assert matches["SEPARATION"][0] == pytest.approx(18.0, abs=0.01)
-    assert matches["PURITY"][0] == 1
+    # fitted counts unknown: the halo's share of all photons within 60 arcsec
+    photons = read_events(outputs["events"])
+    near = np.hypot((photons.ra - RA0) * np.cos(np.radians(DEC0)), photons.dec - DEC0) * 3600 < 60
+    share = (photons.src_id[near] == 7).mean()
+    assert 0.5 < share < 0.9
+    assert matches["PURITY"][0] == pytest.approx(share)
 
 
-def test_purity_is_what_the_photons_can_account_for(tmp_path):
-    (tmp_path / "counts.csv").write_text(f"ID_SRC,RA,DEC,Z,ML_CTS\n3,{RA0},{DEC0},0.2,116\n5,0.1,2.1,0.4,50\n")
+@pytest.mark.parametrize(("ml_cts", "purity"), [(65, 58 / 65), (20, 1.0)])
+def test_purity_is_the_share_of_the_fitted_counts(tmp_path, ml_cts, purity):
+    (tmp_path / "counts.csv").write_text(f"ID_SRC,RA,DEC,Z,ML_CTS\n3,{RA0},{DEC0},0.2,{ml_cts}\n5,0.1,2.1,0.4,50\n")
     block = simulated(tmp_path)
     block["realizations"]["01"]["catalogue"] = str(tmp_path / "counts.csv")
-    assert fits.getdata(ingest(tmp_path, block)["matches"], "MATCHES")["PURITY"][0] == pytest.approx(58 / 116)
+    assert fits.getdata(ingest(tmp_path, block)["matches"], "MATCHES")["PURITY"][0] == pytest.approx(purity)
+
+
+def test_labels_of_other_sources_are_no_labels(tmp_path, caplog):
+    """A truth whose numbers are none of the photons': by position, with purity and counts unknown."""
+    block = simulated(tmp_path)
+    text = (tmp_path / "halos.csv").read_text()
+    (tmp_path / "halos.csv").write_text(text.replace("\n7,", "\n70,").replace("\n8,", "\n80,"))
+    outputs = ingest(tmp_path, block)
+    matches = fits.getdata(outputs["matches"], "MATCHES")
+    assert (matches["ID_SRC"].tolist(), matches["SRC_ID"].tolist()) == ([3], [70])
+    assert np.isnan(matches["PURITY"]).all()
+    assert fits.getdata(outputs["truth"], "TRUTH")["COUNTS"].tolist() == [-1, -1]
+    assert "no photon's SRC_ID is that of a halo" in caplog.text
+
+
+def cloud(label, number, ra, dec, seed):
+    """RA, DEC (deg) and label of photons with a spread of 8 arcsec."""
+    rng = np.random.default_rng(seed)
+    ra, dec = (np.array(place) + rng.normal(0, 8 / 3600, number) for place in (ra, dec))
+    return ra, dec, np.full(number, label, dtype=np.int32)
+
+
+def test_photons_tell_the_halo_where_positions_mislead():
+    arcsec = 1 / 3600
+    detections = points("ID_SRC", [1, 2, 3, 4], [10, 10 + 45 * arcsec, 20, 30], [0, 0, 0, 0])
+    detections["ML_CTS"] = [100.0, 50.0, 40.0, 100.0]
+    # halo 12 lies on detection 1, but has sent three photons; nearly all are of halo 11, 20 arcsec off; halo 13 is that
+    # of detection 2, though 11 is brighter; detection 3 is an AGN near halo 14; detection 4 has 12 photons of halo 15
+    haloes = points(
+        "SRC_ID",
+        [11, 12, 13, 14, 15],
+        [10 - 20 * arcsec, 10, 10 + 50 * arcsec, 20 + arcsec, 30],
+        [0, 0, 0, 0, 0],
+    )
+    clouds = [
+        cloud(11, 90, 10 - 5 * arcsec, 0, 1),
+        cloud(12, 3, 10, 0, 2),
+        cloud(13, 45, 10 + 45 * arcsec, 0, 3),
+        cloud(14, 15, 20, 0, 4),
+        cloud(300, 25, 20, 0, 5),
+        cloud(15, 12, 30, 0, 6),
+        cloud(-1, 90, 30, 0, 7),
+    ]
+    photons = tuple(np.concatenate(column) for column in zip(*clouds, strict=True))
+    pairs = match_by_photons(detections, haloes, photons, 60.0)
+    assert [tuple(row)[:2] for row in pairs] == [(1, 11), (2, 13)]
+    assert pairs["SEPARATION"].tolist() == pytest.approx([20, 5], abs=1e-2)
+    # of 94 photons of three haloes (fewer than the fitted counts) 90 are its own; all of the other's are
+    assert pairs["PURITY"].tolist() == pytest.approx([90 / 94, 1.0])
+    rng = np.random.default_rng(8)
+    order = rng.permutation(photons[0].size)
+    again = match_by_photons(detections[[3, 1, 0, 2]], haloes[::-1], tuple(c[order] for c in photons), 60.0)
+    assert np.array_equal(again, pairs)
+
+
+def test_a_halo_in_pieces_goes_with_the_piece_that_has_most_of_it():
+    detections = points("ID_SRC", [1, 2], [10, 10.02], [0, 0])
+    detections["ML_CTS"] = np.nan
+    haloes = points("SRC_ID", [11], [10.009], [0])
+    photons = tuple(
+        np.concatenate(column) for column in zip(cloud(11, 30, 10, 0, 1), cloud(11, 40, 10.02, 0, 2), strict=True)
+    )
+    assert [tuple(row)[:2] for row in match_by_photons(detections, haloes, photons, 60.0)] == [(2, 11)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "halo"),
+    [
+        ({"FLUX": [1e-14, 5e-14]}, 12),
+        ({"FLUX": [1e-14, np.nan], "L500": [1e44, 1e43], "Z": [0.2, 0.2]}, 11),
+        # ten times as luminous but more than ten times farther
+        ({"L500": [1e44, 1e43], "Z": [0.8, 0.1]}, 12),
+        ({"LOG10_M500C": [14.0, 14.6], "Z": [0.3, 0.3]}, 12),
+        ({}, 11),
+    ],
+)
+def test_of_several_haloes_the_brightest_is_matched(columns, halo):
+    arcsec = 1 / 3600
+    haloes = points("SRC_ID", [11, 12], [10 + 5 * arcsec, 10 + 40 * arcsec], [0, 0])
+    for name, values in columns.items():
+        haloes[name] = values
+    pairs = match_by_position(points("ID_SRC", [1], [10], [0]), haloes, 60.0)
+    assert [tuple(row)[:2] for row in pairs] == [(1, halo)]
+
+
+def test_simulated_photons_stay_so(tmp_path):
+    """SIXTE's dialect and a table of truth make a field simulated; eSASS lists are observations."""
+    assert not read_events(ingest(tmp_path, sky(tmp_path))["events"]).simulated
+    assert read_events(ingest(tmp_path, simulated(tmp_path))["events"]).simulated
+    with fits.open(tmp_path / "mine.fits") as hdus:
+        hdus[0].header["CREATOR"] = "SIXTE"
+        hdus.writeto(tmp_path / "sixte.fits")
+    outputs = ingest(tmp_path, sky(tmp_path, events=[str(tmp_path / "sixte.fits")]))
+    assert read_events(outputs["events"]).simulated
+    assert fits.getheader(outputs["events"], "EVENTS")["SIMULATED"] is True
 
 
 def test_two_runs_give_the_same_bytes(tmp_path):
@@ -246,6 +354,11 @@ def test_flag_mask_of_the_configuration_counts(tmp_path):
         ("SRC_ID,RA,DEC,Z,LOG10_M500C", "-1,1,1,0.2,14", "column SRC_ID, row 1: -1 is no SRC_ID of a halo"),
         ("SRC_ID,RA,DEC,Z,LOG10_M500C", "1,1,1,0.2,14\n1,2,2,0.2,14", "rows 1 and 2 have one SRC_ID, 1"),
         ("SRC_ID,RA,DEC,Z,LOG10_M500C,HALO_ID", "1,1,1,0.2,14,0.5", "row 1: 0.5 is no HALO_ID"),
+        (
+            "SRC_ID,RA,DEC,Z,LOG10_M500C,HALO_ID",
+            "1,1,1,0.2,14,5\n2,2,2,0.2,14,5",
+            "column HALO_ID, row 2: 5 is the HALO_ID of an earlier row too",
+        ),
     ],
 )
 def test_faulty_truth(tmp_path, header, row, message):
@@ -272,12 +385,12 @@ def test_matching_is_nearest_first_and_one_to_one():
     arcsec = 1 / 3600
     detections = points("ID_SRC", [1, 2, 3], [10, 10 + 30 * arcsec, 20], [0, 0, 0])
     haloes = points("SRC_ID", [11, 12], [10 + 20 * arcsec, 10 - 50 * arcsec], [0, 0])
-    pairs = match(detections, haloes, 60.0)
+    pairs = match_by_position(detections, haloes, 60.0)
     # halo 11 is nearer to detection 2; detection 1 takes what is left
     assert [tuple(row)[:2] for row in pairs] == [(1, 12), (2, 11)]
     assert pairs["SEPARATION"].tolist() == pytest.approx([50, 10], abs=1e-3)
-    assert len(match(detections, haloes, 49.0)) == 1
-    assert len(match(detections, haloes, 5.0)) == 0
+    assert len(match_by_position(detections, haloes, 49.0)) == 1
+    assert len(match_by_position(detections, haloes, 5.0)) == 0
 
 
 def test_matching_equals_brute_force():
@@ -295,7 +408,7 @@ def test_matching_equals_brute_force():
         expected[int(detections["ID_SRC"][row])] = int(haloes["SRC_ID"][halo])
         distance[row], distance[:, halo] = np.inf, np.inf
     for order in (np.arange(60), rng.permutation(60)):
-        pairs = match(detections[order], haloes[order[::-1]], 60.0)
+        pairs = match_by_position(detections[order], haloes[order[::-1]], 60.0)
         assert dict(zip(pairs["ID_SRC"].tolist(), pairs["SRC_ID"].tolist(), strict=True)) == expected
     assert len(expected) > 20
 
@@ -360,3 +473,4 @@ def test_images_of_real_sixte_files_by_way_of_the_standard_files(tmp_path, name,
     sample = load_sample([tmp_path / "images.nc"])
     assert sample["counts"].sum(("cluster", "y", "x")).values.tolist() == sums
     assert sample["covered_fraction"].item() > 0.99
+    assert read_netcdf(tmp_path / "images.nc").attrs["simulated"] == "true"

@@ -14,7 +14,7 @@ from test_fitting import NETWORK, RECIPE, sky
 
 from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
-from clustermass.inference import check_grid, predict, redshift_response
+from clustermass.inference import check_grid, predict
 from clustermass.networks.device import use_device
 from clustermass.networks.weights import load_weights
 from clustermass.training import noisy_redshift, train_member
@@ -167,7 +167,7 @@ def test_two_processes_write_the_same_bytes_on_one_core_each(tmp_path, monkeypat
         assert (here / name).read_bytes() == (there / name).read_bytes(), name
 
 
-def test_redshift_response_finds_a_planted_slope(tmp_path):
+def test_a_redshift_error_moves_the_mass_by_the_planted_slope(tmp_path):
     """log10 M = 14 + z, and the images tell nothing: an error of 0.03 in z is one of 0.03 in log10 M."""
     images, split = write_sky(tmp_path)
     for path in images:
@@ -177,10 +177,11 @@ def test_redshift_response_finds_a_planted_slope(tmp_path):
         write_netcdf(dataset, path, "test images", {})
     _, weights = train(tmp_path, images, split, epochs=300)
     cube, redshift = np.zeros((9, 2, 8, 8)), np.linspace(0.2, 0.6, 9)
-    response = redshift_response([weights], cube, redshift, np.full(9, 0.03), device="cpu")
+    response = predict([weights], cube, redshift, np.full(9, 0.03), device="cpu")["sigma_redshift"]
     np.testing.assert_allclose(response, 0.03, atol=0.015)  # the network's own curve, bent a little
     assert response.mean() == pytest.approx(0.03, rel=0.15)
-    np.testing.assert_array_equal(redshift_response([weights], cube, redshift, np.zeros(9), device="cpu"), 0)
+    exact = predict([weights], cube, redshift, np.zeros(9), device="cpu")["sigma_redshift"]
+    np.testing.assert_array_equal(exact, 0)
     mu = predict([weights, weights], cube, redshift, device="cpu")["mu"]
     assert mu.shape == (2, 9)
     np.testing.assert_allclose(mu[0], 13.6 + redshift, atol=0.05)

@@ -14,6 +14,13 @@ with step(snakemake.log[0], snakemake.rule):
     settings = Path(snakemake.log[0]).with_name("report_config.yaml")
     settings.write_text(yaml.safe_dump({**snakemake.config, "facts": summary["experiments"]}), encoding="utf-8")
     with atomic(snakemake.output.report) as page, Path(snakemake.log[0]).open("a") as log:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(Path(snakemake.scriptdir).parent / "Snakefile"), "--nolock"]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(Path(snakemake.scriptdir).parent / "Snakefile"),
+            "--nolock",
+        ]
         command += ["--configfile", str(settings), "--report", str(page), "--", *snakemake.input.figures]
         subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)

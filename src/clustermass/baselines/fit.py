@@ -18,7 +18,7 @@ from clustermass.baselines.luminosity import (
 )
 from clustermass.baselines.prior import predict_prior
 from clustermass.baselines.ridge import predict_ridge
-from clustermass.baselines.truth import read_truth
+from clustermass.baselines.truth import read_truth, realization_of
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import write_netcdf
 from clustermass.errors import InputError
@@ -48,7 +48,7 @@ def fit_baselines(
     Parameters
     ----------
     images, truth
-        `images.nc` and `truth.fits` of every realization of the sky.
+        `images.nc` and `truth.fits` of every realization of the sky, in the same order.
     split
         Which cluster belongs to train, val and test.
     selection
@@ -61,7 +61,7 @@ def fit_baselines(
         Of the boosted trees.
     output
         `baselines.nc`: mu (predictor, cluster), split, log10_m500c, isolated, group (cluster). If the simulation
-        doesn't tell the luminosities, the two luminosity baselines are left out.
+        doesn't tell the luminosities, or the catalogue no count rates, the baselines by them are left out.
 
     Raises
     ------
@@ -70,8 +70,8 @@ def fit_baselines(
         isn't positive.
     """
     sample = load_sample(images, split, selection)
-    haloes = read_truth(truth)
-    rows = haloes.rows(sample["halo_id"].values.astype(np.int64))
+    haloes = read_truth({realization_of(path): of_it for path, of_it in zip(images, truth, strict=True)})
+    rows = haloes.rows(sample["realization"].values.astype(str), sample["halo_id"].values.astype(np.int64))
     predictions = predict_all(sample, haloes.l500[rows], block, cosmology, seed)
     dataset = xr.Dataset(
         {
@@ -104,20 +104,45 @@ def predict_all(
     # test labels are taken away here, so that no fit below can see them
     label = np.where(split == "test", np.nan, sample["log10_m500c"].values.astype(float))
     redshift = sample["redshift"].values.astype(float)
-    rate = _count_rates(sample)
     predictions = {
         "prior": predict_prior(redshift, label, split),
-        "count_rate_efeds": predict_count_rate_efeds(rate, redshift, block["count_rate_efeds"]),
-        "count_rate_recalibrated": predict_count_rate_recalibrated(
-            rate, redshift, label, split, block["count_rate_efeds"]
-        ),
+        **_by_count_rate(sample, label, split, block["count_rate_efeds"]),
         **_by_luminosity(sample, l500, label, split, block["luminosity_published"], cosmology),
     }
-    features, names = cluster_features(sample, cosmology)
-    LOGGER.info("fit_baselines: %d features of %d clusters", len(names), len(features))
+    features = _known_features(sample, cosmology)
     predictions["ridge_features"] = predict_ridge(features, label, split, block["ridge_alpha"])
     predictions["boosted_trees"] = predict_boosted_trees(features, label, split, seed)
     return predictions
+
+
+def _known_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> FloatArray:
+    """Features (cluster, feature) but those that some cluster lacks, because its catalogue doesn't hold the column."""
+    features, names = cluster_features(sample, cosmology)
+    known = np.asarray(np.isfinite(features).all(axis=0))
+    unknown = [name for name, is_known in zip(names, known, strict=True) if not is_known]
+    LOGGER.info("fit_baselines: %d features of %d clusters", known.sum(), len(features))
+    if unknown:
+        LOGGER.warning("fit_baselines: left out, not known of every cluster: %s", ", ".join(unknown))
+    return features[:, known]
+
+
+def _by_count_rate(
+    sample: xr.Dataset, label: FloatArray, split: NDArray[np.str_], block: Mapping[str, Any]
+) -> dict[str, FloatArray]:
+    rate, redshift = np.asarray(sample["ml_rate"].values, dtype=float), sample["redshift"].values.astype(float)
+    if np.isnan(rate).all():
+        LOGGER.warning("fit_baselines: the catalogue tells no count rates (ML_RATE); baselines by them are left out")
+        return {}
+    bad = np.flatnonzero(~(rate > 0))
+    if bad.size:
+        raise InputError(
+            f"catalogue.fits: ML_RATE of {bad.size} selected detections isn't positive (cluster "
+            f"{sample['cluster'].values[bad[0]]} is one). Correct or remove those rows, or leave the column out."
+        )
+    return {
+        "count_rate_efeds": predict_count_rate_efeds(rate, redshift, block),
+        "count_rate_recalibrated": predict_count_rate_recalibrated(rate, redshift, label, split, block),
+    }
 
 
 def _by_luminosity(
@@ -144,14 +169,3 @@ def _by_luminosity(
         "luminosity_published": predict_luminosity_published(published, redshift, block),
         "luminosity_recalibrated": predict_luminosity_recalibrated(published, redshift, label, split, block),
     }
-
-
-def _count_rates(sample: xr.Dataset) -> FloatArray:
-    rate = np.asarray(sample["ml_rate"].values, dtype=float)
-    bad = np.flatnonzero(~(rate > 0))
-    if bad.size:
-        raise InputError(
-            f"catalogue.fits: ML_RATE of {bad.size} selected detections isn't positive (cluster "
-            f"{sample['cluster'].values[bad[0]]} is one). Correct or remove those rows."
-        )
-    return rate

@@ -1,17 +1,19 @@
 """The simulated haloes behind the clusters: true luminosities for two baselines, and who has a bright neighbour."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from clustermass.catalogues.tables import read_table
 from clustermass.cosmology import FloatArray
 from clustermass.errors import InputError
+from clustermass.sphere import unit_vectors
 
 COLUMNS = ("HALO_ID", "RA", "DEC")
 #: columns that a user's own simulation may lack
@@ -22,12 +24,12 @@ CROWDED = ((180.0, 0.3), (300.0, 1.5))
 
 @dataclass(frozen=True)
 class Truth:
-    """Haloes of all realizations, one row each, sorted by `halo_id`.
+    """Haloes of all realizations, (halo,) each, in the order of the files.
 
     Attributes
     ----------
-    halo_id
-        Unique over the realizations, int64.
+    row
+        Row of each (realization, HALO_ID). Realizations may share haloes: HALO_ID alone names none.
     l500
         L(0.5-2 keV rest frame, < R500) in erg/s, float64; NaN = the simulation doesn't tell.
     isolated
@@ -35,42 +37,55 @@ class Truth:
         has, -1 = the simulation doesn't tell the photons; int8.
     """
 
-    halo_id: NDArray[np.int64]
+    row: Mapping[tuple[str, int], int]
     l500: FloatArray
     isolated: NDArray[np.int8]
 
-    def rows(self, halo_id: NDArray[np.int64]) -> NDArray[np.intp]:
+    def rows(self, realization: NDArray[np.str_], halo_id: NDArray[np.int64]) -> NDArray[np.intp]:
         """Row of each halo; InputError names one that no file holds."""
-        found = np.searchsorted(self.halo_id, halo_id).clip(max=len(self.halo_id) - 1)
-        missing = np.flatnonzero(self.halo_id[found] != halo_id)
-        if missing.size:
+        keys = list(zip(realization.tolist(), halo_id.tolist(), strict=True))
+        missing = [key for key in keys if key not in self.row]
+        if missing:
             raise InputError(
-                f"truth.fits: {missing.size} labelled clusters have a halo that no truth table holds (HALO_ID "
-                f"{halo_id[missing[0]]} is one). Images and truth come from different runs: delete the sky's folder."
+                f"truth.fits: {len(missing)} labelled clusters have a halo that no truth table holds (HALO_ID "
+                f"{missing[0][1]} of realization {missing[0][0]} is one). Images and truth come from different runs: "
+                "delete the sky's folder."
             )
-        return np.asarray(found, dtype=np.intp)
+        return np.array([self.row[key] for key in keys], dtype=np.intp)
 
 
-def read_truth(paths: Sequence[Path]) -> Truth:
+def read_truth(paths: Mapping[str, Path]) -> Truth:
     """Read the `TRUTH` tables of a sky's realizations.
+
+    Parameters
+    ----------
+    paths
+        `truth.fits` by the realization's label.
 
     Raises
     ------
     InputError
-        A file or column is missing, or two rows have the same HALO_ID.
+        A file or column is missing, or two rows of one file have the same HALO_ID.
     """
-    tables = [_columns(path) for path in paths]
-    halo_id = np.concatenate([table["HALO_ID"] for table in tables]).astype(np.int64)
-    order = np.argsort(halo_id, kind="stable")
-    repeated = np.flatnonzero(np.diff(halo_id[order]) == 0)
-    if repeated.size:
-        raise InputError(
-            f"truth.fits: HALO_ID {halo_id[order][repeated[0]]} stands in more than one row. "
-            "A halo's number must be unique over all realizations."
-        )
-    l500 = np.concatenate([table["L500"] for table in tables])
-    isolated = np.concatenate([_isolated(table) for table in tables])
-    return Truth(halo_id[order], l500[order], isolated[order])
+    tables = {realization: _columns(path) for realization, path in paths.items()}
+    row: dict[tuple[str, int], int] = {}
+    for realization, table in tables.items():
+        start = len(row)
+        for number, halo_id in enumerate(table["HALO_ID"].tolist()):
+            if row.setdefault((realization, int(halo_id)), start + number) != start + number:
+                raise InputError(
+                    f"{paths[realization]}: HALO_ID {halo_id} stands in more than one row. "
+                    "A halo's number must be unique in its realization."
+                )
+    l500 = np.concatenate([table["L500"] for table in tables.values()])
+    isolated = np.concatenate([_isolated(table) for table in tables.values()])
+    return Truth(row, l500, isolated)
+
+
+def realization_of(images: Path) -> str:
+    """Label of the realization that an `images.nc` is of; its images aren't read."""
+    with xr.open_dataset(images, engine="netcdf4") as dataset:
+        return str(dataset["realization"].values[0])
 
 
 def _columns(path: Path) -> dict[str, NDArray[Any]]:
@@ -105,8 +120,7 @@ def is_isolated(ra: FloatArray, dec: FloatArray, counts: FloatArray) -> NDArray[
     counts
         Photons drawn from each halo, (halo,).
     """
-    lon, lat = np.radians(ra), np.radians(dec)
-    tree = cKDTree(np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1))
+    tree = cKDTree(unit_vectors(ra, dec))
     isolated = np.ones(len(ra), dtype=bool)
     for radius_arcsec, factor in CROWDED:
         first, second = tree.query_pairs(2 * np.sin(np.radians(radius_arcsec / 3600) / 2), output_type="ndarray").T

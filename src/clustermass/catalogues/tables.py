@@ -1,11 +1,11 @@
-"""A user's own tables: read whole, columns found by name, every fault told with file, column and row."""
+"""A user's own tables: read whole, every fault told with file, column and row."""
 
 import difflib
 import gzip
 import json
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -20,9 +20,12 @@ from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 from numpy.typing import NDArray
 
 from clustermass.errors import InputError
+from clustermass.progress import LOGGER
 
 #: what astropy and numpy raise on a file that is cut short, damaged or of another kind
 UNREADABLE = (OSError, EOFError, zlib.error, TypeError, ValueError, KeyError, IndexError, AstropyUserWarning)
+#: of these, what may as well be a fault of our own that no file is to blame for
+_AMBIGUOUS = (TypeError, ValueError, KeyError, IndexError)
 _CUT_SHORT = "File may have been truncated|Error validating header"
 _FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
 _TEXT_FORMATS = {".csv": "csv", ".ecsv": "ecsv"}
@@ -91,8 +94,18 @@ def opened_fits(path: Path) -> Iterator[fits.HDUList]:
     except InputError:
         raise
     except UNREADABLE as error:
+        if isinstance(error, _AMBIGUOUS) and _raised_by_us(error):
+            raise
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: truncated or damaged FITS file ({reason}). Copy or download it again.") from error
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether the innermost frame is this package's: the caller's block stumbled, not the library that reads."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("clustermass.")
 
 
 def _stream(path: Path) -> BinaryIO:
@@ -113,69 +126,6 @@ def _read_text(path: Path, text_format: str) -> Table:
         return ascii_tables.read(lines, format=text_format, guess=False)
     except (*UNREADABLE, ascii_tables.InconsistentTableError) as error:
         raise InputError(f"{path}: not a readable {text_format.upper()} table ({error}).") from error
-
-
-def find_columns(
-    table: Table, path: Path, synonyms: Mapping[str, Sequence[str]], given: Mapping[str, str]
-) -> dict[str, str]:
-    """Find which column of a user's table stands for which of ours; names compare without regard to case.
-
-    Parameters
-    ----------
-    table, path
-        The table and its file (for messages).
-    synonyms
-        For each of our names the usual names, best first.
-    given
-        The user's own map, our name -> their name; goes before the synonyms.
-
-    Returns
-    -------
-    dict
-        Our name -> the table's exact column name, for those that were found.
-
-    Raises
-    ------
-    InputError
-        `given` has a name that we don't know or names a column that the table lacks.
-    """
-    found: dict[str, str] = {}
-    for ours, theirs in given.items():
-        if ours not in synonyms:
-            raise InputError(
-                f"columns: {ours!r} is no column of ours.{nearest(ours, synonyms)} Known: {_list(synonyms)}."
-            )
-        column = _match(theirs, table.colnames)
-        if column is None:
-            raise InputError(f"{path}: has no column {theirs!r} (wanted for {ours}).{_available(theirs, table)}")
-        found[ours] = column
-    for ours, names in synonyms.items():
-        columns = [column for name in names if (column := _match(name, table.colnames))]
-        if ours not in found and columns:
-            found[ours] = columns[0]
-    return found
-
-
-def require_columns(table: Table, path: Path, found: Mapping[str, str], needed: Iterable[str], setting: str) -> None:
-    """Raise InputError unless every column in `needed` was found; `setting` is the config key that can name it."""
-    for ours in needed:
-        if ours not in found:
-            hint = f" If it goes by another name, say so under {setting}: {{{ours}: <your column>}}."
-            raise InputError(f"{path}: has no column for {ours}.{_available(ours, table)}{hint}")
-
-
-def _match(name: str, columns: Sequence[str]) -> str | None:
-    if name in columns:
-        return name
-    return next((column for column in columns if column.lower() == name.lower()), None)
-
-
-def _available(name: str, table: Table) -> str:
-    return f"{nearest(name, table.colnames)} Its columns: {_list(table.colnames)}."
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -270,6 +220,14 @@ def positions(table: Table, path: Path, ra: str, dec: str) -> tuple[NDArray[np.f
                 "Correct or remove the row."
             )
     return ra_deg % 360.0, dec_deg
+
+
+def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
+    """Log how many rows of a table, and which first (counted from 1), are `what`; nothing if none is."""
+    if rows.any():
+        first = np.flatnonzero(rows)[:5] + 1
+        listed = ", ".join(map(str, first)) + (", ..." if rows.sum() > 5 else "")
+        LOGGER.warning("%s: %d of %d rows (%s) %s", path, rows.sum(), rows.size, listed, what)
 
 
 def _degrees(table: Table, path: Path, column: str) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The truth of a user's own simulation: haloes with known masses, and which detection belongs to which."""
+"""The truth of a user's own simulation: haloes with known masses."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +8,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from clustermass.catalogues.tables import find_columns, numbers, positions, read_table, require_columns, whole_numbers
+from clustermass.catalogues.columns import find_columns, require_columns
+from clustermass.catalogues.tables import numbers, positions, read_table, whole_numbers
 from clustermass.catalogues.user import Field, bintable, primary_hdu
 from clustermass.datasets import write_fits
 from clustermass.errors import InputError
@@ -33,7 +33,15 @@ MATCH_COLUMNS: dict[str, Field] = {
     "ID_SRC": Field("J", None, "detection"),
     "SRC_ID": Field("J", None, "halo"),
     "SEPARATION": Field("E", "arcsec", "distance of the detection from the halo"),
-    "PURITY": Field("E", None, "share of the fitted counts that the halo's photons can account for"),
+    "PURITY": Field("E", None, "share of the fitted counts that the halo's photons can account for; NaN = unknown"),
+}
+_QUANTITIES = {
+    "SRC_ID": "number of the halo",
+    "RA": "right ascension",
+    "DEC": "declination",
+    "Z": "redshift",
+    "LOG10_M500C": "log10 of its mass in Msun, or M500C, the mass itself",
+    "M500C": "mass in Msun",
 }
 _SYNONYMS = {name: (name,) for name in (*TRUTH_COLUMNS, "M500C") if name != "COUNTS"}
 _OPTIONAL = ("KT", "L500", "FLUX", "R500_ARCMIN")
@@ -62,13 +70,14 @@ def read_truth(path: Path, columns: Mapping[str, str] | None, realization: str) 
     Raises
     ------
     InputError
-        See `clustermass.catalogues.tables`; or a redshift or mass that can't be one.
+        See `clustermass.catalogues.tables`; a redshift or mass that can't be one; or a HALO_ID in two rows.
     """
     path = Path(path)
     table = read_table(path)
     found = find_columns(table, path, _SYNONYMS, columns or {})
     mass = "LOG10_M500C" if "LOG10_M500C" in found or "M500C" not in found else "M500C"
-    require_columns(table, path, found, ("SRC_ID", "RA", "DEC", "Z", mass), "truth_columns")
+    needed = {name: _QUANTITIES[name] for name in ("SRC_ID", "RA", "DEC", "Z", mass)}
+    require_columns(table, path, found, needed, "truth_columns")
     truth = Table()
     truth["SRC_ID"] = whole_numbers(table, path, found["SRC_ID"]).astype(np.int32)
     _check(truth["SRC_ID"] > 0, truth["SRC_ID"], path, found["SRC_ID"], "no SRC_ID of a halo (above 0)")
@@ -95,6 +104,9 @@ def _halo_ids(
     values = numbers(table, path, column)
     exact = (values == np.rint(values)) & (values >= 0) & (values < 2**53)
     _check(exact, values, path, column, "no HALO_ID (whole number from 0 to 2^53)")
+    _, first, row = np.unique(values, return_index=True, return_inverse=True)
+    once = first[row] == np.arange(values.size)
+    _check(once, values, path, column, "the HALO_ID of an earlier row too; of one realization each row needs its own")
     return values.astype(np.int64)
 
 
@@ -111,61 +123,6 @@ def _check(good: NDArray[np.bool_], values: NDArray[np.generic], path: Path, col
     bad = np.flatnonzero(~np.asarray(good))
     if bad.size:
         raise InputError(f"{path}: column {column}, row {bad[0] + 1}: {values[bad[0]]:g} is {complaint}.")
-
-
-def match(detections: Table, truth: Table, match_arcsec: float) -> Table:
-    """Match detections to haloes by position: nearest pairs first, each detection and halo at most once.
-
-    Parameters
-    ----------
-    detections
-        `ID_SRC`, `RA`, `DEC` (deg).
-    truth
-        `SRC_ID`, `RA`, `DEC` (deg).
-    match_arcsec
-        Largest separation in arcsec.
-
-    Returns
-    -------
-    Table
-        `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec), sorted by ID_SRC.
-    """
-    here, there = _unit(detections), _unit(truth)
-    chord = 2 * np.sin(np.radians(match_arcsec / 3600) / 2)
-    near = cKDTree(here).query_ball_tree(cKDTree(there), chord)
-    pairs = np.array([(row, halo) for row, haloes in enumerate(near) for halo in haloes], dtype=int).reshape(-1, 2)
-    lengths = np.linalg.norm(here[pairs[:, 0]] - there[pairs[:, 1]], axis=1)
-    # ids break ties, so that the order of the tables doesn't matter
-    id_src, src_id = np.asarray(detections["ID_SRC"])[pairs[:, 0]], np.asarray(truth["SRC_ID"])[pairs[:, 1]]
-    taken: dict[int, tuple[int, float]] = {}
-    used: set[int] = set()
-    for pair in np.lexsort((src_id, id_src, lengths)).tolist():
-        detection, halo = int(id_src[pair]), int(src_id[pair])
-        if detection not in taken and halo not in used:
-            taken[detection] = (halo, float(np.degrees(2 * np.arcsin(lengths[pair] / 2)) * 3600))
-            used.add(halo)
-    rows = [(detection, *taken[detection]) for detection in sorted(taken)]
-    LOGGER.info(
-        "matches: %d of %d detections belong to one of %d haloes within %g arcsec",
-        len(rows), len(detections), len(truth), match_arcsec,
-    )  # fmt: skip
-    return Table(rows=rows or None, names=("ID_SRC", "SRC_ID", "SEPARATION"), dtype=("i4", "i4", "f4"))
-
-
-def _unit(table: Table) -> NDArray[np.float64]:
-    ra, dec = np.radians(np.asarray(table["RA"])), np.radians(np.asarray(table["DEC"]))
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
-
-
-def purity(matches: Table, detections: Table, truth: Table) -> NDArray[np.float32]:
-    """Share of each match's ML_CTS that the halo's COUNTS can account for, at most 1; 1 where either is unknown."""
-    fitted = dict(zip(detections["ID_SRC"].tolist(), detections["ML_CTS"].tolist(), strict=True))
-    drawn = dict(zip(truth["SRC_ID"].tolist(), truth["COUNTS"].tolist(), strict=True))
-    shares = []
-    for detection, halo in zip(matches["ID_SRC"].tolist(), matches["SRC_ID"].tolist(), strict=True):
-        known = drawn[halo] >= 0 and fitted[detection] > 0
-        shares.append(min(1.0, drawn[halo] / fitted[detection]) if known else 1.0)
-    return np.array(shares, dtype=np.float32)
 
 
 def write_truth(truth: Table, path: Path, provenance: Mapping[str, Any] | None = None) -> None:

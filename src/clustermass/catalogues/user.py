@@ -9,14 +9,14 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from clustermass.catalogues.columns import find_columns, require_columns
+from clustermass.catalogues.redshifts import redshifts
 from clustermass.catalogues.tables import (
     add_history,
-    find_columns,
     numbers,
     positions,
     read_table,
-    require_columns,
-    texts_of,
+    warn_of_rows,
     whole_numbers,
 )
 from clustermass.datasets import write_fits
@@ -74,7 +74,16 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "LOGM500_REF": ("LOGM500_REF",),
     "LOGM500_REF_ERR": ("LOGM500_REF_ERR",),
 }
-_REQUIRED = ("ID_SRC", "RA", "DEC", "Z")
+_REQUIRED = {
+    "ID_SRC": "a number for each cluster",
+    "RA": "right ascension",
+    "DEC": "declination",
+    "Z": "redshift",
+}
+#: what the tables of Klein et al. (2022) have besides: spectroscopic redshift beside Z_BEST_COMB, and contamination
+_COMPANIONS = {"Z_SPEC": ("SPEC_Z_BEST_COMB",), "F_CONT": ("F_CONT_BEST_COMB", "F_CONT")}
+#: Krippendorf et al. (2023) leave out eFEDS clusters of which this is the chance, or more, to be none
+F_CONT_MAX = 0.3
 _LIKELIHOODS = ("DET_LIKE", "EXT_LIKE")
 _MEASURED = ("EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
 
@@ -84,9 +93,11 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None, setting
 
     Columns are found by `columns` first, then by the usual names of eSASS, eFEDS and eRASS1 tables (case doesn't
     matter; RA_CORR and DEC_CORR, where both exist, go before RA and DEC). Redshifts that aren't positive and finite,
-    and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as missing. A table without DET_LIKE or
-    EXT_LIKE is a list that the user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Redshifts without any
-    error or kind are taken as exact. Nothing is dropped; all counts are logged.
+    and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as missing; so do photometric redshifts with an
+    infinite or huge error (`clustermass.catalogues.redshifts`). Of Klein et al. (2022), SPEC_Z_BEST_COMB goes before
+    Z_BEST_COMB unless `columns` says how redshifts are to be read. A table without DET_LIKE or EXT_LIKE is a list that
+    the user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Redshifts without any error or kind are taken as
+    exact. Nothing is dropped, not even likely contaminants; all counts are logged.
 
     Parameters
     ----------
@@ -120,12 +131,18 @@ def read_catalogue(path: Path, columns: Mapping[str, str] | None = None, setting
         catalogue[name] = _likelihood(table, path, name, found.get(name))
     for name in _MEASURED:
         catalogue[name] = _measured(table, path, name, found.get(name)).astype(np.float32)
-    redshift, error, kind = _redshifts(table, path, found)
+    companions = find_columns(table, path, _COMPANIONS, {})
+    redshift, error, kind = redshifts(table, path, found | _spectroscopic(found, companions, given))
     catalogue["Z"], catalogue["Z_ERR"] = redshift.astype(np.float32), error.astype(np.float32)
     catalogue["Z_TYPE"] = kind
     for name in REFERENCE_COLUMNS:
         if name in found:
             catalogue[name] = _measured(table, path, name, found[name]).astype(np.float32)
+    if "F_CONT" in companions:
+        doubtful = numbers(table, path, companions["F_CONT"]) >= F_CONT_MAX
+        warn_of_rows(
+            path, doubtful, f"with {companions['F_CONT']} >= {F_CONT_MAX:g}, likely no clusters; they are kept"
+        )
     return catalogue
 
 
@@ -135,10 +152,16 @@ def _find(table: Table, path: Path, given: Mapping[str, str], setting: str) -> d
     corrected = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in table.colnames}
     usual = SYNONYMS if corrected else SYNONYMS | {name: SYNONYMS[name][1:] for name in ("RA", "DEC")}
     found = find_columns(table, path, usual, given)
-    require_columns(table, path, found, _REQUIRED, setting)
+    require_columns(table, path, found, _REQUIRED, setting, "--column")
     used = ", ".join(f"{ours} = {theirs}" for ours, theirs in found.items())
     LOGGER.info("%s: %d rows; columns used: %s", path, len(table), used)
     return found
+
+
+def _spectroscopic(found: Mapping[str, str], companions: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Z_SPEC, if the table has it beside the very Z that was found and the user leaves redshifts to us."""
+    own = any(name in given for name in ("Z", "Z_ERR", "Z_TYPE")) or found["Z"].upper() != "Z_BEST_COMB"
+    return {} if own or "Z_SPEC" not in companions else {"Z_SPEC": companions["Z_SPEC"]}
 
 
 def _likelihood(table: Table, path: Path, name: str, column: str | None) -> NDArray[np.float32]:
@@ -150,7 +173,7 @@ def _likelihood(table: Table, path: Path, name: str, column: str | None) -> NDAr
         return np.full(len(table), VOUCHED_LIKELIHOOD, dtype=np.float32)
     values = numbers(table, path, column)
     missing = ~np.isfinite(values)
-    _warn(path, missing, f"without {name} (column {column}); counted as {name} = 0, not significant")
+    warn_of_rows(path, missing, f"without {name} (column {column}); counted as {name} = 0, not significant")
     return np.where(missing, 0.0, values).astype(np.float32)
 
 
@@ -160,61 +183,8 @@ def _measured(table: Table, path: Path, name: str, column: str | None) -> NDArra
         return np.full(len(table), np.nan)
     values = numbers(table, path, column)
     missing = ~(np.isfinite(values) & (values >= 0))
-    _warn(path, missing, f"without {name} (column {column} blank, negative or infinite); NaN there")
+    warn_of_rows(path, missing, f"without {name} (column {column} blank, negative or infinite); NaN there")
     return np.where(missing, np.nan, values)
-
-
-def _redshifts(
-    table: Table, path: Path, found: Mapping[str, str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.str_]]:
-    values = numbers(table, path, found["Z"])
-    missing = ~(np.isfinite(values) & (values > 0))
-    if missing.all():
-        raise InputError(
-            f"{path}: column {found['Z']} holds no redshift (all {len(table)} are blank, not positive or infinite). "
-            "Masses need redshifts: fill the column or name another for Z under catalogue_columns."
-        )
-    _warn(path, missing, f"without redshift (column {found['Z']} blank, not positive or infinite); they get no mass")
-    kind = _kinds(table, path, found.get("Z_TYPE"))
-    error = _redshift_errors(table, path, found)
-    # without a stated kind, an error of exactly 0 is how spectroscopic redshifts are marked
-    kind = np.where(kind == "", np.where(error == 0, "spec", "photo"), kind)
-    kind = np.where(missing, "none", kind).astype("U5")
-    error = np.where(kind == "spec", 0.0, np.where(missing, np.nan, error))
-    unknown = (kind == "photo") & np.isnan(error)
-    _warn(path, unknown, "with a photometric redshift without error; Z_ERR = 0, so that mass errors lack its share")
-    error[unknown] = 0.0
-    return np.where(missing, np.nan, values), error, kind
-
-
-def _redshift_errors(table: Table, path: Path, found: Mapping[str, str]) -> NDArray[np.float64]:
-    if "Z_ERR" in found:
-        error = numbers(table, path, found["Z_ERR"])
-        return np.where(np.isfinite(error) & (error >= 0), error, np.nan)
-    if "Z_TYPE" in found:
-        return np.full(len(table), np.nan)
-    LOGGER.warning("%s: neither Z_ERR nor Z_TYPE; the redshifts are taken as exact (Z_TYPE = spec)", path)
-    return np.zeros(len(table))
-
-
-def _kinds(table: Table, path: Path, column: str | None) -> NDArray[np.str_]:
-    """Kind of redshift in each row: 'spec', 'photo', or '' where the table doesn't say."""
-    if column is None:
-        return np.full(len(table), "", dtype="U5")
-    kinds = []
-    for row, text in enumerate(texts_of(table, column), start=1):
-        first = text.lower().removesuffix(".0")[:1]
-        if first not in {"", "0", "1", "s", "p", "n", "-"}:
-            raise InputError(f"{path}: column {column}, row {row}: {text!r} is neither photo (0) nor spec (1).")
-        kinds.append({"0": "photo", "p": "photo", "1": "spec", "s": "spec"}.get(first, ""))
-    return np.array(kinds, dtype="U5")
-
-
-def _warn(path: Path, rows: NDArray[np.bool_], what: str) -> None:
-    if rows.any():
-        first = np.flatnonzero(rows)[:5] + 1
-        listed = ", ".join(map(str, first)) + (", ..." if rows.sum() > 5 else "")
-        LOGGER.warning("%s: %d of %d rows (%s) %s", path, rows.sum(), rows.size, listed, what)
 
 
 def write_catalogue(table: Table, path: Path, provenance: Mapping[str, Any] | None = None) -> None:

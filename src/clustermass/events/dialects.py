@@ -24,6 +24,9 @@ _OTHER_COLUMNS = {
     "RECORDTIME", "SIGNALS", "SRC_ID", "SUBX", "SUBY", "X", "Y",
 }  # fmt: skip
 
+#: TFORM of one number a row
+_NUMBER = re.compile(r"1?[BIJKED]")
+
 #: FLAG of every event that ero_calevents writes; it holds the bits of corrupt events and frames
 SIXTE_FLAG = 0xC00001C0
 
@@ -92,6 +95,7 @@ def _require(table: Any, needed: Sequence[str], kind: str, path: Path) -> None:
     names = _names(table)
     missing = [name for name in needed if name not in names]
     if not missing:
+        _require_numbers(table, needed, path)
         return
     others = sorted(names - set(needed) - _OTHER_COLUMNS)
     near = difflib.get_close_matches(missing[0], others, n=1, cutoff=0.4)
@@ -100,6 +104,16 @@ def _require(table: Any, needed: Sequence[str], kind: str, path: Path) -> None:
         f"{path}: table {table.name} looks like {kind} event list, but lacks column {', '.join(missing)} "
         f"(columns: {', '.join(table.columns.names)}).{hint}"
     )
+
+
+def _require_numbers(table: Any, needed: Sequence[str], path: Path) -> None:
+    for name in needed:
+        form = str(table.columns[name].format)
+        if not _NUMBER.fullmatch(form):
+            raise InputError(
+                f"{path}: column {name} of table {table.name} has the format {form}, but must hold one number a row. "
+                "Remake the event list."
+            )
 
 
 def _names(table: Any) -> set[str]:

@@ -48,6 +48,8 @@ class EventList:
         Truth label of simulated photons, int32: SRC_ID of a halo, or an AGN or background (0 and below).
     exposure_s
         Exposure of each module in s that the header states, used only where there are no `gti`.
+    simulated
+        The photons are no observation: SIXTE's, or our own with SIMULATED in the header.
     """
 
     ra: FloatArray
@@ -67,6 +69,7 @@ class EventList:
     rawy: NDArray[np.int16] | None = None
     src_id: NDArray[np.int32] | None = None
     exposure_s: float | None = None
+    simulated: bool = False
 
     def __len__(self) -> int:
         """Return the number of photons."""

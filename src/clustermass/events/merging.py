@@ -75,6 +75,7 @@ def merge(lists: Sequence[EventList]) -> EventList:
         gti=_merged_gti(lists),
         sky_reference=lists[0].sky_reference if one_sky else None,
         exposure_s=None,
+        simulated=any(events.simulated for events in lists),
     )
     origin = np.repeat(np.arange(len(lists)), [len(events) for events in lists])
     repeated = _repeated(merged, origin)

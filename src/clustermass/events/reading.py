@@ -68,6 +68,7 @@ def _extract(hdus: Any, path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, 
         "gti": read_gti(whole, module, path),
         "exposure_s": _exposure_s(header),
         "sky_reference": _sky_reference(table),
+        "simulated": dialect.startswith("sixte") or bool(header.get("SIMULATED", False)),
     }
     return columns, facts
 

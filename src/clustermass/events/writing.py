@@ -44,6 +44,7 @@ def write_events(
         hdu.header["CREATOR"] = "clustermass"
         for key, value in zip(("RA_CEN", "DEC_CEN"), centre, strict=False):
             hdu.header[key] = (float(value), "[deg] centre of the field")
+    table.header["HIERARCH SIMULATED"] = (events.simulated, "T: no observation")
     if events.exposure_s is not None:
         table.header["EXPOSURE"] = (events.exposure_s, "[s] of each telescope module")
     add_history(primary, provenance)

@@ -13,7 +13,6 @@ from clustermass.datasets import atomic
 
 P = ParamSpec("P")
 
-ONE_COLUMN_IN = 3.4
 TWO_COLUMNS_IN = 7.1
 #: a scatter of more points than this is drawn as pixels inside the SVG, which keeps the file below about 200 kB
 RASTERISE_ABOVE = 300
@@ -25,7 +24,6 @@ BLACK = "#000000"
 ORANGE = "#E69F00"
 SKY_BLUE = "#56B4E9"
 GREEN = "#009E73"
-YELLOW = "#F0E442"
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 PURPLE = "#CC79A7"

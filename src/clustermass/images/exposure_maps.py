@@ -14,6 +14,7 @@ from clustermass.catalogues.tables import add_history, opened_fits
 from clustermass.datasets import write_fits
 from clustermass.errors import InputError
 from clustermass.progress import LOGGER
+from clustermass.sphere import unit_vectors
 
 #: cells of the flat map, and how many of them a gap without photons may be wide
 CELL_ARCSEC = 60.0
@@ -95,8 +96,7 @@ def occupied_cells(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) ->
 
 def mean_position(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> tuple[float, float]:
     """Return RA in [0, 360) and Dec in deg of the mean direction of positions in deg."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    x, y, z = (np.cos(dec) * np.cos(ra)).mean(), (np.cos(dec) * np.sin(ra)).mean(), np.sin(dec).mean()
+    x, y, z = unit_vectors(ra_deg, dec_deg).mean(axis=0)
     return float(np.degrees(np.arctan2(y, x)) % 360), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 

@@ -81,7 +81,8 @@ def extract_images(
     dataset["realization"] = ("cluster", np.full(detections.id_src.size, realization))
     inputs = [path for path in (events, exposure, catalogue, truth, matches) if path is not None]
     settings = {"images": dict(images), "events": dict(events_block), "realization": realization}
-    write_netcdf(dataset, output, TITLE, provenance("extract_images", settings, inputs))
+    simulated = photons.simulated or labels is not None
+    write_netcdf(dataset, output, TITLE, provenance("extract_images", settings, inputs, simulated=simulated))
 
 
 def _labels(truth: Path | None, matches: Path | None, detections: Detections) -> Labels | None:

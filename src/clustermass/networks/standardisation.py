@@ -1,8 +1,7 @@
 """Constants that bring images, redshifts and masses to zero mean and unit variance, from the training set only."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -50,10 +49,6 @@ class Standardisation:
     def mass(self, log10_m500c: np.ndarray) -> np.ndarray:
         """Standardised log10 M500c, float32."""
         return ((log10_m500c - self.mass_mean) / self.mass_sd).astype(np.float32)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON."""
-        return asdict(self)
 
 
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:

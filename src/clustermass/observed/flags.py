@@ -55,7 +55,9 @@ def read_training(ensemble: Path) -> Training:
     ranges = {}
     for name in RANGE_BITS.values():
         values = table[name].values.astype(float)[train]
-        ranges[name] = (float(np.nanmin(values)), float(np.nanmax(values)))
+        known = values[np.isfinite(values)]
+        # nothing is outside a range that isn't known
+        ranges[name] = (float(known.min()), float(known.max())) if known.size else (np.nan, np.nan)
     spread = float(np.percentile(table["sigma_epistemic"].values[judged], OOD_PERCENTILE))
     return Training(int(train.sum()), ranges, spread)
 

@@ -56,7 +56,8 @@ def infer_observed(
     fits, ecsv, netcdf
         Catalogues to write (blueprint sec. 6).
     simulated
-        The field is a simulation: names begin with "SIM" and the header says so.
+        The field is a simulation: names begin with "SIM" and the header says so. It is one as well if its images come
+        from the event lists of a simulator (their attribute `simulated`).
     cosmology
         `h0_km_s_mpc`, `omega_m` of the training sky, for the header.
     acronym
@@ -71,6 +72,7 @@ def infer_observed(
     """
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
     check_grid(weights, field)
+    simulated = simulated or bool(field.attrs["simulated"])
     training = read_training(ensemble)
     columns = _copied_columns(field, "SIM" if simulated else acronym)
     columns |= _masses(field, weights, device)
@@ -84,10 +86,15 @@ def infer_observed(
 
 
 def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
-    """`field` with `n_phot`, `logm500_ref` and `logm500_ref_err` (cluster,); one file of images in memory at a time."""
+    """`field` with `n_phot`, `logm500_ref` and `logm500_ref_err` (cluster,); one file of images in memory at a time.
+
+    Its attribute `simulated` says whether any of the images are.
+    """
+    simulated = False
     found: dict[str, tuple[float, ...]] = {}
     for path, catalogue in zip(images, catalogues, strict=True):
         part = read_netcdf(path, ("counts",))
+        simulated |= part.attrs.get("simulated") == "true"
         photons = part["counts"].values.sum(axis=(1, 2, 3), dtype=np.int64).tolist()
         published = _references(catalogue)
         for name, number in zip(part["cluster"].values.astype(str).tolist(), photons, strict=True):
@@ -99,9 +106,8 @@ def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[
             "Delete both and run again."
         )
     rows: FloatArray = np.array([found[name] for name in field["cluster"].values.tolist()])
-    return field.assign(
-        {name: ("cluster", rows[:, i]) for i, name in enumerate(("n_phot", *map(str.lower, REFERENCE)))}
-    )
+    joined = {name: ("cluster", rows[:, i]) for i, name in enumerate(("n_phot", *map(str.lower, REFERENCE)))}
+    return field.assign(joined).assign_attrs(simulated=simulated)
 
 
 def _in_order(field: xr.Dataset) -> xr.Dataset:

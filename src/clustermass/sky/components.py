@@ -8,6 +8,7 @@ from scipy.spatial import KDTree
 
 from clustermass.sky.stamps import Stamps, offsets, ranges
 from clustermass.sky.templates import Templates
+from clustermass.sphere import unit_vectors
 
 REACH_ARCSEC = 120.0  # beyond the cut radius; farther sources are left to the local background
 
@@ -30,12 +31,6 @@ class Components:
     dec: NDArray[np.float64]
     model: NDArray[np.int64]
     counts: NDArray[np.float64]
-
-
-def unit_vectors(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the directions of positions [deg], shape (position, 3)."""
-    ra, dec = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
 
 
 def neighbours(

@@ -104,6 +104,7 @@ def _without_labels(table: NDArray[np.void]) -> NDArray[np.void]:
 def _header(field: Field, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "CREATOR": ("clustermass", "embedded sky: simulated"),
+        "HIERARCH SIMULATED": (True, "T: no observation"),
         "TELESCOP": "eROSITA",
         "INSTRUME": "merged",
         "NINST": MODULES,

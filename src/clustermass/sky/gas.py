@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.cosmology import efunc, luminosity_distance_cm, r500c_mpc
+from clustermass.cosmology import arcmin_per_mpc, efunc, r500c_mpc
 from clustermass.sky.gas_relations import (
     PIVOT_MASS,
     PIVOT_REDSHIFT,
@@ -103,7 +103,7 @@ def draw_gas(
     inside = profiles.enclosed(true_radius / radius)
     limit = inside * (1 + parameters["outskirts_flux_max"])
     profiles = profiles.limited(limit)
-    arcmin = np.degrees(_angle_of_mpc(haloes.redshift, cosmology)) * 60
+    arcmin = arcmin_per_mpc(haloes.redshift, cosmology)
     ratio = rng.normal(parameters["axis_ratio_mean"], parameters["axis_ratio_std"], len(haloes))
     return Gas(
         kt_kev=kt,
@@ -166,8 +166,3 @@ def _low_mass_correction_dex(
     wanted = anchor + parameters["low_mass_slope"] * (mass - threshold)
     correction[low] = wanted - np.log10(mean_luminosity(z, mass, cosmology))
     return correction
-
-
-def _angle_of_mpc(redshift: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Angle in rad that one proper Mpc spans."""
-    return CM_PER_MPC * (1 + redshift) ** 2 / luminosity_distance_cm(redshift, cosmology)

@@ -1,0 +1,216 @@
+"""Checks that a schema can't make: names that point to other blocks, sums, and values that must fit together."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
+from typing import Any, TypeAlias
+
+from clustermass.config_resolve import BASE_EXPERIMENT, Block, nearest, resolvable_skies, resolve_experiment
+from clustermass.config_sky_checks import check_fields, check_like, check_skies, told_once
+
+_Check: TypeAlias = Callable[..., Iterator[str]]
+
+_NEEDED = ("sky", "preprocessing", "network", "recipe", "selection", "redshift_noise")
+#: evtool's sky pixel, of which an image's pixel holds a whole number
+_SKY_PIXEL_ARCSEC = 0.05
+
+
+def cross_checks(config: Mapping[str, Any], schema: Mapping[str, Any], faulty: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong across keys, a sentence each, as far as the blocks that a check reads are in order.
+
+    Parameters
+    ----------
+    config
+        The whole merged configuration.
+    schema
+        JSON schema of the configuration, whose `$defs.embedded_sky` says what makes an embedded sky complete.
+    faulty
+        Top-level blocks with an error of their own: checks that read them are left out.
+    """
+    of_skies: _Check = partial(check_skies, complete=schema["$defs"]["embedded_sky"])
+    for check, blocks in (*_CHECKS, (of_skies, ("skies",))):
+        if not set(blocks).intersection(faulty):
+            yield from check(*(config[block] for block in blocks))
+
+
+def _check_cosmology(cosmology: Mapping[str, Any]) -> Iterator[str]:
+    baryons, matter = cosmology["omega_b"], cosmology["omega_m"]
+    if baryons >= matter:
+        yield f"cosmology.omega_b is {baryons}, but must be below cosmology.omega_m = {matter}."
+
+
+def _check_flag_mask(events: Mapping[str, Any]) -> Iterator[str]:
+    mask = events["flag_mask"]
+    if mask != "auto" and not _is_mask(mask):
+        yield (
+            f"events.flag_mask is {mask!r}, but must be auto or a number of 32 bits, decimal or such as 0xC000F000 "
+            "(0 = no selection)."
+        )
+
+
+def _is_mask(mask: int | str) -> bool:
+    try:
+        number = int(mask, 0) if isinstance(mask, str) else mask
+    except ValueError:
+        return False
+    return -(2**31) <= number < 2**32
+
+
+def _check_images(images: Mapping[str, Any]) -> Iterator[str]:
+    step, pixel = 2 * images["base_rebin"], images["pixel_arcsec"]
+    if images["box_pixels"] % step:
+        yield f"images.box_pixels is {images['box_pixels']}, but must be a multiple of 2 x images.base_rebin = {step}."
+    if not _whole(pixel / _SKY_PIXEL_ARCSEC):
+        yield f"images.pixel_arcsec is {pixel}, but must be a multiple of {_SKY_PIXEL_ARCSEC}."
+
+
+def _check_centre(images: Mapping[str, Any], observed: Mapping[str, Any]) -> Iterator[str]:
+    if images["centre"] == "halo" and observed["fields"]:
+        yield (
+            "images.centre is 'halo', but observed fields have no true positions; set it to detected, or "
+            "observed.fields to []."
+        )
+
+
+def _check_grids(images: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> Iterator[str]:
+    if any(_check_images(images)):
+        return  # what follows from a wrong base grid needs no sentence of its own
+    base = images["pixel_arcsec"] * images["base_rebin"]
+    half_box = images["box_pixels"] * images["pixel_arcsec"] / 2
+    for name, recipe in preprocessing.items():
+        yield from (f"preprocessing.{name}.{text}" for text in _grid(recipe, base, half_box))
+
+
+def _grid(recipe: Mapping[str, Any], base: float, half_box: float) -> Iterator[str]:
+    half, pixel = recipe["half_width_arcsec"], recipe["pixel_arcsec"]
+    of_base = f"a whole multiple of the base pixel, {base:g} arcsec (images.pixel_arcsec x images.base_rebin)"
+    if half > half_box + 1e-6:
+        yield (
+            f"half_width_arcsec is {half}, but the images reach only {half_box:g} arcsec; lower it or raise "
+            "images.box_pixels."
+        )
+    if not _whole(half / base):
+        yield f"half_width_arcsec is {half}, but must be {of_base}."
+    if not _whole(pixel / base):
+        yield f"pixel_arcsec is {pixel}, but must be {of_base}."
+    elif not _whole(2 * half / pixel):
+        yield f"pixel_arcsec is {pixel}, but must divide 2 x half_width_arcsec = {2 * half:g} without remainder."
+
+
+def _whole(ratio: float) -> int:
+    """`ratio` as a whole number above 0, or 0 if it is none: the rule by which images are rebinned."""
+    return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
+
+
+def _check_split(split: Mapping[str, Any]) -> Iterator[str]:
+    total = sum(split.values())
+    if abs(total - 1) > 1e-9:
+        yield f"split.train, split.val and split.test add up to {total:g}, but must add up to 1."
+
+
+def _check_schedules(training: Mapping[str, Any]) -> Iterator[str]:
+    needed = {"cosine": "warmup_fraction", "plateau": "plateau"}
+    for name, recipe in training["recipes"].items():
+        key = needed.get(recipe["schedule"])
+        if key and key not in recipe:
+            yield f"training.recipes.{name}.{key} is missing; add it, since schedule is {recipe['schedule']!r}."
+
+
+def _check_base(experiments: Mapping[str, Any]) -> Iterator[str]:
+    name = f"experiments.{BASE_EXPERIMENT}"
+    if BASE_EXPERIMENT not in experiments:
+        yield f"{name} is missing; add it: every other experiment departs from it."
+        return
+    base = experiments[BASE_EXPERIMENT] or {}
+    yield from (f"{name}.{key} is missing; add it: every experiment needs it." for key in _NEEDED if key not in base)
+
+
+def _check_names(key: str, experiments: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[str]:
+    for name, experiment in experiments.items():
+        word = (experiment or {}).get(key)
+        if word is not None and word not in known:
+            listed = f"{', '.join(known)}.{nearest(word, known)}"
+            yield f"experiments.{name}.{key} is {word!r}, but only these are defined: {listed}"
+
+
+def _check_recipe_names(experiments: Mapping[str, Any], training: Mapping[str, Any]) -> Iterator[str]:
+    yield from _check_names("recipe", experiments, training["recipes"])
+
+
+def _departures(experiments: Mapping[str, Any], problems: Callable[[Block], Iterator[str]]) -> Iterator[str]:
+    resolved = {name: resolve_experiment(experiments, name) for name in experiments}
+    parents = {name: BASE_EXPERIMENT for name in experiments if name != BASE_EXPERIMENT}
+    yield from (f"experiments.{line}" for line in told_once(resolved, parents, problems))
+
+
+def _check_learning_skies(experiments: Mapping[str, Any], skies: Mapping[str, Any]) -> Iterator[str]:
+    fields = [name for name, sky in resolvable_skies(skies).items() if sky.get("observed")]
+
+    def problems(experiment: Block) -> Iterator[str]:
+        if (sky := experiment.get("sky")) in fields:
+            yield f".sky is {sky!r}, an observed field, which has no true masses to learn from; name a simulated sky."
+
+    yield from _departures(experiments, problems)
+
+
+def _check_selections(experiments: Mapping[str, Any], images: Mapping[str, Any]) -> Iterator[str]:
+    def problems(experiment: Block) -> Iterator[str]:
+        selection = experiment.get("selection", {})
+        for key in ("det_like_min", "ext_like_min"):
+            if selection.get(key, images[key]) < images[key]:
+                yield (
+                    f".selection.{key} is {selection[key]}, but images are made only above images.{key} = "
+                    f"{images[key]}; lower that one too."
+                )
+
+    yield from _departures(experiments, problems)
+
+
+def _check_mass_ranges(experiments: Mapping[str, Any]) -> Iterator[str]:
+    def problems(experiment: Block) -> Iterator[str]:
+        selection = experiment.get("selection", {})
+        low, high = selection.get("log10_m500c_min"), selection.get("log10_m500c_max")
+        if low is not None and high is not None and low >= high:
+            yield f".selection.log10_m500c_min is {low}, but must be below log10_m500c_max = {high}."
+
+    yield from _departures(experiments, problems)
+
+
+def _check_poolings(
+    experiments: Mapping[str, Any], preprocessing: Mapping[str, Any], network: Mapping[str, Any]
+) -> Iterator[str]:
+    def problems(experiment: Block) -> Iterator[str]:
+        net, grid = network.get(experiment.get("network", "")), preprocessing.get(experiment.get("preprocessing", ""))
+        if net is None or grid is None:
+            return
+        poolings, pixels = len(net["channels"]), _whole(2 * grid["half_width_arcsec"] / grid["pixel_arcsec"])
+        if 0 < pixels < 2**poolings:
+            yield (
+                f".network is {experiment['network']!r}, whose {poolings} channels halve an image {poolings} times and "
+                f"need {2**poolings} x {2**poolings} pixels, but preprocessing {experiment['preprocessing']!r} gives "
+                f"{pixels} x {pixels}; use fewer channels or smaller pixels."
+            )
+
+    yield from _departures(experiments, problems)
+
+
+#: check -> top-level blocks that it reads, in the order of its arguments
+_CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
+    (_check_cosmology, ("cosmology",)),
+    (check_like, ("skies",)),
+    (check_fields, ("observed", "skies")),
+    (_check_flag_mask, ("events",)),
+    (_check_images, ("images",)),
+    (_check_centre, ("images", "observed")),
+    (_check_grids, ("images", "preprocessing")),
+    (_check_split, ("split",)),
+    (_check_schedules, ("training",)),
+    (_check_base, ("experiments",)),
+    (partial(_check_names, "sky"), ("experiments", "skies")),
+    (partial(_check_names, "preprocessing"), ("experiments", "preprocessing")),
+    (partial(_check_names, "network"), ("experiments", "network")),
+    (_check_recipe_names, ("experiments", "training")),
+    (_check_learning_skies, ("experiments", "skies")),
+    (_check_mass_ranges, ("experiments",)),
+    (_check_selections, ("experiments", "images")),
+    (_check_poolings, ("experiments", "preprocessing", "network")),
+)

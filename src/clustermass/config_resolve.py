@@ -1,0 +1,109 @@
+"""Configuration blocks: read from files, merged, and filled in from the blocks that they resemble or depart from."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from clustermass.errors import InputError
+
+Block: TypeAlias = dict[str, Any]
+BASE_EXPERIMENT = "fiducial"
+
+
+def load_config(paths: Iterable[str | Path]) -> Block:
+    """Merge YAML files in order and return the result, unchecked.
+
+    Raises
+    ------
+    InputError
+        A file is missing or is no YAML block.
+    """
+    config: Block = {}
+    for path in map(Path, paths):
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: can't be read ({error.strerror}).") from error
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: not valid YAML: {error}") from error
+        if not isinstance(content, Mapping):
+            raise InputError(f"{path}: must hold a block of keys.")
+        config = merge(config, content)
+    return config
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
+    """Return `base` with `changes` merged in, block by block; lists and values are replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if nested else value
+    return merged
+
+
+def resolve_sky(skies: Mapping[str, Any], name: str) -> Block:
+    """Return sky `name` with everything that it takes over through `like` filled in.
+
+    Raises
+    ------
+    InputError
+        The chain of `like` names an unknown sky or runs in a circle.
+    """
+    chain = [name]
+    while "like" in skies[chain[-1]]:
+        parent = skies[chain[-1]]["like"]
+        if parent in chain:
+            raise InputError(_circle(chain[chain.index(parent) :]))
+        if parent not in skies:
+            raise InputError(f"skies.{chain[-1]}.like is {parent!r}, which is no sky.{choose(parent, skies)}")
+        chain.append(parent)
+    resolved: Block = {}
+    for link in reversed(chain):
+        resolved = merge(resolved, {k: v for k, v in skies[link].items() if k != "like"})
+    return resolved
+
+
+def _circle(members: list[str]) -> str:
+    # the same words from wherever the circle is entered: it is told once
+    start = members.index(min(members))
+    first, *others = members[start:] + members[:start]
+    way = " -> ".join([first, *others, first])
+    return f"skies.{first}.like closes a circle ({way}); one of them must name its source instead."
+
+
+def resolvable_skies(skies: Mapping[str, Any]) -> dict[str, Block]:
+    """Return all skies as `resolve_sky` does, without those that can't be resolved."""
+    resolved = {}
+    for name in skies:
+        with suppress(InputError):
+            resolved[name] = resolve_sky(skies, name)
+    return resolved
+
+
+def resolve_experiment(experiments: Mapping[str, Any], name: str) -> Block:
+    """Return experiment `name`: the base experiment with this one's departures merged in."""
+    return merge(experiments.get(BASE_EXPERIMENT) or {}, experiments[name] or {})
+
+
+def realization_names(sky: Mapping[str, Any]) -> list[str]:
+    """Names of a resolved sky's realizations: "01", "02", ... for embedded skies, the keys of a `files` sky."""
+    realizations = sky.get("realizations", 1)
+    if isinstance(realizations, Mapping):
+        return list(realizations)
+    return [f"{number:02d}" for number in range(1, int(realizations) + 1)]
+
+
+def nearest(word: object, known: Iterable[object]) -> str:
+    """Return " Did you mean ...?" with the known word most like `word`, or "" if none is."""
+    match = difflib.get_close_matches(str(word), list(map(str, known)), n=1, cutoff=0.6)
+    return f" Did you mean {match[0]}?" if match else ""
+
+
+def choose(word: object, known: Iterable[object]) -> str:
+    """Return `nearest`, or else all that is allowed."""
+    words = list(map(str, known))
+    return nearest(word, words) or (f" Allowed: {', '.join(words)}." if words else " None is defined: leave it out.")

@@ -1,0 +1,248 @@
+"""Everything is checked before anything runs: checks across keys, and that no error hides another."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clustermass.config import config_errors, load_config
+from clustermass.errors import InputError
+from clustermass.images.cubes import ImageGeometry
+from clustermass.images.preprocessing import _Grid
+
+ROOT = Path(__file__).parents[2]
+RULES = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def config():
+    return load_config([ROOT / "config" / "config.yaml"])
+
+
+def numeric_leaves(block, path=()):
+    items = block.items() if isinstance(block, dict) else enumerate(block)
+    for key, value in items:
+        if isinstance(value, dict | list):
+            yield from numeric_leaves(value, (*path, key))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield (*path, key)
+
+
+def put(config, path, value):
+    """Set a dotted path, a list's entries by number."""
+    *way, last = path.split(".") if isinstance(path, str) else path
+    for key in way:
+        config = config[key] if isinstance(config, list) else config.setdefault(key, {})
+    config[last] = value
+
+
+@pytest.mark.parametrize("wrong", ["x", float("nan")])
+def test_each_number_of_the_default_configuration_set_to_none_gives_one_line_with_its_key(config, wrong):
+    leaves = list(numeric_leaves(config))
+    assert len(leaves) > 100
+    for path in leaves:
+        broken = copy.deepcopy(config)
+        put(broken, path, wrong)
+        lines = config_errors(broken, RULES)
+        assert len(lines) == 1, (path, lines)
+        assert lines[0].startswith(f"{'.'.join(map(str, path))} is {wrong!r}, but must be "), lines
+
+
+def test_an_integer_written_as_a_float_would_break_range_and_is_refused(config):
+    config["ensemble"]["members"] = 6.0
+    assert config_errors(config, RULES) == ["ensemble.members is 6.0, but must be a whole number (write 6)."]
+
+
+def test_errors_of_the_schema_do_not_hide_those_across_keys_nor_the_other_way_round(config):
+    config["training"]["device"] = "cuda"
+    config["split"]["train"] = 0.8
+    config["experiments"]["fiducial"]["network"] = "compactt"
+    config["skies"]["mock_efeds"]["like"] = "nowhere"
+    config["skies"]["embedded"]["agn"]["flux_min_cgs"] = 2e-14
+    config["skies"]["embedded"]["agn"]["flux_max_cgs"] = 1e-14
+    lines = config_errors(config, RULES)
+    assert len(lines) == 5
+    for part in ("cuda", "add up to 1.1", "Did you mean compact?", "no sky. Allowed: embedded", "below flux_max_cgs"):
+        assert sum(part in line for line in lines) == 1, (part, lines)
+
+
+def test_only_checks_that_read_a_faulty_block_are_left_out(config):
+    config["preprocessing"]["central"]["pixel_arcsec"] = "x"
+    config["images"]["box_pixels"] = 301
+    config["experiments"]["fiducial"]["recipe"] = "none"
+    lines = config_errors(config, RULES)
+    assert [line.split()[0] for line in lines] == [
+        "preprocessing.central.pixel_arcsec",
+        "images.box_pixels",
+        "experiments.fiducial.recipe",
+    ]
+
+
+def test_a_missing_block_is_told_once_and_stops_no_other_check(config):
+    del config["images"], config["cosmology"]
+    config["events"]["flag_mask"] = "none"
+    lines = config_errors(config, RULES)
+    assert [line.split()[0] for line in lines] == ["cosmology", "images", "events.flag_mask"]
+
+
+def test_a_circle_of_likes_is_told_once_and_the_other_skies_are_still_checked(config):
+    config["skies"] |= {"a": {"like": "b"}, "b": {"like": "c"}, "c": {"like": "b"}, "d": {"like": "a"}}
+    config["skies"]["mock_efeds"]["detection"] = {"stamp_pixels": 30}
+    config["observed"]["fields"] = ["mock_efeds", "a"]
+    lines = config_errors(config, RULES)
+    assert len(lines) == 2
+    assert any(line.startswith("skies.b.like closes a circle (b -> c -> b)") for line in lines)
+    assert "skies.mock_efeds.detection.stamp_pixels is 30, but must be odd." in lines
+
+
+SINGLE_ERRORS = {
+    "cosmology.omega_b": (0.4, "below cosmology.omega_m = 0.3089"),
+    "skies.embedded.clusters.log10_m500c_max": (13.0, "log10_m500c_min is 13.0, but must be below log10_m500c_max"),
+    "skies.embedded.clusters.redshift_max": (0.01, "redshift_min is 0.01, but must be below redshift_max = 0.01"),
+    "skies.embedded.detection.e_min_ev": (2300.0, "below e_max_ev = 2300.0"),
+    "skies.embedded.detection.background_exclusion_arcsec": (330.0, "below background_radius_arcsec = 330.0"),
+    "skies.embedded.detection.stamp_pixels": (32, "must be odd"),
+    "skies.embedded.detection.cut_radius_arcsec": (62.5, "at most 62, the stamp's end"),
+    "skies.embedded.detection.extents_arcsec": ([8.0, 8.0, 9.0], "each entry must be above the one before"),
+    "skies.embedded.realizations": ({"01": {"events": ["a"], "catalogue": "b"}}, "must be a whole number"),
+    "skies.embedded.background.shares": (
+        dict.fromkeys(("local_bubble", "galactic_halo", "extragalactic", "particle"), 0),
+        "at least one must be positive",
+    ),
+    "events.flag_mask": ("C000F000", "auto or a number of 32 bits"),
+    "images.pixel_arcsec": (4.01, "must be a multiple of 0.05"),
+    "images.box_pixels": (306 + 3, "multiple of 2 x images.base_rebin = 6"),
+    "images.centre": ("halo", "have no true positions; set it to detected"),
+    "preprocessing.central.pixel_arcsec": (18.0, "whole multiple of the base pixel, 12 arcsec"),
+    "preprocessing.central.half_width_arcsec": (612.0, "reach only 600 arcsec"),
+    "preprocessing.central": (
+        {"half_width_arcsec": 306.0, "pixel_arcsec": 12.0, "transform": "sqrt"},
+        "half_width_arcsec is 306.0, but must be a whole multiple of the base pixel, 12 arcsec",
+    ),
+    "network.compact.channels": ([4] * 5, "need 32 x 32 pixels, but preprocessing 'central' gives 25 x 25"),
+    "training.recipes.clustermass.schedule": ("plateau", "clustermass.plateau is missing; add it"),
+    "training.recipes.krippendorf2023.schedule": ("cosine", "krippendorf2023.warmup_fraction is missing; add it"),
+    "experiments.fiducial.sky": ("mock_efeds", "an observed field"),
+    "experiments.fiducial.selection.log10_m500c_max": (13.0, "must be below log10_m500c_max = 13.0"),
+    "skies.mine": ({"observed": True}, "neither 'source'"),
+    "skies.a b": ({"like": "embedded"}, "skies: the name 'a b' must begin with a letter or digit"),
+    "skies.lone": ({"source": "files"}, "skies.lone.realizations must name its files"),
+    "run": (2024, 'write it in quotes: "2024"'),
+}
+
+
+@pytest.mark.parametrize(("path", "value", "told"), [(path, *rest) for path, rest in SINGLE_ERRORS.items()])
+def test_what_would_fail_in_a_job_is_told_before_and_once_even_where_other_blocks_take_it_over(
+    config, path, value, told
+):
+    config["skies"]["third"] = {"like": "mock_efeds", "seed": 7}
+    config["experiments"]["second"] = {"redshift_noise": 0.1}
+    put(config, path, value)
+    lines = config_errors(config, RULES)
+    assert len(lines) == 1, lines
+    assert told in lines[0]
+
+
+def test_a_sky_must_be_complete_once_like_is_filled_in_and_may_set_single_keys_of_a_block(config):
+    config["skies"]["part"] = {
+        "like": "embedded",
+        "agn": {"photon_index": 2.0},
+        "background": {"shares": {"particle": 1}},
+    }
+    assert config_errors(config, RULES) == []
+    del config["skies"]["embedded"]["psf"], config["skies"]["embedded"]["agn"]["photon_index"]
+    lines = config_errors(config, RULES)
+    assert [line.split(";")[0] for line in lines] == [
+        "skies.embedded lacks psf",
+        "skies.embedded.agn lacks photon_index",
+    ]
+
+
+def test_an_empty_embedded_sky_names_all_that_it_lacks_and_a_block_without_a_source_too(config):
+    config["skies"]["bare"] = {"source": "embedded", "realizations": 2, "agn": {}}
+    lines = config_errors(config, RULES)
+    assert len(lines) == 2
+    assert (
+        "skies.bare lacks seed, field, exposure, absorption, psf, clusters, background, redshifts, detection;"
+        in lines[0]
+    )
+    assert "skies.bare.agn lacks flux_min_cgs, flux_max_cgs, photon_index, normalisation_per_deg2;" in lines[1]
+
+
+def test_every_key_that_an_embedded_sky_may_have_in_its_blocks_is_one_that_it_must_have():
+    may, must = RULES["$defs"]["sky"]["properties"], RULES["$defs"]["embedded_sky"]
+    for block, rule in must["properties"].items():
+        assert set(rule["required"]) == set(may[block]["properties"]), block
+    assert set(must["required"]) == {"seed", *must["properties"]}
+
+
+def test_a_simulated_sky_of_files_needs_truth_and_two_digits_as_names(config):
+    files = {"events": ["a.fits"], "catalogue": "b.csv"}
+    config["skies"]["mine"] = {"source": "files", "realizations": {"01": files, "02": {**files, "truth": "t.fits"}}}
+    assert [line.split(";")[0] for line in config_errors(config, RULES)] == [
+        "skies.mine.realizations.01.truth is missing"
+    ]
+    config["skies"]["mine"] |= {"observed": True, "realizations": {"first_one": files}}
+    [line] = config_errors(config, RULES)
+    assert line == "skies.mine.realizations: the name 'first_one' must be two digits in quotes, such as \"01\"."
+
+
+@pytest.mark.parametrize("mask", ["auto", 0, -1073680384, "0xC000F000", "3221286912", 2**32 - 1])
+def test_flag_masks_that_count_as_numbers_pass(config, mask):
+    config["events"]["flag_mask"] = mask
+    assert config_errors(config, RULES) == []
+
+
+@pytest.mark.parametrize("mask", ["", "0xG", "1e3", 2**32, "0x100000000"])
+def test_other_flag_masks_do_not(config, mask):
+    config["events"]["flag_mask"] = mask
+    assert [line.split()[0] for line in config_errors(config, RULES)] == ["events.flag_mask"]
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(
+    images=st.fixed_dictionaries(
+        {
+            "box_pixels": st.integers(5, 60).map(lambda number: 4 * number) | st.integers(20, 240),
+            "pixel_arcsec": st.sampled_from([4.0, 2.5, 4.05, 4.01]),
+            "base_rebin": st.integers(1, 4),
+        }
+    ),
+    half=st.integers(1, 60),
+    pixel=st.integers(1, 12),
+)
+def test_images_and_recipes_are_refused_exactly_where_the_jobs_refuse_them(images, half, pixel):
+    config = load_config([ROOT / "config" / "config.yaml"])
+    config["images"] |= images
+    half_base = images["pixel_arcsec"] * images["base_rebin"] / 2
+    recipe = {"half_width_arcsec": half * half_base, "pixel_arcsec": pixel * half_base, "transform": "none"}
+    config["preprocessing"]["mine"] = recipe
+    lines = config_errors(config, RULES)
+    assert any(line.startswith("images.") for line in lines) == refused(ImageGeometry.from_config, config["images"])
+    if not any(line.startswith("images.") for line in lines):
+        offsets = ImageGeometry.from_config(config["images"]).base_offsets_arcsec()
+        mine = [line for line in lines if line.startswith("preprocessing.mine.")]
+        assert bool(mine) == refused(_Grid, offsets, recipe), mine
+
+
+def refused(function, *arguments):
+    try:
+        function(*arguments)
+    except InputError:
+        return True
+    return False
+
+
+def test_the_base_experiment_must_be_whole_and_others_need_only_their_departures(config):
+    config["experiments"]["copy"] = None
+    assert config_errors(config, RULES) == []
+    del config["experiments"]["fiducial"]["redshift_noise"], config["experiments"]["fiducial"]["selection"]
+    assert [line.split(";")[0] for line in config_errors(config, RULES)] == [
+        "experiments.fiducial.selection is missing",
+        "experiments.fiducial.redshift_noise is missing",
+    ]
+    del config["experiments"]["fiducial"]
+    assert [line.split(";")[0] for line in config_errors(config, RULES)] == ["experiments.fiducial is missing"]
