@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from clustermass import cli
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_help_names_every_command(capsys):
@@ -28,12 +32,11 @@ def test_columns_are_given_as_pairs(capsys):
 
 
 def test_check_config_lists_the_errors(tmp_path, capsys):
-    (tmp_path / "schema.yaml").write_text(
-        "type: object\nproperties: {seed: {type: integer}}\nadditionalProperties: false\n"
-    )
-    (tmp_path / "config.yaml").write_text("seed: x\nsede: 1\n")
-    arguments = ["check-config", str(tmp_path / "config.yaml"), "--schema", str(tmp_path / "schema.yaml")]
-    assert cli.main(arguments) == 1
+    (tmp_path / "mine.yaml").write_text("seed: x\nsede: 1\n")
+    schema = ROOT / "workflow/schemas/config.schema.yaml"
+    files = [str(ROOT / "config/config.yaml"), str(tmp_path / "mine.yaml")]
+    assert cli.main(["check-config", *files, "--schema", str(schema)]) == 1
     error = capsys.readouterr().err
     assert "2 errors" in error
     assert "Did you mean seed?" in error
+    assert cli.main(["check-config", files[0], "--schema", str(schema)]) == 0

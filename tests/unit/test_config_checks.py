@@ -115,7 +115,6 @@ SINGLE_ERRORS = {
     "events.flag_mask": ("C000F000", "auto or a number of 32 bits"),
     "images.pixel_arcsec": (4.01, "must be a multiple of 0.05"),
     "images.box_pixels": (306 + 3, "multiple of 2 x images.base_rebin = 6"),
-    "images.centre": ("halo", "have no true positions; set it to detected"),
     "preprocessing.central.pixel_arcsec": (18.0, "whole multiple of the base pixel, 12 arcsec"),
     "preprocessing.central.half_width_arcsec": (612.0, "reach only 600 arcsec"),
     "preprocessing.central": (

@@ -229,6 +229,18 @@ def test_renamed_column_is_named_and_the_nearest_suggested(tmp_path, dialect, co
         read_events(path)
 
 
+@pytest.mark.parametrize(("form", "values"), [("3A", "abc"), ("2E", [1.0, 2.0])])
+def test_a_column_of_other_than_numbers_is_named(tmp_path, form, values):
+    path = write_esass(tmp_path / "events.fits", photons())
+    with fits.open(path) as hdus:
+        columns = [column for column in hdus[1].columns if column.name != "PI"]
+        columns.append(fits.Column("PI", form, array=np.array([values] * len(hdus[1].data))))
+        odd = fits.BinTableHDU.from_columns(columns, name="EVENTS")
+        fits.HDUList([fits.PrimaryHDU(), odd]).writeto(tmp_path / "odd.fits")
+    with pytest.raises(InputError, match=rf"column PI of table EVENTS has the format {form}, but must hold one number"):
+        read_events(tmp_path / "odd.fits")
+
+
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [

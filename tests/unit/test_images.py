@@ -145,7 +145,7 @@ def test_a_box_outside_the_field_is_kept_and_counted(tmp_path, field, caplog):
     with caplog.at_level(logging.INFO, "clustermass"):
         images = extract({**field, "catalogue": write_table(tmp_path / "far.fits", "CATALOGUE", table)})
     assert images["covered_fraction"].values[2] == images["exposure_s"].values[2] == 0.0
-    assert "the boxes of 2 leave the field (lowest covered fraction 0.00); 1 hold no photon" in caplog.text
+    assert "the boxes of 2 leave the field (lowest covered fraction 0.000); 1 hold no photon" in caplog.text
 
 
 def test_without_an_exposure_map_good_times_and_photons_stand_in(field, caplog):

@@ -202,6 +202,26 @@ def test_photons_references_and_names_stand_in_the_right_rows(field):
     assert read(folder, simulated=False)[7]["NAME"] == "eFEDS J090400.0+013000"
 
 
+def test_images_of_a_simulator_make_the_field_simulated(field):
+    folder = field[0]
+    with xr.open_dataset(folder / "images.nc") as opened:
+        images = opened.load()
+    for told, prefix in ((True, "SIM"), (False, "eFEDS")):
+        write_netcdf(images, folder / "images.nc", "test", {**MADE, "simulated": told})
+        assert read(folder, simulated=False)[7]["NAME"] == f"{prefix} J090400.0+013000"
+        assert fits.getheader(folder / "masses.fits", 1)["SIMULATED"] is told
+    assert read(folder, simulated=True)[7]["NAME"].startswith("SIM ")
+
+
+def test_counts_that_no_training_cluster_tells_flag_nothing(field):
+    folder = field[0]
+    with xr.open_dataset(folder / "ensemble.nc") as opened:
+        training = opened.load()
+    training["ml_cts"][:] = np.nan
+    write_netcdf(training, folder / "ensemble.nc", "test", MADE)
+    assert {number: int(row["FLAG_RANGE"]) for number, row in read(folder).items()} == {7: 0, 3: 8, 11: 0, 20: 1, 5: 4}
+
+
 def test_redshift_error_widens_the_mass_error(field):
     rows = read(field[0])
     assert rows[3]["LOGM500_ERR_Z"] == pytest.approx(0.02)

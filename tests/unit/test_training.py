@@ -104,6 +104,15 @@ def test_member_file_holds_predictions_of_all_three_subsets(tmp_path):
     assert known.ranges["log10_m500c"] == [train_mass.min(), train_mass.max()]
 
 
+def test_a_simulation_without_fitted_counts_trains_all_the_same(tmp_path):
+    images, split = write_sky(tmp_path)
+    for path in images:
+        sky_file = read_netcdf(path)
+        sky_file["ml_cts"] = sky_file["ml_cts"].astype(float) * np.nan
+        write_netcdf(sky_file, path, "test images", {"parameters": "{}"})
+    assert set(load_weights(train(tmp_path, images, split)[1]).ranges) == {"redshift", "log10_m500c"}
+
+
 def test_other_test_images_and_masses_change_neither_weights_nor_epochs(tmp_path):
     made = []
     for test_seed in (0, 1):

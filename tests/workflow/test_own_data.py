@@ -47,6 +47,7 @@ def test_the_sixte_fixture_gets_a_mass_by_the_ordinary_way(finished, tmp_path):
     assert done.returncode == 0, done.stderr
     (row,) = Table.read(tmp_path / "masses.fits")
     assert row["N_PHOT"] == 3104
+    assert row["NAME"].startswith("SIM ")
     assert 13 < row["LOGM500"] < 15.5
     assert row["LOGM500_ERR"] > 0
 

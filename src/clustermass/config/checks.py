@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from clustermass.config_resolve import BASE_EXPERIMENT, Block, nearest, resolvable_skies, resolve_experiment
-from clustermass.config_sky_checks import check_fields, check_like, check_skies, told_once
+from clustermass.config.resolve import BASE_EXPERIMENT, Block, nearest, resolvable_skies, resolve_experiment
+from clustermass.config.sky_checks import check_fields, check_like, check_skies, told_once
 
 _Check: TypeAlias = Callable[..., Iterator[str]]
 
@@ -61,14 +61,6 @@ def _check_images(images: Mapping[str, Any]) -> Iterator[str]:
         yield f"images.box_pixels is {images['box_pixels']}, but must be a multiple of 2 x images.base_rebin = {step}."
     if not _whole(pixel / _SKY_PIXEL_ARCSEC):
         yield f"images.pixel_arcsec is {pixel}, but must be a multiple of {_SKY_PIXEL_ARCSEC}."
-
-
-def _check_centre(images: Mapping[str, Any], observed: Mapping[str, Any]) -> Iterator[str]:
-    if images["centre"] == "halo" and observed["fields"]:
-        yield (
-            "images.centre is 'halo', but observed fields have no true positions; set it to detected, or "
-            "observed.fields to []."
-        )
 
 
 def _check_grids(images: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> Iterator[str]:
@@ -200,7 +192,6 @@ _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (check_fields, ("observed", "skies")),
     (_check_flag_mask, ("events",)),
     (_check_images, ("images",)),
-    (_check_centre, ("images", "observed")),
     (_check_grids, ("images", "preprocessing")),
     (_check_split, ("split",)),
     (_check_schedules, ("training",)),

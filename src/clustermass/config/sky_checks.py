@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from clustermass.config_resolve import Block, choose, resolvable_skies, resolve_sky
-from clustermass.config_sentences import missing_names, schema_errors
+from clustermass.config.resolve import Block, choose, resolvable_skies, resolve_sky
+from clustermass.config.sentences import missing_names, schema_errors
 from clustermass.errors import InputError
 
 #: keys of an embedded sky, the first of which must lie below the second

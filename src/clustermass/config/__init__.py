@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from clustermass.config_checks import cross_checks
-from clustermass.config_resolve import (
+from clustermass.config.checks import cross_checks
+from clustermass.config.resolve import (
     BASE_EXPERIMENT,
     load_config,
     merge,
@@ -15,7 +15,7 @@ from clustermass.config_resolve import (
     resolve_experiment,
     resolve_sky,
 )
-from clustermass.config_sentences import faulty_blocks, schema_errors, sentences
+from clustermass.config.sentences import faulty_blocks, schema_errors, sentences
 from clustermass.errors import InputError
 
 __all__ = [

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from clustermass.config_resolve import choose, nearest
+from clustermass.config.resolve import choose, nearest
 
 _WHOLE = "the configuration"
 _KINDS = {

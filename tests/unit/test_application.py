@@ -1,0 +1,48 @@
+"""Which networks the command line takes for a user's field."""
+
+import pytest
+import xarray as xr
+
+from clustermass import application
+from clustermass.application import masses_of_field
+from clustermass.datasets import write_netcdf
+from clustermass.errors import InputError
+
+
+class Reached(Exception):
+    """The weights were found; nothing further is wanted."""
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Write an ensemble of two networks in a folder that holds a third, of an earlier run."""
+    write_netcdf(xr.Dataset(coords={"member": ["00", "01"]}), tmp_path / "ensemble.nc", "test", {"source": "test"})
+    (tmp_path / "members").mkdir()
+    for member in ("00", "01", "02"):
+        (tmp_path / "members" / f"{member}.safetensors").touch()
+    return tmp_path
+
+
+def test_the_members_are_those_of_the_ensemble(experiment):
+    names = [path.name for path in application._weights(experiment)]
+    assert names == ["00.safetensors", "01.safetensors"]
+
+
+def test_a_missing_member_is_named(experiment):
+    (experiment / "members" / "01.safetensors").unlink()
+    with pytest.raises(InputError, match=r"01\.safetensors: no such file, though ensemble\.nc .* \(1 of 2"):
+        masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
+
+
+def test_the_first_member_of_the_ensemble_says_how_images_are_cut(experiment, monkeypatch):
+    def load(path):
+        raise Reached(path.name)
+
+    monkeypatch.setattr(application, "load_weights", load)
+    with pytest.raises(Reached, match=r"00\.safetensors"):
+        masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
+
+
+def test_a_folder_without_ensemble_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no trained ensemble there"):
+        masses_of_field([tmp_path / "e.fits"], tmp_path / "c.csv", tmp_path, tmp_path / "masses.fits")
