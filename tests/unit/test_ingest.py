@@ -212,15 +212,16 @@ def cloud(label, number, ra, dec, seed):
 
 def test_photons_tell_the_halo_where_positions_mislead():
     arcsec = 1 / 3600
-    detections = points("ID_SRC", [1, 2, 3, 4], [10, 10 + 45 * arcsec, 20, 30], [0, 0, 0, 0])
-    detections["ML_CTS"] = [100.0, 50.0, 40.0, 100.0]
+    detections = points("ID_SRC", [1, 2, 3, 4, 5], [10, 10 + 45 * arcsec, 20, 30, 40], [0] * 5)
+    detections["ML_CTS"] = [100.0, 50.0, 40.0, 100.0, 50.0]
     # halo 12 lies on detection 1, but has sent three photons; nearly all are of halo 11, 20 arcsec off; halo 13 is that
-    # of detection 2, though 11 is brighter; detection 3 is an AGN near halo 14; detection 4 has 12 photons of halo 15
+    # of detection 2, though 11 is brighter; detection 3 is an AGN near halo 14; detection 4 has 12 photons of halo 15;
+    # detection 5 has 30 of halo 16 and more of the sky, which SIXTE gives a number like a source's
     haloes = points(
         "SRC_ID",
-        [11, 12, 13, 14, 15],
-        [10 - 20 * arcsec, 10, 10 + 50 * arcsec, 20 + arcsec, 30],
-        [0, 0, 0, 0, 0],
+        [11, 12, 13, 14, 15, 16],
+        [10 - 20 * arcsec, 10, 10 + 50 * arcsec, 20 + arcsec, 30, 40],
+        [0] * 6,
     )
     clouds = [
         cloud(11, 90, 10 - 5 * arcsec, 0, 1),
@@ -230,16 +231,20 @@ def test_photons_tell_the_halo_where_positions_mislead():
         cloud(300, 25, 20, 0, 5),
         cloud(15, 12, 30, 0, 6),
         cloud(-1, 90, 30, 0, 7),
+        cloud(-1, 1000, 50, 0, 8),
+        cloud(16, 30, 40, 0, 9),
+        cloud(400, 60, 40, 0, 10),
+        cloud(400, 1000, 50, 0, 11),
     ]
     photons = tuple(np.concatenate(column) for column in zip(*clouds, strict=True))
     pairs = match_by_photons(detections, haloes, photons, 60.0)
-    assert [tuple(row)[:2] for row in pairs] == [(1, 11), (2, 13)]
-    assert pairs["SEPARATION"].tolist() == pytest.approx([20, 5], abs=1e-2)
+    assert [tuple(row)[:2] for row in pairs] == [(1, 11), (2, 13), (5, 16)]
+    assert pairs["SEPARATION"].tolist() == pytest.approx([20, 5, 0], abs=1e-2)
     # of 94 photons of three haloes (fewer than the fitted counts) 90 are its own; all of the other's are
-    assert pairs["PURITY"].tolist() == pytest.approx([90 / 94, 1.0])
+    assert pairs["PURITY"].tolist() == pytest.approx([90 / 94, 1.0, 0.6])
     rng = np.random.default_rng(8)
     order = rng.permutation(photons[0].size)
-    again = match_by_photons(detections[[3, 1, 0, 2]], haloes[::-1], tuple(c[order] for c in photons), 60.0)
+    again = match_by_photons(detections[[3, 1, 0, 2, 4]], haloes[::-1], tuple(c[order] for c in photons), 60.0)
     assert np.array_equal(again, pairs)
 
 
@@ -474,3 +479,16 @@ def test_images_of_real_sixte_files_by_way_of_the_standard_files(tmp_path, name,
     assert sample["counts"].sum(("cluster", "y", "x")).values.tolist() == sums
     assert sample["covered_fraction"].item() > 0.99
     assert read_netcdf(tmp_path / "images.nc").attrs["simulated"] == "true"
+
+
+@pytest.mark.skipif(not SIXTE.is_dir(), reason="the SIXTE files aren't beside the checkout")
+def test_labels_of_a_real_sixte_list(tmp_path):
+    """SRC_ID 1 is the cluster; 100, with far more photons, the diffuse sky."""
+    (tmp_path / "halos.csv").write_text("SRC_ID,RA,DEC,Z,LOG10_M500C\n1,133.70003461,1.36666465,0.3,14.5\n")
+    files = {"events": [str(SIXTE / "sixte_evt_tm1.fits.gz")], "catalogue": str(SIXTE / "clusters.csv")}
+    files["truth"] = str(tmp_path / "halos.csv")
+    outputs = ingest(tmp_path, {"observed": False, "realizations": {"01": files}})
+    (match,) = fits.getdata(outputs["matches"], "MATCHES")
+    assert (match["ID_SRC"], match["SRC_ID"]) == (1, 1)
+    # within 60 arcsec, 0.2-2.3 keV: 18 of the cluster and 5 of the sky
+    assert match["PURITY"] == pytest.approx(18 / 23)

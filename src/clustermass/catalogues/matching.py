@@ -11,8 +11,9 @@ from clustermass.sphere import unit_vectors
 
 #: a detection is a halo's only if the halo's photons make up this share of the fitted counts
 MIN_PURITY = 0.2
-#: labels of photons that no source sent: ours 0, SIXTE's -1
-BACKGROUND = (0, -1)
+#: a label, not of a halo, with less than this share of its photons at a detection is a background. SIXTE labels the
+#: particle background -1, but the diffuse sky with a number like any source's
+MIN_CONCENTRATION = 0.1
 _NAMES, _TYPES = ("ID_SRC", "SRC_ID", "SEPARATION", "PURITY"), ("i4", "i4", "f4", "f4")
 
 
@@ -22,8 +23,8 @@ def match_by_photons(
     """Match detections to the haloes that most of their photons come from.
 
     A photon belongs to the nearest detection within the radius. The source with most of a detection's photons, AGN
-    among them, owns it; if that is a halo with at least `MIN_PURITY` of the fitted counts, the two match. A halo that
-    owns several detections goes with the one that has most of its photons.
+    among them but no background, owns it; if that is a halo with at least `MIN_PURITY` of the fitted counts, the two
+    match. A halo that owns several detections goes with the one that has most of its photons.
 
     Parameters
     ----------
@@ -50,12 +51,14 @@ def match_by_photons(
     fitted = np.asarray(detections["ML_CTS"], dtype=float)
     total = np.bincount(owner[near], minlength=len(here)).astype(float)
     total = np.where(fitted > 0, np.minimum(fitted, total), total)
+    labels, whole = np.unique(label, return_counts=True)
+    diffuse = number < MIN_CONCENTRATION * whole[np.searchsorted(labels, found[1])]
     halo_rows = {int(src_id): row for row, src_id in enumerate(truth["SRC_ID"])}
     taken: dict[int, tuple[int, int, float, float]] = {}
     seen: set[int] = set()
     for place in np.lexsort((found[1], found[0], -number)).tolist():
         row, src_id = int(found[0, place]), int(found[1, place])
-        if src_id in BACKGROUND or row in seen:
+        if row in seen or (diffuse[place] and src_id not in halo_rows):
             continue
         seen.add(row)
         purity = min(1.0, number[place] / total[row])
