@@ -14,7 +14,7 @@ import yaml
 HERE = Path(__file__).parent
 README = HERE / "README.md"
 START, END = "<!-- keys: made by config/describe.py -->\n", "<!-- end of keys -->\n"
-NAMED = {"skies": "embedded", "preprocessing": "krippendorf2023", "network": "compact", "recipes": "clustermass"}
+NAMED = {"skies": "embedded", "preprocessing": "central", "network": "compact", "recipes": "clustermass"}
 NAMED |= {"experiments": "fiducial"}
 
 

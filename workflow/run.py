@@ -35,7 +35,11 @@ def main(arguments: list[str]) -> int:
         if stale_lock():
             print("An earlier run was killed: taking its lock away; finished files are kept.", file=sys.stderr)
             subprocess.run([*SNAKEMAKE, "--unlock", "--quiet", "all", *config_arguments(arguments)], check=True)
-        status = subprocess.run([*SNAKEMAKE, *QUIET, *ONE_GPU, *arguments]).returncode
+        try:
+            status = subprocess.run([*SNAKEMAKE, *QUIET, *ONE_GPU, *arguments]).returncode
+        except KeyboardInterrupt:
+            print("Stopped. The same command goes on from here.", file=sys.stderr)
+            return 130
     if status == 0:
         headline(Path("results") / run_name(arguments))
     return status

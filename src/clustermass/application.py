@@ -56,6 +56,7 @@ def masses_of_field(
         The folder holds no trained ensemble, or an input is missing or faulty.
     """
     weights = _weights(experiment)
+    _check_files([*events, catalogue, *([exposure] if exposure else [])])
     trained = load_weights(weights[0])
     cutting, recipe = trained.cutting, trained.preprocessing
     files: dict[str, Any] = {"events": [str(path) for path in events], "catalogue": str(catalogue)}
@@ -106,3 +107,9 @@ def _weights(experiment: Path) -> list[Path]:
 
 def _cosmology(ensemble: Path) -> dict[str, Any]:
     return dict(json.loads(read_netcdf(ensemble).attrs["cosmology"]))
+
+
+def _check_files(paths: Sequence[Path]) -> None:
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")

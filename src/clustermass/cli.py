@@ -29,8 +29,10 @@ def _parser() -> argparse.ArgumentParser:
     masses.add_argument(
         "--ensemble", type=Path, required=True, help="folder of an experiment, results/<run>/<experiment>"
     )
-    masses.add_argument("--exposure", type=Path, help="exposure map in s; default: flat, from the good time intervals")
-    masses.add_argument("--output", type=Path, default=Path("masses.fits"), help="catalogue to write (also .ecsv, .nc)")
+    masses.add_argument("--exposure", type=Path, help="exposure map in s; default: flat, from ML_EXP or good times")
+    masses.add_argument(
+        "--output", type=Path, default=Path("masses.fits"), help="catalogue to write, .fits (and .ecsv, .nc)"
+    )
     masses.add_argument("--exposure-s", type=float, help="exposure in s of the flat map, where there is no --exposure")
     masses.add_argument(
         "--column",
@@ -44,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check-config", help="list everything that is wrong with a configuration")
     check.add_argument("config", nargs="+", type=Path, help="YAML files; later ones override earlier ones")
+    check.add_argument("--base", type=Path, default=Path("config/config.yaml"), help="what the files are overlays of")
     check.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.yaml"))
     check.set_defaults(command=_check_config)
 
@@ -58,6 +61,8 @@ def _masses(options: argparse.Namespace) -> None:
     from clustermass.progress import log_to
 
     columns = _column_map(options.column)
+    if options.output.suffix != ".fits":
+        raise InputError(f"--output {options.output}: must end in .fits; .ecsv and .nc are written beside it.")
     log_to(options.output.with_suffix(".log"), "masses")
     masses_of_field(
         options.events,
@@ -69,6 +74,7 @@ def _masses(options: argparse.Namespace) -> None:
         columns=columns,
         acronym=options.acronym,
     )
+    print(f"Written: {options.output}, and beside it .ecsv, .nc and .log")
 
 
 def _column_map(pairs: Sequence[str]) -> dict[str, str]:
@@ -81,8 +87,10 @@ def _column_map(pairs: Sequence[str]) -> dict[str, str]:
 def _check_config(options: argparse.Namespace) -> None:
     from clustermass.config import check_config, load_config
 
-    check_config(load_config(options.config), options.schema)
-    print("The configuration is valid.")
+    base = [options.base] if options.base.is_file() and options.base not in options.config else []
+    paths = [*base, *options.config]
+    check_config(load_config(paths), options.schema)
+    print(f"Valid: {', '.join(map(str, paths))}.")
 
 
 def _summary(options: argparse.Namespace) -> None:

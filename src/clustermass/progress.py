@@ -56,6 +56,9 @@ def step(log: str | Path, label: str) -> Iterator[None]:
     except InputError as error:
         LOGGER.error("%s", error)
         sys.exit(1)
+    except KeyboardInterrupt:
+        LOGGER.info("interrupted")
+        sys.exit(130)
     except Exception:
         LOGGER.exception("failed")
         raise

@@ -39,6 +39,10 @@ def test_the_first_member_of_the_ensemble_says_how_images_are_cut(experiment, mo
         raise Reached(path.name)
 
     monkeypatch.setattr(application, "load_weights", load)
+    with pytest.raises(InputError, match=r"no such file: .*e\.fits, .*c\.csv"):
+        masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
+    for name in ("e.fits", "c.csv"):
+        (experiment / name).touch()
     with pytest.raises(Reached, match=r"00\.safetensors"):
         masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
 

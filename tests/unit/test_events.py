@@ -196,10 +196,12 @@ def test_truncated_file(tmp_path, share, suffix):
         read_events(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no FITS at all\n" * 500])
-def test_not_a_fits_file(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "truncated or damaged FITS file"), (b"no FITS at all\n" * 500, "not a FITS file")]
+)
+def test_not_a_fits_file(tmp_path, content, message):
     (tmp_path / "events.fits").write_bytes(content)
-    with pytest.raises(InputError, match="truncated or damaged FITS file"):
+    with pytest.raises(InputError, match=message):
         read_events(tmp_path / "events.fits")
 
 

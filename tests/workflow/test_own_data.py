@@ -93,6 +93,33 @@ def test_a_faulty_file_stops_the_workflow_with_its_message_and_leaves_nothing(fi
     assert not any((tmp_path / "results/skies/mine/01").glob("*.fits"))
 
 
+def test_files_that_are_not_there_are_named_even_if_older_results_are(finished, tmp_path):
+    files = {"events": ["data/nosuch.fits"], "catalogue": str(finished / FIELD / "catalogue.fits")}
+    done = snakemake(finished, *overlay(tmp_path, files), "-n", config=None, check=False)
+    assert done.returncode != 0
+    assert "skies.mine.realizations.01: data/nosuch.fits: no such file." in done.stdout + done.stderr
+
+
+def test_a_cluster_outside_the_field_gets_no_mass(finished, tmp_path):
+    catalogue = Table.read(finished / FIELD / "catalogue.fits")
+    catalogue = catalogue[(catalogue["EXT_LIKE"] > 6) & np.isfinite(catalogue["Z"])][:3]
+    catalogue["RA"][1] = 200.0
+    catalogue.write(tmp_path / "catalogue.fits")
+    done = clustermass(
+        "masses", finished / FIELD / "events.fits", tmp_path / "catalogue.fits",
+        "--exposure", finished / FIELD / "exposure.fits",
+        "--ensemble", finished / EXPERIMENT, "--output", tmp_path / "masses.fits",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    masses = Table.read(tmp_path / "masses.fits")
+    lost = masses["ID_SRC"] == catalogue["ID_SRC"][1]
+    assert lost.sum() == 1
+    assert np.isnan(np.ma.filled(masses["LOGM500"][lost], np.nan)).all()
+    assert (masses["FLAG_EDGE"][lost] == 1).all()
+    assert np.isfinite(masses["LOGM500"][~lost]).all()
+    assert "they get no mass" in done.stderr
+
+
 def test_a_folder_without_an_ensemble_is_refused(tmp_path):
     done = clustermass("masses", "events.fits", "clusters.csv", "--ensemble", tmp_path)
     assert done.returncode == 1

@@ -98,6 +98,23 @@ def sky_files(wildcards):
     return [path for path in listed if path]
 
 
+def listed_files(files):
+    listed = [*files["events"], files["catalogue"], files.get("exposure"), files.get("truth")]
+    return [path for path in listed if path]
+
+
+def absent_files():
+    """What the configuration names of a user's own files, for skies in use, that is not there.
+
+    Snakemake itself misses no input whose outputs are there already, and would go on with those of other files.
+    """
+    used = {*FIELDS, *(experiment["sky"] for experiment in EXPERIMENTS.values())}
+    for sky in sorted(name for name in used if SKIES[name]["source"] == "files"):
+        for name, files in SKIES[sky]["realizations"].items():
+            missing = [path for path in listed_files(files) if not Path(path).is_file()]
+            yield from (f"skies.{sky}.realizations.{name}: {path}: no such file." for path in missing)
+
+
 def truth_of(wildcards):
     return [] if SKIES[wildcards.sky].get("observed") else f"{REALIZATION}/truth.fits"
 
@@ -236,3 +253,7 @@ def all_targets():
         *all_masses(),
         *all_figures(),
     ]
+
+
+if absent := list(absent_files()):
+    raise WorkflowError("\n".join([*absent, "Correct the paths in the configuration, or fetch the files."]))

@@ -82,7 +82,11 @@ def opened_fits(path: Path) -> Iterator[fits.HDUList]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file. Check the path in the configuration.")
+        raise InputError(f"{path}: no such file. Check its path.")
+    with path.open("rb") as raw:
+        begin = raw.read(6)
+    if begin and not begin.startswith((b"SIMPLE", b"\x1f\x8b")):
+        raise InputError(f"{path}: not a FITS file (it doesn't begin with SIMPLE). Was another file meant?")
     try:
         with warnings.catch_warnings():
             # of all that astropy warns about (odd keywords, odd units), only a file cut short matters here

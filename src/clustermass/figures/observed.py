@@ -47,7 +47,7 @@ def plot_observed(
     figure = style.new_figure(style.TWO_COLUMNS_IN, 3.4)
     left, right = figure.subplots(1, 2)
     low, high = np.percentile(table.error, [1, 99])
-    norm = Normalize(low, max(high, low + 1e-3))
+    norm = Normalize(low, max(high, low + 0.02))
     draw_against_rate(left, table, rate, relation, norm)
     points = draw_against_redshift(right, table, norm)
     figure.colorbar(points, ax=[left, right], label="uncertainty of the mass [dex]", extend="both", pad=0.01)
@@ -67,7 +67,10 @@ def draw_against_rate(
     axes.plot(limits, limits, color=style.BLACK, lw=0.8, label="equality")
     difference = table.mass[measured] - by_rate
     numbers = f"\nmean {signed(difference.mean())} dex\nscatter {difference.std():.3f} dex" if measured.any() else ""
-    style.note(axes, f"n = {difference.size} with a count rate\nnetwork − relation:{numbers or ' unknown'}")
+    style.note(
+        axes,
+        f"n = {difference.size} with a count rate\nnetwork − relation:{numbers or ' no count rates in the catalogue'}",
+    )
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     axes.set(xlabel=MASS + ", count-rate relation", ylabel=MASS + ", network")
     for axis in (axes.xaxis, axes.yaxis):

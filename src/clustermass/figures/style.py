@@ -104,12 +104,12 @@ def save(figure: Figure, svg: Path, png: Path, dpi: int) -> None:
 
 
 def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> None:
-    """Print `text` in a corner of a panel ("upper left", "lower right", ...), on a faint white ground."""
+    """Print `text` in a corner of a panel ("upper left", "lower right", ...), below the data that lie there."""
     vertical, horizontal = corner.split()
     look = {
         "fontsize": 7,
         "linespacing": 1.3,
-        "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
+        "zorder": 0.5,
         **options,
     }
     axes.text(

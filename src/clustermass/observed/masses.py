@@ -148,12 +148,16 @@ def _copied_columns(field: xr.Dataset, acronym: str) -> dict[str, NDArray[Any]]:
 
 
 def _masses(field: xr.Dataset, weights: Sequence[Path], device: str) -> dict[str, NDArray[Any]]:
-    """Masses, errors and quantiles, (cluster,); NaN where there is no redshift."""
+    """Masses, errors and quantiles, (cluster,); NaN where there is no redshift or no exposure."""
     redshift = field["redshift"].values.astype(float)
     error = np.nan_to_num(field["redshift_err"].values.astype(float))
-    usable = redshift > 0
+    known, exposed = redshift > 0, field["covered_fraction"].values > 0
+    usable = known & exposed
+    if not exposed.all():
+        names = ", ".join(field["cluster"].values[~exposed].astype(str))
+        LOGGER.warning("infer_observed: no exposure at all in the boxes of %s; they get no mass", names)
     columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(weights))}
-    columns |= {"FLAG_NOZ": (~usable).astype(np.int16)}
+    columns |= {"FLAG_NOZ": (~known).astype(np.int16)}
     result = dict.fromkeys(("LOGM500", "LOGM500_ERR", *PARTS, *QUANTILES), np.full(redshift.size, np.nan))
     if usable.any():
         image = field["image"].values[usable]
@@ -211,7 +215,16 @@ def _facts(
         "TRAINZHI": (z_high, "largest redshift in training"),
         "TRAINMLO": (low, "smallest log10 mass in training"),
         "TRAINMHI": (high, "largest log10 mass in training"),
+        **_range_cards("TRAINC", training.ranges["ml_cts"], "ML_CTS in training"),
+        **_range_cards("TRAINE", training.ranges["exposure_s"], "[s] exposure in training"),
     }
+
+
+def _range_cards(key: str, ends: tuple[float, float], what: str) -> dict[str, tuple[float, str]]:
+    """Cards of a training range; none where it isn't known (FITS has no NaN)."""
+    low, high = ends
+    known = np.isfinite(low) and np.isfinite(high)
+    return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if known else {}
 
 
 def _log(columns: Mapping[str, NDArray[Any]]) -> None:
