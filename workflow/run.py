@@ -35,14 +35,21 @@ def main(arguments: list[str]) -> int:
         if stale_lock():
             print("An earlier run was killed: taking its lock away; finished files are kept.", file=sys.stderr)
             subprocess.run([*SNAKEMAKE, "--unlock", "--quiet", "all", *config_arguments(arguments)], check=True)
-        try:
-            status = subprocess.run([*SNAKEMAKE, *QUIET, *ONE_GPU, *arguments]).returncode
-        except KeyboardInterrupt:
-            print("Stopped. The same command goes on from here.", file=sys.stderr)
-            return 130
+        status = run_snakemake(arguments)
     if status == 0:
         headline(Path("results") / run_name(arguments))
     return status
+
+
+def run_snakemake(arguments: list[str]) -> int:
+    """Return snakemake's exit status; after Ctrl-C wait until it has ended its jobs, and return 130."""
+    with subprocess.Popen([*SNAKEMAKE, *QUIET, *ONE_GPU, *arguments]) as snakemake:
+        try:
+            return snakemake.wait()
+        except KeyboardInterrupt:
+            snakemake.wait()
+            print("Stopped. The same command goes on from here.", file=sys.stderr)
+            return 130
 
 
 def stale_lock() -> bool:
