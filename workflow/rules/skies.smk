@@ -54,7 +54,7 @@ rule simulate_observed_field:
 
 rule ingest_mock:
     input:
-        sky_files,
+        files=sky_files,
     output:
         events=f"{REALIZATION}/events.fits",
         exposure=f"{REALIZATION}/exposure.fits",
@@ -85,7 +85,7 @@ rule ingest_mock:
 
 rule ingest_field:
     input:
-        sky_files,
+        files=sky_files,
     output:
         events=f"{REALIZATION}/events.fits",
         exposure=f"{REALIZATION}/exposure.fits",
