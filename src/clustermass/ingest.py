@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clustermass.catalogues.matching import match_by_photons, match_by_position
 from clustermass.catalogues.truth import read_truth, write_matches, write_truth
 from clustermass.catalogues.user import read_catalogue, write_catalogue
+from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
 from clustermass.events.gti import mean_exposure_s
 from clustermass.events.selection import EventList, read_many, select, write_events
@@ -69,7 +70,7 @@ def ingest_field(
         A file is missing or faulty, no event survives the selection, no exposure is known, no detection lies in the
         field, or a simulated sky has no table of truth.
     """
-    files = _files(sky, realization)
+    files = realization_files(sky, realization)
     observed = bool(sky.get("observed", False))
     if not observed and not files.get("truth"):
         raise InputError(
@@ -121,25 +122,6 @@ def _labels(photons: EventList, haloes: Table) -> NDArray[np.int32] | None:
         )
         return None
     return photons.src_id
-
-
-def input_files(sky: Mapping[str, Any], realization: str) -> list[str]:
-    """List the user's files that `ingest_field` reads for a realization, as the configuration names them."""
-    files = _files(sky, realization)
-    truth = None if sky.get("observed", False) else files.get("truth")
-    named = [*files["events"], files["catalogue"], files.get("exposure"), truth]
-    return [str(path) for path in named if path]
-
-
-def _files(sky: Mapping[str, Any], realization: str) -> Mapping[str, Any]:
-    realizations = sky.get("realizations")
-    if not isinstance(realizations, Mapping) or realization not in realizations:
-        raise InputError(f"skies: no realization {realization!r}; name its files under realizations.")
-    files: Mapping[str, Any] = realizations[realization]
-    for key in ("events", "catalogue"):
-        if not files.get(key):
-            raise InputError(f"skies: realization {realization!r} names no {key}. Every realization needs both.")
-    return files
 
 
 def _exposure(files: Mapping[str, Any], photons: EventList, detections: Table) -> tuple[NDArray[np.float32], WCS]:

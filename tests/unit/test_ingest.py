@@ -11,12 +11,13 @@ from astropy.wcs import WCS
 
 from clustermass.catalogues.matching import match_by_photons, match_by_position
 from clustermass.catalogues.truth import read_truth
+from clustermass.config import input_files
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.events.selection import read_events
 from clustermass.images.exposure_maps import area_deg2, exposure_at, mean_position, occupied_cells, read_exposure
 from clustermass.images.extraction import extract_images
-from clustermass.ingest import ingest_field, input_files
+from clustermass.ingest import ingest_field
 from clustermass.sample import load_sample
 
 SIXTE = Path(__file__).parents[3] / "shared" / "data" / "sixte"

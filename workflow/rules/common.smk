@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 
 from clustermass.config import (
     check_config,
+    input_files,
     realization_names,
     resolve_experiment,
     resolve_sky,
@@ -88,19 +89,7 @@ def sky_realization_files(wildcards):
 
 def sky_files(wildcards):
     """The same as a flat list of input files."""
-    files = sky_realization_files(wildcards)
-    listed = [
-        *files["events"],
-        files["catalogue"],
-        files.get("exposure"),
-        files.get("truth"),
-    ]
-    return [path for path in listed if path]
-
-
-def listed_files(files):
-    listed = [*files["events"], files["catalogue"], files.get("exposure"), files.get("truth")]
-    return [path for path in listed if path]
+    return input_files(SKIES[wildcards.sky], wildcards.realization)
 
 
 def absent_files():
@@ -110,8 +99,8 @@ def absent_files():
     """
     used = {*FIELDS, *(experiment["sky"] for experiment in EXPERIMENTS.values())}
     for sky in sorted(name for name in used if SKIES[name]["source"] == "files"):
-        for name, files in SKIES[sky]["realizations"].items():
-            missing = [path for path in listed_files(files) if not Path(path).is_file()]
+        for name in SKIES[sky]["realizations"]:
+            missing = [path for path in input_files(SKIES[sky], name) if not Path(path).is_file()]
             yield from (f"skies.{sky}.realizations.{name}: {path}: no such file." for path in missing)
 
 

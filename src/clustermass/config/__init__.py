@@ -9,6 +9,7 @@ import yaml
 from clustermass.config.checks import cross_checks
 from clustermass.config.resolve import (
     BASE_EXPERIMENT,
+    input_files,
     load_config,
     merge,
     realization_names,
@@ -22,6 +23,7 @@ __all__ = [
     "BASE_EXPERIMENT",
     "check_config",
     "config_errors",
+    "input_files",
     "load_config",
     "merge",
     "realization_names",

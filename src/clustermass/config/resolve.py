@@ -97,6 +97,32 @@ def realization_names(sky: Mapping[str, Any]) -> list[str]:
     return [f"{number:02d}" for number in range(1, int(realizations) + 1)]
 
 
+def input_files(sky: Mapping[str, Any], realization: str) -> list[str]:
+    """List the user's files that `ingest_field` reads for a realization, as the configuration names them."""
+    files = realization_files(sky, realization)
+    truth = None if sky.get("observed", False) else files.get("truth")
+    named = [*files["events"], files["catalogue"], files.get("exposure"), truth]
+    return [str(path) for path in named if path]
+
+
+def realization_files(sky: Mapping[str, Any], realization: str) -> Mapping[str, Any]:
+    """Return the block that names the files of one realization of a `files` sky.
+
+    Raises
+    ------
+    InputError
+        There is no such realization, or it names no events or no catalogue.
+    """
+    realizations = sky.get("realizations")
+    if not isinstance(realizations, Mapping) or realization not in realizations:
+        raise InputError(f"skies: no realization {realization!r}; name its files under realizations.")
+    files: Mapping[str, Any] = realizations[realization]
+    for key in ("events", "catalogue"):
+        if not files.get(key):
+            raise InputError(f"skies: realization {realization!r} names no {key}. Every realization needs both.")
+    return files
+
+
 def nearest(word: object, known: Iterable[object]) -> str:
     """Return " Did you mean ...?" with the known word most like `word`, or "" if none is."""
     match = difflib.get_close_matches(str(word), list(map(str, known)), n=1, cutoff=0.6)
