@@ -17,7 +17,7 @@ from clustermass.catalogues.user import read_catalogue, write_catalogue
 from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
 from clustermass.events.gti import mean_exposure_s
-from clustermass.events.selection import EventList, read_many, select, write_events
+from clustermass.events.selection import EventList, read_many, select, write_events, write_labels
 from clustermass.images.exposure_maps import (
     POINTING_DEG2,
     area_deg2,
@@ -45,6 +45,7 @@ def ingest_field(
     catalogue: Path,
     truth: Path | None = None,
     matches: Path | None = None,
+    labels: Path | None = None,
 ) -> None:
     """Turn one realization of a sky with `source: files` into the standard files; nothing after knows whence they came.
 
@@ -61,8 +62,9 @@ def ingest_field(
         Label, "01", "02", ...
     events_block
         Block `events`: `flag_mask`, `pattern`.
-    events, exposure, catalogue, truth, matches
-        Files to write; the last two of simulated skies only (`observed: false`), where both are needed.
+    events, exposure, catalogue, truth, matches, labels
+        Files to write; the last three of simulated skies only (`observed: false`). Where the photons have no truth
+        labels `labels` has no rows.
 
     Raises
     ------
@@ -85,13 +87,15 @@ def ingest_field(
     facts = _provenance(sky, realization, files, events_block)
     # a field with a table of its truth is simulated, whatever wrote its events
     photons = replace(photons, simulated=photons.simulated or not observed)
-    write_events(photons, events, facts, truth=not observed, centre=mean_position(photons.ra, photons.dec))
+    write_events(photons, events, facts, centre=mean_position(photons.ra, photons.dec))
     write_exposure(image, wcs, exposure, facts)
     write_catalogue(detections, catalogue, facts)
     if haloes is not None and truth is not None:
         write_truth(haloes, truth, facts)
     if pairs is not None and matches is not None:
         write_matches(pairs, matches, facts)
+    if labels is not None and not observed:
+        write_labels(photons.src_id, labels, facts)
 
 
 def _truth(

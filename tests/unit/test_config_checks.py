@@ -168,7 +168,8 @@ def test_an_empty_embedded_sky_names_all_that_it_lacks_and_a_block_without_a_sou
         "skies.bare lacks seed, field, exposure, absorption, psf, clusters, background, redshifts, detection;"
         in lines[0]
     )
-    assert "skies.bare.agn lacks flux_min_cgs, flux_max_cgs, photon_index, normalisation_per_deg2;" in lines[1]
+    lacking = "flux_min_cgs, flux_max_cgs, photon_index, normalisation_per_deg2, clustered_fraction, clustered_r500"
+    assert f"skies.bare.agn lacks {lacking};" in lines[1]
 
 
 def test_every_key_that_an_embedded_sky_may_have_in_its_blocks_is_one_that_it_must_have():

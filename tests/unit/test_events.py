@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from clustermass.errors import InputError
 from clustermass.events.gti import inside, mean_exposure_s, union
-from clustermass.events.selection import flag_mask_of, read_events, read_many, select, write_events
+from clustermass.events.selection import flag_mask_of, read_events, read_many, select, write_events, write_labels
 
 WRITERS = {"esass": write_esass, "sixte_calibrated": write_sixte_calibrated, "sixte_events": write_sixte_events}
 
@@ -169,12 +169,14 @@ def test_own_dialect_round_trip(tmp_path):
         assert hdus["EVENTS"].header["RA_CEN"] == 136.0
 
 
-def test_observed_fields_are_written_without_labels(tmp_path):
+def test_labels_are_written_beside_the_events_and_not_inside(tmp_path):
     events = read_events(write_sixte_events(tmp_path / "evt.fits", photons()))
-    write_events(events, tmp_path / "with.fits", {})
-    write_events(events, tmp_path / "without.fits", {}, truth=False)
-    assert read_events(tmp_path / "with.fits").src_id.tolist() == events.src_id.tolist()
-    assert read_events(tmp_path / "without.fits").src_id is None
+    write_events(events, tmp_path / "events.fits", {})
+    write_labels(events.src_id, tmp_path / "labels.fits", {})
+    assert read_events(tmp_path / "events.fits").src_id is None
+    assert fits.getdata(tmp_path / "labels.fits", "LABELS")["SRC_ID"].tolist() == events.src_id.tolist()
+    write_labels(None, tmp_path / "unknown.fits", {})
+    assert len(fits.getdata(tmp_path / "unknown.fits", "LABELS")) == 0
 
 
 # what can be wrong with a file

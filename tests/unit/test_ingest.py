@@ -22,7 +22,7 @@ from clustermass.sample import load_sample
 
 SIXTE = Path(__file__).parents[3] / "shared" / "data" / "sixte"
 EVENTS = {"flag_mask": "auto", "pattern": 15}
-OUTPUTS = ("events", "exposure", "catalogue", "truth", "matches")
+OUTPUTS = ("events", "exposure", "catalogue", "truth", "matches", "labels")
 RA0, DEC0 = 359.95, 2.0
 #: SRC_ID, RA, DEC of the simulated ones
 HALOES = ((7, RA0, DEC0 + 0.005), (8, RA0 - 0.1, 1.9))
@@ -82,6 +82,7 @@ def test_observed_field(tmp_path):
     outputs = ingest(tmp_path, sky(tmp_path))
     assert not outputs["truth"].exists()
     assert not outputs["matches"].exists()
+    assert not outputs["labels"].exists()
     before, after = read_events(tmp_path / "mine.fits"), read_events(outputs["events"])
     assert after.dialect == "clustermass"
     # the corrupt event and the bad pattern are gone, the others as they were, to 1e-6 deg
@@ -165,7 +166,9 @@ def test_no_good_time_and_no_exposure(tmp_path):
 
 def test_simulated_field(tmp_path):
     outputs = ingest(tmp_path, simulated(tmp_path))
-    assert read_events(outputs["events"]).src_id.size == 3998
+    labels = fits.getdata(outputs["labels"], "LABELS")["SRC_ID"]
+    assert len(labels) == len(read_events(outputs["events"])) == 3998
+    assert read_events(outputs["events"]).src_id is None
     truth = fits.getdata(outputs["truth"], "TRUTH")
     assert truth["LOG10_M500C"].tolist() == pytest.approx([14.0, 14.30103])
     assert truth["HALO_ID"].tolist() == [2**32 + 7, 2**32 + 8]
@@ -178,7 +181,7 @@ def test_simulated_field(tmp_path):
     # fitted counts unknown: the halo's share of all photons within 60 arcsec
     photons = read_events(outputs["events"])
     near = np.hypot((photons.ra - RA0) * np.cos(np.radians(DEC0)), photons.dec - DEC0) * 3600 < 60
-    share = (photons.src_id[near] == 7).mean()
+    share = (labels[near] == 7).mean()
     assert 0.5 < share < 0.9
     assert matches["PURITY"][0] == pytest.approx(share)
 

@@ -25,6 +25,8 @@ PARAMETERS = {
     "refine_arcsec": [4.0, 2.0],
     "start_scatter_arcsec": 3.0,
     "ext_dof": 3.0,
+    "box_like_min": 0.0,
+    "extent_point_like_min": 0.0,
     "det_like_floor": 5.0,
     "ext_like_floor": 3.0,
     "component_counts_min": 10.0,

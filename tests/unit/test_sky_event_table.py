@@ -26,7 +26,7 @@ def table():
 def test_a_planted_photon_comes_back_from_the_file(tmp_path):
     photons = Photons(np.array([1.0]), np.array([0.5]), np.array([777.25], np.float32), np.array([42], np.int32))
     table = event_table(photons, FIELD, np.random.default_rng(1))
-    write_fits(event_hdus(table, FIELD, {"SEED": 7}, labelled=True), tmp_path / "events.fits")
+    write_fits(event_hdus(table, FIELD, {"SEED": 7}), tmp_path / "events.fits")
     ra, dec = FIELD.to_sky(photons.longitude, photons.latitude)
     with fits.open(tmp_path / "events.fits") as hdus:
         row = hdus["EVENTS"].data[0]
@@ -34,7 +34,6 @@ def test_a_planted_photon_comes_back_from_the_file(tmp_path):
         assert row["RA"] == pytest.approx(ra[0], abs=6e-7)
         assert row["DEC"] == pytest.approx(dec[0], abs=6e-7)
         assert row["PI"] == np.float32(777.25)
-        assert row["SRC_ID"] == 42
         assert header["TFORM2"] == "J"
         assert header["TSCAL2"] == 1e-6
         assert header["CREATOR"] == "clustermass"
@@ -43,8 +42,8 @@ def test_a_planted_photon_comes_back_from_the_file(tmp_path):
         assert hdus["GTI3"].data["STOP"][0] == TIME_STOP_S
 
 
-def test_an_observed_field_has_no_truth_labels(table, tmp_path):
-    write_fits(event_hdus(table, FIELD, {}, labelled=False), tmp_path / "events.fits")
+def test_truth_labels_stay_out_of_the_event_list(table, tmp_path):
+    write_fits(event_hdus(table, FIELD, {}), tmp_path / "events.fits")
     with fits.open(tmp_path / "events.fits") as hdus:
         assert hdus["EVENTS"].columns.names == ["TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG"]
         assert np.array_equal(hdus["EVENTS"].data["PI"], table["PI"])

@@ -12,7 +12,14 @@ from clustermass.errors import InputError
 from clustermass.sky.field import ExposureMap, Field
 from clustermass.sky.sky_tables import exposure_hdus
 
-SURVEY = {"depth_s": 1200.0, "taper_deg": 0.5, "pixel_arcsec": 60.0}
+SURVEY = {
+    "depth_s": 1200.0,
+    "taper_deg": 0.5,
+    "scans": 1,
+    "overlap_deg": 1.0,
+    "particle_slope": 0.5,
+    "pixel_arcsec": 60.0,
+}
 
 
 @settings(max_examples=30, deadline=None)
@@ -58,6 +65,41 @@ def test_exposure_falls_to_zero_at_the_edges():
     at = exposure.at_native(np.array([0.0, 2.75, 2.999, 3.1, 2.75]), np.array([0.0, 0.0, 0.0, 0.0, 1.75]))
     assert at == pytest.approx([1200, 600, 0, 0, 300], abs=45)
     assert at[3] == 0
+
+
+def test_neighbouring_scans_add_up_to_twice_the_depth_where_they_overlap():
+    exposure = ExposureMap.from_config(Field(136.0, 1.5, 8.0, 4.0), SURVEY | {"scans": 2, "overlap_deg": 0.8})
+    at = exposure.at_native(np.array([0.0, 0.2, -0.2, 0.41, 2.0, 3.75]), np.zeros(6))
+    assert at == pytest.approx([2400, 1800, 1800, 1200, 1200, 600], abs=60)
+
+
+def test_particles_are_not_vignetted():
+    exposure = ExposureMap.from_config(Field(136.0, 1.5, 6.0, 4.0), SURVEY)
+    assert exposure.particle_s == pytest.approx(np.sqrt(exposure.image_s * 1200.0), rel=1e-5)
+
+
+def test_background_photons_are_uniform_on_the_sphere_and_poisson():
+    field = Field(359.9, -60.0, 30.0, 40.0)
+    flat = ExposureMap.from_config(field, SURVEY | {"taper_deg": 0.0, "pixel_arcsec": 300.0})
+    longitude, latitude = flat.draw(flat.image_s, 1e-3 / 60, np.random.default_rng(3))
+    inside = (np.abs(longitude) < 15) & (np.abs(latitude) < 20)
+    expected = 1e-3 / 60 * 1200 * 3600 * field.area_deg2
+    assert inside.sum() == pytest.approx(expected, abs=5 * np.sqrt(expected))
+    outer, inner = (np.abs(latitude) > 15)[inside].sum(), (np.abs(latitude) < 5)[inside].sum()
+    ratio = (np.sin(np.radians(20)) - np.sin(np.radians(15))) / np.sin(np.radians(5))
+    assert outer / inner == pytest.approx(ratio, rel=0.03)
+    assert np.abs(np.histogram(longitude[inside], 10)[0] / inside.sum() - 0.1).max() < 0.005
+
+
+def test_the_widened_map_bounds_every_photon_that_may_land():
+    exposure = ExposureMap.from_config(Field(136.0, 1.5, 8.0, 4.0), SURVEY | {"scans": 3})
+    rng, reach = np.random.default_rng(4), 900.0
+    longitude, latitude = exposure.field.draw(rng, 3000)
+    angle, distance = rng.uniform(0, 2 * np.pi, 3000), reach / 3600 * rng.random(3000)
+    landed = exposure.at_native(longitude + distance * np.cos(angle), latitude + distance * np.sin(angle))
+    bound = exposure.widened(reach).at_native(longitude, latitude)
+    assert np.all(landed <= bound)
+    assert np.median(bound) < 1.05 * np.median(landed)
 
 
 def test_a_field_too_large_is_refused():

@@ -6,6 +6,7 @@ import pytest
 from clustermass.cosmology import efunc, r500c_mpc
 from clustermass.sky.gas import draw_gas, mean_luminosity
 from clustermass.sky.halos import Haloes
+from clustermass.sky.plasma import cooling_function
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "comparat2020"
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
@@ -16,6 +17,7 @@ PARAMETERS = {
     "low_mass_log10_m500c": 12.0,
     "temperature_scatter_dex": 0.065,
     "extra_luminosity_scatter_dex": 0.0,
+    "luminosity_temperature_correlation": None,
     "outskirts_flux_max": 0.6,
     "axis_ratio_mean": 0.8,
     "axis_ratio_std": 0.1,
@@ -72,6 +74,15 @@ def test_scatter_knobs_act():
     wide = _draw(14.3, temperature_scatter_dex=0.2, extra_luminosity_scatter_dex=0.2)
     assert np.log10(wide.kt_kev).std() == pytest.approx(0.2, rel=0.03)
     assert np.log10(wide.luminosity).std() == pytest.approx(np.hypot(0.207, 0.2), rel=0.05)
+
+
+@pytest.mark.parametrize(("mass", "correlation"), [(13.8, 0.95), (14.3, 0.95), (14.3, 0.0), (14.6, -0.5)])
+def test_temperature_follows_luminosity_as_configured(mass, correlation):
+    gas = _draw(mass, temperature_scatter_dex=0.2, luminosity_temperature_correlation=correlation)
+    assert np.log10(gas.kt_kev).std() == pytest.approx(0.2, rel=0.03)
+    # emission measure, the luminosity without its own dependence on temperature: L / (Lambda(kT) sqrt(kT))
+    emission = np.log(gas.luminosity / (cooling_function(gas.kt_kev) * np.sqrt(gas.kt_kev)))
+    assert np.corrcoef(emission, np.log(gas.kt_kev))[0, 1] == pytest.approx(correlation, abs=0.03)
 
 
 def test_normalisation_shifts_the_luminosity_and_leaves_the_temperature():

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import kstest
 
 from clustermass.sky.agn import PointSources, agn_spectrum
-from clustermass.sky.background import background_spectrum
+from clustermass.sky.background import Background
 from clustermass.sky.cluster_spectra import ClusterSpectra
 from clustermass.sky.field import ExposureMap, Field
 from clustermass.sky.gas import Gas
@@ -13,8 +13,16 @@ from clustermass.sky.photons import Photons, background_photons, cluster_photons
 from clustermass.sky.profiles import RadialProfiles
 
 FIELD = Field(136.0, 1.5, 4.0, 3.0)
-EXPOSURE = ExposureMap.from_config(FIELD, {"depth_s": 1000.0, "taper_deg": 0.5, "pixel_arcsec": 60.0})
-PSF = KingPsf(8.66, 1.5, 600.0)
+SURVEY = {
+    "depth_s": 1000.0,
+    "taper_deg": 0.5,
+    "pixel_arcsec": 60.0,
+    "scans": 1,
+    "overlap_deg": 1.0,
+    "particle_slope": 0.5,
+}
+EXPOSURE = ExposureMap.from_config(FIELD, SURVEY)
+PSF = KingPsf(8.66, 1.5, 0.0, 600.0)
 SPECTRUM = agn_spectrum(1.9, 3e20)
 
 
@@ -39,14 +47,23 @@ def test_point_sources_have_the_shape_of_the_psf():
 
 
 def test_background_follows_the_exposure():
-    shares = {"local_bubble": 0.0, "galactic_halo": 0.0, "extragalactic": 0.0, "particle": 1.0}
-    spectrum = background_spectrum({"rate_per_arcmin2_ks": 5.0, "shares": shares}, 3e20)
-    photons = background_photons(spectrum, EXPOSURE, np.random.default_rng(3))
+    shares = {"local_bubble": 0.0, "galactic_halo": 0.0, "extragalactic": 1.0, "particle": 0.0}
+    background = Background.from_config({"rate_per_arcmin2_ks": 5.0, "shares": shares}, 3e20)
+    photons = background_photons(background, EXPOSURE, np.random.default_rng(3))
     inner = (np.abs(photons.longitude) < 0.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
     strip = (photons.longitude > 1.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
     assert inner.sum() == pytest.approx(5.0 * 3600, rel=0.03)
     assert strip.sum() == pytest.approx(5.0 * 3600 / 4, rel=0.05)
     assert not photons.source.any()
+
+
+def test_particles_follow_the_unvignetted_exposure():
+    shares = {"local_bubble": 0.0, "galactic_halo": 0.0, "extragalactic": 0.0, "particle": 1.0}
+    background = Background.from_config({"rate_per_arcmin2_ks": 5.0, "shares": shares}, 3e20)
+    photons = background_photons(background, EXPOSURE, np.random.default_rng(3))
+    strip = (photons.longitude > 1.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
+    # the mean of the square root of a ramp from 0 to 1 is 2/3, of the ramp itself 1/2
+    assert strip.sum() == pytest.approx(5.0 * 3600 / 2 * 2 / 3, rel=0.03)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +75,7 @@ def elongated():
     gas = Gas(3 * ones, ones, ones, profiles, 6 * ones, 6 * ones, np.array([1.0, 0.5]), np.array([0.0, np.pi / 2]))
     spectra = ClusterSpectra.build(0.5, 3e20)
     labels = np.array([1, 2], dtype=np.int32)
-    sharp = KingPsf(0.01, 3.0, 60.0)
+    sharp = KingPsf(0.01, 3.0, 0.0, 60.0)
     return cluster_photons(haloes, gas, 20 * ones, labels, spectra, EXPOSURE, sharp, np.random.default_rng(4))
 
 

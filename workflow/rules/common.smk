@@ -79,7 +79,13 @@ def code(script, *modules):
 
 def sky_physics(wildcards):
     """What shapes a sky's photons: how many realizations there are does not."""
-    return in_order({k: v for k, v in SKIES[wildcards.sky].items() if k not in ("realizations", "observed")})
+    used_elsewhere = ("realizations", "observed", "cosmology")
+    return in_order({k: v for k, v in SKIES[wildcards.sky].items() if k not in used_elsewhere})
+
+
+def sky_cosmology(wildcards):
+    """Cosmology of a simulated sky."""
+    return in_order(config["cosmology"] | SKIES[wildcards.sky].get("cosmology", {}))
 
 
 def sky_realization_files(wildcards):

@@ -5,6 +5,7 @@ rule simulate_realization:
         catalogue=f"{REALIZATION}/catalogue.fits",
         truth=f"{REALIZATION}/truth.fits",
         matches=f"{REALIZATION}/matches.fits",
+        labels=f"{REALIZATION}/labels.fits",
     log:
         f"{REALIZATION}/logs/simulate_realization.log",
     benchmark:
@@ -20,7 +21,7 @@ rule simulate_realization:
     params:
         with_truth=True,
         sky=sky_physics,
-        cosmology=in_order(config["cosmology"]),
+        cosmology=sky_cosmology,
         code=code("simulate_realization", "sky.realization"),
     script:
         "../scripts/simulate_realization.py"
@@ -46,7 +47,7 @@ rule simulate_observed_field:
     params:
         with_truth=False,
         sky=sky_physics,
-        cosmology=in_order(config["cosmology"]),
+        cosmology=sky_cosmology,
         code=code("simulate_realization", "sky.realization"),
     script:
         "../scripts/simulate_realization.py"
@@ -61,6 +62,7 @@ rule ingest_mock:
         catalogue=f"{REALIZATION}/catalogue.fits",
         truth=f"{REALIZATION}/truth.fits",
         matches=f"{REALIZATION}/matches.fits",
+        labels=f"{REALIZATION}/labels.fits",
     log:
         f"{REALIZATION}/logs/ingest_mock.log",
     benchmark:

@@ -7,7 +7,7 @@ from clustermass.sky.realization import simulate_realization
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
     if not snakemake.params.with_truth:  # left from a time when the sky wasn't an observed one
-        for name in ("truth.fits", "matches.fits"):
+        for name in ("truth.fits", "matches.fits", "labels.fits"):
             Path(snakemake.output.events).with_name(name).unlink(missing_ok=True)
     simulate_realization(
         sky=snakemake.params.sky,

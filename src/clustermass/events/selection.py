@@ -11,10 +11,10 @@ from clustermass.events.eventlist import EventList
 from clustermass.events.gti import good_rows
 from clustermass.events.merging import read_many
 from clustermass.events.reading import read_events
-from clustermass.events.writing import write_events
+from clustermass.events.writing import write_events, write_labels
 from clustermass.progress import LOGGER
 
-__all__ = ["EventList", "flag_mask_of", "read_events", "read_many", "select", "write_events"]
+__all__ = ["EventList", "flag_mask_of", "read_events", "read_many", "select", "write_events", "write_labels"]
 
 
 def select(

@@ -14,12 +14,12 @@ from clustermass.events.eventlist import EventList, FloatArray
 
 
 def write_events(
-    events: EventList, path: str | Path, provenance: Mapping[str, Any], truth: bool = True, centre: Sequence[float] = ()
+    events: EventList, path: str | Path, provenance: Mapping[str, Any], centre: Sequence[float] = ()
 ) -> None:
     """Write an event list in our own dialect: EVENTS by eSASS names, GTIn of each module, CREATOR 'clustermass'.
 
     Positions are kept to 1e-6 deg (0.004"), as eSASS keeps them. FLAG is written as 0: what it marked was judged when
-    the list was selected, and SIXTE's would be taken for corrupt events.
+    the list was selected, and SIXTE's would be taken for corrupt events. Truth labels are left to `write_labels`.
 
     Parameters
     ----------
@@ -29,13 +29,11 @@ def write_events(
         Final name; written atomically.
     provenance
         What `clustermass.provenance.provenance` returns; HISTORY of the primary header.
-    truth
-        Whether SRC_ID, where the list has it, is written; False for observed fields.
     centre
         RA_CEN and DEC_CEN in deg.
     """
     primary = fits.PrimaryHDU()
-    table = fits.BinTableHDU.from_columns(_fits_columns(events, truth), name="EVENTS")
+    table = fits.BinTableHDU.from_columns(_fits_columns(events), name="EVENTS")
     # set by hand: astropy can't write scaled columns of whole numbers
     for number in (2, 3):
         table.header.set(f"TSCAL{number}", 1e-6, after=f"TFORM{number}")
@@ -52,8 +50,17 @@ def write_events(
     write_fits(fits.HDUList([primary, table, *tables]), path)
 
 
-def _fits_columns(events: EventList, truth: bool) -> list[Any]:
-    columns = [
+def write_labels(src_id: NDArray[np.int32] | None, path: str | Path, provenance: Mapping[str, Any]) -> None:
+    """Write the truth labels of photons, row by row of their event list: table LABELS, SRC_ID; no rows for None."""
+    labels = np.zeros(0, dtype=np.int32) if src_id is None else src_id
+    primary = fits.PrimaryHDU()
+    add_history(primary, provenance)
+    table = fits.BinTableHDU.from_columns([fits.Column("SRC_ID", "J", array=labels)], name="LABELS")
+    write_fits(fits.HDUList([primary, table]), path)
+
+
+def _fits_columns(events: EventList) -> list[Any]:
+    return [
         fits.Column("TIME", "D", unit="s", array=events.time),
         fits.Column("RA", "J", unit="deg", array=_raw(events.ra)),
         fits.Column("DEC", "J", unit="deg", array=_raw(events.dec)),
@@ -62,9 +69,6 @@ def _fits_columns(events: EventList, truth: bool) -> list[Any]:
         fits.Column("PAT_TYP", "I", array=events.pat_typ),
         fits.Column("FLAG", "J", array=np.zeros(len(events), dtype=np.int32)),
     ]
-    if truth and events.src_id is not None:
-        columns.append(fits.Column("SRC_ID", "J", array=events.src_id))
-    return columns
 
 
 def _raw(degrees: FloatArray) -> NDArray[np.int32]:

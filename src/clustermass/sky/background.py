@@ -1,6 +1,7 @@
 """Smooth background: thermal foreground of the Galaxy, unresolved AGN and particles, each a share of the counts."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,27 +17,40 @@ LOCAL_BUBBLE_KEV, GALACTIC_HALO_KEV = 0.10, 0.22
 EXTRAGALACTIC_INDEX = 1.45
 
 
-def background_spectrum(parameters: Mapping[str, Any], nh_cm2: float) -> CountSpectra:
-    """Count spectrum of the background per arcmin2.
+@dataclass(frozen=True)
+class Background:
+    """Count spectra of the smooth background; their `rate` is count / (s arcmin2) over all detector energies.
 
-    Parameters
+    Attributes
     ----------
-    parameters
-        Config block `background`: `rate_per_arcmin2_ks` in the detection band 0.2-2.3 keV, `shares` of it.
-    nh_cm2
-        Hydrogen column of the halo and extragalactic parts, cm-2.
-
-    Returns
-    -------
-    One spectrum; its `rate` is count / (s arcmin2) over all detector energies.
+    sky
+        What comes through the mirrors, per second of vignetting-corrected exposure.
+    particle
+        What doesn't, per second of `ExposureMap.particle_s`.
     """
-    shares = parameters["shares"]
-    spectra = _components(nh_cm2)
-    total = sum(float(shares[name]) for name in spectra)
-    if total <= 0:
-        raise InputError("background.shares: all are 0. Give at least one a positive value.")
-    counts = sum(float(shares[name]) / total * spectrum for name, spectrum in spectra.items())
-    return CountSpectra.from_counts(np.atleast_2d(counts) * float(parameters["rate_per_arcmin2_ks"]) / 1000)
+
+    sky: CountSpectra
+    particle: CountSpectra
+
+    @classmethod
+    def from_config(cls, parameters: Mapping[str, Any], nh_cm2: float) -> "Background":
+        """Build it from the config block `background`.
+
+        Parameters
+        ----------
+        parameters
+            `rate_per_arcmin2_ks` in the detection band 0.2-2.3 keV, `shares` of it.
+        nh_cm2
+            Hydrogen column of the halo and extragalactic parts, cm-2.
+        """
+        shares = {name: float(share) for name, share in parameters["shares"].items()}
+        total = sum(shares.values())
+        if total <= 0:
+            raise InputError("background.shares: all are 0. Give at least one a positive value.")
+        level = float(parameters["rate_per_arcmin2_ks"]) / 1000 / total
+        counts = {name: np.atleast_2d(level * shares[name] * part) for name, part in _components(nh_cm2).items()}
+        particle = counts.pop("particle")
+        return cls(CountSpectra.from_counts(np.sum(list(counts.values()), axis=0)), CountSpectra.from_counts(particle))
 
 
 def _components(nh_cm2: float) -> dict[str, FloatArray]:

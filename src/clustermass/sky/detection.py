@@ -106,19 +106,19 @@ def _fit_all(field: DetectionField, parameters: Mapping[str, Any]) -> _Results:
     """Fit haloes, then AGN and haloes beside more likely extended ones with those as part of the model."""
     size = len(field.candidates.ra)
     results = _Results(Fit.empty(size), np.zeros(size), np.zeros(size))
-    halo = field.candidates.src_id > 0
-    _fit(field, np.flatnonzero(halo), results, parameters)
+    halo, found = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
+    _fit(field, np.flatnonzero(found & halo), results, parameters)
     extended = np.flatnonzero((results.ext_like > 0.0) & (results.det_like >= parameters["det_like_floor"]))
-    found = _positions(field, results, extended)
+    positions = _positions(field, results, extended)
     stamps, fit = field.stamps, results.fit
-    clusters = Components(*found, fit.model[extended], fit.counts[extended])
-    stamp, component = neighbours(stamps.ra, stamps.dec, *found, parameters["cut_radius_arcsec"] + REACH_ARCSEC)
+    clusters = Components(*positions, fit.model[extended], fit.counts[extended])
+    stamp, component = neighbours(stamps.ra, stamps.dec, *positions, parameters["cut_radius_arcsec"] + REACH_ARCSEC)
     below = (stamp != extended[component]) & (results.det_like[stamp] < results.det_like[extended[component]])
     stamp, component = stamp[below], component[below]
     field.background += component_background(stamps, field.templates, clusters, (stamp, component))
     again = np.zeros(size, dtype=bool)
     again[stamp] = results.det_like[stamp] >= parameters["det_like_floor"]  # more background cannot make a detection
-    _fit(field, np.flatnonzero(again | ~halo), results, parameters)
+    _fit(field, np.flatnonzero(again | (found & ~halo)), results, parameters)
     return results
 
 
@@ -126,9 +126,9 @@ def _fit(field: DetectionField, selected: NDArray[np.int64], results: _Results, 
     """Fit the selected candidates and choose between point source and extended source."""
     point, extended = fit_stamps(field.stamps, field.background, selected, field.templates, parameters)
     ext_like = negative_log_q(parameters["ext_dof"], extended.delta_c - point.delta_c)
-    is_extended = ext_like >= parameters["ext_like_floor"]
-    results.ext_like[selected] = np.where(is_extended, ext_like, 0.0)
     point_like = negative_log_q(POINT_DOF, point.delta_c)
+    is_extended = (ext_like >= parameters["ext_like_floor"]) & (point_like >= parameters["extent_point_like_min"])
+    results.ext_like[selected] = np.where(is_extended, ext_like, 0.0)
     results.det_like[selected] = np.where(is_extended, negative_log_q(EXTENDED_DOF, extended.delta_c), point_like)
     rows = np.flatnonzero(is_extended)
     results.fit.put(selected, point)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.progress import LOGGER
+from clustermass.sky.box_search import box_likelihood
 from clustermass.sky.components import REACH_ARCSEC, Components, component_background, neighbours
 from clustermass.sky.local_background import Exposure, estimate_background
 from clustermass.sky.stamps import EventIndex, Stamps, build_stamps, index_events, relative_ra
@@ -53,6 +54,7 @@ class DetectionField:
     exposure: NDArray[np.float64]
     level: NDArray[np.float64]
     background: NDArray[np.float32]
+    box_like: NDArray[np.float64]
 
 
 def prepare(
@@ -75,9 +77,12 @@ def prepare(
     stamps = build_stamps(index, ra, dec, templates)
     rate = estimate_background(index, ra, dec, exposure_s, parameters)
     level = np.maximum(rate * exposure, LOWEST_BACKGROUND)
-    flat = (level * (templates.pixel_arcsec / 60.0) ** 2).astype(np.float32)[stamps.owner]
-    field = DetectionField(candidates, index, templates, stamps, exposure, level, flat)
-    field.background = flat + _agn_background(field, parameters)
+    per_pixel = level * (templates.pixel_arcsec / 60.0) ** 2
+    flat = per_pixel.astype(np.float32)[stamps.owner]
+    field = DetectionField(candidates, index, templates, stamps, exposure, level, flat, np.zeros(len(level)))
+    agn = _agn_background(field, parameters)
+    field.background = flat + agn
+    field.box_like = box_likelihood(stamps, per_pixel, agn, templates, parameters)
     return field
 
 

@@ -75,15 +75,15 @@ def _patterns() -> NDArray[np.int16]:
     return (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)
 
 
-def event_hdus(table: NDArray[np.void], field: Field, facts: Mapping[str, Any], labelled: bool) -> fits.HDUList:
-    """Return the HDUs of an event file: EVENTS and GTI1 to GTI7; SRC_ID only if `labelled`."""
-    if not labelled:
-        table = _without_labels(table)
-    events = fits.BinTableHDU(table, name="EVENTS")
-    units = {name: unit for name, _, unit in (*_COLUMNS, _LABEL)}
-    for number, name in enumerate(table.dtype.names or (), start=1):
-        if units[name]:
-            events.header.set(f"TUNIT{number}", units[name], after=f"TFORM{number}")
+def event_hdus(table: NDArray[np.void], field: Field, facts: Mapping[str, Any]) -> fits.HDUList:
+    """Return the HDUs of an event file: EVENTS and GTI1 to GTI7; the truth labels SRC_ID are left out."""
+    bare = np.empty(len(table), dtype=[(name, kind) for name, kind, _ in _COLUMNS])
+    for name, _, _ in _COLUMNS:
+        bare[name] = table[name]
+    events = fits.BinTableHDU(bare, name="EVENTS")
+    for number, (name, _, unit) in enumerate(_COLUMNS, start=1):
+        if unit:
+            events.header.set(f"TUNIT{number}", unit, after=f"TFORM{number}")
         if name in ("RA", "DEC"):
             events.header.set(f"TSCAL{number}", ANGLE_STEP, after=f"TUNIT{number}")
             events.header.set(f"TZERO{number}", 0.0, after=f"TSCAL{number}")
@@ -92,13 +92,6 @@ def event_hdus(table: NDArray[np.void], field: Field, facts: Mapping[str, Any], 
     primary = fits.PrimaryHDU()
     primary.header["CREATOR"] = "clustermass"
     return fits.HDUList([primary, events, *(_gti(module) for module in range(1, MODULES + 1))])
-
-
-def _without_labels(table: NDArray[np.void]) -> NDArray[np.void]:
-    bare = np.empty(len(table), dtype=[(name, kind) for name, kind, _ in _COLUMNS])
-    for name, _, _ in _COLUMNS:
-        bare[name] = table[name]
-    return bare
 
 
 def _header(field: Field, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ centre and whose equator runs East-West there. The field is the rectangle |longi
 so that it works at any declination and across RA = 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -95,26 +95,74 @@ class ExposureMap:
         Side of a pixel in deg.
     image_s
         Exposure in s, shape (y, x), float32; x grows to the West, y to the North.
+    particle_s
+        The same for what mirrors don't vignette, on the scale of `image_s` in the interior of the field.
     """
 
     field: Field
     pixel_deg: float
     image_s: NDArray[np.float32]
+    particle_s: NDArray[np.float32]
 
     @classmethod
     def from_config(cls, field: Field, parameters: Mapping[str, float]) -> "ExposureMap":
-        """Build the map of the config block `exposure`: flat, falling linearly to zero at the edges as a survey's."""
-        pixel, taper = float(parameters["pixel_arcsec"]) / 3600, float(parameters["taper_deg"])
+        """Build the map of the config block `exposure`.
+
+        The field is scanned in `scans` parts side by side. Each is flat and falls linearly to zero within `taper_deg`
+        of the field's edges; neighbours overlap by `overlap_deg`, where both fall to zero over half of it, so that
+        the sum has a ridge of twice the depth, as in the eFEDS field (Brunner et al. 2022).
+        """
+        pixel, depth = float(parameters["pixel_arcsec"]) / 3600, float(parameters["depth_s"])
         half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1
         half_y = int(np.ceil(np.degrees(np.sin(np.radians(field.height_deg / 2))) / pixel)) + 1
         north = np.radians((np.arange(2 * half_y) + 0.5 - half_y) * pixel)[:, None]
         east = -np.radians((np.arange(2 * half_x) + 0.5 - half_x) * pixel)[None, :]
         longitude = np.degrees(np.arctan2(east, np.sqrt(np.clip(1 - east**2 - north**2, 0, None))))
+        across = _ramp(field.height_deg / 2 - np.abs(np.degrees(np.arcsin(north))), float(parameters["taper_deg"]))
+        image, particle = np.zeros((2, *longitude.shape))
+        for along in _scans(longitude, field.width_deg, parameters):
+            image += along * across
+            particle += (along * across) ** float(parameters["particle_slope"])
+        return cls(field, pixel, (depth * image).astype(np.float32), (depth * particle).astype(np.float32))
+
+    def widened(self, radius_arcsec: float) -> "ExposureMap":
+        """Return the largest exposure within `radius_arcsec` of each pixel, for photons that may land that far."""
+        from scipy.ndimage import maximum_filter
+
+        reach = int(np.ceil(radius_arcsec / 3600 / self.pixel_deg)) + 1
+        image = maximum_filter(self.image_s, size=2 * reach + 1, mode="constant")
+        return ExposureMap(self.field, self.pixel_deg, image, self.particle_s)
+
+    def draw(
+        self, image_s: NDArray[np.float32], rate_per_arcmin2: float, rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
+        """Draw photons of a uniform background.
+
+        Parameters
+        ----------
+        image_s
+            Exposure that they see: `image_s` or `particle_s` of this map.
+        rate_per_arcmin2
+            count / (s arcmin2).
+        rng
+            Generator of this component's stream.
+
+        Returns
+        -------
+        Native longitude and latitude in deg, by rows of pixels from South to North.
+        """
+        rows, columns = image_s.shape
+        y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]
+        x = np.radians((np.arange(columns) + 0.5 - columns / 2) * self.pixel_deg)[None, :]
+        # a pixel of an orthographic image covers more sky by 1 / cos(distance from the centre)
+        area = (60 * self.pixel_deg) ** 2 / np.sqrt(np.clip(1 - x**2 - y**2, 1e-3, None))
+        number = rng.poisson(rate_per_arcmin2 * area * image_s).ravel()
+        pixel = np.repeat(np.arange(number.size, dtype=np.int32), number)
+        step = np.radians(self.pixel_deg)
+        north = (pixel // columns + rng.random(len(pixel)) - rows / 2) * step
+        east = -(pixel % columns + rng.random(len(pixel)) - columns / 2) * step
         latitude = np.degrees(np.arcsin(north))
-        ramp = _ramp(field.width_deg / 2 - np.abs(longitude), taper) * _ramp(
-            field.height_deg / 2 - np.abs(latitude), taper
-        )
-        return cls(field, pixel, (float(parameters["depth_s"]) * ramp).astype(np.float32))
+        return np.degrees(np.arctan2(east, np.sqrt(np.clip(1 - east**2 - north**2, 1e-12, None)))), latitude
 
     def at_native(self, longitude: FloatArray, latitude: FloatArray) -> NDArray[np.float32]:
         """Exposure in s of the pixel at native longitude and latitude in deg; zero outside the map."""
@@ -134,6 +182,17 @@ class ExposureMap:
     def maximum_s(self) -> float:
         """Largest exposure in s."""
         return float(self.image_s.max())
+
+
+def _scans(longitude: FloatArray, width_deg: float, parameters: Mapping[str, float]) -> Iterator[FloatArray]:
+    """Yield the relative depth of each scan at native longitudes (deg), without the fall towards North and South."""
+    number, taper, overlap = int(parameters["scans"]), float(parameters["taper_deg"]), float(parameters["overlap_deg"])
+    for scan in range(number):
+        west = -width_deg / 2 + scan * width_deg / number
+        east = west + width_deg / number
+        first, last = scan == 0, scan == number - 1
+        low = _ramp(longitude - west + (0 if first else overlap / 2), taper if first else overlap / 2)
+        yield low * _ramp(east - longitude + (0 if last else overlap / 2), taper if last else overlap / 2)
 
 
 def _ramp(distance_deg: FloatArray, taper_deg: float) -> FloatArray:

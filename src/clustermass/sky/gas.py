@@ -7,7 +7,7 @@ of luminosity and mass (Comparat et al. 2025). Radii are in units of R500c of th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,23 +80,30 @@ class Gas:
 
 
 def draw_gas(
-    haloes: Haloes, parameters: Mapping[str, float], cosmology: Mapping[str, float], rng: np.random.Generator
+    haloes: Haloes, parameters: Mapping[str, Any], cosmology: Mapping[str, float], rng: np.random.Generator
 ) -> Gas:
     """Draw the gas of `haloes` from the config block `clusters`.
 
     The scaled emission measure S(r) and kT are log-normal at fixed mass and redshift. The emission measure along the
     line of sight is S (kT / 10 keV)^0.5 E(z)^3, and L = Lambda(kT) times its integral over the disc inside R500c.
+    Temperature and profile correlate as measured (hardly, in luminosity), or, if `luminosity_temperature_correlation`
+    is a number, the deviation of ln kT correlates that much with that of the ln of the profile inside R500c.
     """
     log_mass = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"])
     scores = rng.standard_normal((len(haloes), PROFILE.shape[1] - 4))
-    log_kt = _mean_log_kt(haloes.redshift, log_mass) + _temperature_deviation(scores, parameters, rng)
-    kt = np.clip(np.exp(log_kt), *KT_RANGE)
+    log_kt = _temperature_deviation(scores, parameters, rng)
+    extra = np.log(10) * parameters["extra_luminosity_scatter_dex"] * rng.standard_normal(len(haloes))
+    mean_profile = _mean_log_profile(haloes.redshift, log_mass)
+    deviation = scores @ PROFILE[:, 4:].T + extra[:, None]
+    correlation = parameters["luminosity_temperature_correlation"]
+    if correlation is not None:
+        brightness = _brightness_deviation(mean_profile, deviation)
+        log_kt = _correlated(brightness, float(correlation), parameters["temperature_scatter_dex"], rng)
+    kt = np.clip(np.exp(_mean_log_kt(haloes.redshift, log_mass) + log_kt), *KT_RANGE)
     correction = np.log(10) * (
-        parameters["normalisation_dex"]
-        + parameters["extra_luminosity_scatter_dex"] * rng.standard_normal(len(haloes))
-        + _low_mass_correction_dex(haloes.redshift, log_mass, parameters, cosmology)
+        parameters["normalisation_dex"] + _low_mass_correction_dex(haloes.redshift, log_mass, parameters, cosmology)
     )
-    log_profile = _mean_log_profile(haloes.redshift, log_mass) + scores @ PROFILE[:, 4:].T + correction[:, None]
+    log_profile = mean_profile + deviation + correction[:, None]
     radius = r500c_mpc(log_mass, haloes.redshift, cosmology)
     true_radius = r500c_mpc(haloes.log10_m500c, haloes.redshift, cosmology)
     profiles = RadialProfiles.from_nodes(PROFILE[:, 0], log_profile)
@@ -152,6 +159,23 @@ def _temperature_deviation(scores: FloatArray, parameters: Mapping[str, float], 
     residual = np.sqrt(TEMPERATURE_SCATTER**2 - TEMPERATURE_LOADINGS @ TEMPERATURE_LOADINGS)
     deviation = scores @ TEMPERATURE_LOADINGS + residual * rng.standard_normal(len(scores))
     return deviation / TEMPERATURE_SCATTER * np.log(10) * parameters["temperature_scatter_dex"]
+
+
+def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -> FloatArray:
+    """Deviation of the ln of the emission inside R500c from that of the mean profile, in standard deviations."""
+    one = np.ones(len(deviation))
+    actual, mean = (
+        RadialProfiles.from_nodes(PROFILE[:, 0], profile).enclosed(one)
+        for profile in (mean_log_profile + deviation, mean_log_profile)
+    )
+    difference = np.log(actual / mean)
+    return np.asarray((difference - difference.mean()) / max(float(difference.std()), 1e-9))
+
+
+def _correlated(brightness: FloatArray, correlation: float, scatter_dex: float, rng: np.random.Generator) -> FloatArray:
+    """Deviation of ln kT of `scatter_dex` that correlates with the brightness at fixed mass and redshift."""
+    free = np.sqrt(1 - correlation**2) * rng.standard_normal(len(brightness))
+    return np.log(10) * scatter_dex * (correlation * brightness + free)
 
 
 def _low_mass_correction_dex(

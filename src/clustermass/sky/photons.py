@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.sky.agn import PointSources
+from clustermass.sky.background import Background
 from clustermass.sky.cluster_spectra import ClusterSpectra
 from clustermass.sky.field import ExposureMap
 from clustermass.sky.gas import Gas
@@ -16,8 +17,6 @@ from clustermass.sky.spectra import CountSpectra
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IdArray: TypeAlias = NDArray[np.int32]
-
-ARCMIN2_PER_DEG2 = 3600.0
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,14 @@ def point_source_photons(
     rng: np.random.Generator,
 ) -> Photons:
     """Draw the photons of point sources that share one spectrum, scattered by the PSF."""
-    number = rng.poisson(sources.flux * spectrum.rate[0] * exposure.maximum_s)
-    source = np.repeat(np.arange(len(number)), number)
-    east, north = _scatter(psf, rng, len(source))
+    most = exposure.widened(psf.radius_max_arcsec).at_native(sources.longitude, sources.latitude)
+    number = rng.poisson(sources.flux * spectrum.rate[0] * most)
+    source = np.repeat(np.arange(len(number), dtype=np.int32), number)
+    energy = spectrum.draw_energy(rng, 0, len(source))
+    east, north = _scatter(psf, rng, energy)
     longitude, latitude = _offset(sources.longitude[source], sources.latitude[source], east, north)
-    kept = _survivors(longitude, latitude, exposure, rng)
-    energy = spectrum.draw_energy(rng, 0, int(kept.sum()))
-    return Photons(longitude[kept], latitude[kept], energy, source_ids[source[kept]])
+    kept = _survivors(longitude, latitude, exposure, most[source], rng)
+    return Photons(longitude[kept], latitude[kept], energy[kept], source_ids[source[kept]])
 
 
 def cluster_photons(
@@ -105,32 +105,32 @@ def cluster_photons(
     stretch = np.sqrt(gas.axis_ratio[halo])
     major, minor = radius * np.cos(phase) / stretch, radius * np.sin(phase) * stretch
     cosine, sine = np.cos(gas.position_angle)[halo], np.sin(gas.position_angle)[halo]
-    east, north = _scatter(psf, rng, len(halo))
+    spectrum = spectra.choose(rng, gas.kt_kev[halo], haloes.redshift[halo])
+    energy = spectra.spectra.draw_energy(rng, spectrum, len(halo))
+    east, north = _scatter(psf, rng, energy)
     east += major * cosine - minor * sine
     north += major * sine + minor * cosine
     longitude, latitude = _offset(haloes.longitude[halo], haloes.latitude[halo], east, north)
-    kept = _survivors(longitude, latitude, exposure, rng)
-    halo = halo[kept]
-    spectrum = spectra.choose(rng, gas.kt_kev[halo], haloes.redshift[halo])
-    energy = spectra.spectra.draw_energy(rng, spectrum, len(halo))
-    return Photons(longitude[kept], latitude[kept], energy, source_ids[halo])
+    kept = _survivors(longitude, latitude, exposure, np.float32(exposure.maximum_s), rng)
+    return Photons(longitude[kept], latitude[kept], energy[kept], source_ids[halo[kept]])
 
 
-def background_photons(spectrum: CountSpectra, exposure: ExposureMap, rng: np.random.Generator) -> Photons:
-    """Draw the photons of the smooth background; `spectrum` has the rate per arcmin2."""
-    area = exposure.field.area_deg2 * ARCMIN2_PER_DEG2
-    number = int(rng.poisson(spectrum.rate[0] * area * exposure.maximum_s))
-    longitude, latitude = exposure.field.draw(rng, number)
-    kept = _survivors(longitude, latitude, exposure, rng)
-    energy = spectrum.draw_energy(rng, 0, int(kept.sum()))
-    return Photons(longitude[kept], latitude[kept], energy, np.zeros(len(energy), dtype=np.int32))
+def background_photons(background: Background, exposure: ExposureMap, rng: np.random.Generator) -> Photons:
+    """Draw the photons of the smooth background: sky through the mirrors, particles past them."""
+    parts = []
+    for spectrum, image in ((background.sky, exposure.image_s), (background.particle, exposure.particle_s)):
+        longitude, latitude = exposure.draw(image, float(spectrum.rate[0]), rng)
+        number = len(longitude)
+        energy = spectrum.draw_energy(rng, 0, number)
+        parts.append(Photons(longitude, latitude, energy, np.zeros(number, dtype=np.int32)))
+    return Photons.join(parts)
 
 
-def _scatter(psf: KingPsf, rng: np.random.Generator, number: int) -> tuple[FloatArray, FloatArray]:
+def _scatter(psf: KingPsf, rng: np.random.Generator, energy_ev: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
     """Offsets by the PSF to the East and to the North, arcsec."""
-    radius = psf.draw_radius(rng, number)
-    phase = 2 * np.pi * rng.random(number)
-    return radius * np.cos(phase), radius * np.sin(phase)
+    radius = psf.draw_radius(rng, energy_ev)
+    phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)
+    return (radius * np.cos(phase)).astype(float), (radius * np.sin(phase)).astype(float)
 
 
 def _offset(
@@ -141,8 +141,11 @@ def _offset(
 
 
 def _survivors(
-    longitude: FloatArray, latitude: FloatArray, exposure: ExposureMap, rng: np.random.Generator
+    longitude: FloatArray,
+    latitude: FloatArray,
+    exposure: ExposureMap,
+    most_s: NDArray[np.float32] | np.float32,
+    rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """Keep each photon with the probability of its local over the largest exposure."""
-    limit = rng.random(len(longitude), dtype=np.float32) * np.float32(exposure.maximum_s)
-    return limit < exposure.at_native(longitude, latitude)
+    """Keep each photon with the probability of its local exposure over that with which it was drawn."""
+    return rng.random(len(longitude), dtype=np.float32) * most_s < exposure.at_native(longitude, latitude)

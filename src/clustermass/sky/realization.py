@@ -15,7 +15,7 @@ from clustermass.errors import InputError
 from clustermass.progress import LOGGER
 from clustermass.provenance import config_hash
 from clustermass.sky.agn import PointSources, agn_spectrum, draw_agn
-from clustermass.sky.background import background_spectrum
+from clustermass.sky.background import Background
 from clustermass.sky.cluster_spectra import ClusterSpectra
 from clustermass.sky.detection import Candidates, detect
 from clustermass.sky.event_table import ANGLE_STEP, event_hdus, event_table
@@ -24,7 +24,7 @@ from clustermass.sky.gas import Gas, draw_gas
 from clustermass.sky.halos import Haloes, draw_haloes
 from clustermass.sky.instrument import KingPsf
 from clustermass.sky.photons import Photons, background_photons, cluster_photons, point_source_photons
-from clustermass.sky.sky_tables import CATALOGUE, MATCHES, TRUTH, exposure_hdus, redshift_columns, table_hdus
+from clustermass.sky.sky_tables import CATALOGUE, LABELS, MATCHES, TRUTH, exposure_hdus, redshift_columns, table_hdus
 from clustermass.sky.spectra import CountSpectra
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -88,6 +88,7 @@ def simulate_realization(
     catalogue: Path,
     truth: Path | None = None,
     matches: Path | None = None,
+    labels: Path | None = None,
 ) -> None:
     """Simulate one realization and write its files.
 
@@ -105,9 +106,9 @@ def simulate_realization(
         Label of the realization, digits such as "01".
     events, exposure, catalogue
         Files to write: event list, exposure map, detections.
-    truth, matches
-        Simulated haloes and which detection is which. If both are None the field is written as an observed one: these
-        files and the truth labels of the events are left out.
+    truth, matches, labels
+        Simulated haloes, which detection is which, and the source of every photon. All that is true but unknown to an
+        observer is in these files alone; without them the field is an observed one.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def simulate_realization(
     psf = KingPsf.from_config(sky["psf"])
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], sky["absorption"]["nh_cm2"])
     clusters = _clusters(sky, cosmology, field, spectra, generators)
-    agn = _agn(sky, field, generators)
+    agn = _agn(sky, field, clusters, generators)
     photons = _photons(sky, clusters, agn, spectra, exposure_map, psf, generators)
     table = event_table(photons, field, generators["events"])
     del photons
@@ -132,7 +133,7 @@ def simulate_realization(
     )
     columns, matched = _detect(sky, clusters, agn, table, exposure_map, psf, generators["detection"])
     columns |= _redshifts(sky, clusters, columns, matched, generators["redshifts"])
-    write_fits(event_hdus(table, field, facts, labelled=truth is not None), events)
+    write_fits(event_hdus(table, field, facts), events)
     write_fits(exposure_hdus(exposure_map, facts), exposure)
     write_fits(table_hdus("CATALOGUE", CATALOGUE, columns, facts), catalogue)
     if truth is not None:
@@ -141,6 +142,8 @@ def simulate_realization(
         write_fits(table_hdus("TRUTH", TRUTH, values, facts), truth)
     if matches is not None:
         write_fits(table_hdus("MATCHES", MATCHES, matched, facts), matches)
+    if labels is not None:
+        write_fits(table_hdus("LABELS", LABELS, {"SRC_ID": table["SRC_ID"]}, facts), labels)
 
 
 def _generators(seed: int, name: str, realization: str) -> dict[str, np.random.Generator]:
@@ -184,8 +187,10 @@ def _clusters(
     return Clusters(haloes, gas, flux, rate, rate * fraction, np.arange(1, len(flux) + 1, dtype=np.int32))
 
 
-def _agn(sky: Mapping[str, Any], field: Field, generators: Mapping[str, np.random.Generator]) -> Agn:
-    sources = draw_agn(field, sky["agn"], generators["agn"])
+def _agn(
+    sky: Mapping[str, Any], field: Field, clusters: Clusters, generators: Mapping[str, np.random.Generator]
+) -> Agn:
+    sources = draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, generators["agn"])
     spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"])
     return Agn(sources, spectrum, -np.arange(1, len(sources.flux) + 1, dtype=np.int32))
 
@@ -199,7 +204,7 @@ def _photons(
     psf: KingPsf,
     generators: Mapping[str, np.random.Generator],
 ) -> Photons:
-    background = background_spectrum(sky["background"], sky["absorption"]["nh_cm2"])
+    background = Background.from_config(sky["background"], sky["absorption"]["nh_cm2"])
     haloes, gas, rate, ids = clusters.haloes, clusters.gas, clusters.rate, clusters.source_ids
     return Photons.join(
         [

@@ -47,6 +47,7 @@ MATCHES: tuple[Column, ...] = (
     ("SEPARATION", "E", "arcsec", "detection to halo"),
     ("PURITY", "E", "", "share of counts from the halo"),
 )
+LABELS: tuple[Column, ...] = (("SRC_ID", "J", "", "> 0 halo, < 0 AGN, 0 background"),)
 
 
 def table_hdus(

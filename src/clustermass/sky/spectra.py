@@ -81,7 +81,10 @@ class CountSpectra:
     def from_counts(cls, counts: FloatArray) -> "CountSpectra":
         """Take count spectra (spectra, PI bins) in count/s per bin."""
         rate = counts.sum(axis=1)
-        cumulative = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(counts, axis=1)], axis=1) / rate[:, None]
+        # a spectrum without counts has no energies either; a constant stands for what is never drawn
+        shape = np.where(rate[:, None] > 0, counts, 1.0)
+        cumulative = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(shape, axis=1)], axis=1)
+        cumulative /= cumulative[:, -1:]
         quantiles = np.stack([np.interp(_QUANTILES, row, PI_EDGES_EV) for row in cumulative])
         return cls(rate, detection_band_fraction(counts), quantiles.astype(np.float32))
 
