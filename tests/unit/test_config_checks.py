@@ -246,3 +246,35 @@ def test_the_base_experiment_must_be_whole_and_others_need_only_their_departures
     ]
     del config["experiments"]["fiducial"]
     assert [line.split(";")[0] for line in config_errors(config, RULES)] == ["experiments.fiducial is missing"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("exposure.depth_s", -5.0),
+        ("exposure.depth_s", 0),
+        ("exposure.scans", 0),
+        ("field.width_deg", 0.0),
+        ("clusters.temperature_scatter_dex", -0.1),
+        ("clusters.extra_luminosity_scatter_dex", -0.2),
+        ("clusters.luminosity_temperature_correlation", 1.5),
+        ("clusters.hydrostatic_bias", 0),
+        ("agn.clustered_fraction", 1.2),
+        ("background.rate_per_arcmin2_ks", -1),
+        ("psf.core_arcsec", 0.0),
+        ("cosmology.omega_m", -0.3),
+    ],
+)
+def test_unphysical_knobs_of_a_sky_are_refused_by_name(config, path, value):
+    config["skies"]["variant"] = {"like": "embedded"}
+    put(config, ["skies", "variant", *path.split(".")], value)
+    lines = config_errors(config, RULES)
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"skies.variant.{path} is {value}")
+
+
+def test_a_sky_that_resembles_an_unknown_variant_is_refused_with_the_nearest_name(config):
+    config["skies"]["mine"] = {"like": "double_backgroud"}
+    lines = config_errors(config, RULES)
+    assert len(lines) == 1
+    assert "Did you mean double_background?" in lines[0]

@@ -405,3 +405,18 @@ def test_candidates_without_exposure_or_photons_are_left_out(caplog):
 def test_neighbours_are_found_across_the_wrap():
     first, second = neighbours(np.array([359.999, 10.0]), np.zeros(2), np.array([0.001]), np.zeros(1), 8.0)
     assert (list(first), list(second)) == ([0], [0])
+
+
+def test_a_source_that_no_box_finds_is_not_fitted():
+    scene = Scene(31).add(1, 0.0, 0.0, 60, core=15.0)
+    assert len(scene.detect()[0]["RA"]) == 1
+    assert len(scene.detect(box_like_min=1e4)[0]["RA"]) == 0
+
+
+def test_an_extended_source_must_be_seen_as_a_point_too():
+    # a flat source: much better as an extended one, poor as a point
+    scene = Scene(32).add(1, 0.0, 0.0, 250, core=50.0)
+    catalogue = scene.detect()[0]
+    assert catalogue["EXT_LIKE"][0] > 6
+    demanding = scene.detect(extent_point_like_min=float(catalogue["DET_LIKE"][0]))[0]
+    assert not demanding["EXT_LIKE"].any()

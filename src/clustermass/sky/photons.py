@@ -18,6 +18,9 @@ from clustermass.sky.spectra import CountSpectra
 FloatArray: TypeAlias = NDArray[np.float64]
 IdArray: TypeAlias = NDArray[np.int32]
 
+#: photons of haloes that send none farther than this are drawn with the exposure near by, arcsec
+_NEAR_ARCSEC = 2400.0
+
 
 @dataclass(frozen=True)
 class Photons:
@@ -67,7 +70,7 @@ def point_source_photons(
     source = np.repeat(np.arange(len(number), dtype=np.int32), number)
     energy = spectrum.draw_energy(rng, 0, len(source))
     east, north = _scatter(psf, rng, energy)
-    longitude, latitude = _offset(sources.longitude[source], sources.latitude[source], east, north)
+    longitude, latitude = _offset(sources.longitude, sources.latitude, source, east, north)
     kept = _survivors(longitude, latitude, exposure, most[source], rng)
     return Photons(longitude[kept], latitude[kept], energy[kept], source_ids[source[kept]])
 
@@ -97,8 +100,11 @@ def cluster_photons(
     rng
         Generator of this component's stream.
     """
-    number = rng.poisson(rate * exposure.maximum_s)
-    halo = np.repeat(np.arange(len(number)), number)
+    farthest = 60 * gas.profiles.nodes[-1] * gas.scale_arcmin / np.sqrt(gas.axis_ratio) + psf.radius_max_arcsec
+    near = exposure.widened(_NEAR_ARCSEC).at_native(haloes.longitude, haloes.latitude)
+    most = np.where(farthest < _NEAR_ARCSEC, near, np.float32(exposure.maximum_s))
+    number = rng.poisson(rate * most)
+    halo = np.repeat(np.arange(len(number), dtype=np.int32), number)
     radius = gas.profiles.draw_radius(rng, halo) * gas.scale_arcmin[halo] * 60
     phase = 2 * np.pi * rng.random(len(halo))
     # Stretched at constant area, so that the profile in the geometric mean radius stays.
@@ -110,8 +116,8 @@ def cluster_photons(
     east, north = _scatter(psf, rng, energy)
     east += major * cosine - minor * sine
     north += major * sine + minor * cosine
-    longitude, latitude = _offset(haloes.longitude[halo], haloes.latitude[halo], east, north)
-    kept = _survivors(longitude, latitude, exposure, np.float32(exposure.maximum_s), rng)
+    longitude, latitude = _offset(haloes.longitude, haloes.latitude, halo, east, north)
+    kept = _survivors(longitude, latitude, exposure, most[halo], rng)
     return Photons(longitude[kept], latitude[kept], energy[kept], source_ids[halo[kept]])
 
 
@@ -134,10 +140,11 @@ def _scatter(psf: KingPsf, rng: np.random.Generator, energy_ev: NDArray[np.float
 
 
 def _offset(
-    longitude: FloatArray, latitude: FloatArray, east_arcsec: FloatArray, north_arcsec: FloatArray
+    longitude: FloatArray, latitude: FloatArray, source: IdArray, east_arcsec: FloatArray, north_arcsec: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Positions moved by small offsets."""
-    return longitude + east_arcsec / 3600 / np.cos(np.radians(latitude)), latitude + north_arcsec / 3600
+    """Positions of sources, moved by small offsets, one for each row number in `source`."""
+    scale = 1 / 3600 / np.cos(np.radians(latitude))
+    return longitude[source] + east_arcsec * scale[source], latitude[source] + north_arcsec / 3600
 
 
 def _survivors(

@@ -1,0 +1,218 @@
+"""How much the simulated photons tell of a cluster's mass: scatter of regressions on many realizations of the sky.
+
+``python benchmarks/limits/information_limit.py --jobs 2`` draws what isn't in the cache yet (an interrupted run goes on
+where it was), fits on growing training sets, and judges all on the same test clusters of realizations of their own.
+A long measurement, which `make benchmark` leaves out.
+"""
+
+import argparse
+import platform
+import shlex
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from realizations import CROWDED_ARCSEC, CROWDED_FACTOR, Source, gather, joined
+
+from clustermass.baselines.boosted import predict_boosted_trees
+from clustermass.baselines.count_rate import predict_count_rate_efeds, predict_count_rate_recalibrated
+from clustermass.baselines.gas import predict_luminosity_temperature, predict_temperature
+from clustermass.baselines.luminosity import (
+    predict_luminosity_published,
+    predict_luminosity_recalibrated,
+    published_luminosity,
+)
+from clustermass.baselines.prior import predict_prior
+from clustermass.baselines.ridge import predict_ridge
+from clustermass.config import check_config, load_config
+from clustermass.datasets import write_json
+from clustermass.evaluation.bootstrap import generator, interval68, resampled_moments
+from clustermass.evaluation.evaluate import HIGH_LIKELIHOOD
+from clustermass.evaluation.metrics import summarize
+from clustermass.progress import LOGGER, step
+from clustermass.splits import group_names
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from runner import machine  # noqa: E402
+
+EXPERIMENT = "fiducial"
+PACKAGES = ("clustermass", "numpy", "scipy", "scikit-learn", "astropy")
+PREDICTORS = {
+    "prior": "catalogue redshift only",
+    "luminosity_published": "true L500 and redshift, published relation, nothing fitted",
+    "luminosity_recalibrated": "true L500 and redshift, fitted",
+    "temperature": "true temperature and redshift, fitted",
+    "luminosity_temperature": "true L500, temperature and redshift, fitted",
+    "count_rate_efeds": "fitted count rate and redshift, relation of the published masses, nothing fitted",
+    "count_rate_recalibrated": "fitted count rate and redshift, fitted",
+    "ridge_features": "ridge regression on the hand-made features",
+    "boosted_trees": "boosted trees on the hand-made features",
+}
+#: each predictor's scatter is also given over that of these, on the same resampled clusters
+REFERENCES = ("count_rate_recalibrated", "boosted_trees")
+
+
+def main():
+    """Draw, fit, judge, write."""
+    args = arguments()
+    args.cache.mkdir(parents=True, exist_ok=True)
+    with step(args.cache / "information_limit.log", "information limit"):
+        start = time.monotonic()
+        config = load_config(args.config)
+        check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
+        source = Source.of(config, EXPERIMENT)
+        hashes = source.hashes()
+        targets = {"train": max(args.train), "val": args.val, "test": args.test}
+        files = gather(source, targets, args.cache / "-".join(hashes.values()), args.jobs)
+        drawn = {subset: joined(paths) for subset, paths in files.items()}
+        rows = measure(drawn, sizes(args.train, drawn), config, source)
+        facts = {**hashes, **setup(args, source, files, drawn, config), "wall_s": round(time.monotonic() - start)}
+        write_json({**facts, "rows": rows}, args.out)
+        show(rows, args.out)
+
+
+def arguments():
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    default = ROOT / "config" / "config.yaml"
+    parser.add_argument("--config", nargs="+", default=[default], help="configuration files, merged in order")
+    parser.add_argument("--train", nargs="+", type=int, default=[1000, 5560, 20000], help="sizes of the training set")
+    parser.add_argument("--val", type=int, default=1500, help="clusters, at least, that choose forms and penalties")
+    parser.add_argument("--test", type=int, default=4000, help="clusters, at least, to judge on")
+    parser.add_argument("--jobs", type=int, default=1, help="realizations drawn at a time, each 1 GB of memory")
+    parser.add_argument("--cache", type=Path, default=ROOT / "results" / "limits", help="folder of the features drawn")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "measured" / "information_limit.json")
+    return parser.parse_args()
+
+
+def sizes(wanted, drawn):
+    """Training sizes in ascending order; the largest takes all that were drawn."""
+    return [*sorted(wanted)[:-1], drawn["train"]["log10_m500c"].size]
+
+
+def measure(drawn, train_sizes, config, source):
+    """Rows of the result: one a training size, subset of the test clusters and predictor."""
+    test = drawn["test"]
+    resamplings, seed = int(config["evaluation"]["bootstrap"]), int(config["seed"])
+    high = (test["det_like"] > HIGH_LIKELIHOOD) & (test["ext_like"] > HIGH_LIKELIHOOD)
+    everything = np.ones_like(high)
+    subsets = {"all": everything, "high_likelihood": high, "isolated": test["isolated"].astype(bool)}
+    group = groups(test, config["images"])
+    order = np.random.default_rng(seed).permutation(train_sizes[-1])
+    rows = []
+    for size in train_sizes:
+        LOGGER.info("fitting on %d clusters", size)
+        train = {key: value[order[:size]] if key != "names" else value for key, value in drawn["train"].items()}
+        mu = predict({**drawn, "train": train}, config, source)
+        residual = np.stack([mu[name] - test["log10_m500c"] for name in PREDICTORS])
+        for subset, chosen in subsets.items():
+            rng = generator(seed, "information_limit", subset)  # the same draws for every size
+            judged = judge(residual[:, chosen], group[chosen], resamplings, rng)
+            rows += [{"train_size": size, "subset": subset, **row} for row in judged]
+    return rows
+
+
+def groups(test, images):
+    """Group of each test cluster: those whose images share photons are resampled together."""
+    table = xr.Dataset({name: ("cluster", test[name]) for name in ("ra", "dec", "realization", "halo_id")})
+    return group_names(table.assign_coords(cluster=test["cluster"]), images["box_pixels"] * images["pixel_arcsec"])
+
+
+def predict(drawn, config, source):
+    """Predicted log10 mass of the test clusters by each of `PREDICTORS`."""
+    value = {key: np.concatenate([part[key] for part in drawn.values()]) for key in drawn["train"] if key != "names"}
+    split = np.repeat(list(drawn), [part["log10_m500c"].size for part in drawn.values()])
+    # no fit below can see a label of the test set
+    label = np.where(split == "test", np.nan, value["log10_m500c"])
+    z, rate, l500, kt = (value[name] for name in ("redshift", "ml_rate", "l500", "kt"))
+    block = config["baselines"]
+    published, features = published_luminosity(l500, z, source.cosmology), finite(value["features"], drawn)
+    mu = {
+        "prior": predict_prior(z, label, split),
+        "luminosity_published": predict_luminosity_published(published, z, block["luminosity_published"]),
+        "luminosity_recalibrated": predict_luminosity_recalibrated(
+            published, z, label, split, block["luminosity_published"]
+        ),
+        "temperature": predict_temperature(kt, z, label, split),
+        "luminosity_temperature": predict_luminosity_temperature(l500, kt, z, label, split),
+        "count_rate_efeds": predict_count_rate_efeds(rate, z, block["count_rate_efeds"]),
+        "count_rate_recalibrated": predict_count_rate_recalibrated(rate, z, label, split, block["count_rate_efeds"]),
+        "ridge_features": predict_ridge(features, label, split, block["ridge_alpha"]),
+        "boosted_trees": predict_boosted_trees(features, label, split, int(config["seed"])),
+    }
+    return {name: values[split == "test"] for name, values in mu.items()}
+
+
+def finite(features, drawn):
+    """Features that every cluster has."""
+    known = np.isfinite(features).all(axis=0)
+    if not known.all():
+        LOGGER.warning("left out, not known of every cluster: %s", ", ".join(drawn["train"]["names"][~known]))
+    return features[:, known]
+
+
+def judge(residual, group, resamplings, rng):
+    """Scatter of each predictor with its errors, and its ratios to the references: residual is (predictor, cluster)."""
+    names = list(PREDICTORS)
+    scatter = resampled_moments(residual, group, resamplings, rng)[1]
+    point = residual.std(axis=1)
+    rows = []
+    for number, name in enumerate(names):
+        summary = summarize(residual[number])
+        summary["scatter_ln"] = summary.pop("scatter_ln_percent") / 100
+        errors = {"scatter_dex_error": scatter[number].std(), "scatter_dex_ci68": interval68(scatter[number])}
+        ratios = {
+            f"over_{other}": {
+                "value": point[number] / point[row],
+                "error": (scatter[number] / scatter[row]).std(),
+                "ci68": interval68(scatter[number] / scatter[row]),
+            }
+            for other in REFERENCES
+            if (row := names.index(other)) != number
+        }
+        rows.append({"predictor": name, **summary, **errors, **ratios})
+    return rows
+
+
+def setup(args, source, files, drawn, config):
+    """Tell what was measured, on what, with what."""
+    clusters = {subset: int(part["log10_m500c"].size) for subset, part in drawn.items()}
+    return {
+        "what": "standard deviation of predicted minus true log10 M500c (scatter_dex), and of ln M500c (scatter_ln)",
+        "command": shlex.join(["python", "benchmarks/limits/information_limit.py", *sys.argv[1:]]),
+        "machine": machine(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "sky": source.name,
+        "selection": source.selection,
+        "realizations": {subset: [path.stem for path in paths] for subset, paths in files.items()},
+        "clusters": clusters,
+        "clusters_per_realization": round(sum(clusters.values()) / sum(map(len, files.values())), 1),
+        "errors": f"bootstrap over groups that share photons, {config['evaluation']['bootstrap']} resamplings, paired",
+        "subsets": {
+            "all": "all test clusters",
+            "high_likelihood": f"DET_LIKE and EXT_LIKE > {HIGH_LIKELIHOOD:g}",
+            "isolated": f'no other halo with > {CROWDED_FACTOR:g} of the own counts within {CROWDED_ARCSEC:g}"',
+        },
+        "predictors": PREDICTORS,
+    }
+
+
+def show(rows, path):
+    """Print scatter and error, a line a predictor and a training size."""
+    cell = {(row["train_size"], row["predictor"], row["subset"]): row for row in rows}
+    subsets = list(dict.fromkeys(row["subset"] for row in rows))
+    print(f"{'train':>6} {'predictor':26}" + "".join(f"{name:>20}" for name in subsets) + f"{'/ rate (all)':>18}")
+    for size, name in dict.fromkeys((row["train_size"], row["predictor"]) for row in rows):
+        line = [cell[size, name, subset] for subset in subsets]
+        values = "".join(f"{row['scatter_dex']:12.4f} ± {row['scatter_dex_error']:.4f}" for row in line)
+        ratio = line[0].get("over_count_rate_recalibrated")
+        print(f"{size:6d} {name:26}{values}" + (f"{ratio['value']:9.3f} ± {ratio['error']:.3f}" if ratio else ""))
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()

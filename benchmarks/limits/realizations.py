@@ -1,0 +1,156 @@
+"""Draw realizations of a sky and keep of each only what regressions need: features, and the truth behind them."""
+
+import math
+import signal
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+from threadpoolctl import threadpool_limits
+
+from clustermass.baselines.features import cluster_features
+from clustermass.catalogues.tables import read_table
+from clustermass.config import resolve_experiment, resolve_sky
+from clustermass.datasets import atomic
+from clustermass.errors import InputError
+from clustermass.images.extraction import extract_images
+from clustermass.progress import track
+from clustermass.provenance import PACKAGE, config_hash, file_sha256, source_hash
+from clustermass.sample import load_sample
+from clustermass.sky.realization import simulate_realization
+from clustermass.sphere import unit_vectors
+
+#: number of each subset's first realization: a run of the workflow that counts on from 01 never meets val and test
+FIRST = {"train": 1, "val": 801, "test": 901}
+#: clusters in a realization, for the first guess at how many realizations are needed
+EXPECTED = 440
+#: a neighbour that spoils isolation: within this many arcsec, counts over one's own above this factor
+CROWDED_ARCSEC, CROWDED_FACTOR = 180.0, 0.5
+MEASURED = ("ra", "dec", "redshift", "det_like", "ext_like", "ml_rate", "log10_m500c", "halo_id")
+STEPS = ("sky.realization", "images.extraction", "sample", "baselines.features")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What shapes the realizations: blocks of the configuration, and the name of the sky."""
+
+    name: str
+    sky: dict
+    cosmology: dict
+    images: dict
+    events: dict
+    selection: dict
+
+    @classmethod
+    def of(cls, config, experiment):
+        """Sky and selection of an experiment; only an embedded sky can be drawn further."""
+        settings = resolve_experiment(config["experiments"], experiment)
+        sky = resolve_sky(config["skies"], settings["sky"])
+        if sky["source"] != "embedded":
+            raise InputError(f"experiments.{experiment}.sky is {settings['sky']}, no embedded sky: can't draw more.")
+        physics = {key: value for key, value in sky.items() if key != "realizations"}
+        blocks = (config[key] for key in ("cosmology", "images", "events"))
+        return cls(settings["sky"], physics, *blocks, settings["selection"])
+
+    def hashes(self):
+        """Names of the configuration and of the code that the features depend on."""
+        data = [path for path in sorted(PACKAGE.rglob("*.*")) if path.is_file() and path.suffix not in (".py", ".pyc")]
+        tables = {path.relative_to(PACKAGE).as_posix(): file_sha256(path) for path in data}
+        code = config_hash({"modules": source_hash(STEPS, [__file__]), "tables": tables})
+        return {"config_hash": config_hash(vars(self)), "code_hash": code}
+
+
+def gather(source, targets, folder, jobs):
+    """Draw realizations until every subset of `targets` (name -> clusters) is as large; their files by subset."""
+    sizes = {subset: {} for subset in targets}
+    while True:
+        new = {
+            FIRST[subset] + len(found) + more: subset
+            for subset, found in sizes.items()
+            for more in range(lacking(found.values(), targets[subset]))
+        }
+        if not new:
+            return {subset: [file_of(folder, number) for number in found] for subset, found in sizes.items()}
+        # Ctrl-C reaches this process alone: it lets the realizations at work come to their end, and starts no other
+        pool = ProcessPoolExecutor(jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+        try:
+            drawn = track(pool.map(partial(realization, source, folder), new), "realizations", total=len(new))
+            for (number, subset), clusters in zip(new.items(), drawn, strict=True):
+                sizes[subset][number] = clusters
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def lacking(found, target):
+    """Realizations to draw for `target` clusters, given how many are `found` in each realization so far."""
+    typical = max(sum(found) / len(found), 1) if found else EXPECTED
+    return max(math.ceil((target - sum(found)) / typical), 0)
+
+
+def file_of(folder, number):
+    """File of a realization's features."""
+    return folder / f"{number:02d}.npz"
+
+
+def realization(source, folder, number):
+    """Draw one realization unless its file is there; return its number of clusters."""
+    path = file_of(folder, number)
+    if not path.exists():
+        with threadpool_limits(1), tempfile.TemporaryDirectory() as scratch:
+            columns = draw(source, f"{number:02d}", Path(scratch))
+        with atomic(path) as temporary:
+            np.savez(temporary, **columns)
+    with np.load(path) as columns:
+        return columns["log10_m500c"].size
+
+
+def draw(source, label, scratch):
+    """From haloes to the features of the selected clusters, by the pipeline's own steps; (cluster, ...) arrays."""
+    files = {name: scratch / f"{name}.fits" for name in ("events", "exposure", "catalogue", "truth", "matches")}
+    images = scratch / "images.nc"
+    simulate_realization(source.sky, source.cosmology, source.sky["seed"], source.name, label, **files)
+    extract_images(output=images, images=source.images, realization=label, events_block=source.events, **files)
+    sample = load_sample([images], None, source.selection)
+    features, names = cluster_features(sample, source.cosmology)
+    halo_id = sample["halo_id"].values
+    measured = {name: sample[name].values for name in MEASURED}
+    identity = {"cluster": sample["cluster"].values.astype(str), "realization": np.full(halo_id.size, label)}
+    return identity | measured | truth(files["truth"], halo_id) | {"features": features, "names": np.array(names)}
+
+
+def truth(path, halo_id):
+    """Gas and isolation of the haloes behind the clusters."""
+    haloes = read_table(path)
+    row_of = {number: row for row, number in enumerate(haloes["HALO_ID"].tolist())}
+    rows = [row_of[number] for number in halo_id.tolist()]
+    alone = is_isolated(*(np.asarray(haloes[name], dtype=float) for name in ("RA", "DEC", "COUNTS")))
+    gas = {name.lower(): np.asarray(haloes[name], dtype=float)[rows] for name in ("L500", "KT", "Z")}
+    return gas | {"isolated": alone[rows]}
+
+
+def is_isolated(ra, dec, counts):
+    """Whether no other halo within `CROWDED_ARCSEC` has more than `CROWDED_FACTOR` of the halo's own counts."""
+    reach = 2 * np.sin(np.radians(CROWDED_ARCSEC / 3600) / 2)
+    first, second = cKDTree(unit_vectors(ra, dec)).query_pairs(reach, output_type="ndarray").T
+    alone = np.ones(ra.size, dtype=bool)
+    for own, other in ((first, second), (second, first)):
+        alone[own[counts[other] > CROWDED_FACTOR * counts[own]]] = False
+    return alone
+
+
+def joined(paths):
+    """Columns of many realizations in one."""
+    parts = []
+    for path in paths:
+        with np.load(path) as columns:
+            parts.append(dict(columns))
+    names = parts[0]["names"]
+    return {
+        "names": names,
+        **{key: np.concatenate([part[key] for part in parts]) for key in parts[0] if key != "names"},
+    }

@@ -1,0 +1,80 @@
+"""The box search against the Poisson distribution, on stamps whose counts are planted."""
+
+import numpy as np
+import pytest
+from scipy.stats import poisson
+
+from clustermass.sky.box_search import box_likelihood
+from clustermass.sky.stamps import Stamps
+from clustermass.sky.templates import build_templates
+
+PARAMETERS = {
+    "pixel_arcsec": 4.0,
+    "stamp_pixels": 31,
+    "cut_radius_arcsec": 60.0,
+    "extents_arcsec": [8.0, 30.0],
+    "shift_arcsec": 8.0,
+    "refine_arcsec": [4.0],
+}
+TEMPLATES = build_templates(lambda r: (1 + (r / 8.0) ** 2) ** -1.5 / (2 * np.pi * 64.0), PARAMETERS)
+LEVEL = 0.03  # counts a pixel: 6.75 / arcmin2
+
+
+def _stamps(*images):
+    """Stamps of images {(column, row): counts} in pixels from the centre, West and North."""
+    owner, pixel, counts = [], [], []
+    for number, image in enumerate(images):
+        for (x, y), value in sorted(
+            image.items(), key=lambda item: TEMPLATES.pixel_of[item[0][1] + 15, item[0][0] + 15]
+        ):
+            owner.append(number)
+            pixel.append(TEMPLATES.pixel_of[y + 15, x + 15])
+            counts.append(value)
+    first = np.searchsorted(owner, np.arange(len(images) + 1))
+    nothing = np.zeros(0, np.int64)
+    zeros = np.zeros(len(images))
+    return Stamps(
+        zeros, zeros, first, np.array(owner, np.int32), np.array(pixel, np.int32), np.array(counts, np.float32),
+        nothing, nothing,
+    )  # fmt: skip
+
+
+def _search(stamps, neighbours=0.0):
+    size = len(stamps.pixel)
+    return box_likelihood(stamps, np.full(len(stamps.ra), LEVEL), np.full(size, neighbours), TEMPLATES, PARAMETERS)
+
+
+def _kernel_sum(core, half_pixels):
+    """Sum of the kernel over a box that lies inside the stamp, pixel by pixel."""
+    offsets = [4.0 * i for i in range(-half_pixels, half_pixels + 1)]
+    return sum((1 + (x * x + y * y) / core**2) ** -1.5 for x in offsets for y in offsets)
+
+
+@pytest.mark.parametrize("counts", [3, 8, 20])
+def test_counts_in_one_pixel_are_as_unlikely_as_poisson_says(counts):
+    # the kernel is 1 in its middle, and the smallest box (9 x 9 pixels, core 15 arcsec) expects the fewest counts
+    expected = LEVEL * _kernel_sum(15.0, 4)
+    assert _search(_stamps({(0, 0): counts}))[0] == pytest.approx(-poisson.logsf(counts - 1, expected), rel=1e-6)
+
+
+def test_a_box_away_from_the_centre_finds_its_peak():
+    # 8 arcsec are two pixels: the box there has the peak in its middle
+    assert _search(_stamps({(2, -2): 12})) == pytest.approx(_search(_stamps({(0, 0): 12})))
+
+
+def test_wide_boxes_see_what_narrow_ones_miss():
+    ring = {(x, y): 1 for x in range(-8, 9, 2) for y in range(-8, 9, 2) if max(abs(x), abs(y)) >= 6}
+    narrow = -poisson.logsf(0, LEVEL * _kernel_sum(15.0, 4))
+    assert _search(_stamps(ring))[0] > narrow + 5
+
+
+def test_counts_that_known_neighbours_explain_do_not_count():
+    stamps = _stamps({(0, 0): 12})
+    # of each photon the share flat / (flat + neighbour) = 1/3 is left: four counts
+    assert _search(stamps, 2 * LEVEL) == pytest.approx(_search(_stamps({(0, 0): 4})), rel=1e-5)
+
+
+def test_each_stamp_is_searched_on_its_own():
+    many = _search(_stamps({(0, 0): 5}, {}, {(0, 0): 30}))
+    assert many == pytest.approx([_search(_stamps(image))[0] for image in ({(0, 0): 5}, {}, {(0, 0): 30})])
+    assert many[1] < 1e-3
