@@ -1,4 +1,5 @@
 # make results   environment from the lock, then the whole run to the report; a second call has nothing to do
+# make validate-sky  the embedded sky against published numbers: results/validation
 # make test      environment, then the test suite
 # make benchmark environment, then benchmarks/*.py: timings to results/benchmarks
 # Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper.yaml and CORES=8 change what is run and how.
@@ -9,11 +10,15 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: results test benchmark environment check clean
+.PHONY: results validate-sky test benchmark environment check clean
 .DEFAULT_GOAL := results
 
 results: environment
 	@$(BIN)/python workflow/run.py --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+
+validate-sky: environment
+	@$(BIN)/python workflow/run.py --cores $(CORES) --configfile config/validation.yaml $(CONFIG) -- validate_sky
+	@cat results/validation/sky.md
 
 test: environment
 	@$(BIN)/python -m pytest -n 2

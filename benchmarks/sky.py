@@ -1,4 +1,4 @@
-"""The embedded sky: seconds of each stage of one small realization, photons drawn a second."""
+"""The embedded sky: seconds of each stage of a default realization, photons a second, growth with area and depth."""
 
 import tempfile
 from pathlib import Path
@@ -16,94 +16,136 @@ from clustermass.sky.field import ExposureMap, Field
 from clustermass.sky.instrument import KingPsf
 from clustermass.sky.sky_tables import CATALOGUE, exposure_hdus, table_hdus
 
-FOLDER = Path(__file__).parents[1] / "config"
-CONFIG = merge(*(yaml.safe_load((FOLDER / name).read_text()) for name in ("config.yaml", "test.yaml")))
-SKY, COSMOLOGY = resolve_sky(CONFIG["skies"], "tiny"), CONFIG["cosmology"]
+CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
+COSMOLOGY = CONFIG["cosmology"]
+SMALL = {"field": {"width_deg": 5.0, "height_deg": 4.0}}
+GROWTH = {
+    "20 deg2": SMALL,
+    "40 deg2": {"field": {"width_deg": 10.0, "height_deg": 4.0}},
+    "80 deg2": {"field": {"width_deg": 20.0, "height_deg": 4.0}},
+    "20 deg2, half as deep": merge(SMALL, {"exposure": {"depth_s": 590.0}}),
+    "20 deg2, twice as deep": merge(SMALL, {"exposure": {"depth_s": 2360.0}}),
+}
 DRAWS = 4  # random numbers that a photon needs at least: two of its position, its energy, whether the exposure keeps it
 
 
 class Realization:
     """One realization, stage by stage; each stage leaves what the next ones take and starts from the same seed."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, changes=None):
         self.folder = folder
-        self.field = Field.from_config(SKY["field"])
-        self.exposure = ExposureMap.from_config(self.field, SKY["exposure"])
-        self.psf = KingPsf.from_config(SKY["psf"])
-        self.facts = stages._facts(SKY, COSMOLOGY, 1, "benchmark", "01")
+        self.sky = merge(resolve_sky(CONFIG["skies"], "embedded"), changes or {})
+        self.field = Field.from_config(self.sky["field"])
+        self.exposure = ExposureMap.from_config(self.field, self.sky["exposure"])
+        self.psf = KingPsf.from_config(self.sky["psf"])
+        self.facts = stages.header_facts(self.sky, COSMOLOGY, 1, "benchmark", "01")
 
     @property
     def generators(self):
         """Random numbers from their start."""
-        return stages._generators(1, "benchmark", "01")
+        return stages.random_streams(1, "benchmark", "01")
 
     def spectra(self):
         """Fold the spectra of clusters."""
-        self.spectra_grid = ClusterSpectra.build(SKY["clusters"]["redshift_max"], SKY["absorption"]["nh_cm2"])
+        self.spectra_grid = ClusterSpectra.build(self.sky["clusters"]["redshift_max"], self.sky["absorption"]["nh_cm2"])
 
     def clusters(self):
         """Draw haloes and their gas."""
-        self.haloes = stages._clusters(SKY, COSMOLOGY, self.field, self.spectra_grid, self.generators)
+        self.haloes = stages.emitting_clusters(self.sky, COSMOLOGY, self.field, self.spectra_grid, self.generators)
 
     def agn(self):
         """Draw AGN."""
-        self.points = stages._agn(SKY, self.field, self.generators)
+        self.points = stages.active_nuclei(self.sky, self.field, self.haloes, self.generators)
 
     def photons(self):
-        """Draw photons and put them into a table."""
+        """Draw photons."""
         sources = (self.haloes, self.points, self.spectra_grid)
-        drawn = stages._photons(SKY, *sources, self.exposure, self.psf, self.generators)
-        self.table = event_table(drawn, self.field, self.generators["events"])
+        self.drawn = stages._photons(self.sky, *sources, self.exposure, self.psf, self.generators)
+
+    def table_of_events(self):
+        """Put photons into the event table, in a random order along time."""
+        self.table = event_table(self.drawn, self.field, self.generators["events"])
 
     def detection(self):
         """Detect and match sources, give them redshifts."""
         inputs = (self.haloes, self.points, self.table, self.exposure, self.psf)
-        columns, matched = stages._detect(SKY, *inputs, self.generators["detection"])
-        self.catalogue = columns | stages._redshifts(SKY, self.haloes, columns, matched, self.generators["redshifts"])
+        columns, matched = stages._detect(self.sky, *inputs, self.generators["detection"])
+        self.catalogue = columns | stages._redshifts(
+            self.sky, self.haloes, columns, matched, self.generators["redshifts"]
+        )
 
     def writing(self):
         """Write events, exposure map and catalogue."""
-        write_fits(event_hdus(self.table, self.field, self.facts, labelled=True), self.folder / "events.fits")
+        write_fits(event_hdus(self.table, self.field, self.facts), self.folder / "events.fits")
         write_fits(exposure_hdus(self.exposure, self.facts), self.folder / "exposure.fits")
         write_fits(table_hdus("CATALOGUE", CATALOGUE, self.catalogue, self.facts), self.folder / "catalogue.fits")
+
+    def whole(self):
+        """All stages, one after the other."""
+        for stage in STAGES:
+            getattr(self, stage)()
+
+
+STAGES = ("spectra", "clusters", "agn", "photons", "table_of_events", "detection", "writing")
 
 
 def arms_of(sky):
     """Stages in their order, once run so that the number of photons is known."""
-    whats = {name: getattr(Realization, name).__doc__ for name in ("spectra", "clusters", "agn", "photons")}
-    whats |= {name: getattr(Realization, name).__doc__ for name in ("detection", "writing")}
-    for name in whats:
-        getattr(sky, name)()
+    sky.whole()
     photons, rng = len(sky.table), np.random.default_rng(1)
-    units = {name: (photons, "photon") if name in ("photons", "writing") else (1, "realization") for name in whats}
-    arms = {name: Arm(what, getattr(sky, name), *units[name]) for name, what in whats.items()}
+    by_photon = ("photons", "table_of_events", "writing")
+    units = {name: (photons, "photon") if name in by_photon else (1, "realization") for name in STAGES}
+    arms = {name: Arm(getattr(Realization, name).__doc__, getattr(sky, name), *units[name]) for name in STAGES}
     draw = Arm(f"{DRAWS} uniform random numbers a photon", lambda: rng.random((DRAWS, photons)), photons, "photon")
     return {**arms, "limit": draw}
+
+
+def stages_of_a_realization(folder):
+    """Where the time of a realization of the default sky goes."""
+    sky = Realization(folder)
+    arms = arms_of(sky)
+    benchmark(
+        "sky",
+        "stages of one realization of the embedded sky, 140 deg2",
+        arms,
+        [("photons", "limit")],
+        f"drawing {DRAWS} uniform random numbers for each photon: ratio photons / limit; none known for the others",
+        "nothing to compare: one arm a stage, each from the same seed in every round",
+        {
+            "field_deg": [sky.field.width_deg, sky.field.height_deg],
+            "depth_s": sky.sky["exposure"]["depth_s"],
+            "photons": len(sky.table),
+            "haloes": len(sky.haloes.flux),
+            "agn": len(sky.points.source_ids),
+            "detections": len(sky.catalogue["ID_SRC"]),
+            "not_timed": "import and what is kept for the process after the first use (response, plasma tables)",
+        },
+        rounds=5,
+    )
+
+
+def growth(folder):
+    """How a realization's time grows with area and depth."""
+    skies = {name: Realization(folder, changes) for name, changes in GROWTH.items()}
+    arms = {name: Arm(f"a realization of {name}", sky.whole, 1, "realization") for name, sky in skies.items()}
+    small, *others = arms
+    benchmark(
+        "sky_growth",
+        "whole realizations of the embedded sky by area and depth",
+        arms,
+        [(other, small) for other in others],
+        "none known; time in proportion to the area, and to the depth, would give the ratios 2, 4, 0.5 and 2",
+        "nothing to compare: the same sky, cut or exposed differently",
+        {name: {"changes": changes} for name, changes in GROWTH.items()},
+        rounds=5,
+    )
 
 
 def main():
     """Measure."""
     with tempfile.TemporaryDirectory() as folder:
-        sky = Realization(Path(folder))
-        arms = arms_of(sky)
-        benchmark(
-            "sky",
-            "stages of one realization of the embedded sky",
-            arms,
-            [("photons", "limit")],
-            f"drawing {DRAWS} uniform random numbers for each photon: ratio photons / limit; none known for the others",
-            "nothing to compare: one arm a stage, each from the same seed in every round",
-            {
-                "field_deg": [sky.field.width_deg, sky.field.height_deg],
-                "depth_s": SKY["exposure"]["depth_s"],
-                "photons": len(sky.table),
-                "haloes": len(sky.haloes.flux),
-                "agn": len(sky.points.source_ids),
-                "detections": len(sky.catalogue["ID_SRC"]),
-                "not_timed": "import and what is kept for the process after the first use (response, plasma tables)",
-            },
-            rounds=5,
-        )
+        stages_of_a_realization(Path(folder))
+        growth(Path(folder))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
             print("An earlier run was killed: taking its lock away; finished files are kept.", file=sys.stderr)
             subprocess.run([*SNAKEMAKE, "--unlock", "--quiet", "all", *config_arguments(arguments)], check=True)
         status = run_snakemake(arguments)
-    if status == 0:
+    if status == 0 and "--" not in arguments:  # targets named after it have no summary
         headline(Path("results") / run_name(arguments))
     return status
 

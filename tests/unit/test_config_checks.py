@@ -278,3 +278,13 @@ def test_a_sky_that_resembles_an_unknown_variant_is_refused_with_the_nearest_nam
     lines = config_errors(config, RULES)
     assert len(lines) == 1
     assert "Did you mean double_background?" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("embeded", "which is no sky. Did you mean embedded"), ("mock_efeds", "must be")]
+)
+def test_only_a_simulated_sky_with_truth_can_be_validated(config, name, problem):
+    config["validation"]["sky"] = name
+    (line,) = config_errors(config, RULES)
+    assert line.startswith(f"validation.sky is {name!r}")
+    assert problem in line

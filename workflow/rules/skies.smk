@@ -53,6 +53,30 @@ rule simulate_observed_field:
         "../scripts/simulate_realization.py"
 
 
+rule write_simput:
+    """Made on request: the same haloes and AGN for one's own SIXTE run, e.g. results/skies/embedded/01/simput.fits."""
+    output:
+        simput=f"{REALIZATION}/simput.fits",
+    log:
+        f"{REALIZATION}/logs/write_simput.log",
+    benchmark:
+        f"{REALIZATION}/benchmarks/write_simput.tsv"
+    wildcard_constraints:
+        sky=skies_of("embedded", observed=False),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        sky=sky_physics,
+        cosmology=sky_cosmology,
+        code=code("write_simput", "sky.simput"),
+    script:
+        "../scripts/write_simput.py"
+
+
 rule ingest_mock:
     input:
         files=sky_files,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from clustermass.progress import step
 
-with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
+with step(snakemake.log[0], " ".join([snakemake.rule, *snakemake.wildcards])):
     module = import_module(f"clustermass.figures.{snakemake.rule.removeprefix('plot_')}")
     inputs = {k: Path(v) if isinstance(v, str) else [Path(path) for path in v] for k, v in snakemake.input.items()}
     options = {k: v for k, v in snakemake.params.items() if k != "code"}
-    getattr(module, snakemake.rule)(**inputs, **options, svg=Path(snakemake.output.svg), png=Path(snakemake.output.png))
+    outputs = {k: Path(v) for k, v in snakemake.output.items()}
+    getattr(module, snakemake.rule)(**inputs, **options, **outputs)

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from clustermass.config.resolve import BASE_EXPERIMENT, Block, nearest, resolvable_skies, resolve_experiment
-from clustermass.config.sky_checks import check_fields, check_like, check_skies, told_once
+from clustermass.config.sky_checks import check_fields, check_like, check_skies, check_validation, told_once
 
 _Check: TypeAlias = Callable[..., Iterator[str]]
 
@@ -190,6 +190,7 @@ _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (_check_cosmology, ("cosmology",)),
     (check_like, ("skies",)),
     (check_fields, ("observed", "skies")),
+    (check_validation, ("validation", "skies")),
     (_check_flag_mask, ("events",)),
     (_check_images, ("images",)),
     (_check_grids, ("images", "preprocessing")),

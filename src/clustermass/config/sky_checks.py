@@ -80,6 +80,15 @@ def check_fields(observed: Mapping[str, Any], skies: Mapping[str, Any]) -> Itera
             yield f"observed.fields names {field!r}, but skies.{field}.observed is not true; set it or drop the field."
 
 
+def check_validation(validation: Mapping[str, Any], skies: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what keeps the sky to be compared with published numbers from being so."""
+    name, resolved = validation["sky"], resolvable_skies(skies)
+    if name not in skies:
+        yield f"validation.sky is {name!r}, which is no sky.{choose(name, skies)}"
+    elif name in resolved and (resolved[name].get("source") != "embedded" or resolved[name].get("observed")):
+        yield f"validation.sky is {name!r}, but must be an embedded sky with known masses."
+
+
 def _incomplete(sky: Block, complete: Mapping[str, Any]) -> Iterator[str]:
     # the schema finds an error for each missing key: those of one block share a sentence
     lacking = {tuple(error.absolute_path): missing_names(error) for error in schema_errors(sky, complete)}

@@ -115,16 +115,14 @@ def simulate_realization(
     InputError
         `realization` is no number, or a config value can't be simulated.
     """
-    if not realization.isdigit():
-        raise InputError(f"realization {realization!r} of sky {name!r}: must be digits, such as 01.")
-    generators = _generators(seed, name, realization)
-    facts = _facts(sky, cosmology, seed, name, realization)
+    generators = random_streams(seed, name, realization)
+    facts = header_facts(sky, cosmology, seed, name, realization)
     field = Field.from_config(sky["field"])
     exposure_map = ExposureMap.from_config(field, sky["exposure"])
     psf = KingPsf.from_config(sky["psf"])
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], sky["absorption"]["nh_cm2"])
-    clusters = _clusters(sky, cosmology, field, spectra, generators)
-    agn = _agn(sky, field, clusters, generators)
+    clusters = emitting_clusters(sky, cosmology, field, spectra, generators)
+    agn = active_nuclei(sky, field, clusters, generators)
     photons = _photons(sky, clusters, agn, spectra, exposure_map, psf, generators)
     table = event_table(photons, field, generators["events"])
     del photons
@@ -146,12 +144,15 @@ def simulate_realization(
         write_fits(table_hdus("LABELS", LABELS, {"SRC_ID": table["SRC_ID"]}, facts), labels)
 
 
-def _generators(seed: int, name: str, realization: str) -> dict[str, np.random.Generator]:
+def random_streams(seed: int, name: str, realization: str) -> dict[str, np.random.Generator]:
+    """Return the generator of each component of a realization; InputError if `realization` isn't made of digits."""
+    if not realization.isdigit():
+        raise InputError(f"realization {realization!r} of sky {name!r}: must be digits, such as 01.")
     root = [seed, zlib.crc32(name.encode()), zlib.crc32(realization.encode())]
     return {part: np.random.default_rng([*root, number]) for part, number in STREAMS.items()}
 
 
-def _facts(
+def header_facts(
     sky: Mapping[str, Any], cosmology: Mapping[str, float], seed: int, name: str, realization: str
 ) -> dict[str, Any]:
     """Header cards that say what made the file; no clock, no path."""
@@ -166,7 +167,7 @@ def _facts(
     }
 
 
-def _clusters(
+def emitting_clusters(
     sky: Mapping[str, Any],
     cosmology: Mapping[str, float],
     field: Field,
@@ -187,9 +188,10 @@ def _clusters(
     return Clusters(haloes, gas, flux, rate, rate * fraction, np.arange(1, len(flux) + 1, dtype=np.int32))
 
 
-def _agn(
+def active_nuclei(
     sky: Mapping[str, Any], field: Field, clusters: Clusters, generators: Mapping[str, np.random.Generator]
 ) -> Agn:
+    """Draw the AGN."""
     sources = draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, generators["agn"])
     spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"])
     return Agn(sources, spectrum, -np.arange(1, len(sources.flux) + 1, dtype=np.int32))

@@ -1,0 +1,1 @@
+"""The simulated sky against published numbers: what it is measured by, and which of it must hold."""

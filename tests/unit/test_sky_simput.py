@@ -1,0 +1,309 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from astropy.io import fits
+from astropy.wcs import WCS
+from scipy.integrate import quad
+from scipy.special import ndtr
+
+from clustermass.errors import InputError
+from clustermass.sky.field import Field
+from clustermass.sky.instrument import RESOLUTION_FWHM, effective_area_cm2
+from clustermass.sky.plasma import plasma_power
+from clustermass.sky.realization import simulate_realization
+from clustermass.sky.simput import write_realization_simput, write_simput
+from clustermass.sky.simput_images import IMAGES_MAX, cluster_image, share_images
+from clustermass.sky.simput_spectra import cluster_spectra
+from clustermass.sky.spectra import transmission
+
+FOLDER = Path(__file__).parents[2] / "config"
+CONFIG = yaml.safe_load((FOLDER / "config.yaml").read_text(encoding="utf-8"))
+TINY = yaml.safe_load((FOLDER / "test.yaml").read_text(encoding="utf-8"))["skies"]["tiny"]
+SKY = CONFIG["skies"]["embedded"] | {"field": TINY["field"]}
+SMALL = SKY | {"field": {"ra_deg": 0.2, "dec_deg": 1.5, "width_deg": 1.4, "height_deg": 1.2}}
+NH, INDEX = SKY["absorption"]["nh_cm2"], SKY["agn"]["photon_index"]
+KEV_TO_ERG = 1.602176634e-9
+
+
+def _write(folder, sky=SKY):
+    path = folder / "field.simput"
+    write_realization_simput(sky, CONFIG["cosmology"], 11, "tiny", "01", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Write the file of the tiny sky and catch the objects it was made of."""
+    caught = {}
+
+    def catch(path, field, clusters, agn, *rest):
+        caught.update(path=path, field=field, clusters=clusters, agn=agn)
+        write_simput(path, field, clusters, agn, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clustermass.sky.simput.write_simput", catch)
+        _write(tmp_path_factory.mktemp("simput"))
+    return caught
+
+
+@pytest.fixture(scope="module")
+def hdus(sources):
+    with fits.open(sources["path"], memmap=False) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def catalogue(hdus):
+    return hdus["SRC_CAT"].data
+
+
+@pytest.fixture(scope="module")
+def spectra(hdus):
+    table = hdus["SPECTRUM"].data
+    return {str(row["NAME"]): (row["ENERGY"], row["FLUXDENSITY"]) for row in table}
+
+
+def _spectrum_name(reference):
+    return re.fullmatch(r"\[SPECTRUM,1\]\[NAME=='([A-Za-z0-9.]+)'\]", reference)[1]
+
+
+# What libsimput does with a file is written here once more, after a reading of its source.
+
+
+def _bins(energy):
+    """Edges of the bins of a spectrum: half way between its energies."""
+    middle = 0.5 * (energy[1:] + energy[:-1])
+    return np.concatenate([energy[:1], middle]), np.concatenate([middle, energy[-1:]])
+
+
+def _band_flux(energy, density, low, high):
+    lower, upper = _bins(energy.astype(float))
+    width = np.clip(np.minimum(upper, high) - np.maximum(lower, low), 0, None)
+    return float(np.sum(width * density * energy)) * KEV_TO_ERG
+
+
+def _count_rate(energy, density, flux):
+    """Fold a source with the area and a Gaussian redistribution: count/s between 200 and 2350 eV."""
+    energy = energy.astype(float)
+    lower, upper = _bins(energy)
+    nodes, fwhm = np.array(RESOLUTION_FWHM, dtype=float).T
+    sigma = np.interp(energy, nodes, fwhm) / 2.35482
+    seen = ndtr((2350 - 1000 * energy) / sigma) - ndtr((200 - 1000 * energy) / sigma)
+    rate = np.sum((upper - lower) * density * effective_area_cm2(energy) * seen * (energy < 3))
+    return flux / _band_flux(energy, density, 0.5, 2.0) * float(rate)
+
+
+def _arrival(row, hdu):
+    """RA and Dec in deg of the centres of an image's pixels for one source."""
+    y, x = np.indices(hdu.data.shape)
+    wcs = WCS(hdu.header)
+    angle, centre = np.radians(row["IMGROTA"]), wcs.wcs.crpix
+    dx, dy = x + 1 - centre[0], y + 1 - centre[1]
+    wcs.wcs.crval = [row["RA"], row["DEC"]]
+    wcs.wcs.cdelt = wcs.wcs.cdelt / row["IMGSCAL"]
+    turned = dx * np.cos(angle) + dy * np.sin(angle), -dx * np.sin(angle) + dy * np.cos(angle)
+    return wcs.wcs_pix2world(turned[0] + centre[0], turned[1] + centre[1], 1)
+
+
+def test_the_catalogue_has_the_columns_formats_and_units_of_simput(hdus):
+    columns = hdus["SRC_CAT"].columns
+    numbers = dict.fromkeys(["IMGROTA", "IMGSCAL", "E_MIN", "E_MAX", "FLUX"], "E")
+    formats = {"SRC_ID": "J", "RA": "D", "DEC": "D"} | numbers
+    formats |= dict.fromkeys(["SRC_NAME", "SPECTRUM", "IMAGE", "TIMING"], r"\d+A")
+    units = {"RA": "deg", "DEC": "deg", "IMGROTA": "deg", "E_MIN": "keV", "E_MAX": "keV", "FLUX": "erg/s/cm**2"}
+    assert set(columns.names) == set(formats)
+    for column in columns:
+        assert re.fullmatch(formats[column.name], column.format), column.name
+        assert column.unit == units.get(column.name), column.name
+
+
+def test_every_extension_states_its_class(hdus):
+    assert hdus[0].data is None
+    for hdu, expected in zip(hdus[1:], ["SRC_CAT", "SPECTRUM", *["IMAGE"] * (len(hdus) - 3)], strict=True):
+        header = hdu.header
+        assert (header["HDUCLASS"], header["HDUCLAS1"]) == ("HEASARC/SIMPUT", expected)
+        assert header["HDUVERS"] == "1.1.0"
+    assert hdus["SRC_CAT"].header["RADESYS"] == "FK5"
+    assert hdus["SRC_CAT"].header["EQUINOX"] == 2000.0
+    assert "DATE" not in hdus["SRC_CAT"].header
+
+
+def test_references_lead_to_one_spectrum_and_one_image(hdus, catalogue):
+    names = list(hdus["SPECTRUM"].data["NAME"])
+    assert len(set(names)) == len(names)
+    assert re.fullmatch(r"\d+A", hdus["SPECTRUM"].columns["NAME"].format)
+    assert {_spectrum_name(reference) for reference in catalogue["SPECTRUM"]} == set(names)
+    images = {f"[{hdu.header['EXTNAME']},{hdu.header['EXTVER']}]" for hdu in hdus[3:]}
+    assert len(images) == len(hdus) - 3 <= IMAGES_MAX < 200
+    number = hdus["SRC_CAT"].header["NHALOES"]
+    assert set(catalogue["IMAGE"][:number]) == images
+    assert set(catalogue["IMAGE"][number:]) == {"NULL"}
+    assert set(catalogue["TIMING"]) == {"NULL"}
+    assert max(len(reference) for reference in catalogue["SPECTRUM"]) < 48
+
+
+def test_sources_are_unique_and_positive(hdus, catalogue, sources):
+    number = hdus["SRC_CAT"].header["NHALOES"]
+    assert np.array_equal(catalogue["SRC_ID"], np.arange(1, len(catalogue) + 1))
+    assert number == len(sources["clusters"].flux)
+    assert len(catalogue) == number + len(sources["agn"].source_ids)
+    assert catalogue["SRC_NAME"][number - 1] == f"halo{number}"
+    assert catalogue["SRC_NAME"][number] == "agn1"
+    assert np.all(catalogue["FLUX"] > 0)
+    assert np.all(catalogue["IMGSCAL"] > 0)
+    assert np.all((catalogue["E_MIN"] == 0.5) & (catalogue["E_MAX"] == 2.0))
+
+
+def test_haloes_are_those_of_the_truth_table_on_every_writing(tmp_path):
+    files = {name: tmp_path / name for name in ("events", "exposure", "catalogue", "truth")}
+    simulate_realization(SMALL, CONFIG["cosmology"], 11, "tiny", "01", **files)
+    path = _write(tmp_path, SMALL)
+    with fits.open(path) as simput, fits.open(files["truth"]) as truth:
+        haloes = simput["SRC_CAT"].data[: simput["SRC_CAT"].header["NHALOES"]]
+        for column in ("SRC_ID", "RA", "DEC"):
+            assert np.array_equal(haloes[column], truth[1].data[column]), column
+        assert np.all(haloes["FLUX"] > 0.85 * truth[1].data["FLUX"])
+    first = path.read_bytes()
+    assert _write(tmp_path, SMALL).read_bytes() == first
+
+
+def test_spectra_cover_the_response_and_have_unit_flux(hdus, spectra):
+    assert [hdus["SPECTRUM"].columns[name].unit for name in ("ENERGY", "FLUXDENSITY")] == ["keV", "photon/s/cm**2/keV"]
+    for energy, density in spectra.values():
+        assert np.all(np.diff(energy) > 0)
+        assert energy[0] <= np.float32(0.1)
+        assert energy[-1] >= 12
+        assert np.all(np.isfinite(density) & (density >= 0))
+        assert _band_flux(energy, density, 0.5, 2.0) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_fluxes_are_absorbed_and_of_the_whole_profile(catalogue, sources):
+    clusters, agn = sources["clusters"], sources["agn"]
+    energy = np.linspace(0.5, 2.0, 6001)
+    passing = transmission(energy, NH)
+    for row in (0, int(np.argmin(clusters.gas.kt_kev)), int(np.argmax(clusters.haloes.redshift))):
+        emitted = plasma_power(energy * (1 + clusters.haloes.redshift[row]), float(clusters.gas.kt_kev[row]))
+        fraction = (emitted * passing).sum() / emitted.sum()
+        expected = clusters.flux[row] * clusters.gas.total_over_inside[row] * fraction
+        assert catalogue["FLUX"][row] == pytest.approx(expected, rel=0.005)
+    emitted, _ = quad(lambda e: e ** (1 - INDEX), 0.5, 2)
+    fraction = np.trapezoid(energy ** (1 - INDEX) * passing, energy) / emitted
+    assert 0.85 < fraction < 0.95
+    got = catalogue["FLUX"][len(clusters.flux) :] / agn.sources.flux
+    assert got == pytest.approx(np.full(len(got), fraction), rel=1e-3)
+
+
+def test_count_rates_are_those_of_the_embedded_sky(catalogue, spectra, sources):
+    clusters, agn = sources["clusters"], sources["agn"]
+    unit = {name: _count_rate(*spectrum, flux=1.0) for name, spectrum in spectra.items()}
+    rate = catalogue["FLUX"] * np.array([unit[_spectrum_name(reference)] for reference in catalogue["SPECTRUM"]])
+    number = len(clusters.flux)
+    deviation = rate[:number] / clusters.rate - 1
+    assert abs(rate[:number].sum() / clusters.rate.sum() - 1) < 0.005
+    assert np.percentile(np.abs(deviation), 68) < 0.005
+    assert np.abs(deviation).max() < 0.03
+    assert rate[number:] == pytest.approx(agn.sources.flux * agn.spectrum.rate[0], rel=0.003)
+
+
+def test_the_grid_of_spectra_takes_the_nearest_point():
+    spectra, rows = cluster_spectra(np.array([1.0, 1.04, 1.06, 1.0]), np.array([0.3, 0.309, 0.3, 0.311]), NH)
+    assert [spectra.names[row] for row in rows] == ["kT1.00z0.30", "kT1.00z0.30", "kT1.11z0.30", "kT1.00z0.32"]
+
+
+def test_images_are_centred_squares_in_degrees(hdus):
+    for hdu in hdus[3:]:
+        header = hdu.header
+        assert (header["CTYPE1"], header["CTYPE2"]) == ("RA---TAN", "DEC--TAN")
+        assert header["CUNIT1"] == header["CUNIT2"] == "deg"
+        assert header["CDELT2"] > 0
+        assert header["CDELT1"] == pytest.approx(-header["CDELT2"], rel=1e-12)
+        assert np.array_equal(hdu.data, hdu.data[::-1, ::-1])
+        assert header["CRPIX1"] == header["CRPIX2"] == (hdu.data.shape[0] + 1) / 2
+        assert hdu.data.sum(dtype=float) == pytest.approx(1.0, rel=1e-5)
+        assert hdu.data.min() >= 0
+
+
+def test_an_image_encloses_what_the_profile_does(sources):
+    gas = sources["clusters"].gas
+    for row in range(0, len(gas.kt_kev), 50):
+        image, pixel_deg = cluster_image(gas, row)
+        offset = (np.arange(len(image)) + 0.5 - len(image) / 2) * pixel_deg * 60 / gas.scale_arcmin[row]
+        ratio = gas.axis_ratio[row]
+        radius = np.hypot(offset * np.sqrt(ratio), (offset / np.sqrt(ratio))[:, None])
+        profile = gas.profiles.take(np.array([row]))
+        for limit in (0.15, 0.3, 0.5, 0.75, 1.0, 1.35, 1.8):
+            expected = profile.enclosed(np.array([limit]))[0] / profile.total[0]
+            assert image[radius <= limit].sum() == pytest.approx(expected, abs=0.012), (row, limit)
+
+
+def test_size_and_rotation_put_the_photons_where_the_embedded_sky_does(hdus, catalogue, sources):
+    """Second moments to the East and North; the far outskirts of borrowed images may differ, which weigh most here."""
+    clusters = sources["clusters"]
+    gas, rng = clusters.gas, np.random.default_rng(5)
+    errors, own = [], []
+    for row in np.argsort(-clusters.rate)[::12]:
+        hdu = hdus[catalogue["IMAGE"][row][1:7]]
+        ra, dec = _arrival(catalogue[row], hdu)
+        longitude, latitude = Field(catalogue["RA"][row], catalogue["DEC"][row], 9, 9).to_native(ra, dec)
+        offsets = np.stack([longitude.ravel(), latitude.ravel()]) * 60
+        got = (offsets * hdu.data.ravel()) @ offsets.T
+        radius = gas.profiles.draw_radius(rng, np.full(20_000, row)) * gas.scale_arcmin[row]
+        angle, ratio = gas.position_angle[row], gas.axis_ratio[row]
+        axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        expected = np.mean(radius**2) / 2 * axes @ np.diag([1 / ratio, ratio]) @ axes.T
+        errors.append(np.abs(got - expected).max() / np.trace(expected))
+        own.append(catalogue["IMGSCAL"][row] == 1)
+    # a wrong sense of IMGROTA moves the moments by 0.15 on average, IMGSCAL upside down by more than 1
+    errors, own = np.array(errors), np.array(own)
+    assert own.sum() > 10
+    assert (~own).sum() > 30
+    assert errors[own].max() < 0.02
+    assert np.median(errors[~own]) < 0.06
+
+
+def test_clusters_borrow_the_image_most_like_them(sources):
+    gas, counts = sources["clusters"].gas, sources["clusters"].rate
+    few, many = (share_images(gas, counts, number) for number in (10, 60))
+    assert len(set(many.hosts)) == 60
+    assert few.hosts[0] == np.argmax(counts)
+    assert np.array_equal(few.hosts, many.hosts[:10])
+    assert np.array_equal(many.image[many.hosts], np.arange(60))
+    assert many.scale[many.hosts] == pytest.approx(np.ones(60))
+    # the half-flux radius of the borrowed image, scaled, against the cluster's own
+    half = _half_flux_arcmin(gas)
+    for shared, limit in ((few, 0.12), (many, 0.07)):
+        borrowed = half[shared.hosts][shared.image] / shared.scale
+        assert np.percentile(np.abs(np.log(borrowed / half)), 90) < limit
+    everyone = share_images(gas.take(np.arange(5)), counts[:5])
+    assert sorted(everyone.hosts) == [0, 1, 2, 3, 4]
+
+
+def _half_flux_arcmin(gas):
+    radius = np.geomspace(0.01, 1.8, 400)
+    grown = np.stack([gas.profiles.enclosed(np.full(len(gas.kt_kev), r)) for r in radius], axis=1)
+    share = grown / gas.profiles.total[:, None]
+    return np.array([np.interp(0.5, row, radius) for row in share]) * gas.scale_arcmin
+
+
+def test_a_field_of_agn_alone_needs_no_image(sources, tmp_path):
+    clusters, agn = sources["clusters"], sources["agn"]
+    none = np.zeros(len(clusters.flux), dtype=bool)
+    arrays = {name: getattr(clusters, name)[none] for name in ("flux", "rate", "detection_rate", "source_ids")}
+    empty = type(clusters)(haloes=clusters.haloes.take(none), gas=clusters.gas.take(none), **arrays)
+    path = tmp_path / "agn.simput"
+    write_simput(path, sources["field"], empty, agn, NH, INDEX)
+    with fits.open(path) as opened:
+        assert len(opened) == 3
+        assert list(opened["SPECTRUM"].data["NAME"]) == ["AGN"]
+        assert opened["SRC_CAT"].data["SRC_ID"][0] == 1
+    nobody = type(agn)(type(agn.sources)(*np.empty((3, 0))), agn.spectrum, agn.source_ids[:0])
+    with pytest.raises(InputError, match="neither haloes nor AGN"):
+        write_simput(path, sources["field"], empty, nobody, NH, INDEX)
+
+
+def test_a_realization_must_be_a_number(tmp_path):
+    with pytest.raises(InputError, match="realization"):
+        write_realization_simput(SKY, CONFIG["cosmology"], 11, "tiny", "first", tmp_path / "field.simput")

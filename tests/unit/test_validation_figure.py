@@ -1,0 +1,87 @@
+"""The page of figures of the validation, drawn from planted realizations."""
+
+import re
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from validation_inputs import plant, plant_sample
+
+from clustermass.errors import InputError
+from clustermass.figures.sky_validation import PANELS, plot_sky_validation
+from clustermass.validation import published
+from clustermass.validation.runner import validate
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("validated")
+    fields = [plant_sample(folder / f"{seed:02d}", seed) for seed in (1, 2)]
+    validate(fields, folder / "sky.json", folder / "sky.md", folder / "measured.nc")
+    return folder
+
+
+def draw(folder: Path, out: Path) -> tuple[Path, Path]:
+    plot_sky_validation(folder / "measured.nc", folder / "sky.json", out / "sky.png", out / "sky.pdf", 40)
+    return out / "sky.png", out / "sky.pdf"
+
+
+def test_same_bytes_twice_whatever_the_user_sets_and_not_blank(measured, tmp_path):
+    png, pdf = draw(measured, tmp_path / "a")
+    with matplotlib.rc_context({"lines.linewidth": 9, "axes.facecolor": "red"}):
+        png_again, pdf_again = draw(measured, tmp_path / "b")
+    assert png.read_bytes() == png_again.read_bytes() and pdf.read_bytes() == pdf_again.read_bytes()
+    assert b"CreationDate" not in pdf.read_bytes()
+    assert imread(png)[..., :3].std() > 0.05
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["sky.pdf", "sky.png"]
+
+
+@pytest.fixture
+def caught(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Figures on their way to the disk, laid out but not drawn."""
+    figures: list[Figure] = []
+
+    def catch(figure: Figure, path: Path, **_: object) -> None:
+        figures.append(figure)
+        Path(path).write_text("figure")
+
+    monkeypatch.setattr(Figure, "savefig", catch)
+    return figures
+
+
+def test_page_shows_what_was_planted(measured, tmp_path, caught):
+    draw(measured, tmp_path)
+    figure = caught[0]
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    assert list(panels) == list(PANELS)
+    assert re.search(r"2 fields of 4 deg².* \d of 8 musts and \d of 7 aims", figure.get_suptitle())
+    # 340 candidates a field, 40 of them spurious, rates uniform in log10 between -1.5 and 0
+    printed = [text.get_text() for text in panels["Fitted counts"].texts]
+    assert any("grey, all: 340 (eFEDS 542)\nspurious: 12 %" in text for text in printed)
+    # the published densities stand where they should, and the simulated curve starts at the planted number
+    counts = panels["Clusters on the sky"]
+    points = np.concatenate([line.get_xydata() for line in counts.lines if line.get_marker() == "o"])
+    for flux, fact in published.CLUSTER_DENSITY.items():
+        assert any(np.allclose(point, (flux, fact.value)) for point in points)
+    # true masses follow the relation: the diamonds lie on its line within 0.15 / sqrt(75) dex, four times that
+    relation = panels["Count rate and mass"]
+    diamonds = np.concatenate([line.get_xydata() for line in relation.lines if line.get_marker() == "D"])
+    on_line = 14.119 + 0.585 * np.log10(diamonds[:, 0] / 0.1)
+    assert len(diamonds) == 8 and np.abs(diamonds[:, 1] - on_line).max() < 4 * 0.15 / np.sqrt(75)
+
+
+def test_few_clusters_are_drawn_and_none_are_refused(tmp_path, caught):
+    for name, changes in (("few", {}), ("none", {"matches": []})):
+        folder = tmp_path / name
+        validate([plant(folder / "01", **changes)], folder / "sky.json", folder / "sky.md", folder / "measured.nc")
+    draw(tmp_path / "few", tmp_path / "few")
+    assert len(caught[0].axes) == 9
+    with pytest.raises(InputError, match=r"measured.nc: no selected cluster"):
+        draw(tmp_path / "none", tmp_path / "out")
+    (tmp_path / "few" / "sky.json").write_text("{}")
+    with pytest.raises(InputError, match=r"sky.json: no readable table"):
+        draw(tmp_path / "few", tmp_path / "out")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

@@ -1,0 +1,154 @@
+"""The published numbers, made again from the public tables of eFEDS where these lie beside the checkout."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from clustermass.baselines.count_rate import predict_count_rate_efeds
+from clustermass.config import load_config
+from clustermass.validation import published, published_bins
+from clustermass.validation.published import PERCENT
+
+ROOT = Path(__file__).parents[2]
+EFEDS = ROOT.parent / "shared" / "data" / "efeds"
+TABLES = {
+    "liu": "efeds_clusters_Liu2022.csv",
+    "klein": "efeds_ctp_clus_Klein2022_v2.1.csv",
+    "chiu": "eFEDSmasstable_Chiu2023.fits",
+}
+#: the numbers are kept to four digits
+DIGITS = 1e-3
+
+
+@pytest.fixture(scope="module")
+def efeds() -> dict[str, np.ndarray]:
+    """Columns of the three tables in the order of Klein's; F_500kpc joined by ID_SRC, masses by Klein's Name."""
+    for name in TABLES.values():
+        if not (EFEDS / name).is_file():
+            pytest.skip(f"{name} (public tables of eFEDS) does not lie in ../shared/data/efeds")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # units such as Msun/h
+        liu, klein, chiu = (Table.read(EFEDS / name) for name in TABLES.values())
+    columns = {name: np.asarray(klein[name], dtype=float) for name in klein.colnames if klein[name].dtype.kind in "if"}
+    columns |= {"liu_z": np.asarray(liu["z"], dtype=float)}
+    row = {int(number): index for index, number in enumerate(liu["ID_SRC"])}
+    columns["flux"] = np.asarray(liu["F_500kpc"], dtype=float)[[row[int(number)] for number in klein["ID_SRC"]]]
+    by_name = {str(name).strip(): index for index, name in enumerate(chiu["Name"])}
+    mass = np.asarray(chiu["median_500c_lcdm"], dtype=float) - np.log10(0.7)  # log10(Msun / h) to log10(Msun)
+    columns["mass"] = mass[[by_name[str(name)] for name in klein["Name"]]]
+    columns["background"] = 1000 * columns["ML_BKG"] / columns["ML_EXP"]
+    return columns
+
+
+@pytest.fixture(scope="module")
+def confirmed(efeds) -> np.ndarray:
+    return efeds["F_CONT_BEST_COMB"] < 0.3
+
+
+@pytest.fixture(scope="module")
+def with_mass(efeds) -> np.ndarray:
+    return efeds["F_CONT_BEST_COMB"] < 0.2
+
+
+def quantile_error(values: np.ndarray, share: float) -> float:
+    """Half the distance of the quantiles one binomial standard deviation below and above."""
+    step = np.sqrt(share * (1 - share) / values.size)
+    return float(np.diff(np.quantile(values, [max(share - step, 0), min(share + step, 1)]))[0] / 2)
+
+
+def assert_distribution(distribution: published.Distribution, values: np.ndarray) -> None:
+    for percent in PERCENT:
+        fact = distribution.fact(percent)
+        assert fact.value == pytest.approx(np.quantile(values, percent / 100), rel=DIGITS), percent
+        assert fact.error == pytest.approx(quantile_error(values, percent / 100), rel=0.06), percent
+
+
+def assert_running(running: published_bins.Running, x: np.ndarray, y: np.ndarray) -> None:
+    for number, (low, high) in enumerate(zip(running.edges[:-1], running.edges[1:], strict=True)):
+        inside = (x >= low) & (x < high)
+        expected = [np.median(x[inside]), *np.quantile(y[inside], [0.16, 0.5, 0.84])]
+        kept = [getattr(running, name)[number] for name in ("x", "low", "median", "high")]
+        assert kept == pytest.approx(expected, rel=DIGITS)
+        assert running.error[number] == pytest.approx(quantile_error(y[inside], 0.5), rel=0.06)
+        assert running.number[number] == inside.sum()
+
+
+def test_quantiles_of_all_candidates(efeds):
+    assert efeds["ML_CTS"].size == 542
+    for distribution, column in (
+        (published.COUNTS, "ML_CTS"), (published.EXTENT, "EXT"), (published.DET_LIKE, "DET_LIKE"),
+        (published.EXPOSURE, "ML_EXP"), (published.BACKGROUND, "background"),
+    ):  # fmt: skip
+        assert_distribution(distribution, efeds[column])
+
+
+def test_quantiles_of_confirmed_clusters(efeds, confirmed, with_mass):
+    assert (confirmed.sum(), with_mass.sum()) == (477, 453)
+    assert_distribution(published.REDSHIFT, efeds["Z_BEST_COMB"][confirmed])
+    assert_distribution(published.CONFIRMED_COUNTS, efeds["ML_CTS"][confirmed])
+    measured = confirmed & (efeds["flux"] > 0)  # -1 stands for an upper limit
+    assert measured.sum() == 433
+    assert_distribution(published.FLUX_OVER_RATE, 1e13 * (efeds["flux"] / efeds["ML_RATE"])[measured])
+    # log10(M/Msun): medians 14.16; without the conversion from Msun/h they would be 14.00
+    assert_distribution(published.MASS, efeds["mass"][with_mass])
+    assert published.MEDIAN_MASS.value == pytest.approx(np.median(efeds["mass"][with_mass]), abs=0.015)
+    assert published.MEDIAN_REDSHIFT.value == pytest.approx(np.median(efeds["liu_z"]), abs=0.005)
+
+
+def test_numbers(efeds, confirmed):
+    assert published.EFEDS_CANDIDATES.value == len(confirmed) and published.EFEDS_CONFIRMED.value == confirmed.sum()
+    share = 1 - confirmed.mean()
+    assert published.EFEDS_SPURIOUS.value == pytest.approx(share)
+    assert published.EFEDS_SPURIOUS.error == pytest.approx(np.sqrt(share * (1 - share) / 542))
+    bright = (efeds["DET_LIKE"] > 60) & (efeds["EXT_LIKE"] > 60)
+    assert published.EFEDS_BRIGHT.value == bright.sum()
+    # the main catalogue ends at DET_LIKE 6 and has 27,369 point sources: one of the 542 is in the supplement
+    assert (efeds["DET_LIKE"] < 6).sum() == 1
+    assert published.POINT_SOURCES[6].value * published.EFEDS_DEG2 == 27369
+    for rate, fact in published.RATE_DENSITY.items():
+        number = (confirmed & (efeds["ML_RATE"] > rate)).sum()
+        assert fact.value * published.EFEDS_DEG2 == pytest.approx(number)
+        assert fact.error == pytest.approx(np.sqrt(number) / published.EFEDS_DEG2)
+    for flux, number in published_bins.CLUSTERS_ABOVE_FLUX.items():
+        assert (efeds["flux"] > flux).sum() == number
+
+
+def test_bins(efeds, confirmed, with_mass):
+    for kept, values in (
+        (published_bins.REDSHIFTS, efeds["Z_BEST_COMB"][confirmed]),
+        (published_bins.MASSES, efeds["mass"][with_mass]),
+        (published_bins.LOG_COUNTS, np.log10(efeds["ML_CTS"])),
+    ):
+        assert np.histogram(values, kept.edges)[0].tolist() == kept.counts.tolist()
+        assert kept.counts.sum() == values.size
+    assert_running(published_bins.EXT_BY_DET, efeds["DET_LIKE"], efeds["EXT_LIKE"])
+    assert_running(published_bins.EXT_BY_COUNTS, efeds["ML_CTS"][confirmed], efeds["EXT_LIKE"][confirmed])
+    assert_running(published_bins.BACKGROUND_BY_EXPOSURE, efeds["ML_EXP"], efeds["background"])
+
+
+def test_relation_of_the_masses(efeds, with_mass):
+    relation = published.MASS_RELATION
+    rate, z, mass = (efeds[name][with_mass] for name in ("ML_RATE", "Z_BEST_COMB", "mass"))
+    r, q = np.log10(rate / 0.1), np.log10((1 + z) / 1.35)
+    fitted = np.polynomial.polynomial.polyvander2d(r, q, [1, 2])[:, [0, 3, 1, 2]]
+    coefficients = np.linalg.lstsq(fitted, mass, rcond=None)[0]
+    names = ("log10_mass", "slope_rate", "linear_z", "quadratic_z")
+    assert [relation[name] for name in names] == pytest.approx(coefficients, abs=6e-4)
+    assert (mass - predict_count_rate_efeds(rate, z, relation)).std() == pytest.approx(0.035, abs=5e-4)
+
+
+def test_relation_is_the_one_of_the_baseline():
+    config = load_config([ROOT / "config" / "config.yaml"])
+    assert config["baselines"]["count_rate_efeds"] == published.MASS_RELATION
+
+
+def test_numbers_of_the_paper_and_of_surveys():
+    assert [round(fact.value) for fact in (published.HALOES, published.DETECTED, published.BRIGHT)] == [8268, 1391, 64]
+    assert published.SELECTED.value == pytest.approx(441.5) and published.SELECTED.error == pytest.approx(
+        4.95, abs=0.01
+    )
+    cosmos = published.CLUSTER_DENSITY[3e-15]
+    assert (cosmos.value, cosmos.error) == (pytest.approx(34.3, abs=0.02), pytest.approx(4.04, abs=0.01))

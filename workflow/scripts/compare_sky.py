@@ -1,0 +1,13 @@
+"""Adapter of the rule compare_sky."""
+
+from pathlib import Path
+
+from clustermass.progress import step
+from clustermass.validation.realization import RealizationFiles
+from clustermass.validation.runner import validate
+
+with step(snakemake.log[0], snakemake.rule):
+    columns = [[Path(path) for path in snakemake.input[name]] for name in RealizationFiles._fields]
+    realizations = [RealizationFiles(*files) for files in zip(*columns, strict=True)]
+    output = {name: Path(path) for name, path in snakemake.output.items()}
+    validate(realizations, output["table"], output["markdown"], output["measured"])

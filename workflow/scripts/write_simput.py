@@ -1,0 +1,16 @@
+"""Adapter of the rule write_simput."""
+
+from pathlib import Path
+
+from clustermass.progress import step
+from clustermass.sky.simput import write_realization_simput
+
+with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
+    write_realization_simput(
+        sky=snakemake.params.sky,
+        cosmology=snakemake.params.cosmology,
+        seed=snakemake.params.sky["seed"],
+        name=snakemake.wildcards.sky,
+        realization=snakemake.wildcards.realization,
+        path=Path(snakemake.output.simput),
+    )
