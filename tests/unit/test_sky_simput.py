@@ -7,11 +7,10 @@ import yaml
 from astropy.io import fits
 from astropy.wcs import WCS
 from scipy.integrate import quad
-from scipy.special import ndtr
 
 from clustermass.errors import InputError
 from clustermass.sky.field import Field
-from clustermass.sky.instrument import RESOLUTION_FWHM, effective_area_cm2
+from clustermass.sky.instrument import effective_area_cm2, redistribution_below
 from clustermass.sky.plasma import plasma_power
 from clustermass.sky.realization import simulate_realization
 from clustermass.sky.simput import write_realization_simput, write_simput
@@ -86,12 +85,10 @@ def _band_flux(energy, density, low, high):
 
 
 def _count_rate(energy, density, flux):
-    """Fold a source with the area and a Gaussian redistribution: count/s between 200 and 2350 eV."""
+    """Fold a source with the area and the redistribution: count/s between 200 and 2350 eV."""
     energy = energy.astype(float)
     lower, upper = _bins(energy)
-    nodes, fwhm = np.array(RESOLUTION_FWHM, dtype=float).T
-    sigma = np.interp(energy, nodes, fwhm) / 2.35482
-    seen = ndtr((2350 - 1000 * energy) / sigma) - ndtr((200 - 1000 * energy) / sigma)
+    seen = redistribution_below(np.array(2350.0), energy) - redistribution_below(np.array(200.0), energy)
     rate = np.sum((upper - lower) * density * effective_area_cm2(energy) * seen * (energy < 3))
     return flux / _band_flux(energy, density, 0.5, 2.0) * float(rate)
 

@@ -40,7 +40,7 @@ def transmission(energy_kev: ArrayLike, nh_cm2: float) -> FloatArray:
     """Fraction of photons of `energy_kev` (0.03-10 keV) that pass a hydrogen column `nh_cm2` (Morrison-McCammon)."""
     energy = np.asarray(energy_kev, dtype=float)
     row = np.clip(np.searchsorted(_MORRISON_MCCAMMON[:, 0], energy, side="right") - 1, 0, None)
-    c0, c1, c2 = _MORRISON_MCCAMMON[row, 1:].T
+    c0, c1, c2 = np.moveaxis(_MORRISON_MCCAMMON[row, 1:], -1, 0)
     cross_section = (c0 + c1 * energy + c2 * energy**2) / energy**3 * 1e-24
     return np.exp(-nh_cm2 * cross_section)
 
