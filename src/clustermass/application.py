@@ -8,6 +8,7 @@ from typing import Any
 
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
+from clustermass.evaluation.calibrate import read_calibration
 from clustermass.images.extraction import extract_images
 from clustermass.images.preprocessing import preprocess
 from clustermass.ingest import ingest_field
@@ -39,7 +40,7 @@ def masses_of_field(
     catalogue
         Table with at least an id, a position in deg (ICRS) and a redshift for each cluster.
     experiment
-        Folder of a finished experiment: `ensemble.nc` and `members/*.safetensors`.
+        Folder of a finished experiment: `ensemble.nc`, `calibration.json` and `members/*.safetensors`.
     output
         Path that ends in .fits.
     exposure, exposure_s
@@ -56,6 +57,7 @@ def masses_of_field(
         The folder holds no trained ensemble, or an input is missing or faulty.
     """
     weights = _weights(experiment)
+    read_calibration(experiment / "calibration.json")  # told before minutes of work, not after
     _check_files([*events, catalogue, *([exposure] if exposure else [])])
     trained = load_weights(weights[0])
     cutting, recipe = trained.cutting, trained.preprocessing
@@ -77,6 +79,7 @@ def masses_of_field(
             smoothed=[place / "smoothed.nc"],
             catalogues=[field["catalogue"]],
             ensemble=experiment / "ensemble.nc",
+            calibration=experiment / "calibration.json",
             weights=weights,
             fits=output,
             ecsv=output.with_suffix(".ecsv"),

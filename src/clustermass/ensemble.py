@@ -83,7 +83,9 @@ def aggregate_ensemble(
                     f"{path}: its {name} differs from that of {members[0]}. "
                     "They were trained on different samples: delete both and train again."
                 )
-    dataset = ensemble_dataset(loaded, [Path(path).stem for path in members], _columns(images, loaded[0]))
+    columns = _columns(images, loaded[0]) | {name: loaded[0][name].values for name in ("split", "log10_m500c")}
+    mu, sigma = (np.stack([member[name].values for member in loaded]) for name in ("mu", "sigma"))
+    dataset = ensemble_dataset(mu, sigma, [Path(path).stem for path in members], loaded[0]["cluster"].values, columns)
     made = provenance("aggregate_ensemble", {}, members, cosmology=dict(cosmology or {}))
     write_netcdf(dataset, output, f"Predictions of an ensemble of {len(members)} networks", made)
 
@@ -108,21 +110,30 @@ def _columns(images: Sequence[Path], member: xr.Dataset) -> dict[str, np.ndarray
 
 
 def ensemble_dataset(
-    members: Sequence[xr.Dataset], names: Sequence[str], columns: Mapping[str, np.ndarray]
+    member_mu: np.ndarray,
+    member_sigma: np.ndarray,
+    names: Sequence[str],
+    cluster: np.ndarray,
+    columns: Mapping[str, np.ndarray],
 ) -> xr.Dataset:
-    """Contents of ensemble.nc from the members' datasets, their names and further columns (cluster,)."""
-    first = members[0]
-    member_mu = np.stack([member["mu"].values for member in members])
-    member_sigma = np.stack([member["sigma"].values for member in members])
+    """Contents of ensemble.nc.
+
+    Parameters
+    ----------
+    member_mu, member_sigma
+        (member, cluster), dex.
+    names
+        Of the members.
+    cluster
+        Ids, (cluster,).
+    columns
+        What else is known of the clusters, (cluster,) each: `COLUMNS`, `split` and `log10_m500c`.
+    """
+    known = {name: column.astype(str) if column.dtype.kind in "OU" else column for name, column in columns.items()}
     variables: dict[str, Any] = {
         "member_mu": (("member", "cluster"), member_mu),
         "member_sigma": (("member", "cluster"), member_sigma),
         **{name: ("cluster", column) for name, column in combine(member_mu, member_sigma)._asdict().items()},
-        **{
-            name: ("cluster", column.astype(str) if column.dtype.kind == "O" else column)
-            for name, column in columns.items()
-        },
-        "split": ("cluster", first["split"].values.astype(str)),
-        "log10_m500c": ("cluster", first["log10_m500c"].values),
+        **{name: ("cluster", column) for name, column in known.items()},
     }
-    return xr.Dataset(variables, coords={"cluster": first["cluster"].values.astype(str), "member": list(names)})
+    return xr.Dataset(variables, coords={"cluster": cluster.astype(str), "member": list(names)})

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from clustermass.controls import Control
 from clustermass.errors import InputError
+from clustermass.member_data import MIN_REDSHIFT, network_order
 from clustermass.networks.device import use_device
 from clustermass.networks.parameters import unflatten
 from clustermass.networks.prediction import standardised_predictions
 from clustermass.networks.weights import Weights, load_weights
 from clustermass.progress import track
-from clustermass.training import MIN_REDSHIFT, network_order
 
 
 def predict(
@@ -21,6 +22,7 @@ def predict(
     redshift: np.ndarray,
     redshift_err: np.ndarray | None = None,
     device: str = "auto",
+    controlled: bool = False,
 ) -> dict[str, np.ndarray]:
     """Predict log10 M500c with every member of an ensemble.
 
@@ -36,6 +38,8 @@ def predict(
         (cluster,) standard error of the redshift, 0 = exact.
     device
         ``auto``, ``cpu`` or ``gpu``.
+    controlled
+        The clusters are there to judge the networks by: networks of a control are applied too, under that control.
 
     Returns
     -------
@@ -46,7 +50,8 @@ def predict(
     Raises
     ------
     InputError
-        No weights, a file isn't one of ours, the images don't fit the network, or a redshift isn't positive and finite.
+        No weights, a file isn't one of ours, or of a control without `controlled`, the images don't fit the network,
+        or a redshift isn't positive and finite.
     """
     use_device(device)
     redshift = np.asarray(redshift, np.float64)
@@ -55,7 +60,13 @@ def predict(
         raise InputError("inference: no weights files. Train the ensemble first.")
     mu, sigma = [], []
     for path in track(weights, "members applied"):
-        member_mu, member_sigma = _member(load_weights(path), path, image, grid)
+        member = load_weights(path)
+        if member.control and not controlled:
+            raise InputError(
+                f"{path}: a network of the control {member.control['name']!r}, from whose data something was taken. "
+                "It gives no masses: name the ensemble of an experiment without control."
+            )
+        member_mu, member_sigma = _member(member, path, image, grid)
         mu.append(member_mu)
         sigma.append(member_sigma)
     every_mu, every_sigma = np.stack(mu), np.stack(sigma)
@@ -83,6 +94,10 @@ def _member(weights: Weights, path: Path, image: np.ndarray, redshift: np.ndarra
             f"{path}: the network takes images of (y, x, band) = {weights.shape}, not {cubes.shape[1:]}. "
             "Use the preprocessing and the bands that it was trained with."
         )
+    if weights.control:
+        control = Control(**weights.control)
+        cubes = control.images(cubes, range(len(cubes)))
+        redshift = control.redshift(redshift, "new")
     constants = weights.standardisation
     structure, state = unflatten(weights.shape, weights.network, weights.arrays)
     inputs = constants.images(cubes), constants.redshift(redshift)

@@ -1,6 +1,6 @@
 """The sample that everything downstream works on: all realizations, joined with the split, inside the selection."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,24 +44,43 @@ def load_sample(
         A file is missing or damaged, files differ in grid or variables, a cluster occurs twice or isn't in `split`,
         or nothing is left.
     """
+    sample = _concatenate(list(each_selected(images, selection)))
+    return sample if split is None else join_split(sample, split)
+
+
+def each_selected(images: Sequence[Path], selection: Mapping[str, Any] | None) -> Iterator[xr.Dataset]:
+    """Yield the selected clusters of one file after the other, so that memory needs to hold no more than one.
+
+    Parameters
+    ----------
+    images, selection
+        As for `load_sample`. A part may be empty; that all are is an error after the last one.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, differs from the first one in grid or variables, or nothing is left of all.
+    """
     if not images:
         raise InputError("No files of images: the sky has no realization.")
     dropped: dict[str, int] = {}
-    parts, total = [], 0
+    first: xr.Dataset | None = None
+    total = left = 0
     for path in images:
         part = read_netcdf(path, require=("cluster", "redshift"))
+        first = part.isel(cluster=slice(0)).copy(deep=True) if first is None else first
+        _check_alike(first, images[0], part, path)
         total += part.sizes["cluster"]
-        parts.append(part if selection is None else part.isel(cluster=_kept(part, selection, path, dropped)))
+        part = part if selection is None else part.isel(cluster=_kept(part, selection, path, dropped))
+        left += part.sizes["cluster"]
+        yield part
     cuts = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-    left = sum(part.sizes["cluster"] for part in parts)
     LOGGER.info("sample: %d detections in %d files; dropped: %s; left: %d", total, len(images), cuts or "none", left)
     if left == 0:
         raise InputError(
             f"The selection {dict(selection or {})} leaves none of {total} detections (dropped: {cuts or 'none'}). "
             "Widen the selection, or simulate more."
         )
-    sample = _concatenate(parts, images)
-    return sample if split is None else _join_split(sample, split)
 
 
 def select(sample: xr.Dataset, selection: Mapping[str, Any]) -> tuple[NDArray[np.bool_], dict[str, int]]:
@@ -113,13 +132,11 @@ def _kept(part: xr.Dataset, selection: Mapping[str, Any], path: Path, dropped: d
     return np.flatnonzero(keep)
 
 
-def _concatenate(parts: list[xr.Dataset], images: Sequence[Path]) -> xr.Dataset:
+def _concatenate(parts: list[xr.Dataset]) -> xr.Dataset:
     """Join along `cluster`, sorted by id; empties `parts` on the way, so that memory holds the data only once."""
     first = parts[0]
-    _check_alike(parts, images)
     ids = np.concatenate([part["cluster"].values.astype(str) for part in parts])
-    order = np.argsort(ids, kind="stable")
-    _check_unique(ids[order])
+    order = order_of(ids)
     grid = {name: first[name] for name in _GRID if name in first.variables}
     names = [str(name) for name in first.variables if "cluster" in first[name].dims and name != "cluster"]
     place = np.empty_like(order)
@@ -145,23 +162,26 @@ def _empty(variable: xr.DataArray, parts: Sequence[xr.Dataset], name: str) -> ND
     return np.empty((size, *variable.shape[1:]), dtype=f"U{max(width, 1)}" if text else variable.dtype)
 
 
-def _check_alike(parts: Sequence[xr.Dataset], images: Sequence[Path]) -> None:
-    for part, path in zip(parts, images, strict=True):
-        lacking = set(parts[0].variables) ^ set(part.variables)
-        if lacking:
-            raise InputError(f"{images[0]} and {path} differ: only one has {', '.join(sorted(map(str, lacking)))}.")
-        for name in _GRID:
-            if name in part.variables and not np.array_equal(part[name].values, parts[0][name].values):
-                raise InputError(f"{images[0]} and {path} differ in {name}: made with other settings; run again.")
+def _check_alike(first: xr.Dataset, first_path: Path, part: xr.Dataset, path: Path) -> None:
+    lacking = set(first.variables) ^ set(part.variables)
+    if lacking:
+        raise InputError(f"{first_path} and {path} differ: only one has {', '.join(sorted(map(str, lacking)))}.")
+    for name in _GRID:
+        if name in part.variables and not np.array_equal(part[name].values, first[name].values):
+            raise InputError(f"{first_path} and {path} differ in {name}: made with other settings; run again.")
 
 
-def _check_unique(ids: NDArray[np.str_]) -> None:
-    twice = ids[1:][ids[1:] == ids[:-1]]
+def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Return the rows in the order of their cluster ids; InputError names one that occurs twice."""
+    order = np.argsort(ids, kind="stable")
+    twice = ids[order][1:][ids[order][1:] == ids[order][:-1]]
     if twice.size:
         raise InputError(f"Cluster {twice[0]} occurs twice ({twice.size} so): is a file of images given twice?")
+    return order
 
 
-def _join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
+def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
+    """Add the split's `split` and `group` to `sample` itself and return it; InputError if it lacks a cluster."""
     table = read_netcdf(split, require=("split", "group"))
     row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
     missing = [name for name in sample["cluster"].values.tolist() if name not in row]

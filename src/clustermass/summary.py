@@ -4,7 +4,7 @@ import datetime
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,18 @@ ROWS = (
     "scatter of log10 M500c",
     "bias",
     "scatter ÷ count-rate relation's",
+    "scatter ÷ ridge regression's",
+    "residual std ÷ mean sigma",
     "within 1 sigma (68 %)",
 )
 PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "optax", "scikit-learn", "matplotlib")
 
 
 def summarise(
-    metrics: Mapping[str, str | Path], masses: Mapping[str, Mapping[str, str | Path]], output: str | Path
+    metrics: Mapping[str, str | Path],
+    masses: Mapping[str, Mapping[str, str | Path]],
+    output: str | Path,
+    test_skies: Mapping[str, Mapping[str, str | Path]] | None = None,
 ) -> None:
     """Write `summary.json`: the key figures of each experiment, its catalogues, and with what and when it was made.
 
@@ -42,9 +47,13 @@ def summarise(
         For each experiment the masses.fits of each observed field.
     output
         Path of summary.json.
+    test_skies
+        For each experiment the metrics.json of each further sky that it was tested on.
     """
     experiments = {
-        name: key_figures(path) | {"catalogues": {field: str(file) for field, file in masses.get(name, {}).items()}}
+        name: key_figures(path)
+        | {"catalogues": {field: str(file) for field, file in masses.get(name, {}).items()}}
+        | {"test_skies": {sky: key_figures(file) for sky, file in (test_skies or {}).get(name, {}).items()}}
         for name, path in metrics.items()
     }
     write_json({"experiments": experiments, "made_with": _made_with()}, output)
@@ -54,7 +63,9 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
     """Return the figures of one metrics.json that go into captions, the summary and the closing table."""
     content = json.loads(Path(metrics).read_text(encoding="utf-8"))
     # a user's simulation may tell no count rates
-    rate = content["ratios"].get("network_over_count_rate_recalibrated", {"value": None, "ci68": None})
+    unknown: Mapping[str, Any] = {"value": None, "ci68": None}
+    rate = content["ratios"].get("network_over_count_rate_recalibrated", unknown)
+    ridge = content["ratios"].get("network_over_ridge_features", unknown)
     return {
         "n_train": content["n_train"],
         "n_val": content["n_val"],
@@ -65,8 +76,12 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
         "scatter_ln_percent": content["test"]["scatter_ln_percent"],
         "bias_dex": content["test"]["bias_dex"],
         "coverage68": content["calibration"]["coverage68"],
+        "coverage95": content["calibration"]["coverage95"],
+        "residual_over_sigma": content["calibration"]["residual_std_over_mean_sigma"],
         "over_count_rate": rate["value"],
         "over_count_rate_ci68": rate["ci68"],
+        "over_ridge": ridge["value"],
+        "over_ridge_ci68": ridge["ci68"],
     }
 
 
@@ -108,13 +123,14 @@ def headline(run: str | Path) -> None:
     if not (run / "summary.json").is_file():
         raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
     experiments = json.loads((run / "summary.json").read_text(encoding="utf-8"))["experiments"]
+    columns = dict(_columns(experiments))
     table = Table(
-        title=f"Test set of the simulated sky, run '{run.name}'", title_justify="left", show_header=len(experiments) > 1
+        title=f"Test set of the simulated sky, run '{run.name}'", title_justify="left", show_header=len(columns) > 1
     )
     table.add_column("")
-    for name in experiments:
+    for name in columns:
         table.add_column(name)
-    for cells in zip(ROWS, *(_cells(figures) for figures in experiments.values()), strict=True):
+    for cells in zip(ROWS, *(_cells(figures) for figures in columns.values()), strict=True):
         table.add_row(*cells)
     console = Console(soft_wrap=True)
     console.print(table)
@@ -124,6 +140,14 @@ def headline(run: str | Path) -> None:
             console.print(f"Catalogue: {path}  (field {field}, experiment {name})")
 
 
+def _columns(experiments: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield heading and figures of each column: an experiment, and after it the further skies it was tested on."""
+    for name, figures in experiments.items():
+        yield name, figures
+        for sky, of_sky in figures.get("test_skies", {}).items():
+            yield f"{name} on {sky}", {**of_sky, "n_train": figures["n_train"]}
+
+
 def _cells(figures: Mapping[str, Any]) -> list[str]:
     return [
         f"{figures['n_train']} / {figures['n_test']}",
@@ -131,6 +155,8 @@ def _cells(figures: Mapping[str, Any]) -> list[str]:
         f"{_with_error(figures, 'scatter_dex')} dex ({figures['scatter_ln_percent']:.0f} %)",
         f"{figures['bias_dex']:+.3f} dex",
         _with_error(figures, "over_count_rate") if figures["over_count_rate"] is not None else "no count rates",
+        _with_error(figures, "over_ridge"),
+        f"{figures['residual_over_sigma']:.3f}",
         f"{100 * figures['coverage68']:.0f} %",
     ]
 

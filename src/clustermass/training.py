@@ -1,48 +1,48 @@
-"""Train one member of an ensemble from files: smoothed images and a split in, predictions and weights out."""
+"""Train members of an ensemble from files: smoothed images and a split in, predictions and weights out."""
 
-import json
-import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from clustermass.datasets import read_netcdf, write_netcdf
-from clustermass.errors import InputError
+from clustermass.datasets import write_netcdf
+from clustermass.member_data import MemberData, load_member_data, made_with
+from clustermass.networks.checkpoints import EVERY_S, Checkpoints
 from clustermass.networks.device import use_device
-from clustermass.networks.fitting import Fitted, History, Subset, fit
+from clustermass.networks.fitting import fit_members
+from clustermass.networks.members import History
 from clustermass.networks.parameters import flatten
 from clustermass.networks.prediction import standardised_predictions
+from clustermass.networks.trainer import Fitted
 from clustermass.networks.weights import Weights, save_weights
 from clustermass.progress import LOGGER
-from clustermass.provenance import provenance
-from clustermass.sample import load_sample
+from clustermass.provenance import provenance, source_hash
 
-MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
 _AT_ONCE = 1024  # clusters whose standardised copy is in memory while they are predicted
-SUBSETS = ("train", "val", "test")
 RANGES = ("redshift", "log10_m500c", "ml_cts")
+#: packages whose version can change the last digits of a training
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
-def train_member(
+def train_members(
     images: Sequence[Path],
     split: Path,
-    selection: Mapping[str, Any],
-    network: Mapping[str, Any],
-    recipe: Mapping[str, Any],
+    experiment: Mapping[str, Any],
     device: str,
     seed: int,
-    member: int,
-    redshift_noise: float,
-    output: Path,
-    weights: Path,
+    outputs: Mapping[int, tuple[Path, Path]],
     threads: int = 1,
+    checkpoints: Path | None = None,
+    checkpoint_every_s: float = EVERY_S,
 ) -> None:
-    """Train member number `member` and write its history and predictions (netCDF) and its weights (safetensors).
+    """Train members and write the history and predictions (netCDF) and the weights (safetensors) of each.
 
-    The test set is predicted, but only the training and validation sets ever reach `fit`.
+    The test set is predicted, but only the training and validation sets ever reach `fit_members`. A member that its
+    checkpoint says is finished isn't trained again: its files are written as they were.
 
     Parameters
     ----------
@@ -50,74 +50,46 @@ def train_member(
         Smoothed images, one netCDF file a realization.
     split
         netCDF with the subset of each cluster.
-    selection, network, recipe
-        Blocks of the configuration.
+    experiment
+        `network` and `recipe` (blocks of the configuration), and what `member_data.load_member_data` reads.
     device
         ``auto``, ``cpu`` or ``gpu``.
-    seed, member
-        Together they set all random numbers of this member.
-    redshift_noise
-        Standard deviation of what is added to every redshift that the network sees, once and for all members alike.
-    output, weights
-        Files to write: ``members/{member}.nc`` and ``members/{member}.safetensors``.
+    seed
+        Root of all random numbers; those of a member depend on it and the member's number alone.
+    outputs
+        Member's number -> files to write: ``members/{member}.nc`` and ``members/{member}.safetensors``.
     threads
         CPU cores to keep busy; another number changes the last digits of the results.
+    checkpoints
+        Folder that checkpoints are kept in; None = none are.
+    checkpoint_every_s
+        Seconds between two checkpoints, at least.
 
     Raises
     ------
     InputError
-        See `networks.device.use_device`, `sample.load_sample` and `networks.fitting.fit`.
-    RuntimeError
-        The loss isn't finite.
+        See `networks.device.use_device`, `member_data.load_member_data` and `networks.fitting.fit_members`.
     """
     taken = use_device(device, threads)
-    sample = load_sample(images, split, selection)
-    _check_split(sample, split)
-    redshift = noisy_redshift(sample["redshift"].values, sample["cluster"].values, redshift_noise, seed)
-    cubes = network_order(sample["image"].values)
-    sample = sample.drop_vars("image")
-    subsets = {name: _subset(sample, cubes, redshift, name) for name in SUBSETS}
-    del cubes  # the subsets hold copies: the largest samples need that memory
-    train, val = subsets["train"], subsets["val"]
-    LOGGER.info("member %02d: %d training and %d validation clusters", member, len(train.redshift), len(val.redshift))
-    fitted = fit(train, val, network, recipe, seed, member)
-    save_weights(_weights(fitted, sample, images[0], network, recipe, seed, member), weights)
-    facts = {"seed": seed, "member": member, "device": taken, "threads": threads}
-    parameters = {"network": network, "recipe": recipe, "selection": selection, "redshift_noise": redshift_noise}
-    title = f"Predictions and training history of ensemble member {member:02d}"
-    made = provenance("train_member", parameters, [*images, split], **facts)
-    made |= {"best_epoch": fitted.history.best_epoch, "kept_epoch": fitted.kept_epoch}
-    columns = _predictions(fitted, sample, subsets, recipe["symmetric_prediction"])
-    write_netcdf(_member_dataset(fitted.history, sample, columns), output, title, made)
-
-
-def network_order(images: np.ndarray) -> np.ndarray:
-    """Images as stored (cluster, band, y, x) in the order of the network (cluster, y, x, band); a view."""
-    return images.transpose(0, 2, 3, 1)
-
-
-def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: int) -> np.ndarray:
-    """Redshifts (cluster,) plus Gaussian noise of standard deviation `sd`, set by `seed` and the cluster's id alone."""
-    if sd == 0:
-        return np.asarray(redshift, np.float64)
-    purpose = zlib.crc32(b"redshift_noise")
-    draws = [
-        np.random.default_rng([seed, purpose, zlib.crc32(str(name).encode())]).standard_normal() for name in cluster
-    ]
-    return np.maximum(redshift + sd * np.asarray(draws), np.minimum(redshift, MIN_REDSHIFT))
-
-
-def _check_split(sample: xr.Dataset, split: Path) -> None:
-    unknown = sorted(set(sample["split"].values.tolist()) - set(SUBSETS))
-    if unknown:
-        raise InputError(
-            f"{split}: subset {unknown[0]!r} is unknown. Each cluster must be in one of {', '.join(SUBSETS)}."
-        )
-
-
-def _subset(sample: xr.Dataset, cubes: np.ndarray, redshift: np.ndarray, name: str) -> Subset:
-    rows = sample["split"].values == name
-    return Subset(cubes[rows], redshift[rows], sample["log10_m500c"].values[rows].astype(np.float64))
+    data = load_member_data(images, split, experiment, seed)
+    train, val = data.subsets["train"], data.subsets["val"]
+    LOGGER.info("%d training and %d validation clusters", len(train.redshift), len(val.redshift))
+    network, recipe = experiment["network"], experiment["recipe"]
+    facts = {"seed": seed, "device": taken, "threads": threads}
+    kept = None
+    if checkpoints:
+        shaping = {"network": network, "recipe": recipe, "arrays": data.digest(), "code": source_hash(["training"])}
+        shaping |= {**facts, "packages": {name: version(name) for name in PACKAGES}}
+        kept = Checkpoints(checkpoints, shaping, checkpoint_every_s)
+    made = provenance("train_member", experiment, [*images, split], **facts)
+    for number, fitted in fit_members(train, val, network, recipe, seed, list(outputs), kept):
+        predictions, weights = outputs[number]
+        save_weights(_weights(fitted, data, images[0], experiment, seed, number), weights)
+        title = f"Predictions and training history of ensemble member {number:02d}"
+        columns = _predictions(fitted, data, recipe["symmetric_prediction"])
+        epochs = {"best_epoch": fitted.history.best_epoch, "kept_epoch": fitted.kept_epoch}
+        dataset = _member_dataset(fitted.history, data.sample, columns)
+        write_netcdf(dataset, predictions, title, {**made, "member": number, **epochs})
 
 
 def predictions(
@@ -133,13 +105,11 @@ def predictions(
     return constants.mass_mean + constants.mass_sd * mean, constants.mass_sd * np.sqrt(variance)
 
 
-def _predictions(
-    fitted: Fitted, sample: xr.Dataset, subsets: Mapping[str, Subset], symmetric: bool
-) -> dict[str, np.ndarray]:
+def _predictions(fitted: Fitted, data: MemberData, symmetric: bool) -> dict[str, np.ndarray]:
     """Columns mu and sigma (cluster,) of the whole sample."""
-    mu, sigma = (np.full(sample.sizes["cluster"], np.nan) for _ in range(2))
-    for name, subset in subsets.items():
-        rows = sample["split"].values == name
+    mu, sigma = (np.full(data.sample.sizes["cluster"], np.nan) for _ in range(2))
+    for name, subset in data.subsets.items():
+        rows = data.sample["split"].values == name
         if rows.any():
             mu[rows], sigma[rows] = predictions(fitted, subset.images, subset.redshift, symmetric)
     return {"mu": mu, "sigma": sigma}
@@ -154,19 +124,14 @@ def _member_dataset(history: History, sample: xr.Dataset, predicted: Mapping[str
         "val_loss": ("epoch", np.asarray(history.val_loss)),
         "learning_rate": ("epoch", np.asarray(history.learning_rate)),
     }
-    epochs = np.arange(1, len(history.val_loss) + 1, dtype=np.int32)
+    epochs = np.arange(1, history.epochs + 1, dtype=np.int32)
     return xr.Dataset(columns, coords={"cluster": sample["cluster"].values.astype(str), "epoch": epochs})
 
 
 def _weights(
-    fitted: Fitted,
-    sample: xr.Dataset,
-    image_file: Path,
-    network: Mapping[str, Any],
-    recipe: Mapping[str, Any],
-    seed: int,
-    member: int,
+    fitted: Fitted, data: MemberData, image_file: Path, experiment: Mapping[str, Any], seed: int, number: int
 ) -> Weights:
+    sample = data.sample
     known = sample.isel(cluster=sample["split"].values == "train")
     # a user's simulation may lack ML_CTS
     stated = [name for name in RANGES if name in known and known[name].notnull().any()]
@@ -174,17 +139,13 @@ def _weights(
     return Weights(
         arrays=flatten(fitted.state),
         standardisation=fitted.constants,
-        network=dict(network),
-        recipe=dict(recipe),
-        preprocessing=_parameters(image_file, "parameters"),
-        cutting=_parameters(image_file, "cutting"),
+        network=dict(experiment["network"]),
+        recipe=dict(experiment["recipe"]),
+        preprocessing=made_with(image_file, "parameters"),
+        cutting=made_with(image_file, "cutting"),
         grid={name: [float(value) for value in sample[name].values] for name in ("x", "y", "band")},
         ranges=ranges,
-        member=member,
+        member=number,
         seed=seed,
+        control=None if data.control.name == "none" else asdict(data.control),
     )
-
-
-def _parameters(image_file: Path, attribute: str) -> dict[str, Any]:
-    """How the images were made: parameters in an attribute of one of their files, empty where it lacks it."""
-    return dict(json.loads(read_netcdf(image_file).attrs.get(attribute, "{}")))

@@ -7,7 +7,12 @@ import xarray as xr
 from astropy.io import fits
 
 from clustermass.baselines.count_rate import predict_count_rate_efeds
-from clustermass.datasets import write_fits, write_json, write_netcdf
+from clustermass.datasets import read_netcdf, write_fits, write_json, write_netcdf
+from clustermass.evaluation.calibrate import Calibration
+from clustermass.evaluation.calibration import calibration_by_bin
+from clustermass.evaluation.evaluate import BINS
+from clustermass.evaluation.predictions import calibrated_predictions
+from clustermass.evaluation.recalibration import Recalibration
 from clustermass.figures.baselines import plot_baselines
 from clustermass.figures.bias import plot_bias
 from clustermass.figures.calibration import plot_calibration
@@ -62,9 +67,14 @@ def make_predictions(folder: Path, sizes: dict[str, int], rng: np.random.Generat
         "mu": ("cluster", true - 0.15 * (true - 13.9) + sigma * rng.normal(size=n)),
         "sigma": ("cluster", sigma),
         "redshift": ("cluster", np.clip(0.1 + 0.15 * rng.gamma(2.0, 1.0, n), 0.02, 1.3)),
+        "ml_cts": ("cluster", 10 ** rng.uniform(1.5, 3.3, n)),
     }
     ensemble = xr.Dataset({**common, **network}, {"cluster": cluster})
     write_netcdf(ensemble, folder / "ensemble.nc", "test", provenance("test", {}))
+    members = {f"member_{name}": (("member", "cluster"), ensemble[name].values[None]) for name in ("mu", "sigma")}
+    found = Calibration("scale", Recalibration(1.1), {68: 1.1, 90: 1.8, 95: 2.2}, sizes["val"])
+    predicted = calibrated_predictions(ensemble.assign(members), found)
+    write_netcdf(predicted, folder / "predictions.nc", "test", provenance("test", {}))
     mu = np.array([true - 0.3 * (true - 13.9) + scatter * rng.normal(size=n) for scatter in BASELINES.values()])
     coords = {"cluster": cluster, "predictor": ("predictor", list(BASELINES))}
     baselines = xr.Dataset({**common, "mu": (("predictor", "cluster"), mu)}, coords)
@@ -140,6 +150,10 @@ def make_metrics(folder: Path, n_test: int) -> None:
               for name, s in BASELINES.items()}  # fmt: skip
     baselines = {name: block(scatter) for name, scatter in BASELINES.items()}
     content = {"n_test": n_test, "test": block(network), "baselines": baselines, "ratios": ratios}
+    predicted = read_netcdf(folder / "predictions.nc")
+    test = predicted.isel(cluster=predicted["split"].values.astype(str) == "test")
+    columns = tuple(test[name].values for name in ("mu", "sigma_calibrated", "log10_m500c"))
+    content["calibration"] = {key: calibration_by_bin(test[name].values, columns, edges) for key, name, edges in BINS}
     write_json(content, folder / "metrics.json")
 
 
@@ -179,7 +193,7 @@ def draw(name: str, inputs: Path, svg: Path, png: Path, dpi: int = 60) -> None:
         "predictions": lambda: plot_predictions(inputs / "ensemble.nc", **out),
         "bias": lambda: plot_bias(inputs / "ensemble.nc", inputs / "baselines.nc", **out),
         "observed": lambda: plot_observed(inputs / "masses_True.fits", [inputs / "field.nc"], RELATION, **out),
-        "calibration": lambda: plot_calibration(inputs / "ensemble.nc", **out),
+        "calibration": lambda: plot_calibration(inputs / "predictions.nc", inputs / "metrics.json", **out),
         "baselines": lambda: plot_baselines(inputs / "metrics.json", **out),
     }
     calls[name]()

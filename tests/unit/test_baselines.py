@@ -7,6 +7,7 @@ from astropy.table import Table
 
 from clustermass.baselines.boosted import predict_boosted_trees
 from clustermass.baselines.count_rate import predict_count_rate_efeds, predict_count_rate_recalibrated
+from clustermass.baselines.evidence import Sky, evidence
 from clustermass.baselines.fit import fit_baselines, predict_all
 from clustermass.baselines.luminosity import (
     predict_luminosity_published,
@@ -92,10 +93,14 @@ def mock(seed=40, n=N):
     return dataset, split, 10 ** (43.5 + 1.5 * (mass - 14.1) + rng.normal(0, 0.1, n))
 
 
+def predictions(dataset, split, l500):
+    table = evidence(dataset, l500, COSMOLOGY, COSMOLOGY)
+    return predict_all(table.assign(split=("cluster", split)), BLOCK, 1)
+
+
 @pytest.fixture(scope="module")
 def predicted():
-    dataset, split, l500 = mock()
-    return predict_all(dataset.assign(split=("cluster", split)), l500, BLOCK, COSMOLOGY, 1)
+    return predictions(*mock())
 
 
 def test_count_rate_relation_by_hand():
@@ -230,7 +235,7 @@ def test_test_clusters_shape_no_fit(predicted):
     for name in ("counts", "redshift", "ml_rate", "ml_cts", "ext", "log10_m500c"):
         dataset[name].values[test] = other[name].values[test]
     l500[test] = other_l500[test]
-    again = predict_all(dataset.assign(split=("cluster", split)), l500, BLOCK, COSMOLOGY, 1)
+    again = predictions(dataset, split, l500)
     for name, mu in again.items():
         np.testing.assert_allclose(mu[~test], predicted[name][~test], rtol=0, atol=1e-9, err_msg=name)
         assert not np.allclose(mu[test], predicted[name][test]), name
@@ -239,7 +244,7 @@ def test_test_clusters_shape_no_fit(predicted):
 def test_test_labels_change_nothing_at_all(predicted):
     dataset, split, l500 = mock()
     dataset["log10_m500c"].values[split == "test"] = np.nan
-    again = predict_all(dataset.assign(split=("cluster", split)), l500, BLOCK, COSMOLOGY, 1)
+    again = predictions(dataset, split, l500)
     for name, mu in again.items():
         np.testing.assert_array_equal(mu, predicted[name])
 
@@ -265,16 +270,8 @@ def write_sky(folder):
 
 
 def fit(folder, output="baselines.nc", images=("images.nc",), truth=("truth.fits",)):
-    fit_baselines(
-        images=[folder / name for name in images],
-        truth=[folder / name for name in truth],
-        split=folder / "split.nc",
-        selection={"log10_m500c_min": 13.0},
-        block=BLOCK,
-        cosmology=COSMOLOGY,
-        seed=1,
-        output=folder / output,
-    )
+    sky = Sky([folder / name for name in images], [folder / name for name in truth], COSMOLOGY)
+    fit_baselines(sky, folder / "split.nc", {"log10_m500c_min": 13.0}, BLOCK, 1, folder / output)
     return read_netcdf(folder / output)
 
 

@@ -21,8 +21,11 @@ FACTS = {
     "scatter_ln_percent": 32.98,
     "bias_dex": -0.0012,
     "coverage68": 0.671,
+    "residual_over_sigma": 0.987,
     "over_count_rate": 0.873,
     "over_count_rate_ci68": [0.85, 0.9],
+    "over_ridge": 0.978,
+    "over_ridge_ci68": [0.97, 0.99],
 }
 CONFIG = {
     "run": "default",
@@ -61,6 +64,14 @@ def test_captions_state_sample_and_unit() -> None:
     assert "n = 6 networks, trained on 1201 and watched on 257 clusters" in render("training", facts)
     assert "hold 67 % of the true masses" in render("calibration", facts)
     assert "n = 1201 train + 257 validation + 263 test" in render("sample", facts)
+
+
+def test_front_page_shows_further_skies_where_there_are_any() -> None:
+    page = render("workflow", {"fiducial": FACTS | {"test_skies": {}}})
+    assert "Further skies" not in page
+    further = FACTS | {"n_test": 4480, "scatter_dex": 0.1399}
+    page = render("workflow", {"fiducial": FACTS | {"test_skies": {"further": further}}, "smoothed": FACTS})
+    assert "fiducial further 4480 0.1399 (0.1360 to 0.1510) -0.0012 0.873 (0.850 to 0.900) 0.978" in page
 
 
 def test_front_page_says_what_is_simulated() -> None:

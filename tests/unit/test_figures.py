@@ -18,7 +18,7 @@ from clustermass.errors import InputError
 from clustermass.figures import style, values
 from clustermass.figures.baselines import plot_baselines
 from clustermass.figures.bias import binned, mass_bins, plot_bias, residuals_of_test_set
-from clustermass.figures.calibration import binomial_band, coverage, plot_calibration
+from clustermass.figures.calibration import binomial_band, conformal, coverage, plot_calibration
 from clustermass.figures.energy_bands import brightest_test_cluster, coarse_counts, plot_energy_bands
 from clustermass.figures.mass_table import count_rates, read_masses
 from clustermass.figures.observed import plot_observed
@@ -257,7 +257,7 @@ def test_empty_inputs_are_refused(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ensemble.nc: no cluster of the test set"):
         plot_predictions(tmp_path / "ensemble.nc", **out)
     with pytest.raises(InputError, match="no cluster of the test set"):
-        plot_calibration(tmp_path / "ensemble.nc", **out)
+        plot_calibration(tmp_path / "predictions.nc", tmp_path / "metrics.json", **out)
     with pytest.raises(InputError, match="no cluster of the test set"):
         plot_bias(tmp_path / "ensemble.nc", tmp_path / "baselines.nc", **out)
     with pytest.raises(InputError, match="too few to compare predictors"):
@@ -271,14 +271,37 @@ def test_empty_inputs_are_refused(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no test cluster with a mass"):
         plot_energy_bands([], inputs / "split.nc", **out)
     with pytest.raises(InputError, match="no such file"):
-        plot_calibration(tmp_path / "nothing.nc", **out)
+        plot_calibration(tmp_path / "nothing.nc", inputs / "metrics.json", **out)
+    with pytest.raises(InputError, match="no readable metrics"):
+        plot_calibration(inputs / "predictions.nc", tmp_path / "nothing.json", **out)
     assert not (tmp_path / "a.svg").exists()
 
 
 def test_values_that_are_not_finite_are_refused(inputs: Path, tmp_path: Path) -> None:
-    with xr.open_dataset(inputs / "ensemble.nc") as data:
+    with xr.open_dataset(inputs / "predictions.nc") as data:
         data.load()
     data["mu"].values[data["split"].values == "test"] = np.nan
-    write_netcdf(data, tmp_path / "ensemble.nc", "test", provenance("test", {}))
+    write_netcdf(data, tmp_path / "predictions.nc", "test", provenance("test", {}))
     with pytest.raises(InputError, match=r"140 value\(s\) of mu in the test set"):
-        plot_calibration(tmp_path / "ensemble.nc", tmp_path / "a.svg", tmp_path / "a.png", 60)
+        plot_calibration(
+            tmp_path / "predictions.nc", inputs / "metrics.json", tmp_path / "a.svg", tmp_path / "a.png", 60
+        )
+
+
+def test_bins_are_labelled_by_their_edges_and_numbers(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = texts("calibration", inputs, monkeypatch, tmp_path)
+    assert {"13.5", "14.0", "14.5", "0.15", "0.3", "0.45", "0.6", "50", "100", "200", "500"} <= set(printed)
+    assert not any("nan" in text or "None" in text for text in printed)
+    with xr.open_dataset(inputs / "predictions.nc") as data:
+        counts = data["ml_cts"].values[data["split"].values == "test"]
+    assert str(((counts >= 50) & (counts < 100)).sum()) in printed
+
+
+def test_conformal_shares_by_hand() -> None:
+    truth, low, high = np.array([1.0, 2.0, 3.0, 4.0]), np.full((2, 4), 1.5), np.full((2, 4), 3.5)
+    low[1], high[1] = np.nan, np.nan
+    columns = {"conformal_low": (("level", "cluster"), low), "conformal_high": (("level", "cluster"), high)}
+    test = xr.Dataset({"log10_m500c": ("cluster", truth), **columns}, {"level": [68, 95]})
+    assert conformal(test) == {0.68: 0.5}

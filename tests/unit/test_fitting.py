@@ -8,7 +8,9 @@ import pytest
 from clustermass.errors import InputError
 from clustermass.networks import epochs
 from clustermass.networks.device import use_device
-from clustermass.networks.fitting import Fitted, Subset, fit
+from clustermass.networks.fitting import fit
+from clustermass.networks.subsets import Subset
+from clustermass.networks.trainer import Fitted
 from clustermass.networks.parameters import flatten
 from clustermass.networks.prediction import standardised_predictions
 from clustermass.networks.standardisation import Standardisation

@@ -15,9 +15,10 @@ from test_fitting import NETWORK, RECIPE, sky
 from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
 from clustermass.inference import check_grid, predict
+from clustermass.member_data import noisy_redshift
 from clustermass.networks.device import use_device
 from clustermass.networks.weights import load_weights
-from clustermass.training import noisy_redshift, train_member
+from clustermass.training import train_members
 
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
 
@@ -70,11 +71,21 @@ def write_sky(folder: Path, test_seed: int = 0) -> tuple[list[Path], Path]:
     return paths, folder / "split.nc"
 
 
+def experiment(recipe, **keys):
+    defaults = {"selection": SELECTION, "redshift_noise": 0.0, "train_clusters": None, "control": "none"}
+    return {**defaults, "network": NETWORK, "recipe": RECIPE | {"keep": "best"} | recipe, **keys}
+
+
+def train_batch(folder, images, split, members, keys=None, checkpoints=None, every_s=0.0, **recipe):
+    """Train members 3, 4, ...; their files by number."""
+    outputs = {member: (folder / f"{member:02d}.nc", folder / f"{member:02d}.safetensors") for member in members}
+    made = experiment(recipe, **(keys or {}))
+    train_members(images, split, made, "cpu", 11, outputs, 1, checkpoints, every_s)
+    return outputs
+
+
 def train(folder: Path, images: list[Path], split: Path, member: int = 3, **recipe) -> tuple[Path, Path]:
-    output, weights = folder / f"{member:02d}.nc", folder / f"{member:02d}.safetensors"
-    recipe = RECIPE | {"keep": "best"} | recipe
-    train_member(images, split, SELECTION, NETWORK, recipe, "cpu", 11, member, 0.0, output, weights)
-    return output, weights
+    return train_batch(folder, images, split, [member], **recipe)[member]
 
 
 def test_member_file_holds_predictions_of_all_three_subsets(tmp_path):

@@ -29,11 +29,14 @@ RUN = config["run"]
 SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
 EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
 FIELDS = config["observed"]["fields"]
+# controls find out what a network uses: they weigh no observed cluster
+WEIGHING = [name for name, experiment in EXPERIMENTS.items() if experiment["control"] == "none"]
 MEMBERS = [f"{member:02d}" for member in range(config["ensemble"]["members"])]
 VALIDATED = config["validation"]["sky"]
 REALIZATION_FILES = ("events", "exposure", "catalogue", "truth", "matches")
 REALIZATION = "results/skies/{sky}/{realization}"
 EXPERIMENT = f"results/{RUN}/{{experiment}}"
+TEST_SKY = f"{EXPERIMENT}/skies/{{test_sky}}"
 CAPTIONS = sorted((ROOT / "workflow" / "report").glob("*.rst"))
 FIGURES = [
     "energy_bands",
@@ -55,6 +58,7 @@ SKIES_BY_KIND = {
 
 wildcard_constraints:
     sky="|".join(SKIES),
+    test_sky="|".join(SKIES),
     field="|".join(FIELDS) or "(?!)",
     realization=r"[A-Za-z0-9-]+",
     preprocessing="|".join(config["preprocessing"]),
@@ -85,9 +89,13 @@ def sky_physics(wildcards):
     return in_order({k: v for k, v in SKIES[wildcards.sky].items() if k not in used_elsewhere})
 
 
+def cosmology_of(sky):
+    return in_order(config["cosmology"] | SKIES[sky].get("cosmology", {}))
+
+
 def sky_cosmology(wildcards):
     """Cosmology of a simulated sky."""
-    return in_order(config["cosmology"] | SKIES[wildcards.sky].get("cosmology", {}))
+    return cosmology_of(wildcards.sky)
 
 
 def sky_realization_files(wildcards):
@@ -100,12 +108,17 @@ def sky_files(wildcards):
     return input_files(SKIES[wildcards.sky], wildcards.realization)
 
 
+def test_skies():
+    """Pairs of an experiment and a sky that it is tested on."""
+    return [(name, sky) for name, experiment in EXPERIMENTS.items() for sky in experiment["test_skies"]]
+
+
 def absent_files():
     """What the configuration names of a user's own files, for skies in use, that is not there.
 
     Snakemake itself misses no input whose outputs are there already, and would go on with those of other files.
     """
-    used = {*FIELDS, *(experiment["sky"] for experiment in EXPERIMENTS.values())}
+    used = {*FIELDS, *(experiment["sky"] for experiment in EXPERIMENTS.values()), *(sky for _, sky in test_skies())}
     for sky in sorted(name for name in used if SKIES[name]["source"] == "files"):
         for name in SKIES[sky]["realizations"]:
             missing = [path for path in input_files(SKIES[sky], name) if not Path(path).is_file()]
@@ -164,6 +177,38 @@ def redshift_noise(wildcards):
     return EXPERIMENTS[wildcards.experiment]["redshift_noise"]
 
 
+def train_clusters(wildcards):
+    return EXPERIMENTS[wildcards.experiment]["train_clusters"]
+
+
+def control(wildcards):
+    return EXPERIMENTS[wildcards.experiment]["control"]
+
+
+def experiment_cosmology(wildcards):
+    """Cosmology of the sky that an experiment learns from."""
+    return cosmology_of(EXPERIMENTS[wildcards.experiment]["sky"])
+
+
+def test_sky_cosmology(wildcards):
+    return cosmology_of(wildcards.test_sky)
+
+
+def test_sky_images(wildcards):
+    return of_realizations(wildcards.test_sky, "images.nc")
+
+
+def test_sky_truth(wildcards):
+    return of_realizations(wildcards.test_sky, "truth.fits")
+
+
+def test_sky_smoothed(wildcards):
+    return of_realizations(
+        wildcards.test_sky,
+        f"smoothed/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc",
+    )
+
+
 def preprocessing(wildcards):
     return in_order(config["preprocessing"][wildcards.preprocessing])
 
@@ -195,7 +240,9 @@ def gpus_per_training():
 def without_execution_keys(config):
     """The configuration less what only steers execution, for which nothing is to re-run."""
     kept = {key: value for key, value in config.items() if key != "facts"}
-    return {**kept, "training": {key: value for key, value in kept["training"].items() if key != "device"}}
+    for block, execution_only in (("training", "device"), ("ensemble", "members_per_job")):
+        kept[block] = {key: value for key, value in kept[block].items() if key != execution_only}
+    return kept
 
 
 def images_of(wildcards):
@@ -209,8 +256,27 @@ def training_environment():
     return "../../envs/train-gpu.yaml" if config["training"]["device"] == "gpu" else "../../envs/train.yaml"
 
 
-def member_files(suffix):
-    return expand(f"{EXPERIMENT}/members/{{member}}{suffix}", member=MEMBERS, allow_missing=True)
+def member_files(suffix, members=MEMBERS):
+    return expand(f"{EXPERIMENT}/members/{{member}}{suffix}", member=members, allow_missing=True)
+
+
+def training_batches():
+    """Names of the training rules, and the members that a job of each trains."""
+    size = config["ensemble"]["members_per_job"]
+    if size == 1:
+        return {"train_member": ["{member}"]}
+    batches = [MEMBERS[start : start + size] for start in range(0, len(MEMBERS), size)]
+    return {f"train_members_{batch[0]}_{batch[-1]}": batch for batch in batches}
+
+
+def training_job(rule_name):
+    """Name of a training job's log and benchmark."""
+    return f"{rule_name}_{{member}}" if rule_name == "train_member" else rule_name
+
+
+def training_minutes(members):
+    """Longest time of a training job: members take turns on a CPU and share the steps on a GPU."""
+    return 240 + 20 * len(members) if gpus_per_training() else 240 * len(members)
 
 
 def all_figures():
@@ -222,7 +288,7 @@ def all_figures():
     )
     of_fields = expand(
         f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}",
-        experiment=EXPERIMENTS,
+        experiment=WEIGHING,
         field=FIELDS,
         suffix=["svg", "png"],
     )
@@ -232,7 +298,7 @@ def all_figures():
 def all_masses():
     return expand(
         f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}",
-        experiment=EXPERIMENTS,
+        experiment=WEIGHING,
         field=FIELDS,
         suffix=["fits", "ecsv", "nc"],
     )
@@ -242,11 +308,24 @@ def all_metrics():
     return expand(f"{EXPERIMENT}/metrics.json", experiment=EXPERIMENTS)
 
 
+def metrics_of_test_skies():
+    """Metrics by experiment and, in it, by test sky."""
+    paths = {name: {} for name in EXPERIMENTS}
+    for name, sky in test_skies():
+        paths[name][sky] = f"{TEST_SKY}/metrics.json".format(experiment=name, test_sky=sky)
+    return paths
+
+
+def all_metrics_of_test_skies():
+    return [path for paths in metrics_of_test_skies().values() for path in paths.values()]
+
+
 def all_targets():
     return [
         f"results/{RUN}/report.html",
         f"results/{RUN}/summary.json",
         *all_metrics(),
+        *all_metrics_of_test_skies(),
         *all_masses(),
         *all_figures(),
     ]

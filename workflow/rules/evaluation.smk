@@ -18,20 +18,46 @@ rule fit_baselines:
     params:
         selection=selection,
         baselines=in_order(config["baselines"]),
-        cosmology=in_order(config["cosmology"]),
+        cosmology=experiment_cosmology,
         seed=config["seed"],
         code=code("fit_baselines", "baselines.fit"),
     script:
         "../scripts/fit_baselines.py"
 
 
+rule calibrate:
+    input:
+        ensemble=f"{EXPERIMENT}/ensemble.nc",
+        split=experiment_split,
+    output:
+        calibration=f"{EXPERIMENT}/calibration.json",
+    log:
+        f"{EXPERIMENT}/logs/calibrate.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/calibrate.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        recalibration=config["ensemble"]["recalibration"],
+        seed=config["seed"],
+        code=code("calibrate", "evaluation.calibrate"),
+    script:
+        "../scripts/calibrate.py"
+
+
 rule evaluate:
     input:
         ensemble=f"{EXPERIMENT}/ensemble.nc",
         baselines=f"{EXPERIMENT}/baselines.nc",
+        calibration=f"{EXPERIMENT}/calibration.json",
         split=experiment_split,
     output:
         metrics=f"{EXPERIMENT}/metrics.json",
+        predictions=f"{EXPERIMENT}/predictions.nc",
     log:
         f"{EXPERIMENT}/logs/evaluate.log",
     benchmark:
@@ -48,3 +74,88 @@ rule evaluate:
         code=code("evaluate", "evaluation.evaluate"),
     script:
         "../scripts/evaluate.py"
+
+
+rule predict_sky:
+    """All selected clusters of a test sky by the trained ensemble."""
+    input:
+        smoothed=test_sky_smoothed,
+        weights=member_files(".safetensors"),
+    output:
+        ensemble=f"{TEST_SKY}/ensemble.nc",
+    log:
+        f"{TEST_SKY}/logs/predict_sky.log",
+    benchmark:
+        f"{TEST_SKY}/benchmarks/predict_sky.tsv"
+    conda:
+        training_environment()
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+        gpu=gpus_per_training(),
+    params:
+        selection=selection,
+        redshift_noise=redshift_noise,
+        seed=config["seed"],
+        code=code("predict_sky", "evaluation.sky"),
+    script:
+        "../scripts/predict_sky.py"
+
+
+rule fit_baselines_for_sky:
+    """The same baselines, fitted to the training sky as ever, on all selected clusters of a test sky."""
+    input:
+        images=experiment_images,
+        truth=experiment_truth,
+        split=experiment_split,
+        other_images=test_sky_images,
+        other_truth=test_sky_truth,
+    output:
+        baselines=f"{TEST_SKY}/baselines.nc",
+    log:
+        f"{TEST_SKY}/logs/fit_baselines_for_sky.log",
+    benchmark:
+        f"{TEST_SKY}/benchmarks/fit_baselines_for_sky.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        selection=selection,
+        baselines=in_order(config["baselines"]),
+        cosmology=experiment_cosmology,
+        other_cosmology=test_sky_cosmology,
+        box_arcsec=config["images"]["box_pixels"] * config["images"]["pixel_arcsec"],
+        seed=config["seed"],
+        code=code("fit_baselines_for_sky", "baselines.fit"),
+    script:
+        "../scripts/fit_baselines_for_sky.py"
+
+
+rule evaluate_sky:
+    input:
+        ensemble=f"{TEST_SKY}/ensemble.nc",
+        baselines=f"{TEST_SKY}/baselines.nc",
+        calibration=f"{EXPERIMENT}/calibration.json",
+    output:
+        metrics=f"{TEST_SKY}/metrics.json",
+        predictions=f"{TEST_SKY}/predictions.nc",
+    log:
+        f"{TEST_SKY}/logs/evaluate_sky.log",
+    benchmark:
+        f"{TEST_SKY}/benchmarks/evaluate_sky.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        evaluation=in_order(config["evaluation"]),
+        seed=config["seed"],
+        code=code("evaluate_sky", "evaluation.evaluate"),
+    script:
+        "../scripts/evaluate_sky.py"

@@ -171,7 +171,8 @@ rule plot_baselines:
 
 rule plot_calibration:
     input:
-        ensemble=f"{EXPERIMENT}/ensemble.nc",
+        predictions=f"{EXPERIMENT}/predictions.nc",
+        metrics=f"{EXPERIMENT}/metrics.json",
     output:
         svg=report(
             f"{EXPERIMENT}/figures/calibration.svg",

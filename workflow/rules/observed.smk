@@ -4,6 +4,7 @@ rule infer_observed:
         smoothed=field_smoothed,
         catalogues=field_catalogues,
         ensemble=f"{EXPERIMENT}/ensemble.nc",
+        calibration=f"{EXPERIMENT}/calibration.json",
         weights=member_files(".safetensors"),
     output:
         fits=f"{EXPERIMENT}/observed/{{field}}/masses.fits",

@@ -6,6 +6,7 @@ localrules:
 rule summarise:
     input:
         metrics=all_metrics(),
+        metrics_of_test_skies=all_metrics_of_test_skies(),
         masses=all_masses(),
     output:
         summary=f"results/{RUN}/summary.json",
@@ -23,8 +24,9 @@ rule summarise:
         metrics=dict(zip(EXPERIMENTS, all_metrics())),
         masses={
             experiment: {field: f"results/{RUN}/{experiment}/observed/{field}/masses.fits" for field in FIELDS}
-            for experiment in EXPERIMENTS
+            for experiment in WEIGHING
         },
+        test_skies=metrics_of_test_skies(),
         code=code("summarise", "summary"),
     script:
         "../scripts/summarise.py"

@@ -1,30 +1,38 @@
-rule train_member:
-    input:
-        images=experiment_smoothed,
-        split=experiment_split,
-    output:
-        predictions=f"{EXPERIMENT}/members/{{member}}.nc",
-        weights=f"{EXPERIMENT}/members/{{member}}.safetensors",
-    log:
-        f"{EXPERIMENT}/logs/train_member_{{member}}.log",
-    benchmark:
-        f"{EXPERIMENT}/benchmarks/train_member_{{member}}.tsv"
-    conda:
-        training_environment()
-    threads: 1
-    resources:
-        mem_mb=3000,
-        runtime=240,
-        gpu=gpus_per_training(),
-    params:
-        selection=selection,
-        network=network,
-        recipe=recipe,
-        redshift_noise=redshift_noise,
-        seed=config["seed"],
-        code=code("train_member", "training"),
-    script:
-        "../scripts/train_member.py"
+# A rule for each batch of ensemble.members_per_job members: outputs can't be functions of wildcards. No param depends on
+# the batch, so that another size re-runs nothing. Checkpoints are no output: Snakemake removes those of killed jobs.
+for training_rule, members in training_batches().items():
+
+    rule:
+        name:
+            training_rule
+        input:
+            images=experiment_smoothed,
+            split=experiment_split,
+        output:
+            predictions=member_files(".nc", members),
+            weights=member_files(".safetensors", members),
+        log:
+            f"{EXPERIMENT}/logs/{training_job(training_rule)}.log",
+        benchmark:
+            f"{EXPERIMENT}/benchmarks/{training_job(training_rule)}.tsv"
+        conda:
+            training_environment()
+        threads: 1
+        resources:
+            mem_mb=2900 + 100 * len(members),
+            runtime=training_minutes(members),
+            gpu=gpus_per_training(),
+        params:
+            selection=selection,
+            train_clusters=train_clusters,
+            control=control,
+            redshift_noise=redshift_noise,
+            network=network,
+            recipe=recipe,
+            seed=config["seed"],
+            code=code("train_members", "training"),
+        script:
+            "../scripts/train_members.py"
 
 
 rule aggregate_ensemble:

@@ -9,7 +9,9 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"
     evaluate(
         ensemble=Path(snakemake.input.ensemble),
         baselines=Path(snakemake.input.baselines),
-        output=Path(snakemake.output.metrics),
+        calibration=Path(snakemake.input.calibration),
+        metrics=Path(snakemake.output.metrics),
+        predictions=Path(snakemake.output.predictions),
         block=snakemake.params.evaluation,
         seed=snakemake.params.seed,
         split=Path(snakemake.input.split),

@@ -2,17 +2,20 @@
 
 from pathlib import Path
 
+from clustermass.baselines.evidence import Sky
 from clustermass.baselines.fit import fit_baselines
 from clustermass.progress import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
     fit_baselines(
-        images=[Path(path) for path in snakemake.input.images],
-        truth=[Path(path) for path in snakemake.input.truth],
+        sky=Sky(
+            images=[Path(path) for path in snakemake.input.images],
+            truth=[Path(path) for path in snakemake.input.truth],
+            cosmology=snakemake.params.cosmology,
+        ),
         split=Path(snakemake.input.split),
         selection=snakemake.params.selection,
         block=snakemake.params.baselines,
-        cosmology=snakemake.params.cosmology,
         seed=snakemake.params.seed,
         output=Path(snakemake.output.baselines),
     )

@@ -11,6 +11,7 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}/
         smoothed=[Path(path) for path in snakemake.input.smoothed],
         catalogues=[Path(path) for path in snakemake.input.catalogues],
         ensemble=Path(snakemake.input.ensemble),
+        calibration=Path(snakemake.input.calibration),
         weights=[Path(path) for path in snakemake.input.weights],
         fits=Path(snakemake.output.fits),
         ecsv=Path(snakemake.output.ecsv),

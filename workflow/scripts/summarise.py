@@ -4,4 +4,9 @@ from clustermass.progress import step
 from clustermass.summary import summarise
 
 with step(snakemake.log[0], snakemake.rule):
-    summarise(metrics=snakemake.params.metrics, masses=snakemake.params.masses, output=snakemake.output.summary)
+    summarise(
+        metrics=snakemake.params.metrics,
+        masses=snakemake.params.masses,
+        test_skies=snakemake.params.test_skies,
+        output=snakemake.output.summary,
+    )

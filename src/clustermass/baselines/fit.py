@@ -1,6 +1,6 @@
-"""All baselines on the very clusters that the networks learn from and are judged on."""
+"""All baselines on the very clusters that the networks learn from and are judged on, and on those of another sky."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +10,25 @@ from numpy.typing import NDArray
 
 from clustermass.baselines.boosted import predict_boosted_trees
 from clustermass.baselines.count_rate import predict_count_rate_efeds, predict_count_rate_recalibrated
-from clustermass.baselines.features import cluster_features
-from clustermass.baselines.luminosity import (
-    predict_luminosity_published,
-    predict_luminosity_recalibrated,
-    published_luminosity,
-)
+from clustermass.baselines.evidence import Sky, sky_evidence
+from clustermass.baselines.luminosity import predict_luminosity_published, predict_luminosity_recalibrated
 from clustermass.baselines.prior import predict_prior
 from clustermass.baselines.ridge import predict_ridge
-from clustermass.baselines.truth import read_truth, realization_of
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import write_netcdf
 from clustermass.errors import InputError
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
-from clustermass.sample import load_sample
+from clustermass.sample import join_split
+from clustermass.splits import group_names
 
 #: predictions are rounded to this many decimals of a dex: the digits below depend on the machine's linear algebra
 DECIMALS = 6
+TITLE = "Masses by relations and regressions, to compare the networks with"
 
 
 def fit_baselines(
-    images: Sequence[Path],
-    truth: Sequence[Path],
-    split: Path,
-    selection: Mapping[str, Any],
-    block: Mapping[str, Any],
-    cosmology: Mapping[str, float],
-    seed: int,
-    output: Path,
+    sky: Sky, split: Path, selection: Mapping[str, Any], block: Mapping[str, Any], seed: int, output: Path
 ) -> None:
     """Fit every baseline on the training set, choose its form on the validation set, predict all clusters.
 
@@ -47,16 +37,14 @@ def fit_baselines(
 
     Parameters
     ----------
-    images, truth
-        `images.nc` and `truth.fits` of every realization of the sky, in the same order.
+    sky
+        To learn from.
     split
         Which cluster belongs to train, val and test.
     selection
         Of the experiment, as `sample.load_sample` takes it.
     block
         `baselines` of the configuration.
-    cosmology
-        Of the sky: `h0_km_s_mpc`, `omega_m`.
     seed
         Of the boosted trees.
     output
@@ -69,55 +57,100 @@ def fit_baselines(
         An input is missing or damaged, the selection is empty, there are too few training clusters, or a count rate
         isn't positive.
     """
-    sample = load_sample(images, split, selection)
-    haloes = read_truth({realization_of(path): of_it for path, of_it in zip(images, truth, strict=True)})
-    rows = haloes.rows(sample["realization"].values.astype(str), sample["halo_id"].values.astype(np.int64))
-    predictions = predict_all(sample, haloes.l500[rows], block, cosmology, seed)
-    dataset = xr.Dataset(
+    table = join_split(sky_evidence(sky, selection, sky.cosmology), split)
+    parameters = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
+    made_by = provenance("fit_baselines", parameters, [split], seed=str(seed))
+    write_netcdf(_dataset(table, predict_all(table, block, seed)), output, TITLE, made_by)
+
+
+def fit_baselines_for_sky(
+    sky: Sky,
+    other: Sky,
+    split: Path,
+    selection: Mapping[str, Any],
+    block: Mapping[str, Any],
+    seed: int,
+    box_arcsec: float,
+    output: Path,
+) -> None:
+    """Fit every baseline just as `fit_baselines` does, and predict all selected clusters of another sky.
+
+    Parameters
+    ----------
+    sky, split, selection, block, seed
+        As for `fit_baselines`. Features of both skies are measured in the cosmology of the first.
+    other
+        The sky whose clusters are predicted; nothing is fitted to them.
+    box_arcsec
+        Side of the image box: clusters of the other sky whose boxes overlap make a group, as in a split.
+    output
+        `baselines.nc` of the other sky, like that of `fit_baselines`; every cluster is a test cluster.
+
+    Raises
+    ------
+    InputError
+        As for `fit_baselines`.
+    """
+    own = join_split(sky_evidence(sky, selection, sky.cosmology), split)
+    new = sky_evidence(other, selection, sky.cosmology)
+    number = new.sizes["cluster"]
+    new["split"] = ("cluster", np.full(number, "test"))
+    new["group"] = ("cluster", group_names(new, box_arcsec))
+    both = _together(own.isel(cluster=own["split"].values != "test"), new)
+    predictions = {name: mu[-number:] for name, mu in predict_all(both, block, seed).items()}
+    parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
+    parameters |= {"other_cosmology": other.cosmology, "box_arcsec": box_arcsec}
+    made_by = provenance("fit_baselines_for_sky", parameters, [split], seed=str(seed))
+    write_netcdf(_dataset(new, predictions), output, TITLE, made_by)
+
+
+def _together(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
+    """Clusters of two skies, one after the other; a measurement that one sky lacks altogether isn't used at all."""
+    both = xr.concat([own, new], dim="cluster")
+    for name in ("l500", "ml_rate"):
+        if np.isnan(own[name].values).all() or np.isnan(new[name].values).all():
+            both[name] = both[name] * np.nan
+    return both
+
+
+def _dataset(table: xr.Dataset, predictions: Mapping[str, FloatArray]) -> xr.Dataset:
+    return xr.Dataset(
         {
             "mu": (("predictor", "cluster"), np.round(np.stack(list(predictions.values())), DECIMALS)),
-            "isolated": ("cluster", haloes.isolated[rows]),
-            **{name: ("cluster", sample[name].values) for name in ("split", "group", "log10_m500c") if name in sample},
+            **{name: ("cluster", table[name].values) for name in ("isolated", "split", "group", "log10_m500c")},
         },
-        coords={"predictor": list(predictions), "cluster": sample["cluster"].values},
+        coords={"predictor": list(predictions), "cluster": table["cluster"].values},
     )
-    parameters = {"selection": selection, "baselines": block, "cosmology": cosmology}
-    made_by = provenance("fit_baselines", parameters, [split], seed=str(seed))
-    write_netcdf(dataset, output, "Masses by relations and regressions, to compare the networks with", made_by)
 
 
-def predict_all(
-    sample: xr.Dataset, l500: FloatArray, block: Mapping[str, Any], cosmology: Mapping[str, float], seed: int
-) -> dict[str, FloatArray]:
+def predict_all(table: xr.Dataset, block: Mapping[str, Any], seed: int) -> dict[str, FloatArray]:
     """Predicted log10(M500c / Msun), (cluster,), by name of the predictor.
 
     Parameters
     ----------
-    sample
-        Selected clusters of `images.nc` with `split`.
-    l500
-        True L(0.5-2 keV, < R500) in erg/s in the sky's cosmology, (cluster,); NaN everywhere = not known.
-    block, cosmology, seed
+    table
+        What `evidence.evidence` returns, with `split`; luminosities that are NaN everywhere aren't known.
+    block, seed
         As for `fit_baselines`.
     """
-    split = sample["split"].values.astype(str)
+    split = table["split"].values.astype(str)
     # test labels are taken away here, so that no fit below can see them
-    label = np.where(split == "test", np.nan, sample["log10_m500c"].values.astype(float))
-    redshift = sample["redshift"].values.astype(float)
+    label = np.where(split == "test", np.nan, table["log10_m500c"].values.astype(float))
+    redshift = table["redshift"].values.astype(float)
     predictions = {
         "prior": predict_prior(redshift, label, split),
-        **_by_count_rate(sample, label, split, block["count_rate_efeds"]),
-        **_by_luminosity(sample, l500, label, split, block["luminosity_published"], cosmology),
+        **_by_count_rate(table, label, split, block["count_rate_efeds"]),
+        **_by_luminosity(table, label, split, block["luminosity_published"]),
     }
-    features = _known_features(sample, cosmology)
+    features = _known_features(table)
     predictions["ridge_features"] = predict_ridge(features, label, split, block["ridge_alpha"])
     predictions["boosted_trees"] = predict_boosted_trees(features, label, split, seed)
     return predictions
 
 
-def _known_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> FloatArray:
+def _known_features(table: xr.Dataset) -> FloatArray:
     """Features (cluster, feature) but those that some cluster lacks, because its catalogue doesn't hold the column."""
-    features, names = cluster_features(sample, cosmology)
+    features, names = table["features"].values, table["feature"].values.astype(str).tolist()
     known = np.asarray(np.isfinite(features).all(axis=0))
     unknown = [name for name, is_known in zip(names, known, strict=True) if not is_known]
     LOGGER.info("fit_baselines: %d features of %d clusters", known.sum(), len(features))
@@ -127,9 +160,9 @@ def _known_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> Float
 
 
 def _by_count_rate(
-    sample: xr.Dataset, label: FloatArray, split: NDArray[np.str_], block: Mapping[str, Any]
+    table: xr.Dataset, label: FloatArray, split: NDArray[np.str_], block: Mapping[str, Any]
 ) -> dict[str, FloatArray]:
-    rate, redshift = np.asarray(sample["ml_rate"].values, dtype=float), sample["redshift"].values.astype(float)
+    rate, redshift = np.asarray(table["ml_rate"].values, dtype=float), table["redshift"].values.astype(float)
     if np.isnan(rate).all():
         LOGGER.warning("fit_baselines: the catalogue tells no count rates (ML_RATE); baselines by them are left out")
         return {}
@@ -137,7 +170,7 @@ def _by_count_rate(
     if bad.size:
         raise InputError(
             f"catalogue.fits: ML_RATE of {bad.size} selected detections isn't positive (cluster "
-            f"{sample['cluster'].values[bad[0]]} is one). Correct or remove those rows, or leave the column out."
+            f"{table['cluster'].values[bad[0]]} is one). Correct or remove those rows, or leave the column out."
         )
     return {
         "count_rate_efeds": predict_count_rate_efeds(rate, redshift, block),
@@ -146,26 +179,21 @@ def _by_count_rate(
 
 
 def _by_luminosity(
-    sample: xr.Dataset,
-    l500: FloatArray,
-    label: FloatArray,
-    split: NDArray[np.str_],
-    block: Mapping[str, Any],
-    cosmology: Mapping[str, float],
+    table: xr.Dataset, label: FloatArray, split: NDArray[np.str_], block: Mapping[str, Any]
 ) -> dict[str, FloatArray]:
+    l500 = table["l500"].values
     known = l500 > 0
     if not known.any():
         LOGGER.info("fit_baselines: the simulation tells no luminosities; luminosity baselines are left out")
         return {}
     if not known.all():
-        cluster = sample["cluster"].values[~known][0]
+        cluster = table["cluster"].values[~known][0]
         raise InputError(
             f"truth.fits: L500 of {int((~known).sum())} matched haloes isn't positive (cluster {cluster} is one). "
             "Give every halo its luminosity in erg/s, or leave the column out."
         )
-    redshift = sample["redshift"].values.astype(float)
-    published = published_luminosity(l500, redshift, cosmology)
+    redshift = table["redshift"].values.astype(float)
     return {
-        "luminosity_published": predict_luminosity_published(published, redshift, block),
-        "luminosity_recalibrated": predict_luminosity_recalibrated(published, redshift, label, split, block),
+        "luminosity_published": predict_luminosity_published(l500, redshift, block),
+        "luminosity_recalibrated": predict_luminosity_recalibrated(l500, redshift, label, split, block),
     }

@@ -4,12 +4,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from clustermass.config.resolve import BASE_EXPERIMENT, Block, nearest, resolvable_skies, resolve_experiment
+from clustermass.config.resolve import BASE_EXPERIMENT, Block, choose, nearest, resolvable_skies, resolve_experiment
 from clustermass.config.sky_checks import check_fields, check_like, check_skies, check_validation, told_once
 
 _Check: TypeAlias = Callable[..., Iterator[str]]
 
-_NEEDED = ("sky", "preprocessing", "network", "recipe", "selection", "redshift_noise")
+_NEEDED = (
+    *("sky", "preprocessing", "network", "recipe", "selection"),
+    *("redshift_noise", "train_clusters", "control", "test_skies"),
+)
 #: evtool's sky pixel, of which an image's pixel holds a whole number
 _SKY_PIXEL_ARCSEC = 0.05
 
@@ -144,6 +147,21 @@ def _check_learning_skies(experiments: Mapping[str, Any], skies: Mapping[str, An
     yield from _departures(experiments, problems)
 
 
+def _check_test_skies(experiments: Mapping[str, Any], skies: Mapping[str, Any]) -> Iterator[str]:
+    resolved = resolvable_skies(skies)
+
+    def problems(experiment: Block) -> Iterator[str]:
+        for sky in experiment.get("test_skies", []):
+            if sky not in skies:
+                yield f".test_skies names {sky!r}, which is no sky.{choose(sky, skies)}"
+            elif sky == experiment.get("sky"):
+                yield f".test_skies names {sky!r}, the sky to learn from; name another one (like: {sky} draws it anew)."
+            elif resolved.get(sky, {}).get("observed"):
+                yield f".test_skies names {sky!r}, an observed field, which has no true masses to be judged by."
+
+    yield from _departures(experiments, problems)
+
+
 def _check_selections(experiments: Mapping[str, Any], images: Mapping[str, Any]) -> Iterator[str]:
     def problems(experiment: Block) -> Iterator[str]:
         selection = experiment.get("selection", {})
@@ -202,6 +220,7 @@ _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (partial(_check_names, "network"), ("experiments", "network")),
     (_check_recipe_names, ("experiments", "training")),
     (_check_learning_skies, ("experiments", "skies")),
+    (_check_test_skies, ("experiments", "skies")),
     (_check_mass_ranges, ("experiments",)),
     (_check_selections, ("experiments", "images")),
     (_check_poolings, ("experiments", "preprocessing", "network")),

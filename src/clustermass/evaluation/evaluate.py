@@ -1,6 +1,7 @@
-"""How good the ensemble is, and against what: `metrics.json`."""
+"""How good the ensemble is, and against what: `metrics.json`, and `predictions.nc` with what was judged."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import read_netcdf, write_json
 from clustermass.errors import InputError
-from clustermass.evaluation.calibration import calibration
+from clustermass.evaluation.calibrate import Calibration, read_calibration
+from clustermass.evaluation.calibration import calibration, calibration_by_bin, calibration_of_pit
+from clustermass.evaluation.groups import groups_of
 from clustermass.evaluation.metrics import Summary, by_bin, compare, mean_or_none
+from clustermass.evaluation.predictions import calibrated_predictions, conformal_coverage, write_predictions
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
 
@@ -20,6 +24,7 @@ SUBSETS = ("train", "val", "test")
 #: bins of metrics.json: name, variable, edges (masses as log10(M500c / Msun), counts as ML_CTS)
 BINS = (
     ("by_mass_bin", "log10_m500c", (13.0, 13.5, 14.0, 14.5, 15.0, 15.5)),
+    ("by_predicted_mass_bin", "mu", (-np.inf, 13.5, 14.0, 14.5, np.inf)),
     ("by_redshift_bin", "redshift", (0.0, 0.15, 0.3, 0.45, 0.6, np.inf)),
     ("by_counts_bin", "ml_cts", (0.0, 50.0, 100.0, 200.0, 500.0, np.inf)),
 )
@@ -29,20 +34,33 @@ ENSEMBLE_VARIABLES = (
     *("mu", "sigma", "member_mu", "member_sigma", "split", "log10_m500c", "redshift"),
     *("det_like", "ext_like", "ml_cts"),
 )
+CALIBRATED = ("sigma_calibrated", "pit", "conformal_low", "conformal_high")
 
 
 def evaluate(
-    ensemble: Path, baselines: Path, output: Path, block: Mapping[str, Any], seed: int, split: Path | None = None
+    ensemble: Path,
+    baselines: Path,
+    calibration: Path,
+    metrics: Path,
+    predictions: Path,
+    block: Mapping[str, Any],
+    seed: int,
+    split: Path | None = None,
 ) -> None:
-    """Compare the ensemble with the truth and with the baselines, on the same clusters, and write `metrics.json`.
+    """Compare the ensemble with the truth and with the baselines, on the same clusters.
 
     Parameters
     ----------
     ensemble, baselines
-        `ensemble.nc` and `baselines.nc` of one experiment.
-    output
-        `metrics.json`: sample sizes, summaries of test, val and train, `high_likelihood`, `calibration`, `ensemble`,
+        `ensemble.nc` and `baselines.nc` of one experiment, on its own sky or on another one.
+    calibration
+        `calibration.json` of the experiment: how sigma is recalibrated, and the conformal intervals.
+    metrics
+        `metrics.json` to write: sample sizes, summaries of test, val and train, `high_likelihood`, `calibration` (of
+        the recalibrated test set, whole and in bins; `raw`, of the full `mixture`, `conformal`), `ensemble`,
         `baselines` and `ratios` (test set), `provenance`. Numbers that too few clusters allow are null.
+    predictions
+        `predictions.nc` to write, see `predictions.calibrated_predictions`.
     block
         `evaluation` of the configuration: `bootstrap`, the number of resamplings.
     seed
@@ -55,7 +73,10 @@ def evaluate(
     InputError
         A file is missing, damaged or lacks a variable; the two don't hold the same clusters; a prediction isn't finite.
     """
-    table, others = _joined(ensemble, baselines)
+    found, others = _joined(ensemble, baselines)
+    calibrated = read_calibration(calibration)
+    predicted = calibrated_predictions(found, calibrated)
+    table = found.assign({name: predicted[name] for name in CALIBRATED})
     group = _groups(table, others, split)
     resamplings = int(block["bootstrap"])
     subsets = {name: table["split"].values.astype(str) == name for name in SUBSETS}
@@ -64,20 +85,22 @@ def evaluate(
     }
     high = (table["det_like"].values > HIGH_LIKELIHOOD) & (table["ext_like"].values > HIGH_LIKELIHOOD)
     best = _subset(table, others, group, subsets["test"] & high, resamplings, seed, "high_likelihood")
-    metrics = {
+    test = table.isel(cluster=subsets["test"])
+    content = {
         **{f"n_{name}": int(chosen.sum()) for name, chosen in subsets.items()},
         "test": compared["test"][0],
         "train": compared["train"][0],
         "val": compared["val"][0],
         "high_likelihood": {"threshold": HIGH_LIKELIHOOD, **best[0], "baselines": best[1], "ratios": best[2]},
-        "calibration": _calibration(table, subsets["test"]),
-        "ensemble": _ensemble(table, subsets["test"]),
+        "calibration": _calibration(test, calibrated),
+        "ensemble": _ensemble(test),
         "baselines": compared["test"][1],
         "ratios": compared["test"][2],
-        "provenance": provenance("evaluate", dict(block), [ensemble, baselines], seed=seed),
+        "provenance": provenance("evaluate", dict(block), [ensemble, baselines, calibration], seed=seed),
     }
-    _log(metrics)
-    write_json(metrics, output)
+    _log(content)
+    write_predictions(predicted, ensemble, calibration, predictions)
+    write_json(content, metrics)
 
 
 def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
@@ -101,12 +124,7 @@ def _groups(table: xr.Dataset, others: xr.Dataset, split: Path | None) -> NDArra
     ids = table["cluster"].values.astype(str)
     if split is None:
         return np.asarray(others["group"].values.astype(str) if "group" in others else ids)
-    groups = read_netcdf(split, ("group",))
-    of_cluster = dict(zip(groups["cluster"].values.astype(str), groups["group"].values.astype(str), strict=True))
-    missing = [name for name in ids if name not in of_cluster]
-    if missing:
-        raise InputError(f"{split}: lacks {len(missing)} clusters of the ensemble ({missing[0]} is one). Run again.")
-    return np.array([of_cluster[name] for name in ids])
+    return groups_of(ids, split)
 
 
 def _subset(
@@ -124,7 +142,7 @@ def _subset(
     residual = part["mu"].values - truth
     rivals = {str(name): others["mu"].sel(predictor=name).values[chosen] - truth for name in others["predictor"].values}
     network, baselines, ratios = compare(residual, rivals, group[chosen], resamplings, seed, where)
-    sigma = part["sigma"].values.astype(float)
+    sigma = part["sigma_calibrated"].values.astype(float)
     network |= {"n_groups": int(np.unique(group[chosen]).size), "mean_sigma_dex": mean_or_none(sigma)}
     for key, variable, edges in BINS:
         network[key] = by_bin(part[variable].values.astype(float), residual, sigma, edges)
@@ -149,20 +167,33 @@ def _neighbourhood(
     return {**network, "baselines": baselines, "ratios": ratios}
 
 
-def _calibration(table: xr.Dataset, chosen: NDArray[np.bool_]) -> dict[str, float | int | None]:
-    return calibration(*(table[name].values.astype(float)[chosen] for name in ("mu", "sigma", "log10_m500c")))
+def _calibration(test: xr.Dataset, applied: Calibration) -> Summary:
+    """Calibration of the test clusters: recalibrated (whole and in bins), raw, of the mixture, of the intervals."""
+    mu, raw, sigma, truth = (
+        test[name].values.astype(float) for name in ("mu", "sigma", "sigma_calibrated", "log10_m500c")
+    )
+    bins = {
+        key: calibration_by_bin(test[variable].values.astype(float), (mu, sigma, truth), edges)
+        for key, variable, edges in BINS
+    }
+    return {
+        **calibration(mu, sigma, truth),
+        "recalibration": {"form": applied.form, **asdict(applied.recalibration), "n_val": applied.number},
+        "raw": calibration(mu, raw, truth),
+        "mixture": calibration_of_pit(test["pit"].values),
+        "conformal": conformal_coverage(test),
+        **bins,
+    }
 
 
-def _ensemble(table: xr.Dataset, chosen: NDArray[np.bool_]) -> dict[str, float | int | None]:
+def _ensemble(test: xr.Dataset) -> dict[str, float | int | None]:
     """Members' sigma over the ensemble's, over members and test clusters (end of sec. 4 of Krippendorf et al. 2023)."""
-    part = table.isel(cluster=chosen)
-    ratio = (part["member_sigma"] / part["sigma"]).values
+    ratio = (test["member_sigma"] / test["sigma"]).values
     keys = ("member_over_ensemble_sigma_mean", "member_over_ensemble_sigma_std")
     values = (float(ratio.mean()), float(ratio.std())) if ratio.size else (None, None)
-    truth = part["log10_m500c"]
-    scatter = (part["member_mu"] - truth).std("cluster").values if chosen.any() else np.array([])
+    scatter = (test["member_mu"] - test["log10_m500c"]).std("cluster").values if ratio.size else np.array([])
     return {
-        "n_members": int(table.sizes["member"]),
+        "n_members": int(test.sizes["member"]),
         **dict(zip(keys, values, strict=True)),
         "member_scatter_dex_mean": float(scatter.mean()) if scatter.size else None,
     }

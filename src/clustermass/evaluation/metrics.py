@@ -46,9 +46,13 @@ def by_bin(values: FloatArray, residual: FloatArray, sigma: FloatArray, edges: S
     rows = []
     for low, high in pairwise(edges):
         inside = (values >= low) & (values < high)
-        bounds = {"low": low, "high": high if np.isfinite(high) else None}
-        rows.append({**bounds, **summarize(residual[inside]), "mean_sigma_dex": mean_or_none(sigma[inside])})
+        rows.append(bounds(low, high) | summarize(residual[inside]) | {"mean_sigma_dex": mean_or_none(sigma[inside])})
     return rows
+
+
+def bounds(low: float, high: float) -> Summary:
+    """Return the edges of a bin as JSON can hold them: None instead of an infinite one."""
+    return {"low": low if np.isfinite(low) else None, "high": high if np.isfinite(high) else None}
 
 
 def mean_or_none(values: FloatArray) -> float | None:

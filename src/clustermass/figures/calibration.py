@@ -1,26 +1,48 @@
-"""Are the uncertainties right: coverage, probability integral transform and z-scores of the test set."""
+"""Are the uncertainties right: coverage, probability integral transform and z-scores, whole and in bins."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from scipy import stats
 
+from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.values import read_subset, signed
 
 LEVELS = np.linspace(0.01, 0.99, 99)
 PIT_BINS = 10
+#: nominal coverage and its colour, by key of metrics.json
+COVERAGES = {"coverage68": (0.6827, style.BLUE), "coverage95": (0.95, style.ORANGE)}
+
+
+class Bins(NamedTuple):
+    """A row of bins of metrics.json: its key, the label of the axis and how an edge is written."""
+
+    key: str
+    label: str
+    edge: str
+
+
+BINS = (
+    Bins("by_predicted_mass_bin", r"predicted $\log_{10} M_{500c}/M_\odot$", "{:.1f}"),
+    Bins("by_redshift_bin", "redshift", "{:g}"),
+    Bins("by_counts_bin", "fitted counts", "{:.0f}"),
+)
 
 
 @style.styled
-def plot_calibration(ensemble: Path, svg: Path, png: Path, dpi: int) -> None:
-    """Draw coverage, probability integral transform and z-scores of the test set, each with what chance allows.
+def plot_calibration(predictions: Path, metrics: Path, svg: Path, png: Path, dpi: int) -> None:
+    """Draw coverage, probability integral transform and z-scores of the test set, and coverage in bins.
 
     Parameters
     ----------
-    ensemble
-        `ensemble.nc`.
+    predictions, metrics
+        `predictions.nc` and `metrics.json`.
     svg, png
         Files to write.
     dpi
@@ -29,17 +51,41 @@ def plot_calibration(ensemble: Path, svg: Path, png: Path, dpi: int) -> None:
     Raises
     ------
     InputError
-        The test set is empty.
+        A file is missing or damaged, or the test set is empty.
     """
-    test = read_subset(ensemble, "test", require=["mu", "sigma"])
-    z_score = ((test["log10_m500c"] - test["mu"]) / test["sigma"]).values
-    figure = style.new_figure(style.TWO_COLUMNS_IN, 2.75)
-    coverage_axes, pit_axes, z_axes = figure.subplots(1, 3)
-    draw_coverage(coverage_axes, z_score)
-    draw_pit(pit_axes, z_score)
-    draw_z_scores(z_axes, z_score)
+    test = read_subset(predictions, "test", require=["mu", "sigma", "sigma_calibrated", "pit"])
+    bins = read_bins(metrics)
+    residual = (test["log10_m500c"] - test["mu"]).values
+    z_score, raw = residual / test["sigma_calibrated"].values, residual / test["sigma"].values
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 4.9)
+    upper, lower = figure.subplots(2, 3, height_ratios=[1.15, 1])
+    draw_coverage(upper[0], z_score, raw, conformal(test))
+    draw_pit(upper[1], test["pit"].values)
+    draw_z_scores(upper[2], z_score)
+    for axes, of in zip(lower, BINS, strict=True):
+        draw_bins(axes, bins[of.key], of)
+        axes.set_ylim(lowest_end(bins) - 0.12, 1.02)
+    lower[0].set_ylabel("fraction of true masses inside")
     figure.suptitle(f"test set, n = {z_score.size}")
     style.save(figure, svg, png, dpi)
+
+
+def read_bins(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read the bins of the block `calibration` of metrics.json."""
+    try:
+        block = json.loads(Path(path).read_text(encoding="utf-8"))["calibration"]
+        return {of.key: block[of.key] for of in BINS}
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: no readable metrics ({error!r}). Delete it and run again.") from error
+
+
+def conformal(test: xr.Dataset) -> dict[float, float]:
+    """Return nominal level -> share of true masses inside, of the conformal intervals that are finite."""
+    truth = test["log10_m500c"]
+    inside = ((test["conformal_low"] <= truth) & (truth <= test["conformal_high"])).mean("cluster")
+    finite = np.isfinite(test["conformal_low"]).all("cluster").values
+    levels, shares = test["level"].values[finite] / 100, inside.values[finite]
+    return dict(zip(levels.tolist(), shares.tolist(), strict=True))
 
 
 def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -54,32 +100,35 @@ def binomial_band(n: int, probability: np.ndarray, level: float) -> tuple[np.nda
     return np.asarray(low) / n, np.asarray(high) / n
 
 
-def draw_coverage(axes: Axes, z_score: np.ndarray) -> None:
-    """Empirical against nominal coverage, with the binomial bands of a perfect prediction."""
-    for level, shade in ((0.95, 0.45), (0.68, 0.9)):
-        low, high = binomial_band(z_score.size, LEVELS, level)
-        axes.fill_between(
-            LEVELS, low, high, color=style.LIGHT_GREY, alpha=shade, lw=0, label=f"perfect, {100 * level:.0f} % band"
-        )
+def draw_coverage(axes: Axes, z_score: np.ndarray, raw: np.ndarray, intervals: Mapping[float, float]) -> None:
+    """Empirical against nominal coverage, with the binomial band of a perfect prediction."""
+    low, high = binomial_band(z_score.size, LEVELS, 0.95)
+    axes.fill_between(LEVELS, low, high, color=style.LIGHT_GREY, alpha=0.6, lw=0, label="perfect, 95 % band")
     axes.plot([0, 1], [0, 1], color=style.BLACK, lw=0.6)
-    axes.plot(LEVELS, coverage(z_score, LEVELS), color=style.BLUE, lw=1.4, label="network ensemble")
+    if not np.allclose(raw, z_score):
+        axes.plot(LEVELS, coverage(raw, LEVELS), color=style.SKY_BLUE, ls="--", label=r"$\sigma$ as predicted")
+        calibrated = r"$\sigma$ recalibrated"
+    else:
+        calibrated = r"ensemble's $\sigma$"
+    axes.plot(LEVELS, coverage(z_score, LEVELS), color=style.BLUE, lw=1.4, label=calibrated)
+    if intervals:
+        axes.plot(list(intervals), list(intervals.values()), "D", color=style.VERMILION, ms=3.5, label="conformal")
     inside = coverage(z_score, np.array([0.68, 0.95]))
-    style.note(axes, f"68 % interval holds {100 * inside[0]:.0f} %\n95 % interval holds {100 * inside[1]:.0f} %")
+    style.note(axes, f"68 % holds {100 * inside[0]:.1f} %\n95 % holds {100 * inside[1]:.1f} %")
     axes.legend(loc="lower right")
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="nominal coverage", ylabel="fraction of true masses inside")
 
 
-def draw_pit(axes: Axes, z_score: np.ndarray) -> None:
+def draw_pit(axes: Axes, values: np.ndarray) -> None:
     """Histogram of the predicted cumulative probability at the true mass; flat when the uncertainties are right."""
-    n = z_score.size
+    n = values.size
     low, high = binomial_band(n, np.array(1 / PIT_BINS), 0.95)
     axes.axhspan(float(low) * PIT_BINS, float(high) * PIT_BINS, color=style.LIGHT_GREY, alpha=0.6, lw=0)
     axes.axhline(1, color=style.BLACK, lw=0.6)
-    weights = np.full(n, PIT_BINS / n)
     axes.hist(
-        stats.norm.cdf(z_score),
+        values,
         bins=np.linspace(0, 1, PIT_BINS + 1).tolist(),
-        weights=weights,
+        weights=np.full(n, PIT_BINS / n),
         histtype="step",
         color=style.BLUE,
     )
@@ -105,3 +154,25 @@ def draw_z_scores(axes: Axes, z_score: np.ndarray) -> None:
     style.note(axes, f"mean {signed(z_score.mean(), 2)}\nstd {z_score.std():.2f}")
     style.note(axes, "line: unit\nGaussian", corner="upper right")
     axes.set(xlim=(-4, 4), xlabel=r"z-score, (true $-$ predicted) / $\sigma$", ylabel="density")
+
+
+def draw_bins(axes: Axes, rows: Sequence[Mapping[str, Any]], of: Bins) -> None:
+    """Coverage of the 68 % and 95 % intervals in each bin, with binomial errors, and how many clusters are in it."""
+    for shift, (key, (nominal, colour)) in zip((-0.1, 0.1), COVERAGES.items(), strict=True):
+        axes.axhline(nominal, color=colour, lw=0.7, ls=":")
+        for place, row in enumerate(rows):
+            if row[key] is not None:
+                axes.plot([place + shift] * 2, row[f"{key}_ci68"], color=colour, lw=1.3, solid_capstyle="butt")
+                axes.plot([place + shift], [row[key]], "o", color=colour, ms=3.5)
+    for place, row in enumerate(rows):
+        axes.text(place, 0.04, str(row["n"]), transform=axes.get_xaxis_transform(), ha="center", fontsize=7)
+    # the outermost bins are open: ticks stand where one bin ends and the next begins
+    axes.set_xticks(np.arange(1, len(rows)) - 0.5, [of.edge.format(row["low"]) for row in rows[1:]])
+    axes.tick_params(axis="x", which="minor", bottom=False, top=False)
+    axes.set(xlim=(-0.5, len(rows) - 0.5), xlabel=of.label)
+
+
+def lowest_end(bins: Mapping[str, Sequence[Mapping[str, Any]]]) -> float:
+    """Lowest end of any interval of coverage that is drawn, 0.5 at most."""
+    rows = [row for of in bins.values() for row in of]
+    return min([0.5, *(row[f"{key}_ci68"][0] for key in COVERAGES for row in rows if row[key] is not None)])

@@ -1,6 +1,9 @@
-"""One epoch of training as a single compiled program: shuffle, augment, step through the batches."""
+"""One epoch of training as a single compiled program: shuffle, augment, step through the batches.
 
-from collections.abc import Callable, Mapping
+One member by `run_epoch`; several, stacked along a first axis, by `run_epochs`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -94,7 +97,7 @@ def run_epoch(
     Returns
     -------
     tuple
-        Progress, mean loss of the epoch, and the averaged weights without their bias towards zero.
+        Progress, loss (step,) of each step, and the averaged weights without their bias towards zero.
     """
     optimise, average = optimiser(settings._asdict()), optax.ema(settings.average_decay)
     slope_of = jax.value_and_grad(partial(_loss, structure, AUGMENTATIONS[settings.augmentation]))
@@ -111,7 +114,43 @@ def run_epoch(
     rows = shuffled(order_key, len(data.mass), len(rates), settings.batch)
     progress, losses = jax.lax.scan(step, progress, (rows, rates, jax.random.split(step_key, len(rates))))
     averaged = optax.tree.bias_correction(progress.average.ema, settings.average_decay, progress.average.count)
-    return progress, losses.mean(), averaged
+    return progress, losses, averaged
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+def run_epochs(
+    structure: nnx.GraphDef,
+    settings: Settings,
+    progress: Progress,
+    data: TrainingData,
+    rates: jax.Array,
+    keys: jax.Array,
+) -> tuple[Progress, jax.Array, nnx.State]:
+    """Do `run_epoch` for members stacked along a first axis of `progress`, `rates`, `keys` and of all that returns.
+
+    The memory of `progress` is used for the new one: it can't be read any more.
+    """
+
+    def epoch(progress: Progress, rates: jax.Array, key: jax.Array) -> tuple[Progress, jax.Array, nnx.State]:
+        return run_epoch(structure, settings, progress, data, rates, key)
+
+    return over_members(epoch)(progress, rates, keys)
+
+
+def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` of one member for stacks of members: of a single one as it is, of several by `jax.vmap`."""
+
+    def on_stacks(*stacks: Any) -> Any:
+        if len(jax.tree.leaves(stacks)[0]) > 1:
+            return jax.vmap(function)(*stacks)
+        return jax.tree.map(lambda leaf: leaf[None], function(*jax.tree.map(lambda leaf: leaf[0], stacks)))
+
+    return on_stacks
+
+
+def stacked(members: Sequence[Any]) -> Any:
+    """Stack the trees of `members` along a new first axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
 def _loss(

@@ -38,6 +38,8 @@ class Weights:
         Smallest and largest value in the training set of ``redshift``, ``log10_m500c`` and, where known, ``ml_cts``.
     member, seed
         Which member of the ensemble, from which root of random numbers.
+    control
+        What was taken from its data, as `clustermass.controls.Control`; None: nothing, it is a network to be used.
     """
 
     arrays: dict[str, np.ndarray]
@@ -50,6 +52,7 @@ class Weights:
     ranges: dict[str, list[float]]
     member: int
     seed: int
+    control: dict[str, Any] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

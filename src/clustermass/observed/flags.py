@@ -62,7 +62,9 @@ def read_training(ensemble: Path) -> Training:
     return Training(int(train.sum()), ranges, spread)
 
 
-def flags(field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Training) -> dict[str, NDArray[Any]]:
+def flags(
+    field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Training, scale: float = 1.0
+) -> dict[str, NDArray[Any]]:
     """FLAG_RANGE, FLAG_OOD and FLAG_EDGE, (cluster,) int16 each; what is NaN warns of nothing.
 
     Parameters
@@ -73,6 +75,8 @@ def flags(field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Trai
         LOGM500 and LOGM500_ERR_EPISTEMIC of the catalogue, (cluster,).
     training
         Of the ensemble that made them.
+    scale
+        By which LOGM500_ERR_EPISTEMIC was recalibrated; `training` tells it as the networks predict it.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = columns["LOGM500"]
@@ -82,6 +86,6 @@ def flags(field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Trai
         outside += bit * ((values[name] < low) | (values[name] > high)).astype(np.int16)
     return {
         "FLAG_RANGE": outside,
-        "FLAG_OOD": (columns["LOGM500_ERR_EPISTEMIC"] > training.epistemic_max).astype(np.int16),
+        "FLAG_OOD": (columns["LOGM500_ERR_EPISTEMIC"] > scale * training.epistemic_max).astype(np.int16),
         "FLAG_EDGE": (field["covered_fraction"].values < COVERED_MIN).astype(np.int16),
     }

@@ -13,15 +13,18 @@ from clustermass.cosmology import FloatArray
 from clustermass.datasets import read_netcdf
 from clustermass.ensemble import combine
 from clustermass.errors import InputError
+from clustermass.evaluation.calibrate import Calibration, read_calibration
+from clustermass.evaluation.conformal import LEVELS
 from clustermass.inference import check_grid, predict
-from clustermass.observed.catalogue import iau_names, write_catalogue
+from clustermass.mixture import mixture_quantile
+from clustermass.observed.catalogue import COLUMNS, iau_names, write_catalogue
 from clustermass.observed.flags import Training, flags, read_training
-from clustermass.observed.mixture import mixture_quantile
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
 from clustermass.sample import load_sample
 
 QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
+CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
 PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
 REFERENCE = ("LOGM500_REF", "LOGM500_REF_ERR")
 
@@ -31,6 +34,7 @@ def infer_observed(
     smoothed: Sequence[Path],
     catalogues: Sequence[Path],
     ensemble: Path,
+    calibration: Path,
     weights: Sequence[Path],
     fits: Path,
     ecsv: Path,
@@ -42,17 +46,18 @@ def infer_observed(
 ) -> None:
     """Predict the masses of an observed field and write its catalogue in three formats.
 
-    LOGM500_ERR^2 = aleatoric^2 + epistemic^2 + z^2, the last from the ensemble's masses at z - Z_ERR and z + Z_ERR;
-    quantiles are those of the members' mixture with the z error added to each component. A cluster without redshift is
-    kept without mass (NaN, FLAG_NOZ).
+    LOGM500_ERR^2 = aleatoric^2 + epistemic^2 + z^2, the first two recalibrated, the last from the ensemble's masses at
+    z - Z_ERR and z + Z_ERR; quantiles are those of the members' recalibrated mixture with the z error added to each
+    component. The conformal intervals stand on the ensemble's own sigma, as they do for the validation clusters, whose
+    redshifts have errors too. A cluster without redshift is kept without mass (NaN, FLAG_NOZ).
 
     Parameters
     ----------
     images, smoothed, catalogues
         `images.nc`, `smoothed/<preprocessing>.nc` and `catalogue.fits` of every realization of the field, in the same
         order; published masses are taken from the catalogue's LOGM500_REF and LOGM500_REF_ERR where it has them.
-    ensemble, weights
-        `ensemble.nc` and the members' safetensors of one experiment.
+    ensemble, calibration, weights
+        `ensemble.nc`, `calibration.json` and the members' safetensors of one experiment.
     fits, ecsv, netcdf
         Catalogues to write (blueprint sec. 6).
     simulated
@@ -73,13 +78,13 @@ def infer_observed(
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
     check_grid(weights, field)
     simulated = simulated or bool(field.attrs["simulated"])
-    training = read_training(ensemble)
+    calibrated, training = read_calibration(calibration), read_training(ensemble)
     columns = _copied_columns(field, "SIM" if simulated else acronym)
-    columns |= _masses(field, weights, device)
-    columns |= flags(field, columns, training)
-    inputs = [ensemble, *weights, *images, *smoothed, *catalogues]
+    columns |= _masses(field, weights, calibrated, device)
+    columns |= flags(field, columns, training, calibrated.recalibration.scale)
+    inputs = [ensemble, calibration, *weights, *images, *smoothed, *catalogues]
     made_by = provenance("infer_observed", {"simulated": simulated, "cosmology": cosmology}, inputs)
-    facts = _facts(training, len(weights), simulated, cosmology)
+    facts = _facts(training, len(weights), simulated, cosmology) | _calibration_facts(calibrated)
     paths = {"fits": fits, "ecsv": ecsv, "netcdf": netcdf}
     write_catalogue(columns, field["cluster"].values.astype(str), facts, made_by, paths)
     _log(columns)
@@ -147,8 +152,10 @@ def _copied_columns(field: xr.Dataset, acronym: str) -> dict[str, NDArray[Any]]:
     }
 
 
-def _masses(field: xr.Dataset, weights: Sequence[Path], device: str) -> dict[str, NDArray[Any]]:
-    """Masses, errors and quantiles, (cluster,); NaN where there is no redshift or no exposure."""
+def _masses(
+    field: xr.Dataset, weights: Sequence[Path], calibration: Calibration, device: str
+) -> dict[str, NDArray[Any]]:
+    """Masses, errors, quantiles and intervals, (cluster,); NaN where there is no redshift or no exposure."""
     redshift = field["redshift"].values.astype(float)
     error = np.nan_to_num(field["redshift_err"].values.astype(float))
     known, exposed = redshift > 0, field["covered_fraction"].values > 0
@@ -158,17 +165,20 @@ def _masses(field: xr.Dataset, weights: Sequence[Path], device: str) -> dict[str
         LOGGER.warning("infer_observed: no exposure at all in the boxes of %s; they get no mass", names)
     columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(weights))}
     columns |= {"FLAG_NOZ": (~known).astype(np.int16)}
-    result = dict.fromkeys(("LOGM500", "LOGM500_ERR", *PARTS, *QUANTILES), np.full(redshift.size, np.nan))
+    found_here = [name for name in COLUMNS if name.startswith("LOGM500") and name not in REFERENCE]
+    result = dict.fromkeys(found_here, np.full(redshift.size, np.nan))
     if usable.any():
         image = field["image"].values[usable]
         found = predict(weights, image, redshift[usable], error[usable], device)
-        for name, values in mass_columns(found["mu"], found["sigma"], found["sigma_redshift"]).items():
+        for name, values in mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration).items():
             result[name] = np.full(redshift.size, np.nan)
             result[name][usable] = values
     return columns | result
 
 
-def mass_columns(mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray) -> dict[str, FloatArray]:
+def mass_columns(
+    mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray, calibration: Calibration
+) -> dict[str, FloatArray]:
     """Mass columns of the catalogue from the members' predictions.
 
     Parameters
@@ -177,22 +187,28 @@ def mass_columns(mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray) 
         (member, cluster), dex.
     sigma_redshift
         Error of the mass that the redshift's error makes, (cluster,), dex.
+    calibration
+        Of the ensemble. Its scale acts on both parts of sigma, its floor is counted as aleatoric.
 
     Returns
     -------
     dict
-        LOGM500, its errors and quantiles, (cluster,) each.
+        LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
     """
-    joined = combine(mu, sigma)
-    parts = (joined.sigma_aleatoric, joined.sigma_epistemic, sigma_redshift)
-    total = np.sqrt(np.sum(np.square(parts), axis=0))
-    widened = np.hypot(sigma, sigma_redshift)
-    return {
+    joined, again = combine(mu, sigma), calibration.recalibration
+    parts = (again.sigma(joined.sigma_aleatoric), again.scale * joined.sigma_epistemic, sigma_redshift)
+    centre, width = again.components(mu, sigma)
+    widened = np.hypot(width, sigma_redshift)
+    columns = {
         "LOGM500": joined.mu,
-        "LOGM500_ERR": total,
+        "LOGM500_ERR": np.sqrt(np.sum(np.square(parts), axis=0)),
         **dict(zip(PARTS, parts, strict=True)),
-        **{name: mixture_quantile(probability, mu, widened) for name, probability in QUANTILES.items()},
+        **{name: mixture_quantile(probability, centre, widened) for name, probability in QUANTILES.items()},
     }
+    for level, (low, high) in CONFORMAL.items():
+        half_width = calibration.half_width[level] * joined.sigma
+        columns |= {low: joined.mu - half_width, high: joined.mu + half_width}
+    return columns
 
 
 def _facts(
@@ -217,6 +233,15 @@ def _facts(
         "TRAINMHI": (high, "largest log10 mass in training"),
         **_range_cards("TRAINC", training.ranges["ml_cts"], "ML_CTS in training"),
         **_range_cards("TRAINE", training.ranges["exposure_s"], "[s] exposure in training"),
+    }
+
+
+def _calibration_facts(calibration: Calibration) -> dict[str, tuple[Any, str]]:
+    return {
+        "NCALIB": (calibration.number, "simulated clusters that calibrated the errors"),
+        "RECALIB": (calibration.form, "errors: none, scale or scale_and_floor"),
+        "RECALSCL": (calibration.recalibration.scale, "sigma of the networks times this"),
+        "RECALFLR": (calibration.recalibration.floor_dex, "[dex] and this added in quadrature"),
     }
 
 
