@@ -5,7 +5,7 @@ import xarray as xr
 
 from clustermass import application
 from clustermass.application import masses_of_field
-from clustermass.datasets import write_netcdf
+from clustermass.datasets import write_json, write_netcdf
 from clustermass.errors import InputError
 
 
@@ -20,7 +20,17 @@ def experiment(tmp_path):
     (tmp_path / "members").mkdir()
     for member in ("00", "01", "02"):
         (tmp_path / "members" / f"{member}.safetensors").touch()
+    levels = {level: {"half_width": 1.0} for level in ("68", "90", "95")}
+    recalibration = {"form": "none", "scale": 1.0, "floor_dex": 0.0}
+    content = {"n_val": 40, "recalibration": recalibration, "conformal": {"levels": levels}}
+    write_json(content, tmp_path / "calibration.json")
     return tmp_path
+
+
+def test_a_folder_of_before_the_calibration_is_refused_at_once(experiment):
+    (experiment / "calibration.json").unlink()
+    with pytest.raises(InputError, match=r"calibration\.json: no such file.*makes it from ensemble\.nc in seconds"):
+        masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
 
 
 def test_the_members_are_those_of_the_ensemble(experiment):

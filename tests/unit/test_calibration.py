@@ -5,7 +5,15 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from clustermass.evaluation.calibration import calibration, crps_gaussian, pit, z_scores
+from clustermass.evaluation.calibration import (
+    calibration,
+    calibration_by_bin,
+    calibration_of_pit,
+    crps_gaussian,
+    fraction,
+    pit,
+    z_scores,
+)
 
 
 @pytest.mark.parametrize(("mu", "sigma", "truth"), [(14.0, 0.15, 14.0), (14.2, 0.1, 13.9), (13.5, 0.4, 14.6)])
@@ -47,8 +55,42 @@ def test_dishonest_predictions_are_found_out(factor, offset):
     assert found["z_score_mean"] == pytest.approx(-offset / 0.15, abs=0.15)
 
 
-def test_no_clusters_give_none_and_never_nan():
-    empty = np.array([])
-    found = calibration(empty, empty, empty)
-    assert found.pop("n") == 0
-    assert set(found.values()) == {None}
+@pytest.mark.parametrize("n", [0, 2])
+def test_too_few_clusters_give_none_and_never_nan(n):
+    some = np.arange(float(n))
+    for found, few in (
+        (calibration(np.ones(4), np.ones(4), np.ones(4)), calibration(some, some + 1, some)),
+        (calibration_of_pit(np.full(4, 0.5)), calibration_of_pit(some)),
+    ):
+        assert found.keys() == few.keys()
+        assert few.pop("n") == n
+        assert set(few.values()) == {None}
+
+
+def test_interval_of_a_share_is_wilson_s():
+    # 7 of 10 at z = 1: centre (7 + 1/2) / 11, half-width sqrt(7 x 3 / 10 + 1/4) / 11
+    found = fraction("share", np.arange(10) < 7)
+    assert found["share"] == 0.7
+    assert found["share_ci68"] == pytest.approx([(7.5 - np.sqrt(2.35)) / 11, (7.5 + np.sqrt(2.35)) / 11])
+
+
+def test_bins_tell_where_sigma_is_wrong():
+    rng = np.random.default_rng(3)
+    z, mu = rng.uniform(0, 1, 3000), rng.normal(14, 0.3, 3000)
+    truth = rng.normal(mu, np.where(z < 0.5, 0.1, 0.2))
+    low, high = calibration_by_bin(z, (mu, np.full(3000, 0.1), truth), (0, 0.5, np.inf))
+    assert (low["low"], low["high"], high["high"]) == (0, 0.5, None)
+    assert low["n"] + high["n"] == 3000
+    # five standard errors of 1,500 clusters
+    assert low["coverage68"] == pytest.approx(0.6827, abs=0.06)
+    assert high["coverage68"] == pytest.approx(2 * norm.cdf(0.5) - 1, abs=0.065)
+    assert high["z_score_std"] == pytest.approx(2, abs=10 / np.sqrt(3000))
+    assert low["pit_ks_pvalue"] > 1e-4 > high["pit_ks_pvalue"]
+
+
+def test_a_skewed_but_honest_prediction_passes_by_its_own_distribution():
+    found = calibration_of_pit(np.random.default_rng(4).uniform(0, 1, 4000))
+    assert found["coverage68"] == pytest.approx(0.6827, abs=5 * np.sqrt(0.6827 * 0.3173 / 4000))
+    assert found["coverage95"] == pytest.approx(0.95, abs=5 * np.sqrt(0.95 * 0.05 / 4000))
+    assert sum(found["pit_histogram"]) == 4000
+    assert found["pit_ks_pvalue"] > 1e-4

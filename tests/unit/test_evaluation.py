@@ -1,12 +1,13 @@
-"""`metrics.json` against numpy on the same arrays, and its promises: finite, paired, refusing what doesn't fit."""
+"""`metrics.json` and `predictions.nc` against numpy and scipy on the same arrays; they refuse what doesn't fit."""
 
 import json
 
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import kstest, norm
 
-from clustermass.datasets import write_netcdf
+from clustermass.datasets import read_netcdf, write_json, write_netcdf
 from clustermass.errors import InputError
 from clustermass.evaluation.evaluate import evaluate
 from clustermass.evaluation.metrics import by_bin, summarize
@@ -50,15 +51,21 @@ def files(tmp_path):
     )
     write_netcdf(ensemble, tmp_path / "ensemble.nc", "test", MADE)
     write_netcdf(baselines.isel(cluster=rng.permutation(n)), tmp_path / "baselines.nc", "test", MADE)
+    write_calibration(tmp_path)
     return tmp_path, ensemble, baselines
 
 
+def write_calibration(folder, scale=1.0, floor=0.0, widths=(1.0, 1.7, None)):
+    levels = {level: {"half_width": width} for level, width in zip(("68", "90", "95"), widths, strict=True)}
+    recalibration = {"form": "scale", "scale": scale, "floor_dex": floor}
+    content = {"n_val": 100, "recalibration": recalibration, "conformal": {"levels": levels}}
+    write_json(content, folder / "calibration.json")
+
+
 def run(folder, **arguments):
-    output = folder / "metrics.json"
-    evaluate(
-        folder / "ensemble.nc", folder / "baselines.nc", output, **{"block": {"bootstrap": 200}, "seed": 1, **arguments}
-    )
-    return json.loads(output.read_text())
+    files = [folder / name for name in ("ensemble.nc", "baselines.nc", "calibration.json", "metrics.json")]
+    evaluate(*files, folder / "predictions.nc", **{"block": {"bootstrap": 200}, "seed": 1, **arguments})
+    return json.loads((folder / "metrics.json").read_text())
 
 
 def test_numbers_equal_those_of_numpy(files):
@@ -93,11 +100,78 @@ def test_members_over_ensemble_sigma(files):
 def test_bins_and_subsets_share_out_every_test_cluster(files):
     folder, ensemble, _ = files
     test = run(folder)["test"]
-    for key in ("by_mass_bin", "by_redshift_bin", "by_counts_bin"):
-        assert sum(row["n"] for row in test[key]) == test["n"]
+    blocks = test, run(folder)["calibration"]
+    for key in ("by_mass_bin", "by_predicted_mass_bin", "by_redshift_bin", "by_counts_bin"):
+        for block in blocks:
+            assert sum(row["n"] for row in block[key]) == test["n"]
     assert test["isolated"]["n"] + test["with_neighbour"]["n"] == test["n"]
     inside = (ensemble["split"].values == "test") & (ensemble["det_like"].values > 60)
     assert run(folder)["high_likelihood"]["n"] == inside.sum()
+
+
+def test_sigma_is_judged_as_recalibrated_with_the_raw_one_beside_it(files):
+    folder, ensemble, _ = files
+    test = ensemble.isel(cluster=ensemble["split"].values == "test")
+    residual, raw = (test["log10_m500c"] - test["mu"]).values, test["sigma"].values
+    write_calibration(folder, scale=0.8, floor=0.05)
+    metrics, sigma = run(folder), np.sqrt((0.8 * raw) ** 2 + 0.05**2)
+    found = metrics["calibration"]
+    assert found["recalibration"] == {"form": "scale", "scale": 0.8, "floor_dex": 0.05, "n_val": 100}
+    assert metrics["test"]["mean_sigma_dex"] == pytest.approx(sigma.mean())
+    for block, width in ((found, sigma), (found["raw"], raw)):
+        assert block["z_score_std"] == pytest.approx(np.std(residual / width))
+        assert block["residual_std_over_mean_sigma"] == pytest.approx(residual.std() / width.mean())
+        assert block["coverage95"] == pytest.approx(np.mean(np.abs(residual) < norm.ppf(0.975) * width))
+        assert block["nll"] == pytest.approx(-norm.logpdf(residual, 0, width).mean())
+    inside = test["log10_m500c"].values < 13.5
+    row = found["by_mass_bin"][0]
+    assert row["coverage68"] == pytest.approx(np.mean(np.abs(residual / sigma)[inside] <= 1))
+    assert row["coverage68_ci68"][0] < row["coverage68"] < row["coverage68_ci68"][1]
+
+
+def test_conformal_coverage_is_counted_with_the_raw_sigma(files):
+    folder, ensemble, _ = files
+    test = ensemble.isel(cluster=ensemble["split"].values == "test")
+    score = np.abs((test["mu"] - test["log10_m500c"]) / test["sigma"]).values
+    write_calibration(folder, scale=3.0)
+    found = run(folder)["calibration"]["conformal"]
+    assert found["68"]["coverage"] == pytest.approx(np.mean(score <= 1.0))
+    assert found["90"]["coverage"] == pytest.approx(np.mean(score <= 1.7))
+    assert found["90"]["mean_half_width_dex"] == pytest.approx(1.7 * test["sigma"].values.mean())
+    assert set(found["95"].values()) == {None}
+
+
+def test_predictions_hold_the_whole_recalibrated_mixture(files):
+    folder, ensemble, _ = files
+    write_calibration(folder, scale=1.5)
+    found = run(folder)["calibration"]["mixture"]
+    made = read_netcdf(folder / "predictions.nc")
+    mean = ensemble["member_mu"].values.mean(axis=0)
+    mu, sigma = mean + 1.5 * (ensemble["member_mu"].values - mean), 1.5 * ensemble["member_sigma"].values
+    for probability in (0.025, 0.16, 0.25, 0.5, 0.75, 0.84, 0.975):
+        below = norm.cdf(made["quantile"].sel(probability=probability).values, mu, sigma).mean(axis=0)
+        np.testing.assert_allclose(below, probability, atol=1e-10)
+    pit = norm.cdf(ensemble["log10_m500c"].values, mu, sigma).mean(axis=0)
+    np.testing.assert_allclose(made["pit"], pit, atol=1e-12)
+    np.testing.assert_allclose(made["sigma_calibrated"], 1.5 * ensemble["sigma"])
+    half_width = 1.7 * ensemble["sigma"]
+    np.testing.assert_allclose(made["conformal_high"].sel(level=90), ensemble["mu"] + half_width)
+    np.testing.assert_allclose(made["conformal_low"].sel(level=90), ensemble["mu"] - half_width)
+    assert np.isnan(made["conformal_low"].sel(level=95)).all()
+    test = ensemble["split"].values == "test"
+    assert found["coverage95"] == pytest.approx(np.mean(np.abs(pit[test] - 0.5) <= 0.475))
+    assert found["pit_ks_pvalue"] == pytest.approx(kstest(pit[test], "uniform").pvalue)
+    assert found["pit_histogram"] == np.histogram(pit[test], np.linspace(0, 1, 11))[0].tolist()
+
+
+def test_an_experiment_without_calibration_is_told_what_to_do(files):
+    folder, _, _ = files
+    (folder / "calibration.json").unlink()
+    with pytest.raises(InputError, match=r"calibration\.json: no such file.*copy the whole folder of the experiment"):
+        run(folder)
+    (folder / "calibration.json").write_text('{"n_val": 3}')
+    with pytest.raises(InputError, match=r"calibration\.json: no readable calibration"):
+        run(folder)
 
 
 def test_paper_s_scatter_in_percent():
@@ -113,6 +187,7 @@ def test_thin_bins_are_null_with_their_number():
     assert rows[0]["scatter_dex"] is None
     assert rows[1]["scatter_dex"] == pytest.approx(np.sqrt(2 / 3))
     assert rows[2]["high"] is None
+    assert by_bin(values, np.arange(5.0), np.ones(5), (-np.inf, 14.0))[0]["low"] is None
 
 
 def test_empty_test_set_is_finite_json(files):
@@ -147,9 +222,10 @@ def test_groups_of_the_split_are_resampled_whole(files):
 def test_same_inputs_give_the_same_bytes(files):
     folder, _, _ = files
     run(folder)
-    first = (folder / "metrics.json").read_bytes()
+    first, predictions = (folder / "metrics.json").read_bytes(), (folder / "predictions.nc").read_bytes()
     run(folder)
     assert (folder / "metrics.json").read_bytes() == first
+    assert (folder / "predictions.nc").read_bytes() == predictions
     assert run(folder, seed=2)["test"]["scatter_dex_ci68"] != json.loads(first)["test"]["scatter_dex_ci68"]
 
 

@@ -7,13 +7,15 @@ import pytest
 
 from clustermass.errors import InputError
 from clustermass.networks import epochs
+from clustermass.networks.checkpoints import Checkpoints
 from clustermass.networks.device import use_device
-from clustermass.networks.fitting import fit
-from clustermass.networks.subsets import Subset
-from clustermass.networks.trainer import Fitted
+from clustermass.networks.fitting import fit, fit_members
 from clustermass.networks.parameters import flatten
 from clustermass.networks.prediction import standardised_predictions
 from clustermass.networks.standardisation import Standardisation
+from clustermass.networks.subsets import Subset
+from clustermass.networks.trainer import Fitted
+from clustermass.networks.watch import Watch
 from clustermass.training import predictions
 
 use_device("cpu")
@@ -140,9 +142,74 @@ def test_keep_best_takes_the_epoch_of_the_lowest_validation_loss():
     assert kept_loss == pytest.approx(min(fitted.history.val_loss), rel=1e-6)
 
 
-def test_diverging_training_stops_with_member_epoch_and_rate():
-    with pytest.raises(RuntimeError, match=r"member 5: .* epoch 1 .* learning rate 1.00e\+30"):
-        fit(sky(64, 1), sky(8, 2), NETWORK, RECIPE | {"learning_rate": 1e30, "schedule": "constant"}, 1, member=5)
+def runaway(match, train=None, val=None, **recipe):
+    with pytest.raises(InputError, match=match):
+        fit(train or sky(64, 1), val or sky(40, 2), NETWORK, RECIPE | {"schedule": "constant"} | recipe, 1, member=5)
+
+
+def test_diverging_training_stops_with_member_epoch_batch_rate_and_cause():
+    runaway(r"member 05: .* nan in epoch 1, batch 2 of 2, at learning rate 1.00e\+30.*Lower .*rate", learning_rate=1e30)
+    runaway(r"at learning rate 1.00e\+30.*Set .*gradient_clip", learning_rate=1e30, gradient_clip=0.0)
+
+
+def test_a_loss_that_explodes_but_is_finite_stops_too():
+    with np.errstate(over="ignore"):
+        runaway(r"the loss is \d\.\d+e\+\d\d in epoch \d+, batch", learning_rate=3.0, epochs=200, average_decay=0.0)
+
+
+def test_images_of_extreme_values_are_blamed_where_no_weight_has_changed_yet(monkeypatch):
+    train = sky(64, 1)
+    train.images[7] = 1e18  # standardised to 8, but the test below stands for what isn't
+    monkeypatch.setattr(Standardisation, "images", lambda self, images: images)
+    runaway(r"epoch 1, batch 1 of 2.*preprocessing", train=train)
+
+
+def test_what_isnt_finite_in_the_data_is_said_before_training():
+    for name, change in (("training", {"train": sky(64, 1)}), ("validation", {"val": sky(40, 2)})):
+        next(iter(change.values())).images[3, 2, 1, 0] = np.nan
+        runaway(f"The {name} set's images or masses aren't all finite", **change)
+
+
+def test_a_validation_loss_that_isnt_finite_stops_with_its_own_cause():
+    val = sky(40, 2)
+    val.images[0] = 3e38
+    runaway(r"member 05: the validation loss is .* after epoch 1, .* no training batch failed", val=val)
+
+
+@pytest.mark.parametrize("recipe", [{}, {"keep": "best", "average_decay": 0.0, "batch_size": 20}])
+def test_members_side_by_side_are_those_trained_alone_but_for_rounding(recipe):
+    """What a GPU does with a job's members, here on a CPU: `jax.vmap`."""
+    data, recipe = (sky(64, 1), sky(40, 2), NETWORK | {"dropout": 0.2}), RECIPE | recipe
+    together = dict(fit_members(*data, recipe, 1, [0, 1, 7], together=True))
+    assert list(together) == [0, 1, 7]
+    for member, mapped in together.items():
+        alone = fit(*data, recipe, 1, member)
+        np.testing.assert_allclose(mapped.history.val_loss, alone.history.val_loss, atol=1e-4)
+        assert mapped.kept_epoch == alone.kept_epoch
+        for name, array in flatten(alone.state).items():
+            np.testing.assert_allclose(flatten(mapped.state)[name], array, atol=1e-4, err_msg=name)
+
+
+def test_members_side_by_side_go_on_from_different_epochs(tmp_path, monkeypatch):
+    """A kill between two writes leaves members at different epochs; one is even finished."""
+    data, left = (sky(64, 1), sky(40, 2), NETWORK), Checkpoints(tmp_path, {}, every_s=0.0)
+    whole = dict(fit_members(*data, RECIPE, 1, [0, 1, 2], together=True))
+    dict(fit_members(*data, RECIPE, 1, [1], left))
+    for last, members in ((2, [0]), (1, [2])):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Watch, "report", stop_after(last))
+            dict(fit_members(*data, RECIPE, 1, members, left))
+    resumed = dict(fit_members(*data, RECIPE, 1, [0, 1, 2], left, together=True))
+    for member, fitted in whole.items():
+        np.testing.assert_allclose(resumed[member].history.val_loss, fitted.history.val_loss, atol=1e-4)
+
+
+def stop_after(epochs):
+    def report(watch):
+        if watch._group[0].history.epochs > epochs:
+            raise KeyboardInterrupt
+
+    return report
 
 
 @pytest.mark.parametrize(

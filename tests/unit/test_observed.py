@@ -10,14 +10,17 @@ from astropy.table import Table
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from clustermass.datasets import VARIABLES, write_netcdf
+from clustermass.datasets import VARIABLES, write_json, write_netcdf
 from clustermass.errors import InputError
+from clustermass.evaluation.calibrate import Calibration
+from clustermass.evaluation.recalibration import Recalibration
+from clustermass.mixture import mixture_quantile
 from clustermass.observed import masses as observed
 from clustermass.observed.catalogue import COLUMNS, iau_names
 from clustermass.observed.masses import infer_observed, mass_columns
-from clustermass.observed.mixture import mixture_quantile
 
 MADE = {"source": "test"}
+AS_PREDICTED = Calibration("none", Recalibration(), {68: 1.0, 90: 1.6, 95: np.nan}, 18)
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
 BLUEPRINT = [
     "ID_SRC",
@@ -34,6 +37,7 @@ BLUEPRINT = [
     "LOGM500_Q16",
     "LOGM500_Q50",
     "LOGM500_Q84",
+    *(f"LOGM500_CONF{level}_{end}" for level in (68, 90, 95) for end in ("LO", "HI")),
     "N_MEMBER",
     "DET_LIKE",
     "EXT_LIKE",
@@ -112,7 +116,15 @@ def field(tmp_path, monkeypatch):
     )
     for member in range(3):
         (tmp_path / f"0{member}.safetensors").write_bytes(bytes([member]))
+    write_calibration(tmp_path)
     return tmp_path, dict(zip(ids, counts, strict=True))
+
+
+def write_calibration(folder, form="none", scale=1.0, floor=0.0):
+    levels = {"68": {"half_width": 1.0}, "90": {"half_width": 1.6}, "95": {"half_width": None}}
+    recalibration = {"form": form, "scale": scale, "floor_dex": floor}
+    content = {"n_val": 18, "recalibration": recalibration, "conformal": {"levels": levels}}
+    write_json(content, folder / "calibration.json")
 
 
 def run(folder, name="masses", **changed):
@@ -122,6 +134,7 @@ def run(folder, name="masses", **changed):
         "smoothed": [folder / "smoothed.nc"],
         "catalogues": [folder / "catalogue.fits"],
         "ensemble": folder / "ensemble.nc",
+        "calibration": folder / "calibration.json",
         "weights": [folder / f"0{member}.safetensors" for member in range(3)],
         "simulated": True,
         "cosmology": COSMOLOGY,
@@ -151,7 +164,7 @@ def test_quantile_solves_the_mixture_s_distribution_function():
 
 def test_catalogue_s_quantiles_are_those_of_drawn_masses():
     mu, sigma, sigma_z = np.array([[13.8], [14.0], [14.5]]), np.array([[0.1], [0.15], [0.2]]), np.array([0.12])
-    found = mass_columns(mu, sigma, sigma_z)
+    found = mass_columns(mu, sigma, sigma_z, AS_PREDICTED)
     rng = np.random.default_rng(33)
     member = rng.integers(0, 3, 400_000)
     drawn = rng.normal(mu[member, 0], sigma[member, 0]) + rng.normal(0, 0.12, member.size)
@@ -163,11 +176,55 @@ def test_catalogue_s_quantiles_are_those_of_drawn_masses():
 
 
 def test_hand_worked_errors():
-    found = mass_columns(np.array([[14.0], [14.2]]), np.array([[0.1], [0.3]]), np.array([0.2]))
+    found = mass_columns(np.array([[14.0], [14.2]]), np.array([[0.1], [0.3]]), np.array([0.2]), AS_PREDICTED)
     assert found["LOGM500"][0] == pytest.approx(14.1)
     assert found["LOGM500_ERR_ALEATORIC"][0] == pytest.approx(np.sqrt(0.05))
     assert found["LOGM500_ERR_EPISTEMIC"][0] == pytest.approx(0.1)
     assert found["LOGM500_ERR"][0] == pytest.approx(np.sqrt(0.05 + 0.01 + 0.04))
+
+
+def test_recalibrated_errors_by_hand():
+    calibration = Calibration("scale_and_floor", Recalibration(2.0, 0.3), {68: 1.0, 90: 1.5, 95: 2.0}, 100)
+    found = mass_columns(np.array([[14.0], [14.2]]), np.array([[0.1], [0.3]]), np.array([0.2]), calibration)
+    assert found["LOGM500"][0] == pytest.approx(14.1)
+    assert found["LOGM500_ERR_ALEATORIC"][0] == pytest.approx(np.sqrt(4 * 0.05 + 0.09))
+    assert found["LOGM500_ERR_EPISTEMIC"][0] == pytest.approx(0.2)
+    assert found["LOGM500_ERR"][0] == pytest.approx(np.sqrt(4 * 0.06 + 0.09 + 0.04))
+    # quantiles: the mixture stretched by 2 about 14.1 and blurred by 0.3 and by the redshift's 0.2
+    components = np.array([13.9, 14.3]), np.sqrt([0.2**2 + 0.09 + 0.04, 0.6**2 + 0.09 + 0.04])
+    assert norm.cdf(found["LOGM500_Q84"][0], *components).mean() == pytest.approx(0.84)
+    # conformal intervals know neither recalibration nor the redshift's error
+    assert found["LOGM500_CONF90_HI"][0] - 14.1 == pytest.approx(1.5 * np.sqrt(0.06))
+    assert 14.1 - found["LOGM500_CONF90_LO"][0] == pytest.approx(1.5 * np.sqrt(0.06))
+
+
+def test_catalogue_and_header_follow_the_calibration(field):
+    folder = field[0]
+    before = read(folder)
+    header = fits.getheader(folder / "masses.fits", 1)
+    assert (header["NCALIB"], header["RECALIB"], header["RECALSCL"], header["RECALFLR"]) == (18, "none", 1.0, 0.0)
+    write_calibration(folder, "scale", 1.5)
+    after = read(folder)
+    assert fits.getheader(folder / "masses.fits", 1)["RECALSCL"] == 1.5
+    assert after[7]["LOGM500_ERR"] == pytest.approx(1.5 * before[7]["LOGM500_ERR"], rel=1e-5)
+    for name in ("LOGM500", "LOGM500_ERR_Z", "LOGM500_CONF90_LO", "FLAG_OOD", "FLAG_RANGE"):
+        for number in (3, 5, 7, 20):
+            assert after[number][name] == before[number][name], name
+    assert np.isnan(after[7]["LOGM500_CONF95_HI"])
+
+
+def test_scale_changes_no_flag_of_disagreement(field):
+    """Members 0.1633 dex apart (their standard deviation over 3) against a 99th percentile of 0.199 x scale."""
+    folder = field[0]
+    for scale in (0.3, 1.0, 4.0):
+        write_calibration(folder, "scale", scale)
+        assert {number: int(row["FLAG_OOD"]) for number, row in read(folder).items()} == {
+            7: 0,
+            3: 1,
+            11: 0,
+            20: 0,
+            5: 0,
+        }
 
 
 def test_names_are_truncated_as_the_iau_asks():
