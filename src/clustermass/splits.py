@@ -19,6 +19,7 @@ from clustermass.provenance import provenance
 from clustermass.sphere import unit_vectors
 
 SUBSETS = ("train", "val", "test")
+UNUSED = "unused"  # subset of the training clusters that an experiment's `train_clusters` leaves out
 #: widens boxes a little, for what the projection about another centre and rounding may move (far below a pixel)
 _MARGIN_ARCSEC = 1.0
 #: no two boxes whose centres are farther apart than this many sides can overlap, however they are turned
@@ -163,6 +164,33 @@ def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
     uniform = int.from_bytes(digest[:8], "big") / 2**64
     edges = np.cumsum([fractions[name] for name in SUBSETS[:-1]])
     return SUBSETS[int(np.searchsorted(edges, uniform, side="right"))]
+
+
+def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArray[np.str_]:
+    """Return the subset (cluster,) of each cluster with all but `number` of the training clusters "unused".
+
+    Training clusters are taken in the order of a hash of `seed` and their group, so that a smaller set lies within
+    every larger one, groups stay together but for the last one, and no other cluster of the sample matters.
+
+    Raises
+    ------
+    InputError
+        There are fewer training clusters than `number`.
+    """
+    split, ids = sample["split"].values.astype(str), sample["cluster"].values.astype(str)
+    train = np.flatnonzero(split == "train").tolist()
+    if number > len(train):
+        raise InputError(
+            f"train_clusters is {number}, but the training set holds {len(train)} clusters. Lower it, or simulate "
+            "more realizations."
+        )
+    groups = sample["group"].values.astype(str)
+    place = {group: hashlib.sha256(f"{seed}:train_clusters:{group}".encode()).digest() for group in set(groups)}
+    train.sort(key=lambda row: (place[groups[row]], ids[row]))
+    chosen = split.astype("U6")
+    chosen[train[number:]] = UNUSED
+    LOGGER.info("training on %d of %d clusters", number, len(train))
+    return chosen
 
 
 def _report(

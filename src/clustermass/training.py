@@ -12,7 +12,7 @@ import xarray as xr
 from clustermass.datasets import write_netcdf
 from clustermass.member_data import MemberData, load_member_data, made_with
 from clustermass.networks.checkpoints import EVERY_S, Checkpoints
-from clustermass.networks.device import use_device
+from clustermass.networks.device import arithmetic, use_device
 from clustermass.networks.fitting import fit_members
 from clustermass.networks.members import History
 from clustermass.networks.parameters import flatten
@@ -79,7 +79,7 @@ def train_members(
     kept = None
     if checkpoints:
         shaping = {"network": network, "recipe": recipe, "arrays": data.digest(), "code": source_hash(["training"])}
-        shaping |= {**facts, "packages": {name: version(name) for name in PACKAGES}}
+        shaping |= {**facts, "packages": {name: version(name) for name in PACKAGES}, "arithmetic": arithmetic()}
         kept = Checkpoints(checkpoints, shaping, checkpoint_every_s)
     made = provenance("train_member", experiment, [*images, split], **facts)
     for number, fitted in fit_members(train, val, network, recipe, seed, list(outputs), kept):

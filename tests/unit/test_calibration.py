@@ -86,6 +86,8 @@ def test_bins_tell_where_sigma_is_wrong():
     assert high["coverage68"] == pytest.approx(2 * norm.cdf(0.5) - 1, abs=0.065)
     assert high["z_score_std"] == pytest.approx(2, abs=10 / np.sqrt(3000))
     assert low["pit_ks_pvalue"] > 1e-4 > high["pit_ks_pvalue"]
+    on_edges = calibration_by_bin(np.array([0.0, 1, 1, 1, 2]), (np.ones(5), np.ones(5), np.ones(5)), (0, 1, 2))
+    assert [row["n"] for row in on_edges] == [1, 3]
 
 
 def test_a_skewed_but_honest_prediction_passes_by_its_own_distribution():

@@ -288,3 +288,23 @@ def test_only_a_simulated_sky_with_truth_can_be_validated(config, name, problem)
     (line,) = config_errors(config, RULES)
     assert line.startswith(f"validation.sky is {name!r}")
     assert problem in line
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("fruther", "names 'fruther', which is no sky. Did you mean further?"),
+        ("embedded", "names 'embedded', the sky to learn from; name another one (like: embedded draws it anew)."),
+        ("mock_efeds", "names 'mock_efeds', an observed field, which has no true masses to be judged by."),
+    ],
+)
+def test_experiments_are_tested_on_other_skies_with_truth_only(config, name, problem):
+    put(config, "experiments.fiducial.test_skies", ["further", name])
+    config["experiments"]["another"] = {"redshift_noise": 0.01}  # takes the list over: told once
+    assert config_errors(config, RULES) == [f"experiments.fiducial.test_skies {problem}"]
+
+
+def test_a_sky_may_be_tested_on_by_one_experiment_and_learnt_from_by_another(config):
+    put(config, "experiments.fiducial.test_skies", ["further"])
+    config["experiments"]["there"] = {"sky": "further", "test_skies": ["embedded"]}
+    assert config_errors(config, RULES) == []

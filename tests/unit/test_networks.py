@@ -15,7 +15,7 @@ from clustermass.networks.cnn import MassNetwork, redshift_inputs
 from clustermass.networks.convolution import DIMENSIONS, convolve, same_convolution
 from clustermass.networks.device import use_device
 from clustermass.networks.parameters import flatten, initialise, unflatten
-from clustermass.networks.schedules import LearningRate, optimiser
+from clustermass.networks.schedules import LearningRate, Plateau, optimiser
 
 use_device("cpu")
 NETWORK = {"channels": [4, 5, 6], "dense": [8, 7], "dropout": 0.5, "redshift_inputs": ["z", "log_z"]}
@@ -183,6 +183,21 @@ def test_plateau_schedule_halves_after_patience_and_stops_at_its_minimum():
         rates.append(float(schedule.of_epoch(epoch)[0]))
         schedule.report(loss)
     np.testing.assert_allclose(rates, [0.01] * 4 + [0.005] * 3 + [0.004] * 2, rtol=1e-6)
+
+
+def test_plateau_is_that_of_optax():
+    losses = np.random.default_rng(1).normal(size=200).cumsum() / 50 + np.linspace(1, 0, 200)
+    options = {"factor": 0.7, "patience": 3, "minimum": 1e-4}
+    ours = Plateau({"plateau": options, "learning_rate": 0.01})
+    theirs = optax.contrib.reduce_on_plateau(factor=0.7, patience=3, rtol=0.0, atol=1e-4, min_scale=0.01)
+    state, scales, update = theirs.init(jnp.float32(0)), [], jax.jit(theirs.update)
+    for loss in losses.astype(np.float32):
+        ours.report(float(loss))
+        _, state = update(jnp.float32(0), state, value=loss)
+        scales.append(float(state.scale))
+        assert ours.scale == pytest.approx(scales[-1], rel=1e-5)
+    assert len(set(scales)) > 8
+    assert scales[-1] == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(("key", "make"), [("optimizer", optimiser), ("schedule", partial(LearningRate, steps=1))])

@@ -1,5 +1,7 @@
 """The mass catalogue: its numbers against scipy and by hand, its three formats against each other."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,14 +9,12 @@ from astropy.coordinates import Angle
 from astropy.io import fits
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
-from scipy.optimize import brentq
 from scipy.stats import norm
 
 from clustermass.datasets import VARIABLES, write_json, write_netcdf
 from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import Calibration
 from clustermass.evaluation.recalibration import Recalibration
-from clustermass.mixture import mixture_quantile
 from clustermass.observed import masses as observed
 from clustermass.observed.catalogue import COLUMNS, iau_names
 from clustermass.observed.masses import infer_observed, mass_columns
@@ -144,22 +144,7 @@ def run(folder, name="masses", **changed):
 
 
 def read(folder, **changed):
-    table = Table.read(run(folder, **changed)["fits"], mask_invalid=False)
-    return {int(row["ID_SRC"]): row for row in table}
-
-
-def _below(q, mu, sigma, probability):
-    return norm.cdf(q, mu, sigma).mean() - probability
-
-
-def test_quantile_solves_the_mixture_s_distribution_function():
-    rng = np.random.default_rng(32)
-    mu, sigma = rng.normal(14, 0.3, (6, 20)), rng.uniform(0.02, 0.3, (6, 20))
-    for probability in (0.001, 0.16, 0.5, 0.84):
-        found = mixture_quantile(probability, mu, sigma)
-        for k in range(20):
-            expected = brentq(_below, 5, 25, args=(mu[:, k], sigma[:, k], probability), xtol=1e-13)
-            assert found[k] == pytest.approx(expected, abs=1e-10)
+    return {int(row["ID_SRC"]): row for row in Table.read(run(folder, **changed)["fits"], mask_invalid=False)}
 
 
 def test_catalogue_s_quantiles_are_those_of_drawn_masses():
@@ -188,7 +173,6 @@ def test_recalibrated_errors_by_hand():
     found = mass_columns(np.array([[14.0], [14.2]]), np.array([[0.1], [0.3]]), np.array([0.2]), calibration)
     assert found["LOGM500"][0] == pytest.approx(14.1)
     assert found["LOGM500_ERR_ALEATORIC"][0] == pytest.approx(np.sqrt(4 * 0.05 + 0.09))
-    assert found["LOGM500_ERR_EPISTEMIC"][0] == pytest.approx(0.2)
     assert found["LOGM500_ERR"][0] == pytest.approx(np.sqrt(4 * 0.06 + 0.09 + 0.04))
     # quantiles: the mixture stretched by 2 about 14.1 and blurred by 0.3 and by the redshift's 0.2
     components = np.array([13.9, 14.3]), np.sqrt([0.2**2 + 0.09 + 0.04, 0.6**2 + 0.09 + 0.04])
@@ -201,11 +185,10 @@ def test_recalibrated_errors_by_hand():
 def test_catalogue_and_header_follow_the_calibration(field):
     folder = field[0]
     before = read(folder)
-    header = fits.getheader(folder / "masses.fits", 1)
-    assert (header["NCALIB"], header["RECALIB"], header["RECALSCL"], header["RECALFLR"]) == (18, "none", 1.0, 0.0)
     write_calibration(folder, "scale", 1.5)
     after = read(folder)
-    assert fits.getheader(folder / "masses.fits", 1)["RECALSCL"] == 1.5
+    header = fits.getheader(folder / "masses.fits", 1)
+    assert (header["NCALIB"], header["RECALIB"], header["RECALSCL"], header["RECALFLR"]) == (18, "scale", 1.5, 0.0)
     assert after[7]["LOGM500_ERR"] == pytest.approx(1.5 * before[7]["LOGM500_ERR"], rel=1e-5)
     for name in ("LOGM500", "LOGM500_ERR_Z", "LOGM500_CONF90_LO", "FLAG_OOD", "FLAG_RANGE"):
         for number in (3, 5, 7, 20):
@@ -214,17 +197,11 @@ def test_catalogue_and_header_follow_the_calibration(field):
 
 
 def test_scale_changes_no_flag_of_disagreement(field):
-    """Members 0.1633 dex apart (their standard deviation over 3) against a 99th percentile of 0.199 x scale."""
+    """Members differ by 0.082 dex (but for cluster 3), the validation clusters' 99th percentile is 0.199."""
     folder = field[0]
     for scale in (0.3, 1.0, 4.0):
         write_calibration(folder, "scale", scale)
-        assert {number: int(row["FLAG_OOD"]) for number, row in read(folder).items()} == {
-            7: 0,
-            3: 1,
-            11: 0,
-            20: 0,
-            5: 0,
-        }
+        assert {number for number, row in read(folder).items() if row["FLAG_OOD"]} == {3}
 
 
 def test_names_are_truncated_as_the_iau_asks():
@@ -366,3 +343,8 @@ def test_ensemble_without_training_clusters_is_refused(field):
     write_netcdf(part.isel(cluster=part["split"].values == "val"), folder / "ensemble.nc", "test", MADE)
     with pytest.raises(InputError, match="holds no training cluster"):
         run(folder)
+
+
+def test_every_column_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    assert [name for name in COLUMNS if f"`{name}`" not in text] == []

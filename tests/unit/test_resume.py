@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from test_training import train_batch, write_sky
 
+from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.networks import trainer
 from clustermass.networks.checkpoints import decode
@@ -20,7 +22,10 @@ use_device("cpu")
 KILLS = int(os.environ.get("CLUSTERMASS_KILLS", "1"))
 EPOCHS = 100 + 50 * KILLS
 PLATEAU = {"schedule": "plateau", "plateau": {"factor": 0.5, "patience": 1, "minimum": 1e-5}}
-KINDS = [{"epochs": 6, "keep": "best", **PLATEAU}, {"epochs": 6, "keep": "last", "average_decay": 0.0}]
+KINDS = [
+    {"epochs": 6, "keep": "best", "learning_rate": 0.1, **PLATEAU},
+    {"epochs": 6, "keep": "last", "average_decay": 0.0},
+]
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,8 @@ def test_a_training_interrupted_after_several_epochs_ends_with_the_same_bytes(tm
             epochs_run(patch, stop_after)
             with pytest.raises(RuntimeError, match="power cut"):
                 train_batch(folder, *data, [3], checkpoints=left, **kind)
+    rates = read_netcdf(tmp_path / "03.nc")["learning_rate"].values
+    assert rates[3] < rates[1] and rates[5] < rates[1]  # the plateau had been reached before an interruption
     rest = epochs_run(monkeypatch)
     assert contents(train_batch(folder, *data, [3], checkpoints=left, **kind)) == whole
     assert len(rest) == 1
@@ -158,7 +165,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path, data):
             time.sleep(rng.uniform(0, 0.3))
             process.send_signal(signal.SIGKILL)
         reached.append(epochs_left(folder))
-    assert 0 < reached[1] < EPOCHS
+    assert all(early < late < EPOCHS for early, late in pairwise(reached)), reached
     assert contents(train_batch(folder, images, split, [3], checkpoints=folder / "checkpoints", epochs=EPOCHS)) == whole
 
 

@@ -207,6 +207,39 @@ def test_a_redshift_error_moves_the_mass_by_the_planted_slope(tmp_path):
     np.testing.assert_allclose(mu[0], 13.6 + redshift, atol=0.05)
 
 
+def test_networks_of_a_control_are_judged_under_it_but_give_no_masses(tmp_path):
+    """Without energy information, photons that change their bands change no prediction."""
+    images, split = write_sky(tmp_path)
+    files = {}
+    for control in ("none", "no_energy"):
+        folder = tmp_path / control
+        folder.mkdir()
+        files[control] = train_batch(folder, images, split, [3], {"control": control})[3][1]
+    cube, redshift = read_netcdf(images[0])["image"].values, read_netcdf(images[0])["redshift"].values
+    swapped = cube[:, ::-1]
+    for control, weights in files.items():
+        mu = [predict([weights], some, redshift, device="cpu", controlled=True)["mu"] for some in (cube, swapped)]
+        assert np.allclose(*mu, atol=1e-5) is (control == "no_energy")
+    member = read_netcdf(files["no_energy"].with_suffix(".nc"))
+    rows = [name.startswith("01_") for name in member["cluster"].values.astype(str)]
+    order = np.argsort(read_netcdf(images[0])["cluster"].values.astype(str))
+    judged = predict([files["no_energy"]], cube, redshift, device="cpu", controlled=True)["mu"][0]
+    np.testing.assert_allclose(judged[order], member["mu"].values[rows], atol=1e-6)
+    with pytest.raises(InputError, match=r"network of the control 'no_energy'.* gives no masses"):
+        predict([files["no_energy"]], cube, redshift, device="cpu")
+
+
+def test_training_on_fewer_clusters_predicts_all_but_marks_them(tmp_path):
+    images, split = write_sky(tmp_path)
+    output, weights = train_batch(tmp_path, images, split, [3], {"train_clusters": 24})[3]
+    member = read_netcdf(output)
+    names, numbers = np.unique(member["split"].values, return_counts=True)
+    assert dict(zip(names, numbers, strict=True)) == {"test": 16, "train": 24, "unused": 40, "val": 16}
+    assert np.isfinite(member["mu"].values).all()
+    mass = member["log10_m500c"].values[member["split"].values == "train"]
+    assert load_weights(weights).ranges["log10_m500c"] == [mass.min(), mass.max()]
+
+
 def test_inference_refuses_what_doesnt_fit(tmp_path):
     images, split = write_sky(tmp_path)
     _, weights = train(tmp_path, images, split, epochs=1)

@@ -17,6 +17,7 @@ rule fit_baselines:
         runtime=20,
     params:
         selection=selection,
+        train_clusters=train_clusters,
         baselines=in_order(config["baselines"]),
         cosmology=experiment_cosmology,
         seed=config["seed"],
@@ -125,6 +126,7 @@ rule fit_baselines_for_sky:
         runtime=30,
     params:
         selection=selection,
+        train_clusters=train_clusters,
         baselines=in_order(config["baselines"]),
         cosmology=experiment_cosmology,
         other_cosmology=test_sky_cosmology,

@@ -23,7 +23,7 @@ rule infer_observed:
     params:
         simulated=field_is_simulated,
         acronym=config["observed"]["acronym"],
-        cosmology=in_order(config["cosmology"]),
+        cosmology=experiment_cosmology,
         code=code("infer_observed", "observed.masses"),
     script:
         "../scripts/infer_observed.py"

@@ -18,4 +18,5 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"
         block=snakemake.params.baselines,
         seed=snakemake.params.seed,
         output=Path(snakemake.output.baselines),
+        train_clusters=snakemake.params.train_clusters,
     )

@@ -20,7 +20,7 @@ from clustermass.errors import InputError
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
 from clustermass.sample import join_split
-from clustermass.splits import group_names
+from clustermass.splits import first_training_clusters, group_names
 
 #: predictions are rounded to this many decimals of a dex: the digits below depend on the machine's linear algebra
 DECIMALS = 6
@@ -28,7 +28,13 @@ TITLE = "Masses by relations and regressions, to compare the networks with"
 
 
 def fit_baselines(
-    sky: Sky, split: Path, selection: Mapping[str, Any], block: Mapping[str, Any], seed: int, output: Path
+    sky: Sky,
+    split: Path,
+    selection: Mapping[str, Any],
+    block: Mapping[str, Any],
+    seed: int,
+    output: Path,
+    train_clusters: int | None = None,
 ) -> None:
     """Fit every baseline on the training set, choose its form on the validation set, predict all clusters.
 
@@ -50,6 +56,8 @@ def fit_baselines(
     output
         `baselines.nc`: mu (predictor, cluster), split, log10_m500c, isolated, group (cluster). If the simulation
         doesn't tell the luminosities, or the catalogue no count rates, the baselines by them are left out.
+    train_clusters
+        Learn from as many training clusters only, the very ones that the networks learn from; None = all.
 
     Raises
     ------
@@ -57,8 +65,9 @@ def fit_baselines(
         An input is missing or damaged, the selection is empty, there are too few training clusters, or a count rate
         isn't positive.
     """
-    table = join_split(sky_evidence(sky, selection, sky.cosmology), split)
-    parameters = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
+    table = _learnt_from(sky, split, selection, seed, train_clusters)
+    parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
+    parameters |= {"train_clusters": train_clusters}
     made_by = provenance("fit_baselines", parameters, [split], seed=str(seed))
     write_netcdf(_dataset(table, predict_all(table, block, seed)), output, TITLE, made_by)
 
@@ -72,12 +81,13 @@ def fit_baselines_for_sky(
     seed: int,
     box_arcsec: float,
     output: Path,
+    train_clusters: int | None = None,
 ) -> None:
     """Fit every baseline just as `fit_baselines` does, and predict all selected clusters of another sky.
 
     Parameters
     ----------
-    sky, split, selection, block, seed
+    sky, split, selection, block, seed, train_clusters
         As for `fit_baselines`. Features of both skies are measured in the cosmology of the first.
     other
         The sky whose clusters are predicted; nothing is fitted to them.
@@ -91,7 +101,7 @@ def fit_baselines_for_sky(
     InputError
         As for `fit_baselines`.
     """
-    own = join_split(sky_evidence(sky, selection, sky.cosmology), split)
+    own = _learnt_from(sky, split, selection, seed, train_clusters)
     new = sky_evidence(other, selection, sky.cosmology)
     number = new.sizes["cluster"]
     new["split"] = ("cluster", np.full(number, "test"))
@@ -99,9 +109,18 @@ def fit_baselines_for_sky(
     both = _together(own.isel(cluster=own["split"].values != "test"), new)
     predictions = {name: mu[-number:] for name, mu in predict_all(both, block, seed).items()}
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
-    parameters |= {"other_cosmology": other.cosmology, "box_arcsec": box_arcsec}
+    parameters |= {"other_cosmology": other.cosmology, "box_arcsec": box_arcsec, "train_clusters": train_clusters}
     made_by = provenance("fit_baselines_for_sky", parameters, [split], seed=str(seed))
     write_netcdf(_dataset(new, predictions), output, TITLE, made_by)
+
+
+def _learnt_from(
+    sky: Sky, split: Path, selection: Mapping[str, Any], seed: int, train_clusters: int | None
+) -> xr.Dataset:
+    table = join_split(sky_evidence(sky, selection, sky.cosmology), split)
+    if train_clusters is not None:
+        table["split"] = ("cluster", first_training_clusters(table, train_clusters, seed))
+    return table
 
 
 def _together(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:

@@ -81,11 +81,10 @@ def read_bins(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 def conformal(test: xr.Dataset) -> dict[float, float]:
     """Return nominal level -> share of true masses inside, of the conformal intervals that are finite."""
-    truth = test["log10_m500c"]
-    inside = ((test["conformal_low"] <= truth) & (truth <= test["conformal_high"])).mean("cluster")
-    finite = np.isfinite(test["conformal_low"]).all("cluster").values
-    levels, shares = test["level"].values[finite] / 100, inside.values[finite]
-    return dict(zip(levels.tolist(), shares.tolist(), strict=True))
+    low, truth, high = (test[name].values for name in ("conformal_low", "log10_m500c", "conformal_high"))
+    shares = ((low <= truth) & (truth <= high)).mean(axis=1)
+    finite = np.isfinite(low).all(axis=1)
+    return dict(zip((test["level"].values[finite] / 100).tolist(), shares[finite].tolist(), strict=True))
 
 
 def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:

@@ -46,3 +46,10 @@ def use_device(device: str, threads: int = 1) -> str:
         )
     LOGGER.info("device: %s asked for, %s taken (%s, %d thread(s))", device, found, jax.devices()[0], threads)
     return found
+
+
+def arithmetic() -> list[str]:
+    """Return what of JAX's settings changes the digits of a result: precision of matrix products and flags of XLA."""
+    import jax
+
+    return [str(jax.config.jax_default_matmul_precision), os.environ.get("XLA_FLAGS", "")]

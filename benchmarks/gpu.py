@@ -1,0 +1,100 @@
+"""The paper's ensemble on a GPU: an epoch of one member and of 30 side by side, and all their 300 epochs.
+
+Ends with status `CANNOT_RUN` where JAX sees no GPU. Times are wall times: the processor only waits.
+"""
+
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import yaml
+from runner import CANNOT_RUN, PACKAGES, RESULTS, machine, spread
+
+from clustermass.datasets import write_json
+from clustermass.networks.device import use_device
+from clustermass.networks.epochs import run_epochs, stacked
+from clustermass.networks.fitting import fit_members
+from clustermass.networks.subsets import Subset
+from clustermass.networks.trainer import Trainer
+
+SHAPE, TRAIN, VAL, MEMBERS, EPOCHS, ROUNDS = (50, 50, 10), 5563, 1192, 30, 300, 5
+CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
+NETWORK = CONFIG["network"]["krippendorf2023"]
+RECIPE = {**CONFIG["training"]["recipes"]["krippendorf2023"], "batch_size": 100, "epochs": EPOCHS}
+#: of a training sample: floating point operations, and bytes moved if each layer reads and writes memory once (float32)
+FLOP, BYTES = 167.3e6, 4.1e6
+#: of an H200: bytes a second (copy, measured), operations a second (float32 by its data sheet; TF32 as half of bf16)
+MEMORY, ARITHMETIC = 4.3e12, {"float32": 67e12, "tf32": 390e12}
+
+
+def subset(samples, seed):
+    """Random standardised images with redshift and mass."""
+    rng = np.random.default_rng(seed)
+    images = rng.standard_normal((samples, *SHAPE), dtype=np.float32)
+    return Subset(images, rng.uniform(0.1, 0.7, samples), rng.uniform(13.3, 14.8, samples))
+
+
+def epoch_seconds(trainer, members):
+    """Wall seconds of an epoch of so many members side by side, round by round, after one untimed."""
+    progress = stacked([trainer.begin(number).progress for number in range(members)])
+    steps = -(-TRAIN // RECIPE["batch_size"])
+    rates = np.full((members, steps), RECIPE["learning_rate"], np.float32)
+    keys = jnp.stack([jax.random.key(number) for number in range(members)])
+    seconds = []
+    for _ in range(ROUNDS + 1):
+        start = time.perf_counter()
+        progress, *_ = jax.block_until_ready(run_epochs(*trainer.program, progress, trainer.data, rates, keys))
+        seconds.append(time.perf_counter() - start)
+    return seconds[1:]
+
+
+def floor_seconds(precision):
+    """Seconds of an epoch of all members at best: memory or arithmetic, whichever takes longer."""
+    samples = MEMBERS * TRAIN
+    return max(samples * BYTES / MEMORY, samples * FLOP / ARITHMETIC[precision])
+
+
+def main():
+    """Measure, or say why not."""
+    if use_device("auto") == "cpu":
+        print("gpu: JAX sees no GPU here. Install JAX for it (uv sync --group train-gpu) where there is one.")
+        sys.exit(CANNOT_RUN)
+    train, val = subset(TRAIN, 1), subset(VAL, 2)
+    trainer = Trainer(train, val, NETWORK, RECIPE, 1, None)
+    one, together = epoch_seconds(trainer, 1), epoch_seconds(trainer, MEMBERS)
+    del trainer
+    start = time.perf_counter()
+    trained = sum(1 for _ in fit_members(train, val, NETWORK, RECIPE, 1, range(MEMBERS)))
+    whole = time.perf_counter() - start
+    device = jax.devices()[0]
+    floors = {precision: floor_seconds(precision) for precision in ARITHMETIC}
+    report = {
+        "benchmark": "gpu",
+        "what": f"the paper's network and recipe: {TRAIN} clusters of {SHAPE}, batch 100, {MEMBERS} members",
+        "command": "python benchmarks/gpu.py",
+        "machine": {**machine(), "gpu": device.device_kind},
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "precision": jax.config.jax_default_matmul_precision or "JAX's default: TF32 where the GPU has it",
+        "timing": f"wall time, {ROUNDS} epochs after an untimed one; the whole with compilation and validation",
+        "epoch_of_one_member_s": spread(one),
+        f"epoch_of_{MEMBERS}_side_by_side_s": spread(together),
+        "one_after_another_over_side_by_side": MEMBERS * float(np.median(one)) / float(np.median(together)),
+        f"{EPOCHS}_epochs_of_{trained}_members_s": whole,
+        "peak_memory_bytes": (device.memory_stats() or {}).get("peak_bytes_in_use"),
+        "floor_of_an_h200_s": {"of": "an epoch of all members", **floors},
+        "share_of_floor": {key: value / float(np.median(together)) for key, value in floors.items()},
+        "share_of_floor_whole": {key: EPOCHS * value / whole for key, value in floors.items()},
+    }
+    write_json(report, RESULTS / "gpu.json")
+    for key in ("epoch_of_one_member_s", f"epoch_of_{MEMBERS}_side_by_side_s"):
+        print(f"gpu        {key:40} {report[key]['median']:9.4f} s")
+    print(f"gpu        {EPOCHS} epochs of {trained} members {whole:9.1f} s; share of floor {report['share_of_floor']}")
+
+
+if __name__ == "__main__":
+    main()

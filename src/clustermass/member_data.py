@@ -1,0 +1,108 @@
+"""What the members of an experiment see: its sample as arrays, less what the experiment takes away."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from clustermass.controls import Control
+from clustermass.datasets import read_netcdf
+from clustermass.errors import InputError
+from clustermass.networks.subsets import Subset
+from clustermass.sample import load_sample
+from clustermass.splits import UNUSED, first_training_clusters
+
+MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
+SUBSETS = ("train", "val", "test")
+_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class MemberData:
+    """The sample without its images, its subsets by name (in the sample's order), and the control they are under."""
+
+    sample: xr.Dataset
+    subsets: dict[str, Subset]
+    control: Control
+
+    def digest(self) -> str:
+        """Return a SHA-256 of all that is trained on: training and validation set, nothing of the test set."""
+        digest = hashlib.sha256()
+        for name in ("train", "val"):
+            subset = self.subsets[name]
+            for column in (subset.images, subset.redshift, subset.log10_m500c):
+                digest.update(f"{name} {column.dtype} {column.shape}".encode())
+                for start in range(0, len(column), _AT_ONCE):
+                    digest.update(np.ascontiguousarray(column[start : start + _AT_ONCE]).data)
+        return digest.hexdigest()
+
+
+def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[str, Any], seed: int) -> MemberData:
+    """Load the sample of an experiment.
+
+    Parameters
+    ----------
+    images, split
+        Smoothed images, one netCDF file a realization, and the file with each cluster's subset.
+    experiment
+        `selection`; `redshift_noise`, standard deviation of what is added to every redshift that the network sees, once
+        and for all members alike; `train_clusters`, see `first_training_clusters` (None = all); `control`, see
+        `clustermass.controls`.
+    seed
+        Root of the random numbers.
+
+    Raises
+    ------
+    InputError
+        See `sample.load_sample`; or a subset has an unknown name, `train_clusters` is more than there are, or the
+        control is unknown.
+    """
+    sample = load_sample(images, split, experiment["selection"])
+    unknown = sorted(set(sample["split"].values.tolist()) - set(SUBSETS))
+    if unknown:
+        raise InputError(
+            f"{split}: subset {unknown[0]!r} is unknown. Each cluster must be in one of {', '.join(SUBSETS)}."
+        )
+    ids = sample["cluster"].values
+    if experiment["train_clusters"] is not None:
+        sample["split"] = ("cluster", first_training_clusters(sample, experiment["train_clusters"], seed))
+    redshift = noisy_redshift(sample["redshift"].values, ids, experiment["redshift_noise"], seed)
+    cubes, mass = network_order(sample["image"].values), sample["log10_m500c"].values.astype(np.float64)
+    rows = {name: np.flatnonzero(sample["split"].values == name) for name in (*SUBSETS, UNUSED)}
+    taken = {name: cubes[chosen] for name, chosen in rows.items()}  # copies
+    sample = sample.drop_vars("image")
+    del cubes  # the largest samples need that memory
+    transform = made_with(images[0], "parameters").get("transform") or "none"
+    control = Control.of(experiment["control"], transform, taken["train"], seed)
+    subsets = {
+        name: Subset(control.images(taken[name], ids[chosen]), control.redshift(redshift[chosen], name), mass[chosen])
+        for name, chosen in rows.items()
+    }
+    return MemberData(sample, subsets, control)
+
+
+def network_order(images: np.ndarray) -> np.ndarray:
+    """Images as stored (cluster, band, y, x) in the order of the network (cluster, y, x, band); a view."""
+    return images.transpose(0, 2, 3, 1)
+
+
+def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: int) -> np.ndarray:
+    """Redshifts (cluster,) plus Gaussian noise of standard deviation `sd`, set by `seed` and the cluster's id alone."""
+    if sd == 0:
+        return np.asarray(redshift, np.float64)
+    purpose = zlib.crc32(b"redshift_noise")
+    draws = [
+        np.random.default_rng([seed, purpose, zlib.crc32(str(name).encode())]).standard_normal() for name in cluster
+    ]
+    return np.maximum(redshift + sd * np.asarray(draws), np.minimum(redshift, MIN_REDSHIFT))
+
+
+def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
+    """How the images were made: parameters in an attribute of one of their files, empty where it lacks it."""
+    return dict(json.loads(read_netcdf(image_file).attrs.get(attribute, "{}")))

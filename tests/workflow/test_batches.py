@@ -1,0 +1,58 @@
+"""Members in batches: another size re-runs nothing, and members that are there already aren't trained again."""
+
+import shutil
+
+import pytest
+import yaml
+from conftest import ROOT, jobs, snakemake
+
+from clustermass.datasets import read_netcdf
+
+pytestmark = pytest.mark.workflow
+RUN = "results/test/fiducial"
+
+
+def with_changes(directory, folder, changes, *arguments):
+    overlay = folder / "changes.yaml"
+    overlay.write_text(yaml.safe_dump(changes))
+    files = [str(ROOT / "config/test.yaml"), str(overlay)]
+    return snakemake(directory, "--configfile", *files, *arguments, config=None)
+
+
+@pytest.mark.parametrize("size", [2, 7])
+def test_another_number_of_members_a_job_re_runs_nothing(finished, tmp_path, size):
+    changes = {"ensemble": {"members_per_job": size}, "training": {"device": "cpu"}}
+    done = with_changes(finished, tmp_path, changes, "-n")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_batch_of_new_members_is_planned_alone(finished, tmp_path):
+    planned = jobs(with_changes(finished, tmp_path, {"ensemble": {"members": 5, "members_per_job": 2}}, "-n"))
+    training = {name: number for name, number in planned.items() if name.startswith("train")}
+    assert training == {"train_members_02_03": 1, "train_members_04_04": 1}
+
+
+def test_finished_members_of_a_batch_are_restored_and_only_the_new_one_is_trained(finished, tmp_path):
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory, copy_function=shutil.copy2)
+    files = [
+        directory / RUN / "members" / f"{member}.{kind}" for member in ("00", "01") for kind in ("nc", "safetensors")
+    ]
+    before = [path.read_bytes() for path in files]
+    changes = {"ensemble": {"members": 3, "members_per_job": 3}}
+    with_changes(directory, tmp_path, changes, "--", f"{RUN}/ensemble.nc")
+    assert [path.read_bytes() for path in files] == before
+    log = (directory / RUN / "logs/train_members_00_02.log").read_text()
+    for member in ("00", "01"):
+        assert f"member {member}: is finished, by its checkpoint" in log
+        assert f"member {member}: epoch" not in log
+    assert "member 02: epoch 4 of 4" in log
+    assert read_netcdf(directory / RUN / "ensemble.nc")["member"].values.tolist() == ["00", "01", "02"]
+
+
+def test_a_control_is_trained_and_judged_but_weighs_no_observed_cluster(finished, tmp_path):
+    changes = {"experiments": {"blind": {"control": "noise_images"}, "few": {"train_clusters": 20}}}
+    planned = jobs(with_changes(finished, tmp_path, changes, "-n"))
+    assert planned["train_member"] == 4
+    assert planned["evaluate"] == 2
+    assert planned["infer_observed"] == 1  # of the experiment with few clusters

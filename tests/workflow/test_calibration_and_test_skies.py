@@ -1,0 +1,88 @@
+"""Calibration and test skies in a finished run: what they depend on, and what they must not."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, jobs, snakemake
+
+from clustermass.datasets import read_netcdf, write_netcdf
+from clustermass.sample import select
+
+pytestmark = pytest.mark.workflow
+RUN = "results/test/fiducial"
+SKY = f"{RUN}/skies/tiny_further"
+SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
+
+
+def test_every_selected_cluster_of_the_test_sky_is_judged(finished):
+    images = read_netcdf(finished / "results/skies/tiny_further/01/images.nc")
+    kept, _ = select(images, SELECTION)
+    metrics = json.loads((finished / SKY / "metrics.json").read_text())
+    own = json.loads((finished / RUN / "metrics.json").read_text())
+    assert metrics["n_test"] == kept.sum() > 20
+    assert metrics["baselines"].keys() == own["baselines"].keys()
+    predicted = read_netcdf(finished / SKY / "predictions.nc")
+    assert predicted["cluster"].values.tolist() == sorted(images["cluster"].values[kept].tolist())
+    summary = json.loads((finished / "results/test/summary.json").read_text())
+    assert summary["experiments"]["fiducial"]["test_skies"]["tiny_further"]["n_test"] == kept.sum()
+
+
+def test_a_sky_of_another_name_is_drawn_anew(finished):
+    one, other = (read_netcdf(finished / f"results/skies/{sky}/01/images.nc") for sky in ("tiny", "tiny_further"))
+    masses = [set(sky["log10_m500c"].values[np.isfinite(sky["log10_m500c"].values)].tolist()) for sky in (one, other)]
+    assert min(map(len, masses)) > 20
+    assert not masses[0] & masses[1]
+
+
+def test_another_test_set_leaves_the_calibration_as_it_is(finished, tmp_path):
+    """Images and labels of the test clusters change; everything up to calibration.json is made again."""
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy, copy_function=shutil.copy2)
+    split = read_netcdf(copy / "results/test/splits/tiny.nc")
+    names = split["cluster"].values[split["split"].values == "test"]
+    changed = 0
+    for path in (copy / "results/skies/tiny").glob("*/images.nc"):
+        images, rng = read_netcdf(path), np.random.default_rng(90)
+        test = np.isin(images["cluster"].values, names) & np.isfinite(images["log10_m500c"].values)
+        changed += test.sum()
+        images["counts"][test] = rng.poisson(0.3, images["counts"][test].shape).astype(np.uint16)
+        images["log10_m500c"][test] = rng.uniform(13.1, 15.2, test.sum())
+        attributes = {key: value for key, value in images.attrs.items() if key not in ("Conventions", "title")}
+        write_netcdf(images, path, images.attrs["title"], attributes)
+    assert changed > 10
+    done = snakemake(copy, "--", f"{RUN}/calibration.json")
+    assert "rule smooth_images" in done.stdout + done.stderr
+    assert "rule calibrate" in done.stdout + done.stderr
+    before, after = (read_netcdf(folder / RUN / "ensemble.nc") for folder in (finished, copy))
+    chosen = before["split"].values == "test"
+    for name in ("mu", "log10_m500c"):
+        assert not np.isclose(before[name].values[chosen], after[name].values[chosen]).any()
+        np.testing.assert_array_equal(before[name].values[~chosen], after[name].values[~chosen])
+    calibrations = [(folder / RUN / "calibration.json").read_bytes() for folder in (finished, copy)]
+    assert calibrations[0] == calibrations[1]
+
+
+def planned(directory, changes):
+    """Rules that a dry run with `changes` to the test configuration lists."""
+    overlay = directory / "recalibration.yaml"
+    overlay.write_text(yaml.safe_dump(changes))
+    files = [str(ROOT / "config/test.yaml"), str(overlay)]
+    return jobs(snakemake(directory, "-n", "--configfile", *files, config=None)).keys()
+
+
+def test_recalibration_re_runs_what_states_uncertainties_and_trains_nothing(finished):
+    rules = planned(finished, {"ensemble": {"recalibration": "none"}})
+    assert {"calibrate", "evaluate", "evaluate_sky", "infer_observed", "plot_calibration"} <= rules
+    assert not {rule for rule in rules if rule.startswith(("train", "predict", "fit", "simulate", "smooth"))}
+
+
+def test_a_further_sky_trains_nothing(finished):
+    changes = {"skies": {"more": {"like": "tiny", "realizations": 1}}}
+    changes |= {"experiments": {"fiducial": {"test_skies": ["tiny_further", "more"]}}}
+    rules = planned(finished, changes)
+    assert {"simulate_realization", "predict_sky", "fit_baselines_for_sky", "evaluate_sky"} <= rules
+    assert not {rule for rule in rules if rule.startswith("train")}
+    assert not {"calibrate", "fit_baselines", "evaluate"} & rules
