@@ -21,6 +21,7 @@ def predict(
     image: np.ndarray,
     redshift: np.ndarray,
     redshift_err: np.ndarray | None = None,
+    exposure_s: np.ndarray | None = None,
     device: str = "auto",
     controlled: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -36,6 +37,8 @@ def predict(
         (cluster,), positive.
     redshift_err
         (cluster,) standard error of the redshift, 0 = exact.
+    exposure_s
+        (cluster,) exposure in s; needed by networks that are told it.
     device
         ``auto``, ``cpu`` or ``gpu``.
     controlled
@@ -66,7 +69,7 @@ def predict(
                 f"{path}: a network of the control {member.control['name']!r}, from whose data something was taken. "
                 "It gives no masses: name the ensemble of an experiment without control."
             )
-        member_mu, member_sigma = _member(member, path, image, grid)
+        member_mu, member_sigma = _member(member, path, image, grid, exposure_s)
         mu.append(member_mu)
         sigma.append(member_sigma)
     every_mu, every_sigma = np.stack(mu), np.stack(sigma)
@@ -86,7 +89,9 @@ def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
     return np.stack([redshift, lower, redshift + error], axis=1)
 
 
-def _member(weights: Weights, path: Path, image: np.ndarray, redshift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _member(
+    weights: Weights, path: Path, image: np.ndarray, redshift: np.ndarray, exposure_s: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (cluster, k) of one member, for redshifts (cluster, k)."""
     cubes = network_order(np.asarray(image))
     if cubes.shape[1:] != weights.shape:
@@ -100,7 +105,8 @@ def _member(weights: Weights, path: Path, image: np.ndarray, redshift: np.ndarra
         redshift = control.redshift(redshift, "new")
     constants = weights.standardisation
     structure, state = unflatten(weights.shape, weights.network, weights.arrays)
-    inputs = constants.images(cubes), constants.redshift(redshift)
+    side = constants.side(redshift, None if exposure_s is None else np.asarray(exposure_s)[:, None])
+    inputs = constants.images(cubes), side
     symmetric = weights.recipe["symmetric_prediction"]
     mean, variance = standardised_predictions(structure, state, *inputs, symmetric=symmetric)
     return constants.mass_mean + constants.mass_sd * mean, constants.mass_sd * np.sqrt(variance)

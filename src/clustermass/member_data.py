@@ -36,7 +36,8 @@ class MemberData:
         digest = hashlib.sha256()
         for name in ("train", "val"):
             subset = self.subsets[name]
-            for column in (subset.images, subset.redshift, subset.log10_m500c):
+            columns = (subset.images, subset.redshift, subset.log10_m500c, subset.exposure_s)
+            for column in (np.empty(0) if column is None else column for column in columns):
                 digest.update(f"{name} {column.dtype} {column.shape}".encode())
                 for start in range(0, len(column), _AT_ONCE):
                     digest.update(np.ascontiguousarray(column[start : start + _AT_ONCE]).data)
@@ -73,6 +74,7 @@ def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[st
     if experiment["train_clusters"] is not None:
         sample["split"] = ("cluster", first_training_clusters(sample, experiment["train_clusters"], seed))
     redshift = noisy_redshift(sample["redshift"].values, ids, experiment["redshift_noise"], seed)
+    exposure = sample["exposure_s"].values.astype(np.float64)
     cubes, mass = network_order(sample["image"].values), sample["log10_m500c"].values.astype(np.float64)
     rows = {name: np.flatnonzero(sample["split"].values == name) for name in (*SUBSETS, UNUSED)}
     taken = {name: cubes[chosen] for name, chosen in rows.items()}  # copies
@@ -81,7 +83,12 @@ def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[st
     transform = made_with(images[0], "parameters").get("transform") or "none"
     control = Control.of(experiment["control"], transform, taken["train"], seed)
     subsets = {
-        name: Subset(control.images(taken[name], ids[chosen]), control.redshift(redshift[chosen], name), mass[chosen])
+        name: Subset(
+            control.images(taken[name], ids[chosen]),
+            control.redshift(redshift[chosen], name),
+            mass[chosen],
+            exposure_s=exposure[chosen],
+        )
         for name, chosen in rows.items()
     }
     return MemberData(sample, subsets, control)

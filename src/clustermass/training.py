@@ -17,6 +17,7 @@ from clustermass.networks.fitting import fit_members
 from clustermass.networks.members import History
 from clustermass.networks.parameters import flatten
 from clustermass.networks.prediction import standardised_predictions
+from clustermass.networks.subsets import Subset
 from clustermass.networks.trainer import Fitted
 from clustermass.networks.weights import Weights, save_weights
 from clustermass.progress import LOGGER
@@ -92,14 +93,13 @@ def train_members(
         write_netcdf(dataset, predictions, title, {**made, "member": number, **epochs})
 
 
-def predictions(
-    fitted: Fitted, cubes: np.ndarray, redshift: np.ndarray, symmetric: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted log10 M500c and its standard deviation (cluster,) float64, of images (cluster, y, x, band)."""
+def predictions(fitted: Fitted, subset: Subset, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted log10 M500c and its standard deviation (cluster,) float64."""
     constants, parts = fitted.constants, []
-    for start in range(0, len(cubes), _AT_ONCE):
+    side = constants.side(subset.redshift, subset.exposure_s)[:, None]
+    for start in range(0, len(side), _AT_ONCE):
         rows = slice(start, start + _AT_ONCE)
-        inputs = constants.images(cubes[rows]), constants.redshift(redshift[rows])[:, None]
+        inputs = constants.images(subset.images[rows]), side[rows]
         parts.append(standardised_predictions(fitted.structure, fitted.state, *inputs, symmetric=symmetric))
     mean, variance = (np.concatenate(part)[:, 0] for part in zip(*parts, strict=True))
     return constants.mass_mean + constants.mass_sd * mean, constants.mass_sd * np.sqrt(variance)
@@ -111,7 +111,7 @@ def _predictions(fitted: Fitted, data: MemberData, symmetric: bool) -> dict[str,
     for name, subset in data.subsets.items():
         rows = data.sample["split"].values == name
         if rows.any():
-            mu[rows], sigma[rows] = predictions(fitted, subset.images, subset.redshift, symmetric)
+            mu[rows], sigma[rows] = predictions(fitted, subset, symmetric)
     return {"mu": mu, "sigma": sigma}
 
 

@@ -1,5 +1,7 @@
 """Fitting a network to arrays: it learns what is planted, weighs, averages, keeps, and says what goes wrong."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +21,7 @@ from clustermass.networks.watch import Watch
 from clustermass.training import predictions
 
 use_device("cpu")
-NETWORK = {"channels": [4, 4, 8], "dense": [16], "dropout": 0.0, "redshift_inputs": ["z", "log_z"]}
+NETWORK = {"channels": [4, 4, 8], "dense": [16], "dropout": 0.0, "side_inputs": ["z", "log_z"]}
 RECIPE = {
     "optimizer": "adamw",
     "learning_rate": 5e-3,
@@ -55,7 +57,7 @@ def small() -> Fitted:
 def test_recovers_planted_masses_far_better_than_the_prior():
     train, val, test = sky(400, 1), sky(100, 2), sky(400, 3)
     fitted = fit(train, val, NETWORK, RECIPE | {"epochs": 30}, seed=1, member=0)
-    mu, sigma = predictions(fitted, test.images, test.redshift, symmetric=True)
+    mu, sigma = predictions(fitted, test, symmetric=True)
     residual = mu - test.log10_m500c
     assert residual.std() < 0.3 * test.log10_m500c.std()
     assert abs(residual.mean()) < 0.05
@@ -66,36 +68,39 @@ def test_recovers_planted_masses_far_better_than_the_prior():
 def test_losses_are_those_of_the_log_mass_itself(small):
     """By Eq. 1, from the predictions in dex."""
     val = sky(40, 2)
-    mu, sigma = predictions(small, val.images, val.redshift, symmetric=False)
+    mu, sigma = predictions(small, val, symmetric=False)
     by_hand = np.mean(np.log(sigma**2) / 2 + (val.log10_m500c - mu) ** 2 / (2 * sigma**2))
     assert small.history.val_loss[-1] == pytest.approx(by_hand, rel=1e-9)
 
 
 def test_constants_come_from_the_training_set():
     train = sky(50, 1)
-    constants = Standardisation.of(train.images, train.redshift, train.log10_m500c, ["z"])
+    constants = Standardisation.of(train.images, train.redshift, None, train.log10_m500c, ["z"])
     standard = constants.images(train.images)
     np.testing.assert_allclose(standard.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(standard.std((0, 1, 2)), 1, atol=1e-5)
     assert constants.mass_mean == pytest.approx(train.log10_m500c.mean())
-    assert constants.redshift_sd == pytest.approx([train.redshift.std()])
-    empty = Standardisation.of(np.full((3, 2, 2, 1), 0.3, np.float32), np.full(3, 0.3), np.full(3, 14.1), ["log_z"])
-    assert (empty.image_sd, empty.redshift_sd, empty.mass_sd) == ([1.0], [1.0], 1.0)
+    assert constants.side_sd == pytest.approx([train.redshift.std()])
+    blank = np.full((3, 2, 2, 1), 0.3, np.float32)
+    empty = Standardisation.of(blank, np.full(3, 0.3), None, np.full(3, 14.1), ["log_z"])
+    assert (empty.image_sd, empty.side_sd, empty.mass_sd) == ([1.0], [1.0], 1.0)
 
 
 def test_symmetric_predictions_dont_depend_on_orientation(small):
     train = sky(64, 1)
     turned = np.rot90(train.images, axes=(1, 2))[:, ::-1]
     for symmetric in (True, False):
-        one, two = (predictions(small, images, train.redshift, symmetric) for images in (train.images, turned))
+        one, two = (predictions(small, replace(train, images=images), symmetric) for images in (train.images, turned))
         assert np.allclose(one, two, atol=1e-5) is symmetric
 
 
 def test_symmetric_prediction_is_the_mean_over_the_eight(small):
     train = sky(70, 1)
     views = [np.rot90(flip, turn, axes=(1, 2)) for turn in range(4) for flip in (train.images, train.images[:, ::-1])]
-    means, sigmas = zip(*(predictions(small, view, train.redshift, symmetric=False) for view in views), strict=True)
-    mu, sigma = predictions(small, train.images, train.redshift, symmetric=True)
+    means, sigmas = zip(
+        *(predictions(small, replace(train, images=view), symmetric=False) for view in views), strict=True
+    )
+    mu, sigma = predictions(small, train, symmetric=True)
     np.testing.assert_allclose(mu, np.mean(means, axis=0), atol=1e-5)
     np.testing.assert_allclose(sigma**2, np.mean(np.square(sigmas), axis=0), rtol=1e-4)
 
@@ -127,7 +132,7 @@ def test_weight_zero_leaves_a_cluster_out():
     for weight in (np.repeat([1.0, 0.0], 32), None):
         some = Subset(true.images, true.redshift, wrong, weight)
         fitted = fit(some, sky(40, 2), NETWORK, RECIPE | {"epochs": 40}, seed=1, member=0)
-        bias.append(np.mean(predictions(fitted, test.images, test.redshift, False)[0] - test.log10_m500c))
+        bias.append(np.mean(predictions(fitted, test, False)[0] - test.log10_m500c))
     assert abs(bias[0]) < 0.1 < 0.3 < bias[1]
 
 
@@ -137,7 +142,7 @@ def test_keep_best_takes_the_epoch_of_the_lowest_validation_loss():
     fitted = fit(train, wrong, NETWORK, RECIPE | {"epochs": 25, "keep": "best"}, seed=1, member=0)
     best = fitted.history.best_epoch
     assert fitted.kept_epoch == best == int(np.argmin(fitted.history.val_loss)) + 1 < 25
-    mu, sigma = predictions(fitted, wrong.images, wrong.redshift, symmetric=False)
+    mu, sigma = predictions(fitted, wrong, symmetric=False)
     kept_loss = np.mean(np.log(sigma) + (wrong.log10_m500c - mu) ** 2 / (2 * sigma**2))
     assert kept_loss == pytest.approx(min(fitted.history.val_loss), rel=1e-6)
 
@@ -221,7 +226,7 @@ def test_members_differ_and_dont_depend_on_each_other(small):
 
 def test_predictions_dont_depend_on_what_else_is_in_the_batch(small):
     train_set, constants = sky(100, 1), small.constants
-    images, redshift = constants.images(train_set.images), constants.redshift(train_set.redshift)[:, None]
+    images, redshift = constants.images(train_set.images), constants.side(train_set.redshift, None)[:, None]
     whole = standardised_predictions(small.structure, small.state, images, redshift, False)
     part = standardised_predictions(small.structure, small.state, images[90:], redshift[90:], False)
     np.testing.assert_allclose(whole[0][90:], part[0], atol=1e-5)

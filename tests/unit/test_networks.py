@@ -11,14 +11,14 @@ import pytest
 from flax import nnx
 
 from clustermass.errors import InputError
-from clustermass.networks.cnn import MassNetwork, redshift_inputs
+from clustermass.networks.cnn import MassNetwork, side_inputs
 from clustermass.networks.convolution import DIMENSIONS, convolve, same_convolution
 from clustermass.networks.device import use_device
 from clustermass.networks.parameters import flatten, initialise, unflatten
 from clustermass.networks.schedules import LearningRate, Plateau, optimiser
 
 use_device("cpu")
-NETWORK = {"channels": [4, 5, 6], "dense": [8, 7], "dropout": 0.5, "redshift_inputs": ["z", "log_z"]}
+NETWORK = {"channels": [4, 5, 6], "dense": [8, 7], "dropout": 0.5, "side_inputs": ["z", "log_z"]}
 
 
 def lax_convolution(images, kernel):
@@ -133,13 +133,13 @@ def test_images_too_small_for_the_poolings_are_refused():
         MassNetwork((6, 6, 1), NETWORK, nnx.Rngs(0))
 
 
-def test_redshift_inputs_and_their_errors():
-    np.testing.assert_allclose(redshift_inputs(np.array([0.5]), ["z", "log_z"]), [[0.5, -0.6931472]], rtol=1e-6)
-    assert redshift_inputs(np.array([0.5, 0.6]), []).shape == (2, 0)
+def test_side_inputs_and_their_errors():
+    np.testing.assert_allclose(side_inputs(np.array([0.5]), None, ["z", "log_z"]), [[0.5, -0.6931472]], rtol=1e-6)
+    assert side_inputs(np.array([0.5, 0.6]), None, []).shape == (2, 0)
     with pytest.raises(InputError, match="row 1"):
-        redshift_inputs(np.array([0.5, np.nan]), ["z"])
+        side_inputs(np.array([0.5, np.nan]), None, ["z"])
     with pytest.raises(InputError, match="'zz' is unknown"):
-        redshift_inputs(np.array([0.5]), ["zz"])
+        side_inputs(np.array([0.5]), None, ["zz"])
 
 
 RECIPE = {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.3, "gradient_clip": 0.0, "epochs": 4}
@@ -204,3 +204,13 @@ def test_plateau_is_that_of_optax():
 def test_unknown_choices_are_named(key, make):
     with pytest.raises(InputError, match=f"recipe.{key}: 'nonsense' is unknown"):
         make(RECIPE | {"schedule": "constant", key: "nonsense"})
+
+
+def test_exposure_joins_every_redshift_of_its_cluster():
+    both = side_inputs(np.array([[0.2, 0.3], [0.4, 0.5]]), np.array([[1000.0], [2000.0]]), ["log_exposure", "z"])
+    np.testing.assert_allclose(both[..., 0], np.log([[1000, 1000], [2000, 2000]]))
+    np.testing.assert_allclose(both[..., 1], [[0.2, 0.3], [0.4, 0.5]])
+    with pytest.raises(InputError, match="none is known"):
+        side_inputs(np.array([0.2]), None, ["log_exposure"])
+    with pytest.raises(InputError, match="exposure_s: 1 value"):
+        side_inputs(np.array([0.2, 0.3]), np.array([900.0, 0.0]), ["log_exposure"])

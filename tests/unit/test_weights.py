@@ -16,7 +16,7 @@ def example() -> Weights:
     return Weights(
         arrays={"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.float32([1e-30, np.pi])},
         standardisation=constants,
-        network={"channels": [4, 4, 4], "redshift_inputs": ["z"]},
+        network={"channels": [4, 4, 4], "side_inputs": ["z"]},
         recipe={"epochs": 3, "learning_rate": 1e-3},
         preprocessing={"transform": "sqrt"},
         cutting={"images": {"box_pixels": 300}},

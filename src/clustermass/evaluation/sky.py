@@ -67,7 +67,14 @@ def predict_sky(
             # another sky has clusters of the same ids, but noise of its own
             named = np.array([f"{sky} {name}" for name in ids])
             redshift = noisy_redshift(sample["redshift"].values, named, redshift_noise, seed)
-            found = predict(weights, sample["image"].values, redshift, device=device, controlled=True)
+            found = predict(
+                weights,
+                sample["image"].values,
+                redshift,
+                exposure_s=sample["exposure_s"].values,
+                device=device,
+                controlled=True,
+            )
             parts.append(_Part(found["mu"], found["sigma"], ids, {name: sample[name].values for name in KEPT}))
             LOGGER.info("predict_sky: %d clusters of realization %s", ids.size, sample["realization"].values[0])
     dataset = _joined(parts, [path.stem for path in weights])

@@ -12,8 +12,12 @@ from flax import nnx
 from clustermass.errors import InputError
 from clustermass.networks.convolution import convolve
 
-#: what the network can be told of the redshift, by the name in the configuration
-REDSHIFT_INPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"z": np.positive, "log_z": np.log}
+#: what the network can be told beside the image, from redshift and exposure in s, by the name in the configuration
+SIDE_INPUTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "z": lambda redshift, _: redshift,
+    "log_z": lambda redshift, _: np.log(redshift),
+    "log_exposure": lambda redshift, exposure_s: np.log(exposure_s) + np.zeros_like(redshift),
+}
 
 
 class MassNetwork(nnx.Module):
@@ -28,7 +32,7 @@ class MassNetwork(nnx.Module):
         (y, x, band) of an image.
     network
         ``channels`` (one entry a block), ``dense`` (widths of the hidden dense layers), ``dropout`` (fraction of the
-        image features dropped while training), ``redshift_inputs`` (names in `REDSHIFT_INPUTS`).
+        image features dropped while training), ``side_inputs`` (names in `SIDE_INPUTS`).
     rngs
         Random numbers for the initial weights.
     """
@@ -47,7 +51,7 @@ class MassNetwork(nnx.Module):
             layers += [conv, nnx.relu, average_pool]
         self.convolutional = nnx.Sequential(*layers)
         self.dropout = nnx.Dropout(float(network["dropout"]))
-        features = (ny // shrink) * (nx // shrink) * channels[-1] + len(network["redshift_inputs"])
+        features = (ny // shrink) * (nx // shrink) * channels[-1] + len(network["side_inputs"])
         self.dense = nnx.Sequential(*_dense_layers([features, *dense, 2], rngs))
 
     def features(self, images: jax.Array) -> jax.Array:
@@ -95,25 +99,44 @@ def _dense_layers(widths: list[int], rngs: nnx.Rngs) -> list[Any]:
     return layers[:-1]
 
 
-def redshift_inputs(redshift: np.ndarray, names: list[str]) -> np.ndarray:
-    """Redshift inputs (..., input) float64 before standardisation, one column a name.
+def side_inputs(redshift: np.ndarray, exposure_s: np.ndarray | None, names: list[str]) -> np.ndarray:
+    """Side inputs (..., input) float64 before standardisation, one column a name.
+
+    Parameters
+    ----------
+    redshift
+        (...), positive.
+    exposure_s
+        Exposure in s, positive, of a shape that fits `redshift`; needed by ``log_exposure`` only.
+    names
+        Of `SIDE_INPUTS`.
 
     Raises
     ------
     InputError
-        A name is none of `REDSHIFT_INPUTS`, or a redshift isn't positive and finite.
+        A name is none of `SIDE_INPUTS`, or a redshift, or an exposure that is needed, isn't positive and finite.
     """
-    unknown = [name for name in names if name not in REDSHIFT_INPUTS]
+    unknown = [name for name in names if name not in SIDE_INPUTS]
     if unknown:
-        raise InputError(
-            f"network.redshift_inputs: {unknown[0]!r} is unknown. Choose from {', '.join(REDSHIFT_INPUTS)}."
-        )
+        raise InputError(f"network.side_inputs: {unknown[0]!r} is unknown. Choose from {', '.join(SIDE_INPUTS)}.")
     redshift = np.asarray(redshift, np.float64)
-    bad = np.flatnonzero(~(np.isfinite(redshift) & (redshift > 0)).ravel())
+    _check_positive(redshift, "redshift")
+    exposure = np.ones_like(redshift)
+    if "log_exposure" in names:
+        if exposure_s is None:
+            raise InputError(
+                "network.side_inputs: log_exposure needs the exposure of every cluster, but none is known."
+            )
+        exposure = np.asarray(exposure_s, np.float64)
+        _check_positive(exposure, "exposure_s")
+    columns = [SIDE_INPUTS[name](redshift, exposure) for name in names]
+    return np.stack(columns, axis=-1) if columns else np.zeros((*redshift.shape, 0))
+
+
+def _check_positive(values: np.ndarray, what: str) -> None:
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)).ravel())
     if bad.size:
         raise InputError(
-            f"redshift: {bad.size} value(s) aren't positive and finite, the first at row {bad[0]} "
-            f"({redshift.ravel()[bad[0]]}). The network needs a redshift of every cluster: drop the others."
+            f"{what}: {bad.size} value(s) aren't positive and finite, the first at row {bad[0]} "
+            f"({values.ravel()[bad[0]]}). The network needs it of every cluster: drop the others."
         )
-    columns = [REDSHIFT_INPUTS[name](redshift) for name in names]
-    return np.stack(columns, axis=-1) if columns else np.zeros((*redshift.shape, 0))

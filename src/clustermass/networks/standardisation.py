@@ -5,34 +5,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clustermass.networks.cnn import redshift_inputs
+from clustermass.networks.cnn import side_inputs
 
 
 @dataclass(frozen=True)
 class Standardisation:
-    """Means and standard deviations: images per band, redshift inputs per input, log10 M500c.
+    """Means and standard deviations: images per band, side inputs per input, log10 M500c.
 
     Where all values agree the standard deviation is taken as 1, so that nothing is divided by zero.
     """
 
     image_mean: list[float]
     image_sd: list[float]
-    redshift_names: list[str]
-    redshift_mean: list[float]
-    redshift_sd: list[float]
+    side_names: list[str]
+    side_mean: list[float]
+    side_sd: list[float]
     mass_mean: float
     mass_sd: float
 
     @classmethod
     def of(
-        cls, images: np.ndarray, redshift: np.ndarray, log10_m500c: np.ndarray, redshift_names: Sequence[str]
+        cls,
+        images: np.ndarray,
+        redshift: np.ndarray,
+        exposure_s: np.ndarray | None,
+        log10_m500c: np.ndarray,
+        side_names: Sequence[str],
     ) -> "Standardisation":
-        """Constants of a training set: images (sample, y, x, band), redshift and mass (sample,)."""
-        names = list(redshift_names)
+        """Constants of a training set: images (sample, y, x, band), redshift, exposure and mass (sample,)."""
+        names = list(side_names)
         image_mean, image_sd = _moments(images)
-        redshift_mean, redshift_sd = _moments(redshift_inputs(redshift, names))
+        side_mean, side_sd = _moments(side_inputs(redshift, exposure_s, names))
         (mass_mean,), (mass_sd,) = _moments(np.asarray(log10_m500c)[:, None])
-        return cls(image_mean, image_sd, names, redshift_mean, redshift_sd, mass_mean, mass_sd)
+        return cls(image_mean, image_sd, names, side_mean, side_sd, mass_mean, mass_sd)
 
     def images(self, images: np.ndarray) -> np.ndarray:
         """Standardise images (sample, y, x, band), as float32."""
@@ -41,10 +46,10 @@ class Standardisation:
         scaled /= sd
         return scaled
 
-    def redshift(self, redshift: np.ndarray) -> np.ndarray:
-        """Standardised redshift inputs (..., input) float32 of redshifts (...); InputError where one isn't positive."""
-        inputs = redshift_inputs(redshift, self.redshift_names)
-        return ((inputs - self.redshift_mean) / self.redshift_sd).astype(np.float32)
+    def side(self, redshift: np.ndarray, exposure_s: np.ndarray | None) -> np.ndarray:
+        """Standardised side inputs (..., input) float32 of redshifts (...) and exposures in s; see `side_inputs`."""
+        inputs = side_inputs(redshift, exposure_s, self.side_names)
+        return ((inputs - self.side_mean) / self.side_sd).astype(np.float32)
 
     def mass(self, log10_m500c: np.ndarray) -> np.ndarray:
         """Standardised log10 M500c, float32."""

@@ -49,14 +49,14 @@ class Trainer:
     ) -> None:
         self._network, self._recipe, self._seed, self._checkpoints = network, recipe, seed, checkpoints
         self._shape = train.images.shape[1:]
-        names = network["redshift_inputs"]
-        self._constants = Standardisation.of(train.images, train.redshift, train.log10_m500c, names)
+        names = network["side_inputs"]
+        self._constants = Standardisation.of(train.images, train.redshift, train.exposure_s, train.log10_m500c, names)
         self._structure = unflatten(self._shape, network, initialise(self._shape, network, [seed, 0]))[0]
         self._settings = Settings.of(recipe, len(train.redshift))
         self._steps = math.ceil(len(train.redshift) / self._settings.batch)
         self.data = on_device(train, self._constants)
         self.program = self._structure, self._settings
-        self._validation = Validation(self._structure, self._constants, val.images, val.redshift, val.log10_m500c)
+        self._validation = Validation(self._structure, self._constants, val)
 
     def begin(self, number: int) -> Member:
         """Return a member as its checkpoint left it, or fresh."""

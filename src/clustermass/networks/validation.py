@@ -11,6 +11,7 @@ from flax import nnx
 from clustermass.networks.epochs import over_members
 from clustermass.networks.prediction import CHUNK
 from clustermass.networks.standardisation import Standardisation
+from clustermass.networks.subsets import Subset
 
 
 class Validation:
@@ -20,21 +21,15 @@ class Validation:
     ----------
     structure, constants
         Of the network, and of its training set.
-    images, redshift, log10_m500c
-        The validation set: (sample, y, x, band), (sample,), (sample,).
+    val
+        The validation set.
     """
 
-    def __init__(
-        self,
-        structure: nnx.GraphDef,
-        constants: Standardisation,
-        images: np.ndarray,
-        redshift: np.ndarray,
-        log10_m500c: np.ndarray,
-    ) -> None:
+    def __init__(self, structure: nnx.GraphDef, constants: Standardisation, val: Subset) -> None:
         self._structure = structure
-        self._inputs = _in_chunks(constants.images(images)), _in_chunks(constants.redshift(redshift))
-        self._truth = (np.asarray(log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
+        side = constants.side(val.redshift, val.exposure_s)
+        self._inputs = _in_chunks(constants.images(val.images)), _in_chunks(side)
+        self._truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
         self._log_scale = math.log(constants.mass_sd)
 
     def losses(self, states: nnx.State) -> np.ndarray:

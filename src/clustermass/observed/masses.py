@@ -169,7 +169,8 @@ def _masses(
     result = dict.fromkeys(found_here, np.full(redshift.size, np.nan))
     if usable.any():
         image = field["image"].values[usable]
-        found = predict(weights, image, redshift[usable], error[usable], device)
+        exposure = field["exposure_s"].values[usable]
+        found = predict(weights, image, redshift[usable], error[usable], exposure, device)
         for name, values in mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration).items():
             result[name] = np.full(redshift.size, np.nan)
             result[name][usable] = values
