@@ -10,7 +10,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: results validate-sky test benchmark environment check clean
+.PHONY: rivals-environment results validate-sky test benchmark environment check clean
 .DEFAULT_GOAL := results
 
 results: environment
@@ -35,6 +35,11 @@ check: environment
 	@.uv/bin/uv lock --check
 	@$(BIN)/python envs/pin.py --check
 	@$(BIN)/python config/describe.py --check
+
+rivals-environment: results/benchmarks/rivals-venv/ready
+
+results/benchmarks/rivals-venv/ready: benchmarks/requirements.txt
+	$(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip --disable-pip-version-check install --quiet -r $< && touch $@
 
 environment: .venv/ready
 

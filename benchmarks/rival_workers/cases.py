@@ -1,0 +1,116 @@
+"""The networks that are timed, and the arms that train them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from rival_workers.problem import flop_per_sample, write
+from rival_workers.processes import Workers
+
+from clustermass.networks.parameters import initialise
+
+CORES = 2
+CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
+RECIPE = CONFIG["training"]["recipes"]["krippendorf2023"]
+PRODUCTS, PRODUCT_FLOP = 20, 2 * 2048**3
+
+
+@dataclass(frozen=True)
+class Arm:
+    """`workers` that each `do` something with `options`; together it is `work` of a `unit`."""
+
+    what: str
+    workers: Workers
+    options: Mapping
+    work: int
+    do: str = "run"
+    unit: str = "sample"
+
+    def call(self):
+        """Wall and CPU seconds."""
+        return self.workers.do(self.do, **self.options)[1:]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network of the configuration, without dropout, and what it is trained on by which arms.
+
+    An epoch has `samples`, or `few` in an arm that would take too long; `sizes` are ours for time against size. `bars`
+    is what ours should reach at least: samples a second over the rival's, and share of a matrix product's speed.
+    """
+
+    network: str
+    shape: tuple[int, int, int]
+    batch: int
+    samples: int
+    few: int
+    sizes: tuple[int, ...]
+    rivals: tuple[str, ...]
+    bars: Mapping[str, float]
+
+    def write(self, path):
+        """Write what all arms train on."""
+        network = {**CONFIG["network"][self.network], "dropout": 0.0}
+        weights = initialise(self.shape, network, [1])
+        write(path, self.shape, network, {**RECIPE, "batch_size": self.batch}, weights, self.samples)
+
+    @property
+    def flop(self):
+        """Of a training sample."""
+        return flop_per_sample(self.shape, CONFIG["network"][self.network])
+
+    def arms(self, python):
+        """Arms by name, ours first; the rivals are run by `python`."""
+        ours = Workers("ours.py", count=CORES)
+        eager = Workers("torch_steps.py", python, count=CORES)
+        rivals = {
+            "keras": self._run("Keras fit, 2 threads", Workers("keras_fit.py", python, threads=CORES)),
+            "torch": self._run("PyTorch, 2 threads", Workers("torch_steps.py", python, threads=CORES)),
+            "torch, 2 processes": self._run("PyTorch, 2 processes of 1 thread", eager),
+            "compiled": self._run(
+                "torch.compile, 2 processes of 1 thread",
+                Workers("torch_steps.py", python, count=CORES, options={"compiled": True}),
+            ),
+            "jax step": self._run(
+                "JAX's convolution, one compiled step a batch, 2 threads",
+                Workers("jax_step.py", threads=CORES),
+                self.few,
+            ),
+            "jax vmap": self._run(
+                "the same, 2 members by vmap, 2 threads",
+                Workers("jax_step.py", threads=CORES, options={"members": 2}),
+                self.batch,
+            ),
+        }
+        arms = {"ours": self._run("scanned epochs, 2 processes of 1 core", ours)}
+        arms |= {name: rivals[name] for name in self.rivals}
+        arms |= {f"ours, {size} samples": self._run("as ours", ours, size) for size in self.sizes}
+        products = {"jax": ours} | ({"torch": eager} if "torch, 2 processes" in arms else {})
+        for name, workers in products.items():
+            what = f"product of two 2048 x 2048 matrices, {name}, 2 processes"
+            arms[f"matmul, {name}"] = Arm(what, workers, {"repeats": PRODUCTS}, CORES * PRODUCTS, "matmul", "product")
+        return arms
+
+    def _run(self, what, workers, samples=None):
+        """Arm that trains an epoch of `samples` in every process, for every member."""
+        samples = samples or self.samples
+        work = samples * workers.count * workers.options.get("members", 1)
+        return Arm(what, workers, {"samples": samples}, work)
+
+
+CASES = {
+    "paper": Case(
+        "krippendorf2023",
+        (50, 50, 10),
+        batch=100,
+        samples=2000,
+        few=500,
+        sizes=(500, 1000),
+        rivals=("keras", "torch", "torch, 2 processes", "compiled", "jax step", "jax vmap"),
+        bars={"keras": 1.25, "torch": 1.2, "compiled": 0.85, "jax vmap": 5.0, "matmul": 0.55},
+    ),
+    "default": Case(
+        "compact", (25, 25, 10), batch=64, samples=8192, few=2048, sizes=(), rivals=("keras", "compiled"), bars={}
+    ),
+}

@@ -1,0 +1,29 @@
+"""An epoch of our training with so many members in one job, for the memory that it takes."""
+
+from problem import serve
+
+from clustermass.networks.device import use_device
+from clustermass.networks.fitting import fit_members
+from clustermass.networks.subsets import Subset
+
+VALIDATED = 100
+
+
+class Members:
+    """Members one after another, as on a CPU, or stacked side by side, as on a GPU."""
+
+    def __init__(self, problem, threads=1):
+        use_device("cpu", threads)
+        self.problem = problem
+
+    def fit(self, members, together):
+        """Train `members` networks for an epoch."""
+        problem = self.problem
+        columns = problem.images, 0.3 + 0.05 * problem.redshift[:, 0] % 0.2, problem.mass
+        train, val = Subset(*columns), Subset(*(column[:VALIDATED] for column in columns))
+        recipe = {**problem.recipe, "epochs": 1}
+        return len(list(fit_members(train, val, problem.network, recipe, 1, range(members), together=together)))
+
+
+if __name__ == "__main__":
+    serve(Members)

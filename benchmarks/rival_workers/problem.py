@@ -1,0 +1,76 @@
+"""What every arm of `rivals.py` trains on, and how its worker is spoken to. Needs NumPy alone.
+
+A worker is a process that lives through all rounds. It reads one JSON object a line from its standard input, such as
+``{"do": "run", "samples": 500}``, calls that method of its arm and answers with a line: what the method returned, CPU
+and wall seconds, and the most memory that the process has had.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from itertools import pairwise
+
+import numpy as np
+
+CHECKED_STEPS = 3
+
+
+class Problem:
+    """Images, network, first weights and recipe, read from the file that `write` made."""
+
+    def __init__(self, path):
+        with np.load(path) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        facts = json.loads(str(arrays.pop("facts")))
+        self.images, self.redshift, self.mass = (arrays.pop(name) for name in ("images", "redshift", "mass"))
+        self.weights = arrays
+        self.network, self.recipe = facts["network"], facts["recipe"]
+        self.batch, self.rate = self.recipe["batch_size"], self.recipe["learning_rate"]
+
+    def checked_batch(self):
+        """Return the batch that every arm has to give the same losses of."""
+        return self.images[: self.batch], self.redshift[: self.batch], self.mass[: self.batch]
+
+    def layers(self):
+        """Kernel (..., input, output) and bias of each layer, the first one first."""
+        names = sorted(name.removesuffix(".kernel") for name in self.weights if name.endswith(".kernel"))
+        return [(self.weights[f"{name}.kernel"], self.weights[f"{name}.bias"]) for name in names]
+
+
+def write(path, shape, network, recipe, weights, samples):
+    """Draw `samples` random standardised images of `shape` (y, x, band), and write the problem to `path`."""
+    rng = np.random.default_rng(1)
+    sizes = {
+        "images": (samples, *shape),
+        "redshift": (samples, len(network["side_inputs"])),
+        "mass": (samples,),
+    }
+    drawn = {name: rng.standard_normal(size, dtype=np.float32) for name, size in sizes.items()}
+    np.savez(path, facts=json.dumps({"network": network, "recipe": recipe}), **drawn, **weights)
+
+
+def flop_per_sample(shape, network):
+    """Floating point operations of the matrix products of a training sample: no input gradient for the first layer."""
+    total, (side, _, channels) = 0, shape
+    for number, features in enumerate(network["channels"]):
+        total += (3 if number else 2) * 2 * side**2 * 9 * channels * features
+        side, channels = side // 2, features
+    widths = [side**2 * channels + len(network["side_inputs"]), *network["dense"], 2]
+    return total + 3 * 2 * sum(a * b for a, b in pairwise(widths))
+
+
+def serve(make):
+    """Answer the parent's lines with the methods of ``make(Problem, **options)``, until they end."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not come among the answers
+    arm = make(Problem(sys.argv[1]), **json.loads(sys.argv[2]))
+    for line in sys.stdin:
+        call = json.loads(line)
+        method = getattr(arm, call.pop("do"))
+        cpu, wall = time.process_time(), time.perf_counter()
+        facts = {"value": method(**call)}
+        facts |= {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        answers.write(json.dumps({**facts, "max_rss_mib": round(peak)}) + "\n")

@@ -1,0 +1,225 @@
+"""Our training on two cores against Keras, PyTorch and JAX as one writes it first; memory and time by size.
+
+Every arm trains the same network from the same weights by the same recipe, batch size and augmentation, in worker
+processes (`rival_workers`) that live through all rounds; one arm works at a time. The rivals need an environment of
+their own: ``make rivals-environment``.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from rival_workers.cases import CASES, CORES, PRODUCT_FLOP
+from rival_workers.processes import Workers, keep_to_cores
+from runner import CANNOT_RUN, PACKAGES, RESULTS, machine, spread
+
+from clustermass.datasets import write_json
+
+ROUNDS, MEMBERS, MEMBERS_SAMPLES = 5, (1, 2, 5, 10), 200
+PYTHON = RESULTS / "rivals-venv" / "bin" / "python"
+RIVALS = ("torch", "tensorflow-cpu", "keras", "numpy")
+START = time.perf_counter()
+FIRST_LOSS, LATER_LOSSES = 1e-5, 1e-4  # relative
+
+
+def timed(case, python, rounds):
+    """Check and time the arms of `case`: what was checked, wall and CPU seconds of each round by arm, and the arms."""
+    arms = case.arms(python)
+    workers = {id(arm.workers): arm.workers for arm in arms.values()}.values()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        problem, messages = Path(folder) / "problem.npz", stack.enter_context(log())
+        case.write(problem)
+        for each in workers:
+            stack.enter_context(each).start(problem, messages)
+        checked = compared({name: arm.workers for name, arm in arms.items() if name in ("ours", *case.rivals)})
+        for name, arm in arms.items():
+            arm.call()  # compiles
+            said(f"{case.network}: {name} is ready")
+        return checked, rounds_of(arms, rounds), arms
+
+
+def rounds_of(arms, rounds):
+    """Wall and CPU seconds of each arm's calls; each round starts with another arm."""
+    names, seconds = list(arms), {name: [] for name in arms}
+    for number in range(rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            seconds[name].append(arms[name].call())
+        said(f"round {number + 1} of {rounds} done")
+    return seconds
+
+
+def compared(workers):
+    """Say how well the losses of all `workers` agree; AssertionError if they don't."""
+    with ThreadPoolExecutor(CORES) as pool:  # most of it is compiling
+        values = pool.map(lambda each: np.array(each.do("losses")[0]), workers.values())
+        losses = dict(zip(workers, values, strict=True))
+    ours, worst = losses["ours"][0], {}
+    for name, values in losses.items():
+        off = np.abs(values / ours - 1).max(axis=0)
+        if not (off[0] <= FIRST_LOSS and off.max() <= LATER_LOSSES):  # NaN neither
+            raise AssertionError(f"{name}: losses {values.tolist()} aren't ours {ours.tolist()}")
+        worst[name] = f"{off[0]:.0e}, {off.max():.0e}"
+    said(f"losses agree: {worst}")
+    what = "relative difference to ours of the loss of the first weights, and the largest of three steps on one batch"
+    return {"what": what, "limits": [FIRST_LOSS, LATER_LOSSES], "losses": ours.tolist(), "differences": worst}
+
+
+def described(arm, seconds):
+    """Facts of one arm."""
+    wall, cpu = (spread(column) for column in zip(*seconds, strict=True))
+    rates = {f"{arm.unit}s_per_{kind}_s": arm.work / of["median"] for kind, of in (("wall", wall), ("cpu", cpu))}
+    facts = {"what": arm.what, f"{arm.unit}s": arm.work, "wall_s": wall, "cpu_s": cpu}
+    return {
+        **facts,
+        **{key: float(f"{value:.6g}") for key, value in rates.items()},
+        "max_rss_mib": arm.workers.max_rss_mib,
+    }
+
+
+def ratios(case, arms, seconds):
+    """Ours over each rival, round by round: work a second of wall time, and of CPU time."""
+    facts = {}
+    for name in case.rivals:
+        scale = arms["ours"].work / arms[name].work
+        pairs = list(zip(seconds[name], seconds["ours"], strict=True))
+        wall, cpu = (spread([scale * theirs[kind] / ours[kind] for theirs, ours in pairs]) for kind in (0, 1))
+        facts[f"ours / {name}"] = {"wall": wall, "cpu": cpu, **judged(wall["median"], case.bars.get(name))}
+    return facts
+
+
+def judged(value, bar):
+    """Return the bar, if there is one, and whether `value` meets it."""
+    return {} if bar is None else {"bar": bar, "met": value >= bar}
+
+
+def peak_shares(case, arms, seconds):
+    """Share of the speed of a large matrix product, round by round, for each library's product."""
+    facts = {}
+    for name in (name for name in arms if name.startswith("matmul")):
+        scale = arms["ours"].work * case.flop / (arms[name].work * PRODUCT_FLOP)
+        pairs = list(zip(seconds[name], seconds["ours"], strict=True))
+        wall, cpu = (spread([scale * product[kind] / ours[kind] for product, ours in pairs]) for kind in (0, 1))
+        facts[f"ours / {name}"] = {"wall": wall, "cpu": cpu, **judged(wall["median"], case.bars.get("matmul"))}
+    return facts
+
+
+def growth(arms, seconds):
+    """Wall seconds of a sample against the samples of an epoch, over those of the largest, round by round."""
+    sizes = {arm.options["samples"]: name for name, arm in arms.items() if name.split(",")[0] == "ours"}
+    largest = max(sizes)
+    facts = {}
+    for size, name in sorted(sizes.items()):
+        pairs = zip(seconds[name], seconds[sizes[largest]], strict=True)
+        facts[size] = spread([few[0] / size / (all_[0] / largest) for few, all_ in pairs])
+    return facts
+
+
+def memory():
+    """Largest memory (MiB) of a job that trains so many members, one after another (as on a CPU) or side by side."""
+    ways = {"one after another": False, "side by side": True}
+    with tempfile.TemporaryDirectory() as folder, log() as messages, ThreadPoolExecutor(CORES) as pool:
+        problem = Path(folder) / "problem.npz"
+        replace(CASES["paper"], samples=MEMBERS_SAMPLES).write(problem)
+
+        def peak(members, together):
+            with Workers("members.py") as job:
+                job.start(problem, messages)
+                job.do("fit", members=members, together=together)
+            return job.max_rss_mib
+
+        jobs = {way: [pool.submit(peak, each, together) for each in MEMBERS] for way, together in ways.items()}
+        return {way: {each: job.result() for each, job in zip(MEMBERS, of, strict=True)} for way, of in jobs.items()}
+
+
+def log():
+    """Open the file that takes the workers' messages."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    return (RESULTS / "rivals.log").open("a")
+
+
+def said(text):
+    """Print how far it is."""
+    print(f"rivals     {time.perf_counter() - START:4.0f} s  {text}", flush=True)
+
+
+def report_of(case, python, rounds):
+    """Time a case and return what is reported of it."""
+    checked, seconds, arms = timed(case, python, rounds)
+    return {
+        "network": case.network,
+        "image": case.shape,
+        "batch": case.batch,
+        "mflop_per_sample": case.flop / 1e6,
+        "checked": checked,
+        "arms": {name: described(arm, seconds[name]) for name, arm in arms.items()},
+        "samples_per_second": ratios(case, arms, seconds),
+        "share_of_matmul": peak_shares(case, arms, seconds),
+        "time_per_sample_by_samples_an_epoch": growth(arms, seconds),
+    }
+
+
+def rival_versions(python):
+    """Versions of the rivals, as their own interpreter sees them."""
+    code = f"from importlib.metadata import version; print(*map(version, {RIVALS}))"
+    out = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
+    return dict(zip(RIVALS, out.split(), strict=True))
+
+
+def printed(name, facts):
+    """Print the ratios of a case."""
+    for arm, values in facts["arms"].items():
+        unit = next(key for key in values if key.endswith("per_wall_s"))
+        print(f"{name:10} {arm:28} {values[unit]:10.4g} {unit}")
+    for pair, values in (facts["samples_per_second"] | facts["share_of_matmul"]).items():
+        wall, cpu = values["wall"], values["cpu"]["median"]
+        bar = f"  bar {values['bar']}: {'met' if values['met'] else 'NOT met'}" if "bar" in values else ""
+        print(f"{name:10} {pair:28} {wall['median']:6.2f} ({wall['min']:.2f} to {wall['max']:.2f}), CPU {cpu:.2f}{bar}")
+
+
+def main():
+    """Measure."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=ROUNDS)
+    options.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
+    options.add_argument("--python", type=Path, default=PYTHON, help="interpreter of the rivals' environment")
+    options.add_argument("--output", type=Path, default=RESULTS / "rivals.json")
+    chosen = options.parse_args()
+    if not chosen.python.exists():
+        print(f"rivals     can't run: no {chosen.python}. Make the rivals' environment by `make rivals-environment`.")
+        sys.exit(CANNOT_RUN)
+    if keep_to_cores(CORES) < CORES:
+        print(f"rivals     can't run: it needs {CORES} cores.")
+        sys.exit(CANNOT_RUN)
+    (RESULTS / "rivals.log").unlink(missing_ok=True)
+    load, versions = os.getloadavg()[0], rival_versions(chosen.python)
+    cases = {name: report_of(CASES[name], chosen.python, chosen.rounds) for name in chosen.cases}
+    report = {
+        "benchmark": "rivals",
+        "what": "training on two cores: samples a second of all members together",
+        "command": "python benchmarks/rivals.py",
+        "machine": {**machine(), "load_at_start": round(load, 2)},
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "versions_of_rivals": versions,
+        "timing": f"{CORES} cores, {chosen.rounds} rounds, arms in turn, after one untimed call of each",
+        "setup": "random images; recipe krippendorf2023 (Adam, eight symmetries) with each case's batch, no dropout",
+        "cases": cases,
+        "memory_mib_by_members": memory(),
+    }
+    write_json(report, chosen.output)
+    for name, facts in cases.items():
+        printed(name, facts)
+
+
+if __name__ == "__main__":
+    main()
