@@ -10,10 +10,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
 from clustermass.baselines.features import cluster_features
+from clustermass.baselines.truth import is_isolated
 from clustermass.catalogues.tables import read_table
 from clustermass.config import resolve_experiment, resolve_sky
 from clustermass.datasets import atomic
@@ -23,7 +23,6 @@ from clustermass.progress import track
 from clustermass.provenance import PACKAGE, config_hash, file_sha256, source_hash
 from clustermass.sample import load_sample
 from clustermass.sky.realization import simulate_realization
-from clustermass.sphere import unit_vectors
 
 #: number of each subset's first realization: a run of the workflow that counts on from 01 never meets val and test
 FIRST = {"train": 1, "val": 801, "test": 901}
@@ -128,19 +127,10 @@ def truth(path, halo_id):
     haloes = read_table(path)
     row_of = {number: row for row, number in enumerate(haloes["HALO_ID"].tolist())}
     rows = [row_of[number] for number in halo_id.tolist()]
-    alone = is_isolated(*(np.asarray(haloes[name], dtype=float) for name in ("RA", "DEC", "COUNTS")))
+    ra, dec, counts = (np.asarray(haloes[name], dtype=float) for name in ("RA", "DEC", "COUNTS"))
+    alone = is_isolated(ra, dec, counts, crowded=[(CROWDED_ARCSEC, CROWDED_FACTOR)])
     gas = {name.lower(): np.asarray(haloes[name], dtype=float)[rows] for name in ("L500", "KT", "Z")}
     return gas | {"isolated": alone[rows]}
-
-
-def is_isolated(ra, dec, counts):
-    """Whether no other halo within `CROWDED_ARCSEC` has more than `CROWDED_FACTOR` of the halo's own counts."""
-    reach = 2 * np.sin(np.radians(CROWDED_ARCSEC / 3600) / 2)
-    first, second = cKDTree(unit_vectors(ra, dec)).query_pairs(reach, output_type="ndarray").T
-    alone = np.ones(ra.size, dtype=bool)
-    for own, other in ((first, second), (second, first)):
-        alone[own[counts[other] > CROWDED_FACTOR * counts[own]]] = False
-    return alone
 
 
 def joined(paths):

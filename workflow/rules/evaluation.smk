@@ -158,6 +158,6 @@ rule evaluate_sky:
     params:
         evaluation=in_order(config["evaluation"]),
         seed=config["seed"],
-        code=code("evaluate_sky", "evaluation.evaluate"),
+        code=code("evaluate", "evaluation.evaluate"),
     script:
-        "../scripts/evaluate_sky.py"
+        "../scripts/evaluate.py"

@@ -1,11 +1,12 @@
-"""Adapter of the rule evaluate."""
+"""Adapter of the rules evaluate and evaluate_sky: another sky's clusters have no split."""
 
 from pathlib import Path
 
 from clustermass.evaluation.evaluate import evaluate
 from clustermass.progress import step
 
-with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
+split = snakemake.input.get("split")
+with step(snakemake.log[0], " ".join([snakemake.rule, *snakemake.wildcards])):
     evaluate(
         ensemble=Path(snakemake.input.ensemble),
         baselines=Path(snakemake.input.baselines),
@@ -14,5 +15,5 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"
         predictions=Path(snakemake.output.predictions),
         block=snakemake.params.evaluation,
         seed=snakemake.params.seed,
-        split=Path(snakemake.input.split),
+        split=Path(split) if split else None,
     )

@@ -1,6 +1,6 @@
 """The simulated haloes behind the clusters: true luminosities for two baselines, and who has a bright neighbour."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,10 @@ def _isolated(table: Mapping[str, NDArray[Any]]) -> NDArray[np.int8]:
     return np.where(np.isfinite(counts), alone, -1).astype(np.int8)
 
 
-def is_isolated(ra: FloatArray, dec: FloatArray, counts: FloatArray) -> NDArray[np.bool_]:
-    """Whether no neighbour is bright and near in the sense of `CROWDED`.
+def is_isolated(
+    ra: FloatArray, dec: FloatArray, counts: FloatArray, crowded: Sequence[tuple[float, float]] = CROWDED
+) -> NDArray[np.bool_]:
+    """Whether no neighbour is bright and near in the sense of `crowded`.
 
     Parameters
     ----------
@@ -119,10 +121,12 @@ def is_isolated(ra: FloatArray, dec: FloatArray, counts: FloatArray) -> NDArray[
         Degrees, (halo,).
     counts
         Photons drawn from each halo, (halo,).
+    crowded
+        Pairs of a radius in arcsec and how many times a halo's own counts a neighbour within it may have.
     """
     tree = cKDTree(unit_vectors(ra, dec))
     isolated = np.ones(len(ra), dtype=bool)
-    for radius_arcsec, factor in CROWDED:
+    for radius_arcsec, factor in crowded:
         first, second = tree.query_pairs(2 * np.sin(np.radians(radius_arcsec / 3600) / 2), output_type="ndarray").T
         for own, other in ((first, second), (second, first)):
             isolated[own[counts[other] > factor * counts[own]]] = False
