@@ -32,7 +32,7 @@ def network(convolution):
 
 def training_data(rng):
     """Random standardised images with redshift and mass."""
-    sizes = (SAMPLES, *SHAPE), (SAMPLES, 2), (SAMPLES,)
+    sizes = (SAMPLES, *SHAPE), (SAMPLES, len(NETWORK["side_inputs"])), (SAMPLES,)
     drawn = [jnp.asarray(rng.standard_normal(size, dtype=np.float32)) for size in sizes]
     return TrainingData(*drawn, jnp.ones(SAMPLES))
 
@@ -47,7 +47,7 @@ def epoch(structure, settings, progress, data):
 def step(structure, settings, progress, data, rows, key):
     """Do a step as one writes it first: the whole batch at once, outside any scan."""
     optimise, average = optimiser(settings._asdict()), optax.ema(settings.average_decay)
-    loss = partial(_loss, structure, AUGMENTATIONS[settings.augmentation])
+    loss = partial(_loss, structure, AUGMENTATIONS[settings.augmentation], settings.batch)
     batch = jax.tree.map(lambda column: column[rows], data)
     value, slope = jax.value_and_grad(loss)(progress.state, batch, key)
     updates, optimised = optimise.update(slope, progress.optimiser, progress.state)
@@ -69,7 +69,7 @@ def flop_per_sample():
     for number, features in enumerate(NETWORK["channels"]):
         total += (3 if number else 2) * 2 * side**2 * 9 * channels * features
         side, channels = side // 2, features
-    widths = [side**2 * channels + 2, *NETWORK["dense"], 2]
+    widths = [side**2 * channels + len(NETWORK["side_inputs"]), *NETWORK["dense"], 2]
     return total + 3 * 2 * sum(a * b for a, b in pairwise(widths))
 
 
@@ -89,7 +89,7 @@ def main():
     use_device("cpu", threads=1)
     ours, state = network(cnn.convolve)
     plain, _ = network(jax.lax.conv_general_dilated)
-    data, settings = training_data(np.random.default_rng(1)), Settings.of(RECIPE, SAMPLES)
+    data, settings = training_data(np.random.default_rng(1)), Settings.of(RECIPE, NETWORK, SHAPE, SAMPLES)
     progress, few = begin(state, settings), jax.tree.map(lambda column: column[:FEW], data)
     matrix, product = jnp.ones((SIDE, SIDE)), jax.jit(jnp.matmul)
     checked, flop = check(ours, plain, settings, progress, data), flop_per_sample()
@@ -114,6 +114,7 @@ def main():
             "samples": SAMPLES,
             "batch": settings.batch,
             "micro_batch": settings.micro,
+            "chunk": settings.chunk,
             "mflop_per_sample": flop / 1e6,
             "matrix": [SIDE, SIDE],
             "scaled": f"'plain, scan' does {FEW} samples, the others {SAMPLES}",

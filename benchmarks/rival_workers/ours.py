@@ -24,7 +24,7 @@ class Ours:
 
     def settings(self, recipe, samples):
         """Return what goes into the compiled program."""
-        return Settings.of(recipe, samples)
+        return Settings.of(recipe, self.problem.network, self.problem.images.shape[1:], samples)
 
     def fresh(self, settings):
         """Progress before the first epoch."""

@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from clustermass.errors import InputError
 from clustermass.networks import epochs
 from clustermass.networks.checkpoints import Checkpoints
+from clustermass.networks.cnn import MassNetwork
 from clustermass.networks.device import use_device
 from clustermass.networks.fitting import fit, fit_members
 from clustermass.networks.parameters import flatten
@@ -110,13 +112,26 @@ def test_micro_batches_add_up_to_the_batch():
     data = epochs.TrainingData(*(jnp.asarray(rng.normal(size=shape)) for shape in ((60, 1), (60, 3), (60,), (60,))))
 
     def loss(state, some, key):
-        return jnp.mean(some.weight * (some.mass - some.redshift @ state) ** 2)
+        return jnp.mean(some.weight * (some.mass - some.side @ state) ** 2)
 
     state, rows = jnp.array([0.1, 0.2, 0.3]), jnp.arange(60)
     in_parts = epochs.accumulate(jax.value_and_grad(loss), state, data, rows.reshape(4, 15), jax.random.key(0))
     for mine, whole in zip(in_parts, jax.value_and_grad(loss)(state, data, None), strict=True):
         np.testing.assert_allclose(mine, whole, rtol=1e-4, atol=1e-6)
-    assert [epochs.micro_batch(batch) for batch in (64, 128, 100, 61, 6)] == [16, 16, 10, 61, 6]
+
+
+def test_parts_of_a_batch_divide_it_and_fit_the_cache():
+    compact, paper = 25 * 25 * 16, 50 * 50 * 32
+    assert [epochs.parts(batch, compact) for batch in (64, 100, 61, 6)] == [(16, 16), (20, 4), (61, 61), (6, 6)]
+    assert [epochs.parts(batch, paper) for batch in (64, 100)] == [(16, 4), (20, 4)]
+    assert epochs.parts(100, 10 * paper) == (20, 20)
+
+
+def test_images_in_chunks_have_the_features_of_all_at_once():
+    network = {"channels": [4, 8], "dense": [8], "dropout": 0.0, "side_inputs": ["z"]}
+    model = MassNetwork((9, 9, 3), network, nnx.Rngs(1))
+    images = jnp.asarray(np.random.default_rng(2).normal(size=(12, 9, 9, 3)), jnp.float32)
+    np.testing.assert_allclose(model.features(images, 4), model.features(images), atol=1e-6)
 
 
 def test_every_cluster_is_seen_in_every_epoch():

@@ -57,7 +57,7 @@ def test_the_gradient_costs_no_more_inside_a_scan_than_outside():
     def looped(kernel):
         return jax.lax.scan(lambda k, _: (k - 1e-6 * slope(k), None), kernel, length=8)[0]
 
-    assert cpu_seconds(jax.jit(looped), kernel) / 8 < 3 * cpu_seconds(jax.jit(slope), kernel)  # 28 with plain autodiff
+    assert cpu_seconds(jax.jit(looped), kernel) / 8 < 2 * cpu_seconds(jax.jit(slope), kernel)  # 28 with plain autodiff
 
 
 def cpu_seconds(function, argument, repeats=5) -> float:

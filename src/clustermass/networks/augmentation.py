@@ -18,10 +18,12 @@ def symmetry(images: jax.Array, index: int) -> jax.Array:
 
 def random_symmetries(images: jax.Array, key: jax.Array) -> jax.Array:
     """Give each of `images` (sample, y, x, band; square) one of the eight flips and quarter turns at random."""
-    index = jax.random.randint(key, (images.shape[0], 1, 1, 1), 0, SYMMETRIES)
-    images = jnp.where(index & 1, images[:, ::-1], images)
-    images = jnp.where(index & 2, images[:, :, ::-1], images)
-    return jnp.where(index & 4, images.swapaxes(1, 2), images)
+    number, ny, nx, bands = images.shape
+    pixels = jnp.arange(ny * nx).reshape(1, ny, nx, 1)
+    sources = jnp.stack([symmetry(pixels, index).ravel() for index in range(SYMMETRIES)])
+    chosen = sources[jax.random.randint(key, (number,), 0, SYMMETRIES), :, None]
+    turned = jnp.take_along_axis(images.reshape(number, -1, bands), chosen, axis=1, mode="promise_in_bounds")
+    return turned.reshape(images.shape)
 
 
 def random_rotations(images: jax.Array, key: jax.Array) -> jax.Array:

@@ -54,10 +54,15 @@ class MassNetwork(nnx.Module):
         features = (ny // shrink) * (nx // shrink) * channels[-1] + len(network["side_inputs"])
         self.dense = nnx.Sequential(*_dense_layers([features, *dense, 2], rngs))
 
-    def features(self, images: jax.Array) -> jax.Array:
-        """Flat image features (sample, feature) of standardised images (sample, y, x, band)."""
-        maps = self.convolutional(images)
-        return maps.reshape(maps.shape[0], -1)
+    def features(self, images: jax.Array, chunk: int | None = None) -> jax.Array:
+        """Flat image features (sample, feature) of standardised images (sample, y, x, band).
+
+        With a `chunk`, which divides the samples, so many at a time.
+        """
+        if chunk is None or chunk == len(images):
+            return self.convolutional(images).reshape(len(images), -1)
+        chunks = images.reshape(-1, chunk, *images.shape[1:])
+        return jax.lax.map(self.convolutional, chunks).reshape(len(images), -1)
 
     def head(
         self, features: jax.Array, redshift: jax.Array, key: jax.Array | None = None
@@ -71,7 +76,7 @@ class MassNetwork(nnx.Module):
         return output[..., 0], output[..., 1]
 
     def __call__(
-        self, images: jax.Array, redshift: jax.Array, key: jax.Array | None = None
+        self, images: jax.Array, redshift: jax.Array, key: jax.Array | None = None, chunk: int | None = None
     ) -> tuple[jax.Array, jax.Array]:
         """Mean and log-variance (sample,) of the standardised log10 M500c.
 
@@ -83,13 +88,16 @@ class MassNetwork(nnx.Module):
             (sample, input) float32, standardised.
         key
             Random key for dropout; None = no dropout.
+        chunk
+            As in `features`.
         """
-        return self.head(self.features(images), redshift, key)
+        return self.head(self.features(images, chunk), redshift, key)
 
 
 def average_pool(maps: jax.Array) -> jax.Array:
     """Mean of each 2 x 2 pixels of maps (sample, y, x, feature); an odd last row or column is left out."""
-    return nnx.avg_pool(maps, window_shape=(2, 2), strides=(2, 2))
+    even = maps[:, : maps.shape[1] // 2 * 2, : maps.shape[2] // 2 * 2]
+    return sum(even[:, j::2, i::2] for j in (0, 1) for i in (0, 1)) / 4  # faster on a CPU than a windowed sum
 
 
 def _dense_layers(widths: list[int], rngs: nnx.Rngs) -> list[Any]:

@@ -52,7 +52,7 @@ class Trainer:
         names = network["side_inputs"]
         self._constants = Standardisation.of(train.images, train.redshift, train.exposure_s, train.log10_m500c, names)
         self._structure = unflatten(self._shape, network, initialise(self._shape, network, [seed, 0]))[0]
-        self._settings = Settings.of(recipe, len(train.redshift))
+        self._settings = Settings.of(recipe, network, self._shape, len(train.redshift))
         self._steps = math.ceil(len(train.redshift) / self._settings.batch)
         self.data = on_device(train, self._constants)
         self.program = self._structure, self._settings
