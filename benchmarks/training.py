@@ -14,6 +14,7 @@ from runner import Arm, benchmark
 
 from clustermass.networks import cnn
 from clustermass.networks.augmentation import AUGMENTATIONS
+from clustermass.networks.convolution import plain_block
 from clustermass.networks.device import use_device
 from clustermass.networks.epochs import Progress, Settings, TrainingData, _loss, begin, run_epoch, shuffled
 from clustermass.networks.parameters import initialise, unflatten
@@ -24,9 +25,9 @@ CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").r
 NETWORK, RECIPE = CONFIG["network"]["compact"], CONFIG["training"]["recipes"]["clustermass"]
 
 
-def network(convolution):
-    """Structure and first weights of the default network with `convolution`."""
-    with mock.patch.object(cnn, "convolve", convolution):
+def network(block):
+    """Structure and first weights of the default network of `block`s."""
+    with mock.patch.object(cnn, "block", block):
         return unflatten(SHAPE, NETWORK, initialise(SHAPE, NETWORK, [1]))
 
 
@@ -87,8 +88,8 @@ def check(ours, plain, settings, progress, data):
 def main():
     """Measure."""
     use_device("cpu", threads=1)
-    ours, state = network(cnn.convolve)
-    plain, _ = network(jax.lax.conv_general_dilated)
+    ours, state = network(cnn.block)
+    plain, _ = network(plain_block)
     data, settings = training_data(np.random.default_rng(1)), Settings.of(RECIPE, NETWORK, SHAPE, SAMPLES)
     progress, few = begin(state, settings), jax.tree.map(lambda column: column[:FEW], data)
     matrix, product = jnp.ones((SIDE, SIDE)), jax.jit(jnp.matmul)

@@ -1,4 +1,4 @@
-"""JAX as one writes it first: its own convolution, the whole batch at once, one compiled step a batch; vmap of that."""
+"""JAX as one writes it first: its own gradients, the whole batch at once, one compiled step a batch; vmap of that."""
 
 from functools import partial
 from unittest import mock
@@ -12,6 +12,7 @@ from problem import CHECKED_STEPS, serve
 
 from clustermass.networks import cnn
 from clustermass.networks.augmentation import random_symmetries
+from clustermass.networks.convolution import plain_block
 from clustermass.networks.device import use_device
 from clustermass.networks.losses import gaussian_nll
 from clustermass.networks.parameters import unflatten
@@ -24,7 +25,7 @@ class JaxStep:
         use_device("cpu", threads)
         self.problem, self.members, self.epochs = problem, members, 0
         self.data = [jnp.asarray(column) for column in (problem.images, problem.redshift, problem.mass)]
-        with mock.patch.object(cnn, "convolve", jax.lax.conv_general_dilated):
+        with mock.patch.object(cnn, "block", plain_block):
             self.structure, self.state = unflatten(problem.images.shape[1:], problem.network, problem.weights)
         self.optimiser = optax.adam(problem.rate)
         self.progress = self.fresh()

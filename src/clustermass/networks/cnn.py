@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from clustermass.errors import InputError
-from clustermass.networks.convolution import convolve
+from clustermass.networks.convolution import block
 
 #: what the network can be told beside the image, from redshift and exposure in s, by the name in the configuration
 SIDE_INPUTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -18,6 +18,18 @@ SIDE_INPUTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "log_z": lambda redshift, _: np.log(redshift),
     "log_exposure": lambda redshift, exposure_s: np.log(exposure_s) + np.zeros_like(redshift),
 }
+
+
+class Block(nnx.Conv):
+    """3 x 3 convolution, ReLU, 2 x 2 average pooling; see `clustermass.networks.convolution`."""
+
+    def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs) -> None:
+        super().__init__(inputs, outputs, (3, 3), rngs=rngs)
+        self.code = block
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Turn images (sample, y, x, channel) into maps (sample, y // 2, x // 2, feature)."""
+        return self.code(images, self.kernel[...], self.bias[...])
 
 
 class MassNetwork(nnx.Module):
@@ -45,11 +57,7 @@ class MassNetwork(nnx.Module):
             raise InputError(
                 f"network.channels: {len(channels)} poolings need images of {shrink} pixels, not {ny}x{nx}."
             )
-        layers: list[Any] = []
-        for inputs, outputs in zip([bands, *channels[:-1]], channels, strict=True):
-            conv = nnx.Conv(inputs, outputs, (3, 3), padding="SAME", conv_general_dilated=convolve, rngs=rngs)
-            layers += [conv, nnx.relu, average_pool]
-        self.convolutional = nnx.Sequential(*layers)
+        self.convolutional = nnx.Sequential(*[Block(*sizes, rngs) for sizes in pairwise([bands, *channels])])
         self.dropout = nnx.Dropout(float(network["dropout"]))
         features = (ny // shrink) * (nx // shrink) * channels[-1] + len(network["side_inputs"])
         self.dense = nnx.Sequential(*_dense_layers([features, *dense, 2], rngs))
@@ -92,12 +100,6 @@ class MassNetwork(nnx.Module):
             As in `features`.
         """
         return self.head(self.features(images, chunk), redshift, key)
-
-
-def average_pool(maps: jax.Array) -> jax.Array:
-    """Mean of each 2 x 2 pixels of maps (sample, y, x, feature); an odd last row or column is left out."""
-    even = maps[:, : maps.shape[1] // 2 * 2, : maps.shape[2] // 2 * 2]
-    return sum(even[:, j::2, i::2] for j in (0, 1) for i in (0, 1)) / 4  # faster on a CPU than a windowed sum
 
 
 def _dense_layers(widths: list[int], rngs: nnx.Rngs) -> list[Any]:

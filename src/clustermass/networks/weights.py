@@ -14,7 +14,7 @@ from clustermass.datasets import atomic
 from clustermass.errors import InputError
 from clustermass.networks.standardisation import Standardisation
 
-FORMAT = "clustermass-member-3"
+FORMAT = "clustermass-member-4"
 _KEY = "clustermass"  # one metadata key: safetensors writes several in an order that changes from run to run
 
 
