@@ -19,8 +19,9 @@ from clustermass.networks.device import use_device
 from clustermass.networks.epochs import Progress, Settings, TrainingData, _loss, begin, run_epoch, shuffled
 from clustermass.networks.parameters import initialise, unflatten
 from clustermass.networks.schedules import optimiser
+from clustermass.networks.side_inputs import widths
 
-SHAPE, SAMPLES, FEW, SIDE = (25, 25, 10), 2048, 128, 1024
+SHAPE, SAMPLES, FEW, SIDE = (16, 16, 10), 2048, 128, 1024
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
 NETWORK, RECIPE = CONFIG["network"]["compact"], CONFIG["training"]["recipes"]["clustermass"]
 
@@ -33,7 +34,7 @@ def network(block):
 
 def training_data(rng):
     """Random standardised images with redshift and mass."""
-    sizes = (SAMPLES, *SHAPE), (SAMPLES, len(NETWORK["side_inputs"])), (SAMPLES,)
+    sizes = (SAMPLES, *SHAPE), (SAMPLES, sum(widths(NETWORK["side_inputs"]))), (SAMPLES,)
     drawn = [jnp.asarray(rng.standard_normal(size, dtype=np.float32)) for size in sizes]
     return TrainingData(*drawn, jnp.ones(SAMPLES))
 
@@ -70,7 +71,7 @@ def flop_per_sample():
     for number, features in enumerate(NETWORK["channels"]):
         total += (3 if number else 2) * 2 * side**2 * 9 * channels * features
         side, channels = side // 2, features
-    widths = [side**2 * channels + len(NETWORK["side_inputs"]), *NETWORK["dense"], 2]
+    widths = [side**2 * channels + sum(widths(NETWORK["side_inputs"])), *NETWORK["dense"], 2]
     return total + 3 * 2 * sum(a * b for a, b in pairwise(widths))
 
 

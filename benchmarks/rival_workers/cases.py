@@ -13,6 +13,7 @@ from clustermass.networks.parameters import initialise
 CORES = 2
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 RECIPE = CONFIG["training"]["recipes"]["krippendorf2023"]
+SIDE_INPUTS = ["z", "log_z", "log_exposure"]  # the same columns for all; measured ones can be hidden, by ours alone
 PRODUCTS, PRODUCT_FLOP = 20, 2 * 2048**3
 
 
@@ -51,14 +52,14 @@ class Case:
 
     def write(self, path):
         """Write what all arms train on."""
-        network = {**CONFIG["network"][self.network], "dropout": 0.0}
+        network = {**CONFIG["network"][self.network], "dropout": 0.0, "side_inputs": SIDE_INPUTS}
         weights = initialise(self.shape, network, [1])
         write(path, self.shape, network, {**RECIPE, "batch_size": self.batch}, weights, self.samples)
 
     @property
     def flop(self):
         """Of a training sample."""
-        return flop_per_sample(self.shape, CONFIG["network"][self.network])
+        return flop_per_sample(self.shape, {**CONFIG["network"][self.network], "side_inputs": SIDE_INPUTS})
 
     def arms(self, python):
         """Arms by name, ours first; the rivals are run by `python`."""
@@ -111,6 +112,6 @@ CASES = {
         bars={"keras": 1.25, "torch": 1.2, "compiled": 0.85, "jax vmap": 5.0, "matmul": 0.55},
     ),
     "default": Case(
-        "compact", (25, 25, 10), batch=64, samples=8192, few=2048, sizes=(), rivals=("keras", "compiled"), bars={}
+        "compact", (16, 16, 10), batch=64, samples=8192, few=2048, sizes=(), rivals=("keras", "compiled"), bars={}
     ),
 }

@@ -1,7 +1,7 @@
 """Controls: what a network still finds once something is taken from its data, in training and test alike."""
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,11 @@ class Control:
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
         """Redshifts (cluster, ...) under the control, among the clusters of the set called `where`."""
         return self._random(where).permutation(redshift) if self.name == "shuffled_redshift" else redshift
+
+    def facts(self, facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Quantities for side inputs under the control: noise has only the exposure of what it replaces."""
+        hidden = [name for name in facts if name != "exposure_s"] if self.name == "noise_images" else []
+        return {name: np.full_like(values, np.nan) if name in hidden else values for name, values in facts.items()}
 
     def _random(self, purpose: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, zlib.crc32(self.name.encode()), zlib.crc32(purpose.encode())])

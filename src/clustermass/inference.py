@@ -1,6 +1,6 @@
 """Masses of new clusters from the weights of an ensemble."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ def predict(
     image: np.ndarray,
     redshift: np.ndarray,
     redshift_err: np.ndarray | None = None,
-    exposure_s: np.ndarray | None = None,
+    facts: Mapping[str, np.ndarray] | None = None,
     device: str = "auto",
     controlled: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -37,8 +37,8 @@ def predict(
         (cluster,), positive.
     redshift_err
         (cluster,) standard error of the redshift, 0 = exact.
-    exposure_s
-        (cluster,) exposure in s; needed by networks that are told it.
+    facts
+        (cluster,) each: what the networks are told beside image and redshift; see `networks.side_inputs`.
     device
         ``auto``, ``cpu`` or ``gpu``.
     controlled
@@ -69,7 +69,7 @@ def predict(
                 f"{path}: a network of the control {member.control['name']!r}, from whose data something was taken. "
                 "It gives no masses: name the ensemble of an experiment without control."
             )
-        member_mu, member_sigma = _member(member, path, image, grid, exposure_s)
+        member_mu, member_sigma = _member(member, path, image, grid, facts or {})
         mu.append(member_mu)
         sigma.append(member_sigma)
     every_mu, every_sigma = np.stack(mu), np.stack(sigma)
@@ -90,7 +90,7 @@ def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
 
 
 def _member(
-    weights: Weights, path: Path, image: np.ndarray, redshift: np.ndarray, exposure_s: np.ndarray | None
+    weights: Weights, path: Path, image: np.ndarray, redshift: np.ndarray, facts: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (cluster, k) of one member, for redshifts (cluster, k)."""
     cubes = network_order(np.asarray(image))
@@ -102,10 +102,10 @@ def _member(
     if weights.control:
         control = Control(**weights.control)
         cubes = control.images(cubes, range(len(cubes)))
-        redshift = control.redshift(redshift, "new")
+        redshift, facts = control.redshift(redshift, "new"), control.facts(facts)
     constants = weights.standardisation
     structure, state = unflatten(weights.shape, weights.network, weights.arrays)
-    side = constants.side(redshift, None if exposure_s is None else np.asarray(exposure_s)[:, None])
+    side = constants.side(redshift, {name: np.asarray(values)[:, None] for name, values in facts.items()})
     inputs = constants.images(cubes), side
     symmetric = weights.recipe["symmetric_prediction"]
     mean, variance = standardised_predictions(structure, state, *inputs, symmetric=symmetric)

@@ -14,6 +14,7 @@ import xarray as xr
 from clustermass.controls import Control
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
+from clustermass.networks.side_inputs import FACTS
 from clustermass.networks.subsets import Subset
 from clustermass.sample import load_sample
 from clustermass.splits import UNUSED, first_training_clusters
@@ -36,9 +37,9 @@ class MemberData:
         digest = hashlib.sha256()
         for name in ("train", "val"):
             subset = self.subsets[name]
-            columns = (subset.images, subset.redshift, subset.log10_m500c, subset.exposure_s)
-            for column in (np.empty(0) if column is None else column for column in columns):
-                digest.update(f"{name} {column.dtype} {column.shape}".encode())
+            columns = {"images": subset.images, "redshift": subset.redshift, "mass": subset.log10_m500c, **subset.facts}
+            for quantity, column in columns.items():
+                digest.update(f"{name} {quantity} {column.dtype} {column.shape}".encode())
                 for start in range(0, len(column), _AT_ONCE):
                     digest.update(np.ascontiguousarray(column[start : start + _AT_ONCE]).data)
         return digest.hexdigest()
@@ -74,7 +75,7 @@ def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[st
     if experiment["train_clusters"] is not None:
         sample["split"] = ("cluster", first_training_clusters(sample, experiment["train_clusters"], seed))
     redshift = noisy_redshift(sample["redshift"].values, ids, experiment["redshift_noise"], seed)
-    exposure = sample["exposure_s"].values.astype(np.float64)
+    facts = facts_of(sample)
     cubes, mass = network_order(sample["image"].values), sample["log10_m500c"].values.astype(np.float64)
     rows = {name: np.flatnonzero(sample["split"].values == name) for name in (*SUBSETS, UNUSED)}
     taken = {name: cubes[chosen] for name, chosen in rows.items()}  # copies
@@ -87,11 +88,16 @@ def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[st
             control.images(taken[name], ids[chosen]),
             control.redshift(redshift[chosen], name),
             mass[chosen],
-            exposure_s=exposure[chosen],
+            facts=control.facts({quantity: values[chosen] for quantity, values in facts.items()}),
         )
         for name, chosen in rows.items()
     }
     return MemberData(sample, subsets, control)
+
+
+def facts_of(sample: xr.Dataset) -> dict[str, np.ndarray]:
+    """Quantities (cluster,) float64 that side inputs are made of; NaN where a catalogue lacks them."""
+    return {name: sample[name].values.astype(np.float64) for name in FACTS if name in sample}
 
 
 def network_order(images: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ def train_members(
 def predictions(fitted: Fitted, subset: Subset, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
     """Predicted log10 M500c and its standard deviation (cluster,) float64."""
     constants, parts = fitted.constants, []
-    side = constants.side(subset.redshift, subset.exposure_s)[:, None]
+    side = constants.side(subset.redshift, subset.facts)[:, None]
     for start in range(0, len(side), _AT_ONCE):
         rows = slice(start, start + _AT_ONCE)
         inputs = constants.images(subset.images[rows]), side[rows]

@@ -121,7 +121,7 @@ SINGLE_ERRORS = {
         {"half_width_arcsec": 306.0, "pixel_arcsec": 12.0, "transform": "sqrt"},
         "half_width_arcsec is 306.0, but must be a whole multiple of the base pixel, 12 arcsec",
     ),
-    "network.compact.channels": ([4] * 5, "need 32 x 32 pixels, but preprocessing 'central' gives 25 x 25"),
+    "network.compact.channels": ([4] * 5, "need 32 x 32 pixels, but preprocessing 'central' gives 16 x 16"),
     "training.recipes.clustermass.schedule": ("plateau", "clustermass.plateau is missing; add it"),
     "training.recipes.krippendorf2023.schedule": ("cosine", "krippendorf2023.warmup_fraction is missing; add it"),
     "experiments.fiducial.sky": ("mock_efeds", "an observed field"),

@@ -77,14 +77,14 @@ def test_losses_are_those_of_the_log_mass_itself(small):
 
 def test_constants_come_from_the_training_set():
     train = sky(50, 1)
-    constants = Standardisation.of(train.images, train.redshift, None, train.log10_m500c, ["z"])
+    constants = Standardisation.of(train.images, train.redshift, {}, train.log10_m500c, ["z"])
     standard = constants.images(train.images)
     np.testing.assert_allclose(standard.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(standard.std((0, 1, 2)), 1, atol=1e-5)
     assert constants.mass_mean == pytest.approx(train.log10_m500c.mean())
     assert constants.side_sd == pytest.approx([train.redshift.std()])
     blank = np.full((3, 2, 2, 1), 0.3, np.float32)
-    empty = Standardisation.of(blank, np.full(3, 0.3), None, np.full(3, 14.1), ["log_z"])
+    empty = Standardisation.of(blank, np.full(3, 0.3), {}, np.full(3, 14.1), ["log_z"])
     assert (empty.image_sd, empty.side_sd, empty.mass_sd) == ([1.0], [1.0], 1.0)
 
 
@@ -241,7 +241,7 @@ def test_members_differ_and_dont_depend_on_each_other(small):
 
 def test_predictions_dont_depend_on_what_else_is_in_the_batch(small):
     train_set, constants = sky(100, 1), small.constants
-    images, redshift = constants.images(train_set.images), constants.side(train_set.redshift, None)[:, None]
+    images, redshift = constants.images(train_set.images), constants.side(train_set.redshift, {})[:, None]
     whole = standardised_predictions(small.structure, small.state, images, redshift, False)
     part = standardised_predictions(small.structure, small.state, images[90:], redshift[90:], False)
     np.testing.assert_allclose(whole[0][90:], part[0], atol=1e-5)

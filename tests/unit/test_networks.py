@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from clustermass.errors import InputError
-from clustermass.networks.cnn import MassNetwork, side_inputs
+from clustermass.networks.cnn import MassNetwork
 from clustermass.networks.convolution import DIMENSIONS, block, fast_block
 from clustermass.networks.device import use_device
 from clustermass.networks.parameters import flatten, initialise, unflatten
@@ -134,15 +134,6 @@ def test_images_too_small_for_the_poolings_are_refused():
         MassNetwork((6, 6, 1), NETWORK, nnx.Rngs(0))
 
 
-def test_side_inputs_and_their_errors():
-    np.testing.assert_allclose(side_inputs(np.array([0.5]), None, ["z", "log_z"]), [[0.5, -0.6931472]], rtol=1e-6)
-    assert side_inputs(np.array([0.5, 0.6]), None, []).shape == (2, 0)
-    with pytest.raises(InputError, match="row 1"):
-        side_inputs(np.array([0.5, np.nan]), None, ["z"])
-    with pytest.raises(InputError, match="'zz' is unknown"):
-        side_inputs(np.array([0.5]), None, ["zz"])
-
-
 RECIPE = {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.3, "gradient_clip": 0.0, "epochs": 4}
 
 
@@ -205,13 +196,3 @@ def test_plateau_is_that_of_optax():
 def test_unknown_choices_are_named(key, make):
     with pytest.raises(InputError, match=f"recipe.{key}: 'nonsense' is unknown"):
         make(RECIPE | {"schedule": "constant", key: "nonsense"})
-
-
-def test_exposure_joins_every_redshift_of_its_cluster():
-    both = side_inputs(np.array([[0.2, 0.3], [0.4, 0.5]]), np.array([[1000.0], [2000.0]]), ["log_exposure", "z"])
-    np.testing.assert_allclose(both[..., 0], np.log([[1000, 1000], [2000, 2000]]))
-    np.testing.assert_allclose(both[..., 1], [[0.2, 0.3], [0.4, 0.5]])
-    with pytest.raises(InputError, match="none is known"):
-        side_inputs(np.array([0.2]), None, ["log_exposure"])
-    with pytest.raises(InputError, match="exposure_s: 1 value"):
-        side_inputs(np.array([0.2, 0.3]), np.array([900.0, 0.0]), ["log_exposure"])

@@ -52,7 +52,7 @@ BLUEPRINT = [
 ]
 
 
-def fake_predict(weights, image, redshift, redshift_err, exposure_s, device):
+def fake_predict(weights, image, redshift, redshift_err, facts, device):
     """Stand in for the networks: members 0.1 dex apart, the last image spreading them; dM/dz = 1."""
     mu = 14 + image.mean(axis=(1, 2, 3)) + 0.1 * np.arange(len(weights))[:, None]
     mu[1:] += 10 * (image.mean(axis=(1, 2, 3)) > 0.4)

@@ -24,7 +24,7 @@ MADE = {"source": "test"}
 OTHER = {"h0_km_s_mpc": 69.32, "omega_m": 0.2865}
 
 
-def fake_predict(weights, image, redshift, exposure_s, device, controlled):
+def fake_predict(weights, image, redshift, facts, device, controlled):
     """Members 0.1 apart; the mean of a pixel, which tells realization and cluster, and the redshift give the mass."""
     mu = 14 + image.mean(axis=(1, 2, 3)) / 1e4 + redshift / 10 + 0.1 * np.arange(len(weights))[:, None]
     return {"mu": mu, "sigma": np.full(mu.shape, 0.15)}

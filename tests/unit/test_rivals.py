@@ -23,7 +23,7 @@ def test_flop_of_the_papers_network_by_hand():
 
 
 def test_the_problem_file_gives_back_the_weights_layer_by_layer(tmp_path):
-    from rival_workers.cases import CASES, CONFIG
+    from rival_workers.cases import CASES
     from rival_workers.problem import Problem
 
     case = replace(CASES["default"], samples=70)
@@ -33,12 +33,12 @@ def test_the_problem_file_gives_back_the_weights_layer_by_layer(tmp_path):
         (3, 3, 10, 16),
         (3, 3, 16, 32),
         (3, 3, 32, 64),
-        (3 * 3 * 64 + len(CONFIG["network"]["compact"]["side_inputs"]), 64),
+        (2 * 2 * 64 + 3, 64),
         (64, 32),
         (32, 2),
     ]
     assert [len(column) for column in problem.checked_batch()] == [64, 64, 64]
-    assert problem.images.shape == (70, 25, 25, 10)
+    assert problem.images.shape == (70, 16, 16, 10)
 
 
 def test_ratios_compare_work_a_second_round_by_round():

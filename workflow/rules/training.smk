@@ -52,7 +52,7 @@ rule aggregate_ensemble:
         mem_mb=3000,
         runtime=10,
     params:
-        cosmology=in_order(config["cosmology"]),
+        cosmology=experiment_cosmology,
         code=code("aggregate_ensemble", "ensemble"),
     script:
         "../scripts/aggregate_ensemble.py"

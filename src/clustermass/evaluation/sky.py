@@ -10,7 +10,7 @@ import xarray as xr
 from clustermass.datasets import write_netcdf
 from clustermass.ensemble import COLUMNS, ensemble_dataset
 from clustermass.inference import check_grid, predict
-from clustermass.member_data import noisy_redshift
+from clustermass.member_data import facts_of, noisy_redshift
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
 from clustermass.sample import each_selected, order_of
@@ -71,7 +71,7 @@ def predict_sky(
                 weights,
                 sample["image"].values,
                 redshift,
-                exposure_s=sample["exposure_s"].values,
+                facts=facts_of(sample),
                 device=device,
                 controlled=True,
             )

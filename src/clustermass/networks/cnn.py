@@ -1,23 +1,16 @@
-"""The convolutional network: image and redshift in, mean and log-variance of the mass out."""
+"""The convolutional network: image and side inputs in, mean and log-variance of the mass out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from clustermass.errors import InputError
 from clustermass.networks.convolution import block
-
-#: what the network can be told beside the image, from redshift and exposure in s, by the name in the configuration
-SIDE_INPUTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "z": lambda redshift, _: redshift,
-    "log_z": lambda redshift, _: np.log(redshift),
-    "log_exposure": lambda redshift, exposure_s: np.log(exposure_s) + np.zeros_like(redshift),
-}
+from clustermass.networks.side_inputs import widths
 
 
 class Block(nnx.Conv):
@@ -44,7 +37,9 @@ class MassNetwork(nnx.Module):
         (y, x, band) of an image.
     network
         ``channels`` (one entry a block), ``dense`` (widths of the hidden dense layers), ``dropout`` (fraction of the
-        image features dropped while training), ``side_inputs`` (names in `SIDE_INPUTS`).
+        image features dropped while training), ``side_inputs`` (names in `side_inputs.SIDE_INPUTS`),
+        ``catalogue_dropout`` (share of the clusters whose measured side inputs are hidden while training, so that the
+        network can do without).
     rngs
         Random numbers for the initial weights.
     """
@@ -59,7 +54,9 @@ class MassNetwork(nnx.Module):
             )
         self.convolutional = nnx.Sequential(*[Block(*sizes, rngs) for sizes in pairwise([bands, *channels])])
         self.dropout = nnx.Dropout(float(network["dropout"]))
-        features = (ny // shrink) * (nx // shrink) * channels[-1] + len(network["side_inputs"])
+        self.needed, self.measured = widths(network["side_inputs"])
+        self.catalogue_dropout = float(network["catalogue_dropout"]) if self.measured else 0.0
+        features = (ny // shrink) * (nx // shrink) * channels[-1] + self.needed + self.measured
         self.dense = nnx.Sequential(*_dense_layers([features, *dense, 2], rngs))
 
     def features(self, images: jax.Array, chunk: int | None = None) -> jax.Array:
@@ -72,19 +69,24 @@ class MassNetwork(nnx.Module):
         chunks = images.reshape(-1, chunk, *images.shape[1:])
         return jax.lax.map(self.convolutional, chunks).reshape(len(images), -1)
 
-    def head(
-        self, features: jax.Array, redshift: jax.Array, key: jax.Array | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Mean and log-variance (...) from features (..., feature) and standardised redshift inputs (..., input).
+    def head(self, features: jax.Array, side: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """Mean and log-variance (...) from features (..., feature) and standardised side inputs (..., input).
 
         `key` switches dropout on.
         """
+        if key is not None and self.measured:
+            side = self._hidden(side, jax.random.fold_in(key, 1))
         features = self.dropout(features, deterministic=key is None, rngs=key)
-        output = self.dense(jnp.concatenate([features, redshift], axis=-1))
+        output = self.dense(jnp.concatenate([features, side], axis=-1))
         return output[..., 0], output[..., 1]
 
+    def _hidden(self, side: jax.Array, key: jax.Array) -> jax.Array:
+        """Side inputs with the measured ones of some clusters, drawn at random, set to zero: unknown."""
+        told = jax.random.bernoulli(key, 1 - self.catalogue_dropout, (*side.shape[:-1], 1))
+        return jnp.concatenate([side[..., : self.needed], side[..., self.needed :] * told], axis=-1)
+
     def __call__(
-        self, images: jax.Array, redshift: jax.Array, key: jax.Array | None = None, chunk: int | None = None
+        self, images: jax.Array, side: jax.Array, key: jax.Array | None = None, chunk: int | None = None
     ) -> tuple[jax.Array, jax.Array]:
         """Mean and log-variance (sample,) of the standardised log10 M500c.
 
@@ -92,14 +94,14 @@ class MassNetwork(nnx.Module):
         ----------
         images
             (sample, y, x, band) float32, standardised.
-        redshift
-            (sample, input) float32, standardised.
+        side
+            (sample, input) float32, standardised side inputs.
         key
             Random key for dropout; None = no dropout.
         chunk
             As in `features`.
         """
-        return self.head(self.features(images, chunk), redshift, key)
+        return self.head(self.features(images, chunk), side, key)
 
 
 def _dense_layers(widths: list[int], rngs: nnx.Rngs) -> list[Any]:
@@ -107,46 +109,3 @@ def _dense_layers(widths: list[int], rngs: nnx.Rngs) -> list[Any]:
     for inputs, outputs in pairwise(widths):
         layers += [nnx.Linear(inputs, outputs, rngs=rngs), nnx.relu]
     return layers[:-1]
-
-
-def side_inputs(redshift: np.ndarray, exposure_s: np.ndarray | None, names: list[str]) -> np.ndarray:
-    """Side inputs (..., input) float64 before standardisation, one column a name.
-
-    Parameters
-    ----------
-    redshift
-        (...), positive.
-    exposure_s
-        Exposure in s, positive, of a shape that fits `redshift`; needed by ``log_exposure`` only.
-    names
-        Of `SIDE_INPUTS`.
-
-    Raises
-    ------
-    InputError
-        A name is none of `SIDE_INPUTS`, or a redshift, or an exposure that is needed, isn't positive and finite.
-    """
-    unknown = [name for name in names if name not in SIDE_INPUTS]
-    if unknown:
-        raise InputError(f"network.side_inputs: {unknown[0]!r} is unknown. Choose from {', '.join(SIDE_INPUTS)}.")
-    redshift = np.asarray(redshift, np.float64)
-    _check_positive(redshift, "redshift")
-    exposure = np.ones_like(redshift)
-    if "log_exposure" in names:
-        if exposure_s is None:
-            raise InputError(
-                "network.side_inputs: log_exposure needs the exposure of every cluster, but none is known."
-            )
-        exposure = np.asarray(exposure_s, np.float64)
-        _check_positive(exposure, "exposure_s")
-    columns = [SIDE_INPUTS[name](redshift, exposure) for name in names]
-    return np.stack(columns, axis=-1) if columns else np.zeros((*redshift.shape, 0))
-
-
-def _check_positive(values: np.ndarray, what: str) -> None:
-    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)).ravel())
-    if bad.size:
-        raise InputError(
-            f"{what}: {bad.size} value(s) aren't positive and finite, the first at row {bad[0]} "
-            f"({values.ravel()[bad[0]]}). The network needs it of every cluster: drop the others."
-        )

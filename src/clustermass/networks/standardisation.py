@@ -1,11 +1,12 @@
 """Constants that bring images, redshifts and masses to zero mean and unit variance, from the training set only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from clustermass.networks.cnn import side_inputs
+from clustermass.networks.side_inputs import side_inputs, widths
+from clustermass.progress import LOGGER
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,14 @@ class Standardisation:
         cls,
         images: np.ndarray,
         redshift: np.ndarray,
-        exposure_s: np.ndarray | None,
+        facts: Mapping[str, np.ndarray],
         log10_m500c: np.ndarray,
         side_names: Sequence[str],
     ) -> "Standardisation":
-        """Constants of a training set: images (sample, y, x, band), redshift, exposure and mass (sample,)."""
+        """Constants of a training set: images (sample, y, x, band), redshift, facts and mass (sample,)."""
         names = list(side_names)
         image_mean, image_sd = _moments(images)
-        side_mean, side_sd = _moments(side_inputs(redshift, exposure_s, names))
+        side_mean, side_sd = _moments(side_inputs(redshift, facts, names))
         (mass_mean,), (mass_sd,) = _moments(np.asarray(log10_m500c)[:, None])
         return cls(image_mean, image_sd, names, side_mean, side_sd, mass_mean, mass_sd)
 
@@ -46,10 +47,20 @@ class Standardisation:
         scaled /= sd
         return scaled
 
-    def side(self, redshift: np.ndarray, exposure_s: np.ndarray | None) -> np.ndarray:
-        """Standardised side inputs (..., input) float32 of redshifts (...) and exposures in s; see `side_inputs`."""
-        inputs = side_inputs(redshift, exposure_s, self.side_names)
-        return ((inputs - self.side_mean) / self.side_sd).astype(np.float32)
+    def side(self, redshift: np.ndarray, facts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Standardised side inputs (..., input) float32 of redshifts (...) and `facts`; see `side_inputs`.
+
+        Where measured inputs are among them, a last column says with 1 that they are known; where they aren't, or
+        weren't of any training cluster, they and that column are 0.
+        """
+        inputs = side_inputs(redshift, facts, self.side_names)
+        standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)
+        needed, measured = widths(self.side_names)
+        if measured:
+            known = np.isfinite(standard[..., needed:]).all(axis=-1, keepdims=True)
+            told = np.where(known, standard[..., needed:], 0)
+            standard = np.concatenate([standard[..., :needed], told, known], axis=-1)
+        return standard.astype(np.float32)
 
     def mass(self, log10_m500c: np.ndarray) -> np.ndarray:
         """Standardised log10 M500c, float32."""
@@ -57,10 +68,17 @@ class Standardisation:
 
 
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each column (..., column), in float64 and one at a time to spare memory."""
-    mean, sd = [], []
-    for number in range(columns.shape[-1]):
-        values = columns[..., number].astype(np.float64)
-        mean.append(float(values.mean()))
-        sd.append(float(values.std()) if values.min() < values.max() else 1.0)
-    return mean, sd
+    """Mean and standard deviation of each column (..., column), in float64 and one at a time to spare memory.
+
+    Of its known (finite) values; a column without any has 0 and 0.
+    """
+    each = [_moment(columns[..., number].astype(np.float64)) for number in range(columns.shape[-1])]
+    return [mean for mean, _ in each], [sd for _, sd in each]
+
+
+def _moment(values: np.ndarray) -> tuple[float, float]:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        LOGGER.warning("no training cluster has the measured side inputs: the networks are trained without them")
+        return 0.0, 0.0
+    return float(known.mean()), float(known.std()) if known.min() < known.max() else 1.0

@@ -50,7 +50,7 @@ class Trainer:
         self._network, self._recipe, self._seed, self._checkpoints = network, recipe, seed, checkpoints
         self._shape = train.images.shape[1:]
         names = network["side_inputs"]
-        self._constants = Standardisation.of(train.images, train.redshift, train.exposure_s, train.log10_m500c, names)
+        self._constants = Standardisation.of(train.images, train.redshift, train.facts, train.log10_m500c, names)
         self._structure = unflatten(self._shape, network, initialise(self._shape, network, [seed, 0]))[0]
         self._settings = Settings.of(recipe, network, self._shape, len(train.redshift))
         self._steps = math.ceil(len(train.redshift) / self._settings.batch)

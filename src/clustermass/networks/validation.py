@@ -27,7 +27,7 @@ class Validation:
 
     def __init__(self, structure: nnx.GraphDef, constants: Standardisation, val: Subset) -> None:
         self._structure = structure
-        side = constants.side(val.redshift, val.exposure_s)
+        side = constants.side(val.redshift, val.facts)
         self._inputs = _in_chunks(constants.images(val.images)), _in_chunks(side)
         self._truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
         self._log_scale = math.log(constants.mass_sd)

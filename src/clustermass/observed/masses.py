@@ -16,6 +16,7 @@ from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import Calibration, read_calibration
 from clustermass.evaluation.conformal import LEVELS
 from clustermass.inference import check_grid, predict
+from clustermass.member_data import facts_of
 from clustermass.mixture import mixture_quantile
 from clustermass.observed.catalogue import COLUMNS, iau_names, write_catalogue
 from clustermass.observed.flags import Training, flags, read_training
@@ -169,8 +170,8 @@ def _masses(
     result = dict.fromkeys(found_here, np.full(redshift.size, np.nan))
     if usable.any():
         image = field["image"].values[usable]
-        exposure = field["exposure_s"].values[usable]
-        found = predict(weights, image, redshift[usable], error[usable], exposure, device)
+        facts = facts_of(field.isel(cluster=usable))
+        found = predict(weights, image, redshift[usable], error[usable], facts, device)
         for name, values in mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration).items():
             result[name] = np.full(redshift.size, np.nan)
             result[name][usable] = values

@@ -1,0 +1,117 @@
+"""What a network is told beside the image: needed quantities, and measured ones that a cluster may lack."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from clustermass.controls import Control
+from clustermass.errors import InputError
+from clustermass.networks.fitting import fit
+from clustermass.networks.prediction import standardised_predictions
+from clustermass.networks.side_inputs import SIDE_INPUTS, side_inputs, widths
+from clustermass.networks.standardisation import Standardisation
+from clustermass.networks.subsets import Subset
+
+ALL = ["log_background", "z", "log_rate", "log_z", "log_extent", "log_exposure"]
+FACTS = {
+    "exposure_s": np.array([1000.0, 1200.0, 900.0, 1100.0]),
+    "ml_rate": np.array([0.1, 0.2, np.nan, 0.4]),
+    "ext": np.array([20.0, 30.0, 25.0, 0.0]),
+    "ml_bkg": np.array([6.0, 7.0, 6.5, 6.2]),
+}
+REDSHIFT = np.array([0.2, 0.3, 0.4, 0.5])
+
+
+def test_needed_inputs_come_first_and_a_cluster_that_lacks_one_measured_has_none():
+    made = side_inputs(REDSHIFT, FACTS, ALL)
+    expected = [[0.3, np.log(0.3), np.log(1200.0), np.log(7.0), np.log(0.2), np.log(30.0)]]
+    np.testing.assert_allclose(made[1:2], expected)
+    assert np.isfinite(made[:, :3]).all()
+    np.testing.assert_array_equal(np.isfinite(made[:, 3:]).all(axis=1), [True, True, False, False])
+    assert np.isnan(made[2:, 3:]).all()  # no rate; no extent
+    assert widths(ALL) == (3, 4)
+    assert widths(["z"]) == (1, 0)
+
+
+def test_errors_name_input_quantity_and_row():
+    np.testing.assert_allclose(side_inputs(np.array([0.5]), {}, ["z", "log_z"]), [[0.5, -0.6931472]], rtol=1e-6)
+    assert side_inputs(np.array([0.5, 0.6]), {}, []).shape == (2, 0)
+    with pytest.raises(InputError, match="row 1"):
+        side_inputs(np.array([0.5, np.nan]), {}, ["z"])
+    with pytest.raises(InputError, match="'zz' is unknown"):
+        side_inputs(np.array([0.5]), {}, ["zz"])
+    with pytest.raises(InputError, match=r"log_exposure needs exposure_s .* none is known"):
+        side_inputs(np.array([0.2]), {}, ["log_exposure"])
+    with pytest.raises(InputError, match="exposure_s: 1 value"):
+        side_inputs(np.array([0.2, 0.3]), {"exposure_s": np.array([900.0, 0.0])}, ["log_exposure"])
+
+
+def test_facts_join_every_redshift_of_their_cluster():
+    facts = {"exposure_s": np.array([[1000.0], [2000.0]]), "ml_rate": np.array([[0.1], [np.nan]])}
+    both = side_inputs(np.array([[0.2, 0.3], [0.4, 0.5]]), facts, ["log_exposure", "z", "log_rate"])
+    np.testing.assert_allclose(both[..., 0], np.log([[1000, 1000], [2000, 2000]]))
+    np.testing.assert_allclose(both[..., 1], [[0.2, 0.3], [0.4, 0.5]])
+    np.testing.assert_allclose(both[..., 2], [[np.log(0.1)] * 2, [np.nan] * 2])
+
+
+def constants(facts):
+    return Standardisation.of(np.random.default_rng(1).random((4, 2, 2, 1)), REDSHIFT, facts, REDSHIFT + 14, ALL)
+
+
+def test_unknown_measurements_are_zeros_and_the_last_column_says_so():
+    side = constants(FACTS).side(REDSHIFT, FACTS)
+    assert side.shape == (4, 7)
+    np.testing.assert_array_equal(side[:, 6], [1, 1, 0, 0])
+    np.testing.assert_array_equal(side[2:, 3:], 0)
+    np.testing.assert_allclose(side[:2, 3:6].mean(axis=0), 0, atol=1e-6)  # moments are of the known ones alone
+    np.testing.assert_allclose(np.abs(side[:2, 3:6]), 1, atol=1e-5)
+
+
+def test_what_no_training_cluster_had_stays_hidden_from_the_network():
+    without = constants({name: values for name, values in FACTS.items() if name != "ext"})
+    np.testing.assert_array_equal(without.side(REDSHIFT, FACTS)[:, 3:], 0)
+
+
+def test_noise_hides_the_measurements_of_the_image_that_it_replaces():
+    images = np.ones((4, 2, 2, 1))
+    hidden = Control.of("noise_images", "none", images, 1).facts(FACTS)
+    assert all(np.isnan(hidden[name]).all() for name in ("ml_rate", "ext", "ml_bkg"))
+    np.testing.assert_array_equal(hidden["exposure_s"], FACTS["exposure_s"])
+    assert Control.of("none", "none", images, 1).facts(FACTS) == FACTS
+
+
+RECIPE = {
+    "optimizer": "adamw", "learning_rate": 0.01, "schedule": "constant", "warmup_fraction": 0.0, "weight_decay": 0.0,
+    "gradient_clip": 0.0, "batch_size": 20, "epochs": 30, "augmentation": "none", "average_decay": 0.0, "keep": "last",
+    "symmetric_prediction": False,
+}  # fmt: skip
+
+
+def test_the_network_uses_what_it_is_told_and_widens_its_sigma_without():
+    """The mass is in the count rate alone: told it, the network is sharp; without, it falls back on the prior."""
+    assert "log_rate" in SIDE_INPUTS
+    rng = np.random.default_rng(3)
+    rate = np.exp(rng.normal(-2, 0.5, 400))
+    images, redshift = rng.normal(size=(400, 8, 8, 1)).astype("f4"), rng.uniform(0.2, 0.4, 400)
+    whole = Subset(images, redshift, 14 + 0.6 * np.log(rate), facts={"ml_rate": rate})
+    network = {"channels": [2], "dense": [16], "dropout": 0.0, "side_inputs": ["z", "log_rate"]}
+    network["catalogue_dropout"] = 0.3
+    fitted = fit(whole, replace(whole), network, RECIPE, 1, 0)
+    told, untold = (
+        standardised_predictions(
+            fitted.structure,
+            fitted.state,
+            fitted.constants.images(images),
+            fitted.constants.side(redshift, facts)[:, None],
+            False,
+        )
+        for facts in ({"ml_rate": rate}, {})
+    )
+    truth = fitted.constants.mass(whole.log10_m500c)
+    assert np.std(told[0][:, 0] - truth) < 0.3
+    assert np.std(untold[0][:, 0] - truth) > 0.8
+    assert np.median(untold[1]) > 4 * np.median(told[1])
+    assert jnp.isfinite(jax.numpy.asarray(untold[1])).all()
