@@ -71,8 +71,8 @@ def flop_per_sample():
     for number, features in enumerate(NETWORK["channels"]):
         total += (3 if number else 2) * 2 * side**2 * 9 * channels * features
         side, channels = side // 2, features
-    widths = [side**2 * channels + sum(widths(NETWORK["side_inputs"])), *NETWORK["dense"], 2]
-    return total + 3 * 2 * sum(a * b for a, b in pairwise(widths))
+    dense = [side**2 * channels + sum(widths(NETWORK["side_inputs"])), *NETWORK["dense"], 2]
+    return total + 3 * 2 * sum(a * b for a, b in pairwise(dense))
 
 
 def check(ours, plain, settings, progress, data):
