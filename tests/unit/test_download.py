@@ -100,7 +100,7 @@ def leftovers(folder):
             [None, "bytes=150000-", "bytes=225000-", "bytes=262500-"],
         ),
         (("stalls", "whole"), [None, "bytes=150000-"]),
-        (("trickles", "whole"), [None, "some"]),
+        (("trickles", "whole"), [None, "few"]),
         (("breaks off", "ignores Range"), [None, "bytes=150000-"]),
         ((500, 503, "whole"), [None, None, None]),
         ((429, "whole"), [None, None]),
@@ -115,7 +115,10 @@ def test_the_whole_file_comes_in_the_end(tmp_path, acts, ranges):
         receive(url, tmp_path / "file.part", QUICK)
     assert (tmp_path / "file.part").read_bytes() == CONTENT
     asked = [request[1] for request in site.requests]
-    assert [number and number if ranges[i] != "some" else "some" for i, number in enumerate(asked)] == ranges
+    if ranges[-1] == "few":  # a trickle is given up long before it ends
+        assert 0 < int(asked[-1].strip("bytes=-")) < 100
+        asked[-1] = "few"
+    assert asked == ranges
     assert all((request[1] is None) == (request[2] is None) for request in site.requests), "Range only with If-Range"
 
 
@@ -379,12 +382,12 @@ def test_an_archive_that_is_not_what_it_should_be(tmp_path, members, message):
     assert not {*leftovers(folder)} & {*WANTED}
 
 
-@pytest.mark.parametrize("share", [0.2, 0.7, 0.999])
-def test_an_archive_cut_short_leaves_nothing_unpacked(tmp_path, share):
+@pytest.mark.parametrize("missing", [500_000, 200_000, 1_000, 4])
+def test_an_archive_cut_short_leaves_nothing_unpacked(tmp_path, missing):
     members = [("a.fits", table(1) + CONTENT), ("b.fits", table(2) + CONTENT)]
     content = archive(members)
     with pytest.raises(InputError, match="damaged or cut short"):
-        download(tmp_path / "eFEDS.tar.gz", Site(content[: int(share * len(content))]), unpack=WANTED)
+        download(tmp_path / "eFEDS.tar.gz", Site(content[:-missing]), unpack=WANTED)
     assert not any((tmp_path / name).exists() for name in WANTED)
 
 

@@ -1,12 +1,13 @@
 """Photons sorted by place on the sky, so that the box around any position is found without looking at all of them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.events.eventlist import EventList, FloatArray
-from clustermass.images.cubes import ImageGeometry, count_pixels
+from clustermass.images.cubes import ImageGeometry, pixel_numbers, storable
 from clustermass.images.projection import floor_to_sky_pixels, image_pixels, project
 
 #: height of a strip of constant declination in deg; a fraction of a 20' box
@@ -43,7 +44,7 @@ class SkyIndex:
         used = np.flatnonzero(band >= 0)
         ra, dec = events.ra[used], events.dec[used]
         key = _strip(dec) * _STRIDE + ra
-        order = np.argsort(key, kind="stable")
+        order = np.argsort(key)
         return cls(key[order], ra[order], dec[order], band[used][order])
 
     def near(self, ra: float, dec: float, radius_deg: float) -> NDArray[np.int64]:
@@ -59,9 +60,15 @@ class SkyIndex:
         return np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
 
     def base_counts(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.uint16]:
-        """Count the photons of the box around a position on the base grid.
+        """Count the photons of the box around a position on the base grid, uint16 (bands, base_pixels, base_pixels)."""
+        pixels = self.base_pixels(ra, dec, geometry)
+        shape = (geometry.bands, geometry.base_pixels, geometry.base_pixels)
+        return storable(np.bincount(pixels, minlength=math.prod(shape))).reshape(shape)
 
-        Equals the block sum of `clustermass.images.cubes.cube`, which is never made: for whole numbers
+    def base_pixels(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.int64]:
+        """Return where on the base grid the photons of the box around a position fall.
+
+        Counted, they equal the block sum of `clustermass.images.cubes.cube`, which is never made: for whole numbers
         floor(floor(X / 80) / 3) = floor(X / 240).
 
         Parameters
@@ -74,14 +81,14 @@ class SkyIndex:
         Returns
         -------
         NDArray
-            uint16 (band, y, x) of shape (bands, base_pixels, base_pixels).
+            int64 (photons in the box,), pixels of the flattened image (band, y, x), in no particular order.
         """
         rows = self.near(ra, dec, corner_deg(geometry))
         x, y = project(self.ra[rows], self.dec[rows], ra, dec)
         size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
         i = image_pixels(floor_to_sky_pixels(x), 0.0, rebin, size)
         j = image_pixels(floor_to_sky_pixels(y), 0.0, rebin, size)
-        return count_pixels(self.band[rows], j, i, (geometry.bands, size, size))
+        return pixel_numbers(self.band[rows], j, i, (geometry.bands, size, size))
 
 
 def corner_deg(geometry: ImageGeometry) -> float:
