@@ -84,6 +84,18 @@ def test_no_photon_of_the_box_is_lost_between_the_grids(ra, dec, seed):
     assert full.sum() == base.sum() == block_sum(base, 2).sum() == 50
 
 
+@pytest.mark.parametrize("dec", [-90, -89.9, -89.2, -80, -45, -1, 0, 1.5, 30, 60, 85, 89.2, 89.7, 90])
+def test_photons_on_the_very_edges_of_the_box_are_found(dec):
+    """Corners and the middles of the sides, a hundredth of an arcsec inside: the search is no narrower than the box."""
+    edge = np.array([-11999.8, 0.0, 11999.8])
+    x, y = (axis.ravel() for axis in np.meshgrid(edge, edge))
+    ra, deg = deproject(x, y, 0.05, dec)
+    events = event_list(ra, deg, np.full(9, 300.0))
+    index = SkyIndex.of(events, GEOMETRY)
+    assert index.near_box(0.05, dec, GEOMETRY).size == 9
+    assert index.base_counts(0.05, dec, GEOMETRY).sum() == 9
+
+
 @settings(deadline=None, derandomize=True)
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_block_sum_equals_numpy_and_keeps_the_total(factor, rows, columns, seed):

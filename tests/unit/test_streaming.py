@@ -100,7 +100,7 @@ def test_images_do_not_depend_on_the_pieces(tmp_path, monkeypatch):
     found = []
     for rows in (333, 1000, 10_000):
         monkeypatch.setattr(extraction, "stream_events", partial(stream_events, rows=rows))
-        counts, _, modules = extraction._count(path, Selection(), ImageStack(ra, dec, GEOMETRY))
+        counts, _, modules = extraction.count_list(path, Selection(), ImageStack(ra, dec, GEOMETRY))
         assert modules == set(range(1, 8))
         found.append(counts)
         if rows == 333:

@@ -22,8 +22,8 @@ from clustermass.events.eventlist import EventList
 from clustermass.events.gti import read_gti
 from clustermass.progress import LOGGER
 
-#: rows of a piece: some 100 MB with all that is made of them
-PIECE_ROWS = 1_000_000
+#: rows of a piece: some 300 MB with all that is made of them
+PIECE_ROWS = 2_000_000
 
 #: values that a photon can have: column of EventList, name for messages, lowest, highest, unit
 _LIMITS = (

@@ -73,7 +73,7 @@ def extract_images(
     ra, dec = image_centres(detections, labels, images)
     energies = (geometry.edges_ev[0], geometry.edges_ev[-1])
     selection = Selection(events_block["flag_mask"], events_block["pattern"], energies)
-    counts, photons, modules = _count(Path(events), selection, ImageStack(ra, dec, geometry))
+    counts, photons, modules = count_list(Path(events), selection, ImageStack(ra, dec, geometry))
     seconds, covered = _exposure(exposure, photons, modules, ra, dec, counts, geometry)
     _log_coverage(covered, counts)
     variables = {**detections.measured, "ra": ra, "dec": dec, "exposure_s": seconds, "covered_fraction": covered}
@@ -116,8 +116,20 @@ def cut_images(events: EventList, ra: FloatArray, dec: FloatArray, geometry: Ima
     return stack.counts
 
 
-def _count(path: Path, selection: Selection, stack: ImageStack) -> tuple[NDArray[np.uint16], EventList, set[int]]:
-    """Images, the last piece of the list (for what holds of all of it), and the modules that have selected photons."""
+def count_list(path: Path, selection: Selection, stack: ImageStack) -> tuple[NDArray[np.uint16], EventList, set[int]]:
+    """Count the selected photons of an event list piece by piece: memory doesn't grow with the list.
+
+    Returns
+    -------
+    tuple
+        The counts of `stack`; the last piece of the list, for what holds of all of it; the modules that have selected
+        photons.
+
+    Raises
+    ------
+    InputError
+        What `stream_events`, `Selection.conclude` and `ImageStack.add` raise.
+    """
     modules: set[int] = set()
     for piece in track(stream_events(path), f"{path}: pieces of {PIECE_ROWS} rows"):
         photons = selection.keep(piece)
