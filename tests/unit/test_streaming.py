@@ -83,7 +83,7 @@ def test_what_the_cuts_drop_is_told_once_for_all_pieces(tmp_path, caplog):
 
 
 def test_a_cut_that_removes_everything_is_told_from_all_pieces(tmp_path):
-    path = write_esass(tmp_path / "events.fits", planted(FLAG=[0x8000, 0x9000, 0x8000]))
+    path = write_esass(tmp_path / "events.fits", planted(FLAG=[0x8000, 0x8000, 0x9000]))
     selection = Selection()
     for piece in stream_events(path, 1):
         selection.keep(piece)
