@@ -19,28 +19,28 @@ CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").r
 GEOMETRY = ImageGeometry.from_config(CONFIG["images"])
 
 
-def sky(rng):
+def sky(rng, number=EVENTS):
     """Uniform photons over the default field, and cluster positions inside it."""
     parameters = CONFIG["skies"]["embedded"]["field"]
     field = Field.from_config(parameters)
     inner = Field(field.ra_deg, field.dec_deg, field.width_deg - 1, field.height_deg - 1)
-    ra, dec = field.to_sky(*field.draw(rng, EVENTS))
-    pi = rng.uniform(200, 2350, EVENTS).astype(np.float32)
-    byte, time = np.zeros(EVENTS, np.uint8), np.zeros(EVENTS)
+    ra, dec = field.to_sky(*field.draw(rng, number))
+    pi = rng.uniform(200, 2350, number).astype(np.float32)
+    byte, time = np.zeros(number, np.uint8), np.zeros(number)
     pattern, flag = byte.astype(np.int16), byte.astype(np.uint32)
     events = EventList(ra, dec, pi, byte, pattern, flag, time, "clustermass", "uniform photons", {})
     return events, *inner.to_sky(*inner.draw(rng, CLUSTERS))
 
 
-def masked(events, ra, dec):
+def masked(events, ra, dec, geometry=GEOMETRY):
     """Box mask over all photons, then numpy.histogramdd of those inside."""
-    reach, pi = corner_deg(GEOMETRY), events.pi_ev
+    reach, pi = corner_deg(geometry), events.pi_ev
     near = (np.abs(events.dec - dec) < reach) & (np.abs(events.ra - ra) < 1.01 * reach / np.cos(np.radians(dec)))
-    near &= (pi >= GEOMETRY.edges_ev[0]) & (pi < GEOMETRY.edges_ev[-1])
+    near &= (pi >= geometry.edges_ev[0]) & (pi < geometry.edges_ev[-1])
     x, y = (floor_to_sky_pixels(offset) for offset in project(events.ra[near], events.dec[near], ra, dec))
-    half, size = GEOMETRY.half_width_sky, GEOMETRY.base_pixels
+    half, size = geometry.half_width_sky, geometry.base_pixels
     edges = np.linspace(-half, half, size + 1) - 0.5  # sky pixels are whole numbers: none lies on an edge
-    return np.histogramdd((pi[near], y, x), bins=(GEOMETRY.edges_ev, edges, edges))[0]
+    return np.histogramdd((pi[near], y, x), bins=(geometry.edges_ev, edges, edges))[0]
 
 
 def whole(events, ra, dec):

@@ -14,7 +14,7 @@ from clustermass.events.selection import read_events, select
 from clustermass.images.cubes import ImageGeometry, block_sum, cube, cube_sky_pixels
 from clustermass.images.extraction import cut_images
 from clustermass.images.projection import deproject
-from clustermass.images.skyindex import SkyIndex
+from clustermass.images.skyindex import SkyIndex, _box_bounds
 
 IMAGES = {
     "box_pixels": 300,
@@ -82,6 +82,29 @@ def test_no_photon_of_the_box_is_lost_between_the_grids(ra, dec, seed):
     full = cube(events, ra, dec, GEOMETRY)
     base = SkyIndex.of(events, GEOMETRY).base_counts(ra, dec, GEOMETRY)
     assert full.sum() == base.sum() == block_sum(base, 2).sum() == 50
+
+
+@pytest.mark.parametrize("dec", [-90, -89.9, -89.2, -80, -45, -1, 0, 1.5, 30, 60, 85, 89.2, 89.7, 90])
+def test_photons_on_the_very_edges_of_the_box_are_found(dec):
+    """Corners and the middles of the sides, a hundredth of an arcsec inside: the search is no narrower than the box."""
+    edge = np.array([-11999.8, 0.0, 11999.8])
+    x, y = (axis.ravel() for axis in np.meshgrid(edge, edge))
+    ra, deg = deproject(x, y, 0.05, dec)
+    events = event_list(ra, deg, np.full(9, 300.0))
+    index = SkyIndex.of(events, GEOMETRY)
+    assert index.near_box(0.05, dec, GEOMETRY).size == 9
+    assert index.base_counts(0.05, dec, GEOMETRY).sum() == 9
+
+
+@pytest.mark.parametrize("half_deg", [0.02, 1 / 6, 2.0])
+@pytest.mark.parametrize("dec", [-77, -60, -1.5, 0, 1.5, 45, 77])
+def test_bounds_of_a_box_are_those_of_its_sides(dec, half_deg):
+    steps = 72000 * half_deg * np.linspace(-1, 1, 2001)
+    side = np.full(steps.size, steps[-1])
+    x, y = np.concatenate([(steps, side), (steps, -side), (side, steps), (-side, steps)], axis=1)
+    ra, deg = deproject(x, y, 180.0, dec)
+    bounds = (deg.min(), deg.max(), np.abs(ra - 180).max())
+    assert _box_bounds(dec, np.radians(half_deg)) == pytest.approx(bounds, abs=1e-9)
 
 
 @settings(deadline=None, derandomize=True)

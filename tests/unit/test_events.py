@@ -22,6 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
+from clustermass.events import merging
+from clustermass.events.eventlist import EventList
 from clustermass.events.gti import inside, mean_exposure_s, union
 from clustermass.events.selection import flag_mask_of, read_events, read_many, select, write_events, write_labels
 
@@ -330,6 +332,74 @@ def test_photons_that_two_lists_share_count_once(tmp_path, caplog):
     np.testing.assert_allclose(np.sort(events.pi_ev), np.sort(columns["PI"]).astype(np.float32))
     assert "50 repeated ones dropped" in caplog.text
     assert events.sky_reference == (136.0, 1.5)
+
+
+def test_four_observations_side_by_side_keep_every_photon(tmp_path, caplog):
+    """As those of eFEDS: one after the other, each with sky pixels about its own centre, overlapping on the sky."""
+    centres, names = (129.55, 133.86, 138.14, 142.45), ("300007", "300008", "300009", "300010")
+    paths, gti = [], {}
+    for number, (ra, name) in enumerate(zip(centres, names, strict=True)):
+        begin = START + 1e5 * number
+        columns = photons(500, ra, width_deg=5.5, seed=number)
+        columns["TIME"] = begin + (columns["TIME"] - START)
+        gti[name] = {module: [(begin, begin + 1600.0)] for module in range(1, 8)}
+        paths.append(write_esass(tmp_path / f"fm00_{name}_020.fits", columns, gti[name], reference=(ra, 1.5)))
+    with caplog.at_level(logging.INFO, "clustermass"):
+        events = read_many(paths)
+    assert len(select(events)) == 2000
+    assert "4 event lists joined: 2000 photons, 0 repeated ones dropped" in caplog.text
+    assert (events.x, events.sky_reference) == (None, None)
+    assert all(intervals.tolist() == [list(gti[name][1][0]) for name in names] for intervals in events.gti.values())
+    assert mean_exposure_s(events) == pytest.approx(4 * 1600)
+
+
+def test_a_photon_in_three_lists_counts_once_and_the_log_says_where(tmp_path, caplog):
+    columns = photons(300)
+    spans = {"a": slice(0, 150), "b": slice(100, 250), "c": slice(120, 300)}
+    paths = [
+        write_esass(tmp_path / f"{name}.fits", {key: values[rows] for key, values in columns.items()})
+        for name, rows in spans.items()
+    ]
+    for order in ([0, 1, 2], [1, 2, 0]):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "clustermass"):
+            events = read_many([paths[number] for number in order])
+        assert np.sort(events.time).tolist() == columns["TIME"].tolist()
+        assert "480 photons, 180 repeated ones dropped" in caplog.text
+    for said in ("b.fits: 150 photons, 0 of", "c.fits: 180 photons, 130 of", "a.fits: 150 photons, 50 of"):
+        assert f"{said} them in an earlier list and dropped" in caplog.text
+
+
+def test_equal_times_alone_make_no_photon_a_repeated_one(tmp_path):
+    """Frames are 50 ms long: many photons share a time, and even a pixel in another module."""
+    base = {"TIME": START + 1.0, "TM_NR": [1, 1, 1], "RAWX": [5, 5, 6], "RAWY": [5, 6, 5]}
+    other = {"TIME": START + np.array([1.0, 1.0, 1.05]), "TM_NR": [2, 1, 1], "RAWX": [5, 7, 5], "RAWY": [5, 5, 5]}
+    paths = [write_esass(tmp_path / f"{n}.fits", planted(**rows)) for n, rows in enumerate((base, other))]
+    assert len(read_many(paths)) == 6
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(1, 2), st.integers(0, 1)), max_size=40))
+def test_repeated_photons_are_those_that_a_search_row_by_row_finds(rows):
+    table = np.array([*rows, (0, 0, 1, 0), (1, 9, 1, 0), (2, 9, 2, 0)])
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    origin, time, module, pixel = table.T
+    events = read_many_columns(time.astype(float), module, pixel)
+    expected = [
+        any(origin[i] < origin[j] and (table[i, 1:] == table[j, 1:]).all() for i in range(len(table)))
+        for j in range(len(table))
+    ]
+    assert merging._repeated(events, origin).tolist() == expected
+
+
+def read_many_columns(time, module, pixel):
+    """Return an event list of these columns, all else the same."""
+    same = np.ones(time.size)
+    integers = {"pat_typ": same.astype(np.int16), "flag": same.astype(np.uint32), "tm_nr": module.astype(np.uint8)}
+    pixels = {"rawx": pixel.astype(np.int16), "rawy": pixel.astype(np.int16)}
+    return EventList(
+        same, same, same.astype(np.float32), time=time, dialect="esass", name="", gti={}, **integers, **pixels
+    )
 
 
 def test_equal_rows_of_one_list_are_two_photons(tmp_path):

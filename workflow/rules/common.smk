@@ -125,6 +125,12 @@ def absent_files():
             yield from (f"skies.{sky}.realizations.{name}: {path}: no such file." for path in missing)
 
 
+def fetches_files():
+    """Whether this call is to fetch files, which then aren't there yet."""
+    # Snakemake knows its targets only after this is read; jobs of their own processes are called by `<rule>:`
+    return "download_efeds" in {argument.rstrip(":") for argument in sys.argv}
+
+
 def truth_of(wildcards):
     return [] if SKIES[wildcards.sky].get("observed") else f"{REALIZATION}/truth.fits"
 
@@ -239,7 +245,7 @@ def gpus_per_training():
 
 def without_execution_keys(config):
     """The configuration less what only steers execution, for which nothing is to re-run."""
-    kept = {key: value for key, value in config.items() if key != "facts"}
+    kept = {key: value for key, value in config.items() if key not in ("facts", "downloads")}
     for block, execution_only in (("training", "device"), ("ensemble", "members_per_job")):
         kept[block] = {key: value for key, value in kept[block].items() if key != execution_only}
     return kept
@@ -331,5 +337,6 @@ def all_targets():
     ]
 
 
-if absent := list(absent_files()):
-    raise WorkflowError("\n".join([*absent, "Correct the paths in the configuration, or fetch the files."]))
+if not fetches_files() and (absent := list(absent_files())):
+    how = " (the same command with `-- download_efeds` at its end)" if "downloads" in config else ""
+    raise WorkflowError("\n".join([*absent, f"Correct the paths in the configuration, or fetch the files{how}."]))

@@ -1,6 +1,7 @@
 """Good time intervals, each telescope module its own."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import MODULES, EventList, FloatArray
-from clustermass.progress import LOGGER
 
 #: GTI1 to GTI7 of eSASS and ero_calevents, STDGTI of SIXTE's event files; FLAREGTI is something else
 _NAME = re.compile(r"(?:STD)?GTI(\d*)")
@@ -76,25 +76,22 @@ def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
     return np.asarray(time <= stops[number])
 
 
-def good_rows(events: EventList) -> NDArray[np.bool_]:
+def good_rows(events: EventList) -> tuple[NDArray[np.bool_], Counter[int]]:
     """Return which photons fall in a good time interval of their own module, bool (events,).
 
     Photons of a module without intervals are judged by those for all modules (key 0); where there are none either,
-    they are kept, and the log says so.
+    they are kept, and counted in the second value: module -> photons.
     """
     good = np.ones(len(events), dtype=bool)
-    without = np.zeros(len(events), dtype=bool)
+    without: Counter[int] = Counter()
     for module in modules_of(events):
         rows = events.tm_nr == module
         intervals = events.gti.get(module, events.gti.get(0))
         if intervals is None:
-            without |= rows
+            without[module] = int(rows.sum())
         else:
             good[rows] = inside(events.time[rows], intervals)
-    if without.any():
-        listed = ", ".join(f"TM{module}" for module in np.unique(events.tm_nr[without]).tolist())
-        LOGGER.warning("%s: no GTI for %s; all their %d events are kept", events.name, listed, without.sum())
-    return good
+    return good, without
 
 
 def modules_of(events: EventList) -> list[int]:
@@ -103,12 +100,14 @@ def modules_of(events: EventList) -> list[int]:
     return modules
 
 
-def mean_exposure_s(events: EventList) -> float | None:
+def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
     """Exposure in s of the seven modules on average: the scale of eSASS exposure maps, but without vignetting.
 
-    From the good time intervals of the modules that have photons, otherwise from the header; None = neither.
+    From the good time intervals of the modules that have photons (or are given), otherwise from the header; None =
+    neither.
     """
-    total = sum(_length(events.gti, module, events.exposure_s or 0.0) for module in modules_of(events))
+    modules = modules_of(events) if modules is None else modules
+    total = sum(_length(events.gti, module, events.exposure_s or 0.0) for module in modules)
     return total / MODULES if total > 0 else None
 
 

@@ -80,6 +80,8 @@ def merge(lists: Sequence[EventList]) -> EventList:
     origin = np.repeat(np.arange(len(lists)), [len(events) for events in lists])
     repeated = _repeated(merged, origin)
     _check_contributions(lists, origin, repeated)
+    for events, dropped in zip(lists, np.bincount(origin[repeated], minlength=len(lists)).tolist(), strict=True):
+        LOGGER.info("%s: %d photons, %d of them in an earlier list and dropped", events.name, len(events), dropped)
     LOGGER.info("%d event lists joined: %d photons, %d repeated ones dropped", len(lists), len(merged), repeated.sum())
     return merged.take(~repeated) if repeated.any() else merged
 
@@ -100,16 +102,25 @@ def _merged_gti(lists: Sequence[EventList]) -> dict[int, FloatArray]:
 
 def _repeated(events: EventList, origin: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Mark photons that an earlier list holds too, bool (events,)."""
+    repeated = np.zeros(len(events), dtype=bool)
+    rows = _simultaneous(events.time)
     pixel = (events.ra, events.dec) if events.rawx is None or events.rawy is None else (events.rawx, events.rawy)
-    keys = (events.time, events.tm_nr, *pixel)
-    order = np.lexsort((origin, *reversed(keys)))
+    keys = [key[rows] for key in (events.time, events.tm_nr, *pixel)]
+    order = np.lexsort((origin[rows], *reversed(keys)))
     same = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
-    starts = np.concatenate([[True], ~same])
+    starts = np.concatenate([np.ones(min(order.size, 1), dtype=bool), ~same])
     first = np.maximum.accumulate(np.where(starts, np.arange(order.size), 0))
-    repeated = np.empty(order.size, dtype=bool)
     # two rows of the same list are two photons, whatever they look like
-    repeated[order] = origin[order] > origin[order][first]
+    sorted_origin = origin[rows][order]
+    repeated[rows[order]] = sorted_origin > sorted_origin[first]
     return repeated
+
+
+def _simultaneous(time: FloatArray) -> NDArray[np.int64]:
+    """Return rows that share their time with another one: the only ones that can be repeated, and few in most lists."""
+    order = np.argsort(time)
+    same = np.diff(time[order]) == 0
+    return order[np.concatenate([same, [False]]) | np.concatenate([[False], same])]
 
 
 def _check_contributions(lists: Sequence[EventList], origin: NDArray[np.int64], repeated: NDArray[np.bool_]) -> None:

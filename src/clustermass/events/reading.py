@@ -1,10 +1,18 @@
-"""Reading event files: three dialects and our own in, one form out, every fault told with file and row."""
+"""Reading event files: three dialects and our own in, one form out, every fault told with file and row.
 
-from collections.abc import Mapping, Sequence
+A list is read whole, or piece by piece in bounded memory; both go the same way.
+"""
+
+import gzip
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from clustermass.catalogues.tables import opened_fits
@@ -13,6 +21,9 @@ from clustermass.events.dialects import find_table, module_of, recognise, unsign
 from clustermass.events.eventlist import EventList
 from clustermass.events.gti import read_gti
 from clustermass.progress import LOGGER
+
+#: rows of a piece: some 300 MB with all that is made of them
+PIECE_ROWS = 2_000_000
 
 #: values that a photon can have: column of EventList, name for messages, lowest, highest, unit
 _LIMITS = (
@@ -50,27 +61,126 @@ def read_events(path: str | Path) -> EventList:
     if not path.is_file():
         raise InputError(f"{path}: no such event file. Check the path in the configuration.")
     with opened_fits(path) as hdus:
-        columns, facts = _extract(hdus, path)
-    return _checked(columns, facts, path)
+        whole, table = _tables(hdus, path)
+        dialect, facts = _facts(whole, table, table, path)
+        columns = _columns(table, dialect)
+    rows = columns["pi_ev"].size
+    events = _photons(columns, facts, path, f"{rows} rows")
+    _conclude(path, rows, len(events), dialect)
+    return events
 
 
-def _extract(hdus: Any, path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Copy what counts out of the file: columns by the names of EventList, and the facts of the header."""
+def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
+    """Read an event list piece by piece, in order, so that one of any length fits the memory.
+
+    Together the pieces are what `read_events` returns, and the same errors are raised, though some only after the
+    first pieces; a piece can be empty. Lists packed by gzip are unpacked in memory once, to see that they are whole.
+
+    Parameters
+    ----------
+    path
+        FITS file, also gzipped.
+    rows
+        Rows of the file in a piece.
+
+    Yields
+    ------
+    EventList
+        The photons of the next `rows` rows.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such event file. Check the path in the configuration.")
+    with opened_fits(path) as hdus:
+        whole, table = _tables(hdus, path)
+        pieces = list(islice(_pieces(table, path, rows), 1))
+        dialect, facts = _facts(whole, table, pieces[0][1], path)
+        coming = _pieces(table, path, rows)
+    photons = 0
+    for start, piece in coming:
+        events = _photons(
+            _columns(piece, dialect), facts, path, f"rows {start + 1} to {start + len(piece.data)}", start
+        )
+        photons += len(events)
+        yield events
+    _conclude(path, table.header["NAXIS2"], photons, dialect)
+
+
+def _tables(hdus: Any, path: Path) -> tuple[list[Any], Any]:
+    """Return all HDUs and, of them, the table of events, which has rows."""
     whole = list(hdus)  # every header is read, so that a file cut short anywhere is noticed
     table = find_table(whole, path)
+    if table.header["NAXIS2"] == 0:
+        raise InputError(f"{path}: the event list has no rows. Give a list with photons.")
+    return whole, table
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some rows of a table, looking like astropy's but without its circular references, which keep memory occupied."""
+
+    name: str
+    header: fits.Header
+    columns: fits.ColDefs
+    data: "_Rows"
+
+
+class _Rows(Mapping[str, NDArray[Any]]):
+    """Columns of raw rows by upper-case names, scaled as astropy does."""
+
+    def __init__(self, raw: bytes, columns: fits.ColDefs) -> None:
+        self._raw = np.frombuffer(raw, dtype=columns.dtype.newbyteorder(">"))
+        self._columns = {column.name.upper(): column for column in columns}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        column = self._columns[name]
+        values = self._raw[column.name]
+        scale, zero = (value or neutral for value, neutral in ((column.bscale, 1), (column.bzero, 0)))
+        if scale == 1 and zero == 0:
+            return values
+        return np.asarray(values.astype(np.float64) * scale + zero)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        """Return the number of rows, as a table's data does."""
+        return int(self._raw.size)
+
+
+def _pieces(table: Any, path: Path, rows: int) -> Iterator[tuple[int, _Piece]]:
+    """Yield the number of the first row, from 0, and a table of the next `rows` rows, to the end of `table`."""
+    header, columns, offset = table.header, table.columns, table.fileinfo()["datLoc"]
+    with ExitStack() as stack:
+        stream: Any = stack.enter_context(path.open("rb"))
+        if stream.read(2) == b"\x1f\x8b":
+            stream.seek(0)
+            stream = stack.enter_context(gzip.GzipFile(fileobj=stream))
+        stream.seek(offset)
+        for start in range(0, header["NAXIS2"], rows):
+            number = min(rows, header["NAXIS2"] - start)
+            raw = stream.read(number * header["NAXIS1"])
+            yield start, _Piece(table.name, header, columns, _Rows(raw, columns))
+
+
+def _facts(whole: Sequence[Any], table: Any, rows: Any, path: Path) -> tuple[str, dict[str, Any]]:
+    """Return the dialect, told by `rows` of the table, and what holds for the whole list."""
     header = table.header
-    creator = header.get("CREATOR") or hdus[0].header.get("CREATOR") or ""
-    dialect = recognise(table, str(creator), path)
+    creator = header.get("CREATOR") or whole[0].header.get("CREATOR") or ""
+    dialect = recognise(rows, str(creator), path)
     module = module_of(header)
-    columns = _sixte_columns(table, module) if dialect == "sixte_events" else _calibrated_columns(table)
-    facts: dict[str, Any] = {
+    return dialect, {
         "dialect": dialect,
         "gti": read_gti(whole, module, path),
         "exposure_s": _exposure_s(header),
         "sky_reference": _sky_reference(table),
         "simulated": dialect.startswith("sixte") or bool(header.get("SIMULATED", False)),
     }
-    return columns, facts
+
+
+def _columns(table: Any, dialect: str) -> dict[str, NDArray[Any]]:
+    """Copy the columns that count out of a table, by the names of EventList."""
+    return _sixte_columns(table, module_of(table.header)) if dialect == "sixte_events" else _calibrated_columns(table)
 
 
 def _calibrated_columns(table: Any) -> dict[str, NDArray[Any]]:
@@ -129,32 +239,41 @@ def _sky_reference(table: Any) -> tuple[float, float] | None:
     return float(table.header[keys[0]]), float(table.header[keys[1]])
 
 
-def _checked(columns: dict[str, NDArray[Any]], facts: Mapping[str, Any], path: Path) -> EventList:
-    total = columns["pi_ev"].size
-    if total == 0:
-        raise InputError(f"{path}: the event list has no rows. Give a list with photons.")
+def _photons(
+    columns: dict[str, NDArray[Any]], facts: Mapping[str, Any], path: Path, which: str, start: int = 0
+) -> EventList:
+    """Photons among the rows (`which` they are, for messages; the first is number `start` from 0), all in range."""
     photons = ~(columns["pi_ev"] < 0)
     for name, column, *limits in _LIMITS:
-        _check_range(columns[name], photons, column, limits, path)
-    partners = total - int(photons.sum())
-    if partners == total:
-        raise InputError(f"{path}: every one of {total} rows has PI < 0, so none is a photon. Remake the event list.")
-    if partners:
-        LOGGER.info("%s: %d rows, of which %d with PI < 0 (split partners) dropped", path, total, partners)
+        _check_range(columns[name], photons, column, limits, path, which, start)
+    if not photons.all():
         columns = {name: column[photons] for name, column in columns.items()}
     columns["ra"] %= 360.0
-    LOGGER.info("%s: %d photons, read as %s", path, columns["ra"].size, facts["dialect"])
     fields: dict[str, Any] = {**columns, **facts}
     return EventList(**fields, name=str(path))
 
 
+def _conclude(path: Path, rows: int, photons: int, dialect: str) -> None:
+    if photons == 0:
+        raise InputError(f"{path}: every one of {rows} rows has PI < 0, so none is a photon. Remake the event list.")
+    if photons < rows:
+        LOGGER.info("%s: %d rows, of which %d with PI < 0 (split partners) dropped", path, rows, rows - photons)
+    LOGGER.info("%s: %d photons, read as %s", path, photons, dialect)
+
+
 def _check_range(
-    values: NDArray[Any], photons: NDArray[np.bool_], column: str, limits: Sequence[Any], path: Path
+    values: NDArray[Any],
+    photons: NDArray[np.bool_],
+    column: str,
+    limits: Sequence[Any],
+    path: Path,
+    which: str,
+    start: int,
 ) -> None:
     low, high, unit = limits
     bad = np.flatnonzero(photons & ~((values >= low) & (values <= high)))
     if bad.size:
         raise InputError(
-            f"{path}: row {bad[0] + 1}: {column} is {values[bad[0]]}, but must be between {low:g} and {high:g} {unit} "
-            f"({bad.size} of {values.size} rows are so). Remove or repair {'it' if bad.size == 1 else 'them'}."
+            f"{path}: row {start + bad[0] + 1}: {column} is {values[bad[0]]}, but must be between {low:g} and "
+            f"{high:g} {unit} ({bad.size} of {which} are so). Remove or repair {'it' if bad.size == 1 else 'them'}."
         )

@@ -1,5 +1,6 @@
 """Which photons of an event list count: flag mask, pattern, good time, energy. The door to all on event lists."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,11 +11,21 @@ from clustermass.events.dialects import AUTO_FLAG_MASK, SIXTE_FLAG
 from clustermass.events.eventlist import EventList
 from clustermass.events.gti import good_rows
 from clustermass.events.merging import read_many
-from clustermass.events.reading import read_events
+from clustermass.events.reading import read_events, stream_events
 from clustermass.events.writing import write_events, write_labels
 from clustermass.progress import LOGGER
 
-__all__ = ["EventList", "flag_mask_of", "read_events", "read_many", "select", "write_events", "write_labels"]
+__all__ = [
+    "EventList",
+    "Selection",
+    "flag_mask_of",
+    "read_events",
+    "read_many",
+    "select",
+    "stream_events",
+    "write_events",
+    "write_labels",
+]
 
 
 def select(
@@ -48,40 +59,95 @@ def select(
     InputError
         A mask makes no sense, or a cut removes every photon (the message says which, and what to set).
     """
-    mask = flag_mask_of(events, flag_mask)
-    if isinstance(pattern_mask, bool) or not 1 <= pattern_mask <= 15:
-        raise InputError(f"events.pattern is {pattern_mask!r}, but must be a bit mask from 1 to 15 (15 = all valid).")
-    cuts = [
-        (f"flag mask 0x{mask:08X}", (events.flag & np.uint32(mask)) == 0, _flag_advice(events, mask)),
-        (f"pattern {pattern_mask}", _pattern_rows(events, pattern_mask), "Set events.pattern to 15 for all patterns."),
-        ("GTI", good_rows(events), "No photon lies in a good time interval: see whether TIME and GTI match."),
-    ]
-    if energy_ev is not None:
-        low, high = np.float32(energy_ev[0]), np.float32(energy_ev[1])
-        within = (events.pi_ev >= low) & (events.pi_ev < high)
-        cuts.append((f"{low:g}-{high:g} eV", within, "See whether the list's energies are in eV, and images.bands."))
-    return events.take(_apply(events, cuts))
+    selection = Selection(flag_mask, pattern_mask, energy_ev)
+    kept = selection.keep(events)
+    selection.conclude()
+    return kept
 
 
-def _apply(events: EventList, cuts: list[tuple[str, NDArray[np.bool_], str]]) -> NDArray[np.bool_]:
-    keep = np.ones(len(events), dtype=bool)
-    said = []
-    for name, passes, advice in cuts:
-        before = int(keep.sum())
-        keep &= passes
-        left = int(keep.sum())
-        said.append(f"{name}: {before - left}")
-        if left == 0:
+class Selection:
+    """The cuts of `select` for a list that comes in pieces: `keep` each of them, then `conclude`.
+
+    Parameters
+    ----------
+    flag_mask, pattern_mask, energy_ev
+        As `select` takes them.
+    """
+
+    def __init__(
+        self, flag_mask: int | str = "auto", pattern_mask: int = 15, energy_ev: Sequence[float] | None = None
+    ) -> None:
+        if isinstance(pattern_mask, bool) or not 1 <= pattern_mask <= 15:
             raise InputError(
-                f"{events.name}: {name} removes every one of the {before} events it is applied to. {advice}"
+                f"events.pattern is {pattern_mask!r}, but must be a bit mask from 1 to 15 (15 = all valid)."
             )
-    LOGGER.info("%s: %d events; dropped by %s; left: %d", events.name, len(events), ", ".join(said), left)
-    return keep
+        self._flag_mask, self._pattern_mask, self._energy_ev = flag_mask, pattern_mask, energy_ev
+        self._name, self._dialect, self._total = "", "", 0
+        self._common_flags = 0xFFFFFFFF
+        self._dropped: Counter[str] = Counter()
+        self._without_gti: Counter[int] = Counter()
+
+    def keep(self, events: EventList) -> EventList:
+        """Return the photons of a piece that count, perhaps none."""
+        self._name, self._dialect = events.name, events.dialect
+        self._total += len(events)
+        self._common_flags &= int(np.bitwise_and.reduce(events.flag, initial=np.uint32(0xFFFFFFFF)))
+        rows = np.ones(len(events), dtype=bool)
+        for name, passes in self._cuts(events).items():
+            before = int(rows.sum())
+            rows &= passes
+            self._dropped[name] += before - int(rows.sum())
+        return events if rows.all() else events.take(rows)
+
+    def _cuts(self, events: EventList) -> dict[str, NDArray[np.bool_]]:
+        mask = flag_mask_of(events, self._flag_mask)
+        good, without = good_rows(events)
+        self._without_gti += without
+        cuts = {
+            f"flag mask 0x{mask:08X}": (events.flag & np.uint32(mask)) == 0,
+            f"pattern {self._pattern_mask}": _pattern_rows(events, self._pattern_mask),
+            "GTI": good,
+        }
+        if self._energy_ev is not None:
+            low, high = np.float32(self._energy_ev[0]), np.float32(self._energy_ev[1])
+            cuts[f"{low:g}-{high:g} eV"] = (events.pi_ev >= low) & (events.pi_ev < high)
+        return cuts
+
+    def conclude(self) -> None:
+        """Log how many photons each cut dropped of all pieces.
+
+        Raises
+        ------
+        InputError
+            A cut dropped every photon (the message says which, and what to set).
+        """
+        if self._without_gti:
+            listed = ", ".join(f"TM{module}" for module in sorted(self._without_gti))
+            number = self._without_gti.total()
+            LOGGER.warning("%s: no GTI for %s; all their %d events are kept", self._name, listed, number)
+        left = self._total
+        for name, dropped in self._dropped.items():
+            if dropped == left:
+                raise InputError(
+                    f"{self._name}: {name} removes every one of the {left} events it is applied to. "
+                    f"{self._advice(name)}"
+                )
+            left -= dropped
+        said = ", ".join(f"{name}: {dropped}" for name, dropped in self._dropped.items())
+        LOGGER.info("%s: %d events; dropped by %s; left: %d", self._name, self._total, said, left)
+
+    def _advice(self, cut: str) -> str:
+        if cut.startswith("flag"):
+            return _flag_advice(self._common_flags, self._dialect, int(cut.rpartition(" ")[2], 0))
+        if cut.startswith("pattern"):
+            return "Set events.pattern to 15 for all patterns."
+        if cut == "GTI":
+            return "No photon lies in a good time interval: see whether TIME and GTI match."
+        return "See whether the list's energies are in eV, and images.bands."
 
 
-def _flag_advice(events: EventList, mask: int) -> str:
-    common = int(np.bitwise_and.reduce(events.flag)) if len(events) else 0
-    if events.dialect.startswith("sixte") or common == SIXTE_FLAG:
+def _flag_advice(common: int, dialect: str, mask: int) -> str:
+    if dialect.startswith("sixte") or common == SIXTE_FLAG:
         return (
             f"SIXTE's ero_calevents gives every event FLAG 0x{SIXTE_FLAG:08X}, which every usual mask rejects. Set "
             "events.flag_mask to auto or 0."

@@ -1,5 +1,6 @@
 """Geometry of the images, and the full-resolution cube of energy bands by evtool's pixel rule."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -149,16 +150,33 @@ def count_pixels(
     InputError
         A pixel holds more than 65535 photons, which images can't store.
     """
-    bands, rows, columns = shape
+    counts = np.bincount(pixel_numbers(band, j, i, shape), minlength=math.prod(shape))
+    return storable(counts).reshape(shape)
+
+
+def pixel_numbers(
+    band: NDArray[np.int8], j: FloatArray, i: FloatArray, shape: tuple[int, int, int]
+) -> NDArray[np.int64]:
+    """Return where photons fall in a flattened image of `shape` = (bands, rows, columns), those outside left out."""
+    _, rows, columns = shape
     within = (band >= 0) & (j >= 0) & (j < rows) & (i >= 0) & (i < columns)
-    flat = (band[within].astype(np.int64) * rows + j[within].astype(np.int64)) * columns + i[within].astype(np.int64)
-    counts = np.bincount(flat, minlength=bands * rows * columns)
+    return (band[within].astype(np.int64) * rows + j[within].astype(np.int64)) * columns + i[within].astype(np.int64)
+
+
+def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
+    """Return counts as images store them.
+
+    Raises
+    ------
+    InputError
+        A pixel holds more than 65535 photons.
+    """
     if counts.max(initial=0) > np.iinfo(np.uint16).max:
         raise InputError(
             f"A pixel holds {counts.max()} photons, more than the 65535 that an image can store. Use smaller pixels "
             "(images.base_rebin, images.pixel_arcsec) or leave this source out."
         )
-    return counts.astype(np.uint16).reshape(shape)
+    return counts.astype(np.uint16)
 
 
 def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """From photons to images: for every detection the counts in energy bands on the base grid."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from clustermass.catalogues.detections import Detections, Labels, image_centres,
 from clustermass.datasets import write_netcdf
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList, FloatArray
-from clustermass.events.gti import mean_exposure_s
-from clustermass.events.selection import read_events, select
+from clustermass.events.gti import mean_exposure_s, modules_of
+from clustermass.events.reading import PIECE_ROWS
+from clustermass.events.selection import Selection, stream_events
 from clustermass.images.box_exposure import box_exposure, photon_coverage
 from clustermass.images.cubes import ImageGeometry
 from clustermass.images.exposure_maps import read_exposure
-from clustermass.images.skyindex import SkyIndex
+from clustermass.images.stack import ImageStack
 from clustermass.progress import LOGGER, track
 from clustermass.provenance import provenance
 
@@ -71,9 +72,9 @@ def extract_images(
     labels = _labels(truth, matches, detections)
     ra, dec = image_centres(detections, labels, images)
     energies = (geometry.edges_ev[0], geometry.edges_ev[-1])
-    photons = select(read_events(events), events_block["flag_mask"], events_block["pattern"], energies)
-    counts = cut_images(photons, ra, dec, geometry)
-    seconds, covered = _exposure(exposure, photons, ra, dec, counts, geometry)
+    selection = Selection(events_block["flag_mask"], events_block["pattern"], energies)
+    counts, photons, modules = count_list(Path(events), selection, ImageStack(ra, dec, geometry))
+    seconds, covered = _exposure(exposure, photons, modules, ra, dec, counts, geometry)
     _log_coverage(covered, counts)
     variables = {**detections.measured, "ra": ra, "dec": dec, "exposure_s": seconds, "covered_fraction": covered}
     dataset = _dataset(counts, geometry, variables, labels)
@@ -110,16 +111,38 @@ def cut_images(events: EventList, ra: FloatArray, dec: FloatArray, geometry: Ima
     NDArray
         uint16 (clusters, band, y, x).
     """
-    index = SkyIndex.of(events, geometry)
-    counts = np.zeros((ra.size, geometry.bands, geometry.base_pixels, geometry.base_pixels), dtype=np.uint16)
-    for number in track(range(ra.size), "images"):
-        counts[number] = index.base_counts(float(ra[number]), float(dec[number]), geometry)
-    return counts
+    stack = ImageStack(ra, dec, geometry)
+    stack.add(events)
+    return stack.counts
+
+
+def count_list(path: Path, selection: Selection, stack: ImageStack) -> tuple[NDArray[np.uint16], EventList, set[int]]:
+    """Count the selected photons of an event list piece by piece: memory doesn't grow with the list.
+
+    Returns
+    -------
+    tuple
+        The counts of `stack`; the last piece of the list, for what holds of all of it; the modules that have selected
+        photons.
+
+    Raises
+    ------
+    InputError
+        What `stream_events`, `Selection.conclude` and `ImageStack.add` raise.
+    """
+    modules: set[int] = set()
+    for piece in track(stream_events(path), f"{path}: pieces of {PIECE_ROWS} rows"):
+        photons = selection.keep(piece)
+        modules.update(modules_of(photons))
+        stack.add(photons)
+    selection.conclude()
+    return stack.counts, piece, modules
 
 
 def _exposure(
     path: Path | None,
     events: EventList,
+    modules: Iterable[int],
     ra: FloatArray,
     dec: FloatArray,
     counts: NDArray[np.uint16],
@@ -127,7 +150,7 @@ def _exposure(
 ) -> tuple[FloatArray, FloatArray]:
     if path is not None:
         return box_exposure(*read_exposure(Path(path)), ra, dec, geometry)
-    seconds = mean_exposure_s(events)
+    seconds = mean_exposure_s(events, modules)
     if seconds is None:
         raise InputError(
             f"{events.name}: has neither good time intervals nor EXPOSURE nor TSTART and TSTOP, and no exposure map is "

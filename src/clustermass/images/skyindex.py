@@ -1,12 +1,13 @@
 """Photons sorted by place on the sky, so that the box around any position is found without looking at all of them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.events.eventlist import EventList, FloatArray
-from clustermass.images.cubes import ImageGeometry, count_pixels
+from clustermass.images.cubes import ImageGeometry, pixel_numbers, storable
 from clustermass.images.projection import floor_to_sky_pixels, image_pixels, project
 
 #: height of a strip of constant declination in deg; a fraction of a 20' box
@@ -43,25 +44,40 @@ class SkyIndex:
         used = np.flatnonzero(band >= 0)
         ra, dec = events.ra[used], events.dec[used]
         key = _strip(dec) * _STRIDE + ra
-        order = np.argsort(key, kind="stable")
+        order = np.argsort(key)
         return cls(key[order], ra[order], dec[order], band[used][order])
 
     def near(self, ra: float, dec: float, radius_deg: float) -> NDArray[np.int64]:
         """Return the numbers of a few photons too many: all within `radius_deg` of a position are among them."""
         reach = radius_deg + _MARGIN_DEG
-        low, high = max(dec - reach, -90.0), min(dec + reach, 90.0)
+        return self._between(max(dec - reach, -90.0), min(dec + reach, 90.0), _right_ascensions(ra, dec, reach))
+
+    def near_box(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.int64]:
+        """Return the numbers of a few photons too many: all in the box around a position are among them."""
+        half = np.radians(geometry.half_width_sky / 72000.0)
+        bounds = _box_bounds(dec, half)
+        if bounds is None:
+            return self.near(ra, dec, corner_deg(geometry))
+        low, high, half_ra = bounds
+        return self._between(low - _MARGIN_DEG, high + _MARGIN_DEG, _around(ra, half_ra + _MARGIN_DEG))
+
+    def _between(self, low: float, high: float, right_ascensions: list[tuple[float, float]]) -> NDArray[np.int64]:
         strips = np.arange(float(_strip(np.array(low))), float(_strip(np.array(high))) + 1)
-        bounds = [
-            (strips * _STRIDE + start, strips * _STRIDE + stop) for start, stop in _right_ascensions(ra, dec, reach)
-        ]
+        bounds = [(strips * _STRIDE + start, strips * _STRIDE + stop) for start, stop in right_ascensions]
         starts = np.concatenate([np.searchsorted(self.key, start, side="left") for start, _ in bounds])
         stops = np.concatenate([np.searchsorted(self.key, stop, side="right") for _, stop in bounds])
         return np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
 
     def base_counts(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.uint16]:
-        """Count the photons of the box around a position on the base grid.
+        """Count the photons of the box around a position on the base grid, uint16 (bands, base_pixels, base_pixels)."""
+        pixels = self.base_pixels(ra, dec, geometry)
+        shape = (geometry.bands, geometry.base_pixels, geometry.base_pixels)
+        return storable(np.bincount(pixels, minlength=math.prod(shape))).reshape(shape)
 
-        Equals the block sum of `clustermass.images.cubes.cube`, which is never made: for whole numbers
+    def base_pixels(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.int64]:
+        """Return where on the base grid the photons of the box around a position fall.
+
+        Counted, they equal the block sum of `clustermass.images.cubes.cube`, which is never made: for whole numbers
         floor(floor(X / 80) / 3) = floor(X / 240).
 
         Parameters
@@ -74,14 +90,14 @@ class SkyIndex:
         Returns
         -------
         NDArray
-            uint16 (band, y, x) of shape (bands, base_pixels, base_pixels).
+            int64 (photons in the box,), pixels of the flattened image (band, y, x), in no particular order.
         """
-        rows = self.near(ra, dec, corner_deg(geometry))
+        rows = self.near_box(ra, dec, geometry)
         x, y = project(self.ra[rows], self.dec[rows], ra, dec)
         size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
         i = image_pixels(floor_to_sky_pixels(x), 0.0, rebin, size)
         j = image_pixels(floor_to_sky_pixels(y), 0.0, rebin, size)
-        return count_pixels(self.band[rows], j, i, (geometry.bands, size, size))
+        return pixel_numbers(self.band[rows], j, i, (geometry.bands, size, size))
 
 
 def corner_deg(geometry: ImageGeometry) -> float:
@@ -99,7 +115,28 @@ def _right_ascensions(ra: float, dec: float, reach: float) -> list[tuple[float, 
     if abs(dec) + reach >= 90.0:
         return [(0.0, 360.0)]
     half = np.degrees(np.arcsin(np.sin(np.radians(reach)) / np.cos(np.radians(dec)))) + _MARGIN_DEG
+    return _around(ra, half)
+
+
+def _around(ra: float, half: float) -> list[tuple[float, float]]:
     low, high = ra - half, ra + half
     if low < 0:
         return [(0.0, high), (low + 360.0, 360.0)]
     return [(low, 360.0), (0.0, high - 360.0)] if high > 360.0 else [(low, high)]
+
+
+def _box_bounds(dec: float, half: float) -> tuple[float, float, float] | None:
+    """Return lowest and highest declination and half the right ascensions, deg, of a box (`half` its width, rad).
+
+    None near a pole. Elsewhere the Northern half of the sky has its lowest declination in the box's Southern corners,
+    its highest amid the Northern side, and its farthest right ascensions in the Northern corners.
+    """
+    sine, cosine = np.sin(np.radians(abs(dec))), np.cos(np.radians(dec))
+    corner = 1.0 - 2.0 * half**2
+    if corner <= 0 or np.sqrt(corner) * cosine - half * sine <= 4.0 * half:
+        return None
+    depth = np.sqrt(corner)
+    half_ra = float(np.degrees(np.arctan2(half, depth * cosine - half * sine)))
+    high = float(np.degrees(np.arcsin(half * cosine + np.sqrt(1.0 - half**2) * sine)))
+    low = float(np.degrees(np.arcsin(-half * cosine + depth * sine)))
+    return (low, high, half_ra) if dec >= 0 else (-high, -low, half_ra)

@@ -1,0 +1,1 @@
+"""Public files by their addresses: fetched whole or not at all, checked, unpacked."""

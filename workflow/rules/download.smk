@@ -1,0 +1,20 @@
+localrules:
+    download_efeds,
+
+
+# no output: Snakemake would delete files that a failed download left to be resumed, and fetch them for `all`
+rule download_efeds:
+    """Made on request: the public eFEDS files that config/efeds.yaml reads, fetched by address and checked."""
+    log:
+        "results/logs/download_efeds.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=600,
+    params:
+        downloads=in_order(config.get("downloads", {})),
+        code=code("download_efeds", "download.fetch"),
+    script:
+        "../scripts/download_efeds.py"
