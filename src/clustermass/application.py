@@ -13,7 +13,11 @@ from clustermass.images.extraction import extract_images
 from clustermass.images.preprocessing import preprocess
 from clustermass.ingest import ingest_field
 from clustermass.networks.weights import load_weights
+from clustermass.observed.catalogue import CataloguePaths
 from clustermass.observed.masses import infer_observed
+from clustermass.packing import opened
+from clustermass.progress import log_to
+from clustermass.trained import Trained
 
 REALIZATION = "01"
 OWN_EVENTS = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in
@@ -22,14 +26,16 @@ OWN_EVENTS = {"flag_mask": "auto", "pattern": 15}  # the events were selected wh
 def masses_of_field(
     events: Sequence[Path],
     catalogue: Path,
-    experiment: Path,
+    ensemble: Path,
     output: Path,
     exposure: Path | None = None,
     exposure_s: float | None = None,
     columns: Mapping[str, str] | None = None,
     acronym: str = "eFEDS",
+    overwrite: bool = False,
+    log: Path | None = None,
 ) -> None:
-    """Write the mass catalogue of one field as `output` (FITS) and beside it as .ecsv and .nc.
+    """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc.
 
     Images are cut and preprocessed just as those that the ensemble was trained on.
 
@@ -39,8 +45,9 @@ def masses_of_field(
         Event lists of the field, eSASS or SIXTE.
     catalogue
         Table with at least an id, a position in deg (ICRS) and a redshift for each cluster.
-    experiment
-        Folder of a finished experiment: `ensemble.nc`, `calibration.json` and `members/*.safetensors`.
+    ensemble
+        Folder of a finished experiment (`ensemble.nc`, `calibration.json` and `members/*.safetensors`), or that
+        ensemble packed into a file by `clustermass.packing.pack_ensemble`.
     output
         Path that ends in .fits.
     exposure, exposure_s
@@ -50,21 +57,43 @@ def masses_of_field(
         The catalogue's column names where they differ (ours: theirs).
     acronym
         Begins the NAME of each cluster.
+    overwrite
+        Replace catalogues that are there already.
+    log
+        File for the log lines, begun once the inputs are found to be there; None = logging is left as it is.
 
     Raises
     ------
     InputError
-        The folder holds no trained ensemble, or an input is missing or faulty.
+        There is no trained ensemble, an input is missing or faulty, or a catalogue exists already.
     """
-    weights = _weights(experiment)
-    read_calibration(experiment / "calibration.json")  # told before minutes of work, not after
-    _check_files([*events, catalogue, *([exposure] if exposure else [])])
-    trained = load_weights(weights[0])
-    cutting, recipe = trained.cutting, trained.preprocessing
+    paths = CataloguePaths.beside(output)
+    with opened(ensemble) as trained:
+        read_calibration(trained.calibration)  # told before minutes of work, not after
+        inputs = [*events, catalogue, *([exposure] if exposure else [])]
+        _check_files(inputs)
+        check_outputs(paths, overwrite, inputs)
+        if log:
+            log_to(log, "masses")
+        _masses(trained, paths, events, catalogue, exposure, exposure_s, columns or {}, acronym)
+
+
+def _masses(
+    trained: Trained,
+    paths: CataloguePaths,
+    events: Sequence[Path],
+    catalogue: Path,
+    exposure: Path | None,
+    exposure_s: float | None,
+    columns: Mapping[str, str],
+    acronym: str,
+) -> None:
+    first = load_weights(trained.weights[0])
+    cutting, recipe = first.cutting, first.preprocessing
     files: dict[str, Any] = {"events": [str(path) for path in events], "catalogue": str(catalogue)}
     files |= {"exposure_s": exposure_s}
     files |= {"exposure": str(exposure)} if exposure else {}
-    sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": dict(columns or {})}
+    sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": dict(columns)}
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
         field = {name: place / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
@@ -78,34 +107,15 @@ def masses_of_field(
             images=[place / "images.nc"],
             smoothed=[place / "smoothed.nc"],
             catalogues=[field["catalogue"]],
-            ensemble=experiment / "ensemble.nc",
-            calibration=experiment / "calibration.json",
-            weights=weights,
-            fits=output,
-            ecsv=output.with_suffix(".ecsv"),
-            netcdf=output.with_suffix(".nc"),
+            ensemble=trained.ensemble,
+            calibration=trained.calibration,
+            weights=trained.weights,
+            **paths._asdict(),
             simulated=False,  # unless the images say otherwise
-            cosmology=_cosmology(experiment / "ensemble.nc"),
+            cosmology=_cosmology(trained.ensemble),
             acronym=acronym,
             device="cpu",
         )
-
-
-def _weights(experiment: Path) -> list[Path]:
-    """Files of the very networks that `ensemble.nc` joins: the folder may hold others, of an earlier, larger run."""
-    if not (experiment / "ensemble.nc").is_file():
-        raise InputError(
-            f"{experiment}: no trained ensemble there (ensemble.nc, members/). Name results/<run>/<experiment>."
-        )
-    members = read_netcdf(experiment / "ensemble.nc", ("member",))["member"].values.astype(str).tolist()
-    weights = [experiment / "members" / f"{member}.safetensors" for member in members]
-    missing = [path for path in weights if not path.is_file()]
-    if missing:
-        raise InputError(
-            f"{missing[0]}: no such file, though ensemble.nc was made from it ({len(missing)} of {len(weights)} such "
-            "files are missing). Copy the whole folder of the experiment, or run the workflow again."
-        )
-    return weights
 
 
 def _cosmology(ensemble: Path) -> dict[str, Any]:
@@ -116,3 +126,21 @@ def _check_files(paths: Sequence[Path]) -> None:
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
+
+
+def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:
+    """Make sure that nothing is lost by writing `paths`.
+
+    Raises
+    ------
+    InputError
+        One of them is an input or a folder, or exists and isn't to be overwritten.
+    """
+    used = {path.resolve() for path in inputs}
+    for path in paths:
+        if path.resolve() in used:
+            raise InputError(f"{path}: is an input, and would be overwritten. Name another output.")
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder. Name a file in it.")
+        if path.exists() and not overwrite:
+            raise InputError(f"{path}: exists already. Name another output, or replace it with --overwrite.")

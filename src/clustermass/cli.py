@@ -1,11 +1,16 @@
 """The command line: what can be done without the workflow."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import clustermass
 from clustermass.errors import InputError
+
+EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one message says what), 2 wrong arguments."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,26 +19,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.command(options)
     except InputError as error:
-        print(f"clustermass: {error}", file=sys.stderr)
-        return 1
+        return _failed(str(error), 1)
+    except OSError as error:  # a full disk, a folder without permission
+        return _failed(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+    except KeyboardInterrupt:
+        return _failed("interrupted", 130)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="clustermass", description="Masses of galaxy clusters from eROSITA images.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def _failed(message: str, status: int) -> int:
+    print(f"clustermass: {message}", file=sys.stderr)
+    return status
 
-    masses = commands.add_parser("masses", help="masses of the clusters of an event list, by a trained ensemble")
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="clustermass",
+        description="Masses of galaxy clusters from eROSITA images.",
+        epilog=f"{EXIT_CODES} More on a command: clustermass COMMAND --help",
+    )
+    parser.add_argument("--version", action="version", version=f"clustermass {clustermass.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_masses(commands)
+    _add_pack(commands)
+    _add_check_config(commands)
+    _add_summary(commands)
+    return parser
+
+
+def _add_masses(commands: Any) -> None:
+    masses = commands.add_parser(
+        "masses",
+        help="masses of the clusters of an event list, by a trained ensemble",
+        description="Write a mass catalogue of the clusters in a table, from the event lists of their field.",
+        epilog="Example: clustermass masses events.fits clusters.csv --ensemble ensemble.zip --output masses.fits",
+    )
     masses.add_argument("events", nargs="+", type=Path, help="event list(s) of one field: eSASS or SIXTE, FITS")
     masses.add_argument("catalogue", type=Path, help="table with at least id, position, redshift: FITS, CSV or ECSV")
     masses.add_argument(
-        "--ensemble", type=Path, required=True, help="folder of an experiment, results/<run>/<experiment>"
+        "--ensemble",
+        type=Path,
+        required=True,
+        help="trained ensemble: a file of `clustermass pack`, or the folder results/<run>/<experiment>",
     )
     masses.add_argument("--exposure", type=Path, help="exposure map in s; default: flat, from ML_EXP or good times")
     masses.add_argument(
-        "--output", type=Path, default=Path("masses.fits"), help="catalogue to write, .fits (and .ecsv, .nc)"
+        "--output",
+        type=Path,
+        default=Path("masses.fits"),
+        help="catalogue to write, .fits; .vot, .ecsv, .nc and .log go beside it (default: masses.fits)",
     )
-    masses.add_argument("--exposure-s", type=float, help="exposure in s of the flat map, where there is no --exposure")
+    masses.add_argument("--overwrite", action="store_true", help="replace catalogues that are there already")
+    masses.add_argument(
+        "--exposure-s", type=_positive, help="exposure in s of the flat map, where there is no --exposure"
+    )
     masses.add_argument(
         "--column",
         action="append",
@@ -41,29 +80,60 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OURS=THEIRS",
         help="a column of the catalogue that goes by another name, as Z=z_best; may be repeated",
     )
-    masses.add_argument("--acronym", default="eFEDS", help="begins the NAME of each cluster (default: eFEDS)")
+    masses.add_argument(
+        "--acronym", type=_acronym, default="eFEDS", help="begins the NAME of each cluster (default: eFEDS)"
+    )
     masses.set_defaults(command=_masses)
 
+
+def _add_pack(commands: Any) -> None:
+    pack = commands.add_parser(
+        "pack",
+        help="a trained ensemble as one file, for `masses` elsewhere",
+        description="Pack networks, calibration and all that `clustermass masses --ensemble FILE` needs into one file.",
+    )
+    pack.add_argument("experiment", type=Path, help="folder of a finished experiment, results/<run>/<experiment>")
+    pack.add_argument("output", type=Path, help="file to write, as ensemble.zip")
+    pack.add_argument("--overwrite", action="store_true", help="replace the file if it is there already")
+    pack.set_defaults(command=_pack)
+
+
+def _add_check_config(commands: Any) -> None:
     check = commands.add_parser("check-config", help="list everything that is wrong with a configuration")
     check.add_argument("config", nargs="+", type=Path, help="YAML files; later ones override earlier ones")
     check.add_argument("--base", type=Path, default=Path("config/config.yaml"), help="what the files are overlays of")
     check.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.yaml"))
     check.set_defaults(command=_check_config)
 
+
+def _add_summary(commands: Any) -> None:
     summary = commands.add_parser("summary", help="print the key figures of a finished run")
     summary.add_argument("run", type=Path, help="folder of the run, results/<run>")
     summary.set_defaults(command=_summary)
-    return parser
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number above 0")
+    return value
+
+
+def _acronym(text: str) -> str:
+    if not (text.strip() and text.isascii() and text.isprintable()):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be printable ASCII, as FITS wants it")
+    return text
 
 
 def _masses(options: argparse.Namespace) -> None:
-    from clustermass.application import masses_of_field
-    from clustermass.progress import log_to
-
     columns = _column_map(options.column)
     if options.output.suffix != ".fits":
-        raise InputError(f"--output {options.output}: must end in .fits; .ecsv and .nc are written beside it.")
-    log_to(options.output.with_suffix(".log"), "masses")
+        raise InputError(f"--output {options.output}: must end in .fits; .vot, .ecsv and .nc are written beside it.")
+    from clustermass.application import masses_of_field
+
     masses_of_field(
         options.events,
         options.catalogue,
@@ -73,20 +143,39 @@ def _masses(options: argparse.Namespace) -> None:
         exposure_s=options.exposure_s,
         columns=columns,
         acronym=options.acronym,
+        overwrite=options.overwrite,
+        log=options.output.with_suffix(".log"),
     )
-    print(f"Written: {options.output}, and beside it .ecsv, .nc and .log")
+    print(f"Written: {options.output}, and beside it .vot, .ecsv, .nc and .log")
 
 
 def _column_map(pairs: Sequence[str]) -> dict[str, str]:
-    wrong = [pair for pair in pairs if "=" not in pair]
-    if wrong:
-        raise InputError(f"--column {wrong[0]}: write OURS=THEIRS, for instance Z=z_best.")
+    for pair in pairs:
+        if not all(pair.partition("=")):
+            raise InputError(f"--column {pair}: write OURS=THEIRS, for instance Z=z_best.")
     return {ours: theirs for ours, _, theirs in (pair.partition("=") for pair in pairs)}
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from clustermass.application import check_outputs
+    from clustermass.packing import pack_ensemble
+    from clustermass.trained import Trained
+
+    trained = Trained.in_folder(options.experiment)
+    check_outputs([options.output], options.overwrite, list(trained.named().values()))
+    digest = pack_ensemble(trained, options.output)
+    size = options.output.stat().st_size / 1e6
+    print(f"Written: {options.output}, {size:.1f} MB, {len(trained.weights)} networks, ensemble {digest}")
+    print(f"To use it: clustermass masses EVENTS CATALOGUE --ensemble {options.output}")
 
 
 def _check_config(options: argparse.Namespace) -> None:
     from clustermass.config import check_config, load_config
 
+    if not options.schema.is_file():
+        raise InputError(
+            f"{options.schema}: no such file. Run this in the repository's root, or name --base and --schema."
+        )
     base = [options.base] if options.base.is_file() and options.base not in options.config else []
     paths = [*base, *options.config]
     check_config(load_config(paths), options.schema)

@@ -7,6 +7,7 @@ from clustermass import application
 from clustermass.application import masses_of_field
 from clustermass.datasets import write_json, write_netcdf
 from clustermass.errors import InputError
+from clustermass.trained import Trained
 
 
 class Reached(Exception):
@@ -34,7 +35,7 @@ def test_a_folder_of_before_the_calibration_is_refused_at_once(experiment):
 
 
 def test_the_members_are_those_of_the_ensemble(experiment):
-    names = [path.name for path in application._weights(experiment)]
+    names = [path.name for path in Trained.in_folder(experiment).weights]
     assert names == ["00.safetensors", "01.safetensors"]
 
 
@@ -60,3 +61,48 @@ def test_the_first_member_of_the_ensemble_says_how_images_are_cut(experiment, mo
 def test_a_folder_without_ensemble_is_refused(tmp_path):
     with pytest.raises(InputError, match="no trained ensemble there"):
         masses_of_field([tmp_path / "e.fits"], tmp_path / "c.csv", tmp_path, tmp_path / "masses.fits")
+
+
+@pytest.fixture
+def inputs(experiment):
+    """Event list and catalogue that are there, and a catalogue of masses from an earlier day."""
+    for name in ("e.fits", "c.fits", "masses.ecsv"):
+        (experiment / name).write_text(name)
+    return experiment / "e.fits", experiment / "c.fits"
+
+
+def masses(inputs, experiment, output, **changed):
+    events, catalogue = inputs
+    masses_of_field([events], catalogue, experiment, experiment / output, log=experiment / "masses.log", **changed)
+
+
+def test_a_catalogue_that_is_there_is_kept_unless_told_otherwise(inputs, experiment, monkeypatch):
+    logs = []
+    monkeypatch.setattr(application, "log_to", lambda path, label: logs.append(path.name))
+    with pytest.raises(InputError, match=r"masses\.ecsv: exists already.*--overwrite"):
+        masses(inputs, experiment, "masses.fits")
+    assert (experiment / "masses.ecsv").read_text() == "masses.ecsv"
+    assert not logs
+
+    def load(path):
+        raise Reached(path.name)
+
+    monkeypatch.setattr(application, "load_weights", load)
+    with pytest.raises(Reached):
+        masses(inputs, experiment, "other.fits")
+    with pytest.raises(Reached):
+        masses(inputs, experiment, "masses.fits", overwrite=True)
+    assert logs == ["masses.log"] * 2
+
+
+@pytest.mark.parametrize("output", ["c.fits", "members/../e.fits"])
+def test_an_input_is_never_overwritten(inputs, experiment, output):
+    with pytest.raises(InputError, match="is an input, and would be overwritten"):
+        masses(inputs, experiment, output, overwrite=True)
+    assert [path.read_text() for path in inputs] == ["e.fits", "c.fits"]
+
+
+def test_a_folder_is_no_output(inputs, experiment):
+    (experiment / "taken.nc").mkdir()
+    with pytest.raises(InputError, match=r"taken\.nc: is a folder"):
+        masses(inputs, experiment, "taken.fits", overwrite=True)

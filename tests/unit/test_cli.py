@@ -12,7 +12,7 @@ def test_help_names_every_command(capsys):
         cli.main(["--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("masses", "check-config", "summary"))
+    assert all(command in printed for command in ("masses", "pack", "check-config", "summary"))
 
 
 def test_a_users_error_is_one_message_and_status_1(tmp_path, capsys):
@@ -25,10 +25,70 @@ def test_a_users_error_is_one_message_and_status_1(tmp_path, capsys):
 
 def test_columns_are_given_as_pairs(capsys):
     assert cli._column_map(["Z=z_best", "ID_SRC=id"]) == {"Z": "z_best", "ID_SRC": "id"}
-    assert cli.main(
-        ["masses", "e.fits", "c.csv", "--ensemble", "x", "--output", "/nonexistent/m.fits", "--column", "Z"]
-    )
-    assert "write OURS=THEIRS" in capsys.readouterr().err
+    for pair in ("Z", "Z=", "=z_best"):
+        assert cli.main(["masses", "e.fits", "c.csv", "--ensemble", "x", "--column", pair]) == 1
+        assert f"--column {pair}: write OURS=THEIRS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["mases"], "invalid choice: 'mases'"),
+        (["masses", "e.fits", "c.csv"], "required: --ensemble"),
+        (["masses", "e.fits", "c.csv", "--ensemble", "x", "--exposure-s", "-5"], "'-5': must be a number above 0"),
+        (["masses", "e.fits", "c.csv", "--ensemble", "x", "--exposure-s", "1ks"], "'1ks': must be a number above 0"),
+        (["masses", "e.fits", "c.csv", "--ensemble", "x", "--exposure-s", "nan"], "'nan': must be a number above 0"),
+        (["masses", "e.fits", "c.csv", "--ensemble", "x", "--acronym", "Größe"], "must be printable ASCII"),
+    ],
+)
+def test_wrong_arguments_are_status_2_with_usage(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("usage: clustermass")
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["masses", "e.fits", "c.csv", "--ensemble", "nowhere"], "nowhere: no such file"),
+        (["masses", "e.fits", "c.csv", "--ensemble", "x", "--output", "m.csv"], "must end in .fits"),
+        (["pack", "nowhere", "out.zip"], "nowhere: no trained ensemble there"),
+        (["summary", "nowhere"], "nowhere: no summary.json there"),
+        (["check-config", "mine.yaml"], "config.schema.yaml: no such file. Run this in the repository's root"),
+    ],
+)
+def test_wrong_paths_are_status_1_with_one_line_and_leave_nothing(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "message"),
+    [
+        (
+            OSError(28, "No space left on device", "/data/m.fits"),
+            1,
+            "clustermass: /data/m.fits: No space left on device",
+        ),
+        (OSError("HDF error"), 1, "clustermass: HDF error"),
+        (KeyboardInterrupt(), 130, "clustermass: interrupted"),
+    ],
+)
+def test_a_full_disk_or_an_interrupt_is_one_line(raised, status, message, monkeypatch, capsys):
+    def fail(options):
+        raise raised
+
+    monkeypatch.setattr(cli, "_summary", fail)
+    assert cli.main(["summary", "x"]) == status
+    assert capsys.readouterr().err == message + "\n"
 
 
 def test_check_config_lists_the_errors(tmp_path, capsys):

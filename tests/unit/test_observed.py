@@ -1,4 +1,4 @@
-"""The mass catalogue: its numbers against scipy and by hand, its three formats against each other."""
+"""The mass catalogue: its numbers against scipy and by hand, its header."""
 
 from pathlib import Path
 
@@ -11,12 +11,13 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from scipy.stats import norm
 
-from clustermass.datasets import VARIABLES, write_json, write_netcdf
+from clustermass.datasets import write_json, write_netcdf
 from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import Calibration
 from clustermass.evaluation.recalibration import Recalibration
 from clustermass.observed import masses as observed
-from clustermass.observed.catalogue import COLUMNS, iau_names
+from clustermass.observed.catalogue import CataloguePaths
+from clustermass.observed.columns import COLUMNS, iau_names
 from clustermass.observed.masses import infer_observed, mass_columns
 
 MADE = {"source": "test"}
@@ -102,6 +103,7 @@ def field(tmp_path, monkeypatch):
         "split": np.repeat(["train", "val"], m // 2),
         "sigma_epistemic": np.linspace(0.01, 0.2, m),
         "redshift": rng.uniform(0.1, 0.9, m),
+        "redshift_err": np.zeros(m),
         "ml_cts": rng.uniform(30, 900, m),
         "exposure_s": rng.uniform(1000, 1500, m),
         "log10_m500c": rng.uniform(13, 15, m),
@@ -128,7 +130,7 @@ def write_calibration(folder, form="none", scale=1.0, floor=0.0):
 
 
 def run(folder, name="masses", **changed):
-    paths = {"fits": folder / f"{name}.fits", "ecsv": folder / f"{name}.ecsv", "netcdf": folder / f"{name}.nc"}
+    paths = CataloguePaths.beside(folder / f"{name}.fits")._asdict()
     arguments = {
         "images": [folder / "images.nc"],
         "smoothed": [folder / "smoothed.nc"],
@@ -265,6 +267,20 @@ def test_redshift_error_widens_the_mass_error(field):
     assert rows[7]["LOGM500_ERR_Z"] == 0
 
 
+def test_errors_of_the_training_redshifts_are_not_counted_twice(field):
+    folder = field[0]
+    with xr.open_dataset(folder / "ensemble.nc") as opened:
+        training = opened.load()
+    training["redshift_err"][:] = 0.01 * (1 + training["redshift"])
+    write_netcdf(training, folder / "ensemble.nc", "test", MADE)
+    rows = read(folder)
+    assert rows[3]["LOGM500_ERR_Z"] == pytest.approx(np.sqrt(0.02**2 - 0.015**2), rel=1e-5)  # z = 0.5
+    assert fits.getheader(folder / "masses.fits", 1)["TRAINZER"] == pytest.approx(0.01)
+    training["redshift_err"][:] = 0.02 * (1 + training["redshift"])
+    write_netcdf(training, folder / "ensemble.nc", "test", MADE)
+    assert read(folder)[3]["LOGM500_ERR_Z"] == 0
+
+
 def test_flags(field):
     rows = read(field[0])
     # 3: spread members; its mean mass of 21 lies outside as well. 20: z = 1.4, its counts unknown. 5: 100 s of exposure
@@ -281,44 +297,30 @@ def test_cluster_without_redshift_is_kept_without_mass_and_counted(field, caplog
     assert "5 clusters, 1 without redshift" in caplog.text
 
 
-def test_three_formats_hold_the_same_numbers(field):
+def test_header_tells_origin_cosmology_training_and_hashes(field):
     paths = run(field[0])
-    table, text = Table.read(paths["fits"], mask_invalid=False), Table.read(paths["ecsv"], format="ascii.ecsv")
-    assert table.colnames == text.colnames == list(COLUMNS)
-    with xr.open_dataset(paths["netcdf"]) as dataset:
-        for name in COLUMNS:
-            values = [np.asarray(table[name]), np.asarray(text[name]), dataset[name.lower()].values]
-            if COLUMNS[name].format == "A":
-                assert values[0].astype(str).tolist() == values[1].tolist() == values[2].tolist()
-            else:
-                assert values[0].dtype.newbyteorder("=") == values[1].dtype == values[2].dtype
-                np.testing.assert_array_equal(values[0], values[1])
-                np.testing.assert_array_equal(values[0], values[2])
-
-
-def test_header_tells_units_descriptions_ucds_and_origin(field):
-    paths = run(field[0])
-    with fits.open(paths["fits"]) as hdus:
-        header = hdus[1].header
-    for number, name in enumerate(COLUMNS, start=1):
-        assert header[f"TTYPE{number}"] == name
-        assert header[f"TCOMM{number}"] == VARIABLES[name.lower()][1]
-        assert header[f"TUCD{number}"] == COLUMNS[name].ucd
-    assert header["TUNIT3"] == "deg"
-    assert "TUNIT7" not in header
+    header = fits.getheader(paths["fits"], 1)
     assert (header["ORIGIN"], header["MASSDEF"], header["H0"], header["OMEGA_M"]) == (
         "clustermass", "M500c", 67.74, 0.3089
     )  # fmt: skip
     assert header["SIMULATED"] is True
     assert header["NTRAIN"] == 200
     assert len(header["CONFHASH"]) == 16
-    history = "\n".join(header["HISTORY"])
-    assert "sha256" in history
-    assert not any(key.startswith("DATE") for key in header)
-    text = Table.read(paths["ecsv"], format="ascii.ecsv")
-    assert text.meta["SIMULATED"] is True
-    assert text["RA"].unit == "deg"
-    assert text["LOGM500"].meta["ucd"] == "phys.mass"
+    # ensemble, calibration, three networks, images, smoothed images, catalogue
+    assert sum("sha256" in line for line in header["HISTORY"]) == 8
+
+
+def test_hash_of_the_ensemble_follows_its_files_and_nothing_else(field):
+    folder = field[0]
+
+    def hashed(**changed):
+        return fits.getheader(run(folder, **changed)["fits"], 1)["ENSHASH"]
+
+    before = hashed()
+    Table({"ID_SRC": [3], "LOGM500_REF": [14.9]}).write(folder / "catalogue.fits", overwrite=True)
+    assert hashed(simulated=False) == before
+    (folder / "01.safetensors").write_bytes(b"another network")
+    assert hashed() != before
 
 
 def test_two_runs_give_the_same_bytes(field):

@@ -306,7 +306,7 @@ def all_masses():
         f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}",
         experiment=WEIGHING,
         field=FIELDS,
-        suffix=["fits", "ecsv", "nc"],
+        suffix=["fits", "vot", "ecsv", "nc"],
     )
 
 

@@ -8,6 +8,7 @@ rule infer_observed:
         weights=member_files(".safetensors"),
     output:
         fits=f"{EXPERIMENT}/observed/{{field}}/masses.fits",
+        vot=f"{EXPERIMENT}/observed/{{field}}/masses.vot",
         ecsv=f"{EXPERIMENT}/observed/{{field}}/masses.ecsv",
         nc=f"{EXPERIMENT}/observed/{{field}}/masses.nc",
     log:
@@ -27,6 +28,35 @@ rule infer_observed:
         code=code("infer_observed", "observed.masses"),
     script:
         "../scripts/infer_observed.py"
+
+
+rule pack:
+    """Asked for by name: the trained ensembles of all experiments without control, each in one file to be handed on."""
+    input:
+        expand(f"{EXPERIMENT}/ensemble.zip", experiment=WEIGHING),
+
+
+rule pack_ensemble:
+    input:
+        ensemble=f"{EXPERIMENT}/ensemble.nc",
+        calibration=f"{EXPERIMENT}/calibration.json",
+        weights=member_files(".safetensors"),
+    output:
+        packed=f"{EXPERIMENT}/ensemble.zip",
+    log:
+        f"{EXPERIMENT}/logs/pack_ensemble.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/pack_ensemble.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("pack_ensemble", "packing"),
+    script:
+        "../scripts/pack_ensemble.py"
 
 
 rule plot_observed:

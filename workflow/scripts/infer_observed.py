@@ -14,6 +14,7 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}/
         calibration=Path(snakemake.input.calibration),
         weights=[Path(path) for path in snakemake.input.weights],
         fits=Path(snakemake.output.fits),
+        votable=Path(snakemake.output.vot),
         ecsv=Path(snakemake.output.ecsv),
         netcdf=Path(snakemake.output.nc),
         simulated=snakemake.params.simulated,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
+from clustermass.observed.redshift_error import mean_error
 
 #: a box with less exposed area than this is at an edge of the field
 COVERED_MIN = 0.95
@@ -22,7 +23,7 @@ RANGE_BITS = {1: "redshift", 2: "ml_cts", 4: "exposure_s", 8: "log10_m500c"}
 
 @dataclass(frozen=True)
 class Training:
-    """What of the training decides about the flags of new clusters.
+    """What of the training decides about the flags and errors of new clusters.
 
     Attributes
     ----------
@@ -32,22 +33,25 @@ class Training:
         Smallest and largest training value of each variable in `RANGE_BITS`.
     epistemic_max
         `OOD_PERCENTILE` of sigma_epistemic over the validation clusters, dex.
+    redshift_error
+        `redshift_error.mean_error` of the training clusters.
     """
 
     number: int
     ranges: dict[str, tuple[float, float]]
     epistemic_max: float
+    redshift_error: float
 
 
 def read_training(ensemble: Path) -> Training:
-    """Read from `ensemble.nc` what decides about the flags.
+    """Read from `ensemble.nc` what decides about flags and errors.
 
     Raises
     ------
     InputError
         The file is missing, lacks a variable or holds no training cluster.
     """
-    table = read_netcdf(ensemble, ("split", "sigma_epistemic", *RANGE_BITS.values()))
+    table = read_netcdf(ensemble, ("split", "sigma_epistemic", "redshift_err", *RANGE_BITS.values()))
     split = table["split"].values.astype(str)
     train, judged = split == "train", split == ("val" if (split == "val").any() else "train")
     if not train.any():
@@ -59,7 +63,8 @@ def read_training(ensemble: Path) -> Training:
         # nothing is outside a range that isn't known
         ranges[name] = (float(known.min()), float(known.max())) if known.size else (np.nan, np.nan)
     spread = float(np.percentile(table["sigma_epistemic"].values[judged], OOD_PERCENTILE))
-    return Training(int(train.sum()), ranges, spread)
+    redshift, error = (table[name].values.astype(float)[train] for name in ("redshift", "redshift_err"))
+    return Training(int(train.sum()), ranges, spread, mean_error(redshift, error))
 
 
 def flags(

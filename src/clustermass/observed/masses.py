@@ -18,11 +18,14 @@ from clustermass.evaluation.conformal import LEVELS
 from clustermass.inference import check_grid, predict
 from clustermass.member_data import facts_of
 from clustermass.mixture import mixture_quantile
-from clustermass.observed.catalogue import COLUMNS, iau_names, write_catalogue
+from clustermass.observed.catalogue import CataloguePaths, write_catalogue
+from clustermass.observed.columns import COLUMNS, iau_names
 from clustermass.observed.flags import Training, flags, read_training
+from clustermass.observed.redshift_error import excess_error
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
 from clustermass.sample import load_sample
+from clustermass.trained import Trained
 
 QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
@@ -38,6 +41,7 @@ def infer_observed(
     calibration: Path,
     weights: Sequence[Path],
     fits: Path,
+    votable: Path,
     ecsv: Path,
     netcdf: Path,
     simulated: bool,
@@ -45,12 +49,13 @@ def infer_observed(
     acronym: str = "eFEDS",
     device: str = "auto",
 ) -> None:
-    """Predict the masses of an observed field and write its catalogue in three formats.
+    """Predict the masses of an observed field and write its catalogue in four formats.
 
-    LOGM500_ERR^2 = aleatoric^2 + epistemic^2 + z^2, the first two recalibrated, the last from the ensemble's masses at
-    z - Z_ERR and z + Z_ERR; quantiles are those of the members' recalibrated mixture with the z error added to each
-    component. The conformal intervals stand on the ensemble's own sigma, as they do for the validation clusters, whose
-    redshifts have errors too. A cluster without redshift is kept without mass (NaN, FLAG_NOZ).
+    LOGM500_ERR^2 = aleatoric^2 + epistemic^2 + z^2, the first two recalibrated, the last from the ensemble's masses an
+    error below and above z, as far as that error exceeds those of the training redshifts; quantiles are those of the
+    members' recalibrated mixture with the z error added to each component. The conformal intervals stand on the
+    ensemble's own sigma, as they do for the validation clusters, whose redshifts have errors too. A cluster without
+    redshift is kept without mass (NaN, FLAG_NOZ).
 
     Parameters
     ----------
@@ -59,7 +64,7 @@ def infer_observed(
         order; published masses are taken from the catalogue's LOGM500_REF and LOGM500_REF_ERR where it has them.
     ensemble, calibration, weights
         `ensemble.nc`, `calibration.json` and the members' safetensors of one experiment.
-    fits, ecsv, netcdf
+    fits, votable, ecsv, netcdf
         Catalogues to write (blueprint sec. 6).
     simulated
         The field is a simulation: names begin with "SIM" and the header says so. It is one as well if its images come
@@ -81,12 +86,13 @@ def infer_observed(
     simulated = simulated or bool(field.attrs["simulated"])
     calibrated, training = read_calibration(calibration), read_training(ensemble)
     columns = _copied_columns(field, "SIM" if simulated else acronym)
-    columns |= _masses(field, weights, calibrated, device)
+    columns |= _masses(field, weights, calibrated, training, device)
     columns |= flags(field, columns, training, calibrated.recalibration.scale)
     inputs = [ensemble, calibration, *weights, *images, *smoothed, *catalogues]
     made_by = provenance("infer_observed", {"simulated": simulated, "cosmology": cosmology}, inputs)
     facts = _facts(training, len(weights), simulated, cosmology) | _calibration_facts(calibrated)
-    paths = {"fits": fits, "ecsv": ecsv, "netcdf": netcdf}
+    facts["ENSHASH"] = (Trained(ensemble, calibration, tuple(weights)).digest(), "hash that names the trained ensemble")
+    paths = CataloguePaths(fits, votable, ecsv, netcdf)
     write_catalogue(columns, field["cluster"].values.astype(str), facts, made_by, paths)
     _log(columns)
 
@@ -154,11 +160,11 @@ def _copied_columns(field: xr.Dataset, acronym: str) -> dict[str, NDArray[Any]]:
 
 
 def _masses(
-    field: xr.Dataset, weights: Sequence[Path], calibration: Calibration, device: str
+    field: xr.Dataset, weights: Sequence[Path], calibration: Calibration, training: Training, device: str
 ) -> dict[str, NDArray[Any]]:
     """Masses, errors, quantiles and intervals, (cluster,); NaN where there is no redshift or no exposure."""
     redshift = field["redshift"].values.astype(float)
-    error = np.nan_to_num(field["redshift_err"].values.astype(float))
+    error = excess_error(redshift, np.nan_to_num(field["redshift_err"].values.astype(float)), training.redshift_error)
     known, exposed = redshift > 0, field["covered_fraction"].values > 0
     usable = known & exposed
     if not exposed.all():
@@ -221,6 +227,7 @@ def _facts(
     z_low, z_high = training.ranges["redshift"]
     return {
         "ORIGIN": ("clustermass", "software that made this catalogue"),
+        "REFERENC": ("2024A&A...682A.132K", "method: Krippendorf, Baron Perez et al."),
         "SIMULATED": (simulated, "T: a simulated field, no observation"),
         "RADESYS": ("ICRS", "frame of RA and DEC"),
         "MASSDEF": ("M500c", "mass inside 500 times the critical density"),
@@ -231,6 +238,7 @@ def _facts(
         "NTRAIN": (training.number, "simulated clusters that they learnt from"),
         "TRAINZLO": (z_low, "smallest redshift in training"),
         "TRAINZHI": (z_high, "largest redshift in training"),
+        "TRAINZER": (training.redshift_error, "rms of redshift error / (1 + z) in training"),
         "TRAINMLO": (low, "smallest log10 mass in training"),
         "TRAINMHI": (high, "largest log10 mass in training"),
         **_range_cards("TRAINC", training.ranges["ml_cts"], "ML_CTS in training"),

@@ -1,0 +1,211 @@
+"""One catalogue in FITS, VOTable, ECSV and netCDF: the same rows, columns, units and bits, and what tools show."""
+
+import shutil
+import subprocess
+
+import astropy.units as u
+import numpy as np
+import pytest
+import xarray as xr
+from astropy.io import fits, votable
+from astropy.table import Table
+from astropy.utils.exceptions import AstropyUserWarning
+
+from clustermass.datasets import VARIABLES
+from clustermass.observed.catalogue import CataloguePaths, write_catalogue
+from clustermass.observed.columns import COLUMNS
+
+ROWS = 40
+INPUTS = {"data/ä b.nc": "a" * 64, "members/00.safetensors": "b" * 64}
+MADE = {"source": "clustermass 9.9", "config_hash": "0123456789abcdef", "step": "s", "input_sha256": INPUTS}
+FACTS = {
+    "ORIGIN": ("clustermass", "who"),
+    "SIMULATED": (True, "T or F"),
+    "H0": (67.74, "[km/s/Mpc]"),
+    "NOTE": ("a<b & c>d", ""),
+}
+LIMITS = {"J": np.iinfo(np.int32), "I": np.iinfo(np.int16)}
+
+
+def values_of(name, rng):
+    """Numbers that lose bits when written carelessly; floats with missing ones among them."""
+    kind = COLUMNS[name].format
+    if kind == "A":
+        return np.array([f"{name} J{n:0{1 + n % 7}d}+{n}" for n in range(ROWS)])
+    if kind in LIMITS:
+        return rng.integers(LIMITS[kind].min, LIMITS[kind].max, ROWS, endpoint=True)
+    values = rng.normal(0, 1, ROWS) * 10.0 ** rng.integers(-30, 30, ROWS)
+    values[:3] = (np.nan, 1 / 3, 0.1)
+    return values if kind == "D" else values.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    rng = np.random.default_rng(77)
+    columns = {name: values_of(name, rng) for name in COLUMNS}
+    paths = CataloguePaths.beside(tmp_path_factory.mktemp("catalogue") / "masses.fits")
+    write_catalogue(columns, np.array([f"01_{n}" for n in range(ROWS)]), FACTS, MADE, paths)
+    return columns, paths
+
+
+def read_fits(paths):
+    return Table.read(paths.fits, hdu=1, mask_invalid=False)
+
+
+def read_votable(paths):
+    return votable.parse(paths.votable, verify="exception").get_first_table()
+
+
+def tables(paths):
+    with xr.open_dataset(paths.netcdf) as opened:
+        dataset = opened.load()
+    return {
+        "fits": {name: column.data for name, column in read_fits(paths).items()},
+        "votable": {name: np.ma.getdata(column) for name, column in read_votable(paths).to_table().items()},
+        "ecsv": {n: np.ma.filled(c, np.nan) for n, c in Table.read(paths.ecsv, format="ascii.ecsv").items()},
+        "netcdf": {str(name).upper(): dataset[name].values for name in dataset.data_vars},
+    }
+
+
+def test_all_formats_hold_the_same_columns_rows_and_bits(written):
+    columns, paths = written
+    found = tables(paths)
+    assert len(found) == 4
+    for kind, table in found.items():
+        assert list(table) == list(COLUMNS), kind
+        for name, expected in columns.items():
+            where, values = f"{name} in {kind}", np.asarray(table[name])
+            assert values.shape == (ROWS,), where
+            if COLUMNS[name].format == "A":
+                assert values.astype(str).tolist() == expected.tolist(), where
+                continue
+            native = values.astype(values.dtype.newbyteorder("="))
+            assert native.dtype.kind == expected.dtype.kind, where
+            exact = expected.astype(native.dtype)  # int64 of the draw; never a narrower type than the value needs
+            np.testing.assert_array_equal(native, exact, where)
+            np.testing.assert_array_equal(native.astype(expected.dtype), expected, where)
+
+
+def test_missing_numbers_are_masked_in_every_format_and_nothing_else_is(written):
+    columns, paths = written
+    masked = {
+        "fits": Table.read(paths.fits, hdu=1),
+        "votable": read_votable(paths).to_table(),
+    }
+    for kind, table in masked.items():
+        for name, expected in columns.items():
+            missing = np.isnan(expected) if expected.dtype.kind == "f" else np.zeros(ROWS, bool)
+            np.testing.assert_array_equal(np.ma.getmaskarray(np.ma.asarray(table[name])), missing, f"{name} in {kind}")
+
+
+def test_units_descriptions_and_ucds_are_the_same_everywhere(written):
+    _, paths = written
+    header, fields = fits.getheader(paths.fits, 1), read_votable(paths).fields
+    text = Table.read(paths.ecsv, format="ascii.ecsv")
+    with xr.open_dataset(paths.netcdf) as dataset:
+        long_names = {str(name).upper(): dataset[name].attrs["long_name"] for name in dataset.data_vars}
+        in_netcdf = {str(name).upper(): dataset[name].attrs.get("units") for name in dataset.data_vars}
+    assert len(fields) == header["TFIELDS"] == len(COLUMNS)
+    for number, (name, field) in enumerate(zip(COLUMNS, fields, strict=True), start=1):
+        meaning, unit = VARIABLES[name.lower()][1], u.Unit(header.get(f"TUNIT{number}", ""))
+        assert field.name == name
+        assert header[f"TCOMM{number}"] == text[name].description == long_names[name] == meaning
+        assert " ".join(field.description.split()) == meaning  # the XML has its long lines wrapped
+        assert header[f"TUCD{number}"] == field.ucd == text[name].meta["ucd"] == COLUMNS[name].ucd
+        in_others = (field.unit, text[name].unit, (in_netcdf[name] or "1").removeprefix("1"))
+        assert [u.Unit(other or "") for other in in_others] == [unit] * 3
+    with_unit = {name: header.get(f"TUNIT{n}") for n, name in enumerate(COLUMNS, start=1) if f"TUNIT{n}" in header}
+    assert with_unit == {"RA": "deg", "DEC": "deg", "N_PHOT": "count", "EXPOSURE": "s"}
+
+
+def test_votable_names_its_frame_and_types(written):
+    table = read_votable(written[1])
+    types = {field.name: field.datatype for field in table.fields}
+    expected = {"J": "int", "I": "short", "E": "float", "D": "double", "A": "char"}
+    assert types == {name: expected[kind.format] for name, kind in COLUMNS.items()}
+    assert {field.name for field in table.fields if field.ref == "ICRS"} == {"RA", "DEC"}
+    (system,) = votable.parse(written[1].votable).resources[0].coordinate_systems
+    assert (system.ID, system.system) == ("ICRS", "ICRS")
+
+
+def test_header_and_provenance_stand_where_each_format_s_readers_look(written):
+    _, paths = written
+    header, text = fits.getheader(paths.fits, 1), Table.read(paths.ecsv, format="ascii.ecsv").meta
+    infos = [(info.name, info.value) for info in read_votable(paths).infos]
+    with xr.open_dataset(paths.netcdf) as dataset:
+        attributes = dict(dataset.attrs)
+    for key, (value, _) in FACTS.items():
+        assert header[key] == text[key] == value
+        assert dict(infos)[key] == {True: "true"}.get(value, str(value))
+        assert attributes[key.lower()] == {True: "true"}.get(value, str(value))
+    for key, value in (("CREATOR", "clustermass 9.9"), ("CONFHASH", "0123456789abcdef")):
+        assert header[key] == text[key] == dict(infos)[key] == value
+    assert header["INPTHASH"] == dict(infos)["INPTHASH"]
+    hashes = [value for name, value in infos if name == "input"]
+    assert hashes == [f"data/\\xe4 b.nc sha256 {'a' * 64}", f"members/00.safetensors sha256 {'b' * 64}"]
+    history = "".join(header["HISTORY"])
+    assert all(line in history for line in hashes)
+    assert not any(key.startswith("DATE") for key in header)
+
+
+def ones_complement_sum(block):
+    """Checksum of the FITS standard, sec. J: 32-bit words added with their carries coming round."""
+    total = int(np.frombuffer(block, dtype=">u4").astype(np.uint64).sum())
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total
+
+
+def test_checksums_are_those_of_the_fits_standard(written):
+    path = written[1].fits
+    content = path.read_bytes()
+    with fits.open(path) as hdus:
+        for hdu in hdus:
+            info = hdu.fileinfo()
+            data = content[info["datLoc"] : info["datLoc"] + info["datSpan"]]
+            assert ones_complement_sum(data) == int(hdu.header["DATASUM"])
+            assert ones_complement_sum(content[info["hdrLoc"] : info["datLoc"]] + data) in (0, 0xFFFFFFFF)
+
+
+def test_a_flipped_bit_is_caught(written, tmp_path):
+    content = bytearray(written[1].fits.read_bytes())
+    with fits.open(written[1].fits, checksum=True) as hdus:  # warnings are errors here
+        data, keyword = hdus[1].fileinfo()["datLoc"], hdus[1].fileinfo()["hdrLoc"] + 80 * 20 + 15
+        assert hdus[1].header["DATASUM"]
+    for where in (data + 777, keyword):
+        damaged = content.copy()
+        damaged[where] ^= 1
+        (tmp_path / "damaged.fits").write_bytes(damaged)
+        with (
+            pytest.warns(AstropyUserWarning, match="verification failed"),
+            fits.open(tmp_path / "damaged.fits", checksum=True) as hdus,
+        ):
+            assert len(hdus) == 2
+
+
+def test_an_empty_field_s_catalogue_is_written_and_read(tmp_path):
+    columns = {name: np.array([], dtype="U4" if kind.format == "A" else float) for name, kind in COLUMNS.items()}
+    paths = CataloguePaths.beside(tmp_path / "masses.fits")
+    write_catalogue(columns, np.array([], dtype=str), FACTS, MADE, paths)
+    assert {len(table["LOGM500"]) for table in tables(paths).values()} == {0}
+
+
+@pytest.mark.skipif(shutil.which("stilts") is None, reason="needs stilts, TOPCAT's command line (Debian: stilts)")
+def test_stilts_finds_no_fault_and_reads_the_same_numbers(written, tmp_path):
+    columns, paths = written
+    lint = subprocess.run(["stilts", "votlint", str(paths.votable)], capture_output=True, text=True, timeout=120)
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+    assert "ERROR" not in lint.stdout + lint.stderr
+    for kind, path in (("fits", paths.fits), ("votable", paths.votable), ("ecsv", paths.ecsv)):
+        copied = tmp_path / f"{kind}.fits"
+        arguments = [f"in={path}", f"ifmt={kind}", f"out={copied}", "ofmt=fits-basic"]
+        subprocess.run(["stilts", "tcopy", *arguments], check=True, capture_output=True, timeout=120)
+        table, header = Table.read(copied, hdu=1, mask_invalid=False), fits.getheader(copied, 1)
+        assert table.colnames == list(COLUMNS)
+        assert header["TUCD3"] == COLUMNS["RA"].ucd
+        for name, expected in columns.items():
+            values = np.asarray(table[name])
+            if expected.dtype.kind == "U":
+                assert np.char.strip(values.astype(str)).tolist() == expected.tolist()
+            else:
+                np.testing.assert_array_equal(values.astype(expected.dtype), expected, f"{name} in {kind}")

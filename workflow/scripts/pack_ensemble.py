@@ -1,0 +1,15 @@
+"""Adapter of the rule pack_ensemble."""
+
+from pathlib import Path
+
+from clustermass.packing import pack_ensemble
+from clustermass.progress import step
+from clustermass.trained import Trained
+
+with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
+    trained = Trained(
+        ensemble=Path(snakemake.input.ensemble),
+        calibration=Path(snakemake.input.calibration),
+        weights=tuple(Path(path) for path in snakemake.input.weights),
+    )
+    pack_ensemble(trained, Path(snakemake.output.packed))
