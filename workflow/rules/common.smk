@@ -31,7 +31,10 @@ EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in
 FIELDS = config["observed"]["fields"]
 # controls find out what a network uses: they weigh no observed cluster
 WEIGHING = [name for name, experiment in EXPERIMENTS.items() if experiment["control"] == "none"]
-MEMBERS = [f"{member:02d}" for member in range(config["ensemble"]["members"])]
+MEMBERS = {
+    name: [f"{member:02d}" for member in range(experiment["members"] or config["ensemble"]["members"])]
+    for name, experiment in EXPERIMENTS.items()
+}
 VALIDATED = config["validation"]["sky"]
 REALIZATION_FILES = ("events", "exposure", "catalogue", "truth", "matches")
 REALIZATION = "results/skies/{sky}/{realization}"
@@ -256,17 +259,28 @@ def training_environment():
     return "../../envs/train-gpu.yaml" if config["training"]["device"] == "gpu" else "../../envs/train.yaml"
 
 
-def member_files(suffix, members=MEMBERS):
+def member_paths(suffix, members):
     return expand(f"{EXPERIMENT}/members/{{member}}{suffix}", member=members, allow_missing=True)
 
 
+def member_files(suffix):
+    """Input function: the files of all members of an experiment."""
+    return lambda wildcards: expand(
+        member_paths(suffix, MEMBERS[wildcards.experiment]), experiment=wildcards.experiment
+    )
+
+
 def training_batches():
-    """Names of the training rules, and the members that a job of each trains."""
+    """Names of the training rules; of each, the members that a job trains and the experiments that have such a job."""
     size = config["ensemble"]["members_per_job"]
     if size == 1:
-        return {"train_member": ["{member}"]}
-    batches = [MEMBERS[start : start + size] for start in range(0, len(MEMBERS), size)]
-    return {f"train_members_{batch[0]}_{batch[-1]}": batch for batch in batches}
+        return {"train_member": (["{member}"], list(EXPERIMENTS))}
+    batches = {}
+    for name, members in MEMBERS.items():
+        for start in range(0, len(members), size):
+            batch = members[start : start + size]
+            batches.setdefault(f"train_members_{batch[0]}_{batch[-1]}", (batch, []))[1].append(name)
+    return batches
 
 
 def training_job(rule_name):

@@ -11,7 +11,7 @@ _Check: TypeAlias = Callable[..., Iterator[str]]
 
 _NEEDED = (
     *("sky", "preprocessing", "network", "recipe", "selection"),
-    *("redshift_noise", "train_clusters", "control", "test_skies"),
+    *("redshift_noise", "train_clusters", "members", "control", "test_skies"),
 )
 #: evtool's sky pixel, of which an image's pixel holds a whole number
 _SKY_PIXEL_ARCSEC = 0.05
