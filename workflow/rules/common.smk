@@ -35,6 +35,7 @@ MEMBERS = {
     name: [f"{member:02d}" for member in range(experiment["members"] or config["ensemble"]["members"])]
     for name, experiment in EXPERIMENTS.items()
 }
+CANDIDATES = config["search"]["candidates"]
 VALIDATED = config["validation"]["sky"]
 REALIZATION_FILES = ("events", "exposure", "catalogue", "truth", "matches")
 REALIZATION = "results/skies/{sky}/{realization}"
@@ -291,6 +292,31 @@ def training_job(rule_name):
 def training_minutes(members):
     """Longest time of a training job: members take turns on a CPU and share the steps on a GPU."""
     return 240 + 20 * len(members) if gpus_per_training() else 240 * len(members)
+
+
+def candidate_ensembles(wildcards):
+    if not CANDIDATES:
+        raise WorkflowError("search.candidates is empty; name experiments there, as config/search.yaml does.")
+    return expand(f"{EXPERIMENT}/ensemble.nc", experiment=CANDIDATES)
+
+
+def candidate_split(wildcards):
+    """Split of the sky that all candidates learn from."""
+    return f"results/{RUN}/splits/{EXPERIMENTS[CANDIDATES[0]]['sky']}.nc" if CANDIDATES else []
+
+
+def candidate_settings():
+    """Of each candidate, in the order of the configuration, what its members are trained with."""
+    kept = ("redshift_noise", "train_clusters")
+    blocks = {"preprocessing": config["preprocessing"], "network": config["network"]}
+    blocks["recipe"] = config["training"]["recipes"]
+    return {
+        name: {
+            **{key: in_order(block[EXPERIMENTS[name][key]]) for key, block in blocks.items()},
+            **{key: EXPERIMENTS[name][key] for key in kept},
+        }
+        for name in CANDIDATES
+    }
 
 
 def all_figures():
