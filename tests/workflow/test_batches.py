@@ -91,3 +91,15 @@ def test_a_control_is_trained_and_judged_but_weighs_no_observed_cluster(finished
     assert planned["train_member"] == 4
     assert planned["evaluate"] == 2
     assert planned["infer_observed"] == 1  # of the experiment with few clusters
+    assert planned["plot_comparison"] == planned["plot_learning_curve"] == 1
+
+
+@pytest.mark.parametrize("changes", [{"train_clusters": 20, "redshift_noise": 0.1}, {"members": 1}])
+def test_a_learning_curve_needs_experiments_that_differ_in_nothing_but_the_training_clusters(
+    finished, tmp_path, changes
+):
+    assert (finished / "results/test/figures/comparison.svg").stat().st_size > 10_000
+    assert not (finished / "results/test/figures/learning_curve.svg").exists()
+    planned = jobs(with_changes(finished, tmp_path, {"experiments": {"other": changes}}, "-n"))
+    assert planned["plot_comparison"] == 1
+    assert "plot_learning_curve" not in planned

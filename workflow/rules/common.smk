@@ -332,7 +332,7 @@ def all_figures():
         field=FIELDS,
         suffix=["svg", "png"],
     )
-    return of_experiments + of_fields
+    return figures_of_the_run() + of_experiments + of_fields
 
 
 def all_masses():
@@ -358,6 +358,47 @@ def metrics_of_test_skies():
 
 def all_metrics_of_test_skies():
     return [path for paths in metrics_of_test_skies().values() for path in paths.values()]
+
+
+def compared():
+    """Rows of the comparison of all experiments: each on its own test set, then on each of its further skies."""
+    return [
+        {"experiment": name, "sky": sky, **trained_with(name)}
+        for name, experiment in EXPERIMENTS.items()
+        for sky in (None, *experiment["test_skies"])
+    ]
+
+
+def trained_with(name):
+    """What figures and tables say of an experiment's training beside what its metrics tell."""
+    recipe = config["training"]["recipes"][EXPERIMENTS[name]["recipe"]]
+    return {"epochs": recipe["epochs"], "control": EXPERIMENTS[name]["control"]}
+
+
+def learning_curve():
+    """Those rows whose experiments differ from others in `train_clusters` alone, with a name of such a family."""
+    aside = ("train_clusters", "members", "test_skies")
+    families = {}
+    for name in WEIGHING:
+        kept = config_hash({key: value for key, value in EXPERIMENTS[name].items() if key not in aside})
+        families.setdefault(kept, []).append(name)
+    several = [names for names in families.values() if len({EXPERIMENTS[n]["train_clusters"] for n in names}) > 1]
+    family = {name: names[0] for names in several for name in names}
+    return [{"family": family[row["experiment"]], **row} for row in compared() if row["experiment"] in family]
+
+
+def metrics_of(rows):
+    paths = {None: f"{EXPERIMENT}/metrics.json"}
+    return [
+        paths.get(row["sky"], f"{TEST_SKY}/metrics.json").format(experiment=row["experiment"], test_sky=row["sky"])
+        for row in rows
+    ]
+
+
+def figures_of_the_run():
+    """Figures that show all experiments."""
+    names = ["comparison", *(["learning_curve"] if learning_curve() else [])]
+    return expand(f"results/{RUN}/figures/{{figure}}.{{suffix}}", figure=names, suffix=["svg", "png"])
 
 
 def all_targets():
