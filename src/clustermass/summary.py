@@ -15,6 +15,7 @@ from rich.table import Table
 import clustermass
 from clustermass.datasets import write_json
 from clustermass.errors import InputError
+from clustermass.key_figures import key_figures
 
 ROWS = (
     "clusters, train / test",
@@ -34,6 +35,7 @@ def summarise(
     masses: Mapping[str, Mapping[str, str | Path]],
     output: str | Path,
     test_skies: Mapping[str, Mapping[str, str | Path]] | None = None,
+    trained: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write `summary.json`: the key figures of each experiment, its catalogues, and with what and when it was made.
 
@@ -49,40 +51,17 @@ def summarise(
         Path of summary.json.
     test_skies
         For each experiment the metrics.json of each further sky that it was tested on.
+    trained
+        For each experiment what the configuration says of its training (`epochs`, `control`).
     """
     experiments = {
         name: key_figures(path)
+        | dict((trained or {}).get(name, {}))
         | {"catalogues": {field: str(file) for field, file in masses.get(name, {}).items()}}
         | {"test_skies": {sky: key_figures(file) for sky, file in (test_skies or {}).get(name, {}).items()}}
         for name, path in metrics.items()
     }
     write_json({"experiments": experiments, "made_with": _made_with()}, output)
-
-
-def key_figures(metrics: str | Path) -> dict[str, Any]:
-    """Return the figures of one metrics.json that go into captions, the summary and the closing table."""
-    content = json.loads(Path(metrics).read_text(encoding="utf-8"))
-    # a user's simulation may tell no count rates
-    unknown: Mapping[str, Any] = {"value": None, "ci68": None}
-    rate = content["ratios"].get("network_over_count_rate_recalibrated", unknown)
-    ridge = content["ratios"].get("network_over_ridge_features", unknown)
-    return {
-        "n_train": content["n_train"],
-        "n_val": content["n_val"],
-        "n_test": content["n_test"],
-        "n_members": content["ensemble"]["n_members"],
-        "scatter_dex": content["test"]["scatter_dex"],
-        "scatter_dex_ci68": content["test"]["scatter_dex_ci68"],
-        "scatter_ln_percent": content["test"]["scatter_ln_percent"],
-        "bias_dex": content["test"]["bias_dex"],
-        "coverage68": content["calibration"]["coverage68"],
-        "coverage95": content["calibration"]["coverage95"],
-        "residual_over_sigma": content["calibration"]["residual_std_over_mean_sigma"],
-        "over_count_rate": rate["value"],
-        "over_count_rate_ci68": rate["ci68"],
-        "over_ridge": ridge["value"],
-        "over_ridge_ci68": ridge["ci68"],
-    }
 
 
 def _made_with() -> dict[str, Any]:

@@ -56,6 +56,34 @@ def test_an_integer_written_as_a_float_would_break_range_and_is_refused(config):
     assert config_errors(config, RULES) == ["ensemble.members is 6.0, but must be a whole number (write 6)."]
 
 
+@pytest.mark.parametrize(
+    ("members", "wrong"), [(None, ""), (3, ""), (0, "at least 1"), (2.5, "a whole number or null")]
+)
+def test_an_experiment_has_members_of_its_own_or_those_of_all(config, members, wrong):
+    config["experiments"]["few"] = {"members": members}
+    lines = config_errors(config, RULES)
+    assert len(lines) == bool(wrong)
+    assert all(line.startswith("experiments.few.members is") and wrong in line for line in lines)
+
+
+def test_candidates_are_experiments_on_the_same_validation_clusters(config):
+    config["experiments"] |= {"wide": {"recipe": "krippendorf2023"}, "bright": {"selection": {"det_like_min": 60.0}}}
+    config["experiments"] |= {"windy": {"sky": "further"}, "blind": {"control": "noise_images"}}
+    config["search"]["candidates"] = ["fiducial", "wide"]
+    assert config_errors(config, RULES) == []
+    config["search"]["candidates"] += ["wid", "bright", "windy", "blind"]
+    lines = config_errors(config, RULES)
+    told = {
+        "wid": "Did you mean wide?",
+        "bright": "whose selection isn't that of 'fiducial'",
+        "windy": "whose sky isn't",
+    }
+    told |= {"blind": "a control"}
+    assert len(lines) == len(told)
+    for name, words in told.items():
+        assert sum(f"names {name!r}" in line and words in line for line in lines) == 1
+
+
 def test_errors_of_the_schema_do_not_hide_those_across_keys_nor_the_other_way_round(config):
     config["training"]["device"] = "cuda"
     config["split"]["train"] = 0.8

@@ -66,12 +66,25 @@ def test_captions_state_sample_and_unit() -> None:
     assert "n = 1201 train + 257 validation + 263 test" in render("sample", facts)
 
 
-def test_front_page_shows_further_skies_where_there_are_any() -> None:
-    page = render("workflow", {"fiducial": FACTS | {"test_skies": {}}})
-    assert "Further skies" not in page
-    further = FACTS | {"n_test": 4480, "scatter_dex": 0.1399}
-    page = render("workflow", {"fiducial": FACTS | {"test_skies": {"further": further}}, "smoothed": FACTS})
-    assert "fiducial further 4480 0.1399 (0.1360 to 0.1510) -0.0012 0.873 (0.850 to 0.900) 0.978" in page
+def test_front_page_compares_experiments_only_where_there_are_several_rows() -> None:
+    assert "side by side, each" not in render("workflow", {"fiducial": FACTS | {"test_skies": {}}})
+    assert "side by side, each" in render("workflow", {"fiducial": FACTS, "smoothed": FACTS})
+
+
+def test_front_page_shows_further_skies_isolated_clusters_and_controls() -> None:
+    isolated = {"n_test": 3981, "scatter_dex": 0.1321, "scatter_dex_ci68": [0.13, 0.134], "over_ridge": 0.99}
+    isolated |= {"over_ridge_ci68": [0.98, 1.0], "over_count_rate": None, "over_count_rate_ci68": None}
+    trees = {"over_trees": 1.011, "over_trees_ci68": [1.0, 1.022]}
+    further = FACTS | {"n_train": 0, "n_test": 4480, "scatter_dex": 0.1399, "isolated": isolated} | trees
+    fiducial = FACTS | {"test_skies": {"further": further}, "epochs": 50, "control": "none"}
+    page = render("workflow", {"fiducial": fiducial, "smoothed": FACTS | {"control": "noise_images", "epochs": 4}})
+    assert (
+        "fiducial 6, 50, 1201 own test set 263 0.1432 (0.1360 to 0.1510) -0.0012 0.873 (0.850 to 0.900) 0.978" in page
+    )
+    assert "fiducial 6, 50, 1201 further 4480 0.1399" in page
+    assert "1.011 (1.000 to 1.022) 0.987 67.1 % isolated 3981 0.1321 (0.1300 to 0.1340) unknown 0.990" in page
+    assert "smoothed (control: noise images) 6, 4, 1201 own test set" in page
+    assert page.count(" isolated ") == 1
 
 
 def test_front_page_says_what_is_simulated() -> None:

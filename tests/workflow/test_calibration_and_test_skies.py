@@ -37,10 +37,16 @@ def test_a_sky_of_another_name_is_drawn_anew(finished):
     assert not masses[0] & masses[1]
 
 
-def test_another_test_set_leaves_the_calibration_as_it_is(finished, tmp_path):
-    """Images and labels of the test clusters change; everything up to calibration.json is made again."""
+def test_another_test_set_leaves_calibration_and_search_as_they_are(finished, tmp_path):
+    """Images and labels of the test clusters change; all up to calibration.json and search.json is made again."""
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy, copy_function=shutil.copy2)
+    overlay = tmp_path / "search.yaml"
+    overlay.write_text(yaml.safe_dump({"search": {"candidates": ["fiducial"]}}))
+    configuration = ["--configfile", str(ROOT / "config/test.yaml"), str(overlay)]
+    snakemake(copy, *configuration, "--", "search", config=None)
+    searched = copy / "results/test/search.json"
+    found = searched.read_bytes()
     split = read_netcdf(copy / "results/test/splits/tiny.nc")
     names = split["cluster"].values[split["split"].values == "test"]
     changed = 0
@@ -53,9 +59,10 @@ def test_another_test_set_leaves_the_calibration_as_it_is(finished, tmp_path):
         attributes = {key: value for key, value in images.attrs.items() if key not in ("Conventions", "title")}
         write_netcdf(images, path, images.attrs["title"], attributes)
     assert changed > 10
-    done = snakemake(copy, "--", f"{RUN}/calibration.json")
+    done = snakemake(copy, *configuration, "--", f"{RUN}/calibration.json", "search", config=None)
     assert "rule smooth_images" in done.stdout + done.stderr
     assert "rule calibrate" in done.stdout + done.stderr
+    assert "rule search" in done.stdout + done.stderr
     before, after = (read_netcdf(folder / RUN / "ensemble.nc") for folder in (finished, copy))
     chosen = before["split"].values == "test"
     for name in ("mu", "log10_m500c"):
@@ -63,6 +70,15 @@ def test_another_test_set_leaves_the_calibration_as_it_is(finished, tmp_path):
         np.testing.assert_array_equal(before[name].values[~chosen], after[name].values[~chosen])
     calibrations = [(folder / RUN / "calibration.json").read_bytes() for folder in (finished, copy)]
     assert calibrations[0] == calibrations[1]
+    assert searched.read_bytes() == found
+    assert json.loads(found)["n_val"] == json.loads(calibrations[0])["n_val"] > 5
+
+
+def test_a_search_is_made_only_where_it_is_asked_for_and_has_candidates(finished):
+    assert not (finished / "results/test/search.json").exists()
+    done = snakemake(finished, "-n", "--", "search", check=False)
+    assert done.returncode != 0
+    assert "search.candidates is empty" in done.stdout + done.stderr
 
 
 def planned(directory, changes):

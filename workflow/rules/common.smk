@@ -31,7 +31,11 @@ EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in
 FIELDS = config["observed"]["fields"]
 # controls find out what a network uses: they weigh no observed cluster
 WEIGHING = [name for name, experiment in EXPERIMENTS.items() if experiment["control"] == "none"]
-MEMBERS = [f"{member:02d}" for member in range(config["ensemble"]["members"])]
+MEMBERS = {
+    name: [f"{member:02d}" for member in range(experiment["members"] or config["ensemble"]["members"])]
+    for name, experiment in EXPERIMENTS.items()
+}
+CANDIDATES = config["search"]["candidates"]
 VALIDATED = config["validation"]["sky"]
 REALIZATION_FILES = ("events", "exposure", "catalogue", "truth", "matches")
 REALIZATION = "results/skies/{sky}/{realization}"
@@ -262,17 +266,28 @@ def training_environment():
     return "../../envs/train-gpu.yaml" if config["training"]["device"] == "gpu" else "../../envs/train.yaml"
 
 
-def member_files(suffix, members=MEMBERS):
+def member_paths(suffix, members):
     return expand(f"{EXPERIMENT}/members/{{member}}{suffix}", member=members, allow_missing=True)
 
 
+def member_files(suffix):
+    """Input function: the files of all members of an experiment."""
+    return lambda wildcards: expand(
+        member_paths(suffix, MEMBERS[wildcards.experiment]), experiment=wildcards.experiment
+    )
+
+
 def training_batches():
-    """Names of the training rules, and the members that a job of each trains."""
+    """Names of the training rules; of each, the members that a job trains and the experiments that have such a job."""
     size = config["ensemble"]["members_per_job"]
     if size == 1:
-        return {"train_member": ["{member}"]}
-    batches = [MEMBERS[start : start + size] for start in range(0, len(MEMBERS), size)]
-    return {f"train_members_{batch[0]}_{batch[-1]}": batch for batch in batches}
+        return {"train_member": (["{member}"], list(EXPERIMENTS))}
+    batches = {}
+    for name, members in MEMBERS.items():
+        for start in range(0, len(members), size):
+            batch = members[start : start + size]
+            batches.setdefault(f"train_members_{batch[0]}_{batch[-1]}", (batch, []))[1].append(name)
+    return batches
 
 
 def training_job(rule_name):
@@ -283,6 +298,31 @@ def training_job(rule_name):
 def training_minutes(members):
     """Longest time of a training job: members take turns on a CPU and share the steps on a GPU."""
     return 240 + 20 * len(members) if gpus_per_training() else 240 * len(members)
+
+
+def candidate_ensembles(wildcards):
+    if not CANDIDATES:
+        raise WorkflowError("search.candidates is empty; name experiments there, as config/search.yaml does.")
+    return expand(f"{EXPERIMENT}/ensemble.nc", experiment=CANDIDATES)
+
+
+def candidate_split(wildcards):
+    """Split of the sky that all candidates learn from."""
+    return f"results/{RUN}/splits/{EXPERIMENTS[CANDIDATES[0]]['sky']}.nc" if CANDIDATES else []
+
+
+def candidate_settings():
+    """Of each candidate, in the order of the configuration, what its members are trained with."""
+    kept = ("redshift_noise", "train_clusters")
+    blocks = {"preprocessing": config["preprocessing"], "network": config["network"]}
+    blocks["recipe"] = config["training"]["recipes"]
+    return {
+        name: {
+            **{key: in_order(block[EXPERIMENTS[name][key]]) for key, block in blocks.items()},
+            **{key: EXPERIMENTS[name][key] for key in kept},
+        }
+        for name in CANDIDATES
+    }
 
 
 def all_figures():
@@ -298,7 +338,7 @@ def all_figures():
         field=FIELDS,
         suffix=["svg", "png"],
     )
-    return of_experiments + of_fields
+    return figures_of_the_run() + of_experiments + of_fields
 
 
 def all_masses():
@@ -324,6 +364,47 @@ def metrics_of_test_skies():
 
 def all_metrics_of_test_skies():
     return [path for paths in metrics_of_test_skies().values() for path in paths.values()]
+
+
+def compared():
+    """Rows of the comparison of all experiments: each on its own test set, then on each of its further skies."""
+    return [
+        {"experiment": name, "sky": sky, **trained_with(name)}
+        for name, experiment in EXPERIMENTS.items()
+        for sky in (None, *experiment["test_skies"])
+    ]
+
+
+def trained_with(name):
+    """What figures and tables say of an experiment's training beside what its metrics tell."""
+    recipe = config["training"]["recipes"][EXPERIMENTS[name]["recipe"]]
+    return {"epochs": recipe["epochs"], "control": EXPERIMENTS[name]["control"]}
+
+
+def learning_curve():
+    """Those rows whose experiments differ from others in `train_clusters` alone, with a name of such a family."""
+    aside = ("train_clusters", "members", "test_skies")
+    families = {}
+    for name in WEIGHING:
+        kept = config_hash({key: value for key, value in EXPERIMENTS[name].items() if key not in aside})
+        families.setdefault(kept, []).append(name)
+    several = [names for names in families.values() if len({EXPERIMENTS[n]["train_clusters"] for n in names}) > 1]
+    family = {name: names[0] for names in several for name in names}
+    return [{"family": family[row["experiment"]], **row} for row in compared() if row["experiment"] in family]
+
+
+def metrics_of(rows):
+    paths = {None: f"{EXPERIMENT}/metrics.json"}
+    return [
+        paths.get(row["sky"], f"{TEST_SKY}/metrics.json").format(experiment=row["experiment"], test_sky=row["sky"])
+        for row in rows
+    ]
+
+
+def figures_of_the_run():
+    """Figures that show all experiments."""
+    names = ["comparison", *(["learning_curve"] if learning_curve() else [])]
+    return expand(f"results/{RUN}/figures/{{figure}}.{{suffix}}", figure=names, suffix=["svg", "png"])
 
 
 def all_targets():

@@ -1,3 +1,61 @@
+rule plot_comparison:
+    input:
+        metrics=metrics_of(compared()),
+    output:
+        svg=report(
+            f"results/{RUN}/figures/comparison.svg",
+            caption="../report/comparison.rst",
+            category="Comparison",
+            labels={"figure": "experiments side by side"},
+        ),
+        png=f"results/{RUN}/figures/comparison.png",
+    log:
+        f"results/{RUN}/logs/plot_comparison.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/plot_comparison.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        rows=compared(),
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.comparison"),
+    script:
+        "../scripts/plot.py"
+
+
+rule plot_learning_curve:
+    input:
+        metrics=metrics_of(learning_curve()),
+    output:
+        svg=report(
+            f"results/{RUN}/figures/learning_curve.svg",
+            caption="../report/learning_curve.rst",
+            category="Comparison",
+            labels={"figure": "learning curve"},
+        ),
+        png=f"results/{RUN}/figures/learning_curve.png",
+    log:
+        f"results/{RUN}/logs/plot_learning_curve.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/plot_learning_curve.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        rows=learning_curve(),
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.learning_curve"),
+    script:
+        "../scripts/plot.py"
+
+
 rule plot_energy_bands:
     input:
         images=experiment_images,

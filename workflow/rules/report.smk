@@ -27,6 +27,7 @@ rule summarise:
             for experiment in WEIGHING
         },
         test_skies=metrics_of_test_skies(),
+        trained={name: trained_with(name) for name in EXPERIMENTS},
         code=code("summarise", "summary"),
     script:
         "../scripts/summarise.py"

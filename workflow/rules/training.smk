@@ -1,6 +1,7 @@
-# A rule for each batch of ensemble.members_per_job members: outputs can't be functions of wildcards. No param depends on
-# the batch, so that another size re-runs nothing. Checkpoints are no output: Snakemake removes those of killed jobs.
-for training_rule, members in training_batches().items():
+# A rule for each batch of ensemble.members_per_job members: outputs can't be functions of wildcards. It serves the
+# experiments whose members fill it: the last batch of one with fewer members is smaller. No param depends on the batch,
+# so that another size re-runs nothing. Checkpoints are no output: Snakemake removes those of killed jobs.
+for training_rule, (members, experiments) in training_batches().items():
 
     rule:
         name:
@@ -9,12 +10,14 @@ for training_rule, members in training_batches().items():
             images=experiment_smoothed,
             split=experiment_split,
         output:
-            predictions=member_files(".nc", members),
-            weights=member_files(".safetensors", members),
+            predictions=member_paths(".nc", members),
+            weights=member_paths(".safetensors", members),
         log:
             f"{EXPERIMENT}/logs/{training_job(training_rule)}.log",
         benchmark:
             f"{EXPERIMENT}/benchmarks/{training_job(training_rule)}.tsv"
+        wildcard_constraints:
+            experiment="|".join(experiments),
         conda:
             training_environment()
         threads: 1

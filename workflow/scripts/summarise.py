@@ -8,5 +8,6 @@ with step(snakemake.log[0], snakemake.rule):
         metrics=snakemake.params.metrics,
         masses=snakemake.params.masses,
         test_skies=snakemake.params.test_skies,
+        trained=snakemake.params.trained,
         output=snakemake.output.summary,
     )

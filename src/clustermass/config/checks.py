@@ -11,7 +11,7 @@ _Check: TypeAlias = Callable[..., Iterator[str]]
 
 _NEEDED = (
     *("sky", "preprocessing", "network", "recipe", "selection"),
-    *("redshift_noise", "train_clusters", "control", "test_skies"),
+    *("redshift_noise", "train_clusters", "members", "control", "test_skies"),
 )
 #: evtool's sky pixel, of which an image's pixel holds a whole number
 _SKY_PIXEL_ARCSEC = 0.05
@@ -162,6 +162,26 @@ def _check_test_skies(experiments: Mapping[str, Any], skies: Mapping[str, Any]) 
     yield from _departures(experiments, problems)
 
 
+def _check_candidates(search: Mapping[str, Any], experiments: Mapping[str, Any]) -> Iterator[str]:
+    candidates = search["candidates"]
+    yield from (
+        f"search.candidates names {name!r}, which is no experiment.{choose(name, experiments)}"
+        for name in candidates
+        if name not in experiments
+    )
+    known = {name: resolve_experiment(experiments, name) for name in candidates if name in experiments}
+    first = next(iter(known), None)
+    for name, experiment in known.items():
+        if experiment.get("control", "none") != "none":
+            yield f"search.candidates names {name!r}, a control, which isn't shown all of the data; leave it out."
+        for key in ("sky", "selection"):
+            if experiment.get(key) != known[first].get(key):
+                yield (
+                    f"search.candidates names {name!r}, whose {key} isn't that of {first!r}; candidates are compared "
+                    "on the same validation clusters, so leave one of them out."
+                )
+
+
 def _check_selections(experiments: Mapping[str, Any], images: Mapping[str, Any]) -> Iterator[str]:
     def problems(experiment: Block) -> Iterator[str]:
         selection = experiment.get("selection", {})
@@ -221,6 +241,7 @@ _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (_check_recipe_names, ("experiments", "training")),
     (_check_learning_skies, ("experiments", "skies")),
     (_check_test_skies, ("experiments", "skies")),
+    (_check_candidates, ("search", "experiments")),
     (_check_mass_ranges, ("experiments",)),
     (_check_selections, ("experiments", "images")),
     (_check_poolings, ("experiments", "preprocessing", "network")),

@@ -72,7 +72,7 @@ def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal[
     InputError
         A file is missing, damaged or lacks a variable, or a prediction isn't finite.
     """
-    val = _validation_clusters(ensemble, split)
+    val = validation_clusters(ensemble, split)
     mu, sigma, truth = (val[name].values.astype(float) for name in VARIABLES)
     residual = mu - truth
     chosen = _recalibration(recalibration, residual, sigma, val["group"].values, seed)
@@ -83,7 +83,7 @@ def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal[
         "conformal": {"guarantee": GUARANTEE, "levels": half_widths(residual, sigma)},
         "validation": {"raw": calibration(mu, sigma, truth), "recalibrated": calibration(mu, applied, truth)},
         "provenance": provenance(
-            "calibrate", {"recalibration": recalibration}, seed=seed, validation_sha256=_digest(val)
+            "calibrate", {"recalibration": recalibration}, seed=seed, validation_sha256=digest_of(val)
         ),
     }
     LOGGER.info(
@@ -122,7 +122,14 @@ def read_calibration(path: Path) -> Calibration:
         raise InputError(f"{path}: no readable calibration ({error!r}). Delete it and run again.") from error
 
 
-def _validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:
+def validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:
+    """Read the validation clusters of `ensemble.nc`, and no other, with their `group` from the sky's split.
+
+    Raises
+    ------
+    InputError
+        A file is missing, damaged or lacks a variable, or a prediction isn't finite.
+    """
     table = read_netcdf(ensemble, (*VARIABLES, "split"))
     val = table.isel(cluster=table["split"].values.astype(str) == "val")
     for name in VARIABLES:
@@ -140,8 +147,8 @@ def _recalibration(
     return choose(residual, sigma, group, seed)
 
 
-def _digest(val: xr.Dataset) -> str:
-    """SHA-256 of the validation clusters' ids and numbers."""
+def digest_of(val: xr.Dataset) -> str:
+    """Return a SHA-256 of the validation clusters' ids and numbers."""
     digest = sha256("\n".join(val["cluster"].values.astype(str)).encode())
     for name in VARIABLES:
         digest.update(np.ascontiguousarray(val[name].values, dtype="<f8").tobytes())

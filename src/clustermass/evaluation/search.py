@@ -1,0 +1,168 @@
+"""Candidate networks and recipes side by side, judged on the validation clusters alone: `search.json`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from clustermass.cosmology import FloatArray
+from clustermass.datasets import read_netcdf, write_json
+from clustermass.errors import InputError
+from clustermass.evaluation.bootstrap import MIN_CLUSTERS, generator, interval68, resampled_moments
+from clustermass.evaluation.calibrate import digest_of, validation_clusters
+from clustermass.evaluation.metrics import Summary
+from clustermass.evaluation.recalibration import negative_log_likelihood
+from clustermass.networks.size import number_of_parameters
+from clustermass.progress import LOGGER
+from clustermass.provenance import provenance
+
+
+def search(
+    candidates: Mapping[str, Path],
+    split: Path,
+    settings: Mapping[str, Mapping[str, Any]],
+    bands: int,
+    resamplings: int,
+    seed: int,
+    output: Path,
+) -> Summary:
+    """Compare ensembles on the same validation clusters; write `search.json` and return what it holds.
+
+    Nothing of a test cluster reaches the file, not even through a hash of `ensemble.nc`.
+
+    Parameters
+    ----------
+    candidates
+        `ensemble.nc` of each candidate; the others' settings are told as departures from the first one's.
+    split
+        The split of their sky, for the groups that are resampled as a whole.
+    settings
+        Of each candidate `preprocessing`, `network` and `recipe` (blocks of the configuration), and what else it is
+        trained with.
+    bands
+        Energy bands of an image.
+    resamplings, seed
+        Number of resamplings, and root of their random numbers.
+    output
+        `search.json`: `n_val`, `n_groups`, `first`, `best`, `ranking` (by negative log-likelihood), `candidates` (see
+        `compare` and `departures`; `members`, `n_train`, `parameters` of one member), `provenance`.
+
+    Raises
+    ------
+    InputError
+        A file is missing, damaged or lacks a variable; a prediction isn't finite; the validation clusters are fewer
+        than three or not the same for all.
+    """
+    tables = {name: validation_clusters(path, split) for name, path in candidates.items()}
+    _check(tables, candidates)
+    first, judged = next(iter(tables)), compare(tables, resamplings, seed)
+    ranking = sorted(judged, key=lambda name: (judged[name]["nll"]["value"], name))
+    found = {
+        name: {
+            "members": int(table.sizes["member"]),
+            "n_train": _training_clusters(candidates[name]),
+            "parameters": _parameters(settings[name], bands),
+            "departures": departures(settings[first], settings[name]),
+            **judged[name],
+        }
+        for name, table in tables.items()
+    }
+    parameters = {"settings": settings, "bootstrap": resamplings}
+    digests = {name: digest_of(table) for name, table in tables.items()}
+    content = {
+        "n_val": int(tables[first].sizes["cluster"]),
+        "n_groups": int(np.unique(tables[first]["group"].values).size),
+        "first": first,
+        "best": ranking[0],
+        "ranking": ranking,
+        "candidates": found,
+        "provenance": provenance("search", parameters, seed=seed, validation_sha256=digests),
+    }
+    for name in ranking:
+        LOGGER.info("search: %-20s negative log-likelihood %.4f", name, judged[name]["nll"]["value"])
+    write_json(content, output)
+    return content
+
+
+def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, Summary]:
+    """Judge candidates on the same clusters, by the same resamplings of groups.
+
+    Parameters
+    ----------
+    tables
+        Of each candidate `mu`, `sigma`, `log10_m500c` and `group`, (cluster,); the same clusters in all.
+    resamplings, seed
+        As of `search`.
+
+    Returns
+    -------
+    dict
+        Of each candidate {value, ci68} of `nll`, the mean of -ln p(true mass), p the ensemble's Gaussian per dex;
+        `nll_above_best`, paired; `scatter_dex`, `residual_std_over_mean_sigma` and `bias_dex`.
+    """
+    residual, sigma = (np.stack(part) for part in zip(*map(_predictions, tables.values()), strict=True))
+    loss = negative_log_likelihood(residual, sigma)
+    best, count = int(np.argmin(loss.mean(axis=1))), len(tables)
+    group = next(iter(tables.values()))["group"].values
+    rows = np.concatenate([residual, sigma, loss])
+    mean, scatter = resampled_moments(rows, group, resamplings, generator(seed, "search"))
+    mean_residual, mean_sigma, mean_loss = mean[:count], mean[count : 2 * count], mean[2 * count :]
+    ratio = residual.std(axis=1) / sigma.mean(axis=1)
+    measures = {
+        "nll": (loss.mean(axis=1), mean_loss),
+        "nll_above_best": (loss.mean(axis=1) - loss[best].mean(), mean_loss - mean_loss[best]),
+        "scatter_dex": (residual.std(axis=1), scatter[:count]),
+        "residual_std_over_mean_sigma": (ratio, scatter[:count] / mean_sigma),
+        "bias_dex": (residual.mean(axis=1), mean_residual),
+    }
+    return {
+        name: {
+            key: {"value": float(values[row]), "ci68": interval68(drawn[row])}
+            for key, (values, drawn) in measures.items()
+        }
+        for row, name in enumerate(tables)
+    }
+
+
+def departures(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of `other` by dotted key where they differ from those of `first`; None for what it lacks."""
+    here, there = _flat(first), _flat(other)
+    return {key: there.get(key) for key in sorted({*here, *there}) if here.get(key) != there.get(key)}
+
+
+def _flat(block: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in block.items():
+        leaves |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+    return leaves
+
+
+def _predictions(table: xr.Dataset) -> tuple[FloatArray, FloatArray]:
+    mu, sigma, truth = (table[name].values.astype(float) for name in ("mu", "sigma", "log10_m500c"))
+    return mu - truth, sigma
+
+
+def _training_clusters(ensemble: Path) -> int:
+    return int((read_netcdf(ensemble, ("split",))["split"].values.astype(str) == "train").sum())
+
+
+def _parameters(settings: Mapping[str, Any], bands: int) -> int:
+    grid = settings["preprocessing"]
+    pixels = round(2 * grid["half_width_arcsec"] / grid["pixel_arcsec"])
+    return number_of_parameters(settings["network"], (pixels, pixels, bands))
+
+
+def _check(tables: Mapping[str, xr.Dataset], paths: Mapping[str, Path]) -> None:
+    first = next(iter(tables))
+    number = tables[first].sizes["cluster"]
+    if number < MIN_CLUSTERS:
+        raise InputError(f"{paths[first]}: {number} validation cluster(s) are too few to compare. Enlarge the sample.")
+    for name, table in tables.items():
+        for column in ("cluster", "log10_m500c"):
+            if not np.array_equal(table[column].values, tables[first][column].values):
+                raise InputError(
+                    f"{paths[name]}: its validation clusters ({column}) aren't those of {paths[first]}. Compare only "
+                    "experiments of the same sky and selection; if they are, delete both files and run again."
+                )

@@ -1,0 +1,25 @@
+"""How large a network is, by its configuration alone."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+#: side of the kernels of `cnn.MassNetwork`
+KERNEL = 3
+
+
+def number_of_parameters(network: Mapping[str, Any], shape: tuple[int, int, int]) -> int:
+    """Weights and biases of a `cnn.MassNetwork`, without building it (which needs JAX).
+
+    Parameters
+    ----------
+    network
+        A network's block of the configuration: `channels`, `dense`, `side_inputs`.
+    shape
+        (y, x, band) of an image.
+    """
+    ny, nx, bands = shape
+    channels, shrink = list(network["channels"]), 2 ** len(network["channels"])
+    features = (ny // shrink) * (nx // shrink) * channels[-1] + len(network["side_inputs"])
+    convolutions = sum((KERNEL**2 * inner + 1) * outer for inner, outer in pairwise([bands, *channels]))
+    return convolutions + sum((inner + 1) * outer for inner, outer in pairwise([features, *network["dense"], 2]))
