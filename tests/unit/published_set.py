@@ -47,7 +47,7 @@ def make_catalogue(realizations=3, each=25, seed=1):
 
 
 def make_images(catalogue, seed=2):
-    """Draw a blob of ML_RATE x ML_EXP counts on a background, smoothed as App. A says; arrays (50, 50, 10) of float64."""
+    """Draw a blob of ML_RATE x ML_EXP counts on a background, smoothed as App. A says; float64 (50, 50, 10) each."""
     rng = np.random.default_rng(seed)
     pixel = np.arange(50) - 24.5
     blob = np.exp(-(pixel[:, None] ** 2 + pixel**2) / (2 * 2.0**2))

@@ -60,7 +60,9 @@ class Assembled:
         data, wanted = as_bytes(raw), math.prod(shape) * dtype.value.itemsize
         if len(data) != wanted:
             raise ValueError(f"a NumPy array of shape {shape} with {len(data)} bytes instead of {wanted}")
-        self.values = self._each(np.frombuffer(data, dtype.value).reshape(shape, order="F" if order == "F" else "C"))
+        flat = np.frombuffer(data, dtype.value)
+        native = flat.astype(dtype.value.newbyteorder("="), copy=False)
+        self.values = self._each(native.reshape(shape, order="F" if order == "F" else "C"))
 
 
 def as_bytes(raw: object) -> bytes | bytearray:

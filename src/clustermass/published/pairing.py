@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from clustermass.errors import InputError
 from clustermass.progress import LOGGER
+from clustermass.published.layout import APPLIED
 
 _Key: TypeAlias = tuple[int, ...]
 #: columns that the images' ids may repeat, alone or after the realization
@@ -19,6 +20,10 @@ _COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
 _CENTRE = 5
 #: rank correlation below which images and rows can't be of the same clusters
 _CORRELATION_MIN = 0.5
+#: radii, in pixels, between which the images' background is measured
+_RING = (15, 22)
+#: background of counts over ML_BKG; smoothing in energy loses a fifth at the ends of the bands
+_LEVEL = (0.5, 1.5)
 
 
 def rows_of_images(ids: Sequence[Any], catalogue: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.intp]:
@@ -110,3 +115,22 @@ def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: Mapping[s
             "expected). Check both files, and skies.<name>.pairing."
         )
     LOGGER.info("%s: the images' central counts follow ML_RATE x ML_EXP, rank correlation %.2f", path, correlation)
+    _tell_level(images, catalogue, path)
+
+
+def _tell_level(images: Sequence[NDArray[np.float32]], catalogue: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Log the images' background over ML_BKG: smoothing that keeps the sum of the counts leaves it near 1."""
+    offset = np.arange(images[0].shape[0]) - (images[0].shape[0] - 1) / 2
+    radius = np.hypot(offset[:, None], offset)
+    ring = (radius >= _RING[0]) & (radius < _RING[1])
+    arcmin2 = (APPLIED["pixel_arcsec"] / 60) ** 2
+    level = np.array([float(image[ring].sum(axis=-1, dtype=np.float64).mean()) for image in images]) / arcmin2
+    with np.errstate(divide="ignore"):
+        ratio = float(np.median(level / catalogue["ML_BKG"].astype(float)))
+    low, high = _LEVEL
+    say = LOGGER.info if low <= ratio <= high else LOGGER.warning
+    say(
+        "%s: background of the images / ML_BKG = %.2f (median); outside %g to %g they aren't counts, and networks that "
+        "learn from them can't weigh images cut from photons",
+        path, ratio, low, high,
+    )  # fmt: skip
