@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from published_set import COSMOLOGY, make_catalogue, make_images, write_set
+from test_baselines import BLOCK, write_sky
 
 from clustermass.baselines.evidence import Sky
-from clustermass.baselines.fit import fit_baselines
+from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky
 from clustermass.config import load_config
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
@@ -280,6 +281,18 @@ def test_baselines_that_need_counts_are_left_out_and_say_so(tmp_path, catalogue,
     residual = (found["mu"] - found["log10_m500c"]).values[:, test]
     assert test.sum() > 3
     assert residual[2].std() < 0.5 * residual[0].std()  # the rates follow the masses, redshift alone doesn't
+
+
+def test_a_sky_of_counts_is_compared_on_the_published_one_without_features(tmp_path, catalogue, images):
+    files = ingested(tmp_path, catalogue, images)
+    write_sky(tmp_path)
+    own, theirs = Sky([tmp_path / "images.nc"], [tmp_path / "truth.fits"], COSMOLOGY), Sky(*files.values(), COSMOLOGY)
+    output = tmp_path / "baselines.nc"
+    fit_baselines_for_sky(own, theirs, tmp_path / "split.nc", {"log10_m500c_min": 13.0}, BLOCK, 1, 1200.0, output)
+    found = read_netcdf(output)
+    assert found.sizes["cluster"] == 75
+    assert sorted(json.loads(found.attrs["left_out"])) == ["boosted_trees", "ridge_features"]
+    assert np.isfinite(found["mu"].values).all()
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path, catalogue, images):

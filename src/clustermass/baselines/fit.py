@@ -129,8 +129,8 @@ def _learnt_from(
 
 
 def _together(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
-    """Clusters of two skies, one after the other; a measurement that one sky lacks altogether isn't used at all."""
-    both = xr.concat([own, new], dim="cluster")
+    """Clusters of two skies, one after the other; a measurement or feature that one sky lacks isn't used at all."""
+    both = xr.concat([own, new], dim="cluster", join="inner")
     for name in ("l500", "ml_rate"):
         if np.isnan(own[name].values).all() or np.isnan(new[name].values).all():
             both[name] = both[name] * np.nan
