@@ -13,7 +13,7 @@ RATIOS = {
     "over_ridge": "ridge_features",
     "over_trees": "boosted_trees",
 }
-# a user's simulation may tell no count rates
+# a user's simulation may tell no count rates, published images hold no counts
 _UNKNOWN: Mapping[str, Any] = {"value": None, "ci68": None}
 
 
@@ -48,6 +48,7 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
             "coverage68_ci68": calibration.get("coverage68_ci68"),
             "coverage95": calibration["coverage95"],
             "residual_over_sigma": calibration["residual_std_over_mean_sigma"],
+            "left_out": content.get("baselines_left_out", {}),
             "isolated": {"n_test": isolated["n"], **_scatter(isolated, isolated["ratios"])} if isolated else None,
         }
     except (OSError, ValueError) as error:

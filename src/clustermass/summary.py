@@ -134,7 +134,7 @@ def _cells(figures: Mapping[str, Any]) -> list[str]:
         f"{_with_error(figures, 'scatter_dex')} dex ({figures['scatter_ln_percent']:.0f} %)",
         f"{figures['bias_dex']:+.3f} dex",
         _with_error(figures, "over_count_rate") if figures["over_count_rate"] is not None else "no count rates",
-        _with_error(figures, "over_ridge"),
+        _with_error(figures, "over_ridge") if figures["over_ridge"] is not None else "no photon counts",
         f"{figures['residual_over_sigma']:.3f}",
         f"{100 * figures['coverage68']:.0f} %",
     ]
