@@ -10,7 +10,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from clustermass.catalogues.matching import match_by_photons, match_by_position
-from clustermass.catalogues.truth import read_truth
+from clustermass.catalogues.truth import read_truth, write_truth
 from clustermass.config import input_files
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
@@ -384,6 +384,14 @@ def test_truth_under_other_names(tmp_path):
     )
     assert truth["HALO_ID"][0] == 77
     assert truth["LOG10_M500C"][0] == 14
+
+
+def test_luminosities_in_erg_per_s_survive_the_way_to_the_file(tmp_path):
+    (tmp_path / "halos.csv").write_text("SRC_ID,RA,DEC,Z,LOG10_M500C,L500\n1,1,1,0.2,14,3.5e43\n")
+    truth = read_truth(tmp_path / "halos.csv", None, "01")
+    truth["COUNTS"] = np.int32([-1])
+    write_truth(truth, tmp_path / "truth.fits")
+    assert Table.read(tmp_path / "truth.fits")["L500"][0] == pytest.approx(3.5e43)
 
 
 def points(id_name: str, ids, ra, dec) -> Table:

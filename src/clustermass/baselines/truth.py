@@ -106,8 +106,9 @@ def _columns(path: Path) -> dict[str, NDArray[Any]]:
 
 def _isolated(table: Mapping[str, NDArray[Any]]) -> NDArray[np.int8]:
     counts = table["COUNTS"]
-    alone = is_isolated(table["RA"], table["DEC"], np.nan_to_num(counts))
-    return np.where(np.isfinite(counts), alone, -1).astype(np.int8)
+    known = counts >= 0  # -1 = unknown, NaN = no such column
+    alone = is_isolated(table["RA"], table["DEC"], np.where(known, counts, 0))
+    return np.where(known, alone, -1).astype(np.int8)
 
 
 def is_isolated(
