@@ -62,7 +62,7 @@ def summarise(
 def key_figures(metrics: str | Path) -> dict[str, Any]:
     """Return the figures of one metrics.json that go into captions, the summary and the closing table."""
     content = json.loads(Path(metrics).read_text(encoding="utf-8"))
-    # a user's simulation may tell no count rates
+    # a user's simulation may tell no count rates, the published images hold no counts
     unknown: Mapping[str, Any] = {"value": None, "ci68": None}
     rate = content["ratios"].get("network_over_count_rate_recalibrated", unknown)
     ridge = content["ratios"].get("network_over_ridge_features", unknown)
@@ -82,6 +82,7 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
         "over_count_rate_ci68": rate["ci68"],
         "over_ridge": ridge["value"],
         "over_ridge_ci68": ridge["ci68"],
+        "left_out": content.get("baselines_left_out", {}),
     }
 
 
@@ -155,7 +156,7 @@ def _cells(figures: Mapping[str, Any]) -> list[str]:
         f"{_with_error(figures, 'scatter_dex')} dex ({figures['scatter_ln_percent']:.0f} %)",
         f"{figures['bias_dex']:+.3f} dex",
         _with_error(figures, "over_count_rate") if figures["over_count_rate"] is not None else "no count rates",
-        _with_error(figures, "over_ridge"),
+        _with_error(figures, "over_ridge") if figures["over_ridge"] is not None else "no photon counts",
         f"{figures['residual_over_sigma']:.3f}",
         f"{100 * figures['coverage68']:.0f} %",
     ]

@@ -299,6 +299,17 @@ def test_simulation_without_luminosities_goes_without_those_baselines(tmp_path):
     assert (found["isolated"].values == -1).all()
 
 
+def test_unknown_photons_tell_nothing_of_isolation(tmp_path):
+    write_sky(tmp_path)
+    table = Table.read(tmp_path / "truth.fits")
+    table["COUNTS"] = -1  # as for a simulation whose photons have no labels
+    table["COUNTS"][0] = 100
+    table.write(tmp_path / "truth.fits", overwrite=True)
+    isolated = fit(tmp_path)["isolated"].values
+    assert sorted(set(isolated.tolist())) == [-1, 1]
+    assert (isolated == 1).sum() == 1
+
+
 def test_halo_that_no_truth_holds_is_told(tmp_path):
     write_sky(tmp_path)
     table = Table.read(tmp_path / "truth.fits")
@@ -329,7 +340,7 @@ def test_simulation_without_count_rates_goes_without_those_baselines(tmp_path, c
     test = found["split"].values.astype(str) == "test"
     residual = found["mu"].sel(predictor="ridge_features") - found["log10_m500c"]
     assert residual.values[test].std() < 0.25
-    assert "baselines by them are left out" in caplog.text
+    assert "count_rate_efeds is left out: the catalogue tells no count rates" in caplog.text
     assert "log_ml_bkg" in caplog.text
 
 

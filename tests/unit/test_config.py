@@ -22,7 +22,7 @@ def errors_of(config):
     return str(caught.value).splitlines()
 
 
-@pytest.mark.parametrize("overlay", ["config", "paper", "efeds", "test"])
+@pytest.mark.parametrize("overlay", ["config", "paper", "efeds", "test", "published"])
 def test_every_shipped_configuration_is_valid(overlay):
     check_config(load_config([ROOT / "config" / "config.yaml", ROOT / "config" / f"{overlay}.yaml"]), SCHEMA)
 

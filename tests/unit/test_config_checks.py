@@ -308,3 +308,37 @@ def test_a_sky_may_be_tested_on_by_one_experiment_and_learnt_from_by_another(con
     put(config, "experiments.fiducial.test_skies", ["further"])
     config["experiments"]["there"] = {"sky": "further", "test_skies": ["embedded"]}
     assert config_errors(config, RULES) == []
+
+
+def published(config, **changes):
+    sky = {"source": "published", "images": "a.pickle", "catalogue": "a.fits", "realizations": 18}
+    config["skies"]["theirs"] = sky | {"mass_unit": "Msun", "pairing": "ids"} | changes
+    config["experiments"]["theirs"] = {"sky": "theirs", "preprocessing": "krippendorf2023"}
+    return config
+
+
+def test_the_published_set_needs_its_files_and_a_recipe_that_does_to_images_what_was_done_to_them(config):
+    assert config_errors(published(config), RULES) == []
+    config["experiments"]["further"] = {"test_skies": ["theirs"]}
+    config["experiments"]["theirs"]["preprocessing"] = "central"
+    lines = config_errors(config, RULES)
+    assert all("but the images of sky 'theirs' come with" in line for line in lines)
+    for name in ("theirs", "further"):
+        keys = [line.split(" with ")[1].split()[0] for line in lines if line.startswith(f"experiments.{name}.")]
+        assert keys == ["half_width_arcsec", "smoothing"]
+
+
+def test_the_published_set_has_bands_of_its_own_and_masses(config):
+    config["images"]["bands"]["number"] = 9
+    (line,) = config_errors(published(config), RULES)
+    assert line.startswith("experiments.theirs uses sky 'theirs', whose images have the bands")
+    config["images"]["bands"]["number"] = 10
+    for changes, expected in (
+        ({"observed": True}, "observed is true, but the published training set has known masses"),
+        ({"mass_unit": "kg"}, "skies.theirs.mass_unit is 'kg', but must be one of: Msun, Msun/h."),
+        ({"realizations": {"01": {"events": ["a"], "catalogue": "b"}}}, "since source is 'published'"),
+    ):
+        assert any(expected in line for line in config_errors(published(config, **changes), RULES)), expected
+    config = published(config)
+    del config["skies"]["theirs"]["catalogue"]
+    assert any("skies.theirs.catalogue is missing; add it" in line for line in config_errors(config, RULES))

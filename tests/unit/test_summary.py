@@ -37,6 +37,16 @@ def test_table_with_and_without_count_rates(tmp_path, capsys, ratios, shown):
     assert "0.988" in printed
 
 
+def test_images_without_counts_have_no_ridge_and_say_what_is_left_out(tmp_path, capsys):
+    rate = {name: ratio for name, ratio in METRICS["ratios"].items() if "rate" in name}
+    content = {**METRICS, "ratios": rate, "baselines_left_out": {"ridge_features": "no counts"}}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    assert key_figures(tmp_path / "metrics.json")["left_out"] == {"ridge_features": "no counts"}
+    summarise({"fiducial": tmp_path / "metrics.json"}, {}, tmp_path / "summary.json")
+    headline(tmp_path)
+    assert "no photon counts" in capsys.readouterr().out
+
+
 def test_further_skies_stand_beside_the_experiment(tmp_path, capsys):
     (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
     further = {**METRICS, "n_train": 0, "n_test": 4480, "test": {**METRICS["test"], "scatter_dex": 0.1442}}

@@ -11,6 +11,7 @@ os.environ.update(PYTHONPATH=str(ROOT / "src"))
 from snakemake.exceptions import WorkflowError
 
 from clustermass.config import (
+    PUBLISHED_FILES,
     check_config,
     input_files,
     realization_names,
@@ -51,7 +52,7 @@ SKIES_BY_KIND = {
     (source, observed): [
         name for name, sky in SKIES.items() if sky["source"] == source and sky.get("observed", False) is observed
     ]
-    for source in ("embedded", "files")
+    for source in ("embedded", "files", "published")
     for observed in (False, True)
 }
 
@@ -69,6 +70,11 @@ wildcard_constraints:
 def skies_of(source, observed):
     """Wildcard constraint: skies of one source, with or without known masses."""
     return "|".join(SKIES_BY_KIND[source, observed]) or "(?!)"
+
+
+def skies_with_events():
+    """Wildcard constraint: skies of photons, not of images."""
+    return "|".join(name for name, sky in SKIES.items() if sky["source"] != "published") or "(?!)"
 
 
 def in_order(block):
@@ -119,6 +125,11 @@ def absent_files():
     Snakemake itself misses no input whose outputs are there already, and would go on with those of other files.
     """
     used = {*FIELDS, *(experiment["sky"] for experiment in EXPERIMENTS.values()), *(sky for _, sky in test_skies())}
+    for sky in sorted(used & {*SKIES_BY_KIND["published", False]}):
+        files = {key: SKIES[sky][key] for key in PUBLISHED_FILES}
+        yield from (
+            f"skies.{sky}.{key}: {path}: no such file." for key, path in files.items() if not Path(path).is_file()
+        )
     for sky in sorted(name for name in used if SKIES[name]["source"] == "files"):
         for name in SKIES[sky]["realizations"]:
             missing = [path for path in input_files(SKIES[sky], name) if not Path(path).is_file()]

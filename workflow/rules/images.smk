@@ -11,6 +11,8 @@ rule extract_images:
         f"{REALIZATION}/logs/extract_images.log",
     benchmark:
         f"{REALIZATION}/benchmarks/extract_images.tsv"
+    wildcard_constraints:
+        sky=skies_with_events(),
     conda:
         "../../envs/data.yaml"
     threads: 1

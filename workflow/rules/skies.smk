@@ -136,3 +136,34 @@ rule ingest_field:
         code=code("ingest_field", "ingest"),
     script:
         "../scripts/ingest_field.py"
+
+
+# A rule for each sky: the pickle is read once, for all its realizations, and outputs can't be functions of wildcards.
+for published_sky in SKIES_BY_KIND["published", False]:
+
+    rule:
+        name:
+            f"ingest_published_{published_sky}"
+        input:
+            **{key: SKIES[published_sky][key] for key in PUBLISHED_FILES},
+        output:
+            images=of_realizations(published_sky, "images.nc"),
+            truth=of_realizations(published_sky, "truth.fits"),
+        log:
+            f"results/skies/{published_sky}/logs/ingest_published.log",
+        benchmark:
+            f"results/skies/{published_sky}/benchmarks/ingest_published.tsv"
+        conda:
+            "../../envs/data.yaml"
+        threads: 1
+        resources:
+            mem_mb=3000,
+            runtime=30,
+        params:
+            sky=in_order(SKIES[published_sky]),
+            cosmology=cosmology_of(published_sky),
+            images=in_order(config["images"]),
+            events=in_order(config["events"]),
+            code=code("ingest_published", "published.ingest"),
+        script:
+            "../scripts/ingest_published.py"

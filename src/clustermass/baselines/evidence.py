@@ -76,7 +76,7 @@ def evidence(
     Parameters
     ----------
     sample
-        Clusters of an `images.nc`.
+        Clusters of an `images.nc`; images that hold no counts have no features.
     l500
         True L(0.5-2 keV, < R500) in erg/s in the sky's cosmology, (cluster,); NaN = not known.
     assumed
@@ -90,7 +90,9 @@ def evidence(
         `COLUMNS` as far as the file has them, `l500` in the cosmology of the published relations, erg/s, and
         `features` (cluster, feature).
     """
-    features, names = cluster_features(sample, assumed)
+    features, names = np.empty((sample.sizes["cluster"], 0)), list[str]()
+    if "counts" in sample:
+        features, names = cluster_features(sample, assumed)
     columns = {name: ("cluster", sample[name].values) for name in COLUMNS if name in sample}
     columns["l500"] = ("cluster", published_luminosity(l500, sample["redshift"].values.astype(float), cosmology))
     return xr.Dataset(

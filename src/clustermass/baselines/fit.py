@@ -24,6 +24,10 @@ from clustermass.splits import first_training_clusters, group_names
 
 #: predictions are rounded to this many decimals of a dex: the digits below depend on the machine's linear algebra
 DECIMALS = 6
+#: baselines by what they need
+BY_COUNT_RATE = ("count_rate_efeds", "count_rate_recalibrated")
+BY_LUMINOSITY = ("luminosity_published", "luminosity_recalibrated")
+BY_FEATURES = ("ridge_features", "boosted_trees")
 TITLE = "Masses by relations and regressions, to compare the networks with"
 
 
@@ -55,7 +59,8 @@ def fit_baselines(
         Of the boosted trees.
     output
         `baselines.nc`: mu (predictor, cluster), split, log10_m500c, isolated, group (cluster). If the simulation
-        doesn't tell the luminosities, or the catalogue no count rates, the baselines by them are left out.
+        doesn't tell the luminosities, the catalogue no count rates, or the images no counts, the baselines by them are
+        left out, and the attribute `left_out` says why.
     train_clusters
         Learn from as many training clusters only, the very ones that the networks learn from; None = all.
 
@@ -68,7 +73,7 @@ def fit_baselines(
     table = _learnt_from(sky, split, selection, seed, train_clusters)
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
     parameters |= {"train_clusters": train_clusters}
-    made_by = provenance("fit_baselines", parameters, [split], seed=str(seed))
+    made_by = provenance("fit_baselines", parameters, [split], seed=str(seed), left_out=left_out(table))
     write_netcdf(_dataset(table, predict_all(table, block, seed)), output, TITLE, made_by)
 
 
@@ -110,7 +115,7 @@ def fit_baselines_for_sky(
     predictions = {name: mu[-number:] for name, mu in predict_all(both, block, seed).items()}
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
     parameters |= {"other_cosmology": other.cosmology, "box_arcsec": box_arcsec, "train_clusters": train_clusters}
-    made_by = provenance("fit_baselines_for_sky", parameters, [split], seed=str(seed))
+    made_by = provenance("fit_baselines_for_sky", parameters, [split], seed=str(seed), left_out=left_out(both))
     write_netcdf(_dataset(new, predictions), output, TITLE, made_by)
 
 
@@ -124,8 +129,8 @@ def _learnt_from(
 
 
 def _together(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
-    """Clusters of two skies, one after the other; a measurement that one sky lacks altogether isn't used at all."""
-    both = xr.concat([own, new], dim="cluster")
+    """Clusters of two skies, one after the other; a measurement or feature that one sky lacks isn't used at all."""
+    both = xr.concat([own, new], dim="cluster", join="inner")
     for name in ("l500", "ml_rate"):
         if np.isnan(own[name].values).all() or np.isnan(new[name].values).all():
             both[name] = both[name] * np.nan
@@ -161,10 +166,31 @@ def predict_all(table: xr.Dataset, block: Mapping[str, Any], seed: int) -> dict[
         **_by_count_rate(table, label, split, block["count_rate_efeds"]),
         **_by_luminosity(table, label, split, block["luminosity_published"]),
     }
+    for name, reason in left_out(table).items():
+        LOGGER.warning("fit_baselines: %s is left out: %s", name, reason)
     features = _known_features(table)
-    predictions["ridge_features"] = predict_ridge(features, label, split, block["ridge_alpha"])
-    predictions["boosted_trees"] = predict_boosted_trees(features, label, split, seed)
+    if features.shape[1]:
+        predictions["ridge_features"] = predict_ridge(features, label, split, block["ridge_alpha"])
+        predictions["boosted_trees"] = predict_boosted_trees(features, label, split, seed)
     return predictions
+
+
+def left_out(table: xr.Dataset) -> dict[str, str]:
+    """Why baselines can't be had on these clusters, by their names; empty = all can.
+
+    Parameters
+    ----------
+    table
+        As for `predict_all`.
+    """
+    reasons: dict[str, str] = {}
+    if np.isnan(table["ml_rate"].values.astype(float)).all():
+        reasons |= dict.fromkeys(BY_COUNT_RATE, "the catalogue tells no count rates (ML_RATE)")
+    if not (table["l500"].values > 0).any():
+        reasons |= dict.fromkeys(BY_LUMINOSITY, "the simulation tells no luminosities (L500)")
+    if not np.isfinite(table["features"].values).all(axis=0).any():
+        reasons |= dict.fromkeys(BY_FEATURES, "the images hold no counts of photons to measure features on")
+    return reasons
 
 
 def _known_features(table: xr.Dataset) -> FloatArray:
@@ -183,7 +209,6 @@ def _by_count_rate(
 ) -> dict[str, FloatArray]:
     rate, redshift = np.asarray(table["ml_rate"].values, dtype=float), table["redshift"].values.astype(float)
     if np.isnan(rate).all():
-        LOGGER.warning("fit_baselines: the catalogue tells no count rates (ML_RATE); baselines by them are left out")
         return {}
     bad = np.flatnonzero(~(rate > 0))
     if bad.size:
@@ -203,7 +228,6 @@ def _by_luminosity(
     l500 = table["l500"].values
     known = l500 > 0
     if not known.any():
-        LOGGER.info("fit_baselines: the simulation tells no luminosities; luminosity baselines are left out")
         return {}
     if not known.all():
         cluster = table["cluster"].values[~known][0]

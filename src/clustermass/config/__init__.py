@@ -9,6 +9,7 @@ import yaml
 from clustermass.config.checks import cross_checks
 from clustermass.config.resolve import (
     BASE_EXPERIMENT,
+    PUBLISHED_FILES,
     input_files,
     load_config,
     merge,
@@ -21,6 +22,7 @@ from clustermass.errors import InputError
 
 __all__ = [
     "BASE_EXPERIMENT",
+    "PUBLISHED_FILES",
     "check_config",
     "config_errors",
     "input_files",

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from clustermass.config.resolve import BASE_EXPERIMENT, Block, choose, nearest, resolvable_skies, resolve_experiment
 from clustermass.config.sky_checks import check_fields, check_like, check_skies, check_validation, told_once
+from clustermass.published.layout import APPLIED, BANDS
 
 _Check: TypeAlias = Callable[..., Iterator[str]]
 
@@ -203,6 +204,32 @@ def _check_poolings(
     yield from _departures(experiments, problems)
 
 
+def _check_published(
+    experiments: Mapping[str, Any],
+    skies: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    images: Mapping[str, Any],
+) -> Iterator[str]:
+    published = [name for name, sky in resolvable_skies(skies).items() if sky.get("source") == "published"]
+
+    def problems(experiment: Block) -> Iterator[str]:
+        used = [sky for sky in [experiment.get("sky"), *experiment.get("test_skies", [])] if sky in published]
+        recipe = preprocessing.get(experiment.get("preprocessing", ""))
+        if not used or recipe is None:
+            return
+        for key, value in APPLIED.items():
+            if recipe.get(key) != value:
+                yield (
+                    f".preprocessing is {experiment['preprocessing']!r} with {key} {recipe.get(key)}, but the "
+                    f"images of sky {used[0]!r} come with {key} {value}; name a preprocessing that has it, as "
+                    "krippendorf2023."
+                )
+        if images["bands"] != BANDS:
+            yield f" uses sky {used[0]!r}, whose images have the bands {BANDS}; set images.bands so."
+
+    yield from _departures(experiments, problems)
+
+
 #: check -> top-level blocks that it reads, in the order of its arguments
 _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (_check_cosmology, ("cosmology",)),
@@ -223,5 +250,6 @@ _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (_check_test_skies, ("experiments", "skies")),
     (_check_mass_ranges, ("experiments",)),
     (_check_selections, ("experiments", "images")),
+    (_check_published, ("experiments", "skies", "preprocessing", "images")),
     (_check_poolings, ("experiments", "preprocessing", "network")),
 )

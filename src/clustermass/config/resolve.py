@@ -12,6 +12,8 @@ from clustermass.errors import InputError
 
 Block: TypeAlias = dict[str, Any]
 BASE_EXPERIMENT = "fiducial"
+#: keys of a sky with `source: published` that name its files, of all realizations
+PUBLISHED_FILES = ("images", "catalogue")
 
 
 def load_config(paths: Iterable[str | Path]) -> Block:
@@ -90,7 +92,7 @@ def resolve_experiment(experiments: Mapping[str, Any], name: str) -> Block:
 
 
 def realization_names(sky: Mapping[str, Any]) -> list[str]:
-    """Names of a resolved sky's realizations: "01", "02", ... for embedded skies, the keys of a `files` sky."""
+    """Names of a resolved sky's realizations: the keys of a `files` sky, "01", "02", ... for all others."""
     realizations = sky.get("realizations", 1)
     if isinstance(realizations, Mapping):
         return list(realizations)
@@ -98,7 +100,9 @@ def realization_names(sky: Mapping[str, Any]) -> list[str]:
 
 
 def input_files(sky: Mapping[str, Any], realization: str) -> list[str]:
-    """List the user's files that `ingest_field` reads for a realization, as the configuration names them."""
+    """List the user's files that are read for a realization, as the configuration names them."""
+    if sky.get("source") == "published":
+        return [str(sky[key]) for key in PUBLISHED_FILES]
     files = realization_files(sky, realization)
     truth = None if sky.get("observed", False) else files.get("truth")
     named = [*files["events"], files["catalogue"], files.get("exposure"), truth]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from clustermass.config.resolve import Block, choose, resolvable_skies, resolve_sky
+from clustermass.config.resolve import PUBLISHED_FILES, Block, choose, resolvable_skies, resolve_sky
 from clustermass.config.sentences import missing_names, schema_errors
 from clustermass.errors import InputError
 
@@ -98,7 +98,10 @@ def _incomplete(sky: Block, complete: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _no_source(_: Block) -> Iterator[str]:
-    yield " has neither 'source' (embedded or files) nor 'like' (the sky that it resembles); give it one of them."
+    yield (
+        " has neither 'source' (embedded, files or published) nor 'like' (the sky that it resembles); give it one of "
+        "them."
+    )
 
 
 def _names_files(sky: Block) -> Iterator[str]:
@@ -120,7 +123,15 @@ def _has_truth(sky: Block) -> Iterator[str]:
 
 def _is_counted(sky: Block) -> Iterator[str]:
     if isinstance(sky.get("realizations"), Mapping):
-        yield ".realizations must be a whole number, since source is 'embedded'."
+        yield f".realizations must be a whole number, since source is {sky['source']!r}."
+
+
+def _names_published(sky: Block) -> Iterator[str]:
+    for key in (*PUBLISHED_FILES, "realizations", "mass_unit", "pairing"):
+        if key not in sky:
+            yield f".{key} is missing; add it, since source is 'published' (config/published.yaml has all keys)."
+    if sky.get("observed"):
+        yield ".observed is true, but the published training set has known masses; leave observed out."
 
 
 def _ranges(sky: Block) -> Iterator[str]:
@@ -164,5 +175,6 @@ def _value(sky: Block, path: str) -> Any:
 
 _CHECKS_BY_SOURCE: dict[str, tuple[Callable[[Block], Iterator[str]], ...]] = {
     "files": (_names_files, _has_truth),
+    "published": (_names_published, _is_counted),
     "embedded": (_is_counted, _ranges, _stamp, _extents, _shares),
 }

@@ -1,5 +1,6 @@
 """How good the ensemble is, and against what: `metrics.json`, and `predictions.nc` with what was judged."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -58,7 +59,8 @@ def evaluate(
     metrics
         `metrics.json` to write: sample sizes, summaries of test, val and train, `high_likelihood`, `calibration` (of
         the recalibrated test set, whole and in bins; `raw`, of the full `mixture`, `conformal`), `ensemble`,
-        `baselines` and `ratios` (test set), `provenance`. Numbers that too few clusters allow are null.
+        `baselines` and `ratios` (test set), `baselines_left_out` (why, by name), `provenance`. Numbers that too few
+        clusters allow are null.
     predictions
         `predictions.nc` to write, see `predictions.calibrated_predictions`.
     block
@@ -96,6 +98,7 @@ def evaluate(
         "ensemble": _ensemble(test),
         "baselines": compared["test"][1],
         "ratios": compared["test"][2],
+        "baselines_left_out": json.loads(others.attrs.get("left_out", "{}")),
         "provenance": provenance("evaluate", dict(block), [ensemble, baselines, calibration], seed=seed),
     }
     _log(content)

@@ -51,7 +51,7 @@ def plot_energy_bands(images: Sequence[Path], split: Path, svg: Path, png: Path,
         drawn = axes.imshow(
             band, origin="lower", extent=half_width * np.array([-1, 1, -1, 1]), norm=norm, cmap="inferno"
         )
-        decorate(axes, f"{low:.3f}–{high:.3f} keV", int(band.sum()))
+        decorate(axes, f"{low:.3f}–{high:.3f} keV", round(band.sum()))
     for axes in list(panels.flat)[len(counts) :]:
         axes.set_visible(False)
     compass(panels[0, 0])
@@ -59,7 +59,7 @@ def plot_energy_bands(images: Sequence[Path], split: Path, svg: Path, png: Path,
     figure.colorbar(
         drawn,
         ax=panels,
-        label=f'photons per {pixel:.0f}" × {pixel:.0f}" pixel',
+        label=f'{"smoothed " * (_kind(cluster) == "image")}photons per {pixel:.0f}" × {pixel:.0f}" pixel',
         aspect=30,
         pad=0.01,
         ticks=MaxNLocator(8, integer=True),
@@ -78,7 +78,9 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
     test = subsets["cluster"].values[subsets.values.astype(str) == "test"].astype(str)
     best: xr.Dataset | None = None
     for path in sorted(images):
-        dataset = read_netcdf(path, require=["counts", "band_bounds", *SCALARS])
+        dataset = read_netcdf(path, require=["band_bounds", *SCALARS])
+        if _kind(dataset) not in dataset:
+            raise InputError(f"{path}: lacks the variable counts. Delete it and run again.")
         usable = np.isin(dataset["cluster"].values.astype(str), test) & (dataset["covered_fraction"].values > 0.99)
         usable &= np.isfinite(dataset["log10_m500c"].values) & np.isfinite(dataset["redshift"].values)
         if usable.any():
@@ -94,23 +96,28 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
 
 
 def coarse_counts(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
-    """Sum the base grid to coarser pixels.
+    """Sum the base grid to coarser pixels; images that come smoothed are left as they are.
 
     Returns
     -------
     counts
-        (band, y, x), photons a pixel; on the base grid itself if its side can't be divided.
+        (band, y, x), photons a pixel; on the given grid itself if its side can't be divided, or if it is smoothed.
     half_width
         Of the box, arcsec.
     """
-    counts = cluster["counts"].values.astype(float)
+    counts = cluster[_kind(cluster)].values.astype(float)
     bands, side = counts.shape[:2]
     x = cluster["x"].values
     half_width = 0.5 * side * float(x[1] - x[0])
-    if side % COARSER == 0:
+    if side % COARSER == 0 and _kind(cluster) == "counts":
         coarse = side // COARSER
         counts = counts.reshape(bands, coarse, COARSER, coarse, COARSER).sum(axis=(2, 4))
     return counts, half_width
+
+
+def _kind(dataset: xr.Dataset) -> str:
+    """Name of the variable that holds the pixels: counts of photons, or an image that came smoothed."""
+    return "image" if "image" in dataset else "counts"
 
 
 def decorate(axes: Axes, title: str, total: int) -> None:
@@ -138,7 +145,7 @@ def label_figure(figure: Figure, cluster: xr.Dataset) -> None:
     figure.suptitle(
         f"test cluster {cluster['cluster'].item()}: "
         rf"$\log_{{10}}(M_{{500c}}/M_\odot) = {float(cluster['log10_m500c']):.2f}$, "
-        rf"$z = {float(cluster['redshift']):.3f}$, {int(cluster['counts'].sum())} photons in the box"
+        rf"$z = {float(cluster['redshift']):.3f}$, {round(float(cluster[_kind(cluster)].sum()))} photons in the box"
     )
     figure.supxlabel("offset to the West [arcsec]", fontsize=8)
     figure.supylabel("offset to the North [arcsec]", fontsize=8)

@@ -1,10 +1,12 @@
 """From counts to what a network sees: crop, rebin, smooth, clip, transform, in this order."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
 
@@ -33,7 +35,8 @@ def preprocess(images: Path, output: Path, recipe: Mapping[str, Any]) -> None:
     Parameters
     ----------
     images
-        `images.nc`, counts on the base grid.
+        `images.nc`, counts on the base grid; or `image`, smoothed already as its attribute `applied` says: then the
+        recipe must ask for just that, and only its clip and transform are left to do.
     output
         Written atomically.
     recipe
@@ -43,18 +46,13 @@ def preprocess(images: Path, output: Path, recipe: Mapping[str, Any]) -> None:
     Raises
     ------
     InputError
-        The recipe doesn't fit the base grid or has an unknown transform (the key is named), or the file is damaged.
+        The recipe doesn't fit the base grid, or what was applied already, or has an unknown transform (the key is
+        named), or the file is damaged.
     """
-    source = read_netcdf(images, require=("counts", "x", "y", "band"))
-    grid = _Grid(source["x"].values, recipe)
-    counts = source["counts"].values
-    shape = (*counts.shape[:2], grid.pixels, grid.pixels)
-    result = np.empty(shape, dtype=np.float32)
-    for start in track(range(0, len(counts), _CHUNK), "smoothing"):
-        part = slice(start, start + _CHUNK)
-        result[part] = apply_recipe(grid.rebin(counts[part]), recipe)
-    kept = source.drop_vars(["counts", "x", "y"])
-    offsets = grid.offsets_arcsec()
+    source = read_netcdf(images, require=("x", "y", "band"))
+    from_counts = "image" not in source
+    result, offsets = _from_counts(images, source, recipe) if from_counts else _finished(images, source, recipe)
+    kept = source.drop_vars(["counts" if from_counts else "image", "x", "y"])
     smoothed = kept.assign(image=(("cluster", "band", "y", "x"), result)).assign_coords(x=offsets, y=offsets)
     smoothed.attrs = {}
     write_netcdf(
@@ -63,6 +61,35 @@ def preprocess(images: Path, output: Path, recipe: Mapping[str, Any]) -> None:
         TITLE,
         provenance("smooth_images", recipe, [images], cutting=source.attrs.get("parameters", "{}")),
     )
+
+
+def _from_counts(
+    images: Path, source: xr.Dataset, recipe: Mapping[str, Any]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    if "counts" not in source:
+        raise InputError(f"{images}: lacks the variable counts. Delete it and run again.")
+    grid = _Grid(source["x"].values, recipe)
+    counts = source["counts"].values
+    result = np.empty((*counts.shape[:2], grid.pixels, grid.pixels), dtype=np.float32)
+    for start in track(range(0, len(counts), _CHUNK), "smoothing"):
+        part = slice(start, start + _CHUNK)
+        result[part] = apply_recipe(grid.rebin(counts[part]), recipe)
+    return result, grid.offsets_arcsec()
+
+
+def _finished(
+    images: Path, source: xr.Dataset, recipe: Mapping[str, Any]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Clip and transform images that were rebinned and smoothed by others."""
+    applied = json.loads(source.attrs.get("applied", "{}"))
+    for key in ("half_width_arcsec", "pixel_arcsec", "smoothing"):
+        if recipe.get(key) != applied.get(key):
+            raise InputError(
+                f"{images}: its images come with {key} {applied.get(key)}, which can't be undone, but the recipe asks "
+                f"for {recipe.get(key)}. Take a preprocessing that has the former; clip and transform are free."
+            )
+    left = {key: recipe[key] for key in ("clip", "transform") if key in recipe}
+    return apply_recipe(source["image"].values, left), source["x"].values
 
 
 class _Grid:

@@ -1,0 +1,136 @@
+"""Which image belongs to which row of the catalogue: by the images' ids, and checked by how bright the images are."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from clustermass.errors import InputError
+from clustermass.progress import LOGGER
+from clustermass.published.layout import APPLIED
+
+_Key: TypeAlias = tuple[int, ...]
+#: columns that the images' ids may repeat, alone or after the realization
+_COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
+#: half the side of the central square whose counts must follow the catalogue's, in pixels
+_CENTRE = 5
+#: rank correlation below which images and rows can't be of the same clusters
+_CORRELATION_MIN = 0.5
+#: radii, in pixels, between which the images' background is measured
+_RING = (15, 22)
+#: background of counts over ML_BKG; smoothing in energy loses a fifth at the ends of the bands
+_LEVEL = (0.5, 1.5)
+
+
+def rows_of_images(ids: Sequence[Any], catalogue: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.intp]:
+    """Find the catalogue's row of each image, one to one.
+
+    What the ids are isn't documented. They are compared, by the whole numbers in them, with the row's number and with
+    the columns that number clusters, alone or together with Nreal.
+
+    Parameters
+    ----------
+    ids
+        `cluster` of the pickle: numbers, text, or tuples of them.
+    catalogue
+        What `catalogue.read_published_catalogue` returns.
+    path
+        Of the pickle, for messages.
+
+    Raises
+    ------
+    InputError
+        An id is none or comes twice, or the ids are those of no column.
+    """
+    keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
+    candidates = dict(_candidates(catalogue))
+    for name, known in candidates.items():
+        if keys == known:
+            LOGGER.info("%s: its ids are %s, in the catalogue's order", path, name)
+            return np.arange(len(keys))
+    for name, known in candidates.items():
+        row = {key: number for number, key in enumerate(known)}
+        if len(row) == len(known) == len(keys) and set(keys) == set(row):
+            LOGGER.info("%s: its ids are %s, in another order than the catalogue's; joined by them", path, name)
+            return np.array([row[key] for key in keys])
+    raise InputError(
+        f"{path}: its ids (the first: {ids[0]!r}, the last: {ids[-1]!r}) are not those of any one of: "
+        f"{', '.join(candidates)}. If you know that images and catalogue are in the same order, set "
+        "skies.<name>.pairing: order"
+    )
+
+
+def _key(entry: Any, number: int, path: Path) -> _Key:
+    """Return the whole numbers in an id."""
+    parts = list(entry) if isinstance(entry, tuple | list | np.ndarray) else [entry]
+    texts = [f"{part:.0f}" if isinstance(part, float) and part.is_integer() else str(part) for part in parts]
+    plain = all(isinstance(part, str | int | float | np.integer) and not isinstance(part, bool) for part in parts)
+    found = tuple(int(digits) for text in texts for digits in re.findall(r"\d{1,18}", text))
+    if not plain or not found:
+        shown = repr(entry) if plain else type(entry).__name__
+        raise InputError(f"{path}: the id of image {number} is {shown[:80]}, in which there is no whole number.")
+    return found
+
+
+def _candidates(catalogue: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, list[_Key]]]:
+    realization = catalogue["Nreal"].tolist()
+    for name in _COLUMNS:
+        if name in catalogue and np.isfinite(catalogue[name].astype(float)).all():
+            values = [abs(int(value)) for value in catalogue[name].tolist()]
+            yield name, [(value,) for value in values]
+            yield f"Nreal and {name}", list(zip(realization, values, strict=True))
+            yield f"{name} and Nreal", list(zip(values, realization, strict=True))
+    yield "the row counted from 0", [(row,) for row in range(len(realization))]
+    yield "the row counted from 1", [(row + 1,) for row in range(len(realization))]
+
+
+def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Check that the images of bright rows are bright: ids alone may say no more than the order does.
+
+    Parameters
+    ----------
+    images
+        (row, column, band) each, in the catalogue's order.
+    catalogue, path
+        As for `rows_of_images`.
+
+    Raises
+    ------
+    InputError
+        Ranks of the images' central counts and of ML_RATE x ML_EXP hardly correlate.
+    """
+    middle = images[0].shape[0] // 2
+    square = slice(middle - _CENTRE, middle + _CENTRE)
+    counts = [float(image[square, square].sum(dtype=np.float64)) for image in images]
+    fitted = catalogue["ML_RATE"].astype(float) * catalogue["ML_EXP"].astype(float)
+    correlation = float(spearmanr(counts, fitted).statistic)
+    if not correlation >= _CORRELATION_MIN:
+        raise InputError(
+            f"{path}: images and catalogue don't belong together, or not in this order: the images' central counts "
+            f"hardly follow ML_RATE x ML_EXP (rank correlation {correlation:.2f}, at least {_CORRELATION_MIN} is "
+            "expected). Check both files, and skies.<name>.pairing."
+        )
+    LOGGER.info("%s: the images' central counts follow ML_RATE x ML_EXP, rank correlation %.2f", path, correlation)
+    _tell_level(images, catalogue, path)
+
+
+def _tell_level(images: Sequence[NDArray[np.float32]], catalogue: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Log the images' background over ML_BKG: smoothing that keeps the sum of the counts leaves it near 1."""
+    offset = np.arange(images[0].shape[0]) - (images[0].shape[0] - 1) / 2
+    radius = np.hypot(offset[:, None], offset)
+    ring = (radius >= _RING[0]) & (radius < _RING[1])
+    arcmin2 = (APPLIED["pixel_arcsec"] / 60) ** 2
+    level = np.array([float(image[ring].sum(axis=-1, dtype=np.float64).mean()) for image in images]) / arcmin2
+    with np.errstate(divide="ignore"):
+        ratio = float(np.median(level / catalogue["ML_BKG"].astype(float)))
+    low, high = _LEVEL
+    say = LOGGER.info if low <= ratio <= high else LOGGER.warning
+    say(
+        "%s: background of the images / ML_BKG = %.2f (median); outside %g to %g they aren't counts, and networks that "
+        "learn from them can't weigh images cut from photons",
+        path, ratio, low, high,
+    )  # fmt: skip
