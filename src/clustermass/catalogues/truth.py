@@ -24,7 +24,7 @@ TRUTH_COLUMNS: dict[str, Field] = {
     "Z": Field("E", None, "redshift"),
     "LOG10_M500C": Field("E", None, "log10(M500c / Msun)"),
     "KT": Field("E", "keV", "temperature"),
-    "L500": Field("E", "erg/s", "luminosity inside R500, 0.5-2 keV rest frame"),
+    "L500": Field("D", "erg/s", "luminosity inside R500, 0.5-2 keV rest frame"),
     "FLUX": Field("E", "erg/s/cm**2", "observed flux, 0.5-2 keV"),
     "R500_ARCMIN": Field("E", "arcmin", "R500c"),
     "COUNTS": Field("J", None, "photons in the event list, 0.2-2.3 keV; -1 = unknown"),
@@ -91,7 +91,8 @@ def read_truth(path: Path, columns: Mapping[str, str] | None, realization: str) 
         if name not in found:
             LOGGER.warning("%s: no %s; it is NaN for every halo", path, name)
         values = numbers(table, path, found[name]) if name in found else np.full(len(table), np.nan)
-        truth[name] = values.astype(np.float32)
+        # a luminosity in erg/s is too large for 32 bits
+        truth[name] = values if name == "L500" else values.astype(np.float32)
     LOGGER.info("%s: %d haloes; mass from %s", path, len(truth), found[mass])
     return truth
 
