@@ -239,6 +239,40 @@ def test_missing_column_is_explained_for_configuration_and_command_line(tmp_path
     )
 
 
+def test_every_missing_column_is_told_at_once(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_catalogue(csv(tmp_path, ["1,1,1,9"], "ID_SRC,RA,DECL,redshft"))
+    assert str(caught.value).endswith(
+        "has no column for DEC (declination), Z (redshift). Did you mean DECL for DEC? Its columns: ID_SRC, RA, DECL, "
+        "redshft. If they go by other names, say so under catalogue_columns: {DEC: <your column>, Z: <your column>} "
+        "(on the command line: --column DEC=<your column> --column Z=<your column>)."
+    )
+    with pytest.raises(InputError, match=r"no column 'ZZ' \(wanted for Z\), no column 'XX' \(wanted for EXT\)\."):
+        read_catalogue(csv(tmp_path), {"Z": "ZZ", "EXT": "XX"})
+    with pytest.raises(InputError, match=r"'ZED', 'EXTENT' are no columns of ours\."):
+        read_catalogue(csv(tmp_path), {"ZED": "Z", "EXTENT": "EXT"})
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "mine.csv"), ("\t", "mine.csv"), ("\t", "mine.tsv")])
+def test_other_separators_than_the_comma(tmp_path, separator, name):
+    plain = read_catalogue(csv(tmp_path, name="plain.csv"))
+    other = read_catalogue(
+        csv(tmp_path, [r.replace(",", separator) for r in ROWS], HEADER.replace(",", separator), name)
+    )
+    for column in ("ID_SRC", "RA", "DEC", "Z", "Z_TYPE"):
+        assert other[column].tolist() == plain[column].tolist()
+
+
+def test_a_table_as_vizier_sends_it(tmp_path):
+    lines = ["#Table", "#Column", "", "ID-SRC\tRAdeg\tDEdeg\tz", " \tdeg\tdeg\t ", "-----\t-----\t-----\t----"]
+    lines += ["    7\t133.1\t  1.5\t 0.3", "    9\t 12.5\t -2.5\t    ", ""]
+    (tmp_path / "asu.tsv").write_text("\n".join(lines))
+    table = read_catalogue(tmp_path / "asu.tsv")
+    assert table["ID_SRC"].tolist() == [7, 9]
+    assert table["RA"].tolist() == [133.1, 12.5]
+    assert np.isnan(table["Z"]).tolist() == [False, True]
+
+
 def test_renamed_column_in_the_map(tmp_path):
     with pytest.raises(InputError, match=r"no column 'Z_EER' \(wanted for Z_ERR\)\. Did you mean Z_ERR\?"):
         read_catalogue(csv(tmp_path), {"Z_ERR": "Z_EER"})
