@@ -51,6 +51,17 @@ def test_chiu2022_by_its_bytes_and_by_its_names(tables, tmp_path):
     columns = {"Name": names, "logM500R0_5B": tables.mass + np.log10(0.7), "e_logM500R0_5B": np.full(NUMBER, 0.1)}
     Table(columns).write(tmp_path / "vizier.fits")
     np.testing.assert_allclose(read_published(tmp_path / "vizier.fits", "chiu2022").mass, tables.mass)
+    lines = ["#RESOURCE=yCat_36610011", "", "Name\tn_Name\tlogM500R0.5B\te_logM500R0.5B", " \t \t[Msun]\t[Msun]"]
+    lines += [
+        "-" * 16 + "\t-\t------\t-----",
+        "J000000.0+000000\t \t13.845\t0.110",
+        "J000001.1+000001\t*\t14.000\t0.120",
+    ]
+    (tmp_path / "asu.tsv").write_text("\n".join(lines) + "\n")
+    found = read_published(tmp_path / "asu.tsv", "chiu2022")
+    assert found.ids.tolist() == ["J000000.0+000000", "J000001.1+000001"]
+    assert found.mass.tolist() == pytest.approx([14.0, 14.155], abs=1e-3)
+    assert found.high.tolist() == [0.11, 0.12]
 
 
 def test_masses_are_never_found_by_the_names_of_liu(tables):

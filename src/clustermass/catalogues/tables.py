@@ -134,7 +134,9 @@ def _read_text(path: Path, text_format: str) -> Table:
             return ascii_tables.read(lines, format="ecsv", guess=False)
         lines = _without_frills(lines)
         separator = next((mark for mark in _SEPARATORS if lines and mark in lines[0]), ",")
-        return ascii_tables.read(lines, format="csv", delimiter=separator, guess=False)
+        # as CSV, blanks between two tabs would be no cell at all
+        text_format = "tab" if separator == "\t" else "csv"
+        return ascii_tables.read(lines, format=text_format, delimiter=separator, guess=False)
     except (*UNREADABLE, ascii_tables.InconsistentTableError) as error:
         raise InputError(f"{path}: not a readable {text_format.upper()} table ({error}).") from error
 
