@@ -12,7 +12,9 @@ from clustermass.baselines.count_rate import predict_count_rate_efeds
 from clustermass.baselines.luminosity import predict_luminosity_published
 from clustermass.catalogues.published import look_up, read_published, short_names
 from clustermass.catalogues.sample_cuts import select_clusters
+from clustermass.catalogues.tables import read_table
 from clustermass.catalogues.user import read_catalogue
+from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.errors import InputError
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
@@ -160,3 +162,29 @@ def test_relations_beside_the_real_masses():
     residual = predict_count_rate_efeds(rate, redshift, baselines["count_rate_efeds"]) - mass
     assert residual.size == 453
     assert np.sqrt(np.mean(residual**2)) == pytest.approx(0.035, abs=0.001)
+
+
+@needs_real
+def test_real_radii_are_those_of_the_masses_in_another_cosmology():
+    """Chiu et al. (2023) computed R500c in their best fit, omega_m = 0.245; 0.3 is off by up to 0.9 per cent."""
+    table = read_table(CHIU2023)
+    found, redshift = read_published(CHIU2023, "chiu2023"), np.asarray(table["Z_BEST_COMB"])
+    for omega_m, scatter in ((0.245, (0.0, 0.0005)), (0.3, (0.001, 0.01))):
+        cosmology = {"h0_km_s_mpc": 70.0, "omega_m": omega_m}
+        radius = r500c_mpc(found.mass, redshift, cosmology) * arcmin_per_mpc(redshift, cosmology)
+        ratio = np.asarray(table["r500c_lcdm"]) / radius
+        assert scatter[0] < ratio.std() < scatter[1]
+        assert abs(ratio.mean() - 1) < 0.006
+
+
+@needs_real
+def test_real_rates_and_fluxes_are_of_different_bands():
+    """ML_RATE, ML_FLUX: 0.2-2.3 keV with one factor for all; F_500kpc: 0.5-2 keV, a different factor for each."""
+    klein, liu = read_table(KLEIN), read_table(LIU)
+    row = {number: i for i, number in enumerate(liu["ID_SRC"].tolist())}
+    flux = np.asarray(liu["F_500kpc"])[[row[number] for number in klein["ID_SRC"].tolist()]]
+    rate = np.asarray(klein["ML_RATE"])
+    np.testing.assert_allclose(rate / klein["ML_FLUX"], 1.06e12, rtol=1e-3)
+    known = flux > 0
+    assert np.median(flux[known] / rate[known]) == pytest.approx(4.98e-13, rel=0.01)
+    assert (flux[known] / rate[known]).std() > 1e-14

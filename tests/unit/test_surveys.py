@@ -254,3 +254,14 @@ def test_luminosities_in_other_units_are_refused(tmp_path):
     Table({"ID_SRC": [1], "RA": [1.0], "DEC": [2.0], "Z": [0.3], "LX500": [12.0]}).write(tmp_path / "own.fits")
     with pytest.raises(InputError, match=r"column LX500 \(LX500\) holds values below 1e\+36: no luminosities"):
         read_catalogue(tmp_path / "own.fits")
+
+
+@needs_real
+def test_many_real_clusters_share_a_box():
+    """Why a field is never split cluster by cluster: 228 of 542 have another one in their 20' box."""
+    catalogue = read_catalogue(REAL.klein)
+    ra, dec = np.asarray(catalogue["RA"]), np.asarray(catalogue["DEC"])
+    x = (ra[:, None] - ra) * np.cos(np.radians(dec[:, None])) * 60
+    y = (dec[:, None] - dec) * 60
+    neighbours = ((np.abs(x) < 10) & (np.abs(y) < 10)).sum(axis=1) - 1
+    assert ((neighbours > 0).sum(), neighbours.max()) == (228, 5)
