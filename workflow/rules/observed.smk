@@ -95,13 +95,13 @@ rule compare_published:
         "../scripts/compare_published.py"
 
 
-rule plot_comparison:
+rule plot_published_masses:
     input:
         comparison=f"{EXPERIMENT}/observed/{{field}}/comparison.json",
     output:
         svg=report(
             f"{EXPERIMENT}/observed/{{field}}/comparison.svg",
-            caption="../report/comparison.rst",
+            caption="../report/published_masses.rst",
             category="Observed field",
             labels={
                 "figure": "beside published masses",
@@ -111,9 +111,9 @@ rule plot_comparison:
         ),
         png=f"{EXPERIMENT}/observed/{{field}}/comparison.png",
     log:
-        f"{EXPERIMENT}/logs/plot_comparison_{{field}}.log",
+        f"{EXPERIMENT}/logs/plot_published_masses_{{field}}.log",
     benchmark:
-        f"{EXPERIMENT}/benchmarks/plot_comparison_{{field}}.tsv"
+        f"{EXPERIMENT}/benchmarks/plot_published_masses_{{field}}.tsv"
     conda:
         "../../envs/figures.yaml"
     threads: 1
@@ -122,6 +122,6 @@ rule plot_comparison:
         runtime=10,
     params:
         dpi=config["figures"]["dpi"],
-        code=code("plot", "figures.comparison"),
+        code=code("plot", "figures.published_masses"),
     script:
         "../scripts/plot.py"

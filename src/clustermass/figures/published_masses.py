@@ -27,7 +27,7 @@ _MAX_BINS = 8
 
 
 @style.styled
-def plot_comparison(comparison: Path, svg: Path, png: Path, dpi: int) -> None:
+def plot_published_masses(comparison: Path, svg: Path, png: Path, dpi: int) -> None:
     """Draw, for the published masses and both relations: network against them, and the difference against redshift.
 
     Parameters

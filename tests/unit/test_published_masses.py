@@ -14,7 +14,7 @@ from survey_tables import NO_REDSHIFT, NUMBER, write_tables
 
 from clustermass.catalogues.user import read_catalogue, write_catalogue
 from clustermass.errors import InputError
-from clustermass.figures.comparison import binned_medians, plot_comparison
+from clustermass.figures.published_masses import binned_medians, plot_published_masses
 from clustermass.observed.comparison import compare_published
 from clustermass.observed.offsets import MIN_CLUSTERS, PIVOT_LOG10_M500C, PIVOT_Z, compare_masses
 
@@ -166,7 +166,7 @@ def test_simulated_and_observed_are_never_mixed(tmp_path, tables):
 def test_the_figure_is_the_same_twice_and_states_numbers_and_caution(tmp_path, tables, monkeypatch):
     compare(field(tmp_path, tables), tables.chiu2023)
     for run in "ab":
-        plot_comparison(tmp_path / "comparison.json", tmp_path / f"{run}.svg", tmp_path / f"{run}.png", 60)
+        plot_published_masses(tmp_path / "comparison.json", tmp_path / f"{run}.svg", tmp_path / f"{run}.png", 60)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert imread(tmp_path / "a.png")[..., :3].std() > 0.05
@@ -176,14 +176,14 @@ def test_the_figure_is_the_same_twice_and_states_numbers_and_caution(tmp_path, t
         printed.extend(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
 
     monkeypatch.setattr("clustermass.figures.style.save", catch)
-    plot_comparison(tmp_path / "comparison.json", tmp_path / "c.svg", tmp_path / "c.png", 60)
+    plot_published_masses(tmp_path / "comparison.json", tmp_path / "c.svg", tmp_path / "c.png", 60)
     text = "\n".join(printed)
     assert f"n = {NUMBER - len(NO_REDSHIFT)}\nmean +0.100 ± 0.000 dex" in text
     assert "agreement is not accuracy" in text
     assert "observed field" in text
     (tmp_path / "comparison.json").write_text("{}")
     with pytest.raises(InputError, match="no readable comparison"):
-        plot_comparison(tmp_path / "comparison.json", tmp_path / "c.svg", tmp_path / "c.png", 60)
+        plot_published_masses(tmp_path / "comparison.json", tmp_path / "c.svg", tmp_path / "c.png", 60)
 
 
 def test_a_comparison_of_few_clusters_is_drawn(tmp_path, tables):
@@ -203,7 +203,7 @@ def test_a_comparison_of_few_clusters_is_drawn(tmp_path, tables):
     assert content["n"] == {"catalogue": 5, "network": 5, "published": 5, "luminosity": 0, "count_rate": 5}
     assert content["comparisons"]["network_minus_published"]["mean_dex"] is None
     assert "network_minus_luminosity" not in content["comparisons"]
-    plot_comparison(tmp_path / "comparison.json", tmp_path / "c.svg", tmp_path / "c.png", 60)
+    plot_published_masses(tmp_path / "comparison.json", tmp_path / "c.svg", tmp_path / "c.png", 60)
     assert (tmp_path / "c.png").stat().st_size > 0
 
 
