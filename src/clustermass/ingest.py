@@ -12,6 +12,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from clustermass.catalogues.matching import match_by_photons, match_by_position
+from clustermass.catalogues.sample_cuts import select_clusters
 from clustermass.catalogues.truth import read_truth, write_matches, write_truth
 from clustermass.catalogues.user import read_catalogue, write_catalogue
 from clustermass.config.resolve import input_files, realization_files
@@ -56,8 +57,8 @@ def ingest_field(
     Parameters
     ----------
     sky
-        Block `skies.<name>`: `observed`, `realizations.<label>.{events, catalogue, exposure, exposure_s, truth}`,
-        `catalogue_columns`, `truth_columns`, `match_arcsec`.
+        Block `skies.<name>`: `observed`, `realizations.<label>.{events, catalogue, joined_catalogues, exposure,
+        exposure_s, truth}`, `catalogue_columns`, `catalogue_selection`, `truth_columns`, `match_arcsec`.
     realization
         Label, "01", "02", ...
     events_block
@@ -80,7 +81,9 @@ def ingest_field(
             "set observed: true if the masses are to be found out."
         )
     photons = select(read_many(files["events"]), events_block.get("flag_mask", "auto"), events_block.get("pattern", 15))
-    detections = read_catalogue(Path(files["catalogue"]), sky.get("catalogue_columns"))
+    further = [Path(path) for path in files.get("joined_catalogues") or ()]
+    detections = read_catalogue(Path(files["catalogue"]), sky.get("catalogue_columns"), further=further)
+    detections = select_clusters(detections, Path(files["catalogue"]), sky.get("catalogue_selection"))
     image, wcs = _exposure(files, photons, detections)
     _check_overlap(detections, image, wcs, files)
     haloes, pairs = (None, None) if observed else _truth(sky, realization, files, photons, detections)
@@ -174,7 +177,7 @@ def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, file
 def _provenance(
     sky: Mapping[str, Any], realization: str, files: Mapping[str, Any], events_block: Mapping[str, Any]
 ) -> dict[str, Any]:
-    kept = ("observed", "catalogue_columns", "truth_columns", "match_arcsec")
+    kept = ("observed", "catalogue_columns", "catalogue_selection", "truth_columns", "match_arcsec")
     parameters = {key: sky[key] for key in kept if key in sky} | {"events": dict(events_block)}
     parameters |= {"realization": realization, "exposure_s": files.get("exposure_s")}
     facts = provenance("ingest_field", parameters, input_files(sky, realization))

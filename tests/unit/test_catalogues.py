@@ -36,7 +36,7 @@ def fits_table(path: Path, number=2000, **columns) -> Path:
 
 def test_usual_names_in_a_csv(tmp_path):
     table = read_catalogue(csv(tmp_path))
-    assert table.colnames == list(COLUMNS)
+    assert table.colnames == [*COLUMNS, "Z_ORIGIN"]
     assert table["ID_SRC"].tolist() == [7, 9, 4]
     assert table["RA"].tolist() == [133.1, 359.9, 0.0]
     assert table["DET_LIKE"].tolist() == [30, 6, 50]
@@ -120,7 +120,7 @@ def test_spectroscopic_redshifts_of_klein_go_first(tmp_path):
 def test_likely_contaminants_are_named_and_kept(tmp_path, caplog):
     path = csv(tmp_path, ["1,1,1,0.3,0.29", "2,1,1,0.3,0.3", "3,1,1,0.3,1"], "ID_SRC,RA,DEC,Z,F_CONT_BEST_COMB")
     assert len(read_catalogue(path)) == 3
-    assert "2 of 3 rows (2, 3) with F_CONT_BEST_COMB >= 0.3, likely no clusters; they are kept" in caplog.text
+    assert "2 of 3 rows (2, 3) with F_CONT_BEST_COMB >= 0.3, likely no clusters" in caplog.text
 
 
 def test_kinds_of_redshift(tmp_path):
@@ -239,6 +239,40 @@ def test_missing_column_is_explained_for_configuration_and_command_line(tmp_path
     )
 
 
+def test_every_missing_column_is_told_at_once(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_catalogue(csv(tmp_path, ["1,1,1,9"], "ID_SRC,RA,DECL,redshft"))
+    assert str(caught.value).endswith(
+        "has no column for DEC (declination), Z (redshift). Did you mean DECL for DEC? Its columns: ID_SRC, RA, DECL, "
+        "redshft. If they go by other names, say so under catalogue_columns: {DEC: <your column>, Z: <your column>} "
+        "(on the command line: --column DEC=<your column> --column Z=<your column>)."
+    )
+    with pytest.raises(InputError, match=r"no column 'ZZ' \(wanted for Z\), no column 'XX' \(wanted for EXT\)\."):
+        read_catalogue(csv(tmp_path), {"Z": "ZZ", "EXT": "XX"})
+    with pytest.raises(InputError, match=r"'ZED', 'EXTENT' are no columns of ours\."):
+        read_catalogue(csv(tmp_path), {"ZED": "Z", "EXTENT": "EXT"})
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "mine.csv"), ("\t", "mine.csv"), ("\t", "mine.tsv")])
+def test_other_separators_than_the_comma(tmp_path, separator, name):
+    plain = read_catalogue(csv(tmp_path, name="plain.csv"))
+    other = read_catalogue(
+        csv(tmp_path, [r.replace(",", separator) for r in ROWS], HEADER.replace(",", separator), name)
+    )
+    for column in ("ID_SRC", "RA", "DEC", "Z", "Z_TYPE"):
+        assert other[column].tolist() == plain[column].tolist()
+
+
+def test_a_table_as_vizier_sends_it(tmp_path):
+    lines = ["#Table", "#Column", "", "ID-SRC\tRAdeg\tDEdeg\tz", " \tdeg\tdeg\t ", "-----\t-----\t-----\t----"]
+    lines += ["    7\t133.1\t  1.5\t 0.3", "    9\t 12.5\t -2.5\t    ", ""]
+    (tmp_path / "asu.tsv").write_text("\n".join(lines))
+    table = read_catalogue(tmp_path / "asu.tsv")
+    assert table["ID_SRC"].tolist() == [7, 9]
+    assert table["RA"].tolist() == [133.1, 12.5]
+    assert np.isnan(table["Z"]).tolist() == [False, True]
+
+
 def test_renamed_column_in_the_map(tmp_path):
     with pytest.raises(InputError, match=r"no column 'Z_EER' \(wanted for Z_ERR\)\. Did you mean Z_ERR\?"):
         read_catalogue(csv(tmp_path), {"Z_ERR": "Z_EER"})
@@ -306,7 +340,8 @@ def test_writing_and_reading_again(tmp_path):
         assert hdus[0].header["CREATOR"] == "clustermass"
         assert "step = ingest" in hdus[0].header["HISTORY"]
         header, columns = hdus["CATALOGUE"].header, hdus["CATALOGUE"].columns
-        assert [column.format for column in columns] == [field.format for field in COLUMNS.values()]
+        assert [column.format for column in columns][:-1] == [field.format for field in COLUMNS.values()]
+        assert hdus["CATALOGUE"].data["Z_ORIGIN"].tolist() == ["Z", "Z", "Z"]
         number = columns.names.index("ML_RATE") + 1
         assert header[f"TUNIT{number}"] == "count/s"
         assert "0.2-2.3 keV" in header[f"TCOMM{number}"]

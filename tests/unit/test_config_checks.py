@@ -370,3 +370,23 @@ def test_the_published_set_has_bands_of_its_own_and_masses(config):
     config = published(config)
     del config["skies"]["theirs"]["catalogue"]
     assert any("skies.theirs.catalogue is missing; add it" in line for line in config_errors(config, RULES))
+
+
+def test_published_masses_are_of_a_real_field(config):
+    table = {"file": "chiu.fits", "kind": "chiu2023"}
+    config["skies"]["mine"] = {
+        "source": "files", "observed": True, "realizations": {"01": {"events": ["e.fits"], "catalogue": "c.csv"}}
+    }  # fmt: skip
+    config["observed"]["published"] = {"mine": dict(table)}
+    assert config_errors(config, RULES) == []
+    wrong = {"mock_efeds": dict(table), "mein": dict(table)}
+    wrong["mine"] = table | {"log10_m500c_min": 15.0, "log10_m500c_max": 13.0}
+    config["observed"]["published"] = wrong
+    lines = config_errors(config, RULES)
+    assert len(lines) == 3
+    assert "observed.published.mock_efeds is of a simulated sky" in lines[0]
+    assert lines[1].startswith("observed.published.mein is of no sky that is defined. Did you mean mine?")
+    assert lines[2].startswith("observed.published.mine.log10_m500c_min is 15.0, but must be below")
+    config["observed"]["published"] = {"mine": {"file": "chiu.fits", "kind": "chiu"}}
+    (line,) = config_errors(config, RULES)
+    assert "must be one of: chiu2022, chiu2023, bulbul2024, table" in line

@@ -504,3 +504,28 @@ def test_labels_of_a_real_sixte_list(tmp_path):
     assert (match["ID_SRC"], match["SRC_ID"]) == (1, 1)
     # within 60 arcsec, 0.2-2.3 keV: 18 of the cluster and 5 of the sky
     assert match["PURITY"] == pytest.approx(18 / 23)
+
+
+def test_joined_catalogues_and_cuts_reach_the_standard_catalogue(tmp_path):
+    block = sky(tmp_path, joined_catalogues=[str(tmp_path / "optical.csv")])
+    rows = [f"5,{(RA0 + 0.1) % 360},2.1,A J2,0.29,true", f"3,{RA0},{DEC0},A J1,0.31,true"]
+    (tmp_path / "optical.csv").write_text("\n".join(["ID_SRC,RA,DEC,Name,F_CONT,inArea90", *rows]) + "\n")
+    assert input_files(block, "01")[-1] == str(tmp_path / "optical.csv")
+    whole = Table.read(ingest(tmp_path, block)["catalogue"])
+    assert whole["NAME_CAT"].astype(str).tolist() == ["A J1", "A J2"]
+    assert whole["Z"].tolist() == pytest.approx([0.2, 0.4])
+    cut = Table.read(
+        ingest(tmp_path, block | {"catalogue_selection": {"f_cont_max": 0.3, "in_area90": True}})["catalogue"]
+    )
+    assert cut["ID_SRC"].tolist() == [5]
+    assert cut["F_CONT"].tolist() == pytest.approx([0.29])
+    with pytest.raises(InputError, match="has no column for F_CONT"):
+        ingest(tmp_path, sky(tmp_path) | {"catalogue_selection": {"f_cont_max": 0.3}})
+
+
+def test_luminosities_of_a_truth_fit_into_their_column(tmp_path):
+    block = simulated(tmp_path)
+    table = Table.read(tmp_path / "halos.csv")
+    table["L500"] = [2.5e44, 1.0e43]
+    table.write(tmp_path / "halos.csv", overwrite=True)
+    assert Table.read(ingest(tmp_path, block)["truth"])["L500"].tolist() == [2.5e44, 1.0e43]

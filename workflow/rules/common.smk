@@ -30,6 +30,8 @@ RUN = config["run"]
 SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
 EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
 FIELDS = config["observed"]["fields"]
+# published masses by the field that they are of
+PUBLISHED = {field: block for field, block in config["observed"]["published"].items() if field in FIELDS}
 # controls find out what a network uses: they weigh no observed cluster
 WEIGHING = [name for name, experiment in EXPERIMENTS.items() if experiment["control"] == "none"]
 MEMBERS = {
@@ -138,6 +140,9 @@ def absent_files():
         for name in SKIES[sky]["realizations"]:
             missing = [path for path in input_files(SKIES[sky], name) if not Path(path).is_file()]
             yield from (f"skies.{sky}.realizations.{name}: {path}: no such file." for path in missing)
+    for field, block in PUBLISHED.items():
+        if not Path(block["file"]).is_file():
+            yield f"observed.published.{field}: {block['file']}: no such file."
 
 
 def fetches_files():
@@ -240,6 +245,19 @@ def field_images(wildcards):
 
 def field_catalogues(wildcards):
     return of_realizations(wildcards.field, "catalogue.fits")
+
+
+def field_realizations(wildcards):
+    return realization_names(SKIES[wildcards.field])
+
+
+def published_file(wildcards):
+    return PUBLISHED[wildcards.field]["file"]
+
+
+def published_block(wildcards):
+    """How published masses are read and compared: where they lie doesn't count, their content does."""
+    return in_order({key: value for key, value in PUBLISHED[wildcards.field].items() if key != "file"})
 
 
 def field_smoothed(wildcards):
@@ -349,7 +367,21 @@ def all_figures():
         field=FIELDS,
         suffix=["svg", "png"],
     )
-    return figures_of_the_run() + of_experiments + of_fields
+    of_comparisons = expand(
+        f"{EXPERIMENT}/observed/{{field}}/comparison.{{suffix}}",
+        experiment=WEIGHING,
+        field=PUBLISHED,
+        suffix=["svg", "png"],
+    )
+    return figures_of_the_run() + of_experiments + of_fields + of_comparisons
+
+
+def all_comparisons():
+    return expand(
+        f"{EXPERIMENT}/observed/{{field}}/comparison.json",
+        experiment=WEIGHING,
+        field=PUBLISHED,
+    )
 
 
 def all_masses():
@@ -425,6 +457,7 @@ def all_targets():
         *all_metrics(),
         *all_metrics_of_test_skies(),
         *all_masses(),
+        *all_comparisons(),
         *all_figures(),
     ]
 

@@ -91,3 +91,67 @@ rule plot_observed:
         code=code("plot", "figures.observed"),
     script:
         "../scripts/plot.py"
+
+
+rule compare_published:
+    """Masses of an observed field beside published ones: offset, trends, scatter."""
+    input:
+        masses=f"{EXPERIMENT}/observed/{{field}}/masses.fits",
+        catalogues=field_catalogues,
+        published=published_file,
+    output:
+        comparison=f"{EXPERIMENT}/observed/{{field}}/comparison.json",
+    log:
+        f"{EXPERIMENT}/logs/compare_published_{{field}}.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/compare_published_{{field}}.tsv"
+    wildcard_constraints:
+        field="|".join(PUBLISHED) or "(?!)",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        realizations=field_realizations,
+        published=published_block,
+        luminosity=in_order(config["baselines"]["luminosity_published"]),
+        count_rate=in_order(config["baselines"]["count_rate_efeds"]),
+        bootstrap=config["evaluation"]["bootstrap"],
+        seed=config["seed"],
+        code=code("compare_published", "observed.comparison"),
+    script:
+        "../scripts/compare_published.py"
+
+
+rule plot_published_masses:
+    input:
+        comparison=f"{EXPERIMENT}/observed/{{field}}/comparison.json",
+    output:
+        svg=report(
+            f"{EXPERIMENT}/observed/{{field}}/comparison.svg",
+            caption="../report/published_masses.rst",
+            category="Observed field",
+            labels={
+                "figure": "beside published masses",
+                "field": "{field}",
+                "experiment": "{experiment}",
+            },
+        ),
+        png=f"{EXPERIMENT}/observed/{{field}}/comparison.png",
+    log:
+        f"{EXPERIMENT}/logs/plot_published_masses_{{field}}.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/plot_published_masses_{{field}}.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.published_masses"),
+    script:
+        "../scripts/plot.py"

@@ -33,16 +33,16 @@ def find_columns(
     InputError
         `given` has a name that we don't know or names a column that the table lacks.
     """
-    found: dict[str, str] = {}
-    for ours, theirs in given.items():
-        if ours not in synonyms:
-            raise InputError(
-                f"columns: {ours!r} is no column of ours.{nearest(ours, synonyms)} Known: {_list(synonyms)}."
-            )
-        column = _match(theirs, table.colnames)
-        if column is None:
-            raise InputError(f"{path}: has no column {theirs!r} (wanted for {ours}).{_available(theirs, table)}")
-        found[ours] = column
+    unknown = [ours for ours in given if ours not in synonyms]
+    if unknown:
+        which = f"{unknown[0]!r} is no column" if len(unknown) == 1 else f"{_list(map(repr, unknown))} are no columns"
+        raise InputError(f"columns: {which} of ours.{_meant(unknown, synonyms)} Known: {_list(synonyms)}.")
+    matches = {ours: _match(theirs, table.colnames) for ours, theirs in given.items()}
+    absent = {ours: given[ours] for ours, column in matches.items() if column is None}
+    if absent:
+        wanted = _list(f"no column {theirs!r} (wanted for {ours})" for ours, theirs in absent.items())
+        raise InputError(f"{path}: has {wanted}.{_meant(absent.values(), table.colnames)}{_available(table)}")
+    found = {ours: column for ours, column in matches.items() if column is not None}
     for ours, names in synonyms.items():
         columns = [column for name in names if (column := _match(name, table.colnames))]
         if ours not in found and columns:
@@ -68,11 +68,18 @@ def require_columns(
     option
         Option of the command line that can do so; empty = none.
     """
-    for ours, quantity in needed.items():
-        if ours not in found:
-            by_option = f" (on the command line: {option} {ours}=<your column>)" if option else ""
-            hint = f" If it goes by another name, say so under {setting}: {{{ours}: <your column>}}{by_option}."
-            raise InputError(f"{path}: has no column for {ours} ({quantity}).{_available(ours, table)}{hint}")
+    missing = [ours for ours in needed if ours not in found]
+    if not missing:
+        return
+    wanted = _list(f"{ours} ({needed[ours]})" for ours in missing)
+    map_of = _list(f"{ours}: <your column>" for ours in missing)
+    by_option = " ".join(f"{option} {ours}=<your column>" for ours in missing)
+    by_option = f" (on the command line: {by_option})" if option else ""
+    names = "If it goes by another name" if len(missing) == 1 else "If they go by other names"
+    raise InputError(
+        f"{path}: has no column for {wanted}.{_meant(missing, table.colnames)}{_available(table)} {names}, say so "
+        f"under {setting}: {{{map_of}}}{by_option}."
+    )
 
 
 def _match(name: str, columns: Sequence[str]) -> str | None:
@@ -81,8 +88,16 @@ def _match(name: str, columns: Sequence[str]) -> str | None:
     return next((column for column in columns if column.lower() == name.lower()), None)
 
 
-def _available(name: str, table: Table) -> str:
-    return f"{nearest(name, table.colnames)} Its columns: {_list(table.colnames)}."
+def _meant(words: Iterable[str], known: Sequence[str] | Mapping[str, object]) -> str:
+    """Return the nearest known word to each, named if there are several."""
+    words = list(words)
+    if len(words) == 1:
+        return nearest(words[0], known)
+    return "".join(nearest(word, known).replace("?", f" for {word}?") for word in words)
+
+
+def _available(table: Table) -> str:
+    return f" Its columns: {_list(table.colnames)}."
 
 
 def _list(names: Iterable[str]) -> str:

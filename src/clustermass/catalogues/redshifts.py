@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -15,10 +16,17 @@ from clustermass.progress import LOGGER
 MAX_ERROR = 0.3
 
 
-def redshifts(
-    table: Table, path: Path, found: Mapping[str, str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.str_]]:
-    """Return redshifts, their standard errors and their kinds, (rows,) each.
+class Redshifts(NamedTuple):
+    """Redshifts of a table, (rows,) each; see `redshifts`."""
+
+    value: NDArray[np.float64]
+    error: NDArray[np.float64]
+    kind: NDArray[np.str_]
+    origin: NDArray[np.str_]
+
+
+def redshifts(table: Table, path: Path, found: Mapping[str, str]) -> Redshifts:
+    """Return redshifts, their standard errors, their kinds and where they are from, (rows,) each.
 
     Parameters
     ----------
@@ -30,12 +38,14 @@ def redshifts(
 
     Returns
     -------
-    redshift
+    value
         NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR` (1 + z).
     error
         0 for spectroscopic ones and, with a warning, for photometric ones without error; NaN without redshift.
     kind
         'spec', 'photo', or 'none' without redshift.
+    origin
+        The table's column that it was taken from; '' without redshift.
 
     Raises
     ------
@@ -44,10 +54,12 @@ def redshifts(
     """
     values, error = numbers(table, path, found["Z"]), _errors(table, path, found)
     kind = _kinds(table, path, found.get("Z_TYPE"))
+    origin = np.full(len(table), found["Z"])
     if "Z_SPEC" in found:
         exact = numbers(table, path, found["Z_SPEC"])
         known = np.isfinite(exact) & (exact > 0)
         values, kind = np.where(known, exact, values), np.where(known, "spec", kind)
+        origin = np.where(known, found["Z_SPEC"], origin)
         LOGGER.info("%s: %d of %d redshifts are those of %s", path, known.sum(), known.size, found["Z_SPEC"])
     # without a stated kind, an error of exactly 0 is how spectroscopic redshifts are marked
     kind = np.where(kind == "", np.where(error == 0, "spec", "photo"), kind)
@@ -57,7 +69,7 @@ def redshifts(
     unknown = (kind == "photo") & np.isnan(error)
     warn_of_rows(path, unknown, "with a photometric redshift without error; Z_ERR = 0: mass errors lack its share")
     error[unknown] = 0.0
-    return np.where(missing, np.nan, values), error, kind
+    return Redshifts(np.where(missing, np.nan, values), error, kind, np.where(missing, "", origin))
 
 
 def _missing(
@@ -102,8 +114,10 @@ def _kinds(table: Table, path: Path, column: str | None) -> NDArray[np.str_]:
         return np.full(len(table), "", dtype="U5")
     kinds = []
     for row, text in enumerate(texts_of(table, column), start=1):
-        first = text.lower().removesuffix(".0")[:1]
-        if first not in {"", "0", "1", "s", "p", "n", "-"}:
+        word = text.lower().removesuffix(".0")
+        # eRASS1 says "cg_spec_z" for that of the central galaxy alone, and "lit_z" for any kind from the literature
+        first = "s" if "spec" in word else word[:1]
+        if first not in {"", "0", "1", "s", "p", "n", "-"} and not word.startswith("lit"):
             raise InputError(f"{path}: column {column}, row {row}: {text!r} is neither photo (0) nor spec (1).")
         kinds.append({"0": "photo", "p": "photo", "1": "spec", "s": "spec"}.get(first, ""))
     return np.array(kinds, dtype="U5")

@@ -28,16 +28,19 @@ UNREADABLE = (OSError, EOFError, zlib.error, TypeError, ValueError, KeyError, In
 _AMBIGUOUS = (TypeError, ValueError, KeyError, IndexError)
 _CUT_SHORT = "File may have been truncated|Error validating header"
 _FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
-_TEXT_FORMATS = {".csv": "csv", ".ecsv": "ecsv"}
+_TEXT_FORMATS = {".csv": "csv", ".tsv": "csv", ".ecsv": "ecsv"}
+#: what may separate the cells of a CSV file, the first that its header holds; spreadsheets may write the second
+_SEPARATORS = ",;\t"
 
 
 def read_table(path: Path) -> Table:
-    """Read the first table of a FITS, CSV or ECSV file.
+    """Read the first table of a FITS, CSV, TSV or ECSV file.
 
     Parameters
     ----------
     path
-        File ending in .fits, .fit (also .gz), .csv or .ecsv.
+        File ending in .fits, .fit (also .gz), .csv, .tsv (also as VizieR writes it) or .ecsv. Cells may be separated by
+        commas, semicolons or tabs.
 
     Returns
     -------
@@ -127,9 +130,22 @@ def _read_text(path: Path, text_format: str) -> Table:
     try:
         # utf-8-sig swallows the mark that spreadsheets put in front of the first column's name
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-        return ascii_tables.read(lines, format=text_format, guess=False)
+        if text_format == "ecsv":
+            return ascii_tables.read(lines, format="ecsv", guess=False)
+        lines = _without_frills(lines)
+        separator = next((mark for mark in _SEPARATORS if lines and mark in lines[0]), ",")
+        # as CSV, blanks between two tabs would be no cell at all
+        text_format = "tab" if separator == "\t" else "csv"
+        return ascii_tables.read(lines, format=text_format, delimiter=separator, guess=False)
     except (*UNREADABLE, ascii_tables.InconsistentTableError) as error:
         raise InputError(f"{path}: not a readable {text_format.upper()} table ({error}).") from error
+
+
+def _without_frills(lines: list[str]) -> list[str]:
+    """Leave out empty lines and what VizieR adds: comments, and a line of units and one of dashes below the names."""
+    rows = [line for line in lines if line.strip() and not line.startswith("#")]
+    dashed = len(rows) > 2 and set(rows[2]) <= {"-", "\t", ";", " "} and "--" in rows[2]
+    return rows[:1] + rows[3:] if dashed else rows
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -91,7 +91,8 @@ def read_truth(path: Path, columns: Mapping[str, str] | None, realization: str) 
         if name not in found:
             LOGGER.warning("%s: no %s; it is NaN for every halo", path, name)
         values = numbers(table, path, found[name]) if name in found else np.full(len(table), np.nan)
-        truth[name] = values if name == "L500" else values.astype(np.float32)  # erg/s are beyond single precision
+        # a luminosity in erg/s is too large for 32 bits
+        truth[name] = values if name == "L500" else values.astype(np.float32)
     LOGGER.info("%s: %d haloes; mass from %s", path, len(truth), found[mass])
     return truth
 

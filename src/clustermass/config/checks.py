@@ -5,7 +5,14 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from clustermass.config.resolve import BASE_EXPERIMENT, Block, choose, nearest, resolvable_skies, resolve_experiment
-from clustermass.config.sky_checks import check_fields, check_like, check_skies, check_validation, told_once
+from clustermass.config.sky_checks import (
+    check_fields,
+    check_like,
+    check_published,
+    check_skies,
+    check_validation,
+    told_once,
+)
 from clustermass.published.layout import APPLIED, BANDS
 
 _Check: TypeAlias = Callable[..., Iterator[str]]
@@ -255,6 +262,7 @@ _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (_check_cosmology, ("cosmology",)),
     (check_like, ("skies",)),
     (check_fields, ("observed", "skies")),
+    (check_published, ("observed", "skies")),
     (check_validation, ("validation", "skies")),
     (_check_flag_mask, ("events",)),
     (_check_images, ("images",)),

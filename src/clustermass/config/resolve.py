@@ -105,7 +105,8 @@ def input_files(sky: Mapping[str, Any], realization: str) -> list[str]:
         return [str(sky[key]) for key in PUBLISHED_FILES]
     files = realization_files(sky, realization)
     truth = None if sky.get("observed", False) else files.get("truth")
-    named = [*files["events"], files["catalogue"], files.get("exposure"), truth]
+    further = files.get("joined_catalogues") or []
+    named = [*files["events"], files["catalogue"], *further, files.get("exposure"), truth]
     return [str(path) for path in named if path]
 
 

@@ -80,6 +80,20 @@ def check_fields(observed: Mapping[str, Any], skies: Mapping[str, Any]) -> Itera
             yield f"observed.fields names {field!r}, but skies.{field}.observed is not true; set it or drop the field."
 
 
+def check_published(observed: Mapping[str, Any], skies: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the published masses that aren't of a real field, and ranges of masses that hold none."""
+    resolved = resolvable_skies(skies)
+    for field, block in observed["published"].items():
+        key = f"observed.published.{field}"
+        if field not in skies:
+            yield f"{key} is of no sky that is defined.{choose(field, skies)}"
+        elif field in resolved and (resolved[field].get("source") != "files" or not resolved[field].get("observed")):
+            yield f"{key} is of a simulated sky, which published masses of real clusters say nothing about; drop it."
+        low, high = block.get("log10_m500c_min"), block.get("log10_m500c_max")
+        if low is not None and high is not None and low >= high:
+            yield f"{key}.log10_m500c_min is {low}, but must be below log10_m500c_max = {high}."
+
+
 def check_validation(validation: Mapping[str, Any], skies: Mapping[str, Any]) -> Iterator[str]:
     """Yield what keeps the sky to be compared with published numbers from being so."""
     name, resolved = validation["sky"], resolvable_skies(skies)

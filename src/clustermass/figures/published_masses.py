@@ -1,0 +1,156 @@
+"""Masses of an observed field against published ones and against two published relations, and their trends."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from clustermass.errors import InputError
+from clustermass.figures import style
+from clustermass.figures.labels import MASS
+from clustermass.figures.values import signed
+
+#: second mass of each column of panels -> how its axis is called; the paper's name goes before the first
+COLUMNS = {
+    "published": "published",
+    "luminosity": "luminosity, Chiu et al. 2022",
+    "count_rate": "count rate, eFEDS relation",
+}
+#: clusters in a bin of redshift, about
+_BIN_CLUSTERS = 40
+_MAX_BINS = 8
+
+
+@style.styled
+def plot_published_masses(comparison: Path, svg: Path, png: Path, dpi: int) -> None:
+    """Draw, for the published masses and both relations: network against them, and the difference against redshift.
+
+    Parameters
+    ----------
+    comparison
+        `comparison.json`, see `clustermass.observed.comparison`.
+    svg, png
+        Files to write.
+    dpi
+        Resolution of the PNG, dots per inch.
+
+    Raises
+    ------
+    InputError
+        The file is missing or isn't such a file.
+    """
+    content, clusters = read_comparison(comparison)
+    shown = [name for name in COLUMNS if f"network_minus_{name}" in content["comparisons"]]
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 5.1)
+    panels = figure.subplots(2, len(shown), squeeze=False, sharey="row")
+    limits = _limits([clusters[name] for name in ("network", *shown)])
+    differences = []
+    for (upper, lower), name in zip(panels.T, shown, strict=True):
+        known = np.isfinite(clusters["network"]) & np.isfinite(clusters[name]) & np.isfinite(clusters["redshift"])
+        part = {key: values[known] for key, values in clusters.items()}
+        found = content["comparisons"][f"network_minus_{name}"]
+        points = draw_masses(upper, part, name, limits, found)
+        upper.set_xlabel(f"{MASS},\n{content['published'] if name == 'published' else COLUMNS[name]}")
+        draw_difference(lower, part, name, found)
+        differences.append(part["network"] - part[name])
+    low, high = _limits(differences)
+    # room below for the printed trends
+    panels[1, 0].set_ylim(low - 0.25 * (high - low), high)
+    panels[0, 0].set_ylabel(MASS + ", network")
+    panels[1, 0].set_ylabel("network − other [dex]")
+    figure.colorbar(points, ax=panels, label="redshift", extend="max", pad=0.01, aspect=40)
+    label_figure(figure, content)
+    style.save(figure, svg, png, dpi)
+
+
+def read_comparison(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read `comparison.json`: everything in it, and its masses and redshifts, (cluster,) each, NaN = none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names = ("redshift", "network", *COLUMNS)
+        columns = {name: np.array(content["clusters"][name], dtype=float) for name in names}
+    except (OSError, ValueError, KeyError) as fault:
+        raise InputError(f"{path}: no readable comparison ({fault}). Delete it and run again.") from fault
+    return content, columns
+
+
+def draw_masses(
+    axes: Axes, part: dict[str, np.ndarray], name: str, limits: tuple[float, float], found: dict[str, Any]
+) -> PathCollection:
+    """Scatter the network's masses against the others, coloured by redshift; return the points."""
+    points = axes.scatter(
+        part[name],
+        part["network"],
+        c=part["redshift"],
+        cmap="viridis",
+        vmin=0.0,
+        vmax=1.0,
+        s=7,
+        lw=0,
+        zorder=3,
+        rasterized=part[name].size > style.RASTERISE_ABOVE,
+    )
+    axes.plot(limits, limits, color=style.BLACK, lw=0.8, label="equality")
+    title = f"n = {found['n']}"
+    if found["mean_dex"] is not None:
+        title += f"\nmean {signed(found['mean_dex'])} ± {found['mean_dex_error']:.3f} dex"
+        title += f"\nscatter {found['scatter_dex']:.3f} ± {found['scatter_dex_error']:.3f} dex"
+    axes.set_title(title, fontsize=7, loc="left")
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4))
+    return points
+
+
+def draw_difference(axes: Axes, part: dict[str, np.ndarray], name: str, found: dict[str, Any]) -> None:
+    """Scatter the differences against redshift, with medians in bins of equal numbers, and print the fitted trends."""
+    difference, redshift = part["network"] - part[name], part["redshift"]
+    rasterised = difference.size > style.RASTERISE_ABOVE
+    axes.scatter(redshift, difference, color=style.LIGHT_GREY, s=5, lw=0, zorder=2, rasterized=rasterised)
+    place, median, error = binned_medians(redshift, difference)
+    axes.errorbar(
+        place, median, error, fmt="o", color=style.BLUE, ms=3.5, elinewidth=1, zorder=4, label="median in bins"
+    )
+    axes.axhline(0, color=style.BLACK, lw=0.8)
+    fit = found["fit"]
+    if fit["slope_mass"] is not None:
+        mass = f"{signed(fit['slope_mass'], 2)} ± {fit['slope_mass_error']:.2f} per dex of mass"
+        drift = f"{signed(fit['slope_redshift'], 2)} ± {fit['slope_redshift_error']:.2f} per dex of 1 + z"
+        style.note(axes, f"{mass}\n{drift}", "lower left", zorder=5)
+    axes.set_xlabel("redshift")
+    axes.set_xlim(left=0)
+
+
+def binned_medians(redshift: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Median redshift, median difference and its standard error (1.253 sigma / sqrt(n)) in bins of equal numbers."""
+    bins = int(np.clip(redshift.size // _BIN_CLUSTERS, 1, _MAX_BINS))
+    parts = np.array_split(np.argsort(redshift, kind="stable"), bins)
+    rows = [
+        (np.median(redshift[p]), np.median(difference[p]), 1.2533 * difference[p].std() / np.sqrt(p.size))
+        for p in parts
+    ]
+    place, median, error = np.array(rows).T
+    return place, median, error
+
+
+def label_figure(figure: Figure, content: dict[str, Any]) -> None:
+    """Write above the panels what is compared, and the caution."""
+    figure.suptitle(
+        f"observed field: n = {content['n']['network']} with a mass\n"
+        "agreement is not accuracy: published masses are themselves a function of count rate and redshift"
+    )
+    handles = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
+
+
+def _limits(columns: list[np.ndarray]) -> tuple[float, float]:
+    values = np.concatenate(columns)
+    values = values[np.isfinite(values)]
+    return float(np.percentile(values, 0.2)) - 0.1, float(np.percentile(values, 99.8)) + 0.1
