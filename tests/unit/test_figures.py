@@ -105,14 +105,17 @@ def test_predictions_prints_sample_size_and_scatter(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed = texts("predictions", inputs, monkeypatch, tmp_path)
-    with xr.open_dataset(inputs / "ensemble.nc") as data:
+    with xr.open_dataset(inputs / "predictions.nc") as data:
         for split, n in (("train", 600), ("test", 140)):
             rows = data["split"].values == split
             residual = data["mu"].values[rows] - data["log10_m500c"].values[rows]
             scatter = np.sqrt(np.mean(residual**2) - np.mean(residual) ** 2)
             expected = f"n = {n}\nscatter {scatter:.3f} dex ({100 * np.log(10) * scatter:.0f} %)"
             assert any(text.startswith(expected) for text in printed)
-        assert f"mean $\\sigma$ {data['sigma'].values[data['split'].values == 'test'].mean():.3f} dex" in printed
+        assert (
+            f"mean $\\sigma$ {data['sigma_calibrated'].values[data['split'].values == 'test'].mean():.3f} dex"
+            in printed
+        )
 
 
 def test_percent_of_the_paper() -> None:
@@ -254,8 +257,8 @@ def test_simulated_fields_are_marked(
 def test_empty_inputs_are_refused(inputs: Path, tmp_path: Path) -> None:
     make_inputs(tmp_path, {"train": 3, "val": 1, "test": 0}, n_detection=3, n_observed=0)
     out = {"svg": tmp_path / "a.svg", "png": tmp_path / "a.png", "dpi": 60}
-    with pytest.raises(InputError, match=r"ensemble.nc: no cluster of the test set"):
-        plot_predictions(tmp_path / "ensemble.nc", **out)
+    with pytest.raises(InputError, match=r"predictions.nc: no cluster of the test set"):
+        plot_predictions(tmp_path / "predictions.nc", **out)
     with pytest.raises(InputError, match="no cluster of the test set"):
         plot_calibration(tmp_path / "predictions.nc", tmp_path / "metrics.json", **out)
     with pytest.raises(InputError, match="no cluster of the test set"):

@@ -144,7 +144,7 @@ rule plot_training:
 
 rule plot_predictions:
     input:
-        ensemble=f"{EXPERIMENT}/ensemble.nc",
+        predictions=f"{EXPERIMENT}/predictions.nc",
     output:
         svg=report(
             f"{EXPERIMENT}/figures/predictions.svg",

@@ -163,11 +163,15 @@ def draw_heading(panels: Sequence[Axes], heading: Line) -> None:
         width = 1.0 - left if axes is panels[-1] else 1.2  # over the gap to the next panel, which is drawn later
         corner = (left, heading.place - HEADING / 2)
         axes.add_patch(Rectangle(corner, width, HEADING, color=BAND, lw=0, zorder=3, **where))
-    # on the last panel, lest another band cover it
-    across = blended_transform_factory(panels[0].transAxes, panels[-1].transData)
-    words: dict[str, Any] = {"transform": across, "va": "center", "fontsize": 7, "in_layout": False, "zorder": 4}
-    panels[-1].text(-0.02, heading.place, heading.row["experiment"], ha="right", weight="bold", **words)
-    panels[-1].text(0.02, heading.place, heading_of(heading.row), ha="left", **words)
+    words: dict[str, Any] = {"va": "center", "fontsize": 7, "in_layout": False, "zorder": 4}
+    for axes, place, text, weight in (
+        (panels[0], 0.02, heading.row["experiment"], "bold"),
+        (panels[-1], 0.98, heading_of(heading.row), "normal"),
+    ):
+        across = blended_transform_factory(axes.transAxes, panels[-1].transData)
+        side = "left" if place < 0.5 else "right"
+        # on the last panel, lest another band cover it
+        panels[-1].text(place, heading.place, text, transform=across, ha=side, weight=weight, **words)
 
 
 def legend(samples: Sequence[Line]) -> list[Line2D]:

@@ -16,13 +16,13 @@ from clustermass.figures.values import percent, read_subset, scatter_text
 
 
 @style.styled
-def plot_predictions(ensemble: Path, svg: Path, png: Path, dpi: int) -> None:
+def plot_predictions(predictions: Path, svg: Path, png: Path, dpi: int) -> None:
     """Draw predicted against true mass for train and test, and the test set's residuals and uncertainties.
 
     Parameters
     ----------
-    ensemble
-        `ensemble.nc`.
+    predictions
+        `predictions.nc`, whose sigma is calibrated.
     svg, png
         Files to write.
     dpi
@@ -33,9 +33,11 @@ def plot_predictions(ensemble: Path, svg: Path, png: Path, dpi: int) -> None:
     InputError
         The train or the test set is empty.
     """
-    subsets = {split: read_subset(ensemble, split, require=["mu", "sigma"]) for split in ("train", "test")}
+    subsets = {
+        split: read_subset(predictions, split, require=["mu", "sigma_calibrated"]) for split in ("train", "test")
+    }
     together = xr.concat(subsets.values(), dim="cluster", data_vars="minimal", coords="minimal", compat="override")
-    low, high = np.percentile(together["sigma"], [1, 99])
+    low, high = np.percentile(together["sigma_calibrated"], [1, 99])
     norm = Normalize(low, max(high, low + 1e-3))
     limits = mass_limits(together)
     figure = style.new_figure(style.TWO_COLUMNS_IN, 3.0)
@@ -62,11 +64,11 @@ def draw_masses(axes: Axes, subset: xr.Dataset, norm: Normalize, limits: tuple[f
     """Scatter predicted against true mass, coloured by sigma, with the line of equality."""
     true, mu = subset["log10_m500c"].values, subset["mu"].values
     # the surest predictions lie on top, as in the paper
-    order = np.argsort(-subset["sigma"].values, kind="stable")
+    order = np.argsort(-subset["sigma_calibrated"].values, kind="stable")
     points = axes.scatter(
         true[order],
         mu[order],
-        c=subset["sigma"].values[order],
+        c=subset["sigma_calibrated"].values[order],
         norm=norm,
         cmap="viridis",
         s=5,
@@ -100,7 +102,7 @@ def draw_residuals(axes: Axes, subset: xr.Dataset) -> None:
 
 def draw_sigmas(axes: Axes, subset: xr.Dataset) -> None:
     """Histogram of the predicted standard deviations with their mean."""
-    sigma = subset["sigma"].values
+    sigma = subset["sigma_calibrated"].values
     axes.hist(sigma, bins=30, color=style.SKY_BLUE)
     axes.axvline(sigma.mean(), color=style.VERMILION, lw=1.2)
     axes.set(xlabel=SIGMA, ylabel="test clusters", title=f"mean $\\sigma$ {sigma.mean():.3f} dex")
