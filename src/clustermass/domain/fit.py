@@ -71,7 +71,7 @@ def fit_domain(smoothed: Sequence[Path], ensemble: Path, output: Path, seed: int
     )
     digest = sha256("\n".join(found.cluster.tolist()).encode() + found.measured.astype("<f8").tobytes()).hexdigest()
     made = provenance("fit_domain", {}, seed=seed, measured_sha256=digest, transform=domain.transform)
-    write_netcdf(_dataset(domain, found.cluster[~train]), output, "What clusters an ensemble of networks knows", made)
+    write_netcdf(as_dataset(domain, found.cluster[~train]), output, "What clusters an ensemble of networks knows", made)
 
 
 def domain_of(train: FloatArray, validation: FloatArray, transform: str, seed: int) -> Domain:
@@ -151,7 +151,8 @@ def _mixture(scores: FloatArray, seed: int) -> GaussianMixture:
     return mixture.fit(scores)
 
 
-def _dataset(domain: Domain, cluster: NDArray[np.str_]) -> xr.Dataset:
+def as_dataset(domain: Domain, cluster: NDArray[np.str_]) -> xr.Dataset:
+    """Return the contents of `domain.nc`; `cluster` holds the validation clusters' ids, (cluster,)."""
     variables: dict[str, Any] = {
         "covariate_centre": ("covariate", domain.covariate_centre),
         "covariate_width": ("covariate", domain.covariate_width),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clustermass.catalogues.tables import read_table
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import read_netcdf
+from clustermass.domain.judge import sample_p
 from clustermass.domain.measure import measured_of
 from clustermass.domain.model import Domain, read_domain
 from clustermass.domain.names import FALSE_ALARMS
@@ -94,7 +95,8 @@ def infer_observed(
     columns |= flags(field, columns, training)
     inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
     made_by = provenance("infer_observed", {"simulated": simulated, "cosmology": cosmology}, inputs)
-    facts = _facts(training, len(weights), simulated, cosmology) | _calibration_facts(calibrated, known)
+    facts = _facts(training, len(weights), simulated, cosmology) | _calibration_facts(calibrated)
+    facts |= _ood_facts(known, columns["OOD_P"])
     trained = Trained(ensemble, calibration, domain, tuple(weights))
     facts["ENSHASH"] = (trained.digest(), "hash that names the trained ensemble")
     paths = CataloguePaths(fits, votable, ecsv, netcdf)
@@ -269,14 +271,21 @@ def _facts(
     }
 
 
-def _calibration_facts(calibration: Calibration, domain: Domain) -> dict[str, tuple[Any, str]]:
+def _calibration_facts(calibration: Calibration) -> dict[str, tuple[Any, str]]:
     return {
         "NCALIB": (calibration.number, "simulated clusters that calibrated the errors"),
         "RECALIB": (calibration.form, "errors: none, scale or scale_and_floor"),
         "RECALSCL": (calibration.recalibration.scale, "sigma of the networks times this"),
+        "RECALFLR": (calibration.recalibration.floor_dex, "[dex] and this added in quadrature"),
+    }
+
+
+def _ood_facts(domain: Domain, p: FloatArray) -> dict[str, tuple[Any, str]]:
+    whole = sample_p(p, domain.number)
+    return {
         "NOOD": (domain.number, "simulated clusters that OOD_P ranks among"),
         "OODRATE": (FALSE_ALARMS, "share of such clusters with FLAG_OOD, at most"),
-        "RECALFLR": (calibration.recalibration.floor_dex, "[dex] and this added in quadrature"),
+        **({"OODSAMP": (whole, "p-value: all clusters together are like those")} if whole is not None else {}),
     }
 
 
