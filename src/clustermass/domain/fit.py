@@ -80,8 +80,9 @@ def domain_of(train: FloatArray, validation: FloatArray, transform: str, seed: i
     Raises
     ------
     InputError
-        There are fewer than `MIN_TRAINING` training clusters.
+        There are fewer than `MIN_TRAINING` training clusters of known redshift and exposure.
     """
+    train = train[np.isfinite(columns(train, COVARIATES)).all(axis=1)]
     if len(train) < MIN_TRAINING:
         raise InputError(
             f"{len(train)} training clusters are too few to tell what is like them; {MIN_TRAINING} are needed. "
