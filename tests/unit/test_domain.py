@@ -308,7 +308,7 @@ def test_few_clusters_and_constant_or_unknown_quantities_are_managed():
     few = measured(40, 32)
     few[:, NAMES.index("background")] = -2.0  # the same for all
     few[:5, NAMES.index("extent")] = np.nan  # known for fewer than 90 %
-    few[:4, NAMES.index("rate")] = np.nan
+    few[:3, NAMES.index("rate")] = np.nan
     few[7, NAMES.index("exposure")] = np.nan
     found = domain_of(few, measured(30, 33), "none", 1)
     assert set(NAMES) - set(found.names) == {"background", "extent"}
