@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clustermass.datasets import read_netcdf
+from clustermass.domain.model import read_domain
 from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import read_calibration
 from clustermass.images.extraction import extract_images
@@ -46,8 +47,8 @@ def masses_of_field(
     catalogue
         Table with at least an id, a position in deg (ICRS) and a redshift for each cluster.
     ensemble
-        Folder of a finished experiment (`ensemble.nc`, `calibration.json` and `members/*.safetensors`), or that
-        ensemble packed into a file by `clustermass.packing.pack_ensemble`.
+        Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and
+        `members/*.safetensors`), or that ensemble packed into a file by `clustermass.packing.pack_ensemble`.
     output
         Path that ends in .fits.
     exposure, exposure_s
@@ -70,6 +71,7 @@ def masses_of_field(
     paths = CataloguePaths.beside(output)
     with opened(ensemble) as trained:
         read_calibration(trained.calibration)  # told before minutes of work, not after
+        read_domain(trained.domain)
         inputs = [*events, catalogue, *([exposure] if exposure else [])]
         _check_files(inputs)
         check_outputs(paths, overwrite, inputs)
@@ -109,6 +111,7 @@ def _masses(
             catalogues=[field["catalogue"]],
             ensemble=trained.ensemble,
             calibration=trained.calibration,
+            domain=trained.domain,
             weights=trained.weights,
             **paths._asdict(),
             simulated=False,  # unless the images say otherwise

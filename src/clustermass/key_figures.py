@@ -24,6 +24,7 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
     -------
     dict
         Sizes; of the test set `scatter_dex`, `bias_dex`, calibration and the ratios of `RATIOS`, with their `_ci68`;
+        `flagged`: share of test clusters with FLAG_OOD, `sample_p` of `domain.judge`;
         `isolated`: sizes, scatter and ratios of the test clusters without a neighbour, None where they aren't told
         apart.
 
@@ -35,7 +36,7 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
     try:
         content = json.loads(Path(metrics).read_text(encoding="utf-8"))
         test, calibration = content["test"], content["calibration"]
-        isolated = test.get("isolated")
+        isolated, domain = test.get("isolated"), content.get("domain", {})
         return {
             "n_train": content["n_train"],
             "n_val": content["n_val"],
@@ -48,6 +49,9 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
             "coverage68_ci68": calibration.get("coverage68_ci68"),
             "coverage95": calibration["coverage95"],
             "residual_over_sigma": calibration["residual_std_over_mean_sigma"],
+            "flagged": domain.get("flagged"),
+            "flagged_ci68": domain.get("flagged_ci68"),
+            "sample_p": domain.get("sample_p"),
             "left_out": content.get("baselines_left_out", {}),
             "isolated": {"n_test": isolated["n"], **_scatter(isolated, isolated["ratios"])} if isolated else None,
         }

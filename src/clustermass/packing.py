@@ -14,6 +14,8 @@ from typing import Any
 
 import clustermass
 from clustermass.datasets import atomic, read_netcdf
+from clustermass.domain.model import read_domain
+from clustermass.domain.names import FALSE_ALARMS
 from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import read_calibration
 from clustermass.networks import weights as weights_files
@@ -22,13 +24,13 @@ from clustermass.observed.flags import read_training
 from clustermass.provenance import config_hash
 from clustermass.trained import Trained
 
-FORMAT = "clustermass-ensemble-1"
+FORMAT = "clustermass-ensemble-2"
 MANIFEST = "manifest.json"
 SUFFIX = ".zip"
 #: software that shapes the masses; the manifest says which versions were installed where the ensemble was packed
 PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "safetensors")
 #: nothing else is unpacked: a name never leads out of the folder
-_NAMES = re.compile(r"ensemble\.nc|calibration\.json|members/[\w-]+\.safetensors")
+_NAMES = re.compile(r"ensemble\.nc|calibration\.json|domain\.nc|members/[\w-]+\.safetensors")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip wants a date: the same content must give the same bytes
 _COPY_AGAIN = "The file is damaged or wasn't copied whole: copy it again and compare its SHA-256 with the original's."
 
@@ -74,6 +76,7 @@ def _manifest(trained: Trained) -> dict[str, Any]:
     for path, member in zip(trained.weights, members, strict=True):
         _check_member(path, member, first)
     calibration, training = read_calibration(trained.calibration), read_training(trained.ensemble)
+    domain = read_domain(trained.domain)
     facts = read_netcdf(trained.ensemble).attrs
     # a range that no training cluster tells is NaN, which JSON hasn't
     known = {name: ends for name, ends in training.ranges.items() if ends[0] == ends[0]}
@@ -98,9 +101,9 @@ def _manifest(trained: Trained) -> dict[str, Any]:
         "training": {
             "clusters": training.number,
             "ranges": known,
-            "epistemic_max_dex": training.epistemic_max,
             "redshift_error": training.redshift_error,
         },
+        "domain": {"clusters": domain.number, "quantities": domain.names, "false_alarm_rate": FALSE_ALARMS},
         "cosmology": json.loads(facts.get("cosmology", "{}")),
         "trained_with": facts.get("source", "unknown"),
         "packed_with": {"clustermass": clustermass.__version__, **{name: metadata.version(name) for name in PACKAGES}},

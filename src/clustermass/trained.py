@@ -7,7 +7,7 @@ from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.provenance import config_hash, file_sha256
 
-ENSEMBLE, CALIBRATION, MEMBERS = "ensemble.nc", "calibration.json", "members"
+ENSEMBLE, CALIBRATION, DOMAIN, MEMBERS = "ensemble.nc", "calibration.json", "domain.nc", "members"
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,15 @@ class Trained:
         `ensemble.nc`.
     calibration
         `calibration.json`.
+    domain
+        `domain.nc`.
     weights
         The members' safetensors, in their order.
     """
 
     ensemble: Path
     calibration: Path
+    domain: Path
     weights: tuple[Path, ...]
 
     @classmethod
@@ -52,12 +55,12 @@ class Trained:
                 f"{missing[0]}: no such file, though ensemble.nc was made from it ({len(missing)} of {len(weights)} "
                 "such files are missing). Copy the whole folder of the experiment, or run the workflow again."
             )
-        return cls(ensemble, folder / CALIBRATION, weights)
+        return cls(ensemble, folder / CALIBRATION, folder / DOMAIN, weights)
 
     def named(self) -> dict[str, Path]:
         """Files by their names within an experiment's folder."""
         members = {f"{MEMBERS}/{path.name}": path for path in self.weights}
-        return {ENSEMBLE: self.ensemble, CALIBRATION: self.calibration, **members}
+        return {ENSEMBLE: self.ensemble, CALIBRATION: self.calibration, DOMAIN: self.domain, **members}
 
     def sha256(self) -> dict[str, str]:
         """SHA-256 of each file, by its name as in `named`."""

@@ -2,6 +2,7 @@
 
 import pytest
 import xarray as xr
+from test_domain import by_hand, write_domain
 
 from clustermass import application
 from clustermass.application import masses_of_field
@@ -25,12 +26,19 @@ def experiment(tmp_path):
     recalibration = {"form": "none", "scale": 1.0, "floor_dex": 0.0}
     content = {"n_val": 40, "recalibration": recalibration, "conformal": {"levels": levels}}
     write_json(content, tmp_path / "calibration.json")
+    write_domain(by_hand([[0.1]]), tmp_path / "domain.nc")
     return tmp_path
 
 
 def test_a_folder_of_before_the_calibration_is_refused_at_once(experiment):
     (experiment / "calibration.json").unlink()
     with pytest.raises(InputError, match=r"calibration\.json: no such file.*makes it from ensemble\.nc in seconds"):
+        masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
+
+
+def test_a_folder_without_domain_is_refused_at_once(experiment):
+    (experiment / "domain.nc").unlink()
+    with pytest.raises(InputError, match=r"domain\.nc: no such file.*makes it from ensemble\.nc in a minute"):
         masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
 
 

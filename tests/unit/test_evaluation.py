@@ -11,6 +11,7 @@ from clustermass.datasets import read_netcdf, write_json, write_netcdf
 from clustermass.errors import InputError
 from clustermass.evaluation.evaluate import evaluate
 from clustermass.evaluation.metrics import by_bin, summarize
+from clustermass.key_figures import key_figures
 
 MADE = {"source": "test"}
 
@@ -243,3 +244,22 @@ def test_prediction_that_is_not_finite_is_refused(files):
     write_netcdf(broken, folder / "ensemble.nc", "test", MADE)
     with pytest.raises(InputError, match="mu holds numbers that aren't finite"):
         run(folder)
+
+
+def test_flags_of_the_test_clusters_are_summed_up(files):
+    folder, ensemble, _ = files
+    assert "domain" not in run(folder)
+    ids = ensemble["cluster"].values[ensemble["split"].values == "test"]
+    flag = np.arange(ids.size) < 5
+    columns = {
+        "ood_p": np.where(flag, 0.005, 0.5),
+        "ood_why": np.where(flag, "mass", ""),
+        "flag_ood": flag.astype("i2"),
+    }
+    dataset = xr.Dataset({name: ("cluster", column) for name, column in columns.items()}, {"cluster": ids})
+    write_netcdf(dataset, folder / "ood.nc", "test", {"source": "test", "n_validation": 399})
+    found = run(folder, ood=folder / "ood.nc")["domain"]
+    assert (found["n"], found["flagged"], found["why"], found["n_validation"]) == (200, 5 / 200, {"mass": 5}, 399)
+    assert found["flagged_ci68"][0] < 5 / 200 < found["flagged_ci68"][1]
+    figures = key_figures(folder / "metrics.json")
+    assert (figures["flagged"], figures["sample_p"]) == (5 / 200, found["sample_p"])

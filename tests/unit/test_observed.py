@@ -10,8 +10,10 @@ from astropy.io import fits
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from scipy.stats import norm
+from test_domain import by_hand, write_domain
 
 from clustermass.datasets import write_json, write_netcdf
+from clustermass.domain.judge import sample_p
 from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import Calibration
 from clustermass.evaluation.recalibration import Recalibration
@@ -48,6 +50,8 @@ BLUEPRINT = [
     "FLAG_RANGE",
     "FLAG_OOD",
     "FLAG_EDGE",
+    "OOD_P",
+    "OOD_WHY",
     "LOGM500_REF",
     "LOGM500_REF_ERR",
 ]
@@ -84,6 +88,7 @@ def field(tmp_path, monkeypatch):
     image = np.full((n, 2, 2, 2), 0.1, dtype=np.float32)
     image[1] = 0.5
     grid = {"cluster": ids, "band": [0.5, 1.5]}
+    pixels = {"y": [-12.0, 12.0], "x": [-12.0, 12.0]}
     write_netcdf(
         xr.Dataset({"counts": (("cluster", "band", "y", "x"), counts), **common}, grid),
         tmp_path / "images.nc",
@@ -91,7 +96,7 @@ def field(tmp_path, monkeypatch):
         MADE,
     )
     write_netcdf(
-        xr.Dataset({"image": (("cluster", "band", "y", "x"), image), **common}, grid),
+        xr.Dataset({"image": (("cluster", "band", "y", "x"), image), **common}, grid | pixels),
         tmp_path / "smoothed.nc",
         "test",
         MADE,
@@ -101,7 +106,6 @@ def field(tmp_path, monkeypatch):
     rng = np.random.default_rng(31)
     training = {
         "split": np.repeat(["train", "val"], m // 2),
-        "sigma_epistemic": np.linspace(0.01, 0.2, m),
         "redshift": rng.uniform(0.1, 0.9, m),
         "redshift_err": np.zeros(m),
         "ml_cts": rng.uniform(30, 900, m),
@@ -119,6 +123,9 @@ def field(tmp_path, monkeypatch):
     for member in range(3):
         (tmp_path / f"0{member}.safetensors").write_bytes(bytes([member]))
     write_calibration(tmp_path)
+    # masses like 14.2 +- 0.1 are known, by 199 validation clusters
+    validation = norm.ppf(np.arange(1, 200) / 200, 14.2, 0.1)[:, None]
+    write_domain(by_hand(validation, covariance=[[0.01]], mean=[[14.2]]), tmp_path / "domain.nc")
     return tmp_path, dict(zip(ids, counts, strict=True))
 
 
@@ -137,6 +144,7 @@ def run(folder, name="masses", **changed):
         "catalogues": [folder / "catalogue.fits"],
         "ensemble": folder / "ensemble.nc",
         "calibration": folder / "calibration.json",
+        "domain": folder / "domain.nc",
         "weights": [folder / f"0{member}.safetensors" for member in range(3)],
         "simulated": True,
         "cosmology": COSMOLOGY,
@@ -198,8 +206,7 @@ def test_catalogue_and_header_follow_the_calibration(field):
     assert np.isnan(after[7]["LOGM500_CONF95_HI"])
 
 
-def test_scale_changes_no_flag_of_disagreement(field):
-    """Members differ by 0.082 dex (but for cluster 3), the validation clusters' 99th percentile is 0.199."""
+def test_scale_changes_no_flag_of_unlikeness(field):
     folder = field[0]
     for scale in (0.3, 1.0, 4.0):
         write_calibration(folder, "scale", scale)
@@ -289,6 +296,34 @@ def test_flags(field):
     assert {number: int(row["FLAG_EDGE"]) for number, row in rows.items()} == {7: 0, 3: 0, 11: 0, 20: 0, 5: 1}
 
 
+def test_clusters_are_ranked_among_the_validation_clusters(field):
+    folder = field[0]
+    rows = read(folder)
+    # 7, 20 and 5: masses of 14.2 (but for rounding), in the middle; 3: the farthest; 11 has no mass
+    near = pytest.approx(1, abs=0.006)
+    assert {number: row["OOD_P"] for number, row in rows.items() if number != 11} == {
+        3: pytest.approx(1 / 200), 5: near, 7: near, 20: near
+    }  # fmt: skip
+    assert np.isnan(rows[11]["OOD_P"])
+    assert rows[11]["FLAG_OOD"] == 0
+    assert {number: str(row["OOD_WHY"]).strip() for number, row in rows.items()} == {
+        3: "mass",
+        5: "",
+        7: "",
+        11: "",
+        20: "",
+    }
+    header = fits.getheader(folder / "masses.fits", 1)
+    assert (header["NOOD"], header["OODRATE"]) == (199, 0.01)
+    assert header["OODSAMP"] == pytest.approx(sample_p(np.array([1, 199, 199, 199]) / 200, 199), rel=0.1)
+
+
+def test_without_its_domain_an_ensemble_is_refused(field):
+    (field[0] / "domain.nc").unlink()
+    with pytest.raises(InputError, match=r"domain\.nc: no such file"):
+        run(field[0])
+
+
 def test_cluster_without_redshift_is_kept_without_mass_and_counted(field, caplog):
     with caplog.at_level("INFO", "clustermass"):
         row = read(field[0])[11]
@@ -306,8 +341,8 @@ def test_header_tells_origin_cosmology_training_and_hashes(field):
     assert header["SIMULATED"] is True
     assert header["NTRAIN"] == 200
     assert len(header["CONFHASH"]) == 16
-    # ensemble, calibration, three networks, images, smoothed images, catalogue
-    assert sum("sha256" in line for line in header["HISTORY"]) == 8
+    # ensemble, calibration, domain, three networks, images, smoothed images, catalogue
+    assert sum("sha256" in line for line in header["HISTORY"]) == 9
 
 
 def test_hash_of_the_ensemble_follows_its_files_and_nothing_else(field):

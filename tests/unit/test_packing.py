@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from test_domain import by_hand, write_domain
 from test_weights import example
 
 from clustermass import packing
@@ -21,7 +22,7 @@ from clustermass.networks.weights import load_weights, save_weights
 from clustermass.packing import opened, pack_ensemble
 from clustermass.trained import Trained
 
-NAMES = ["ensemble.nc", "calibration.json", "members/00.safetensors", "members/01.safetensors"]
+NAMES = ["ensemble.nc", "calibration.json", "domain.nc", "members/00.safetensors", "members/01.safetensors"]
 
 
 @pytest.fixture
@@ -31,7 +32,6 @@ def experiment(tmp_path):
     (folder / "members").mkdir(parents=True)
     columns = {
         "split": ["train", "train", "train", "val"],
-        "sigma_epistemic": [0.5, 0.5, 0.5, 0.04],
         "redshift": [0.0, 1.0, 0.5, 0.01],
         "redshift_err": [0.03, 0.0, 0.0, 0.9],
         "ml_cts": [np.nan, np.nan, np.nan, 5.0],
@@ -49,6 +49,7 @@ def experiment(tmp_path):
     write_json(
         {"n_val": 40, "recalibration": recalibration, "conformal": {"levels": levels}}, folder / "calibration.json"
     )
+    write_domain(by_hand([[0.1], [0.2], [0.3]]), folder / "domain.nc")
     return folder
 
 
@@ -79,7 +80,7 @@ def test_the_manifest_tells_what_the_ensemble_is(packed):
     training = manifest["training"]
     assert training["clusters"] == 3
     assert training["ranges"] == {"redshift": [0.0, 1.0], "exposure_s": [100.0, 300.0], "log10_m500c": [13.0, 15.0]}
-    assert training["epistemic_max_dex"] == pytest.approx(0.04)
+    assert manifest["domain"] == {"clusters": 3, "quantities": ["mass"], "false_alarm_rate": 0.01}
     assert training["redshift_error"] == pytest.approx(0.03 / np.sqrt(3))
     assert manifest["calibration"] == {"clusters": 40, "form": "scale", "scale": 1.25, "floor_dex": 0.0}
     assert manifest["cosmology"] == {"h0_km_s_mpc": 70.0, "omega_m": 0.3}
@@ -165,9 +166,9 @@ def flipped(path):
         (flipped, "not a readable zip file .*Bad CRC"),
         (without("manifest.json"), r"no packed ensemble \(no manifest\.json"),
         (lambda path: rewrite(path, lambda f: f | {"manifest.json": b"[1]"}), r"no packed ensemble \(no manifest"),
-        (with_manifest(format="clustermass-ensemble-0"), "holds format clustermass-ensemble-0, .*reads clustermass-en"),
+        (with_manifest(format="clustermass-ensemble-1"), "holds format clustermass-ensemble-1, .*reads clustermass-en"),
         (with_manifest(weights_format="clustermass-member-2"), "holds networks of format clustermass-member-2"),
-        (without(NAMES[3]), r"lacks members/01\.safetensors"),
+        (without(NAMES[4]), r"lacks members/01\.safetensors"),
         (lambda path: rewrite(path, lambda files: files | {"new.txt": b"1"}), r"holds new\.txt, which isn't"),
         (
             lambda path: rewrite(path, lambda files: files | {NAMES[1]: b"{}"}),
@@ -223,7 +224,9 @@ def test_networks_that_see_different_images_are_not_packed(experiment, tmp_path)
         pack_ensemble(Trained.in_folder(experiment), tmp_path / "bad.zip")
 
 
-@pytest.mark.parametrize(("name", "message"), [(NAMES[1], "no such file"), (NAMES[3], "no such file, though")])
+@pytest.mark.parametrize(
+    ("name", "message"), [(NAMES[1], "no such file"), (NAMES[2], "no such file"), (NAMES[4], "no such file, though")]
+)
 def test_an_incomplete_experiment_is_not_packed(experiment, tmp_path, name, message):
     (experiment / name).unlink()
     with pytest.raises(InputError, match=message):

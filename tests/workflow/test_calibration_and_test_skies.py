@@ -25,6 +25,7 @@ def test_every_selected_cluster_of_the_test_sky_is_judged(finished):
     assert metrics["n_test"] == kept.sum() > 20
     assert metrics["baselines"].keys() == own["baselines"].keys()
     predicted = read_netcdf(finished / SKY / "predictions.nc")
+    assert metrics["domain"]["n"] == kept.sum()
     assert predicted["cluster"].values.tolist() == sorted(images["cluster"].values[kept].tolist())
     summary = json.loads((finished / "results/test/summary.json").read_text())
     assert summary["experiments"]["fiducial"]["test_skies"]["tiny_further"]["n_test"] == kept.sum()
@@ -38,7 +39,7 @@ def test_a_sky_of_another_name_is_drawn_anew(finished):
 
 
 def test_another_test_set_leaves_calibration_and_search_as_they_are(finished, tmp_path):
-    """Images and labels of the test clusters change; all up to calibration.json and search.json is made again."""
+    """Images and labels of the test clusters change; all up to those three files is made again."""
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy, copy_function=shutil.copy2)
     overlay = tmp_path / "search.yaml"
@@ -59,9 +60,11 @@ def test_another_test_set_leaves_calibration_and_search_as_they_are(finished, tm
         attributes = {key: value for key, value in images.attrs.items() if key not in ("Conventions", "title")}
         write_netcdf(images, path, images.attrs["title"], attributes)
     assert changed > 10
-    done = snakemake(copy, *configuration, "--", f"{RUN}/calibration.json", "search", config=None)
+    wanted = [f"{RUN}/calibration.json", f"{RUN}/domain.nc", "search"]
+    done = snakemake(copy, *configuration, "--", *wanted, config=None)
     assert "rule smooth_images" in done.stdout + done.stderr
     assert "rule calibrate" in done.stdout + done.stderr
+    assert "rule fit_domain" in done.stdout + done.stderr
     assert "rule search" in done.stdout + done.stderr
     before, after = (read_netcdf(folder / RUN / "ensemble.nc") for folder in (finished, copy))
     chosen = before["split"].values == "test"
@@ -70,6 +73,7 @@ def test_another_test_set_leaves_calibration_and_search_as_they_are(finished, tm
         np.testing.assert_array_equal(before[name].values[~chosen], after[name].values[~chosen])
     calibrations = [(folder / RUN / "calibration.json").read_bytes() for folder in (finished, copy)]
     assert calibrations[0] == calibrations[1]
+    assert (finished / RUN / "domain.nc").read_bytes() == (copy / RUN / "domain.nc").read_bytes()
     assert searched.read_bytes() == found
     assert json.loads(found)["n_val"] == json.loads(calibrations[0])["n_val"] > 5
 

@@ -50,12 +50,61 @@ rule calibrate:
         "../scripts/calibrate.py"
 
 
+rule fit_domain:
+    """What clusters the networks know, from training and validation clusters."""
+    input:
+        smoothed=experiment_smoothed,
+        ensemble=f"{EXPERIMENT}/ensemble.nc",
+    output:
+        domain=f"{EXPERIMENT}/domain.nc",
+    log:
+        f"{EXPERIMENT}/logs/fit_domain.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/fit_domain.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        seed=config["seed"],
+        code=code("fit_domain", "domain.fit"),
+    script:
+        "../scripts/fit_domain.py"
+
+
+rule judge_domain:
+    """Which test clusters are unlike them."""
+    input:
+        smoothed=experiment_smoothed,
+        ensemble=f"{EXPERIMENT}/ensemble.nc",
+        domain=f"{EXPERIMENT}/domain.nc",
+    output:
+        ood=f"{EXPERIMENT}/ood.nc",
+    log:
+        f"{EXPERIMENT}/logs/judge_domain.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/judge_domain.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=code("judge_domain", "domain.judge"),
+    script:
+        "../scripts/judge_domain.py"
+
+
 rule evaluate:
     input:
         ensemble=f"{EXPERIMENT}/ensemble.nc",
         baselines=f"{EXPERIMENT}/baselines.nc",
         calibration=f"{EXPERIMENT}/calibration.json",
         split=experiment_split,
+        ood=f"{EXPERIMENT}/ood.nc",
     output:
         metrics=f"{EXPERIMENT}/metrics.json",
         predictions=f"{EXPERIMENT}/predictions.nc",
@@ -137,11 +186,36 @@ rule fit_baselines_for_sky:
         "../scripts/fit_baselines_for_sky.py"
 
 
+rule judge_domain_of_sky:
+    """Which clusters of a test sky are unlike those that the networks know."""
+    input:
+        smoothed=test_sky_smoothed,
+        ensemble=f"{TEST_SKY}/ensemble.nc",
+        domain=f"{EXPERIMENT}/domain.nc",
+    output:
+        ood=f"{TEST_SKY}/ood.nc",
+    log:
+        f"{TEST_SKY}/logs/judge_domain_of_sky.log",
+    benchmark:
+        f"{TEST_SKY}/benchmarks/judge_domain_of_sky.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=code("judge_domain", "domain.judge"),
+    script:
+        "../scripts/judge_domain.py"
+
+
 rule evaluate_sky:
     input:
         ensemble=f"{TEST_SKY}/ensemble.nc",
         baselines=f"{TEST_SKY}/baselines.nc",
         calibration=f"{EXPERIMENT}/calibration.json",
+        ood=f"{TEST_SKY}/ood.nc",
     output:
         metrics=f"{TEST_SKY}/metrics.json",
         predictions=f"{TEST_SKY}/predictions.nc",

@@ -5,6 +5,7 @@ rule infer_observed:
         catalogues=field_catalogues,
         ensemble=f"{EXPERIMENT}/ensemble.nc",
         calibration=f"{EXPERIMENT}/calibration.json",
+        domain=f"{EXPERIMENT}/domain.nc",
         weights=member_files(".safetensors"),
     output:
         fits=f"{EXPERIMENT}/observed/{{field}}/masses.fits",
@@ -40,6 +41,7 @@ rule pack_ensemble:
     input:
         ensemble=f"{EXPERIMENT}/ensemble.nc",
         calibration=f"{EXPERIMENT}/calibration.json",
+        domain=f"{EXPERIMENT}/domain.nc",
         weights=member_files(".safetensors"),
     output:
         packed=f"{EXPERIMENT}/ensemble.zip",

@@ -16,4 +16,5 @@ with step(snakemake.log[0], " ".join([snakemake.rule, *snakemake.wildcards])):
         block=snakemake.params.evaluation,
         seed=snakemake.params.seed,
         split=Path(split) if split else None,
+        ood=Path(snakemake.input.ood),
     )

@@ -12,6 +12,7 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}/
         catalogues=[Path(path) for path in snakemake.input.catalogues],
         ensemble=Path(snakemake.input.ensemble),
         calibration=Path(snakemake.input.calibration),
+        domain=Path(snakemake.input.domain),
         weights=[Path(path) for path in snakemake.input.weights],
         fits=Path(snakemake.output.fits),
         votable=Path(snakemake.output.vot),

@@ -10,6 +10,7 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"
     trained = Trained(
         ensemble=Path(snakemake.input.ensemble),
         calibration=Path(snakemake.input.calibration),
+        domain=Path(snakemake.input.domain),
         weights=tuple(Path(path) for path in snakemake.input.weights),
     )
     pack_ensemble(trained, Path(snakemake.output.packed))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import read_netcdf, write_json
+from clustermass.domain.judge import summary_of
 from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import Calibration, read_calibration
 from clustermass.evaluation.calibration import calibration, calibration_by_bin, calibration_of_pit
@@ -47,6 +48,7 @@ def evaluate(
     block: Mapping[str, Any],
     seed: int,
     split: Path | None = None,
+    ood: Path | None = None,
 ) -> None:
     """Compare the ensemble with the truth and with the baselines, on the same clusters.
 
@@ -69,6 +71,8 @@ def evaluate(
         Root of the bootstrap's random numbers.
     split
         The sky's split: its groups are resampled whole. None = the groups in `baselines`, else single clusters.
+    ood
+        File of `judge_domain` of the same test clusters; summed up as `domain` in `metrics`. None = no such block.
 
     Raises
     ------
@@ -88,6 +92,7 @@ def evaluate(
     high = (table["det_like"].values > HIGH_LIKELIHOOD) & (table["ext_like"].values > HIGH_LIKELIHOOD)
     best = _subset(table, others, group, subsets["test"] & high, resamplings, seed, "high_likelihood")
     test = table.isel(cluster=subsets["test"])
+    inputs = [ensemble, baselines, calibration, *([ood] if ood else [])]
     content = {
         **{f"n_{name}": int(chosen.sum()) for name, chosen in subsets.items()},
         "test": compared["test"][0],
@@ -99,7 +104,8 @@ def evaluate(
         "baselines": compared["test"][1],
         "ratios": compared["test"][2],
         "baselines_left_out": json.loads(others.attrs.get("left_out", "{}")),
-        "provenance": provenance("evaluate", dict(block), [ensemble, baselines, calibration], seed=seed),
+        **({"domain": summary_of(ood)} if ood else {}),
+        "provenance": provenance("evaluate", dict(block), inputs, seed=seed),
     }
     _log(content)
     write_predictions(predicted, ensemble, calibration, predictions)

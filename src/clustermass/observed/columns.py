@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import VARIABLES
+from clustermass.domain import names as _  # noqa: F401, describes OOD_P, OOD_WHY and FLAG_OOD in VARIABLES
 
 #: units of `datasets.VARIABLES` as FITS spells them; a log10 mass has none (TOPCAT shows the description)
 FITS_UNITS = {"1": None, "degree": "deg", "count": "count", "s": "s"}
@@ -53,6 +54,8 @@ COLUMNS: dict[str, Kind] = {
     "FLAG_OOD": Kind("I", "meta.code.qual"),
     "FLAG_EDGE": Kind("I", "meta.code.qual"),
     "FLAG_NOZ": Kind("I", "meta.code.qual"),
+    "OOD_P": Kind("E", "stat.probability"),
+    "OOD_WHY": Kind("A", "meta.note"),
     "LOGM500_REF": Kind("E", MASS),
     "LOGM500_REF_ERR": Kind("E", MASS_ERROR),
     "REALIZATION": Kind("A", "meta.id;obs.field"),

@@ -15,8 +15,6 @@ from clustermass.observed.redshift_error import mean_error
 
 #: a box with less exposed area than this is at an edge of the field
 COVERED_MIN = 0.95
-#: percentile of the validation clusters' disagreement above which a cluster counts as unlike the training sample
-OOD_PERCENTILE = 99.0
 #: bits of FLAG_RANGE: variable of the observed field, and of the training clusters in ensemble.nc
 RANGE_BITS = {1: "redshift", 2: "ml_cts", 4: "exposure_s", 8: "log10_m500c"}
 
@@ -31,15 +29,12 @@ class Training:
         Training clusters.
     ranges
         Smallest and largest training value of each variable in `RANGE_BITS`.
-    epistemic_max
-        `OOD_PERCENTILE` of sigma_epistemic over the validation clusters, dex.
     redshift_error
         `redshift_error.mean_error` of the training clusters.
     """
 
     number: int
     ranges: dict[str, tuple[float, float]]
-    epistemic_max: float
     redshift_error: float
 
 
@@ -51,9 +46,9 @@ def read_training(ensemble: Path) -> Training:
     InputError
         The file is missing, lacks a variable or holds no training cluster.
     """
-    table = read_netcdf(ensemble, ("split", "sigma_epistemic", "redshift_err", *RANGE_BITS.values()))
+    table = read_netcdf(ensemble, ("split", "redshift_err", *RANGE_BITS.values()))
     split = table["split"].values.astype(str)
-    train, judged = split == "train", split == ("val" if (split == "val").any() else "train")
+    train = split == "train"
     if not train.any():
         raise InputError(f"{ensemble}: holds no training cluster. Delete it and run again.")
     ranges = {}
@@ -62,26 +57,21 @@ def read_training(ensemble: Path) -> Training:
         known = values[np.isfinite(values)]
         # nothing is outside a range that isn't known
         ranges[name] = (float(known.min()), float(known.max())) if known.size else (np.nan, np.nan)
-    spread = float(np.percentile(table["sigma_epistemic"].values[judged], OOD_PERCENTILE))
     redshift, error = (table[name].values.astype(float)[train] for name in ("redshift", "redshift_err"))
-    return Training(int(train.sum()), ranges, spread, mean_error(redshift, error))
+    return Training(int(train.sum()), ranges, mean_error(redshift, error))
 
 
-def flags(
-    field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Training, scale: float = 1.0
-) -> dict[str, NDArray[Any]]:
-    """FLAG_RANGE, FLAG_OOD and FLAG_EDGE, (cluster,) int16 each; what is NaN warns of nothing.
+def flags(field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Training) -> dict[str, NDArray[Any]]:
+    """FLAG_RANGE and FLAG_EDGE, (cluster,) int16 each; what is NaN warns of nothing.
 
     Parameters
     ----------
     field
         Holds `redshift`, `ml_cts`, `exposure_s` and `covered_fraction`, (cluster,).
     columns
-        LOGM500 and LOGM500_ERR_EPISTEMIC of the catalogue, (cluster,).
+        LOGM500 of the catalogue, (cluster,).
     training
         Of the ensemble that made them.
-    scale
-        By which LOGM500_ERR_EPISTEMIC was recalibrated; `training` tells it as the networks predict it.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = columns["LOGM500"]
@@ -91,6 +81,5 @@ def flags(
         outside += bit * ((values[name] < low) | (values[name] > high)).astype(np.int16)
     return {
         "FLAG_RANGE": outside,
-        "FLAG_OOD": (columns["LOGM500_ERR_EPISTEMIC"] > scale * training.epistemic_max).astype(np.int16),
         "FLAG_EDGE": (field["covered_fraction"].values < COVERED_MIN).astype(np.int16),
     }

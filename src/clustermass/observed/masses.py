@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from clustermass.catalogues.tables import read_table
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import read_netcdf
+from clustermass.domain.judge import sample_p
+from clustermass.domain.measure import measured_of
+from clustermass.domain.model import Domain, read_domain
+from clustermass.domain.names import FALSE_ALARMS
 from clustermass.ensemble import combine
 from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import Calibration, read_calibration
@@ -39,6 +43,7 @@ def infer_observed(
     catalogues: Sequence[Path],
     ensemble: Path,
     calibration: Path,
+    domain: Path,
     weights: Sequence[Path],
     fits: Path,
     votable: Path,
@@ -62,8 +67,8 @@ def infer_observed(
     images, smoothed, catalogues
         `images.nc`, `smoothed/<preprocessing>.nc` and `catalogue.fits` of every realization of the field, in the same
         order; published masses are taken from the catalogue's LOGM500_REF and LOGM500_REF_ERR where it has them.
-    ensemble, calibration, weights
-        `ensemble.nc`, `calibration.json` and the members' safetensors of one experiment.
+    ensemble, calibration, domain, weights
+        `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors of one experiment.
     fits, votable, ecsv, netcdf
         Catalogues to write (blueprint sec. 6).
     simulated
@@ -84,14 +89,16 @@ def infer_observed(
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
     check_grid(weights, field)
     simulated = simulated or bool(field.attrs["simulated"])
-    calibrated, training = read_calibration(calibration), read_training(ensemble)
+    calibrated, known, training = read_calibration(calibration), read_domain(domain), read_training(ensemble)
     columns = _copied_columns(field, "SIM" if simulated else acronym)
-    columns |= _masses(field, weights, calibrated, training, device)
-    columns |= flags(field, columns, training, calibrated.recalibration.scale)
-    inputs = [ensemble, calibration, *weights, *images, *smoothed, *catalogues]
+    columns |= _masses(field, weights, calibrated, known, training, device)
+    columns |= flags(field, columns, training)
+    inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
     made_by = provenance("infer_observed", {"simulated": simulated, "cosmology": cosmology}, inputs)
     facts = _facts(training, len(weights), simulated, cosmology) | _calibration_facts(calibrated)
-    facts["ENSHASH"] = (Trained(ensemble, calibration, tuple(weights)).digest(), "hash that names the trained ensemble")
+    facts |= _ood_facts(known, columns["OOD_P"])
+    trained = Trained(ensemble, calibration, domain, tuple(weights))
+    facts["ENSHASH"] = (trained.digest(), "hash that names the trained ensemble")
     paths = CataloguePaths(fits, votable, ecsv, netcdf)
     write_catalogue(columns, field["cluster"].values.astype(str), facts, made_by, paths)
     _log(columns)
@@ -160,9 +167,14 @@ def _copied_columns(field: xr.Dataset, acronym: str) -> dict[str, NDArray[Any]]:
 
 
 def _masses(
-    field: xr.Dataset, weights: Sequence[Path], calibration: Calibration, training: Training, device: str
+    field: xr.Dataset,
+    weights: Sequence[Path],
+    calibration: Calibration,
+    domain: Domain,
+    training: Training,
+    device: str,
 ) -> dict[str, NDArray[Any]]:
-    """Masses, errors, quantiles and intervals, (cluster,); NaN where there is no redshift or no exposure."""
+    """Masses, errors, quantiles, intervals and FLAG_OOD, (cluster,); no mass: no redshift or no exposure, NaN."""
     redshift = field["redshift"].values.astype(float)
     error = excess_error(redshift, np.nan_to_num(field["redshift_err"].values.astype(float)), training.redshift_error)
     known, exposed = redshift > 0, field["covered_fraction"].values > 0
@@ -173,15 +185,28 @@ def _masses(
     columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(weights))}
     columns |= {"FLAG_NOZ": (~known).astype(np.int16)}
     found_here = [name for name in COLUMNS if name.startswith("LOGM500") and name not in REFERENCE]
-    result = dict.fromkeys(found_here, np.full(redshift.size, np.nan))
+    result = dict.fromkeys([*found_here, "OOD_P"], np.full(redshift.size, np.nan))
+    result |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
     if usable.any():
         image = field["image"].values[usable]
         facts = facts_of(field.isel(cluster=usable))
         found = predict(weights, image, redshift[usable], error[usable], facts, device)
-        for name, values in mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration).items():
-            result[name] = np.full(redshift.size, np.nan)
+        known_of = mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
+        known_of |= _ood(field.isel(cluster=usable), found["mu"], found["sigma"], domain)
+        for name, values in known_of.items():
+            result[name] = result[name].astype(values.dtype)
             result[name][usable] = values
     return columns | result
+
+
+def _ood(field: xr.Dataset, mu: FloatArray, sigma: FloatArray, domain: Domain) -> dict[str, NDArray[Any]]:
+    """OOD_P, OOD_WHY and FLAG_OOD of the clusters of `field`, from the members' predictions (member, cluster)."""
+    judged = domain.judge(measured_of(field, combine(mu, sigma)._asdict(), domain.transform))
+    return {
+        "OOD_P": judged.p,
+        "OOD_WHY": np.where(judged.flagged, judged.why, ""),
+        "FLAG_OOD": judged.flagged.astype(np.int16),
+    }
 
 
 def mass_columns(
@@ -252,6 +277,15 @@ def _calibration_facts(calibration: Calibration) -> dict[str, tuple[Any, str]]:
         "RECALIB": (calibration.form, "errors: none, scale or scale_and_floor"),
         "RECALSCL": (calibration.recalibration.scale, "sigma of the networks times this"),
         "RECALFLR": (calibration.recalibration.floor_dex, "[dex] and this added in quadrature"),
+    }
+
+
+def _ood_facts(domain: Domain, p: FloatArray) -> dict[str, tuple[Any, str]]:
+    whole = sample_p(p, domain.number)
+    return {
+        "NOOD": (domain.number, "simulated clusters that OOD_P ranks among"),
+        "OODRATE": (FALSE_ALARMS, "share of such clusters with FLAG_OOD, at most"),
+        **({"OODSAMP": (whole, "p-value: all clusters together are like those")} if whole is not None else {}),
     }
 
 

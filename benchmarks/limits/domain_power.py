@@ -1,0 +1,144 @@
+"""How often FLAG_OOD fires: on a further sky like the training one (false alarms), other skies, planted changes.
+
+``python benchmarks/limits/domain_power.py results/accuracy/fiducial results/skies --other no_agn double_background``
+reads a finished experiment and the smoothed images of those skies, all realizations that are there. Redshifts and
+neighbours are planted into the sky that is like the training one. `make benchmark` leaves this out.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+from scipy.stats import beta
+
+from clustermass.datasets import write_json
+from clustermass.domain.judge import sample_p
+from clustermass.domain.measure import measured_of
+from clustermass.domain.model import read_domain
+from clustermass.domain.names import FALSE_ALARMS
+from clustermass.domain.quantities import CORE_ARCSEC
+from clustermass.ensemble import combine
+from clustermass.evaluation.bootstrap import generator
+from clustermass.evaluation.calibration import fraction
+from clustermass.inference import predict
+from clustermass.member_data import facts_of
+from clustermass.provenance import file_sha256
+from clustermass.sample import load_sample
+from clustermass.trained import Trained
+
+CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
+SELECTION = CONFIG["experiments"]["fiducial"]["selection"]
+SEED = 1
+NEIGHBOUR_ARCSEC, NEIGHBOUR_SIGMA_ARCSEC = 130.0, 24.0
+
+
+def main():
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiment", type=Path)
+    parser.add_argument("skies", type=Path, nargs="+", help="folders with <sky>/<realization>/smoothed/")
+    parser.add_argument("--like", default="further")
+    parser.add_argument("--other", nargs="*", default=[])
+    parser.add_argument("--preprocessing", default="central")
+    parser.add_argument("--planted", type=int, default=2, help="realizations of --like that changes are planted into")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/domain_power.json"))
+    options = parser.parse_args()
+    trained = Trained.in_folder(options.experiment)
+    domain = read_domain(trained.domain)
+    rows = {}
+    for sky in (options.like, *options.other):
+        rows[sky] = judged(found(options, sky), trained, domain)
+    for name, sample in planted(found(options, options.like)[: options.planted], domain.transform):
+        rows[name] = judged(sample, trained, domain)
+    k = int(FALSE_ALARMS * (domain.number + 1))
+    content = {
+        "what": "share of clusters with FLAG_OOD, percent, and the p-value of the whole sample",
+        "command": shlex.join(["python", "benchmarks/limits/domain_power.py", *sys.argv[1:]]),
+        "ensemble": trained.digest(),
+        "stated_percent": 100 * FALSE_ALARMS,
+        # the rate of one set of validation clusters varies as a beta distribution about the stated one
+        "expected_percent_ci95": [100 * float(end) for end in beta.interval(0.95, k, domain.number + 1 - k)],
+        "n_validation": domain.number,
+        "quantities": list(domain.names),
+        "domain_sha256": file_sha256(trained.domain),
+        "rows": rows,
+    }
+    write_json(content, options.output)
+    print(f"Written: {options.output}")
+
+
+def found(options, sky):
+    """Smoothed images of a sky, in whichever of the folders they are."""
+    name = f"*/smoothed/{options.preprocessing}.nc"
+    paths = [path for folder in options.skies for path in sorted((folder / sky).glob(name))]
+    if not paths:
+        sys.exit(f"{sky}: no smoothed/{options.preprocessing}.nc under {', '.join(map(str, options.skies))}")
+    return paths
+
+
+def judged(images, trained, domain):
+    """Row of the table for files of images or a sample."""
+    sample = load_sample(images, selection=SELECTION) if isinstance(images, list) else images
+    redshift = sample["redshift"].values
+    members = predict(trained.weights, sample["image"].values, redshift, facts=facts_of(sample), device="cpu")
+    predicted = combine(members["mu"], members["sigma"])
+    result = domain.judge(measured_of(sample, predicted._asdict(), domain.transform))
+    names, counts = np.unique(result.why[result.flagged], return_counts=True)
+    shares = fraction("flagged", result.flagged)
+    residual = predicted.mu - sample["log10_m500c"].values
+    row = {
+        "n": int(result.p.size),
+        "flagged_percent": 100 * shares["flagged"],
+        "flagged_percent_ci68": [100 * end for end in shares["flagged_ci68"]],
+        "p_below_5_percent": float(100 * np.mean(result.p <= 0.05)),
+        "sample_p": sample_p(result.p, domain.number),
+        "why": dict(sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])),
+        "mass_bias_dex": float(residual.mean()),
+        "mass_rms_dex": float(np.sqrt(np.mean(residual**2))),
+    }
+    if result.flagged.any():
+        row["mass_rms_dex_of_flagged"] = float(np.sqrt(np.mean(residual[result.flagged] ** 2)))
+    return row
+
+
+def planted(paths, transform):
+    """Yield name and sample of each planted change."""
+    sample = load_sample(paths, selection=SELECTION)
+    rng = generator(SEED, "domain power")
+    z = sample["redshift"].values
+    for name, wrong in (
+        ("redshift of another cluster", rng.permutation(z)),
+        ("redshift + 0.3", z + 0.3),
+        ("redshift / 3", z / 3),
+    ):
+        yield name, sample.assign(redshift=("cluster", wrong))
+    for counts in (100, 300, 1000):
+        yield f"neighbour of {counts} counts at {NEIGHBOUR_ARCSEC:g} arcsec", neighbour(sample, transform, counts, rng)
+
+
+def neighbour(sample, transform, counts, rng):
+    """Add photons of a second cluster to one side of each image, with the spectrum of all images' centres."""
+    power = {"none": 1, "sqrt": 2}[transform]
+    cube = sample["image"].values.astype(float) ** power
+    x, y = sample["x"].values, sample["y"].values
+    centre = np.hypot(x[None, :], y[:, None]) < CORE_ARCSEC
+    spectrum = cube[:, :, centre].sum(axis=(0, 2))
+    angle = rng.uniform(0, 2 * np.pi, len(cube))
+    blob = np.exp(
+        -(
+            (x[None, None, :] - NEIGHBOUR_ARCSEC * np.cos(angle)[:, None, None]) ** 2
+            + (y[None, :, None] - NEIGHBOUR_ARCSEC * np.sin(angle)[:, None, None]) ** 2
+        )
+        / (2 * NEIGHBOUR_SIGMA_ARCSEC**2)
+    )
+    blob *= np.prod(np.abs([x[1] - x[0], y[1] - y[0]])) / (2 * np.pi * NEIGHBOUR_SIGMA_ARCSEC**2)
+    expected = counts * blob[:, None] * (spectrum / spectrum.sum())[:, None, None]
+    image = ((cube + rng.poisson(expected)) ** (1 / power)).astype(np.float32)
+    return sample.assign(image=(sample["image"].dims, image))
+
+
+if __name__ == "__main__":
+    main()

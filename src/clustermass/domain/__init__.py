@@ -1,0 +1,1 @@
+"""Whether a cluster is like those that the networks learnt from."""

@@ -1,0 +1,14 @@
+"""Adapter of the rule fit_domain."""
+
+from pathlib import Path
+
+from clustermass.domain.fit import fit_domain
+from clustermass.progress import step
+
+with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
+    fit_domain(
+        smoothed=[Path(path) for path in snakemake.input.smoothed],
+        ensemble=Path(snakemake.input.ensemble),
+        output=Path(snakemake.output.domain),
+        seed=snakemake.params.seed,
+    )
