@@ -117,7 +117,8 @@ def _require_numbers(table: Any, needed: Sequence[str], path: Path) -> None:
 
 
 def _names(table: Any) -> set[str]:
-    return {name.upper() for name in table.columns.names}
+    # a damaged file may have columns without a name
+    return {str(name).upper() for name in table.columns.names}
 
 
 def unsigned_flags(column: NDArray[Any]) -> NDArray[np.uint32]:
