@@ -102,7 +102,7 @@ def _require(table: Any, needed: Sequence[str], kind: str, path: Path) -> None:
     hint = f" Rename column {near[0]} if that is it." if near else ""
     raise InputError(
         f"{path}: table {table.name} looks like {kind} event list, but lacks column {', '.join(missing)} "
-        f"(columns: {', '.join(table.columns.names)}).{hint}"
+        f"(columns: {', '.join(map(str, table.columns.names))}).{hint}"
     )
 
 
