@@ -13,12 +13,11 @@ from clustermass.evaluation.calibrate import read_calibration
 from clustermass.images.extraction import extract_images
 from clustermass.images.preprocessing import preprocess
 from clustermass.ingest import ingest_field
-from clustermass.networks.weights import load_weights
 from clustermass.observed.catalogue import CataloguePaths
 from clustermass.observed.masses import infer_observed
 from clustermass.packing import opened
 from clustermass.progress import log_to
-from clustermass.trained import Trained
+from clustermass.trained import Trained, read_member
 
 REALIZATION = "01"
 OWN_EVENTS = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in
@@ -43,7 +42,7 @@ def masses_of_field(
     Parameters
     ----------
     events
-        Event lists of the field, eSASS or SIXTE.
+        Event lists of the field, eSASS or SIXTE; or images of it in the energy bands of the networks.
     catalogue
         Table with at least an id, a position in deg (ICRS) and a redshift for each cluster.
     ensemble
@@ -90,7 +89,7 @@ def _masses(
     columns: Mapping[str, str],
     acronym: str,
 ) -> None:
-    first = load_weights(trained.weights[0])
+    first = read_member(trained.weights[0])
     cutting, recipe = first.cutting, first.preprocessing
     files: dict[str, Any] = {"events": [str(path) for path in events], "catalogue": str(catalogue)}
     files |= {"exposure_s": exposure_s}
@@ -99,8 +98,8 @@ def _masses(
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
         field = {name: place / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
-        ingest_field(sky, REALIZATION, cutting["events"], **field)
         images = {**cutting["images"], "centre": "detected"}
+        ingest_field(sky, REALIZATION, cutting["events"], images=images, **field)
         extract_images(
             **field, output=place / "images.nc", images=images, realization=REALIZATION, events_block=OWN_EVENTS
         )

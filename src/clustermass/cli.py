@@ -54,7 +54,12 @@ def _add_masses(commands: Any) -> None:
         description="Write a mass catalogue of the clusters in a table, from the event lists of their field.",
         epilog="Example: clustermass masses events.fits clusters.csv --ensemble ensemble.zip --output masses.fits",
     )
-    masses.add_argument("events", nargs="+", type=Path, help="event list(s) of one field: eSASS or SIXTE, FITS")
+    masses.add_argument(
+        "events",
+        nargs="+",
+        type=Path,
+        help="event list(s) of one field: eSASS or SIXTE, FITS; or its images in the networks' bands",
+    )
     masses.add_argument("catalogue", type=Path, help="table with at least id, position, redshift: FITS, CSV or ECSV")
     masses.add_argument(
         "--ensemble",

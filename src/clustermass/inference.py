@@ -12,8 +12,9 @@ from clustermass.member_data import MIN_REDSHIFT, network_order
 from clustermass.networks.device import use_device
 from clustermass.networks.parameters import unflatten
 from clustermass.networks.prediction import standardised_predictions
-from clustermass.networks.weights import Weights, load_weights
+from clustermass.networks.weights import Weights
 from clustermass.progress import track
+from clustermass.trained import read_member
 
 
 def predict(
@@ -63,7 +64,7 @@ def predict(
         raise InputError("inference: no weights files. Train the ensemble first.")
     mu, sigma = [], []
     for path in track(weights, "members applied"):
-        member = load_weights(path)
+        member = read_member(path)
         if member.control and not controlled:
             raise InputError(
                 f"{path}: a network of the control {member.control['name']!r}, from whose data something was taken. "
@@ -121,7 +122,7 @@ def check_grid(weights: Sequence[Path], images: xr.Dataset) -> None:
         A coordinate ``x``, ``y`` (arcsec) or ``band`` (keV) differs.
     """
     for path in weights:
-        for name, trained in load_weights(path).grid.items():
+        for name, trained in read_member(path).grid.items():
             found = images[name].values
             if found.shape != (len(trained),) or not np.allclose(found, trained, rtol=0, atol=1e-6):
                 raise InputError(

@@ -1,7 +1,7 @@
 """A user's own field (event lists, catalogue, perhaps exposure map and truth) into the pipeline's standard files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
 from clustermass.events.gti import mean_exposure_s
 from clustermass.events.selection import EventList, read_many, select, write_events, write_labels
+from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
+from clustermass.images.cubes import ImageGeometry
 from clustermass.images.exposure_maps import (
     POINTING_DEG2,
     area_deg2,
@@ -41,6 +43,7 @@ def ingest_field(
     realization: str,
     events_block: Mapping[str, Any],
     *,
+    images: Mapping[str, Any] | None = None,
     events: Path,
     exposure: Path,
     catalogue: Path,
@@ -52,7 +55,8 @@ def ingest_field(
 
     The events are selected by flag, pattern and good time. The exposure map is the user's, or else flat over the cells
     of the sky that hold photons (`clustermass.images.exposure_maps`), at `exposure_s`, else the catalogue's median
-    ML_EXP, else (one pointing only) the mean good time of the modules.
+    ML_EXP, else (one pointing only) the mean good time of the modules. In place of event lists there may be images in
+    energy bands (`clustermass.images.band_images`).
 
     Parameters
     ----------
@@ -63,6 +67,8 @@ def ingest_field(
         Label, "01", "02", ...
     events_block
         Block `events`: `flag_mask`, `pattern`.
+    images
+        Block `images`, whose bands images in energy bands must have; None = only event lists are taken.
     events, exposure, catalogue, truth, matches, labels
         Files to write; the last three of simulated skies only (`observed: false`). Where the photons have no truth
         labels `labels` has no rows.
@@ -80,11 +86,11 @@ def ingest_field(
             f"skies: realization {realization!r} has no 'truth', the table of haloes with their masses. Name one, or "
             "set observed: true if the masses are to be found out."
         )
-    photons = select(read_many(files["events"]), events_block.get("flag_mask", "auto"), events_block.get("pattern", 15))
+    photons, shown = _photons(files["events"], events_block, images)
     further = [Path(path) for path in files.get("joined_catalogues") or ()]
     detections = read_catalogue(Path(files["catalogue"]), sky.get("catalogue_columns"), further=further)
     detections = select_clusters(detections, Path(files["catalogue"]), sky.get("catalogue_selection"))
-    image, wcs = _exposure(files, photons, detections)
+    image, wcs = _exposure(files, photons, detections, shown)
     _check_overlap(detections, image, wcs, files)
     haloes, pairs = (None, None) if observed else _truth(sky, realization, files, photons, detections)
     facts = _provenance(sky, realization, files, events_block)
@@ -99,6 +105,17 @@ def ingest_field(
         write_matches(pairs, matches, facts)
     if labels is not None and not observed:
         write_labels(photons.src_id, labels, facts)
+
+
+def _photons(
+    paths: Sequence[str], events_block: Mapping[str, Any], images: Mapping[str, Any] | None
+) -> tuple[EventList, ImagePhotons | None]:
+    """Read selected photons of event lists, or those of band images with the part of the sky that these show."""
+    pattern = events_block.get("pattern", 15)
+    if images is not None and are_images(paths):
+        shown = photons_of_images(paths, ImageGeometry.from_config(images).edges_ev, pattern)
+        return shown.events, shown
+    return select(read_many(paths), events_block.get("flag_mask", "auto"), pattern), None
 
 
 def _truth(
@@ -131,11 +148,17 @@ def _labels(photons: EventList, haloes: Table) -> NDArray[np.int32] | None:
     return photons.src_id
 
 
-def _exposure(files: Mapping[str, Any], photons: EventList, detections: Table) -> tuple[NDArray[np.float32], WCS]:
+def _exposure(
+    files: Mapping[str, Any], photons: EventList, detections: Table, shown: ImagePhotons | None
+) -> tuple[NDArray[np.float32], WCS]:
     if files.get("exposure"):
-        return read_exposure(Path(files["exposure"]))
-    cells, wcs = occupied_cells(photons.ra, photons.dec)
-    area = area_deg2(cells)
+        image, wcs = read_exposure(Path(files["exposure"]))
+        return (shown.within(image, wcs) if shown else image), wcs
+    if shown:
+        (cells, area), wcs = shown.occupied(), shown.wcs
+    else:
+        cells, wcs = occupied_cells(photons.ra, photons.dec)
+        area = area_deg2(cells)
     seconds, origin = _flat_exposure_s(files, photons, detections, area)
     LOGGER.warning(
         "%s: no exposure map; taken as flat, %.0f s (%s), over the %.2f deg2 that hold photons",

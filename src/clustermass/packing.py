@@ -19,10 +19,10 @@ from clustermass.domain.names import FALSE_ALARMS
 from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import read_calibration
 from clustermass.networks import weights as weights_files
-from clustermass.networks.weights import Weights, load_weights
+from clustermass.networks.weights import Weights
 from clustermass.observed.flags import read_training
 from clustermass.provenance import config_hash
-from clustermass.trained import Trained
+from clustermass.trained import Trained, read_member
 
 FORMAT = "clustermass-ensemble-2"
 MANIFEST = "manifest.json"
@@ -71,7 +71,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 def _manifest(trained: Trained) -> dict[str, Any]:
     """Say what the ensemble is, for people and for `unpacked`."""
-    members = [load_weights(path) for path in trained.weights]
+    members = [read_member(path) for path in trained.weights]
     first = members[0]
     for path, member in zip(trained.weights, members, strict=True):
         _check_member(path, member, first)

@@ -69,6 +69,7 @@ def field(tmp_path, monkeypatch):
     """Write a field of five clusters (the third without redshift), its ensemble, and fake networks."""
     monkeypatch.setattr(observed, "predict", fake_predict)
     monkeypatch.setattr(observed, "check_grid", lambda weights, images: None)
+    monkeypatch.setattr(observed, "_told", lambda weights: ["log_z", "log_rate", "log_extent", "log_background"])
     n = 5
     per_cluster = {
         "ra": [136.0, 136.5, 137.0, 137.5, 0.0],
@@ -79,6 +80,9 @@ def field(tmp_path, monkeypatch):
         "ext_like": [40.0, 8.0, 7.0, 20.0, 70.0],
         "ml_cts": [200.0, 50.0, 60.0, np.nan, 90.0],
         "exposure_s": [1200.0, 1300.0, 1250.0, 1100.0, 100.0],
+        "ml_rate": [0.2, 0.05, 0.06, np.nan, 0.09],
+        "ext": [20.0, 10.0, 0.0, 25.0, 30.0],
+        "ml_bkg": [6.0, 6.5, 7.0, 6.2, 5.0],
         "covered_fraction": [1.0, 0.95, 1.0, 1.0, 0.9499],
         "realization": ["01"] * n,
     }
@@ -221,7 +225,7 @@ def test_names_are_truncated_as_the_iau_asks():
 
 
 def test_catalogue_has_the_blueprint_s_columns_first_to_last():
-    assert [name for name in COLUMNS if name not in ("FLAG_NOZ", "REALIZATION")] == BLUEPRINT
+    assert [name for name in COLUMNS if name not in ("FLAG_NOZ", "FLAG_NOCAT", "REALIZATION")] == BLUEPRINT
 
 
 def test_rows_are_sorted_by_number(field):
@@ -322,6 +326,24 @@ def test_without_its_domain_an_ensemble_is_refused(field):
     (field[0] / "domain.nc").unlink()
     with pytest.raises(InputError, match=r"domain\.nc: no such file"):
         run(field[0])
+
+
+def test_clusters_that_the_catalogue_says_too_little_of_are_flagged_and_counted(field, caplog, monkeypatch):
+    """Cluster 20 has no count rate, cluster 11 an extent of 0, which has no logarithm."""
+    folder = field[0]
+    with caplog.at_level("INFO", "clustermass"):
+        rows = read(folder)
+    assert {number for number, row in rows.items() if row["FLAG_NOCAT"]} == {11, 20}
+    assert "background (ML_RATE, EXT, ML_BKG) of 2 clusters" in caplog.text
+    with xr.open_dataset(folder / "smoothed.nc") as opened:
+        images = opened.load()
+    write_netcdf(images.drop_vars("ml_bkg"), folder / "smoothed.nc", "test", MADE)
+    assert all(row["FLAG_NOCAT"] == 1 for row in read(folder).values())
+    # networks that aren't told of it miss nothing
+    monkeypatch.setattr(observed, "_told", lambda weights: ["z", "log_exposure"])
+    caplog.clear()
+    assert not any(row["FLAG_NOCAT"] for row in read(folder).values())
+    assert "ML_BKG" not in caplog.text
 
 
 def test_cluster_without_redshift_is_kept_without_mass_and_counted(field, caplog):

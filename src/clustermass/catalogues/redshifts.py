@@ -14,6 +14,8 @@ from clustermass.progress import LOGGER
 
 #: a photometric error above this times 1 + z says that the redshift is unknown (eFEDS has 50.6, 0.76 and inf)
 MAX_ERROR = 0.3
+#: no cluster is farther: larger numbers are velocities, percent or a mark for "unknown"
+MAX_REDSHIFT = 10.0
 
 
 class Redshifts(NamedTuple):
@@ -79,13 +81,14 @@ def _missing(
     kind: NDArray[np.str_],
     found: Mapping[str, str],
 ) -> NDArray[np.bool_]:
-    blank = ~(np.isfinite(values) & (values > 0))
+    blank = ~((values > 0) & (values <= MAX_REDSHIFT))
+    why = f"blank, not positive or infinite, or above {MAX_REDSHIFT:g}"
     if blank.all():
         raise InputError(
-            f"{path}: column {found['Z']} holds no redshift (all {blank.size} are blank, not positive or infinite). "
-            "Masses need redshifts: fill the column or name another for Z under catalogue_columns."
+            f"{path}: column {found['Z']} holds no redshift (all {blank.size} are {why}). Masses need redshifts: fill "
+            "the column or name another for Z under catalogue_columns."
         )
-    warn_of_rows(path, blank, f"without redshift (column {found['Z']} blank, not positive or infinite); no mass there")
+    warn_of_rows(path, blank, f"without redshift (column {found['Z']} {why}); no mass there")
     vague = ~blank & (kind == "photo") & (error > MAX_ERROR * (1 + np.where(blank, 0, values)))
     what = f"whose redshift is unknown (column {found.get('Z_ERR')} infinite or above {MAX_ERROR:g} (1 + z))"
     if (blank | vague).all():

@@ -3,6 +3,7 @@
 import difflib
 import gzip
 import json
+import re
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,10 +24,15 @@ from clustermass.errors import InputError
 from clustermass.progress import LOGGER
 
 #: what astropy and numpy raise on a file that is cut short, damaged or of another kind
-UNREADABLE = (OSError, EOFError, zlib.error, TypeError, ValueError, KeyError, IndexError, AstropyUserWarning)
+UNREADABLE = (
+    *(OSError, EOFError, zlib.error, TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError),
+    *(AssertionError, ArithmeticError, MemoryError, AstropyUserWarning, fits.VerifyError),
+)
 #: of these, what may as well be a fault of our own that no file is to blame for
-_AMBIGUOUS = (TypeError, ValueError, KeyError, IndexError)
+_AMBIGUOUS = (TypeError, ValueError, KeyError, IndexError, AttributeError, AssertionError, ArithmeticError)
 _CUT_SHORT = "File may have been truncated|Error validating header"
+#: and what it warns of where a file's CHECKSUM or DATASUM isn't that of its bytes
+_CHANGED = "Checksum verification failed|Datasum verification failed"
 _FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
 _TEXT_FORMATS = {".csv": "csv", ".tsv": "csv", ".ecsv": "ecsv"}
 #: what may separate the cells of a CSV file, the first that its header holds; spreadsheets may write the second
@@ -75,8 +81,15 @@ def _read_fits(path: Path) -> Table:
 
 
 @contextmanager
-def opened_fits(path: Path) -> Iterator[fits.HDUList]:
+def opened_fits(path: Path, checksum: bool = True) -> Iterator[fits.HDUList]:
     """Open a user's FITS file, also gzipped, for reading; everything read inside is checked for being whole.
+
+    Parameters
+    ----------
+    path
+        The file.
+    checksum
+        Compare CHECKSUM and DATASUM of the HDUs that have them, for which their data are read.
 
     Raises
     ------
@@ -94,9 +107,9 @@ def opened_fits(path: Path) -> Iterator[fits.HDUList]:
         with warnings.catch_warnings():
             # of all that astropy warns about (odd keywords, odd units), only a file cut short matters here
             warnings.simplefilter("ignore", AstropyWarning)
-            warnings.filterwarnings("error", _CUT_SHORT, AstropyUserWarning)
+            warnings.filterwarnings("error", f"{_CUT_SHORT}|{_CHANGED}", AstropyUserWarning)
             # astropy leaves a file open that it fails to open
-            with _stream(path) as stream, fits.open(stream, memmap=False) as hdus:
+            with _stream(path) as stream, fits.open(stream, memmap=False, checksum=checksum) as hdus:
                 yield hdus
     except InputError:
         raise
@@ -104,7 +117,9 @@ def opened_fits(path: Path) -> Iterator[fits.HDUList]:
         if isinstance(error, _AMBIGUOUS) and _raised_by_us(error):
             raise
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: truncated or damaged FITS file ({reason}). Copy or download it again.") from error
+        meant = " If it was changed on purpose: fitscheck --write, on a copy, brings CHECKSUM up to date."
+        message = f"{path}: truncated or damaged FITS file ({reason}). Copy or download it again."
+        raise InputError(message + (meant if re.match(_CHANGED, reason) else "")) from error
 
 
 def _raised_by_us(error: BaseException) -> bool:
@@ -176,6 +191,23 @@ def numbers(table: Table, path: Path, column: str) -> NDArray[np.float64]:
     if bad:
         raise InputError(f"{path}: column {column}, row {bad[0] + 1}: {texts[bad[0]]!r} is not a number.")
     return parsed
+
+
+def single(values: NDArray[np.float64], path: Path, column: str) -> NDArray[np.float32]:
+    """Return numbers of a column in single precision; NaN and infinite ones stay so.
+
+    Raises
+    ------
+    InputError
+        A number is too large for it, as no measured quantity is.
+    """
+    bad = np.flatnonzero(np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max))
+    if bad.size:
+        raise InputError(
+            f"{path}: column {column}, row {bad[0] + 1}: {values[bad[0]]:g} is too large to be measured. Correct the "
+            "cell, or leave it empty."
+        )
+    return values.astype(np.float32)
 
 
 def texts_of(table: Table, column: str) -> list[str]:

@@ -10,7 +10,8 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.catalogues.columns import find_columns, require_columns
-from clustermass.catalogues.tables import numbers, positions, read_table, whole_numbers
+from clustermass.catalogues.redshifts import MAX_REDSHIFT
+from clustermass.catalogues.tables import numbers, positions, read_table, single, whole_numbers
 from clustermass.catalogues.user import Field, bintable, primary_hdu
 from clustermass.datasets import write_fits
 from clustermass.errors import InputError
@@ -84,7 +85,7 @@ def read_truth(path: Path, columns: Mapping[str, str] | None, realization: str) 
     truth["HALO_ID"] = _halo_ids(table, path, found.get("HALO_ID"), truth["SRC_ID"], realization)
     truth["RA"], truth["DEC"] = positions(table, path, found["RA"], found["DEC"])
     redshift = numbers(table, path, found["Z"])
-    _check(np.isfinite(redshift) & (redshift > 0), redshift, path, found["Z"], "no redshift of a halo")
+    _check((redshift > 0) & (redshift <= MAX_REDSHIFT), redshift, path, found["Z"], "no redshift of a halo")
     truth["Z"] = redshift.astype(np.float32)
     truth["LOG10_M500C"] = _log10_mass(numbers(table, path, found[mass]), path, found[mass], mass)
     for name in _OPTIONAL:
@@ -92,7 +93,7 @@ def read_truth(path: Path, columns: Mapping[str, str] | None, realization: str) 
             LOGGER.warning("%s: no %s; it is NaN for every halo", path, name)
         values = numbers(table, path, found[name]) if name in found else np.full(len(table), np.nan)
         # a luminosity in erg/s is too large for 32 bits
-        truth[name] = values if name == "L500" else values.astype(np.float32)
+        truth[name] = values if name == "L500" else single(values, path, found.get(name, name))
     LOGGER.info("%s: %d haloes; mass from %s", path, len(truth), found[mass])
     return truth
 

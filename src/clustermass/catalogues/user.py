@@ -13,7 +13,15 @@ from clustermass.catalogues.columns import find_columns, require_columns
 from clustermass.catalogues.joining import Joined, join_tables
 from clustermass.catalogues.redshifts import redshifts
 from clustermass.catalogues.surveys import read_survey_table
-from clustermass.catalogues.tables import add_history, numbers, positions, texts_of, warn_of_rows, whole_numbers
+from clustermass.catalogues.tables import (
+    add_history,
+    numbers,
+    positions,
+    single,
+    texts_of,
+    warn_of_rows,
+    whole_numbers,
+)
 from clustermass.datasets import write_fits
 from clustermass.errors import InputError
 from clustermass.progress import LOGGER
@@ -149,16 +157,17 @@ def read_catalogue(
     for name in _LIKELIHOODS:
         catalogue[name] = _likelihood(table, path, name, found.get(name))
     for name in _MEASURED:
-        catalogue[name] = _measured(table, path, name, found.get(name)).astype(np.float32)
+        catalogue[name] = single(_measured(table, path, name, found.get(name)), path, found.get(name, name))
     redshift = redshifts(table, path, found)
-    catalogue["Z"], catalogue["Z_ERR"] = redshift.value.astype(np.float32), redshift.error.astype(np.float32)
+    catalogue["Z"] = single(redshift.value, path, found["Z"])
+    catalogue["Z_ERR"] = single(redshift.error, path, found.get("Z_ERR", "Z_ERR"))
     catalogue["Z_TYPE"], catalogue["Z_ORIGIN"] = redshift.kind, redshift.origin
     for name in _PUBLISHED:
         if name in found:
             catalogue[name] = _measured(table, path, name, found[name])
     _check_luminosities(catalogue, path, joined)
     if "F_CONT" in found:
-        catalogue["F_CONT"] = numbers(table, path, found["F_CONT"]).astype(np.float32)
+        catalogue["F_CONT"] = single(numbers(table, path, found["F_CONT"]), path, found["F_CONT"])
         doubtful = np.asarray(catalogue["F_CONT"]) >= F_CONT_MAX
         what = "likely no clusters; catalogue_selection can drop them"
         warn_of_rows(path, doubtful, f"with {found['F_CONT']} >= {F_CONT_MAX:g}, {what}")
@@ -241,7 +250,7 @@ def _likelihood(table: Table, path: Path, name: str, column: str | None) -> NDAr
     values = numbers(table, path, column)
     missing = ~np.isfinite(values)
     warn_of_rows(path, missing, f"without {name} (column {column}); counted as {name} = 0, not significant")
-    return np.where(missing, 0.0, values).astype(np.float32)
+    return single(np.where(missing, 0.0, values), path, column)
 
 
 def _measured(table: Table, path: Path, name: str, column: str | None) -> NDArray[np.float64]:

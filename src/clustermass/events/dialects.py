@@ -102,7 +102,7 @@ def _require(table: Any, needed: Sequence[str], kind: str, path: Path) -> None:
     hint = f" Rename column {near[0]} if that is it." if near else ""
     raise InputError(
         f"{path}: table {table.name} looks like {kind} event list, but lacks column {', '.join(missing)} "
-        f"(columns: {', '.join(table.columns.names)}).{hint}"
+        f"(columns: {', '.join(map(str, table.columns.names))}).{hint}"
     )
 
 
@@ -117,7 +117,8 @@ def _require_numbers(table: Any, needed: Sequence[str], path: Path) -> None:
 
 
 def _names(table: Any) -> set[str]:
-    return {name.upper() for name in table.columns.names}
+    # a damaged file may have columns without a name
+    return {str(name).upper() for name in table.columns.names}
 
 
 def unsigned_flags(column: NDArray[Any]) -> NDArray[np.uint32]:

@@ -48,7 +48,7 @@ def read_gti(hdus: Iterable[Any], module: int, path: Path) -> dict[int, FloatArr
 
 
 def _intervals(hdu: Any, path: Path) -> FloatArray:
-    missing = {"START", "STOP"} - {name.upper() for name in hdu.columns.names}
+    missing = {"START", "STOP"} - {str(name).upper() for name in hdu.columns.names}
     if missing:
         raise InputError(f"{path}: table {hdu.name} lacks column {' and '.join(sorted(missing))}. Remake the file.")
     intervals = np.stack([np.array(hdu.data[name], dtype=np.float64) for name in ("START", "STOP")], axis=1)

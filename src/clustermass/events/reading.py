@@ -31,6 +31,7 @@ _LIMITS = (
     ("dec", "DEC", -90, 90, "deg"),
     ("pi_ev", "energy", 0, 1e6, "eV"),
     ("time", "TIME", -1e12, 1e12, "s"),
+    ("tm_nr", "TM_NR", 0, 7, "(telescope modules)"),
 )
 
 
@@ -91,7 +92,8 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such event file. Check the path in the configuration.")
-    with opened_fits(path) as hdus:
+    # no checksums: their data would be read whole
+    with opened_fits(path, checksum=False) as hdus:
         whole, table = _tables(hdus, path)
         pieces = list(islice(_pieces(table, path, rows), 1))
         dialect, facts = _facts(whole, table, pieces[0][1], path)
@@ -130,7 +132,7 @@ class _Rows(Mapping[str, NDArray[Any]]):
 
     def __init__(self, raw: bytes, columns: fits.ColDefs) -> None:
         self._raw = np.frombuffer(raw, dtype=columns.dtype.newbyteorder(">"))
-        self._columns = {column.name.upper(): column for column in columns}
+        self._columns = {str(column.name).upper(): column for column in columns}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         column = self._columns[name]
@@ -208,7 +210,7 @@ def _sixte_columns(table: Any, module: int) -> dict[str, NDArray[Any]]:
 
 def _common_columns(table: Any) -> dict[str, NDArray[Any]]:
     data = table.data
-    names = {name.upper() for name in table.columns.names}
+    names = {str(name).upper() for name in table.columns.names}
     columns: dict[str, NDArray[Any]] = {
         name: np.array(data[name.upper()], dtype=np.float64) for name in ("time", "ra", "dec")
     }
@@ -232,7 +234,7 @@ def _exposure_s(header: Any) -> float | None:
 
 def _sky_reference(table: Any) -> tuple[float, float] | None:
     """RA, DEC of sky pixel (0, 0): TCRVL of the columns X and Y (RA_PNT and RA_OBJ can't be relied on)."""
-    numbers = {name.upper(): number for number, name in enumerate(table.columns.names, start=1)}
+    numbers = {str(name).upper(): number for number, name in enumerate(table.columns.names, start=1)}
     keys = [f"TCRVL{numbers.get(axis, 0)}" for axis in ("X", "Y")]
     if not all(key in table.header for key in keys):
         return None

@@ -90,8 +90,14 @@ def occupied_cells(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) ->
     cells = np.zeros((j.max() - j0 + margin + 1, i.max() - i0 + margin + 1), dtype=bool)
     cells[j - j0, i - i0] = True
     wcs.wcs.crpix = [1 - i0, 1 - j0]
-    closed = ndimage.binary_closing(cells, np.ones((_GAP_CELLS + 1, _GAP_CELLS + 1), dtype=bool))
-    return np.asarray(ndimage.binary_fill_holes(closed)), wcs
+    return fill_gaps(cells), wcs
+
+
+def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the same cells (y, x) with gaps of a few and holes filled; none is lost at the border."""
+    margin = _GAP_CELLS + 1
+    closed = ndimage.binary_closing(np.pad(cells, margin), np.ones((_GAP_CELLS + 1, _GAP_CELLS + 1), dtype=bool))
+    return np.asarray(ndimage.binary_fill_holes(closed)[margin:-margin, margin:-margin])
 
 
 def mean_position(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> tuple[float, float]:

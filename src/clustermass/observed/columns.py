@@ -54,12 +54,15 @@ COLUMNS: dict[str, Kind] = {
     "FLAG_OOD": Kind("I", "meta.code.qual"),
     "FLAG_EDGE": Kind("I", "meta.code.qual"),
     "FLAG_NOZ": Kind("I", "meta.code.qual"),
+    "FLAG_NOCAT": Kind("I", "meta.code.qual"),
     "OOD_P": Kind("E", "stat.probability"),
     "OOD_WHY": Kind("A", "meta.note"),
     "LOGM500_REF": Kind("E", MASS),
     "LOGM500_REF_ERR": Kind("E", MASS_ERROR),
     "REALIZATION": Kind("A", "meta.id;obs.field"),
 }
+# said here and not in `datasets`: training hangs on that module, and no network is to be trained anew for a column
+VARIABLES["flag_nocat"] = ("1", "1 = no count rate, extent or background, which networks take")
 _DTYPES = {"J": np.int32, "I": np.int16, "E": np.float32, "D": np.float64}
 
 

@@ -1,6 +1,6 @@
 """Warnings that go with a mass: what of a cluster is unlike those that the networks learnt from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
+from clustermass.member_data import facts_of
+from clustermass.networks.side_inputs import ordered, side_inputs
 from clustermass.observed.redshift_error import mean_error
 
 #: a box with less exposed area than this is at an edge of the field
@@ -83,3 +85,20 @@ def flags(field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Trai
         "FLAG_RANGE": outside,
         "FLAG_EDGE": (field["covered_fraction"].values < COVERED_MIN).astype(np.int16),
     }
+
+
+def without_measurements(field: xr.Dataset, names: Sequence[str]) -> NDArray[np.int16]:
+    """FLAG_NOCAT, (cluster,) int16: 1 = the networks take what the catalogue doesn't tell of this cluster.
+
+    They then do without all of it, as they were trained to, and their sigma is the wider one of that case.
+
+    Parameters
+    ----------
+    field
+        Holds `exposure_s`, `ml_rate`, `ext` and `ml_bkg`, (cluster,), as far as they are known.
+    names
+        Side inputs of the networks, see `clustermass.networks.side_inputs`.
+    """
+    _, measured = ordered(names)
+    columns = side_inputs(np.ones(field.sizes["cluster"]), facts_of(field), measured)
+    return np.isnan(columns).any(axis=1).astype(np.int16)

@@ -24,12 +24,12 @@ from clustermass.member_data import facts_of
 from clustermass.mixture import mixture_quantile
 from clustermass.observed.catalogue import CataloguePaths, write_catalogue
 from clustermass.observed.columns import COLUMNS, iau_names
-from clustermass.observed.flags import Training, flags, read_training
+from clustermass.observed.flags import Training, flags, read_training, without_measurements
 from clustermass.observed.redshift_error import excess_error
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
 from clustermass.sample import load_sample
-from clustermass.trained import Trained
+from clustermass.trained import Trained, read_member
 
 QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
@@ -93,6 +93,7 @@ def infer_observed(
     columns = _copied_columns(field, "SIM" if simulated else acronym)
     columns |= _masses(field, weights, calibrated, known, training, device)
     columns |= flags(field, columns, training)
+    columns["FLAG_NOCAT"] = without_measurements(field, _told(weights))
     inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
     made_by = provenance("infer_observed", {"simulated": simulated, "cosmology": cosmology}, inputs)
     facts = _facts(training, len(weights), simulated, cosmology) | _calibration_facts(calibrated)
@@ -102,6 +103,11 @@ def infer_observed(
     paths = CataloguePaths(fits, votable, ecsv, netcdf)
     write_catalogue(columns, field["cluster"].values.astype(str), facts, made_by, paths)
     _log(columns)
+
+
+def _told(weights: Sequence[Path]) -> list[str]:
+    """Return the side inputs of the networks, which are all of one kind."""
+    return list(read_member(weights[0]).network["side_inputs"])
 
 
 def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
@@ -298,6 +304,12 @@ def _range_cards(key: str, ends: tuple[float, float], what: str) -> dict[str, tu
 
 def _log(columns: Mapping[str, NDArray[Any]]) -> None:
     flags = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
+    if flags["FLAG_NOCAT"]:
+        LOGGER.warning(
+            "infer_observed: the catalogue lacks count rate, extent or background (ML_RATE, EXT, ML_BKG) of %d "
+            "clusters; the networks do without, with a wider sigma (FLAG_NOCAT)",
+            flags["FLAG_NOCAT"],
+        )
     LOGGER.info(
         "infer_observed: %d clusters, %d without redshift and so without mass; %s",
         len(columns["ID_SRC"]),

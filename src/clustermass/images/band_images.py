@@ -1,0 +1,265 @@
+"""Count images in energy bands, as evtool makes them, in place of an event list: each count a photon at its pixel."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+from numpy.typing import NDArray
+
+from clustermass.catalogues.tables import opened_fits
+from clustermass.errors import InputError
+from clustermass.events.eventlist import EventList
+from clustermass.images.exposure_maps import CELL_ARCSEC, exposure_at, fill_gaps
+from clustermass.progress import LOGGER
+
+#: largest angle in pixels by which the grids of two images of one set may differ
+_SAME_GRID_PIXELS = 0.01
+#: images store 16 bits a pixel
+_MOST_COUNTS = 65535
+
+
+class BandImage(NamedTuple):
+    """Counts (y, x) int64, their celestial coordinates, the band in eV, and where it was read."""
+
+    counts: NDArray[np.int64]
+    wcs: WCS
+    low_ev: float
+    high_ev: float
+    name: str
+    simulated: bool
+
+    @property
+    def band(self) -> str:
+        """The band in keV, for messages."""
+        return _kev(self.low_ev, self.high_ev)
+
+
+class ImagePhotons(NamedTuple):
+    """Photons of the images; their coordinates and counts of all bands, int64 (y, x)."""
+
+    events: EventList
+    wcs: WCS
+    counts: NDArray[np.int64]
+
+    def occupied(self) -> tuple[NDArray[np.bool_], float]:
+        """Find the pixels near photons, gaps of a few arcmin filled, bool (y, x), and their area in deg2.
+
+        The same as `exposure_maps.occupied_cells`, but to the pixel: images often end where a cluster's box ends.
+        """
+        scales = proj_plane_pixel_scales(self.wcs)
+        sizes = [max(1, round(CELL_ARCSEC / 3600 / scale)) for scale in scales[::-1]]
+        rows, columns = (-(-pixels // size) for pixels, size in zip(self.counts.shape, sizes, strict=True))
+        cells = np.zeros((rows, columns), dtype=bool)
+        y, x = np.nonzero(self.counts)
+        cells[y // sizes[0], x // sizes[1]] = True
+        near = np.repeat(np.repeat(fill_gaps(cells), sizes[0], axis=0), sizes[1], axis=1)
+        near = near[: self.counts.shape[0], : self.counts.shape[1]]
+        return near, float(near.sum() * np.prod(scales))
+
+    def within(self, exposure: NDArray[np.float32], wcs: WCS) -> NDArray[np.float32]:
+        """Return an exposure map (y, x) with 0 s where the images don't reach."""
+        rows, columns = np.indices(exposure.shape)
+        shown = np.ones(self.counts.shape, dtype=np.float32)
+        ra, dec = wcs.wcs_pix2world(columns, rows, 0)
+        return np.asarray(exposure * exposure_at(shown, self.wcs, ra, dec))
+
+
+def are_images(paths: Sequence[str | Path]) -> bool:
+    """Whether the files hold count images: none of them has a table with positions, and one has an image.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, or images and event lists are mixed.
+    """
+    kinds = [_is_image(Path(path)) for path in paths]
+    if any(kinds) and not all(kinds):
+        image, other = paths[kinds.index(True)], paths[kinds.index(False)]
+        raise InputError(f"{image} holds an image and {other} none. Give event lists or band images, not both.")
+    return bool(kinds) and all(kinds)
+
+
+def _is_image(path: Path) -> bool:
+    with opened_fits(path) as hdus:
+        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
+        lists = any(hdu.name == "EVENTS" or {"RA", "DEC"} <= set(hdu.columns.names) for hdu in tables)
+        return not lists and any(_is_plane(hdu) for hdu in hdus)
+
+
+def _is_plane(hdu: Any) -> bool:
+    return bool(hdu.is_image and hdu.header.get("NAXIS") == 2)
+
+
+def read_images(path: Path) -> list[BandImage]:
+    """Read all two-dimensional images of a FITS file.
+
+    Returns
+    -------
+    list
+        Counts are whole numbers, none below 0; the band is EMIN1 to EMAX1 of the header, in keV there.
+
+    Raises
+    ------
+    InputError
+        No such file, damaged, no image, no celestial WCS, no energy band, or pixels that aren't counts.
+    """
+    with opened_fits(path) as hdus:
+        first = hdus[0].header
+        planes = [hdu for hdu in hdus if _is_plane(hdu)]
+        # evtool adds detector masks, which are images too
+        images = [_band_image(hdu, first, path) for hdu in planes if WCS(hdu.header).celestial.naxis == 2]
+    if not planes:
+        raise InputError(f"{path}: holds no two-dimensional image. Give an image of counts (evtool, image=yes).")
+    if not images:
+        raise InputError(f"{path}: the image has no celestial WCS (CTYPE1, CTYPE2). Make it on the sky, by evtool.")
+    return images
+
+
+def _band_image(hdu: Any, first: fits.Header, path: Path) -> BandImage:
+    header = hdu.header
+    wcs = WCS(header).celestial
+    if not np.isfinite(wcs.wcs_world2pix(*wcs.wcs_pix2world(*_corners(hdu.shape), 0), 0)).all():
+        raise InputError(f"{path}: the image reaches beyond its projection. Its WCS (CRVAL, CRPIX, CDELT) is damaged.")
+    low, high = (_edge_ev(header, first, key, path) for key in ("EMIN1", "EMAX1"))
+    if not 0 <= low < high:
+        raise InputError(f"{path}: EMIN1 and EMAX1 are {low / 1e3:g} and {high / 1e3:g} keV, which is no energy band.")
+    values = np.array(hdu.data, dtype=np.float64)
+    bad = ~((values >= 0) & (values <= _MOST_COUNTS) & (values == np.rint(values)))
+    if bad.any():
+        y, x = np.argwhere(bad)[0] + 1
+        raise InputError(
+            f"{path}: pixel ({x}, {y}) holds {values[bad][0]:g}, but must hold a whole number of counts from 0 to "
+            f"{_MOST_COUNTS} ({bad.sum()} pixels are so). Give the counts themselves, neither smoothed nor divided by "
+            "the exposure."
+        )
+    return BandImage(values.astype(np.int64), wcs, low, high, str(path), bool(header.get("SIMULATED", False)))
+
+
+def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> float:
+    try:
+        # keV with a few decimals, meant to be whole eV
+        value = round(float(header.get(key, first.get(key))) * 1000, 3)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(
+            f"{path}: the header has no number {key}, an edge of the image's energy band in keV. evtool writes it: "
+            "make the image by evtool, or add EMIN1 and EMAX1."
+        ) from None
+    return value
+
+
+def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], pattern_mask: int = 15) -> ImagePhotons:
+    """Turn a set of band images on one pixel grid into photons at the centres of their pixels.
+
+    A configured band is the sum of the images that lie inside it, which must fill it without gap or overlap. Which
+    photons count (flags, patterns, good times) was decided when the images were made. An image centred on a cluster
+    gives the same pixels as its event list; elsewhere photons are displaced by up to half a pixel.
+
+    Parameters
+    ----------
+    paths
+        FITS files of evtool, also several images a file.
+    edges_ev
+        Edges of the configured bands, ascending.
+    pattern_mask
+        `events.pattern`: photons are given a pattern that passes it.
+
+    Raises
+    ------
+    InputError
+        A configured band can't be put together (all of these are named), or the images don't share one pixel grid,
+        or hold no photon; and all that `read_images` raises.
+    """
+    images = [image for path in paths for image in read_images(Path(path))]
+    _check_grids(images)
+    used = _assigned(images, edges_ev)
+    ra, dec, energy = (np.concatenate(parts) for parts in zip(*(_photons(*pair) for pair in used), strict=True))
+    if not ra.size:
+        raise InputError(f"{images[0].name}: none of the images holds a count. Give images of the field with photons.")
+    number = ra.size
+    events = EventList(
+        ra=ra % 360.0,
+        dec=dec,
+        pi_ev=energy,
+        tm_nr=np.zeros(number, dtype=np.uint8),
+        pat_typ=np.full(number, (pattern_mask & -pattern_mask).bit_length(), dtype=np.int16),
+        flag=np.zeros(number, dtype=np.uint32),
+        time=np.zeros(number),
+        dialect="clustermass",
+        name=" + ".join(dict.fromkeys(image.name for image in images)),
+        gti={},
+        simulated=any(image.simulated for image in images),
+    )
+    LOGGER.info(
+        "%s: %d photons from %d of %d band images; flags, patterns and good times are as they were made with",
+        images[0].name, number, len(used), len(images),
+    )  # fmt: skip
+    counts = np.sum([image.counts for image, _ in used], axis=0)
+    return ImagePhotons(events, images[0].wcs, counts)
+
+
+def _check_grids(images: Sequence[BandImage]) -> None:
+    first = images[0]
+    corners = _corners(first.counts.shape)
+    sky = first.wcs.wcs_pix2world(*corners, 0)
+    for image in images[1:]:
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(np.array(image.wcs.wcs_world2pix(*sky, 0)) - corners)
+        if image.counts.shape != first.counts.shape or not np.all(apart <= _SAME_GRID_PIXELS):
+            raise InputError(
+                f"{image.name}: lies on another pixel grid than {first.name}. Give images of one grid, one for each "
+                "band, and those of other grids as further realizations or by calls of their own: photons of "
+                "overlapping images would count twice."
+            )
+
+
+def _corners(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return columns and rows from 0 of the four corners of an image, float64 (2, 4)."""
+    bottom, left = shape[0] - 1.0, shape[1] - 1.0
+    return np.array([[0, 0, left, left], [0, bottom, 0, bottom]])
+
+
+def _assigned(images: Sequence[BandImage], edges_ev: Sequence[int]) -> list[tuple[BandImage, float]]:
+    """Return the images that make up the configured bands, each with an energy inside its band."""
+    used: list[tuple[BandImage, float]] = []
+    missing = []
+    for low, high in pairwise(edges_ev):
+        inside = sorted((im for im in images if low <= im.low_ev and im.high_ev <= high), key=lambda im: im.low_ev)
+        joints = [low, *(edge for image in inside for edge in (image.low_ev, image.high_ev)), high]
+        if inside and joints[::2] == joints[1::2]:
+            used += [(image, (low + high) / 2) for image in inside]
+        else:
+            missing.append(_kev(low, high) + (" (images overlap)" if _overlap(inside) else ""))
+    if missing:
+        raise InputError(
+            f"{images[0].name}: of the {len(edges_ev) - 1} energy bands that the networks see, {len(missing)} can't be "
+            f"put together from the images' band{'s' if len(images) > 1 else ''} "
+            f"{', '.join(dict.fromkeys(image.band for image in images))}. Missing: {', '.join(missing)}. Make one "
+            "image for each of them (evtool, emin and emax), or give the event list."
+        )
+    left = len(images) - len(used)
+    if left:
+        LOGGER.info("%s: %d images of other bands are not used", images[0].name, left)
+    return used
+
+
+def _overlap(images: Sequence[BandImage]) -> bool:
+    return any(one.high_ev > other.low_ev for one, other in pairwise(images))
+
+
+def _photons(image: BandImage, energy_ev: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:
+    rows, columns = np.nonzero(image.counts)
+    times = image.counts[rows, columns]
+    ra, dec = image.wcs.wcs_pix2world(columns, rows, 0)
+    if not (np.isfinite(ra) & np.isfinite(dec)).all():
+        raise InputError(f"{image.name}: counts lie beyond the image's projection. Its WCS is damaged.")
+    energy = np.full(int(times.sum()), energy_ev, dtype=np.float32)
+    return np.repeat(ra, times), np.repeat(dec, times), energy
+
+
+def _kev(low_ev: float, high_ev: float) -> str:
+    return f"{low_ev / 1000:g}-{high_ev / 1000:g} keV"

@@ -1,0 +1,91 @@
+"""Damage to files: what Hypothesis draws for the fuzz tests, and a clock that ends a hang."""
+
+import os
+import signal
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+#: cases of all campaigns together; `make campaign` asks for more
+CASES = int(os.environ.get("CLUSTERMASS_FUZZ_CASES", "240"))
+TIME_LIMIT_S = 30.0
+
+
+class Hang(BaseException):
+    """No reader catches this."""
+
+
+class Damage(NamedTuple):
+    """What is done to the bytes of a file: kind, where (as a share of the file, or of its beginning), and with what."""
+
+    kind: str
+    place: float
+    value: int
+
+    def apply(self, content: bytes) -> bytes:
+        """Return the damaged bytes, which differ from `content`."""
+        reach = min(len(content), 6000) if self.kind == "flip_head" else len(content)
+        place = min(int(self.place * reach), len(content) - 1)
+        if self.kind == "cut":
+            return content[:place]
+        if self.kind in ("flip", "flip_head"):
+            return content[:place] + bytes([content[place] ^ (1 << self.value % 8)]) + content[place + 1 :]
+        if self.kind == "overwrite":
+            length = min(1 + self.value % 64, len(content) - place)
+            return content[:place] + bytes([255 * (self.value % 2)]) * length + content[place + length :]
+        if self.kind == "delete":
+            return content[:place] + content[place + 1 + self.value % 5000 :]
+        if self.kind == "double":
+            return content[:place] + content[max(0, place - 1 - self.value % 3000) :]
+        raise ValueError(self.kind)
+
+
+def damages():
+    """Strategy: any damage, flipped bits (half of them near the beginning, where headers are) the most often.
+
+    Hypothesis draws only a seed: its own numbers favour round ones, which would damage the same few places.
+    """
+    return st.integers(0, 2**32 - 1).map(_damage)
+
+
+def _damage(seed):
+    rng = np.random.default_rng(seed)
+    kinds = ["cut", "flip", "flip", "flip_head", "flip_head", "overwrite", "delete", "double"]
+    return Damage(str(rng.choice(kinds)), float(rng.random()), int(rng.integers(2**16)))
+
+
+def campaign(share, strategy, case):
+    """Try `case` on `share` of all cases: the same ones each time, each within the time limit."""
+
+    @settings(
+        max_examples=max(1, int(CASES * share)),
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def each(drawn):
+        with limited():
+            case(drawn)
+
+    each()
+
+
+@contextmanager
+def limited():
+    """Raise `Hang` where the block takes longer than `TIME_LIMIT_S`."""
+
+    def ring(signum, frame):
+        raise Hang(f"longer than {TIME_LIMIT_S:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, TIME_LIMIT_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
