@@ -1,6 +1,7 @@
 # make results   environment from the lock, then the whole run to the report; a second call has nothing to do
 # make validate-sky  the embedded sky against published numbers: results/validation
 # make test      environment, then the test suite
+# make test-slurm  the workflow on a SLURM cluster of this machine alone; needs root and Debian's slurm-wlm and munge
 # make benchmark environment, then benchmarks/*.py: timings to results/benchmarks
 # Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper.yaml and CORES=8 change what is run and how.
 PYTHON ?= python3
@@ -10,7 +11,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: rivals-environment results validate-sky test benchmark environment check clean
+.PHONY: rivals-environment results validate-sky test test-slurm benchmark environment check clean
 .DEFAULT_GOAL := results
 
 results: environment
@@ -22,6 +23,9 @@ validate-sky: environment
 
 test: environment
 	@$(BIN)/python -m pytest -n 2
+
+test-slurm: environment
+	@$(BIN)/python -m pytest tests/slurm
 
 benchmark: environment
 	@$(BIN)/python benchmarks/runner.py
