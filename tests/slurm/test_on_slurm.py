@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CONFIGURATION, ROOT, SITE, finish, snakemake, start
+from running import CONFIGURATION, ROOT, SITE, finish, snakemake, start
 from slurm_jobs import Job, at_work, command, jobs, wait_until
 
 RUN = "results/test/fiducial"
