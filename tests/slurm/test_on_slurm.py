@@ -89,7 +89,7 @@ def test_a_job_that_met_with_a_mishap_is_tried_again_with_more_time_and_memory(r
 
 
 def test_nothing_else_had_to_be_tried_again(ran):
-    assert [job.state for job in ran.jobs if job.state != "COMPLETED"] == ["CANCELLED", "TIMEOUT", "FAILED"]
+    assert sorted(job.state for job in ran.jobs if job.state != "COMPLETED") == ["CANCELLED", "FAILED", "TIMEOUT"]
 
 
 def test_each_training_asks_for_a_gpu_and_nothing_else_does(ran):
@@ -148,4 +148,4 @@ def test_a_training_for_a_gpu_that_is_not_there_fails_three_times_and_says_why(r
     ] * 3
     assert [job.minutes // tried[0].minutes for job in tried] == [1, 2, 3]
     assert "Error in rule train_member" in said
-    assert "GPU" in (ran.directory / RUN / "logs/train_member_02.log").read_text()
+    assert "JAX sees none" in (ran.directory / RUN / "logs/train_member_02.log").read_text()
