@@ -2,6 +2,7 @@
 # make validate-sky  the embedded sky against published numbers: results/validation
 # make test      environment, then the test suite
 # make campaign  ten times the tests of damaged input files: some 2,400 cases
+# make test-slurm  the workflow on a SLURM cluster of this machine alone; needs root and Debian's slurm-wlm and munge
 # make benchmark environment, then benchmarks/*.py: timings to results/benchmarks
 # Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper.yaml and CORES=8 change what is run and how.
 PYTHON ?= python3
@@ -11,7 +12,7 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: rivals-environment results validate-sky test campaign benchmark environment check clean
+.PHONY: rivals-environment results validate-sky test test-slurm campaign benchmark environment check clean
 .DEFAULT_GOAL := results
 
 results: environment
@@ -26,6 +27,9 @@ test: environment
 
 campaign: environment
 	@CLUSTERMASS_FUZZ_CASES=2400 $(BIN)/python -m pytest -n 2 tests/unit/test_fuzz.py
+
+test-slurm: environment
+	@$(BIN)/python -m pytest tests/slurm
 
 benchmark: environment
 	@$(BIN)/python benchmarks/runner.py

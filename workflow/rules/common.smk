@@ -324,6 +324,11 @@ def training_job(rule_name):
     return f"{rule_name}_{{member}}" if rule_name == "train_member" else rule_name
 
 
+def each_try(amount):
+    """So much memory or time, and as much again with each retry: a job may have failed for want of it."""
+    return lambda wildcards, attempt: attempt * amount
+
+
 def training_minutes(members):
     """Longest time of a training job: members take turns on a CPU and share the steps on a GPU."""
     return 240 + 20 * len(members) if gpus_per_training() else 240 * len(members)

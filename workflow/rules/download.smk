@@ -11,8 +11,8 @@ rule download_efeds:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=600,
+        mem_mb=each_try(4000),
+        runtime=each_try(600),
     params:
         downloads=in_order(config.get("downloads", {})),
         code=code("download_efeds", "download.fetch"),

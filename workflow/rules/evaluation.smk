@@ -13,8 +13,8 @@ rule fit_baselines:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=20,
+        mem_mb=each_try(3000),
+        runtime=each_try(20),
     params:
         selection=selection,
         train_clusters=train_clusters,
@@ -40,8 +40,8 @@ rule calibrate:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=each_try(2000),
+        runtime=each_try(10),
     params:
         recalibration=config["ensemble"]["recalibration"],
         seed=config["seed"],
@@ -116,8 +116,8 @@ rule evaluate:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=each_try(2000),
+        runtime=each_try(10),
     params:
         evaluation=in_order(config["evaluation"]),
         seed=config["seed"],
@@ -141,8 +141,8 @@ rule predict_sky:
         training_environment()
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=each_try(3000),
+        runtime=each_try(120),
         gpu=gpus_per_training(),
     params:
         selection=selection,
@@ -171,8 +171,8 @@ rule fit_baselines_for_sky:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=each_try(3000),
+        runtime=each_try(30),
     params:
         selection=selection,
         train_clusters=train_clusters,
@@ -227,8 +227,8 @@ rule evaluate_sky:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=each_try(2000),
+        runtime=each_try(10),
     params:
         evaluation=in_order(config["evaluation"]),
         seed=config["seed"],

@@ -17,8 +17,8 @@ rule plot_comparison:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         rows=compared(),
         dpi=config["figures"]["dpi"],
@@ -46,8 +46,8 @@ rule plot_learning_curve:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         rows=learning_curve(),
         dpi=config["figures"]["dpi"],
@@ -76,8 +76,8 @@ rule plot_energy_bands:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         dpi=config["figures"]["dpi"],
         code=code("plot", "figures.energy_bands"),
@@ -105,8 +105,8 @@ rule plot_sample:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         dpi=config["figures"]["dpi"],
         code=code("plot", "figures.sample"),
@@ -133,8 +133,8 @@ rule plot_training:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         dpi=config["figures"]["dpi"],
         code=code("plot", "figures.training"),
@@ -161,8 +161,8 @@ rule plot_predictions:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         dpi=config["figures"]["dpi"],
         code=code("plot", "figures.predictions"),
@@ -190,8 +190,8 @@ rule plot_bias:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         dpi=config["figures"]["dpi"],
         code=code("plot", "figures.bias"),
@@ -218,8 +218,8 @@ rule plot_baselines:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         dpi=config["figures"]["dpi"],
         code=code("plot", "figures.baselines"),
@@ -247,8 +247,8 @@ rule plot_calibration:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         dpi=config["figures"]["dpi"],
         code=code("plot", "figures.calibration"),

@@ -17,8 +17,8 @@ rule extract_images:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
     params:
         images=images_of,
         events=in_order(config["events"]),
@@ -40,8 +40,8 @@ rule smooth_images:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
     params:
         recipe=preprocessing,
         code=code("smooth_images", "images.preprocessing"),
@@ -62,8 +62,8 @@ rule split_sample:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=each_try(2000),
+        runtime=each_try(10),
     params:
         fractions=in_order(config["split"]),
         box_arcsec=config["images"]["box_pixels"] * config["images"]["pixel_arcsec"],

@@ -20,8 +20,8 @@ rule infer_observed:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=each_try(3000),
+        runtime=each_try(30),
     params:
         simulated=field_is_simulated,
         acronym=config["observed"]["acronym"],
@@ -53,8 +53,8 @@ rule pack_ensemble:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         code=code("pack_ensemble", "packing"),
     script:
@@ -85,8 +85,8 @@ rule plot_observed:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         relation=in_order(config["baselines"]["count_rate_efeds"]),
         dpi=config["figures"]["dpi"],
@@ -113,8 +113,8 @@ rule compare_published:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=each_try(1000),
+        runtime=each_try(20),
     params:
         realizations=field_realizations,
         published=published_block,
@@ -150,8 +150,8 @@ rule plot_published_masses:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         dpi=config["figures"]["dpi"],
         code=code("plot", "figures.published_masses"),

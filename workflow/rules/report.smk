@@ -18,8 +18,8 @@ rule summarise:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=5,
+        mem_mb=each_try(500),
+        runtime=each_try(5),
     params:
         metrics=dict(zip(EXPERIMENTS, all_metrics())),
         masses={
@@ -49,8 +49,8 @@ rule report:
         "../../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
     params:
         config=config_hash(without_execution_keys(config)),
         captions=config_hash({path.name: path.read_text(encoding="utf-8") for path in CAPTIONS}),

@@ -14,8 +14,8 @@ rule search:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=each_try(2000),
+        runtime=each_try(10),
     params:
         settings=candidate_settings(),
         bands=config["images"]["bands"]["number"],

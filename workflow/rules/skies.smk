@@ -16,8 +16,8 @@ rule simulate_realization:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
     params:
         with_truth=True,
         sky=sky_physics,
@@ -42,8 +42,8 @@ rule simulate_observed_field:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
     params:
         with_truth=False,
         sky=sky_physics,
@@ -67,8 +67,8 @@ rule write_simput:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
     params:
         sky=sky_physics,
         cosmology=sky_cosmology,
@@ -97,8 +97,8 @@ rule ingest_mock:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=each_try(4000),
+        runtime=each_try(30),
     params:
         with_truth=True,
         sky=sky_physics,
@@ -127,8 +127,8 @@ rule ingest_field:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=each_try(4000),
+        runtime=each_try(30),
     params:
         with_truth=False,
         sky=sky_physics,
@@ -159,8 +159,8 @@ for published_sky in SKIES_BY_KIND["published", False]:
             "../../envs/data.yaml"
         threads: 1
         resources:
-            mem_mb=3000,
-            runtime=30,
+            mem_mb=each_try(3000),
+            runtime=each_try(30),
         params:
             sky=in_order(SKIES[published_sky]),
             cosmology=cosmology_of(published_sky),

@@ -22,8 +22,8 @@ for training_rule, (members, experiments) in training_batches().items():
             training_environment()
         threads: 1
         resources:
-            mem_mb=2900 + 100 * len(members),
-            runtime=training_minutes(members),
+            mem_mb=each_try(2900 + 100 * len(members)),
+            runtime=each_try(training_minutes(members)),
             gpu=gpus_per_training(),
         params:
             selection=selection,
@@ -52,8 +52,8 @@ rule aggregate_ensemble:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=10,
+        mem_mb=each_try(3000),
+        runtime=each_try(10),
     params:
         cosmology=experiment_cosmology,
         code=code("aggregate_ensemble", "ensemble"),

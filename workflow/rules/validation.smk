@@ -19,8 +19,8 @@ rule compare_sky:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
     params:
         code=code("compare_sky", "validation.runner"),
     script:
@@ -42,8 +42,8 @@ rule plot_sky_validation:
         "../../envs/figures.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=each_try(2000),
+        runtime=each_try(10),
     params:
         dpi=config["figures"]["dpi"],
         code=code("plot", "figures.sky_validation"),

@@ -1,0 +1,151 @@
+"""The test configuration on a real SLURM cluster, through mishaps to the bytes of a run without it."""
+
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from running import CONFIGURATION, ROOT, SITE, finish, snakemake, start
+from slurm_jobs import Job, at_work, command, jobs, wait_until
+
+RUN = "results/test/fiducial"
+LOCAL = {"summarise", "report", "default"}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished run: its folder, what snakemake said, its jobs, and those that a mishap met."""
+
+    directory: Path
+    said: str
+    jobs: list[Job]
+    struck: dict[str, Job]
+
+
+@pytest.fixture(scope="session")
+def ran(cluster, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run")
+    killed = kill_snakemake_at_work(directory)
+    recover = [sys.executable, str(ROOT / "workflow" / "recover.py"), "--directory", str(directory), *CONFIGURATION]
+    done = subprocess.run(recover, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"[1-9]\d* jobs cancelled, [1-9]\d* files removed", done.stdout)
+    before = len(jobs())
+    assert not [job for job in jobs() if job.state in ("RUNNING", "PENDING")]
+    log = directory / "run.log"
+    process = start(directory, log, *SITE, *CONFIGURATION)
+    try:
+        struck = {"snakemake killed": killed, **strike()}
+        status, said = finish(process, log)
+    finally:
+        process.kill()
+    assert status == 0, said[-8000:]
+    return Ran(directory, said, jobs()[before:], struck)
+
+
+def kill_snakemake_at_work(directory):
+    """Kill snakemake with no chance to tidy up, once the first step of a job has ended; return such a job."""
+    process = start(directory, directory / "killed.log", *SITE, *CONFIGURATION)
+    job = at_work("rule_realization_")
+    wait_until(lambda: list(directory.glob("results/skies/*/*/images.nc")), "a finished first step")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert next(now for now in jobs() if now.number == job.number).state == "RUNNING"
+    return job
+
+
+def strike():
+    """Cancel the split, let the first training hang until its time is up, and kill the second one."""
+    cancelled = at_work("split_sample")
+    command("scancel", cancelled.number)
+    hanging = at_work("train_member_wildcards_fiducial_00")
+    command("scancel", "--signal=STOP", f"{hanging.number}.0")
+    command("scontrol", "update", f"JobId={hanging.number}", "EndTime=now")
+    failing = at_work("train_member_wildcards_fiducial_01")
+    command("scancel", "--signal=KILL", f"{failing.number}.0")
+    return {"CANCELLED": cancelled, "TIMEOUT": hanging, "FAILED": failing}
+
+
+def test_every_job_but_the_last_ones_goes_to_slurm(ran):
+    run_here = set(re.findall(r"^localrule (\w+):", ran.said, re.MULTILINE))
+    assert run_here <= LOCAL
+    submitted = re.findall(r"has been submitted with SLURM jobid (\d+)", ran.said)
+    assert sorted(submitted, key=int) == [job.number for job in ran.jobs]
+    assert len(submitted) > 8
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "TIMEOUT", "FAILED"])
+def test_a_job_that_met_with_a_mishap_is_tried_again_with_more_time_and_memory(ran, state):
+    struck = ran.struck[state]
+    first, second = [job for job in ran.jobs if job.what == struck.what]
+    assert (first.number, first.state) == (struck.number, state)
+    assert second.state == "COMPLETED"
+    assert second.minutes == 2 * struck.minutes  # of the hanging one the limit was cut short to end the test
+    assert second.memory_mb == 2 * struck.memory_mb
+
+
+def test_nothing_else_had_to_be_tried_again(ran):
+    assert sorted(job.state for job in ran.jobs if job.state != "COMPLETED") == ["CANCELLED", "FAILED", "TIMEOUT"]
+
+
+def test_each_training_asks_for_a_gpu_and_nothing_else_does(ran):
+    assert {job.what for job in ran.jobs if job.gpus} == {
+        f"rule_train_member_wildcards_fiducial_{member}" for member in ("00", "01")
+    }
+    assert {job.gpus for job in ran.jobs} == {0, 1}
+
+
+def test_short_steps_share_jobs(ran):
+    """Three fields to learn from and one to weigh, each with three steps in one job of one core; figures by fours."""
+    of_group = {name: [job for job in ran.jobs if f"rule_{name}_" in job.what] for name in ("realization", "ensemble")}
+    assert [job.cpus for job in of_group["realization"]] == [1, 1, 1, 1]
+    assert [job.cpus for job in of_group["ensemble"]] == [1]
+    assert sorted(job.cpus for job in ran.jobs if "rule_figures_" in job.what) == [1, 4, 4]
+
+
+def test_results_have_the_bytes_of_a_run_without_slurm(ran, local):
+    patterns = (
+        "results/skies/*/*/*.*",
+        f"{RUN}/*.*",
+        f"{RUN}/members/*",
+        f"{RUN}/observed/*/masses.*",
+        f"{RUN}/skies/*/*.*",
+    )
+    expected = sorted(path.relative_to(local) for pattern in patterns for path in local.glob(pattern))
+    named = {path.name for path in expected}
+    assert {"ensemble.nc", "metrics.json", "masses.fits", "masses.nc", "00.safetensors", "images.nc"} <= named
+    different = [str(path) for path in expected if (ran.directory / path).read_bytes() != (local / path).read_bytes()]
+    assert different == []
+
+
+def test_a_killed_run_leaves_nothing_that_snakemake_takes_for_finished_without_knowing_how(ran, tmp_path):
+    """Nothing is to be done again, and all is, skies included, once another seed is asked for."""
+    status, said = snakemake(ran.directory, tmp_path / "again.log", "-n", *SITE, *CONFIGURATION)
+    assert status == 0
+    assert "Nothing to be done" in said
+    overlay = tmp_path / "seed.yaml"
+    overlay.write_text(yaml.safe_dump({"skies": {"tiny": {"seed": 7}}}))
+    _, said = snakemake(ran.directory, tmp_path / "seed.log", "-n", *SITE, *CONFIGURATION, str(overlay))
+    assert re.search(r"simulate_realization +3\n", said)
+    assert re.search(r"simulate_observed_field +1\n", said)
+
+
+def test_a_training_for_a_gpu_that_is_not_there_fails_three_times_and_says_why(ran, tmp_path):
+    """By `training.device` alone it asks for a GPU; here the node grants one that is none."""
+    overlay = tmp_path / "gpu.yaml"
+    overlay.write_text(yaml.safe_dump({"training": {"device": "gpu"}, "ensemble": {"members": 3}}))
+    site = [argument for argument in SITE if argument not in ("--set-resources", "train_member:gpu=1")]
+    before, target = len(jobs()), f"{RUN}/members/02.nc"
+    status, said = snakemake(ran.directory, tmp_path / "gpu.log", *site, *CONFIGURATION, str(overlay), "--", target)
+    assert status == 1
+    tried = jobs()[before:]
+    assert [(job.what, job.state, job.gpus) for job in tried] == [
+        ("rule_train_member_wildcards_fiducial_02", "FAILED", 1)
+    ] * 3
+    assert [job.minutes // tried[0].minutes for job in tried] == [1, 2, 3]
+    assert "Error in rule train_member" in said
+    assert "JAX sees none" in (ran.directory / RUN / "logs/train_member_02.log").read_text()

@@ -1,0 +1,79 @@
+"""Tidy up after a snakemake that was killed while its jobs ran on a SLURM cluster; then the same command goes on.
+
+    .venv/bin/python workflow/recover.py [the same --configfile and targets]
+
+Its jobs live on: they are cancelled. Those that ended meanwhile left files of which nobody wrote down how they were
+made, so that no later change of the configuration would make them again: they are removed.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(Path(__file__).parents[1] / "Snakefile")]
+RUN_ID = "SLURM run ID: "
+PATIENCE_S = 120
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit status: 1 where a snakemake is at work in this folder."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--directory", type=Path, default=Path())
+    directory = parser.parse_known_args(arguments)[0].directory.resolve()
+    if at_work(directory):
+        print("A snakemake is at work in this folder; wait for it or stop it first.", file=sys.stderr)
+        return 1
+    cancelled = cancel_jobs(directory)
+    subprocess.run([*SNAKEMAKE, "--unlock", "--quiet", "all", *arguments], check=True)
+    removed = unrecorded(arguments)
+    for path in removed:
+        (directory / path).unlink()
+    print(f"{cancelled} jobs cancelled, {len(removed)} files removed. The same snakemake command goes on from here.")
+    return 0
+
+
+def at_work(directory: Path) -> bool:
+    """Whether a snakemake of this machine works in `directory`; those inside jobs don't count."""
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        command = " ".join(process.info["cmdline"] or [])
+        snakemake = "-m snakemake" in command or "bin/snakemake" in command
+        if snakemake and "--target-jobs" not in command and process.info["cwd"] == str(directory):
+            return True
+    return False
+
+
+def cancel_jobs(directory: Path) -> int:
+    """Cancel the jobs of all runs that the logs in `directory` tell of, wait for their end, and return their number."""
+    lines = [line for log in (directory / ".snakemake" / "log").glob("*.log") for line in log.read_text().splitlines()]
+    runs = {line.partition(RUN_ID)[2].strip() for line in lines if RUN_ID in line}
+    jobs = queued(runs)
+    if jobs:
+        subprocess.run(["scancel", *jobs], check=True)
+    end = time.monotonic() + PATIENCE_S
+    while queued(runs) and time.monotonic() < end:
+        time.sleep(1)
+    return len(jobs)
+
+
+def queued(runs: set[str]) -> list[str]:
+    """Numbers of those jobs that wait or run and whose name is a run's."""
+    command = ["squeue", "--me", "--noheader", "--format=%i %j"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [number for number, name in map(str.split, lines) if name in runs]
+
+
+def unrecorded(arguments: list[str]) -> list[str]:
+    """Return outputs that are there without a record of snakemake's; all rules here have a log, which it would tell."""
+    targets = arguments.index("--") if "--" in arguments else len(arguments)
+    command = [*SNAKEMAKE, *arguments[:targets], "--summary", *arguments[targets:]]
+    table = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    rows = [dict(zip(table[0].split("\t"), line.split("\t"), strict=True)) for line in table[1:]]
+    return [row["output_file"] for row in rows if row["log-file(s)"] == "-" and row["status"] != "missing"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
