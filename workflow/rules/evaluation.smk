@@ -65,8 +65,8 @@ rule fit_domain:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
     params:
         seed=config["seed"],
         code=code("fit_domain", "domain.fit"),
@@ -90,8 +90,8 @@ rule judge_domain:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
     params:
         code=code("judge_domain", "domain.judge"),
     script:
@@ -202,8 +202,8 @@ rule judge_domain_of_sky:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
     params:
         code=code("judge_domain", "domain.judge"),
     script:
