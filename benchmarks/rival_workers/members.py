@@ -21,8 +21,8 @@ class Members:
         problem = self.problem
         columns = problem.images, 0.3 + 0.05 * problem.redshift[:, 0] % 0.2, problem.mass
         train, val = Subset(*columns), Subset(*(column[:VALIDATED] for column in columns))
-        recipe = {**problem.recipe, "epochs": 1}
-        return len(list(fit_members(train, val, problem.network, recipe, 1, range(members), together=together)))
+        network, recipe = {**problem.network, "side_inputs": ["z"]}, {**problem.recipe, "epochs": 1}
+        return len(list(fit_members(train, val, network, recipe, 1, range(members), together=together)))
 
 
 if __name__ == "__main__":
