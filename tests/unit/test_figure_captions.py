@@ -82,7 +82,7 @@ def test_front_page_shows_further_skies_isolated_clusters_and_controls() -> None
         "fiducial 6, 50, 1201 own test set 263 0.1432 (0.1360 to 0.1510) -0.0012 0.873 (0.850 to 0.900) 0.978" in page
     )
     assert "fiducial 6, 50, 1201 further 4480 0.1399" in page
-    assert "1.011 (1.000 to 1.022) 0.987 67.1 % isolated 3981 0.1321 (0.1300 to 0.1340) unknown 0.990" in page
+    assert "1.011 (1.000 to 1.022) 0.987 67.1 % unknown isolated 3981 0.1321 (0.1300 to 0.1340) unknown 0.990" in page
     assert "smoothed (control: noise images) 6, 4, 1201 own test set" in page
     assert page.count(" isolated ") == 1
 

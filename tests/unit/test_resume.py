@@ -23,7 +23,7 @@ KILLS = int(os.environ.get("CLUSTERMASS_KILLS", "1"))
 EPOCHS = 100 + 50 * KILLS
 PLATEAU = {"schedule": "plateau", "plateau": {"factor": 0.5, "patience": 1, "minimum": 1e-5}}
 KINDS = [
-    {"epochs": 6, "keep": "best", "learning_rate": 0.1, **PLATEAU},
+    {"epochs": 6, "keep": "best", "learning_rate": 0.05, **PLATEAU},
     {"epochs": 6, "keep": "last", "average_decay": 0.0},
 ]
 
