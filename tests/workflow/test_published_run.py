@@ -55,7 +55,7 @@ def test_files_that_are_not_there_and_recipes_that_do_not_fit_are_told_before_an
     (tmp_path / "other.yaml").write_text("experiments: {fiducial: {preprocessing: central}}")
     done = snakemake(tmp_path, *overlay(tmp_path), str(tmp_path / "other.yaml"), "-n", config=None, check=False)
     assert done.returncode != 0
-    assert "preprocessing is 'central' with half_width_arcsec 300.0" in done.stdout + done.stderr
+    assert "preprocessing is 'central' with half_width_arcsec 192.0" in done.stdout + done.stderr
 
 
 def test_networks_of_our_own_sky_can_be_tested_on_it_and_the_reverse(tmp_path):
