@@ -137,6 +137,10 @@ def test_departures_are_told_by_key():
         (NETWORK, (8, 8, 10)),
         ({"channels": [16, 32, 64], "dense": [64, 32], "dropout": 0.3, "side_inputs": ["z", "log_z"]}, (25, 25, 10)),
         ({"channels": [3], "dense": [5, 4, 3], "dropout": 0.0, "side_inputs": []}, (7, 9, 2)),
+        (
+            {"channels": [4], "dense": [5], "dropout": 0.0, "side_inputs": ["z", "log_rate"], "catalogue_dropout": 0.2},
+            (8, 8, 2),
+        ),
     ],
 )
 def test_number_of_parameters_is_that_of_the_weights(network, shape):

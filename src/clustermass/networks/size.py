@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from clustermass.networks.side_inputs import widths
+
 #: side of the kernels of `cnn.MassNetwork`
 KERNEL = 3
 
@@ -20,6 +22,6 @@ def number_of_parameters(network: Mapping[str, Any], shape: tuple[int, int, int]
     """
     ny, nx, bands = shape
     channels, shrink = list(network["channels"]), 2 ** len(network["channels"])
-    features = (ny // shrink) * (nx // shrink) * channels[-1] + len(network["side_inputs"])
+    features = (ny // shrink) * (nx // shrink) * channels[-1] + sum(widths(network["side_inputs"]))
     convolutions = sum((KERNEL**2 * inner + 1) * outer for inner, outer in pairwise([bands, *channels]))
     return convolutions + sum((inner + 1) * outer for inner, outer in pairwise([features, *network["dense"], 2]))
