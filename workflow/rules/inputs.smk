@@ -1,0 +1,159 @@
+"""Input functions and params: what the wildcards of a job mean. No rules."""
+
+
+def sky_physics(wildcards):
+    """What shapes a sky's photons: how many realizations there are does not."""
+    used_elsewhere = ("realizations", "observed", "cosmology")
+    return in_order({k: v for k, v in SKIES[wildcards.sky].items() if k not in used_elsewhere})
+
+
+def sky_cosmology(wildcards):
+    """Cosmology of a simulated sky."""
+    return cosmology_of(wildcards.sky)
+
+
+def sky_realization_files(wildcards):
+    """Where the user's own files of a realization of a `files` sky lie."""
+    return in_order(SKIES[wildcards.sky]["realizations"][wildcards.realization])
+
+
+def sky_files(wildcards):
+    """The same as a flat list of input files."""
+    return input_files(SKIES[wildcards.sky], wildcards.realization)
+
+
+def truth_of(wildcards):
+    return [] if SKIES[wildcards.sky].get("observed") else f"{REALIZATION}/truth.fits"
+
+
+def matches_of(wildcards):
+    return [] if SKIES[wildcards.sky].get("observed") else f"{REALIZATION}/matches.fits"
+
+
+def images_of_sky(wildcards):
+    return of_realizations(wildcards.sky, "images.nc")
+
+
+def experiment_images(wildcards):
+    return of_realizations(EXPERIMENTS[wildcards.experiment]["sky"], "images.nc")
+
+
+def experiment_truth(wildcards):
+    return of_realizations(EXPERIMENTS[wildcards.experiment]["sky"], "truth.fits")
+
+
+def experiment_smoothed(wildcards):
+    experiment = EXPERIMENTS[wildcards.experiment]
+    return of_realizations(experiment["sky"], f"smoothed/{experiment['preprocessing']}.nc")
+
+
+def experiment_split(wildcards):
+    return f"results/{RUN}/splits/{EXPERIMENTS[wildcards.experiment]['sky']}.nc"
+
+
+def selection(wildcards):
+    return in_order(EXPERIMENTS[wildcards.experiment]["selection"])
+
+
+def network(wildcards):
+    return in_order(config["network"][EXPERIMENTS[wildcards.experiment]["network"]])
+
+
+def recipe(wildcards):
+    return in_order(config["training"]["recipes"][EXPERIMENTS[wildcards.experiment]["recipe"]])
+
+
+def redshift_noise(wildcards):
+    return EXPERIMENTS[wildcards.experiment]["redshift_noise"]
+
+
+def train_clusters(wildcards):
+    return EXPERIMENTS[wildcards.experiment]["train_clusters"]
+
+
+def control(wildcards):
+    return EXPERIMENTS[wildcards.experiment]["control"]
+
+
+def experiment_cosmology(wildcards):
+    """Cosmology of the sky that an experiment learns from."""
+    return cosmology_of(EXPERIMENTS[wildcards.experiment]["sky"])
+
+
+def test_sky_cosmology(wildcards):
+    return cosmology_of(wildcards.test_sky)
+
+
+def test_sky_images(wildcards):
+    return of_realizations(wildcards.test_sky, "images.nc")
+
+
+def test_sky_truth(wildcards):
+    return of_realizations(wildcards.test_sky, "truth.fits")
+
+
+def test_sky_smoothed(wildcards):
+    return of_realizations(
+        wildcards.test_sky,
+        f"smoothed/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc",
+    )
+
+
+def preprocessing(wildcards):
+    return in_order(config["preprocessing"][wildcards.preprocessing])
+
+
+def field_images(wildcards):
+    return of_realizations(wildcards.field, "images.nc")
+
+
+def field_catalogues(wildcards):
+    return of_realizations(wildcards.field, "catalogue.fits")
+
+
+def field_realizations(wildcards):
+    return realization_names(SKIES[wildcards.field])
+
+
+def published_file(wildcards):
+    return PUBLISHED[wildcards.field]["file"]
+
+
+def published_block(wildcards):
+    """How published masses are read and compared: where they lie doesn't count, their content does."""
+    return in_order({key: value for key, value in PUBLISHED[wildcards.field].items() if key != "file"})
+
+
+def field_smoothed(wildcards):
+    return of_realizations(
+        wildcards.field,
+        f"smoothed/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc",
+    )
+
+
+def field_is_simulated(wildcards):
+    return SKIES[wildcards.field]["source"] == "embedded"
+
+
+def images_of(wildcards):
+    """How images of a sky are cut: on observed ones the true centres aren't known."""
+    centre = {"centre": "detected"} if SKIES[wildcards.sky].get("observed") else {}
+    return in_order({**config["images"], **centre})
+
+
+def member_files(suffix):
+    """Input function: the files of all members of an experiment."""
+    return lambda wildcards: expand(
+        member_paths(suffix, MEMBERS[wildcards.experiment]), experiment=wildcards.experiment
+    )
+
+
+def candidate_ensembles(wildcards):
+    if not CANDIDATES:
+        raise WorkflowError("search.candidates is empty; name experiments there, as config/search.yaml does.")
+    return expand(f"{EXPERIMENT}/ensemble.nc", experiment=CANDIDATES)
+
+
+def candidate_split(wildcards):
+    """Split of the sky that all candidates learn from."""
+    return f"results/{RUN}/splits/{EXPERIMENTS[CANDIDATES[0]]['sky']}.nc" if CANDIDATES else []

@@ -1,0 +1,123 @@
+"""What a run makes: figures, metrics, masses, and the tables that compare its experiments. No rules."""
+
+
+def candidate_settings():
+    """Of each candidate, in the order of the configuration, what its members are trained with."""
+    kept = ("redshift_noise", "train_clusters")
+    blocks = {"preprocessing": config["preprocessing"], "network": config["network"]}
+    blocks["recipe"] = config["training"]["recipes"]
+    return {
+        name: {
+            **{key: in_order(block[EXPERIMENTS[name][key]]) for key, block in blocks.items()},
+            **{key: EXPERIMENTS[name][key] for key in kept},
+        }
+        for name in CANDIDATES
+    }
+
+
+def all_figures():
+    of_experiments = expand(
+        f"{EXPERIMENT}/figures/{{figure}}.{{suffix}}",
+        experiment=EXPERIMENTS,
+        figure=FIGURES,
+        suffix=["svg", "png"],
+    )
+    of_fields = expand(
+        f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}",
+        experiment=WEIGHING,
+        field=FIELDS,
+        suffix=["svg", "png"],
+    )
+    of_comparisons = expand(
+        f"{EXPERIMENT}/observed/{{field}}/comparison.{{suffix}}",
+        experiment=WEIGHING,
+        field=PUBLISHED,
+        suffix=["svg", "png"],
+    )
+    return figures_of_the_run() + of_experiments + of_fields + of_comparisons
+
+
+def all_comparisons():
+    return expand(
+        f"{EXPERIMENT}/observed/{{field}}/comparison.json",
+        experiment=WEIGHING,
+        field=PUBLISHED,
+    )
+
+
+def all_masses():
+    return expand(
+        f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}",
+        experiment=WEIGHING,
+        field=FIELDS,
+        suffix=["fits", "vot", "ecsv", "nc"],
+    )
+
+
+def all_metrics():
+    return expand(f"{EXPERIMENT}/metrics.json", experiment=EXPERIMENTS)
+
+
+def metrics_of_test_skies():
+    """Metrics by experiment and, in it, by test sky."""
+    paths = {name: {} for name in EXPERIMENTS}
+    for name, sky in test_skies():
+        paths[name][sky] = f"{TEST_SKY}/metrics.json".format(experiment=name, test_sky=sky)
+    return paths
+
+
+def all_metrics_of_test_skies():
+    return [path for paths in metrics_of_test_skies().values() for path in paths.values()]
+
+
+def compared():
+    """Rows of the comparison of all experiments: each on its own test set, then on each of its further skies."""
+    return [
+        {"experiment": name, "sky": sky, **trained_with(name)}
+        for name, experiment in EXPERIMENTS.items()
+        for sky in (None, *experiment["test_skies"])
+    ]
+
+
+def trained_with(name):
+    """What figures and tables say of an experiment's training beside what its metrics tell."""
+    recipe = config["training"]["recipes"][EXPERIMENTS[name]["recipe"]]
+    return {"epochs": recipe["epochs"], "control": EXPERIMENTS[name]["control"]}
+
+
+def learning_curve():
+    """Those rows whose experiments differ from others in `train_clusters` alone, with a name of such a family."""
+    aside = ("train_clusters", "members", "test_skies")
+    families = {}
+    for name in WEIGHING:
+        kept = config_hash({key: value for key, value in EXPERIMENTS[name].items() if key not in aside})
+        families.setdefault(kept, []).append(name)
+    several = [names for names in families.values() if len({EXPERIMENTS[n]["train_clusters"] for n in names}) > 1]
+    family = {name: names[0] for names in several for name in names}
+    return [{"family": family[row["experiment"]], **row} for row in compared() if row["experiment"] in family]
+
+
+def metrics_of(rows):
+    paths = {None: f"{EXPERIMENT}/metrics.json"}
+    return [
+        paths.get(row["sky"], f"{TEST_SKY}/metrics.json").format(experiment=row["experiment"], test_sky=row["sky"])
+        for row in rows
+    ]
+
+
+def figures_of_the_run():
+    """Figures that show all experiments."""
+    names = ["comparison", *(["learning_curve"] if learning_curve() else [])]
+    return expand(f"results/{RUN}/figures/{{figure}}.{{suffix}}", figure=names, suffix=["svg", "png"])
+
+
+def all_targets():
+    return [
+        f"results/{RUN}/report.html",
+        f"results/{RUN}/summary.json",
+        *all_metrics(),
+        *all_metrics_of_test_skies(),
+        *all_masses(),
+        *all_comparisons(),
+        *all_figures(),
+    ]
