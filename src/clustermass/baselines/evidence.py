@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from clustermass.baselines.features import cluster_features
 from clustermass.baselines.luminosity import published_luminosity
@@ -69,7 +70,7 @@ def sky_evidence(sky: Sky, selection: Mapping[str, Any], assumed: Mapping[str, f
         if sample.sizes["cluster"]:
             rows = haloes.rows(sample["realization"].values.astype(str), sample["halo_id"].values.astype(np.int64))
             part = evidence(sample, haloes.l500[rows], assumed, sky.cosmology)
-            true = {"isolated": haloes.isolated, "kt": haloes.kt}
+            true: dict[str, NDArray[Any]] = {"isolated": haloes.isolated, "kt": haloes.kt}
             parts.append(part.assign({name: ("cluster", values[rows]) for name, values in true.items()}))
     table = xr.concat(parts, dim="cluster")
     return table.isel(cluster=order_of(table["cluster"].values.astype(str)))
