@@ -11,9 +11,9 @@ def paper_rows():
 def paper_files(name):
     """A file of each of these rows."""
     return [
-        (f"{EXPERIMENT}/{name}" if row["sky"] == EXPERIMENTS[row["experiment"]]["sky"] else f"{TEST_SKY}/{name}").format(
-            experiment=row["experiment"], test_sky=row["sky"]
-        )
+        (
+            f"{EXPERIMENT}/{name}" if row["sky"] == EXPERIMENTS[row["experiment"]]["sky"] else f"{TEST_SKY}/{name}"
+        ).format(experiment=row["experiment"], test_sky=row["sky"])
         for row in paper_rows()
     ]
 

@@ -87,7 +87,7 @@ def _member_sigma(evidence: Evidence, experiment: str) -> Measured:
 
 
 def _high_over_all(evidence: Evidence, experiment: str) -> Measured:
-    """Scatter above 60 over that of all, errors as if independent; of networks trained on such clusters alone if run."""
+    """Scatter above 60 over that of all, errors as if independent; of networks trained on these alone if run."""
     trained = experiment == THEIRS and evidence.of("high_likelihood") is not None
     high = evidence.test(
         *("high_likelihood", "scatter_dex") if trained else (experiment, "scatter_dex", "high_likelihood")
