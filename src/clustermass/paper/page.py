@@ -83,6 +83,8 @@ def page_tables(evidence: Evidence, settings: Mapping[str, Mapping[str, Any]]) -
 
 
 def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    if len(rows) == 1:
+        return "Nothing of this was run."
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
