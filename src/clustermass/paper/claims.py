@@ -144,7 +144,7 @@ CHANGES = (
     Change("max_pooling", "maximum instead of average pooling", "App. B", "average is better", 1),
     Change("squared_log", "loss: squared error of log mass", "App. B", "similar", 0),
     Change("percentage", "loss: absolute percentage error", "App. B", "similar", 0),
-    Change("squared_log_error", "loss: squared logarithmic error", "App. B", "similar", 0),
+    Change("squared_log1p", "loss: squared logarithmic error", "App. B", "similar", 0),
     Change("classification", "classes of mass instead of a Gaussian", "App. B", "not improved", 0),
     Change("fainter", "trained on fainter detections too", "sec. 5", "other samples often made it worse", 1),
     Change(OURS, "our recipe instead of one like the paper's", "", "", None),
