@@ -4,7 +4,7 @@
 # make campaign  ten times the tests of damaged input files: some 2,400 cases
 # make test-slurm  the workflow on a SLURM cluster of this machine alone; needs root and Debian's slurm-wlm and munge
 # make benchmark environment, then benchmarks/*.py: timings to results/benchmarks
-# Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper.yaml and CORES=8 change what is run and how.
+# Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper_size.yaml and CORES=8 change what is run and how.
 PYTHON ?= python3
 CORES ?= all
 CONFIG ?=

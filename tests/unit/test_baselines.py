@@ -38,6 +38,7 @@ LUMINOSITY = {
     "evolution": 2.0,
     "gamma": -0.51,
     "pivot_z": 0.35,
+    "scatter_ln": 0.46,
 }
 BLOCK = {"ridge_alpha": [1.0, 100.0], "count_rate_efeds": RATE, "luminosity_published": LUMINOSITY}
 PREDICTORS = [
@@ -45,7 +46,9 @@ PREDICTORS = [
     "count_rate_efeds",
     "count_rate_recalibrated",
     "luminosity_published",
+    "luminosity_selected",
     "luminosity_recalibrated",
+    "luminosity_temperature",
     "ridge_features",
     "boosted_trees",
 ]
@@ -93,9 +96,20 @@ def mock(seed=40, n=N):
     return dataset, split, 10 ** (43.5 + 1.5 * (mass - 14.1) + rng.normal(0, 0.1, n))
 
 
+def temperatures():
+    dataset, _, _ = mock()
+    return 10 ** (0.4 + 0.6 * (dataset["log10_m500c"].values - 14.1) + 0.03 * np.sin(np.arange(N)))
+
+
+def every_second_of_a_brightness(log10_l, redshift):
+    """Log odds of a selection."""
+    return 10 * (log10_l - 43)
+
+
 def predictions(dataset, split, l500):
     table = evidence(dataset, l500, COSMOLOGY, COSMOLOGY)
-    return predict_all(table.assign(split=("cluster", split)), BLOCK, 1)
+    known = {"split": ("cluster", split), "kt": ("cluster", temperatures())}
+    return predict_all(table.assign(known), BLOCK, 1, every_second_of_a_brightness)
 
 
 @pytest.fixture(scope="module")
@@ -257,15 +271,18 @@ def write_sky(folder):
     )
     write_netcdf(subsets, folder / "split.nc", "test", {"source": "test"})
     order = np.random.default_rng(47).permutation(N)  # nothing may hang on the order of the truth's rows
-    Table(
-        {
-            "HALO_ID": dataset["halo_id"].values[order],
-            "RA": dataset["ra"].values[order],
-            "DEC": dataset["dec"].values[order],
-            "L500": l500[order],
-            "COUNTS": np.full(N, 100),
-        }
-    ).write(folder / "truth.fits", overwrite=True)
+    columns = {
+        "HALO_ID": dataset["halo_id"].values[order],
+        "RA": dataset["ra"].values[order],
+        "DEC": dataset["dec"].values[order],
+        "Z": dataset["redshift"].values[order],
+        "L500": l500[order],
+        "KT": temperatures()[order],
+        "COUNTS": np.full(N, 100),
+    }
+    faint = {**columns, "HALO_ID": columns["HALO_ID"] + 1000, "L500": columns["L500"] / 30}  # none of them is selected
+    every = {name: np.concatenate([values, faint[name]]) for name, values in columns.items()}
+    Table(every).write(folder / "truth.fits", overwrite=True)
     return dataset
 
 
@@ -347,8 +364,8 @@ def test_simulation_without_count_rates_goes_without_those_baselines(tmp_path, c
 def test_realizations_may_share_haloes(tmp_path):
     """The same numbers in both realizations, in different orders and with different luminosities."""
     one, two = tmp_path / "one.fits", tmp_path / "two.fits"
-    Table({"HALO_ID": [3, 4], "RA": [1.0, 2.0], "DEC": [0.0, 0.0], "L500": [1e43, 2e43]}).write(one)
-    Table({"HALO_ID": [4, 3], "RA": [1.0, 2.0], "DEC": [0.0, 0.0], "L500": [3e43, 4e43]}).write(two)
+    Table({"HALO_ID": [3, 4], "RA": [1.0, 2.0], "DEC": [0.0, 0.0], "Z": [0.1, 0.2], "L500": [1e43, 2e43]}).write(one)
+    Table({"HALO_ID": [4, 3], "RA": [1.0, 2.0], "DEC": [0.0, 0.0], "Z": [0.1, 0.2], "L500": [3e43, 4e43]}).write(two)
     truth = read_truth({"01": one, "02": two})
     rows = truth.rows(np.array(["02", "01", "02"]), np.array([3, 3, 4]))
     assert truth.l500[rows].tolist() == [4e43, 1e43, 3e43]
@@ -379,14 +396,14 @@ def test_shared_haloes_through_the_fit(tmp_path):
 
 
 def test_repeated_halo_is_refused(tmp_path):
-    Table({"HALO_ID": [3, 3], "RA": [1.0, 2.0], "DEC": [0.0, 0.0]}).write(tmp_path / "truth.fits")
+    Table({"HALO_ID": [3, 3], "RA": [1.0, 2.0], "DEC": [0.0, 0.0], "Z": [0.1, 0.2]}).write(tmp_path / "truth.fits")
     with pytest.raises(InputError, match="HALO_ID 3 stands in more than one row"):
         read_truth({"01": tmp_path / "truth.fits"})
 
 
 def test_truth_without_a_needed_column_is_refused(tmp_path):
     Table({"HALO_ID": [3], "RA": [1.0]}).write(tmp_path / "truth.fits")
-    with pytest.raises(InputError, match=r"lacks the column\(s\) DEC"):
+    with pytest.raises(InputError, match=r"lacks the column\(s\) DEC, Z"):
         read_truth({"01": tmp_path / "truth.fits"})
 
 

@@ -114,7 +114,7 @@ def test_touched_files_re_run_nothing(copy_of_finished):
 
 
 def test_the_paper_configuration_plans_18_realizations_and_30_members(tmp_path):
-    planned = jobs(snakemake(tmp_path, "-n", config="paper"))
+    planned = jobs(snakemake(tmp_path, "-n", config="paper_size"))
     assert planned["simulate_realization"] == 18
     assert planned["train_member"] == 30
 

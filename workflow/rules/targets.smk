@@ -87,7 +87,7 @@ def trained_with(name):
 
 def learning_curve():
     """Those rows whose experiments differ from others in `train_clusters` alone, with a name of such a family."""
-    aside = ("train_clusters", "members", "test_skies")
+    aside = ("train_clusters", "members", "test_skies", "compared_with")
     families = {}
     for name in WEIGHING:
         kept = config_hash({key: value for key, value in EXPERIMENTS[name].items() if key not in aside})

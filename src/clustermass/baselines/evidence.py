@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from clustermass.baselines.features import cluster_features
 from clustermass.baselines.luminosity import published_luminosity
-from clustermass.baselines.truth import read_truth, realization_of
+from clustermass.baselines.selection import LogOdds, fit_selection
+from clustermass.baselines.truth import Truth, read_truth, realization_of
 from clustermass.cosmology import FloatArray
 from clustermass.progress import track
 from clustermass.sample import each_selected, order_of
@@ -34,6 +36,10 @@ class Sky:
     truth: Sequence[Path]
     cosmology: Mapping[str, float]
 
+    def haloes(self) -> Truth:
+        """Read the truth of all realizations; InputError as of `truth.read_truth`."""
+        return read_truth({realization_of(path): of_it for path, of_it in zip(self.images, self.truth, strict=True)})
+
 
 def sky_evidence(sky: Sky, selection: Mapping[str, Any], assumed: Mapping[str, float]) -> xr.Dataset:
     """Measure all selected clusters of a sky.
@@ -50,22 +56,45 @@ def sky_evidence(sky: Sky, selection: Mapping[str, Any], assumed: Mapping[str, f
     Returns
     -------
     xr.Dataset
-        What `evidence` returns, sorted by cluster id.
+        What `evidence` returns, sorted by cluster id, with `isolated` and the true temperature `kt` in keV (NaN = the
+        simulation doesn't tell).
 
     Raises
     ------
     InputError
         An input is missing or damaged, a halo isn't in the truth, or no cluster is left.
     """
-    haloes = read_truth({realization_of(path): of_it for path, of_it in zip(sky.images, sky.truth, strict=True)})
+    haloes = sky.haloes()
     parts = []
     for sample in track(each_selected(sky.images, selection), "realizations measured", total=len(sky.images)):
         if sample.sizes["cluster"]:
             rows = haloes.rows(sample["realization"].values.astype(str), sample["halo_id"].values.astype(np.int64))
             part = evidence(sample, haloes.l500[rows], assumed, sky.cosmology)
-            parts.append(part.assign(isolated=("cluster", haloes.isolated[rows])))
+            true: dict[str, NDArray[Any]] = {"isolated": haloes.isolated, "kt": haloes.kt}
+            parts.append(part.assign({name: ("cluster", values[rows]) for name, values in true.items()}))
     table = xr.concat(parts, dim="cluster")
     return table.isel(cluster=order_of(table["cluster"].values.astype(str)))
+
+
+def sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
+    """Which of a sky's haloes are selected, by luminosity (in the published cosmology) and redshift.
+
+    Parameters
+    ----------
+    sky
+        Where its files lie.
+    table
+        The selected clusters, of `sky_evidence`.
+
+    Returns
+    -------
+    log_odds
+        See `selection.fit_selection`.
+    """
+    haloes = sky.haloes()
+    selected = np.zeros(len(haloes.l500), dtype=bool)
+    selected[haloes.rows(table["realization"].values.astype(str), table["halo_id"].values.astype(np.int64))] = True
+    return fit_selection(published_luminosity(haloes.l500, haloes.redshift, sky.cosmology), haloes.redshift, selected)
 
 
 def evidence(

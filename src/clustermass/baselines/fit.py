@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from clustermass.baselines.boosted import predict_boosted_trees
 from clustermass.baselines.count_rate import predict_count_rate_efeds, predict_count_rate_recalibrated
-from clustermass.baselines.evidence import Sky, sky_evidence
+from clustermass.baselines.evidence import Sky, sky_evidence, sky_selection
+from clustermass.baselines.gas import predict_luminosity_temperature
 from clustermass.baselines.luminosity import predict_luminosity_published, predict_luminosity_recalibrated
 from clustermass.baselines.prior import predict_prior
 from clustermass.baselines.ridge import predict_ridge
+from clustermass.baselines.selection import LogOdds, predict_luminosity_selected
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import write_netcdf
 from clustermass.errors import InputError
@@ -26,7 +28,7 @@ from clustermass.splits import first_training_clusters, group_names
 DECIMALS = 6
 #: baselines by what they need
 BY_COUNT_RATE = ("count_rate_efeds", "count_rate_recalibrated")
-BY_LUMINOSITY = ("luminosity_published", "luminosity_recalibrated")
+BY_LUMINOSITY = ("luminosity_published", "luminosity_selected", "luminosity_recalibrated", "luminosity_temperature")
 BY_FEATURES = ("ridge_features", "boosted_trees")
 TITLE = "Masses by relations and regressions, to compare the networks with"
 
@@ -42,7 +44,7 @@ def fit_baselines(
 ) -> None:
     """Fit every baseline on the training set, choose its form on the validation set, predict all clusters.
 
-    Only the luminosity baselines read the truth beyond the label: they stand for a perfect measurement of L500.
+    Only the luminosity baselines read the truth beyond the label: they stand for perfect measurements of L500 and kT.
     `isolated` comes from the truth as well, for the report; no predictor sees it.
 
     Parameters
@@ -73,8 +75,9 @@ def fit_baselines(
     table = _learnt_from(sky, split, selection, seed, train_clusters)
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
     parameters |= {"train_clusters": train_clusters}
-    made_by = provenance("fit_baselines", parameters, [split], seed=str(seed), left_out=left_out(table))
-    write_netcdf(_dataset(table, predict_all(table, block, seed)), output, TITLE, made_by)
+    log_odds = sky_selection(sky, table)
+    made_by = provenance("fit_baselines", parameters, [split], seed=str(seed), left_out=left_out(table, log_odds))
+    write_netcdf(_dataset(table, predict_all(table, block, seed, log_odds)), output, TITLE, made_by)
 
 
 def fit_baselines_for_sky(
@@ -112,10 +115,13 @@ def fit_baselines_for_sky(
     new["split"] = ("cluster", np.full(number, "test"))
     new["group"] = ("cluster", group_names(new, box_arcsec))
     both = _together(own.isel(cluster=own["split"].values != "test"), new)
-    predictions = {name: mu[-number:] for name, mu in predict_all(both, block, seed).items()}
+    log_odds = sky_selection(sky, own)
+    predictions = {name: mu[-number:] for name, mu in predict_all(both, block, seed, log_odds).items()}
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
     parameters |= {"other_cosmology": other.cosmology, "box_arcsec": box_arcsec, "train_clusters": train_clusters}
-    made_by = provenance("fit_baselines_for_sky", parameters, [split], seed=str(seed), left_out=left_out(both))
+    made_by = provenance(
+        "fit_baselines_for_sky", parameters, [split], seed=str(seed), left_out=left_out(both, log_odds)
+    )
     write_netcdf(_dataset(new, predictions), output, TITLE, made_by)
 
 
@@ -131,7 +137,7 @@ def _learnt_from(
 def _together(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     """Clusters of two skies, one after the other; a measurement or feature that one sky lacks isn't used at all."""
     both = xr.concat([own, new], dim="cluster", join="inner")
-    for name in ("l500", "ml_rate"):
+    for name in ("l500", "kt", "ml_rate"):
         if np.isnan(own[name].values).all() or np.isnan(new[name].values).all():
             both[name] = both[name] * np.nan
     return both
@@ -147,7 +153,9 @@ def _dataset(table: xr.Dataset, predictions: Mapping[str, FloatArray]) -> xr.Dat
     )
 
 
-def predict_all(table: xr.Dataset, block: Mapping[str, Any], seed: int) -> dict[str, FloatArray]:
+def predict_all(
+    table: xr.Dataset, block: Mapping[str, Any], seed: int, selection: LogOdds | None = None
+) -> dict[str, FloatArray]:
     """Predicted log10(M500c / Msun), (cluster,), by name of the predictor.
 
     Parameters
@@ -156,6 +164,8 @@ def predict_all(table: xr.Dataset, block: Mapping[str, Any], seed: int) -> dict[
         What `evidence.evidence` returns, with `split`; luminosities that are NaN everywhere aren't known.
     block, seed
         As for `fit_baselines`.
+    selection
+        Of `evidence.sky_selection`; None = not known.
     """
     split = table["split"].values.astype(str)
     # test labels are taken away here, so that no fit below can see them
@@ -164,9 +174,9 @@ def predict_all(table: xr.Dataset, block: Mapping[str, Any], seed: int) -> dict[
     predictions = {
         "prior": predict_prior(redshift, label, split),
         **_by_count_rate(table, label, split, block["count_rate_efeds"]),
-        **_by_luminosity(table, label, split, block["luminosity_published"]),
+        **_by_luminosity(table, label, split, block["luminosity_published"], selection),
     }
-    for name, reason in left_out(table).items():
+    for name, reason in left_out(table, selection).items():
         LOGGER.warning("fit_baselines: %s is left out: %s", name, reason)
     features = _known_features(table)
     if features.shape[1]:
@@ -175,12 +185,12 @@ def predict_all(table: xr.Dataset, block: Mapping[str, Any], seed: int) -> dict[
     return predictions
 
 
-def left_out(table: xr.Dataset) -> dict[str, str]:
+def left_out(table: xr.Dataset, selection: LogOdds | None) -> dict[str, str]:
     """Why baselines can't be had on these clusters, by their names; empty = all can.
 
     Parameters
     ----------
-    table
+    table, selection
         As for `predict_all`.
     """
     reasons: dict[str, str] = {}
@@ -188,6 +198,10 @@ def left_out(table: xr.Dataset) -> dict[str, str]:
         reasons |= dict.fromkeys(BY_COUNT_RATE, "the catalogue tells no count rates (ML_RATE)")
     if not (table["l500"].values > 0).any():
         reasons |= dict.fromkeys(BY_LUMINOSITY, "the simulation tells no luminosities (L500)")
+    elif not _temperatures_known(table):
+        reasons |= {"luminosity_temperature": "the simulation tells no temperatures (KT) of all clusters"}
+    if selection is None:
+        reasons.setdefault("luminosity_selected", "hardly any halo is selected, or hardly any is not")
     if not np.isfinite(table["features"].values).all(axis=0).any():
         reasons |= dict.fromkeys(BY_FEATURES, "the images hold no counts of photons to measure features on")
     return reasons
@@ -223,7 +237,7 @@ def _by_count_rate(
 
 
 def _by_luminosity(
-    table: xr.Dataset, label: FloatArray, split: NDArray[np.str_], block: Mapping[str, Any]
+    table: xr.Dataset, label: FloatArray, split: NDArray[np.str_], block: Mapping[str, Any], selection: LogOdds | None
 ) -> dict[str, FloatArray]:
     l500 = table["l500"].values
     known = l500 > 0
@@ -236,7 +250,15 @@ def _by_luminosity(
             "Give every halo its luminosity in erg/s, or leave the column out."
         )
     redshift = table["redshift"].values.astype(float)
-    return {
-        "luminosity_published": predict_luminosity_published(l500, redshift, block),
-        "luminosity_recalibrated": predict_luminosity_recalibrated(l500, redshift, label, split, block),
-    }
+    predictions = {"luminosity_published": predict_luminosity_published(l500, redshift, block)}
+    if selection is not None:
+        predictions["luminosity_selected"] = predict_luminosity_selected(l500, redshift, block, selection)
+    predictions["luminosity_recalibrated"] = predict_luminosity_recalibrated(l500, redshift, label, split, block)
+    if _temperatures_known(table):
+        kt = table["kt"].values
+        predictions["luminosity_temperature"] = predict_luminosity_temperature(l500, kt, redshift, label, split)
+    return predictions
+
+
+def _temperatures_known(table: xr.Dataset) -> bool:
+    return "kt" in table and bool((table["kt"].values > 0).all())

@@ -62,11 +62,35 @@ def predict_luminosity_published(l500: FloatArray, redshift: FloatArray, block: 
     InputError
         A key of the block is missing.
     """
+    log10_mass, at_pivot_mass, slope = _relation_at(redshift, block)
+    return log10_mass + (np.log10(l500) - at_pivot_mass) / slope
+
+
+def mean_log10_luminosity(log10_m500c: FloatArray, redshift: FloatArray, block: Mapping[str, Any]) -> FloatArray:
+    """Mean log10(L / (erg/s)) at given mass and redshift by the same relation, (cluster,).
+
+    Parameters
+    ----------
+    log10_m500c
+        log10(M500c / Msun), (cluster,).
+    redshift, block
+        As for `predict_luminosity_published`.
+
+    Raises
+    ------
+    InputError
+        A key of the block is missing.
+    """
+    log10_mass, at_pivot_mass, slope = _relation_at(redshift, block)
+    return at_pivot_mass + slope * (log10_m500c - log10_mass)
+
+
+def _relation_at(redshift: FloatArray, block: Mapping[str, Any]) -> tuple[float, FloatArray, FloatArray]:
+    """log10 of the pivot mass, and at each redshift log10 L at that mass and the slope of log10 L with log10 M."""
     log10_l, mass, slope, delta, evolution, gamma, pivot_z = require(block, KEYS, "baselines.luminosity_published")
     q = redshift_term(redshift, pivot_z)
     expansion = np.log10(efunc(redshift, PUBLISHED_RELATIONS) / efunc(pivot_z, PUBLISHED_RELATIONS))
-    excess = np.log10(l500) - log10_l - evolution * expansion - gamma * q
-    return np.log10(mass) + excess / (slope + delta * q * np.log(10))
+    return np.log10(mass), log10_l + evolution * expansion + gamma * q, slope + delta * q * np.log(10)
 
 
 def predict_luminosity_recalibrated(

@@ -1,4 +1,4 @@
-"""The simulated haloes behind the clusters: true luminosities for two baselines, and who has a bright neighbour."""
+"""The simulated haloes behind the clusters: luminosity and temperature for baselines, who has a bright neighbour."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from clustermass.cosmology import FloatArray
 from clustermass.errors import InputError
 from clustermass.sphere import unit_vectors
 
-COLUMNS = ("HALO_ID", "RA", "DEC")
+COLUMNS = ("HALO_ID", "RA", "DEC", "Z")
 #: columns that a user's own simulation may lack
-OPTIONAL = ("L500", "COUNTS")
+OPTIONAL = ("L500", "KT", "COUNTS")
 #: (separation in arcsec, counts over one's own) of a neighbour that spoils isolation
 CROWDED = ((180.0, 0.3), (300.0, 1.5))
 
@@ -30,15 +30,21 @@ class Truth:
     ----------
     row
         Row of each (realization, HALO_ID). Realizations may share haloes: HALO_ID alone names none.
+    redshift
+        float64.
     l500
         L(0.5-2 keV rest frame, < R500) in erg/s, float64; NaN = the simulation doesn't tell.
+    kt
+        Temperature in keV, float64; NaN = the simulation doesn't tell.
     isolated
         1 = no other halo of the realization has more than 0.3 (1.5) times the halo's photons within 3' (5'), 0 = one
         has, -1 = the simulation doesn't tell the photons; int8.
     """
 
     row: Mapping[tuple[str, int], int]
+    redshift: FloatArray
     l500: FloatArray
+    kt: FloatArray
     isolated: NDArray[np.int8]
 
     def rows(self, realization: NDArray[np.str_], halo_id: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -77,9 +83,11 @@ def read_truth(paths: Mapping[str, Path]) -> Truth:
                     f"{paths[realization]}: HALO_ID {halo_id} stands in more than one row. "
                     "A halo's number must be unique in its realization."
                 )
-    l500 = np.concatenate([table["L500"] for table in tables.values()])
+    redshift, l500, kt = (
+        np.concatenate([table[name] for table in tables.values()]).astype(float) for name in ("Z", "L500", "KT")
+    )
     isolated = np.concatenate([_isolated(table) for table in tables.values()])
-    return Truth(row, l500, isolated)
+    return Truth(row, redshift, l500, kt, isolated)
 
 
 def realization_of(images: Path) -> str:

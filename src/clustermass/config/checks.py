@@ -135,6 +135,10 @@ def _check_names(key: str, experiments: Mapping[str, Any], known: Mapping[str, A
             yield f"experiments.{name}.{key} is {word!r}, but only these are defined: {listed}"
 
 
+def _check_compared_with(experiments: Mapping[str, Any]) -> Iterator[str]:
+    yield from _check_names("compared_with", experiments, experiments)
+
+
 def _check_recipe_names(experiments: Mapping[str, Any], training: Mapping[str, Any]) -> Iterator[str]:
     yield from _check_names("recipe", experiments, training["recipes"])
 
@@ -273,6 +277,7 @@ _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (partial(_check_names, "sky"), ("experiments", "skies")),
     (partial(_check_names, "preprocessing"), ("experiments", "preprocessing")),
     (partial(_check_names, "network"), ("experiments", "network")),
+    (_check_compared_with, ("experiments",)),
     (_check_recipe_names, ("experiments", "training")),
     (_check_learning_skies, ("experiments", "skies")),
     (_check_test_skies, ("experiments", "skies")),

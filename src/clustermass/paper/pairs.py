@@ -1,0 +1,115 @@
+"""Experiments against each other on the same clusters: what a change is worth, and whether the sample can tell."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from clustermass.cosmology import FloatArray
+from clustermass.datasets import read_netcdf, write_json
+from clustermass.errors import InputError
+from clustermass.evaluation.bootstrap import MIN_CLUSTERS, generator, interval68, resampled_moments
+from clustermass.evaluation.metrics import summarize
+from clustermass.progress import track
+from clustermass.provenance import provenance
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An experiment's predictions for one sky.
+
+    Attributes
+    ----------
+    experiment, sky
+        Their names; the sky by its own name, whether the experiment learnt from it or not.
+    predictions, baselines
+        `predictions.nc`, and `baselines.nc` for its `group`; the test clusters of both are compared.
+    """
+
+    experiment: str
+    sky: str
+    predictions: Path
+    baselines: Path
+
+
+def compare_pairs(
+    judged: Sequence[Judged], against: Mapping[str, str], output: Path, resamplings: int, seed: int
+) -> None:
+    """Write `pairs.json`: of each experiment and sky the ratio of its scatter to that of another one.
+
+    Parameters
+    ----------
+    judged
+        All that is compared.
+    against
+        Of each experiment the one that it is compared with.
+    output
+        List of rows: `experiment`, `sky`, `against`, `n` test clusters that both were judged on, both scatters and
+        biases with intervals, `scatter_ratio` and `bias_difference_dex` with `_ci68`, and `bias_by_truth`, the
+        mean residual of both below 13.5, between, and above 14.5. Intervals come from a bootstrap of whole groups, the
+        same draws for both. Nothing but None where fewer than three clusters are common.
+    resamplings, seed
+        Of the bootstrap.
+
+    Raises
+    ------
+    InputError
+        A file is missing, damaged or lacks a variable.
+    """
+    table = {(one.experiment, one.sky): one for one in judged}
+    rows = []
+    for one in track(judged, "experiments compared"):
+        other = table.get((against[one.experiment], one.sky))
+        if other is not None and other is not one:
+            rows.append(_compared(one, other, resamplings, seed))
+    files = [path for one in judged for path in (one.predictions, one.baselines)]
+    parameters = {"against": dict(against), "resamplings": resamplings}
+    write_json({"rows": rows, "provenance": provenance("compare_pairs", parameters, files, seed=seed)}, output)
+
+
+def _compared(one: Judged, other: Judged, resamplings: int, seed: int) -> dict[str, Any]:
+    own, theirs = _test_clusters(one), _test_clusters(other)
+    ids = np.intersect1d(own["cluster"].values, theirs["cluster"].values)
+    own, theirs = own.sel(cluster=ids), theirs.sel(cluster=ids)
+    truth = own["log10_m500c"].values
+    if not np.array_equal(truth, theirs["log10_m500c"].values):
+        raise InputError(f"{one.predictions} and {other.predictions}: clusters of the same name differ in mass.")
+    residuals = np.stack([own["mu"].values - truth, theirs["mu"].values - truth])
+    row = {"experiment": one.experiment, "sky": one.sky, "against": other.experiment, "n": int(ids.size)}
+    if ids.size < MIN_CLUSTERS:
+        return {**row, "scatter_ratio": None, "scatter_ratio_ci68": None}
+    random = generator(seed, "pairs", one.experiment, one.sky)
+    mean, scatter = resampled_moments(residuals, own["group"].values, resamplings, random)
+    sides = {}
+    for name, residual, means, scatters in zip(("own", "other"), residuals, mean, scatter, strict=True):
+        intervals = {"scatter_dex_ci68": interval68(scatters), "bias_dex_ci68": interval68(means)}
+        sides[name] = {**summarize(residual), **intervals, "bias_by_truth": _bias_by_truth(residual, truth)}
+    return {
+        **row,
+        **sides,
+        "scatter_ratio": sides["own"]["scatter_dex"] / sides["other"]["scatter_dex"],
+        "scatter_ratio_ci68": interval68(scatter[0] / scatter[1]),
+        "bias_difference_dex": sides["own"]["bias_dex"] - sides["other"]["bias_dex"],
+        "bias_difference_dex_ci68": interval68(mean[0] - mean[1]),
+    }
+
+
+def _test_clusters(one: Judged) -> xr.Dataset:
+    predicted = read_netcdf(one.predictions, ("mu", "split", "log10_m500c"))
+    table = predicted[["mu", "log10_m500c"]].isel(cluster=predicted["split"].values.astype(str) == "test")
+    groups = read_netcdf(one.baselines, ("group",))["group"].sel(cluster=table["cluster"].values)
+    return table.assign(group=("cluster", groups.values.astype(str)))
+
+
+def _bias_by_truth(residual: FloatArray, truth: FloatArray) -> dict[str, dict[str, float | int | None]]:
+    """Bias where the paper states it: below 10^13.5 and from 10^14.5 to 10^15 Msun."""
+    found = {}
+    for name, low, high in (("low_mass", 13.0, 13.5), ("high_mass", 14.5, 15.0)):
+        inside = residual[(truth >= low) & (truth < high)]
+        enough = inside.size >= MIN_CLUSTERS
+        error = float(inside.std() / np.sqrt(inside.size)) if enough else None
+        found[name] = {"n": int(inside.size), "bias_dex": float(inside.mean()) if enough else None, "error_dex": error}
+    return found

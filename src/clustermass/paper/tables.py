@@ -1,0 +1,124 @@
+"""The page's tables: rows of text, the first one the header."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clustermass.paper.claims import CHANGES, NUMBERS, OURS, THEIRS, gain
+from clustermass.paper.evidence import Evidence, with_interval
+from clustermass.paper.verdicts import Measured, change
+
+Table = list[list[str]]
+UNKNOWN = "—"
+
+
+def text(measured: Measured, digits: int = 3) -> str:
+    """Value ± error, rounded."""
+    if measured.value is None:
+        return UNKNOWN
+    error = "" if measured.error is None else f" ± {measured.error:.{digits}f}"
+    return f"{measured.value:.{digits}f}{error}"
+
+
+def numbers(evidence: Evidence) -> Table:
+    """Put published numbers beside those of both recipes; the sentence is on the paper's own where it was run."""
+    rows = [["quantity", "where", "published", "the paper's recipe", "our recipe", "finding"]]
+    for number in NUMBERS:
+        theirs, ours = number.ours(evidence, THEIRS), number.ours(evidence, OURS)
+        published = f"{number.published:.3f}" + (f" (± {number.error:.3f})" if number.error else "")
+        judged = ours if theirs.value is None else theirs
+        rows.append([number.what, number.where, published, text(theirs), text(ours), number.verdict(judged)])
+    return rows
+
+
+def changes(evidence: Evidence) -> Table:
+    """Tell what each change of the method does to the scatter."""
+    rows = [["change", "where", "published", "compared with", "clusters", "scatter ratio", "finding"]]
+    for one in CHANGES:
+        row, ratio = evidence.pair(one.experiment), evidence.scatter_ratio(one.experiment)
+        cells = [str(row.get("against", UNKNOWN)), f"{ratio.n:,}" if ratio.n else UNKNOWN, text(ratio)]
+        rows.append([one.what, one.where, one.published, *cells, change(ratio, one.expected)])
+    return rows
+
+
+def gains(evidence: Evidence) -> list[str]:
+    """One sentence a recipe on whether it beats the luminosity relation."""
+    names = {THEIRS: "the paper's recipe", OURS: "our recipe"}
+    return [f"{words}: {gain(evidence, name)}" for name, words in names.items() if evidence.of(name)]
+
+
+def weighting(evidence: Evidence) -> Table:
+    """Bias at both ends of the mass range, with and without uniform weights (Fig. 8)."""
+    rows = [["true log10 M", "published: as it is → weighted", "clusters", "ours: as it is", "weighted"]]
+    pair = evidence.pair("uniform_mass")
+    published = {"low_mass": ("13.0-13.5", "+0.121 → +0.082"), "high_mass": ("14.5-15.0", "-0.177 → -0.097")}
+    for key, (edges, words) in published.items():
+        found = [_bias(pair.get(side), key) for side in ("other", "own")]
+        number = f"{found[0].n:,}" if found[0].n else UNKNOWN
+        rows.append([edges, words, number, *map(text, found)])
+    return rows
+
+
+def _bias(of: Mapping[str, Any] | None, key: str) -> Measured:
+    found = of["bias_by_truth"][key] if of else {}
+    return Measured(found.get("bias_dex"), found.get("error_dex"), found.get("n"))
+
+
+def experiments(evidence: Evidence, settings: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Experiments with their settings and how well they did on the sky that all are judged on."""
+    header = ["experiment", "networks", "epochs", "train", "test", "scatter, dex", "bias, dex", "residual ÷ sigma"]
+    rows = [[*header, "÷ count rate", "÷ ridge"]]
+    for name, setting in settings.items():
+        found = evidence.of(name)
+        if found is None:
+            continue
+        own = evidence.metrics[name, evidence.learnt[name]]
+        sigma = found["calibration"]["residual_std_over_mean_sigma"]
+        cells = [str(found["ensemble"]["n_members"]), str(setting["epochs"]), f"{own['n_train']:,}"]
+        cells += [f"{found['n_test']:,}", text(evidence.test(name, "scatter_dex"), 4)]
+        cells += [text(evidence.test(name, "bias_dex")), UNKNOWN if sigma is None else f"{sigma:.3f}"]
+        cells += [text(evidence.over(name, baseline)) for baseline in ("count_rate_recalibrated", "ridge_features")]
+        rows.append([name, *cells])
+    return rows
+
+
+def baselines(evidence: Evidence, experiment: str, labels: Mapping[str, str]) -> Table:
+    """All predictors on the test clusters of one experiment, and on those with both likelihoods above 60."""
+    found = evidence.of(experiment) or {}
+    high = (found.get("high_likelihood") or {}).get("baselines") or {}
+    rows = [["predictor", "scatter, dex", "bias, dex", "networks ÷ it", "> 60: scatter, dex", "networks ÷ it"]]
+    for name, of in (found.get("baselines") or {}).items():
+        whole = [
+            text(_interval(of, "scatter_dex")),
+            text(_interval(of, "bias_dex")),
+            text(evidence.over(experiment, name)),
+        ]
+        above = [
+            text(_interval(high.get(name), "scatter_dex")),
+            text(evidence.over(experiment, name, "high_likelihood")),
+        ]
+        rows.append([labels.get(name, name), *whole, *above])
+    return rows
+
+
+def variants(evidence: Evidence, recipes: Sequence[str]) -> Table:
+    """Other skies: without and with learning from them, on the same clusters where both were judged."""
+    header = ["sky", "recipe", "clusters", "as trained: scatter, dex", "bias, dex"]
+    rows = [[*header, "trained anew: scatter, dex", "bias, dex", "scatter ÷ as trained"]]
+    for (name, sky), found in evidence.metrics.items():
+        if name not in recipes or sky in (evidence.sky, evidence.learnt[name]):
+            continue
+        anew = next((row for row in evidence.rows if _trained_anew(row, name, sky, evidence)), {})
+        own, other = anew.get("own"), anew.get("other") or found["test"]
+        cells = [text(_interval(of, key)) for of in (other, own) for key in ("scatter_dex", "bias_dex")]
+        ratio = with_interval(anew.get("scatter_ratio"), anew.get("scatter_ratio_ci68"), None)
+        rows.append([sky, name, f"{other['n']:,}", *cells, text(ratio)])
+    return rows
+
+
+def _trained_anew(row: Mapping[str, Any], recipe: str, sky: str, evidence: Evidence) -> bool:
+    """Whether a row compares, on a sky, an experiment that learnt from it with one that didn't."""
+    return bool(row["sky"] == sky and row["against"] == recipe and evidence.learnt[row["experiment"]] == sky)
+
+
+def _interval(of: Mapping[str, Any] | None, key: str) -> Measured:
+    return with_interval(of[key], of[f"{key}_ci68"], of["n"]) if of else Measured(None, None)

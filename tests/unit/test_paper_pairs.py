@@ -1,0 +1,98 @@
+"""Pairs of experiments: the right clusters side by side, ratios by hand, intervals that hold what they say."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from clustermass.datasets import write_netcdf
+from clustermass.errors import InputError
+from clustermass.paper.pairs import Judged, compare_pairs
+
+N = 400
+
+
+def write(folder, name, residual, truth, ids=None, test=slice(None), groups=None):
+    """predictions.nc and baselines.nc of an experiment on the sky `field`."""
+    ids = np.array([f"01_{number}" for number in range(len(truth))]) if ids is None else ids
+    split = np.full(len(truth), "train")
+    split[test] = "test"
+    columns = {"mu": truth + residual, "log10_m500c": truth, "split": split}
+    table = xr.Dataset({key: ("cluster", value) for key, value in columns.items()}, {"cluster": ids})
+    write_netcdf(table, folder / f"{name}.nc", "test", {"source": "test"})
+    groups = xr.Dataset({"group": ("cluster", ids if groups is None else groups)}, {"cluster": ids})
+    write_netcdf(groups, folder / f"{name}_baselines.nc", "test", {"source": "test"})
+    return Judged(name, "field", folder / f"{name}.nc", folder / f"{name}_baselines.nc")
+
+
+def pair(folder, *judged, resamplings=400, seed=1):
+    compare_pairs(judged, {"one": "other", "other": "other"}, folder / "pairs.json", resamplings, seed)
+    return json.loads((folder / "pairs.json").read_text())["rows"]
+
+
+def masses(rng, n=N):
+    return rng.uniform(13.2, 14.9, n)
+
+
+def test_ratio_by_hand_whatever_the_order_of_the_clusters(tmp_path):
+    rng = np.random.default_rng(2)
+    truth, noise = masses(rng), rng.normal(0, 0.1, N)
+    order = rng.permutation(N)
+    ids = np.array([f"01_{number}" for number in range(N)])
+    one = write(tmp_path, "one", 2 * noise + 0.05, truth)
+    other = write(tmp_path, "other", noise[order], truth[order], ids[order])
+    (row,) = pair(tmp_path, one, other)
+    assert row["n"] == N
+    assert row["scatter_ratio"] == pytest.approx(2.0, rel=1e-12)
+    assert row["scatter_ratio_ci68"] == pytest.approx(
+        [2.0, 2.0], rel=1e-9
+    )  # one is twice the other, cluster by cluster
+    assert row["bias_difference_dex"] == pytest.approx(0.05 + noise.mean(), rel=1e-9)
+    assert row["own"]["scatter_dex"] == pytest.approx(2 * np.std(noise), rel=1e-12)
+    low = truth < 13.5
+    assert row["other"]["bias_by_truth"]["low_mass"]["n"] == low.sum()
+    assert row["other"]["bias_by_truth"]["low_mass"]["bias_dex"] == pytest.approx(noise[low].mean(), rel=1e-9)
+
+
+def test_only_common_test_clusters_count(tmp_path):
+    rng = np.random.default_rng(3)
+    truth, noise = masses(rng), rng.normal(0, 0.1, N)
+    spoilt = noise.copy()
+    spoilt[:100] = 5.0
+    one = write(tmp_path, "one", spoilt, truth, test=slice(100, N))
+    other = write(tmp_path, "other", noise, truth, test=slice(0, 300))
+    (row,) = pair(tmp_path, one, other)
+    assert (row["n"], row["scatter_ratio"]) == (200, pytest.approx(1.0))
+
+
+def test_intervals_hold_the_true_ratio_two_times_in_three(tmp_path):
+    """Scatters truly 1.1 apart: 41 of 60 intervals hold that on average; below 30 or above 52 once in 500."""
+    rng = np.random.default_rng(4)
+    held = 0
+    for number in range(60):
+        truth, shared = masses(rng), rng.normal(0, 0.1, N)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        scale = np.sqrt(1.21 * 0.0125 - 0.01)
+        one = write(folder, "one", shared + rng.normal(0, scale, N), truth)
+        other = write(folder, "other", shared + rng.normal(0, 0.05, N), truth)
+        (row,) = pair(folder, one, other, resamplings=200, seed=number)
+        low, high = row["scatter_ratio_ci68"]
+        held += low <= 1.1 <= high
+    assert 30 <= held <= 52
+
+
+def test_clusters_of_the_same_name_and_another_mass_are_refused(tmp_path):
+    truth = masses(np.random.default_rng(5))
+    one, other = write(tmp_path, "one", 0 * truth, truth), write(tmp_path, "other", 0 * truth, truth + 0.1)
+    with pytest.raises(InputError, match="clusters of the same name differ in mass"):
+        pair(tmp_path, one, other)
+
+
+def test_nothing_common_tells_nothing(tmp_path):
+    truth = masses(np.random.default_rng(6))
+    one = write(tmp_path, "one", 0 * truth, truth, test=slice(0, 100))
+    other = write(tmp_path, "other", 0 * truth, truth, test=slice(100, N))
+    (row,) = pair(tmp_path, one, other)
+    assert (row["n"], row["scatter_ratio"]) == (0, None)

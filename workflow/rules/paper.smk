@@ -1,0 +1,118 @@
+# Asked for by name (`-- paper`): it takes what experiments there are, and says which of the paper's were not run.
+def paper_rows():
+    """Each experiment and each sky that it is judged on, its own one by name."""
+    return [
+        {"experiment": name, "sky": sky}
+        for name, experiment in EXPERIMENTS.items()
+        for sky in (experiment["sky"], *experiment["test_skies"])
+    ]
+
+
+def paper_files(name):
+    """A file of each of these rows."""
+    return [
+        (
+            f"{EXPERIMENT}/{name}" if row["sky"] == EXPERIMENTS[row["experiment"]]["sky"] else f"{TEST_SKY}/{name}"
+        ).format(experiment=row["experiment"], test_sky=row["sky"])
+        for row in paper_rows()
+    ]
+
+
+def judged_on():
+    """The sky that experiments are judged on: the first test sky of fiducial, or else its own."""
+    return [*EXPERIMENTS["fiducial"]["test_skies"], EXPERIMENTS["fiducial"]["sky"]][0]
+
+
+def paper_figures():
+    """Captions by figure, numbered as in the paper."""
+    paper = "krippendorf2023" if "krippendorf2023" in EXPERIMENTS else "fiducial"
+    numbered = {
+        f"{EXPERIMENT}/figures/energy_bands": ("1", "Images of one cluster in ten energy bands"),
+        f"{EXPERIMENT}/figures/sample": ("2", "Masses and redshifts of the simulated and of the selected clusters"),
+        f"{EXPERIMENT}/figures/training": ("3", "Training curves of the members"),
+        f"{EXPERIMENT}/figures/predictions": ("4", "Predicted against true masses"),
+        f"{EXPERIMENT}/figures/bias": ("5", "Bias at fixed true and at fixed predicted mass"),
+    }
+    return {
+        f"{path.format(experiment=paper)}.png": f"**Fig. {number}.** {words}; experiment `{paper}`, test clusters of its own sky."
+        for path, (number, words) in numbered.items()
+    }
+
+
+def skies_in_words():
+    """Which skies, and how much of them."""
+    own = EXPERIMENTS["fiducial"]["sky"]
+    number = {sky: len(realization_names(SKIES[sky])) for sky in (own, judged_on())}
+    return (
+        f"Networks learn from {number[own]} realizations of the sky `{own}` and are judged on all selected clusters of "
+        f"{number[judged_on()]} realizations of `{judged_on()}`, unless another sky is named."
+        if judged_on() != own
+        else f"Networks learn from, and are judged on, {number[own]} realizations of the sky `{own}`."
+    )
+
+
+rule paper:
+    """Made on request: the paper's results beside ours, results/<run>/paper.html."""
+    input:
+        f"results/{RUN}/paper.html",
+
+
+rule compare_pairs:
+    input:
+        predictions=paper_files("predictions.nc"),
+        baselines=paper_files("baselines.nc"),
+    output:
+        pairs=f"results/{RUN}/pairs.json",
+    log:
+        f"results/{RUN}/logs/compare_pairs.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/compare_pairs.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
+    params:
+        rows=paper_rows(),
+        against={name: experiment["compared_with"] for name, experiment in EXPERIMENTS.items()},
+        evaluation=in_order(config["evaluation"]),
+        seed=config["seed"],
+        code=code("compare_pairs", "paper.pairs"),
+    script:
+        "../scripts/compare_pairs.py"
+
+
+rule paper_page:
+    input:
+        metrics=paper_files("metrics.json"),
+        pairs=f"results/{RUN}/pairs.json",
+        figures=list(paper_figures()),
+    output:
+        markdown=f"results/{RUN}/paper.md",
+        html=f"results/{RUN}/paper.html",
+        numbers=f"results/{RUN}/paper.json",
+    log:
+        f"results/{RUN}/logs/paper_page.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/paper_page.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
+    params:
+        rows=paper_rows(),
+        captions=list(paper_figures().values()),
+        settings={name: {"sky": EXPERIMENTS[name]["sky"], **trained_with(name)} for name in EXPERIMENTS},
+        run={
+            "command": "make paper",
+            "one": f"snakemake --configfile config/paper.yaml -- results/{RUN}/NAME/metrics.json",
+            "sky": skies_in_words(),
+            "judged_on": judged_on(),
+        },
+        words=config_hash({path.name: path.read_text(encoding="utf-8") for path in (ROOT / "workflow/paper").iterdir()}),
+        code=code("paper_page", "paper.page"),
+    script:
+        "../scripts/paper_page.py"

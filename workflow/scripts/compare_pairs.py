@@ -1,0 +1,20 @@
+"""Adapter of the rule compare_pairs."""
+
+from pathlib import Path
+
+from clustermass.paper.pairs import Judged, compare_pairs
+from clustermass.progress import step
+
+with step(snakemake.log[0], snakemake.rule):
+    compare_pairs(
+        judged=[
+            Judged(row["experiment"], row["sky"], Path(predictions), Path(baselines))
+            for row, predictions, baselines in zip(
+                snakemake.params.rows, snakemake.input.predictions, snakemake.input.baselines, strict=True
+            )
+        ],
+        against=snakemake.params.against,
+        output=Path(snakemake.output.pairs),
+        resamplings=snakemake.params.evaluation["bootstrap"],
+        seed=snakemake.params.seed,
+    )
