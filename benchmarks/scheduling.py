@@ -1,0 +1,167 @@
+"""What Snakemake itself costs: planning, finding that nothing is to do, and 2,000 jobs that do nothing.
+
+Seconds of wall and CPU time (with all child processes), in temporary folders; the up-to-date check needs a finished
+default run in this folder. `python benchmarks/scheduling.py [jobs]`
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from runner import RESULTS, machine, spread
+
+from clustermass.datasets import write_json
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+ROUNDS = 3
+#: CPU seconds of the steps of a run of the paper's size
+STEPS = ROOT / "docs" / "measured" / "paper_size_jobs.json"
+#: jobs of a realization, one after another, and how many trainings there are per realization
+CHAIN = ("simulate_realization", "extract_images", "smooth_images")
+TRAININGS_PER_REALIZATION = 30 / 18
+
+SNAKEFILE = """
+REALIZATIONS, MEMBERS = range({realizations}), range({members})
+
+
+rule all:
+    input:
+        "ensemble",
+
+
+rule simulate_realization:
+    output:
+        "sky/{{realization}}/events",
+    script:
+        "nothing.py"
+
+
+rule extract_images:
+    input:
+        "sky/{{realization}}/events",
+    output:
+        "sky/{{realization}}/images",
+    script:
+        "nothing.py"
+
+
+rule smooth_images:
+    input:
+        "sky/{{realization}}/images",
+    output:
+        "sky/{{realization}}/smoothed",
+    script:
+        "nothing.py"
+
+
+rule train_member:
+    input:
+        expand("sky/{{realization}}/smoothed", realization=REALIZATIONS),
+    output:
+        "members/{{member}}",
+    script:
+        "nothing.py"
+
+
+rule aggregate_ensemble:
+    input:
+        expand("members/{{member}}", member=MEMBERS),
+    output:
+        "ensemble",
+    script:
+        "nothing.py"
+"""
+
+
+def main(jobs):
+    """Measure, print and write results/benchmarks/scheduling.json."""
+    load = os.getloadavg()[0]
+    report = {
+        "command": f"python benchmarks/scheduling.py {jobs}",
+        "machine": {**machine(), "load_at_start": round(load, 2)},
+        "plan": repeated(plan, "planning config/paper_size.yaml in an empty folder"),
+        "up_to_date": up_to_date(),
+        "nothing": nothing(jobs),
+    }
+    write_json(report, RESULTS / "scheduling.json")
+
+
+def repeated(call, what):
+    """Wall and CPU seconds of some calls."""
+    seconds = [measured(call) for _ in range(ROUNDS)]
+    facts = {"what": what, **{key: spread([one[key] for one in seconds]) for key in ("wall_s", "cpu_s")}}
+    print(f"{what}: {facts['wall_s']['median']:.1f} s ({facts['cpu_s']['median']:.1f} s CPU)")
+    return facts
+
+
+def measured(call):
+    """Wall seconds of a call, and CPU seconds of the processes that it waits for."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    call()
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"wall_s": wall, "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+
+
+def snakemake(*arguments, folder=ROOT):
+    """Run snakemake and return what it prints."""
+    done = subprocess.run([*SNAKEMAKE, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    return done.stdout + done.stderr
+
+
+def plan():
+    """Plan a run of the paper's size where nothing is there yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ["-n", "--quiet", "--snakefile", ROOT / "Snakefile", "--directory", folder]
+        snakemake(*arguments, "--configfile", ROOT / "config" / "paper_size.yaml")
+
+
+def up_to_date():
+    """Find out that a finished default run has nothing to do."""
+    if "Nothing to be done" not in snakemake("-n"):
+        print("up-to-date check: left out, the default run isn't finished in this folder (make results)")
+        return None
+    return repeated(lambda: snakemake("--cores", "1"), "finding that the default run has nothing to do")
+
+
+def nothing(jobs):
+    """Run a DAG of the pipeline's shape whose steps only touch their outputs."""
+    realizations = round((jobs - 2) / (len(CHAIN) + TRAININGS_PER_REALIZATION))
+    members = jobs - 2 - len(CHAIN) * realizations
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "Snakefile").write_text(SNAKEFILE.format(realizations=realizations, members=members))
+        Path(folder, "nothing.py").write_text("open(snakemake.output[0], 'w').close()\n")
+        seconds = measured(lambda: snakemake("--cores", "2", "--quiet", folder=folder))
+        made = sum(path.is_file() for path in Path(folder).glob("sky/*/*")) + len(
+            list(Path(folder, "members").iterdir())
+        )
+    if made != jobs - 2:
+        sys.exit(f"{made} files were made instead of {jobs - 2}")
+    work = work_of(realizations, members)
+    facts = {"jobs": jobs, "realizations": realizations, "trainings": members, **seconds, "work_cpu_s": work}
+    facts["overhead_over_work"] = seconds["cpu_s"] / work
+    print(
+        f"{jobs} jobs that do nothing: {seconds['wall_s']:.0f} s ({seconds['cpu_s']:.0f} s CPU, "
+        f"{seconds['cpu_s'] / jobs:.3f} a job); the work of such jobs: {work:.0f} s CPU; overhead "
+        f"{100 * facts['overhead_over_work']:.1f} %"
+    )
+    return facts
+
+
+def work_of(realizations, members):
+    """CPU seconds that the steps of such a DAG take where they do something."""
+    steps = json.loads(STEPS.read_text())["steps"]
+    by_rule = {name: next(of["cpu_s_mean"] for step, of in steps.items() if step.startswith(name)) for name in CHAIN}
+    training = next(of["cpu_s_mean"] for step, of in steps.items() if step.startswith("train_member"))
+    return realizations * sum(by_rule.values()) + members * training
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
