@@ -15,7 +15,7 @@ from clustermass.cosmology import FloatArray
 from clustermass.progress import track
 from clustermass.sample import each_selected, order_of
 
-COLUMNS = ("ra", "dec", "realization", "halo_id", "log10_m500c", "redshift", "ml_rate")
+COLUMNS = ("ra", "dec", "realization", "halo_id", "log10_m500c", "redshift", "ml_rate", "selected", "learnt")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,12 @@ class Sky:
     cosmology: Mapping[str, float]
 
 
-def sky_evidence(sky: Sky, selection: Mapping[str, Any], assumed: Mapping[str, float]) -> xr.Dataset:
+def sky_evidence(
+    sky: Sky,
+    selection: Mapping[str, Any],
+    assumed: Mapping[str, float],
+    train_selection: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
     """Measure all selected clusters of a sky.
 
     Parameters
@@ -46,6 +51,8 @@ def sky_evidence(sky: Sky, selection: Mapping[str, Any], assumed: Mapping[str, f
         As `sample.load_sample` takes it.
     assumed
         Cosmology in which features are measured: an observer doesn't know that of another sky.
+    train_selection
+        As `sample.load_sample` takes it.
 
     Returns
     -------
@@ -59,7 +66,9 @@ def sky_evidence(sky: Sky, selection: Mapping[str, Any], assumed: Mapping[str, f
     """
     haloes = read_truth({realization_of(path): of_it for path, of_it in zip(sky.images, sky.truth, strict=True)})
     parts = []
-    for sample in track(each_selected(sky.images, selection), "realizations measured", total=len(sky.images)):
+    for sample in track(
+        each_selected(sky.images, selection, train_selection), "realizations measured", total=len(sky.images)
+    ):
         if sample.sizes["cluster"]:
             rows = haloes.rows(sample["realization"].values.astype(str), sample["halo_id"].values.astype(np.int64))
             part = evidence(sample, haloes.l500[rows], assumed, sky.cosmology)
