@@ -14,7 +14,7 @@ from clustermass.networks import cnn
 from clustermass.networks.augmentation import random_symmetries
 from clustermass.networks.convolution import plain_block
 from clustermass.networks.device import use_device
-from clustermass.networks.losses import gaussian_nll
+from clustermass.networks.losses import Likelihood
 from clustermass.networks.parameters import unflatten
 
 
@@ -52,7 +52,8 @@ class JaxStep:
         return (optax.apply_updates(state, updates), optimised), loss
 
     def _loss(self, state, images, redshift, mass):
-        return gaussian_nll(mass, *nnx.merge(self.structure, state)(images, redshift))
+        outputs = nnx.merge(self.structure, state).outputs(images, redshift)
+        return Likelihood().terms(mass, outputs).mean()
 
     def losses(self):
         """Losses of the first steps on the checked batch, as it is; the mean of the members."""

@@ -10,6 +10,7 @@ from clustermass.controls import Control
 from clustermass.errors import InputError
 from clustermass.member_data import MIN_REDSHIFT, network_order
 from clustermass.networks.device import use_device
+from clustermass.networks.losses import loss_of
 from clustermass.networks.parameters import unflatten
 from clustermass.networks.prediction import standardised_predictions
 from clustermass.networks.weights import Weights
@@ -105,12 +106,13 @@ def _member(
         cubes = control.images(cubes, range(len(cubes)))
         redshift, facts = control.redshift(redshift, "new"), control.facts(facts)
     constants = weights.standardisation
-    structure, state = unflatten(weights.shape, weights.network, weights.arrays)
+    loss = loss_of(weights.recipe, constants)
+    structure, state = unflatten(weights.shape, weights.network, weights.arrays, loss)
     side = constants.side(redshift, {name: np.asarray(values)[:, None] for name, values in facts.items()})
     inputs = constants.images(cubes), side
     symmetric = weights.recipe["symmetric_prediction"]
     mean, variance = standardised_predictions(structure, state, *inputs, symmetric=symmetric)
-    return constants.mass_mean + constants.mass_sd * mean, constants.mass_sd * np.sqrt(variance)
+    return constants.predicted(mean, variance, weights.residual_sd)
 
 
 def check_grid(weights: Sequence[Path], images: xr.Dataset) -> None:

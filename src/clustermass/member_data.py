@@ -17,27 +17,42 @@ from clustermass.errors import InputError
 from clustermass.networks.side_inputs import FACTS
 from clustermass.networks.subsets import Subset
 from clustermass.sample import load_sample
-from clustermass.splits import UNUSED, first_training_clusters
+from clustermass.splits import UNUSED, first_training_clusters, learning_split
+from clustermass.weighting import training_weights
 
 MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
 SUBSETS = ("train", "val", "test")
+LEARNT_VAL = "learnt_val"  # validation clusters of a `train_selection`, where these aren't those of the selection
 _AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class MemberData:
-    """The sample without its images, its subsets by name (in the sample's order), and the control they are under."""
+    """What the members of an experiment see.
+
+    Attributes
+    ----------
+    sample
+        The sample without its images.
+    subsets
+        By name, in the sample's order.
+    val
+        What trainings are validated with: ``subsets["val"]``, or with a `train_selection` the clusters inside that.
+    control
+        That they are under.
+    """
 
     sample: xr.Dataset
     subsets: dict[str, Subset]
+    val: Subset
     control: Control
 
     def digest(self) -> str:
         """Return a SHA-256 of all that is trained on: training and validation set, nothing of the test set."""
         digest = hashlib.sha256()
-        for name in ("train", "val"):
-            subset = self.subsets[name]
+        for name, subset in (("train", self.subsets["train"]), ("val", self.val)):
             columns = {"images": subset.images, "redshift": subset.redshift, "mass": subset.log10_m500c, **subset.facts}
+            columns |= {} if subset.weight is None else {"weight": subset.weight}
             for quantity, column in columns.items():
                 digest.update(f"{name} {quantity} {column.dtype} {column.shape}".encode())
                 for start in range(0, len(column), _AT_ONCE):
@@ -55,7 +70,8 @@ def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[st
     experiment
         `selection`; `redshift_noise`, standard deviation of what is added to every redshift that the network sees, once
         and for all members alike; `train_clusters`, see `first_training_clusters` (None = all); `control`, see
-        `clustermass.controls`.
+        `clustermass.controls`; and, if wanted, `train_selection`, what of `selection` is another for the clusters that
+        networks are trained on and validated with, and `weighting`, see `clustermass.weighting`.
     seed
         Root of the random numbers.
 
@@ -63,10 +79,10 @@ def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[st
     ------
     InputError
         See `sample.load_sample`; or a subset has an unknown name, `train_clusters` is more than there are, or the
-        control is unknown.
+        control or the weighting is unknown.
     """
-    sample = load_sample(images, split, experiment["selection"])
-    unknown = sorted(set(sample["split"].values.tolist()) - set(SUBSETS))
+    sample = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
+    unknown = sorted(set(sample["split"].values.tolist()) - {*SUBSETS, UNUSED})
     if unknown:
         raise InputError(
             f"{split}: subset {unknown[0]!r} is unknown. Each cluster must be in one of {', '.join(SUBSETS)}."
@@ -78,6 +94,9 @@ def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[st
     facts = facts_of(sample)
     cubes, mass = network_order(sample["image"].values), sample["log10_m500c"].values.astype(np.float64)
     rows = {name: np.flatnonzero(sample["split"].values == name) for name in (*SUBSETS, UNUSED)}
+    learnt_val = np.flatnonzero(learning_split(sample) == "val")
+    if not np.array_equal(learnt_val, rows["val"]):
+        rows[LEARNT_VAL] = learnt_val
     taken = {name: cubes[chosen] for name, chosen in rows.items()}  # copies
     sample = sample.drop_vars("image")
     del cubes  # the largest samples need that memory
@@ -88,11 +107,12 @@ def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[st
             control.images(taken[name], ids[chosen]),
             control.redshift(redshift[chosen], name),
             mass[chosen],
+            weight=training_weights(experiment.get("weighting", "none"), mass[chosen]) if name == "train" else None,
             facts=control.facts({quantity: values[chosen] for quantity, values in facts.items()}),
         )
         for name, chosen in rows.items()
     }
-    return MemberData(sample, subsets, control)
+    return MemberData(sample, subsets, subsets.pop(LEARNT_VAL, subsets["val"]), control)
 
 
 def facts_of(sample: xr.Dataset) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.progress import LOGGER
+from clustermass.splits import UNUSED
 
 #: selection key -> variable; a cluster must lie above the value
 _ABOVE = {"det_like_min": "det_like", "ext_like_min": "ext_like"}
@@ -18,7 +19,10 @@ _GRID = ("band", "band_bounds", "x", "y")
 
 
 def load_sample(
-    images: Sequence[Path], split: Path | None = None, selection: Mapping[str, Any] | None = None
+    images: Sequence[Path],
+    split: Path | None = None,
+    selection: Mapping[str, Any] | None = None,
+    train_selection: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Join the realizations' images of a sky into one dataset, sorted by cluster id.
 
@@ -32,6 +36,8 @@ def load_sample(
         `log10_m500c_min` (inclusive), `log10_m500c_max`, `det_like_min`, `ext_like_min` (exclusive), each optional:
         keep labelled clusters with finite redshift inside. None = keep every cluster, labelled or not (an observed
         field).
+    train_selection
+        What of `selection` is another for clusters to learn from, see `join_split`; None = nothing.
 
     Returns
     -------
@@ -44,17 +50,20 @@ def load_sample(
         A file is missing or damaged, files differ in grid or variables, a cluster occurs twice or isn't in `split`,
         or nothing is left.
     """
-    sample = _concatenate(list(each_selected(images, selection)))
+    sample = _concatenate(list(each_selected(images, selection, train_selection)))
     return sample if split is None else join_split(sample, split)
 
 
-def each_selected(images: Sequence[Path], selection: Mapping[str, Any] | None) -> Iterator[xr.Dataset]:
+def each_selected(
+    images: Sequence[Path], selection: Mapping[str, Any] | None, train_selection: Mapping[str, Any] | None = None
+) -> Iterator[xr.Dataset]:
     """Yield the selected clusters of one file after the other, so that memory needs to hold no more than one.
 
     Parameters
     ----------
-    images, selection
-        As for `load_sample`. A part may be empty; that all are is an error after the last one.
+    images, selection, train_selection
+        As for `load_sample`. A part may be empty; that all are is an error after the last one. With a
+        `train_selection`, clusters inside either are kept; `selected` and `learnt` (cluster) say inside which.
 
     Raises
     ------
@@ -71,7 +80,7 @@ def each_selected(images: Sequence[Path], selection: Mapping[str, Any] | None) -
         first = part.isel(cluster=slice(0)).copy(deep=True) if first is None else first
         _check_alike(first, images[0], part, path)
         total += part.sizes["cluster"]
-        part = part if selection is None else part.isel(cluster=_kept(part, selection, path, dropped))
+        part = part if selection is None else _selected(part, selection, train_selection, path, dropped)
         left += part.sizes["cluster"]
         yield part
     cuts = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
@@ -120,16 +129,27 @@ def select(sample: xr.Dataset, selection: Mapping[str, Any]) -> tuple[NDArray[np
     return keep, dropped
 
 
-def _kept(part: xr.Dataset, selection: Mapping[str, Any], path: Path, dropped: dict[str, int]) -> NDArray[np.intp]:
+def _selected(
+    part: xr.Dataset,
+    selection: Mapping[str, Any],
+    train_selection: Mapping[str, Any] | None,
+    path: Path,
+    dropped: dict[str, int],
+) -> xr.Dataset:
     missing = [name for name in ("log10_m500c", *_ABOVE.values()) if name not in part.variables]
     if missing:
         raise InputError(
             f"{path}: lacks {', '.join(missing)}; a sample to learn from needs a simulated sky with truth."
         )
     keep, counts = select(part, selection)
+    if train_selection is not None:
+        learnt, _ = select(part, {**selection, **train_selection})
+        part = part.assign(selected=("cluster", keep), learnt=("cluster", learnt))
+        counts["of them kept to learn from"] = int((learnt & ~keep).sum())
+        keep = keep | learnt
     for reason, count in counts.items():
         dropped[reason] = dropped.get(reason, 0) + count
-    return np.flatnonzero(keep)
+    return part.isel(cluster=np.flatnonzero(keep))
 
 
 def _concatenate(parts: list[xr.Dataset]) -> xr.Dataset:
@@ -181,7 +201,12 @@ def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
 
 
 def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
-    """Add the split's `split` and `group` to `sample` itself and return it; InputError if it lacks a cluster."""
+    """Add the split's `split` and `group` to `sample` itself and return it; InputError if it lacks a cluster.
+
+    Where the sample says of each cluster whether it is `selected` and `learnt`, `split` keeps of the training clusters
+    the learnt ones, and of validation and test clusters the selected ones; all others are "unused". `learnt_val` are
+    the learnt ones of all validation clusters: see `splits.learning_split`.
+    """
     table = read_netcdf(split, require=("split", "group"))
     row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
     missing = [name for name in sample["cluster"].values.tolist() if name not in row]
@@ -193,6 +218,11 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
     rows = np.array([row[name] for name in sample["cluster"].values.tolist()])
     for name in ("split", "group"):
         sample[name] = ("cluster", table[name].values.astype(str)[rows])
+    if "learnt" in sample:
+        split_of = sample["split"].values
+        used = np.where(split_of == "train", sample["learnt"].values, sample["selected"].values)
+        sample["learnt_val"] = ("cluster", (split_of == "val") & sample["learnt"].values)
+        sample["split"] = ("cluster", np.where(used, split_of, UNUSED))
     sizes = {name: int((sample["split"].values == name).sum()) for name in ("train", "val", "test")}
     LOGGER.info("sample: %s", ", ".join(f"{count} {name}" for name, count in sizes.items()))
     return sample

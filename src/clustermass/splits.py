@@ -19,7 +19,7 @@ from clustermass.provenance import provenance
 from clustermass.sphere import unit_vectors
 
 SUBSETS = ("train", "val", "test")
-UNUSED = "unused"  # subset of the training clusters that an experiment's `train_clusters` leaves out
+UNUSED = "unused"  # subset of what an experiment's `train_clusters` and `train_selection` leave out
 #: widens boxes a little, for what the projection about another centre and rounding may move (far below a pixel)
 _MARGIN_ARCSEC = 1.0
 #: no two boxes whose centres are farther apart than this many sides can overlap, however they are turned
@@ -191,6 +191,18 @@ def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArr
     chosen[train[number:]] = UNUSED
     LOGGER.info("training on %d of %d clusters", number, len(train))
     return chosen
+
+
+def learning_split(sample: xr.Dataset) -> NDArray[np.str_]:
+    """Subset (cluster,) that each cluster has while something is fitted.
+
+    That is `split`, but with a selection of its own for clusters to learn from, validation clusters are those inside
+    it (`learnt_val`), while those in `split` are of the kind that is judged in the end.
+    """
+    split = sample["split"].values.astype(str)
+    if "learnt_val" not in sample:
+        return split
+    return np.where(sample["learnt_val"].values, "val", np.where(split == "val", UNUSED, split))
 
 
 def _report(

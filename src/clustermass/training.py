@@ -73,7 +73,7 @@ def train_members(
     """
     taken = use_device(device, threads)
     data = load_member_data(images, split, experiment, seed)
-    train, val = data.subsets["train"], data.subsets["val"]
+    train, val = data.subsets["train"], data.val
     LOGGER.info("%d training and %d validation clusters", len(train.redshift), len(val.redshift))
     network, recipe = experiment["network"], experiment["recipe"]
     facts = {"seed": seed, "device": taken, "threads": threads}
@@ -102,7 +102,7 @@ def predictions(fitted: Fitted, subset: Subset, symmetric: bool) -> tuple[np.nda
         inputs = constants.images(subset.images[rows]), side[rows]
         parts.append(standardised_predictions(fitted.structure, fitted.state, *inputs, symmetric=symmetric))
     mean, variance = (np.concatenate(part)[:, 0] for part in zip(*parts, strict=True))
-    return constants.mass_mean + constants.mass_sd * mean, constants.mass_sd * np.sqrt(variance)
+    return constants.predicted(mean, variance, fitted.residual_sd)
 
 
 def _predictions(fitted: Fitted, data: MemberData, symmetric: bool) -> dict[str, np.ndarray]:
@@ -148,4 +148,5 @@ def _weights(
         member=number,
         seed=seed,
         control=None if data.control.name == "none" else asdict(data.control),
+        residual_sd=fitted.residual_sd,
     )

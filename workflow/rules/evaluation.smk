@@ -17,6 +17,7 @@ rule fit_baselines:
         runtime=each_try(20),
     params:
         selection=selection,
+        train_selection=train_selection,
         train_clusters=train_clusters,
         baselines=in_order(config["baselines"]),
         cosmology=experiment_cosmology,
@@ -175,6 +176,7 @@ rule fit_baselines_for_sky:
         runtime=each_try(30),
     params:
         selection=selection,
+        train_selection=train_selection,
         train_clusters=train_clusters,
         baselines=in_order(config["baselines"]),
         cosmology=experiment_cosmology,

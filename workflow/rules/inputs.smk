@@ -71,6 +71,15 @@ def train_clusters(wildcards):
     return EXPERIMENTS[wildcards.experiment]["train_clusters"]
 
 
+def train_selection(wildcards):
+    """What of the selection is another for clusters to learn from; None = nothing."""
+    return in_order(EXPERIMENTS[wildcards.experiment]["train_selection"])
+
+
+def weighting(wildcards):
+    return EXPERIMENTS[wildcards.experiment]["weighting"]
+
+
 def control(wildcards):
     return EXPERIMENTS[wildcards.experiment]["control"]
 

@@ -3,7 +3,7 @@
 
 def candidate_settings():
     """Of each candidate, in the order of the configuration, what its members are trained with."""
-    kept = ("redshift_noise", "train_clusters")
+    kept = ("redshift_noise", "train_clusters", "train_selection", "weighting")
     blocks = {"preprocessing": config["preprocessing"], "network": config["network"]}
     blocks["recipe"] = config["training"]["recipes"]
     return {

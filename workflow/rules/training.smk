@@ -27,7 +27,9 @@ for training_rule, (members, experiments) in training_batches().items():
             gpu=gpus_per_training(),
         params:
             selection=selection,
+            train_selection=train_selection,
             train_clusters=train_clusters,
+            weighting=weighting,
             control=control,
             redshift_noise=redshift_noise,
             network=network,

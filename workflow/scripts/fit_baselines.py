@@ -19,4 +19,5 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"
         seed=snakemake.params.seed,
         output=Path(snakemake.output.baselines),
         train_clusters=snakemake.params.train_clusters,
+        train_selection=snakemake.params.train_selection,
     )

@@ -20,4 +20,5 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}/
         box_arcsec=snakemake.params.box_arcsec,
         output=Path(snakemake.output.baselines),
         train_clusters=snakemake.params.train_clusters,
+        train_selection=snakemake.params.train_selection,
     )

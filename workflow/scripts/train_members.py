@@ -5,7 +5,16 @@ from pathlib import Path
 from clustermass.progress import step
 from clustermass.training import train_members
 
-EXPERIMENT = ("selection", "train_clusters", "control", "redshift_noise", "network", "recipe")
+EXPERIMENT = (
+    "selection",
+    "train_selection",
+    "train_clusters",
+    "weighting",
+    "control",
+    "redshift_noise",
+    "network",
+    "recipe",
+)
 
 predictions = [Path(path) for path in snakemake.output.predictions]
 weights = [Path(path) for path in snakemake.output.weights]

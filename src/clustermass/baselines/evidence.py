@@ -17,7 +17,7 @@ from clustermass.cosmology import FloatArray
 from clustermass.progress import track
 from clustermass.sample import each_selected, order_of
 
-COLUMNS = ("ra", "dec", "realization", "halo_id", "log10_m500c", "redshift", "ml_rate")
+COLUMNS = ("ra", "dec", "realization", "halo_id", "log10_m500c", "redshift", "ml_rate", "selected", "learnt")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,12 @@ class Sky:
         return read_truth({realization_of(path): of_it for path, of_it in zip(self.images, self.truth, strict=True)})
 
 
-def sky_evidence(sky: Sky, selection: Mapping[str, Any], assumed: Mapping[str, float]) -> xr.Dataset:
+def sky_evidence(
+    sky: Sky,
+    selection: Mapping[str, Any],
+    assumed: Mapping[str, float],
+    train_selection: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
     """Measure all selected clusters of a sky.
 
     Parameters
@@ -52,6 +57,8 @@ def sky_evidence(sky: Sky, selection: Mapping[str, Any], assumed: Mapping[str, f
         As `sample.load_sample` takes it.
     assumed
         Cosmology in which features are measured: an observer doesn't know that of another sky.
+    train_selection
+        As `sample.load_sample` takes it.
 
     Returns
     -------
@@ -66,7 +73,9 @@ def sky_evidence(sky: Sky, selection: Mapping[str, Any], assumed: Mapping[str, f
     """
     haloes = sky.haloes()
     parts = []
-    for sample in track(each_selected(sky.images, selection), "realizations measured", total=len(sky.images)):
+    for sample in track(
+        each_selected(sky.images, selection, train_selection), "realizations measured", total=len(sky.images)
+    ):
         if sample.sizes["cluster"]:
             rows = haloes.rows(sample["realization"].values.astype(str), sample["halo_id"].values.astype(np.int64))
             part = evidence(sample, haloes.l500[rows], assumed, sky.cosmology)
@@ -92,6 +101,8 @@ def sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
         See `selection.fit_selection`.
     """
     haloes = sky.haloes()
+    if "selected" in table:  # others are there to learn from
+        table = table.isel(cluster=table["selected"].values)
     selected = np.zeros(len(haloes.l500), dtype=bool)
     selected[haloes.rows(table["realization"].values.astype(str), table["halo_id"].values.astype(np.int64))] = True
     return fit_selection(published_luminosity(haloes.l500, haloes.redshift, sky.cosmology), haloes.redshift, selected)

@@ -22,7 +22,7 @@ from clustermass.errors import InputError
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
 from clustermass.sample import join_split
-from clustermass.splits import first_training_clusters, group_names
+from clustermass.splits import first_training_clusters, group_names, learning_split
 
 #: predictions are rounded to this many decimals of a dex: the digits below depend on the machine's linear algebra
 DECIMALS = 6
@@ -41,6 +41,7 @@ def fit_baselines(
     seed: int,
     output: Path,
     train_clusters: int | None = None,
+    train_selection: Mapping[str, Any] | None = None,
 ) -> None:
     """Fit every baseline on the training set, choose its form on the validation set, predict all clusters.
 
@@ -65,6 +66,8 @@ def fit_baselines(
         left out, and the attribute `left_out` says why.
     train_clusters
         Learn from as many training clusters only, the very ones that the networks learn from; None = all.
+    train_selection
+        What of `selection` is another for the clusters to learn from, of training and validation set; None = nothing.
 
     Raises
     ------
@@ -72,12 +75,13 @@ def fit_baselines(
         An input is missing or damaged, the selection is empty, there are too few training clusters, or a count rate
         isn't positive.
     """
-    table = _learnt_from(sky, split, selection, seed, train_clusters)
+    table = _learnt_from(sky, split, selection, seed, train_clusters, train_selection)
+    fitted_to = table.assign(split=("cluster", learning_split(table)))
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
-    parameters |= {"train_clusters": train_clusters}
+    parameters |= {"train_clusters": train_clusters, "train_selection": train_selection}
     log_odds = sky_selection(sky, table)
     made_by = provenance("fit_baselines", parameters, [split], seed=str(seed), left_out=left_out(table, log_odds))
-    write_netcdf(_dataset(table, predict_all(table, block, seed, log_odds)), output, TITLE, made_by)
+    write_netcdf(_dataset(table, predict_all(fitted_to, block, seed, log_odds)), output, TITLE, made_by)
 
 
 def fit_baselines_for_sky(
@@ -90,12 +94,13 @@ def fit_baselines_for_sky(
     box_arcsec: float,
     output: Path,
     train_clusters: int | None = None,
+    train_selection: Mapping[str, Any] | None = None,
 ) -> None:
     """Fit every baseline just as `fit_baselines` does, and predict all selected clusters of another sky.
 
     Parameters
     ----------
-    sky, split, selection, block, seed, train_clusters
+    sky, split, selection, block, seed, train_clusters, train_selection
         As for `fit_baselines`. Features of both skies are measured in the cosmology of the first.
     other
         The sky whose clusters are predicted; nothing is fitted to them.
@@ -109,7 +114,8 @@ def fit_baselines_for_sky(
     InputError
         As for `fit_baselines`.
     """
-    own = _learnt_from(sky, split, selection, seed, train_clusters)
+    own = _learnt_from(sky, split, selection, seed, train_clusters, train_selection)
+    own["split"] = ("cluster", learning_split(own))
     new = sky_evidence(other, selection, sky.cosmology)
     number = new.sizes["cluster"]
     new["split"] = ("cluster", np.full(number, "test"))
@@ -119,16 +125,21 @@ def fit_baselines_for_sky(
     predictions = {name: mu[-number:] for name, mu in predict_all(both, block, seed, log_odds).items()}
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
     parameters |= {"other_cosmology": other.cosmology, "box_arcsec": box_arcsec, "train_clusters": train_clusters}
-    made_by = provenance(
-        "fit_baselines_for_sky", parameters, [split], seed=str(seed), left_out=left_out(both, log_odds)
-    )
+    parameters |= {"train_selection": train_selection}
+    left = left_out(both, log_odds)
+    made_by = provenance("fit_baselines_for_sky", parameters, [split], seed=str(seed), left_out=left)
     write_netcdf(_dataset(new, predictions), output, TITLE, made_by)
 
 
 def _learnt_from(
-    sky: Sky, split: Path, selection: Mapping[str, Any], seed: int, train_clusters: int | None
+    sky: Sky,
+    split: Path,
+    selection: Mapping[str, Any],
+    seed: int,
+    train_clusters: int | None,
+    train_selection: Mapping[str, Any] | None,
 ) -> xr.Dataset:
-    table = join_split(sky_evidence(sky, selection, sky.cosmology), split)
+    table = join_split(sky_evidence(sky, selection, sky.cosmology, train_selection), split)
     if train_clusters is not None:
         table["split"] = ("cluster", first_training_clusters(table, train_clusters, seed))
     return table
@@ -136,6 +147,7 @@ def _learnt_from(
 
 def _together(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     """Clusters of two skies, one after the other; a measurement or feature that one sky lacks isn't used at all."""
+    own = own.drop_vars(["selected", "learnt", "learnt_val"], errors="ignore")  # how it was divided
     both = xr.concat([own, new], dim="cluster", join="inner")
     for name in ("l500", "kt", "ml_rate"):
         if np.isnan(own[name].values).all() or np.isnan(new[name].values).all():

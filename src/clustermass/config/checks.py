@@ -19,7 +19,7 @@ _Check: TypeAlias = Callable[..., Iterator[str]]
 
 _NEEDED = (
     *("sky", "preprocessing", "network", "recipe", "selection"),
-    *("redshift_noise", "train_clusters", "members", "control", "test_skies"),
+    *("train_selection", "redshift_noise", "train_clusters", "weighting", "members", "control", "test_skies"),
 )
 #: evtool's sky pixel, of which an image's pixel holds a whole number
 _SKY_PIXEL_ARCSEC = 0.05
@@ -196,25 +196,31 @@ def _check_candidates(search: Mapping[str, Any], experiments: Mapping[str, Any])
 
 def _check_selections(experiments: Mapping[str, Any], images: Mapping[str, Any]) -> Iterator[str]:
     def problems(experiment: Block) -> Iterator[str]:
-        selection = experiment.get("selection", {})
-        for key in ("det_like_min", "ext_like_min"):
-            if selection.get(key, images[key]) < images[key]:
-                yield (
-                    f".selection.{key} is {selection[key]}, but images are made only above images.{key} = "
-                    f"{images[key]}; lower that one too."
-                )
+        for block, selection in _selections(experiment).items():
+            for key in ("det_like_min", "ext_like_min"):
+                if selection.get(key, images[key]) < images[key]:
+                    yield (
+                        f".{block}.{key} is {selection[key]}, but images are made only above images.{key} = "
+                        f"{images[key]}; lower that one too."
+                    )
 
     yield from _departures(experiments, problems)
 
 
 def _check_mass_ranges(experiments: Mapping[str, Any]) -> Iterator[str]:
     def problems(experiment: Block) -> Iterator[str]:
-        selection = experiment.get("selection", {})
-        low, high = selection.get("log10_m500c_min"), selection.get("log10_m500c_max")
-        if low is not None and high is not None and low >= high:
-            yield f".selection.log10_m500c_min is {low}, but must be below log10_m500c_max = {high}."
+        whole: dict[str, Any] = {}
+        for block, selection in _selections(experiment).items():
+            whole |= selection  # what `train_selection` doesn't set is that of `selection`
+            low, high = whole.get("log10_m500c_min"), whole.get("log10_m500c_max")
+            if selection and low is not None and high is not None and low >= high:
+                yield f".{block}.log10_m500c_min is {low}, but must be below log10_m500c_max = {high}."
 
     yield from _departures(experiments, problems)
+
+
+def _selections(experiment: Block) -> dict[str, Block]:
+    return {name: experiment.get(name) or {} for name in ("selection", "train_selection")}
 
 
 def _check_poolings(

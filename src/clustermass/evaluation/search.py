@@ -151,7 +151,7 @@ def _training_clusters(ensemble: Path) -> int:
 def _parameters(settings: Mapping[str, Any], bands: int) -> int:
     grid = settings["preprocessing"]
     pixels = round(2 * grid["half_width_arcsec"] / grid["pixel_arcsec"])
-    return number_of_parameters(settings["network"], (pixels, pixels, bands))
+    return number_of_parameters(settings["network"], (pixels, pixels, bands), settings["recipe"])
 
 
 def _check(tables: Mapping[str, xr.Dataset], paths: Mapping[str, Path]) -> None:

@@ -9,16 +9,20 @@ import jax.numpy as jnp
 from flax import nnx
 
 from clustermass.errors import InputError
-from clustermass.networks.convolution import block
+from clustermass.networks.convolution import block, max_block
+from clustermass.networks.losses import Likelihood, Loss
 from clustermass.networks.side_inputs import widths
 
 
 class Block(nnx.Conv):
-    """3 x 3 convolution, ReLU, 2 x 2 average pooling; see `clustermass.networks.convolution`."""
+    """3 x 3 convolution, ReLU, 2 x 2 pooling (average or max); see `clustermass.networks.convolution`."""
 
-    def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs) -> None:
+    def __init__(self, inputs: int, outputs: int, pooling: str, rngs: nnx.Rngs) -> None:
         super().__init__(inputs, outputs, (3, 3), rngs=rngs)
-        self.code = block
+        blocks = {"average": block, "max": max_block}
+        if pooling not in blocks:
+            raise InputError(f"network.pooling: {pooling!r} is unknown. Choose one of {', '.join(blocks)}.")
+        self.code = blocks[pooling]
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Turn images (sample, y, x, channel) into maps (sample, y // 2, x // 2, feature)."""
@@ -26,7 +30,7 @@ class Block(nnx.Conv):
 
 
 class MassNetwork(nnx.Module):
-    """Three blocks [3 x 3 convolution, ReLU, 2 x 2 average pooling], then dense layers that the redshift joins.
+    """Three blocks [3 x 3 convolution, ReLU, 2 x 2 pooling], then dense layers that the redshift joins.
 
     The order of layers, the average pooling and the redshift at the first dense layer are those of Krippendorf et al.
     (2023, section 3 and App. B). The widths are ours: their figure 3, which holds the paper's, isn't public as text.
@@ -36,15 +40,20 @@ class MassNetwork(nnx.Module):
     shape
         (y, x, band) of an image.
     network
-        ``channels`` (one entry a block), ``dense`` (widths of the hidden dense layers), ``dropout`` (fraction of the
+        ``channels`` (one entry a block), ``pooling`` (``average``, which it is where absent, or ``max``), ``dense``
+        (widths of the hidden dense layers), ``dropout`` (fraction of the
         image features dropped while training), ``side_inputs`` (names in `side_inputs.SIDE_INPUTS`),
         ``catalogue_dropout`` (share of the clusters whose measured side inputs are hidden while training, so that the
         network can do without).
     rngs
         Random numbers for the initial weights.
+    loss
+        How many outputs there are, and the mass that they tell.
     """
 
-    def __init__(self, shape: tuple[int, int, int], network: Mapping[str, Any], rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], network: Mapping[str, Any], rngs: nnx.Rngs, loss: Loss | None = None
+    ) -> None:
         channels, dense = list(network["channels"]), list(network["dense"])
         ny, nx, bands = shape
         shrink = 2 ** len(channels)
@@ -52,12 +61,14 @@ class MassNetwork(nnx.Module):
             raise InputError(
                 f"network.channels: {len(channels)} poolings need images of {shrink} pixels, not {ny}x{nx}."
             )
-        self.convolutional = nnx.Sequential(*[Block(*sizes, rngs) for sizes in pairwise([bands, *channels])])
+        self.loss = loss or Likelihood()
+        pooling = network.get("pooling", "average")
+        self.convolutional = nnx.Sequential(*[Block(*sizes, pooling, rngs) for sizes in pairwise([bands, *channels])])
         self.dropout = nnx.Dropout(float(network["dropout"]))
         self.needed, self.measured = widths(network["side_inputs"])
         self.catalogue_dropout = float(network["catalogue_dropout"]) if self.measured else 0.0
         features = (ny // shrink) * (nx // shrink) * channels[-1] + self.needed + self.measured
-        self.dense = nnx.Sequential(*_dense_layers([features, *dense, 2], rngs))
+        self.dense = nnx.Sequential(*_dense_layers([features, *dense, self.loss.outputs], rngs))
 
     def features(self, images: jax.Array, chunk: int | None = None) -> jax.Array:
         """Flat image features (sample, feature) of standardised images (sample, y, x, band).
@@ -69,26 +80,29 @@ class MassNetwork(nnx.Module):
         chunks = images.reshape(-1, chunk, *images.shape[1:])
         return jax.lax.map(self.convolutional, chunks).reshape(len(images), -1)
 
-    def head(self, features: jax.Array, side: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """Mean and log-variance (...) from features (..., feature) and standardised side inputs (..., input).
+    def head(self, features: jax.Array, side: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean and log-variance (...) from features (..., feature) and standardised side inputs (..., input)."""
+        return self.loss.moments(self._outputs(features, side, None))
 
-        `key` switches dropout on.
-        """
+    def _outputs(self, features: jax.Array, side: jax.Array, key: jax.Array | None) -> jax.Array:
         if key is not None and self.measured:
             side = self._hidden(side, jax.random.fold_in(key, 1))
         features = self.dropout(features, deterministic=key is None, rngs=key)
-        output = self.dense(jnp.concatenate([features, side], axis=-1))
-        return output[..., 0], output[..., 1]
+        return self.dense(jnp.concatenate([features, side], axis=-1))
 
     def _hidden(self, side: jax.Array, key: jax.Array) -> jax.Array:
         """Side inputs with the measured ones of some clusters, drawn at random, set to zero: unknown."""
         told = jax.random.bernoulli(key, 1 - self.catalogue_dropout, (*side.shape[:-1], 1))
         return jnp.concatenate([side[..., : self.needed], side[..., self.needed :] * told], axis=-1)
 
-    def __call__(
+    def __call__(self, images: jax.Array, side: jax.Array, key: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """Mean and log-variance (sample,) of the standardised log10 M500c; parameters as for `outputs`."""
+        return self.loss.moments(self.outputs(images, side, key))
+
+    def outputs(
         self, images: jax.Array, side: jax.Array, key: jax.Array | None = None, chunk: int | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Mean and log-variance (sample,) of the standardised log10 M500c.
+    ) -> jax.Array:
+        """Return what the network ends in, (sample, output): what its loss is a function of.
 
         Parameters
         ----------
@@ -101,7 +115,7 @@ class MassNetwork(nnx.Module):
         chunk
             As in `features`.
         """
-        return self.head(self.features(images, chunk), side, key)
+        return self._outputs(self.features(images, chunk), side, key)
 
 
 def _dense_layers(widths: list[int], rngs: nnx.Rngs) -> list[Any]:

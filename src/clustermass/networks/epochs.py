@@ -13,7 +13,7 @@ import optax
 from flax import nnx
 
 from clustermass.networks.augmentation import AUGMENTATIONS
-from clustermass.networks.losses import gaussian_nll
+from clustermass.networks.losses import weighted_mean
 from clustermass.networks.schedules import optimiser
 
 MICRO_BATCH = 20  # samples at a time on a CPU; gradients add up to those of the batch
@@ -174,8 +174,8 @@ def _loss(
 ) -> jax.Array:
     augment_key, dropout_key = jax.random.split(key)
     model = nnx.merge(structure, state)
-    mean, log_variance = model(augment(data.images, augment_key), data.side, dropout_key, chunk)
-    return gaussian_nll(data.mass, mean, log_variance, data.weight)
+    output = model.outputs(augment(data.images, augment_key), data.side, dropout_key, chunk)
+    return weighted_mean(model.loss.terms(data.mass, output), data.weight)
 
 
 def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:

@@ -37,7 +37,7 @@ def fit_members(
     is killed and resumed. Each epoch goes once through the shuffled training set; where the batch size doesn't divide
     it, the last batch is filled up with the first clusters of the epoch, so that every step averages over equally many.
     With `average_decay` the running average of the weights (without its bias towards zero) is what is validated and
-    kept. The validation loss is that of the images as they are, without averaging over symmetries.
+    kept. The validation loss is that of the images as they are, not weighted, without averaging over symmetries.
 
     Parameters
     ----------

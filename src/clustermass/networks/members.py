@@ -15,7 +15,10 @@ from clustermass.networks.epochs import Progress
 
 @dataclass
 class History:
-    """One entry an epoch: losses (Eq. 1 for log10 M500c, in nats) and the learning rate of its last step."""
+    """One entry an epoch: losses (see `clustermass.networks.losses`) and the learning rate of its last step.
+
+    A likelihood is that of log10 M500c: Eq. 1, in nats.
+    """
 
     train_loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)

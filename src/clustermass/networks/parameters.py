@@ -12,16 +12,19 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from clustermass.errors import InputError
 from clustermass.networks.cnn import MassNetwork
+from clustermass.networks.losses import Loss
 
 
-def initialise(shape: tuple[int, int, int], network: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, np.ndarray]:
+def initialise(
+    shape: tuple[int, int, int], network: Mapping[str, Any], seeds: Sequence[int], loss: Loss | None = None
+) -> dict[str, np.ndarray]:
     """Draw the initial weights of a network for images of `shape` (y, x, band), by dotted name, float32.
 
     Kernels are normal with variance 1 / fan-in (LeCun), biases 0. They are drawn with NumPy, each from `seeds` and its
     own name: the same on every device, and seconds faster than compiling JAX's generator for every shape.
     """
     weights = {}
-    for path, leaf in sorted(_template(shape, network)[2].items(), key=str):
+    for path, leaf in sorted(_template(shape, network, loss)[2].items(), key=str):
         name = ".".join(map(str, path))
         rng = np.random.default_rng([*seeds, zlib.crc32(name.encode())])
         fan_in = math.prod(leaf.shape[:-1])
@@ -33,10 +36,10 @@ def initialise(shape: tuple[int, int, int], network: Mapping[str, Any], seeds: S
 
 
 def _template(
-    shape: tuple[int, int, int], network: Mapping[str, Any]
+    shape: tuple[int, int, int], network: Mapping[str, Any], loss: Loss | None
 ) -> tuple[nnx.GraphDef, nnx.State, dict[tuple[Any, ...], jax.ShapeDtypeStruct]]:
     """Structure, empty state and the shape of each array by its path."""
-    structure, state = nnx.split(nnx.eval_shape(lambda: MassNetwork(shape, network, nnx.Rngs(0))), nnx.Param)
+    structure, state = nnx.split(nnx.eval_shape(lambda: MassNetwork(shape, network, nnx.Rngs(0), loss)), nnx.Param)
     return structure, state, flatten_dict(nnx.to_pure_dict(state))
 
 
@@ -47,7 +50,10 @@ def flatten(state: nnx.State) -> dict[str, np.ndarray]:
 
 
 def unflatten(
-    shape: tuple[int, int, int], network: Mapping[str, Any], weights: Mapping[str, np.ndarray]
+    shape: tuple[int, int, int],
+    network: Mapping[str, Any],
+    weights: Mapping[str, np.ndarray],
+    loss: Loss | None = None,
 ) -> tuple[nnx.GraphDef, nnx.State]:
     """Structure and weights of the network that `flatten` took apart.
 
@@ -56,7 +62,7 @@ def unflatten(
     InputError
         `weights` lacks an array, or one has another shape than the network's.
     """
-    structure, state, expected = _template(shape, network)
+    structure, state, expected = _template(shape, network, loss)
     filled = {}
     for path, leaf in expected.items():
         name = ".".join(map(str, path))

@@ -62,6 +62,16 @@ class Standardisation:
             standard = np.concatenate([standard[..., :needed], told, known], axis=-1)
         return standard.astype(np.float32)
 
+    def predicted(
+        self, mean: np.ndarray, variance: np.ndarray, residual_sd: float | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted log10 M500c and its sigma in dex from those of the standardised mass.
+
+        Sigma is `residual_sd` of every cluster, unless that is None.
+        """
+        sigma = self.mass_sd * np.sqrt(variance) if residual_sd is None else np.full(mean.shape, residual_sd)
+        return self.mass_mean + self.mass_sd * mean, sigma
+
     def mass(self, log10_m500c: np.ndarray) -> np.ndarray:
         """Standardised log10 M500c, float32."""
         return ((log10_m500c - self.mass_mean) / self.mass_sd).astype(np.float32)

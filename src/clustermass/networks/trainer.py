@@ -14,8 +14,10 @@ from flax import nnx
 
 from clustermass.networks.checkpoints import Checkpoints
 from clustermass.networks.epochs import Progress, Settings, begin, run_epochs, stacked
+from clustermass.networks.losses import loss_of
 from clustermass.networks.members import History, Member
 from clustermass.networks.parameters import initialise, unflatten
+from clustermass.networks.prediction import standardised_predictions
 from clustermass.networks.schedules import LearningRate
 from clustermass.networks.standardisation import Standardisation
 from clustermass.networks.subsets import Subset, on_device
@@ -26,13 +28,24 @@ from clustermass.progress import LOGGER
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network: structure, weights, constants, history and the epoch (from 1) whose weights were kept."""
+    """A trained network.
+
+    Attributes
+    ----------
+    structure, state, constants
+        Structure, weights, and what standardises its inputs.
+    history, kept_epoch
+        Of its training, and the epoch (from 1) whose weights were kept.
+    residual_sd
+        Sigma of all its predictions in dex, where its loss tells none: rms residual of the validation clusters.
+    """
 
     structure: nnx.GraphDef
     state: nnx.State
     constants: Standardisation
     history: History
     kept_epoch: int
+    residual_sd: float | None = None
 
 
 class Trainer:
@@ -51,16 +64,22 @@ class Trainer:
         self._shape = train.images.shape[1:]
         names = network["side_inputs"]
         self._constants = Standardisation.of(train.images, train.redshift, train.facts, train.log10_m500c, names)
-        self._structure = unflatten(self._shape, network, initialise(self._shape, network, [seed, 0]))[0]
+        self._loss = loss_of(recipe, self._constants)
+        self._offset = math.log(self._constants.mass_sd) if self._loss.of_density else 0.0
+        self._structure = self._fresh(0)[0]
         self._settings = Settings.of(recipe, network, self._shape, len(train.redshift))
         self._steps = math.ceil(len(train.redshift) / self._settings.batch)
         self.data = on_device(train, self._constants)
         self.program = self._structure, self._settings
-        self._validation = Validation(self._structure, self._constants, val)
+        self._val, self._validation = val, Validation(self._structure, self._constants, self._loss, self._offset, val)
+
+    def _fresh(self, number: int) -> tuple[nnx.GraphDef, nnx.State]:
+        weights = initialise(self._shape, self._network, [self._seed, number], self._loss)
+        return unflatten(self._shape, self._network, weights, self._loss)
 
     def begin(self, number: int) -> Member:
         """Return a member as its checkpoint left it, or fresh."""
-        _, state = unflatten(self._shape, self._network, initialise(self._shape, self._network, [self._seed, number]))
+        _, state = self._fresh(number)
         fresh = Member(number, begin(state, self._settings), state)
         member = self._checkpoints.read(number, fresh.restored) if self._checkpoints else None
         if member is None:
@@ -74,8 +93,17 @@ class Trainer:
         if unfinished := [member for member in group if member.progress is not None]:
             self._train(unfinished)
         for member in group:
-            fitted = Fitted(self._structure, member.kept, self._constants, member.history, member.kept_epoch)
-            yield member.number, fitted
+            told = member.history, member.kept_epoch, self._residual_sd(member.kept)
+            yield member.number, Fitted(self._structure, member.kept, self._constants, *told)
+
+    def _residual_sd(self, state: nnx.State) -> float | None:
+        if self._loss.tells_sigma:
+            return None
+        constants, val = self._constants, self._val
+        inputs = constants.images(val.images), constants.side(val.redshift, val.facts)[:, None]
+        mean, _ = standardised_predictions(self._structure, state, *inputs, self._recipe["symmetric_prediction"])
+        residual = constants.mass_mean + constants.mass_sd * mean[:, 0] - val.log10_m500c
+        return float(np.sqrt(np.mean(residual**2)))
 
     def _train(self, group: list[Member]) -> None:
         progress, kept = stacked([member.progress for member in group]), stacked([member.kept for member in group])
@@ -113,7 +141,7 @@ class Trainer:
         watch.check_steps(losses, table)
         val_losses = self._validation.losses(averaged)
         watch.check_validation(val_losses, table)
-        train_losses = losses.mean(axis=1, dtype=np.float64) + math.log(self._constants.mass_sd)
+        train_losses = losses.mean(axis=1, dtype=np.float64) + self._offset
         better = []
         for row, (member, rate) in enumerate(zip(group, rates, strict=True)):
             train_loss, val_loss = float(train_losses[row]), float(val_losses[row])

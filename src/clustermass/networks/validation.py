@@ -1,6 +1,5 @@
 """Validation loss of the members of a job after an epoch; the validation set stays on the device."""
 
-import math
 from functools import partial
 
 import jax
@@ -9,36 +8,40 @@ import numpy as np
 from flax import nnx
 
 from clustermass.networks.epochs import over_members
+from clustermass.networks.losses import Loss
 from clustermass.networks.prediction import CHUNK
 from clustermass.networks.standardisation import Standardisation
 from clustermass.networks.subsets import Subset
 
 
 class Validation:
-    """Mean negative log-likelihood of a validation set (Eq. 1 for log10 M500c, in nats), of the images as they are.
+    """Mean loss of a validation set, not weighted, of the images as they are.
 
     Parameters
     ----------
-    structure, constants
-        Of the network, and of its training set.
+    structure, constants, loss
+        Of the network, of its training set, and what it is trained with.
+    offset
+        Added to the loss.
     val
         The validation set.
     """
 
-    def __init__(self, structure: nnx.GraphDef, constants: Standardisation, val: Subset) -> None:
-        self._structure = structure
+    def __init__(
+        self, structure: nnx.GraphDef, constants: Standardisation, loss: Loss, offset: float, val: Subset
+    ) -> None:
+        self._structure, self._loss, self._offset = structure, loss, offset
         side = constants.side(val.redshift, val.facts)
         self._inputs = _in_chunks(constants.images(val.images)), _in_chunks(side)
         self._truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
-        self._log_scale = math.log(constants.mass_sd)
 
     def losses(self, states: nnx.State) -> np.ndarray:
         """Loss (member,) float64 of the stacked weights `states`; not finite where a network has run away."""
-        outputs = (np.asarray(part, np.float64) for part in _apply(self._structure, states, *self._inputs))
-        mean, log_variance = (part.reshape(len(part), -1)[:, : len(self._truth)] for part in outputs)
+        outputs = np.asarray(_apply(self._structure, states, *self._inputs), np.float64)
+        outputs = outputs.reshape(len(outputs), -1, self._loss.outputs)[:, : len(self._truth)]
+        truth = np.broadcast_to(self._truth, outputs.shape[:2])
         with np.errstate(over="ignore", invalid="ignore"):
-            terms = log_variance + (self._truth - mean) ** 2 * np.exp(-log_variance)
-            return np.asarray(terms.mean(axis=1) / 2 + self._log_scale)
+            return np.asarray(self._loss.terms(truth, outputs).mean(axis=1) + self._offset)
 
 
 def _in_chunks(columns: np.ndarray) -> jax.Array:
@@ -49,13 +52,11 @@ def _in_chunks(columns: np.ndarray) -> jax.Array:
 
 
 @partial(jax.jit, static_argnums=0)
-def _apply(
-    structure: nnx.GraphDef, states: nnx.State, images: jax.Array, redshift: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Mean and log-variance (member, part, CHUNK)."""
+def _apply(structure: nnx.GraphDef, states: nnx.State, images: jax.Array, side: jax.Array) -> jax.Array:
+    """Return outputs (member, part, CHUNK, output)."""
 
-    def predict(state: nnx.State) -> tuple[jax.Array, jax.Array]:
+    def outputs(state: nnx.State) -> jax.Array:
         model = nnx.merge(structure, state)
-        return jax.lax.map(lambda part: model(*part), (images, redshift))
+        return jax.lax.map(lambda part: model.outputs(*part), (images, side))
 
-    return over_members(predict)(states)
+    return jnp.asarray(over_members(outputs)(states))

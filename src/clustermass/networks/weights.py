@@ -40,6 +40,8 @@ class Weights:
         Which member of the ensemble, from which root of random numbers.
     control
         What was taken from its data, as `clustermass.controls.Control`; None: nothing, it is a network to be used.
+    residual_sd
+        Sigma of all its predictions in dex; None: it tells each its own.
     """
 
     arrays: dict[str, np.ndarray]
@@ -53,6 +55,7 @@ class Weights:
     member: int
     seed: int
     control: dict[str, Any] | None = None
+    residual_sd: float | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
