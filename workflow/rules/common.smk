@@ -74,7 +74,7 @@ wildcard_constraints:
     sky="|".join(SKIES),
     test_sky="|".join(SKIES),
     field="|".join(FIELDS) or "(?!)",
-    of_set="|".join(IMAGES),
+    of_set=f"(?:{'|'.join(IMAGES)})",
     realization=r"[A-Za-z0-9-]+",
     preprocessing="|".join(config["preprocessing"]),
     experiment="|".join(EXPERIMENTS),
