@@ -11,11 +11,13 @@ os.environ.update(PYTHONPATH=str(ROOT / "src"))
 from snakemake.exceptions import WorkflowError
 
 from clustermass.config import (
+    DEFAULT_IMAGES,
     PUBLISHED_FILES,
     check_config,
     input_files,
     realization_names,
     resolve_experiment,
+    resolve_images,
     resolve_sky,
 )
 from clustermass.errors import InputError
@@ -29,6 +31,11 @@ except InputError as error:
 RUN = config["run"]
 SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
 EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
+# how images are cut, by what the names of their files end with: nothing for the default ones
+IMAGES = {
+    "": config["images"],
+    **{f"_{name}": resolve_images(config["images"], config["image_sets"], name) for name in config["image_sets"]},
+}
 FIELDS = config["observed"]["fields"]
 # published masses by the field that they are of
 PUBLISHED = {field: block for field, block in config["observed"]["published"].items() if field in FIELDS}
@@ -67,6 +74,7 @@ wildcard_constraints:
     sky="|".join(SKIES),
     test_sky="|".join(SKIES),
     field="|".join(FIELDS) or "(?!)",
+    of_set=f"(?:{'|'.join(IMAGES)})",
     realization=r"[A-Za-z0-9-]+",
     preprocessing="|".join(config["preprocessing"]),
     experiment="|".join(EXPERIMENTS),
@@ -128,6 +136,16 @@ def fetches_files():
     """Whether this call is to fetch files, which then aren't there yet."""
     # Snakemake knows its targets only after this is read; jobs of their own processes are called by `<rule>:`
     return "download_efeds" in {argument.rstrip(":") for argument in sys.argv}
+
+
+def of_set(experiment):
+    """What the names of an experiment's images end with."""
+    name = EXPERIMENTS[experiment]["images"]
+    return "" if name in DEFAULT_IMAGES else f"_{name}"
+
+
+def split_of(experiment):
+    return f"results/{RUN}/splits{of_set(experiment)}/{EXPERIMENTS[experiment]['sky']}.nc"
 
 
 def of_realizations(sky, name):

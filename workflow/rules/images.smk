@@ -6,11 +6,11 @@ rule extract_images:
         truth=truth_of,
         matches=matches_of,
     output:
-        images=f"{REALIZATION}/images.nc",
+        images=f"{REALIZATION}/images{{of_set}}.nc",
     log:
-        f"{REALIZATION}/logs/extract_images.log",
+        f"{REALIZATION}/logs{{of_set}}/extract_images.log",
     benchmark:
-        f"{REALIZATION}/benchmarks/extract_images.tsv"
+        f"{REALIZATION}/benchmarks{{of_set}}/extract_images.tsv"
     wildcard_constraints:
         sky=skies_with_events(),
     conda:
@@ -29,13 +29,13 @@ rule extract_images:
 
 rule smooth_images:
     input:
-        images=f"{REALIZATION}/images.nc",
+        images=f"{REALIZATION}/images{{of_set}}.nc",
     output:
-        smoothed=f"{REALIZATION}/smoothed/{{preprocessing}}.nc",
+        smoothed=f"{REALIZATION}/smoothed{{of_set}}/{{preprocessing}}.nc",
     log:
-        f"{REALIZATION}/logs/smooth_images_{{preprocessing}}.log",
+        f"{REALIZATION}/logs{{of_set}}/smooth_images_{{preprocessing}}.log",
     benchmark:
-        f"{REALIZATION}/benchmarks/smooth_images_{{preprocessing}}.tsv"
+        f"{REALIZATION}/benchmarks{{of_set}}/smooth_images_{{preprocessing}}.tsv"
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -71,3 +71,31 @@ rule split_sample:
         code=code("split_sample", "splits"),
     script:
         "../scripts/split_sample.py"
+
+
+rule extend_split:
+    """Clusters of a further set of images: those that the default images have, too, stay in their subsets."""
+    input:
+        images=set_of_sky,
+        split=f"results/{RUN}/splits/{{sky}}.nc",
+    output:
+        split=f"results/{RUN}/splits{{of_set}}/{{sky}}.nc",
+    log:
+        f"results/{RUN}/logs{{of_set}}/extend_split_{{sky}}.log",
+    benchmark:
+        f"results/{RUN}/benchmarks{{of_set}}/extend_split_{{sky}}.tsv"
+    wildcard_constraints:
+        of_set="|".join(ending for ending in IMAGES if ending) or "(?!)",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_try(2000),
+        runtime=each_try(10),
+    params:
+        fractions=in_order(config["split"]),
+        box_arcsec=config["images"]["box_pixels"] * config["images"]["pixel_arcsec"],
+        seed=config["seed"],
+        code=code("extend_split", "extended_split"),
+    script:
+        "../scripts/extend_split.py"

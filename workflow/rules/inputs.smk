@@ -34,8 +34,23 @@ def images_of_sky(wildcards):
     return of_realizations(wildcards.sky, "images.nc")
 
 
+def set_of_sky(wildcards):
+    return of_realizations(wildcards.sky, f"images{wildcards.of_set}.nc")
+
+
+def cut_alike(wildcards, sky):
+    """Images of a sky, cut as those that the experiment learns from."""
+    return of_realizations(sky, f"images{of_set(wildcards.experiment)}.nc")
+
+
+def seen_alike(wildcards, sky):
+    """The same, preprocessed as the experiment's networks see them."""
+    preprocessing = EXPERIMENTS[wildcards.experiment]["preprocessing"]
+    return of_realizations(sky, f"smoothed{of_set(wildcards.experiment)}/{preprocessing}.nc")
+
+
 def experiment_images(wildcards):
-    return of_realizations(EXPERIMENTS[wildcards.experiment]["sky"], "images.nc")
+    return cut_alike(wildcards, EXPERIMENTS[wildcards.experiment]["sky"])
 
 
 def experiment_truth(wildcards):
@@ -43,12 +58,11 @@ def experiment_truth(wildcards):
 
 
 def experiment_smoothed(wildcards):
-    experiment = EXPERIMENTS[wildcards.experiment]
-    return of_realizations(experiment["sky"], f"smoothed/{experiment['preprocessing']}.nc")
+    return seen_alike(wildcards, EXPERIMENTS[wildcards.experiment]["sky"])
 
 
 def experiment_split(wildcards):
-    return f"results/{RUN}/splits/{EXPERIMENTS[wildcards.experiment]['sky']}.nc"
+    return split_of(wildcards.experiment)
 
 
 def selection(wildcards):
@@ -94,7 +108,7 @@ def test_sky_cosmology(wildcards):
 
 
 def test_sky_images(wildcards):
-    return of_realizations(wildcards.test_sky, "images.nc")
+    return cut_alike(wildcards, wildcards.test_sky)
 
 
 def test_sky_truth(wildcards):
@@ -102,18 +116,18 @@ def test_sky_truth(wildcards):
 
 
 def test_sky_smoothed(wildcards):
-    return of_realizations(
-        wildcards.test_sky,
-        f"smoothed/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc",
-    )
+    return seen_alike(wildcards, wildcards.test_sky)
 
 
 def preprocessing(wildcards):
-    return in_order(config["preprocessing"][wildcards.preprocessing])
+    """A recipe; one that scales by distance does so in the cosmology that an observer assumes, whatever the sky's."""
+    recipe = config["preprocessing"][wildcards.preprocessing]
+    assumed = {key: config["cosmology"][key] for key in ("h0_km_s_mpc", "omega_m")}
+    return in_order(recipe | ({"cosmology": assumed} if "scale_to_redshift" in recipe else {}))
 
 
 def field_images(wildcards):
-    return of_realizations(wildcards.field, "images.nc")
+    return cut_alike(wildcards, wildcards.field)
 
 
 def field_catalogues(wildcards):
@@ -134,10 +148,7 @@ def published_block(wildcards):
 
 
 def field_smoothed(wildcards):
-    return of_realizations(
-        wildcards.field,
-        f"smoothed/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc",
-    )
+    return seen_alike(wildcards, wildcards.field)
 
 
 def field_is_simulated(wildcards):
@@ -147,7 +158,7 @@ def field_is_simulated(wildcards):
 def images_of(wildcards):
     """How images of a sky are cut: on observed ones the true centres aren't known."""
     centre = {"centre": "detected"} if SKIES[wildcards.sky].get("observed") else {}
-    return in_order({**config["images"], **centre})
+    return in_order({**IMAGES[wildcards.of_set], **centre})
 
 
 def member_files(suffix):
@@ -165,4 +176,4 @@ def candidate_ensembles(wildcards):
 
 def candidate_split(wildcards):
     """Split of the sky that all candidates learn from."""
-    return f"results/{RUN}/splits/{EXPERIMENTS[CANDIDATES[0]]['sky']}.nc" if CANDIDATES else []
+    return split_of(CANDIDATES[0]) if CANDIDATES else []

@@ -10,6 +10,7 @@ def candidate_settings():
         name: {
             **{key: in_order(block[EXPERIMENTS[name][key]]) for key, block in blocks.items()},
             **{key: EXPERIMENTS[name][key] for key in kept},
+            "images": in_order(IMAGES[of_set(name)]),
         }
         for name in CANDIDATES
     }

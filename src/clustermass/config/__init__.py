@@ -9,12 +9,14 @@ import yaml
 from clustermass.config.checks import cross_checks
 from clustermass.config.resolve import (
     BASE_EXPERIMENT,
+    DEFAULT_IMAGES,
     PUBLISHED_FILES,
     input_files,
     load_config,
     merge,
     realization_names,
     resolve_experiment,
+    resolve_images,
     resolve_sky,
 )
 from clustermass.config.sentences import faulty_blocks, schema_errors, sentences
@@ -22,6 +24,7 @@ from clustermass.errors import InputError
 
 __all__ = [
     "BASE_EXPERIMENT",
+    "DEFAULT_IMAGES",
     "PUBLISHED_FILES",
     "check_config",
     "config_errors",
@@ -30,6 +33,7 @@ __all__ = [
     "merge",
     "realization_names",
     "resolve_experiment",
+    "resolve_images",
     "resolve_sky",
 ]
 

@@ -4,7 +4,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from clustermass.config.resolve import BASE_EXPERIMENT, Block, choose, nearest, resolvable_skies, resolve_experiment
+from clustermass.config.image_checks import check_grids, check_image_names, check_images, side_pixels
+from clustermass.config.resolve import (
+    BASE_EXPERIMENT,
+    DEFAULT_IMAGES,
+    Block,
+    choose,
+    nearest,
+    resolvable_skies,
+    resolve_experiment,
+    resolve_images,
+)
 from clustermass.config.sky_checks import (
     check_fields,
     check_like,
@@ -18,11 +28,9 @@ from clustermass.published.layout import APPLIED, BANDS
 _Check: TypeAlias = Callable[..., Iterator[str]]
 
 _NEEDED = (
-    *("sky", "preprocessing", "network", "recipe", "selection"),
+    *("sky", "images", "preprocessing", "network", "recipe", "selection"),
     *("train_selection", "redshift_noise", "train_clusters", "weighting", "members", "control", "test_skies"),
 )
-#: evtool's sky pixel, of which an image's pixel holds a whole number
-_SKY_PIXEL_ARCSEC = 0.05
 
 
 def cross_checks(config: Mapping[str, Any], schema: Mapping[str, Any], faulty: Collection[str]) -> Iterator[str]:
@@ -64,44 +72,6 @@ def _is_mask(mask: int | str) -> bool:
     except ValueError:
         return False
     return -(2**31) <= number < 2**32
-
-
-def _check_images(images: Mapping[str, Any]) -> Iterator[str]:
-    step, pixel = 2 * images["base_rebin"], images["pixel_arcsec"]
-    if images["box_pixels"] % step:
-        yield f"images.box_pixels is {images['box_pixels']}, but must be a multiple of 2 x images.base_rebin = {step}."
-    if not _whole(pixel / _SKY_PIXEL_ARCSEC):
-        yield f"images.pixel_arcsec is {pixel}, but must be a multiple of {_SKY_PIXEL_ARCSEC}."
-
-
-def _check_grids(images: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> Iterator[str]:
-    if any(_check_images(images)):
-        return  # what follows from a wrong base grid needs no sentence of its own
-    base = images["pixel_arcsec"] * images["base_rebin"]
-    half_box = images["box_pixels"] * images["pixel_arcsec"] / 2
-    for name, recipe in preprocessing.items():
-        yield from (f"preprocessing.{name}.{text}" for text in _grid(recipe, base, half_box))
-
-
-def _grid(recipe: Mapping[str, Any], base: float, half_box: float) -> Iterator[str]:
-    half, pixel = recipe["half_width_arcsec"], recipe["pixel_arcsec"]
-    of_base = f"a whole multiple of the base pixel, {base:g} arcsec (images.pixel_arcsec x images.base_rebin)"
-    if half > half_box + 1e-6:
-        yield (
-            f"half_width_arcsec is {half}, but the images reach only {half_box:g} arcsec; lower it or raise "
-            "images.box_pixels."
-        )
-    if not _whole(half / base):
-        yield f"half_width_arcsec is {half}, but must be {of_base}."
-    if not _whole(pixel / base):
-        yield f"pixel_arcsec is {pixel}, but must be {of_base}."
-    elif not _whole(2 * half / pixel):
-        yield f"pixel_arcsec is {pixel}, but must divide 2 x half_width_arcsec = {2 * half:g} without remainder."
-
-
-def _whole(ratio: float) -> int:
-    """`ratio` as a whole number above 0, or 0 if it is none: the rule by which images are rebinned."""
-    return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 
 def _check_split(split: Mapping[str, Any]) -> Iterator[str]:
@@ -194,14 +164,21 @@ def _check_candidates(search: Mapping[str, Any], experiments: Mapping[str, Any])
                 )
 
 
-def _check_selections(experiments: Mapping[str, Any], images: Mapping[str, Any]) -> Iterator[str]:
+def _check_selections(
+    experiments: Mapping[str, Any], images: Mapping[str, Any], image_sets: Mapping[str, Any]
+) -> Iterator[str]:
     def problems(experiment: Block) -> Iterator[str]:
+        name = experiment.get("images")
+        if name not in (*DEFAULT_IMAGES, *image_sets):
+            return
+        cut = resolve_images(images, image_sets, name)
+        where = "images" if name in DEFAULT_IMAGES else f"image_sets.{name}"
         for block, selection in _selections(experiment).items():
             for key in ("det_like_min", "ext_like_min"):
-                if selection.get(key, images[key]) < images[key]:
+                if selection.get(key, cut[key]) < cut[key]:
                     yield (
-                        f".{block}.{key} is {selection[key]}, but images are made only above images.{key} = "
-                        f"{images[key]}; lower that one too."
+                        f".{block}.{key} is {selection[key]}, but images are made only above {where}.{key} = {cut[key]}; "
+                        "lower that one too."
                     )
 
     yield from _departures(experiments, problems)
@@ -230,7 +207,7 @@ def _check_poolings(
         net, grid = network.get(experiment.get("network", "")), preprocessing.get(experiment.get("preprocessing", ""))
         if net is None or grid is None:
             return
-        poolings, pixels = len(net["channels"]), _whole(2 * grid["half_width_arcsec"] / grid["pixel_arcsec"])
+        poolings, pixels = len(net["channels"]), side_pixels(grid)
         if 0 < pixels < 2**poolings:
             yield (
                 f".network is {experiment['network']!r}, whose {poolings} channels halve an image {poolings} times and "
@@ -261,6 +238,14 @@ def _check_published(
                     f"images of sky {used[0]!r} come with {key} {value}; name a preprocessing that has it, as "
                     "krippendorf2023."
                 )
+        for key in ("bands", "scale_to_redshift"):
+            if key in recipe:
+                yield (
+                    f".preprocessing is {experiment['preprocessing']!r} with {key}, which can't be had of the images "
+                    f"of sky {used[0]!r}: they come smoothed."
+                )
+        if experiment.get("images") not in DEFAULT_IMAGES:
+            yield f".images is {experiment['images']!r}, but sky {used[0]!r} comes with its images; set it to null."
         if images["bands"] != BANDS:
             yield f" uses sky {used[0]!r}, whose images have the bands {BANDS}; set images.bands so."
 
@@ -275,8 +260,9 @@ _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (check_published, ("observed", "skies")),
     (check_validation, ("validation", "skies")),
     (_check_flag_mask, ("events",)),
-    (_check_images, ("images",)),
-    (_check_grids, ("images", "preprocessing")),
+    (check_images, ("images", "image_sets")),
+    (check_image_names, ("experiments", "image_sets")),
+    (check_grids, ("images", "image_sets", "preprocessing", "experiments")),
     (_check_split, ("split",)),
     (_check_schedules, ("training",)),
     (_check_base, ("experiments",)),
@@ -289,7 +275,7 @@ _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (_check_test_skies, ("experiments", "skies")),
     (_check_candidates, ("search", "experiments")),
     (_check_mass_ranges, ("experiments",)),
-    (_check_selections, ("experiments", "images")),
+    (_check_selections, ("experiments", "images", "image_sets")),
     (_check_published, ("experiments", "skies", "preprocessing", "images")),
     (_check_poolings, ("experiments", "preprocessing", "network")),
 )

@@ -12,6 +12,8 @@ from clustermass.errors import InputError
 
 Block: TypeAlias = dict[str, Any]
 BASE_EXPERIMENT = "fiducial"
+#: an experiment's `images` that names the block of that name and none of `image_sets`
+DEFAULT_IMAGES = (None, "images")
 #: keys of a sky with `source: published` that name its files, of all realizations
 PUBLISHED_FILES = ("images", "catalogue")
 
@@ -89,6 +91,11 @@ def resolvable_skies(skies: Mapping[str, Any]) -> dict[str, Block]:
 def resolve_experiment(experiments: Mapping[str, Any], name: str) -> Block:
     """Return experiment `name`: the base experiment with this one's departures merged in."""
     return merge(experiments.get(BASE_EXPERIMENT) or {}, experiments[name] or {})
+
+
+def resolve_images(images: Mapping[str, Any], image_sets: Mapping[str, Any], name: str | None) -> Block:
+    """Return how the images of set `name` are cut: `images`, with the set's departures merged in."""
+    return dict(images) if name in DEFAULT_IMAGES else merge(images, image_sets[name])
 
 
 def realization_names(sky: Mapping[str, Any]) -> list[str]:

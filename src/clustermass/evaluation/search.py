@@ -42,7 +42,7 @@ def search(
         Of each candidate `preprocessing`, `network` and `recipe` (blocks of the configuration), and what else it is
         trained with.
     bands
-        Energy bands of an image.
+        Energy bands of an image, unless its preprocessing joins them.
     resamplings, seed
         Number of resamplings, and root of their random numbers.
     output
@@ -151,7 +151,8 @@ def _training_clusters(ensemble: Path) -> int:
 def _parameters(settings: Mapping[str, Any], bands: int) -> int:
     grid = settings["preprocessing"]
     pixels = round(2 * grid["half_width_arcsec"] / grid["pixel_arcsec"])
-    return number_of_parameters(settings["network"], (pixels, pixels, bands), settings["recipe"])
+    shape = (pixels, pixels, grid.get("bands", bands))
+    return number_of_parameters(settings["network"], shape, settings["recipe"])
 
 
 def _check(tables: Mapping[str, xr.Dataset], paths: Mapping[str, Path]) -> None:

@@ -1,9 +1,9 @@
-"""From counts to what a network sees: crop, rebin, smooth, clip, transform, in this order."""
+"""From counts to what a network sees: crop, rebin, join bands, smooth, clip, transform, in this order."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -13,6 +13,7 @@ from scipy.ndimage import convolve1d
 from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
 from clustermass.images.cubes import block_sum
+from clustermass.images.scaling import ScaledGrid
 from clustermass.progress import track
 from clustermass.provenance import provenance
 
@@ -40,8 +41,9 @@ def preprocess(images: Path, output: Path, recipe: Mapping[str, Any]) -> None:
     output
         Written atomically.
     recipe
-        A block of the config's `preprocessing`: half_width_arcsec, pixel_arcsec, and optionally smoothing
-        {half_width: [x, y, energy], sigma}, clip, transform.
+        A block of the config's `preprocessing`: half_width_arcsec, pixel_arcsec, and optionally bands, smoothing
+        {half_width: [x, y, energy], sigma}, clip, transform; or scale_to_redshift and, beside it, `cosmology`, see
+        `scaling.ScaledGrid`.
 
     Raises
     ------
@@ -51,37 +53,58 @@ def preprocess(images: Path, output: Path, recipe: Mapping[str, Any]) -> None:
     """
     source = read_netcdf(images, require=("x", "y", "band"))
     from_counts = "image" not in source
-    result, offsets = _from_counts(images, source, recipe) if from_counts else _finished(images, source, recipe)
+    made = _from_counts(images, source, recipe) if from_counts else _finished(images, source, recipe)
     kept = source.drop_vars(["counts" if from_counts else "image", "x", "y"])
-    smoothed = kept.assign(image=(("cluster", "band", "y", "x"), result)).assign_coords(x=offsets, y=offsets)
+    if recipe.get("bands") is not None:
+        kept = kept.drop_dims("band").assign(_joined_bands(images, source, int(recipe["bands"])))
+    smoothed = kept.assign(image=(("cluster", "band", "y", "x"), made.image))
+    smoothed = smoothed.assign_coords(x=made.offsets_arcsec, y=made.offsets_arcsec)
     smoothed.attrs = {}
     write_netcdf(
         smoothed,
         output,
         TITLE,
-        provenance("smooth_images", recipe, [images], cutting=source.attrs.get("parameters", "{}")),
+        provenance("smooth_images", recipe, [images], cutting=source.attrs.get("parameters", "{}"), **made.facts),
     )
 
 
-def _from_counts(
-    images: Path, source: xr.Dataset, recipe: Mapping[str, Any]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+class _Made(NamedTuple):
+    """Images (cluster, band, y, x), offsets of their pixels' centres (pixels,), and what else the file is to say."""
+
+    image: NDArray[np.float32]
+    offsets_arcsec: NDArray[np.float64]
+    facts: dict[str, Any]
+
+
+def _from_counts(images: Path, source: xr.Dataset, recipe: Mapping[str, Any]) -> _Made:
     if "counts" not in source:
         raise InputError(f"{images}: lacks the variable counts. Delete it and run again.")
-    grid = _Grid(source["x"].values, recipe)
+    grid, facts = _grid(source, recipe)
     counts = source["counts"].values
-    result = np.empty((*counts.shape[:2], grid.pixels, grid.pixels), dtype=np.float32)
+    bands = band_number(recipe, counts.shape[1])
+    result = np.empty((len(counts), bands, grid.pixels, grid.pixels), dtype=np.float32)
     for start in track(range(0, len(counts), _CHUNK), "smoothing"):
         part = slice(start, start + _CHUNK)
-        result[part] = apply_recipe(grid.rebin(counts[part]), recipe)
-    return result, grid.offsets_arcsec()
+        result[part] = apply_recipe(join_bands(grid.rebin(counts[part], part), bands), recipe)
+    return _Made(result, grid.offsets_arcsec(), facts)
 
 
-def _finished(
-    images: Path, source: xr.Dataset, recipe: Mapping[str, Any]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def _grid(source: xr.Dataset, recipe: Mapping[str, Any]) -> tuple["_Grid | ScaledGrid", dict[str, Any]]:
+    """Return the recipe's grid, and what the file is to say of it."""
+    if recipe.get("scale_to_redshift") is None:
+        return _Grid(source["x"].values, recipe), {}
+    scaled = ScaledGrid(source["x"].values, recipe, source["redshift"].values)
+    return scaled, {"scaled_to_redshift": scaled.redshift, "pixel_kpc": scaled.pixel_kpc}
+
+
+def _finished(images: Path, source: xr.Dataset, recipe: Mapping[str, Any]) -> _Made:
     """Clip and transform images that were rebinned and smoothed by others."""
     applied = json.loads(source.attrs.get("applied", "{}"))
+    for key in ("bands", "scale_to_redshift"):
+        if recipe.get(key) is not None:
+            raise InputError(
+                f"{images}: its images come smoothed, so that {key} can't be had. Take a preprocessing without it."
+            )
     for key in ("half_width_arcsec", "pixel_arcsec", "smoothing"):
         if recipe.get(key) != applied.get(key):
             raise InputError(
@@ -89,7 +112,41 @@ def _finished(
                 f"for {recipe.get(key)}. Take a preprocessing that has the former; clip and transform are free."
             )
     left = {key: recipe[key] for key in ("clip", "transform") if key in recipe}
-    return apply_recipe(source["image"].values, left), source["x"].values
+    return _Made(apply_recipe(source["image"].values, left), source["x"].values, {})
+
+
+def band_number(recipe: Mapping[str, Any], bands: int) -> int:
+    """Return how many bands the recipe makes of `bands`.
+
+    Raises
+    ------
+    InputError
+        Its bands don't divide them, or it smooths farther along energy than there are bands.
+    """
+    number = bands if recipe.get("bands") is None else int(recipe["bands"])
+    if number < 1 or bands % number:
+        raise InputError(f"bands is {number}, but must divide the {bands} bands of the images without remainder.")
+    reach = recipe["smoothing"]["half_width"][2] if recipe.get("smoothing") else 0
+    if reach and reach >= number:
+        raise InputError(
+            f"smoothing.half_width reaches {reach} bands along energy, but the images have {number}; its third number "
+            f"must be below {number}."
+        )
+    return number
+
+
+def join_bands(counts: NDArray[Any], number: int) -> NDArray[Any]:
+    """Sum adjacent energy bands of (cluster, band, y, x) to `number` bands, dtype kept; `number` divides them."""
+    bands = counts.shape[1]
+    return counts if number == bands else np.add.reduceat(counts, range(0, bands, bands // number), axis=1)
+
+
+def _joined_bands(images: Path, source: xr.Dataset, number: int) -> dict[str, Any]:
+    """Centres and edges of the joined bands, keV."""
+    if "band_bounds" not in source:
+        raise InputError(f"{images}: lacks the variable band_bounds. Delete it and run again.")
+    bounds = source["band_bounds"].values.reshape(number, -1)[:, [0, -1]]
+    return {"band": ("band", bounds.mean(axis=1)), "band_bounds": (("band", "edge"), bounds)}
 
 
 class _Grid:
@@ -120,8 +177,8 @@ class _Grid:
         centre = offsets.size // 2
         self.crop = slice(centre - half, centre + half)
 
-    def rebin(self, counts: NDArray[np.uint16]) -> NDArray[np.uint32]:
-        """Crop and sum blocks of base pixels: (..., y, x) to uint32 (..., pixels, pixels)."""
+    def rebin(self, counts: NDArray[np.uint16], rows: slice) -> NDArray[np.uint32]:
+        """Crop and sum blocks of base pixels: (..., y, x) to uint32 (..., pixels, pixels); alike for all clusters."""
         return block_sum(counts[..., self.crop, self.crop].astype(np.uint32), self.factor)
 
     def offsets_arcsec(self) -> NDArray[np.float64]:
