@@ -28,6 +28,12 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+
+def learns_from(name):
+    """What of an experiment says which clusters it learns from and is judged on, and how they are measured."""
+    return [EXPERIMENTS[name][key] for key in ("sky", "images", "selection", "train_selection", "train_clusters")]
+
+
 RUN = config["run"]
 SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
 EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
@@ -44,6 +50,10 @@ WEIGHING = [name for name, experiment in EXPERIMENTS.items() if experiment["cont
 MEMBERS = {
     name: [f"{member:02d}" for member in range(experiment["members"] or config["ensemble"]["members"])]
     for name, experiment in EXPERIMENTS.items()
+}
+# the first experiment that learns from the same clusters
+WITH_BASELINES = {
+    name: next(other for other in EXPERIMENTS if learns_from(other) == learns_from(name)) for name in EXPERIMENTS
 }
 CANDIDATES = config["search"]["candidates"]
 VALIDATED = config["validation"]["sky"]

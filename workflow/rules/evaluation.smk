@@ -102,7 +102,7 @@ rule judge_domain:
 rule evaluate:
     input:
         ensemble=f"{EXPERIMENT}/ensemble.nc",
-        baselines=f"{EXPERIMENT}/baselines.nc",
+        baselines=experiment_baselines,
         calibration=f"{EXPERIMENT}/calibration.json",
         split=experiment_split,
         ood=f"{EXPERIMENT}/ood.nc",
@@ -215,7 +215,7 @@ rule judge_domain_of_sky:
 rule evaluate_sky:
     input:
         ensemble=f"{TEST_SKY}/ensemble.nc",
-        baselines=f"{TEST_SKY}/baselines.nc",
+        baselines=test_sky_baselines,
         calibration=f"{EXPERIMENT}/calibration.json",
         ood=f"{TEST_SKY}/ood.nc",
     output:

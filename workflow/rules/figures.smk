@@ -173,7 +173,7 @@ rule plot_predictions:
 rule plot_bias:
     input:
         ensemble=f"{EXPERIMENT}/ensemble.nc",
-        baselines=f"{EXPERIMENT}/baselines.nc",
+        baselines=experiment_baselines,
     output:
         svg=report(
             f"{EXPERIMENT}/figures/bias.svg",

@@ -65,6 +65,20 @@ def experiment_split(wildcards):
     return split_of(wildcards.experiment)
 
 
+def baselines_of(experiment, test_sky=None):
+    """Baselines don't hang on the networks: experiments of the same clusters share those of the first such one."""
+    path = TEST_SKY if test_sky else EXPERIMENT
+    return f"{path}/baselines.nc".format(experiment=WITH_BASELINES[experiment], test_sky=test_sky)
+
+
+def experiment_baselines(wildcards):
+    return baselines_of(wildcards.experiment)
+
+
+def test_sky_baselines(wildcards):
+    return baselines_of(wildcards.experiment, wildcards.test_sky)
+
+
 def selection(wildcards):
     return in_order(EXPERIMENTS[wildcards.experiment]["selection"])
 

@@ -18,6 +18,13 @@ def paper_files(name):
     ]
 
 
+def paper_baselines():
+    return [
+        baselines_of(row["experiment"], None if row["sky"] == EXPERIMENTS[row["experiment"]]["sky"] else row["sky"])
+        for row in paper_rows()
+    ]
+
+
 def judged_on():
     """The sky that experiments are judged on: the first test sky of fiducial, or else its own."""
     return [*EXPERIMENTS["fiducial"]["test_skies"], EXPERIMENTS["fiducial"]["sky"]][0]
@@ -60,7 +67,7 @@ rule paper:
 rule compare_pairs:
     input:
         predictions=paper_files("predictions.nc"),
-        baselines=paper_files("baselines.nc"),
+        baselines=paper_baselines(),
     output:
         pairs=f"results/{RUN}/pairs.json",
     log:

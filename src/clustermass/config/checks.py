@@ -177,8 +177,8 @@ def _check_selections(
             for key in ("det_like_min", "ext_like_min"):
                 if selection.get(key, cut[key]) < cut[key]:
                     yield (
-                        f".{block}.{key} is {selection[key]}, but images are made only above {where}.{key} = {cut[key]}; "
-                        "lower that one too."
+                        f".{block}.{key} is {selection[key]}, but images are made only above {where}.{key} = "
+                        f"{cut[key]}; lower that one too."
                     )
 
     yield from _departures(experiments, problems)
