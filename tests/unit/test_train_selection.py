@@ -74,6 +74,24 @@ def test_without_one_and_with_the_same_nothing_changes(sky_files):
     assert set(plain.sample["split"].values.tolist()) == {"train", "val", "test"}
 
 
+def test_the_digest_is_of_the_validation_clusters_that_are_learnt_from(sky_files):
+    """A checkpoint must not be gone on from once others validate; who is calibrated on doesn't matter."""
+    images, split = sky_files
+    table = table_of(images, split)
+    faint = table.index[(table.split == "val") & (table.ext_like < 10)][0]
+    bright = table.index[(table.split == "val") & (table.ext_like.between(10, 25))][0]
+    before = {name: data_of(sky_files, cuts).digest() for name, cuts in (("wide", WIDE), ("narrow", NARROW))}
+    for cluster, changed in ((faint, "wide"), (bright, "none")):
+        path = images[int(cluster[:2]) - 1]
+        field = read_netcdf(path)
+        kept = field.copy(deep=True)
+        field["redshift"].loc[{"cluster": cluster}] += 0.1
+        write_netcdf(field, path, "changed", {"parameters": '{"transform": "sqrt"}'})
+        cuts = {"wide": WIDE, "none": NARROW}[changed]
+        assert (data_of(sky_files, cuts).digest() not in before.values()) is (changed == "wide")
+        write_netcdf(kept, path, "test images", {"parameters": '{"transform": "sqrt"}'})
+
+
 def test_fewer_training_clusters_are_taken_from_the_learnt_ones(sky_files):
     few, learnt = data_of(sky_files, NARROW, train_clusters=9), data_of(sky_files, NARROW)
     masses = [data.subsets["train"].log10_m500c for data in (few, learnt)]
