@@ -20,21 +20,23 @@ NARROW, WIDE, ASIDE = {"ext_like_min": 25.0}, {"ext_like_min": 3.0}, {"ext_like_
 
 @pytest.fixture
 def sky_files(tmp_path):
-    """Images of 96 clusters with EXT_LIKE from 4 to 40, and a split."""
+    """Images of 96 clusters with EXT_LIKE from 4 to 40, one in eight with too low a DET_LIKE, and a split."""
     images, split = write_sky(tmp_path)
     for number, path in enumerate(images):
         field = read_netcdf(path)
-        likelihood = np.random.default_rng([5, number]).uniform(4, 40, field.sizes["cluster"])
-        field["ext_like"] = ("cluster", likelihood)
+        rng, size = np.random.default_rng([5, number]), field.sizes["cluster"]
+        field["ext_like"] = ("cluster", rng.uniform(4, 40, size))
+        field["det_like"] = ("cluster", np.where(np.arange(size) % 8 == 1, 4.0, 20.0))
         write_netcdf(field, path, "test images", {"parameters": '{"transform": "sqrt"}'})
     return images, split
 
 
 def table_of(images, split):
-    """All that decides, by cluster id, read by hand."""
+    """All that decides, by cluster id, read by hand; without the clusters of a DET_LIKE that is always too low."""
     subset = read_netcdf(split)["split"].to_series()
-    rows = [read_netcdf(path)[["ext_like", "log10_m500c", "redshift"]].to_dataframe() for path in images]
-    table = xr.concat([row.to_xarray() for row in rows], dim="cluster").to_dataframe()
+    columns = ["ext_like", "det_like", "log10_m500c", "redshift"]
+    table = xr.concat([read_netcdf(path)[columns] for path in images], dim="cluster")[columns].to_dataframe()[columns]
+    table = table[table.det_like > 5]
     return table.assign(split=subset.loc[table.index]).sort_index()
 
 
@@ -111,7 +113,7 @@ def test_a_member_predicts_all_and_says_who_it_learnt_from(sky_files, tmp_path):
     made = experiment({"epochs": 1}, selection=SELECTION, train_selection=WIDE, weighting="uniform_mass")
     train_members(*sky_files, made, "cpu", 11, {0: (tmp_path / "a.nc", tmp_path / "a.safetensors")})
     member, table = read_netcdf(tmp_path / "a.nc"), table_of(*sky_files)
-    assert member["cluster"].values.tolist() == table.index.tolist()  # all are above 4
+    assert member["cluster"].values.tolist() == table.index.tolist()  # all are above EXT_LIKE 3
     assert np.isfinite(member["mu"]).all()
     kept = (table.split == "train") | (table.ext_like > 10)
     assert member["split"].values.tolist() == np.where(kept, table.split, "unused").tolist()
