@@ -12,6 +12,8 @@ from clustermass.config import config_errors, load_config
 from clustermass.errors import InputError
 from clustermass.images.cubes import ImageGeometry
 from clustermass.images.preprocessing import _Grid
+from clustermass.networks.losses import LOSSES
+from clustermass.weighting import WEIGHTINGS
 
 ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
@@ -390,3 +392,40 @@ def test_published_masses_are_of_a_real_field(config):
     config["observed"]["published"] = {"mine": {"file": "chiu.fits", "kind": "chiu"}}
     (line,) = config_errors(config, RULES)
     assert "must be one of: chiu2022, chiu2023, bulbul2024, table" in line
+
+
+def test_a_selection_to_learn_from_needs_images_and_a_range_of_its_own(config):
+    config["experiments"] |= {
+        "faint": {"train_selection": {"ext_like_min": 3.0}},
+        "bright": {"train_selection": {"det_like_min": 60, "ext_like_min": 60}, "weighting": "uniform_mass"},
+        "heavy": {"train_selection": {"log10_m500c_min": 15.5}},
+        "as_ever": {"train_selection": None},
+    }
+    assert config_errors(config, RULES) == [
+        "experiments.heavy.train_selection.log10_m500c_min is 15.5, but must be below log10_m500c_max = 15.3.",
+        "experiments.faint.train_selection.ext_like_min is 3.0, but images are made only above images.ext_like_min = "
+        "6.0; lower that one too.",
+    ]
+    config["images"]["ext_like_min"] = 3.0
+    del config["experiments"]["heavy"]
+    assert config_errors(config, RULES) == []
+
+
+def test_losses_poolings_and_weightings_are_those_that_networks_know(config):
+    """The schema's words are the code's, and a misspelt one is told with the nearest."""
+    words = {
+        ("network", "compact", "pooling"): ["average", "max"],
+        ("training", "recipes", "clustermass", "loss"): list(LOSSES),
+        ("experiments", "fiducial", "weighting"): list(WEIGHTINGS),
+    }
+    for path, known in words.items():
+        for word in known:
+            right = copy.deepcopy(config)
+            put(right, path, word)
+            assert config_errors(right, RULES) == []
+        broken = copy.deepcopy(config)
+        put(broken, path, known[-1] + "s")
+        key = ".".join(path)
+        assert config_errors(broken, RULES) == [
+            f"{key} is '{known[-1]}s', but must be one of: {', '.join(known)}. Did you mean {known[-1]}?"
+        ]

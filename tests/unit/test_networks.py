@@ -12,7 +12,7 @@ from flax import nnx
 
 from clustermass.errors import InputError
 from clustermass.networks.cnn import MassNetwork
-from clustermass.networks.convolution import DIMENSIONS, block, fast_block
+from clustermass.networks.convolution import DIMENSIONS, block, fast_block, max_block
 from clustermass.networks.device import use_device
 from clustermass.networks.parameters import flatten, initialise, unflatten
 from clustermass.networks.schedules import LearningRate, Plateau, optimiser
@@ -36,20 +36,27 @@ def lax_block(images, kernel, bias):
     return sums / 4
 
 
+def lax_max_block(images, kernel, bias):
+    maps = jnp.maximum(lax_convolution(images, kernel) + bias, 0)
+    return jax.lax.reduce_window(maps, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+
 @pytest.mark.parametrize("size", [(8, 8), (7, 9)])
-def test_a_block_and_its_gradients_equal_those_that_jax_derives(size):
+@pytest.mark.parametrize(("fast", "plain"), [(fast_block, lax_block), (max_block, lax_max_block)])
+def test_a_block_and_its_gradients_equal_those_that_jax_derives(size, fast, plain):
     images, kernel, bias = random((3, *size, 4), 1), random((3, 3, 4, 5), 2), random((5,), 3)
     weight = random((3, size[0] // 2, size[1] // 2, 5), 4)
-    np.testing.assert_allclose(fast_block(images, kernel, bias), lax_block(images, kernel, bias), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(fast(images, kernel, bias), plain(images, kernel, bias), rtol=1e-5, atol=1e-5)
     ours, theirs = (
         jax.grad(lambda *parts, f=f: jnp.sum(jnp.tanh(f(*parts)) * weight), argnums=(0, 1, 2))(images, kernel, bias)
-        for f in (fast_block, lax_block)
+        for f in (fast, plain)
     )
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-5)
 
 
-def test_the_gradient_costs_no_more_inside_a_scan_than_outside():
+@pytest.mark.parametrize("block", [block, max_block])
+def test_the_gradient_costs_no_more_inside_a_scan_than_outside(block):
     images, kernel, bias = random((16, 25, 25, 16), 1), random((3, 3, 16, 32), 2), jnp.zeros(32)
 
     def slope(kernel):
@@ -82,17 +89,19 @@ def test_takes_any_size_and_any_number_of_bands(side, bands):
     assert sum(leaf.size for leaf in jax.tree.leaves(state)) == dense + convolutions
 
 
-def test_is_convolution_relu_average_pooling_three_times_then_dense_layers():
+@pytest.mark.parametrize("pooling", ["average", "max"])
+def test_is_convolution_relu_pooling_three_times_then_dense_layers(pooling):
     """The whole network once more in plain JAX."""
     weights = initialise((12, 12, 2), NETWORK, [3])
-    structure, state = unflatten((12, 12, 2), NETWORK, weights)
+    structure, state = unflatten((12, 12, 2), NETWORK | {"pooling": pooling}, weights)
     images, redshift = random((4, 12, 12, 2), 4), random((4, 2), 5)
     maps = images
     for layer in range(3):
         kernel, bias = (weights[f"convolutional.layers.{layer}.{part}"] for part in ("kernel", "bias"))
         maps = jax.nn.relu(lax_convolution(maps, kernel) + bias)
         even = maps.shape[1] // 2 * 2
-        maps = maps[:, :even, :even].reshape(4, even // 2, 2, even // 2, 2, -1).mean((2, 4))
+        quarters = maps[:, :even, :even].reshape(4, even // 2, 2, even // 2, 2, -1)
+        maps = quarters.mean((2, 4)) if pooling == "average" else quarters.max((2, 4))
     hidden = jnp.concatenate([maps.reshape(4, -1), redshift], axis=1)
     for layer in (0, 2, 4):
         hidden = hidden @ weights[f"dense.layers.{layer}.kernel"] + weights[f"dense.layers.{layer}.bias"]

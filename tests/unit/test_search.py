@@ -13,6 +13,7 @@ from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
 from clustermass.evaluation.search import compare, departures, search
 from clustermass.evaluation.search_page import training_seconds, write_search_page
+from clustermass.networks.losses import kind_of
 from clustermass.networks.parameters import initialise
 from clustermass.networks.size import number_of_parameters
 
@@ -143,8 +144,10 @@ def test_departures_are_told_by_key():
         ),
     ],
 )
-def test_number_of_parameters_is_that_of_the_weights(network, shape):
-    assert number_of_parameters(network, shape) == sum(array.size for array in initialise(shape, network, [1]).values())
+@pytest.mark.parametrize("recipe", [{}, {"loss": "squared_log"}, {"loss": "classification"}])
+def test_number_of_parameters_is_that_of_the_weights(network, shape, recipe):
+    weights = initialise(shape, network, [1], kind_of(recipe)())
+    assert number_of_parameters(network, shape, recipe) == sum(array.size for array in weights.values())
 
 
 def test_other_validation_clusters_and_too_few_are_refused(tmp_path):

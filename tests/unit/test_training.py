@@ -88,9 +88,12 @@ def train(folder: Path, images: list[Path], split: Path, member: int = 3, **reci
     return train_batch(folder, images, split, [member], **recipe)[member]
 
 
-def test_member_file_holds_predictions_of_all_three_subsets(tmp_path):
+@pytest.mark.parametrize(
+    ("recipe", "network"), [({}, {}), ({"loss": "percentage"}, {"pooling": "max"}), ({"loss": "classification"}, {})]
+)
+def test_member_file_holds_predictions_of_all_three_subsets(tmp_path, recipe, network):
     images, split = write_sky(tmp_path)
-    output, weights = train(tmp_path, images, split)
+    output, weights = train_batch(tmp_path, images, split, [3], {"network": NETWORK | network}, **recipe)[3]
     member = read_netcdf(output, ("mu", "sigma", "split", "log10_m500c", "train_loss", "val_loss", "learning_rate"))
     assert dict(zip(*np.unique(member["split"].values, return_counts=True), strict=True)) == {
         "test": 16,

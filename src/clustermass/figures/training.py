@@ -1,5 +1,6 @@
 """Training curves of all members, as Fig. 3 (right) of Krippendorf et al. (2023)."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,14 @@ from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.figures import style
 
+#: what the losses of `clustermass.networks.losses` are, as an axis says it
+LOSSES = {
+    "likelihood": "mean negative log-likelihood",
+    "squared_log": "mean squared error of log mass / variance",
+    "percentage": "mean percentage error of log mass",
+    "squared_log1p": "mean squared logarithmic error, scaled",
+    "classification": "mean cross entropy",
+}
 CURVES = (("train_loss", "training", style.BLUE), ("val_loss", "validation", style.VERMILION))
 
 
@@ -40,7 +49,7 @@ def plot_training(members: Sequence[Path], svg: Path, png: Path, dpi: int) -> No
     for name, label, colour in CURVES:
         draw_curves(losses, [history[name] for history in histories], label, colour)
     mark_epochs(losses, histories)
-    losses.set(xlabel="epoch", ylabel="mean negative log-likelihood", ylim=loss_limits(histories))
+    losses.set(xlabel="epoch", ylabel=LOSSES[loss_name(histories[0])], ylim=loss_limits(histories))
     losses.set_title(f"n = {len(histories)} members (thin) and their median (thick)", loc="left")
     losses.legend(loc="upper right")
     for history in histories:
@@ -58,6 +67,12 @@ def read_history(path: Path) -> xr.Dataset:
     if missing:
         raise InputError(f"{path}: lacks the attribute(s) {', '.join(missing)}. Delete it and run again.")
     return history
+
+
+def loss_name(history: xr.Dataset) -> str:
+    """Name of the loss that a member was trained with, as the configuration has it."""
+    recipe = json.loads(history.attrs.get("parameters", "{}")).get("recipe", {})
+    return str(recipe.get("loss", "likelihood"))
 
 
 def draw_curves(axes: Axes, curves: Sequence[xr.DataArray], label: str, colour: str) -> None:

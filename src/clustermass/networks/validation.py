@@ -48,7 +48,7 @@ def _in_chunks(columns: np.ndarray) -> jax.Array:
     """Cut rows into parts of `CHUNK`, the last filled up with zeros: (part, CHUNK, ...)."""
     missing = -len(columns) % CHUNK
     padded = np.pad(columns, [(0, missing), *[(0, 0)] * (columns.ndim - 1)])
-    return jnp.asarray(padded.reshape(-1, CHUNK, *columns.shape[1:]))
+    return jnp.asarray(padded.reshape(len(padded) // CHUNK, CHUNK, *columns.shape[1:]))
 
 
 @partial(jax.jit, static_argnums=0)

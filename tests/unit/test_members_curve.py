@@ -1,0 +1,80 @@
+"""Ensembles of the first members against numbers that are known beforehand."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from clustermass.datasets import write_netcdf
+from clustermass.errors import InputError
+from clustermass.evaluation.members_curve import members_curve, sigma_ratio
+
+NUMBER = 4000
+COMMON, OWN = 0.15, 0.10  # scatter of all members alike, and of each for itself
+
+
+def write_members(folder, members, number=NUMBER, shift=0.0):
+    """Members whose residuals are a common part and one of their own, half of the clusters for testing."""
+    rng = np.random.default_rng(1)
+    truth, common = rng.uniform(13, 15, number), rng.normal(0, COMMON, number)
+    ids = [f"01_{row}" for row in range(number)]
+    split = np.where(np.arange(number) % 2, "test", "train")
+    paths = []
+    for member in range(members):
+        mu = truth + common + rng.normal(0, OWN, number)
+        mu = np.where(split == "train", truth + 5, mu)  # training clusters must not count
+        columns = {"mu": mu, "sigma": np.full(number, COMMON), "split": split, "log10_m500c": truth + shift * member}
+        dataset = xr.Dataset({name: ("cluster", values) for name, values in columns.items()}, {"cluster": ids})
+        paths.append(folder / f"{member:02d}.nc")
+        write_netcdf(dataset, paths[-1], "test", {})
+    group = xr.Dataset({"split": ("cluster", split), "group": ("cluster", ids)}, {"cluster": ids})
+    write_netcdf(group, folder / "split.nc", "test", {})
+    return paths, folder / "split.nc"
+
+
+def test_scatter_falls_as_that_of_a_mean_and_the_mixture_knows_its_own(tmp_path):
+    members, split = write_members(tmp_path, 12)
+    members_curve(members, split, tmp_path / "curve.json", 300, 5)
+    content = json.loads((tmp_path / "curve.json").read_text())
+    assert list(content["sizes"]) == ["1", "2", "5", "10", "12"]
+    assert content["n_test"] == content["n_groups"] == NUMBER // 2
+    for name, told in content["sizes"].items():
+        size = int(name)
+        scatter = np.hypot(COMMON, OWN / np.sqrt(size))
+        sigma = np.sqrt(COMMON**2 + OWN**2 * (1 - 1 / size))  # variance of the members about their mean
+        low, high = told["scatter_dex"]["ci68"]
+        assert told["scatter_dex"]["value"] == pytest.approx(scatter, rel=0.05)
+        assert high - low == pytest.approx(2 * scatter / np.sqrt(NUMBER), rel=0.35)  # s / sqrt(2 n), n = NUMBER / 2
+        assert told["residual_std_over_mean_sigma"]["value"] == pytest.approx(scatter / sigma, rel=0.06)
+        assert told["nll"]["value"] == pytest.approx(
+            np.log(sigma) + scatter**2 / (2 * sigma**2) + np.log(2 * np.pi) / 2, abs=0.05
+        )
+    ratios = [told["member_over_ensemble_sigma"] for told in content["sizes"].values()]
+    assert ratios[0] == {"mean": 1.0, "std": 0.0, "std_of_members": 0.0}
+    assert all(before["mean"] > after["mean"] for before, after in pairwise(ratios))
+    assert content["alone"]["scatter_dex"]["mean"] == pytest.approx(np.hypot(COMMON, OWN), rel=0.05)
+    assert 0 < content["alone"]["scatter_dex"]["std"] < 0.01
+
+
+def test_ratio_of_sigmas_by_hand():
+    found = sigma_ratio(np.array([[0.1, 0.2], [0.2, 0.1]]), np.array([0.2, 0.2]))  # ratios 0.5, 1, 1, 0.5
+    assert found == {"mean": pytest.approx(0.75), "std": pytest.approx(0.25), "std_of_members": 0.0}
+
+
+def test_the_same_bytes_twice_and_other_samples_are_refused(tmp_path):
+    members, split = write_members(tmp_path, 3, number=40)
+    texts = []
+    for name in ("one.json", "two.json"):
+        members_curve(members, split, tmp_path / name, 100, 5)
+        texts.append((tmp_path / name).read_bytes())
+    assert texts[0] == texts[1]
+    others, split = write_members(tmp_path, 3, number=40, shift=0.01)
+    with pytest.raises(InputError, match=r"01\.nc: its test clusters aren't those of .*00\.nc"):
+        members_curve(others, split, tmp_path / "curve.json", 100, 5)
+    few, split = write_members(tmp_path, 2, number=4)
+    with pytest.raises(InputError, match="2 test clusters tell no scatter"):
+        members_curve(few, split, tmp_path / "curve.json", 100, 5)
+    with pytest.raises(InputError, match="no member is given"):
+        members_curve([], split, tmp_path / "curve.json", 100, 5)
