@@ -150,6 +150,19 @@ def test_number_of_parameters_is_that_of_the_weights(network, shape, recipe):
     assert number_of_parameters(network, shape, recipe) == sum(array.size for array in weights.values())
 
 
+def test_parameters_are_those_of_the_bands_that_the_preprocessing_leaves(tmp_path):
+    write(tmp_path)
+    grid = SETTINGS["preprocessing"]
+    one = {
+        name: SETTINGS | {"preprocessing": grid | extra} for name, extra in (("plain", {}), ("better", {"bands": 1}))
+    }
+    paths = {name: tmp_path / f"{name}.nc" for name in one}
+    found = search(paths, tmp_path / "split.nc", one, 10, 300, 1, tmp_path / "search.json")["candidates"]
+    first_layer = 3 * 3 * NETWORK["channels"][0]  # weights a band
+    assert found["plain"]["parameters"] - found["better"]["parameters"] == 9 * first_layer
+    assert found["better"]["departures"] == {"preprocessing.bands": 1}
+
+
 def test_other_validation_clusters_and_too_few_are_refused(tmp_path):
     write(tmp_path)
     table = read_netcdf(tmp_path / "better.nc")

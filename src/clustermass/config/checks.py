@@ -4,7 +4,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from clustermass.config.image_checks import check_grids, check_image_names, check_images, side_pixels
+from clustermass.config.image_checks import (
+    check_grids,
+    check_image_names,
+    check_images,
+    check_scaled_controls,
+    side_pixels,
+)
 from clustermass.config.resolve import (
     BASE_EXPERIMENT,
     DEFAULT_IMAGES,
@@ -263,6 +269,7 @@ _CHECKS: tuple[tuple[_Check, tuple[str, ...]], ...] = (
     (check_images, ("images", "image_sets")),
     (check_image_names, ("experiments", "image_sets")),
     (check_grids, ("images", "image_sets", "preprocessing", "experiments")),
+    (check_scaled_controls, ("experiments", "preprocessing")),
     (_check_split, ("split",)),
     (_check_schedules, ("training",)),
     (_check_base, ("experiments",)),

@@ -66,6 +66,19 @@ def check_grids(
                 yield from (f"preprocessing.{name}.{text}" for text in _misfits(recipe, block, key))
 
 
+def check_scaled_controls(experiments: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the controls that are to hide the redshift from networks whose images tell it."""
+    for name in experiments:
+        experiment = resolve_experiment(experiments, name)
+        recipe = preprocessing.get(experiment.get("preprocessing", ""), {})
+        if experiment.get("control") == "shuffled_redshift" and "scale_to_redshift" in recipe:
+            yield (
+                f"experiments.{name}.control is 'shuffled_redshift', but its preprocessing "
+                f"{experiment['preprocessing']!r} scales images by the redshift, which so isn't taken away; name one "
+                "without scale_to_redshift."
+            )
+
+
 def _sets_used(experiments: Mapping[str, Any]) -> dict[str, set[str]]:
     """Keys of the sets of images that each preprocessing is used on."""
     used: dict[str, set[str]] = {}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from clustermass.controls import INVERSES
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import read_netcdf
 from clustermass.domain.names import FALSE_ALARMS
@@ -190,7 +191,7 @@ def _is_sound(names: tuple[str, ...], transform: str, found: dict[str, FloatArra
     return (
         bool(n)
         and set(names) <= set(QUANTITIES)
-        and transform in ("none", "sqrt")
+        and transform in INVERSES
         and all(found[name].shape == shape for name, shape in shapes.items())
         and all(np.isfinite(values).all() for name, values in found.items() if name != "validation")
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.controls import INVERSES
 from clustermass.cosmology import FloatArray
 
 #: out to this radius the image is mostly cluster, arcsec
@@ -17,8 +18,6 @@ NEIGHBOUR_ARCSEC, NEIGHBOUR_PIXELS = 72.0, 3
 GROUPS = 3
 #: counts of prior belief in a colour of zero, which keeps those of faint clusters from being all noise
 COLOUR_PRIOR = 10.0
-#: undoes the last step of the preprocessing
-_POWER = {"none": 1, "sqrt": 2}
 #: quantities in their order, and what they are (log10 but for offset, colours and mass)
 QUANTITIES = {
     "redshift": "redshift",
@@ -58,7 +57,7 @@ def quantities(
     x, y
         Offsets of its pixels from the centre, arcsec.
     transform
-        Last step of the preprocessing: `none` or `sqrt`.
+        Last step of the preprocessing, one of `controls.INVERSES`, which is undone.
     facts
         `redshift`, `exposure_s` and, where known, `ml_rate`, `ext` and `ml_bkg`, (cluster,) each; NaN = not known.
     predicted
@@ -69,7 +68,7 @@ def quantities(
     FloatArray
         (cluster, quantity) float64; NaN = not known, or there is no such pixel. Brightness and rates are per s.
     """
-    counts = image.astype(np.float64) ** _POWER[transform]
+    counts = INVERSES[transform](image.astype(np.float64))
     known = {name: np.asarray(values, np.float64) for name, values in facts.items()}
     unknown = np.full(len(counts), np.nan)
     exposure = known["exposure_s"]
@@ -132,7 +131,9 @@ def _offset(total: FloatArray, x: FloatArray, y: FloatArray, radius: FloatArray)
 
 def _colours(counts: FloatArray, chosen: NDArray[np.bool_], name: str) -> dict[str, FloatArray]:
     bands = counts[:, :, chosen].sum(axis=2)
-    soft, medium, hard = (group.sum(axis=1) for group in np.array_split(bands, GROUPS, axis=1))
+    groups = np.array_split(bands, GROUPS, axis=1)
+    # images of fewer bands have fewer colours
+    soft, medium, hard = (group.sum(axis=1) if group.shape[1] else np.full(len(counts), np.nan) for group in groups)
     return {
         f"{name}_{colour}": (second - first) / (first + second + COLOUR_PRIOR)
         for colour, first, second in (("soft", soft, medium), ("hard", medium, hard))

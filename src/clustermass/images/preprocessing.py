@@ -51,7 +51,8 @@ def preprocess(images: Path, output: Path, recipe: Mapping[str, Any]) -> None:
         The recipe doesn't fit the base grid, or what was applied already, or has an unknown transform (the key is
         named), or the file is damaged.
     """
-    source = read_netcdf(images, require=("x", "y", "band"))
+    needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
+    source = read_netcdf(images, require=("x", "y", "band", *needed))
     from_counts = "image" not in source
     made = _from_counts(images, source, recipe) if from_counts else _finished(images, source, recipe)
     kept = source.drop_vars(["counts" if from_counts else "image", "x", "y"])

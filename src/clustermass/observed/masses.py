@@ -22,6 +22,7 @@ from clustermass.evaluation.conformal import LEVELS
 from clustermass.inference import check_grid, predict
 from clustermass.member_data import facts_of
 from clustermass.mixture import mixture_quantile
+from clustermass.networks.weights import Weights
 from clustermass.observed.catalogue import CataloguePaths, write_catalogue
 from clustermass.observed.columns import COLUMNS, iau_names
 from clustermass.observed.flags import Training, flags, read_training, without_measurements
@@ -93,7 +94,9 @@ def infer_observed(
     columns = _copied_columns(field, "SIM" if simulated else acronym)
     columns |= _masses(field, weights, calibrated, known, training, device)
     columns |= flags(field, columns, training)
-    columns["FLAG_NOCAT"] = without_measurements(field, _told(weights))
+    first = read_member(weights[0])  # the networks are all of one kind
+    columns["FLAG_NOCAT"] = without_measurements(field, list(first.network["side_inputs"]))
+    _warn_of_centres(first)
     inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
     made_by = provenance("infer_observed", {"simulated": simulated, "cosmology": cosmology}, inputs)
     facts = _facts(training, len(weights), simulated, cosmology) | _calibration_facts(calibrated)
@@ -105,9 +108,12 @@ def infer_observed(
     _log(columns)
 
 
-def _told(weights: Sequence[Path]) -> list[str]:
-    """Return the side inputs of the networks, which are all of one kind."""
-    return list(read_member(weights[0]).network["side_inputs"])
+def _warn_of_centres(network: Weights) -> None:
+    if network.cutting.get("images", {}).get("centre") == "halo":
+        LOGGER.warning(
+            "infer_observed: the networks learnt from images about the haloes' true centres and are shown images about "
+            "the catalogue's positions; the errors don't hold how far these lie off"
+        )
 
 
 def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
