@@ -1,8 +1,8 @@
 """How time, memory and disk grow with the number of realizations, step by step, and what that makes of larger surveys.
 
-Runs the workflow with 1, 4 and 18 realizations (two networks each; skies that are there already are drawn once more only where
-their code changed), reads Snakemake's benchmark files, and fits to each step a + b n in the number of clusters. Some 20 minutes on
-two cores. `python benchmarks/scale.py [realizations ...]`
+Runs the workflow with 1, 4 and 18 realizations (two networks each; skies that are there are drawn anew only where their
+code changed), reads Snakemake's benchmark files, and fits to each step a straight line over the number of clusters.
+Some 20 minutes on two cores. `python benchmarks/limits/scale.py [realizations ...]`
 """
 
 import csv
@@ -14,12 +14,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from runner import RESULTS, machine
 
 from clustermass.config import load_config
 from clustermass.datasets import write_json
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from runner import RESULTS, machine  # noqa: E402
+
 REALIZATIONS = (1, 4, 18)
 #: of a run, one job each; of a realization, the mean of them
 OF_RUN = ("split_sample", "fit_baselines", "train_member", "aggregate_ensemble", "calibrate", "fit_domain", "evaluate")
@@ -35,7 +37,7 @@ def main(realizations):
     clusters = np.array([run["clusters"] for run in runs.values()], dtype=float)
     steps = {step: fitted(clusters, [run["steps"][step] for run in runs.values()]) for step in OF_RUN}
     report = {
-        "command": f"python benchmarks/scale.py {' '.join(map(str, realizations))}",
+        "command": f"python benchmarks/limits/scale.py {' '.join(map(str, realizations))}",
         "machine": {**machine(), "load_at_start": round(load, 2)},
         "runs": runs,
         "steps": steps,
@@ -126,7 +128,7 @@ def fitted(clusters, steps):
 
 
 def extrapolated(clusters, steps):
-    """What a survey's steps would take, by the straight lines: no more than a first guess beyond the measured range."""
+    """Extrapolate the straight lines to a survey: no more than a first guess beyond the measured range."""
     return {
         step: {key: line["constant"] + line["per_cluster"] * clusters for key, line in lines.items()}
         for step, lines in steps.items()
