@@ -1,7 +1,7 @@
 """What Snakemake itself costs: planning, finding that nothing is to do, and 2,000 jobs that do nothing.
 
 Seconds of wall and CPU time (with all child processes), in temporary folders; the up-to-date check needs a finished
-default run in this folder. `python benchmarks/scheduling.py [jobs]`
+default run in this folder. `python benchmarks/limits/scheduling.py [jobs]`
 """
 
 import json
@@ -13,11 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from runner import RESULTS, machine, spread
-
 from clustermass.datasets import write_json
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from runner import RESULTS, machine, spread  # noqa: E402
+
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 ROUNDS = 3
 #: CPU seconds of the steps of a run of the paper's size
@@ -83,7 +84,7 @@ def main(jobs):
     """Measure, print and write results/benchmarks/scheduling.json."""
     load = os.getloadavg()[0]
     report = {
-        "command": f"python benchmarks/scheduling.py {jobs}",
+        "command": f"python benchmarks/limits/scheduling.py {jobs}",
         "machine": {**machine(), "load_at_start": round(load, 2)},
         "plan": repeated(plan, "planning config/paper_size.yaml in an empty folder"),
         "up_to_date": up_to_date(),

@@ -1,0 +1,144 @@
+"""How time, memory and disk grow with the number of realizations, step by step, and what that makes of larger surveys.
+
+Runs the workflow with 1, 4 and 18 realizations (two networks each; skies that are there are drawn anew only where their
+code changed), reads Snakemake's benchmark files, and fits to each step a straight line over the number of clusters.
+Some 20 minutes on two cores. `python benchmarks/limits/scale.py [realizations ...]`
+"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from clustermass.config import load_config
+from clustermass.datasets import write_json
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from runner import RESULTS, machine  # noqa: E402
+
+REALIZATIONS = (1, 4, 18)
+#: of a run, one job each; of a realization, the mean of them
+OF_RUN = ("split_sample", "fit_baselines", "train_member", "aggregate_ensemble", "calibrate", "fit_domain", "evaluate")
+OF_REALIZATION = ("simulate_realization", "extract_images", "smooth_images")
+#: clusters of surveys to extrapolate to
+SURVEYS = {"eRASS1 cosmology sample and groups": 12_000, "eROSITA, final depth": 100_000}
+
+
+def main(realizations):
+    """Run, fit, extrapolate; write results/benchmarks/scale.json."""
+    load = os.getloadavg()[0]
+    runs = {number: measured(number) for number in realizations}
+    clusters = np.array([run["clusters"] for run in runs.values()], dtype=float)
+    steps = {step: fitted(clusters, [run["steps"][step] for run in runs.values()]) for step in OF_RUN}
+    report = {
+        "command": f"python benchmarks/limits/scale.py {' '.join(map(str, realizations))}",
+        "machine": {**machine(), "load_at_start": round(load, 2)},
+        "runs": runs,
+        "steps": steps,
+        "surveys": {name: extrapolated(number, steps) for name, number in SURVEYS.items()},
+    }
+    write_json(report, RESULTS / "scale.json")
+    for step, facts in steps.items():
+        print(
+            f"{step:20} {facts['cpu_s']['constant']:7.1f} s + {1000 * facts['cpu_s']['per_cluster']:8.3f} ms a cluster"
+        )
+
+
+def measured(number):
+    """Run the workflow with so many realizations; CPU seconds and memory of its steps, its clusters and its disk."""
+    run = f"scale_{number:02d}"
+    overlay = {"run": run, "skies": {"embedded": {"realizations": number}}, "ensemble": {"members": 2}}
+    overlay["experiments"] = {"fiducial": {"network": "wide", "recipe": "clustermass_large"}}
+    targets = [f"results/{run}/fiducial/metrics.json"]
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "scale.json")
+        config.write_text(json.dumps(overlay))
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--cores",
+            "2",
+            "--quiet",
+            "rules",
+            "--configfile",
+            config,
+            "--",
+            *targets,
+        ]
+        subprocess.run(command, cwd=ROOT, check=True)
+    folder = ROOT / "results" / run
+    metrics = json.loads((folder / "fiducial" / "metrics.json").read_text())
+    steps = {
+        step: benchmark_of([*folder.glob(f"benchmarks/{step}*.tsv"), *folder.glob(f"fiducial/benchmarks/{step}*.tsv")])
+        for step in OF_RUN
+    }
+    sky = [ROOT / "results" / "skies" / "embedded" / f"{one:02d}" for one in range(1, number + 1)]
+    steps |= {
+        step: benchmark_of([path for one in sky for path in one.glob(f"benchmarks/{step}*.tsv")])
+        for step in OF_REALIZATION
+    }
+    preprocessing = load_config([ROOT / "config" / "config.yaml"])["experiments"]["fiducial"]["preprocessing"]
+    kept = (
+        "events.fits",
+        "exposure.fits",
+        "catalogue.fits",
+        "truth.fits",
+        "matches.fits",
+        "labels.fits",
+        "images.nc",
+        f"smoothed/{preprocessing}.nc",
+    )
+    return {
+        "clusters": sum(metrics[f"n_{name}"] for name in ("train", "val", "test")),
+        "disk_mb": {
+            "of_realization": sum((one / name).stat().st_size for one in sky for name in kept) / len(sky) / 1e6,
+            "of_run": disk_mb(folder),
+        },
+        "steps": steps,
+    }
+
+
+def benchmark_of(paths):
+    """Mean CPU and wall seconds, and largest memory, that benchmark files tell."""
+    rows = []
+    for path in paths:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows += list(csv.DictReader(stream, delimiter="\t"))
+    means = {
+        key: float(np.mean([float(row[name]) for row in rows]))
+        for key, name in (("cpu_s", "cpu_time"), ("wall_s", "s"))
+    }
+    return {**means, "max_rss_mb": max(float(row["max_rss"]) for row in rows), "jobs": len(rows)}
+
+
+def fitted(clusters, steps):
+    """Straight lines through CPU seconds and memory over the number of clusters."""
+    lines = {}
+    for key in ("cpu_s", "max_rss_mb"):
+        slope, constant = np.polyfit(clusters, [step[key] for step in steps], 1)
+        lines[key] = {"constant": float(constant), "per_cluster": float(slope)}
+    return lines
+
+
+def extrapolated(clusters, steps):
+    """Extrapolate the straight lines to a survey: no more than a first guess beyond the measured range."""
+    return {
+        step: {key: line["constant"] + line["per_cluster"] * clusters for key, line in lines.items()}
+        for step, lines in steps.items()
+    }
+
+
+def disk_mb(folder):
+    """Size of all files below a folder, MB."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+if __name__ == "__main__":
+    main([int(word) for word in sys.argv[1:]] or REALIZATIONS)
