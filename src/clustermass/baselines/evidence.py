@@ -34,6 +34,10 @@ class Sky:
     truth: Sequence[Path]
     cosmology: Mapping[str, float]
 
+    def files(self) -> list[Path]:
+        """All of its files."""
+        return [*self.images, *self.truth]
+
 
 def sky_evidence(sky: Sky, selection: Mapping[str, Any], assumed: Mapping[str, float]) -> xr.Dataset:
     """Measure all selected clusters of a sky.

@@ -73,7 +73,7 @@ def fit_baselines(
     table = _learnt_from(sky, split, selection, seed, train_clusters)
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
     parameters |= {"train_clusters": train_clusters}
-    made_by = provenance("fit_baselines", parameters, [split], seed=str(seed), left_out=left_out(table))
+    made_by = provenance("fit_baselines", parameters, [split, *sky.files()], seed=str(seed), left_out=left_out(table))
     write_netcdf(_dataset(table, predict_all(table, block, seed)), output, TITLE, made_by)
 
 
@@ -115,7 +115,8 @@ def fit_baselines_for_sky(
     predictions = {name: mu[-number:] for name, mu in predict_all(both, block, seed).items()}
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
     parameters |= {"other_cosmology": other.cosmology, "box_arcsec": box_arcsec, "train_clusters": train_clusters}
-    made_by = provenance("fit_baselines_for_sky", parameters, [split], seed=str(seed), left_out=left_out(both))
+    inputs = [split, *sky.files(), *other.files()]
+    made_by = provenance("fit_baselines_for_sky", parameters, inputs, seed=str(seed), left_out=left_out(both))
     write_netcdf(_dataset(new, predictions), output, TITLE, made_by)
 
 
