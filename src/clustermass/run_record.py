@@ -38,7 +38,7 @@ def _number(text: str | None) -> float | None:
     return value if value > 0 else None
 
 
-def costs_by_step(folders: Iterable[Path], labels: Iterable[str]) -> list[dict[str, Any]]:
+def costs_by_step(folders: Iterable[Path], labels: Iterable[str], but: str = "report") -> list[dict[str, Any]]:
     """Sum up the costs of the jobs below `folders` by step, the one that took longest altogether first.
 
     Parameters
@@ -47,6 +47,8 @@ def costs_by_step(folders: Iterable[Path], labels: Iterable[str]) -> list[dict[s
         Searched for ``benchmarks/<step>[_<label>].tsv`` at any depth.
     labels
         What may follow a step's name in the name of a file beside numbers: names of skies, preprocessings, ...
+    but
+        A step that is left out: the one at work, whose benchmark would be an earlier run's.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def costs_by_step(folders: Iterable[Path], labels: Iterable[str]) -> list[dict[s
     for folder in folders:
         for path in sorted(folder.rglob("benchmarks/*.tsv")):
             jobs.setdefault(label.sub("", path.stem), []).append(read_cost(path))
-    found = [{"step": step, "jobs": len(costs), **_summary(costs)} for step, costs in jobs.items()]
+    found = [{"step": step, "jobs": len(costs), **_summary(costs)} for step, costs in jobs.items() if step != but]
     return sorted(found, key=lambda row: -row["seconds"])
 
 

@@ -16,7 +16,7 @@ import clustermass
 from clustermass.datasets import write_json
 from clustermass.errors import InputError
 from clustermass.key_figures import key_figures
-from clustermass.provenance import file_sha256
+from clustermass.provenance import file_sha256, provenance
 
 ROWS = (
     "clusters, train / test",
@@ -28,8 +28,11 @@ ROWS = (
     "residual std ÷ mean sigma",
     "within 1 sigma (68 %)",
 )
-PACKAGES = ("numpy", "scipy", "astropy", "xarray", "netCDF4", "jax", "jaxlib", "flax", "optax", "safetensors")
-PACKAGES += ("scikit-learn", "matplotlib", "snakemake")
+PACKAGES = (
+    *("numpy", "scipy", "astropy", "xarray", "netCDF4", "jax", "jaxlib", "flax", "optax", "safetensors"),
+    *("scikit-learn", "matplotlib", "snakemake"),
+)
+#: pins all packages of the environment that `make environment` makes
 LOCK = Path(__file__).parents[2] / "uv.lock"
 
 
@@ -64,7 +67,9 @@ def summarise(
         | {"test_skies": {sky: key_figures(file) for sky, file in (test_skies or {}).get(name, {}).items()}}
         for name, path in metrics.items()
     }
-    write_json({"experiments": experiments, "made_with": _made_with()}, output)
+    read = [*metrics.values(), *(file for of_skies in (test_skies or {}).values() for file in of_skies.values())]
+    made = {"made_with": _made_with(), "provenance": provenance("summarise", trained or {}, read)}
+    write_json({"experiments": experiments, **made}, output)
 
 
 def _made_with() -> dict[str, Any]:

@@ -1,0 +1,150 @@
+"""What was verified, and the way from a file back to the events, as text for people."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from clustermass.errors import InputError
+from clustermass.verification.checks import Verification
+from clustermass.verification.files import CONFIG, RUN_RECORD, Files
+from clustermass.verification.records import Record
+
+#: more names than these of one kind are only counted
+SHOWN = 5
+
+
+def print_verification(result: Verification, files: Files) -> None:
+    """Print what was checked, step by step, then what differs and what couldn't be checked."""
+    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    table = Table(
+        "step", "files", "hashes of inputs compared", title=f"Provenance of {files.root}", title_justify="left"
+    )
+    for step, number in sorted(result.steps.items()):
+        table.add_row(step, str(number), str(result.compared[step]))
+    console.print(table)
+    for finding in result.findings:
+        console.print(f"\nDIFFERS  {finding.file}\n  {finding.what}.\n  {finding.remedy}")
+    if result.findings:
+        console.print("")
+    if result.absent:
+        listed = [f"{name} (read for {by})" for name, by in result.absent.items()]
+        console.print(_listed("Not at hand, and so not checked (--inputs FOLDER says where they lie)", listed))
+    if result.silent:
+        console.print(_listed("Say nothing of how they were made", result.silent))
+    if result.unnamed:
+        console.print(_listed("Named by no file's hashes, so that a change of them isn't seen", result.unnamed))
+    console.print(_outcome(result))
+    for path in sorted(files.root.glob(f"*/{RUN_RECORD}")):
+        console.print(f"The run {path.parent.name} as a whole is named by the SHA-256 of its {RUN_RECORD}:")
+        console.print(f"  {files.sha256(path)}")
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return "\n".join([f"{what}: {len(names)}", *(f"  {name}" for name in [*names[:SHOWN], *more])])
+
+
+def _outcome(result: Verification) -> str:
+    number, compared = sum(result.steps.values()), sum(result.compared.values())
+    if result.findings:
+        return f"{len(result.findings)} of what {number} files state does not hold."
+    chains = f" The way from {result.chains} mass catalogues back to their events is whole." if result.chains else ""
+    return f"All {compared} hashes that {number} files state are right.{chains}"
+
+
+def print_trace(path: Path, files: Files) -> None:
+    """Print how a file came about: from it back to the events, step by step.
+
+    Raises
+    ------
+    InputError
+        The file says nothing of how it was made.
+    """
+    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    chain = files.chain([path.resolve()])
+    if chain[path.resolve()] is None:
+        files.record(path.resolve())
+        raise InputError(
+            f"{path}: says nothing of how it was made. Name a figure (.svg, .png), a catalogue, or another file with "
+            "provenance of results/."
+        )
+    console.print(f"{files.shown(path.resolve())}\n")
+    for members in _steps(chain, files):
+        for line in _described(members, chain, files):
+            console.print(line)
+    for line in _of_run(path.resolve(), files):
+        console.print(line)
+
+
+def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path]]:
+    """Files of one step with the same settings, together; each step before those whose files it read."""
+    depth: dict[Path, int] = {}
+    waiting = [(path, 0) for path in list(chain)[:1]]
+    while waiting:
+        path, level = waiting.pop()
+        if depth.get(path, -1) < level:
+            depth[path] = level
+            record = chain[path]
+            waiting.extend((one, level + 1) for one in (files.origins(path, record) if record else ()))
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(depth, key=lambda one: (depth[one], one)):
+        record = chain[path]
+        groups.setdefault((record.step, _settings(record)) if record else ("", ""), []).append(path)
+    outside = groups.pop(("", ""), [])
+    yield from sorted(groups.values(), key=lambda group: min(depth[path] for path in group))
+    if outside:
+        yield outside
+
+
+def _settings(record: Record) -> str:
+    facts = {key: value for key, value in record.facts.items() if key != "member"}
+    return json.dumps([record.config_hash, facts], sort_keys=True)
+
+
+def _described(members: list[Path], chain: dict[Path, Record | None], files: Files) -> Iterator[str]:
+    record = chain[members[0]]
+    if record is None:
+        yield "read from outside, or says nothing of itself"
+    else:
+        yield f"{record.step}" + (f"  ({record.source})" if record.source else "")
+    for path in members[:SHOWN]:
+        yield f"  {files.shown(path)}  sha256 {files.sha256(path)}"
+    if len(members) > SHOWN:
+        yield f"  and {len(members) - SHOWN} more"
+    if record is None:
+        return
+    if record.config_hash:
+        yield f"  settings {record.config_hash}" + (f": {record.parameters}" if record.parameters else "")
+    for name, value in record.facts.items():
+        yield f"  {name}: {value}"
+    yield from _not_as_stated(members, chain, files)
+    yield ""
+
+
+def _not_as_stated(members: list[Path], chain: dict[Path, Record | None], files: Files) -> Iterator[str]:
+    for path in members:
+        record = chain[path]
+        for name, stated in (record.inputs if record else {}).items():
+            found = files.locate(name, stated)
+            if found is None:
+                yield f"  NOT AT HAND  {name}, sha256 {stated}"
+            elif files.sha256(found) != stated:
+                yield f"  DIFFERS  {name} was {stated} when {path.name} was made from it"
+
+
+def _of_run(path: Path, files: Files) -> Iterator[str]:
+    """Tell configuration, code and software of the run that a file belongs to."""
+    run = files.root / path.relative_to(files.root).parts[0] if path.is_relative_to(files.root) else files.root
+    if not (run / "summary.json").is_file():
+        return
+    made: dict[str, Any] = json.loads((run / "summary.json").read_text(encoding="utf-8"))["made_with"]
+    packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
+    changes = ", with changes that aren't committed" if made.get("git_changes") else ""
+    yield f"run {run.name}"
+    yield f"  configuration: {files.shown(run / CONFIG)}"
+    yield f"  code: clustermass {made['clustermass']}, commit {made['git_commit'] or 'unknown'}{changes}"
+    yield f"  software: Python {made['python']}, {packages}; uv.lock {made.get('lock_sha256') or 'not at hand'}"
