@@ -71,10 +71,6 @@ def verify(path: Path, files: Files) -> Verification:
     start = [path.resolve()] if path.is_file() else files.products(path)
     records = files.chain(start)
     result = Verification()
-    if not any(records.values()):
-        raise InputError(
-            f"{path}: no file there says how it was made. Name results/<run> of a finished run, or results."
-        )
     changed: dict[tuple[str, str], list[str]] = {}
     for one, record in records.items():
         if record:
@@ -88,6 +84,8 @@ def verify(path: Path, files: Files) -> Verification:
             _without_record(one, files, result)
         if path.is_dir() and one not in named and one.name != RUN_RECORD:
             result.unnamed.append(files.shown(one))
+    if not (result.steps or result.findings):
+        raise InputError(f"{path}: says nothing of how it was made. Name results/<run> of a finished run, or results.")
     for one, record in records.items():
         if record and record.step == CATALOGUES:
             broken = list(_broken(one, files))

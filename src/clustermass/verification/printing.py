@@ -95,7 +95,7 @@ def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path
         record = chain[path]
         groups.setdefault((record.step, _settings(record)) if record else ("", ""), []).append(path)
     outside = groups.pop(("", ""), [])
-    yield from sorted(groups.values(), key=lambda group: min(depth[path] for path in group))
+    yield from sorted(groups.values(), key=lambda group: max(depth[path] for path in group))
     if outside:
         yield outside
 
