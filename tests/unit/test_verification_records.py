@@ -117,6 +117,23 @@ def test_the_configuration_of_a_run_tells_where_a_users_files_lie(ingested, caps
     assert "All 2 hashes" in printed
 
 
+def test_a_catalogue_made_without_the_workflow_is_checked_as_far_as_its_inputs_are_at_hand(tmp_path, capsys):
+    own = tmp_path / "elsewhere"
+    own.mkdir()
+    (own / "images.nc").write_bytes(b"photons")
+    made = provenance("infer_observed", {}, [own / "images.nc", Path(__file__).resolve()])
+    write_json({"provenance": made}, tmp_path / "masses.json")
+    assert main(["verify", str(tmp_path / "masses.json"), "--inputs", str(own)]) == 0
+    printed = capsys.readouterr().out
+    assert f"{Path(__file__).name} (read for {tmp_path}/masses.json)" in printed
+    assert "All 1 hashes" in printed
+    assert main(["trace", str(tmp_path / "masses.json")]) == 0
+    assert "NOT AT HAND  images.nc" in capsys.readouterr().out
+    (own / "images.nc").write_bytes(b"other photons")
+    assert main(["verify", str(tmp_path / "masses.json"), "--inputs", str(own)]) == 1
+    assert f"DIFFERS  {own}/images.nc" in capsys.readouterr().out
+
+
 def test_a_file_cut_short_is_one_finding_and_no_traceback(ingested, capsys):
     _, folder = ingested
     path = folder / "events.fits"

@@ -79,7 +79,7 @@ def verify(path: Path, files: Files) -> Verification:
             _compare(one, record, files, result, changed)
     result.findings += [_changed(name, digest, by, files) for (name, digest), by in changed.items()]
     named = {files.locate(*item) for record in records.values() if record for item in record.inputs.items()}
-    for one in (one for one in records if one.is_relative_to(files.root)):
+    for one in (one for one in records if one in start or one.is_relative_to(files.root)):
         if records[one] is None:
             _without_record(one, files, result)
         if path.is_dir() and one not in named and one.name != RUN_RECORD:
@@ -87,7 +87,7 @@ def verify(path: Path, files: Files) -> Verification:
     if not (result.steps or result.findings):
         raise InputError(f"{path}: says nothing of how it was made. Name results/<run> of a finished run, or results.")
     for one, record in records.items():
-        if record and record.step == CATALOGUES:
+        if record and record.step == CATALOGUES and one.is_relative_to(files.root):
             broken = list(_broken(one, files))
             result.findings += broken
             result.chains += not broken

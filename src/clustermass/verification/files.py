@@ -36,12 +36,12 @@ class Files:
 
     @classmethod
     def around(cls, path: Path, folders: Sequence[Path] = ()) -> "Files":
-        """Files of the results folder that `path` is, or lies in.
+        """Files of the results folder that `path` is, or lies in; of a file elsewhere, those of ./results.
 
         Raises
         ------
         InputError
-            There is no such file or folder, or none around it holds skies.
+            There is no such file or folder, or neither a folder nor one around it holds skies.
         """
         if not path.exists():
             raise InputError(f"{path}: no such file or folder. Name results/<run>, results, or a file in it.")
@@ -50,6 +50,8 @@ class Files:
             # an experiment's folder holds skies as well, of predictions, but those have no realizations
             if next(folder.glob("skies/*/*/images.nc"), None):
                 return cls(folder, folders)
+        if path.is_file():
+            return cls(Path.cwd() / RESULTS, folders)
         raise InputError(f"{path}: neither it nor a folder around it holds skies/. Name results/<run>, or results.")
 
     def products(self, folder: Path) -> list[Path]:
@@ -104,11 +106,13 @@ class Files:
     def chain(self, start: Iterable[Path]) -> dict[Path, Record | None]:
         """Read the records of `start` and of all that these were made from; unreadable files have none."""
         found: dict[Path, Record | None] = {}
-        waiting = list(start)
+        first = list(start)
+        waiting = list(first)
         while waiting:
             path = waiting.pop(0)
             if path not in found:
-                found[path] = record = self.readable_record(path) if path.is_relative_to(self.root) else None
+                ours = path in first or path.is_relative_to(self.root)
+                found[path] = record = self.readable_record(path) if ours else None
                 waiting.extend(self.origins(path, record) if record else ())
         return found
 
