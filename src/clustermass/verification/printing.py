@@ -1,7 +1,7 @@
 """What was verified, and the way from a file back to the events, as text for people."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from clustermass.verification.records import Record
 
 #: more names than these of one kind are only counted
 SHOWN = 5
+#: settings and facts that tell files of one step apart
+VARYING = ("realization", "member", "best_epoch", "kept_epoch")
 
 
 def print_verification(result: Verification, files: Files) -> None:
@@ -101,28 +103,45 @@ def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path
 
 
 def _settings(record: Record) -> str:
-    facts = {key: value for key, value in record.facts.items() if key != "member"}
-    return json.dumps([record.config_hash, facts], sort_keys=True)
+    """Text that is the same for files that differ in nothing but the realization or the member that they are of."""
+    shared = {key: _without_label(text) for key, text in record.facts.items() if key not in VARYING}
+    return json.dumps([_without_label(record.parameters or record.config_hash), shared], sort_keys=True)
+
+
+def _without_label(text: str) -> str:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return text
+    kept = (
+        {key: value for key, value in content.items() if key not in VARYING} if isinstance(content, dict) else content
+    )
+    return json.dumps(kept, sort_keys=True)
 
 
 def _described(members: list[Path], chain: dict[Path, Record | None], files: Files) -> Iterator[str]:
-    record = chain[members[0]]
-    if record is None:
-        yield "read from outside, or says nothing of itself"
-    else:
-        yield f"{record.step}" + (f"  ({record.source})" if record.source else "")
+    records = [record for path in members if (record := chain[path])]
+    first = records[0] if records else None
+    source = f"  ({first.source})" if first and first.source else ""
+    yield f"{first.step}{source}" if first else "read from outside, or says nothing of itself"
     for path in members[:SHOWN]:
         yield f"  {files.shown(path)}  sha256 {files.sha256(path)}"
     if len(members) > SHOWN:
         yield f"  and {len(members) - SHOWN} more"
-    if record is None:
-        return
-    if record.config_hash:
-        yield f"  settings {record.config_hash}" + (f": {record.parameters}" if record.parameters else "")
-    for name, value in record.facts.items():
-        yield f"  {name}: {value}"
+    if first:
+        hashes = _several(record.config_hash for record in records)
+        stated = f": {_without_label(first.parameters)}" if first.parameters else ""
+        yield f"  settings {hashes}{stated}" if hashes else "  settings:"
+        for name in first.facts:
+            yield f"  {name}: {_several(_without_label(record.facts.get(name, '')) for record in records)}"
     yield from _not_as_stated(members, chain, files)
     yield ""
+
+
+def _several(values: Iterable[str]) -> str:
+    """Return the different ones of some values, a few of them."""
+    found = list(dict.fromkeys(value for value in values if value))
+    return ", ".join([*found[:SHOWN], *(["..."] if len(found) > SHOWN else [])])
 
 
 def _not_as_stated(members: list[Path], chain: dict[Path, Record | None], files: Files) -> Iterator[str]:
