@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import digest_of, validation_clusters
 from clustermass.provenance import config_hash
 from clustermass.sky.realization import BLOCKS
-from clustermass.verification.files import CONFIG, RUN_RECORD, Files, read_config
+from clustermass.verification.files import CONFIG, RESULTS, RUN_RECORD, Files, read_config
 from clustermass.verification.records import SIMULATION, TRAINING, Record
 
 #: steps whose files a chain may begin with: they make photons or images, or read a user's
@@ -96,16 +96,21 @@ def verify(path: Path, files: Files) -> Verification:
     return result
 
 
-def again(files: Files, file: str = "") -> str:
-    """Say what to type to have something made again."""
-    run = Path(file).parts[1] if len(Path(file).parts) > 2 else "default"
+def again(files: Files, names: Iterable[str] = ()) -> str:
+    """Say what to type to have a run made again: that of the first of `names` that lies in one."""
     runs = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
-    run = run if run in runs or not runs else runs[0]
-    return f".venv/bin/snakemake --cores all --configfile results/{run}/{CONFIG}"
+    folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
+    run = next((folder for folder in [*folders, *runs] if folder in runs), None)
+    return ".venv/bin/snakemake --cores all" + (f" --configfile {RESULTS}/{run}/{CONFIG}" if run else "")
 
 
-def _anew(file: str, files: Files) -> str:
-    return f"To have it made again, and what was made from it: rm '{file}' && {again(files, file)}"
+def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
+    """Say how to have a file made again, then what was made from it where that differs.
+
+    Snakemake makes nothing again for want of a file between two steps unless it is asked for that file.
+    """
+    command = again(files, [file, *used_by])
+    return f"To have it made again, and what was made from it: rm -f '{file}' && {command} -- '{file}' && {command}"
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
@@ -128,12 +133,12 @@ def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
     ensemble, shown = path.with_name("ensemble.nc"), files.shown(path)
     names = [one for one in files.chain([ensemble]) if one.parent.name == "splits"] if ensemble.is_file() else []
     if not names:
-        yield Finding(shown, "its ensemble.nc or the split of its sky is missing", again(files, shown))
+        yield Finding(shown, "its ensemble.nc or the split of its sky is missing", again(files, [shown]))
         return
     try:
         found = digest_of(validation_clusters(ensemble, names[0]))
     except InputError as error:
-        yield Finding(shown, f"its validation clusters can't be read: {error}", again(files, shown))
+        yield Finding(shown, f"its validation clusters can't be read: {error}", again(files, [shown]))
         return
     if found != record.facts["validation_sha256"]:
         what = f"was made from other validation clusters ({record.facts['validation_sha256']}) than {ensemble.name} has"
@@ -158,11 +163,11 @@ def _changed(name: str, stated: str, by: list[str], files: Files) -> Finding:
     found = files.locate(name, stated)
     others = f" (and {len(by) - 1} more)" if len(by) > 1 else ""
     if found is None:
-        return Finding(name, f"is missing, but {by[0]}{others} was made from it", again(files, by[0]))
+        return Finding(name, f"is missing, but {by[0]}{others} was made from it", _anew(name, files, by))
     what = f"SHA-256 is {files.sha256(found)}, but {by[0]}{others} was made from a file with {stated}"
     if files.is_ours(name):
-        return Finding(name, what, _anew(name, files))
-    remedy = f"Put the file back as it was, or have all made again from what it is now: {again(files)}"
+        return Finding(name, what, _anew(name, files, by))
+    remedy = f"Put the file back as it was, or have all made again from what it is now: {again(files, by)}"
     return Finding(str(found), what, remedy)
 
 
@@ -184,9 +189,9 @@ def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
         first = record and not record.inputs and record.step not in (TRAINING, "calibrate", "fit_domain")
         if record is None or (first and record.step not in SOURCES):
             what = f"the way back to the events ends at {files.shown(path)}, which doesn't say what it was made from"
-            yield Finding(shown, what, _anew(files.shown(path), files))
+            yield Finding(shown, what, _anew(files.shown(path), files, [shown]))
     if not any(record and record.step in SOURCES for record in chain.values()):
-        yield Finding(shown, "the way back doesn't reach any events or images", again(files, shown))
+        yield Finding(shown, "the way back doesn't reach any events or images", again(files, [shown]))
 
 
 def _runs(path: Path, files: Files) -> list[Path]:
@@ -204,7 +209,7 @@ def _other_settings(run: Path, files: Files) -> Iterator[Finding]:
             if wanted and wanted != record.config_hash:
                 shown, own = files.shown(path), files.shown(run / CONFIG)
                 what = f"was simulated with other settings ({record.config_hash}) than {own} has ({wanted})"
-                yield Finding(shown, what, f"To have all made with that configuration: {again(files, own)}")
+                yield Finding(shown, what, f"To have all made with that configuration: {again(files, [own])}")
 
 
 def _hash_of_sky(config: Mapping[str, Any], name: str) -> str | None:
