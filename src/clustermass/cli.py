@@ -17,14 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status (1 after an error that the user can mend, told in one message)."""
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except InputError as error:
         return _failed(str(error), 1)
     except OSError as error:  # a full disk, a folder without permission
         return _failed(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except KeyboardInterrupt:
         return _failed("interrupted", 130)
-    return 0
 
 
 def _failed(message: str, status: int) -> int:
@@ -44,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_pack(commands)
     _add_check_config(commands)
     _add_summary(commands)
+    _add_verify(commands)
+    _add_trace(commands)
     return parser
 
 
@@ -115,6 +116,41 @@ def _add_summary(commands: Any) -> None:
     summary = commands.add_parser("summary", help="print the key figures of a finished run")
     summary.add_argument("run", type=Path, help="folder of the run, results/<run>")
     summary.set_defaults(command=_summary)
+
+
+def _add_verify(commands: Any) -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="check that all files of a run are those that its results were made from",
+        description="Compare every hash that the files state: of their inputs, their settings, and FITS checksums.",
+        epilog="Exit status: 0 all is as stated, 1 something differs or can't be read, 2 wrong arguments.",
+    )
+    verify.add_argument("results", type=Path, help="folder of a run, results/<run>; results, for all runs; or one file")
+    _add_inputs(verify)
+    verify.set_defaults(command=_verify)
+
+
+def _add_trace(commands: Any) -> None:
+    trace = commands.add_parser(
+        "trace",
+        help="the way from a figure or a catalogue back to the events",
+        description="Print how a file came about, step by step: settings, seeds, code, software and inputs.",
+        epilog="Example: clustermass trace results/default/fiducial/figures/predictions.png",
+    )
+    trace.add_argument("file", type=Path, help="any file of results/ that says how it was made")
+    _add_inputs(trace)
+    trace.set_defaults(command=_trace)
+
+
+def _add_inputs(command: Any) -> None:
+    command.add_argument(
+        "--inputs",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="where your own files lie (event lists, catalogues) that the run read; may be repeated",
+    )
 
 
 def _positive(text: str) -> float:
@@ -191,6 +227,24 @@ def _summary(options: argparse.Namespace) -> None:
     from clustermass.summary import headline
 
     headline(options.run)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from clustermass.verification.checks import verify
+    from clustermass.verification.files import Files
+    from clustermass.verification.printing import print_verification
+
+    files = Files.around(options.results, options.inputs)
+    found = verify(options.results, files)
+    print_verification(found, files)
+    return 1 if found.findings else 0
+
+
+def _trace(options: argparse.Namespace) -> None:
+    from clustermass.verification.files import Files
+    from clustermass.verification.printing import print_trace
+
+    print_trace(options.file, Files.around(options.file, options.inputs))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import clustermass
 from clustermass.datasets import write_json
 from clustermass.errors import InputError
 from clustermass.key_figures import key_figures
+from clustermass.provenance import file_sha256, provenance
 
 ROWS = (
     "clusters, train / test",
@@ -27,7 +28,12 @@ ROWS = (
     "residual std ÷ mean sigma",
     "within 1 sigma (68 %)",
 )
-PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "optax", "scikit-learn", "matplotlib")
+PACKAGES = (
+    *("numpy", "scipy", "astropy", "xarray", "netCDF4", "jax", "jaxlib", "flax", "optax", "safetensors"),
+    *("scikit-learn", "matplotlib", "snakemake"),
+)
+#: pins all packages of the environment that `make environment` makes
+LOCK = Path(__file__).parents[2] / "uv.lock"
 
 
 def summarise(
@@ -61,15 +67,20 @@ def summarise(
         | {"test_skies": {sky: key_figures(file) for sky, file in (test_skies or {}).get(name, {}).items()}}
         for name, path in metrics.items()
     }
-    write_json({"experiments": experiments, "made_with": _made_with()}, output)
+    read = [*metrics.values(), *(file for of_skies in (test_skies or {}).values() for file in of_skies.values())]
+    made = {"made_with": _made_with(), "provenance": provenance("summarise", trained or {}, read)}
+    write_json({"experiments": experiments, **made}, output)
 
 
 def _made_with() -> dict[str, Any]:
     return {
         "clustermass": clustermass.__version__,
-        "git_commit": _git_commit(),
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "platform": platform.platform(),
+        "lock_sha256": file_sha256(LOCK) if LOCK.is_file() else None,
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -82,9 +93,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_commit() -> str | None:
+def _git(*arguments: str) -> str | None:
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

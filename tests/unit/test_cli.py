@@ -12,7 +12,7 @@ def test_help_names_every_command(capsys):
         cli.main(["--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("masses", "pack", "check-config", "summary"))
+    assert all(command in printed for command in ("masses", "pack", "check-config", "summary", "verify", "trace"))
 
 
 def test_a_users_error_is_one_message_and_status_1(tmp_path, capsys):

@@ -39,11 +39,12 @@ CONFIG = {
 }
 
 
-def render(name: str, facts: dict[str, object]) -> str:
+def render(name: str, facts: dict[str, object], record: dict[str, object] | None = None) -> str:
     """Render a caption as `snakemake --report` does, any warning of docutils being an error."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
     wildcards = SimpleNamespace(experiment="smoothed", field="mock_efeds")
-    snakemake = SimpleNamespace(config={**CONFIG, **({"facts": facts} if facts else {})}, wildcards=wildcards)
+    config = {**CONFIG, **({"facts": facts} if facts else {}), **({"record": record} if record else {})}
+    snakemake = SimpleNamespace(config=config, wildcards=wildcards)
     source = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
     assert "$" not in source
     text = environment.from_string(source).render(snakemake=snakemake)
@@ -93,3 +94,19 @@ def test_front_page_says_what_is_simulated() -> None:
     assert "The field efeds is read from the user's own files" in page
     assert "0.873 (0.850 to 0.900)" in page
     assert "Experiment smoothed learns from the sky embedded" in page
+
+
+def test_front_page_lists_time_memory_software_and_the_configuration() -> None:
+    rows = {"jobs": 2, "seconds_median": 20.0, "seconds_max": 30.0, "seconds": 40.0}
+    steps = [{"step": "train_member", **rows, "cpu_seconds": 35.4, "megabytes_max": 700.2}]
+    steps += [{"step": "split_sample", **rows, "cpu_seconds": None, "megabytes_max": None}]
+    software = {"clustermass": "9.9", "git_commit": "abc", "git_changes": True, "python": "3.11", "platform": "Linux"}
+    software |= {"packages": {"numpy": "2.4"}, "lock_sha256": "f" * 64, "finished": "2026-01-01"}
+    record = {"steps": steps, "software": software, "settings": "run: default\nseed: 5\n"}
+    page = render("workflow", {"fiducial": FACTS, "smoothed": FACTS}, record)
+    assert "train_member 2 20.0 30.0 40 35 700" in page
+    assert "split_sample 2 20.0 30.0 40 not measured not measured" in page
+    assert "commit abc, with changes that aren't committed. Python 3.11 on Linux, numpy 2.4." in page
+    assert "run: default seed: 5" in page
+    assert "clustermass verify results/default" in page
+    assert "Time and memory" not in render("workflow", {"fiducial": FACTS, "smoothed": FACTS})

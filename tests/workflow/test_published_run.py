@@ -9,6 +9,8 @@ import yaml
 from conftest import ROOT, jobs, snakemake
 
 from clustermass.datasets import read_netcdf
+from clustermass.verification.checks import verify
+from clustermass.verification.files import Files
 
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 from published_set import make_catalogue, make_images, write_set
@@ -43,6 +45,9 @@ def test_the_published_set_goes_the_whole_way_to_the_report(tmp_path):
     member = read_netcdf(run / "fiducial/members/00.nc")
     assert np.isfinite(member["mu"].values).all()
     assert member.sizes["cluster"] == 75
+    found = verify(run, Files.around(run))
+    assert (found.findings, found.absent, found.unnamed) == ([], {}, [])
+    assert found.steps["ingest_published"] > 2
     again = snakemake(tmp_path, *arguments, "-n", config=None)
     assert "Nothing to be done" in again.stdout + again.stderr
 

@@ -13,7 +13,7 @@ from clustermass.datasets import read_netcdf
 
 pytestmark = pytest.mark.workflow
 RUN = "results/test/fiducial"
-EXEMPT = (".log", ".tsv", ".html", "summary.json", "report_config.yaml")
+EXEMPT = (".log", ".tsv", ".html", "summary.json", "provenance.json", "report_config.yaml")
 
 
 def data_files(directory):

@@ -61,7 +61,7 @@ REALIZATION_FILES = ("events", "exposure", "catalogue", "truth", "matches")
 REALIZATION = "results/skies/{sky}/{realization}"
 EXPERIMENT = f"results/{RUN}/{{experiment}}"
 TEST_SKY = f"{EXPERIMENT}/skies/{{test_sky}}"
-CAPTIONS = sorted((ROOT / "workflow" / "report").glob("*.rst"))
+CAPTIONS = sorted((ROOT / "workflow" / "report").glob("*.*"))
 FIGURES = [
     "energy_bands",
     "sample",
@@ -172,7 +172,7 @@ def gpus_per_training():
 
 def without_execution_keys(config):
     """The configuration less what only steers execution, for which nothing is to re-run."""
-    kept = {key: value for key, value in config.items() if key not in ("facts", "downloads")}
+    kept = {key: value for key, value in config.items() if key not in ("facts", "record", "downloads")}
     for block, execution_only in (("training", "device"), ("ensemble", "members_per_job")):
         kept[block] = {key: value for key, value in kept[block].items() if key != execution_only}
     return kept

@@ -35,12 +35,18 @@ rule summarise:
 
 # the report is made by snakemake itself: its environment holds snakemake
 rule report:
+    """The report, the configuration as used, and the hashes of all that came out."""
     input:
         figures=all_figures(),
         masses=all_masses(),
+        comparisons=all_comparisons(),
+        metrics=all_metrics() + all_metrics_of_test_skies(),
+        predictions=all_predictions(),
         summary=f"results/{RUN}/summary.json",
     output:
         report=f"results/{RUN}/report.html",
+        settings=f"results/{RUN}/config.yaml",
+        provenance=f"results/{RUN}/provenance.json",
     log:
         f"results/{RUN}/logs/report.log",
     benchmark:
@@ -54,6 +60,6 @@ rule report:
     params:
         config=config_hash(without_execution_keys(config)),
         captions=config_hash({path.name: path.read_text(encoding="utf-8") for path in CAPTIONS}),
-        code=code("report"),
+        code=code("report", "run_record"),
     script:
         "../scripts/report.py"

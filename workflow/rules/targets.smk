@@ -71,6 +71,11 @@ def all_metrics_of_test_skies():
     return [path for paths in metrics_of_test_skies().values() for path in paths.values()]
 
 
+def all_predictions():
+    """Calibrated predictions, which stand beside each of the metrics."""
+    return [path.replace("metrics.json", "predictions.nc") for path in all_metrics() + all_metrics_of_test_skies()]
+
+
 def compared():
     """Rows of the comparison of all experiments: each on its own test set, then on each of its further skies."""
     return [

@@ -44,6 +44,7 @@ rule aggregate_ensemble:
     input:
         images=experiment_smoothed,
         members=member_files(".nc"),
+        weights=member_files(".safetensors"),
     output:
         ensemble=f"{EXPERIMENT}/ensemble.nc",
     log:

@@ -1,4 +1,4 @@
-"""Adapter of the rule report: hands snakemake the figures, and the captions the numbers that they state."""
+"""Adapter of the rule report: hands snakemake the figures, the captions their numbers, and the page what was run."""
 
 import json
 import subprocess
@@ -6,21 +6,28 @@ import sys
 from pathlib import Path
 
 import yaml
-from clustermass.datasets import atomic
+from clustermass.datasets import atomic, write_json
 from clustermass.progress import step
+from clustermass.provenance import provenance
+from clustermass.run_record import costs_by_step, folders_of, labels_of, settings_text
 
 with step(snakemake.log[0], snakemake.rule):
+    workflow, results = Path(snakemake.scriptdir).parent, Path(snakemake.output.report).parents[1]
     summary = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
-    settings = Path(snakemake.log[0]).with_name("report_config.yaml")
-    settings.write_text(yaml.safe_dump({**snakemake.config, "facts": summary["experiments"]}), encoding="utf-8")
+    config = snakemake.config
+    with atomic(snakemake.output.settings) as page:
+        page.write_text(settings_text(config), encoding="utf-8")
+    record = {
+        "steps": costs_by_step(folders_of(config, results), labels_of(config)),
+        "software": summary["made_with"],
+        "settings": settings_text(config),
+    }
+    told = Path(snakemake.log[0]).with_name("report_config.yaml")
+    told.write_text(yaml.safe_dump({**config, "facts": summary["experiments"], "record": record}), encoding="utf-8")
     with atomic(snakemake.output.report) as page, Path(snakemake.log[0]).open("a") as log:
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(Path(snakemake.scriptdir).parent / "Snakefile"),
-            "--nolock",
-        ]
-        command += ["--configfile", str(settings), "--report", str(page), "--", *snakemake.input.figures]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow / "Snakefile"), "--nolock"]
+        command += ["--configfile", str(told), "--report", str(page)]
+        command += ["--report-stylesheet", str(workflow / "report" / "report.css"), "--", *snakemake.input.figures]
         subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+    made_from = [*snakemake.input, snakemake.output.settings, snakemake.output.report]
+    write_json({"provenance": provenance("report", config, made_from)}, snakemake.output.provenance)

@@ -40,6 +40,10 @@ class Sky:
         """Read the truth of all realizations; InputError as of `truth.read_truth`."""
         return read_truth({realization_of(path): of_it for path, of_it in zip(self.images, self.truth, strict=True)})
 
+    def files(self) -> list[Path]:
+        """All of its files."""
+        return [*self.images, *self.truth]
+
 
 def sky_evidence(
     sky: Sky,

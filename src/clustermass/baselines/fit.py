@@ -80,7 +80,8 @@ def fit_baselines(
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
     parameters |= {"train_clusters": train_clusters, "train_selection": train_selection}
     log_odds = sky_selection(sky, table)
-    made_by = provenance("fit_baselines", parameters, [split], seed=str(seed), left_out=left_out(table, log_odds))
+    left = left_out(table, log_odds)
+    made_by = provenance("fit_baselines", parameters, [split, *sky.files()], seed=str(seed), left_out=left)
     write_netcdf(_dataset(table, predict_all(fitted_to, block, seed, log_odds)), output, TITLE, made_by)
 
 
@@ -126,8 +127,8 @@ def fit_baselines_for_sky(
     parameters: dict[str, Any] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
     parameters |= {"other_cosmology": other.cosmology, "box_arcsec": box_arcsec, "train_clusters": train_clusters}
     parameters |= {"train_selection": train_selection}
-    left = left_out(both, log_odds)
-    made_by = provenance("fit_baselines_for_sky", parameters, [split], seed=str(seed), left_out=left)
+    left, inputs = left_out(both, log_odds), [split, *sky.files(), *other.files()]
+    made_by = provenance("fit_baselines_for_sky", parameters, inputs, seed=str(seed), left_out=left)
     write_netcdf(_dataset(new, predictions), output, TITLE, made_by)
 
 

@@ -61,10 +61,10 @@ def plot_sky_validation(measured: Path, table: Path, png: Path, pdf: Path, dpi: 
     # the layout takes longer than the drawing: once for both files
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    with atomic(png) as temporary:
-        figure.savefig(temporary, format="png", dpi=dpi)
+    style.save_png(figure, png, dpi)
     with atomic(pdf) as temporary:
-        figure.savefig(temporary, format="pdf", dpi=style.RASTER_DPI, metadata={"CreationDate": None})
+        facts = {"CreationDate": None, "Subject": style.made_by()}
+        figure.savefig(temporary, format="pdf", dpi=style.RASTER_DPI, metadata=facts)
 
 
 def label_page(figure: Figure, data: xr.Dataset, table: Path) -> None:

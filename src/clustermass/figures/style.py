@@ -1,7 +1,10 @@
 """One look for every figure, and the same bytes from the same data: no clock, no random ids, no user's matplotlibrc."""
 
 import functools
-from collections.abc import Callable
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -10,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clustermass.datasets import atomic
+from clustermass.provenance import provenance
 
 P = ParamSpec("P")
 
@@ -62,16 +66,47 @@ LOOK: dict[str, Any] = {
 _SESSION_KEYS = ("backend", "backend_fallback", "interactive", "toolbar", "savefig.directory", "docstring.hardcopy")
 
 
+#: arguments of plotting functions that are files to write; other paths are inputs, and all else shapes the figure
+OUTPUTS = ("svg", "png", "pdf")
+#: name and arguments of the plotting function that is at work
+_AT_WORK: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("_AT_WORK", default=None)
+
+
 def styled(plot: Callable[P, None]) -> Callable[P, None]:
-    """Decorate a plotting function: it runs in the house style, untouched by user settings."""
+    """Decorate a plotting function: it runs in the house style, untouched by user settings.
+
+    What it saves tells in its metadata the function's name, its settings and the hashes of the files that it read.
+    """
+    signature = inspect.signature(plot)
 
     @functools.wraps(plot)
     def plot_in_style(*args: P.args, **kwargs: P.kwargs) -> None:
         defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if key not in _SESSION_KEYS}
-        with matplotlib.rc_context({**defaults, **LOOK}):
-            plot(*args, **kwargs)
+        before = _AT_WORK.set((plot.__name__, signature.bind(*args, **kwargs).arguments))
+        try:
+            with matplotlib.rc_context({**defaults, **LOOK}):
+                plot(*args, **kwargs)
+        finally:
+            _AT_WORK.reset(before)
 
     return plot_in_style
+
+
+def made_by() -> str | None:
+    """Provenance of the figure being drawn as JSON; None outside a `styled` function."""
+    at_work = _AT_WORK.get()
+    if at_work is None:
+        return None
+    name, arguments = at_work
+    files: list[Path] = []
+    settings = {}
+    for key, value in arguments.items():
+        paths = [value] if isinstance(value, Path) else value
+        if isinstance(paths, list | tuple) and paths and all(isinstance(path, Path) for path in paths):
+            files += paths if key not in OUTPUTS else []
+        else:
+            settings[key] = value
+    return json.dumps(provenance(name, settings, files), sort_keys=True)
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -97,10 +132,17 @@ def save(figure: Figure, svg: Path, png: Path, dpi: int) -> None:
     dpi
         Resolution of the PNG, dots per inch.
     """
+    made = made_by()
     with atomic(svg) as temporary:
-        figure.savefig(temporary, format="svg", dpi=RASTER_DPI, metadata={"Date": None})
+        figure.savefig(temporary, format="svg", dpi=RASTER_DPI, metadata={"Date": None, "Description": made})
+    save_png(figure, png, dpi)
+
+
+def save_png(figure: Figure, png: Path, dpi: int) -> None:
+    """Write `figure` as PNG, atomically; its provenance is the text chunk Description."""
+    made = made_by()
     with atomic(png) as temporary:
-        figure.savefig(temporary, format="png", dpi=dpi)
+        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Description": made} if made else None)
 
 
 def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> None:

@@ -1,5 +1,6 @@
 """All realizations of a sky, one after the other, into one small file: what table and figure are made from."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def write_measured(data: xr.Dataset, realizations: Sequence[RealizationFiles], p
     described = data.assign_attrs(
         Conventions=CONVENTIONS,
         title="Measurements on simulated fields, for their comparison with published numbers",
-        **{key: value if isinstance(value, str) else str(value) for key, value in made_by.items()},
+        **{key: value if isinstance(value, str) else json.dumps(value) for key, value in made_by.items()},
     )
     for name in map(str, described.variables):
         units, meaning = VARIABLES[name]

@@ -1,0 +1,1 @@
+"""Provenance read back: are all files still those that others were made from, and where does a number come from."""

@@ -1,0 +1,144 @@
+"""Provenance read back from every format as it was written, and a user's own files found again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from astropy.io import fits
+from test_ingest import EVENTS, sky
+
+from clustermass.catalogues.tables import add_history
+from clustermass.cli import main
+from clustermass.datasets import write_json, write_netcdf
+from clustermass.figures import style
+from clustermass.ingest import ingest_field
+from clustermass.observed.columns import COLUMNS
+from clustermass.observed.formats import Header, write_ecsv, write_fits_table, write_votable
+from clustermass.provenance import config_hash, provenance
+from clustermass.verification.records import read_record
+
+# blanks wherever a card of 72 characters may be cut, quotes, and what FITS can't hold
+SETTINGS = {"cut": [f"{'x' * n} > {n} und 'ä' \\ \"q\"" for n in range(60, 90)], "none": None}
+MADE = {
+    **provenance("infer_observed", SETTINGS, seed=5, cosmology={"h0": 67.74}),
+    "input_sha256": {"data/ä b.fits": "a" * 64, "results/x/" + "long/" * 20 + "m.nc": "b" * 64},
+}
+
+
+def columns():
+    kinds = {"A": np.array(["SIM J1"]), "J": np.array([1], np.int32), "I": np.array([1], np.int16)}
+    return {name: kinds.get(COLUMNS[name].format, np.array([1.0])) for name in COLUMNS}
+
+
+@pytest.mark.parametrize("suffix", ["fits", "vot", "ecsv", "nc", "json", "events.fits"])
+def test_what_is_written_is_read_back_whole(tmp_path, suffix):
+    path = tmp_path / f"masses.{suffix}"
+    header = Header({"H0": (67.74, "km/s/Mpc")}, MADE)
+    writers = {"fits": write_fits_table, "vot": write_votable, "ecsv": write_ecsv}
+    if suffix in writers:
+        writers[suffix](columns(), header, path)
+    elif suffix == "nc":
+        write_netcdf(xr.Dataset({"mu": ("cluster", np.zeros(2))}), path, "Test", MADE)
+    elif suffix == "json":
+        write_json({"provenance": MADE}, path)
+    else:
+        primary = fits.PrimaryHDU()
+        add_history(primary, MADE)
+        primary.writeto(path)
+    record = read_record(path)
+    assert record.step == "infer_observed"
+    assert record.inputs == MADE["input_sha256"]
+    assert json.loads(record.parameters) == SETTINGS
+    assert config_hash(json.loads(record.parameters)) == record.config_hash
+    assert record.facts["seed"] == "5"
+    assert json.loads(record.facts["cosmology"]) == {"h0": 67.74}
+
+
+@style.styled
+def plot_line(values, svg, png, dpi):
+    figure = style.new_figure(2, 2)
+    figure.subplots().plot(json.loads(values.read_text()))
+    style.save(figure, svg, png, dpi)
+
+
+def test_figures_name_what_they_show_and_stay_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("values.json").write_text("[1, 2]")
+    names = [Path(f"{name}.{suffix}") for name in ("one", "two") for suffix in ("svg", "png")]
+    plot_line(Path("values.json"), *names[:2], dpi=50)
+    plot_line(values=Path("values.json"), svg=names[2], png=names[3], dpi=50)
+    for first, second in (names[0::2], names[1::2]):
+        assert first.read_bytes() == second.read_bytes()
+        record = read_record(first)
+        assert record.step == "plot_line"
+        assert json.loads(record.parameters) == {"dpi": 50}
+        assert record.inputs == provenance("", {}, [Path("values.json")])["input_sha256"]
+    assert style.made_by() is None
+
+
+@pytest.fixture
+def ingested(tmp_path):
+    """Take a user's field into a results folder, whose provenance has the bare names of its files."""
+    own, folder = tmp_path / "own", tmp_path / "results" / "skies" / "mine" / "01"
+    own.mkdir()
+    folder.mkdir(parents=True)
+    outputs = {name: folder / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
+    ingest_field(sky(own, exposure_s=1000.0), "01", EVENTS, **outputs)
+    (folder / "images.nc").write_bytes(b"")
+    return own, folder
+
+
+def test_a_users_files_are_looked_for_where_they_are_said_to_lie(ingested, capsys):
+    own, folder = ingested
+    assert main(["verify", str(folder / "events.fits")]) == 0
+    printed = capsys.readouterr().out
+    assert "Not at hand" in printed
+    assert "mine.csv (read for results/skies/mine/01/events.fits)" in printed
+    assert main(["verify", str(folder / "events.fits"), "--inputs", str(own)]) == 0
+    assert "All 2 hashes that 1 files state are right." in capsys.readouterr().out
+    with (own / "mine.csv").open("a") as stream:
+        stream.write("9,0.0,2.0,0.3\n")
+    assert main(["verify", str(folder / "events.fits"), "--inputs", str(own)]) == 1
+    printed = capsys.readouterr().out
+    assert f"DIFFERS  {own / 'mine.csv'}" in printed
+    assert "Put the file back as it was" in printed
+
+
+def test_the_configuration_of_a_run_tells_where_a_users_files_lie(ingested, capsys):
+    own, folder = ingested
+    run = folder.parents[2] / "mine"
+    run.mkdir()
+    (run / "config.yaml").write_text(f"skies: {{mine: {{catalogue: '{own}/mine.csv', events: ['{own}/mine.fits']}}}}\n")
+    assert main(["verify", str(folder / "events.fits")]) == 0
+    printed = capsys.readouterr().out
+    assert "Not at hand" not in printed
+    assert "All 2 hashes" in printed
+
+
+def test_a_catalogue_made_without_the_workflow_is_checked_as_far_as_its_inputs_are_at_hand(tmp_path, capsys):
+    own = tmp_path / "elsewhere"
+    own.mkdir()
+    (own / "images.nc").write_bytes(b"photons")
+    made = provenance("infer_observed", {}, [own / "images.nc", Path(__file__).resolve()])
+    write_json({"provenance": made}, tmp_path / "masses.json")
+    assert main(["verify", str(tmp_path / "masses.json"), "--inputs", str(own)]) == 0
+    printed = capsys.readouterr().out
+    assert f"{Path(__file__).name} (read for {tmp_path}/masses.json)" in printed
+    assert "All 1 hashes" in printed
+    assert main(["trace", str(tmp_path / "masses.json")]) == 0
+    assert "NOT AT HAND  images.nc" in capsys.readouterr().out
+    (own / "images.nc").write_bytes(b"other photons")
+    assert main(["verify", str(tmp_path / "masses.json"), "--inputs", str(own)]) == 1
+    assert f"DIFFERS  {own}/images.nc" in capsys.readouterr().out
+
+
+def test_a_file_cut_short_is_one_finding_and_no_traceback(ingested, capsys):
+    _, folder = ingested
+    path = folder / "events.fits"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    assert main(["verify", str(folder)]) == 1
+    printed = capsys.readouterr().out
+    assert "DIFFERS  results/skies/mine/01/events.fits" in printed
+    assert "images.nc" in printed  # an empty file is none either

@@ -1,0 +1,221 @@
+"""`clustermass verify` and `trace` on a finished run: what was changed afterwards is found and named."""
+
+import json
+import shutil
+from contextlib import contextmanager
+
+import netCDF4
+import pytest
+import yaml
+from safetensors.numpy import load_file, save_file
+
+from clustermass.cli import main
+from clustermass.verification.checks import verify
+from clustermass.verification.files import Files
+
+pytestmark = pytest.mark.workflow
+FIDUCIAL = "test/fiducial"
+MASSES = "observed/tiny_observed/masses"
+
+
+@pytest.fixture(scope="module")
+def results(finished, tmp_path_factory):
+    """Copy of the results, under another name; tests leave it as it was."""
+    folder = tmp_path_factory.mktemp("verified") / "archive"
+    shutil.copytree(finished / "results", folder)
+    return folder
+
+
+@contextmanager
+def changed(path, change):
+    """Let `change` do something to a file; put it back in the end."""
+    before = path.read_bytes()
+    try:
+        change(path)
+        assert not path.exists() or path.read_bytes() != before
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def findings(path, **options):
+    return verify(path, Files.around(path, **options)).findings
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_finished_run_verifies_and_all_its_files_are_covered(results, capsys):
+    assert main(["verify", str(results / "test")]) == 0
+    printed = capsys.readouterr().out
+    found = verify(results / "test", Files.around(results / "test"))
+    assert sum(found.compared.values()) > 150
+    assert found.chains == 4
+    assert found.silent == ["results/test/config.yaml", "results/test/report.html"]
+    assert found.unnamed == []
+    assert found.absent == {}
+    assert {
+        "simulate_realization",
+        "train_member",
+        "infer_observed",
+        "plot_predictions",
+        "report",
+    } <= found.steps.keys()
+    assert "The way from 4 mass catalogues back to their events is whole." in printed
+
+
+def test_the_whole_results_folder_verifies(results):
+    found = verify(results, Files.around(results))
+    assert found.findings == []
+    # nothing is made from the photons' labels
+    labels = [f"results/skies/{sky}/labels.fits" for sky in ("tiny/01", "tiny/02", "tiny_further/01")]
+    assert found.unnamed == labels
+    assert found.steps["simulate_realization"] == 3 * 6 + 3
+
+
+@pytest.mark.parametrize(
+    ("file", "maker"),
+    [
+        ("skies/tiny/01/events.fits", "skies/tiny/01/images.nc"),
+        ("skies/tiny/02/truth.fits", "baselines.nc (and "),
+        (f"{FIDUCIAL}/members/01.safetensors", "ensemble.nc"),
+        (f"{FIDUCIAL}/figures/bias.svg", "test/provenance.json"),
+        (f"{FIDUCIAL}/{MASSES}.ecsv", "test/provenance.json"),
+        ("test/report.html", "test/provenance.json"),
+    ],
+)
+def test_one_flipped_byte_is_found_and_named(results, capsys, file, maker):
+    path = results / file
+    with changed(path, flip_a_byte):
+        assert main(["verify", str(results / "test")]) == 1
+        printed = capsys.readouterr().out
+    assert f"DIFFERS  results/{file}" in printed
+    assert maker in printed
+    again = ".venv/bin/snakemake --cores all --configfile results/test/config.yaml"
+    assert f"rm -f 'results/{file}' && {again} -- 'results/{file}' && {again}" in printed
+
+
+def test_a_catalogue_with_a_flipped_byte_is_found_by_its_own_checksum(results, capsys):
+    path = results / f"{FIDUCIAL}/{MASSES}.fits"
+    with changed(path, flip_a_byte):
+        assert main(["verify", str(path)]) == 1
+    assert "hecksum verification failed" in capsys.readouterr().out
+
+
+def test_an_edited_json_is_found(results):
+    def better(path):
+        content = json.loads(path.read_text())
+        content["test"]["scatter_dex"] *= 0.5
+        path.write_text(json.dumps(content))
+
+    with changed(results / FIDUCIAL / "metrics.json", better):
+        found = findings(results / "test")
+    assert [finding.file for finding in found] == [f"results/{FIDUCIAL}/metrics.json"]
+    assert "plot_" not in found[0].what
+    assert "SHA-256 is" in found[0].what
+
+
+def test_an_edited_calibration_is_found_also_where_its_settings_and_clusters_are(results):
+    path = results / FIDUCIAL / "calibration.json"
+
+    def of_other_clusters(path):
+        content = json.loads(path.read_text())
+        content["provenance"]["validation_sha256"] = "0" * 64
+        content["provenance"]["parameters"] = '{"recalibration": "none"}'
+        path.write_text(json.dumps(content))
+
+    with changed(path, of_other_clusters):
+        found = "\n".join(finding.what for finding in findings(path))
+    assert "its settings were changed" in found
+    assert "was made from other validation clusters" in found
+
+
+def test_an_exchanged_weights_file_is_found(results):
+    members = results / FIDUCIAL / "members"
+    with changed(members / "00.safetensors", lambda path: shutil.copyfile(members / "01.safetensors", path)):
+        found = findings(results / "test")
+    assert [finding.file for finding in found] == [f"results/{FIDUCIAL}/members/00.safetensors"]
+    assert "ensemble.nc" in found[0].what
+
+
+def test_scaled_weights_are_found_from_the_catalogue_alone(results):
+    def scale(path):
+        arrays = {name: 1.01 * array for name, array in load_file(path).items()}
+        save_file(arrays, path)
+
+    with changed(results / FIDUCIAL / "members/00.safetensors", scale):
+        found = findings(results / f"{FIDUCIAL}/{MASSES}.vot")
+    assert f"results/{FIDUCIAL}/members/00.safetensors" in {finding.file for finding in found}
+
+
+def test_changed_settings_in_a_file_are_found_by_their_hash(results):
+    def other_recipe(path):
+        with netCDF4.Dataset(path, "a") as dataset:
+            dataset.setncattr("parameters", json.dumps(json.loads(dataset.getncattr("parameters")) | {"clip": 9}))
+
+    path = results / "skies/tiny/01/smoothed/central.nc"
+    with changed(path, other_recipe):
+        found = findings(results / "test")
+    assert {finding.file for finding in found} == {"results/skies/tiny/01/smoothed/central.nc"}
+    assert any("its settings were changed" in finding.what for finding in found)
+
+
+def test_a_changed_configuration_is_found_and_the_skies_that_it_does_not_fit(results):
+    def other_sky(path):
+        config = yaml.safe_load(path.read_text())
+        config["skies"]["embedded"]["clusters"]["flux_min_cgs"] *= 2
+        path.write_text(yaml.safe_dump(config))
+
+    with changed(results / "test/config.yaml", other_sky):
+        found = findings(results / "test")
+    assert found[0].file == "results/test/config.yaml"
+    others = {finding.file for finding in found[1:]}
+    assert others == {
+        f"results/skies/{sky}/events.fits" for sky in ("tiny/01", "tiny/02", "tiny_further/01", "tiny_observed/01")
+    }
+    assert all("other settings" in finding.what for finding in found[1:])
+
+
+def test_a_missing_input_is_named(results):
+    with changed(results / "skies/tiny/01/images.nc", lambda path: path.unlink()):
+        found = findings(results / FIDUCIAL / "ensemble.nc")
+    assert found[0].file == "results/skies/tiny/01/images.nc"
+    assert "is missing" in found[0].what
+
+
+def test_a_chain_that_ends_before_the_events_is_told(results):
+    def forget(path):
+        with netCDF4.Dataset(path, "a") as dataset:
+            dataset.delncattr("step")
+
+    with changed(results / "skies/tiny_observed/01/images.nc", forget):
+        found = findings(results / f"{FIDUCIAL}/{MASSES}.nc")
+    assert any("ends at results/skies/tiny_observed/01/images.nc" in finding.what for finding in found)
+
+
+@pytest.mark.parametrize(
+    "file", [f"{FIDUCIAL}/{MASSES}.{suffix}" for suffix in ("fits", "vot", "ecsv", "nc", "svg", "png")]
+)
+def test_every_format_leads_back_to_the_events(results, capsys, file):
+    assert main(["trace", str(results / file)]) == 0
+    printed = capsys.readouterr().out
+    order = ["infer_observed", "aggregate_ensemble", "train_member", "smooth_images", "extract_images"]
+    lines = [line.split()[0] for line in printed.splitlines() if line and not line.startswith(" ")]
+    lines.reverse()  # the observed field's own images and events come before the training's
+    places = [-lines.index(step) for step in [*order, "simulate_realization"]]
+    assert places == sorted(places)
+    assert "results/skies/tiny_observed/01/events.fits" in printed
+    assert "seed: 20230502" in printed
+    assert "DIFFERS" not in printed
+    summary = json.loads((results / "test/summary.json").read_text())
+    assert summary["made_with"]["packages"]["numpy"] in printed
+
+
+def test_what_says_nothing_can_not_be_traced(results, capsys):
+    assert main(["trace", str(results / "test/report.html")]) == 1
+    assert "says nothing of how it was made" in capsys.readouterr().err
+    assert main(["verify", str(results.parent)]) == 1
+    assert "neither it nor a folder around it holds skies/" in capsys.readouterr().err
