@@ -50,6 +50,7 @@ FIGURES = [
     "sample",
     "training",
     "predictions",
+    "spread",
     "bias",
     "baselines",
     "calibration",

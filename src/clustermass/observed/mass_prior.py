@@ -87,7 +87,7 @@ class MassPrior:
         return np.asarray(shape / spread, dtype=float)
 
     def divisor(self, mass: FloatArray, redshift: float) -> FloatArray:
-        """The same, held at `FLOOR` of its maximum over all masses where it is lower."""
+        """Density, held at `FLOOR` of its maximum over all masses where it is lower."""
         highest = float(self.shape.max()) / self._scale(redshift)[1]
         return np.maximum(self.density(mass, redshift), FLOOR * highest)
 
