@@ -208,7 +208,7 @@ rule plot_spread:
 
 rule plot_bias:
     input:
-        ensemble=f"{EXPERIMENT}/ensemble.nc",
+        predictions=f"{EXPERIMENT}/predictions.nc",
         baselines=f"{EXPERIMENT}/baselines.nc",
     output:
         svg=report(
