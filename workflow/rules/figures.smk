@@ -56,6 +56,35 @@ rule plot_learning_curve:
         "../scripts/plot.py"
 
 
+rule plot_weighting:
+    input:
+        predictions=predictions_of(weighting_pairs()),
+    output:
+        svg=report(
+            f"results/{RUN}/figures/weighting.svg",
+            caption="../report/weighting.rst",
+            category="Comparison",
+            labels={"figure": "weighted training masses"},
+        ),
+        png=f"results/{RUN}/figures/weighting.png",
+    log:
+        f"results/{RUN}/logs/plot_weighting.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/plot_weighting.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
+    params:
+        rows=weighting_pairs(),
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.weighting"),
+    script:
+        "../scripts/plot.py"
+
+
 rule plot_energy_bands:
     input:
         images=experiment_images,
