@@ -14,6 +14,7 @@ from clustermass.images.extraction import extract_images
 from clustermass.images.preprocessing import preprocess
 from clustermass.ingest import ingest_field
 from clustermass.observed.catalogue import CataloguePaths
+from clustermass.observed.mass_prior import read_mass_prior
 from clustermass.observed.masses import infer_observed
 from clustermass.packing import opened
 from clustermass.progress import log_to
@@ -34,6 +35,7 @@ def masses_of_field(
     acronym: str = "eFEDS",
     overwrite: bool = False,
     log: Path | None = None,
+    mass_prior: str = "training",
 ) -> None:
     """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc.
 
@@ -61,6 +63,8 @@ def masses_of_field(
         Replace catalogues that are there already.
     log
         File for the log lines, begun once the inputs are found to be there; None = logging is left as it is.
+    mass_prior
+        training, or flat for further columns, see `clustermass.observed.mass_prior`.
 
     Raises
     ------
@@ -71,12 +75,14 @@ def masses_of_field(
     with opened(ensemble) as trained:
         read_calibration(trained.calibration)  # told before minutes of work, not after
         read_domain(trained.domain)
+        if mass_prior == "flat":
+            read_mass_prior(trained.ensemble)
         inputs = [*events, catalogue, *([exposure] if exposure else [])]
         _check_files(inputs)
         check_outputs(paths, overwrite, inputs)
         if log:
             log_to(log, "masses")
-        _masses(trained, paths, events, catalogue, exposure, exposure_s, columns or {}, acronym)
+        _masses(trained, paths, events, catalogue, exposure, exposure_s, columns or {}, acronym, mass_prior)
 
 
 def _masses(
@@ -88,6 +94,7 @@ def _masses(
     exposure_s: float | None,
     columns: Mapping[str, str],
     acronym: str,
+    mass_prior: str,
 ) -> None:
     first = read_member(trained.weights[0])
     cutting, recipe = first.cutting, first.preprocessing
@@ -117,6 +124,7 @@ def _masses(
             cosmology=_cosmology(trained.ensemble),
             acronym=acronym,
             device="cpu",
+            mass_prior=mass_prior,
         )
 
 

@@ -89,6 +89,12 @@ def _add_masses(commands: Any) -> None:
     masses.add_argument(
         "--acronym", type=_acronym, default="eFEDS", help="begins the NAME of each cluster (default: eFEDS)"
     )
+    masses.add_argument(
+        "--mass-prior",
+        choices=("training", "flat"),
+        default="training",
+        help="flat: also columns LOGM500_FLAT*, from which the training sample's mass distribution is divided out",
+    )
     masses.set_defaults(command=_masses)
 
 
@@ -186,6 +192,7 @@ def _masses(options: argparse.Namespace) -> None:
         acronym=options.acronym,
         overwrite=options.overwrite,
         log=options.output.with_suffix(".log"),
+        mass_prior=options.mass_prior,
     )
     print(f"Written: {options.output}, and beside it .vot, .ecsv, .nc and .log")
 

@@ -191,7 +191,7 @@ def draw(name: str, inputs: Path, svg: Path, png: Path, dpi: int = 60) -> None:
         "sample": lambda: plot_sample(sorted(inputs.glob("truth_*.fits")), inputs / "ensemble.nc", **out),
         "training": lambda: plot_training(sorted(inputs.glob("member_*.nc")), **out),
         "predictions": lambda: plot_predictions(inputs / "predictions.nc", **out),
-        "bias": lambda: plot_bias(inputs / "ensemble.nc", inputs / "baselines.nc", **out),
+        "bias": lambda: plot_bias(inputs / "predictions.nc", inputs / "baselines.nc", **out),
         "observed": lambda: plot_observed(inputs / "masses_True.fits", [inputs / "field.nc"], RELATION, **out),
         "calibration": lambda: plot_calibration(inputs / "predictions.nc", inputs / "metrics.json", **out),
         "baselines": lambda: plot_baselines(inputs / "metrics.json", **out),

@@ -17,7 +17,7 @@ from clustermass.datasets import write_netcdf
 from clustermass.errors import InputError
 from clustermass.figures import style, values
 from clustermass.figures.baselines import plot_baselines
-from clustermass.figures.bias import binned, mass_bins, plot_bias, residuals_of_test_set
+from clustermass.figures.bias import binned, expected_bias, mass_bins, plot_bias, residuals_of_test_set
 from clustermass.figures.calibration import binomial_band, conformal, coverage, plot_calibration
 from clustermass.figures.energy_bands import brightest_test_cluster, coarse_counts, plot_energy_bands
 from clustermass.figures.mass_table import count_rates, read_masses
@@ -195,6 +195,23 @@ def test_mass_bins_hold_everything_and_none_is_thin() -> None:
         np.testing.assert_allclose(edges / 0.25, np.round(edges / 0.25))
 
 
+def test_expected_bias_is_that_of_drawn_truths() -> None:
+    """Many clusters of a Gaussian mass function: also the closed form, -shrinkage times the distance from the mean."""
+    rng = np.random.default_rng(60)
+    mu, sigma = rng.normal(14.1, 0.2, 200_000), np.full(200_000, 0.15)
+    truth = mu + sigma * rng.normal(size=mu.size)
+    edges = np.array([13.0, 13.8, 14.0, 14.1, 14.6, 15.3])
+    found = expected_bias(mu, sigma, edges)
+    shrinkage = 0.15**2 / (0.15**2 + 0.2**2)
+    for low, high, value in zip(edges[:-1], edges[1:], found, strict=True):
+        inside = (truth >= low) & (truth < high)
+        assert value == pytest.approx(np.mean(mu[inside] - truth[inside]), abs=0.003)
+        assert value == pytest.approx(-shrinkage * (truth[inside].mean() - 14.1), abs=0.003)
+    # two clusters far from each other, by hand: the upper half of the first alone lies in the bin
+    by_hand = expected_bias(np.array([14.0, 20.0]), np.array([0.1, 0.1]), np.array([14.0, 16.0]))
+    assert by_hand == pytest.approx([-0.1 * np.sqrt(2 / np.pi)])
+
+
 def test_binned_statistics_by_hand() -> None:
     mass = np.array([13.1, 13.2, 13.24, 13.3])
     residual = np.array([0.1, 0.2, 0.6, -0.4])
@@ -207,16 +224,16 @@ def test_binned_statistics_by_hand() -> None:
 
 
 def test_residuals_are_matched_by_id_not_by_row(inputs: Path, tmp_path: Path) -> None:
-    _, expected = residuals_of_test_set(inputs / "ensemble.nc", inputs / "baselines.nc")
+    _, expected, _ = residuals_of_test_set(inputs / "predictions.nc", inputs / "baselines.nc")
     with xr.open_dataset(inputs / "baselines.nc") as data:
         turned = data.load().isel(cluster=slice(None, None, -1))
     write_netcdf(turned, tmp_path / "baselines.nc", "test", provenance("test", {}))
-    _, found = residuals_of_test_set(inputs / "ensemble.nc", tmp_path / "baselines.nc")
+    _, found, _ = residuals_of_test_set(inputs / "predictions.nc", tmp_path / "baselines.nc")
     for name in ("network", "ridge_features"):
         np.testing.assert_array_equal(found[name], expected[name])
     write_netcdf(turned.isel(cluster=slice(9, None)), tmp_path / "baselines.nc", "test", provenance("test", {}))
     with pytest.raises(InputError, match=r"lacks 9 test cluster\(s\)"):
-        residuals_of_test_set(inputs / "ensemble.nc", tmp_path / "baselines.nc")
+        residuals_of_test_set(inputs / "predictions.nc", tmp_path / "baselines.nc")
 
 
 def test_coverage_of_a_gaussian_is_nominal_and_inside_the_band() -> None:
@@ -262,7 +279,7 @@ def test_empty_inputs_are_refused(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no cluster of the test set"):
         plot_calibration(tmp_path / "predictions.nc", tmp_path / "metrics.json", **out)
     with pytest.raises(InputError, match="no cluster of the test set"):
-        plot_bias(tmp_path / "ensemble.nc", tmp_path / "baselines.nc", **out)
+        plot_bias(tmp_path / "predictions.nc", tmp_path / "baselines.nc", **out)
     with pytest.raises(InputError, match="too few to compare predictors"):
         plot_baselines(tmp_path / "metrics.json", **out)
     with pytest.raises(InputError, match="none of 1 clusters has a mass"):

@@ -19,7 +19,7 @@ from clustermass.evaluation.calibrate import Calibration
 from clustermass.evaluation.recalibration import Recalibration
 from clustermass.observed import masses as observed
 from clustermass.observed.catalogue import CataloguePaths
-from clustermass.observed.columns import COLUMNS, iau_names
+from clustermass.observed.columns import COLUMNS, FLAT, iau_names
 from clustermass.observed.masses import infer_observed, mass_columns
 
 MADE = {"source": "test"}
@@ -225,7 +225,8 @@ def test_names_are_truncated_as_the_iau_asks():
 
 
 def test_catalogue_has_the_blueprint_s_columns_first_to_last():
-    assert [name for name in COLUMNS if name not in ("FLAG_NOZ", "FLAG_NOCAT", "REALIZATION")] == BLUEPRINT
+    added = ("FLAG_NOZ", "FLAG_NOCAT", "REALIZATION", *FLAT)
+    assert [name for name in COLUMNS if name not in added] == BLUEPRINT
 
 
 def test_rows_are_sorted_by_number(field):
@@ -348,7 +349,7 @@ def test_clusters_that_the_catalogue_says_too_little_of_are_flagged_and_counted(
 
 def test_cluster_without_redshift_is_kept_without_mass_and_counted(field, caplog):
     with caplog.at_level("INFO", "clustermass"):
-        row = read(field[0])[11]
+        row = read(field[0], mass_prior="flat")[11]
     assert row["FLAG_NOZ"] == 1
     assert all(np.isnan(row[name]) for name in COLUMNS if name.startswith("LOGM500"))
     assert "5 clusters, 1 without redshift" in caplog.text

@@ -67,6 +67,7 @@ FIGURES = [
     "sample",
     "training",
     "predictions",
+    "spread",
     "bias",
     "baselines",
     "calibration",

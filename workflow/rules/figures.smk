@@ -56,6 +56,35 @@ rule plot_learning_curve:
         "../scripts/plot.py"
 
 
+rule plot_weighting:
+    input:
+        predictions=predictions_of(weighting_pairs()),
+    output:
+        svg=report(
+            f"results/{RUN}/figures/weighting.svg",
+            caption="../report/weighting.rst",
+            category="Comparison",
+            labels={"figure": "weighted training masses"},
+        ),
+        png=f"results/{RUN}/figures/weighting.png",
+    log:
+        f"results/{RUN}/logs/plot_weighting.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/plot_weighting.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
+    params:
+        rows=weighting_pairs(),
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.weighting"),
+    script:
+        "../scripts/plot.py"
+
+
 rule plot_energy_bands:
     input:
         images=experiment_images,
@@ -170,9 +199,45 @@ rule plot_predictions:
         "../scripts/plot.py"
 
 
-rule plot_bias:
+rule plot_spread:
     input:
         ensemble=f"{EXPERIMENT}/ensemble.nc",
+        predictions=f"{EXPERIMENT}/predictions.nc",
+        split=experiment_split,
+        images=experiment_images,
+        truth=experiment_truth,
+        catalogues=experiment_catalogues,
+    output:
+        svg=report(
+            f"{EXPERIMENT}/figures/spread.svg",
+            caption="../report/spread.rst",
+            category="Results",
+            labels={"figure": "spread of the members", "experiment": "{experiment}"},
+        ),
+        png=f"{EXPERIMENT}/figures/spread.png",
+    log:
+        f"{EXPERIMENT}/logs/plot_spread.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/plot_spread.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
+    params:
+        half_width_arcsec=seen_half_width,
+        bootstrap=config["evaluation"]["bootstrap"],
+        seed=config["seed"],
+        dpi=config["figures"]["dpi"],
+        code=code("plot", "figures.spread"),
+    script:
+        "../scripts/plot.py"
+
+
+rule plot_bias:
+    input:
+        predictions=f"{EXPERIMENT}/predictions.nc",
         baselines=experiment_baselines,
     output:
         svg=report(

@@ -57,6 +57,17 @@ def experiment_truth(wildcards):
     return of_realizations(EXPERIMENTS[wildcards.experiment]["sky"], "truth.fits")
 
 
+def experiment_catalogues(wildcards):
+    """Detections of an experiment's sky; published images come without."""
+    sky = EXPERIMENTS[wildcards.experiment]["sky"]
+    return [] if SKIES[sky]["source"] == "published" else of_realizations(sky, "catalogue.fits")
+
+
+def seen_half_width(wildcards):
+    """Half of the side of the box that an experiment's networks see, arcsec."""
+    return config["preprocessing"][EXPERIMENTS[wildcards.experiment]["preprocessing"]]["half_width_arcsec"]
+
+
 def experiment_smoothed(wildcards):
     return seen_alike(wildcards, EXPERIMENTS[wildcards.experiment]["sky"])
 

@@ -111,9 +111,30 @@ def metrics_of(rows):
     ]
 
 
+def weighting_pairs():
+    """Two rows for each weighted experiment whose twin differs in `weighting` alone: first the twin, then itself."""
+
+    def weighting_of(name):
+        return EXPERIMENTS[name].get("weighting", "none")
+
+    def rest_of(name):
+        aside = ("weighting", "test_skies")
+        return config_hash({key: value for key, value in EXPERIMENTS[name].items() if key not in aside})
+
+    plain = {rest_of(name): name for name in reversed(WEIGHING) if weighting_of(name) == "none"}
+    weighted = [name for name in WEIGHING if weighting_of(name) != "none" and rest_of(name) in plain]
+    pairs = [(plain[rest_of(name)], name) for name in weighted]
+    return [{"experiment": name, "weighting": weighting_of(name)} for pair in pairs for name in pair]
+
+
+def predictions_of(rows):
+    return [f"{EXPERIMENT}/predictions.nc".format(experiment=row["experiment"]) for row in rows]
+
+
 def figures_of_the_run():
-    """Figures that show all experiments."""
-    names = ["comparison", *(["learning_curve"] if learning_curve() else [])]
+    """Figures that show several experiments, where there are such."""
+    further = {"learning_curve": learning_curve(), "weighting": weighting_pairs()}
+    names = ["comparison", *(name for name, rows in further.items() if rows)]
     return expand(f"results/{RUN}/figures/{{figure}}.{{suffix}}", figure=names, suffix=["svg", "png"])
 
 

@@ -21,5 +21,6 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}/
         simulated=snakemake.params.simulated,
         cosmology=snakemake.params.cosmology,
         acronym=snakemake.params.acronym,
+        mass_prior=snakemake.params.mass_prior,
         device="cpu",  # seconds of work; the same bytes wherever the ensemble was trained
     )

@@ -1,4 +1,4 @@
-"""Bias and scatter in bins of true mass, network against baselines, after Fig. 5 of Krippendorf et al. (2023)."""
+"""Bias and scatter in bins of true and of predicted mass, network and baselines (Krippendorf et al. 2023, Fig. 5)."""
 
 import itertools
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator
+from scipy import stats
 
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.labels import RESIDUAL, TRUE_MASS, in_order, predictor
-from clustermass.figures.values import read_subset
+from clustermass.figures.labels import PREDICTED_MASS, RESIDUAL, TRUE_MASS, in_order, predictor
+from clustermass.figures.values import read_subset, signed
 
 BIN_DEX = 0.25
 #: bins with fewer clusters are joined with their smaller neighbour
@@ -21,13 +22,13 @@ LEFT_OUT = ("prior",)
 
 
 @style.styled
-def plot_bias(ensemble: Path, baselines: Path, svg: Path, png: Path, dpi: int) -> None:
-    """Draw mean residual and scatter of every predictor in bins of true mass, for the test set.
+def plot_bias(predictions: Path, baselines: Path, svg: Path, png: Path, dpi: int) -> None:
+    """Draw mean residual and scatter of every predictor on the test set, in bins of true and of its own predicted mass.
 
     Parameters
     ----------
-    ensemble
-        `ensemble.nc`.
+    predictions
+        `predictions.nc`, whose sigma is calibrated.
     baselines
         `baselines.nc`, with the same test clusters.
     svg, png
@@ -40,41 +41,88 @@ def plot_bias(ensemble: Path, baselines: Path, svg: Path, png: Path, dpi: int) -
     InputError
         The test set is empty, or the two files hold different test clusters.
     """
-    mass, residuals = residuals_of_test_set(ensemble, baselines)
-    edges = mass_bins(mass)
-    figure = style.new_figure(style.TWO_COLUMNS_IN, 3.6)
-    panels = figure.subplots(1, 2)
-    names = in_order([name for name in residuals if name not in LEFT_OUT])
-    offsets = np.linspace(-0.36, 0.36, len(names)) if len(names) > 1 else np.zeros(1)
-    for name, offset in zip(names, offsets, strict=True):
-        statistics = binned(mass, residuals[name], edges)
-        places = 0.5 * (edges[:-1] + edges[1:]) + offset * np.diff(edges)
-        draw_predictor(panels, name, places, statistics)
-    for axes in panels:
-        mark_bins(axes, mass, edges)
-    panels[0].axhline(0, color=style.BLACK, lw=0.7)
-    panels[0].set_ylabel("mean " + RESIDUAL)
-    panels[1].set_ylabel("scatter in the bin [dex]")
-    panels[1].set_ylim(bottom=0)
-    handles, labels = panels[0].get_legend_handles_labels()
+    mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
+    network = mass + residuals["network"]
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 6.2)
+    columns = figure.subplots(2, 2, sharey="row").T
+    for panels, of, label in ((columns[0], mass, TRUE_MASS), (columns[1], network, PREDICTED_MASS)):
+        edges = mass_bins(of)
+        for axes in panels:
+            mark_bins(axes, of, edges, label)
+        draw_all(panels, of is mass, mass, residuals, edges)
+        panels[0].axhline(0, color=style.BLACK, lw=0.7)
+    draw_expected(columns[0][0], mass, network, sigma)
+    columns[0][0].set_ylabel("mean " + RESIDUAL)
+    columns[0][1].set_ylabel("scatter in the bin [dex]")
+    columns[0][1].set_ylim(bottom=0)
+    handles, labels = columns[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     style.save(figure, svg, png, dpi)
 
 
-def residuals_of_test_set(ensemble: Path, baselines: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Read true masses (cluster,) of the test set and residuals (cluster,) in dex by predictor, with "network"."""
-    network = read_subset(ensemble, "test", require=["mu"])
+def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Read true masses, residuals in dex by predictor, with "network", and the network's sigma, (cluster,) each."""
+    network = read_subset(predictions, "test", require=["mu", "sigma_calibrated"])
     others = read_netcdf(baselines, require=["mu", "predictor"])
     missing = ~np.isin(network["cluster"].values, others["cluster"].values)
     if missing.any():
         raise InputError(
-            f"{baselines}: lacks {int(missing.sum())} test cluster(s) of {ensemble}, first "
+            f"{baselines}: lacks {int(missing.sum())} test cluster(s) of {predictions}, first "
             f"{network['cluster'].values[missing][0]}. Delete both and run again."
         )
     true = network["log10_m500c"].values
     mu = others["mu"].sel(cluster=network["cluster"].values)
     residuals = {str(name): mu.sel(predictor=name).values - true for name in mu["predictor"].values}
-    return true, {"network": network["mu"].values - true, **residuals}
+    return true, {"network": network["mu"].values - true, **residuals}, network["sigma_calibrated"].values
+
+
+def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Mean of predicted - true in bins of true mass, if each truth is drawn from its own N(mu, sigma); (bin,), dex.
+
+    Predictions without any fault have this bias: it follows from the predictions alone, no truth goes in. Of each
+    cluster, the part of its Gaussian between the edges a and b counts, with weight Phi(b) - Phi(a) and mean
+    mu - sigma (phi(b) - phi(a)) / (Phi(b) - Phi(a)), a and b in units of sigma from mu.
+
+    Parameters
+    ----------
+    mu, sigma
+        Predicted log10 mass and standard deviation, dex, (cluster,).
+    edges
+        Of the bins, (bin + 1,).
+    """
+    scaled = (edges[:, None] - mu) / sigma
+    weight = np.diff(stats.norm.cdf(scaled), axis=0).sum(axis=1)
+    moment = (sigma * np.diff(stats.norm.pdf(scaled), axis=0)).sum(axis=1)
+    return np.asarray(np.divide(moment, weight, out=np.full_like(weight, np.nan), where=weight > 0))
+
+
+def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarray) -> None:
+    """Draw the bias that is to be expected in each bin of true mass, and print slopes, measured and expected."""
+    edges = mass_bins(mass)
+    label: str | None = "expected of the network, were it perfect"
+    for low, high, value in zip(edges[:-1], edges[1:], expected_bias(mu, sigma, edges), strict=True):
+        axes.plot([low, high], [value, value], color=style.BLACK, lw=1.6, zorder=5, label=label)
+        label = None
+    if np.unique(mass).size > 1:
+        # of the residual over the truth, whose variance is then var(mu) + mean sigma^2
+        shrinkage = np.mean(sigma**2) / (mu.var() + np.mean(sigma**2))
+        slope = np.polyfit(mass, mu - mass, 1)[0]
+        style.note(
+            axes, f"slope of the network\n{signed(slope)}, expected {signed(-shrinkage)}", "lower left", zorder=2
+        )
+
+
+def draw_all(
+    panels: np.ndarray, by_truth: bool, mass: np.ndarray, residuals: dict[str, np.ndarray], edges: np.ndarray
+) -> None:
+    """Draw every predictor in bins of the true mass, (cluster,), or of its own prediction."""
+    names = in_order([name for name in residuals if name not in LEFT_OUT])
+    offsets = np.linspace(-0.36, 0.36, len(names)) if len(names) > 1 else np.zeros(1)
+    for name, offset in zip(names, offsets, strict=True):
+        # another predictor's masses may lie outside the network's: they count in the outermost bins
+        by = mass if by_truth else np.clip(mass + residuals[name], edges[0], np.nextafter(edges[-1], 0))
+        places = 0.5 * (edges[:-1] + edges[1:]) + offset * np.diff(edges)
+        draw_predictor(panels, name, places, binned(by, residuals[name], edges))
 
 
 def mass_bins(mass: np.ndarray) -> np.ndarray:
@@ -95,14 +143,15 @@ def mass_bins(mass: np.ndarray) -> np.ndarray:
 def binned(mass: np.ndarray, residual: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Mean, its standard error, scatter and its standard error (s / sqrt(2 n - 2)) of each bin, (4, bin), in dex.
 
-    All but the mean are NaN, and so not drawn, where a bin holds one cluster.
+    All but the mean are NaN, and so not drawn, where a bin holds one cluster, and all where it holds none.
     """
     columns = []
     for low, high in itertools.pairwise(edges):
         inside = residual[(mass >= low) & (mass < high)]
         n = len(inside)
         scatter = float(np.std(inside, ddof=1)) if n > 1 else np.nan
-        columns.append([inside.mean(), scatter / np.sqrt(n), scatter, scatter / np.sqrt(max(2 * n - 2, 1))])
+        mean = float(inside.mean()) if n else np.nan
+        columns.append([mean, scatter / np.sqrt(max(n, 1)), scatter, scatter / np.sqrt(max(2 * n - 2, 1))])
     return np.array(columns).T
 
 
@@ -124,16 +173,22 @@ def draw_predictor(panels: np.ndarray, name: str, places: np.ndarray, statistics
         )
 
 
-def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray) -> None:
-    """Shade every other bin and write the number of clusters above each."""
+def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray, label: str) -> None:
+    """Shade every other bin and write the number of clusters above each, and what `mass` is below the panel."""
     number = np.histogram(mass, edges)[0]
     for index, (low, high, n) in enumerate(zip(edges[:-1], edges[1:], number, strict=True)):
         if index % 2 == 0:
             axes.axvspan(low, high, color=style.LIGHT_GREY, alpha=0.3, lw=0)
-        label = f"n = {n}" if index == 0 else f"{n}"
+        number_of = f"n = {n}" if index == 0 else f"{n}"
         axes.text(
-            0.5 * (low + high), 1.01, label, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=7
+            0.5 * (low + high),
+            1.01,
+            number_of,
+            transform=axes.get_xaxis_transform(),
+            ha="center",
+            va="bottom",
+            fontsize=7,
         )
-    axes.set(xlim=edges[[0, -1]], xlabel=TRUE_MASS)
+    axes.set(xlim=edges[[0, -1]], xlabel=label)
     axes.xaxis.set_major_locator(MultipleLocator(0.5))
     axes.xaxis.set_minor_locator(MultipleLocator(BIN_DEX))

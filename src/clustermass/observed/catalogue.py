@@ -43,7 +43,7 @@ def write_catalogue(
     Parameters
     ----------
     columns
-        Every column of `columns.COLUMNS`, (cluster,).
+        Every column of `columns.COLUMNS`, (cluster,); those of `columns.FLAT` may be missing.
     cluster
         Ids, (cluster,): the coordinate of the netCDF file.
     facts

@@ -44,6 +44,11 @@ COLUMNS: dict[str, Kind] = {
     "LOGM500_CONF90_HI": Kind("E", f"{MASS};stat.max"),
     "LOGM500_CONF95_LO": Kind("E", f"{MASS};stat.min"),
     "LOGM500_CONF95_HI": Kind("E", f"{MASS};stat.max"),
+    "LOGM500_FLAT": Kind("E", MASS),
+    "LOGM500_FLAT_ERR": Kind("E", MASS_ERROR),
+    "LOGM500_FLAT_Q16": Kind("E", f"{MASS};stat.value"),
+    "LOGM500_FLAT_Q50": Kind("E", f"{MASS};stat.median"),
+    "LOGM500_FLAT_Q84": Kind("E", f"{MASS};stat.value"),
     "N_MEMBER": Kind("I", "meta.number"),
     "DET_LIKE": Kind("E", "stat.likelihood"),
     "EXT_LIKE": Kind("E", "stat.likelihood;phys.angSize"),
@@ -63,12 +68,22 @@ COLUMNS: dict[str, Kind] = {
 }
 # said here and not in `datasets`: training hangs on that module, and no network is to be trained anew for a column
 VARIABLES["flag_nocat"] = ("1", "1 = no count rate, extent or background, which networks take")
+VARIABLES["logm500_flat"] = ("1", "log10(M500c / Msun) for a flat prior in log10 M500c, not the training sample's")
+VARIABLES["logm500_flat_err"] = ("1", "standard deviation of log10(M500c / Msun) for the flat prior, dex")
+VARIABLES["logm500_flat_q16"] = ("1", "16th percentile of log10(M500c / Msun) for the flat prior")
+VARIABLES["logm500_flat_q50"] = ("1", "median of log10(M500c / Msun) for the flat prior")
+VARIABLES["logm500_flat_q84"] = ("1", "84th percentile of log10(M500c / Msun) for the flat prior")
+#: columns that a catalogue holds only if they were asked for, by `observed.mass_prior`
+FLAT = tuple(name for name in COLUMNS if name.startswith("LOGM500_FLAT"))
 _DTYPES = {"J": np.int32, "I": np.int16, "E": np.float32, "D": np.float64}
 
 
 def typed(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Every column of `COLUMNS`, in that order and as the type that its format says; text as str, (cluster,) each."""
-    return {name: _typed(name, columns[name]) for name in COLUMNS}
+    """Every column of `COLUMNS`, in that order and as the type that its format says; text as str, (cluster,) each.
+
+    Those of `FLAT` may be missing.
+    """
+    return {name: _typed(name, columns[name]) for name in COLUMNS if name in columns or name not in FLAT}
 
 
 def _typed(name: str, values: NDArray[Any]) -> NDArray[Any]:

@@ -24,8 +24,9 @@ from clustermass.member_data import facts_of
 from clustermass.mixture import mixture_quantile
 from clustermass.networks.weights import Weights
 from clustermass.observed.catalogue import CataloguePaths, write_catalogue
-from clustermass.observed.columns import COLUMNS, iau_names
+from clustermass.observed.columns import COLUMNS, FLAT, iau_names
 from clustermass.observed.flags import Training, flags, read_training, without_measurements
+from clustermass.observed.mass_prior import FLOOR, MassPrior, flat_columns, read_mass_prior
 from clustermass.observed.redshift_error import excess_error
 from clustermass.progress import LOGGER
 from clustermass.provenance import provenance
@@ -54,6 +55,7 @@ def infer_observed(
     cosmology: Mapping[str, float],
     acronym: str = "eFEDS",
     device: str = "auto",
+    mass_prior: str = "training",
 ) -> None:
     """Predict the masses of an observed field and write its catalogue in four formats.
 
@@ -81,25 +83,31 @@ def infer_observed(
         Of the survey, for the names of an observed field.
     device
         auto, cpu or gpu.
+    mass_prior
+        `flat` adds the columns `columns.FLAT`, see `mass_prior.flat_columns`; with `training` there are none.
 
     Raises
     ------
     InputError
-        A file is missing or damaged, files belong to different fields or preprocessings, or the field has no cluster.
+        A file is missing or damaged, files belong to different fields or preprocessings, or the field has no cluster;
+        or too few training clusters tell the mass distribution that `flat` takes out.
     """
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
     check_grid(weights, field)
     simulated = simulated or bool(field.attrs["simulated"])
     calibrated, known, training = read_calibration(calibration), read_domain(domain), read_training(ensemble)
     columns = _copied_columns(field, "SIM" if simulated else acronym)
-    columns |= _masses(field, weights, calibrated, known, training, device)
+    prior = read_mass_prior(ensemble) if mass_prior == "flat" else None
+    columns |= _masses(field, weights, calibrated, known, training, device, prior)
     columns |= flags(field, columns, training)
     first = read_member(weights[0])  # the networks are all of one kind
     columns["FLAG_NOCAT"] = without_measurements(field, list(first.network["side_inputs"]))
     _warn_of_centres(first)
     inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
-    made_by = provenance("infer_observed", {"simulated": simulated, "cosmology": cosmology}, inputs)
+    settings = {"simulated": simulated, "cosmology": cosmology, "mass_prior": mass_prior}
+    made_by = provenance("infer_observed", settings, inputs)
     facts = _facts(training, len(weights), simulated, cosmology) | _calibration_facts(calibrated)
+    facts |= {"FLATFLR": (FLOOR, "least training density divided out, of its peak")} if prior else {}
     facts |= _ood_facts(known, columns["OOD_P"])
     trained = Trained(ensemble, calibration, domain, tuple(weights))
     facts["ENSHASH"] = (trained.digest(), "hash that names the trained ensemble")
@@ -185,6 +193,7 @@ def _masses(
     domain: Domain,
     training: Training,
     device: str,
+    prior: MassPrior | None,
 ) -> dict[str, NDArray[Any]]:
     """Masses, errors, quantiles, intervals and FLAG_OOD, (cluster,); no mass: no redshift or no exposure, NaN."""
     redshift = field["redshift"].values.astype(float)
@@ -196,14 +205,17 @@ def _masses(
         LOGGER.warning("infer_observed: no exposure at all in the boxes of %s; they get no mass", names)
     columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(weights))}
     columns |= {"FLAG_NOZ": (~known).astype(np.int16)}
-    found_here = [name for name in COLUMNS if name.startswith("LOGM500") and name not in REFERENCE]
+    left_out = REFERENCE if prior else (*REFERENCE, *FLAT)
+    found_here = [name for name in COLUMNS if name.startswith("LOGM500") and name not in left_out]
     result = dict.fromkeys([*found_here, "OOD_P"], np.full(redshift.size, np.nan))
     result |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
     if usable.any():
         image = field["image"].values[usable]
         facts = facts_of(field.isel(cluster=usable))
         found = predict(weights, image, redshift[usable], error[usable], facts, device)
+        mixture = predicted_mixture(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
         known_of = mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
+        known_of |= flat_columns(*mixture, redshift[usable], prior) if prior else {}
         known_of |= _ood(field.isel(cluster=usable), found["mu"], found["sigma"], domain)
         for name, values in known_of.items():
             result[name] = result[name].astype(values.dtype)
@@ -219,6 +231,14 @@ def _ood(field: xr.Dataset, mu: FloatArray, sigma: FloatArray, domain: Domain) -
         "OOD_WHY": np.where(judged.flagged, judged.why, ""),
         "FLAG_OOD": judged.flagged.astype(np.int16),
     }
+
+
+def predicted_mixture(
+    mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray, calibration: Calibration
+) -> tuple[FloatArray, FloatArray]:
+    """Means and standard deviations of the recalibrated mixture, with the z error, (member, cluster), dex."""
+    centre, width = calibration.recalibration.components(mu, sigma)
+    return centre, np.hypot(width, sigma_redshift)
 
 
 def mass_columns(
@@ -242,13 +262,12 @@ def mass_columns(
     """
     joined, again = combine(mu, sigma), calibration.recalibration
     parts = (again.sigma(joined.sigma_aleatoric), again.scale * joined.sigma_epistemic, sigma_redshift)
-    centre, width = again.components(mu, sigma)
-    widened = np.hypot(width, sigma_redshift)
+    centre, width = predicted_mixture(mu, sigma, sigma_redshift, calibration)
     columns = {
         "LOGM500": joined.mu,
         "LOGM500_ERR": np.sqrt(np.sum(np.square(parts), axis=0)),
         **dict(zip(PARTS, parts, strict=True)),
-        **{name: mixture_quantile(probability, centre, widened) for name, probability in QUANTILES.items()},
+        **{name: mixture_quantile(probability, centre, width) for name, probability in QUANTILES.items()},
     }
     for level, (low, high) in CONFORMAL.items():
         half_width = calibration.half_width[level] * joined.sigma
