@@ -29,7 +29,7 @@ ROUNDS = 5
 
 def write_long(path, millions, events):
     """Write an event list that holds the million photons `events` so many times over."""
-    write_events(events, path, {})
+    write_events([events], path, {})
     content = path.read_bytes()
     start = content.index(b"XTENSION")
     number = f"NAXIS2  = {MILLION:20d}".encode()

@@ -75,7 +75,7 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
     """Read an event list piece by piece, in order, so that one of any length fits the memory.
 
     Together the pieces are what `read_events` returns, and the same errors are raised, though some only after the
-    first pieces; a piece can be empty. Lists packed by gzip are unpacked in memory once, to see that they are whole.
+    first pieces; a piece can be empty. Lists packed by gzip are unpacked to the disk once, to see that they are whole.
 
     Parameters
     ----------
@@ -92,17 +92,16 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such event file. Check the path in the configuration.")
-    # no checksums: their data would be read whole
-    with opened_fits(path, checksum=False) as hdus:
+    with opened_fits(path) as hdus:
         whole, table = _tables(hdus, path)
         pieces = list(islice(_pieces(table, path, rows), 1))
         dialect, facts = _facts(whole, table, pieces[0][1], path)
         coming = _pieces(table, path, rows)
     photons = 0
     for start, piece in coming:
-        events = _photons(
-            _columns(piece, dialect), facts, path, f"rows {start + 1} to {start + len(piece.data)}", start
-        )
+        end = start + len(piece.data)
+        which = f"{end} rows" if end - start == table.header["NAXIS2"] else f"rows {start + 1} to {end}"
+        events = _photons(_columns(piece, dialect), facts, path, which, start)
         photons += len(events)
         yield events
     _conclude(path, table.header["NAXIS2"], photons, dialect)
