@@ -1,12 +1,9 @@
-"""Reading event files: three dialects and our own in, one form out, every fault told with file and row.
-
-A list is read whole, or piece by piece in bounded memory; both go the same way.
-"""
+"""Reading event files piece by piece: three dialects and our own in, one form out, faults told with file and row."""
 
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,7 +33,7 @@ _LIMITS = (
 
 
 def read_events(path: str | Path) -> EventList:
-    """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own.
+    """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own into memory.
 
     Rows with PI < 0 (the split partners of SIXTE's calibrated lists) are no photons and are dropped with a log line.
     Nothing else is: see `clustermass.events.selection.select`.
@@ -58,17 +55,11 @@ def read_events(path: str | Path) -> EventList:
         No such file; truncated or damaged; not an event list; a column is missing; no rows; an energy, time or
         coordinate is not finite or out of range (the first bad row, counted from 1, is named).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such event file. Check the path in the configuration.")
-    with opened_fits(path) as hdus:
-        whole, table = _tables(hdus, path)
-        dialect, facts = _facts(whole, table, table, path)
-        columns = _columns(table, dialect)
-    rows = columns["pi_ev"].size
-    events = _photons(columns, facts, path, f"{rows} rows")
-    _conclude(path, rows, len(events), dialect)
-    return events
+    pieces = list(stream_events(path))
+    columns: dict[str, Any] = {
+        name: np.concatenate([piece.columns()[name] for piece in pieces]) for name in pieces[0].columns()
+    }
+    return replace(pieces[0], **columns)
 
 
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
