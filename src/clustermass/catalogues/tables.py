@@ -161,7 +161,10 @@ def _read_text(path: Path, text_format: str) -> Table:
         separator = next((mark for mark in _SEPARATORS if lines and mark in lines[0]), ",")
         # as CSV, blanks between two tabs would be no cell at all
         text_format = "tab" if separator == "\t" else "csv"
-        return ascii_tables.read(lines, format=text_format, delimiter=separator, guess=False)
+        with warnings.catch_warnings():
+            # a number beyond 64 bits is read as text, and told of by those who want numbers
+            warnings.simplefilter("ignore", AstropyWarning)
+            return ascii_tables.read(lines, format=text_format, delimiter=separator, guess=False)
     except (*UNREADABLE, ascii_tables.InconsistentTableError) as error:
         raise InputError(f"{path}: not a readable {text_format.upper()} table ({error}).") from error
 

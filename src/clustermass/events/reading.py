@@ -4,6 +4,7 @@ import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,13 @@ class _Rows(Mapping[str, NDArray[Any]]):
     """Columns of raw rows by upper-case names, scaled as astropy does."""
 
     def __init__(self, raw: bytes, columns: fits.ColDefs) -> None:
-        self._raw = np.frombuffer(raw, dtype=columns.dtype.newbyteorder(">"))
+        self._bytes, self._all = raw, columns
         self._columns = {str(column.name).upper(): column for column in columns}
+
+    @cached_property
+    def _raw(self) -> NDArray[Any]:
+        # not before a value is asked for: the names of the columns are judged first
+        return np.frombuffer(self._bytes, dtype=self._all.dtype.newbyteorder(">"))
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         column = self._columns[name]
