@@ -136,7 +136,11 @@ class _Rows(Mapping[str, NDArray[Any]]):
         scale, zero = (value or neutral for value, neutral in ((column.bscale, 1), (column.bzero, 0)))
         if scale == 1 and zero == 0:
             return values
-        return np.asarray(values.astype(np.float64) * scale + zero)
+        scaled = values.astype(np.float64)
+        scaled *= scale
+        if zero:
+            scaled += zero
+        return scaled
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
@@ -208,10 +212,10 @@ def _common_columns(table: Any) -> dict[str, NDArray[Any]]:
     data = table.data
     names = {str(name).upper() for name in table.columns.names}
     columns: dict[str, NDArray[Any]] = {
-        name: np.array(data[name.upper()], dtype=np.float64) for name in ("time", "ra", "dec")
+        name: np.asarray(data[name.upper()], dtype=np.float64) for name in ("time", "ra", "dec")
     }
     if {"X", "Y"} <= names:
-        columns |= {name: np.array(data[name.upper()], dtype=np.float64) for name in ("x", "y")}
+        columns |= {name: np.asarray(data[name.upper()], dtype=np.float64) for name in ("x", "y")}
     if {"RAWX", "RAWY"} <= names:
         columns |= {name: np.array(data[name.upper()], dtype=np.int16) for name in ("rawx", "rawy")}
     if "SRC_ID" in names:
@@ -246,7 +250,8 @@ def _photons(
         _check_range(columns[name], photons, column, limits, path, which, start)
     if not photons.all():
         columns = {name: column[photons] for name, column in columns.items()}
-    columns["ra"] %= 360.0
+    if (round_again := columns["ra"] == 360.0).any():
+        columns["ra"] = np.where(round_again, 0.0, columns["ra"])
     fields: dict[str, Any] = {**columns, **facts}
     return EventList(**fields, name=str(path))
 
@@ -269,6 +274,8 @@ def _check_range(
     start: int,
 ) -> None:
     low, high, unit = limits
+    if values.size and low <= values.min() and values.max() <= high:  # false if one is NaN
+        return
     bad = np.flatnonzero(photons & ~((values >= low) & (values <= high)))
     if bad.size:
         raise InputError(
