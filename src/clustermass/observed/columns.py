@@ -62,6 +62,7 @@ COLUMNS: dict[str, Kind] = {
     "REALIZATION": Kind("A", "meta.id;obs.field"),
 }
 # said here and not in `datasets`: training hangs on that module, and no network is to be trained anew for a column
+VARIABLES["logm500_err_z"] = ("1", "part of LOGM500_ERR from Z_ERR beyond that of training, dex")
 VARIABLES["flag_nocat"] = ("1", "1 = no count rate, extent or background, which networks take")
 _DTYPES = {"J": np.int32, "I": np.int16, "E": np.float32, "D": np.float64}
 
