@@ -60,7 +60,7 @@ def _damage(drawn):
 
 
 def campaign(share, strategy, case):
-    """Try `case` on `share` of all cases: the same ones each time unless `SEED` is given, each within the time limit."""
+    """Try `case` on `share` of all cases: the same ones each time but for a `SEED`, each within the time limit."""
 
     @settings(
         max_examples=max(1, int(CASES * share)),

@@ -156,6 +156,16 @@ def test_normal_scores_are_those_of_a_normal_distribution(domain, pool):
         np.testing.assert_allclose(scores[high].std(axis=0) / scores[~high].std(axis=0), 1, atol=0.15)
 
 
+def test_an_outlier_in_training_does_not_widen_the_mixture():
+    """Scores count up to 6 only: one of 1500 can make no mean larger than that, and no variance much larger than 1."""
+    train = measured(1500, 17)
+    train[0, NAMES.index("rate")] += 30
+    found = domain_of(train, measured(100, 18), "none", 1)
+    assert found.normal_scores(train)[0].max() > 20
+    assert np.abs(found.mean).max() < 6
+    assert np.einsum("cqq->cq", found.covariance).max() < 3
+
+
 def test_terms_by_hand_stop_growing_far_from_the_training_clusters():
     table = np.full((3, len(NAMES)), np.nan)
     table[:, :3] = [[3.0, 5.0, 7.0], [3.0, 5.0, 1e6], [-1e6, 5.0, 7.0]]
