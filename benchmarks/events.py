@@ -1,9 +1,11 @@
 """From an event list on disk to full-resolution images: piece by piece, against a mask per cluster; growth, memory.
 
-``python benchmarks/events.py 100`` instead reads a list of 100 million photons once and says what that took.
+``python benchmarks/events.py 100`` instead makes a list of 100 million photons, reads it into images once, and takes it
+in as a user's list once; it needs 12 GB in the temporary folder.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,13 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 from images import CLUSTERS, masked, sky
 from images import GEOMETRY as BASE
-from runner import Arm, benchmark
+from runner import RESULTS, Arm, benchmark, machine
 
+from clustermass.datasets import write_json
 from clustermass.events.selection import Selection, read_events, select, stream_events, write_events
 from clustermass.images.extraction import count_list
 from clustermass.images.stack import ImageStack
+from clustermass.ingest import ingest_field
 
 GEOMETRY = replace(BASE, base_rebin=1)  # 300 x 300 x 10
 MILLION = 1_000_000
@@ -27,9 +32,9 @@ GROWTH = (5, 10, 20)
 ROUNDS = 5
 
 
-def write_long(path, millions, events):
-    """Write an event list that holds the million photons `events` so many times over."""
-    write_events(events, path, {})
+def write_long(path, millions, events, first=0):
+    """Write an event list that holds the million photons `events` so many times, each time 1000 s later."""
+    write_events([events], path, {})
     content = path.read_bytes()
     start = content.index(b"XTENSION")
     number = f"NAXIS2  = {MILLION:20d}".encode()
@@ -39,10 +44,13 @@ def write_long(path, millions, events):
     data = content.index(b"END" + 77 * b" ", start)
     data += -data % 2880
     end = data + width * MILLION
+    rows = np.frombuffer(content[data:end], dtype=[("TIME", ">f8"), ("others", f"V{width - 8}")]).copy()
+    times = np.sort(np.random.default_rng(2).uniform(0, 1000, MILLION))
     with path.open("wb") as stream:
         stream.write(content[:data])
-        for _ in range(millions):
-            stream.write(content[data:end])
+        for later in range(first, first + millions):
+            rows["TIME"] = times + 1000 * later
+            stream.write(rows.data)
         stream.write(bytes(-width * MILLION * millions % 2880))
         stream.write(content[end + -end % 2880 :])
     return path
@@ -54,22 +62,38 @@ def images_of(path, ra, dec):
     return count_list(path, Selection("auto", 15, energies), ImageStack(ra, dec, GEOMETRY))[0]
 
 
-def alone(path):
-    """CPU and wall seconds and peak memory of `images_of` in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, "worker", path], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+def take_in(paths, ra, dec):
+    """Turn event lists into the standard files, as the rule ingest_field does; return their photons."""
+    with tempfile.TemporaryDirectory(dir=Path(paths[0]).parent) as folder:
+        place = Path(folder)
+        number = np.arange(1, ra.size + 1)
+        Table({"ID_SRC": number, "RA": ra, "DEC": dec, "Z": np.full(ra.size, 0.3)}).write(place / "clusters.csv")
+        files = {"events": [str(path) for path in paths], "catalogue": str(place / "clusters.csv"), "exposure_s": 1e3}
+        outputs = {name: place / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
+        sky_block = {"observed": True, "realizations": {"01": files}}
+        ingest_field(sky_block, "01", {"flag_mask": "auto", "pattern": 15}, **outputs)
+        return sum(map(len, stream_events(outputs["events"])))
 
 
-def worker(path):
+def alone(what, *paths):
+    """CPU and wall seconds and peak memory of `images_of` or `take_in` in a process of its own."""
+    command = [sys.executable, __file__, "worker", what, *map(str, paths)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def worker(what, *paths):
     """Do what `alone` measures."""
     _, ra, dec = sky(np.random.default_rng(1), MILLION)
     wall, cpu = time.perf_counter(), time.process_time()
-    photons = int(images_of(path, ra, dec).sum(dtype=np.int64))
+    if what == "images":
+        found = {"in_images": int(images_of(*paths, ra, dec).sum(dtype=np.int64))}
+    else:
+        found = {"photons": take_in(paths, ra, dec)}
     facts = {"cpu_s": round(time.process_time() - cpu, 3), "wall_s": round(time.perf_counter() - wall, 3)}
     # ru_maxrss would count what the parent held before this process began
     status = Path("/proc/self/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    print(json.dumps({"in_images": photons, **facts, "peak_mb": round(peak)}))
+    print(json.dumps({**found, **facts, "peak_mb": round(peak)}))
 
 
 def check(path, images, ra, dec):
@@ -83,7 +107,7 @@ def check(path, images, ra, dec):
 def compare(folder, million, ra, dec):
     """Ours against the mask, at one core."""
     path = write_long(folder / "events.fits", MILLIONS, million)
-    memory = alone(path)
+    memory = alone("images", path)
     events, checked = check(path, images_of(path, ra, dec), ra, dec)
 
     def mask():
@@ -108,7 +132,13 @@ def compare(folder, million, ra, dec):
 def grow(folder, million, ra, dec):
     """Time and memory with the length of the list."""
     paths = {number: write_long(folder / f"{number}.fits", number, million) for number in GROWTH}
-    memory = {str(number): alone(path) for number, path in paths.items()}
+    memory = {str(number): alone("images", path) for number, path in paths.items()}
+    taken = {str(number): alone("lists", path) for number, path in paths.items()}
+    # the second list begins amid the first
+    joined = {}
+    for number in GROWTH[:2]:
+        second = write_long(folder / "second.fits", number, million, first=number // 2)
+        joined[f"{number} and {number}"] = alone("lists", paths[number], second)
     arms = {
         f"{number} million": Arm(
             "list on disk to all images", lambda path=path: images_of(path, ra, dec), number * MILLION, "photon"
@@ -117,18 +147,31 @@ def grow(folder, million, ra, dec):
     }
     pairs = [(f"{GROWTH[-1]} million", f"{number} million") for number in GROWTH[:-1]]
     what = f"images of {CLUSTERS} clusters from lists of several lengths; times are compared per photon"
-    benchmark("events_growth", what, arms, pairs, "none known", "-", {"in_a_process": memory}, 3)
+    setup = {"in_a_process": memory, "taken_in_in_a_process": taken, "joined_in_a_process": joined}
+    benchmark("events_growth", what, arms, pairs, "none known", "-", setup, 3)
+
+
+def once(folder, millions, million):
+    """Read and take in one long list, once each."""
+    load = os.getloadavg()[0]
+    path = write_long(folder / "events.fits", millions, million)
+    report = {"benchmark": f"events_{millions}", "what": f"a list of {millions} million photons, each once"}
+    report |= {"command": f"python benchmarks/events.py {millions}"}
+    report |= {"machine": {**machine(), "load_at_start": round(load, 2)}, "images": alone("images", path)}
+    report |= {"taken_in": alone("lists", path)}
+    write_json(report, RESULTS / f"events_{millions}.json")
+    print(json.dumps(report, indent=2))
 
 
 def main(arguments):
     """Measure."""
     if arguments[:1] == ["worker"]:
-        return worker(arguments[1])
+        return worker(*arguments[1:])
     million, ra, dec = sky(np.random.default_rng(1), MILLION)
     million = replace(million, tm_nr=np.ones_like(million.tm_nr), pat_typ=np.ones_like(million.pat_typ))
     with tempfile.TemporaryDirectory() as folder:
         if arguments:
-            return print(alone(write_long(Path(folder) / "events.fits", int(arguments[0]), million)))
+            return once(Path(folder), int(arguments[0]), million)
         compare(Path(folder), million, ra, dec)
         grow(Path(folder), million, ra, dec)
     return None

@@ -1,7 +1,8 @@
 """A user's own field (event lists, catalogue, perhaps exposure map and truth) into the pipeline's standard files."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from clustermass.catalogues.matching import match_by_photons, match_by_position
+from clustermass.catalogues.matching import LabelledPhotons, Tally, match_by_photons, match_by_position
 from clustermass.catalogues.sample_cuts import select_clusters
 from clustermass.catalogues.truth import read_truth, write_matches, write_truth
 from clustermass.catalogues.user import read_catalogue, write_catalogue
 from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
-from clustermass.events.gti import mean_exposure_s
-from clustermass.events.selection import EventList, read_many, select, write_events, write_labels
+from clustermass.events.gti import mean_exposure_s, modules_of
+from clustermass.events.reading import PIECE_ROWS
+from clustermass.events.selection import Selection, stream_many, write_events, write_labels
+from clustermass.events.stored import UNUSED, StoredEvents
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
 from clustermass.images.cubes import ImageGeometry
 from clustermass.images.exposure_maps import (
@@ -30,7 +33,7 @@ from clustermass.images.exposure_maps import (
     read_exposure,
     write_exposure,
 )
-from clustermass.progress import LOGGER
+from clustermass.progress import LOGGER, track
 from clustermass.provenance import provenance
 
 DEFAULT_MATCH_ARCSEC = 60.0
@@ -86,70 +89,89 @@ def ingest_field(
             f"skies: realization {realization!r} has no 'truth', the table of haloes with their masses. Name one, or "
             "set observed: true if the masses are to be found out."
         )
-    photons, shown = _photons(files["events"], events_block, images)
-    further = [Path(path) for path in files.get("joined_catalogues") or ()]
-    detections = read_catalogue(Path(files["catalogue"]), sky.get("catalogue_columns"), further=further)
-    detections = select_clusters(detections, Path(files["catalogue"]), sky.get("catalogue_selection"))
-    image, wcs = _exposure(files, photons, detections, shown)
-    _check_overlap(detections, image, wcs, files)
-    haloes, pairs = (None, None) if observed else _truth(sky, realization, files, photons, detections)
-    facts = _provenance(sky, realization, files, events_block)
-    # a field with a table of its truth is simulated, whatever wrote its events
-    photons = replace(photons, simulated=photons.simulated or not observed)
-    write_events(photons, events, facts, centre=mean_position(photons.ra, photons.dec))
+    with closing(StoredEvents(events.parent, without=UNUSED)) as photons:
+        shown = _store(photons, files["events"], events_block, images)
+        further = [Path(path) for path in files.get("joined_catalogues") or ()]
+        detections = read_catalogue(Path(files["catalogue"]), sky.get("catalogue_columns"), further=further)
+        detections = select_clusters(detections, Path(files["catalogue"]), sky.get("catalogue_selection"))
+        centre = mean_position(photons)
+        image, wcs = _exposure(files, photons, centre, detections, shown)
+        _check_overlap(detections, image, wcs, files)
+        haloes, pairs = (None, None) if observed else _truth(sky, realization, files, photons, detections)
+        facts = _provenance(sky, realization, files, events_block)
+        # a field with a table of its truth is simulated, whatever wrote its events
+        simulated = photons.head.simulated or not observed
+        write_events((replace(piece, simulated=simulated) for piece in photons), events, facts, centre)
+        if labels is not None and not observed:
+            write_labels((piece.src_id for piece in photons if piece.src_id is not None), labels, facts)
     write_exposure(image, wcs, exposure, facts)
     write_catalogue(detections, catalogue, facts)
     if haloes is not None and truth is not None:
         write_truth(haloes, truth, facts)
     if pairs is not None and matches is not None:
         write_matches(pairs, matches, facts)
-    if labels is not None and not observed:
-        write_labels(photons.src_id, labels, facts)
 
 
-def _photons(
-    paths: Sequence[str], events_block: Mapping[str, Any], images: Mapping[str, Any] | None
-) -> tuple[EventList, ImagePhotons | None]:
-    """Read selected photons of event lists, or those of band images with the part of the sky that these show."""
+def _store(
+    photons: StoredEvents, paths: Sequence[str], events_block: Mapping[str, Any], images: Mapping[str, Any] | None
+) -> ImagePhotons | None:
+    """Take in the selected photons of event lists, or those of band images; return what the latter show of the sky."""
     pattern = events_block.get("pattern", 15)
     if images is not None and are_images(paths):
         shown = photons_of_images(paths, ImageGeometry.from_config(images).edges_ev, pattern)
-        return shown.events, shown
-    return select(read_many(paths), events_block.get("flag_mask", "auto"), pattern), None
+        photons.add(shown.events)
+        return shown
+    selection = Selection(events_block.get("flag_mask", "auto"), pattern)
+    for piece in track(stream_many(paths, photons.folder), f"{paths[0]}: pieces of {PIECE_ROWS} rows"):
+        photons.add(selection.keep(piece))
+    selection.conclude()
+    return None
 
 
 def _truth(
-    sky: Mapping[str, Any], realization: str, files: Mapping[str, Any], photons: EventList, detections: Table
+    sky: Mapping[str, Any], realization: str, files: Mapping[str, Any], photons: StoredEvents, detections: Table
 ) -> tuple[Table, Table]:
     haloes = read_truth(Path(files["truth"]), sky.get("truth_columns"), realization)
     radius = float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC))
-    labels = _labels(photons, haloes)
-    if labels is None:
+    if not _labelled(photons, haloes):
         haloes["COUNTS"] = np.full(len(haloes), -1, dtype=np.int32)
         return haloes, match_by_position(detections, haloes, radius)
-    soft = (photons.pi_ev >= _ML_BAND_EV[0]) & (photons.pi_ev < _ML_BAND_EV[1])
-    number = dict(zip(*(found.tolist() for found in np.unique(labels[soft], return_counts=True)), strict=True))
-    haloes["COUNTS"] = np.array([number.get(halo, 0) for halo in haloes["SRC_ID"].tolist()], dtype=np.int32)
-    return haloes, match_by_photons(detections, haloes, (photons.ra[soft], photons.dec[soft], labels[soft]), radius)
+    number = Tally()
+    for _, _, labels in _soft(photons):
+        number.add(labels[np.isin(labels, haloes["SRC_ID"])].astype(np.int64))
+    counts = dict(zip(number.values.tolist(), number.counts.tolist(), strict=True))
+    haloes["COUNTS"] = np.array([counts.get(halo, 0) for halo in haloes["SRC_ID"].tolist()], dtype=np.int32)
+    return haloes, match_by_photons(detections, haloes, _soft(photons), radius)
 
 
-def _labels(photons: EventList, haloes: Table) -> NDArray[np.int32] | None:
-    """SRC_ID of the photons, or None if it says nothing of these haloes."""
-    if photons.src_id is None:
-        LOGGER.warning("%s: no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)", photons.name)
-        return None
-    if not np.isin(photons.src_id, np.asarray(haloes["SRC_ID"])).any():
+def _soft(photons: StoredEvents) -> Iterator[LabelledPhotons]:
+    """Yield positions and labels of the photons in the band of ML_CTS."""
+    for piece in photons:
+        rows = (piece.pi_ev >= _ML_BAND_EV[0]) & (piece.pi_ev < _ML_BAND_EV[1])
+        yield piece.ra[rows], piece.dec[rows], piece.columns()["src_id"][rows]
+
+
+def _labelled(photons: StoredEvents, haloes: Table) -> bool:
+    """Whether SRC_ID of the photons says anything of these haloes."""
+    if photons.head.src_id is None:
+        LOGGER.warning("%s: no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)", photons.head.name)
+        return False
+    if not any(np.isin(piece.columns()["src_id"], haloes["SRC_ID"]).any() for piece in photons):
         LOGGER.warning(
             "%s: no photon's SRC_ID is that of a halo in the truth; taken as unknown (COUNTS = -1). Should the truth's "
             "SRC_ID be another column? Name it under truth_columns.",
-            photons.name,
+            photons.head.name,
         )
-        return None
-    return photons.src_id
+        return False
+    return True
 
 
 def _exposure(
-    files: Mapping[str, Any], photons: EventList, detections: Table, shown: ImagePhotons | None
+    files: Mapping[str, Any],
+    photons: StoredEvents,
+    centre: tuple[float, float],
+    detections: Table,
+    shown: ImagePhotons | None,
 ) -> tuple[NDArray[np.float32], WCS]:
     if files.get("exposure"):
         image, wcs = read_exposure(Path(files["exposure"]))
@@ -157,32 +179,34 @@ def _exposure(
     if shown:
         (cells, area), wcs = shown.occupied(), shown.wcs
     else:
-        cells, wcs = occupied_cells(photons.ra, photons.dec)
+        cells, wcs = occupied_cells(photons, centre)
         area = area_deg2(cells)
     seconds, origin = _flat_exposure_s(files, photons, detections, area)
     LOGGER.warning(
         "%s: no exposure map; taken as flat, %.0f s (%s), over the %.2f deg2 that hold photons",
-        photons.name, seconds, origin, area,
+        photons.head.name, seconds, origin, area,
     )  # fmt: skip
     return np.where(cells, seconds, 0).astype(np.float32), wcs
 
 
-def _flat_exposure_s(files: Mapping[str, Any], photons: EventList, detections: Table, area: float) -> tuple[float, str]:
+def _flat_exposure_s(
+    files: Mapping[str, Any], photons: StoredEvents, detections: Table, area: float
+) -> tuple[float, str]:
     if files.get("exposure_s"):
         return float(files["exposure_s"]), "exposure_s"
     known = np.asarray(detections["ML_EXP"])
     known = known[np.isfinite(known) & (known > 0)]
     if known.size:
         return float(np.median(known)), "median ML_EXP of the catalogue"
-    good_time = mean_exposure_s(photons)
+    good_time = mean_exposure_s(photons.head, {module for piece in photons for module in modules_of(piece)})
     # a scanning telescope spends only a small share of its good time on any one place
     if good_time is None or area > POINTING_DEG2:
         why = (
             "it has no good time intervals" if good_time is None else f"its {area:.1f} deg2 are more than one pointing"
         )
         raise InputError(
-            f"{photons.name}: the exposure is unknown ({why}). Name an exposure map or exposure_s for the realization, "
-            "or give the catalogue a column ML_EXP."
+            f"{photons.head.name}: the exposure is unknown ({why}). Name an exposure map or exposure_s for the "
+            "realization, or give the catalogue a column ML_EXP."
         )
     return good_time, "mean good time of the modules, vignetting left out"
 

@@ -1,10 +1,14 @@
 """Small event files in the layouts of eSASS, of SIXTE and of our own, written by the tests themselves."""
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+
+from clustermass.events.selection import stream_many
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "sixte"
 START, STOP = 6.0e8, 6.0e8 + 1600.0
@@ -33,6 +37,19 @@ def planted(**columns):
     base = {"RA": 136.0, "DEC": 1.5, "PI": 1000.0, "TM_NR": 1, "PAT_TYP": 1, "FLAG": 0, "TIME": START + 1.0}
     base |= {"RAWX": np.arange(number) % 384, "RAWY": np.arange(number) // 384}
     return {name: np.broadcast_to(value, number).copy() for name, value in {**base, **columns}.items()}
+
+
+def whole(pieces):
+    """Return pieces of an event list as one."""
+    pieces = list(pieces)
+    names = pieces[0].columns()
+    return replace(pieces[0], **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in names})
+
+
+def read_many(paths):
+    """Return event lists joined, whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        return whole(stream_many(paths, Path(folder)))
 
 
 def gti_tables(intervals=None):

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 #: cases of all campaigns together; `make campaign` asks for more
 CASES = int(os.environ.get("CLUSTERMASS_FUZZ_CASES", "240"))
+#: draws other cases than those that come up each time
+SEED = os.environ.get("CLUSTERMASS_FUZZ_SEED")
 TIME_LIMIT_S = 30.0
 
 
@@ -51,19 +53,19 @@ def damages():
     return st.integers(0, 2**32 - 1).map(_damage)
 
 
-def _damage(seed):
-    rng = np.random.default_rng(seed)
+def _damage(drawn):
+    rng = np.random.default_rng(drawn)
     kinds = ["cut", "flip", "flip", "flip_head", "flip_head", "overwrite", "delete", "double"]
     return Damage(str(rng.choice(kinds)), float(rng.random()), int(rng.integers(2**16)))
 
 
 def campaign(share, strategy, case):
-    """Try `case` on `share` of all cases: the same ones each time, each within the time limit."""
+    """Try `case` on `share` of all cases: the same ones each time but for a `SEED`, each within the time limit."""
 
     @settings(
         max_examples=max(1, int(CASES * share)),
         deadline=None,
-        derandomize=True,
+        derandomize=SEED is None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
@@ -72,7 +74,7 @@ def campaign(share, strategy, case):
         with limited():
             case(drawn)
 
-    each()
+    (each if SEED is None else seed(int(SEED))(each))()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from clustermass.events.selection import read_events, select
 from clustermass.images.cubes import ImageGeometry, block_sum, cube, cube_sky_pixels
 from clustermass.images.extraction import cut_images
 from clustermass.images.projection import deproject
-from clustermass.images.skyindex import SkyIndex, _box_bounds
+from clustermass.images.skyindex import BoxCells, SkyIndex, _box_bounds
 
 IMAGES = {
     "box_pixels": 300,
@@ -82,6 +82,7 @@ def test_no_photon_of_the_box_is_lost_between_the_grids(ra, dec, seed):
     full = cube(events, ra, dec, GEOMETRY)
     base = SkyIndex.of(events, GEOMETRY).base_counts(ra, dec, GEOMETRY)
     assert full.sum() == base.sum() == block_sum(base, 2).sum() == 50
+    assert BoxCells(np.array([ra]), np.array([dec]), GEOMETRY).rows(events).size == 50
 
 
 @pytest.mark.parametrize("dec", [-90, -89.9, -89.2, -80, -45, -1, 0, 1.5, 30, 60, 85, 89.2, 89.7, 90])
@@ -94,6 +95,15 @@ def test_photons_on_the_very_edges_of_the_box_are_found(dec):
     index = SkyIndex.of(events, GEOMETRY)
     assert index.near_box(0.05, dec, GEOMETRY).size == 9
     assert index.base_counts(0.05, dec, GEOMETRY).sum() == 9
+    assert BoxCells(np.array([0.05]), np.array([dec]), GEOMETRY).rows(events).size == 9
+
+
+def test_cells_that_no_box_touches_hold_photons_left_out():
+    ra, dec = np.array([0.05, 200.0]), np.array([1.5, -60.0])
+    near = scattered((0.05, 1.5), 100, 0.3), scattered((200.0, -60.0), 100, 0.3)
+    far = scattered((1.0, 1.5), 100, 0.3), scattered((200.0, 60.0), 100, 0.3), scattered((198.0, -60.0), 100, 0.3)
+    cells = BoxCells(ra, dec, GEOMETRY)
+    assert [cells.rows(events).size for events in (*near, *far)] == [100, 100, 0, 0, 0]
 
 
 @pytest.mark.parametrize("half_deg", [0.02, 1 / 6, 2.0])

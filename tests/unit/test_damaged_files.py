@@ -68,6 +68,13 @@ def test_numbers_that_nothing_measures(tmp_path, column):
             read_catalogue(tmp_path / "clusters.csv")
 
 
+def test_a_number_beyond_64_bits(tmp_path):
+    content = "ID_SRC,RA,DEC,Z\n" + 30 * "9" + ",136,1.5,0.3\n2,136,1.6,0.3\n"
+    (tmp_path / "clusters.csv").write_text(content)
+    with pytest.raises(InputError, match=r"column ID_SRC, row 1: 9+ is no whole number below 2\^31"):
+        read_catalogue(tmp_path / "clusters.csv")
+
+
 def test_redshifts_in_other_units(tmp_path):
     table = catalogue_table()
     table["Z"] *= 299792.458

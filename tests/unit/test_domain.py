@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.domain.fit import as_dataset, domain_of, fit_domain
 from clustermass.domain.judge import judge_domain, sample_p, summary_of
-from clustermass.domain.model import KNOTS, TERMS, Domain, columns, read_domain
+from clustermass.domain.model import KNOTS, TERMS, Domain, columns, read_domain, terms
 from clustermass.domain.quantities import QUANTITIES, quantities
 from clustermass.errors import InputError
 
@@ -143,6 +143,40 @@ def pool():
     return measured(3000, 8)
 
 
+def test_normal_scores_are_those_of_a_normal_distribution(domain, pool):
+    """New clusters of the training clusters' kind, whatever redshift and exposure; errors of 5 quantiles of 1500."""
+    scores = domain.normal_scores(pool)[
+        :, [domain.names.index(name) for name in ("ring", "rate", "extent", "aleatoric")]
+    ]
+    for p, tolerance in ((0.01, 0.35), (0.16, 0.13), (0.5, 0.12), (0.84, 0.13), (0.99, 0.35)):
+        np.testing.assert_allclose(np.quantile(scores, p, axis=0), norm.ppf(p), atol=tolerance)
+    for name in ("redshift", "exposure"):
+        high = columns(pool, [name])[:, 0] > np.median(columns(pool, [name]))
+        np.testing.assert_allclose(np.median(scores[high], axis=0), 0, atol=0.15)
+        np.testing.assert_allclose(scores[high].std(axis=0) / scores[~high].std(axis=0), 1, atol=0.15)
+
+
+def test_an_outlier_in_training_does_not_widen_the_mixture():
+    """Scores count up to 6 only: one of 1500 can make no mean larger than that, and no variance much larger than 1."""
+    train = measured(1500, 17)
+    train[0, NAMES.index("rate")] += 30
+    found = domain_of(train, measured(100, 18), "none", 1)
+    assert found.normal_scores(train)[0].max() > 20
+    assert np.abs(found.mean).max() < 6
+    assert np.einsum("cqq->cq", found.covariance).max() < 3
+
+
+def test_terms_by_hand_stop_growing_far_from_the_training_clusters():
+    table = np.full((3, len(NAMES)), np.nan)
+    table[:, :3] = [[3.0, 5.0, 7.0], [3.0, 5.0, 1e6], [-1e6, 5.0, 7.0]]
+    found = terms(table, np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0]))
+    a, b = 2.0, 1.5
+    assert TERMS == ((), (0,), (1,), (2,), (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+    for row, (first, third) in zip(found, ((a, 1.0), (a, 4.0), (-4.0, 1.0)), strict=True):
+        expected = [1, first, b, third, first**2, first * b, first * third, b**2, b * third, third**2]
+        np.testing.assert_allclose(row, expected)
+
+
 def test_p_is_uniform_on_exchangeable_clusters(domain, pool):
     """One cluster and 19 validation clusters, drawn 600 times: each rank as often; chi2 at 0.1 % (seed 9)."""
     rng, scores = np.random.default_rng(9), domain.normal_scores(pool)
@@ -219,6 +253,44 @@ def test_quantities_by_hand():
         assert values["offset"] == pytest.approx(np.sqrt(14 * 2), rel=1e-4)  # all light at one place: sqrt(2 n)
         assert values["rate"] == pytest.approx(-2)
         assert np.isnan([values[name] for name in ("extent", "background", "epistemic")]).all()
+
+
+def test_quantities_are_those_of_a_sum_pixel_by_pixel():
+    """An image whose axes differ in number and place, so that none can be taken for the other."""
+    x, y = np.arange(-190.0, 200.0, 20.0), np.arange(-165.0, 150.0, 20.0)
+    rng = np.random.default_rng(16)
+    image = rng.poisson(3.0, (1, 6, y.size, x.size)).astype(np.float32)
+    light = image[0].astype(float)
+    parts, quarters, spots = dict.fromkeys(("core", "ring", "far"), 0.0), np.zeros((2, 2)), []
+    west = north = variance = 0.0
+    bands = {"core": np.zeros(6), "outer": np.zeros(6)}
+    for row, north_of in enumerate(y):
+        for column, west_of in enumerate(x):
+            radius, counts = (west_of**2 + north_of**2) ** 0.5, light[:, row, column].sum()
+            parts["core" if radius < 60 else "ring" if radius < 144 else "far"] += counts
+            bands["core" if radius < 60 else "outer"] += light[:, row, column]
+            if radius >= 144:
+                quarters[int(row >= y.size // 2), int(column >= x.size // 2)] += counts
+            else:
+                west, north = west + counts * west_of, north + counts * north_of
+                variance += counts * radius**2 / 2
+            if radius >= 72 and 0 < row < y.size - 1 and 0 < column < x.size - 1:
+                spots.append(light[:, row - 1 : row + 2, column - 1 : column + 2].sum())
+    expected = {"core": parts["core"], "ring": parts["ring"], "neighbour": max(spots)}
+    expected["outskirts"] = np.sort(quarters.ravel())[:2].sum()
+    expected = {name: np.log10((counts + 1) / 800) for name, counts in expected.items()}
+    expected["offset"] = (west**2 + north**2) ** 0.5 / variance**0.5
+    for name, sums in bands.items():
+        soft, medium, hard = sums[:2].sum(), sums[2:4].sum(), sums[4:].sum()
+        expected[f"{name}_soft"] = (medium - soft) / (soft + medium + 10)
+        expected[f"{name}_hard"] = (hard - medium) / (medium + hard + 10)
+    expected |= {"redshift": np.log10(0.3), "exposure": np.log10(800), "rate": np.log10(0.02), "extent": np.log10(30)}
+    expected |= {"background": np.log10(4 / 800), "mass": 14.3, "aleatoric": np.log10(0.2), "epistemic": np.log10(0.05)}
+    facts = {"redshift": 0.3, "exposure_s": 800.0, "ml_rate": 0.02, "ext": 30.0, "ml_bkg": 4.0}
+    predicted = {"mu": 14.3, "sigma_aleatoric": 0.2, "sigma_epistemic": 0.05}
+    facts, predicted = ({name: np.array([value]) for name, value in part.items()} for part in (facts, predicted))
+    found = dict(zip(NAMES, quantities(image, x, y, "none", facts, predicted)[0].tolist(), strict=True))
+    assert found == pytest.approx(expected)
 
 
 def test_sample_p_is_the_mann_whitney_test_of_the_scores():

@@ -4,6 +4,9 @@ import gzip
 import json
 import logging
 import re
+import tempfile
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from event_lists import (
     STOP,
     photons,
     planted,
+    read_many,
     write_esass,
     write_sixte_calibrated,
     write_sixte_events,
@@ -22,10 +26,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
-from clustermass.events import merging
+from clustermass.events import repeated
 from clustermass.events.eventlist import EventList
 from clustermass.events.gti import inside, mean_exposure_s, union
-from clustermass.events.selection import flag_mask_of, read_events, read_many, select, write_events, write_labels
+from clustermass.events.selection import flag_mask_of, read_events, select, write_events, write_labels
 
 WRITERS = {"esass": write_esass, "sixte_calibrated": write_sixte_calibrated, "sixte_events": write_sixte_events}
 
@@ -157,7 +161,7 @@ def test_union_of_intervals_holds_the_same_times(pairs):
 def test_own_dialect_round_trip(tmp_path):
     columns = photons(ra=359.999999) | {"FLAG": np.full(200, 0x1)}
     events = select(read_events(write_esass(tmp_path / "esass.fits", columns)))
-    write_events(events, tmp_path / "own.fits", {"step": "test"}, centre=(136.0, 1.5))
+    write_events([events], tmp_path / "own.fits", {"step": "test"}, centre=(136.0, 1.5))
     again = read_events(tmp_path / "own.fits")
     assert again.dialect == "clustermass"
     np.testing.assert_allclose((again.ra - events.ra + 180) % 360 - 180, 0, atol=5.01e-7)
@@ -173,11 +177,11 @@ def test_own_dialect_round_trip(tmp_path):
 
 def test_labels_are_written_beside_the_events_and_not_inside(tmp_path):
     events = read_events(write_sixte_events(tmp_path / "evt.fits", photons()))
-    write_events(events, tmp_path / "events.fits", {})
-    write_labels(events.src_id, tmp_path / "labels.fits", {})
+    write_events([events], tmp_path / "events.fits", {})
+    write_labels([events.src_id], tmp_path / "labels.fits", {})
     assert read_events(tmp_path / "events.fits").src_id is None
     assert fits.getdata(tmp_path / "labels.fits", "LABELS")["SRC_ID"].tolist() == events.src_id.tolist()
-    write_labels(None, tmp_path / "unknown.fits", {})
+    write_labels([], tmp_path / "unknown.fits", {})
     assert len(fits.getdata(tmp_path / "unknown.fits", "LABELS")) == 0
 
 
@@ -331,7 +335,6 @@ def test_photons_that_two_lists_share_count_once(tmp_path, caplog):
         events = read_many(paths)
     np.testing.assert_allclose(np.sort(events.pi_ev), np.sort(columns["PI"]).astype(np.float32))
     assert "50 repeated ones dropped" in caplog.text
-    assert events.sky_reference == (136.0, 1.5)
 
 
 def test_four_observations_side_by_side_keep_every_photon(tmp_path, caplog):
@@ -383,23 +386,46 @@ def test_equal_times_alone_make_no_photon_a_repeated_one(tmp_path):
 def test_repeated_photons_are_those_that_a_search_row_by_row_finds(rows):
     table = np.array([*rows, (0, 0, 1, 0), (1, 9, 1, 0), (2, 9, 2, 0)])
     table = table[np.argsort(table[:, 0], kind="stable")]
-    origin, time, module, pixel = table.T
-    events = read_many_columns(time.astype(float), module, pixel)
+    origin = table[:, 0]
     expected = [
         any(origin[i] < origin[j] and (table[i, 1:] == table[j, 1:]).all() for i in range(len(table)))
         for j in range(len(table))
     ]
-    assert merging._repeated(events, origin).tolist() == expected
+    for pieces, bucket, window in ((1, 3, 2), (5, 1, 7), (100, 1000, 1000)):
+        assert search_in_pieces(table, pieces, bucket, window).tolist() == expected
 
 
-def read_many_columns(time, module, pixel):
+def search_in_pieces(table, rows, bucket, window):
+    """Return which rows of (list, time, module, pixel) are repeated, found in pieces of so many rows."""
+    lists = [table[table[:, 0] == number] for number in range(3)]
+    starts = np.cumsum([0, *map(len, lists)]).tolist()
+    spans = [
+        {module: (times.min(), times.max()) for module in (1, 2) if (times := part[part[:, 2] == module, 1]).size}
+        for part in lists
+    ]
+    pieces = [[event_list(*part[i : i + rows, 1:].T) for i in range(0, len(part), rows)] for part in lists]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory() as folder,
+        closing(repeated.Repeated(Path(folder), starts)) as found,
+    ):
+        patch.setattr(repeated, "_BUCKET_ROWS", bucket)
+        patch.setattr(repeated, "_WINDOW_ROWS", window)
+        found.find(pieces, spans, ("rawx", "rawy"))
+        marks = found.among(0, len(table))
+        half = len(table) // 2
+        assert [*found.among(0, half), *found.among(half, len(table) - half)] == marks.tolist()
+        assert found.number.tolist() == [marks[table[:, 0] == number].sum() for number in range(3)]
+    return marks
+
+
+def event_list(time, module, pixel):
     """Return an event list of these columns, all else the same."""
     same = np.ones(time.size)
     integers = {"pat_typ": same.astype(np.int16), "flag": same.astype(np.uint32), "tm_nr": module.astype(np.uint8)}
     pixels = {"rawx": pixel.astype(np.int16), "rawy": pixel.astype(np.int16)}
-    return EventList(
-        same, same, same.astype(np.float32), time=time, dialect="esass", name="", gti={}, **integers, **pixels
-    )
+    energy, time = same.astype(np.float32), time.astype(float)
+    return EventList(same, same, energy, time=time, dialect="esass", name="", gti={}, **integers, **pixels)
 
 
 def test_equal_rows_of_one_list_are_two_photons(tmp_path):
@@ -407,13 +433,6 @@ def test_equal_rows_of_one_list_are_two_photons(tmp_path):
     other = planted(TIME=START + np.array([1.0, 3.0]), RAWX=[7, 7], RAWY=[9, 9])
     events = read_many([write_esass(tmp_path / "a.fits", twins), write_esass(tmp_path / "b.fits", other)])
     assert np.sort(events.time - START).tolist() == [1.0, 1.0, 2.0, 3.0]
-
-
-def test_sky_pixels_of_different_references_are_not_mixed(tmp_path):
-    paths = [write_esass(tmp_path / f"{n}.fits", photons(seed=n), reference=(136.0, 1.5 + n / 100)) for n in range(2)]
-    events = read_many(paths)
-    assert events.x is None
-    assert events.sky_reference is None
 
 
 def test_a_list_without_intervals_is_not_judged_by_those_of_another(tmp_path):

@@ -1,6 +1,7 @@
 """Damaged, swapped and wrongly scaled files: each ends in a result that can be right, or in an InputError.
 
-Some 240 cases; `make campaign` tries ten times as many (CLUSTERMASS_FUZZ_CASES). The same ones come up each time.
+Some 240 cases; `make campaign` tries ten times as many (CLUSTERMASS_FUZZ_CASES). The same ones come up each time, and
+others with a CLUSTERMASS_FUZZ_SEED.
 """
 
 import os

@@ -14,6 +14,7 @@ from clustermass.catalogues.truth import read_truth, write_truth
 from clustermass.config import input_files
 from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
+from clustermass.events.eventlist import EventList
 from clustermass.events.selection import read_events
 from clustermass.images.exposure_maps import area_deg2, exposure_at, mean_position, occupied_cells, read_exposure
 from clustermass.images.extraction import extract_images
@@ -241,14 +242,15 @@ def test_photons_tell_the_halo_where_positions_mislead():
         cloud(400, 1000, 50, 0, 11),
     ]
     photons = tuple(np.concatenate(column) for column in zip(*clouds, strict=True))
-    pairs = match_by_photons(detections, haloes, photons, 60.0)
+    pairs = match_by_photons(detections, haloes, [photons], 60.0)
     assert [tuple(row)[:2] for row in pairs] == [(1, 11), (2, 13), (5, 16)]
     assert pairs["SEPARATION"].tolist() == pytest.approx([20, 5, 0], abs=1e-2)
     # of 94 photons of three haloes (fewer than the fitted counts) 90 are its own; all of the other's are
     assert pairs["PURITY"].tolist() == pytest.approx([90 / 94, 1.0, 0.6])
     rng = np.random.default_rng(8)
     order = rng.permutation(photons[0].size)
-    again = match_by_photons(detections[[3, 1, 0, 2, 4]], haloes[::-1], tuple(c[order] for c in photons), 60.0)
+    parts = [tuple(column[part] for column in photons) for part in np.array_split(order, 7)]
+    again = match_by_photons(detections[[3, 1, 0, 2, 4]], haloes[::-1], parts, 60.0)
     assert np.array_equal(again, pairs)
 
 
@@ -259,7 +261,7 @@ def test_a_halo_in_pieces_goes_with_the_piece_that_has_most_of_it():
     photons = tuple(
         np.concatenate(column) for column in zip(cloud(11, 30, 10, 0, 1), cloud(11, 40, 10.02, 0, 2), strict=True)
     )
-    assert [tuple(row)[:2] for row in match_by_photons(detections, haloes, photons, 60.0)] == [(2, 11)]
+    assert [tuple(row)[:2] for row in match_by_photons(detections, haloes, [photons], 60.0)] == [(2, 11)]
 
 
 @pytest.mark.parametrize(
@@ -430,12 +432,21 @@ def test_matching_equals_brute_force():
     assert len(expected) > 20
 
 
+def at(ra, dec):
+    """Return photons at these positions, all else the same."""
+    zero = np.zeros(len(ra))
+    whole = {"tm_nr": zero.astype("u1"), "pat_typ": zero.astype("i2"), "flag": zero.astype("u4")}
+    facts = {"dialect": "esass", "name": "", "gti": {}}
+    return EventList(np.asarray(ra), np.asarray(dec), zero.astype("f4"), time=zero, **whole, **facts)
+
+
 def test_occupied_cells_fill_gaps_but_not_the_outside():
     rng = np.random.default_rng(2)
     ra, dec = rng.uniform(0, 1, 6000) % 360, rng.uniform(-0.5, 0.5, 6000)
     hole = (np.abs(ra - 0.5) < 0.03) & (np.abs(dec) < 0.03)
     outside = (ra > 0.5) & (dec > 0)
-    cells, wcs = occupied_cells(ra[~hole & ~outside], dec[~hole & ~outside])
+    pieces = [at(*part) for part in np.array_split(np.array([ra, dec])[:, ~hole & ~outside], 3, axis=1)]
+    cells, wcs = occupied_cells(pieces, mean_position(pieces))
     # an L of 0.75 deg2; its corner of 3' without photons is filled
     assert area_deg2(cells) == pytest.approx(0.75, rel=0.05)
     inside = exposure_at(cells.astype(np.float32), wcs, np.array([0.48, 0.75]), np.array([-0.01, 0.25]))
@@ -443,7 +454,7 @@ def test_occupied_cells_fill_gaps_but_not_the_outside():
 
 
 def test_mean_position_across_ra_0():
-    assert mean_position(np.array([359.0, 1.0]), np.array([10.0, 10.0]))[0] % 360 == pytest.approx(0, abs=1e-9)
+    assert mean_position([at([359.0], [10.0]), at([1.0], [10.0])])[0] % 360 == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.skipif(not SIXTE.is_dir(), reason="the SIXTE files aren't beside the checkout")

@@ -20,7 +20,7 @@ WRITERS = {"esass": write_esass, "sixte_calibrated": write_sixte_calibrated, "si
 
 
 def own(path, columns):
-    write_events(select(read_events(write_esass(path.with_name("esass.fits"), columns))), path, {})
+    write_events([select(read_events(write_esass(path.with_name("esass.fits"), columns)))], path, {})
     return path
 
 

@@ -1,5 +1,8 @@
 """Which detection of a user's own simulation belongs to which halo: by the photons' labels, else by position."""
 
+from collections.abc import Iterable
+from typing import TypeAlias
+
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
@@ -14,11 +17,16 @@ MIN_PURITY = 0.2
 #: a label, not of a halo, with less than this share of its photons at a detection is a background. SIXTE labels the
 #: particle background -1, but the diffuse sky with a number like any source's
 MIN_CONCENTRATION = 0.1
+#: makes a label of 32 bits with its sign a positive number
+_LABEL_SHIFT = 1 << 31
 _NAMES, _TYPES = ("ID_SRC", "SRC_ID", "SEPARATION", "PURITY"), ("i4", "i4", "f4", "f4")
+
+#: right ascension and declination of photons in deg, and their labels, (photons,) each
+LabelledPhotons: TypeAlias = tuple[FloatArray, FloatArray, NDArray[np.int32]]
 
 
 def match_by_photons(
-    detections: Table, truth: Table, photons: tuple[FloatArray, FloatArray, NDArray[np.int32]], radius_arcsec: float
+    detections: Table, truth: Table, photons: Iterable[LabelledPhotons], radius_arcsec: float
 ) -> Table:
     """Match detections to the haloes that most of their photons come from.
 
@@ -33,7 +41,7 @@ def match_by_photons(
     truth
         `SRC_ID`, `RA`, `DEC` (deg).
     photons
-        RA, DEC (deg) and label of the photons in the band of ML_CTS, (photons,) each.
+        Those in the band of ML_CTS, piece by piece.
     radius_arcsec
         In arcsec.
 
@@ -43,16 +51,12 @@ def match_by_photons(
         `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec), `PURITY`, sorted by ID_SRC. PURITY is the halo's share of ML_CTS, or
         of all photons within the radius where those are fewer (a source larger than the radius) or ML_CTS is unknown.
     """
-    ra, dec, label = photons
     here, there = _directions(detections), _directions(truth)
-    owner = np.asarray(cKDTree(here).query(unit_vectors(ra, dec), distance_upper_bound=_chord(radius_arcsec))[1])
-    near = owner < len(here)
-    found, number = np.unique(np.stack([owner[near], label[near]]), axis=1, return_counts=True)
+    found, number, whole = _counted(photons, here, radius_arcsec)
     fitted = np.asarray(detections["ML_CTS"], dtype=float)
-    total = np.bincount(owner[near], minlength=len(here)).astype(float)
+    total = np.bincount(found[0], weights=number, minlength=len(here))
     total = np.where(fitted > 0, np.minimum(fitted, total), total)
-    labels, whole = np.unique(label, return_counts=True)
-    diffuse = number < MIN_CONCENTRATION * whole[np.searchsorted(labels, found[1])]
+    diffuse = number < MIN_CONCENTRATION * whole
     halo_rows = {int(src_id): row for row, src_id in enumerate(truth["SRC_ID"])}
     taken: dict[int, tuple[int, int, float, float]] = {}
     seen: set[int] = set()
@@ -70,6 +74,41 @@ def match_by_photons(
         len(taken), len(detections), len(truth), radius_arcsec,
     )  # fmt: skip
     return Table(rows=sorted(taken.values()) or None, names=_NAMES, dtype=_TYPES)
+
+
+def _counted(
+    photons: Iterable[LabelledPhotons], here: FloatArray, radius_arcsec: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Count the photons of each label at each detection.
+
+    Returns
+    -------
+    tuple
+        Row of the detection and label, int64 (2, pairs), in that order; photons of the pair; of the label anywhere.
+    """
+    tree, pairs, labels = cKDTree(here), Tally(), Tally()
+    for ra, dec, label in photons:
+        owner = np.asarray(tree.query(unit_vectors(ra, dec), distance_upper_bound=_chord(radius_arcsec))[1])
+        near = owner < len(here)
+        # one number for both: a label has 32 bits with its sign
+        pairs.add((owner[near].astype(np.int64) << 32) + (label[near].astype(np.int64) + _LABEL_SHIFT))
+        labels.add(label.astype(np.int64))
+    found = np.stack([pairs.values >> 32, (pairs.values & 0xFFFFFFFF) - _LABEL_SHIFT])
+    return found, pairs.counts, labels.counts[np.searchsorted(labels.values, found[1])]
+
+
+class Tally:
+    """How often each whole number has come: `values`, ascending, and `counts`, int64 both."""
+
+    def __init__(self) -> None:
+        self.values, self.counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+
+    def add(self, values: NDArray[np.int64]) -> None:
+        """Count `values` too."""
+        new, counts = np.unique(values, return_counts=True)
+        self.values, place = np.unique(np.concatenate([self.values, new]), return_inverse=True)
+        counts = np.bincount(place, weights=np.concatenate([self.counts, counts]), minlength=self.values.size)
+        self.counts = counts.astype(np.int64)
 
 
 def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> Table:

@@ -4,13 +4,14 @@ import difflib
 import gzip
 import json
 import re
+import shutil
+import tempfile
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from astropy.io import ascii as ascii_tables
@@ -20,6 +21,7 @@ from astropy.units import degree
 from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 from numpy.typing import NDArray
 
+from clustermass.catalogues.checksums import compare_sums
 from clustermass.errors import InputError
 from clustermass.progress import LOGGER
 
@@ -33,6 +35,8 @@ _AMBIGUOUS = (TypeError, ValueError, KeyError, IndexError, AttributeError, Asser
 _CUT_SHORT = "File may have been truncated|Error validating header"
 #: and what it warns of where a file's CHECKSUM or DATASUM isn't that of its bytes
 _CHANGED = "Checksum verification failed|Datasum verification failed"
+#: gzipped files are unpacked to the disk if they are larger
+_IN_MEMORY_BYTES = 1 << 26
 _FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
 _TEXT_FORMATS = {".csv": "csv", ".tsv": "csv", ".ecsv": "ecsv"}
 #: what may separate the cells of a CSV file, the first that its header holds; spreadsheets may write the second
@@ -81,15 +85,15 @@ def _read_fits(path: Path) -> Table:
 
 
 @contextmanager
-def opened_fits(path: Path, checksum: bool = True) -> Iterator[fits.HDUList]:
+def opened_fits(path: Path) -> Iterator[fits.HDUList]:
     """Open a user's FITS file, also gzipped, for reading; everything read inside is checked for being whole.
+
+    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file.
 
     Parameters
     ----------
     path
         The file.
-    checksum
-        Compare CHECKSUM and DATASUM of the HDUs that have them, for which their data are read.
 
     Raises
     ------
@@ -109,7 +113,8 @@ def opened_fits(path: Path, checksum: bool = True) -> Iterator[fits.HDUList]:
             warnings.simplefilter("ignore", AstropyWarning)
             warnings.filterwarnings("error", f"{_CUT_SHORT}|{_CHANGED}", AstropyUserWarning)
             # astropy leaves a file open that it fails to open
-            with _stream(path) as stream, fits.open(stream, memmap=False, checksum=checksum) as hdus:
+            with _stream(path) as stream, fits.open(stream, memmap=False) as hdus:
+                compare_sums(hdus, stream)
                 yield hdus
     except InputError:
         raise
@@ -130,15 +135,20 @@ def _raised_by_us(error: BaseException) -> bool:
     return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("clustermass.")
 
 
-def _stream(path: Path) -> BinaryIO:
+@contextmanager
+def _stream(path: Path) -> Iterator[BinaryIO]:
     """Open a file, unpacked if gzipped: astropy takes a gzip stream that is cut short for a whole file."""
-    stream = path.open("rb")
-    packed = stream.read(2) == b"\x1f\x8b"
-    stream.seek(0)
-    if not packed:
-        return stream
-    with stream:
-        return BytesIO(gzip.decompress(stream.read()))
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+        stream.seek(0)
+        if not packed:
+            yield stream
+            return
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as unpacked:
+            with gzip.GzipFile(fileobj=stream) as source:
+                shutil.copyfileobj(source, unpacked, 1 << 20)
+            unpacked.seek(0)
+            yield cast(BinaryIO, unpacked)
 
 
 def _read_text(path: Path, text_format: str) -> Table:
@@ -151,7 +161,10 @@ def _read_text(path: Path, text_format: str) -> Table:
         separator = next((mark for mark in _SEPARATORS if lines and mark in lines[0]), ",")
         # as CSV, blanks between two tabs would be no cell at all
         text_format = "tab" if separator == "\t" else "csv"
-        return ascii_tables.read(lines, format=text_format, delimiter=separator, guess=False)
+        with warnings.catch_warnings():
+            # a number beyond 64 bits is read as text, and told of by those who want numbers
+            warnings.simplefilter("ignore", AstropyWarning)
+            return ascii_tables.read(lines, format=text_format, delimiter=separator, guess=False)
     except (*UNREADABLE, ascii_tables.InconsistentTableError) as error:
         raise InputError(f"{path}: not a readable {text_format.upper()} table ({error}).") from error
 

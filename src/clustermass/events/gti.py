@@ -96,8 +96,7 @@ def good_rows(events: EventList) -> tuple[NDArray[np.bool_], Counter[int]]:
 
 def modules_of(events: EventList) -> list[int]:
     """Return the telescope modules that have photons, ascending."""
-    modules: list[int] = np.flatnonzero(np.bincount(events.tm_nr, minlength=1)).tolist()
-    return modules
+    return [module for module in range(int(events.tm_nr.max(initial=0)) + 1) if (events.tm_nr == module).any()]
 
 
 def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:

@@ -1,12 +1,10 @@
-"""Reading event files: three dialects and our own in, one form out, every fault told with file and row.
-
-A list is read whole, or piece by piece in bounded memory; both go the same way.
-"""
+"""Reading event files piece by piece: three dialects and our own in, one form out, faults told with file and row."""
 
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,7 @@ _LIMITS = (
 
 
 def read_events(path: str | Path) -> EventList:
-    """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own.
+    """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own into memory.
 
     Rows with PI < 0 (the split partners of SIXTE's calibrated lists) are no photons and are dropped with a log line.
     Nothing else is: see `clustermass.events.selection.select`.
@@ -58,24 +56,18 @@ def read_events(path: str | Path) -> EventList:
         No such file; truncated or damaged; not an event list; a column is missing; no rows; an energy, time or
         coordinate is not finite or out of range (the first bad row, counted from 1, is named).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such event file. Check the path in the configuration.")
-    with opened_fits(path) as hdus:
-        whole, table = _tables(hdus, path)
-        dialect, facts = _facts(whole, table, table, path)
-        columns = _columns(table, dialect)
-    rows = columns["pi_ev"].size
-    events = _photons(columns, facts, path, f"{rows} rows")
-    _conclude(path, rows, len(events), dialect)
-    return events
+    pieces = list(stream_events(path))
+    columns: dict[str, Any] = {
+        name: np.concatenate([piece.columns()[name] for piece in pieces]) for name in pieces[0].columns()
+    }
+    return replace(pieces[0], **columns)
 
 
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
     """Read an event list piece by piece, in order, so that one of any length fits the memory.
 
     Together the pieces are what `read_events` returns, and the same errors are raised, though some only after the
-    first pieces; a piece can be empty. Lists packed by gzip are unpacked in memory once, to see that they are whole.
+    first pieces; a piece can be empty. Lists packed by gzip are unpacked to the disk once, to see that they are whole.
 
     Parameters
     ----------
@@ -92,17 +84,16 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such event file. Check the path in the configuration.")
-    # no checksums: their data would be read whole
-    with opened_fits(path, checksum=False) as hdus:
+    with opened_fits(path) as hdus:
         whole, table = _tables(hdus, path)
         pieces = list(islice(_pieces(table, path, rows), 1))
         dialect, facts = _facts(whole, table, pieces[0][1], path)
         coming = _pieces(table, path, rows)
     photons = 0
     for start, piece in coming:
-        events = _photons(
-            _columns(piece, dialect), facts, path, f"rows {start + 1} to {start + len(piece.data)}", start
-        )
+        end = start + len(piece.data)
+        which = f"{end} rows" if end - start == table.header["NAXIS2"] else f"rows {start + 1} to {end}"
+        events = _photons(_columns(piece, dialect), facts, path, which, start)
         photons += len(events)
         yield events
     _conclude(path, table.header["NAXIS2"], photons, dialect)
@@ -131,8 +122,13 @@ class _Rows(Mapping[str, NDArray[Any]]):
     """Columns of raw rows by upper-case names, scaled as astropy does."""
 
     def __init__(self, raw: bytes, columns: fits.ColDefs) -> None:
-        self._raw = np.frombuffer(raw, dtype=columns.dtype.newbyteorder(">"))
+        self._bytes, self._all = raw, columns
         self._columns = {str(column.name).upper(): column for column in columns}
+
+    @cached_property
+    def _raw(self) -> NDArray[Any]:
+        # not before a value is asked for: the names of the columns are judged first
+        return np.frombuffer(self._bytes, dtype=self._all.dtype.newbyteorder(">"))
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         column = self._columns[name]
@@ -140,7 +136,11 @@ class _Rows(Mapping[str, NDArray[Any]]):
         scale, zero = (value or neutral for value, neutral in ((column.bscale, 1), (column.bzero, 0)))
         if scale == 1 and zero == 0:
             return values
-        return np.asarray(values.astype(np.float64) * scale + zero)
+        scaled = values.astype(np.float64)
+        scaled *= scale
+        if zero:
+            scaled += zero
+        return scaled
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
@@ -212,10 +212,10 @@ def _common_columns(table: Any) -> dict[str, NDArray[Any]]:
     data = table.data
     names = {str(name).upper() for name in table.columns.names}
     columns: dict[str, NDArray[Any]] = {
-        name: np.array(data[name.upper()], dtype=np.float64) for name in ("time", "ra", "dec")
+        name: np.asarray(data[name.upper()], dtype=np.float64) for name in ("time", "ra", "dec")
     }
     if {"X", "Y"} <= names:
-        columns |= {name: np.array(data[name.upper()], dtype=np.float64) for name in ("x", "y")}
+        columns |= {name: np.asarray(data[name.upper()], dtype=np.float64) for name in ("x", "y")}
     if {"RAWX", "RAWY"} <= names:
         columns |= {name: np.array(data[name.upper()], dtype=np.int16) for name in ("rawx", "rawy")}
     if "SRC_ID" in names:
@@ -250,7 +250,8 @@ def _photons(
         _check_range(columns[name], photons, column, limits, path, which, start)
     if not photons.all():
         columns = {name: column[photons] for name, column in columns.items()}
-    columns["ra"] %= 360.0
+    if (round_again := columns["ra"] == 360.0).any():
+        columns["ra"] = np.where(round_again, 0.0, columns["ra"])
     fields: dict[str, Any] = {**columns, **facts}
     return EventList(**fields, name=str(path))
 
@@ -273,6 +274,8 @@ def _check_range(
     start: int,
 ) -> None:
     low, high, unit = limits
+    if values.size and low <= values.min() and values.max() <= high:  # false if one is NaN
+        return
     bad = np.flatnonzero(photons & ~((values >= low) & (values <= high)))
     if bad.size:
         raise InputError(

@@ -10,7 +10,7 @@ from clustermass.errors import InputError
 from clustermass.events.dialects import AUTO_FLAG_MASK, SIXTE_FLAG
 from clustermass.events.eventlist import EventList
 from clustermass.events.gti import good_rows
-from clustermass.events.merging import read_many
+from clustermass.events.merging import stream_many
 from clustermass.events.reading import read_events, stream_events
 from clustermass.events.writing import write_events, write_labels
 from clustermass.progress import LOGGER
@@ -20,9 +20,9 @@ __all__ = [
     "Selection",
     "flag_mask_of",
     "read_events",
-    "read_many",
     "select",
     "stream_events",
+    "stream_many",
     "write_events",
     "write_labels",
 ]
@@ -39,7 +39,7 @@ def select(
     Parameters
     ----------
     events
-        From `read_events` or `read_many`.
+        From `read_events`.
     flag_mask
         A photon whose FLAG shares a bit with the mask is dropped. 'auto' = 0xC000F000 for eSASS lists, 0 for SIXTE's
         and our own; otherwise a number or its text, such as '0xC00FFF30'.

@@ -1,6 +1,7 @@
-"""Writing event lists in our own dialect."""
+"""Writing event lists in our own dialect, piece by piece."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,23 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from clustermass.catalogues.tables import add_history
-from clustermass.datasets import write_fits
+from clustermass.datasets import atomic
 from clustermass.events.eventlist import EventList, FloatArray
+
+#: columns of our lists: name, format, unit
+_COLUMNS = (
+    ("TIME", "D", "s"),
+    ("RA", "J", "deg"),
+    ("DEC", "J", "deg"),
+    ("PI", "E", "eV"),
+    ("TM_NR", "B", None),
+    ("PAT_TYP", "I", None),
+    ("FLAG", "J", None),
+)
 
 
 def write_events(
-    events: EventList, path: str | Path, provenance: Mapping[str, Any], centre: Sequence[float] = ()
+    pieces: Iterable[EventList], path: str | Path, provenance: Mapping[str, Any], centre: Sequence[float] = ()
 ) -> None:
     """Write an event list in our own dialect: EVENTS by eSASS names, GTIn of each module, CREATOR 'clustermass'.
 
@@ -23,8 +35,8 @@ def write_events(
 
     Parameters
     ----------
-    events
-        Selected photons.
+    pieces
+        Selected photons, at least one piece of them; what holds of the whole list is taken from the first.
     path
         Final name; written atomically.
     provenance
@@ -32,47 +44,77 @@ def write_events(
     centre
         RA_CEN and DEC_CEN in deg.
     """
+    coming = iter(pieces)
+    first = next(coming)
     primary = fits.PrimaryHDU()
-    table = fits.BinTableHDU.from_columns(_fits_columns(events), name="EVENTS")
+    table = _empty_table(_COLUMNS, "EVENTS")
     # set by hand: astropy can't write scaled columns of whole numbers
     for number in (2, 3):
-        table.header.set(f"TSCAL{number}", 1e-6, after=f"TFORM{number}")
-        table.header.set(f"TZERO{number}", 0.0, after=f"TSCAL{number}")
+        table.header.insert("EXTNAME", (f"TSCAL{number}", 1e-6))
+        table.header.insert("EXTNAME", (f"TZERO{number}", 0.0))
     for hdu in (primary, table):
         hdu.header["CREATOR"] = "clustermass"
         for key, value in zip(("RA_CEN", "DEC_CEN"), centre, strict=False):
             hdu.header[key] = (float(value), "[deg] centre of the field")
-    table.header["HIERARCH SIMULATED"] = (events.simulated, "T: no observation")
-    if events.exposure_s is not None:
-        table.header["EXPOSURE"] = (events.exposure_s, "[s] of each telescope module")
+    table.header["HIERARCH SIMULATED"] = (first.simulated, "T: no observation")
+    if first.exposure_s is not None:
+        table.header["EXPOSURE"] = (first.exposure_s, "[s] of each telescope module")
     add_history(primary, provenance)
-    tables = [_gti_table(module, intervals) for module, intervals in sorted(events.gti.items())]
-    write_fits(fits.HDUList([primary, table, *tables]), path)
+    rows = ({name: _values(piece, name) for name, _, _ in _COLUMNS} for piece in chain([first], coming))
+    _write(path, primary, table, rows, [_gti_table(module, times) for module, times in sorted(first.gti.items())])
 
 
-def write_labels(src_id: NDArray[np.int32] | None, path: str | Path, provenance: Mapping[str, Any]) -> None:
-    """Write the truth labels of photons, row by row of their event list: table LABELS, SRC_ID; no rows for None."""
-    labels = np.zeros(0, dtype=np.int32) if src_id is None else src_id
+def write_labels(pieces: Iterable[NDArray[np.int32]], path: str | Path, provenance: Mapping[str, Any]) -> None:
+    """Write the truth labels of photons, row by row of their event list: table LABELS, SRC_ID; no rows of no pieces."""
     primary = fits.PrimaryHDU()
     add_history(primary, provenance)
-    table = fits.BinTableHDU.from_columns([fits.Column("SRC_ID", "J", array=labels)], name="LABELS")
-    write_fits(fits.HDUList([primary, table]), path)
+    _write(path, primary, _empty_table([("SRC_ID", "J", None)], "LABELS"), ({"SRC_ID": piece} for piece in pieces))
 
 
-def _fits_columns(events: EventList) -> list[Any]:
-    return [
-        fits.Column("TIME", "D", unit="s", array=events.time),
-        fits.Column("RA", "J", unit="deg", array=_raw(events.ra)),
-        fits.Column("DEC", "J", unit="deg", array=_raw(events.dec)),
-        fits.Column("PI", "E", unit="eV", array=events.pi_ev),
-        fits.Column("TM_NR", "B", array=events.tm_nr),
-        fits.Column("PAT_TYP", "I", array=events.pat_typ),
-        fits.Column("FLAG", "J", array=np.zeros(len(events), dtype=np.int32)),
-    ]
+def _empty_table(columns: Iterable[tuple[str, str, str | None]], name: str) -> Any:
+    empty = [fits.Column(column, form, unit=unit, array=np.zeros(0)) for column, form, unit in columns]
+    return fits.BinTableHDU.from_columns(empty, name=name)
 
 
-def _raw(degrees: FloatArray) -> NDArray[np.int32]:
-    return np.rint(degrees * 1e6).astype(np.int32)
+def _values(events: EventList, name: str) -> NDArray[Any]:
+    if name == "FLAG":
+        return np.zeros(len(events), dtype=np.int32)
+    if name in ("RA", "DEC"):
+        return np.rint(getattr(events, name.lower()) * 1e6)
+    return np.asarray(getattr(events, {"PI": "pi_ev"}.get(name, name.lower())))
+
+
+def _write(
+    path: str | Path, primary: Any, table: Any, rows: Iterable[Mapping[str, NDArray[Any]]], further: Iterable[Any] = ()
+) -> None:
+    """Write a file atomically: `rows`, column by column of each piece, as those of the empty `table`."""
+    layout = table.columns.dtype.newbyteorder(">")
+    with atomic(path) as temporary:
+        fits.HDUList([primary]).writeto(temporary, overwrite=True, output_verify="exception")
+        with temporary.open("r+b") as stream:
+            begin = stream.seek(0, 2)
+            stream.write(_header(table))
+            for piece in _packed(rows, layout):
+                stream.write(piece.data)
+                table.header["NAXIS2"] += piece.size
+            stream.write(bytes(-table.header["NAXIS2"] * layout.itemsize % 2880))
+            stream.seek(begin)
+            stream.write(_header(table))
+        with fits.open(temporary, mode="append", memmap=False) as hdus:
+            for hdu in further:
+                hdus.append(hdu)
+
+
+def _header(table: Any) -> bytes:
+    return bytes(table.header.tostring().encode("ascii"))
+
+
+def _packed(rows: Iterable[Mapping[str, NDArray[Any]]], layout: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    for columns in rows:
+        packed = np.empty(len(next(iter(columns.values()))), dtype=layout)
+        for name, values in columns.items():
+            packed[name] = values
+        yield packed
 
 
 def _gti_table(module: int, intervals: FloatArray) -> Any:

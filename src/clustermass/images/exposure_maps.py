@@ -1,6 +1,6 @@
 """Exposure maps of a user's field: the user's own, or a flat one over the cells of the sky that hold photons."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ from scipy import ndimage
 from clustermass.catalogues.tables import add_history, opened_fits
 from clustermass.datasets import write_fits
 from clustermass.errors import InputError
+from clustermass.events.eventlist import EventList
 from clustermass.progress import LOGGER
 from clustermass.sphere import unit_vectors
 
 #: cells of the flat map, and how many of them a gap without photons may be wide
 CELL_ARCSEC = 60.0
 _GAP_CELLS = 6
+#: a photon may lie so far from the mean position: one projection can show it
+_FARTHEST_DEG = 60.0
 #: largest area in deg2 that one pointing covers (field of view of 1.03 deg diameter, somewhat dithered)
 POINTING_DEG2 = 1.3
 
@@ -53,19 +56,21 @@ def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
     return image, wcs
 
 
-def occupied_cells(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> tuple[NDArray[np.bool_], WCS]:
+def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> tuple[NDArray[np.bool_], WCS]:
     """Find the cells of the sky that hold photons, gaps of a few arcmin between them filled.
 
     Parameters
     ----------
-    ra_deg, dec_deg
-        Positions of the photons in deg, shape (events,).
+    pieces
+        The photons.
+    centre
+        Their mean position, RA and DEC in deg.
 
     Returns
     -------
     tuple
         Booleans (y, x) on cells of `CELL_ARCSEC`, with an empty margin, and the cells' SIN projection about the
-        photons' mean position.
+        centre.
 
     Raises
     ------
@@ -75,22 +80,23 @@ def occupied_cells(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) ->
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
     wcs.wcs.cunit = ["deg", "deg"]
-    wcs.wcs.crval = mean_position(ra_deg, dec_deg)
+    wcs.wcs.crval = centre
     wcs.wcs.cdelt = [-CELL_ARCSEC / 3600, CELL_ARCSEC / 3600]
-    with np.errstate(invalid="ignore"):
-        x, y = wcs.wcs_world2pix(ra_deg, dec_deg, 0)
-    far = np.degrees(np.hypot(x, y) * np.radians(CELL_ARCSEC / 3600)) > np.degrees(np.sin(np.radians(60)))
-    if (far | ~np.isfinite(x)).any():
-        raise InputError(
-            "The event list covers more of the sky than one image can. Give an exposure map, or divide it."
-        )
-    i, j = np.floor(x + 0.5).astype(int), np.floor(y + 0.5).astype(int)
+    reach = int(np.sin(np.radians(_FARTHEST_DEG)) / np.radians(CELL_ARCSEC / 3600)) + 1
+    sphere = np.zeros((2 * reach + 1, 2 * reach + 1), dtype=bool)
+    for piece in pieces:
+        with np.errstate(invalid="ignore"):
+            x, y = wcs.wcs_world2pix(piece.ra, piece.dec, 0)
+        far = np.hypot(x, y) * np.radians(CELL_ARCSEC / 3600) > np.sin(np.radians(_FARTHEST_DEG))
+        if (far | ~np.isfinite(x)).any():
+            raise InputError(
+                "The event list covers more of the sky than one image can. Give an exposure map, or divide it."
+            )
+        sphere[np.floor(y + 0.5).astype(int) + reach, np.floor(x + 0.5).astype(int) + reach] = True
     margin = _GAP_CELLS + 1
-    i0, j0 = i.min() - margin, j.min() - margin
-    cells = np.zeros((j.max() - j0 + margin + 1, i.max() - i0 + margin + 1), dtype=bool)
-    cells[j - j0, i - i0] = True
-    wcs.wcs.crpix = [1 - i0, 1 - j0]
-    return fill_gaps(cells), wcs
+    (top, bottom), (left, right) = (np.flatnonzero(sphere.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    wcs.wcs.crpix = [1 - (left - reach - margin), 1 - (top - reach - margin)]
+    return fill_gaps(np.pad(sphere[top : bottom + 1, left : right + 1], margin)), wcs
 
 
 def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -100,9 +106,14 @@ def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(ndimage.binary_fill_holes(closed)[margin:-margin, margin:-margin])
 
 
-def mean_position(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> tuple[float, float]:
-    """Return RA in [0, 360) and Dec in deg of the mean direction of positions in deg."""
-    x, y, z = unit_vectors(ra_deg, dec_deg).mean(axis=0)
+def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
+    """Return RA in [0, 360) and Dec in deg of the mean direction of photons, whatever pieces they come in."""
+    total, number = np.zeros(3), 0
+    for piece in pieces:
+        directions = unit_vectors(piece.ra, piece.dec)
+        directions[0] += total  # added row by row, so that the sum doesn't depend on the pieces
+        total, number = directions.sum(axis=0), number + len(piece)
+    x, y, z = total / number
     return float(np.degrees(np.arctan2(y, x)) % 360), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ _STRIP_DEG = 0.05
 _STRIDE = 400.0
 #: boxes are searched this much wider, against rounding of the sorting key
 _MARGIN_DEG = 1e-6
+
+#: lowest and highest declination in deg, and intervals of right ascension within [0, 360]
+_Bounds: TypeAlias = tuple[float, float, list[tuple[float, float]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,34 +42,33 @@ class SkyIndex:
     band: NDArray[np.int8]
 
     @classmethod
-    def of(cls, events: EventList, geometry: ImageGeometry) -> "SkyIndex":
-        """Sort the photons of `events` that fall in an energy band."""
-        band = geometry.band_numbers(events.pi_ev)
-        used = np.flatnonzero(band >= 0)
-        ra, dec = events.ra[used], events.dec[used]
+    def of(cls, events: EventList, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None) -> "SkyIndex":
+        """Sort the photons of `events`, or those at `rows`, that fall in an energy band."""
+        ra, dec, energy = events.ra, events.dec, events.pi_ev
+        if rows is not None:
+            ra, dec, energy = ra[rows], dec[rows], energy[rows]
+        band = geometry.band_numbers(energy)
+        used = band >= 0
+        if not used.all():
+            ra, dec, band = ra[used], dec[used], band[used]
         key = _strip(dec) * _STRIDE + ra
         order = np.argsort(key)
-        return cls(key[order], ra[order], dec[order], band[used][order])
+        return cls(key[order], ra[order], dec[order], band[order])
 
     def near(self, ra: float, dec: float, radius_deg: float) -> NDArray[np.int64]:
         """Return the numbers of a few photons too many: all within `radius_deg` of a position are among them."""
-        reach = radius_deg + _MARGIN_DEG
-        return self._between(max(dec - reach, -90.0), min(dec + reach, 90.0), _right_ascensions(ra, dec, reach))
+        return self._between(_around_circle(ra, dec, radius_deg))
 
     def near_box(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.int64]:
         """Return the numbers of a few photons too many: all in the box around a position are among them."""
-        half = np.radians(geometry.half_width_sky / 72000.0)
-        bounds = _box_bounds(dec, half)
-        if bounds is None:
-            return self.near(ra, dec, corner_deg(geometry))
-        low, high, half_ra = bounds
-        return self._between(low - _MARGIN_DEG, high + _MARGIN_DEG, _around(ra, half_ra + _MARGIN_DEG))
+        return self._between(_around_box(ra, dec, geometry))
 
-    def _between(self, low: float, high: float, right_ascensions: list[tuple[float, float]]) -> NDArray[np.int64]:
+    def _between(self, bounds: _Bounds) -> NDArray[np.int64]:
+        low, high, right_ascensions = bounds
         strips = np.arange(float(_strip(np.array(low))), float(_strip(np.array(high))) + 1)
-        bounds = [(strips * _STRIDE + start, strips * _STRIDE + stop) for start, stop in right_ascensions]
-        starts = np.concatenate([np.searchsorted(self.key, start, side="left") for start, _ in bounds])
-        stops = np.concatenate([np.searchsorted(self.key, stop, side="right") for _, stop in bounds])
+        ranges = [(strips * _STRIDE + start, strips * _STRIDE + stop) for start, stop in right_ascensions]
+        starts = np.concatenate([np.searchsorted(self.key, start, side="left") for start, _ in ranges])
+        stops = np.concatenate([np.searchsorted(self.key, stop, side="right") for _, stop in ranges])
         return np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
 
     def base_counts(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.uint16]:
@@ -100,6 +103,31 @@ class SkyIndex:
         return pixel_numbers(self.band[rows], j, i, (geometry.bands, size, size))
 
 
+class BoxCells:
+    """Coarse cells of the sky that boxes around many positions touch: most photons of a field are in none of them.
+
+    Parameters
+    ----------
+    ra, dec
+        Image centres in deg, (clusters,).
+    geometry
+        Box.
+    """
+
+    def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
+        self._touched = np.zeros((round(180 / _STRIP_DEG) + 1, round(360 / _STRIP_DEG) + 1), dtype=bool)
+        for centre in zip(ra.tolist(), dec.tolist(), strict=True):
+            low, high, right_ascensions = _around_box(*centre, geometry)
+            strips = slice(int(_strip(np.array(low))), int(_strip(np.array(high))) + 1)
+            for start, stop in right_ascensions:
+                self._touched[strips, int(start / _STRIP_DEG) : int(stop / _STRIP_DEG) + 1] = True
+
+    def rows(self, events: EventList) -> NDArray[np.int64]:
+        """Return the numbers of the photons in the cells, among them all that lie in a box."""
+        strip, cell = _strip(events.dec).astype(np.int32), (events.ra / _STRIP_DEG).astype(np.int32)
+        return np.flatnonzero(self._touched.reshape(-1)[strip * self._touched.shape[1] + cell])
+
+
 def corner_deg(geometry: ImageGeometry) -> float:
     """Angle in deg from the image centre to a corner of the box (SIN shortens angles)."""
     half = np.radians(geometry.half_width_sky / 72000.0)
@@ -108,6 +136,19 @@ def corner_deg(geometry: ImageGeometry) -> float:
 
 def _strip(dec: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.floor((dec + 90.0) / _STRIP_DEG)
+
+
+def _around_circle(ra: float, dec: float, radius_deg: float) -> _Bounds:
+    reach = radius_deg + _MARGIN_DEG
+    return max(dec - reach, -90.0), min(dec + reach, 90.0), _right_ascensions(ra, dec, reach)
+
+
+def _around_box(ra: float, dec: float, geometry: ImageGeometry) -> _Bounds:
+    bounds = _box_bounds(dec, np.radians(geometry.half_width_sky / 72000.0))
+    if bounds is None:
+        return _around_circle(ra, dec, corner_deg(geometry))
+    low, high, half_ra = bounds
+    return low - _MARGIN_DEG, high + _MARGIN_DEG, _around(ra, half_ra + _MARGIN_DEG)
 
 
 def _right_ascensions(ra: float, dec: float, reach: float) -> list[tuple[float, float]]:

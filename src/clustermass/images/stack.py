@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from clustermass.events.eventlist import EventList, FloatArray
 from clustermass.images.cubes import ImageGeometry, storable
-from clustermass.images.skyindex import SkyIndex
+from clustermass.images.skyindex import BoxCells, SkyIndex
 
 _MOST = np.iinfo(np.uint16).max
 
@@ -31,6 +31,7 @@ class ImageStack:
         self.counts: NDArray[np.uint16] = np.zeros((ra.size, geometry.bands, size, size), dtype=np.uint16)
         self._centres = list(zip(ra.tolist(), dec.tolist(), strict=True))
         self._geometry = geometry
+        self._cells = BoxCells(ra, dec, geometry)
         self._photons = np.zeros(ra.size, dtype=np.int64)
 
     def add(self, events: EventList) -> None:
@@ -43,7 +44,7 @@ class ImageStack:
         """
         if len(events) == 0:
             return
-        index = SkyIndex.of(events, self._geometry)
+        index = SkyIndex.of(events, self._geometry, self._cells.rows(events))
         for number, centre in enumerate(self._centres):
             pixels = index.base_pixels(*centre, self._geometry)
             if pixels.size:

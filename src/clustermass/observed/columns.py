@@ -67,6 +67,7 @@ COLUMNS: dict[str, Kind] = {
     "REALIZATION": Kind("A", "meta.id;obs.field"),
 }
 # said here and not in `datasets`: training hangs on that module, and no network is to be trained anew for a column
+VARIABLES["logm500_err_z"] = ("1", "part of LOGM500_ERR from Z_ERR beyond that of training, dex")
 VARIABLES["flag_nocat"] = ("1", "1 = no count rate, extent or background, which networks take")
 VARIABLES["logm500_flat"] = ("1", "log10(M500c / Msun) for a flat prior in log10 M500c, not the training sample's")
 VARIABLES["logm500_flat_err"] = ("1", "standard deviation of log10(M500c / Msun) for the flat prior, dex")

@@ -1,0 +1,153 @@
+"""Which photons of several event lists are in an earlier one, told in bounded memory and in any order of the rows."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustermass.events.buckets import Buckets
+from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.events.gti import inside, modules_of, union
+
+#: from when to when each telescope module of a list has photons, s
+TimeSpans: TypeAlias = dict[int, tuple[float, float]]
+
+#: photons that are compared at once, in the mean; some 100 MB
+_BUCKET_ROWS = 1_000_000
+#: the numbers of repeated photons are kept together by so many photons of the joined list
+_WINDOW_ROWS = 1_000_000
+#: what two rows of one photon have in common; `first` and `second` are the detector pixel or the position
+_KEYS = ("time", "tm_nr", "first", "second")
+#: an odd number that spreads the bits of a product (the golden ratio's fraction in 64 bits)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Repeated:
+    """Finds the photons that equal one of an earlier list in TIME, TM_NR and place.
+
+    Photons are numbered from 0 through all lists. Only those of a time at which another list has photons of the same
+    module are looked at: they go into buckets on disk by what must be equal, and bucket by bucket are compared.
+
+    Parameters
+    ----------
+    folder
+        Where temporary files lie: some 25 bytes for each photon that is looked at.
+    starts
+        Number of the first photon of each list, and last the number of all photons, (lists + 1,).
+
+    Attributes
+    ----------
+    number
+        Repeated photons of each list, int64 (lists,).
+    """
+
+    def __init__(self, folder: Path, starts: Sequence[int]) -> None:
+        self.number = np.zeros(len(starts) - 1, dtype=np.int64)
+        self._folder, self._starts = folder, starts
+        self._rows = Buckets(folder, np.dtype(np.int64))
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._rows.close()
+
+    def find(self, lists: Sequence[Iterable[EventList]], spans: Sequence[TimeSpans], place: tuple[str, str]) -> None:
+        """Find them.
+
+        Parameters
+        ----------
+        lists
+            The pieces of each list.
+        spans
+            Times of each list.
+        place
+            The two columns that must be equal besides TIME and TM_NR.
+        """
+        buckets = self._starts[-1] // _BUCKET_ROWS + 1
+        first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)
+        layout = np.dtype(list(zip((*_KEYS, "row"), (np.float64, np.uint8, first, second, np.int64), strict=True)))
+        with closing(Buckets(self._folder, layout)) as keyed:
+            for origin, (pieces, start) in enumerate(zip(lists, self._starts, strict=False)):
+                others = [*spans[:origin], *spans[origin + 1 :]]
+                for piece in pieces:
+                    rows = np.flatnonzero(_shared(piece, others))
+                    keys = np.empty(rows.size, dtype=layout)
+                    for key, name in zip(_KEYS, ("time", "tm_nr", *place), strict=True):
+                        keys[key] = getattr(piece, name)[rows]
+                    keys["row"] = start + rows
+                    keyed.add(keys, _bucket(keys, buckets))
+                    start += len(piece)
+            for bucket in keyed.numbers():
+                self._note(repeated_rows(keyed.read(bucket), self._starts))
+
+    def _note(self, rows: NDArray[np.int64]) -> None:
+        self.number += np.bincount(_origin(rows, self._starts), minlength=self.number.size)
+        self._rows.add(rows, rows // _WINDOW_ROWS)
+
+    def among(self, start: int, number: int) -> NDArray[np.bool_]:
+        """Return which of the `number` photons from number `start` on are repeated ones, bool (number,)."""
+        repeated = np.zeros(number, dtype=bool)
+        for window in range(start // _WINDOW_ROWS, (start + number) // _WINDOW_ROWS + 1):
+            rows = self._rows.read(window) - start
+            repeated[rows[(rows >= 0) & (rows < number)]] = True
+        return repeated
+
+
+def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
+    """Return which photons have a time at which one of the other lists has photons of their module, bool (events,)."""
+    shared = np.zeros(len(piece), dtype=bool)
+    for module in modules_of(piece):
+        spans = [other[module] for other in others if module in other]
+        if spans:
+            rows = piece.tm_nr == module
+            shared[rows] = inside(piece.time[rows], union(np.array(spans)))
+    return shared
+
+
+def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
+    """Return a bucket for each row, the same for equal keys, int64 in [0, buckets)."""
+    mixed = np.zeros(keys.size, dtype=np.uint64)
+    for name in _KEYS:
+        values = keys[name] + 0.0  # float64, and -0 becomes the 0 that it equals
+        mixed = (mixed ^ values.view(np.uint64)) * _SPREAD
+        mixed ^= mixed >> np.uint64(32)
+    return (mixed % np.uint64(buckets)).astype(np.int64)
+
+
+def repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
+    """Return the numbers of photons that equal one of an earlier list.
+
+    Parameters
+    ----------
+    keys
+        Structured (photons,): `time`, `tm_nr`, `first`, `second`, and `row`, the photon's number.
+    starts
+        Number of the first photon of each list, and last the number of all photons.
+
+    Returns
+    -------
+    NDArray
+        int64, ascending neither by number nor otherwise.
+    """
+    keys = keys[_simultaneous(keys["time"])]
+    keys = keys[np.lexsort([keys[name] for name in ("row", *reversed(_KEYS))])]
+    same = np.all([keys[name][1:] == keys[name][:-1] for name in _KEYS], axis=0)
+    leads = np.concatenate([np.ones(min(keys.size, 1), dtype=bool), ~same])
+    first = np.maximum.accumulate(np.where(leads, np.arange(keys.size), 0))
+    # two rows of the same list are two photons, whatever they look like
+    origin = _origin(keys["row"], starts)
+    return np.asarray(keys["row"][origin > origin[first]])
+
+
+def _origin(rows: NDArray[np.int64], starts: Sequence[int]) -> NDArray[np.int64]:
+    """Return which list each photon is of, int64 (photons,)."""
+    return np.asarray(np.searchsorted(np.array(starts), rows, side="right") - 1)
+
+
+def _simultaneous(time: FloatArray) -> NDArray[np.int64]:
+    """Return rows that share their time with another one: the only ones that can be repeated, and few in most lists."""
+    order = np.argsort(time)
+    same = np.diff(time[order]) == 0
+    return order[np.concatenate([same, [False]]) | np.concatenate([[False], same])]
