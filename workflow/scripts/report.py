@@ -12,7 +12,8 @@ from clustermass.progress import step
 with step(snakemake.log[0], snakemake.rule):
     summary = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
     settings = Path(snakemake.log[0]).with_name("report_config.yaml")
-    settings.write_text(yaml.safe_dump({**snakemake.config, "facts": summary["experiments"]}), encoding="utf-8")
+    with atomic(settings) as text:
+        text.write_text(yaml.safe_dump({**snakemake.config, "facts": summary["experiments"]}), encoding="utf-8")
     with atomic(snakemake.output.report) as page, Path(snakemake.log[0]).open("a") as log:
         command = [
             sys.executable,

@@ -1,0 +1,98 @@
+"""Clones of this repository in which `make results` runs, with what a finished run had made by some moment."""
+
+import base64
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+from conftest import ROOT
+
+PARTS = ("config", "envs", "profiles", "src", "workflow")
+RUN = "results/test/fiducial"
+#: what the clock, the machine or the folder's name goes into; everything else must have the same bytes
+EXEMPT = (".log", ".tsv", ".html", "summary.json", "report_config.yaml")
+CONFIGURATION = ("--configfile", "config/test.yaml")
+
+
+def clone(folder, finished=None, until=float("inf")):
+    """Return a clone in `folder` with what the finished run had made, and noted as made, by the time `until`."""
+    for part in PARTS:
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "Snakefile", folder / "Snakefile")
+    if finished is not None:
+        records = finished_at(finished)
+        for path in (path for path in finished.rglob("*") if path.is_file()):
+            name = path.relative_to(finished)
+            kept = records.get(str(name), path.stat().st_mtime) < until
+            if kept and name.parts[:2] in ((".snakemake", "metadata"), ("results", *name.parts[1:2])):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, folder / name)
+    return folder
+
+
+def finished_at(directory):
+    """Time at which snakemake noted each output as made."""
+    folder, times = directory / ".snakemake" / "metadata", {}
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        encoded = "".join(part.removeprefix("@") for part in path.relative_to(folder).parts)
+        times[base64.urlsafe_b64decode(encoded).decode()] = path.stat().st_mtime
+    return times
+
+
+def data_files(directory):
+    """Content of every file of the results that must come out the same."""
+    files = (path for path in (directory / "results").rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files if not path.name.endswith(EXEMPT)}
+
+
+def start(folder, *arguments, said=subprocess.PIPE):
+    """Start what `make results` runs in a clone; return its process."""
+    command = [sys.executable, "workflow/run.py", "--cores", "2", *CONFIGURATION, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def make_results(folder, *arguments):
+    """Return exit status and words of what `make results` runs."""
+    with start(folder, *arguments) as process:
+        try:
+            said, _ = process.communicate(timeout=900)
+        except BaseException:
+            kill(process)
+            raise
+    return process.returncode, said
+
+
+def started(folder, process):
+    """Wait until a step is at work; return the outputs of those that are."""
+    while process.poll() is None:
+        if names := at_work(folder):
+            return names
+        time.sleep(0.02)
+    raise AssertionError(f"it ended with {process.returncode} before a step began:\n{process.stdout.read()}")
+
+
+def at_work(folder):
+    """Return the outputs of steps that snakemake has begun and not finished."""
+    paths = [path for path in (folder / ".snakemake" / "incomplete").rglob("*") if path.is_file()]
+    return sorted(base64.urlsafe_b64decode(path.name).decode() for path in paths)
+
+
+def kill(process):
+    """Kill a process and all that it started, at once."""
+    tree = [psutil.Process(process.pid)]
+    tree[0].suspend()
+    tree += tree[0].children(recursive=True)
+    for one in tree:
+        try:
+            one.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+    psutil.wait_procs(tree, timeout=30)
