@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 
 #: how long a step that is asked to end may take
-PATIENCE_S = 10
+PATIENCE_S = 5
 
 
 def snakemakes(directory: Path) -> list[psutil.Process]:

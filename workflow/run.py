@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -78,10 +78,15 @@ def alone() -> Iterator[None]:
                 f"A snakemake is at work in this folder (process {number}). Wait for it, or end it with "
                 f"`kill {number}`, which lets its running steps end; then the same command goes on."
             )
-        stream.truncate(0)
-        stream.write(f"{os.getpid()} {platform.node()}")
-        stream.flush()
+        note(stream, f"{os.getpid()} {platform.node()}")
         yield
+
+
+def note(stream: TextIO, holder: str) -> None:
+    """Write down who holds the lock; a full disk, of which Snakemake will tell, is no reason to stop here."""
+    with suppress(OSError):
+        stream.truncate(0)
+        os.write(stream.fileno(), holder.encode())
 
 
 def unwritable(folder: Path, why: str) -> str:
