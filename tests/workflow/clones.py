@@ -1,12 +1,13 @@
 """Clones of this repository in which `make results` runs, with what a finished run had made by some moment."""
 
 import base64
+import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 from conftest import ROOT
@@ -24,22 +25,23 @@ def clone(folder, finished=None, until=float("inf")):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "Snakefile", folder / "Snakefile")
     if finished is not None:
-        records = finished_at(finished)
+        noted = {name: end for name, (_, end) in notes(finished).items()}
         for path in (path for path in finished.rglob("*") if path.is_file()):
             name = path.relative_to(finished)
-            kept = records.get(str(name), path.stat().st_mtime) < until
+            kept = noted.get(str(name), path.stat().st_mtime) < until
             if kept and name.parts[:2] in ((".snakemake", "metadata"), ("results", *name.parts[1:2])):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, folder / name)
     return folder
 
 
-def finished_at(directory):
-    """Time at which snakemake noted each output as made."""
+def notes(directory):
+    """When snakemake began each output, and when it noted it as made."""
     folder, times = directory / ".snakemake" / "metadata", {}
     for path in (path for path in folder.rglob("*") if path.is_file()):
         encoded = "".join(part.removeprefix("@") for part in path.relative_to(folder).parts)
-        times[base64.urlsafe_b64decode(encoded).decode()] = path.stat().st_mtime
+        begun = json.loads(path.read_text())["starttime"]
+        times[base64.urlsafe_b64decode(encoded).decode()] = (begun, path.stat().st_mtime)
     return times
 
 
@@ -85,14 +87,15 @@ def at_work(folder):
 
 
 def kill(process):
-    """Kill a process and all that it started, at once."""
-    tree = [psutil.Process(process.pid)]
-    tree[0].suspend()
-    tree += tree[0].children(recursive=True)
-    for one in tree:
-        try:
-            one.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            continue
+    """Kill a process and all that it started, at once: nothing of it may start anything meanwhile."""
+    first, frozen = psutil.Process(process.pid), []
+    while new := [one for one in [first, *first.children(recursive=True)] if one not in frozen]:
+        for one in new:
+            with suppress(psutil.NoSuchProcess):
+                one.suspend()
+        frozen += new
+    for one in frozen:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
     process.wait()
-    psutil.wait_procs(tree, timeout=30)
+    psutil.wait_procs(frozen, timeout=30)
