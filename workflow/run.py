@@ -41,13 +41,13 @@ def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
     try:
         with alone():
-            recover(arguments)
+            recover()
             status = run_snakemake(arguments)
+        if status == 0 and "--" not in arguments:  # targets named after it have no summary
+            headline(RESULTS / run_name(arguments))
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
-    if status == 0 and "--" not in arguments:  # targets named after it have no summary
-        headline(RESULTS / run_name(arguments))
     return status
 
 
@@ -106,7 +106,7 @@ def holder(stream: TextIO) -> str:
     return f"process {number} on {host}; wait for it, or end it there with `kill {number}`, then this command goes on"
 
 
-def recover(arguments: list[str]) -> None:
+def recover() -> None:
     """Take away what a killed run left: its steps, its lock, its unfinished files.
 
     Raises

@@ -15,7 +15,7 @@ OPENERS = {"open", "ZipFile", "File", "Dataset", "NamedTemporaryFile"}
 ALLOWED = {
     ("packing.py", "unpacked"): "a temporary folder that nobody else reads",
     ("transfer.py", "_pour"): "a part that is renamed when it is whole",
-    ("report.py", ""): "appends to the step's log",
+    ("report.py", ""): "its log, and beside it what it hands the snakemake that it starts",
 }
 
 

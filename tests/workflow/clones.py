@@ -26,6 +26,7 @@ def clone(folder, finished=None, until=float("inf")):
     shutil.copy2(ROOT / "Snakefile", folder / "Snakefile")
     if finished is not None:
         noted = {name: end for name, (_, end) in notes(finished).items()}
+        (folder / ".snakemake" / "incomplete").mkdir(parents=True)  # else Snakemake takes it for an older version's
         for path in (path for path in finished.rglob("*") if path.is_file()):
             name = path.relative_to(finished)
             kept = noted.get(str(name), path.stat().st_mtime) < until

@@ -1,6 +1,5 @@
 """Adapter of the rule report: hands snakemake the figures, and the captions the numbers that they state."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +7,12 @@ from pathlib import Path
 import yaml
 from clustermass.datasets import atomic
 from clustermass.progress import step
+from clustermass.summary import read_summary
 
 with step(snakemake.log[0], snakemake.rule):
-    summary = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
+    summary = read_summary(Path(snakemake.input.summary))
     settings = Path(snakemake.log[0]).with_name("report_config.yaml")
-    with atomic(settings) as text:
-        text.write_text(yaml.safe_dump({**snakemake.config, "facts": summary["experiments"]}), encoding="utf-8")
+    settings.write_text(yaml.safe_dump({**snakemake.config, "facts": summary["experiments"]}), encoding="utf-8")
     with atomic(snakemake.output.report) as page, Path(snakemake.log[0]).open("a") as log:
         command = [
             sys.executable,

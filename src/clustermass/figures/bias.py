@@ -12,6 +12,7 @@ from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.labels import RESIDUAL, TRUE_MASS, in_order, predictor
 from clustermass.figures.values import read_subset
+from clustermass.finite import check_finite
 
 BIN_DEX = 0.25
 #: bins with fewer clusters are joined with their smaller neighbour
@@ -65,6 +66,7 @@ def residuals_of_test_set(ensemble: Path, baselines: Path) -> tuple[np.ndarray, 
     """Read true masses (cluster,) of the test set and residuals (cluster,) in dex by predictor, with "network"."""
     network = read_subset(ensemble, "test", require=["mu"])
     others = read_netcdf(baselines, require=["mu", "predictor"])
+    check_finite(others, ["mu"], baselines)
     missing = ~np.isin(network["cluster"].values, others["cluster"].values)
     if missing.any():
         raise InputError(
