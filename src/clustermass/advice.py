@@ -5,7 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
-#: less than this is a full disk: a step has taken its unfinished file away again by the time that anyone looks
+#: with so little nothing can run, and logs may lack the cause
+_NOTHING_BYTES = 10_000_000
+#: a disk that was full may have so much again: the step has taken its unfinished file away
 _LITTLE_BYTES = 100_000_000
 _FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _FORBIDDEN = (os.strerror(errno.EROFS), os.strerror(errno.EACCES))
@@ -27,7 +29,7 @@ def advice(said: str, folder: Path) -> list[str]:
     """
     lines = []
     free, where = shutil.disk_usage(folder).free, folder.resolve()
-    if any(text in said for text in _FULL) or (_UNKNOWN in said and free < _LITTLE_BYTES) or free == 0:
+    if any(text in said for text in _FULL) or free < (_LITTLE_BYTES if _UNKNOWN in said else _NOTHING_BYTES):
         lines.append(f"The disk is full: {free / 1e6:.0f} MB are free in {where}. Make room, {_AGAIN}")
     if any(text in said for text in _FORBIDDEN):
         lines.append(f"A file can't be written, see above. Make it writable (results are in {where}), {_AGAIN}")

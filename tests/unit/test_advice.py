@@ -7,7 +7,7 @@ import pytest
 
 from clustermass.advice import advice
 
-MANY, FEW = 10**10, 10**7
+MANY, FEW = 10**10, 5 * 10**7
 
 
 def told(monkeypatch, tmp_path, said, free):
@@ -20,7 +20,7 @@ def told(monkeypatch, tmp_path, said, free):
     [
         ("OSError: [Errno 28] No space left on device: 'a.fits'", MANY, "The disk is full"),
         ("OSError: [Errno 122] Disk quota exceeded", MANY, "The disk is full"),
-        ("RuntimeError: NetCDF: HDF error", FEW, "The disk is full: 10 MB are free in"),
+        ("RuntimeError: NetCDF: HDF error", FEW, "The disk is full: 50 MB are free in"),
         ("", 0, "The disk is full: 0 MB"),
         ("OSError: [Errno 30] Read-only file system: 'results/a'", MANY, "can't be written"),
         ("PermissionError: [Errno 13] Permission denied: 'results/a'", MANY, "can't be written"),

@@ -1,5 +1,6 @@
 """Disks that are full, read-only or late: file systems of their own, where this user may mount them."""
 
+import re
 import shutil
 import subprocess
 
@@ -100,8 +101,8 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_once_there_is_room(mounted, fi
     fill(folder, leave=len(content) // 3)
     status, said = make_results(folder, "--", name)
     assert status == 1
-    assert f"The disk is full: 0 MB are free in {folder / 'results'}. Make room, then the same command goes on" in said
-    assert list(smoothed.parent.iterdir()) == []
+    assert re.search(rf"The disk is full: \d MB are free in {folder / 'results'}. Make room, then the same", said), said
+    assert not any(smoothed.parent.glob("*"))
     fill(folder, leave=0)
     status, said = make_results(folder, "--", name)
     assert status == 1
