@@ -17,6 +17,7 @@ RUN = "results/test/fiducial"
 #: what the clock, the machine or the folder's name goes into; everything else must have the same bytes
 EXEMPT = (".log", ".tsv", ".html", "summary.json", "report_config.yaml")
 CONFIGURATION = ("--configfile", "config/test.yaml")
+MAKE_RESULTS, SNAKEMAKE = ("workflow/run.py",), ("-m", "snakemake")
 
 
 def clone(folder, finished=None, until=float("inf")):
@@ -52,13 +53,12 @@ def data_files(directory):
     return {str(path.relative_to(directory)): path.read_bytes() for path in files if not path.name.endswith(EXEMPT)}
 
 
-def start(folder, *arguments, said=subprocess.PIPE):
-    """Start what `make results` runs in a clone; return its process."""
-    command = [sys.executable, "workflow/run.py", "--cores", "2", *CONFIGURATION, *arguments]
+def start(folder, *arguments, program=MAKE_RESULTS):
+    """Start what `make results` runs in a clone, or a plain snakemake; return its process."""
+    command = [sys.executable, *program, "--cores", "2", *CONFIGURATION, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **pipes)
 
 
 def make_results(folder, *arguments):

@@ -3,13 +3,11 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import psutil
 import pytest
-from clones import CONFIGURATION, RUN, clone, data_files, make_results, start, started
+from clones import MAKE_RESULTS, RUN, SNAKEMAKE, clone, data_files, make_results, start, started
 from conftest import jobs, snakemake
 
 pytestmark = pytest.mark.workflow
@@ -50,10 +48,10 @@ def test_sigterm_ends_after_the_running_step_and_nobody_else_comes_between(folde
         status, said = make_results(folder, *EVALUATED)
         assert status == 1
         assert re.search(rf"Another `make results` is at work in this folder \(process {process.pid} on .+`kill", said)
-        plain = [sys.executable, "-m", "snakemake", "--cores", "2", *CONFIGURATION, *EVALUATED]
-        refused = subprocess.run(plain, cwd=folder, capture_output=True, text=True)
-        assert refused.returncode == 1
-        assert "Directory cannot be locked" in refused.stderr
+        with start(folder, *EVALUATED, program=SNAKEMAKE) as plain:
+            said, _ = plain.communicate(timeout=300)
+        assert plain.returncode == 1
+        assert "Directory cannot be locked" in said
         process.send_signal(signal.SIGTERM)
         time.sleep(1)
         step.resume()
@@ -88,12 +86,14 @@ def test_a_step_that_outlives_its_snakemake_is_ended_before_the_next_run(folder,
     assert_as_uninterrupted(folder, finished)
 
 
-def test_a_step_that_is_killed_fails_the_run_with_advice(folder, finished):
-    with start(folder, *EVALUATED) as process:
+@pytest.mark.parametrize("program", [MAKE_RESULTS, SNAKEMAKE])
+def test_a_step_that_is_killed_fails_the_run_with_advice(folder, finished, program):
+    with start(folder, *EVALUATED, program=program) as process:
         frozen_step(folder, process).kill()
         said, _ = process.communicate(timeout=300)
     assert process.returncode == 1
-    assert "A step was killed from outside" in said and "CORES=1" in said
+    assert said.count("A step was killed from outside") == 1
+    assert "`make results CORES=1`" in said
     assert not (folder / OOD).exists()
 
 
