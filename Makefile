@@ -1,7 +1,7 @@
 # make results   environment from the lock, then the whole run to the report; a second call has nothing to do
 # make validate-sky  the embedded sky against published numbers: results/validation
 # make test      environment, then the test suite
-# make campaign  ten times the tests of damaged input files: some 2,400 cases
+# make campaign  ten times the tests of damaged input files, some 2,400 cases, and 20 kills of a whole run
 # make test-slurm  the workflow on a SLURM cluster of this machine alone; needs root and Debian's slurm-wlm and munge
 # make benchmark environment, then benchmarks/*.py: timings to results/benchmarks
 # Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper_size.yaml and CORES=8 change what is run and how.
@@ -26,7 +26,8 @@ test: environment
 	@$(BIN)/python -m pytest -n 2
 
 campaign: environment
-	@CLUSTERMASS_FUZZ_CASES=2400 $(BIN)/python -m pytest -n 2 tests/unit/test_fuzz.py
+	@CLUSTERMASS_FUZZ_CASES=2400 CLUSTERMASS_KILLS=20 CLUSTERMASS_CAMPAIGN=results/campaigns \
+		$(BIN)/python -m pytest -n 2 tests/unit/test_fuzz.py tests/workflow/test_kills.py
 
 test-slurm: environment
 	@$(BIN)/python -m pytest tests/slurm

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
+from processes import snakemakes
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(Path(__file__).parents[1] / "Snakefile")]
 RUN_ID = "SLURM run ID: "
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--directory", type=Path, default=Path())
     directory = parser.parse_known_args(arguments)[0].directory.resolve()
-    if at_work(directory):
+    if snakemakes(directory):
         print("A snakemake is at work in this folder; wait for it or stop it first.", file=sys.stderr)
         return 1
     cancelled = cancel_jobs(directory)
@@ -34,16 +34,6 @@ def main(arguments: list[str]) -> int:
         (directory / path).unlink()
     print(f"{cancelled} jobs cancelled, {len(removed)} files removed. The same snakemake command goes on from here.")
     return 0
-
-
-def at_work(directory: Path) -> bool:
-    """Whether a snakemake of this machine works in `directory`; those inside jobs don't count."""
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        command = " ".join(process.info["cmdline"] or [])
-        snakemake = "-m snakemake" in command or "bin/snakemake" in command
-        if snakemake and "--target-jobs" not in command and process.info["cwd"] == str(directory):
-            return True
-    return False
 
 
 def cancel_jobs(directory: Path) -> int:

@@ -1,69 +1,182 @@
 """Run snakemake, recover from an earlier kill, and end by showing the result. Called by `make results`.
 
-All arguments go to snakemake. Snakemake leaves its lock behind when it is killed; the lock is taken away only when no
-other snakemake works in this folder.
+All arguments go to snakemake. A run that is killed leaves Snakemake's lock, unfinished files under temporary names and,
+where snakemake alone was killed, steps that go on without it: all three are taken away, but only when no other
+snakemake works in this folder.
 """
 
 import fcntl
 import os
+import platform
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
-import psutil
+from processes import snakemakes, stop_orphans
 
+from clustermass.advice import advice
 from clustermass.config import load_config
+from clustermass.errors import InputError
 from clustermass.summary import headline
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 ONE_GPU = ["--resources", "gpu=1"]  # trainings that use the GPU take turns
-QUIET = ["--quiet", "host", "reason", "rules"]  # what is left: each step's own lines, and how many steps are done
+# what is left of the lines: each step's own, and how many steps are done; what failed is explained here
+QUIET = ["--quiet", "host", "reason", "rules", "--no-hooks"]
+STATE = Path(".snakemake")
+RESULTS = Path("results")
+#: no file that is being written stays unchanged for so long
+ABANDONED_S = 600
+AGAIN = "The same command goes on from here; finished files are kept."
 
 
 def main(arguments: list[str]) -> int:
     """Return snakemake's exit status, after printing the headline table where it succeeded."""
     os.chdir(ROOT)
-    guard = Path(".snakemake") / "clustermass.lock"
-    guard.parent.mkdir(exist_ok=True)
-    with guard.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("Another `make results` is at work in this folder; wait for it or stop it first.", file=sys.stderr)
-            return 1
-        if stale_lock():
-            print("An earlier run was killed: taking its lock away; finished files are kept.", file=sys.stderr)
-            subprocess.run([*SNAKEMAKE, "--unlock", "--quiet", "all", *config_arguments(arguments)], check=True)
-        status = run_snakemake(arguments)
-    if status == 0 and "--" not in arguments:  # targets named after it have no summary
-        headline(Path("results") / run_name(arguments))
+    try:
+        with alone():
+            recover()
+            status = run_snakemake(arguments)
+        if status == 0 and "--" not in arguments:  # targets named after it have no summary
+            headline(RESULTS / run_name(arguments))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
     return status
 
 
-def run_snakemake(arguments: list[str]) -> int:
-    """Return snakemake's exit status; after Ctrl-C wait until it has ended its jobs, and return 130."""
-    with subprocess.Popen([*SNAKEMAKE, *QUIET, *ONE_GPU, *arguments]) as snakemake:
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold this folder's lock for `make results`.
+
+    Raises
+    ------
+    InputError
+        Another one or a snakemake is at work here, or nothing can be written here.
+    """
+    for folder in (STATE, RESULTS):
         try:
-            return snakemake.wait()
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(unwritable(folder, error.strerror)) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(unwritable(folder, "read-only, or another user's"))
+    with (STATE / "clustermass.lock").open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"Another `make results` is at work in this folder ({holder(stream)}).") from None
+        if others := snakemakes(ROOT):
+            number = others[0].pid
+            raise InputError(
+                f"A snakemake is at work in this folder (process {number}). Wait for it, or end it with "
+                f"`kill {number}`, which lets its running steps end; then the same command goes on."
+            )
+        note(stream, f"{os.getpid()} {platform.node()}")
+        yield
+
+
+def note(stream: TextIO, holder: str) -> None:
+    """Write down who holds the lock; a full disk, of which Snakemake will tell, is no reason to stop here."""
+    with suppress(OSError):
+        stream.truncate(0)
+        os.write(stream.fileno(), holder.encode())
+
+
+def unwritable(folder: Path, why: str) -> str:
+    """Message about a folder in which nothing can be written."""
+    return (
+        f"{ROOT / folder}: can't be written ({why}). Make it writable (`mount`, `ls -ld` and `df` tell why it isn't), "
+        "then the same command goes on. To read finished results nothing has to run."
+    )
+
+
+def holder(stream: TextIO) -> str:
+    """Say who holds the lock, and what to do about it."""
+    stream.seek(0)
+    number, _, host = stream.read().partition(" ")
+    if not host:
+        return "it has just begun; wait for it"
+    return f"process {number} on {host}; wait for it, or end it there with `kill {number}`, then this command goes on"
+
+
+def recover() -> None:
+    """Take away what a killed run left: its steps, its lock, its unfinished files.
+
+    Raises
+    ------
+    InputError
+        The lock was set on another machine, whose processes can't be seen from here.
+    """
+    if stopped := stop_orphans(ROOT):
+        print(f"An earlier run was killed: stopped {stopped} of its steps that went on without it.", file=sys.stderr)
+    locks = STATE / "locks"
+    if locks.is_dir() and any(locks.iterdir()):
+        host = host_of_last_run()
+        if host not in (None, platform.node()):
+            raise InputError(
+                f"A snakemake that began on {host} has locked this folder. If it still works there, wait for it; if it "
+                f"was killed: rm -r {locks}, then the same command goes on."
+            )
+        print("An earlier run was killed: taking its lock away; finished files are kept.", file=sys.stderr)
+        for (
+            path
+        ) in locks.iterdir():  # what `snakemake --unlock` does, for which the configuration would have to be right
+            path.unlink()
+    for path in abandoned():
+        path.unlink(missing_ok=True)
+
+
+def host_of_last_run() -> str | None:
+    """Name of the machine that the newest of snakemake's logs tells of."""
+    logs = sorted((STATE / "log").glob("*.snakemake.log"))
+    lines = logs[-1].read_text(encoding="utf-8", errors="replace").splitlines() if logs else []
+    return next((line.split()[1] for line in lines if line.lower().strip().startswith("host: ")), None)
+
+
+def abandoned() -> list[Path]:
+    """Temporary files of `clustermass.datasets.atomic` whose writers were killed."""
+    now = time.time()
+    return [path for path in RESULTS.rglob(".*.part*") if now - path.stat().st_mtime > ABANDONED_S]
+
+
+def run_snakemake(arguments: list[str]) -> int:
+    """Return snakemake's exit status, 130 after Ctrl-C and 143 after SIGTERM, when its steps have ended.
+
+    Ctrl-C reaches snakemake by itself, which ends its steps; at SIGTERM it lets them end and starts no more.
+    """
+    began, asked = time.time(), []
+    with subprocess.Popen([*SNAKEMAKE, *QUIET, *ONE_GPU, *arguments]) as snakemake:
+
+        def end(number: int, _: object) -> None:
+            asked.append(number)
+            snakemake.terminate()
+
+        signal.signal(signal.SIGTERM, end)
+        try:
+            status = snakemake.wait()
         except KeyboardInterrupt:
             snakemake.wait()
-            print("Stopped. The same command goes on from here.", file=sys.stderr)
-            return 130
+            asked.append(signal.SIGINT)
+    if asked:
+        print(f"Stopped. {AGAIN}", file=sys.stderr)
+        return 128 + asked[0]
+    if status:
+        for line in advice(said_since(began), RESULTS):
+            print(line, file=sys.stderr)
+    return status
 
 
-def stale_lock() -> bool:
-    """Whether snakemake's lock lies here without a snakemake that works here."""
-    locks = Path(".snakemake") / "locks"
-    if not locks.is_dir() or not any(locks.iterdir()):
-        return False
-    for process in psutil.process_iter(["cmdline", "cwd", "pid"]):
-        command = " ".join(process.info["cmdline"] or [])
-        if process.info["pid"] != os.getpid() and process.info["cwd"] == str(ROOT) and "-m snakemake" in command:
-            return False
-        if process.info["cwd"] == str(ROOT) and "bin/snakemake" in command:
-            return False
-    return True
+def said_since(began: float) -> str:
+    """Return what snakemake wrote to its log since then."""
+    logs = [path for path in (STATE / "log").glob("*.snakemake.log") if path.stat().st_mtime >= began]
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
 
 
 def config_arguments(arguments: list[str]) -> list[str]:

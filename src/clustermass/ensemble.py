@@ -9,6 +9,7 @@ import xarray as xr
 
 from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
+from clustermass.finite import check_finite
 from clustermass.provenance import provenance
 
 #: per-cluster variables that are copied from the images' files
@@ -76,12 +77,14 @@ def aggregate_ensemble(
     Raises
     ------
     InputError
-        There is no member; the members don't agree on clusters, subsets or true masses; or a cluster of theirs is
-        missing from the images or has another true mass there.
+        There is no member; a prediction isn't finite; the members don't agree on clusters, subsets or true masses; or
+        a cluster of theirs is missing from the images or has another true mass there.
     """
     if not members:
         raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
     loaded = [read_netcdf(path, ("mu", "sigma", "split", "log10_m500c")) for path in members]
+    for path, member in zip(members, loaded, strict=True):
+        check_finite(member, ("mu", "sigma"), path)
     for path, member in zip(members[1:], loaded[1:], strict=True):
         for name in ("cluster", "split", "log10_m500c"):
             if not np.array_equal(member[name].values, loaded[0][name].values):

@@ -101,6 +101,16 @@ def _git(*arguments: str) -> str | None:
         return None
 
 
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read `summary.json`; InputError where it is damaged."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content["experiments"], content["made_with"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: no readable summary ({error!r}). Delete it and run again.") from error
+    return content
+
+
 def headline(run: str | Path) -> None:
     """Print the key figures of the run in folder `run` and where its report and catalogues lie.
 
@@ -112,7 +122,7 @@ def headline(run: str | Path) -> None:
     run = Path(run)
     if not (run / "summary.json").is_file():
         raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
-    experiments = json.loads((run / "summary.json").read_text(encoding="utf-8"))["experiments"]
+    experiments = read_summary(run / "summary.json")["experiments"]
     columns = dict(_columns(experiments))
     table = Table(
         title=f"Test set of the simulated sky, run '{run.name}'", title_justify="left", show_header=len(columns) > 1

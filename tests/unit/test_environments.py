@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -86,3 +87,23 @@ def test_training_on_a_gpu_has_the_same_versions_and_cuda():
 def test_every_environment_belongs_to_rules():
     used = {parameter.values[0] for parameter in rules()}
     assert used == {path.stem for path in (ROOT / "envs").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("environment", ["data", "figures", "workflow"])
+def test_rules_that_train_nothing_never_load_jax(environment):
+    """All their modules, imported in one process; what is imported later, inside functions, the pins above tell of."""
+    names = sorted({name for rule in rules() if rule.values[0] == environment for name in rule.values[2]})
+    tops = [ROOT / "workflow" / "scripts" / f"{rule.values[1]}.py" for rule in rules() if rule.values[0] == environment]
+    loaded = {f"clustermass.{name}" for name in names} | {name for path in tops for name in _top_imports(path)}
+    assert loaded
+    script = f"import sys, importlib\nfor name in {sorted(loaded)}: importlib.import_module(name)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    modules = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "clustermass" in modules
+    assert modules & {"jax", "jaxlib", "flax", "optax"} == set()
+
+
+def _top_imports(path):
+    """Modules of the package that an adapter imports at its top."""
+    nodes = ast.parse(path.read_bytes()).body
+    return {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module.startswith("clustermass")}

@@ -10,6 +10,7 @@ os.environ.update(PYTHONPATH=str(ROOT / "src"))
 
 from snakemake.exceptions import WorkflowError
 
+from clustermass.advice import advice
 from clustermass.config import (
     DEFAULT_IMAGES,
     PUBLISHED_FILES,

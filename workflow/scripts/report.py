@@ -1,6 +1,5 @@
 """Adapter of the rule report: hands snakemake the figures, the captions their numbers, and the page what was run."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +9,11 @@ from clustermass.datasets import atomic, write_json
 from clustermass.progress import step
 from clustermass.provenance import provenance
 from clustermass.run_record import costs_by_step, folders_of, labels_of, settings_text
+from clustermass.summary import read_summary
 
 with step(snakemake.log[0], snakemake.rule):
     workflow, results = Path(snakemake.scriptdir).parent, Path(snakemake.output.report).parents[1]
-    summary = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
+    summary = read_summary(Path(snakemake.input.summary))
     config = snakemake.config
     with atomic(snakemake.output.settings) as page:
         page.write_text(settings_text(config), encoding="utf-8")

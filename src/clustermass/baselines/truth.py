@@ -91,9 +91,12 @@ def read_truth(paths: Mapping[str, Path]) -> Truth:
 
 
 def realization_of(images: Path) -> str:
-    """Label of the realization that an `images.nc` is of; its images aren't read."""
-    with xr.open_dataset(images, engine="netcdf4") as dataset:
-        return str(dataset["realization"].values[0])
+    """Label of the realization that an `images.nc` is of; its images aren't read. InputError where it can't be."""
+    try:
+        with xr.open_dataset(images, engine="netcdf4") as dataset:
+            return str(dataset["realization"].values[0])
+    except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:
+        raise InputError(f"{images}: no readable file of images ({error!r}). Delete it and run again.") from error
 
 
 def _columns(path: Path) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,7 @@ from clustermass.cosmology import FloatArray
 from clustermass.datasets import read_netcdf
 from clustermass.domain.quantities import quantities
 from clustermass.errors import InputError
+from clustermass.finite import check_finite
 from clustermass.networks.side_inputs import FACTS
 from clustermass.sample import each_selected
 
@@ -43,15 +44,17 @@ def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) ->
     Raises
     ------
     InputError
-        A file is missing or damaged, or the images lack a cluster.
+        A file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.
     """
     table = read_netcdf(ensemble, (*PREDICTED, "split"))
     table = table.isel(cluster=np.isin(table["split"].values.astype(str), subsets))
+    check_finite(table, PREDICTED, ensemble)
     ids = table["cluster"].values.astype(str)
     row = {name: number for number, name in enumerate(ids.tolist())}
     measured: dict[int, FloatArray] = {}
     transform = "none"
-    for part in each_selected(smoothed, None):
+    for path, part in zip(smoothed, each_selected(smoothed, None), strict=True):
+        check_finite(part, ("image",), path)
         transform = _transform(part.attrs)
         names = part["cluster"].values.astype(str).tolist()
         here = [number for number, name in enumerate(names) if name in row]

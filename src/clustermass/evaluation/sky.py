@@ -9,6 +9,7 @@ import xarray as xr
 
 from clustermass.datasets import write_netcdf
 from clustermass.ensemble import COLUMNS, ensemble_dataset
+from clustermass.finite import check_finite
 from clustermass.inference import check_grid, predict
 from clustermass.member_data import facts_of, noisy_redshift
 from clustermass.progress import LOGGER
@@ -57,10 +58,11 @@ def predict_sky(
     Raises
     ------
     InputError
-        A file is missing or damaged, the images aren't like those of the training, or no cluster is left.
+        A file is missing or damaged, images aren't finite or aren't like those of the training, or no cluster is left.
     """
     parts = []
-    for sample in each_selected(smoothed, selection):
+    for path, sample in zip(smoothed, each_selected(smoothed, selection), strict=True):
+        check_finite(sample, ("image",), path)
         if sample.sizes["cluster"]:
             check_grid(weights, sample)
             ids = sample["cluster"].values.astype(str)

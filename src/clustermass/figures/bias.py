@@ -13,6 +13,7 @@ from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.labels import PREDICTED_MASS, RESIDUAL, TRUE_MASS, in_order, predictor
 from clustermass.figures.values import read_subset, signed
+from clustermass.finite import check_finite
 
 BIN_DEX = 0.25
 #: bins with fewer clusters are joined with their smaller neighbour
@@ -64,6 +65,7 @@ def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarra
     """Read true masses, residuals in dex by predictor, with "network", and the network's sigma, (cluster,) each."""
     network = read_subset(predictions, "test", require=["mu", "sigma_calibrated"])
     others = read_netcdf(baselines, require=["mu", "predictor"])
+    check_finite(others, ["mu"], baselines)
     missing = ~np.isin(network["cluster"].values, others["cluster"].values)
     if missing.any():
         raise InputError(

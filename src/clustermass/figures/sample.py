@@ -66,12 +66,15 @@ def plot_sample(truth: Sequence[Path], ensemble: Path, svg: Path, png: Path, dpi
 
 
 def read_haloes(truth: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Redshift and log10(M500c / Msun) of all haloes of all realizations, (halo,) each."""
+    """Redshift and log10(M500c / Msun) of all haloes of all realizations, (halo,) each; InputError without any."""
     redshift, mass = [], []
     for path in truth:
-        with fits.open(path, memmap=False) as hdus:
-            redshift.append(np.asarray(hdus["TRUTH"].data["Z"], dtype=float))
-            mass.append(np.asarray(hdus["TRUTH"].data["LOG10_M500C"], dtype=float))
+        try:
+            with fits.open(path, memmap=False) as hdus:
+                redshift.append(np.asarray(hdus["TRUTH"].data["Z"], dtype=float))
+                mass.append(np.asarray(hdus["TRUTH"].data["LOG10_M500C"], dtype=float))
+        except (OSError, ValueError, KeyError, IndexError) as fault:
+            raise InputError(f"{path}: no readable table TRUTH ({fault}). Delete it and run again.") from fault
     if sum(map(len, redshift)) == 0:
         raise InputError(f"{len(truth)} truth file(s) without a single halo; the sample can't be drawn.")
     return np.concatenate(redshift), np.concatenate(mass)

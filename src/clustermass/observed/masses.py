@@ -19,6 +19,7 @@ from clustermass.ensemble import combine
 from clustermass.errors import InputError
 from clustermass.evaluation.calibrate import Calibration, read_calibration
 from clustermass.evaluation.conformal import LEVELS
+from clustermass.finite import check_finite
 from clustermass.inference import check_grid, predict
 from clustermass.member_data import facts_of
 from clustermass.mixture import mixture_quantile
@@ -93,6 +94,7 @@ def infer_observed(
         or too few training clusters tell the mass distribution that `flat` takes out.
     """
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
+    check_finite(field, ("image",), " or ".join(map(str, smoothed)))
     check_grid(weights, field)
     simulated = simulated or bool(field.attrs["simulated"])
     calibrated, known, training = read_calibration(calibration), read_domain(domain), read_training(ensemble)

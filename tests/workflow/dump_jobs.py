@@ -1,0 +1,42 @@
+"""Write down what each job's adapter would be handed: python dump_jobs.py <folder of a finished run> <output>."""
+
+import pickle
+import sys
+from pathlib import Path
+
+from conftest import ROOT
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
+
+DIRECTORY, OUTPUT = map(Path, sys.argv[1:])
+
+
+def plain(named):
+    """Return the same as dict of str, and lists of them, that need no Snakemake to be read."""
+    return {
+        name: str(value) if isinstance(value, str) else [str(one) for one in value] for name, value in named.items()
+    }
+
+
+with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+    workflow = api.workflow(
+        resource_settings=ResourceSettings(cores=1),
+        config_settings=ConfigSettings(configfiles=[ROOT / "config" / "test.yaml"]),
+        snakefile=ROOT / "Snakefile",
+        workdir=DIRECTORY,
+    )
+    workflow.dag(DAGSettings(forceall=True)).execute_workflow(executor="dryrun")
+    jobs = [
+        {
+            "rule": job.rule.name,
+            "script": str(job.rule.script),
+            "input": plain(job.input),
+            "output": plain(job.output),
+            "params": dict(job.params.items()),
+            "wildcards": plain(job.wildcards),
+            "log": [str(path) for path in job.log],
+        }
+        for job in workflow._workflow.dag.jobs
+        if job.rule.script
+    ]
+OUTPUT.write_bytes(pickle.dumps(jobs))

@@ -1,0 +1,63 @@
+"""Who works in a folder: snakemakes, and steps that outlived theirs."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+
+#: how long a step that is asked to end may take
+PATIENCE_S = 5
+
+
+def snakemakes(directory: Path) -> list[psutil.Process]:
+    """Snakemakes of this machine that work in `directory`; those inside jobs don't count."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        command = process.info["cmdline"] or []
+        inside_a_job = "--target-jobs" in command or "--report" in command
+        if _is_snakemake(command) and not inside_a_job and process.info["cwd"] == str(directory):
+            found.append(process)
+    return found
+
+
+def stop_orphans(directory: Path) -> int:
+    """End the steps in `directory` whose snakemake was killed, with all that they started; return their number.
+
+    A killed snakemake's steps live on. What they write nobody takes down, and the next run makes it again, at the
+    same time.
+    """
+    scripts = str(directory / ".snakemake" / "scripts") + os.sep
+    steps = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(part.startswith(scripts) for part in process.info["cmdline"] or []) and _without_snakemake(process)
+    ]
+    doomed = [one for step in steps for one in (*_children(step), step)]
+    for signal in (psutil.Process.terminate, psutil.Process.kill):
+        for process in doomed:
+            try:
+                signal(process)
+            except psutil.NoSuchProcess:
+                continue
+        doomed = psutil.wait_procs(doomed, timeout=PATIENCE_S)[1]
+    return len(steps)
+
+
+def _is_snakemake(command: list[str]) -> bool:
+    as_module = any(pair == ("-m", "snakemake") for pair in pairwise(command))
+    return as_module or any(part.endswith("bin/snakemake") for part in command[:2])
+
+
+def _without_snakemake(process: psutil.Process) -> bool:
+    try:
+        return not any(_is_snakemake(parent.cmdline()) for parent in process.parents())
+    except psutil.Error:  # it or one of its parents has just ended
+        return False
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
