@@ -99,7 +99,7 @@ SlurmctldPidFile=$FOLDER/slurmctld.pid
 SlurmdPidFile=$FOLDER/slurmd.pid
 SlurmctldPort=26817
 SlurmdPort=26818
-NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
+NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes=$(hostname -s) Default=YES MaxTime=INFINITE State=UP
 END
 }
