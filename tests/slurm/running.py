@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,28 +13,58 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ["--configfile", str(ROOT / "config" / "test.yaml")]
 # of this cluster: no accounting database, a local file system, and GPUs that are none
-SITE = ["--profile", str(ROOT / "profiles" / "slurm"), "--latency-wait", "10", "--set-resources", "train_member:gpu=1"]
-SITE += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
+SITE = ["--profile", str(ROOT / "profiles" / "slurm"), "--latency-wait", "10"]
+SITE += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "6"]
+GPU_PER_TRAINING = ["--set-resources", "train_member:gpu=1"]
+# of a busy machine; a quiet one needs a tenth
+WAIT_S = 900
 RUN_S = 1800
+ALL_S = 2700
+BEGIN = time.monotonic()
 
 
-def start(directory, log, *arguments):
-    """Start snakemake in `directory`; return its process. All it says goes to the file `log`."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+def time_left(limit_s):
+    """Seconds that a wait may take: `limit_s`, and no more than all waits of these tests have together."""
+    return max(1, min(limit_s, BEGIN + ALL_S - time.monotonic()))
+
+
+@contextmanager
+def started(directory, log, *arguments, nice=0):
+    """Snakemake at work in `directory`, all it says in the file `log`; at the end of the block it is gone."""
+    command = ["nice", "-n", str(nice), sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(directory), *arguments]
     with log.open("w") as stream:
-        return subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def finish(process, log):
     """Wait for the end of a snakemake; return its exit status and all it said."""
+    limit = time_left(RUN_S)
     try:
-        status = process.wait(RUN_S)
+        status = process.wait(limit)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        pytest.fail(f"snakemake took more than {RUN_S} s:\n{log.read_text()[-6000:]}")
+        pytest.fail(f"snakemake took more than {limit:.0f} s:\n{log.read_text()[-6000:]}")
     return status, log.read_text()
 
 
 def snakemake(directory, log, *arguments):
-    return finish(start(directory, log, *arguments), log)
+    with started(directory, log, *arguments) as process:
+        return finish(process, log)
+
+
+def wait_until(truth, what, process):
+    """Wait for something true, of a snakemake at work, and return it."""
+    end = time.monotonic() + time_left(WAIT_S)
+    while time.monotonic() < end:
+        if found := truth():
+            return found
+        if process.poll() is not None:
+            pytest.fail(f"snakemake ended, with status {process.returncode}, before {what}")
+        time.sleep(0.2)
+    pytest.fail(f"waited too long for {what}")

@@ -2,15 +2,14 @@
 
 import re
 import subprocess
-import time
 from dataclasses import dataclass
 
-PATIENCE_S = 900  # of a busy machine; a quiet one needs seconds
+from running import wait_until
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stands: what Snakemake calls it, its state and what was asked for it."""
+    """A job as it stands: what Snakemake calls it, its state, what was asked for it, and GPUs that it has."""
 
     number: str
     run: str
@@ -20,16 +19,19 @@ class Job:
     memory_mb: int
     cpus: int
     gpus: int
+    granted: str
 
 
 def command(*arguments):
-    return subprocess.run(arguments, check=True, capture_output=True, text=True, timeout=30).stdout
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
+    return done.stdout
 
 
 def jobs(what=""):
     """All jobs whose comment holds `what`, in the order of their submission."""
-    lines = [line for line in command("scontrol", "show", "jobs", "--oneliner").splitlines() if "JobId=" in line]
-    found = [_job(dict(re.findall(r"(\S+?)=(\S*)", line))) for line in lines]
+    lines = command("scontrol", "show", "jobs", "--details", "--oneliner").splitlines()
+    found = [_job(dict(re.findall(r"(\S+?)=(\S*)", line))) for line in lines if "JobId=" in line]
     return sorted((job for job in found if what in job.what), key=lambda job: int(job.number))
 
 
@@ -46,24 +48,15 @@ def _job(facts):
         memory_mb=int(memory) * (1 if unit == "M" else 1024),
         cpus=int(facts["NumCPUs"]),
         gpus=int(facts.get("TresPerJob", "gpu:0").rpartition("gpu:")[2]),
+        granted=facts.get("GRES", ""),
     )
 
 
-def wait_until(truth, what):
-    """Wait for something true and return it."""
-    start = time.monotonic()
-    while time.monotonic() - start < PATIENCE_S:
-        if found := truth():
-            return found
-        time.sleep(0.2)
-    raise TimeoutError(f"waited {PATIENCE_S} s for {what}; jobs: {jobs()}")
-
-
-def at_work(what):
-    """Wait for a job named by `what` until its first step has begun; return it."""
+def at_work(what, process):
+    """Wait for a job named by `what`, of a snakemake's, until its first step has begun; return it."""
 
     def running():
         steps = command("squeue", "--steps", "--noheader", "--format=%i").split()
         return next((job for job in jobs(what) if job.state == "RUNNING" and f"{job.number}.0" in steps), None)
 
-    return wait_until(running, f"{what} to begin")
+    return wait_until(running, f"{what} began", process)

@@ -9,8 +9,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from running import CONFIGURATION, ROOT, SITE, finish, snakemake, start
-from slurm_jobs import Job, at_work, command, jobs, wait_until
+from running import (
+    CONFIGURATION,
+    GPU_PER_TRAINING,
+    ROOT,
+    SITE,
+    WAIT_S,
+    finish,
+    snakemake,
+    started,
+    time_left,
+    wait_until,
+)
+from slurm_jobs import Job, at_work, command, jobs
 
 RUN = "results/test/fiducial"
 LOCAL = {"summarise", "report", "default"}
@@ -27,46 +38,43 @@ class Ran:
 
 
 @pytest.fixture(scope="session")
-def ran(cluster, tmp_path_factory):
+def ran(cluster, local, tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     killed = kill_snakemake_at_work(directory)
     recover = [sys.executable, str(ROOT / "workflow" / "recover.py"), "--directory", str(directory), *CONFIGURATION]
-    done = subprocess.run(recover, capture_output=True, text=True)
+    done = subprocess.run(recover, capture_output=True, text=True, timeout=time_left(WAIT_S))
     assert done.returncode == 0, done.stderr
     assert re.match(r"[1-9]\d* jobs cancelled, [1-9]\d* files removed", done.stdout)
     before = len(jobs())
     assert not [job for job in jobs() if job.state in ("RUNNING", "PENDING")]
     log = directory / "run.log"
-    process = start(directory, log, *SITE, *CONFIGURATION)
-    try:
-        struck = {"snakemake killed": killed, **strike()}
+    with started(directory, log, *SITE, *GPU_PER_TRAINING, *CONFIGURATION) as process:
+        struck = {"snakemake killed": killed, **strike(process)}
         status, said = finish(process, log)
-    finally:
-        process.kill()
     assert status == 0, said[-8000:]
     return Ran(directory, said, jobs()[before:], struck)
 
 
 def kill_snakemake_at_work(directory):
     """Kill snakemake with no chance to tidy up, once the first step of a job has ended; return such a job."""
-    process = start(directory, directory / "killed.log", *SITE, *CONFIGURATION)
-    job = at_work("rule_realization_")
-    wait_until(lambda: list(directory.glob("results/skies/*/*/images.nc")), "a finished first step")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with started(directory, directory / "killed.log", *SITE, *GPU_PER_TRAINING, *CONFIGURATION) as process:
+        job = at_work("rule_realization_", process)
+        wait_until(lambda: list(directory.glob("results/skies/*/*/images.nc")), "a first step had ended", process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     assert next(now for now in jobs() if now.number == job.number).state == "RUNNING"
     return job
 
 
-def strike():
-    """Cancel the split, let the first training hang until its time is up, and kill the second one."""
-    cancelled = at_work("split_sample")
-    command("scancel", cancelled.number)
-    hanging = at_work("train_member_wildcards_fiducial_00")
+def strike(process):
+    """Of the jobs that follow the split: cancel the baselines, let a training hang until its time is up, kill one."""
+    hanging = at_work("train_member_wildcards_fiducial_00", process)
     command("scancel", "--signal=STOP", f"{hanging.number}.0")
-    command("scontrol", "update", f"JobId={hanging.number}", "EndTime=now")
-    failing = at_work("train_member_wildcards_fiducial_01")
+    command("scontrol", "update", f"JobId={hanging.number}", "EndTime=now+10")
+    failing = at_work("train_member_wildcards_fiducial_01", process)
     command("scancel", "--signal=KILL", f"{failing.number}.0")
+    cancelled = at_work("fit_baselines_wildcards_fiducial", process)
+    command("scancel", cancelled.number)
     return {"CANCELLED": cancelled, "TIMEOUT": hanging, "FAILED": failing}
 
 
@@ -99,15 +107,24 @@ def test_each_training_asks_for_a_gpu_and_nothing_else_does(ran):
     assert {job.gpus for job in ran.jobs} == {0, 1}
 
 
+def test_trainings_side_by_side_are_granted_a_gpu_each(ran):
+    assert {ran.struck[state].granted for state in ("TIMEOUT", "FAILED")} == {"gpu:1(IDX:0)", "gpu:1(IDX:1)"}
+
+
 def test_short_steps_share_jobs(ran):
-    """Three fields to learn from and one to weigh, each with three steps in one job of one core; figures by fours."""
-    of_group = {name: [job for job in ran.jobs if f"rule_{name}_" in job.what] for name in ("realization", "ensemble")}
-    assert [job.cpus for job in of_group["realization"]] == [1, 1, 1, 1]
-    assert [job.cpus for job in of_group["ensemble"]] == [1]
-    assert sorted(job.cpus for job in ran.jobs if "rule_figures_" in job.what) == [1, 4, 4]
+    """Three fields to learn from and one to weigh, each with three steps in one job; figures by fours.
+
+    A job has the cores of those of its steps that don't need each other.
+    """
+    cpus = {
+        name: sorted(job.cpus for job in ran.jobs if f"rule_{name}_" in job.what)
+        for name in ("realization", "ensemble", "test_sky", "observed", "figures")
+    }
+    assert cpus == {"realization": [1] * 4, "ensemble": [2], "test_sky": [2], "observed": [1], "figures": [1, 4, 4]}
 
 
 def test_results_have_the_bytes_of_a_run_without_slurm(ran, local):
+    local = local()
     patterns = (
         "results/skies/*/*/*.*",
         f"{RUN}/*.*",
@@ -124,12 +141,13 @@ def test_results_have_the_bytes_of_a_run_without_slurm(ran, local):
 
 def test_a_killed_run_leaves_nothing_that_snakemake_takes_for_finished_without_knowing_how(ran, tmp_path):
     """Nothing is to be done again, and all is, skies included, once another seed is asked for."""
-    status, said = snakemake(ran.directory, tmp_path / "again.log", "-n", *SITE, *CONFIGURATION)
+    status, said = snakemake(ran.directory, tmp_path / "again.log", "-n", *SITE, *GPU_PER_TRAINING, *CONFIGURATION)
     assert status == 0
     assert "Nothing to be done" in said
     overlay = tmp_path / "seed.yaml"
     overlay.write_text(yaml.safe_dump({"skies": {"tiny": {"seed": 7}}}))
-    _, said = snakemake(ran.directory, tmp_path / "seed.log", "-n", *SITE, *CONFIGURATION, str(overlay))
+    other_seed = [*SITE, *GPU_PER_TRAINING, *CONFIGURATION, str(overlay)]
+    _, said = snakemake(ran.directory, tmp_path / "seed.log", "-n", *other_seed)
     assert re.search(r"simulate_realization +3\n", said)
     assert re.search(r"simulate_observed_field +1\n", said)
 
@@ -138,9 +156,8 @@ def test_a_training_for_a_gpu_that_is_not_there_fails_three_times_and_says_why(r
     """By `training.device` alone it asks for a GPU; here the node grants one that is none."""
     overlay = tmp_path / "gpu.yaml"
     overlay.write_text(yaml.safe_dump({"training": {"device": "gpu"}, "ensemble": {"members": 3}}))
-    site = [argument for argument in SITE if argument not in ("--set-resources", "train_member:gpu=1")]
     before, target = len(jobs()), f"{RUN}/members/02.nc"
-    status, said = snakemake(ran.directory, tmp_path / "gpu.log", *site, *CONFIGURATION, str(overlay), "--", target)
+    status, said = snakemake(ran.directory, tmp_path / "gpu.log", *SITE, *CONFIGURATION, str(overlay), "--", target)
     assert status == 1
     tried = jobs()[before:]
     assert [(job.what, job.state, job.gpus) for job in tried] == [

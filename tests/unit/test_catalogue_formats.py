@@ -190,13 +190,14 @@ def test_an_empty_field_s_catalogue_is_written_and_read(tmp_path):
     assert {len(table["LOGM500"]) for table in tables(paths).values()} == {0}
 
 
+# of the formats that Debian's reads; it has no ECSV
 @pytest.mark.skipif(shutil.which("stilts") is None, reason="needs stilts, TOPCAT's command line (Debian: stilts)")
 def test_stilts_finds_no_fault_and_reads_the_same_numbers(written, tmp_path):
     columns, paths = written
     lint = subprocess.run(["stilts", "votlint", str(paths.votable)], capture_output=True, text=True, timeout=120)
     assert lint.returncode == 0, lint.stdout + lint.stderr
     assert "ERROR" not in lint.stdout + lint.stderr
-    for kind, path in (("fits", paths.fits), ("votable", paths.votable), ("ecsv", paths.ecsv)):
+    for kind, path in (("fits", paths.fits), ("votable", paths.votable)):
         copied = tmp_path / f"{kind}.fits"
         arguments = [f"in={path}", f"ifmt={kind}", f"out={copied}", "ofmt=fits-basic"]
         subprocess.run(["stilts", "tcopy", *arguments], check=True, capture_output=True, timeout=120)

@@ -1,5 +1,6 @@
 """Checked configuration and the names that all rules share. No rules."""
 
+import json
 import os
 import sys
 
@@ -7,6 +8,9 @@ ROOT = Path(workflow.current_basedir).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 # conda environments and cluster jobs find the package by this variable: it is never installed into them
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
+# hashes of code, a second of CPU time in all: snakemakes inside cluster jobs inherit them from the one that submitted them
+CODE_INHERITED = "CLUSTERMASS_CODE"
+CODE = {} if workflow.is_main_process else json.loads(os.environ.get(CODE_INHERITED, "{}"))
 
 from snakemake.exceptions import WorkflowError
 
@@ -112,7 +116,11 @@ def in_order(block):
 
 def code(script, *modules):
     """Hash of what a step's adapter and modules do; comments and layout don't count."""
-    return source_hash(modules, [ROOT / "workflow" / "scripts" / f"{script}.py"])
+    step = " ".join([script, *modules])
+    if step not in CODE:
+        CODE[step] = source_hash(modules, [ROOT / "workflow" / "scripts" / f"{script}.py"])
+        os.environ[CODE_INHERITED] = json.dumps(CODE)
+    return CODE[step]
 
 
 def cosmology_of(sky):

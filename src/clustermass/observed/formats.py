@@ -116,6 +116,7 @@ def write_votable(columns: Columns, header: Header, path: Path) -> None:
 
 def _info(name: str, value: str, comment: str | None = None) -> Info:
     info = Info(name=name, value=value)
+    info.ID = None  # astropy's would be the name, which several input files share
     info.content = comment
     return info
 
