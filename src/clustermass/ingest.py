@@ -20,7 +20,6 @@ from clustermass.errors import InputError
 from clustermass.events.gti import mean_exposure_s
 from clustermass.events.selection import EventList, read_many, select, write_events, write_labels
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
-from clustermass.images.cubes import ImageGeometry
 from clustermass.images.exposure_maps import (
     POINTING_DEG2,
     area_deg2,
@@ -43,7 +42,7 @@ def ingest_field(
     realization: str,
     events_block: Mapping[str, Any],
     *,
-    images: Mapping[str, Any] | None = None,
+    bands: Mapping[str, int] | None = None,
     events: Path,
     exposure: Path,
     catalogue: Path,
@@ -67,8 +66,8 @@ def ingest_field(
         Label, "01", "02", ...
     events_block
         Block `events`: `flag_mask`, `pattern`.
-    images
-        Block `images`, whose bands images in energy bands must have; None = only event lists are taken.
+    bands
+        Block `images.bands`, which images in energy bands must have; None = only event lists are taken.
     events, exposure, catalogue, truth, matches, labels
         Files to write; the last three of simulated skies only (`observed: false`). Where the photons have no truth
         labels `labels` has no rows.
@@ -86,7 +85,7 @@ def ingest_field(
             f"skies: realization {realization!r} has no 'truth', the table of haloes with their masses. Name one, or "
             "set observed: true if the masses are to be found out."
         )
-    photons, shown = _photons(files["events"], events_block, images)
+    photons, shown = _photons(files["events"], events_block, bands)
     further = [Path(path) for path in files.get("joined_catalogues") or ()]
     detections = read_catalogue(Path(files["catalogue"]), sky.get("catalogue_columns"), further=further)
     detections = select_clusters(detections, Path(files["catalogue"]), sky.get("catalogue_selection"))
@@ -108,12 +107,14 @@ def ingest_field(
 
 
 def _photons(
-    paths: Sequence[str], events_block: Mapping[str, Any], images: Mapping[str, Any] | None
+    paths: Sequence[str], events_block: Mapping[str, Any], bands: Mapping[str, int] | None
 ) -> tuple[EventList, ImagePhotons | None]:
     """Read selected photons of event lists, or those of band images with the part of the sky that these show."""
     pattern = events_block.get("pattern", 15)
-    if images is not None and are_images(paths):
-        shown = photons_of_images(paths, ImageGeometry.from_config(images).edges_ev, pattern)
+    if bands is not None and are_images(paths):
+        start, width = int(bands["start_ev"]), int(bands["width_ev"])
+        edges = [start + width * number for number in range(int(bands["number"]) + 1)]
+        shown = photons_of_images(paths, edges, pattern)
         return shown.events, shown
     return select(read_many(paths), events_block.get("flag_mask", "auto"), pattern), None
 

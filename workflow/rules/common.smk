@@ -11,24 +11,32 @@ os.environ.update(PYTHONPATH=str(ROOT / "src"))
 from snakemake.exceptions import WorkflowError
 
 from clustermass.config import (
+    BASE_EXPERIMENT,
     PUBLISHED_FILES,
     check_config,
     input_files,
+    read_schema,
     realization_names,
     resolve_experiment,
     resolve_sky,
+    without_execution_keys,
 )
 from clustermass.errors import InputError
 from clustermass.provenance import config_hash, source_hash
 
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 try:
-    check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    check_config(config, SCHEMA)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = config["run"]
 SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
-EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
+# the base first, then by name: the order in which the configuration has them counts for nothing
+EXPERIMENTS = {
+    name: resolve_experiment(config["experiments"], name)
+    for name in sorted(config["experiments"], key=lambda name: (name != BASE_EXPERIMENT, name))
+}
 FIELDS = config["observed"]["fields"]
 # published masses by the field that they are of
 PUBLISHED = {field: block for field, block in config["observed"]["published"].items() if field in FIELDS}
@@ -140,14 +148,6 @@ def of_realizations(sky, name):
 def gpus_per_training():
     """A GPU is asked of a cluster's scheduler where the configuration wants one."""
     return int(config["training"]["device"] == "gpu")
-
-
-def without_execution_keys(config):
-    """The configuration less what only steers execution, for which nothing is to re-run."""
-    kept = {key: value for key, value in config.items() if key not in ("facts", "downloads")}
-    for block, execution_only in (("training", "device"), ("ensemble", "members_per_job")):
-        kept[block] = {key: value for key, value in kept[block].items() if key != execution_only}
-    return kept
 
 
 def training_environment():
