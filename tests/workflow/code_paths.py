@@ -18,7 +18,7 @@ class _HandedOver(BaseException):
 
 
 def imported_files(jobs, config):
-    """By rule: the package's files that its script has imported when it calls the package, in an interpreter of its own."""
+    """By rule: the package's files that its script, run by itself, has imported by the time it calls the package."""
     for name in _libraries():  # loaded once for all of them
         import_module(name)
     return {rule: _in_a_child(job, config) for rule, job in jobs.items()}
@@ -29,7 +29,7 @@ def _libraries():
         for node in ast.parse(path.read_bytes()).body:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] != "clustermass":
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module.split(".")[0] != "clustermass":
                 yield node.module
 
 
@@ -85,31 +85,42 @@ def _stop_at_the_package(frame, event, _):
         raise _HandedOver
 
 
-class Trees(dict):
-    """Hashes of files' syntax trees, in place of the package's own memory of the trees, which can't forget a file."""
+class Noticing:
+    """Memory of what a function finds in a file, which notices when the file changes and knows copies of it."""
 
-    def __init__(self):
-        super().__init__()
-        self._whole = provenance._tree.__wrapped__
-        provenance._tree = self.__getitem__
+    def __init__(self, function):
+        self._function, self._by_stat, self._by_content = function, {}, {}
 
-    def __missing__(self, path):
-        self[path] = hashlib.sha256(self._whole(path).encode()).hexdigest()
-        return self[path]
-
-    @contextmanager
-    def altered(self, path):
-        """Let a file do one thing more for a while."""
-        text, hashed = path.read_bytes(), self.pop(path, None)
-        path.write_bytes(text + b"\nALTERED = 1\n")
-        yield
-        path.write_bytes(text)
-        self.pop(path, None)
-        if hashed:
-            self[path] = hashed
+    def __call__(self, path):
+        """Return what the function finds."""
+        stat = path.stat()
+        key = path, stat.st_mtime_ns, stat.st_size
+        if key not in self._by_stat:
+            content = path.read_bytes()
+            if content not in self._by_content:
+                self._by_content[content] = self._function(path)
+            self._by_stat[key] = self._by_content[content]
+        return self._by_stat[key]
 
 
-def hash_changes(calls, trees):
+def notice_changed_files():
+    """Put such memories in place of the package's own, which never look at a file again."""
+    tree, imports = provenance._tree.__wrapped__, provenance._imports.__wrapped__
+    relative = Noticing(lambda path: [inner.relative_to(provenance.PACKAGE) for inner in imports(path)])
+    provenance._tree = Noticing(lambda path: hashlib.sha256(tree(path).encode()).hexdigest())
+    provenance._imports = lambda path: [provenance.PACKAGE / inner for inner in relative(path)]
+
+
+@contextmanager
+def altered(path):
+    """Let a file do one thing more for a while."""
+    text = path.read_bytes()
+    path.write_bytes(text + b"\nALTERED = 1\n")
+    yield
+    path.write_bytes(text)
+
+
+def hash_changes(calls):
     """By call of `source_hash` (its arguments): the package's files for whose change it changes, each tried in turn.
 
     The files are changed where they lie, and put back: the package must be a copy.
@@ -117,7 +128,7 @@ def hash_changes(calls, trees):
     before = [provenance.source_hash(*call) for call in calls]
     found = [[] for _ in calls]
     for path in sorted(provenance.PACKAGE.rglob("*.py")):
-        with trees.altered(path):
+        with altered(path):
             for files, call, old in zip(found, calls, before, strict=True):
                 if provenance.source_hash(*call) != old:
                     files.append(path.relative_to(provenance.PACKAGE).as_posix())

@@ -1,22 +1,24 @@
 """What Snakemake would make anew after a change, asked of Snakemake itself: one process for any number of changes.
 
-Run by `rerun.py` as a program, so that nothing of Snakemake's stays behind in the tests' process:
-`planner.py ROOT < requests.json > answers.json`, in the folder of the results, with ROOT/src as PYTHONPATH. A request is
-`{"do": name of a function in REQUESTS, ...options}`; the answers come in their order.
+Run by `rerun.py` as a program, so that nothing of Snakemake's stays behind in the tests' process. Each line that it
+reads is `{"repository": ..., "folder": of the results, "path": PATH, "requests": [...]}`, a request
+`{"do": name of a function in REQUESTS, ...options}`; for each it writes a line, the answers in their order, or what
+failed as text.
 """
 
 import contextlib
 import json
 import os
 import sys
+import traceback
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import yaml
-from clustermass import provenance
-from code_paths import Trees, hash_changes, imported_files
+from code_paths import altered, hash_changes, imported_files, notice_changed_files
 from snakemake.api import SnakemakeApi
 from snakemake.exceptions import WorkflowError
+from snakemake.jobs import get_script_mtime
 from snakemake.settings.enums import RerunTrigger
 from snakemake.settings.types import (
     ConfigSettings,
@@ -29,23 +31,24 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-ROOT = Path(sys.argv[1])
+from clustermass import provenance
+
 #: more than the 1 MB above which Snakemake, left to itself, goes by time stamps
 LARGE_BYTES = 2_000_000
-TREES = Trees()
+REPOSITORY = Path()  # of the requests at hand
 
 
 @contextlib.contextmanager
 def loaded(config, targets, cores=1, conda=False):
     """Workflow with its graph of jobs, under the repository's default profile."""
-    profile = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())
+    profile = yaml.safe_load((REPOSITORY / "profiles" / "default" / "config.yaml").read_text())
     methods = {DeploymentMethod.CONDA} if conda else set()
     with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
         called = api.workflow(
             ResourceSettings(cores=cores),
             ConfigSettings(config=config),
             deployment_settings=DeploymentSettings(deployment_method=methods),
-            snakefile=ROOT / "Snakefile",
+            snakefile=REPOSITORY / "Snakefile",
         )
         called.dag(
             DAGSettings(
@@ -62,7 +65,7 @@ def loaded(config, targets, cores=1, conda=False):
 
 
 def finish(**options):
-    """Pretend that all jobs have run: files of a few bytes, one of `LARGE_BYTES`, and Snakemake's records of the jobs."""
+    """Pretend that all jobs have run: files of a few bytes, some of `LARGE_BYTES`, and Snakemake's records of them."""
     with loaded(**options) as workflow:
         workflow.iocache.deactivate()
         for level in workflow.dag.toposorted():
@@ -81,13 +84,13 @@ async def _pretend(persistence, job):
     await persistence.finished(job)
 
 
-def plan(altered=None, **options):
+def plan(alter=None, **options):
     """Jobs that cause themselves to be made anew, and all that are then, each as `[rule, first output]`.
 
-    `altered` is a script to change before, and to put back.
+    `alter` is a script to change before, and to put back.
     """
-    if altered:
-        with TREES.altered(Path(altered)):
+    if alter:
+        with altered(Path(alter)):
             return plan(**options)
     try:
         with loaded(**options) as workflow:
@@ -141,17 +144,18 @@ def modules(only="*", **options):
         imported = imported_files(jobs, workflow.config)
     provenance.source_hash = whole
     calls = {hashed: call for hashed, call in calls.items() if hashed in {job.params.code for job in jobs.values()}}
-    changing = dict(zip(calls, hash_changes(calls.values(), TREES), strict=True))
+    changing = dict(zip(calls, hash_changes(calls.values()), strict=True))
     hashed = {rule: changing[job.params.code] for rule, job in jobs.items()}
     return {"imported": imported, "hashed": hashed}
 
 
 def parsed_once(parse):
-    """Snakemake's parser with a memory: the rules' text stays as it is while a process answers."""
+    """Snakemake's parser with a memory for files that stay as they are."""
     known = {}
 
     def parse_or_remember(path, workflow, linemap, overwrite_shellcmd=None, rulecount=0):
-        key = path.get_path_or_uri(secret_free=True), rulecount
+        name = path.get_path_or_uri(secret_free=True)
+        key = name, Path(name).stat().st_mtime_ns, rulecount
         if key not in known:
             lines = {}
             known[key] = (*parse(path, workflow, lines, overwrite_shellcmd, rulecount), lines)
@@ -165,16 +169,33 @@ def parsed_once(parse):
 REQUESTS = {function.__name__: function for function in (finish, plan, rules, modules)}
 
 
+def answer(repository, folder, path, requests):
+    """Answer requests about the results in `folder`, of the repository or a copy of it."""
+    global REPOSITORY
+    REPOSITORY = Path(repository)
+    provenance.PACKAGE = REPOSITORY / "src" / "clustermass"
+    provenance._closure.cache_clear()
+    get_script_mtime.cache_clear()
+    os.environ["PATH"] = path
+    os.chdir(folder)
+    return [REQUESTS[request.pop("do")](**request) for request in requests]
+
+
 def main():
-    """Answer the requests; what Snakemake says meanwhile goes to the standard error."""
+    """Answer line by line; what Snakemake says meanwhile goes to the standard error."""
     from snakemake import workflow  # not before snakemake.api: each imports the other
 
     workflow.parse = parsed_once(workflow.parse)  # a third of the time otherwise
-    yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # four fifths of the time otherwise
-    requests = json.load(sys.stdin)
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # four fifths of it
+    notice_changed_files()
+    answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
-        answers = [REQUESTS[request.pop("do")](**request) for request in requests]
-    json.dump(answers, sys.stdout)
+        for line in sys.stdin:
+            try:
+                found = answer(**json.loads(line))
+            except Exception:
+                found = traceback.format_exc()
+            print(json.dumps(found), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The re-run matrix: what docs/regenerate.yaml says of each key, and the same asked of Snakemake (planner.py)."""
 
 import ast
+import atexit
 import copy
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,17 +65,25 @@ def request(verb, changes=None, without=(), **options):
     return {"do": verb, "config": merge(config, changes or {}), "targets": TARGETS, **options}
 
 
+@cache
+def planner():
+    """Start planner.py, once for all tests of this process."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "ignore"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, str(HERE / "planner.py")], text=True, env=variables, **pipes)
+    atexit.register(process.kill)
+    return process
+
+
 def ask(repository, folder, *requests, path=""):
     """Answers of the planner, of `repository`, in a `folder` of results; `path` goes before PATH."""
-    variables = {**os.environ, "PYTHONPATH": str(repository / "src"), "PYTHONWARNINGS": "ignore"}
-    variables["PATH"] = f"{path}{os.pathsep}{variables['PATH']}" if path else variables["PATH"]
-    command = [sys.executable, str(HERE / "planner.py"), str(repository)]
-    done = subprocess.run(
-        command, input=json.dumps(requests), cwd=folder, env=variables, capture_output=True, text=True, timeout=900
-    )
-    if done.returncode:
-        pytest.fail(f"planner.py failed:\n{done.stderr[-4000:]}")
-    return json.loads(done.stdout)
+    searched = os.pathsep.join([*([path] if path else []), os.environ["PATH"]])
+    line = {"repository": str(repository), "folder": str(folder), "path": searched, "requests": requests}
+    print(json.dumps(line), file=planner().stdin, flush=True)
+    answers = json.loads(planner().stdout.readline() or '"It has ended."')
+    if isinstance(answers, str):
+        pytest.fail(f"planner.py failed:\n{answers}")
+    return answers
 
 
 def rules(jobs):
@@ -104,7 +114,7 @@ def leaves(schema, definitions, key="", execution_only=False):
 
 
 def all_leaves(repository):
-    """The same of the repository's schema, by key: schema and whether it steers execution only."""
+    """Return the same of the repository's schema by key: its schema, and whether it steers execution only."""
     schema = yaml.safe_load((repository / "workflow" / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
     return {key: (inner, execution_only) for key, inner, execution_only in leaves(schema, schema["$defs"])}
 
@@ -116,14 +126,14 @@ def entry_of(key, table):
     found = exact or fitting
     if len(found) != 1:
         raise LookupError(
-            f"{len(found)} entries in docs/regenerate.yaml are about it; it needs one that says which rules it causes to be "
-            "made anew and which stages follow"
+            f"{len(found)} entries in docs/regenerate.yaml are about it; it needs one that says which rules it causes "
+            "to be made anew and which stages follow"
         )
     return found[0]
 
 
 def change(key, schema, entry, config):
-    """Changes to the configuration that alter `key` alone, and what must go with it, as `entry` says or to a value nearby.
+    """Return changes to the configuration that alter `key`, as `entry` says or to a value nearby.
 
     Raises
     ------
@@ -187,8 +197,8 @@ def key_faults(repository, folder, only="*"):
     """Say of each key that fits `only` how what Snakemake makes anew differs from docs/regenerate.yaml."""
     table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     config = merge(load_config([repository / "config" / "config.yaml"]), CONFIG)
-    faults, requests = [], {}
-    for key, (schema, _) in all_leaves(repository).items():
+    known, faults, requests = all_leaves(repository), [], {}
+    for key, (schema, _) in known.items():
         if not fnmatchcase(key, only):
             continue
         try:
@@ -201,10 +211,9 @@ def key_faults(repository, folder, only="*"):
         plans = [request("plan", changed, without) for changed in changes.values()]
         _, *answers = ask(repository, results, request("finish", without=without), *plans)
         for key, answer in zip(changes, answers, strict=True):
-            faults += [
-                f"{key}: {fault}"
-                for fault in _faults(answer, entry_of(key, table), table, all_leaves(repository)[key][1])
-            ]
+            _, execution_only = known[key]
+            found = _faults(answer, entry_of(key, table), table, execution_only)
+            faults += [f"{key}: {fault}" for fault in found]
     return faults
 
 

@@ -1,6 +1,6 @@
 """What a change makes anew: of every key of the configuration, every module, script, environment and input file.
 
-The expected is docs/regenerate.yaml, and for modules what scripts import when they are run; the answers are Snakemake's.
+The expected is docs/regenerate.yaml, and of modules what scripts import when they run; the answers are Snakemake's.
 """
 
 import ast
@@ -47,7 +47,7 @@ CONDA = """#!/bin/sh
 case "$1" in
   --version) echo conda 25.1.0 ;;
   info) echo '{"platform": "linux-64", "conda_prefix": "/nowhere"}' ;;
-  config) echo '{"channel_priority": "strict"}' ;;
+  config) echo '{"get": {"channel_priority": "strict"}}' ;;
 esac
 """
 
@@ -105,7 +105,7 @@ def test_every_module_changes_the_hash_of_just_the_rules_whose_scripts_import_it
 def test_every_script_is_the_cause_for_the_rules_that_it_serves_alone(repository, folder):
     known, _ = ask(repository, folder, request("rules"), request("finish"))
     scripts = sorted((repository / "workflow" / "scripts").glob("*.py"))
-    answers = ask(repository, folder, *(request("plan", altered=str(path)) for path in scripts))
+    answers = ask(repository, folder, *(request("plan", alter=str(path)) for path in scripts))
     for script, answer in zip(scripts, answers, strict=True):
         served = {rule_name(rule) for rule, told in known.items() if told["script"] == script.name}
         assert served, script
@@ -147,7 +147,7 @@ def test_what_changes_no_result_makes_nothing_anew(repository, folder, tmp_path)
 
 
 def reverse(block):
-    """The same block with the keys of all blocks in it in reverse."""
+    """Return the block with its keys, and those of all blocks in it, in reverse."""
     if isinstance(block, dict):
         return {key: reverse(block[key]) for key in reversed(block)}
     return block
@@ -269,11 +269,8 @@ def test_a_module_that_is_not_declared_is_found(repository, folder, name, text):
 @pytest.mark.parametrize("stamp", ["__import__('time').time()", "(ROOT / 'Snakefile').stat().st_mtime"])
 def test_a_time_stamp_as_trigger_is_found(repository, folder, stamp):
     rule = repository / "workflow" / "rules" / "images.smk"
-    replace(
-        rule,
-        '        fractions=in_order(config["split"]),',
-        f'        fractions=in_order(config["split"]), stamp={stamp},',
-    )
+    split = 'fractions=in_order(config["split"]),'
+    replace(rule, split, f"{split} stamp={stamp},")
     ask(repository, folder, request("finish"))
     os.utime(repository / "Snakefile")
     (planned,) = ask(repository, folder, request("plan"))
