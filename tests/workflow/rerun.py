@@ -71,7 +71,7 @@ def planner():
     variables = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "ignore"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen([sys.executable, str(HERE / "planner.py")], text=True, env=variables, **pipes)
-    atexit.register(process.kill)
+    atexit.register(process.communicate)  # its end of input ends it
     return process
 
 

@@ -6,6 +6,8 @@ The expected is docs/regenerate.yaml, and of modules what scripts import when th
 import ast
 import os
 import re
+import subprocess
+import sys
 from fnmatch import fnmatchcase
 
 import pytest
@@ -82,6 +84,12 @@ def replace(path, old, new):
 
 def test_every_key_makes_anew_just_what_the_table_says(tmp_path):
     assert key_faults(ROOT, tmp_path) == []
+
+
+def test_the_table_of_the_page_is_that_of_the_entries():
+    command = [sys.executable, str(ROOT / "docs" / "regenerate.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_only_keys_that_should_make_everything_anew_do(table):
@@ -177,6 +185,16 @@ def test_two_runs_lie_side_by_side_and_share_skies_and_images(folder):
     assert all(output.startswith("results/other/") for _, output in planned["anew"])
     answers = ask(ROOT, folder, request("finish", other), request("plan", other), request("plan"))
     assert answers[1:] == [NOTHING, NOTHING]
+
+
+def test_blocks_that_nothing_uses_make_anew_only_the_report(folder):
+    changes = {
+        "skies": {"erass1": {"exposure": {"depth_s": 140.0}}, "spare": {"like": "embedded"}},
+        "network": {"wide": {"dropout": 0.1}},
+        "training": {"recipes": {"clustermass_large": {"epochs": 7}}},
+    }
+    _, planned = ask(ROOT, folder, request("finish"), request("plan", changes))
+    assert rules(planned["anew"]) == {"report"}
 
 
 def test_another_experiment_of_the_same_sky_makes_anew_nothing_of_it_nor_of_others(folder):
