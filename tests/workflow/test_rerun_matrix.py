@@ -16,19 +16,16 @@ from rerun import (
     CONFIG,
     NOTHING,
     ROOT,
-    TABLE,
-    all_leaves,
     ask,
     copy_of_the_repository,
-    entry_of,
     input_files,
-    key_faults,
     module_faults,
     request,
     results_folder,
     rule_name,
     rules,
 )
+from rerun_keys import TABLE, all_leaves, entry_of, key_faults
 from rerun_reads import read_faults
 
 pytestmark = pytest.mark.workflow
@@ -37,6 +34,8 @@ READ_BY = {  # of the files of tests/workflow/rerun_config.yaml
     "data/clusters.csv": "ingest_field",
     "data/luminosities.fits": "ingest_field",
     "data/exposure.fits": "ingest_field",
+    "data/second_events.fits": "ingest_field",
+    "data/second_clusters.csv": "ingest_field",
     "data/mock_events.fits": "ingest_mock",
     "data/mock_clusters.csv": "ingest_mock",
     "data/mock_truth.csv": "ingest_mock",
@@ -118,6 +117,8 @@ def test_every_script_is_the_cause_for_the_rules_that_it_serves_alone(repository
         served = {rule_name(rule) for rule, told in known.items() if told["script"] == script.name}
         assert served, script
         assert rules(answer["causes"]) == served - {"download_efeds"}, script
+    append([repository / "workflow" / "report" / "bias.rst"], "\nMore.\n")
+    assert rules(ask(repository, folder, request("plan"))[0]["anew"]) == {"report"}, "a caption"
 
 
 def test_an_input_files_content_counts_and_its_time_does_not(folder):
