@@ -44,6 +44,7 @@ check: environment
 	@.uv/bin/uv lock --check
 	@$(BIN)/python envs/pin.py --check
 	@$(BIN)/python config/describe.py --check
+	@$(BIN)/python docs/regenerate.py --check
 
 rivals-environment: results/benchmarks/rivals-venv/ready
 

@@ -106,7 +106,7 @@ def _masses(
         place = Path(folder)
         field = {name: place / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
         images = {**cutting["images"], "centre": "detected"}
-        ingest_field(sky, REALIZATION, cutting["events"], images=images, **field)
+        ingest_field(sky, REALIZATION, cutting["events"], bands=images["bands"], **field)
         extract_images(
             **field, output=place / "images.nc", images=images, realization=REALIZATION, events_block=OWN_EVENTS
         )

@@ -23,7 +23,6 @@ from clustermass.events.reading import PIECE_ROWS
 from clustermass.events.selection import Selection, stream_many, write_events, write_labels
 from clustermass.events.stored import UNUSED, StoredEvents
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
-from clustermass.images.cubes import ImageGeometry
 from clustermass.images.exposure_maps import (
     POINTING_DEG2,
     area_deg2,
@@ -46,7 +45,7 @@ def ingest_field(
     realization: str,
     events_block: Mapping[str, Any],
     *,
-    images: Mapping[str, Any] | None = None,
+    bands: Mapping[str, int] | None = None,
     events: Path,
     exposure: Path,
     catalogue: Path,
@@ -70,8 +69,8 @@ def ingest_field(
         Label, "01", "02", ...
     events_block
         Block `events`: `flag_mask`, `pattern`.
-    images
-        Block `images`, whose bands images in energy bands must have; None = only event lists are taken.
+    bands
+        Block `images.bands`, which images in energy bands must have; None = only event lists are taken.
     events, exposure, catalogue, truth, matches, labels
         Files to write; the last three of simulated skies only (`observed: false`). Where the photons have no truth
         labels `labels` has no rows.
@@ -90,7 +89,7 @@ def ingest_field(
             "set observed: true if the masses are to be found out."
         )
     with closing(StoredEvents(events.parent, without=UNUSED)) as photons:
-        shown = _store(photons, files["events"], events_block, images)
+        shown = _store(photons, files["events"], events_block, bands)
         further = [Path(path) for path in files.get("joined_catalogues") or ()]
         detections = read_catalogue(Path(files["catalogue"]), sky.get("catalogue_columns"), further=further)
         detections = select_clusters(detections, Path(files["catalogue"]), sky.get("catalogue_selection"))
@@ -113,12 +112,14 @@ def ingest_field(
 
 
 def _store(
-    photons: StoredEvents, paths: Sequence[str], events_block: Mapping[str, Any], images: Mapping[str, Any] | None
+    photons: StoredEvents, paths: Sequence[str], events_block: Mapping[str, Any], bands: Mapping[str, int] | None
 ) -> ImagePhotons | None:
     """Take in the selected photons of event lists, or those of band images; return what the latter show of the sky."""
     pattern = events_block.get("pattern", 15)
-    if images is not None and are_images(paths):
-        shown = photons_of_images(paths, ImageGeometry.from_config(images).edges_ev, pattern)
+    if bands is not None and are_images(paths):
+        start, width = int(bands["start_ev"]), int(bands["width_ev"])
+        edges = [start + width * number for number in range(int(bands["number"]) + 1)]
+        shown = photons_of_images(paths, edges, pattern)
         photons.add(shown.events)
         return shown
     selection = Selection(events_block.get("flag_mask", "auto"), pattern)

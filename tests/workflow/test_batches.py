@@ -19,13 +19,6 @@ def with_changes(directory, folder, changes, *arguments):
     return snakemake(directory, "--configfile", *files, *arguments, config=None)
 
 
-@pytest.mark.parametrize("size", [2, 7])
-def test_another_number_of_members_a_job_re_runs_nothing(finished, tmp_path, size):
-    changes = {"ensemble": {"members_per_job": size}, "training": {"device": "cpu"}}
-    done = with_changes(finished, tmp_path, changes, "-n")
-    assert "Nothing to be done" in done.stdout + done.stderr
-
-
 def test_a_batch_of_new_members_is_planned_alone(finished, tmp_path):
     planned = jobs(with_changes(finished, tmp_path, {"ensemble": {"members": 5, "members_per_job": 2}}, "-n"))
     training = {name: number for name, number in planned.items() if name.startswith("train")}

@@ -93,12 +93,6 @@ def planned(directory, changes):
     return jobs(snakemake(directory, "-n", "--configfile", *files, config=None)).keys()
 
 
-def test_recalibration_re_runs_what_states_uncertainties_and_trains_nothing(finished):
-    rules = planned(finished, {"ensemble": {"recalibration": "none"}})
-    assert {"calibrate", "evaluate", "evaluate_sky", "infer_observed", "plot_calibration"} <= rules
-    assert not {rule for rule in rules if rule.startswith(("train", "predict", "fit", "simulate", "smooth"))}
-
-
 def test_a_further_sky_trains_nothing(finished):
     changes = {"skies": {"more": {"like": "tiny", "realizations": 1}}}
     changes |= {"experiments": {"fiducial": {"test_skies": ["tiny_further", "more"]}}}

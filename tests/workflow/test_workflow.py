@@ -93,20 +93,6 @@ def test_one_more_member_trains_only_that_one(finished):
     assert not {"simulate_realization", "extract_images", "smooth_images", "fit_baselines"} & planned.keys()
 
 
-def test_a_changed_training_key_retrains_but_leaves_skies_images_and_baselines(finished):
-    planned = dry_run_with(finished, {"training": {"recipes": {"clustermass": {"epochs": 5}}}})
-    assert planned["train_member"] == 2
-    assert (
-        not {"simulate_realization", "extract_images", "smooth_images", "split_sample", "fit_baselines"}
-        & planned.keys()
-    )
-
-
-def test_an_unused_recipe_and_the_device_re_run_nothing(finished):
-    changes = {"training": {"recipes": {"krippendorf2023": {"epochs": 7}}, "device": "cpu"}}
-    assert dry_run_with(finished, changes).get("train_member", 0) == 0
-
-
 def test_touched_files_re_run_nothing(copy_of_finished):
     (copy_of_finished / "results/skies/tiny/01/events.fits").touch()
     done = snakemake(copy_of_finished, "-n")

@@ -16,20 +16,24 @@ from snakemake.exceptions import WorkflowError
 
 from clustermass.advice import advice
 from clustermass.config import (
+    BASE_EXPERIMENT,
     DEFAULT_IMAGES,
     PUBLISHED_FILES,
     check_config,
     input_files,
+    read_schema,
     realization_names,
     resolve_experiment,
     resolve_images,
     resolve_sky,
+    without_execution_keys,
 )
 from clustermass.errors import InputError
 from clustermass.provenance import config_hash, source_hash
 
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 try:
-    check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    check_config(config, SCHEMA)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -41,7 +45,11 @@ def learns_from(name):
 
 RUN = config["run"]
 SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
-EXPERIMENTS = {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
+# the base first, then by name: the order in which the configuration has them counts for nothing
+EXPERIMENTS = {
+    name: resolve_experiment(config["experiments"], name)
+    for name in sorted(config["experiments"], key=lambda name: (name != BASE_EXPERIMENT, name))
+}
 # how images are cut, by what the names of their files end with: nothing for the default ones
 IMAGES = {
     "": config["images"],
@@ -178,14 +186,6 @@ def of_realizations(sky, name):
 def gpus_per_training():
     """A GPU is asked of a cluster's scheduler where the configuration wants one."""
     return int(config["training"]["device"] == "gpu")
-
-
-def without_execution_keys(config):
-    """The configuration less what only steers execution, for which nothing is to re-run."""
-    kept = {key: value for key, value in config.items() if key not in ("facts", "record", "downloads")}
-    for block, execution_only in (("training", "device"), ("ensemble", "members_per_job")):
-        kept[block] = {key: value for key, value in kept[block].items() if key != execution_only}
-    return kept
 
 
 def training_environment():

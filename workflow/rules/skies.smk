@@ -104,7 +104,7 @@ rule ingest_mock:
         sky=sky_physics,
         files=sky_realization_files,
         events=in_order(config["events"]),
-        images=in_order(config["images"]),
+        bands=in_order(config["images"]["bands"]),
         code=code("ingest_field", "ingest"),
     script:
         "../scripts/ingest_field.py"
@@ -134,7 +134,7 @@ rule ingest_field:
         sky=sky_physics,
         files=sky_realization_files,
         events=in_order(config["events"]),
-        images=in_order(config["images"]),
+        bands=in_order(config["images"]["bands"]),
         code=code("ingest_field", "ingest"),
     script:
         "../scripts/ingest_field.py"

@@ -15,6 +15,6 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakem
         sky={**snakemake.params.sky, "observed": not snakemake.params.with_truth, "realizations": files},
         realization=snakemake.wildcards.realization,
         events_block=snakemake.params.events,
-        images=snakemake.params.images,
+        bands=snakemake.params.bands,
         **outputs,
     )

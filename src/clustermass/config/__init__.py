@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clustermass.config.checks import cross_checks
 from clustermass.config.resolve import (
     BASE_EXPERIMENT,
@@ -19,6 +17,7 @@ from clustermass.config.resolve import (
     resolve_images,
     resolve_sky,
 )
+from clustermass.config.schema import read_schema, without_execution_keys
 from clustermass.config.sentences import faulty_blocks, schema_errors, sentences
 from clustermass.errors import InputError
 
@@ -31,10 +30,12 @@ __all__ = [
     "input_files",
     "load_config",
     "merge",
+    "read_schema",
     "realization_names",
     "resolve_experiment",
     "resolve_images",
     "resolve_sky",
+    "without_execution_keys",
 ]
 
 
@@ -53,7 +54,7 @@ def check_config(config: Mapping[str, Any], schema_path: str | Path) -> None:
     InputError
         Something is wrong: one line says how many errors there are, then each has its own.
     """
-    lines = config_errors(config, yaml.safe_load(Path(schema_path).read_text(encoding="utf-8")))
+    lines = config_errors(config, read_schema(schema_path))
     if lines:
         count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
         raise InputError(f"The configuration has {count}:\n" + "\n".join(f"  - {line}" for line in lines))

@@ -99,10 +99,10 @@ def resolve_images(images: Mapping[str, Any], image_sets: Mapping[str, Any], nam
 
 
 def realization_names(sky: Mapping[str, Any]) -> list[str]:
-    """Names of a resolved sky's realizations: the keys of a `files` sky, "01", "02", ... for all others."""
+    """Names of a resolved sky's realizations in order: the keys of a `files` sky, "01", "02", ... for all others."""
     realizations = sky.get("realizations", 1)
     if isinstance(realizations, Mapping):
-        return list(realizations)
+        return sorted(realizations)
     return [f"{number:02d}" for number in range(1, int(realizations) + 1)]
 
 

@@ -1,0 +1,66 @@
+"""Write the table of docs/regenerate.md from docs/regenerate.yaml.
+
+Usage (from the repository's root):  .venv/bin/python docs/regenerate.py [--check]
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+PAGE = HERE / "regenerate.md"
+START, END = "<!-- table: made by docs/regenerate.py -->\n", "<!-- end of table -->\n"
+SHOWN = ("skies", "your files", "images", "training", "evaluation", "masses", "figures")
+CORES = 2
+
+
+def rows(told: dict[str, Any]) -> Iterator[str]:
+    """Yield the table: an entry a row, a stage a column."""
+    yield f"| key | {' | '.join(SHOWN)} | time | made anew because of it |"
+    yield f"|---|{':-:|' * len(SHOWN)}--:|---|"
+    for entry in told["keys"]:
+        keys = ", ".join(f"`{key}`" for key in entry["keys"])
+        marks = " | ".join("●" if stage in entry["stages"] else "" for stage in SHOWN)
+        why = f" ({entry['why']})" if "why" in entry else ""
+        yield f"| {keys} | {marks} | {time(entry, told)} | {causes(entry, told['stages'])}{why} |"
+
+
+def time(entry: dict[str, Any], told: dict[str, Any]) -> str:
+    """Return how long all that follows takes in the default run, on `CORES` cores."""
+    if not entry["causes"]:
+        return "none"
+    seconds = sum(told["seconds"].get(stage, 0) for stage in [*entry["stages"], "report"]) / CORES
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+
+
+def causes(entry: dict[str, Any], stages: dict[str, list[str]]) -> str:
+    """Return the rules that a key causes to be made anew; of a stage that is whole, its name."""
+    left, shown = list(entry["causes"]), []
+    for stage, names in stages.items():
+        if len(names) > 2 and set(names) <= set(left):
+            shown.append(f"all of {stage}")
+            left = [name for name in left if name not in names]
+    return ", ".join([*shown, *(f"`{name}`" for name in left)]) or "nothing"
+
+
+def main() -> int:
+    """Write or check the table; return the exit status."""
+    told = yaml.safe_load((HERE / "regenerate.yaml").read_text(encoding="utf-8"))
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(START)
+    _, _, after = rest.partition(END)
+    table = "\n".join(rows(told))
+    wanted = f"{before}{START}{table}\n{END}{after}"
+    if "--check" in sys.argv[1:]:
+        if text != wanted:
+            print("docs/regenerate.md does not match docs/regenerate.yaml. Run: .venv/bin/python docs/regenerate.py")
+        return int(text != wanted)
+    PAGE.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

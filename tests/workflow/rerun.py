@@ -1,0 +1,127 @@
+"""What tests of the re-run matrix share: copies of the repository, folders of results, and questions to planner.py."""
+
+import ast
+import atexit
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from clustermass.config import load_config, merge
+
+HERE = Path(__file__).parent
+CONFIG = load_config([HERE / "rerun_config.yaml"])
+TARGETS = ["all", "search", "validate_sky", "pack", "results/skies/embedded/01/simput.fits"]
+TRACKED = ("Snakefile", "workflow", "src", "config", "profiles", "envs")
+NOTHING = {"causes": [], "anew": []}
+
+
+def copy_of_the_repository(folder):
+    """Copy all that a run reads, with new time stamps, as a fresh checkout has; return where it lies."""
+    left_out = shutil.ignore_patterns("__pycache__")
+    for name in TRACKED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=left_out, copy_function=shutil.copy)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def input_files(block=CONFIG):
+    """All files that `rerun_config.yaml` reads."""
+    for value in block.values() if isinstance(block, dict) else block:
+        if isinstance(value, dict | list):
+            yield from input_files(value)
+        elif isinstance(value, str) and value.startswith("data/"):
+            yield value
+
+
+def results_folder(folder):
+    """Folder with the user's files that `rerun_config.yaml` names, and no results yet."""
+    for name in input_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def request(verb, changes=None, without=(), **options):
+    """One request to the planner: with `changes` to the configuration of the matrix, `without` some of its blocks."""
+    config = copy.deepcopy(CONFIG)
+    for key in without:
+        *blocks, last = key.split(".")
+        del value_at(config, blocks)[last]
+    return {"do": verb, "config": merge(config, changes or {}), "targets": TARGETS, **options}
+
+
+def value_at(config, place):
+    """Value at a path; None where there is none."""
+    for name in place:
+        config = config.get(name) if isinstance(config, dict) else None
+    return config
+
+
+@cache
+def planner():
+    """Start planner.py, once for all tests of this process."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "ignore"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, str(HERE / "planner.py")], text=True, env=variables, **pipes)
+    atexit.register(process.communicate)  # its end of input ends it
+    return process
+
+
+def ask(repository, folder, *requests, path=""):
+    """Answers of the planner, of `repository`, in a `folder` of results; `path` goes before PATH."""
+    searched = os.pathsep.join([*([path] if path else []), os.environ["PATH"]])
+    line = {"repository": str(repository), "folder": str(folder), "path": searched, "requests": requests}
+    print(json.dumps(line), file=planner().stdin, flush=True)
+    answers = json.loads(planner().stdout.readline() or '"It has ended."')
+    if isinstance(answers, str):
+        pytest.fail(f"planner.py failed:\n{answers}")
+    return answers
+
+
+def rules(jobs):
+    """Names of the jobs' rules, as docs/regenerate.yaml calls them: batches and skies aside."""
+    return {rule_name(rule) for rule, _ in jobs}
+
+
+def rule_name(rule):
+    for family in ("train_member", "ingest_published"):
+        if rule.startswith(family):
+            return family
+    return rule
+
+
+def module_faults(repository, folder, only="*"):
+    """Say of each rule where the modules that its hash counts are not those that its script imports when it runs.
+
+    `repository` must be a copy: its modules are changed, one after the other, and put back.
+    """
+    asked = request("modules", only=only)
+    asked["targets"] = [*TARGETS, "download_efeds"]
+    _, answer = ask(repository, folder, request("finish"), asked)
+    for rule, imported in answer["imported"].items():
+        hashed = {*answer["hashed"][rule]}
+        for name in sorted({*imported} - hashed):
+            if not _counts_for_nothing(repository / "src" / "clustermass" / name, imported):
+                yield f"{rule}: imports {name}, whose change doesn't change its param `code`"
+        yield from (f"{rule}: its param `code` counts {name}, which it never imports" for name in hashed - {*imported})
+
+
+def _counts_for_nothing(path, imported):
+    """Whether a module does nothing, or came along with `clustermass.config` where only its `resolve` is used."""
+    body = ast.parse(path.read_bytes()).body
+    if len(body) == 1 and isinstance(body[0], ast.Expr):
+        return path.name == "__init__.py"
+    along = path.parent.name == "config" or (path.parent.name, path.name) == ("published", "layout.py")
+    return along and "config/resolve.py" in imported and path.name != "resolve.py"

@@ -1,0 +1,144 @@
+"""Keys of the configuration: what docs/regenerate.yaml says of each, and what Snakemake makes anew when it changes."""
+
+from fnmatch import fnmatchcase
+
+import yaml
+from rerun import CONFIG, NOTHING, ROOT, ask, request, results_folder, rules, value_at
+
+from clustermass.config import load_config, merge
+
+TABLE = ROOT / "docs" / "regenerate.yaml"
+
+
+def leaves(schema, definitions, key="", execution_only=False):
+    """Yield every key of the configuration that holds a value, its schema, and whether it steers execution only."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
+    execution_only |= schema.get("x-execution-only", False)
+    named, more = schema.get("properties", {}), schema.get("additionalProperties")
+    kinds = schema.get("type", "object")
+    if not (named or isinstance(more, dict)) or (isinstance(kinds, list) and "integer" in kinds):  # number or block
+        yield key, schema, execution_only
+    for name, inner in named.items():
+        yield from leaves(inner, definitions, f"{key}.{name}" if key else name, execution_only)
+    if isinstance(more, dict):
+        yield from leaves(more, definitions, f"{key}.<name>", execution_only)
+
+
+def all_leaves(repository):
+    """Return the same of the repository's schema by key: its schema, and whether it steers execution only."""
+    schema = yaml.safe_load((repository / "workflow" / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
+    return {key: (inner, execution_only) for key, inner, execution_only in leaves(schema, schema["$defs"])}
+
+
+def entry_of(key, table):
+    """Entry of docs/regenerate.yaml for `key`: one that names it, else the one whose pattern it fits."""
+    exact = [entry for entry in table["keys"] if key in entry["keys"]]
+    fitting = [entry for entry in table["keys"] if any(fnmatchcase(key, pattern) for pattern in entry["keys"])]
+    found = exact or fitting
+    if len(found) != 1:
+        raise LookupError(
+            f"{len(found)} entries in docs/regenerate.yaml are about it; it needs one that says which rules it causes "
+            "to be made anew and which stages follow"
+        )
+    return found[0]
+
+
+def change(key, schema, entry, config):
+    """Return changes to the configuration that alter `key`, as `entry` says or to a value nearby.
+
+    Raises
+    ------
+    LookupError
+        No named block has the key, or no value nearby is known.
+    """
+    place = place_of(key, entry.get("names"), config)
+    if place is None:
+        raise LookupError(f"give it a value in tests/workflow/rerun_config.yaml: no block has {key}")
+    value = value_at(config, place)
+    new = entry.get("values", {}).get(key, entry.get("to", nearby(value, schema)))
+    if new is None or new == value:
+        raise LookupError(f"give its entry in docs/regenerate.yaml a `to`: no other value than {value!r} is known")
+    nested = new
+    for name in reversed(place):
+        nested = {name: nested}
+    return merge(nested, entry.get("with", {}))
+
+
+def place_of(key, names, config):
+    """Path of `key` with `names` for its `<name>`s; without any, the first that leads to a value, or None."""
+    if names:
+        following = iter(names)
+        return tuple(next(following) if part == "<name>" else part for part in key.split("."))
+    return next(_places(config, key.split(".")), None)
+
+
+def _places(config, parts):
+    if not parts:
+        yield ()
+    elif isinstance(config, dict):
+        for name in config if parts[0] == "<name>" else {parts[0]}.intersection(config):
+            yield from ((name, *place) for place in _places(config[name], parts[1:]))
+
+
+def nearby(value, schema):
+    """Another value that the schema allows; None if none is known."""
+    if "enum" in schema:
+        return next(other for other in schema["enum"] if other != value)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, list):
+        return value[:-1] if len(value) > 1 and isinstance(value[0], str) else [nearby(value[0], {}), *value[1:]]
+    if isinstance(value, dict):
+        return {**value, "changed": 1}
+    if isinstance(value, int):
+        return value + 1 if value < schema.get("maximum", value + 1) else value - 1
+    if isinstance(value, float):
+        return value * 1.01 + (value == 0) * 0.01 if value * 1.01 < schema.get("maximum", 1e99) else value * 0.99
+    return f"{value}_2" if isinstance(value, str) else None
+
+
+def key_faults(repository, folder, only="*"):
+    """Say of each key that fits `only` how what Snakemake makes anew differs from docs/regenerate.yaml."""
+    table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    config = merge(load_config([repository / "config" / "config.yaml"]), CONFIG)
+    known, faults, requests = all_leaves(repository), [], {}
+    for key, (schema, _) in known.items():
+        if not fnmatchcase(key, only):
+            continue
+        try:
+            entry = entry_of(key, table)
+            requests.setdefault(tuple(entry.get("without", ())), {})[key] = change(key, schema, entry, config)
+        except LookupError as error:
+            faults.append(f"{key}: {error}")
+    for number, (without, changes) in enumerate(requests.items()):
+        results = results_folder(folder / f"results_{number}")
+        plans = [request("plan", changed, without) for changed in changes.values()]
+        _, *answers = ask(repository, results, request("finish", without=without), *plans)
+        for key, answer in zip(changes, answers, strict=True):
+            _, execution_only = known[key]
+            found = _faults(answer, entry_of(key, table), table, execution_only)
+            faults += [f"{key}: {fault}" for fault in found]
+    return faults
+
+
+def _faults(answer, entry, table, execution_only):
+    if "error" in answer:
+        yield f"give its entry in docs/regenerate.yaml a `to` or `values` that is allowed: {answer['error']}"
+        return
+    if execution_only:
+        if answer != NOTHING:
+            yield f"steers execution only, by the schema, but makes anew {sorted(rules(answer['anew']))}"
+        return
+    causes = rules(answer["causes"])
+    if causes <= {"report"}:
+        yield "makes nothing anew: hand it to a rule as a param, or mark it `x-execution-only: true` in the schema"
+    if causes != {*entry["causes"], "report"}:
+        yield (
+            f"makes anew {sorted(causes - {*entry['causes']} - {'report'})} against docs/regenerate.yaml, and not "
+            f"{sorted({*entry['causes']} - causes)}, as it says"
+        )
+    stage_of = {rule: stage for stage, names in table["stages"].items() for rule in names}
+    reached = {stage_of[rule] for rule in rules(answer["anew"])} - {"report", "on request"}
+    if reached != {*entry["stages"]}:
+        yield f"reaches the stages {sorted(reached)}, but docs/regenerate.yaml says {sorted(entry['stages'])}"

@@ -1,0 +1,311 @@
+"""What a change makes anew: of every key of the configuration, every module, script, environment and input file.
+
+The expected is docs/regenerate.yaml, and of modules what scripts import when they run; the answers are Snakemake's.
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from fnmatch import fnmatchcase
+
+import pytest
+import yaml
+from rerun import (
+    CONFIG,
+    NOTHING,
+    ROOT,
+    ask,
+    copy_of_the_repository,
+    input_files,
+    module_faults,
+    request,
+    results_folder,
+    rule_name,
+    rules,
+)
+from rerun_keys import TABLE, all_leaves, entry_of, key_faults
+from rerun_reads import read_faults
+
+pytestmark = pytest.mark.workflow
+READ_BY = {  # of the files of tests/workflow/rerun_config.yaml
+    "data/events.fits": "ingest_field",
+    "data/clusters.csv": "ingest_field",
+    "data/luminosities.fits": "ingest_field",
+    "data/exposure.fits": "ingest_field",
+    "data/second_events.fits": "ingest_field",
+    "data/second_clusters.csv": "ingest_field",
+    "data/mock_events.fits": "ingest_mock",
+    "data/mock_clusters.csv": "ingest_mock",
+    "data/mock_truth.csv": "ingest_mock",
+    "data/images.pickle": "ingest_published",
+    "data/published.fits": "ingest_published",
+    "data/masses.csv": "compare_published",
+}
+# stands in for conda, of which Snakemake asks these things before it compares environments
+CONDA = """#!/bin/sh
+case "$1" in
+  --version) echo conda 25.1.0 ;;
+  info) echo '{"platform": "linux-64", "conda_prefix": "/nowhere"}' ;;
+  config) echo '{"get": {"channel_priority": "strict"}}' ;;
+esac
+"""
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """Copy of the repository, which a test may change."""
+    return copy_of_the_repository(tmp_path / "repository")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Folder with all that tests/workflow/rerun_config.yaml reads."""
+    return results_folder(tmp_path / "results_here")
+
+
+@pytest.fixture(scope="module")
+def table():
+    return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+
+
+def append(paths, text):
+    for path in paths:
+        path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def replace(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, (path, old)
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_every_key_makes_anew_just_what_the_table_says(tmp_path):
+    assert key_faults(ROOT, tmp_path) == []
+
+
+def test_the_table_of_the_page_is_that_of_the_entries():
+    command = [sys.executable, str(ROOT / "docs" / "regenerate.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_only_keys_that_should_make_everything_anew_do(table):
+    rest = {"images", "training", "evaluation", "masses", "figures"}
+    far = {key for key in all_leaves(ROOT) if rest < {*entry_of(key, table)["stages"]}}
+    assert [key for key in far if not any(fnmatchcase(key, pattern) for pattern in table["everything"])] == []
+    assert len(far) > 50
+
+
+def test_every_rule_has_a_stage_a_job_and_a_hash_of_its_code(folder, table):
+    known, planned = ask(ROOT, folder, request("rules"), request("plan"))
+    assert {rule_name(rule) for rule in known} == {rule for stage in table["stages"].values() for rule in stage}
+    assert {*rules(planned["anew"])} == {rule_name(rule) for rule in known} - {"download_efeds"}
+    assert [rule for rule, told in known.items() if "code" not in told["params"] or not told["script"]] == []
+
+
+def test_every_module_changes_the_hash_of_just_the_rules_whose_scripts_import_it(repository, folder):
+    assert [*module_faults(repository, folder)] == []
+
+
+def test_every_script_is_the_cause_for_the_rules_that_it_serves_alone(repository, folder):
+    known, _ = ask(repository, folder, request("rules"), request("finish"))
+    scripts = sorted((repository / "workflow" / "scripts").glob("*.py"))
+    answers = ask(repository, folder, *(request("plan", alter=str(path)) for path in scripts))
+    for script, answer in zip(scripts, answers, strict=True):
+        served = {rule_name(rule) for rule, told in known.items() if told["script"] == script.name}
+        assert served, script
+        assert rules(answer["causes"]) == served - {"download_efeds"}, script
+    append([repository / "workflow" / "report" / "bias.rst"], "\nMore.\n")
+    assert rules(ask(repository, folder, request("plan"))[0]["anew"]) == {"report"}, "a caption"
+
+
+def test_an_input_files_content_counts_and_its_time_does_not(folder):
+    assert {*input_files()} == READ_BY.keys() | {"data/table.fits"}  # the last is a download's, read by no rule
+    ask(ROOT, folder, request("finish"))
+    for name in READ_BY:
+        os.utime(folder / name)
+    for path in folder.rglob("*.fits"):
+        os.utime(path)  # one of them, as large as a real event list, beyond Snakemake's own limit for checksums
+    (untouched,) = ask(ROOT, folder, request("plan"))
+    assert untouched == NOTHING
+    for name, rule in READ_BY.items():
+        text = (folder / name).read_text()
+        (folder / name).write_text(f"{text} and more")
+        (planned,) = ask(ROOT, folder, request("plan"))
+        assert rules(planned["causes"]) == {rule}, name
+        (folder / name).write_text(text)
+
+
+def test_what_changes_no_result_makes_nothing_anew(repository, folder, tmp_path):
+    (_, again) = ask(repository, folder, request("finish"), request("plan", cores=7))
+    assert again == NOTHING
+    checkout = copy_of_the_repository(tmp_path / "elsewhere" / "checkout")
+    assert ask(checkout, folder, request("plan")) == [NOTHING], "a fresh checkout, in another place"
+    append(repository.rglob("*.py"), "\n# a comment\n")
+    append([*repository.rglob("*.smk"), *repository.rglob("*.yaml"), *repository.rglob("Snakefile")], "\n# a comment\n")
+    assert ask(repository, folder, request("plan")) == [NOTHING], "comments"
+    reordered = reverse(CONFIG), reverse(yaml.safe_load((repository / "config" / "config.yaml").read_text()))
+    (repository / "config" / "config.yaml").write_text(yaml.safe_dump(reordered[1], sort_keys=False))
+    assert ask(repository, folder, {**request("plan"), "config": reordered[0]}) == [NOTHING], "another order of keys"
+    replace(repository / "src" / "clustermass" / "__init__.py", "__version__ = ", "__version__ = 'new' + ")
+    for path in (repository / "envs").glob("*.yaml"):
+        path.write_text(re.sub(r"=(\d+)\.", r"=1\1.", path.read_text()))
+    assert ask(repository, folder, request("plan")) == [NOTHING], "a release, other versions of packages"
+
+
+def reverse(block):
+    """Return the block with its keys, and those of all blocks in it, in reverse."""
+    if isinstance(block, dict):
+        return {key: reverse(block[key]) for key in reversed(block)}
+    return block
+
+
+def test_packages_of_a_conda_environment_make_anew_what_runs_in_it(repository, folder, tmp_path, table):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "conda").write_text(CONDA)
+    (tmp_path / "bin" / "conda").chmod(0o755)
+
+    def plan(*requests):
+        return ask(repository, folder, *({**each, "conda": True} for each in requests), path=str(tmp_path / "bin"))[-1]
+
+    assert plan(request("finish"), request("plan")) == NOTHING
+    assert rules(plan(request("plan", {"training": {"device": "gpu"}}))["causes"]) == {"train_member", "predict_sky"}
+    environment = repository / "envs" / "figures.yaml"
+    append([environment], "\n      - unrelated==1.0\n")
+    figures = {*table["stages"]["figures"], "plot_sky_validation"}
+    assert rules(plan(request("plan"))["causes"]) == figures
+
+
+def test_two_runs_lie_side_by_side_and_share_skies_and_images(folder):
+    other = {"run": "other", "training": {"recipes": {"clustermass": {"epochs": 5}}}}
+    _, planned = ask(ROOT, folder, request("finish"), request("plan", other))
+    shared = ("simulate", "ingest", "extract", "smooth", "compare_sky", "plot_sky_validation", "write_simput")
+    assert not [rule for rule, _ in planned["anew"] if rule.startswith(shared)]
+    assert all(output.startswith("results/other/") for _, output in planned["anew"])
+    answers = ask(ROOT, folder, request("finish", other), request("plan", other), request("plan"))
+    assert answers[1:] == [NOTHING, NOTHING]
+
+
+def test_blocks_that_nothing_uses_make_anew_only_the_report(folder):
+    changes = {
+        "skies": {"erass1": {"exposure": {"depth_s": 140.0}}, "spare": {"like": "embedded"}},
+        "network": {"wide": {"dropout": 0.1}},
+        "training": {"recipes": {"clustermass_large": {"epochs": 7}}},
+    }
+    _, planned = ask(ROOT, folder, request("finish"), request("plan", changes))
+    assert rules(planned["anew"]) == {"report"}
+
+
+def test_another_experiment_of_the_same_sky_makes_anew_nothing_of_it_nor_of_others(folder):
+    more = {"experiments": {"more": {"redshift_noise": 0.02, "members": 1, "test_skies": []}}}
+    _, planned = ask(ROOT, folder, request("finish"), request("plan", more))
+    assert rules(planned["anew"]) >= {"train_member", "evaluate", "infer_observed", "plot_comparison"}
+    of_the_run = ("results/matrix/figures/", "results/matrix/summary.json", "results/matrix/report.html")
+    assert all(output.startswith(("results/matrix/more/", *of_the_run)) for _, output in planned["anew"])
+
+
+def test_one_more_realization_and_one_more_member_are_made_alone(folder):
+    changes = {"skies": {"embedded": {"realizations": 2}}, "experiments": {"few": {"members": 2}}}
+    _, planned = ask(ROOT, folder, request("finish"), request("plan", changes))
+    made = [output for rule, output in planned["anew"] if rule.startswith(("simulate", "extract", "smooth"))]
+    assert {*made} == {
+        "results/skies/embedded/02/events.fits",
+        "results/skies/embedded/02/images.nc",
+        "results/skies/embedded/02/smoothed/central.nc",
+    }
+    (_, planned) = ask(ROOT, folder, request("finish"), request("plan", {"experiments": {"few": {"members": 2}}}))
+    trained = [output for rule, output in planned["anew"] if rule.startswith("train")]
+    assert trained == ["results/matrix/few/members/01.nc"]
+
+
+@pytest.mark.parametrize("size", [2, 7])
+def test_another_number_of_members_a_job_makes_nothing_anew(folder, size):
+    changes = {"ensemble": {"members_per_job": size}}
+    assert ask(ROOT, folder, request("finish"), request("plan", changes))[1] == NOTHING
+
+
+def test_scripts_read_nothing_that_snakemake_does_not_record():
+    assert [*read_faults(ROOT)] == []
+
+
+# Planted faults: each of the checks above finds what it is there to find.
+
+
+def test_a_key_read_behind_snakemakes_back_is_found(repository, tmp_path):
+    replace(
+        repository / "workflow" / "scripts" / "calibrate.py",
+        "snakemake.params.recalibration",
+        'snakemake.config["ensemble"]["recalibration"]',
+    )
+    assert len([*read_faults(repository)]) == 1
+    replace(
+        repository / "workflow" / "rules" / "evaluation.smk",
+        '        recalibration=config["ensemble"]["recalibration"],\n',
+        "",
+    )
+    faults = key_faults(repository, tmp_path, only="ensemble.recalibration")
+    assert "ensemble.recalibration: makes nothing anew" in faults[0]
+
+
+@pytest.mark.parametrize(
+    "read",
+    ["snakemake.resources.gpu", "snakemake.config", "vars(snakemake)", 'snakemake.config.get("seed")'],
+)
+def test_other_ways_to_read_behind_its_back_are_found(repository, read):
+    append([repository / "workflow" / "scripts" / "split_sample.py"], f"\nprint({read})\n")
+    assert len([*read_faults(repository)]) == 1
+
+
+def test_a_key_without_an_entry_is_told_what_it_needs(repository, tmp_path):
+    replace(
+        repository / "workflow" / "schemas" / "config.schema.yaml",
+        "      recalibration: {",
+        "      novelty: {description: new, type: number}\n      recalibration: {",
+    )
+    (fault,) = key_faults(repository, tmp_path, only="ensemble.novelty")
+    assert "ensemble.novelty: 0 entries in docs/regenerate.yaml are about it" in fault
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("workflow/scripts/calibrate.py", "__import__('clustermass.sphere')"),
+        ("src/clustermass/evaluation/calibrate.py", "from ..sphere import *"),
+        ("src/clustermass/evaluation/calibrate.py", "import importlib; importlib.import_module('clustermass.sphere')"),
+    ],
+)
+def test_a_module_that_is_not_declared_is_found(repository, folder, name, text):
+    path = repository / name
+    lines = path.read_text().splitlines(keepends=True)
+    docstring = ast.parse("".join(lines)).body[0].end_lineno
+    path.write_text("".join([*lines[:docstring], f"{text}\n", *lines[docstring:]]))
+    faults = [*module_faults(repository, folder, only="calibrate")]
+    assert faults == ["calibrate: imports sphere.py, whose change doesn't change its param `code`"]
+
+
+@pytest.mark.parametrize("stamp", ["__import__('time').time()", "(ROOT / 'Snakefile').stat().st_mtime"])
+def test_a_time_stamp_as_trigger_is_found(repository, folder, stamp):
+    rule = repository / "workflow" / "rules" / "images.smk"
+    split = 'fractions=in_order(config["split"]),'
+    replace(rule, split, f"{split} stamp={stamp},")
+    ask(repository, folder, request("finish"))
+    os.utime(repository / "Snakefile")
+    (planned,) = ask(repository, folder, request("plan"))
+    assert rules(planned["causes"]) == {"split_sample"}
+    assert any("of the clock" in fault for fault in read_faults(repository))
+
+
+def test_scripts_time_stamps_as_triggers_are_found(repository, folder):
+    replace(repository / "profiles" / "default" / "config.yaml", "input, software-env]", "input, software-env, code]")
+    ask(repository, folder, request("finish"))
+    os.utime(repository / "workflow" / "scripts" / "split_sample.py")
+    assert rules(ask(repository, folder, request("plan"))[0]["causes"]) == {"split_sample"}
+
+
+def test_a_time_stamp_of_a_large_file_is_found(repository, folder):
+    replace(repository / "profiles" / "default" / "config.yaml", "size: 1073741824", "size: 1000000")
+    ask(repository, folder, request("finish"))
+    os.utime(folder / "results" / "skies" / "embedded" / "01" / "events.fits")
+    assert "extract_images" in rules(ask(repository, folder, request("plan"))[0]["causes"])
