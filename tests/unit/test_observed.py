@@ -1,6 +1,7 @@
 """The mass catalogue: its numbers against scipy and by hand, its header."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,12 +65,17 @@ def fake_predict(weights, image, redshift, redshift_err, facts, device):
     return {"mu": mu, "sigma": np.full(mu.shape, 0.15), "sigma_redshift": np.asarray(redshift_err, dtype=float)}
 
 
+def network(*side_inputs, centre="detected"):
+    """Stand for `read_member`: a network that is told `side_inputs` and learnt from images about `centre`."""
+    return lambda path: SimpleNamespace(network={"side_inputs": side_inputs}, cutting={"images": {"centre": centre}})
+
+
 @pytest.fixture
 def field(tmp_path, monkeypatch):
     """Write a field of five clusters (the third without redshift), its ensemble, and fake networks."""
     monkeypatch.setattr(observed, "predict", fake_predict)
     monkeypatch.setattr(observed, "check_grid", lambda weights, images: None)
-    monkeypatch.setattr(observed, "_told", lambda weights: ["log_z", "log_rate", "log_extent", "log_background"])
+    monkeypatch.setattr(observed, "read_member", network("log_z", "log_rate", "log_extent", "log_background"))
     n = 5
     per_cluster = {
         "ra": [136.0, 136.5, 137.0, 137.5, 0.0],
@@ -250,6 +256,13 @@ def test_photons_references_and_names_stand_in_the_right_rows(field):
     assert read(folder, simulated=False)[7]["NAME"] == "eFEDS J090400.0+013000"
 
 
+@pytest.mark.parametrize(("centre", "lines"), [("detected", 0), ("halo", 1)])
+def test_networks_of_true_centres_are_warned_of(field, monkeypatch, caplog, centre, lines):
+    monkeypatch.setattr(observed, "read_member", network("z", centre=centre))
+    run(field[0])
+    assert sum("learnt from images about the haloes' true centres" in line for line in caplog.messages) == lines
+
+
 def test_images_of_a_simulator_make_the_field_simulated(field):
     folder = field[0]
     with xr.open_dataset(folder / "images.nc") as opened:
@@ -341,7 +354,7 @@ def test_clusters_that_the_catalogue_says_too_little_of_are_flagged_and_counted(
     write_netcdf(images.drop_vars("ml_bkg"), folder / "smoothed.nc", "test", MADE)
     assert all(row["FLAG_NOCAT"] == 1 for row in read(folder).values())
     # networks that aren't told of it miss nothing
-    monkeypatch.setattr(observed, "_told", lambda weights: ["z", "log_exposure"])
+    monkeypatch.setattr(observed, "read_member", network("z", "log_exposure"))
     caplog.clear()
     assert not any(row["FLAG_NOCAT"] for row in read(folder).values())
     assert "ML_BKG" not in caplog.text
