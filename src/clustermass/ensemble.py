@@ -52,7 +52,11 @@ def combine(member_mu: np.ndarray, member_sigma: np.ndarray) -> Combined:
 
 
 def aggregate_ensemble(
-    members: Sequence[Path], output: Path, images: Sequence[Path], cosmology: Mapping[str, float] | None = None
+    members: Sequence[Path],
+    output: Path,
+    images: Sequence[Path],
+    cosmology: Mapping[str, float] | None = None,
+    weighting: str = "none",
 ) -> None:
     """Write ensemble.nc: the ensemble's and all members' predictions, and what is known of each cluster.
 
@@ -66,6 +70,8 @@ def aggregate_ensemble(
         The images that the members were trained on; the clusters' columns come from there.
     cosmology
         Of the training sky, kept in the attributes.
+    weighting
+        Of the training clusters; kept there too unless it is none.
 
     Raises
     ------
@@ -86,7 +92,8 @@ def aggregate_ensemble(
     columns = _columns(images, loaded[0]) | {name: loaded[0][name].values for name in ("split", "log10_m500c")}
     mu, sigma = (np.stack([member[name].values for member in loaded]) for name in ("mu", "sigma"))
     dataset = ensemble_dataset(mu, sigma, [Path(path).stem for path in members], loaded[0]["cluster"].values, columns)
-    made = provenance("aggregate_ensemble", {}, members, cosmology=dict(cosmology or {}))
+    weighted = {} if weighting == "none" else {"weighting": weighting}
+    made = provenance("aggregate_ensemble", {}, members, cosmology=dict(cosmology or {}), **weighted)
     write_netcdf(dataset, output, f"Predictions of an ensemble of {len(members)} networks", made)
 
 

@@ -82,6 +82,16 @@ def train_clusters(wildcards):
     return EXPERIMENTS[wildcards.experiment]["train_clusters"]
 
 
+def weighting_of(wildcards):
+    """How much an experiment's training clusters count."""
+    return EXPERIMENTS[wildcards.experiment].get("weighting", "none")
+
+
+def mass_prior(wildcards):
+    """Which prior an experiment's masses have: of weighted training masses it isn't known what was learnt."""
+    return config["observed"]["mass_prior"] if weighting_of(wildcards) == "none" else "training"
+
+
 def control(wildcards):
     return EXPERIMENTS[wildcards.experiment]["control"]
 

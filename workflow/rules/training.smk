@@ -56,6 +56,7 @@ rule aggregate_ensemble:
         runtime=each_try(10),
     params:
         cosmology=experiment_cosmology,
+        weighting=weighting_of,
         code=code("aggregate_ensemble", "ensemble"),
     script:
         "../scripts/aggregate_ensemble.py"

@@ -11,4 +11,5 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"
         output=Path(snakemake.output.ensemble),
         images=[Path(path) for path in snakemake.input.images],
         cosmology=snakemake.params.cosmology,
+        weighting=snakemake.params.weighting,
     )
