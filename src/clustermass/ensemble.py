@@ -58,6 +58,7 @@ def aggregate_ensemble(
     images: Sequence[Path],
     cosmology: Mapping[str, float] | None = None,
     weights: Sequence[Path] = (),
+    weighting: str = "none",
 ) -> None:
     """Write ensemble.nc: the ensemble's and all members' predictions, and what is known of each cluster.
 
@@ -73,6 +74,8 @@ def aggregate_ensemble(
         Of the training sky, kept in the attributes.
     weights
         Files of the members' networks: only named by their hashes, so that none can be exchanged unseen.
+    weighting
+        Of the training clusters; kept in the attributes too unless it is none.
 
     Raises
     ------
@@ -95,7 +98,8 @@ def aggregate_ensemble(
     columns = _columns(images, loaded[0]) | {name: loaded[0][name].values for name in ("split", "log10_m500c")}
     mu, sigma = (np.stack([member[name].values for member in loaded]) for name in ("mu", "sigma"))
     dataset = ensemble_dataset(mu, sigma, [Path(path).stem for path in members], loaded[0]["cluster"].values, columns)
-    made = provenance("aggregate_ensemble", {}, [*members, *weights, *images], cosmology=dict(cosmology or {}))
+    facts = {"cosmology": dict(cosmology or {})} | ({} if weighting == "none" else {"weighting": weighting})
+    made = provenance("aggregate_ensemble", {}, [*members, *weights, *images], **facts)
     write_netcdf(dataset, output, f"Predictions of an ensemble of {len(members)} networks", made)
 
 

@@ -126,3 +126,13 @@ def test_too_few_training_clusters_are_refused(field):  # noqa: F811
     with pytest.raises(InputError, match=r"49 training clusters .* observed\.mass_prior"):
         run(folder, mass_prior="flat")
     run(folder)
+
+
+def test_networks_that_learnt_from_weighted_masses_are_refused(field):  # noqa: F811
+    folder = field[0]
+    with xr.open_dataset(folder / "ensemble.nc") as opened:
+        table = opened.load()
+    write_netcdf(table, folder / "ensemble.nc", "test", MADE | {"weighting": "uniform_mass"})
+    with pytest.raises(InputError, match=r"weighted by mass \(uniform_mass\)"):
+        run(folder, mass_prior="flat")
+    run(folder)

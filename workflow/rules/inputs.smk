@@ -116,7 +116,13 @@ def train_selection(wildcards):
 
 
 def weighting(wildcards):
+    """How much an experiment's training clusters count."""
     return EXPERIMENTS[wildcards.experiment]["weighting"]
+
+
+def mass_prior(wildcards):
+    """Which prior an experiment's masses have: of weighted training masses it isn't known what was learnt."""
+    return config["observed"]["mass_prior"] if weighting(wildcards) == "none" else "training"
 
 
 def control(wildcards):

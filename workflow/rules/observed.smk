@@ -25,7 +25,7 @@ rule infer_observed:
     params:
         simulated=field_is_simulated,
         acronym=config["observed"]["acronym"],
-        mass_prior=config["observed"]["mass_prior"],
+        mass_prior=mass_prior,
         cosmology=experiment_cosmology,
         code=code("infer_observed", "observed.masses"),
     script:

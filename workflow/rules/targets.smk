@@ -114,17 +114,17 @@ def metrics_of(rows):
 def weighting_pairs():
     """Two rows for each weighted experiment whose twin differs in `weighting` alone: first the twin, then itself."""
 
-    def weighting_of(name):
-        return EXPERIMENTS[name].get("weighting", "none")
+    def weight(name):
+        return EXPERIMENTS[name]["weighting"]
 
     def rest_of(name):
         aside = ("weighting", "test_skies")
         return config_hash({key: value for key, value in EXPERIMENTS[name].items() if key not in aside})
 
-    plain = {rest_of(name): name for name in reversed(WEIGHING) if weighting_of(name) == "none"}
-    weighted = [name for name in WEIGHING if weighting_of(name) != "none" and rest_of(name) in plain]
+    plain = {rest_of(name): name for name in reversed(WEIGHING) if weight(name) == "none"}
+    weighted = [name for name in WEIGHING if weight(name) != "none" and rest_of(name) in plain]
     pairs = [(plain[rest_of(name)], name) for name in weighted]
-    return [{"experiment": name, "weighting": weighting_of(name)} for pair in pairs for name in pair]
+    return [{"experiment": name, "weighting": weight(name)} for pair in pairs for name in pair]
 
 
 def predictions_of(rows):

@@ -59,6 +59,7 @@ rule aggregate_ensemble:
         runtime=each_try(10),
     params:
         cosmology=experiment_cosmology,
+        weighting=weighting,
         code=code("aggregate_ensemble", "ensemble"),
     script:
         "../scripts/aggregate_ensemble.py"

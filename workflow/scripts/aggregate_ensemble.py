@@ -12,4 +12,5 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"
         images=[Path(path) for path in snakemake.input.images],
         cosmology=snakemake.params.cosmology,
         weights=[Path(path) for path in snakemake.input.weights],
+        weighting=snakemake.params.weighting,
     )

@@ -1,4 +1,4 @@
-"""Networks that learnt from weighted masses, spread evenly, beside their twin (Krippendorf et al. 2023, Fig. 8)."""
+"""Networks that learnt from evenly weighted masses, beside their twin (Krippendorf et al. 2023, Fig. 8)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

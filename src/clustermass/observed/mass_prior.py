@@ -103,9 +103,15 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
     Raises
     ------
     InputError
-        The file is missing, lacks a variable or holds fewer than `MIN_CLUSTERS` training clusters of known mass.
+        The file is missing, lacks a variable or holds fewer than `MIN_CLUSTERS` training clusters of known mass; or
+        these were weighted by mass, so that their distribution isn't what the networks learnt.
     """
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
+    if "weighting" in table.attrs:
+        raise InputError(
+            f"{ensemble}: the networks learnt from clusters weighted by mass ({table.attrs['weighting']}): what is to "
+            "be divided out isn't known. Ask for the mass prior training, or name an ensemble without weighting."
+        )
     mass, redshift = (table[name].values.astype(float) for name in ("log10_m500c", "redshift"))
     train = (table["split"].values.astype(str) == "train") & np.isfinite(mass) & (redshift > 0)
     if train.sum() < MIN_CLUSTERS:

@@ -1,0 +1,60 @@
+"""What the paper's page takes: files of all experiments, figures with their captions. No rules."""
+
+
+def paper_rows():
+    """Each experiment and each sky that it is judged on, its own one by name."""
+    return [
+        {"experiment": name, "sky": sky}
+        for name, experiment in EXPERIMENTS.items()
+        for sky in (experiment["sky"], *experiment["test_skies"])
+    ]
+
+
+def paper_files(name):
+    """A file of each of these rows."""
+    return [
+        (
+            f"{EXPERIMENT}/{name}" if row["sky"] == EXPERIMENTS[row["experiment"]]["sky"] else f"{TEST_SKY}/{name}"
+        ).format(experiment=row["experiment"], test_sky=row["sky"])
+        for row in paper_rows()
+    ]
+
+
+def paper_baselines():
+    return [
+        baselines_of(row["experiment"], None if row["sky"] == EXPERIMENTS[row["experiment"]]["sky"] else row["sky"])
+        for row in paper_rows()
+    ]
+
+
+def judged_on():
+    """The sky that experiments are judged on: the first test sky of fiducial, or else its own."""
+    return [*EXPERIMENTS["fiducial"]["test_skies"], EXPERIMENTS["fiducial"]["sky"]][0]
+
+
+def paper_figures():
+    """Captions by figure, numbered as in the paper."""
+    paper = "krippendorf2023" if "krippendorf2023" in EXPERIMENTS else "fiducial"
+    numbered = {
+        f"{EXPERIMENT}/figures/energy_bands": ("1", "Images of one cluster in ten energy bands"),
+        f"{EXPERIMENT}/figures/sample": ("2", "Masses and redshifts of the simulated and of the selected clusters"),
+        f"{EXPERIMENT}/figures/training": ("3", "Training curves of the members"),
+        f"{EXPERIMENT}/figures/predictions": ("4", "Predicted against true masses"),
+        f"{EXPERIMENT}/figures/bias": ("5", "Bias at fixed true and at fixed predicted mass"),
+    }
+    return {
+        f"{path.format(experiment=paper)}.png": f"**Fig. {number}.** {words}; experiment `{paper}`, test clusters of its own sky."
+        for path, (number, words) in numbered.items()
+    }
+
+
+def skies_in_words():
+    """Which skies, and how much of them."""
+    own = EXPERIMENTS["fiducial"]["sky"]
+    number = {sky: len(realization_names(SKIES[sky])) for sky in (own, judged_on())}
+    return (
+        f"Networks learn from {number[own]} realizations of the sky `{own}` and are judged on all selected clusters of "
+        f"{number[judged_on()]} realizations of `{judged_on()}`, unless another sky is named."
+        if judged_on() != own
+        else f"Networks learn from, and are judged on, {number[own]} realizations of the sky `{own}`."
+    )
