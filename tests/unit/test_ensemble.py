@@ -87,6 +87,9 @@ def test_file_joins_members_and_each_clusters_own_columns(tmp_path):
     first = (tmp_path / "ensemble.nc").read_bytes()
     aggregate_ensemble(members, tmp_path / "ensemble.nc", images)
     assert (tmp_path / "ensemble.nc").read_bytes() == first
+    assert "weighting" not in made.attrs
+    aggregate_ensemble(members, tmp_path / "ensemble.nc", images, weighting="uniform_mass")
+    assert read_netcdf(tmp_path / "ensemble.nc").attrs["weighting"] == "uniform_mass"
 
 
 @pytest.mark.parametrize(

@@ -184,3 +184,4 @@ def test_error_of_a_median_of_groups_that_are_drawn_whole() -> None:
     fourfold = median_error(np.repeat(values, 4), np.repeat(np.arange(2000), 4).astype(str), 400, rng)
     assert alone == pytest.approx(np.sqrt(np.pi / 4000), rel=0.2)
     assert fourfold == pytest.approx(np.sqrt(np.pi / 4000), rel=0.2)
+    assert np.isnan(median_error(values, np.full(2000, "one"), 10, rng))

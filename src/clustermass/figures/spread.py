@@ -241,8 +241,8 @@ def draw_all(figure: Figure, table: xr.Dataset, ratio: np.ndarray, settings: Seq
     place, label = (counts, "fitted counts") if np.isfinite(counts).all() else (table["redshift"].values, "redshift")
     draw_trend(right, place, spread)
     right.set_xlabel(label)
-    for axes in (left, right):
-        axes.set_yscale("log")
+    if spread.max() > 0:  # a single network has no spread
+        left.set_yscale("log")
     left.set_visible(bool(known.any()))
     if known.any():
         left.set_ylabel(SPREAD)
@@ -269,7 +269,8 @@ def draw_neighbours(
             median = float(np.median(spread[chosen]))
             error = median_error(spread[chosen], group[chosen], bootstrap, generator(seed, "spread", name))
             axes.plot(ends, [median, median], color=style.VERMILION, lw=1.6, zorder=4)
-            lines.append(f"{name}: n = {chosen.sum()}, median {median:.4f} ± {error:.4f} dex")
+            told = f" ± {error:.4f}" if np.isfinite(error) else ""
+            lines.append(f"{name}: n = {chosen.sum()}, median {median:.4f}{told} dex")
     axes.axvline(1, color=style.BLACK, lw=0.7, ls="--")
     axes.set_xlim(NONE_AT / 1.3, end)
     axes.set_title("\n".join(lines), fontsize=7)
@@ -277,8 +278,10 @@ def draw_neighbours(
 
 
 def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: np.random.Generator) -> float:
-    """Bootstrap standard error of the median of `values` (cluster,); groups (cluster,) are drawn whole."""
+    """Bootstrap error of the median of `values` (cluster,), groups (cluster,) drawn whole; NaN of one group."""
     _, row = np.unique(group, return_inverse=True)
+    if row.max() == 0:
+        return np.nan
     order = np.argsort(values, kind="stable")
     groups = int(row.max()) + 1
     medians = np.empty(resamplings)
