@@ -6,8 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import norm
 
-from clustermass.datasets import write_netcdf
+from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
 from clustermass.evaluation.members_curve import members_curve, sigma_ratio
 
@@ -56,6 +57,28 @@ def test_scatter_falls_as_that_of_a_mean_and_the_mixture_knows_its_own(tmp_path)
     assert all(before["mean"] > after["mean"] for before, after in pairwise(ratios))
     assert content["alone"]["scatter_dex"]["mean"] == pytest.approx(np.hypot(COMMON, OWN), rel=0.05)
     assert 0 < content["alone"]["scatter_dex"]["std"] < 0.01
+
+
+def test_an_ensemble_is_of_the_first_members_by_equations_2_and_3(tmp_path):
+    members, split = write_members(tmp_path, 3, number=200)
+    mu, sigma = [], np.array([0.1, 0.2, 0.3])
+    for own, path in zip(sigma, members, strict=True):
+        dataset = read_netcdf(path)
+        dataset["sigma"] = dataset["sigma"] * 0 + own
+        write_netcdf(dataset, path, "test", {})
+        test = dataset.isel(cluster=dataset["split"].values == "test")
+        mu.append(test["mu"].values)
+    members_curve(members, split, tmp_path / "curve.json", 100, 5)
+    sizes, truth = json.loads((tmp_path / "curve.json").read_text())["sizes"], test["log10_m500c"].values
+    for size in (1, 2, 3):
+        centre = np.mean(mu[:size], axis=0)
+        variance = np.mean(sigma[:size] ** 2) + np.mean(np.square(mu[:size]), axis=0) - centre**2
+        told = sizes[str(size)]
+        assert told["scatter_dex"]["value"] == pytest.approx(np.std(centre - truth), rel=1e-6)
+        likelihood = norm.logpdf(truth, centre, np.sqrt(variance))
+        assert told["nll"]["value"] == pytest.approx(-likelihood.mean(), rel=1e-6)
+        ratio = np.mean(sigma[:size, None] / np.sqrt(variance))
+        assert told["member_over_ensemble_sigma"]["mean"] == pytest.approx(ratio, rel=1e-6)
 
 
 def test_ratio_of_sigmas_by_hand():
