@@ -56,6 +56,15 @@ def row(experiment, sky, against, ratio):
     return {"experiment": experiment, "sky": sky, "against": against, "n": 4321, **sides, **ci}
 
 
+def size(scatter):
+    known = {"value": scatter, "ci68": [scatter - 0.0015, scatter + 0.0015]}
+    ratio = {"value": 1.02, "ci68": [1.01, 1.03]}
+    of_best = {"value": 0.0123, "ci68": [0.01, 0.0146]}
+    return {"scatter_dex": known, "nll_above_best": of_best, "residual_std_over_mean_sigma": ratio} | {
+        "member_over_ensemble_sigma": {"mean": 0.972, "std": 0.041}
+    }
+
+
 @pytest.fixture
 def page(tmp_path):
     found = {
@@ -79,6 +88,7 @@ def page(tmp_path):
         paths[key] = tmp_path / f"{'_'.join(key)}.json"
         paths[key].write_text(json.dumps(content))
     (tmp_path / "pairs.json").write_text(json.dumps({"rows": pairs}))
+    (tmp_path / "curve.json").write_text(json.dumps({"n_test": 1234, "sizes": {"1": size(0.141), "5": size(0.138)}}))
     (tmp_path / "figures").mkdir()
     figure = tmp_path / "figures" / "bias.png"
     figure.write_bytes(PNG)
@@ -96,6 +106,7 @@ def page(tmp_path):
     write_page(
         paths,
         tmp_path / "pairs.json",
+        {"fiducial": tmp_path / "curve.json"},
         {figure: "**Fig. 5.** Bias."},
         settings,
         {"command": "make paper", "one": "snakemake NAME", "sky": "Eighteen skies.", "judged_on": "further"},
@@ -135,6 +146,12 @@ def test_weighting_and_other_skies(page):
     assert variant.endswith("| 0.930 ± 0.010 |")
 
 
+def test_more_networks(page):
+    assert lines(page, "fiducial | 5 |") == [
+        "| fiducial | 5 | 1,234 | 0.1380 ± 0.0015 | 0.0123 ± 0.0023 | 1.020 ± 0.010 | 0.972 ± 0.041 |"
+    ]
+
+
 def test_controls_are_told_apart(page):
     text = page["markdown"].read_text()
     controls, experiments = text.index("## Controls"), text.index("## All experiments")
@@ -157,6 +174,7 @@ def test_unreadable_metrics_are_named(tmp_path, page):
         write_page(
             {("fiducial", "own"): tmp_path / "broken.json"},
             tmp_path / "pairs.json",
+            {},
             {},
             {"fiducial": {"sky": "own", "epochs": 1, "control": "none"}},
             {"judged_on": "own"},

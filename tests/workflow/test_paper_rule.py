@@ -12,7 +12,7 @@ pytestmark = pytest.mark.workflow
 def test_the_page_is_made_when_asked_for_by_name(finished, tmp_path):
     assert "paper_page" not in jobs(snakemake(finished, "-n"))
     planned = jobs(snakemake(finished, "-n", "--", "paper"))
-    assert {rule for rule in planned if rule != "total"} == {"paper", "compare_pairs", "paper_page"}
+    assert {rule for rule in planned if rule != "total"} == {"paper", "compare_pairs", "paper_page", "members_curve"}
     directory = tmp_path / "copy"
     shutil.copytree(finished, directory, copy_function=shutil.copy2)
     snakemake(directory, "--", "paper")
@@ -25,5 +25,5 @@ def test_the_page_is_made_when_asked_for_by_name(finished, tmp_path):
     assert row[5].startswith(f"{metrics['test']['scatter_dex']:.4f} ± ")
     assert "Nothing of this was run." in (results / "paper.md").read_text()  # no control in this configuration
     html = (results / "paper.html").read_text()
-    assert html.count('src="data:image/png;base64,') == 5
+    assert html.count('src="data:image/png;base64,') == 7  # figures 1 to 7
     assert row[5] in html

@@ -35,6 +35,7 @@ rule paper_page:
     input:
         metrics=paper_files("metrics.json"),
         pairs=f"results/{RUN}/pairs.json",
+        curves=expand(f"{EXPERIMENT}/members_curve.json", experiment=paper_recipes()),
         figures=list(paper_figures()),
     output:
         markdown=f"results/{RUN}/paper.md",
@@ -52,6 +53,7 @@ rule paper_page:
         runtime=each_try(10),
     params:
         rows=paper_rows(),
+        recipes=paper_recipes(),
         captions=list(paper_figures().values()),
         settings={name: {"sky": EXPERIMENTS[name]["sky"], **trained_with(name)} for name in EXPERIMENTS},
         run={

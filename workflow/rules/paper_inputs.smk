@@ -41,11 +41,26 @@ def paper_figures():
         f"{EXPERIMENT}/figures/training": ("3", "Training curves of the members"),
         f"{EXPERIMENT}/figures/predictions": ("4", "Predicted against true masses"),
         f"{EXPERIMENT}/figures/bias": ("5", "Bias at fixed true and at fixed predicted mass"),
+        **{
+            f"{EXPERIMENT}/observed/{field}/masses": ("6", f"Masses of the observed field `{field}`")
+            for field in FIELDS
+        },
+        f"{EXPERIMENT}/figures/spread": (
+            "7",
+            "The clusters on which the members differ most and least, and all others",
+        ),
     }
-    return {
-        f"{path.format(experiment=paper)}.png": f"**Fig. {number}.** {words}; experiment `{paper}`, test clusters of its own sky."
+    captions = {
+        f"{path.format(experiment=paper)}.png": f"**Fig. {number}.** {words}; experiment `{paper}`, of its own sky."
         for path, (number, words) in numbered.items()
     }
+    weighted = {f"results/{RUN}/figures/weighting.png": "**Fig. 8.** Masses weighted to be spread evenly, and not."}
+    return captions | (weighted if weighting_pairs() else {})
+
+
+def paper_recipes():
+    """The experiments whose ensembles are looked at member by member."""
+    return [name for name in ("fiducial", "krippendorf2023") if name in EXPERIMENTS]
 
 
 def skies_in_words():

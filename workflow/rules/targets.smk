@@ -118,7 +118,7 @@ def weighting_pairs():
         return EXPERIMENTS[name]["weighting"]
 
     def rest_of(name):
-        aside = ("weighting", "test_skies")
+        aside = ("weighting", "test_skies", "compared_with")
         return config_hash({key: value for key, value in EXPERIMENTS[name].items() if key not in aside})
 
     plain = {rest_of(name): name for name in reversed(WEIGHING) if weight(name) == "none"}

@@ -14,6 +14,7 @@ with step(snakemake.log[0], snakemake.rule):
             for row, path in zip(snakemake.params.rows, snakemake.input.metrics, strict=True)
         },
         pairs=Path(snakemake.input.pairs),
+        curves=dict(zip(snakemake.params.recipes, map(Path, snakemake.input.curves), strict=True)),
         figures=dict(zip(map(Path, snakemake.input.figures), snakemake.params.captions, strict=True)),
         settings=snakemake.params.settings,
         run=snakemake.params.run,

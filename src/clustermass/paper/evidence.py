@@ -94,10 +94,13 @@ def read_evidence(
     InputError
         A file is missing or is no JSON.
     """
-    return Evidence({key: _json(path) for key, path in metrics.items()}, tuple(_json(pairs)["rows"]), learnt, sky)
+    return Evidence(
+        {key: read_json(path) for key, path in metrics.items()}, tuple(read_json(pairs)["rows"]), learnt, sky
+    )
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Content of a JSON file; InputError if there is none."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:

@@ -12,14 +12,15 @@ from markdown_it import MarkdownIt
 from clustermass.datasets import atomic, write_json
 from clustermass.figures.labels import PREDICTORS
 from clustermass.paper import tables
-from clustermass.paper.claims import OURS, THEIRS
-from clustermass.paper.evidence import Evidence, read_evidence
+from clustermass.paper.claims import BASE, OURS, THEIRS
+from clustermass.paper.evidence import Evidence, read_evidence, read_json
 from clustermass.provenance import provenance
 
 
 def write_page(
     metrics: Mapping[tuple[str, str], Path],
     pairs: Path,
+    curves: Mapping[str, Path],
     figures: Mapping[Path, str],
     settings: Mapping[str, Mapping[str, Any]],
     run: Mapping[str, str],
@@ -34,6 +35,8 @@ def write_page(
         metrics.json by experiment and sky.
     pairs
         Of `pairs.compare_pairs`.
+    curves
+        members_curve.json by experiment.
     figures
         Captions by PNG, in order.
     settings
@@ -54,6 +57,7 @@ def write_page(
     learnt = {name: str(setting["sky"]) for name, setting in settings.items()}
     evidence = read_evidence(metrics, pairs, learnt, run["judged_on"])
     found = page_tables(evidence, settings)
+    found["members"] = tables.members({name: read_json(path) for name, path in curves.items()})
     folder = outputs["markdown"].parent
     pictures = "\n\n".join(f"![]({_relative(path, folder)})\n\n{caption}" for path, caption in figures.items())
     texts = {name: _markdown_table(rows) for name, rows in found.items()}
@@ -63,7 +67,7 @@ def write_page(
     for name, text in (("markdown", markdown), ("html", _html(markdown, words[1], inside))):
         with atomic(outputs[name]) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    made = provenance("paper_page", dict(run), [*metrics.values(), pairs, *figures])
+    made = provenance("paper_page", dict(run), [*metrics.values(), pairs, *curves.values(), *figures])
     write_json({"tables": found, "provenance": made}, outputs["numbers"])
 
 
@@ -77,7 +81,7 @@ def page_tables(evidence: Evidence, settings: Mapping[str, Mapping[str, Any]]) -
         "weighting": tables.weighting(evidence),
         "baselines": tables.baselines(evidence, OURS, labels),
         "controls": tables.experiments(evidence, {**controls, **{OURS: settings[OURS]}}),
-        "variants": tables.variants(evidence, [name for name in (OURS, THEIRS) if name in evidence.learnt]),
+        "variants": tables.variants(evidence, [name for name in (OURS, THEIRS, BASE) if name in evidence.learnt]),
         "experiments": tables.experiments(evidence, {n: s for n, s in settings.items() if n not in controls}),
     }
 

@@ -100,6 +100,20 @@ def baselines(evidence: Evidence, experiment: str, labels: Mapping[str, str]) ->
     return rows
 
 
+def members(curves: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Ensembles of the first members of each experiment, from `evaluation.members_curve`."""
+    header = ["experiment", "networks", "clusters", "scatter, dex", "negative log-likelihood", "residual ÷ sigma"]
+    rows = [[*header, "member's sigma ÷ ensemble's"]]
+    for name, curve in curves.items():
+        for size, of in curve["sizes"].items():
+            keys = ("scatter_dex", "nll_above_best", "residual_std_over_mean_sigma")
+            found = [with_interval(of[key]["value"], of[key]["ci68"], None) for key in keys]
+            sigma = of["member_over_ensemble_sigma"]
+            cells = [text(found[0], 4), text(found[1], 4), text(found[2]), text(Measured(sigma["mean"], sigma["std"]))]
+            rows.append([name, size, f"{curve['n_test']:,}", *cells])
+    return rows
+
+
 def variants(evidence: Evidence, recipes: Sequence[str]) -> Table:
     """Other skies: without and with learning from them, on the same clusters where both were judged."""
     header = ["sky", "recipe", "clusters", "as trained: scatter, dex", "bias, dex"]
