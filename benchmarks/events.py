@@ -1,7 +1,7 @@
 """From an event list on disk to full-resolution images: piece by piece, against a mask per cluster; growth, memory.
 
 ``python benchmarks/events.py 100`` instead makes a list of 100 million photons, reads it into images once, and takes it
-in as a user's list once; it needs 12 GB in the temporary folder.
+in as a user's list once; it needs 10 GB in the temporary folder.
 """
 
 import json

@@ -156,6 +156,15 @@ def test_normal_scores_are_those_of_a_normal_distribution(domain, pool):
         np.testing.assert_allclose(scores[high].std(axis=0) / scores[~high].std(axis=0), 1, atol=0.15)
 
 
+def test_no_covariate_is_explained_by_itself(domain):
+    """Redshift and exposure depend on nothing, the core on these two, all else on all three."""
+    for name, allowed in (("redshift", 0), ("exposure", 0), ("core", 2), ("ring", 3), ("mass", 3)):
+        row = domain.names.index(name)
+        for found in (domain.coefficient[row], domain.log_scale[row]):
+            depends = {term: value != 0 for term, value in zip(TERMS, found.tolist(), strict=True)}
+            assert depends == {term: all(covariate < allowed for covariate in term) for term in TERMS}
+
+
 def test_an_outlier_in_training_does_not_widen_the_mixture():
     """Scores count up to 6 only: one of 1500 can make no mean larger than that, and no variance much larger than 1."""
     train = measured(1500, 17)
@@ -260,6 +269,7 @@ def test_quantities_are_those_of_a_sum_pixel_by_pixel():
     x, y = np.arange(-190.0, 200.0, 20.0), np.arange(-165.0, 150.0, 20.0)
     rng = np.random.default_rng(16)
     image = rng.poisson(3.0, (1, 6, y.size, x.size)).astype(np.float32)
+    image[:, :, np.abs(y) < 30] += np.where(np.abs(x) < 30, 4, 0)  # the brightest spot, but no neighbour
     light = image[0].astype(float)
     parts, quarters, spots = dict.fromkeys(("core", "ring", "far"), 0.0), np.zeros((2, 2)), []
     west = north = variance = 0.0

@@ -2,6 +2,7 @@
 
 import gzip
 import tracemalloc
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
-from event_lists import START, STOP, photons, write_esass, write_sixte_events
+from event_lists import START, STOP, photons, planted, whole, write_esass, write_sixte_events
 
+from clustermass.catalogues import tables
 from clustermass.events import merging, repeated
 from clustermass.events.reading import stream_events
+from clustermass.events.stored import StoredEvents
 from clustermass.ingest import ingest_field
 
 EVENTS = {"flag_mask": "auto", "pattern": 15}
@@ -101,6 +104,7 @@ def test_files_do_not_depend_on_the_pieces(tmp_path, monkeypatch, caplog, kind):
         packed = tmp_path / "a.fits.gz"
         packed.write_bytes(gzip.compress((tmp_path / "a.fits").read_bytes()))
         files["events"] = [str(packed)]
+        monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", 1000)  # unpacked to the disk
     if kind == "joined":
         files["events"].append(str(write_esass(tmp_path / "b.fits", crowded(2000, 3))))
     if kind == "simulated":
@@ -147,6 +151,26 @@ def test_a_flipped_bit_is_told_by_the_checksum_of_a_long_list(tmp_path, monkeypa
     path.write_bytes(content)
     with pytest.raises(Exception, match=r"a\.fits: truncated or damaged FITS file \(Datasum verification failed"):
         ingest(sky, tmp_path / "again")
+
+
+def test_stored_photons_come_back_however_often_they_are_asked_for(tmp_path):
+    pieces = list(stream_events(write_esass(tmp_path / "a.fits", photons(300)), 100))
+    with closing(StoredEvents(tmp_path, without=("x", "y"))) as stored:
+        for number, piece in enumerate(pieces, start=1):
+            stored.add(piece)
+            for _ in range(2):
+                found = whole(stored)
+                assert len(stored) == len(found) == 100 * number
+                for name, column in found.columns().items():
+                    expected = np.concatenate([getattr(given, name) for given in pieces[:number]])
+                    np.testing.assert_array_equal(column, expected)
+        assert {"time", "rawx"} <= set(found.columns())
+        assert found.x is None
+
+
+def test_a_right_ascension_of_360_is_0(tmp_path):
+    path = write_esass(tmp_path / "a.fits", planted(RA=[359.9, 360.0, 0.1]))
+    assert whole(stream_events(path)).ra.tolist() == pytest.approx([359.9, 0.0, 0.1])
 
 
 def exposure_map(path):
