@@ -7,18 +7,12 @@ import numpy as np
 import pytest
 import yaml
 from astropy.table import Table
+from clones import RUN, data_files
 from conftest import ROOT, jobs, snakemake
 
 from clustermass.datasets import read_netcdf
 
 pytestmark = pytest.mark.workflow
-RUN = "results/test/fiducial"
-EXEMPT = (".log", ".tsv", ".html", "summary.json", "provenance.json", "report_config.yaml")
-
-
-def data_files(directory):
-    files = (path for path in (directory / "results").rglob("*") if path.is_file())
-    return {str(path.relative_to(directory)): path.read_bytes() for path in files if not path.name.endswith(EXEMPT)}
 
 
 def test_everything_is_made_and_a_second_call_has_nothing_to_do(finished):
