@@ -46,6 +46,7 @@ up() {
     clear_of_others
     mkdir -p "$FOLDER"/{state,spool,log}
     for gpu in 0 1; do # a GPU's file must be a device: these are /dev/null once more
+        rm -f "$FOLDER/gpu$gpu"
         mknod "$FOLDER/gpu$gpu" c 1 3 || cant "no right to make device files"
     done
     configuration >"$FOLDER/slurm.conf"
@@ -58,14 +59,17 @@ up() {
         install -d -o munge -g munge -m 0700 /var/log/munge /var/lib/munge
         munged --pid-file="$FOLDER/munged.pid" --log-file="$FOLDER/log/munged.log" --force
     fi
-    slurmctld -c
-    slurmd -c
-    for _ in $(seq 300); do
-        [ "$(sinfo -h -o %t 2>/dev/null)" != idle ] || exit 0
-        sleep 0.1
-    done
+    slurmctld -c && slurmd -c && idle && exit 0
     tail -n 20 "$FOLDER"/log/*.log >&2
     exit 1
+}
+
+idle() { # within half a minute
+    for _ in $(seq 300); do
+        [ "$(timeout 10 sinfo -h -o %t 2>/dev/null)" != idle ] || return 0
+        sleep 0.1
+    done
+    return 1
 }
 
 # CPUs and memory are declared, not there (config_overrides): jobs of these tests wait more than they compute.

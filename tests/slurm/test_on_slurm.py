@@ -114,13 +114,20 @@ def test_trainings_side_by_side_are_granted_a_gpu_each(ran):
 def test_short_steps_share_jobs(ran):
     """Three fields to learn from and one to weigh, each with three steps in one job; figures by fours.
 
-    A job has the cores of those of its steps that don't need each other.
+    A job's steps take turns on one core: it asks for the sum of their minutes.
     """
-    cpus = {
-        name: sorted(job.cpus for job in ran.jobs if f"rule_{name}_" in job.what)
+    minutes = {
+        name: sorted(job.minutes for job in ran.jobs if f"rule_{name}_" in job.what)
         for name in ("realization", "ensemble", "test_sky", "observed", "figures")
     }
-    assert cpus == {"realization": [1] * 4, "ensemble": [2], "test_sky": [2], "observed": [1], "figures": [1, 4, 4]}
+    assert {job.cpus for job in ran.jobs} == {1}
+    assert minutes == {
+        "realization": [60] * 4,
+        "ensemble": [70],
+        "test_sky": [60],
+        "observed": [30],
+        "figures": [10, 40, 40],
+    }
 
 
 def test_results_have_the_bytes_of_a_run_without_slurm(ran, local):
