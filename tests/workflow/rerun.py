@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 CONFIG = load_config([HERE / "rerun_config.yaml"])
 TARGETS = ["all", "search", "validate_sky", "pack", "results/skies/embedded/01/simput.fits"]
 TRACKED = ("Snakefile", "workflow", "src", "config", "profiles", "envs")
+#: of one process: Snakemake lets go of no plan, of 4 MB each
+MOST_PLANS = 80
 NOTHING = {"causes": [], "anew": []}
 
 
@@ -71,16 +73,21 @@ def value_at(config, place):
 
 @cache
 def planner():
-    """Start planner.py, once for all tests of this process."""
+    """Start planner.py; the same serves until `MOST_PLANS` are made."""
     variables = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "ignore"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen([sys.executable, str(HERE / "planner.py")], text=True, env=variables, **pipes)
+    process.plans = 0
     atexit.register(process.communicate)  # its end of input ends it
     return process
 
 
 def ask(repository, folder, *requests, path=""):
     """Answers of the planner, of `repository`, in a `folder` of results; `path` goes before PATH."""
+    if planner().plans > MOST_PLANS:
+        planner().communicate()
+        planner.cache_clear()
+    planner().plans += len(requests)
     searched = os.pathsep.join([*([path] if path else []), os.environ["PATH"]])
     line = {"repository": str(repository), "folder": str(folder), "path": searched, "requests": requests}
     print(json.dumps(line), file=planner().stdin, flush=True)

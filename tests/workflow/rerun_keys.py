@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 
 import yaml
-from rerun import CONFIG, NOTHING, ROOT, ask, request, results_folder, rules, value_at
+from rerun import CONFIG, MOST_PLANS, NOTHING, ROOT, ask, request, results_folder, rules, value_at
 
 from clustermass.config import load_config, merge
 
@@ -114,12 +114,18 @@ def key_faults(repository, folder, only="*"):
     for number, (without, changes) in enumerate(requests.items()):
         results = results_folder(folder / f"results_{number}")
         plans = [request("plan", changed, without) for changed in changes.values()]
-        _, *answers = ask(repository, results, request("finish", without=without), *plans)
+        ask(repository, results, request("finish", without=without))
+        answers = [answer for some in batched(plans) for answer in ask(repository, results, *some)]
         for key, answer in zip(changes, answers, strict=True):
             _, execution_only = known[key]
             found = _faults(answer, entry_of(key, table), table, execution_only)
             faults += [f"{key}: {fault}" for fault in found]
     return faults
+
+
+def batched(plans):
+    """Yield the plans in parts: a process ends between two."""
+    yield from (plans[start : start + MOST_PLANS] for start in range(0, len(plans), MOST_PLANS))
 
 
 def _faults(answer, entry, table, execution_only):
