@@ -1,4 +1,5 @@
 # make results   environment from the lock, then the whole run to the report; a second call has nothing to do
+# make paper     the results of Krippendorf et al. (2023) beside ours: results/paper/paper.html; hours (docs/paper.md)
 # make validate-sky  the embedded sky against published numbers: results/validation
 # make test      environment, then the test suite
 # make campaign  ten times the tests of damaged input files, some 2,400 cases, and 20 kills of a whole run
@@ -12,11 +13,17 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: rivals-environment results validate-sky test test-slurm campaign benchmark environment check clean
+# on a GPU: make paper PAPER=config/paper.yaml
+PAPER ?= config/paper.yaml config/paper_laptop.yaml
+
+.PHONY: paper rivals-environment results validate-sky test test-slurm campaign benchmark environment check clean
 .DEFAULT_GOAL := results
 
 results: environment
 	@$(BIN)/python workflow/run.py --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+
+paper: environment
+	@$(BIN)/python workflow/run.py --cores $(CORES) --configfile $(PAPER) $(CONFIG) -- paper
 
 validate-sky: environment
 	@$(BIN)/python workflow/run.py --cores $(CORES) --configfile config/validation.yaml $(CONFIG) -- validate_sky

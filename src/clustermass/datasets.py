@@ -176,7 +176,7 @@ def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
     try:
         with xr.open_dataset(path, engine="netcdf4") as dataset:
             loaded = dataset.load()
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, AttributeError) as error:
         raise InputError(f"{path}: not a readable netCDF file ({error}). Delete it and run again.") from error
     missing = [name for name in require if name not in loaded.variables]
     if missing:
