@@ -24,7 +24,8 @@ def errors_of(config):
 
 @pytest.mark.parametrize("overlay", sorted(path.stem for path in (ROOT / "config").glob("*.yaml")))
 def test_every_shipped_configuration_is_valid(overlay):
-    check_config(load_config([ROOT / "config" / "config.yaml", ROOT / "config" / f"{overlay}.yaml"]), SCHEMA)
+    below = {"paper_laptop": ["config", "paper"]}.get(overlay, ["config"])
+    check_config(load_config([ROOT / "config" / f"{name}.yaml" for name in [*below, overlay]]), SCHEMA)
 
 
 def test_three_errors_are_told_at_once_each_in_one_line_with_key_value_and_what_is_allowed(config):
@@ -87,7 +88,7 @@ def test_experiments_depart_from_the_base(config):
 
 def test_realizations_are_numbered_or_named():
     assert realization_names({"realizations": 11})[-1] == "11"
-    assert realization_names({"realizations": {"07": {}, "03": {}}}) == ["07", "03"]
+    assert realization_names({"realizations": {"07": {}, "03": {}}}) == ["03", "07"]
     assert realization_names({}) == ["01"]
 
 

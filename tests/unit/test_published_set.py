@@ -280,8 +280,9 @@ def test_baselines_that_need_counts_are_left_out_and_say_so(tmp_path):
     sky = Sky(files["images"], files["truth"], COSMOLOGY)
     fit_baselines(sky, tmp_path / "split.nc", selection, block, 1, tmp_path / "baselines.nc")
     found = read_netcdf(tmp_path / "baselines.nc")
-    assert sorted(json.loads(found.attrs["left_out"])) == ["boosted_trees", "ridge_features"]
+    assert sorted(json.loads(found.attrs["left_out"])) == ["boosted_trees", "luminosity_selected", "ridge_features"]
     names = ["prior", "count_rate_efeds", "count_rate_recalibrated", "luminosity_published", "luminosity_recalibrated"]
+    names.append("luminosity_temperature")
     assert found["predictor"].values.tolist() == names
     assert (found["isolated"] == -1).all()
     test = found["split"].values == "test"

@@ -38,7 +38,7 @@ def test_the_published_set_goes_the_whole_way_to_the_report(tmp_path):
     metrics = json.loads((run / "fiducial/metrics.json").read_text())
     assert metrics["n_train"] + metrics["n_val"] + metrics["n_test"] == 75
     assert min(metrics["n_train"], metrics["n_val"], metrics["n_test"]) > 3
-    assert sorted(metrics["baselines_left_out"]) == ["boosted_trees", "ridge_features"]
+    assert sorted(metrics["baselines_left_out"]) == ["boosted_trees", "luminosity_selected", "ridge_features"]
     assert metrics["baselines"]["count_rate_recalibrated"]["scatter_dex"] < 0.15
     report = (run / "report.html").read_text()
     assert "the images hold no counts of photons" in report

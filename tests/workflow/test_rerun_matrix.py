@@ -174,7 +174,7 @@ def test_packages_of_a_conda_environment_make_anew_what_runs_in_it(repository, f
     assert rules(plan(request("plan", {"training": {"device": "gpu"}}))["causes"]) == {"train_member", "predict_sky"}
     environment = repository / "envs" / "figures.yaml"
     append([environment], "\n      - unrelated==1.0\n")
-    figures = {*table["stages"]["figures"], "plot_sky_validation"}
+    figures = {*table["stages"]["figures"], "plot_sky_validation", "paper_page"}
     assert rules(plan(request("plan"))["causes"]) == figures
 
 
@@ -202,7 +202,9 @@ def test_another_experiment_of_the_same_sky_makes_anew_nothing_of_it_nor_of_othe
     more = {"experiments": {"more": {"redshift_noise": 0.02, "members": 1, "test_skies": []}}}
     _, planned = ask(ROOT, folder, request("finish"), request("plan", more))
     assert rules(planned["anew"]) >= {"train_member", "evaluate", "infer_observed", "plot_comparison"}
-    of_the_run = ("results/matrix/figures/", "results/matrix/summary.json", "results/matrix/report.html")
+    of_the_run = [
+        f"results/matrix/{name}" for name in ("figures/", "summary.json", "report.html", "paper", "pairs.json")
+    ]
     assert all(output.startswith(("results/matrix/more/", *of_the_run)) for _, output in planned["anew"])
 
 
@@ -214,6 +216,8 @@ def test_one_more_realization_and_one_more_member_are_made_alone(folder):
         "results/skies/embedded/02/events.fits",
         "results/skies/embedded/02/images.nc",
         "results/skies/embedded/02/smoothed/central.nc",
+        "results/skies/embedded/02/images_other.nc",
+        "results/skies/embedded/02/smoothed_other/scaled.nc",
     }
     (_, planned) = ask(ROOT, folder, request("finish"), request("plan", {"experiments": {"few": {"members": 2}}}))
     trained = [output for rule, output in planned["anew"] if rule.startswith("train")]
@@ -288,8 +292,8 @@ def test_a_module_that_is_not_declared_is_found(repository, folder, name, text):
 @pytest.mark.parametrize("stamp", ["__import__('time').time()", "(ROOT / 'Snakefile').stat().st_mtime"])
 def test_a_time_stamp_as_trigger_is_found(repository, folder, stamp):
     rule = repository / "workflow" / "rules" / "images.smk"
-    split = 'fractions=in_order(config["split"]),'
-    replace(rule, split, f"{split} stamp={stamp},")
+    hash_of_split = 'code=code("split_sample", '
+    replace(rule, hash_of_split, f"stamp={stamp}, {hash_of_split}")
     ask(repository, folder, request("finish"))
     os.utime(repository / "Snakefile")
     (planned,) = ask(repository, folder, request("plan"))

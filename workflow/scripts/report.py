@@ -14,7 +14,7 @@ from clustermass.summary import read_summary
 with step(snakemake.log[0], snakemake.rule):
     workflow, results = Path(snakemake.scriptdir).parent, Path(snakemake.output.report).parents[1]
     summary = read_summary(Path(snakemake.input.summary))
-    config = snakemake.config
+    config = {**snakemake.config}
     with atomic(snakemake.output.settings) as page:
         page.write_text(settings_text(config), encoding="utf-8")
     record = {

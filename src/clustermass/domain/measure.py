@@ -54,12 +54,13 @@ def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) ->
     measured: dict[int, FloatArray] = {}
     transform = "none"
     for path, part in zip(smoothed, each_selected(smoothed, None), strict=True):
-        check_finite(part, ("image",), path)
         transform = _transform(part.attrs)
         names = part["cluster"].values.astype(str).tolist()
         here = [number for number, name in enumerate(names) if name in row]
         rows = [row[names[number]] for number in here]
-        values = measured_of(part.isel(cluster=here), table.isel(cluster=rows), transform)
+        seen = part.isel(cluster=here)
+        check_finite(seen, ("image",), path)  # others may have none: scaled images need a redshift
+        values = measured_of(seen, table.isel(cluster=rows), transform)
         measured |= dict(zip(rows, values, strict=True))
     missing = [name for name, number in row.items() if number not in measured]
     if missing:

@@ -94,7 +94,8 @@ def infer_observed(
         or too few training clusters tell the mass distribution that `flat` takes out.
     """
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
-    check_finite(field, ("image",), " or ".join(map(str, smoothed)))
+    seen = field.isel(cluster=np.isfinite(field["redshift"].values))  # no redshift, no mass; nor an image, if scaled
+    check_finite(seen, ("image",), " or ".join(map(str, smoothed)))
     check_grid(weights, field)
     simulated = simulated or bool(field.attrs["simulated"])
     calibrated, known, training = read_calibration(calibration), read_domain(domain), read_training(ensemble)
