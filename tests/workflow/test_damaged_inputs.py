@@ -23,9 +23,11 @@ HERE, SCRIPTS = Path(__file__).parent, ROOT / "workflow" / "scripts"
 #: what can't be done without: the networks' images and what was predicted
 FINITE = {"image", "mu", "sigma", "member_mu", "member_sigma", "sigma_calibrated", "quantile"}
 #: not read: the report and the summary only name the catalogues; figures are copied into the report by snakemake
-NOT_READ = {("summarise", "masses")} | {
-    ("report", name)
-    for name in ("masses", "figures", "comparisons", "metrics", "predictions")  # hashed, as they are
+NOT_READ = {
+    *(("report", name) for name in ("masses", "figures", "comparisons", "metrics", "predictions")),  # only hashed
+    ("aggregate_ensemble", "weights"),  # only hashed
+    ("plot_spread", "truth"),  # that of two clusters' realizations alone
+    ("summarise", "masses"),
 }
 #: of a damaged kind, what makes nothing of those numbers, or (train_member) doesn't name the file
 NOT_USED = {
