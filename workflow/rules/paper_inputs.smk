@@ -4,27 +4,18 @@
 def paper_rows():
     """Each experiment and each sky that it is judged on, its own one by name."""
     return [
-        {"experiment": name, "sky": sky}
-        for name, experiment in EXPERIMENTS.items()
-        for sky in (experiment["sky"], *experiment["test_skies"])
+        {"experiment": row["experiment"], "sky": row["sky"] or EXPERIMENTS[row["experiment"]]["sky"]}
+        for row in compared()
     ]
 
 
 def paper_files(name):
     """A file of each of these rows."""
-    return [
-        (
-            f"{EXPERIMENT}/{name}" if row["sky"] == EXPERIMENTS[row["experiment"]]["sky"] else f"{TEST_SKY}/{name}"
-        ).format(experiment=row["experiment"], test_sky=row["sky"])
-        for row in paper_rows()
-    ]
+    return results_of(compared(), name)
 
 
 def paper_baselines():
-    return [
-        baselines_of(row["experiment"], None if row["sky"] == EXPERIMENTS[row["experiment"]]["sky"] else row["sky"])
-        for row in paper_rows()
-    ]
+    return [baselines_of(row["experiment"], row["sky"]) for row in compared()]
 
 
 def judged_on():

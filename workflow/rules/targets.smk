@@ -103,12 +103,18 @@ def learning_curve():
     return [{"family": family[row["experiment"]], **row} for row in compared() if row["experiment"] in family]
 
 
-def metrics_of(rows):
-    paths = {None: f"{EXPERIMENT}/metrics.json"}
+def results_of(rows, name):
+    """A file of each row's experiment: of its test sky, or of its own test set where the row names none."""
     return [
-        paths.get(row["sky"], f"{TEST_SKY}/metrics.json").format(experiment=row["experiment"], test_sky=row["sky"])
+        f"{TEST_SKY if row.get('sky') else EXPERIMENT}/{name}".format(
+            experiment=row["experiment"], test_sky=row.get("sky")
+        )
         for row in rows
     ]
+
+
+def metrics_of(rows):
+    return results_of(rows, "metrics.json")
 
 
 def weighting_pairs():
@@ -128,7 +134,7 @@ def weighting_pairs():
 
 
 def predictions_of(rows):
-    return [f"{EXPERIMENT}/predictions.nc".format(experiment=row["experiment"]) for row in rows]
+    return results_of(rows, "predictions.nc")
 
 
 def figures_of_the_run():
