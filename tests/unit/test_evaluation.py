@@ -102,9 +102,16 @@ def test_bins_and_subsets_share_out_every_test_cluster(files):
     folder, ensemble, _ = files
     test = run(folder)["test"]
     blocks = test, run(folder)["calibration"]
-    for key in ("by_mass_bin", "by_predicted_mass_bin", "by_redshift_bin", "by_counts_bin"):
+    variables = {"mass": "log10_m500c", "predicted_mass": "mu", "redshift": "redshift"}
+    variables |= {"counts": "ml_cts", "likelihood": "ext_like"}
+    for name, variable in variables.items():
+        values = ensemble[variable].values[ensemble["split"].values == "test"]
         for block in blocks:
-            assert sum(row["n"] for row in block[key]) == test["n"]
+            rows = block[f"by_{name}_bin"]
+            assert sum(row["n"] for row in rows) == test["n"]
+            for row in rows:
+                low, high = row["low"] or -np.inf, row["high"] or np.inf
+                assert row["n"] == np.sum((values >= low) & (values < high))
     assert test["isolated"]["n"] + test["with_neighbour"]["n"] == test["n"]
     inside = (ensemble["split"].values == "test") & (ensemble["det_like"].values > 60)
     assert run(folder)["high_likelihood"]["n"] == inside.sum()

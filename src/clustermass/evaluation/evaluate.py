@@ -29,6 +29,7 @@ BINS = (
     ("by_predicted_mass_bin", "mu", (-np.inf, 13.5, 14.0, 14.5, np.inf)),
     ("by_redshift_bin", "redshift", (0.0, 0.15, 0.3, 0.45, 0.6, np.inf)),
     ("by_counts_bin", "ml_cts", (0.0, 50.0, 100.0, 200.0, 500.0, np.inf)),
+    ("by_likelihood_bin", "ext_like", (0.0, 10.0, 20.0, 60.0, np.inf)),
 )
 #: both likelihoods above this make the paper's high-quality sample
 HIGH_LIKELIHOOD = 60.0
