@@ -18,7 +18,15 @@ from clustermass.config import load_config, merge
 
 HERE = Path(__file__).parent
 CONFIG = load_config([HERE / "rerun_config.yaml"])
-TARGETS = ["all", "search", "validate_sky", "pack", "paper", "members_curves", "results/skies/embedded/01/simput.fits"]
+TARGETS = [
+    "all",
+    "search",
+    "validate_sky",
+    "pack",
+    "paper_docs",
+    "members_curves",
+    "results/skies/embedded/01/simput.fits",
+]
 TRACKED = ("Snakefile", "workflow", "src", "config", "profiles", "envs")
 #: of one process: Snakemake lets go of no plan, of 4 MB each
 MOST_PLANS = 80

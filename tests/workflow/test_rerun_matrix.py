@@ -174,7 +174,7 @@ def test_packages_of_a_conda_environment_make_anew_what_runs_in_it(repository, f
     assert rules(plan(request("plan", {"training": {"device": "gpu"}}))["causes"]) == {"train_member", "predict_sky"}
     environment = repository / "envs" / "figures.yaml"
     append([environment], "\n      - unrelated==1.0\n")
-    figures = {*table["stages"]["figures"], "plot_sky_validation", "paper_page"}
+    figures = {*table["stages"]["figures"], "plot_sky_validation", "paper_page", "paper_docs"}
     assert rules(plan(request("plan"))["causes"]) == figures
 
 
@@ -205,7 +205,7 @@ def test_another_experiment_of_the_same_sky_makes_anew_nothing_of_it_nor_of_othe
     of_the_run = [
         f"results/matrix/{name}" for name in ("figures/", "summary.json", "report.html", "paper", "pairs.json")
     ]
-    assert all(output.startswith(("results/matrix/more/", *of_the_run)) for _, output in planned["anew"])
+    assert all(output.startswith(("results/matrix/more/", "docs/", *of_the_run)) for _, output in planned["anew"])
 
 
 def test_one_more_realization_and_one_more_member_are_made_alone(folder):

@@ -54,11 +54,10 @@ rule paper_page:
     params:
         rows=paper_rows(),
         recipes=paper_recipes(),
-        captions=list(paper_figures().values()),
+        figures=list(paper_figures().values()),
         settings={name: {"sky": EXPERIMENTS[name]["sky"], **trained_with(name)} for name in EXPERIMENTS},
         run={
-            "command": "make paper",
-            "one": f"snakemake --configfile config/paper.yaml -- results/{RUN}/NAME/metrics.json",
+            "name": RUN,
             "sky": skies_in_words(),
             "judged_on": judged_on(),
         },
@@ -66,3 +65,27 @@ rule paper_page:
         code=code("paper_page", "paper.page"),
     script:
         "../scripts/paper_page.py"
+
+
+rule paper_docs:
+    """Made on request: the page as docs/paper.md, its figures in docs/figures/paper."""
+    input:
+        page=f"results/{RUN}/paper.md",
+        figures=list(paper_figures()),
+    output:
+        page="docs/paper.md",
+        figures=directory("docs/figures/paper"),
+    log:
+        f"results/{RUN}/logs/paper_docs.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/paper_docs.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
+    params:
+        code=code("paper_docs", "paper.docs"),
+    script:
+        "../scripts/paper_docs.py"

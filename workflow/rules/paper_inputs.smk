@@ -24,29 +24,21 @@ def judged_on():
 
 
 def paper_figures():
-    """Captions by figure, numbered as in the paper."""
+    """Figures by path, in the order of the paper's: each with its caption and the experiments that it shows."""
     paper = "krippendorf2023" if "krippendorf2023" in EXPERIMENTS else "fiducial"
-    numbered = {
-        f"{EXPERIMENT}/figures/energy_bands": ("1", "Images of one cluster in ten energy bands"),
-        f"{EXPERIMENT}/figures/sample": ("2", "Masses and redshifts of the simulated and of the selected clusters"),
-        f"{EXPERIMENT}/figures/training": ("3", "Training curves of the members"),
-        f"{EXPERIMENT}/figures/predictions": ("4", "Predicted against true masses"),
-        f"{EXPERIMENT}/figures/bias": ("5", "Bias at fixed true and at fixed predicted mass"),
-        **{
-            f"{EXPERIMENT}/observed/{field}/masses": ("6", f"Masses of the observed field `{field}`")
-            for field in FIELDS
-        },
-        f"{EXPERIMENT}/figures/spread": (
-            "7",
-            "The clusters on which the members differ most and least, and all others",
-        ),
+    places = {name: f"figures/{name}" for name in ("energy_bands", "sample", "training", "predictions", "bias")}
+    fields = {f"observed/{field}/masses": {"caption": "masses", "words": {"field": field}} for field in FIELDS}
+    shown = {
+        **{place: {"caption": name} for name, place in places.items()},
+        **fields,
+        "figures/spread": {"caption": "spread"},
     }
-    captions = {
-        f"{path.format(experiment=paper)}.png": f"**Fig. {number}.** {words}; experiment `{paper}`, of its own sky."
-        for path, (number, words) in numbered.items()
-    }
-    weighted = {f"results/{RUN}/figures/weighting.png": "**Fig. 8.** Masses weighted to be spread evenly, and not."}
-    return captions | (weighted if weighting_pairs() else {})
+    folder = EXPERIMENT.format(experiment=paper)
+    found = {f"{folder}/{place}.png": {**of, "experiments": [paper]} for place, of in shown.items()}
+    weighted = [row["experiment"] for row in weighting_pairs()]
+    return found | (
+        {f"results/{RUN}/figures/weighting.png": {"caption": "weighting", "experiments": weighted}} if weighted else {}
+    )
 
 
 def paper_recipes():

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from clustermass.paper.page import write_page
+from clustermass.paper.captions import Figure
+from clustermass.paper.page import read_words, write_page
 from clustermass.progress import step
-
-words = Path(snakemake.scriptdir).parent / "paper"
 
 with step(snakemake.log[0], snakemake.rule):
     write_page(
@@ -15,12 +14,12 @@ with step(snakemake.log[0], snakemake.rule):
         },
         pairs=Path(snakemake.input.pairs),
         curves=dict(zip(snakemake.params.recipes, map(Path, snakemake.input.curves), strict=True)),
-        figures=dict(zip(map(Path, snakemake.input.figures), snakemake.params.captions, strict=True)),
+        figures=[
+            Figure(Path(png), **shown)
+            for png, shown in zip(snakemake.input.figures, snakemake.params.figures, strict=True)
+        ],
         settings=snakemake.params.settings,
         run=snakemake.params.run,
-        words=(
-            (words / "page.md").read_text(encoding="utf-8"),
-            (words / "page.css").read_text(encoding="utf-8"),
-        ),
+        words=read_words(Path(snakemake.scriptdir).parent / "paper"),
         outputs={name: Path(path) for name, path in snakemake.output.items()},
     )

@@ -3,28 +3,58 @@
 import base64
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import yaml
 from markdown_it import MarkdownIt
 
 from clustermass.datasets import atomic, write_json
 from clustermass.figures.labels import PREDICTORS
 from clustermass.paper import tables
+from clustermass.paper.captions import Figure, captioned
 from clustermass.paper.claims import BASE, OURS, THEIRS
+from clustermass.paper.controls import controls
+from clustermass.paper.diagnostics import diagnostics
 from clustermass.paper.evidence import Evidence, read_evidence, read_json
 from clustermass.provenance import provenance
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the page says beside its numbers.
+
+    Attributes
+    ----------
+    page
+        Template in Markdown: page.md.
+    captions
+        Templates by the names of figures: captions.yaml.
+    style
+        CSS of the HTML: page.css.
+    """
+
+    page: str
+    captions: Mapping[str, str]
+    style: str
+
+
+def read_words(folder: Path) -> Words:
+    """Read a folder with page.md, captions.yaml and page.css."""
+    page, captions, style = ((folder / f).read_text(encoding="utf-8") for f in ("page.md", "captions.yaml", "page.css"))
+    return Words(page, yaml.safe_load(captions), style)
 
 
 def write_page(
     metrics: Mapping[tuple[str, str], Path],
     pairs: Path,
     curves: Mapping[str, Path],
-    figures: Mapping[Path, str],
+    figures: Sequence[Figure],
     settings: Mapping[str, Mapping[str, Any]],
     run: Mapping[str, str],
-    words: tuple[str, str],
+    words: Words,
     outputs: Mapping[str, Path],
 ) -> None:
     """Write the page.
@@ -38,14 +68,13 @@ def write_page(
     curves
         members_curve.json by experiment.
     figures
-        Captions by PNG, in order.
+        In the order of the page.
     settings
         Of each experiment `sky` that it learns from, `epochs`, `control`.
     run
-        `command`, `one` (the command for one experiment), `sky` (a sentence on the skies), `judged_on` (the sky that
-        experiments are judged on).
+        `name`, `sky` (a sentence on the skies), `judged_on` (the sky that experiments are judged on).
     words
-        Template of the page in Markdown, and the style of its HTML as CSS.
+        What the page says beside its numbers.
     outputs
         `markdown`, `html`, and `numbers`: the same tables as JSON.
 
@@ -59,30 +88,41 @@ def write_page(
     found = page_tables(evidence, settings)
     found["members"] = tables.members({name: read_json(path) for name, path in curves.items()})
     folder = outputs["markdown"].parent
-    pictures = "\n\n".join(f"![]({_relative(path, folder)})\n\n{caption}" for path, caption in figures.items())
-    texts = {name: _markdown_table(rows) for name, rows in found.items()}
-    gains = "; ".join(tables.gains(evidence)) or "Not measured"
-    markdown = Template(words[0]).substitute(**run, **texts, gains=gains, figures=pictures)
-    inside = {_relative(path, folder): path for path in figures}
-    for name, text in (("markdown", markdown), ("html", _html(markdown, words[1], inside))):
+    captions = captioned(figures, words.captions, evidence, settings)
+    pictures = "\n\n".join(f"![]({_relative(path, folder)})\n\n{caption}" for path, caption in captions.items())
+    texts = {name: _markdown_table(rows) for name, rows in found.items()} | _sentences(evidence)
+    markdown = Template(words.page).substitute(**run, **texts, figures=pictures)
+    inside = {_relative(path, folder): path for path in captions}
+    for name, text in (("markdown", markdown), ("html", _html(markdown, words.style, inside))):
         with atomic(outputs[name]) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    made = provenance("paper_page", dict(run), [*metrics.values(), pairs, *curves.values(), *figures])
+    made = provenance("paper_page", dict(run), [*metrics.values(), pairs, *curves.values(), *captions])
     write_json({"tables": found, "provenance": made}, outputs["numbers"])
+
+
+def _sentences(evidence: Evidence) -> dict[str, str]:
+    """Conclusions, by their names in the page."""
+    against = [f"- {sentence}." for sentence in tables.disagreements(evidence)]
+    return {
+        "gains": "; ".join(tables.gains(evidence)) or "Not measured",
+        "resolution": tables.resolution(evidence),
+        "disagreements": "\n".join(against) or "Nothing, at 3 σ.",
+    }
 
 
 def page_tables(evidence: Evidence, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, tables.Table]:
     """All tables of the page by name, the first row of each its header."""
     labels = {name: predictor.label for name, predictor in PREDICTORS.items()}
-    controls = {name: setting for name, setting in settings.items() if setting["control"] != "none"}
+    plain = {name: setting for name, setting in settings.items() if setting["control"] == "none"}
     return {
         "numbers": tables.numbers(evidence),
         "changes": tables.changes(evidence),
         "weighting": tables.weighting(evidence),
         "baselines": tables.baselines(evidence, OURS, labels),
-        "controls": tables.experiments(evidence, {**controls, **{OURS: settings[OURS]}}),
+        "diagnostics": diagnostics(evidence, {THEIRS: "the paper's recipe", OURS: "our recipe"}),
+        "controls": controls(evidence, settings),
         "variants": tables.variants(evidence, [name for name in (OURS, THEIRS, BASE) if name in evidence.learnt]),
-        "experiments": tables.experiments(evidence, {n: s for n, s in settings.items() if n not in controls}),
+        "experiments": tables.experiments(evidence, plain),
     }
 
 

@@ -1,11 +1,12 @@
 """The page's tables: rows of text, the first one the header."""
 
 from collections.abc import Mapping, Sequence
+from math import hypot
 from typing import Any
 
-from clustermass.paper.claims import CHANGES, NUMBERS, OURS, THEIRS, gain
+from clustermass.paper.claims import CHANGES, NUMBERS, OURS, THEIRS, Number, gain
 from clustermass.paper.evidence import Evidence, with_interval
-from clustermass.paper.verdicts import Measured, change
+from clustermass.paper.verdicts import CLEAR, NOT_MEASURED, Measured, change, contradicts, differs
 
 Table = list[list[str]]
 UNKNOWN = "—"
@@ -25,19 +26,56 @@ def numbers(evidence: Evidence) -> Table:
     for number in NUMBERS:
         theirs, ours = number.ours(evidence, THEIRS), number.ours(evidence, OURS)
         published = f"{number.published:.3f}" + (f" (± {number.error:.3f})" if number.error else "")
-        judged = ours if theirs.value is None else theirs
-        rows.append([number.what, number.where, published, text(theirs), text(ours), number.verdict(judged)])
+        found = number.verdict(_judged(number, evidence))
+        rows.append([number.what, number.where, published, text(theirs), text(ours), found])
     return rows
+
+
+def _judged(number: Number, evidence: Evidence) -> Measured:
+    theirs = number.ours(evidence, THEIRS)
+    return number.ours(evidence, OURS) if theirs.value is None else theirs
 
 
 def changes(evidence: Evidence) -> Table:
     """Tell what each change of the method does to the scatter."""
-    rows = [["change", "where", "published", "compared with", "clusters", "scatter ratio", "finding"]]
+    rows = [["change", "where", "published", "experiment", "compared with", "clusters", "scatter ratio", "finding"]]
     for one in CHANGES:
         row, ratio = evidence.pair(one.experiment), evidence.scatter_ratio(one.experiment)
-        cells = [str(row.get("against", UNKNOWN)), f"{ratio.n:,}" if ratio.n else UNKNOWN, text(ratio)]
+        cells = [one.experiment, str(row.get("against", UNKNOWN)), f"{ratio.n:,}" if ratio.n else UNKNOWN, text(ratio)]
         rows.append([one.what, one.where, one.published, *cells, change(ratio, one.expected)])
     return rows
+
+
+def disagreements(evidence: Evidence) -> list[str]:
+    """One sentence each on what differs from the paper for certain."""
+    found = []
+    for number in NUMBERS:
+        measured = _judged(number, evidence)
+        if number.error is not None and differs(measured, number.published, number.error):
+            found.append(
+                f"{number.what} ({number.where}): published {number.published:.3f}, here {text(measured)}: "
+                f"{number.verdict(measured)}"
+            )
+    for one in CHANGES:
+        ratio = evidence.scatter_ratio(one.experiment)
+        if contradicts(ratio, one.expected):
+            said = f"{one.what} ({one.where}): published: {one.published}; here"
+            found.append(f"{said} {text(ratio)} on {ratio.n:,} clusters: {change(ratio, one.expected)}")
+    return found
+
+
+def resolution(evidence: Evidence) -> str:
+    """Tell how small a difference of two experiments' scatters could be seen."""
+    ratios = [evidence.scatter_ratio(name) for name in evidence.learnt]
+    errors = sorted((CLEAR * known[1], ratio.n or 0) for ratio in ratios if (known := ratio.known()) is not None)
+    if not errors:
+        return "No two experiments were compared."
+    (least, _), (half, _), (most, number) = errors[0], errors[len(errors) // 2], errors[-1]
+    return (
+        f"Of {len(errors)} pairs of experiments the difference of scatters that would be seen at {CLEAR:.0f} σ is "
+        f"{100 * least:.1f} % at best, {100 * half:.1f} % in the median, and {100 * most:.1f} % at worst "
+        f"(on {number:,} clusters)."
+    )
 
 
 def gains(evidence: Evidence) -> list[str]:
@@ -48,14 +86,24 @@ def gains(evidence: Evidence) -> list[str]:
 
 def weighting(evidence: Evidence) -> Table:
     """Bias at both ends of the mass range, with and without uniform weights (Fig. 8)."""
-    rows = [["true log10 M", "published: as it is → weighted", "clusters", "ours: as it is", "weighted"]]
+    rows = [["true log10 M", "published: as it is → weighted", "clusters", "ours: as it is", "weighted", "finding"]]
     pair = evidence.pair("uniform_mass")
     published = {"low_mass": ("13.0-13.5", "+0.121 → +0.082"), "high_mass": ("14.5-15.0", "-0.177 → -0.097")}
     for key, (edges, words) in published.items():
         found = [_bias(pair.get(side), key) for side in ("other", "own")]
         number = f"{found[0].n:,}" if found[0].n else UNKNOWN
-        rows.append([edges, words, number, *map(text, found)])
+        rows.append([edges, words, number, *map(text, found), _nearer_zero(*found)])
     return rows
+
+
+def _nearer_zero(plain: Measured, weighted: Measured) -> str:
+    """Whether a bias shrinks; both are of the same clusters, so their errors as if independent are too large."""
+    before, after = plain.known(), weighted.known()
+    if before is None or after is None:
+        return NOT_MEASURED
+    shrinks, error = abs(before[0]) - abs(after[0]), hypot(before[1], after[1])
+    words = "nearer zero, as published" if shrinks > 0 else "farther from zero: contradicts the paper"
+    return f"{words} (by {abs(shrinks):.3f} ± {error:.3f})" if abs(shrinks) > error else "no difference seen"
 
 
 def _bias(of: Mapping[str, Any] | None, key: str) -> Measured:
@@ -115,18 +163,33 @@ def members(curves: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def variants(evidence: Evidence, recipes: Sequence[str]) -> Table:
-    """Other skies: without and with learning from them, on the same clusters where both were judged."""
-    header = ["sky", "recipe", "clusters", "as trained: scatter, dex", "bias, dex"]
-    rows = [[*header, "trained anew: scatter, dex", "bias, dex", "scatter ÷ as trained"]]
+    """Other skies: without and with learning from them, on the same clusters where both were judged.
+
+    What is left of the gain over the recalibrated count rate is of all that each was judged on: relations learn, or
+    don't, from the same sky as the networks beside them.
+    """
+    header = ["sky", "recipe", "clusters", "as trained: scatter, dex", "bias, dex", "÷ count rate"]
+    rows = [[*header, "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]
     for (name, sky), found in evidence.metrics.items():
         if name not in recipes or sky in (evidence.sky, evidence.learnt[name]):
             continue
         anew = next((row for row in evidence.rows if _trained_anew(row, name, sky, evidence)), {})
         own, other = anew.get("own"), anew.get("other") or found["test"]
-        cells = [text(_interval(of, key)) for of in (other, own) for key in ("scatter_dex", "bias_dex")]
+        sides = ((other, found), (own, evidence.metrics.get((str(anew.get("experiment")), sky))))
+        cells = [
+            text(one)
+            for of, metrics in sides
+            for one in (_interval(of, "scatter_dex"), _interval(of, "bias_dex"), over_count_rate(metrics))
+        ]
         ratio = with_interval(anew.get("scatter_ratio"), anew.get("scatter_ratio_ci68"), None)
         rows.append([sky, name, f"{other['n']:,}", *cells, text(ratio)])
     return rows
+
+
+def over_count_rate(metrics: Mapping[str, Any] | None) -> Measured:
+    """Scatter over that of the recalibrated count rate, of one content of metrics.json."""
+    ratio = ((metrics or {}).get("ratios") or {}).get("network_over_count_rate_recalibrated") or {}
+    return with_interval(ratio.get("value"), ratio.get("ci68"), (metrics or {}).get("n_test"))
 
 
 def _trained_anew(row: Mapping[str, Any], recipe: str, sky: str, evidence: Evidence) -> bool:

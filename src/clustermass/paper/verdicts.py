@@ -43,6 +43,20 @@ def agreement(ours: Measured, published: float, published_error: float) -> str:
     return f"{'higher' if sigmas > 0 else 'lower'} than published ({sigmas:+.1f} σ)"
 
 
+def differs(ours: Measured, published: float, published_error: float) -> bool:
+    """Whether our number and a published one differ for certain."""
+    known = ours.known()
+    return known is not None and abs(known[0] - published) >= CLEAR * sqrt(known[1] ** 2 + published_error**2)
+
+
+def contradicts(ratio: Measured, expected: int | None) -> bool:
+    """Whether a change of the method does for certain what the paper denies; `expected` as of `change`."""
+    known = ratio.known()
+    if known is None or expected is None or abs(known[0] - 1) < CLEAR * known[1]:
+        return False
+    return expected != (1 if known[0] > 1 else -1)
+
+
 def change(ratio: Measured, expected: int | None) -> str:
     """Tell what a change of the method does to the scatter, and whether the paper found the same.
 
