@@ -16,6 +16,7 @@ from rerun import (
     CONFIG,
     NOTHING,
     ROOT,
+    UNPLANNED,
     ask,
     copy_of_the_repository,
     input_files,
@@ -101,7 +102,7 @@ def test_only_keys_that_should_make_everything_anew_do(table):
 def test_every_rule_has_a_stage_a_job_and_a_hash_of_its_code(folder, table):
     known, planned = ask(ROOT, folder, request("rules"), request("plan"))
     assert {rule_name(rule) for rule in known} == {rule for stage in table["stages"].values() for rule in stage}
-    assert {*rules(planned["anew"])} == {rule_name(rule) for rule in known} - {"download_efeds"}
+    assert {*rules(planned["anew"])} == {rule_name(rule) for rule in known} - {*UNPLANNED}
     assert [rule for rule, told in known.items() if "code" not in told["params"] or not told["script"]] == []
 
 
@@ -116,7 +117,7 @@ def test_every_script_is_the_cause_for_the_rules_that_it_serves_alone(repository
     for script, answer in zip(scripts, answers, strict=True):
         served = {rule_name(rule) for rule, told in known.items() if told["script"] == script.name}
         assert served, script
-        assert rules(answer["causes"]) == served - {"download_efeds"}, script
+        assert rules(answer["causes"]) == served - {*UNPLANNED}, script
     append([repository / "workflow" / "report" / "bias.rst"], "\nMore.\n")
     assert rules(ask(repository, folder, request("plan"))[0]["anew"]) == {"report"}, "a caption"
 
@@ -174,7 +175,7 @@ def test_packages_of_a_conda_environment_make_anew_what_runs_in_it(repository, f
     assert rules(plan(request("plan", {"training": {"device": "gpu"}}))["causes"]) == {"train_member", "predict_sky"}
     environment = repository / "envs" / "figures.yaml"
     append([environment], "\n      - unrelated==1.0\n")
-    figures = {*table["stages"]["figures"], "plot_sky_validation", "paper_page", "paper_docs"}
+    figures = {*table["stages"]["figures"], "plot_sky_validation", "paper_page"}
     assert rules(plan(request("plan"))["causes"]) == figures
 
 
@@ -205,7 +206,7 @@ def test_another_experiment_of_the_same_sky_makes_anew_nothing_of_it_nor_of_othe
     of_the_run = [
         f"results/matrix/{name}" for name in ("figures/", "summary.json", "report.html", "paper", "pairs.json")
     ]
-    assert all(output.startswith(("results/matrix/more/", "docs/", *of_the_run)) for _, output in planned["anew"])
+    assert all(output.startswith(("results/matrix/more/", *of_the_run)) for _, output in planned["anew"])
 
 
 def test_one_more_realization_and_one_more_member_are_made_alone(folder):
