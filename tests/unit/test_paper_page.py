@@ -63,7 +63,8 @@ def row(experiment, sky, against, ratio):
             ("other", (("low_mass", 0.123), ("high_mass", -0.145))),
         )
     }
-    ci = {"scatter_ratio": ratio, "scatter_ratio_ci68": [ratio - 0.01, ratio + 0.01]}
+    ci = {"scatter_ratio": ratio, "scatter_ratio_ci68": [ratio - 0.006, ratio + 0.006], "scatter_ratio_error": 0.01}
+    ci["training_noise"] = 0.0077
     return {"experiment": experiment, "sky": sky, "against": against, "n": 4321, **sides, **ci}
 
 

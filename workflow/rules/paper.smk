@@ -8,6 +8,7 @@ rule paper:
 rule compare_pairs:
     input:
         predictions=paper_files("predictions.nc"),
+        ensembles=paper_files("ensemble.nc"),
         baselines=paper_baselines(),
     output:
         pairs=f"results/{RUN}/pairs.json",

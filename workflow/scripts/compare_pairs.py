@@ -8,9 +8,13 @@ from clustermass.progress import step
 with step(snakemake.log[0], snakemake.rule):
     compare_pairs(
         judged=[
-            Judged(row["experiment"], row["sky"], Path(predictions), Path(baselines))
-            for row, predictions, baselines in zip(
-                snakemake.params.rows, snakemake.input.predictions, snakemake.input.baselines, strict=True
+            Judged(row["experiment"], row["sky"], *map(Path, files))
+            for row, *files in zip(
+                snakemake.params.rows,
+                snakemake.input.predictions,
+                snakemake.input.ensembles,
+                snakemake.input.baselines,
+                strict=True,
             )
         ],
         against=snakemake.params.against,

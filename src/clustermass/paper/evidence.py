@@ -59,8 +59,7 @@ class Evidence:
 
     def scatter_ratio(self, experiment: str) -> Measured:
         """Scatter over that of the experiment that it is compared with, on the same clusters."""
-        row = self.pair(experiment)
-        return with_interval(row.get("scatter_ratio"), row.get("scatter_ratio_ci68"), row.get("n"))
+        return ratio_of(self.pair(experiment))
 
     def bias_bin(self, experiment: str, low: float) -> Measured:
         """Bias at fixed true mass, of the bin that begins at `low`."""
@@ -68,6 +67,11 @@ class Evidence:
             if row["low"] == low and row["bias_dex"] is not None:
                 return Measured(row["bias_dex"], row["scatter_dex"] / row["n"] ** 0.5, row["n"])
         return Measured(None, None)
+
+
+def ratio_of(row: Mapping[str, Any]) -> Measured:
+    """Scatter ratio of a row of pairs.json; its error is of the clusters and of training together."""
+    return Measured(row.get("scatter_ratio"), row.get("scatter_ratio_error"), row.get("n"))
 
 
 def with_interval(value: float | None, interval: list[float] | None, n: int | None) -> Measured:

@@ -25,13 +25,15 @@ class Judged:
     ----------
     experiment, sky
         Their names; the sky by its own name, whether the experiment learnt from it or not.
-    predictions, baselines
-        `predictions.nc`, and `baselines.nc` for its `group`; the test clusters of both are compared.
+    predictions, ensemble, baselines
+        `predictions.nc`, `ensemble.nc` for its members, and `baselines.nc` for its `group`; the test clusters are
+        compared.
     """
 
     experiment: str
     sky: str
     predictions: Path
+    ensemble: Path
     baselines: Path
 
 
@@ -50,7 +52,9 @@ def compare_pairs(
         List of rows: `experiment`, `sky`, `against`, `n` test clusters that both were judged on, both scatters and
         biases with intervals, `scatter_ratio` and `bias_difference_dex` with `_ci68`, and `bias_by_truth`, the
         mean residual of both below 13.5, between, and above 14.5. Intervals come from a bootstrap of whole groups, the
-        same draws for both. Nothing but None where fewer than three clusters are common.
+        same draws for both: they tell how much other clusters would change. How much other trainings would is
+        `training_noise`, see `training_noise`; `scatter_ratio_error` is both together. Nothing but None where fewer
+        than three clusters are common.
     resamplings, seed
         Of the bootstrap.
 
@@ -65,9 +69,46 @@ def compare_pairs(
         other = table.get((against[one.experiment], one.sky))
         if other is not None and other is not one:
             rows.append(_compared(one, other, resamplings, seed))
-    files = [path for one in judged for path in (one.predictions, one.baselines)]
+    rows = [{**row, **_with_training(row, rows)} for row in rows]
+    files = [path for one in judged for path in (one.predictions, one.ensemble, one.baselines)]
     parameters = {"against": dict(against), "resamplings": resamplings}
     write_json({"rows": rows, "provenance": provenance("compare_pairs", parameters, files, seed=seed)}, output)
+
+
+def training_noise(scatters: Sequence[Sequence[float]]) -> float | None:
+    """Relative standard deviation of a network's scatter from one training to the next.
+
+    Parameters
+    ----------
+    scatters
+        Of each of several experiments the scatters of its members in dex; their means may differ.
+
+    Returns
+    -------
+    float or None
+        Pooled over all experiments, each about its own mean; None where none has two members.
+    """
+    several = [np.log(of) for of in scatters if len(of) > 1]
+    if not several:
+        return None
+    squares = sum(float(np.sum((of - of.mean()) ** 2)) for of in several)
+    return float(np.sqrt(squares / sum(of.size - 1 for of in several)))
+
+
+def _with_training(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Add the noise of training to the ratio's error, that of all experiments compared with the same one.
+
+    An ensemble's noise is taken to fall with the root of its number of members; where they differ by more than
+    noise alone, it falls faster.
+    """
+    if row["scatter_ratio"] is None:
+        return {"training_noise": None, "scatter_ratio_error": None}
+    family = [of["member_scatter_dex"] for of in rows if of["against"] == row["against"] and "own" in of]
+    noise = training_noise([of[side] for of in family for side in ("own", "other")])
+    low, high = row["scatter_ratio_ci68"]
+    members = sum(1 / len(of) for of in row["member_scatter_dex"].values())
+    training = row["scatter_ratio"] * (noise or 0.0) * np.sqrt(members)
+    return {"training_noise": noise, "scatter_ratio_error": float(np.hypot((high - low) / 2, training))}
 
 
 def _compared(one: Judged, other: Judged, resamplings: int, seed: int) -> dict[str, Any]:
@@ -90,6 +131,7 @@ def _compared(one: Judged, other: Judged, resamplings: int, seed: int) -> dict[s
     return {
         **row,
         **sides,
+        "member_scatter_dex": {"own": _member_scatters(one, own), "other": _member_scatters(other, theirs)},
         "scatter_ratio": sides["own"]["scatter_dex"] / sides["other"]["scatter_dex"],
         "scatter_ratio_ci68": interval68(scatter[0] / scatter[1]),
         "bias_difference_dex": sides["own"]["bias_dex"] - sides["other"]["bias_dex"],
@@ -102,6 +144,12 @@ def _test_clusters(one: Judged) -> xr.Dataset:
     table = predicted[["mu", "log10_m500c"]].isel(cluster=predicted["split"].values.astype(str) == "test")
     groups = read_netcdf(one.baselines, ("group",))["group"].sel(cluster=table["cluster"].values)
     return table.assign(group=("cluster", groups.values.astype(str)))
+
+
+def _member_scatters(one: Judged, table: xr.Dataset) -> list[float]:
+    """Scatter of each member about its mean, dex, on the clusters of `table`."""
+    members = read_netcdf(one.ensemble, ("member_mu",))["member_mu"].sel(cluster=table["cluster"].values)
+    return [float(scatter) for scatter in (members - table["log10_m500c"]).std("cluster").values]
 
 
 def _bias_by_truth(residual: FloatArray, truth: FloatArray) -> dict[str, dict[str, float | int | None]]:

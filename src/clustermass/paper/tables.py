@@ -5,7 +5,7 @@ from math import hypot
 from typing import Any
 
 from clustermass.paper.claims import CHANGES, NUMBERS, OURS, THEIRS, Number, gain
-from clustermass.paper.evidence import Evidence, with_interval
+from clustermass.paper.evidence import Evidence, ratio_of, with_interval
 from clustermass.paper.verdicts import CLEAR, NOT_MEASURED, Measured, change, contradicts, differs
 
 Table = list[list[str]]
@@ -71,7 +71,10 @@ def resolution(evidence: Evidence) -> str:
     if not errors:
         return "No two experiments were compared."
     (least, _), (half, _), (most, number) = errors[0], errors[len(errors) // 2], errors[-1]
+    noise = {row["against"]: row["training_noise"] for row in evidence.rows if row.get("training_noise")}
+    trained = ", ".join(f"{100 * value:.1f} % (those compared with `{name}`)" for name, value in noise.items())
     return (
+        f"The scatter of a single network changes from one training to the next by {trained or 'an unknown amount'}. "
         f"Of {len(errors)} pairs of experiments the difference of scatters that would be seen at {CLEAR:.0f} σ is "
         f"{100 * least:.1f} % at best, {100 * half:.1f} % in the median, and {100 * most:.1f} % at worst "
         f"(on {number:,} clusters)."
@@ -181,8 +184,7 @@ def variants(evidence: Evidence, recipes: Sequence[str]) -> Table:
             for of, metrics in sides
             for one in (_interval(of, "scatter_dex"), _interval(of, "bias_dex"), over_count_rate(metrics))
         ]
-        ratio = with_interval(anew.get("scatter_ratio"), anew.get("scatter_ratio_ci68"), None)
-        rows.append([sky, name, f"{other['n']:,}", *cells, text(ratio)])
+        rows.append([sky, name, f"{other['n']:,}", *cells, text(ratio_of(anew))])
     return rows
 
 
