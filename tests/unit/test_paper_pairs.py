@@ -102,7 +102,7 @@ def test_nothing_common_tells_nothing(tmp_path):
 
 
 def test_noise_of_training_is_part_of_the_error(tmp_path):
-    """Members k times as wrong as each other: the logarithms of their scatters differ by ln k, whatever the clusters."""
+    """Members k times as wrong as each other: logarithms of their scatters differ by ln k, whatever the clusters."""
     rng = np.random.default_rng(7)
     truth, noise = masses(rng), rng.normal(0, 0.1, N)
     one = write(tmp_path, "one", noise, truth, members=np.array([[0.0], [0.02]]) * noise)  # scatters 1 : 1.02
