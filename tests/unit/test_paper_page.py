@@ -169,6 +169,25 @@ def test_more_networks(page):
     ]
 
 
+def test_predictors_on_all_clusters_and_on_the_best(page):
+    text = page["markdown"].read_text()
+    assert (
+        "| predictor | scatter of 4,000 clusters, dex | bias, dex | networks ÷ it | scatter of 500 above 60, dex |"
+        in text
+    )
+    (own,) = lines(page, "network ensemble")
+    assert own == "| network ensemble | 0.136 ± 0.002 | 0.010 ± 0.003 | — | 0.120 ± 0.002 | — |"
+    (luminosity,) = lines(page, "true luminosity, Chiu et al. 2022 |")
+    # 0.136 / 0.88 = 0.155
+    assert luminosity.split(" | ")[1:] == [
+        "0.155 ± 0.002",
+        "0.010 ± 0.003",
+        "0.880 ± 0.010",
+        "0.155 ± 0.002",
+        "0.880 ± 0.010 |",
+    ]
+
+
 def test_controls_are_told_apart(page):
     text = page["markdown"].read_text()
     controls, experiments = text.index("## Controls"), text.index("## All experiments")

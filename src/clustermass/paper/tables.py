@@ -135,19 +135,14 @@ def experiments(evidence: Evidence, settings: Mapping[str, Mapping[str, Any]]) -
 def baselines(evidence: Evidence, experiment: str, labels: Mapping[str, str]) -> Table:
     """All predictors on the test clusters of one experiment, and on those with both likelihoods above 60."""
     found = evidence.of(experiment) or {}
-    high = (found.get("high_likelihood") or {}).get("baselines") or {}
-    rows = [["predictor", "scatter, dex", "bias, dex", "networks ÷ it", "> 60: scatter, dex", "networks ÷ it"]]
-    for name, of in (found.get("baselines") or {}).items():
-        whole = [
-            text(_interval(of, "scatter_dex")),
-            text(_interval(of, "bias_dex")),
-            text(evidence.over(experiment, name)),
-        ]
-        above = [
-            text(_interval(high.get(name), "scatter_dex")),
-            text(evidence.over(experiment, name, "high_likelihood")),
-        ]
-        rows.append([labels.get(name, name), *whole, *above])
+    best = found.get("high_likelihood") or {}
+    header = ["predictor", f"scatter of {found.get('n_test', 0):,} clusters, dex", "bias, dex", "networks ÷ it"]
+    rows = [[*header, f"scatter of {best.get('n', 0):,} above 60, dex", "networks ÷ it"]]
+    sides = [(name, of, (best.get("baselines") or {}).get(name)) for name, of in (found.get("baselines") or {}).items()]
+    for name, whole, above in [("network", found.get("test"), best or None), *sides]:
+        cells = [_interval(whole, "scatter_dex"), _interval(whole, "bias_dex"), evidence.over(experiment, name)]
+        cells += [_interval(above, "scatter_dex"), evidence.over(experiment, name, "high_likelihood")]
+        rows.append([labels.get(name, name), *map(text, cells)])
     return rows
 
 
