@@ -97,7 +97,7 @@ def draw_ratios(axes: Axes, names: list[str], ratios: Mapping[str, Mapping[str, 
             draw_dot(axes, place, name, found["value"], found.get("ci68"))
     axes.axvline(1, color=style.BLACK, lw=0.7, zorder=0)
     leave_room(axes, 0.24)
-    axes.set_xlabel("network's scatter ÷ this predictor's")
+    axes.set_xlabel("scatter of network ÷ of this")
 
 
 def leave_room(axes: Axes, fraction: float) -> None:

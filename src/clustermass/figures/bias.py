@@ -110,7 +110,7 @@ def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarra
         shrinkage = np.mean(sigma**2) / (mu.var() + np.mean(sigma**2))
         slope = np.polyfit(mass, mu - mass, 1)[0]
         style.note(
-            axes, f"slope of the network\n{signed(slope)}, expected {signed(-shrinkage)}", "lower left", zorder=2
+            axes, f"slope of the network\n{signed(slope)}, expected {signed(-shrinkage)}", "upper right", zorder=2
         )
 
 

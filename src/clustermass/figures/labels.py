@@ -24,13 +24,13 @@ PREDICTORS: dict[str, Predictor] = {
     "network": Predictor("network ensemble", style.BLUE, "o"),
     "boosted_trees": Predictor("boosted trees on hand-made features", style.GREEN, "P"),
     "ridge_features": Predictor("ridge regression on hand-made features", style.SKY_BLUE, "D"),
-    "luminosity_temperature": Predictor("true luminosity and temperature", style.LIGHT_GREY, "d"),
+    "luminosity_temperature": Predictor("true luminosity and temperature", style.GREY, "d"),
     "luminosity_recalibrated": Predictor("true luminosity, recalibrated", style.ORANGE, "^"),
     "luminosity_published": Predictor("true luminosity, Chiu et al. 2022", style.VERMILION, "v"),
-    "luminosity_selected": Predictor("true luminosity, Chiu et al. 2022, with selection", style.ORANGE, "<"),
+    "luminosity_selected": Predictor("true luminosity, Chiu, with selection", style.VERMILION, "<"),
     "count_rate_recalibrated": Predictor("count rate, recalibrated", style.PURPLE, "s"),
     "count_rate_efeds": Predictor("count rate, eFEDS relation", style.BLACK, "X"),
-    "prior": Predictor("redshift only", style.GREY, "*"),
+    "prior": Predictor("redshift only", style.LIGHT_GREY, "*"),
 }
 
 
