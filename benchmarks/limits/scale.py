@@ -2,7 +2,7 @@
 
 Runs the workflow with 1, 4 and 18 realizations (two networks each; skies that are there are drawn anew only where their
 code changed), reads Snakemake's benchmark files, and fits to each step a straight line over the number of clusters.
-Some 20 minutes on two cores. `python benchmarks/limits/scale.py [realizations ...]`
+Some 5 minutes on two cores. `python benchmarks/limits/scale.py [realizations ...]`
 """
 
 import csv
@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import nnls
 
 from clustermass.config import load_config
 from clustermass.datasets import write_json
@@ -80,11 +81,12 @@ def measured(number):
         for step in OF_RUN
     }
     sky = [ROOT / "results" / "skies" / "embedded" / f"{one:02d}" for one in range(1, number + 1)]
+    preprocessing = load_config([ROOT / "config" / "config.yaml"])["experiments"]["fiducial"]["preprocessing"]
+    names = {"smooth_images": f"smooth_images_{preprocessing}"}
     steps |= {
-        step: benchmark_of([path for one in sky for path in one.glob(f"benchmarks/{step}*.tsv")])
+        step: benchmark_of([one / "benchmarks" / f"{names.get(step, step)}.tsv" for one in sky])
         for step in OF_REALIZATION
     }
-    preprocessing = load_config([ROOT / "config" / "config.yaml"])["experiments"]["fiducial"]["preprocessing"]
     kept = (
         "events.fits",
         "exposure.fits",
@@ -119,10 +121,11 @@ def benchmark_of(paths):
 
 
 def fitted(clusters, steps):
-    """Straight lines through CPU seconds and memory over the number of clusters."""
+    """Straight lines that don't fall, through CPU seconds and memory over the number of clusters."""
     lines = {}
     for key in ("cpu_s", "max_rss_mb"):
-        slope, constant = np.polyfit(clusters, [step[key] for step in steps], 1)
+        design = np.stack([np.ones_like(clusters), clusters], axis=1)
+        (constant, slope), _ = nnls(design, np.array([step[key] for step in steps]))
         lines[key] = {"constant": float(constant), "per_cluster": float(slope)}
     return lines
 
