@@ -10,8 +10,8 @@ from astropy.coordinates import Angle
 from astropy.io import fits
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
+from domain_inputs import by_hand, write_domain
 from scipy.stats import norm
-from test_domain import by_hand, write_domain
 
 from clustermass.datasets import write_json, write_netcdf
 from clustermass.domain.judge import sample_p
