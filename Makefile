@@ -34,7 +34,7 @@ test: environment
 
 campaign: environment
 	@CLUSTERMASS_FUZZ_CASES=2400 CLUSTERMASS_KILLS=20 CLUSTERMASS_CAMPAIGN=results/campaigns \
-		$(BIN)/python -m pytest -n 2 tests/unit/test_fuzz.py tests/workflow/test_kills.py
+		$(BIN)/python -m pytest -n 2 tests/unit/test_fuzz_*.py tests/workflow/test_kills.py
 
 test-slurm: environment
 	@$(BIN)/python -m pytest tests/slurm

@@ -175,3 +175,6 @@ def write_sixte_events(path, columns, module=1):
     gti = gti_tables({0: [(START, STOP)]})[0]
     gti.name = "STDGTI"
     return _write(path, table, "SIXTE", [gti], INSTRUME=f"TM{module}", EXPOSURE=STOP - START)
+
+
+WRITERS = {"esass": write_esass, "sixte_calibrated": write_sixte_calibrated, "sixte_events": write_sixte_events}

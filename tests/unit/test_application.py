@@ -2,7 +2,7 @@
 
 import pytest
 import xarray as xr
-from test_domain import by_hand, write_domain
+from domain_inputs import by_hand, write_domain
 
 from clustermass import application
 from clustermass.application import masses_of_field

@@ -1,4 +1,4 @@
-"""A user's catalogue, right or wrong, into the pipeline's names and back from disk."""
+"""A user's catalogue into the pipeline's names and back from disk."""
 
 import warnings
 from pathlib import Path
@@ -7,31 +7,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from catalogue_inputs import HEADER, ROWS, csv
 
-from clustermass.catalogues.tables import opened_fits
 from clustermass.catalogues.user import COLUMNS, VOUCHED_LIKELIHOOD, read_catalogue, write_catalogue
 from clustermass.errors import InputError
 
 EFEDS = Path(__file__).parents[3] / "shared" / "data" / "efeds"
-HEADER = "ID_SRC,RA,DEC,DET_LIKE,EXT_LIKE,Z,Z_ERR"
-ROWS = ["7,133.1,1.5,30,12,0.3,0.01", "9,359.9,-2.5,6,8,0.5,0", "4,0.0,90,50,7,0.1,0.02"]
-
-
-def csv(folder: Path, rows=ROWS, header=HEADER, name="mine.csv") -> Path:
-    path = folder / name
-    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-    return path
-
-
-def fits_table(path: Path, number=2000, **columns) -> Path:
-    content = {
-        "ID_SRC": np.arange(number),
-        "RA": np.linspace(0, 359, number),
-        "DEC": np.linspace(-60, 60, number),
-        "z": np.full(number, 0.4),
-    } | columns
-    Table(content).write(path, overwrite=True)
-    return path
 
 
 def test_usual_names_in_a_csv(tmp_path):
@@ -76,71 +57,6 @@ def test_hours_by_unit(tmp_path):
     assert read_catalogue(path)["RA"][0] == pytest.approx(30.0)
 
 
-def test_sentinels_are_missing(tmp_path, caplog):
-    rows = ["1,1,1,9,9,-1,0.1", "2,1,1,9,9,-99.9,0.1", "3,1,1,9,9,-9999,0.1", "4,1,1,9,9,inf,0.1", "5,1,1,9,9,,0.1"]
-    rows += ["6,1,1,9,9,nan,0.1", "7,1,1,9,9,0.2,inf", "8,1,1,9,9,0.2,-1", "9,1,1,9,9,0.2,0.03", "10,1,1,9,9,0,0.1"]
-    table = read_catalogue(csv(tmp_path, rows))
-    assert len(table) == 10
-    assert np.isfinite(table["Z"]).tolist() == [False] * 7 + [True] * 2 + [False]
-    assert table["Z_TYPE"].tolist() == ["none"] * 7 + ["photo"] * 2 + ["none"]
-    assert np.isfinite(table["Z_ERR"]).tolist() == [False] * 7 + [True] * 2 + [False]
-    assert table["Z_ERR"].tolist()[7:9] == pytest.approx([0, 0.03])
-    assert "7 of 10 rows (1, 2, 3, 4, 5, ...) without redshift" in caplog.text
-    assert "1 of 10 rows (7) whose redshift is unknown (column Z_ERR infinite or above 0.3 (1 + z))" in caplog.text
-    assert "1 of 10 rows (8) with a photometric redshift without error" in caplog.text
-
-
-def test_a_huge_error_means_no_redshift(tmp_path):
-    # the limit at z = 0.5 is 0.45; a spectroscopic redshift needs no error
-    rows = ["1,1,1,0.5,0.44,0", "2,1,1,0.5,0.46,0", "3,1,1,0.5,inf,0", "4,1,1,0.5,inf,1", "5,1,1,0.5,50.6,"]
-    table = read_catalogue(csv(tmp_path, rows, "ID_SRC,RA,DEC,Z,Z_ERR,Z_TYPE"))
-    assert table["Z_TYPE"].tolist() == ["photo", "none", "none", "spec", "none"]
-    assert np.isnan(table["Z"]).tolist() == np.isnan(table["Z_ERR"]).tolist() == [False, True, True, False, True]
-    with pytest.raises(InputError, match=r"2 of 2 rows are clusters whose redshift is unknown \(column Z_ERR infinite"):
-        read_catalogue(csv(tmp_path, rows[1:3], "ID_SRC,RA,DEC,Z,Z_ERR,Z_TYPE"))
-
-
-def test_spectroscopic_redshifts_of_klein_go_first(tmp_path):
-    header = "ID_SRC,RA,DEC,Z_BEST_COMB,SIGMA_Z_BEST_COMB,SPEC_Z_BEST_COMB"
-    rows = ["1,1,1,0.31,0.01,0.3", "2,1,1,0.41,0.02,-1", "3,1,1,0.47,inf,0.44", "4,1,1,0.47,inf,-1"]
-    path = csv(tmp_path, rows, header)
-    table = read_catalogue(path)
-    assert table["Z"].tolist() == pytest.approx([0.3, 0.41, 0.44, np.nan], nan_ok=True)
-    assert table["Z_ERR"].tolist() == pytest.approx([0, 0.02, 0, np.nan], nan_ok=True)
-    assert table["Z_TYPE"].tolist() == ["spec", "photo", "spec", "none"]
-    # whoever says which redshifts to take gets those
-    mapped = read_catalogue(path, {"Z": "Z_BEST_COMB"})
-    assert mapped["Z"].tolist()[:2] == pytest.approx([0.31, 0.41])
-    assert mapped["Z_TYPE"].tolist() == ["photo", "photo", "none", "none"]
-    # without errors the others are photometric all the same
-    bare = csv(tmp_path, ["1,1,1,0.31,0.3", "2,1,1,0.41,-1"], "ID_SRC,RA,DEC,Z_BEST_COMB,SPEC_Z_BEST_COMB")
-    assert read_catalogue(bare)["Z_TYPE"].tolist() == ["spec", "photo"]
-
-
-def test_likely_contaminants_are_named_and_kept(tmp_path, caplog):
-    path = csv(tmp_path, ["1,1,1,0.3,0.29", "2,1,1,0.3,0.3", "3,1,1,0.3,1"], "ID_SRC,RA,DEC,Z,F_CONT_BEST_COMB")
-    assert len(read_catalogue(path)) == 3
-    assert "2 of 3 rows (2, 3) with F_CONT_BEST_COMB >= 0.3, likely no clusters" in caplog.text
-
-
-def test_kinds_of_redshift(tmp_path):
-    header = "ID_SRC,RA,DEC,Z,Z_ERR,z_type"
-    rows = ["1,1,1,0.3,0.01,1", "2,1,1,0.3,0.01,0", "3,1,1,0.3,0.01,spec_z", "4,1,1,0.3,0.01,photo", "5,1,1,-1,0.01,1"]
-    table = read_catalogue(csv(tmp_path, rows, header))
-    assert table["Z_TYPE"].tolist() == ["spec", "photo", "spec", "photo", "none"]
-    assert table["Z_ERR"].tolist()[:4] == pytest.approx([0, 0.01, 0, 0.01])
-    numbers = read_catalogue(csv(tmp_path, [row.replace(".01,s", ".01,1.0 ") for row in rows[:2]], header))
-    assert numbers["Z_TYPE"].tolist() == ["spec", "photo"]
-    with pytest.raises(InputError, match=r"column z_type, row 2: '7' is neither photo \(0\) nor spec \(1\)"):
-        read_catalogue(csv(tmp_path, [rows[0], "2,1,1,0.3,0.01,7"], header))
-
-
-def test_redshifts_without_error_or_kind_are_exact(tmp_path, caplog):
-    table = read_catalogue(csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DEC,Z"))
-    assert (table["Z_TYPE"][0], table["Z_ERR"][0]) == ("spec", 0)
-    assert "taken as exact" in caplog.text
-
-
 def test_a_list_without_likelihoods_is_vouched_for(tmp_path, caplog):
     table = read_catalogue(csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DEC,Z"))
     assert table["DET_LIKE"][0] == table["EXT_LIKE"][0] == VOUCHED_LIKELIHOOD
@@ -164,42 +80,6 @@ def test_reference_masses_are_carried(tmp_path):
     assert "LOGM500_REF" in fits.getdata(tmp_path / "out.fits", "CATALOGUE").names
 
 
-def test_missing_file(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
-        read_catalogue(tmp_path / "nowhere.csv")
-
-
-def test_unknown_ending(tmp_path):
-    with pytest.raises(InputError, match=r"must end in one of \.fits"):
-        read_catalogue(csv(tmp_path, name="mine.txt"))
-
-
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.3, 0.7, 0.95])
-@pytest.mark.parametrize("name", ["t.fits", "t.fits.gz"])
-def test_truncated_fits(tmp_path, share, name):
-    path = fits_table(tmp_path / name)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(InputError, match=r"t\.fits.*: truncated or damaged FITS file"):
-        read_catalogue(path)
-
-
-def test_a_bug_of_ours_is_not_blamed_on_the_file(tmp_path):
-    """What the caller's own block raises passes; what the library raises while it reads is the file's fault."""
-    path = fits_table(tmp_path / "t.fits")
-    for error in (TypeError, ValueError, KeyError, IndexError):
-        with pytest.raises(error, match="ours"):
-            read_with(path, error)
-    with pytest.raises(InputError, match="truncated or damaged"), opened_fits(path) as hdus:
-        hdus[1].data["no such column"]
-
-
-def read_with(path, error):
-    """Raise `error` from a frame that passes for one of the package's."""
-    ours = {"__name__": "clustermass.somewhere", "opened_fits": opened_fits, "path": path, "error": error}
-    exec("with opened_fits(path) as hdus:\n    raise error('ours')", ours)
-
-
 def test_odd_keywords_and_units_are_no_fault(tmp_path):
     table = fits.BinTableHDU.from_columns(
         [fits.Column(name, form, array=[1]) for name, form in (("ID_SRC", "J"), ("RA", "D"), ("DEC", "D"), ("Z", "E"))]
@@ -211,46 +91,6 @@ def test_odd_keywords_and_units_are_no_fault(tmp_path):
         warnings.simplefilter("ignore")
         table.writeto(tmp_path / "odd.fits", output_verify="ignore")
     assert read_catalogue(tmp_path / "odd.fits")["Z"][0] == 1
-
-
-def test_image_instead_of_a_table(tmp_path):
-    fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "image.fits")
-    with pytest.raises(InputError, match="holds no table"):
-        read_catalogue(tmp_path / "image.fits")
-
-
-def test_ragged_csv(tmp_path):
-    with pytest.raises(InputError, match="not a readable CSV table"):
-        read_catalogue(csv(tmp_path, [*ROWS, "1,2,3,4,5,6,7,8,9,10"]))
-
-
-def test_missing_column_suggests_the_nearest(tmp_path):
-    path = csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DECL,Z")
-    with pytest.raises(InputError, match=r"no column for DEC \(declination\)\. Did you mean DECL\? Its columns:"):
-        read_catalogue(path)
-
-
-def test_missing_column_is_explained_for_configuration_and_command_line(tmp_path):
-    with pytest.raises(InputError) as caught:
-        read_catalogue(csv(tmp_path, ["1,1,1,9"], "ID_SRC,RA,DEC,mystery"))
-    assert str(caught.value).endswith(
-        "has no column for Z (redshift). Its columns: ID_SRC, RA, DEC, mystery. If it goes by another name, say so "
-        "under catalogue_columns: {Z: <your column>} (on the command line: --column Z=<your column>)."
-    )
-
-
-def test_every_missing_column_is_told_at_once(tmp_path):
-    with pytest.raises(InputError) as caught:
-        read_catalogue(csv(tmp_path, ["1,1,1,9"], "ID_SRC,RA,DECL,redshft"))
-    assert str(caught.value).endswith(
-        "has no column for DEC (declination), Z (redshift). Did you mean DECL for DEC? Its columns: ID_SRC, RA, DECL, "
-        "redshft. If they go by other names, say so under catalogue_columns: {DEC: <your column>, Z: <your column>} "
-        "(on the command line: --column DEC=<your column> --column Z=<your column>)."
-    )
-    with pytest.raises(InputError, match=r"no column 'ZZ' \(wanted for Z\), no column 'XX' \(wanted for EXT\)\."):
-        read_catalogue(csv(tmp_path), {"Z": "ZZ", "EXT": "XX"})
-    with pytest.raises(InputError, match=r"'ZED', 'EXTENT' are no columns of ours\."):
-        read_catalogue(csv(tmp_path), {"ZED": "Z", "EXTENT": "EXT"})
 
 
 @pytest.mark.parametrize(("separator", "name"), [(";", "mine.csv"), ("\t", "mine.csv"), ("\t", "mine.tsv")])
@@ -271,65 +111,6 @@ def test_a_table_as_vizier_sends_it(tmp_path):
     assert table["ID_SRC"].tolist() == [7, 9]
     assert table["RA"].tolist() == [133.1, 12.5]
     assert np.isnan(table["Z"]).tolist() == [False, True]
-
-
-def test_renamed_column_in_the_map(tmp_path):
-    with pytest.raises(InputError, match=r"no column 'Z_EER' \(wanted for Z_ERR\)\. Did you mean Z_ERR\?"):
-        read_catalogue(csv(tmp_path), {"Z_ERR": "Z_EER"})
-
-
-def test_unknown_name_in_the_map(tmp_path):
-    with pytest.raises(InputError, match=r"'DETLIKE' is no column of ours\. Did you mean DET_LIKE\?"):
-        read_catalogue(csv(tmp_path), {"DETLIKE": "DET_LIKE"})
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ("5,nan,1,9,9,0.3,0", "column RA, row 4: nan is no position between 0 and 360 deg"),
-        ("5,,1,9,9,0.3,0", "column RA, row 4: nan"),
-        ("5,-99.9,1,9,9,0.3,0", "column RA, row 4: -99.9"),
-        ("5,361,1,9,9,0.3,0", "column RA, row 4: 361"),
-        ("5,10,-91,9,9,0.3,0", "column DEC, row 4: -91 is no position between -90 and 90"),
-        ("5,08:26:26.5,-1,9,9,0.3,0", "column RA, row 4: '08:26:26.5' is not a number"),
-        ("5,1,1,high,9,0.3,0", "column DET_LIKE, row 4: 'high' is not a number"),
-        ("5.5,1,1,9,9,0.3,0", "column ID_SRC, row 4: 5.5 is no whole number"),
-        (",1,1,9,9,0.3,0", "column ID_SRC, row 4: nothing is no whole number"),
-        ("J08-01,1,1,9,9,0.3,0", "column ID_SRC, row 4: 'J08-01' is not a number"),
-        ("5000000000,1,1,9,9,0.3,0", "column ID_SRC, row 4: 5000000000 is no whole number"),
-        ("9,1,1,9,9,0.3,0", "rows 2 and 4 have one ID_SRC, 9"),
-    ],
-)
-def test_faulty_cells_are_named(tmp_path, row, message):
-    with pytest.raises(InputError) as caught:
-        read_catalogue(csv(tmp_path, [*ROWS, row]))
-    assert f"mine.csv: {message}" in str(caught.value)
-
-
-def test_nan_position_in_fits(tmp_path):
-    ra = np.linspace(0, 359, 2000)
-    ra[1999] = np.nan
-    with pytest.raises(InputError, match="column RA, row 2000: nan"):
-        read_catalogue(fits_table(tmp_path / "t.fits", RA=ra))
-
-
-def test_vector_column(tmp_path):
-    with pytest.raises(InputError, match="column z holds"):
-        read_catalogue(fits_table(tmp_path / "t.fits", z=np.ones((2000, 3))))
-
-
-@pytest.mark.parametrize(
-    ("header", "rows", "message"),
-    [
-        ("ID_SRC,RA,DEC,EXT_LIKE", ["1,1,1,9"], "has no column for Z"),
-        ("ID_SRC,RA,DEC,Z", ["1,1,1,-1", "2,1,1,nan"], r"column Z holds no redshift \(all 2"),
-        ("ID_SRC,RA,DEC,Z", ["1,1,1,", "2,1,1,"], r"column Z holds no redshift \(all 2"),
-        ("ID_SRC,RA,DEC,Z", [], "the table has no rows"),
-    ],
-)
-def test_no_redshift_and_no_rows(tmp_path, header, rows, message):
-    with pytest.raises(InputError, match=message):
-        read_catalogue(csv(tmp_path, rows, header))
 
 
 def test_writing_and_reading_again(tmp_path):

@@ -1,141 +1,21 @@
-"""Clusters unlike the training ones: exact rates on like ones, power on planted changes, ranks by hand, files."""
+"""Clusters unlike the training ones: what is fitted to those, exact rates on like ones, power on planted changes."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import xarray as xr
-from scipy.stats import chi2, mannwhitneyu, norm
-from sklearn.mixture import GaussianMixture
+from domain_inputs import BANDS, NAMES, X, measured, simulated
+from scipy.stats import chi2, norm
 
-from clustermass.datasets import read_netcdf, write_netcdf
-from clustermass.domain.fit import as_dataset, domain_of, fit_domain
-from clustermass.domain.judge import judge_domain, sample_p, summary_of
-from clustermass.domain.model import KNOTS, TERMS, Domain, columns, read_domain, terms
-from clustermass.domain.quantities import QUANTITIES, quantities
+from clustermass.domain.fit import domain_of
+from clustermass.domain.model import TERMS, columns, terms
+from clustermass.domain.quantities import quantities
 from clustermass.errors import InputError
-
-NAMES = list(QUANTITIES)
-X = np.arange(-180.0, 181.0, 24.0)
-BANDS = 6
-
-
-def simulated(n, seed, background=0.6):
-    """Images (cluster, band, y, x) of beta models, what a catalogue says of them, and what networks would."""
-    rng = np.random.default_rng(seed)
-    z, exposure = rng.uniform(0.1, 0.7, n), rng.uniform(900.0, 1500.0, n)
-    mass = rng.normal(14.2, 0.3, n)
-    counts = 10 ** (2.3 + 1.6 * (mass - 14.2) - 2 * np.log10(z / 0.3) + rng.normal(0, 0.1, n)) * exposure / 1200
-    core = 50 * (0.3 / z) * 10 ** rng.normal(0, 0.05, n)
-    radius = np.hypot(X[None, :], X[:, None])
-    shape = (1 + (radius / core[:, None, None]) ** 2) ** -1.5
-    light = counts[:, None, None] * shape / shape.sum(axis=(1, 2))[:, None, None]
-    soft = np.exp(-np.arange(BANDS) * (0.2 + 0.3 * z[:, None]))
-    spectrum = soft / soft.sum(axis=1, keepdims=True)
-    expected = light[:, None] * spectrum[..., None, None] + background / BANDS * (exposure / 1200)[:, None, None, None]
-    facts = {
-        "redshift": z,
-        "exposure_s": exposure,
-        "ml_rate": counts / exposure * 10 ** rng.normal(0, 0.05, n),
-        "ext": core * 10 ** rng.normal(0, 0.1, n),
-        "ml_bkg": background * exposure * 10 ** rng.normal(0, 0.02, n),
-    }
-    mu = 14.2 + (np.log10(facts["ml_rate"] / facts["ml_rate"].mean()) + 2 * np.log10(z / 0.3)) / 1.6
-    predicted = {
-        "mu": mu + rng.normal(0, 0.03, n),
-        "sigma_aleatoric": 0.15 * 10 ** rng.normal(0, 0.03, n),
-        "sigma_epistemic": 0.03 * 10 ** rng.normal(0, 0.1, n),
-    }
-    return rng.poisson(expected).astype(np.float32), facts, predicted
-
-
-def measured(n, seed, **changes):
-    image, facts, predicted = simulated(n, seed, **changes)
-    return quantities(image, X, X, "none", facts, predicted)
 
 
 @pytest.fixture(scope="module")
 def domain():
     return domain_of(measured(1500, 1), measured(499, 2), "none", 3)
-
-
-def by_hand(validation, names=("mass",), covariance=((1.0,),), mean=None):
-    """Domain whose normal scores are the quantities themselves."""
-    n, zero = len(names), np.zeros((len(names), len(TERMS)))
-    return Domain(
-        *(tuple(names), "none", np.zeros(3), np.ones(3), zero, zero, np.tile(KNOTS, (n, 1)), np.ones(1)),
-        *(np.array(mean if mean is not None else np.zeros((1, n))), np.array([covariance]), np.array(validation)),
-    )
-
-
-def write_domain(domain, path):
-    cluster = np.array([f"02_{number}" for number in range(domain.number)])
-    write_netcdf(as_dataset(domain, cluster), path, "test", {"source": "test", "transform": domain.transform})
-
-
-def rows_of(**given):
-    """`quantities` rows of which only those given, and the covariates, are known."""
-    n = len(next(iter(given.values())))
-    table = np.full((n, len(NAMES)), np.nan)
-    table[:, :3] = 1.0
-    for name, values in given.items():
-        table[:, NAMES.index(name)] = values
-    return table
-
-
-def test_rank_by_hand():
-    known = by_hand([[0.1], [-1.0], [2.0], [-3.0]])
-    found = known.judge(rows_of(mass=[1.5, -5.0, 0.0, 2.0]))
-    # |score| among 0.1, 1, 2, 3: two above 1.5; none above 5; all above 0; 2 and 3 at or above 2
-    np.testing.assert_allclose(found.p, [3 / 5, 1 / 5, 5 / 5, 3 / 5])
-    assert not found.flagged.any()  # four validation clusters can't tell one in a hundred
-
-
-def test_flag_needs_99_validation_clusters():
-    for number, flagged in ((98, False), (99, True)):
-        assert by_hand(norm.ppf(np.arange(1, number + 1) / (number + 1))[:, None]).judge(
-            rows_of(mass=[9.0])
-        ).flagged.tolist() == [flagged]
-
-
-def test_rarity_is_the_density_that_scikit_learn_tells():
-    rng = np.random.default_rng(5)
-    scores = np.concatenate([rng.normal(0, 1, (400, 2)), rng.normal(3, 0.5, (200, 2))])
-    mixture = GaussianMixture(2, random_state=0).fit(scores)
-    known = replace(
-        by_hand(scores, ("rate", "mass"), np.eye(2)),
-        weight=mixture.weights_,
-        mean=mixture.means_,
-        covariance=mixture.covariances_,
-    )
-    new = np.random.default_rng(6).normal(1, 2, (50, 2))
-    density, gauge = mixture.score_samples(new), mixture.score_samples(scores)
-    expected = (1 + (gauge[None] <= density[:, None]).sum(axis=1)) / 601
-    np.testing.assert_allclose(known.judge(rows_of(rate=new[:, 0], mass=new[:, 1])).p, expected)
-
-
-def test_what_is_not_known_is_left_out_on_both_sides():
-    rng = np.random.default_rng(7)
-    covariance = np.array([[1.0, 0.6], [0.6, 1.0]])
-    validation = rng.multivariate_normal([0, 0], covariance, 199)
-    both = by_hand(validation, ("rate", "mass"), covariance)
-    alone = by_hand(validation[:, 1:])
-    new = rng.normal(0, 1.5, 20)
-    there = both.judge(rows_of(rate=np.full(20, np.nan), mass=new))
-    np.testing.assert_allclose(there.p, alone.judge(rows_of(mass=new)).p)
-    assert set(there.why.tolist()) == {"mass"}
-    incomplete = validation.copy()
-    incomplete[:100, 0] = np.nan
-    fewer = by_hand(incomplete, ("rate", "mass"), covariance).judge(rows_of(rate=[9.0], mass=[-9.0]))
-    assert fewer.p.tolist() == [1 / 100]  # 99 validation clusters have both
-    assert np.isnan(both.judge(rows_of(extent=[1.0])).p).all()
-
-
-def test_why_names_what_contradicts_the_others():
-    covariance = np.full((3, 3), 0.95) + 0.05 * np.eye(3)
-    known = by_hand(np.zeros((10, 3)), ("rate", "extent", "mass"), covariance)
-    found = known.judge(rows_of(rate=[2.0, 2.0], extent=[2.0, -2.0], mass=[-2.0, 2.0]))
-    assert found.why.tolist() == ["mass", "extent"]
 
 
 @pytest.fixture(scope="module")
@@ -242,145 +122,6 @@ def test_clusters_that_lack_catalogue_values_keep_the_rate(domain):
     assert abs(share - 0.01) < 3 * np.hypot(0.0044, np.sqrt(0.01 * 0.99 / 4000))
 
 
-def test_quantities_by_hand():
-    image = np.zeros((1, 3, 16, 16), dtype=np.float32)
-    image[0, :, 8, 8] = [4.0, 9.0, 1.0]  # at (12, 12) arcsec
-    image[0, 0, 1, 1] = 25.0  # a corner
-    facts = {"redshift": np.array([0.1]), "exposure_s": np.array([1000.0]), "ml_rate": np.array([0.01])}
-    predicted = {name: np.array([0.1]) for name in ("mu", "sigma_aleatoric", "sigma_epistemic")}
-    predicted["sigma_epistemic"] = np.array([0.0])
-    for transform, seen in (("none", image), ("sqrt", np.sqrt(image))):
-        values = dict(zip(NAMES, quantities(seen, X, X, transform, facts, predicted)[0], strict=True))
-        assert values["redshift"] == pytest.approx(-1)
-        assert values["core"] == pytest.approx(np.log10(15 / 1000))
-        assert values["ring"] == pytest.approx(np.log10(1 / 1000))
-        assert values["outskirts"] == pytest.approx(np.log10(1 / 1000))  # the corner's quarter isn't counted
-        assert values["neighbour"] == pytest.approx(np.log10(26 / 1000))
-        assert values["core_soft"] == pytest.approx((9 - 4) / (13 + 10))
-        assert values["core_hard"] == pytest.approx((1 - 9) / (10 + 10))
-        assert values["outer_soft"] == pytest.approx(-25 / 35)
-        assert values["offset"] == pytest.approx(np.sqrt(14 * 2), rel=1e-4)  # all light at one place: sqrt(2 n)
-        assert values["rate"] == pytest.approx(-2)
-        assert np.isnan([values[name] for name in ("extent", "background", "epistemic")]).all()
-
-
-def test_quantities_are_those_of_a_sum_pixel_by_pixel():
-    """An image whose axes differ in number and place, so that none can be taken for the other."""
-    x, y = np.arange(-190.0, 200.0, 20.0), np.arange(-165.0, 150.0, 20.0)
-    rng = np.random.default_rng(16)
-    image = rng.poisson(3.0, (1, 6, y.size, x.size)).astype(np.float32)
-    image[:, :, np.abs(y) < 30] += np.where(np.abs(x) < 30, 4, 0)  # the brightest spot, but no neighbour
-    light = image[0].astype(float)
-    parts, quarters, spots = dict.fromkeys(("core", "ring", "far"), 0.0), np.zeros((2, 2)), []
-    west = north = variance = 0.0
-    bands = {"core": np.zeros(6), "outer": np.zeros(6)}
-    for row, north_of in enumerate(y):
-        for column, west_of in enumerate(x):
-            radius, counts = (west_of**2 + north_of**2) ** 0.5, light[:, row, column].sum()
-            parts["core" if radius < 60 else "ring" if radius < 144 else "far"] += counts
-            bands["core" if radius < 60 else "outer"] += light[:, row, column]
-            if radius >= 144:
-                quarters[int(row >= y.size // 2), int(column >= x.size // 2)] += counts
-            else:
-                west, north = west + counts * west_of, north + counts * north_of
-                variance += counts * radius**2 / 2
-            if radius >= 72 and 0 < row < y.size - 1 and 0 < column < x.size - 1:
-                spots.append(light[:, row - 1 : row + 2, column - 1 : column + 2].sum())
-    expected = {"core": parts["core"], "ring": parts["ring"], "neighbour": max(spots)}
-    expected["outskirts"] = np.sort(quarters.ravel())[:2].sum()
-    expected = {name: np.log10((counts + 1) / 800) for name, counts in expected.items()}
-    expected["offset"] = (west**2 + north**2) ** 0.5 / variance**0.5
-    for name, sums in bands.items():
-        soft, medium, hard = sums[:2].sum(), sums[2:4].sum(), sums[4:].sum()
-        expected[f"{name}_soft"] = (medium - soft) / (soft + medium + 10)
-        expected[f"{name}_hard"] = (hard - medium) / (medium + hard + 10)
-    expected |= {"redshift": np.log10(0.3), "exposure": np.log10(800), "rate": np.log10(0.02), "extent": np.log10(30)}
-    expected |= {"background": np.log10(4 / 800), "mass": 14.3, "aleatoric": np.log10(0.2), "epistemic": np.log10(0.05)}
-    facts = {"redshift": 0.3, "exposure_s": 800.0, "ml_rate": 0.02, "ext": 30.0, "ml_bkg": 4.0}
-    predicted = {"mu": 14.3, "sigma_aleatoric": 0.2, "sigma_epistemic": 0.05}
-    facts, predicted = ({name: np.array([value]) for name, value in part.items()} for part in (facts, predicted))
-    found = dict(zip(NAMES, quantities(image, x, y, "none", facts, predicted)[0].tolist(), strict=True))
-    assert found == pytest.approx(expected)
-
-
-def test_sample_p_is_the_mann_whitney_test_of_the_scores():
-    rng = np.random.default_rng(14)
-    validation, new = rng.normal(0, 1, 150), rng.normal(0, 1.3, 80)
-    p = by_hand(validation[:, None]).judge(rows_of(mass=new)).p
-    expected = mannwhitneyu(np.abs(new), np.abs(validation), alternative="greater").pvalue
-    assert sample_p(p, 150) == pytest.approx(expected, rel=0.01)  # more ties
-    assert sample_p(np.array([np.nan]), 150) is None
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """Smoothed images of two realizations and an `ensemble.nc` of all clusters."""
-    folder = tmp_path_factory.mktemp("domain")
-    write_files(folder)
-    return folder
-
-
-def write_files(folder, test_seed=0):
-    image, facts, predicted = simulated(600, 20)
-    split = np.repeat(["train", "val", "test"], [350, 150, 100])
-    if test_seed:
-        other = simulated(600, test_seed)
-        image[500:] = other[0][500:]
-        predicted = {name: np.where(split == "test", other[2][name], values) for name, values in predicted.items()}
-    ids = np.array([f"{1 + n % 2:02d}_{n}" for n in range(600)])
-    grid = {"band": np.arange(BANDS) / 3 + 0.4, "y": X, "x": X}
-    made = {"source": "test", "parameters": {"transform": "sqrt"}}
-    columns = {name: ("cluster", values) for name, values in facts.items()}
-    whole = xr.Dataset({"image": (("cluster", "band", "y", "x"), np.sqrt(image)), **columns}, {"cluster": ids, **grid})
-    for number in (0, 1):
-        write_netcdf(whole.isel(cluster=slice(number, None, 2)), folder / f"{number}.nc", "test", made)
-    variables = {name: ("cluster", values) for name, values in (predicted | {"split": split}).items()}
-    table = xr.Dataset(variables, {"cluster": ids}).isel(cluster=np.random.default_rng(21).permutation(600))
-    write_netcdf(table, folder / "ensemble.nc", "test", {"source": "test"})
-
-
-def fit(folder, output="domain.nc", seed=4):
-    fit_domain([folder / "0.nc", folder / "1.nc"], folder / "ensemble.nc", folder / output, seed)
-    return folder / output
-
-
-def test_file_holds_what_was_fitted_to_training_and_validation_clusters(files):
-    found = read_domain(fit(files))
-    image, facts, predicted = simulated(600, 20)
-    everything = quantities(np.sqrt(image), X, X, "sqrt", facts, predicted)
-    order = np.random.default_rng(21).permutation(600)  # the ensemble's
-    train, val = order[order < 350], order[(order >= 350) & (order < 500)]
-    expected = domain_of(everything[train], everything[val], "sqrt", 4)
-    assert (found.names, found.transform, found.number) == (tuple(NAMES), "sqrt", 150)
-    new = quantities(np.sqrt(image[500:]), X, X, "sqrt", {k: v[500:] for k, v in facts.items()},
-                     {k: v[500:] for k, v in predicted.items()})  # fmt: skip
-    np.testing.assert_allclose(found.judge(new).p, expected.judge(new).p)
-    assert columns(new, ["mass"])[:, 0].tolist() == predicted["mu"][500:].tolist()
-
-
-def test_same_inputs_same_bytes_whatever_the_test_clusters(files, tmp_path):
-    first = fit(files, "first.nc").read_bytes()
-    assert fit(files, "second.nc").read_bytes() == first
-    write_files(tmp_path, test_seed=22)
-    assert fit(tmp_path, "first.nc").read_bytes() == first
-
-
-def test_test_clusters_are_judged_and_summed_up(files):
-    judge_domain([files / "1.nc", files / "0.nc"], files / "ensemble.nc", fit(files), files / "ood.nc")
-    table = read_netcdf(files / "ood.nc")
-    assert sorted(int(name[3:]) for name in table["cluster"].values.tolist()) == list(range(500, 600))
-    summary = summary_of(files / "ood.nc")
-    assert (summary["n"], summary["n_validation"], summary["false_alarm_rate"]) == (100, 150, 0.01)
-    assert summary["flagged"] == (table["ood_p"].values <= 0.01).mean()
-    assert sum(summary["why"].values()) == int(table["flag_ood"].values.sum())
-
-
-def test_images_that_lack_a_cluster_are_refused(files, tmp_path):
-    with pytest.raises(InputError, match=r"ensemble\.nc: its cluster 02_\d+ isn't in the images"):
-        fit_domain([files / "0.nc"], files / "ensemble.nc", tmp_path / "domain.nc", 1)
-    assert not (tmp_path / "domain.nc").exists()
-
-
 def test_too_few_training_clusters_are_refused():
     with pytest.raises(InputError, match="9 training clusters are too few"):
         domain_of(measured(9, 30), measured(9, 31), "none", 1)
@@ -395,34 +136,3 @@ def test_few_clusters_and_constant_or_unknown_quantities_are_managed():
     found = domain_of(few, measured(30, 33), "none", 1)
     assert set(NAMES) - set(found.names) == {"background", "extent"}
     assert (found.judge(measured(20, 34)).p > 0).all()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path, table: path.write_bytes(path.read_bytes()[:-2000]),
-        lambda path, table: path.write_text("domain?"),
-        lambda path, table: write(path, table.drop_vars("covariance")),
-        lambda path, table: write(path, table.isel(knot=slice(1, None))),
-        lambda path, table: write(path, table.assign_coords(quantity=["unheard", *table["quantity"].values[1:]])),
-        lambda path, table: write(path, table.assign(mean=table["mean"] * np.nan)),
-        lambda path, table: write(path, table.isel(quantity=slice(0, 0))),
-        lambda path, table: write(path, table, transform="cube root"),
-    ],
-)
-def test_a_damaged_file_is_refused_by_name(files, tmp_path, damage):
-    path = tmp_path / "domain.nc"
-    path.write_bytes(fit(files).read_bytes())
-    read_domain(path)
-    damage(path, read_netcdf(path))
-    with pytest.raises(InputError, match=r"domain\.nc: .*[Dd]elete it and run again"):
-        read_domain(path)
-
-
-def write(path, table, transform="sqrt"):
-    write_netcdf(table, path, "test", {"source": "test", "transform": transform})
-
-
-def test_a_missing_file_is_told_with_what_to_do(tmp_path):
-    with pytest.raises(InputError, match=r"domain\.nc: no such file\. .*run the workflow again"):
-        read_domain(tmp_path / "domain.nc")

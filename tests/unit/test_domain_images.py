@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_domain import NAMES, X, simulated, write_domain
+from domain_inputs import NAMES, X, simulated, write_domain
 
 from clustermass.domain.fit import domain_of
 from clustermass.domain.model import read_domain

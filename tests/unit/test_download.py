@@ -1,49 +1,20 @@
-"""Downloads from servers that misbehave: the right file or a clear error, in bounded time, never half a file."""
+"""Whole downloads from servers that misbehave: the right file by its name or a clear error, never half a file."""
 
 import gzip
 import hashlib
-import io
 import json
 import logging
-import tarfile
-import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import NamedTuple
-from urllib.request import Request
 
-import numpy as np
 import pytest
 import yaml
-from astropy.io import fits
+from download_inputs import bounded, config, download, leftovers, table  # noqa: F401, the fixture `bounded`
 from flawed_server import Site, serving
 
 from clustermass.download.fetch import download_files
-from clustermass.download.transfer import Patience, TransferError, _SafeRedirects, receive
 from clustermass.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-CONTENT = np.random.default_rng(1).bytes(300_000)
-QUICK = Patience(tries=4, stall_s=0.3, pause_s=0.01)
-#: bound on what any of these may take: tries x (time-out + pause), with room for a busy machine
-BOUND_S = 10.0
-
-
-@pytest.fixture(autouse=True)
-def bounded(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    start = time.monotonic()
-    yield
-    assert time.monotonic() - start < BOUND_S
-
-
-def table(rows, **header):
-    """Bytes of a FITS file with a table."""
-    hdu = fits.BinTableHDU.from_columns([fits.Column("ID_SRC", "J", array=np.arange(rows))], name="CATALOGUE")
-    for key, value in header.items():
-        hdu.header[key] = value
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream := io.BytesIO())
-    return stream.getvalue()
 
 
 def vizier(rows, date="2026-01-01"):
@@ -51,176 +22,6 @@ def vizier(rows, date="2026-01-01"):
     lines = [f"#   Date: {date}", "#Column\tName", "", "Name\tlogM", " \t[Msun]", "-----\t----"]
     lines += [f"J{number}\t14.0" for number in range(rows)] + ["", "#END#"]
     return "\n".join(lines).encode()
-
-
-class Kind(NamedTuple):
-    """Of a member that is no regular file."""
-
-    type: bytes
-
-
-def archive(members):
-    """Return a .tar.gz of (name, content or Kind)."""
-    with tarfile.open(fileobj=(stream := io.BytesIO()), mode="w:gz") as tape:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            if not isinstance(content, Kind):
-                info.size = len(content)
-                tape.addfile(info, io.BytesIO(content))
-            else:
-                info.type, info.linkname = content.type, "/etc/passwd"
-                tape.addfile(info)
-    return stream.getvalue()
-
-
-def config(path, *urls, **entry):
-    return {"files": {"it": {"urls": list(urls), "path": str(path), **entry}}, "tries": 4, "stall_s": 0.3, "pause_s": 0}
-
-
-def download(path, site, **entry):
-    """Serve `site` and download it to `path`."""
-    with serving(site) as url:
-        download_files(config(path, url, **entry))
-
-
-def leftovers(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-# one address
-
-
-@pytest.mark.parametrize(
-    ("acts", "ranges"),
-    [
-        (("whole",), [None]),
-        (("breaks off", "whole"), [None, "bytes=150000-"]),
-        (
-            ("breaks off", "breaks off", "breaks off", "whole"),
-            [None, "bytes=150000-", "bytes=225000-", "bytes=262500-"],
-        ),
-        (("stalls", "whole"), [None, "bytes=150000-"]),
-        (("trickles", "whole"), [None, "few"]),
-        (("breaks off", "ignores Range"), [None, "bytes=150000-"]),
-        ((500, 503, "whole"), [None, None, None]),
-        ((429, "whole"), [None, None]),
-        (("redirect", "whole"), [None, None]),
-        (("breaks off", "redirect", "whole"), [None, "bytes=150000-", "bytes=150000-"]),
-        (("says nothing",), [None]),
-        (("says too much", "whole"), [None, "bytes=300000-", None]),
-    ],
-)
-def test_the_whole_file_comes_in_the_end(tmp_path, acts, ranges):
-    with serving(site := Site(CONTENT, acts)) as url:
-        receive(url, tmp_path / "file.part", QUICK)
-    assert (tmp_path / "file.part").read_bytes() == CONTENT
-    asked = [request[1] for request in site.requests]
-    if ranges[-1] == "few":  # a trickle is given up long before it ends
-        assert 0 < int(asked[-1].strip("bytes=-")) < 100
-        asked[-1] = "few"
-    assert asked == ranges
-    assert all((request[1] is None) == (request[2] is None) for request in site.requests), "Range only with If-Range"
-
-
-@pytest.mark.parametrize("act", ["changed", "ignores If-Range"])
-def test_a_file_that_changed_meanwhile_is_received_anew(tmp_path, act):
-    with serving(site := Site(CONTENT, ("breaks off", act, "whole"))) as url:
-        receive(url, tmp_path / "file.part", QUICK)
-    assert (tmp_path / "file.part").read_bytes() == CONTENT[::-1] == site.content
-
-
-@pytest.mark.parametrize(
-    ("known", "resumed"),
-    [
-        ({"etag": '"strong"'}, True),
-        ({"etag": 'W/"weak"'}, False),
-        ({"etag": "", "modified": "Tue, 03 May 2022 10:00:00 GMT"}, True),
-        ({"etag": 'W/"weak"', "modified": "Tue, 03 May 2022 10:00:00 GMT"}, True),
-        ({"etag": ""}, False),
-    ],
-)
-def test_what_is_there_is_used_only_where_the_server_can_confirm_it(tmp_path, known, resumed):
-    with serving(site := Site(CONTENT, ("breaks off", "whole"), **known)) as url:
-        receive(url, tmp_path / "file.part", QUICK)
-    assert (tmp_path / "file.part").read_bytes() == CONTENT
-    assert site.requests[1][1] == ("bytes=150000-" if resumed else None)
-
-
-def test_a_later_run_goes_on_where_the_first_gave_up(tmp_path):
-    with serving(site := Site(CONTENT, ("breaks off", 503, 503, 503, "whole"))) as url:
-        with pytest.raises(TransferError, match=r"HTTP 503 .*try 4 of 4"):
-            receive(url, tmp_path / "file.part", QUICK)
-        assert (tmp_path / "file.part").stat().st_size == 150_000
-        receive(url, tmp_path / "file.part", QUICK)
-    assert site.requests[-1][1] == "bytes=150000-"
-    assert (tmp_path / "file.part").read_bytes() == CONTENT
-
-
-def test_what_another_address_began_is_not_gone_on_with(tmp_path):
-    with serving(Site(b"x" * 300_000, ("breaks off", 404))) as url, pytest.raises(TransferError, match="404"):
-        receive(url, tmp_path / "file.part", QUICK)
-    with serving(site := Site(CONTENT)) as url:
-        receive(url, tmp_path / "file.part", QUICK)
-    assert site.requests[0][1] is None
-    assert (tmp_path / "file.part").read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize(
-    ("acts", "message", "requests"),
-    [
-        ((404,), "HTTP 404", 1),
-        ((403,), "HTTP 403", 1),
-        ((500,), r"HTTP 500 .*try 4 of 4", 4),
-        (("web page",), "a web page instead of the file", 1),
-        (("stalls",), r"nothing came for 0\.3 s", 4),
-        (("redirect",), "redirect", None),
-        (
-            (("answer", 302, b"", [("Location", "file:///etc/passwd")]),),
-            r"HTTP 302 .*file:///etc/passwd. is not allowed",
-            1,
-        ),
-        ((("answer", 206, b"part", [("Content-Range", "bytes 7-10/11")]),), "has changed", 4),
-    ],
-)
-def test_an_address_that_never_gives_it_says_why(tmp_path, acts, message, requests):
-    with serving(site := Site(CONTENT, acts)) as url, pytest.raises(TransferError, match=message):
-        receive(url, tmp_path / "file.part", QUICK)
-    assert requests is None or len(site.requests) == requests
-
-
-def test_nobody_listens(tmp_path):
-    with serving(Site(CONTENT)) as url:
-        pass
-    with pytest.raises(TransferError, match=r"no connection .*try 4 of 4"):
-        receive(url, tmp_path / "file.part", QUICK)
-
-
-def test_the_server_says_when_to_come_again(tmp_path, monkeypatch):
-    pauses = []
-    monkeypatch.setattr("clustermass.download.transfer.time.sleep", pauses.append)
-    answer = ("answer", 503, b"", [("Retry-After", "7")])
-    with serving(Site(CONTENT, (answer, 500, 500, "whole"))) as url:
-        receive(url, tmp_path / "file.part", Patience(4, 0.3, 5.0))
-    assert pauses == [7.0, 10.0, 20.0]
-
-
-def test_redirects_never_leave_https():
-    request = Request("https://example.org/file")
-    with pytest.raises(TransferError, match=r"http://example\.org/file, which isn't safe"):
-        _SafeRedirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, "http://example.org/file")
-    assert _SafeRedirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, "https://a.org/b").host == "a.org"
-
-
-def test_a_disk_that_is_too_small_is_told_before(tmp_path, monkeypatch):
-    monkeypatch.setattr("clustermass.download.transfer.shutil.disk_usage", lambda _: SimpleNamespace(free=200_000))
-    with (
-        serving(Site(CONTENT)) as url,
-        pytest.raises(InputError, match=r"0\.3 MB are to come, but 0\.2 MB are free\. Make room"),
-    ):
-        receive(url, tmp_path / "file.part", QUICK)
-
-
-# whole downloads
 
 
 def test_a_good_file_is_checked_recorded_and_not_fetched_again(tmp_path, caplog):
@@ -331,64 +132,6 @@ def test_one_failure_keeps_no_other_file_from_coming(tmp_path):
 def test_nothing_to_fetch():
     with pytest.raises(InputError, match=r"--configfile config/efeds\.yaml"):
         download_files({})
-
-
-# archives
-
-WANTED = ["a.fits", "b.fits"]
-PAIR = [("eFEDS/", Kind(tarfile.DIRTYPE)), ("eFEDS/a.fits", table(1)), ("eFEDS/other.fits", b"x"), ("b.fits", table(2))]
-
-
-def test_only_what_is_wanted_is_unpacked_and_the_archive_may_go_then(tmp_path):
-    path = tmp_path / "eFEDS.tar.gz"
-    with serving(site := Site(archive(PAIR), ("breaks off", "whole"))) as url:
-        block = config(path, url, unpack=WANTED)
-        download_files(block)
-        assert leftovers(tmp_path) == ["a.fits", "b.fits", "eFEDS.tar.gz", "eFEDS.tar.gz.sha256.json"]
-        assert (tmp_path / "a.fits").read_bytes() == table(1)
-        assert (tmp_path / "b.fits").read_bytes() == table(2)
-        path.unlink()
-        download_files(block)
-        assert len(site.requests) == 2
-        (tmp_path / "b.fits").write_bytes(table(3))
-        with pytest.raises(InputError, match=r"b\.fits: its SHA-256 is .*first download"):
-            download_files(block)
-
-
-def test_an_archive_put_there_by_hand_is_unpacked(tmp_path):
-    (tmp_path / "eFEDS.tar.gz").write_bytes(archive(PAIR))
-    download_files(config(tmp_path / "eFEDS.tar.gz", "http://127.0.0.1:9/", unpack=WANTED))
-    assert (tmp_path / "a.fits").read_bytes() == table(1)
-
-
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ([*PAIR[:2]], r"lacks b\.fits. It holds a\.fits"),
-        ([*PAIR, ("again/b.fits", b"other")], r"holds b\.fits twice"),
-        ([PAIR[1], ("../b.fits", table(2))], r"outside the destination"),
-        ([PAIR[1], ("b.fits", Kind(tarfile.SYMTYPE))], "no regular file"),
-        ([PAIR[1], ("b.fits", Kind(tarfile.LNKTYPE))], "no regular file"),
-        ([PAIR[1], ("b.fits", Kind(tarfile.FIFOTYPE))], "no regular file"),
-        ([PAIR[1], ("b.fits", b"no FITS")], r"eFEDS\.tar\.gz: its b\.fits is wrong: no \.fits file"),
-    ],
-)
-def test_an_archive_that_is_not_what_it_should_be(tmp_path, members, message):
-    folder = tmp_path / "in" / "here"
-    with pytest.raises(InputError, match=message):
-        download(folder / "eFEDS.tar.gz", Site(archive(members)), unpack=WANTED)
-    assert leftovers(tmp_path) == ["in"]
-    assert leftovers(tmp_path / "in") == ["here"]
-    assert not {*leftovers(folder)} & {*WANTED}
-
-
-@pytest.mark.parametrize("missing", [500_000, 200_000, 1_000, 4])
-def test_an_archive_cut_short_leaves_nothing_unpacked(tmp_path, missing):
-    members = [("a.fits", table(1) + CONTENT), ("b.fits", table(2) + CONTENT)]
-    content = archive(members)
-    with pytest.raises(InputError, match="damaged or cut short"):
-        download(tmp_path / "eFEDS.tar.gz", Site(content[:-missing]), unpack=WANTED)
-    assert not any((tmp_path / name).exists() for name in WANTED)
 
 
 # the configuration

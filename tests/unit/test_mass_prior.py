@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from astropy.io import fits
 from astropy.table import Table
-from test_observed import MADE, field, read, run  # noqa: F401, the fixture `field`
+from observed_inputs import MADE, observed_field, read, run  # noqa: F401, the fixture `field`
 
 from clustermass.datasets import write_netcdf
 from clustermass.errors import InputError
@@ -103,7 +103,7 @@ def test_never_nan_however_far_from_the_training_sample(kind):
     assert found["LOGM500_FLAT"][[0, 2]] == pytest.approx([10.5, 25.0], abs=0.01)
 
 
-def test_catalogue_gets_further_columns_only_when_asked_and_keeps_the_others(field):  # noqa: F811
+def test_catalogue_gets_further_columns_only_when_asked_and_keeps_the_others(field):
     folder = field[0]
     plain, more = Table.read(run(folder)["fits"]), Table.read(run(folder, "flat", mass_prior="flat")["fits"])
     assert [name for name in more.colnames if name not in plain.colnames] == list(FLAT)
@@ -115,7 +115,7 @@ def test_catalogue_gets_further_columns_only_when_asked_and_keeps_the_others(fie
     assert {number for number, row in rows.items() if not np.isfinite([row[name] for name in FLAT]).all()} == {11}
 
 
-def test_too_few_training_clusters_are_refused(field):  # noqa: F811
+def test_too_few_training_clusters_are_refused(field):
     folder = field[0]
     with xr.open_dataset(folder / "ensemble.nc") as opened:
         table = opened.load()
@@ -128,7 +128,7 @@ def test_too_few_training_clusters_are_refused(field):  # noqa: F811
     run(folder)
 
 
-def test_networks_that_learnt_from_weighted_masses_are_refused(field):  # noqa: F811
+def test_networks_that_learnt_from_weighted_masses_are_refused(field):
     folder = field[0]
     with xr.open_dataset(folder / "ensemble.nc") as opened:
         table = opened.load()

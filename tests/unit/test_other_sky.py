@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import xarray as xr
-from test_baselines import BLOCK, COSMOLOGY, PREDICTORS, fit, mock, write_sky
+from baseline_inputs import BLOCK, COSMOLOGY, PREDICTORS, fit, mock, write_sky
 from test_sample import SELECTION, images
 
 from clustermass import sample

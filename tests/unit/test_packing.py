@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from test_domain import by_hand, write_domain
+from domain_inputs import by_hand, write_domain
 from test_weights import example
 
 from clustermass import packing

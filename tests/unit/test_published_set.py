@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from baseline_inputs import BLOCK, write_sky
 from published_set import COSMOLOGY, make_catalogue, make_images, write_set
-from test_baselines import BLOCK, write_sky
 
 from clustermass.baselines.evidence import Sky
 from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky

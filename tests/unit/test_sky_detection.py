@@ -2,218 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_ndtr
-from scipy.stats import chi2
+from scipy.optimize import minimize
+from sky_scenes import EXPOSURE, PARAMETERS, Scene, exposure, grid_scene, offset_arcsec, psf
 
-from clustermass.errors import InputError
-from clustermass.sky.components import neighbours
-from clustermass.sky.detection import Candidates, detect
-from clustermass.sky.likelihood import fit_amplitude, negative_log_q
-from clustermass.sky.local_background import estimate_background
-from clustermass.sky.stamps import index_events
-from clustermass.sky.templates import build_templates
-
-PARAMETERS = {
-    "e_min_ev": 200.0,
-    "e_max_ev": 2300.0,
-    "pixel_arcsec": 4.0,
-    "stamp_pixels": 31,
-    "cut_radius_arcsec": 60.0,
-    "extents_arcsec": [8.0, 9.8, 12.0, 14.7, 18.0, 22.0, 27.0, 33.0, 40.0, 49.0, 60.0],
-    "shift_arcsec": 8.0,
-    "refine_arcsec": [4.0, 2.0],
-    "start_scatter_arcsec": 3.0,
-    "ext_dof": 3.0,
-    "box_like_min": 0.0,
-    "extent_point_like_min": 0.0,
-    "det_like_floor": 5.0,
-    "ext_like_floor": 3.0,
-    "component_counts_min": 10.0,
-    "background_cell_arcsec": 60.0,
-    "background_radius_arcsec": 330.0,
-    "background_exclusion_arcsec": 90.0,
-    "background_clip_sigma": 2.0,
-    "merge_extended_arcsec": 30.0,
-    "merge_point_arcsec": 15.0,
-    "match_counts_factor": 3.0,
-    "match_counts_offset": 10.0,
-}
-CORE = 8.66  # arcsec, of a King PSF of slope 1.5: half the photons within 15 arcsec
-EXPOSURE = 1200.0
-BACKGROUND = 5.0  # counts / arcmin^2
-
-
-def psf(radius):
-    return (1.0 + (np.asarray(radius) / CORE) ** 2) ** -1.5 / (2.0 * np.pi * CORE**2)
-
-
-def exposure(ra, dec):
-    return np.full(len(ra), EXPOSURE)
-
-
-def heavy_tailed_radius(rng, scale, size):
-    """Radii of a surface brightness (1 + (r / scale)^2)^-3/2: both the PSF and the beta model."""
-    return scale * np.sqrt((1.0 - rng.random(size)) ** -2 - 1.0)
-
-
-class Scene:
-    """Photons around (ra, dec) [deg] given as offsets to the East and North [arcsec]."""
-
-    def __init__(self, seed, ra=150.0, dec=2.0, half_arcmin=15.0, background=BACKGROUND):
-        self.rng, self.ra, self.dec = np.random.default_rng(seed), ra, dec
-        n = self.rng.poisson(background * (2 * half_arcmin) ** 2)
-        self.east = [self.rng.uniform(-half_arcmin, half_arcmin, n) * 60.0]
-        self.north = [self.rng.uniform(-half_arcmin, half_arcmin, n) * 60.0]
-        self.label = [np.zeros(n, dtype=int)]
-        self.sources = []
-
-    def add(self, src_id, east, north, counts, core=0.0, candidate=True):
-        """Add exactly `counts` photons of one source."""
-        e, n = np.full(counts, float(east)), np.full(counts, float(north))
-        for scale in (CORE, core):
-            angle, r = self.rng.uniform(0, 2 * np.pi, counts), heavy_tailed_radius(self.rng, scale, counts)
-            e, n = e + r * np.cos(angle), n + r * np.sin(angle)
-        self.east.append(e)
-        self.north.append(n)
-        self.label.append(np.full(counts, src_id))
-        if candidate:
-            self.sources.append((src_id, east, north, counts))
-        return self
-
-    def sky(self, east, north):
-        dec = self.dec + np.asarray(north) / 3600.0
-        return (self.ra + np.asarray(east) / 3600.0 / np.cos(np.radians(dec))) % 360.0, dec
-
-    def events(self):
-        ra, dec = self.sky(np.concatenate(self.east), np.concatenate(self.north))
-        label = np.concatenate(self.label).astype(np.int32)
-        return {"ra": ra, "dec": dec, "pi_ev": np.full(len(ra), 1000.0, np.float32), "src_id": label}
-
-    def candidates(self):
-        src_id, east, north, counts = (np.array(v) for v in zip(*self.sources, strict=True))
-        ra, dec = self.sky(east, north)
-        return Candidates(ra, dec, src_id, counts.astype(float))
-
-    def detect(self, seed=1, **changes):
-        return detect(self.events(), self.candidates(), exposure, psf, PARAMETERS | changes, seed)
-
-
-def offset_arcsec(catalogue, row, scene, east, north):
-    ra, dec = scene.sky(east, north)
-    d_ra = (catalogue["RA"][row] - ra + 180.0) % 360.0 - 180.0
-    return 3600.0 * np.hypot(d_ra * np.cos(np.radians(dec)), catalogue["DEC"][row] - dec)
-
-
-def grid_scene(seed, number, counts, core=0.0, sign=-1):
-    """`number`^2 equal sources 6 arcmin apart, numbered from 1 (times `sign`)."""
-    scene = Scene(seed, half_arcmin=3.0 * number + 5.0)
-    place = (np.arange(number) - (number - 1) / 2) * 360.0
-    for k, (east, north) in enumerate(np.stack(np.meshgrid(place, place), axis=-1).reshape(-1, 2), start=1):
-        scene.add(sign * k, east, north, counts, core)
-    return scene
-
-
-# --- likelihood ---
-
-
-@pytest.mark.parametrize("dof", [1.0, 2.0, 3.0, 4.0, 2.7])
-def test_likelihood_is_the_chi_square_tail(dof):
-    drop = np.concatenate([[0.0], np.logspace(-3, np.log10(1300.0), 200)])
-    np.testing.assert_allclose(negative_log_q(dof, drop), -chi2.logsf(drop, dof), rtol=1e-9, atol=1e-12)
-
-
-def test_likelihood_of_huge_drops_follows_the_closed_forms():
-    drop = np.logspace(2, 7, 300)
-    x = drop / 2
-    half = -log_ndtr(-np.sqrt(drop)) - np.log(2.0)  # Q(1/2, x) = erfc(sqrt(x))
-    three_halves = half - np.log1p(np.exp(0.5 * np.log(x) - x + half) / (np.sqrt(np.pi) / 2))  # recurrence in a
-    np.testing.assert_allclose(negative_log_q(1.0, drop), half, rtol=1e-11)
-    np.testing.assert_allclose(negative_log_q(2.0, drop), x, rtol=1e-12)
-    np.testing.assert_allclose(negative_log_q(3.0, drop), three_halves, rtol=1e-10)
-    np.testing.assert_allclose(negative_log_q(4.0, drop), x - np.log1p(x), rtol=1e-12)
-
-
-def test_negative_drop_counts_as_none():
-    assert negative_log_q(3.0, np.array([-5.0]))[0] == 0.0
-
-
-def test_amplitude_minimises_the_c_statistic():
-    rng = np.random.default_rng(5)
-    template = rng.dirichlet(np.full(700, 0.05), size=(8, 3)).transpose(0, 2, 1)
-    background = rng.uniform(0.01, 0.1, size=(8, 700))
-    true = np.array([0.0, 0.0, 3.0, 10.0, 30.0, 200.0, 3000.0, 30000.0])
-    counts = rng.poisson(background + true[:, None] * template[:, :, 0]).astype(float)
-    inside = template.sum(axis=1)
-    start = counts.sum(axis=1, keepdims=True) + 1.0
-    amplitude, drop = fit_amplitude(counts, background, template, inside, start, iterations=8)
-    for i in range(8):
-        for k in range(3):
-
-            def statistic(a, i=i, k=k):
-                model = background[i] + a * template[i, :, k]
-                return 2.0 * np.sum(model - counts[i] * np.log(model))
-
-            best = minimize_scalar(statistic, bounds=(0.0, 1e5), method="bounded", options={"xatol": 1e-7})
-            expected = max(statistic(0.0) - best.fun, 0.0)
-            assert drop[i, k] == pytest.approx(expected, rel=1e-5, abs=1e-4)
-            assert amplitude[i, k] == pytest.approx(best.x, rel=1e-3, abs=1e-2)
-
-
-# --- background ---
-
-
-@pytest.mark.parametrize(("sources", "lowest", "highest"), [(0, 0.98, 1.02), (60, 1.0, 1.09)])
-def test_background_is_that_of_the_photons_without_the_sources(sources, lowest, highest):
-    scene = Scene(11, half_arcmin=40.0)
-    for k in range(sources):  # 300 counts each: together 56 % of the background, 11 % more than 45 arcsec away
-        scene.add(-k - 1, *scene.rng.uniform(-2300, 2300, 2), 300)
-    index = index_events(scene.events(), scene.ra, 200.0, 2300.0)
-    east, north = np.random.default_rng(1).uniform(-2000, 2000, (2, 400))
-    ra, dec = scene.sky(east, north)
-    level = estimate_background(index, ra - scene.ra, dec, exposure, PARAMETERS) * EXPOSURE / BACKGROUND
-    assert lowest < np.mean(level) < highest
-    assert np.std(level) < 0.1
-
-
-def test_background_follows_the_exposure_and_ignores_the_uncovered_sky():
-    scene = Scene(12, half_arcmin=20.0)
-    index = index_events(scene.events(), scene.ra, 200.0, 2300.0)
-
-    def half_seen(ra, dec):
-        return np.where(dec > scene.dec, EXPOSURE, 0.0)
-
-    ra, dec = scene.sky(np.array([0.0, 900.0]), np.array([30.0, 1170.0]))  # at the edge of exposure, in a corner
-    level = estimate_background(index, ra - scene.ra, dec, half_seen, PARAMETERS) * EXPOSURE
-    np.testing.assert_allclose(level, BACKGROUND, rtol=0.25)
-
-
-# --- templates ---
-
-
-def test_templates_hold_the_counts_of_the_source():
-    templates = build_templates(psf, PARAMETERS)
-    inside = 1.0 - (1.0 + (60.0 / CORE) ** 2) ** -0.5  # of the King profile
-    assert templates.sum_inside(np.array(0), np.array(0.0)) == pytest.approx(inside, abs=0.005)
-    rng, n = np.random.default_rng(3), 400_000
-    for model in (1, 6, 11):  # PSF (x) beta model by Monte Carlo
-        r1, angle = heavy_tailed_radius(rng, CORE, n), rng.uniform(0, 2 * np.pi, n)
-        r2 = heavy_tailed_radius(rng, templates.core_radius[model], n)
-        share = np.mean(np.hypot(r1 * np.cos(angle) + r2, r1 * np.sin(angle)) < 60.0)
-        assert templates.sum_inside(np.array(model), np.array(0.0)) == pytest.approx(share, abs=0.006)
-
-
-def test_cut_radius_must_fit_into_the_stamp():
-    with pytest.raises(InputError, match="stamp_pixels"):
-        build_templates(psf, PARAMETERS | {"stamp_pixels": 21})
-
-
-def test_psf_must_be_normalised():
-    with pytest.raises(InputError, match="PSF sums to"):
-        build_templates(lambda r: 2.0 * psf(r), PARAMETERS)
-
-
-# --- single sources ---
+from clustermass.sky.detection import detect
+from clustermass.sky.likelihood import negative_log_q
 
 
 def reference_point_fit(scene, level, east, north):
@@ -291,9 +84,6 @@ def test_right_ascension_may_wrap():
         np.testing.assert_allclose(matches["SEPARATION"], tables[0][1]["SEPARATION"], atol=0.01)
 
 
-# --- false alarms ---
-
-
 def test_pure_background_rarely_looks_like_a_source():
     scene = Scene(51, half_arcmin=75.0)
     place = (np.arange(48) - 23.5) * 180.0
@@ -312,44 +102,6 @@ def test_isolated_point_sources_are_rarely_extended():
     assert np.count_nonzero(catalogue["EXT_LIKE"] > 6.0) <= 5  # the goal is < 0.5 %
     assert np.count_nonzero(catalogue["EXT_LIKE"] > 0.0) <= 20
     assert np.mean(catalogue["ML_CTS"]) == pytest.approx(100.0, rel=0.03)
-
-
-# --- neighbours, merging, matching ---
-
-
-def test_bright_agn_beside_a_halo_is_part_of_the_model():
-    alone = Scene(71).add(1, 0.0, 0.0, 200, 25.0)
-    beside = Scene(71).add(1, 0.0, 0.0, 200, 25.0).add(-1, 35.0, 0.0, 300)
-    expected, _ = alone.detect()
-    catalogue, matches = beside.detect()
-    assert len(catalogue["RA"]) == 2
-    row = np.flatnonzero(catalogue["EXT"] > 0.0)
-    assert len(row) == 1
-    assert list(matches["ID_SRC"]) == [catalogue["ID_SRC"][row[0]]]
-    assert catalogue["ML_CTS"][row[0]] == pytest.approx(expected["ML_CTS"][0], rel=0.25)
-    point = np.flatnonzero(catalogue["EXT"] == 0.0)[0]
-    assert catalogue["ML_CTS"][point] == pytest.approx(300.0, rel=0.15)
-
-
-def test_two_candidates_on_one_source_give_one_detection():
-    scene = Scene(72).add(1, 0.0, 0.0, 300, 20.0)
-    scene.sources += [(2, 8.0, 5.0, 20.0), (-1, -6.0, 4.0, 8.0)]
-    catalogue, matches = scene.detect()
-    assert list(catalogue["ID_SRC"]) == [1]
-    assert list(matches["SRC_ID"]) == [1]
-
-
-def test_extended_agn_photons_are_a_spurious_cluster():
-    catalogue, matches = Scene(73).add(-1, 0.0, 0.0, 300, 25.0).detect()
-    assert catalogue["EXT_LIKE"][0] > 6.0
-    assert len(matches["ID_SRC"]) == 0
-
-
-def test_halo_under_a_source_that_outshines_it_is_not_matched():
-    scene = Scene(74).add(1, 0.0, 0.0, 20, 20.0).add(-1, 3.0, 0.0, 400, 20.0, candidate=False)
-    catalogue, matches = scene.detect()
-    assert len(catalogue["ID_SRC"]) == 1
-    assert len(matches["ID_SRC"]) == 0
 
 
 def test_identifiers_follow_the_likelihood():
@@ -400,11 +152,6 @@ def test_candidates_without_exposure_or_photons_are_left_out(caplog):
     catalogue, _ = detect(nothing, candidates, exposure, psf, PARAMETERS, 1)
     assert {name: values.dtype.kind for name, values in catalogue.items()}["ID_SRC"] == "i"
     assert len(catalogue["RA"]) == 0
-
-
-def test_neighbours_are_found_across_the_wrap():
-    first, second = neighbours(np.array([359.999, 10.0]), np.zeros(2), np.array([0.001]), np.zeros(1), 8.0)
-    assert (list(first), list(second)) == ([0], [0])
 
 
 def test_a_source_that_no_box_finds_is_not_fitted():

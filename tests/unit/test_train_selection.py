@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
-from test_baselines import BLOCK, COSMOLOGY
-from test_baselines import write_sky as write_baseline_sky
+from baseline_inputs import BLOCK, COSMOLOGY
+from baseline_inputs import write_sky as write_baseline_sky
 from test_other_sky import MADE, fit_baselines, fit_baselines_for_sky
 from test_training import experiment, write_sky
 

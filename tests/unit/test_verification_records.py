@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.io import fits
-from test_ingest import EVENTS, sky
+from ingest_inputs import EVENTS, sky
 
 from clustermass.catalogues.tables import add_history
 from clustermass.cli import main

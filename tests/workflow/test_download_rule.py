@@ -9,8 +9,8 @@ import yaml
 from conftest import ROOT, jobs, snakemake
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from download_inputs import table
 from flawed_server import Site, serving
-from test_download import table
 
 pytestmark = pytest.mark.workflow
 

@@ -1,0 +1,24 @@
+"""The default configuration and the rules that it must obey, for tests that break them."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clustermass.config import load_config
+
+ROOT = Path(__file__).parents[2]
+RULES = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(name="config")
+def whole_config():
+    return load_config([ROOT / "config" / "config.yaml"])
+
+
+def put(config, path, value):
+    """Set a dotted path, a list's entries by number."""
+    *way, last = path.split(".") if isinstance(path, str) else path
+    for key in way:
+        config = config[key] if isinstance(config, list) else config.setdefault(key, {})
+    config[last] = value

@@ -1,0 +1,70 @@
+"""Clusters by a small simulation, and domains by hand, for tests of what lies outside the training."""
+
+import numpy as np
+
+from clustermass.datasets import write_netcdf
+from clustermass.domain.fit import as_dataset
+from clustermass.domain.model import KNOTS, TERMS, Domain
+from clustermass.domain.quantities import QUANTITIES, quantities
+
+NAMES = list(QUANTITIES)
+X = np.arange(-180.0, 181.0, 24.0)
+BANDS = 6
+
+
+def simulated(n, seed, background=0.6):
+    """Images (cluster, band, y, x) of beta models, what a catalogue says of them, and what networks would."""
+    rng = np.random.default_rng(seed)
+    z, exposure = rng.uniform(0.1, 0.7, n), rng.uniform(900.0, 1500.0, n)
+    mass = rng.normal(14.2, 0.3, n)
+    counts = 10 ** (2.3 + 1.6 * (mass - 14.2) - 2 * np.log10(z / 0.3) + rng.normal(0, 0.1, n)) * exposure / 1200
+    core = 50 * (0.3 / z) * 10 ** rng.normal(0, 0.05, n)
+    radius = np.hypot(X[None, :], X[:, None])
+    shape = (1 + (radius / core[:, None, None]) ** 2) ** -1.5
+    light = counts[:, None, None] * shape / shape.sum(axis=(1, 2))[:, None, None]
+    soft = np.exp(-np.arange(BANDS) * (0.2 + 0.3 * z[:, None]))
+    spectrum = soft / soft.sum(axis=1, keepdims=True)
+    expected = light[:, None] * spectrum[..., None, None] + background / BANDS * (exposure / 1200)[:, None, None, None]
+    facts = {
+        "redshift": z,
+        "exposure_s": exposure,
+        "ml_rate": counts / exposure * 10 ** rng.normal(0, 0.05, n),
+        "ext": core * 10 ** rng.normal(0, 0.1, n),
+        "ml_bkg": background * exposure * 10 ** rng.normal(0, 0.02, n),
+    }
+    mu = 14.2 + (np.log10(facts["ml_rate"] / facts["ml_rate"].mean()) + 2 * np.log10(z / 0.3)) / 1.6
+    predicted = {
+        "mu": mu + rng.normal(0, 0.03, n),
+        "sigma_aleatoric": 0.15 * 10 ** rng.normal(0, 0.03, n),
+        "sigma_epistemic": 0.03 * 10 ** rng.normal(0, 0.1, n),
+    }
+    return rng.poisson(expected).astype(np.float32), facts, predicted
+
+
+def measured(n, seed, **changes):
+    image, facts, predicted = simulated(n, seed, **changes)
+    return quantities(image, X, X, "none", facts, predicted)
+
+
+def by_hand(validation, names=("mass",), covariance=((1.0,),), mean=None):
+    """Domain whose normal scores are the quantities themselves."""
+    n, zero = len(names), np.zeros((len(names), len(TERMS)))
+    return Domain(
+        *(tuple(names), "none", np.zeros(3), np.ones(3), zero, zero, np.tile(KNOTS, (n, 1)), np.ones(1)),
+        *(np.array(mean if mean is not None else np.zeros((1, n))), np.array([covariance]), np.array(validation)),
+    )
+
+
+def write_domain(domain, path):
+    cluster = np.array([f"02_{number}" for number in range(domain.number)])
+    write_netcdf(as_dataset(domain, cluster), path, "test", {"source": "test", "transform": domain.transform})
+
+
+def rows_of(**given):
+    """`quantities` rows of which only those given, and the covariates, are known."""
+    n = len(next(iter(given.values())))
+    table = np.full((n, len(NAMES)), np.nan)
+    table[:, :3] = 1.0
+    for name, values in given.items():
+        table[:, NAMES.index(name)] = values
+    return table

@@ -1,0 +1,127 @@
+"""A field of five clusters with its ensemble and networks that are none, and its mass catalogue."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import xarray as xr
+from astropy.table import Table
+from domain_inputs import by_hand, write_domain
+from scipy.stats import norm
+
+from clustermass.datasets import write_json, write_netcdf
+from clustermass.observed import masses as observed
+from clustermass.observed.catalogue import CataloguePaths
+from clustermass.observed.masses import infer_observed
+
+MADE = {"source": "test"}
+COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
+
+
+def fake_predict(weights, image, redshift, redshift_err, facts, device):
+    """Stand in for the networks: members 0.1 dex apart, the last image spreading them; dM/dz = 1."""
+    mu = 14 + image.mean(axis=(1, 2, 3)) + 0.1 * np.arange(len(weights))[:, None]
+    mu[1:] += 10 * (image.mean(axis=(1, 2, 3)) > 0.4)
+    return {"mu": mu, "sigma": np.full(mu.shape, 0.15), "sigma_redshift": np.asarray(redshift_err, dtype=float)}
+
+
+def network(*side_inputs, centre="detected"):
+    """Stand for `read_member`: a network that is told `side_inputs` and learnt from images about `centre`."""
+    return lambda path: SimpleNamespace(network={"side_inputs": side_inputs}, cutting={"images": {"centre": centre}})
+
+
+@pytest.fixture(name="field")
+def observed_field(tmp_path, monkeypatch):
+    """Write a field of five clusters (the third without redshift), its ensemble, and fake networks."""
+    monkeypatch.setattr(observed, "predict", fake_predict)
+    monkeypatch.setattr(observed, "check_grid", lambda weights, images: None)
+    monkeypatch.setattr(observed, "read_member", network("log_z", "log_rate", "log_extent", "log_background"))
+    n = 5
+    per_cluster = {
+        "ra": [136.0, 136.5, 137.0, 137.5, 0.0],
+        "dec": [1.5, -0.001, 2.0, -1.25, 0.5],
+        "redshift": [0.3, 0.5, np.nan, 1.4, 0.2],
+        "redshift_err": [0.0, 0.02, 0.0, 0.0, 0.0],
+        "det_like": [50.0, 9.0, 12.0, 30.0, 80.0],
+        "ext_like": [40.0, 8.0, 7.0, 20.0, 70.0],
+        "ml_cts": [200.0, 50.0, 60.0, np.nan, 90.0],
+        "exposure_s": [1200.0, 1300.0, 1250.0, 1100.0, 100.0],
+        "ml_rate": [0.2, 0.05, 0.06, np.nan, 0.09],
+        "ext": [20.0, 10.0, 0.0, 25.0, 30.0],
+        "ml_bkg": [6.0, 6.5, 7.0, 6.2, 5.0],
+        "covered_fraction": [1.0, 0.95, 1.0, 1.0, 0.9499],
+        "realization": ["01"] * n,
+    }
+    common = {name: ("cluster", np.array(values)) for name, values in per_cluster.items()}
+    ids = [f"01_{number}" for number in (7, 3, 11, 20, 5)]
+    counts = np.random.default_rng(30).integers(0, 3, (n, 2, 4, 4)).astype(np.uint16)
+    image = np.full((n, 2, 2, 2), 0.1, dtype=np.float32)
+    image[1] = 0.5
+    grid = {"cluster": ids, "band": [0.5, 1.5]}
+    pixels = {"y": [-12.0, 12.0], "x": [-12.0, 12.0]}
+    write_netcdf(
+        xr.Dataset({"counts": (("cluster", "band", "y", "x"), counts), **common}, grid),
+        tmp_path / "images.nc",
+        "test",
+        MADE,
+    )
+    write_netcdf(
+        xr.Dataset({"image": (("cluster", "band", "y", "x"), image), **common}, grid | pixels),
+        tmp_path / "smoothed.nc",
+        "test",
+        MADE,
+    )
+    Table({"ID_SRC": [3, 7], "LOGM500_REF": [14.2, np.nan]}).write(tmp_path / "catalogue.fits")
+    m = 400
+    rng = np.random.default_rng(31)
+    training = {
+        "split": np.repeat(["train", "val"], m // 2),
+        "redshift": rng.uniform(0.1, 0.9, m),
+        "redshift_err": np.zeros(m),
+        "ml_cts": rng.uniform(30, 900, m),
+        "exposure_s": rng.uniform(1000, 1500, m),
+        "log10_m500c": rng.uniform(13, 15, m),
+    }
+    write_netcdf(
+        xr.Dataset(
+            {name: ("cluster", values) for name, values in training.items()}, {"cluster": [f"02_{k}" for k in range(m)]}
+        ),
+        tmp_path / "ensemble.nc",
+        "test",
+        MADE,
+    )
+    for member in range(3):
+        (tmp_path / f"0{member}.safetensors").write_bytes(bytes([member]))
+    write_calibration(tmp_path)
+    # masses like 14.2 +- 0.1 are known, by 199 validation clusters
+    validation = norm.ppf(np.arange(1, 200) / 200, 14.2, 0.1)[:, None]
+    write_domain(by_hand(validation, covariance=[[0.01]], mean=[[14.2]]), tmp_path / "domain.nc")
+    return tmp_path, dict(zip(ids, counts, strict=True))
+
+
+def write_calibration(folder, form="none", scale=1.0, floor=0.0):
+    levels = {"68": {"half_width": 1.0}, "90": {"half_width": 1.6}, "95": {"half_width": None}}
+    recalibration = {"form": form, "scale": scale, "floor_dex": floor}
+    content = {"n_val": 18, "recalibration": recalibration, "conformal": {"levels": levels}}
+    write_json(content, folder / "calibration.json")
+
+
+def run(folder, name="masses", **changed):
+    paths = CataloguePaths.beside(folder / f"{name}.fits")._asdict()
+    arguments = {
+        "images": [folder / "images.nc"],
+        "smoothed": [folder / "smoothed.nc"],
+        "catalogues": [folder / "catalogue.fits"],
+        "ensemble": folder / "ensemble.nc",
+        "calibration": folder / "calibration.json",
+        "domain": folder / "domain.nc",
+        "weights": [folder / f"0{member}.safetensors" for member in range(3)],
+        "simulated": True,
+        "cosmology": COSMOLOGY,
+    }
+    infer_observed(**{**arguments, **paths, **changed})
+    return paths
+
+
+def read(folder, **changed):
+    return {int(row["ID_SRC"]): row for row in Table.read(run(folder, **changed)["fits"], mask_invalid=False)}

@@ -1,0 +1,128 @@
+"""Relations by hand, and each fit against a known truth."""
+
+import numpy as np
+import pytest
+from baseline_inputs import LUMINOSITY, RATE
+
+from clustermass.baselines.boosted import predict_boosted_trees
+from clustermass.baselines.count_rate import predict_count_rate_efeds, predict_count_rate_recalibrated
+from clustermass.baselines.luminosity import (
+    predict_luminosity_published,
+    predict_luminosity_recalibrated,
+    published_luminosity,
+)
+from clustermass.baselines.prior import predict_prior
+from clustermass.baselines.relation import columns, fit_best_form
+from clustermass.baselines.ridge import predict_ridge
+from clustermass.errors import InputError
+
+
+def test_count_rate_relation_by_hand():
+    # at both pivots the relation gives its constant; ten times the rate adds the slope
+    mu = predict_count_rate_efeds(np.array([0.1, 1.0, 0.1]), np.array([0.35, 0.35, 0.0]), RATE)
+    q = np.log10(1 / 1.35)  # -0.130334
+    np.testing.assert_allclose(mu, [14.119, 14.704, 14.119 + 4.311 * q - 11.548 * q * q], atol=1e-12)
+    assert mu[2] == pytest.approx(13.36096, abs=1e-5)
+
+
+def test_equation_67_gives_back_the_mass_that_made_the_luminosity():
+    mass, z = 10 ** np.array([13.3, 14.0, 14.9]), np.array([0.1, 0.35, 1.0])
+    e = np.sqrt(0.3 * (1 + z) ** 3 + 0.7) / np.sqrt(0.3 * 1.35**3 + 0.7)
+    log_l = (
+        np.log(10**43.5263)
+        + (1.44 - 0.07 * np.log((1 + z) / 1.35)) * np.log(mass / 2e14)
+        + 2 * np.log(e)
+        - 0.51 * np.log((1 + z) / 1.35)
+    )
+    # astropy's E(z) counts no radiation either (Tcmb0 = 0)
+    np.testing.assert_allclose(predict_luminosity_published(np.exp(log_l), z, LUMINOSITY), np.log10(mass), atol=1e-10)
+
+
+def test_equation_67_at_the_pivots():
+    assert predict_luminosity_published(np.array([10**43.5263]), np.array([0.35]), LUMINOSITY)[0] == pytest.approx(
+        np.log10(2e14)
+    )
+
+
+def test_luminosity_keeps_the_flux_when_the_cosmology_changes():
+    z = np.array([0.3])
+    # only H0 differs: distances scale as 1 / H0, luminosities as 1 / H0^2
+    found = published_luminosity(np.array([1e44]), z, {"h0_km_s_mpc": 50.0, "omega_m": 0.3})
+    assert found[0] == pytest.approx(1e44 * (50 / 70) ** 2)
+
+
+def test_missing_key_is_named():
+    block = {key: value for key, value in RATE.items() if key != "linear_z"}
+    with pytest.raises(InputError, match=r"baselines\.count_rate_efeds: the key\(s\) linear_z"):
+        predict_count_rate_efeds(np.ones(1), np.ones(1), block)
+
+
+def split_of(n):
+    return np.array(["train", "train", "val", "test"] * (n // 4))
+
+
+@pytest.mark.parametrize("predict", [predict_count_rate_recalibrated, predict_luminosity_recalibrated])
+def test_refits_find_the_surface_that_the_masses_lie_on(predict):
+    rng = np.random.default_rng(41)
+    x, z = rng.uniform(-1, 1, 400), rng.uniform(0.05, 1, 400)
+    q = np.log10((1 + z) / 1.35)
+    mass = 14 + 0.6 * x + 2 * q - 5 * q**2 + 0.05 * x**2
+    observable = 0.1 * 10**x if predict is predict_count_rate_recalibrated else 10 ** (43.5263 + x)
+    label = np.where(split_of(400) == "test", np.nan, mass)
+    block = RATE if predict is predict_count_rate_recalibrated else LUMINOSITY
+    np.testing.assert_allclose(predict(observable, z, label, split_of(400), block), mass, atol=1e-9)
+
+
+def test_prior_finds_a_parabola_of_redshift():
+    z = np.random.default_rng(42).uniform(0.05, 1, 400)
+    mass = 13.5 + 2 * np.log1p(z) - np.log1p(z) ** 2
+    label = np.where(split_of(400) == "test", np.nan, mass)
+    np.testing.assert_allclose(predict_prior(z, label, split_of(400)), mass, atol=1e-9)
+
+
+def test_validation_set_chooses_the_form():
+    """Train alone would always take the wiggliest form; here it validates worse than the line."""
+    rng = np.random.default_rng(43)
+    x = rng.uniform(-1, 1, 60)
+    split = np.array(["train"] * 14 + ["val"] * 40 + ["test"] * 6)
+    mass = 14 + x + rng.normal(0, 0.3, 60)
+    forms = {"line": columns(x), "degree 10": columns(*(x**power for power in range(1, 11)))}
+    chosen = fit_best_form("test", forms, mass, split)
+    line = np.polynomial.Polynomial.fit(x[:14], mass[:14], 1)
+    np.testing.assert_allclose(chosen, line(x))
+
+
+def test_too_few_training_clusters_are_refused():
+    with pytest.raises(InputError, match="2 training clusters can't fit 4 coefficients"):
+        predict_prior(np.array([0.1, 0.2, 0.3]), np.ones(3), np.array(["train", "train", "val"]))
+
+
+def test_ridge_solves_the_normal_equations():
+    rng = np.random.default_rng(44)
+    x = rng.normal(3, 2, (200, 5))
+    mass = x @ rng.normal(0, 1, 5) + rng.normal(0, 0.5, 200)
+    split, train = split_of(200), split_of(200) == "train"
+    standard = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
+    centred = mass[train] - mass[train].mean()
+    weights = np.linalg.solve(standard[train].T @ standard[train] + 10 * np.eye(5), standard[train].T @ centred)
+    expected = standard @ weights + mass[train].mean()
+    np.testing.assert_allclose(predict_ridge(x, mass, split, [10.0]), expected, atol=1e-10)
+
+
+def test_ridge_takes_the_penalty_that_validates_best():
+    rng = np.random.default_rng(45)
+    x, mass, split = rng.normal(0, 1, (80, 30)), rng.normal(14, 0.3, 80), split_of(80)
+    # pure noise: the heaviest penalty is best
+    heaviest = predict_ridge(x, mass, split, [1e4])
+    np.testing.assert_array_equal(predict_ridge(x, mass, split, [0.1, 10.0, 1e4]), heaviest)
+
+
+def test_trees_learn_a_step_and_depend_on_their_seed_only():
+    rng = np.random.default_rng(46)
+    x = rng.uniform(-1, 1, (800, 4))
+    mass = np.where(x[:, 1] > 0.2, 14.5, 13.5) + rng.normal(0, 0.05, 800)
+    split = split_of(800)
+    mu = predict_boosted_trees(x, mass, split, 1)
+    test = split == "test"
+    assert np.std(mu[test] - mass[test]) < 0.1
+    np.testing.assert_array_equal(predict_boosted_trees(x, mass, split, 1), mu)

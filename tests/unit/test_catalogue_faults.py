@@ -1,0 +1,145 @@
+"""What can be wrong with a user's catalogue: each fault is told by its place."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from catalogue_inputs import ROWS, csv, fits_table
+
+from clustermass.catalogues.tables import opened_fits
+from clustermass.catalogues.user import read_catalogue
+from clustermass.errors import InputError
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
+        read_catalogue(tmp_path / "nowhere.csv")
+
+
+def test_unknown_ending(tmp_path):
+    with pytest.raises(InputError, match=r"must end in one of \.fits"):
+        read_catalogue(csv(tmp_path, name="mine.txt"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.3, 0.7, 0.95])
+@pytest.mark.parametrize("name", ["t.fits", "t.fits.gz"])
+def test_truncated_fits(tmp_path, share, name):
+    path = fits_table(tmp_path / name)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(InputError, match=r"t\.fits.*: truncated or damaged FITS file"):
+        read_catalogue(path)
+
+
+def test_a_bug_of_ours_is_not_blamed_on_the_file(tmp_path):
+    """What the caller's own block raises passes; what the library raises while it reads is the file's fault."""
+    path = fits_table(tmp_path / "t.fits")
+    for error in (TypeError, ValueError, KeyError, IndexError):
+        with pytest.raises(error, match="ours"):
+            read_with(path, error)
+    with pytest.raises(InputError, match="truncated or damaged"), opened_fits(path) as hdus:
+        hdus[1].data["no such column"]
+
+
+def read_with(path, error):
+    """Raise `error` from a frame that passes for one of the package's."""
+    ours = {"__name__": "clustermass.somewhere", "opened_fits": opened_fits, "path": path, "error": error}
+    exec("with opened_fits(path) as hdus:\n    raise error('ours')", ours)
+
+
+def test_image_instead_of_a_table(tmp_path):
+    fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "image.fits")
+    with pytest.raises(InputError, match="holds no table"):
+        read_catalogue(tmp_path / "image.fits")
+
+
+def test_ragged_csv(tmp_path):
+    with pytest.raises(InputError, match="not a readable CSV table"):
+        read_catalogue(csv(tmp_path, [*ROWS, "1,2,3,4,5,6,7,8,9,10"]))
+
+
+def test_missing_column_suggests_the_nearest(tmp_path):
+    path = csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DECL,Z")
+    with pytest.raises(InputError, match=r"no column for DEC \(declination\)\. Did you mean DECL\? Its columns:"):
+        read_catalogue(path)
+
+
+def test_missing_column_is_explained_for_configuration_and_command_line(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_catalogue(csv(tmp_path, ["1,1,1,9"], "ID_SRC,RA,DEC,mystery"))
+    assert str(caught.value).endswith(
+        "has no column for Z (redshift). Its columns: ID_SRC, RA, DEC, mystery. If it goes by another name, say so "
+        "under catalogue_columns: {Z: <your column>} (on the command line: --column Z=<your column>)."
+    )
+
+
+def test_every_missing_column_is_told_at_once(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_catalogue(csv(tmp_path, ["1,1,1,9"], "ID_SRC,RA,DECL,redshft"))
+    assert str(caught.value).endswith(
+        "has no column for DEC (declination), Z (redshift). Did you mean DECL for DEC? Its columns: ID_SRC, RA, DECL, "
+        "redshft. If they go by other names, say so under catalogue_columns: {DEC: <your column>, Z: <your column>} "
+        "(on the command line: --column DEC=<your column> --column Z=<your column>)."
+    )
+    with pytest.raises(InputError, match=r"no column 'ZZ' \(wanted for Z\), no column 'XX' \(wanted for EXT\)\."):
+        read_catalogue(csv(tmp_path), {"Z": "ZZ", "EXT": "XX"})
+    with pytest.raises(InputError, match=r"'ZED', 'EXTENT' are no columns of ours\."):
+        read_catalogue(csv(tmp_path), {"ZED": "Z", "EXTENT": "EXT"})
+
+
+def test_renamed_column_in_the_map(tmp_path):
+    with pytest.raises(InputError, match=r"no column 'Z_EER' \(wanted for Z_ERR\)\. Did you mean Z_ERR\?"):
+        read_catalogue(csv(tmp_path), {"Z_ERR": "Z_EER"})
+
+
+def test_unknown_name_in_the_map(tmp_path):
+    with pytest.raises(InputError, match=r"'DETLIKE' is no column of ours\. Did you mean DET_LIKE\?"):
+        read_catalogue(csv(tmp_path), {"DETLIKE": "DET_LIKE"})
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("5,nan,1,9,9,0.3,0", "column RA, row 4: nan is no position between 0 and 360 deg"),
+        ("5,,1,9,9,0.3,0", "column RA, row 4: nan"),
+        ("5,-99.9,1,9,9,0.3,0", "column RA, row 4: -99.9"),
+        ("5,361,1,9,9,0.3,0", "column RA, row 4: 361"),
+        ("5,10,-91,9,9,0.3,0", "column DEC, row 4: -91 is no position between -90 and 90"),
+        ("5,08:26:26.5,-1,9,9,0.3,0", "column RA, row 4: '08:26:26.5' is not a number"),
+        ("5,1,1,high,9,0.3,0", "column DET_LIKE, row 4: 'high' is not a number"),
+        ("5.5,1,1,9,9,0.3,0", "column ID_SRC, row 4: 5.5 is no whole number"),
+        (",1,1,9,9,0.3,0", "column ID_SRC, row 4: nothing is no whole number"),
+        ("J08-01,1,1,9,9,0.3,0", "column ID_SRC, row 4: 'J08-01' is not a number"),
+        ("5000000000,1,1,9,9,0.3,0", "column ID_SRC, row 4: 5000000000 is no whole number"),
+        ("9,1,1,9,9,0.3,0", "rows 2 and 4 have one ID_SRC, 9"),
+    ],
+)
+def test_faulty_cells_are_named(tmp_path, row, message):
+    with pytest.raises(InputError) as caught:
+        read_catalogue(csv(tmp_path, [*ROWS, row]))
+    assert f"mine.csv: {message}" in str(caught.value)
+
+
+def test_nan_position_in_fits(tmp_path):
+    ra = np.linspace(0, 359, 2000)
+    ra[1999] = np.nan
+    with pytest.raises(InputError, match="column RA, row 2000: nan"):
+        read_catalogue(fits_table(tmp_path / "t.fits", RA=ra))
+
+
+def test_vector_column(tmp_path):
+    with pytest.raises(InputError, match="column z holds"):
+        read_catalogue(fits_table(tmp_path / "t.fits", z=np.ones((2000, 3))))
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        ("ID_SRC,RA,DEC,EXT_LIKE", ["1,1,1,9"], "has no column for Z"),
+        ("ID_SRC,RA,DEC,Z", ["1,1,1,-1", "2,1,1,nan"], r"column Z holds no redshift \(all 2"),
+        ("ID_SRC,RA,DEC,Z", ["1,1,1,", "2,1,1,"], r"column Z holds no redshift \(all 2"),
+        ("ID_SRC,RA,DEC,Z", [], "the table has no rows"),
+    ],
+)
+def test_no_redshift_and_no_rows(tmp_path, header, rows, message):
+    with pytest.raises(InputError, match=message):
+        read_catalogue(csv(tmp_path, rows, header))

@@ -1,0 +1,40 @@
+"""Damaged weights and packed ensembles: each ends in a result that can be right, or in an InputError."""
+
+import numpy as np
+from fuzz_checks import tried
+from fuzz_inputs import campaign, damages
+from test_packing import experiment, packed  # noqa: F401
+from test_weights import example
+
+from clustermass.networks.weights import save_weights
+from clustermass.packing import opened
+from clustermass.trained import read_member
+
+
+def test_weights(tmp_path):
+    path = tmp_path / "00.safetensors"
+    save_weights(example(), path)
+    content = path.read_bytes()
+
+    def case(damage):
+        found = tried(path, damage.apply(content), read_member)
+        if found is not None:
+            assert {name: array.shape for name, array in found.arrays.items()} == {"a": (2,), "b": (2, 3)}
+            assert all(np.isfinite(array).all() for array in found.arrays.values())
+
+    campaign(0.08, damages(), case)
+
+
+def test_packed_ensembles(packed, experiment):  # noqa: F811
+    content = packed.read_bytes()
+
+    def read(path):
+        with opened(path) as trained:
+            return {name: file.read_bytes() for name, file in trained.named().items()}
+
+    def case(damage):
+        found = tried(packed, damage.apply(content), read)
+        if found is not None:
+            assert all(found[name] == (experiment / name).read_bytes() for name in found)
+
+    campaign(0.06, damages(), case)

@@ -1,0 +1,91 @@
+"""Flags of the mass catalogue: range, likeness to the training, edge, and what the catalogue lacks."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from astropy.io import fits
+from observed_inputs import MADE, network, observed_field, read, run, write_calibration  # noqa: F401, the fixture `field`
+
+from clustermass.datasets import write_netcdf
+from clustermass.domain.judge import sample_p
+from clustermass.errors import InputError
+from clustermass.observed import masses as observed
+from clustermass.observed.columns import COLUMNS
+
+
+def test_scale_changes_no_flag_of_unlikeness(field):
+    folder = field[0]
+    for scale in (0.3, 1.0, 4.0):
+        write_calibration(folder, "scale", scale)
+        assert {number for number, row in read(folder).items() if row["FLAG_OOD"]} == {3}
+
+
+def test_counts_that_no_training_cluster_tells_flag_nothing(field):
+    folder = field[0]
+    with xr.open_dataset(folder / "ensemble.nc") as opened:
+        training = opened.load()
+    training["ml_cts"][:] = np.nan
+    write_netcdf(training, folder / "ensemble.nc", "test", MADE)
+    assert {number: int(row["FLAG_RANGE"]) for number, row in read(folder).items()} == {7: 0, 3: 8, 11: 0, 20: 1, 5: 4}
+
+
+def test_flags(field):
+    rows = read(field[0])
+    # 3: spread members; its mean mass of 21 lies outside as well. 20: z = 1.4, its counts unknown. 5: 100 s of exposure
+    assert {number: int(row["FLAG_RANGE"]) for number, row in rows.items()} == {7: 0, 3: 8, 11: 0, 20: 1, 5: 4}
+    assert {number: int(row["FLAG_OOD"]) for number, row in rows.items()} == {7: 0, 3: 1, 11: 0, 20: 0, 5: 0}
+    assert {number: int(row["FLAG_EDGE"]) for number, row in rows.items()} == {7: 0, 3: 0, 11: 0, 20: 0, 5: 1}
+
+
+def test_clusters_are_ranked_among_the_validation_clusters(field):
+    folder = field[0]
+    rows = read(folder)
+    # 7, 20 and 5: masses of 14.2 (but for rounding), in the middle; 3: the farthest; 11 has no mass
+    near = pytest.approx(1, abs=0.006)
+    assert {number: row["OOD_P"] for number, row in rows.items() if number != 11} == {
+        3: pytest.approx(1 / 200), 5: near, 7: near, 20: near
+    }  # fmt: skip
+    assert np.isnan(rows[11]["OOD_P"])
+    assert rows[11]["FLAG_OOD"] == 0
+    assert {number: str(row["OOD_WHY"]).strip() for number, row in rows.items()} == {
+        3: "mass",
+        5: "",
+        7: "",
+        11: "",
+        20: "",
+    }
+    header = fits.getheader(folder / "masses.fits", 1)
+    assert (header["NOOD"], header["OODRATE"]) == (199, 0.01)
+    assert header["OODSAMP"] == pytest.approx(sample_p(np.array([1, 199, 199, 199]) / 200, 199), rel=0.1)
+
+
+def test_without_its_domain_an_ensemble_is_refused(field):
+    (field[0] / "domain.nc").unlink()
+    with pytest.raises(InputError, match=r"domain\.nc: no such file"):
+        run(field[0])
+
+
+def test_clusters_that_the_catalogue_says_too_little_of_are_flagged_and_counted(field, caplog, monkeypatch):
+    """Cluster 20 has no count rate, cluster 11 an extent of 0, which has no logarithm."""
+    folder = field[0]
+    with caplog.at_level("INFO", "clustermass"):
+        rows = read(folder)
+    assert {number for number, row in rows.items() if row["FLAG_NOCAT"]} == {11, 20}
+    assert "background (ML_RATE, EXT, ML_BKG) of 2 clusters" in caplog.text
+    with xr.open_dataset(folder / "smoothed.nc") as opened:
+        images = opened.load()
+    write_netcdf(images.drop_vars("ml_bkg"), folder / "smoothed.nc", "test", MADE)
+    assert all(row["FLAG_NOCAT"] == 1 for row in read(folder).values())
+    # networks that aren't told of it miss nothing
+    monkeypatch.setattr(observed, "read_member", network("z", "log_exposure"))
+    caplog.clear()
+    assert not any(row["FLAG_NOCAT"] for row in read(folder).values())
+    assert "ML_BKG" not in caplog.text
+
+
+def test_cluster_without_redshift_is_kept_without_mass_and_counted(field, caplog):
+    with caplog.at_level("INFO", "clustermass"):
+        row = read(field[0], mass_prior="flat")[11]
+    assert row["FLAG_NOZ"] == 1
+    assert all(np.isnan(row[name]) for name in COLUMNS if name.startswith("LOGM500"))
+    assert "5 clusters, 1 without redshift" in caplog.text
