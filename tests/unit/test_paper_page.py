@@ -123,7 +123,7 @@ def page(tmp_path):
         {"fiducial": tmp_path / "curve.json"},
         [Figure(figure, "bias", ["fiducial"])],
         settings,
-        {"name": "paper", "sky": "Eighteen skies.", "judged_on": "further"},
+        {"name": "paper", "one": "results/paper/NAME/metrics.json", "sky": "Eighteen skies.", "judged_on": "further"},
         read_words(WORDS),
         outputs,
     )

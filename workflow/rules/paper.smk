@@ -59,6 +59,7 @@ rule paper_page:
         settings={name: {"sky": EXPERIMENTS[name]["sky"], **trained_with(name)} for name in EXPERIMENTS},
         run={
             "name": RUN,
+            "one": metrics_of_one(),
             "sky": skies_in_words(),
             "judged_on": judged_on(),
         },

@@ -23,6 +23,12 @@ def judged_on():
     return [*EXPERIMENTS["fiducial"]["test_skies"], EXPERIMENTS["fiducial"]["sky"]][0]
 
 
+def metrics_of_one():
+    """File with the numbers of an experiment NAME on the page."""
+    own = EXPERIMENTS["fiducial"]["sky"]
+    return metrics_of([{"experiment": "NAME", "sky": None if judged_on() == own else judged_on()}])[0]
+
+
 def paper_figures():
     """Figures by path, in the order of the paper's: each with its caption and the experiments that it shows."""
     paper = "krippendorf2023" if "krippendorf2023" in EXPERIMENTS else "fiducial"

@@ -72,7 +72,8 @@ def write_page(
     settings
         Of each experiment `sky` that it learns from, `epochs`, `control`.
     run
-        `name`, `sky` (a sentence on the skies), `judged_on` (the sky that experiments are judged on).
+        `name`, `one` (the file with an experiment's numbers), `sky` (a sentence on the skies), `judged_on` (the sky
+        that experiments are judged on).
     words
         What the page says beside its numbers.
     outputs
