@@ -68,6 +68,7 @@ def make_predictions(folder: Path, sizes: dict[str, int], rng: np.random.Generat
         "sigma": ("cluster", sigma),
         "redshift": ("cluster", np.clip(0.1 + 0.15 * rng.gamma(2.0, 1.0, n), 0.02, 1.3)),
         "ml_cts": ("cluster", 10 ** rng.uniform(1.5, 3.3, n)),
+        "ext_like": ("cluster", 6.0 + np.arange(n) % 80),
     }
     ensemble = xr.Dataset({**common, **network}, {"cluster": cluster})
     write_netcdf(ensemble, folder / "ensemble.nc", "test", provenance("test", {}))
@@ -150,7 +151,8 @@ def make_metrics(folder: Path, n_test: int) -> None:
               for name, s in BASELINES.items()}  # fmt: skip
     baselines = {name: block(scatter) for name, scatter in BASELINES.items()}
     content = {"n_test": n_test, "test": block(network), "baselines": baselines, "ratios": ratios}
-    predicted = read_netcdf(folder / "predictions.nc")
+    likelihood = read_netcdf(folder / "ensemble.nc")["ext_like"]
+    predicted = read_netcdf(folder / "predictions.nc").assign(ext_like=likelihood)
     test = predicted.isel(cluster=predicted["split"].values.astype(str) == "test")
     columns = tuple(test[name].values for name in ("mu", "sigma_calibrated", "log10_m500c"))
     content["calibration"] = {key: calibration_by_bin(test[name].values, columns, edges) for key, name, edges in BINS}

@@ -63,7 +63,7 @@ rule paper_page:
             "sky": skies_in_words(),
             "judged_on": judged_on(),
         },
-        words=config_hash({path.name: path.read_text(encoding="utf-8") for path in (ROOT / "workflow/paper").iterdir()}),
+        words=paper_words(),
         code=code("paper_page", "paper.page"),
     script:
         "../scripts/paper_page.py"

@@ -1,5 +1,7 @@
 """What the paper's page takes: files of all experiments, figures with their captions. No rules."""
 
+import yaml
+
 
 def paper_rows():
     """Each experiment and each sky that it is judged on, its own one by name."""
@@ -45,6 +47,12 @@ def paper_figures():
     return found | (
         {f"results/{RUN}/figures/weighting.png": {"caption": "weighting", "experiments": weighted}} if weighted else {}
     )
+
+
+def paper_words():
+    """Hash of what the page says beside its numbers; comments don't count."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "workflow/paper").iterdir()}
+    return config_hash({**texts, "captions.yaml": yaml.safe_load(texts["captions.yaml"])})
 
 
 def paper_recipes():

@@ -33,7 +33,8 @@ def publish(page: Path, figures: Sequence[Path], output: Path, folder: Path) -> 
         if link not in text:
             raise InputError(f"{page}: shows no {figure}. Delete the page and run again.")
         copy = folder / figure.name
-        shutil.copyfile(figure, copy)
+        with atomic(copy) as temporary:
+            shutil.copyfile(figure, temporary)
         text = text.replace(link, f"]({Path(os.path.relpath(copy, output.parent)).as_posix()})")
     with atomic(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
