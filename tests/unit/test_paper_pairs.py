@@ -58,6 +58,20 @@ def test_ratio_by_hand_whatever_the_order_of_the_clusters(tmp_path):
     assert row["other"]["bias_by_truth"]["low_mass"]["bias_dex"] == pytest.approx(noise[low].mean(), rel=1e-9)
 
 
+def test_biases_nearer_zero_by_hand(tmp_path):
+    """Both ends half as far off, on the same clusters: their shared noise drops out of the error but for its half."""
+    rng = np.random.default_rng(5)
+    truth, noise = masses(rng), rng.normal(0, 0.1, N)
+    shift = np.where(truth < 13.5, 0.2, np.where(truth > 14.5, -0.2, 0.0))
+    one = write(tmp_path, "one", noise / 2 + shift / 2, truth)
+    (row,) = pair(tmp_path, one, write(tmp_path, "other", noise + shift, truth))
+    for key, inside, sign in (("low_mass", truth < 13.5, 1), ("high_mass", truth >= 14.5, -1)):
+        found, half = row["bias_nearer_zero_by_truth"][key], noise[inside] / 2
+        assert found["n"] == inside.sum() > 30
+        assert found["by_dex"] == pytest.approx(0.1 + sign * half.mean(), rel=1e-9)
+        assert found["error_dex"] == pytest.approx(half.std() / np.sqrt(inside.sum()), rel=1e-9)
+
+
 def test_only_common_test_clusters_count(tmp_path):
     rng = np.random.default_rng(3)
     truth, noise = masses(rng), rng.normal(0, 0.1, N)

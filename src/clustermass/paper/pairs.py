@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from clustermass.cosmology import FloatArray
 from clustermass.datasets import read_netcdf, write_json
@@ -50,11 +51,12 @@ def compare_pairs(
         Of each experiment the one that it is compared with.
     output
         List of rows: `experiment`, `sky`, `against`, `n` test clusters that both were judged on, both scatters and
-        biases with intervals, `scatter_ratio` and `bias_difference_dex` with `_ci68`, and `bias_by_truth`, the
-        mean residual of both below 13.5, between, and above 14.5. Intervals come from a bootstrap of whole groups, the
-        same draws for both: they tell how much other clusters would change. How much other trainings would is
-        `training_noise`, see `training_noise`; `scatter_ratio_error` is both together. Nothing but None where fewer
-        than three clusters are common.
+        biases with intervals, `scatter_ratio` and `bias_difference_dex` with `_ci68`, `bias_by_truth`, the mean
+        residual of both from 13.0 to 13.5 and from 14.5 to 15.0, and `bias_nearer_zero_by_truth`, by how much it is
+        smaller without regard to sign, with its error from the same clusters. Intervals come from a bootstrap of
+        whole groups, the same draws for both: they tell how much other clusters would change. How much other
+        trainings would is `training_noise`, see there; `scatter_ratio_error` is both together. Nothing but None where
+        fewer than three clusters are common.
     resamplings, seed
         Of the bootstrap.
 
@@ -134,6 +136,7 @@ def _compared(one: Judged, other: Judged, resamplings: int, seed: int) -> dict[s
         "member_scatter_dex": {"own": _member_scatters(one, own), "other": _member_scatters(other, theirs)},
         "scatter_ratio": sides["own"]["scatter_dex"] / sides["other"]["scatter_dex"],
         "scatter_ratio_ci68": interval68(scatter[0] / scatter[1]),
+        "bias_nearer_zero_by_truth": _nearer_zero(residuals, truth),
         "bias_difference_dex": sides["own"]["bias_dex"] - sides["other"]["bias_dex"],
         "bias_difference_dex_ci68": interval68(mean[0] - mean[1]),
     }
@@ -153,11 +156,27 @@ def _member_scatters(one: Judged, table: xr.Dataset) -> list[float]:
 
 
 def _bias_by_truth(residual: FloatArray, truth: FloatArray) -> dict[str, dict[str, float | int | None]]:
-    """Bias where the paper states it: below 10^13.5 and from 10^14.5 to 10^15 Msun."""
+    """Bias where the paper states it."""
+    return {name: _mean(residual[inside], "bias_dex") for name, inside in _ends(truth).items()}
+
+
+def _nearer_zero(residuals: FloatArray, truth: FloatArray) -> dict[str, dict[str, float | int | None]]:
+    """By how much the first one's bias is smaller than the other's, without regard to sign, cluster by cluster."""
     found = {}
-    for name, low, high in (("low_mass", 13.0, 13.5), ("high_mass", 14.5, 15.0)):
-        inside = residual[(truth >= low) & (truth < high)]
-        enough = inside.size >= MIN_CLUSTERS
-        error = float(inside.std() / np.sqrt(inside.size)) if enough else None
-        found[name] = {"n": int(inside.size), "bias_dex": float(inside.mean()) if enough else None, "error_dex": error}
+    for name, inside in _ends(truth).items():
+        own, other = (np.sign(residual.sum()) * residual for residual in residuals[:, inside])
+        found[name] = _mean(other - own, "by_dex")
     return found
+
+
+def _ends(truth: FloatArray) -> dict[str, NDArray[np.bool_]]:
+    """Clusters of both ends of the paper's range of mass: below 10^13.5 and from 10^14.5 to 10^15 Msun."""
+    ranges = {"low_mass": (13.0, 13.5), "high_mass": (14.5, 15.0)}
+    return {name: (truth >= low) & (truth < high) for name, (low, high) in ranges.items()}
+
+
+def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
+    """Mean and its standard error, None of fewer than three clusters."""
+    if values.size < MIN_CLUSTERS:
+        return {"n": values.size, key: None, "error_dex": None}
+    return {"n": values.size, key: float(values.mean()), "error_dex": float(values.std() / np.sqrt(values.size))}

@@ -1,7 +1,6 @@
 """The page's tables: rows of text, the first one the header."""
 
 from collections.abc import Mapping, Sequence
-from math import hypot
 from typing import Any
 
 from clustermass.paper.claims import CHANGES, NUMBERS, OURS, THEIRS, Number, gain
@@ -95,18 +94,20 @@ def weighting(evidence: Evidence) -> Table:
     for key, (edges, words) in published.items():
         found = [_bias(pair.get(side), key) for side in ("other", "own")]
         number = f"{found[0].n:,}" if found[0].n else UNKNOWN
-        rows.append([edges, words, number, *map(text, found), _nearer_zero(*found)])
+        nearer = (pair.get("bias_nearer_zero_by_truth") or {}).get(key) or {}
+        finding = _nearer_zero(Measured(nearer.get("by_dex"), nearer.get("error_dex")))
+        rows.append([edges, words, number, *map(text, found), finding])
     return rows
 
 
-def _nearer_zero(plain: Measured, weighted: Measured) -> str:
-    """Whether a bias shrinks; both are of the same clusters, so their errors as if independent are too large."""
-    before, after = plain.known(), weighted.known()
-    if before is None or after is None:
+def _nearer_zero(shrinks: Measured) -> str:
+    """Whether a bias shrinks."""
+    known = shrinks.known()
+    if known is None:
         return NOT_MEASURED
-    shrinks, error = abs(before[0]) - abs(after[0]), hypot(before[1], after[1])
-    words = "nearer zero, as published" if shrinks > 0 else "farther from zero: contradicts the paper"
-    return f"{words} (by {abs(shrinks):.3f} ± {error:.3f})" if abs(shrinks) > error else "no difference seen"
+    by, error = known
+    words = "nearer zero, as published" if by > 0 else "farther from zero: contradicts the paper"
+    return f"{words} (by {abs(by):.3f} ± {error:.3f})" if abs(by) > CLEAR * error else "no difference for certain"
 
 
 def _bias(of: Mapping[str, Any] | None, key: str) -> Measured:

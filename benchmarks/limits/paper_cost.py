@@ -1,0 +1,91 @@
+"""What `make paper` cost on this machine, step by step, and how many operations its setting for a GPU needs.
+
+Reads Snakemake's benchmark files of a finished run; makes nothing. `python benchmarks/limits/paper_cost.py [run]`
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from clustermass.config import load_config
+from clustermass.datasets import write_json
+from clustermass.run_record import costs_by_step
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from rival_workers.problem import flop_per_sample  # noqa: E402
+from runner import RESULTS, machine  # noqa: E402
+
+CONFIG = ROOT / "config"
+#: configuration of the page as a GPU makes it, and as two cores do
+FILES = {"gpu": ["config.yaml", "paper.yaml"], "two_cores": ["config.yaml", "paper.yaml", "paper_laptop.yaml"]}
+#: operations a second: an H200's in float32 by its data sheet, and the share of it that a good program reaches
+GPU, SHARES = 67e12, (0.05, 0.25)
+
+
+def main(run):
+    """Sum up, count, write results/benchmarks/paper_cost.json."""
+    configs = {name: load_config([CONFIG / file for file in files]) for name, files in FILES.items()}
+    steps = costs_by_step(folders(run, configs["two_cores"]), labels(configs["two_cores"]))
+    trainings = {name: counted(run, config) for name, config in configs.items()}
+    on_gpu = {f"{share:.0%} of float32": trainings["gpu"]["flop"] / GPU / share / 3600 for share in SHARES}
+    report = {
+        "command": f"python benchmarks/limits/paper_cost.py {run}",
+        "machine": machine(),
+        "cpu_minutes": {row["step"]: row["cpu_minutes"] for row in map(in_minutes, steps)},
+        "steps": [in_minutes(row) for row in steps],
+        "trainings": trainings,
+        "gpu_hours_by_operations_not_measured": on_gpu,
+    }
+    report["cpu_minutes_of_all"] = sum(report["cpu_minutes"].values())
+    write_json(report, RESULTS / "paper_cost.json")
+    for row in report["steps"]:
+        print(f"{row['step']:28} {row['jobs']:5d} jobs {row['cpu_minutes']:7.1f} CPU min")
+    print(f"all: {report['cpu_minutes_of_all']:.0f} CPU min; trainings {trainings}; on a GPU {on_gpu} h, not measured")
+
+
+def folders(run, config):
+    """Find the run's folder and those of all realizations that it takes."""
+    used = {sky for one in config["experiments"].values() for sky in [one["sky"], *one["test_skies"]]}
+    skies = [ROOT / "results" / "skies" / sky / f"{number:02d}" for sky in used for number in numbers(config, sky)]
+    return [ROOT / "results" / run, *(folder for folder in skies if folder.is_dir())]
+
+
+def numbers(config, sky):
+    """Realizations of a sky."""
+    return range(1, config["skies"][sky]["realizations"] + 1)
+
+
+def labels(config):
+    """Tell what stands behind a step's name in the names of benchmark files."""
+    return [*config["skies"], *config["preprocessing"], *config["image_sets"], *config["experiments"]]
+
+
+def in_minutes(row):
+    """CPU minutes of a step; where jobs were too short for a measurement, their time by the clock."""
+    seconds = row["cpu_seconds"] or row["seconds"]
+    return {"step": row["step"], "jobs": row["jobs"], "cpu_minutes": seconds / 60, "clock_minutes": row["seconds"] / 60}
+
+
+def counted(run, config):
+    """Networks of all experiments, and floating point operations of their training on the clusters of `run`."""
+    found = {"networks": 0, "flop": 0.0}
+    for name, one in config["experiments"].items():
+        members = one["members"] or config["ensemble"]["members"]
+        metrics = json.loads((ROOT / "results" / run / name / "metrics.json").read_text())
+        epochs = config["training"]["recipes"][one["recipe"]]["epochs"]
+        sample = flop_per_sample(shape(config, one), config["network"][one["network"]])
+        found["networks"] += members
+        found["flop"] += members * epochs * metrics["n_train"] * sample
+    return found
+
+
+def shape(config, experiment):
+    """Pixels and bands of an experiment's images."""
+    settings = config["preprocessing"][experiment["preprocessing"]]
+    side = round(2 * settings["half_width_arcsec"] / settings["pixel_arcsec"])
+    return side, side, settings.get("bands") or config["images"]["bands"]["number"]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if sys.argv[1:] else "paper")
