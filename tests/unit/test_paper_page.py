@@ -64,7 +64,7 @@ def row(experiment, sky, against, ratio):
         )
     }
     ci = {"scatter_ratio": ratio, "scatter_ratio_ci68": [ratio - 0.006, ratio + 0.006], "scatter_ratio_error": 0.01}
-    ci["training_noise"] = 0.0077
+    ci["training_noise"] = {"own": 0.012, "other": 0.004, "typical": 0.0077}
     nearer = (("low_mass", 0.082, 0.002), ("high_mass", 0.083, 0.03))
     ci["bias_nearer_zero_by_truth"] = {key: {"n": 50, "by_dex": by, "error_dex": error} for key, by, error in nearer}
     return {"experiment": experiment, "sky": sky, "against": against, "n": 4321, **sides, **ci}

@@ -8,7 +8,8 @@ import xarray as xr
 
 from clustermass.datasets import write_netcdf
 from clustermass.errors import InputError
-from clustermass.paper.pairs import Judged, compare_pairs, training_noise
+from clustermass.paper.pairs import Judged, compare_pairs
+from clustermass.paper.training_noise import noise_of, typical_noise
 
 N = 400
 
@@ -122,17 +123,36 @@ def test_noise_of_training_is_part_of_the_error(tmp_path):
     one = write(tmp_path, "one", noise, truth, members=np.array([[0.0], [0.02]]) * noise)  # scatters 1 : 1.02
     other = write(tmp_path, "other", noise, truth, members=np.array([[0.01], [0.0], [-0.01]]) * noise)
     (row,) = pair(tmp_path, one, other)
-    # var(ln) about each mean: ln(1.02)^2 / 2 with one degree of freedom, about 2 x 0.01^2 with two
-    expected = np.sqrt((np.log(1.02) ** 2 / 2 + 2 * 0.01**2) / 3)
-    assert row["training_noise"] == pytest.approx(expected, rel=1e-3)
+    # variances about each mean: ln(1.02)^2 / 2 with one degree of freedom, 0.01^2 with two. The median of a chi-square
+    # is 0.455 with one, 1.386 with two; their typical variance, with the weight of four degrees, is added to each
+    own, others = np.log(1.02) ** 2 / 2, 0.01**2
+    typical = (own / 0.45494 + others / (1.38629 / 2)) / 2
+    expected = {"own": (own + 4 * typical) / 5, "other": (2 * others + 4 * typical) / 6, "typical": typical}
+    assert row["training_noise"] == pytest.approx({key: np.sqrt(of) for key, of in expected.items()}, rel=1e-3)
     # the same residuals: no other sample of clusters would change the ratio
     assert row["scatter_ratio_ci68"] == pytest.approx([1.0, 1.0])
-    assert row["scatter_ratio_error"] == pytest.approx(expected * np.sqrt(1 / 2 + 1 / 3), rel=1e-3)
+    error = np.sqrt(expected["own"] / 2 + expected["other"] / 3)
+    assert row["scatter_ratio_error"] == pytest.approx(error, rel=1e-3)
 
 
-def test_training_noise_of_many_trainings_is_found():
-    """400 experiments of 2 members, 1 % from training to training: the estimate is good to 3.5 %, 4 sigma allowed."""
-    rng = np.random.default_rng(8)
-    scatters = rng.uniform(0.1, 0.3, (400, 1)) * np.exp(rng.normal(0, 0.01, (400, 2)))
-    assert training_noise(scatters.tolist()) == pytest.approx(0.01, rel=0.14)
-    assert training_noise([[0.1], [0.2]]) is None
+def scatters_of(rng, noise):
+    """Of 400 experiments of 2 members, whose scatters change by `noise` from training to training."""
+    return (rng.uniform(0.1, 0.3, (400, 1)) * np.exp(rng.normal(0, noise, (400, 2)))).tolist()
+
+
+def test_typical_training_noise_is_found_whatever_a_few_do():
+    """The median of 400 variances of one degree of freedom makes 1 % good to 5.7 %: 4 sigma allowed."""
+    found = scatters_of(np.random.default_rng(8), 0.01)
+    assert typical_noise(found) == pytest.approx(0.01, rel=0.23)
+    unstable = [[0.1, 0.2]] * 20
+    assert typical_noise(found + unstable) == pytest.approx(typical_noise(found), rel=0.15)
+    assert typical_noise([[0.1], [0.2]]) is None
+
+
+def test_noise_of_one_experiment_is_its_own_and_the_typical_one():
+    assert noise_of([0.1], 0.02) == pytest.approx(0.02)  # one member tells nothing of its own
+    assert noise_of([0.1, 0.1], 0.02) == pytest.approx(0.02 * np.sqrt(4 / 5))
+    # twenty members of their own: ln of scatters +-0.1, variance 0.01 x 20 / 19, 19 degrees of freedom beside 4
+    many = (0.1 * np.exp([0.1, -0.1] * 10)).tolist()
+    assert noise_of(many, 0.02) == pytest.approx(np.sqrt((0.2 + 4 * 0.0004) / 23))
+    assert noise_of([0.1, 0.2], None) == 0.0

@@ -23,14 +23,16 @@ def test_agreement(value, words):
 @pytest.mark.parametrize(
     ("value", "expected", "words"),
     [
-        (1.015, 0, "no difference seen; one of 3.0 % would be seen at 3 σ: as published"),
-        (1.015, 1, "no difference seen; one of 3.0 % would be seen at 3 σ: the published difference isn't seen"),
-        (1.05, 1, "worse by 5.0 % (5.0 σ): as published"),
-        (0.95, 1, "better by 5.0 % (5.0 σ): contradicts the paper"),
-        (0.975, 1, "better by 2.5 % (2.5 σ): against the paper, not certain"),
-        (1.05, 0, "worse by 5.0 % (5.0 σ): the paper saw none"),
-        (1.025, 0, "worse by 2.5 % (2.5 σ): the paper saw none; not certain here"),
-        (0.95, None, "better by 5.0 % (5.0 σ)"),
+        (1.015, (0,), "no difference seen; one of 3.0 % would be seen at 3 σ: as published"),
+        (1.015, (1,), "no difference seen; one of 3.0 % would be seen at 3 σ: the published difference isn't seen"),
+        (1.05, (1,), "worse by 5.0 % (5.0 σ): as published"),
+        (0.95, (1,), "better by 5.0 % (5.0 σ): contradicts the paper"),
+        (0.975, (1,), "better by 2.5 % (2.5 σ): against the paper, not certain"),
+        (1.05, (0,), "worse by 5.0 % (5.0 σ): the paper saw none"),
+        (1.025, (0,), "worse by 2.5 % (2.5 σ): the paper saw none; not certain here"),
+        (1.05, (0, 1), "worse by 5.0 % (5.0 σ): as published"),
+        (0.95, (0, 1), "better by 5.0 % (5.0 σ): contradicts the paper"),
+        (0.95, (), "better by 5.0 % (5.0 σ)"),
     ],
 )
 def test_changes(value, expected, words):
@@ -45,4 +47,4 @@ def test_what_is_settled():
 
 def test_nothing_is_said_of_what_was_not_measured():
     unknown = Measured(None, None)
-    assert {agreement(unknown, 1.0, 0.1), change(unknown, 0), settled(unknown)} == {"not measured"}
+    assert {agreement(unknown, 1.0, 0.1), change(unknown, (0,)), settled(unknown)} == {"not measured"}

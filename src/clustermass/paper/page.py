@@ -105,7 +105,8 @@ def _sentences(evidence: Evidence) -> dict[str, str]:
     """Conclusions, by their names in the page."""
     against = [f"- {sentence}." for sentence in tables.disagreements(evidence)]
     return {
-        "gains": "; ".join(tables.gains(evidence)) or "Not measured",
+        "gains": "; ".join(tables.gains(evidence, "luminosity_published")) or "Not measured",
+        "rival": "; ".join(tables.gains(evidence, "luminosity_recalibrated")) or "Not measured",
         "resolution": tables.resolution(evidence),
         "disagreements": "\n".join(against) or "Nothing, at 3 σ.",
     }

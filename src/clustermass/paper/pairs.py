@@ -14,6 +14,7 @@ from clustermass.datasets import read_netcdf, write_json
 from clustermass.errors import InputError
 from clustermass.evaluation.bootstrap import MIN_CLUSTERS, generator, interval68, resampled_moments
 from clustermass.evaluation.metrics import summarize
+from clustermass.paper.training_noise import noise_of, typical_noise
 from clustermass.progress import track
 from clustermass.provenance import provenance
 
@@ -55,8 +56,8 @@ def compare_pairs(
         residual of both from 13.0 to 13.5 and from 14.5 to 15.0, and `bias_nearer_zero_by_truth`, by how much it is
         smaller without regard to sign, with its error from the same clusters. Intervals come from a bootstrap of
         whole groups, the same draws for both: they tell how much other clusters would change. How much other
-        trainings would is `training_noise`, see there; `scatter_ratio_error` is both together. Nothing but None where
-        fewer than three clusters are common.
+        trainings would is `training_noise`, of both and typical of all compared with the same (`training_noise.py`);
+        `scatter_ratio_error` is both together. Nothing but None where fewer than three clusters are common.
     resamplings, seed
         Of the bootstrap.
 
@@ -77,28 +78,8 @@ def compare_pairs(
     write_json({"rows": rows, "provenance": provenance("compare_pairs", parameters, files, seed=seed)}, output)
 
 
-def training_noise(scatters: Sequence[Sequence[float]]) -> float | None:
-    """Relative standard deviation of a network's scatter from one training to the next.
-
-    Parameters
-    ----------
-    scatters
-        Of each of several experiments the scatters of its members in dex; their means may differ.
-
-    Returns
-    -------
-    float or None
-        Pooled over all experiments, each about its own mean; None where none has two members.
-    """
-    several = [np.log(of) for of in scatters if len(of) > 1]
-    if not several:
-        return None
-    squares = sum(float(np.sum((of - of.mean()) ** 2)) for of in several)
-    return float(np.sqrt(squares / sum(of.size - 1 for of in several)))
-
-
 def _with_training(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add the noise of training to the ratio's error, that of all experiments compared with the same one.
+    """Add the noise of training to the ratio's error.
 
     An ensemble's noise is taken to fall with the root of its number of members; where they differ by more than
     noise alone, it falls faster.
@@ -106,11 +87,13 @@ def _with_training(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) ->
     if row["scatter_ratio"] is None:
         return {"training_noise": None, "scatter_ratio_error": None}
     family = [of["member_scatter_dex"] for of in rows if of["against"] == row["against"] and "own" in of]
-    noise = training_noise([of[side] for of in family for side in ("own", "other")])
+    typical = typical_noise([of[side] for of in family for side in ("own", "other")])
+    members = row["member_scatter_dex"]
+    noise = {side: noise_of(members[side], typical) for side in ("own", "other")}
     low, high = row["scatter_ratio_ci68"]
-    members = sum(1 / len(of) for of in row["member_scatter_dex"].values())
-    training = row["scatter_ratio"] * (noise or 0.0) * np.sqrt(members)
-    return {"training_noise": noise, "scatter_ratio_error": float(np.hypot((high - low) / 2, training))}
+    training = np.sqrt(sum(noise[side] ** 2 / len(members[side]) for side in noise))
+    error = float(np.hypot((high - low) / 2, row["scatter_ratio"] * training))
+    return {"training_noise": {**noise, "typical": typical}, "scatter_ratio_error": error}
 
 
 def _compared(one: Judged, other: Judged, resamplings: int, seed: int) -> dict[str, Any]:

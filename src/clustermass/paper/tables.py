@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clustermass.paper.claims import CHANGES, NUMBERS, OURS, THEIRS, Number, gain
+from clustermass.paper.claims import CHANGES, NUMBERS, OURS, THEIRS, Number
 from clustermass.paper.evidence import Evidence, ratio_of, with_interval
-from clustermass.paper.verdicts import CLEAR, NOT_MEASURED, Measured, change, contradicts, differs
+from clustermass.paper.verdicts import CLEAR, NOT_MEASURED, Measured, differs, settled
 
 Table = list[list[str]]
 UNKNOWN = "—"
@@ -41,7 +41,7 @@ def changes(evidence: Evidence) -> Table:
     for one in CHANGES:
         row, ratio = evidence.pair(one.experiment), evidence.scatter_ratio(one.experiment)
         cells = [one.experiment, str(row.get("against", UNKNOWN)), f"{ratio.n:,}" if ratio.n else UNKNOWN, text(ratio)]
-        rows.append([one.what, one.where, one.published, *cells, change(ratio, one.expected)])
+        rows.append([one.what, one.where, one.published, *cells, one.verdict(ratio)])
     return rows
 
 
@@ -57,9 +57,9 @@ def disagreements(evidence: Evidence) -> list[str]:
             )
     for one in CHANGES:
         ratio = evidence.scatter_ratio(one.experiment)
-        if contradicts(ratio, one.expected):
+        if one.contradicted(ratio):
             said = f"{one.what} ({one.where}): published: {one.published}; here"
-            found.append(f"{said} {text(ratio)} on {ratio.n:,} clusters: {change(ratio, one.expected)}")
+            found.append(f"{said} {text(ratio)} on {ratio.n:,} clusters: {one.verdict(ratio)}")
     return found
 
 
@@ -70,20 +70,21 @@ def resolution(evidence: Evidence) -> str:
     if not errors:
         return "No two experiments were compared."
     (least, _), (half, _), (most, number) = errors[0], errors[len(errors) // 2], errors[-1]
-    noise = {row["against"]: row["training_noise"] for row in evidence.rows if row.get("training_noise")}
+    noise = {row["against"]: row["training_noise"]["typical"] for row in evidence.rows if row.get("training_noise")}
+    noise = {name: typical for name, typical in noise.items() if typical is not None}
     trained = ", ".join(f"{100 * value:.1f} % (those compared with `{name}`)" for name, value in noise.items())
     return (
-        f"The scatter of a single network changes from one training to the next by {trained or 'an unknown amount'}. "
+        f"From training to training the scatter of a single network changes by {trained or 'an unknown amount'}. "
         f"Of {len(errors)} pairs of experiments the difference of scatters that would be seen at {CLEAR:.0f} σ is "
         f"{100 * least:.1f} % at best, {100 * half:.1f} % in the median, and {100 * most:.1f} % at worst "
         f"(on {number:,} clusters)."
     )
 
 
-def gains(evidence: Evidence) -> list[str]:
-    """One sentence a recipe on whether it beats the luminosity relation."""
+def gains(evidence: Evidence, relation: str) -> list[str]:
+    """One sentence a recipe on whether it beats a luminosity relation."""
     names = {THEIRS: "the paper's recipe", OURS: "our recipe"}
-    return [f"{words}: {gain(evidence, name)}" for name, words in names.items() if evidence.of(name)]
+    return [f"{words}: {settled(evidence.over(name, relation))}" for name, words in names.items() if evidence.of(name)]
 
 
 def weighting(evidence: Evidence) -> Table:

@@ -1,5 +1,6 @@
 """Sentences on whether two numbers agree: the only place where the page draws conclusions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -49,15 +50,15 @@ def differs(ours: Measured, published: float, published_error: float) -> bool:
     return known is not None and abs(known[0] - published) >= CLEAR * sqrt(known[1] ** 2 + published_error**2)
 
 
-def contradicts(ratio: Measured, expected: int | None) -> bool:
+def contradicts(ratio: Measured, expected: Sequence[int]) -> bool:
     """Whether a change of the method does for certain what the paper denies; `expected` as of `change`."""
     known = ratio.known()
-    if known is None or expected is None or abs(known[0] - 1) < CLEAR * known[1]:
+    if known is None or not expected or abs(known[0] - 1) < CLEAR * known[1]:
         return False
-    return expected != (1 if known[0] > 1 else -1)
+    return (1 if known[0] > 1 else -1) not in expected
 
 
-def change(ratio: Measured, expected: int | None) -> str:
+def change(ratio: Measured, expected: Sequence[int]) -> str:
     """Tell what a change of the method does to the scatter, and whether the paper found the same.
 
     Parameters
@@ -65,7 +66,7 @@ def change(ratio: Measured, expected: int | None) -> str:
     ratio
         Scatter with the change over scatter without it.
     expected
-        What the paper found: 1 = worse, 0 = no difference, -1 = better; None = it doesn't tell.
+        What the paper's words leave open: 1 = worse, 0 = no difference, -1 = better; empty = they tell nothing.
     """
     known = ratio.known()
     if known is None:
@@ -79,16 +80,16 @@ def change(ratio: Measured, expected: int | None) -> str:
         1: f"worse by {percent:.1f} % ({abs(sigmas):.1f} σ)",
         -1: f"better by {percent:.1f} % ({abs(sigmas):.1f} σ)",
     }
-    return words[found] if expected is None else f"{words[found]}: {_as_published(found, expected, abs(sigmas))}"
+    return words[found] if not expected else f"{words[found]}: {_as_published(found, expected, abs(sigmas))}"
 
 
-def _as_published(found: int, expected: int, sigmas: float) -> str:
-    if found == expected:
+def _as_published(found: int, expected: Sequence[int], sigmas: float) -> str:
+    if found in expected:
         return "as published"
     if found == 0:
         return "the published difference isn't seen"
     certain = sigmas >= CLEAR
-    if expected == 0:
+    if tuple(expected) == (0,):
         return "the paper saw none" if certain else "the paper saw none; not certain here"
     return "contradicts the paper" if certain else "against the paper, not certain"
 
