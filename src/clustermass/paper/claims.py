@@ -141,7 +141,7 @@ NUMBERS = (
     Number("scatter ÷ mean sigma", "sec. 4", 1.0, scatter_error(1.0, N_TEST), _residual_over_sigma),
     _ratio("networks ÷ true luminosity, published relation", "sec. 4", 0.188, 0.197, _over("luminosity_published")),
     _ratio(
-        "networks ÷ true luminosity, published relation with the selection's effect",
+        "networks ÷ true luminosity, with the selection's effect on that relation",
         "sec. 4, Eq. 4",
         0.188,
         0.197,
