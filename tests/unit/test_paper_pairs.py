@@ -135,6 +135,21 @@ def test_noise_of_training_is_part_of_the_error(tmp_path):
     assert row["scatter_ratio_error"] == pytest.approx(error, rel=1e-3)
 
 
+def test_each_experiment_counts_once_in_the_typical_noise(tmp_path):
+    """Three compared with the same one: four variances have one median, however often the fourth is compared."""
+    rng = np.random.default_rng(9)
+    truth, noise = masses(rng), rng.normal(0, 0.1, N)
+    spreads = {"one": 0.01, "two": 0.02, "three": 0.03, "other": 0.0}
+    judged = [
+        write(tmp_path, name, noise, truth, members=np.array([[0.0], [k]]) * noise) for name, k in spreads.items()
+    ]
+    compare_pairs(judged, dict.fromkeys(spreads, "other"), tmp_path / "pairs.json", 50, 1)
+    rows = json.loads((tmp_path / "pairs.json").read_text())["rows"]
+    # of 0, 1, 2 and 3 % the median variance is the mean of those of 1 and 2 %
+    typical = np.sqrt((np.log(1.01) ** 2 + np.log(1.02) ** 2) / 4 / 0.45494)
+    assert [row["training_noise"]["typical"] for row in rows] == pytest.approx([typical] * 3, rel=1e-3)
+
+
 def scatters_of(rng, noise):
     """Of 400 experiments of 2 members, whose scatters change by `noise` from training to training."""
     return (rng.uniform(0.1, 0.3, (400, 1)) * np.exp(rng.normal(0, noise, (400, 2)))).tolist()

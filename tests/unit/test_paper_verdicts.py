@@ -2,7 +2,7 @@
 
 import pytest
 
-from clustermass.paper.verdicts import Measured, agreement, change, ratio_error, scatter_error, settled
+from clustermass.paper.verdicts import Measured, agreement, change, contradicts, ratio_error, scatter_error, settled
 
 
 def test_errors_that_a_test_set_leaves():
@@ -36,7 +36,23 @@ def test_agreement(value, words):
     ],
 )
 def test_changes(value, expected, words):
-    assert change(Measured(value, 0.01), expected) == words
+    assert change(Measured(value, 0.01), expected, 0.001) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "words", "certain"),
+    [
+        # errors of 0.01 here and 0.024 there add up to 0.026: 2 sigma are 0.052, 3 are 0.078
+        (1.05, (0,), "worse by 5.0 % (5.0 σ): too little for the paper to see", False),
+        (0.95, (0, 1), "better by 5.0 % (5.0 σ): too little for the paper to see", False),
+        (1.06, (0,), "worse by 6.0 % (6.0 σ): the paper saw none; not certain here", False),
+        (1.08, (0,), "worse by 8.0 % (8.0 σ): the paper saw none", True),
+        (0.95, (1,), "better by 5.0 % (5.0 σ): contradicts the paper", True),
+    ],
+)
+def test_what_the_paper_could_not_see_does_not_contradict_it(value, expected, words, certain):
+    measured = Measured(value, 0.01)
+    assert (change(measured, expected, 0.024), contradicts(measured, expected, 0.024)) == (words, certain)
 
 
 def test_what_is_settled():
@@ -47,4 +63,4 @@ def test_what_is_settled():
 
 def test_nothing_is_said_of_what_was_not_measured():
     unknown = Measured(None, None)
-    assert {agreement(unknown, 1.0, 0.1), change(unknown, (0,)), settled(unknown)} == {"not measured"}
+    assert {agreement(unknown, 1.0, 0.1), change(unknown, (0,), 0.1), settled(unknown)} == {"not measured"}

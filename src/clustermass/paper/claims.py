@@ -76,7 +76,7 @@ class Change:
 
     def verdict(self, measured: Measured) -> str:
         """Sentence on the two."""
-        found = change(measured, self.expected)
+        found = change(measured, self.expected, ratio_error(1.0, N_TEST))
         known = measured.known()
         if known is None or self.ratio is None:
             return found
@@ -85,7 +85,7 @@ class Change:
     def contradicted(self, measured: Measured) -> bool:
         """Whether it does for certain what the paper denies, or as much as it denies."""
         size = self.ratio is not None and differs(measured, self.ratio, ratio_error(self.ratio, N_TEST))
-        return size or contradicts(measured, self.expected)
+        return size or contradicts(measured, self.expected, ratio_error(1.0, N_TEST))
 
 
 def _test(key: str) -> Had:

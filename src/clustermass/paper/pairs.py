@@ -86,8 +86,9 @@ def _with_training(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) ->
     """
     if row["scatter_ratio"] is None:
         return {"training_noise": None, "scatter_ratio_error": None}
-    family = [of["member_scatter_dex"] for of in rows if of["against"] == row["against"] and "own" in of]
-    typical = typical_noise([of[side] for of in family for side in ("own", "other")])
+    family = [of for of in rows if of["against"] == row["against"] and "own" in of]
+    base = {of["sky"]: of["member_scatter_dex"]["other"] for of in family}  # once, not once a row
+    typical = typical_noise([*(of["member_scatter_dex"]["own"] for of in family), *base.values()])
     members = row["member_scatter_dex"]
     noise = {side: noise_of(members[side], typical) for side in ("own", "other")}
     low, high = row["scatter_ratio_ci68"]

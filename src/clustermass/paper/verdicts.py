@@ -50,15 +50,17 @@ def differs(ours: Measured, published: float, published_error: float) -> bool:
     return known is not None and abs(known[0] - published) >= CLEAR * sqrt(known[1] ** 2 + published_error**2)
 
 
-def contradicts(ratio: Measured, expected: Sequence[int]) -> bool:
-    """Whether a change of the method does for certain what the paper denies; `expected` as of `change`."""
+def contradicts(ratio: Measured, expected: Sequence[int], published_error: float) -> bool:
+    """Whether a change of the method does for certain what the paper denies; parameters as of `change`."""
     known = ratio.known()
     if known is None or not expected or abs(known[0] - 1) < CLEAR * known[1]:
         return False
-    return (1 if known[0] > 1 else -1) not in expected
+    if (1 if known[0] > 1 else -1) in expected:
+        return False
+    return 0 not in expected or differs(ratio, 1.0, published_error)
 
 
-def change(ratio: Measured, expected: Sequence[int]) -> str:
+def change(ratio: Measured, expected: Sequence[int], published_error: float) -> str:
     """Tell what a change of the method does to the scatter, and whether the paper found the same.
 
     Parameters
@@ -67,6 +69,8 @@ def change(ratio: Measured, expected: Sequence[int]) -> str:
         Scatter with the change over scatter without it.
     expected
         What the paper's words leave open: 1 = worse, 0 = no difference, -1 = better; empty = they tell nothing.
+    published_error
+        Of the ratio that it saw: what is smaller than that it couldn't see.
     """
     known = ratio.known()
     if known is None:
@@ -80,15 +84,18 @@ def change(ratio: Measured, expected: Sequence[int]) -> str:
         1: f"worse by {percent:.1f} % ({abs(sigmas):.1f} σ)",
         -1: f"better by {percent:.1f} % ({abs(sigmas):.1f} σ)",
     }
-    return words[found] if not expected else f"{words[found]}: {_as_published(found, expected, abs(sigmas))}"
-
-
-def _as_published(found: int, expected: Sequence[int], sigmas: float) -> str:
+    if not expected:
+        return words[found]
     if found in expected:
-        return "as published"
+        return f"{words[found]}: as published"
+    if found and 0 in expected and abs(value - 1) < NOTABLE * sqrt(error**2 + published_error**2):
+        return f"{words[found]}: too little for the paper to see"
+    return f"{words[found]}: {_otherwise(found, expected, contradicts(ratio, expected, published_error))}"
+
+
+def _otherwise(found: int, expected: Sequence[int], certain: bool) -> str:
     if found == 0:
         return "the published difference isn't seen"
-    certain = sigmas >= CLEAR
     if tuple(expected) == (0,):
         return "the paper saw none" if certain else "the paper saw none; not certain here"
     return "contradicts the paper" if certain else "against the paper, not certain"
