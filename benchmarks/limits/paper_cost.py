@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from clustermass.config import load_config
+from clustermass.config.resolve import resolve_experiment, resolve_sky
 from clustermass.datasets import write_json
 from clustermass.run_record import costs_by_step
 
@@ -25,7 +26,7 @@ GPU, SHARES = 67e12, (0.05, 0.25)
 
 def main(run):
     """Sum up, count, write results/benchmarks/paper_cost.json."""
-    configs = {name: load_config([CONFIG / file for file in files]) for name, files in FILES.items()}
+    configs = {name: resolved(load_config([CONFIG / file for file in files])) for name, files in FILES.items()}
     steps = costs_by_step(folders(run, configs["two_cores"]), labels(configs["two_cores"]))
     trainings = {name: counted(run, config) for name, config in configs.items()}
     on_gpu = {f"{share:.0%} of float32": trainings["gpu"]["flop"] / GPU / share / 3600 for share in SHARES}
@@ -42,6 +43,16 @@ def main(run):
     for row in report["steps"]:
         print(f"{row['step']:28} {row['jobs']:5d} jobs {row['cpu_minutes']:7.1f} CPU min")
     print(f"all: {report['cpu_minutes_of_all']:.0f} CPU min; trainings {trainings}; on a GPU {on_gpu} h, not measured")
+
+
+def resolved(config):
+    """Give each experiment and sky all of its settings."""
+    experiments, skies = config["experiments"], config["skies"]
+    return {
+        **config,
+        "experiments": {name: resolve_experiment(experiments, name) for name in experiments},
+        "skies": {name: resolve_sky(skies, name) for name in skies},
+    }
 
 
 def folders(run, config):

@@ -12,6 +12,7 @@ from clustermass.paper.verdicts import (
     change,
     contradicts,
     differs,
+    no_difference,
     ratio_error,
     scatter_error,
 )
@@ -81,6 +82,11 @@ class Change:
         if known is None or self.ratio is None:
             return found
         return f"{found}; its size {agreement(measured, self.ratio, ratio_error(self.ratio, N_TEST))}"
+
+    def unseen(self, measured: Measured) -> bool:
+        """Whether there is no difference where the paper tells of one."""
+        known = measured.known()
+        return known is not None and bool(self.expected) and 0 not in self.expected and no_difference(*known)
 
     def contradicted(self, measured: Measured) -> bool:
         """Whether it does for certain what the paper denies, or as much as it denies."""

@@ -103,12 +103,15 @@ def write_page(
 
 def _sentences(evidence: Evidence) -> dict[str, str]:
     """Conclusions, by their names in the page."""
-    against = [f"- {sentence}." for sentence in tables.disagreements(evidence)]
+    against, unseen = (
+        "\n".join(f"- {sentence}." for sentence in found(evidence)) for found in (tables.disagreements, tables.unseen)
+    )
     return {
         "gains": "; ".join(tables.gains(evidence, "luminosity_published")) or "Not measured",
         "rival": "; ".join(tables.gains(evidence, "luminosity_recalibrated")) or "Not measured",
         "resolution": tables.resolution(evidence),
-        "disagreements": "\n".join(against) or "Nothing, at 3 σ.",
+        "disagreements": against or "Nothing, at 3 σ.",
+        "unseen": unseen or "Nothing.",
     }
 
 

@@ -63,6 +63,17 @@ def disagreements(evidence: Evidence) -> list[str]:
     return found
 
 
+def unseen(evidence: Evidence) -> list[str]:
+    """One sentence each on differences that the paper tells of, and that aren't seen here."""
+    ratios = [(one, evidence.scatter_ratio(one.experiment)) for one in CHANGES]
+    return [
+        f"{one.what} ({one.where}): published: {one.published}; here {text(ratio)} on {ratio.n:,} clusters: "
+        f"{one.verdict(ratio)}"
+        for one, ratio in ratios
+        if one.unseen(ratio)
+    ]
+
+
 def resolution(evidence: Evidence) -> str:
     """Tell how small a difference of two experiments' scatters could be seen."""
     ratios = [evidence.scatter_ratio(name) for name in evidence.learnt]

@@ -50,6 +50,11 @@ def differs(ours: Measured, published: float, published_error: float) -> bool:
     return known is not None and abs(known[0] - published) >= CLEAR * sqrt(known[1] ** 2 + published_error**2)
 
 
+def no_difference(ratio: float, error: float) -> bool:
+    """Whether a ratio is taken for 1."""
+    return abs(ratio - 1) < NOTABLE * error
+
+
 def contradicts(ratio: Measured, expected: Sequence[int], published_error: float) -> bool:
     """Whether a change of the method does for certain what the paper denies; parameters as of `change`."""
     known = ratio.known()
@@ -77,7 +82,7 @@ def change(ratio: Measured, expected: Sequence[int], published_error: float) -> 
         return NOT_MEASURED
     value, error = known
     sigmas = (value - 1) / error
-    found = 0 if abs(sigmas) < NOTABLE else (1 if sigmas > 0 else -1)
+    found = 0 if no_difference(value, error) else (1 if sigmas > 0 else -1)
     percent = 100 * abs(value - 1)
     words = {
         0: f"no difference seen; one of {100 * CLEAR * error:.1f} % would be seen at 3 σ",
