@@ -27,20 +27,20 @@ GPU, SHARES = 67e12, (0.05, 0.25)
 def main(run):
     """Sum up, count, write results/benchmarks/paper_cost.json."""
     configs = {name: resolved(load_config([CONFIG / file for file in files])) for name, files in FILES.items()}
-    steps = costs_by_step(folders(run, configs["two_cores"]), labels(configs["two_cores"]))
+    found = costs_by_step(folders(run, configs["two_cores"]), labels(configs["two_cores"]))
+    steps = [in_minutes(row) for row in found]
     trainings = {name: counted(run, config) for name, config in configs.items()}
     on_gpu = {f"{share:.0%} of float32": trainings["gpu"]["flop"] / GPU / share / 3600 for share in SHARES}
     report = {
         "command": f"python benchmarks/limits/paper_cost.py {run}",
         "machine": machine(),
-        "cpu_minutes": {row["step"]: row["cpu_minutes"] for row in map(in_minutes, steps)},
-        "steps": [in_minutes(row) for row in steps],
+        "steps": steps,
+        "cpu_minutes_of_all": sum(row["cpu_minutes"] for row in steps),
         "trainings": trainings,
         "gpu_hours_by_operations_not_measured": on_gpu,
     }
-    report["cpu_minutes_of_all"] = sum(report["cpu_minutes"].values())
     write_json(report, RESULTS / "paper_cost.json")
-    for row in report["steps"]:
+    for row in steps:
         print(f"{row['step']:28} {row['jobs']:5d} jobs {row['cpu_minutes']:7.1f} CPU min")
     print(f"all: {report['cpu_minutes_of_all']:.0f} CPU min; trainings {trainings}; on a GPU {on_gpu} h, not measured")
 
