@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from clustermass.config import load_config
-from clustermass.config.resolve import resolve_experiment, resolve_sky
+from clustermass.config.image_checks import side_pixels
+from clustermass.config.resolve import realization_names, resolve_experiment, resolve_sky
 from clustermass.datasets import write_json
-from clustermass.run_record import costs_by_step
+from clustermass.run_record import costs_by_step, labels_of
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -27,8 +28,9 @@ GPU, SHARES = 67e12, (0.05, 0.25)
 def main(run):
     """Sum up, count, write results/benchmarks/paper_cost.json."""
     configs = {name: resolved(load_config([CONFIG / file for file in files])) for name, files in FILES.items()}
-    found = costs_by_step(folders(run, configs["two_cores"]), labels(configs["two_cores"]))
-    steps = [in_minutes(row) for row in found]
+    found = costs_by_step(folders(run, configs["two_cores"]), labels_of(configs["two_cores"]))
+    # a preprocessing whose name stays with its step is another run's
+    steps = [in_minutes(row) for row in found if not row["step"].startswith("smooth_images_")]
     trainings = {name: counted(run, config) for name, config in configs.items()}
     on_gpu = {f"{share:.0%} of float32": trainings["gpu"]["flop"] / GPU / share / 3600 for share in SHARES}
     report = {
@@ -56,20 +58,11 @@ def resolved(config):
 
 
 def folders(run, config):
-    """Find the run's folder and those of all realizations that it takes."""
+    """Find the run's folder and those of the realizations that it takes; others may have more of the same skies."""
     used = {sky for one in config["experiments"].values() for sky in [one["sky"], *one["test_skies"]]}
-    skies = [ROOT / "results" / "skies" / sky / f"{number:02d}" for sky in used for number in numbers(config, sky)]
-    return [ROOT / "results" / run, *(folder for folder in skies if folder.is_dir())]
-
-
-def numbers(config, sky):
-    """Realizations of a sky."""
-    return range(1, config["skies"][sky]["realizations"] + 1)
-
-
-def labels(config):
-    """Tell what stands behind a step's name in the names of benchmark files."""
-    return [*config["skies"], *config["preprocessing"], *config["image_sets"], *config["experiments"]]
+    used |= set(config["observed"]["fields"])
+    names = [(sky, name) for sky in sorted(used) for name in realization_names(config["skies"][sky])]
+    return [ROOT / "results" / run, *(ROOT / "results" / "skies" / sky / name for sky, name in names)]
 
 
 def in_minutes(row):
@@ -94,7 +87,7 @@ def counted(run, config):
 def shape(config, experiment):
     """Pixels and bands of an experiment's images."""
     settings = config["preprocessing"][experiment["preprocessing"]]
-    side = round(2 * settings["half_width_arcsec"] / settings["pixel_arcsec"])
+    side = side_pixels(settings)
     return side, side, settings.get("bands") or config["images"]["bands"]["number"]
 
 

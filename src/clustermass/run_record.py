@@ -44,7 +44,7 @@ def costs_by_step(folders: Iterable[Path], labels: Iterable[str], but: str = "re
     Parameters
     ----------
     folders
-        Searched for ``benchmarks/<step>[_<label>].tsv`` at any depth.
+        Searched for ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth.
     labels
         What may follow a step's name in the name of a file beside numbers: names of skies, preprocessings, ...
     but
@@ -60,7 +60,7 @@ def costs_by_step(folders: Iterable[Path], labels: Iterable[str], but: str = "re
     label = re.compile(rf"_(?:\d+(?:_\d+)?|{named or '(?!)'})$")
     jobs: dict[str, list[Cost]] = {}
     for folder in folders:
-        for path in sorted(folder.rglob("benchmarks/*.tsv")):
+        for path in sorted(folder.rglob("benchmarks*/*.tsv")):
             jobs.setdefault(label.sub("", path.stem), []).append(read_cost(path))
     found = [{"step": step, "jobs": len(costs), **_summary(costs)} for step, costs in jobs.items() if step != but]
     return sorted(found, key=lambda row: -row["seconds"])

@@ -9,7 +9,8 @@ import pytest
 from clustermass.errors import InputError
 from clustermass.paper.captions import Figure
 from clustermass.paper.docs import publish
-from clustermass.paper.page import read_words, write_page
+from clustermass.paper.evidence import Evidence
+from clustermass.paper.page import read_words, sentences, write_page
 
 WORDS = Path(__file__).parents[2] / "workflow" / "paper"
 PNG = bytes.fromhex("89504e470d0a1a0a")
@@ -266,6 +267,13 @@ def test_certain_differences_are_listed_and_others_are_not(page):
     assert "Of 7 pairs of experiments" in text
     # 3 x 0.01 of all seven
     assert "3.0 % at best, 3.0 % in the median, and 3.0 % at worst (on 4,321 clusters)" in text
+
+
+def test_nothing_differs_where_nothing_was_compared():
+    evidence = Evidence({("fiducial", "own"): metrics(0.137)}, (), {"fiducial": "own"}, "own")
+    found = sentences(evidence)
+    assert (found["disagreements"], found["unseen"]) == ("Nothing, at 3 σ.", "Nothing.")
+    assert found["resolution"] == "No two experiments were compared."
 
 
 def test_the_page_among_the_documentation(page, tmp_path):

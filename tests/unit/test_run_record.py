@@ -36,6 +36,16 @@ def test_jobs_are_summed_up_by_step_whatever_follows_its_name(tmp_path):
     assert (split["cpu_seconds"], split["megabytes_max"]) == (None, None)
 
 
+def test_jobs_of_image_sets_count_with_the_others(tmp_path):
+    job(tmp_path / "skies/tiny/01/benchmarks/extract_images.tsv", 1)
+    job(tmp_path / "skies/tiny/01/benchmarks_large_box/extract_images.tsv", 3)
+    job(tmp_path / "skies/tiny/01/benchmarks_large_box/smooth_images_central.tsv", 2)
+    steps = costs_by_step(folders_of(CONFIG, tmp_path), labels_of(CONFIG))
+    assert [(row["step"], row["jobs"], row["seconds"]) for row in steps] == [
+        ("extract_images", 2, 4), ("smooth_images", 1, 2),
+    ]  # fmt: skip
+
+
 def test_the_folders_of_a_run_are_its_own_and_those_of_the_skies_that_it_uses(tmp_path):
     names = {path.relative_to(tmp_path).as_posix() for path in folders_of(CONFIG, tmp_path)}
     assert names == {"r", "skies/tiny", "skies/further", "skies/tiny_observed"}

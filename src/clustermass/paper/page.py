@@ -91,7 +91,7 @@ def write_page(
     folder = outputs["markdown"].parent
     captions = captioned(figures, words.captions, evidence, settings)
     pictures = "\n\n".join(f"![]({_relative(path, folder)})\n\n{caption}" for path, caption in captions.items())
-    texts = {name: _markdown_table(rows) for name, rows in found.items()} | _sentences(evidence)
+    texts = {name: _markdown_table(rows) for name, rows in found.items()} | sentences(evidence)
     markdown = Template(words.page).substitute(**run, **texts, figures=pictures)
     inside = {_relative(path, folder): path for path in captions}
     for name, text in (("markdown", markdown), ("html", _html(markdown, words.style, inside))):
@@ -101,7 +101,7 @@ def write_page(
     write_json({"tables": found, "provenance": made}, outputs["numbers"])
 
 
-def _sentences(evidence: Evidence) -> dict[str, str]:
+def sentences(evidence: Evidence) -> dict[str, str]:
     """Conclusions, by their names in the page."""
     against, unseen = (
         "\n".join(f"- {sentence}." for sentence in found(evidence)) for found in (tables.disagreements, tables.unseen)

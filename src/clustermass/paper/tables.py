@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clustermass.paper.claims import CHANGES, NUMBERS, OURS, THEIRS, Number
+from clustermass.paper.claims import CHANGES, NUMBERS, OURS, THEIRS, Change, Number
 from clustermass.paper.evidence import Evidence, ratio_of, with_interval
 from clustermass.paper.verdicts import CLEAR, NOT_MEASURED, Measured, differs, settled
 
@@ -58,20 +58,19 @@ def disagreements(evidence: Evidence) -> list[str]:
     for one in CHANGES:
         ratio = evidence.scatter_ratio(one.experiment)
         if one.contradicted(ratio):
-            said = f"{one.what} ({one.where}): published: {one.published}; here"
-            found.append(f"{said} {text(ratio)} on {ratio.n:,} clusters: {one.verdict(ratio)}")
+            found.append(_told(one, ratio))
     return found
 
 
 def unseen(evidence: Evidence) -> list[str]:
     """One sentence each on differences that the paper tells of, and that aren't seen here."""
     ratios = [(one, evidence.scatter_ratio(one.experiment)) for one in CHANGES]
-    return [
-        f"{one.what} ({one.where}): published: {one.published}; here {text(ratio)} on {ratio.n:,} clusters: "
-        f"{one.verdict(ratio)}"
-        for one, ratio in ratios
-        if one.unseen(ratio)
-    ]
+    return [_told(one, ratio) for one, ratio in ratios if one.unseen(ratio)]
+
+
+def _told(one: Change, ratio: Measured) -> str:
+    said = f"{one.what} ({one.where}): published: {one.published}; here"
+    return f"{said} {text(ratio)} on {ratio.n:,} clusters: {one.verdict(ratio)}"
 
 
 def resolution(evidence: Evidence) -> str:
@@ -81,8 +80,8 @@ def resolution(evidence: Evidence) -> str:
     if not errors:
         return "No two experiments were compared."
     (least, _), (half, _), (most, number) = errors[0], errors[len(errors) // 2], errors[-1]
-    noise = {row["against"]: row["training_noise"]["typical"] for row in evidence.rows if row.get("training_noise")}
-    noise = {name: typical for name, typical in noise.items() if typical is not None}
+    typicals = [(row["against"], (row.get("training_noise") or {}).get("typical")) for row in evidence.rows]
+    noise = {name: typical for name, typical in typicals if typical is not None}
     trained = ", ".join(f"{100 * value:.1f} % (those compared with `{name}`)" for name, value in noise.items())
     return (
         f"From training to training the scatter of a single network changes by {trained or 'an unknown amount'}. "

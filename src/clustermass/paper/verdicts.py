@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 
 #: a difference of fewer standard errors is taken for none, of more than `CLEAR` for certain
 NOTABLE, CLEAR = 2.0, 3.0
@@ -37,8 +37,7 @@ def agreement(ours: Measured, published: float, published_error: float) -> str:
     known = ours.known()
     if known is None:
         return NOT_MEASURED
-    value, error = known
-    sigmas = (value - published) / sqrt(error**2 + published_error**2)
+    sigmas = _sigmas(known, published, published_error)
     if abs(sigmas) < NOTABLE:
         return f"agrees ({sigmas:+.1f} σ)"
     return f"{'higher' if sigmas > 0 else 'lower'} than published ({sigmas:+.1f} σ)"
@@ -47,7 +46,12 @@ def agreement(ours: Measured, published: float, published_error: float) -> str:
 def differs(ours: Measured, published: float, published_error: float) -> bool:
     """Whether our number and a published one differ for certain."""
     known = ours.known()
-    return known is not None and abs(known[0] - published) >= CLEAR * sqrt(known[1] ** 2 + published_error**2)
+    return known is not None and abs(_sigmas(known, published, published_error)) >= CLEAR
+
+
+def _sigmas(known: tuple[float, float], published: float, published_error: float) -> float:
+    """Difference of a value with its error from a published one, in both errors together."""
+    return (known[0] - published) / hypot(known[1], published_error)
 
 
 def no_difference(ratio: float, error: float) -> bool:
@@ -93,7 +97,7 @@ def change(ratio: Measured, expected: Sequence[int], published_error: float) -> 
         return words[found]
     if found in expected:
         return f"{words[found]}: as published"
-    if found and 0 in expected and abs(value - 1) < NOTABLE * sqrt(error**2 + published_error**2):
+    if found and 0 in expected and abs(_sigmas(known, 1.0, published_error)) < NOTABLE:
         return f"{words[found]}: too little for the paper to see"
     return f"{words[found]}: {_otherwise(found, expected, contradicts(ratio, expected, published_error))}"
 
