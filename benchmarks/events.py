@@ -19,11 +19,10 @@ from images import CLUSTERS, masked, sky
 from images import GEOMETRY as BASE
 from runner import RESULTS, Arm, benchmark, machine
 
-from clustermass.datasets import write_json
-from clustermass.events.selection import Selection, read_events, select, stream_events, write_events
-from clustermass.images.extraction import count_list
-from clustermass.images.stack import ImageStack
-from clustermass.ingest import ingest_field
+from clustermass.catalogues.ingest import ingest_field
+from clustermass.events.select import Selection, read_events, select, stream_events, write_events
+from clustermass.images.cutouts import ImageStack, count_list
+from clustermass.io.files import write_json
 
 GEOMETRY = replace(BASE, base_rebin=1)  # 300 x 300 x 10
 MILLION = 1_000_000

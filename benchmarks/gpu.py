@@ -15,12 +15,11 @@ import numpy as np
 import yaml
 from runner import CANNOT_RUN, PACKAGES, RESULTS, machine, spread
 
-from clustermass.datasets import write_json
-from clustermass.networks.device import use_device
-from clustermass.networks.epochs import run_epochs, stacked
-from clustermass.networks.fitting import fit_members
-from clustermass.networks.subsets import Subset
-from clustermass.networks.trainer import Trainer
+from clustermass.dataset.training_data import Subset
+from clustermass.io.files import write_json
+from clustermass.network.device import use_device
+from clustermass.network.epochs import run_epochs, stacked
+from clustermass.network.trainer import Trainer, fit_members
 
 SHAPE, TRAIN, VAL, MEMBERS, EPOCHS, ROUNDS = (50, 50, 10), 5563, 1192, 30, 300, 5
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())

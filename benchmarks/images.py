@@ -7,11 +7,18 @@ import yaml
 from runner import Arm, benchmark
 
 from clustermass.events.eventlist import EventList
-from clustermass.images.cubes import ImageGeometry, block_sum, count_pixels, cube
-from clustermass.images.extraction import cut_images
-from clustermass.images.projection import floor_to_sky_pixels, image_pixels, project
-from clustermass.images.skyindex import BoxCells, SkyIndex, corner_deg
-from clustermass.sky.field import Field
+from clustermass.images.cutouts import cut_images
+from clustermass.images.geometry import (
+    ImageGeometry,
+    block_sum,
+    count_pixels,
+    cube,
+    floor_to_sky_pixels,
+    image_pixels,
+    project,
+)
+from clustermass.images.sky_index import BoxCells, SkyIndex, corner_deg
+from clustermass.simulate.field import Field
 
 EVENTS, CLUSTERS = 4_000_000, 450
 FEW, FEWEST = 4, 2  # clusters that the slow arms do

@@ -23,7 +23,7 @@ from rival_workers.cases import CASES, CORES, PRODUCT_FLOP
 from rival_workers.processes import Workers, keep_to_cores
 from runner import CANNOT_RUN, PACKAGES, RESULTS, machine, spread
 
-from clustermass.datasets import write_json
+from clustermass.io.files import write_json
 
 ROUNDS, MEMBERS, MEMBERS_SAMPLES = 5, (1, 2, 5, 10), 200
 PYTHON = RESULTS / "rivals-venv" / "bin" / "python"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from clustermass.datasets import write_json
+from clustermass.io.files import write_json
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "benchmarks"

@@ -8,13 +8,13 @@ import yaml
 from runner import Arm, benchmark
 
 from clustermass.config import merge, resolve_sky
-from clustermass.datasets import write_fits
-from clustermass.sky import realization as stages
-from clustermass.sky.cluster_spectra import ClusterSpectra
-from clustermass.sky.event_table import event_hdus, event_table
-from clustermass.sky.field import ExposureMap, Field
-from clustermass.sky.instrument import KingPsf
-from clustermass.sky.sky_tables import CATALOGUE, exposure_hdus, table_hdus
+from clustermass.io.fits import write_fits
+from clustermass.simulate import realization as stages
+from clustermass.simulate.event_table import event_hdus, event_table
+from clustermass.simulate.field import ExposureMap, Field
+from clustermass.simulate.sky_tables import CATALOGUE, exposure_hdus, table_hdus
+from clustermass.simulate.spectra import ClusterSpectra
+from clustermass.simulate.telescope import KingPsf
 
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
 COSMOLOGY = CONFIG["cosmology"]

@@ -12,14 +12,14 @@ import optax
 import yaml
 from runner import Arm, benchmark
 
-from clustermass.networks import cnn
-from clustermass.networks.augmentation import AUGMENTATIONS
-from clustermass.networks.convolution import plain_block
-from clustermass.networks.device import use_device
-from clustermass.networks.epochs import Progress, Settings, TrainingData, _loss, begin, run_epoch, shuffled
-from clustermass.networks.parameters import initialise, unflatten
-from clustermass.networks.schedules import optimiser
-from clustermass.networks.side_inputs import widths
+from clustermass.dataset.standardise import widths
+from clustermass.network import cnn
+from clustermass.network.augment import AUGMENTATIONS
+from clustermass.network.convolution import plain_block
+from clustermass.network.device import use_device
+from clustermass.network.epochs import Progress, Settings, TrainingData, _loss, begin, run_epoch, shuffled
+from clustermass.network.optimiser import optimiser
+from clustermass.network.parameters import initialise, unflatten
 
 SHAPE, SAMPLES, FEW, SIDE = (16, 16, 10), 2048, 128, 1024
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())

@@ -19,10 +19,10 @@ from typing import TextIO
 
 from processes import snakemakes, stop_orphans
 
-from clustermass.advice import advice
 from clustermass.config import load_config
 from clustermass.errors import InputError
-from clustermass.summary import headline
+from clustermass.report.advice import advice
+from clustermass.report.summary import headline
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -141,7 +141,7 @@ def host_of_last_run() -> str | None:
 
 
 def abandoned() -> list[Path]:
-    """Temporary files of `clustermass.datasets.atomic` whose writers were killed."""
+    """Temporary files of `clustermass.io.files.atomic` whose writers were killed."""
     now = time.time()
     return [path for path in RESULTS.rglob(".*.part*") if now - path.stat().st_mtime > ABANDONED_S]
 

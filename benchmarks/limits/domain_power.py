@@ -14,20 +14,18 @@ import numpy as np
 import yaml
 from scipy.stats import beta
 
-from clustermass.datasets import write_json
-from clustermass.domain.judge import sample_p
-from clustermass.domain.measure import measured_of
-from clustermass.domain.model import read_domain
-from clustermass.domain.names import FALSE_ALARMS
-from clustermass.domain.quantities import CORE_ARCSEC
-from clustermass.ensemble import combine
-from clustermass.evaluation.bootstrap import generator
-from clustermass.evaluation.calibration import fraction
-from clustermass.inference import predict
-from clustermass.member_data import facts_of
-from clustermass.provenance import file_sha256
-from clustermass.sample import load_sample
-from clustermass.trained import Trained
+from clustermass.dataset.sample import load_sample
+from clustermass.dataset.training_data import facts_of
+from clustermass.ensemble.ensemble import combine
+from clustermass.ensemble.fit_out_of_distribution import sample_p
+from clustermass.ensemble.inference import predict
+from clustermass.ensemble.ood_quantities import CORE_ARCSEC, measured_of
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_domain
+from clustermass.ensemble.trained import Trained
+from clustermass.evaluate.bootstrap import generator
+from clustermass.evaluate.coverage import fraction
+from clustermass.io.files import write_json
+from clustermass.io.provenance import file_sha256
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 SELECTION = CONFIG["experiments"]["fiducial"]["selection"]

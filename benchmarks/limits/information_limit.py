@@ -17,23 +17,24 @@ import numpy as np
 import xarray as xr
 from realizations import CROWDED_ARCSEC, CROWDED_FACTOR, Source, gather, joined
 
-from clustermass.baselines.boosted import predict_boosted_trees
-from clustermass.baselines.count_rate import predict_count_rate_efeds, predict_count_rate_recalibrated
-from clustermass.baselines.gas import predict_luminosity_temperature, predict_temperature
-from clustermass.baselines.luminosity import (
+from clustermass.baselines.regressions import predict_boosted_trees, predict_ridge
+from clustermass.baselines.scaling_relations import (
+    predict_count_rate_efeds,
+    predict_count_rate_recalibrated,
     predict_luminosity_published,
     predict_luminosity_recalibrated,
+    predict_luminosity_temperature,
+    predict_prior,
+    predict_temperature,
     published_luminosity,
 )
-from clustermass.baselines.prior import predict_prior
-from clustermass.baselines.ridge import predict_ridge
 from clustermass.config import check_config, load_config
-from clustermass.datasets import write_json
-from clustermass.evaluation.bootstrap import generator, interval68, resampled_moments
-from clustermass.evaluation.evaluate import HIGH_LIKELIHOOD
-from clustermass.evaluation.metrics import summarize
-from clustermass.progress import LOGGER, step
-from clustermass.splits import group_names
+from clustermass.dataset.split import group_names
+from clustermass.evaluate.bootstrap import generator, interval68, resampled_moments
+from clustermass.evaluate.evaluate import HIGH_LIKELIHOOD
+from clustermass.evaluate.metrics import summarize
+from clustermass.io.files import write_json
+from clustermass.io.log import LOGGER, step
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))

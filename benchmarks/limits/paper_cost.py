@@ -10,8 +10,8 @@ from pathlib import Path
 from clustermass.config import load_config
 from clustermass.config.image_checks import side_pixels
 from clustermass.config.resolve import realization_names, resolve_experiment, resolve_sky
-from clustermass.datasets import write_json
-from clustermass.run_record import costs_by_step, labels_of
+from clustermass.io.files import write_json
+from clustermass.report.costs import costs_by_step, labels_of
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))

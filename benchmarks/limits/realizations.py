@@ -13,16 +13,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from clustermass.baselines.features import cluster_features
-from clustermass.baselines.truth import is_isolated
+from clustermass.baselines.halo_truth import is_isolated
 from clustermass.catalogues.tables import read_table
 from clustermass.config import resolve_experiment, resolve_sky
-from clustermass.datasets import atomic
+from clustermass.dataset.sample import load_sample
 from clustermass.errors import InputError
-from clustermass.images.extraction import extract_images
-from clustermass.progress import track
-from clustermass.provenance import PACKAGE, config_hash, file_sha256, source_hash
-from clustermass.sample import load_sample
-from clustermass.sky.realization import simulate_realization
+from clustermass.images.cutouts import extract_images
+from clustermass.io.files import atomic
+from clustermass.io.log import track
+from clustermass.io.provenance import PACKAGE, config_hash, file_sha256, source_hash
+from clustermass.simulate.realization import simulate_realization
 
 #: number of each subset's first realization: a run of the workflow that counts on from 01 never meets val and test
 FIRST = {"train": 1, "val": 801, "test": 901}

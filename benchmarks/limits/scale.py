@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from clustermass.config import load_config
-from clustermass.datasets import write_json
+from clustermass.io.files import write_json
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from clustermass.datasets import write_json
+from clustermass.io.files import write_json
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))

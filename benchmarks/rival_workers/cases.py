@@ -8,7 +8,7 @@ import yaml
 from rival_workers.problem import flop_per_sample, write
 from rival_workers.processes import Workers
 
-from clustermass.networks.parameters import initialise
+from clustermass.network.parameters import initialise
 
 CORES = 2
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())

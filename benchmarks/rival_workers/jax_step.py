@@ -10,12 +10,12 @@ import optax
 from flax import nnx
 from problem import CHECKED_STEPS, serve
 
-from clustermass.networks import cnn
-from clustermass.networks.augmentation import random_symmetries
-from clustermass.networks.convolution import plain_block
-from clustermass.networks.device import use_device
-from clustermass.networks.losses import Likelihood
-from clustermass.networks.parameters import unflatten
+from clustermass.network import cnn
+from clustermass.network.augment import random_symmetries
+from clustermass.network.convolution import plain_block
+from clustermass.network.device import use_device
+from clustermass.network.losses import Likelihood
+from clustermass.network.parameters import unflatten
 
 
 class JaxStep:

@@ -2,9 +2,9 @@
 
 from problem import serve
 
-from clustermass.networks.device import use_device
-from clustermass.networks.fitting import fit_members
-from clustermass.networks.subsets import Subset
+from clustermass.dataset.training_data import Subset
+from clustermass.network.device import use_device
+from clustermass.network.trainer import fit_members
 
 VALIDATED = 100
 

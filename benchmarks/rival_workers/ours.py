@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from problem import CHECKED_STEPS, serve
 
-from clustermass.networks.device import use_device
-from clustermass.networks.epochs import Settings, TrainingData, begin, run_epochs, stacked
-from clustermass.networks.parameters import unflatten
+from clustermass.network.device import use_device
+from clustermass.network.epochs import Settings, TrainingData, begin, run_epochs, stacked
+from clustermass.network.parameters import unflatten
 
 SIDE = 2048
 

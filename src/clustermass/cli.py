@@ -179,7 +179,7 @@ def _masses(options: argparse.Namespace) -> None:
     columns = _column_map(options.column)
     if options.output.suffix != ".fits":
         raise InputError(f"--output {options.output}: must end in .fits; .vot, .ecsv and .nc are written beside it.")
-    from clustermass.application import masses_of_field
+    from clustermass.apply.field import masses_of_field
 
     masses_of_field(
         options.events,
@@ -205,9 +205,9 @@ def _column_map(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _pack(options: argparse.Namespace) -> None:
-    from clustermass.application import check_outputs
-    from clustermass.packing import pack_ensemble
-    from clustermass.trained import Trained
+    from clustermass.apply.field import check_outputs
+    from clustermass.ensemble.pack import pack_ensemble
+    from clustermass.ensemble.trained import Trained
 
     trained = Trained.in_folder(options.experiment)
     check_outputs([options.output], options.overwrite, list(trained.named().values()))
@@ -231,15 +231,15 @@ def _check_config(options: argparse.Namespace) -> None:
 
 
 def _summary(options: argparse.Namespace) -> None:
-    from clustermass.summary import headline
+    from clustermass.report.summary import headline
 
     headline(options.run)
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from clustermass.verification.checks import verify
-    from clustermass.verification.files import Files
-    from clustermass.verification.printing import print_verification
+    from clustermass.io.record_files import Files
+    from clustermass.io.verify import verify
+    from clustermass.io.verify_report import print_verification
 
     files = Files.around(options.results, options.inputs)
     found = verify(options.results, files)
@@ -248,8 +248,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> None:
-    from clustermass.verification.files import Files
-    from clustermass.verification.printing import print_trace
+    from clustermass.io.record_files import Files
+    from clustermass.io.verify_report import print_trace
 
     print_trace(options.file, Files.around(options.file, options.inputs))
 

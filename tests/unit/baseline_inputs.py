@@ -4,9 +4,9 @@ import numpy as np
 import xarray as xr
 from astropy.table import Table
 
-from clustermass.baselines.evidence import Sky
 from clustermass.baselines.fit import fit_baselines
-from clustermass.datasets import read_netcdf, write_netcdf
+from clustermass.baselines.measurements import Sky
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
 RATE = {

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from clustermass.datasets import write_json
+from clustermass.io.files import write_json
 
 BASELINES = {"prior": 0.23, "count_rate_recalibrated": 0.16, "ridge_features": 0.145, "boosted_trees": 0.147}
 Row = dict[str, Any]

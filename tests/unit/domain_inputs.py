@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from clustermass.datasets import write_netcdf
-from clustermass.domain.fit import as_dataset
-from clustermass.domain.model import KNOTS, TERMS, Domain
-from clustermass.domain.quantities import QUANTITIES, quantities
+from clustermass.ensemble.fit_out_of_distribution import as_dataset
+from clustermass.ensemble.ood_quantities import QUANTITIES, quantities
+from clustermass.ensemble.out_of_distribution import KNOTS, TERMS, Domain
+from clustermass.io.netcdf import write_netcdf
 
 NAMES = list(QUANTITIES)
 X = np.arange(-180.0, 181.0, 24.0)

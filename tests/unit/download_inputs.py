@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 from flawed_server import serving
 
-from clustermass.download.fetch import download_files
+from clustermass.io.download import download_files
 
 CONTENT = np.random.default_rng(1).bytes(300_000)
 #: bound on what any of these may take: tries x (time-out + pause), with room for a busy machine

@@ -8,7 +8,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from clustermass.events.selection import stream_many
+from clustermass.events.select import stream_many
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "sixte"
 START, STOP = 6.0e8, 6.0e8 + 1600.0

@@ -6,13 +6,12 @@ import numpy as np
 import xarray as xr
 from astropy.io import fits
 
-from clustermass.baselines.count_rate import predict_count_rate_efeds
-from clustermass.datasets import read_netcdf, write_fits, write_json, write_netcdf
-from clustermass.evaluation.calibrate import Calibration
-from clustermass.evaluation.calibration import calibration_by_bin
-from clustermass.evaluation.evaluate import BINS
-from clustermass.evaluation.predictions import calibrated_predictions
-from clustermass.evaluation.recalibration import Recalibration
+from clustermass.baselines.scaling_relations import predict_count_rate_efeds
+from clustermass.ensemble.calibration import Calibration
+from clustermass.ensemble.recalibration import Recalibration
+from clustermass.evaluate.coverage import calibration_by_bin
+from clustermass.evaluate.evaluate import BINS
+from clustermass.evaluate.predictions import calibrated_predictions
 from clustermass.figures.baselines import plot_baselines
 from clustermass.figures.bias import plot_bias
 from clustermass.figures.calibration import plot_calibration
@@ -21,7 +20,10 @@ from clustermass.figures.observed import plot_observed
 from clustermass.figures.predictions import plot_predictions
 from clustermass.figures.sample import plot_sample
 from clustermass.figures.training import plot_training
-from clustermass.provenance import provenance
+from clustermass.io.files import write_json
+from clustermass.io.fits import write_fits
+from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.io.provenance import provenance
 
 FIGURES = ("energy_bands", "sample", "training", "predictions", "bias", "observed", "calibration", "baselines")
 BASELINES = {

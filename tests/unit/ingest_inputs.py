@@ -6,7 +6,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from clustermass.ingest import ingest_field
+from clustermass.catalogues.ingest import ingest_field
 
 EVENTS = {"flag_mask": "auto", "pattern": 15}
 OUTPUTS = ("events", "exposure", "catalogue", "truth", "matches", "labels")

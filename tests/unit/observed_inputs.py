@@ -9,10 +9,11 @@ from astropy.table import Table
 from domain_inputs import by_hand, write_domain
 from scipy.stats import norm
 
-from clustermass.datasets import write_json, write_netcdf
-from clustermass.observed import masses as observed
-from clustermass.observed.catalogue import CataloguePaths
-from clustermass.observed.masses import infer_observed
+from clustermass.apply import masses as observed
+from clustermass.apply.catalogue import CataloguePaths
+from clustermass.apply.masses import infer_observed
+from clustermass.io.files import write_json
+from clustermass.io.netcdf import write_netcdf
 
 MADE = {"source": "test"}
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}

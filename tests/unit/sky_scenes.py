@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clustermass.sky.detection import Candidates, detect
+from clustermass.detect.detect import Candidates, detect
 
 PARAMETERS = {
     "e_min_ev": 200.0,

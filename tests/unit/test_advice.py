@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from clustermass.advice import advice
+from clustermass.report.advice import advice
 
 MANY, FEW = 10**10, 5 * 10**7
 

@@ -4,11 +4,12 @@ import pytest
 import xarray as xr
 from domain_inputs import by_hand, write_domain
 
-from clustermass import application
-from clustermass.application import masses_of_field
-from clustermass.datasets import write_json, write_netcdf
+from clustermass.apply import field as application
+from clustermass.apply.field import masses_of_field
+from clustermass.ensemble.trained import Trained
 from clustermass.errors import InputError
-from clustermass.trained import Trained
+from clustermass.io.files import write_json
+from clustermass.io.netcdf import write_netcdf
 
 
 class Reached(Exception):

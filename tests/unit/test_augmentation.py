@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import rotate as scipy_rotate
 
-from clustermass.networks.augmentation import random_rotations, random_symmetries, rotate, symmetry
+from clustermass.network.augment import random_rotations, random_symmetries, rotate, symmetry
 
 
 def cubes(number: int, size: int, seed: int = 3) -> np.ndarray:

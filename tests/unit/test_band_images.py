@@ -9,11 +9,11 @@ from astropy.io import fits
 from astropy.table import Table
 from event_lists import planted, sky_pixels, write_esass
 
-from clustermass.datasets import read_netcdf
+from clustermass.catalogues.ingest import ingest_field
 from clustermass.errors import InputError
 from clustermass.images.band_images import are_images, photons_of_images, read_images
-from clustermass.images.extraction import extract_images
-from clustermass.ingest import ingest_field
+from clustermass.images.cutouts import extract_images
+from clustermass.io.netcdf import read_netcdf
 
 EFEDS = Path(__file__).parents[3] / "shared" / "data" / "efeds"
 REAL = sorted((EFEDS / "images").glob("efeds_*.fits"))

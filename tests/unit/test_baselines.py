@@ -6,10 +6,10 @@ import xarray as xr
 from astropy.table import Table
 from baseline_inputs import BLOCK, COSMOLOGY, PREDICTORS, N, fit, mock, temperatures, write_sky
 
-from clustermass.baselines.evidence import evidence
 from clustermass.baselines.fit import predict_all
-from clustermass.datasets import write_netcdf
+from clustermass.baselines.measurements import evidence
 from clustermass.errors import InputError
+from clustermass.io.netcdf import write_netcdf
 
 
 def every_second_of_a_brightness(log10_l, redshift):

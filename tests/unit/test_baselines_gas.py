@@ -5,7 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from clustermass.baselines.gas import polynomials, predict_luminosity_temperature, predict_temperature
+from clustermass.baselines.scaling_relations import polynomials, predict_luminosity_temperature, predict_temperature
 
 SPREAD, SLOPE_L, SLOPE_T, SCATTER_L, SCATTER_T = 0.32, 1.4, 0.55, 0.2, 0.065
 N = 20_000

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from baseline_inputs import LUMINOSITY, RATE
 
-from clustermass.baselines.boosted import predict_boosted_trees
-from clustermass.baselines.count_rate import predict_count_rate_efeds, predict_count_rate_recalibrated
-from clustermass.baselines.luminosity import (
+from clustermass.baselines.linear_fits import columns, fit_best_form
+from clustermass.baselines.regressions import predict_boosted_trees, predict_ridge
+from clustermass.baselines.scaling_relations import (
+    predict_count_rate_efeds,
+    predict_count_rate_recalibrated,
     predict_luminosity_published,
     predict_luminosity_recalibrated,
+    predict_prior,
     published_luminosity,
 )
-from clustermass.baselines.prior import predict_prior
-from clustermass.baselines.relation import columns, fit_best_form
-from clustermass.baselines.ridge import predict_ridge
 from clustermass.errors import InputError
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from clustermass.baselines.luminosity import mean_log10_luminosity, predict_luminosity_published
-from clustermass.baselines.selection import fit_selection, predict_luminosity_selected
+from clustermass.baselines.scaling_relations import mean_log10_luminosity, predict_luminosity_published
+from clustermass.baselines.selection_function import fit_selection, predict_luminosity_selected
 from clustermass.errors import InputError
 
 BLOCK = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from clustermass.baselines.truth import is_isolated, read_truth
+from clustermass.baselines.halo_truth import is_isolated, read_truth
 from clustermass.errors import InputError
 
 

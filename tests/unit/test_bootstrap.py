@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clustermass.evaluation.bootstrap import generator, interval68, paired_ratios, resampled_moments
+from clustermass.evaluate.bootstrap import generator, interval68, paired_ratios, resampled_moments
 
 
 def plain_loop(residuals, group, drawn_groups):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from clustermass.datasets import read_netcdf, write_netcdf
-from clustermass.ensemble import aggregate_ensemble
+from clustermass.ensemble.calibration import calibrate, read_calibration
+from clustermass.ensemble.ensemble import aggregate_ensemble
 from clustermass.errors import InputError
-from clustermass.evaluation.calibrate import calibrate, read_calibration
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 N, N_VAL = 600, 150
 MADE = {"source": "test"}

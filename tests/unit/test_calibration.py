@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from clustermass.evaluation.calibration import (
+from clustermass.evaluate.coverage import (
     calibration,
     calibration_by_bin,
     calibration_of_pit,

@@ -6,7 +6,7 @@ from astropy.io import fits
 from catalogue_inputs import ROWS, csv, fits_table
 
 from clustermass.catalogues.tables import opened_fits
-from clustermass.catalogues.user import read_catalogue
+from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
 
 

@@ -11,9 +11,8 @@ from astropy.io import fits, votable
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 
-from clustermass.datasets import VARIABLES
-from clustermass.observed.catalogue import CataloguePaths, write_catalogue
-from clustermass.observed.columns import COLUMNS
+from clustermass.apply.catalogue import COLUMNS, CataloguePaths, write_catalogue
+from clustermass.io.variables import VARIABLES
 
 ROWS = 40
 INPUTS = {"data/ä b.nc": "a" * 64, "members/00.safetensors": "b" * 64}

@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.table import Table
 from catalogue_inputs import HEADER, ROWS, csv
 
-from clustermass.catalogues.user import COLUMNS, VOUCHED_LIKELIHOOD, read_catalogue, write_catalogue
+from clustermass.catalogues.user_catalogue import COLUMNS, VOUCHED_LIKELIHOOD, read_catalogue, write_catalogue
 from clustermass.errors import InputError
 
 EFEDS = Path(__file__).parents[3] / "shared" / "data" / "efeds"

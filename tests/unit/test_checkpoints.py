@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clustermass.networks.checkpoints import Checkpoint, Checkpoints, decode, encode
+from clustermass.network.checkpoints import Checkpoint, Checkpoints, decode, encode
 
 
 def example(epoch: int = 3) -> Checkpoint:

@@ -10,12 +10,12 @@ from comparison_inputs import BASELINES, content, make_run
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from clustermass.datasets import write_json
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.comparison import plot_comparison
 from clustermass.figures.learning_curve import plot_learning_curve
-from clustermass.key_figures import compared, key_figures
+from clustermass.io.files import write_json
+from clustermass.report.summary import compared, key_figures
 
 PLOTS = {"comparison": plot_comparison, "learning_curve": plot_learning_curve}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clustermass.config import config_errors, load_config
 from clustermass.errors import InputError
-from clustermass.images.cubes import ImageGeometry
+from clustermass.images.geometry import ImageGeometry
 from clustermass.images.preprocessing import _Grid
 
 

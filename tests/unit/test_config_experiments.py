@@ -6,8 +6,8 @@ import pytest
 from config_rules import RULES, put, whole_config  # noqa: F401, the fixture `config`
 
 from clustermass.config import config_errors
-from clustermass.networks.losses import LOSSES
-from clustermass.weighting import WEIGHTINGS
+from clustermass.dataset.training_data import WEIGHTINGS
+from clustermass.network.losses import LOSSES
 
 
 @pytest.mark.parametrize(

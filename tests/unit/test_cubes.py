@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
-from clustermass.events.selection import read_events, select
-from clustermass.images.cubes import ImageGeometry, block_sum, cube, cube_sky_pixels
-from clustermass.images.extraction import cut_images
-from clustermass.images.projection import deproject
-from clustermass.images.skyindex import BoxCells, SkyIndex, _box_bounds
+from clustermass.events.select import read_events, select
+from clustermass.images.cutouts import cut_images
+from clustermass.images.geometry import ImageGeometry, block_sum, cube, cube_sky_pixels, deproject
+from clustermass.images.sky_index import BoxCells, SkyIndex, _box_bounds
 
 IMAGES = {
     "box_pixels": 300,

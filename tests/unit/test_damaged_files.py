@@ -6,9 +6,9 @@ from astropy.io import fits
 from astropy.table import Table
 from event_lists import photons, write_esass
 
-from clustermass.catalogues.user import read_catalogue
+from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
-from clustermass.events.selection import read_events
+from clustermass.events.select import read_events
 
 
 def catalogue_table():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from clustermass import datasets
 from clustermass.errors import InputError
+from clustermass.io import netcdf as datasets
 
 
 def small_dataset():
@@ -63,7 +63,7 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path):
     script = textwrap.dedent(f"""
         import resource, signal
         import numpy as np, xarray as xr
-        from clustermass import datasets
+        from clustermass.io import netcdf as datasets
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         counts = np.random.default_rng(1).integers(0, 60000, (40, 10, 50, 50)).astype(np.uint16)
@@ -78,7 +78,7 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path):
 def test_a_kill_in_the_middle_of_a_write_leaves_nothing_under_the_final_name(tmp_path):
     script = textwrap.dedent(f"""
         import os, signal
-        from clustermass import datasets
+        from clustermass.io import netcdf as datasets
         with datasets.atomic({str(tmp_path / "killed.fits")!r}) as temporary:
             temporary.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)

@@ -7,9 +7,9 @@ import pytest
 from domain_inputs import BANDS, NAMES, X, measured, simulated
 from scipy.stats import chi2, norm
 
-from clustermass.domain.fit import domain_of
-from clustermass.domain.model import TERMS, columns, terms
-from clustermass.domain.quantities import quantities
+from clustermass.ensemble.fit_out_of_distribution import domain_of
+from clustermass.ensemble.ood_quantities import quantities
+from clustermass.ensemble.out_of_distribution import TERMS, columns, terms
 from clustermass.errors import InputError
 
 

@@ -5,12 +5,11 @@ import pytest
 import xarray as xr
 from domain_inputs import BANDS, NAMES, X, simulated
 
-from clustermass.datasets import read_netcdf, write_netcdf
-from clustermass.domain.fit import domain_of, fit_domain
-from clustermass.domain.judge import judge_domain, summary_of
-from clustermass.domain.model import columns, read_domain
-from clustermass.domain.quantities import quantities
+from clustermass.ensemble.fit_out_of_distribution import domain_of, fit_domain, judge_domain, summary_of
+from clustermass.ensemble.ood_quantities import quantities
+from clustermass.ensemble.out_of_distribution import columns, read_domain
 from clustermass.errors import InputError
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from domain_inputs import NAMES, X, simulated, write_domain
 
-from clustermass.domain.fit import domain_of
-from clustermass.domain.model import read_domain
-from clustermass.domain.quantities import quantities
+from clustermass.ensemble.fit_out_of_distribution import domain_of
+from clustermass.ensemble.ood_quantities import quantities
+from clustermass.ensemble.out_of_distribution import read_domain
 from clustermass.images.preprocessing import TRANSFORMS
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from domain_inputs import NAMES, X
 
-from clustermass.domain.quantities import quantities
+from clustermass.ensemble.ood_quantities import quantities
 
 
 def test_quantities_by_hand():

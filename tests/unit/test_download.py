@@ -11,8 +11,8 @@ import yaml
 from download_inputs import bounded, config, download, leftovers, table  # noqa: F401, the fixture `bounded`
 from flawed_server import Site, serving
 
-from clustermass.download.fetch import download_files
 from clustermass.errors import InputError
+from clustermass.io.download import download_files
 
 ROOT = Path(__file__).parents[2]
 

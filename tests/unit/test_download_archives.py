@@ -8,8 +8,8 @@ import pytest
 from download_inputs import CONTENT, bounded, config, download, leftovers, table  # noqa: F401, the fixture `bounded`
 from flawed_server import Site, serving
 
-from clustermass.download.fetch import download_files
 from clustermass.errors import InputError
+from clustermass.io.download import download_files
 
 
 class Kind(NamedTuple):

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clustermass.datasets import read_netcdf, write_netcdf
-from clustermass.ensemble import aggregate_ensemble, combine
+from clustermass.ensemble.ensemble import aggregate_ensemble, combine
 from clustermass.errors import InputError
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 
 def test_equals_eq_2_and_3_worked_by_hand():

@@ -12,7 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from clustermass.provenance import _closure, _module_path
+from clustermass.io.provenance import _closure, _module_path
 
 ROOT = Path(__file__).parents[2]
 RULE = re.compile(r"^ *rule\b.*?(?=^ *rule\b|\Z)", re.MULTILINE | re.DOTALL)

@@ -7,11 +7,12 @@ import pytest
 import xarray as xr
 from scipy.stats import kstest, norm
 
-from clustermass.datasets import read_netcdf, write_json, write_netcdf
 from clustermass.errors import InputError
-from clustermass.evaluation.evaluate import evaluate
-from clustermass.evaluation.metrics import by_bin, summarize
-from clustermass.key_figures import key_figures
+from clustermass.evaluate.evaluate import evaluate
+from clustermass.evaluate.metrics import by_bin, summarize
+from clustermass.io.files import write_json
+from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.report.summary import key_figures
 
 MADE = {"source": "test"}
 

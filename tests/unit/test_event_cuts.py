@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clustermass.errors import InputError
 from clustermass.events.gti import inside, mean_exposure_s, union
-from clustermass.events.selection import flag_mask_of, read_events, select
+from clustermass.events.select import flag_mask_of, read_events, select
 
 
 # corrupt frame (the sign bit), corrupt event, bad pixel, out of the field of view; then harmless bits

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
-from clustermass.events import repeated
+from clustermass.events import merge as repeated
 from clustermass.events.eventlist import EventList
 from clustermass.events.gti import mean_exposure_s
-from clustermass.events.selection import select
+from clustermass.events.select import select
 
 
 def test_modules_are_joined(tmp_path):

@@ -20,7 +20,7 @@ from event_lists import (
 )
 
 from clustermass.errors import InputError
-from clustermass.events.selection import read_events, select, write_events, write_labels
+from clustermass.events.select import read_events, select, write_events, write_labels
 
 
 @pytest.mark.parametrize("dialect", WRITERS)

@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 from test_splits import BOX, FRACTIONS, offsets_arcsec, random_field, write
 
-from clustermass.datasets import read_netcdf
+from clustermass.dataset.extend_split import extend_split, extended
+from clustermass.dataset.split import split_sample
 from clustermass.errors import InputError
-from clustermass.extended_split import extend_split, extended
-from clustermass.splits import split_sample
+from clustermass.io.netcdf import read_netcdf
 
 SEED = 7
 

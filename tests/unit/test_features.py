@@ -6,8 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clustermass.baselines.apertures import OUTER_RADII, annulus_counts, within
-from clustermass.baselines.features import cluster_features
+from clustermass.baselines.features import OUTER_RADII, annulus_counts, cluster_features, within
 
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
 OFFSETS = (np.arange(100) - 49.5) * 12.0

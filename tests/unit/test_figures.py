@@ -12,20 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scipy import stats
 
-from clustermass.baselines.count_rate import predict_count_rate_efeds
-from clustermass.datasets import write_netcdf
+from clustermass.baselines.scaling_relations import predict_count_rate_efeds
 from clustermass.errors import InputError
-from clustermass.figures import style, values
+from clustermass.figures import labels as values
+from clustermass.figures import style
 from clustermass.figures.baselines import plot_baselines
 from clustermass.figures.bias import binned, expected_bias, mass_bins, plot_bias, residuals_of_test_set
 from clustermass.figures.calibration import binomial_band, conformal, coverage, plot_calibration
 from clustermass.figures.energy_bands import brightest_test_cluster, coarse_counts, plot_energy_bands
-from clustermass.figures.mass_table import count_rates, read_masses
-from clustermass.figures.observed import plot_observed
+from clustermass.figures.observed import count_rates, plot_observed, read_masses
 from clustermass.figures.predictions import plot_predictions
 from clustermass.figures.sample import plot_sample, read_haloes
 from clustermass.figures.training import plot_training
-from clustermass.provenance import provenance
+from clustermass.io.netcdf import write_netcdf
+from clustermass.io.provenance import provenance
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from clustermass.dataset.standardise import Standardisation
+from clustermass.dataset.training_data import Subset
 from clustermass.errors import InputError
-from clustermass.networks import epochs
-from clustermass.networks.checkpoints import Checkpoints
-from clustermass.networks.cnn import MassNetwork
-from clustermass.networks.device import use_device
-from clustermass.networks.fitting import fit, fit_members
-from clustermass.networks.parameters import flatten
-from clustermass.networks.prediction import standardised_predictions
-from clustermass.networks.standardisation import Standardisation
-from clustermass.networks.subsets import Subset
-from clustermass.networks.trainer import Fitted
-from clustermass.networks.watch import Watch
-from clustermass.training import predictions
+from clustermass.network import epochs
+from clustermass.network.checkpoints import Checkpoints
+from clustermass.network.cnn import MassNetwork
+from clustermass.network.device import use_device
+from clustermass.network.parameters import flatten
+from clustermass.network.predict import standardised_predictions
+from clustermass.network.train_members import predictions
+from clustermass.network.trainer import Fitted, fit, fit_members
+from clustermass.network.watch import Watch
 
 use_device("cpu")
 NETWORK = {"channels": [4, 4, 8], "dense": [16], "dropout": 0.0, "side_inputs": ["z", "log_z"]}

@@ -8,7 +8,7 @@ from fuzz_inputs import campaign, damages
 from hypothesis import strategies as st
 
 from clustermass.catalogues.truth import read_truth
-from clustermass.catalogues.user import read_catalogue
+from clustermass.catalogues.user_catalogue import read_catalogue
 
 
 def check_catalogue(table):

@@ -6,9 +6,9 @@ from fuzz_inputs import campaign, damages
 from test_packing import experiment, packed  # noqa: F401
 from test_weights import example
 
-from clustermass.networks.weights import save_weights
-from clustermass.packing import opened
-from clustermass.trained import read_member
+from clustermass.ensemble.pack import opened
+from clustermass.ensemble.trained import read_member
+from clustermass.network.weights import save_weights
 
 
 def test_weights(tmp_path):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from test_band_images import edges, image_set, images_of
 from test_band_images import photons as band_photons
 
-from clustermass.datasets import read_netcdf
-from clustermass.events.selection import read_events
+from clustermass.events.select import read_events
 from clustermass.images.band_images import photons_of_images
-from clustermass.images.exposure_maps import exposure_at, read_exposure
+from clustermass.images.exposure import exposure_at, read_exposure
+from clustermass.io.netcdf import read_netcdf
 
 WRITERS = {"esass": write_esass, "sixte_cal": write_sixte_calibrated, "sixte_evt": write_sixte_events}
 

@@ -8,9 +8,8 @@ import yaml
 
 from clustermass.config import config_errors, load_config, resolve_images
 from clustermass.errors import InputError
-from clustermass.images.cubes import ImageGeometry
-from clustermass.images.preprocessing import _Grid, band_number
-from clustermass.images.scaling import ScaledGrid
+from clustermass.images.geometry import ImageGeometry
+from clustermass.images.preprocessing import ScaledGrid, _Grid, band_number
 
 ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))

@@ -9,10 +9,9 @@ from astropy.cosmology import FlatLambdaCDM
 from scipy.optimize import brentq
 from scipy.signal import convolve
 
-from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
-from clustermass.images.preprocessing import preprocess
-from clustermass.images.scaling import ScaledGrid, shares
+from clustermass.images.preprocessing import ScaledGrid, preprocess, shares
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
 DISTANCES = FlatLambdaCDM(67.74, 0.3089)

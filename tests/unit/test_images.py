@@ -10,12 +10,11 @@ from astropy.wcs import WCS
 from event_lists import photons, planted, write_esass, write_sixte_calibrated
 from numpy.testing import assert_allclose
 
-from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
-from clustermass.events.selection import read_events, select
-from clustermass.images.cubes import ImageGeometry, block_sum, cube
-from clustermass.images.extraction import extract_images
-from clustermass.images.projection import deproject
+from clustermass.events.select import read_events, select
+from clustermass.images.cutouts import extract_images
+from clustermass.images.geometry import ImageGeometry, block_sum, cube, deproject
+from clustermass.io.netcdf import read_netcdf
 
 CENTRE = (0.1, 1.5)  # the field straddles RA = 0
 IMAGES = {

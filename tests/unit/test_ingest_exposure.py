@@ -8,7 +8,7 @@ from ingest_inputs import DEC0, RA0, event_list, ingest, sky
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
-from clustermass.images.exposure_maps import area_deg2, exposure_at, mean_position, occupied_cells, read_exposure
+from clustermass.images.exposure import area_deg2, exposure_at, mean_position, occupied_cells, read_exposure
 
 
 def test_flat_exposure_covers_the_field_and_nothing_else(tmp_path):

@@ -8,11 +8,11 @@ import pytest
 from astropy.io import fits
 from ingest_inputs import EVENTS, ingest
 
-from clustermass.datasets import read_netcdf
-from clustermass.events.selection import read_events
-from clustermass.images.exposure_maps import exposure_at, read_exposure
-from clustermass.images.extraction import extract_images
-from clustermass.sample import load_sample
+from clustermass.dataset.sample import load_sample
+from clustermass.events.select import read_events
+from clustermass.images.cutouts import extract_images
+from clustermass.images.exposure import exposure_at, read_exposure
+from clustermass.io.netcdf import read_netcdf
 
 SIXTE = Path(__file__).parents[3] / "shared" / "data" / "sixte"
 

@@ -8,7 +8,7 @@ from ingest_inputs import DEC0, RA0, ingest, simulated
 
 from clustermass.catalogues.truth import read_truth, write_truth
 from clustermass.errors import InputError
-from clustermass.events.selection import read_events
+from clustermass.events.select import read_events
 
 
 def test_simulated_field(tmp_path):

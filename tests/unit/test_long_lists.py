@@ -13,10 +13,11 @@ from astropy.wcs import WCS
 from event_lists import START, STOP, photons, planted, whole, write_esass, write_sixte_events
 
 from clustermass.catalogues import tables
-from clustermass.events import merging, repeated
-from clustermass.events.reading import stream_events
-from clustermass.events.stored import StoredEvents
-from clustermass.ingest import ingest_field
+from clustermass.catalogues.ingest import ingest_field
+from clustermass.events import merge as merging
+from clustermass.events import merge as repeated
+from clustermass.events.read import stream_events
+from clustermass.events.spill import StoredEvents
 
 EVENTS = {"flag_mask": "auto", "pattern": 15}
 OUTPUTS = ("events", "exposure", "catalogue", "truth", "matches", "labels")

@@ -10,12 +10,12 @@ from scipy.special import log_softmax
 from scipy.stats import norm, rv_histogram
 from test_fitting import NETWORK, RECIPE, sky
 
+from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
-from clustermass.networks.device import use_device
-from clustermass.networks.fitting import fit, fit_members
-from clustermass.networks.losses import CLASSES, HIGHEST, LOSSES, LOWEST, WIDTH, Likelihood, loss_of, weighted_mean
-from clustermass.networks.standardisation import Standardisation
-from clustermass.training import predictions
+from clustermass.network.device import use_device
+from clustermass.network.losses import CLASSES, HIGHEST, LOSSES, LOWEST, WIDTH, Likelihood, loss_of, weighted_mean
+from clustermass.network.train_members import predictions
+from clustermass.network.trainer import fit, fit_members
 
 use_device("cpu")
 CONSTANTS = Standardisation([0.0], [1.0], [], [], [], mass_mean=14.0, mass_sd=0.4)

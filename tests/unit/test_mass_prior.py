@@ -7,10 +7,10 @@ from astropy.io import fits
 from astropy.table import Table
 from observed_inputs import MADE, observed_field, read, run  # noqa: F401, the fixture `field`
 
-from clustermass.datasets import write_netcdf
+from clustermass.apply.catalogue import FLAT
+from clustermass.apply.mass_prior import MIN_CLUSTERS, MassPrior, flat_columns, read_mass_prior
 from clustermass.errors import InputError
-from clustermass.observed.columns import FLAT
-from clustermass.observed.mass_prior import MIN_CLUSTERS, MassPrior, flat_columns, read_mass_prior
+from clustermass.io.netcdf import write_netcdf
 
 MEAN, SPREAD, NOISE = 14.1, 0.25, 0.15
 

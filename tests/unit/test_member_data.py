@@ -7,10 +7,10 @@ import pytest
 import xarray as xr
 from test_training import SELECTION, write_sky
 
-from clustermass.datasets import read_netcdf, write_netcdf
+from clustermass.dataset.split import first_training_clusters
+from clustermass.dataset.training_data import load_member_data
 from clustermass.errors import InputError
-from clustermass.member_data import load_member_data
-from clustermass.splits import first_training_clusters
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 EXPERIMENT = {"selection": SELECTION, "redshift_noise": 0.0, "train_clusters": None, "control": "none"}
 

@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 from scipy.stats import norm
 
-from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
-from clustermass.evaluation.members_curve import members_curve, sigma_ratio
+from clustermass.evaluate.ensemble_size import members_curve, sigma_ratio
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 NUMBER = 4000
 COMMON, OWN = 0.15, 0.10  # scatter of all members alike, and of each for itself

@@ -11,11 +11,11 @@ import pytest
 from flax import nnx
 
 from clustermass.errors import InputError
-from clustermass.networks.cnn import MassNetwork
-from clustermass.networks.convolution import DIMENSIONS, block, fast_block, max_block
-from clustermass.networks.device import use_device
-from clustermass.networks.parameters import flatten, initialise, unflatten
-from clustermass.networks.schedules import LearningRate, Plateau, optimiser
+from clustermass.network.cnn import MassNetwork
+from clustermass.network.convolution import DIMENSIONS, block, fast_block, max_block
+from clustermass.network.device import use_device
+from clustermass.network.optimiser import LearningRate, Plateau, optimiser
+from clustermass.network.parameters import flatten, initialise, unflatten
 
 use_device("cpu")
 NETWORK = {"channels": [4, 5, 6], "dense": [8, 7], "dropout": 0.5, "side_inputs": ["z", "log_z"]}

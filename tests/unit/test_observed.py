@@ -11,10 +11,10 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from observed_inputs import MADE, network, observed_field, read, run  # noqa: F401, the fixture `field`
 
-from clustermass.datasets import write_netcdf
+from clustermass.apply import masses as observed
+from clustermass.apply.catalogue import COLUMNS, FLAT, iau_names
 from clustermass.errors import InputError
-from clustermass.observed import masses as observed
-from clustermass.observed.columns import COLUMNS, FLAT, iau_names
+from clustermass.io.netcdf import write_netcdf
 
 BLUEPRINT = [
     "ID_SRC",

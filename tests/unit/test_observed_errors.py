@@ -7,10 +7,10 @@ from astropy.io import fits
 from observed_inputs import MADE, observed_field, read, write_calibration  # noqa: F401, the fixture `field`
 from scipy.stats import norm
 
-from clustermass.datasets import write_netcdf
-from clustermass.evaluation.calibrate import Calibration
-from clustermass.evaluation.recalibration import Recalibration
-from clustermass.observed.masses import mass_columns
+from clustermass.apply.masses import mass_columns
+from clustermass.ensemble.calibration import Calibration
+from clustermass.ensemble.recalibration import Recalibration
+from clustermass.io.netcdf import write_netcdf
 
 AS_PREDICTED = Calibration("none", Recalibration(), {68: 1.0, 90: 1.6, 95: np.nan}, 18)
 

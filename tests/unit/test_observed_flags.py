@@ -6,11 +6,11 @@ import xarray as xr
 from astropy.io import fits
 from observed_inputs import MADE, network, observed_field, read, run, write_calibration  # noqa: F401, the fixture `field`
 
-from clustermass.datasets import write_netcdf
-from clustermass.domain.judge import sample_p
+from clustermass.apply import masses as observed
+from clustermass.apply.catalogue import COLUMNS
+from clustermass.ensemble.fit_out_of_distribution import sample_p
 from clustermass.errors import InputError
-from clustermass.observed import masses as observed
-from clustermass.observed.columns import COLUMNS
+from clustermass.io.netcdf import write_netcdf
 
 
 def test_scale_changes_no_flag_of_unlikeness(field):

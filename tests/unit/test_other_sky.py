@@ -11,14 +11,15 @@ import xarray as xr
 from baseline_inputs import BLOCK, COSMOLOGY, PREDICTORS, fit, mock, write_sky
 from test_sample import SELECTION, images
 
-from clustermass import sample
-from clustermass.baselines.evidence import Sky
 from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky
-from clustermass.datasets import read_netcdf, write_json, write_netcdf
+from clustermass.baselines.measurements import Sky
+from clustermass.dataset import sample
 from clustermass.errors import InputError
-from clustermass.evaluation import sky as evaluation_sky
-from clustermass.evaluation.evaluate import evaluate
-from clustermass.evaluation.sky import predict_sky
+from clustermass.evaluate import test_skies as evaluation_sky
+from clustermass.evaluate.evaluate import evaluate
+from clustermass.evaluate.test_skies import predict_sky
+from clustermass.io.files import write_json
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 MADE = {"source": "test"}
 OTHER = {"h0_km_s_mpc": 69.32, "omega_m": 0.2865}

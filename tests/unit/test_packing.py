@@ -14,13 +14,14 @@ import xarray as xr
 from domain_inputs import by_hand, write_domain
 from test_weights import example
 
-from clustermass import packing
-from clustermass.application import masses_of_field
-from clustermass.datasets import write_json, write_netcdf
+from clustermass.apply.field import masses_of_field
+from clustermass.ensemble import pack as packing
+from clustermass.ensemble.pack import opened, pack_ensemble
+from clustermass.ensemble.trained import Trained
 from clustermass.errors import InputError
-from clustermass.networks.weights import load_weights, save_weights
-from clustermass.packing import opened, pack_ensemble
-from clustermass.trained import Trained
+from clustermass.io.files import write_json
+from clustermass.io.netcdf import write_netcdf
+from clustermass.network.weights import load_weights, save_weights
 
 NAMES = ["ensemble.nc", "calibration.json", "domain.nc", "members/00.safetensors", "members/01.safetensors"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from clustermass.datasets import write_netcdf
 from clustermass.errors import InputError
+from clustermass.io.netcdf import write_netcdf
 from clustermass.paper.pairs import Judged, compare_pairs
 from clustermass.paper.training_noise import noise_of, typical_noise
 

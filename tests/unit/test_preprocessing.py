@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import convolve
 
-from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
 from clustermass.images.preprocessing import apply_recipe, kernel, preprocess, smooth
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 CENTRAL = {"half_width_arcsec": 300.0, "pixel_arcsec": 24.0, "transform": "sqrt"}
 PAPER = {

@@ -6,7 +6,7 @@ from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clustermass.images.projection import deproject, image_pixels, project
+from clustermass.images.geometry import deproject, image_pixels, project
 
 CENTRES = [(136.0, 1.5), (0.001, -30.0), (359.999, 60.0), (12.0, 89.97), (200.0, -89.99), (180.0, 0.0)]
 RA = st.floats(0, 360, exclude_max=True)

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from clustermass import provenance
+from clustermass.io import provenance
 
 
 @pytest.fixture

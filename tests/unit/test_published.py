@@ -8,12 +8,10 @@ import yaml
 from astropy.table import Table
 from survey_tables import EFEDS, NUMBER, UNSURE, write_tables
 
-from clustermass.baselines.count_rate import predict_count_rate_efeds
-from clustermass.baselines.luminosity import predict_luminosity_published
-from clustermass.catalogues.published import look_up, read_published, short_names
-from clustermass.catalogues.sample_cuts import select_clusters
+from clustermass.baselines.scaling_relations import predict_count_rate_efeds, predict_luminosity_published
+from clustermass.catalogues.published_masses import look_up, read_published, short_names
 from clustermass.catalogues.tables import read_table
-from clustermass.catalogues.user import read_catalogue
+from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.errors import InputError
 

@@ -12,11 +12,16 @@ from matplotlib.image import imread
 from scipy import stats
 from survey_tables import NO_REDSHIFT, NUMBER, write_tables
 
-from clustermass.catalogues.user import read_catalogue, write_catalogue
+from clustermass.apply.compare_published import (
+    MIN_CLUSTERS,
+    PIVOT_LOG10_M500C,
+    PIVOT_Z,
+    compare_masses,
+    compare_published,
+)
+from clustermass.catalogues.user_catalogue import read_catalogue, write_catalogue
 from clustermass.errors import InputError
 from clustermass.figures.published_masses import binned_medians, plot_published_masses
-from clustermass.observed.comparison import compare_published
-from clustermass.observed.offsets import MIN_CLUSTERS, PIVOT_LOG10_M500C, PIVOT_Z, compare_masses
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
 RELATIONS = yaml.safe_load(CONFIG.read_text())["baselines"]

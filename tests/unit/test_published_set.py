@@ -10,14 +10,14 @@ from astropy.io import fits
 from baseline_inputs import BLOCK, write_sky
 from published_set import COSMOLOGY, make_catalogue, make_images, write_set
 
-from clustermass.baselines.evidence import Sky
 from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky
+from clustermass.baselines.measurements import Sky
 from clustermass.config import load_config
-from clustermass.datasets import read_netcdf
+from clustermass.dataset.split import split_sample
 from clustermass.errors import InputError
 from clustermass.images.preprocessing import preprocess
-from clustermass.published.ingest import ingest_published
-from clustermass.splits import split_sample
+from clustermass.io.netcdf import read_netcdf
+from clustermass.published_set.ingest import ingest_published
 
 RECIPE = {
     "half_width_arcsec": 600.0,

@@ -5,7 +5,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-from clustermass.evaluation.recalibration import (
+from clustermass.ensemble.ensemble import mixture_cdf, mixture_quantile
+from clustermass.ensemble.recalibration import (
     FOLDS,
     Recalibration,
     choose,
@@ -16,7 +17,6 @@ from clustermass.evaluation.recalibration import (
     negative_log_likelihood,
     paired_gain,
 )
-from clustermass.mixture import mixture_cdf, mixture_quantile
 
 
 def planted(seed, n=400, scale=1.0, floor=0.0):

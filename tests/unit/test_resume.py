@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from test_training import train_batch, write_sky
 
-from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
-from clustermass.networks import trainer
-from clustermass.networks.checkpoints import decode
-from clustermass.networks.device import use_device
+from clustermass.io.netcdf import read_netcdf
+from clustermass.network import trainer
+from clustermass.network.checkpoints import decode
+from clustermass.network.device import use_device
 
 use_device("cpu")
 KILLS = int(os.environ.get("CLUSTERMASS_KILLS", "1"))
@@ -120,7 +120,7 @@ def test_a_change_of_the_code_or_of_a_package_is_one_too(tmp_path, data, monkeyp
     for patched in (None, "source_hash", "version"):
         with monkeypatch.context() as patch:
             if patched:
-                patch.setattr(f"clustermass.training.{patched}", lambda *_: "another")
+                patch.setattr(f"clustermass.network.train_members.{patched}", lambda *_: "another")
             rest = epochs_run(patch)
             train_batch(tmp_path, *data, [3], checkpoints=left)
             assert len(rest) == 3, patched

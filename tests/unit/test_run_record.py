@@ -1,6 +1,6 @@
 """Time and memory by step from tables as Snakemake writes them."""
 
-from clustermass.run_record import costs_by_step, folders_of, labels_of
+from clustermass.report.costs import costs_by_step, folders_of, labels_of
 
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 CONFIG = {

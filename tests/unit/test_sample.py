@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from clustermass.datasets import write_netcdf
+from clustermass.dataset.sample import load_sample, select
 from clustermass.errors import InputError
-from clustermass.sample import load_sample, select
+from clustermass.io.netcdf import write_netcdf
 
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
 

@@ -9,13 +9,12 @@ import xarray as xr
 from scipy.stats import norm
 
 from clustermass.config import load_config, resolve_experiment
-from clustermass.datasets import read_netcdf, write_netcdf
 from clustermass.errors import InputError
-from clustermass.evaluation.search import compare, departures, search
-from clustermass.evaluation.search_page import training_seconds, write_search_page
-from clustermass.networks.losses import kind_of
-from clustermass.networks.parameters import initialise
-from clustermass.networks.size import number_of_parameters
+from clustermass.evaluate.model_selection import compare, departures, search, training_seconds, write_search_page
+from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.network.losses import kind_of
+from clustermass.network.parameters import initialise
+from clustermass.network.size import number_of_parameters
 
 ROOT = Path(__file__).parents[2]
 N, N_VAL = 400, 120

@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from clustermass.controls import Control
+from clustermass.dataset.controls import Control
+from clustermass.dataset.standardise import SIDE_INPUTS, Standardisation, side_inputs, widths
+from clustermass.dataset.training_data import Subset
 from clustermass.errors import InputError
-from clustermass.networks.fitting import fit
-from clustermass.networks.prediction import standardised_predictions
-from clustermass.networks.side_inputs import SIDE_INPUTS, side_inputs, widths
-from clustermass.networks.standardisation import Standardisation
-from clustermass.networks.subsets import Subset
+from clustermass.network.predict import standardised_predictions
+from clustermass.network.trainer import fit
 
 ALL = ["log_background", "z", "log_rate", "log_z", "log_extent", "log_exposure"]
 FACTS = {

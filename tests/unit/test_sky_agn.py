@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from clustermass.sky.agn import agn_spectrum, counts_above, draw_agn
-from clustermass.sky.field import Field
-from clustermass.sky.halos import Haloes
+from clustermass.simulate.agn import agn_spectrum, counts_above, draw_agn
+from clustermass.simulate.field import Field
+from clustermass.simulate.haloes import Haloes
 
 PARAMETERS = {
     "flux_min_cgs": 5e-16,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from clustermass.errors import InputError
-from clustermass.sky.background import Background
+from clustermass.simulate.background import Background
 
 SHARES = {"local_bubble": 0.2, "galactic_halo": 0.4, "extragalactic": 0.15, "particle": 0.25}
 

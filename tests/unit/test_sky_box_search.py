@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
-from clustermass.sky.box_search import box_likelihood
-from clustermass.sky.stamps import Stamps
-from clustermass.sky.templates import build_templates
+from clustermass.detect.background import box_likelihood
+from clustermass.detect.beta_models import build_templates
+from clustermass.detect.stamps import Stamps
 
 PARAMETERS = {
     "pixel_arcsec": 4.0,

@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import minimize
 from sky_scenes import EXPOSURE, PARAMETERS, Scene, exposure, grid_scene, offset_arcsec, psf
 
-from clustermass.sky.detection import detect
-from clustermass.sky.likelihood import negative_log_q
+from clustermass.detect.detect import detect
+from clustermass.detect.maximum_likelihood import negative_log_q
 
 
 def reference_point_fit(scene, level, east, north):

@@ -11,10 +11,9 @@ import pytest
 import yaml
 from astropy.table import Table
 
-from clustermass.sky.fitting import EXTENDED_DOF
-from clustermass.sky.instrument import KingPsf
-from clustermass.sky.likelihood import fit_amplitude, negative_log_q
-from clustermass.sky.templates import build_templates
+from clustermass.detect.beta_models import build_templates
+from clustermass.detect.maximum_likelihood import EXTENDED_DOF, fit_amplitude, negative_log_q
+from clustermass.simulate.telescope import KingPsf
 
 CATALOGUE = Path(__file__).parents[3] / "shared" / "data" / "efeds" / "efeds_ctp_clus_Klein2022_v2.1.csv"
 SKY = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())["skies"]["embedded"]

@@ -3,10 +3,10 @@ import pytest
 from astropy.io import fits
 from scipy.stats import kstest
 
-from clustermass.datasets import write_fits
-from clustermass.sky.event_table import TIME_START_S, TIME_STOP_S, event_hdus, event_table
-from clustermass.sky.field import Field
-from clustermass.sky.photons import Photons
+from clustermass.io.fits import write_fits
+from clustermass.simulate.event_table import TIME_START_S, TIME_STOP_S, event_hdus, event_table
+from clustermass.simulate.field import Field
+from clustermass.simulate.photons import Photons
 
 FIELD = Field(0.5, -30.0, 4.0, 3.0)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
-from clustermass.sky.field import ExposureMap, Field
-from clustermass.sky.sky_tables import exposure_hdus
+from clustermass.simulate.field import ExposureMap, Field
+from clustermass.simulate.sky_tables import exposure_hdus
 
 SURVEY = {
     "depth_s": 1200.0,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from clustermass.cosmology import efunc, r500c_mpc
-from clustermass.sky.gas import draw_gas, mean_luminosity
-from clustermass.sky.halos import Haloes
-from clustermass.sky.plasma import cooling_function
+from clustermass.simulate.gas import draw_gas, mean_luminosity
+from clustermass.simulate.haloes import Haloes
+from clustermass.simulate.spectra import cooling_function
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "comparat2020"
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}

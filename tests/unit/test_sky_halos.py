@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from clustermass.sky.field import Field
-from clustermass.sky.halos import draw_haloes, halo_density
+from clustermass.simulate.field import Field
+from clustermass.simulate.haloes import draw_haloes, halo_density
 
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089, "omega_b": 0.048206, "sigma8": 0.8147, "ns": 0.9667}
 LIMITS = {"redshift_min": 0.01, "redshift_max": 1.5, "log10_m500c_min": 13.0, "log10_m500c_max": 15.3}

@@ -6,7 +6,8 @@ from astropy.io import fits
 from scipy.integrate import quad
 from scipy.stats import kstest
 
-from clustermass.sky.instrument import (
+from clustermass.simulate.spectra import ERG_PER_KEV, plasma_power, power_law, transmission
+from clustermass.simulate.telescope import (
     PHOTON_KEV,
     PI_EDGES_EV,
     RESOLUTION_FWHM,
@@ -17,8 +18,6 @@ from clustermass.sky.instrument import (
     redistribution,
     redistribution_below,
 )
-from clustermass.sky.plasma import plasma_power
-from clustermass.sky.spectra import ERG_PER_KEV, power_law, transmission
 
 SHARED = Path(__file__).parents[3] / "shared"
 

@@ -6,7 +6,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_ndtr
 from scipy.stats import chi2
 
-from clustermass.sky.likelihood import fit_amplitude, negative_log_q
+from clustermass.detect.maximum_likelihood import fit_amplitude, negative_log_q
 
 
 @pytest.mark.parametrize("dof", [1.0, 2.0, 3.0, 4.0, 2.7])

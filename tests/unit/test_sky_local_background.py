@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sky_scenes import BACKGROUND, EXPOSURE, PARAMETERS, Scene, exposure
 
-from clustermass.sky.local_background import estimate_background
-from clustermass.sky.stamps import index_events
+from clustermass.detect.background import estimate_background
+from clustermass.detect.stamps import index_events
 
 
 @pytest.mark.parametrize(("sources", "lowest", "highest"), [(0, 0.98, 1.02), (60, 1.0, 1.09)])

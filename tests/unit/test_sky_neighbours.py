@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sky_scenes import Scene
 
-from clustermass.sky.components import neighbours
+from clustermass.detect.candidates import neighbours
 
 
 def test_bright_agn_beside_a_halo_is_part_of_the_model():

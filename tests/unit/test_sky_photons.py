@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from clustermass.sky.agn import PointSources, agn_spectrum
-from clustermass.sky.background import Background
-from clustermass.sky.cluster_spectra import ClusterSpectra
-from clustermass.sky.field import ExposureMap, Field
-from clustermass.sky.gas import Gas
-from clustermass.sky.halos import Haloes
-from clustermass.sky.instrument import KingPsf
-from clustermass.sky.photons import Photons, background_photons, cluster_photons, point_source_photons
-from clustermass.sky.profiles import RadialProfiles
+from clustermass.simulate.agn import PointSources, agn_spectrum
+from clustermass.simulate.background import Background
+from clustermass.simulate.field import ExposureMap, Field
+from clustermass.simulate.gas import Gas
+from clustermass.simulate.haloes import Haloes
+from clustermass.simulate.photons import Photons, background_photons, cluster_photons, point_source_photons
+from clustermass.simulate.profiles import RadialProfiles
+from clustermass.simulate.spectra import ClusterSpectra
+from clustermass.simulate.telescope import KingPsf
 
 FIELD = Field(136.0, 1.5, 4.0, 3.0)
 SURVEY = {

@@ -6,9 +6,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import kv
 
-from clustermass.sky.cluster_spectra import ClusterSpectra
-from clustermass.sky.instrument import PHOTON_KEV, PI_EDGES_EV
-from clustermass.sky.plasma import bremsstrahlung, cooling_function, emissivity, plasma_power
+from clustermass.simulate.spectra import ClusterSpectra, bremsstrahlung, cooling_function, emissivity, plasma_power
+from clustermass.simulate.telescope import PHOTON_KEV, PI_EDGES_EV
 
 SHARED = Path(__file__).parents[3] / "shared"
 

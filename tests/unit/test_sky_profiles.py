@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.integrate import quad
 from scipy.stats import kstest
 
-from clustermass.sky.profiles import RadialProfiles
+from clustermass.simulate.profiles import RadialProfiles
 
 NODES = np.array([0.1, 0.3, 1.0, 2.0])
 

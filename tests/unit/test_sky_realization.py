@@ -7,8 +7,8 @@ import yaml
 from astropy.io import fits
 
 from clustermass.errors import InputError
-from clustermass.sky.realization import simulate_realization
-from clustermass.sky.sky_tables import redshift_columns
+from clustermass.simulate.realization import simulate_realization
+from clustermass.simulate.sky_tables import redshift_columns
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
 FIELD = {"ra_deg": 0.2, "dec_deg": 1.5, "width_deg": 2.4, "height_deg": 2.0}

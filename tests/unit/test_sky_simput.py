@@ -9,14 +9,12 @@ from astropy.wcs import WCS
 from scipy.integrate import quad
 
 from clustermass.errors import InputError
-from clustermass.sky.field import Field
-from clustermass.sky.instrument import effective_area_cm2, redistribution_below
-from clustermass.sky.plasma import plasma_power
-from clustermass.sky.realization import simulate_realization
-from clustermass.sky.simput import write_realization_simput, write_simput
-from clustermass.sky.simput_images import IMAGES_MAX, cluster_image, share_images
-from clustermass.sky.simput_spectra import cluster_spectra
-from clustermass.sky.spectra import transmission
+from clustermass.simulate.field import Field
+from clustermass.simulate.realization import simulate_realization
+from clustermass.simulate.simput import write_realization_simput, write_simput
+from clustermass.simulate.simput_sources import IMAGES_MAX, cluster_image, cluster_spectra, share_images
+from clustermass.simulate.spectra import plasma_power, transmission
+from clustermass.simulate.telescope import effective_area_cm2, redistribution_below
 
 FOLDER = Path(__file__).parents[2] / "config"
 CONFIG = yaml.safe_load((FOLDER / "config.yaml").read_text(encoding="utf-8"))
@@ -43,7 +41,7 @@ def sources(tmp_path_factory):
         write_simput(path, field, clusters, agn, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("clustermass.sky.simput.write_simput", catch)
+        patch.setattr("clustermass.simulate.simput.write_simput", catch)
         _write(tmp_path_factory.mktemp("simput"))
     return caught
 

@@ -3,8 +3,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import chisquare
 
-from clustermass.sky.instrument import PHOTON_KEV, PI_EDGES_EV, fold
-from clustermass.sky.spectra import ERG_PER_KEV, CountSpectra, power_law, transmission
+from clustermass.simulate.spectra import ERG_PER_KEV, CountSpectra, power_law, transmission
+from clustermass.simulate.telescope import PHOTON_KEV, PI_EDGES_EV, fold
 
 
 def test_transmission_of_morrison_mccammon_at_one_kev():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sky_scenes import CORE, PARAMETERS, heavy_tailed_radius, psf
 
+from clustermass.detect.beta_models import build_templates
 from clustermass.errors import InputError
-from clustermass.sky.templates import build_templates
 
 
 def test_templates_hold_the_counts_of_the_source():

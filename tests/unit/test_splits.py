@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from clustermass.datasets import read_netcdf, write_netcdf
+from clustermass.dataset.split import group_names, overlapping_boxes, split_sample, subset_of
 from clustermass.errors import InputError
-from clustermass.splits import group_names, overlapping_boxes, split_sample, subset_of
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 FRACTIONS = {"train": 0.70, "val": 0.15, "test": 0.15}
 BOX = 1200.0

@@ -9,11 +9,12 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from matplotlib.figure import Figure
 
-from clustermass.datasets import write_fits, write_netcdf
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.spread import median_error, neighbours, plot_spread, read_extreme, spreads
 from clustermass.figures.surroundings import brightest_neighbour, files_of
+from clustermass.io.fits import write_fits
+from clustermass.io.netcdf import write_netcdf
 
 N, MEMBERS = 30, 4
 MADE = {"source": "test"}

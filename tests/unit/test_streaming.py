@@ -11,10 +11,10 @@ from astropy.io import fits
 from event_lists import START, photons, planted, write_esass, write_sixte_calibrated, write_sixte_events
 
 from clustermass.errors import InputError
-from clustermass.events.selection import Selection, read_events, select, stream_events, write_events
-from clustermass.images import extraction
-from clustermass.images.cubes import ImageGeometry, cube
-from clustermass.images.stack import ImageStack
+from clustermass.events.select import Selection, read_events, select, stream_events, write_events
+from clustermass.images import cutouts as extraction
+from clustermass.images.cutouts import ImageStack
+from clustermass.images.geometry import ImageGeometry, cube
 
 WRITERS = {"esass": write_esass, "sixte_calibrated": write_sixte_calibrated, "sixte_events": write_sixte_events}
 

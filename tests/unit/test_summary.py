@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from clustermass.key_figures import key_figures
-from clustermass.summary import headline, summarise
+from clustermass.report.summary import headline, key_figures, summarise
 
 METRICS = {
     "n_train": 100,

@@ -23,10 +23,9 @@ from survey_tables import (
     write_tables,
 )  # fmt: skip
 
-from clustermass.catalogues.sample_cuts import select_clusters
 from clustermass.catalogues.surveys import mask_sentinels, read_survey_table, recognise
 from clustermass.catalogues.tables import read_table, texts_of
-from clustermass.catalogues.user import read_catalogue, write_catalogue
+from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters, write_catalogue
 from clustermass.errors import InputError
 
 REAL = Tables(

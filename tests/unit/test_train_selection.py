@@ -8,11 +8,11 @@ from baseline_inputs import write_sky as write_baseline_sky
 from test_other_sky import MADE, fit_baselines, fit_baselines_for_sky
 from test_training import experiment, write_sky
 
-from clustermass.baselines.evidence import Sky
-from clustermass.datasets import read_netcdf, write_netcdf
+from clustermass.baselines.measurements import Sky
+from clustermass.dataset.training_data import load_member_data
 from clustermass.errors import InputError
-from clustermass.member_data import load_member_data
-from clustermass.training import train_members
+from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.network.train_members import train_members
 
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 10.0}
 NARROW, WIDE, ASIDE = {"ext_like_min": 25.0}, {"ext_like_min": 3.0}, {"ext_like_min": 3.0, "log10_m500c_max": 14.0}

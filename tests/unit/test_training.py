@@ -12,13 +12,13 @@ import pytest
 import xarray as xr
 from test_fitting import NETWORK, RECIPE, sky
 
-from clustermass.datasets import read_netcdf, write_netcdf
+from clustermass.dataset.training_data import noisy_redshift
+from clustermass.ensemble.inference import check_grid, predict
 from clustermass.errors import InputError
-from clustermass.inference import check_grid, predict
-from clustermass.member_data import noisy_redshift
-from clustermass.networks.device import use_device
-from clustermass.networks.weights import load_weights
-from clustermass.training import train_members
+from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.network.device import use_device
+from clustermass.network.train_members import train_members
+from clustermass.network.weights import load_weights
 
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
 

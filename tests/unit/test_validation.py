@@ -10,14 +10,13 @@ from validation_inputs import exposure_map, plant, plant_sample
 
 from clustermass.config import check_config, load_config
 from clustermass.errors import InputError
-from clustermass.images.exposure_maps import read_exposure
-from clustermass.validation import statistics
-from clustermass.validation.lines import TUNED, Line, Result, all_lines, compare, within
-from clustermass.validation.measure import measure, read_measured
-from clustermass.validation.published import CLUSTER_DENSITY, MASS_RELATION, Fact
-from clustermass.validation.realization import FLUX, RealizationFiles, above, solid_angle_deg2
-from clustermass.validation.runner import validate
-from clustermass.validation.table import told
+from clustermass.images.exposure import read_exposure
+from clustermass.sky_validation import statistics
+from clustermass.sky_validation.lines import TUNED, Line, Result, all_lines, compare, within
+from clustermass.sky_validation.measure import measure, read_measured
+from clustermass.sky_validation.published import CLUSTER_DENSITY, MASS_RELATION, Fact
+from clustermass.sky_validation.realization import FLUX, RealizationFiles, above, solid_angle_deg2
+from clustermass.sky_validation.table import told, validate
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,8 @@ from validation_inputs import plant, plant_sample
 
 from clustermass.errors import InputError
 from clustermass.figures.sky_validation import PANELS, plot_sky_validation
-from clustermass.validation import published
-from clustermass.validation.runner import validate
+from clustermass.sky_validation import published
+from clustermass.sky_validation.table import validate
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from clustermass.baselines.count_rate import predict_count_rate_efeds
+from clustermass.baselines.scaling_relations import predict_count_rate_efeds
 from clustermass.config import load_config
-from clustermass.validation import published, published_bins
-from clustermass.validation.published import PERCENT
+from clustermass.sky_validation import published, published_bins
+from clustermass.sky_validation.published import PERCENT
 
 ROOT = Path(__file__).parents[2]
 EFEDS = ROOT.parent / "shared" / "data" / "efeds"

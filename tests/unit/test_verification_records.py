@@ -9,15 +9,15 @@ import xarray as xr
 from astropy.io import fits
 from ingest_inputs import EVENTS, sky
 
+from clustermass.apply.catalogue import COLUMNS, Header, write_ecsv, write_fits_table, write_votable
+from clustermass.catalogues.ingest import ingest_field
 from clustermass.catalogues.tables import add_history
 from clustermass.cli import main
-from clustermass.datasets import write_json, write_netcdf
 from clustermass.figures import style
-from clustermass.ingest import ingest_field
-from clustermass.observed.columns import COLUMNS
-from clustermass.observed.formats import Header, write_ecsv, write_fits_table, write_votable
-from clustermass.provenance import config_hash, provenance
-from clustermass.verification.records import read_record
+from clustermass.io.files import write_json
+from clustermass.io.netcdf import write_netcdf
+from clustermass.io.provenance import config_hash, provenance
+from clustermass.io.records import read_record
 
 # blanks wherever a card of 72 characters may be cut, quotes, and what FITS can't hold
 SETTINGS = {"cut": [f"{'x' * n} > {n} und 'ä' \\ \"q\"" for n in range(60, 90)], "none": None}

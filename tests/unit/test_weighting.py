@@ -7,11 +7,10 @@ import pytest
 from test_fitting import NETWORK, RECIPE, sky
 from test_training import SELECTION, write_sky
 
+from clustermass.dataset.training_data import LARGEST, load_member_data, training_weights, uniform_mass_weights
 from clustermass.errors import InputError
-from clustermass.member_data import load_member_data
-from clustermass.networks.fitting import fit
-from clustermass.training import predictions
-from clustermass.weighting import LARGEST, training_weights, uniform_mass_weights
+from clustermass.network.train_members import predictions
+from clustermass.network.trainer import fit
 
 
 def steep(number, seed=1):

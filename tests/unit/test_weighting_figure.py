@@ -7,10 +7,10 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from clustermass.datasets import write_netcdf
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.weighting import plot_weighting
+from clustermass.io.netcdf import write_netcdf
 
 ROWS = [{"experiment": "fiducial", "weighting": "none"}, {"experiment": "even", "weighting": "uniform_mass"}]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
-from clustermass.networks.standardisation import Standardisation
-from clustermass.networks.weights import Weights, load_weights, save_weights
+from clustermass.network.weights import Weights, load_weights, save_weights
 
 
 def example() -> Weights:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from clustermass.datasets import write_fits
-from clustermass.validation.published import MASS_RELATION
+from clustermass.io.fits import write_fits
+from clustermass.sky_validation.published import MASS_RELATION
 
 DEFAULTS = {
     "CATALOGUE": {

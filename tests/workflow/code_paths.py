@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
-from clustermass import provenance
+from clustermass.io import provenance
 
 
 class _HandedOver(BaseException):
@@ -76,8 +76,8 @@ def _relative(module):
 
 def _stop_at_the_package(frame, event, _):
     name = frame.f_code.co_filename
-    if event != "call" or not name.startswith(str(provenance.PACKAGE)) or name.endswith("/progress.py"):
-        return  # `progress.step` surrounds a script's work
+    if event != "call" or not name.startswith(str(provenance.PACKAGE)) or name.endswith("/io/log.py"):
+        return  # `io.log.step` surrounds a script's work
     caller = frame
     while caller is not None and caller.f_code.co_filename != "<frozen importlib._bootstrap>":
         caller = caller.f_back

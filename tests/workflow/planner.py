@@ -33,7 +33,7 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-from clustermass import provenance
+from clustermass.io import provenance
 
 #: more than the 1 MB above which Snakemake, left to itself, goes by time stamps
 LARGE_BYTES = 2_000_000

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from conftest import ROOT, jobs, snakemake
 
-from clustermass.datasets import read_netcdf
+from clustermass.io.netcdf import read_netcdf
 
 pytestmark = pytest.mark.workflow
 RUN = "results/test/fiducial"

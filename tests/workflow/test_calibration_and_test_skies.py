@@ -8,8 +8,8 @@ import pytest
 import yaml
 from conftest import ROOT, jobs, snakemake
 
-from clustermass.datasets import read_netcdf, write_netcdf
-from clustermass.sample import select
+from clustermass.dataset.sample import select
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 pytestmark = pytest.mark.workflow
 RUN = "results/test/fiducial"

@@ -16,7 +16,7 @@ from conftest import ROOT
 from snakemake.iocontainers import Namedlist
 
 from clustermass.config import load_config
-from clustermass.progress import LOGGER
+from clustermass.io.log import LOGGER
 
 pytestmark = pytest.mark.workflow
 HERE, SCRIPTS = Path(__file__).parent, ROOT / "workflow" / "scripts"

@@ -11,9 +11,11 @@ from astropy.io import fits
 from clones import RUN, clone, make_results
 from matplotlib.figure import Figure
 
-from clustermass.datasets import read_netcdf, write_fits, write_json, write_netcdf
 from clustermass.figures.style import save
-from clustermass.networks.checkpoints import Checkpoint, Checkpoints
+from clustermass.io.files import write_json
+from clustermass.io.fits import write_fits
+from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.network.checkpoints import Checkpoint, Checkpoints
 
 MB = 1_000_000
 NOISE = np.random.default_rng(1).random((40, 10, 50, 50), np.float32)

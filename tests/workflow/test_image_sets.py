@@ -10,7 +10,7 @@ import yaml
 from astropy.table import Table
 from conftest import ROOT, jobs, snakemake
 
-from clustermass.datasets import read_netcdf
+from clustermass.io.netcdf import read_netcdf
 
 pytestmark = pytest.mark.workflow
 RUN = "results/test/other"

@@ -276,9 +276,12 @@ def test_a_key_without_an_entry_is_told_what_it_needs(repository, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("workflow/scripts/calibrate.py", "__import__('clustermass.sphere')"),
-        ("src/clustermass/evaluation/calibrate.py", "from ..sphere import *"),
-        ("src/clustermass/evaluation/calibrate.py", "import importlib; importlib.import_module('clustermass.sphere')"),
+        ("workflow/scripts/calibrate.py", "__import__('clustermass.images.geometry')"),
+        ("src/clustermass/ensemble/calibration.py", "from ..images.geometry import *"),
+        (
+            "src/clustermass/ensemble/calibration.py",
+            "import importlib; importlib.import_module('clustermass.images.geometry')",
+        ),
     ],
 )
 def test_a_module_that_is_not_declared_is_found(repository, folder, name, text):
@@ -287,7 +290,7 @@ def test_a_module_that_is_not_declared_is_found(repository, folder, name, text):
     docstring = ast.parse("".join(lines)).body[0].end_lineno
     path.write_text("".join([*lines[:docstring], f"{text}\n", *lines[docstring:]]))
     faults = [*module_faults(repository, folder, only="calibrate")]
-    assert faults == ["calibrate: imports sphere.py, whose change doesn't change its param `code`"]
+    assert faults == ["calibrate: imports images/geometry.py, whose change doesn't change its param `code`"]
 
 
 @pytest.mark.parametrize("stamp", ["__import__('time').time()", "(ROOT / 'Snakefile').stat().st_mtime"])

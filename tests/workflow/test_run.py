@@ -107,7 +107,7 @@ def test_steps_without_a_snakemake_are_ended_and_no_others(run, python, tmp_path
 def test_what_a_killed_writer_left_is_taken_away_once_nobody_can_be_writing_it(run, tmp_path):
     script = textwrap.dedent("""
         import os, signal
-        from clustermass.datasets import atomic
+        from clustermass.io.files import atomic
         with atomic("results/skies/images.nc") as temporary:
             temporary.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from conftest import ROOT, snakemake
 
-from clustermass.datasets import read_netcdf
-from clustermass.sample import select
+from clustermass.dataset.sample import select
+from clustermass.io.netcdf import read_netcdf
 
 pytestmark = pytest.mark.workflow
 ODD = "results/test/odd"

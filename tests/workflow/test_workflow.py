@@ -10,7 +10,7 @@ from astropy.table import Table
 from clones import RUN, data_files
 from conftest import ROOT, jobs, snakemake
 
-from clustermass.datasets import read_netcdf
+from clustermass.io.netcdf import read_netcdf
 
 pytestmark = pytest.mark.workflow
 

@@ -14,22 +14,21 @@ CODE = {} if workflow.is_main_process else json.loads(os.environ.get(CODE_INHERI
 
 from snakemake.exceptions import WorkflowError
 
-from clustermass.advice import advice
-from clustermass.config import (
-    BASE_EXPERIMENT,
-    DEFAULT_IMAGES,
-    PUBLISHED_FILES,
-    check_config,
-    input_files,
-    read_schema,
-    realization_names,
-    resolve_experiment,
-    resolve_images,
-    resolve_sky,
-    without_execution_keys,
-)
+from clustermass.report.advice import advice
+from clustermass.config import BASE_EXPERIMENT
+from clustermass.config import DEFAULT_IMAGES
+from clustermass.config import PUBLISHED_FILES
+from clustermass.config import check_config
+from clustermass.config import input_files
+from clustermass.config import read_schema
+from clustermass.config import realization_names
+from clustermass.config import resolve_experiment
+from clustermass.config import resolve_images
+from clustermass.config import resolve_sky
+from clustermass.config import without_execution_keys
 from clustermass.errors import InputError
-from clustermass.provenance import config_hash, source_hash
+from clustermass.io.provenance import config_hash
+from clustermass.io.provenance import source_hash
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 try:

@@ -15,6 +15,6 @@ rule download_efeds:
         runtime=each_try(600),
     params:
         downloads=in_order(config.get("downloads", {})),
-        code=code("download_efeds", "download.fetch"),
+        code=code("download_efeds", "io.download"),
     script:
         "../scripts/download_efeds.py"

@@ -46,7 +46,7 @@ rule calibrate:
     params:
         recalibration=config["ensemble"]["recalibration"],
         seed=config["seed"],
-        code=code("calibrate", "evaluation.calibrate"),
+        code=code("calibrate", "ensemble.calibration"),
     script:
         "../scripts/calibrate.py"
 
@@ -70,7 +70,7 @@ rule fit_domain:
         runtime=each_try(20),
     params:
         seed=config["seed"],
-        code=code("fit_domain", "domain.fit"),
+        code=code("fit_domain", "ensemble.fit_out_of_distribution"),
     script:
         "../scripts/fit_domain.py"
 
@@ -94,7 +94,7 @@ rule judge_domain:
         mem_mb=each_try(2000),
         runtime=each_try(20),
     params:
-        code=code("judge_domain", "domain.judge"),
+        code=code("judge_domain", "ensemble.fit_out_of_distribution"),
     script:
         "../scripts/judge_domain.py"
 
@@ -122,7 +122,7 @@ rule evaluate:
     params:
         evaluation=in_order(config["evaluation"]),
         seed=config["seed"],
-        code=code("evaluate", "evaluation.evaluate"),
+        code=code("evaluate", "evaluate.evaluate"),
     script:
         "../scripts/evaluate.py"
 
@@ -149,7 +149,7 @@ rule predict_sky:
         selection=selection,
         redshift_noise=redshift_noise,
         seed=config["seed"],
-        code=code("predict_sky", "evaluation.sky"),
+        code=code("predict_sky", "evaluate.test_skies"),
     script:
         "../scripts/predict_sky.py"
 
@@ -207,7 +207,7 @@ rule judge_domain_of_sky:
         mem_mb=each_try(2000),
         runtime=each_try(20),
     params:
-        code=code("judge_domain", "domain.judge"),
+        code=code("judge_domain", "ensemble.fit_out_of_distribution"),
     script:
         "../scripts/judge_domain.py"
 
@@ -234,6 +234,6 @@ rule evaluate_sky:
     params:
         evaluation=in_order(config["evaluation"]),
         seed=config["seed"],
-        code=code("evaluate", "evaluation.evaluate"),
+        code=code("evaluate", "evaluate.evaluate"),
     script:
         "../scripts/evaluate.py"

@@ -22,7 +22,7 @@ rule extract_images:
     params:
         images=images_of,
         events=in_order(config["events"]),
-        code=code("extract_images", "images.extraction"),
+        code=code("extract_images", "images.cutouts"),
     script:
         "../scripts/extract_images.py"
 
@@ -68,7 +68,7 @@ rule split_sample:
         fractions=in_order(config["split"]),
         box_arcsec=config["images"]["box_pixels"] * config["images"]["pixel_arcsec"],
         seed=config["seed"],
-        code=code("split_sample", "splits"),
+        code=code("split_sample", "dataset.split"),
     script:
         "../scripts/split_sample.py"
 
@@ -96,6 +96,6 @@ rule extend_split:
         fractions=in_order(config["split"]),
         box_arcsec=config["images"]["box_pixels"] * config["images"]["pixel_arcsec"],
         seed=config["seed"],
-        code=code("extend_split", "extended_split"),
+        code=code("extend_split", "dataset.extend_split"),
     script:
         "../scripts/extend_split.py"

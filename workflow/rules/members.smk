@@ -18,7 +18,7 @@ rule members_curve:
     params:
         resamplings=config["evaluation"]["bootstrap"],
         seed=config["seed"],
-        code=code("members_curve", "evaluation.members_curve"),
+        code=code("members_curve", "evaluate.ensemble_size"),
     script:
         "../scripts/members_curve.py"
 

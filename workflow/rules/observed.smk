@@ -27,7 +27,7 @@ rule infer_observed:
         acronym=config["observed"]["acronym"],
         mass_prior=mass_prior,
         cosmology=experiment_cosmology,
-        code=code("infer_observed", "observed.masses"),
+        code=code("infer_observed", "apply.masses"),
     script:
         "../scripts/infer_observed.py"
 
@@ -57,7 +57,7 @@ rule pack_ensemble:
         mem_mb=each_try(1000),
         runtime=each_try(10),
     params:
-        code=code("pack_ensemble", "packing"),
+        code=code("pack_ensemble", "ensemble.pack"),
     script:
         "../scripts/pack_ensemble.py"
 
@@ -123,7 +123,7 @@ rule compare_published:
         count_rate=in_order(config["baselines"]["count_rate_efeds"]),
         bootstrap=config["evaluation"]["bootstrap"],
         seed=config["seed"],
-        code=code("compare_published", "observed.comparison"),
+        code=code("compare_published", "apply.compare_published"),
     script:
         "../scripts/compare_published.py"
 

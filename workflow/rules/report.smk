@@ -28,7 +28,7 @@ rule summarise:
         },
         test_skies=metrics_of_test_skies(),
         trained={name: trained_with(name) for name in EXPERIMENTS},
-        code=code("summarise", "summary"),
+        code=code("summarise", "report.summary"),
     script:
         "../scripts/summarise.py"
 
@@ -60,6 +60,6 @@ rule report:
     params:
         config=config_hash(without_execution_keys(config, read_schema(SCHEMA))),
         captions=config_hash({path.name: path.read_text(encoding="utf-8") for path in CAPTIONS}),
-        code=code("report", "run_record"),
+        code=code("report", "report.costs"),
     script:
         "../scripts/report.py"

@@ -22,7 +22,7 @@ rule simulate_realization:
         with_truth=True,
         sky=sky_physics,
         cosmology=sky_cosmology,
-        code=code("simulate_realization", "sky.realization"),
+        code=code("simulate_realization", "simulate.realization"),
     script:
         "../scripts/simulate_realization.py"
 
@@ -48,7 +48,7 @@ rule simulate_observed_field:
         with_truth=False,
         sky=sky_physics,
         cosmology=sky_cosmology,
-        code=code("simulate_realization", "sky.realization"),
+        code=code("simulate_realization", "simulate.realization"),
     script:
         "../scripts/simulate_realization.py"
 
@@ -72,7 +72,7 @@ rule write_simput:
     params:
         sky=sky_physics,
         cosmology=sky_cosmology,
-        code=code("write_simput", "sky.simput"),
+        code=code("write_simput", "simulate.simput"),
     script:
         "../scripts/write_simput.py"
 
@@ -105,7 +105,7 @@ rule ingest_mock:
         files=sky_realization_files,
         events=in_order(config["events"]),
         bands=in_order(config["images"]["bands"]),
-        code=code("ingest_field", "ingest"),
+        code=code("ingest_field", "catalogues.ingest"),
     script:
         "../scripts/ingest_field.py"
 
@@ -135,7 +135,7 @@ rule ingest_field:
         files=sky_realization_files,
         events=in_order(config["events"]),
         bands=in_order(config["images"]["bands"]),
-        code=code("ingest_field", "ingest"),
+        code=code("ingest_field", "catalogues.ingest"),
     script:
         "../scripts/ingest_field.py"
 
@@ -166,6 +166,6 @@ for published_sky in SKIES_BY_KIND["published", False]:
             cosmology=cosmology_of(published_sky),
             images=in_order(config["images"]),
             events=in_order(config["events"]),
-            code=code("ingest_published", "published.ingest"),
+            code=code("ingest_published", "published_set.ingest"),
         script:
             "../scripts/ingest_published.py"

@@ -35,7 +35,7 @@ for training_rule, (members, experiments) in training_batches().items():
             network=network,
             recipe=recipe,
             seed=config["seed"],
-            code=code("train_members", "training"),
+            code=code("train_members", "network.train_members"),
         script:
             "../scripts/train_members.py"
 
@@ -60,6 +60,6 @@ rule aggregate_ensemble:
     params:
         cosmology=experiment_cosmology,
         weighting=weighting,
-        code=code("aggregate_ensemble", "ensemble"),
+        code=code("aggregate_ensemble", "ensemble.ensemble"),
     script:
         "../scripts/aggregate_ensemble.py"

@@ -22,7 +22,7 @@ rule compare_sky:
         mem_mb=each_try(2000),
         runtime=each_try(20),
     params:
-        code=code("compare_sky", "validation.runner"),
+        code=code("compare_sky", "sky_validation.table"),
     script:
         "../scripts/compare_sky.py"
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.ensemble import aggregate_ensemble
-from clustermass.progress import step
+from clustermass.ensemble.ensemble import aggregate_ensemble
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
     aggregate_ensemble(

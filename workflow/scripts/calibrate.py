@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.evaluation.calibrate import calibrate
-from clustermass.progress import step
+from clustermass.ensemble.calibration import calibrate
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
     calibrate(

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from clustermass.paper.pairs import Judged, compare_pairs
-from clustermass.progress import step
+from clustermass.paper.pairs import Judged
+from clustermass.paper.pairs import compare_pairs
+from clustermass.io.log import step
 
 with step(snakemake.log[0], snakemake.rule):
     compare_pairs(

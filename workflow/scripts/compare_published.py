@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.observed.comparison import compare_published
-from clustermass.progress import step
+from clustermass.apply.compare_published import compare_published
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}/{snakemake.wildcards.field}"):
     catalogues = zip(snakemake.params.realizations, snakemake.input.catalogues, strict=True)

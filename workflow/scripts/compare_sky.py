@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from clustermass.progress import step
-from clustermass.validation.realization import RealizationFiles
-from clustermass.validation.runner import validate
+from clustermass.io.log import step
+from clustermass.sky_validation.realization import RealizationFiles
+from clustermass.sky_validation.table import validate
 
 with step(snakemake.log[0], snakemake.rule):
     columns = [[Path(path) for path in snakemake.input[name]] for name in RealizationFiles._fields]

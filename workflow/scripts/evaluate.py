@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.evaluation.evaluate import evaluate
-from clustermass.progress import step
+from clustermass.evaluate.evaluate import evaluate
+from clustermass.io.log import step
 
 split = snakemake.input.get("split")
 with step(snakemake.log[0], " ".join([snakemake.rule, *snakemake.wildcards])):

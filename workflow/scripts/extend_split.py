@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.extended_split import extend_split
-from clustermass.progress import step
+from clustermass.dataset.extend_split import extend_split
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.output.split}"):
     extend_split(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.images.extraction import extract_images
-from clustermass.progress import step
+from clustermass.images.cutouts import extract_images
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
     truth, matches = snakemake.input.truth, snakemake.input.matches

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from clustermass.baselines.evidence import Sky
+from clustermass.baselines.measurements import Sky
 from clustermass.baselines.fit import fit_baselines
-from clustermass.progress import step
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
     fit_baselines(

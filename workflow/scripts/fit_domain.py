@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.domain.fit import fit_domain
-from clustermass.progress import step
+from clustermass.ensemble.fit_out_of_distribution import fit_domain
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
     fit_domain(

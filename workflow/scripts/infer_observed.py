@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.observed.masses import infer_observed
-from clustermass.progress import step
+from clustermass.apply.masses import infer_observed
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}/{snakemake.wildcards.field}"):
     infer_observed(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.ingest import ingest_field
-from clustermass.progress import step
+from clustermass.catalogues.ingest import ingest_field
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
     if not snakemake.params.with_truth:  # left from a time when the sky wasn't an observed one

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.progress import step
-from clustermass.published.ingest import ingest_published
+from clustermass.io.log import step
+from clustermass.published_set.ingest import ingest_published
 
 with step(snakemake.log[0], snakemake.rule):
     ingest_published(

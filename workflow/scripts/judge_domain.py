@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.domain.judge import judge_domain
-from clustermass.progress import step
+from clustermass.ensemble.fit_out_of_distribution import judge_domain
+from clustermass.io.log import step
 
 with step(snakemake.log[0], " ".join([snakemake.rule, *snakemake.wildcards])):
     judge_domain(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.evaluation.members_curve import members_curve
-from clustermass.progress import step
+from clustermass.evaluate.ensemble_size import members_curve
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
     members_curve(

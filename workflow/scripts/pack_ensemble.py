@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from clustermass.packing import pack_ensemble
-from clustermass.progress import step
-from clustermass.trained import Trained
+from clustermass.ensemble.pack import pack_ensemble
+from clustermass.io.log import step
+from clustermass.ensemble.trained import Trained
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
     trained = Trained(

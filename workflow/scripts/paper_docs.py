@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from clustermass.paper.docs import publish
-from clustermass.progress import step
+from clustermass.io.log import step
 
 with step(snakemake.log[0], snakemake.rule):
     publish(

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from clustermass.paper.captions import Figure
-from clustermass.paper.page import read_words, write_page
-from clustermass.progress import step
+from clustermass.paper.page import read_words
+from clustermass.paper.page import write_page
+from clustermass.io.log import step
 
 with step(snakemake.log[0], snakemake.rule):
     write_page(

@@ -3,7 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from clustermass.progress import step
+from clustermass.io.log import step
 
 with step(snakemake.log[0], " ".join([snakemake.rule, *snakemake.wildcards])):
     module = import_module(f"clustermass.figures.{snakemake.rule.removeprefix('plot_')}")

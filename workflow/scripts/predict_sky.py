@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.evaluation.sky import predict_sky
-from clustermass.progress import step
+from clustermass.evaluate.test_skies import predict_sky
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}/{snakemake.wildcards.test_sky}"):
     predict_sky(

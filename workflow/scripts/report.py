@@ -5,11 +5,15 @@ import sys
 from pathlib import Path
 
 import yaml
-from clustermass.datasets import atomic, write_json
-from clustermass.progress import step
-from clustermass.provenance import provenance
-from clustermass.run_record import costs_by_step, folders_of, labels_of, settings_text
-from clustermass.summary import read_summary
+from clustermass.io.files import atomic
+from clustermass.io.files import write_json
+from clustermass.io.log import step
+from clustermass.io.provenance import provenance
+from clustermass.report.costs import costs_by_step
+from clustermass.report.costs import folders_of
+from clustermass.report.costs import labels_of
+from clustermass.report.costs import settings_text
+from clustermass.report.summary import read_summary
 
 with step(snakemake.log[0], snakemake.rule):
     workflow, results = Path(snakemake.scriptdir).parent, Path(snakemake.output.report).parents[1]

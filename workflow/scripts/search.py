@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from clustermass.evaluation.search import search
-from clustermass.evaluation.search_page import training_seconds, write_search_page
-from clustermass.progress import step
+from clustermass.evaluate.model_selection import search
+from clustermass.evaluate.model_selection import training_seconds
+from clustermass.evaluate.model_selection import write_search_page
+from clustermass.io.log import step
 
 candidates = dict(zip(snakemake.params.settings, map(Path, snakemake.input.ensembles), strict=True))
 with step(snakemake.log[0], snakemake.rule):

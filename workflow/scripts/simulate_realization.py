@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.progress import step
-from clustermass.sky.realization import simulate_realization
+from clustermass.io.log import step
+from clustermass.simulate.realization import simulate_realization
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
     if not snakemake.params.with_truth:  # left from a time when the sky wasn't an observed one

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from clustermass.images.preprocessing import preprocess
-from clustermass.progress import step
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
     preprocess(

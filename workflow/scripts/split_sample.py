@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.progress import step
-from clustermass.splits import split_sample
+from clustermass.io.log import step
+from clustermass.dataset.split import split_sample
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}"):
     split_sample(

@@ -1,7 +1,7 @@
 """Adapter of the rule summarise."""
 
-from clustermass.progress import step
-from clustermass.summary import summarise
+from clustermass.io.log import step
+from clustermass.report.summary import summarise
 
 with step(snakemake.log[0], snakemake.rule):
     summarise(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.progress import step
-from clustermass.training import train_members
+from clustermass.io.log import step
+from clustermass.network.train_members import train_members
 
 EXPERIMENT = (
     "selection",

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.progress import step
-from clustermass.sky.simput import write_realization_simput
+from clustermass.io.log import step
+from clustermass.simulate.simput import write_realization_simput
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
     write_realization_simput(

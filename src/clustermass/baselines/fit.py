@@ -8,21 +8,24 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.baselines.boosted import predict_boosted_trees
-from clustermass.baselines.count_rate import predict_count_rate_efeds, predict_count_rate_recalibrated
-from clustermass.baselines.evidence import Sky, sky_evidence, sky_selection
-from clustermass.baselines.gas import predict_luminosity_temperature
-from clustermass.baselines.luminosity import predict_luminosity_published, predict_luminosity_recalibrated
-from clustermass.baselines.prior import predict_prior
-from clustermass.baselines.ridge import predict_ridge
-from clustermass.baselines.selection import LogOdds, predict_luminosity_selected
+from clustermass.baselines.measurements import Sky, sky_evidence, sky_selection
+from clustermass.baselines.regressions import predict_boosted_trees, predict_ridge
+from clustermass.baselines.scaling_relations import (
+    predict_count_rate_efeds,
+    predict_count_rate_recalibrated,
+    predict_luminosity_published,
+    predict_luminosity_recalibrated,
+    predict_luminosity_temperature,
+    predict_prior,
+)
+from clustermass.baselines.selection_function import LogOdds, predict_luminosity_selected
 from clustermass.cosmology import FloatArray
-from clustermass.datasets import write_netcdf
+from clustermass.dataset.sample import join_split
+from clustermass.dataset.split import first_training_clusters, group_names, learning_split
 from clustermass.errors import InputError
-from clustermass.progress import LOGGER
-from clustermass.provenance import provenance
-from clustermass.sample import join_split
-from clustermass.splits import first_training_clusters, group_names, learning_split
+from clustermass.io.log import LOGGER
+from clustermass.io.netcdf import write_netcdf
+from clustermass.io.provenance import provenance
 
 #: predictions are rounded to this many decimals of a dex: the digits below depend on the machine's linear algebra
 DECIMALS = 6

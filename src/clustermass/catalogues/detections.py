@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clustermass.catalogues.tables import nearest, numbers, opened_fits, positions, whole_numbers
 from clustermass.errors import InputError
 from clustermass.events.eventlist import FloatArray
-from clustermass.progress import LOGGER
+from clustermass.io.log import LOGGER
 
 #: column of catalogue.fits -> variable of images.nc
 MEASURED = {

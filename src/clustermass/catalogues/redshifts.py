@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clustermass.catalogues.tables import numbers, texts_of, warn_of_rows
 from clustermass.errors import InputError
-from clustermass.progress import LOGGER
+from clustermass.io.log import LOGGER
 
 #: a photometric error above this times 1 + z says that the redshift is unknown (eFEDS has 50.6, 0.76 and inf)
 MAX_ERROR = 0.3

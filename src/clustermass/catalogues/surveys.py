@@ -8,7 +8,7 @@ import numpy as np
 from astropy.table import MaskedColumn, Table
 
 from clustermass.catalogues.tables import numbers, read_table
-from clustermass.progress import LOGGER
+from clustermass.io.log import LOGGER
 
 
 class Survey(NamedTuple):

@@ -21,9 +21,8 @@ from astropy.units import degree
 from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 from numpy.typing import NDArray
 
-from clustermass.catalogues.checksums import compare_sums
 from clustermass.errors import InputError
-from clustermass.progress import LOGGER
+from clustermass.io.log import LOGGER
 
 #: what astropy and numpy raise on a file that is cut short, damaged or of another kind
 UNREADABLE = (
@@ -306,3 +305,55 @@ def add_history(hdu: Any, provenance: Mapping[str, Any] | None) -> None:
     for key, value in (provenance or {}).items():
         text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         hdu.header.add_history(f"{key} = {text}".encode("unicode_escape").decode("ascii"))
+
+
+_PIECE_BYTES = 1 << 24
+#: sum of a header and its data, in one's complement, where CHECKSUM is right
+_MINUS_ZERO = 0xFFFFFFFF
+
+
+def compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
+    """Compare the sums of those HDUs that state them.
+
+    Parameters
+    ----------
+    hdus
+        As astropy opened them.
+    stream
+        The file that they were opened from, unpacked.
+
+    Raises
+    ------
+    AstropyUserWarning
+        In astropy's own words, which it would only warn with: the bytes aren't those that the sum was made of.
+    """
+    for number, hdu in enumerate(hdus):
+        stated = {key: str(hdu.header.get(key, "")).strip() for key in ("DATASUM", "CHECKSUM")}
+        if not any(stated.values()):
+            continue
+        place = hdu.fileinfo()
+        data = _sum_of(stream, place["datLoc"], place["datSpan"])
+        if stated["DATASUM"] and stated["DATASUM"] != str(data):
+            raise AstropyUserWarning(f"Datasum verification failed for HDU {hdu.name, number}.")
+        header = _sum_of(stream, place["hdrLoc"], place["datLoc"] - place["hdrLoc"])
+        if stated["CHECKSUM"] and _folded(header + data) != _MINUS_ZERO:
+            raise AstropyUserWarning(f"Checksum verification failed for HDU {hdu.name, number}.")
+
+
+def _sum_of(stream: BinaryIO, start: int, length: int) -> int:
+    """Add up a part of a file as whole numbers of 32 bits, in one's complement."""
+    stream.seek(start)
+    total = 0
+    while length > 0:
+        piece = stream.read(min(length, _PIECE_BYTES))
+        if not piece or len(piece) % 4:
+            raise AstropyUserWarning("File may have been truncated")
+        length -= len(piece)
+        total = _folded(total + int(np.frombuffer(piece, dtype=">u4").sum(dtype=np.uint64)))
+    return total
+
+
+def _folded(total: int) -> int:
+    while total > _MINUS_ZERO:
+        total = (total & _MINUS_ZERO) + (total >> 32)
+    return total

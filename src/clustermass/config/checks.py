@@ -29,7 +29,7 @@ from clustermass.config.sky_checks import (
     check_validation,
     told_once,
 )
-from clustermass.published.layout import APPLIED, BANDS
+from clustermass.published_set.images import APPLIED, BANDS
 
 _Check: TypeAlias = Callable[..., Iterator[str]]
 

@@ -11,7 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from clustermass.errors import InputError
-from clustermass.progress import LOGGER
+from clustermass.io.log import LOGGER
 
 #: eSASS, SIXTE after ero_calevents, and our own
 CALIBRATED_COLUMNS = ("TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG")

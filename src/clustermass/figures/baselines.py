@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.labels import in_order, predictor
-from clustermass.figures.values import percent
+from clustermass.figures.labels import in_order, percent, predictor
 
 
 @style.styled

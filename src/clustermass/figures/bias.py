@@ -8,12 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator
 from scipy import stats
 
-from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.labels import PREDICTED_MASS, RESIDUAL, TRUE_MASS, in_order, predictor
-from clustermass.figures.values import read_subset, signed
-from clustermass.finite import check_finite
+from clustermass.figures.labels import PREDICTED_MASS, RESIDUAL, TRUE_MASS, in_order, predictor, read_subset, signed
+from clustermass.io.netcdf import check_finite, read_netcdf
 
 BIN_DEX = 0.25
 #: bins with fewer clusters are joined with their smaller neighbour

@@ -12,7 +12,7 @@ from scipy import stats
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.values import read_subset, signed
+from clustermass.figures.labels import read_subset, signed
 
 LEVELS = np.linspace(0.01, 0.99, 99)
 PIT_BINS = 10

@@ -10,9 +10,9 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.figures import style
+from clustermass.io.netcdf import read_netcdf
 
 COLUMNS = 5
 #: pixels are drawn this many times coarser than the base grid: 24", the grid of the paper's images

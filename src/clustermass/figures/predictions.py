@@ -11,8 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from clustermass.figures import style
-from clustermass.figures.labels import PREDICTED_MASS, RESIDUAL, SIGMA, TRUE_MASS
-from clustermass.figures.values import percent, read_subset, scatter_text
+from clustermass.figures.labels import PREDICTED_MASS, RESIDUAL, SIGMA, TRUE_MASS, percent, read_subset, scatter_text
 
 
 @style.styled

@@ -12,8 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.labels import MASS
-from clustermass.figures.values import signed
+from clustermass.figures.labels import MASS, signed
 
 #: second mass of each column of panels -> how its axis is called; the paper's name goes before the first
 COLUMNS = {
@@ -33,7 +32,7 @@ def plot_published_masses(comparison: Path, svg: Path, png: Path, dpi: int) -> N
     Parameters
     ----------
     comparison
-        `comparison.json`, see `clustermass.observed.comparison`.
+        `comparison.json`, see `clustermass.apply.compare_published`.
     svg, png
         Files to write.
     dpi

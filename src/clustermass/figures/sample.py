@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.labels import MASS
+from clustermass.io.netcdf import read_netcdf
 
 BINS = 40
 

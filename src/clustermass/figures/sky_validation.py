@@ -10,14 +10,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from clustermass.datasets import atomic
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.labels import MASS
-from clustermass.sky.agn import counts_above
-from clustermass.validation import published, published_bins, statistics
-from clustermass.validation.measure import read_measured
-from clustermass.validation.published_bins import Histogram, Running
+from clustermass.io.files import atomic
+from clustermass.simulate.agn import counts_above
+from clustermass.sky_validation import published, published_bins, statistics
+from clustermass.sky_validation.measure import read_measured
+from clustermass.sky_validation.published_bins import Histogram, Running
 
 SIMULATED, SPURIOUS, OBSERVED = style.BLUE, style.VERMILION, style.BLACK
 #: count/s (0.2-2.3 keV) of an AGN per erg/s/cm2 (0.5-2 keV): photon index 1.9, 3e20 hydrogen atoms per cm2

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
-from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
-from clustermass.evaluation.bootstrap import generator
-from clustermass.evaluation.groups import groups_of
+from clustermass.evaluate.bootstrap import generator, groups_of
 from clustermass.figures import style
+from clustermass.figures.labels import read_subset
 from clustermass.figures.surroundings import (
     DETECTION_COLUMNS,
     HALO_COLUMNS,
@@ -25,7 +24,7 @@ from clustermass.figures.surroundings import (
     inside,
     read_columns,
 )
-from clustermass.figures.values import read_subset
+from clustermass.io.netcdf import read_netcdf
 
 SPREAD = r"$\mu_\mathrm{max} - \mu_\mathrm{min}$ [dex]"
 MASS = r"\log_{10}(M_{500c}/M_\odot)"

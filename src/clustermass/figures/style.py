@@ -12,8 +12,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from clustermass.datasets import atomic
-from clustermass.provenance import provenance
+from clustermass.io.files import atomic
+from clustermass.io.provenance import provenance
 
 P = ParamSpec("P")
 

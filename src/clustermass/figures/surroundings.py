@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clustermass.baselines.truth import realization_of
+from clustermass.baselines.halo_truth import realization_of
 from clustermass.catalogues.tables import read_table
 from clustermass.errors import InputError
-from clustermass.images.projection import SKY_PIXEL_ARCSEC, project
+from clustermass.images.geometry import SKY_PIXEL_ARCSEC, project
 
 DETECTION_COLUMNS = ("ID_SRC", "RA", "DEC", "EXT_LIKE", "ML_CTS")
 HALO_COLUMNS = ("HALO_ID", "RA", "DEC", "R500_ARCMIN")

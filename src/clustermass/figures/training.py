@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from clustermass.datasets import read_netcdf
 from clustermass.errors import InputError
 from clustermass.figures import style
+from clustermass.io.netcdf import read_netcdf
 
-#: what the losses of `clustermass.networks.losses` are, as an axis says it
+#: what the losses of `clustermass.network.losses` are, as an axis says it
 LOSSES = {
     "likelihood": "mean negative log-likelihood",
     "squared_log": "mean squared error of log mass / variance",

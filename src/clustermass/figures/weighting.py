@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.bias import binned, mark_bins, mass_bins
-from clustermass.figures.labels import RESIDUAL, SIGMA, TRUE_MASS
-from clustermass.figures.values import read_subset, signed
+from clustermass.figures.labels import RESIDUAL, SIGMA, TRUE_MASS, read_subset, signed
 
 LOOKS = ((style.BLUE, "o", -0.15), (style.VERMILION, "D", 0.15))
 #: bins of the distributions

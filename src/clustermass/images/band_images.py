@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from clustermass.catalogues.tables import opened_fits
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
-from clustermass.images.exposure_maps import CELL_ARCSEC, exposure_at, fill_gaps
-from clustermass.progress import LOGGER
+from clustermass.images.exposure import CELL_ARCSEC, exposure_at, fill_gaps
+from clustermass.io.log import LOGGER
 
 #: largest angle in pixels by which the grids of two images of one set may differ
 _SAME_GRID_PIXELS = 0.01

@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from clustermass.datasets import atomic
 from clustermass.errors import InputError
+from clustermass.io.files import atomic
 
 
 def publish(page: Path, figures: Sequence[Path], output: Path, folder: Path) -> None:

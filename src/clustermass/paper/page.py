@@ -11,15 +11,15 @@ from typing import Any
 import yaml
 from markdown_it import MarkdownIt
 
-from clustermass.datasets import atomic, write_json
 from clustermass.figures.labels import PREDICTORS
+from clustermass.io.files import atomic, write_json
+from clustermass.io.provenance import provenance
 from clustermass.paper import tables
 from clustermass.paper.captions import Figure, captioned
 from clustermass.paper.claims import BASE, OURS, THEIRS
 from clustermass.paper.controls import controls
 from clustermass.paper.diagnostics import diagnostics
 from clustermass.paper.evidence import Evidence, read_evidence, read_json
-from clustermass.provenance import provenance
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from clustermass.cosmology import FloatArray
-from clustermass.datasets import read_netcdf, write_json
 from clustermass.errors import InputError
-from clustermass.evaluation.bootstrap import MIN_CLUSTERS, generator, interval68, resampled_moments
-from clustermass.evaluation.metrics import summarize
+from clustermass.evaluate.bootstrap import MIN_CLUSTERS, generator, interval68, resampled_moments
+from clustermass.evaluate.metrics import summarize
+from clustermass.io.files import write_json
+from clustermass.io.log import track
+from clustermass.io.netcdf import read_netcdf
+from clustermass.io.provenance import provenance
 from clustermass.paper.training_noise import noise_of, typical_noise
-from clustermass.progress import track
-from clustermass.provenance import provenance
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,156 @@
+"""Masses of a user's field by a trained ensemble, without the workflow: the same steps, one after the other."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clustermass.apply.catalogue import CataloguePaths
+from clustermass.apply.mass_prior import read_mass_prior
+from clustermass.apply.masses import infer_observed
+from clustermass.catalogues.ingest import ingest_field
+from clustermass.ensemble.calibration import read_calibration
+from clustermass.ensemble.out_of_distribution import read_domain
+from clustermass.ensemble.pack import opened
+from clustermass.ensemble.trained import Trained, read_member
+from clustermass.errors import InputError
+from clustermass.images.cutouts import extract_images
+from clustermass.images.preprocessing import preprocess
+from clustermass.io.log import log_to
+from clustermass.io.netcdf import read_netcdf
+
+REALIZATION = "01"
+OWN_EVENTS = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in
+
+
+def masses_of_field(
+    events: Sequence[Path],
+    catalogue: Path,
+    ensemble: Path,
+    output: Path,
+    exposure: Path | None = None,
+    exposure_s: float | None = None,
+    columns: Mapping[str, str] | None = None,
+    acronym: str = "eFEDS",
+    overwrite: bool = False,
+    log: Path | None = None,
+    mass_prior: str = "training",
+) -> None:
+    """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc.
+
+    Images are cut and preprocessed just as those that the ensemble was trained on.
+
+    Parameters
+    ----------
+    events
+        Event lists of the field, eSASS or SIXTE; or images of it in the energy bands of the networks.
+    catalogue
+        Table with at least an id, a position in deg (ICRS) and a redshift for each cluster.
+    ensemble
+        Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and
+        `members/*.safetensors`), or that ensemble packed into a file by `clustermass.ensemble.pack.pack_ensemble`.
+    output
+        Path that ends in .fits.
+    exposure, exposure_s
+        Vignetting-corrected exposure map in s, or the exposure of a flat one; None, see
+        `clustermass.catalogues.ingest.ingest_field`.
+    columns
+        The catalogue's column names where they differ (ours: theirs).
+    acronym
+        Begins the NAME of each cluster.
+    overwrite
+        Replace catalogues that are there already.
+    log
+        File for the log lines, begun once the inputs are found to be there; None = logging is left as it is.
+    mass_prior
+        training, or flat for further columns, see `clustermass.apply.mass_prior`.
+
+    Raises
+    ------
+    InputError
+        There is no trained ensemble, an input is missing or faulty, or a catalogue exists already.
+    """
+    paths = CataloguePaths.beside(output)
+    with opened(ensemble) as trained:
+        read_calibration(trained.calibration)  # told before minutes of work, not after
+        read_domain(trained.domain)
+        if mass_prior == "flat":
+            read_mass_prior(trained.ensemble)
+        inputs = [*events, catalogue, *([exposure] if exposure else [])]
+        _check_files(inputs)
+        check_outputs(paths, overwrite, inputs)
+        if log:
+            log_to(log, "masses")
+        _masses(trained, paths, events, catalogue, exposure, exposure_s, columns or {}, acronym, mass_prior)
+
+
+def _masses(
+    trained: Trained,
+    paths: CataloguePaths,
+    events: Sequence[Path],
+    catalogue: Path,
+    exposure: Path | None,
+    exposure_s: float | None,
+    columns: Mapping[str, str],
+    acronym: str,
+    mass_prior: str,
+) -> None:
+    first = read_member(trained.weights[0])
+    cutting, recipe = first.cutting, first.preprocessing
+    files: dict[str, Any] = {"events": [str(path) for path in events], "catalogue": str(catalogue)}
+    files |= {"exposure_s": exposure_s}
+    files |= {"exposure": str(exposure)} if exposure else {}
+    sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": dict(columns)}
+    with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
+        place = Path(folder)
+        field = {name: place / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
+        images = {**cutting["images"], "centre": "detected"}
+        ingest_field(sky, REALIZATION, cutting["events"], bands=images["bands"], **field)
+        extract_images(
+            **field, output=place / "images.nc", images=images, realization=REALIZATION, events_block=OWN_EVENTS
+        )
+        preprocess(place / "images.nc", place / "smoothed.nc", recipe)
+        infer_observed(
+            images=[place / "images.nc"],
+            smoothed=[place / "smoothed.nc"],
+            catalogues=[field["catalogue"]],
+            ensemble=trained.ensemble,
+            calibration=trained.calibration,
+            domain=trained.domain,
+            weights=trained.weights,
+            **paths._asdict(),
+            simulated=False,  # unless the images say otherwise
+            cosmology=_cosmology(trained.ensemble),
+            acronym=acronym,
+            device="cpu",
+            mass_prior=mass_prior,
+        )
+
+
+def _cosmology(ensemble: Path) -> dict[str, Any]:
+    return dict(json.loads(read_netcdf(ensemble).attrs["cosmology"]))
+
+
+def _check_files(paths: Sequence[Path]) -> None:
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
+
+
+def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:
+    """Make sure that nothing is lost by writing `paths`.
+
+    Raises
+    ------
+    InputError
+        One of them is an input or a folder, or exists and isn't to be overwritten.
+    """
+    used = {path.resolve() for path in inputs}
+    for path in paths:
+        if path.resolve() in used:
+            raise InputError(f"{path}: is an input, and would be overwritten. Name another output.")
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder. Name a file in it.")
+        if path.exists() and not overwrite:
+            raise InputError(f"{path}: exists already. Name another output, or replace it with --overwrite.")

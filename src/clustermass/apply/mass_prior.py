@@ -1,0 +1,164 @@
+"""Masses without the training sample's mass distribution, which the networks' predictions lean towards."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from clustermass.apply.catalogue import FLAT
+from clustermass.cosmology import FloatArray
+from clustermass.errors import InputError
+from clustermass.io.netcdf import read_netcdf
+
+#: degrees in ln z of the mean and of the spread of the training masses (chosen on validation clusters: decisions.md)
+MEAN_DEGREE, SPREAD_DEGREE = 3, 2
+#: fewer training clusters tell no distribution
+MIN_CLUSTERS = 50
+#: the spread at any redshift is at least this share of the whole sample's, and this many dex
+LEAST_SPREAD, LEAST_SPREAD_DEX = 0.2, 0.01
+#: density of the training masses below which it is held, as a share of its maximum at that redshift: where the
+#: networks saw hardly any cluster, there is no distribution to be divided out
+FLOOR = 0.01
+#: points at which the shape is tabulated, and those of a cluster's mass grid
+SHAPE_POINTS, GRID_POINTS = 2048, 1024
+#: the mass grid reaches this many standard deviations beyond the outermost components, far enough for the tails that
+#: the division lifts, by 1 / FLOOR at most
+REACH_SIGMA = 7.0
+PROBABILITIES = (0.16, 0.50, 0.84)
+
+
+@dataclass(frozen=True)
+class MassPrior:
+    """p(log10 M500c | z) of the training clusters: mean and spread follow z, the shape about them is one for all z.
+
+    Attributes
+    ----------
+    mean, spread
+        Coefficients of polynomials in ln z, dex, highest power first.
+    least_spread
+        The spread is never below, dex.
+    log_redshift
+        Smallest and largest training ln z; beyond them the distribution is that at the nearer one.
+    places, shape
+        Standardised mass (mass - mean) / spread and its density, (point,) each.
+    """
+
+    mean: FloatArray
+    spread: FloatArray
+    least_spread: float
+    log_redshift: tuple[float, float]
+    places: FloatArray
+    shape: FloatArray
+
+    @classmethod
+    def fit(cls, mass: FloatArray, redshift: FloatArray) -> Self:
+        """Fit to training clusters; the shape is a Gaussian kernel density of Silverman's width.
+
+        Parameters
+        ----------
+        mass
+            True log10(M500c / Msun), (cluster,), finite.
+        redshift
+            As the networks are told, (cluster,), positive.
+        """
+        log_z = np.log(redshift)
+        distinct = np.unique(log_z).size
+        mean = np.polyfit(log_z, mass, min(MEAN_DEGREE, distinct - 1))
+        residual = mass - np.polyval(mean, log_z)
+        # the mean absolute residual of a Gaussian is sqrt(2 / pi) of its standard deviation
+        spread = np.sqrt(np.pi / 2) * np.polyfit(log_z, np.abs(residual), min(SPREAD_DEGREE, distinct - 1))
+        ends = float(log_z.min()), float(log_z.max())
+        least = max(LEAST_SPREAD * float(residual.std()), LEAST_SPREAD_DEX)
+        standard = residual / np.maximum(np.polyval(spread, log_z), least)
+        width = 1.06 * max(float(standard.std()), LEAST_SPREAD) * standard.size**-0.2
+        places = np.linspace(standard.min() - 6 * width, standard.max() + 6 * width, SHAPE_POINTS)
+        shape = np.zeros(SHAPE_POINTS)
+        for each in standard:
+            shape += norm.pdf(places, each, width) / standard.size
+        return cls(mean, spread, least, ends, places, shape)
+
+    def density(self, mass: FloatArray, redshift: float) -> FloatArray:
+        """Density per dex at log10 masses (point,) of clusters at one redshift."""
+        mean, spread = self._scale(redshift)
+        shape = np.interp((mass - mean) / spread, self.places, self.shape, left=0.0, right=0.0)
+        return np.asarray(shape / spread, dtype=float)
+
+    def divisor(self, mass: FloatArray, redshift: float) -> FloatArray:
+        """Density, held at `FLOOR` of its maximum over all masses where it is lower."""
+        highest = float(self.shape.max()) / self._scale(redshift)[1]
+        return np.maximum(self.density(mass, redshift), FLOOR * highest)
+
+    def _scale(self, redshift: float) -> tuple[float, float]:
+        """Mean and spread at a redshift, dex."""
+        log_z = np.clip(np.log(redshift), *self.log_redshift)
+        return float(np.polyval(self.mean, log_z)), max(float(np.polyval(self.spread, log_z)), self.least_spread)
+
+
+def read_mass_prior(ensemble: Path) -> MassPrior:
+    """Fit the mass distribution of the training clusters in `ensemble.nc`.
+
+    Raises
+    ------
+    InputError
+        The file is missing, lacks a variable or holds fewer than `MIN_CLUSTERS` training clusters of known mass; or
+        these were weighted by mass, so that their distribution isn't what the networks learnt.
+    """
+    table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
+    if "weighting" in table.attrs:
+        raise InputError(
+            f"{ensemble}: the networks learnt from clusters weighted by mass ({table.attrs['weighting']}): what is to "
+            "be divided out isn't known. Ask for the mass prior training, or name an ensemble without weighting."
+        )
+    mass, redshift = (table[name].values.astype(float) for name in ("log10_m500c", "redshift"))
+    train = (table["split"].values.astype(str) == "train") & np.isfinite(mass) & (redshift > 0)
+    if train.sum() < MIN_CLUSTERS:
+        raise InputError(
+            f"{ensemble}: {int(train.sum())} training clusters with a mass are too few to tell their mass distribution "
+            f"({MIN_CLUSTERS} needed). Set observed.mass_prior to training (on the command line: --mass-prior "
+            "training), or train on more clusters."
+        )
+    return MassPrior.fit(mass[train], redshift[train])
+
+
+def flat_columns(
+    centre: FloatArray, width: FloatArray, redshift: FloatArray, prior: MassPrior
+) -> dict[str, NDArray[np.float64]]:
+    """Columns of the masses under a prior that is flat in log10 M500c, in place of the training clusters'.
+
+    The predicted distribution is p(M | image, z), proportional to p(image | M, z) p(M | z, training): it is divided by
+    the latter and normalised again. What is left is the likelihood of the mass, of a cluster that was selected as the
+    training clusters were.
+
+    Parameters
+    ----------
+    centre, width
+        Means and standard deviations of the components of each predicted distribution, dex, (member, cluster).
+    redshift
+        (cluster,), positive.
+    prior
+        Of the training clusters.
+
+    Returns
+    -------
+    dict
+        `columns.FLAT`: mean, standard deviation and quantiles of `PROBABILITIES`, (cluster,) each.
+    """
+    rows = [_flat(mu, sigma, z, prior) for mu, sigma, z in zip(centre.T, width.T, redshift.tolist(), strict=True)]
+    values: FloatArray = np.array(rows, dtype=float).reshape(-1, len(FLAT))
+    return dict(zip(FLAT, values.T, strict=True))
+
+
+def _flat(mu: FloatArray, sigma: FloatArray, redshift: float, prior: MassPrior) -> list[float]:
+    """Mean, standard deviation and quantiles of one cluster, whose components are (member,)."""
+    reach = REACH_SIGMA * sigma
+    grid = np.linspace((mu - reach).min(), (mu + reach).max(), GRID_POINTS)
+    predicted = norm.pdf(grid[:, None], mu, sigma).mean(axis=1)
+    density = predicted / prior.divisor(grid, redshift)
+    share = density / density.sum()
+    mean = float(share @ grid)
+    below = np.cumsum(share) - share / 2  # half of a grid point's share lies below it
+    quantiles = [float(np.interp(probability, below, grid)) for probability in PROBABILITIES]
+    return [mean, float(np.sqrt(share @ (grid - mean) ** 2)), *quantiles]

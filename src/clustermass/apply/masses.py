@@ -1,0 +1,341 @@
+"""Masses of the clusters of an observed field, with all their uncertainties and warnings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from clustermass.apply.catalogue import COLUMNS, FLAT, CataloguePaths, iau_names, write_catalogue
+from clustermass.apply.flags import Training, excess_error, flags, read_training, without_measurements
+from clustermass.apply.mass_prior import FLOOR, MassPrior, flat_columns, read_mass_prior
+from clustermass.catalogues.tables import read_table
+from clustermass.cosmology import FloatArray
+from clustermass.dataset.sample import load_sample
+from clustermass.dataset.training_data import facts_of
+from clustermass.ensemble.calibration import Calibration, read_calibration
+from clustermass.ensemble.ensemble import combine, mixture_quantile
+from clustermass.ensemble.fit_out_of_distribution import sample_p
+from clustermass.ensemble.inference import check_grid, predict
+from clustermass.ensemble.ood_quantities import measured_of
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, Domain, read_domain
+from clustermass.ensemble.recalibration import LEVELS
+from clustermass.ensemble.trained import Trained, read_member
+from clustermass.errors import InputError
+from clustermass.io.log import LOGGER
+from clustermass.io.netcdf import check_finite, read_netcdf
+from clustermass.io.provenance import provenance
+from clustermass.network.weights import Weights
+
+QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
+CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
+PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
+REFERENCE = ("LOGM500_REF", "LOGM500_REF_ERR")
+
+
+def infer_observed(
+    images: Sequence[Path],
+    smoothed: Sequence[Path],
+    catalogues: Sequence[Path],
+    ensemble: Path,
+    calibration: Path,
+    domain: Path,
+    weights: Sequence[Path],
+    fits: Path,
+    votable: Path,
+    ecsv: Path,
+    netcdf: Path,
+    simulated: bool,
+    cosmology: Mapping[str, float],
+    acronym: str = "eFEDS",
+    device: str = "auto",
+    mass_prior: str = "training",
+) -> None:
+    """Predict the masses of an observed field and write its catalogue in four formats.
+
+    LOGM500_ERR^2 = aleatoric^2 + epistemic^2 + z^2, the first two recalibrated, the last from the ensemble's masses an
+    error below and above z, as far as that error exceeds those of the training redshifts; quantiles are those of the
+    members' recalibrated mixture with the z error added to each component. The conformal intervals stand on the
+    ensemble's own sigma, as they do for the validation clusters, whose redshifts have errors too. A cluster without
+    redshift is kept without mass (NaN, FLAG_NOZ).
+
+    Parameters
+    ----------
+    images, smoothed, catalogues
+        `images.nc`, `smoothed/<preprocessing>.nc` and `catalogue.fits` of every realization of the field, in the same
+        order; published masses are taken from the catalogue's LOGM500_REF and LOGM500_REF_ERR where it has them.
+    ensemble, calibration, domain, weights
+        `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors of one experiment.
+    fits, votable, ecsv, netcdf
+        Catalogues to write (blueprint sec. 6).
+    simulated
+        The field is a simulation: names begin with "SIM" and the header says so. It is one as well if its images come
+        from the event lists of a simulator (their attribute `simulated`).
+    cosmology
+        `h0_km_s_mpc`, `omega_m` of the training sky, for the header.
+    acronym
+        Of the survey, for the names of an observed field.
+    device
+        auto, cpu or gpu.
+    mass_prior
+        `flat` adds the columns `columns.FLAT`, see `mass_prior.flat_columns`; with `training` there are none.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, files belong to different fields or preprocessings, or the field has no cluster;
+        or too few training clusters tell the mass distribution that `flat` takes out.
+    """
+    field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
+    seen = field.isel(cluster=np.isfinite(field["redshift"].values))  # no redshift, no mass; nor an image, if scaled
+    check_finite(seen, ("image",), " or ".join(map(str, smoothed)))
+    check_grid(weights, field)
+    simulated = simulated or bool(field.attrs["simulated"])
+    calibrated, known, training = read_calibration(calibration), read_domain(domain), read_training(ensemble)
+    columns = _copied_columns(field, "SIM" if simulated else acronym)
+    prior = read_mass_prior(ensemble) if mass_prior == "flat" else None
+    columns |= _masses(field, weights, calibrated, known, training, device, prior)
+    columns |= flags(field, columns, training)
+    first = read_member(weights[0])  # the networks are all of one kind
+    columns["FLAG_NOCAT"] = without_measurements(field, list(first.network["side_inputs"]))
+    _warn_of_centres(first)
+    inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
+    settings = {"simulated": simulated, "cosmology": cosmology, "mass_prior": mass_prior}
+    made_by = provenance("infer_observed", settings, inputs)
+    facts = _facts(training, len(weights), simulated, cosmology) | _calibration_facts(calibrated)
+    facts |= {"FLATFLR": (FLOOR, "least training density divided out, of its peak")} if prior else {}
+    facts |= _ood_facts(known, columns["OOD_P"])
+    trained = Trained(ensemble, calibration, domain, tuple(weights))
+    facts["ENSHASH"] = (trained.digest(), "hash that names the trained ensemble")
+    paths = CataloguePaths(fits, votable, ecsv, netcdf)
+    write_catalogue(columns, field["cluster"].values.astype(str), facts, made_by, paths)
+    _log(columns)
+
+
+def _warn_of_centres(network: Weights) -> None:
+    if network.cutting.get("images", {}).get("centre") == "halo":
+        LOGGER.warning(
+            "infer_observed: the networks learnt from images about the haloes' true centres and are shown images about "
+            "the catalogue's positions; the errors don't hold how far these lie off"
+        )
+
+
+def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
+    """`field` with `n_phot`, `logm500_ref` and `logm500_ref_err` (cluster,); one file of images in memory at a time.
+
+    Its attribute `simulated` says whether any of the images are.
+    """
+    simulated = False
+    found: dict[str, tuple[float, ...]] = {}
+    for path, catalogue in zip(images, catalogues, strict=True):
+        part = read_netcdf(path, ("counts",))
+        simulated |= part.attrs.get("simulated") == "true"
+        photons = part["counts"].values.sum(axis=(1, 2, 3), dtype=np.int64).tolist()
+        published = _references(catalogue)
+        for name, number in zip(part["cluster"].values.astype(str).tolist(), photons, strict=True):
+            found[name] = (number, *published.get(_id_src(name), (np.nan, np.nan)))
+    missing = [name for name in field["cluster"].values.tolist() if name not in found]
+    if missing:
+        raise InputError(
+            f"{images[0]}: lacks {len(missing)} clusters of the smoothed images ({missing[0]} is one). "
+            "Delete both and run again."
+        )
+    rows: FloatArray = np.array([found[name] for name in field["cluster"].values.tolist()])
+    joined = {name: ("cluster", rows[:, i]) for i, name in enumerate(("n_phot", *map(str.lower, REFERENCE)))}
+    return field.assign(joined).assign_attrs(simulated=simulated)
+
+
+def _in_order(field: xr.Dataset) -> xr.Dataset:
+    """Sort the clusters by realization and ID_SRC: ids as text would put 10 before 9."""
+    number = np.array([_id_src(name) for name in field["cluster"].values.tolist()])
+    _, realization = np.unique(field["realization"].values.astype(str), return_inverse=True)
+    return field.isel(cluster=np.lexsort((number, realization)))
+
+
+def _references(catalogue: Path) -> dict[int, tuple[float, ...]]:
+    """Return published mass and error by ID_SRC, NaN for an error that isn't given; empty without such a column."""
+    table = read_table(catalogue)
+    if REFERENCE[0] not in table.colnames:
+        return {}
+    unknown = np.full(len(table), np.nan)
+    values = [table[name] if name in table.colnames else unknown for name in REFERENCE]
+    rows: FloatArray = np.stack([np.ma.filled(np.ma.asarray(column, dtype=float), np.nan) for column in values], axis=1)
+    return {int(number): tuple(row) for number, row in zip(table["ID_SRC"], rows.tolist(), strict=True)}
+
+
+def _id_src(cluster: str) -> int:
+    return int(cluster.rpartition("_")[2])
+
+
+def _copied_columns(field: xr.Dataset, acronym: str) -> dict[str, NDArray[Any]]:
+    """Columns that come from the images' files and the catalogues, (cluster,) by name."""
+    ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
+    copied = {"Z": "redshift", "Z_ERR": "redshift_err", "N_PHOT": "n_phot", "EXPOSURE": "exposure_s"}
+    same = ("det_like", "ext_like", "covered_fraction", "realization", "logm500_ref", "logm500_ref_err")
+    copied |= {name.upper(): name for name in same}
+    return {
+        "ID_SRC": np.array([_id_src(name) for name in field["cluster"].values.tolist()]),
+        "NAME": iau_names(acronym, ra, dec),
+        "RA": ra,
+        "DEC": dec,
+        **{column: field[variable].values for column, variable in copied.items()},
+    }
+
+
+def _masses(
+    field: xr.Dataset,
+    weights: Sequence[Path],
+    calibration: Calibration,
+    domain: Domain,
+    training: Training,
+    device: str,
+    prior: MassPrior | None,
+) -> dict[str, NDArray[Any]]:
+    """Masses, errors, quantiles, intervals and FLAG_OOD, (cluster,); no mass: no redshift or no exposure, NaN."""
+    redshift = field["redshift"].values.astype(float)
+    error = excess_error(redshift, np.nan_to_num(field["redshift_err"].values.astype(float)), training.redshift_error)
+    known, exposed = redshift > 0, field["covered_fraction"].values > 0
+    usable = known & exposed
+    if not exposed.all():
+        names = ", ".join(field["cluster"].values[~exposed].astype(str))
+        LOGGER.warning("infer_observed: no exposure at all in the boxes of %s; they get no mass", names)
+    columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(weights))}
+    columns |= {"FLAG_NOZ": (~known).astype(np.int16)}
+    left_out = REFERENCE if prior else (*REFERENCE, *FLAT)
+    found_here = [name for name in COLUMNS if name.startswith("LOGM500") and name not in left_out]
+    result = dict.fromkeys([*found_here, "OOD_P"], np.full(redshift.size, np.nan))
+    result |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
+    if usable.any():
+        image = field["image"].values[usable]
+        facts = facts_of(field.isel(cluster=usable))
+        found = predict(weights, image, redshift[usable], error[usable], facts, device)
+        mixture = predicted_mixture(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
+        known_of = mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
+        known_of |= flat_columns(*mixture, redshift[usable], prior) if prior else {}
+        known_of |= _ood(field.isel(cluster=usable), found["mu"], found["sigma"], domain)
+        for name, values in known_of.items():
+            result[name] = result[name].astype(values.dtype)
+            result[name][usable] = values
+    return columns | result
+
+
+def _ood(field: xr.Dataset, mu: FloatArray, sigma: FloatArray, domain: Domain) -> dict[str, NDArray[Any]]:
+    """OOD_P, OOD_WHY and FLAG_OOD of the clusters of `field`, from the members' predictions (member, cluster)."""
+    judged = domain.judge(measured_of(field, combine(mu, sigma)._asdict(), domain.transform))
+    return {
+        "OOD_P": judged.p,
+        "OOD_WHY": np.where(judged.flagged, judged.why, ""),
+        "FLAG_OOD": judged.flagged.astype(np.int16),
+    }
+
+
+def predicted_mixture(
+    mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray, calibration: Calibration
+) -> tuple[FloatArray, FloatArray]:
+    """Means and standard deviations of the recalibrated mixture, with the z error, (member, cluster), dex."""
+    centre, width = calibration.recalibration.components(mu, sigma)
+    return centre, np.hypot(width, sigma_redshift)
+
+
+def mass_columns(
+    mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray, calibration: Calibration
+) -> dict[str, FloatArray]:
+    """Mass columns of the catalogue from the members' predictions.
+
+    Parameters
+    ----------
+    mu, sigma
+        (member, cluster), dex.
+    sigma_redshift
+        Error of the mass that the redshift's error makes, (cluster,), dex.
+    calibration
+        Of the ensemble. Its scale acts on both parts of sigma, its floor is counted as aleatoric.
+
+    Returns
+    -------
+    dict
+        LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
+    """
+    joined, again = combine(mu, sigma), calibration.recalibration
+    parts = (again.sigma(joined.sigma_aleatoric), again.scale * joined.sigma_epistemic, sigma_redshift)
+    centre, width = predicted_mixture(mu, sigma, sigma_redshift, calibration)
+    columns = {
+        "LOGM500": joined.mu,
+        "LOGM500_ERR": np.sqrt(np.sum(np.square(parts), axis=0)),
+        **dict(zip(PARTS, parts, strict=True)),
+        **{name: mixture_quantile(probability, centre, width) for name, probability in QUANTILES.items()},
+    }
+    for level, (low, high) in CONFORMAL.items():
+        half_width = calibration.half_width[level] * joined.sigma
+        columns |= {low: joined.mu - half_width, high: joined.mu + half_width}
+    return columns
+
+
+def _facts(
+    training: Training, members: int, simulated: bool, cosmology: Mapping[str, float]
+) -> dict[str, tuple[Any, str]]:
+    """Header of the catalogue: keyword -> (value, comment)."""
+    low, high = training.ranges["log10_m500c"]
+    z_low, z_high = training.ranges["redshift"]
+    return {
+        "ORIGIN": ("clustermass", "software that made this catalogue"),
+        "REFERENC": ("2024A&A...682A.132K", "method: Krippendorf, Baron Perez et al."),
+        "SIMULATED": (simulated, "T: a simulated field, no observation"),
+        "RADESYS": ("ICRS", "frame of RA and DEC"),
+        "MASSDEF": ("M500c", "mass inside 500 times the critical density"),
+        "MASSUNIT": ("Msun", "masses are log10(M500c / Msun), no h"),
+        "H0": (float(cosmology["h0_km_s_mpc"]), "[km/s/Mpc] of the training sky"),
+        "OMEGA_M": (float(cosmology["omega_m"]), "of the training sky, flat LCDM"),
+        "NMEMBER": (members, "networks in the ensemble"),
+        "NTRAIN": (training.number, "simulated clusters that they learnt from"),
+        "TRAINZLO": (z_low, "smallest redshift in training"),
+        "TRAINZHI": (z_high, "largest redshift in training"),
+        "TRAINZER": (training.redshift_error, "rms of redshift error / (1 + z) in training"),
+        "TRAINMLO": (low, "smallest log10 mass in training"),
+        "TRAINMHI": (high, "largest log10 mass in training"),
+        **_range_cards("TRAINC", training.ranges["ml_cts"], "ML_CTS in training"),
+        **_range_cards("TRAINE", training.ranges["exposure_s"], "[s] exposure in training"),
+    }
+
+
+def _calibration_facts(calibration: Calibration) -> dict[str, tuple[Any, str]]:
+    return {
+        "NCALIB": (calibration.number, "simulated clusters that calibrated the errors"),
+        "RECALIB": (calibration.form, "errors: none, scale or scale_and_floor"),
+        "RECALSCL": (calibration.recalibration.scale, "sigma of the networks times this"),
+        "RECALFLR": (calibration.recalibration.floor_dex, "[dex] and this added in quadrature"),
+    }
+
+
+def _ood_facts(domain: Domain, p: FloatArray) -> dict[str, tuple[Any, str]]:
+    whole = sample_p(p, domain.number)
+    return {
+        "NOOD": (domain.number, "simulated clusters that OOD_P ranks among"),
+        "OODRATE": (FALSE_ALARMS, "share of such clusters with FLAG_OOD, at most"),
+        **({"OODSAMP": (whole, "p-value: all clusters together are like those")} if whole is not None else {}),
+    }
+
+
+def _range_cards(key: str, ends: tuple[float, float], what: str) -> dict[str, tuple[float, str]]:
+    """Cards of a training range; none where it isn't known (FITS has no NaN)."""
+    low, high = ends
+    known = np.isfinite(low) and np.isfinite(high)
+    return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if known else {}
+
+
+def _log(columns: Mapping[str, NDArray[Any]]) -> None:
+    flags = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
+    if flags["FLAG_NOCAT"]:
+        LOGGER.warning(
+            "infer_observed: the catalogue lacks count rate, extent or background (ML_RATE, EXT, ML_BKG) of %d "
+            "clusters; the networks do without, with a wider sigma (FLAG_NOCAT)",
+            flags["FLAG_NOCAT"],
+        )
+    LOGGER.info(
+        "infer_observed: %d clusters, %d without redshift and so without mass; %s",
+        len(columns["ID_SRC"]),
+        flags.pop("FLAG_NOZ"),
+        ", ".join(f"{name} {number}" for name, number in flags.items()),
+    )

@@ -1,0 +1,106 @@
+"""What a survey detects, as a function of true luminosity and redshift, and how that shifts a published relation."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+from clustermass.baselines.linear_fits import require
+from clustermass.baselines.scaling_relations import mean_log10_luminosity
+from clustermass.cosmology import FloatArray
+
+#: nodes of the Gauss-Hermite quadrature over the scatter of luminosity
+NODES = 40
+#: log10(M500c / Msun) between which masses are sought, and halvings of that bracket: to 1e-9 dex
+BRACKET = (10.0, 18.0)
+HALVINGS = 33
+#: detected haloes, and undetected ones, that a fit needs at least
+MIN_HALOES = 20
+
+#: (log10 L, redshift) -> ln of the odds to be selected, of their broadcast shape
+LogOdds = Callable[[FloatArray, FloatArray], FloatArray]
+
+
+def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.bool_]) -> LogOdds | None:
+    """Fit the probability that a halo is selected: a logistic regression, quadratic in log10 L and ln(1 + z).
+
+    No mass is read.
+
+    Parameters
+    ----------
+    l500
+        True luminosity of every simulated halo, erg/s, (halo,); those that aren't positive are left out.
+    redshift, selected
+        (halo,).
+
+    Returns
+    -------
+    log_odds
+        ln(p / (1 - p)) of log10 L and z; None if too few haloes are selected, or too few are not.
+    """
+    known = l500 > 0
+    features, selected = _features(np.log10(l500[known]), redshift[known]), selected[known]
+    if min(selected.sum(), (~selected).sum()) < MIN_HALOES:
+        return None
+    quadratic = PolynomialFeatures(2, include_bias=False)
+    model = make_pipeline(StandardScaler(), quadratic, LogisticRegression(C=1e4, max_iter=1000))
+    model.fit(features, selected)
+
+    def log_odds(log10_l: FloatArray, z: FloatArray) -> FloatArray:
+        log10_l, z = np.broadcast_arrays(log10_l, z)
+        return np.asarray(model.decision_function(_features(log10_l.ravel(), z.ravel()))).reshape(z.shape)
+
+    return log_odds
+
+
+def _features(log10_l: FloatArray, redshift: FloatArray) -> FloatArray:
+    return np.stack([log10_l, np.log1p(redshift)], axis=1)
+
+
+def predict_luminosity_selected(
+    l500: FloatArray, redshift: FloatArray, block: Mapping[str, Any], log_odds: LogOdds
+) -> FloatArray:
+    """Invert the published relation as it holds among selected clusters, the brighter ones of their mass.
+
+    With ln L Gaussian about Eq. 67 of Chiu et al. (2022) by `scatter_ln`, the mean at fixed mass and redshift among
+    selected clusters is <ln L | M, z, selected> = int ln L p(sel | L, z) N(ln L) / int p(sel | L, z) N(ln L). The mass
+    is the one at which this equals the cluster's ln L. (Krippendorf et al. 2023, section 4, found a small effect.)
+
+    Parameters
+    ----------
+    l500, redshift, block
+        As for `luminosity.predict_luminosity_published`; the block's `scatter_ln` is the scatter of ln L.
+    log_odds
+        Of `fit_selection`.
+
+    Returns
+    -------
+    mu
+        Predicted log10(M500c / Msun), float64 (cluster,).
+
+    Raises
+    ------
+    InputError
+        A key of the block is missing.
+    """
+    (scatter_ln,) = require(block, ("scatter_ln",), "baselines.luminosity_published")
+    nodes, weights = hermegauss(NODES)
+    offsets, z = nodes * scatter_ln / np.log(10), redshift[:, None]
+
+    def mean_among_selected(log10_m: FloatArray) -> FloatArray:
+        log10_l = mean_log10_luminosity(log10_m, redshift, block)[:, None] + offsets
+        log_probability = -np.logaddexp(0, -log_odds(log10_l, z))
+        weight = weights * np.exp(log_probability - log_probability.max(axis=1, keepdims=True))
+        return np.asarray((weight * log10_l).sum(axis=1) / weight.sum(axis=1))
+
+    low, high = (np.full(len(l500), edge) for edge in BRACKET)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        fainter = mean_among_selected(middle) < np.log10(l500)
+        low, high = np.where(fainter, middle, low), np.where(fainter, high, middle)
+    return np.asarray((low + high) / 2)

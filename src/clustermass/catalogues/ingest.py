@@ -1,0 +1,239 @@
+"""A user's own field (event lists, catalogue, perhaps exposure map and truth) into the pipeline's standard files."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from clustermass.catalogues.truth import (
+    LabelledPhotons,
+    Tally,
+    match_by_photons,
+    match_by_position,
+    read_truth,
+    write_matches,
+    write_truth,
+)
+from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters, write_catalogue
+from clustermass.config.resolve import input_files, realization_files
+from clustermass.errors import InputError
+from clustermass.events.gti import mean_exposure_s, modules_of
+from clustermass.events.read import PIECE_ROWS
+from clustermass.events.select import Selection, stream_many, write_events, write_labels
+from clustermass.events.spill import UNUSED, StoredEvents
+from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
+from clustermass.images.exposure import (
+    POINTING_DEG2,
+    area_deg2,
+    exposure_at,
+    mean_position,
+    occupied_cells,
+    read_exposure,
+    write_exposure,
+)
+from clustermass.io.log import LOGGER, track
+from clustermass.io.provenance import provenance
+
+DEFAULT_MATCH_ARCSEC = 60.0
+#: band of ML_CTS in eV, in which a halo's photons are counted
+_ML_BAND_EV = (200.0, 2300.0)
+
+
+def ingest_field(
+    sky: Mapping[str, Any],
+    realization: str,
+    events_block: Mapping[str, Any],
+    *,
+    bands: Mapping[str, int] | None = None,
+    events: Path,
+    exposure: Path,
+    catalogue: Path,
+    truth: Path | None = None,
+    matches: Path | None = None,
+    labels: Path | None = None,
+) -> None:
+    """Turn one realization of a sky with `source: files` into the standard files; nothing after knows whence they came.
+
+    The events are selected by flag, pattern and good time. The exposure map is the user's, or else flat over the cells
+    of the sky that hold photons (`clustermass.images.exposure`), at `exposure_s`, else the catalogue's median
+    ML_EXP, else (one pointing only) the mean good time of the modules. In place of event lists there may be images in
+    energy bands (`clustermass.images.band_images`).
+
+    Parameters
+    ----------
+    sky
+        Block `skies.<name>`: `observed`, `realizations.<label>.{events, catalogue, joined_catalogues, exposure,
+        exposure_s, truth}`, `catalogue_columns`, `catalogue_selection`, `truth_columns`, `match_arcsec`.
+    realization
+        Label, "01", "02", ...
+    events_block
+        Block `events`: `flag_mask`, `pattern`.
+    bands
+        Block `images.bands`, which images in energy bands must have; None = only event lists are taken.
+    events, exposure, catalogue, truth, matches, labels
+        Files to write; the last three of simulated skies only (`observed: false`). Where the photons have no truth
+        labels `labels` has no rows.
+
+    Raises
+    ------
+    InputError
+        A file is missing or faulty, no event survives the selection, no exposure is known, no detection lies in the
+        field, or a simulated sky has no table of truth.
+    """
+    files = realization_files(sky, realization)
+    observed = bool(sky.get("observed", False))
+    if not observed and not files.get("truth"):
+        raise InputError(
+            f"skies: realization {realization!r} has no 'truth', the table of haloes with their masses. Name one, or "
+            "set observed: true if the masses are to be found out."
+        )
+    with closing(StoredEvents(events.parent, without=UNUSED)) as photons:
+        shown = _store(photons, files["events"], events_block, bands)
+        further = [Path(path) for path in files.get("joined_catalogues") or ()]
+        detections = read_catalogue(Path(files["catalogue"]), sky.get("catalogue_columns"), further=further)
+        detections = select_clusters(detections, Path(files["catalogue"]), sky.get("catalogue_selection"))
+        centre = mean_position(photons)
+        image, wcs = _exposure(files, photons, centre, detections, shown)
+        _check_overlap(detections, image, wcs, files)
+        haloes, pairs = (None, None) if observed else _truth(sky, realization, files, photons, detections)
+        facts = _provenance(sky, realization, files, events_block)
+        # a field with a table of its truth is simulated, whatever wrote its events
+        simulated = photons.head.simulated or not observed
+        write_events((replace(piece, simulated=simulated) for piece in photons), events, facts, centre)
+        if labels is not None and not observed:
+            write_labels((piece.src_id for piece in photons if piece.src_id is not None), labels, facts)
+    write_exposure(image, wcs, exposure, facts)
+    write_catalogue(detections, catalogue, facts)
+    if haloes is not None and truth is not None:
+        write_truth(haloes, truth, facts)
+    if pairs is not None and matches is not None:
+        write_matches(pairs, matches, facts)
+
+
+def _store(
+    photons: StoredEvents, paths: Sequence[str], events_block: Mapping[str, Any], bands: Mapping[str, int] | None
+) -> ImagePhotons | None:
+    """Take in the selected photons of event lists, or those of band images; return what the latter show of the sky."""
+    pattern = events_block.get("pattern", 15)
+    if bands is not None and are_images(paths):
+        start, width = int(bands["start_ev"]), int(bands["width_ev"])
+        edges = [start + width * number for number in range(int(bands["number"]) + 1)]
+        shown = photons_of_images(paths, edges, pattern)
+        photons.add(shown.events)
+        return shown
+    selection = Selection(events_block.get("flag_mask", "auto"), pattern)
+    for piece in track(stream_many(paths, photons.folder), f"{paths[0]}: pieces of {PIECE_ROWS} rows"):
+        photons.add(selection.keep(piece))
+    selection.conclude()
+    return None
+
+
+def _truth(
+    sky: Mapping[str, Any], realization: str, files: Mapping[str, Any], photons: StoredEvents, detections: Table
+) -> tuple[Table, Table]:
+    haloes = read_truth(Path(files["truth"]), sky.get("truth_columns"), realization)
+    radius = float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC))
+    if not _labelled(photons, haloes):
+        haloes["COUNTS"] = np.full(len(haloes), -1, dtype=np.int32)
+        return haloes, match_by_position(detections, haloes, radius)
+    number = Tally()
+    for _, _, labels in _soft(photons):
+        number.add(labels[np.isin(labels, haloes["SRC_ID"])].astype(np.int64))
+    counts = dict(zip(number.values.tolist(), number.counts.tolist(), strict=True))
+    haloes["COUNTS"] = np.array([counts.get(halo, 0) for halo in haloes["SRC_ID"].tolist()], dtype=np.int32)
+    return haloes, match_by_photons(detections, haloes, _soft(photons), radius)
+
+
+def _soft(photons: StoredEvents) -> Iterator[LabelledPhotons]:
+    """Yield positions and labels of the photons in the band of ML_CTS."""
+    for piece in photons:
+        rows = (piece.pi_ev >= _ML_BAND_EV[0]) & (piece.pi_ev < _ML_BAND_EV[1])
+        yield piece.ra[rows], piece.dec[rows], piece.columns()["src_id"][rows]
+
+
+def _labelled(photons: StoredEvents, haloes: Table) -> bool:
+    """Whether SRC_ID of the photons says anything of these haloes."""
+    if photons.head.src_id is None:
+        LOGGER.warning("%s: no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)", photons.head.name)
+        return False
+    if not any(np.isin(piece.columns()["src_id"], haloes["SRC_ID"]).any() for piece in photons):
+        LOGGER.warning(
+            "%s: no photon's SRC_ID is that of a halo in the truth; taken as unknown (COUNTS = -1). Should the truth's "
+            "SRC_ID be another column? Name it under truth_columns.",
+            photons.head.name,
+        )
+        return False
+    return True
+
+
+def _exposure(
+    files: Mapping[str, Any],
+    photons: StoredEvents,
+    centre: tuple[float, float],
+    detections: Table,
+    shown: ImagePhotons | None,
+) -> tuple[NDArray[np.float32], WCS]:
+    if files.get("exposure"):
+        image, wcs = read_exposure(Path(files["exposure"]))
+        return (shown.within(image, wcs) if shown else image), wcs
+    if shown:
+        (cells, area), wcs = shown.occupied(), shown.wcs
+    else:
+        cells, wcs = occupied_cells(photons, centre)
+        area = area_deg2(cells)
+    seconds, origin = _flat_exposure_s(files, photons, detections, area)
+    LOGGER.warning(
+        "%s: no exposure map; taken as flat, %.0f s (%s), over the %.2f deg2 that hold photons",
+        photons.head.name, seconds, origin, area,
+    )  # fmt: skip
+    return np.where(cells, seconds, 0).astype(np.float32), wcs
+
+
+def _flat_exposure_s(
+    files: Mapping[str, Any], photons: StoredEvents, detections: Table, area: float
+) -> tuple[float, str]:
+    if files.get("exposure_s"):
+        return float(files["exposure_s"]), "exposure_s"
+    known = np.asarray(detections["ML_EXP"])
+    known = known[np.isfinite(known) & (known > 0)]
+    if known.size:
+        return float(np.median(known)), "median ML_EXP of the catalogue"
+    good_time = mean_exposure_s(photons.head, {module for piece in photons for module in modules_of(piece)})
+    # a scanning telescope spends only a small share of its good time on any one place
+    if good_time is None or area > POINTING_DEG2:
+        why = (
+            "it has no good time intervals" if good_time is None else f"its {area:.1f} deg2 are more than one pointing"
+        )
+        raise InputError(
+            f"{photons.head.name}: the exposure is unknown ({why}). Name an exposure map or exposure_s for the "
+            "realization, or give the catalogue a column ML_EXP."
+        )
+    return good_time, "mean good time of the modules, vignetting left out"
+
+
+def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, files: Mapping[str, Any]) -> None:
+    exposed = exposure_at(image, wcs, np.asarray(detections["RA"]), np.asarray(detections["DEC"])) > 0
+    if not exposed.any():
+        raise InputError(
+            f"{files['catalogue']}: none of its {len(detections)} rows lies in the field of {files['events'][0]}. "
+            "Do the two belong together, and are the positions ICRS in deg?"
+        )
+    LOGGER.info("%s: %d of %d rows lie in the exposed field", files["catalogue"], exposed.sum(), exposed.size)
+
+
+def _provenance(
+    sky: Mapping[str, Any], realization: str, files: Mapping[str, Any], events_block: Mapping[str, Any]
+) -> dict[str, Any]:
+    kept = ("observed", "catalogue_columns", "catalogue_selection", "truth_columns", "match_arcsec")
+    parameters = {key: sky[key] for key in kept if key in sky} | {"events": dict(events_block)}
+    parameters |= {"realization": realization, "exposure_s": files.get("exposure_s")}
+    facts = provenance("ingest_field", parameters, input_files(sky, realization))
+    # JSON escapes what a FITS header can't hold, such as accents in file names
+    return {key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in facts.items()}

@@ -1,0 +1,228 @@
+"""Published masses, each kind of table in its own units, converted here once: log10(M500c / Msun), errors in dex."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from astropy.io import ascii as ascii_tables
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from clustermass.catalogues.columns import find_columns, require_columns
+from clustermass.catalogues.surveys import read_survey_table
+from clustermass.catalogues.tables import UNREADABLE, numbers, texts_of, warn_of_rows, whole_numbers
+from clustermass.cosmology import PUBLISHED_RELATIONS, FloatArray
+from clustermass.errors import InputError
+from clustermass.io.log import LOGGER
+
+#: of the cosmology in which Chiu et al. (2022, 2023) state masses in Msun/h
+H = PUBLISHED_RELATIONS["h0_km_s_mpc"] / 100
+#: log10(M500c / Msun) outside this is no mass of a cluster but one in other units
+_MASS_RANGE = (11.0, 16.5)
+#: first and last byte of the columns of tablec1.dat of J/A+A/661/A11, from 0, by the ReadMe at the CDS
+_TABLEC1 = {
+    "Name": (0, 15),
+    "logM500R0.2A": (18, 23),
+    "logM500R0.2B": (25, 30),
+    "e_logM500R0.2B": (32, 36),
+    "logM500R0.5A": (38, 43),
+    "logM500R0.5B": (45, 50),
+    "e_logM500R0.5B": (52, 56),
+    "logM500Rzsp": (58, 63),
+    "e_logM500Rzsp": (65, 69),
+}
+
+
+class Published(NamedTuple):
+    """Published masses, arrays of shape (rows,).
+
+    Attributes
+    ----------
+    key
+        By what they are found: `ID_SRC` or `NAME_CAT` of `catalogue.fits`.
+    ids
+        That key of each row: a number, or a name without the survey's acronym, such as "J083811.9-015935".
+    mass
+        log10(M500c / Msun), no h; NaN = none.
+    low, high
+        Its errors downwards and upwards in dex, positive; NaN = not given.
+    """
+
+    key: str
+    ids: NDArray[np.generic]
+    mass: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+def read_published(path: Path, kind: str, columns: Mapping[str, str] | None = None) -> Published:
+    """Read a table of published masses.
+
+    Parameters
+    ----------
+    path
+        FITS, CSV, TSV or ECSV file; of chiu2022 also `tablec1.dat`, as the CDS has it.
+    kind
+        One of `KINDS`.
+    columns
+        Of kind `table`: our name -> the table's name, where they differ.
+
+    Raises
+    ------
+    InputError
+        See `clustermass.catalogues.tables`; or the table isn't of that kind, two rows are of one cluster, or a mass
+        isn't in the unit that the kind has.
+    """
+    if kind not in KINDS:
+        raise InputError(f"published masses: kind is {kind!r}, but must be one of: {', '.join(KINDS)}.")
+    path = Path(path)
+    found = KINDS[kind].read(path, columns or {})
+    strange = np.isfinite(found.mass) & ((found.mass < _MASS_RANGE[0]) | (found.mass > _MASS_RANGE[1]))
+    if strange.any():
+        row = int(np.flatnonzero(strange)[0])
+        raise InputError(
+            f"{path}: row {row + 1} would have log10(M500c / Msun) = {found.mass[row]:.2f}, no mass of a cluster. "
+            f"Is the table of kind {kind}, with masses as {KINDS[kind].unit}?"
+        )
+    _, first, number = np.unique(found.ids, return_index=True, return_counts=True)
+    if (number > 1).any():
+        raise InputError(f"{path}: {found.ids[first[number > 1][0]]} is in more than one row. Keep one of them.")
+    _log(path, kind, found)
+    return found
+
+
+def look_up(published: Published, id_src: NDArray[np.int64], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
+    """Return the row of each cluster of a catalogue in a table of published masses, (cluster,); -1 = it isn't there.
+
+    Parameters
+    ----------
+    published
+        Of `read_published`.
+    id_src, name
+        Columns ID_SRC and NAME_CAT of the catalogue, (cluster,); None = it has no names.
+
+    Raises
+    ------
+    InputError
+        The masses go by names that the catalogue lacks, or none of its clusters is among them.
+    """
+    if published.key == "NAME_CAT" and name is None:
+        raise InputError(
+            "the published masses go by the clusters' names, which the field's catalogue lacks. Name the table that "
+            "has them (eFEDS: Klein et al. 2022) as catalogue or under joined_catalogues, or their column as "
+            "catalogue_columns: {NAME_CAT: <your column>}."
+        )
+    wanted = id_src.tolist() if name is None or published.key == "ID_SRC" else short_names(name.tolist())
+    row_of = {key: row for row, key in enumerate(published.ids.tolist())}
+    rows = np.array([row_of.get(key, -1) for key in wanted], dtype=np.int64)
+    if not (rows >= 0).any():
+        raise InputError(
+            f"none of the {rows.size} clusters is in the table of published masses (by {published.key}: "
+            f"{wanted[0]!r} here, {published.ids[0]!r} there). Are both of one survey?"
+        )
+    return rows
+
+
+def short_names(names: list[str]) -> list[str]:
+    """Leave the acronym of the survey out: "eFEDS J083811.9-015935" -> "J083811.9-015935"."""
+    return [name.split()[-1] if name.split() else "" for name in names]
+
+
+def _chiu2023(path: Path, _: Mapping[str, str]) -> Published:
+    columns = ("median_500c_lcdm", "m500c_lcdm_loerr", "m500c_lcdm_hierr")
+    table, names = _table(path, "Name", *columns)
+    log_mass, low, high = (numbers(table, path, column) for column in columns)
+    # the mass is a logarithm, its errors are not
+    below, above = low / 10**log_mass, high / 10**log_mass
+    below = np.where((below >= 0) & (below < 1), below, np.nan)
+    return Published("NAME_CAT", names, log_mass - np.log10(H), -np.log10(1 - below), np.log10(1 + above))
+
+
+def _chiu2022(path: Path, _: Mapping[str, str]) -> Published:
+    columns = ("logM500R0.5B", "e_logM500R0.5B")
+    table, names = _table(path, "Name", *columns)
+    log_mass, error = (numbers(table, path, column) for column in columns)
+    return Published("NAME_CAT", names, log_mass - np.log10(H), error, error)
+
+
+def _bulbul2024(path: Path, _: Mapping[str, str]) -> Published:
+    columns = ("M500", "M500_L", "M500_H")
+    table, names = _table(path, "Name", *columns)
+    mass, low, high = (numbers(table, path, column) for column in columns)
+    known = np.isfinite(mass) & np.isfinite(low) & np.isfinite(high)
+    if (known & ((low > mass) | (high < mass))).any():
+        raise InputError(
+            f"{path}: M500_L and M500_H don't enclose M500 in every row, as the bounds of its interval would. Convert "
+            "them, and give the table as kind: table."
+        )
+    log_mass, below, above = np.log10(mass) + 13, np.log10(mass / low), np.log10(high / mass)
+    return Published("NAME_CAT", names, log_mass, below, above)
+
+
+def _user(path: Path, columns: Mapping[str, str]) -> Published:
+    table = read_survey_table(path)
+    usual = {"NAME_CAT": ("NAME_CAT",), "ID_SRC": ("ID_SRC",)}
+    usual |= {name: (name,) for name in ("LOGM500_REF", "LOGM500_REF_ERR")}
+    found = find_columns(table, path, usual, columns)
+    key = "NAME_CAT" if "NAME_CAT" in found else "ID_SRC"
+    needed = {key: "number of the cluster, or NAME_CAT, its name", "LOGM500_REF": "log10(M500c / Msun)"}
+    require_columns(table, path, found, needed, "columns")
+    log_mass = numbers(table, path, found["LOGM500_REF"])
+    given = "LOGM500_REF_ERR" in found
+    error = numbers(table, path, found["LOGM500_REF_ERR"]) if given else np.full(log_mass.size, np.nan)
+    if key == "ID_SRC":
+        return Published(key, whole_numbers(table, path, found[key]), log_mass, error, error)
+    return Published(key, np.array(short_names(texts_of(table, found[key]))), log_mass, error, error)
+
+
+class Kind(NamedTuple):
+    """A kind of table: its paper, rows as published (None = any), unit of its masses, and what reads it."""
+
+    paper: str
+    rows: int | None
+    unit: str
+    read: Callable[[Path, Mapping[str, str]], Published]
+
+
+KINDS: dict[str, Kind] = {
+    "chiu2022": Kind("Chiu et al. 2022, table C1", 457, "log10 of Msun/h", _chiu2022),
+    "chiu2023": Kind("Chiu et al. 2023", 542, "log10 of Msun/h", _chiu2023),
+    "bulbul2024": Kind("Bulbul et al. 2024", 12247, "1e13 Msun", _bulbul2024),
+    "table": Kind("the user's own table", None, "log10 of Msun", _user),
+}
+
+
+def _table(path: Path, *columns: str) -> tuple[Table, NDArray[np.str_]]:
+    """Read a table with these columns, the first of which is the name; their case doesn't matter."""
+    table = _read_tablec1(path) if path.suffix.lower() == ".dat" else read_survey_table(path)
+    # FITS and VOTable allow no dot in a name
+    synonyms = {column: (column, column.replace(".", "_")) for column in columns}
+    found = find_columns(table, path, synonyms, {})
+    require_columns(table, path, found, {column: "as published" for column in columns}, "kind: table, columns")
+    table.rename_columns([found[column] for column in columns], list(columns))
+    return table, np.array(short_names(texts_of(table, columns[0])), dtype=str)
+
+
+def _read_tablec1(path: Path) -> Table:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Check the path in the configuration.")
+    first, last = zip(*_TABLEC1.values(), strict=True)
+    try:
+        return ascii_tables.read(
+            path.read_text(encoding="ascii").splitlines(),
+            format="fixed_width_no_header", names=list(_TABLEC1), col_starts=first, col_ends=last, guess=False,
+        )  # fmt: skip
+    except (*UNREADABLE, ascii_tables.InconsistentTableError) as error:
+        raise InputError(f"{path}: not the fixed-width table C1 of Chiu et al. (2022) ({error}).") from error
+
+
+def _log(path: Path, kind: str, found: Published) -> None:
+    of = KINDS[kind]
+    LOGGER.info("%s: masses of %s (%s), %d rows", path, of.paper, of.unit, found.mass.size)
+    if of.rows is not None and found.mass.size != of.rows:
+        LOGGER.warning(
+            "%s: %d rows, but %s has %d. Was it cut short? VizieR gives 50 rows unless told otherwise.",
+            path, found.mass.size, of.paper, of.rows,
+        )  # fmt: skip
+    warn_of_rows(path, ~np.isfinite(found.mass), "without a mass")

@@ -1,0 +1,228 @@
+"""The sample that everything downstream works on: all realizations, joined with the split, inside the selection."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from clustermass.dataset.split import UNUSED
+from clustermass.errors import InputError
+from clustermass.io.log import LOGGER
+from clustermass.io.netcdf import read_netcdf
+
+#: selection key -> variable; a cluster must lie above the value
+_ABOVE = {"det_like_min": "det_like", "ext_like_min": "ext_like"}
+_GRID = ("band", "band_bounds", "x", "y")
+
+
+def load_sample(
+    images: Sequence[Path],
+    split: Path | None = None,
+    selection: Mapping[str, Any] | None = None,
+    train_selection: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Join the realizations' images of a sky into one dataset, sorted by cluster id.
+
+    Parameters
+    ----------
+    images
+        Per-realization `images.nc` or `smoothed/*.nc`; any order gives the same result.
+    split
+        File of `split_sample`; its `split` and `group` are joined. None = neither.
+    selection
+        `log10_m500c_min` (inclusive), `log10_m500c_max`, `det_like_min`, `ext_like_min` (exclusive), each optional:
+        keep labelled clusters with finite redshift inside. None = keep every cluster, labelled or not (an observed
+        field).
+    train_selection
+        What of `selection` is another for clusters to learn from, see `join_split`; None = nothing.
+
+    Returns
+    -------
+    xr.Dataset
+        Variables and dtypes of the files, `cluster` first; in memory, with no more than one file held twice.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, files differ in grid or variables, a cluster occurs twice or isn't in `split`,
+        or nothing is left.
+    """
+    sample = _concatenate(list(each_selected(images, selection, train_selection)))
+    return sample if split is None else join_split(sample, split)
+
+
+def each_selected(
+    images: Sequence[Path], selection: Mapping[str, Any] | None, train_selection: Mapping[str, Any] | None = None
+) -> Iterator[xr.Dataset]:
+    """Yield the selected clusters of one file after the other, so that memory needs to hold no more than one.
+
+    Parameters
+    ----------
+    images, selection, train_selection
+        As for `load_sample`. A part may be empty; that all are is an error after the last one. With a
+        `train_selection`, clusters inside either are kept; `selected` and `learnt` (cluster) say inside which.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, differs from the first one in grid or variables, or nothing is left of all.
+    """
+    if not images:
+        raise InputError("No files of images: the sky has no realization.")
+    dropped: dict[str, int] = {}
+    first: xr.Dataset | None = None
+    total = left = 0
+    for path in images:
+        part = read_netcdf(path, require=("cluster", "redshift"))
+        first = part.isel(cluster=slice(0)).copy(deep=True) if first is None else first
+        _check_alike(first, images[0], part, path)
+        total += part.sizes["cluster"]
+        part = part if selection is None else _selected(part, selection, train_selection, path, dropped)
+        left += part.sizes["cluster"]
+        yield part
+    cuts = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    LOGGER.info("sample: %d detections in %d files; dropped: %s; left: %d", total, len(images), cuts or "none", left)
+    if left == 0:
+        raise InputError(
+            f"The selection {dict(selection or {})} leaves none of {total} detections (dropped: {cuts or 'none'}). "
+            "Widen the selection, or simulate more."
+        )
+
+
+def select(sample: xr.Dataset, selection: Mapping[str, Any]) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Return which clusters are labelled and inside `selection`, and how many each cut drops, one after the other.
+
+    Parameters
+    ----------
+    sample
+        Holds `log10_m500c`, `det_like`, `ext_like`, `redshift`, each (cluster,).
+    selection
+        As in `load_sample`.
+
+    Returns
+    -------
+    tuple
+        Booleans of shape (cluster,), and reason -> number dropped.
+    """
+    mass = sample["log10_m500c"].values
+    redshift = sample["redshift"].values
+    cuts = {"without a halo": np.isfinite(mass), "without redshift": np.isfinite(redshift)}
+    for key, value in selection.items():
+        if value is None:
+            continue
+        if key == "log10_m500c_min":
+            cuts[f"with log10_m500c < {value:g}"] = mass >= value
+        elif key == "log10_m500c_max":
+            cuts[f"with log10_m500c >= {value:g}"] = mass < value
+        elif key in _ABOVE:
+            cuts[f"with {_ABOVE[key]} <= {value:g}"] = sample[_ABOVE[key]].values > value
+        else:
+            raise InputError(f"selection.{key} is no cut that is known: log10_m500c_min, log10_m500c_max, {_ABOVE}.")
+    keep = np.ones(mass.size, dtype=bool)
+    dropped = {}
+    for reason, passes in cuts.items():
+        dropped[reason] = int((keep & ~passes).sum())
+        keep &= passes
+    return keep, dropped
+
+
+def _selected(
+    part: xr.Dataset,
+    selection: Mapping[str, Any],
+    train_selection: Mapping[str, Any] | None,
+    path: Path,
+    dropped: dict[str, int],
+) -> xr.Dataset:
+    missing = [name for name in ("log10_m500c", *_ABOVE.values()) if name not in part.variables]
+    if missing:
+        raise InputError(
+            f"{path}: lacks {', '.join(missing)}; a sample to learn from needs a simulated sky with truth."
+        )
+    keep, counts = select(part, selection)
+    if train_selection is not None:
+        learnt, _ = select(part, {**selection, **train_selection})
+        part = part.assign(selected=("cluster", keep), learnt=("cluster", learnt))
+        counts["of them kept to learn from"] = int((learnt & ~keep).sum())
+        keep = keep | learnt
+    for reason, count in counts.items():
+        dropped[reason] = dropped.get(reason, 0) + count
+    return part.isel(cluster=np.flatnonzero(keep))
+
+
+def _concatenate(parts: list[xr.Dataset]) -> xr.Dataset:
+    """Join along `cluster`, sorted by id; empties `parts` on the way, so that memory holds the data only once."""
+    first = parts[0]
+    ids = np.concatenate([part["cluster"].values.astype(str) for part in parts])
+    order = order_of(ids)
+    grid = {name: first[name] for name in _GRID if name in first.variables}
+    names = [str(name) for name in first.variables if "cluster" in first[name].dims and name != "cluster"]
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    joined = {name: (first[name].dims, _empty(first[name], parts, name)) for name in names}
+    start = 0
+    for number in range(len(parts)):
+        part, parts[number] = parts[number], xr.Dataset()
+        rows = place[start : start + part.sizes["cluster"]]
+        start += rows.size
+        for name in names:
+            joined[name][1][rows] = part[name].values
+    coords = {"cluster": ids[order], **{name: values for name, values in grid.items() if name in first.coords}}
+    bounds = {name: values.variable for name, values in grid.items() if name not in first.coords}
+    return xr.Dataset({**joined, **bounds}, coords)
+
+
+def _empty(variable: xr.DataArray, parts: Sequence[xr.Dataset], name: str) -> NDArray[Any]:
+    size = sum(part.sizes["cluster"] for part in parts)
+    # strings come from netCDF as objects or with each file's own width
+    text = variable.dtype.kind in "OSU"
+    width = max((len(str(value)) for part in parts for value in part[name].values.flat), default=1) if text else 0
+    return np.empty((size, *variable.shape[1:]), dtype=f"U{max(width, 1)}" if text else variable.dtype)
+
+
+def _check_alike(first: xr.Dataset, first_path: Path, part: xr.Dataset, path: Path) -> None:
+    lacking = set(first.variables) ^ set(part.variables)
+    if lacking:
+        raise InputError(f"{first_path} and {path} differ: only one has {', '.join(sorted(map(str, lacking)))}.")
+    for name in _GRID:
+        if name in part.variables and not np.array_equal(part[name].values, first[name].values):
+            raise InputError(f"{first_path} and {path} differ in {name}: made with other settings; run again.")
+
+
+def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Return the rows in the order of their cluster ids; InputError names one that occurs twice."""
+    order = np.argsort(ids, kind="stable")
+    twice = ids[order][1:][ids[order][1:] == ids[order][:-1]]
+    if twice.size:
+        raise InputError(f"Cluster {twice[0]} occurs twice ({twice.size} so): is a file of images given twice?")
+    return order
+
+
+def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
+    """Add the split's `split` and `group` to `sample` itself and return it; InputError if it lacks a cluster.
+
+    Where the sample says of each cluster whether it is `selected` and `learnt`, `split` keeps of the training clusters
+    the learnt ones, and of validation and test clusters the selected ones; all others are "unused". `learnt_val` are
+    the learnt ones of all validation clusters: see `splits.learning_split`.
+    """
+    table = read_netcdf(split, require=("split", "group"))
+    row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
+    missing = [name for name in sample["cluster"].values.tolist() if name not in row]
+    if missing:
+        raise InputError(
+            f"{split}: lacks {len(missing)} clusters of the images ({missing[0]} is one). It belongs to others: "
+            "delete it and run again."
+        )
+    rows = np.array([row[name] for name in sample["cluster"].values.tolist()])
+    for name in ("split", "group"):
+        sample[name] = ("cluster", table[name].values.astype(str)[rows])
+    if "learnt" in sample:
+        split_of = sample["split"].values
+        used = np.where(split_of == "train", sample["learnt"].values, sample["selected"].values)
+        sample["learnt_val"] = ("cluster", (split_of == "val") & sample["learnt"].values)
+        sample["split"] = ("cluster", np.where(used, split_of, UNUSED))
+    sizes = {name: int((sample["split"].values == name).sum()) for name in ("train", "val", "test")}
+    LOGGER.info("sample: %s", ", ".join(f"{count} {name}" for name, count in sizes.items()))
+    return sample

@@ -1,0 +1,195 @@
+"""Constants that bring images, redshifts and masses to zero mean and unit variance, from the training set only."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from clustermass.errors import InputError
+from clustermass.io.log import LOGGER
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Means and standard deviations: images per band, side inputs per input, log10 M500c.
+
+    Where all values agree the standard deviation is taken as 1, so that nothing is divided by zero.
+    """
+
+    image_mean: list[float]
+    image_sd: list[float]
+    side_names: list[str]
+    side_mean: list[float]
+    side_sd: list[float]
+    mass_mean: float
+    mass_sd: float
+
+    @classmethod
+    def of(
+        cls,
+        images: np.ndarray,
+        redshift: np.ndarray,
+        facts: Mapping[str, np.ndarray],
+        log10_m500c: np.ndarray,
+        side_names: Sequence[str],
+    ) -> "Standardisation":
+        """Constants of a training set: images (sample, y, x, band), redshift, facts and mass (sample,)."""
+        names = list(side_names)
+        image_mean, image_sd = _moments(images)
+        side_mean, side_sd = _moments(side_inputs(redshift, facts, names))
+        (mass_mean,), (mass_sd,) = _moments(np.asarray(log10_m500c)[:, None])
+        return cls(image_mean, image_sd, names, side_mean, side_sd, mass_mean, mass_sd)
+
+    def images(self, images: np.ndarray) -> np.ndarray:
+        """Standardise images (sample, y, x, band), as float32."""
+        mean, sd = np.asarray(self.image_mean, np.float32), np.asarray(self.image_sd, np.float32)
+        scaled = np.subtract(images, mean, out=np.empty(images.shape, np.float32))
+        scaled /= sd
+        return scaled
+
+    def side(self, redshift: np.ndarray, facts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Standardised side inputs (..., input) float32 of redshifts (...) and `facts`; see `side_inputs`.
+
+        Where measured inputs are among them, a last column says with 1 that they are known; where they aren't, or
+        weren't of any training cluster, they and that column are 0.
+        """
+        inputs = side_inputs(redshift, facts, self.side_names)
+        standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)
+        needed, measured = widths(self.side_names)
+        if measured:
+            known = np.isfinite(standard[..., needed:]).all(axis=-1, keepdims=True)
+            told = np.where(known, standard[..., needed:], 0)
+            standard = np.concatenate([standard[..., :needed], told, known], axis=-1)
+        return standard.astype(np.float32)
+
+    def predicted(
+        self, mean: np.ndarray, variance: np.ndarray, residual_sd: float | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted log10 M500c and its sigma in dex from those of the standardised mass.
+
+        Sigma is `residual_sd` of every cluster, unless that is None.
+        """
+        sigma = self.mass_sd * np.sqrt(variance) if residual_sd is None else np.full(mean.shape, residual_sd)
+        return self.mass_mean + self.mass_sd * mean, sigma
+
+    def mass(self, log10_m500c: np.ndarray) -> np.ndarray:
+        """Standardised log10 M500c, float32."""
+        return ((log10_m500c - self.mass_mean) / self.mass_sd).astype(np.float32)
+
+
+def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each column (..., column), in float64 and one at a time to spare memory.
+
+    Of its known (finite) values; a column without any has 0 and 0.
+    """
+    each = [_moment(columns[..., number].astype(np.float64)) for number in range(columns.shape[-1])]
+    return [mean for mean, _ in each], [sd for _, sd in each]
+
+
+def _moment(values: np.ndarray) -> tuple[float, float]:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        LOGGER.warning("no training cluster has the measured side inputs: the networks are trained without them")
+        return 0.0, 0.0
+    return float(known.mean()), float(known.std()) if known.min() < known.max() else 1.0
+
+
+class SideInput(NamedTuple):
+    """The quantity that an input is made of, by the name that it has in `images.nc`, and how."""
+
+    quantity: str
+    function: Callable[[np.ndarray], np.ndarray]
+
+
+#: by the name in the configuration; every cluster must have these
+NEEDED = {
+    "z": SideInput("redshift", np.asarray),
+    "log_z": SideInput("redshift", np.log),
+    "log_exposure": SideInput("exposure_s", np.log),
+}
+#: measured by the source detection at the instrument's full resolution; a cluster may lack them
+MEASURED = {
+    "log_rate": SideInput("ml_rate", np.log),
+    "log_extent": SideInput("ext", np.log),
+    "log_background": SideInput("ml_bkg", np.log),
+}
+SIDE_INPUTS = NEEDED | MEASURED
+#: what is to be handed over of a cluster beside its redshift
+FACTS = ("exposure_s", "ml_rate", "ext", "ml_bkg")
+
+
+def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Needed and measured inputs among `names`, as they are laid out: needed ones, measured ones, "is measured".
+
+    Raises
+    ------
+    InputError
+        A name is none of `SIDE_INPUTS`.
+    """
+    unknown = [name for name in names if name not in SIDE_INPUTS]
+    if unknown:
+        raise InputError(f"network.side_inputs: {unknown[0]!r} is unknown. Choose from {', '.join(SIDE_INPUTS)}.")
+    return [name for name in names if name in NEEDED], [name for name in names if name in MEASURED]
+
+
+def widths(names: Sequence[str]) -> tuple[int, int]:
+    """Columns of needed and of measured inputs; the latter include the one that says whether they are known."""
+    needed, measured = ordered(names)
+    return len(needed), len(measured) + bool(measured)
+
+
+def side_inputs(redshift: np.ndarray, facts: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """Side inputs before standardisation.
+
+    Parameters
+    ----------
+    redshift
+        (...), positive.
+    facts
+        Of `FACTS`, by name, each of a shape that fits `redshift`; what no name asks for may be absent, and so may
+        what is measured. Exposures in s and positive.
+    names
+        Of `SIDE_INPUTS`.
+
+    Returns
+    -------
+    np.ndarray
+        (..., input) float64, needed inputs first. The measured ones are all NaN for a cluster that lacks one of them
+        (absent, not finite, or not positive).
+
+    Raises
+    ------
+    InputError
+        A name is none of `SIDE_INPUTS`, or a needed quantity is absent, or not positive and finite.
+    """
+    needed, measured = ordered(names)
+    known = {**facts, "redshift": np.asarray(redshift, np.float64)}
+    columns = []
+    for name in needed:
+        quantity, function = NEEDED[name]
+        if quantity not in known:
+            raise InputError(f"network.side_inputs: {name} needs {quantity} of every cluster, but none is known.")
+        columns.append(function(_positive(known[quantity], quantity)))
+    if measured:
+        values = [np.asarray(known.get(MEASURED[name].quantity, np.nan), np.float64) for name in measured]
+        complete = math.prod(np.isfinite(value) & (value > 0) for value in values) > 0
+        columns += [
+            np.where(complete, MEASURED[name].function(np.where(complete, value, 1.0)), np.nan)
+            for name, value in zip(measured, values, strict=True)
+        ]
+    shape = known["redshift"].shape
+    each = [np.broadcast_to(column, shape) for column in columns]
+    return np.stack(each, axis=-1) if each else np.zeros((*shape, 0))
+
+
+def _positive(values: np.ndarray, what: str) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)).ravel())
+    if bad.size:
+        raise InputError(
+            f"{what}: {bad.size} value(s) aren't positive and finite, the first at row {bad[0]} "
+            f"({values.ravel()[bad[0]]}). The network needs it of every cluster: drop the others."
+        )
+    return values

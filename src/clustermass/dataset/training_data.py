@@ -1,0 +1,192 @@
+"""What the members of an experiment see: its sample as arrays, less what the experiment takes away."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from clustermass.dataset.controls import Control
+from clustermass.dataset.sample import load_sample
+from clustermass.dataset.split import UNUSED, first_training_clusters, learning_split
+from clustermass.dataset.standardise import FACTS
+from clustermass.errors import InputError
+from clustermass.io.netcdf import read_netcdf
+
+MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
+SUBSETS = ("train", "val", "test")
+LEARNT_VAL = "learnt_val"  # validation clusters of a `train_selection`, where these aren't those of the selection
+_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Clusters of a subset: images (sample, y, x, band); redshift, log10 M500c, weight (sample,).
+
+    `facts` are the quantities (sample,) of `side_inputs.FACTS` that are known.
+    """
+
+    images: np.ndarray
+    redshift: np.ndarray
+    log10_m500c: np.ndarray
+    weight: np.ndarray | None = None
+    facts: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MemberData:
+    """What the members of an experiment see.
+
+    Attributes
+    ----------
+    sample
+        The sample without its images.
+    subsets
+        By name, in the sample's order.
+    val
+        What trainings are validated with: ``subsets["val"]``, or with a `train_selection` the clusters inside that.
+    control
+        That they are under.
+    """
+
+    sample: xr.Dataset
+    subsets: dict[str, Subset]
+    val: Subset
+    control: Control
+
+    def digest(self) -> str:
+        """Return a SHA-256 of all that is trained on: training and validation set, nothing of the test set."""
+        digest = hashlib.sha256()
+        for name, subset in (("train", self.subsets["train"]), ("val", self.val)):
+            columns = {"images": subset.images, "redshift": subset.redshift, "mass": subset.log10_m500c, **subset.facts}
+            columns |= {} if subset.weight is None else {"weight": subset.weight}
+            for quantity, column in columns.items():
+                digest.update(f"{name} {quantity} {column.dtype} {column.shape}".encode())
+                for start in range(0, len(column), _AT_ONCE):
+                    digest.update(np.ascontiguousarray(column[start : start + _AT_ONCE]).data)
+        return digest.hexdigest()
+
+
+def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[str, Any], seed: int) -> MemberData:
+    """Load the sample of an experiment.
+
+    Parameters
+    ----------
+    images, split
+        Smoothed images, one netCDF file a realization, and the file with each cluster's subset.
+    experiment
+        `selection`; `redshift_noise`, standard deviation of what is added to every redshift that the network sees, once
+        and for all members alike; `train_clusters`, see `first_training_clusters` (None = all); `control`, see
+        `dataset.controls`; and, if wanted, `train_selection`, what of `selection` is another for the clusters that
+        networks are trained on and validated with, and `weighting`, see `clustermass.dataset.training_data`.
+    seed
+        Root of the random numbers.
+
+    Raises
+    ------
+    InputError
+        See `sample.load_sample`; or a subset has an unknown name, `train_clusters` is more than there are, or the
+        control or the weighting is unknown.
+    """
+    sample = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
+    unknown = sorted(set(sample["split"].values.tolist()) - {*SUBSETS, UNUSED})
+    if unknown:
+        raise InputError(
+            f"{split}: subset {unknown[0]!r} is unknown. Each cluster must be in one of {', '.join(SUBSETS)}."
+        )
+    ids = sample["cluster"].values
+    if experiment["train_clusters"] is not None:
+        sample["split"] = ("cluster", first_training_clusters(sample, experiment["train_clusters"], seed))
+    redshift = noisy_redshift(sample["redshift"].values, ids, experiment["redshift_noise"], seed)
+    facts = facts_of(sample)
+    cubes, mass = network_order(sample["image"].values), sample["log10_m500c"].values.astype(np.float64)
+    rows = {name: np.flatnonzero(sample["split"].values == name) for name in (*SUBSETS, UNUSED)}
+    learnt_val = np.flatnonzero(learning_split(sample) == "val")
+    if not np.array_equal(learnt_val, rows["val"]):
+        rows[LEARNT_VAL] = learnt_val
+    taken = {name: cubes[chosen] for name, chosen in rows.items()}  # copies
+    sample = sample.drop_vars("image")
+    del cubes  # the largest samples need that memory
+    transform = made_with(images[0], "parameters").get("transform") or "none"
+    control = Control.of(experiment["control"], transform, taken["train"], seed)
+    subsets = {
+        name: Subset(
+            control.images(taken[name], ids[chosen]),
+            control.redshift(redshift[chosen], name),
+            mass[chosen],
+            weight=training_weights(experiment.get("weighting", "none"), mass[chosen]) if name == "train" else None,
+            facts=control.facts({quantity: values[chosen] for quantity, values in facts.items()}),
+        )
+        for name, chosen in rows.items()
+    }
+    return MemberData(sample, subsets, subsets.pop(LEARNT_VAL, subsets["val"]), control)
+
+
+def facts_of(sample: xr.Dataset) -> dict[str, np.ndarray]:
+    """Quantities (cluster,) float64 that side inputs are made of; NaN where a catalogue lacks them."""
+    return {name: sample[name].values.astype(np.float64) for name in FACTS if name in sample}
+
+
+def network_order(images: np.ndarray) -> np.ndarray:
+    """Images as stored (cluster, band, y, x) in the order of the network (cluster, y, x, band); a view."""
+    return images.transpose(0, 2, 3, 1)
+
+
+def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: int) -> np.ndarray:
+    """Redshifts (cluster,) plus Gaussian noise of standard deviation `sd`, set by `seed` and the cluster's id alone."""
+    if sd == 0:
+        return np.asarray(redshift, np.float64)
+    purpose = zlib.crc32(b"redshift_noise")
+    draws = [
+        np.random.default_rng([seed, purpose, zlib.crc32(str(name).encode())]).standard_normal() for name in cluster
+    ]
+    return np.maximum(redshift + sd * np.asarray(draws), np.minimum(redshift, MIN_REDSHIFT))
+
+
+def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
+    """How the images were made: parameters in an attribute of one of their files, empty where it lacks it."""
+    return dict(json.loads(read_netcdf(image_file).attrs.get(attribute, "{}")))
+
+
+WEIGHTINGS = ("none", "uniform_mass")
+#: width of the bins of log10 M500c that are to count alike; their edges are its multiples
+BIN_DEX = 0.1
+#: no cluster counts for more than this many times what it would if all bins held equally many
+LARGEST = 10.0
+
+
+def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | None:
+    """Weights (cluster,) of mean 1; None = all clusters count alike.
+
+    Parameters
+    ----------
+    weighting
+        ``none``, or ``uniform_mass``, see `uniform_mass_weights`.
+    log10_m500c
+        Of the training clusters, (cluster,).
+
+    Raises
+    ------
+    InputError
+        `weighting` is unknown.
+    """
+    if weighting not in WEIGHTINGS:
+        raise InputError(f"weighting is {weighting!r}, but must be one of: {', '.join(WEIGHTINGS)}.")
+    return uniform_mass_weights(log10_m500c) if weighting == "uniform_mass" else None
+
+
+def uniform_mass_weights(log10_m500c: np.ndarray) -> np.ndarray:
+    """Weights (cluster,) under which the masses are spread evenly over log10 M500c (Krippendorf et al. 2023, Fig. 8).
+
+    A cluster's weight is one over the number of clusters in its bin of `BIN_DEX`, in units in which the mean is 1.
+    Where a bin holds less than 1 / `LARGEST` of what bins hold on average, its clusters get `LARGEST` and the bin
+    counts for less than the others, lest a lone cluster outweigh hundreds. Then all are divided by their mean.
+    """
+    _, row, number = np.unique(np.floor(log10_m500c / BIN_DEX), return_inverse=True, return_counts=True)
+    weights = np.minimum(log10_m500c.size / (number.size * number), LARGEST)[row]
+    return np.asarray(weights / weights.mean())

@@ -1,0 +1,1 @@
+"""Source detection on an event list, after eSASS: background, box search, maximum likelihood, matching."""

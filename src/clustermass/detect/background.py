@@ -1,0 +1,175 @@
+"""Level of the background around positions, estimated from the counts alone."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammainc, pdtr
+
+from clustermass.detect.beta_models import Templates
+from clustermass.detect.stamps import EventIndex, Stamps
+
+Exposure = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.floating]]
+
+ROUNDS = 12
+BLOCK = 4000  # positions at a time; 4000 windows of 11 x 11 cells take 4 MB
+
+
+def estimate_background(
+    index: EventIndex,
+    ra: NDArray[np.float64],
+    dec: NDArray[np.float64],
+    exposure_s: Exposure,
+    parameters: Mapping[str, Any],
+) -> NDArray[np.float64]:
+    """Estimate the background rate around positions from the counts in cells of about an arcminute.
+
+    Cells with too many counts for the level are left out as sources, empty ones as uncovered, and the mean of the
+    others is corrected for both missing tails (maximum likelihood of a truncated Poisson distribution). Sources too
+    faint for the clip, and the wings of brighter ones, stay in, as they do in the maps of eSASS erbackmap.
+
+    Parameters
+    ----------
+    index : EventIndex
+        Events of the detection band.
+    ra, dec : float64, shape (position,)
+        Relative right ascension and declination [deg].
+    exposure_s : callable
+        Exposure [s] at absolute (ra, dec) [deg].
+    parameters : mapping
+        Uses background_cell_arcsec, background_radius_arcsec, background_exclusion_arcsec, background_clip_sigma.
+
+    Returns
+    -------
+    float64, shape (position,), counts / (arcmin^2 s); 0 where no cell near the position holds counts.
+    """
+    cell = parameters["background_cell_arcsec"] / 3600.0
+    steps = int(np.ceil(parameters["background_radius_arcsec"] / parameters["background_cell_arcsec"] - 0.5))
+    step = np.arange(-steps, steps + 1)
+    distance = np.hypot(step[:, None], step[None, :]) * parameters["background_cell_arcsec"]
+    far = distance >= parameters["background_exclusion_arcsec"]
+    if len(ra) == 0:
+        return np.zeros(0)
+    cells, levels = _Cells(index, ra, dec, cell, steps, exposure_s), []
+    for block in np.array_split(np.arange(len(ra)), len(ra) // BLOCK + 1):
+        rows, columns = cells.window(ra[block], dec[block], step)
+        counts, exposure = cells.counts[rows, columns][:, far], cells.exposure[rows, columns][:, far]
+        levels.append(_truncated_rate(counts, exposure, parameters["background_clip_sigma"]))
+    return np.concatenate(levels) / (cell * 60.0) ** 2
+
+
+class _Cells:
+    """Counts and exposures of cells, in rows of constant declination, that cover positions and their windows."""
+
+    def __init__(
+        self,
+        index: EventIndex,
+        ra: NDArray[np.float64],
+        dec: NDArray[np.float64],
+        cell: float,
+        steps: int,
+        exposure_s: Exposure,
+    ) -> None:
+        self.cell, margin = cell, (steps + 1) * cell
+        self.dec_low = float(dec.min()) - margin
+        rows = int((dec.max() + margin - self.dec_low) / cell) + 1
+        row_dec = self.dec_low + (np.arange(rows) + 0.5) * cell
+        self.cosine = np.cos(np.radians(row_dec))
+        extremes = ra * np.cos(np.radians(dec + margin * np.array([[-1.0], [1.0]])))
+        self.x_low = float(extremes.min()) - margin
+        columns = int((extremes.max() + margin - self.x_low) / cell) + 1
+        self.counts = self._count(index, rows, columns)
+        centre = self.x_low + (np.arange(columns) + 0.5) * cell
+        cell_ra = (index.ra_zero + centre / self.cosine[:, None]) % 360.0
+        exposure = exposure_s(cell_ra.ravel(), np.repeat(row_dec, columns))
+        self.exposure = np.asarray(exposure, dtype=np.float32).reshape(rows, columns)
+
+    def _count(self, index: EventIndex, rows: int, columns: int) -> NDArray[np.int32]:
+        row = np.floor((index.dec - self.dec_low) / self.cell).astype(np.int64)
+        x = index.ra * self.cosine[np.clip(row, 0, rows - 1)]
+        column = np.floor((x - self.x_low) / self.cell).astype(np.int64)
+        inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+        counts = np.bincount(row[inside] * columns + column[inside], minlength=rows * columns)
+        return counts.astype(np.int32).reshape(rows, columns)
+
+    def window(
+        self, ra: NDArray[np.float64], dec: NDArray[np.float64], step: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return rows (position, step, 1) and columns (position, step, step) of the cells around positions."""
+        rows = np.floor((dec - self.dec_low) / self.cell).astype(np.int64)[:, None] + step
+        columns = np.floor((ra[:, None] * self.cosine[rows] - self.x_low) / self.cell).astype(np.int64)
+        return rows[:, :, None], columns[:, :, None] + step
+
+
+def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> NDArray[np.float64]:
+    """Return counts / s of a cell, shape (position,), from cells of shape (position, cell) without sources."""
+    longest = np.maximum(exposure.max(axis=1, initial=0.0), 1e-30)[:, None]
+    weight = exposure / longest
+    covered = (weight > 0.5) & (counts > 0)
+    level = _ratio(counts, weight, covered)
+    for _ in range(ROUNDS):
+        expected = level[:, None] * weight
+        kept = covered & (counts <= expected + clip * np.sqrt(expected))
+        most = np.floor(level + clip * np.sqrt(level))
+        chance = pdtr(most, level) - np.exp(-level)
+        below = np.where(most >= 1.0, pdtr(np.maximum(most - 1.0, 0.0), level), 1.0)
+        level = _ratio(counts, weight, kept) * np.where(most >= 1.0, chance / below, 1.0)
+    return level / longest[:, 0]
+
+
+def _ratio(counts: NDArray[np.integer], weight: NDArray[np.floating], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return sum(counts) / sum(weight) of the kept cells, 0 where there are none."""
+    total = np.einsum("ij,ij->i", weight, kept, dtype=np.float64)
+    return np.einsum("ij,ij->i", counts, kept, dtype=np.float64) / np.maximum(total, 1e-30)
+
+
+CORES_ARCSEC = (15.0, 30.0, 60.0)  # of the kernel 1 / (1 + r^2 / core^2)^1.5: each pass of erbox doubles its pixels
+HALF_BOX = 1.2  # half the side of the box in units of the core: 4.5 pixels of 4 arcsec for 15 arcsec
+STEPS = (-1.0, 0.0, 1.0)
+
+
+def box_likelihood(
+    stamps: Stamps,
+    level: NDArray[np.floating],
+    neighbours: NDArray[np.floating],
+    templates: Templates,
+    parameters: Mapping[str, Any],
+) -> NDArray[np.float64]:
+    """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp.
+
+    P is the regularised lower incomplete gamma function, the chance of n counts or more where b are expected; n and b
+    are sums over the box weighted by the kernel, as erbox's with boxsize 4 in three passes. The boxes lie on the
+    3 x 3 grid of positions where the fits start; the largest is cut at the stamps' radius.
+
+    Parameters
+    ----------
+    stamps
+        The counts.
+    level
+        Background, counts / pixel, shape (stamp,).
+    neighbours
+        Expected counts of known sources near by in the pixel of each entry of `stamps`: the share of the counts that
+        is theirs is left out.
+    templates
+        Pixels of a stamp.
+    parameters
+        Uses shift_arcsec.
+
+    Returns
+    -------
+    float64, shape (stamp,); infinite where the chance is below the smallest number.
+    """
+    flat = level[stamps.owner]
+    counts = stamps.counts * flat / (flat + neighbours)
+    least = np.ones(len(stamps.ra))
+    for core in CORES_ARCSEC:
+        for x in STEPS:
+            for y in STEPS:
+                dx, dy = templates.x - x * parameters["shift_arcsec"], templates.y - y * parameters["shift_arcsec"]
+                inside = np.maximum(np.abs(dx), np.abs(dy)) <= HALF_BOX * core
+                kernel = np.where(inside, (1.0 + (dx**2 + dy**2) / core**2) ** -1.5, 0.0)
+                number = np.bincount(stamps.owner, kernel[stamps.pixel] * counts, minlength=len(least))
+                least = np.minimum(least, gammainc(np.maximum(number, 1e-9), level * kernel.sum()))
+    with np.errstate(divide="ignore"):
+        return np.asarray(-np.log(least))

@@ -1,0 +1,162 @@
+"""From fits to a list of sources: merge duplicates, and find out whose photons each detection is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustermass.detect.beta_models import Templates
+from clustermass.detect.candidates import neighbours
+from clustermass.detect.maximum_likelihood import Fit, model_counts
+from clustermass.detect.stamps import EventIndex, Stamps
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Detections, each array of shape (detection,).
+
+    Attributes
+    ----------
+    stamp : int64
+        Stamp in which each was found.
+    ra, dec : float64
+        Fitted position; right ascension relative to the event index's zero [deg].
+    det_like, ext_like : float64
+        Likelihoods; ext_like is 0 for a point source.
+    extent : float64
+        Core radius, 0 for a point source [arcsec].
+    counts : float64
+        Counts of the source on the whole sky.
+    """
+
+    stamp: NDArray[np.int64]
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    det_like: NDArray[np.float64]
+    ext_like: NDArray[np.float64]
+    extent: NDArray[np.float64]
+    counts: NDArray[np.float64]
+
+    def take(self, rows: NDArray[Any]) -> "Detections":
+        """Return the detections of `rows` (numbers or mask)."""
+        return Detections(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Owners:
+    """Whose photons detections are made of, each array of shape (detection,).
+
+    Attributes
+    ----------
+    src_id : int64
+        Source (halo > 0, AGN < 0) that accounts for most of the fitted counts; 0 if only background does.
+    purity : float64
+        Photons of that source inside the cut radius / fitted counts inside it, at most 1.
+    fitted : float64
+        Fitted counts of the detection inside the cut radius.
+    """
+
+    src_id: NDArray[np.int64]
+    purity: NDArray[np.float64]
+    fitted: NDArray[np.float64]
+
+    def take(self, rows: NDArray[Any]) -> "Owners":
+        """Return the owners of `rows` (numbers or mask)."""
+        return Owners(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def by_likelihood(detections: Detections) -> Detections:
+    """Sort by decreasing DET_LIKE, ties by declination and right ascension: an order that knows no truth."""
+    return detections.take(np.lexsort((detections.ra, detections.dec, -detections.det_like)))
+
+
+def unique_positions(detections: Detections, parameters: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Return which detections stay when of two near ones only the more likely is kept.
+
+    Near are two extended detections within merge_extended_arcsec, any two within merge_point_arcsec.
+
+    Parameters
+    ----------
+    detections : Detections
+        Sorted by decreasing likelihood.
+    parameters : mapping
+        Uses merge_extended_arcsec, merge_point_arcsec.
+    """
+    ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
+    close = _ordered_pairs(ra, dec, parameters["merge_point_arcsec"])
+    wide = _ordered_pairs(ra, dec, parameters["merge_extended_arcsec"])
+    wide = wide[extended[wide[:, 0]] & extended[wide[:, 1]]]
+    pairs = np.unique(np.concatenate([close, wide]), axis=0)
+    kept = np.ones(len(ra), dtype=bool)
+    for better, worse in pairs.tolist():  # sorted by the better one, whose own fate is settled by then
+        if kept[better]:
+            kept[worse] = False
+    return kept
+
+
+def _ordered_pairs(ra: NDArray[np.float64], dec: NDArray[np.float64], radius: float) -> NDArray[np.int64]:
+    first, second = neighbours(ra, dec, ra, dec, radius)
+    return np.stack([first, second], axis=1)[first < second]
+
+
+def owners(
+    detections: Detections,
+    stamps: Stamps,
+    index: EventIndex,
+    chosen: Fit,
+    background: NDArray[np.float32],
+    templates: Templates,
+) -> Owners:
+    """Find the source that accounts for most of each detection's fitted counts.
+
+    A photon in a pixel with expected counts s of the source and b of everything else belongs to the source with
+    probability s / (s + b); summed over the photons this gives exactly the fitted counts. The source (of the photons'
+    truth labels) with the largest sum owns the detection.
+
+    Parameters
+    ----------
+    detections : Detections
+        The detections, one a stamp at most.
+    stamps : Stamps
+        The stamps of all fits.
+    index : EventIndex
+        The events, with their truth labels.
+    chosen : Fit, shape (stamp,)
+        The fit (point or extended) chosen in each stamp.
+    background : float32, shape (entry,)
+        Expected counts of everything else.
+    templates : Templates
+        The models.
+    """
+    number = np.full(len(stamps.ra), -1, dtype=np.int64)
+    number[detections.stamp] = np.arange(len(detections.stamp))
+    source = model_counts(chosen, stamps, templates).astype(np.float64)
+    share = source / (source + background)
+    fitted = np.bincount(stamps.owner, weights=share * stamps.counts, minlength=len(stamps.ra)).astype(np.float64)
+    detection, label = number[stamps.owner[stamps.photon_entry]], index.src_id[stamps.photon_event].astype(np.int64)
+    used = (detection >= 0) & (label != 0)
+    detection, label, weight = detection[used], label[used], share[stamps.photon_entry[used]]
+    order = np.lexsort((label, detection))
+    detection, label, weight = detection[order], label[order], weight[order]
+    start = np.flatnonzero(np.diff(detection, prepend=-1).astype(bool) | np.diff(label, prepend=0).astype(bool))
+    photons = np.diff(start, append=len(label))
+    total = np.add.reduceat(weight, start) if len(start) else np.zeros(0)
+    return _largest(detection[start], label[start], total, photons, fitted[detections.stamp])
+
+
+def _largest(
+    detection: NDArray[np.int64],
+    label: NDArray[np.int64],
+    total: NDArray[np.float64],
+    photons: NDArray[np.integer],
+    fitted: NDArray[np.float64],
+) -> Owners:
+    """Pick, for each detection, the label with the largest total."""
+    src_id, purity = np.zeros(len(fitted), np.int64), np.zeros(len(fitted))
+    order = np.lexsort((label, total, detection))
+    last = order[np.flatnonzero(np.diff(detection[order], append=-1))]
+    src_id[detection[last]] = label[last]
+    purity[detection[last]] = np.minimum(photons[last] / np.maximum(fitted[detection[last]], 1e-9), 1.0)
+    return Owners(src_id, purity, fitted)

@@ -1,0 +1,340 @@
+"""Maximum-likelihood fits of a point source and of a beta model to many stamps at once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammainc, gammaincc, gammaln
+
+from clustermass.detect.beta_models import Templates
+from clustermass.detect.stamps import Stamps
+
+BUDGET = 600_000  # elements of the largest array of a batch; 2.4 MB stay in the cache
+POINT_DOF = 3.0  # x, y, rate
+EXTENDED_DOF = 4.0  # x, y, rate, extent
+COARSE_LOSS = 2.0  # of likelihood, at most, by the coarse grid of positions near the detection threshold
+EDGE = np.array([-1.0, 0.0, 1.0])
+STEP_X, STEP_Y = np.tile(EDGE, 3), np.repeat(EDGE, 3)
+
+
+@dataclass
+class Fit:
+    """Best fits of one kind of model, each array of shape (stamp,).
+
+    Attributes
+    ----------
+    x, y : float64
+        Offset of the fitted position to the West and to the North of the stamp's centre [arcsec].
+    model : int64
+        Number of the model in `Templates` (0 = point source).
+    extent : float64
+        Core radius, interpolated between the models [arcsec].
+    counts : float64
+        Counts of the source on the whole sky (not only inside the cut radius).
+    delta_c : float64
+        C(no source) - C(best).
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    model: NDArray[np.int64]
+    extent: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    delta_c: NDArray[np.float64]
+
+    @classmethod
+    def empty(cls, size: int) -> "Fit":
+        """Return `size` fits of nothing."""
+        x, y, extent, counts, delta_c = np.zeros((5, size))
+        return cls(x, y, np.zeros(size, np.int64), extent, counts, delta_c)
+
+    def take(self, rows: NDArray[np.int64]) -> "Fit":
+        """Return the fits of `rows`."""
+        return Fit(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def columns(self, part: slice) -> "Fit":
+        """Return a part of the steps of fits of shape (stamp, step)."""
+        return Fit(*(getattr(self, field.name)[:, part] for field in fields(self)))
+
+    def best(self) -> "Fit":
+        """Return, of fits of shape (stamp, step), the one with the largest delta_c for each stamp."""
+        best = np.argmax(self.delta_c, axis=1)
+        row = np.arange(len(best))
+        return Fit(*(getattr(self, field.name)[row, best] for field in fields(self)))
+
+    def put(self, where: NDArray[np.int64], other: "Fit") -> None:
+        """Write `other` into the rows `where`."""
+        for field in fields(self):
+            getattr(self, field.name)[where] = getattr(other, field.name)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Stamps of about the same number of filled pixels, padded to rectangular arrays of shape (stamp, entry)."""
+
+    stamps: NDArray[np.int64]
+    counts: NDArray[np.float32]
+    background: NDArray[np.float32]
+    pixel: NDArray[np.int32]
+
+    def take(self, rows: NDArray[np.int64]) -> "_Batch":
+        """Return the stamps of `rows`."""
+        return _Batch(self.stamps[rows], self.counts[rows], self.background[rows], self.pixel[rows])
+
+
+def fit_stamps(
+    stamps: Stamps,
+    background: NDArray[np.float32],
+    selected: NDArray[np.int64],
+    templates: Templates,
+    parameters: Mapping[str, Any],
+) -> tuple[Fit, Fit]:
+    """Fit a point source and an extended source to each selected stamp.
+
+    A coarse grid of 3 x 3 positions and every second extent is followed by finer grids of positions, and all
+    neighbouring extents, around the best; finally position and extent are interpolated by parabolas.
+
+    Parameters
+    ----------
+    stamps : Stamps
+        The counts.
+    background : float32, shape (entry,)
+        Expected counts of everything but the source, for each entry of `stamps`, > 0.
+    selected : int64, shape (fit,)
+        Numbers of the stamps to fit.
+    templates : Templates
+        The models.
+    parameters : mapping
+        Uses shift_arcsec, refine_arcsec.
+
+    Returns
+    -------
+    point, extended : Fit, shape (fit,)
+    """
+    grid = _CoarseGrid(templates, parameters["shift_arcsec"])
+    results = Fit.empty(len(selected)), Fit.empty(len(selected))
+    for rows, batch in _batches(stamps, background, selected, grid.size):
+        starts = grid.search(batch)
+        likelihood = negative_log_q(POINT_DOF, np.maximum(starts[0].delta_c, starts[1].delta_c))
+        hopeful = np.flatnonzero(likelihood > parameters["det_like_floor"] - COARSE_LOSS)
+        for result, start in zip(results, starts, strict=True):
+            result.put(rows, start)
+            if len(hopeful):
+                better = _refined(batch.take(hopeful), start.take(hopeful), templates, parameters["refine_arcsec"])
+                result.put(rows[hopeful], better)
+    return results
+
+
+def model_counts(fit: Fit, stamps: Stamps, templates: Templates) -> NDArray[np.float32]:
+    """Return the expected source counts of each entry of `stamps` for one fit a stamp; shape (entry,)."""
+    owner = stamps.owner
+    radius = np.hypot(
+        templates.x[stamps.pixel] - fit.x.astype(np.float32)[owner],
+        templates.y[stamps.pixel] - fit.y.astype(np.float32)[owner],
+    )
+    return fit.counts.astype(np.float32)[owner] * templates.value(fit.model[owner], radius)
+
+
+def _batches(
+    stamps: Stamps, background: NDArray[np.float32], selected: NDArray[np.int64], models: int
+) -> Iterator[tuple[NDArray[np.int64], _Batch]]:
+    """Yield rows of `selected` and their batch, stamps with few filled pixels first."""
+    length = np.diff(stamps.first)[selected]
+    order = np.argsort(length, kind="stable")
+    begin = 0
+    while begin < len(order):
+        # The longest stamp of a batch is its last: grow the batch while the padded array stays within the budget.
+        longest = np.maximum(length[order[begin:]], 1)
+        size = max(1, int(np.searchsorted(longest * np.arange(1, len(longest) + 1) * models, BUDGET)))
+        rows = order[begin : begin + size]
+        begin += size
+        yield rows, _batch(stamps, background, selected[rows], max(int(length[rows[-1]]), 1))
+
+
+def _batch(stamps: Stamps, background: NDArray[np.float32], chosen: NDArray[np.int64], width: int) -> _Batch:
+    """Gather the entries of the chosen stamps; padding has no counts and a background of 1."""
+    first, last = stamps.first[chosen], stamps.first[chosen + 1]
+    entry = first[:, None] + np.arange(width)
+    real = entry < last[:, None]
+    entry = np.where(real, entry, 0)
+    if len(stamps.pixel) == 0:
+        empty = np.zeros(entry.shape, np.float32)
+        return _Batch(chosen, empty, empty + 1.0, empty.astype(np.int32))
+    counts = np.where(real, stamps.counts[entry], np.float32(0.0))
+    return _Batch(chosen, counts, np.where(real, background[entry], np.float32(1.0)), stamps.pixel[entry])
+
+
+class _CoarseGrid:
+    """Templates at 3 x 3 positions for the point source and every second extent."""
+
+    def __init__(self, templates: Templates, step: float) -> None:
+        models = np.concatenate([[0], np.arange(1, len(templates.core_radius), 2)])
+        self.model = np.repeat(models, len(STEP_X))
+        self.x, self.y = np.tile(STEP_X * step, len(models)), np.tile(STEP_Y * step, len(models))
+        self.size, self.extent = len(self.model), templates.core_radius
+        radius = np.hypot(templates.x[:, None] - self.x, templates.y[:, None] - self.y)
+        self.image = templates.value(self.model, radius)
+        self.inside = templates.sum_inside(self.model, np.hypot(self.x, self.y))
+
+    def search(self, batch: _Batch) -> tuple[Fit, Fit]:
+        """Return the best point source and the best extended source of the grid."""
+        template = self.image.take(batch.pixel, axis=0)
+        inside = np.broadcast_to(self.inside, (len(batch.stamps), self.size))
+        start = np.maximum(batch.counts.sum(axis=1, keepdims=True), np.float32(1.0))
+        counts, delta_c = fit_amplitude(batch.counts, batch.background, template, inside, start, iterations=5)
+        points = len(STEP_X)
+        x, y, model = (np.broadcast_to(values, counts.shape) for values in (self.x, self.y, self.model))
+        wide = Fit(x, y, model, self.extent[model], counts.astype(np.float64), delta_c.astype(np.float64))
+        return wide.columns(slice(0, points)).best(), wide.columns(slice(points, None)).best()
+
+
+def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[float]) -> Fit:
+    """Move to better positions and extents on finer and finer grids, then to the tops of parabolas."""
+    none, stay = np.zeros(3), np.zeros(9, np.int64)
+    for step in steps:
+        fit = _evaluate(batch, fit, templates, STEP_X * step, STEP_Y * step, stay).best()
+        if np.any(fit.model):
+            fit = _evaluate(batch, fit, templates, none, none, EDGE.astype(np.int64)).best()
+    return _interpolated(batch, fit, templates, steps[-1] if len(steps) else templates.pixel_arcsec)
+
+
+def _evaluate(
+    batch: _Batch,
+    fit: Fit,
+    templates: Templates,
+    dx: NDArray[np.float64],
+    dy: NDArray[np.float64],
+    dmodel: NDArray[np.int64],
+) -> Fit:
+    """Fit the amplitude at steps, shape (step,) or (stamp, step), away from `fit`; arrays of shape (stamp, step)."""
+    x, y = fit.x[:, None] + dx, fit.y[:, None] + dy
+    most = len(templates.core_radius) - 1
+    model = np.where(fit.model[:, None] > 0, np.clip(fit.model[:, None] + dmodel, 1, most), 0)
+    pixel_x, pixel_y = templates.x[batch.pixel][:, :, None], templates.y[batch.pixel][:, :, None]
+    radius = np.hypot(pixel_x - x.astype(np.float32)[:, None], pixel_y - y.astype(np.float32)[:, None])
+    template = templates.value(model[:, None], radius).astype(batch.counts.dtype, copy=False)
+    inside = templates.sum_inside(model, np.hypot(x, y))
+    start = np.maximum(fit.counts, 1.0)[:, None]
+    counts, delta_c = fit_amplitude(batch.counts, batch.background, template, inside, start, iterations=3)
+    return Fit(x, y, model, templates.core_radius[model], counts.astype(np.float64), delta_c.astype(np.float64))
+
+
+def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) -> Fit:
+    """Move to the tops of parabolas through the neighbours in position and extent, and evaluate in double precision."""
+    dx = step * np.array([0.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    dy = step * np.array([0.0, 0.0, 0.0, -1.0, 1.0, 0.0, 0.0])
+    cross = _evaluate(batch, fit, templates, dx, dy, np.array([0, 0, 0, 0, 0, -1, 1]))
+    shift_x, shift_y, shift_model = (_vertex(cross.delta_c[:, [k, 0, k + 1]]) for k in (1, 3, 5))
+    moves = np.stack([np.zeros_like(shift_x), shift_x, shift_y]) * step
+    double = replace(
+        batch, counts=batch.counts.astype(np.float64), background=batch.background.astype(np.float64)
+    )  # float32 would leave an error of about 1e-6 of delta_c, too much for EXT_LIKE of bright sources
+    result = _evaluate(double, fit, templates, moves[[0, 1]].T, moves[[0, 2]].T, np.zeros(2, np.int64)).best()
+    table = np.log(np.maximum(templates.core_radius, 1e-3))
+    extent = np.exp(np.interp(fit.model + shift_model, np.arange(1, len(table)), table[1:]))
+    result.extent = np.where(fit.model > 0, extent, 0.0)
+    return result
+
+
+def _vertex(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the place of the top, in [-1, 1], of the parabolas through values at -1, 0, 1; shape (stamp, 3)."""
+    curvature = values[:, 0] - 2.0 * values[:, 1] + values[:, 2]
+    peaked = curvature < 0.0
+    slope = 0.5 * (values[:, 0] - values[:, 2])
+    return np.where(peaked, np.clip(slope / np.where(peaked, curvature, 1.0), -1.0, 1.0), 0.0)
+
+
+ASYMPTOTIC_FROM = 200.0  # gammaincc underflows near 700; from here five terms of the expansion are exact to 1e-12
+
+
+def negative_log_q(dof: float, delta_c: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood of a drop `delta_c` of the C statistic.
+
+    Q is the upper regularised incomplete gamma function, the chance that chi^2 with `dof` degrees of freedom exceeds
+    `delta_c`. Finite for every finite argument; negative `delta_c` count as 0.
+
+    Parameters
+    ----------
+    dof : float
+        Degrees of freedom, > 0 (ermldet: 3 for a point source, 4 for an extended one).
+    delta_c : array
+        Drop of the C statistic, any shape.
+
+    Returns
+    -------
+    array of float64, shape of `delta_c`, dimensionless, >= 0.
+    """
+    a = dof / 2.0
+    x = np.maximum(np.asarray(delta_c, dtype=np.float64) / 2.0, 0.0)
+    small, large = x < a, x > ASYMPTOTIC_FROM
+    middle = np.where(large | small, a, x)
+    result = np.asarray(-np.log(gammaincc(a, middle)))
+    result[small] = -np.log1p(-gammainc(a, x[small]))
+    result[large] = _asymptotic(a, x[large])
+    return np.maximum(result, 0.0)
+
+
+def _asymptotic(a: float, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return -ln Q(a, x) for x far above a (Abramowitz & Stegun 6.5.32)."""
+    term, series = np.ones_like(x), np.ones_like(x)
+    for k in range(1, 6):
+        term = term * (a - k) / x
+        series = series + term
+    return x - (a - 1.0) * np.log(x) + gammaln(a) - np.log(series)
+
+
+def fit_amplitude(
+    counts: NDArray[np.floating],
+    background: NDArray[np.floating],
+    template: NDArray[np.floating],
+    template_sum: NDArray[np.floating],
+    start: NDArray[np.floating],
+    iterations: int = 4,
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Fit the non-negative amplitude of each template that minimises C = 2 sum(m - n ln m), m = background + a T.
+
+    Only pixels that hold counts enter the sum over n ln m, so pixels without any may be left out (or padded with zero
+    counts and a positive background). With G(a) = sum(n T / m) the maximum is the root of 1/G(a) = 1/sum(T); 1/G is
+    increasing and concave in a (and linear if T / background is the same in all pixels), so Newton's iteration on it
+    never overshoots and converges in a few steps, where Newton on the derivative of C itself would not.
+
+    Parameters
+    ----------
+    counts, background : array, shape (stamp, pixel)
+        Counts and expected background counts (> 0) of the pixels that hold counts.
+    template : array, shape (stamp, pixel, model)
+        Source counts in these pixels for amplitude 1.
+    template_sum : array, shape (stamp, model)
+        Source counts in ALL pixels of the fit for amplitude 1.
+    start : array, shape (stamp, 1) or (stamp, model)
+        First guess of the amplitude.
+    iterations : int
+        Newton steps.
+
+    Returns
+    -------
+    amplitude : array, shape (stamp, model), >= 0
+    delta_c : array, shape (stamp, model)
+        C(amplitude 0) - C(best), >= 0.
+    """
+    amplitude = np.broadcast_to(start, template_sum.shape).astype(template.dtype)
+    weights = counts[:, None, :].astype(template.dtype, copy=False)
+    level = background[:, :, None].astype(template.dtype, copy=False)
+    ratio, model = np.empty_like(template), np.empty_like(template)
+    for _ in range(iterations):
+        np.multiply(template, amplitude[:, None, :], out=model)
+        model += level
+        np.divide(template, model, out=ratio)
+        gradient = np.matmul(weights, ratio)[:, 0]
+        np.multiply(ratio, ratio, out=ratio)
+        curvature = np.matmul(weights, ratio)[:, 0]
+        curvature = np.maximum(curvature, np.finfo(curvature.dtype).tiny)
+        amplitude = np.maximum(amplitude + gradient * (gradient / template_sum - 1.0) / curvature, 0.0)
+    np.multiply(template, amplitude[:, None, :], out=model)
+    model /= level
+    model += 1.0
+    np.log(model, out=model)
+    delta_c = 2.0 * (np.matmul(weights, model)[:, 0] - amplitude * template_sum)
+    return amplitude, np.maximum(delta_c, 0.0)

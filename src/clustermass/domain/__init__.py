@@ -1,1 +1,0 @@
-"""Whether a cluster is like those that the networks learnt from."""

@@ -1,0 +1,1 @@
+"""A trained ensemble: predictions, calibration, out-of-distribution score."""

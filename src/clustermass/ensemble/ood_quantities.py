@@ -1,0 +1,213 @@
+"""What is measured of a cluster to tell whether it is like the training clusters: image, catalogue, ensemble."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from clustermass.cosmology import FloatArray
+from clustermass.dataset.controls import INVERSES
+from clustermass.dataset.sample import each_selected
+from clustermass.dataset.standardise import FACTS
+from clustermass.errors import InputError
+from clustermass.io.netcdf import check_finite, read_netcdf
+
+#: out to this radius the image is mostly cluster, arcsec
+CORE_ARCSEC = 60.0
+#: beyond this radius it is mostly background, arcsec
+OUTSKIRTS_ARCSEC = 144.0
+#: neighbours and point sources are looked for beyond this radius, arcsec, in squares of so many pixels a side
+NEIGHBOUR_ARCSEC, NEIGHBOUR_PIXELS = 72.0, 3
+#: the bands are joined to so many groups, soft to hard, for the colours
+GROUPS = 3
+#: counts of prior belief in a colour of zero, which keeps those of faint clusters from being all noise
+COLOUR_PRIOR = 10.0
+#: quantities in their order, and what they are (log10 but for offset, colours and mass)
+QUANTITIES = {
+    "redshift": "redshift",
+    "exposure": "exposure",
+    "core": "brightness within 60 arcsec",
+    "ring": "brightness from 60 to 144 arcsec",
+    "outskirts": "brightness beyond 144 arcsec, in the faintest two quarters of the image",
+    "neighbour": "brightest spot beyond 72 arcsec",
+    "offset": "distance of the centre of light from the image's centre over its Poisson error",
+    "core_soft": "medium against soft bands within 60 arcsec",
+    "core_hard": "hard against medium bands within 60 arcsec",
+    "outer_soft": "medium against soft bands beyond 60 arcsec",
+    "outer_hard": "hard against medium bands beyond 60 arcsec",
+    "rate": "count rate of the catalogue",
+    "extent": "extent of the catalogue",
+    "background": "background of the catalogue over exposure",
+    "mass": "predicted mass",
+    "aleatoric": "uncertainty that the networks predict",
+    "epistemic": "disagreement of the networks",
+}
+
+
+def quantities(
+    image: NDArray[np.float32],
+    x: FloatArray,
+    y: FloatArray,
+    transform: str,
+    facts: Mapping[str, FloatArray],
+    predicted: Mapping[str, FloatArray],
+) -> FloatArray:
+    """Measure `QUANTITIES`.
+
+    Parameters
+    ----------
+    image
+        (cluster, band, y, x), preprocessed.
+    x, y
+        Offsets of its pixels from the centre, arcsec.
+    transform
+        Last step of the preprocessing, one of `controls.INVERSES`, which is undone.
+    facts
+        `redshift`, `exposure_s` and, where known, `ml_rate`, `ext` and `ml_bkg`, (cluster,) each; NaN = not known.
+    predicted
+        `mu`, `sigma_aleatoric`, `sigma_epistemic` of the ensemble, dex, (cluster,) each.
+
+    Returns
+    -------
+    FloatArray
+        (cluster, quantity) float64; NaN = not known, or there is no such pixel. Brightness and rates are per s.
+    """
+    counts = INVERSES[transform](image.astype(np.float64))
+    known = {name: np.asarray(values, np.float64) for name, values in facts.items()}
+    unknown = np.full(len(counts), np.nan)
+    exposure = known["exposure_s"]
+    radius = np.hypot(x[None, :], y[:, None])
+    total = counts.sum(axis=1)
+    named = {"redshift": _log(known["redshift"]), "exposure": _log(exposure), "mass": predicted["mu"]}
+    named |= {name: _log((values + 1) / exposure) for name, values in _brightness(total, radius).items()}
+    named["offset"] = _offset(total, x, y, radius)
+    named |= _colours(counts, radius < CORE_ARCSEC, "core") | _colours(counts, radius >= CORE_ARCSEC, "outer")
+    named |= {"rate": _log(known.get("ml_rate", unknown)), "extent": _log(known.get("ext", unknown))}
+    named["background"] = _log(known.get("ml_bkg", unknown) / exposure)
+    named |= {name: _log(predicted[f"sigma_{name}"]) for name in ("aleatoric", "epistemic")}
+    return np.stack([np.asarray(named[name], np.float64) for name in QUANTITIES], axis=1)
+
+
+def _log(values: FloatArray) -> FloatArray:
+    """log10; NaN of what isn't positive."""
+    return np.asarray(np.log10(np.where(values > 0, values, np.nan)))
+
+
+def _brightness(total: FloatArray, radius: FloatArray) -> dict[str, FloatArray]:
+    """Add up counts of images (cluster, y, x) in parts of them, (cluster,) each."""
+    core, outside = radius < CORE_ARCSEC, radius >= OUTSKIRTS_ARCSEC
+    rows, columns = (np.arange(size) >= size // 2 for size in radius.shape)
+    quarters = [outside & (rows == a)[:, None] & (columns == b) for a in (False, True) for b in (False, True)]
+    of_quarters = np.stack([_sum(total, quarter) for quarter in quarters], axis=1)
+    return {
+        "core": _sum(total, core),
+        "ring": _sum(total, ~core & ~outside),
+        "outskirts": np.sort(of_quarters, axis=1)[:, :2].sum(axis=1),
+        "neighbour": _brightest_spot(total, radius),
+    }
+
+
+def _sum(total: FloatArray, chosen: NDArray[np.bool_]) -> FloatArray:
+    return total[:, chosen].sum(axis=1) if chosen.any() else np.full(len(total), np.nan)
+
+
+def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
+    """Find the counts in the brightest square of `NEIGHBOUR_PIXELS` a side, centred beyond `NEIGHBOUR_ARCSEC`."""
+    size = NEIGHBOUR_PIXELS
+    if min(radius.shape) < size:
+        return np.full(len(total), np.nan)
+    within, half = (total.shape[1] - size + 1, total.shape[2] - size + 1), size // 2
+    squares = np.zeros((len(total), *within))
+    for row in range(size):
+        for column in range(size):
+            squares += total[:, row : row + within[0], column : column + within[1]]
+    far = radius[half : half + within[0], half : half + within[1]] >= NEIGHBOUR_ARCSEC
+    return squares[:, far].max(axis=1) if far.any() else np.full(len(total), np.nan)
+
+
+def _offset(total: FloatArray, x: FloatArray, y: FloatArray, radius: FloatArray) -> FloatArray:
+    """Distance of the centre of light from the image's centre over its error, of the light but for the outskirts."""
+    light = total * (radius < OUTSKIRTS_ARCSEC)
+    west, north = light.sum(axis=1) @ x, light.sum(axis=2) @ y
+    variance = np.einsum("nyx,yx->n", light, radius**2) / 2
+    return np.asarray(np.hypot(west, north) / np.sqrt(np.maximum(variance, 1.0)))
+
+
+def _colours(counts: FloatArray, chosen: NDArray[np.bool_], name: str) -> dict[str, FloatArray]:
+    bands = counts[:, :, chosen].sum(axis=2)
+    groups = np.array_split(bands, GROUPS, axis=1)
+    # images of fewer bands have fewer colours
+    soft, medium, hard = (group.sum(axis=1) if group.shape[1] else np.full(len(counts), np.nan) for group in groups)
+    return {
+        f"{name}_{colour}": (second - first) / (first + second + COLOUR_PRIOR)
+        for colour, first, second in (("soft", soft, medium), ("hard", medium, hard))
+    }
+
+
+PREDICTED = ("mu", "sigma_aleatoric", "sigma_epistemic")
+
+
+class Measured(NamedTuple):
+    """Clusters in the order of `ensemble.nc`: (cluster, quantity), ids and subsets (cluster,), and the transform."""
+
+    measured: FloatArray
+    cluster: NDArray[np.str_]
+    split: NDArray[np.str_]
+    transform: str
+
+
+def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
+    """Measure the clusters of some subsets, one file of images in memory at a time.
+
+    Parameters
+    ----------
+    smoothed
+        Images of all clusters of `ensemble`, preprocessed as the networks see them.
+    ensemble
+        `ensemble.nc` of the training sky or of a test sky.
+    subsets
+        Of train, val, test.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.
+    """
+    table = read_netcdf(ensemble, (*PREDICTED, "split"))
+    table = table.isel(cluster=np.isin(table["split"].values.astype(str), subsets))
+    check_finite(table, PREDICTED, ensemble)
+    ids = table["cluster"].values.astype(str)
+    row = {name: number for number, name in enumerate(ids.tolist())}
+    measured: dict[int, FloatArray] = {}
+    transform = "none"
+    for path, part in zip(smoothed, each_selected(smoothed, None), strict=True):
+        transform = _transform(part.attrs)
+        names = part["cluster"].values.astype(str).tolist()
+        here = [number for number, name in enumerate(names) if name in row]
+        rows = [row[names[number]] for number in here]
+        seen = part.isel(cluster=here)
+        check_finite(seen, ("image",), path)  # others may have none: scaled images need a redshift
+        values = measured_of(seen, table.isel(cluster=rows), transform)
+        measured |= dict(zip(rows, values, strict=True))
+    missing = [name for name, number in row.items() if number not in measured]
+    if missing:
+        raise InputError(
+            f"{ensemble}: its cluster {missing[0]} isn't in the images ({len(missing)} so). Delete it and run again."
+        )
+    found = [measured[number] for number in range(len(ids))]
+    return Measured(np.array(found), ids, table["split"].values.astype(str), transform)
+
+
+def measured_of(images: xr.Dataset, predicted: Mapping[str, Any] | xr.Dataset, transform: str) -> FloatArray:
+    """`quantities` of preprocessed images with their columns; `predicted` holds `PREDICTED`, (cluster,) each."""
+    facts = {name: images[name].values for name in ("redshift", *FACTS) if name in images}
+    values = {name: np.asarray(predicted[name]) for name in PREDICTED}
+    return quantities(images["image"].values, images["x"].values, images["y"].values, transform, facts, values)
+
+
+def _transform(attributes: Mapping[str, Any]) -> str:
+    return str(json.loads(attributes.get("parameters", "{}")).get("transform") or "none")

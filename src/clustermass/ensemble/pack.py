@@ -1,0 +1,212 @@
+"""A trained ensemble in one file, to be handed on: an uncompressed zip of its files and of a manifest about them."""
+
+import json
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import clustermass
+from clustermass.apply.flags import read_training
+from clustermass.ensemble.calibration import read_calibration
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_domain
+from clustermass.ensemble.trained import Trained, read_member
+from clustermass.errors import InputError
+from clustermass.io.files import atomic
+from clustermass.io.netcdf import read_netcdf
+from clustermass.io.provenance import config_hash
+from clustermass.network import weights as weights_files
+from clustermass.network.weights import Weights
+
+FORMAT = "clustermass-ensemble-2"
+MANIFEST = "manifest.json"
+SUFFIX = ".zip"
+#: software that shapes the masses; the manifest says which versions were installed where the ensemble was packed
+PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "safetensors")
+#: nothing else is unpacked: a name never leads out of the folder
+_NAMES = re.compile(r"ensemble\.nc|calibration\.json|domain\.nc|members/[\w-]+\.safetensors")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # zip wants a date: the same content must give the same bytes
+_COPY_AGAIN = "The file is damaged or wasn't copied whole: copy it again and compare its SHA-256 with the original's."
+
+
+def pack_ensemble(trained: Trained, output: Path) -> str:
+    """Write a trained ensemble as one file; the same ensemble and software give the same bytes.
+
+    Parameters
+    ----------
+    trained
+        Files of a finished experiment without control.
+    output
+        File to write; it holds `manifest.json` and the files themselves, under their names in the experiment's folder.
+
+    Returns
+    -------
+    digest
+        16 hexadecimal digits that name the ensemble, ENSHASH in its mass catalogues.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, the networks don't agree on their images, or are those of a control.
+    """
+    manifest = json.dumps(_manifest(trained), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    with atomic(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_entry(MANIFEST), manifest)
+        for name, path in trained.named().items():
+            archive.writestr(_entry(name), path.read_bytes())
+    return trained.digest()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.create_system, entry.external_attr = 3, 0o644 << 16  # as made on Unix, wherever it was made
+    return entry
+
+
+def _manifest(trained: Trained) -> dict[str, Any]:
+    """Say what the ensemble is, for people and for `unpacked`."""
+    members = [read_member(path) for path in trained.weights]
+    first = members[0]
+    for path, member in zip(trained.weights, members, strict=True):
+        _check_member(path, member, first)
+    calibration, training = read_calibration(trained.calibration), read_training(trained.ensemble)
+    domain = read_domain(trained.domain)
+    facts = read_netcdf(trained.ensemble).attrs
+    # a range that no training cluster tells is NaN, which JSON hasn't
+    known = {name: ends for name, ends in training.ranges.items() if ends[0] == ends[0]}
+    return {
+        "format": FORMAT,
+        "weights_format": weights_files.FORMAT,
+        "ensemble_hash": trained.digest(),
+        "files": trained.sha256(),
+        "members": [member.member for member in members],
+        "seed": first.seed,
+        "image_geometry": first.grid,
+        "cutting": first.cutting,
+        "preprocessing": first.preprocessing,
+        "network": first.network,
+        "recipe": first.recipe,
+        "standardisation": asdict(first.standardisation),
+        "calibration": {
+            "clusters": calibration.number,
+            "form": calibration.form,
+            **asdict(calibration.recalibration),
+        },
+        "training": {
+            "clusters": training.number,
+            "ranges": known,
+            "redshift_error": training.redshift_error,
+        },
+        "domain": {"clusters": domain.number, "quantities": domain.names, "false_alarm_rate": FALSE_ALARMS},
+        "cosmology": json.loads(facts.get("cosmology", "{}")),
+        "trained_with": facts.get("source", "unknown"),
+        "packed_with": {"clustermass": clustermass.__version__, **{name: metadata.version(name) for name in PACKAGES}},
+    }
+
+
+def _check_member(path: Path, member: Weights, first: Weights) -> None:
+    if member.control:
+        raise InputError(
+            f"{path}: a network of the control {member.control['name']!r}, from whose data something was taken. "
+            "It gives no masses: pack the ensemble of an experiment without control."
+        )
+    for what in ("grid", "preprocessing", "cutting", "network"):
+        if getattr(member, what) != getattr(first, what):
+            raise InputError(
+                f"{path}: its {what} differs from that of the first member. They were trained by different "
+                "configurations: run the workflow again, which trains what is out of date."
+            )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Trained]:
+    """Yield the files of a trained ensemble, be it an experiment's folder or a packed file.
+
+    Raises
+    ------
+    InputError
+        See `Trained.in_folder` and `unpacked`.
+    """
+    if path.is_dir():
+        yield Trained.in_folder(path)
+    else:
+        with unpacked(path) as trained:
+            yield trained
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Trained]:
+    """Check a packed ensemble against its manifest and yield its files, in a temporary folder.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, truncated or no packed ensemble, or one that this version can't use.
+    """
+    with tempfile.TemporaryDirectory(prefix="clustermass-ensemble-") as folder:
+        for name, content in _read(path).items():
+            target = Path(folder) / name
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(content)
+        yield Trained.in_folder(Path(folder))
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    """Files of the archive by name, each as the manifest says it must be."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Name a file of `clustermass pack`, or results/<run>/<experiment>.")
+    with path.open("rb") as stream:
+        if stream.read(2) != b"PK":
+            raise InputError(
+                f"{path}: no packed ensemble (not a zip file). Name a file of `clustermass pack`, or the folder "
+                "results/<run>/<experiment>."
+            )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest = _read_manifest(archive, path)
+            names = [name for name in archive.namelist() if name != MANIFEST]
+            content = {name: archive.read(name) for name in names}
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{path}: not a readable zip file ({error}). {_COPY_AGAIN}") from error
+    _check_content(path, manifest["files"], content)
+    return content
+
+
+def _read_manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(archive.read(MANIFEST))
+        found, networks, files = manifest["format"], manifest["weights_format"], dict(manifest["files"])
+    except (KeyError, ValueError, TypeError):
+        raise InputError(
+            f"{path}: no packed ensemble (no {MANIFEST} of ours in it). Name a file of `clustermass pack`."
+        ) from None
+    for what, is_, wanted in (("", found, FORMAT), ("networks of ", networks, weights_files.FORMAT)):
+        if is_ != wanted:
+            raise InputError(
+                f"{path}: holds {what}format {is_}, this version of clustermass ({clustermass.__version__}) reads "
+                f"{wanted}. Use the version that packed it (manifest.json in it says which), or train and pack the "
+                "ensemble again with this one."
+            )
+    strange = [name for name in files if not _NAMES.fullmatch(name)]
+    if strange or manifest.get("ensemble_hash") != config_hash(files):
+        raise InputError(f"{path}: its {MANIFEST} was changed by hand or is damaged. {_COPY_AGAIN}")
+    return dict(manifest)
+
+
+def _check_content(path: Path, stated: Mapping[str, str], content: Mapping[str, bytes]) -> None:
+    missing, unknown = sorted(set(stated) - set(content)), sorted(set(content) - set(stated))
+    if missing or unknown:
+        raise InputError(
+            f"{path}: "
+            + (f"lacks {missing[0]}" if missing else f"holds {unknown[0]}, which isn't in its {MANIFEST}")
+            + f". {_COPY_AGAIN}"
+        )
+    changed = [name for name, sha in stated.items() if sha256(content[name]).hexdigest() != sha]
+    if changed:
+        raise InputError(f"{path}: {changed[0]} in it isn't what was packed (another SHA-256). {_COPY_AGAIN}")

@@ -1,0 +1,1 @@
+"""How good the predictions are: metrics, bootstrap, test skies, model selection."""

@@ -1,0 +1,118 @@
+"""What more networks buy: ensembles of the first 1, 2, 5, ... members on the same test clusters."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from clustermass.cosmology import FloatArray
+from clustermass.ensemble.ensemble import combine
+from clustermass.ensemble.recalibration import negative_log_likelihood
+from clustermass.errors import InputError
+from clustermass.evaluate.bootstrap import MIN_CLUSTERS, groups_of
+from clustermass.evaluate.metrics import Summary
+from clustermass.evaluate.model_selection import compare
+from clustermass.io.files import write_json
+from clustermass.io.log import LOGGER
+from clustermass.io.netcdf import read_netcdf
+from clustermass.io.provenance import provenance
+
+#: sizes of ensembles that are looked at, as far as there are so many members; all members always are
+SIZES = (1, 2, 5, 10, 20, 30)
+
+
+def members_curve(members: Sequence[Path], split: Path, output: Path, resamplings: int, seed: int) -> None:
+    """Judge ensembles of the first members by the test clusters; write JSON.
+
+    Sigma is as the networks predict it, not recalibrated. Nothing is trained.
+
+    Parameters
+    ----------
+    members
+        `members/{member}.nc`, in the order of the members.
+    split
+        The sky's split, for the groups, which are resampled whole.
+    output
+        JSON to write: `n_test`, `n_groups`; `sizes`: by number of members what `search.compare` tells (`nll`,
+        `nll_above_best`, `scatter_dex`, `residual_std_over_mean_sigma`, `bias_dex`, each {value, ci68}, all of them by
+        the same resamplings) and `member_over_ensemble_sigma`, see `sigma_ratio`; `alone`: mean and standard deviation
+        over all members, each alone, of `scatter_dex` and `nll`; `provenance`.
+    resamplings, seed
+        Number of resamplings, and root of the random numbers.
+
+    Raises
+    ------
+    InputError
+        No member is given, a file is missing or lacks a variable, the members differ in their clusters, or there are
+        too few test clusters.
+    """
+    table = _test_clusters(members)
+    group = groups_of(table["cluster"].values.astype(str), split)
+    mu, sigma, truth = (table[name].values.astype(float) for name in ("mu", "sigma", "log10_m500c"))
+    sizes = sorted({size for size in (*SIZES, len(members)) if size <= len(members)})
+    tables = {str(size): _ensemble(mu[:size], sigma[:size], truth, group) for size in sizes}
+    found = compare(tables, resamplings, seed)
+    for name, ensemble in tables.items():
+        found[name]["member_over_ensemble_sigma"] = sigma_ratio(sigma[: int(name)], ensemble["sigma"].values)
+        LOGGER.info("members_curve: %s members, scatter %.4f dex", name, found[name]["scatter_dex"]["value"])
+    alone = {
+        "scatter_dex": (mu - truth).std(axis=1),
+        "nll": negative_log_likelihood(mu - truth, sigma).mean(axis=1),
+    }
+    content = {
+        "n_test": int(truth.size),
+        "n_groups": int(np.unique(group).size),
+        "sizes": found,
+        "alone": {name: {"mean": float(each.mean()), "std": float(each.std())} for name, each in alone.items()},
+        "provenance": provenance("members_curve", {"bootstrap": resamplings}, [*members, split], seed=seed),
+    }
+    write_json(content, output)
+
+
+def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> Summary:
+    """Members' sigma (member, cluster) over the ensemble's (cluster,): end of section 4 of Krippendorf et al. (2023).
+
+    They state 0.951 +- 0.039, "averaged over all clusters in the test sample", and don't say over what the second
+    number is a standard deviation: both readings are given.
+
+    Returns
+    -------
+    dict
+        `mean` over members and clusters; `std` over members and clusters; `std_of_members`, of the members' means over
+        the clusters.
+    """
+    ratio = member_sigma / ensemble_sigma
+    return {
+        "mean": float(ratio.mean()),
+        "std": float(ratio.std()),
+        "std_of_members": float(ratio.mean(axis=1).std()),
+    }
+
+
+def _test_clusters(members: Sequence[Path]) -> xr.Dataset:
+    """Predictions `mu`, `sigma` (member, cluster) and `log10_m500c` (cluster,) of the test clusters."""
+    if not members:
+        raise InputError("members_curve: no member is given. Set ensemble.members to 1 or more.")
+    parts = []
+    for path in members:
+        member = read_netcdf(path, ("mu", "sigma", "split", "log10_m500c"))
+        part = member[["mu", "sigma", "log10_m500c"]].isel(cluster=member["split"].values.astype(str) == "test")
+        parts.append(part)
+        if not part["log10_m500c"].identical(parts[0]["log10_m500c"]):
+            raise InputError(
+                f"{path}: its test clusters aren't those of {members[0]}. They were trained on different samples: "
+                "delete both and train again."
+            )
+    if parts[0].sizes["cluster"] < MIN_CLUSTERS:
+        raise InputError(
+            f"{members[0]}: {parts[0].sizes['cluster']} test clusters tell no scatter. Simulate more realizations."
+        )
+    predicted = xr.concat([part[["mu", "sigma"]] for part in parts], dim="member")
+    return predicted.assign(log10_m500c=parts[0]["log10_m500c"])
+
+
+def _ensemble(mu: FloatArray, sigma: FloatArray, truth: FloatArray, group: np.ndarray) -> xr.Dataset:
+    both = combine(mu, sigma)
+    columns = {"mu": both.mu, "sigma": both.sigma, "log10_m500c": truth, "group": group}
+    return xr.Dataset({name: ("cluster", values) for name, values in columns.items()})

@@ -1,0 +1,248 @@
+"""Candidate networks and recipes side by side, judged on the validation clusters alone: `search.json`."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from clustermass.cosmology import FloatArray
+from clustermass.ensemble.calibration import digest_of, validation_clusters
+from clustermass.ensemble.recalibration import negative_log_likelihood
+from clustermass.errors import InputError
+from clustermass.evaluate.bootstrap import MIN_CLUSTERS, generator, interval68, resampled_moments
+from clustermass.evaluate.metrics import Summary
+from clustermass.io.files import atomic, write_json
+from clustermass.io.log import LOGGER
+from clustermass.io.netcdf import read_netcdf
+from clustermass.io.provenance import provenance
+from clustermass.network.size import number_of_parameters
+
+
+def search(
+    candidates: Mapping[str, Path],
+    split: Path,
+    settings: Mapping[str, Mapping[str, Any]],
+    bands: int,
+    resamplings: int,
+    seed: int,
+    output: Path,
+) -> Summary:
+    """Compare ensembles on the same validation clusters; write `search.json` and return what it holds.
+
+    Nothing of a test cluster reaches the file, not even through a hash of `ensemble.nc`.
+
+    Parameters
+    ----------
+    candidates
+        `ensemble.nc` of each candidate; the others' settings are told as departures from the first one's.
+    split
+        The split of their sky, for the groups that are resampled as a whole.
+    settings
+        Of each candidate `preprocessing`, `network` and `recipe` (blocks of the configuration), and what else it is
+        trained with.
+    bands
+        Energy bands of an image, unless its preprocessing joins them.
+    resamplings, seed
+        Number of resamplings, and root of their random numbers.
+    output
+        `search.json`: `n_val`, `n_groups`, `first`, `best`, `ranking` (by negative log-likelihood), `candidates` (see
+        `compare` and `departures`; `members`, `n_train`, `parameters` of one member), `provenance`.
+
+    Raises
+    ------
+    InputError
+        A file is missing, damaged or lacks a variable; a prediction isn't finite; the validation clusters are fewer
+        than three or not the same for all.
+    """
+    tables = {name: validation_clusters(path, split) for name, path in candidates.items()}
+    _check(tables, candidates)
+    first, judged = next(iter(tables)), compare(tables, resamplings, seed)
+    ranking = sorted(judged, key=lambda name: (judged[name]["nll"]["value"], name))
+    found = {
+        name: {
+            "members": int(table.sizes["member"]),
+            "n_train": _training_clusters(candidates[name]),
+            "parameters": _parameters(settings[name], bands),
+            "departures": departures(settings[first], settings[name]),
+            **judged[name],
+        }
+        for name, table in tables.items()
+    }
+    parameters = {"settings": settings, "bootstrap": resamplings}
+    digests = {name: digest_of(table) for name, table in tables.items()}
+    content = {
+        "n_val": int(tables[first].sizes["cluster"]),
+        "n_groups": int(np.unique(tables[first]["group"].values).size),
+        "first": first,
+        "best": ranking[0],
+        "ranking": ranking,
+        "candidates": found,
+        "provenance": provenance("search", parameters, seed=seed, validation_sha256=digests),
+    }
+    for name in ranking:
+        LOGGER.info("search: %-20s negative log-likelihood %.4f", name, judged[name]["nll"]["value"])
+    write_json(content, output)
+    return content
+
+
+def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, Summary]:
+    """Judge candidates on the same clusters, by the same resamplings of groups.
+
+    Parameters
+    ----------
+    tables
+        Of each candidate `mu`, `sigma`, `log10_m500c` and `group`, (cluster,); the same clusters in all.
+    resamplings, seed
+        As of `search`.
+
+    Returns
+    -------
+    dict
+        Of each candidate {value, ci68} of `nll`, the mean of -ln p(true mass), p the ensemble's Gaussian per dex;
+        `nll_above_best`, paired; `scatter_dex`, `residual_std_over_mean_sigma` and `bias_dex`.
+    """
+    residual, sigma = (np.stack(part) for part in zip(*map(_predictions, tables.values()), strict=True))
+    loss = negative_log_likelihood(residual, sigma)
+    best, count = int(np.argmin(loss.mean(axis=1))), len(tables)
+    group = next(iter(tables.values()))["group"].values
+    rows = np.concatenate([residual, sigma, loss])
+    mean, scatter = resampled_moments(rows, group, resamplings, generator(seed, "search"))
+    mean_residual, mean_sigma, mean_loss = mean[:count], mean[count : 2 * count], mean[2 * count :]
+    ratio = residual.std(axis=1) / sigma.mean(axis=1)
+    measures = {
+        "nll": (loss.mean(axis=1), mean_loss),
+        "nll_above_best": (loss.mean(axis=1) - loss[best].mean(), mean_loss - mean_loss[best]),
+        "scatter_dex": (residual.std(axis=1), scatter[:count]),
+        "residual_std_over_mean_sigma": (ratio, scatter[:count] / mean_sigma),
+        "bias_dex": (residual.mean(axis=1), mean_residual),
+    }
+    return {
+        name: {
+            key: {"value": float(values[row]), "ci68": interval68(drawn[row])}
+            for key, (values, drawn) in measures.items()
+        }
+        for row, name in enumerate(tables)
+    }
+
+
+def departures(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of `other` by dotted key where they differ from those of `first`; None for what it lacks."""
+    here, there = _flat(first), _flat(other)
+    return {key: there.get(key) for key in sorted({*here, *there}) if here.get(key) != there.get(key)}
+
+
+def _flat(block: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in block.items():
+        leaves |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+    return leaves
+
+
+def _predictions(table: xr.Dataset) -> tuple[FloatArray, FloatArray]:
+    mu, sigma, truth = (table[name].values.astype(float) for name in ("mu", "sigma", "log10_m500c"))
+    return mu - truth, sigma
+
+
+def _training_clusters(ensemble: Path) -> int:
+    return int((read_netcdf(ensemble, ("split",))["split"].values.astype(str) == "train").sum())
+
+
+def _parameters(settings: Mapping[str, Any], bands: int) -> int:
+    grid = settings["preprocessing"]
+    pixels = round(2 * grid["half_width_arcsec"] / grid["pixel_arcsec"])
+    shape = (pixels, pixels, grid.get("bands", bands))
+    return number_of_parameters(settings["network"], shape, settings["recipe"])
+
+
+def _check(tables: Mapping[str, xr.Dataset], paths: Mapping[str, Path]) -> None:
+    first = next(iter(tables))
+    number = tables[first].sizes["cluster"]
+    if number < MIN_CLUSTERS:
+        raise InputError(f"{paths[first]}: {number} validation cluster(s) are too few to compare. Enlarge the sample.")
+    for name, table in tables.items():
+        for column in ("cluster", "log10_m500c"):
+            if not np.array_equal(table[column].values, tables[first][column].values):
+                raise InputError(
+                    f"{paths[name]}: its validation clusters ({column}) aren't those of {paths[first]}. Compare only "
+                    "experiments of the same sky and selection; if they are, delete both files and run again."
+                )
+
+
+HEADER = (
+    *("candidate", "departs from the first one in", "networks", "parameters", "training clusters"),
+    *("negative log-likelihood", "above the best", "scatter [dex]", "bias [dex]", "residual std ÷ mean sigma"),
+    "training [s]",
+)
+EXPLANATION = """\
+{n_val} validation clusters in {n_groups} groups; the test set had no part in this. Negative log-likelihood: mean of
+-ln p(true log10 M500c), p the ensemble's Gaussian per dex; smaller is better. ± is half a 68 % interval of resampled
+groups; in brackets, the 68 % interval of the difference to the best, from the same resamplings. More networks make a
+better ensemble: compare like with like. Of many candidates the best one is partly lucky on these clusters.
+Training: what all training jobs so far took on the machine that they ran on, where their benchmark files tell.
+"""
+
+
+def write_search_page(content: Summary, run: str, training_s: Mapping[str, float | None], page: Path) -> None:
+    """Write a search as a Markdown table, the best candidate first.
+
+    Parameters
+    ----------
+    content
+        What `search.search` returns.
+    run
+        Name of the run.
+    training_s
+        Seconds that each candidate's training took, None = unknown; they differ from run to run.
+    page
+        `search.md`.
+    """
+    rows = [HEADER, ("---",) * len(HEADER)]
+    rows += [_row(name, content, training_s[name]) for name in content["ranking"]]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    with atomic(page) as temporary:
+        text = f"# Search of run {run}\n{EXPLANATION.format(**content)}\n{table}\n"
+        temporary.write_text(text, encoding="utf-8")
+
+
+def training_seconds(benchmarks: Path) -> float | None:
+    """Seconds that the training jobs took whose benchmark files lie in a folder; None if there are none."""
+    seconds = []
+    for path in benchmarks.glob("train_member*.tsv"):
+        with path.open(encoding="utf-8", newline="") as stream:
+            seconds += [float(row["s"]) for row in csv.DictReader(stream, delimiter="\t")]
+    return sum(seconds) if seconds else None
+
+
+def _row(name: str, content: Summary, seconds: float | None) -> tuple[str, ...]:
+    of = content["candidates"][name]
+    changed = ", ".join(f"{key.split('.', 1)[-1]} {_value(value)}" for key, value in of["departures"].items())
+    return (
+        name,
+        changed or ("the first one" if name == content["first"] else "nothing"),
+        str(of["members"]),
+        str(of["parameters"]),
+        str(of["n_train"]),
+        _with_error(of["nll"], 4),
+        "best" if name == content["best"] else _with_interval(of["nll_above_best"]),
+        _with_error(of["scatter_dex"], 4),
+        f"{of['bias_dex']['value']:+.4f}",
+        _with_error(of["residual_std_over_mean_sigma"], 3),
+        "unknown" if seconds is None else f"{seconds:.0f}",
+    )
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else str(value).replace("'", "")
+
+
+def _with_error(measure: Mapping[str, Any], digits: int) -> str:
+    low, high = measure["ci68"]
+    return f"{measure['value']:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+
+
+def _with_interval(measure: Mapping[str, Any]) -> str:
+    low, high = measure["ci68"]
+    return f"{measure['value']:+.4f} ({low:+.4f} to {high:+.4f})"

@@ -1,0 +1,282 @@
+"""Several event lists of one field made one, no photon counted twice, in bounded memory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustermass.errors import InputError
+from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.events.gti import inside, modules_of, union
+from clustermass.events.read import stream_events
+from clustermass.events.spill import Buckets, StoredEvents
+from clustermass.io.log import LOGGER
+from clustermass.io.provenance import file_sha256
+
+#: from when to when each telescope module of a list has photons, s
+TimeSpans: TypeAlias = dict[int, tuple[float, float]]
+
+#: photons that are compared at once, in the mean; some 100 MB
+_BUCKET_ROWS = 1_000_000
+#: the numbers of repeated photons are kept together by so many photons of the joined list
+_WINDOW_ROWS = 1_000_000
+#: what two rows of one photon have in common; `first` and `second` are the detector pixel or the position
+_KEYS = ("time", "tm_nr", "first", "second")
+#: an odd number that spreads the bits of a product (the golden ratio's fraction in 64 bits)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Repeated:
+    """Finds the photons that equal one of an earlier list in TIME, TM_NR and place.
+
+    Photons are numbered from 0 through all lists. Only those of a time at which another list has photons of the same
+    module are looked at: they go into buckets on disk by what must be equal, and bucket by bucket are compared.
+
+    Parameters
+    ----------
+    folder
+        Where temporary files lie: some 25 bytes for each photon that is looked at.
+    starts
+        Number of the first photon of each list, and last the number of all photons, (lists + 1,).
+
+    Attributes
+    ----------
+    number
+        Repeated photons of each list, int64 (lists,).
+    """
+
+    def __init__(self, folder: Path, starts: Sequence[int]) -> None:
+        self.number = np.zeros(len(starts) - 1, dtype=np.int64)
+        self._folder, self._starts = folder, starts
+        self._rows = Buckets(folder, np.dtype(np.int64))
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._rows.close()
+
+    def find(self, lists: Sequence[Iterable[EventList]], spans: Sequence[TimeSpans], place: tuple[str, str]) -> None:
+        """Find them.
+
+        Parameters
+        ----------
+        lists
+            The pieces of each list.
+        spans
+            Times of each list.
+        place
+            The two columns that must be equal besides TIME and TM_NR.
+        """
+        buckets = self._starts[-1] // _BUCKET_ROWS + 1
+        first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)
+        layout = np.dtype(list(zip((*_KEYS, "row"), (np.float64, np.uint8, first, second, np.int64), strict=True)))
+        with closing(Buckets(self._folder, layout)) as keyed:
+            for origin, (pieces, start) in enumerate(zip(lists, self._starts, strict=False)):
+                others = [*spans[:origin], *spans[origin + 1 :]]
+                for piece in pieces:
+                    rows = np.flatnonzero(_shared(piece, others))
+                    keys = np.empty(rows.size, dtype=layout)
+                    for key, name in zip(_KEYS, ("time", "tm_nr", *place), strict=True):
+                        keys[key] = getattr(piece, name)[rows]
+                    keys["row"] = start + rows
+                    keyed.add(keys, _bucket(keys, buckets))
+                    start += len(piece)
+            for bucket in keyed.numbers():
+                self._note(repeated_rows(keyed.read(bucket), self._starts))
+
+    def _note(self, rows: NDArray[np.int64]) -> None:
+        self.number += np.bincount(_origin(rows, self._starts), minlength=self.number.size)
+        self._rows.add(rows, rows // _WINDOW_ROWS)
+
+    def among(self, start: int, number: int) -> NDArray[np.bool_]:
+        """Return which of the `number` photons from number `start` on are repeated ones, bool (number,)."""
+        repeated = np.zeros(number, dtype=bool)
+        for window in range(start // _WINDOW_ROWS, (start + number) // _WINDOW_ROWS + 1):
+            rows = self._rows.read(window) - start
+            repeated[rows[(rows >= 0) & (rows < number)]] = True
+        return repeated
+
+
+def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
+    """Return which photons have a time at which one of the other lists has photons of their module, bool (events,)."""
+    shared = np.zeros(len(piece), dtype=bool)
+    for module in modules_of(piece):
+        spans = [other[module] for other in others if module in other]
+        if spans:
+            rows = piece.tm_nr == module
+            shared[rows] = inside(piece.time[rows], union(np.array(spans)))
+    return shared
+
+
+def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
+    """Return a bucket for each row, the same for equal keys, int64 in [0, buckets)."""
+    mixed = np.zeros(keys.size, dtype=np.uint64)
+    for name in _KEYS:
+        values = keys[name] + 0.0  # float64, and -0 becomes the 0 that it equals
+        mixed = (mixed ^ values.view(np.uint64)) * _SPREAD
+        mixed ^= mixed >> np.uint64(32)
+    return (mixed % np.uint64(buckets)).astype(np.int64)
+
+
+def repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
+    """Return the numbers of photons that equal one of an earlier list.
+
+    Parameters
+    ----------
+    keys
+        Structured (photons,): `time`, `tm_nr`, `first`, `second`, and `row`, the photon's number.
+    starts
+        Number of the first photon of each list, and last the number of all photons.
+
+    Returns
+    -------
+    NDArray
+        int64, ascending neither by number nor otherwise.
+    """
+    keys = keys[_simultaneous(keys["time"])]
+    keys = keys[np.lexsort([keys[name] for name in ("row", *reversed(_KEYS))])]
+    same = np.all([keys[name][1:] == keys[name][:-1] for name in _KEYS], axis=0)
+    leads = np.concatenate([np.ones(min(keys.size, 1), dtype=bool), ~same])
+    first = np.maximum.accumulate(np.where(leads, np.arange(keys.size), 0))
+    # two rows of the same list are two photons, whatever they look like
+    origin = _origin(keys["row"], starts)
+    return np.asarray(keys["row"][origin > origin[first]])
+
+
+def _origin(rows: NDArray[np.int64], starts: Sequence[int]) -> NDArray[np.int64]:
+    """Return which list each photon is of, int64 (photons,)."""
+    return np.asarray(np.searchsorted(np.array(starts), rows, side="right") - 1)
+
+
+def _simultaneous(time: FloatArray) -> NDArray[np.int64]:
+    """Return rows that share their time with another one: the only ones that can be repeated, and few in most lists."""
+    order = np.argsort(time)
+    same = np.diff(time[order]) == 0
+    return order[np.concatenate([same, [False]]) | np.concatenate([[False], same])]
+
+
+#: columns that two lists of one field must both have for the joined one to have them
+_OPTIONAL = ("rawx", "rawy", "src_id")
+
+
+def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList]:
+    """Read event lists of one field (one each telescope module, or overlapping observations) as one, piece by piece.
+
+    Rows that equal one of an earlier list in TIME, TM_NR, RAWX and RAWY (without detector pixels: RA and DEC) are the
+    same photon; they are dropped, and the log says how many. Sky pixels are kept of a single list only, other optional
+    columns where all lists have them.
+
+    Parameters
+    ----------
+    paths
+        Event files.
+    folder
+        Where several lists lie on disk until they are joined, some 40 bytes a photon.
+
+    Raises
+    ------
+    InputError
+        No path; the same list given twice; lists of different dialects; and all that `stream_events` raises.
+    """
+    if not paths:
+        raise InputError("No event list is given. Name at least one under `events`.")
+    if len(paths) == 1:
+        yield from stream_events(paths[0])
+        return
+    _check_files(list(map(Path, paths)))
+    with ExitStack() as stack:
+        lists = [stack.enter_context(closing(StoredEvents(folder, without=("x", "y")))) for _ in paths]
+        spans = [_store(path, stored) for path, stored in zip(paths, lists, strict=True)]
+        _check_dialects([stored.head for stored in lists])
+        starts = list(accumulate((len(stored) for stored in lists), initial=0))
+        repeated = stack.enter_context(closing(Repeated(folder, starts)))
+        yield from _joined(lists, spans, starts, repeated)
+
+
+def _check_files(paths: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in paths:
+        digest = file_sha256(path) if path.is_file() else str(path)
+        if digest in seen:
+            raise _twice(str(seen[digest]), path)
+        seen[digest] = path
+
+
+def _check_dialects(heads: Sequence[EventList]) -> None:
+    dialects = sorted({head.dialect for head in heads})
+    if len(dialects) > 1:
+        raise InputError(
+            f"The event lists {', '.join(head.name for head in heads)} are of different kinds "
+            f"({', '.join(dialects)}), whose FLAGs differ in meaning. Give lists of one kind for one field."
+        )
+
+
+def _twice(first: str, second: str | Path) -> InputError:
+    return InputError(f"{second}: holds the same event list as {first}, so every photon would count twice. Remove one.")
+
+
+def _store(path: str | Path, stored: StoredEvents) -> TimeSpans:
+    """Read a list to the disk; return from when to when each module has photons."""
+    spans: TimeSpans = {}
+    for piece in stream_events(path):
+        stored.add(piece)
+        for module in modules_of(piece):
+            times = piece.time[piece.tm_nr == module]
+            low, high = spans.get(module, (np.inf, -np.inf))
+            spans[module] = (min(low, float(times.min())), max(high, float(times.max())))
+    return spans
+
+
+def _joined(
+    lists: Sequence[StoredEvents], spans: Sequence[TimeSpans], starts: Sequence[int], repeated: Repeated
+) -> Iterator[EventList]:
+    """Yield the photons of lists of one dialect in their order, but for repeated ones."""
+    heads = [stored.head for stored in lists]
+    missing = {name for name in _OPTIONAL if any(getattr(head, name) is None for head in heads)}
+    facts: dict[str, Any] = dict.fromkeys(missing) | {
+        "name": " + ".join(head.name for head in heads),
+        "gti": _merged_gti(heads, spans),
+        "sky_reference": None,
+        "exposure_s": None,
+        "simulated": any(head.simulated for head in heads),
+    }
+    repeated.find(lists, spans, ("ra", "dec") if missing & {"rawx", "rawy"} else ("rawx", "rawy"))
+    _report(lists, repeated.number)
+    for stored, start in zip(lists, starts, strict=False):
+        for piece in stored:
+            yield replace(piece, **facts).take(~repeated.among(start, len(piece)))
+            start += len(piece)
+
+
+def _report(lists: Sequence[StoredEvents], repeated: NDArray[np.int64]) -> None:
+    """Log what each list repeats.
+
+    Raises
+    ------
+    InputError
+        All photons of a list are in earlier ones.
+    """
+    for number, (stored, dropped) in enumerate(zip(lists, repeated.tolist(), strict=True)):
+        if dropped == len(stored):
+            raise _twice(" and ".join(earlier.head.name for earlier in lists[:number]), stored.head.name)
+    for stored, dropped in zip(lists, repeated.tolist(), strict=True):
+        LOGGER.info("%s: %d photons, %d of them in an earlier list and dropped", stored.head.name, len(stored), dropped)
+    total = sum(len(stored) for stored in lists)
+    LOGGER.info("%d event lists joined: %d photons, %d repeated ones dropped", len(lists), total, repeated.sum())
+
+
+def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[int, FloatArray]:
+    """Intervals of each module that has photons: a list's own, or its first to last photon where it has none."""
+    parts: dict[int, list[FloatArray]] = {}
+    for head, modules in zip(heads, spans, strict=True):
+        for module in sorted(modules):
+            intervals = head.gti.get(module, head.gti.get(0))
+            if intervals is None:
+                intervals = np.array([modules[module]])
+                LOGGER.warning("%s: no GTI for TM%d; its events are all kept", head.name, module)
+            parts.setdefault(module, []).append(intervals)
+    return {module: union(np.concatenate(intervals)) for module, intervals in sorted(parts.items())}

@@ -1,0 +1,183 @@
+"""Which photons of an event list count: flag mask, pattern, good time, energy. The door to all on event lists."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustermass.errors import InputError
+from clustermass.events.dialects import AUTO_FLAG_MASK, SIXTE_FLAG
+from clustermass.events.eventlist import EventList
+from clustermass.events.gti import good_rows
+from clustermass.events.merge import stream_many
+from clustermass.events.read import read_events, stream_events
+from clustermass.events.write import write_events, write_labels
+from clustermass.io.log import LOGGER
+
+__all__ = [
+    "EventList",
+    "Selection",
+    "flag_mask_of",
+    "read_events",
+    "select",
+    "stream_events",
+    "stream_many",
+    "write_events",
+    "write_labels",
+]
+
+
+def select(
+    events: EventList,
+    flag_mask: int | str = "auto",
+    pattern_mask: int = 15,
+    energy_ev: Sequence[float] | None = None,
+) -> EventList:
+    """Keep the photons that count, and log how many each cut drops.
+
+    Parameters
+    ----------
+    events
+        From `read_events`.
+    flag_mask
+        A photon whose FLAG shares a bit with the mask is dropped. 'auto' = 0xC000F000 for eSASS lists, 0 for SIXTE's
+        and our own; otherwise a number or its text, such as '0xC00FFF30'.
+    pattern_mask
+        Bits of the patterns to keep, as evtool's `pattern`: 1 single, 2 double, 4 triple, 8 quadruple. Other values of
+        PAT_TYP (0 and below, 5 and above) are invalid and always dropped.
+    energy_ev
+        Lower edge (included) and upper edge (excluded) in eV; None = all.
+
+    Returns
+    -------
+    EventList
+        At least one photon.
+
+    Raises
+    ------
+    InputError
+        A mask makes no sense, or a cut removes every photon (the message says which, and what to set).
+    """
+    selection = Selection(flag_mask, pattern_mask, energy_ev)
+    kept = selection.keep(events)
+    selection.conclude()
+    return kept
+
+
+class Selection:
+    """The cuts of `select` for a list that comes in pieces: `keep` each of them, then `conclude`.
+
+    Parameters
+    ----------
+    flag_mask, pattern_mask, energy_ev
+        As `select` takes them.
+    """
+
+    def __init__(
+        self, flag_mask: int | str = "auto", pattern_mask: int = 15, energy_ev: Sequence[float] | None = None
+    ) -> None:
+        if isinstance(pattern_mask, bool) or not 1 <= pattern_mask <= 15:
+            raise InputError(
+                f"events.pattern is {pattern_mask!r}, but must be a bit mask from 1 to 15 (15 = all valid)."
+            )
+        self._flag_mask, self._pattern_mask, self._energy_ev = flag_mask, pattern_mask, energy_ev
+        self._name, self._dialect, self._total = "", "", 0
+        self._common_flags = 0xFFFFFFFF
+        self._dropped: Counter[str] = Counter()
+        self._without_gti: Counter[int] = Counter()
+
+    def keep(self, events: EventList) -> EventList:
+        """Return the photons of a piece that count, perhaps none."""
+        self._name, self._dialect = events.name, events.dialect
+        self._total += len(events)
+        self._common_flags &= int(np.bitwise_and.reduce(events.flag, initial=np.uint32(0xFFFFFFFF)))
+        rows = np.ones(len(events), dtype=bool)
+        for name, passes in self._cuts(events).items():
+            before = int(rows.sum())
+            rows &= passes
+            self._dropped[name] += before - int(rows.sum())
+        return events if rows.all() else events.take(rows)
+
+    def _cuts(self, events: EventList) -> dict[str, NDArray[np.bool_]]:
+        mask = flag_mask_of(events, self._flag_mask)
+        good, without = good_rows(events)
+        self._without_gti += without
+        cuts = {
+            f"flag mask 0x{mask:08X}": (events.flag & np.uint32(mask)) == 0,
+            f"pattern {self._pattern_mask}": _pattern_rows(events, self._pattern_mask),
+            "GTI": good,
+        }
+        if self._energy_ev is not None:
+            low, high = np.float32(self._energy_ev[0]), np.float32(self._energy_ev[1])
+            cuts[f"{low:g}-{high:g} eV"] = (events.pi_ev >= low) & (events.pi_ev < high)
+        return cuts
+
+    def conclude(self) -> None:
+        """Log how many photons each cut dropped of all pieces.
+
+        Raises
+        ------
+        InputError
+            A cut dropped every photon (the message says which, and what to set).
+        """
+        if self._without_gti:
+            listed = ", ".join(f"TM{module}" for module in sorted(self._without_gti))
+            number = self._without_gti.total()
+            LOGGER.warning("%s: no GTI for %s; all their %d events are kept", self._name, listed, number)
+        left = self._total
+        for name, dropped in self._dropped.items():
+            if dropped == left:
+                raise InputError(
+                    f"{self._name}: {name} removes every one of the {left} events it is applied to. "
+                    f"{self._advice(name)}"
+                )
+            left -= dropped
+        said = ", ".join(f"{name}: {dropped}" for name, dropped in self._dropped.items())
+        LOGGER.info("%s: %d events; dropped by %s; left: %d", self._name, self._total, said, left)
+
+    def _advice(self, cut: str) -> str:
+        if cut.startswith("flag"):
+            return _flag_advice(self._common_flags, self._dialect, int(cut.rpartition(" ")[2], 0))
+        if cut.startswith("pattern"):
+            return "Set events.pattern to 15 for all patterns."
+        if cut == "GTI":
+            return "No photon lies in a good time interval: see whether TIME and GTI match."
+        return "See whether the list's energies are in eV, and images.bands."
+
+
+def _flag_advice(common: int, dialect: str, mask: int) -> str:
+    if dialect.startswith("sixte") or common == SIXTE_FLAG:
+        return (
+            f"SIXTE's ero_calevents gives every event FLAG 0x{SIXTE_FLAG:08X}, which every usual mask rejects. Set "
+            "events.flag_mask to auto or 0."
+        )
+    return f"All of them share the bits 0x{common & mask:08X}. Set events.flag_mask to auto, or to 0 for no selection."
+
+
+def _pattern_rows(events: EventList, pattern_mask: int) -> NDArray[np.bool_]:
+    patterns = [pattern for pattern in range(1, 5) if pattern_mask & (1 << (pattern - 1))]
+    return np.isin(events.pat_typ, patterns)
+
+
+def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
+    """Return the mask as a number in [0, 2^32), 'auto' resolved by the dialect of the list.
+
+    Raises
+    ------
+    InputError
+        Neither 'auto' nor a number of 32 bits.
+    """
+    if flag_mask == "auto":
+        return AUTO_FLAG_MASK[events.dialect]
+    try:
+        number = int(flag_mask, 0) if isinstance(flag_mask, str) else flag_mask
+    except ValueError:
+        number = True
+    # FLAGSEL in eSASS headers is a signed number: those are understood too
+    if isinstance(number, bool) or not isinstance(number, int) or not -(2**31) <= number < 2**32:
+        raise InputError(
+            f"events.flag_mask is {flag_mask!r}, but must be auto or a number of 32 bits such as 0xC000F000 (0 = no "
+            "selection)."
+        )
+    return number & 0xFFFFFFFF

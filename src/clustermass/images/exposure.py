@@ -1,0 +1,203 @@
+"""Exposure maps of a user's field: the user's own, or a flat one over the cells of the sky that hold photons."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from clustermass.catalogues.tables import add_history, opened_fits
+from clustermass.errors import InputError
+from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.images.geometry import SKY_PIXEL_ARCSEC, ImageGeometry, deproject, unit_vectors
+from clustermass.io.fits import write_fits
+from clustermass.io.log import LOGGER, track
+
+#: cells of the flat map, and how many of them a gap without photons may be wide
+CELL_ARCSEC = 60.0
+_GAP_CELLS = 6
+#: a photon may lie so far from the mean position: one projection can show it
+_FARTHEST_DEG = 60.0
+#: largest area in deg2 that one pointing covers (field of view of 1.03 deg diameter, somewhat dithered)
+POINTING_DEG2 = 1.3
+
+
+def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
+    """Read a user's exposure map: the first two-dimensional image of a FITS file.
+
+    Returns
+    -------
+    tuple
+        Exposure in s, float32 (y, x), not negative, blank pixels 0; and its celestial WCS.
+
+    Raises
+    ------
+    InputError
+        No such file, damaged, no image, no celestial WCS, or no positive exposure anywhere.
+    """
+    with opened_fits(path) as hdus:
+        images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS") == 2]
+        if not images:
+            raise InputError(f"{path}: holds no two-dimensional image. Give the exposure map (expmap of eSASS).")
+        wcs = WCS(images[0].header).celestial
+        image = np.array(images[0].data, dtype=np.float32)
+    if wcs.naxis != 2:
+        raise InputError(f"{path}: the exposure map has no celestial WCS (CTYPE1, CTYPE2). Make it on the sky.")
+    blank = ~(np.isfinite(image) & (image >= 0))
+    if blank.any():
+        LOGGER.warning("%s: %d of %d pixels are blank or negative; they count as 0 s", path, blank.sum(), blank.size)
+        image[blank] = 0.0
+    if not image.any():
+        raise InputError(f"{path}: no pixel of the exposure map is above 0 s.")
+    return image, wcs
+
+
+def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> tuple[NDArray[np.bool_], WCS]:
+    """Find the cells of the sky that hold photons, gaps of a few arcmin between them filled.
+
+    Parameters
+    ----------
+    pieces
+        The photons.
+    centre
+        Their mean position, RA and DEC in deg.
+
+    Returns
+    -------
+    tuple
+        Booleans (y, x) on cells of `CELL_ARCSEC`, with an empty margin, and the cells' SIN projection about the
+        centre.
+
+    Raises
+    ------
+    InputError
+        Photons lie more than 60 deg from their mean position.
+    """
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
+    wcs.wcs.cunit = ["deg", "deg"]
+    wcs.wcs.crval = centre
+    wcs.wcs.cdelt = [-CELL_ARCSEC / 3600, CELL_ARCSEC / 3600]
+    reach = int(np.sin(np.radians(_FARTHEST_DEG)) / np.radians(CELL_ARCSEC / 3600)) + 1
+    sphere = np.zeros((2 * reach + 1, 2 * reach + 1), dtype=bool)
+    for piece in pieces:
+        with np.errstate(invalid="ignore"):
+            x, y = wcs.wcs_world2pix(piece.ra, piece.dec, 0)
+        far = np.hypot(x, y) * np.radians(CELL_ARCSEC / 3600) > np.sin(np.radians(_FARTHEST_DEG))
+        if (far | ~np.isfinite(x)).any():
+            raise InputError(
+                "The event list covers more of the sky than one image can. Give an exposure map, or divide it."
+            )
+        sphere[np.floor(y + 0.5).astype(int) + reach, np.floor(x + 0.5).astype(int) + reach] = True
+    margin = _GAP_CELLS + 1
+    (top, bottom), (left, right) = (np.flatnonzero(sphere.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    wcs.wcs.crpix = [1 - (left - reach - margin), 1 - (top - reach - margin)]
+    return fill_gaps(np.pad(sphere[top : bottom + 1, left : right + 1], margin)), wcs
+
+
+def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the same cells (y, x) with gaps of a few and holes filled; none is lost at the border."""
+    margin = _GAP_CELLS + 1
+    closed = ndimage.binary_closing(np.pad(cells, margin), np.ones((_GAP_CELLS + 1, _GAP_CELLS + 1), dtype=bool))
+    return np.asarray(ndimage.binary_fill_holes(closed)[margin:-margin, margin:-margin])
+
+
+def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
+    """Return RA in [0, 360) and Dec in deg of the mean direction of photons, whatever pieces they come in."""
+    total, number = np.zeros(3), 0
+    for piece in pieces:
+        directions = unit_vectors(piece.ra, piece.dec)
+        directions[0] += total  # added row by row, so that the sum doesn't depend on the pieces
+        total, number = directions.sum(axis=0), number + len(piece)
+    x, y, z = total / number
+    return float(np.degrees(np.arctan2(y, x)) % 360), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+
+
+def area_deg2(cells: NDArray[np.bool_]) -> float:
+    """Return the solid angle in deg2 of occupied cells (the SIN projection's distortion left out)."""
+    return float(cells.sum()) * (CELL_ARCSEC / 3600) ** 2
+
+
+def exposure_at(
+    image: NDArray[np.float32], wcs: WCS, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the exposure in s at positions in deg, shape of `ra_deg`; 0 outside the map."""
+    with np.errstate(invalid="ignore"):
+        x, y = wcs.wcs_world2pix(ra_deg, dec_deg, 0)
+    rows, columns = image.shape
+    inside = np.isfinite(x) & np.isfinite(y) & (x > -0.5) & (y > -0.5) & (x < columns - 0.5) & (y < rows - 0.5)
+    values = np.zeros(np.shape(ra_deg), dtype=np.float32)
+    values[inside] = image[np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)]
+    return values
+
+
+def write_exposure(
+    image: NDArray[np.float32], wcs: WCS, path: Path, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write `exposure.fits`: exposure in s, float32 (y, x), as the primary image with its WCS."""
+    hdu = fits.PrimaryHDU(image.astype(np.float32), header=wcs.to_header())
+    hdu.header["BUNIT"] = ("s", "vignetting-corrected exposure")
+    hdu.header["CREATOR"] = "clustermass"
+    add_history(hdu, provenance)
+    write_fits(fits.HDUList([hdu]), path)
+
+
+#: below this part of the field's median exposure a place counts as not exposed
+COVERED_ABOVE = 0.05
+#: without a map, the box is divided into this many cells a side (4' each for a 20' box): one with a photon was exposed
+_CELLS = 5
+
+
+def box_exposure(
+    image: NDArray[np.float32], wcs: Any, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry
+) -> tuple[FloatArray, FloatArray]:
+    """Exposure of the image boxes, from the map at the centre of every base pixel.
+
+    Parameters
+    ----------
+    image, wcs
+        The map in s (rows, columns) and its celestial coordinates, from `exposure_maps.read_exposure`.
+    ra, dec
+        Image centres in deg, (clusters,).
+    geometry
+        Box and pixels.
+
+    Returns
+    -------
+    tuple
+        Mean exposure in s of the exposed part of each box (0 = nothing of it was exposed), and the fraction of the
+        box with more than 5 % of the field's median exposure; float64 (clusters,).
+    """
+    offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
+    x, y = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
+    threshold = COVERED_ABOVE * np.median(image[image > 0])
+    mean, covered = np.zeros(ra.size), np.zeros(ra.size)
+    for number in track(range(ra.size), "exposure of the boxes"):
+        seconds = exposure_at(image, wcs, *deproject(x, y, float(ra[number]), float(dec[number])))
+        exposed = seconds > 0
+        mean[number] = seconds[exposed].mean(dtype=np.float64) if exposed.any() else 0.0
+        covered[number] = np.mean(seconds > threshold)
+    return mean, covered
+
+
+def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
+    """Fraction of each box that was exposed, judged by where there are photons: for lists without an exposure map.
+
+    Parameters
+    ----------
+    counts
+        (clusters, band, y, x).
+
+    Returns
+    -------
+    NDArray
+        float64 (clusters,): fraction of 5 x 5 cells of the box with at least one photon.
+    """
+    flat = counts.sum(axis=1, dtype=np.int64)
+    edges = np.linspace(0, flat.shape[-1], _CELLS, endpoint=False).astype(int)
+    cells = np.add.reduceat(np.add.reduceat(flat, edges, axis=1), edges, axis=2)
+    return np.asarray((cells > 0).mean(axis=(1, 2)))

@@ -1,0 +1,189 @@
+"""Photons sorted by place on the sky, so that the box around any position is found without looking at all of them."""
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.images.geometry import (
+    ImageGeometry,
+    floor_to_sky_pixels,
+    image_pixels,
+    pixel_numbers,
+    project,
+    storable,
+)
+
+#: height of a strip of constant declination in deg; a fraction of a 20' box
+_STRIP_DEG = 0.05
+#: distance of two strips in the sorting key: more than 360, so that no rounding carries a photon into the next strip
+_STRIDE = 400.0
+#: boxes are searched this much wider, against rounding of the sorting key
+_MARGIN_DEG = 1e-6
+
+#: lowest and highest declination in deg, and intervals of right ascension within [0, 360]
+_Bounds: TypeAlias = tuple[float, float, list[tuple[float, float]]]
+
+
+@dataclass(frozen=True, eq=False)
+class SkyIndex:
+    """Photons inside the energy bands, by strips of declination and within them by right ascension.
+
+    Attributes
+    ----------
+    key
+        400 x number of the strip + right ascension in deg, float64, ascending.
+    ra, dec
+        Positions in deg in that order, float64.
+    band
+        Energy bands in that order, int8.
+    """
+
+    key: FloatArray
+    ra: FloatArray
+    dec: FloatArray
+    band: NDArray[np.int8]
+
+    @classmethod
+    def of(cls, events: EventList, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None) -> "SkyIndex":
+        """Sort the photons of `events`, or those at `rows`, that fall in an energy band."""
+        ra, dec, energy = events.ra, events.dec, events.pi_ev
+        if rows is not None:
+            ra, dec, energy = ra[rows], dec[rows], energy[rows]
+        band = geometry.band_numbers(energy)
+        used = band >= 0
+        if not used.all():
+            ra, dec, band = ra[used], dec[used], band[used]
+        key = _strip(dec) * _STRIDE + ra
+        order = np.argsort(key)
+        return cls(key[order], ra[order], dec[order], band[order])
+
+    def near(self, ra: float, dec: float, radius_deg: float) -> NDArray[np.int64]:
+        """Return the numbers of a few photons too many: all within `radius_deg` of a position are among them."""
+        return self._between(_around_circle(ra, dec, radius_deg))
+
+    def near_box(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.int64]:
+        """Return the numbers of a few photons too many: all in the box around a position are among them."""
+        return self._between(_around_box(ra, dec, geometry))
+
+    def _between(self, bounds: _Bounds) -> NDArray[np.int64]:
+        low, high, right_ascensions = bounds
+        strips = np.arange(float(_strip(np.array(low))), float(_strip(np.array(high))) + 1)
+        ranges = [(strips * _STRIDE + start, strips * _STRIDE + stop) for start, stop in right_ascensions]
+        starts = np.concatenate([np.searchsorted(self.key, start, side="left") for start, _ in ranges])
+        stops = np.concatenate([np.searchsorted(self.key, stop, side="right") for _, stop in ranges])
+        return np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
+
+    def base_counts(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.uint16]:
+        """Count the photons of the box around a position on the base grid, uint16 (bands, base_pixels, base_pixels)."""
+        pixels = self.base_pixels(ra, dec, geometry)
+        shape = (geometry.bands, geometry.base_pixels, geometry.base_pixels)
+        return storable(np.bincount(pixels, minlength=math.prod(shape))).reshape(shape)
+
+    def base_pixels(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.int64]:
+        """Return where on the base grid the photons of the box around a position fall.
+
+        Counted, they equal the block sum of `clustermass.images.geometry.cube`, which is never made: for whole numbers
+        floor(floor(X / 80) / 3) = floor(X / 240).
+
+        Parameters
+        ----------
+        ra, dec
+            Image centre in deg.
+        geometry
+            The same that the index was made with.
+
+        Returns
+        -------
+        NDArray
+            int64 (photons in the box,), pixels of the flattened image (band, y, x), in no particular order.
+        """
+        rows = self.near_box(ra, dec, geometry)
+        x, y = project(self.ra[rows], self.dec[rows], ra, dec)
+        size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
+        i = image_pixels(floor_to_sky_pixels(x), 0.0, rebin, size)
+        j = image_pixels(floor_to_sky_pixels(y), 0.0, rebin, size)
+        return pixel_numbers(self.band[rows], j, i, (geometry.bands, size, size))
+
+
+class BoxCells:
+    """Coarse cells of the sky that boxes around many positions touch: most photons of a field are in none of them.
+
+    Parameters
+    ----------
+    ra, dec
+        Image centres in deg, (clusters,).
+    geometry
+        Box.
+    """
+
+    def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
+        self._touched = np.zeros((round(180 / _STRIP_DEG) + 1, round(360 / _STRIP_DEG) + 1), dtype=bool)
+        for centre in zip(ra.tolist(), dec.tolist(), strict=True):
+            low, high, right_ascensions = _around_box(*centre, geometry)
+            strips = slice(int(_strip(np.array(low))), int(_strip(np.array(high))) + 1)
+            for start, stop in right_ascensions:
+                self._touched[strips, int(start / _STRIP_DEG) : int(stop / _STRIP_DEG) + 1] = True
+
+    def rows(self, events: EventList) -> NDArray[np.int64]:
+        """Return the numbers of the photons in the cells, among them all that lie in a box."""
+        strip, cell = _strip(events.dec).astype(np.int32), (events.ra / _STRIP_DEG).astype(np.int32)
+        return np.flatnonzero(self._touched.reshape(-1)[strip * self._touched.shape[1] + cell])
+
+
+def corner_deg(geometry: ImageGeometry) -> float:
+    """Angle in deg from the image centre to a corner of the box (SIN shortens angles)."""
+    half = np.radians(geometry.half_width_sky / 72000.0)
+    return float(np.degrees(np.arcsin(min(np.sqrt(2) * half, 1.0))))
+
+
+def _strip(dec: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.floor((dec + 90.0) / _STRIP_DEG)
+
+
+def _around_circle(ra: float, dec: float, radius_deg: float) -> _Bounds:
+    reach = radius_deg + _MARGIN_DEG
+    return max(dec - reach, -90.0), min(dec + reach, 90.0), _right_ascensions(ra, dec, reach)
+
+
+def _around_box(ra: float, dec: float, geometry: ImageGeometry) -> _Bounds:
+    bounds = _box_bounds(dec, np.radians(geometry.half_width_sky / 72000.0))
+    if bounds is None:
+        return _around_circle(ra, dec, corner_deg(geometry))
+    low, high, half_ra = bounds
+    return low - _MARGIN_DEG, high + _MARGIN_DEG, _around(ra, half_ra + _MARGIN_DEG)
+
+
+def _right_ascensions(ra: float, dec: float, reach: float) -> list[tuple[float, float]]:
+    """Intervals of right ascension in deg within [0, 360] that a circle covers; one that crosses 0/360 is two."""
+    if abs(dec) + reach >= 90.0:
+        return [(0.0, 360.0)]
+    half = np.degrees(np.arcsin(np.sin(np.radians(reach)) / np.cos(np.radians(dec)))) + _MARGIN_DEG
+    return _around(ra, half)
+
+
+def _around(ra: float, half: float) -> list[tuple[float, float]]:
+    low, high = ra - half, ra + half
+    if low < 0:
+        return [(0.0, high), (low + 360.0, 360.0)]
+    return [(low, 360.0), (0.0, high - 360.0)] if high > 360.0 else [(low, high)]
+
+
+def _box_bounds(dec: float, half: float) -> tuple[float, float, float] | None:
+    """Return lowest and highest declination and half the right ascensions, deg, of a box (`half` its width, rad).
+
+    None near a pole. Elsewhere the Northern half of the sky has its lowest declination in the box's Southern corners,
+    its highest amid the Northern side, and its farthest right ascensions in the Northern corners.
+    """
+    sine, cosine = np.sin(np.radians(abs(dec))), np.cos(np.radians(dec))
+    corner = 1.0 - 2.0 * half**2
+    if corner <= 0 or np.sqrt(corner) * cosine - half * sine <= 4.0 * half:
+        return None
+    depth = np.sqrt(corner)
+    half_ra = float(np.degrees(np.arctan2(half, depth * cosine - half * sine)))
+    high = float(np.degrees(np.arcsin(half * cosine + np.sqrt(1.0 - half**2) * sine)))
+    low = float(np.degrees(np.arcsin(-half * cosine + depth * sine)))
+    return (low, high, half_ra) if dec >= 0 else (-high, -low, half_ra)

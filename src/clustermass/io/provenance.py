@@ -1,0 +1,118 @@
+"""What made a file: hashes of the code, of the configuration and of the inputs. No clock, no git commit."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import clustermass
+
+PACKAGE = Path(clustermass.__file__).parent
+
+
+def provenance(
+    step: str, parameters: Mapping[str, Any], inputs: Iterable[str | Path] = (), **facts: Any
+) -> dict[str, Any]:
+    """Global attributes for a file that `step` made.
+
+    Parameters
+    ----------
+    step
+        Name of the rule.
+    parameters
+        Everything from the configuration that shapes the result; only its hash and JSON text are stored.
+    inputs
+        Files that were read; stored as path (of an absolute one its name) and SHA-256.
+    **facts
+        Further attributes (seed, cosmology, ...).
+    """
+    return {
+        "source": f"clustermass {clustermass.__version__}",
+        "step": step,
+        "parameters": json.dumps(parameters, sort_keys=True, default=str),
+        "config_hash": config_hash(parameters),
+        "input_sha256": {_stated(Path(path)): file_sha256(path) for path in inputs},
+        **facts,
+    }
+
+
+def _stated(path: Path) -> str:
+    """Return the path as given; of an absolute one the name alone, lest the bytes depend on where a folder lies."""
+    return path.name if path.is_absolute() else path.as_posix()
+
+
+def config_hash(parameters: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that name a configuration, whatever the order of its keys."""
+    text = json.dumps(parameters, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes, read in pieces."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
+    """Hash the syntax trees of `modules` (dotted names below `clustermass`), `scripts`, and all they import from it.
+
+    Comments, docstrings and layout don't count: only a change of what the code does changes the hash. The package's
+    own `__init__`, which holds its version, doesn't count either: a release as such re-runs nothing. Of
+    `clustermass.io` only the constant `FORMAT` counts.
+    """
+    start = {*(_module_path(name) for name in modules), *(Path(script) for script in scripts)}
+    files = sorted(_closure(frozenset(start)))
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(_tree(path).encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _closure(start: frozenset[Path]) -> frozenset[Path]:
+    waiting, found = list(start), set()
+    while waiting:
+        path = _counted(waiting.pop())
+        if path not in found:
+            found.add(path)
+            waiting.extend(_imports(path))
+    return frozenset(found)
+
+
+def _counted(path: Path) -> Path:
+    """Return the module that counts for `path`: of `clustermass.io` only its `__init__`, which holds `FORMAT`."""
+    return PACKAGE / "io" / "__init__.py" if path.is_relative_to(PACKAGE / "io") else path
+
+
+def _module_path(name: str) -> Path:
+    path = PACKAGE.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    inner = [name.removeprefix("clustermass.") for name in names if name.startswith("clustermass.")]
+    return tuple(candidate for name in sorted(inner) if (candidate := _module_path(name)).is_file())
+
+
+@cache
+def _tree(path: Path) -> str:
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            del body[0]
+    return ast.dump(tree)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

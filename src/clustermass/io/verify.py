@@ -1,0 +1,221 @@
+"""Checks that files are still what they were, and that the way from a catalogue back to its events is whole."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clustermass.config import resolve_sky
+from clustermass.ensemble.calibration import digest_of, validation_clusters
+from clustermass.errors import InputError
+from clustermass.io.provenance import config_hash
+from clustermass.io.record_files import CONFIG, RESULTS, RUN_RECORD, Files, read_config
+from clustermass.io.records import SIMULATION, TRAINING, Record
+from clustermass.simulate.realization import BLOCKS
+
+#: steps whose files a chain may begin with: they make photons or images, or read a user's
+SOURCES = (SIMULATION, "ingest_field", "ingest_published")
+CATALOGUES = "infer_observed"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that isn't as stated: in which file, what, and what to do."""
+
+    file: str
+    what: str
+    remedy: str
+
+
+@dataclass
+class Verification:
+    """What was checked and what was found.
+
+    Attributes
+    ----------
+    steps
+        Step -> number of its files.
+    compared
+        Step -> number of hashes of inputs that were compared for its files.
+    findings
+        What isn't as stated.
+    absent
+        Names of a user's own files that aren't at hand, each with a file that was made from it.
+    silent
+        Files that say nothing of how they were made.
+    unnamed
+        Files that no other names by a hash: unless they hold a checksum, a change of them isn't seen.
+    chains
+        Catalogues whose way back to the events is whole.
+    """
+
+    steps: Counter[str] = field(default_factory=Counter)
+    compared: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    silent: list[str] = field(default_factory=list)
+    unnamed: list[str] = field(default_factory=list)
+    chains: int = 0
+
+
+def verify(path: Path, files: Files) -> Verification:
+    """Check a file, or all below a folder, and all that these were made from.
+
+    Raises
+    ------
+    InputError
+        There is nothing to check.
+    """
+    start = [path.resolve()] if path.is_file() else files.products(path)
+    records = files.chain(start)
+    result = Verification()
+    changed: dict[tuple[str, str], list[str]] = {}
+    for one, record in records.items():
+        if record:
+            result.steps[record.step] += 1
+            result.findings += _of_itself(one, record, files)
+            _compare(one, record, files, result, changed)
+    result.findings += [_changed(name, digest, by, files) for (name, digest), by in changed.items()]
+    named = {files.locate(*item) for record in records.values() if record for item in record.inputs.items()}
+    for one in (one for one in records if one in start or one.is_relative_to(files.root)):
+        if records[one] is None:
+            _without_record(one, files, result)
+        if path.is_dir() and one not in named and one.name != RUN_RECORD:
+            result.unnamed.append(files.shown(one))
+    if not (result.steps or result.findings):
+        raise InputError(f"{path}: says nothing of how it was made. Name results/<run> of a finished run, or results.")
+    for one, record in records.items():
+        if record and record.step == CATALOGUES and one.is_relative_to(files.root):
+            broken = list(_broken(one, files))
+            result.findings += broken
+            result.chains += not broken
+    for run in _runs(path, files):
+        result.findings += _other_settings(run, files)
+    return result
+
+
+def again(files: Files, names: Iterable[str] = ()) -> str:
+    """Say what to type to have a run made again: that of the first of `names` that lies in one."""
+    runs = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
+    folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
+    run = next((folder for folder in [*folders, *runs] if folder in runs), None)
+    return ".venv/bin/snakemake --cores all" + (f" --configfile {RESULTS}/{run}/{CONFIG}" if run else "")
+
+
+def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
+    """Say how to have a file made again, then what was made from it where that differs.
+
+    Snakemake makes nothing again for want of a file between two steps unless it is asked for that file.
+    """
+    command = again(files, [file, *used_by])
+    return f"To have it made again, and what was made from it: rm -f '{file}' && {command} -- '{file}' && {command}"
+
+
+def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
+    """Check the settings that a file states against the hash that it states."""
+    shown = files.shown(path)
+    if record.parameters is not None:
+        try:
+            found = config_hash(json.loads(record.parameters))
+        except ValueError:
+            found = "no JSON"
+        if found != record.config_hash:
+            what = f"its settings were changed: their hash is {found}, but it states {record.config_hash or 'none'}"
+            yield Finding(shown, what, _anew(shown, files))
+    if record.step == "calibrate" and "validation_sha256" in record.facts:
+        yield from _calibration(path, record, files)
+
+
+def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
+    """Check that calibration.json was made from the validation clusters of the ensemble beside it."""
+    ensemble, shown = path.with_name("ensemble.nc"), files.shown(path)
+    names = [one for one in files.chain([ensemble]) if one.parent.name == "splits"] if ensemble.is_file() else []
+    if not names:
+        yield Finding(shown, "its ensemble.nc or the split of its sky is missing", again(files, [shown]))
+        return
+    try:
+        found = digest_of(validation_clusters(ensemble, names[0]))
+    except InputError as error:
+        yield Finding(shown, f"its validation clusters can't be read: {error}", again(files, [shown]))
+        return
+    if found != record.facts["validation_sha256"]:
+        what = f"was made from other validation clusters ({record.facts['validation_sha256']}) than {ensemble.name} has"
+        yield Finding(shown, f"{what} ({found})", _anew(shown, files))
+
+
+def _compare(
+    path: Path, record: Record, files: Files, result: Verification, changed: dict[tuple[str, str], list[str]]
+) -> None:
+    """Compare the hashes that a file states with those of its inputs; gather those that differ in `changed`."""
+    for name, stated in record.inputs.items():
+        found = files.locate(name, stated)
+        if found is None and not files.is_ours(name):
+            result.absent.setdefault(name, files.shown(path))
+            continue
+        result.compared[record.step] += 1
+        if found is None or files.sha256(found) != stated:
+            changed.setdefault((name, stated), []).append(files.shown(path))
+
+
+def _changed(name: str, stated: str, by: list[str], files: Files) -> Finding:
+    found = files.locate(name, stated)
+    others = f" (and {len(by) - 1} more)" if len(by) > 1 else ""
+    if found is None:
+        return Finding(name, f"is missing, but {by[0]}{others} was made from it", _anew(name, files, by))
+    what = f"SHA-256 is {files.sha256(found)}, but {by[0]}{others} was made from a file with {stated}"
+    if files.is_ours(name):
+        return Finding(name, what, _anew(name, files, by))
+    remedy = f"Put the file back as it was, or have all made again from what it is now: {again(files, by)}"
+    return Finding(str(found), what, remedy)
+
+
+def _without_record(path: Path, files: Files, result: Verification) -> None:
+    shown = files.shown(path)
+    try:
+        files.record(path)
+        result.silent.append(shown)
+    except InputError as error:
+        result.findings.append(Finding(shown, str(error).removeprefix(f"{path}: ").rstrip("."), _anew(shown, files)))
+
+
+def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
+    """Tell where the way from a catalogue back to events ends early."""
+    shown, chain = files.shown(catalogue), files.chain([catalogue])
+    for path, record in chain.items():
+        if not path.is_relative_to(files.root):
+            continue
+        first = record and not record.inputs and record.step not in (TRAINING, "calibrate", "fit_domain")
+        if record is None or (first and record.step not in SOURCES):
+            what = f"the way back to the events ends at {files.shown(path)}, which doesn't say what it was made from"
+            yield Finding(shown, what, _anew(files.shown(path), files, [shown]))
+    if not any(record and record.step in SOURCES for record in chain.values()):
+        yield Finding(shown, "the way back doesn't reach any events or images", again(files, [shown]))
+
+
+def _runs(path: Path, files: Files) -> list[Path]:
+    inside = path.resolve()
+    records = [one for one in sorted(files.root.glob(f"*/{RUN_RECORD}")) if (one.parent / CONFIG).is_file()]
+    return [one.parent for one in records if inside.is_relative_to(one.parent) or one.is_relative_to(inside)]
+
+
+def _other_settings(run: Path, files: Files) -> Iterator[Finding]:
+    """Check that simulated skies were made with the settings that the run's configuration has for them."""
+    config = read_config(run / CONFIG)
+    for path, record in files.chain([run / RUN_RECORD]).items():
+        if record and record.step == SIMULATION and path.name == "events.fits":
+            wanted = _hash_of_sky(config, path.parents[1].name)
+            if wanted and wanted != record.config_hash:
+                shown, own = files.shown(path), files.shown(run / CONFIG)
+                what = f"was simulated with other settings ({record.config_hash}) than {own} has ({wanted})"
+                yield Finding(shown, what, f"To have all made with that configuration: {again(files, [own])}")
+
+
+def _hash_of_sky(config: Mapping[str, Any], name: str) -> str | None:
+    try:
+        sky = resolve_sky(config["skies"], name)
+        cosmology = config["cosmology"] | sky.get("cosmology", {})
+        return config_hash({**{block: sky[block] for block in BLOCKS}, "cosmology": cosmology})
+    except (KeyError, TypeError, InputError):
+        return None

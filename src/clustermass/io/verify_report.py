@@ -1,0 +1,169 @@
+"""What was verified, and the way from a file back to the events, as text for people."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from clustermass.errors import InputError
+from clustermass.io.record_files import CONFIG, RUN_RECORD, Files
+from clustermass.io.records import Record
+from clustermass.io.verify import Verification
+
+#: more names than these of one kind are only counted
+SHOWN = 5
+#: settings and facts that tell files of one step apart
+VARYING = ("realization", "member", "best_epoch", "kept_epoch")
+
+
+def print_verification(result: Verification, files: Files) -> None:
+    """Print what was checked, step by step, then what differs and what couldn't be checked."""
+    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    table = Table(
+        "step", "files", "hashes of inputs compared", title=f"Provenance of {files.root}", title_justify="left"
+    )
+    for step, number in sorted(result.steps.items()):
+        table.add_row(step, str(number), str(result.compared[step]))
+    console.print(table)
+    for finding in result.findings:
+        console.print(f"\nDIFFERS  {finding.file}\n  {finding.what}.\n  {finding.remedy}")
+    if result.findings:
+        console.print("")
+    if result.absent:
+        listed = [f"{name} (read for {by})" for name, by in result.absent.items()]
+        console.print(_listed("Not at hand, and so not checked (--inputs FOLDER says where they lie)", listed))
+    if result.silent:
+        console.print(_listed("Say nothing of how they were made", result.silent))
+    if result.unnamed:
+        console.print(_listed("Named by no file's hashes, so that a change of them isn't seen", result.unnamed))
+    console.print(_outcome(result))
+    for path in sorted(files.root.glob(f"*/{RUN_RECORD}")):
+        console.print(f"The run {path.parent.name} as a whole is named by the SHA-256 of its {RUN_RECORD}:")
+        console.print(f"  {files.sha256(path)}")
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return "\n".join([f"{what}: {len(names)}", *(f"  {name}" for name in [*names[:SHOWN], *more])])
+
+
+def _outcome(result: Verification) -> str:
+    number, compared = sum(result.steps.values()), sum(result.compared.values())
+    if result.findings:
+        return f"{len(result.findings)} of what {number} files state does not hold."
+    chains = f" The way from {result.chains} mass catalogues back to their events is whole." if result.chains else ""
+    return f"All {compared} hashes that {number} files state are right.{chains}"
+
+
+def print_trace(path: Path, files: Files) -> None:
+    """Print how a file came about: from it back to the events, step by step.
+
+    Raises
+    ------
+    InputError
+        The file says nothing of how it was made.
+    """
+    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    chain = files.chain([path.resolve()])
+    if chain[path.resolve()] is None:
+        files.record(path.resolve())
+        raise InputError(
+            f"{path}: says nothing of how it was made. Name a figure (.svg, .png), a catalogue, or another file with "
+            "provenance of results/."
+        )
+    console.print(f"{files.shown(path.resolve())}\n")
+    for members in _steps(chain, files):
+        for line in _described(members, chain, files):
+            console.print(line)
+    for line in _of_run(path.resolve(), files):
+        console.print(line)
+
+
+def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path]]:
+    """Files of one step with the same settings, together; each step before those whose files it read."""
+    depth: dict[Path, int] = {}
+    waiting = [(path, 0) for path in list(chain)[:1]]
+    while waiting:
+        path, level = waiting.pop()
+        if depth.get(path, -1) < level:
+            depth[path] = level
+            record = chain[path]
+            waiting.extend((one, level + 1) for one in (files.origins(path, record) if record else ()))
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(depth, key=lambda one: (depth[one], one)):
+        record = chain[path]
+        groups.setdefault((record.step, _settings(record)) if record else ("", ""), []).append(path)
+    outside = groups.pop(("", ""), [])
+    yield from sorted(groups.values(), key=lambda group: max(depth[path] for path in group))
+    if outside:
+        yield outside
+
+
+def _settings(record: Record) -> str:
+    """Text that is the same for files that differ in nothing but the realization or the member that they are of."""
+    shared = {key: _without_label(text) for key, text in record.facts.items() if key not in VARYING}
+    return json.dumps([_without_label(record.parameters or record.config_hash), shared], sort_keys=True)
+
+
+def _without_label(text: str) -> str:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return text
+    kept = (
+        {key: value for key, value in content.items() if key not in VARYING} if isinstance(content, dict) else content
+    )
+    return json.dumps(kept, sort_keys=True)
+
+
+def _described(members: list[Path], chain: dict[Path, Record | None], files: Files) -> Iterator[str]:
+    records = [record for path in members if (record := chain[path])]
+    first = records[0] if records else None
+    source = f"  ({first.source})" if first and first.source else ""
+    yield f"{first.step}{source}" if first else "read from outside, or says nothing of itself"
+    for path in members[:SHOWN]:
+        yield f"  {files.shown(path)}  sha256 {files.sha256(path)}"
+    if len(members) > SHOWN:
+        yield f"  and {len(members) - SHOWN} more"
+    if first:
+        hashes = _several(record.config_hash for record in records)
+        stated = f": {_without_label(first.parameters)}" if first.parameters else ""
+        yield f"  settings {hashes}{stated}" if hashes else "  settings:"
+        for name in first.facts:
+            yield f"  {name}: {_several(_without_label(record.facts.get(name, '')) for record in records)}"
+    yield from _not_as_stated(members, chain, files)
+    yield ""
+
+
+def _several(values: Iterable[str]) -> str:
+    """Return the different ones of some values, a few of them."""
+    found = list(dict.fromkeys(value for value in values if value))
+    return ", ".join([*found[:SHOWN], *(["..."] if len(found) > SHOWN else [])])
+
+
+def _not_as_stated(members: list[Path], chain: dict[Path, Record | None], files: Files) -> Iterator[str]:
+    for path in members:
+        record = chain[path]
+        for name, stated in (record.inputs if record else {}).items():
+            found = files.locate(name, stated)
+            if found is None:
+                yield f"  NOT AT HAND  {name}, sha256 {stated}"
+            elif files.sha256(found) != stated:
+                yield f"  DIFFERS  {name} was {stated} when {path.name} was made from it"
+
+
+def _of_run(path: Path, files: Files) -> Iterator[str]:
+    """Tell configuration, code and software of the run that a file belongs to."""
+    run = files.root / path.relative_to(files.root).parts[0] if path.is_relative_to(files.root) else files.root
+    if not (run / "summary.json").is_file():
+        return
+    made: dict[str, Any] = json.loads((run / "summary.json").read_text(encoding="utf-8"))["made_with"]
+    packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
+    changes = ", with changes that aren't committed" if made.get("git_changes") else ""
+    yield f"run {run.name}"
+    yield f"  configuration: {files.shown(run / CONFIG)}"
+    yield f"  code: clustermass {made['clustermass']}, commit {made['git_commit'] or 'unknown'}{changes}"
+    yield f"  software: Python {made['python']}, {packages}; uv.lock {made.get('lock_sha256') or 'not at hand'}"

@@ -1,0 +1,200 @@
+"""The losses that networks are trained with: how many outputs each needs, what it is, and the mass that outputs tell.
+
+Everything is of the standardised mass t = (y - m) / s, where y = log10 M500c and m, s are mean and standard deviation
+of the training masses. Functions take arrays of NumPy or JAX.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from clustermass.dataset.standardise import Standardisation
+from clustermass.errors import InputError
+
+Array: TypeAlias = Any  # np.ndarray or jax.Array
+
+#: classes of `Classification`: equal bins of log10 M500c between these, in standard deviations of the training masses
+CLASSES, LOWEST, HIGHEST = 32, -4.0, 4.0
+WIDTH = (HIGHEST - LOWEST) / CLASSES
+DEFAULT = "likelihood"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss whose network predicts the mass alone: all clusters get one sigma, that of the validation residuals.
+
+    Attributes
+    ----------
+    outputs
+        Numbers that the network ends in.
+    tells_sigma
+        Whether `moments` tells a variance of its own.
+    of_density
+        Whether `terms` is minus the logarithm of a probability density of t: of log10 M500c it is larger by ln(s).
+    """
+
+    outputs: ClassVar[int] = 1
+    tells_sigma: ClassVar[bool] = False
+    of_density: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, constants: Standardisation) -> "Loss":
+        """Return the loss for a training set of these constants."""
+        return cls()
+
+    def terms(self, truth: Array, output: Array) -> Array:
+        """Loss (...) of each cluster.
+
+        Parameters
+        ----------
+        truth
+            (...), standardised.
+        output
+            (..., `outputs`) of the network.
+        """
+        raise NotImplementedError
+
+    def moments(self, output: Array) -> tuple[Array, Array]:
+        """Mean and log-variance (...) of t from outputs (..., `outputs`); the latter is 0 where none is told."""
+        mean = output[..., 0]
+        return mean, output.__array_namespace__().zeros_like(mean)
+
+
+class Likelihood(Loss):
+    """Negative log-likelihood of a Gaussian, ln(sigma^2) / 2 + (t - mu)^2 / (2 sigma^2), and no constant ln(2 pi) / 2.
+
+    Krippendorf et al. (2023), Eq. 1. The outputs are mu and ln(sigma^2).
+    """
+
+    outputs, tells_sigma, of_density = 2, True, True
+
+    def terms(self, truth: Array, output: Array) -> Array:
+        """See `Loss.terms`."""
+        mean, log_variance = self.moments(output)
+        exp = output.__array_namespace__().exp
+        return 0.5 * (log_variance + (truth - mean) ** 2 * exp(-log_variance))
+
+    def moments(self, output: Array) -> tuple[Array, Array]:
+        """See `Loss.moments`."""
+        return output[..., 0], output[..., 1]
+
+
+class SquaredLog(Loss):
+    """Squared error of the logarithmic mass, ((y - y') / s)^2: 1 for a network that knows no more than the mean."""
+
+    def terms(self, truth: Array, output: Array) -> Array:
+        """See `Loss.terms`."""
+        return (truth - output[..., 0]) ** 2
+
+
+@dataclass(frozen=True)
+class _OfLogMass(Loss):
+    """A loss of log10 M500c itself, which needs the constants m and s."""
+
+    mass_mean: float
+    mass_sd: float
+
+    @classmethod
+    def of(cls, constants: Standardisation) -> "Loss":
+        """Return the loss for a training set of these constants."""
+        return cls(constants.mass_mean, constants.mass_sd)
+
+    def _log10_mass(self, standardised: Array) -> Array:
+        return self.mass_mean + self.mass_sd * standardised
+
+
+class Percentage(_OfLogMass):
+    """Absolute percentage error of the logarithmic mass, 100 |y - y'| / y.
+
+    Keras' `mean_absolute_percentage_error` with labels y. Krippendorf et al. (2023) don't say of which quantity theirs
+    is; their squared error is of the logarithmic mass (section 3), and so is this.
+    """
+
+    def terms(self, truth: Array, output: Array) -> Array:
+        """See `Loss.terms`."""
+        return 100 * self.mass_sd * abs(truth - output[..., 0]) / self._log10_mass(truth)
+
+
+class SquaredLog1p(_OfLogMass):
+    """Squared logarithmic error, (ln(1 + y) - ln(1 + y'))^2 ((1 + m) / s)^2.
+
+    Keras' `mean_squared_logarithmic_error` with labels y, y' not below 0, times a constant that brings it to the size
+    of `SquaredLog`, from which it then differs by the curvature of ln alone.
+    """
+
+    def terms(self, truth: Array, output: Array) -> Array:
+        """See `Loss.terms`."""
+        space = output.__array_namespace__()
+        told = space.log1p(space.maximum(self._log10_mass(output[..., 0]), 0.0))
+        return ((space.log1p(self._log10_mass(truth)) - told) * ((1 + self.mass_mean) / self.mass_sd)) ** 2
+
+
+class Classification(Loss):
+    """Cross entropy -ln p of the true mass bin, p by softmax over 32 equal bins of log10 M500c, m - 4 s to m + 4 s.
+
+    Masses beyond belong to the outermost bins. The predicted mass is the mean over the bins, and its variance theirs:
+    that of the bins' centres, plus WIDTH^2 / 12 inside a bin. Number and limits of the bins are ours: Krippendorf et
+    al. (2023, App. B) state none.
+    """
+
+    outputs, tells_sigma = CLASSES, True
+
+    def terms(self, truth: Array, output: Array) -> Array:
+        """See `Loss.terms`."""
+        space = output.__array_namespace__()
+        place = space.clip(space.floor((truth - LOWEST) / WIDTH), 0, CLASSES - 1).astype("int32")
+        return -space.take_along_axis(_log_softmax(output), place[..., None], axis=-1)[..., 0]
+
+    def moments(self, output: Array) -> tuple[Array, Array]:
+        """See `Loss.moments`."""
+        space = output.__array_namespace__()
+        share = space.exp(_log_softmax(output))
+        centres = space.asarray(LOWEST + WIDTH * (np.arange(CLASSES) + 0.5), dtype=output.dtype)
+        mean = (share * centres).sum(-1)
+        variance = (share * (centres - mean[..., None]) ** 2).sum(-1) + WIDTH**2 / 12
+        return mean, space.log(variance)
+
+
+def _log_softmax(output: Array) -> Array:
+    space = output.__array_namespace__()
+    below = output - output.max(axis=-1, keepdims=True)
+    return below - space.log(space.exp(below).sum(axis=-1, keepdims=True))
+
+
+#: by the name in the configuration
+LOSSES: dict[str, type[Loss]] = {
+    DEFAULT: Likelihood,
+    "squared_log": SquaredLog,
+    "percentage": Percentage,
+    "squared_log1p": SquaredLog1p,
+    "classification": Classification,
+}
+
+
+def kind_of(recipe: Mapping[str, Any]) -> type[Loss]:
+    """Return the kind of loss that a training recipe names; one that names none has `DEFAULT`.
+
+    Raises
+    ------
+    InputError
+        It is none of `LOSSES`.
+    """
+    name = recipe.get("loss", DEFAULT)
+    if name not in LOSSES:
+        raise InputError(f"recipe.loss: {name!r} is unknown. Choose one of {', '.join(LOSSES)}.")
+    return LOSSES[name]
+
+
+def loss_of(recipe: Mapping[str, Any], constants: Standardisation) -> Loss:
+    """Return the loss of a training recipe for a training set of these constants; InputError as `kind_of`."""
+    return kind_of(recipe).of(constants)
+
+
+def weighted_mean(terms: Array, weight: Array) -> Array:
+    """Mean of weighted terms (sample,), for weights (sample,) of mean 1 over the training set.
+
+    The sum is divided by the number of samples, so that batches add up to the whole.
+    """
+    return (weight * terms).__array_namespace__().mean(weight * terms)

@@ -1,1 +1,0 @@
-"""Neural networks in Flax NNX."""

@@ -1,1 +1,0 @@
-"""Masses of an observed field, and their catalogue."""

@@ -1,1 +1,0 @@
-"""The published training set of Krippendorf et al. (2023): a pickle of images and a catalogue, into our own files."""

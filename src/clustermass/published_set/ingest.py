@@ -1,0 +1,150 @@
+"""The published training set into the files of a simulated sky, so that all that follows works on it unchanged."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from clustermass.catalogues.truth import write_truth
+from clustermass.cosmology import FloatArray
+from clustermass.images.exposure import photon_coverage
+from clustermass.io.log import LOGGER, track
+from clustermass.io.netcdf import write_netcdf
+from clustermass.io.provenance import file_sha256, provenance
+from clustermass.published_set.catalogue import read_published_catalogue
+from clustermass.published_set.images import APPLIED, BANDS, check_brightness, read_published_images, rows_of_images
+
+TITLE = "Smoothed images of the published training set of Krippendorf et al. (2023)"
+_Columns = Mapping[str, NDArray[Any]]
+
+
+def ingest_published(
+    sky: Mapping[str, Any],
+    cosmology: Mapping[str, float],
+    images_block: Mapping[str, Any],
+    events_block: Mapping[str, Any],
+    *,
+    images: Sequence[Path],
+    truth: Sequence[Path],
+) -> None:
+    """Write `images.nc` and `truth.fits` of every realization of a sky with `source: published`.
+
+    `images.nc` holds `image`, smoothed counts, instead of `counts`; what was done to them stands in its attribute
+    `applied`. All else is as in `images.nc` of other skies: redshifts are the true ones (error 0), counts are
+    ML_RATE x ML_EXP, the exposure is ML_EXP, the covered fraction is judged by where there are photons.
+
+    Parameters
+    ----------
+    sky
+        Block `skies.<name>`: images, catalogue, realizations, mass_unit, pairing.
+    cosmology
+        Of the simulation.
+    images_block, events_block
+        Blocks `images` and `events`: how an observed field is to be cut for networks that learn from this sky.
+    images, truth
+        Files to write, by realization from 1.
+
+    Raises
+    ------
+    InputError
+        A file is missing, faulty or hostile, or the two don't fit each other or the configuration.
+    """
+    source, table = Path(sky["images"]), Path(sky["catalogue"])
+    catalogue = read_published_catalogue(table, int(sky["realizations"]), sky["mass_unit"], cosmology)
+    ids, cubes = read_published_images(source, catalogue["z"].size)
+    rows = rows_of_images(ids, catalogue, source) if sky["pairing"] == "ids" else np.arange(len(ids))
+    place = np.argsort(rows)
+    cubes = [cubes[number] for number in place.tolist()]
+    check_brightness(cubes, catalogue, source)
+    settings = {"mass_unit": sky["mass_unit"], "pairing": sky["pairing"], "cosmology": dict(cosmology)}
+    settings |= {"images": {**images_block, "bands": BANDS}, "events": dict(events_block)}
+    checksums = {
+        path.as_posix() if not path.is_absolute() else path.name: file_sha256(path) for path in (source, table)
+    }
+    facts = provenance("ingest_published", settings, input_sha256=checksums, applied=APPLIED, simulated=True)
+    names = cluster_names(catalogue)
+    for number, (images_path, truth_path) in enumerate(track(list(zip(images, truth, strict=True)), "realizations"), 1):
+        chosen = np.flatnonzero(catalogue["Nreal"] == number)
+        part = {name: values[chosen] for name, values in catalogue.items()}
+        label = images_path.parent.name
+        stacked = np.stack([cubes[row].transpose(2, 0, 1) for row in chosen.tolist()])
+        write_netcdf(_dataset(stacked, part, names[chosen], label), images_path, TITLE, facts)
+        write_truth(_truth(part), truth_path, {key: _text(value) for key, value in facts.items()})
+
+
+def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
+    """Name clusters as the paper does, by realization and SRC_ID: `05_10006566`; a second row of one gets `_2`."""
+    seen: dict[str, int] = {}
+    names = []
+    for realization, source in zip(catalogue["Nreal"].tolist(), catalogue["SRC_ID_IN"].tolist(), strict=True):
+        name = f"{realization:02d}_{source}"
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    repeated = sum(count > 1 for count in seen.values())
+    if repeated:
+        LOGGER.warning(
+            "%d SRC_ID_IN stand in several rows of one realization; these clusters' names end in _2 ...", repeated
+        )
+    return np.array(names)
+
+
+def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_], realization: str) -> xr.Dataset:
+    edges = (BANDS["start_ev"] + BANDS["width_ev"] * np.arange(BANDS["number"] + 1)) / 1000.0
+    pixel = APPLIED["pixel_arcsec"]
+    offsets = np.arange(images.shape[-1]) * pixel - APPLIED["half_width_arcsec"] + pixel / 2
+    per_cluster = _measured(part) | {"covered_fraction": photon_coverage((images > 0).astype(np.uint16))}
+    return xr.Dataset(
+        {
+            "image": (("cluster", "band", "y", "x"), images),
+            "band_bounds": (("band", "edge"), np.stack([edges[:-1], edges[1:]], axis=1)),
+            **{name: ("cluster", values) for name, values in per_cluster.items()},
+            "realization": ("cluster", np.full(names.size, realization)),
+            "log10_m500c": ("cluster", part["log10_m500c"]),
+            "halo_id": ("cluster", part["halo_id"]),
+        },
+        coords={"cluster": names, "band": (edges[:-1] + edges[1:]) / 2, "x": offsets, "y": offsets},
+    )
+
+
+def _measured(part: _Columns) -> dict[str, FloatArray]:
+    """Return what `images.nc` tells of a cluster besides the truth, under its names."""
+    value = {name: values.astype(float) for name, values in part.items()}
+    return {
+        "ra": value["RA"],
+        "dec": value["DEC"],
+        "redshift": value["z"],
+        "redshift_err": np.zeros_like(value["z"]),
+        "det_like": value["DET_LIKE"],
+        "ext_like": value["EXT_LIKE"],
+        "ext": value["EXT"],
+        "ml_rate": value["ML_RATE"],
+        "ml_cts": value["ML_RATE"] * value["ML_EXP"],
+        "ml_bkg": value["ML_BKG"],
+        "exposure_s": value["ML_EXP"],
+    }
+
+
+def _truth(part: _Columns) -> Table:
+    """Return the haloes, a row each: one that stands in two rows of the catalogue has one here."""
+    first = np.unique(part["halo_id"], return_index=True)[1]
+    value = {name: values[first] for name, values in part.items()}
+    unknown = np.full(first.size, np.nan)
+    table = Table()
+    table["SRC_ID"], table["HALO_ID"] = value["SRC_ID_IN"].astype(np.int32), value["halo_id"]
+    table["RA"], table["DEC"], table["Z"] = value["RA"], value["DEC"], value["z"].astype(np.float32)
+    table["LOG10_M500C"] = value["log10_m500c"].astype(np.float32)
+    table["KT"] = value.get("kT", unknown).astype(np.float32)
+    table["L500"] = value["l500"]
+    table["FLUX"] = unknown.astype(np.float32)
+    table["R500_ARCMIN"] = value.get("R500c_arcmin", unknown).astype(np.float32)
+    table["COUNTS"] = np.full(first.size, -1, dtype=np.int32)
+    return table
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -1,0 +1,1 @@
+"""What a run came to: summary, costs, advice after a failure."""

@@ -1,0 +1,247 @@
+"""What a run came to: `summary.json`, the closing table of `make results`, and the facts in the report's captions."""
+
+import datetime
+import json
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import clustermass
+from clustermass.errors import InputError
+from clustermass.io.files import write_json
+from clustermass.io.provenance import file_sha256, provenance
+
+ROWS = (
+    "clusters, train / test",
+    "networks",
+    "scatter of log10 M500c",
+    "bias",
+    "scatter ÷ count-rate relation's",
+    "scatter ÷ ridge regression's",
+    "residual std ÷ mean sigma",
+    "within 1 sigma (68 %)",
+)
+PACKAGES = (
+    *("numpy", "scipy", "astropy", "xarray", "netCDF4", "jax", "jaxlib", "flax", "optax", "safetensors"),
+    *("scikit-learn", "matplotlib", "snakemake"),
+)
+#: pins all packages of the environment that `make environment` makes
+LOCK = Path(__file__).parents[2] / "uv.lock"
+
+
+def summarise(
+    metrics: Mapping[str, str | Path],
+    masses: Mapping[str, Mapping[str, str | Path]],
+    output: str | Path,
+    test_skies: Mapping[str, Mapping[str, str | Path]] | None = None,
+    trained: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write `summary.json`: the key figures of each experiment, its catalogues, and with what and when it was made.
+
+    Unlike every other file it depends on the clock and the machine.
+
+    Parameters
+    ----------
+    metrics
+        metrics.json of each experiment.
+    masses
+        For each experiment the masses.fits of each observed field.
+    output
+        Path of summary.json.
+    test_skies
+        For each experiment the metrics.json of each further sky that it was tested on.
+    trained
+        For each experiment what the configuration says of its training (`epochs`, `control`).
+    """
+    experiments = {
+        name: key_figures(path)
+        | dict((trained or {}).get(name, {}))
+        | {"catalogues": {field: str(file) for field, file in masses.get(name, {}).items()}}
+        | {"test_skies": {sky: key_figures(file) for sky, file in (test_skies or {}).get(name, {}).items()}}
+        for name, path in metrics.items()
+    }
+    read = [*metrics.values(), *(file for of_skies in (test_skies or {}).values() for file in of_skies.values())]
+    made = {"made_with": _made_with(), "provenance": provenance("summarise", trained or {}, read)}
+    write_json({"experiments": experiments, **made}, output)
+
+
+def _made_with() -> dict[str, Any]:
+    return {
+        "clustermass": clustermass.__version__,
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "platform": platform.platform(),
+        "lock_sha256": file_sha256(LOCK) if LOCK.is_file() else None,
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read `summary.json`; InputError where it is damaged."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content["experiments"], content["made_with"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: no readable summary ({error!r}). Delete it and run again.") from error
+    return content
+
+
+def headline(run: str | Path) -> None:
+    """Print the key figures of the run in folder `run` and where its report and catalogues lie.
+
+    Raises
+    ------
+    InputError
+        The run isn't finished.
+    """
+    run = Path(run)
+    if not (run / "summary.json").is_file():
+        raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
+    experiments = read_summary(run / "summary.json")["experiments"]
+    columns = dict(_columns(experiments))
+    table = Table(
+        title=f"Test set of the simulated sky, run '{run.name}'", title_justify="left", show_header=len(columns) > 1
+    )
+    table.add_column("")
+    for name in columns:
+        table.add_column(name)
+    for cells in zip(ROWS, *(_cells(figures) for figures in columns.values()), strict=True):
+        table.add_row(*cells)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(f"Report:    {run / 'report.html'}")
+    for name, figures in experiments.items():
+        for field, path in figures["catalogues"].items():
+            console.print(f"Catalogue: {path}  (field {field}, experiment {name})")
+
+
+def _columns(experiments: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield heading and figures of each column: an experiment, and after it the further skies it was tested on."""
+    for name, figures in experiments.items():
+        yield name, figures
+        for sky, of_sky in figures.get("test_skies", {}).items():
+            yield f"{name} on {sky}", {**of_sky, "n_train": figures["n_train"]}
+
+
+def _cells(figures: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{figures['n_train']} / {figures['n_test']}",
+        str(figures["n_members"]),
+        f"{_with_error(figures, 'scatter_dex')} dex ({figures['scatter_ln_percent']:.0f} %)",
+        f"{figures['bias_dex']:+.3f} dex",
+        _with_error(figures, "over_count_rate") if figures["over_count_rate"] is not None else "no count rates",
+        _with_error(figures, "over_ridge") if figures["over_ridge"] is not None else "no photon counts",
+        f"{figures['residual_over_sigma']:.3f}",
+        f"{100 * figures['coverage68']:.0f} %",
+    ]
+
+
+def _with_error(figures: Mapping[str, Any], name: str) -> str:
+    low, high = figures[f"{name}_ci68"]
+    return f"{figures[name]:.3f} ± {(high - low) / 2:.3f}"
+
+
+#: key figure -> baseline that the network's scatter is divided by
+RATIOS = {
+    "over_count_rate": "count_rate_recalibrated",
+    "over_ridge": "ridge_features",
+    "over_trees": "boosted_trees",
+}
+# a user's simulation may tell no count rates, published images hold no counts
+_UNKNOWN: Mapping[str, Any] = {"value": None, "ci68": None}
+
+
+def key_figures(metrics: str | Path) -> dict[str, Any]:
+    """Return the key figures of one `metrics.json`; None for what it doesn't tell, as of too few clusters.
+
+    Returns
+    -------
+    dict
+        Sizes; of the test set `scatter_dex`, `bias_dex`, calibration and the ratios of `RATIOS`, with their `_ci68`;
+        `flagged`: share of test clusters with FLAG_OOD, `sample_p` of `domain.judge`;
+        `isolated`: sizes, scatter and ratios of the test clusters without a neighbour, None where they aren't told
+        apart.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is no JSON, or lacks a block.
+    """
+    try:
+        content = json.loads(Path(metrics).read_text(encoding="utf-8"))
+        test, calibration = content["test"], content["calibration"]
+        isolated, domain = test.get("isolated"), content.get("domain", {})
+        return {
+            "n_train": content["n_train"],
+            "n_val": content["n_val"],
+            "n_test": content["n_test"],
+            "n_members": content["ensemble"]["n_members"],
+            **_scatter(test, content["ratios"]),
+            "scatter_ln_percent": test["scatter_ln_percent"],
+            "bias_dex": test["bias_dex"],
+            "coverage68": calibration["coverage68"],
+            "coverage68_ci68": calibration.get("coverage68_ci68"),
+            "coverage95": calibration["coverage95"],
+            "residual_over_sigma": calibration["residual_std_over_mean_sigma"],
+            "flagged": domain.get("flagged"),
+            "flagged_ci68": domain.get("flagged_ci68"),
+            "sample_p": domain.get("sample_p"),
+            "left_out": content.get("baselines_left_out", {}),
+            "isolated": {"n_test": isolated["n"], **_scatter(isolated, isolated["ratios"])} if isolated else None,
+        }
+    except (OSError, ValueError) as error:
+        raise InputError(f"{metrics}: no readable metrics ({error}). Delete it and run again.") from error
+    except KeyError as error:
+        raise InputError(f"{metrics}: lacks {error}. Delete it and run again.") from error
+
+
+def _scatter(of: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"scatter_dex": of["scatter_dex"], "scatter_dex_ci68": of["scatter_dex_ci68"]}
+    for key, baseline in RATIOS.items():
+        ratio = ratios.get(f"network_over_{baseline}", _UNKNOWN)
+        found |= {key: ratio["value"], f"{key}_ci68": ratio["ci68"]}
+    return found
+
+
+def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is known of each row of a comparison, and its key figures.
+
+    Parameters
+    ----------
+    metrics
+        metrics.json of each row.
+    rows
+        `experiment`, `sky` (None = the test set of the sky that it learns from), and what else is known. The row
+        without a sky comes first of its experiment: it alone tells the number of training clusters, for all of them.
+    """
+    found: list[dict[str, Any]] = []
+    trained: dict[str, int] = {}
+    for row, path in zip(rows, metrics, strict=True):
+        figures = key_figures(path)
+        trained.setdefault(row["experiment"], figures["n_train"])
+        found.append({**figures, **row, "n_train": trained[row["experiment"]]})
+    return found

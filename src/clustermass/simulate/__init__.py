@@ -1,0 +1,1 @@
+"""The simulated sky: haloes, gas, AGN and background become photons."""

@@ -1,0 +1,1 @@
+"""The simulated sky against published numbers."""
