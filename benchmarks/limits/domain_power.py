@@ -17,10 +17,9 @@ from scipy.stats import beta
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import facts_of
 from clustermass.ensemble.ensemble import combine
-from clustermass.ensemble.fit_out_of_distribution import sample_p
 from clustermass.ensemble.inference import predict
 from clustermass.ensemble.ood_quantities import CORE_ARCSEC, measured_of
-from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_domain
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_domain, sample_p
 from clustermass.ensemble.trained import Trained
 from clustermass.evaluate.bootstrap import generator
 from clustermass.evaluate.coverage import fraction

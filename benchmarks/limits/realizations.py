@@ -31,7 +31,7 @@ EXPECTED = 440
 #: a neighbour that spoils isolation: within this many arcsec, counts over one's own above this factor
 CROWDED_ARCSEC, CROWDED_FACTOR = 180.0, 0.5
 MEASURED = ("ra", "dec", "redshift", "det_like", "ext_like", "ml_rate", "log10_m500c", "halo_id")
-STEPS = ("sky.realization", "images.extraction", "sample", "baselines.features")
+STEPS = ("simulate.realization", "images.cutouts", "dataset.sample", "baselines.features")
 
 
 @dataclass(frozen=True)

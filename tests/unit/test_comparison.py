@@ -15,7 +15,7 @@ from clustermass.figures import style
 from clustermass.figures.comparison import plot_comparison
 from clustermass.figures.learning_curve import plot_learning_curve
 from clustermass.io.files import write_json
-from clustermass.report.summary import compared, key_figures
+from clustermass.report.key_figures import compared, key_figures
 
 PLOTS = {"comparison": plot_comparison, "learning_curve": plot_learning_curve}
 

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from clustermass.errors import InputError
+from clustermass.io import files
 from clustermass.io import netcdf as datasets
 
 
@@ -97,8 +98,8 @@ def test_written_files_have_the_usual_permissions(tmp_path):
 
 
 def test_json_refuses_nan_and_writes_numpy_numbers(tmp_path):
-    datasets.write_json({"a": np.float64(0.5), "b": np.arange(2)}, tmp_path / "a.json")
+    files.write_json({"a": np.float64(0.5), "b": np.arange(2)}, tmp_path / "a.json")
     assert (tmp_path / "a.json").read_text() == '{\n  "a": 0.5,\n  "b": [\n    0,\n    1\n  ]\n}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):
-        datasets.write_json({"a": float("nan")}, tmp_path / "b.json")
+        files.write_json({"a": float("nan")}, tmp_path / "b.json")
     assert not (tmp_path / "b.json").exists()

@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 from domain_inputs import BANDS, NAMES, X, simulated
 
-from clustermass.ensemble.fit_out_of_distribution import domain_of, fit_domain, judge_domain, summary_of
+from clustermass.ensemble.fit_out_of_distribution import domain_of, fit_domain
 from clustermass.ensemble.ood_quantities import quantities
-from clustermass.ensemble.out_of_distribution import columns, read_domain
+from clustermass.ensemble.out_of_distribution import columns, judge_domain, read_domain, summary_of
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 

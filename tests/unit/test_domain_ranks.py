@@ -8,7 +8,7 @@ from domain_inputs import by_hand, rows_of
 from scipy.stats import mannwhitneyu, norm
 from sklearn.mixture import GaussianMixture
 
-from clustermass.ensemble.fit_out_of_distribution import sample_p
+from clustermass.ensemble.out_of_distribution import sample_p
 
 
 def test_rank_by_hand():

@@ -8,7 +8,7 @@ from observed_inputs import MADE, network, observed_field, read, run, write_cali
 
 from clustermass.apply import masses as observed
 from clustermass.apply.catalogue import COLUMNS
-from clustermass.ensemble.fit_out_of_distribution import sample_p
+from clustermass.ensemble.out_of_distribution import sample_p
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from clustermass.report.summary import headline, key_figures, summarise
+from clustermass.report.key_figures import key_figures
+from clustermass.report.summary import headline, summarise
 
 METRICS = {
     "n_train": 100,

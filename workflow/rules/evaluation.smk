@@ -94,7 +94,7 @@ rule judge_domain:
         mem_mb=each_try(2000),
         runtime=each_try(20),
     params:
-        code=code("judge_domain", "ensemble.fit_out_of_distribution"),
+        code=code("judge_domain", "ensemble.out_of_distribution"),
     script:
         "../scripts/judge_domain.py"
 
@@ -207,7 +207,7 @@ rule judge_domain_of_sky:
         mem_mb=each_try(2000),
         runtime=each_try(20),
     params:
-        code=code("judge_domain", "ensemble.fit_out_of_distribution"),
+        code=code("judge_domain", "ensemble.out_of_distribution"),
     script:
         "../scripts/judge_domain.py"
 

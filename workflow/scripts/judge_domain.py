@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clustermass.ensemble.fit_out_of_distribution import judge_domain
+from clustermass.ensemble.out_of_distribution import judge_domain
 from clustermass.io.log import step
 
 with step(snakemake.log[0], " ".join([snakemake.rule, *snakemake.wildcards])):

@@ -17,10 +17,9 @@ from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import facts_of
 from clustermass.ensemble.calibration import Calibration, read_calibration
 from clustermass.ensemble.ensemble import combine, mixture_quantile
-from clustermass.ensemble.fit_out_of_distribution import sample_p
 from clustermass.ensemble.inference import check_grid, predict
 from clustermass.ensemble.ood_quantities import measured_of
-from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, Domain, read_domain
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, Domain, read_domain, sample_p
 from clustermass.ensemble.recalibration import LEVELS
 from clustermass.ensemble.trained import Trained, read_member
 from clustermass.errors import InputError

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clustermass.cosmology import FloatArray
 from clustermass.ensemble.calibration import Calibration, read_calibration
-from clustermass.ensemble.fit_out_of_distribution import summary_of
+from clustermass.ensemble.out_of_distribution import summary_of
 from clustermass.errors import InputError
 from clustermass.evaluate.bootstrap import groups_of
 from clustermass.evaluate.coverage import calibration, calibration_by_bin, calibration_of_pit

@@ -13,7 +13,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.report.summary import compared
+from clustermass.report.key_figures import compared
 
 #: key figure -> label of its panel
 PANELS = {

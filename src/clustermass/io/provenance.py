@@ -64,27 +64,27 @@ def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> s
     `clustermass.io` only the constant `FORMAT` counts.
     """
     start = {*(_module_path(name) for name in modules), *(Path(script) for script in scripts)}
-    files = sorted(_closure(frozenset(start)))
+    files = sorted({_counted(path) for path in _closure(frozenset(start))})
     digest = hashlib.sha256()
     for path in files:
         digest.update(_tree(path).encode())
     return digest.hexdigest()[:16]
 
 
+def _counted(path: Path) -> Path:
+    """Return the module that counts for `path`: of `clustermass.io` only its `__init__`, which holds `FORMAT`."""
+    return PACKAGE / "io" / "__init__.py" if path.is_relative_to(PACKAGE / "io") else path
+
+
 @cache
 def _closure(start: frozenset[Path]) -> frozenset[Path]:
     waiting, found = list(start), set()
     while waiting:
-        path = _counted(waiting.pop())
+        path = waiting.pop()
         if path not in found:
             found.add(path)
             waiting.extend(_imports(path))
     return frozenset(found)
-
-
-def _counted(path: Path) -> Path:
-    """Return the module that counts for `path`: of `clustermass.io` only its `__init__`, which holds `FORMAT`."""
-    return PACKAGE / "io" / "__init__.py" if path.is_relative_to(PACKAGE / "io") else path
 
 
 def _module_path(name: str) -> Path:

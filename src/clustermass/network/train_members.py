@@ -77,7 +77,12 @@ def train_members(
     facts = {"seed": seed, "device": taken, "threads": threads}
     kept = None
     if checkpoints:
-        shaping = {"network": network, "recipe": recipe, "arrays": data.digest(), "code": source_hash(["training"])}
+        shaping = {
+            "network": network,
+            "recipe": recipe,
+            "arrays": data.digest(),
+            "code": source_hash(["network.train_members"]),
+        }
         shaping |= {**facts, "packages": {name: version(name) for name in PACKAGES}, "arithmetic": arithmetic()}
         kept = Checkpoints(checkpoints, shaping, checkpoint_every_s)
     made = provenance("train_member", experiment, [*images, split], **facts)

@@ -4,7 +4,7 @@ import datetime
 import json
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import clustermass
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
 from clustermass.io.provenance import file_sha256, provenance
+from clustermass.report.key_figures import key_figures
 
 ROWS = (
     "clusters, train / test",
@@ -163,85 +164,3 @@ def _cells(figures: Mapping[str, Any]) -> list[str]:
 def _with_error(figures: Mapping[str, Any], name: str) -> str:
     low, high = figures[f"{name}_ci68"]
     return f"{figures[name]:.3f} ± {(high - low) / 2:.3f}"
-
-
-#: key figure -> baseline that the network's scatter is divided by
-RATIOS = {
-    "over_count_rate": "count_rate_recalibrated",
-    "over_ridge": "ridge_features",
-    "over_trees": "boosted_trees",
-}
-# a user's simulation may tell no count rates, published images hold no counts
-_UNKNOWN: Mapping[str, Any] = {"value": None, "ci68": None}
-
-
-def key_figures(metrics: str | Path) -> dict[str, Any]:
-    """Return the key figures of one `metrics.json`; None for what it doesn't tell, as of too few clusters.
-
-    Returns
-    -------
-    dict
-        Sizes; of the test set `scatter_dex`, `bias_dex`, calibration and the ratios of `RATIOS`, with their `_ci68`;
-        `flagged`: share of test clusters with FLAG_OOD, `sample_p` of `domain.judge`;
-        `isolated`: sizes, scatter and ratios of the test clusters without a neighbour, None where they aren't told
-        apart.
-
-    Raises
-    ------
-    InputError
-        The file is missing, is no JSON, or lacks a block.
-    """
-    try:
-        content = json.loads(Path(metrics).read_text(encoding="utf-8"))
-        test, calibration = content["test"], content["calibration"]
-        isolated, domain = test.get("isolated"), content.get("domain", {})
-        return {
-            "n_train": content["n_train"],
-            "n_val": content["n_val"],
-            "n_test": content["n_test"],
-            "n_members": content["ensemble"]["n_members"],
-            **_scatter(test, content["ratios"]),
-            "scatter_ln_percent": test["scatter_ln_percent"],
-            "bias_dex": test["bias_dex"],
-            "coverage68": calibration["coverage68"],
-            "coverage68_ci68": calibration.get("coverage68_ci68"),
-            "coverage95": calibration["coverage95"],
-            "residual_over_sigma": calibration["residual_std_over_mean_sigma"],
-            "flagged": domain.get("flagged"),
-            "flagged_ci68": domain.get("flagged_ci68"),
-            "sample_p": domain.get("sample_p"),
-            "left_out": content.get("baselines_left_out", {}),
-            "isolated": {"n_test": isolated["n"], **_scatter(isolated, isolated["ratios"])} if isolated else None,
-        }
-    except (OSError, ValueError) as error:
-        raise InputError(f"{metrics}: no readable metrics ({error}). Delete it and run again.") from error
-    except KeyError as error:
-        raise InputError(f"{metrics}: lacks {error}. Delete it and run again.") from error
-
-
-def _scatter(of: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, Any]:
-    found = {"scatter_dex": of["scatter_dex"], "scatter_dex_ci68": of["scatter_dex_ci68"]}
-    for key, baseline in RATIOS.items():
-        ratio = ratios.get(f"network_over_{baseline}", _UNKNOWN)
-        found |= {key: ratio["value"], f"{key}_ci68": ratio["ci68"]}
-    return found
-
-
-def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what is known of each row of a comparison, and its key figures.
-
-    Parameters
-    ----------
-    metrics
-        metrics.json of each row.
-    rows
-        `experiment`, `sky` (None = the test set of the sky that it learns from), and what else is known. The row
-        without a sky comes first of its experiment: it alone tells the number of training clusters, for all of them.
-    """
-    found: list[dict[str, Any]] = []
-    trained: dict[str, int] = {}
-    for row, path in zip(rows, metrics, strict=True):
-        figures = key_figures(path)
-        trained.setdefault(row["experiment"], figures["n_train"])
-        found.append({**figures, **row, "n_train": trained[row["experiment"]]})
-    return found
