@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TypeAlias
 
 import numpy as np
 from astropy import units as u
 from astropy.cosmology import FlatLambdaCDM
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray: TypeAlias = NDArray[np.float64]
+from clustermass.arrays import FloatArray
 
 #: flat LCDM of Chiu et al. 2022 (A&A 661, A11), in which the published scaling relations are stated
 PUBLISHED_RELATIONS = {"h0_km_s_mpc": 70.0, "omega_m": 0.3}

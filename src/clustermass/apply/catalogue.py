@@ -13,7 +13,7 @@ from astropy.io.votable.tree import CooSys, Info
 from astropy.table import Column, Table
 from numpy.typing import NDArray
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.io.files import atomic
 from clustermass.io.fits import write_fits
 from clustermass.io.netcdf import write_netcdf

@@ -8,11 +8,11 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.baselines.linear_fits import columns, redshift_term
 from clustermass.baselines.scaling_relations import predict_count_rate_efeds, predict_luminosity_published
 from clustermass.catalogues.published_masses import KINDS, Published, look_up, read_published
 from clustermass.catalogues.tables import numbers, opened_fits, texts_of, whole_numbers
-from clustermass.cosmology import FloatArray
 from clustermass.errors import InputError
 from clustermass.evaluate.bootstrap import generator, interval68
 from clustermass.io.files import write_json

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.dataset.standardise import ordered, side_inputs
 from clustermass.dataset.training_data import facts_of
 from clustermass.errors import InputError

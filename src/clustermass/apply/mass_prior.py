@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from clustermass.apply.catalogue import FLAT
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from clustermass.apply.catalogue import COLUMNS, FLAT, CataloguePaths, iau_names, write_catalogue
 from clustermass.apply.flags import Training, excess_error, flags, read_training, without_measurements
 from clustermass.apply.mass_prior import FLOOR, MassPrior, flat_columns, read_mass_prior
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import read_table
-from clustermass.cosmology import FloatArray
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import facts_of
 from clustermass.ensemble.calibration import Calibration, read_calibration

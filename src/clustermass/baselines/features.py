@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from clustermass.cosmology import FloatArray, arcmin_per_mpc, efunc, luminosity_distance_cm
+from clustermass.arrays import FloatArray
+from clustermass.cosmology import arcmin_per_mpc, efunc, luminosity_distance_cm
 
 #: outer radii of the annuli in arcsec; the last two annuli measure the local background
 OUTER_RADII = np.array([24, 36, 48, 60, 72, 84, 96, 120, 144, 168, 192, 240, 300, 390, 480.0])

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.baselines.measurements import Sky, sky_evidence, sky_selection
 from clustermass.baselines.regressions import predict_boosted_trees, predict_ridge
 from clustermass.baselines.scaling_relations import (
@@ -19,7 +20,6 @@ from clustermass.baselines.scaling_relations import (
     predict_prior,
 )
 from clustermass.baselines.selection_function import LogOdds, predict_luminosity_selected
-from clustermass.cosmology import FloatArray
 from clustermass.dataset.sample import join_split
 from clustermass.dataset.split import first_training_clusters, group_names, learning_split
 from clustermass.errors import InputError

@@ -10,8 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import read_table
-from clustermass.cosmology import FloatArray
 from clustermass.errors import InputError
 from clustermass.images.geometry import unit_vectors
 

@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.baselines.features import cluster_features
 from clustermass.baselines.halo_truth import Truth, read_truth, realization_of
 from clustermass.baselines.scaling_relations import published_luminosity
 from clustermass.baselines.selection_function import LogOdds, fit_selection
-from clustermass.cosmology import FloatArray
 from clustermass.dataset.sample import each_selected, order_of
 from clustermass.io.log import track
 

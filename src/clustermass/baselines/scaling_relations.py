@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.baselines.linear_fits import columns, fit_best_form, redshift_term, require
-from clustermass.cosmology import PUBLISHED_RELATIONS, FloatArray, efunc, luminosity_distance_cm
+from clustermass.cosmology import PUBLISHED_RELATIONS, efunc, luminosity_distance_cm
 
 KEYS = ("log10_l_pivot", "mass_pivot_msun", "slope", "delta", "evolution", "gamma", "pivot_z")
 

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
+from clustermass.arrays import FloatArray
 from clustermass.baselines.linear_fits import require
 from clustermass.baselines.scaling_relations import mean_log10_luminosity
-from clustermass.cosmology import FloatArray
 
 #: nodes of the Gauss-Hermite quadrature over the scatter of luminosity
 NODES = 40

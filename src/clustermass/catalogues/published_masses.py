@@ -9,10 +9,11 @@ from astropy.io import ascii as ascii_tables
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.columns import find_columns, require_columns
 from clustermass.catalogues.surveys import read_survey_table
 from clustermass.catalogues.tables import UNREADABLE, numbers, texts_of, warn_of_rows, whole_numbers
-from clustermass.cosmology import PUBLISHED_RELATIONS, FloatArray
+from clustermass.cosmology import PUBLISHED_RELATIONS
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 

@@ -10,11 +10,11 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.columns import find_columns, require_columns
 from clustermass.catalogues.redshifts import MAX_REDSHIFT
 from clustermass.catalogues.tables import numbers, positions, read_table, single, whole_numbers
 from clustermass.catalogues.user_catalogue import Field, bintable, primary_hdu
-from clustermass.cosmology import FloatArray
 from clustermass.errors import InputError
 from clustermass.images.geometry import unit_vectors
 from clustermass.io.fits import write_fits

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtr
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance

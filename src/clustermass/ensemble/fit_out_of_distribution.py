@@ -13,7 +13,7 @@ from scipy.stats import norm
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.ensemble.ood_quantities import QUANTITIES, measure
 from clustermass.ensemble.out_of_distribution import (
     COVARIATES,

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.dataset.controls import INVERSES
 from clustermass.dataset.sample import each_selected
 from clustermass.dataset.standardise import FACTS

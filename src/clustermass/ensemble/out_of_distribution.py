@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import mannwhitneyu, multivariate_normal
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.dataset.controls import INVERSES
 from clustermass.ensemble.ood_quantities import QUANTITIES, measure
 from clustermass.errors import InputError

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.evaluate.bootstrap import generator
 from clustermass.io.log import LOGGER
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, kstest, norm
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.ensemble.recalibration import negative_log_likelihood
 from clustermass.evaluate.bootstrap import MIN_CLUSTERS
 from clustermass.evaluate.metrics import Summary, bounds

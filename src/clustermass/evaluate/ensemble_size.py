@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.ensemble.ensemble import combine
 from clustermass.ensemble.recalibration import negative_log_likelihood
 from clustermass.errors import InputError

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.ensemble.calibration import Calibration, read_calibration
 from clustermass.ensemble.out_of_distribution import summary_of
 from clustermass.errors import InputError

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.evaluate.bootstrap import MIN_CLUSTERS, generator, interval68, paired_ratios, resampled_moments
 
 #: percent of the mass that one dex of scatter amounts to: sigma_ln = ln(10) sigma_dex, so 0.188 dex = 43 %

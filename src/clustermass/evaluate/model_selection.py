@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.ensemble.calibration import digest_of, validation_clusters
 from clustermass.ensemble.recalibration import negative_log_likelihood
 from clustermass.errors import InputError

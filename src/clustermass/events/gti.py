@@ -10,8 +10,9 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.eventlist import MODULES, EventList, FloatArray
+from clustermass.events.eventlist import MODULES, EventList
 
 #: GTI1 to GTI7 of eSASS and ero_calevents, STDGTI of SIXTE's event files; FLAREGTI is something else
 _NAME = re.compile(r"(?:STD)?GTI(\d*)")

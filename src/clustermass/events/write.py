@@ -9,8 +9,9 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import add_history
-from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.events.eventlist import EventList
 from clustermass.io.files import atomic
 
 #: columns of our lists: name, format, unit

@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.detections import Detections, Labels, image_centres, read_detections, read_labels
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.events.eventlist import EventList
 from clustermass.events.gti import mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS
 from clustermass.events.select import Selection, stream_events

@@ -10,9 +10,10 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import add_history, opened_fits
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.events.eventlist import EventList
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, ImageGeometry, deproject, unit_vectors
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER, track

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.events.eventlist import EventList
 
 #: band number of photons outside all bands
 NO_BAND = -1

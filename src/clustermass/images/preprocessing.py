@@ -10,7 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
 
-from clustermass.cosmology import FloatArray, arcmin_per_mpc
+from clustermass.arrays import FloatArray
+from clustermass.cosmology import arcmin_per_mpc
 from clustermass.errors import InputError
 from clustermass.images.geometry import block_sum
 from clustermass.io.log import LOGGER, track

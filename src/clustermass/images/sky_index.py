@@ -7,7 +7,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.events.eventlist import EventList, FloatArray
+from clustermass.arrays import FloatArray
+from clustermass.events.eventlist import EventList
 from clustermass.images.geometry import (
     ImageGeometry,
     floor_to_sky_pixels,

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 from clustermass.evaluate.bootstrap import MIN_CLUSTERS, generator, interval68, resampled_moments
 from clustermass.evaluate.metrics import summarize

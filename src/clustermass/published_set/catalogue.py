@@ -8,9 +8,10 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.columns import find_columns
 from clustermass.catalogues.tables import nearest, numbers, positions, read_table
-from clustermass.cosmology import FloatArray, arcmin_per_mpc, r500c_mpc
+from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 

@@ -10,8 +10,8 @@ import xarray as xr
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.truth import write_truth
-from clustermass.cosmology import FloatArray
 from clustermass.images.exposure import photon_coverage
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from clustermass.arrays import FloatArray
 from clustermass.simulate.field import Field
 from clustermass.simulate.haloes import Haloes
 from clustermass.simulate.spectra import CountSpectra, power_law, transmission
 from clustermass.simulate.telescope import PHOTON_KEV
-
-FloatArray: TypeAlias = NDArray[np.float64]
 
 #: Moretti et al. 2003 (ApJ 588, 696), soft band 0.5-2 keV: bright and faint slopes and the flux of the break
 _SLOPE_BRIGHT, _SLOPE_FAINT, _BREAK_CGS, _UNIT_CGS = 1.82, 0.60, 1.48e-14, 2e-15

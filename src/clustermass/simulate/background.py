@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.simulate.spectra import CountSpectra, FloatArray, plasma_power, power_law, transmission
+from clustermass.simulate.spectra import CountSpectra, plasma_power, power_law, transmission
 from clustermass.simulate.telescope import PHOTON_KEV, detection_band_fraction, fold
 
 #: keV; local hot bubble and Galactic halo, about those of Ponti et al. 2023 (A&A 674, A195) for the eFEDS field

@@ -1,16 +1,15 @@
 """The event list of a realization: the layout of eSASS, written without a second copy in memory."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.simulate.field import Field
 from clustermass.simulate.photons import Photons
-
-FloatArray: TypeAlias = NDArray[np.float64]
 
 #: mission time (s since MJD 51543.875) of 2019-11-03 and four days later: the eFEDS observations (Brunner et al. 2022)
 TIME_START_S, TIME_STOP_S = 626_065_200.0, 626_410_800.0

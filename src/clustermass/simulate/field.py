@@ -8,14 +8,12 @@ so that it works at any declination and across RA = 0.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-
-FloatArray: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

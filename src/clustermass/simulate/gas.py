@@ -7,17 +7,16 @@ of luminosity and mass (Comparat et al. 2025). Radii are in units of R500c of th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.cosmology import arcmin_per_mpc, efunc, r500c_mpc
 from clustermass.simulate.haloes import Haloes
 from clustermass.simulate.profiles import RadialProfiles
 from clustermass.simulate.spectra import cooling_function
-
-FloatArray: TypeAlias = NDArray[np.float64]
 
 CM_PER_MPC = 3.0856776e24
 #: temperatures of the plasma model, keV

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.cosmology import flat_lcdm
 from clustermass.simulate.field import Field
-
-FloatArray: TypeAlias = NDArray[np.float64]
 
 _SR_PER_DEG2 = (np.pi / 180) ** 2
 _REDSHIFT_STEPS, _MASS_STEPS = 120, 160

@@ -1,11 +1,11 @@
 """Photons of clusters, point sources and background, thinned by the exposure map."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray, IdArray
 from clustermass.simulate.agn import PointSources
 from clustermass.simulate.background import Background
 from clustermass.simulate.field import ExposureMap
@@ -13,9 +13,6 @@ from clustermass.simulate.gas import Gas
 from clustermass.simulate.haloes import Haloes
 from clustermass.simulate.spectra import ClusterSpectra, CountSpectra
 from clustermass.simulate.telescope import KingPsf
-
-FloatArray: TypeAlias = NDArray[np.float64]
-IdArray: TypeAlias = NDArray[np.int32]
 
 #: photons of haloes that send none farther than this are drawn with the exposure near by, arcsec
 _NEAR_ARCSEC = 2400.0

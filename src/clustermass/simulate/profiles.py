@@ -1,12 +1,11 @@
 """Projected radial profiles made of power laws between nodes: exact integrals and exact random radii."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray: TypeAlias = NDArray[np.float64]
+from clustermass.arrays import FloatArray
 
 
 @dataclass(frozen=True)

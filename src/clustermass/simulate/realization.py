@@ -4,11 +4,12 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.cosmology import luminosity_distance_cm
 from clustermass.detect.detect import Candidates, detect
 from clustermass.errors import InputError
@@ -33,8 +34,6 @@ from clustermass.simulate.sky_tables import (
 )
 from clustermass.simulate.spectra import ClusterSpectra, CountSpectra
 from clustermass.simulate.telescope import KingPsf
-
-FloatArray: TypeAlias = NDArray[np.float64]
 
 #: blocks of a sky's configuration that shape its files
 BLOCKS = ("field", "exposure", "absorption", "psf", "clusters", "agn", "background", "redshifts", "detection")

@@ -10,18 +10,16 @@ clusters of more than 30 expected counts, 3 % for 95 % of them and 6 % for all; 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray, IntArray
 from clustermass.simulate.gas import Gas
 from clustermass.simulate.profiles import RadialProfiles
 from clustermass.simulate.spectra import ERG_PER_KEV, plasma_power, power_law, transmission
-
-FloatArray: TypeAlias = NDArray[np.float64]
-IntArray: TypeAlias = NDArray[np.intp]
 
 #: most images of one file; libsimput ends with an error beyond 200
 IMAGES_MAX = 190

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import k0e
 
+from clustermass.arrays import FloatArray, IntArray
 from clustermass.simulate.telescope import PHOTON_KEV, PI_EDGES_EV, detection_band_fraction, fold
-
-FloatArray: TypeAlias = NDArray[np.float64]
 
 ERG_PER_KEV = 1.602176634e-9
 #: probabilities at which the energies of a spectrum are tabulated
@@ -204,8 +202,6 @@ def _lines(energy: FloatArray, kt_kev: float) -> FloatArray:
         total += amplitude * np.exp(-0.5 * ((energy - position) / scale) ** 2)
     return total
 
-
-IntArray: TypeAlias = NDArray[np.intp]
 
 _LOG_KT = np.linspace(np.log(0.2), np.log(20.0), 36)
 _REDSHIFT_STEP = 0.04

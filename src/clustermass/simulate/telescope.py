@@ -6,12 +6,11 @@ Exposure maps are vignetting-corrected on-axis seconds, so vignetting enters onc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FloatArray: TypeAlias = NDArray[np.float64]
+from clustermass.arrays import FloatArray
 
 #: on-axis effective area of the seven telescope modules with filter; photon energy keV, area cm2. Least-squares fit to
 #: the official eROSITA on-axis ARF of 2023-01-17 (TM0) at the nodes between which straight lines hold to 1 % + 12 cm2.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clustermass.cosmology import FloatArray
+from clustermass.arrays import FloatArray
 
 
 class Histogram(NamedTuple):

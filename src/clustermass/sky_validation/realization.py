@@ -8,8 +8,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import opened_fits
-from clustermass.cosmology import FloatArray
 from clustermass.errors import InputError
 from clustermass.images.exposure import exposure_at, read_exposure
 

@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.baselines.linear_fits import columns, redshift_term
 from clustermass.baselines.scaling_relations import predict_count_rate_efeds
-from clustermass.cosmology import FloatArray
 from clustermass.sky_validation.published import MASS_RELATION
 
 #: of the measurements (`measure.measure`): a number, and one number for each of some candidates
