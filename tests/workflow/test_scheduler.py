@@ -6,9 +6,12 @@ import sys
 import time
 
 import pytest
+import snakemake.api
 from conftest import ROOT
 
 pytestmark = pytest.mark.workflow
+JobScheduler = snakemake.scheduling.job_scheduler.JobScheduler
+RULES = ROOT / "workflow" / "rules" / "scheduler.smk"
 STEPS = 40
 SNAKEFILE = """
 import json, atexit
@@ -32,8 +35,7 @@ rule one:
 
 
 def test_one_look_at_each_end_of_a_step_and_one_each_second(tmp_path):
-    rules = str(ROOT / "workflow" / "rules" / "scheduler.smk")
-    (tmp_path / "Snakefile").write_text(SNAKEFILE.format(rules=rules, steps=STEPS))
+    (tmp_path / "Snakefile").write_text(SNAKEFILE.format(rules=str(RULES), steps=STEPS))
     begin = time.monotonic()
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--max-jobs-per-timespan", "100/1s"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -42,3 +44,51 @@ def test_one_look_at_each_end_of_a_step_and_one_each_second(tmp_path):
     assert len([*tmp_path.glob("[0-9]*")]) == STEPS
     # Snakemake alone: 136 in 9 s, and the more the longer it runs
     assert STEPS / 2 <= json.loads((tmp_path / "looks.json").read_text()) <= STEPS + seconds + 3
+
+
+def include():
+    """Run the rules file, which is plain Python, and return its names."""
+    names = {}
+    exec(compile(RULES.read_text(encoding="utf-8"), str(RULES), "exec"), names)
+    return names
+
+
+@pytest.fixture
+def scheduled(monkeypatch):
+    """Delays of the looks that Snakemake's own method, replaced by a list, was asked for."""
+    delays = []
+    monkeypatch.setattr(JobScheduler, "_schedule_reevalutation", lambda scheduler, delay: delays.append(delay))
+    return delays
+
+
+def test_a_look_is_scheduled_only_if_none_is_due_by_then(scheduled, monkeypatch):
+    include()
+    clock = iter([10.0, 10.3, 10.4, 10.9, 11.1])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    scheduler = object.__new__(JobScheduler)
+    for delay in (5, 1, 1, 1, 1):  # due at 15.0, then at 11.3, which is before all that are asked for later
+        scheduler._schedule_reevalutation(delay)
+    assert scheduled == [5, 1]
+
+
+def test_a_look_that_has_been_made_is_no_longer_awaited(scheduled, monkeypatch):
+    include()
+    clock = iter([10.0, 11.0, 12.5])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    scheduler = object.__new__(JobScheduler)
+    for _ in range(3):
+        scheduler._schedule_reevalutation(1)
+    assert scheduled == [1, 1, 1]
+
+
+def test_another_version_of_snakemake_is_left_as_it_is(scheduled, monkeypatch):
+    before = JobScheduler._schedule_reevalutation
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "9.28.0")
+    include()
+    assert JobScheduler._schedule_reevalutation is before
+
+
+def test_a_snakemake_that_renamed_the_method_is_left_as_it_is(monkeypatch):
+    monkeypatch.delattr(JobScheduler, "_schedule_reevalutation")
+    include()
+    assert not hasattr(JobScheduler, "_schedule_reevalutation")

@@ -1,27 +1,34 @@
 """Keeps Snakemake's main process idle while steps run. No rules.
 
-Snakemake 9 looks once more at all steps that could start, a second after each look, and each step that ends begins another
-such chain, which lasts as long as steps are left: after hundreds of them it spends a core on it (docs/decisions.md). Here one
-look is awaited at a time, which is all that its limit of starts per second needs.
+Snakemake 9.27 looks again at all steps that could start one second after each look, and each step that ends starts
+another such chain, which lasts as long as steps are left. After hundreds of steps the chains use a whole core
+(docs/decisions.md). Here a look is scheduled only if none is due by then, which is all that the limit of starts per
+second needs. Versions of Snakemake that this was not checked with are left as they are.
 """
 
-from contextlib import suppress
-from threading import Timer
+import time
+from importlib import import_module
+from importlib.metadata import version
+
+CHECKED_VERSIONS = ("9.27.1",)
 
 
-def look_again(scheduler, delay):
-    """Stand in for JobScheduler._schedule_reevalutation: begin nothing where a look is awaited already."""
+def schedule_fewer_looks():
+    """Replace the scheduler's method that schedules looks, where this Snakemake has it as expected."""
+    if version("snakemake") not in CHECKED_VERSIONS:
+        return
+    scheduler_class = import_module("snakemake.scheduling.job_scheduler").JobScheduler
+    schedule = getattr(scheduler_class, "_schedule_reevalutation", None)
+    if schedule is None:
+        return
 
-    def look():
-        scheduler.look_awaited = False
-        scheduler._open_jobs.release()
+    def schedule_unless_due(scheduler, delay):
+        now = time.monotonic()
+        if not now < getattr(scheduler, "next_look", 0) <= now + delay:
+            scheduler.next_look = now + delay
+            schedule(scheduler, delay)
 
-    if not getattr(scheduler, "look_awaited", False):
-        scheduler.look_awaited = True
-        Timer(delay, look).start()
+    scheduler_class._schedule_reevalutation = schedule_unless_due
 
 
-with suppress(ImportError):  # a Snakemake whose scheduler lies elsewhere is left as it is
-    from snakemake.scheduling.job_scheduler import JobScheduler
-
-    JobScheduler._schedule_reevalutation = look_again
+schedule_fewer_looks()
