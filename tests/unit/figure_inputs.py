@@ -182,7 +182,7 @@ def make_field(folder: Path, n: int, rng: np.random.Generator) -> None:
     columns += [fits.Column(name, "I", array=value.astype("i2")) for name, value in flags.items()]
     table = fits.BinTableHDU.from_columns(columns, name="MASSES")
     for simulated in (True, False):
-        table.header["HIERARCH SIMULATED"] = simulated
+        table.header["SIMULATE"] = simulated
         write_fits(fits.HDUList([fits.PrimaryHDU(), table]), folder / f"masses_{simulated}.fits")
 
 

@@ -5,9 +5,9 @@ import pytest
 from astropy.io import fits
 from catalogue_inputs import ROWS, csv, fits_table
 
-from clustermass.catalogues.tables import opened_fits
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
+from clustermass.io.fits import opened_fits
 
 
 def test_missing_file(tmp_path):

@@ -19,7 +19,7 @@ INPUTS = {"data/ä b.nc": "a" * 64, "members/00.safetensors": "b" * 64}
 MADE = {"source": "clustermass 9.9", "config_hash": "0123456789abcdef", "step": "s", "input_sha256": INPUTS}
 FACTS = {
     "ORIGIN": ("clustermass", "who"),
-    "SIMULATED": (True, "T or F"),
+    "SIMULATE": (True, "T or F"),
     "H0": (67.74, "[km/s/Mpc]"),
     "NOTE": ("a<b & c>d", ""),
 }

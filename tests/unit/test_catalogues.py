@@ -9,15 +9,18 @@ from astropy.io import fits
 from astropy.table import Table
 from catalogue_inputs import HEADER, ROWS, csv
 
-from clustermass.catalogues.user_catalogue import COLUMNS, VOUCHED_LIKELIHOOD, read_catalogue, write_catalogue
+from clustermass.catalogues.user_catalogue import VOUCHED_LIKELIHOOD, read_catalogue
 from clustermass.errors import InputError
+from clustermass.io.products import CATALOGUE, write_table
 
+#: columns that every catalogue has
+REQUIRED = [column.name for column in CATALOGUE if not column.optional]
 EFEDS = Path(__file__).parents[3] / "shared" / "data" / "efeds"
 
 
 def test_usual_names_in_a_csv(tmp_path):
     table = read_catalogue(csv(tmp_path))
-    assert table.colnames == [*COLUMNS, "Z_ORIGIN"]
+    assert table.colnames == [*REQUIRED, "Z_ORIGIN"]
     assert table["ID_SRC"].tolist() == [7, 9, 4]
     assert table["RA"].tolist() == [133.1, 359.9, 0.0]
     assert table["DET_LIKE"].tolist() == [30, 6, 50]
@@ -76,7 +79,7 @@ def test_reference_masses_are_carried(tmp_path):
     table = read_catalogue(path, {"LOGM500_REF": "M500"})
     assert table["LOGM500_REF"][0] == pytest.approx(14.2)
     assert np.isnan(table["LOGM500_REF"][1])
-    write_catalogue(table, tmp_path / "out.fits")
+    write_table(tmp_path / "out.fits", "CATALOGUE", CATALOGUE, table)
     assert "LOGM500_REF" in fits.getdata(tmp_path / "out.fits", "CATALOGUE").names
 
 
@@ -115,21 +118,22 @@ def test_a_table_as_vizier_sends_it(tmp_path):
 
 def test_writing_and_reading_again(tmp_path):
     table = read_catalogue(csv(tmp_path))
-    path = tmp_path / "catalogue.fits"
-    write_catalogue(table, path, {"step": "ingest", "input_sha256": {"Häufen\n.csv": "ab"}})
+    path, made = tmp_path / "catalogue.fits", {"step": "ingest", "input_sha256": {"Häufen\n.csv": "ab"}}
+    write_table(path, "CATALOGUE", CATALOGUE, table, provenance=made)
     with fits.open(path) as hdus:
         assert hdus[0].header["CREATOR"] == "clustermass"
         assert "step = ingest" in hdus[0].header["HISTORY"]
         header, columns = hdus["CATALOGUE"].header, hdus["CATALOGUE"].columns
-        assert [column.format for column in columns][:-1] == [field.format for field in COLUMNS.values()]
+        formats = [column.format for column in CATALOGUE if not column.optional]
+        assert [column.format.lstrip("15") for column in columns][:-1] == formats
         assert hdus["CATALOGUE"].data["Z_ORIGIN"].tolist() == ["Z", "Z", "Z"]
         number = columns.names.index("ML_RATE") + 1
-        assert header[f"TUNIT{number}"] == "count/s"
+        assert header[f"TUNIT{number}"] == "count s-1"
         assert "0.2-2.3 keV" in header[f"TCOMM{number}"]
     again = read_catalogue(path)
-    for name in COLUMNS:
+    for name in REQUIRED:
         assert np.array_equal(again[name], table[name], equal_nan=again[name].dtype.kind == "f")
-    write_catalogue(again, tmp_path / "twice.fits", {"step": "ingest", "input_sha256": {"Häufen\n.csv": "ab"}})
+    write_table(tmp_path / "twice.fits", "CATALOGUE", CATALOGUE, again, provenance=made)
     assert (tmp_path / "twice.fits").read_bytes() == path.read_bytes()
 
 

@@ -41,7 +41,7 @@ def test_simulated_photons_stay_so(tmp_path):
         hdus.writeto(tmp_path / "sixte.fits")
     outputs = ingest(tmp_path, sky(tmp_path, events=[str(tmp_path / "sixte.fits")]))
     assert read_events(outputs["events"]).simulated
-    assert fits.getheader(outputs["events"], "EVENTS")["SIMULATED"] is True
+    assert fits.getheader(outputs["events"], "EVENTS")["SIMULATE"] is True
 
 
 def test_two_runs_give_the_same_bytes(tmp_path):

@@ -6,9 +6,10 @@ from astropy.io import fits
 from astropy.table import Table
 from ingest_inputs import DEC0, RA0, ingest, simulated
 
-from clustermass.catalogues.truth import read_truth, write_truth
+from clustermass.catalogues.truth import read_truth
 from clustermass.errors import InputError
 from clustermass.events.select import read_events
+from clustermass.io.products import TRUTH, write_table
 
 
 def test_simulated_field(tmp_path):
@@ -95,7 +96,7 @@ def test_luminosities_in_erg_per_s_survive_the_way_to_the_file(tmp_path):
     (tmp_path / "halos.csv").write_text("SRC_ID,RA,DEC,Z,LOG10_M500C,L500\n1,1,1,0.2,14,3.5e43\n")
     truth = read_truth(tmp_path / "halos.csv", None, "01")
     truth["COUNTS"] = np.int32([-1])
-    write_truth(truth, tmp_path / "truth.fits")
+    write_table(tmp_path / "truth.fits", "TRUTH", TRUTH, truth)
     assert Table.read(tmp_path / "truth.fits")["L500"][0] == pytest.approx(3.5e43)
 
 

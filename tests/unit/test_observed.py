@@ -95,7 +95,7 @@ def test_images_of_a_simulator_make_the_field_simulated(field):
     for told, prefix in ((True, "SIM"), (False, "eFEDS")):
         write_netcdf(images, folder / "images.nc", "test", {**MADE, "simulated": told})
         assert read(folder, simulated=False)[7]["NAME"] == f"{prefix} J090400.0+013000"
-        assert fits.getheader(folder / "masses.fits", 1)["SIMULATED"] is told
+        assert fits.getheader(folder / "masses.fits", 1)["SIMULATE"] is told
     assert read(folder, simulated=True)[7]["NAME"].startswith("SIM ")
 
 
@@ -105,7 +105,7 @@ def test_header_tells_origin_cosmology_training_and_hashes(field):
     assert (header["ORIGIN"], header["MASSDEF"], header["H0"], header["OMEGA_M"]) == (
         "clustermass", "M500c", 67.74, 0.3089
     )  # fmt: skip
-    assert header["SIMULATED"] is True
+    assert header["SIMULATE"] is True
     assert header["NTRAIN"] == 200
     assert len(header["CONFHASH"]) == 16
     # ensemble, calibration, domain, three networks, images, smoothed images, catalogue

@@ -19,9 +19,10 @@ from clustermass.apply.compare_published import (
     compare_masses,
     compare_published,
 )
-from clustermass.catalogues.user_catalogue import read_catalogue, write_catalogue
+from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
 from clustermass.figures.published_masses import binned_medians, plot_published_masses
+from clustermass.io.products import CATALOGUE, write_table
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
 RELATIONS = yaml.safe_load(CONFIG.read_text())["baselines"]
@@ -92,7 +93,7 @@ def tables(tmp_path_factory):
 def field(folder, tables, offset=0.1, simulated=False):
     """Write a field's catalogue and masses: the published ones plus an offset, rows in another order."""
     catalogue = read_catalogue(tables.klein, further=[tables.liu])
-    write_catalogue(catalogue, folder / "catalogue.fits")
+    write_table(folder / "catalogue.fits", "CATALOGUE", CATALOGUE, catalogue)
     order = np.random.default_rng(2).permutation(NUMBER)
     mass = np.where(np.isfinite(catalogue["Z"]), tables.mass + offset, np.nan)
     columns = {"REALIZATION": ["01"] * NUMBER, "ID_SRC": catalogue["ID_SRC"], "Z": catalogue["Z"], "LOGM500": mass}
@@ -100,7 +101,7 @@ def field(folder, tables, offset=0.1, simulated=False):
         f"FLAG_{x}": np.zeros(NUMBER, int) for x in ("RANGE", "OOD", "EDGE")
     }
     table = fits.BinTableHDU(Table(columns)[order], name="MASSES")
-    table.header["HIERARCH SIMULATED"] = simulated
+    table.header["SIMULATE"] = simulated
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(folder / "masses.fits", overwrite=True)
     return folder
 
@@ -202,7 +203,7 @@ def test_a_comparison_of_few_clusters_is_drawn(tmp_path, tables):
             table.remove_column("LX500")
         table.meta.clear()
         made = fits.BinTableHDU(table, name=hdu)
-        made.header["HIERARCH SIMULATED"] = False
+        made.header["SIMULATE"] = False
         fits.HDUList([fits.PrimaryHDU(), made]).writeto(tmp_path / name, overwrite=True)
     content = compare(tmp_path, tables.chiu2023)
     assert content["n"] == {"catalogue": 5, "network": 5, "published": 5, "luminosity": 0, "count_rate": 5}

@@ -25,8 +25,9 @@ from survey_tables import (
 
 from clustermass.catalogues.surveys import mask_sentinels, read_survey_table, recognise
 from clustermass.catalogues.tables import read_table, texts_of
-from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters, write_catalogue
+from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.errors import InputError
+from clustermass.io.products import CATALOGUE, write_table
 
 REAL = Tables(
     EFEDS / "efeds_clusters_Liu2022.csv", EFEDS / "efeds_ctp_clus_Klein2022_v2.1.csv",
@@ -180,7 +181,7 @@ def test_a_cut_without_its_column_is_refused(tables):
 
 def test_what_is_joined_survives_the_standard_file(tables, tmp_path):
     catalogue = read_catalogue(tables.klein, further=[tables.liu])
-    write_catalogue(catalogue, tmp_path / "catalogue.fits")
+    write_table(tmp_path / "catalogue.fits", "CATALOGUE", CATALOGUE, catalogue)
     again = Table.read(tmp_path / "catalogue.fits")
     for name in ("F_CONT", "IN_AREA90"):
         assert again[name].tolist() == catalogue[name].tolist()

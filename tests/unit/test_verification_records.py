@@ -11,11 +11,11 @@ from ingest_inputs import EVENTS, sky
 
 from clustermass.apply.catalogue import COLUMNS, Header, write_ecsv, write_fits_table, write_votable
 from clustermass.catalogues.ingest import ingest_field
-from clustermass.catalogues.tables import add_history
 from clustermass.cli import main
 from clustermass.figures import style
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf
+from clustermass.io.products import add_history
 from clustermass.io.provenance import config_hash, provenance
 from clustermass.io.records import read_record
 

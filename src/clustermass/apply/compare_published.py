@@ -12,11 +12,13 @@ from clustermass.arrays import FloatArray
 from clustermass.baselines.linear_fits import columns, redshift_term
 from clustermass.baselines.scaling_relations import predict_count_rate_efeds, predict_luminosity_published
 from clustermass.catalogues.published_masses import KINDS, Published, look_up, read_published
-from clustermass.catalogues.tables import numbers, opened_fits, texts_of, whole_numbers
+from clustermass.catalogues.tables import numbers, texts_of, whole_numbers
 from clustermass.errors import InputError
 from clustermass.evaluate.bootstrap import generator, interval68
 from clustermass.io.files import write_json
+from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
+from clustermass.io.products import is_simulated
 from clustermass.io.provenance import provenance
 
 CAUTION = (
@@ -107,7 +109,7 @@ def compare_published(
 
 def _read_masses(path: Path) -> Table:
     with opened_fits(path) as hdus:
-        simulated = bool(hdus[1].header.get("SIMULATED", False))
+        simulated = is_simulated(hdus[1].header)
         table = Table.read(hdus[1])
     missing = [name for name in _MASS_COLUMNS if name not in table.colnames]
     if missing:

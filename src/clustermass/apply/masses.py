@@ -281,7 +281,7 @@ def _facts(
     return {
         "ORIGIN": ("clustermass", "software that made this catalogue"),
         "REFERENC": ("2024A&A...682A.132K", "method: Krippendorf, Baron Perez et al."),
-        "SIMULATED": (simulated, "T: a simulated field, no observation"),
+        "SIMULATE": (simulated, "T: a simulated field, no observation"),
         "RADESYS": ("ICRS", "frame of RA and DEC"),
         "MASSDEF": ("M500c", "mass inside 500 times the critical density"),
         "MASSUNIT": ("Msun", "masses are log10(M500c / Msun), no h"),

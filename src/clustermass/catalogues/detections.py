@@ -9,8 +9,9 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import nearest, numbers, opened_fits, positions, whole_numbers
+from clustermass.catalogues.tables import nearest, numbers, positions, whole_numbers
 from clustermass.errors import InputError
+from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 
 #: column of catalogue.fits -> variable of images.nc

@@ -1,6 +1,5 @@
 """A user's own field (event lists, catalogue, perhaps exposure map and truth) into the pipeline's standard files."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -18,10 +17,8 @@ from clustermass.catalogues.truth import (
     match_by_photons,
     match_by_position,
     read_truth,
-    write_matches,
-    write_truth,
 )
-from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters, write_catalogue
+from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
 from clustermass.events.gti import mean_exposure_s, modules_of
@@ -36,9 +33,9 @@ from clustermass.images.exposure import (
     mean_position,
     occupied_cells,
     read_exposure,
-    write_exposure,
 )
 from clustermass.io.log import LOGGER, track
+from clustermass.io.products import CATALOGUE, MATCHES, TRUTH, write_exposure, write_table
 from clustermass.io.provenance import provenance
 
 DEFAULT_MATCH_ARCSEC = 60.0
@@ -109,12 +106,12 @@ def ingest_field(
         write_events((replace(piece, simulated=simulated) for piece in photons), events, facts, centre)
         if labels is not None and not observed:
             write_labels((piece.src_id for piece in photons if piece.src_id is not None), labels, facts)
-    write_exposure(image, wcs, exposure, facts)
-    write_catalogue(detections, catalogue, facts)
+    write_exposure(exposure, image, wcs.to_header(), provenance=facts)
+    write_table(catalogue, "CATALOGUE", CATALOGUE, detections, provenance=facts)
     if haloes is not None and truth is not None:
-        write_truth(haloes, truth, facts)
+        write_table(truth, "TRUTH", TRUTH, haloes, provenance=facts)
     if pairs is not None and matches is not None:
-        write_matches(pairs, matches, facts)
+        write_table(matches, "MATCHES", MATCHES, pairs, provenance=facts)
 
 
 def _store(
@@ -234,6 +231,4 @@ def _provenance(
     kept = ("observed", "catalogue_columns", "catalogue_selection", "truth_columns", "match_arcsec")
     parameters = {key: sky[key] for key in kept if key in sky} | {"events": dict(events_block)}
     parameters |= {"realization": realization, "exposure_s": files.get("exposure_s")}
-    facts = provenance("ingest_field", parameters, input_files(sky, realization))
-    # JSON escapes what a FITS header can't hold, such as accents in file names
-    return {key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in facts.items()}
+    return provenance("ingest_field", parameters, input_files(sky, realization))

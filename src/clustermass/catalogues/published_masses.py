@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.columns import find_columns, require_columns
 from clustermass.catalogues.surveys import read_survey_table
-from clustermass.catalogues.tables import UNREADABLE, numbers, texts_of, warn_of_rows, whole_numbers
+from clustermass.catalogues.tables import numbers, texts_of, warn_of_rows, whole_numbers
 from clustermass.cosmology import PUBLISHED_RELATIONS
 from clustermass.errors import InputError
+from clustermass.io.fits import UNREADABLE
 from clustermass.io.log import LOGGER
 
 #: of the cosmology in which Chiu et al. (2022, 2023) state masses in Msun/h

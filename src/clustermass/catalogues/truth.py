@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -14,31 +13,11 @@ from clustermass.arrays import FloatArray
 from clustermass.catalogues.columns import find_columns, require_columns
 from clustermass.catalogues.redshifts import MAX_REDSHIFT
 from clustermass.catalogues.tables import numbers, positions, read_table, single, whole_numbers
-from clustermass.catalogues.user_catalogue import Field, bintable, primary_hdu
 from clustermass.errors import InputError
 from clustermass.images.geometry import unit_vectors
-from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
+from clustermass.io.products import TRUTH
 
-TRUTH_COLUMNS: dict[str, Field] = {
-    "SRC_ID": Field("J", None, "number of the halo in the simulation's source list"),
-    "HALO_ID": Field("K", None, "identity of the halo over all realizations"),
-    "RA": Field("D", "deg", "right ascension, ICRS"),
-    "DEC": Field("D", "deg", "declination, ICRS"),
-    "Z": Field("E", None, "redshift"),
-    "LOG10_M500C": Field("E", None, "log10(M500c / Msun)"),
-    "KT": Field("E", "keV", "temperature"),
-    "L500": Field("D", "erg/s", "luminosity inside R500, 0.5-2 keV rest frame"),
-    "FLUX": Field("E", "erg/s/cm**2", "observed flux, 0.5-2 keV"),
-    "R500_ARCMIN": Field("E", "arcmin", "R500c"),
-    "COUNTS": Field("J", None, "photons in the event list, 0.2-2.3 keV; -1 = unknown"),
-}
-MATCH_COLUMNS: dict[str, Field] = {
-    "ID_SRC": Field("J", None, "detection"),
-    "SRC_ID": Field("J", None, "halo"),
-    "SEPARATION": Field("E", "arcsec", "distance of the detection from the halo"),
-    "PURITY": Field("E", None, "share of the fitted counts that the halo's photons can account for; NaN = unknown"),
-}
 _QUANTITIES = {
     "SRC_ID": "number of the halo",
     "RA": "right ascension",
@@ -47,7 +26,7 @@ _QUANTITIES = {
     "LOG10_M500C": "log10 of its mass in Msun, or M500C, the mass itself",
     "M500C": "mass in Msun",
 }
-_SYNONYMS = {name: (name,) for name in (*TRUTH_COLUMNS, "M500C") if name != "COUNTS"}
+_SYNONYMS = {name: (name,) for name in (*(column.name for column in TRUTH), "M500C") if name != "COUNTS"}
 _OPTIONAL = ("KT", "L500", "FLUX", "R500_ARCMIN")
 #: log10(M500c / Msun) outside this is no mass of a halo but one in other units
 _MASS_RANGE = (9.0, 17.0)
@@ -68,8 +47,8 @@ def read_truth(path: Path, columns: Mapping[str, str] | None, realization: str) 
     Returns
     -------
     Table
-        One row a halo in the order of the file, columns of `TRUTH_COLUMNS`; KT, L500, FLUX, R500_ARCMIN NaN where the
-        table lacks them.
+        One row a halo in the order of the file, columns of `io.products.TRUTH`; KT, L500, FLUX, R500_ARCMIN NaN where
+        the table lacks them.
 
     Raises
     ------
@@ -128,16 +107,6 @@ def _check(good: NDArray[np.bool_], values: NDArray[np.generic], path: Path, col
     bad = np.flatnonzero(~np.asarray(good))
     if bad.size:
         raise InputError(f"{path}: column {column}, row {bad[0] + 1}: {values[bad[0]]:g} is {complaint}.")
-
-
-def write_truth(truth: Table, path: Path, provenance: Mapping[str, Any] | None = None) -> None:
-    """Write `truth.fits`: bintable TRUTH with the columns of `TRUTH_COLUMNS`."""
-    write_fits(fits.HDUList([primary_hdu(provenance), bintable("TRUTH", truth, TRUTH_COLUMNS)]), path)
-
-
-def write_matches(matches: Table, path: Path, provenance: Mapping[str, Any] | None = None) -> None:
-    """Write `matches.fits`: bintable MATCHES with the columns of `MATCH_COLUMNS`."""
-    write_fits(fits.HDUList([primary_hdu(provenance), bintable("MATCHES", matches, MATCH_COLUMNS)]), path)
 
 
 #: a detection is a halo's only if the halo's photons make up this share of the fitted counts

@@ -2,58 +2,21 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.catalogues.columns import Joined, find_columns, join_tables, require_columns
 from clustermass.catalogues.redshifts import redshifts
 from clustermass.catalogues.surveys import read_survey_table
-from clustermass.catalogues.tables import add_history, numbers, positions, single, texts_of, warn_of_rows, whole_numbers
+from clustermass.catalogues.tables import numbers, positions, single, texts_of, warn_of_rows, whole_numbers
 from clustermass.errors import InputError
-from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
-
-
-class Field(NamedTuple):
-    """A column of a FITS table: format ("A" = text of any length) and unit as FITS has them, its meaning (TCOMM)."""
-
-    format: str
-    unit: str | None
-    meaning: str
-
 
 #: what read_catalogue sets a likelihood to that the user's table doesn't hold: above every threshold
 VOUCHED_LIKELIHOOD = 1.0e6
-
-COLUMNS: dict[str, Field] = {
-    "ID_SRC": Field("J", None, "unique number of the detection"),
-    "RA": Field("D", "deg", "right ascension, ICRS, as detected"),
-    "DEC": Field("D", "deg", "declination, ICRS, as detected"),
-    "DET_LIKE": Field("E", None, "detection likelihood"),
-    "EXT_LIKE": Field("E", None, "extent likelihood"),
-    "EXT": Field("E", "arcsec", "extent: core radius of the beta model"),
-    "ML_RATE": Field("E", "count/s", "fitted count rate, 0.2-2.3 keV"),
-    "ML_CTS": Field("E", "count", "fitted counts, 0.2-2.3 keV"),
-    "ML_EXP": Field("E", "s", "vignetting-corrected exposure at the source"),
-    "ML_BKG": Field("E", "count/arcmin**2", "background at the source, 0.2-2.3 keV"),
-    "Z": Field("E", None, "redshift; NaN = none"),
-    "Z_ERR": Field("E", None, "standard error of the redshift; 0 = spectroscopic"),
-    "Z_TYPE": Field("5A", None, "kind of redshift: spec, photo or none"),
-}
-#: columns that a catalogue may have besides
-REFERENCE_COLUMNS: dict[str, Field] = {
-    "LOGM500_REF": Field("E", None, "published log10(M500c / Msun)"),
-    "LOGM500_REF_ERR": Field("E", None, "standard error of LOGM500_REF in dex"),
-    "LX500": Field("D", "erg/s", "measured luminosity, 0.5-2 keV rest frame, inside R500 or 500 kpc; NaN = limit only"),
-    "F_CONT": Field("E", None, "chance to be no cluster; below 0 = confirmed by other means"),
-    "IN_AREA90": Field("I", None, "1 = in the inner 90 % of the field, evenly exposed; -1 = unknown"),
-    "NAME_CAT": Field("A", None, "name in the published catalogue, by which published masses are found"),
-    "Z_ORIGIN": Field("A", None, "column of the user's table that Z was taken from"),
-}
 
 #: usual names, best first (eSASS, eFEDS: Brunner, Liu, Klein et al. 2022; eRASS1: Bulbul et al. 2024)
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -129,8 +92,8 @@ def read_catalogue(
     Returns
     -------
     Table
-        One row a detection in the order of the file; the columns and units of `COLUMNS` (and those of
-        `REFERENCE_COLUMNS` that the tables have; Z_ORIGIN always). Measured quantities that are missing are NaN;
+        One row a detection in the order of the file; the columns and units of `clustermass.io.products.CATALOGUE` (of
+        the optional ones those that the tables have; Z_ORIGIN always). Measured quantities that are missing are NaN;
         Z NaN goes with Z_TYPE 'none' and Z_ERR NaN. Z_ERR is 0 for spectroscopic redshifts, and (with a warning) for
         photometric ones of which the table gives no error.
 
@@ -252,47 +215,6 @@ def _measured(table: Table, path: Path, name: str, column: str | None) -> NDArra
     missing = ~(np.isfinite(values) & (values >= 0))
     warn_of_rows(path, missing, f"without {name} (column {column} blank, negative or infinite); NaN there")
     return np.where(missing, np.nan, values)
-
-
-def write_catalogue(table: Table, path: Path, provenance: Mapping[str, Any] | None = None) -> None:
-    """Write `catalogue.fits`: one bintable CATALOGUE, a row a detection, units and meanings in the header.
-
-    Parameters
-    ----------
-    table
-        Has all columns of `COLUMNS`; those of `REFERENCE_COLUMNS` are written where present, others not.
-    path
-        Final name; written atomically.
-    provenance
-        What `clustermass.io.provenance.provenance` returns; goes into the primary header.
-    """
-    fields = COLUMNS | {name: field for name, field in REFERENCE_COLUMNS.items() if name in table.colnames}
-    write_fits(fits.HDUList([primary_hdu(provenance), bintable("CATALOGUE", table, fields)]), path)
-
-
-def bintable(name: str, table: Table | Mapping[str, Any], fields: Mapping[str, Field]) -> fits.BinTableHDU:
-    """Return the columns in `fields` of `table` as a bintable with TFORM, TUNIT and TCOMM."""
-    columns = [
-        fits.Column(name=column, format=_width(field, table[column]), unit=field.unit, array=np.asarray(table[column]))
-        for column, field in fields.items()
-    ]
-    hdu = fits.BinTableHDU.from_columns(columns, name=name)
-    for number, field in enumerate(fields.values(), start=1):
-        hdu.header[f"TCOMM{number}"] = field.meaning
-    return hdu
-
-
-def _width(field: Field, values: Any) -> str:
-    """Return the FITS format; of text the longest entry decides."""
-    return f"{max(1, np.asarray(values).dtype.itemsize // 4)}A" if field.format == "A" else field.format
-
-
-def primary_hdu(provenance: Mapping[str, Any] | None = None) -> fits.PrimaryHDU:
-    """Return an empty primary HDU with CREATOR and, as HISTORY, everything in `provenance`."""
-    hdu = fits.PrimaryHDU()
-    hdu.header["CREATOR"] = "clustermass"
-    add_history(hdu, provenance)
-    return hdu
 
 
 _NEEDED = {"f_cont_max": "F_CONT", "in_area90": "IN_AREA90"}

@@ -49,7 +49,7 @@ class EventList:
     exposure_s
         Exposure of each module in s that the header states, used only where there are no `gti`.
     simulated
-        The photons are no observation: SIXTE's, or our own with SIMULATED in the header.
+        The photons are no observation: SIXTE's, or our own with SIMULATE in the header.
     """
 
     ra: FloatArray

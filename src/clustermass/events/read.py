@@ -13,12 +13,13 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from clustermass.catalogues.tables import opened_fits
 from clustermass.errors import InputError
 from clustermass.events.dialects import find_table, module_of, recognise, unsigned_flags
 from clustermass.events.eventlist import EventList
 from clustermass.events.gti import read_gti
+from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
+from clustermass.io.products import is_simulated
 
 #: rows of a piece: some 300 MB with all that is made of them
 PIECE_ROWS = 2_000_000
@@ -176,7 +177,7 @@ def _facts(whole: Sequence[Any], table: Any, rows: Any, path: Path) -> tuple[str
         "gti": read_gti(whole, module, path),
         "exposure_s": _exposure_s(header),
         "sky_reference": _sky_reference(table),
-        "simulated": dialect.startswith("sixte") or bool(header.get("SIMULATED", False)),
+        "simulated": dialect.startswith("sixte") or is_simulated(header),
     }
 
 

@@ -10,9 +10,9 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import add_history
 from clustermass.events.eventlist import EventList
 from clustermass.io.files import atomic
+from clustermass.io.products import add_history
 
 #: columns of our lists: name, format, unit
 _COLUMNS = (
@@ -57,7 +57,7 @@ def write_events(
         hdu.header["CREATOR"] = "clustermass"
         for key, value in zip(("RA_CEN", "DEC_CEN"), centre, strict=False):
             hdu.header[key] = (float(value), "[deg] centre of the field")
-    table.header["HIERARCH SIMULATED"] = (first.simulated, "T: no observation")
+    table.header["SIMULATE"] = (first.simulated, "T: no observation")
     if first.exposure_s is not None:
         table.header["EXPOSURE"] = (first.exposure_s, "[s] of each telescope module")
     add_history(primary, provenance)

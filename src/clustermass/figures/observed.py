@@ -20,6 +20,7 @@ from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.labels import MASS, signed
 from clustermass.io.netcdf import read_netcdf
+from clustermass.io.products import is_simulated
 
 COLUMNS = ("RA", "DEC", "Z", "LOGM500", "LOGM500_ERR", "LOGM500_REF")
 FLAGS = ("FLAG_RANGE", "FLAG_OOD", "FLAG_EDGE")
@@ -81,7 +82,7 @@ def read_masses(path: Path) -> MassTable:
             "that its catalogue has redshifts."
         )
     ra, dec, redshift, mass, error, reference, flags = (column[known] for column in (*values, flagged))
-    simulated = bool(header.get("SIMULATED", False))
+    simulated = is_simulated(header)
     return MassTable(ra, dec, redshift, mass, error, reference, flags, int((~known).sum()), simulated)
 
 

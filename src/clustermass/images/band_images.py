@@ -11,11 +11,12 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
-from clustermass.catalogues.tables import opened_fits
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
 from clustermass.images.exposure import CELL_ARCSEC, exposure_at, fill_gaps
+from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
+from clustermass.io.products import is_simulated
 
 #: largest angle in pixels by which the grids of two images of one set may differ
 _SAME_GRID_PIXELS = 0.01
@@ -137,7 +138,7 @@ def _band_image(hdu: Any, first: fits.Header, path: Path) -> BandImage:
             f"{_MOST_COUNTS} ({bad.sum()} pixels are so). Give the counts themselves, neither smoothed nor divided by "
             "the exposure."
         )
-    return BandImage(values.astype(np.int64), wcs, low, high, str(path), bool(header.get("SIMULATED", False)))
+    return BandImage(values.astype(np.int64), wcs, low, high, str(path), is_simulated(header))
 
 
 def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> float:

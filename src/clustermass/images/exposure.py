@@ -1,21 +1,19 @@
 """Exposure maps of a user's field: the user's own, or a flat one over the cells of the sky that hold photons."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import add_history, opened_fits
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, ImageGeometry, deproject, unit_vectors
-from clustermass.io.fits import write_fits
+from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 
 #: cells of the flat map, and how many of them a gap without photons may be wide
@@ -134,17 +132,6 @@ def exposure_at(
     values = np.zeros(np.shape(ra_deg), dtype=np.float32)
     values[inside] = image[np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)]
     return values
-
-
-def write_exposure(
-    image: NDArray[np.float32], wcs: WCS, path: Path, provenance: Mapping[str, Any] | None = None
-) -> None:
-    """Write `exposure.fits`: exposure in s, float32 (y, x), as the primary image with its WCS."""
-    hdu = fits.PrimaryHDU(image.astype(np.float32), header=wcs.to_header())
-    hdu.header["BUNIT"] = ("s", "vignetting-corrected exposure")
-    hdu.header["CREATOR"] = "clustermass"
-    add_history(hdu, provenance)
-    write_fits(fits.HDUList([hdu]), path)
 
 
 #: below this part of the field's median exposure a place counts as not exposed

@@ -1,13 +1,155 @@
-"""FITS files of the pipeline."""
+"""FITS files: written whole and the same for the same content, read with every sign of damage turned into an error."""
 
+import gzip
+import re
+import shutil
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
+import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 
+from clustermass.errors import InputError
 from clustermass.io.files import atomic
 
+#: comment of the checksum cards, in which astropy would write the time
+CHECKSUM_COMMENT = "FITS checksum convention"
+#: what astropy and numpy raise on a file that is cut short, damaged or of another kind
+UNREADABLE = (
+    *(OSError, EOFError, zlib.error, TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError),
+    *(AssertionError, ArithmeticError, MemoryError, AstropyUserWarning, fits.VerifyError),
+)
+#: of these, what may as well be a fault of our own that no file is to blame for
+_AMBIGUOUS = (TypeError, ValueError, KeyError, IndexError, AttributeError, AssertionError, ArithmeticError)
+_CUT_SHORT = "File may have been truncated|Error validating header"
+#: and what it warns of where a file's CHECKSUM or DATASUM isn't that of its bytes
+_CHANGED = "Checksum verification failed|Datasum verification failed"
+#: gzipped files are unpacked to the disk if they are larger
+_IN_MEMORY_BYTES = 1 << 26
 
-def write_fits(hdus: fits.HDUList, path: str | Path) -> None:
-    """Write an HDU list atomically, with CHECKSUM-free, clock-free headers (the same content gives the same bytes)."""
+
+def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> None:
+    """Write an HDU list atomically, with clock-free headers (the same content gives the same bytes).
+
+    With `checksum` every HDU gets CHECKSUM and DATASUM.
+    """
+    for hdu in hdus if checksum else ():
+        hdu.add_datasum(when=CHECKSUM_COMMENT)
+        hdu.add_checksum(when=CHECKSUM_COMMENT, override_datasum=True)
     with atomic(path) as temporary:
         hdus.writeto(temporary, overwrite=True, output_verify="exception")
+
+
+@contextmanager
+def opened_fits(path: Path) -> Iterator[fits.HDUList]:
+    """Open a user's FITS file, also gzipped, for reading; everything read inside is checked for being whole.
+
+    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError
+        No such file; or it turns out truncated or damaged, here or while it is read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Check its path.")
+    with path.open("rb") as raw:
+        begin = raw.read(6)
+    if begin and not begin.startswith((b"SIMPLE", b"\x1f\x8b")):
+        raise InputError(f"{path}: not a FITS file (it doesn't begin with SIMPLE). Was another file meant?")
+    try:
+        with warnings.catch_warnings():
+            # of all that astropy warns about (odd keywords, odd units), only a file cut short matters here
+            warnings.simplefilter("ignore", AstropyWarning)
+            warnings.filterwarnings("error", f"{_CUT_SHORT}|{_CHANGED}", AstropyUserWarning)
+            # astropy leaves a file open that it fails to open
+            with _stream(path) as stream, fits.open(stream, memmap=False) as hdus:
+                _compare_sums(hdus, stream)
+                yield hdus
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        if isinstance(error, _AMBIGUOUS) and _raised_by_us(error):
+            raise
+        reason = str(error).partition("\n")[0]
+        meant = " If it was changed on purpose: fitscheck --write, on a copy, brings CHECKSUM up to date."
+        message = f"{path}: truncated or damaged FITS file ({reason}). Copy or download it again."
+        raise InputError(message + (meant if re.match(_CHANGED, reason) else "")) from error
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether the innermost frame is this package's: the caller's block stumbled, not the library that reads."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("clustermass.")
+
+
+@contextmanager
+def _stream(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, unpacked if gzipped: astropy takes a gzip stream that is cut short for a whole file."""
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+        stream.seek(0)
+        if not packed:
+            yield stream
+            return
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as unpacked:
+            with gzip.GzipFile(fileobj=stream) as source:
+                shutil.copyfileobj(source, unpacked, 1 << 20)
+            unpacked.seek(0)
+            yield cast(BinaryIO, unpacked)
+
+
+_PIECE_BYTES = 1 << 24
+#: sum of a header and its data, in one's complement, where CHECKSUM is right
+_MINUS_ZERO = 0xFFFFFFFF
+
+
+def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
+    """Compare CHECKSUM and DATASUM of the HDUs that state them; raise AstropyUserWarning in astropy's own words.
+
+    Done here because astropy's own verification reads a whole HDU into memory.
+    """
+    for number, hdu in enumerate(hdus):
+        stated = {key: str(hdu.header.get(key, "")).strip() for key in ("DATASUM", "CHECKSUM")}
+        if not any(stated.values()):
+            continue
+        place = hdu.fileinfo()
+        data = _sum_of(stream, place["datLoc"], place["datSpan"])
+        if stated["DATASUM"] and stated["DATASUM"] != str(data):
+            raise AstropyUserWarning(f"Datasum verification failed for HDU {hdu.name, number}.")
+        header = _sum_of(stream, place["hdrLoc"], place["datLoc"] - place["hdrLoc"])
+        if stated["CHECKSUM"] and _folded(header + data) != _MINUS_ZERO:
+            raise AstropyUserWarning(f"Checksum verification failed for HDU {hdu.name, number}.")
+
+
+def _sum_of(stream: BinaryIO, start: int, length: int) -> int:
+    """Add up a part of a file as whole numbers of 32 bits, in one's complement."""
+    stream.seek(start)
+    total = 0
+    while length > 0:
+        piece = stream.read(min(length, _PIECE_BYTES))
+        if not piece or len(piece) % 4:
+            raise AstropyUserWarning("File may have been truncated")
+        length -= len(piece)
+        total = _folded(total + int(np.frombuffer(piece, dtype=">u4").sum(dtype=np.uint64)))
+    return total
+
+
+def _folded(total: int) -> int:
+    while total > _MINUS_ZERO:
+        total = (total & _MINUS_ZERO) + (total >> 32)
+    return total

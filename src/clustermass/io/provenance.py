@@ -39,6 +39,18 @@ def provenance(
     }
 
 
+def history(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return provenance as pairs of a name and a text in printable ASCII, as FITS wants it; one pair an input file."""
+    inputs = provenance.get("input_sha256", {})
+    pairs = [(key, _text(value)) for key, value in provenance.items() if key != "input_sha256"]
+    pairs += [("input", f"{name} sha256 {digest}") for name, digest in inputs.items()]
+    return [(name, text.encode("unicode_escape").decode("ascii")) for name, text in pairs]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
 def _stated(path: Path) -> str:
     """Return the path as given; of an absolute one the name alone, lest the bytes depend on where a folder lies."""
     return path.name if path.is_absolute() else path.as_posix()

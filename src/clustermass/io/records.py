@@ -14,8 +14,8 @@ from astropy.table import Table
 from PIL import Image
 from safetensors import safe_open
 
-from clustermass.catalogues.tables import opened_fits
 from clustermass.errors import InputError
+from clustermass.io.fits import opened_fits
 
 #: step of the files of a simulated sky, whose headers state no step of their own
 SIMULATION = "simulate_realization"

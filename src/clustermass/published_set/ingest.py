@@ -1,6 +1,5 @@
 """The published training set into the files of a simulated sky, so that all that follows works on it unchanged."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.truth import write_truth
 from clustermass.images.exposure import photon_coverage
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
+from clustermass.io.products import TRUTH, write_table
 from clustermass.io.provenance import file_sha256, provenance
 from clustermass.published_set.catalogue import read_published_catalogue
 from clustermass.published_set.images import APPLIED, BANDS, check_brightness, read_published_images, rows_of_images
@@ -74,7 +73,7 @@ def ingest_published(
         label = images_path.parent.name
         stacked = np.stack([cubes[row].transpose(2, 0, 1) for row in chosen.tolist()])
         write_netcdf(_dataset(stacked, part, names[chosen], label), images_path, TITLE, facts)
-        write_truth(_truth(part), truth_path, {key: _text(value) for key, value in facts.items()})
+        write_table(truth_path, "TRUTH", TRUTH, _truth(part), provenance=facts)
 
 
 def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
@@ -144,7 +143,3 @@ def _truth(part: _Columns) -> Table:
     table["R500_ARCMIN"] = value.get("R500c_arcmin", unknown).astype(np.float32)
     table["COUNTS"] = np.full(first.size, -1, dtype=np.int32)
     return table
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

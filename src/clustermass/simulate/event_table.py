@@ -96,7 +96,7 @@ def event_hdus(table: NDArray[np.void], field: Field, facts: Mapping[str, Any]) 
 def _header(field: Field, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "CREATOR": ("clustermass", "embedded sky: simulated"),
-        "HIERARCH SIMULATED": (True, "T: no observation"),
+        "SIMULATE": (True, "T: no observation"),
         "TELESCOP": "eROSITA",
         "INSTRUME": "merged",
         "NINST": MODULES,

@@ -9,9 +9,9 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import opened_fits
 from clustermass.errors import InputError
 from clustermass.images.exposure import exposure_at, read_exposure
+from clustermass.io.fits import opened_fits
 
 #: candidates are extended detections above both, as in eFEDS; the selected ones are those that are a halo
 DET_LIKE_MIN, EXT_LIKE_MIN = 5.0, 6.0

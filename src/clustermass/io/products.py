@@ -1,0 +1,259 @@
+"""The files of a field, simulated or a user's: which there are, their columns, and the one way to write their tables.
+
+`events.fits`, `exposure.fits` and `catalogue.fits` are what an observer has; `truth.fits`, `matches.fits` and
+`labels.fits` belong to simulated fields only. Units are spelt so that FITS, VOTable readers and udunits take them;
+only degree is `deg` in FITS and `degree` in netCDF. Units and descriptions are those of `VARIABLES`, unless a file
+means something of its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+from numpy.typing import ArrayLike, NDArray
+
+from clustermass.io.fits import write_fits
+from clustermass.io.provenance import history
+from clustermass.io.variables import VARIABLES
+
+CREATOR = "clustermass"
+#: degrees per unit of the integer columns RA and DEC of event lists, as in eSASS (0.004 arcsec)
+ANGLE_STEP = 1e-6
+#: units of `VARIABLES` that FITS spells in another way; a log10 mass has none
+_FITS_UNITS = {"1": None, "degree": "deg"}
+
+
+class FieldFiles(NamedTuple):
+    """Files of one realization of a field; the last three of simulated fields only, None = not written."""
+
+    events: Path
+    exposure: Path
+    catalogue: Path
+    truth: Path | None = None
+    matches: Path | None = None
+    labels: Path | None = None
+
+
+class Column(NamedTuple):
+    """Column of a FITS table.
+
+    Attributes
+    ----------
+    name
+        TTYPE.
+    format
+        Letter of TFORM; "A" = text, as wide as its longest entry.
+    unit
+        TUNIT; None = no unit.
+    description
+        TCOMM, one line.
+    ucd
+        TUCD; "" = none.
+    optional
+        Tables without it are written too.
+    scale
+        TSCAL: the column holds whole numbers, this many units each.
+    """
+
+    name: str
+    format: str
+    unit: str | None
+    description: str
+    ucd: str = ""
+    optional: bool = False
+    scale: float = 1.0
+
+
+def column(name: str, form: str, description: str = "", unit: str | None = None, **further: Any) -> Column:
+    """Return a column; without `description`, unit and description are those of `VARIABLES` in lower case."""
+    if not description:
+        unit, description = VARIABLES[name.lower()]
+    return Column(name, form, _FITS_UNITS.get(unit, unit) if unit else None, description, **further)
+
+
+EVENTS = (
+    column("TIME", "D", "arrival time, mission time", "s"),
+    column("RA", "J", "right ascension of the photon", "deg", scale=ANGLE_STEP),
+    column("DEC", "J", "declination of the photon", "deg", scale=ANGLE_STEP),
+    column("PI", "E", "energy of the photon", "eV"),
+    column("TM_NR", "B", "telescope module, 1 to 7"),
+    column("PAT_TYP", "I", "pattern: 1 single, 2 double, 3 triple, 4 quadruple"),
+    column("FLAG", "J", "0: photons with other flags were left out"),
+)
+GTI = (
+    column("START", "D", "begin of the good time interval, mission time", "s"),
+    column("STOP", "D", "end of the good time interval, mission time", "s"),
+)
+CATALOGUE = (
+    column("ID_SRC", "J"),
+    column("RA", "D", "right ascension of the detection, ICRS", "deg"),
+    column("DEC", "D", "declination of the detection, ICRS", "deg"),
+    column("DET_LIKE", "E"),
+    column("EXT_LIKE", "E"),
+    column("EXT", "E"),
+    column("ML_RATE", "E"),
+    column("ML_CTS", "E"),
+    column("ML_EXP", "E", "vignetting-corrected exposure at the source", "s"),
+    column("ML_BKG", "E"),
+    column("Z", "E"),
+    column("Z_ERR", "E"),
+    column("Z_TYPE", "A", "kind of redshift: spec, photo or none"),
+    column("LOGM500_REF", "E", optional=True),
+    column("LOGM500_REF_ERR", "E", optional=True),
+    column(
+        "LX500", "D", "measured luminosity, 0.5-2 keV rest frame, inside R500 or 500 kpc; NaN = limit only", "erg s-1",
+        optional=True,
+    ),
+    column("F_CONT", "E", "chance to be no cluster; below 0 = confirmed by other means", optional=True),
+    column("IN_AREA90", "I", "1 = in the inner 90 % of the field, evenly exposed; -1 = unknown", optional=True),
+    column("NAME_CAT", "A", "name in the published catalogue, by which published masses are found", optional=True),
+    column("Z_ORIGIN", "A", "column of the user's table that Z was taken from", optional=True),
+)  # fmt: skip
+TRUTH = (
+    column("SRC_ID", "J", "number of the halo, and label of its photons"),
+    column("HALO_ID", "K", "identity of the halo over all realizations"),
+    column("RA", "D", "right ascension of the halo, ICRS", "deg"),
+    column("DEC", "D", "declination of the halo, ICRS", "deg"),
+    column("Z", "E", "redshift of the halo"),
+    column("LOG10_M500C", "E", "log10(M500c / Msun)"),
+    column("KT", "E", "temperature", "keV"),
+    column("L500", "D", "luminosity inside R500c, 0.5-2 keV rest frame", "erg s-1"),
+    column("FLUX", "E", "flux inside R500c, 0.5-2 keV observed, unabsorbed", "erg s-1 cm-2"),
+    column("R500_ARCMIN", "E", "R500c", "arcmin"),
+    column("COUNTS", "J", "photons of the halo in the event list; -1 = unknown", "count"),
+)
+MATCHES = (
+    column("ID_SRC", "J"),
+    column("SRC_ID", "J", "number of the halo that was detected"),
+    column("SEPARATION", "E", "distance of the detection from the halo", "arcsec"),
+    column("PURITY", "E", "share of the fitted counts that the halo's photons account for; NaN = unknown"),
+)
+LABELS = (column("SRC_ID", "J", "label of the source that the photon is from, row by row of the event list"),)
+
+
+def is_simulated(header: fits.Header) -> bool:
+    """Whether a header says that its photons were simulated: card SIMULATE, in older files SIMULATED."""
+    return bool(header.get("SIMULATE", header.get("SIMULATED", False)))
+
+
+def write_table(
+    path: Path,
+    name: str,
+    columns: Sequence[Column],
+    values: Mapping[str, NDArray[Any]] | Table,
+    header: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    checksum: bool = False,
+) -> None:
+    """Write a FITS file of one table: ``write_table(path, "MATCHES", MATCHES, {"ID_SRC": ids, ...}, cards)``.
+
+    Parameters
+    ----------
+    path
+        Final name; written atomically.
+    name
+        EXTNAME.
+    columns
+        Columns in their order: `CATALOGUE`, `TRUTH`, `MATCHES`, `LABELS`.
+    values
+        Column name -> values, (rows,) each; what isn't in `columns` is left out. Optional columns may be missing.
+    header
+        Cards of the table: keyword -> value, or (value, comment).
+    provenance
+        What `clustermass.io.provenance.provenance` returns; HISTORY of the primary header.
+    checksum
+        Write CHECKSUM and DATASUM.
+
+    Raises
+    ------
+    KeyError
+        `values` lacks a column that isn't optional.
+    """
+    write_fits(fits.HDUList([primary_hdu(provenance), table_hdu(name, columns, values, header)]), path, checksum)
+
+
+def primary_hdu(provenance: Mapping[str, Any] | None = None) -> fits.PrimaryHDU:
+    """Return an empty primary HDU with CREATOR and, as HISTORY, everything in `provenance`."""
+    hdu = fits.PrimaryHDU()
+    hdu.header["CREATOR"] = CREATOR
+    add_history(hdu, provenance)
+    return hdu
+
+
+def add_history(hdu: Any, provenance: Mapping[str, Any] | None) -> None:
+    """Add everything in `provenance` to the header of `hdu` as HISTORY."""
+    for name, text in history(provenance or {}):
+        hdu.header.add_history(f"{name} = {text}")
+
+
+def table_hdu(
+    name: str,
+    columns: Iterable[Column],
+    values: Mapping[str, NDArray[Any]] | Table | None = None,
+    header: Mapping[str, Any] | None = None,
+) -> fits.BinTableHDU:
+    """Return a table with TTYPE, TFORM, TUNIT, TSCAL, TCOMM and TUCD; for files of several HDUs.
+
+    Parameters are those of `write_table`; without `values` the table has no rows. Columns with a scale take the whole
+    numbers that are stored, such as ``np.rint(ra_deg / ANGLE_STEP)``.
+    """
+    given = set() if values is None else set(values.keys())
+    written = [one for one in columns if one.name in given or not one.optional]
+    arrays = [np.zeros(0) if values is None else np.asarray(values[one.name]) for one in written]
+    made = [
+        fits.Column(one.name, _form(one, array), unit=one.unit, array=array)
+        for one, array in zip(written, arrays, strict=True)
+    ]
+    table = fits.BinTableHDU.from_columns(made, name=name)
+    for number, one in enumerate(written, start=1):
+        if one.scale != 1.0:  # set by hand: astropy can't write scaled columns of whole numbers
+            table.header.set(f"TSCAL{number}", one.scale, after=f"TUNIT{number}")
+            table.header.set(f"TZERO{number}", 0.0, after=f"TSCAL{number}")
+    for number, one in enumerate(written, start=1):
+        table.header[f"TCOMM{number}"] = one.description
+        if one.ucd:
+            table.header[f"TUCD{number}"] = one.ucd
+    table.header.update({"CREATOR": CREATOR, **(header or {})})
+    return table
+
+
+def _form(column: Column, values: NDArray[Any]) -> str:
+    if column.format != "A":
+        return column.format
+    return f"{max(1, values.dtype.itemsize // (4 if values.dtype.kind == 'U' else 1))}A"
+
+
+def gti_hdu(module: int, intervals: ArrayLike) -> fits.BinTableHDU:
+    """Return the good time intervals of a telescope module, (intervals, 2) in s, as table GTI<module> (0: GTI)."""
+    start, stop = np.asarray(intervals, dtype=float).reshape(-1, 2).T
+    return table_hdu(f"GTI{module or ''}", GTI, {"START": start, "STOP": stop})
+
+
+def write_exposure(
+    path: Path,
+    image_s: NDArray[np.float32],
+    coordinates: Mapping[str, Any],
+    header: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `exposure.fits`: the vignetting-corrected exposure in s as the primary image.
+
+    Parameters
+    ----------
+    path
+        Final name; written atomically.
+    image_s
+        Exposure, float32 (y, x).
+    coordinates
+        Cards of its celestial coordinates: CTYPE1, CRVAL1, ...
+    header, provenance
+        As for `write_table`.
+    """
+    hdu = fits.PrimaryHDU(np.asarray(image_s, dtype=np.float32))
+    hdu.header.update(coordinates)
+    hdu.header.update({"BUNIT": ("s", "vignetting-corrected exposure"), "CREATOR": CREATOR, **(header or {})})
+    add_history(hdu, provenance)
+    write_fits(fits.HDUList([hdu]), path)
