@@ -37,6 +37,14 @@ def test_a_change_of_an_imported_module_counts_and_of_another_does_not(package):
     assert provenance.source_hash(["step"]) != before
 
 
+def test_imports_for_type_checking_do_not_count(package):
+    before = provenance.source_hash(["step"])
+    block = "if TYPE_CHECKING:\n    from clustermass.other import Y\n"
+    imports = f"from __future__ import annotations\nfrom typing import TYPE_CHECKING\n{block}"
+    package("step", f"{imports}from clustermass.leaf import area\n\nX = area(2)\n")
+    assert provenance.source_hash(["step"]) == before
+
+
 def test_config_hash_ignores_the_order_of_keys():
     assert provenance.config_hash({"a": 1, "b": {"c": 2, "d": 3}}) == provenance.config_hash(
         {"b": {"d": 3, "c": 2}, "a": 1}

@@ -71,9 +71,9 @@ def file_sha256(path: str | Path) -> str:
 def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
     """Hash the syntax trees of `modules` (dotted names below `clustermass`), `scripts`, and all they import from it.
 
-    Comments, docstrings and layout don't count: only a change of what the code does changes the hash. The package's
-    own `__init__`, which holds its version, doesn't count either: a release as such re-runs nothing. Of
-    `clustermass.io` only the constant `FORMAT` counts.
+    Comments, docstrings, layout and imports for type checking don't count: only a change of what the code does changes
+    the hash. The package's own `__init__`, which holds its version, doesn't count either: a release as such re-runs
+    nothing. Of `clustermass.io` only the constant `FORMAT` counts.
     """
     start = {*(_module_path(name) for name in modules), *(Path(script) for script in scripts)}
     files = sorted({_counted(path) for path in _closure(frozenset(start))})
@@ -107,7 +107,7 @@ def _module_path(name: str) -> Path:
 @cache
 def _imports(path: Path) -> tuple[Path, ...]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -118,12 +118,25 @@ def _imports(path: Path) -> tuple[Path, ...]:
 
 @cache
 def _tree(path: Path) -> str:
-    tree = ast.parse(path.read_bytes())
+    tree = _parsed(path)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
             del body[0]
     return ast.dump(tree)
+
+
+def _parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a module without what only type checkers use: `typing` and `if TYPE_CHECKING:`."""
+    tree = ast.parse(path.read_bytes())
+    tree.body = [node for node in tree.body if not _is_for_types(node)]
+    return tree
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return node.module in ("typing", "__future__")
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def _is_docstring(node: ast.AST) -> bool:

@@ -1,0 +1,441 @@
+"""Every key of the configuration, declared once: its type, range, unit and meaning.
+
+Values are plain dicts at run time. `workflow/schemas/config.schema.yaml` and the table in `config/README.md` are made
+from these classes by `config/describe.py`. Steps import them for annotations only, under `TYPE_CHECKING`: they run where
+there is no pydantic, and a change here re-runs nothing.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+
+import pydantic
+from typing_extensions import TypedDict
+
+from clustermass.config.sky_models import (
+    UNIQUE_ITEMS,
+    Absorption,
+    Agn,
+    Background,
+    ByType,
+    CatalogueSelection,
+    Clusters,
+    Cosmology,
+    Detection,
+    Exposure,
+    Field,
+    Path,
+    Psf,
+    RealizationFiles,
+    Redshifts,
+    Seed,
+    Shares,
+    Sky,
+    Unique,
+    key,
+)
+
+__all__ = ["Absorption", "Agn", "Background", "CatalogueSelection", "Clusters", "Cosmology", "Detection", "Exposure"]
+__all__ += ["Field", "Psf", "RealizationFiles", "Redshifts", "Shares", "Sky"]
+
+#: a key that steers how steps are executed: its change re-runs nothing
+EXECUTION_ONLY = {"x-execution-only": True}
+Name: TypeAlias = Annotated[str, key(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+SideInput: TypeAlias = Literal["z", "log_z", "log_exposure", "log_rate", "log_extent", "log_background"]
+MassBound: TypeAlias = Annotated[float, key(ge=10, le=17)]
+
+
+class Events(TypedDict):
+    """Which events of an event list count."""
+
+    flag_mask: Annotated[
+        Annotated[int, pydantic.Tag("int")] | Annotated[str, pydantic.Tag("str")],
+        ByType,
+        key("drops events whose FLAG shares a bit with it; auto = 0xC000F000 for eSASS, 0 for simulated events"),
+    ]
+    pattern: Annotated[
+        int, key("bit mask of PAT_TYP to keep: 1 single, 2 double, 4 triple, 8 quadruple; 15 = all valid", ge=1, le=15)
+    ]
+
+
+class Bands(TypedDict):
+    """Equally wide energy bands."""
+
+    start_ev: Annotated[int, key("lower edge of the first band [eV]", ge=100, le=10000)]
+    width_ev: Annotated[int, key("width of a band [eV]", ge=10, le=10000)]
+    number: Annotated[int, key("number of bands", ge=1, le=100)]
+
+
+class ImageSet(TypedDict):
+    """A further set of images of the same events: what it does not set is as in the block `images`."""
+
+    box_pixels: Annotated[int, key("side of the image box [pixels]", ge=20, le=1000)]
+    pixel_arcsec: Annotated[float, key("size of a pixel [arcsec]", ge=1, le=60)]
+    base_rebin: Annotated[int, key("images are stored with this many pixels summed along each side", ge=1, le=20)]
+    centre: Annotated[
+        Literal["detected", "halo"], key("detected = the catalogue's position; halo = the true one, where it is known")
+    ]
+    det_like_min: Annotated[float, key("images are made of detections with DET_LIKE above this", ge=0)]
+    ext_like_min: Annotated[float, key("images are made of detections with EXT_LIKE above this", ge=0)]
+
+
+class Images(ImageSet):
+    """Images in energy bands of every detection above two likelihoods."""
+
+    bands: Bands
+
+
+class Smoothing(TypedDict):
+    """Gaussian smoothing of Krippendorf et al. 2023, Eq. A.1-A.2. Absent = none."""
+
+    half_width: Annotated[
+        list[Annotated[int, key(ge=0, le=50)]],
+        key("half-widths of the kernel along x, y [pixels] and energy [bands]", min_length=3, max_length=3),
+    ]
+    sigma: Annotated[float, key("standard deviation / half-width", gt=0)]
+
+
+class Preprocessing(TypedDict):
+    """How counts become what a network sees."""
+
+    half_width_arcsec: Annotated[float, key("half the side of the image [arcsec]", gt=0)]
+    pixel_arcsec: Annotated[float, key("size of a pixel, a multiple of the stored one [arcsec]", gt=0)]
+    scale_to_redshift: NotRequired[
+        Annotated[
+            float,
+            key(
+                "scale each image to its size at this redshift: pixels of one size in kpc; absent = in arcsec",
+                gt=0,
+                le=3,
+            ),
+        ]
+    ]
+    bands: NotRequired[
+        Annotated[int, key("sum adjacent bands to this many; 1 = no energies; absent = all bands", ge=1, le=100)]
+    ]
+    smoothing: NotRequired[Smoothing]
+    clip: NotRequired[Annotated[float, key("pixels above this are set to it; absent = none", gt=0)]]
+    transform: Annotated[
+        Literal["none", "sqrt", "anscombe", "log1p"],
+        key("function applied to each pixel last; anscombe = 2 sqrt(n + 3/8), log1p = ln(1 + n)"),
+    ]
+
+
+class Split(TypedDict):
+    """Shares of the three subsets; they add up to 1."""
+
+    train: Annotated[float, key("share of the groups of clusters to train on", gt=0, lt=1)]
+    val: Annotated[float, key("share of the groups by which epochs and settings are chosen", gt=0, lt=1)]
+    test: Annotated[float, key("share of the groups that are used once, at the end", gt=0, lt=1)]
+
+
+class Network(TypedDict):
+    """A convolutional network."""
+
+    channels: Annotated[
+        list[Annotated[int, key(ge=1, le=1024)]],
+        key("channels of each convolution + pooling block", min_length=1, max_length=5),
+    ]
+    pooling: NotRequired[
+        Annotated[Literal["average", "max"], key("of 2 x 2 pixels the average or the maximum; absent = average")]
+    ]
+    dense: Annotated[
+        list[Annotated[int, key(ge=1, le=4096)]],
+        key("widths of the dense layers; the side inputs join at the first", min_length=1, max_length=5),
+    ]
+    dropout: Annotated[float, key("share of the first dense layer's inputs dropped in training", ge=0, lt=1)]
+    side_inputs: Annotated[
+        list[SideInput],
+        Unique,
+        key("joined to the image: redshift, exposure, and ML_RATE, EXT, ML_BKG", json_schema_extra=UNIQUE_ITEMS),
+    ]
+    catalogue_dropout: Annotated[
+        float,
+        key("share of clusters, drawn anew in each step, without log_rate, log_extent, log_background", ge=0, lt=1),
+    ]
+
+
+class Plateau(TypedDict):
+    """How the learning rate is lowered when the validation loss stalls."""
+
+    factor: Annotated[float, key("the rate is multiplied by this", gt=0, lt=1)]
+    patience: Annotated[int, key("epochs without a better validation loss", ge=1)]
+    minimum: Annotated[float, key("the rate is lowered no further than this", ge=0)]
+
+
+class Recipe(TypedDict):
+    """How a network is trained."""
+
+    loss: NotRequired[
+        Annotated[
+            Literal["likelihood", "squared_log", "percentage", "squared_log1p", "classification"],
+            key("what is minimised (docs/training.md); absent = likelihood, of a Gaussian in log10 M500c"),
+        ]
+    ]
+    optimizer: Annotated[Literal["adam", "adamw"], key("optimiser")]
+    learning_rate: Annotated[float, key("highest learning rate", gt=0, le=1)]
+    schedule: Annotated[
+        Literal["cosine", "plateau", "constant"],
+        key("cosine = warm-up, then cosine decay to 1 per cent; plateau = lowered when the validation loss stalls"),
+    ]
+    warmup_fraction: NotRequired[
+        Annotated[float, key("share of the steps over which the rate rises (schedule cosine)", ge=0, lt=1)]
+    ]
+    plateau: NotRequired[Plateau]
+    weight_decay: Annotated[float, key("decoupled weight decay (adamw)", ge=0)]
+    gradient_clip: Annotated[float, key("largest global norm of the gradient; 0 = no limit", ge=0)]
+    batch_size: Annotated[int, key("clusters per step", ge=1)]
+    epochs: Annotated[int, key("passes through the training set", ge=1)]
+    augmentation: Annotated[
+        Literal["symmetries", "rotations", "none"], key("symmetries = flips and quarter turns; rotations = any angle")
+    ]
+    average_decay: Annotated[float, key("decay per step of the running average of the weights; 0 = none", ge=0, lt=1)]
+    keep: Annotated[
+        Literal["last", "best"], key("weights after the last epoch, or those of the lowest validation loss")
+    ]
+    symmetric_prediction: Annotated[bool, key("average predictions over the eight symmetries of the square")]
+
+
+class Training(TypedDict):
+    """How networks are trained."""
+
+    device: Annotated[
+        Literal["auto", "cpu", "gpu"],
+        key("auto = a GPU where there is one; gpu without one is an error", json_schema_extra=EXECUTION_ONLY),
+    ]
+    recipes: Annotated[dict[Name, Recipe], key("training recipes by name", min_length=1)]
+
+
+class Ensemble(TypedDict):
+    """The ensemble of networks."""
+
+    members: Annotated[int, key("number of networks of an experiment that sets none of its own", ge=1, le=1000)]
+    members_per_job: Annotated[
+        int,
+        key(
+            "networks that one job trains: on a CPU in turn, on a GPU side by side",
+            ge=1,
+            le=1000,
+            json_schema_extra=EXECUTION_ONLY,
+        ),
+    ]
+    recalibration: Annotated[
+        Literal["auto", "none"],
+        key("auto = scale sigma as the validation set asks for, if left-out clusters gain by it; none = as predicted"),
+    ]
+
+
+class Selection(TypedDict, total=False):
+    """Clusters to train and test on; the split itself never changes."""
+
+    log10_m500c_min: Annotated[MassBound, key("lowest log10(M500c / Msun)")]
+    log10_m500c_max: Annotated[MassBound, key("log10(M500c / Msun) must be below this")]
+    det_like_min: Annotated[float, key("DET_LIKE must be above this", ge=0)]
+    ext_like_min: Annotated[float, key("EXT_LIKE must be above this", ge=0)]
+
+
+class Experiment(TypedDict):
+    """An experiment: what it does not set is as in `fiducial`."""
+
+    sky: Annotated[str, key("simulated sky to learn from")]
+    images: Annotated[str | None, key("one of image_sets; null (or images) = as the block `images` says")]
+    preprocessing: Annotated[str, key("one of preprocessing")]
+    network: Annotated[str, key("one of network")]
+    recipe: Annotated[str, key("one of training.recipes")]
+    selection: Selection
+    train_selection: Annotated[
+        Selection | None,
+        key("selection of the clusters trained on, where it differs; sigma is calibrated and tested on `selection`"),
+    ]
+    train_clusters: Annotated[int | None, key("number of training clusters, in a fixed order; null = all", ge=1)]
+    weighting: Annotated[
+        Literal["none", "uniform_mass"],
+        key("weights of training clusters: equal, or as if evenly spread in log10 M500c"),
+    ]
+    redshift_noise: Annotated[float, key("standard deviation of noise added to the redshifts a network sees", ge=0)]
+    control: Annotated[
+        Literal["none", "shuffled_redshift", "no_energy", "noise_images"],
+        key("what is taken away from the data, to see what the networks use; controls give no observed cluster a mass"),
+    ]
+    members: Annotated[int | None, key("number of networks; null = ensemble.members", ge=1, le=1000)]
+    test_skies: Annotated[
+        list[str],
+        Unique,
+        key("further simulated skies, on all of whose clusters it is tested", json_schema_extra=UNIQUE_ITEMS),
+    ]
+    compared_with: NotRequired[
+        Annotated[str, key("experiment with which it is compared, cluster by cluster, on the paper's page")]
+    ]
+
+
+class Search(TypedDict):
+    """Comparison of networks and recipes on the validation clusters, by `snakemake ... -- search`."""
+
+    candidates: Annotated[
+        list[str],
+        Unique,
+        key("experiments of one sky and selection, compared with the first", json_schema_extra=UNIQUE_ITEMS),
+    ]
+
+
+class CountRateRelation(TypedDict):
+    """log10 M500c = log10_mass + slope_rate log10(rate/pivot_rate) + linear_z q + quadratic_z q^2.
+
+    q = log10((1+z)/(1+pivot_z)); the default is fitted to the masses of Chiu et al. 2023 for 453 eFEDS clusters.
+    """
+
+    log10_mass: Annotated[float, key("log10(M500c / Msun) at the pivots")]
+    slope_rate: Annotated[float, key("slope with the count rate")]
+    linear_z: Annotated[float, key("linear coefficient of q")]
+    quadratic_z: Annotated[float, key("quadratic coefficient of q")]
+    pivot_rate: Annotated[float, key("pivot count rate, 0.2-2.3 keV [count/s]", gt=0)]
+    pivot_z: Annotated[float, key("pivot redshift", ge=0)]
+
+
+class LuminosityRelation(TypedDict):
+    """Chiu et al. 2022 (A&A 661, A11), Eq. 67: soft-band luminosity inside R500 at given mass and redshift."""
+
+    log10_l_pivot: Annotated[float, key("log10 of the luminosity at the pivots, 0.5-2 keV [erg/s]")]
+    mass_pivot_msun: Annotated[
+        float,
+        key("pivot M500c [Msun]: 2.0e+14 reads the published 1.4e14 as Msun/h (1.4e+14: masses 0.155 dex lower)", gt=0),
+    ]
+    slope: Annotated[float, key("slope with mass", gt=0)]
+    delta: Annotated[float, key("change of the slope with ln((1+z)/(1+pivot_z))")]
+    evolution: Annotated[float, key("power of E(z)/E(pivot_z)")]
+    gamma: Annotated[float, key("power of (1+z)/(1+pivot_z)")]
+    pivot_z: Annotated[float, key("pivot redshift", ge=0)]
+    scatter_ln: Annotated[float, key("scatter of ln L at fixed mass and redshift; 0.46 = 0.2 dex", gt=0)]
+
+
+class Baselines(TypedDict):
+    """Predictors that the ensemble is compared with, on the same clusters."""
+
+    ridge_alpha: Annotated[
+        list[Annotated[float, key(gt=0)]],
+        key("penalties of the ridge regression, tried on the validation set", min_length=1),
+    ]
+    count_rate_efeds: CountRateRelation
+    luminosity_published: LuminosityRelation
+
+
+class Evaluation(TypedDict):
+    """Evaluation on the test set."""
+
+    bootstrap: Annotated[int, key("number of bootstrap samples behind every interval", ge=100)]
+
+
+class PublishedMasses(TypedDict):
+    """Published masses of an observed field, to compare with."""
+
+    file: Annotated[Path, key("the table (.fits, .fits.gz, .csv, .tsv or .ecsv; of chiu2022 also tablec1.dat)")]
+    kind: Annotated[
+        Literal["chiu2022", "chiu2023", "bulbul2024", "table"],
+        key("whose table; table = your own, with NAME_CAT or ID_SRC, LOGM500_REF, perhaps LOGM500_REF_ERR (dex)"),
+    ]
+    columns: NotRequired[
+        Annotated[
+            dict[Literal["NAME_CAT", "ID_SRC", "LOGM500_REF", "LOGM500_REF_ERR"], str],
+            key("of kind table: names of your columns, where they differ"),
+        ]
+    ]
+    log10_m500c_min: NotRequired[Annotated[MassBound | None, key("only published log10(M500c / Msun) above this")]]
+    log10_m500c_max: NotRequired[Annotated[MassBound | None, key("only published log10(M500c / Msun) below this")]]
+
+
+class Observed(TypedDict):
+    """Fields whose clusters get masses."""
+
+    acronym: Annotated[str, key("survey's name, with which NAME in the catalogue begins (simulated fields: SIM)")]
+    mass_prior: Annotated[
+        Literal["training", "flat"],
+        key("training = the training sample's masses are the prior; flat = also columns LOGM500_FLAT* without it"),
+    ]
+    fields: Annotated[list[str], key("observed skies")]
+    published: Annotated[dict[Name, PublishedMasses], key("published masses by the observed sky that they are of")]
+
+
+class Validation(TypedDict):
+    """Comparison of a simulated sky with published numbers, by `make validate-sky`."""
+
+    sky: Annotated[str, key("an embedded sky with known masses; the published numbers are those of eFEDS")]
+
+
+class Figures(TypedDict):
+    """Figures."""
+
+    dpi: Annotated[int, key("resolution of the png figures", ge=50, le=1200)]
+
+
+class Download(TypedDict):
+    """A file to fetch."""
+
+    urls: Annotated[list[Annotated[str, key(pattern="^https?://")]], key("addresses, tried in turn", min_length=1)]
+    path: Annotated[Path, key("where it goes; checked by its ending: .fits, .fits.gz, .tsv, .tar.gz, .tgz")]
+    fetch: NotRequired[Annotated[bool, key("false = left out; absent = true")]]
+    bytes: NotRequired[Annotated[int, key("length that it must have [bytes]", ge=1)]]
+    sha256: NotRequired[
+        Annotated[str, key("SHA-256 that it must have; absent = that of the first download", pattern="^[0-9a-f]{64}$")]
+    ]
+    rows: NotRequired[Annotated[int, key("rows that its table must have", ge=1)]]
+    unpack: NotRequired[
+        Annotated[
+            list[Annotated[str, key(pattern=r"^[^/\\]+$")]],
+            Unique,
+            key("files to take out of an archive", min_length=1, json_schema_extra=UNIQUE_ITEMS),
+        ]
+    ]
+
+
+class Downloads(TypedDict):
+    """Public files that `snakemake ... -- download_efeds` fetches; nothing else does."""
+
+    tries: NotRequired[Annotated[int, key("how often an address is tried; absent = 6", ge=1, le=100)]]
+    stall_s: NotRequired[
+        Annotated[float, key("a try ends after this time without data [s]; absent = 60", gt=0, le=3600)]
+    ]
+    pause_s: NotRequired[
+        Annotated[
+            float, key("time before the second try, doubled before every further one [s]; absent = 2", ge=0, le=60)
+        ]
+    ]
+    files: Annotated[dict[str, Download], key("files by name")]
+
+
+@pydantic.with_config(pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class Config(TypedDict):
+    """The whole configuration."""
+
+    run: Annotated[Name, key("name of the run; results go to results/<run>/, skies and images are shared by all runs")]
+    seed: Annotated[Seed, key("root of the random numbers of split, training and bootstrap; skies have their own")]
+    experiments: Annotated[dict[Name, Experiment | None], key("experiments by name; all but `fiducial` state changes")]
+    observed: Observed
+    images: Images
+    image_sets: Annotated[
+        dict[Name, Annotated[ImageSet, key(min_length=1)]],
+        key("further sets of images by name, for an experiment's `images`"),
+    ]
+    events: Events
+    preprocessing: Annotated[dict[Name, Preprocessing], key("ways of preprocessing by name", min_length=1)]
+    split: Split
+    network: Annotated[dict[Name, Network], key("networks by name", min_length=1)]
+    training: Training
+    ensemble: Ensemble
+    search: Search
+    baselines: Baselines
+    evaluation: Evaluation
+    validation: Validation
+    figures: Figures
+    cosmology: Cosmology
+    skies: Annotated[dict[Name, Sky], key("skies by name", min_length=1)]
+    downloads: NotRequired[Annotated[Downloads, key(json_schema_extra=EXECUTION_ONLY)]]
+    facts: NotRequired[
+        Annotated[
+            dict[str, Any],
+            key("numbers in the report's captions, set by the workflow", json_schema_extra=EXECUTION_ONLY),
+        ]
+    ]
+    record: NotRequired[
+        Annotated[
+            dict[str, Any],
+            key("run times and software in the report, set by the workflow", json_schema_extra=EXECUTION_ONLY),
+        ]
+    ]
