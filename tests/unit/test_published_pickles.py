@@ -161,7 +161,7 @@ def test_the_trap_does_spring_for_pythons_own_reader(tmp_path):
     ("content", "named"),
     [
         (b"cos\nsystem\n(S'true'\ntR.", "os.system"),
-        (b"(S'true'\nios\nsystem\n.", "os system"),
+        (b"(S'true'\nios\nsystem\n.", "os.system"),
         (b"(cos\nsystem\nS'true'\no.", "os.system"),
         (b"\x80\x02cos\nsystem\n)\x81.", "os.system"),
         (b"\x80\x02\x82\x01.", "EXT1"),
@@ -182,24 +182,43 @@ def test_the_message_names_what_was_found(tmp_path, content, named):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\x80\x02cnumpy\ndtype\n}b.", "a state is given to a Named"),  # setting attributes of a name
+        (b"\x80\x02cnumpy\ndtype\n}b.", "a state is given to a type"),  # setting attributes of a name
         (b"\x80\x02cnumpy\nndarray\n)R.", "ndarray"),
         (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00rot\x86R.", "another encoding"),
         (b"\x80\x02cnumpy\ndtype\nX\x02\x00\x00\x00O8\x85R.", "none of numbers or text"),
         (b"\x80\x02cnumpy\ndtype\nX\x05\x00\x00\x00f8,i8\x85R.", "none of numbers or text"),
         (b"\x80\x02h\x05.", "5"),
-        (b"a.", "more is taken"),
+        (b"a.", "pop from empty list"),
         (b"(K\x01a.", "index|treated|taken"),
         (b"\x80\x02]}s.", "out of range"),
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "x.pickle"),  # bytes of a length beyond all memory
         (b"", "x.pickle"),
-        (b"\x80\x02]", "exhausted"),
+        (b"\x80\x02]", "after the end of the file"),
     ],
 )
 def test_malformed_files_are_told_as_damaged(tmp_path, content, reason):
     with pytest.raises(InputError, match="truncated or damaged pickle") as caught:
         read_pickle(written(tmp_path, content))
     assert any(word in str(caught.value) for word in reason.split("|"))
+
+
+def test_arrays_may_not_hold_more_bytes_than_their_file(tmp_path):
+    # one text of 4,000 bytes, from which a thousand arrays are made
+    text = b"\x80\x02X\xa0\x0f\x00\x00" + b"a" * 4000 + b"q\x000"
+    dtype, shape, order = b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R", b"M\xa0\x0f\x85", b"X\x01\x00\x00\x00C"
+    array = b"cnumpy.core.numeric\n_frombuffer\n(h\x00" + dtype + shape + order + b"tR"
+    assert len(read_pickle(written(tmp_path, text + b"]" + array + b"a."))[0]) == 4000
+    with pytest.raises(InputError, match="its arrays hold more bytes than the file"):
+        read_pickle(written(tmp_path, text + b"]" + (array + b"a") * 1000 + b"."))
+
+
+def test_a_stated_length_claims_no_memory(tmp_path):
+    tracemalloc.start()
+    for operation in (b"\x8e", b"\x96", b"\x8d", b"\x95"):  # bytes, bytearray, text, frame
+        with pytest.raises(InputError, match="truncated or damaged"):
+            read_pickle(written(tmp_path, b"\x80\x05" + operation + (1 << 33).to_bytes(8, "little") + b"."))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_arrays_whose_bytes_do_not_fit_their_shape(tmp_path):
