@@ -8,7 +8,7 @@ rule download_efeds:
     log:
         "results/logs/download_efeds.log",
     conda:
-        "../../envs/data.yaml"
+        "../../envs/workflow.yaml"
     threads: 1
     resources:
         mem_mb=each_try(4000),
