@@ -1,8 +1,8 @@
 """Every key of the configuration, declared once: its type, range, unit and meaning.
 
 Values are plain dicts at run time. `workflow/schemas/config.schema.yaml` and the table in `config/README.md` are made
-from these classes by `config/describe.py`. Steps import them for annotations only, under `TYPE_CHECKING`: they run where
-there is no pydantic, and a change here re-runs nothing.
+from these classes by `config/describe.py`. Steps import them for annotations only, under `TYPE_CHECKING`: they run
+where there is no pydantic, and a change here re-runs nothing.
 """
 
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias

@@ -19,7 +19,6 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
-from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 from clustermass.io.provenance import file_sha256
 from clustermass.io.transfer import Patience, TransferError, discard, receive
