@@ -11,9 +11,11 @@ from astropy.io import fits, votable
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 
-from clustermass.apply.catalogue import COLUMNS, CataloguePaths, write_catalogue
+from clustermass.apply.catalogue import CataloguePaths, write_catalogue
+from clustermass.io.products import MASSES
 from clustermass.io.variables import VARIABLES
 
+COLUMNS = {column.name: column for column in MASSES}
 ROWS = 40
 INPUTS = {"data/ä b.nc": "a" * 64, "members/00.safetensors": "b" * 64}
 MADE = {"source": "clustermass 9.9", "config_hash": "0123456789abcdef", "step": "s", "input_sha256": INPUTS}
@@ -142,7 +144,7 @@ def test_header_and_provenance_stand_where_each_format_s_readers_look(written):
     assert header["INPTHASH"] == dict(infos)["INPTHASH"]
     hashes = [value for name, value in infos if name == "input"]
     assert hashes == [f"data/\\xe4 b.nc sha256 {'a' * 64}", f"members/00.safetensors sha256 {'b' * 64}"]
-    history = "".join(header["HISTORY"])
+    history = "".join(fits.getheader(paths.fits)["HISTORY"])
     assert all(line in history for line in hashes)
     assert not any(key.startswith("DATE") for key in header)
 

@@ -7,10 +7,10 @@ from astropy.io import fits
 from observed_inputs import MADE, network, observed_field, read, run, write_calibration  # noqa: F401, the fixture `field`
 
 from clustermass.apply import masses as observed
-from clustermass.apply.catalogue import COLUMNS
 from clustermass.ensemble.out_of_distribution import sample_p
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
+from clustermass.io.products import MASSES
 
 
 def test_scale_changes_no_flag_of_unlikeness(field):
@@ -87,5 +87,5 @@ def test_cluster_without_redshift_is_kept_without_mass_and_counted(field, caplog
     with caplog.at_level("INFO", "clustermass"):
         row = read(field[0], mass_prior="flat")[11]
     assert row["FLAG_NOZ"] == 1
-    assert all(np.isnan(row[name]) for name in COLUMNS if name.startswith("LOGM500"))
+    assert all(np.isnan(row[one.name]) for one in MASSES if one.name.startswith("LOGM500"))
     assert "5 clusters, 1 without redshift" in caplog.text

@@ -5,17 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 from astropy.io import fits
 from ingest_inputs import EVENTS, sky
 
-from clustermass.apply.catalogue import COLUMNS, Header, write_ecsv, write_fits_table, write_votable
+from clustermass.apply.catalogue import CataloguePaths, write_catalogue
 from clustermass.catalogues.ingest import ingest_field
 from clustermass.cli import main
 from clustermass.figures import style
 from clustermass.io.files import write_json
-from clustermass.io.netcdf import write_netcdf
-from clustermass.io.products import add_history
+from clustermass.io.products import MASSES, add_history
 from clustermass.io.provenance import config_hash, provenance
 from clustermass.io.records import read_record
 
@@ -29,18 +27,15 @@ MADE = {
 
 def columns():
     kinds = {"A": np.array(["SIM J1"]), "J": np.array([1], np.int32), "I": np.array([1], np.int16)}
-    return {name: kinds.get(COLUMNS[name].format, np.array([1.0])) for name in COLUMNS}
+    return {one.name: kinds.get(one.format, np.array([1.0])) for one in MASSES}
 
 
 @pytest.mark.parametrize("suffix", ["fits", "vot", "ecsv", "nc", "json", "events.fits"])
 def test_what_is_written_is_read_back_whole(tmp_path, suffix):
     path = tmp_path / f"masses.{suffix}"
-    header = Header({"H0": (67.74, "km/s/Mpc")}, MADE)
-    writers = {"fits": write_fits_table, "vot": write_votable, "ecsv": write_ecsv}
-    if suffix in writers:
-        writers[suffix](columns(), header, path)
-    elif suffix == "nc":
-        write_netcdf(xr.Dataset({"mu": ("cluster", np.zeros(2))}), path, "Test", MADE)
+    if suffix in ("fits", "vot", "ecsv", "nc"):
+        paths = CataloguePaths.beside(tmp_path / "masses.fits")
+        write_catalogue(columns(), np.array(["01_1"]), {"H0": (67.74, "km/s/Mpc")}, MADE, paths)
     elif suffix == "json":
         write_json({"provenance": MADE}, path)
     else:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.apply.catalogue import COLUMNS, FLAT, CataloguePaths, iau_names, write_catalogue
+from clustermass.apply.catalogue import FLAT, CataloguePaths, iau_names, write_catalogue
 from clustermass.apply.flags import Training, excess_error, flags, read_training, without_measurements
 from clustermass.apply.mass_prior import FLOOR, MassPrior, flat_columns, read_mass_prior
 from clustermass.arrays import FloatArray
@@ -25,6 +25,7 @@ from clustermass.ensemble.trained import Trained, read_member
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
+from clustermass.io.products import MASSES
 from clustermass.io.provenance import provenance
 from clustermass.network.weights import Weights
 
@@ -203,7 +204,7 @@ def _masses(
     columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(weights))}
     columns |= {"FLAG_NOZ": (~known).astype(np.int16)}
     left_out = REFERENCE if prior else (*REFERENCE, *FLAT)
-    found_here = [name for name in COLUMNS if name.startswith("LOGM500") and name not in left_out]
+    found_here = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
     result = dict.fromkeys([*found_here, "OOD_P"], np.full(redshift.size, np.nan))
     result |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
     if usable.any():

@@ -132,6 +132,51 @@ MATCHES = (
     column("PURITY", "E", "share of the fitted counts that the halo's photons account for; NaN = unknown"),
 )
 LABELS = (column("SRC_ID", "J", "label of the source that the photon is from, row by row of the event list"),)
+MASS, MASS_ERROR, QUALITY = "phys.mass", "stat.error;phys.mass", "meta.code.qual"
+#: the mass catalogue; the optional columns are written for `observed.mass_prior: flat` only
+MASSES = (
+    column("ID_SRC", "J", ucd="meta.id;meta.main"),
+    column("NAME", "A", ucd="meta.id"),
+    column("RA", "D", ucd="pos.eq.ra;meta.main"),
+    column("DEC", "D", ucd="pos.eq.dec;meta.main"),
+    column("Z", "E", ucd="src.redshift"),
+    column("Z_ERR", "E", ucd="stat.error;src.redshift"),
+    column("LOGM500", "E", ucd=MASS),
+    column("LOGM500_ERR", "E", ucd=MASS_ERROR),
+    column("LOGM500_ERR_ALEATORIC", "E", ucd=MASS_ERROR),
+    column("LOGM500_ERR_EPISTEMIC", "E", ucd=MASS_ERROR),
+    column("LOGM500_ERR_Z", "E", ucd=MASS_ERROR),
+    column("LOGM500_Q16", "E", ucd=f"{MASS};stat.value"),
+    column("LOGM500_Q50", "E", ucd=f"{MASS};stat.median"),
+    column("LOGM500_Q84", "E", ucd=f"{MASS};stat.value"),
+    column("LOGM500_CONF68_LO", "E", ucd=f"{MASS};stat.min"),
+    column("LOGM500_CONF68_HI", "E", ucd=f"{MASS};stat.max"),
+    column("LOGM500_CONF90_LO", "E", ucd=f"{MASS};stat.min"),
+    column("LOGM500_CONF90_HI", "E", ucd=f"{MASS};stat.max"),
+    column("LOGM500_CONF95_LO", "E", ucd=f"{MASS};stat.min"),
+    column("LOGM500_CONF95_HI", "E", ucd=f"{MASS};stat.max"),
+    column("LOGM500_FLAT", "E", ucd=MASS, optional=True),
+    column("LOGM500_FLAT_ERR", "E", ucd=MASS_ERROR, optional=True),
+    column("LOGM500_FLAT_Q16", "E", ucd=f"{MASS};stat.value", optional=True),
+    column("LOGM500_FLAT_Q50", "E", ucd=f"{MASS};stat.median", optional=True),
+    column("LOGM500_FLAT_Q84", "E", ucd=f"{MASS};stat.value", optional=True),
+    column("N_MEMBER", "I", ucd="meta.number"),
+    column("DET_LIKE", "E", ucd="stat.likelihood"),
+    column("EXT_LIKE", "E", ucd="stat.likelihood;phys.angSize"),
+    column("N_PHOT", "J", ucd="phot.count;em.X-ray"),
+    column("EXPOSURE", "E", ucd="time.duration;obs.exposure"),
+    column("COVERED_FRACTION", "E", ucd="stat.value;obs.field"),
+    column("FLAG_RANGE", "I", ucd=QUALITY),
+    column("FLAG_OOD", "I", ucd=QUALITY),
+    column("FLAG_EDGE", "I", ucd=QUALITY),
+    column("FLAG_NOZ", "I", ucd=QUALITY),
+    column("FLAG_NOCAT", "I", ucd=QUALITY),
+    column("OOD_P", "E", ucd="stat.probability"),
+    column("OOD_WHY", "A", ucd="meta.note"),
+    column("LOGM500_REF", "E", ucd=MASS),
+    column("LOGM500_REF_ERR", "E", ucd=MASS_ERROR),
+    column("REALIZATION", "A", ucd="meta.id;obs.field"),
+)
 
 
 def is_simulated(header: fits.Header) -> bool:
@@ -157,7 +202,7 @@ def write_table(
     name
         EXTNAME.
     columns
-        Columns in their order: `CATALOGUE`, `TRUTH`, `MATCHES`, `LABELS`.
+        Columns in their order: `CATALOGUE`, `TRUTH`, `MATCHES`, `LABELS`, `MASSES`.
     values
         Column name -> values, (rows,) each; what isn't in `columns` is left out. Optional columns may be missing.
     header
