@@ -5,14 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from astropy.io import fits
 from runner import Arm, benchmark
 
 from clustermass.config import merge, resolve_sky
+from clustermass.detect.detect_field import detect_sources
 from clustermass.io.fits import write_fits
 from clustermass.simulate import realization as stages
 from clustermass.simulate.event_table import event_hdus, event_table
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.sky_tables import CATALOGUE, exposure_hdus, table_hdus
+from clustermass.simulate.random_streams import random_streams
+from clustermass.simulate.sky_tables import LABELS, SOURCES, exposure_hdus, table_hdus
 from clustermass.simulate.spectra import ClusterSpectra
 from clustermass.simulate.telescope import KingPsf
 
@@ -33,17 +36,18 @@ class Realization:
     """One realization, stage by stage; each stage leaves what the next ones take and starts from the same seed."""
 
     def __init__(self, folder, changes=None):
-        self.folder = folder
-        self.sky = merge(resolve_sky(CONFIG["skies"], "embedded"), changes or {})
+        names = ("events", "exposure", "labels", "sources", "catalogue", "matches")
+        self.paths = {name: folder / f"{name}.fits" for name in names}
+        self.sky = merge(resolve_sky(CONFIG["skies"], "embedded"), {**(changes or {}), "seed": 1})
         self.field = Field.from_config(self.sky["field"])
         self.exposure = ExposureMap.from_config(self.field, self.sky["exposure"])
         self.psf = KingPsf.from_config(self.sky["psf"])
-        self.facts = stages.header_facts(self.sky, COSMOLOGY, 1, "benchmark", "01")
+        self.facts = stages.header_facts(self.sky, COSMOLOGY, "benchmark", "01")
 
     @property
     def generators(self):
         """Random numbers from their start."""
-        return stages.random_streams(1, "benchmark", "01")
+        return random_streams(1, "benchmark", "01")
 
     def spectra(self):
         """Fold the spectra of clusters."""
@@ -66,19 +70,19 @@ class Realization:
         """Put photons into the event table, in a random order along time."""
         self.table = event_table(self.drawn, self.field, self.generators["events"])
 
-    def detection(self):
-        """Detect and match sources, give them redshifts."""
-        inputs = (self.haloes, self.points, self.table, self.exposure, self.psf)
-        columns, matched = stages._detect(self.sky, *inputs, self.generators["detection"])
-        self.catalogue = columns | stages._redshifts(
-            self.sky, self.haloes, columns, matched, self.generators["redshifts"]
-        )
-
     def writing(self):
-        """Write events, exposure map and catalogue."""
-        write_fits(event_hdus(self.table, self.field, self.facts), self.folder / "events.fits")
-        write_fits(exposure_hdus(self.exposure, self.facts), self.folder / "exposure.fits")
-        write_fits(table_hdus("CATALOGUE", CATALOGUE, self.catalogue, self.facts), self.folder / "catalogue.fits")
+        """Write events, exposure map, labels and sources."""
+        write_fits(event_hdus(self.table, self.field, self.facts), self.paths["events"])
+        write_fits(exposure_hdus(self.exposure, self.facts), self.paths["exposure"])
+        write_fits(table_hdus("LABELS", LABELS, {"SRC_ID": self.table["SRC_ID"]}, self.facts), self.paths["labels"])
+        sources = stages.sources_table(self.haloes, self.points, self.exposure)
+        write_fits(table_hdus("SOURCES", SOURCES, sources, self.facts), self.paths["sources"])
+
+    def detection(self):
+        """Read the files, detect and match sources, give them redshifts, write the catalogue."""
+        read = {name: self.paths[name] for name in ("events", "exposure", "labels", "sources")}
+        written = {name: self.paths[name] for name in ("catalogue", "matches")}
+        detect_sources(self.sky, "benchmark", "01", **read, **written)
 
     def whole(self):
         """All stages, one after the other."""
@@ -86,7 +90,7 @@ class Realization:
             getattr(self, stage)()
 
 
-STAGES = ("spectra", "clusters", "agn", "photons", "table_of_events", "detection", "writing")
+STAGES = ("spectra", "clusters", "agn", "photons", "table_of_events", "writing", "detection")
 
 
 def arms_of(sky):
@@ -117,7 +121,7 @@ def stages_of_a_realization(folder):
             "photons": len(sky.table),
             "haloes": len(sky.haloes.flux),
             "agn": len(sky.points.source_ids),
-            "detections": len(sky.catalogue["ID_SRC"]),
+            "detections": fits.getheader(sky.paths["catalogue"], 1)["NAXIS2"],
             "not_timed": "import and what is kept for the process after the first use (response, plasma tables)",
         },
         rounds=5,

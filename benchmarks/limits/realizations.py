@@ -17,6 +17,7 @@ from clustermass.baselines.halo_truth import is_isolated
 from clustermass.catalogues.tables import read_table
 from clustermass.config import resolve_experiment, resolve_sky
 from clustermass.dataset.sample import load_sample
+from clustermass.detect.detect_field import detect_sources
 from clustermass.errors import InputError
 from clustermass.images.cutouts import extract_images
 from clustermass.io.files import atomic
@@ -31,7 +32,7 @@ EXPECTED = 440
 #: a neighbour that spoils isolation: within this many arcsec, counts over one's own above this factor
 CROWDED_ARCSEC, CROWDED_FACTOR = 180.0, 0.5
 MEASURED = ("ra", "dec", "redshift", "det_like", "ext_like", "ml_rate", "log10_m500c", "halo_id")
-STEPS = ("simulate.realization", "images.cutouts", "dataset.sample", "baselines.features")
+STEPS = ("simulate.realization", "detect.detect_field", "images.cutouts", "dataset.sample", "baselines.features")
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,13 @@ def realization(source, folder, number):
 
 def draw(source, label, scratch):
     """From haloes to the features of the selected clusters, by the pipeline's own steps; (cluster, ...) arrays."""
-    files = {name: scratch / f"{name}.fits" for name in ("events", "exposure", "catalogue", "truth", "matches")}
-    images = scratch / "images.nc"
-    simulate_realization(source.sky, source.cosmology, source.sky["seed"], source.name, label, **files)
+    seen = {name: scratch / f"{name}.fits" for name in ("events", "exposure")}
+    true = {name: scratch / f"{name}.fits" for name in ("labels", "sources")}
+    found = {name: scratch / f"{name}.fits" for name in ("catalogue", "matches")}
+    truth_file, images = scratch / "truth.fits", scratch / "images.nc"
+    simulate_realization(source.sky, source.cosmology, source.name, label, **seen, **true, truth=truth_file)
+    detect_sources(source.sky, source.name, label, **seen, **true, **found)
+    files = {**seen, **found, "truth": truth_file}
     extract_images(output=images, images=source.images, realization=label, events_block=source.events, **files)
     sample = load_sample([images], None, source.selection)
     features, names = cluster_features(sample, source.cosmology)

@@ -26,7 +26,7 @@ from runner import RESULTS, machine  # noqa: E402
 REALIZATIONS = (1, 4, 18)
 #: of a run, one job each; of a realization, the mean of them
 OF_RUN = ("split_sample", "fit_baselines", "train_member", "aggregate_ensemble", "calibrate", "fit_domain", "evaluate")
-OF_REALIZATION = ("simulate_realization", "extract_images", "smooth_images")
+OF_REALIZATION = ("simulate_realization", "detect_sources", "extract_images", "smooth_images")
 #: clusters of surveys to extrapolate to
 SURVEYS = {"eRASS1 cosmology sample and groups": 12_000, "eROSITA, final depth": 100_000}
 
@@ -94,6 +94,7 @@ def measured(number):
         "truth.fits",
         "matches.fits",
         "labels.fits",
+        "sources.fits",
         "images.nc",
         f"smoothed/{preprocessing}.nc",
     )

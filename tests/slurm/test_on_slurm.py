@@ -157,6 +157,7 @@ def test_a_killed_run_leaves_nothing_that_snakemake_takes_for_finished_without_k
     _, said = snakemake(ran.directory, tmp_path / "seed.log", "-n", *other_seed)
     assert re.search(r"simulate_realization +3\n", said)
     assert re.search(r"simulate_observed_field +1\n", said)
+    assert re.search(r"detect_sources +3\n", said)
 
 
 def test_a_training_for_a_gpu_that_is_not_there_fails_three_times_and_says_why(ran, tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
+from clustermass.io.fits import write_fits
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.sky_tables import exposure_hdus
 
@@ -75,13 +76,14 @@ def test_neighbouring_scans_add_up_to_twice_the_depth_where_they_overlap():
 
 def test_particles_are_not_vignetted():
     exposure = ExposureMap.from_config(Field(136.0, 1.5, 6.0, 4.0), SURVEY)
-    assert exposure.particle_s == pytest.approx(np.sqrt(exposure.image_s * 1200.0), rel=1e-5)
+    particles = ExposureMap.from_config(exposure.field, SURVEY, vignetted=False)
+    assert particles.image_s == pytest.approx(np.sqrt(exposure.image_s * 1200.0), rel=1e-5)
 
 
 def test_background_photons_are_uniform_on_the_sphere_and_poisson():
     field = Field(359.9, -60.0, 30.0, 40.0)
     flat = ExposureMap.from_config(field, SURVEY | {"taper_deg": 0.0, "pixel_arcsec": 300.0})
-    longitude, latitude = flat.draw(flat.image_s, 1e-3 / 60, np.random.default_rng(3))
+    longitude, latitude = flat.draw(1e-3 / 60, np.random.default_rng(3))
     inside = (np.abs(longitude) < 15) & (np.abs(latitude) < 20)
     expected = 1e-3 / 60 * 1200 * 3600 * field.area_deg2
     assert inside.sum() == pytest.approx(expected, abs=5 * np.sqrt(expected))
@@ -105,3 +107,13 @@ def test_the_widened_map_bounds_every_photon_that_may_land():
 def test_a_field_too_large_is_refused():
     with pytest.raises(InputError, match="width_deg"):
         Field.from_config({"ra_deg": 0, "dec_deg": 0, "width_deg": 200, "height_deg": 10})
+
+
+def test_a_map_that_was_written_is_read_back_whole(tmp_path):
+    field = Field(0.2, 1.5, 2.4, 2.0)
+    for pixel_arcsec in (60.0, 16.0, 7.3):
+        exposure = ExposureMap.from_config(field, SURVEY | {"pixel_arcsec": pixel_arcsec})
+        write_fits(exposure_hdus(exposure, {}), tmp_path / "exposure.fits")
+        again = ExposureMap.read(tmp_path / "exposure.fits", field)
+        assert again.image_s.tobytes() == exposure.image_s.tobytes()
+        assert again.pixel_deg == pytest.approx(exposure.pixel_deg, rel=1e-14)

@@ -22,6 +22,7 @@ SURVEY = {
     "particle_slope": 0.5,
 }
 EXPOSURE = ExposureMap.from_config(FIELD, SURVEY)
+PARTICLES = ExposureMap.from_config(FIELD, SURVEY, vignetted=False)
 PSF = KingPsf(8.66, 1.5, 0.0, 600.0)
 SPECTRUM = agn_spectrum(1.9, 3e20)
 
@@ -49,7 +50,7 @@ def test_point_sources_have_the_shape_of_the_psf():
 def test_background_follows_the_exposure():
     shares = {"local_bubble": 0.0, "galactic_halo": 0.0, "extragalactic": 1.0, "particle": 0.0}
     background = Background.from_config({"rate_per_arcmin2_ks": 5.0, "shares": shares}, 3e20)
-    photons = background_photons(background, EXPOSURE, np.random.default_rng(3))
+    photons = background_photons(background, EXPOSURE, PARTICLES, np.random.default_rng(3))
     inner = (np.abs(photons.longitude) < 0.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
     strip = (photons.longitude > 1.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
     assert inner.sum() == pytest.approx(5.0 * 3600, rel=0.03)
@@ -60,7 +61,7 @@ def test_background_follows_the_exposure():
 def test_particles_follow_the_unvignetted_exposure():
     shares = {"local_bubble": 0.0, "galactic_halo": 0.0, "extragalactic": 0.0, "particle": 1.0}
     background = Background.from_config({"rate_per_arcmin2_ks": 5.0, "shares": shares}, 3e20)
-    photons = background_photons(background, EXPOSURE, np.random.default_rng(3))
+    photons = background_photons(background, EXPOSURE, PARTICLES, np.random.default_rng(3))
     strip = (photons.longitude > 1.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
     # the mean of the square root of a ramp from 0 to 1 is 2/3, of the ramp itself 1/2
     assert strip.sum() == pytest.approx(5.0 * 3600 / 2 * 2 / 3, rel=0.03)

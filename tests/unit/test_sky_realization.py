@@ -6,23 +6,27 @@ import pytest
 import yaml
 from astropy.io import fits
 
+from clustermass.detect.detect_field import detect_sources, redshift_columns
 from clustermass.errors import InputError
 from clustermass.simulate.realization import simulate_realization
-from clustermass.simulate.sky_tables import redshift_columns
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
 FIELD = {"ra_deg": 0.2, "dec_deg": 1.5, "width_deg": 2.4, "height_deg": 2.0}
-SKY = CONFIG["skies"]["embedded"] | {"field": FIELD}
+SKY = CONFIG["skies"]["embedded"] | {"field": FIELD, "seed": 11}
+PHOTONS = ("events", "exposure", "labels", "sources", "truth")
 
 
 def _simulate(folder, sky=SKY, realization="01", observed=False):
-    paths = {
-        name: folder / f"{name}.fits" for name in ("events", "exposure", "catalogue", "truth", "matches", "labels")
-    }
-    if observed:
-        del paths["truth"], paths["matches"], paths["labels"]
-    simulate_realization(sky, CONFIG["cosmology"], 11, "embedded", realization, **paths)
+    paths = {name: folder / f"{name}.fits" for name in PHOTONS if not observed or name != "truth"}
+    simulate_realization(sky, CONFIG["cosmology"], "embedded", realization, **paths)
     return paths
+
+
+def _detect(files, folder, sky=SKY, observed=False):
+    read = {name: files[name] for name in ("events", "exposure", "labels", "sources")}
+    written = {name: folder / f"{name}.fits" for name in ("catalogue", "matches") if not observed or name != "matches"}
+    detect_sources(sky, "embedded", "01", **read, **written)
+    return files | written
 
 
 def _table(path):
@@ -32,21 +36,38 @@ def _table(path):
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    return _simulate(tmp_path_factory.mktemp("sky"))
+    folder = tmp_path_factory.mktemp("sky")
+    return _detect(_simulate(folder), folder)
 
 
 def test_same_seed_same_bytes(simulated, tmp_path):
-    again = _simulate(tmp_path)
+    again = _detect(_simulate(tmp_path), tmp_path)
+    assert again.keys() == simulated.keys()
     for name, path in simulated.items():
         assert path.read_bytes() == again[name].read_bytes(), name
 
 
 def test_an_observed_field_is_the_same_sky_without_truth(simulated, tmp_path):
-    observed = _simulate(tmp_path, observed=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["catalogue.fits", "events.fits", "exposure.fits"]
-    for name in ("events", "exposure", "catalogue"):
+    observed = _detect(_simulate(tmp_path, observed=True), tmp_path, observed=True)
+    assert {*simulated} - {*observed} == {"truth", "matches"}
+    for name in ("events", "exposure"):
         assert observed[name].read_bytes() == simulated[name].read_bytes(), name
+    columns = _table(observed["catalogue"])
+    assert columns.keys() == _table(simulated["catalogue"]).keys()
+    for name, values in _table(simulated["catalogue"]).items():
+        assert values.tobytes() == columns[name].tobytes(), name
     assert "SRC_ID" not in _table(observed["events"])
+    history = str(fits.getheader(observed["catalogue"], 1)["HISTORY"])
+    assert "events.fits" in history
+    assert "sources.fits" not in history
+
+
+def test_labels_of_another_event_list_are_refused(simulated, tmp_path):
+    with fits.open(simulated["labels"]) as hdus:
+        hdus[1].data = hdus[1].data[:-3]
+        hdus.writeto(tmp_path / "labels.fits")
+    with pytest.raises(InputError, match=r"labels\.fits: labels \d+ photons, but .*events\.fits holds \d+\. Delete"):
+        _detect(simulated | {"labels": tmp_path / "labels.fits"}, tmp_path)
 
 
 def test_truth_counts_are_the_photons_in_the_event_list(simulated):

@@ -19,7 +19,7 @@ from clustermass.simulate.telescope import effective_area_cm2, redistribution_be
 FOLDER = Path(__file__).parents[2] / "config"
 CONFIG = yaml.safe_load((FOLDER / "config.yaml").read_text(encoding="utf-8"))
 TINY = yaml.safe_load((FOLDER / "test.yaml").read_text(encoding="utf-8"))["skies"]["tiny"]
-SKY = CONFIG["skies"]["embedded"] | {"field": TINY["field"]}
+SKY = CONFIG["skies"]["embedded"] | {"field": TINY["field"], "seed": 11}
 SMALL = SKY | {"field": {"ra_deg": 0.2, "dec_deg": 1.5, "width_deg": 1.4, "height_deg": 1.2}}
 NH, INDEX = SKY["absorption"]["nh_cm2"], SKY["agn"]["photon_index"]
 KEV_TO_ERG = 1.602176634e-9
@@ -27,7 +27,7 @@ KEV_TO_ERG = 1.602176634e-9
 
 def _write(folder, sky=SKY):
     path = folder / "field.simput"
-    write_realization_simput(sky, CONFIG["cosmology"], 11, "tiny", "01", path)
+    write_realization_simput(sky, CONFIG["cosmology"], "tiny", "01", path)
     return path
 
 
@@ -153,8 +153,8 @@ def test_sources_are_unique_and_positive(hdus, catalogue, sources):
 
 
 def test_haloes_are_those_of_the_truth_table_on_every_writing(tmp_path):
-    files = {name: tmp_path / name for name in ("events", "exposure", "catalogue", "truth")}
-    simulate_realization(SMALL, CONFIG["cosmology"], 11, "tiny", "01", **files)
+    files = {name: tmp_path / name for name in ("events", "exposure", "labels", "sources", "truth")}
+    simulate_realization(SMALL, CONFIG["cosmology"], "tiny", "01", **files)
     path = _write(tmp_path, SMALL)
     with fits.open(path) as simput, fits.open(files["truth"]) as truth:
         haloes = simput["SRC_CAT"].data[: simput["SRC_CAT"].header["NHALOES"]]
@@ -301,4 +301,4 @@ def test_a_field_of_agn_alone_needs_no_image(sources, tmp_path):
 
 def test_a_realization_must_be_a_number(tmp_path):
     with pytest.raises(InputError, match="realization"):
-        write_realization_simput(SKY, CONFIG["cosmology"], 11, "tiny", "first", tmp_path / "field.simput")
+        write_realization_simput(SKY, CONFIG["cosmology"], "tiny", "first", tmp_path / "field.simput")

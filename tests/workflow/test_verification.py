@@ -59,6 +59,7 @@ def test_a_finished_run_verifies_and_all_its_files_are_covered(results, capsys):
     assert found.absent == {}
     assert {
         "simulate_realization",
+        "detect_sources",
         "train_member",
         "infer_observed",
         "plot_predictions",
@@ -70,10 +71,9 @@ def test_a_finished_run_verifies_and_all_its_files_are_covered(results, capsys):
 def test_the_whole_results_folder_verifies(results):
     found = verify(results, Files.around(results))
     assert found.findings == []
-    # nothing is made from the photons' labels
-    labels = [f"results/skies/{sky}/labels.fits" for sky in ("tiny/01", "tiny/02", "tiny_further/01")]
-    assert found.unnamed == labels
-    assert found.steps["simulate_realization"] == 3 * 6 + 3
+    assert found.unnamed == []
+    assert found.steps["simulate_realization"] == 3 * 5 + 2
+    assert found.steps["detect_sources"] == 3 * 2 + 1
 
 
 @pytest.mark.parametrize(

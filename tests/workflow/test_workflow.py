@@ -35,8 +35,7 @@ def test_the_mass_catalogue_holds_every_selected_cluster_of_the_field(finished):
 
 def test_an_observed_field_carries_no_truth(finished):
     folder = finished / "results/skies/tiny_observed/01"
-    assert not (folder / "truth.fits").exists()
-    assert not (folder / "matches.fits").exists()
+    assert not any((folder / f"{name}.fits").exists() for name in ("truth", "matches", "labels", "sources"))
     assert "SRC_ID" not in Table.read(folder / "events.fits", hdu="EVENTS").colnames
     assert "log10_m500c" not in read_netcdf(folder / "images.nc")
 
@@ -84,7 +83,10 @@ def test_one_more_member_trains_only_that_one(finished):
     planned = dry_run_with(finished, {"ensemble": {"members": 3}})
     assert planned["train_member"] == 1
     assert planned["aggregate_ensemble"] == 1
-    assert not {"simulate_realization", "extract_images", "smooth_images", "fit_baselines"} & planned.keys()
+    assert (
+        not {"simulate_realization", "detect_sources", "extract_images", "smooth_images", "fit_baselines"}
+        & planned.keys()
+    )
 
 
 def test_touched_files_re_run_nothing(copy_of_finished):
@@ -119,7 +121,7 @@ def test_a_sky_that_becomes_an_observed_one_loses_its_truth(copy_of_finished):
     simulated.write_text("skies: {tiny_observed: {observed: false}}\nobserved: {fields: []}\n")
     files = [str(ROOT / "config/test.yaml"), str(simulated)]
     snakemake(copy_of_finished, "--configfile", *files, "--", "results/skies/tiny_observed/01/truth.fits", config=None)
-    secrets = [folder / f"{name}.fits" for name in ("truth", "matches", "labels")]
+    secrets = [folder / f"{name}.fits" for name in ("truth", "labels", "sources")]
     assert all(path.exists() for path in secrets)
     snakemake(copy_of_finished, "--", "results/skies/tiny_observed/01/events.fits")
     assert not any(path.exists() for path in secrets)

@@ -27,6 +27,8 @@ from clustermass.config import resolve_images
 from clustermass.config import resolve_sky
 from clustermass.config import without_execution_keys
 from clustermass.errors import InputError
+from clustermass.io.provenance import CATALOGUE_BLOCKS
+from clustermass.io.provenance import PHOTON_BLOCKS
 from clustermass.io.provenance import config_hash
 from clustermass.io.provenance import source_hash
 
@@ -112,6 +114,12 @@ def skies_of(source, observed):
 def skies_with_events():
     """Wildcard constraint: skies of photons, not of images."""
     return "|".join(name for name, sky in SKIES.items() if sky["source"] != "published") or "(?!)"
+
+
+def true_files(observed, *names):
+    """Files of a realization that no observer has: of an observed field they last as long as a step needs them."""
+    paths = {name: f"{REALIZATION}/{name}.fits" for name in names}
+    return {name: temp(path) if observed else path for name, path in paths.items()}
 
 
 def in_order(block):

@@ -1,8 +1,22 @@
 """Input functions and params: what the wildcards of a job mean. No rules."""
 
 
-def sky_physics(wildcards):
-    """What shapes a sky's photons: how many realizations there are does not."""
+def sky_blocks(wildcards, *names):
+    return in_order({name: SKIES[wildcards.sky][name] for name in ("seed", *names)})
+
+
+def sky_photons(wildcards):
+    """What shapes a simulated sky's photons."""
+    return sky_blocks(wildcards, *PHOTON_BLOCKS)
+
+
+def sky_detection(wildcards):
+    """What shapes a simulated sky's catalogue, given its photons."""
+    return sky_blocks(wildcards, *CATALOGUE_BLOCKS)
+
+
+def sky_reading(wildcards):
+    """How the files of a sky are read: how many realizations there are doesn't count."""
     used_elsewhere = ("realizations", "observed", "cosmology")
     return in_order({k: v for k, v in SKIES[wildcards.sky].items() if k not in used_elsewhere})
 

@@ -1,56 +1,62 @@
-rule simulate_realization:
-    output:
-        events=f"{REALIZATION}/events.fits",
-        exposure=f"{REALIZATION}/exposure.fits",
-        catalogue=f"{REALIZATION}/catalogue.fits",
-        truth=f"{REALIZATION}/truth.fits",
-        matches=f"{REALIZATION}/matches.fits",
-        labels=f"{REALIZATION}/labels.fits",
-    log:
-        f"{REALIZATION}/logs/simulate_realization.log",
-    benchmark:
-        f"{REALIZATION}/benchmarks/simulate_realization.tsv"
-    wildcard_constraints:
-        sky=skies_of("embedded", observed=False),
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=each_try(2000),
-        runtime=each_try(20),
-    params:
-        with_truth=True,
-        sky=sky_physics,
-        cosmology=sky_cosmology,
-        code=code("simulate_realization", "simulate.realization"),
-    script:
-        "../scripts/simulate_realization.py"
+# Of an observed field nothing true stays: labels and sources vanish after detection, truth and matches are not written.
+for observed, (simulate, detect) in {
+    False: ("simulate_realization", "detect_sources"),
+    True: ("simulate_observed_field", "detect_observed_sources"),
+}.items():
 
+    rule:
+        name:
+            simulate
+        output:
+            **true_files(observed, "labels", "sources"),
+            **({} if observed else {"truth": f"{REALIZATION}/truth.fits"}),
+            events=f"{REALIZATION}/events.fits",
+            exposure=f"{REALIZATION}/exposure.fits",
+        log:
+            f"{REALIZATION}/logs/{simulate}.log",
+        benchmark:
+            f"{REALIZATION}/benchmarks/{simulate}.tsv"
+        wildcard_constraints:
+            sky=skies_of("embedded", observed),
+        conda:
+            "../../envs/data.yaml"
+        threads: 1
+        resources:
+            mem_mb=each_try(2000),
+            runtime=each_try(20),
+        params:
+            observed=observed,
+            sky=sky_photons,
+            cosmology=sky_cosmology,
+            code=code("simulate_realization", "simulate.realization"),
+        script:
+            "../scripts/simulate_realization.py"
 
-rule simulate_observed_field:
-    output:
-        events=f"{REALIZATION}/events.fits",
-        exposure=f"{REALIZATION}/exposure.fits",
-        catalogue=f"{REALIZATION}/catalogue.fits",
-    log:
-        f"{REALIZATION}/logs/simulate_observed_field.log",
-    benchmark:
-        f"{REALIZATION}/benchmarks/simulate_observed_field.tsv"
-    wildcard_constraints:
-        sky=skies_of("embedded", observed=True),
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=each_try(2000),
-        runtime=each_try(20),
-    params:
-        with_truth=False,
-        sky=sky_physics,
-        cosmology=sky_cosmology,
-        code=code("simulate_realization", "simulate.realization"),
-    script:
-        "../scripts/simulate_realization.py"
+    rule:
+        name:
+            detect
+        input:
+            **{name: f"{REALIZATION}/{name}.fits" for name in ("events", "exposure", "labels", "sources")},
+        output:
+            **({} if observed else {"matches": f"{REALIZATION}/matches.fits"}),
+            catalogue=f"{REALIZATION}/catalogue.fits",
+        log:
+            f"{REALIZATION}/logs/{detect}.log",
+        benchmark:
+            f"{REALIZATION}/benchmarks/{detect}.tsv"
+        wildcard_constraints:
+            sky=skies_of("embedded", observed),
+        conda:
+            "../../envs/data.yaml"
+        threads: 1
+        resources:
+            mem_mb=each_try(2000),
+            runtime=each_try(20),
+        params:
+            sky=sky_detection,
+            code=code("detect_sources", "detect.detect_field"),
+        script:
+            "../scripts/detect_sources.py"
 
 
 rule write_simput:
@@ -70,7 +76,7 @@ rule write_simput:
         mem_mb=each_try(2000),
         runtime=each_try(20),
     params:
-        sky=sky_physics,
+        sky=sky_photons,
         cosmology=sky_cosmology,
         code=code("write_simput", "simulate.simput"),
     script:
@@ -101,7 +107,7 @@ rule ingest_mock:
         runtime=each_try(30),
     params:
         with_truth=True,
-        sky=sky_physics,
+        sky=sky_reading,
         files=sky_realization_files,
         events=in_order(config["events"]),
         bands=in_order(config["images"]["bands"]),
@@ -131,7 +137,7 @@ rule ingest_field:
         runtime=each_try(30),
     params:
         with_truth=False,
-        sky=sky_physics,
+        sky=sky_reading,
         files=sky_realization_files,
         events=in_order(config["events"]),
         bands=in_order(config["images"]["bands"]),

@@ -6,13 +6,12 @@ from clustermass.io.log import step
 from clustermass.simulate.realization import simulate_realization
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
-    if not snakemake.params.with_truth:  # left from a time when the sky wasn't an observed one
-        for name in ("truth.fits", "matches.fits", "labels.fits"):
+    if snakemake.params.observed:  # left from a time when the sky wasn't an observed one
+        for name in ("truth.fits", "matches.fits"):
             Path(snakemake.output.events).with_name(name).unlink(missing_ok=True)
     simulate_realization(
         sky=snakemake.params.sky,
         cosmology=snakemake.params.cosmology,
-        seed=snakemake.params.sky["seed"],
         name=snakemake.wildcards.sky,
         realization=snakemake.wildcards.realization,
         **{name: Path(path) for name, path in snakemake.output.items()},

@@ -9,7 +9,6 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakem
     write_realization_simput(
         sky=snakemake.params.sky,
         cosmology=snakemake.params.cosmology,
-        seed=snakemake.params.sky["seed"],
         name=snakemake.wildcards.sky,
         realization=snakemake.wildcards.realization,
         path=Path(snakemake.output.simput),

@@ -10,6 +10,9 @@ from typing import Any
 
 import clustermass
 
+#: blocks of a simulated sky's configuration that shape its photons, and those that shape its catalogue
+PHOTON_BLOCKS = ("field", "exposure", "absorption", "psf", "clusters", "agn", "background")
+CATALOGUE_BLOCKS = ("field", "psf", "redshifts", "detection")
 PACKAGE = Path(clustermass.__file__).parent
 
 
@@ -60,6 +63,11 @@ def config_hash(parameters: Mapping[str, Any]) -> str:
     """Return 16 hexadecimal digits that name a configuration, whatever the order of its keys."""
     text = json.dumps(parameters, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def simulation_hash(sky: Mapping[str, Any], cosmology: Mapping[str, float]) -> str:
+    """Return the `config_hash` of all that shapes the photons of a simulated sky (card CFGHASH)."""
+    return config_hash({**{block: sky[block] for block in PHOTON_BLOCKS}, "cosmology": cosmology})
 
 
 def file_sha256(path: str | Path) -> str:

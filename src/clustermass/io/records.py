@@ -19,6 +19,7 @@ from clustermass.io.fits import opened_fits
 
 #: step of the files of a simulated sky, whose headers state no step of their own
 SIMULATION = "simulate_realization"
+DETECTION = "detect_sources"
 TRAINING = "train_member"
 PACKING = "pack_ensemble"
 _STANDARD = ("step", "source", "config_hash", "parameters", "input_sha256")

@@ -10,14 +10,15 @@ from typing import Any
 from clustermass.config import resolve_sky
 from clustermass.ensemble.calibration import digest_of, validation_clusters
 from clustermass.errors import InputError
-from clustermass.io.provenance import config_hash
+from clustermass.io.provenance import CATALOGUE_BLOCKS, config_hash, simulation_hash
 from clustermass.io.record_files import CONFIG, RESULTS, RUN_RECORD, Files, read_config
-from clustermass.io.records import SIMULATION, TRAINING, Record
-from clustermass.simulate.realization import BLOCKS
+from clustermass.io.records import DETECTION, SIMULATION, TRAINING, Record
 
 #: steps whose files a chain may begin with: they make photons or images, or read a user's
 SOURCES = (SIMULATION, "ingest_field", "ingest_published")
 CATALOGUES = "infer_observed"
+#: files of a simulated sky that are compared with the run's configuration, and their steps
+_STEPS_OF_SKIES = {"events.fits": SIMULATION, "catalogue.fits": DETECTION}
 
 
 @dataclass(frozen=True)
@@ -204,18 +205,19 @@ def _other_settings(run: Path, files: Files) -> Iterator[Finding]:
     """Check that simulated skies were made with the settings that the run's configuration has for them."""
     config = read_config(run / CONFIG)
     for path, record in files.chain([run / RUN_RECORD]).items():
-        if record and record.step == SIMULATION and path.name == "events.fits":
-            wanted = _hash_of_sky(config, path.parents[1].name)
+        if record and _STEPS_OF_SKIES.get(path.name) == record.step:
+            wanted = _hash_of_sky(config, path.parents[1].name, record.step)
             if wanted and wanted != record.config_hash:
                 shown, own = files.shown(path), files.shown(run / CONFIG)
                 what = f"was simulated with other settings ({record.config_hash}) than {own} has ({wanted})"
                 yield Finding(shown, what, f"To have all made with that configuration: {again(files, [own])}")
 
 
-def _hash_of_sky(config: Mapping[str, Any], name: str) -> str | None:
+def _hash_of_sky(config: Mapping[str, Any], name: str, step: str) -> str | None:
     try:
         sky = resolve_sky(config["skies"], name)
-        cosmology = config["cosmology"] | sky.get("cosmology", {})
-        return config_hash({**{block: sky[block] for block in BLOCKS}, "cosmology": cosmology})
+        if step == DETECTION:
+            return config_hash({block: sky[block] for block in CATALOGUE_BLOCKS})
+        return simulation_hash(sky, config["cosmology"] | sky.get("cosmology", {}))
     except (KeyError, TypeError, InputError):
         return None

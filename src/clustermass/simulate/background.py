@@ -26,7 +26,7 @@ class Background:
     sky
         What comes through the mirrors, per second of vignetting-corrected exposure.
     particle
-        What doesn't, per second of `ExposureMap.particle_s`.
+        What doesn't, per second of the exposure that isn't vignetted.
     """
 
     sky: CountSpectra

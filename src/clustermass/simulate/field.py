@@ -8,8 +8,10 @@ so that it works at any declination and across RA = 0.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
@@ -93,22 +95,20 @@ class ExposureMap:
         Side of a pixel in deg.
     image_s
         Exposure in s, shape (y, x), float32; x grows to the West, y to the North.
-    particle_s
-        The same for what mirrors don't vignette, on the scale of `image_s` in the interior of the field.
     """
 
     field: Field
     pixel_deg: float
     image_s: NDArray[np.float32]
-    particle_s: NDArray[np.float32]
 
     @classmethod
-    def from_config(cls, field: Field, parameters: Mapping[str, float]) -> "ExposureMap":
-        """Build the map of the config block `exposure`.
+    def from_config(cls, field: Field, parameters: Mapping[str, float], vignetted: bool = True) -> "ExposureMap":
+        """Build the map of the config block `exposure`; `vignetted=False` for particles, which pass the mirrors.
 
         The field is scanned in `scans` parts side by side. Each is flat and falls linearly to zero within `taper_deg`
         of the field's edges; neighbours overlap by `overlap_deg`, where both fall to zero over half of it, so that
-        the sum has a ridge of twice the depth, as in the eFEDS field (Brunner et al. 2022).
+        the sum has a ridge of twice the depth, as in the eFEDS field (Brunner et al. 2022). The exposure of particles
+        is the same to the power `particle_slope`, scan by scan.
         """
         pixel, depth = float(parameters["pixel_arcsec"]) / 3600, float(parameters["depth_s"])
         half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1
@@ -117,11 +117,17 @@ class ExposureMap:
         east = -np.radians((np.arange(2 * half_x) + 0.5 - half_x) * pixel)[None, :]
         longitude = np.degrees(np.arctan2(east, np.sqrt(np.clip(1 - east**2 - north**2, 0, None))))
         across = _ramp(field.height_deg / 2 - np.abs(np.degrees(np.arcsin(north))), float(parameters["taper_deg"]))
-        image, particle = np.zeros((2, *longitude.shape))
+        slope = 1.0 if vignetted else float(parameters["particle_slope"])
+        image = np.zeros(longitude.shape)
         for along in _scans(longitude, field.width_deg, parameters):
-            image += along * across
-            particle += (along * across) ** float(parameters["particle_slope"])
-        return cls(field, pixel, (depth * image).astype(np.float32), (depth * particle).astype(np.float32))
+            image += (along * across) ** slope
+        return cls(field, pixel, (depth * image).astype(np.float32))
+
+    @classmethod
+    def read(cls, path: Path, field: Field) -> "ExposureMap":
+        """Read the map of a simulated `field`, which `simulate.realization` wrote."""
+        with fits.open(path, memmap=False) as hdus:
+            return cls(field, float(hdus[0].header["CDELT2"]), np.array(hdus[0].data, dtype=np.float32))
 
     def widened(self, radius_arcsec: float) -> "ExposureMap":
         """Return the largest exposure within `radius_arcsec` of each pixel, for photons that may land that far."""
@@ -129,17 +135,13 @@ class ExposureMap:
 
         reach = int(np.ceil(radius_arcsec / 3600 / self.pixel_deg)) + 1
         image = maximum_filter(self.image_s, size=2 * reach + 1, mode="constant")
-        return ExposureMap(self.field, self.pixel_deg, image, self.particle_s)
+        return ExposureMap(self.field, self.pixel_deg, image)
 
-    def draw(
-        self, image_s: NDArray[np.float32], rate_per_arcmin2: float, rng: np.random.Generator
-    ) -> tuple[FloatArray, FloatArray]:
+    def draw(self, rate_per_arcmin2: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """Draw photons of a uniform background.
 
         Parameters
         ----------
-        image_s
-            Exposure that they see: `image_s` or `particle_s` of this map.
         rate_per_arcmin2
             count / (s arcmin2).
         rng
@@ -149,12 +151,12 @@ class ExposureMap:
         -------
         Native longitude and latitude in deg, by rows of pixels from South to North.
         """
-        rows, columns = image_s.shape
+        rows, columns = self.image_s.shape
         y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]
         x = np.radians((np.arange(columns) + 0.5 - columns / 2) * self.pixel_deg)[None, :]
         # a pixel of an orthographic image covers more sky by 1 / cos(distance from the centre)
         area = (60 * self.pixel_deg) ** 2 / np.sqrt(np.clip(1 - x**2 - y**2, 1e-3, None))
-        number = rng.poisson(rate_per_arcmin2 * area * image_s).ravel()
+        number = rng.poisson(rate_per_arcmin2 * area * self.image_s).ravel()
         pixel = np.repeat(np.arange(number.size, dtype=np.int32), number)
         step = np.radians(self.pixel_deg)
         north = (pixel // columns + rng.random(len(pixel)) - rows / 2) * step

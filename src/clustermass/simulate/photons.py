@@ -117,11 +117,13 @@ def cluster_photons(
     return Photons(longitude[kept], latitude[kept], energy[kept], source_ids[halo[kept]])
 
 
-def background_photons(background: Background, exposure: ExposureMap, rng: np.random.Generator) -> Photons:
+def background_photons(
+    background: Background, exposure: ExposureMap, particle_exposure: ExposureMap, rng: np.random.Generator
+) -> Photons:
     """Draw the photons of the smooth background: sky through the mirrors, particles past them."""
     parts = []
-    for spectrum, image in ((background.sky, exposure.image_s), (background.particle, exposure.particle_s)):
-        longitude, latitude = exposure.draw(image, float(spectrum.rate[0]), rng)
+    for spectrum, seen in ((background.sky, exposure), (background.particle, particle_exposure)):
+        longitude, latitude = seen.draw(float(spectrum.rate[0]), rng)
         number = len(longitude)
         energy = spectrum.draw_energy(rng, 0, number)
         parts.append(Photons(longitude, latitude, energy, np.zeros(number, dtype=np.int32)))

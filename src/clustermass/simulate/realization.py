@@ -1,6 +1,5 @@
-"""One realization of the embedded sky: haloes, AGN and background become photons, photons become a catalogue."""
+"""One realization of the embedded sky: haloes, AGN and background become photons."""
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,41 +10,29 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.cosmology import luminosity_distance_cm
-from clustermass.detect.detect import Candidates, detect
-from clustermass.errors import InputError
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
-from clustermass.io.provenance import config_hash
+from clustermass.io.provenance import simulation_hash
 from clustermass.simulate.agn import PointSources, agn_spectrum, draw_agn
 from clustermass.simulate.background import Background
-from clustermass.simulate.event_table import ANGLE_STEP, event_hdus, event_table
+from clustermass.simulate.event_table import event_hdus, event_table
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import Gas, draw_gas
 from clustermass.simulate.haloes import Haloes, draw_haloes
 from clustermass.simulate.photons import Photons, background_photons, cluster_photons, point_source_photons
+from clustermass.simulate.random_streams import random_streams
 from clustermass.simulate.sky_tables import (
-    CATALOGUE,
     LABELS,
-    MATCHES,
+    SOURCES,
     TRUTH,
     exposure_hdus,
-    redshift_columns,
     table_hdus,
 )
 from clustermass.simulate.spectra import ClusterSpectra, CountSpectra
 from clustermass.simulate.telescope import KingPsf
 
-#: blocks of a sky's configuration that shape its files
-BLOCKS = ("field", "exposure", "absorption", "psf", "clusters", "agn", "background", "redshifts", "detection")
 #: a halo's HALO_ID is this times the realization's number plus its SRC_ID
 HALO_ID_FACTOR = 10_000_000
-#: numbers of the random streams, one a component, so that a change of one leaves the others' draws alone
-STREAMS = {
-    name: number
-    for number, name in enumerate(
-        ["haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "detection", "redshifts"]
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -86,43 +73,38 @@ class Agn:
 def simulate_realization(
     sky: Mapping[str, Any],
     cosmology: Mapping[str, float],
-    seed: int,
     name: str,
     realization: str,
     events: Path,
     exposure: Path,
-    catalogue: Path,
+    labels: Path,
+    sources: Path,
     truth: Path | None = None,
-    matches: Path | None = None,
-    labels: Path | None = None,
 ) -> None:
     """Simulate one realization and write its files.
 
     Parameters
     ----------
     sky
-        Block of a sky in the config: field, exposure, absorption, psf, clusters, agn, background, redshifts, detection.
+        Block of a sky in the config: seed, field, exposure, absorption, psf, clusters, agn, background.
     cosmology
         Config block `cosmology`.
-    seed
-        Root of all random numbers.
-    name
-        Name of the sky; with `seed` and `realization` it fixes every draw.
-    realization
-        Label of the realization, digits such as "01".
-    events, exposure, catalogue
-        Files to write: event list, exposure map, detections.
-    truth, matches, labels
-        Simulated haloes, which detection is which, and the source of every photon. All that is true but unknown to an
-        observer is in these files alone; without them the field is an observed one.
+    name, realization
+        Name of the sky and label of the realization, digits such as "01"; with the seed they fix every draw.
+    events, exposure
+        Files to write: event list and exposure map, all that an observer has.
+    labels, sources
+        Files to write for the source detection: the source of every photon; haloes and AGN with their true positions.
+    truth
+        File to write: the haloes with their masses; None for a field that counts as observed.
 
     Raises
     ------
     InputError
         `realization` is no number, or a config value can't be simulated.
     """
-    generators = random_streams(seed, name, realization)
-    facts = header_facts(sky, cosmology, seed, name, realization)
+    generators = random_streams(sky["seed"], name, realization)
+    facts = header_facts(sky, cosmology, name, realization)
     field = Field.from_config(sky["field"])
     exposure_map = ExposureMap.from_config(field, sky["exposure"])
     psf = KingPsf.from_config(sky["psf"])
@@ -135,39 +117,24 @@ def simulate_realization(
     LOGGER.info(
         "%s/%s: %d haloes, %d AGN, %d events", name, realization, len(clusters.flux), len(agn.source_ids), len(table)
     )
-    columns, matched = _detect(sky, clusters, agn, table, exposure_map, psf, generators["detection"])
-    columns |= _redshifts(sky, clusters, columns, matched, generators["redshifts"])
     write_fits(event_hdus(table, field, facts), events)
     write_fits(exposure_hdus(exposure_map, facts), exposure)
-    write_fits(table_hdus("CATALOGUE", CATALOGUE, columns, facts), catalogue)
+    write_fits(table_hdus("LABELS", LABELS, {"SRC_ID": table["SRC_ID"]}, facts), labels)
+    write_fits(table_hdus("SOURCES", SOURCES, sources_table(clusters, agn, exposure_map), facts), sources)
     if truth is not None:
         counts = np.bincount(np.maximum(table["SRC_ID"], 0), minlength=len(clusters.flux) + 1)[1:]
         values = _truth(clusters, field, counts, int(realization))
         write_fits(table_hdus("TRUTH", TRUTH, values, facts), truth)
-    if matches is not None:
-        write_fits(table_hdus("MATCHES", MATCHES, matched, facts), matches)
-    if labels is not None:
-        write_fits(table_hdus("LABELS", LABELS, {"SRC_ID": table["SRC_ID"]}, facts), labels)
 
 
-def random_streams(seed: int, name: str, realization: str) -> dict[str, np.random.Generator]:
-    """Return the generator of each component of a realization; InputError if `realization` isn't made of digits."""
-    if not realization.isdigit():
-        raise InputError(f"realization {realization!r} of sky {name!r}: must be digits, such as 01.")
-    root = [seed, zlib.crc32(name.encode()), zlib.crc32(realization.encode())]
-    return {part: np.random.default_rng([*root, number]) for part, number in STREAMS.items()}
-
-
-def header_facts(
-    sky: Mapping[str, Any], cosmology: Mapping[str, float], seed: int, name: str, realization: str
-) -> dict[str, Any]:
+def header_facts(sky: Mapping[str, Any], cosmology: Mapping[str, float], name: str, realization: str) -> dict[str, Any]:
     """Header cards that say what made the file; no clock, no path."""
     return {
         "OBJECT": (f"SIM {name}", "simulated field"),
         "SIMULATE": (True, "these photons were simulated"),
         "REALIZ": (realization, "realization"),
-        "SEED": (seed, "root of the random numbers"),
-        "CFGHASH": (config_hash({**{block: sky[block] for block in BLOCKS}, "cosmology": cosmology}), "of the sky"),
+        "SEED": (sky["seed"], "root of the random numbers"),
+        "CFGHASH": (simulation_hash(sky, cosmology), "of the sky"),
         "H0": (cosmology["h0_km_s_mpc"], "km/s/Mpc"),
         "OMEGA_M": (cosmology["omega_m"], "flat LCDM"),
     }
@@ -213,59 +180,31 @@ def _photons(
     generators: Mapping[str, np.random.Generator],
 ) -> Photons:
     background = Background.from_config(sky["background"], sky["absorption"]["nh_cm2"])
+    particles = ExposureMap.from_config(exposure.field, sky["exposure"], vignetted=False)
     haloes, gas, rate, ids = clusters.haloes, clusters.gas, clusters.rate, clusters.source_ids
     return Photons.join(
         [
             cluster_photons(haloes, gas, rate, ids, spectra, exposure, psf, generators["cluster_photons"]),
             point_source_photons(agn.sources, agn.source_ids, agn.spectrum, exposure, psf, generators["agn_photons"]),
-            background_photons(background, exposure, generators["background"]),
+            background_photons(background, exposure, particles, generators["background"]),
         ]
     )
 
 
-def _detect(
-    sky: Mapping[str, Any],
-    clusters: Clusters,
-    agn: Agn,
-    table: NDArray[np.void],
-    exposure: ExposureMap,
-    psf: KingPsf,
-    rng: np.random.Generator,
-) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """Run the source detection on the events as written."""
+def sources_table(clusters: Clusters, agn: Agn, exposure: ExposureMap) -> dict[str, NDArray[Any]]:
+    """Columns of `sources.fits`: haloes, then AGN."""
     longitude = np.concatenate([clusters.haloes.longitude, agn.sources.longitude])
     latitude = np.concatenate([clusters.haloes.latitude, agn.sources.latitude])
     ra, dec = exposure.field.to_sky(longitude, latitude)
     agn_rate = agn.sources.flux * agn.spectrum.rate[0] * agn.spectrum.detection_fraction[0]
     rate = np.concatenate([clusters.detection_rate, agn_rate])
-    candidates = Candidates(
-        ra=ra,
-        dec=dec,
-        src_id=np.concatenate([clusters.source_ids, agn.source_ids]),
-        expected_counts=rate * exposure.at_native(longitude, latitude),
-    )
-    events: dict[str, NDArray[Any]] = {
-        "ra": table["RA"] * ANGLE_STEP,
-        "dec": table["DEC"] * ANGLE_STEP,
-        "pi_ev": table["PI"].astype(np.float32),
-        "src_id": table["SRC_ID"].astype(np.int32),
+    return {
+        "SRC_ID": np.concatenate([clusters.source_ids, agn.source_ids]),
+        "RA": ra,
+        "DEC": dec,
+        "Z": np.concatenate([clusters.haloes.redshift, np.full(len(agn_rate), np.nan)]),
+        "EXPECTED": rate * exposure.at_native(longitude, latitude),
     }
-    return detect(events, candidates, exposure.at, psf, sky["detection"], int(rng.integers(2**31)))
-
-
-def _redshifts(
-    sky: Mapping[str, Any],
-    clusters: Clusters,
-    columns: Mapping[str, NDArray[Any]],
-    matched: Mapping[str, NDArray[Any]],
-    rng: np.random.Generator,
-) -> dict[str, NDArray[Any]]:
-    """Redshift columns of the catalogue: that of the matched halo, none without one."""
-    row_of = {int(number): row for row, number in enumerate(columns["ID_SRC"])}
-    true = np.full(len(columns["ID_SRC"]), np.nan)
-    rows = [row_of[int(number)] for number in matched["ID_SRC"]]
-    true[rows] = clusters.haloes.redshift[np.asarray(matched["SRC_ID"], dtype=int) - 1]
-    return redshift_columns(true, sky["redshifts"], rng)
 
 
 def _truth(clusters: Clusters, field: Field, counts: NDArray[np.intp], realization: int) -> dict[str, NDArray[Any]]:

@@ -21,13 +21,13 @@ from clustermass.errors import InputError
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
 from clustermass.simulate.field import Field
+from clustermass.simulate.random_streams import random_streams
 from clustermass.simulate.realization import (
     Agn,
     Clusters,
     active_nuclei,
     emitting_clusters,
     header_facts,
-    random_streams,
 )
 from clustermass.simulate.simput_sources import (
     BAND_KEV,
@@ -59,13 +59,13 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 
 
 def write_realization_simput(
-    sky: Mapping[str, Any], cosmology: Mapping[str, float], seed: int, name: str, realization: str, path: Path
+    sky: Mapping[str, Any], cosmology: Mapping[str, float], name: str, realization: str, path: Path
 ) -> None:
     """Draw the haloes and AGN of a realization once more and write them as a SIMPUT file.
 
     Parameters
     ----------
-    sky, cosmology, seed, name, realization
+    sky, cosmology, name, realization
         As of `realization.simulate_realization`, which draws the same sources.
     path
         File to write.
@@ -75,13 +75,13 @@ def write_realization_simput(
     InputError
         `realization` is no number, a config value can't be simulated, or the field has no source.
     """
-    generators = random_streams(seed, name, realization)
+    generators = random_streams(sky["seed"], name, realization)
     field = Field.from_config(sky["field"])
     nh_cm2 = float(sky["absorption"]["nh_cm2"])
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2)
     clusters = emitting_clusters(sky, cosmology, field, spectra, generators)
     agn = active_nuclei(sky, field, clusters, generators)
-    facts = header_facts(sky, cosmology, seed, name, realization)
+    facts = header_facts(sky, cosmology, name, realization)
     write_simput(path, field, clusters, agn, nh_cm2, float(sky["agn"]["photon_index"]), facts)
 
 

@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from clustermass.simulate.field import ExposureMap
 
@@ -46,6 +44,13 @@ MATCHES: tuple[Column, ...] = (
     ("SRC_ID", "J", "", "halo that it is"),
     ("SEPARATION", "E", "arcsec", "detection to halo"),
     ("PURITY", "E", "", "share of counts from the halo"),
+)
+SOURCES: tuple[Column, ...] = (
+    ("SRC_ID", "J", "", "> 0 halo, < 0 AGN"),
+    ("RA", "D", "deg", "position, ICRS"),
+    ("DEC", "D", "deg", "position, ICRS"),
+    ("Z", "D", "", "redshift; NaN = AGN"),
+    ("EXPECTED", "D", "ct", "expected counts, 0.2-2.3 keV"),
 )
 LABELS: tuple[Column, ...] = (("SRC_ID", "J", "", "> 0 halo, < 0 AGN, 0 background"),)
 
@@ -88,38 +93,3 @@ def exposure_hdus(exposure: ExposureMap, facts: Mapping[str, Any]) -> fits.HDULi
     for key, value in header.items():
         image.header[key] = value
     return fits.HDUList([image])
-
-
-def redshift_columns(
-    redshift: NDArray[np.float64], parameters: Mapping[str, float], rng: np.random.Generator
-) -> dict[str, NDArray[Any]]:
-    """Give detections a redshift as a follow-up survey would.
-
-    Parameters
-    ----------
-    redshift
-        True redshift of each detection's halo, NaN without one, shape (detection,).
-    parameters
-        Config block `redshifts`.
-    rng
-        Generator of this component's stream.
-
-    Returns
-    -------
-    Z, Z_ERR, Z_TYPE. Spectroscopic redshifts are exact; photometric ones are scattered by a normal distribution cut
-    below `redshift_min`, and state photometric_error (1 + Z) as their error.
-    """
-    known = np.isfinite(redshift)
-    spectroscopic = known & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])
-    photometric = known & ~spectroscopic
-    uniform = rng.random(len(redshift))
-    z, error = redshift.copy(), np.where(known, 0.0, np.nan)
-    width = parameters["photometric_error"]
-    if width > 0 and photometric.any():
-        true = redshift[photometric]
-        sigma = width * (1 + true)
-        lowest = ndtr((np.nextafter(np.float32(parameters["redshift_min"]), np.float32(1)) - true) / sigma)
-        z[photometric] = true + sigma * ndtri(lowest + uniform[photometric] * (1 - lowest))
-        error[photometric] = width * (1 + z[photometric])
-    kind = np.where(spectroscopic, "spec", np.where(photometric, "photo", "none"))
-    return {"Z": z, "Z_ERR": error, "Z_TYPE": kind}

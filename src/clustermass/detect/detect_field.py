@@ -1,0 +1,158 @@
+"""The catalogue of a simulated field: detection on its event list, matching to haloes, redshifts of a follow-up."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from clustermass.detect.detect import Candidates, detect
+from clustermass.errors import InputError
+from clustermass.events.read import stream_events
+from clustermass.io.fits import write_fits
+from clustermass.io.products import add_history
+from clustermass.io.provenance import CATALOGUE_BLOCKS, config_hash, provenance
+from clustermass.simulate.field import ExposureMap, Field
+from clustermass.simulate.random_streams import random_streams
+from clustermass.simulate.sky_tables import CATALOGUE, MATCHES, table_hdus
+from clustermass.simulate.telescope import KingPsf
+
+#: cards of the event list that the catalogue repeats
+_CARDS = ("OBJECT", "SIMULATE", "REALIZ", "SEED", "H0", "OMEGA_M")
+
+
+def detect_sources(
+    sky: Mapping[str, Any],
+    name: str,
+    realization: str,
+    events: Path,
+    exposure: Path,
+    labels: Path,
+    sources: Path,
+    catalogue: Path,
+    matches: Path | None = None,
+) -> None:
+    """Detect the sources of a simulated field and write its catalogue.
+
+    Parameters
+    ----------
+    sky
+        Block of a sky in the config: seed, field, psf, redshifts, detection.
+    name, realization
+        Name of the sky and label of the realization; with the seed they fix all random numbers.
+    events, exposure, labels, sources
+        Files of `simulate.realization.simulate_realization`.
+    catalogue, matches
+        Files to write: detections, and which of them is which halo; None = the matches aren't kept.
+
+    Raises
+    ------
+    InputError
+        The labels aren't those of the events, or a value of `detection` doesn't fit the others.
+    """
+    generators = random_streams(sky["seed"], name, realization)
+    exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
+    psf, true = KingPsf.from_config(sky["psf"]), _columns(sources, "SOURCES")
+    candidates = Candidates(true["RA"], true["DEC"], true["SRC_ID"], true["EXPECTED"])
+    photons = _photons(events, labels, sky["detection"]["e_min_ev"], sky["detection"]["e_max_ev"])
+    seed = int(generators["detection"].integers(2**31))
+    columns, matched = detect(photons, candidates, exposure_map.at, psf, sky["detection"], seed)
+    redshift = _redshift_of_halo(columns["ID_SRC"], matched, true["SRC_ID"], true["Z"])
+    columns |= redshift_columns(redshift, sky["redshifts"], generators["redshifts"])
+    parameters = {block: sky[block] for block in CATALOGUE_BLOCKS}
+    inputs = [events, exposure] if matches is None else [events, exposure, labels, sources]
+    made = provenance("detect_sources", parameters, inputs)
+    cards = _cards(events, config_hash(parameters))
+    _write(catalogue, "CATALOGUE", CATALOGUE, columns, cards, made)
+    if matches is not None:
+        _write(matches, "MATCHES", MATCHES, matched, cards, made)
+
+
+def _columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
+    """Return the columns of the table `name` in the machine's byte order."""
+    with fits.open(path, memmap=True) as hdus:
+        table = hdus[name]
+        columns = {column: np.asarray(table.data[column]) for column in table.columns.names}
+        return {column: values.astype(values.dtype.newbyteorder("=")) for column, values in columns.items()}
+
+
+def _photons(events: Path, labels: Path, e_min_ev: float, e_max_ev: float) -> dict[str, NDArray[Any]]:
+    """Read the photons between two energies, both included, with the number of the source of each."""
+    src_id = _columns(labels, "LABELS")["SRC_ID"]
+    parts, start = [], 0
+    for piece in stream_events(events):
+        used = np.flatnonzero((piece.pi_ev >= e_min_ev) & (piece.pi_ev <= e_max_ev))
+        parts.append((start + used, piece.ra[used], piece.dec[used], piece.pi_ev[used]))
+        start += len(piece)
+    if start != len(src_id):
+        raise InputError(f"{labels}: labels {len(src_id)} photons, but {events} holds {start}. Delete both, run again.")
+    row, ra, dec, pi_ev = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return {"ra": ra, "dec": dec, "pi_ev": pi_ev, "src_id": src_id[row]}
+
+
+def _redshift_of_halo(
+    id_src: NDArray[np.int32], matched: Mapping[str, NDArray[Any]], src_id: NDArray[np.int32], z: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the true redshift of each detection's halo, NaN without one, shape (detection,)."""
+    row_of = {number: row for row, number in enumerate(src_id.tolist())}
+    redshift = np.full(len(id_src), np.nan)
+    redshift[np.searchsorted(id_src, matched["ID_SRC"])] = z[[row_of[number] for number in matched["SRC_ID"].tolist()]]
+    return redshift
+
+
+def redshift_columns(
+    redshift: NDArray[np.float64], parameters: Mapping[str, float], rng: np.random.Generator
+) -> dict[str, NDArray[Any]]:
+    """Give detections a redshift as a follow-up survey would.
+
+    Parameters
+    ----------
+    redshift
+        True redshift of each detection's halo, NaN without one, shape (detection,).
+    parameters
+        Config block `redshifts`.
+    rng
+        Generator of this component's stream.
+
+    Returns
+    -------
+    Z, Z_ERR, Z_TYPE. Spectroscopic redshifts are exact; photometric ones are scattered by a normal distribution cut
+    below `redshift_min`, and state photometric_error (1 + Z) as their error.
+    """
+    known = np.isfinite(redshift)
+    spectroscopic = known & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])
+    photometric = known & ~spectroscopic
+    uniform = rng.random(len(redshift))
+    z, error = redshift.copy(), np.where(known, 0.0, np.nan)
+    width = parameters["photometric_error"]
+    if width > 0 and photometric.any():
+        true = redshift[photometric]
+        sigma = width * (1 + true)
+        lowest = ndtr((np.nextafter(np.float32(parameters["redshift_min"]), np.float32(1)) - true) / sigma)
+        z[photometric] = true + sigma * ndtri(lowest + uniform[photometric] * (1 - lowest))
+        error[photometric] = width * (1 + z[photometric])
+    kind = np.where(spectroscopic, "spec", np.where(photometric, "photo", "none"))
+    return {"Z": z, "Z_ERR": error, "Z_TYPE": kind}
+
+
+def _cards(events: Path, configuration: str) -> dict[str, Any]:
+    """Return the cards of the catalogue's header: those of the event list, and CFGHASH of all the settings."""
+    header = fits.getheader(events, "EVENTS")
+    cards: dict[str, Any] = {name: (header[name], header.comments[name]) for name in _CARDS}
+    return cards | {"CFGHASH": (config_hash({"photons": header["CFGHASH"], "catalogue": configuration}), "of the sky")}
+
+
+def _write(
+    path: Path,
+    name: str,
+    listed: tuple[Any, ...],
+    columns: Mapping[str, NDArray[Any]],
+    cards: Mapping[str, Any],
+    made: Mapping[str, Any],
+) -> None:
+    hdus = table_hdus(name, listed, columns, cards)
+    add_history(hdus[1], made)
+    write_fits(hdus, path)
