@@ -8,7 +8,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from clustermass.events.select import stream_many
+from clustermass.events.merge import stream_many
+from clustermass.events.select import Selection
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "sixte"
 START, STOP = 6.0e8, 6.0e8 + 1600.0
@@ -44,6 +45,14 @@ def whole(pieces):
     pieces = list(pieces)
     names = pieces[0].columns()
     return replace(pieces[0], **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in names})
+
+
+def select(events, *cuts, **named):
+    """Return the photons of a whole list that pass all cuts."""
+    selection = Selection(*cuts, **named)
+    kept = selection.keep(events)
+    selection.conclude()
+    return kept
 
 
 def read_many(paths):

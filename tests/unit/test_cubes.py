@@ -4,13 +4,22 @@ import json
 
 import numpy as np
 import pytest
-from event_lists import SHARED, photons, planted, sky_pixels, write_esass, write_sixte_calibrated, write_sixte_events
+from event_lists import (
+    SHARED,
+    photons,
+    planted,
+    select,
+    sky_pixels,
+    write_esass,
+    write_sixte_calibrated,
+    write_sixte_events,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
-from clustermass.events.select import read_events, select
+from clustermass.events.read import read_events
 from clustermass.images.cutouts import cut_images
 from clustermass.images.geometry import ImageGeometry, block_sum, cube, cube_sky_pixels, deproject
 from clustermass.images.sky_index import BoxCells, SkyIndex, _box_bounds

@@ -8,7 +8,7 @@ from event_lists import photons, write_esass
 
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
-from clustermass.events.select import read_events
+from clustermass.events.read import read_events
 
 
 def catalogue_table():

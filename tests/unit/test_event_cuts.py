@@ -5,13 +5,14 @@ import re
 
 import numpy as np
 import pytest
-from event_lists import START, STOP, photons, planted, write_esass, write_sixte_calibrated
+from event_lists import START, STOP, photons, planted, select, write_esass, write_sixte_calibrated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
 from clustermass.events.gti import inside, mean_exposure_s, union
-from clustermass.events.select import flag_mask_of, read_events, select
+from clustermass.events.read import read_events
+from clustermass.events.select import flag_mask_of
 
 
 # corrupt frame (the sign bit), corrupt event, bad pixel, out of the field of view; then harmless bits

@@ -8,7 +8,7 @@ from astropy.io import fits
 from event_lists import START, STOP, WRITERS, photons, write_esass, write_sixte_events
 
 from clustermass.errors import InputError
-from clustermass.events.select import read_events
+from clustermass.events.read import read_events
 
 
 def test_missing_file(tmp_path):

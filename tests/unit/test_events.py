@@ -14,13 +14,15 @@ from event_lists import (
     WRITERS,
     photons,
     planted,
+    select,
     write_esass,
     write_sixte_calibrated,
     write_sixte_events,
 )
 
 from clustermass.errors import InputError
-from clustermass.events.select import read_events, select, write_events, write_labels
+from clustermass.events.read import read_events
+from clustermass.events.write import write_events, write_labels
 
 
 @pytest.mark.parametrize("dialect", WRITERS)

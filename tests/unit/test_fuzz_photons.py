@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_band_images import edges, image_set, images_of
 from test_band_images import photons as band_photons
 
-from clustermass.events.select import read_events
+from clustermass.events.read import read_events
 from clustermass.images.band_images import photons_of_images
 from clustermass.images.exposure import exposure_at, read_exposure
 from clustermass.io.netcdf import read_netcdf

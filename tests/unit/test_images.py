@@ -7,11 +7,11 @@ import pytest
 import xarray as xr
 from astropy.io import fits
 from astropy.wcs import WCS
-from event_lists import photons, planted, write_esass, write_sixte_calibrated
+from event_lists import photons, planted, select, write_esass, write_sixte_calibrated
 from numpy.testing import assert_allclose
 
 from clustermass.errors import InputError
-from clustermass.events.select import read_events, select
+from clustermass.events.read import read_events
 from clustermass.images.cutouts import extract_images
 from clustermass.images.geometry import ImageGeometry, block_sum, cube, deproject
 from clustermass.io.netcdf import read_netcdf

@@ -9,7 +9,7 @@ from ingest_inputs import DEC0, EVENTS, OUTPUTS, RA0, ingest, simulated, sky
 from clustermass.catalogues.ingest import ingest_field
 from clustermass.config import input_files
 from clustermass.errors import InputError
-from clustermass.events.select import read_events
+from clustermass.events.read import read_events
 
 
 def test_observed_field(tmp_path):

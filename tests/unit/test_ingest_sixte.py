@@ -9,7 +9,7 @@ from astropy.io import fits
 from ingest_inputs import EVENTS, ingest
 
 from clustermass.dataset.sample import load_sample
-from clustermass.events.select import read_events
+from clustermass.events.read import read_events
 from clustermass.images.cutouts import extract_images
 from clustermass.images.exposure import exposure_at, read_exposure
 from clustermass.io.netcdf import read_netcdf

@@ -8,7 +8,7 @@ from ingest_inputs import DEC0, RA0, ingest, simulated
 
 from clustermass.catalogues.truth import read_truth
 from clustermass.errors import InputError
-from clustermass.events.select import read_events
+from clustermass.events.read import read_events
 from clustermass.io.products import TRUTH, write_table
 
 

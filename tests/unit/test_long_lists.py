@@ -12,12 +12,11 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from event_lists import START, STOP, photons, planted, whole, write_esass, write_sixte_events
 
-from clustermass.catalogues import tables
 from clustermass.catalogues.ingest import ingest_field
-from clustermass.events import merge as merging
-from clustermass.events import merge as repeated
+from clustermass.events import merge
 from clustermass.events.read import stream_events
 from clustermass.events.spill import StoredEvents
+from clustermass.io import fits as io_fits
 
 EVENTS = {"flag_mask": "auto", "pattern": 15}
 OUTPUTS = ("events", "exposure", "catalogue", "truth", "matches", "labels")
@@ -25,9 +24,8 @@ GTI = {1: [(START, START + 1500.0)], 2: [(START, STOP)], 5: [(START, STOP)]}
 
 
 def in_pieces(patch, rows):
-    patch.setattr(merging, "stream_events", partial(stream_events, rows=rows))
-    patch.setattr(repeated, "_BUCKET_ROWS", rows)
-    patch.setattr(repeated, "_WINDOW_ROWS", rows)
+    patch.setattr(merge, "stream_events", partial(stream_events, rows=rows))
+    patch.setattr(merge, "_BUCKET_ROWS", rows)
 
 
 def some(columns, rows):
@@ -105,7 +103,7 @@ def test_files_do_not_depend_on_the_pieces(tmp_path, monkeypatch, caplog, kind):
         packed = tmp_path / "a.fits.gz"
         packed.write_bytes(gzip.compress((tmp_path / "a.fits").read_bytes()))
         files["events"] = [str(packed)]
-        monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", 1000)  # unpacked to the disk
+        monkeypatch.setattr(io_fits, "_IN_MEMORY_BYTES", 1000)  # unpacked to the disk
     if kind == "joined":
         files["events"].append(str(write_esass(tmp_path / "b.fits", crowded(2000, 3))))
     if kind == "simulated":

@@ -8,10 +8,12 @@ from functools import partial
 import numpy as np
 import pytest
 from astropy.io import fits
-from event_lists import START, photons, planted, write_esass, write_sixte_calibrated, write_sixte_events
+from event_lists import START, photons, planted, select, write_esass, write_sixte_calibrated, write_sixte_events
 
 from clustermass.errors import InputError
-from clustermass.events.select import Selection, read_events, select, stream_events, write_events
+from clustermass.events.read import read_events, stream_events
+from clustermass.events.select import Selection
+from clustermass.events.write import write_events
 from clustermass.images import cutouts as extraction
 from clustermass.images.cutouts import ImageStack
 from clustermass.images.geometry import ImageGeometry, cube

@@ -22,9 +22,11 @@ from clustermass.catalogues.user_catalogue import read_catalogue, select_cluster
 from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
 from clustermass.events.gti import mean_exposure_s, modules_of
+from clustermass.events.merge import stream_many
 from clustermass.events.read import PIECE_ROWS
-from clustermass.events.select import Selection, stream_many, write_events, write_labels
+from clustermass.events.select import Selection
 from clustermass.events.spill import UNUSED, StoredEvents
+from clustermass.events.write import write_events, write_labels
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
 from clustermass.images.exposure import (
     POINTING_DEG2,

@@ -1,9 +1,10 @@
-"""Several event lists of one field made one, no photon counted twice, in bounded memory."""
+"""Join several event lists of one field in bounded memory, each photon counted once."""
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,145 +23,13 @@ from clustermass.io.provenance import file_sha256
 #: from when to when each telescope module of a list has photons, s
 TimeSpans: TypeAlias = dict[int, tuple[float, float]]
 
-#: photons that are compared at once, in the mean; some 100 MB
+#: photons that are compared at once, on average; some 100 MB
 _BUCKET_ROWS = 1_000_000
-#: the numbers of repeated photons are kept together by so many photons of the joined list
-_WINDOW_ROWS = 1_000_000
 #: what two rows of one photon have in common; `first` and `second` are the detector pixel or the position
 _KEYS = ("time", "tm_nr", "first", "second")
 #: an odd number that spreads the bits of a product (the golden ratio's fraction in 64 bits)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
-
-
-class Repeated:
-    """Finds the photons that equal one of an earlier list in TIME, TM_NR and place.
-
-    Photons are numbered from 0 through all lists. Only those of a time at which another list has photons of the same
-    module are looked at: they go into buckets on disk by what must be equal, and bucket by bucket are compared.
-
-    Parameters
-    ----------
-    folder
-        Where temporary files lie: some 25 bytes for each photon that is looked at.
-    starts
-        Number of the first photon of each list, and last the number of all photons, (lists + 1,).
-
-    Attributes
-    ----------
-    number
-        Repeated photons of each list, int64 (lists,).
-    """
-
-    def __init__(self, folder: Path, starts: Sequence[int]) -> None:
-        self.number = np.zeros(len(starts) - 1, dtype=np.int64)
-        self._folder, self._starts = folder, starts
-        self._rows = Buckets(folder, np.dtype(np.int64))
-
-    def close(self) -> None:
-        """Give the disk space back."""
-        self._rows.close()
-
-    def find(self, lists: Sequence[Iterable[EventList]], spans: Sequence[TimeSpans], place: tuple[str, str]) -> None:
-        """Find them.
-
-        Parameters
-        ----------
-        lists
-            The pieces of each list.
-        spans
-            Times of each list.
-        place
-            The two columns that must be equal besides TIME and TM_NR.
-        """
-        buckets = self._starts[-1] // _BUCKET_ROWS + 1
-        first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)
-        layout = np.dtype(list(zip((*_KEYS, "row"), (np.float64, np.uint8, first, second, np.int64), strict=True)))
-        with closing(Buckets(self._folder, layout)) as keyed:
-            for origin, (pieces, start) in enumerate(zip(lists, self._starts, strict=False)):
-                others = [*spans[:origin], *spans[origin + 1 :]]
-                for piece in pieces:
-                    rows = np.flatnonzero(_shared(piece, others))
-                    keys = np.empty(rows.size, dtype=layout)
-                    for key, name in zip(_KEYS, ("time", "tm_nr", *place), strict=True):
-                        keys[key] = getattr(piece, name)[rows]
-                    keys["row"] = start + rows
-                    keyed.add(keys, _bucket(keys, buckets))
-                    start += len(piece)
-            for bucket in keyed.numbers():
-                self._note(repeated_rows(keyed.read(bucket), self._starts))
-
-    def _note(self, rows: NDArray[np.int64]) -> None:
-        self.number += np.bincount(_origin(rows, self._starts), minlength=self.number.size)
-        self._rows.add(rows, rows // _WINDOW_ROWS)
-
-    def among(self, start: int, number: int) -> NDArray[np.bool_]:
-        """Return which of the `number` photons from number `start` on are repeated ones, bool (number,)."""
-        repeated = np.zeros(number, dtype=bool)
-        for window in range(start // _WINDOW_ROWS, (start + number) // _WINDOW_ROWS + 1):
-            rows = self._rows.read(window) - start
-            repeated[rows[(rows >= 0) & (rows < number)]] = True
-        return repeated
-
-
-def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
-    """Return which photons have a time at which one of the other lists has photons of their module, bool (events,)."""
-    shared = np.zeros(len(piece), dtype=bool)
-    for module in modules_of(piece):
-        spans = [other[module] for other in others if module in other]
-        if spans:
-            rows = piece.tm_nr == module
-            shared[rows] = inside(piece.time[rows], union(np.array(spans)))
-    return shared
-
-
-def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
-    """Return a bucket for each row, the same for equal keys, int64 in [0, buckets)."""
-    mixed = np.zeros(keys.size, dtype=np.uint64)
-    for name in _KEYS:
-        values = keys[name] + 0.0  # float64, and -0 becomes the 0 that it equals
-        mixed = (mixed ^ values.view(np.uint64)) * _SPREAD
-        mixed ^= mixed >> np.uint64(32)
-    return (mixed % np.uint64(buckets)).astype(np.int64)
-
-
-def repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
-    """Return the numbers of photons that equal one of an earlier list.
-
-    Parameters
-    ----------
-    keys
-        Structured (photons,): `time`, `tm_nr`, `first`, `second`, and `row`, the photon's number.
-    starts
-        Number of the first photon of each list, and last the number of all photons.
-
-    Returns
-    -------
-    NDArray
-        int64, ascending neither by number nor otherwise.
-    """
-    keys = keys[_simultaneous(keys["time"])]
-    keys = keys[np.lexsort([keys[name] for name in ("row", *reversed(_KEYS))])]
-    same = np.all([keys[name][1:] == keys[name][:-1] for name in _KEYS], axis=0)
-    leads = np.concatenate([np.ones(min(keys.size, 1), dtype=bool), ~same])
-    first = np.maximum.accumulate(np.where(leads, np.arange(keys.size), 0))
-    # two rows of the same list are two photons, whatever they look like
-    origin = _origin(keys["row"], starts)
-    return np.asarray(keys["row"][origin > origin[first]])
-
-
-def _origin(rows: NDArray[np.int64], starts: Sequence[int]) -> NDArray[np.int64]:
-    """Return which list each photon is of, int64 (photons,)."""
-    return np.asarray(np.searchsorted(np.array(starts), rows, side="right") - 1)
-
-
-def _simultaneous(time: FloatArray) -> NDArray[np.int64]:
-    """Return rows that share their time with another one: the only ones that can be repeated, and few in most lists."""
-    order = np.argsort(time)
-    same = np.diff(time[order]) == 0
-    return order[np.concatenate([same, [False]]) | np.concatenate([[False], same])]
-
-
-#: columns that two lists of one field must both have for the joined one to have them
+#: columns that the joined list has only if all lists have them
 _OPTIONAL = ("rawx", "rawy", "src_id")
 
 
@@ -192,10 +61,22 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
     with ExitStack() as stack:
         lists = [stack.enter_context(closing(StoredEvents(folder, without=("x", "y")))) for _ in paths]
         spans = [_store(path, stored) for path, stored in zip(paths, lists, strict=True)]
-        _check_dialects([stored.head for stored in lists])
-        starts = list(accumulate((len(stored) for stored in lists), initial=0))
-        repeated = stack.enter_context(closing(Repeated(folder, starts)))
-        yield from _joined(lists, spans, starts, repeated)
+        heads = [stored.head for stored in lists]
+        _check_dialects(heads)
+        missing = {name for name in _OPTIONAL if any(getattr(head, name) is None for head in heads)}
+        starts = list(accumulate(map(len, lists), initial=0))
+        place = ("ra", "dec") if missing & {"rawx", "rawy"} else ("rawx", "rawy")
+        repeated = find_repeated(lists, starts, spans, place, folder)
+        _log_repeated(lists, [repeated[start:stop] for start, stop in pairwise(starts)])
+        metadata: dict[str, Any] = dict.fromkeys([*missing, "sky_reference", "exposure_s"]) | {
+            "name": " + ".join(head.name for head in heads),
+            "gti": _merged_gti(heads, spans),
+            "simulated": any(head.simulated for head in heads),
+        }
+        start = 0
+        for piece in chain.from_iterable(lists):
+            yield replace(piece, **metadata).take(~repeated[start : start + len(piece)])
+            start += len(piece)
 
 
 def _check_files(paths: Sequence[Path]) -> None:
@@ -232,44 +113,6 @@ def _store(path: str | Path, stored: StoredEvents) -> TimeSpans:
     return spans
 
 
-def _joined(
-    lists: Sequence[StoredEvents], spans: Sequence[TimeSpans], starts: Sequence[int], repeated: Repeated
-) -> Iterator[EventList]:
-    """Yield the photons of lists of one dialect in their order, but for repeated ones."""
-    heads = [stored.head for stored in lists]
-    missing = {name for name in _OPTIONAL if any(getattr(head, name) is None for head in heads)}
-    facts: dict[str, Any] = dict.fromkeys(missing) | {
-        "name": " + ".join(head.name for head in heads),
-        "gti": _merged_gti(heads, spans),
-        "sky_reference": None,
-        "exposure_s": None,
-        "simulated": any(head.simulated for head in heads),
-    }
-    repeated.find(lists, spans, ("ra", "dec") if missing & {"rawx", "rawy"} else ("rawx", "rawy"))
-    _report(lists, repeated.number)
-    for stored, start in zip(lists, starts, strict=False):
-        for piece in stored:
-            yield replace(piece, **facts).take(~repeated.among(start, len(piece)))
-            start += len(piece)
-
-
-def _report(lists: Sequence[StoredEvents], repeated: NDArray[np.int64]) -> None:
-    """Log what each list repeats.
-
-    Raises
-    ------
-    InputError
-        All photons of a list are in earlier ones.
-    """
-    for number, (stored, dropped) in enumerate(zip(lists, repeated.tolist(), strict=True)):
-        if dropped == len(stored):
-            raise _twice(" and ".join(earlier.head.name for earlier in lists[:number]), stored.head.name)
-    for stored, dropped in zip(lists, repeated.tolist(), strict=True):
-        LOGGER.info("%s: %d photons, %d of them in an earlier list and dropped", stored.head.name, len(stored), dropped)
-    total = sum(len(stored) for stored in lists)
-    LOGGER.info("%d event lists joined: %d photons, %d repeated ones dropped", len(lists), total, repeated.sum())
-
-
 def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[int, FloatArray]:
     """Intervals of each module that has photons: a list's own, or its first to last photon where it has none."""
     parts: dict[int, list[FloatArray]] = {}
@@ -281,3 +124,106 @@ def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[
                 LOGGER.warning("%s: no GTI for TM%d; its events are all kept", head.name, module)
             parts.setdefault(module, []).append(intervals)
     return {module: union(np.concatenate(intervals)) for module, intervals in sorted(parts.items())}
+
+
+def _log_repeated(lists: Sequence[StoredEvents], repeated: Sequence[NDArray[np.bool_]]) -> None:
+    """Log how many photons each list repeats; InputError if all photons of a list are in earlier ones."""
+    dropped = [int(marks.sum()) for marks in repeated]
+    for number, (stored, repeats) in enumerate(zip(lists, dropped, strict=True)):
+        if repeats == len(stored):
+            raise _twice(" and ".join(earlier.head.name for earlier in lists[:number]), stored.head.name)
+    for stored, repeats in zip(lists, dropped, strict=True):
+        LOGGER.info("%s: %d photons, %d of them in an earlier list and dropped", stored.head.name, len(stored), repeats)
+    total = sum(map(len, lists))
+    LOGGER.info("%d event lists joined: %d photons, %d repeated ones dropped", len(lists), total, sum(dropped))
+
+
+def find_repeated(
+    lists: Sequence[Iterable[EventList]],
+    starts: Sequence[int],
+    spans: Sequence[TimeSpans],
+    place: tuple[str, str],
+    folder: Path,
+) -> NDArray[np.bool_]:
+    """Find the photons that equal one of an earlier list in TIME, TM_NR and place.
+
+    Photons are numbered from 0 through all lists. Only those of a time at which another list has photons of the same
+    module are looked at: they go into buckets on disk by what must be equal, and are compared bucket by bucket.
+
+    Parameters
+    ----------
+    lists
+        The pieces of each list.
+    starts
+        Number of the first photon of each list, and last the number of all photons, (lists + 1,).
+    spans
+        Times of each list.
+    place
+        The two columns that must be equal besides TIME and TM_NR.
+    folder
+        Where temporary files lie: some 25 bytes for each photon that is looked at, and one for every photon.
+
+    Returns
+    -------
+    NDArray
+        Whether each photon is repeated, bool (photons,), mapped to a temporary file.
+    """
+    buckets = starts[-1] // _BUCKET_ROWS + 1
+    first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)
+    layout = np.dtype(list(zip((*_KEYS, "row"), (np.float64, np.uint8, first, second, np.int64), strict=True)))
+    with closing(Buckets(folder, layout)) as keyed, tempfile.TemporaryFile(dir=folder) as marks:
+        start = 0
+        for origin, pieces in enumerate(lists):
+            others = [*spans[:origin], *spans[origin + 1 :]]
+            for piece in pieces:
+                rows = np.flatnonzero(_shared(piece, others))
+                keys = np.empty(rows.size, dtype=layout)
+                for key, name in zip(_KEYS, ("time", "tm_nr", *place), strict=True):
+                    keys[key] = getattr(piece, name)[rows]
+                keys["row"] = start + rows
+                keyed.add(keys, _bucket(keys, buckets))
+                start += len(piece)
+        repeated = np.memmap(marks, dtype=np.bool_, mode="w+", shape=(starts[-1],))
+        for rows_of_bucket in keyed:
+            repeated[_repeated_rows(rows_of_bucket, starts)] = True
+    return repeated
+
+
+def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
+    """Return which photons have a time at which one of the other lists has photons of their module, bool (events,)."""
+    shared = np.zeros(len(piece), dtype=bool)
+    for module in modules_of(piece):
+        spans = [other[module] for other in others if module in other]
+        if spans:
+            rows = piece.tm_nr == module
+            shared[rows] = inside(piece.time[rows], union(np.array(spans)))
+    return shared
+
+
+def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
+    """Return a bucket for each row, the same for equal keys, int64 in [0, buckets)."""
+    mixed = np.zeros(keys.size, dtype=np.uint64)
+    for name in _KEYS:
+        values = keys[name] + 0.0  # float64, and -0 becomes the 0 that it equals
+        mixed = (mixed ^ values.view(np.uint64)) * _SPREAD
+        mixed ^= mixed >> np.uint64(32)
+    return (mixed % np.uint64(buckets)).astype(np.int64)
+
+
+def _repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
+    """Return the numbers, `row`, of the photons in `keys` that equal one of an earlier list, int64, in no order."""
+    keys = keys[_simultaneous(keys["time"])]
+    keys = keys[np.lexsort([keys[name] for name in ("row", *reversed(_KEYS))])]
+    same = np.all([keys[name][1:] == keys[name][:-1] for name in _KEYS], axis=0)
+    leads = np.concatenate([np.ones(min(keys.size, 1), dtype=bool), ~same])
+    first = np.maximum.accumulate(np.where(leads, np.arange(keys.size), 0))
+    # two rows of the same list are two photons, even if they are equal
+    origin = np.searchsorted(np.array(starts), keys["row"], side="right")
+    return np.asarray(keys["row"][origin > origin[first]])
+
+
+def _simultaneous(time: FloatArray) -> NDArray[np.int64]:
+    """Return rows that share their time with another one: the only ones that can be repeated, and few in most lists."""
+    order = np.argsort(time)
+    same = np.diff(time[order]) == 0
+    return order[np.concatenate([same, [False]]) | np.concatenate([[False], same])]

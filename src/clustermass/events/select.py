@@ -1,4 +1,4 @@
-"""Which photons of an event list count: flag mask, pattern, good time, energy. The door to all on event lists."""
+"""Which photons of an event list count: cuts by flag, pattern, good time and energy."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,39 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.errors import InputError
-from clustermass.events.dialects import AUTO_FLAG_MASK, SIXTE_FLAG
+from clustermass.events.dialects import DIALECTS, SIXTE_FLAG
 from clustermass.events.eventlist import EventList
 from clustermass.events.gti import good_rows
-from clustermass.events.merge import stream_many
-from clustermass.events.read import read_events, stream_events
-from clustermass.events.write import write_events, write_labels
 from clustermass.io.log import LOGGER
 
-__all__ = [
-    "EventList",
-    "Selection",
-    "flag_mask_of",
-    "read_events",
-    "select",
-    "stream_events",
-    "stream_many",
-    "write_events",
-    "write_labels",
-]
 
-
-def select(
-    events: EventList,
-    flag_mask: int | str = "auto",
-    pattern_mask: int = 15,
-    energy_ev: Sequence[float] | None = None,
-) -> EventList:
-    """Keep the photons that count, and log how many each cut drops.
+class Selection:
+    """Cuts on an event list that comes in pieces: `keep` each of them, then `conclude`.
 
     Parameters
     ----------
-    events
-        From `read_events`.
     flag_mask
         A photon whose FLAG shares a bit with the mask is dropped. 'auto' = 0xC000F000 for eSASS lists, 0 for SIXTE's
         and our own; otherwise a number or its text, such as '0xC00FFF30'.
@@ -49,29 +27,10 @@ def select(
     energy_ev
         Lower edge (included) and upper edge (excluded) in eV; None = all.
 
-    Returns
-    -------
-    EventList
-        At least one photon.
-
     Raises
     ------
     InputError
-        A mask makes no sense, or a cut removes every photon (the message says which, and what to set).
-    """
-    selection = Selection(flag_mask, pattern_mask, energy_ev)
-    kept = selection.keep(events)
-    selection.conclude()
-    return kept
-
-
-class Selection:
-    """The cuts of `select` for a list that comes in pieces: `keep` each of them, then `conclude`.
-
-    Parameters
-    ----------
-    flag_mask, pattern_mask, energy_ev
-        As `select` takes them.
+        The pattern mask isn't between 1 and 15.
     """
 
     def __init__(
@@ -88,7 +47,7 @@ class Selection:
         self._without_gti: Counter[int] = Counter()
 
     def keep(self, events: EventList) -> EventList:
-        """Return the photons of a piece that count, perhaps none."""
+        """Return the photons of a piece that pass all cuts, perhaps none; InputError if `flag_mask` is no mask."""
         self._name, self._dialect = events.name, events.dialect
         self._total += len(events)
         self._common_flags &= int(np.bitwise_and.reduce(events.flag, initial=np.uint32(0xFFFFFFFF)))
@@ -114,7 +73,7 @@ class Selection:
         return cuts
 
     def conclude(self) -> None:
-        """Log how many photons each cut dropped of all pieces.
+        """Log how many photons of all pieces each cut dropped.
 
         Raises
         ------
@@ -133,8 +92,8 @@ class Selection:
                     f"{self._advice(name)}"
                 )
             left -= dropped
-        said = ", ".join(f"{name}: {dropped}" for name, dropped in self._dropped.items())
-        LOGGER.info("%s: %d events; dropped by %s; left: %d", self._name, self._total, said, left)
+        listed = ", ".join(f"{name}: {dropped}" for name, dropped in self._dropped.items())
+        LOGGER.info("%s: %d events; dropped by %s; left: %d", self._name, self._total, listed, left)
 
     def _advice(self, cut: str) -> str:
         if cut.startswith("flag"):
@@ -169,7 +128,7 @@ def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
         Neither 'auto' nor a number of 32 bits.
     """
     if flag_mask == "auto":
-        return AUTO_FLAG_MASK[events.dialect]
+        return DIALECTS[events.dialect].flag_mask
     try:
         number = int(flag_mask, 0) if isinstance(flag_mask, str) else flag_mask
     except ValueError:

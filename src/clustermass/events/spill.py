@@ -1,4 +1,4 @@
-"""Photons on disk in place of memory: taken in piece by piece, and given back so as often as they are wanted."""
+"""Photons on disk instead of in memory: stored piece by piece, and read back as often as they are wanted."""
 
 import tempfile
 from collections import defaultdict
@@ -12,75 +12,88 @@ from numpy.typing import NDArray
 
 from clustermass.events.eventlist import EventList
 
-#: columns of `EventList` that no step wants once the photons are selected
+#: columns of `EventList` that no step uses once the photons are selected
 UNUSED = ("x", "y", "rawx", "rawy")
 
 
-class StoredEvents:
-    """An event list in a temporary file without a name, which is gone when its process ends, however it ends.
+class _SpillFile:
+    """A temporary file of arrays without a name; it is gone when its process ends, however it ends.
 
     Parameters
     ----------
     folder
-        Where the file lies: some 40 bytes a photon. Made if it isn't there.
-    without
-        Optional columns to leave out.
-
-    Attributes
-    ----------
-    folder
-        As given.
+        Where the file lies; made if it isn't there.
     """
 
-    def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by `close`
-        self._without: dict[str, Any] = dict.fromkeys(without)
-        self._head: EventList | None = None
-        self._sizes: list[int] = []
 
     def close(self) -> None:
         """Give the disk space back."""
         self._file.close()
 
+    def _write(self, values: NDArray[Any]) -> int:
+        """Append an array; return the place where it begins."""
+        place = self._file.seek(0, 2)
+        self._file.write(np.ascontiguousarray(values).data)
+        return place
+
+    def _read(self, place: int, dtype: np.dtype[Any], number: int) -> NDArray[Any]:
+        self._file.flush()
+        self._file.seek(place)
+        return np.fromfile(self._file, dtype, number)
+
+
+class StoredEvents(_SpillFile):
+    """An event list in a temporary file, some 40 bytes a photon.
+
+    Parameters
+    ----------
+    folder
+        Where the file lies.
+    without
+        Optional columns to leave out.
+    """
+
+    def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
+        super().__init__(folder)
+        self._without: dict[str, Any] = dict.fromkeys(without)
+        self._head: EventList | None = None
+        #: number of photons of each piece, and where each of its columns begins
+        self._pieces: list[tuple[int, dict[str, int]]] = []
+
     def add(self, events: EventList) -> None:
-        """Take in the next photons; columns and facts must be those of the first piece."""
+        """Store the next photons; columns and metadata must be those of the first piece."""
         events = replace(events, **self._without) if self._without else events
         if self._head is None:
             self._head = events.take(np.arange(0))
         if len(events):
-            self._sizes.append(len(events))
-            self._file.seek(0, 2)
-            for name in self._head.columns():
-                self._file.write(np.ascontiguousarray(getattr(events, name)).data)
+            places = {name: self._write(getattr(events, name)) for name in self._head.columns()}
+            self._pieces.append((len(events), places))
 
     @property
     def head(self) -> EventList:
-        """What holds of all the photons, and none of them."""
+        """The metadata of all the photons, without photons."""
         if self._head is None:
             raise ValueError("no piece of the event list has been stored")
         return self._head
 
     def __len__(self) -> int:
         """Return the number of photons."""
-        return sum(self._sizes)
+        return sum(number for number, _ in self._pieces)
 
     def __iter__(self) -> Iterator[EventList]:
-        """Yield the photons in the pieces that they came in, but for empty ones."""
-        self._file.flush()
-        place = 0
-        for rows in self._sizes:
-            columns: dict[str, Any] = {}
-            for name, column in self.head.columns().items():
-                self._file.seek(place)
-                columns[name] = np.fromfile(self._file, column.dtype, rows)
-                place += rows * column.itemsize
+        """Yield the photons in the pieces in which they came, without empty ones."""
+        types = {name: column.dtype for name, column in self.head.columns().items()} if self._pieces else {}
+        for number, places in self._pieces:
+            columns: dict[str, Any] = {name: self._read(place, types[name], number) for name, place in places.items()}
             yield replace(self.head, **columns)
 
 
-class Buckets:
-    """Buckets of rows in a temporary file without a name, which is gone when its process ends, however it ends.
+class Buckets(_SpillFile):
+    """Rows in a temporary file, sorted into numbered buckets.
 
     Parameters
     ----------
@@ -91,32 +104,19 @@ class Buckets:
     """
 
     def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by `close`
+        super().__init__(folder)
         self._dtype = dtype
         self._parts: dict[int, list[tuple[int, int]]] = defaultdict(list)
 
-    def close(self) -> None:
-        """Give the disk space back."""
-        self._file.close()
-
     def add(self, rows: NDArray[Any], bucket: NDArray[np.int64]) -> None:
         """Put each row into the bucket of its number, (rows,) both."""
-        place = self._file.seek(0, 2)
-        self._file.write(rows[np.argsort(bucket, kind="stable")].tobytes())
+        place = self._write(rows[np.argsort(bucket, kind="stable")])
         numbers, counts = np.unique(bucket, return_counts=True)
         for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
             self._parts[number].append((place, count))
             place += count * self._dtype.itemsize
 
-    def numbers(self) -> list[int]:
-        """Return the numbers of the buckets that hold something, ascending."""
-        return sorted(self._parts)
-
-    def read(self, bucket: int) -> NDArray[Any]:
-        """Return the rows of a bucket in the order in which they came; none if nothing was put there."""
-        self._file.flush()
-        found = [np.zeros(0, dtype=self._dtype)]
-        for place, count in self._parts.get(bucket, ()):
-            self._file.seek(place)
-            found.append(np.fromfile(self._file, self._dtype, count))
-        return np.concatenate(found)
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Yield the rows of each bucket that holds any, by ascending number, in the order in which they came."""
+        for _, parts in sorted(self._parts.items()):
+            yield np.concatenate([self._read(place, self._dtype, count) for place, count in parts])

@@ -13,8 +13,8 @@ from clustermass.catalogues.detections import Detections, Labels, image_centres,
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
 from clustermass.events.gti import mean_exposure_s, modules_of
-from clustermass.events.read import PIECE_ROWS
-from clustermass.events.select import Selection, stream_events
+from clustermass.events.read import PIECE_ROWS, stream_events
+from clustermass.events.select import Selection
 from clustermass.images.exposure import box_exposure, photon_coverage, read_exposure
 from clustermass.images.geometry import ImageGeometry, storable
 from clustermass.images.sky_index import BoxCells, SkyIndex

@@ -2,20 +2,18 @@
 
 import logging
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from event_lists import START, photons, planted, read_many, write_esass, write_sixte_events
+from event_lists import START, photons, planted, read_many, select, write_esass, write_sixte_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
-from clustermass.events import merge as repeated
+from clustermass.events import merge
 from clustermass.events.eventlist import EventList
 from clustermass.events.gti import mean_exposure_s
-from clustermass.events.select import select
 
 
 def test_modules_are_joined(tmp_path):
@@ -91,11 +89,11 @@ def test_repeated_photons_are_those_that_a_search_row_by_row_finds(rows):
         any(origin[i] < origin[j] and (table[i, 1:] == table[j, 1:]).all() for i in range(len(table)))
         for j in range(len(table))
     ]
-    for pieces, bucket, window in ((1, 3, 2), (5, 1, 7), (100, 1000, 1000)):
-        assert search_in_pieces(table, pieces, bucket, window).tolist() == expected
+    for pieces, bucket in ((1, 3), (5, 1), (100, 1000)):
+        assert search_in_pieces(table, pieces, bucket).tolist() == expected
 
 
-def search_in_pieces(table, rows, bucket, window):
+def search_in_pieces(table, rows, bucket):
     """Return which rows of (list, time, module, pixel) are repeated, found in pieces of so many rows."""
     lists = [table[table[:, 0] == number] for number in range(3)]
     starts = np.cumsum([0, *map(len, lists)]).tolist()
@@ -104,19 +102,9 @@ def search_in_pieces(table, rows, bucket, window):
         for part in lists
     ]
     pieces = [[event_list(*part[i : i + rows, 1:].T) for i in range(0, len(part), rows)] for part in lists]
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        tempfile.TemporaryDirectory() as folder,
-        closing(repeated.Repeated(Path(folder), starts)) as found,
-    ):
-        patch.setattr(repeated, "_BUCKET_ROWS", bucket)
-        patch.setattr(repeated, "_WINDOW_ROWS", window)
-        found.find(pieces, spans, ("rawx", "rawy"))
-        marks = found.among(0, len(table))
-        half = len(table) // 2
-        assert [*found.among(0, half), *found.among(half, len(table) - half)] == marks.tolist()
-        assert found.number.tolist() == [marks[table[:, 0] == number].sum() for number in range(3)]
-    return marks
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(merge, "_BUCKET_ROWS", bucket)
+        return merge.find_repeated(pieces, starts, spans, ("rawx", "rawy"), Path(folder))
 
 
 def event_list(time, module, pixel):
