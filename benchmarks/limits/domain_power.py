@@ -18,13 +18,14 @@ from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import facts_of
 from clustermass.ensemble.ensemble import combine
 from clustermass.ensemble.inference import predict
-from clustermass.ensemble.ood_quantities import CORE_ARCSEC, measured_of
-from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_domain, sample_p
+from clustermass.ensemble.ood_quantities import CORE_ARCSEC, quantities_of
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_model
+from clustermass.ensemble.scores import fraction
 from clustermass.ensemble.trained import Trained
-from clustermass.evaluate.bootstrap import generator
-from clustermass.evaluate.coverage import fraction
+from clustermass.evaluate.ood_scores import sample_p
 from clustermass.io.files import write_json
 from clustermass.io.provenance import file_sha256
+from clustermass.rng import generator
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 SELECTION = CONFIG["experiments"]["fiducial"]["selection"]
@@ -44,7 +45,7 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/domain_power.json"))
     options = parser.parse_args()
     trained = Trained.in_folder(options.experiment)
-    domain = read_domain(trained.domain)
+    domain = read_ood_model(trained.domain)
     rows = {}
     for sky in (options.like, *options.other):
         rows[sky] = judged(found(options, sky), trained, domain)
@@ -82,7 +83,7 @@ def judged(images, trained, domain):
     redshift = sample["redshift"].values
     members = predict(trained.weights, sample["image"].values, redshift, facts=facts_of(sample), device="cpu")
     predicted = combine(members["mu"], members["sigma"])
-    result = domain.judge(measured_of(sample, predicted._asdict(), domain.transform))
+    result = domain.score(quantities_of(sample, predicted._asdict(), domain.transform))
     names, counts = np.unique(result.why[result.flagged], return_counts=True)
     shares = fraction("flagged", result.flagged)
     residual = predicted.mu - sample["log10_m500c"].values

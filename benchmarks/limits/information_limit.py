@@ -30,11 +30,12 @@ from clustermass.baselines.scaling_relations import (
 )
 from clustermass.config import check_config, load_config
 from clustermass.dataset.split import group_names
-from clustermass.evaluate.bootstrap import generator, interval68, resampled_moments
+from clustermass.evaluate.bootstrap import interval68, resampled_moments
 from clustermass.evaluate.evaluate import HIGH_LIKELIHOOD
-from clustermass.evaluate.metrics import summarize
+from clustermass.evaluate.metrics import residual_scores
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER, step
+from clustermass.rng import generator
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -163,7 +164,7 @@ def judge(residual, group, resamplings, rng):
     point = residual.std(axis=1)
     rows = []
     for number, name in enumerate(names):
-        summary = summarize(residual[number])
+        summary = residual_scores(residual[number])
         summary["scatter_ln"] = summary.pop("scatter_ln_percent") / 100
         errors = {"scatter_dex_error": scatter[number].std(), "scatter_dex_ci68": interval68(scatter[number])}
         ratios = {

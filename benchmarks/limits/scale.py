@@ -25,7 +25,7 @@ from runner import RESULTS, machine  # noqa: E402
 
 REALIZATIONS = (1, 4, 18)
 #: of a run, one job each; of a realization, the mean of them
-OF_RUN = ("split_sample", "fit_baselines", "train_member", "aggregate_ensemble", "calibrate", "fit_domain", "evaluate")
+OF_RUN = ("split_sample", "fit_baselines", "train_member", "aggregate_ensemble", "calibrate", "fit_ood", "evaluate")
 OF_REALIZATION = ("simulate_realization", "detect_sources", "extract_images", "smooth_images")
 #: clusters of surveys to extrapolate to
 SURVEYS = {"eRASS1 cosmology sample and groups": 12_000, "eROSITA, final depth": 100_000}

@@ -7,11 +7,10 @@ import xarray as xr
 from astropy.io import fits
 
 from clustermass.baselines.scaling_relations import predict_count_rate_efeds
-from clustermass.ensemble.calibration import Calibration
-from clustermass.ensemble.recalibration import Recalibration
-from clustermass.evaluate.coverage import calibration_by_bin
-from clustermass.evaluate.evaluate import BINS
-from clustermass.evaluate.predictions import calibrated_predictions
+from clustermass.ensemble.calibration import Calibration, Recalibration
+from clustermass.ensemble.scores import calibration_scores
+from clustermass.evaluate.evaluate import BINS, calibrated_predictions
+from clustermass.evaluate.metrics import by_bin
 from clustermass.figures.baselines import plot_baselines
 from clustermass.figures.bias import plot_bias
 from clustermass.figures.calibration import plot_calibration
@@ -157,7 +156,9 @@ def make_metrics(folder: Path, n_test: int) -> None:
     predicted = read_netcdf(folder / "predictions.nc").assign(ext_like=likelihood)
     test = predicted.isel(cluster=predicted["split"].values.astype(str) == "test")
     columns = tuple(test[name].values for name in ("mu", "sigma_calibrated", "log10_m500c"))
-    content["calibration"] = {key: calibration_by_bin(test[name].values, columns, edges) for key, name, edges in BINS}
+    content["calibration"] = {
+        key: by_bin(test[name].values, edges, calibration_scores, *columns) for key, name, edges in BINS
+    }
     write_json(content, folder / "metrics.json")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.table import Table
-from domain_inputs import by_hand, write_domain
+from ood_inputs import by_hand, write_ood_model
 from scipy.stats import norm
 
 from clustermass.apply import masses as observed
@@ -96,7 +96,7 @@ def observed_field(tmp_path, monkeypatch):
     write_calibration(tmp_path)
     # masses like 14.2 +- 0.1 are known, by 199 validation clusters
     validation = norm.ppf(np.arange(1, 200) / 200, 14.2, 0.1)[:, None]
-    write_domain(by_hand(validation, covariance=[[0.01]], mean=[[14.2]]), tmp_path / "domain.nc")
+    write_ood_model(by_hand(validation, covariance=[[0.01]], mean=[[14.2]]), tmp_path / "domain.nc")
     return tmp_path, dict(zip(ids, counts, strict=True))
 
 

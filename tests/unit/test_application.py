@@ -2,7 +2,7 @@
 
 import pytest
 import xarray as xr
-from domain_inputs import by_hand, write_domain
+from ood_inputs import by_hand, write_ood_model
 
 from clustermass.apply import field as application
 from clustermass.apply.field import masses_of_field
@@ -27,7 +27,7 @@ def experiment(tmp_path):
     recalibration = {"form": "none", "scale": 1.0, "floor_dex": 0.0}
     content = {"n_val": 40, "recalibration": recalibration, "conformal": {"levels": levels}}
     write_json(content, tmp_path / "calibration.json")
-    write_domain(by_hand([[0.1]]), tmp_path / "domain.nc")
+    write_ood_model(by_hand([[0.1]]), tmp_path / "domain.nc")
     return tmp_path
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from clustermass.ensemble.recalibration import LEVELS, half_widths
+from clustermass.ensemble.calibration import LEVELS, half_widths
 
 
 def test_ranks_and_half_widths_by_hand():

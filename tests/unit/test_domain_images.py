@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from domain_inputs import NAMES, X, simulated, write_domain
+from ood_inputs import NAMES, X, simulated, write_ood_model
 
-from clustermass.ensemble.fit_out_of_distribution import domain_of
+from clustermass.ensemble.fit_out_of_distribution import fit_ood_model
 from clustermass.ensemble.ood_quantities import quantities
-from clustermass.ensemble.out_of_distribution import read_domain
+from clustermass.ensemble.out_of_distribution import read_ood_model
 from clustermass.images.preprocessing import TRANSFORMS
 
 
@@ -35,9 +35,9 @@ def test_fewer_than_three_bands_tell_fewer_colours_and_the_rest_as_well(bands, c
 def test_a_domain_of_one_band_and_any_transform_is_kept(tmp_path, transform):
     image, facts, predicted = simulated(200, 2)
     measured = quantities(image.sum(axis=1, keepdims=True), X, X, "none", facts, predicted)
-    domain = domain_of(measured[:150], measured[150:], transform, 1)
-    write_domain(domain, tmp_path / "domain.nc")
-    kept = read_domain(tmp_path / "domain.nc")
+    domain = fit_ood_model(measured[:150], measured[150:], transform, 1)
+    write_ood_model(domain, tmp_path / "domain.nc")
+    kept = read_ood_model(tmp_path / "domain.nc")
     assert (kept.names, kept.transform) == (domain.names, transform)
     assert not [name for name in kept.names if name.endswith(("_soft", "_hard"))]
     assert "core" in kept.names

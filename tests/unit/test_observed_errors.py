@@ -8,8 +8,7 @@ from observed_inputs import MADE, observed_field, read, write_calibration  # noq
 from scipy.stats import norm
 
 from clustermass.apply.masses import mass_columns
-from clustermass.ensemble.calibration import Calibration
-from clustermass.ensemble.recalibration import Recalibration
+from clustermass.ensemble.calibration import Calibration, Recalibration
 from clustermass.io.netcdf import write_netcdf
 
 AS_PREDICTED = Calibration("none", Recalibration(), {68: 1.0, 90: 1.6, 95: np.nan}, 18)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from domain_inputs import by_hand, write_domain
+from ood_inputs import by_hand, write_ood_model
 from test_weights import example
 
 from clustermass.apply.field import masses_of_field
@@ -50,7 +50,7 @@ def experiment(tmp_path):
     write_json(
         {"n_val": 40, "recalibration": recalibration, "conformal": {"levels": levels}}, folder / "calibration.json"
     )
-    write_domain(by_hand([[0.1], [0.2], [0.3]]), folder / "domain.nc")
+    write_ood_model(by_hand([[0.1], [0.2], [0.3]]), folder / "domain.nc")
     return folder
 
 

@@ -1,22 +1,30 @@
 """Recalibrated sigma: planted errors are found, honest ones left alone, and the fits against a plain optimiser."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-from clustermass.ensemble.ensemble import mixture_cdf, mixture_quantile
-from clustermass.ensemble.recalibration import (
+from clustermass.ensemble.calibration import (
     FOLDS,
     Recalibration,
-    choose,
+    choose_recalibration,
     fit_scale,
     fit_scale_and_floor,
     folds,
     left_out_loss,
-    negative_log_likelihood,
     paired_gain,
 )
+from clustermass.ensemble.ensemble import mixture_cdf, mixture_quantile
+from clustermass.ensemble.scores import negative_log_likelihood
+
+
+def choose(residual, sigma, group, seed):
+    """Chosen constants and the report in one table."""
+    chosen, report = choose_recalibration(residual, sigma, group, seed)
+    return asdict(chosen) | report
 
 
 def planted(seed, n=400, scale=1.0, floor=0.0):

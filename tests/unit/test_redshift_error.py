@@ -5,8 +5,7 @@ import pytest
 
 from clustermass.apply.flags import excess_error, mean_error
 from clustermass.apply.masses import mass_columns
-from clustermass.ensemble.calibration import Calibration
-from clustermass.ensemble.recalibration import Recalibration
+from clustermass.ensemble.calibration import Calibration, Recalibration
 
 AS_PREDICTED = Calibration("none", Recalibration(), {68: 1.0, 90: 1.6, 95: 2.0}, 18)
 SLOPE, SCATTER, WIDTH = 2.0, 0.1, 0.02  # d log M / dz, dex at exact redshift, photometric error / (1 + z)

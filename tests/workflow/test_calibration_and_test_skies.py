@@ -64,7 +64,7 @@ def test_another_test_set_leaves_calibration_and_search_as_they_are(finished, tm
     done = snakemake(copy, *configuration, "--", *wanted, config=None)
     assert "rule smooth_images" in done.stdout + done.stderr
     assert "rule calibrate" in done.stdout + done.stderr
-    assert "rule fit_domain" in done.stdout + done.stderr
+    assert "rule fit_ood" in done.stdout + done.stderr
     assert "rule search" in done.stdout + done.stderr
     before, after = (read_netcdf(folder / RUN / "ensemble.nc") for folder in (finished, copy))
     chosen = before["split"].values == "test"

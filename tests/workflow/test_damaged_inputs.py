@@ -32,7 +32,7 @@ NOT_READ = {
 #: of a damaged kind, what makes nothing of those numbers, or (train_member) doesn't name the file
 NOT_USED = {
     ("aggregate_ensemble", "images"), ("train_member", "images"), ("plot_sample", "ensemble"),
-    ("plot_training", "members"), ("infer_observed", "ensemble"), ("judge_domain", "domain"),
+    ("plot_training", "members"), ("infer_observed", "ensemble"), ("score_ood", "domain"),
 }  # fmt: skip
 
 

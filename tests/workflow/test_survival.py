@@ -12,7 +12,7 @@ from conftest import jobs, snakemake
 
 pytestmark = pytest.mark.workflow
 OOD, METRICS, PREDICTIONS = (f"{RUN}/{name}" for name in ("ood.nc", "metrics.json", "predictions.nc"))
-#: two steps, one after the other: judge_domain makes ood.nc, of which evaluate makes the two others
+#: two steps, one after the other: score_ood makes ood.nc, of which evaluate makes the two others
 EVALUATED = ("--", METRICS)
 
 
@@ -31,7 +31,7 @@ def frozen_step(folder, process):
     snakemake_process = psutil.Process(process.pid)
     while True:
         for child in snakemake_process.children(recursive=True):
-            if any(part.endswith(".judge_domain.py") for part in child.cmdline()):
+            if any(part.endswith(".score_ood.py") for part in child.cmdline()):
                 child.suspend()
                 return child
         time.sleep(0.02)
@@ -63,7 +63,7 @@ def test_sigterm_ends_after_the_running_step_and_nobody_else_comes_between(folde
     status, said = make_results(folder, *EVALUATED)
     assert status == 0, said
     assert "earlier run was killed" not in said
-    assert "[judge_domain" not in said
+    assert "[score_ood" not in said
     assert_as_uninterrupted(folder, finished)
 
 
@@ -118,7 +118,7 @@ def test_an_edited_intermediate_re_runs_what_is_made_of_it_and_nothing_else(fini
     path.write_text(json.dumps({**json.loads(path.read_text()), "edited": True}))
     rules = jobs(snakemake(folder, "-n")).keys()
     assert {"evaluate", "evaluate_sky", "infer_observed", "summarise", "report"} <= rules
-    assert not {"calibrate", "train_member", "aggregate_ensemble", "fit_baselines", "fit_domain"} & rules
+    assert not {"calibrate", "train_member", "aggregate_ensemble", "fit_baselines", "fit_ood"} & rules
 
 
 def test_a_damaged_intermediate_is_named_and_made_again_once_it_is_deleted(folder, finished):

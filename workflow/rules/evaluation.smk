@@ -51,17 +51,17 @@ rule calibrate:
         "../scripts/calibrate.py"
 
 
-rule fit_domain:
-    """What clusters the networks know, from training and validation clusters."""
+rule fit_ood:
+    """Fit the out-of-distribution model to training and validation clusters."""
     input:
         smoothed=experiment_smoothed,
         ensemble=f"{EXPERIMENT}/ensemble.nc",
     output:
         domain=f"{EXPERIMENT}/domain.nc",
     log:
-        f"{EXPERIMENT}/logs/fit_domain.log",
+        f"{EXPERIMENT}/logs/fit_ood.log",
     benchmark:
-        f"{EXPERIMENT}/benchmarks/fit_domain.tsv"
+        f"{EXPERIMENT}/benchmarks/fit_ood.tsv"
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -70,13 +70,13 @@ rule fit_domain:
         runtime=each_try(20),
     params:
         seed=config["seed"],
-        code=code("fit_domain", "ensemble.fit_out_of_distribution"),
+        code=code("fit_ood", "ensemble.fit_out_of_distribution"),
     script:
-        "../scripts/fit_domain.py"
+        "../scripts/fit_ood.py"
 
 
-rule judge_domain:
-    """Which test clusters are unlike them."""
+rule score_ood:
+    """Out-of-distribution scores of the test clusters."""
     input:
         smoothed=experiment_smoothed,
         ensemble=f"{EXPERIMENT}/ensemble.nc",
@@ -84,9 +84,9 @@ rule judge_domain:
     output:
         ood=f"{EXPERIMENT}/ood.nc",
     log:
-        f"{EXPERIMENT}/logs/judge_domain.log",
+        f"{EXPERIMENT}/logs/score_ood.log",
     benchmark:
-        f"{EXPERIMENT}/benchmarks/judge_domain.tsv"
+        f"{EXPERIMENT}/benchmarks/score_ood.tsv"
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -94,9 +94,9 @@ rule judge_domain:
         mem_mb=each_try(2000),
         runtime=each_try(20),
     params:
-        code=code("judge_domain", "ensemble.out_of_distribution"),
+        code=code("score_ood", "evaluate.ood_scores"),
     script:
-        "../scripts/judge_domain.py"
+        "../scripts/score_ood.py"
 
 
 rule evaluate:
@@ -120,7 +120,7 @@ rule evaluate:
         mem_mb=each_try(2000),
         runtime=each_try(10),
     params:
-        evaluation=in_order(config["evaluation"]),
+        resamplings=config["evaluation"]["bootstrap"],
         seed=config["seed"],
         code=code("evaluate", "evaluate.evaluate"),
     script:
@@ -155,7 +155,7 @@ rule predict_sky:
 
 
 rule fit_baselines_for_sky:
-    """The same baselines, fitted to the training sky as ever, on all selected clusters of a test sky."""
+    """The same baselines, fitted to the training sky, on all selected clusters of a test sky."""
     input:
         images=experiment_images,
         truth=experiment_truth,
@@ -188,8 +188,8 @@ rule fit_baselines_for_sky:
         "../scripts/fit_baselines_for_sky.py"
 
 
-rule judge_domain_of_sky:
-    """Which clusters of a test sky are unlike those that the networks know."""
+rule score_ood_of_sky:
+    """Out-of-distribution scores of the clusters of a test sky."""
     input:
         smoothed=test_sky_smoothed,
         ensemble=f"{TEST_SKY}/ensemble.nc",
@@ -197,9 +197,9 @@ rule judge_domain_of_sky:
     output:
         ood=f"{TEST_SKY}/ood.nc",
     log:
-        f"{TEST_SKY}/logs/judge_domain_of_sky.log",
+        f"{TEST_SKY}/logs/score_ood_of_sky.log",
     benchmark:
-        f"{TEST_SKY}/benchmarks/judge_domain_of_sky.tsv"
+        f"{TEST_SKY}/benchmarks/score_ood_of_sky.tsv"
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -207,9 +207,9 @@ rule judge_domain_of_sky:
         mem_mb=each_try(2000),
         runtime=each_try(20),
     params:
-        code=code("judge_domain", "ensemble.out_of_distribution"),
+        code=code("score_ood", "evaluate.ood_scores"),
     script:
-        "../scripts/judge_domain.py"
+        "../scripts/score_ood.py"
 
 
 rule evaluate_sky:
@@ -232,7 +232,7 @@ rule evaluate_sky:
         mem_mb=each_try(2000),
         runtime=each_try(10),
     params:
-        evaluation=in_order(config["evaluation"]),
+        resamplings=config["evaluation"]["bootstrap"],
         seed=config["seed"],
         code=code("evaluate", "evaluate.evaluate"),
     script:

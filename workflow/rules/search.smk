@@ -21,6 +21,6 @@ rule search:
         bands=config["images"]["bands"]["number"],
         resamplings=config["evaluation"]["bootstrap"],
         seed=config["seed"],
-        code=code("search", "evaluate.model_selection", "evaluate.model_selection"),
+        code=code("search", "evaluate.model_selection"),
     script:
         "../scripts/search.py"

@@ -13,7 +13,7 @@ with step(snakemake.log[0], " ".join([snakemake.rule, *snakemake.wildcards])):
         calibration=Path(snakemake.input.calibration),
         metrics=Path(snakemake.output.metrics),
         predictions=Path(snakemake.output.predictions),
-        block=snakemake.params.evaluation,
+        resamplings=snakemake.params.resamplings,
         seed=snakemake.params.seed,
         split=Path(split) if split else None,
         ood=Path(snakemake.input.ood),

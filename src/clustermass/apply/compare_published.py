@@ -14,12 +14,13 @@ from clustermass.baselines.scaling_relations import predict_count_rate_efeds, pr
 from clustermass.catalogues.published_masses import KINDS, Published, look_up, read_published
 from clustermass.catalogues.tables import numbers, texts_of, whole_numbers
 from clustermass.errors import InputError
-from clustermass.evaluate.bootstrap import generator, interval68
+from clustermass.evaluate.bootstrap import interval68
 from clustermass.io.files import write_json
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
 from clustermass.io.provenance import provenance
+from clustermass.rng import generator
 
 CAUTION = (
     "Agreement with these masses is not accuracy. Published masses of single clusters are themselves a function of "

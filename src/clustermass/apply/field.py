@@ -11,7 +11,7 @@ from clustermass.apply.mass_prior import read_mass_prior
 from clustermass.apply.masses import infer_observed
 from clustermass.catalogues.ingest import ingest_field
 from clustermass.ensemble.calibration import read_calibration
-from clustermass.ensemble.out_of_distribution import read_domain
+from clustermass.ensemble.out_of_distribution import read_ood_model
 from clustermass.ensemble.pack import opened
 from clustermass.ensemble.trained import Trained, read_member
 from clustermass.errors import InputError
@@ -74,7 +74,7 @@ def masses_of_field(
     paths = CataloguePaths.beside(output)
     with opened(ensemble) as trained:
         read_calibration(trained.calibration)  # told before minutes of work, not after
-        read_domain(trained.domain)
+        read_ood_model(trained.domain)
         if mass_prior == "flat":
             read_mass_prior(trained.ensemble)
         inputs = [*events, catalogue, *([exposure] if exposure else [])]

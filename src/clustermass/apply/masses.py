@@ -15,14 +15,14 @@ from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import read_table
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import facts_of
-from clustermass.ensemble.calibration import Calibration, read_calibration
+from clustermass.ensemble.calibration import LEVELS, Calibration, read_calibration
 from clustermass.ensemble.ensemble import combine, mixture_quantile
 from clustermass.ensemble.inference import check_grid, predict
-from clustermass.ensemble.ood_quantities import measured_of
-from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, Domain, read_domain, sample_p
-from clustermass.ensemble.recalibration import LEVELS
+from clustermass.ensemble.ood_quantities import quantities_of
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, OodModel, read_ood_model
 from clustermass.ensemble.trained import Trained, read_member
 from clustermass.errors import InputError
+from clustermass.evaluate.ood_scores import sample_p
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.products import MASSES
@@ -93,7 +93,7 @@ def infer_observed(
     check_finite(seen, ("image",), " or ".join(map(str, smoothed)))
     check_grid(weights, field)
     simulated = simulated or bool(field.attrs["simulated"])
-    calibrated, known, training = read_calibration(calibration), read_domain(domain), read_training(ensemble)
+    calibrated, known, training = read_calibration(calibration), read_ood_model(domain), read_training(ensemble)
     columns = _copied_columns(field, "SIM" if simulated else acronym)
     prior = read_mass_prior(ensemble) if mass_prior == "flat" else None
     columns |= _masses(field, weights, calibrated, known, training, device, prior)
@@ -188,7 +188,7 @@ def _masses(
     field: xr.Dataset,
     weights: Sequence[Path],
     calibration: Calibration,
-    domain: Domain,
+    domain: OodModel,
     training: Training,
     device: str,
     prior: MassPrior | None,
@@ -221,9 +221,9 @@ def _masses(
     return columns | result
 
 
-def _ood(field: xr.Dataset, mu: FloatArray, sigma: FloatArray, domain: Domain) -> dict[str, NDArray[Any]]:
+def _ood(field: xr.Dataset, mu: FloatArray, sigma: FloatArray, domain: OodModel) -> dict[str, NDArray[Any]]:
     """OOD_P, OOD_WHY and FLAG_OOD of the clusters of `field`, from the members' predictions (member, cluster)."""
-    judged = domain.judge(measured_of(field, combine(mu, sigma)._asdict(), domain.transform))
+    judged = domain.score(quantities_of(field, combine(mu, sigma)._asdict(), domain.transform))
     return {
         "OOD_P": judged.p,
         "OOD_WHY": np.where(judged.flagged, judged.why, ""),
@@ -309,7 +309,7 @@ def _calibration_facts(calibration: Calibration) -> dict[str, tuple[Any, str]]:
     }
 
 
-def _ood_facts(domain: Domain, p: FloatArray) -> dict[str, tuple[Any, str]]:
+def _ood_facts(domain: OodModel, p: FloatArray) -> dict[str, tuple[Any, str]]:
     whole = sample_p(p, domain.number)
     return {
         "NOOD": (domain.number, "simulated clusters that OOD_P ranks among"),

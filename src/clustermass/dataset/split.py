@@ -193,6 +193,16 @@ def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArr
     return chosen
 
 
+def groups_of(ids: NDArray[np.str_], split: Path) -> NDArray[np.str_]:
+    """Group of each cluster, (cluster,), from the sky's split; InputError if the file is missing or lacks a cluster."""
+    table = read_netcdf(split, ("group",))
+    of_cluster = dict(zip(table["cluster"].values.astype(str), table["group"].values.astype(str), strict=True))
+    missing = [name for name in ids if name not in of_cluster]
+    if missing:
+        raise InputError(f"{split}: lacks {len(missing)} clusters of the ensemble ({missing[0]} is one). Run again.")
+    return np.array([of_cluster[name] for name in ids], dtype=str)
+
+
 def learning_split(sample: xr.Dataset) -> NDArray[np.str_]:
     """Subset (cluster,) that each cluster has while something is fitted.
 

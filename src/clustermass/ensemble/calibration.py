@@ -1,32 +1,80 @@
-"""What the validation set says of the uncertainties: `calibration.json`, made once and applied wherever masses are."""
+"""Calibration of the ensemble's uncertainties on the validation set: recalibrated sigma and conformal intervals.
+
+Made once (`calibration.json`) and applied wherever masses are predicted.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from math import nan
+from math import ceil, nan, sqrt
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Self
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
-from clustermass.ensemble.recalibration import GUARANTEE, LEVELS, Recalibration, choose, half_widths
+from clustermass.arrays import FloatArray
+from clustermass.dataset.split import groups_of
+from clustermass.ensemble.scores import Json, calibration_scores, negative_log_likelihood
 from clustermass.errors import InputError
-from clustermass.evaluate.bootstrap import groups_of
-from clustermass.evaluate.coverage import calibration
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER
-from clustermass.io.netcdf import read_netcdf
+from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.provenance import provenance
+from clustermass.rng import generator
 
 VARIABLES = ("mu", "sigma", "log10_m500c")
+#: parts that the validation groups are divided into, one after the other left out of the fit
+FOLDS = 10
+#: fewer groups than this can't distinguish a better sigma from a worse one
+MIN_GROUPS = 30
+#: decimals that are kept, far below the errors of any validation set; the digits beyond depend on the machine
+DECIMALS = 6
+#: log10 of (floor / scale)^2 in units of the median sigma^2 between which a floor is looked for
+FLOOR_RANGE = (-4.0, 4.0)
+#: nominal coverages of conformal intervals, percent
+LEVELS = (68, 90, 95)
+GUARANTEE = (
+    "The interval mu -+ half_width x sigma (sigma as in ensemble.nc, not recalibrated) holds the true mass of a new "
+    "cluster with at least the stated probability, whatever the networks' errors look like, if that cluster is "
+    "exchangeable with the validation clusters: same sky, same selection, validation clusters that chose nothing about "
+    "the networks and that are independent of each other (some have overlapping images). The probability is an average "
+    "over clusters and over validation sets (marginal): it isn't promised for every mass, redshift or count rate, nor "
+    "for a sky that differs from the simulated one."
+)
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """sigma'^2 = (scale sigma)^2 + floor_dex^2; the defaults leave sigma as it is.
+
+    The members' mixture is stretched about its mean by `scale` and blurred by a Gaussian of `floor_dex`, which gives
+    it exactly that standard deviation and leaves its mean and its shape.
+    """
+
+    scale: float = 1.0
+    floor_dex: float = 0.0
+
+    def sigma(self, sigma: FloatArray) -> FloatArray:
+        """Recalibrated standard deviation, dex, of any shape."""
+        return np.hypot(self.scale * sigma, self.floor_dex)
+
+    def components(self, member_mu: FloatArray, member_sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Means and standard deviations of the stretched mixture's components, (member, cluster), dex."""
+        mean = member_mu.mean(axis=0)
+        return mean + self.scale * (member_mu - mean), self.sigma(member_sigma)
+
+    def rounded(self) -> Self:
+        """Return the same with `DECIMALS` decimals."""
+        return type(self)(round(self.scale, DECIMALS), round(self.floor_dex, DECIMALS))
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `calibration.json` says.
+    """Content of `calibration.json`.
 
     Attributes
     ----------
@@ -59,8 +107,8 @@ def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal[
     split
         The sky's split, for the groups.
     output
-        `calibration.json`: `n_val`, `recalibration` (see `recalibration.choose`), `conformal` (`guarantee`, and
-        `levels` as `conformal.half_widths` gives them), `validation` (raw and recalibrated; the very clusters that
+        `calibration.json`: `n_val`, `recalibration` (see `choose_recalibration`), `conformal` (`guarantee`, and
+        `levels`, see `half_widths`), `validation` (scores with raw and recalibrated sigma, on the very clusters that
         were fitted), `provenance`.
     recalibration
         `none` leaves sigma as the ensemble predicts it.
@@ -70,39 +118,33 @@ def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal[
     Raises
     ------
     InputError
-        A file is missing, damaged or lacks a variable, or a prediction isn't finite.
+        See `validation_clusters`.
     """
     val = validation_clusters(ensemble, split)
     mu, sigma, truth = (val[name].values.astype(float) for name in VARIABLES)
-    residual = mu - truth
-    chosen = _recalibration(recalibration, residual, sigma, val["group"].values, seed)
-    applied = Recalibration(chosen["scale"], chosen["floor_dex"]).sigma(sigma)
-    content = {
-        "n_val": int(residual.size),
-        "recalibration": {"asked": recalibration, **chosen},
-        "conformal": {"guarantee": GUARANTEE, "levels": half_widths(residual, sigma)},
-        "validation": {"raw": calibration(mu, sigma, truth), "recalibrated": calibration(mu, applied, truth)},
-        "provenance": provenance(
-            "calibrate", {"recalibration": recalibration}, seed=seed, validation_sha256=digest_of(val)
-        ),
-    }
+    if recalibration == "none":
+        chosen = Recalibration()
+        report: Json = {"form": "none", "reason": "ensemble.recalibration is none.", "forms": {}}
+    else:
+        chosen, report = choose_recalibration(mu - truth, sigma, val["group"].values, seed)
     LOGGER.info(
         "calibrate: %d validation clusters; sigma' = hypot(%.4f sigma, %.4f dex)",
-        residual.size,
-        chosen["scale"],
-        chosen["floor_dex"],
+        *(mu.size, chosen.scale, chosen.floor_dex),
     )
+    validation = {"raw": sigma, "recalibrated": chosen.sigma(sigma)}
+    made = provenance("calibrate", {"recalibration": recalibration}, seed=seed, validation_sha256=digest_of(val))
+    content = {
+        "n_val": int(mu.size),
+        "recalibration": {"asked": recalibration, **asdict(chosen), **report},
+        "conformal": {"guarantee": GUARANTEE, "levels": half_widths(mu - truth, sigma)},
+        "validation": {name: calibration_scores(mu, width, truth) for name, width in validation.items()},
+        "provenance": made,
+    }
     write_json(content, output)
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read `calibration.json`.
-
-    Raises
-    ------
-    InputError
-        The file is missing or isn't one of `calibrate`.
-    """
+    """Read `calibration.json`; InputError if it is missing or damaged."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         chosen, levels = content["recalibration"], content["conformal"]["levels"]
@@ -128,23 +170,12 @@ def validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:
     Raises
     ------
     InputError
-        A file is missing, damaged or lacks a variable, or a prediction isn't finite.
+        A file is missing, damaged or lacks a variable or cluster, or a prediction isn't finite.
     """
     table = read_netcdf(ensemble, (*VARIABLES, "split"))
     val = table.isel(cluster=table["split"].values.astype(str) == "val")
-    for name in VARIABLES:
-        if not np.isfinite(val[name].values).all():
-            raise InputError(f"{ensemble}: {name} holds numbers that aren't finite. Delete the file and run again.")
+    check_finite(val, VARIABLES, ensemble)
     return val.assign(group=("cluster", groups_of(val["cluster"].values.astype(str), split)))
-
-
-def _recalibration(
-    asked: str, residual: NDArray[np.float64], sigma: NDArray[np.float64], group: NDArray[np.str_], seed: int
-) -> dict[str, Any]:
-    if asked == "none":
-        reason = "ensemble.recalibration is none."
-        return {"form": "none", **asdict(Recalibration()), "reason": reason, "forms": {}}
-    return choose(residual, sigma, group, seed)
 
 
 def digest_of(val: xr.Dataset) -> str:
@@ -153,3 +184,137 @@ def digest_of(val: xr.Dataset) -> str:
     for name in VARIABLES:
         digest.update(np.ascontiguousarray(val[name].values, dtype="<f8").tobytes())
     return digest.hexdigest()
+
+
+def fit_scale(residual: FloatArray, sigma: FloatArray) -> Recalibration:
+    """Scale of maximum likelihood, in closed form: scale^2 = mean (residual / sigma)^2."""
+    return Recalibration(scale=float(np.sqrt(np.mean((residual / sigma) ** 2))))
+
+
+def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibration:
+    """Scale and floor of maximum likelihood, prod_i N(residual_i | 0, (scale sigma_i)^2 + floor^2).
+
+    With t = (floor / scale)^2 the likelihood is largest at scale^2 = mean residual^2 / (sigma^2 + t), which leaves a
+    search over t alone; t = 0 (no floor) competes.
+    """
+
+    def at(t: float) -> Recalibration:
+        scale = float(np.sqrt(np.mean(residual**2 / (sigma**2 + t))))
+        return Recalibration(scale, scale * float(np.sqrt(t)))
+
+    def loss(t: float) -> float:
+        return float(negative_log_likelihood(residual, at(t).sigma(sigma)).mean())
+
+    unit = float(np.median(sigma**2))
+    found = minimize_scalar(lambda x: loss(unit * 10**x), bounds=FLOOR_RANGE, options={"xatol": 1e-8})
+    return at(min((0.0, unit * 10 ** float(found.x)), key=loss))
+
+
+Fit = Callable[[FloatArray, FloatArray], Recalibration]
+#: forms that compete, the simplest first
+FORMS: dict[str, Fit] = {"scale": fit_scale, "scale_and_floor": fit_scale_and_floor}
+
+
+def choose_recalibration(
+    residual: FloatArray, sigma: FloatArray, group: NDArray[np.str_], seed: int
+) -> tuple[Recalibration, Json]:
+    """Fit each form and take a more flexible one only if left-out clusters gain more than the gain's standard error.
+
+    Parameters
+    ----------
+    residual, sigma
+        Predicted minus true log10 mass, and the ensemble's sigma, of the validation clusters, dex, (cluster,).
+    group
+        Of each cluster, (cluster,): never divided between folds; the unit of the gain's error.
+    seed
+        Root of the random numbers that assign groups to folds.
+
+    Returns
+    -------
+    recalibration
+        The chosen one, rounded.
+    report
+        `form` (none, scale or scale_and_floor); `reason`, a sentence; `forms`: for each form its constants, `nll` of
+        the clusters that it was fitted to, cross-validated `nll_left_out`, both per cluster, and `gain`, how much the
+        latter is below that of the best simpler form (`over`), with its `gain_error`.
+    """
+    chosen, form, groups = Recalibration(), "none", np.unique(group).size
+    if groups < MIN_GROUPS:
+        reason = f"{groups} validation groups are too few to tell ({MIN_GROUPS} needed)."
+        return chosen, {"form": form, "reason": reason, "forms": {}}
+    loss = negative_log_likelihood(residual, sigma)
+    forms: dict[str, Json] = {form: {**asdict(chosen), "nll": loss.mean(), "nll_left_out": loss.mean()}}
+    reasons, fold = [], folds(group, seed)
+    for name, fit in FORMS.items():
+        fitted = fit(residual, sigma).rounded()
+        left_out = left_out_loss(fit, residual, sigma, fold)
+        gain, error = paired_gain(loss - left_out, group)
+        inside = negative_log_likelihood(residual, fitted.sigma(sigma)).mean()
+        scores = {"nll": inside, "nll_left_out": left_out.mean(), "gain": gain, "gain_error": error, "over": form}
+        forms[name] = asdict(fitted) | scores
+        verdict = "accepted" if gain > error else "rejected"
+        reasons.append(f"{name} {verdict}: gains {gain:+.4f} ± {error:.4f} in NLL per left-out cluster")
+        if gain > error:
+            chosen, form, loss = fitted, name, left_out
+    reason = "; ".join(reasons) + "."
+    LOGGER.info("calibrate: %s", reason)
+    return chosen, {"form": form, "reason": reason, "forms": forms}
+
+
+def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
+    """Fold of each cluster, 0 to `FOLDS` - 1, (cluster,): shuffled groups go to the folds in turn."""
+    names, row = np.unique(group, return_inverse=True)
+    fold = np.empty(names.size, dtype=np.intp)
+    fold[generator(seed, "recalibration").permutation(names.size)] = np.arange(names.size) % FOLDS
+    return fold[row]
+
+
+def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArray[np.intp]) -> FloatArray:
+    """Negative log-likelihood of each cluster under the fit to all other folds, (cluster,)."""
+    loss = np.empty_like(residual)
+    for number in np.unique(fold):
+        out = fold == number
+        loss[out] = negative_log_likelihood(residual[out], fit(residual[~out], sigma[~out]).sigma(sigma[out]))
+    return loss
+
+
+def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float]:
+    """Mean of `gain` (cluster,) and its standard error, with groups as the independent units."""
+    _, row = np.unique(group, return_inverse=True)
+    mean = float(gain.mean())
+    of_groups = np.bincount(row, weights=gain - mean)
+    number = of_groups.size
+    return mean, float(np.sqrt(np.sum(of_groups**2) * number / (number - 1)) / gain.size)
+
+
+def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
+    """Half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
+
+    The scores |residual| / sigma of n validation clusters are ranked; the k-th smallest, k = ceil((n + 1) level), is
+    the half-width. A new cluster's score is equally likely to fall anywhere among them, so that it is covered with
+    probability k / (n + 1) (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094, Theorem 2.2).
+
+    Parameters
+    ----------
+    residual, sigma
+        Predicted minus true log10 mass and predicted standard deviation of the validation clusters, dex, (cluster,).
+
+    Returns
+    -------
+    dict
+        By level in percent, as text: `rank` k, `half_width` (None if k > n: no finite interval is guaranteed) and
+        `coverage_std`, the standard deviation of the coverage over validation sets of this size.
+    """
+    score = np.sort(np.abs(residual) / sigma)
+    n, found = score.size, dict[str, Json]()
+    for level in LEVELS:
+        rank = ceil((n + 1) * level / 100)
+        # the coverage of one validation set's interval follows a beta distribution with parameters rank, n + 1 - rank
+        spread = sqrt(rank * max(n + 1 - rank, 0) / ((n + 1) ** 2 * (n + 2)))
+        enough = rank <= n
+        found[str(level)] = {
+            "rank": rank,
+            "half_width": float(score[rank - 1]) if enough else None,
+            "coverage_std": spread if enough else None,
+        }
+    return found

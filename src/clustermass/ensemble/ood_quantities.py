@@ -1,9 +1,9 @@
-"""What is measured of a cluster to tell whether it is like the training clusters: image, catalogue, ensemble."""
+"""Quantities in which clusters are compared with the training clusters: from the image, the catalogue, the ensemble."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -24,9 +24,9 @@ OUTSKIRTS_ARCSEC = 144.0
 NEIGHBOUR_ARCSEC, NEIGHBOUR_PIXELS = 72.0, 3
 #: the bands are joined to so many groups, soft to hard, for the colours
 GROUPS = 3
-#: counts of prior belief in a colour of zero, which keeps those of faint clusters from being all noise
+#: counts of a prior for a colour of zero, which keeps the colours of faint clusters from being all noise
 COLOUR_PRIOR = 10.0
-#: quantities in their order, and what they are (log10 but for offset, colours and mass)
+#: quantities in their order, with descriptions (log10 except offset, colours and mass)
 QUANTITIES = {
     "redshift": "redshift",
     "exposure": "exposure",
@@ -46,6 +46,75 @@ QUANTITIES = {
     "aleatoric": "uncertainty that the networks predict",
     "epistemic": "disagreement of the networks",
 }
+#: variables of `ensemble.nc` that are read
+PREDICTED = ("mu", "sigma_aleatoric", "sigma_epistemic")
+
+
+class Measured(NamedTuple):
+    """Measured clusters in the order of `ensemble.nc`.
+
+    Attributes
+    ----------
+    values
+        `quantities`, (cluster, quantity).
+    cluster, split
+        Ids and subsets, (cluster,).
+    transform
+        Last step of the images' preprocessing.
+    """
+
+    values: FloatArray
+    cluster: NDArray[np.str_]
+    split: NDArray[np.str_]
+    transform: str
+
+
+def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
+    """Measure the clusters of some subsets, one file of images in memory at a time.
+
+    Parameters
+    ----------
+    smoothed
+        Images of all clusters of `ensemble`, preprocessed as for the networks.
+    ensemble
+        `ensemble.nc` of the training sky or of a test sky.
+    subsets
+        Of train, val, test.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.
+    """
+    table = read_netcdf(ensemble, (*PREDICTED, "split"))
+    table = table.isel(cluster=np.isin(table["split"].values.astype(str), subsets))
+    check_finite(table, PREDICTED, ensemble)
+    ids = table["cluster"].values.astype(str)
+    row = {name: number for number, name in enumerate(ids.tolist())}
+    measured: dict[int, FloatArray] = {}
+    transform = "none"
+    for path, part in zip(smoothed, each_selected(smoothed, None), strict=True):
+        transform = str(json.loads(part.attrs.get("parameters", "{}")).get("transform") or "none")
+        names = part["cluster"].values.astype(str).tolist()
+        here = [number for number, name in enumerate(names) if name in row]
+        rows = [row[names[number]] for number in here]
+        images = part.isel(cluster=here)
+        check_finite(images, ("image",), path)  # other clusters may have no image: scaled images need a redshift
+        predicted = {name: table[name].values[rows] for name in PREDICTED}
+        measured |= dict(zip(rows, quantities_of(images, predicted, transform), strict=True))
+    missing = [name for name, number in row.items() if number not in measured]
+    if missing:
+        raise InputError(
+            f"{ensemble}: its cluster {missing[0]} isn't in the images ({len(missing)} so). Delete it and run again."
+        )
+    values = np.array([measured[number] for number in range(len(ids))])
+    return Measured(values, ids, table["split"].values.astype(str), transform)
+
+
+def quantities_of(images: xr.Dataset, predicted: Mapping[str, FloatArray], transform: str) -> FloatArray:
+    """`quantities` of preprocessed images with their columns; `predicted` holds `PREDICTED`, (cluster,) each."""
+    catalogue = {name: images[name].values for name in ("redshift", *FACTS) if name in images}
+    return quantities(images["image"].values, images["x"].values, images["y"].values, transform, catalogue, predicted)
 
 
 def quantities(
@@ -53,7 +122,7 @@ def quantities(
     x: FloatArray,
     y: FloatArray,
     transform: str,
-    facts: Mapping[str, FloatArray],
+    catalogue: Mapping[str, FloatArray],
     predicted: Mapping[str, FloatArray],
 ) -> FloatArray:
     """Measure `QUANTITIES`.
@@ -66,39 +135,39 @@ def quantities(
         Offsets of its pixels from the centre, arcsec.
     transform
         Last step of the preprocessing, one of `controls.INVERSES`, which is undone.
-    facts
-        `redshift`, `exposure_s` and, where known, `ml_rate`, `ext` and `ml_bkg`, (cluster,) each; NaN = not known.
+    catalogue
+        `redshift`, `exposure_s` and optionally `ml_rate`, `ext` and `ml_bkg`, (cluster,) each; NaN = unknown.
     predicted
         `mu`, `sigma_aleatoric`, `sigma_epistemic` of the ensemble, dex, (cluster,) each.
 
     Returns
     -------
     FloatArray
-        (cluster, quantity) float64; NaN = not known, or there is no such pixel. Brightness and rates are per s.
+        (cluster, quantity) float64; NaN = unknown, or there is no such pixel. Brightness and rates are per s.
     """
     counts = INVERSES[transform](image.astype(np.float64))
-    known = {name: np.asarray(values, np.float64) for name, values in facts.items()}
+    columns = {name: np.asarray(values, np.float64) for name, values in catalogue.items()}
     unknown = np.full(len(counts), np.nan)
-    exposure = known["exposure_s"]
+    exposure = columns["exposure_s"]
     radius = np.hypot(x[None, :], y[:, None])
     total = counts.sum(axis=1)
-    named = {"redshift": _log(known["redshift"]), "exposure": _log(exposure), "mass": predicted["mu"]}
-    named |= {name: _log((values + 1) / exposure) for name, values in _brightness(total, radius).items()}
-    named["offset"] = _offset(total, x, y, radius)
-    named |= _colours(counts, radius < CORE_ARCSEC, "core") | _colours(counts, radius >= CORE_ARCSEC, "outer")
-    named |= {"rate": _log(known.get("ml_rate", unknown)), "extent": _log(known.get("ext", unknown))}
-    named["background"] = _log(known.get("ml_bkg", unknown) / exposure)
-    named |= {name: _log(predicted[f"sigma_{name}"]) for name in ("aleatoric", "epistemic")}
-    return np.stack([np.asarray(named[name], np.float64) for name in QUANTITIES], axis=1)
+    found = {"redshift": _log(columns["redshift"]), "exposure": _log(exposure), "mass": predicted["mu"]}
+    found |= {name: _log((values + 1) / exposure) for name, values in _brightness(total, radius).items()}
+    found["offset"] = _offset(total, x, y, radius)
+    found |= _colours(counts, radius < CORE_ARCSEC, "core") | _colours(counts, radius >= CORE_ARCSEC, "outer")
+    found |= {"rate": _log(columns.get("ml_rate", unknown)), "extent": _log(columns.get("ext", unknown))}
+    found["background"] = _log(columns.get("ml_bkg", unknown) / exposure)
+    found |= {name: _log(predicted[f"sigma_{name}"]) for name in ("aleatoric", "epistemic")}
+    return np.stack([np.asarray(found[name], np.float64) for name in QUANTITIES], axis=1)
 
 
 def _log(values: FloatArray) -> FloatArray:
-    """log10; NaN of what isn't positive."""
+    """log10; NaN where a value isn't positive."""
     return np.asarray(np.log10(np.where(values > 0, values, np.nan)))
 
 
 def _brightness(total: FloatArray, radius: FloatArray) -> dict[str, FloatArray]:
-    """Add up counts of images (cluster, y, x) in parts of them, (cluster,) each."""
+    """Return the counts in parts of images (cluster, y, x), (cluster,) each."""
     core, outside = radius < CORE_ARCSEC, radius >= OUTSKIRTS_ARCSEC
     rows, columns = (np.arange(size) >= size // 2 for size in radius.shape)
     quarters = [outside & (rows == a)[:, None] & (columns == b) for a in (False, True) for b in (False, True)]
@@ -120,17 +189,19 @@ def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
     size = NEIGHBOUR_PIXELS
     if min(radius.shape) < size:
         return np.full(len(total), np.nan)
-    within, half = (total.shape[1] - size + 1, total.shape[2] - size + 1), size // 2
-    squares = np.zeros((len(total), *within))
-    for row in range(size):
-        for column in range(size):
-            squares += total[:, row : row + within[0], column : column + within[1]]
-    far = radius[half : half + within[0], half : half + within[1]] >= NEIGHBOUR_ARCSEC
+    height, width = total.shape[1] - size + 1, total.shape[2] - size + 1
+    squares = np.zeros((len(total), height, width))
+    for row, column in np.ndindex(size, size):
+        squares += total[:, row : row + height, column : column + width]
+    far = radius[size // 2 :, size // 2 :][:height, :width] >= NEIGHBOUR_ARCSEC
     return squares[:, far].max(axis=1) if far.any() else np.full(len(total), np.nan)
 
 
 def _offset(total: FloatArray, x: FloatArray, y: FloatArray, radius: FloatArray) -> FloatArray:
-    """Distance of the centre of light from the image's centre over its error, of the light but for the outskirts."""
+    """Distance of the centre of light from the image's centre over its Poisson error, outskirts excluded, (cluster,).
+
+    |sum n r| / sqrt(sum n r^2 / 2), with n the counts and r the positions of the pixels.
+    """
     light = total * (radius < OUTSKIRTS_ARCSEC)
     west, north = light.sum(axis=1) @ x, light.sum(axis=2) @ y
     variance = np.einsum("nyx,yx->n", light, radius**2) / 2
@@ -146,68 +217,3 @@ def _colours(counts: FloatArray, chosen: NDArray[np.bool_], name: str) -> dict[s
         f"{name}_{colour}": (second - first) / (first + second + COLOUR_PRIOR)
         for colour, first, second in (("soft", soft, medium), ("hard", medium, hard))
     }
-
-
-PREDICTED = ("mu", "sigma_aleatoric", "sigma_epistemic")
-
-
-class Measured(NamedTuple):
-    """Clusters in the order of `ensemble.nc`: (cluster, quantity), ids and subsets (cluster,), and the transform."""
-
-    measured: FloatArray
-    cluster: NDArray[np.str_]
-    split: NDArray[np.str_]
-    transform: str
-
-
-def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
-    """Measure the clusters of some subsets, one file of images in memory at a time.
-
-    Parameters
-    ----------
-    smoothed
-        Images of all clusters of `ensemble`, preprocessed as the networks see them.
-    ensemble
-        `ensemble.nc` of the training sky or of a test sky.
-    subsets
-        Of train, val, test.
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.
-    """
-    table = read_netcdf(ensemble, (*PREDICTED, "split"))
-    table = table.isel(cluster=np.isin(table["split"].values.astype(str), subsets))
-    check_finite(table, PREDICTED, ensemble)
-    ids = table["cluster"].values.astype(str)
-    row = {name: number for number, name in enumerate(ids.tolist())}
-    measured: dict[int, FloatArray] = {}
-    transform = "none"
-    for path, part in zip(smoothed, each_selected(smoothed, None), strict=True):
-        transform = _transform(part.attrs)
-        names = part["cluster"].values.astype(str).tolist()
-        here = [number for number, name in enumerate(names) if name in row]
-        rows = [row[names[number]] for number in here]
-        seen = part.isel(cluster=here)
-        check_finite(seen, ("image",), path)  # others may have none: scaled images need a redshift
-        values = measured_of(seen, table.isel(cluster=rows), transform)
-        measured |= dict(zip(rows, values, strict=True))
-    missing = [name for name, number in row.items() if number not in measured]
-    if missing:
-        raise InputError(
-            f"{ensemble}: its cluster {missing[0]} isn't in the images ({len(missing)} so). Delete it and run again."
-        )
-    found = [measured[number] for number in range(len(ids))]
-    return Measured(np.array(found), ids, table["split"].values.astype(str), transform)
-
-
-def measured_of(images: xr.Dataset, predicted: Mapping[str, Any] | xr.Dataset, transform: str) -> FloatArray:
-    """`quantities` of preprocessed images with their columns; `predicted` holds `PREDICTED`, (cluster,) each."""
-    facts = {name: images[name].values for name in ("redshift", *FACTS) if name in images}
-    values = {name: np.asarray(predicted[name]) for name in PREDICTED}
-    return quantities(images["image"].values, images["x"].values, images["y"].values, transform, facts, values)
-
-
-def _transform(attributes: Mapping[str, Any]) -> str:
-    return str(json.loads(attributes.get("parameters", "{}")).get("transform") or "none")

@@ -1,40 +1,60 @@
-"""How unlike the training clusters a cluster is: how rare its measured quantities are, ranked among validation ones."""
+"""Out-of-distribution score of a cluster: the rank of its density, under the training clusters, among validation ones.
+
+Each quantity q_k of `ood_quantities` is compared with its expectation at the cluster's redshift, exposure and core
+brightness. With t the polynomial terms of these covariates,
+
+    u_k = (q_k - a_k . t) / exp(b_k . t),    n_k = Phi^-1(F_k(u_k)),
+
+where F_k is the distribution of u_k over the training clusters. The normal scores n have the density of a mixture of
+Gaussians, and the score is the share of the validation clusters that are at least as rare,
+
+    p(n) = sum_c w_c N(n | m_c, C_c),    OOD_P = (1 + #{validation clusters v: p(n_v) <= p(n)}) / (1 + N_validation).
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from scipy.stats import mannwhitneyu, multivariate_normal
+from scipy.stats import multivariate_normal
 
 from clustermass.arrays import FloatArray
 from clustermass.dataset.controls import INVERSES
-from clustermass.ensemble.ood_quantities import QUANTITIES, measure
+from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.errors import InputError
-from clustermass.evaluate.coverage import fraction
-from clustermass.io.log import LOGGER
-from clustermass.io.netcdf import read_netcdf, write_netcdf
-from clustermass.io.provenance import provenance
+from clustermass.io.netcdf import read_netcdf
 
 #: share of clusters like the training clusters that get FLAG_OOD, at most
 FALSE_ALARMS = 0.01
-#: quantities that what is expected of the others depends on; always known
+#: quantities that the expectations of the others depend on; always known
 COVARIATES = ("redshift", "exposure", "core")
-#: covariates stop counting so many standard deviations from their means: a polynomial must not run away
+#: covariates are clipped so many standard deviations from their means, where the polynomials stop growing
 COVARIATE_MAX = 4.0
 #: products of the standardised covariates up to the second degree
 TERMS = tuple(term for degree in range(3) for term in combinations_with_replacement(range(len(COVARIATES)), degree))
 #: normal scores at which quantiles of the training clusters are kept; in between and beyond it is linear
 KNOTS = np.arange(-3.0, 3.01, 0.5)
+#: dimensions of the model's arrays in `domain.nc`
+DIMENSIONS = {
+    "covariate_centre": ("covariate",),
+    "covariate_width": ("covariate",),
+    "coefficient": ("quantity", "term"),
+    "log_scale": ("quantity", "term"),
+    "knot_value": ("quantity", "knot"),
+    "weight": ("component",),
+    "mean": ("component", "quantity"),
+    "covariance": ("component", "quantity", "other_quantity"),
+    "validation": ("cluster", "quantity"),
+}
 
 
-class Judged(NamedTuple):
-    """What `Domain.judge` finds, (cluster,) each.
+class OodScore(NamedTuple):
+    """Scores of clusters, (cluster,) each.
 
     Attributes
     ----------
@@ -54,8 +74,8 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Domain:
-    """The training clusters as a distribution of quantities, and the validation clusters that gauge how rare is rare.
+class OodModel:
+    """Distribution of the training clusters' quantities, and the validation clusters' scores: `domain.nc`.
 
     Attributes
     ----------
@@ -66,14 +86,14 @@ class Domain:
     covariate_centre, covariate_width
         Mean and standard deviation of `COVARIATES`, (covariate,).
     coefficient, log_scale
-        Of the expected quantities, and of the logarithm of the scatter about them, (quantity, term).
+        Coefficients a and b of the expected quantity and of the logarithm of the scatter about it, (quantity, term).
     knot_value
         (quantity, knot): deviation over scatter where the normal score is `KNOTS`.
     weight, mean, covariance
         Mixture of Gaussians for the training clusters' normal scores, (component,), (component, quantity) and
         (component, quantity, quantity).
     validation
-        Normal scores of the validation clusters, (cluster, quantity); NaN = not known.
+        Normal scores of the validation clusters, (cluster, quantity); NaN = unknown.
     """
 
     names: tuple[str, ...]
@@ -94,9 +114,9 @@ class Domain:
         return len(self.validation)
 
     def normal_scores(self, measured: FloatArray) -> FloatArray:
-        """Turn `quantities` (cluster, every quantity) into normal scores (cluster, quantity) of those that are used.
+        """Return normal scores (cluster, quantity) of the quantities in use, given all (cluster, every quantity).
 
-        A score says how far a quantity lies from what is expected of a cluster of that redshift, exposure and
+        A score says how far a quantity lies from its expectation for a cluster of that redshift, exposure and
         brightness, in the standard deviations of a normal distribution that has the training clusters' quantiles.
         """
         basis = terms(measured, self.covariate_centre, self.covariate_width)
@@ -104,11 +124,11 @@ class Domain:
         scaled = deviation / np.exp(basis @ self.log_scale.T)
         return np.stack([_score(column, at) for column, at in zip(scaled.T, self.knot_value, strict=True)], axis=1)
 
-    def judge(self, measured: FloatArray) -> Judged:
+    def score(self, measured: FloatArray) -> OodScore:
         """Rank clusters by their `quantities`, (cluster, every quantity), among the validation clusters.
 
-        A cluster of which some quantities aren't known is ranked by the others, among validation clusters by the same
-        ones. p is NaN where none is known.
+        A cluster with unknown quantities is ranked by the others, among validation clusters by the same ones. p is NaN
+        if none is known.
         """
         scores = self.normal_scores(measured)
         known = np.isfinite(scores)
@@ -120,10 +140,10 @@ class Domain:
                 rarity, ordered = self._rarity(scores[rows], used), np.sort(self._rarity(gauge, used))
                 rarer = ordered.size - np.searchsorted(ordered, rarity, side="left")
                 p[rows], why[rows] = (1 + rarer) / (1 + ordered.size), self._why(scores[rows], used)
-        return Judged(p, why)
+        return OodScore(p, why)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """-log of the density of normal scores (cluster, quantity) in the quantities `used`, (cluster,)."""
+        """-ln p of normal scores (cluster, quantity) in the quantities `used`, (cluster,)."""
         parts = [
             np.log(weight) + multivariate_normal.logpdf(scores[:, used], mean[used], covariance[np.ix_(used, used)])
             for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True)
@@ -131,11 +151,19 @@ class Domain:
         return -np.asarray(logsumexp(np.reshape(parts, (len(parts), -1)), axis=0))
 
     def _why(self, scores: FloatArray, used: NDArray[np.intp]) -> NDArray[np.str_]:
-        """Name of the quantity that is rarest given the others: without it the cluster would be least rare."""
+        """Name of the quantity without which the cluster would be least rare, (cluster,)."""
         if used.size == 1:
             return np.full(len(scores), self.names[used[0]])
         without = [self._rarity(scores, np.delete(used, number)) for number in range(used.size)]
         return np.array(self.names)[used[np.argmin(without, axis=0)]]
+
+    def to_dataset(self, cluster: NDArray[np.str_]) -> xr.Dataset:
+        """Contents of `domain.nc`, with the validation clusters' ids `cluster`, (cluster,)."""
+        named = [" ".join(COVARIATES[number] for number in term) or "1" for term in TERMS]
+        axes = {"quantity": list(self.names), "other_quantity": list(self.names), "knot": KNOTS}
+        axes |= {"covariate": list(COVARIATES), "term": named, "component": np.arange(self.weight.size)}
+        arrays = {name: (dimensions, getattr(self, name)) for name, dimensions in DIMENSIONS.items()}
+        return xr.Dataset(arrays, {**axes, "cluster": cluster})
 
 
 def columns(measured: FloatArray, names: Sequence[str]) -> FloatArray:
@@ -159,116 +187,29 @@ def _score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
     return np.asarray(np.interp(deviation, value, score) + steep * beyond)
 
 
-def read_domain(path: Path) -> Domain:
+def read_ood_model(path: Path) -> OodModel:
     """Read `domain.nc`.
 
     Raises
     ------
     InputError
-        The file is missing, damaged, or isn't one of `fit_domain` of this version.
+        The file is missing, damaged, or wasn't written by `fit_ood` of this version.
     """
     if not Path(path).is_file():
         raise InputError(
-            f"{path}: no such file. It holds what clusters the networks know: copy the whole folder of the experiment, "
-            "or run the workflow again, which makes it from ensemble.nc in a minute."
+            f"{path}: no such file. It holds the distribution of the training clusters: copy the whole folder of the "
+            "experiment, or run the workflow again, which makes it from ensemble.nc in a minute."
         )
-    wanted = [field.name for field in fields(Domain)][2:]
-    table = read_netcdf(path, ("quantity", *wanted))
+    table = read_netcdf(path, ("quantity", *DIMENSIONS))
     names, transform = tuple(table["quantity"].values.astype(str).tolist()), str(table.attrs.get("transform"))
-    found = {name: table[name].values.astype(np.float64) for name in wanted}
-    if not _is_sound(names, transform, found):
-        raise InputError(f"{path}: doesn't fit this version of clustermass, or is damaged. Delete it and run again.")
-    return Domain(names, transform, **found)
-
-
-def _is_sound(names: tuple[str, ...], transform: str, found: dict[str, FloatArray]) -> bool:
-    n, components, term = len(names), found["weight"].shape, len(TERMS)
-    shapes = {
-        "covariate_centre": (len(COVARIATES),),
-        "covariate_width": (len(COVARIATES),),
-        "coefficient": (n, term),
-        "log_scale": (n, term),
-        "knot_value": (n, KNOTS.size),
-        "mean": (*components, n),
-        "covariance": (*components, n, n),
-        "validation": (found["validation"].shape[0], n),
-    }
-    return (
-        bool(n)
+    sizes = {"covariate": len(COVARIATES), "term": len(TERMS), "knot": KNOTS.size, "other_quantity": len(names)}
+    if not (
+        names
         and set(names) <= set(QUANTITIES)
         and transform in INVERSES
-        and all(found[name].shape == shape for name, shape in shapes.items())
-        and all(np.isfinite(values).all() for name, values in found.items() if name != "validation")
-    )
-
-
-def judge_domain(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Path) -> None:
-    """Rank the test clusters of an `ensemble.nc` among the validation clusters of the training sky.
-
-    Parameters
-    ----------
-    smoothed
-        Images of the clusters.
-    ensemble
-        `ensemble.nc` of the training sky or of a test sky.
-    domain
-        `domain.nc` of the experiment.
-    output
-        netCDF to write: `ood_p`, `ood_why` and `flag_ood` (cluster,).
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, or the images lack a cluster.
-    """
-    known = read_domain(domain)
-    found = measure(smoothed, ensemble, ("test",))
-    judged = known.judge(found.measured)
-    columns = {"ood_p": judged.p, "ood_why": judged.why, "flag_ood": judged.flagged.astype(np.int16)}
-    dataset = xr.Dataset({name: ("cluster", column) for name, column in columns.items()}, {"cluster": found.cluster})
-    made = provenance("judge_domain", {}, [*smoothed, ensemble, domain], n_validation=known.number)
-    LOGGER.info("judge_domain: %d of %d clusters are flagged", judged.flagged.sum(), judged.p.size)
-    write_netcdf(dataset, output, "Which test clusters are unlike the training clusters", made)
-
-
-def summary_of(judged: Path) -> dict[str, Any]:
-    """Sum up what `judge_domain` wrote.
-
-    Returns
-    -------
-    dict
-        `false_alarm_rate` that is stated, `n`, `n_validation`; `flagged`, the share of flagged clusters, and its
-        binomial `flagged_ci68`; `why`: how many were flagged for what; `sample_p`, see `sample_p`. None of no clusters.
-    """
-    table = read_netcdf(judged, ("ood_p", "ood_why", "flag_ood"))
-    number = int(table.attrs["n_validation"])
-    flagged = table["flag_ood"].values != 0
-    names, counts = np.unique(table["ood_why"].values.astype(str)[flagged], return_counts=True)
-    return {
-        "false_alarm_rate": FALSE_ALARMS,
-        "n": int(flagged.size),
-        "n_validation": number,
-        **(fraction("flagged", flagged) if flagged.size else {"flagged": None, "flagged_ci68": None}),
-        "why": dict(zip(names.tolist(), counts.tolist(), strict=True)),
-        "sample_p": sample_p(table["ood_p"].values, number),
-    }
-
-
-def sample_p(p: FloatArray, number: int) -> float | None:
-    """Probability that a sample like the validation clusters is altogether as unlike the training clusters as this one.
-
-    One-sided Mann-Whitney test; it takes clusters as independent. It sees small differences that all clusters share.
-
-    Parameters
-    ----------
-    p
-        Of `Domain.judge`, (cluster,); NaN is left out.
-    number
-        Validation clusters.
-    """
-    known = p[np.isfinite(p)]
-    if not known.size or not number:
-        return None
-    # p = j / (n + 1) lies between the (j - 1)-th and the j-th most unlike validation cluster
-    gauge = (np.arange(1, number + 1) + 0.5) / (number + 1)
-    return float(mannwhitneyu(known, gauge, alternative="less").pvalue)
+        and all(table[name].dims == dimensions for name, dimensions in DIMENSIONS.items())
+        and all(table.sizes[name] == size for name, size in sizes.items())
+        and all(np.isfinite(table[name].values).all() for name in DIMENSIONS if name != "validation")
+    ):
+        raise InputError(f"{path}: doesn't fit this version of clustermass, or is damaged. Delete it and run again.")
+    return OodModel(names, transform, **{name: table[name].values.astype(np.float64) for name in DIMENSIONS})

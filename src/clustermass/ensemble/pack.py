@@ -15,7 +15,7 @@ from typing import Any
 import clustermass
 from clustermass.apply.flags import read_training
 from clustermass.ensemble.calibration import read_calibration
-from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_domain
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_model
 from clustermass.ensemble.trained import Trained, read_member
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
@@ -76,7 +76,7 @@ def _manifest(trained: Trained) -> dict[str, Any]:
     for path, member in zip(trained.weights, members, strict=True):
         _check_member(path, member, first)
     calibration, training = read_calibration(trained.calibration), read_training(trained.ensemble)
-    domain = read_domain(trained.domain)
+    domain = read_ood_model(trained.domain)
     facts = read_netcdf(trained.ensemble).attrs
     # a range that no training cluster tells is NaN, which JSON hasn't
     known = {name: ends for name, ends in training.ranges.items() if ends[0] == ends[0]}

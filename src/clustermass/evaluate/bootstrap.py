@@ -1,18 +1,12 @@
-"""Intervals by resampling whole groups of clusters: what shares a halo or photons is drawn together."""
+"""Intervals by resampling groups of clusters: clusters that share a halo or photons are drawn together."""
 
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.errors import InputError
-from clustermass.io.netcdf import read_netcdf
 
-#: fewer clusters than this have no scatter worth the name
-MIN_CLUSTERS = 3
 #: central 68.27 % of a distribution, in percentiles
 CENTRAL_68 = (15.865525393145708, 84.13447460685429)
 
@@ -27,7 +21,7 @@ def resampled_moments(
     residuals
         Predicted minus true log10 mass, dex, (predictor, cluster).
     group
-        Label of each cluster's group, (cluster,); groups are drawn with replacement, as many as there are.
+        Label of each cluster's group, (cluster,); as many groups as there are are drawn with replacement.
     resamplings
         How many.
     rng
@@ -57,14 +51,9 @@ def _by_group(values: FloatArray, row: NDArray[np.intp], groups: int) -> FloatAr
 
 
 def interval68(values: FloatArray) -> list[float] | None:
-    """Central 68.27 % of `values`; None where nothing finite is left."""
+    """Central 68.27 % of the finite `values`; None if there are none."""
     finite = values[np.isfinite(values)]
     return [float(edge) for edge in np.percentile(finite, CENTRAL_68)] if finite.size else None
-
-
-def generator(seed: int, *names: str) -> np.random.Generator:
-    """Random numbers that depend on the seed and on what they are for, never on the order of the calls."""
-    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
 def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
@@ -73,19 +62,3 @@ def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[f
         name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))
         for name, row in zip(names, scatter[1:], strict=True)
     }
-
-
-def groups_of(ids: NDArray[np.str_], split: Path) -> NDArray[np.str_]:
-    """Group of each cluster, (cluster,), from the sky's split.
-
-    Raises
-    ------
-    InputError
-        The file is missing or lacks a cluster.
-    """
-    table = read_netcdf(split, ("group",))
-    of_cluster = dict(zip(table["cluster"].values.astype(str), table["group"].values.astype(str), strict=True))
-    missing = [name for name in ids if name not in of_cluster]
-    if missing:
-        raise InputError(f"{split}: lacks {len(missing)} clusters of the ensemble ({missing[0]} is one). Run again.")
-    return np.array([of_cluster[name] for name in ids], dtype=str)

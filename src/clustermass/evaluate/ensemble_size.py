@@ -7,11 +7,10 @@ import numpy as np
 import xarray as xr
 
 from clustermass.arrays import FloatArray
+from clustermass.dataset.split import groups_of
 from clustermass.ensemble.ensemble import combine
-from clustermass.ensemble.recalibration import negative_log_likelihood
+from clustermass.ensemble.scores import MIN_CLUSTERS, Json, negative_log_likelihood
 from clustermass.errors import InputError
-from clustermass.evaluate.bootstrap import MIN_CLUSTERS, groups_of
-from clustermass.evaluate.metrics import Summary
 from clustermass.evaluate.model_selection import compare
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER
@@ -70,7 +69,7 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     write_json(content, output)
 
 
-def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> Summary:
+def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> Json:
     """Members' sigma (member, cluster) over the ensemble's (cluster,): end of section 4 of Krippendorf et al. (2023).
 
     They state 0.951 +- 0.039, "averaged over all clusters in the test sample", and don't say over what the second

@@ -1,29 +1,31 @@
-"""How good the ensemble is, and against what: `metrics.json`, and `predictions.nc` with what was judged."""
+"""How good an ensemble is, alone and against the baselines: `metrics.json` and `predictions.nc`."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray
+from clustermass.dataset.split import SUBSETS, groups_of
 from clustermass.ensemble.calibration import Calibration, read_calibration
-from clustermass.ensemble.out_of_distribution import summary_of
+from clustermass.ensemble.ensemble import mixture_cdf, mixture_quantile
+from clustermass.ensemble.scores import MIN_CLUSTERS, Json, calibration_scores, fraction, pit_scores
 from clustermass.errors import InputError
-from clustermass.evaluate.bootstrap import groups_of
-from clustermass.evaluate.coverage import calibration, calibration_by_bin, calibration_of_pit
-from clustermass.evaluate.metrics import Summary, by_bin, compare, mean_or_none
-from clustermass.evaluate.predictions import calibrated_predictions, conformal_coverage, write_predictions
+from clustermass.evaluate.metrics import (
+    Comparison,
+    Residuals,
+    by_bin,
+    compare,
+    mean_or_none,
+    scores_with_sigma,
+)
+from clustermass.evaluate.ood_scores import summarise_ood
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER
-from clustermass.io.netcdf import read_netcdf
+from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
-SUBSETS = ("train", "val", "test")
 #: bins of metrics.json: name, variable, edges (masses as log10(M500c / Msun), counts as ML_CTS)
 BINS = (
     ("by_mass_bin", "log10_m500c", (13.0, 13.5, 14.0, 14.5, 15.0, 15.5)),
@@ -38,7 +40,10 @@ ENSEMBLE_VARIABLES = (
     *("mu", "sigma", "member_mu", "member_sigma", "split", "log10_m500c", "redshift"),
     *("det_like", "ext_like", "ml_cts"),
 )
-CALIBRATED = ("sigma_calibrated", "pit", "conformal_low", "conformal_high")
+#: probabilities whose quantiles of the predicted distribution are kept
+PROBABILITIES = (0.025, 0.16, 0.25, 0.5, 0.75, 0.84, 0.975)
+#: variables of ensemble.nc that are copied to predictions.nc
+KEPT = ("mu", "sigma", "split", "log10_m500c", "redshift", "ml_cts")
 
 
 def evaluate(
@@ -47,7 +52,7 @@ def evaluate(
     calibration: Path,
     metrics: Path,
     predictions: Path,
-    block: Mapping[str, Any],
+    resamplings: int,
     seed: int,
     split: Path | None = None,
     ood: Path | None = None,
@@ -61,56 +66,62 @@ def evaluate(
     calibration
         `calibration.json` of the experiment: how sigma is recalibrated, and the conformal intervals.
     metrics
-        `metrics.json` to write: sample sizes, summaries of test, val and train, `high_likelihood`, `calibration` (of
-        the recalibrated test set, whole and in bins; `raw`, of the full `mixture`, `conformal`), `ensemble`,
-        `baselines` and `ratios` (test set), `baselines_left_out` (why, by name), `provenance`. Numbers that too few
-        clusters allow are null.
+        `metrics.json` to write: sample sizes, scores of test, val and train, `high_likelihood`, `calibration` (of the
+        recalibrated test set, whole and in bins; `raw`, of the full `mixture`, `conformal`), `ensemble`, `baselines`
+        and `ratios` (test set), `baselines_left_out` (why, by name), `provenance`. Scores of fewer than three clusters
+        are null.
     predictions
-        `predictions.nc` to write, see `predictions.calibrated_predictions`.
-    block
-        `evaluation` of the configuration: `bootstrap`, the number of resamplings.
-    seed
-        Root of the bootstrap's random numbers.
+        `predictions.nc` to write, see `calibrated_predictions`.
+    resamplings, seed
+        Number of bootstrap resamplings (`evaluation.bootstrap`), and root of their random numbers.
     split
         The sky's split: its groups are resampled whole. None = the groups in `baselines`, else single clusters.
     ood
-        File of `judge_domain` of the same test clusters; summed up as `domain` in `metrics`. None = no such block.
+        File of `score_ood` for the same test clusters; its summary is `domain` in `metrics`. None = no such block.
 
     Raises
     ------
     InputError
         A file is missing, damaged or lacks a variable; the two don't hold the same clusters; a prediction isn't finite.
     """
-    found, others = _joined(ensemble, baselines)
+    table, others = _joined(ensemble, baselines)
     calibrated = read_calibration(calibration)
-    predicted = calibrated_predictions(found, calibrated)
-    table = found.assign({name: predicted[name] for name in CALIBRATED})
-    group = _groups(table, others, split)
-    resamplings = int(block["bootstrap"])
-    subsets = {name: table["split"].values.astype(str) == name for name in SUBSETS}
-    compared = {
-        name: _subset(table, others, group, chosen, resamplings, seed, name) for name, chosen in subsets.items()
-    }
+    predicted = calibrated_predictions(table, calibrated)
+    table = table.assign(predicted.drop_vars([*KEPT, "quantile"]))
+    if "isolated" in others:
+        table = table.assign(isolated=("cluster", others["isolated"].values))
+    residuals = _residuals(table, others, split)
+    of_split = table["split"].values.astype(str)
+    subsets = {name: of_split == name for name in SUBSETS}
     high = (table["det_like"].values > HIGH_LIKELIHOOD) & (table["ext_like"].values > HIGH_LIKELIHOOD)
-    best = _subset(table, others, group, subsets["test"] & high, resamplings, seed, "high_likelihood")
-    test = table.isel(cluster=subsets["test"])
-    inputs = [ensemble, baselines, calibration, *([ood] if ood else [])]
+    compared = {
+        name: _compare(table.isel(cluster=chosen), residuals.subset(chosen), resamplings, seed, name)
+        for name, chosen in {**subsets, "high_likelihood": subsets["test"] & high}.items()
+    }
+    test, best = compared["test"], compared["high_likelihood"]
     content = {
         **{f"n_{name}": int(chosen.sum()) for name, chosen in subsets.items()},
-        "test": compared["test"][0],
-        "train": compared["train"][0],
-        "val": compared["val"][0],
-        "high_likelihood": {"threshold": HIGH_LIKELIHOOD, **best[0], "baselines": best[1], "ratios": best[2]},
-        "calibration": _calibration(test, calibrated),
-        "ensemble": _ensemble(test),
-        "baselines": compared["test"][1],
-        "ratios": compared["test"][2],
+        **{name: compared[name].network for name in ("test", "train", "val")},
+        "high_likelihood": {
+            **{"threshold": HIGH_LIKELIHOOD, **best.network},
+            **{"baselines": best.baselines, "ratios": best.ratios},
+        },
+        "calibration": _calibration(table.isel(cluster=subsets["test"]), calibrated),
+        "ensemble": _ensemble(table.isel(cluster=subsets["test"])),
+        "baselines": test.baselines,
+        "ratios": test.ratios,
         "baselines_left_out": json.loads(others.attrs.get("left_out", "{}")),
-        **({"domain": summary_of(ood)} if ood else {}),
-        "provenance": provenance("evaluate", dict(block), inputs, seed=seed),
+        **({"domain": summarise_ood(ood)} if ood else {}),
+        "provenance": provenance(
+            "evaluate",
+            {"bootstrap": resamplings},
+            [ensemble, baselines, calibration, *([ood] if ood else [])],
+            seed=seed,
+        ),
     }
-    _log(content)
-    write_predictions(predicted, ensemble, calibration, predictions)
+    _log(test)
+    made = provenance("evaluate", {}, [ensemble, calibration])
+    write_netcdf(predicted, predictions, "Calibrated predictions of log10 M500c by an ensemble", made)
     write_json(content, metrics)
 
 
@@ -124,103 +135,130 @@ def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
             f"{ensemble} and {baselines} hold different clusters ({only_one.size}; {only_one[0]} is one). "
             "They come from different runs: delete both and run again."
         )
-    others = others.sel(cluster=table["cluster"].values)
-    for path, values in ((ensemble, table["mu"]), (ensemble, table["sigma"]), (baselines, others["mu"])):
-        if not np.isfinite(values.values).all():
-            raise InputError(f"{path}: {values.name} holds numbers that aren't finite. Delete the file and run again.")
-    return table, others
+    check_finite(table, ("mu", "sigma"), ensemble)
+    check_finite(others, ("mu",), baselines)
+    return table, others.sel(cluster=table["cluster"].values)
 
 
-def _groups(table: xr.Dataset, others: xr.Dataset, split: Path | None) -> NDArray[np.str_]:
+def _residuals(table: xr.Dataset, others: xr.Dataset, split: Path | None) -> Residuals:
     ids = table["cluster"].values.astype(str)
-    if split is None:
-        return np.asarray(others["group"].values.astype(str) if "group" in others else ids)
-    return groups_of(ids, split)
+    if split is not None:
+        group = groups_of(ids, split)
+    else:
+        group = others["group"].values.astype(str) if "group" in others else ids
+    truth = table["log10_m500c"].values.astype(float)
+    baselines = {str(name): others["mu"].sel(predictor=name).values - truth for name in others["predictor"].values}
+    return Residuals(table["mu"].values - truth, baselines, group)
 
 
-def _subset(
-    table: xr.Dataset,
-    others: xr.Dataset,
-    group: NDArray[np.str_],
-    chosen: NDArray[np.bool_],
-    resamplings: int,
-    seed: int,
-    where: str,
-) -> tuple[Summary, dict[str, Summary], dict[str, Summary]]:
-    """Summary of the network, of the baselines, and their ratios for the clusters in `chosen`."""
-    part = table.isel(cluster=chosen)
-    truth = part["log10_m500c"].values.astype(float)
-    residual = part["mu"].values - truth
-    rivals = {str(name): others["mu"].sel(predictor=name).values[chosen] - truth for name in others["predictor"].values}
-    network, baselines, ratios = compare(residual, rivals, group[chosen], resamplings, seed, where)
-    sigma = part["sigma_calibrated"].values.astype(float)
-    network |= {"n_groups": int(np.unique(group[chosen]).size), "mean_sigma_dex": mean_or_none(sigma)}
+def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Dataset:
+    """Calibrate the predictions of an ensemble.
+
+    Parameters
+    ----------
+    table
+        Of `ensemble.nc`: `KEPT`, `member_mu` and `member_sigma`.
+    calibration
+        From the validation set.
+
+    Returns
+    -------
+    xr.Dataset
+        `KEPT`; `sigma_calibrated`, the recalibrated standard deviation; `quantile` (probability, cluster) of the
+        recalibrated mixture and `pit`, its cumulative probability at the true mass; `conformal_low` and
+        `conformal_high` (level in percent, cluster), NaN if the validation set was too small. Masses as log10.
+    """
+    mu, sigma = calibration.recalibration.components(table["member_mu"].values, table["member_sigma"].values)
+    centre, width = table["mu"].values, table["sigma"].values
+    half_widths = np.outer(list(calibration.half_width.values()), width)
+    quantiles = np.stack([mixture_quantile(probability, mu, sigma) for probability in PROBABILITIES])
+    columns = {
+        **{name: ("cluster", table[name].values) for name in KEPT},
+        "sigma_calibrated": ("cluster", calibration.recalibration.sigma(width)),
+        "quantile": (("probability", "cluster"), quantiles),
+        "pit": ("cluster", mixture_cdf(table["log10_m500c"].values, mu, sigma)),
+        "conformal_low": (("level", "cluster"), centre - half_widths),
+        "conformal_high": (("level", "cluster"), centre + half_widths),
+    }
+    levels = np.array(list(calibration.half_width), dtype=np.int16)
+    axes = {"cluster": table["cluster"].values, "probability": np.array(PROBABILITIES), "level": levels}
+    return xr.Dataset(columns, coords=axes)
+
+
+def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
+    """Scores of one subset: whole, in `BINS`, and of clusters with and without a neighbour."""
+    comparison = compare(residuals, resamplings, seed, where)
+    sigma = table["sigma_calibrated"].values.astype(float)
+    network = comparison.network
+    network |= {"n_groups": int(np.unique(residuals.group).size), "mean_sigma_dex": mean_or_none(sigma)}
     for key, variable, edges in BINS:
-        network[key] = by_bin(part[variable].values.astype(float), residual, sigma, edges)
-    if "isolated" in others:
-        isolated = others["isolated"].values[chosen]
-        for key, value in (("isolated", 1), ("with_neighbour", 0)):
-            network[key] = _neighbourhood(residual, rivals, group[chosen], isolated == value, resamplings, seed, where)
-    return network, baselines, ratios
+        values = table[variable].values.astype(float)
+        network[key] = by_bin(values, edges, scores_with_sigma, residuals.network, sigma)
+    for key, value in (("isolated", 1), ("with_neighbour", 0)) if "isolated" in table else ():
+        part = residuals.subset(table["isolated"].values == value)
+        alone = compare(part, resamplings, seed, f"{where} alone")
+        network[key] = {**alone.network, "baselines": alone.baselines, "ratios": alone.ratios}
+    return comparison
 
 
-def _neighbourhood(
-    residual: FloatArray,
-    rivals: Mapping[str, FloatArray],
-    group: NDArray[np.str_],
-    inside: NDArray[np.bool_],
-    resamplings: int,
-    seed: int,
-    where: str,
-) -> Summary:
-    rivals = {name: other[inside] for name, other in rivals.items()}
-    network, baselines, ratios = compare(residual[inside], rivals, group[inside], resamplings, seed, f"{where} alone")
-    return {**network, "baselines": baselines, "ratios": ratios}
-
-
-def _calibration(test: xr.Dataset, applied: Calibration) -> Summary:
+def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
     """Calibration of the test clusters: recalibrated (whole and in bins), raw, of the mixture, of the intervals."""
     mu, raw, sigma, truth = (
         test[name].values.astype(float) for name in ("mu", "sigma", "sigma_calibrated", "log10_m500c")
     )
-    bins = {
-        key: calibration_by_bin(test[variable].values.astype(float), (mu, sigma, truth), edges)
-        for key, variable, edges in BINS
-    }
     return {
-        **calibration(mu, sigma, truth),
+        **calibration_scores(mu, sigma, truth),
         "recalibration": {"form": applied.form, **asdict(applied.recalibration), "n_val": applied.number},
-        "raw": calibration(mu, raw, truth),
-        "mixture": calibration_of_pit(test["pit"].values),
+        "raw": calibration_scores(mu, raw, truth),
+        "mixture": pit_scores(test["pit"].values),
         "conformal": conformal_coverage(test),
-        **bins,
+        **{
+            key: by_bin(test[variable].values.astype(float), edges, calibration_scores, mu, sigma, truth)
+            for key, variable, edges in BINS
+        },
     }
 
 
-def _ensemble(test: xr.Dataset) -> dict[str, float | int | None]:
+def conformal_coverage(predicted: xr.Dataset) -> dict[str, Json]:
+    """Share of true masses inside the conformal intervals, by level in percent, as text.
+
+    Returns
+    -------
+    dict
+        For each level `coverage`, its binomial `coverage_ci68`, and `mean_half_width_dex`; None without such intervals
+        or with fewer than three clusters.
+    """
+    truth = predicted["log10_m500c"].values
+    found: dict[str, Json] = {}
+    for level in predicted["level"].values.tolist():
+        low, high = (predicted[name].sel(level=level).values for name in ("conformal_low", "conformal_high"))
+        if truth.size < MIN_CLUSTERS or not np.isfinite(low).all():
+            found[str(level)] = dict.fromkeys(("coverage", "coverage_ci68", "mean_half_width_dex"))
+        else:
+            inside = fraction("coverage", (low <= truth) & (truth <= high))
+            found[str(level)] = inside | {"mean_half_width_dex": float((high - low).mean() / 2)}
+    return found
+
+
+def _ensemble(test: xr.Dataset) -> Json:
     """Members' sigma over the ensemble's, over members and test clusters (end of sec. 4 of Krippendorf et al. 2023)."""
-    ratio = (test["member_sigma"] / test["sigma"]).values
-    keys = ("member_over_ensemble_sigma_mean", "member_over_ensemble_sigma_std")
-    values = (float(ratio.mean()), float(ratio.std())) if ratio.size else (None, None)
-    scatter = (test["member_mu"] - test["log10_m500c"]).std("cluster").values if ratio.size else np.array([])
-    return {
-        "n_members": int(test.sizes["member"]),
-        **dict(zip(keys, values, strict=True)),
-        "member_scatter_dex_mean": float(scatter.mean()) if scatter.size else None,
-    }
+    names = ("member_over_ensemble_sigma_mean", "member_over_ensemble_sigma_std", "member_scatter_dex_mean")
+    values: list[float | None] = [None, None, None]
+    if test.sizes["cluster"]:
+        ratio = (test["member_sigma"] / test["sigma"]).values
+        scatter = (test["member_mu"] - test["log10_m500c"]).std("cluster").values
+        values = [float(ratio.mean()), float(ratio.std()), float(scatter.mean())]
+    return {"n_members": int(test.sizes["member"]), **dict(zip(names, values, strict=True))}
 
 
-def _log(metrics: Mapping[str, Any]) -> None:
-    test, ratio = metrics["test"], metrics["ratios"].get("network_over_count_rate_recalibrated", {"value": None})
-    if test["scatter_dex"] is None:
-        LOGGER.info("evaluate: %d test clusters are too few to tell a scatter", metrics["n_test"])
+def _log(test: Comparison) -> None:
+    scores, ratio = test.network, test.ratios.get("network_over_count_rate_recalibrated", {"value": None})
+    if scores["scatter_dex"] is None:
+        LOGGER.info("evaluate: %d test clusters are too few for a scatter", scores["n"])
         return
+    names = ("n", "scatter_dex", "scatter_ln_percent", "bias_dex")
     LOGGER.info(
-        "evaluate: %d test clusters, scatter %.4f dex (%.0f %%), bias %+.4f dex",
-        metrics["n_test"],
-        test["scatter_dex"],
-        test["scatter_ln_percent"],
-        test["bias_dex"],
+        "evaluate: %d test clusters, scatter %.4f dex (%.0f %%), bias %+.4f dex", *(scores[name] for name in names)
     )
     if ratio["value"] is not None:
         LOGGER.info("evaluate: %.3f of the recalibrated count rate's scatter", ratio["value"])

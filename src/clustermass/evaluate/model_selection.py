@@ -10,15 +10,15 @@ import xarray as xr
 
 from clustermass.arrays import FloatArray
 from clustermass.ensemble.calibration import digest_of, validation_clusters
-from clustermass.ensemble.recalibration import negative_log_likelihood
+from clustermass.ensemble.scores import MIN_CLUSTERS, negative_log_likelihood
 from clustermass.errors import InputError
-from clustermass.evaluate.bootstrap import MIN_CLUSTERS, generator, interval68, resampled_moments
-from clustermass.evaluate.metrics import Summary
+from clustermass.evaluate.bootstrap import interval68, resampled_moments
 from clustermass.io.files import atomic, write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
 from clustermass.network.size import number_of_parameters
+from clustermass.rng import generator
 
 
 def search(
@@ -29,7 +29,7 @@ def search(
     resamplings: int,
     seed: int,
     output: Path,
-) -> Summary:
+) -> dict[str, Any]:
     """Compare ensembles on the same validation clusters; write `search.json` and return what it holds.
 
     Nothing of a test cluster reaches the file, not even through a hash of `ensemble.nc`.
@@ -88,7 +88,7 @@ def search(
     return content
 
 
-def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, Summary]:
+def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, dict[str, Any]]:
     """Judge candidates on the same clusters, by the same resamplings of groups.
 
     Parameters
@@ -185,7 +185,7 @@ Training: what all training jobs so far took on the machine that they ran on, wh
 """
 
 
-def write_search_page(content: Summary, run: str, training_s: Mapping[str, float | None], page: Path) -> None:
+def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[str, float | None], page: Path) -> None:
     """Write a search as a Markdown table, the best candidate first.
 
     Parameters
@@ -216,7 +216,7 @@ def training_seconds(benchmarks: Path) -> float | None:
     return sum(seconds) if seconds else None
 
 
-def _row(name: str, content: Summary, seconds: float | None) -> tuple[str, ...]:
+def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> tuple[str, ...]:
     of = content["candidates"][name]
     changed = ", ".join(f"{key.split('.', 1)[-1]} {_value(value)}" for key, value in of["departures"].items())
     return (

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
+from clustermass.dataset.split import groups_of
 from clustermass.errors import InputError
-from clustermass.evaluate.bootstrap import generator, groups_of
 from clustermass.figures import style
 from clustermass.figures.labels import read_subset
 from clustermass.figures.surroundings import (
@@ -25,6 +25,7 @@ from clustermass.figures.surroundings import (
     read_columns,
 )
 from clustermass.io.netcdf import read_netcdf
+from clustermass.rng import generator
 
 SPREAD = r"$\mu_\mathrm{max} - \mu_\mathrm{min}$ [dex]"
 MASS = r"\log_{10}(M_{500c}/M_\odot)"

@@ -99,7 +99,7 @@ class Files:
         """
         named = [self.locate(name, digest) for name, digest in record.inputs.items()]
         beside = {TRAINING: path.with_suffix(".nc"), "calibrate": path.with_name("ensemble.nc")}
-        beside["fit_domain"] = beside["calibrate"]
+        beside["fit_ood"] = beside["calibrate"]
         unnamed = beside.get(record.step)
         return [one for one in (*named, unnamed) if one is not None and one != path and one.is_file()]
 

@@ -187,7 +187,7 @@ def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
     for path, record in chain.items():
         if not path.is_relative_to(files.root):
             continue
-        first = record and not record.inputs and record.step not in (TRAINING, "calibrate", "fit_domain")
+        first = record and not record.inputs and record.step not in (TRAINING, "calibrate", "fit_ood")
         if record is None or (first and record.step not in SOURCES):
             what = f"the way back to the events ends at {files.shown(path)}, which doesn't say what it was made from"
             yield Finding(shown, what, _anew(files.shown(path), files, [shown]))

@@ -10,14 +10,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
+from clustermass.ensemble.scores import MIN_CLUSTERS
 from clustermass.errors import InputError
-from clustermass.evaluate.bootstrap import MIN_CLUSTERS, generator, interval68, resampled_moments
-from clustermass.evaluate.metrics import summarize
+from clustermass.evaluate.bootstrap import interval68, resampled_moments
+from clustermass.evaluate.metrics import residual_scores
 from clustermass.io.files import write_json
 from clustermass.io.log import track
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
 from clustermass.paper.training_noise import noise_of, typical_noise
+from clustermass.rng import generator
 
 
 @dataclass(frozen=True)
@@ -114,15 +116,15 @@ def _compared(one: Judged, other: Judged, resamplings: int, seed: int) -> dict[s
     sides = {}
     for name, residual, means, scatters in zip(("own", "other"), residuals, mean, scatter, strict=True):
         intervals = {"scatter_dex_ci68": interval68(scatters), "bias_dex_ci68": interval68(means)}
-        sides[name] = {**summarize(residual), **intervals, "bias_by_truth": _bias_by_truth(residual, truth)}
+        sides[name] = {**residual_scores(residual), **intervals, "bias_by_truth": _bias_by_truth(residual, truth)}
     return {
         **row,
         **sides,
         "member_scatter_dex": {"own": _member_scatters(one, own), "other": _member_scatters(other, theirs)},
-        "scatter_ratio": sides["own"]["scatter_dex"] / sides["other"]["scatter_dex"],
+        "scatter_ratio": float(residuals[0].std()) / float(residuals[1].std()),
         "scatter_ratio_ci68": interval68(scatter[0] / scatter[1]),
         "bias_nearer_zero_by_truth": _nearer_zero(residuals, truth),
-        "bias_difference_dex": sides["own"]["bias_dex"] - sides["other"]["bias_dex"],
+        "bias_difference_dex": float(residuals[0].mean()) - float(residuals[1].mean()),
         "bias_difference_dex_ci68": interval68(mean[0] - mean[1]),
     }
 

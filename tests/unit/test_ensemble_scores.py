@@ -5,15 +5,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from clustermass.evaluate.coverage import (
-    calibration,
-    calibration_by_bin,
-    calibration_of_pit,
-    crps_gaussian,
-    fraction,
-    pit,
-    z_scores,
-)
+from clustermass.ensemble.scores import calibration_scores, crps_gaussian, fraction, pit, pit_scores, z_scores
+from clustermass.evaluate.metrics import by_bin
 
 
 @pytest.mark.parametrize(("mu", "sigma", "truth"), [(14.0, 0.15, 14.0), (14.2, 0.1, 13.9), (13.5, 0.4, 14.6)])
@@ -36,7 +29,7 @@ def test_honest_predictions_are_found_honest():
     rng = np.random.default_rng(1)
     n = 4000
     mu, sigma = rng.normal(14, 0.3, n), rng.uniform(0.1, 0.2, n)
-    found = calibration(mu, sigma, rng.normal(mu, sigma))
+    found = calibration_scores(mu, sigma, rng.normal(mu, sigma))
     # five standard errors each: a false alarm in 1 of 1.7 million fresh seeds
     assert found["coverage68"] == pytest.approx(0.6827, abs=5 * np.sqrt(0.6827 * 0.3173 / n))
     assert found["coverage95"] == pytest.approx(0.95, abs=5 * np.sqrt(0.95 * 0.05 / n))
@@ -49,7 +42,7 @@ def test_honest_predictions_are_found_honest():
 def test_dishonest_predictions_are_found_out(factor, offset):
     rng = np.random.default_rng(2)
     mu, sigma = rng.normal(14, 0.3, 2000), np.full(2000, 0.15)
-    found = calibration(mu + offset, factor * sigma, rng.normal(mu, sigma))
+    found = calibration_scores(mu + offset, factor * sigma, rng.normal(mu, sigma))
     assert found["pit_ks_pvalue"] < 1e-6
     assert found["z_score_std"] == pytest.approx(1 / factor, rel=0.1)
     assert found["z_score_mean"] == pytest.approx(-offset / 0.15, abs=0.15)
@@ -59,8 +52,8 @@ def test_dishonest_predictions_are_found_out(factor, offset):
 def test_too_few_clusters_give_none_and_never_nan(n):
     some = np.arange(float(n))
     for found, few in (
-        (calibration(np.ones(4), np.ones(4), np.ones(4)), calibration(some, some + 1, some)),
-        (calibration_of_pit(np.full(4, 0.5)), calibration_of_pit(some)),
+        (calibration_scores(np.ones(4), np.ones(4), np.ones(4)), calibration_scores(some, some + 1, some)),
+        (pit_scores(np.full(4, 0.5)), pit_scores(some)),
     ):
         assert found.keys() == few.keys()
         assert few.pop("n") == n
@@ -78,7 +71,7 @@ def test_bins_tell_where_sigma_is_wrong():
     rng = np.random.default_rng(3)
     z, mu = rng.uniform(0, 1, 3000), rng.normal(14, 0.3, 3000)
     truth = rng.normal(mu, np.where(z < 0.5, 0.1, 0.2))
-    low, high = calibration_by_bin(z, (mu, np.full(3000, 0.1), truth), (0, 0.5, np.inf))
+    low, high = by_bin(z, (0, 0.5, np.inf), calibration_scores, mu, np.full(3000, 0.1), truth)
     assert (low["low"], low["high"], high["high"]) == (0, 0.5, None)
     assert low["n"] + high["n"] == 3000
     # five standard errors of 1,500 clusters
@@ -86,12 +79,12 @@ def test_bins_tell_where_sigma_is_wrong():
     assert high["coverage68"] == pytest.approx(2 * norm.cdf(0.5) - 1, abs=0.065)
     assert high["z_score_std"] == pytest.approx(2, abs=10 / np.sqrt(3000))
     assert low["pit_ks_pvalue"] > 1e-4 > high["pit_ks_pvalue"]
-    on_edges = calibration_by_bin(np.array([0.0, 1, 1, 1, 2]), (np.ones(5), np.ones(5), np.ones(5)), (0, 1, 2))
+    on_edges = by_bin(np.array([0.0, 1, 1, 1, 2]), (0, 1, 2), calibration_scores, np.ones(5), np.ones(5), np.ones(5))
     assert [row["n"] for row in on_edges] == [1, 3]
 
 
 def test_a_skewed_but_honest_prediction_passes_by_its_own_distribution():
-    found = calibration_of_pit(np.random.default_rng(4).uniform(0, 1, 4000))
+    found = pit_scores(np.random.default_rng(4).uniform(0, 1, 4000))
     assert found["coverage68"] == pytest.approx(0.6827, abs=5 * np.sqrt(0.6827 * 0.3173 / 4000))
     assert found["coverage95"] == pytest.approx(0.95, abs=5 * np.sqrt(0.95 * 0.05 / 4000))
     assert sum(found["pit_histogram"]) == 4000

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from domain_inputs import BANDS, NAMES, X, measured, simulated
+from ood_inputs import BANDS, NAMES, X, measured, simulated
 from scipy.stats import chi2, norm
 
-from clustermass.ensemble.fit_out_of_distribution import domain_of
+from clustermass.ensemble.fit_out_of_distribution import fit_ood_model
 from clustermass.ensemble.ood_quantities import quantities
 from clustermass.ensemble.out_of_distribution import TERMS, columns, terms
 from clustermass.errors import InputError
@@ -15,7 +15,7 @@ from clustermass.errors import InputError
 
 @pytest.fixture(scope="module")
 def domain():
-    return domain_of(measured(1500, 1), measured(499, 2), "none", 3)
+    return fit_ood_model(measured(1500, 1), measured(499, 2), "none", 3)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_an_outlier_in_training_does_not_widen_the_mixture():
     """Scores count up to 6 only: one of 1500 can make no mean larger than that, and no variance much larger than 1."""
     train = measured(1500, 17)
     train[0, NAMES.index("rate")] += 30
-    found = domain_of(train, measured(100, 18), "none", 1)
+    found = fit_ood_model(train, measured(100, 18), "none", 1)
     assert found.normal_scores(train)[0].max() > 20
     assert np.abs(found.mean).max() < 6
     assert np.einsum("cqq->cq", found.covariance).max() < 3
@@ -72,7 +72,7 @@ def test_p_is_uniform_on_exchangeable_clusters(domain, pool):
     seen = np.zeros(21, dtype=int)
     for _ in range(600):
         one, *others = rng.choice(len(pool), 20, replace=False)
-        p = replace(domain, validation=scores[others]).judge(pool[[one]]).p[0]
+        p = replace(domain, validation=scores[others]).score(pool[[one]]).p[0]
         seen[round(20 * p)] += 1
     assert seen[0] == 0
     assert ((seen[1:] - 30) ** 2 / 30).sum() < chi2.ppf(0.999, 19)
@@ -83,13 +83,13 @@ def test_false_alarms_are_as_stated(domain, pool):
     rng, scores, rates = np.random.default_rng(15), domain.normal_scores(pool), []
     for _ in range(40):
         rows = rng.permutation(len(pool))
-        rates.append(replace(domain, validation=scores[rows[:499]]).judge(pool[rows[499:999]]).flagged.mean())
+        rates.append(replace(domain, validation=scores[rows[:499]]).score(pool[rows[499:999]]).flagged.mean())
     assert abs(np.mean(rates) - 0.01) < 3 * np.sqrt((0.0044**2 + 0.01 * 0.99 / 500) / 40)
     assert np.std(rates) > 0.002
 
 
 def flagged(domain, image, facts, predicted):
-    found = domain.judge(quantities(image, X, X, "none", facts, predicted))
+    found = domain.score(quantities(image, X, X, "none", facts, predicted))
     return found.flagged.mean(), np.unique(found.why[found.flagged]).tolist()
 
 
@@ -124,7 +124,7 @@ def test_clusters_that_lack_catalogue_values_keep_the_rate(domain):
 
 def test_too_few_training_clusters_are_refused():
     with pytest.raises(InputError, match="9 training clusters are too few"):
-        domain_of(measured(9, 30), measured(9, 31), "none", 1)
+        fit_ood_model(measured(9, 30), measured(9, 31), "none", 1)
 
 
 def test_few_clusters_and_constant_or_unknown_quantities_are_managed():
@@ -133,6 +133,6 @@ def test_few_clusters_and_constant_or_unknown_quantities_are_managed():
     few[:5, NAMES.index("extent")] = np.nan  # known for fewer than 90 %
     few[:3, NAMES.index("rate")] = np.nan
     few[7, NAMES.index("exposure")] = np.nan
-    found = domain_of(few, measured(30, 33), "none", 1)
+    found = fit_ood_model(few, measured(30, 33), "none", 1)
     assert set(NAMES) - set(found.names) == {"background", "extent"}
-    assert (found.judge(measured(20, 34)).p > 0).all()
+    assert (found.score(measured(20, 34)).p > 0).all()

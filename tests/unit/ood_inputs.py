@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from clustermass.ensemble.fit_out_of_distribution import as_dataset
 from clustermass.ensemble.ood_quantities import QUANTITIES, quantities
-from clustermass.ensemble.out_of_distribution import KNOTS, TERMS, Domain
+from clustermass.ensemble.out_of_distribution import KNOTS, TERMS, OodModel
 from clustermass.io.netcdf import write_netcdf
 
 NAMES = list(QUANTITIES)
@@ -47,9 +46,9 @@ def measured(n, seed, **changes):
 
 
 def by_hand(validation, names=("mass",), covariance=((1.0,),), mean=None):
-    """Domain whose normal scores are the quantities themselves."""
+    """OodModel whose normal scores are the quantities themselves."""
     n, zero = len(names), np.zeros((len(names), len(TERMS)))
-    return Domain(
+    return OodModel(
         *(tuple(names), "none", np.zeros(3), np.ones(3), zero, zero, np.tile(KNOTS, (n, 1)), np.ones(1)),
         *(np.array(mean if mean is not None else np.zeros((1, n))), np.array([covariance]), np.array(validation)),
     )
@@ -57,7 +56,7 @@ def by_hand(validation, names=("mass",), covariance=((1.0,),), mean=None):
 
 def write_domain(domain, path):
     cluster = np.array([f"02_{number}" for number in range(domain.number)])
-    write_netcdf(as_dataset(domain, cluster), path, "test", {"source": "test", "transform": domain.transform})
+    write_netcdf(domain.to_dataset(cluster), path, "test", {"source": "test", "transform": domain.transform})
 
 
 def rows_of(**given):

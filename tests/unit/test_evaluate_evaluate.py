@@ -9,7 +9,7 @@ from scipy.stats import kstest, norm
 
 from clustermass.errors import InputError
 from clustermass.evaluate.evaluate import evaluate
-from clustermass.evaluate.metrics import by_bin, summarize
+from clustermass.evaluate.metrics import by_bin, residual_scores, scores_with_sigma
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.report.key_figures import key_figures
@@ -66,7 +66,7 @@ def write_calibration(folder, scale=1.0, floor=0.0, widths=(1.0, 1.7, None)):
 
 def run(folder, **arguments):
     files = [folder / name for name in ("ensemble.nc", "baselines.nc", "calibration.json", "metrics.json")]
-    evaluate(*files, folder / "predictions.nc", **{"block": {"bootstrap": 200}, "seed": 1, **arguments})
+    evaluate(*files, folder / "predictions.nc", **{"resamplings": 200, "seed": 1, **arguments})
     return json.loads((folder / "metrics.json").read_text())
 
 
@@ -186,17 +186,17 @@ def test_an_experiment_without_calibration_is_told_what_to_do(files):
 def test_paper_s_scatter_in_percent():
     # 0.188 dex is 43 %: two points at +-0.188 and one in the mean, scaled to that standard deviation
     residual = 0.188 * np.array([-1, 1, 0]) * np.sqrt(1.5)
-    assert summarize(residual)["scatter_ln_percent"] == pytest.approx(43.29, abs=0.01)
+    assert residual_scores(residual)["scatter_ln_percent"] == pytest.approx(43.29, abs=0.01)
 
 
 def test_thin_bins_are_null_with_their_number():
     values = np.array([13.2, 13.3, 14.1, 14.2, 14.3])
-    rows = by_bin(values, np.arange(5.0), np.ones(5), (13.0, 14.0, 15.0, np.inf))
+    rows = by_bin(values, (13.0, 14.0, 15.0, np.inf), scores_with_sigma, np.arange(5.0), np.ones(5))
     assert [row["n"] for row in rows] == [2, 3, 0]
     assert rows[0]["scatter_dex"] is None
     assert rows[1]["scatter_dex"] == pytest.approx(np.sqrt(2 / 3))
     assert rows[2]["high"] is None
-    assert by_bin(values, np.arange(5.0), np.ones(5), (-np.inf, 14.0))[0]["low"] is None
+    assert by_bin(values, (-np.inf, 14.0), scores_with_sigma, np.arange(5.0), np.ones(5))[0]["low"] is None
 
 
 def test_empty_test_set_is_finite_json(files):

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
-from domain_inputs import BANDS, NAMES, X, simulated
+from ood_inputs import BANDS, NAMES, X, simulated
 
-from clustermass.ensemble.fit_out_of_distribution import domain_of, fit_domain
+from clustermass.ensemble.fit_out_of_distribution import fit_ood, fit_ood_model
 from clustermass.ensemble.ood_quantities import quantities
-from clustermass.ensemble.out_of_distribution import columns, judge_domain, read_domain, summary_of
+from clustermass.ensemble.out_of_distribution import columns, read_ood_model
 from clustermass.errors import InputError
+from clustermass.evaluate.ood_scores import score_ood, summarise_ood
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 
@@ -40,21 +41,21 @@ def write_files(folder, test_seed=0):
 
 
 def fit(folder, output="domain.nc", seed=4):
-    fit_domain([folder / "0.nc", folder / "1.nc"], folder / "ensemble.nc", folder / output, seed)
+    fit_ood([folder / "0.nc", folder / "1.nc"], folder / "ensemble.nc", folder / output, seed)
     return folder / output
 
 
 def test_file_holds_what_was_fitted_to_training_and_validation_clusters(files):
-    found = read_domain(fit(files))
+    found = read_ood_model(fit(files))
     image, facts, predicted = simulated(600, 20)
     everything = quantities(np.sqrt(image), X, X, "sqrt", facts, predicted)
     order = np.random.default_rng(21).permutation(600)  # the ensemble's
     train, val = order[order < 350], order[(order >= 350) & (order < 500)]
-    expected = domain_of(everything[train], everything[val], "sqrt", 4)
+    expected = fit_ood_model(everything[train], everything[val], "sqrt", 4)
     assert (found.names, found.transform, found.number) == (tuple(NAMES), "sqrt", 150)
     new = quantities(np.sqrt(image[500:]), X, X, "sqrt", {k: v[500:] for k, v in facts.items()},
                      {k: v[500:] for k, v in predicted.items()})  # fmt: skip
-    np.testing.assert_allclose(found.judge(new).p, expected.judge(new).p)
+    np.testing.assert_allclose(found.score(new).p, expected.score(new).p)
     assert columns(new, ["mass"])[:, 0].tolist() == predicted["mu"][500:].tolist()
 
 
@@ -66,10 +67,10 @@ def test_same_inputs_same_bytes_whatever_the_test_clusters(files, tmp_path):
 
 
 def test_test_clusters_are_judged_and_summed_up(files):
-    judge_domain([files / "1.nc", files / "0.nc"], files / "ensemble.nc", fit(files), files / "ood.nc")
+    score_ood([files / "1.nc", files / "0.nc"], files / "ensemble.nc", fit(files), files / "ood.nc")
     table = read_netcdf(files / "ood.nc")
     assert sorted(int(name[3:]) for name in table["cluster"].values.tolist()) == list(range(500, 600))
-    summary = summary_of(files / "ood.nc")
+    summary = summarise_ood(files / "ood.nc")
     assert (summary["n"], summary["n_validation"], summary["false_alarm_rate"]) == (100, 150, 0.01)
     assert summary["flagged"] == (table["ood_p"].values <= 0.01).mean()
     assert sum(summary["why"].values()) == int(table["flag_ood"].values.sum())
@@ -77,7 +78,7 @@ def test_test_clusters_are_judged_and_summed_up(files):
 
 def test_images_that_lack_a_cluster_are_refused(files, tmp_path):
     with pytest.raises(InputError, match=r"ensemble\.nc: its cluster 02_\d+ isn't in the images"):
-        fit_domain([files / "0.nc"], files / "ensemble.nc", tmp_path / "domain.nc", 1)
+        fit_ood([files / "0.nc"], files / "ensemble.nc", tmp_path / "domain.nc", 1)
     assert not (tmp_path / "domain.nc").exists()
 
 
@@ -97,10 +98,10 @@ def test_images_that_lack_a_cluster_are_refused(files, tmp_path):
 def test_a_damaged_file_is_refused_by_name(files, tmp_path, damage):
     path = tmp_path / "domain.nc"
     path.write_bytes(fit(files).read_bytes())
-    read_domain(path)
+    read_ood_model(path)
     damage(path, read_netcdf(path))
     with pytest.raises(InputError, match=r"domain\.nc: .*[Dd]elete it and run again"):
-        read_domain(path)
+        read_ood_model(path)
 
 
 def write(path, table, transform="sqrt"):
@@ -109,4 +110,4 @@ def write(path, table, transform="sqrt"):
 
 def test_a_missing_file_is_told_with_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"domain\.nc: no such file\. .*run the workflow again"):
-        read_domain(tmp_path / "domain.nc")
+        read_ood_model(tmp_path / "domain.nc")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from domain_inputs import NAMES, X
+from ood_inputs import NAMES, X
 
 from clustermass.ensemble.ood_quantities import quantities
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from clustermass.evaluate.bootstrap import generator, interval68, paired_ratios, resampled_moments
+from clustermass.evaluate.bootstrap import interval68, paired_ratios, resampled_moments
+from clustermass.rng import generator
 
 
 def plain_loop(residuals, group, drawn_groups):

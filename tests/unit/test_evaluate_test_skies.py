@@ -239,7 +239,7 @@ def test_both_are_evaluated_together(skies, tmp_path):
     content = {"n_val": 30, "recalibration": recalibration, "conformal": {"levels": levels}}
     write_json(content, tmp_path / "calibration.json")
     files = tmp_path / "ensemble.nc", b / "baselines.nc", tmp_path / "calibration.json", tmp_path / "metrics.json"
-    evaluate(*files, tmp_path / "predictions.nc", {"bootstrap": 200}, 1)
+    evaluate(*files, tmp_path / "predictions.nc", 200, 1)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["n_train"], metrics["n_test"]) == (0, test.size)
     assert metrics["train"]["scatter_dex"] is None
