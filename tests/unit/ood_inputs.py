@@ -54,7 +54,7 @@ def by_hand(validation, names=("mass",), covariance=((1.0,),), mean=None):
     )
 
 
-def write_domain(domain, path):
+def write_ood_model(domain, path):
     cluster = np.array([f"02_{number}" for number in range(domain.number)])
     write_netcdf(domain.to_dataset(cluster), path, "test", {"source": "test", "transform": domain.transform})
 
