@@ -1,44 +1,133 @@
-"""Which column of a user's table stands for which of ours."""
+"""A user's table under our column names: find its columns by their usual names, and join further tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
+from clustermass.catalogues import tables
 from clustermass.catalogues.surveys import read_survey_table
-from clustermass.catalogues.tables import nearest, numbers, positions, whole_numbers
 from clustermass.errors import InputError
 from clustermass.images.geometry import unit_vectors
 from clustermass.io.log import LOGGER
 
+Synonyms = Mapping[str, Sequence[str]]
 
-def find_columns(
-    table: Table, path: Path, synonyms: Mapping[str, Sequence[str]], given: Mapping[str, str]
-) -> dict[str, str]:
+
+@dataclass(frozen=True)
+class UserTable:
+    """A user's table, its file (for messages) and its names for our columns.
+
+    `numbers`, `texts`, `whole_numbers` and `positions` take our names and raise InputError as the functions of
+    `clustermass.catalogues.tables` do.
+
+    Attributes
+    ----------
+    table
+        All rows and columns, missing cells masked.
+    path
+        Its file.
+    names
+        Our name -> the table's column, for those that it has.
+    other_redshifts
+        Name of each joined table with redshifts -> these, (rows,), NaN = none.
+    luminosity_file
+        Name of the joined table that LX500 was taken from; "" = the table itself, or none.
+    """
+
+    table: Table
+    path: Path
+    names: dict[str, str]
+    other_redshifts: Mapping[str, FloatArray] = field(default_factory=dict)
+    luminosity_file: str = ""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.table)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a column for our name."""
+        return name in self.names
+
+    def numbers(self, name: str) -> FloatArray:
+        """Return a column as float64 (rows,), missing cells as NaN."""
+        return tables.numbers(self.table, self.path, self.names[name])
+
+    def texts(self, name: str) -> list[str]:
+        """Return a column as stripped text, missing cells as ''."""
+        return tables.texts_of(self.table, self.names[name])
+
+    def whole_numbers(self, name: str) -> NDArray[np.int64]:
+        """Return a column of unique whole numbers, int64 (rows,)."""
+        return tables.whole_numbers(self.table, self.path, self.names[name])
+
+    def positions(self, rows: slice | NDArray[np.generic] = slice(None)) -> tuple[FloatArray, FloatArray]:
+        """Return RA in [0, 360) and DEC in deg of some rows, float64 (rows,) each."""
+        return tables.positions(self.table[rows], self.path, self.names["RA"], self.names["DEC"])
+
+    def single(self, values: FloatArray, name: str) -> NDArray[np.float32]:
+        """Return numbers of a column in single precision."""
+        return tables.single(values, self.path, self.names.get(name, name))
+
+    def check(self, good: NDArray[np.bool_], values: NDArray[np.generic], name: str, complaint: str) -> None:
+        """Raise InputError with the first row whose value isn't good, "<value> is <complaint>"."""
+        bad = np.flatnonzero(~np.asarray(good))
+        if bad.size:
+            where = f"{self.path}: column {self.names[name]}, row {bad[0] + 1}"
+            raise InputError(f"{where}: {values[bad[0]]:g} is {complaint}.")
+
+    def warn(self, rows: NDArray[np.bool_], what: str) -> None:
+        """Log how many rows, and which first, are `what`; nothing if none is."""
+        tables.warn_of_rows(self.path, rows, what)
+
+    def require(self, needed: Mapping[str, str], setting: str, option: str = "") -> None:
+        """Raise InputError unless there is a column for every name in `needed`.
+
+        Parameters
+        ----------
+        needed
+            Our name -> the quantity in words.
+        setting
+            Config key that can name the column.
+        option
+            Option of the command line that can do so; empty = none.
+        """
+        missing = [ours for ours in needed if ours not in self.names]
+        if not missing:
+            return
+        wanted = ", ".join(f"{ours} ({needed[ours]})" for ours in missing)
+        map_of = ", ".join(f"{ours}: <your column>" for ours in missing)
+        by_option = " ".join(f"{option} {ours}=<your column>" for ours in missing)
+        by_option = f" (on the command line: {by_option})" if option else ""
+        names = "If it goes by another name" if len(missing) == 1 else "If they go by other names"
+        raise InputError(
+            f"{self.path}: has no column for {wanted}.{_meant(missing, self.table.colnames)}{_available(self.table)} "
+            f"{names}, say so under {setting}: {{{map_of}}}{by_option}."
+        )
+
+
+def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Mapping[str, str] | None = None) -> UserTable:
     """Find which column of a user's table stands for which of ours; names compare without regard to case.
 
     Parameters
     ----------
     table, path
-        The table and its file (for messages).
+        The table and its file.
     synonyms
         For each of our names the usual names, best first.
     given
         The user's own map, our name -> their name; goes before the synonyms.
 
-    Returns
-    -------
-    dict
-        Our name -> the table's exact column name, for those that were found.
-
     Raises
     ------
     InputError
-        `given` has a name that we don't know or names a column that the table lacks.
+        `given` has a name that isn't ours or names a column that the table lacks.
     """
+    given = given or {}
     unknown = [ours for ours in given if ours not in synonyms]
     if unknown:
         which = f"{unknown[0]!r} is no column" if len(unknown) == 1 else f"{_list(map(repr, unknown))} are no columns"
@@ -48,44 +137,12 @@ def find_columns(
     if absent:
         wanted = _list(f"no column {theirs!r} (wanted for {ours})" for ours, theirs in absent.items())
         raise InputError(f"{path}: has {wanted}.{_meant(absent.values(), table.colnames)}{_available(table)}")
-    found = {ours: column for ours, column in matches.items() if column is not None}
-    for ours, names in synonyms.items():
-        columns = [column for name in names if (column := _match(name, table.colnames))]
-        if ours not in found and columns:
-            found[ours] = columns[0]
-    return found
-
-
-def require_columns(
-    table: Table, path: Path, found: Mapping[str, str], needed: Mapping[str, str], setting: str, option: str = ""
-) -> None:
-    """Raise InputError unless every column in `needed` was found.
-
-    Parameters
-    ----------
-    table, path
-        The table and its file (for messages).
-    found
-        What `find_columns` returns.
-    needed
-        Our name -> the quantity in words.
-    setting
-        Config key that can name the column.
-    option
-        Option of the command line that can do so; empty = none.
-    """
-    missing = [ours for ours in needed if ours not in found]
-    if not missing:
-        return
-    wanted = _list(f"{ours} ({needed[ours]})" for ours in missing)
-    map_of = _list(f"{ours}: <your column>" for ours in missing)
-    by_option = " ".join(f"{option} {ours}=<your column>" for ours in missing)
-    by_option = f" (on the command line: {by_option})" if option else ""
-    names = "If it goes by another name" if len(missing) == 1 else "If they go by other names"
-    raise InputError(
-        f"{path}: has no column for {wanted}.{_meant(missing, table.colnames)}{_available(table)} {names}, say so "
-        f"under {setting}: {{{map_of}}}{by_option}."
-    )
+    names = {ours: column for ours, column in matches.items() if column is not None}
+    for ours, usual in synonyms.items():
+        columns = [column for name in usual if (column := _match(name, table.colnames))]
+        if ours not in names and columns:
+            names[ours] = columns[0]
+    return UserTable(table, path, names)
 
 
 def _match(name: str, columns: Sequence[str]) -> str | None:
@@ -94,12 +151,12 @@ def _match(name: str, columns: Sequence[str]) -> str | None:
     return next((column for column in columns if column.lower() == name.lower()), None)
 
 
-def _meant(words: Iterable[str], known: Sequence[str] | Mapping[str, object]) -> str:
+def _meant(words: Iterable[str], known: Iterable[str]) -> str:
     """Return the nearest known word to each, named if there are several."""
-    words = list(words)
+    words, known = list(words), list(known)
     if len(words) == 1:
-        return nearest(words[0], known)
-    return "".join(nearest(word, known).replace("?", f" for {word}?") for word in words)
+        return tables.nearest(words[0], known)
+    return "".join(tables.nearest(word, known).replace("?", f" for {word}?") for word in words)
 
 
 def _available(table: Table) -> str:
@@ -117,40 +174,16 @@ _OWN = ("ID_SRC", "RA", "DEC")
 MAX_SEPARATION_ARCSEC = 10.0
 
 
-class Joined(NamedTuple):
-    """A catalogue and what further tables add to it.
+def join_tables(catalogue: UserTable, paths: Sequence[Path], synonyms: Synonyms) -> UserTable:
+    """Return a catalogue with the columns that it lacks filled in from further tables, the first one first.
 
-    Attributes
-    ----------
-    table
-        The catalogue with further columns, named "<column> of <file>", masked where that file lacks the row.
-    found
-        Our name -> column of `table`.
-    source
-        Our name -> name of the further file that it was taken from.
-    redshift
-        Name of a further file -> its own redshifts, (rows,), NaN where it has none; without files that give none.
-    """
-
-    table: Table
-    found: dict[str, str]
-    source: dict[str, str]
-    redshift: dict[str, NDArray[np.float64]]
-
-
-def join_tables(
-    table: Table, path: Path, found: Mapping[str, str], paths: Sequence[Path], synonyms: Mapping[str, Sequence[str]]
-) -> Joined:
-    """Fill in from further tables, the first one first, the columns that a catalogue lacks.
-
-    Names of clusters are never compared: those of two eFEDS tables differ in the last digit for three of four.
+    Rows are joined by ID_SRC. Names of clusters are never compared: those of two eFEDS tables differ in the last digit
+    for three of four. Columns taken over are called "<column> of <file>", and masked where that file lacks the row.
 
     Parameters
     ----------
-    table, path
-        The catalogue and its file.
-    found
-        Our name -> column, for those that it has.
+    catalogue
+        Has ID_SRC.
     paths
         Further tables.
     synonyms
@@ -162,60 +195,52 @@ def join_tables(
         See `clustermass.catalogues.tables`; or a further table has no ID_SRC, has none of the catalogue's, or other
         positions for them.
     """
-    joined, columns = table.copy(copy_data=False), dict(found)
-    source: dict[str, str] = {}
-    redshift: dict[str, NDArray[np.float64]] = {}
-    ids = whole_numbers(table, path, found["ID_SRC"])
-    for other_path in paths:
-        other = read_survey_table(other_path)
-        of_other = find_columns(other, other_path, synonyms, {})
-        require_columns(other, other_path, of_other, {"ID_SRC": "to join it by"}, "the table itself")
-        rows = _rows(ids, whole_numbers(other, other_path, of_other["ID_SRC"]))
-        _check_same((table, path, found), (other, other_path, of_other), rows)
-        taken = [ours for ours in of_other if ours not in columns and ours not in (*_OWN, *REDSHIFT)]
-        taken += [ours for ours in REDSHIFT if ours in of_other and "Z" in of_other and "Z" not in columns]
+    joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
+    redshifts: dict[str, FloatArray] = {}
+    luminosity_file = ""
+    for path in paths:
+        other, rows = _further(catalogue, path, synonyms)
+        taken = [ours for ours in other.names if ours not in names and ours not in (*_OWN, *REDSHIFT)]
+        taken += [ours for ours in REDSHIFT if ours in other and "Z" in other and "Z" not in names]
         for ours in taken:
-            name = f"{of_other[ours]} of {other_path.name}"
-            joined[name] = _aligned(other, of_other[ours], rows)
-            columns[ours], source[ours] = name, other_path.name
-        if "Z" in of_other:
-            values = numbers(other, other_path, of_other["Z"])[np.maximum(rows, 0)]
-            redshift[other_path.name] = np.where((rows >= 0) & (values > 0), values, np.nan)
+            names[ours] = f"{other.names[ours]} of {path.name}"
+            joined[names[ours]] = _aligned(other.table[other.names[ours]], rows)
+        luminosity_file = path.name if "LX500" in taken else luminosity_file
+        if "Z" in other:
+            values = other.numbers("Z")[np.maximum(rows, 0)]
+            redshifts[path.name] = np.where((rows >= 0) & (values > 0), values, np.nan)
         LOGGER.info(
             "%s: joined by %s, %d of %d rows; taken from it: %s",
-            other_path, of_other["ID_SRC"], (rows >= 0).sum(), rows.size,
-            ", ".join(f"{ours} = {of_other[ours]}" for ours in taken) or "nothing that the catalogue lacks",
+            path, other.names["ID_SRC"], (rows >= 0).sum(), rows.size,
+            ", ".join(f"{ours} = {other.names[ours]}" for ours in taken) or "nothing that the catalogue lacks",
         )  # fmt: skip
-    return Joined(joined, columns, source, redshift)
+    return UserTable(joined, catalogue.path, names, redshifts, luminosity_file)
 
 
-def _rows(ids: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Row of each id in the other table, -1 = it isn't there."""
-    row_of = {number: row for row, number in enumerate(others.tolist())}
-    return np.array([row_of.get(number, -1) for number in ids.tolist()], dtype=np.int64)
-
-
-def _check_same(
-    mine: tuple[Table, Path, Mapping[str, str]], other: tuple[Table, Path, Mapping[str, str]], rows: NDArray[np.int64]
-) -> None:
+def _further(catalogue: UserTable, path: Path, synonyms: Synonyms) -> tuple[UserTable, NDArray[np.int64]]:
+    """Read a further table, and find its row of each row of the catalogue, (rows,), -1 = none."""
+    other = find_columns(read_survey_table(path), path, synonyms)
+    other.require({"ID_SRC": "to join it by"}, "the table itself")
+    row_of = {number: row for row, number in enumerate(other.whole_numbers("ID_SRC").tolist())}
+    ids = catalogue.whole_numbers("ID_SRC").tolist()
+    rows = np.array([row_of.get(number, -1) for number in ids], dtype=np.int64)
     there = rows >= 0
     if not there.any():
         raise InputError(
-            f"{other[1]}: has none of the {rows.size} ID_SRC of {mine[1]}. Do both tables belong to one survey?"
+            f"{path}: has none of the {rows.size} ID_SRC of {catalogue.path}. Do both tables belong to one survey?"
         )
-    if not all(name in columns for _, _, columns in (mine, other) for name in ("RA", "DEC")):
-        return
-    here = unit_vectors(*positions(mine[0][there], mine[1], mine[2]["RA"], mine[2]["DEC"]))
-    same = unit_vectors(*positions(other[0][rows[there]], other[1], other[2]["RA"], other[2]["DEC"]))
-    apart = np.degrees(np.linalg.norm(here - same, axis=1)) * 3600
-    if np.median(apart) > MAX_SEPARATION_ARCSEC:
-        raise InputError(
-            f"{other[1]}: rows of the same ID_SRC lie {np.median(apart):.0f} arcsec (median) from those of {mine[1]}. "
-            "The two tables number their detections differently: leave one out."
-        )
+    if all(name in one for one in (catalogue, other) for name in ("RA", "DEC")):
+        here, same = unit_vectors(*catalogue.positions(there)), unit_vectors(*other.positions(rows[there]))
+        apart = np.degrees(np.linalg.norm(here - same, axis=1)) * 3600
+        if np.median(apart) > MAX_SEPARATION_ARCSEC:
+            raise InputError(
+                f"{path}: rows of the same ID_SRC lie {np.median(apart):.0f} arcsec (median) from those of "
+                f"{catalogue.path}. The two tables number their detections differently: leave one out."
+            )
+    return other, rows
 
 
-def _aligned(other: Table, column: str, rows: NDArray[np.int64]) -> MaskedColumn:
-    cells = np.ma.asarray(other[column])[np.maximum(rows, 0)]
+def _aligned(column: MaskedColumn, rows: NDArray[np.int64]) -> MaskedColumn:
+    cells = np.ma.asarray(column)[np.maximum(rows, 0)]
     missing = np.ma.getmaskarray(cells) | (rows < 0)
-    return MaskedColumn(np.ma.getdata(cells), mask=missing, unit=other[column].unit)
+    return MaskedColumn(np.ma.getdata(cells), mask=missing, unit=column.unit)

@@ -10,9 +10,9 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.columns import find_columns, require_columns
+from clustermass.catalogues.columns import UserTable, find_columns
 from clustermass.catalogues.surveys import read_survey_table
-from clustermass.catalogues.tables import numbers, texts_of, warn_of_rows, whole_numbers
+from clustermass.catalogues.tables import warn_of_rows
 from clustermass.cosmology import PUBLISHED_RELATIONS
 from clustermass.errors import InputError
 from clustermass.io.fits import UNREADABLE
@@ -134,7 +134,7 @@ def short_names(names: list[str]) -> list[str]:
 def _chiu2023(path: Path, _: Mapping[str, str]) -> Published:
     columns = ("median_500c_lcdm", "m500c_lcdm_loerr", "m500c_lcdm_hierr")
     table, names = _table(path, "Name", *columns)
-    log_mass, low, high = (numbers(table, path, column) for column in columns)
+    log_mass, low, high = map(table.numbers, columns)
     # the mass is a logarithm, its errors are not
     below, above = low / 10**log_mass, high / 10**log_mass
     below = np.where((below >= 0) & (below < 1), below, np.nan)
@@ -144,14 +144,14 @@ def _chiu2023(path: Path, _: Mapping[str, str]) -> Published:
 def _chiu2022(path: Path, _: Mapping[str, str]) -> Published:
     columns = ("logM500R0.5B", "e_logM500R0.5B")
     table, names = _table(path, "Name", *columns)
-    log_mass, error = (numbers(table, path, column) for column in columns)
+    log_mass, error = map(table.numbers, columns)
     return Published("NAME_CAT", names, log_mass - np.log10(H), error, error)
 
 
 def _bulbul2024(path: Path, _: Mapping[str, str]) -> Published:
     columns = ("M500", "M500_L", "M500_H")
     table, names = _table(path, "Name", *columns)
-    mass, low, high = (numbers(table, path, column) for column in columns)
+    mass, low, high = map(table.numbers, columns)
     known = np.isfinite(mass) & np.isfinite(low) & np.isfinite(high)
     if (known & ((low > mass) | (high < mass))).any():
         raise InputError(
@@ -163,19 +163,15 @@ def _bulbul2024(path: Path, _: Mapping[str, str]) -> Published:
 
 
 def _user(path: Path, columns: Mapping[str, str]) -> Published:
-    table = read_survey_table(path)
-    usual = {"NAME_CAT": ("NAME_CAT",), "ID_SRC": ("ID_SRC",)}
-    usual |= {name: (name,) for name in ("LOGM500_REF", "LOGM500_REF_ERR")}
-    found = find_columns(table, path, usual, columns)
-    key = "NAME_CAT" if "NAME_CAT" in found else "ID_SRC"
+    usual = {name: (name,) for name in ("NAME_CAT", "ID_SRC", "LOGM500_REF", "LOGM500_REF_ERR")}
+    table = find_columns(read_survey_table(path), path, usual, columns)
+    key = "NAME_CAT" if "NAME_CAT" in table else "ID_SRC"
     needed = {key: "number of the cluster, or NAME_CAT, its name", "LOGM500_REF": "log10(M500c / Msun)"}
-    require_columns(table, path, found, needed, "columns")
-    log_mass = numbers(table, path, found["LOGM500_REF"])
-    given = "LOGM500_REF_ERR" in found
-    error = numbers(table, path, found["LOGM500_REF_ERR"]) if given else np.full(log_mass.size, np.nan)
-    if key == "ID_SRC":
-        return Published(key, whole_numbers(table, path, found[key]), log_mass, error, error)
-    return Published(key, np.array(short_names(texts_of(table, found[key]))), log_mass, error, error)
+    table.require(needed, "columns")
+    log_mass = table.numbers("LOGM500_REF")
+    error = table.numbers("LOGM500_REF_ERR") if "LOGM500_REF_ERR" in table else np.full(log_mass.size, np.nan)
+    ids = table.whole_numbers(key) if key == "ID_SRC" else np.array(short_names(table.texts(key)))
+    return Published(key, ids, log_mass, error, error)
 
 
 class Kind(NamedTuple):
@@ -195,15 +191,13 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def _table(path: Path, *columns: str) -> tuple[Table, NDArray[np.str_]]:
-    """Read a table with these columns, the first of which is the name; their case doesn't matter."""
-    table = _read_tablec1(path) if path.suffix.lower() == ".dat" else read_survey_table(path)
+def _table(path: Path, *columns: str) -> tuple[UserTable, NDArray[np.str_]]:
+    """Read a table with these columns, and the names in the first; the case of the columns doesn't matter."""
+    read = _read_tablec1(path) if path.suffix.lower() == ".dat" else read_survey_table(path)
     # FITS and VOTable allow no dot in a name
-    synonyms = {column: (column, column.replace(".", "_")) for column in columns}
-    found = find_columns(table, path, synonyms, {})
-    require_columns(table, path, found, {column: "as published" for column in columns}, "kind: table, columns")
-    table.rename_columns([found[column] for column in columns], list(columns))
-    return table, np.array(short_names(texts_of(table, columns[0])), dtype=str)
+    table = find_columns(read, path, {column: (column, column.replace(".", "_")) for column in columns})
+    table.require({column: "as published" for column in columns}, "kind: table, columns")
+    return table, np.array(short_names(table.texts(columns[0])), dtype=str)
 
 
 def _read_tablec1(path: Path) -> Table:

@@ -1,19 +1,25 @@
-"""Catalogues of detections: a user's table in, the pipeline's `catalogue.fits` out."""
+"""Catalogues of detections: a user's table in, the columns of `catalogue.fits` out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from clustermass.catalogues.columns import Joined, find_columns, join_tables, require_columns
+from clustermass.arrays import FloatArray
+from clustermass.catalogues.columns import UserTable, find_columns, join_tables
 from clustermass.catalogues.redshifts import redshifts
 from clustermass.catalogues.surveys import read_survey_table
-from clustermass.catalogues.tables import numbers, positions, single, texts_of, warn_of_rows, whole_numbers
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
+
+if TYPE_CHECKING:
+    from clustermass.config.models import CatalogueSelection
 
 #: what read_catalogue sets a likelihood to that the user's table doesn't hold: above every threshold
 VOUCHED_LIKELIHOOD = 1.0e6
@@ -102,131 +108,114 @@ def read_catalogue(
     InputError
         See `clustermass.catalogues.tables`; or no redshift at all, or an unknown Z_TYPE.
     """
-    path, given = Path(path), dict(columns or {})
-    joined = _find(read_survey_table(path), path, given, setting, further)
-    table, found = joined.table, joined.found
+    table = _find(Path(path), dict(columns or {}), setting, further)
     catalogue = Table()
-    catalogue["ID_SRC"] = whole_numbers(table, path, found["ID_SRC"]).astype(np.int32)
-    catalogue["RA"], catalogue["DEC"] = positions(table, path, found["RA"], found["DEC"])
+    catalogue["ID_SRC"] = table.whole_numbers("ID_SRC").astype(np.int32)
+    catalogue["RA"], catalogue["DEC"] = table.positions()
     for name in _LIKELIHOODS:
-        catalogue[name] = _likelihood(table, path, name, found.get(name))
+        catalogue[name] = _likelihood(table, name)
     for name in _MEASURED:
-        catalogue[name] = single(_measured(table, path, name, found.get(name)), path, found.get(name, name))
-    redshift = redshifts(table, path, found)
-    catalogue["Z"] = single(redshift.value, path, found["Z"])
-    catalogue["Z_ERR"] = single(redshift.error, path, found.get("Z_ERR", "Z_ERR"))
+        catalogue[name] = table.single(_measured(table, name), name)
+    redshift = redshifts(table)
+    catalogue["Z"], catalogue["Z_ERR"] = table.single(redshift.value, "Z"), table.single(redshift.error, "Z_ERR")
     catalogue["Z_TYPE"], catalogue["Z_ORIGIN"] = redshift.kind, redshift.origin
     for name in _PUBLISHED:
-        if name in found:
-            catalogue[name] = _measured(table, path, name, found[name])
-    _check_luminosities(catalogue, path, joined)
-    if "F_CONT" in found:
-        catalogue["F_CONT"] = single(numbers(table, path, found["F_CONT"]), path, found["F_CONT"])
+        if name in table:
+            catalogue[name] = _measured(table, name)
+    _check_luminosities(catalogue, table)
+    if "F_CONT" in table:
+        catalogue["F_CONT"] = table.single(table.numbers("F_CONT"), "F_CONT")
         doubtful = np.asarray(catalogue["F_CONT"]) >= F_CONT_MAX
         what = "likely no clusters; catalogue_selection can drop them"
-        warn_of_rows(path, doubtful, f"with {found['F_CONT']} >= {F_CONT_MAX:g}, {what}")
-    if "IN_AREA90" in found:
-        catalogue["IN_AREA90"] = _yes_or_no(table, path, found["IN_AREA90"])
-    if "NAME_CAT" in found:
-        catalogue["NAME_CAT"] = np.array(texts_of(table, found["NAME_CAT"]), dtype=str)
+        table.warn(doubtful, f"with {table.names['F_CONT']} >= {F_CONT_MAX:g}, {what}")
+    if "IN_AREA90" in table:
+        catalogue["IN_AREA90"] = _yes_or_no(table, "IN_AREA90")
+    if "NAME_CAT" in table:
+        catalogue["NAME_CAT"] = np.array(table.texts("NAME_CAT"), dtype=str)
     return catalogue
 
 
-def _find(table: Table, path: Path, given: Mapping[str, str], setting: str, further: Sequence[Path]) -> Joined:
+def _find(path: Path, given: Mapping[str, str], setting: str, further: Sequence[Path]) -> UserTable:
+    """Read a table and those that complete it, and find their columns."""
     if ("RA" in given) != ("DEC" in given):
         raise InputError(f"{setting} names only one of RA and DEC. Name both, so that they are of one position.")
-    corrected = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in table.colnames}
+    read = read_survey_table(path)
+    corrected = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in read.colnames}
     usual = SYNONYMS if corrected else SYNONYMS | {name: SYNONYMS[name][1:] for name in ("RA", "DEC")}
-    found = find_columns(table, path, usual, given)
+    table = find_columns(read, path, usual, given)
     # a table without redshifts is completed by the next; it has its own word for everything else
     needed = {name: quantity for name, quantity in _REQUIRED.items() if name != "Z" or not further}
-    require_columns(table, path, found, needed, setting, "--column")
-    joined = join_tables(table, path, found, further, SYNONYMS | _SPECTROSCOPIC)
-    require_columns(table, path, joined.found, _REQUIRED, setting, "--column")
-    used = ", ".join(f"{ours} = {theirs}" for ours, theirs in joined.found.items())
+    table.require(needed, setting, "--column")
+    table = join_tables(table, further, SYNONYMS | _SPECTROSCOPIC)
+    table.require(_REQUIRED, setting, "--column")
+    used = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
     LOGGER.info("%s: %d rows; columns used: %s", path, len(table), used)
-    return joined._replace(found=joined.found | _spectroscopic(joined, path, given))
+    # the spectroscopic column beside the very Z that was found, if the user leaves redshifts to us
+    if table.names["Z"].upper() == "Z_BEST_COMB" and not {"Z", "Z_ERR", "Z_TYPE"} & set(given):
+        return replace(table, names=table.names | find_columns(table.table, path, _SPECTROSCOPIC).names)
+    return table
 
 
-def _spectroscopic(joined: Joined, path: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """Z_SPEC, if the table has it beside the very Z that was found and the user leaves redshifts to us."""
-    if any(name in given for name in ("Z", "Z_ERR", "Z_TYPE")) or joined.found["Z"].upper() != "Z_BEST_COMB":
-        return {}
-    return find_columns(joined.table, path, _SPECTROSCOPIC, {})
-
-
-def _check_luminosities(catalogue: Table, path: Path, joined: Joined) -> None:
-    """Tell where tables differ in redshift, drop luminosities of another redshift, refuse those not in erg/s."""
-    for file, other in joined.redshift.items():
+def _check_luminosities(catalogue: Table, table: UserTable) -> None:
+    """Log where tables differ in redshift, drop luminosities of another redshift, refuse those not in erg/s."""
+    for file, other in table.other_redshifts.items():
         apart = np.abs(np.asarray(catalogue["Z"]) - other)
         differ = apart > MAX_REDSHIFT_DIFFERENCE
         largest = f"(largest difference {np.nanmax(apart):.3f})" if differ.any() else ""
-        warn_of_rows(path, differ, f"whose redshift is another in {file} {largest}; Z is the one of Z_ORIGIN")
-        if joined.source.get("LX500") == file:
+        table.warn(differ, f"whose redshift is another in {file} {largest}; Z is the one of Z_ORIGIN")
+        if table.luminosity_file == file:
             catalogue["LX500"][differ] = np.nan
     if "LX500" in catalogue.colnames and np.any(np.asarray(catalogue["LX500"]) < _LX500_MIN):
         raise InputError(
-            f"{path}: column {joined.found['LX500']} (LX500) holds values below {_LX500_MIN:g}: no luminosities of "
-            "clusters in erg/s. Convert them, or name another column under catalogue_columns."
+            f"{table.path}: column {table.names['LX500']} (LX500) holds values below {_LX500_MIN:g}: no luminosities "
+            "of clusters in erg/s. Convert them, or name another column under catalogue_columns."
         )
 
 
-def _yes_or_no(table: Table, path: Path, column: str) -> NDArray[np.int16]:
-    """1 = yes, 0 = no, -1 = blank."""
-    words = {
-        "true": 1,
-        "t": 1,
-        "yes": 1,
-        "1": 1,
-        "1.0": 1,
-        "false": 0,
-        "f": 0,
-        "no": 0,
-        "0": 0,
-        "0.0": 0,
-        "": -1,
-        "-1": -1,
-    }
-    texts = [text.lower() for text in texts_of(table, column)]
-    bad = [row for row, text in enumerate(texts) if text not in words]
-    if bad:
-        raise InputError(f"{path}: column {column}, row {bad[0] + 1}: {texts[bad[0]]!r} is neither true nor false.")
-    return np.array([words[text] for text in texts], dtype=np.int16)
+_YES, _NO, _BLANK = {"true", "t", "yes", "1", "1.0"}, {"false", "f", "no", "0", "0.0"}, {"", "-1"}
 
 
-def _likelihood(table: Table, path: Path, name: str, column: str | None) -> NDArray[np.float32]:
-    if column is None:
+def _yes_or_no(table: UserTable, name: str) -> NDArray[np.int16]:
+    """Return 1 = yes, 0 = no, -1 = blank."""
+    values = dict.fromkeys(_YES, 1) | dict.fromkeys(_NO, 0) | dict.fromkeys(_BLANK, -1)
+    texts = [text.lower() for text in table.texts(name)]
+    for row, text in enumerate(texts, start=1):
+        if text not in values:
+            column = table.names[name]
+            raise InputError(f"{table.path}: column {column}, row {row}: {text!r} is neither true nor false.")
+    return np.array([values[text] for text in texts], dtype=np.int16)
+
+
+def _likelihood(table: UserTable, name: str) -> NDArray[np.float32]:
+    if name not in table:
         LOGGER.warning(
             "%s: no %s; the list is taken as vouched for, and every row passes any cut on it (%s = %g)",
-            path, name, name, VOUCHED_LIKELIHOOD,
+            table.path, name, name, VOUCHED_LIKELIHOOD,
         )  # fmt: skip
         return np.full(len(table), VOUCHED_LIKELIHOOD, dtype=np.float32)
-    values = numbers(table, path, column)
+    values = table.numbers(name)
     missing = ~np.isfinite(values)
-    warn_of_rows(path, missing, f"without {name} (column {column}); counted as {name} = 0, not significant")
-    return single(np.where(missing, 0.0, values), path, column)
+    table.warn(missing, f"without {name} (column {table.names[name]}); counted as {name} = 0, not significant")
+    return table.single(np.where(missing, 0.0, values), name)
 
 
-def _measured(table: Table, path: Path, name: str, column: str | None) -> NDArray[np.float64]:
-    if column is None:
-        LOGGER.warning("%s: no %s; it is NaN in every row", path, name)
+def _measured(table: UserTable, name: str) -> FloatArray:
+    if name not in table:
+        LOGGER.warning("%s: no %s; it is NaN in every row", table.path, name)
         return np.full(len(table), np.nan)
-    values = numbers(table, path, column)
+    values = table.numbers(name)
     missing = ~(np.isfinite(values) & (values >= 0))
-    warn_of_rows(path, missing, f"without {name} (column {column} blank, negative or infinite); NaN there")
+    table.warn(missing, f"without {name} (column {table.names[name]} blank, negative or infinite); NaN there")
     return np.where(missing, np.nan, values)
 
 
-_NEEDED = {"f_cont_max": "F_CONT", "in_area90": "IN_AREA90"}
-
-
-def select_clusters(catalogue: Table, path: Path, cuts: Mapping[str, Any] | None) -> Table:
-    """Return the rows that pass every cut; the log tells how many each leaves.
+def select_clusters(catalogue: Table, path: Path, cuts: CatalogueSelection | None) -> Table:
+    """Return the rows that pass every cut; the log says how many each leaves.
 
     Parameters
     ----------
     catalogue
-        Of `catalogues.user.read_catalogue`.
+        What `read_catalogue` returns.
     path
         Its file, for messages.
     cuts
@@ -238,8 +227,10 @@ def select_clusters(catalogue: Table, path: Path, cuts: Mapping[str, Any] | None
     InputError
         A column that a cut needs isn't there, or no row passes.
     """
-    cuts = {key: value for key, value in (cuts or {}).items() if value not in (None, False)}
-    missing = [_NEEDED[key] for key in cuts if _NEEDED[key] not in catalogue.colnames]
+    cuts = cuts or {}
+    limit, inner = cuts.get("f_cont_max"), cuts.get("in_area90", False)
+    needed = [*(["F_CONT"] if limit is not None else []), *(["IN_AREA90"] if inner else [])]
+    missing = [name for name in needed if name not in catalogue.colnames]
     if missing:
         raise InputError(
             f"{path}: has no column for {', '.join(missing)}, by which catalogue_selection would cut. Name it under "
@@ -247,19 +238,14 @@ def select_clusters(catalogue: Table, path: Path, cuts: Mapping[str, Any] | None
         )
     kept = np.ones(len(catalogue), dtype=bool)
     steps = [f"{kept.size} rows"]
-    for label, passed in _passed(catalogue, cuts):
-        kept &= passed
-        steps.append(f"{label}: {kept.sum()} left")
+    if limit is not None:
+        kept &= np.asarray(catalogue["F_CONT"]) < float(limit)
+        steps.append(f"F_CONT < {limit:g}: {kept.sum()} left")
+    if inner:
+        kept &= np.asarray(catalogue["IN_AREA90"]) == 1
+        steps.append(f"IN_AREA90: {kept.sum()} left")
     if not kept.any():
         raise InputError(f"{path}: no row passes catalogue_selection ({'; '.join(steps)}). Loosen it.")
-    if cuts:
+    if needed:
         LOGGER.info("%s: %s", path, "; ".join(steps))
     return catalogue[kept]
-
-
-def _passed(catalogue: Table, cuts: Mapping[str, Any]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    if "f_cont_max" in cuts:
-        limit = float(cuts["f_cont_max"])
-        yield f"F_CONT < {limit:g}", np.asarray(catalogue["F_CONT"]) < limit
-    if "in_area90" in cuts:
-        yield "IN_AREA90", np.asarray(catalogue["IN_AREA90"]) == 1

@@ -84,7 +84,7 @@ def read_published_catalogue(
 
 
 def _columns(table: Table, path: Path) -> dict[str, NDArray[Any]]:
-    found = find_columns(table, path, {name: (name,) for name in (*NEEDED, *OPTIONAL)}, {})
+    found = find_columns(table, path, {name: (name,) for name in (*NEEDED, *OPTIONAL)}, {}).names
     missing = [name for name in NEEDED if name not in found]
     if missing:
         raise InputError(
