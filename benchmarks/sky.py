@@ -8,7 +8,7 @@ import yaml
 from astropy.io import fits
 from runner import Arm, benchmark
 
-from clustermass.config import merge, resolve_sky
+from clustermass.config.resolve import merge, resolve_sky
 from clustermass.detect.detect_field import detect_sources
 from clustermass.io.fits import write_fits
 from clustermass.simulate import realization as stages

@@ -1,63 +1,65 @@
-"""Write the table of keys in config/README.md from the schema and the defaults of config.yaml.
+"""Write the schema of the configuration, and the table of its keys in config/README.md, from its models.
 
 Usage (from the repository's root):  .venv/bin/python config/describe.py [--check]
 """
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-HERE = Path(__file__).parent
-README = HERE / "README.md"
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from clustermass.config.resolve import load_config  # noqa: E402
+from clustermass.config.validate import EXECUTION_ONLY, keys, schema  # noqa: E402
+
+README = ROOT / "config" / "README.md"
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 START, END = "<!-- keys: made by config/describe.py -->\n", "<!-- end of keys -->\n"
+#: the entry of each block of named entries whose values the table shows
 NAMED = {"skies": "embedded", "preprocessing": "central", "network": "compact", "recipes": "clustermass"}
 NAMED |= {"experiments": "fiducial"}
 
 
-def rows(schema: dict[str, Any], defaults: Any, key: str, definitions: dict[str, Any]) -> Iterator[str]:
-    """Yield a table row for `schema` and all below it, with the defaults of config.yaml."""
-    if "$ref" in schema:
-        schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
-    if key:
-        shown = "" if isinstance(defaults, dict) or defaults is None else f"`{json.dumps(defaults)}`"
-        allowed = ", ".join(map(str, schema.get("enum", [])))
-        meaning = schema.get("description", "").replace("|", "\\|").rstrip(".")
-        steering = " *(steers execution only)*" if schema.get("x-execution-only") else ""
-        yield f"| `{key}` | {shown} | {meaning}{f' ({allowed})' if allowed else ''}{steering} |"
-    for name, inner in schema.get("properties", {}).items():
-        below = defaults.get(name) if isinstance(defaults, dict) else None
-        yield from rows(inner, below, f"{key}.{name}" if key else name, definitions)
-    more = schema.get("additionalProperties")
-    if isinstance(more, dict):
-        example = NAMED.get(key.rsplit(".", 1)[-1])
-        below = defaults.get(example) if isinstance(defaults, dict) and example else None
-        yield from rows(more, below, f"{key}.<name>", definitions)
+def row(key: str, rule: dict[str, Any], defaults: dict[str, Any]) -> str:
+    """Return the table's row for a key: its value in config.yaml, what it means and which words are allowed."""
+    value: Any = defaults
+    above = ""
+    for part in key.split("."):
+        name = NAMED.get(above, "") if part == "<name>" else part
+        value, above = value.get(name) if isinstance(value, dict) else None, part
+    shown = "" if isinstance(value, dict) or value is None else f"`{json.dumps(value)}`"
+    allowed = f" ({', '.join(rule['enum'])})" if "enum" in rule else ""
+    steering = " *(steers execution only)*" if EXECUTION_ONLY in rule else ""
+    meaning = " ".join(rule.get("description", "").split()).replace("|", "\\|").rstrip(".")
+    return f"| `{key}` | {shown} | {meaning}{allowed}{steering} |"
 
 
-def table() -> str:
-    """Return the markdown table of all keys."""
-    schema = yaml.safe_load((HERE.parent / "workflow" / "schemas" / "config.schema.yaml").read_text())
-    defaults = yaml.safe_load((HERE / "config.yaml").read_text())
-    lines = ["| key | default | meaning |", "|---|---|---|", *rows(schema, defaults, "", schema["$defs"])]
-    return "\n".join(lines) + "\n"
+def texts() -> dict[Path, str]:
+    """Return the texts of both files."""
+    defaults = load_config([ROOT / "config" / "config.yaml"])
+    rows = [row(key, rule, defaults) for key, rule in keys() if "description" in rule]
+    before, _, rest = README.read_text().partition(START)
+    table = "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
+    head = "# made by config/describe.py from clustermass.config.models; for editors\n"
+    return {
+        README: f"{before}{START}{table}\n{END}{rest.partition(END)[2]}",
+        SCHEMA: head + yaml.safe_dump(schema(), sort_keys=False, width=120, default_flow_style=None),
+    }
 
 
 def main() -> int:
-    """Write or check the table; return the exit status."""
-    text = README.read_text()
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    wanted = f"{before}{START}{table()}{END}{after}"
-    if "--check" in sys.argv[1:]:
-        if text != wanted:
-            print("config/README.md does not match the schema. Run: .venv/bin/python config/describe.py")
-        return int(text != wanted)
-    README.write_text(wanted)
-    return 0
+    """Write or check both files; return the exit status."""
+    stale = {path: text for path, text in texts().items() if not path.is_file() or path.read_text() != text}
+    for path, text in stale.items():
+        if "--check" in sys.argv[1:]:
+            print(f"{path.relative_to(ROOT)} does not match the models. Run: .venv/bin/python config/describe.py")
+        else:
+            path.write_text(text)
+    return int("--check" in sys.argv[1:] and bool(stale))
 
 
 if __name__ == "__main__":

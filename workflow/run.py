@@ -19,7 +19,7 @@ from typing import TextIO
 
 from processes import snakemakes, stop_orphans
 
-from clustermass.config import load_config
+from clustermass.config.resolve import load_config
 from clustermass.errors import InputError
 from clustermass.report.advice import advice
 from clustermass.report.summary import headline

@@ -28,7 +28,8 @@ from clustermass.baselines.scaling_relations import (
     predict_temperature,
     published_luminosity,
 )
-from clustermass.config import check_config, load_config
+from clustermass.config.resolve import load_config
+from clustermass.config.validate import check_config
 from clustermass.dataset.split import group_names
 from clustermass.evaluate.bootstrap import interval68, resampled_moments
 from clustermass.evaluate.evaluate import HIGH_LIKELIHOOD
@@ -65,7 +66,7 @@ def main():
     with step(args.cache / "information_limit.log", "information limit"):
         start = time.monotonic()
         config = load_config(args.config)
-        check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
+        check_config(config)
         source = Source.of(config, EXPERIMENT)
         hashes = source.hashes()
         targets = {"train": max(args.train), "val": args.val, "test": args.test}

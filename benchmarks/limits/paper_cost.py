@@ -7,9 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from clustermass.config import load_config
-from clustermass.config.image_checks import side_pixels
-from clustermass.config.resolve import realization_names, resolve_experiment, resolve_sky
+from clustermass.config.resolve import load_config, realization_names, resolve_experiment, resolve_sky, side_pixels
 from clustermass.io.files import write_json
 from clustermass.report.costs import costs_by_step, labels_of
 

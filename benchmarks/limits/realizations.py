@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from clustermass.baselines.features import cluster_features
 from clustermass.baselines.halo_truth import is_isolated
 from clustermass.catalogues.tables import read_table
-from clustermass.config import resolve_experiment, resolve_sky
+from clustermass.config.resolve import resolve_experiment, resolve_sky
 from clustermass.dataset.sample import load_sample
 from clustermass.detect.detect_field import detect_sources
 from clustermass.errors import InputError

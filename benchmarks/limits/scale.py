@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
-from clustermass.config import load_config
+from clustermass.config.resolve import load_config
 from clustermass.io.files import write_json
 
 ROOT = Path(__file__).parents[2]

@@ -114,7 +114,6 @@ def _add_check_config(commands: Any) -> None:
     check = commands.add_parser("check-config", help="list everything that is wrong with a configuration")
     check.add_argument("config", nargs="+", type=Path, help="YAML files; later ones override earlier ones")
     check.add_argument("--base", type=Path, default=Path("config/config.yaml"), help="what the files are overlays of")
-    check.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.yaml"))
     check.set_defaults(command=_check_config)
 
 
@@ -218,15 +217,14 @@ def _pack(options: argparse.Namespace) -> None:
 
 
 def _check_config(options: argparse.Namespace) -> None:
-    from clustermass.config import check_config, load_config
+    from clustermass.config.resolve import load_config
+    from clustermass.config.validate import check_config
 
-    if not options.schema.is_file():
-        raise InputError(
-            f"{options.schema}: no such file. Run this in the repository's root, or name --base and --schema."
-        )
-    base = [options.base] if options.base.is_file() and options.base not in options.config else []
+    if not options.base.is_file():
+        raise InputError(f"{options.base}: no such file. Run this in the repository's root, or name --base.")
+    base = [options.base] if options.base not in options.config else []
     paths = [*base, *options.config]
-    check_config(load_config(paths), options.schema)
+    check_config(load_config(paths))
     print(f"Valid: {', '.join(map(str, paths))}.")
 
 

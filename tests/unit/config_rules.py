@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
-from clustermass.config import load_config
+from clustermass.config.resolve import load_config
 
 ROOT = Path(__file__).parents[2]
-RULES = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(name="config")

@@ -3,11 +3,12 @@
 import copy
 
 import pytest
-from config_rules import ROOT, RULES, put, whole_config  # noqa: F401, the fixture `config`
+from config_rules import ROOT, put, whole_config  # noqa: F401, the fixture `config`
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clustermass.config import config_errors, load_config
+from clustermass.config.resolve import load_config
+from clustermass.config.validate import config_errors
 from clustermass.errors import InputError
 from clustermass.images.geometry import ImageGeometry
 from clustermass.images.preprocessing import _Grid
@@ -29,14 +30,14 @@ def test_each_number_of_the_default_configuration_set_to_none_gives_one_line_wit
     for path in leaves:
         broken = copy.deepcopy(config)
         put(broken, path, wrong)
-        lines = config_errors(broken, RULES)
+        lines = config_errors(broken)
         assert len(lines) == 1, (path, lines)
         assert lines[0].startswith(f"{'.'.join(map(str, path))} is {wrong!r}, but must be "), lines
 
 
 def test_an_integer_written_as_a_float_would_break_range_and_is_refused(config):
     config["ensemble"]["members"] = 6.0
-    assert config_errors(config, RULES) == ["ensemble.members is 6.0, but must be a whole number (write 6)."]
+    assert config_errors(config) == ["ensemble.members is 6.0, but must be a whole number (write 6)."]
 
 
 def test_errors_of_the_schema_do_not_hide_those_across_keys_nor_the_other_way_round(config):
@@ -46,7 +47,7 @@ def test_errors_of_the_schema_do_not_hide_those_across_keys_nor_the_other_way_ro
     config["skies"]["mock_efeds"]["like"] = "nowhere"
     config["skies"]["embedded"]["agn"]["flux_min_cgs"] = 2e-14
     config["skies"]["embedded"]["agn"]["flux_max_cgs"] = 1e-14
-    lines = config_errors(config, RULES)
+    lines = config_errors(config)
     assert len(lines) == 5
     for part in ("cuda", "add up to 1.1", "Did you mean compact?", "no sky. Allowed: embedded", "below flux_max_cgs"):
         assert sum(part in line for line in lines) == 1, (part, lines)
@@ -56,18 +57,18 @@ def test_only_checks_that_read_a_faulty_block_are_left_out(config):
     config["preprocessing"]["central"]["pixel_arcsec"] = "x"
     config["images"]["box_pixels"] = 301
     config["experiments"]["fiducial"]["recipe"] = "none"
-    lines = config_errors(config, RULES)
+    lines = config_errors(config)
     assert [line.split()[0] for line in lines] == [
         "preprocessing.central.pixel_arcsec",
-        "images.box_pixels",
         "experiments.fiducial.recipe",
+        "images.box_pixels",
     ]
 
 
 def test_a_missing_block_is_told_once_and_stops_no_other_check(config):
     del config["images"], config["cosmology"]
     config["events"]["flag_mask"] = "none"
-    lines = config_errors(config, RULES)
+    lines = config_errors(config)
     assert [line.split()[0] for line in lines] == ["cosmology", "images", "events.flag_mask"]
 
 
@@ -75,7 +76,7 @@ def test_a_circle_of_likes_is_told_once_and_the_other_skies_are_still_checked(co
     config["skies"] |= {"a": {"like": "b"}, "b": {"like": "c"}, "c": {"like": "b"}, "d": {"like": "a"}}
     config["skies"]["mock_efeds"]["detection"] = {"stamp_pixels": 30}
     config["observed"]["fields"] = ["mock_efeds", "a"]
-    lines = config_errors(config, RULES)
+    lines = config_errors(config)
     assert len(lines) == 2
     assert any(line.startswith("skies.b.like closes a circle (b -> c -> b)") for line in lines)
     assert "skies.mock_efeds.detection.stamp_pixels is 30, but must be odd." in lines
@@ -111,7 +112,7 @@ SINGLE_ERRORS = {
     "experiments.fiducial.selection.log10_m500c_max": (13.0, "must be below log10_m500c_max = 13.0"),
     "skies.mine": ({"observed": True}, "neither 'source'"),
     "skies.a b": ({"like": "embedded"}, "skies: the name 'a b' must begin with a letter or digit"),
-    "skies.lone": ({"source": "files"}, "skies.lone.realizations must name its files"),
+    "skies.mock_efeds": ({"source": "files", "observed": True}, "skies.mock_efeds.realizations must name its files"),
     "run": (2024, 'write it in quotes: "2024"'),
 }
 
@@ -122,22 +123,38 @@ def test_what_would_fail_in_a_job_is_told_before_and_once_even_where_other_block
 ):
     config["skies"]["third"] = {"like": "mock_efeds", "seed": 7}
     config["experiments"]["second"] = {"redshift_noise": 0.1}
+    config["experiments"]["slow"] = {"recipe": "krippendorf2023"}
     put(config, path, value)
-    lines = config_errors(config, RULES)
+    lines = config_errors(config)
     assert len(lines) == 1, lines
     assert told in lines[0]
+
+
+def test_blocks_that_are_not_in_use_raise_no_error(config):
+    config["images"]["box_pixels"] = 198  # smaller than krippendorf2023 needs
+    config["images"]["bands"]["number"] = 5  # fewer than its smoothing reaches
+    config["image_sets"]["odd"] = {"box_pixels": 505}
+    config["training"]["recipes"]["krippendorf2023"]["schedule"] = "cosine"
+    config["skies"]["bare"] = {"source": "embedded"}
+    config["skies"]["even"] = {"like": "embedded", "detection": {"stamp_pixels": 30}}
+    assert config_errors(config) == []
+    config["experiments"]["paper"] = {"preprocessing": "krippendorf2023", "recipe": "krippendorf2023", "sky": "even"}
+    lines = config_errors(config)
+    assert len(lines) == 4, lines
+    for part in ("reach only 396 arcsec", "reaches 5 bands", "warmup_fraction is missing", "stamp_pixels is 30"):
+        assert sum(part in line for line in lines) == 1, part
 
 
 @pytest.mark.parametrize("mask", ["auto", 0, -1073680384, "0xC000F000", "3221286912", 2**32 - 1])
 def test_flag_masks_that_count_as_numbers_pass(config, mask):
     config["events"]["flag_mask"] = mask
-    assert config_errors(config, RULES) == []
+    assert config_errors(config) == []
 
 
 @pytest.mark.parametrize("mask", ["", "0xG", "1e3", 2**32, "0x100000000"])
 def test_other_flag_masks_do_not(config, mask):
     config["events"]["flag_mask"] = mask
-    assert [line.split()[0] for line in config_errors(config, RULES)] == ["events.flag_mask"]
+    assert [line.split()[0] for line in config_errors(config)] == ["events.flag_mask"]
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
@@ -158,7 +175,8 @@ def test_images_and_recipes_are_refused_exactly_where_the_jobs_refuse_them(image
     half_base = images["pixel_arcsec"] * images["base_rebin"] / 2
     recipe = {"half_width_arcsec": half * half_base, "pixel_arcsec": pixel * half_base, "transform": "none"}
     config["preprocessing"]["mine"] = recipe
-    lines = config_errors(config, RULES)
+    config["experiments"]["mine"] = {"preprocessing": "mine"}
+    lines = config_errors(config)
     assert any(line.startswith("images.") for line in lines) == refused(ImageGeometry.from_config, config["images"])
     if not any(line.startswith("images.") for line in lines):
         offsets = ImageGeometry.from_config(config["images"]).base_offsets_arcsec()

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from scipy.stats import norm
 
-from clustermass.config import load_config, resolve_experiment
+from clustermass.config.resolve import load_config, resolve_experiment
 from clustermass.errors import InputError
 from clustermass.evaluate.model_selection import compare, departures, search, training_seconds, write_search_page
 from clustermass.io.netcdf import read_netcdf, write_netcdf

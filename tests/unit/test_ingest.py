@@ -7,7 +7,7 @@ from astropy.table import Table
 from ingest_inputs import DEC0, EVENTS, OUTPUTS, RA0, ingest, simulated, sky
 
 from clustermass.catalogues.ingest import ingest_field
-from clustermass.config import input_files
+from clustermass.config.resolve import input_files
 from clustermass.errors import InputError
 from clustermass.events.read import read_events
 

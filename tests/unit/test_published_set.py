@@ -12,7 +12,7 @@ from published_set import COSMOLOGY, make_catalogue, make_images, write_set
 
 from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky
 from clustermass.baselines.measurements import Sky
-from clustermass.config import load_config
+from clustermass.config.resolve import load_config
 from clustermass.dataset.split import split_sample
 from clustermass.errors import InputError
 from clustermass.images.preprocessing import preprocess

@@ -8,7 +8,7 @@ import pytest
 from astropy.table import Table
 
 from clustermass.baselines.scaling_relations import predict_count_rate_efeds
-from clustermass.config import load_config
+from clustermass.config.resolve import load_config
 from clustermass.sky_validation import published, published_bins
 from clustermass.sky_validation.published import PERCENT
 

@@ -5,30 +5,17 @@ from fnmatch import fnmatchcase
 import yaml
 from rerun import CONFIG, MOST_PLANS, NOTHING, ROOT, ask, request, results_folder, rules, value_at
 
-from clustermass.config import load_config, merge
+from clustermass.config.resolve import load_config, merge
+from clustermass.config.validate import EXECUTION_ONLY, keys
 
 TABLE = ROOT / "docs" / "regenerate.yaml"
 
 
-def leaves(schema, definitions, key="", execution_only=False):
-    """Yield every key of the configuration that holds a value, its schema, and whether it steers execution only."""
-    if "$ref" in schema:
-        schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
-    execution_only |= schema.get("x-execution-only", False)
-    named, more = schema.get("properties", {}), schema.get("additionalProperties")
-    kinds = schema.get("type", "object")
-    if not (named or isinstance(more, dict)) or (isinstance(kinds, list) and "integer" in kinds):  # number or block
-        yield key, schema, execution_only
-    for name, inner in named.items():
-        yield from leaves(inner, definitions, f"{key}.{name}" if key else name, execution_only)
-    if isinstance(more, dict):
-        yield from leaves(more, definitions, f"{key}.<name>", execution_only)
-
-
-def all_leaves(repository):
-    """Return the same of the repository's schema by key: its schema, and whether it steers execution only."""
-    schema = yaml.safe_load((repository / "workflow" / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
-    return {key: (inner, execution_only) for key, inner, execution_only in leaves(schema, schema["$defs"])}
+def all_leaves():
+    """Return every key of the configuration that holds a value, with its part of the schema."""
+    rules = dict(keys())
+    blocks = {key.rpartition(".")[0] for key in rules}
+    return {key: rule for key, rule in rules.items() if key not in blocks or "integer" in rule["type"]}
 
 
 def entry_of(key, table):
@@ -102,8 +89,8 @@ def key_faults(repository, folder, only="*"):
     """Say of each key that fits `only` how what Snakemake makes anew differs from docs/regenerate.yaml."""
     table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     config = merge(load_config([repository / "config" / "config.yaml"]), CONFIG)
-    known, faults, requests = all_leaves(repository), [], {}
-    for key, (schema, _) in known.items():
+    known, faults, requests = all_leaves(), [], {}
+    for key, schema in known.items():
         if not fnmatchcase(key, only):
             continue
         try:
@@ -117,8 +104,7 @@ def key_faults(repository, folder, only="*"):
         ask(repository, results, request("finish", without=without))
         answers = [answer for some in batched(plans) for answer in ask(repository, results, *some)]
         for key, answer in zip(changes, answers, strict=True):
-            _, execution_only = known[key]
-            found = _faults(answer, entry_of(key, table), table, execution_only)
+            found = _faults(answer, entry_of(key, table), table, EXECUTION_ONLY in known[key])
             faults += [f"{key}: {fault}" for fault in found]
     return faults
 

@@ -5,6 +5,8 @@ import re
 
 from rerun_keys import all_leaves
 
+from clustermass.config.validate import EXECUTION_ONLY
+
 #: what Snakemake records of a job, and what follows from that
 RECORDED = {"input", "output", "params", "wildcards", "log", "rule", "scriptdir"}
 #: read otherwise: of a script the keys, each with why that is harmless
@@ -18,7 +20,7 @@ CLOCKS = re.compile(r"\btime\(\)|\bstrftime\(|\bnow\(|\btoday\(|mtime\b|\buuid|\
 
 def read_faults(repository):
     """Say which reads of the scripts, the rules and the package Snakemake can't see."""
-    execution_only = {key for key, (_, only) in all_leaves(repository).items() if only}
+    execution_only = {key for key, rule in all_leaves().items() if EXECUTION_ONLY in rule}
     for script in sorted((repository / "workflow" / "scripts").glob("*.py")):
         tree = ast.parse(script.read_bytes())
         for key in _reads(tree):

@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 from snakemake.iocontainers import Namedlist
 
-from clustermass.config import load_config
+from clustermass.config.resolve import load_config
 from clustermass.io.log import LOGGER
 
 pytestmark = pytest.mark.workflow

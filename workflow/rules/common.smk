@@ -15,26 +15,24 @@ CODE = {} if workflow.is_main_process else json.loads(os.environ.get(CODE_INHERI
 from snakemake.exceptions import WorkflowError
 
 from clustermass.report.advice import advice
-from clustermass.config import BASE_EXPERIMENT
-from clustermass.config import DEFAULT_IMAGES
-from clustermass.config import PUBLISHED_FILES
-from clustermass.config import check_config
-from clustermass.config import input_files
-from clustermass.config import read_schema
-from clustermass.config import realization_names
-from clustermass.config import resolve_experiment
-from clustermass.config import resolve_images
-from clustermass.config import resolve_sky
-from clustermass.config import without_execution_keys
+from clustermass.config.resolve import BASE_EXPERIMENT
+from clustermass.config.resolve import DEFAULT_IMAGES
+from clustermass.config.resolve import PUBLISHED_FILES
+from clustermass.config.validate import check_config
+from clustermass.config.resolve import input_files
+from clustermass.config.resolve import realization_names
+from clustermass.config.resolve import resolve_experiment
+from clustermass.config.resolve import resolve_images
+from clustermass.config.resolve import resolve_sky
+from clustermass.config.validate import without_execution_keys
 from clustermass.errors import InputError
 from clustermass.io.provenance import CATALOGUE_BLOCKS
 from clustermass.io.provenance import PHOTON_BLOCKS
 from clustermass.io.provenance import config_hash
 from clustermass.io.provenance import source_hash
 
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 try:
-    check_config(config, SCHEMA)
+    check_config(config)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

@@ -58,7 +58,7 @@ rule report:
         mem_mb=each_try(1000),
         runtime=each_try(10),
     params:
-        config=config_hash(without_execution_keys(config, read_schema(SCHEMA))),
+        config=config_hash(without_execution_keys(config)),
         captions=config_hash({path.name: path.read_text(encoding="utf-8") for path in CAPTIONS}),
         code=code("report", "report.costs"),
     script:

@@ -1,7 +1,7 @@
 """Every key of the configuration, declared once: its type, range, unit and meaning.
 
 Values are plain dicts at run time. `workflow/schemas/config.schema.yaml` and the table in `config/README.md` are made
-from these classes by `config/describe.py`. Steps import them for annotations only, under `TYPE_CHECKING`: they run
+by `config/describe.py` from these classes. Steps import them for annotations only, under `TYPE_CHECKING`: they run
 where there is no pydantic, and a change here re-runs nothing.
 """
 
@@ -47,7 +47,7 @@ class Events(TypedDict):
     """Which events of an event list count."""
 
     flag_mask: Annotated[
-        Annotated[int, pydantic.Tag("int")] | Annotated[str, pydantic.Tag("str")],
+        Annotated[int, pydantic.Tag("<int>")] | Annotated[str, pydantic.Tag("<str>")],
         ByType,
         key("drops events whose FLAG shares a bit with it; auto = 0xC000F000 for eSASS, 0 for simulated events"),
     ]
@@ -410,7 +410,7 @@ class Config(TypedDict):
     observed: Observed
     images: Images
     image_sets: Annotated[
-        dict[Name, Annotated[ImageSet, key(min_length=1)]],
+        dict[Name, ImageSet],
         key("further sets of images by name, for an experiment's `images`"),
     ]
     events: Events

@@ -1,14 +1,19 @@
 """Configuration blocks: read from files, merged, and filled in from the blocks that they resemble or depart from."""
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import yaml
 
 from clustermass.errors import InputError
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Experiment, Images, ImageSet, Preprocessing, RealizationFiles, Sky
 
 Block: TypeAlias = dict[str, Any]
 BASE_EXPERIMENT = "fiducial"
@@ -16,6 +21,14 @@ BASE_EXPERIMENT = "fiducial"
 DEFAULT_IMAGES = (None, "images")
 #: keys of a sky with `source: published` that name its files, of all realizations
 PUBLISHED_FILES = ("images", "catalogue")
+#: preprocessing that the images of the published training set have gone through, but for the clip
+PUBLISHED_PREPROCESSING: dict[str, Any] = {
+    "half_width_arcsec": 600.0,
+    "pixel_arcsec": 24.0,
+    "smoothing": {"half_width": [1, 1, 5], "sigma": 0.75},
+}
+#: energy bands of these images
+PUBLISHED_BANDS = {"start_ev": 250, "width_ev": 205, "number": 10}
 
 
 def load_config(paths: Iterable[str | Path]) -> Block:
@@ -49,7 +62,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
     return merged
 
 
-def resolve_sky(skies: Mapping[str, Any], name: str) -> Block:
+def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
     """Return sky `name` with everything that it takes over through `like` filled in.
 
     Raises
@@ -68,18 +81,18 @@ def resolve_sky(skies: Mapping[str, Any], name: str) -> Block:
     resolved: Block = {}
     for link in reversed(chain):
         resolved = merge(resolved, {k: v for k, v in skies[link].items() if k != "like"})
-    return resolved
+    return cast("Sky", resolved)
 
 
 def _circle(members: list[str]) -> str:
-    # the same words from wherever the circle is entered: it is told once
+    # the same words from wherever the circle is entered, so that it gives one error
     start = members.index(min(members))
     first, *others = members[start:] + members[:start]
     way = " -> ".join([first, *others, first])
     return f"skies.{first}.like closes a circle ({way}); one of them must name its source instead."
 
 
-def resolvable_skies(skies: Mapping[str, Any]) -> dict[str, Block]:
+def resolvable_skies(skies: Mapping[str, Sky]) -> dict[str, Sky]:
     """Return all skies as `resolve_sky` does, without those that can't be resolved."""
     resolved = {}
     for name in skies:
@@ -88,17 +101,17 @@ def resolvable_skies(skies: Mapping[str, Any]) -> dict[str, Block]:
     return resolved
 
 
-def resolve_experiment(experiments: Mapping[str, Any], name: str) -> Block:
+def resolve_experiment(experiments: Mapping[str, Experiment | None], name: str) -> Experiment:
     """Return experiment `name`: the base experiment with this one's departures merged in."""
-    return merge(experiments.get(BASE_EXPERIMENT) or {}, experiments[name] or {})
+    return cast("Experiment", merge(experiments.get(BASE_EXPERIMENT) or {}, experiments[name] or {}))
 
 
-def resolve_images(images: Mapping[str, Any], image_sets: Mapping[str, Any], name: str | None) -> Block:
-    """Return how the images of set `name` are cut: `images`, with the set's departures merged in."""
-    return dict(images) if name in DEFAULT_IMAGES else merge(images, image_sets[name])
+def resolve_images(images: Images, image_sets: Mapping[str, ImageSet], name: str | None) -> Images:
+    """Return how the images of set `name` are made: as `images` says, with the set's departures merged in."""
+    return images if name is None or name in DEFAULT_IMAGES else cast("Images", merge(images, image_sets[name]))
 
 
-def realization_names(sky: Mapping[str, Any]) -> list[str]:
+def realization_names(sky: Sky) -> list[str]:
     """Names of a resolved sky's realizations in order: the keys of a `files` sky, "01", "02", ... for all others."""
     realizations = sky.get("realizations", 1)
     if isinstance(realizations, Mapping):
@@ -117,7 +130,7 @@ def input_files(sky: Mapping[str, Any], realization: str) -> list[str]:
     return [str(path) for path in named if path]
 
 
-def realization_files(sky: Mapping[str, Any], realization: str) -> Mapping[str, Any]:
+def realization_files(sky: Mapping[str, Any], realization: str) -> RealizationFiles:
     """Return the block that names the files of one realization of a `files` sky.
 
     Raises
@@ -128,11 +141,21 @@ def realization_files(sky: Mapping[str, Any], realization: str) -> Mapping[str, 
     realizations = sky.get("realizations")
     if not isinstance(realizations, Mapping) or realization not in realizations:
         raise InputError(f"skies: no realization {realization!r}; name its files under realizations.")
-    files: Mapping[str, Any] = realizations[realization]
+    files: RealizationFiles = realizations[realization]
     for key in ("events", "catalogue"):
         if not files.get(key):
             raise InputError(f"skies: realization {realization!r} names no {key}. Every realization needs both.")
     return files
+
+
+def whole(ratio: float) -> int:
+    """Return `ratio` as a whole number above 0, or 0 if it is none: the rule by which images are rebinned."""
+    return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
+
+
+def side_pixels(preprocessing: Preprocessing) -> int:
+    """Return the pixels along a side of the images that a preprocessing makes; 0 if that is no whole number."""
+    return whole(2 * preprocessing["half_width_arcsec"] / preprocessing["pixel_arcsec"])
 
 
 def nearest(word: object, known: Iterable[object]) -> str:

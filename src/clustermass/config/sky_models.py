@@ -21,7 +21,7 @@ Path: TypeAlias = Annotated[str, key(min_length=1)]
 Seed: TypeAlias = Annotated[int, key(ge=0, le=2**32 - 1)]
 Unique = pydantic.AfterValidator(_each_once)
 #: decides by a value's type which of several kinds it must be
-ByType = pydantic.Discriminator(lambda value: type(value).__name__)
+ByType = pydantic.Discriminator(lambda value: f"<{type(value).__name__}>")
 UNIQUE_ITEMS = {"uniqueItems": True}
 
 CatalogueColumn: TypeAlias = Literal[
@@ -274,13 +274,17 @@ class Sky(TypedDict):
     ]
     seed: Annotated[Seed, key("root of the sky's random numbers; its name and the realization enter too")]
     observed: NotRequired[Annotated[bool, key("true = a field without known masses")]]
-    realizations: Annotated[
-        Annotated[Annotated[int, key(ge=1, le=99)], pydantic.Tag("int")]
-        | Annotated[
-            dict[Annotated[str, key(pattern="^[0-9]{2}$")], RealizationFiles], key(min_length=1), pydantic.Tag("dict")
-        ],
-        ByType,
-        key('number of realizations; of source files: "01", "02", ... in quotes, each with its files'),
+    realizations: NotRequired[
+        Annotated[
+            Annotated[Annotated[int, key(ge=1, le=99)], pydantic.Tag("<int>")]
+            | Annotated[
+                dict[Annotated[str, key(pattern="^[0-9]{2}$")], RealizationFiles],
+                key(min_length=1),
+                pydantic.Tag("<dict>"),
+            ],
+            ByType,
+            key('number of realizations; of source files: "01", "02", ... in quotes, each with its files'),
+        ]
     ]
     images: NotRequired[Annotated[Path, key("of source published: the pickle of smoothed images")]]
     catalogue: NotRequired[Annotated[Path, key("of source published: the catalogue of their clusters")]]

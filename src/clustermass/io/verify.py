@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clustermass.config import resolve_sky
+from clustermass.config.resolve import resolve_sky
 from clustermass.ensemble.calibration import digest_of, validation_clusters
 from clustermass.errors import InputError
 from clustermass.io.provenance import CATALOGUE_BLOCKS, config_hash, simulation_hash
@@ -215,7 +215,7 @@ def _other_settings(run: Path, files: Files) -> Iterator[Finding]:
 
 def _hash_of_sky(config: Mapping[str, Any], name: str, step: str) -> str | None:
     try:
-        sky = resolve_sky(config["skies"], name)
+        sky: Mapping[str, Any] = resolve_sky(config["skies"], name)
         if step == DETECTION:
             return config_hash({block: sky[block] for block in CATALOGUE_BLOCKS})
         return simulation_hash(sky, config["cosmology"] | sky.get("cosmology", {}))

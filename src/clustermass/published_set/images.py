@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from clustermass.config.resolve import PUBLISHED_PREPROCESSING
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.published_set.unpickle import Array, read_pickle
@@ -86,16 +87,6 @@ def _checked(path: Path, place: int, image: Any) -> NDArray[np.float32]:
 SHAPE = (50, 50, 10)
 #: keys of the pickled dictionary
 IDS, IMAGES = "cluster", "gsm_3dImgs"
-#: the recipe behind the images, in the words of the config block `preprocessing`; a clip is left to us
-APPLIED: dict[str, Any] = {
-    "half_width_arcsec": 600.0,
-    "pixel_arcsec": 24.0,
-    "smoothing": {"half_width": [1, 1, 5], "sigma": 0.75},
-}
-#: their energy bands, in the words of the config block `images.bands`
-BANDS = {"start_ev": 250, "width_ev": 205, "number": 10}
-
-
 _Key: TypeAlias = tuple[int, ...]
 #: columns that the images' ids may repeat, alone or after the realization
 _COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
@@ -206,7 +197,7 @@ def _tell_level(images: Sequence[NDArray[np.float32]], catalogue: Mapping[str, N
     offset = np.arange(images[0].shape[0]) - (images[0].shape[0] - 1) / 2
     radius = np.hypot(offset[:, None], offset)
     ring = (radius >= _RING[0]) & (radius < _RING[1])
-    arcmin2 = (APPLIED["pixel_arcsec"] / 60) ** 2
+    arcmin2 = (PUBLISHED_PREPROCESSING["pixel_arcsec"] / 60) ** 2
     level = np.array([float(image[ring].sum(axis=-1, dtype=np.float64).mean()) for image in images]) / arcmin2
     with np.errstate(divide="ignore"):
         ratio = float(np.median(level / catalogue["ML_BKG"].astype(float)))

@@ -10,13 +10,14 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
+from clustermass.config.resolve import PUBLISHED_BANDS, PUBLISHED_PREPROCESSING
 from clustermass.images.exposure import photon_coverage
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.products import TRUTH, write_table
 from clustermass.io.provenance import file_sha256, provenance
 from clustermass.published_set.catalogue import read_published_catalogue
-from clustermass.published_set.images import APPLIED, BANDS, check_brightness, read_published_images, rows_of_images
+from clustermass.published_set.images import check_brightness, read_published_images, rows_of_images
 
 TITLE = "Smoothed images of the published training set of Krippendorf et al. (2023)"
 _Columns = Mapping[str, NDArray[Any]]
@@ -61,11 +62,13 @@ def ingest_published(
     cubes = [cubes[number] for number in place.tolist()]
     check_brightness(cubes, catalogue, source)
     settings = {"mass_unit": sky["mass_unit"], "pairing": sky["pairing"], "cosmology": dict(cosmology)}
-    settings |= {"images": {**images_block, "bands": BANDS}, "events": dict(events_block)}
+    settings |= {"images": {**images_block, "bands": PUBLISHED_BANDS}, "events": dict(events_block)}
     checksums = {
         path.as_posix() if not path.is_absolute() else path.name: file_sha256(path) for path in (source, table)
     }
-    facts = provenance("ingest_published", settings, input_sha256=checksums, applied=APPLIED, simulated=True)
+    facts = provenance(
+        "ingest_published", settings, input_sha256=checksums, applied=PUBLISHED_PREPROCESSING, simulated=True
+    )
     names = cluster_names(catalogue)
     for number, (images_path, truth_path) in enumerate(track(list(zip(images, truth, strict=True)), "realizations"), 1):
         chosen = np.flatnonzero(catalogue["Nreal"] == number)
@@ -93,9 +96,11 @@ def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
 
 
 def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_], realization: str) -> xr.Dataset:
-    edges = (BANDS["start_ev"] + BANDS["width_ev"] * np.arange(BANDS["number"] + 1)) / 1000.0
-    pixel = APPLIED["pixel_arcsec"]
-    offsets = np.arange(images.shape[-1]) * pixel - APPLIED["half_width_arcsec"] + pixel / 2
+    edges = (
+        PUBLISHED_BANDS["start_ev"] + PUBLISHED_BANDS["width_ev"] * np.arange(PUBLISHED_BANDS["number"] + 1)
+    ) / 1000.0
+    pixel = PUBLISHED_PREPROCESSING["pixel_arcsec"]
+    offsets = np.arange(images.shape[-1]) * pixel - PUBLISHED_PREPROCESSING["half_width_arcsec"] + pixel / 2
     per_cluster = _measured(part) | {"covered_fraction": photon_coverage((images > 0).astype(np.uint16))}
     return xr.Dataset(
         {

@@ -1,0 +1,221 @@
+"""Errors of the configuration, all at once, each in a plain sentence: key, value and what is allowed."""
+
+import math
+from collections.abc import Iterator
+from functools import cache
+
+import pydantic
+from pydantic_core import ErrorDetails
+
+from clustermass.config.checks import cross_checks
+from clustermass.config.models import Config
+from clustermass.config.resolve import Block, choose, nearest
+from clustermass.errors import InputError
+
+EXECUTION_ONLY = "x-execution-only"
+#: blocks whose entries take over from another one what they do not set
+_PARTIAL = ("skies", "experiments", "image_sets")
+_KINDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a block of keys",
+    "null": "null",
+}
+#: pydantic's name of an error -> what the limit in its context demands
+_BOUNDS = {
+    "greater_than_equal": "at least",
+    "greater_than": "more than",
+    "less_than_equal": "at most",
+    "less_than": "less than",
+}
+_NAME_RULE = "must begin with a letter or digit and hold only letters, digits, '-' and '_'"
+_PATTERNS = {
+    "^[0-9]{2}$": 'must be two digits in quotes, such as "01"',
+    "^https?://": "must begin with http:// or https://",
+    "^[0-9a-f]{64}$": "must be 64 hexadecimal digits in lower case",
+    r"^[^/\\]+$": "must be the name of a file, without folders",
+}
+
+
+def check_config(config: Block) -> None:
+    """Raise an InputError that lists all errors of the whole merged configuration, a line each, if there are any."""
+    lines = config_errors(config)
+    if lines:
+        count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
+        raise InputError(f"The configuration has {count}:\n" + "\n".join(f"  - {line}" for line in lines))
+
+
+def config_errors(config: Block) -> list[str]:
+    """Return all errors of the whole merged configuration, a sentence each.
+
+    Checks across keys are made wherever the top-level blocks that they read have no error of their own.
+    """
+    errors = sorted(_errors(config), key=lambda error: [str(part) for part in error["loc"]])
+    faulty = {str(error["loc"][0]) for error in errors}
+    return list(dict.fromkeys([*map(_sentence, errors), *cross_checks(config, faulty)]))
+
+
+def without_execution_keys(config: Block) -> Block:
+    """Return the checked configuration less the keys, and blocks of keys, that steer execution only."""
+    return kept_keys(config, schema())
+
+
+def kept_keys(block: Block, rule: Block) -> Block:
+    """Return a block less the keys that its part of the schema marks as steering execution only."""
+    inner = {key: _below(rule, key) for key in block}
+    return {
+        key: kept_keys(value, inner[key]) if isinstance(value, dict) else value
+        for key, value in block.items()
+        if not inner[key].get(EXECUTION_ONLY)
+    }
+
+
+@cache
+def _adapter() -> pydantic.TypeAdapter[Config]:
+    return pydantic.TypeAdapter(Config)
+
+
+@cache
+def schema() -> Block:
+    """Return the JSON schema (draft 2020-12) of the configuration, made from its models."""
+    made = _adapter().json_schema()
+    defined = made["$defs"]
+    partial = [defined[name] for name in ("Sky", "Experiment", "ImageSet")]
+    partial += [defined[rule["$ref"].split("/")[-1]] for rule in partial[0]["properties"].values() if "$ref" in rule]
+    for block in [*partial, defined["Shares"]]:
+        block.pop("required", None)
+    _remove_titles(made)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "clustermass configuration", **made}
+
+
+def _remove_titles(rule: object) -> None:
+    """Remove the titles that pydantic makes of names."""
+    if isinstance(rule, dict) and isinstance(rule.get("title"), str):
+        del rule["title"]
+    for inner in rule.values() if isinstance(rule, dict) else rule if isinstance(rule, list) else ():
+        _remove_titles(inner)
+
+
+def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Block]]:
+    """Yield all keys of the configuration and their part of the schema; `<name>` stands for names that users choose."""
+    for option in _options(rule or schema()):
+        for key, inner in [*option.get("properties", {}).items(), *(("<name>", rule) for rule in _named_alike(option))]:
+            below = inner | {mark: True for mark in option if mark == EXECUTION_ONLY}
+            yield above + key, _merged(below)
+            yield from keys(below, f"{above}{key}.")
+
+
+def _options(rule: Block) -> list[Block]:
+    """Return the kinds of value that a part of the schema allows, each with what is said of all of them."""
+    common = {key: value for key, value in rule.items() if key not in ("$ref", "anyOf", "oneOf")}
+    if "$ref" in rule:
+        return _options(schema()["$defs"][rule["$ref"].split("/")[-1]] | common)
+    kinds = rule.get("anyOf") or rule.get("oneOf")
+    return [option | common for kind in kinds for option in _options(kind)] if kinds else [rule]
+
+
+def _merged(rule: Block) -> Block:
+    """Return a part of the schema as one block, with the list of its types."""
+    options = _options(rule)
+    types = [option["type"] for option in options if "type" in option]
+    return {key: value for option in options for key, value in option.items()} | {"type": types}
+
+
+def _named_alike(rule: Block) -> list[Block]:
+    """Return the part of the schema for values whose names users choose, if the block has such."""
+    rules = [rule.get("additionalProperties"), *rule.get("patternProperties", {}).values()]
+    return [inner for inner in rules if isinstance(inner, dict)]
+
+
+def _below(rule: Block, key: str | int) -> Block:
+    """Return the part of the schema for an entry of a block or list; empty if it has none."""
+    for option in _options(rule):
+        alike = next(iter(_named_alike(option)), option.get("items"))
+        if inner := option.get("properties", {}).get(key, alike):
+            return _merged(inner)
+    return {}
+
+
+def _errors(config: Block) -> Iterator[ErrorDetails]:
+    """Yield pydantic's errors with their paths in the configuration, less the keys that may come from another block."""
+    try:
+        _adapter().validate_python(config)
+    except pydantic.ValidationError as failure:
+        for error in failure.errors(include_url=False):
+            error["loc"] = path = tuple(part for part in error["loc"] if not str(part).startswith("<"))
+            if error["type"] != "missing" or path[0] not in _PARTIAL or "realizations" in path[:-1]:
+                yield error
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """Return what is wrong: key, value and what is allowed."""
+    *above, last = error["loc"]
+    if last == "[key]":
+        return _name_sentence(".".join(map(str, above[:-1])), error)
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "missing":
+        return f"{key} is missing; add it (config/README.md says what it means)."
+    rule = schema()
+    for part in above:
+        rule = _below(rule, part)
+    if error["type"] == "extra_forbidden":
+        known = [name for option in _options(rule) for name in option.get("properties", {})]
+        return f"{key} is not a key that is known there.{choose(last, known)}"
+    rule, value = _below(rule, last), error["input"]
+    if error["type"] == "literal_error":
+        return f"{key} is {value!r}, but must be one of: {', '.join(rule['enum'])}.{nearest(value, rule['enum'])}"
+    return f"{key} {_complaint(error, rule)}."
+
+
+def _name_sentence(key: str, error: ErrorDetails) -> str:
+    """Return what is wrong with a name that the user chose."""
+    name = error["input"]
+    if error["type"] == "literal_error":
+        return f"{key}.{name} is not a key that is known there. Allowed: {error['ctx']['expected']}."
+    if not isinstance(name, str):
+        two = f"{name:02d}" if key.endswith("realizations") and isinstance(name, int) else name
+        return f'{key}: the name {name} is no text to YAML; write it in quotes, as "{two}".'
+    return f"{key}: the name {name!r} {_PATTERNS.get(error['ctx']['pattern'], _NAME_RULE)}."
+
+
+def _complaint(error: ErrorDetails, rule: Block) -> str:
+    """Return the predicate of the sentence on a value, without the full stop."""
+    kind, value, limits = error["type"], error["input"], error.get("ctx", {})
+    if kind in _BOUNDS:
+        (limit,) = limits.values()
+        return f"is {value!r}, but must be {_BOUNDS[kind]} {int(limit) if limit == int(limit) else limit}"
+    match kind:
+        case "too_short":
+            return f"has {len(value)} entries, but needs at least {limits['min_length']}"
+        case "too_long":
+            return f"has {len(value)} entries, but at most {limits['max_length']} are allowed"
+        case "string_too_short":
+            return f"is {value!r}, but must not be empty"
+        case "string_pattern_mismatch":
+            return f"is {value!r}, but {_PATTERNS.get(limits['pattern'], _NAME_RULE)}"
+        case "value_error":
+            return f"is {value!r}, but {limits['error']}"
+    wanted = " or ".join(_KINDS[name] for name in rule["type"])
+    return f"is {value!r}, but must be {wanted}{_type_hint(value, rule['type'])}"
+
+
+def _type_hint(value: object, kinds: list[str]) -> str:
+    if "string" in kinds and isinstance(value, int | float):
+        return f' (write it in quotes: "{value}")'
+    if isinstance(value, float) and not math.isfinite(value):
+        return " (neither nan nor infinity)"
+    if isinstance(value, float) and value.is_integer() and "integer" in kinds:
+        return f" (write {value:.0f})"
+    return _number_hint(value) if "number" in kinds and isinstance(value, str) else ""
+
+
+def _number_hint(text: str) -> str:
+    try:
+        mantissa, mark, exponent = f"{float(text):.10g}".partition("e")
+    except ValueError:
+        return ""
+    dotted = mantissa if "." in mantissa or not mark else f"{mantissa}.0"
+    return f" (YAML reads {text} as text: write {dotted}{mark}{exponent})"
