@@ -9,7 +9,7 @@ from astropy.table import Table
 
 from clustermass.baselines.scaling_relations import predict_count_rate_efeds
 from clustermass.config.resolve import load_config
-from clustermass.sky_validation import published, published_bins
+from clustermass.sky_validation import published
 from clustermass.sky_validation.published import PERCENT
 
 ROOT = Path(__file__).parents[2]
@@ -59,14 +59,15 @@ def quantile_error(values: np.ndarray, share: float) -> float:
     return float(np.diff(np.quantile(values, [max(share - step, 0), min(share + step, 1)]))[0] / 2)
 
 
-def assert_distribution(distribution: published.Distribution, values: np.ndarray) -> None:
+def assert_distribution(name: str, values: np.ndarray) -> None:
     for percent in PERCENT:
-        fact = distribution.fact(percent)
+        fact = published.quantile(name, percent)
         assert fact.value == pytest.approx(np.quantile(values, percent / 100), rel=DIGITS), percent
         assert fact.error == pytest.approx(quantile_error(values, percent / 100), rel=0.06), percent
 
 
-def assert_running(running: published_bins.Running, x: np.ndarray, y: np.ndarray) -> None:
+def assert_running(name: str, x: np.ndarray, y: np.ndarray) -> None:
+    running = published.running(name)
     for number, (low, high) in enumerate(zip(running.edges[:-1], running.edges[1:], strict=True)):
         inside = (x >= low) & (x < high)
         expected = [np.median(x[inside]), *np.quantile(y[inside], [0.16, 0.5, 0.84])]
@@ -78,59 +79,64 @@ def assert_running(running: published_bins.Running, x: np.ndarray, y: np.ndarray
 
 def test_quantiles_of_all_candidates(efeds):
     assert efeds["ML_CTS"].size == 542
-    for distribution, column in (
-        (published.COUNTS, "ML_CTS"), (published.EXTENT, "EXT"), (published.DET_LIKE, "DET_LIKE"),
-        (published.EXPOSURE, "ML_EXP"), (published.BACKGROUND, "background"),
-    ):  # fmt: skip
-        assert_distribution(distribution, efeds[column])
+    columns = {
+        "counts": "ML_CTS", "extent": "EXT", "detection": "DET_LIKE", "exposure": "ML_EXP", "background": "background",
+    }  # fmt: skip
+    for name, column in columns.items():
+        assert_distribution(name, efeds[column])
 
 
 def test_quantiles_of_confirmed_clusters(efeds, confirmed, with_mass):
     assert (confirmed.sum(), with_mass.sum()) == (477, 453)
-    assert_distribution(published.REDSHIFT, efeds["Z_BEST_COMB"][confirmed])
-    assert_distribution(published.CONFIRMED_COUNTS, efeds["ML_CTS"][confirmed])
+    assert_distribution("redshift", efeds["Z_BEST_COMB"][confirmed])
+    assert_distribution("counts, selected", efeds["ML_CTS"][confirmed])
     measured = confirmed & (efeds["flux"] > 0)  # -1 stands for an upper limit
     assert measured.sum() == 433
-    assert_distribution(published.FLUX_OVER_RATE, 1e13 * (efeds["flux"] / efeds["ML_RATE"])[measured])
+    assert_distribution("flux over rate", 1e13 * (efeds["flux"] / efeds["ML_RATE"])[measured])
     # log10(M/Msun): medians 14.16; without the conversion from Msun/h they would be 14.00
-    assert_distribution(published.MASS, efeds["mass"][with_mass])
-    assert published.MEDIAN_MASS.value == pytest.approx(np.median(efeds["mass"][with_mass]), abs=0.015)
-    assert published.MEDIAN_REDSHIFT.value == pytest.approx(np.median(efeds["liu_z"]), abs=0.005)
+    assert_distribution("mass", efeds["mass"][with_mass])
+    assert published.number("mass").value == pytest.approx(np.median(efeds["mass"][with_mass]), abs=0.015)
+    assert published.number("redshift").value == pytest.approx(np.median(efeds["liu_z"]), abs=0.005)
 
 
 def test_numbers(efeds, confirmed):
-    assert published.EFEDS_CANDIDATES.value == len(confirmed) and published.EFEDS_CONFIRMED.value == confirmed.sum()
+    assert (
+        published.number("candidates").value == len(confirmed)
+        and published.number("selected, eFEDS").value == confirmed.sum()
+    )
     share = 1 - confirmed.mean()
-    assert published.EFEDS_SPURIOUS.value == pytest.approx(share)
-    assert published.EFEDS_SPURIOUS.error == pytest.approx(np.sqrt(share * (1 - share) / 542))
+    assert published.number("spurious").value == pytest.approx(share)
+    assert published.number("spurious").error == pytest.approx(np.sqrt(share * (1 - share) / 542))
     bright = (efeds["DET_LIKE"] > 60) & (efeds["EXT_LIKE"] > 60)
-    assert published.EFEDS_BRIGHT.value == bright.sum()
+    assert published.number("bright, eFEDS").value == bright.sum()
     # the main catalogue ends at DET_LIKE 6 and has 27,369 point sources: one of the 542 is in the supplement
     assert (efeds["DET_LIKE"] < 6).sum() == 1
-    assert published.POINT_SOURCES[6].value * published.EFEDS_DEG2 == 27369
-    for rate, fact in published.RATE_DENSITY.items():
+    assert published.number("points 6").value * published.tables()["efeds_deg2"] == 27369
+    area = published.tables()["efeds_deg2"]
+    for rate in (0.05, 0.1, 0.2, 0.4):
+        fact = published.number(f"rate {rate}")
         number = (confirmed & (efeds["ML_RATE"] > rate)).sum()
-        assert fact.value * published.EFEDS_DEG2 == pytest.approx(number)
-        assert fact.error == pytest.approx(np.sqrt(number) / published.EFEDS_DEG2)
-    for flux, number in published_bins.CLUSTERS_ABOVE_FLUX.items():
+        assert fact.value * area == pytest.approx(number)
+        assert fact.error == pytest.approx(np.sqrt(number) / area)
+    for flux, number in published.tables()["clusters_above_flux"].items():
         assert (efeds["flux"] > flux).sum() == number
 
 
 def test_bins(efeds, confirmed, with_mass):
     for kept, values in (
-        (published_bins.REDSHIFTS, efeds["Z_BEST_COMB"][confirmed]),
-        (published_bins.MASSES, efeds["mass"][with_mass]),
-        (published_bins.LOG_COUNTS, np.log10(efeds["ML_CTS"])),
+        (published.histogram("redshift"), efeds["Z_BEST_COMB"][confirmed]),
+        (published.histogram("mass"), efeds["mass"][with_mass]),
+        (published.histogram("log_counts"), np.log10(efeds["ML_CTS"])),
     ):
         assert np.histogram(values, kept.edges)[0].tolist() == kept.counts.tolist()
         assert kept.counts.sum() == values.size
-    assert_running(published_bins.EXT_BY_DET, efeds["DET_LIKE"], efeds["EXT_LIKE"])
-    assert_running(published_bins.EXT_BY_COUNTS, efeds["ML_CTS"][confirmed], efeds["EXT_LIKE"][confirmed])
-    assert_running(published_bins.BACKGROUND_BY_EXPOSURE, efeds["ML_EXP"], efeds["background"])
+    assert_running("ext_by_det", efeds["DET_LIKE"], efeds["EXT_LIKE"])
+    assert_running("ext_by_counts", efeds["ML_CTS"][confirmed], efeds["EXT_LIKE"][confirmed])
+    assert_running("background_by_exposure", efeds["ML_EXP"], efeds["background"])
 
 
 def test_relation_of_the_masses(efeds, with_mass):
-    relation = published.MASS_RELATION
+    relation = published.mass_relation()
     rate, z, mass = (efeds[name][with_mass] for name in ("ML_RATE", "Z_BEST_COMB", "mass"))
     r, q = np.log10(rate / 0.1), np.log10((1 + z) / 1.35)
     fitted = np.polynomial.polynomial.polyvander2d(r, q, [1, 2])[:, [0, 3, 1, 2]]
@@ -142,13 +148,11 @@ def test_relation_of_the_masses(efeds, with_mass):
 
 def test_relation_is_the_one_of_the_baseline():
     config = load_config([ROOT / "config" / "config.yaml"])
-    assert config["baselines"]["count_rate_efeds"] == published.MASS_RELATION
+    assert config["baselines"]["count_rate_efeds"] == published.mass_relation()
 
 
 def test_numbers_of_the_paper_and_of_surveys():
-    assert [round(fact.value) for fact in (published.HALOES, published.DETECTED, published.BRIGHT)] == [8268, 1391, 64]
-    assert published.SELECTED.value == pytest.approx(441.5) and published.SELECTED.error == pytest.approx(
-        4.95, abs=0.01
-    )
-    cosmos = published.CLUSTER_DENSITY[3e-15]
+    assert [round(fact.value) for fact in map(published.number, ("haloes", "detected", "bright"))] == [8268, 1391, 64]
+    selected, cosmos = published.number("selected"), published.number("density 3e-15")
+    assert selected.value == pytest.approx(441.5) and selected.error == pytest.approx(4.95, abs=0.01)
     assert (cosmos.value, cosmos.error) == (pytest.approx(34.3, abs=0.02), pytest.approx(4.04, abs=0.01))

@@ -7,7 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from clustermass.io.fits import write_fits
-from clustermass.sky_validation.published import MASS_RELATION
+from clustermass.sky_validation.published import mass_relation
 
 DEFAULTS = {
     "CATALOGUE": {
@@ -83,9 +83,9 @@ def plant_sample(folder: Path, seed: int, number: int = 300, spurious: int = 40,
     extended = ids <= number + spurious
     rate = 10 ** rng.uniform(-1.5, 0.0, total)
     z = rng.uniform(0.1, 0.9, number)
-    q = np.log10((1 + z) / (1 + MASS_RELATION["pivot_z"]))
-    mass = MASS_RELATION["log10_mass"] + MASS_RELATION["slope_rate"] * np.log10(rate[:number] / 0.1)
-    mass += MASS_RELATION["linear_z"] * q + MASS_RELATION["quadratic_z"] * q**2 + scatter * rng.normal(size=number)
+    q = np.log10((1 + z) / (1 + mass_relation()["pivot_z"]))
+    mass = mass_relation()["log10_mass"] + mass_relation()["slope_rate"] * np.log10(rate[:number] / 0.1)
+    mass += mass_relation()["linear_z"] * q + mass_relation()["quadratic_z"] * q**2 + scatter * rng.normal(size=number)
     return plant(
         folder,
         catalogue_ID_SRC=ids,

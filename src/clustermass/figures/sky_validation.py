@@ -15,9 +15,9 @@ from clustermass.figures import style
 from clustermass.figures.labels import MASS
 from clustermass.io.files import atomic
 from clustermass.simulate.agn import counts_above
-from clustermass.sky_validation import published, published_bins, statistics
+from clustermass.sky_validation import published, statistics
 from clustermass.sky_validation.measure import read_measured
-from clustermass.sky_validation.published_bins import Histogram, Running
+from clustermass.sky_validation.published import Histogram, Running
 
 SIMULATED, SPURIOUS, OBSERVED = style.BLUE, style.VERMILION, style.BLACK
 #: count/s (0.2-2.3 keV) of an AGN per erg/s/cm2 (0.5-2 keV): photon index 1.9, 3e20 hydrogen atoms per cm2
@@ -36,7 +36,7 @@ def plot_sky_validation(measured: Path, table: Path, png: Path, pdf: Path, dpi: 
     Parameters
     ----------
     measured
-        `measured.nc` of `validation.runner.validate`.
+        `measured.nc` of `sky_validation.table.validate`.
     table
         `sky.json` of the same: how many of its lines hold stands above the panels.
     png, pdf
@@ -50,7 +50,7 @@ def plot_sky_validation(measured: Path, table: Path, png: Path, pdf: Path, dpi: 
         A file is missing or damaged, or there is no selected cluster.
     """
     data = read_measured(measured)
-    if not statistics.selected(data).any():
+    if not statistics.chosen(data, "selected").any():
         raise InputError(f"{measured}: no selected cluster in it; nothing can be drawn. Enlarge the sky.")
     figure = style.new_figure(1.4 * style.TWO_COLUMNS_IN, 9.2)
     panels = figure.subplots(3, 3)
@@ -95,10 +95,11 @@ def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
     truth, selected = (data[name].sum("realization").values / area for name in ("haloes_above", "selected_above"))
     axes.loglog(flux, no_zeros(truth), color=style.GREY, label="simulated, all")
     axes.loglog(flux, no_zeros(selected), color=SIMULATED, label="simulated, selected")
-    for limit, fact in published.CLUSTER_DENSITY.items():
-        axes.errorbar(limit, fact.value, 0.2 * fact.value, fmt="o", color=OBSERVED, capsize=2, lw=0.8)
-    found = published_bins.CLUSTERS_ABOVE_FLUX
-    density = np.array(list(found.values())) / published.EFEDS_DEG2
+    for limit in (3e-15, 1e-14, 1e-13):
+        density = published.number(f"density {limit:.0e}").value
+        axes.errorbar(limit, density, 0.2 * density, fmt="o", color=OBSERVED, capsize=2, lw=0.8)
+    found = published.tables()["clusters_above_flux"]
+    density = np.array(list(found.values())) / published.tables()["efeds_deg2"]
     axes.errorbar(
         list(found), density, density / np.sqrt(list(found.values())), fmt="s", mfc="white", color=OBSERVED, lw=0.8,
         label=r"eFEDS candidates, $F_{500\,\mathrm{kpc}}$",
@@ -134,7 +135,7 @@ def draw_point_sources(axes: Axes, data: xr.Dataset) -> None:
     axes.loglog(rate, no_zeros(found), color=SIMULATED, label="simulated, DET_LIKE ≥ 6")
     drawn = counts_above(rate / AGN_RATE_OVER_FLUX, AGN_NORMALISATION)
     axes.loglog(rate, drawn, color=style.GREY, ls="--", label="input: Moretti et al. 2003")
-    total = published.POINT_SOURCES[6].value
+    total = published.number("points 6").value
     axes.axhline(total, color=OBSERVED, lw=0.8, label=f"eFEDS, DET_LIKE ≥ 6: {total:.0f} in all")
     axes.set(xlabel="ML_RATE [count/s]", ylabel="point sources above the rate, per deg²", ylim=(0.1, 2000))
     axes.legend(loc="lower left")
@@ -144,52 +145,55 @@ def draw_point_sources(axes: Axes, data: xr.Dataset) -> None:
 
 def draw_redshifts(axes: Axes, data: xr.Dataset) -> None:
     """Distribution of redshifts of the selected clusters and of the confirmed ones."""
-    chosen = statistics.selected(data)
-    draw_histogram(axes, data, data["redshift"].values[chosen], published_bins.REDSHIFTS, SIMULATED)
+    chosen = statistics.chosen(data, "selected")
+    draw_histogram(axes, data, data["redshift"].values[chosen], published.histogram("redshift"), SIMULATED)
     axes.set(xlabel="redshift", ylabel="clusters per field and 0.1 in redshift", xlim=(0, 1.4))
-    tell_medians(axes, data["redshift"].values[chosen], published.REDSHIFT.fact(50).value, 2)
+    tell_medians(axes, data["redshift"].values[chosen], published.quantile("redshift", 50).value, 2)
 
 
 def draw_masses(axes: Axes, data: xr.Dataset) -> None:
     """Distribution of true masses of the selected clusters, and of masses inferred for eFEDS."""
-    chosen = statistics.selected(data)
-    draw_histogram(axes, data, data["log10_m500c"].values[chosen], published_bins.MASSES, SIMULATED)
+    chosen = statistics.chosen(data, "selected")
+    draw_histogram(axes, data, data["log10_m500c"].values[chosen], published.histogram("mass"), SIMULATED)
     axes.set(xlabel=MASS, ylabel="clusters per field and 0.1 dex", xlim=(13, 15))
-    tell_medians(axes, data["log10_m500c"].values[chosen], published.MASS.fact(50).value, 2)
+    tell_medians(axes, data["log10_m500c"].values[chosen], published.quantile("mass", 50).value, 2)
     style.note(axes, "eFEDS: inferred\nfrom count rates,\nhence narrower")
 
 
 def draw_counts(axes: Axes, data: xr.Dataset) -> None:
     """Distribution of the fitted counts of all candidates, the spurious ones apart."""
-    counts, spurious = np.log10(data["ml_cts"].values), ~statistics.selected(data)
-    draw_histogram(axes, data, counts, published_bins.LOG_COUNTS, style.GREY)
-    draw_histogram(axes, data, counts[spurious], published_bins.LOG_COUNTS, SPURIOUS, observed=False)
+    counts, spurious = np.log10(data["ml_cts"].values), ~statistics.chosen(data, "selected")
+    draw_histogram(axes, data, counts, published.histogram("log_counts"), style.GREY)
+    draw_histogram(axes, data, counts[spurious], published.histogram("log_counts"), SPURIOUS, observed=False)
     axes.set(xlabel=r"$\log_{10}$ ML_CTS", ylabel="candidates per field and 0.15 dex", xlim=(1.3, 3.5))
-    number, real = counts.size / data.sizes["realization"], published.EFEDS_CANDIDATES.value
+    number, real = counts.size / data.sizes["realization"], published.number("candidates").value
     more = f"\ngrey, all: {number:.0f} (eFEDS {real:.0f})\nspurious: {100 * spurious.mean():.0f} %"
-    tell_medians(axes, data["ml_cts"].values, published.COUNTS.fact(50).value, 0, more)
+    tell_medians(axes, data["ml_cts"].values, published.quantile("counts", 50).value, 0, more)
 
 
 def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
     """Both likelihoods of the candidates of a few fields, and published quantiles."""
     few = data["field"].values < FIELDS_DRAWN
-    for kind, colour in ((statistics.selected(data), SIMULATED), (~statistics.selected(data), SPURIOUS)):
+    for kind, colour in (
+        (statistics.chosen(data, "selected"), SIMULATED),
+        (~statistics.chosen(data, "selected"), SPURIOUS),
+    ):
         shown = few & kind
         axes.plot(
             data["det_like"].values[shown], data["ext_like"].values[shown], ".", color=colour, ms=1.8, alpha=0.4,
             mew=0, rasterized=True,
         )  # fmt: skip
-    draw_running_median(axes, data["det_like"].values, data["ext_like"].values, published_bins.EXT_BY_DET)
-    draw_running(axes, published_bins.EXT_BY_DET)
+    draw_running_median(axes, data["det_like"].values, data["ext_like"].values, published.running("ext_by_det"))
+    draw_running(axes, published.running("ext_by_det"))
     axes.set(xscale="log", yscale="log", xlabel="DET_LIKE", ylabel="EXT_LIKE", xlim=(5, 3000), ylim=(6, 2000))
     style.note(axes, "diamonds: simulated medians\ncircles, bars: eFEDS, 16, 50, 84 %")
 
 
 def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
     """Draw true mass against count rate, moved to z = 0.35 by the relation that the masses of eFEDS follow."""
-    chosen = statistics.selected(data)
+    chosen = statistics.chosen(data, "selected")
     few = chosen & (data["field"].values < FIELDS_DRAWN)
-    rate, relation = data["ml_rate"].values, published.MASS_RELATION
+    rate, relation = data["ml_rate"].values, published.mass_relation()
     offset = np.full(rate.shape, np.nan)
     offset[chosen] = statistics.offsets_from_relation(data)
     expected = relation["log10_mass"] + relation["slope_rate"] * np.log10(rate / relation["pivot_rate"])
@@ -213,10 +217,10 @@ def draw_background(axes: Axes, data: xr.Dataset) -> None:
     level = 1000 * data["ml_bkg"].values / exposure
     few = data["field"].values < FIELDS_DRAWN
     axes.plot(exposure[few], level[few], ".", color=style.GREY, ms=1.8, alpha=0.4, mew=0, rasterized=True)
-    draw_running_median(axes, exposure, level, published_bins.BACKGROUND_BY_EXPOSURE)
-    draw_running(axes, published_bins.BACKGROUND_BY_EXPOSURE)
+    draw_running_median(axes, exposure, level, published.running("background_by_exposure"))
+    draw_running(axes, published.running("background_by_exposure"))
     axes.set(xlabel="ML_EXP [s]", ylabel="ML_BKG / ML_EXP [count/arcmin²/ks]", xlim=(0, 2600), ylim=(4, 9))
-    medians = published.EXPOSURE.fact(50).value, float(np.median(exposure))
+    medians = published.quantile("exposure", 50).value, float(np.median(exposure))
     style.note(axes, f"median exposure: {medians[1]:.0f} s\neFEDS: {medians[0]:.0f} s", "upper right")
 
 

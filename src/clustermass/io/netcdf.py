@@ -15,24 +15,32 @@ from clustermass.io.variables import VARIABLES
 CONVENTIONS = "CF-1.11"
 
 
-def write_netcdf(dataset: xr.Dataset, path: str | Path, title: str, provenance: Mapping[str, Any]) -> None:
+def write_netcdf(
+    dataset: xr.Dataset,
+    path: str | Path,
+    title: str,
+    provenance: Mapping[str, Any],
+    variables: Mapping[str, tuple[str, str]] = VARIABLES,
+) -> None:
     """Write `dataset` atomically as compressed netCDF-4, one chunk a cluster, with units and long names.
 
     Parameters
     ----------
     dataset
-        Every variable must be listed in `VARIABLES` (KeyError otherwise: name it there first).
+        Every variable must be listed in `variables` (else KeyError).
     path
         Final name of the file.
     title
         One sentence for the global attribute `title`.
     provenance
         What `clustermass.io.provenance.provenance` returns; stored as global attributes.
+    variables
+        Name -> (unit, description).
     """
     described = dataset.copy()
     encoding: dict[str, dict[str, Any]] = {}
     for name in map(str, described.variables):
-        units, meaning = VARIABLES[name]
+        units, meaning = variables[name]
         variable = described[name]
         variable.attrs = {"long_name": meaning, **({"units": units} if variable.dtype.kind not in "SUO" else {})}
         encoding[name] = _encoding(variable)

@@ -1,18 +1,37 @@
-"""All realizations of a sky, one after the other, into one small file: what table and figure are made from."""
+"""Measurements on all realizations of a sky, gathered in one small file from which table and figure are made."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.io.files import atomic
+from clustermass.images.exposure import exposure_at, read_exposure
+from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
-from clustermass.io.netcdf import CONVENTIONS, read_netcdf
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
-from clustermass.sky_validation.realization import FLUX, RATE, Realization, RealizationFiles, measure_realization
+
+#: candidates are extended detections above both, as in eFEDS; the selected ones are those that are a halo
+DET_LIKE_MIN, EXT_LIKE_MIN = 5.0, 6.0
+#: erg/s/cm2, 0.5-2 keV: limits of the cumulative numbers of clusters
+FLUX = np.array(
+    [*(float(f"{digits}e{power}") for power in (-15, -14, -13) for digits in (1, 1.5, 2, 3, 4, 5, 7)), 1e-12]
+)[2:]
+#: count/s, 0.2-2.3 keV: limits of the cumulative numbers of point sources
+RATE = np.logspace(-2.5, 0.0, 26)
+#: eV: the band of all ML_ columns
+BAND_EV = (200.0, 2300.0)
+_MEASURED = ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
+#: columns of the truth -> variables of the candidates
+_TRUE = {"Z": "redshift", "LOG10_M500C": "log10_m500c", "L500": "l500", "FLUX": "flux_true"}
+_ARCMIN2_PER_DEG2 = 3600.0
 
 #: units and meaning of every variable of measured.nc
 VARIABLES = {
@@ -39,11 +58,26 @@ VARIABLES = {
     "ml_cts": ("count", "ML_CTS, 0.2-2.3 keV"),
     "ml_exp": ("s", "ML_EXP"),
     "ml_bkg": ("count arcmin-2", "ML_BKG, 0.2-2.3 keV"),
-    "redshift": ("1", "true redshift of the candidate's halo; NaN = it has none"),
+    "redshift": ("1", "true redshift of the candidate's halo; NaN = no halo"),
     "log10_m500c": ("1", "true log10(M500c / Msun) of the halo"),
     "l500": ("erg s-1", "true luminosity of the halo inside R500c, 0.5-2 keV rest frame"),
     "flux_true": ("erg s-1 cm-2", "true flux of the halo inside R500c, 0.5-2 keV"),
 }
+
+
+class RealizationFiles(NamedTuple):
+    """Files of one realization."""
+
+    events: Path
+    exposure: Path
+    catalogue: Path
+    truth: Path
+    matches: Path
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> "RealizationFiles":
+        """Return the files by their usual names in `folder`."""
+        return cls(*(Path(folder) / f"{name}.fits" for name in cls._fields))
 
 
 def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
@@ -52,8 +86,8 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     Returns
     -------
     Dataset
-        `VARIABLES`: numbers (realization,), cumulative ones (realization, flux) and (realization, rate), extended
-        candidates (candidate,) of all realizations one after the other, numbered by `field`.
+        `VARIABLES`: numbers (realization,), cumulative numbers (realization, flux) and (realization, rate), and the
+        extended candidates (candidate,) of all realizations in turn, numbered by `field`.
 
     Raises
     ------
@@ -63,43 +97,143 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     if not realizations:
         raise InputError("validation: no realization is given. Set realizations of the sky to 1 or more.")
     measured = [measure_realization(files) for files in track(realizations, "validation, realizations")]
-    hashes = [one.config_hash for one in measured]
+    hashes = [one.attrs["sky_config_hash"] for one in measured]
     for files, one in zip(realizations, hashes, strict=True):
         if one != hashes[0]:
             raise InputError(
                 f"{files.catalogue}: made with another configuration (CFGHASH {one}) than {realizations[0].catalogue} "
                 f"({hashes[0]}). Delete the older realizations and run again."
             )
-    data = _join(measured)
+    numbers = [name for name in measured[0].data_vars if "candidate" not in measured[0][name].dims]
+    data = xr.concat([one[numbers] for one in measured], "realization")
+    sizes = [one.sizes["candidate"] for one in measured]
+    data["field"] = "candidate", np.repeat(np.arange(len(measured)), sizes)
+    data = data.merge(xr.concat([one.drop_vars(numbers) for one in measured], "candidate"), combine_attrs="drop")
     spurious = int(np.isnan(data["redshift"]).sum())
-    LOGGER.info(
-        "validation: %d realizations, %d extended candidates, %d of them no halo",
-        len(measured), data.sizes["candidate"], spurious,
-    )  # fmt: skip
+    message = "validation: %d realizations, %d extended candidates, %d of them no halo"
+    LOGGER.info(message, len(measured), data.sizes["candidate"], spurious)
     return data.assign_attrs(sky_config_hash=hashes[0])
 
 
-def _join(measured: Sequence[Realization]) -> xr.Dataset:
-    first = measured[0]
-    numbers = {name: ("realization", np.array([one.numbers[name] for one in measured])) for name in first.numbers}
-    above = {
-        name: (("realization", "flux"), np.stack([one.above_flux[name] for one in measured]))
-        for name in first.above_flux
+def measure_realization(files: RealizationFiles) -> xr.Dataset:
+    """Measure one realization; haloes and area without exposure do not count.
+
+    Returns
+    -------
+    Dataset
+        `VARIABLES` without `field`: numbers (), cumulative numbers (flux,) and (rate,), candidates (candidate,).
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged or lacks a column, a value is not finite, or files do not belong together.
+    """
+    catalogue, header = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", *_MEASURED))
+    truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", *_TRUE))
+    matches, _ = _columns(files.matches, "MATCHES", ("ID_SRC", "SRC_ID"))
+    _check_positive(files.catalogue, catalogue["ML_EXP"], "ML_EXP")
+    image, wcs = read_exposure(files.exposure)
+    pixels = solid_angle_deg2(image.shape, wcs)
+    halo = _halo_rows(files, catalogue["ID_SRC"], truth["SRC_ID"], matches)
+    exposed = exposure_at(image, wcs, truth["RA"], truth["DEC"]) > 0
+    det_like, extended = catalogue["DET_LIKE"], catalogue["EXT_LIKE"] > EXT_LIKE_MIN
+    candidate = extended & (det_like > DET_LIKE_MIN)
+    events, photons = _count_events(files.events)
+    integral = float((image * pixels).sum()) * _ARCMIN2_PER_DEG2 / 1000
+    background = float(np.median(1000 * catalogue["ML_BKG"] / catalogue["ML_EXP"])) * integral if halo.size else 0.0
+    numbers = {
+        "area": float(pixels[image > 0].sum()),
+        "exposed": integral,
+        "events": events,
+        "photons": photons,
+        "accounted": background + float(catalogue["ML_CTS"].sum()),
+        "haloes": float(exposed.sum()),
+        "detected": float((halo >= 0).sum()),
+        "points_5": float((~extended & (det_like >= 5)).sum()),
+        "points_6": float((~extended & (det_like >= 6)).sum()),
     }
-    columns = {
-        name: ("candidate", np.concatenate([one.candidates[name] for one in measured])) for name in first.candidates
+    flux, points = truth["FLUX"], catalogue["ML_RATE"][~extended & (det_like >= 6)]
+    cumulative = {
+        "haloes_above": ("flux", above(flux[exposed], FLUX)),
+        "detected_above": ("flux", above(flux[halo[halo >= 0]], FLUX)),
+        "selected_above": ("flux", above(flux[halo[candidate & (halo >= 0)]], FLUX)),
+        "points_above": ("rate", above(points, RATE)),
     }
-    sizes = [len(one.candidates["det_like"]) for one in measured]
-    return xr.Dataset(
-        {
-            **numbers,
-            **above,
-            "points_above": (("realization", "rate"), np.stack([one.points_above for one in measured])),
-            "field": ("candidate", np.repeat(np.arange(len(measured)), sizes)),
-            **columns,
-        },
-        {"flux": FLUX, "rate": RATE},
-    )
+    columns = {name.lower(): catalogue[name][candidate] for name in _MEASURED}
+    _check_positive(files.catalogue, columns["ml_rate"], "ML_RATE of extended detections")
+    real, row = halo[candidate] >= 0, np.maximum(halo[candidate], 0)
+    columns |= {ours: np.where(real, truth[name][row], np.nan) for name, ours in _TRUE.items() if len(truth[name])}
+    candidates = {name: ("candidate", values) for name, values in columns.items()}
+    dataset = xr.Dataset({**numbers, **cumulative, **candidates}, {"flux": FLUX, "rate": RATE})
+    return dataset.assign_attrs(sky_config_hash=str(header.get("CFGHASH", "")))
+
+
+def above(values: FloatArray, limits: FloatArray) -> FloatArray:
+    """Return how many `values` are above each of `limits`, float64 (limit,)."""
+    return np.asarray(len(values) - np.searchsorted(np.sort(values), limits, side="right"), dtype=float)
+
+
+def solid_angle_deg2(shape: tuple[int, ...], wcs: WCS) -> FloatArray:
+    """Solid angle of each pixel of a SIN image about its reference point in deg2, float64 (y, x); 0 off the sphere.
+
+    A pixel of the plane at an angle t from the centre covers its area / cos t on the sphere.
+    """
+    y, x = np.indices(shape, dtype=float)
+    scale = np.asarray(wcs.pixel_scale_matrix)
+    offset = np.stack([x + 1 - wcs.wcs.crpix[0], y + 1 - wcs.wcs.crpix[1]])
+    plane = np.radians(np.tensordot(scale, offset, axes=1))
+    depth = np.sqrt(np.clip(1 - (plane**2).sum(axis=0), 0, None))
+    with np.errstate(divide="ignore"):
+        return np.where(depth > 0, abs(np.linalg.det(scale)) / depth, 0.0)
+
+
+def _halo_rows(
+    files: RealizationFiles, id_src: FloatArray, src_id: FloatArray, matches: Mapping[str, FloatArray]
+) -> NDArray[np.int64]:
+    """Row in the truth of each detection's halo, (detection,); -1 = none."""
+    row_of = {number: row for row, number in enumerate(src_id.tolist())}
+    halo_of = dict(zip(matches["ID_SRC"].tolist(), matches["SRC_ID"].tolist(), strict=True))
+    detections = set(id_src.tolist())
+    lost = [pair for pair in halo_of.items() if pair[0] not in detections or pair[1] not in row_of]
+    if lost:
+        raise InputError(
+            f"{files.matches}: ID_SRC {lost[0][0]:.0f} or SRC_ID {lost[0][1]:.0f} is unknown to {files.catalogue.name} "
+            f"or {files.truth.name} beside it. Delete the realization and run again."
+        )
+    return np.array([row_of[halo_of[number]] if number in halo_of else -1 for number in id_src.tolist()], dtype=int)
+
+
+def _columns(path: Path, name: str, columns: tuple[str, ...]) -> tuple[dict[str, FloatArray], fits.Header]:
+    """Read columns of the table `name`, float64 (row,), all finite, and its header."""
+    with opened_fits(path) as hdus:
+        tables = [hdu for hdu in hdus if hdu.name == name]
+        missing = [column for column in columns if not tables or column not in tables[0].columns.names]
+        if missing:
+            raise InputError(f"{path}: lacks table {name} or its column(s) {', '.join(missing)}. Delete it, run again.")
+        values = {column: np.array(tables[0].data[column], dtype=float) for column in columns}
+        header = tables[0].header.copy()
+    for column, cells in values.items():
+        if not np.isfinite(cells).all():
+            bad = int((~np.isfinite(cells)).sum())
+            raise InputError(f"{path}: {bad} of {cells.size} values of {column} aren't finite. Delete it, run again.")
+    return values, header
+
+
+def _check_positive(path: Path, values: FloatArray, name: str) -> None:
+    if not (values > 0).all():
+        number = int((values <= 0).sum())
+        raise InputError(f"{path}: {number} value(s) of {name} aren't positive. Delete it, run again.")
+
+
+def _count_events(path: Path) -> tuple[float, float]:
+    """Count all events, and those within `BAND_EV`; the list is mapped, not loaded."""
+    try:
+        with fits.open(path, memmap=True) as hdus:
+            energy = np.asarray(hdus["EVENTS"].data["PI"])
+            inside = (energy >= BAND_EV[0]) & (energy <= BAND_EV[1])
+            return float(hdus["EVENTS"].header["NAXIS2"]), float(np.count_nonzero(inside))
+    except (OSError, KeyError, TypeError, ValueError) as fault:
+        raise InputError(f"{path}: no readable event list ({fault}). Delete it and run again.") from fault
 
 
 def write_measured(data: xr.Dataset, realizations: Sequence[RealizationFiles], path: Path) -> None:
@@ -108,18 +242,9 @@ def write_measured(data: xr.Dataset, realizations: Sequence[RealizationFiles], p
     The catalogues, truths and matches are named in it by their SHA-256, the large event lists are not.
     """
     inputs = [file for files in realizations for file in (files.catalogue, files.truth, files.matches)]
-    made_by = provenance("validate_sky", {"sky_config_hash": data.attrs["sky_config_hash"]}, inputs)
-    described = data.assign_attrs(
-        Conventions=CONVENTIONS,
-        title="Measurements on simulated fields, for their comparison with published numbers",
-        **{key: value if isinstance(value, str) else json.dumps(value) for key, value in made_by.items()},
-    )
-    for name in map(str, described.variables):
-        units, meaning = VARIABLES[name]
-        described[name].attrs = {"units": units, "long_name": meaning}
-    with atomic(path) as temporary:
-        encoding = {name: {"_FillValue": None} for name in map(str, described.variables)}
-        described.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+    sky = {"sky_config_hash": data.attrs["sky_config_hash"]}
+    title = "Measurements on simulated fields, for their comparison with published numbers"
+    write_netcdf(data, path, title, {**sky, **provenance("validate_sky", sky, inputs)}, VARIABLES)
 
 
 def read_measured(path: Path) -> xr.Dataset:

@@ -1,7 +1,6 @@
-"""What the lines of the table are computed with: numbers per field, quantiles, regressions, and their errors."""
+"""The statistics of the table: functions of the measurements (`measure.measure`), and their jackknife errors."""
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -10,149 +9,126 @@ from numpy.typing import NDArray
 from clustermass.arrays import FloatArray
 from clustermass.baselines.linear_fits import columns, redshift_term
 from clustermass.baselines.scaling_relations import predict_count_rate_efeds
-from clustermass.sky_validation.published import MASS_RELATION
+from clustermass.sky_validation.published import mass_relation
 
-#: of the measurements (`measure.measure`): a number, and one number for each of some candidates
-Statistic: TypeAlias = Callable[[xr.Dataset], float]
-Values: TypeAlias = Callable[[xr.Dataset], FloatArray]
-
-#: both likelihoods of a bright cluster, as in the paper
+#: both likelihoods of a bright cluster, as in Krippendorf et al. 2023
 BRIGHT = 60.0
-SECONDS_PER_KS = 1000.0
 
 
-def with_error(statistic: Statistic, data: xr.Dataset, others: list[xr.Dataset]) -> tuple[float, float | None]:
-    """Return a statistic of all realizations and its standard error.
+def with_error(
+    statistic: Callable[[xr.Dataset], float], data: xr.Dataset, others: list[xr.Dataset]
+) -> tuple[float, float | None]:
+    """Return a statistic of all realizations and its jackknife standard error.
 
-    The error is the jackknife's, from `others`: the data without each realization in turn. For a mean over
-    realizations it is their standard deviation over the root of their number; it is None for a single realization or
-    where the statistic is none (NaN) without one of them.
+    The error is sqrt((n - 1) var_i) of the statistic in `others`, the data without each of the n realizations in turn;
+    for a mean over realizations this is their standard deviation over sqrt(n). It is None for a single realization, or
+    if the statistic is NaN without one of them.
     """
     value = statistic(data)
     if len(others) < 2:
         return value, None
-    without = np.array([statistic(other) for other in others])
-    error = float(np.sqrt((len(others) - 1) * without.var()))
+    error = float(np.sqrt((len(others) - 1) * np.var([statistic(other) for other in others])))
     return value, error if np.isfinite(error) else None
 
 
 def leave_one_out(data: xr.Dataset) -> list[xr.Dataset]:
-    """Return the data without each realization in turn; none of a single one."""
-    number = data.sizes["realization"]
-    if number < 2:
-        return []
-    field = data["field"].values
+    """Return the data without each realization in turn; an empty list for a single realization."""
+    number, field = data.sizes["realization"], data["field"].values
     return [
         data.isel(realization=np.arange(number) != left_out, candidate=np.flatnonzero(field != left_out))
         for left_out in range(number)
+        if number > 1
     ]
 
 
-def selected(data: xr.Dataset) -> NDArray[np.bool_]:
-    """Return which candidates are a halo, (candidate,)."""
-    return np.isfinite(data["log10_m500c"].values)
+def chosen(data: xr.Dataset, which: str) -> NDArray[np.bool_]:
+    """Mark candidates, (candidate,): `all`, `selected` (a halo), or `bright` (a halo, both likelihoods > `BRIGHT`)."""
+    halo = np.isfinite(data["log10_m500c"].values)
+    bright = (data["det_like"].values > BRIGHT) & (data["ext_like"].values > BRIGHT)
+    return {"all": np.ones_like(halo), "selected": halo, "bright": halo & bright}[which]
 
 
-def per_field(name: str) -> Statistic:
+def per_field(data: xr.Dataset, name: str) -> float:
     """Mean of a number over the realizations."""
-    return lambda data: float(data[name].mean())
+    return float(data[name].mean())
 
 
-def per_deg2(name: str) -> Statistic:
-    """Sum of a number over the realizations over their area."""
-    return lambda data: float(data[name].sum() / data["area"].sum())
+def ratio(data: xr.Dataset, name: str, over: str) -> float:
+    """Sum of one number over the realizations over the sum of another."""
+    return float(data[name].sum() / data[over].sum())
 
 
-def density_above_flux(flux: float) -> Statistic:
+def density_above_flux(data: xr.Dataset, flux: float) -> float:
     """Haloes per deg2 above a flux of the grid."""
-    return lambda data: float(data["haloes_above"].sel(flux=flux).sum() / data["area"].sum())
+    return float(data["haloes_above"].sel(flux=flux).sum() / data["area"].sum())
 
 
-def density_above_rate(rate: float) -> Statistic:
-    """Density per deg2 of the selected clusters with ML_RATE above `rate`."""
-    return lambda data: float((selected(data) & (data["ml_rate"].values > rate)).sum() / data["area"].sum())
+def density_above_rate(data: xr.Dataset, rate: float) -> float:
+    """Surface density per deg2 of the selected clusters with ML_RATE above `rate`."""
+    return float((chosen(data, "selected") & (data["ml_rate"].values > rate)).sum() / data["area"].sum())
 
 
-def completeness(low: float, high: float | None) -> Statistic:
-    """Share of the haloes with a flux between two of the grid (None = without end) that are selected."""
-
-    def share(data: xr.Dataset) -> float:
-        haloes, found = (
-            float(data[name].sel(flux=low).sum()) - (0.0 if high is None else float(data[name].sel(flux=high).sum()))
-            for name in ("haloes_above", "selected_above")
-        )
-        return found / haloes if haloes else np.nan
-
-    return share
+def completeness(data: xr.Dataset, low: float, high: float | None = None) -> float:
+    """Share of the haloes with a flux between two of the grid (None = no upper limit) that are selected."""
+    haloes, selected = (
+        float(data[name].sel(flux=low).sum()) - (0.0 if high is None else float(data[name].sel(flux=high).sum()))
+        for name in ("haloes_above", "selected_above")
+    )
+    return selected / haloes if haloes else np.nan
 
 
-def candidates_per_field(chosen: Callable[[xr.Dataset], NDArray[np.bool_]]) -> Statistic:
-    """Mean number of the candidates that `chosen` marks, over the realizations."""
-    return lambda data: float(chosen(data).sum() / data.sizes["realization"])
-
-
-def bright(data: xr.Dataset) -> NDArray[np.bool_]:
-    """Return which candidates are selected with both likelihoods above `BRIGHT`, (candidate,)."""
-    return selected(data) & (data["det_like"].values > BRIGHT) & (data["ext_like"].values > BRIGHT)
+def candidates_per_field(data: xr.Dataset, which: str) -> float:
+    """Mean number of candidates over the realizations; `which` as in `chosen`."""
+    return float(chosen(data, which).sum() / data.sizes["realization"])
 
 
 def spurious_share(data: xr.Dataset) -> float:
     """Share of the candidates that are no halo."""
-    return _nan_if_none(~selected(data), np.mean)
+    return _nan_if_none(~chosen(data, "selected"), np.mean)
 
 
-def quantile(percent: float, of: Values) -> Statistic:
-    """Quantile of what `of` returns, over all realizations together; NaN of nothing."""
-    return lambda data: _nan_if_none(of(data), lambda values: np.percentile(values, percent))
+def quantile(data: xr.Dataset, percent: float, name: str, which: str = "all") -> float:
+    """Quantile of `values`, over all realizations together; NaN of no candidate."""
+    return _nan_if_none(values(data, name)[chosen(data, which)], lambda some: np.percentile(some, percent))
 
 
-def column(name: str, of_selected: bool = False) -> Values:
-    """Column of all candidates, or of those that are a halo."""
-    return lambda data: data[name].values[selected(data)] if of_selected else data[name].values
+def values(data: xr.Dataset, name: str) -> FloatArray:
+    """Return a quantity of each candidate, (candidate,).
+
+    A column, or `background` (ML_BKG / ML_EXP, counts/arcmin2/ks), or `flux_over_rate` (true flux inside R500c over
+    ML_RATE, 1e-13 erg/cm2 per count).
+    """
+    if name == "background":
+        return np.asarray(1000 * data["ml_bkg"].values / data["ml_exp"].values)
+    if name == "flux_over_rate":
+        return np.asarray(1e13 * data["flux_true"].values / data["ml_rate"].values)
+    return np.asarray(data[name].values, dtype=float)
 
 
-def background(data: xr.Dataset) -> FloatArray:
-    """ML_BKG / ML_EXP of the selected clusters, counts/arcmin2/ks."""
-    level = SECONDS_PER_KS * data["ml_bkg"].values / data["ml_exp"].values
-    return np.asarray(level[selected(data)], dtype=float)
+def median_ext_like(data: xr.Dataset, low: float, high: float) -> float:
+    """Median EXT_LIKE of the selected clusters with ML_CTS in [low, high)."""
+    counts = data["ml_cts"].values
+    inside = chosen(data, "selected") & (counts >= low) & (counts < high)
+    return _nan_if_none(data["ext_like"].values[inside], np.median)
 
 
-def flux_over_rate(data: xr.Dataset) -> FloatArray:
-    """Ratio of the true flux inside R500c to ML_RATE of the selected clusters, 1e-13 erg/cm2 per count."""
-    ratio = 1e13 * data["flux_true"].values / data["ml_rate"].values
-    return np.asarray(ratio[selected(data)], dtype=float)
-
-
-def ext_like_by_counts(low: float, high: float) -> Values:
-    """EXT_LIKE of the selected clusters with ML_CTS in [low, high)."""
-
-    def chosen(data: xr.Dataset) -> FloatArray:
-        counts = data["ml_cts"].values
-        return np.asarray(data["ext_like"].values[selected(data) & (counts >= low) & (counts < high)], dtype=float)
-
-    return chosen
-
-
-def mass_regression(term: int) -> Statistic:
-    """Coefficient `term` of the published form, log10 M500c = a + b log10(rate / pivot) + c q + d q^2, fitted anew."""
-    return lambda data: _coefficient(term, *_rate_and_mass(data))
-
-
-def _coefficient(term: int, rate: FloatArray, q: FloatArray, mass: FloatArray) -> float:
+def mass_regression(data: xr.Dataset, term: int) -> float:
+    """Coefficient `term` of log10 M500c = a + b log10(rate / pivot) + c q + d q^2 fitted to the selected clusters."""
+    rate, q, mass = _rate_and_mass(data)
     design = columns(rate, q, q**2)
     return float(np.linalg.lstsq(design, mass, rcond=None)[0][term]) if len(mass) > design.shape[1] else np.nan
 
 
 def mass_offset(data: xr.Dataset) -> float:
-    """Mean of true log10 M500c less that of the relation of the eFEDS masses, selected clusters."""
+    """Mean difference of true log10 M500c from the relation of the eFEDS masses, selected clusters."""
     return _nan_if_none(offsets_from_relation(data), np.mean)
 
 
 def offsets_from_relation(data: xr.Dataset) -> FloatArray:
     """Difference of true log10 M500c from the relation of the eFEDS masses, (selected cluster,)."""
-    chosen = selected(data)
-    rate, z = data["ml_rate"].values[chosen], data["redshift"].values[chosen]
-    return np.asarray(data["log10_m500c"].values[chosen] - predict_count_rate_efeds(rate, z, MASS_RELATION))
+    selected = chosen(data, "selected")
+    rate, z = data["ml_rate"].values[selected], data["redshift"].values[selected]
+    return np.asarray(data["log10_m500c"].values[selected] - predict_count_rate_efeds(rate, z, mass_relation()))
 
 
 def scatter_by_rate(data: xr.Dataset) -> float:
@@ -164,16 +140,15 @@ def scatter_by_rate(data: xr.Dataset) -> float:
 def scatter_by_luminosity(data: xr.Dataset) -> float:
     """Scatter of log10 M500c about its best linear function of true log10 L500 and q, selected clusters."""
     _, q, mass = _rate_and_mass(data)
-    luminosity = np.log10(data["l500"].values[selected(data)]) - 44
-    return _scatter(columns(luminosity, q), mass)
+    return _scatter(columns(np.log10(data["l500"].values[chosen(data, "selected")]) - 44, q), mass)
 
 
 def _rate_and_mass(data: xr.Dataset) -> tuple[FloatArray, FloatArray, FloatArray]:
     """log10(ML_RATE / pivot), q and log10 M500c of the selected clusters."""
-    chosen = selected(data)
-    rate = np.log10(data["ml_rate"].values[chosen] / MASS_RELATION["pivot_rate"])
-    q = redshift_term(data["redshift"].values[chosen], MASS_RELATION["pivot_z"])
-    return rate, q, data["log10_m500c"].values[chosen]
+    selected, relation = chosen(data, "selected"), mass_relation()
+    rate = np.log10(data["ml_rate"].values[selected] / relation["pivot_rate"])
+    q = redshift_term(data["redshift"].values[selected], relation["pivot_z"])
+    return rate, q, data["log10_m500c"].values[selected]
 
 
 def _scatter(design: FloatArray, target: FloatArray) -> float:
@@ -184,5 +159,5 @@ def _scatter(design: FloatArray, target: FloatArray) -> float:
     return float(np.sqrt((residual**2).sum() / (rows - terms)))
 
 
-def _nan_if_none(values: NDArray[np.generic], summary: Callable[..., np.floating | float]) -> float:
-    return float(summary(values)) if values.size else np.nan
+def _nan_if_none(some: NDArray[np.generic], summary: Callable[..., np.floating | float]) -> float:
+    return float(summary(some)) if some.size else np.nan

@@ -1,19 +1,21 @@
-"""The table of the comparison, as JSON for machines and as Markdown for readers."""
+"""The table that compares a simulated sky with published numbers, as JSON for machines and as Markdown for readers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import xarray as xr
 
 from clustermass.io.files import atomic, write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.provenance import provenance
-from clustermass.sky_validation.lines import TUNED, Result, compare
-from clustermass.sky_validation.measure import measure, read_measured, write_measured
-from clustermass.sky_validation.realization import RealizationFiles
+from clustermass.sky_validation import published, statistics
+from clustermass.sky_validation.measure import RealizationFiles, measure, read_measured, write_measured
+from clustermass.sky_validation.published import PublishedNumber
 
-#: what the words of the table mean, in the JSON and below the Markdown
+#: meaning of the words of the table, in the JSON and below the Markdown
 DEFINITIONS = {
     "candidates": "detections with DET_LIKE > 5 and EXT_LIKE > 6",
     "selected": "candidates that are matched to a halo",
@@ -22,147 +24,151 @@ DEFINITIONS = {
     "tuned": "this key of the sky's configuration was set to get the line; all other lines are predicted",
     "must": "the sky is not to be trusted where a must does not hold; aims are reported, and so is all the rest",
 }
-
-
-def content(results: Sequence[Result], realizations: int, made_by: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what goes into `sky.json`.
-
-    Parameters
-    ----------
-    results
-        Of `lines.compare`.
-    realizations
-        Number of realizations.
-    made_by
-        Of `provenance.provenance`.
-    """
-    return {
-        "realizations": realizations,
-        "musts": {
-            demand: {
-                "number": sum(result.line.demand == demand for result in results),
-                "failed": [result.line.key for result in results if result.line.demand == demand and not result.holds],
-            }
-            for demand in ("must", "aim")
-        },
-        "definitions": DEFINITIONS,
-        "tuned": TUNED,
-        "rows": [row(result) for result in results],
-        "provenance": dict(made_by),
-    }
-
-
-def row(result: Result) -> dict[str, Any]:
-    """Return one line as plain values; what isn't known or isn't a number is None."""
-    line, fact = result.line, result.line.fact
-    return {
-        "key": line.key,
-        "group": line.group,
-        "name": line.name,
-        "unit": line.unit,
-        "simulated": _finite(result.simulated),
-        "error": _finite(result.error),
-        "published": fact.value if fact else None,
-        "published_error": fact.error if fact else None,
-        "difference_sigma": result.sigmas,
-        "tolerance": list(line.allowed) if line.allowed else None,
-        "kind": "tuned" if result.tuned else "predicted",
-        "tuned_by": result.tuned,
-        "demand": line.demand,
-        "must": line.demand == "must",
-        "holds": result.holds,
-        "source": fact.source if fact else None,
-    }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def write_table_json(
-    results: Sequence[Result], realizations: int, made_by: Mapping[str, Any], path: Path
-) -> dict[str, Any]:
-    """Write `sky.json` and return its content."""
-    told = content(results, realizations, made_by)
-    write_json(told, path)
-    return told
-
-
-def write_table_markdown(results: Sequence[Result], realizations: int, path: Path) -> None:
-    """Write the table for readers, one block a group."""
-    with atomic(path) as temporary:
-        temporary.write_text(markdown(results, realizations), encoding="utf-8")
-
-
-def markdown(results: Sequence[Result], realizations: int) -> str:
-    """Return the table as Markdown."""
-    parts = [
-        "# The simulated sky against published numbers\n",
-        f"{realizations} realization(s). {_verdict(results, 'must')} {_verdict(results, 'aim')}\n",
-        "Tuned by hand are only the lines marked so; none of them is tuned for the sake of another.\n",
-    ]
-    for group, members in groupby(results, key=lambda result: result.line.group):
-        parts += [f"## {group}\n", "\n".join([*_HEAD, *(_cells(result) for result in members)]) + "\n"]
-    parts.append("\n".join(f"- **{word}**: {meaning}" for word, meaning in DEFINITIONS.items()))
-    return "\n".join(parts) + "\n"
-
-
 _HEAD = (
     "| | simulated | published | difference | allowed | demand | holds | tuned or predicted | source |",
     "|---|---:|---:|---:|---:|---|---|---|---|",
 )
 
 
-def _cells(result: Result) -> str:
-    line, fact = result.line, result.line.fact
-    name = f"{line.name} [{line.unit}]" if line.unit else line.name
-    difference = "" if result.sigmas is None else f"{result.sigmas:+.1f} σ".replace("-", "−")
-    allowed = "" if line.allowed is None else " to ".join(f"{limit:.4g}" for limit in line.allowed)
-    holds = {None: "", True: "yes", False: "**no**"}[result.holds]
-    cells = [
-        name,
-        told(result.simulated, result.error),
-        told(fact.value, fact.error) if fact else "",
-        difference,
-        allowed,
-        "" if line.demand == "reported" else line.demand,
-        holds,
-        f"tuned by `{result.tuned}`" if result.tuned else "predicted",
-        fact.source if fact else "",
-    ]
-    return "| " + " | ".join(cells) + " |"
+class Row(NamedTuple):
+    """One statistic of the simulated sky beside its published value.
+
+    Attributes
+    ----------
+    key
+        Short unique name.
+    group, name, unit
+        As printed; unit '' = a pure number.
+    statistic
+        Name of a function of `statistics`, and its arguments.
+    reference
+        The published number; None = there is none.
+    tolerance
+        Lowest and highest acceptable value; None = there is no demand.
+    demand
+        must, aim or reported.
+    value, error
+        Simulated value and its standard error (None for one realization), once computed.
+    """
+
+    key: str
+    group: str
+    name: str
+    unit: str
+    statistic: tuple[Any, ...]
+    reference: PublishedNumber | None
+    tolerance: tuple[float, float] | None
+    demand: str
+    value: float = math.nan
+    error: float | None = None
+
+    @property
+    def tuned_by(self) -> str | None:
+        """Keys of the configuration that were tuned for this row; None = it is a prediction."""
+        return tuned().get(self.key)
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the value lies within the tolerance; None = there is no demand."""
+        return None if self.tolerance is None else bool(self.tolerance[0] <= self.value <= self.tolerance[1])
+
+    @property
+    def sigmas(self) -> float | None:
+        """Difference from the published number over the errors of both, in quadrature; None if one is unknown."""
+        if self.reference is None or self.reference.error is None or self.error is None:
+            return None
+        both = math.hypot(self.reference.error, self.error)
+        return (self.value - self.reference.value) / both if both > 0 and math.isfinite(self.value) else None
 
 
-def told(value: float, error: float | None) -> str:
-    """Return value and error as text, both to two digits of the error (four digits of the value without one)."""
-    if not math.isfinite(value):
-        return "none"
-    if error is None or not math.isfinite(error) or error <= 0:
-        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    decimals = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", "−")
+def tuned() -> dict[str, str]:
+    """Key of each tuned row -> keys of the sky's configuration that were set for it."""
+    return {row: keys for keys, rows in published.tables()["tuned"].items() for row in rows}
 
 
-def _verdict(results: Sequence[Result], demand: str) -> str:
-    asked = [result for result in results if result.line.demand == demand]
-    failed = [result.line.name for result in asked if not result.holds]
-    missed = f" Not held: {'; '.join(failed)}." if failed else ""
-    return f"{len(asked) - len(failed)} of {len(asked)} {demand}s hold.{missed}"
+def rows() -> list[Row]:
+    """Return the rows of the table without values, in the order in which they are printed."""
+    groups = published.tables()["table"].items()
+    return [row for group, entries in groups for entry in entries for row in _rows(group, **entry)]
+
+
+def _rows(
+    group: str,
+    key: str,
+    name: str,
+    statistic: Sequence[Any],
+    unit: str = "",
+    demand: str = "reported",
+    percents: Sequence[int] = (),
+    **limits: Any,
+) -> Iterator[Row]:
+    """Yield the row of an entry of the table, or one for each quantile in `percents`."""
+    for percent in percents:
+        words = "median" if percent == 50 else f"{percent} % quantile"
+        reference = published.quantile(key, percent)
+        call = (statistic[0], percent, *statistic[1:])
+        yield Row(f"{key} {percent}", group, f"{name}, {words}", unit, call, reference, None, demand)
+    if not percents:
+        found = _reference(key)
+        yield Row(key, group, name, unit, tuple(statistic), found, tolerance(key, demand, found, **limits), demand)
+
+
+def _reference(key: str) -> PublishedNumber | None:
+    if key in published.tables()["numbers"]:
+        return published.number(key)
+    if key.startswith("EXT_LIKE"):
+        return published.median_ext_like(key.removeprefix("EXT_LIKE "))
+    return published.quantile(key, 50) if key in published.tables()["quantiles"] else None
+
+
+def tolerance(
+    key: str,
+    demand: str,
+    reference: PublishedNumber | None,
+    relative: float = 0.0,
+    absolute: float = 0.0,
+    allowed: Sequence[float] = (),
+) -> tuple[float, float] | None:
+    """Return the acceptable range of a row: `allowed`, or a relative or absolute distance from the published number.
+
+    Raises
+    ------
+    ValueError
+        There is a demand without a range, or a range without a demand.
+    """
+    distance = absolute + (relative * abs(reference.value) if reference else 0.0)
+    if (demand == "reported") is bool(distance or allowed):
+        raise ValueError(f"row {key}: a tolerance needs a demand, and a demand a tolerance.")
+    if allowed:
+        return allowed[0], allowed[1]
+    return (reference.value - distance, reference.value + distance) if distance and reference else None
+
+
+def compare(data: xr.Dataset) -> list[Row]:
+    """Return the rows with value and error, computed from the measurements `data`."""
+    others = statistics.leave_one_out(data)
+    return [_computed(row, data, others) for row in rows()]
+
+
+def _computed(row: Row, data: xr.Dataset, others: list[xr.Dataset]) -> Row:
+    name, *arguments = row.statistic
+    value, error = statistics.with_error(lambda one: getattr(statistics, name)(one, *arguments), data, others)
+    return row._replace(value=value, error=error)
 
 
 def validate(
-    realizations: Sequence[Path | RealizationFiles], json_path: Path, table_path: Path, measured_path: Path
+    realizations: Sequence[Path | RealizationFiles], table: Path, markdown: Path, measured: Path
 ) -> dict[str, Any]:
-    """Measure the realizations of a sky and compare them with published numbers.
+    """Measure the realizations of a sky, compare them with published numbers, and write the results.
 
     Parameters
     ----------
     realizations
-        Their files, or folders in which these have their usual names.
-    json_path, table_path
-        The table, as JSON and as Markdown.
-    measured_path
-        netCDF with what was measured, which the figure is drawn from.
+        Their files, or folders that hold these under their usual names.
+    table, markdown
+        The table to write, as JSON and as Markdown.
+    measured
+        netCDF file to write, from which the figure is drawn.
 
     Returns
     -------
@@ -172,27 +178,98 @@ def validate(
     Raises
     ------
     InputError
-        There is no realization, they are of different skies, or a file is missing, damaged or not what it should be.
+        There is no realization, they are of different skies, or a file is missing, damaged or wrong.
     """
-    files = [
-        one if isinstance(one, RealizationFiles) else RealizationFiles.in_folder(Path(one)) for one in realizations
+    files = [one if isinstance(one, RealizationFiles) else RealizationFiles.in_folder(one) for one in realizations]
+    write_measured(measure(files), files, measured)
+    data = read_measured(measured)
+    compared, number = compare(data), data.sizes["realization"]
+    made_by = provenance("validate_sky", {"sky_config_hash": data.attrs["sky_config_hash"]}, [measured])
+    content = _content(compared, number) | {"provenance": made_by}
+    write_json(content, table)
+    with atomic(markdown) as temporary:
+        temporary.write_text(_page(compared, number), encoding="utf-8")
+    for row in compared:
+        if row.holds is False:
+            low, high = row.tolerance or (math.nan, math.nan)
+            limits = f"{row.value:.4g}, allowed {low:.4g} to {high:.4g}"
+            LOGGER.warning("%s doesn't hold: %s is %s", row.demand, row.name, limits)
+    return content
+
+
+def _content(compared: Sequence[Row], realizations: int) -> dict[str, Any]:
+    demands = {demand: [row for row in compared if row.demand == demand] for demand in ("must", "aim")}
+    return {
+        "realizations": realizations,
+        "musts": {
+            demand: {"number": len(asked), "failed": [row.key for row in asked if not row.holds]}
+            for demand, asked in demands.items()
+        },
+        "definitions": DEFINITIONS,
+        "tuned": tuned(),
+        "rows": [_plain(row) for row in compared],
+    }
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    """Return a row as plain values; None for what is unknown or not finite."""
+    return {
+        **{name: getattr(row, name) for name in ("key", "group", "name", "unit")},
+        "simulated": row.value if math.isfinite(row.value) else None,
+        "error": row.error,
+        "published": row.reference.value if row.reference else None,
+        "published_error": row.reference.error if row.reference else None,
+        "difference_sigma": row.sigmas,
+        "tolerance": list(row.tolerance) if row.tolerance else None,
+        "kind": "tuned" if row.tuned_by else "predicted",
+        "tuned_by": row.tuned_by,
+        "demand": row.demand,
+        "must": row.demand == "must",
+        "holds": row.holds,
+        "source": row.reference.source if row.reference else None,
+    }
+
+
+def _page(compared: Sequence[Row], realizations: int) -> str:
+    """Return the table as Markdown."""
+    parts = [
+        "# The simulated sky against published numbers\n",
+        f"{realizations} realization(s). {_outcome(compared, 'must')} {_outcome(compared, 'aim')}\n",
+        "Only the lines marked so were tuned by hand; none was tuned for the sake of another.\n",
     ]
-    write_measured(measure(files), files, measured_path)
-    return judge(measured_path, json_path, table_path)
+    for group, members in groupby(compared, key=lambda row: row.group):
+        parts += [f"## {group}\n", "\n".join([*_HEAD, *(_cells(row) for row in members)]) + "\n"]
+    parts.append("\n".join(f"- **{word}**: {meaning}" for word, meaning in DEFINITIONS.items()))
+    return "\n".join(parts) + "\n"
 
 
-def judge(measured_path: Path, json_path: Path, table_path: Path) -> dict[str, Any]:
-    """Write the table from what was measured, and log what doesn't hold; returns the content of the JSON."""
-    data = read_measured(measured_path)
-    results, number = compare(data), data.sizes["realization"]
-    parameters = {"sky_config_hash": data.attrs["sky_config_hash"]}
-    told = write_table_json(results, number, provenance("validate_sky", parameters, [measured_path]), json_path)
-    write_table_markdown(results, number, table_path)
-    for result in results:
-        if result.holds is False:
-            low, high = result.line.allowed or (float("nan"), float("nan"))
-            LOGGER.warning(
-                "%s doesn't hold: %s is %.4g, allowed %.4g to %.4g",
-                result.line.demand, result.line.name, result.simulated, low, high,
-            )  # fmt: skip
-    return told
+def _outcome(compared: Sequence[Row], demand: str) -> str:
+    asked = [row for row in compared if row.demand == demand]
+    failed = [row.name for row in asked if not row.holds]
+    missed = f" Not held: {'; '.join(failed)}." if failed else ""
+    return f"{len(asked) - len(failed)} of {len(asked)} {demand}s hold.{missed}"
+
+
+def _cells(row: Row) -> str:
+    cells = [
+        f"{row.name} [{row.unit}]" if row.unit else row.name,
+        rounded(row.value, row.error),
+        rounded(row.reference.value, row.reference.error) if row.reference else "",
+        "" if row.sigmas is None else f"{row.sigmas:+.1f} σ".replace("-", "−"),
+        "" if row.tolerance is None else " to ".join(f"{limit:.4g}" for limit in row.tolerance),
+        "" if row.demand == "reported" else row.demand,
+        {None: "", True: "yes", False: "**no**"}[row.holds],
+        f"tuned by `{row.tuned_by}`" if row.tuned_by else "predicted",
+        row.reference.source if row.reference else "",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def rounded(value: float, error: float | None) -> str:
+    """Return value and error as text, both to two digits of the error (four digits of the value without one)."""
+    if not math.isfinite(value):
+        return "none"
+    if error is None or not math.isfinite(error) or error <= 0:
+        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", "−")
