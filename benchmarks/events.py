@@ -25,6 +25,7 @@ from clustermass.events.select import Selection
 from clustermass.events.write import write_events
 from clustermass.images.cutouts import ImageStack, count_list
 from clustermass.io.files import write_json
+from clustermass.io.products import FieldFiles
 
 GEOMETRY = replace(BASE, base_rebin=1)  # 300 x 300 x 10
 MILLION = 1_000_000
@@ -72,7 +73,7 @@ def take_in(paths, ra, dec):
         files = {"events": [str(path) for path in paths], "catalogue": str(place / "clusters.csv"), "exposure_s": 1e3}
         outputs = {name: place / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
         sky_block = {"observed": True, "realizations": {"01": files}}
-        ingest_field(sky_block, "01", {"flag_mask": "auto", "pattern": 15}, **outputs)
+        ingest_field(sky_block, "01", {"flag_mask": "auto", "pattern": 15}, FieldFiles(**outputs))
         return sum(map(len, stream_events(outputs["events"])))
 
 

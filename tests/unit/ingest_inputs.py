@@ -7,6 +7,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from clustermass.catalogues.ingest import ingest_field
+from clustermass.io.products import FieldFiles
 
 EVENTS = {"flag_mask": "auto", "pattern": 15}
 OUTPUTS = ("events", "exposure", "catalogue", "truth", "matches", "labels")
@@ -61,5 +62,5 @@ def simulated(folder: Path, **changes) -> dict:
 
 def ingest(folder: Path, block: dict, events=EVENTS, name="out") -> dict[str, Path]:
     outputs = {key: folder / name / f"{key}.fits" for key in OUTPUTS}
-    ingest_field(block, "01", events, **outputs)
+    ingest_field(block, "01", events, FieldFiles(**outputs))
     return outputs

@@ -14,6 +14,7 @@ from clustermass.errors import InputError
 from clustermass.images.band_images import are_images, photons_of_images, read_images
 from clustermass.images.cutouts import extract_images
 from clustermass.io.netcdf import read_netcdf
+from clustermass.io.products import FieldFiles
 
 EFEDS = Path(__file__).parents[3] / "shared" / "data" / "efeds"
 REAL = sorted((EFEDS / "images").glob("efeds_*.fits"))
@@ -68,7 +69,9 @@ def images_of(folder, files, bands=TEN, centre=CENTRE, **more):
     files = {"events": list(map(str, files)), "catalogue": str(folder / "c.csv"), **more}
     outputs = {name: folder / f"out_{name}.fits" for name in ("events", "exposure", "catalogue")}
     images = block(bands)
-    ingest_field({"observed": True, "realizations": {"01": files}}, "01", EVENTS, bands=images["bands"], **outputs)
+    ingest_field(
+        {"observed": True, "realizations": {"01": files}}, "01", EVENTS, FieldFiles(**outputs), images["bands"]
+    )
     extract_images(**outputs, output=folder / "images.nc", images=images, realization="01", events_block=EVENTS)
     return read_netcdf(folder / "images.nc")
 
@@ -192,7 +195,7 @@ def test_an_exposure_map_counts_only_where_the_images_reach(tmp_path):
         files = {"events": list(map(str, paths)), "catalogue": str(tmp_path / "c.csv")}
         sky = {"observed": True, "realizations": {"01": {**files, "exposure": str(tmp_path / "exposure.fits")}}}
         outputs = {name: tmp_path / f"{box}_{name}.fits" for name in ("events", "exposure", "catalogue")}
-        ingest_field(sky, "01", EVENTS, bands=images["bands"], **outputs)
+        ingest_field(sky, "01", EVENTS, FieldFiles(**outputs), images["bands"])
         output = tmp_path / f"{box}.nc"
         extract_images(**outputs, output=output, images=images, realization="01", events_block=EVENTS)
         assert read_netcdf(output)["covered_fraction"].values == pytest.approx(share, abs=0.01)
@@ -219,7 +222,7 @@ def test_real_efeds_images(tmp_path, path):
     for box in (300, 120):
         images = block(one_band, box)
         outputs = {name: tmp_path / f"{box}_{name}.fits" for name in ("events", "exposure", "catalogue")}
-        ingest_field(sky, "01", EVENTS, bands=images["bands"], **outputs)
+        ingest_field(sky, "01", EVENTS, FieldFiles(**outputs), images["bands"])
         output = tmp_path / f"{box}.nc"
         extract_images(**outputs, output=output, images=images, realization="01", events_block=EVENTS)
         found = read_netcdf(output)

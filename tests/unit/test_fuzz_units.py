@@ -10,6 +10,7 @@ from test_band_images import EVENTS, TEN, block
 from clustermass.catalogues.ingest import ingest_field
 from clustermass.errors import InputError
 from clustermass.images.cutouts import extract_images
+from clustermass.io.products import FieldFiles
 
 #: units that make positions, energies or masses those of something else: all of them must be told
 WRONG_UNITS = {
@@ -49,7 +50,7 @@ def test_wrong_units_stop_before_there_are_images(tmp_path, wrong):
         files |= {key: str(folder / f"{key}.csv") for key in ("truth",)} | {"catalogue": str(folder / "clusters.csv")}
         names = ("events", "exposure", "catalogue", "truth", "matches", "labels")
         outputs = {key: folder / "out" / f"{key}.fits" for key in names}
-        ingest_field({"observed": False, "realizations": {"01": files}}, "01", EVENTS, **outputs)
+        ingest_field({"observed": False, "realizations": {"01": files}}, "01", EVENTS, FieldFiles(**outputs))
         inputs = {key: outputs[key] for key in names[:-1]}
         output = folder / "images.nc"
         extract_images(**inputs, output=output, images=block(TEN, 60), realization="01", events_block=EVENTS)

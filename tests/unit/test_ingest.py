@@ -10,6 +10,7 @@ from clustermass.catalogues.ingest import ingest_field
 from clustermass.config.resolve import input_files
 from clustermass.errors import InputError
 from clustermass.events.read import read_events
+from clustermass.io.products import FieldFiles
 
 
 def test_observed_field(tmp_path):
@@ -89,9 +90,7 @@ def test_missing_and_repeated_event_lists(tmp_path):
     with pytest.raises(InputError, match="names no catalogue"):
         ingest(tmp_path, sky(tmp_path, catalogue=""))
     with pytest.raises(InputError, match="no realization '02'"):
-        ingest_field(
-            sky(tmp_path), "02", EVENTS, **dict.fromkeys(("events", "exposure", "catalogue"), tmp_path / "x.fits")
-        )
+        ingest_field(sky(tmp_path), "02", EVENTS, FieldFiles(*[tmp_path / "x.fits"] * 3))
 
 
 def test_flag_mask_of_the_configuration_counts(tmp_path):

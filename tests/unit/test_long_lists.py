@@ -17,6 +17,7 @@ from clustermass.events import merge
 from clustermass.events.read import stream_events
 from clustermass.events.spill import StoredEvents
 from clustermass.io import fits as io_fits
+from clustermass.io.products import FieldFiles
 
 EVENTS = {"flag_mask": "auto", "pattern": 15}
 OUTPUTS = ("events", "exposure", "catalogue", "truth", "matches", "labels")
@@ -39,7 +40,7 @@ def field(folder, **files):
 
 def ingest(sky, folder):
     outputs = {name: folder / f"{name}.fits" for name in OUTPUTS}
-    ingest_field(sky, "01", EVENTS, **outputs)
+    ingest_field(sky, "01", EVENTS, FieldFiles(**outputs))
     return outputs
 
 

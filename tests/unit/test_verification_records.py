@@ -13,7 +13,7 @@ from clustermass.catalogues.ingest import ingest_field
 from clustermass.cli import main
 from clustermass.figures import style
 from clustermass.io.files import write_json
-from clustermass.io.products import MASSES, add_history
+from clustermass.io.products import MASSES, FieldFiles, add_history
 from clustermass.io.provenance import config_hash, provenance
 from clustermass.io.records import read_record
 
@@ -80,7 +80,7 @@ def ingested(tmp_path):
     own.mkdir()
     folder.mkdir(parents=True)
     outputs = {name: folder / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
-    ingest_field(sky(own, exposure_s=1000.0), "01", EVENTS, **outputs)
+    ingest_field(sky(own, exposure_s=1000.0), "01", EVENTS, FieldFiles(**outputs))
     (folder / "images.nc").write_bytes(b"")
     return own, folder
 

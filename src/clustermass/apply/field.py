@@ -1,10 +1,12 @@
 """Masses of a user's field by a trained ensemble, without the workflow: the same steps, one after the other."""
 
+from __future__ import annotations
+
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from clustermass.apply.catalogue import CataloguePaths
 from clustermass.apply.mass_prior import read_mass_prior
@@ -19,6 +21,10 @@ from clustermass.images.cutouts import extract_images
 from clustermass.images.preprocessing import preprocess
 from clustermass.io.log import log_to
 from clustermass.io.netcdf import read_netcdf
+from clustermass.io.products import FieldFiles
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Sky
 
 REALIZATION = "01"
 OWN_EVENTS = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in
@@ -98,23 +104,29 @@ def _masses(
 ) -> None:
     first = read_member(trained.weights[0])
     cutting, recipe = first.cutting, first.preprocessing
-    files: dict[str, Any] = {"events": [str(path) for path in events], "catalogue": str(catalogue)}
-    files |= {"exposure_s": exposure_s}
+    files = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure_s": exposure_s}
     files |= {"exposure": str(exposure)} if exposure else {}
-    sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": dict(columns)}
+    # what a sky of files needs
+    sky = cast("Sky", {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": dict(columns)})
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
-        field = {name: place / f"{name}.fits" for name in ("events", "exposure", "catalogue")}
+        field = FieldFiles(place / "events.fits", place / "exposure.fits", place / "catalogue.fits")
         images = {**cutting["images"], "centre": "detected"}
-        ingest_field(sky, REALIZATION, cutting["events"], bands=images["bands"], **field)
+        ingest_field(sky, REALIZATION, cutting["events"], field, images["bands"])
         extract_images(
-            **field, output=place / "images.nc", images=images, realization=REALIZATION, events_block=OWN_EVENTS
+            events=field.events,
+            exposure=field.exposure,
+            catalogue=field.catalogue,
+            output=place / "images.nc",
+            images=images,
+            realization=REALIZATION,
+            events_block=OWN_EVENTS,
         )
         preprocess(place / "images.nc", place / "smoothed.nc", recipe)
         infer_observed(
             images=[place / "images.nc"],
             smoothed=[place / "smoothed.nc"],
-            catalogues=[field["catalogue"]],
+            catalogues=[field.catalogue],
             ensemble=trained.ensemble,
             calibration=trained.calibration,
             domain=trained.domain,

@@ -1,10 +1,12 @@
 """A user's own field (event lists, catalogue, perhaps exposure map and truth) into the pipeline's standard files."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from astropy.table import Table
@@ -32,8 +34,11 @@ from clustermass.images.exposure import (
     read_exposure,
 )
 from clustermass.io.log import LOGGER, track
-from clustermass.io.products import CATALOGUE, MATCHES, TRUTH, write_exposure, write_table
+from clustermass.io.products import CATALOGUE, MATCHES, TRUTH, FieldFiles, write_exposure, write_table
 from clustermass.io.provenance import provenance
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Bands, Events, RealizationFiles, Sky
 
 DEFAULT_MATCH_ARCSEC = 60.0
 #: band of ML_CTS in eV, in which a halo's photons are counted
@@ -41,19 +46,9 @@ _ML_BAND_EV = (200.0, 2300.0)
 
 
 def ingest_field(
-    sky: Mapping[str, Any],
-    realization: str,
-    events_block: Mapping[str, Any],
-    *,
-    bands: Mapping[str, int] | None = None,
-    events: Path,
-    exposure: Path,
-    catalogue: Path,
-    truth: Path | None = None,
-    matches: Path | None = None,
-    labels: Path | None = None,
+    sky: Sky, realization: str, events_block: Events, output: FieldFiles, bands: Bands | None = None
 ) -> None:
-    """Turn one realization of a sky with `source: files` into the standard files; nothing after knows whence they came.
+    """Turn one realization of a sky with `source: files` into the standard files of a field.
 
     The events are selected by flag, pattern and good time. The exposure map is the user's, or else flat over the cells
     of the sky that hold photons (`clustermass.images.exposure`), at `exposure_s`, else the catalogue's median
@@ -69,70 +64,75 @@ def ingest_field(
         Label, "01", "02", ...
     events_block
         Block `events`: `flag_mask`, `pattern`.
+    output
+        Files to write; truth, matches and labels of simulated skies only (`observed: false`). Where the photons have
+        no truth labels `labels` has no rows.
     bands
         Block `images.bands`, which images in energy bands must have; None = only event lists are taken.
-    events, exposure, catalogue, truth, matches, labels
-        Files to write; the last three of simulated skies only (`observed: false`). Where the photons have no truth
-        labels `labels` has no rows.
 
     Raises
     ------
     InputError
-        A file is missing or faulty, no event survives the selection, no exposure is known, no detection lies in the
-        field, or a simulated sky has no table of truth.
+        A file is missing or faulty, no event survives the selection, no exposure is given or to be found, no detection
+        lies in the field, or a simulated sky has no table of truth.
     """
-    files = realization_files(sky, realization)
-    observed = bool(sky.get("observed", False))
-    if not observed and not files.get("truth"):
+    files = cast("RealizationFiles", realization_files(sky, realization))
+    observed = sky.get("observed", False)
+    catalogue, truth = Path(files["catalogue"]), files.get("truth")
+    if not observed and not truth:
         raise InputError(
             f"skies: realization {realization!r} has no 'truth', the table of haloes with their masses. Name one, or "
             "set observed: true if the masses are to be found out."
         )
-    with closing(StoredEvents(events.parent, without=UNUSED)) as photons:
-        shown = _store(photons, files["events"], events_block, bands)
+    with closing(StoredEvents(output.events.parent, without=UNUSED)) as photons:
+        band_images = _store(photons, files["events"], events_block, bands)
         further = [Path(path) for path in files.get("joined_catalogues") or ()]
-        detections = read_catalogue(Path(files["catalogue"]), sky.get("catalogue_columns"), further=further)
-        detections = select_clusters(detections, Path(files["catalogue"]), sky.get("catalogue_selection"))
+        detections = read_catalogue(catalogue, _columns(sky.get("catalogue_columns")), further=further)
+        detections = select_clusters(detections, catalogue, sky.get("catalogue_selection"))
         centre = mean_position(photons)
-        image, wcs = _exposure(files, photons, centre, detections, shown)
+        image, wcs = _exposure(files, photons, centre, detections, band_images)
         _check_overlap(detections, image, wcs, files)
-        haloes, pairs = (None, None) if observed else _truth(sky, realization, files, photons, detections)
-        facts = _provenance(sky, realization, files, events_block)
+        haloes, pairs = None, None
+        if truth and not observed:
+            haloes, pairs = _truth(sky, realization, Path(truth), photons, detections)
+        made_by = _provenance(sky, realization, files, events_block)
         # a field with a table of its truth is simulated, whatever wrote its events
         simulated = photons.head.simulated or not observed
-        write_events((replace(piece, simulated=simulated) for piece in photons), events, facts, centre)
-        if labels is not None and not observed:
-            write_labels((piece.src_id for piece in photons if piece.src_id is not None), labels, facts)
-    write_exposure(exposure, image, wcs.to_header(), provenance=facts)
-    write_table(catalogue, "CATALOGUE", CATALOGUE, detections, provenance=facts)
-    if haloes is not None and truth is not None:
-        write_table(truth, "TRUTH", TRUTH, haloes, provenance=facts)
-    if pairs is not None and matches is not None:
-        write_table(matches, "MATCHES", MATCHES, pairs, provenance=facts)
+        write_events((replace(piece, simulated=simulated) for piece in photons), output.events, made_by, centre)
+        if output.labels is not None and not observed:
+            labels = (piece.src_id for piece in photons if piece.src_id is not None)
+            write_labels(labels, output.labels, made_by)
+    write_exposure(output.exposure, image, wcs.to_header(), provenance=made_by)
+    write_table(output.catalogue, "CATALOGUE", CATALOGUE, detections, provenance=made_by)
+    if haloes is not None and output.truth is not None:
+        write_table(output.truth, "TRUTH", TRUTH, haloes, provenance=made_by)
+    if pairs is not None and output.matches is not None:
+        write_table(output.matches, "MATCHES", MATCHES, pairs, provenance=made_by)
 
 
 def _store(
-    photons: StoredEvents, paths: Sequence[str], events_block: Mapping[str, Any], bands: Mapping[str, int] | None
+    photons: StoredEvents, paths: Sequence[str], events_block: Events, bands: Bands | None
 ) -> ImagePhotons | None:
-    """Take in the selected photons of event lists, or those of band images; return what the latter show of the sky."""
-    pattern = events_block.get("pattern", 15)
+    """Add the selected photons of event lists, or those of band images; return the band images' place on the sky."""
     if bands is not None and are_images(paths):
-        start, width = int(bands["start_ev"]), int(bands["width_ev"])
-        edges = [start + width * number for number in range(int(bands["number"]) + 1)]
-        shown = photons_of_images(paths, edges, pattern)
-        photons.add(shown.events)
-        return shown
-    selection = Selection(events_block.get("flag_mask", "auto"), pattern)
+        edges = [bands["start_ev"] + bands["width_ev"] * number for number in range(bands["number"] + 1)]
+        band_images = photons_of_images(paths, edges, events_block["pattern"])
+        photons.add(band_images.events)
+        return band_images
+    selection = Selection(events_block["flag_mask"], events_block["pattern"])
     for piece in track(stream_many(paths, photons.folder), f"{paths[0]}: pieces of {PIECE_ROWS} rows"):
         photons.add(selection.keep(piece))
     selection.conclude()
     return None
 
 
-def _truth(
-    sky: Mapping[str, Any], realization: str, files: Mapping[str, Any], photons: StoredEvents, detections: Table
-) -> tuple[Table, Table]:
-    haloes = read_truth(Path(files["truth"]), sky.get("truth_columns"), realization)
+def _columns(given: Mapping[Any, str] | None) -> dict[str, str]:
+    return {str(ours): theirs for ours, theirs in (given or {}).items()}
+
+
+def _truth(sky: Sky, realization: str, path: Path, photons: StoredEvents, detections: Table) -> tuple[Table, Table]:
+    """Return the haloes, with their photons as COUNTS, and which detection is which of them."""
+    haloes = read_truth(path, _columns(sky.get("truth_columns")), realization)
     radius = float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC))
     if not _labelled(photons, haloes):
         haloes["COUNTS"] = np.full(len(haloes), -1, dtype=np.int32)
@@ -153,7 +153,7 @@ def _soft(photons: StoredEvents) -> Iterator[LabelledPhotons]:
 
 
 def _labelled(photons: StoredEvents, haloes: Table) -> bool:
-    """Whether SRC_ID of the photons says anything of these haloes."""
+    """Whether photons are labelled with the SRC_ID of these haloes."""
     if photons.head.src_id is None:
         LOGGER.warning("%s: no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)", photons.head.name)
         return False
@@ -168,17 +168,19 @@ def _labelled(photons: StoredEvents, haloes: Table) -> bool:
 
 
 def _exposure(
-    files: Mapping[str, Any],
+    files: RealizationFiles,
     photons: StoredEvents,
     centre: tuple[float, float],
     detections: Table,
-    shown: ImagePhotons | None,
+    band_images: ImagePhotons | None,
 ) -> tuple[NDArray[np.float32], WCS]:
-    if files.get("exposure"):
-        image, wcs = read_exposure(Path(files["exposure"]))
-        return (shown.within(image, wcs) if shown else image), wcs
-    if shown:
-        (cells, area), wcs = shown.occupied(), shown.wcs
+    """Return the exposure map in s, (y, x), and its coordinates: the user's, or a flat one where there are photons."""
+    path = files.get("exposure")
+    if path:
+        image, wcs = read_exposure(Path(path))
+        return (band_images.within(image, wcs) if band_images else image), wcs
+    if band_images:
+        (cells, area), wcs = band_images.occupied(), band_images.wcs
     else:
         cells, wcs = occupied_cells(photons, centre)
         area = area_deg2(cells)
@@ -191,20 +193,21 @@ def _exposure(
 
 
 def _flat_exposure_s(
-    files: Mapping[str, Any], photons: StoredEvents, detections: Table, area: float
+    files: RealizationFiles, photons: StoredEvents, detections: Table, area: float
 ) -> tuple[float, str]:
-    if files.get("exposure_s"):
-        return float(files["exposure_s"]), "exposure_s"
-    known = np.asarray(detections["ML_EXP"])
-    known = known[np.isfinite(known) & (known > 0)]
-    if known.size:
-        return float(np.median(known)), "median ML_EXP of the catalogue"
+    """Return the exposure of a flat map of `area` deg2, and where it is from."""
+    seconds = files.get("exposure_s")
+    if seconds:
+        return float(seconds), "exposure_s"
+    stated = np.asarray(detections["ML_EXP"])
+    stated = stated[np.isfinite(stated) & (stated > 0)]
+    if stated.size:
+        return float(np.median(stated)), "median ML_EXP of the catalogue"
     good_time = mean_exposure_s(photons.head, {module for piece in photons for module in modules_of(piece)})
     # a scanning telescope spends only a small share of its good time on any one place
     if good_time is None or area > POINTING_DEG2:
-        why = (
-            "it has no good time intervals" if good_time is None else f"its {area:.1f} deg2 are more than one pointing"
-        )
+        too_large = f"its {area:.1f} deg2 are more than one pointing"
+        why = "it has no good time intervals" if good_time is None else too_large
         raise InputError(
             f"{photons.head.name}: the exposure is unknown ({why}). Name an exposure map or exposure_s for the "
             "realization, or give the catalogue a column ML_EXP."
@@ -212,7 +215,7 @@ def _flat_exposure_s(
     return good_time, "mean good time of the modules, vignetting left out"
 
 
-def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, files: Mapping[str, Any]) -> None:
+def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, files: RealizationFiles) -> None:
     exposed = exposure_at(image, wcs, np.asarray(detections["RA"]), np.asarray(detections["DEC"])) > 0
     if not exposed.any():
         raise InputError(
@@ -222,10 +225,8 @@ def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, file
     LOGGER.info("%s: %d of %d rows lie in the exposed field", files["catalogue"], exposed.sum(), exposed.size)
 
 
-def _provenance(
-    sky: Mapping[str, Any], realization: str, files: Mapping[str, Any], events_block: Mapping[str, Any]
-) -> dict[str, Any]:
+def _provenance(sky: Sky, realization: str, files: RealizationFiles, events_block: Events) -> dict[str, Any]:
     kept = ("observed", "catalogue_columns", "catalogue_selection", "truth_columns", "match_arcsec")
-    parameters = {key: sky[key] for key in kept if key in sky} | {"events": dict(events_block)}
+    parameters = {key: value for key, value in sky.items() if key in kept} | {"events": dict(events_block)}
     parameters |= {"realization": realization, "exposure_s": files.get("exposure_s")}
     return provenance("ingest_field", parameters, input_files(sky, realization))
