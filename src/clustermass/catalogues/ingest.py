@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.table import Table
@@ -76,7 +76,7 @@ def ingest_field(
         A file is missing or faulty, no event survives the selection, no exposure is given or to be found, no detection
         lies in the field, or a simulated sky has no table of truth.
     """
-    files = cast("RealizationFiles", realization_files(sky, realization))
+    files = realization_files(sky, realization)
     observed = sky.get("observed", False)
     catalogue, truth = Path(files["catalogue"]), files.get("truth")
     if not observed and not truth:
