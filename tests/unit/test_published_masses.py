@@ -172,7 +172,9 @@ def test_simulated_and_observed_are_never_mixed(tmp_path, tables):
 def test_the_figure_is_the_same_twice_and_states_numbers_and_caution(tmp_path, tables, monkeypatch):
     compare(field(tmp_path, tables), tables.chiu2023)
     for run in "ab":
-        plot_published_masses(tmp_path / "comparison.json", tmp_path / f"{run}.svg", tmp_path / f"{run}.png", 60)
+        plot_published_masses(
+            tmp_path / "comparison.json", svg=tmp_path / f"{run}.svg", png=tmp_path / f"{run}.png", dpi=60
+        )
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert imread(tmp_path / "a.png")[..., :3].std() > 0.05
@@ -182,14 +184,14 @@ def test_the_figure_is_the_same_twice_and_states_numbers_and_caution(tmp_path, t
         printed.extend(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
 
     monkeypatch.setattr("clustermass.figures.style.save", catch)
-    plot_published_masses(tmp_path / "comparison.json", tmp_path / "c.svg", tmp_path / "c.png", 60)
+    plot_published_masses(tmp_path / "comparison.json", svg=tmp_path / "c.svg", png=tmp_path / "c.png", dpi=60)
     text = "\n".join(printed)
     assert f"n = {NUMBER - len(NO_REDSHIFT)}\nmean +0.100 ± 0.000 dex" in text
     assert "agreement is not accuracy" in text
     assert "observed field" in text
     (tmp_path / "comparison.json").write_text("{}")
     with pytest.raises(InputError, match="no readable comparison"):
-        plot_published_masses(tmp_path / "comparison.json", tmp_path / "c.svg", tmp_path / "c.png", 60)
+        plot_published_masses(tmp_path / "comparison.json", svg=tmp_path / "c.svg", png=tmp_path / "c.png", dpi=60)
 
 
 def test_a_comparison_of_few_clusters_is_drawn(tmp_path, tables):
@@ -209,7 +211,7 @@ def test_a_comparison_of_few_clusters_is_drawn(tmp_path, tables):
     assert content["n"] == {"catalogue": 5, "network": 5, "published": 5, "luminosity": 0, "count_rate": 5}
     assert content["comparisons"]["network_minus_published"]["mean_dex"] is None
     assert "network_minus_luminosity" not in content["comparisons"]
-    plot_published_masses(tmp_path / "comparison.json", tmp_path / "c.svg", tmp_path / "c.png", 60)
+    plot_published_masses(tmp_path / "comparison.json", svg=tmp_path / "c.svg", png=tmp_path / "c.png", dpi=60)
     assert (tmp_path / "c.png").stat().st_size > 0
 
 

@@ -64,7 +64,7 @@ def small_dataset(values):
 def write_figure(path):
     figure = Figure()
     figure.add_subplot().plot(NOISE.ravel()[:20_000], "o")
-    save(figure, path, path.with_suffix(".png"), dpi=100)
+    save(figure, {"svg": path, "png": path.with_suffix(".png")}, 100, "test")
 
 
 WRITERS = {

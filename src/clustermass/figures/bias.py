@@ -5,23 +5,24 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from scipy import stats
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.labels import PREDICTED_MASS, RESIDUAL, TRUE_MASS, in_order, predictor, read_subset, signed
+from clustermass.figures.style import PREDICTED_MASS, RESIDUAL, TRUE_MASS, in_order, predictor, read_subset, signed
 from clustermass.io.netcdf import check_finite, read_netcdf
 
 BIN_DEX = 0.25
 #: bins with fewer clusters are joined with their smaller neighbour
 MIN_IN_BIN = 8
-#: far off wherever it has no say: it would squeeze all others; its numbers are in metrics.json
+#: not drawn: its bias is so large that the others could not be told apart; its numbers are in metrics.json
 LEFT_OUT = ("prior",)
 
 
-@style.styled
-def plot_bias(predictions: Path, baselines: Path, svg: Path, png: Path, dpi: int) -> None:
+@style.saved
+def plot_bias(predictions: Path, baselines: Path) -> Figure:
     """Draw mean residual and scatter of every predictor on the test set, in bins of true and of its own predicted mass.
 
     Parameters
@@ -30,10 +31,6 @@ def plot_bias(predictions: Path, baselines: Path, svg: Path, png: Path, dpi: int
         `predictions.nc`, whose sigma is calibrated.
     baselines
         `baselines.nc`, with the same test clusters.
-    svg, png
-        Files to write.
-    dpi
-        Resolution of the PNG, dots per inch.
 
     Raises
     ------
@@ -41,22 +38,21 @@ def plot_bias(predictions: Path, baselines: Path, svg: Path, png: Path, dpi: int
         The test set is empty, or the two files hold different test clusters.
     """
     mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
-    network = mass + residuals["network"]
+    predicted = mass + residuals["network"]
     figure = style.new_figure(style.TWO_COLUMNS_IN, 6.2)
-    columns = figure.subplots(2, 2, sharey="row").T
-    for panels, of, label in ((columns[0], mass, TRUE_MASS), (columns[1], network, PREDICTED_MASS)):
-        edges = mass_bins(of)
+    by_truth, by_prediction = figure.subplots(2, 2, sharey="row").T
+    for panels, values, label in ((by_truth, mass, TRUE_MASS), (by_prediction, predicted, PREDICTED_MASS)):
+        edges = mass_bins(values)
         for axes in panels:
-            mark_bins(axes, of, edges, label)
-        draw_all(panels, of is mass, mass, residuals, edges)
+            mark_bins(axes, values, edges, label)
+        draw_all(panels, panels is by_truth, mass, residuals, edges)
         panels[0].axhline(0, color=style.BLACK, lw=0.7)
-    draw_expected(columns[0][0], mass, network, sigma)
-    columns[0][0].set_ylabel("mean " + RESIDUAL)
-    columns[0][1].set_ylabel("scatter in the bin [dex]")
-    columns[0][1].set_ylim(bottom=0)
-    handles, labels = columns[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    style.save(figure, svg, png, dpi)
+    draw_expected(by_truth[0], mass, predicted, sigma)
+    by_truth[0].set_ylabel("mean " + RESIDUAL)
+    by_truth[1].set_ylabel("scatter in the bin [dex]")
+    by_truth[1].set_ylim(bottom=0)
+    figure.legend(*by_truth[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
 
 
 def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
@@ -79,16 +75,16 @@ def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarra
 def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Mean of predicted - true in bins of true mass, if each truth is drawn from its own N(mu, sigma); (bin,), dex.
 
-    Predictions without any fault have this bias: it follows from the predictions alone, no truth goes in. Of each
-    cluster, the part of its Gaussian between the edges a and b counts, with weight Phi(b) - Phi(a) and mean
-    mu - sigma (phi(b) - phi(a)) / (Phi(b) - Phi(a)), a and b in units of sigma from mu.
+    A perfect prediction has this bias. It follows from the predictions alone. The cluster's Gaussian between the
+    edges a and b (in units of sigma from mu) contributes with weight Phi(b) - Phi(a) and mean
+    mu - sigma (phi(b) - phi(a)) / (Phi(b) - Phi(a)).
 
     Parameters
     ----------
     mu, sigma
         Predicted log10 mass and standard deviation, dex, (cluster,).
     edges
-        Of the bins, (bin + 1,).
+        Edges of the bins, (bin + 1,).
     """
     scaled = (edges[:, None] - mu) / sigma
     weight = np.diff(stats.norm.cdf(scaled), axis=0).sum(axis=1)
@@ -97,32 +93,36 @@ def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.nd
 
 
 def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarray) -> None:
-    """Draw the bias that is to be expected in each bin of true mass, and print slopes, measured and expected."""
+    """Draw the expected bias in each bin of true mass, and print the slopes, measured and expected."""
     edges = mass_bins(mass)
-    label: str | None = "expected of the network, were it perfect"
-    for low, high, value in zip(edges[:-1], edges[1:], expected_bias(mu, sigma, edges), strict=True):
+    for number, (low, high, value) in enumerate(
+        zip(edges[:-1], edges[1:], expected_bias(mu, sigma, edges), strict=True)
+    ):
+        label = None if number else "expected of the network, were it perfect"
         axes.plot([low, high], [value, value], color=style.BLACK, lw=1.6, zorder=5, label=label)
-        label = None
     if np.unique(mass).size > 1:
-        # of the residual over the truth, whose variance is then var(mu) + mean sigma^2
+        # slope of the residual with true mass, whose variance is var(mu) + mean sigma^2
         shrinkage = np.mean(sigma**2) / (mu.var() + np.mean(sigma**2))
         slope = np.polyfit(mass, mu - mass, 1)[0]
-        style.note(
-            axes, f"slope of the network\n{signed(slope)}, expected {signed(-shrinkage)}", "upper right", zorder=2
-        )
+        text = f"slope of the network\n{signed(slope)}, expected {signed(-shrinkage)}"
+        style.note(axes, text, "upper right", zorder=2)
 
 
 def draw_all(
     panels: np.ndarray, by_truth: bool, mass: np.ndarray, residuals: dict[str, np.ndarray], edges: np.ndarray
 ) -> None:
-    """Draw every predictor in bins of the true mass, (cluster,), or of its own prediction."""
-    names = in_order([name for name in residuals if name not in LEFT_OUT])
+    """Draw bias (first panel) and scatter (second) of every predictor in bins of the true mass or of its own one."""
+    names = in_order(name for name in residuals if name not in LEFT_OUT)
     offsets = np.linspace(-0.36, 0.36, len(names)) if len(names) > 1 else np.zeros(1)
     for name, offset in zip(names, offsets, strict=True):
         # another predictor's masses may lie outside the network's: they count in the outermost bins
         by = mass if by_truth else np.clip(mass + residuals[name], edges[0], np.nextafter(edges[-1], 0))
         places = 0.5 * (edges[:-1] + edges[1:]) + offset * np.diff(edges)
-        draw_predictor(panels, name, places, binned(by, residuals[name], edges))
+        look, lead = predictor(name), name == "network"
+        sizes = {"ms": 5, "elinewidth": 1.3, "zorder": 4} if lead else {"ms": 3.5, "elinewidth": 0.8, "zorder": 3}
+        statistics = binned(by, residuals[name], edges)
+        for axes, (value, error) in zip(panels, (statistics[:2], statistics[2:]), strict=True):
+            axes.errorbar(places, value, error, fmt=look.marker, color=look.colour, label=look.label, **sizes)
 
 
 def mass_bins(mass: np.ndarray) -> np.ndarray:
@@ -155,40 +155,15 @@ def binned(mass: np.ndarray, residual: np.ndarray, edges: np.ndarray) -> np.ndar
     return np.array(columns).T
 
 
-def draw_predictor(panels: np.ndarray, name: str, places: np.ndarray, statistics: np.ndarray) -> None:
-    """Draw one predictor's bias in the first panel and its scatter in the second."""
-    look = predictor(name)
-    lead = name == "network"
-    for axes, (value, error) in zip(panels, (statistics[:2], statistics[2:]), strict=True):
-        axes.errorbar(
-            places,
-            value,
-            error,
-            fmt=look.marker,
-            color=look.colour,
-            ms=5 if lead else 3.5,
-            elinewidth=1.3 if lead else 0.8,
-            label=look.label,
-            zorder=4 if lead else 3,
-        )
-
-
 def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray, label: str) -> None:
-    """Shade every other bin and write the number of clusters above each, and what `mass` is below the panel."""
-    number = np.histogram(mass, edges)[0]
-    for index, (low, high, n) in enumerate(zip(edges[:-1], edges[1:], number, strict=True)):
+    """Shade every other bin, write the number of clusters above each, and name the axis."""
+    across = axes.get_xaxis_transform()
+    for index, n in enumerate(np.histogram(mass, edges)[0]):
+        low, high = edges[index : index + 2]
         if index % 2 == 0:
             axes.axvspan(low, high, color=style.LIGHT_GREY, alpha=0.3, lw=0)
-        number_of = f"n = {n}" if index == 0 else f"{n}"
-        axes.text(
-            0.5 * (low + high),
-            1.01,
-            number_of,
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="bottom",
-            fontsize=7,
-        )
+        number = f"{n}" if index else f"n = {n}"
+        axes.text(0.5 * (low + high), 1.01, number, transform=across, ha="center", va="bottom", fontsize=7)
     axes.set(xlim=edges[[0, -1]], xlabel=label)
     axes.xaxis.set_major_locator(MultipleLocator(0.5))
     axes.xaxis.set_minor_locator(MultipleLocator(BIN_DEX))

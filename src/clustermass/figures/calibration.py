@@ -1,52 +1,57 @@
 """Are the uncertainties right: coverage, probability integral transform and z-scores, whole and in bins."""
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy import stats
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.labels import read_subset, signed
+from clustermass.figures.style import read_subset, signed
 
 LEVELS = np.linspace(0.01, 0.99, 99)
 PIT_BINS = 10
 #: nominal coverage and its colour, by key of metrics.json
 COVERAGES = {"coverage68": (0.6827, style.BLUE), "coverage95": (0.95, style.ORANGE)}
+#: label of the axis and format of a bin's edge, by key of metrics.json
+BINNED_BY = {
+    "by_predicted_mass_bin": (r"predicted $\log_{10} M_{500c}/M_\odot$", "{:.1f}"),
+    "by_redshift_bin": ("redshift", "{:g}"),
+    "by_counts_bin": ("fitted counts", "{:.0f}"),
+}
 
 
-class Bins(NamedTuple):
-    """A row of bins of metrics.json: its key, the label of the axis and how an edge is written."""
+class Bin(NamedTuple):
+    """One bin of clusters.
 
-    key: str
-    label: str
-    edge: str
+    Attributes
+    ----------
+    low
+        Lower edge, None for the first bin.
+    n
+        Number of clusters.
+    coverage
+        Share of true masses inside, and the ends of its 68 % interval, by key of `COVERAGES`; nothing for empty bins.
+    """
+
+    low: float | None
+    n: int
+    coverage: dict[str, tuple[float, float, float]]
 
 
-BINS = (
-    Bins("by_predicted_mass_bin", r"predicted $\log_{10} M_{500c}/M_\odot$", "{:.1f}"),
-    Bins("by_redshift_bin", "redshift", "{:g}"),
-    Bins("by_counts_bin", "fitted counts", "{:.0f}"),
-)
-
-
-@style.styled
-def plot_calibration(predictions: Path, metrics: Path, svg: Path, png: Path, dpi: int) -> None:
+@style.saved
+def plot_calibration(predictions: Path, metrics: Path) -> Figure:
     """Draw coverage, probability integral transform and z-scores of the test set, and coverage in bins.
 
     Parameters
     ----------
     predictions, metrics
         `predictions.nc` and `metrics.json`.
-    svg, png
-        Files to write.
-    dpi
-        Resolution of the PNG, dots per inch.
 
     Raises
     ------
@@ -54,7 +59,7 @@ def plot_calibration(predictions: Path, metrics: Path, svg: Path, png: Path, dpi
         A file is missing or damaged, or the test set is empty.
     """
     test = read_subset(predictions, "test", require=["mu", "sigma", "sigma_calibrated", "pit"])
-    bins = read_bins(metrics)
+    binned = read_bins(metrics)
     residual = (test["log10_m500c"] - test["mu"]).values
     z_score, raw = residual / test["sigma_calibrated"].values, residual / test["sigma"].values
     figure = style.new_figure(style.TWO_COLUMNS_IN, 4.9)
@@ -62,19 +67,26 @@ def plot_calibration(predictions: Path, metrics: Path, svg: Path, png: Path, dpi
     draw_coverage(upper[0], z_score, raw, conformal(test))
     draw_pit(upper[1], test["pit"].values)
     draw_z_scores(upper[2], z_score)
-    for axes, of in zip(lower, BINS, strict=True):
-        draw_bins(axes, bins[of.key], of)
-        axes.set_ylim(lowest_end(bins) - 0.12, 1.02)
+    lowest = min([0.5, *(c[1] for bins in binned.values() for one in bins for c in one.coverage.values())])
+    for axes, (key, (label, edge)) in zip(lower, BINNED_BY.items(), strict=True):
+        draw_bins(axes, binned[key], edge)
+        axes.set(xlabel=label, ylim=(lowest - 0.12, 1.02))
     lower[0].set_ylabel("fraction of true masses inside")
     figure.suptitle(f"test set, n = {z_score.size}")
-    style.save(figure, svg, png, dpi)
+    return figure
 
 
-def read_bins(path: Path) -> dict[str, list[dict[str, Any]]]:
+def read_bins(path: Path) -> dict[str, list[Bin]]:
     """Read the bins of the block `calibration` of metrics.json."""
     try:
-        block = json.loads(Path(path).read_text(encoding="utf-8"))["calibration"]
-        return {of.key: block[of.key] for of in BINS}
+        block = json.loads(path.read_text(encoding="utf-8"))["calibration"]
+        return {
+            key: [
+                Bin(row["low"], row["n"], {c: (row[c], *row[f"{c}_ci68"]) for c in COVERAGES if row[c] is not None})
+                for row in block[key]
+            ]
+            for key in BINNED_BY
+        }
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: no readable metrics ({error!r}). Delete it and run again.") from error
 
@@ -99,17 +111,16 @@ def binomial_band(n: int, probability: np.ndarray, level: float) -> tuple[np.nda
     return np.asarray(low) / n, np.asarray(high) / n
 
 
-def draw_coverage(axes: Axes, z_score: np.ndarray, raw: np.ndarray, intervals: Mapping[float, float]) -> None:
-    """Empirical against nominal coverage, with the binomial band of a perfect prediction."""
+def draw_coverage(axes: Axes, z_score: np.ndarray, raw: np.ndarray, intervals: dict[float, float]) -> None:
+    """Draw empirical against nominal coverage, with the binomial band of a perfect prediction."""
     low, high = binomial_band(z_score.size, LEVELS, 0.95)
     axes.fill_between(LEVELS, low, high, color=style.LIGHT_GREY, alpha=0.6, lw=0, label="perfect, 95 % band")
     axes.plot([0, 1], [0, 1], color=style.BLACK, lw=0.6)
-    if not np.allclose(raw, z_score):
+    recalibrated = not np.allclose(raw, z_score)
+    if recalibrated:
         axes.plot(LEVELS, coverage(raw, LEVELS), color=style.SKY_BLUE, ls="--", label=r"$\sigma$ as predicted")
-        calibrated = r"$\sigma$ recalibrated"
-    else:
-        calibrated = r"ensemble's $\sigma$"
-    axes.plot(LEVELS, coverage(z_score, LEVELS), color=style.BLUE, lw=1.4, label=calibrated)
+    label = r"$\sigma$ recalibrated" if recalibrated else r"ensemble's $\sigma$"
+    axes.plot(LEVELS, coverage(z_score, LEVELS), color=style.BLUE, lw=1.4, label=label)
     if intervals:
         axes.plot(list(intervals), list(intervals.values()), "D", color=style.VERMILION, ms=3.5, label="conformal")
     inside = coverage(z_score, np.array([0.68, 0.95]))
@@ -119,34 +130,24 @@ def draw_coverage(axes: Axes, z_score: np.ndarray, raw: np.ndarray, intervals: M
 
 
 def draw_pit(axes: Axes, values: np.ndarray) -> None:
-    """Histogram of the predicted cumulative probability at the true mass; flat when the uncertainties are right."""
+    """Draw a histogram of the predicted cumulative probability at the true mass; flat if uncertainties are right."""
     n = values.size
     low, high = binomial_band(n, np.array(1 / PIT_BINS), 0.95)
     axes.axhspan(float(low) * PIT_BINS, float(high) * PIT_BINS, color=style.LIGHT_GREY, alpha=0.6, lw=0)
     axes.axhline(1, color=style.BLACK, lw=0.6)
-    axes.hist(
-        values,
-        bins=np.linspace(0, 1, PIT_BINS + 1).tolist(),
-        weights=np.full(n, PIT_BINS / n),
-        histtype="step",
-        color=style.BLUE,
-    )
+    edges = np.linspace(0, 1, PIT_BINS + 1).tolist()
+    axes.hist(values, bins=edges, weights=np.full(n, PIT_BINS / n), histtype="step", color=style.BLUE)
     style.note(axes, "grey: 95 % range if flat", corner="lower left")
     axes.set(xlim=(0, 1), xlabel="probability integral transform", ylabel="density")
     axes.set_ylim(bottom=0)
 
 
 def draw_z_scores(axes: Axes, z_score: np.ndarray) -> None:
-    """Histogram of (true - predicted) / sigma with the unit Gaussian."""
+    """Draw a histogram of (true - predicted) / sigma with the unit Gaussian."""
     edges = np.linspace(-4, 4, 25)
-    width = edges[1] - edges[0]
+    weights = np.full(z_score.size, 1 / (z_score.size * (edges[1] - edges[0])))
     # z-scores beyond four are counted in the outermost bins, not dropped
-    axes.hist(
-        np.clip(z_score, -4, 4),
-        bins=edges.tolist(),
-        weights=np.full(z_score.size, 1 / (z_score.size * width)),
-        color=style.SKY_BLUE,
-    )
+    axes.hist(np.clip(z_score, -4, 4), bins=edges.tolist(), weights=weights, color=style.SKY_BLUE)
     grid = np.linspace(-4, 4, 200)
     axes.plot(grid, stats.norm.pdf(grid), color=style.BLACK, lw=0.9)
     axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
@@ -155,23 +156,18 @@ def draw_z_scores(axes: Axes, z_score: np.ndarray) -> None:
     axes.set(xlim=(-4, 4), xlabel=r"z-score, (true $-$ predicted) / $\sigma$", ylabel="density")
 
 
-def draw_bins(axes: Axes, rows: Sequence[Mapping[str, Any]], of: Bins) -> None:
-    """Coverage of the 68 % and 95 % intervals in each bin, with binomial errors, and how many clusters are in it."""
+def draw_bins(axes: Axes, bins: list[Bin], edge: str) -> None:
+    """Draw the coverage of both intervals in each bin, with binomial errors, and print the number of clusters."""
     for shift, (key, (nominal, colour)) in zip((-0.1, 0.1), COVERAGES.items(), strict=True):
         axes.axhline(nominal, color=colour, lw=0.7, ls=":")
-        for place, row in enumerate(rows):
-            if row[key] is not None:
-                axes.plot([place + shift] * 2, row[f"{key}_ci68"], color=colour, lw=1.3, solid_capstyle="butt")
-                axes.plot([place + shift], [row[key]], "o", color=colour, ms=3.5)
-    for place, row in enumerate(rows):
-        axes.text(place, 0.04, str(row["n"]), transform=axes.get_xaxis_transform(), ha="center", fontsize=7)
+        for place, one in enumerate(bins):
+            if key in one.coverage:
+                share, low, high = one.coverage[key]
+                axes.plot([place + shift] * 2, [low, high], color=colour, lw=1.3, solid_capstyle="butt")
+                axes.plot([place + shift], [share], "o", color=colour, ms=3.5)
+    for place, one in enumerate(bins):
+        axes.text(place, 0.04, str(one.n), transform=axes.get_xaxis_transform(), ha="center", fontsize=7)
     # the outermost bins are open: ticks stand where one bin ends and the next begins
-    axes.set_xticks(np.arange(1, len(rows)) - 0.5, [of.edge.format(row["low"]) for row in rows[1:]])
+    axes.set_xticks(np.arange(1, len(bins)) - 0.5, [edge.format(one.low) for one in bins[1:]])
     axes.tick_params(axis="x", which="minor", bottom=False, top=False)
-    axes.set(xlim=(-0.5, len(rows) - 0.5), xlabel=of.label)
-
-
-def lowest_end(bins: Mapping[str, Sequence[Mapping[str, Any]]]) -> float:
-    """Lowest end of any interval of coverage that is drawn, 0.5 at most."""
-    rows = [row for of in bins.values() for row in of]
-    return min([0.5, *(row[f"{key}_ci68"][0] for key in COVERAGES for row in rows if row[key] is not None)])
+    axes.set_xlim(-0.5, len(bins) - 0.5)

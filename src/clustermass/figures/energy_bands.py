@@ -20,8 +20,8 @@ COARSER = 2
 SCALARS = ("redshift", "ml_cts", "log10_m500c", "covered_fraction")
 
 
-@style.styled
-def plot_energy_bands(images: Sequence[Path], split: Path, svg: Path, png: Path, dpi: int) -> None:
+@style.saved
+def plot_energy_bands(images: Sequence[Path], split: Path) -> Figure:
     """Draw every energy band of the test cluster with the most fitted counts in a fully exposed box.
 
     Parameters
@@ -30,10 +30,6 @@ def plot_energy_bands(images: Sequence[Path], split: Path, svg: Path, png: Path,
         `images.nc` of every realization of the sky.
     split
         `splits/{sky}.nc`.
-    svg, png
-        Files to write.
-    dpi
-        Resolution of the PNG, dots per inch.
 
     Raises
     ------
@@ -41,31 +37,29 @@ def plot_energy_bands(images: Sequence[Path], split: Path, svg: Path, png: Path,
         No test cluster with a known mass, a redshift and a fully exposed box.
     """
     cluster = brightest_test_cluster(images, split)
-    counts, half_width = coarse_counts(cluster)
-    rows = -(-len(counts) // COLUMNS)
+    pixels, half_width = coarse_pixels(cluster)
+    rows = -(-len(pixels) // COLUMNS)
     figure = style.new_figure(style.TWO_COLUMNS_IN, 0.75 + 1.24 * rows)
     panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
-    norm = PowerNorm(0.5, vmin=0, vmax=max(1.0, float(counts.max())))
-    edges = cluster["band_bounds"].values
-    for axes, band, (low, high) in zip(panels.flat, counts, edges, strict=False):
-        drawn = axes.imshow(
-            band, origin="lower", extent=half_width * np.array([-1, 1, -1, 1]), norm=norm, cmap="inferno"
-        )
-        decorate(axes, f"{low:.3f}–{high:.3f} keV", round(band.sum()))
-    for axes in list(panels.flat)[len(counts) :]:
+    norm = PowerNorm(0.5, vmin=0, vmax=max(1.0, float(pixels.max())))
+    extent = half_width * np.array([-1, 1, -1, 1])
+    for axes, band, (low, high) in zip(panels.flat, pixels, cluster["band_bounds"].values, strict=False):
+        drawn = axes.imshow(band, origin="lower", extent=extent, norm=norm, cmap="inferno")
+        label_panel(axes, f"{low:.3f}–{high:.3f} keV", f"{round(band.sum())} photons")
+    for axes in list(panels.flat)[len(pixels) :]:
         axes.set_visible(False)
-    compass(panels[0, 0])
-    pixel = 2 * half_width / counts.shape[-1]
-    figure.colorbar(
-        drawn,
-        ax=panels,
-        label=f'{"smoothed " * (_kind(cluster) == "image")}photons per {pixel:.0f}" × {pixel:.0f}" pixel',
-        aspect=30,
-        pad=0.01,
-        ticks=MaxNLocator(8, integer=True),
+    draw_compass(panels[0, 0])
+    pixel, smoothed = 2 * half_width / pixels.shape[-1], "smoothed " * ("image" in cluster)
+    label = f'{smoothed}photons per {pixel:.0f}" × {pixel:.0f}" pixel'
+    figure.colorbar(drawn, ax=panels, label=label, aspect=30, pad=0.01, ticks=MaxNLocator(8, integer=True))
+    figure.suptitle(
+        f"test cluster {cluster['cluster'].item()}: "
+        rf"$\log_{{10}}(M_{{500c}}/M_\odot) = {float(cluster['log10_m500c']):.2f}$, "
+        rf"$z = {float(cluster['redshift']):.3f}$, {round(float(pixel_values(cluster).sum()))} photons in the box"
     )
-    label_figure(figure, cluster)
-    style.save(figure, svg, png, dpi)
+    figure.supxlabel("offset to the West [arcsec]", fontsize=8)
+    figure.supylabel("offset to the North [arcsec]", fontsize=8)
+    return figure
 
 
 def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
@@ -79,7 +73,7 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
     best: xr.Dataset | None = None
     for path in sorted(images):
         dataset = read_netcdf(path, require=["band_bounds", *SCALARS])
-        if _kind(dataset) not in dataset:
+        if "image" not in dataset and "counts" not in dataset:
             raise InputError(f"{path}: lacks the variable counts. Delete it and run again.")
         usable = np.isin(dataset["cluster"].values.astype(str), test) & (dataset["covered_fraction"].values > 0.99)
         usable &= np.isfinite(dataset["log10_m500c"].values) & np.isfinite(dataset["redshift"].values)
@@ -95,42 +89,42 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
     return best
 
 
-def coarse_counts(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
-    """Sum the base grid to coarser pixels; images that come smoothed are left as they are.
+def pixel_values(cluster: xr.Dataset) -> xr.DataArray:
+    """Return counts of photons, (band, y, x), or the image if the sky's images were published smoothed."""
+    return cluster["image" if "image" in cluster else "counts"]
+
+
+def coarse_pixels(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
+    """Sum counts to coarser pixels; smoothed images stay as they are.
 
     Returns
     -------
-    counts
-        (band, y, x), photons a pixel; on the given grid itself if its side can't be divided, or if it is smoothed.
+    pixels
+        (band, y, x), photons a pixel; on the given grid if it is smoothed or its side isn't divisible.
     half_width
-        Of the box, arcsec.
+        Half of the box' side, arcsec.
     """
-    counts = cluster[_kind(cluster)].values.astype(float)
-    bands, side = counts.shape[:2]
+    pixels = pixel_values(cluster).values.astype(float)
+    bands, side = pixels.shape[:2]
     x = cluster["x"].values
     half_width = 0.5 * side * float(x[1] - x[0])
-    if side % COARSER == 0 and _kind(cluster) == "counts":
+    if side % COARSER == 0 and "image" not in cluster:
         coarse = side // COARSER
-        counts = counts.reshape(bands, coarse, COARSER, coarse, COARSER).sum(axis=(2, 4))
-    return counts, half_width
+        pixels = pixels.reshape(bands, coarse, COARSER, coarse, COARSER).sum(axis=(2, 4))
+    return pixels, half_width
 
 
-def _kind(dataset: xr.Dataset) -> str:
-    """Name of the variable that holds the pixels: counts of photons, or an image that came smoothed."""
-    return "image" if "image" in dataset else "counts"
-
-
-def decorate(axes: Axes, title: str, total: int) -> None:
+def label_panel(axes: Axes, title: str, text: str) -> None:
     """Write a panel's band and its photons, and set sparse ticks."""
     axes.set_title(title, fontsize=7.5, pad=3)
-    axes.text(0.95, 0.05, f"{total} photons", transform=axes.transAxes, ha="right", va="bottom", color="w", fontsize=7)
+    axes.text(0.95, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", color="w", fontsize=7)
     axes.tick_params(color="w", which="both")
     axes.set_xticks([-400, 0, 400])
     axes.set_yticks([-400, 0, 400])
     axes.minorticks_off()
 
 
-def compass(axes: Axes) -> None:
+def draw_compass(axes: Axes) -> None:
     """Mark North and East in the upper left corner of a panel."""
     x, y = 0.32, 0.64
     arrow = {"arrowstyle": "-|>", "color": "w", "lw": 0.7, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 5}
@@ -138,14 +132,3 @@ def compass(axes: Axes) -> None:
         axes.annotate("", (x + dx, y + dy), (x, y), xycoords="axes fraction", arrowprops=arrow)
         place = x + 1.42 * dx, y + 1.42 * dy
         axes.text(*place, name, transform=axes.transAxes, color="w", fontsize=7, ha="center", va="center")
-
-
-def label_figure(figure: Figure, cluster: xr.Dataset) -> None:
-    """Write the cluster's id, mass and redshift above the panels and the axes' names beside them."""
-    figure.suptitle(
-        f"test cluster {cluster['cluster'].item()}: "
-        rf"$\log_{{10}}(M_{{500c}}/M_\odot) = {float(cluster['log10_m500c']):.2f}$, "
-        rf"$z = {float(cluster['redshift']):.3f}$, {round(float(cluster[_kind(cluster)].sum()))} photons in the box"
-    )
-    figure.supxlabel("offset to the West [arcsec]", fontsize=8)
-    figure.supylabel("offset to the North [arcsec]", fontsize=8)

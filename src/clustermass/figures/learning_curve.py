@@ -1,35 +1,46 @@
 """Scatter against the number of training clusters, of experiments that differ in nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.baselines import read_metrics
-from clustermass.figures.labels import predictor
+from clustermass.figures.baselines import Metrics, Scatter, read_metrics
+from clustermass.figures.style import predictor
 
-#: what is drawn, the network and the baselines that learn from the same training clusters
+#: predictors that are drawn: the network and the baselines that are fitted to the same training clusters
 PREDICTORS = ("network", "boosted_trees", "ridge_features", "count_rate_recalibrated")
-#: predictors of one size stand this share of the curve's width beside each other
+#: predictors at the same number of clusters are drawn apart by this share of the curve's width
 APART = 0.012
 
 
+class Row(TypedDict):
+    """An experiment on one test sample.
+
+    `family` names experiments that differ in the training clusters alone. `sky` is None for the test set of the sky
+    that the experiment was trained on; this row comes first of its experiment.
+    """
+
+    family: str
+    experiment: str
+    sky: str | None
+
+
 class Point(NamedTuple):
-    """An experiment on one test sample: its training clusters and its metrics of that sample."""
+    """Number of training clusters of an experiment, and its metrics on one test sample."""
 
     n_train: int
-    metrics: Mapping[str, Any]
+    metrics: Metrics
 
 
-@style.styled
-def plot_learning_curve(
-    metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]], svg: Path, png: Path, dpi: int
-) -> None:
+@style.saved
+def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
     """Draw the scatter of network and baselines against the number of training clusters, a panel a test sample.
 
     Parameters
@@ -37,12 +48,7 @@ def plot_learning_curve(
     metrics
         `metrics.json` of each row.
     rows
-        `family` (a name for experiments that differ in the training clusters alone), `experiment` and `sky` (None = the
-        test set of the sky that it learns from; this row comes first of its experiment).
-    svg, png
-        Files to write.
-    dpi
-        Resolution of the PNG, dots per inch.
+        Experiments and test samples.
 
     Raises
     ------
@@ -66,54 +72,50 @@ def plot_learning_curve(
     for axes in panels[::columns]:
         axes.set_ylabel("scatter [dex]")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    style.save(figure, svg, png, dpi)
+    return figure
 
 
-def curves_of(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str | None], list[Point]]:
-    """Points by family and test sample, sorted by training clusters; without what has a single size."""
+def curves_of(metrics: Sequence[Path], rows: Sequence[Row]) -> dict[tuple[str, str | None], list[Point]]:
+    """Points by family and test sample, sorted by training clusters; without curves of a single size."""
     curves: dict[tuple[str, str | None], list[Point]] = {}
     trained: dict[str, int] = {}
     for row, path in zip(rows, metrics, strict=True):
         content = read_metrics(path)
-        trained.setdefault(row["experiment"], content["n_train"])
-        point = Point(trained[row["experiment"]], content)
-        curves.setdefault((row["family"], row["sky"]), []).append(point)
+        n_train = trained.setdefault(row["experiment"], content["n_train"])
+        curves.setdefault((row["family"], row["sky"]), []).append(Point(n_train, content))
     several = {key: points for key, points in curves.items() if len({point.n_train for point in points}) > 1}
     return {key: sorted(points, key=lambda point: point.n_train) for key, points in several.items()}
 
 
 def draw_sample(axes: Axes, points: Sequence[Point]) -> None:
     """Draw the curves of all predictors on one test sample."""
+    sizes = [point.n_train for point in points]
     for place, name in enumerate(PREDICTORS):
-        blocks = [{"network": point.metrics["test"], **point.metrics["baselines"]}.get(name) for point in points]
-        known = [block for block in blocks if block]
-        if len(known) == len(points):
-            draw_curve(axes, points, known, name, place - (len(PREDICTORS) - 1) / 2)
+        rows = [{"network": point.metrics["test"], **point.metrics["baselines"]} for point in points]
+        if all(name in row for row in rows):
+            draw_curve(axes, sizes, [row[name] for row in rows], name, place - (len(PREDICTORS) - 1) / 2)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(far_apart([point.n_train for point in points])))
+    axes.xaxis.set_major_locator(FixedLocator(far_apart(sizes)))
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(x=0.1)
     axes.set_xlabel("training clusters")
 
 
-def draw_curve(
-    axes: Axes, points: Sequence[Point], blocks: Sequence[Mapping[str, Any]], name: str, place: float
-) -> None:
+def draw_curve(axes: Axes, sizes: Sequence[int], rows: Sequence[Scatter], name: str, place: float) -> None:
     """Draw the scatter of one predictor at each size, with its 68 % interval, a little to the side of it."""
-    size = np.array([point.n_train for point in points], dtype=float)
-    value = np.array([block["scatter_dex"] for block in blocks])
-    interval = np.array([block.get("scatter_dex_ci68") or [np.nan, np.nan] for block in blocks])
-    marks: dict[str, Any] = (
-        {"ms": 5, "lw": 1.5, "zorder": 4} if name == "network" else {"ms": 3.5, "lw": 0.8, "zorder": 3}
-    )
-    known = predictor(name)
-    aside = size * (size[-1] / size[0]) ** (APART * place)
+    size = np.array(sizes, dtype=float)
+    value = np.array([row["scatter_dex"] for row in rows])
+    interval = np.array([row.get("scatter_dex_ci68") or [np.nan, np.nan] for row in rows])
     # an interval of resampled groups need not hold the value
     error = np.maximum((interval - value[:, None]) * (-1, 1), 0).T
-    axes.errorbar(
-        aside, value, error, color=known.colour, marker=known.marker, elinewidth=marks["lw"], label=known.label, **marks
-    )
+    look = predictor(name)
+    marks: dict[str, Any] = {"color": look.colour, "marker": look.marker, "label": look.label}
+    if name == "network":
+        marks |= {"elinewidth": 1.5, "ms": 5, "lw": 1.5, "zorder": 4}
+    else:
+        marks |= {"elinewidth": 0.8, "ms": 3.5, "lw": 0.8, "zorder": 3}
+    axes.errorbar(size * (size[-1] / size[0]) ** (APART * place), value, error, **marks)
 
 
 def far_apart(sizes: Sequence[int]) -> list[int]:

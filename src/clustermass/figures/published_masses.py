@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.labels import MASS, signed
+from clustermass.figures.style import MASS, signed
 
-#: second mass of each column of panels -> how its axis is called; the paper's name goes before the first
+#: masses that the network's are compared with -> label of the axis; that of published masses is the paper's name
 COLUMNS = {
     "published": "published",
     "luminosity": "luminosity, Chiu et al. 2022",
@@ -25,18 +25,43 @@ _BIN_CLUSTERS = 40
 _MAX_BINS = 8
 
 
-@style.styled
-def plot_published_masses(comparison: Path, svg: Path, png: Path, dpi: int) -> None:
+class Fit(TypedDict):
+    """Trends of a difference, per dex of mass and of 1 + z; None if there are too few clusters."""
+
+    slope_mass: float | None
+    slope_mass_error: float
+    slope_redshift: float
+    slope_redshift_error: float
+
+
+class Comparison(TypedDict):
+    """The network's masses minus others; mean and scatter are None if there are too few clusters."""
+
+    n: int
+    mean_dex: float | None
+    mean_dex_error: float
+    scatter_dex: float
+    scatter_dex_error: float
+    fit: Fit
+
+
+class Content(TypedDict):
+    """The part of `comparison.json` that is drawn."""
+
+    published: str
+    n: dict[str, int]
+    comparisons: dict[str, Comparison]
+    clusters: dict[str, list[float | None]]
+
+
+@style.saved
+def plot_published_masses(comparison: Path) -> Figure:
     """Draw, for the published masses and both relations: network against them, and the difference against redshift.
 
     Parameters
     ----------
     comparison
         `comparison.json`, see `clustermass.apply.compare_published`.
-    svg, png
-        Files to write.
-    dpi
-        Resolution of the PNG, dots per inch.
 
     Raises
     ------
@@ -50,27 +75,31 @@ def plot_published_masses(comparison: Path, svg: Path, png: Path, dpi: int) -> N
     limits = _limits([clusters[name] for name in ("network", *shown)])
     differences = []
     for (upper, lower), name in zip(panels.T, shown, strict=True):
-        known = np.isfinite(clusters["network"]) & np.isfinite(clusters[name]) & np.isfinite(clusters["redshift"])
-        part = {key: values[known] for key, values in clusters.items()}
-        found = content["comparisons"][f"network_minus_{name}"]
-        points = draw_masses(upper, part, name, limits, found)
+        finite = np.isfinite(clusters["network"]) & np.isfinite(clusters[name]) & np.isfinite(clusters["redshift"])
+        mass, other, redshift = (clusters[key][finite] for key in ("network", name, "redshift"))
+        numbers = content["comparisons"][f"network_minus_{name}"]
+        points = draw_masses(upper, mass, other, redshift, limits, numbers)
         upper.set_xlabel(f"{MASS},\n{content['published'] if name == 'published' else COLUMNS[name]}")
-        draw_difference(lower, part, name, found)
-        differences.append(part["network"] - part[name])
+        draw_difference(lower, redshift, mass - other, numbers["fit"])
+        differences.append(mass - other)
     low, high = _limits(differences)
     # room below for the printed trends
     panels[1, 0].set_ylim(low - 0.25 * (high - low), high)
     panels[0, 0].set_ylabel(MASS + ", network")
     panels[1, 0].set_ylabel("network − other [dex]")
     figure.colorbar(points, ax=panels, label="redshift", extend="max", pad=0.01, aspect=40)
-    label_figure(figure, content)
-    style.save(figure, svg, png, dpi)
+    figure.suptitle(
+        f"observed field: n = {content['n']['network']} with a mass\n"
+        "agreement is not accuracy: published masses are themselves a function of count rate and redshift"
+    )
+    style.common_legend(figure, 2)
+    return figure
 
 
-def read_comparison(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_comparison(path: Path) -> tuple[Content, dict[str, np.ndarray]]:
     """Read `comparison.json`: everything in it, and its masses and redshifts, (cluster,) each, NaN = none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content: Content = json.loads(path.read_text(encoding="utf-8"))
         names = ("redshift", "network", *COLUMNS)
         columns = {name: np.array(content["clusters"][name], dtype=float) for name in names}
     except (OSError, ValueError, KeyError) as fault:
@@ -79,26 +108,23 @@ def read_comparison(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def draw_masses(
-    axes: Axes, part: dict[str, np.ndarray], name: str, limits: tuple[float, float], found: dict[str, Any]
+    axes: Axes,
+    mass: np.ndarray,
+    other: np.ndarray,
+    redshift: np.ndarray,
+    limits: tuple[float, float],
+    numbers: Comparison,
 ) -> PathCollection:
     """Scatter the network's masses against the others, coloured by redshift; return the points."""
+    rasterised = mass.size > style.RASTERISE_ABOVE
     points = axes.scatter(
-        part[name],
-        part["network"],
-        c=part["redshift"],
-        cmap="viridis",
-        vmin=0.0,
-        vmax=1.0,
-        s=7,
-        lw=0,
-        zorder=3,
-        rasterized=part[name].size > style.RASTERISE_ABOVE,
+        other, mass, c=redshift, cmap="viridis", vmin=0.0, vmax=1.0, s=7, lw=0, zorder=3, rasterized=rasterised
     )
     axes.plot(limits, limits, color=style.BLACK, lw=0.8, label="equality")
-    title = f"n = {found['n']}"
-    if found["mean_dex"] is not None:
-        title += f"\nmean {signed(found['mean_dex'])} ± {found['mean_dex_error']:.3f} dex"
-        title += f"\nscatter {found['scatter_dex']:.3f} ± {found['scatter_dex_error']:.3f} dex"
+    title = f"n = {numbers['n']}"
+    if numbers["mean_dex"] is not None:
+        title += f"\nmean {signed(numbers['mean_dex'])} ± {numbers['mean_dex_error']:.3f} dex"
+        title += f"\nscatter {numbers['scatter_dex']:.3f} ± {numbers['scatter_dex_error']:.3f} dex"
     axes.set_title(title, fontsize=7, loc="left")
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     for axis in (axes.xaxis, axes.yaxis):
@@ -106,9 +132,8 @@ def draw_masses(
     return points
 
 
-def draw_difference(axes: Axes, part: dict[str, np.ndarray], name: str, found: dict[str, Any]) -> None:
+def draw_difference(axes: Axes, redshift: np.ndarray, difference: np.ndarray, fit: Fit) -> None:
     """Scatter the differences against redshift, with medians in bins of equal numbers, and print the fitted trends."""
-    difference, redshift = part["network"] - part[name], part["redshift"]
     rasterised = difference.size > style.RASTERISE_ABOVE
     axes.scatter(redshift, difference, color=style.LIGHT_GREY, s=5, lw=0, zorder=2, rasterized=rasterised)
     place, median, error = binned_medians(redshift, difference)
@@ -116,7 +141,6 @@ def draw_difference(axes: Axes, part: dict[str, np.ndarray], name: str, found: d
         place, median, error, fmt="o", color=style.BLUE, ms=3.5, elinewidth=1, zorder=4, label="median in bins"
     )
     axes.axhline(0, color=style.BLACK, lw=0.8)
-    fit = found["fit"]
     if fit["slope_mass"] is not None:
         mass = f"{signed(fit['slope_mass'], 2)} ± {fit['slope_mass_error']:.2f} per dex of mass"
         drift = f"{signed(fit['slope_redshift'], 2)} ± {fit['slope_redshift_error']:.2f} per dex of 1 + z"
@@ -135,18 +159,6 @@ def binned_medians(redshift: np.ndarray, difference: np.ndarray) -> tuple[np.nda
     ]
     place, median, error = np.array(rows).T
     return place, median, error
-
-
-def label_figure(figure: Figure, content: dict[str, Any]) -> None:
-    """Write above the panels what is compared, and the caution."""
-    figure.suptitle(
-        f"observed field: n = {content['n']['network']} with a mass\n"
-        "agreement is not accuracy: published masses are themselves a function of count rate and redshift"
-    )
-    handles = {
-        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
 
 
 def _limits(columns: list[np.ndarray]) -> tuple[float, float]:

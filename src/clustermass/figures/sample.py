@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.labels import MASS
+from clustermass.figures.style import MASS
 from clustermass.io.netcdf import read_netcdf
 
 BINS = 40
 
 
-@style.styled
-def plot_sample(truth: Sequence[Path], ensemble: Path, svg: Path, png: Path, dpi: int) -> None:
+@style.saved
+def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
     """Draw the selected clusters on the density of all haloes, with the distributions of mass and redshift.
 
     Parameters
@@ -28,10 +28,6 @@ def plot_sample(truth: Sequence[Path], ensemble: Path, svg: Path, png: Path, dpi
         `truth.fits` of every realization of the sky.
     ensemble
         `ensemble.nc`: its clusters are the selected sample (train, val and test together).
-    svg, png
-        Files to write.
-    dpi
-        Resolution of the PNG, dots per inch.
 
     Raises
     ------
@@ -47,22 +43,16 @@ def plot_sample(truth: Sequence[Path], ensemble: Path, svg: Path, png: Path, dpi
     plane, top, right = joint_axes(figure)
     z_edges = np.linspace(0, 1.02 * max(halo_z.max(), z.max()), BINS + 1)
     mass_edges = np.linspace(min(halo_mass.min(), mass.min()), max(halo_mass.max(), mass.max()) + 0.05, BINS + 1)
-    density = np.histogram2d(halo_z, halo_mass, bins=(z_edges, mass_edges))[0]
-    grey = plane.pcolormesh(
-        z_edges, mass_edges, np.ma.masked_equal(density.T, 0), norm=LogNorm(), cmap="Greys", rasterized=True
-    )
+    density = np.ma.masked_equal(np.histogram2d(halo_z, halo_mass, bins=(z_edges, mass_edges))[0].T, 0)
+    grey = plane.pcolormesh(z_edges, mass_edges, density, norm=LogNorm(), cmap="Greys", rasterized=True)
     plane.scatter(z, mass, s=3, c=style.BLUE, alpha=0.5, lw=0, rasterized=z.size > style.RASTERISE_ABOVE)
     plane.set(xlabel="redshift", ylabel=MASS, xlim=z_edges[[0, -1]], ylim=mass_edges[[0, -1]])
-    for values, halo_values, edges, axes, orientation in (
-        (z, halo_z, z_edges, top, "vertical"),
-        (mass, halo_mass, mass_edges, right, "horizontal"),
-    ):
-        margins(axes, values, halo_values, edges, orientation)
-    figure.colorbar(
-        grey, ax=[plane, right], location="bottom", label="all haloes per cell", aspect=50, shrink=0.75, anchor=(0, 0.5)
-    )
+    draw_margin(top, z, halo_z, z_edges, "vertical")
+    draw_margin(right, mass, halo_mass, mass_edges, "horizontal")
+    below: dict[str, Any] = {"location": "bottom", "aspect": 50, "shrink": 0.75, "anchor": (0, 0.5)}
+    figure.colorbar(grey, ax=[plane, right], label="all haloes per cell", **below)
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    style.save(figure, svg, png, dpi)
+    return figure
 
 
 def read_haloes(truth: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
@@ -91,14 +81,10 @@ def joint_axes(figure: Figure) -> tuple[Axes, Axes, Axes]:
     return plane, top, right
 
 
-def margins(axes: Axes, selected: np.ndarray, haloes: np.ndarray, edges: np.ndarray, orientation: str) -> None:
+def draw_margin(axes: Axes, selected: np.ndarray, haloes: np.ndarray, edges: np.ndarray, orientation: str) -> None:
     """Draw the histograms of all haloes and of the selected clusters on a logarithmic scale."""
     common: dict[str, Any] = {"bins": edges, "orientation": orientation, "log": True}
     axes.hist(haloes, color=style.LIGHT_GREY, label=f"haloes that send photons, n = {haloes.size:,}", **common)
-    axes.hist(
-        selected, histtype="step", color=style.BLUE, lw=1.2, label=f"selected clusters, n = {selected.size:,}", **common
-    )
-    if orientation == "vertical":
-        axes.set_ylabel("number")
-    else:
-        axes.set_xlabel("number")
+    label = f"selected clusters, n = {selected.size:,}"
+    axes.hist(selected, histtype="step", color=style.BLUE, lw=1.2, label=label, **common)
+    axes.set(**{"ylabel" if orientation == "vertical" else "xlabel": "number"})

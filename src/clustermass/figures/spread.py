@@ -10,20 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
+from clustermass.baselines.halo_truth import realization_of
+from clustermass.catalogues.tables import read_table
 from clustermass.dataset.split import groups_of
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.labels import read_subset
-from clustermass.figures.surroundings import (
-    DETECTION_COLUMNS,
-    HALO_COLUMNS,
-    Files,
-    Places,
-    brightest_neighbour,
-    files_of,
-    inside,
-    read_columns,
-)
+from clustermass.figures.style import read_subset
+from clustermass.images.geometry import SKY_PIXEL_ARCSEC, project
 from clustermass.io.netcdf import read_netcdf
 from clustermass.rng import generator
 
@@ -31,57 +24,65 @@ SPREAD = r"$\mu_\mathrm{max} - \mu_\mathrm{min}$ [dex]"
 MASS = r"\log_{10}(M_{500c}/M_\odot)"
 #: photons a pixel at which a single band is clipped for display, as in the paper, and all bands together
 CLIP, CLIP_ALL = 1, 4
-#: the medians against counts stand for so many bins of equal numbers
+#: number of bins with equal numbers of clusters whose medians are drawn against counts
 BINS = 6
-#: the page, tops of the two clusters' blocks, side of their large panel, where their bands begin: inches
+#: the page, tops of the two clusters' blocks, side of their large panel, left end of their bands: inches
 PAGE_IN, TOPS_IN, LARGE_IN, BANDS_IN = (style.TWO_COLUMNS_IN, 8.0), (7.95, 5.15), 2.05, 2.75
 #: where clusters without any other detection in the box are drawn, in units of the cluster's counts
 NONE_AT = 0.02
+DETECTION_COLUMNS = ("ID_SRC", "RA", "DEC", "EXT_LIKE", "ML_CTS")
+HALO_COLUMNS = ("HALO_ID", "RA", "DEC", "R500_ARCMIN")
+
+#: columns of a catalogue or truth table, (row,) each
+Columns = dict[str, np.ndarray]
+
+
+class Files(NamedTuple):
+    """Files of one realization; a sky of published images has no catalogue."""
+
+    images: Path
+    truth: Path
+    catalogue: Path | None
 
 
 class Extreme(NamedTuple):
-    """A cluster at an end of the spreads, with what lies in its box.
+    """The cluster of largest or smallest spread, with the sources in its box.
 
     Attributes
     ----------
-    facts
+    row
         Its row of `spreads`.
     pixels
-        (band, y, x), photons a pixel; or the image itself where it came smoothed.
+        (band, y, x), photons a pixel; or the image itself if it was published smoothed.
     bands
         Edges of the bands, keV, (band, 2).
     half
         Half of the box' side, arcsec.
-    detections
-        In the box, with EXT_LIKE; None where the sky has no catalogue.
-    haloes
-        In the box, with R500 in arcmin, NaN = not known.
+    detections, haloes
+        `in_box` of catalogue (None if the sky has none) and truth.
     """
 
-    facts: xr.Dataset
+    row: xr.Dataset
     pixels: np.ndarray
     bands: np.ndarray
     half: float
-    detections: Places | None
-    haloes: Places
+    detections: Columns | None
+    haloes: Columns
 
 
-@style.styled
+@style.saved
 def plot_spread(
     ensemble: Path,
     predictions: Path,
     split: Path,
     images: Sequence[Path],
     truth: Sequence[Path],
-    svg: Path,
-    png: Path,
     half_width_arcsec: float,
     bootstrap: int,
     seed: int,
-    dpi: int,
     catalogues: Sequence[Path] = (),
-) -> None:
-    """Draw the test clusters of largest and smallest spread, and all spreads against what else is in the box.
+) -> Figure:
+    """Draw the test clusters of largest and smallest spread, and all spreads against the other sources in the box.
 
     Parameters
     ----------
@@ -89,14 +90,10 @@ def plot_spread(
         `ensemble.nc`, `predictions.nc` (whose sigma is calibrated) and the sky's split, whose groups are resampled.
     images, truth
         `images.nc` and `truth.fits` of every realization, in the same order.
-    svg, png
-        Files to write.
     half_width_arcsec
         Half of the side of the box that the networks see.
     bootstrap, seed
-        Resamplings behind the errors of the medians, and root of their random numbers.
-    dpi
-        Resolution of the PNG, dots per inch.
+        Number of resamplings for the errors of the medians, and root of their random numbers.
     catalogues
         `catalogue.fits` of every realization, in the same order; a sky of published images has none.
 
@@ -108,15 +105,27 @@ def plot_spread(
     table = spreads(ensemble, predictions, split)
     files = files_of(images, truth, catalogues)
     order = np.argsort(table["spread"].values, kind="stable")
-    # laid out by hand: so many panels in one another, a solver doesn't place the same twice to the last bit
+    # laid out by hand: with so many panels a solver doesn't place the same twice to the last bit
     figure = Figure(figsize=PAGE_IN)
-    for top, row, name in zip(TOPS_IN, (order[-1], order[0]), ("largest", "smallest"), strict=True):
-        facts = table.isel(cluster=int(row))
-        of = read_extreme(facts, files[str(facts["realization"].item())])
-        draw_extreme(figure, top, of, half_width_arcsec, name)
+    for top, index, name in zip(TOPS_IN, (order[-1], order[0]), ("largest", "smallest"), strict=True):
+        row = table.isel(cluster=int(index))
+        extreme = read_extreme(row, files[str(row["realization"].item())])
+        draw_extreme(figure, top, extreme, half_width_arcsec, name)
     ratio = neighbours(table, files, half_width_arcsec)
-    draw_all(figure, table, ratio, [half_width_arcsec, bootstrap, seed])
-    style.save(figure, svg, png, dpi)
+    left, right = (add_axes(figure, x, 0.5, 3.15, 1.4) for x in (0.5, 3.85))
+    right.sharey(left)
+    known = np.isfinite(ratio)
+    left.set_visible(bool(known.any()))
+    if known.any():
+        draw_neighbours(left, table.isel(cluster=known), ratio[known], bootstrap, seed)
+        side = f"{half_width_arcsec / 30:.1f}'"
+        left.set_xlabel(f"counts of the brightest other detection\nin the box of {side} × {side} / own counts")
+    draw_trend(right, table)
+    if table["spread"].values.max() > 0:  # a single network has no spread
+        left.set_yscale("log")
+    (left if known.any() else right).set_ylabel(SPREAD)
+    right.tick_params(labelleft=not known.any())
+    return figure
 
 
 def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
@@ -132,17 +141,61 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
     return predicted.assign({name: ("cluster", values) for name, values in columns.items()})
 
 
-def read_extreme(facts: xr.Dataset, files: Files) -> Extreme:
+def files_of(images: Sequence[Path], truth: Sequence[Path], catalogues: Sequence[Path]) -> dict[str, Files]:
+    """Files by the realization's label; each list in the same order, `catalogues` perhaps empty."""
+    known: Sequence[Path | None] = catalogues or [None for _ in images]
+    together = zip(images, truth, known, strict=True)
+    return {realization_of(files[0]): Files(*files) for files in together}
+
+
+def read_extreme(row: xr.Dataset, files: Files) -> Extreme:
     """Read image and surroundings of one cluster."""
-    cluster = read_netcdf(files.images, ["band_bounds", "ra", "dec"]).sel(cluster=facts["cluster"].item())
+    cluster = read_netcdf(files.images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
     pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)
     half = 0.5 * pixels.shape[-1] * float(cluster["x"][1] - cluster["x"][0])
     box = (float(cluster["ra"]), float(cluster["dec"])), half
-    found = None
-    if files.catalogue:
-        found = inside(read_columns(files.catalogue, DETECTION_COLUMNS), "ID_SRC", "EXT_LIKE", *box)
-    haloes = inside(read_columns(files.truth, HALO_COLUMNS), "HALO_ID", "R500_ARCMIN", *box)
-    return Extreme(facts, pixels, cluster["band_bounds"].values, half, found, haloes)
+    detections = in_box(read_columns(files.catalogue, DETECTION_COLUMNS), *box) if files.catalogue else None
+    haloes = in_box(read_columns(files.truth, HALO_COLUMNS), *box)
+    return Extreme(row, pixels, cluster["band_bounds"].values, half, detections, haloes)
+
+
+def read_columns(path: Path, names: Sequence[str]) -> Columns:
+    """Read columns of a catalogue or truth table; a blank number is NaN.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, or lacks a column.
+    """
+    table = read_table(path)
+    missing = [name for name in names if name not in table.colnames]
+    if missing:
+        raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}. Delete it and run again.")
+    columns = {name: np.ma.asarray(table[name]) for name in names}
+    # ids stay integers: a float can't hold all 64 bits
+    return {
+        name: np.ma.filled(column.astype(float), np.nan) if column.dtype.kind == "f" else np.asarray(column.data)
+        for name, column in columns.items()
+    }
+
+
+def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
+    """Rows of a table within a square box, with their offsets x to the West and y to the North of its centre, arcsec.
+
+    Parameters
+    ----------
+    table
+        Holds RA and DEC in deg.
+    centre
+        RA and DEC of the box, deg; offsets are in the projection of the images.
+    half
+        Half of its side, arcsec.
+    """
+    # the box is far smaller than the sky: most rows need no projection
+    near = np.abs(table["DEC"] - centre[1]) <= 2 * half / 3600
+    x, y = (SKY_PIXEL_ARCSEC * offset for offset in project(table["RA"][near], table["DEC"][near], *centre))
+    rows = (np.abs(x) <= half) & (np.abs(y) <= half)
+    return {"x": x[rows], "y": y[rows], **{name: column[near][rows] for name, column in table.items()}}
 
 
 def neighbours(table: xr.Dataset, files: Mapping[str, Files], half: float) -> np.ndarray:
@@ -157,33 +210,64 @@ def neighbours(table: xr.Dataset, files: Mapping[str, Files], half: float) -> np
     return ratio
 
 
+def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.ndarray:
+    """Return the counts of the brightest other detection in each cluster's box over its own, float64, (cluster,).
+
+    0 if there is no other detection of known counts, NaN if the cluster's own counts aren't known.
+
+    Parameters
+    ----------
+    catalogue
+        `catalogue.fits` of the clusters' realization.
+    id_src
+        ID_SRC of the clusters, (cluster,).
+    half
+        Half of the box' side, arcsec.
+    """
+    table = read_columns(catalogue, DETECTION_COLUMNS)
+    rows = {number: row for row, number in enumerate(table["ID_SRC"].tolist())}
+    missing = [number for number in id_src.tolist() if number not in rows]
+    if missing:
+        raise InputError(f"{catalogue}: lacks detection {missing[0]}, though there are images of it. Run again.")
+    ratio = np.full(id_src.size, np.nan)
+    for index, number in enumerate(id_src.tolist()):
+        ra, dec, own = (table[name][rows[number]] for name in ("RA", "DEC", "ML_CTS"))
+        box = in_box(table, (ra, dec), half)
+        others = box["ML_CTS"][(box["ID_SRC"] != number) & np.isfinite(box["ML_CTS"])]
+        if own > 0:
+            ratio[index] = others.max(initial=0.0) / own
+    return ratio
+
+
 def add_axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
     """Add a panel whose lower left corner and size are given in inches."""
     across, up = PAGE_IN
     return figure.add_axes((x / across, y / up, width / across, height / up))
 
 
-def draw_extreme(figure: Figure, top: float, of: Extreme, seen: float, name: str) -> None:
+def draw_extreme(figure: Figure, top: float, extreme: Extreme, seen: float, name: str) -> None:
     """Draw one cluster below `top` (inches): all bands together with all that is marked, and each band alone."""
-    facts = {key: float(of.facts[key]) for key in ("spread", "lowest", "highest", "mu", "sigma_calibrated", "redshift")}
+    row = {
+        key: float(extreme.row[key]) for key in ("spread", "lowest", "highest", "mu", "sigma_calibrated", "redshift")
+    }
     title = (
-        rf"{name} spread, {facts['spread']:.3f} dex: cluster {of.facts['cluster'].item()}, "
-        rf"true ${MASS} = {float(of.facts['log10_m500c']):.3f}$, $z = {facts['redshift']:.3f}$" + "\n"
-        rf"$\mu_\mathrm{{min}} = {facts['lowest']:.3f}$, $\mu_\mathrm{{max}} = {facts['highest']:.3f}$, "
-        rf"ensemble ${facts['mu']:.3f} \pm {facts['sigma_calibrated']:.3f}$, "
-        f"{round(float(of.pixels.sum()))} photons in the box"
+        rf"{name} spread, {row['spread']:.3f} dex: cluster {extreme.row['cluster'].item()}, "
+        rf"true ${MASS} = {float(extreme.row['log10_m500c']):.3f}$, $z = {row['redshift']:.3f}$" + "\n"
+        rf"$\mu_\mathrm{{min}} = {row['lowest']:.3f}$, $\mu_\mathrm{{max}} = {row['highest']:.3f}$, "
+        rf"ensemble ${row['mu']:.3f} \pm {row['sigma_calibrated']:.3f}$, "
+        f"{round(float(extreme.pixels.sum()))} photons in the box"
     )
     figure.text(0.5, top / PAGE_IN[1], title, ha="center", va="top")
     below = top - 0.42
     whole = add_axes(figure, 0.5, below - LARGE_IN, LARGE_IN, LARGE_IN)
-    draw_pixels(whole, of.pixels.sum(axis=0), of.half, CLIP_ALL)
-    draw_marks(whole, of, seen)
-    rows = -(-len(of.pixels) // 5)
-    side = min(0.8, (1.77 - 0.17 * (rows - 1)) / rows)
-    for number, (band, (low, high)) in enumerate(zip(of.pixels, of.bands, strict=True)):
-        row, column = divmod(number, 5)
-        axes = add_axes(figure, BANDS_IN + 0.87 * column, below - 0.12 - side - (side + 0.17) * row, side, side)
-        draw_pixels(axes, band, of.half, CLIP)
+    draw_pixels(whole, extreme.pixels.sum(axis=0), extreme.half, CLIP_ALL)
+    draw_marks(whole, extreme, seen)
+    lines = -(-len(extreme.pixels) // 5)
+    side = min(0.8, (1.77 - 0.17 * (lines - 1)) / lines)
+    for number, (band, (low, high)) in enumerate(zip(extreme.pixels, extreme.bands, strict=True)):
+        line, column = divmod(number, 5)
+        axes = add_axes(figure, BANDS_IN + 0.87 * column, below - 0.12 - side - (side + 0.17) * line, side, side)
+        draw_pixels(axes, band, extreme.half, CLIP)
         axes.set_title(f"{low:.2f}–{high:.2f} keV", fontsize=6.5, pad=2)
         axes.tick_params(labelbottom=False, labelleft=False)
     place = (BANDS_IN + 2.14) / PAGE_IN[0], (below - LARGE_IN - 0.27) / PAGE_IN[1]
@@ -202,64 +286,32 @@ def draw_pixels(axes: Axes, pixels: np.ndarray, half: float, clip: float) -> Non
     axes.tick_params(color="w", labelsize=6)
 
 
-def draw_marks(axes: Axes, of: Extreme, seen: float) -> None:
-    """Mark detections, haloes and their R500, and the part of the box that the networks see."""
-    if of.detections is not None:
-        extended = of.detections.value > 0
-        look: dict[str, Any] = {"ls": "", "mfc": "none", "mew": 0.7}
-        for chosen, marker, size, label in (
-            (~extended, "s", 3.5, "point source"),
-            (extended, "D", 7, "extended source"),
-        ):
-            x, y = of.detections.x[chosen], of.detections.y[chosen]
-            axes.plot(x, y, **look, marker=marker, ms=size, mec=style.SKY_BLUE, label=f"detected {label}")
-    axes.plot(of.haloes.x, of.haloes.y, "+", color=style.GREEN, ms=5, mew=0.9, label="simulated halo")
-    for x, y, number, radius in zip(*of.haloes, strict=True):
-        own = number == int(of.facts["halo_id"])
-        if own and np.isfinite(radius):
-            circle = Circle((x, y), 60 * radius, fill=False, ec="w", lw=0.9, label="its $R_{500c}$")
-            axes.add_patch(circle)
+def draw_marks(axes: Axes, extreme: Extreme, seen: float) -> None:
+    """Mark detections, haloes and the cluster's R500, and the part of the box that the networks see."""
+    if extreme.detections is not None:
+        extended = extreme.detections["EXT_LIKE"] > 0
+        for chosen, marker, size, kind in ((~extended, "s", 3.5, "point"), (extended, "D", 7, "extended")):
+            x, y = (extreme.detections[name][chosen] for name in "xy")
+            look: dict[str, Any] = {"marker": marker, "ms": size, "mec": style.SKY_BLUE, "mfc": "none", "mew": 0.7}
+            axes.plot(x, y, ls="", label=f"detected {kind} source", **look)
+    haloes = extreme.haloes
+    axes.plot(haloes["x"], haloes["y"], "+", color=style.GREEN, ms=5, mew=0.9, label="simulated halo")
+    own = (haloes["HALO_ID"] == int(extreme.row["halo_id"])) & np.isfinite(haloes["R500_ARCMIN"])
+    for x, y, radius in zip(*(haloes[name][own] for name in ("x", "y", "R500_ARCMIN")), strict=True):
+        axes.add_patch(Circle((x, y), 60 * radius, fill=False, ec="w", lw=0.9, label="its $R_{500c}$"))
     corner, side = (-seen, -seen), 2 * seen
     axes.add_patch(Rectangle(corner, side, side, fill=False, ec="w", lw=0.7, ls=":", label="seen by the networks"))
-    axes.set(xlim=(-of.half, of.half), ylim=(-of.half, of.half))
+    axes.set(xlim=(-extreme.half, extreme.half), ylim=(-extreme.half, extreme.half))
     axes.set_xlabel("to the West [arcsec]", fontsize=7, labelpad=1)
     axes.set_ylabel("to the North [arcsec]", fontsize=7, labelpad=1)
 
 
-def draw_all(figure: Figure, table: xr.Dataset, ratio: np.ndarray, settings: Sequence[float]) -> None:
-    """Draw every spread against the brightest neighbour and against counts, as far as they are known."""
-    half, bootstrap, seed = settings
-    spread, group = table["spread"].values, table["group"].values.astype(str)
-    left, right = (add_axes(figure, x, 0.5, 3.15, 1.4) for x in (0.5, 3.85))
-    right.sharey(left)
-    known = np.isfinite(ratio)
-    if known.any():
-        draw_neighbours(left, spread[known], ratio[known], group[known], int(bootstrap), int(seed))
-        side = f"{half / 30:.1f}'"
-        left.set_xlabel(f"counts of the brightest other detection\nin the box of {side} × {side} / own counts")
-    counts = table["ml_cts"].values
-    place, label = (counts, "fitted counts") if np.isfinite(counts).all() else (table["redshift"].values, "redshift")
-    draw_trend(right, place, spread)
-    right.set_xlabel(label)
-    if spread.max() > 0:  # a single network has no spread
-        left.set_yscale("log")
-    left.set_visible(bool(known.any()))
-    if known.any():
-        left.set_ylabel(SPREAD)
-        right.tick_params(labelleft=False)
-    else:
-        right.set_ylabel(SPREAD)
-
-
-def draw_neighbours(
-    axes: Axes, spread: np.ndarray, ratio: np.ndarray, group: np.ndarray, bootstrap: int, seed: int
-) -> None:
+def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap: int, seed: int) -> None:
     """Scatter the spreads against the brightest neighbour, with medians with and without a brighter one."""
+    spread, group = table["spread"].values, table["group"].values.astype(str)
     axes.set_xscale("log")
     draw_points(axes, np.maximum(ratio, NONE_AT), spread)
     end = max(float(ratio.max()) * 1.5, 3.0)
-    # the median says nothing of the few largest ones, of which the paper speaks
-    extreme = np.argsort(-spread, kind="stable")[: max(1, spread.size // 50)]
     lines = []
     for chosen, name, ends in (
         (ratio < 1, "none brighter", (NONE_AT / 1.3, 1)),
@@ -269,12 +321,14 @@ def draw_neighbours(
             median = float(np.median(spread[chosen]))
             error = median_error(spread[chosen], group[chosen], bootstrap, generator(seed, "spread", name))
             axes.plot(ends, [median, median], color=style.VERMILION, lw=1.6, zorder=4)
-            told = f" ± {error:.4f}" if np.isfinite(error) else ""
-            lines.append(f"{name}: n = {chosen.sum()}, median {median:.4f}{told} dex")
+            plus_minus = f" ± {error:.4f}" if np.isfinite(error) else ""
+            lines.append(f"{name}: n = {chosen.sum()}, median {median:.4f}{plus_minus} dex")
     axes.axvline(1, color=style.BLACK, lw=0.7, ls="--")
     axes.set_xlim(NONE_AT / 1.3, end)
     axes.set_title("\n".join(lines), fontsize=7)
-    style.note(axes, f"{np.sum(ratio[extreme] >= 1)} of the {extreme.size} largest\nhave a brighter one", "lower right")
+    # the median says nothing about the few largest spreads, which the paper discusses
+    largest = np.argsort(-spread, kind="stable")[: max(1, spread.size // 50)]
+    style.note(axes, f"{np.sum(ratio[largest] >= 1)} of the {largest.size} largest\nhave a brighter one", "lower right")
 
 
 def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: np.random.Generator) -> float:
@@ -291,16 +345,18 @@ def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: n
     return float(medians.std())
 
 
-def draw_trend(axes: Axes, place: np.ndarray, spread: np.ndarray) -> None:
-    """Scatter the spreads against a positive quantity, with the medians of bins of equal numbers."""
+def draw_trend(axes: Axes, table: xr.Dataset) -> None:
+    """Scatter the spreads against counts (redshift if unknown), with the medians of bins of equal numbers."""
+    by_counts = np.isfinite(table["ml_cts"].values).all()
+    spread, place = table["spread"].values, table["ml_cts" if by_counts else "redshift"].values
     axes.set_xscale("log")
     draw_points(axes, place, spread)
     bins = [rows for rows in np.array_split(np.argsort(place, kind="stable"), BINS) if rows.size]
     middle, median = ([float(np.median(values[rows])) for rows in bins] for values in (place, spread))
     axes.plot(middle, median, "o-", color=style.VERMILION, ms=4, zorder=4)
-    axes.set_title(
-        f"n = {spread.size}, median {np.median(spread):.4f} dex; medians of {len(bins)} equal parts", fontsize=7
-    )
+    numbers = f"n = {spread.size}, median {np.median(spread):.4f} dex"
+    axes.set_title(f"{numbers}; medians of {len(bins)} equal parts", fontsize=7)
+    axes.set_xlabel("fitted counts" if by_counts else "redshift")
 
 
 def draw_points(axes: Axes, x: np.ndarray, spread: np.ndarray) -> None:

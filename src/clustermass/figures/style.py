@@ -1,26 +1,30 @@
-"""One look for every figure, and the same bytes from the same data: no clock, no random ids, no user's matplotlibrc."""
+"""What all figures share: one look, writing to files, labels, and the clusters of a prediction file.
+
+The same data give the same bytes: no clock, no random ids, no settings of the user's matplotlibrc.
+"""
 
 import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from clustermass.errors import InputError
 from clustermass.io.files import atomic
+from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
-
-P = ParamSpec("P")
 
 TWO_COLUMNS_IN = 7.1
 #: a scatter of more points than this is drawn as pixels inside the SVG, which keeps the file below about 200 kB
 RASTERISE_ABOVE = 300
-#: resolution of the pixels inside an SVG
+#: resolution of the pixels inside an SVG or PDF, dots per inch
 RASTER_DPI = 200
 
 # Okabe and Ito (2008): eight colours that colour-blind readers can tell apart
@@ -34,7 +38,7 @@ PURPLE = "#CC79A7"
 GREY = "#7F7F7F"
 LIGHT_GREY = "#D0D0D0"
 
-LOOK: dict[str, Any] = {
+LOOK = {
     "font.family": ["DejaVu Sans"],
     "mathtext.fontset": "dejavusans",
     "font.size": 8.0,
@@ -65,101 +69,141 @@ LOOK: dict[str, Any] = {
 }
 _SESSION_KEYS = ("backend", "backend_fallback", "interactive", "toolbar", "savefig.directory", "docstring.hardcopy")
 
+TRUE_MASS = r"true $\log_{10}(M_{500c}/M_\odot)$"
+PREDICTED_MASS = r"predicted $\log_{10}(M_{500c}/M_\odot)$"
+MASS = r"$\log_{10}(M_{500c}/M_\odot)$"
+SIGMA = r"predicted $\sigma$ [dex]"
+RESIDUAL = r"$\log_{10} M_\mathrm{pred} - \log_{10} M_\mathrm{true}$ [dex]"
 
-#: arguments of plotting functions that are files to write; other paths are inputs, and all else shapes the figure
-OUTPUTS = ("svg", "png", "pdf")
-#: name and arguments of the plotting function that is at work
-_AT_WORK: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("_AT_WORK", default=None)
+
+class Predictor(NamedTuple):
+    """How a predictor of masses is named and drawn."""
+
+    label: str
+    colour: str
+    marker: str
 
 
-def styled(plot: Callable[P, None]) -> Callable[P, None]:
-    """Decorate a plotting function: it runs in the house style, untouched by user settings.
+#: in the order in which figures list them; luminosities and temperatures are the true ones of the simulation
+PREDICTORS = {
+    "network": Predictor("network ensemble", BLUE, "o"),
+    "boosted_trees": Predictor("boosted trees on hand-made features", GREEN, "P"),
+    "ridge_features": Predictor("ridge regression on hand-made features", SKY_BLUE, "D"),
+    "luminosity_temperature": Predictor("true luminosity and temperature", GREY, "d"),
+    "luminosity_recalibrated": Predictor("true luminosity, recalibrated", ORANGE, "^"),
+    "luminosity_published": Predictor("true luminosity, Chiu et al. 2022", VERMILION, "v"),
+    "luminosity_selected": Predictor("true luminosity, Chiu, with selection", VERMILION, "<"),
+    "count_rate_recalibrated": Predictor("count rate, recalibrated", PURPLE, "s"),
+    "count_rate_efeds": Predictor("count rate, eFEDS relation", BLACK, "X"),
+    "prior": Predictor("redshift only", LIGHT_GREY, "*"),
+}
 
-    What it saves tells in its metadata the function's name, its settings and the hashes of the files that it read.
+
+def predictor(name: str) -> Predictor:
+    """Return label, colour and marker of a predictor; one that is not listed gets its own name, in grey."""
+    return PREDICTORS.get(name, Predictor(name.replace("_", " "), GREY, "h"))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sort predictors as `PREDICTORS` lists them, others last in alphabetical order."""
+    order = list(PREDICTORS)
+    return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
+    """Decorate a function that draws a figure, so that it writes the figure to files instead of returning it.
+
+    The decorated function takes these keywords besides its own arguments: `svg`, `png` and `pdf`, the files to write,
+    and `dpi`, the resolution of the PNG in dots per inch. Every file states the function's name, its settings and the
+    hashes of all files in its arguments.
     """
-    signature = inspect.signature(plot)
+    signature = inspect.signature(draw)
 
-    @functools.wraps(plot)
-    def plot_in_style(*args: P.args, **kwargs: P.kwargs) -> None:
+    @functools.wraps(draw)
+    def draw_and_save(*args: Any, dpi: int, **kwargs: Any) -> None:
+        files: dict[str, Path] = {kind: kwargs.pop(kind) for kind in ("svg", "png", "pdf") if kind in kwargs}
+        arguments = signature.bind(*args, **kwargs).arguments
         defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if key not in _SESSION_KEYS}
-        before = _AT_WORK.set((plot.__name__, signature.bind(*args, **kwargs).arguments))
-        try:
-            with matplotlib.rc_context({**defaults, **LOOK}):
-                plot(*args, **kwargs)
-        finally:
-            _AT_WORK.reset(before)
+        with matplotlib.rc_context({**defaults, **LOOK}):
+            save(draw(*args, **kwargs), files, dpi, _provenance(draw.__name__, {**arguments, "dpi": dpi}))
 
-    return plot_in_style
+    return draw_and_save
 
 
-def made_by() -> str | None:
-    """Provenance of the figure being drawn as JSON; None outside a `styled` function."""
-    at_work = _AT_WORK.get()
-    if at_work is None:
-        return None
-    name, arguments = at_work
-    files: list[Path] = []
+def _provenance(name: str, arguments: Mapping[str, Any]) -> str:
+    """Provenance of a figure as JSON: paths among the arguments are its inputs, all others its settings."""
+    inputs: list[Path] = []
     settings = {}
     for key, value in arguments.items():
         paths = [value] if isinstance(value, Path) else value
         if isinstance(paths, list | tuple) and paths and all(isinstance(path, Path) for path in paths):
-            files += paths if key not in OUTPUTS else []
+            inputs += paths
         else:
             settings[key] = value
-    return json.dumps(provenance(name, settings, files), sort_keys=True)
+    return json.dumps(provenance(name, settings, inputs), sort_keys=True)
+
+
+def save(figure: Figure, files: Mapping[str, Path], dpi: int, description: str) -> None:
+    """Write a figure to each of `files`, by kind (svg, png, pdf), atomically, without a date, with a description."""
+    metadata: dict[str, dict[str, str | None]] = {
+        "svg": {"Date": None, "Description": description},
+        "png": {"Description": description},
+        "pdf": {"CreationDate": None, "Subject": description},
+    }
+    for kind, path in files.items():
+        with atomic(path) as temporary:
+            resolution = dpi if kind == "png" else RASTER_DPI
+            figure.savefig(temporary, format=kind, dpi=resolution, metadata=metadata[kind])
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
-    """Return an empty figure that is laid out by constraints and lives outside pyplot's global state.
-
-    Parameters
-    ----------
-    width_in, height_in
-        Size on paper, inches.
-    """
+    """Return an empty figure of this size in inches, laid out by constraints, outside pyplot's global state."""
     return Figure(figsize=(width_in, height_in), layout="constrained")
-
-
-def save(figure: Figure, svg: Path, png: Path, dpi: int) -> None:
-    """Write `figure` as SVG and as PNG, both atomically and without a date.
-
-    Parameters
-    ----------
-    figure
-        Must be saved inside a `styled` function, which fixes the ids of the SVG.
-    svg, png
-        Final names.
-    dpi
-        Resolution of the PNG, dots per inch.
-    """
-    made = made_by()
-    with atomic(svg) as temporary:
-        figure.savefig(temporary, format="svg", dpi=RASTER_DPI, metadata={"Date": None, "Description": made})
-    save_png(figure, png, dpi)
-
-
-def save_png(figure: Figure, png: Path, dpi: int) -> None:
-    """Write `figure` as PNG, atomically; its provenance is the text chunk Description."""
-    made = made_by()
-    with atomic(png) as temporary:
-        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Description": made} if made else None)
 
 
 def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> None:
     """Print `text` in a corner of a panel ("upper left", "lower right", ...), below the data that lie there."""
     vertical, horizontal = corner.split()
-    look = {
-        "fontsize": 7,
-        "linespacing": 1.3,
-        "zorder": 0.5,
-        **options,
+    place = {"ha": horizontal, "va": "top" if vertical == "upper" else "bottom", "transform": axes.transAxes}
+    x, y = 0.96 if horizontal == "right" else 0.04, 0.96 if vertical == "upper" else 0.04
+    axes.text(x, y, text, **{**place, "fontsize": 7, "linespacing": 1.3, "zorder": 0.5, **options})
+
+
+def common_legend(figure: Figure, columns: int) -> None:
+    """Print one legend below all panels, with each label once."""
+    entries = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    axes.text(
-        0.96 if horizontal == "right" else 0.04,
-        0.96 if vertical == "upper" else 0.04,
-        text,
-        transform=axes.transAxes,
-        ha=horizontal,
-        va="top" if vertical == "upper" else "bottom",
-        **look,
-    )
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
+
+
+def read_subset(path: Path, split: str, require: Iterable[str] = ()) -> xr.Dataset:
+    """Read the clusters of one subset (train, val or test) of `ensemble.nc`, `predictions.nc` or `baselines.nc`.
+
+    Raises
+    ------
+    InputError
+        The file lacks a variable in `require`, the subset is empty, or a mass or one of these variables isn't finite.
+    """
+    names = ["log10_m500c", *require]
+    dataset = read_netcdf(path, require=["split", *names])
+    chosen = dataset.isel(cluster=np.flatnonzero(dataset["split"].values.astype(str) == split))
+    if chosen.sizes["cluster"] == 0:
+        raise InputError(f"{path}: no cluster of the {split} set; the figure can't be drawn. Enlarge the sample.")
+    for name in names:
+        bad = int((~np.isfinite(chosen[name].values)).sum())
+        if bad:
+            raise InputError(
+                f"{path}: {bad} value(s) of {name} in the {split} set aren't finite. Delete it, run again."
+            )
+    return chosen
+
+
+def percent(dex: float) -> float:
+    """Convert a scatter in dex to percent of the mass, 100 ln(10) times it (0.188 dex = 43 %)."""
+    return 100.0 * float(np.log(10.0)) * dex
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Format a number with its sign, a true minus included."""
+    return f"{value:+.{digits}f}".replace("-", "−")

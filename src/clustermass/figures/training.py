@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.io.netcdf import read_netcdf
 
-#: what the losses of `clustermass.network.losses` are, as an axis says it
+#: labels of the losses of `clustermass.network.losses`
 LOSSES = {
     "likelihood": "mean negative log-likelihood",
     "squared_log": "mean squared error of log mass / variance",
@@ -20,21 +21,17 @@ LOSSES = {
     "squared_log1p": "mean squared logarithmic error, scaled",
     "classification": "mean cross entropy",
 }
-CURVES = (("train_loss", "training", style.BLUE), ("val_loss", "validation", style.VERMILION))
+CURVES = {"train_loss": ("training", style.BLUE), "val_loss": ("validation", style.VERMILION)}
 
 
-@style.styled
-def plot_training(members: Sequence[Path], svg: Path, png: Path, dpi: int) -> None:
+@style.saved
+def plot_training(members: Sequence[Path]) -> Figure:
     """Draw training loss, validation loss and learning rate of every member against the epoch.
 
     Parameters
     ----------
     members
         `members/{member}.nc`.
-    svg, png
-        Files to write.
-    dpi
-        Resolution of the PNG, dots per inch.
 
     Raises
     ------
@@ -46,33 +43,29 @@ def plot_training(members: Sequence[Path], svg: Path, png: Path, dpi: int) -> No
         raise InputError("no ensemble member is given; set ensemble.members to 1 or more.")
     figure = style.new_figure(style.TWO_COLUMNS_IN, 2.7)
     losses, rates = figure.subplots(1, 2, width_ratios=[2.1, 1])
-    for name, label, colour in CURVES:
+    for name, (label, colour) in CURVES.items():
         draw_curves(losses, [history[name] for history in histories], label, colour)
     mark_epochs(losses, histories)
-    losses.set(xlabel="epoch", ylabel=LOSSES[loss_name(histories[0])], ylim=loss_limits(histories))
+    recipe = json.loads(histories[0].attrs.get("parameters", "{}")).get("recipe", {})
+    label = LOSSES[recipe.get("loss", "likelihood")]
+    losses.set(xlabel="epoch", ylabel=label, ylim=loss_limits(histories))
     losses.set_title(f"n = {len(histories)} members (thin) and their median (thick)", loc="left")
     losses.legend(loc="upper right")
     for history in histories:
         rates.semilogy(history["epoch"], history["learning_rate"], color=style.GREEN, lw=0.8, alpha=0.7)
     rates.set(xlabel="epoch", ylabel="learning rate")
-    style.save(figure, svg, png, dpi)
+    return figure
 
 
 def read_history(path: Path) -> xr.Dataset:
     """Read one member's losses and learning rate, (epoch,) each, with the attributes `best_epoch` and `kept_epoch`."""
-    history = read_netcdf(path, require=["epoch", "learning_rate", *(name for name, _, _ in CURVES)])
+    history = read_netcdf(path, require=["epoch", "learning_rate", *CURVES])
     if history.sizes["epoch"] == 0:
         raise InputError(f"{path}: a training of no epoch. Set training epochs to 1 or more.")
     missing = [name for name in ("best_epoch", "kept_epoch") if name not in history.attrs]
     if missing:
         raise InputError(f"{path}: lacks the attribute(s) {', '.join(missing)}. Delete it and run again.")
     return history
-
-
-def loss_name(history: xr.Dataset) -> str:
-    """Name of the loss that a member was trained with, as the configuration has it."""
-    recipe = json.loads(history.attrs.get("parameters", "{}")).get("recipe", {})
-    return str(recipe.get("loss", "likelihood"))
 
 
 def draw_curves(axes: Axes, curves: Sequence[xr.DataArray], label: str, colour: str) -> None:
@@ -90,13 +83,13 @@ def mark_epochs(axes: Axes, histories: Sequence[xr.Dataset]) -> None:
         epochs = [int(history.attrs[attribute]) for history in histories]
         losses = [float(history["val_loss"].sel(epoch=e)) for e, history in zip(epochs, histories, strict=True)]
         axes.plot(
-            epochs, losses, marker, mfc="none", mec=style.BLACK, mew=0.8, ms=size, label=label, zorder=5, clip_on=False
+            epochs, losses, marker, ms=size, mfc="none", mec=style.BLACK, mew=0.8, zorder=5, clip_on=False, label=label
         )
 
 
 def loss_limits(histories: Sequence[xr.Dataset]) -> tuple[float, float]:
     """Limits that show all but the first steep fall of the losses."""
-    values = np.concatenate([history[name].values for history in histories for name, _, _ in CURVES])
+    values = np.concatenate([history[name].values for history in histories for name in CURVES])
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(np.percentile(values, 97))
     margin = 0.08 * max(high - low, 0.01)

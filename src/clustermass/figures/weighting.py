@@ -1,27 +1,34 @@
-"""Networks that learnt from evenly weighted masses, beside their twin (Krippendorf et al. 2023, Fig. 8)."""
+"""Experiments with evenly weighted training masses, and without (Krippendorf et al. 2023, Figs. 5 and 8)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.bias import binned, mark_bins, mass_bins
-from clustermass.figures.labels import RESIDUAL, SIGMA, TRUE_MASS, read_subset, signed
+from clustermass.figures.style import RESIDUAL, SIGMA, TRUE_MASS, read_subset, signed
 
+#: colour, marker and shift in units of a bin's width
 LOOKS = ((style.BLUE, "o", -0.15), (style.VERMILION, "D", 0.15))
 #: bins of the distributions
 BINS = 32
 
 
-@style.styled
-def plot_weighting(
-    predictions: Sequence[Path], rows: Sequence[Mapping[str, Any]], svg: Path, png: Path, dpi: int
-) -> None:
+class Row(TypedDict):
+    """An experiment's name, and how its training clusters were weighted."""
+
+    experiment: str
+    weighting: str
+
+
+@style.saved
+def plot_weighting(predictions: Sequence[Path], rows: Sequence[Row]) -> Figure:
     """Draw residuals and sigma of each pair of experiments that differ in `weighting` alone, on the same test clusters.
 
     Parameters
@@ -29,11 +36,7 @@ def plot_weighting(
     predictions
         `predictions.nc` of each row, whose sigma is calibrated.
     rows
-        `experiment` and `weighting`; two and two a pair, the one without weights first.
-    svg, png
-        Files to write.
-    dpi
-        Resolution of the PNG, dots per inch.
+        Two for each pair, the one without weights first.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def plot_weighting(
         draw_pair(panels, (plain, weighted), names[start : start + 2])
         block.suptitle(f"the same test clusters, n = {plain.sizes['cluster']}")
         block.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    style.save(figure, svg, png, dpi)
+    return figure
 
 
 def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[str]) -> None:
@@ -65,9 +68,9 @@ def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[
     edges = mass_bins(truth)
     mark_bins(panels[0], truth, edges, TRUE_MASS)
     panels[0].axhline(0, color=style.BLACK, lw=0.7)
-    for residual, name, (colour, marker, aside) in zip(residuals, names, LOOKS, strict=True):
+    for residual, name, (colour, marker, shift) in zip(residuals, names, LOOKS, strict=True):
         mean, error, _, _ = binned(truth, residual, edges)
-        places = 0.5 * (edges[:-1] + edges[1:]) + aside * np.diff(edges)
+        places = 0.5 * (edges[:-1] + edges[1:]) + shift * np.diff(edges)
         panels[0].errorbar(places, mean, error, fmt=marker, color=colour, elinewidth=1.0, label=name)
     panels[0].set_ylabel("mean " + RESIDUAL)
     draw_distributions(panels[1], residuals, [f"bias {signed(r.mean())}, scatter {r.std():.3f}" for r in residuals])
@@ -77,10 +80,10 @@ def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[
     panels[2].set(xlabel=SIGMA)
 
 
-def draw_distributions(axes: Axes, values: Sequence[np.ndarray], told: Sequence[str]) -> None:
-    """Draw the histograms of both experiments in common bins, and print a line on each above them, in its colour."""
+def draw_distributions(axes: Axes, values: Sequence[np.ndarray], texts: Sequence[str]) -> None:
+    """Draw the histograms of both experiments in common bins, and above them a text on each, in its colour."""
     low, high = np.min(values), np.max(values)
     edges = np.linspace(low, max(high, low + 1e-3), BINS + 1)
-    for number, (each, text, (colour, _, _)) in enumerate(zip(values, told, LOOKS, strict=True)):
+    for number, (each, text, (colour, _, _)) in enumerate(zip(values, texts, LOOKS, strict=True)):
         axes.hist(each, bins=edges.tolist(), histtype="step", color=colour, lw=1.1)
         axes.text(0.5, 1.02 + 0.07 * number, text, transform=axes.transAxes, ha="center", color=colour, fontsize=7)

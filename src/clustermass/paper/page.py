@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from markdown_it import MarkdownIt
 
-from clustermass.figures.labels import PREDICTORS
+from clustermass.figures.style import PREDICTORS
 from clustermass.io.files import atomic, write_json
 from clustermass.io.provenance import provenance
 from clustermass.paper import tables

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from comparison_inputs import BASELINES, content, make_run
+from figures_inputs import caught, texts
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from clustermass.errors import InputError
-from clustermass.figures import style
 from clustermass.figures.comparison import plot_comparison
 from clustermass.figures.learning_curve import plot_learning_curve
 from clustermass.io.files import write_json
@@ -31,17 +31,8 @@ def family(run: tuple[list[Path], list[dict[str, Any]]]) -> tuple[list[Path], li
     return [path for path, _ in pairs], [row for _, row in pairs]
 
 
-def caught(name: str, paths: Any, rows: Any, monkeypatch: pytest.MonkeyPatch) -> Figure:
-    """Catch a figure on its way to the disk."""
-    figures: list[Figure] = []
-    monkeypatch.setattr(style, "save", lambda figure, *_: figures.append(figure))
-    PLOTS[name](paths, rows, Path("a.svg"), Path("a.png"), 60)
-    figures[0].draw_without_rendering()
-    return figures[0]
-
-
-def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+def drawn(name: str, paths: Any, rows: Any, monkeypatch: pytest.MonkeyPatch) -> Figure:
+    return caught(monkeypatch, lambda: PLOTS[name](paths, rows, svg=Path("a.svg"), dpi=60))
 
 
 def marks(axes: Any) -> dict[tuple[float, str], float]:
@@ -54,7 +45,7 @@ def marks(axes: Any) -> dict[tuple[float, str], float]:
 def test_same_bytes_twice_small_and_not_blank(name: str, run: Any, tmp_path: Path) -> None:
     paths, rows = run if name == "comparison" else family(run)
     for part in "ab":
-        PLOTS[name](paths, rows, tmp_path / part / "x.svg", tmp_path / part / "x.png", 60)
+        PLOTS[name](paths, rows, svg=tmp_path / part / "x.svg", png=tmp_path / part / "x.png", dpi=60)
     for suffix in ("svg", "png"):
         assert (tmp_path / f"a/x.{suffix}").read_bytes() == (tmp_path / f"b/x.{suffix}").read_bytes()
     assert (tmp_path / "a/x.svg").stat().st_size < 300_000
@@ -96,7 +87,7 @@ def test_further_skies_state_the_training_clusters_of_their_experiment(run: Any)
 
 
 def test_each_value_stands_in_its_line_and_panel(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    figure = caught("comparison", *run, monkeypatch)
+    figure = drawn("comparison", *run, monkeypatch)
     lines = [place for place in figure.axes[0].get_yticks()]
     rows = compared(*run)
     assert len(lines) == len(rows) == 10
@@ -113,7 +104,7 @@ def test_each_value_stands_in_its_line_and_panel(run: Any, monkeypatch: pytest.M
 
 
 def test_numbers_samples_and_trainings_are_printed(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    printed = texts(caught("comparison", *run, monkeypatch))
+    printed = texts(drawn("comparison", *run, monkeypatch))
     half = 0.1 / 395**0.5
     assert f"0.1440 ± {half:.4f}" in printed
     assert f"{0.144 / BASELINES['ridge_features']:.3f} ± {6 * half:.3f}" in printed
@@ -127,13 +118,13 @@ def test_numbers_samples_and_trainings_are_printed(run: Any, monkeypatch: pytest
 
 def test_controls_dont_stretch_the_panels(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     paths, rows = run
-    with_control = caught("comparison", paths, rows, monkeypatch)
-    without = caught("comparison", paths[:-2], rows[:-2], monkeypatch)
+    with_control = drawn("comparison", paths, rows, monkeypatch)
+    without = drawn("comparison", paths[:-2], rows[:-2], monkeypatch)
     for one, other in zip(with_control.axes, without.axes, strict=True):
         assert one.get_xlim() == other.get_xlim()
     arrows = [key for key in marks(with_control.axes[0]) if key[1] == ">"]
     assert len(arrows) == 4
-    alone = caught("comparison", paths[-2:], rows[-2:], monkeypatch)
+    alone = drawn("comparison", paths[-2:], rows[-2:], monkeypatch)
     assert not [key for key in marks(alone.axes[0]) if key[1] == ">"]
     assert alone.axes[0].get_xlim()[0] < 0.22 < 0.24 < alone.axes[0].get_xlim()[1]
 
@@ -145,14 +136,14 @@ def test_too_few_test_clusters_leave_a_line_empty(run: Any, monkeypatch: pytest.
         part.update(scatter_dex=None, scatter_dex_ci68=None, value=None, ci68=None)
     tiny["test"]["isolated"]["ratios"] = {}
     write_json(tiny, paths[2])
-    figure = caught("comparison", paths, rows, monkeypatch)
+    figure = drawn("comparison", paths, rows, monkeypatch)
     place = figure.axes[0].get_yticks()[2]
     assert [height for height, _ in marks(figure.axes[0]) if abs(height - place) < 0.4] == []
     assert not any("None" in text or "nan" in text for text in texts(figure))
 
 
 def test_learning_curves_rise_to_the_left_for_each_sample(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    figure = caught("learning_curve", *family(run), monkeypatch)
+    figure = drawn("learning_curve", *family(run), monkeypatch)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["fiducial: own test set, n = 395", "fiducial: further, n = 4480"]
     for axes, factor in zip(figure.axes, (1.0, 0.99), strict=True):
@@ -172,17 +163,17 @@ def test_baselines_that_a_size_lacks_are_left_out(run: Any, monkeypatch: pytest.
     lacking = json.loads(paths[0].read_text())
     del lacking["baselines"]["count_rate_recalibrated"]
     write_json(lacking, paths[0])
-    own, further = caught("learning_curve", paths, rows, monkeypatch).axes
+    own, further = drawn("learning_curve", paths, rows, monkeypatch).axes
     assert (len(own.containers), len(further.containers)) == (3, 4)
 
 
 def test_nothing_to_compare_is_refused(run: Any, tmp_path: Path) -> None:
-    out = (tmp_path / "a.svg", tmp_path / "a.png", 60)
+    out = {"svg": tmp_path / "a.svg", "dpi": 60}
     with pytest.raises(InputError, match="no experiment to compare"):
-        plot_comparison([], [], *out)
+        plot_comparison([], [], **out)
     paths, rows = family(run)
     with pytest.raises(InputError, match="two experiments that differ in nothing but train_clusters"):
-        plot_learning_curve(paths[:2], rows[:2], *out)
+        plot_learning_curve(paths[:2], rows[:2], **out)
     with pytest.raises(InputError, match="no learning curve"):
-        plot_learning_curve([], [], *out)
-    assert not out[0].exists()
+        plot_learning_curve([], [], **out)
+    assert not out["svg"].exists()

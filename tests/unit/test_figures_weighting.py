@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.figure import Figure
+from figures_inputs import caught, texts
 
 from clustermass.errors import InputError
-from clustermass.figures import style
 from clustermass.figures.weighting import plot_weighting
 from clustermass.io.netcdf import write_netcdf
 
@@ -32,7 +31,7 @@ def predictions(path: Path, slope: float, sigma: float, first: int = 0) -> Path:
 
 
 def draw(folder: Path, paths: list[Path]) -> tuple[Path, Path]:
-    plot_weighting(paths, ROWS, folder / "weighting.svg", folder / "weighting.png", 60)
+    plot_weighting(paths, ROWS, svg=folder / "weighting.svg", png=folder / "weighting.png", dpi=60)
     return folder / "weighting.svg", folder / "weighting.png"
 
 
@@ -44,11 +43,7 @@ def pair(tmp_path: Path) -> list[Path]:
 def test_numbers_of_both_are_printed_and_drawn(
     pair: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept: list[Figure] = []
-    monkeypatch.setattr(style, "save", lambda figure, *_: kept.append(figure))
-    draw(tmp_path, pair)
-    kept[0].draw_without_rendering()
-    printed = [text.get_text() for text in kept[0].findobj(lambda artist: hasattr(artist, "get_text"))]
+    printed = texts(caught(monkeypatch, lambda: draw(tmp_path, pair)))
     mass = np.linspace(13.2, 14.8, 300)[100:]
     for slope, sigma in ((-0.3, 0.14), (-0.1, 0.19)):
         residual = slope * (mass - 14)
@@ -68,4 +63,4 @@ def test_other_test_clusters_are_refused(pair: list[Path], tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"other\.nc: holds other test clusters"):
         draw(tmp_path, [pair[0], other])
     with pytest.raises(InputError, match="no pair"):
-        plot_weighting([], [], tmp_path / "a.svg", tmp_path / "a.png", 60)
+        plot_weighting([], [], svg=tmp_path / "a.svg", dpi=60)

@@ -25,7 +25,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draw(folder: Path, out: Path) -> tuple[Path, Path]:
-    plot_sky_validation(folder / "measured.nc", folder / "sky.json", out / "sky.png", out / "sky.pdf", 40)
+    plot_sky_validation(folder / "measured.nc", folder / "sky.json", png=out / "sky.png", pdf=out / "sky.pdf", dpi=40)
     return out / "sky.png", out / "sky.pdf"
 
 

@@ -7,12 +7,18 @@ import pytest
 import xarray as xr
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from matplotlib.figure import Figure
+from figures_inputs import caught, texts
 
 from clustermass.errors import InputError
-from clustermass.figures import style
-from clustermass.figures.spread import median_error, neighbours, plot_spread, read_extreme, spreads
-from clustermass.figures.surroundings import brightest_neighbour, files_of
+from clustermass.figures.spread import (
+    brightest_neighbour,
+    files_of,
+    median_error,
+    neighbours,
+    plot_spread,
+    read_extreme,
+    spreads,
+)
 from clustermass.io.fits import write_fits
 from clustermass.io.netcdf import write_netcdf
 
@@ -118,20 +124,12 @@ def draw(folder: Path, out: Path, catalogues: bool = True) -> tuple[Path, Path]:
     return svg, png
 
 
-def texts(folder: Path, monkeypatch: pytest.MonkeyPatch, catalogues: bool = True) -> str:
-    found: list[str] = []
-
-    def catch(figure: Figure, *_: object) -> None:
-        figure.draw_without_rendering()
-        found.extend(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
-
-    monkeypatch.setattr(style, "save", catch)
-    draw(folder, folder, catalogues)
-    return "\n".join(found)
+def printed_on(folder: Path, monkeypatch: pytest.MonkeyPatch, catalogues: bool = True) -> str:
+    return "\n".join(texts(caught(monkeypatch, lambda: draw(folder, folder, catalogues))))
 
 
 def test_ends_of_the_test_set_are_drawn_with_their_numbers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    printed = texts(folder, monkeypatch)
+    printed = printed_on(folder, monkeypatch)
     assert "largest spread, 0.300 dex: cluster 02_7" in printed
     assert r"$\mu_\mathrm{min} = 14.000$, $\mu_\mathrm{max} = 14.300$, ensemble $14.125 \pm 0.150$" in printed
     assert "smallest spread, 0.000 dex: cluster 01_4" in printed
@@ -150,12 +148,12 @@ def test_marks_stand_where_the_photons_are(folder: Path) -> None:
     by_label = files_of(files["images"], files["truth"], files["catalogues"])
     found = read_extreme(table.sel(cluster="01_4"), by_label["01"])
     assert found.detections is not None
-    place = found.detections.number.tolist().index(104)
-    assert (found.detections.x[place], found.detections.y[place]) == pytest.approx((100, 40), abs=0.05)
+    place = found.detections["ID_SRC"].tolist().index(104)
+    assert (found.detections["x"][place], found.detections["y"][place]) == pytest.approx((100, 40), abs=0.05)
     y, x = np.unravel_index(found.pixels.sum(axis=0).argmax(), found.pixels.shape[1:])
     assert (12 * (x - 49.5), 12 * (y - 49.5)) == pytest.approx((100, 40), abs=6)
-    assert found.haloes.number.tolist() == [2**60 + 4]
-    assert np.hypot(found.haloes.x, found.haloes.y) == pytest.approx([0], abs=0.01)
+    assert found.haloes["HALO_ID"].tolist() == [2**60 + 4]
+    assert np.hypot(found.haloes["x"], found.haloes["y"]) == pytest.approx([0], abs=0.01)
 
 
 def test_brightest_neighbour_by_hand(folder: Path) -> None:
@@ -172,7 +170,7 @@ def test_sky_without_catalogues_shows_spread_against_counts_alone(
 ) -> None:
     table, files = spreads(*(folder / f"{name}.nc" for name in ("ensemble", "predictions", "split"))), paths(folder)
     assert np.isnan(neighbours(table, files_of(files["images"], files["truth"], []), 192.0)).all()
-    printed = texts(folder, monkeypatch, catalogues=False)
+    printed = printed_on(folder, monkeypatch, catalogues=False)
     assert "none brighter" not in printed
     assert "n = 40, median" in printed
 

@@ -1,16 +1,20 @@
 """Small synthetic files of the layouts that the pipeline hands to its figures, and every figure drawn from them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import xarray as xr
 from astropy.io import fits
+from matplotlib.figure import Figure
 
 from clustermass.baselines.scaling_relations import predict_count_rate_efeds
 from clustermass.ensemble.calibration import Calibration, Recalibration
 from clustermass.ensemble.scores import calibration_scores
 from clustermass.evaluate.evaluate import BINS, calibrated_predictions
 from clustermass.evaluate.metrics import by_bin
+from clustermass.figures import style
 from clustermass.figures.baselines import plot_baselines
 from clustermass.figures.bias import plot_bias
 from clustermass.figures.calibration import plot_calibration
@@ -202,3 +206,17 @@ def draw(name: str, inputs: Path, svg: Path, png: Path, dpi: int = 60) -> None:
         "baselines": lambda: plot_baselines(inputs / "metrics.json", **out),
     }
     calls[name]()
+
+
+def caught(monkeypatch: pytest.MonkeyPatch, draw: Callable[[], None]) -> Figure:
+    """Catch the figure that `draw` makes on its way to the disk."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(style, "save", lambda figure, *_: figures.append(figure))
+    draw()
+    figures[0].draw_without_rendering()
+    return figures[0]
+
+
+def texts(figure: Figure) -> list[str]:
+    """All texts of a figure."""
+    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
