@@ -235,9 +235,9 @@ def _summary(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from clustermass.io.record_files import Files
-    from clustermass.io.verify import verify
-    from clustermass.io.verify_report import print_verification
+    from clustermass.report.records import Files
+    from clustermass.report.trace import print_verification
+    from clustermass.report.verify import verify
 
     files = Files.around(options.results, options.inputs)
     found = verify(options.results, files)
@@ -246,8 +246,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> None:
-    from clustermass.io.record_files import Files
-    from clustermass.io.verify_report import print_trace
+    from clustermass.report.records import Files
+    from clustermass.report.trace import print_trace
 
     print_trace(options.file, Files.around(options.file, options.inputs))
 

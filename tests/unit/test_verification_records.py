@@ -15,7 +15,7 @@ from clustermass.figures import style
 from clustermass.io.files import write_json
 from clustermass.io.products import MASSES, FieldFiles, add_history
 from clustermass.io.provenance import config_hash, provenance
-from clustermass.io.records import read_record
+from clustermass.report.records import read_record
 
 # blanks wherever a card of 72 characters may be cut, quotes, and what FITS can't hold
 SETTINGS = {"cut": [f"{'x' * n} > {n} und 'ä' \\ \"q\"" for n in range(60, 90)], "none": None}
@@ -47,8 +47,8 @@ def test_what_is_written_is_read_back_whole(tmp_path, suffix):
     assert record.inputs == MADE["input_sha256"]
     assert json.loads(record.parameters) == SETTINGS
     assert config_hash(json.loads(record.parameters)) == record.config_hash
-    assert record.facts["seed"] == "5"
-    assert json.loads(record.facts["cosmology"]) == {"h0": 67.74}
+    assert record.further["seed"] == "5"
+    assert json.loads(record.further["cosmology"]) == {"h0": 67.74}
 
 
 @style.styled

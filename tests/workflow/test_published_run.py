@@ -9,8 +9,8 @@ import yaml
 from conftest import ROOT, jobs, snakemake
 
 from clustermass.io.netcdf import read_netcdf
-from clustermass.io.record_files import Files
-from clustermass.io.verify import verify
+from clustermass.report.records import Files
+from clustermass.report.verify import verify
 
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 from published_set import make_catalogue, make_images, write_set

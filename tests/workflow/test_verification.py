@@ -10,8 +10,8 @@ import yaml
 from safetensors.numpy import load_file, save_file
 
 from clustermass.cli import main
-from clustermass.io.record_files import Files
-from clustermass.io.verify import verify
+from clustermass.report.records import Files
+from clustermass.report.verify import verify
 
 pytestmark = pytest.mark.workflow
 FIDUCIAL = "test/fiducial"

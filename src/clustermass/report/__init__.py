@@ -1,1 +1,1 @@
-"""What a run came to: summary, costs, advice after a failure."""
+"""Reports on a run: summary, costs, advice after a failure, verification and trace of its files."""

@@ -1,4 +1,4 @@
-"""What was verified, and the way from a file back to the events, as text for people."""
+"""Verification and trace as text: what was checked, and the steps from a file back to the events."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,18 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from clustermass.errors import InputError
-from clustermass.io.record_files import CONFIG, RUN_RECORD, Files
-from clustermass.io.records import Record
-from clustermass.io.verify import Verification
+from clustermass.report.records import CONFIG, RUN_RECORD, Files, Record
+from clustermass.report.verify import Verification
 
-#: more names than these of one kind are only counted
+#: number of names that are listed; further ones are counted
 SHOWN = 5
-#: settings and facts that tell files of one step apart
+#: settings in which the files of one step differ
 VARYING = ("realization", "member", "best_epoch", "kept_epoch")
 
 
 def print_verification(result: Verification, files: Files) -> None:
-    """Print what was checked, step by step, then what differs and what couldn't be checked."""
+    """Print what was checked, step by step, then the differences and what could not be checked."""
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
     table = Table(
         "step", "files", "hashes of inputs compared", title=f"Provenance of {files.root}", title_justify="left"
@@ -59,12 +58,12 @@ def _outcome(result: Verification) -> str:
 
 
 def print_trace(path: Path, files: Files) -> None:
-    """Print how a file came about: from it back to the events, step by step.
+    """Print the steps from a file back to the events.
 
     Raises
     ------
     InputError
-        The file says nothing of how it was made.
+        The file has no record of its making.
     """
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
     chain = files.chain([path.resolve()])
@@ -83,7 +82,7 @@ def print_trace(path: Path, files: Files) -> None:
 
 
 def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path]]:
-    """Files of one step with the same settings, together; each step before those whose files it read."""
+    """Yield the files of each step with the same settings; a step comes before those whose files it read."""
     depth: dict[Path, int] = {}
     waiting = [(path, 0) for path in list(chain)[:1]]
     while waiting:
@@ -103,8 +102,8 @@ def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path
 
 
 def _settings(record: Record) -> str:
-    """Text that is the same for files that differ in nothing but the realization or the member that they are of."""
-    shared = {key: _without_label(text) for key, text in record.facts.items() if key not in VARYING}
+    """Return a text that is equal for files that differ only in realization or member."""
+    shared = {key: _without_label(text) for key, text in record.further.items() if key not in VARYING}
     return json.dumps([_without_label(record.parameters or record.config_hash), shared], sort_keys=True)
 
 
@@ -132,14 +131,14 @@ def _described(members: list[Path], chain: dict[Path, Record | None], files: Fil
         hashes = _several(record.config_hash for record in records)
         stated = f": {_without_label(first.parameters)}" if first.parameters else ""
         yield f"  settings {hashes}{stated}" if hashes else "  settings:"
-        for name in first.facts:
-            yield f"  {name}: {_several(_without_label(record.facts.get(name, '')) for record in records)}"
+        for name in first.further:
+            yield f"  {name}: {_several(_without_label(record.further.get(name, '')) for record in records)}"
     yield from _not_as_stated(members, chain, files)
     yield ""
 
 
 def _several(values: Iterable[str]) -> str:
-    """Return the different ones of some values, a few of them."""
+    """Return the first few different values."""
     found = list(dict.fromkeys(value for value in values if value))
     return ", ".join([*found[:SHOWN], *(["..."] if len(found) > SHOWN else [])])
 
@@ -156,7 +155,7 @@ def _not_as_stated(members: list[Path], chain: dict[Path, Record | None], files:
 
 
 def _of_run(path: Path, files: Files) -> Iterator[str]:
-    """Tell configuration, code and software of the run that a file belongs to."""
+    """Yield configuration, code and software of the run that a file belongs to."""
     run = files.root / path.relative_to(files.root).parts[0] if path.is_relative_to(files.root) else files.root
     if not (run / "summary.json").is_file():
         return

@@ -1,4 +1,4 @@
-"""Checks that files are still what they were, and that the way from a catalogue back to its events is whole."""
+"""Verification of results: compare every hash that files state, and follow each catalogue back to its events."""
 
 import json
 from collections import Counter
@@ -11,10 +11,19 @@ from clustermass.config.resolve import resolve_sky
 from clustermass.ensemble.calibration import digest_of, validation_clusters
 from clustermass.errors import InputError
 from clustermass.io.provenance import CATALOGUE_BLOCKS, config_hash, simulation_hash
-from clustermass.io.record_files import CONFIG, RESULTS, RUN_RECORD, Files, read_config
-from clustermass.io.records import DETECTION, SIMULATION, TRAINING, Record
+from clustermass.report.records import (
+    CONFIG,
+    DETECTION,
+    RESULTS,
+    RUN_RECORD,
+    SIMULATION,
+    TRAINING,
+    Files,
+    Record,
+    read_config,
+)
 
-#: steps whose files a chain may begin with: they make photons or images, or read a user's
+#: steps that a chain may begin with: they make photons or images, or read a user's files
 SOURCES = (SIMULATION, "ingest_field", "ingest_published")
 CATALOGUES = "infer_observed"
 #: files of a simulated sky that are compared with the run's configuration, and their steps
@@ -23,7 +32,7 @@ _STEPS_OF_SKIES = {"events.fits": SIMULATION, "catalogue.fits": DETECTION}
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that isn't as stated: in which file, what, and what to do."""
+    """A file that differs from what is stated: its name, the difference, and the remedy."""
 
     file: str
     what: str
@@ -32,7 +41,7 @@ class Finding:
 
 @dataclass
 class Verification:
-    """What was checked and what was found.
+    """Result of a verification.
 
     Attributes
     ----------
@@ -41,15 +50,15 @@ class Verification:
     compared
         Step -> number of hashes of inputs that were compared for its files.
     findings
-        What isn't as stated.
+        Differences from what is stated.
     absent
-        Names of a user's own files that aren't at hand, each with a file that was made from it.
+        Missing files of a user, each with a file that was made from it.
     silent
-        Files that say nothing of how they were made.
+        Files without a record of their making.
     unnamed
-        Files that no other names by a hash: unless they hold a checksum, a change of them isn't seen.
+        Files whose hash no other file states: a change is seen only if they hold a checksum.
     chains
-        Catalogues whose way back to the events is whole.
+        Number of catalogues with a complete chain back to the events.
     """
 
     steps: Counter[str] = field(default_factory=Counter)
@@ -62,7 +71,7 @@ class Verification:
 
 
 def verify(path: Path, files: Files) -> Verification:
-    """Check a file, or all below a folder, and all that these were made from.
+    """Check a file, or all files below a folder, and all files that these were made from.
 
     Raises
     ------
@@ -98,7 +107,7 @@ def verify(path: Path, files: Files) -> Verification:
 
 
 def again(files: Files, names: Iterable[str] = ()) -> str:
-    """Say what to type to have a run made again: that of the first of `names` that lies in one."""
+    """Return the command that makes a run again: that of the first of `names` that lies in one."""
     runs = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
     run = next((folder for folder in [*folders, *runs] if folder in runs), None)
@@ -106,16 +115,16 @@ def again(files: Files, names: Iterable[str] = ()) -> str:
 
 
 def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
-    """Say how to have a file made again, then what was made from it where that differs.
+    """Return the remedy for a wrong file: remove it, make it again, then all that depends on it.
 
-    Snakemake makes nothing again for want of a file between two steps unless it is asked for that file.
+    Snakemake makes a missing intermediate file again only if it is asked for that file.
     """
     command = again(files, [file, *used_by])
     return f"To have it made again, and what was made from it: rm -f '{file}' && {command} -- '{file}' && {command}"
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Check the settings that a file states against the hash that it states."""
+    """Compare the settings in a file with their hash in it."""
     shown = files.shown(path)
     if record.parameters is not None:
         try:
@@ -125,7 +134,7 @@ def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
         if found != record.config_hash:
             what = f"its settings were changed: their hash is {found}, but it states {record.config_hash or 'none'}"
             yield Finding(shown, what, _anew(shown, files))
-    if record.step == "calibrate" and "validation_sha256" in record.facts:
+    if record.step == "calibrate" and "validation_sha256" in record.further:
         yield from _calibration(path, record, files)
 
 
@@ -141,15 +150,17 @@ def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
     except InputError as error:
         yield Finding(shown, f"its validation clusters can't be read: {error}", again(files, [shown]))
         return
-    if found != record.facts["validation_sha256"]:
-        what = f"was made from other validation clusters ({record.facts['validation_sha256']}) than {ensemble.name} has"
+    if found != record.further["validation_sha256"]:
+        what = (
+            f"was made from other validation clusters ({record.further['validation_sha256']}) than {ensemble.name} has"
+        )
         yield Finding(shown, f"{what} ({found})", _anew(shown, files))
 
 
 def _compare(
     path: Path, record: Record, files: Files, result: Verification, changed: dict[tuple[str, str], list[str]]
 ) -> None:
-    """Compare the hashes that a file states with those of its inputs; gather those that differ in `changed`."""
+    """Compare the hashes in a file with those of its inputs; collect the differences in `changed`."""
     for name, stated in record.inputs.items():
         found = files.locate(name, stated)
         if found is None and not files.is_ours(name):
@@ -182,7 +193,7 @@ def _without_record(path: Path, files: Files, result: Verification) -> None:
 
 
 def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
-    """Tell where the way from a catalogue back to events ends early."""
+    """Yield where the chain from a catalogue back to events ends early."""
     shown, chain = files.shown(catalogue), files.chain([catalogue])
     for path, record in chain.items():
         if not path.is_relative_to(files.root):

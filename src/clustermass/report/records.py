@@ -1,0 +1,317 @@
+"""Provenance records: how each file states that it was made, in every format, and where the files lie that it names."""
+
+import functools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import netCDF4
+import yaml
+from astropy.io import fits
+from astropy.table import Table
+from PIL import Image
+from safetensors import safe_open
+
+from clustermass.errors import InputError
+from clustermass.io.fits import opened_fits
+from clustermass.io.provenance import file_sha256
+
+#: steps that the code below treats apart; the headers of a simulated sky's photons state no step of their own
+SIMULATION, DETECTION, TRAINING = "simulate_realization", "detect_sources", "train_member"
+PACKING, CALIBRATION, OOD = "pack_ensemble", "calibrate", "fit_ood"
+RESULTS, CONFIG, RUN_RECORD = "results", "config.yaml", "provenance.json"
+#: folders of files that are no products: logs, costs, unfinished trainings
+_ASIDE = ("logs", "benchmarks", "checkpoints")
+_STANDARD = ("step", "source", "config_hash", "parameters", "input_sha256")
+#: begins an entry of a HISTORY that this package wrote; cards without it continue the entry before
+_ENTRY = re.compile(r"([a-z][a-z0-9_]*) = ")
+_HISTORY_WIDTH = slice(8, 80)
+
+
+class Record(NamedTuple):
+    """What a file states of its making.
+
+    Attributes
+    ----------
+    step
+        Name of the step.
+    source
+        Name and version of the software; "" = not stated.
+    config_hash
+        Hash of the settings; "" = not stated.
+    parameters
+        The settings as JSON; None = not stated.
+    inputs
+        Name -> SHA-256 of the files that it was made from.
+    further
+        All other entries, as text: seed, cosmology, ...
+    """
+
+    step: str
+    source: str = ""
+    config_hash: str = ""
+    parameters: str | None = None
+    inputs: Mapping[str, str] = {}
+    further: Mapping[str, str] = {}
+
+
+def read_record(path: Path) -> Record | None:
+    """Return the record in a file; None if it has none, or its format has no place for one.
+
+    Raises
+    ------
+    InputError
+        The file can't be read, or its FITS checksums don't hold.
+    """
+    read = _READERS.get(path.suffix)
+    try:
+        return read(path) if read else None
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes the formats' readers fail in many ways
+        raise InputError(f"{path}: not readable ({type(error).__name__}: {error}).") from error
+
+
+def _record(stated: Mapping[str, Any] | None) -> Record | None:
+    if not stated or "step" not in stated:
+        return None
+    inputs = stated.get("input_sha256", {})
+    inputs = json.loads(inputs) if isinstance(inputs, str) else inputs
+    further = {key: _text(value) for key, value in stated.items() if key not in _STANDARD}
+    step, source, settings = (str(stated.get(name, "")) for name in ("step", "source", "config_hash"))
+    return Record(step, source, settings, stated.get("parameters"), dict(inputs), further)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
+    """Return the record of the pairs that `io.provenance.history` makes, one pair an input file."""
+    stated: dict[str, Any] = {}
+    inputs: dict[str, str] = {}
+    for name, escaped in pairs:
+        text = escaped.encode("ascii", "backslashreplace").decode("unicode_escape")
+        if name == "input":
+            file, _, digest = text.rpartition(" sha256 ")
+            inputs[file] = digest
+        else:
+            stated[name] = text
+    return _record(stated | {"input_sha256": inputs})
+
+
+def _from_netcdf(path: Path) -> Record | None:
+    with netCDF4.Dataset(path) as dataset:
+        attributes = {name: dataset.getncattr(name) for name in dataset.ncattrs()}
+    plain = {name: value.item() if hasattr(value, "item") else value for name, value in attributes.items()}
+    return _record({name: value for name, value in plain.items() if name not in ("Conventions", "title")})
+
+
+def _from_fits(path: Path) -> Record | None:
+    with opened_fits(path) as hdus:
+        for hdu in hdus:
+            if "DATASUM" in hdu.header:
+                _ = hdu.data  # the checksums are compared on reading
+        headers = [hdu.header for hdu in hdus]
+    records = (_from_pairs(_history(header)) for header in headers)
+    simulated = (_of_simulation(header) for header in headers if "CFGHASH" in header)
+    return next(filter(None, records), None) or next(simulated, None)
+
+
+def _history(header: fits.Header) -> list[tuple[str, str]]:
+    """Entries of HISTORY, each a name and a text; cards are joined by their width, since blanks at their ends count."""
+    entries: list[list[str]] = []
+    for card in header.cards:
+        if card.keyword == "HISTORY":
+            text = card.image[_HISTORY_WIDTH]
+            begin = _ENTRY.match(text)
+            if begin:
+                entries.append([begin[1], text[begin.end() :]])
+            elif entries:
+                entries[-1][1] += text
+    return [(name, text.rstrip()) for name, text in entries]
+
+
+def _of_simulation(header: fits.Header) -> Record:
+    further = {"sky": header.get("OBJECT", "").removeprefix("SIM "), "realization": header.get("REALIZ", "")}
+    return Record(SIMULATION, config_hash=header["CFGHASH"], further=further | {"seed": str(header.get("SEED", ""))})
+
+
+def _from_votable(path: Path) -> Record | None:
+    infos = (element for _, element in ElementTree.iterparse(path) if element.tag.rsplit("}")[-1] == "INFO")
+    return _from_pairs((info.get("name", ""), info.get("value", "")) for info in infos)
+
+
+def _from_ecsv(path: Path) -> Record | None:
+    lines = (line.partition(" = ") for line in Table.read(path, format="ascii.ecsv").meta.get("HISTORY", []))
+    return _from_pairs((name, text) for name, _, text in lines)
+
+
+def _from_json(path: Path) -> Record | None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    stated = content.get("provenance") if isinstance(content, dict) else None
+    return _record(stated if isinstance(stated, dict) else None)
+
+
+def _from_png(path: Path) -> Record | None:
+    with Image.open(path) as image:
+        image.load()
+        return _record(json.loads(image.info.get("Description", "null")))
+
+
+def _from_svg(path: Path) -> Record | None:
+    described = ElementTree.parse(path).findtext(".//{http://purl.org/dc/elements/1.1/}description")
+    return _record(json.loads(described or "null"))
+
+
+def _from_weights(path: Path) -> Record | None:
+    with safe_open(path, framework="numpy") as stream:
+        stated = (stream.metadata() or {}).get("clustermass")
+    if stated is None:
+        return None
+    names = ("member", "seed", "network", "recipe", "control")
+    return Record(TRAINING, further={name: _text(json.loads(stated).get(name)) for name in names})
+
+
+def _from_archive(path: Path) -> Record:
+    from clustermass.ensemble.pack import unpacked
+
+    with unpacked(path) as trained:  # compares all it holds with its manifest
+        return Record(PACKING, further={"ensemble": trained.digest()})
+
+
+_READERS = {
+    ".nc": _from_netcdf,
+    ".fits": _from_fits,
+    ".vot": _from_votable,
+    ".ecsv": _from_ecsv,
+    ".json": _from_json,
+    ".png": _from_png,
+    ".svg": _from_svg,
+    ".safetensors": _from_weights,
+    ".zip": _from_archive,
+}
+
+
+class Files:
+    """The files of a results folder and those that they were made from.
+
+    Parameters
+    ----------
+    root
+        The folder that provenance calls ``results``, whatever its name is now.
+    folders
+        Further folders of a user's own files, which provenance names without their folder or relative to where the run
+        was started.
+    """
+
+    def __init__(self, root: Path, folders: Sequence[Path] = ()) -> None:
+        self.root = root
+        self._folders = (root.parent, Path.cwd(), *folders)
+        self.sha256 = functools.cache(file_sha256)
+        self.record = functools.cache(read_record)
+
+    @classmethod
+    def around(cls, path: Path, folders: Sequence[Path] = ()) -> "Files":
+        """Return the files of the results folder that is `path` or contains it; of ./results for a file elsewhere.
+
+        Raises
+        ------
+        InputError
+            `path` does not exist, or is a folder outside any results folder.
+        """
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder. Name results/<run>, results, or a file in it.")
+        whole = path.resolve()
+        for folder in (whole, *whole.parents):
+            # an experiment's folder has a folder skies too, of predictions, but without realizations
+            if next(folder.glob("skies/*/*/images.nc"), None):
+                return cls(folder, folders)
+        if path.is_file():
+            return cls(Path.cwd() / RESULTS, folders)
+        raise InputError(f"{path}: neither it nor a folder around it holds skies/. Name results/<run>, or results.")
+
+    def products(self, folder: Path) -> list[Path]:
+        """Return all files below `folder` except logs, benchmarks, checkpoints and hidden files."""
+        files = (path for path in sorted(folder.resolve().rglob("*")) if path.is_file() and path.name[0] != ".")
+        return [path for path in files if not {*path.relative_to(self.root).parts[:-1]} & {*_ASIDE}]
+
+    def shown(self, path: Path) -> str:
+        """Return a path as provenance would name it."""
+        inside = path.is_relative_to(self.root)
+        return f"{RESULTS}/{path.relative_to(self.root).as_posix()}" if inside else str(path)
+
+    def is_ours(self, name: str) -> bool:
+        """Return whether a name is that of a product, not of a user's own file."""
+        return PurePosixPath(name).parts[:1] == (RESULTS,)
+
+    def locate(self, name: str, digest: str) -> Path | None:
+        """Return the file of that name, of several rather one with this SHA-256; None if there is none."""
+        paths = [path for path in dict.fromkeys(self._places(name)) if path.is_file()]
+        same = (path for path in paths if len(paths) > 1 and self.sha256(path) == digest)
+        return next(same, next(iter(paths), None))
+
+    def _places(self, name: str) -> Iterator[Path]:
+        if self.is_ours(name):
+            yield self.root.joinpath(*PurePosixPath(name).parts[1:])
+            return
+        for folder in self._folders:
+            yield folder / name
+            yield folder / Path(name).name
+        yield from (path for path in self._configured if path.name == name)
+
+    @functools.cached_property
+    def _configured(self) -> list[Path]:
+        """Absolute paths in the configurations of the runs; provenance has only their names."""
+        paths = self.root.glob(f"*/{CONFIG}")
+        return [Path(text) for path in paths for text in _texts(read_config(path)) if Path(text).is_absolute()]
+
+    def origins(self, path: Path, record: Record) -> list[Path]:
+        """Return the existing files that `path` was made from, including those that it does not name.
+
+        Training writes a network and its predictions together, and only the latter name the images. Calibration and
+        out-of-distribution model do not name `ensemble.nc`, whose hash depends on the test set.
+        """
+        named = [self.locate(name, digest) for name, digest in record.inputs.items()]
+        ensemble = path.with_name("ensemble.nc")
+        beside = {TRAINING: path.with_suffix(".nc"), CALIBRATION: ensemble, OOD: ensemble}.get(record.step)
+        return [one for one in (*named, beside) if one is not None and one != path and one.is_file()]
+
+    def chain(self, start: Iterable[Path]) -> dict[Path, Record | None]:
+        """Return the records of `start` and of all files that these were made from; None for unreadable files."""
+        records: dict[Path, Record | None] = {}
+        first = list(start)
+        waiting = list(first)
+        while waiting:
+            path = waiting.pop(0)
+            if path not in records:
+                ours = path in first or path.is_relative_to(self.root)
+                records[path] = record = self._readable(path) if ours else None
+                waiting.extend(self.origins(path, record) if record else ())
+        return records
+
+    def _readable(self, path: Path) -> Record | None:
+        try:
+            return self.record(path)
+        except InputError:
+            return None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the configuration of a run as the report wrote it; empty if it is damaged (its hash will differ)."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _texts(block: object) -> Iterator[str]:
+    if isinstance(block, str):
+        yield block
+    elif isinstance(block, dict | list):
+        for entry in block.values() if isinstance(block, dict) else block:
+            yield from _texts(entry)
