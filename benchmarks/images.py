@@ -1,5 +1,6 @@
 """From photons to base-grid images: our index of the sky against what one would write first."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,15 @@ import yaml
 from runner import Arm, benchmark
 
 from clustermass.events.eventlist import EventList
-from clustermass.images.cutouts import cut_images
 from clustermass.images.geometry import (
     ImageGeometry,
     block_sum,
-    count_pixels,
-    cube,
     floor_to_sky_pixels,
     image_pixels,
+    pixel_numbers,
     project,
 )
-from clustermass.images.sky_index import BoxCells, SkyIndex, corner_deg
+from clustermass.images.sky_index import BoxCells, ImageStack, SkyIndex, corner_deg
 from clustermass.simulate.field import Field
 
 EVENTS, CLUSTERS = 4_000_000, 450
@@ -52,28 +51,38 @@ def masked(events, ra, dec, geometry=GEOMETRY):
 
 def whole(events, ra, dec):
     """Project all photons about the cluster, count 4" pixels, sum blocks of them."""
-    return block_sum(cube(events, ra, dec, GEOMETRY), GEOMETRY.base_rebin)
+    fine = replace(GEOMETRY, base_rebin=1)
+    photons = events.ra, events.dec, GEOMETRY.band_numbers(events.pi_ev)
+    return block_sum(counted(photons, ra, dec, fine), GEOMETRY.base_rebin)
 
 
 def inside(index, ra, dec):
     """Photons of the box around a position: RA, Dec, band."""
-    rows = index.near(ra, dec, corner_deg(GEOMETRY))
+    rows = index.near_box(ra, dec, GEOMETRY)
     x, y = project(index.ra[rows], index.dec[rows], ra, dec)
     rows = rows[np.maximum(np.abs(x), np.abs(y)) <= GEOMETRY.half_width_sky + 1]
     return index.ra[rows], index.dec[rows], index.band[rows]
 
 
-def counted(photons, ra, dec):
-    """Project and count photons that are known to lie in the box."""
+def counted(photons, ra, dec, geometry=GEOMETRY):
+    """Project and count photons: RA, Dec, band."""
     x, y = project(photons[0], photons[1], ra, dec)
-    size, rebin = GEOMETRY.base_pixels, GEOMETRY.pixel_sky * GEOMETRY.base_rebin
+    size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
     i, j = (image_pixels(floor_to_sky_pixels(offset), 0.0, rebin, size) for offset in (x, y))
-    return count_pixels(photons[2], j, i, (GEOMETRY.bands, size, size))
+    shape = (geometry.bands, size, size)
+    return np.bincount(pixel_numbers(photons[2], j, i, shape), minlength=np.prod(shape)).reshape(shape)
+
+
+def stacked(events, ra, dec):
+    """Images of all clusters."""
+    stack = ImageStack(ra, dec, GEOMETRY)
+    stack.add(events)
+    return stack.counts
 
 
 def check(events, ra, dec, boxes):
     """Return what was compared; AssertionError if the arms don't give equal counts."""
-    ours = cut_images(events, ra[:FEW], dec[:FEW], GEOMETRY)
+    ours = stacked(events, ra[:FEW], dec[:FEW])
     for number, image in enumerate(ours):
         for other in (masked, whole):
             np.testing.assert_array_equal(image, other(events, ra[number], dec[number]))
@@ -84,17 +93,17 @@ def check(events, ra, dec, boxes):
 def main():
     """Measure."""
     events, ra, dec = sky(np.random.default_rng(1))
-    index = SkyIndex.of(events, GEOMETRY)
+    index = SkyIndex(events, GEOMETRY)
     boxes = [inside(index, *centre) for centre in zip(ra, dec, strict=True)]
 
     def each(function, number):
         return lambda: [function(events, ra[n], dec[n]) for n in range(number)]
 
     def sort():
-        return SkyIndex.of(events, GEOMETRY, BoxCells(ra, dec, GEOMETRY).rows(events))
+        return SkyIndex(events, GEOMETRY, BoxCells(ra, dec, GEOMETRY).rows(events))
 
     arms = {
-        "ours": Arm("cut_images: index and all clusters", lambda: cut_images(events, ra, dec, GEOMETRY), CLUSTERS),
+        "ours": Arm("ImageStack: index and all clusters", lambda: stacked(events, ra, dec), CLUSTERS),
         "ours, index": Arm("leaving out photons far from every box, and the index of the rest", sort, CLUSTERS),
         "mask": Arm("box mask and numpy.histogramdd per cluster", each(masked, FEW), FEW),
         "project all": Arm("all photons projected and counted per cluster", each(whole, FEWEST), FEWEST),

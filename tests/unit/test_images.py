@@ -8,12 +8,13 @@ import xarray as xr
 from astropy.io import fits
 from astropy.wcs import WCS
 from event_lists import photons, planted, select, write_esass, write_sixte_calibrated
+from images_inputs import cube
 from numpy.testing import assert_allclose
 
 from clustermass.errors import InputError
 from clustermass.events.read import read_events
 from clustermass.images.cutouts import extract_images
-from clustermass.images.geometry import ImageGeometry, block_sum, cube, deproject
+from clustermass.images.geometry import ImageGeometry, block_sum, deproject
 from clustermass.io.netcdf import read_netcdf
 
 CENTRE = (0.1, 1.5)  # the field straddles RA = 0

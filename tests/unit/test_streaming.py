@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from event_lists import START, photons, planted, select, write_esass, write_sixte_calibrated, write_sixte_events
+from images_inputs import cube
 
 from clustermass.errors import InputError
 from clustermass.events.read import read_events, stream_events
 from clustermass.events.select import Selection
 from clustermass.events.write import write_events
 from clustermass.images import cutouts as extraction
-from clustermass.images.cutouts import ImageStack
-from clustermass.images.geometry import ImageGeometry, cube
+from clustermass.images.geometry import ImageGeometry
+from clustermass.images.sky_index import ImageStack
 
 WRITERS = {"esass": write_esass, "sixte_calibrated": write_sixte_calibrated, "sixte_events": write_sixte_events}
 

@@ -24,10 +24,10 @@ from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Sky
+    from clustermass.config.models import Events, Images, Sky
 
 REALIZATION = "01"
-OWN_EVENTS = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in
+OWN_EVENTS: Events = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in
 
 
 def masses_of_field(
@@ -111,7 +111,7 @@ def _masses(
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
         field = FieldFiles(place / "events.fits", place / "exposure.fits", place / "catalogue.fits")
-        images = {**cutting["images"], "centre": "detected"}
+        images = cast("Images", {**cutting["images"], "centre": "detected"})
         ingest_field(sky, REALIZATION, cutting["events"], field, images["bands"])
         extract_images(
             events=field.events,

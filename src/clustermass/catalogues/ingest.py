@@ -33,6 +33,7 @@ from clustermass.images.exposure import (
     occupied_cells,
     read_exposure,
 )
+from clustermass.images.geometry import band_edges
 from clustermass.io.log import LOGGER, track
 from clustermass.io.products import CATALOGUE, MATCHES, TRUTH, FieldFiles, write_exposure, write_table
 from clustermass.io.provenance import provenance
@@ -115,8 +116,7 @@ def _store(
 ) -> ImagePhotons | None:
     """Add the selected photons of event lists, or those of band images; return the band images' place on the sky."""
     if bands is not None and are_images(paths):
-        edges = [bands["start_ev"] + bands["width_ev"] * number for number in range(bands["number"] + 1)]
-        band_images = photons_of_images(paths, edges, events_block["pattern"])
+        band_images = photons_of_images(paths, band_edges(bands), events_block["pattern"])
         photons.add(band_images.events)
         return band_images
     selection = Selection(events_block["flag_mask"], events_block["pattern"])

@@ -1,8 +1,10 @@
-"""From photons to images: for every detection the counts in energy bands on the base grid."""
+"""From photons to images: the counts around every detection, in energy bands on the base grid."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -16,66 +18,17 @@ from clustermass.events.gti import mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS, stream_events
 from clustermass.events.select import Selection
 from clustermass.images.exposure import box_exposure, photon_coverage, read_exposure
-from clustermass.images.geometry import ImageGeometry, storable
-from clustermass.images.sky_index import BoxCells, SkyIndex
+from clustermass.images.geometry import ImageGeometry, band_coordinates
+from clustermass.images.sky_index import ImageStack
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
 
-_MOST = np.iinfo(np.uint16).max
-
-
-class ImageStack:
-    """Counts on the base grid around many positions.
-
-    Parameters
-    ----------
-    ra, dec
-        Image centres in deg, (clusters,).
-    geometry
-        Box, pixels and bands.
-
-    Attributes
-    ----------
-    counts
-        Photons so far, uint16 (clusters, band, y, x).
-    """
-
-    def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
-        size = geometry.base_pixels
-        self.counts: NDArray[np.uint16] = np.zeros((ra.size, geometry.bands, size, size), dtype=np.uint16)
-        self._centres = list(zip(ra.tolist(), dec.tolist(), strict=True))
-        self._geometry = geometry
-        self._cells = BoxCells(ra, dec, geometry)
-        self._photons = np.zeros(ra.size, dtype=np.int64)
-
-    def add(self, events: EventList) -> None:
-        """Count the photons of `events` too.
-
-        Raises
-        ------
-        InputError
-            A pixel holds more than 65535 photons, which images can't store.
-        """
-        if len(events) == 0:
-            return
-        index = SkyIndex.of(events, self._geometry, self._cells.rows(events))
-        for number, centre in enumerate(self._centres):
-            pixels = index.base_pixels(*centre, self._geometry)
-            if pixels.size:
-                self._count(number, pixels)
-
-    def _count(self, number: int, pixels: NDArray[np.int64]) -> None:
-        image = self.counts[number].reshape(-1)
-        self._photons[number] += pixels.size
-        if self._photons[number] <= _MOST:  # in no pixel can there be more than in the whole box
-            np.add.at(image, pixels, np.uint16(1))
-        else:
-            image[:] = storable(image + np.bincount(pixels, minlength=image.size))
-
+if TYPE_CHECKING:
+    from clustermass.config.models import Events, Images
 
 TITLE = "Counts of photons around detections, in energy bands"
-#: a box is said to leave the field below this covered fraction
+#: a box leaves the field if its covered fraction is below this
 _WHOLE = 0.999
 
 
@@ -84,9 +37,9 @@ def extract_images(
     exposure: Path | None,
     catalogue: Path,
     output: Path,
-    images: Mapping[str, Any],
+    images: Images,
     realization: str,
-    events_block: Mapping[str, Any],
+    events_block: Events,
     truth: Path | None = None,
     matches: Path | None = None,
 ) -> None:
@@ -144,28 +97,6 @@ def _labels(truth: Path | None, matches: Path | None, detections: Detections) ->
     if truth is None or matches is None:
         raise InputError(f"{truth or matches}: truth and matches go together; give both (simulated sky) or none.")
     return read_labels(Path(truth), Path(matches), detections.id_src)
-
-
-def cut_images(events: EventList, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> NDArray[np.uint16]:
-    """Count photons on the base grid around many positions.
-
-    Parameters
-    ----------
-    events
-        Selected photons.
-    ra, dec
-        Image centres in deg, (clusters,).
-    geometry
-        Box, pixels and bands.
-
-    Returns
-    -------
-    NDArray
-        uint16 (clusters, band, y, x).
-    """
-    stack = ImageStack(ra, dec, geometry)
-    stack.add(events)
-    return stack.counts
 
 
 def count_list(path: Path, selection: Selection, stack: ImageStack) -> tuple[NDArray[np.uint16], EventList, set[int]]:
@@ -231,15 +162,14 @@ def _log_coverage(covered: FloatArray, counts: NDArray[np.uint16]) -> None:
 def _dataset(
     counts: NDArray[np.uint16], geometry: ImageGeometry, variables: Mapping[str, FloatArray], labels: Labels | None
 ) -> xr.Dataset:
-    edges = np.array(geometry.edges_ev) / 1000.0
     offsets = geometry.base_offsets_arcsec()
     dataset = xr.Dataset(
         {
             "counts": (("cluster", "band", "y", "x"), counts),
-            "band_bounds": (("band", "edge"), np.stack([edges[:-1], edges[1:]], axis=1)),
             **{name: ("cluster", values) for name, values in variables.items()},
+            **band_coordinates(geometry.edges_ev),
         },
-        coords={"band": (edges[:-1] + edges[1:]) / 2, "x": offsets, "y": offsets},
+        coords={"x": offsets, "y": offsets},
     )
     if labels is not None:
         dataset["log10_m500c"] = ("cluster", labels.log10_m500c)

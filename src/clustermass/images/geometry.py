@@ -1,17 +1,23 @@
-"""Geometry of the images, and the full-resolution cube of energy bands by evtool's pixel rule."""
+"""Geometry of the images: energy bands, pixels by evtool's rule, and the SIN projection about an image centre."""
 
-import math
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList
 
+if TYPE_CHECKING:
+    from clustermass.config.models import Bands, Images
+
+#: a sky pixel is 0.05"
+SKY_PIXEL_ARCSEC = 0.05
+_PIXELS_PER_DEG = 72000.0
 #: band number of photons outside all bands
 NO_BAND = -1
 
@@ -38,8 +44,8 @@ class ImageGeometry:
     edges_ev: tuple[int, ...]
 
     @classmethod
-    def from_config(cls, images: Mapping[str, Any]) -> "ImageGeometry":
-        """Build from the config block `images`.
+    def from_config(cls, images: Images) -> ImageGeometry:
+        """Return the geometry that the config block `images` asks for.
 
         Raises
         ------
@@ -52,7 +58,7 @@ class ImageGeometry:
         sky = images["pixel_arcsec"] / SKY_PIXEL_ARCSEC
         if sky < 1 or abs(sky - round(sky)) > 1e-6:
             raise InputError(f"images.pixel_arcsec is {images['pixel_arcsec']}, but must be a multiple of 0.05 arcsec.")
-        return cls(box, round(sky), rebin, _edges(images["bands"]))
+        return cls(box, round(sky), rebin, band_edges(images["bands"]))
 
     @property
     def base_pixels(self) -> int:
@@ -87,84 +93,49 @@ class ImageGeometry:
         return band.astype(np.int8)
 
 
-def _edges(bands: Mapping[str, Any]) -> tuple[int, ...]:
-    for key in ("start_ev", "width_ev", "number"):
-        if bands[key] != int(bands[key]) or bands[key] <= 0:
-            raise InputError(f"images.bands.{key} is {bands[key]}, but must be a whole number above 0.")
-    if bands["number"] > 120:
-        raise InputError(f"images.bands.number is {bands['number']}, but must be at most 120.")
-    start, width = int(bands["start_ev"]), int(bands["width_ev"])
-    return tuple(start + width * number for number in range(int(bands["number"]) + 1))
-
-
-def cube(events: EventList, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.uint16]:
-    """Count the photons around a position in full-resolution pixels, as `radec2xy` and `evtool` do together.
-
-    Parameters
-    ----------
-    events
-        Selected photons.
-    ra, dec
-        Image centre in deg.
-    geometry
-        Box, pixels and bands.
-
-    Returns
-    -------
-    NDArray
-        uint16 (band, y, x); x grows to the West, y to the North.
-    """
-    x, y = project(events.ra, events.dec, ra, dec)
-    return _count(floor_to_sky_pixels(x), floor_to_sky_pixels(y), (0.0, 0.0), events, geometry)
-
-
-def cube_sky_pixels(events: EventList, x: float, y: float, geometry: ImageGeometry) -> NDArray[np.uint16]:
-    """Count as `cube`, but in the event list's own sky pixels about its sky pixel (`x`, `y`): evtool's center_position.
+def band_edges(bands: Bands) -> tuple[int, ...]:
+    """Return the edges of the energy bands in eV, ascending, one more than there are bands.
 
     Raises
     ------
     InputError
-        The list has no columns X and Y.
+        A value is no whole number above 0, or there are more than 120 bands.
     """
-    if events.x is None or events.y is None:
-        raise InputError(f"{events.name}: has no sky pixels (columns X and Y). Give the centre as RA and DEC instead.")
-    return _count(events.x, events.y, (x, y), events, geometry)
+    start, width, number = (_whole_number(bands, key) for key in ("start_ev", "width_ev", "number"))
+    if number > 120:
+        raise InputError(f"images.bands.number is {number}, but must be at most 120.")
+    return tuple(start + width * band for band in range(number + 1))
 
 
-def _count(
-    x: FloatArray, y: FloatArray, centre: tuple[float, float], events: EventList, geometry: ImageGeometry
-) -> NDArray[np.uint16]:
-    size = geometry.box_pixels
-    i = image_pixels(x, centre[0], geometry.pixel_sky, size)
-    j = image_pixels(y, centre[1], geometry.pixel_sky, size)
-    return count_pixels(geometry.band_numbers(events.pi_ev), j, i, (geometry.bands, size, size))
+def _whole_number(bands: Bands, key: Literal["start_ev", "width_ev", "number"]) -> int:
+    if bands[key] != int(bands[key]) or bands[key] <= 0:
+        raise InputError(f"images.bands.{key} is {bands[key]}, but must be a whole number above 0.")
+    return int(bands[key])
 
 
-def count_pixels(
-    band: NDArray[np.int8], j: FloatArray, i: FloatArray, shape: tuple[int, int, int]
-) -> NDArray[np.uint16]:
-    """Count photons by band, row and column; those outside `shape` = (bands, rows, columns) don't count.
-
-    Raises
-    ------
-    InputError
-        A pixel holds more than 65535 photons, which images can't store.
-    """
-    counts = np.bincount(pixel_numbers(band, j, i, shape), minlength=math.prod(shape))
-    return storable(counts).reshape(shape)
+def band_coordinates(edges_ev: Sequence[int]) -> dict[str, Any]:
+    """Return `band`, the centres of the bands in keV, and `band_bounds`, their edges, as variables of images.nc."""
+    edges = np.array(edges_ev) / 1000.0
+    return {
+        "band": ("band", (edges[:-1] + edges[1:]) / 2),
+        "band_bounds": (("band", "edge"), np.stack([edges[:-1], edges[1:]], axis=1)),
+    }
 
 
 def pixel_numbers(
     band: NDArray[np.int8], j: FloatArray, i: FloatArray, shape: tuple[int, int, int]
 ) -> NDArray[np.int64]:
-    """Return where photons fall in a flattened image of `shape` = (bands, rows, columns), those outside left out."""
+    """Return the pixels of photons in a flattened image of `shape` = (bands, rows, columns), without those outside.
+
+    `band`, `j` (row) and `i` (column) have one entry a photon.
+    """
     _, rows, columns = shape
     within = (band >= 0) & (j >= 0) & (j < rows) & (i >= 0) & (i < columns)
     return (band[within].astype(np.int64) * rows + j[within].astype(np.int64)) * columns + i[within].astype(np.int64)
 
 
 def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Return counts as images store them.
+    """Return counts as uint16, as images store them.
 
     Raises
     ------
@@ -200,13 +171,8 @@ def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
     return total
 
 
-#: a sky pixel is 0.05"
-SKY_PIXEL_ARCSEC = 0.05
-_PIXELS_PER_DEG = 72000.0
-
-
 def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Offsets of positions from a centre in sky pixels of 0.05", x growing to the West, y to the North.
+    """Return the offsets of positions from a centre in sky pixels of 0.05", x growing to the West, y to the North.
 
     The SIN projection of Calabretta & Greisen (2002), Eqs. 61-62 with the native pole at the centre, written so that
     nothing cancels near the centre. Right ascensions on both sides of 0/360 deg are neighbours.
@@ -236,7 +202,7 @@ def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[Flo
 
 
 def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Positions in deg (0 <= ra < 360) of offsets `x` (West), `y` (North) in sky pixels: the inverse of `project`.
+    """Return positions in deg (0 <= ra < 360) from offsets `x` (West), `y` (North) in sky pixels; inverts `project`.
 
     Raises
     ------
@@ -259,12 +225,12 @@ def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[Floa
 
 
 def floor_to_sky_pixels(offset: FloatArray) -> FloatArray:
-    """Whole sky pixels, rounded down as SIXTE's radec2xy does; float64, since hidden positions are infinite."""
+    """Return whole sky pixels, rounded down as SIXTE's radec2xy does; float64, since hidden positions are infinite."""
     return np.asarray(np.floor(offset))
 
 
 def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> NDArray[np.float64]:
-    """Pixel numbers from 0 by evtool's rule i = floor((X - xc) / rebin) + size / 2, the lower edge included.
+    """Return pixel numbers from 0 by evtool's rule i = floor((X - xc) / rebin) + size / 2, the lower edge included.
 
     Parameters
     ----------

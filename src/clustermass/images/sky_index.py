@@ -1,7 +1,5 @@
-"""Photons sorted by place on the sky, so that the box around any position is found without looking at all of them."""
+"""Counts of photons around many positions, found by an index of the sky instead of by a look at all photons."""
 
-import math
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -24,33 +22,76 @@ _STRIP_DEG = 0.05
 _STRIDE = 400.0
 #: boxes are searched this much wider, against rounding of the sorting key
 _MARGIN_DEG = 1e-6
+_MOST = np.iinfo(np.uint16).max
 
 #: lowest and highest declination in deg, and intervals of right ascension within [0, 360]
 _Bounds: TypeAlias = tuple[float, float, list[tuple[float, float]]]
 
 
-@dataclass(frozen=True, eq=False)
-class SkyIndex:
-    """Photons inside the energy bands, by strips of declination and within them by right ascension.
+class ImageStack:
+    """Counts on the base grid around many positions, added up from pieces of an event list.
+
+    Parameters
+    ----------
+    ra, dec
+        Image centres in deg, (clusters,).
+    geometry
+        Box, pixels and bands.
 
     Attributes
     ----------
-    key
-        400 x number of the strip + right ascension in deg, float64, ascending.
-    ra, dec
-        Positions in deg in that order, float64.
-    band
-        Energy bands in that order, int8.
+    counts
+        Photons so far, uint16 (clusters, band, y, x).
     """
 
-    key: FloatArray
-    ra: FloatArray
-    dec: FloatArray
-    band: NDArray[np.int8]
+    def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
+        size = geometry.base_pixels
+        self.counts: NDArray[np.uint16] = np.zeros((ra.size, geometry.bands, size, size), dtype=np.uint16)
+        self._centres = list(zip(ra.tolist(), dec.tolist(), strict=True))
+        self._geometry = geometry
+        self._cells = BoxCells(ra, dec, geometry)
+        self._photons = np.zeros(ra.size, dtype=np.int64)
 
-    @classmethod
-    def of(cls, events: EventList, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None) -> "SkyIndex":
-        """Sort the photons of `events`, or those at `rows`, that fall in an energy band."""
+    def add(self, events: EventList) -> None:
+        """Count the photons of `events` too; InputError if a pixel holds more than 65535 photons."""
+        if len(events) == 0:
+            return
+        index = SkyIndex(events, self._geometry, self._cells.rows(events))
+        for number, centre in enumerate(self._centres):
+            pixels = index.base_pixels(*centre, self._geometry)
+            if pixels.size:
+                self._count(number, pixels)
+
+    def _count(self, number: int, pixels: NDArray[np.int64]) -> None:
+        image = self.counts[number].reshape(-1)
+        self._photons[number] += pixels.size
+        if self._photons[number] <= _MOST:  # in no pixel can there be more than in the whole box
+            np.add.at(image, pixels, np.uint16(1))
+        else:
+            image[:] = storable(image + np.bincount(pixels, minlength=image.size))
+
+
+class SkyIndex:
+    """Photons inside the energy bands, sorted by strips of declination and within them by right ascension.
+
+    Parameters
+    ----------
+    events
+        Photons.
+    geometry
+        Box, pixels and bands.
+    rows
+        Numbers of the photons to take; None = all.
+
+    Attributes
+    ----------
+    ra, dec
+        Positions in deg, sorted, float64 (photons,).
+    band
+        Energy bands in that order, int8 (photons,).
+    """
+
+    def __init__(self, events: EventList, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None) -> None:
         ra, dec, energy = events.ra, events.dec, events.pi_ev
         if rows is not None:
             ra, dec, energy = ra[rows], dec[rows], energy[rows]
@@ -60,35 +101,22 @@ class SkyIndex:
             ra, dec, band = ra[used], dec[used], band[used]
         key = _strip(dec) * _STRIDE + ra
         order = np.argsort(key)
-        return cls(key[order], ra[order], dec[order], band[order])
-
-    def near(self, ra: float, dec: float, radius_deg: float) -> NDArray[np.int64]:
-        """Return the numbers of a few photons too many: all within `radius_deg` of a position are among them."""
-        return self._between(_around_circle(ra, dec, radius_deg))
+        self._key, self.ra, self.dec, self.band = key[order], ra[order], dec[order], band[order]
 
     def near_box(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.int64]:
         """Return the numbers of a few photons too many: all in the box around a position are among them."""
-        return self._between(_around_box(ra, dec, geometry))
-
-    def _between(self, bounds: _Bounds) -> NDArray[np.int64]:
-        low, high, right_ascensions = bounds
+        low, high, right_ascensions = _around_box(ra, dec, geometry)
         strips = np.arange(float(_strip(np.array(low))), float(_strip(np.array(high))) + 1)
         ranges = [(strips * _STRIDE + start, strips * _STRIDE + stop) for start, stop in right_ascensions]
-        starts = np.concatenate([np.searchsorted(self.key, start, side="left") for start, _ in ranges])
-        stops = np.concatenate([np.searchsorted(self.key, stop, side="right") for _, stop in ranges])
+        starts = np.concatenate([np.searchsorted(self._key, start, side="left") for start, _ in ranges])
+        stops = np.concatenate([np.searchsorted(self._key, stop, side="right") for _, stop in ranges])
         return np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
 
-    def base_counts(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.uint16]:
-        """Count the photons of the box around a position on the base grid, uint16 (bands, base_pixels, base_pixels)."""
-        pixels = self.base_pixels(ra, dec, geometry)
-        shape = (geometry.bands, geometry.base_pixels, geometry.base_pixels)
-        return storable(np.bincount(pixels, minlength=math.prod(shape))).reshape(shape)
-
     def base_pixels(self, ra: float, dec: float, geometry: ImageGeometry) -> NDArray[np.int64]:
-        """Return where on the base grid the photons of the box around a position fall.
+        """Return the base pixels of the photons of the box around a position.
 
-        Counted, they equal the block sum of `clustermass.images.geometry.cube`, which is never made: for whole numbers
-        floor(floor(X / 80) / 3) = floor(X / 240).
+        They are evtool's full-resolution pixels summed in blocks: for whole numbers X, floor(floor(X / 80) / 3) =
+        floor(X / 240).
 
         Parameters
         ----------
@@ -100,7 +128,7 @@ class SkyIndex:
         Returns
         -------
         NDArray
-            int64 (photons in the box,), pixels of the flattened image (band, y, x), in no particular order.
+            int64 (photons in the box,), pixels of the flattened image (band, y, x), in no order.
         """
         rows = self.near_box(ra, dec, geometry)
         x, y = project(self.ra[rows], self.dec[rows], ra, dec)
@@ -111,7 +139,7 @@ class SkyIndex:
 
 
 class BoxCells:
-    """Coarse cells of the sky that boxes around many positions touch: most photons of a field are in none of them.
+    """Coarse cells of the sky that the boxes around many positions touch; most photons of a field are in none of them.
 
     Parameters
     ----------
@@ -130,7 +158,7 @@ class BoxCells:
                 self._touched[strips, int(start / _STRIP_DEG) : int(stop / _STRIP_DEG) + 1] = True
 
     def rows(self, events: EventList) -> NDArray[np.int64]:
-        """Return the numbers of the photons in the cells, among them all that lie in a box."""
+        """Return the numbers of the photons in these cells, among them all that lie in a box, int64."""
         strip, cell = _strip(events.dec).astype(np.int32), (events.ra / _STRIP_DEG).astype(np.int32)
         return np.flatnonzero(self._touched.reshape(-1)[strip * self._touched.shape[1] + cell])
 
