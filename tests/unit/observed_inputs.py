@@ -120,7 +120,7 @@ def run(folder, name="masses", **changed):
         "simulated": True,
         "cosmology": COSMOLOGY,
     }
-    infer_observed(**{**arguments, **paths, **changed})
+    infer_observed(**{**arguments, "output": paths["fits"], **changed})
     return paths
 
 

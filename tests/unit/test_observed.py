@@ -86,7 +86,7 @@ def test_photons_references_and_names_stand_in_the_right_rows(field):
 def test_networks_of_true_centres_are_warned_of(field, monkeypatch, caplog, centre, lines):
     monkeypatch.setattr(observed, "read_member", network("z", centre=centre))
     run(field[0])
-    assert sum("learnt from images about the haloes' true centres" in line for line in caplog.messages) == lines
+    assert sum("trained on images about the haloes' true centres" in line for line in caplog.messages) == lines
 
 
 def test_images_of_a_simulator_make_the_field_simulated(field):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -24,6 +24,10 @@ FLAT = tuple(column.name for column in MASSES if column.optional)
 _DTYPES = {"J": np.int32, "I": np.int16, "E": np.float32, "D": np.float64, "A": str}
 #: suffix of each format's file
 SUFFIXES = {"fits": ".fits", "votable": ".vot", "ecsv": ".ecsv", "netcdf": ".nc"}
+
+
+#: header: keyword of at most 8 characters -> (value, comment)
+Cards: TypeAlias = dict[str, tuple[str | float, str]]
 
 
 class CataloguePaths(NamedTuple):
@@ -66,7 +70,7 @@ def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]
 def write_catalogue(
     columns: Mapping[str, NDArray[Any]],
     cluster: NDArray[np.str_],
-    header: Mapping[str, tuple[Any, str]],
+    header: Cards,
     made_by: Mapping[str, Any],
     paths: CataloguePaths,
 ) -> None:
@@ -79,7 +83,7 @@ def write_catalogue(
     cluster
         Ids, (cluster,): the coordinate of the netCDF file.
     header
-        Keyword of at most 8 characters -> (value, comment): mass definition, cosmology, ...
+        Mass definition, cosmology, training sample, ...
     made_by
         What `provenance` returns.
     paths
@@ -118,9 +122,7 @@ def _table(columns: Mapping[str, NDArray[Any]]) -> Table:
     )  # fmt: skip
 
 
-def _write_votable(
-    table: Table, cards: Mapping[str, tuple[Any, str]], made_by: list[tuple[str, str]], path: Path
-) -> None:
+def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:
     """Write a VOTable: numbers as the shortest text that gives back the same bits, header and provenance as INFO."""
     plain = table.copy()
     # as bytes, text gets the datatype char; str would get unicodeChar, which not every reader takes

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from clustermass.apply.catalogue import CataloguePaths
 from clustermass.apply.mass_prior import read_mass_prior
@@ -24,7 +24,7 @@ from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Events, Images, Sky
+    from clustermass.config.models import Cosmology, Events, Images, Sky
 
 REALIZATION = "01"
 OWN_EVENTS: Events = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in
@@ -79,7 +79,7 @@ def masses_of_field(
     """
     paths = CataloguePaths.beside(output)
     with opened(ensemble) as trained:
-        read_calibration(trained.calibration)  # told before minutes of work, not after
+        read_calibration(trained.calibration)  # faults are reported before minutes of work, not after
         read_ood_model(trained.domain)
         if mass_prior == "flat":
             read_mass_prior(trained.ensemble)
@@ -88,12 +88,12 @@ def masses_of_field(
         check_outputs(paths, overwrite, inputs)
         if log:
             log_to(log, "masses")
-        _masses(trained, paths, events, catalogue, exposure, exposure_s, columns or {}, acronym, mass_prior)
+        _masses(trained, output, events, catalogue, exposure, exposure_s, columns or {}, acronym, mass_prior)
 
 
 def _masses(
     trained: Trained,
-    paths: CataloguePaths,
+    output: Path,
     events: Sequence[Path],
     catalogue: Path,
     exposure: Path | None,
@@ -106,7 +106,7 @@ def _masses(
     cutting, recipe = first.cutting, first.preprocessing
     files = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure_s": exposure_s}
     files |= {"exposure": str(exposure)} if exposure else {}
-    # what a sky of files needs
+    # the keys that a sky of files needs
     sky = cast("Sky", {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": dict(columns)})
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
@@ -131,7 +131,7 @@ def _masses(
             calibration=trained.calibration,
             domain=trained.domain,
             weights=trained.weights,
-            **paths._asdict(),
+            output=output,
             simulated=False,  # unless the images say otherwise
             cosmology=_cosmology(trained.ensemble),
             acronym=acronym,
@@ -140,8 +140,9 @@ def _masses(
         )
 
 
-def _cosmology(ensemble: Path) -> dict[str, Any]:
-    return dict(json.loads(read_netcdf(ensemble).attrs["cosmology"]))
+def _cosmology(ensemble: Path) -> Cosmology:
+    cosmology: Cosmology = json.loads(read_netcdf(ensemble).attrs["cosmology"])
+    return cosmology
 
 
 def _check_files(paths: Sequence[Path]) -> None:

@@ -1,14 +1,16 @@
-"""Masses of the clusters of an observed field, with all their uncertainties and warnings."""
+"""Masses of the clusters of an observed field, with uncertainties and flags."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.apply.catalogue import FLAT, CataloguePaths, iau_names, write_catalogue
+from clustermass.apply.catalogue import FLAT, Cards, CataloguePaths, iau_names, write_catalogue
 from clustermass.apply.flags import Training, excess_error, flags, read_training, without_measurements
 from clustermass.apply.mass_prior import FLOOR, MassPrior, flat_columns, read_mass_prior
 from clustermass.arrays import FloatArray
@@ -29,6 +31,9 @@ from clustermass.io.products import MASSES
 from clustermass.io.provenance import provenance
 from clustermass.network.weights import Weights
 
+if TYPE_CHECKING:
+    from clustermass.config.models import Cosmology
+
 QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
 PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
@@ -43,23 +48,21 @@ def infer_observed(
     calibration: Path,
     domain: Path,
     weights: Sequence[Path],
-    fits: Path,
-    votable: Path,
-    ecsv: Path,
-    netcdf: Path,
+    output: Path,
     simulated: bool,
-    cosmology: Mapping[str, float],
+    cosmology: Cosmology,
     acronym: str = "eFEDS",
     device: str = "auto",
     mass_prior: str = "training",
 ) -> None:
     """Predict the masses of an observed field and write its catalogue in four formats.
 
-    LOGM500_ERR^2 = aleatoric^2 + epistemic^2 + z^2, the first two recalibrated, the last from the ensemble's masses an
-    error below and above z, as far as that error exceeds those of the training redshifts; quantiles are those of the
-    members' recalibrated mixture with the z error added to each component. The conformal intervals stand on the
-    ensemble's own sigma, as they do for the validation clusters, whose redshifts have errors too. A cluster without
-    redshift is kept without mass (NaN, FLAG_NOZ).
+    The error is LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e are
+    recalibrated; s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the error of the
+    redshift in excess of those of the training redshifts (`flags.excess_error`). Quantiles are those of the
+    recalibrated mixture of the members' Gaussians with s_z added to each. Conformal intervals use the ensemble's own
+    sigma, as they do for the validation clusters, whose redshifts have errors too. A cluster without redshift stays in
+    the catalogue without mass (NaN, FLAG_NOZ).
 
     Parameters
     ----------
@@ -68,35 +71,35 @@ def infer_observed(
         order; published masses are taken from the catalogue's LOGM500_REF and LOGM500_REF_ERR where it has them.
     ensemble, calibration, domain, weights
         `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors of one experiment.
-    fits, votable, ecsv, netcdf
-        Catalogues to write (blueprint sec. 6).
+    output
+        Catalogue to write, .fits; .vot, .ecsv and .nc are written beside it.
     simulated
         The field is a simulation: names begin with "SIM" and the header says so. It is one as well if its images come
         from the event lists of a simulator (their attribute `simulated`).
     cosmology
-        `h0_km_s_mpc`, `omega_m` of the training sky, for the header.
+        Of the training sky, for the header.
     acronym
         Of the survey, for the names of an observed field.
     device
         auto, cpu or gpu.
     mass_prior
-        `flat` adds the columns `columns.FLAT`, see `mass_prior.flat_columns`; with `training` there are none.
+        `flat` adds the columns LOGM500_FLAT*, see `mass_prior.flat_columns`; `training` doesn't.
 
     Raises
     ------
     InputError
         A file is missing or damaged, files belong to different fields or preprocessings, or the field has no cluster;
-        or too few training clusters tell the mass distribution that `flat` takes out.
+        or there are too few training clusters for the mass distribution that `flat` divides out.
     """
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
     seen = field.isel(cluster=np.isfinite(field["redshift"].values))  # no redshift, no mass; nor an image, if scaled
     check_finite(seen, ("image",), " or ".join(map(str, smoothed)))
     check_grid(weights, field)
     simulated = simulated or bool(field.attrs["simulated"])
-    calibrated, known, training = read_calibration(calibration), read_ood_model(domain), read_training(ensemble)
+    calibrated, ood_model, training = read_calibration(calibration), read_ood_model(domain), read_training(ensemble)
     columns = _copied_columns(field, "SIM" if simulated else acronym)
     prior = read_mass_prior(ensemble) if mass_prior == "flat" else None
-    columns |= _masses(field, weights, calibrated, known, training, device, prior)
+    columns |= _masses(field, weights, calibrated, ood_model, training, device, prior)
     columns |= flags(field, columns, training)
     first = read_member(weights[0])  # the networks are all of one kind
     columns["FLAG_NOCAT"] = without_measurements(field, list(first.network["side_inputs"]))
@@ -104,45 +107,47 @@ def infer_observed(
     inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
     settings = {"simulated": simulated, "cosmology": cosmology, "mass_prior": mass_prior}
     made_by = provenance("infer_observed", settings, inputs)
-    facts = _facts(training, len(weights), simulated, cosmology) | _calibration_facts(calibrated)
-    facts |= {"FLATFLR": (FLOOR, "least training density divided out, of its peak")} if prior else {}
-    facts |= _ood_facts(known, columns["OOD_P"])
     trained = Trained(ensemble, calibration, domain, tuple(weights))
-    facts["ENSHASH"] = (trained.digest(), "hash that names the trained ensemble")
-    paths = CataloguePaths(fits, votable, ecsv, netcdf)
-    write_catalogue(columns, field["cluster"].values.astype(str), facts, made_by, paths)
+    header = {
+        **_training_cards(training, len(weights), simulated, cosmology),
+        **_calibration_cards(calibrated),
+        **({"FLATFLR": (FLOOR, "least training density divided out, of its peak")} if prior else {}),
+        **_ood_cards(ood_model, columns["OOD_P"]),
+        "ENSHASH": (trained.digest(), "hash that names the trained ensemble"),
+    }
+    write_catalogue(columns, field["cluster"].values.astype(str), header, made_by, CataloguePaths.beside(output))
     _log(columns)
 
 
 def _warn_of_centres(network: Weights) -> None:
     if network.cutting.get("images", {}).get("centre") == "halo":
         LOGGER.warning(
-            "infer_observed: the networks learnt from images about the haloes' true centres and are shown images about "
-            "the catalogue's positions; the errors don't hold how far these lie off"
+            "infer_observed: the networks were trained on images about the haloes' true centres, but these images are "
+            "about the catalogue's positions; the errors leave out the distance between the two"
         )
 
 
 def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
-    """`field` with `n_phot`, `logm500_ref` and `logm500_ref_err` (cluster,); one file of images in memory at a time.
+    """Return `field` with `n_phot`, `logm500_ref` and `logm500_ref_err` (cluster,), NaN = no published mass.
 
-    Its attribute `simulated` says whether any of the images are.
+    Only one file of images is in memory at a time. The attribute `simulated` says whether any of the images are.
     """
     simulated = False
-    found: dict[str, tuple[float, ...]] = {}
+    row_of: dict[str, tuple[float, ...]] = {}
     for path, catalogue in zip(images, catalogues, strict=True):
         part = read_netcdf(path, ("counts",))
         simulated |= part.attrs.get("simulated") == "true"
         photons = part["counts"].values.sum(axis=(1, 2, 3), dtype=np.int64).tolist()
         published = _references(catalogue)
         for name, number in zip(part["cluster"].values.astype(str).tolist(), photons, strict=True):
-            found[name] = (number, *published.get(_id_src(name), (np.nan, np.nan)))
-    missing = [name for name in field["cluster"].values.tolist() if name not in found]
+            row_of[name] = (number, *published.get(_id_src(name), (np.nan, np.nan)))
+    missing = [name for name in field["cluster"].values.tolist() if name not in row_of]
     if missing:
         raise InputError(
             f"{images[0]}: lacks {len(missing)} clusters of the smoothed images ({missing[0]} is one). "
             "Delete both and run again."
         )
-    rows: FloatArray = np.array([found[name] for name in field["cluster"].values.tolist()])
+    rows: FloatArray = np.array([row_of[name] for name in field["cluster"].values.tolist()])
     joined = {name: ("cluster", rows[:, i]) for i, name in enumerate(("n_phot", *map(str.lower, REFERENCE)))}
     return field.assign(joined).assign_attrs(simulated=simulated)
 
@@ -170,7 +175,7 @@ def _id_src(cluster: str) -> int:
 
 
 def _copied_columns(field: xr.Dataset, acronym: str) -> dict[str, NDArray[Any]]:
-    """Columns that come from the images' files and the catalogues, (cluster,) by name."""
+    """Return the columns that come from the images' files and the catalogues, (cluster,) each."""
     ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
     copied = {"Z": "redshift", "Z_ERR": "redshift_err", "N_PHOT": "n_phot", "EXPOSURE": "exposure_s"}
     same = ("det_like", "ext_like", "covered_fraction", "realization", "logm500_ref", "logm500_ref_err")
@@ -188,53 +193,53 @@ def _masses(
     field: xr.Dataset,
     weights: Sequence[Path],
     calibration: Calibration,
-    domain: OodModel,
+    ood_model: OodModel,
     training: Training,
     device: str,
     prior: MassPrior | None,
 ) -> dict[str, NDArray[Any]]:
-    """Masses, errors, quantiles, intervals and FLAG_OOD, (cluster,); no mass: no redshift or no exposure, NaN."""
+    """Return masses, errors, quantiles, intervals and OOD columns, (cluster,); NaN without redshift or exposure."""
     redshift = field["redshift"].values.astype(float)
     error = excess_error(redshift, np.nan_to_num(field["redshift_err"].values.astype(float)), training.redshift_error)
-    known, exposed = redshift > 0, field["covered_fraction"].values > 0
-    usable = known & exposed
+    with_redshift, exposed = redshift > 0, field["covered_fraction"].values > 0
+    usable = with_redshift & exposed
     if not exposed.all():
         names = ", ".join(field["cluster"].values[~exposed].astype(str))
         LOGGER.warning("infer_observed: no exposure at all in the boxes of %s; they get no mass", names)
     columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(weights))}
-    columns |= {"FLAG_NOZ": (~known).astype(np.int16)}
+    columns |= {"FLAG_NOZ": (~with_redshift).astype(np.int16)}
     left_out = REFERENCE if prior else (*REFERENCE, *FLAT)
-    found_here = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
-    result = dict.fromkeys([*found_here, "OOD_P"], np.full(redshift.size, np.nan))
+    filled = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
+    result = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
     result |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
     if usable.any():
         image = field["image"].values[usable]
         facts = facts_of(field.isel(cluster=usable))
         found = predict(weights, image, redshift[usable], error[usable], facts, device)
         mixture = predicted_mixture(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
-        known_of = mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
-        known_of |= flat_columns(*mixture, redshift[usable], prior) if prior else {}
-        known_of |= _ood(field.isel(cluster=usable), found["mu"], found["sigma"], domain)
-        for name, values in known_of.items():
+        of_usable = mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
+        of_usable |= flat_columns(*mixture, redshift[usable], prior) if prior else {}
+        of_usable |= _ood(field.isel(cluster=usable), found["mu"], found["sigma"], ood_model)
+        for name, values in of_usable.items():
             result[name] = result[name].astype(values.dtype)
             result[name][usable] = values
     return columns | result
 
 
-def _ood(field: xr.Dataset, mu: FloatArray, sigma: FloatArray, domain: OodModel) -> dict[str, NDArray[Any]]:
-    """OOD_P, OOD_WHY and FLAG_OOD of the clusters of `field`, from the members' predictions (member, cluster)."""
-    judged = domain.score(quantities_of(field, combine(mu, sigma)._asdict(), domain.transform))
+def _ood(field: xr.Dataset, mu: FloatArray, sigma: FloatArray, model: OodModel) -> dict[str, NDArray[Any]]:
+    """Return OOD_P, OOD_WHY and FLAG_OOD, (cluster,), from the members' predictions (member, cluster)."""
+    score = model.score(quantities_of(field, combine(mu, sigma)._asdict(), model.transform))
     return {
-        "OOD_P": judged.p,
-        "OOD_WHY": np.where(judged.flagged, judged.why, ""),
-        "FLAG_OOD": judged.flagged.astype(np.int16),
+        "OOD_P": score.p,
+        "OOD_WHY": np.where(score.flagged, score.why, ""),
+        "FLAG_OOD": score.flagged.astype(np.int16),
     }
 
 
 def predicted_mixture(
     mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray, calibration: Calibration
 ) -> tuple[FloatArray, FloatArray]:
-    """Means and standard deviations of the recalibrated mixture, with the z error, (member, cluster), dex."""
+    """Return means and standard deviations of the recalibrated mixture with the z error, (member, cluster), dex."""
     centre, width = calibration.recalibration.components(mu, sigma)
     return centre, np.hypot(width, sigma_redshift)
 
@@ -242,14 +247,14 @@ def predicted_mixture(
 def mass_columns(
     mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray, calibration: Calibration
 ) -> dict[str, FloatArray]:
-    """Mass columns of the catalogue from the members' predictions.
+    """Return the mass columns of the catalogue from the members' predictions.
 
     Parameters
     ----------
     mu, sigma
         (member, cluster), dex.
     sigma_redshift
-        Error of the mass that the redshift's error makes, (cluster,), dex.
+        Error of the mass due to the redshift's error, (cluster,), dex.
     calibration
         Of the ensemble. Its scale acts on both parts of sigma, its floor is counted as aleatoric.
 
@@ -273,12 +278,8 @@ def mass_columns(
     return columns
 
 
-def _facts(
-    training: Training, members: int, simulated: bool, cosmology: Mapping[str, float]
-) -> dict[str, tuple[Any, str]]:
-    """Header of the catalogue: keyword -> (value, comment)."""
-    low, high = training.ranges["log10_m500c"]
-    z_low, z_high = training.ranges["redshift"]
+def _training_cards(training: Training, members: int, simulated: bool, cosmology: Cosmology) -> Cards:
+    """Return the header's cards on origin, masses and training sample."""
     return {
         "ORIGIN": ("clustermass", "software that made this catalogue"),
         "REFERENC": ("2024A&A...682A.132K", "method: Krippendorf, Baron Perez et al."),
@@ -289,18 +290,16 @@ def _facts(
         "H0": (float(cosmology["h0_km_s_mpc"]), "[km/s/Mpc] of the training sky"),
         "OMEGA_M": (float(cosmology["omega_m"]), "of the training sky, flat LCDM"),
         "NMEMBER": (members, "networks in the ensemble"),
-        "NTRAIN": (training.number, "simulated clusters that they learnt from"),
-        "TRAINZLO": (z_low, "smallest redshift in training"),
-        "TRAINZHI": (z_high, "largest redshift in training"),
+        "NTRAIN": (training.number, "simulated clusters in training"),
+        **_range_cards("TRAINZ", training.ranges["redshift"], "redshift in training"),
         "TRAINZER": (training.redshift_error, "rms of redshift error / (1 + z) in training"),
-        "TRAINMLO": (low, "smallest log10 mass in training"),
-        "TRAINMHI": (high, "largest log10 mass in training"),
+        **_range_cards("TRAINM", training.ranges["log10_m500c"], "log10 mass in training"),
         **_range_cards("TRAINC", training.ranges["ml_cts"], "ML_CTS in training"),
         **_range_cards("TRAINE", training.ranges["exposure_s"], "[s] exposure in training"),
     }
 
 
-def _calibration_facts(calibration: Calibration) -> dict[str, tuple[Any, str]]:
+def _calibration_cards(calibration: Calibration) -> Cards:
     return {
         "NCALIB": (calibration.number, "simulated clusters that calibrated the errors"),
         "RECALIB": (calibration.form, "errors: none, scale or scale_and_floor"),
@@ -309,33 +308,32 @@ def _calibration_facts(calibration: Calibration) -> dict[str, tuple[Any, str]]:
     }
 
 
-def _ood_facts(domain: OodModel, p: FloatArray) -> dict[str, tuple[Any, str]]:
-    whole = sample_p(p, domain.number)
+def _ood_cards(model: OodModel, p: FloatArray) -> Cards:
+    whole = sample_p(p, model.number)
     return {
-        "NOOD": (domain.number, "simulated clusters that OOD_P ranks among"),
+        "NOOD": (model.number, "simulated clusters that OOD_P ranks among"),
         "OODRATE": (FALSE_ALARMS, "share of such clusters with FLAG_OOD, at most"),
         **({"OODSAMP": (whole, "p-value: all clusters together are like those")} if whole is not None else {}),
     }
 
 
-def _range_cards(key: str, ends: tuple[float, float], what: str) -> dict[str, tuple[float, str]]:
-    """Cards of a training range; none where it isn't known (FITS has no NaN)."""
+def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
+    """Return the cards of a training range; none where it is NaN, which FITS doesn't have."""
     low, high = ends
-    known = np.isfinite(low) and np.isfinite(high)
-    return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if known else {}
+    return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}
 
 
 def _log(columns: Mapping[str, NDArray[Any]]) -> None:
-    flags = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
-    if flags["FLAG_NOCAT"]:
+    flagged = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
+    if flagged["FLAG_NOCAT"]:
         LOGGER.warning(
             "infer_observed: the catalogue lacks count rate, extent or background (ML_RATE, EXT, ML_BKG) of %d "
             "clusters; the networks do without, with a wider sigma (FLAG_NOCAT)",
-            flags["FLAG_NOCAT"],
+            flagged["FLAG_NOCAT"],
         )
+    without = flagged.pop("FLAG_NOZ")
+    listed = ", ".join(f"{name} {number}" for name, number in flagged.items())
     LOGGER.info(
         "infer_observed: %d clusters, %d without redshift and so without mass; %s",
-        len(columns["ID_SRC"]),
-        flags.pop("FLAG_NOZ"),
-        ", ".join(f"{name} {number}" for name, number in flags.items()),
-    )
+        len(columns["ID_SRC"]), without, listed,
+    )  # fmt: skip
