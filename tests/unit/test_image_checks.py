@@ -130,6 +130,6 @@ def test_published_images_are_of_no_set_and_take_neither_bands_nor_scale(config)
     }
     lines = config_errors(config)
     assert len(lines) == 3, lines
-    told = {"one": "with bands, which", "two": "with scale_to_redshift, which", "three": "set it to null"}
+    told = {"one": "with bands, but", "two": "with scale_to_redshift, but", "three": "set it to null"}
     for name, words in told.items():
         assert sum(line.startswith(f"experiments.{name}.") and words in line for line in lines) == 1

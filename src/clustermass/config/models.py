@@ -11,7 +11,6 @@ import pydantic
 from typing_extensions import TypedDict
 
 from clustermass.config.sky_models import (
-    UNIQUE_ITEMS,
     Absorption,
     Agn,
     Background,
@@ -20,6 +19,7 @@ from clustermass.config.sky_models import (
     Clusters,
     Cosmology,
     Detection,
+    Distinct,
     Exposure,
     Field,
     Path,
@@ -29,7 +29,6 @@ from clustermass.config.sky_models import (
     Seed,
     Shares,
     Sky,
-    Unique,
     key,
 )
 
@@ -37,7 +36,7 @@ __all__ = ["Absorption", "Agn", "Background", "CatalogueSelection", "Clusters", 
 __all__ += ["Field", "Psf", "RealizationFiles", "Redshifts", "Shares", "Sky"]
 
 #: a key that steers how steps are executed: its change re-runs nothing
-EXECUTION_ONLY = {"x-execution-only": True}
+STEERING = key(json_schema_extra={"x-execution-only": True})
 Name: TypeAlias = Annotated[str, key(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 SideInput: TypeAlias = Literal["z", "log_z", "log_exposure", "log_rate", "log_extent", "log_background"]
 MassBound: TypeAlias = Annotated[float, key(ge=10, le=17)]
@@ -52,7 +51,7 @@ class Events(TypedDict):
         key("drops events whose FLAG shares a bit with it; auto = 0xC000F000 for eSASS, 0 for simulated events"),
     ]
     pattern: Annotated[
-        int, key("bit mask of PAT_TYP to keep: 1 single, 2 double, 4 triple, 8 quadruple; 15 = all valid", ge=1, le=15)
+        int, key("bit mask of PAT_TYP: 1 single, 2 double, 4 triple, 8 quadruple; 15 = all", ge=1, le=15)
     ]
 
 
@@ -70,9 +69,7 @@ class ImageSet(TypedDict):
     box_pixels: Annotated[int, key("side of the image box [pixels]", ge=20, le=1000)]
     pixel_arcsec: Annotated[float, key("size of a pixel [arcsec]", ge=1, le=60)]
     base_rebin: Annotated[int, key("images are stored with this many pixels summed along each side", ge=1, le=20)]
-    centre: Annotated[
-        Literal["detected", "halo"], key("detected = the catalogue's position; halo = the true one, where it is known")
-    ]
+    centre: Annotated[Literal["detected", "halo"], key("the catalogue's position, or the true one where it is known")]
     det_like_min: Annotated[float, key("images are made of detections with DET_LIKE above this", ge=0)]
     ext_like_min: Annotated[float, key("images are made of detections with EXT_LIKE above this", ge=0)]
 
@@ -108,9 +105,7 @@ class Preprocessing(TypedDict):
             ),
         ]
     ]
-    bands: NotRequired[
-        Annotated[int, key("sum adjacent bands to this many; 1 = no energies; absent = all bands", ge=1, le=100)]
-    ]
+    bands: NotRequired[Annotated[int, key("sum bands to this many; 1 = no energies; absent = all", ge=1, le=100)]]
     smoothing: NotRequired[Smoothing]
     clip: NotRequired[Annotated[float, key("pixels above this are set to it; absent = none", gt=0)]]
     transform: Annotated[
@@ -134,19 +129,13 @@ class Network(TypedDict):
         list[Annotated[int, key(ge=1, le=1024)]],
         key("channels of each convolution + pooling block", min_length=1, max_length=5),
     ]
-    pooling: NotRequired[
-        Annotated[Literal["average", "max"], key("of 2 x 2 pixels the average or the maximum; absent = average")]
-    ]
+    pooling: NotRequired[Annotated[Literal["average", "max"], key("of 2 x 2 pixels; absent = average")]]
     dense: Annotated[
         list[Annotated[int, key(ge=1, le=4096)]],
         key("widths of the dense layers; the side inputs join at the first", min_length=1, max_length=5),
     ]
     dropout: Annotated[float, key("share of the first dense layer's inputs dropped in training", ge=0, lt=1)]
-    side_inputs: Annotated[
-        list[SideInput],
-        Unique,
-        key("joined to the image: redshift, exposure, and ML_RATE, EXT, ML_BKG", json_schema_extra=UNIQUE_ITEMS),
-    ]
+    side_inputs: Annotated[Distinct[SideInput], key("numbers that join the image at the first dense layer")]
     catalogue_dropout: Annotated[
         float,
         key("share of clusters, drawn anew in each step, without log_rate, log_extent, log_background", ge=0, lt=1),
@@ -176,31 +165,24 @@ class Recipe(TypedDict):
         Literal["cosine", "plateau", "constant"],
         key("cosine = warm-up, then cosine decay to 1 per cent; plateau = lowered when the validation loss stalls"),
     ]
-    warmup_fraction: NotRequired[
-        Annotated[float, key("share of the steps over which the rate rises (schedule cosine)", ge=0, lt=1)]
-    ]
+    warmup_fraction: NotRequired[Annotated[float, key("share of the steps with a rising rate (cosine)", ge=0, lt=1)]]
     plateau: NotRequired[Plateau]
     weight_decay: Annotated[float, key("decoupled weight decay (adamw)", ge=0)]
     gradient_clip: Annotated[float, key("largest global norm of the gradient; 0 = no limit", ge=0)]
     batch_size: Annotated[int, key("clusters per step", ge=1)]
     epochs: Annotated[int, key("passes through the training set", ge=1)]
     augmentation: Annotated[
-        Literal["symmetries", "rotations", "none"], key("symmetries = flips and quarter turns; rotations = any angle")
+        Literal["symmetries", "rotations", "none"], key("symmetries = flips, quarter turns; rotations = any angle")
     ]
     average_decay: Annotated[float, key("decay per step of the running average of the weights; 0 = none", ge=0, lt=1)]
-    keep: Annotated[
-        Literal["last", "best"], key("weights after the last epoch, or those of the lowest validation loss")
-    ]
+    keep: Annotated[Literal["last", "best"], key("weights of the last epoch, or of the lowest validation loss")]
     symmetric_prediction: Annotated[bool, key("average predictions over the eight symmetries of the square")]
 
 
 class Training(TypedDict):
     """How networks are trained."""
 
-    device: Annotated[
-        Literal["auto", "cpu", "gpu"],
-        key("auto = a GPU where there is one; gpu without one is an error", json_schema_extra=EXECUTION_ONLY),
-    ]
+    device: Annotated[Literal["auto", "cpu", "gpu"], key("auto = a GPU if there is one"), STEERING]
     recipes: Annotated[dict[Name, Recipe], key("training recipes by name", min_length=1)]
 
 
@@ -208,15 +190,7 @@ class Ensemble(TypedDict):
     """The ensemble of networks."""
 
     members: Annotated[int, key("number of networks of an experiment that sets none of its own", ge=1, le=1000)]
-    members_per_job: Annotated[
-        int,
-        key(
-            "networks that one job trains: on a CPU in turn, on a GPU side by side",
-            ge=1,
-            le=1000,
-            json_schema_extra=EXECUTION_ONLY,
-        ),
-    ]
+    members_per_job: Annotated[int, key("networks that one job trains, side by side on a GPU", ge=1, le=1000), STEERING]
     recalibration: Annotated[
         Literal["auto", "none"],
         key("auto = scale sigma as the validation set asks for, if left-out clusters gain by it; none = as predicted"),
@@ -246,34 +220,21 @@ class Experiment(TypedDict):
         key("selection of the clusters trained on, where it differs; sigma is calibrated and tested on `selection`"),
     ]
     train_clusters: Annotated[int | None, key("number of training clusters, in a fixed order; null = all", ge=1)]
-    weighting: Annotated[
-        Literal["none", "uniform_mass"],
-        key("weights of training clusters: equal, or as if evenly spread in log10 M500c"),
-    ]
+    weighting: Annotated[Literal["none", "uniform_mass"], key("of training clusters: equal, or even in log10 M500c")]
     redshift_noise: Annotated[float, key("standard deviation of noise added to the redshifts a network sees", ge=0)]
     control: Annotated[
         Literal["none", "shuffled_redshift", "no_energy", "noise_images"],
         key("what is taken away from the data, to see what the networks use; controls give no observed cluster a mass"),
     ]
     members: Annotated[int | None, key("number of networks; null = ensemble.members", ge=1, le=1000)]
-    test_skies: Annotated[
-        list[str],
-        Unique,
-        key("further simulated skies, on all of whose clusters it is tested", json_schema_extra=UNIQUE_ITEMS),
-    ]
-    compared_with: NotRequired[
-        Annotated[str, key("experiment with which it is compared, cluster by cluster, on the paper's page")]
-    ]
+    test_skies: Annotated[Distinct[str], key("further simulated skies to test on")]
+    compared_with: NotRequired[Annotated[str, key("experiment it is compared with on the paper's page")]]
 
 
 class Search(TypedDict):
     """Comparison of networks and recipes on the validation clusters, by `snakemake ... -- search`."""
 
-    candidates: Annotated[
-        list[str],
-        Unique,
-        key("experiments of one sky and selection, compared with the first", json_schema_extra=UNIQUE_ITEMS),
-    ]
+    candidates: Annotated[Distinct[str], key("experiments of one sky and selection")]
 
 
 class CountRateRelation(TypedDict):
@@ -310,8 +271,7 @@ class Baselines(TypedDict):
     """Predictors that the ensemble is compared with, on the same clusters."""
 
     ridge_alpha: Annotated[
-        list[Annotated[float, key(gt=0)]],
-        key("penalties of the ridge regression, tried on the validation set", min_length=1),
+        list[Annotated[float, key(gt=0)]], key("penalties of the ridge regression that are tried", min_length=1)
     ]
     count_rate_efeds: CountRateRelation
     luminosity_published: LuminosityRelation
@@ -372,15 +332,11 @@ class Download(TypedDict):
     path: Annotated[Path, key("where it goes; checked by its ending: .fits, .fits.gz, .tsv, .tar.gz, .tgz")]
     fetch: NotRequired[Annotated[bool, key("false = left out; absent = true")]]
     bytes: NotRequired[Annotated[int, key("length that it must have [bytes]", ge=1)]]
-    sha256: NotRequired[
-        Annotated[str, key("SHA-256 that it must have; absent = that of the first download", pattern="^[0-9a-f]{64}$")]
-    ]
+    sha256: NotRequired[Annotated[str, key("SHA-256; absent = that of the first download", pattern="^[0-9a-f]{64}$")]]
     rows: NotRequired[Annotated[int, key("rows that its table must have", ge=1)]]
     unpack: NotRequired[
         Annotated[
-            list[Annotated[str, key(pattern=r"^[^/\\]+$")]],
-            Unique,
-            key("files to take out of an archive", min_length=1, json_schema_extra=UNIQUE_ITEMS),
+            Distinct[Annotated[str, key(pattern=r"^[^/\\]+$")]], key("files to take out of an archive", min_length=1)
         ]
     ]
 
@@ -390,13 +346,9 @@ class Downloads(TypedDict):
 
     tries: NotRequired[Annotated[int, key("how often an address is tried; absent = 6", ge=1, le=100)]]
     stall_s: NotRequired[
-        Annotated[float, key("a try ends after this time without data [s]; absent = 60", gt=0, le=3600)]
+        Annotated[float, key("a try ends after this long without data [s]; absent = 60", gt=0, le=3600)]
     ]
-    pause_s: NotRequired[
-        Annotated[
-            float, key("time before the second try, doubled before every further one [s]; absent = 2", ge=0, le=60)
-        ]
-    ]
+    pause_s: NotRequired[Annotated[float, key("pause before a try, doubled each time [s]; absent = 2", ge=0, le=60)]]
     files: Annotated[dict[str, Download], key("files by name")]
 
 
@@ -409,10 +361,7 @@ class Config(TypedDict):
     experiments: Annotated[dict[Name, Experiment | None], key("experiments by name; all but `fiducial` state changes")]
     observed: Observed
     images: Images
-    image_sets: Annotated[
-        dict[Name, ImageSet],
-        key("further sets of images by name, for an experiment's `images`"),
-    ]
+    image_sets: Annotated[dict[Name, ImageSet], key("further sets of images by name")]
     events: Events
     preprocessing: Annotated[dict[Name, Preprocessing], key("ways of preprocessing by name", min_length=1)]
     split: Split
@@ -426,16 +375,6 @@ class Config(TypedDict):
     figures: Figures
     cosmology: Cosmology
     skies: Annotated[dict[Name, Sky], key("skies by name", min_length=1)]
-    downloads: NotRequired[Annotated[Downloads, key(json_schema_extra=EXECUTION_ONLY)]]
-    facts: NotRequired[
-        Annotated[
-            dict[str, Any],
-            key("numbers in the report's captions, set by the workflow", json_schema_extra=EXECUTION_ONLY),
-        ]
-    ]
-    record: NotRequired[
-        Annotated[
-            dict[str, Any],
-            key("run times and software in the report, set by the workflow", json_schema_extra=EXECUTION_ONLY),
-        ]
-    ]
+    downloads: NotRequired[Annotated[Downloads, STEERING]]
+    facts: NotRequired[Annotated[dict[str, Any], key("set by the workflow: numbers in captions"), STEERING]]
+    record: NotRequired[Annotated[dict[str, Any], key("set by the workflow: run times, software"), STEERING]]

@@ -1,17 +1,19 @@
 """Keys of a sky in the configuration: the type, range, unit and meaning of each."""
 
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypeVar
 
 import pydantic
 from typing_extensions import TypedDict
 
+T = TypeVar("T")
+
 
 def key(description: str = "", **rules: Any) -> Any:
     """Return what a key means and the rules for its value (`gt`, `ge`, `lt`, `le`, `pattern`, `min_length`, ...)."""
-    return pydantic.Field(description=description or None, **rules)
+    return pydantic.Field(**({"description": description} if description else {}), **rules)
 
 
-def _each_once(entries: list[str]) -> list[str]:
+def _each_once(entries: list[T]) -> list[T]:
     if len(set(entries)) < len(entries):
         raise ValueError("each entry may be there only once")
     return entries
@@ -19,10 +21,12 @@ def _each_once(entries: list[str]) -> list[str]:
 
 Path: TypeAlias = Annotated[str, key(min_length=1)]
 Seed: TypeAlias = Annotated[int, key(ge=0, le=2**32 - 1)]
-Unique = pydantic.AfterValidator(_each_once)
+#: a list whose entries differ
+Distinct: TypeAlias = Annotated[
+    list[T], pydantic.AfterValidator(_each_once), key(json_schema_extra={"uniqueItems": True})
+]
 #: decides by a value's type which of several kinds it must be
 ByType = pydantic.Discriminator(lambda value: f"<{type(value).__name__}>")
-UNIQUE_ITEMS = {"uniqueItems": True}
 
 CatalogueColumn: TypeAlias = Literal[
     "ID_SRC", "RA", "DEC", "DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG", "Z", "Z_ERR",
@@ -56,16 +60,10 @@ class Exposure(TypedDict):
     """Exposure map of the simulated field."""
 
     depth_s: Annotated[float, key("vignetting-corrected exposure in the interior of the field [s]", gt=0, le=1e6)]
-    taper_deg: Annotated[
-        float, key("width over which the exposure falls linearly to zero inside each edge [deg]", ge=0, le=5)
-    ]
+    taper_deg: Annotated[float, key("width of the linear fall to zero inside each edge [deg]", ge=0, le=5)]
     scans: Annotated[int, key("parts side by side along right ascension in which the field was scanned", ge=1, le=20)]
-    overlap_deg: Annotated[
-        float, key("width of the overlap of two parts, in whose middle the depth is twice as large [deg]", gt=0, le=5)
-    ]
-    particle_slope: Annotated[
-        float, key("exposure of particles, which are not vignetted = relative depth to this power", ge=0, le=2)
-    ]
+    overlap_deg: Annotated[float, key("width of the overlap of two parts, where the depth doubles [deg]", gt=0, le=5)]
+    particle_slope: Annotated[float, key("particles' exposure = relative depth to this power", ge=0, le=2)]
     pixel_arcsec: Annotated[float, key("pixel of the exposure map [arcsec]", ge=4, le=600)]
 
 
@@ -98,12 +96,10 @@ class Clusters(TypedDict):
     hydrostatic_bias: Annotated[float, key("hydrostatic mass of the gas model / true mass", gt=0.3, le=1.5)]
     normalisation_dex: Annotated[float, key("shift of log10 luminosity at fixed mass [dex]", ge=-2, le=2)]
     low_mass_slope: Annotated[float, key("slope d ln L / d ln M below low_mass_log10_m500c", ge=0, le=4)]
-    low_mass_log10_m500c: Annotated[
-        float, key("log10 of the hydrostatic mass [Msun] below which low_mass_slope holds", ge=12, le=16)
-    ]
+    low_mass_log10_m500c: Annotated[float, key("hydrostatic mass below which it holds, log10 [Msun]", ge=12, le=16)]
     temperature_scatter_dex: Annotated[float, key("scatter of log10 kT at fixed mass and redshift [dex]", ge=0, le=0.5)]
     extra_luminosity_scatter_dex: Annotated[
-        float, key("scatter of log10 luminosity added to that of the emission profiles, 0.2 dex [dex]", ge=0, le=1)
+        float, key("scatter of log10 luminosity added to the profiles' 0.2 [dex]", ge=0, le=1)
     ]
     luminosity_temperature_correlation: Annotated[
         float | None,
@@ -117,17 +113,11 @@ class Clusters(TypedDict):
 class Agn(TypedDict):
     """Active galactic nuclei: soft number counts of Moretti et al. 2003."""
 
-    flux_min_cgs: Annotated[
-        float, key("faintest; fainter ones are background [erg/s/cm2, 0.5-2 keV, unabsorbed]", ge=1e-17, le=1e-13)
-    ]
+    flux_min_cgs: Annotated[float, key("faintest [erg/s/cm2, 0.5-2 keV, unabsorbed]", ge=1e-17, le=1e-13)]
     flux_max_cgs: Annotated[float, key("brightest [erg/s/cm2, 0.5-2 keV]", ge=1e-14, le=1e-9)]
     photon_index: Annotated[float, key("photon index of the power-law spectrum", ge=0, le=4)]
-    normalisation_per_deg2: Annotated[
-        float, key("normalisation of the number counts [deg-2]; 0 = no AGN", ge=0, le=1e6)
-    ]
-    clustered_fraction: Annotated[
-        float, key("share of the AGN around haloes, in proportion to M500c; the rest is uniform on the sky", ge=0, le=1)
-    ]
+    normalisation_per_deg2: Annotated[float, key("normalisation of the counts [deg-2]; 0 = no AGN", ge=0, le=1e6)]
+    clustered_fraction: Annotated[float, key("share of the AGN that lie around haloes", ge=0, le=1)]
     clustered_r500: Annotated[float, key("largest projected distance of these from their halo [R500c]", gt=0, le=20)]
 
 
@@ -136,18 +126,14 @@ class Shares(TypedDict):
 
     local_bubble: Annotated[float, key("thermal, kT 0.1 keV, unabsorbed", ge=0, le=1)]
     galactic_halo: Annotated[float, key("thermal, kT 0.22 keV, absorbed", ge=0, le=1)]
-    extragalactic: Annotated[
-        float, key("AGN fainter than agn.flux_min_cgs: power law of index 1.45, absorbed", ge=0, le=1)
-    ]
+    extragalactic: Annotated[float, key("fainter AGN: power law of index 1.45, absorbed", ge=0, le=1)]
     particle: Annotated[float, key("flat in detector energy", ge=0, le=1)]
 
 
 class Background(TypedDict):
     """Smooth background: sky and particles."""
 
-    rate_per_arcmin2_ks: Annotated[
-        float, key("counts per arcmin2 and ks of vignetting-corrected exposure, 0.2-2.3 keV", ge=0, le=1000)
-    ]
+    rate_per_arcmin2_ks: Annotated[float, key("counts in 0.2-2.3 keV per arcmin2 and vignetted ks", ge=0, le=1000)]
     shares: Shares
 
 
@@ -166,9 +152,7 @@ class Detection(TypedDict):
     e_max_ev: Annotated[float, key("highest photon energy used [eV]", gt=0)]
     pixel_arcsec: Annotated[float, key("pixel of the stamps [arcsec]", ge=1, le=16)]
     stamp_pixels: Annotated[int, key("side of a stamp [pixels]; odd", ge=11, le=101)]
-    cut_radius_arcsec: Annotated[
-        float, key("pixels inside this radius take part in a fit [arcsec]; it must fit into the stamp", ge=20, le=200)
-    ]
+    cut_radius_arcsec: Annotated[float, key("radius of the pixels that are fitted [arcsec]", ge=20, le=200)]
     extents_arcsec: Annotated[
         list[Annotated[float, key(ge=2, le=200)]],
         key("core radii of the beta model (beta = 2/3) tried [arcsec], increasing", min_length=3),
@@ -178,62 +162,32 @@ class Detection(TypedDict):
         list[Annotated[float, key(gt=0, le=20)]],
         key("steps of the finer grids around the best position so far [arcsec]"),
     ]
-    start_scatter_arcsec: Annotated[
-        float, key("error of the positions that the fits start from, per axis [arcsec]", ge=0, le=20)
-    ]
-    ext_dof: Annotated[
-        float, key("degrees of freedom in EXT_LIKE = -ln Q(ext_dof/2, dC/2); sets how many are selected", ge=0.5, le=8)
-    ]
-    box_like_min: Annotated[
-        float, key("a source is fitted if the likelihood of a box around it reaches this; 0 = all", ge=0, le=100)
-    ]
-    extent_point_like_min: Annotated[
-        float, key("likelihood that an extended source must reach as a point source; 0 = none", ge=0, le=1000)
-    ]
+    start_scatter_arcsec: Annotated[float, key("error of the fits' first positions, per axis [arcsec]", ge=0, le=20)]
+    ext_dof: Annotated[float, key("degrees of freedom: EXT_LIKE = -ln Q(ext_dof/2, dC/2)", ge=0.5, le=8)]
+    box_like_min: Annotated[float, key("likelihood of a box for a fit; 0 = all are fitted", ge=0, le=100)]
+    extent_point_like_min: Annotated[float, key("lowest DET_LIKE as a point source; 0 = none", ge=0, le=1000)]
     det_like_floor: Annotated[float, key("detections below this DET_LIKE do not enter the catalogue", ge=1)]
     ext_like_floor: Annotated[float, key("detections below this EXT_LIKE are point sources (EXT = EXT_LIKE = 0)", ge=0)]
-    component_counts_min: Annotated[
-        float, key("AGN with more expected counts are part of the stamps' models [counts, 0.2-2.3 keV]", ge=0)
-    ]
+    component_counts_min: Annotated[float, key("AGN with more expected counts are modelled [counts]", ge=0)]
     background_cell_arcsec: Annotated[float, key("cell of the local background [arcsec]", ge=20, le=300)]
     background_radius_arcsec: Annotated[float, key("cells up to this distance give it [arcsec]", ge=120, le=1800)]
-    background_exclusion_arcsec: Annotated[float, key("cells nearer than this do not [arcsec]", ge=0, le=600)]
-    background_clip_sigma: Annotated[
-        float, key("nor do cells with this many standard deviations of excess counts", ge=0.5, le=10)
-    ]
-    merge_extended_arcsec: Annotated[
-        float, key("of two extended detections closer than this the more likely one is kept [arcsec]", ge=0)
-    ]
-    merge_point_arcsec: Annotated[
-        float, key("of two detections of any kind closer than this the more likely one is kept [arcsec]", ge=0)
-    ]
-    match_counts_factor: Annotated[
-        float, key("a detection may have this x the halo's photons + match_counts_offset counts to be the halo", ge=1)
-    ]
-    match_counts_offset: Annotated[float, key("see match_counts_factor [counts]", ge=0)]
+    background_exclusion_arcsec: Annotated[float, key("cells nearer than this are left out [arcsec]", ge=0, le=600)]
+    background_clip_sigma: Annotated[float, key("cells with an excess of this many sigma are left out", ge=0.5, le=10)]
+    merge_extended_arcsec: Annotated[float, key("of two extended sources this close one is kept [arcsec]", ge=0)]
+    merge_point_arcsec: Annotated[float, key("of two sources of any kind this close one is kept [arcsec]", ge=0)]
+    match_counts_factor: Annotated[float, key("a halo's detection has at most this x its photons + offset", ge=1)]
+    match_counts_offset: Annotated[float, key("offset in this limit [counts]", ge=0)]
 
 
 class RealizationFiles(TypedDict):
     """Your files of one realization of a field."""
 
     events: Annotated[
-        list[Path],
-        Unique,
-        key(
-            "event lists (SIXTE or eSASS), put together; or images in the configured bands on one grid",
-            min_length=1,
-            json_schema_extra=UNIQUE_ITEMS,
-        ),
+        Distinct[Path],
+        key("event lists (SIXTE or eSASS), put together; or images in the configured bands on one grid", min_length=1),
     ]
     catalogue: Annotated[Path, key("table of clusters: an id, position in deg (ICRS) and redshift at least")]
-    joined_catalogues: NotRequired[
-        Annotated[
-            Annotated[list[Path], Unique] | None,
-            key(
-                "further tables, joined by ID_SRC, for columns that the catalogue lacks", json_schema_extra=UNIQUE_ITEMS
-            ),
-        ]
-    ]
+    joined_catalogues: NotRequired[Annotated[Distinct[Path] | None, key("tables with further columns, by ID_SRC")]]
     exposure: NotRequired[
         Annotated[
             str | None, key("vignetting-corrected exposure map [s]; null = flat over the cells that hold photons")
@@ -265,9 +219,7 @@ class CatalogueSelection(TypedDict, total=False):
 class Sky(TypedDict):
     """A simulated or observed field, in one or more realizations."""
 
-    like: NotRequired[
-        Annotated[str, key("name of another sky, from which all keys that are not set here are taken over")]
-    ]
+    like: NotRequired[Annotated[str, key("name of the sky that all keys not set here are taken from")]]
     source: Annotated[
         Literal["embedded", "files", "published"],
         key("embedded = simulated here; files = your own; published = the training set of Krippendorf et al. 2023"),
@@ -292,7 +244,7 @@ class Sky(TypedDict):
         Annotated[Literal["Msun", "Msun/h"], key("of source published: unit of M500c, checked against R500c_arcmin")]
     ]
     pairing: NotRequired[
-        Annotated[Literal["ids", "order"], key("of source published: rows belong to images by id, or by order")]
+        Annotated[Literal["ids", "order"], key("of source published: rows are joined to images by this")]
     ]
     cosmology: NotRequired[Annotated[Cosmology, key("departures from the block `cosmology` in this sky alone")]]
     field: Field
@@ -313,7 +265,6 @@ class Sky(TypedDict):
     ]
     match_arcsec: NotRequired[
         Annotated[
-            float,
-            key("a detection's halo is where most photons within this distance are from [arcsec]", gt=0, le=600),
+            float, key("a detection's halo is where most photons within this distance are from [arcsec]", gt=0, le=600)
         ]
     ]
