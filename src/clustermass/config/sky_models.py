@@ -10,7 +10,9 @@ T = TypeVar("T")
 
 def key(description: str = "", **rules: Any) -> Any:
     """Return what a key means and the rules for its value (`gt`, `ge`, `lt`, `le`, `pattern`, `min_length`, ...)."""
-    return pydantic.Field(**({"description": description} if description else {}), **rules)
+    if description:
+        rules["description"] = description
+    return pydantic.Field(**rules)
 
 
 def _each_once(entries: list[T]) -> list[T]:
