@@ -10,14 +10,13 @@ from runner import Arm, benchmark
 
 from clustermass.config.resolve import merge, resolve_sky
 from clustermass.detect.detect_field import detect_sources
-from clustermass.io.fits import write_fits
+from clustermass.events.write import write_labels
+from clustermass.io.products import SOURCES, write_table
 from clustermass.simulate import realization as stages
-from clustermass.simulate.event_table import event_hdus, event_table
 from clustermass.simulate.field import ExposureMap, Field
+from clustermass.simulate.photons import event_list
 from clustermass.simulate.random_streams import random_streams
-from clustermass.simulate.sky_tables import LABELS, SOURCES, exposure_hdus, table_hdus
 from clustermass.simulate.spectra import ClusterSpectra
-from clustermass.simulate.telescope import KingPsf
 
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
 COSMOLOGY = CONFIG["cosmology"]
@@ -41,8 +40,7 @@ class Realization:
         self.sky = merge(resolve_sky(CONFIG["skies"], "embedded"), {**(changes or {}), "seed": 1})
         self.field = Field.from_config(self.sky["field"])
         self.exposure = ExposureMap.from_config(self.field, self.sky["exposure"])
-        self.psf = KingPsf.from_config(self.sky["psf"])
-        self.facts = stages.header_facts(self.sky, COSMOLOGY, "benchmark", "01")
+        self.cards = stages.header_cards(self.sky, COSMOLOGY, "benchmark", "01")
 
     @property
     def generators(self):
@@ -55,28 +53,28 @@ class Realization:
 
     def clusters(self):
         """Draw haloes and their gas."""
-        self.haloes = stages.emitting_clusters(self.sky, COSMOLOGY, self.field, self.spectra_grid, self.generators)
+        self.haloes = stages.emitting_haloes(self.sky, COSMOLOGY, self.field, self.spectra_grid, self.generators)
 
     def agn(self):
         """Draw AGN."""
-        self.points = stages.active_nuclei(self.sky, self.field, self.haloes, self.generators)
+        self.points = stages.active_nuclei(self.sky, self.field, self.haloes, self.generators["agn"])
 
     def photons(self):
         """Draw photons."""
         sources = (self.haloes, self.points, self.spectra_grid)
-        self.drawn = stages._photons(self.sky, *sources, self.exposure, self.psf, self.generators)
+        self.drawn = stages.draw_photons(self.sky, *sources, self.exposure, self.generators)
 
-    def table_of_events(self):
-        """Put photons into the event table, in a random order along time."""
-        self.table = event_table(self.drawn, self.field, self.generators["events"])
+    def list_of_events(self):
+        """Put photons into the event list, in a random order along time."""
+        self.events, self.labels = event_list(self.drawn, self.field, "benchmark", self.generators["events"])
 
     def writing(self):
         """Write events, exposure map, labels and sources."""
-        write_fits(event_hdus(self.table, self.field, self.facts), self.paths["events"])
-        write_fits(exposure_hdus(self.exposure, self.facts), self.paths["exposure"])
-        write_fits(table_hdus("LABELS", LABELS, {"SRC_ID": self.table["SRC_ID"]}, self.facts), self.paths["labels"])
-        sources = stages.sources_table(self.haloes, self.points, self.exposure)
-        write_fits(table_hdus("SOURCES", SOURCES, sources, self.facts), self.paths["sources"])
+        stages.write_event_list(self.paths["events"], self.events, self.field, self.cards)
+        write_labels([self.labels], self.paths["labels"], header=self.cards)
+        self.exposure.write(self.paths["exposure"], self.cards)
+        sources = stages.sources_table(self.sky, self.haloes, self.points, self.exposure)
+        write_table(self.paths["sources"], "SOURCES", SOURCES, sources, self.cards)
 
     def detection(self):
         """Read the files, detect and match sources, give them redshifts, write the catalogue."""
@@ -90,14 +88,14 @@ class Realization:
             getattr(self, stage)()
 
 
-STAGES = ("spectra", "clusters", "agn", "photons", "table_of_events", "writing", "detection")
+STAGES = ("spectra", "clusters", "agn", "photons", "list_of_events", "writing", "detection")
 
 
 def arms_of(sky):
     """Stages in their order, once run so that the number of photons is known."""
     sky.whole()
-    photons, rng = len(sky.table), np.random.default_rng(1)
-    by_photon = ("photons", "table_of_events", "writing")
+    photons, rng = len(sky.events), np.random.default_rng(1)
+    by_photon = ("photons", "list_of_events", "writing")
     units = {name: (photons, "photon") if name in by_photon else (1, "realization") for name in STAGES}
     arms = {name: Arm(getattr(Realization, name).__doc__, getattr(sky, name), *units[name]) for name in STAGES}
     draw = Arm(f"{DRAWS} uniform random numbers a photon", lambda: rng.random((DRAWS, photons)), photons, "photon")
@@ -118,9 +116,9 @@ def stages_of_a_realization(folder):
         {
             "field_deg": [sky.field.width_deg, sky.field.height_deg],
             "depth_s": sky.sky["exposure"]["depth_s"],
-            "photons": len(sky.table),
-            "haloes": len(sky.haloes.flux),
-            "agn": len(sky.points.source_ids),
+            "photons": len(sky.events),
+            "haloes": len(sky.haloes),
+            "agn": len(sky.points),
             "detections": fits.getheader(sky.paths["catalogue"], 1)["NAXIS2"],
             "not_timed": "import and what is kept for the process after the first use (response, plasma tables)",
         },

@@ -1,7 +1,9 @@
-"""Level of the background around positions, estimated from the counts alone."""
+"""Background around positions from the counts alone, and the box search for excesses over it."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +12,17 @@ from scipy.special import gammainc, pdtr
 from clustermass.detect.beta_models import Templates
 from clustermass.detect.stamps import EventIndex, Stamps
 
-Exposure = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.floating]]
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Detection
+
+#: exposure in s at positions (RA, Dec) in deg
+Exposure: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.floating]]
 
 ROUNDS = 12
 BLOCK = 4000  # positions at a time; 4000 windows of 11 x 11 cells take 4 MB
+CORES_ARCSEC = (15.0, 30.0, 60.0)  # of the kernel 1 / (1 + r^2 / core^2)^1.5: each pass of erbox doubles its pixels
+HALF_BOX = 1.2  # half the side of the box in units of the core: 4.5 pixels of 4 arcsec for 15 arcsec
+STEPS = (-1.0, 0.0, 1.0)
 
 
 def estimate_background(
@@ -21,13 +30,17 @@ def estimate_background(
     ra: NDArray[np.float64],
     dec: NDArray[np.float64],
     exposure_s: Exposure,
-    parameters: Mapping[str, Any],
+    parameters: Detection,
 ) -> NDArray[np.float64]:
     """Estimate the background rate around positions from the counts in cells of about an arcminute.
 
-    Cells with too many counts for the level are left out as sources, empty ones as uncovered, and the mean of the
-    others is corrected for both missing tails (maximum likelihood of a truncated Poisson distribution). Sources too
-    faint for the clip, and the wings of brighter ones, stay in, as they do in the maps of eSASS erbackmap.
+    Cells with more counts than `background_clip_sigma` allows for the level are left out as sources, empty ones as
+    uncovered. The level b of the others, n counts in cells of relative exposure w, is that of a Poisson distribution
+    truncated to 1 <= n <= k with k = floor(b + clip sqrt(b)) (maximum likelihood, by iteration):
+
+        b = sum(n) / sum(w) * P(1 <= n <= k | b) / P(n <= k - 1 | b).
+
+    Sources too faint for the clip, and the wings of brighter ones, stay in, as they do in the maps of eSASS erbackmap.
 
     Parameters
     ----------
@@ -124,17 +137,12 @@ def _ratio(counts: NDArray[np.integer], weight: NDArray[np.floating], kept: NDAr
     return np.einsum("ij,ij->i", counts, kept, dtype=np.float64) / np.maximum(total, 1e-30)
 
 
-CORES_ARCSEC = (15.0, 30.0, 60.0)  # of the kernel 1 / (1 + r^2 / core^2)^1.5: each pass of erbox doubles its pixels
-HALF_BOX = 1.2  # half the side of the box in units of the core: 4.5 pixels of 4 arcsec for 15 arcsec
-STEPS = (-1.0, 0.0, 1.0)
-
-
 def box_likelihood(
     stamps: Stamps,
     level: NDArray[np.floating],
     neighbours: NDArray[np.floating],
     templates: Templates,
-    parameters: Mapping[str, Any],
+    parameters: Detection,
 ) -> NDArray[np.float64]:
     """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp.
 

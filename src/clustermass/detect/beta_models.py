@@ -1,8 +1,10 @@
 """Images of point sources and beta models as the telescope sees them, for the source detection."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,11 @@ from scipy.interpolate import CubicSpline
 
 from clustermass.errors import InputError
 
-RadialProfile = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Detection
+
+#: surface brightness in arcsec^-2 at radii in arcsec
+RadialProfile: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 GRID_STEP = 2.0  # arcsec, of the grid on which PSF and beta model are convolved
 GRID_SIZE = 512
@@ -59,7 +65,7 @@ class Templates:
         return self.inside[model, index]
 
 
-def build_templates(psf: RadialProfile, parameters: Mapping[str, Any]) -> Templates:
+def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
     """Tabulate PSF (x) beta model (x) pixel for every extent of the `skies.*.detection` block.
 
     Surface brightness of an extended source: [1 + (r / rc)^2]^(-3/2), i.e. beta = 2/3 (ermldet's model), normalised
@@ -77,7 +83,8 @@ def build_templates(psf: RadialProfile, parameters: Mapping[str, Any]) -> Templa
     InputError
         If the cut radius does not fit into the stamp or the PSF is not normalised.
     """
-    pixel, size, cut = (parameters[k] for k in ("pixel_arcsec", "stamp_pixels", "cut_radius_arcsec"))
+    pixel, size = parameters["pixel_arcsec"], parameters["stamp_pixels"]
+    cut = parameters["cut_radius_arcsec"]
     if size % 2 == 0 or cut > pixel * size / 2:
         raise InputError(
             f"detection: cut_radius_arcsec = {cut} does not fit into a stamp of an odd number of pixels: stamp_pixels "
@@ -94,7 +101,7 @@ def build_templates(psf: RadialProfile, parameters: Mapping[str, Any]) -> Templa
         x[used].astype(np.float32), y[used].astype(np.float32), pixel_of, pixel,
     )  # fmt: skip
     reach = np.sqrt(2.0) * (parameters["shift_arcsec"] + 2.0 * sum(parameters["refine_arcsec"]))
-    return Templates(core, tables.profile, _inside(tables, reach), tables.x, tables.y, pixel_of, pixel)
+    return replace(tables, inside=_inside(tables, reach))
 
 
 def _inside(templates: Templates, reach: float) -> NDArray[np.float32]:

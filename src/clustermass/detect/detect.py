@@ -1,37 +1,80 @@
 """Source detection in a simulated field, a vectorised stand-in for eSASS ermldet."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.detect.background import Exposure
-from clustermass.detect.beta_models import RadialProfile, build_templates
-from clustermass.detect.candidates import (
-    REACH_ARCSEC,
-    Candidates,
-    Components,
-    DetectionField,
-    component_background,
-    neighbours,
-    photons_of,
-    prepare,
-    worth_fitting,
-)
+from clustermass.arrays import Rows
+from clustermass.detect.background import Exposure, box_likelihood, estimate_background
+from clustermass.detect.beta_models import RadialProfile, Templates, build_templates
 from clustermass.detect.match import Detections, Owners, by_likelihood, owners, unique_positions
 from clustermass.detect.maximum_likelihood import EXTENDED_DOF, POINT_DOF, Fit, fit_stamps, negative_log_q
-from clustermass.detect.stamps import offsets, relative_ra
+from clustermass.detect.stamps import (
+    REACH_ARCSEC,
+    Components,
+    EventIndex,
+    Stamps,
+    build_stamps,
+    component_background,
+    index_events,
+    neighbours,
+    offsets,
+    photons_of,
+    relative_ra,
+)
 from clustermass.io.log import LOGGER
 
-__all__ = ["Candidates", "detect"]
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Detection
 
-Columns = dict[str, NDArray[Any]]
+FEWEST_COUNTS = 5.0  # expected from a candidate; fewer reach the DET_LIKE floor only by the luck of a few photons
+LOWEST_BACKGROUND = 0.01  # counts / arcmin^2, so that one photon on an empty background has a finite likelihood
+
+Columns: TypeAlias = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Candidates(Rows):
+    """Positions at which a source may be found, each array of shape (candidate,).
+
+    Attributes
+    ----------
+    ra, dec : float64
+        True position [deg].
+    src_id : int64
+        Number of the halo (> 0) or of the AGN (< 0), as in the events' src_id.
+    expected_counts : float64
+        Expected counts in the detection band on the whole sky.
+    """
+
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    src_id: NDArray[np.integer]
+    expected_counts: NDArray[np.floating]
 
 
 @dataclass
-class _Results:
+class _Field:
+    """Input of all fits of a field; arrays by candidate, `background` by entry of `stamps`."""
+
+    candidates: Candidates
+    index: EventIndex
+    templates: Templates
+    stamps: Stamps
+    exposure: NDArray[np.float64]
+    level: NDArray[np.float64]
+    background: NDArray[np.float32]
+    box_like: NDArray[np.float64]
+
+
+@dataclass
+class _Results(Rows):
     """Chosen fit and likelihoods of each candidate; det_like is 0 where nothing was fitted."""
 
     fit: Fit
@@ -44,21 +87,27 @@ def detect(
     candidates: Candidates,
     exposure_s: Exposure,
     psf: RadialProfile,
-    parameters: Mapping[str, Any],
+    parameters: Detection,
     seed: int | Sequence[int],
 ) -> tuple[Columns, Columns]:
     """Detect sources near the candidates and match the detections to the haloes whose photons they are made of.
 
-    At each candidate a point source and beta models (beta = 2/3) are fitted, by the C statistic, to the counts of ALL
-    photons in pixels within the cut radius. DET_LIKE = -ln Q(nu/2, dC/2) with nu = 3 (point) or 4 (extended) against
-    no source, EXT_LIKE the same with nu = ext_dof against the best point source. The background is estimated from
-    the counts around. Where this departs from eSASS:
+    At each candidate a point source and beta models (beta = 2/3) are fitted to the counts n of ALL photons in pixels i
+    within the cut radius, with the C statistic (Cash 1979) of the model m = background + neighbours + source,
+
+        C = 2 sum_i (m_i - n_i ln m_i),
+        DET_LIKE = -ln Q(nu / 2, (C_none - C_best) / 2),  nu = 3 (point) or 4 (extended),
+        EXT_LIKE = -ln Q(ext_dof / 2, (C_point - C_extended) / 2),
+
+    Q the upper regularised incomplete gamma function. The background is estimated from the counts around. There are two
+    passes: haloes are fitted first; AGN, and haloes near a more likely extended detection, are fitted after, with the
+    extended detections that are more likely than themselves as part of m. Differences from eSASS:
 
     - fits start at true positions (displaced by start_scatter_arcsec): there is no box detection, hence no source
-      made of background alone, and nothing is found that is no candidate;
+      made of background alone, and every detection is a candidate;
     - AGN brighter than component_counts_min are part of every stamp's model at their true position and with the
-      number of photons that they really sent; extended detections of haloes are part of the model of all less likely
-      candidates. Both stand for ermldet's simultaneous fit of neighbours, and are better than it;
+      number of photons that they really sent. These, and the extended detections in the second pass, stand for
+      ermldet's simultaneous fit of neighbours, and are better than it;
     - eSASS's search over extents and splitting of sources are not emulated: ext_dof, nominally the one parameter that
       an extended model adds, is also the knob that sets how many clusters are selected.
 
@@ -94,28 +143,84 @@ def detect(
     InputError
         If the cut radius does not fit into the stamps or the PSF is not normalised.
     """
-    fitted, exposure = worth_fitting(candidates, exposure_s)
-    field = prepare(events, fitted, exposure, exposure_s, build_templates(psf, parameters), parameters, seed)
+    fitted, exposure = _worth_fitting(candidates, exposure_s)
+    field = _prepare(events, fitted, exposure, exposure_s, build_templates(psf, parameters), parameters, seed)
     results = _fit_all(field, parameters)
     detections = _detections(field, results, parameters["det_like_floor"])
-    single = detections.take(unique_positions(detections, parameters))
+    single = detections[unique_positions(detections, parameters)]
     owner = owners(single, field.stamps, field.index, results.fit, field.background, field.templates)
     halo, kept = _matched_halo(field, candidates.src_id, owner, parameters)
     LOGGER.info(
         "%d detections; %d dropped near a more likely one, %d as parts of a halo found already",
-        len(detections.ra), len(detections.ra) - len(single.ra), np.count_nonzero(~kept),
+        len(detections), len(detections) - len(single), np.count_nonzero(~kept),
     )  # fmt: skip
-    single, halo, owner = single.take(kept), halo[kept], owner.take(kept)
+    single, halo, owner = single[kept], halo[kept], owner[kept]
     _log_kinds(single.extent > 0.0, halo >= 0)
     return _catalogue(field, single), _matches(field, candidates, single, halo, owner.purity)
 
 
-def _fit_all(field: DetectionField, parameters: Mapping[str, Any]) -> _Results:
-    """Fit haloes, then AGN and haloes beside more likely extended ones with those as part of the model."""
+def _prepare(
+    events: Mapping[str, NDArray[Any]],
+    candidates: Candidates,
+    exposure: NDArray[np.float64],
+    exposure_s: Exposure,
+    templates: Templates,
+    parameters: Detection,
+    seed: int | Sequence[int],
+) -> _Field:
+    """Cut out the stamps and model their background."""
+    angle = np.radians(candidates.ra)
+    ra_zero = float(np.degrees(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())))
+    index = index_events(events, ra_zero, parameters["e_min_ev"], parameters["e_max_ev"])
+    rng = np.random.default_rng([*np.atleast_1d(seed).tolist(), crc32(b"detection")])
+    scatter = rng.normal(scale=parameters["start_scatter_arcsec"], size=(2, len(angle)))
+    dec = candidates.dec + scatter[1] / 3600.0
+    ra = relative_ra(candidates.ra, ra_zero) + scatter[0] / 3600.0 / np.cos(np.radians(dec))
+    stamps = build_stamps(index, ra, dec, templates)
+    rate = estimate_background(index, ra, dec, exposure_s, parameters)
+    level = np.maximum(rate * exposure, LOWEST_BACKGROUND)
+    per_pixel = level * (templates.pixel_arcsec / 60.0) ** 2
+    flat = per_pixel.astype(np.float32)[stamps.owner]
+    field = _Field(candidates, index, templates, stamps, exposure, level, flat, np.zeros(len(level)))
+    agn = _agn_background(field, parameters)
+    field.background = flat + agn
+    field.box_like = box_likelihood(stamps, per_pixel, agn, templates, parameters)
+    return field
+
+
+def _worth_fitting(candidates: Candidates, exposure_s: Exposure) -> tuple[Candidates, NDArray[np.float64]]:
+    """Drop, and log, candidates without exposure or with too few counts; return the others and their exposure."""
+    bright = candidates.expected_counts >= FEWEST_COUNTS
+    exposure = np.zeros(len(bright))
+    exposure[bright] = exposure_s(candidates.ra[bright], candidates.dec[bright])
+    used = bright & (exposure > 0.0)
+    LOGGER.info(
+        "%d of %d candidates fitted; left out: %d with fewer than %g expected counts, %d without exposure",
+        np.count_nonzero(used), len(used), np.count_nonzero(~bright), FEWEST_COUNTS, np.count_nonzero(bright & ~used),
+    )  # fmt: skip
+    return candidates[used], exposure[used]
+
+
+def _agn_background(field: _Field, parameters: Detection) -> NDArray[np.float32]:
+    """Return the counts that bright AGN other than the candidate itself add to the entries of the stamps."""
+    candidates, stamps = field.candidates, field.stamps
+    bright = np.flatnonzero((candidates.src_id < 0) & (candidates.expected_counts > parameters["component_counts_min"]))
+    counts = photons_of(field.index, candidates.src_id[bright]).astype(np.float64)
+    ra = relative_ra(candidates.ra[bright], field.index.ra_zero)
+    agn = Components(ra, candidates.dec[bright], np.zeros(len(bright), np.int64), counts)
+    stamp, component = neighbours(
+        stamps.ra, stamps.dec, agn.ra, agn.dec, parameters["cut_radius_arcsec"] + REACH_ARCSEC
+    )
+    other = stamp != bright[component]
+    return component_background(stamps, field.templates, agn, (stamp[other], component[other]))
+
+
+def _fit_all(field: _Field, parameters: Detection) -> _Results:
+    """Fit haloes, then AGN and haloes near more likely extended detections with those as part of the model."""
     size = len(field.candidates.ra)
     results = _Results(Fit.empty(size), np.zeros(size), np.zeros(size))
-    halo, found = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
-    _fit(field, np.flatnonzero(found & halo), results, parameters)
+    halo, in_box = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
+    _fit(field, np.flatnonzero(in_box & halo), results, parameters)
     extended = np.flatnonzero((results.ext_like > 0.0) & (results.det_like >= parameters["det_like_floor"]))
     positions = _positions(field, results, extended)
     stamps, fit = field.stamps, results.fit
@@ -126,11 +231,11 @@ def _fit_all(field: DetectionField, parameters: Mapping[str, Any]) -> _Results:
     field.background += component_background(stamps, field.templates, clusters, (stamp, component))
     again = np.zeros(size, dtype=bool)
     again[stamp] = results.det_like[stamp] >= parameters["det_like_floor"]  # more background cannot make a detection
-    _fit(field, np.flatnonzero(again | (found & ~halo)), results, parameters)
+    _fit(field, np.flatnonzero(again | (in_box & ~halo)), results, parameters)
     return results
 
 
-def _fit(field: DetectionField, selected: NDArray[np.int64], results: _Results, parameters: Mapping[str, Any]) -> None:
+def _fit(field: _Field, selected: NDArray[np.int64], results: _Results, parameters: Detection) -> None:
     """Fit the selected candidates and choose between point source and extended source."""
     point, extended = fit_stamps(field.stamps, field.background, selected, field.templates, parameters)
     ext_like = negative_log_q(parameters["ext_dof"], extended.delta_c - point.delta_c)
@@ -139,12 +244,12 @@ def _fit(field: DetectionField, selected: NDArray[np.int64], results: _Results, 
     results.ext_like[selected] = np.where(is_extended, ext_like, 0.0)
     results.det_like[selected] = np.where(is_extended, negative_log_q(EXTENDED_DOF, extended.delta_c), point_like)
     rows = np.flatnonzero(is_extended)
-    results.fit.put(selected, point)
-    results.fit.put(selected[rows], extended.take(rows))
+    results.fit[selected] = point
+    results.fit[selected[rows]] = extended[rows]
 
 
 def _positions(
-    field: DetectionField, results: _Results, rows: NDArray[np.int64]
+    field: _Field, results: _Results, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the fitted positions (relative right ascension, declination, deg) of candidates."""
     ra, dec = field.stamps.ra[rows], field.stamps.dec[rows]
@@ -153,17 +258,17 @@ def _positions(
     return ra - results.fit.x[rows] / 3600.0 / cosine, fitted_dec
 
 
-def _detections(field: DetectionField, results: _Results, floor: float) -> Detections:
+def _detections(field: _Field, results: _Results, floor: float) -> Detections:
     """Return the candidates above the DET_LIKE floor, the most likely first."""
     rows = np.flatnonzero(results.det_like >= floor)
     ra, dec = _positions(field, results, rows)
-    fit, ext_like = results.fit.take(rows), results.ext_like[rows]
+    fit, ext_like = results.fit[rows], results.ext_like[rows]
     extent = np.where(ext_like > 0.0, fit.extent, 0.0)
     return by_likelihood(Detections(rows, ra, dec, results.det_like[rows], ext_like, extent, fit.counts))
 
 
 def _matched_halo(
-    field: DetectionField, src_id: NDArray[np.integer], owner: Owners, parameters: Mapping[str, Any]
+    field: _Field, src_id: NDArray[np.integer], owner: Owners, parameters: Detection
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the place in `src_id` of each detection's halo (-1: none) and which detections stay.
 
@@ -189,7 +294,7 @@ def _log_kinds(extended: NDArray[np.bool_], matched: NDArray[np.bool_]) -> None:
     )
 
 
-def _catalogue(field: DetectionField, detections: Detections) -> Columns:
+def _catalogue(field: _Field, detections: Detections) -> Columns:
     """Return the columns of the catalogue."""
     exposure = field.exposure[detections.stamp]
     columns: Columns = {
@@ -204,7 +309,7 @@ def _catalogue(field: DetectionField, detections: Detections) -> Columns:
 
 
 def _matches(
-    field: DetectionField,
+    field: _Field,
     candidates: Candidates,
     detections: Detections,
     halo: NDArray[np.int64],
@@ -212,7 +317,7 @@ def _matches(
 ) -> Columns:
     """Return the columns of the matches; `halo` is each detection's place in `candidates`, -1 for none."""
     rows = np.flatnonzero(halo >= 0)
-    true = candidates.take(halo[rows])
+    true = candidates[halo[rows]]
     x, y = offsets(detections.ra[rows], detections.dec[rows], relative_ra(true.ra, field.index.ra_zero), true.dec)
     return {
         "ID_SRC": (rows + 1).astype(np.int32),

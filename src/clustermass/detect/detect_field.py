@@ -1,8 +1,10 @@
 """The catalogue of a simulated field: detection on its event list, matching to haloes, redshifts of a follow-up."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
@@ -12,20 +14,21 @@ from scipy.special import ndtr, ndtri
 from clustermass.detect.detect import Candidates, detect
 from clustermass.errors import InputError
 from clustermass.events.read import stream_events
-from clustermass.io.fits import write_fits
-from clustermass.io.products import add_history
-from clustermass.io.provenance import CATALOGUE_BLOCKS, config_hash, provenance
+from clustermass.io.products import CATALOGUE, MATCHES, write_table
+from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, provenance
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.random_streams import random_streams
-from clustermass.simulate.sky_tables import CATALOGUE, MATCHES, table_hdus
 from clustermass.simulate.telescope import KingPsf
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Redshifts, Sky
 
 #: cards of the event list that the catalogue repeats
 _CARDS = ("OBJECT", "SIMULATE", "REALIZ", "SEED", "H0", "OMEGA_M")
 
 
 def detect_sources(
-    sky: Mapping[str, Any],
+    sky: Sky,
     name: str,
     realization: str,
     events: Path,
@@ -62,13 +65,13 @@ def detect_sources(
     columns, matched = detect(photons, candidates, exposure_map.at, psf, sky["detection"], seed)
     redshift = _redshift_of_halo(columns["ID_SRC"], matched, true["SRC_ID"], true["Z"])
     columns |= redshift_columns(redshift, sky["redshifts"], generators["redshifts"])
-    parameters = {block: sky[block] for block in CATALOGUE_BLOCKS}
+    parameters = blocks(sky, CATALOGUE_BLOCKS)
     inputs = [events, exposure] if matches is None else [events, exposure, labels, sources]
     made = provenance("detect_sources", parameters, inputs)
     cards = _cards(events, config_hash(parameters))
-    _write(catalogue, "CATALOGUE", CATALOGUE, columns, cards, made)
+    write_table(catalogue, "CATALOGUE", CATALOGUE, columns, cards, made)
     if matches is not None:
-        _write(matches, "MATCHES", MATCHES, matched, cards, made)
+        write_table(matches, "MATCHES", MATCHES, matched, cards, made)
 
 
 def _columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
@@ -104,9 +107,12 @@ def _redshift_of_halo(
 
 
 def redshift_columns(
-    redshift: NDArray[np.float64], parameters: Mapping[str, float], rng: np.random.Generator
+    redshift: NDArray[np.float64], parameters: Redshifts, rng: np.random.Generator
 ) -> dict[str, NDArray[Any]]:
-    """Give detections a redshift as a follow-up survey would.
+    """Return Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
+
+    Spectroscopic redshifts are exact. Photometric ones are scattered by a normal distribution cut below `redshift_min`,
+    and their stated error is `photometric_error` (1 + Z).
 
     Parameters
     ----------
@@ -116,17 +122,12 @@ def redshift_columns(
         Config block `redshifts`.
     rng
         Generator of this component's stream.
-
-    Returns
-    -------
-    Z, Z_ERR, Z_TYPE. Spectroscopic redshifts are exact; photometric ones are scattered by a normal distribution cut
-    below `redshift_min`, and state photometric_error (1 + Z) as their error.
     """
-    known = np.isfinite(redshift)
-    spectroscopic = known & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])
-    photometric = known & ~spectroscopic
+    has_halo = np.isfinite(redshift)
+    spectroscopic = has_halo & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])
+    photometric = has_halo & ~spectroscopic
     uniform = rng.random(len(redshift))
-    z, error = redshift.copy(), np.where(known, 0.0, np.nan)
+    z, error = redshift.copy(), np.where(has_halo, 0.0, np.nan)
     width = parameters["photometric_error"]
     if width > 0 and photometric.any():
         true = redshift[photometric]
@@ -143,16 +144,3 @@ def _cards(events: Path, configuration: str) -> dict[str, Any]:
     header = fits.getheader(events, "EVENTS")
     cards: dict[str, Any] = {name: (header[name], header.comments[name]) for name in _CARDS}
     return cards | {"CFGHASH": (config_hash({"photons": header["CFGHASH"], "catalogue": configuration}), "of the sky")}
-
-
-def _write(
-    path: Path,
-    name: str,
-    listed: tuple[Any, ...],
-    columns: Mapping[str, NDArray[Any]],
-    cards: Mapping[str, Any],
-    made: Mapping[str, Any],
-) -> None:
-    hdus = table_hdus(name, listed, columns, cards)
-    add_history(hdus[1], made)
-    write_fits(hdus, path)

@@ -1,20 +1,24 @@
-"""From fits to a list of sources: merge duplicates, and find out whose photons each detection is made of."""
+"""From fits to a list of sources: merge duplicates, and find the source whose photons each detection is made of."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.arrays import Rows
 from clustermass.detect.beta_models import Templates
-from clustermass.detect.candidates import neighbours
 from clustermass.detect.maximum_likelihood import Fit, model_counts
-from clustermass.detect.stamps import EventIndex, Stamps
+from clustermass.detect.stamps import EventIndex, Stamps, neighbours
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Detection
 
 
 @dataclass(frozen=True)
-class Detections:
+class Detections(Rows):
     """Detections, each array of shape (detection,).
 
     Attributes
@@ -39,14 +43,10 @@ class Detections:
     extent: NDArray[np.float64]
     counts: NDArray[np.float64]
 
-    def take(self, rows: NDArray[Any]) -> "Detections":
-        """Return the detections of `rows` (numbers or mask)."""
-        return Detections(*(getattr(self, field.name)[rows] for field in fields(self)))
-
 
 @dataclass(frozen=True)
-class Owners:
-    """Whose photons detections are made of, each array of shape (detection,).
+class Owners(Rows):
+    """Sources whose photons detections are made of, each array of shape (detection,).
 
     Attributes
     ----------
@@ -62,17 +62,13 @@ class Owners:
     purity: NDArray[np.float64]
     fitted: NDArray[np.float64]
 
-    def take(self, rows: NDArray[Any]) -> "Owners":
-        """Return the owners of `rows` (numbers or mask)."""
-        return Owners(*(getattr(self, field.name)[rows] for field in fields(self)))
-
 
 def by_likelihood(detections: Detections) -> Detections:
-    """Sort by decreasing DET_LIKE, ties by declination and right ascension: an order that knows no truth."""
-    return detections.take(np.lexsort((detections.ra, detections.dec, -detections.det_like)))
+    """Sort by decreasing DET_LIKE, ties by declination and right ascension: which needs no truth."""
+    return detections[np.lexsort((detections.ra, detections.dec, -detections.det_like))]
 
 
-def unique_positions(detections: Detections, parameters: Mapping[str, Any]) -> NDArray[np.bool_]:
+def unique_positions(detections: Detections, parameters: Detection) -> NDArray[np.bool_]:
     """Return which detections stay when of two near ones only the more likely is kept.
 
     Near are two extended detections within merge_extended_arcsec, any two within merge_point_arcsec.

@@ -1,15 +1,21 @@
 """Maximum-likelihood fits of a point source and of a beta model to many stamps at once."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincc, gammaln
 
+from clustermass.arrays import Rows
 from clustermass.detect.beta_models import Templates
 from clustermass.detect.stamps import Stamps
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Detection
 
 BUDGET = 600_000  # elements of the largest array of a batch; 2.4 MB stay in the cache
 POINT_DOF = 3.0  # x, y, rate
@@ -20,7 +26,7 @@ STEP_X, STEP_Y = np.tile(EDGE, 3), np.repeat(EDGE, 3)
 
 
 @dataclass
-class Fit:
+class Fit(Rows):
     """Best fits of one kind of model, each array of shape (stamp,).
 
     Attributes
@@ -45,33 +51,24 @@ class Fit:
     delta_c: NDArray[np.float64]
 
     @classmethod
-    def empty(cls, size: int) -> "Fit":
+    def empty(cls, size: int) -> Fit:
         """Return `size` fits of nothing."""
         x, y, extent, counts, delta_c = np.zeros((5, size))
         return cls(x, y, np.zeros(size, np.int64), extent, counts, delta_c)
 
-    def take(self, rows: NDArray[np.int64]) -> "Fit":
-        """Return the fits of `rows`."""
-        return Fit(*(getattr(self, field.name)[rows] for field in fields(self)))
+    def __setitem__(self, rows: NDArray[np.int64], other: Fit) -> None:
+        """Write `other` into these rows."""
+        for name, values in vars(self).items():
+            values[rows] = getattr(other, name)
 
-    def columns(self, part: slice) -> "Fit":
-        """Return a part of the steps of fits of shape (stamp, step)."""
-        return Fit(*(getattr(self, field.name)[:, part] for field in fields(self)))
-
-    def best(self) -> "Fit":
+    def best(self) -> Fit:
         """Return, of fits of shape (stamp, step), the one with the largest delta_c for each stamp."""
         best = np.argmax(self.delta_c, axis=1)
-        row = np.arange(len(best))
-        return Fit(*(getattr(self, field.name)[row, best] for field in fields(self)))
-
-    def put(self, where: NDArray[np.int64], other: "Fit") -> None:
-        """Write `other` into the rows `where`."""
-        for field in fields(self):
-            getattr(self, field.name)[where] = getattr(other, field.name)
+        return self[np.arange(len(best)), best]
 
 
 @dataclass(frozen=True)
-class _Batch:
+class _Batch(Rows):
     """Stamps of about the same number of filled pixels, padded to rectangular arrays of shape (stamp, entry)."""
 
     stamps: NDArray[np.int64]
@@ -79,17 +76,13 @@ class _Batch:
     background: NDArray[np.float32]
     pixel: NDArray[np.int32]
 
-    def take(self, rows: NDArray[np.int64]) -> "_Batch":
-        """Return the stamps of `rows`."""
-        return _Batch(self.stamps[rows], self.counts[rows], self.background[rows], self.pixel[rows])
-
 
 def fit_stamps(
     stamps: Stamps,
     background: NDArray[np.float32],
     selected: NDArray[np.int64],
     templates: Templates,
-    parameters: Mapping[str, Any],
+    parameters: Detection,
 ) -> tuple[Fit, Fit]:
     """Fit a point source and an extended source to each selected stamp.
 
@@ -120,10 +113,9 @@ def fit_stamps(
         likelihood = negative_log_q(POINT_DOF, np.maximum(starts[0].delta_c, starts[1].delta_c))
         hopeful = np.flatnonzero(likelihood > parameters["det_like_floor"] - COARSE_LOSS)
         for result, start in zip(results, starts, strict=True):
-            result.put(rows, start)
+            result[rows] = start
             if len(hopeful):
-                better = _refined(batch.take(hopeful), start.take(hopeful), templates, parameters["refine_arcsec"])
-                result.put(rows[hopeful], better)
+                result[rows[hopeful]] = _refined(batch[hopeful], start[hopeful], templates, parameters["refine_arcsec"])
     return results
 
 
@@ -187,7 +179,7 @@ class _CoarseGrid:
         points = len(STEP_X)
         x, y, model = (np.broadcast_to(values, counts.shape) for values in (self.x, self.y, self.model))
         wide = Fit(x, y, model, self.extent[model], counts.astype(np.float64), delta_c.astype(np.float64))
-        return wide.columns(slice(0, points)).best(), wide.columns(slice(points, None)).best()
+        return wide[:, :points].best(), wide[:, points:].best()
 
 
 def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[float]) -> Fit:
@@ -234,8 +226,7 @@ def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) ->
     result = _evaluate(double, fit, templates, moves[[0, 1]].T, moves[[0, 2]].T, np.zeros(2, np.int64)).best()
     table = np.log(np.maximum(templates.core_radius, 1e-3))
     extent = np.exp(np.interp(fit.model + shift_model, np.arange(1, len(table)), table[1:]))
-    result.extent = np.where(fit.model > 0, extent, 0.0)
-    return result
+    return replace(result, extent=np.where(fit.model > 0, extent, 0.0))
 
 
 def _vertex(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -296,9 +287,14 @@ def fit_amplitude(
     """Fit the non-negative amplitude of each template that minimises C = 2 sum(m - n ln m), m = background + a T.
 
     Only pixels that hold counts enter the sum over n ln m, so pixels without any may be left out (or padded with zero
-    counts and a positive background). With G(a) = sum(n T / m) the maximum is the root of 1/G(a) = 1/sum(T); 1/G is
-    increasing and concave in a (and linear if T / background is the same in all pixels), so Newton's iteration on it
-    never overshoots and converges in a few steps, where Newton on the derivative of C itself would not.
+    counts and a positive background b). dC/da = 0 is
+
+        G(a) = sum_i n_i T_i / (b_i + a T_i) = sum_i T_i,
+
+    solved as 1/G(a) = 1/sum(T). 1/G is increasing and concave in a (linear if T / b is the same in all pixels), so
+    Newton's iteration on it never overshoots and converges in a few steps, where Newton's on dC/da would not:
+
+        a <- max(a + G (G / sum(T) - 1) / sum(n T^2 / (b + a T)^2), 0).
 
     Parameters
     ----------

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
+from clustermass.arrays import Rows
 from clustermass.detect.beta_models import Templates
+from clustermass.simulate.field import unit_vectors
 
 STRIP_DEG = 40.0 / 3600.0  # height of the declination strips by which events are sorted
 BLOCK = 8000  # positions at a time, for half a million photons
+REACH_ARCSEC = 120.0  # beyond the cut radius; farther sources are left to the local background
 STRIP_KEY = 720.0  # separates the strips in the sort key; above the 360 degrees that right ascension can span
 
 
@@ -160,3 +164,74 @@ def _photons_in_pixels(
     pixel = np.where(inside, templates.pixel_of[row.clip(0, size - 1), column.clip(0, size - 1)], -1)
     used = pixel >= 0
     return owner[used], pixel[used], event[used]
+
+
+def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return how many photons of the detection band each source sent."""
+    label, photons = np.unique(index.src_id, return_counts=True)
+    place = np.minimum(np.searchsorted(label, src_id), max(len(label) - 1, 0))
+    return np.where(label[place] == src_id, photons[place], 0) if len(label) else np.zeros(len(src_id), np.int64)
+
+
+@dataclass(frozen=True)
+class Components(Rows):
+    """Sources of given position, shape and counts, each array of shape (component,).
+
+    Attributes
+    ----------
+    ra, dec : float64
+        Right ascension, relative to the event index's zero, and declination [deg].
+    model : int64
+        Number of the model in `Templates`.
+    counts : float64
+        Counts on the whole sky.
+    """
+
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    model: NDArray[np.int64]
+    counts: NDArray[np.float64]
+
+
+def neighbours(
+    ra: NDArray[np.float64],
+    dec: NDArray[np.float64],
+    other_ra: NDArray[np.float64],
+    other_dec: NDArray[np.float64],
+    radius_arcsec: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return all pairs (i, j) of a position i and another position j within a radius; positions in deg."""
+    if len(ra) == 0 or len(other_ra) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
+    near_each = _tree(ra, dec).query_ball_tree(_tree(other_ra, other_dec), chord)
+    first = np.repeat(np.arange(len(ra)), [len(near) for near in near_each])
+    return first, np.fromiter((j for near in near_each for j in sorted(near)), np.int64, len(first))
+
+
+def _tree(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> KDTree:
+    return KDTree(np.stack(unit_vectors(ra, dec), axis=1))
+
+
+def component_background(
+    stamps: Stamps,
+    templates: Templates,
+    components: Components,
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> NDArray[np.float32]:
+    """Return the expected counts that components add to each entry of `stamps`, shape (entry,).
+
+    Parameters
+    ----------
+    stamps, templates, components
+        The stamps, the shapes of sources, and the sources.
+    pairs : (int64, int64), each of shape (pair,)
+        Stamp and component for every component that a stamp's model holds.
+    """
+    stamp, component = pairs
+    x, y = offsets(components.ra[component], components.dec[component], stamps.ra[stamp], stamps.dec[stamp])
+    pair, entry = ranges(stamps.first[stamp], stamps.first[stamp + 1])
+    pixel = stamps.pixel[entry]
+    radius = np.hypot(templates.x[pixel] - x.astype(np.float32)[pair], templates.y[pixel] - y.astype(np.float32)[pair])
+    counts = templates.value(components.model[component][pair], radius) * components.counts[component][pair]
+    return np.bincount(entry, weights=counts, minlength=len(stamps.pixel)).astype(np.float32)

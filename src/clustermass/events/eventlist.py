@@ -75,9 +75,10 @@ class EventList:
         """Return the number of photons."""
         return int(self.ra.size)
 
-    def take(self, rows: NDArray[Any]) -> "EventList":
-        """Return the photons at `rows` (booleans or numbers), with the same time intervals."""
-        return replace(self, **{name: column[rows] for name, column in self.columns().items()})
+    def take(self, rows: NDArray[Any] | slice) -> "EventList":
+        """Return the photons at `rows` (booleans, numbers or a slice), with the same time intervals."""
+        columns: dict[str, Any] = {name: column[rows] for name, column in self.columns().items()}
+        return replace(self, **columns)
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns that this list has, by name."""

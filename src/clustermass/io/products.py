@@ -131,6 +131,13 @@ MATCHES = (
     column("SEPARATION", "E", "distance of the detection from the halo", "arcsec"),
     column("PURITY", "E", "share of the fitted counts that the halo's photons account for; NaN = unknown"),
 )
+SOURCES = (
+    column("SRC_ID", "J", "label of the source's photons: above 0 a halo, below 0 an AGN"),
+    column("RA", "D", "true right ascension of the source, ICRS", "deg"),
+    column("DEC", "D", "true declination of the source, ICRS", "deg"),
+    column("Z", "D", "redshift of the halo; NaN = AGN"),
+    column("EXPECTED", "D", "expected counts on the whole sky, 0.2-2.3 keV", "count"),
+)
 LABELS = (column("SRC_ID", "J", "label of the source that the photon is from, row by row of the event list"),)
 MASS, MASS_ERROR, QUALITY = "phys.mass", "stat.error;phys.mass", "meta.code.qual"
 #: the mass catalogue; the optional columns are written for `observed.mass_prior: flat` only

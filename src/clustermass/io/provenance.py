@@ -67,7 +67,12 @@ def config_hash(parameters: Mapping[str, Any]) -> str:
 
 def simulation_hash(sky: Mapping[str, Any], cosmology: Mapping[str, float]) -> str:
     """Return the `config_hash` of all that shapes the photons of a simulated sky (card CFGHASH)."""
-    return config_hash({**{block: sky[block] for block in PHOTON_BLOCKS}, "cosmology": cosmology})
+    return config_hash({**blocks(sky, PHOTON_BLOCKS), "cosmology": cosmology})
+
+
+def blocks(sky: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return some blocks of a sky's configuration."""
+    return {name: sky[name] for name in names}
 
 
 def file_sha256(path: str | Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from clustermass.config.resolve import resolve_sky
 from clustermass.ensemble.calibration import digest_of, validation_clusters
 from clustermass.errors import InputError
-from clustermass.io.provenance import CATALOGUE_BLOCKS, config_hash, simulation_hash
+from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, simulation_hash
 from clustermass.report.records import (
     CONFIG,
     DETECTION,
@@ -228,7 +228,7 @@ def _hash_of_sky(config: Mapping[str, Any], name: str, step: str) -> str | None:
     try:
         sky: Mapping[str, Any] = resolve_sky(config["skies"], name)
         if step == DETECTION:
-            return config_hash({block: sky[block] for block in CATALOGUE_BLOCKS})
+            return config_hash(blocks(sky, CATALOGUE_BLOCKS))
         return simulation_hash(sky, config["cosmology"] | sky.get("cosmology", {}))
     except (KeyError, TypeError, InputError):
         return None

@@ -1,28 +1,38 @@
 """Active galactic nuclei: number counts of Moretti et al. 2003, one power-law spectrum, some of them around haloes."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, IdArray, Rows
 from clustermass.simulate.field import Field
 from clustermass.simulate.haloes import Haloes
 from clustermass.simulate.spectra import CountSpectra, power_law, transmission
 from clustermass.simulate.telescope import PHOTON_KEV
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Agn
 
 #: Moretti et al. 2003 (ApJ 588, 696), soft band 0.5-2 keV: bright and faint slopes and the flux of the break
 _SLOPE_BRIGHT, _SLOPE_FAINT, _BREAK_CGS, _UNIT_CGS = 1.82, 0.60, 1.48e-14, 2e-15
 
 
 @dataclass(frozen=True)
-class PointSources:
+class PointSources(Rows):
     """Point sources: native position in deg and unabsorbed flux in erg/s/cm2, 0.5-2 keV."""
 
     longitude: FloatArray
     latitude: FloatArray
     flux: FloatArray
+
+    @property
+    def source_ids(self) -> IdArray:
+        """SRC_ID of each source and its photons: -1, -2, ..."""
+        return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
 def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArray:
@@ -34,7 +44,7 @@ def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArr
 
 def draw_agn(
     field: Field,
-    parameters: Mapping[str, float],
+    parameters: Agn,
     haloes: Haloes,
     r500_arcmin: FloatArray,
     rng: np.random.Generator,

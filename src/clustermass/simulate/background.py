@@ -1,8 +1,10 @@
 """Smooth background: thermal foreground of the Galaxy, unresolved AGN and particles, each a share of the counts."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +12,9 @@ from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 from clustermass.simulate.spectra import CountSpectra, plasma_power, power_law, transmission
 from clustermass.simulate.telescope import PHOTON_KEV, detection_band_fraction, fold
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Background as BackgroundBlock
 
 #: keV; local hot bubble and Galactic halo, about those of Ponti et al. 2023 (A&A 674, A195) for the eFEDS field
 LOCAL_BUBBLE_KEV, GALACTIC_HALO_KEV = 0.10, 0.22
@@ -24,16 +29,16 @@ class Background:
     Attributes
     ----------
     sky
-        What comes through the mirrors, per second of vignetting-corrected exposure.
+        Photons through the mirrors, per second of vignetting-corrected exposure.
     particle
-        What doesn't, per second of the exposure that isn't vignetted.
+        Events that bypass the mirrors, per second of the exposure without vignetting.
     """
 
     sky: CountSpectra
     particle: CountSpectra
 
     @classmethod
-    def from_config(cls, parameters: Mapping[str, Any], nh_cm2: float) -> "Background":
+    def from_config(cls, parameters: BackgroundBlock, nh_cm2: float) -> Background:
         """Build it from the config block `background`.
 
         Parameters
@@ -42,13 +47,18 @@ class Background:
             `rate_per_arcmin2_ks` in the detection band 0.2-2.3 keV, `shares` of it.
         nh_cm2
             Hydrogen column of the halo and extragalactic parts, cm-2.
+
+        Raises
+        ------
+        InputError
+            All shares are 0.
         """
-        shares = {name: float(share) for name, share in parameters["shares"].items()}
-        total = sum(shares.values())
+        shares: Mapping[str, Any] = parameters["shares"]
+        total = sum(float(share) for share in shares.values())
         if total <= 0:
             raise InputError("background.shares: all are 0. Give at least one a positive value.")
         level = float(parameters["rate_per_arcmin2_ks"]) / 1000 / total
-        counts = {name: np.atleast_2d(level * shares[name] * part) for name, part in _components(nh_cm2).items()}
+        counts = {name: np.atleast_2d(level * float(shares[name]) * part) for name, part in _components(nh_cm2).items()}
         particle = counts.pop("particle")
         return cls(CountSpectra.from_counts(np.sum(list(counts.values()), axis=0)), CountSpectra.from_counts(particle))
 

@@ -5,10 +5,13 @@ centre and whose equator runs East-West there. The field is the rectangle |longi
 so that it works at any declination and across RA = 0.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
@@ -16,6 +19,11 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
+from clustermass.io.products import write_exposure
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Exposure
+    from clustermass.config.sky_models import Field as FieldBlock
 
 
 @dataclass(frozen=True)
@@ -28,9 +36,10 @@ class Field:
     height_deg: float
 
     @classmethod
-    def from_config(cls, parameters: Mapping[str, float]) -> "Field":
+    def from_config(cls, parameters: FieldBlock) -> Field:
         """Read the config block `field`; InputError if the field is too large for a SIN projection."""
-        field = cls(*(float(parameters[f"{key}_deg"]) for key in ("ra", "dec", "width", "height")))
+        centre = float(parameters["ra_deg"]), float(parameters["dec_deg"])
+        field = cls(*centre, float(parameters["width_deg"]), float(parameters["height_deg"]))
         if not (0 < field.width_deg <= 120 and 0 < field.height_deg <= 60):
             raise InputError(
                 f"field: width_deg = {field.width_deg}, height_deg = {field.height_deg}: a simulated field must be "
@@ -59,7 +68,7 @@ class Field:
 
     def to_sky(self, longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Turn native longitude and latitude into RA in [0, 360) and Dec, all in deg."""
-        x, y, z = _unit(longitude, latitude)
+        x, y, z = unit_vectors(longitude, latitude)
         axes = self._axes
         ra = np.degrees(
             np.arctan2(
@@ -71,13 +80,14 @@ class Field:
 
     def to_native(self, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Turn RA, Dec into native longitude and latitude, all in deg."""
-        x, y, z = _unit(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))
+        x, y, z = unit_vectors(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))
         axes = self._axes
         along, east, north = (axes[i, 0] * x + axes[i, 1] * y + axes[i, 2] * z for i in range(3))
         return np.degrees(np.arctan2(east, along)), np.degrees(np.arcsin(np.clip(north, -1, 1)))
 
 
-def _unit(longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return x, y, z on the unit sphere of longitudes and latitudes in deg."""
     lon, lat = np.radians(longitude), np.radians(latitude)
     cosine = np.cos(lat)
     return cosine * np.cos(lon), cosine * np.sin(lon), np.sin(lat)
@@ -102,7 +112,7 @@ class ExposureMap:
     image_s: NDArray[np.float32]
 
     @classmethod
-    def from_config(cls, field: Field, parameters: Mapping[str, float], vignetted: bool = True) -> "ExposureMap":
+    def from_config(cls, field: Field, parameters: Exposure, vignetted: bool = True) -> ExposureMap:
         """Build the map of the config block `exposure`; `vignetted=False` for particles, which pass the mirrors.
 
         The field is scanned in `scans` parts side by side. Each is flat and falls linearly to zero within `taper_deg`
@@ -124,12 +134,30 @@ class ExposureMap:
         return cls(field, pixel, (depth * image).astype(np.float32))
 
     @classmethod
-    def read(cls, path: Path, field: Field) -> "ExposureMap":
-        """Read the map of a simulated `field`, which `simulate.realization` wrote."""
+    def read(cls, path: Path, field: Field) -> ExposureMap:
+        """Read the map of a simulated `field` that `write` wrote."""
         with fits.open(path, memmap=False) as hdus:
             return cls(field, float(hdus[0].header["CDELT2"]), np.array(hdus[0].data, dtype=np.float32))
 
-    def widened(self, radius_arcsec: float) -> "ExposureMap":
+    def write(self, path: Path, header: Mapping[str, Any]) -> None:
+        """Write `exposure.fits` with the WCS of the SIN projection about the field's centre, and cards `header`."""
+        rows, columns = self.image_s.shape
+        coordinates = {
+            "CTYPE1": "RA---SIN",
+            "CTYPE2": "DEC--SIN",
+            "CRPIX1": columns / 2 + 0.5,
+            "CRPIX2": rows / 2 + 0.5,
+            "CRVAL1": self.field.ra_deg,
+            "CRVAL2": self.field.dec_deg,
+            "CDELT1": -self.pixel_deg,
+            "CDELT2": self.pixel_deg,
+            "CUNIT1": "deg",
+            "CUNIT2": "deg",
+            "RADESYS": "ICRS",
+        }
+        write_exposure(path, self.image_s, coordinates, header)
+
+    def widened(self, radius_arcsec: float) -> ExposureMap:
         """Return the largest exposure within `radius_arcsec` of each pixel, for photons that may land that far."""
         from scipy.ndimage import maximum_filter
 
@@ -185,7 +213,7 @@ class ExposureMap:
         return float(self.image_s.max())
 
 
-def _scans(longitude: FloatArray, width_deg: float, parameters: Mapping[str, float]) -> Iterator[FloatArray]:
+def _scans(longitude: FloatArray, width_deg: float, parameters: Exposure) -> Iterator[FloatArray]:
     """Yield the relative depth of each scan at native longitudes (deg), without the fall towards North and South."""
     number, taper, overlap = int(parameters["scans"]), float(parameters["taper_deg"]), float(parameters["overlap_deg"])
     for scan in range(number):

@@ -1,22 +1,27 @@
 """Hot gas of haloes: emission profile, temperature and luminosity drawn jointly given mass and redshift.
 
-The draw is that of Comparat et al. 2020 (`gas_relations`) for the hydrostatic mass b M500c. Two corrections make the
-number counts those of surveys (tuned, not predicted): a shift of the normalisation, and below a mass a steeper relation
-of luminosity and mass (Comparat et al. 2025). Radii are in units of R500c of the hydrostatic mass.
+The draw is that of Comparat et al. 2020 for the hydrostatic mass b M500c: the scaled emission measure S(r) and kT are
+log-normal at fixed mass and redshift. Two corrections make the number counts those of surveys (tuned, not predicted): a
+shift of the normalisation, and below a mass a steeper relation of luminosity and mass (Comparat et al. 2025). Radii are
+in units of R500c of the hydrostatic mass.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, Rows
 from clustermass.cosmology import arcmin_per_mpc, efunc, r500c_mpc
 from clustermass.simulate.haloes import Haloes
-from clustermass.simulate.profiles import RadialProfiles
 from clustermass.simulate.spectra import cooling_function
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Clusters
 
 CM_PER_MPC = 3.0856776e24
 #: temperatures of the plasma model, keV
@@ -24,8 +29,104 @@ KT_RANGE = (0.2, 20.0)
 _AXIS_RATIO_MIN = 0.3
 
 
+#: pivot of the mean relations: redshift and hydrostatic M500c in Msun
+PIVOT_REDSHIFT, PIVOT_MASS = 0.3, 2e14
+
+#: one row a radius: radius / R500c; mean of ln(scaled emission measure / cm-6 Mpc); slopes with ln z and ln M500c;
+#: loadings of four principal components of unit variance
+PROFILE = np.array(
+    [
+        [0.025, -12.327, -0.115, 0.594, 0.026, 0.942, -0.205, -0.168],
+        [0.04, -12.514, -0.086, 0.589, 0.054, 0.882, -0.127, -0.064],
+        [0.06, -12.754, -0.034, 0.595, 0.077, 0.781, -0.039, 0.031],
+        [0.09, -13.071, 0.018, 0.597, 0.094, 0.649, 0.063, 0.108],
+        [0.13, -13.445, 0.066, 0.582, 0.108, 0.514, 0.158, 0.138],
+        [0.19, -13.926, 0.097, 0.547, 0.145, 0.363, 0.253, 0.118],
+        [0.28, -14.524, 0.121, 0.499, 0.217, 0.21, 0.32, 0.049],
+        [0.4, -15.232, 0.122, 0.447, 0.323, 0.082, 0.342, -0.04],
+        [0.55, -16.006, 0.123, 0.398, 0.482, -0.006, 0.304, -0.108],
+        [0.75, -16.888, 0.122, 0.311, 0.753, -0.054, 0.161, -0.167],
+        [1.0, -17.841, 0.118, 0.203, 1.037, -0.087, -0.021, -0.122],
+        [1.35, -18.916, 0.008, 0.038, 1.206, -0.094, -0.146, 0.049],
+        [1.8, -19.887, -0.066, -0.047, 1.29, -0.098, -0.228, 0.164],
+    ]
+)
+
+#: the same for ln(kT / keV): mean, slopes with ln z and ln M500c, covariance with the four components
+TEMPERATURE_MEAN, TEMPERATURE_SLOPES = 1.341, (0.086, 0.551)
+TEMPERATURE_LOADINGS = np.array([-0.004, -0.021, 0.028, 0.042])
+#: standard deviation of ln(kT) at fixed redshift and mass (0.065 dex)
+TEMPERATURE_SCATTER = 0.150
+
+
 @dataclass(frozen=True)
-class Gas:
+class RadialProfiles:
+    """Surface brightness profiles, flat inside the first node, power laws between nodes, zero beyond a cut.
+
+    Attributes
+    ----------
+    nodes
+        Radii, shape (node,).
+    brightness
+        Surface brightness at the nodes, shape (profile, node).
+    slope
+        Exponent of r of the growth curve, 2 + d ln(brightness) / d ln(r), shape (profile, node - 1).
+    enclosed_at_nodes
+        Integral of the brightness over the disc inside each node, shape (profile, node).
+    total
+        Integral at which the profile is cut, shape (profile,).
+    """
+
+    nodes: FloatArray
+    brightness: FloatArray
+    slope: FloatArray
+    enclosed_at_nodes: FloatArray
+    total: FloatArray
+
+    @classmethod
+    def from_nodes(cls, nodes: FloatArray, log_brightness: FloatArray) -> RadialProfiles:
+        """Build profiles from ln(brightness), shape (profile, node), at `nodes`."""
+        slope = 2 + np.diff(log_brightness, axis=1) / np.diff(np.log(nodes))
+        # A slope of exactly 0 would need a logarithm; next to it the power law is the same to rounding.
+        slope = np.where(np.abs(slope) < 1e-6, 1e-6, slope)
+        brightness = np.exp(log_brightness)
+        ratio = nodes[1:] / nodes[:-1]
+        rings = 2 * np.pi * brightness[:, :-1] * nodes[:-1] ** 2 * (ratio**slope - 1) / slope
+        core = np.pi * nodes[0] ** 2 * brightness[:, :1]
+        enclosed = np.cumsum(np.concatenate([core, rings], axis=1), axis=1)
+        return cls(nodes, brightness, slope, enclosed, enclosed[:, -1].copy())
+
+    def __getitem__(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> RadialProfiles:
+        """Return the profiles of these rows, at the same nodes."""
+        return RadialProfiles(
+            self.nodes, self.brightness[rows], self.slope[rows], self.enclosed_at_nodes[rows], self.total[rows]
+        )
+
+    def enclosed(self, radius: FloatArray) -> FloatArray:
+        """Integral of each profile over the disc inside its `radius`, shape (profile,); radii inside the nodes."""
+        profile = np.arange(len(self.total))
+        ring = np.clip(np.searchsorted(self.nodes, radius, side="right") - 1, 0, len(self.nodes) - 2)
+        start, slope = self.nodes[ring], self.slope[profile, ring]
+        growth = 2 * np.pi * self.brightness[profile, ring] * start**2 * ((radius / start) ** slope - 1) / slope
+        core = np.pi * radius**2 * self.brightness[:, 0]
+        value = np.where(radius < self.nodes[0], core, self.enclosed_at_nodes[profile, ring] + growth)
+        return np.asarray(np.minimum(value, self.total))
+
+    def draw_radius(self, rng: np.random.Generator, profile: NDArray[np.integer]) -> FloatArray:
+        """Draw one radius for each entry of `profile` (row numbers), distributed as the brightness over the disc."""
+        wanted = rng.random(len(profile)) * self.total[profile]
+        ring = (self.enclosed_at_nodes[profile] <= wanted[:, None]).sum(axis=1) - 1
+        core = ring < 0
+        ring = np.clip(ring, 0, len(self.nodes) - 2)
+        start, slope, brightness = self.nodes[ring], self.slope[profile, ring], self.brightness[profile, ring]
+        excess = (wanted - self.enclosed_at_nodes[profile, ring]) * slope / (2 * np.pi * brightness * start**2)
+        outer = start * np.maximum(1 + np.where(core, 0.0, excess), 1e-12) ** (1 / slope)
+        inner = np.sqrt(wanted / (np.pi * self.brightness[profile, 0]))
+        return np.where(core, inner, outer)
+
+
+@dataclass(frozen=True)
+class Gas(Rows):
     """Gas of each halo.
 
     Attributes
@@ -55,29 +156,20 @@ class Gas:
     axis_ratio: FloatArray
     position_angle: FloatArray
 
-    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Gas":
-        """Return the gas of the haloes of `rows`."""
-        return Gas(
-            self.kt_kev[rows],
-            self.luminosity[rows],
-            self.total_over_inside[rows],
-            self.profiles.take(rows),
-            self.scale_arcmin[rows],
-            self.r500_arcmin[rows],
-            self.axis_ratio[rows],
-            self.position_angle[rows],
-        )
 
-
-def draw_gas(
-    haloes: Haloes, parameters: Mapping[str, Any], cosmology: Mapping[str, float], rng: np.random.Generator
-) -> Gas:
+def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Gas:
     """Draw the gas of `haloes` from the config block `clusters`.
 
-    The scaled emission measure S(r) and kT are log-normal at fixed mass and redshift. The emission measure along the
-    line of sight is S (kT / 10 keV)^0.5 E(z)^3, and L = Lambda(kT) times its integral over the disc inside R500c.
-    Temperature and profile correlate as measured (hardly, in luminosity), or, if `luminosity_temperature_correlation`
-    is a number, the deviation of ln kT correlates that much with that of the ln of the profile inside R500c.
+    With M = `hydrostatic_bias` M500c, ln S(r) and ln kT are linear in ln(z / 0.3) and ln(M / 2e14 Msun) (`PROFILE`,
+    `TEMPERATURE_MEAN`), plus normal deviations along four components; `extra_luminosity_scatter_dex` shifts the whole
+    profile. The emission measure along the line of sight is S (kT / 10 keV)^0.5 E(z)^3, so the luminosity inside R500c
+    of the true mass is
+
+        L500 = Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 * integral of S(r) 2 pi r dr to R500c.
+
+    Temperature and profile correlate as measured (hardly, in luminosity). If `luminosity_temperature_correlation` is a
+    number, it is instead the correlation of ln kT with the ln of the emission inside R500c, at fixed mass and redshift.
+    The profile ends where the flux beyond R500c reaches `outskirts_flux_max` times that inside.
     """
     log_mass = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"])
     scores = rng.standard_normal((len(haloes), PROFILE.shape[1] - 4))
@@ -99,7 +191,7 @@ def draw_gas(
     profiles = RadialProfiles.from_nodes(PROFILE[:, 0], log_profile)
     inside = profiles.enclosed(true_radius / radius)
     limit = inside * (1 + parameters["outskirts_flux_max"])
-    profiles = profiles.limited(limit)
+    profiles = replace(profiles, total=np.minimum(profiles.total, limit))
     arcmin = arcmin_per_mpc(haloes.redshift, cosmology)
     ratio = rng.normal(parameters["axis_ratio_mean"], parameters["axis_ratio_std"], len(haloes))
     return Gas(
@@ -144,7 +236,7 @@ def _mean_log_kt(redshift: FloatArray, log10_mass: FloatArray) -> FloatArray:
     return TEMPERATURE_MEAN + TEMPERATURE_SLOPES[0] * log_z + TEMPERATURE_SLOPES[1] * log_m
 
 
-def _temperature_deviation(scores: FloatArray, parameters: Mapping[str, float], rng: np.random.Generator) -> FloatArray:
+def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.random.Generator) -> FloatArray:
     """Deviation of ln kT, correlated with the profile as measured, of the standard deviation configured."""
     residual = np.sqrt(TEMPERATURE_SCATTER**2 - TEMPERATURE_LOADINGS @ TEMPERATURE_LOADINGS)
     deviation = scores @ TEMPERATURE_LOADINGS + residual * rng.standard_normal(len(scores))
@@ -169,9 +261,21 @@ def _correlated(brightness: FloatArray, correlation: float, scatter_dex: float, 
 
 
 def _low_mass_correction_dex(
-    redshift: FloatArray, log10_mass: FloatArray, parameters: Mapping[str, float], cosmology: Mapping[str, float]
+    redshift: FloatArray, log10_mass: FloatArray, parameters: Clusters, cosmology: Mapping[str, float]
 ) -> FloatArray:
-    """Shift that makes the mean relation a power law of `low_mass_slope` below the mass configured."""
+    """Shift of log10 S that makes the mean relation steeper below M_0 = 10^`low_mass_log10_m500c` Msun.
+
+    With Lbar(M, z) of `mean_luminosity` and s = `low_mass_slope`, the corrected mean is a power law below M_0:
+
+        shift(M, z) = log10 Lbar(M_0, z) + s log10(M / M_0) - log10 Lbar(M, z)   for M < M_0, else 0.
+
+    Parameters
+    ----------
+    redshift, log10_mass
+        Of the haloes, shape (halo,); log10 of the hydrostatic mass M in Msun.
+    parameters, cosmology
+        Config blocks `clusters` and `cosmology`.
+    """
     correction = np.zeros(len(redshift))
     threshold = parameters["low_mass_log10_m500c"]
     low = log10_mass < threshold
@@ -180,33 +284,3 @@ def _low_mass_correction_dex(
     wanted = anchor + parameters["low_mass_slope"] * (mass - threshold)
     correction[low] = wanted - np.log10(mean_luminosity(z, mass, cosmology))
     return correction
-
-
-#: pivot of the mean relations: redshift and hydrostatic M500c in Msun
-PIVOT_REDSHIFT, PIVOT_MASS = 0.3, 2e14
-
-#: one row a radius: radius / R500c; mean of ln(scaled emission measure / cm-6 Mpc); slopes with ln z and ln M500c;
-#: loadings of four principal components of unit variance
-PROFILE = np.array(
-    [
-        [0.025, -12.327, -0.115, 0.594, 0.026, 0.942, -0.205, -0.168],
-        [0.04, -12.514, -0.086, 0.589, 0.054, 0.882, -0.127, -0.064],
-        [0.06, -12.754, -0.034, 0.595, 0.077, 0.781, -0.039, 0.031],
-        [0.09, -13.071, 0.018, 0.597, 0.094, 0.649, 0.063, 0.108],
-        [0.13, -13.445, 0.066, 0.582, 0.108, 0.514, 0.158, 0.138],
-        [0.19, -13.926, 0.097, 0.547, 0.145, 0.363, 0.253, 0.118],
-        [0.28, -14.524, 0.121, 0.499, 0.217, 0.21, 0.32, 0.049],
-        [0.4, -15.232, 0.122, 0.447, 0.323, 0.082, 0.342, -0.04],
-        [0.55, -16.006, 0.123, 0.398, 0.482, -0.006, 0.304, -0.108],
-        [0.75, -16.888, 0.122, 0.311, 0.753, -0.054, 0.161, -0.167],
-        [1.0, -17.841, 0.118, 0.203, 1.037, -0.087, -0.021, -0.122],
-        [1.35, -18.916, 0.008, 0.038, 1.206, -0.094, -0.146, 0.049],
-        [1.8, -19.887, -0.066, -0.047, 1.29, -0.098, -0.228, 0.164],
-    ]
-)
-
-#: the same for ln(kT / keV): mean, slopes with ln z and ln M500c, covariance with the four components
-TEMPERATURE_MEAN, TEMPERATURE_SLOPES = 1.341, (0.086, 0.551)
-TEMPERATURE_LOADINGS = np.array([-0.004, -0.021, 0.028, 0.042])
-#: standard deviation of ln(kT) at fixed redshift and mass (0.065 dex)
-TEMPERATURE_SCATTER = 0.150

@@ -1,22 +1,27 @@
 """Haloes of a field: Poisson draws from the mass function of Tinker et al. 2008, unclustered."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, Rows
 from clustermass.cosmology import flat_lcdm
 from clustermass.simulate.field import Field
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Clusters
 
 _SR_PER_DEG2 = (np.pi / 180) ** 2
 _REDSHIFT_STEPS, _MASS_STEPS = 120, 160
 
 
 @dataclass(frozen=True)
-class Haloes:
-    """Haloes of one field, arrays of one length.
+class Haloes(Rows):
+    """Haloes of one field.
 
     Attributes
     ----------
@@ -32,14 +37,6 @@ class Haloes:
     latitude: FloatArray
     redshift: FloatArray
     log10_m500c: FloatArray
-
-    def __len__(self) -> int:
-        """Return the number of haloes."""
-        return len(self.redshift)
-
-    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Haloes":
-        """Return the haloes of `rows`."""
-        return Haloes(self.longitude[rows], self.latitude[rows], self.redshift[rows], self.log10_m500c[rows])
 
 
 def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
@@ -79,9 +76,7 @@ def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mappi
     return np.asarray(per_ln_mass * little_h**3 * np.log(10) * volume[:, None])
 
 
-def draw_haloes(
-    field: Field, parameters: Mapping[str, float], cosmology: Mapping[str, float], rng: np.random.Generator
-) -> Haloes:
+def draw_haloes(field: Field, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Haloes:
     """Draw the haloes of `field`: Poisson number, positions uniform on the sphere.
 
     Parameters

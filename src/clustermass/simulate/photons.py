@@ -1,14 +1,19 @@
-"""Photons of clusters, point sources and background, thinned by the exposure map."""
+"""Photons of clusters, point sources and background, thinned by the exposure map, and the event list made of them."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray, IdArray
+from clustermass.arrays import FloatArray, IdArray, Rows
+from clustermass.events.eventlist import MODULES, EventList
+from clustermass.io.products import ANGLE_STEP
 from clustermass.simulate.agn import PointSources
 from clustermass.simulate.background import Background
-from clustermass.simulate.field import ExposureMap
+from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import Gas
 from clustermass.simulate.haloes import Haloes
 from clustermass.simulate.spectra import ClusterSpectra, CountSpectra
@@ -16,11 +21,15 @@ from clustermass.simulate.telescope import KingPsf
 
 #: photons of haloes that send none farther than this are drawn with the exposure near by, arcsec
 _NEAR_ARCSEC = 2400.0
+#: mission time (s since MJD 51543.875) of 2019-11-03 and four days later: the eFEDS observations (Brunner et al. 2022)
+TIME_START_S, TIME_STOP_S = 626_065_200.0, 626_410_800.0
+#: singles, doubles, triples, quadruples among 40,127 valid events of a SIXTE simulation of eROSITA
+PATTERN_COUNTS = (31503, 6730, 1091, 803)
 
 
 @dataclass(frozen=True)
-class Photons:
-    """Detected photons, arrays of one length.
+class Photons(Rows):
+    """Detected photons.
 
     Attributes
     ----------
@@ -37,30 +46,20 @@ class Photons:
     energy_ev: NDArray[np.float32]
     source: IdArray
 
-    def __len__(self) -> int:
-        """Return the number of photons."""
-        return len(self.source)
-
     @classmethod
-    def join(cls, parts: "list[Photons]") -> "Photons":
+    def join(cls, parts: Sequence[Photons]) -> Photons:
         """Put several lists after one another."""
-        return cls(
-            np.concatenate([part.longitude for part in parts]),
-            np.concatenate([part.latitude for part in parts]),
-            np.concatenate([part.energy_ev for part in parts]),
-            np.concatenate([part.source for part in parts]),
-        )
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 def point_source_photons(
     sources: PointSources,
-    source_ids: IdArray,
     spectrum: CountSpectra,
     exposure: ExposureMap,
     psf: KingPsf,
     rng: np.random.Generator,
 ) -> Photons:
-    """Draw the photons of point sources that share one spectrum, scattered by the PSF."""
+    """Draw the photons of AGN, which share one spectrum, scattered by the PSF; labels are -1, -2, ..."""
     most = exposure.widened(psf.radius_max_arcsec).at_native(sources.longitude, sources.latitude)
     number = rng.poisson(sources.flux * spectrum.rate[0] * most)
     source = np.repeat(np.arange(len(number), dtype=np.int32), number)
@@ -68,20 +67,19 @@ def point_source_photons(
     east, north = _scatter(psf, rng, energy)
     longitude, latitude = _offset(sources.longitude, sources.latitude, source, east, north)
     kept = _survivors(longitude, latitude, exposure, most[source], rng)
-    return Photons(longitude[kept], latitude[kept], energy[kept], source_ids[source[kept]])
+    return Photons(longitude[kept], latitude[kept], energy[kept], -(source[kept] + 1))
 
 
 def cluster_photons(
     haloes: Haloes,
     gas: Gas,
     rate: FloatArray,
-    source_ids: IdArray,
     spectra: ClusterSpectra,
     exposure: ExposureMap,
     psf: KingPsf,
     rng: np.random.Generator,
 ) -> Photons:
-    """Draw the photons of haloes.
+    """Draw the photons of haloes; labels are 1, 2, ...
 
     Parameters
     ----------
@@ -89,8 +87,6 @@ def cluster_photons(
         The haloes that emit.
     rate
         Count rate of each whole halo over all detector energies, count/s, shape (halo,).
-    source_ids
-        Truth label of each halo.
     spectra, exposure, psf
         The instrument.
     rng
@@ -114,7 +110,7 @@ def cluster_photons(
     north += major * sine + minor * cosine
     longitude, latitude = _offset(haloes.longitude, haloes.latitude, halo, east, north)
     kept = _survivors(longitude, latitude, exposure, most[halo], rng)
-    return Photons(longitude[kept], latitude[kept], energy[kept], source_ids[halo[kept]])
+    return Photons(longitude[kept], latitude[kept], energy[kept], halo[kept] + 1)
 
 
 def background_photons(
@@ -154,3 +150,51 @@ def _survivors(
 ) -> NDArray[np.bool_]:
     """Keep each photon with the probability of its local exposure over that with which it was drawn."""
     return rng.random(len(longitude), dtype=np.float32) * most_s < exposure.at_native(longitude, latitude)
+
+
+def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generator) -> tuple[EventList, IdArray]:
+    """Turn photons into an event list, in a random order along TIME, and the truth label of each event.
+
+    Parameters
+    ----------
+    photons
+        All photons of the field, in any order.
+    field
+        The field, for RA and Dec; they are rounded to 1e-6 deg, as files keep them.
+    name
+        Name of the list for messages.
+    rng
+        Generator of this component's stream.
+    """
+    number = len(photons)
+    order = rng.permutation(number)
+    time = _sorted_times(rng, number)
+    sky = field.to_sky(photons.longitude, photons.latitude)
+    ra, dec = (np.rint(angle / ANGLE_STEP)[order] * ANGLE_STEP for angle in sky)
+    events = EventList(
+        ra=ra,
+        dec=dec,
+        pi_ev=photons.energy_ev[order],
+        tm_nr=rng.integers(1, MODULES + 1, number, dtype=np.uint8),
+        pat_typ=_patterns()[rng.integers(0, 65536, number, dtype=np.uint16)],
+        flag=np.zeros(number, dtype=np.uint32),
+        time=time,
+        dialect="clustermass",
+        name=name,
+        gti={module: np.array([[TIME_START_S, TIME_STOP_S]]) for module in range(1, MODULES + 1)},
+        simulated=True,
+    )
+    return events, photons.source[order]
+
+
+def _sorted_times(rng: np.random.Generator, number: int) -> FloatArray:
+    """Sorted uniform times, as partial sums of exponential steps (no sort needed)."""
+    steps = rng.standard_exponential(number + 1)
+    np.cumsum(steps, out=steps)
+    return TIME_START_S + (TIME_STOP_S - TIME_START_S) * (steps[:-1] / steps[-1])
+
+
+def _patterns() -> NDArray[np.int16]:
+    """Pattern of each of 65536 equally likely numbers."""
+    edges = np.cumsum(PATTERN_COUNTS) / sum(PATTERN_COUNTS) * 65536
+    return (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)

@@ -1,43 +1,51 @@
 """One realization of the embedded sky: haloes, AGN and background become photons."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, IdArray, Rows
 from clustermass.cosmology import luminosity_distance_cm
-from clustermass.io.fits import write_fits
+from clustermass.events.eventlist import EventList
+from clustermass.events.write import write_events, write_labels
 from clustermass.io.log import LOGGER
+from clustermass.io.products import SOURCES, TRUTH, write_table
 from clustermass.io.provenance import simulation_hash
 from clustermass.simulate.agn import PointSources, agn_spectrum, draw_agn
 from clustermass.simulate.background import Background
-from clustermass.simulate.event_table import event_hdus, event_table
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import Gas, draw_gas
 from clustermass.simulate.haloes import Haloes, draw_haloes
-from clustermass.simulate.photons import Photons, background_photons, cluster_photons, point_source_photons
-from clustermass.simulate.random_streams import random_streams
-from clustermass.simulate.sky_tables import (
-    LABELS,
-    SOURCES,
-    TRUTH,
-    exposure_hdus,
-    table_hdus,
+from clustermass.simulate.photons import (
+    TIME_START_S,
+    TIME_STOP_S,
+    Photons,
+    background_photons,
+    cluster_photons,
+    event_list,
+    point_source_photons,
 )
-from clustermass.simulate.spectra import ClusterSpectra, CountSpectra
+from clustermass.simulate.random_streams import random_streams
+from clustermass.simulate.spectra import ClusterSpectra
 from clustermass.simulate.telescope import KingPsf
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Sky
 
 #: a halo's HALO_ID is this times the realization's number plus its SRC_ID
 HALO_ID_FACTOR = 10_000_000
+#: events that are packed for writing together
+_PIECE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Clusters:
-    """Haloes that emit: each with gas, flux, count rate and truth label (arrays of one length).
+class EmittingHaloes(Rows):
+    """Haloes above the flux limit, with their gas; SRC_ID is 1, 2, ... in their order.
 
     Attributes
     ----------
@@ -49,8 +57,6 @@ class Clusters:
         Count rate of the whole profile over all detector energies, count/s.
     detection_rate
         The same in the detection band, 0.2-2.3 keV.
-    source_ids
-        1, 2, ...
     """
 
     haloes: Haloes
@@ -58,20 +64,15 @@ class Clusters:
     flux: FloatArray
     rate: FloatArray
     detection_rate: FloatArray
-    source_ids: NDArray[np.int32]
 
-
-@dataclass(frozen=True)
-class Agn:
-    """AGN with their common spectrum and truth labels -1, -2, ..."""
-
-    sources: PointSources
-    spectrum: CountSpectra
-    source_ids: NDArray[np.int32]
+    @property
+    def source_ids(self) -> IdArray:
+        """SRC_ID of each halo and its photons."""
+        return np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
 def simulate_realization(
-    sky: Mapping[str, Any],
+    sky: Sky,
     cosmology: Mapping[str, float],
     name: str,
     realization: str,
@@ -104,31 +105,26 @@ def simulate_realization(
         `realization` is no number, or a config value can't be simulated.
     """
     generators = random_streams(sky["seed"], name, realization)
-    facts = header_facts(sky, cosmology, name, realization)
+    header = header_cards(sky, cosmology, name, realization)
     field = Field.from_config(sky["field"])
     exposure_map = ExposureMap.from_config(field, sky["exposure"])
-    psf = KingPsf.from_config(sky["psf"])
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], sky["absorption"]["nh_cm2"])
-    clusters = emitting_clusters(sky, cosmology, field, spectra, generators)
-    agn = active_nuclei(sky, field, clusters, generators)
-    photons = _photons(sky, clusters, agn, spectra, exposure_map, psf, generators)
-    table = event_table(photons, field, generators["events"])
+    clusters = emitting_haloes(sky, cosmology, field, spectra, generators)
+    agn = active_nuclei(sky, field, clusters, generators["agn"])
+    photons = draw_photons(sky, clusters, agn, spectra, exposure_map, generators)
+    drawn, src_id = event_list(photons, field, f"{name}/{realization}", generators["events"])
     del photons
-    LOGGER.info(
-        "%s/%s: %d haloes, %d AGN, %d events", name, realization, len(clusters.flux), len(agn.source_ids), len(table)
-    )
-    write_fits(event_hdus(table, field, facts), events)
-    write_fits(exposure_hdus(exposure_map, facts), exposure)
-    write_fits(table_hdus("LABELS", LABELS, {"SRC_ID": table["SRC_ID"]}, facts), labels)
-    write_fits(table_hdus("SOURCES", SOURCES, sources_table(clusters, agn, exposure_map), facts), sources)
+    LOGGER.info("%s/%s: %d haloes, %d AGN, %d events", name, realization, len(clusters), len(agn), len(drawn))
+    write_event_list(events, drawn, field, header)
+    write_labels([src_id], labels, header=header)
+    exposure_map.write(exposure, header)
+    write_table(sources, "SOURCES", SOURCES, sources_table(sky, clusters, agn, exposure_map), header)
     if truth is not None:
-        counts = np.bincount(np.maximum(table["SRC_ID"], 0), minlength=len(clusters.flux) + 1)[1:]
-        values = _truth(clusters, field, counts, int(realization))
-        write_fits(table_hdus("TRUTH", TRUTH, values, facts), truth)
+        write_table(truth, "TRUTH", TRUTH, _truth(clusters, field, src_id, int(realization)), header)
 
 
-def header_facts(sky: Mapping[str, Any], cosmology: Mapping[str, float], name: str, realization: str) -> dict[str, Any]:
-    """Header cards that say what made the file; no clock, no path."""
+def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str) -> dict[str, Any]:
+    """Return the header cards that identify the realization and its configuration; no clock, no path."""
     return {
         "OBJECT": (f"SIM {name}", "simulated field"),
         "SIMULATE": (True, "these photons were simulated"),
@@ -140,13 +136,13 @@ def header_facts(sky: Mapping[str, Any], cosmology: Mapping[str, float], name: s
     }
 
 
-def emitting_clusters(
-    sky: Mapping[str, Any],
+def emitting_haloes(
+    sky: Sky,
     cosmology: Mapping[str, float],
     field: Field,
     spectra: ClusterSpectra,
     generators: Mapping[str, np.random.Generator],
-) -> Clusters:
+) -> EmittingHaloes:
     """Draw haloes and gas and keep those above the flux limit."""
     parameters = sky["clusters"]
     haloes = draw_haloes(field, parameters, cosmology, generators["haloes"])
@@ -154,60 +150,77 @@ def emitting_clusters(
     correction = spectra.interpolate(spectra.k_correction, gas.kt_kev, haloes.redshift)
     flux = gas.luminosity * correction / (4 * np.pi * luminosity_distance_cm(haloes.redshift, cosmology) ** 2)
     bright = flux >= parameters["flux_min_cgs"]
-    haloes, gas, flux = haloes.take(bright), gas.take(bright), flux[bright]
+    haloes, gas, flux = haloes[bright], gas[bright], flux[bright]
     unit_rate = spectra.interpolate(spectra.spectra.rate, gas.kt_kev, haloes.redshift)
     fraction = spectra.interpolate(spectra.spectra.detection_fraction, gas.kt_kev, haloes.redshift)
     rate = flux * gas.total_over_inside * unit_rate
-    return Clusters(haloes, gas, flux, rate, rate * fraction, np.arange(1, len(flux) + 1, dtype=np.int32))
+    return EmittingHaloes(haloes, gas, flux, rate, rate * fraction)
 
 
-def active_nuclei(
-    sky: Mapping[str, Any], field: Field, clusters: Clusters, generators: Mapping[str, np.random.Generator]
-) -> Agn:
+def active_nuclei(sky: Sky, field: Field, clusters: EmittingHaloes, rng: np.random.Generator) -> PointSources:
     """Draw the AGN."""
-    sources = draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, generators["agn"])
-    spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"])
-    return Agn(sources, spectrum, -np.arange(1, len(sources.flux) + 1, dtype=np.int32))
+    return draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, rng)
 
 
-def _photons(
-    sky: Mapping[str, Any],
-    clusters: Clusters,
-    agn: Agn,
+def draw_photons(
+    sky: Sky,
+    clusters: EmittingHaloes,
+    agn: PointSources,
     spectra: ClusterSpectra,
     exposure: ExposureMap,
-    psf: KingPsf,
     generators: Mapping[str, np.random.Generator],
 ) -> Photons:
-    background = Background.from_config(sky["background"], sky["absorption"]["nh_cm2"])
+    """Draw the detected photons of haloes, AGN and background."""
+    psf, nh_cm2 = KingPsf.from_config(sky["psf"]), sky["absorption"]["nh_cm2"]
+    background = Background.from_config(sky["background"], nh_cm2)
     particles = ExposureMap.from_config(exposure.field, sky["exposure"], vignetted=False)
-    haloes, gas, rate, ids = clusters.haloes, clusters.gas, clusters.rate, clusters.source_ids
+    spectrum = agn_spectrum(sky["agn"]["photon_index"], nh_cm2)
+    haloes, gas, rate = clusters.haloes, clusters.gas, clusters.rate
     return Photons.join(
         [
-            cluster_photons(haloes, gas, rate, ids, spectra, exposure, psf, generators["cluster_photons"]),
-            point_source_photons(agn.sources, agn.source_ids, agn.spectrum, exposure, psf, generators["agn_photons"]),
+            cluster_photons(haloes, gas, rate, spectra, exposure, psf, generators["cluster_photons"]),
+            point_source_photons(agn, spectrum, exposure, psf, generators["agn_photons"]),
             background_photons(background, exposure, particles, generators["background"]),
         ]
     )
 
 
-def sources_table(clusters: Clusters, agn: Agn, exposure: ExposureMap) -> dict[str, NDArray[Any]]:
-    """Columns of `sources.fits`: haloes, then AGN."""
-    longitude = np.concatenate([clusters.haloes.longitude, agn.sources.longitude])
-    latitude = np.concatenate([clusters.haloes.latitude, agn.sources.latitude])
+def write_event_list(path: Path, events: EventList, field: Field, header: Mapping[str, Any]) -> None:
+    """Write `events.fits`, a million events at a time."""
+    cards = {
+        "TELESCOP": "eROSITA",
+        "INSTRUME": "merged",
+        "NINST": len(events.gti),
+        "MJDREF": 51543.875,
+        "TIMESYS": "TT",
+        "RADECSYS": "FK5",
+        "TSTART": TIME_START_S,
+        "TSTOP": TIME_STOP_S,
+        **header,
+    }
+    pieces = (events.take(slice(start, start + _PIECE)) for start in range(0, max(len(events), 1), _PIECE))
+    write_events(pieces, path, centre=(field.ra_deg, field.dec_deg), header=cards)
+
+
+def sources_table(sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposure: ExposureMap) -> dict[str, Any]:
+    """Return the columns of `sources.fits`: haloes, then AGN, whose positions the source detection starts from."""
+    longitude = np.concatenate([clusters.haloes.longitude, agn.longitude])
+    latitude = np.concatenate([clusters.haloes.latitude, agn.latitude])
     ra, dec = exposure.field.to_sky(longitude, latitude)
-    agn_rate = agn.sources.flux * agn.spectrum.rate[0] * agn.spectrum.detection_fraction[0]
+    spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"])
+    agn_rate = agn.flux * spectrum.rate[0] * spectrum.detection_fraction[0]
     rate = np.concatenate([clusters.detection_rate, agn_rate])
     return {
         "SRC_ID": np.concatenate([clusters.source_ids, agn.source_ids]),
         "RA": ra,
         "DEC": dec,
-        "Z": np.concatenate([clusters.haloes.redshift, np.full(len(agn_rate), np.nan)]),
+        "Z": np.concatenate([clusters.haloes.redshift, np.full(len(agn), np.nan)]),
         "EXPECTED": rate * exposure.at_native(longitude, latitude),
     }
 
 
-def _truth(clusters: Clusters, field: Field, counts: NDArray[np.intp], realization: int) -> dict[str, NDArray[Any]]:
+def _truth(clusters: EmittingHaloes, field: Field, labels: IdArray, realization: int) -> dict[str, Any]:
+    """Return the columns of `truth.fits`; COUNTS are those of each halo's label among the events."""
     ra, dec = field.to_sky(clusters.haloes.longitude, clusters.haloes.latitude)
     return {
         "SRC_ID": clusters.source_ids,
@@ -220,5 +233,5 @@ def _truth(clusters: Clusters, field: Field, counts: NDArray[np.intp], realizati
         "L500": clusters.gas.luminosity,
         "FLUX": clusters.flux,
         "R500_ARCMIN": clusters.gas.r500_arcmin,
-        "COUNTS": counts,
+        "COUNTS": np.bincount(np.maximum(labels, 0), minlength=len(clusters) + 1)[1:],
     }

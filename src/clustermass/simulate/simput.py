@@ -5,13 +5,15 @@ and a cluster's flux is that of its whole profile. SRC_ID must be positive: a ha
 table, which SIXTE hands on to its events as photon label; the AGN with label -k is n + k, with n in the card NHALOES.
 
 Left out is the smooth background, sky and particles: SIXTE adds its own (`Background=yes`). The images have no PSF and
-are shared by clusters (`simput_images`); spectra are those of the nearest temperature and redshift of a grid
-(`simput_spectra`).
+are shared by clusters (`share_images`); spectra are those of the nearest temperature and redshift of a grid
+(`cluster_spectra`).
 """
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
@@ -20,15 +22,10 @@ from numpy.typing import NDArray
 from clustermass.errors import InputError
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
+from clustermass.simulate.agn import PointSources
 from clustermass.simulate.field import Field
 from clustermass.simulate.random_streams import random_streams
-from clustermass.simulate.realization import (
-    Agn,
-    Clusters,
-    active_nuclei,
-    emitting_clusters,
-    header_facts,
-)
+from clustermass.simulate.realization import EmittingHaloes, active_nuclei, emitting_haloes, header_cards
 from clustermass.simulate.simput_sources import (
     BAND_KEV,
     ArrivingSpectra,
@@ -40,6 +37,9 @@ from clustermass.simulate.simput_sources import (
     share_images,
 )
 from clustermass.simulate.spectra import ClusterSpectra
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Sky
 
 #: name, FITS format ("A" for as long as needed) and unit of each column; libsimput knows no other spelling of the units
 COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -58,41 +58,29 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def write_realization_simput(
-    sky: Mapping[str, Any], cosmology: Mapping[str, float], name: str, realization: str, path: Path
-) -> None:
+def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str, path: Path) -> None:
     """Draw the haloes and AGN of a realization once more and write them as a SIMPUT file.
 
-    Parameters
-    ----------
-    sky, cosmology, name, realization
-        As of `realization.simulate_realization`, which draws the same sources.
-    path
-        File to write.
-
-    Raises
-    ------
-    InputError
-        `realization` is no number, a config value can't be simulated, or the field has no source.
+    Parameters are those of `realization.simulate_realization`, which draws the same sources; errors are those of it
+    and of `write_simput`.
     """
     generators = random_streams(sky["seed"], name, realization)
-    field = Field.from_config(sky["field"])
-    nh_cm2 = float(sky["absorption"]["nh_cm2"])
+    field, nh_cm2 = Field.from_config(sky["field"]), float(sky["absorption"]["nh_cm2"])
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2)
-    clusters = emitting_clusters(sky, cosmology, field, spectra, generators)
-    agn = active_nuclei(sky, field, clusters, generators)
-    facts = header_facts(sky, cosmology, name, realization)
-    write_simput(path, field, clusters, agn, nh_cm2, float(sky["agn"]["photon_index"]), facts)
+    clusters = emitting_haloes(sky, cosmology, field, spectra, generators)
+    agn = active_nuclei(sky, field, clusters, generators["agn"])
+    header = header_cards(sky, cosmology, name, realization)
+    write_simput(path, field, clusters, agn, nh_cm2, float(sky["agn"]["photon_index"]), header)
 
 
 def write_simput(
     path: Path,
     field: Field,
-    clusters: Clusters,
-    agn: Agn,
+    clusters: EmittingHaloes,
+    agn: PointSources,
     nh_cm2: float,
     photon_index: float,
-    facts: Mapping[str, Any] | None = None,
+    header: Mapping[str, Any] | None = None,
 ) -> None:
     """Write haloes and AGN as a SIMPUT file.
 
@@ -108,7 +96,7 @@ def write_simput(
         Hydrogen column that absorbs them, cm-2.
     photon_index
         Of the AGN.
-    facts
+    header
         Further cards of the catalogue's header.
 
     Raises
@@ -116,27 +104,25 @@ def write_simput(
     InputError
         There is no source.
     """
-    number, agn_number = len(clusters.source_ids), len(agn.source_ids)
-    if not number + agn_number:
-        raise InputError(f"{path}: the field has neither haloes nor AGN, and SIMPUT knows no empty catalogue.")
+    number = len(clusters)
+    if not number + len(agn):
+        raise InputError(f"{path}: the field has neither haloes nor AGN, and a SIMPUT catalogue can't be empty.")
+    images = share_images(clusters.gas, clusters.rate)
     plasma, rows = cluster_spectra(clusters.gas.kt_kev, clusters.haloes.redshift, nh_cm2)
     power = agn_spectra(photon_index, nh_cm2)
-    images = share_images(clusters.gas, clusters.rate)
-    values = _join(
-        _cluster_columns(clusters, field, plasma, rows, images), _agn_columns(agn, field, power, first=number + 1)
-    )
-    table = _catalogue(values, {**(facts or {}), "NHALOES": (number, "SRC_ID of haloes are 1 to this, then AGN")})
+    values = _join(_cluster_columns(clusters, field, plasma, rows, images), _agn_columns(agn, field, power, number + 1))
+    table = _catalogue(values, {**(header or {}), "NHALOES": (number, "SRC_ID of haloes are 1 to this, then AGN")})
     spectra = plasma.joined(power)
     hdus = [fits.PrimaryHDU(), table, spectra.hdu(_class("SPECTRUM"))]
     hdus += [image_hdu(clusters.gas, int(host), i, _class("IMAGE")) for i, host in enumerate(images.hosts)]
     write_fits(fits.HDUList(hdus), path)
     LOGGER.info(
-        "SIMPUT: %d haloes, %d AGN, %d spectra, %d images", number, agn_number, len(spectra.names), len(images.hosts)
+        "SIMPUT: %d haloes, %d AGN, %d spectra, %d images", number, len(agn), len(spectra.names), len(images.hosts)
     )
 
 
 def _cluster_columns(
-    clusters: Clusters, field: Field, spectra: ArrivingSpectra, rows: NDArray[np.intp], images: SharedImages
+    clusters: EmittingHaloes, field: Field, spectra: ArrivingSpectra, rows: NDArray[np.intp], images: SharedImages
 ) -> dict[str, NDArray[Any]]:
     ra, dec = field.to_sky(clusters.haloes.longitude, clusters.haloes.latitude)
     return {
@@ -154,8 +140,8 @@ def _cluster_columns(
     }
 
 
-def _agn_columns(agn: Agn, field: Field, spectra: ArrivingSpectra, first: int) -> dict[str, NDArray[Any]]:
-    ra, dec = field.to_sky(agn.sources.longitude, agn.sources.latitude)
+def _agn_columns(agn: PointSources, field: Field, spectra: ArrivingSpectra, first: int) -> dict[str, NDArray[Any]]:
+    ra, dec = field.to_sky(agn.longitude, agn.latitude)
     number = len(ra)
     return {
         "SRC_ID": first + np.arange(number),
@@ -164,7 +150,7 @@ def _agn_columns(agn: Agn, field: Field, spectra: ArrivingSpectra, first: int) -
         "DEC": dec,
         "IMGROTA": np.zeros(number),
         "IMGSCAL": np.ones(number),
-        "FLUX": agn.sources.flux * spectra.passed[0],
+        "FLUX": agn.flux * spectra.passed[0],
         "SPECTRUM": np.full(number, _spectrum_reference(spectra.names[0])),
         "IMAGE": np.full(number, "NULL"),
     }
@@ -177,14 +163,14 @@ def _join(*parts: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return values | {name: np.full(len(values["RA"]), value) for name, value in constants.items()}
 
 
-def _catalogue(values: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> fits.BinTableHDU:
+def _catalogue(values: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> fits.BinTableHDU:
     columns = []
     for name, form, unit in COLUMNS:
         width = str(np.char.str_len(values[name]).max()) if form == "A" else ""
         columns.append(fits.Column(name, width + form, unit=unit or None, array=values[name]))
     table = fits.BinTableHDU.from_columns(columns, name="SRC_CAT")
     # FK5 and ICRS agree to 0.03 arcsec; libsimput's own catalogues state FK5
-    table.header.update({**_class("SRC_CAT"), "RADESYS": "FK5", "EQUINOX": 2000.0, "CREATOR": "clustermass", **facts})
+    table.header.update({**_class("SRC_CAT"), "RADESYS": "FK5", "EQUINOX": 2000.0, "CREATOR": "clustermass", **header})
     return table
 
 

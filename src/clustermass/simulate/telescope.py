@@ -3,14 +3,19 @@
 Exposure maps are vignetting-corrected on-axis seconds, so vignetting enters once, there, and the area here is on-axis.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clustermass.arrays import FloatArray
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Psf
 
 #: on-axis effective area of the seven telescope modules with filter; photon energy keV, area cm2. Least-squares fit to
 #: the official eROSITA on-axis ARF of 2023-01-17 (TM0) at the nodes between which straight lines hold to 1 % + 12 cm2.
@@ -130,15 +135,10 @@ class KingPsf:
     radius_max_arcsec: float
 
     @classmethod
-    def from_config(cls, parameters: Mapping[str, float]) -> "KingPsf":
+    def from_config(cls, parameters: Psf) -> KingPsf:
         """Read the config block `psf`."""
-        keys = ("core_arcsec", "slope", "energy_slope", "radius_max_arcsec")
-        return cls(*(float(parameters[key]) for key in keys))
-
-    def at_energy(self, energy_kev: float) -> "KingPsf":
-        """Return the function at one photon energy, as one that no longer depends on it."""
-        core = self.core_arcsec * energy_kev**self.energy_slope
-        return KingPsf(core, self.slope, 0.0, self.radius_max_arcsec)
+        slopes = float(parameters["slope"]), float(parameters["energy_slope"])
+        return cls(float(parameters["core_arcsec"]), *slopes, float(parameters["radius_max_arcsec"]))
 
     @property
     def _total(self) -> float:

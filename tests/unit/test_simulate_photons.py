@@ -5,10 +5,17 @@ from scipy.stats import kstest
 from clustermass.simulate.agn import PointSources, agn_spectrum
 from clustermass.simulate.background import Background
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.gas import Gas
+from clustermass.simulate.gas import Gas, RadialProfiles
 from clustermass.simulate.haloes import Haloes
-from clustermass.simulate.photons import Photons, background_photons, cluster_photons, point_source_photons
-from clustermass.simulate.profiles import RadialProfiles
+from clustermass.simulate.photons import (
+    TIME_START_S,
+    TIME_STOP_S,
+    Photons,
+    background_photons,
+    cluster_photons,
+    event_list,
+    point_source_photons,
+)
 from clustermass.simulate.spectra import ClusterSpectra
 from clustermass.simulate.telescope import KingPsf
 
@@ -30,19 +37,19 @@ SPECTRUM = agn_spectrum(1.9, 3e20)
 def _point_sources(longitude, counts):
     number = len(longitude)
     flux = np.full(number, counts / 1000.0 / SPECTRUM.rate[0])
-    return PointSources(np.array(longitude), np.zeros(number), flux), -np.arange(1, number + 1, dtype=np.int32)
+    return PointSources(np.array(longitude), np.zeros(number), flux)
 
 
 def test_point_sources_send_the_counts_of_their_flux_and_exposure():
-    sources, labels = _point_sources([0.0, 1.75], 20_000)
-    photons = point_source_photons(sources, labels, SPECTRUM, EXPOSURE, PSF, np.random.default_rng(1))
+    sources = _point_sources([0.0, 1.75], 20_000)
+    photons = point_source_photons(sources, SPECTRUM, EXPOSURE, PSF, np.random.default_rng(1))
     assert (photons.source == -1).sum() == pytest.approx(20_000, abs=600)
     assert (photons.source == -2).sum() == pytest.approx(10_000, rel=0.04)  # half the exposure in the taper
 
 
 def test_point_sources_have_the_shape_of_the_psf():
-    sources, labels = _point_sources([0.3], 5_000)
-    photons = point_source_photons(sources, labels, SPECTRUM, EXPOSURE, PSF, np.random.default_rng(2))
+    sources = _point_sources([0.3], 5_000)
+    photons = point_source_photons(sources, SPECTRUM, EXPOSURE, PSF, np.random.default_rng(2))
     radius = 3600 * np.hypot(photons.longitude - 0.3, photons.latitude)
     assert kstest(radius, PSF.enclosed).pvalue > 0.01
 
@@ -75,9 +82,8 @@ def elongated():
     ones = np.ones(2)
     gas = Gas(3 * ones, ones, ones, profiles, 6 * ones, 6 * ones, np.array([1.0, 0.5]), np.array([0.0, np.pi / 2]))
     spectra = ClusterSpectra.build(0.5, 3e20)
-    labels = np.array([1, 2], dtype=np.int32)
     sharp = KingPsf(0.01, 3.0, 0.0, 60.0)
-    return cluster_photons(haloes, gas, 20 * ones, labels, spectra, EXPOSURE, sharp, np.random.default_rng(4))
+    return cluster_photons(haloes, gas, 20 * ones, spectra, EXPOSURE, sharp, np.random.default_rng(4))
 
 
 def test_haloes_send_the_counts_of_their_rate(elongated):
@@ -98,3 +104,48 @@ def test_haloes_have_their_size_axis_ratio_and_position_angle(elongated):
 def test_lists_are_joined_in_order():
     part = Photons(np.zeros(2), np.zeros(2), np.zeros(2, np.float32), np.array([1, 2], np.int32))
     assert Photons.join([part, part]).source.tolist() == [1, 2, 1, 2]
+
+
+EVENT_FIELD = Field(0.5, -30.0, 4.0, 3.0)
+
+
+def _photons(number=40_000):
+    rng = np.random.default_rng(1)
+    source = np.repeat([3, -5, 0], [100, 900, number - 1000]).astype(np.int32)
+    energy = rng.uniform(200, 2350, number).astype(np.float32)
+    return Photons(rng.uniform(-2, 2, number), rng.uniform(-1.5, 1.5, number), energy, source)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Event list and the label of each event."""
+    return event_list(_photons(), EVENT_FIELD, "a sky", np.random.default_rng(2))
+
+
+def test_times_are_uniform_in_the_good_time_interval_and_sorted(drawn):
+    time = drawn[0].time
+    assert np.all(np.diff(time) >= 0)
+    assert kstest((time - TIME_START_S) / (TIME_STOP_S - TIME_START_S), "uniform").pvalue > 0.01
+
+
+def test_photons_of_a_cluster_lie_among_all_others(drawn):
+    labels = drawn[1]
+    rows = np.flatnonzero(labels == 3)
+    assert len(rows) == 100
+    assert kstest(rows / len(labels), "uniform").pvalue > 0.01
+
+
+def test_photons_keep_their_own_energy_and_label(drawn):
+    photons, (events, labels) = _photons(), drawn
+    order = np.lexsort((labels, events.pi_ev))
+    expected = np.lexsort((photons.source, photons.energy_ev))
+    assert np.array_equal(events.pi_ev[order], photons.energy_ev[expected])
+    assert np.array_equal(labels[order], photons.source[expected])
+
+
+def test_patterns_and_modules_have_the_measured_fractions(drawn):
+    events = drawn[0]
+    patterns = np.bincount(events.pat_typ, minlength=5)[1:] / len(events)
+    assert patterns == pytest.approx(np.array([31503, 6730, 1091, 803]) / 40127, abs=0.006)
+    assert np.bincount(events.tm_nr, minlength=8)[1:] / len(events) == pytest.approx(np.full(7, 1 / 7), abs=0.006)
+    assert not events.flag.any()

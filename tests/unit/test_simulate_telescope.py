@@ -183,4 +183,3 @@ def test_drawn_radii_follow_the_psf():
         radius = psf.draw_radius(np.random.default_rng(1), np.full(20_000, energy, dtype=np.float32))
         assert radius.max() <= 600.1
         assert kstest(radius, KingPsf(8.66 * (energy / 1000) ** 0.3, 1.5, 0.0, 600.0).enclosed).pvalue > 0.01
-        assert psf.at_energy(energy / 1000).core_arcsec == pytest.approx(8.66 * (energy / 1000) ** 0.3)

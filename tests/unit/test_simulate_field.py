@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
-from clustermass.io.fits import write_fits
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.sky_tables import exposure_hdus
 
 SURVEY = {
     "depth_s": 1200.0,
@@ -48,16 +47,17 @@ def test_positions_are_uniform_on_the_sphere():
 
 
 @pytest.mark.parametrize("field", [Field(136.0, 1.5, 6.0, 4.0), Field(0.1, -70.0, 6.0, 4.0)])
-def test_exposure_lookup_is_that_of_the_written_wcs(field):
+def test_exposure_lookup_is_that_of_the_written_wcs(field, tmp_path):
     exposure = ExposureMap.from_config(field, SURVEY)
     # Unlike anywhere: a mirrored or shifted lookup must show.
     unlike = np.arange(exposure.image_s.size, dtype=np.float32).reshape(exposure.image_s.shape)
     exposure = dataclasses.replace(exposure, image_s=unlike)
-    image = exposure_hdus(exposure, {})[0]
+    exposure.write(tmp_path / "exposure.fits", {})
+    image, header = fits.getdata(tmp_path / "exposure.fits", header=True)
     longitude, latitude = field.draw(np.random.default_rng(2), 2000)
     ra, dec = field.to_sky(longitude, latitude)
-    x, y = WCS(image.header).wcs_world2pix(ra, dec, 0)
-    expected = image.data[np.rint(y).astype(int), np.rint(x).astype(int)]
+    x, y = WCS(header).wcs_world2pix(ra, dec, 0)
+    expected = image[np.rint(y).astype(int), np.rint(x).astype(int)]
     assert np.mean(exposure.at(ra, dec) == expected) > 0.999
 
 
@@ -113,7 +113,7 @@ def test_a_map_that_was_written_is_read_back_whole(tmp_path):
     field = Field(0.2, 1.5, 2.4, 2.0)
     for pixel_arcsec in (60.0, 16.0, 7.3):
         exposure = ExposureMap.from_config(field, SURVEY | {"pixel_arcsec": pixel_arcsec})
-        write_fits(exposure_hdus(exposure, {}), tmp_path / "exposure.fits")
+        exposure.write(tmp_path / "exposure.fits", {})
         again = ExposureMap.read(tmp_path / "exposure.fits", field)
         assert again.image_s.tobytes() == exposure.image_s.tobytes()
         assert again.pixel_deg == pytest.approx(exposure.pixel_deg, rel=1e-14)

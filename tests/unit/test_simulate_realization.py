@@ -8,7 +8,9 @@ from astropy.io import fits
 
 from clustermass.detect.detect_field import detect_sources, redshift_columns
 from clustermass.errors import InputError
-from clustermass.simulate.realization import simulate_realization
+from clustermass.simulate.field import Field
+from clustermass.simulate.photons import TIME_STOP_S, Photons, event_list
+from clustermass.simulate.realization import simulate_realization, write_event_list
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
 FIELD = {"ra_deg": 0.2, "dec_deg": 1.5, "width_deg": 2.4, "height_deg": 2.0}
@@ -57,7 +59,7 @@ def test_an_observed_field_is_the_same_sky_without_truth(simulated, tmp_path):
     for name, values in _table(simulated["catalogue"]).items():
         assert values.tobytes() == columns[name].tobytes(), name
     assert "SRC_ID" not in _table(observed["events"])
-    history = str(fits.getheader(observed["catalogue"], 1)["HISTORY"])
+    history = str(fits.getheader(observed["catalogue"])["HISTORY"])
     assert "events.fits" in history
     assert "sources.fits" not in history
 
@@ -135,6 +137,41 @@ def test_a_change_of_the_agn_leaves_the_haloes_alone(simulated, tmp_path):
     changed, truth = _table(_simulate(tmp_path, sky)["truth"]), _table(simulated["truth"])
     for name in ("RA", "Z", "LOG10_M500C", "KT", "L500", "COUNTS"):
         assert np.array_equal(changed[name], truth[name]), name
+
+
+def test_a_planted_photon_comes_back_from_the_file(tmp_path):
+    field = Field(0.5, -30.0, 4.0, 3.0)
+    photons = Photons(np.array([1.0]), np.array([0.5]), np.array([777.25], np.float32), np.array([42], np.int32))
+    events, labels = event_list(photons, field, "a sky", np.random.default_rng(1))
+    assert labels.tolist() == [42]
+    write_event_list(tmp_path / "events.fits", events, field, {"SEED": 7})
+    ra, dec = field.to_sky(photons.longitude, photons.latitude)
+    with fits.open(tmp_path / "events.fits") as hdus:
+        assert hdus["EVENTS"].columns.names == ["TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG"]
+        row = hdus["EVENTS"].data[0]
+        header = hdus["EVENTS"].header
+        assert row["RA"] == pytest.approx(ra[0], abs=6e-7)
+        assert row["DEC"] == pytest.approx(dec[0], abs=6e-7)
+        assert row["PI"] == np.float32(777.25)
+        assert header["TFORM2"] == "J"
+        assert header["TSCAL2"] == 1e-6
+        assert header["CREATOR"] == "clustermass"
+        assert header["SIMULATE"] is True
+        assert header["RA_CEN"] == 0.5
+        assert header["SEED"] == 7
+        assert [hdu.name for hdu in hdus[2:]] == [f"GTI{i}" for i in range(1, 8)]
+        assert hdus["GTI3"].data["STOP"][0] == TIME_STOP_S
+
+
+def test_events_are_written_in_pieces_as_they_are_in_one(tmp_path, monkeypatch):
+    field, rng = Field(0.5, -30.0, 4.0, 3.0), np.random.default_rng(1)
+    energy, source = rng.uniform(200, 2350, 1000).astype(np.float32), np.zeros(1000, np.int32)
+    photons = Photons(rng.uniform(-2, 2, 1000), rng.uniform(-1.5, 1.5, 1000), energy, source)
+    events, _ = event_list(photons, field, "a sky", rng)
+    write_event_list(tmp_path / "whole.fits", events, field, {})
+    monkeypatch.setattr("clustermass.simulate.realization._PIECE", 300)
+    write_event_list(tmp_path / "pieces.fits", events, field, {})
+    assert (tmp_path / "whole.fits").read_bytes() == (tmp_path / "pieces.fits").read_bytes()
 
 
 def test_realizations_differ_and_share_no_halo(simulated, tmp_path):

@@ -1,14 +1,41 @@
-"""The box search against the Poisson distribution, on stamps whose counts are planted."""
+"""The background about a source: of the photons without the sources, where there is exposure."""
 
 import numpy as np
 import pytest
+from detect_inputs import BACKGROUND, EXPOSURE, PARAMETERS, Scene, exposure
 from scipy.stats import poisson
 
-from clustermass.detect.background import box_likelihood
+from clustermass.detect.background import box_likelihood, estimate_background
 from clustermass.detect.beta_models import build_templates
-from clustermass.detect.stamps import Stamps
+from clustermass.detect.stamps import Stamps, index_events
 
-PARAMETERS = {
+
+@pytest.mark.parametrize(("sources", "lowest", "highest"), [(0, 0.98, 1.02), (60, 1.0, 1.09)])
+def test_background_is_that_of_the_photons_without_the_sources(sources, lowest, highest):
+    scene = Scene(11, half_arcmin=40.0)
+    for k in range(sources):  # 300 counts each: together 56 % of the background, 11 % more than 45 arcsec away
+        scene.add(-k - 1, *scene.rng.uniform(-2300, 2300, 2), 300)
+    index = index_events(scene.events(), scene.ra, 200.0, 2300.0)
+    east, north = np.random.default_rng(1).uniform(-2000, 2000, (2, 400))
+    ra, dec = scene.sky(east, north)
+    level = estimate_background(index, ra - scene.ra, dec, exposure, PARAMETERS) * EXPOSURE / BACKGROUND
+    assert lowest < np.mean(level) < highest
+    assert np.std(level) < 0.1
+
+
+def test_background_follows_the_exposure_and_ignores_the_uncovered_sky():
+    scene = Scene(12, half_arcmin=20.0)
+    index = index_events(scene.events(), scene.ra, 200.0, 2300.0)
+
+    def half_seen(ra, dec):
+        return np.where(dec > scene.dec, EXPOSURE, 0.0)
+
+    ra, dec = scene.sky(np.array([0.0, 900.0]), np.array([30.0, 1170.0]))  # at the edge of exposure, in a corner
+    level = estimate_background(index, ra - scene.ra, dec, half_seen, PARAMETERS) * EXPOSURE
+    np.testing.assert_allclose(level, BACKGROUND, rtol=0.25)
+
+
+BOX = {
     "pixel_arcsec": 4.0,
     "stamp_pixels": 31,
     "cut_radius_arcsec": 60.0,
@@ -16,7 +43,7 @@ PARAMETERS = {
     "shift_arcsec": 8.0,
     "refine_arcsec": [4.0],
 }
-TEMPLATES = build_templates(lambda r: (1 + (r / 8.0) ** 2) ** -1.5 / (2 * np.pi * 64.0), PARAMETERS)
+BOX_TEMPLATES = build_templates(lambda r: (1 + (r / 8.0) ** 2) ** -1.5 / (2 * np.pi * 64.0), BOX)
 LEVEL = 0.03  # counts a pixel: 6.75 / arcmin2
 
 
@@ -25,10 +52,10 @@ def _stamps(*images):
     owner, pixel, counts = [], [], []
     for number, image in enumerate(images):
         for (x, y), value in sorted(
-            image.items(), key=lambda item: TEMPLATES.pixel_of[item[0][1] + 15, item[0][0] + 15]
+            image.items(), key=lambda item: BOX_TEMPLATES.pixel_of[item[0][1] + 15, item[0][0] + 15]
         ):
             owner.append(number)
-            pixel.append(TEMPLATES.pixel_of[y + 15, x + 15])
+            pixel.append(BOX_TEMPLATES.pixel_of[y + 15, x + 15])
             counts.append(value)
     first = np.searchsorted(owner, np.arange(len(images) + 1))
     nothing = np.zeros(0, np.int64)
@@ -41,7 +68,7 @@ def _stamps(*images):
 
 def _search(stamps, neighbours=0.0):
     size = len(stamps.pixel)
-    return box_likelihood(stamps, np.full(len(stamps.ra), LEVEL), np.full(size, neighbours), TEMPLATES, PARAMETERS)
+    return box_likelihood(stamps, np.full(len(stamps.ra), LEVEL), np.full(size, neighbours), BOX_TEMPLATES, BOX)
 
 
 def _kernel_sum(core, half_pixels):

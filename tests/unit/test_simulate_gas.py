@@ -1,10 +1,16 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.integrate import quad
+from scipy.stats import kstest
 
 from clustermass.cosmology import efunc, r500c_mpc
-from clustermass.simulate.gas import draw_gas, mean_luminosity
+from clustermass.simulate.gas import RadialProfiles, draw_gas, mean_luminosity
 from clustermass.simulate.haloes import Haloes
 from clustermass.simulate.spectra import cooling_function
 
@@ -119,3 +125,35 @@ def test_mean_luminosity_is_that_of_the_prototype():
     mass = np.array([13.3, 13.7, 14.0, 14.5, 14.9])
     expected = [42.54, 42.96, 43.36, 44.06, 44.61]
     assert np.log10(mean_luminosity(np.full(5, 0.3), mass, COSMOLOGY)) == pytest.approx(expected, abs=0.06)
+
+
+NODES = np.array([0.1, 0.3, 1.0, 2.0])
+
+
+def _brightness(radius, log_nodes):
+    return np.exp(np.interp(np.log(max(radius, NODES[0])), np.log(NODES), log_nodes))
+
+
+@settings(max_examples=25, deadline=None)
+@given(arrays(float, 4, elements=st.floats(-8, 3)), st.floats(0.02, 2.0))
+def test_enclosed_is_the_integral(log_nodes, radius):
+    profiles = RadialProfiles.from_nodes(NODES, log_nodes[None, :])
+    breaks = [x for x in NODES if x < radius]
+    integral, _ = quad(lambda r: 2 * np.pi * r * _brightness(r, log_nodes), 0, radius, points=breaks or None)
+    assert profiles.enclosed(np.array([radius]))[0] == pytest.approx(integral, rel=1e-4, abs=1e-12)
+
+
+def test_drawn_radii_follow_the_profile_up_to_its_cut():
+    log_nodes = np.array([[0.0, -1.0, -4.0, -5.0], [0.0, 0.0, 0.0, 0.0]])
+    profiles = RadialProfiles.from_nodes(NODES, log_nodes)
+    profiles = dataclasses.replace(profiles, total=profiles.total * np.array([0.9, 1.0]))
+    radius = profiles.draw_radius(np.random.default_rng(1), np.zeros(10_000, dtype=int))
+    enclosed = [profiles[np.zeros(1, dtype=int)].enclosed(np.array([r]))[0] for r in np.linspace(0, 2, 400)]
+    assert kstest(radius, lambda r: np.interp(r, np.linspace(0, 2, 400), enclosed) / profiles.total[0]).pvalue > 0.01
+    uniform = profiles.draw_radius(np.random.default_rng(2), np.ones(10_000, dtype=int))
+    assert kstest(uniform**2 / 4, "uniform").pvalue > 0.01
+
+
+def test_a_growth_curve_of_slope_zero_is_finite():
+    profiles = RadialProfiles.from_nodes(np.array([1.0, 2.0]), np.array([[0.0, -2 * np.log(2.0)]]))
+    assert profiles.total[0] == pytest.approx(np.pi + 2 * np.pi * np.log(2.0), rel=1e-5)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sky_scenes import CORE, PARAMETERS, heavy_tailed_radius, psf
+from detect_inputs import CORE, PARAMETERS, heavy_tailed_radius, psf
 
 from clustermass.detect.beta_models import build_templates
 from clustermass.errors import InputError
