@@ -8,8 +8,7 @@ import xarray as xr
 
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
-from clustermass.paper.pairs import Judged, compare_pairs
-from clustermass.paper.training_noise import noise_of, typical_noise
+from clustermass.paper.pairs import Predictions, compare_pairs, noise_of, typical_noise
 
 N = 400
 
@@ -27,11 +26,13 @@ def write(folder, name, residual, truth, ids=None, test=slice(None), groups=None
     offsets = np.zeros((1, len(truth))) if members is None else members
     mu = xr.Dataset({"member_mu": (("member", "cluster"), truth + residual + offsets)}, {"cluster": ids})
     write_netcdf(mu, folder / f"{name}_ensemble.nc", "test", {"source": "test"})
-    return Judged(name, "field", folder / f"{name}.nc", folder / f"{name}_ensemble.nc", folder / f"{name}_baselines.nc")
+    return Predictions(
+        name, "field", folder / f"{name}.nc", folder / f"{name}_ensemble.nc", folder / f"{name}_baselines.nc"
+    )
 
 
-def pair(folder, *judged, resamplings=400, seed=1):
-    compare_pairs(judged, {"one": "other", "other": "other"}, folder / "pairs.json", resamplings, seed)
+def pair(folder, *predictions, resamplings=400, seed=1):
+    compare_pairs(predictions, {"one": "other", "other": "other"}, folder / "pairs.json", resamplings, seed)
     return json.loads((folder / "pairs.json").read_text())["rows"]
 
 
@@ -140,10 +141,10 @@ def test_each_experiment_counts_once_in_the_typical_noise(tmp_path):
     rng = np.random.default_rng(9)
     truth, noise = masses(rng), rng.normal(0, 0.1, N)
     spreads = {"one": 0.01, "two": 0.02, "three": 0.03, "other": 0.0}
-    judged = [
+    predictions = [
         write(tmp_path, name, noise, truth, members=np.array([[0.0], [k]]) * noise) for name, k in spreads.items()
     ]
-    compare_pairs(judged, dict.fromkeys(spreads, "other"), tmp_path / "pairs.json", 50, 1)
+    compare_pairs(predictions, dict.fromkeys(spreads, "other"), tmp_path / "pairs.json", 50, 1)
     rows = json.loads((tmp_path / "pairs.json").read_text())["rows"]
     # of 0, 1, 2 and 3 % the median variance is the mean of those of 1 and 2 %
     typical = np.sqrt((np.log(1.01) ** 2 + np.log(1.02) ** 2) / 4 / 0.45494)

@@ -1,4 +1,4 @@
-# Asked for by name (`-- paper`): it takes what experiments there are, and says which of the paper's were not run.
+# Made on request (`-- paper`), from the experiments that the configuration names; others of the paper stay empty in its tables.
 rule paper:
     """Made on request: the paper's results beside ours, results/<run>/paper.html."""
     input:
@@ -24,7 +24,7 @@ rule compare_pairs:
         runtime=each_try(20),
     params:
         rows=paper_rows(),
-        against={name: experiment["compared_with"] for name, experiment in EXPERIMENTS.items()},
+        compared_with={name: experiment["compared_with"] for name, experiment in EXPERIMENTS.items()},
         evaluation=in_order(config["evaluation"]),
         seed=config["seed"],
         code=code("compare_pairs", "paper.pairs"),
@@ -61,7 +61,7 @@ rule paper_page:
             "name": RUN,
             "one": metrics_of_one(),
             "sky": skies_in_words(),
-            "judged_on": judged_on(),
+            "test_sky": test_sky(),
         },
         words=paper_words(),
         code=code("paper_page", "paper.page"),
@@ -88,6 +88,6 @@ rule paper_docs:
         mem_mb=each_try(1000),
         runtime=each_try(10),
     params:
-        code=code("paper_docs", "paper.docs"),
+        code=code("paper_docs", "paper.page"),
     script:
         "../scripts/paper_docs.py"

@@ -1,10 +1,10 @@
-"""What the paper's page takes: files of all experiments, figures with their captions. No rules."""
+"""Inputs of the paper's page: files of all experiments, figures with their captions. No rules."""
 
 import yaml
 
 
 def paper_rows():
-    """Each experiment and each sky that it is judged on, its own one by name."""
+    """Each experiment with each sky that it is tested on, its own one by name."""
     return [
         {"experiment": row["experiment"], "sky": row["sky"] or EXPERIMENTS[row["experiment"]]["sky"]}
         for row in compared()
@@ -20,22 +20,22 @@ def paper_baselines():
     return [baselines_of(row["experiment"], row["sky"]) for row in compared()]
 
 
-def judged_on():
-    """The sky that experiments are judged on: the first test sky of fiducial, or else its own."""
+def test_sky():
+    """The sky that experiments are tested on: the first test sky of fiducial, or else its own."""
     return [*EXPERIMENTS["fiducial"]["test_skies"], EXPERIMENTS["fiducial"]["sky"]][0]
 
 
 def metrics_of_one():
     """File with the numbers of an experiment NAME on the page."""
     own = EXPERIMENTS["fiducial"]["sky"]
-    return metrics_of([{"experiment": "NAME", "sky": None if judged_on() == own else judged_on()}])[0]
+    return metrics_of([{"experiment": "NAME", "sky": None if test_sky() == own else test_sky()}])[0]
 
 
 def paper_figures():
     """Figures by path, in the order of the paper's: each with its caption and the experiments that it shows."""
     paper = "krippendorf2023" if "krippendorf2023" in EXPERIMENTS else "fiducial"
     places = {name: f"figures/{name}" for name in ("energy_bands", "sample", "training", "predictions", "bias")}
-    fields = {f"observed/{field}/masses": {"caption": "masses", "words": {"field": field}} for field in FIELDS}
+    fields = {f"observed/{field}/masses": {"caption": "masses", "field": field} for field in FIELDS}
     shown = {
         **{place: {"caption": name} for name, place in places.items()},
         **fields,
@@ -50,23 +50,23 @@ def paper_figures():
 
 
 def paper_words():
-    """Hash of what the page says beside its numbers; comments don't count."""
+    """Hash of the page's texts and published numbers; comments in YAML don't count."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "workflow/paper").iterdir()}
-    return config_hash({**texts, "captions.yaml": yaml.safe_load(texts["captions.yaml"])})
+    return config_hash({name: yaml.safe_load(text) if name.endswith(".yaml") else text for name, text in texts.items()})
 
 
 def paper_recipes():
-    """The experiments whose ensembles are looked at member by member."""
+    """The experiments of which ensembles of fewer members are evaluated."""
     return [name for name in ("fiducial", "krippendorf2023") if name in EXPERIMENTS]
 
 
 def skies_in_words():
-    """Which skies, and how much of them."""
+    """Sentence on the skies and their number of realizations."""
     own = EXPERIMENTS["fiducial"]["sky"]
-    number = {sky: len(realization_names(SKIES[sky])) for sky in (own, judged_on())}
+    number = {sky: len(realization_names(SKIES[sky])) for sky in (own, test_sky())}
     return (
-        f"Networks learn from {number[own]} realizations of the sky `{own}` and are judged on all selected clusters of "
-        f"{number[judged_on()]} realizations of `{judged_on()}`, unless another sky is named."
-        if judged_on() != own
-        else f"Networks learn from, and are judged on, {number[own]} realizations of the sky `{own}`."
+        f"Networks are trained on {number[own]} realizations of the sky `{own}` and tested on all selected clusters of "
+        f"{number[test_sky()]} realizations of `{test_sky()}`, unless another sky is named."
+        if test_sky() != own
+        else f"Networks are trained and tested on {number[own]} realizations of the sky `{own}`."
     )

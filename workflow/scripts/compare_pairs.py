@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from clustermass.paper.pairs import Judged
+from clustermass.paper.pairs import Predictions
 from clustermass.paper.pairs import compare_pairs
 from clustermass.io.log import step
 
 with step(snakemake.log[0], snakemake.rule):
     compare_pairs(
-        judged=[
-            Judged(row["experiment"], row["sky"], *map(Path, files))
+        predictions=[
+            Predictions(row["experiment"], row["sky"], *map(Path, files))
             for row, *files in zip(
                 snakemake.params.rows,
                 snakemake.input.predictions,
@@ -18,7 +18,7 @@ with step(snakemake.log[0], snakemake.rule):
                 strict=True,
             )
         ],
-        against=snakemake.params.against,
+        compared_with=snakemake.params.compared_with,
         output=Path(snakemake.output.pairs),
         resamplings=snakemake.params.evaluation["bootstrap"],
         seed=snakemake.params.seed,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clustermass.paper.docs import publish
+from clustermass.paper.page import publish
 from clustermass.io.log import step
 
 with step(snakemake.log[0], snakemake.rule):

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from clustermass.paper.captions import Figure
-from clustermass.paper.page import read_words
+from clustermass.paper.page import Figure
 from clustermass.paper.page import write_page
 from clustermass.io.log import step
 
@@ -21,6 +20,6 @@ with step(snakemake.log[0], snakemake.rule):
         ],
         settings=snakemake.params.settings,
         run=snakemake.params.run,
-        words=read_words(Path(snakemake.scriptdir).parent / "paper"),
+        words=Path(snakemake.scriptdir).parent / "paper",
         outputs={name: Path(path) for name, path in snakemake.output.items()},
     )

@@ -2,49 +2,44 @@
 
 import base64
 import os
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import NamedTuple
 
+import numpy as np
 import yaml
 from markdown_it import MarkdownIt
 
-from clustermass.figures.style import PREDICTORS
+from clustermass.errors import InputError
 from clustermass.io.files import atomic, write_json
 from clustermass.io.provenance import provenance
 from clustermass.paper import tables
-from clustermass.paper.captions import Figure, captioned
-from clustermass.paper.claims import BASE, OURS, THEIRS
-from clustermass.paper.controls import controls
-from clustermass.paper.diagnostics import diagnostics
-from clustermass.paper.evidence import Evidence, read_evidence, read_json
+from clustermass.paper.results import BASE, CLEAR, OURS, THEIRS, Results, read_json, read_published, read_results
+from clustermass.paper.results import scatter_ratio as ratio_of
+from clustermass.paper.tables import Settings, Table
 
 
-@dataclass(frozen=True)
-class Words:
-    """What the page says beside its numbers.
+class Figure(NamedTuple):
+    """A picture of the page.
 
     Attributes
     ----------
-    page
-        Template in Markdown: page.md.
-    captions
-        Templates by the names of figures: captions.yaml.
-    style
-        CSS of the HTML: page.css.
+    png
+        Its file.
+    caption
+        Key of its caption in captions.yaml.
+    experiments
+        Experiments whose results it shows, on the test clusters of their own sky.
+    field
+        Observed field that it shows, if any.
     """
 
-    page: str
-    captions: Mapping[str, str]
-    style: str
-
-
-def read_words(folder: Path) -> Words:
-    """Read a folder with page.md, captions.yaml and page.css."""
-    page, captions, style = ((folder / f).read_text(encoding="utf-8") for f in ("page.md", "captions.yaml", "page.css"))
-    return Words(page, yaml.safe_load(captions), style)
+    png: Path
+    caption: str
+    experiments: Sequence[str]
+    field: str = ""
 
 
 def write_page(
@@ -52,9 +47,9 @@ def write_page(
     pairs: Path,
     curves: Mapping[str, Path],
     figures: Sequence[Figure],
-    settings: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Settings],
     run: Mapping[str, str],
-    words: Words,
+    words: Path,
     outputs: Mapping[str, Path],
 ) -> None:
     """Write the page.
@@ -64,18 +59,17 @@ def write_page(
     metrics
         metrics.json by experiment and sky.
     pairs
-        Of `pairs.compare_pairs`.
+        Output of `pairs.compare_pairs`.
     curves
         members_curve.json by experiment.
     figures
         In the order of the page.
     settings
-        Of each experiment `sky` that it learns from, `epochs`, `control`.
+        Settings by experiment.
     run
-        `name`, `one` (the file with an experiment's numbers), `sky` (a sentence on the skies), `judged_on` (the sky
-        that experiments are judged on).
+        Texts of the page's template, and `test_sky`: the sky that experiments are tested on.
     words
-        What the page says beside its numbers.
+        Folder with page.md, captions.yaml, published.yaml and page.css.
     outputs
         `markdown`, `html`, and `numbers`: the same tables as JSON.
 
@@ -84,70 +78,109 @@ def write_page(
     InputError
         An input is missing or damaged.
     """
-    learnt = {name: str(setting["sky"]) for name, setting in settings.items()}
-    evidence = read_evidence(metrics, pairs, learnt, run["judged_on"])
-    found = page_tables(evidence, settings)
-    found["members"] = tables.members({name: read_json(path) for name, path in curves.items()})
-    folder = outputs["markdown"].parent
-    captions = captioned(figures, words.captions, evidence, settings)
-    pictures = "\n\n".join(f"![]({_relative(path, folder)})\n\n{caption}" for path, caption in captions.items())
-    texts = {name: _markdown_table(rows) for name, rows in found.items()} | sentences(evidence)
-    markdown = Template(words.page).substitute(**run, **texts, figures=pictures)
-    inside = {_relative(path, folder): path for path in captions}
-    for name, text in (("markdown", markdown), ("html", _html(markdown, words.style, inside))):
+    trained_on = {name: setting["sky"] for name, setting in settings.items()}
+    results = read_results(metrics, pairs, trained_on, run["test_sky"])
+    made = page_tables(results, settings, words)
+    made["members"] = tables.members({name: read_json(path) for name, path in curves.items()})
+    captions = yaml.safe_load((words / "captions.yaml").read_text(encoding="utf-8"))
+    links = {Path(os.path.relpath(one.png, outputs["markdown"].parent)).as_posix(): one for one in figures}
+    pictures = [f"![]({link})\n\n{caption(one, captions, results, settings)}" for link, one in links.items()]
+    texts = {**run, **summary_texts(results), **{name: markdown_table(table) for name, table in made.items()}}
+    template = Template((words / "page.md").read_text(encoding="utf-8"))
+    markdown = template.substitute(texts, figures="\n\n".join(pictures))
+    html = in_html(markdown, (words / "page.css").read_text(encoding="utf-8"), {k: one.png for k, one in links.items()})
+    for name, text in (("markdown", markdown), ("html", html)):
         with atomic(outputs[name]) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    made = provenance("paper_page", dict(run), [*metrics.values(), pairs, *curves.values(), *captions])
-    write_json({"tables": found, "provenance": made}, outputs["numbers"])
+    inputs = [*metrics.values(), pairs, *curves.values(), *(one.png for one in figures)]
+    write_json({"tables": made, "provenance": provenance("paper_page", dict(run), inputs)}, outputs["numbers"])
 
 
-def sentences(evidence: Evidence) -> dict[str, str]:
-    """Conclusions, by their names in the page."""
-    against, unseen = (
-        "\n".join(f"- {sentence}." for sentence in found(evidence)) for found in (tables.disagreements, tables.unseen)
+def page_tables(results: Results, settings: Mapping[str, Settings], words: Path) -> dict[str, Table]:
+    """All tables of the page by name, but that of ensembles of fewer members."""
+    published = read_published(words / "published.yaml")
+    numbers, changes = tables.numbers(results, published), tables.changes(results, published)
+    return {
+        "differences": tables.differences((numbers, changes)),
+        "numbers": numbers,
+        "changes": changes,
+        "weighting": tables.weighting(results, published),
+        "baselines": tables.baselines(results),
+        "diagnostics": tables.diagnostics(results),
+        "controls": tables.controls(results, settings),
+        "variants": tables.variants(results, [name for name in (OURS, THEIRS, BASE) if name in results.trained_on]),
+        "experiments": tables.experiments(results, settings),
+    }
+
+
+def summary_texts(results: Results) -> dict[str, str]:
+    """Noise of training, differences that would be significant, and gains over luminosity relations, as texts."""
+    errors = [error for name in results.trained_on if (error := ratio_of(results.pair(name)).error) is not None]
+    seen = [f"{100 * CLEAR * error:.1f} %" for error in np.quantile(errors or [np.nan], [0, 0.5, 1], method="higher")]
+    noise = {row["against"]: (row.get("training_noise") or {}).get("typical") for row in results.pairs}
+    texts = {"pairs": str(len(errors)), "seen_least": seen[0], "seen_median": seen[1], "seen_most": seen[2]}
+    texts["noise"] = ", ".join(f"{100 * of:.1f} % (`{name}`)" for name, of in noise.items() if of is not None) or "—"
+    for relation in ("published", "recalibrated"):
+        gains = []
+        for name, recipe in tables.RECIPES.items():
+            ratio = results.number(name, f"ratios/network_over_luminosity_{relation}")
+            if ratio.value is not None and (sigmas := ratio.sigmas(1.0)) is not None:
+                gains.append(f"{recipe} {100 * (1 - ratio.value):+.1f} % ({abs(sigmas):.0f} σ)")
+        texts[f"gain_{relation}"] = ", ".join(gains) or "—"
+    return texts
+
+
+def caption(figure: Figure, captions: Mapping[str, str], results: Results, settings: Mapping[str, Settings]) -> str:
+    """Fill in sample, number of clusters, members and epochs in the caption of a figure."""
+    own = {name: results.metrics[name, results.trained_on[name]] for name in figure.experiments}
+    who = "; ".join(
+        f"experiment `{name}` ({one['ensemble']['n_members']} networks, {settings[name]['epochs']} epochs, "
+        f"{one['n_train']:,} training clusters, {one['n_test']:,} test clusters of the sky `{settings[name]['sky']}`)"
+        for name, one in own.items()
     )
-    return {
-        "gains": "; ".join(tables.gains(evidence, "luminosity_published")) or "Not measured",
-        "rival": "; ".join(tables.gains(evidence, "luminosity_recalibrated")) or "Not measured",
-        "resolution": tables.resolution(evidence),
-        "disagreements": against or "Nothing, at 3 σ.",
-        "unseen": unseen or "Nothing.",
-    }
+    first = own[figure.experiments[0]]
+    number = {name: first[f"n_{name}"] for name in ("train", "val", "test")}
+    number["all"] = sum(number.values())
+    texts = {name: f"{value:,}" for name, value in number.items()}
+    return Template(captions[figure.caption]).substitute(texts, who=who, field=figure.field)
 
 
-def page_tables(evidence: Evidence, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, tables.Table]:
-    """All tables of the page by name, the first row of each its header."""
-    labels = {name: predictor.label for name, predictor in PREDICTORS.items()}
-    plain = {name: setting for name, setting in settings.items() if setting["control"] == "none"}
-    return {
-        "numbers": tables.numbers(evidence),
-        "changes": tables.changes(evidence),
-        "weighting": tables.weighting(evidence),
-        "baselines": tables.baselines(evidence, OURS, labels),
-        "diagnostics": diagnostics(evidence, {THEIRS: "the paper's recipe", OURS: "our recipe"}),
-        "controls": controls(evidence, settings),
-        "variants": tables.variants(evidence, [name for name in (OURS, THEIRS, BASE) if name in evidence.learnt]),
-        "experiments": tables.experiments(evidence, plain),
-    }
-
-
-def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(rows: Table) -> str:
+    """Table in Markdown."""
     if len(rows) == 1:
         return "Nothing of this was run."
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
-def _relative(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix()
-
-
-def _html(markdown: str, style: str, pictures: Mapping[str, Path]) -> str:
-    """One HTML file; the pictures, by the names that the text gives them, are part of it."""
+def in_html(markdown: str, style: str, pictures: Mapping[str, Path]) -> str:
+    """One HTML file; the pictures, by their links in the text, are part of it."""
     body = MarkdownIt("commonmark").enable("table").render(markdown)
-    for name, path in pictures.items():
+    for link, path in pictures.items():
         data = base64.b64encode(path.read_bytes()).decode()
-        body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{data}"')
+        body = body.replace(f'src="{link}"', f'src="data:image/png;base64,{data}"')
     title = markdown.splitlines()[0].removeprefix("# ")
     head = f'<meta charset="utf-8">\n<title>{title}</title>\n<style>\n{style}</style>'
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}</body>\n</html>\n'
+
+
+def publish(page: Path, figures: Sequence[Path], output: Path, folder: Path) -> None:
+    """Copy the Markdown page to `output` and its figures into `folder`, with links to the copies.
+
+    Raises
+    ------
+    InputError
+        The page lacks one of the figures: the two are of different runs.
+    """
+    text = page.read_text(encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    for figure in figures:
+        link = f"]({Path(os.path.relpath(figure, page.parent)).as_posix()})"
+        if link not in text:
+            raise InputError(f"{page}: shows no {figure}. Delete the page and run again.")
+        copy = folder / figure.name
+        with atomic(copy) as temporary:
+            shutil.copyfile(figure, temporary)
+        text = text.replace(link, f"]({Path(os.path.relpath(copy, output.parent)).as_posix()})")
+    with atomic(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,13 +1,12 @@
-"""Experiments against each other on the same clusters: what a change is worth, and whether the sample can tell."""
+"""Experiments compared in pairs on the same test clusters: ratio of their scatters, with the noise of training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from clustermass.arrays import FloatArray
 from clustermass.ensemble.scores import MIN_CLUSTERS
@@ -18,21 +17,23 @@ from clustermass.io.files import write_json
 from clustermass.io.log import track
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
-from clustermass.paper.training_noise import noise_of, typical_noise
 from clustermass.rng import generator
 
+#: degrees of freedom that the typical noise of training counts for beside an experiment's own
+WEIGHT_OF_TYPICAL = 4.0
+#: ranges of true log10(M500c / Msun) for which the paper states biases
+ENDS = {"low_mass": (13.0, 13.5), "high_mass": (14.5, 15.0)}
 
-@dataclass(frozen=True)
-class Judged:
-    """An experiment's predictions for one sky.
+
+class Predictions(NamedTuple):
+    """Predictions of an experiment for one sky.
 
     Attributes
     ----------
     experiment, sky
-        Their names; the sky by its own name, whether the experiment learnt from it or not.
+        Their names.
     predictions, ensemble, baselines
-        `predictions.nc`, `ensemble.nc` for its members, and `baselines.nc` for its `group`; the test clusters are
-        compared.
+        `predictions.nc`, whose test clusters are compared; `ensemble.nc` for the members; `baselines.nc` for `group`.
     """
 
     experiment: str
@@ -43,64 +44,45 @@ class Judged:
 
 
 def compare_pairs(
-    judged: Sequence[Judged], against: Mapping[str, str], output: Path, resamplings: int, seed: int
+    predictions: Sequence[Predictions], compared_with: Mapping[str, str], output: Path, resamplings: int, seed: int
 ) -> None:
-    """Write `pairs.json`: of each experiment and sky the ratio of its scatter to that of another one.
+    """Write `pairs.json`: the scatter of each experiment over that of the one it is compared with, on each sky.
 
     Parameters
     ----------
-    judged
-        All that is compared.
-    against
-        Of each experiment the one that it is compared with.
+    predictions
+        All experiments and skies.
+    compared_with
+        Name of the other experiment, by experiment.
     output
-        List of rows: `experiment`, `sky`, `against`, `n` test clusters that both were judged on, both scatters and
-        biases with intervals, `scatter_ratio` and `bias_difference_dex` with `_ci68`, `bias_by_truth`, the mean
-        residual of both from 13.0 to 13.5 and from 14.5 to 15.0, and `bias_nearer_zero_by_truth`, by how much it is
-        smaller without regard to sign, with its error from the same clusters. Intervals come from a bootstrap of
-        whole groups, the same draws for both: they tell how much other clusters would change. How much other
-        trainings would is `training_noise`, of both and typical of all compared with the same (`training_noise.py`);
-        `scatter_ratio_error` is both together. Nothing but None where fewer than three clusters are common.
+        List of rows: `experiment`, `sky`, `against`; `n` common test clusters; `own` and `other` scatter and bias with
+        intervals and `bias_by_truth` (mean residual in `ENDS`); `scatter_ratio` and `bias_difference_dex` with
+        `_ci68`, from a bootstrap of whole groups with the same draws for both: these are errors of the choice of
+        clusters. `bias_nearer_zero_by_truth`: decrease of the absolute bias, with its error from the same clusters.
+        `training_noise`: relative standard deviation of a member's scatter from training to training, of both
+        experiments and typical of all compared with the same one; `scatter_ratio_error`: both errors together. With
+        fewer than three common clusters the ratio is None.
     resamplings, seed
-        Of the bootstrap.
+        Number of resamplings of the bootstrap, and root of its random numbers.
 
     Raises
     ------
     InputError
         A file is missing, damaged or lacks a variable.
     """
-    table = {(one.experiment, one.sky): one for one in judged}
+    table = {(one.experiment, one.sky): one for one in predictions}
     rows = []
-    for one in track(judged, "experiments compared"):
-        other = table.get((against[one.experiment], one.sky))
+    for one in track(predictions, "experiments compared"):
+        other = table.get((compared_with[one.experiment], one.sky))
         if other is not None and other is not one:
             rows.append(_compared(one, other, resamplings, seed))
-    rows = [{**row, **_with_training(row, rows)} for row in rows]
-    files = [path for one in judged for path in (one.predictions, one.ensemble, one.baselines)]
-    parameters = {"against": dict(against), "resamplings": resamplings}
+    rows = [{**row, **_training_noise(row, rows)} for row in rows]
+    files = [path for one in predictions for path in one[2:]]
+    parameters = {"against": dict(compared_with), "resamplings": resamplings}
     write_json({"rows": rows, "provenance": provenance("compare_pairs", parameters, files, seed=seed)}, output)
 
 
-def _with_training(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add the noise of training to the ratio's error.
-
-    An ensemble's noise is taken to fall with the root of its number of members; where they differ by more than
-    noise alone, it falls faster.
-    """
-    if row["scatter_ratio"] is None:
-        return {"training_noise": None, "scatter_ratio_error": None}
-    family = [of for of in rows if of["against"] == row["against"] and "own" in of]
-    base = {of["sky"]: of["member_scatter_dex"]["other"] for of in family}  # once, not once a row
-    typical = typical_noise([*(of["member_scatter_dex"]["own"] for of in family), *base.values()])
-    members = row["member_scatter_dex"]
-    noise = {side: noise_of(members[side], typical) for side in ("own", "other")}
-    low, high = row["scatter_ratio_ci68"]
-    training = np.sqrt(sum(noise[side] ** 2 / len(members[side]) for side in noise))
-    error = float(np.hypot((high - low) / 2, row["scatter_ratio"] * training))
-    return {"training_noise": {**noise, "typical": typical}, "scatter_ratio_error": error}
-
-
-def _compared(one: Judged, other: Judged, resamplings: int, seed: int) -> dict[str, Any]:
+def _compared(one: Predictions, other: Predictions, resamplings: int, seed: int) -> dict[str, Any]:
     own, theirs = _test_clusters(one), _test_clusters(other)
     ids = np.intersect1d(own["cluster"].values, theirs["cluster"].values)
     own, theirs = own.sel(cluster=ids), theirs.sel(cluster=ids)
@@ -113,53 +95,45 @@ def _compared(one: Judged, other: Judged, resamplings: int, seed: int) -> dict[s
         return {**row, "scatter_ratio": None, "scatter_ratio_ci68": None}
     random = generator(seed, "pairs", one.experiment, one.sky)
     mean, scatter = resampled_moments(residuals, own["group"].values, resamplings, random)
-    sides = {}
-    for name, residual, means, scatters in zip(("own", "other"), residuals, mean, scatter, strict=True):
-        intervals = {"scatter_dex_ci68": interval68(scatters), "bias_dex_ci68": interval68(means)}
-        sides[name] = {**residual_scores(residual), **intervals, "bias_by_truth": _bias_by_truth(residual, truth)}
+    ends = {name: (truth >= low) & (truth < high) for name, (low, high) in ENDS.items()}
+    sides = {
+        name: {
+            **residual_scores(residual),
+            "scatter_dex_ci68": interval68(scatters),
+            "bias_dex_ci68": interval68(means),
+            "bias_by_truth": {end: _mean(residual[inside], "bias_dex") for end, inside in ends.items()},
+        }
+        for name, residual, means, scatters in zip(("own", "other"), residuals, mean, scatter, strict=True)
+    }
     return {
         **row,
         **sides,
         "member_scatter_dex": {"own": _member_scatters(one, own), "other": _member_scatters(other, theirs)},
         "scatter_ratio": float(residuals[0].std()) / float(residuals[1].std()),
         "scatter_ratio_ci68": interval68(scatter[0] / scatter[1]),
-        "bias_nearer_zero_by_truth": _nearer_zero(residuals, truth),
+        "bias_nearer_zero_by_truth": {end: _nearer_zero(residuals[:, inside]) for end, inside in ends.items()},
         "bias_difference_dex": float(residuals[0].mean()) - float(residuals[1].mean()),
         "bias_difference_dex_ci68": interval68(mean[0] - mean[1]),
     }
 
 
-def _test_clusters(one: Judged) -> xr.Dataset:
+def _test_clusters(one: Predictions) -> xr.Dataset:
     predicted = read_netcdf(one.predictions, ("mu", "split", "log10_m500c"))
     table = predicted[["mu", "log10_m500c"]].isel(cluster=predicted["split"].values.astype(str) == "test")
     groups = read_netcdf(one.baselines, ("group",))["group"].sel(cluster=table["cluster"].values)
     return table.assign(group=("cluster", groups.values.astype(str)))
 
 
-def _member_scatters(one: Judged, table: xr.Dataset) -> list[float]:
+def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
     """Scatter of each member about its mean, dex, on the clusters of `table`."""
     members = read_netcdf(one.ensemble, ("member_mu",))["member_mu"].sel(cluster=table["cluster"].values)
     return [float(scatter) for scatter in (members - table["log10_m500c"]).std("cluster").values]
 
 
-def _bias_by_truth(residual: FloatArray, truth: FloatArray) -> dict[str, dict[str, float | int | None]]:
-    """Bias where the paper states it."""
-    return {name: _mean(residual[inside], "bias_dex") for name, inside in _ends(truth).items()}
-
-
-def _nearer_zero(residuals: FloatArray, truth: FloatArray) -> dict[str, dict[str, float | int | None]]:
-    """By how much the first one's bias is smaller than the other's, without regard to sign, cluster by cluster."""
-    found = {}
-    for name, inside in _ends(truth).items():
-        own, other = (np.sign(residual.sum()) * residual for residual in residuals[:, inside])
-        found[name] = _mean(other - own, "by_dex")
-    return found
-
-
-def _ends(truth: FloatArray) -> dict[str, NDArray[np.bool_]]:
-    """Clusters of both ends of the paper's range of mass: below 10^13.5 and from 10^14.5 to 10^15 Msun."""
-    ranges = {"low_mass": (13.0, 13.5), "high_mass": (14.5, 15.0)}
-    return {name: (truth >= low) & (truth < high) for name, (low, high) in ranges.items()}
+def _nearer_zero(residuals: FloatArray) -> dict[str, float | int | None]:
+    """Decrease of the absolute bias from the second row of residuals (2, cluster) to the first, cluster by cluster."""
+    own, other = (np.sign(residual.sum()) * residual for residual in residuals)
+    return _mean(other - own, "by_dex")
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
@@ -167,3 +141,67 @@ def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
     if values.size < MIN_CLUSTERS:
         return {"n": values.size, key: None, "error_dex": None}
     return {"n": values.size, key: float(values.mean()), "error_dex": float(values.std() / np.sqrt(values.size))}
+
+
+def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Add the noise of training to the ratio's error.
+
+    The noise of an ensemble is assumed to fall with the root of its number of members; where the members differ by
+    more than noise alone, it falls faster.
+    """
+    if row["scatter_ratio"] is None:
+        return {"training_noise": None, "scatter_ratio_error": None}
+    family = [one for one in rows if one["against"] == row["against"] and "own" in one]
+    base = {one["sky"]: one["member_scatter_dex"]["other"] for one in family}  # once, not once a row
+    typical = typical_noise([*(one["member_scatter_dex"]["own"] for one in family), *base.values()])
+    members = row["member_scatter_dex"]
+    noise = {side: noise_of(members[side], typical) for side in ("own", "other")}
+    low, high = row["scatter_ratio_ci68"]
+    training = np.sqrt(sum(noise[side] ** 2 / len(members[side]) for side in noise))
+    error = float(np.hypot((high - low) / 2, row["scatter_ratio"] * training))
+    return {"training_noise": {**noise, "typical": typical}, "scatter_ratio_error": error}
+
+
+def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
+    """Relative standard deviation of a member's scatter that is typical of several experiments.
+
+    Parameters
+    ----------
+    scatters
+        Scatters of the members of each experiment, dex; their means may differ.
+
+    Returns
+    -------
+    float or None
+        From the median of the experiments' variances, so that a few with unstable trainings don't dominate; each
+        variance is divided by the median of its distribution for Gaussian noise. None if no experiment has two
+        members.
+    """
+    variances = [_variance(members) for members in scatters if len(members) > 1]
+    if not variances:
+        return None
+    return float(np.sqrt(np.median([variance * dof / chi2.median(dof) for variance, dof in variances])))
+
+
+def noise_of(scatters: Sequence[float], typical: float | None) -> float:
+    """Relative standard deviation of the scatter of one experiment's members.
+
+    Its own variance and the typical one are averaged with their degrees of freedom as weights (the moderated variance
+    of Smyth 2004, doi:10.2202/1544-6115.1027), since two members alone say little. 0 if `typical` is None.
+
+    Parameters
+    ----------
+    scatters
+        Scatters of its members, dex.
+    typical
+        `typical_noise` of the experiments compared with the same one.
+    """
+    if typical is None:
+        return 0.0
+    variance, dof = _variance(scatters) if len(scatters) > 1 else (0.0, 0)
+    return float(np.sqrt((dof * variance + WEIGHT_OF_TYPICAL * typical**2) / (dof + WEIGHT_OF_TYPICAL)))
+
+
+def _variance(scatters: Sequence[float]) -> tuple[float, int]:
+    """Variance of the logarithms of scatters, and its degrees of freedom."""
+    return float(np.var(np.log(scatters), ddof=1)), len(scatters) - 1

@@ -1,14 +1,55 @@
 """The page's tables: rows of text, the first one the header."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TypedDict
 
-from clustermass.paper.claims import CHANGES, NUMBERS, OURS, THEIRS, Change, Number
-from clustermass.paper.evidence import Evidence, ratio_of, with_interval
-from clustermass.paper.verdicts import CLEAR, NOT_MEASURED, Measured, differs, settled
+from clustermass.figures.style import predictor
+from clustermass.paper.results import (
+    CLEAR,
+    OURS,
+    THEIRS,
+    Block,
+    Measured,
+    Published,
+    Results,
+    agreement,
+    as_published,
+    effect_of,
+    gaussian,
+    lookup,
+    scatter_ratio,
+)
 
 Table = list[list[str]]
 UNKNOWN = "—"
+#: how the page calls the two recipes
+RECIPES = {THEIRS: "the paper's recipe", OURS: "our recipe"}
+#: what each control takes from the data
+TAKEN = {
+    "shuffled_redshift": "redshifts change places among the clusters",
+    "no_energy": "each band holds the mean of all",
+    "noise_images": "images are noise; the redshift stays",
+}
+#: images of noise give the prior if the scatters differ by less: the form of the prior is chosen, the networks' isn't
+SAME_AS_PRIOR = 0.03
+#: blocks of metrics.json, and the quantity that their bins divide
+BINNED = {
+    "by_mass_bin": "true log10 M",
+    "by_predicted_mass_bin": "predicted log10 M (each recipe's own)",
+    "by_redshift_bin": "redshift",
+    "by_counts_bin": "counts",
+    "by_likelihood_bin": "EXT_LIKE",
+    "isolated": "no other detection near",
+    "with_neighbour": "another detection near",
+}
+
+
+class Settings(TypedDict):
+    """Settings of an experiment that the page states: the sky it was trained on, epochs, and its control or "none"."""
+
+    sky: str
+    epochs: int
+    control: str
 
 
 def text(measured: Measured, digits: int = 3) -> str:
@@ -19,192 +60,181 @@ def text(measured: Measured, digits: int = 3) -> str:
     return f"{measured.value:.{digits}f}{error}"
 
 
-def numbers(evidence: Evidence) -> Table:
-    """Put published numbers beside those of both recipes; the sentence is on the paper's own where it was run."""
-    rows = [["quantity", "where", "published", "the paper's recipe", "our recipe", "finding"]]
-    for number in NUMBERS:
-        theirs, ours = number.ours(evidence, THEIRS), number.ours(evidence, OURS)
-        published = f"{number.published:.3f}" + (f" (± {number.error:.3f})" if number.error else "")
-        found = number.verdict(_judged(number, evidence))
-        rows.append([number.what, number.where, published, text(theirs), text(ours), found])
+def count(block: Block, key: str = "n") -> str:
+    """Print a number of clusters."""
+    return f"{block[key]:,}" if block.get(key) else UNKNOWN
+
+
+def numbers(results: Results, published: Published) -> Table:
+    """List published numbers, those of both recipes, and whether the paper's recipe (if run) agrees."""
+    rows = [["quantity", "where", "published", "the paper's recipe", "our recipe", "agrees at 3 σ"]]
+    for number in published.numbers:
+        theirs, ours = (results.number(name, number.ours) for name in (THEIRS, OURS))
+        stated, agrees = f"{number.published:.3f}", UNKNOWN
+        if number.error is not None:
+            stated += f" (± {number.error:.3f})"
+            agrees = agreement(ours if theirs.value is None else theirs, number.published, number.error)
+        rows.append([number.what, number.where, stated, text(theirs), text(ours), agrees])
     return rows
 
 
-def _judged(number: Number, evidence: Evidence) -> Measured:
-    theirs = number.ours(evidence, THEIRS)
-    return number.ours(evidence, OURS) if theirs.value is None else theirs
-
-
-def changes(evidence: Evidence) -> Table:
-    """Tell what each change of the method does to the scatter."""
-    rows = [["change", "where", "published", "experiment", "compared with", "clusters", "scatter ratio", "finding"]]
-    for one in CHANGES:
-        row, ratio = evidence.pair(one.experiment), evidence.scatter_ratio(one.experiment)
-        cells = [one.experiment, str(row.get("against", UNKNOWN)), f"{ratio.n:,}" if ratio.n else UNKNOWN, text(ratio)]
-        rows.append([one.what, one.where, one.published, *cells, one.verdict(ratio)])
+def changes(results: Results, published: Published) -> Table:
+    """Effect of each change of the method on the scatter."""
+    header = ["change", "where", "published", "experiment", "compared with", "clusters", "scatter ratio"]
+    rows = [[*header, "effect at 3 σ", "as published"]]
+    for change in published.changes:
+        pair = results.pair(change.experiment)
+        ratio = scatter_ratio(pair)
+        cells = [change.what, change.where, change.published, change.experiment, str(pair.get("against", UNKNOWN))]
+        cells += [count(pair), text(ratio), effect_of(ratio), as_published(change, ratio, published.test_clusters)]
+        rows.append(cells)
     return rows
 
 
-def disagreements(evidence: Evidence) -> list[str]:
-    """One sentence each on what differs from the paper for certain."""
-    found = []
-    for number in NUMBERS:
-        measured = _judged(number, evidence)
-        if number.error is not None and differs(measured, number.published, number.error):
-            found.append(
-                f"{number.what} ({number.where}): published {number.published:.3f}, here {text(measured)}: "
-                f"{number.verdict(measured)}"
-            )
-    for one in CHANGES:
-        ratio = evidence.scatter_ratio(one.experiment)
-        if one.contradicted(ratio):
-            found.append(_told(one, ratio))
-    return found
+def differences(tables: Iterable[Table]) -> Table:
+    """Rows of the two tables above whose last cell says "no" or "not seen"."""
+    rows = [["quantity or change", "where", "published", "here", "as published"]]
+    for table in tables:
+        here = table[0].index("scatter ratio" if "scatter ratio" in table[0] else "the paper's recipe")
+        rows += [[*row[:3], row[here], row[-1]] for row in table[1:] if row[-1].startswith("no")]
+    return rows
 
 
-def unseen(evidence: Evidence) -> list[str]:
-    """One sentence each on differences that the paper tells of, and that aren't seen here."""
-    ratios = [(one, evidence.scatter_ratio(one.experiment)) for one in CHANGES]
-    return [_told(one, ratio) for one, ratio in ratios if one.unseen(ratio)]
-
-
-def _told(one: Change, ratio: Measured) -> str:
-    said = f"{one.what} ({one.where}): published: {one.published}; here"
-    return f"{said} {text(ratio)} on {ratio.n:,} clusters: {one.verdict(ratio)}"
-
-
-def resolution(evidence: Evidence) -> str:
-    """Tell how small a difference of two experiments' scatters could be seen."""
-    ratios = [evidence.scatter_ratio(name) for name in evidence.learnt]
-    errors = sorted((CLEAR * known[1], ratio.n or 0) for ratio in ratios if (known := ratio.known()) is not None)
-    if not errors:
-        return "No two experiments were compared."
-    (least, _), (half, _), (most, number) = errors[0], errors[len(errors) // 2], errors[-1]
-    typicals = [(row["against"], (row.get("training_noise") or {}).get("typical")) for row in evidence.rows]
-    noise = {name: typical for name, typical in typicals if typical is not None}
-    trained = ", ".join(f"{100 * value:.1f} % (those compared with `{name}`)" for name, value in noise.items())
-    return (
-        f"From training to training the scatter of a single network changes by {trained or 'an unknown amount'}. "
-        f"Of {len(errors)} pairs of experiments the difference of scatters that would be seen at {CLEAR:.0f} σ is "
-        f"{100 * least:.1f} % at best, {100 * half:.1f} % in the median, and {100 * most:.1f} % at worst "
-        f"(on {number:,} clusters)."
-    )
-
-
-def gains(evidence: Evidence, relation: str) -> list[str]:
-    """One sentence a recipe on whether it beats a luminosity relation."""
-    names = {THEIRS: "the paper's recipe", OURS: "our recipe"}
-    return [f"{words}: {settled(evidence.over(name, relation))}" for name, words in names.items() if evidence.of(name)]
-
-
-def weighting(evidence: Evidence) -> Table:
+def weighting(results: Results, published: Published) -> Table:
     """Bias at both ends of the mass range, with and without uniform weights (Fig. 8)."""
-    rows = [["true log10 M", "published: as it is → weighted", "clusters", "ours: as it is", "weighted", "finding"]]
-    pair = evidence.pair("uniform_mass")
-    published = {"low_mass": ("13.0-13.5", "+0.121 → +0.082"), "high_mass": ("14.5-15.0", "-0.177 → -0.097")}
-    for key, (edges, words) in published.items():
-        found = [_bias(pair.get(side), key) for side in ("other", "own")]
-        number = f"{found[0].n:,}" if found[0].n else UNKNOWN
-        nearer = (pair.get("bias_nearer_zero_by_truth") or {}).get(key) or {}
-        finding = _nearer_zero(Measured(nearer.get("by_dex"), nearer.get("error_dex")))
-        rows.append([edges, words, number, *map(text, found), finding])
+    header = ["true log10 M", "published: as it is → weighted", "clusters", "ours: as it is", "weighted"]
+    rows = [[*header, "nearer zero by"]]
+    pair = results.pair("uniform_mass")
+    for end, stated in published.weighting.items():
+        plain, weighted = (pair.get(side, {}).get("bias_by_truth", {}).get(end, {}) for side in ("other", "own"))
+        nearer = pair.get("bias_nearer_zero_by_truth", {}).get(end, {})
+        biases = [Measured(one.get("bias_dex"), one.get("error_dex")) for one in (plain, weighted)]
+        cells = [text(one) for one in (*biases, Measured(nearer.get("by_dex"), nearer.get("error_dex")))]
+        rows.append([stated["range"], stated["published"], count(plain), *cells])
     return rows
 
 
-def _nearer_zero(shrinks: Measured) -> str:
-    """Whether a bias shrinks."""
-    known = shrinks.known()
-    if known is None:
-        return NOT_MEASURED
-    by, error = known
-    words = "nearer zero, as published" if by > 0 else "farther from zero: contradicts the paper"
-    return f"{words} (by {abs(by):.3f} ± {error:.3f})" if abs(by) > CLEAR * error else "no difference for certain"
-
-
-def _bias(of: Mapping[str, Any] | None, key: str) -> Measured:
-    found = of["bias_by_truth"][key] if of else {}
-    return Measured(found.get("bias_dex"), found.get("error_dex"), found.get("n"))
-
-
-def experiments(evidence: Evidence, settings: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Experiments with their settings and how well they did on the sky that all are judged on."""
-    header = ["experiment", "networks", "epochs", "train", "test", "scatter, dex", "bias, dex", "residual ÷ sigma"]
-    rows = [[*header, "÷ count rate", "÷ ridge"]]
-    for name, setting in settings.items():
-        found = evidence.of(name)
-        if found is None:
-            continue
-        own = evidence.metrics[name, evidence.learnt[name]]
-        sigma = found["calibration"]["residual_std_over_mean_sigma"]
-        cells = [str(found["ensemble"]["n_members"]), str(setting["epochs"]), f"{own['n_train']:,}"]
-        cells += [f"{found['n_test']:,}", text(evidence.test(name, "scatter_dex"), 4)]
-        cells += [text(evidence.test(name, "bias_dex")), UNKNOWN if sigma is None else f"{sigma:.3f}"]
-        cells += [text(evidence.over(name, baseline)) for baseline in ("count_rate_recalibrated", "ridge_features")]
-        rows.append([name, *cells])
+def baselines(results: Results) -> Table:
+    """All predictors on the test clusters of our recipe, and on those with both likelihoods above 60."""
+    metrics = results.of(OURS)
+    best = metrics.get("high_likelihood") or {}
+    header = ["predictor", f"scatter of {count(metrics, 'n_test')} clusters, dex", "bias, dex", "networks ÷ it"]
+    rows = [[*header, f"scatter of {count(best)} above 60, dex", "networks ÷ it"]]
+    for name in ("network", *metrics.get("baselines", ())):
+        whole, above = ("test", "") if name == "network" else (f"baselines/{name}", f"baselines/{name}/")
+        ratio = f"ratios/network_over_{name}"
+        keys = ((metrics, f"{whole}/scatter_dex"), (metrics, f"{whole}/bias_dex"), (metrics, ratio))
+        cells = [lookup(*key) for key in (*keys, (best, f"{above}scatter_dex"), (best, ratio))]
+        rows.append([predictor(name).label, *map(text, cells)])
     return rows
 
 
-def baselines(evidence: Evidence, experiment: str, labels: Mapping[str, str]) -> Table:
-    """All predictors on the test clusters of one experiment, and on those with both likelihoods above 60."""
-    found = evidence.of(experiment) or {}
-    best = found.get("high_likelihood") or {}
-    header = ["predictor", f"scatter of {found.get('n_test', 0):,} clusters, dex", "bias, dex", "networks ÷ it"]
-    rows = [[*header, f"scatter of {best.get('n', 0):,} above 60, dex", "networks ÷ it"]]
-    sides = [(name, of, (best.get("baselines") or {}).get(name)) for name, of in (found.get("baselines") or {}).items()]
-    for name, whole, above in [("network", found.get("test"), best or None), *sides]:
-        cells = [_interval(whole, "scatter_dex"), _interval(whole, "bias_dex"), evidence.over(experiment, name)]
-        cells += [_interval(above, "scatter_dex"), evidence.over(experiment, name, "high_likelihood")]
-        rows.append([labels.get(name, name), *map(text, cells)])
+def diagnostics(results: Results) -> Table:
+    """Scatter, bias and coverage in bins of mass, redshift, counts, likelihood and crowding."""
+    run = {words: results.of(name) for name, words in RECIPES.items() if results.of(name)}
+    header = [f"{words}: {what}" for words in run for what in ("scatter, dex", "bias, dex", "within 1 σ")]
+    rows = [["clusters with", "number", *header]]
+    for key, words in BINNED.items():
+        for bins in zip(*(_bins(metrics, key) for metrics in run.values()), strict=True):
+            n = dict.fromkeys(f"{scores['n']:,}" for scores, _ in bins)
+            cells = [
+                text(one) for scores, coverage in bins for one in (*gaussian(scores), lookup(coverage, "coverage68"))
+            ]
+            rows.append([f"{words} {_edges(bins[0][0])}".strip(), " / ".join(n), *cells])
     return rows
 
 
-def members(curves: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Ensembles of the first members of each experiment, from `evaluation.members_curve`."""
+def _bins(metrics: Block, key: str) -> list[tuple[Block, Block]]:
+    """Scores of each bin, and its coverage where there is one."""
+    blocks = metrics["test"].get(key, [])
+    if isinstance(blocks, Mapping):
+        return [(blocks, {})]
+    return list(zip(blocks, metrics["calibration"].get(key, []), strict=True))
+
+
+def _edges(block: Block) -> str:
+    match block.get("low"), block.get("high"):
+        case None, None:
+            return ""
+        case None, high:
+            return f"below {high:g}"
+        case low, None:
+            return f"from {low:g}"
+        case low, high:
+            return f"{low:g} to {high:g}"
+    raise AssertionError
+
+
+def members(curves: Mapping[str, Block]) -> Table:
+    """Ensembles of the first members of each experiment, from `evaluate.ensemble_size`."""
     header = ["experiment", "networks", "clusters", "scatter, dex", "negative log-likelihood", "residual ÷ sigma"]
     rows = [[*header, "member's sigma ÷ ensemble's"]]
     for name, curve in curves.items():
-        for size, of in curve["sizes"].items():
-            keys = ("scatter_dex", "nll_above_best", "residual_std_over_mean_sigma")
-            found = [with_interval(of[key]["value"], of[key]["ci68"], None) for key in keys]
-            sigma = of["member_over_ensemble_sigma"]
-            cells = [text(found[0], 4), text(found[1], 4), text(found[2]), text(Measured(sigma["mean"], sigma["std"]))]
-            rows.append([name, size, f"{curve['n_test']:,}", *cells])
+        for size, scores in curve["sizes"].items():
+            cells = [text(lookup(scores, key), 4) for key in ("scatter_dex", "nll_above_best")]
+            sigma = scores["member_over_ensemble_sigma"]
+            cells += [text(lookup(scores, "residual_std_over_mean_sigma")), text(Measured(sigma["mean"], sigma["std"]))]
+            rows.append([name, size, count(curve, "n_test"), *cells])
     return rows
 
 
-def variants(evidence: Evidence, recipes: Sequence[str]) -> Table:
-    """Other skies: without and with learning from them, on the same clusters where both were judged.
+def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
+    """Scatter of each control, and whether it is as bad as it must be."""
+    header = ["experiment", "what is taken away", "networks", "clusters", "scatter, dex", "÷ with it", "÷ prior"]
+    rows = [[*header, "as it must be"]]
+    for name, setting in settings.items():
+        metrics = results.of(name)
+        if setting["control"] == "none" or not metrics:
+            continue
+        worse, prior = scatter_ratio(results.pair(name)), lookup(metrics, "ratios/network_over_prior")
+        holds = None
+        if setting["control"] == "noise_images":
+            holds = None if prior.value is None else abs(prior.value - 1) < SAME_AS_PRIOR
+        elif (sigmas := worse.sigmas(1.0)) is not None:
+            holds = sigmas >= CLEAR
+        cells = [str(metrics["ensemble"]["n_members"]), count(metrics, "n_test")]
+        cells += [text(lookup(metrics, "test/scatter_dex"), 4), text(worse), text(prior)]
+        rows.append([name, TAKEN[setting["control"]], *cells, UNKNOWN if holds is None else "yes" if holds else "no"])
+    return rows
 
-    What is left of the gain over the recalibrated count rate is of all that each was judged on: relations learn, or
-    don't, from the same sky as the networks beside them.
+
+def variants(results: Results, recipes: Iterable[str]) -> Table:
+    """Other skies: networks as trained on the standard sky, and trained anew, on the same clusters.
+
+    The ratio to the recalibrated count rate is of all clusters that each was tested on.
     """
     header = ["sky", "recipe", "clusters", "as trained: scatter, dex", "bias, dex", "÷ count rate"]
     rows = [[*header, "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]
-    for (name, sky), found in evidence.metrics.items():
-        if name not in recipes or sky in (evidence.sky, evidence.learnt[name]):
+    for (name, sky), metrics in results.metrics.items():
+        if name not in recipes or sky in (results.test_sky, results.trained_on[name]):
             continue
-        anew = next((row for row in evidence.rows if _trained_anew(row, name, sky, evidence)), {})
-        own, other = anew.get("own"), anew.get("other") or found["test"]
-        sides = ((other, found), (own, evidence.metrics.get((str(anew.get("experiment")), sky))))
-        cells = [
-            text(one)
-            for of, metrics in sides
-            for one in (_interval(of, "scatter_dex"), _interval(of, "bias_dex"), over_count_rate(metrics))
+        retrained = [
+            row
+            for row in results.pairs
+            if row["sky"] == sky and row["against"] == name and results.trained_on[row["experiment"]] == sky
         ]
-        rows.append([sky, name, f"{other['n']:,}", *cells, text(ratio_of(anew))])
+        pair = retrained[0] if retrained else {}
+        own, other = pair.get("own", {}), pair.get("other") or metrics["test"]
+        cells = []
+        for scores, tested in ((other, metrics), (own, results.metrics.get((pair.get("experiment", ""), sky), {}))):
+            cells += [text(lookup(scores, key)) for key in ("scatter_dex", "bias_dex")]
+            cells.append(text(lookup(tested, "ratios/network_over_count_rate_recalibrated")))
+        rows.append([sky, name, count(other), *cells, text(scatter_ratio(pair))])
     return rows
 
 
-def over_count_rate(metrics: Mapping[str, Any] | None) -> Measured:
-    """Scatter over that of the recalibrated count rate, of one content of metrics.json."""
-    ratio = ((metrics or {}).get("ratios") or {}).get("network_over_count_rate_recalibrated") or {}
-    return with_interval(ratio.get("value"), ratio.get("ci68"), (metrics or {}).get("n_test"))
-
-
-def _trained_anew(row: Mapping[str, Any], recipe: str, sky: str, evidence: Evidence) -> bool:
-    """Whether a row compares, on a sky, an experiment that learnt from it with one that didn't."""
-    return bool(row["sky"] == sky and row["against"] == recipe and evidence.learnt[row["experiment"]] == sky)
-
-
-def _interval(of: Mapping[str, Any] | None, key: str) -> Measured:
-    return with_interval(of[key], of[f"{key}_ci68"], of["n"]) if of else Measured(None, None)
+def experiments(results: Results, settings: Mapping[str, Settings]) -> Table:
+    """Experiments with their settings and scores, without controls."""
+    header = ["experiment", "networks", "epochs", "train", "test", "scatter, dex", "bias, dex", "residual ÷ sigma"]
+    rows = [[*header, "÷ count rate", "÷ ridge"]]
+    for name, setting in settings.items():
+        metrics = results.of(name)
+        if not metrics or setting["control"] != "none":
+            continue
+        own = results.metrics[name, results.trained_on[name]]
+        cells = [str(metrics["ensemble"]["n_members"]), str(setting["epochs"]), count(own, "n_train")]
+        cells += [count(metrics, "n_test"), text(lookup(metrics, "test/scatter_dex"), 4)]
+        ratios = (f"ratios/network_over_{baseline}" for baseline in ("count_rate_recalibrated", "ridge_features"))
+        keys = ("test/bias_dex", "calibration/residual_std_over_mean_sigma", *ratios)
+        rows.append([name, *cells, *(text(lookup(metrics, key)) for key in keys)])
+    return rows

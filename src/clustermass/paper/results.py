@@ -1,0 +1,247 @@
+"""Results of a run, and their comparison with the published ones."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import hypot, sqrt
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from clustermass.errors import InputError
+
+#: a difference of fewer standard errors counts as none
+CLEAR = 3.0
+#: our recipe and the paper's, as names of experiments, and the experiment that the paper's variations depart from
+OURS, THEIRS, BASE = "fiducial", "krippendorf2023", "paper_like"
+
+#: a part of metrics.json or pairs.json
+Block = Mapping[str, Any]
+
+
+class Measured(NamedTuple):
+    """A number with its standard error; None = not measured."""
+
+    value: float | None
+    error: float | None = None
+
+    def sigmas(self, other: float, error: float = 0.0) -> float | None:
+        """Difference from another number in standard errors of both together; None if it isn't measured."""
+        if self.value is None or self.error is None:
+            return None
+        return (self.value - other) / hypot(self.error, error)
+
+
+class Number(NamedTuple):
+    """A published number.
+
+    Attributes
+    ----------
+    what, where
+        What it is, and its place in the paper.
+    ours
+        Argument of `Results.number`.
+    published
+        Its value.
+    error
+        Sampling error of the paper's test set; None if the value depends on the simulation, so that ours may differ.
+    """
+
+    what: str
+    where: str
+    ours: str
+    published: float
+    error: float | None
+
+
+class Change(NamedTuple):
+    """A change of the method, and its effect on the scatter in the paper.
+
+    Attributes
+    ----------
+    experiment, what, where
+        Name of our experiment, description, and place in the paper.
+    published
+        Effect in the paper's words.
+    ratio
+        Published scatter with the change over that without it, if it is stated.
+    effect
+        Published effect where only words are: worse, same or not_better; empty if none is published.
+    """
+
+    experiment: str
+    what: str
+    where: str = ""
+    published: str = ""
+    ratio: float | None = None
+    effect: str = ""
+
+
+class Published(NamedTuple):
+    """Content of published.yaml; `weighting` holds `range` and `published` by end of the mass range."""
+
+    test_clusters: int
+    numbers: tuple[Number, ...]
+    changes: tuple[Change, ...]
+    weighting: dict[str, dict[str, str]]
+
+
+def read_published(path: Path) -> Published:
+    """Read published.yaml; two published numbers become their ratio, with the error of independent scatters."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    numbers = []
+    for row in content["numbers"]:
+        published, error = row["published"], row.get("error")
+        if isinstance(published, list):
+            published = published[0] / published[1]
+            error = published / sqrt(row["clusters"])
+        numbers.append(Number(row["what"], row["where"], row["ours"], published, error))
+    changes = tuple(Change(**row) for row in content["changes"])
+    return Published(content["test_clusters"], tuple(numbers), changes, content["weighting"])
+
+
+@dataclass(frozen=True)
+class Results:
+    """Results of a run.
+
+    Attributes
+    ----------
+    metrics
+        Content of metrics.json by experiment and sky.
+    pairs
+        Rows of pairs.json.
+    trained_on
+        Sky that each experiment was trained on.
+    test_sky
+        Sky that experiments are tested on; those without it on the test set of their own.
+    """
+
+    metrics: Mapping[tuple[str, str], Block]
+    pairs: Sequence[Block]
+    trained_on: Mapping[str, str]
+    test_sky: str
+
+    def of(self, experiment: str) -> Block:
+        """Metrics of an experiment; empty if it isn't part of the run."""
+        own = self.trained_on.get(experiment, "")
+        return self.metrics.get((experiment, self.test_sky)) or self.metrics.get((experiment, own)) or {}
+
+    def number(self, experiment: str, key: str) -> Measured:
+        """Return a number of an experiment.
+
+        Parameters
+        ----------
+        experiment
+            Its name.
+        key
+            Path in metrics.json, or `residual_over_sigma` (standard deviation of the residuals over mean sigma),
+            `member_sigma` (sigma of a member over that of the ensemble, with its spread as error), `bias/<low>` (bias
+            in the bin of true mass that begins there) or `above_60_over_all` (`_above_60_over_all`).
+        """
+        block = self.of(experiment)
+        match key.split("/"):
+            case ["residual_over_sigma"]:
+                value = lookup(block, "calibration/residual_std_over_mean_sigma").value
+                return Measured(value, value / sqrt(2 * block["n_test"]) if value else None)
+            case ["member_sigma"]:
+                name = "ensemble/member_over_ensemble_sigma"
+                return Measured(lookup(block, f"{name}_mean").value, lookup(block, f"{name}_std").value)
+            case ["bias", low]:
+                bins = block.get("test", {}).get("by_mass_bin", [])
+                return next((gaussian(one)[1] for one in bins if one["low"] == float(low)), Measured(None))
+            case ["above_60_over_all"]:
+                return self._above_60_over_all(experiment)
+        return lookup(block, key)
+
+    def _above_60_over_all(self, experiment: str) -> Measured:
+        """Scatter above likelihoods of 60 over that of all clusters, errors as if independent.
+
+        For the paper's recipe of networks that were trained on these clusters alone, if there are any.
+        """
+        retrained = experiment == THEIRS and self.of("high_likelihood")
+        all_clusters = self.number(BASE if retrained else experiment, "test/scatter_dex")
+        above = self.number(
+            *("high_likelihood", "test/scatter_dex") if retrained else (experiment, "high_likelihood/scatter_dex")
+        )
+        if not (above.value and above.error and all_clusters.value and all_clusters.error):
+            return Measured(None)
+        ratio = above.value / all_clusters.value
+        return Measured(ratio, ratio * hypot(above.error / above.value, all_clusters.error / all_clusters.value))
+
+    def pair(self, experiment: str) -> Block:
+        """Row of an experiment and the one it is compared with, preferably on `test_sky`; empty if there is none."""
+        skies = (self.test_sky, self.trained_on.get(experiment))
+        rows = [row for row in self.pairs if row["experiment"] == experiment and row["sky"] in skies]
+        return min(rows, key=lambda row: row["sky"] != self.test_sky, default={})
+
+
+def read_results(
+    metrics: Mapping[tuple[str, str], Path], pairs: Path, trained_on: Mapping[str, str], test_sky: str
+) -> Results:
+    """Read metrics.json by experiment and sky, and pairs.json; see `Results`."""
+    blocks = {key: read_json(path) for key, path in metrics.items()}
+    return Results(blocks, read_json(pairs)["rows"], trained_on, test_sky)
+
+
+def read_json(path: Path) -> Block:
+    """Content of a JSON file; InputError if there is none."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no readable JSON ({error}). Delete it and run again.") from error
+
+
+def lookup(block: Block, path: str) -> Measured:
+    """Value at a path ("test/scatter_dex"), with half of its 68 % interval as standard error."""
+    *folders, name = path.split("/")
+    for folder in folders:
+        block = block.get(folder) or {}
+    value, interval = block.get(name), block.get(f"{name}_ci68")
+    if isinstance(value, Mapping):
+        value, interval = value["value"], value["ci68"]
+    return Measured(value, (interval[1] - interval[0]) / 2 if interval else None)
+
+
+def gaussian(block: Block) -> tuple[Measured, Measured]:
+    """Scatter and bias of a block, with the standard errors of a Gaussian sample, s / sqrt(2 n) and s / sqrt(n)."""
+    scatter, bias, n = block["scatter_dex"], block["bias_dex"], block["n"]
+    errors = (None, None) if scatter is None else (scatter / sqrt(2 * n), scatter / sqrt(n))
+    return Measured(scatter, errors[0]), Measured(bias, errors[1])
+
+
+def scatter_ratio(pair: Block) -> Measured:
+    """Scatter ratio of a row of pairs.json, with the errors of clusters and of training together."""
+    return Measured(pair.get("scatter_ratio"), pair.get("scatter_ratio_error"))
+
+
+def agreement(ours: Measured, published: float, error: float) -> str:
+    """Tell whether a number agrees with a published one within three standard errors of both together."""
+    sigmas = ours.sigmas(published, error)
+    return "—" if sigmas is None else f"{'yes' if abs(sigmas) < CLEAR else 'no'} ({sigmas:+.1f} σ)"
+
+
+def effect_of(ratio: Measured, error: float = 0.0) -> str:
+    """Effect of a change on the scatter: worse or better by three standard errors, or else same."""
+    sigmas = ratio.sigmas(1.0, error)
+    if sigmas is None:
+        return "—"
+    return "same" if abs(sigmas) < CLEAR else "worse" if sigmas > 0 else "better"
+
+
+def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
+    """Tell whether a change has the published effect: yes, no, or not seen.
+
+    A published ratio is compared by `agreement`. "worse" needs worse by three standard errors; "same" and "not_better"
+    allow what the paper's test set, with an error of 1 / sqrt(test_clusters), could not resolve either.
+    """
+    if ratio.value is None:
+        return "—"
+    if change.ratio is not None:
+        return agreement(ratio, change.ratio, change.ratio / sqrt(test_clusters))
+    if change.effect == "worse":
+        return {"worse": "yes", "same": "not seen"}.get(effect_of(ratio), "no")
+    allowed = {"same": ("same",), "not_better": ("same", "worse")}.get(change.effect)
+    if allowed is None:
+        return ""
+    return "yes" if effect_of(ratio, 1 / sqrt(test_clusters)) in allowed else "no"
