@@ -19,13 +19,11 @@ from realizations import CROWDED_ARCSEC, CROWDED_FACTOR, Source, gather, joined
 
 from clustermass.baselines.regressions import predict_boosted_trees, predict_ridge
 from clustermass.baselines.scaling_relations import (
-    predict_count_rate_efeds,
-    predict_count_rate_recalibrated,
-    predict_luminosity_published,
-    predict_luminosity_recalibrated,
-    predict_luminosity_temperature,
-    predict_prior,
-    predict_temperature,
+    count_rate_relation,
+    fit_best_form,
+    gas_forms,
+    luminosity_relation,
+    polynomial_forms,
     published_luminosity,
 )
 from clustermass.config.resolve import load_config
@@ -134,16 +132,19 @@ def predict(drawn, config, source):
     z, rate, l500, kt = (value[name] for name in ("redshift", "ml_rate", "l500", "kt"))
     block = config["baselines"]
     published, features = published_luminosity(l500, z, source.cosmology), finite(value["features"], drawn)
-    mu = {
-        "prior": predict_prior(z, label, split),
-        "luminosity_published": predict_luminosity_published(published, z, block["luminosity_published"]),
-        "luminosity_recalibrated": predict_luminosity_recalibrated(
-            published, z, label, split, block["luminosity_published"]
-        ),
-        "temperature": predict_temperature(kt, z, label, split),
-        "luminosity_temperature": predict_luminosity_temperature(l500, kt, z, label, split),
-        "count_rate_efeds": predict_count_rate_efeds(rate, z, block["count_rate_efeds"]),
-        "count_rate_recalibrated": predict_count_rate_recalibrated(rate, z, label, split, block["count_rate_efeds"]),
+    by_luminosity = luminosity_relation(z, block["luminosity_published"])
+    by_count_rate = count_rate_relation(z, block["count_rate_efeds"])
+    forms = {
+        "prior": polynomial_forms(np.log1p(z)),
+        "luminosity_recalibrated": by_luminosity.refit_forms(published),
+        "temperature": gas_forms(z, kt),
+        "luminosity_temperature": gas_forms(z, kt, l500),
+        "count_rate_recalibrated": by_count_rate.refit_forms(rate),
+    }
+    mu = {name: fit_best_form(name, competing, label, split) for name, competing in forms.items()}
+    mu |= {
+        "luminosity_published": by_luminosity.log10_mass(published),
+        "count_rate_efeds": by_count_rate.log10_mass(rate),
         "ridge_features": predict_ridge(features, label, split, block["ridge_alpha"]),
         "boosted_trees": predict_boosted_trees(features, label, split, int(config["seed"])),
     }

@@ -9,7 +9,7 @@ import xarray as xr
 from astropy.io import fits
 from matplotlib.figure import Figure
 
-from clustermass.baselines.scaling_relations import predict_count_rate_efeds
+from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.ensemble.calibration import Calibration, Recalibration
 from clustermass.ensemble.scores import calibration_scores
 from clustermass.evaluate.evaluate import BINS, calibrated_predictions
@@ -171,7 +171,7 @@ def make_field(folder: Path, n: int, rng: np.random.Generator) -> None:
     total = n + 1
     ra, dec, z = rng.uniform(126, 146, total), rng.uniform(-2, 5, total), rng.uniform(0.05, 0.9, total)
     rate = 10 ** rng.uniform(-1.7, 0.3, total)
-    mass = predict_count_rate_efeds(rate, z, RELATION) + 0.1 * rng.normal(size=total) + 0.05
+    mass = count_rate_relation(z, RELATION).log10_mass(rate) + 0.1 * rng.normal(size=total) + 0.05
     # the images have the detections in another order than the catalogue
     shuffled = rng.permutation(total)
     detections = xr.Dataset(

@@ -108,6 +108,10 @@ SINGLE_ERRORS = {
     "network.compact.channels": ([4] * 5, "need 32 x 32 pixels, but preprocessing 'central' gives 16 x 16"),
     "training.recipes.clustermass.schedule": ("plateau", "clustermass.plateau is missing; add it"),
     "training.recipes.krippendorf2023.schedule": ("cosine", "krippendorf2023.warmup_fraction is missing; add it"),
+    "baselines.count_rate_efeds": (
+        {"log10_mass": 14.1, "slope_rate": 0.6, "quadratic_z": -12.0, "pivot_rate": 0.1, "pivot_z": 0.35},
+        "baselines.count_rate_efeds.linear_z is missing; add it",
+    ),
     "experiments.fiducial.sky": ("mock_efeds", "an observed field"),
     "experiments.fiducial.selection.log10_m500c_max": (13.0, "must be below log10_m500c_max = 13.0"),
     "skies.mine": ({"observed": True}, "neither 'source'"),

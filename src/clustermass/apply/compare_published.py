@@ -9,8 +9,12 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.baselines.linear_fits import columns, redshift_term
-from clustermass.baselines.scaling_relations import predict_count_rate_efeds, predict_luminosity_published
+from clustermass.baselines.scaling_relations import (
+    count_rate_relation,
+    design_matrix,
+    luminosity_relation,
+    redshift_term,
+)
 from clustermass.catalogues.published_masses import KINDS, Published, look_up, read_published
 from clustermass.catalogues.tables import numbers, texts_of, whole_numbers
 from clustermass.errors import InputError
@@ -168,8 +172,8 @@ def _clusters(
         "published": published,
         "published_error_low": low,
         "published_error_high": high,
-        "luminosity": predict_luminosity_published(luminosity, redshift, relations["luminosity_published"]),
-        "count_rate": predict_count_rate_efeds(rate, redshift, relations["count_rate_efeds"]),
+        "luminosity": luminosity_relation(redshift, relations["luminosity_published"]).log10_mass(luminosity),
+        "count_rate": count_rate_relation(redshift, relations["count_rate_efeds"]).log10_mass(rate),
         "flagged": np.any([np.asarray(table[name]) != 0 for name in _FLAGS], axis=0),
     }
 
@@ -261,7 +265,7 @@ def compare_masses(
         nothing = _stated(_NAMES, None, None)
         return {"n": int(first.size), **nothing, "fit": _stated(_FIT_NAMES, None, None)}
     difference = first - second
-    design = columns((first + second) / 2 - PIVOT_LOG10_M500C, redshift_term(redshift, PIVOT_Z))
+    design = design_matrix((first + second) / 2 - PIVOT_LOG10_M500C, redshift_term(redshift, PIVOT_Z))
     draws = rng.integers(first.size, size=(resamplings, first.size))
     moments = np.array([_moments(difference[draw]) for draw in draws])
     fits = np.array([_fit(difference[draw], design[draw]) for draw in draws])

@@ -1,4 +1,4 @@
-"""The simulated haloes behind the clusters: luminosity and temperature for baselines, who has a bright neighbour."""
+"""Simulated haloes of the clusters: their luminosity and temperature, and which have a bright neighbour."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ CROWDED = ((180.0, 0.3), (300.0, 1.5))
 
 
 @dataclass(frozen=True)
-class Truth:
+class HaloTruth:
     """Haloes of all realizations, (halo,) each, in the order of the files.
 
     Attributes
@@ -33,12 +33,12 @@ class Truth:
     redshift
         float64.
     l500
-        L(0.5-2 keV rest frame, < R500) in erg/s, float64; NaN = the simulation doesn't tell.
+        L(0.5-2 keV rest frame, < R500) in erg/s, float64; NaN = unknown.
     kt
-        Temperature in keV, float64; NaN = the simulation doesn't tell.
+        Temperature in keV, float64; NaN = unknown.
     isolated
         1 = no other halo of the realization has more than 0.3 (1.5) times the halo's photons within 3' (5'), 0 = one
-        has, -1 = the simulation doesn't tell the photons; int8.
+        has, -1 = photons unknown; int8.
     """
 
     row: Mapping[tuple[str, int], int]
@@ -48,7 +48,7 @@ class Truth:
     isolated: NDArray[np.int8]
 
     def rows(self, realization: NDArray[np.str_], halo_id: NDArray[np.int64]) -> NDArray[np.intp]:
-        """Row of each halo; InputError names one that no file holds."""
+        """Row of each halo; InputError if no file holds one."""
         keys = list(zip(realization.tolist(), halo_id.tolist(), strict=True))
         missing = [key for key in keys if key not in self.row]
         if missing:
@@ -60,7 +60,7 @@ class Truth:
         return np.array([self.row[key] for key in keys], dtype=np.intp)
 
 
-def read_truth(paths: Mapping[str, Path]) -> Truth:
+def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
     """Read the `TRUTH` tables of a sky's realizations.
 
     Parameters
@@ -87,11 +87,11 @@ def read_truth(paths: Mapping[str, Path]) -> Truth:
         np.concatenate([table[name] for table in tables.values()]).astype(float) for name in ("Z", "L500", "KT")
     )
     isolated = np.concatenate([_isolated(table) for table in tables.values()])
-    return Truth(row, redshift, l500, kt, isolated)
+    return HaloTruth(row, redshift, l500, kt, isolated)
 
 
 def realization_of(images: Path) -> str:
-    """Label of the realization that an `images.nc` is of; its images aren't read. InputError where it can't be."""
+    """Label of the realization of an `images.nc`, without reading the images; InputError if it is damaged."""
     try:
         with xr.open_dataset(images, engine="netcdf4") as dataset:
             return str(dataset["realization"].values[0])
@@ -105,14 +105,11 @@ def _columns(path: Path) -> dict[str, NDArray[Any]]:
     missing = [name for name in COLUMNS if name not in table.colnames]
     if missing:
         raise InputError(f"{path}: the table TRUTH lacks the column(s) {', '.join(missing)}. Delete it and run again.")
-    unknown = np.full(len(table), np.nan)
-    optional = {
-        name: np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan) if name in table.colnames else unknown
-        for name in OPTIONAL
-    }
-    return {name: np.asarray(table[name]) for name in COLUMNS} | {
-        name: np.asarray(values, dtype=float) for name, values in optional.items()
-    }
+    columns = {name: np.asarray(table[name]) for name in COLUMNS}
+    for name in OPTIONAL:
+        values = table[name] if name in table.colnames else np.full(len(table), np.nan)
+        columns[name] = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
+    return columns
 
 
 def _isolated(table: Mapping[str, NDArray[Any]]) -> NDArray[np.int8]:
@@ -125,7 +122,7 @@ def _isolated(table: Mapping[str, NDArray[Any]]) -> NDArray[np.int8]:
 def is_isolated(
     ra: FloatArray, dec: FloatArray, counts: FloatArray, crowded: Sequence[tuple[float, float]] = CROWDED
 ) -> NDArray[np.bool_]:
-    """Whether no neighbour is bright and near in the sense of `crowded`.
+    """Whether no neighbour is as bright and near as in `crowded`.
 
     Parameters
     ----------

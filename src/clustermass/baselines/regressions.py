@@ -1,7 +1,6 @@
-"""Ridge regression on the hand-made features: the straightest line through everything that was thought of."""
+"""Regressions of the mass on hand-made features: ridge regression and boosted trees."""
 
 from collections.abc import Sequence
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +11,24 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from clustermass.arrays import FloatArray
-from clustermass.io.log import LOGGER
+from clustermass.baselines.scaling_relations import best_on_validation
+
+#: trees that are grown; the validation set decides how many are kept
+MAX_TREES = 800
 
 
 @threadpool_limits.wrap(limits=1)  # the same bits on any number of cores, and no threads that wait for a busy one
 def predict_ridge(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], alphas: Sequence[float]
 ) -> FloatArray:
-    """Standardise and fit on the training set; the penalty comes from the validation set.
+    """Ridge regression on standardised features, fitted to the training set; the validation set chooses the penalty.
 
     Parameters
     ----------
     features
         (cluster, feature).
     log10_m500c, split
-        (cluster,); labels are read where `split` is train or val only.
+        (cluster,); labels are read for training and validation clusters only.
     alphas
         Penalties to choose from (`baselines.ridge_alpha`).
 
@@ -35,34 +37,23 @@ def predict_ridge(
     mu
         Predicted log10(M500c / Msun), float64 (cluster,).
     """
-    train, val = split == "train", split == "val"
-    judged = val if val.any() else train
-    fits = {}
+    train, fits = split == "train", dict[float, FloatArray]()
     for alpha in alphas:
         model = make_pipeline(StandardScaler(), Ridge(alpha=float(alpha)))
         fits[alpha] = model.fit(features[train], log10_m500c[train]).predict(features)
-    errors = {alpha: np.mean((mu[judged] - log10_m500c[judged]) ** 2) for alpha, mu in fits.items()}
-    best = min(errors, key=lambda alpha: errors[alpha])
-    LOGGER.info("ridge_features: alpha %g is the best of %d on the validation set", best, len(alphas))
-    return np.asarray(fits[best], dtype=float)
+    return best_on_validation("ridge_features: penalty", fits, log10_m500c, split)
 
 
-#: trees grown before the validation set says how many to keep
-MAX_TREES = 800
-
-
-@threadpool_limits.wrap(limits=1)  # the same bits on any number of cores, and no threads that wait for a busy one
+@threadpool_limits.wrap(limits=1)  # as above
 def predict_boosted_trees(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], seed: int
 ) -> FloatArray:
-    """Fit on the training set and keep as many trees as do best on the validation set.
+    """Boosted trees, fitted to the training set; the validation set chooses their number.
 
     Parameters
     ----------
-    features
-        (cluster, feature).
-    log10_m500c, split
-        (cluster,); labels are read where `split` is train or val only.
+    features, log10_m500c, split
+        See `predict_ridge`.
     seed
         Of the columns drawn at each split.
 
@@ -71,8 +62,7 @@ def predict_boosted_trees(
     mu
         Predicted log10(M500c / Msun), float64 (cluster,).
     """
-    train, val = split == "train", split == "val"
-    judged = val if val.any() else train
+    train = split == "train"
     model = HistGradientBoostingRegressor(
         learning_rate=0.04,
         max_iter=MAX_TREES,
@@ -83,7 +73,5 @@ def predict_boosted_trees(
         early_stopping=False,
         random_state=seed,
     ).fit(features[train], log10_m500c[train])
-    errors = [np.mean((mu - log10_m500c[judged]) ** 2) for mu in model.staged_predict(features[judged])]
-    best = int(np.argmin(errors))
-    LOGGER.info("boosted_trees: %d of %d trees do best on the validation set", best + 1, MAX_TREES)
-    return np.asarray(next(islice(model.staged_predict(features), best, None)), dtype=float)
+    by_number = dict(enumerate(model.staged_predict(features), start=1))
+    return best_on_validation("boosted_trees: number of trees", by_number, log10_m500c, split)

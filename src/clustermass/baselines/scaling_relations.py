@@ -1,17 +1,105 @@
-"""Mass from the true X-ray luminosity: what an observer with perfect fluxes would get from the scaling relation."""
+"""Masses from scaling relations: published ones, and relations fitted to the training set.
 
-from collections.abc import Mapping
+A published relation between mass and an observable X (count rate, luminosity) is a power law at each redshift,
+
+    log10 M500c = m(z) + s(z) (log10 X - log10 X_p).
+
+A fitted one is linear in its coefficients; its form is the one that predicts the validation set best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
 from itertools import combinations_with_replacement
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.baselines.linear_fits import columns, fit_best_form, redshift_term, require
 from clustermass.cosmology import PUBLISHED_RELATIONS, efunc, luminosity_distance_cm
+from clustermass.errors import InputError
+from clustermass.io.log import LOGGER
 
-KEYS = ("log10_l_pivot", "mass_pivot_msun", "slope", "delta", "evolution", "gamma", "pivot_z")
+if TYPE_CHECKING:
+    from clustermass.config.models import CountRateRelation, LuminosityRelation
+
+Name = TypeVar("Name", bound=Hashable)
+
+#: values about which the polynomials of luminosity and temperature are written: they only condition the fit
+PIVOT_L500, PIVOT_KT_KEV, PIVOT_Z = 10**43.5, 3.0, 0.35
+
+
+class ScalingRelation(NamedTuple):
+    """Power law between mass and an observable X at the redshifts of some clusters.
+
+    Attributes
+    ----------
+    mass
+        m: log10(M500c / Msun) at the pivot of X, (cluster,).
+    slope
+        s: d log10 M / d log10 X, a number or (cluster,).
+    log10_pivot
+        log10 X_p.
+    redshift_term
+        q = log10((1 + z) / (1 + z_p)), (cluster,).
+    """
+
+    mass: FloatArray
+    slope: FloatArray | float
+    log10_pivot: float
+    redshift_term: FloatArray
+
+    def log10_mass(self, observable: FloatArray) -> FloatArray:
+        """log10(M500c / Msun) of clusters with the observables X, (cluster,)."""
+        return self.mass + self.slope * (np.log10(observable) - self.log10_pivot)
+
+    def log10_observable(self, log10_mass: FloatArray) -> FloatArray:
+        """Mean log10 X of clusters of a mass, (cluster,)."""
+        return self.log10_pivot + (log10_mass - self.mass) / self.slope
+
+    def refit_forms(self, observable: FloatArray) -> dict[str, FloatArray]:
+        """Forms that compete when the relation is fitted to clusters with the observables X; see `surface_forms`."""
+        return surface_forms(np.log10(observable) - self.log10_pivot, self.redshift_term)
+
+
+def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping[str, float]) -> ScalingRelation:
+    """Four-parameter fit to the published eFEDS masses (Chiu et al. 2023), with an rms of 0.035 dex for 453 clusters.
+
+    log10 M = log10_mass + slope_rate log10(rate / pivot_rate) + linear_z q + quadratic_z q^2 with
+    q = log10((1 + z) / (1 + pivot_z)). X is the fitted count rate in count/s, 0.2-2.3 keV.
+
+    Parameters
+    ----------
+    redshift
+        (cluster,).
+    block
+        `baselines.count_rate_efeds` of the configuration.
+    """
+    q = redshift_term(redshift, block["pivot_z"])
+    mass = block["log10_mass"] + block["linear_z"] * q + block["quadratic_z"] * q**2
+    return ScalingRelation(mass, block["slope_rate"], float(np.log10(block["pivot_rate"])), q)
+
+
+def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> ScalingRelation:
+    """Eq. 67 of Chiu et al. (2022, A&A 661, A11), inverted for the mass.
+
+    ln L = ln L_pivot + [slope + delta ln((1+z)/(1+z_p))] ln(M / M_pivot) + evolution ln(E(z)/E(z_p))
+    + gamma ln((1+z)/(1+z_p)), without a correction for selection or for the mass function. X is the luminosity in
+    erg/s, 0.5-2 keV rest frame, < R500, in the published cosmology (`published_luminosity`).
+
+    Parameters
+    ----------
+    redshift
+        (cluster,).
+    block
+        `baselines.luminosity_published` of the configuration: L_pivot as log10(erg/s), M_pivot in Msun.
+    """
+    q = redshift_term(redshift, block["pivot_z"])
+    expansion = np.log10(efunc(redshift, PUBLISHED_RELATIONS) / efunc(block["pivot_z"], PUBLISHED_RELATIONS))
+    slope = block["slope"] + block["delta"] * q * np.log(10)
+    mass = np.log10(block["mass_pivot_msun"]) - (block["evolution"] * expansion + block["gamma"] * q) / slope
+    return ScalingRelation(mass, 1 / slope, block["log10_l_pivot"], q)
 
 
 def published_luminosity(l500: FloatArray, redshift: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
@@ -38,240 +126,106 @@ def published_luminosity(l500: FloatArray, redshift: FloatArray, cosmology: Mapp
     return l500 * (published / luminosity_distance_cm(redshift, cosmology)) ** 2
 
 
-def predict_luminosity_published(l500: FloatArray, redshift: FloatArray, block: Mapping[str, Any]) -> FloatArray:
-    """Invert Eq. 67 of Chiu et al. (2022, A&A 661, A11) for the mass.
-
-    ln L = ln L_pivot + [slope + delta ln((1+z)/(1+z_p))] ln(M / M_pivot) + evolution ln(E(z)/E(z_p))
-    + gamma ln((1+z)/(1+z_p)), without a correction for selection or for the mass function.
-
-    Parameters
-    ----------
-    l500
-        erg/s, 0.5-2 keV rest frame, < R500, in the published cosmology (`published_luminosity`), (cluster,).
-    redshift
-        (cluster,).
-    block
-        `baselines.luminosity_published` of the configuration: L_pivot as log10(erg/s), M_pivot in Msun.
-
-    Returns
-    -------
-    mu
-        Predicted log10(M500c / Msun), float64 (cluster,).
-
-    Raises
-    ------
-    InputError
-        A key of the block is missing.
-    """
-    log10_mass, at_pivot_mass, slope = _relation_at(redshift, block)
-    return log10_mass + (np.log10(l500) - at_pivot_mass) / slope
+def redshift_term(redshift: FloatArray, pivot: float) -> FloatArray:
+    """Return q = log10((1 + z) / (1 + pivot)), the redshift term of the published relations."""
+    return np.log10((1 + redshift) / (1 + pivot))
 
 
-def mean_log10_luminosity(log10_m500c: FloatArray, redshift: FloatArray, block: Mapping[str, Any]) -> FloatArray:
-    """Mean log10(L / (erg/s)) at given mass and redshift by the same relation, (cluster,).
-
-    Parameters
-    ----------
-    log10_m500c
-        log10(M500c / Msun), (cluster,).
-    redshift, block
-        As for `predict_luminosity_published`.
-
-    Raises
-    ------
-    InputError
-        A key of the block is missing.
-    """
-    log10_mass, at_pivot_mass, slope = _relation_at(redshift, block)
-    return at_pivot_mass + slope * (log10_m500c - log10_mass)
-
-
-def _relation_at(redshift: FloatArray, block: Mapping[str, Any]) -> tuple[float, FloatArray, FloatArray]:
-    """log10 of the pivot mass, and at each redshift log10 L at that mass and the slope of log10 L with log10 M."""
-    log10_l, mass, slope, delta, evolution, gamma, pivot_z = require(block, KEYS, "baselines.luminosity_published")
-    q = redshift_term(redshift, pivot_z)
-    expansion = np.log10(efunc(redshift, PUBLISHED_RELATIONS) / efunc(pivot_z, PUBLISHED_RELATIONS))
-    return np.log10(mass), log10_l + evolution * expansion + gamma * q, slope + delta * q * np.log(10)
-
-
-def predict_luminosity_recalibrated(
-    l500: FloatArray,
-    redshift: FloatArray,
-    log10_m500c: FloatArray,
-    split: NDArray[np.str_],
-    block: Mapping[str, Any],
-) -> FloatArray:
-    """Regress log10 mass on log10 L and redshift on the training set, in the same competing forms as the count rate.
-
-    Parameters
-    ----------
-    l500, redshift, block
-        As for `predict_luminosity_published`; only the pivots of the block are used.
-    log10_m500c, split
-        (cluster,); see `relation.fit_best_form`.
-
-    Returns
-    -------
-    mu
-        Predicted log10(M500c / Msun), float64 (cluster,).
-    """
-    log10_l, pivot_z = require(block, ("log10_l_pivot", "pivot_z"), "baselines.luminosity_published")
-    forms = surface_forms(np.log10(l500) - log10_l, redshift_term(redshift, pivot_z))
-    return fit_best_form("luminosity_recalibrated", forms, log10_m500c, split)
-
-
-COUNT_RATE_KEYS = ("log10_mass", "slope_rate", "linear_z", "quadratic_z", "pivot_rate", "pivot_z")
-
-
-def predict_count_rate_efeds(ml_rate: FloatArray, redshift: FloatArray, block: Mapping[str, Any]) -> FloatArray:
-    """Four-parameter fit to the published eFEDS masses (Chiu et al. 2023), nothing of it fitted here.
-
-    log10 M = log10_mass + slope_rate log10(rate / pivot_rate) + linear_z q + quadratic_z q^2 with
-    q = log10((1 + z) / (1 + pivot_z)); it reproduces 453 published masses with an rms of 0.035 dex.
-
-    Parameters
-    ----------
-    ml_rate
-        Fitted count rate, count/s, 0.2-2.3 keV, (cluster,).
-    redshift
-        (cluster,).
-    block
-        `baselines.count_rate_efeds` of the configuration.
-
-    Returns
-    -------
-    mu
-        Predicted log10(M500c / Msun), float64 (cluster,).
-
-    Raises
-    ------
-    InputError
-        A key of the block is missing.
-    """
-    log10_mass, slope, linear, quadratic, pivot_rate, pivot_z = require(
-        block, COUNT_RATE_KEYS, "baselines.count_rate_efeds"
-    )
-    q = redshift_term(redshift, pivot_z)
-    return log10_mass + slope * np.log10(ml_rate / pivot_rate) + linear * q + quadratic * q**2
-
-
-def predict_count_rate_recalibrated(
-    ml_rate: FloatArray,
-    redshift: FloatArray,
-    log10_m500c: FloatArray,
-    split: NDArray[np.str_],
-    block: Mapping[str, Any],
-) -> FloatArray:
-    """Fit the same form to the training set, with curvature where the validation set asks for it.
-
-    Besides the published form, a full quadratic and a full cubic in (log10 rate, q) compete: what is compared with a
-    network should be the best that rate and redshift can do.
-
-    Parameters
-    ----------
-    ml_rate, redshift, block
-        As for `predict_count_rate_efeds`; only the pivots of the block are used.
-    log10_m500c, split
-        (cluster,); see `relation.fit_best_form`.
-
-    Returns
-    -------
-    mu
-        Predicted log10(M500c / Msun), float64 (cluster,).
-    """
-    pivot_rate, pivot_z = require(block, COUNT_RATE_KEYS[4:], "baselines.count_rate_efeds")
-    forms = surface_forms(np.log10(ml_rate / pivot_rate), redshift_term(redshift, pivot_z))
-    return fit_best_form("count_rate_recalibrated", forms, log10_m500c, split)
+def design_matrix(*terms: FloatArray) -> FloatArray:
+    """Terms of a linear model, (cluster, term), with a leading column of ones."""
+    return np.stack([np.ones_like(terms[0]), *terms], axis=1)
 
 
 def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
-    """Design matrices of growing freedom for a mass surface over a log observable `r` and the redshift term `q`."""
+    """Design matrices of growing freedom for a mass surface over a log observable `r` and the redshift term `q`.
+
+    Besides the published form, a full quadratic and a full cubic compete: a network should be compared with the best
+    that the observable and the redshift can do.
+    """
     quadratic = (r, q, q**2, r**2, r * q)
     return {
-        "published form": columns(r, q, q**2),
-        "curved in z": columns(r, q, q**2, q**3),
-        "full quadratic": columns(*quadratic),
-        "full cubic": columns(*quadratic, r**3, r**2 * q, r * q**2, q**3),
+        "published form": design_matrix(r, q, q**2),
+        "curved in z": design_matrix(r, q, q**2, q**3),
+        "full quadratic": design_matrix(*quadratic),
+        "full cubic": design_matrix(*quadratic, r**3, r**2 * q, r * q**2, q**3),
     }
 
 
-#: values about which the polynomials are written, near the selected clusters' medians; they only condition the fit
-PIVOT_L500, PIVOT_KT_KEV, PIVOT_Z = 10**43.5, 3.0, 0.35
-FORMS = {"linear": 1, "quadratic": 2, "cubic": 3}
-
-
-def predict_temperature(
-    kt_kev: FloatArray, redshift: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_]
-) -> FloatArray:
-    """Regress log10 mass on log10 temperature and redshift: linear, quadratic or cubic, whichever validates best.
-
-    Parameters
-    ----------
-    kt_kev
-        True temperature, keV, (cluster,).
-    redshift, log10_m500c, split
-        (cluster,); see `relation.fit_best_form`.
-
-    Returns
-    -------
-    mu
-        Predicted log10(M500c / Msun), float64 (cluster,).
-    """
-    terms = (np.log10(kt_kev / PIVOT_KT_KEV), redshift_term(redshift, PIVOT_Z))
-    return fit_best_form("temperature", polynomials(*terms), log10_m500c, split)
-
-
-def predict_luminosity_temperature(
-    l500: FloatArray, kt_kev: FloatArray, redshift: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_]
-) -> FloatArray:
-    """Regress log10 mass on log10 luminosity, log10 temperature and redshift, in the same competing forms.
-
-    Photons tell luminosity and temperature with errors; only through the shape of the profile, and its extent on the
-    sky, could they tell of the mass what these two don't.
-
-    Parameters
-    ----------
-    l500
-        True L(0.5-2 keV rest frame, < R500), erg/s, (cluster,).
-    kt_kev, redshift, log10_m500c, split
-        As for `predict_temperature`.
-
-    Returns
-    -------
-    mu
-        Predicted log10(M500c / Msun), float64 (cluster,).
-    """
-    terms = (np.log10(l500 / PIVOT_L500), np.log10(kt_kev / PIVOT_KT_KEV), redshift_term(redshift, PIVOT_Z))
-    return fit_best_form("luminosity_temperature", polynomials(*terms), log10_m500c, split)
-
-
-def polynomials(*terms: FloatArray) -> dict[str, FloatArray]:
+def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
     """Design matrices of the full polynomials of degree 1 to 3 in `terms` (cluster,), by name, the simplest first."""
+    products = {
+        degree: [np.asarray(np.prod(factors, axis=0)) for factors in combinations_with_replacement(terms, degree)]
+        for degree in (1, 2, 3)
+    }
     return {
-        form: columns(
-            *(
-                np.asarray(np.prod(factors, axis=0))
-                for power in range(1, degree + 1)
-                for factors in combinations_with_replacement(terms, power)
-            )
-        )
-        for form, degree in FORMS.items()
+        "linear": design_matrix(*products[1]),
+        "quadratic": design_matrix(*products[1], *products[2]),
+        "cubic": design_matrix(*products[1], *products[2], *products[3]),
     }
 
 
-def predict_prior(redshift: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_]) -> FloatArray:
-    """Regression of log10 mass on x = ln(1 + z): linear, quadratic or cubic, whichever validates best.
+def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None = None) -> dict[str, FloatArray]:
+    """Polynomials in the logarithms of the true temperature (keV), of 1 + z, and of the true luminosity (erg/s)."""
+    terms = [np.log10(kt_kev / PIVOT_KT_KEV), redshift_term(redshift, PIVOT_Z)]
+    return polynomial_forms(*([] if l500 is None else [np.log10(l500 / PIVOT_L500)]), *terms)
+
+
+def fit_best_form(
+    name: str, forms: Mapping[str, FloatArray], log10_m500c: FloatArray, split: NDArray[np.str_]
+) -> FloatArray:
+    """Fit each form to the training set by least squares and return the predictions of the best on the validation set.
 
     Parameters
     ----------
-    redshift, log10_m500c, split
-        (cluster,); see `relation.fit_best_form`.
+    name
+        Of the predictor, for the log.
+    forms
+        Design matrix (cluster, term) by name of the form, the simplest first (it wins a tie).
+    log10_m500c
+        log10(M500c / Msun), (cluster,); read for training and validation clusters only.
+    split
+        train, val or test, (cluster,).
 
     Returns
     -------
     mu
-        Predicted log10(M500c / Msun), float64 (cluster,).
+        Predicted log10(M500c / Msun), float64 (cluster,), test clusters included.
+
+    Raises
+    ------
+    InputError
+        A form has as many terms as there are training clusters, or more.
     """
-    x = np.log1p(redshift)
-    forms = {"linear": columns(x), "quadratic": columns(x, x**2), "cubic": columns(x, x**2, x**3)}
-    return fit_best_form("prior", forms, log10_m500c, split)
+    train = split == "train"
+    widest = max(design.shape[1] for design in forms.values())
+    if train.sum() <= widest:
+        raise InputError(
+            f"{name}: {train.sum()} training clusters can't fit {widest} coefficients. "
+            "Widen the selection or add realizations."
+        )
+    fits = {
+        form: design @ np.linalg.lstsq(design[train], log10_m500c[train], rcond=None)[0]
+        for form, design in forms.items()
+    }
+    return best_on_validation(name, fits, log10_m500c, split)
+
+
+def best_on_validation(
+    name: str, predictions: Mapping[Name, FloatArray], log10_m500c: FloatArray, split: NDArray[np.str_]
+) -> FloatArray:
+    """Return the predictions with the smallest mean squared error on the validation set (training set if it is empty).
+
+    Parameters
+    ----------
+    name
+        Of the predictor, for the log.
+    predictions
+        Predicted log10(M500c / Msun), (cluster,), by what was varied; the first one wins a tie.
+    log10_m500c, split
+        See `fit_best_form`.
+    """
+    val = split == ("val" if (split == "val").any() else "train")
+    errors = {key: float(np.mean((mu[val] - log10_m500c[val]) ** 2)) for key, mu in predictions.items()}
+    best = min(errors, key=lambda key: errors[key])
+    LOGGER.info("%s: %s is the best of %d on the validation set", name, best, len(predictions))
+    return np.asarray(predictions[best], dtype=float)

@@ -1,7 +1,6 @@
-"""What a survey detects, as a function of true luminosity and redshift, and how that shifts a published relation."""
+"""Selection function of a survey in true luminosity and redshift, and the shift of a relation that it causes."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
@@ -11,8 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from clustermass.arrays import FloatArray
-from clustermass.baselines.linear_fits import require
-from clustermass.baselines.scaling_relations import mean_log10_luminosity
+from clustermass.baselines.scaling_relations import ScalingRelation
 
 #: nodes of the Gauss-Hermite quadrature over the scatter of luminosity
 NODES = 40
@@ -27,9 +25,9 @@ LogOdds = Callable[[FloatArray, FloatArray], FloatArray]
 
 
 def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.bool_]) -> LogOdds | None:
-    """Fit the probability that a halo is selected: a logistic regression, quadratic in log10 L and ln(1 + z).
+    """Fit the probability p that a halo is selected, by logistic regression; no mass is read.
 
-    No mass is read.
+    ln(p / (1 - p)) is a quadratic polynomial in log10 L and ln(1 + z).
 
     Parameters
     ----------
@@ -41,10 +39,10 @@ def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.b
     Returns
     -------
     log_odds
-        ln(p / (1 - p)) of log10 L and z; None if too few haloes are selected, or too few are not.
+        ln(p / (1 - p)) as a function of log10 L and z; None if too few haloes are selected, or too few are not.
     """
-    known = l500 > 0
-    features, selected = _features(np.log10(l500[known]), redshift[known]), selected[known]
+    bright = l500 > 0
+    features, selected = _features(np.log10(l500[bright]), redshift[bright]), selected[bright]
     if min(selected.sum(), (~selected).sum()) < MIN_HALOES:
         return None
     quadratic = PolynomialFeatures(2, include_bias=False)
@@ -63,37 +61,39 @@ def _features(log10_l: FloatArray, redshift: FloatArray) -> FloatArray:
 
 
 def predict_luminosity_selected(
-    l500: FloatArray, redshift: FloatArray, block: Mapping[str, Any], log_odds: LogOdds
+    l500: FloatArray, redshift: FloatArray, relation: ScalingRelation, scatter_ln: float, log_odds: LogOdds
 ) -> FloatArray:
-    """Invert the published relation as it holds among selected clusters, the brighter ones of their mass.
+    """Invert a luminosity relation for selected clusters, which are brighter than the mean at their mass.
 
-    With ln L Gaussian about Eq. 67 of Chiu et al. (2022) by `scatter_ln`, the mean at fixed mass and redshift among
-    selected clusters is <ln L | M, z, selected> = int ln L p(sel | L, z) N(ln L) / int p(sel | L, z) N(ln L). The mass
-    is the one at which this equals the cluster's ln L. (Krippendorf et al. 2023, section 4, found a small effect.)
+    With ln L Gaussian about the relation, with standard deviation `scatter_ln`, the mean at fixed mass and redshift
+    among selected clusters is
+
+        <ln L | M, z, selected> = int ln L p(sel | L, z) N(ln L) dln L / int p(sel | L, z) N(ln L) dln L.
+
+    The mass is the one at which this equals the cluster's ln L. (Krippendorf et al. 2023, section 4, found a small
+    effect.)
 
     Parameters
     ----------
-    l500, redshift, block
-        As for `luminosity.predict_luminosity_published`; the block's `scatter_ln` is the scatter of ln L.
+    l500, redshift
+        erg/s in the cosmology of the relation, (cluster,).
+    relation
+        See `luminosity_relation`, at these redshifts.
+    scatter_ln
+        Standard deviation of ln L at fixed mass and redshift.
     log_odds
-        Of `fit_selection`.
+        See `fit_selection`.
 
     Returns
     -------
     mu
         Predicted log10(M500c / Msun), float64 (cluster,).
-
-    Raises
-    ------
-    InputError
-        A key of the block is missing.
     """
-    (scatter_ln,) = require(block, ("scatter_ln",), "baselines.luminosity_published")
     nodes, weights = hermegauss(NODES)
     offsets, z = nodes * scatter_ln / np.log(10), redshift[:, None]
 
     def mean_among_selected(log10_m: FloatArray) -> FloatArray:
-        log10_l = mean_log10_luminosity(log10_m, redshift, block)[:, None] + offsets
+        log10_l = relation.log10_observable(log10_m)[:, None] + offsets
         log_probability = -np.logaddexp(0, -log_odds(log10_l, z))
         weight = weights * np.exp(log_probability - log_probability.max(axis=1, keepdims=True))
         return np.asarray((weight * log10_l).sum(axis=1) / weight.sum(axis=1))

@@ -17,7 +17,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from clustermass.baselines.scaling_relations import predict_count_rate_efeds
+from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
@@ -137,7 +137,7 @@ def draw_against_rate(
     """Scatter the network's masses against those of the relation, for the clusters with a count rate (count/s)."""
     measured = np.isfinite(rate) & (rate > 0)
     mass = table["LOGM500"].values
-    by_rate = predict_count_rate_efeds(rate[measured], table["Z"].values[measured], relation)
+    by_rate = count_rate_relation(table["Z"].values[measured], relation).log10_mass(rate[measured])
     draw_points(axes, by_rate, table, measured, norm)
     values = np.concatenate([mass, by_rate])
     limits = (float(values.min()) - 0.08, float(values.max()) + 0.08)

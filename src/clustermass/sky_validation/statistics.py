@@ -7,8 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.baselines.linear_fits import columns, redshift_term
-from clustermass.baselines.scaling_relations import predict_count_rate_efeds
+from clustermass.baselines.scaling_relations import count_rate_relation, design_matrix, redshift_term
 from clustermass.sky_validation.published import mass_relation
 
 #: both likelihoods of a bright cluster, as in Krippendorf et al. 2023
@@ -115,7 +114,7 @@ def median_ext_like(data: xr.Dataset, low: float, high: float) -> float:
 def mass_regression(data: xr.Dataset, term: int) -> float:
     """Coefficient `term` of log10 M500c = a + b log10(rate / pivot) + c q + d q^2 fitted to the selected clusters."""
     rate, q, mass = _rate_and_mass(data)
-    design = columns(rate, q, q**2)
+    design = design_matrix(rate, q, q**2)
     return float(np.linalg.lstsq(design, mass, rcond=None)[0][term]) if len(mass) > design.shape[1] else np.nan
 
 
@@ -128,19 +127,19 @@ def offsets_from_relation(data: xr.Dataset) -> FloatArray:
     """Difference of true log10 M500c from the relation of the eFEDS masses, (selected cluster,)."""
     selected = chosen(data, "selected")
     rate, z = data["ml_rate"].values[selected], data["redshift"].values[selected]
-    return np.asarray(data["log10_m500c"].values[selected] - predict_count_rate_efeds(rate, z, mass_relation()))
+    return np.asarray(data["log10_m500c"].values[selected] - count_rate_relation(z, mass_relation()).log10_mass(rate))
 
 
 def scatter_by_rate(data: xr.Dataset) -> float:
     """Scatter of log10 M500c about its best full quadratic in log10 ML_RATE and q, selected clusters."""
     rate, q, mass = _rate_and_mass(data)
-    return _scatter(columns(rate, q, q**2, rate**2, rate * q), mass)
+    return _scatter(design_matrix(rate, q, q**2, rate**2, rate * q), mass)
 
 
 def scatter_by_luminosity(data: xr.Dataset) -> float:
     """Scatter of log10 M500c about its best linear function of true log10 L500 and q, selected clusters."""
     _, q, mass = _rate_and_mass(data)
-    return _scatter(columns(np.log10(data["l500"].values[chosen(data, "selected")]) - 44, q), mass)
+    return _scatter(design_matrix(np.log10(data["l500"].values[chosen(data, "selected")]) - 44, q), mass)
 
 
 def _rate_and_mass(data: xr.Dataset) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -7,7 +7,7 @@ from astropy.table import Table
 from baseline_inputs import BLOCK, COSMOLOGY, PREDICTORS, N, fit, mock, temperatures, write_sky
 
 from clustermass.baselines.fit import predict_all
-from clustermass.baselines.measurements import evidence
+from clustermass.baselines.measurements import measure_clusters
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
 
@@ -18,7 +18,7 @@ def every_second_of_a_brightness(log10_l, redshift):
 
 
 def predictions(dataset, split, l500):
-    table = evidence(dataset, l500, COSMOLOGY, COSMOLOGY)
+    table = measure_clusters(dataset, l500, COSMOLOGY, COSMOLOGY)
     known = {"split": ("cluster", split), "kt": ("cluster", temperatures())}
     return predict_all(table.assign(known), BLOCK, 1, every_second_of_a_brightness)
 
@@ -128,7 +128,7 @@ def test_simulation_without_count_rates_goes_without_those_baselines(tmp_path, c
     test = found["split"].values.astype(str) == "test"
     residual = found["mu"].sel(predictor="ridge_features") - found["log10_m500c"]
     assert residual.values[test].std() < 0.25
-    assert "count_rate_efeds is left out: the catalogue tells no count rates" in caplog.text
+    assert "count_rate_efeds is left out: the catalogue has no count rates" in caplog.text
     assert "log_ml_bkg" in caplog.text
 
 
