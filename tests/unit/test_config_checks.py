@@ -11,7 +11,7 @@ from clustermass.config.resolve import load_config
 from clustermass.config.validate import config_errors
 from clustermass.errors import InputError
 from clustermass.images.geometry import ImageGeometry
-from clustermass.images.preprocessing import _Grid
+from clustermass.images.grid import Grid
 
 
 def numeric_leaves(block, path=()):
@@ -185,7 +185,7 @@ def test_images_and_recipes_are_refused_exactly_where_the_jobs_refuse_them(image
     if not any(line.startswith("images.") for line in lines):
         offsets = ImageGeometry.from_config(config["images"]).base_offsets_arcsec()
         mine = [line for line in lines if line.startswith("preprocessing.mine.")]
-        assert bool(mine) == refused(_Grid, offsets, recipe), mine
+        assert bool(mine) == refused(Grid, offsets, recipe), mine
 
 
 def refused(function, *arguments):

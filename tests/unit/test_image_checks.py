@@ -9,7 +9,8 @@ from clustermass.config.resolve import load_config, resolve_images
 from clustermass.config.validate import config_errors
 from clustermass.errors import InputError
 from clustermass.images.geometry import ImageGeometry
-from clustermass.images.preprocessing import ScaledGrid, _Grid, band_number
+from clustermass.images.grid import Grid, ScaledGrid
+from clustermass.images.preprocessing import band_number
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +36,7 @@ def test_the_extraction_sizes_of_the_paper_are_crops_of_a_larger_box(config, hal
     config["experiments"]["size"] = {"images": "large_box", "preprocessing": "size"}
     assert config_errors(config) == []
     geometry = ImageGeometry.from_config(config["images"] | {"box_pixels": 504})
-    assert _Grid(geometry.base_offsets_arcsec(), config["preprocessing"]["size"]).pixels == 2 * half / 24
+    assert Grid(geometry.base_offsets_arcsec(), config["preprocessing"]["size"]).pixels == 2 * half / 24
 
 
 def test_a_preprocessing_must_fit_the_sets_that_it_is_used_on(config):

@@ -10,7 +10,8 @@ from scipy.optimize import brentq
 from scipy.signal import convolve
 
 from clustermass.errors import InputError
-from clustermass.images.preprocessing import ScaledGrid, preprocess, shares
+from clustermass.images.grid import ScaledGrid, shares
+from clustermass.images.preprocessing import preprocess
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
@@ -227,5 +228,5 @@ def test_images_that_come_smoothed_have_neither(tmp_path, key):
     dataset = read_netcdf(images(tmp_path, random_counts(1), [0.3]))
     dataset = dataset.rename(counts="image")
     write_netcdf(dataset, tmp_path / "finished.nc", "test", {"applied": PLAIN})
-    with pytest.raises(InputError, match=f"come smoothed, so that {key} can't be had"):
+    with pytest.raises(InputError, match=f"come smoothed, so {key} can't be applied"):
         preprocess(tmp_path / "finished.nc", tmp_path / "out.nc", {**SCALED, key: 1})

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.signal import convolve
 
 from clustermass.errors import InputError
-from clustermass.images.preprocessing import apply_recipe, kernel, preprocess, smooth
+from clustermass.images.preprocessing import finish, kernel, preprocess, smooth
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 CENTRAL = {"half_width_arcsec": 300.0, "pixel_arcsec": 24.0, "transform": "sqrt"}
@@ -124,7 +124,7 @@ def test_smoothing_goes_before_clip_and_clip_before_transform():
     counts = np.zeros((1, 10, 5, 5))
     counts[0, 5, 2, 2] = 1000.0
     recipe = {"smoothing": {"half_width": [1, 1, 5], "sigma": 0.75}, "clip": 36.0, "transform": "sqrt"}
-    image = apply_recipe(counts, recipe)
+    image = finish(counts, **recipe)
     # 1000 counts in one pixel are spread before they are cut at 36, and the root of 36 is 6
     centre = 1000 * paper_kernel()[5, 1, 1]
     corner = 1000 * paper_kernel()[5, 0, 0]
@@ -138,9 +138,7 @@ def test_smoothing_goes_before_clip_and_clip_before_transform():
     [("none", 7.0), (None, 7.0), ("sqrt", 7**0.5), ("anscombe", 2 * 7.375**0.5), ("log1p", np.log(8))],
 )
 def test_transforms_by_hand(transform, value):
-    assert apply_recipe(np.full((1, 1, 1, 1), 7), {"transform": transform})[0, 0, 0, 0] == pytest.approx(
-        value, rel=1e-6
-    )
+    assert finish(np.full((1, 1, 1, 1), 7), transform=transform)[0, 0, 0, 0] == pytest.approx(value, rel=1e-6)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)

@@ -25,6 +25,7 @@ from clustermass.io.products import FieldFiles
 
 if TYPE_CHECKING:
     from clustermass.config.models import Cosmology, Events, Images, Sky
+    from clustermass.images.grid import Recipe
 
 REALIZATION = "01"
 OWN_EVENTS: Events = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in
@@ -122,7 +123,7 @@ def _masses(
             realization=REALIZATION,
             events_block=OWN_EVENTS,
         )
-        preprocess(place / "images.nc", place / "smoothed.nc", recipe)
+        preprocess(place / "images.nc", place / "smoothed.nc", cast("Recipe", recipe))
         infer_observed(
             images=[place / "images.nc"],
             smoothed=[place / "smoothed.nc"],
