@@ -1,8 +1,10 @@
-"""Masses of an observed field beside published ones: that they agree is not that they are right."""
+"""Comparison of an observed field's masses with published ones, which agreement doesn't prove right."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 from astropy.table import Table
@@ -26,6 +28,9 @@ from clustermass.io.products import is_simulated
 from clustermass.io.provenance import provenance
 from clustermass.rng import generator
 
+if TYPE_CHECKING:
+    from clustermass.config.models import CountRateRelation, LuminosityRelation, PublishedMasses
+
 CAUTION = (
     "Agreement with these masses is not accuracy. Published masses of single clusters are themselves a function of "
     "count rate and redshift, calibrated by lensing for the sample as a whole: for eFEDS, four parameters reproduce "
@@ -33,7 +38,7 @@ CAUTION = (
     "one is measured on simulated clusters, whose masses are known."
 )
 _METHODS = ("network", "published", "luminosity", "count_rate")
-#: first minus second; the last two say how the relations themselves compare with the published masses
+#: first minus second; the last two compare the relations themselves with the published masses
 PAIRS = (
     ("network", "published"),
     ("network", "luminosity"),
@@ -46,12 +51,19 @@ _MASS_COLUMNS = ("REALIZATION", "ID_SRC", "Z", "LOGM500", "LOGM500_ERR", *_FLAGS
 _DECIMALS = 5
 
 
+class PublishedRelations(TypedDict):
+    """Published scaling relations that are compared too."""
+
+    luminosity_published: LuminosityRelation
+    count_rate_efeds: CountRateRelation
+
+
 def compare_published(
     masses: Path,
     catalogues: Mapping[str, Path],
     published: Path,
-    block: Mapping[str, Any],
-    relations: Mapping[str, Any],
+    block: PublishedMasses,
+    relations: PublishedRelations,
     bootstrap: int,
     seed: int,
     output: Path,
@@ -70,7 +82,7 @@ def compare_published(
         `observed.published.<field>` of the configuration: `kind`, and where given `columns`, `log10_m500c_min` and
         `log10_m500c_max` (clusters with a published mass outside are left out altogether).
     relations
-        `baselines` of the configuration: `luminosity_published`, `count_rate_efeds`.
+        The published relations, as `baselines` of the configuration has them.
     bootstrap, seed
         Resamplings behind every error, and the root of their random numbers.
     output
@@ -84,8 +96,8 @@ def compare_published(
     """
     table = _read_masses(masses)
     measured = _measured(table, catalogues)
-    found = read_published(published, str(block["kind"]), block.get("columns"))
-    rows = look_up(found, measured["id_src"], measured["name"])
+    found = read_published(published, block["kind"], block.get("columns"))
+    rows = look_up(found, measured.id_src, measured.name)
     clusters = _clusters(table, measured, found, rows, relations)
     clusters = _cut(clusters, block, published)
     compared = {
@@ -100,7 +112,7 @@ def compare_published(
     }
     parameters = {"published": dict(block), "relations": dict(relations), "bootstrap": bootstrap}
     content = {
-        "published": KINDS[str(block["kind"])].paper,
+        "published": KINDS[block["kind"]].paper,
         "n": {"catalogue": len(table)} | {name: int(np.isfinite(clusters[name]).sum()) for name in _METHODS},
         "pivots": {"log10_m500c": PIVOT_LOG10_M500C, "redshift": PIVOT_Z},
         "comparisons": {name: found for name, found in compared.items() if found["n"]},
@@ -127,16 +139,20 @@ def _read_masses(path: Path) -> Table:
     return table
 
 
-def _measured(table: Table, catalogues: Mapping[str, Path]) -> dict[str, Any]:
-    """Look up what the catalogues say of the clusters of `table`, (cluster,) each; `name` is None if they don't."""
+class _Measured(NamedTuple):
+    """Columns of the catalogues, (cluster,) each, NaN = missing; `name` is None if no catalogue has names."""
+
+    id_src: NDArray[np.int64]
+    rate: FloatArray
+    luminosity: FloatArray
+    name: NDArray[np.str_] | None
+
+
+def _measured(table: Table, catalogues: Mapping[str, Path]) -> _Measured:
+    """Look the clusters of the mass catalogue up in the catalogues of their realizations."""
     realization, id_src = texts_of(table, "REALIZATION"), np.asarray(table["ID_SRC"], dtype=np.int64)
-    found: dict[str, Any] = {
-        "id_src": id_src,
-        "rate": np.full(id_src.size, np.nan),
-        "luminosity": np.full(id_src.size, np.nan),
-    }
-    names = np.full(id_src.size, "", dtype=object)
-    named = False
+    values = {key: np.full(id_src.size, np.nan) for key in ("rate", "luminosity")}
+    names, named = np.full(id_src.size, "", dtype=object), False
     for label, path in catalogues.items():
         with opened_fits(path) as hdus:
             catalogue = Table.read(hdus["CATALOGUE"])
@@ -148,24 +164,24 @@ def _measured(table: Table, catalogues: Mapping[str, Path]) -> dict[str, Any]:
         rows = [row_of[number] for number in id_src[here].tolist()]
         for key, column in (("rate", "ML_RATE"), ("luminosity", "LX500")):
             if column in catalogue.colnames:
-                found[key][here] = numbers(catalogue, path, column)[rows]
+                values[key][here] = numbers(catalogue, path, column)[rows]
         if "NAME_CAT" in catalogue.colnames:
             named = True
             names[here] = np.array(texts_of(catalogue, "NAME_CAT"), dtype=object)[rows]
-    return found | {"name": names.astype(str) if named else None}
+    return _Measured(id_src, **values, name=names.astype(str) if named else None)
 
 
 def _clusters(
-    table: Table, measured: Mapping[str, Any], found: Published, rows: NDArray[np.int64], relations: Mapping[str, Any]
+    table: Table, measured: _Measured, found: Published, rows: NDArray[np.int64], relations: PublishedRelations
 ) -> dict[str, NDArray[Any]]:
     """Every mass of every cluster, (cluster,) each; NaN = none."""
     redshift, mass, error = (numbers(table, Path(), name) for name in ("Z", "LOGM500", "LOGM500_ERR"))
     there = rows >= 0
     published, low, high = (np.where(there, values[rows], np.nan) for values in (found.mass, found.low, found.high))
-    rate, luminosity = (np.where(measured[key] > 0, measured[key], np.nan) for key in ("rate", "luminosity"))
+    rate, luminosity = (np.where(values > 0, values, np.nan) for values in (measured.rate, measured.luminosity))
     return {
         "realization": np.array(texts_of(table, "REALIZATION")),
-        "id_src": measured["id_src"],
+        "id_src": measured.id_src,
         "redshift": redshift,
         "network": mass,
         "network_error": error,
@@ -178,7 +194,7 @@ def _clusters(
     }
 
 
-def _cut(clusters: Mapping[str, NDArray[Any]], block: Mapping[str, Any], path: Path) -> dict[str, NDArray[Any]]:
+def _cut(clusters: Mapping[str, NDArray[Any]], block: PublishedMasses, path: Path) -> dict[str, NDArray[Any]]:
     """Leave out clusters whose published mass is outside the wanted range; refuse if nothing is left to compare."""
     low, high = block.get("log10_m500c_min"), block.get("log10_m500c_max")
     mass = clusters["published"]
@@ -208,7 +224,7 @@ def _plain(values: NDArray[Any]) -> list[Any]:
     return [round(value, _DECIMALS) if np.isfinite(value) else None for value in values.tolist()]
 
 
-def _log(compared: Mapping[str, Any]) -> None:
+def _log(compared: Mapping[str, Summary]) -> None:
     for name, found in compared.items():
         if found["mean_dex"] is not None:
             LOGGER.info(
@@ -221,7 +237,7 @@ def _log(compared: Mapping[str, Any]) -> None:
 #: log10(M500c / Msun) and redshift at which the fitted offset is stated: about the medians of eFEDS
 PIVOT_LOG10_M500C = 14.2
 PIVOT_Z = 0.35
-#: with fewer clusters no trend is fitted, and no scatter told
+#: with fewer clusters no trend is fitted, and no scatter given
 MIN_CLUSTERS = 10
 #: standard deviation of a Gaussian / its median absolute deviation
 _SIGMA_PER_MAD = 1.4826022185056018

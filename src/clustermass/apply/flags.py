@@ -1,4 +1,4 @@
-"""Warnings that go with a mass: what of a cluster is unlike those that the networks learnt from."""
+"""Flags of a mass: where a cluster is unlike the training clusters; and the error of its redshift beyond theirs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ RANGE_BITS = {1: "redshift", 2: "ml_cts", 4: "exposure_s", 8: "log10_m500c"}
 
 @dataclass(frozen=True)
 class Training:
-    """What of the training decides about the flags and errors of new clusters.
+    """Summary of the training clusters, for flags and errors of new ones.
 
     Attributes
     ----------
     number
         Training clusters.
     ranges
-        Smallest and largest training value of each variable in `RANGE_BITS`.
+        Smallest and largest training value of each variable in `RANGE_BITS`; NaN where all are NaN.
     redshift_error
-        `redshift_error.mean_error` of the training clusters.
+        Root mean square of redshift error / (1 + z), see `mean_error`.
     """
 
     number: int
@@ -41,7 +41,7 @@ class Training:
 
 
 def read_training(ensemble: Path) -> Training:
-    """Read from `ensemble.nc` what decides about flags and errors.
+    """Summarise the training clusters in `ensemble.nc`.
 
     Raises
     ------
@@ -56,15 +56,15 @@ def read_training(ensemble: Path) -> Training:
     ranges = {}
     for name in RANGE_BITS.values():
         values = table[name].values.astype(float)[train]
-        known = values[np.isfinite(values)]
-        # nothing is outside a range that isn't known
-        ranges[name] = (float(known.min()), float(known.max())) if known.size else (np.nan, np.nan)
+        finite = values[np.isfinite(values)]
+        # nothing is outside a range of NaN
+        ranges[name] = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
     redshift, error = (table[name].values.astype(float)[train] for name in ("redshift", "redshift_err"))
     return Training(int(train.sum()), ranges, mean_error(redshift, error))
 
 
 def flags(field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Training) -> dict[str, NDArray[Any]]:
-    """FLAG_RANGE and FLAG_EDGE, (cluster,) int16 each; what is NaN warns of nothing.
+    """Return FLAG_RANGE and FLAG_EDGE, (cluster,) int16 each; a value of NaN sets no flag.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def flags(field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Trai
     columns
         LOGM500 of the catalogue, (cluster,).
     training
-        Of the ensemble that made them.
+        Training clusters of the ensemble.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = columns["LOGM500"]
@@ -88,14 +88,14 @@ def flags(field: xr.Dataset, columns: Mapping[str, NDArray[Any]], training: Trai
 
 
 def without_measurements(field: xr.Dataset, names: Sequence[str]) -> NDArray[np.int16]:
-    """FLAG_NOCAT, (cluster,) int16: 1 = the networks take what the catalogue doesn't tell of this cluster.
+    """Return FLAG_NOCAT, (cluster,) int16: 1 = a measured side input of the networks is missing for this cluster.
 
-    They then do without all of it, as they were trained to, and their sigma is the wider one of that case.
+    The networks then leave out all measured side inputs, as they were trained to, and predict a wider sigma.
 
     Parameters
     ----------
     field
-        Holds `exposure_s`, `ml_rate`, `ext` and `ml_bkg`, (cluster,), as far as they are known.
+        Holds `exposure_s`, `ml_rate`, `ext` and `ml_bkg`, (cluster,), NaN where they are missing.
     names
         Side inputs of the networks, see `clustermass.dataset.standardise`.
     """
@@ -112,14 +112,13 @@ def mean_error(redshift: FloatArray, error: FloatArray) -> float:
 def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> FloatArray:
     """Return the standard error of redshifts beyond that of the training clusters.
 
-    The networks learnt their sigma on redshifts that had errors: it holds, on average over the training clusters near
-    a redshift, the square of those errors times the square of the mass' response. What is to be added to sigma^2 is
-    the difference. (Photometric errors grow with 1 + z; exact redshifts don't make sigma any smaller.)
+    The networks' sigma includes the redshift errors of the training clusters, whose mean is `trained` (1 + z). Only the
+    excess, sqrt(error^2 - (trained (1 + z))^2), is to be added to it. Exact redshifts don't make sigma any smaller.
 
     Parameters
     ----------
     redshift, error
-        Of the clusters that get a mass, (cluster,), 0 = exact.
+        Redshifts and their standard errors, (cluster,), 0 = exact.
     trained
         `mean_error` of the training clusters.
 

@@ -1,4 +1,4 @@
-"""Masses without the training sample's mass distribution, which the networks' predictions lean towards."""
+"""Masses for a flat prior: the mass distribution of the training sample divided out of the predictions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from clustermass.io.netcdf import read_netcdf
 
 #: degrees in ln z of the mean and of the spread of the training masses (chosen on validation clusters: decisions.md)
 MEAN_DEGREE, SPREAD_DEGREE = 3, 2
-#: fewer training clusters tell no distribution
+#: fewer training clusters are too few for a distribution
 MIN_CLUSTERS = 50
 #: the spread at any redshift is at least this share of the whole sample's, and this many dex
 LEAST_SPREAD, LEAST_SPREAD_DEX = 0.2, 0.01
@@ -32,14 +32,17 @@ PROBABILITIES = (0.16, 0.50, 0.84)
 
 @dataclass(frozen=True)
 class MassPrior:
-    """p(log10 M500c | z) of the training clusters: mean and spread follow z, the shape about them is one for all z.
+    """Mass distribution of the training clusters, p(m | z) with m = log10(M500c / Msun).
+
+    p(m | z) = f((m - mean(z)) / spread(z)) / spread(z), with polynomials in ln z for mean and spread, and one shape f
+    for all redshifts.
 
     Attributes
     ----------
     mean, spread
         Coefficients of polynomials in ln z, dex, highest power first.
     least_spread
-        The spread is never below, dex.
+        Lower limit of the spread, dex.
     log_redshift
         Smallest and largest training ln z; beyond them the distribution is that at the nearer one.
     places, shape
@@ -62,7 +65,7 @@ class MassPrior:
         mass
             True log10(M500c / Msun), (cluster,), finite.
         redshift
-            As the networks are told, (cluster,), positive.
+            As given to the networks, (cluster,), positive.
         """
         log_z = np.log(redshift)
         distinct = np.unique(log_z).size
@@ -103,20 +106,21 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
     Raises
     ------
     InputError
-        The file is missing, lacks a variable or holds fewer than `MIN_CLUSTERS` training clusters of known mass; or
-        these were weighted by mass, so that their distribution isn't what the networks learnt.
+        The file is missing, lacks a variable or holds fewer than `MIN_CLUSTERS` training clusters with a mass; or these
+        were weighted by mass in training, so that their distribution isn't the one in the predictions.
     """
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
     if "weighting" in table.attrs:
         raise InputError(
-            f"{ensemble}: the networks learnt from clusters weighted by mass ({table.attrs['weighting']}): what is to "
-            "be divided out isn't known. Ask for the mass prior training, or name an ensemble without weighting."
+            f"{ensemble}: the networks were trained on clusters weighted by mass ({table.attrs['weighting']}): the "
+            "distribution to divide out is unknown. Ask for the mass prior training, or name an ensemble without "
+            "weighting."
         )
     mass, redshift = (table[name].values.astype(float) for name in ("log10_m500c", "redshift"))
     train = (table["split"].values.astype(str) == "train") & np.isfinite(mass) & (redshift > 0)
     if train.sum() < MIN_CLUSTERS:
         raise InputError(
-            f"{ensemble}: {int(train.sum())} training clusters with a mass are too few to tell their mass distribution "
+            f"{ensemble}: {int(train.sum())} training clusters with a mass are too few for their mass distribution "
             f"({MIN_CLUSTERS} needed). Set observed.mass_prior to training (on the command line: --mass-prior "
             "training), or train on more clusters."
         )
@@ -126,11 +130,11 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
 def flat_columns(
     centre: FloatArray, width: FloatArray, redshift: FloatArray, prior: MassPrior
 ) -> dict[str, NDArray[np.float64]]:
-    """Columns of the masses under a prior that is flat in log10 M500c, in place of the training clusters'.
+    """Return the columns of masses for a prior that is flat in m = log10(M500c / Msun).
 
-    The predicted distribution is p(M | image, z), proportional to p(image | M, z) p(M | z, training): it is divided by
-    the latter and normalised again. What is left is the likelihood of the mass, of a cluster that was selected as the
-    training clusters were.
+    The networks predict p(m | image, z), proportional to p(image | m, z) p(m | z, training). Dividing by the second
+    factor (`MassPrior.divisor`) and normalising again leaves the likelihood p(image | m, z) of a cluster that was
+    selected as the training clusters were.
 
     Parameters
     ----------
@@ -139,12 +143,12 @@ def flat_columns(
     redshift
         (cluster,), positive.
     prior
-        Of the training clusters.
+        Mass distribution of the training clusters.
 
     Returns
     -------
     dict
-        `columns.FLAT`: mean, standard deviation and quantiles of `PROBABILITIES`, (cluster,) each.
+        Columns `FLAT`: mean, standard deviation and quantiles of `PROBABILITIES`, (cluster,) each.
     """
     rows = [_flat(mu, sigma, z, prior) for mu, sigma, z in zip(centre.T, width.T, redshift.tolist(), strict=True)]
     values: FloatArray = np.array(rows, dtype=float).reshape(-1, len(FLAT))

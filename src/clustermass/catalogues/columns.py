@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from astropy.table import MaskedColumn, Table
@@ -15,7 +16,10 @@ from clustermass.errors import InputError
 from clustermass.images.geometry import unit_vectors
 from clustermass.io.log import LOGGER
 
-Synonyms = Mapping[str, Sequence[str]]
+#: our name -> the usual names, best first
+Synonyms: TypeAlias = Mapping[str, Sequence[str]]
+#: our name (one of those that the configuration allows) -> the user's name
+Renamed: TypeAlias = Mapping[Any, str]
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class UserTable:
         )
 
 
-def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Mapping[str, str] | None = None) -> UserTable:
+def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | None = None) -> UserTable:
     """Find which column of a user's table stands for which of ours; names compare without regard to case.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -88,7 +88,7 @@ def ingest_field(
     with closing(StoredEvents(output.events.parent, without=UNUSED)) as photons:
         band_images = _store(photons, files["events"], events_block, bands)
         further = [Path(path) for path in files.get("joined_catalogues") or ()]
-        detections = read_catalogue(catalogue, _columns(sky.get("catalogue_columns")), further=further)
+        detections = read_catalogue(catalogue, sky.get("catalogue_columns"), further=further)
         detections = select_clusters(detections, catalogue, sky.get("catalogue_selection"))
         centre = mean_position(photons)
         image, wcs = _exposure(files, photons, centre, detections, band_images)
@@ -126,13 +126,9 @@ def _store(
     return None
 
 
-def _columns(given: Mapping[Any, str] | None) -> dict[str, str]:
-    return {str(ours): theirs for ours, theirs in (given or {}).items()}
-
-
 def _truth(sky: Sky, realization: str, path: Path, photons: StoredEvents, detections: Table) -> tuple[Table, Table]:
     """Return the haloes, with their photons as COUNTS, and which detection is which of them."""
-    haloes = read_truth(path, _columns(sky.get("truth_columns")), realization)
+    haloes = read_truth(path, sky.get("truth_columns"), realization)
     radius = float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC))
     if not _labelled(photons, haloes):
         haloes["COUNTS"] = np.full(len(haloes), -1, dtype=np.int32)

@@ -1,6 +1,6 @@
 """Published masses, each kind of table in its own units, converted here once: log10(M500c / Msun), errors in dex."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.columns import UserTable, find_columns
+from clustermass.catalogues.columns import Renamed, UserTable, find_columns
 from clustermass.catalogues.surveys import read_survey_table
 from clustermass.catalogues.tables import warn_of_rows
 from clustermass.cosmology import PUBLISHED_RELATIONS
@@ -58,7 +58,7 @@ class Published(NamedTuple):
     high: FloatArray
 
 
-def read_published(path: Path, kind: str, columns: Mapping[str, str] | None = None) -> Published:
+def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Published:
     """Read a table of published masses.
 
     Parameters
@@ -131,7 +131,7 @@ def short_names(names: list[str]) -> list[str]:
     return [name.split()[-1] if name.split() else "" for name in names]
 
 
-def _chiu2023(path: Path, _: Mapping[str, str]) -> Published:
+def _chiu2023(path: Path, _: Renamed) -> Published:
     columns = ("median_500c_lcdm", "m500c_lcdm_loerr", "m500c_lcdm_hierr")
     table, names = _table(path, "Name", *columns)
     log_mass, low, high = map(table.numbers, columns)
@@ -141,14 +141,14 @@ def _chiu2023(path: Path, _: Mapping[str, str]) -> Published:
     return Published("NAME_CAT", names, log_mass - np.log10(H), -np.log10(1 - below), np.log10(1 + above))
 
 
-def _chiu2022(path: Path, _: Mapping[str, str]) -> Published:
+def _chiu2022(path: Path, _: Renamed) -> Published:
     columns = ("logM500R0.5B", "e_logM500R0.5B")
     table, names = _table(path, "Name", *columns)
     log_mass, error = map(table.numbers, columns)
     return Published("NAME_CAT", names, log_mass - np.log10(H), error, error)
 
 
-def _bulbul2024(path: Path, _: Mapping[str, str]) -> Published:
+def _bulbul2024(path: Path, _: Renamed) -> Published:
     columns = ("M500", "M500_L", "M500_H")
     table, names = _table(path, "Name", *columns)
     mass, low, high = map(table.numbers, columns)
@@ -162,7 +162,7 @@ def _bulbul2024(path: Path, _: Mapping[str, str]) -> Published:
     return Published("NAME_CAT", names, log_mass, below, above)
 
 
-def _user(path: Path, columns: Mapping[str, str]) -> Published:
+def _user(path: Path, columns: Renamed) -> Published:
     usual = {name: (name,) for name in ("NAME_CAT", "ID_SRC", "LOGM500_REF", "LOGM500_REF_ERR")}
     table = find_columns(read_survey_table(path), path, usual, columns)
     key = "NAME_CAT" if "NAME_CAT" in table else "ID_SRC"
@@ -180,7 +180,7 @@ class Kind(NamedTuple):
     paper: str
     rows: int | None
     unit: str
-    read: Callable[[Path, Mapping[str, str]], Published]
+    read: Callable[[Path, Renamed], Published]
 
 
 KINDS: dict[str, Kind] = {

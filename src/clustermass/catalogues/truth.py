@@ -1,13 +1,12 @@
 """The truth of a user's own simulation: haloes with their masses."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from clustermass.catalogues.columns import UserTable, find_columns
+from clustermass.catalogues.columns import Renamed, UserTable, find_columns
 from clustermass.catalogues.redshifts import MAX_REDSHIFT
 from clustermass.catalogues.tables import read_table
 from clustermass.io.log import LOGGER
@@ -27,7 +26,7 @@ _OPTIONAL = ("KT", "L500", "FLUX", "R500_ARCMIN")
 _MASS_RANGE = (9.0, 17.0)
 
 
-def read_truth(path: Path, columns: Mapping[str, str] | None, realization: str) -> Table:
+def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
     """Read a user's table of simulated haloes and return it under the names of `truth.fits`, but for COUNTS.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.columns import UserTable, find_columns, join_tables
+from clustermass.catalogues.columns import Renamed, UserTable, find_columns, join_tables
 from clustermass.catalogues.redshifts import redshifts
 from clustermass.catalogues.surveys import read_survey_table
 from clustermass.errors import InputError
@@ -68,7 +68,7 @@ _LX500_MIN = 1.0e36
 
 def read_catalogue(
     path: Path,
-    columns: Mapping[str, str] | None = None,
+    columns: Renamed | None = None,
     setting: str = "catalogue_columns",
     further: Sequence[Path] = (),
 ) -> Table:
@@ -135,7 +135,7 @@ def read_catalogue(
     return catalogue
 
 
-def _find(path: Path, given: Mapping[str, str], setting: str, further: Sequence[Path]) -> UserTable:
+def _find(path: Path, given: Renamed, setting: str, further: Sequence[Path]) -> UserTable:
     """Read a table and those that complete it, and find their columns."""
     if ("RA" in given) != ("DEC" in given):
         raise InputError(f"{setting} names only one of RA and DEC. Name both, so that they are of one position.")
