@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from ingest_inputs import EVENTS, sky
+from catalogues_ingest_inputs import EVENTS, sky
 
 from clustermass.apply.catalogue import CataloguePaths, write_catalogue
 from clustermass.catalogues.ingest import ingest_field

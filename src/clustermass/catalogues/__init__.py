@@ -1,1 +1,1 @@
-"""Tables: catalogues of detections, true haloes and matches, ours and the user's."""
+"""Tables of clusters: a user's catalogue, truth and matches into the pipeline's files, and published masses."""

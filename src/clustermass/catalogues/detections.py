@@ -1,4 +1,4 @@
-"""The detections that get an image, and the halos behind them where the sky is simulated."""
+"""Detections that get an image, and, in simulated fields, the haloes they are."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ class Detections(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """The truth behind detections; arrays of shape (clusters,). Without a halo: NaN, and -1 as `halo_id`."""
+    """True mass, identity and position of the halo of each detection, (clusters,); no halo: NaN, `halo_id` -1."""
 
     log10_m500c: FloatArray
     halo_id: NDArray[np.int64]
@@ -81,7 +81,7 @@ def _highest(values: FloatArray) -> str:
 
 
 def read_labels(truth: Path, matches: Path, id_src: NDArray[np.int64]) -> Labels:
-    """Look up the halo behind each detection.
+    """Return the halo of each detection.
 
     Parameters
     ----------
@@ -96,28 +96,25 @@ def read_labels(truth: Path, matches: Path, id_src: NDArray[np.int64]) -> Labels
         A file is missing or damaged or lacks a column, a detection is matched twice, or a matched halo isn't in
         `truth`.
     """
-    halos = _read(truth, "TRUTH", ("SRC_ID", "HALO_ID", "RA", "DEC", "LOG10_M500C"))
+    haloes = _read(truth, "TRUTH", ("SRC_ID", "HALO_ID", "RA", "DEC", "LOG10_M500C"))
     pairs = _read(matches, "MATCHES", ("ID_SRC", "SRC_ID"))
     whole_numbers(pairs, matches, "ID_SRC")
-    halo_rows = {int(number): row for row, number in enumerate(whole_numbers(halos, truth, "SRC_ID"))}
+    halo_rows = {int(number): row for row, number in enumerate(whole_numbers(haloes, truth, "SRC_ID"))}
     halo_of = dict(zip(np.asarray(pairs["ID_SRC"]).tolist(), np.asarray(pairs["SRC_ID"]).tolist(), strict=True))
-    unknown = sorted(set(halo_of.values()) - set(halo_rows))
-    if unknown:
-        raise InputError(f"{matches}: SRC_ID {unknown[0]} is no halo of {truth}. Make both files anew together.")
+    absent = sorted(set(halo_of.values()) - set(halo_rows))
+    if absent:
+        raise InputError(f"{matches}: SRC_ID {absent[0]} is no halo of {truth}. Make both files anew together.")
     rows = np.array([halo_rows.get(halo_of.get(number, -1), -1) for number in id_src.tolist()], dtype=np.int64)
-    found = rows >= 0
-    LOGGER.info("%s: %d of %d detections have a halo", matches, found.sum(), found.size)
-    mass, ra, dec = (_looked_up(halos, truth, name, rows) for name in ("LOG10_M500C", "RA", "DEC"))
+    matched = rows >= 0
+    LOGGER.info("%s: %d of %d detections have a halo", matches, matched.sum(), matched.size)
+    mass, ra, dec = (_looked_up(haloes, truth, name, rows) for name in ("LOG10_M500C", "RA", "DEC"))
     halo_id = np.full(rows.size, -1, dtype=np.int64)
-    halo_id[found] = np.asarray(halos["HALO_ID"], dtype=np.int64)[rows[found]]
+    halo_id[matched] = np.asarray(haloes["HALO_ID"], dtype=np.int64)[rows[matched]]
     return Labels(mass, halo_id, ra, dec)
 
 
 def _looked_up(table: Table, path: Path, column: str, rows: NDArray[np.int64]) -> FloatArray:
-    found = rows >= 0
-    values = np.full(rows.size, np.nan)
-    values[found] = numbers(table, path, column)[rows[found]]
-    return values
+    return np.where(rows >= 0, numbers(table, path, column)[rows], np.nan) if len(table) else np.full(rows.size, np.nan)
 
 
 def _read(path: Path, name: str, columns: Sequence[str]) -> Table:
@@ -139,7 +136,9 @@ def _read(path: Path, name: str, columns: Sequence[str]) -> Table:
 def image_centres(
     detections: Detections, labels: Labels | None, images: Mapping[str, Any]
 ) -> tuple[FloatArray, FloatArray]:
-    """Image centres in deg, float64 (clusters,) each, by the config key `images.centre`.
+    """Return right ascension and declination of the image centres in deg, float64 (clusters,) each.
+
+    `images.centre` decides.
 
     'detected' = position of the catalogue; 'halo' = true position of the halo, or the detected one where there is none.
 

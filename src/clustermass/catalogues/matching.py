@@ -41,9 +41,9 @@ def match_by_photons(
     truth
         `SRC_ID`, `RA`, `DEC` (deg).
     photons
-        Those in the band of ML_CTS, piece by piece.
+        Photons in the band of ML_CTS, piece by piece.
     radius_arcsec
-        In arcsec.
+        Radius in arcsec.
 
     Returns
     -------
@@ -52,16 +52,16 @@ def match_by_photons(
         of all photons within the radius where those are fewer (a source larger than the radius) or ML_CTS is unknown.
     """
     here, there = _directions(detections), _directions(truth)
-    found, number, whole = _counted(photons, here, radius_arcsec)
+    pairs, number, whole = _counted(photons, here, radius_arcsec)
     fitted = np.asarray(detections["ML_CTS"], dtype=float)
-    total = np.bincount(found[0], weights=number, minlength=len(here))
+    total = np.bincount(pairs[0], weights=number, minlength=len(here))
     total = np.where(fitted > 0, np.minimum(fitted, total), total)
     diffuse = number < MIN_CONCENTRATION * whole
     halo_rows = {int(src_id): row for row, src_id in enumerate(truth["SRC_ID"])}
     taken: dict[int, tuple[int, int, float, float]] = {}
     seen: set[int] = set()
-    for place in np.lexsort((found[1], found[0], -number)).tolist():
-        row, src_id = int(found[0, place]), int(found[1, place])
+    for place in np.lexsort((pairs[1], pairs[0], -number)).tolist():
+        row, src_id = int(pairs[0, place]), int(pairs[1, place])
         if row in seen or (diffuse[place] and src_id not in halo_rows):
             continue
         seen.add(row)
@@ -119,14 +119,14 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
     detections
         `ID_SRC`, `RA`, `DEC` (deg).
     truth
-        `SRC_ID`, `RA`, `DEC` (deg); `FLUX`, `L500`, `LOG10_M500C` and `Z` where known.
+        `SRC_ID`, `RA`, `DEC` (deg); `FLUX`, `L500`, `LOG10_M500C` and `Z` where the table has them.
     radius_arcsec
         Largest separation in arcsec.
 
     Returns
     -------
     Table
-        As of `match_by_photons`; each detection and halo at most once, PURITY NaN.
+        As from `match_by_photons`; each detection and halo at most once, PURITY NaN.
     """
     here, there = _directions(detections), _directions(truth)
     near = cKDTree(here).query_ball_tree(cKDTree(there), _chord(radius_arcsec))
@@ -149,7 +149,7 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
 
 
 def _brightness(truth: Table) -> FloatArray:
-    """Measure to rank haloes by: FLUX, else L500 / z^2, else M500c^1.5 / z^2 (L goes about so); 0 = nothing known."""
+    """Return FLUX, else L500 / z^2, else M500c^1.5 / z^2 (L is about proportional to M^1.5), else 0, to rank haloes."""
     known = {name: np.asarray(truth[name], dtype=float) for name in truth.colnames if name not in ("SRC_ID", "HALO_ID")}
     if "FLUX" in known and np.isfinite(known["FLUX"]).all():
         return known["FLUX"]

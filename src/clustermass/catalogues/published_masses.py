@@ -1,4 +1,4 @@
-"""Published masses, each kind of table in its own units, converted here once: log10(M500c / Msun), errors in dex."""
+"""Published masses: each kind of table has its own units; all become log10(M500c / Msun) with errors in dex here."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from clustermass.errors import InputError
 from clustermass.io.fits import UNREADABLE
 from clustermass.io.log import LOGGER
 
-#: of the cosmology in which Chiu et al. (2022, 2023) state masses in Msun/h
+#: h of the cosmology in which Chiu et al. (2022, 2023) give masses in Msun/h
 H = PUBLISHED_RELATIONS["h0_km_s_mpc"] / 100
 #: log10(M500c / Msun) outside this is no mass of a cluster but one in other units
 _MASS_RANGE = (11.0, 16.5)
@@ -42,13 +42,13 @@ class Published(NamedTuple):
     Attributes
     ----------
     key
-        By what they are found: `ID_SRC` or `NAME_CAT` of `catalogue.fits`.
+        Column of `catalogue.fits` that identifies clusters: `ID_SRC` or `NAME_CAT`.
     ids
         That key of each row: a number, or a name without the survey's acronym, such as "J083811.9-015935".
     mass
         log10(M500c / Msun), no h; NaN = none.
     low, high
-        Its errors downwards and upwards in dex, positive; NaN = not given.
+        Errors downwards and upwards in dex, positive; NaN = not given.
     """
 
     key: str
@@ -95,14 +95,14 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
 
 
 def look_up(published: Published, id_src: NDArray[np.int64], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
-    """Return the row of each cluster of a catalogue in a table of published masses, (cluster,); -1 = it isn't there.
+    """Return the row of each cluster in a table of published masses, (cluster,); -1 = none.
 
     Parameters
     ----------
     published
-        Of `read_published`.
+        What `read_published` returns.
     id_src, name
-        Columns ID_SRC and NAME_CAT of the catalogue, (cluster,); None = it has no names.
+        Columns ID_SRC and NAME_CAT of the field's catalogue, (cluster,); None = it has no names.
 
     Raises
     ------
@@ -214,11 +214,11 @@ def _read_tablec1(path: Path) -> Table:
 
 
 def _log(path: Path, kind: str, found: Published) -> None:
-    of = KINDS[kind]
-    LOGGER.info("%s: masses of %s (%s), %d rows", path, of.paper, of.unit, found.mass.size)
-    if of.rows is not None and found.mass.size != of.rows:
+    known = KINDS[kind]
+    LOGGER.info("%s: masses of %s (%s), %d rows", path, known.paper, known.unit, found.mass.size)
+    if known.rows is not None and found.mass.size != known.rows:
         LOGGER.warning(
-            "%s: %d rows, but %s has %d. Was it cut short? VizieR gives 50 rows unless told otherwise.",
-            path, found.mass.size, of.paper, of.rows,
+            "%s: %d rows, but %s has %d. Was it cut short? VizieR gives 50 rows by default.",
+            path, found.mass.size, known.paper, known.rows,
         )  # fmt: skip
     warn_of_rows(path, ~np.isfinite(found.mass), "without a mass")

@@ -1,4 +1,4 @@
-"""The published catalogues of eROSITA clusters: recognised by their columns, and rid of their sentinel values."""
+"""Published catalogues of eROSITA clusters: recognised by their columns; their sentinel values are masked."""
 
 import re
 from pathlib import Path
@@ -17,13 +17,13 @@ class Survey(NamedTuple):
     Attributes
     ----------
     title
-        What it holds, and its paper.
+        Its content and paper.
     marks
         Columns that no other of `SURVEYS` has all of.
     rows
         Rows as published.
     numbered
-        Whether its ID_SRC tells its rows apart; in eRASS1 it begins anew with every tile of the sky.
+        Whether ID_SRC is unique; in eRASS1 it begins anew with every tile of the sky.
     """
 
     title: str
@@ -56,8 +56,8 @@ def read_survey_table(path: Path) -> Table:
     Returns
     -------
     Table
-        All rows and columns under the table's own names and units. Rows of a catalogue whose ID_SRC don't tell them
-        apart are numbered from 1 in the order of the file (ID_SRC).
+        All rows and columns under the table's own names and units. Where ID_SRC isn't unique, it becomes the number of
+        the row in the file, from 1.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def recognise(table: Table) -> Survey | None:
 
 
 def mask_sentinels(table: Table, path: Path) -> Table:
-    """Return the table with all that is no measurement masked in the columns of `_MEASUREMENTS`; counts are logged.
+    """Mask all values that are no measurements in the columns of `_MEASUREMENTS`, and log their numbers.
 
     Raises
     ------

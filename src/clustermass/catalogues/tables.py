@@ -1,4 +1,4 @@
-"""A user's own tables: read whole, every fault told with file, column and row."""
+"""A user's tables: read whole, with errors that name file, column and row."""
 
 import difflib
 import warnings
@@ -75,7 +75,7 @@ def _read_text(path: Path, text_format: str) -> Table:
         # as CSV, blanks between two tabs would be no cell at all
         text_format = "tab" if separator == "\t" else "csv"
         with warnings.catch_warnings():
-            # a number beyond 64 bits is read as text, and told of by those who want numbers
+            # a number beyond 64 bits is read as text, and reported where a number is needed
             warnings.simplefilter("ignore", AstropyWarning)
             return ascii_tables.read(lines, format=text_format, delimiter=separator, guess=False)
     except (*UNREADABLE, ascii_tables.InconsistentTableError) as error:
@@ -96,6 +96,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {by_lower[match[0]]}?" if match else ""
 
 
+#: texts of a missing number
+_EMPTY = {"", "nan", "null", "none", "--"}
+
+
 def numbers(table: Table, path: Path, column: str) -> NDArray[np.float64]:
     """Return a column as float64 of shape (rows,), missing cells as NaN.
 
@@ -111,9 +115,7 @@ def numbers(table: Table, path: Path, column: str) -> NDArray[np.float64]:
         return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
     texts = texts_of(table, column)
     parsed = np.array([_number(text) for text in texts])
-    bad = [
-        row for row, (text, number) in enumerate(zip(texts, parsed, strict=True)) if np.isnan(number) and _says(text)
-    ]
+    bad = [row for row, text in enumerate(texts) if np.isnan(parsed[row]) and text.lower() not in _EMPTY]
     if bad:
         raise InputError(f"{path}: column {column}, row {bad[0] + 1}: {texts[bad[0]]!r} is not a number.")
     return parsed
@@ -149,10 +151,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return np.nan
-
-
-def _says(text: str) -> bool:
-    return text.lower() not in {"", "nan", "null", "none", "--"}
 
 
 def whole_numbers(table: Table, path: Path, column: str) -> NDArray[np.int64]:

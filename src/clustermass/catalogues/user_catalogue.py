@@ -21,7 +21,7 @@ from clustermass.io.log import LOGGER
 if TYPE_CHECKING:
     from clustermass.config.models import CatalogueSelection
 
-#: what read_catalogue sets a likelihood to that the user's table doesn't hold: above every threshold
+#: likelihood of all rows if the user's table has no such column: above every threshold
 VOUCHED_LIKELIHOOD = 1.0e6
 
 #: usual names, best first (eSASS, eFEDS: Brunner, Liu, Klein et al. 2022; eRASS1: Bulbul et al. 2024)
@@ -53,16 +53,16 @@ _REQUIRED = {
     "DEC": "declination",
     "Z": "redshift",
 }
-#: what the table of Klein et al. (2022) has beside Z_BEST_COMB
+#: spectroscopic redshifts of Klein et al. (2022), besides Z_BEST_COMB
 _SPECTROSCOPIC: dict[str, tuple[str, ...]] = {"Z_SPEC": ("SPEC_Z_BEST_COMB",)}
-#: Krippendorf et al. (2023) leave out eFEDS clusters of which this is the chance, or more, to be none
+#: Krippendorf et al. (2023) leave out eFEDS detections with at least this chance of being no cluster
 F_CONT_MAX = 0.3
 _LIKELIHOODS = ("DET_LIKE", "EXT_LIKE")
 _MEASURED = ("EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
 _PUBLISHED = ("LOGM500_REF", "LOGM500_REF_ERR", "LX500")
-#: redshifts of two tables that differ by more are two opinions, and a luminosity for one is none for the other
+#: if redshifts of two tables differ by more, a luminosity for the one is wrong for the other
 MAX_REDSHIFT_DIFFERENCE = 0.02
-#: no luminosity of a cluster is as low; in units of 1e42 or 1e44 erg/s all are
+#: clusters are brighter than this [erg/s], unless the unit is 1e42 or 1e44 erg/s
 _LX500_MIN = 1.0e36
 
 
@@ -72,15 +72,15 @@ def read_catalogue(
     setting: str = "catalogue_columns",
     further: Sequence[Path] = (),
 ) -> Table:
-    """Read a user's table of clusters and return it under the pipeline's names.
+    """Read a user's table of clusters and return it with the columns of `catalogue.fits`.
 
     Columns are found by `columns` first, then by the usual names of eSASS, eFEDS and eRASS1 tables (case doesn't
     matter; RA_CORR and DEC_CORR, where both exist, go before RA and DEC). Redshifts that aren't positive and finite,
     and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as missing; so do photometric redshifts with an
     infinite or huge error (`clustermass.catalogues.redshifts`). Of Klein et al. (2022), SPEC_Z_BEST_COMB goes before
-    Z_BEST_COMB unless `columns` says how redshifts are to be read. A table without DET_LIKE or EXT_LIKE is a list that
-    the user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Redshifts without any error or kind are taken as
-    exact. Nothing is dropped, not even likely contaminants (`sample_cuts` may); all counts are logged.
+    Z_BEST_COMB unless `columns` names a column of redshifts. A table without DET_LIKE or EXT_LIKE is a list that the
+    user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Redshifts without any error or kind are taken as
+    exact. Nothing is dropped, not even likely contaminants (`select_clusters` may); all counts are logged.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _find(path: Path, given: Renamed, setting: str, further: Sequence[Path]) -> 
     corrected = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in read.colnames}
     usual = SYNONYMS if corrected else SYNONYMS | {name: SYNONYMS[name][1:] for name in ("RA", "DEC")}
     table = find_columns(read, path, usual, given)
-    # a table without redshifts is completed by the next; it has its own word for everything else
+    # redshifts alone may come from a further table
     needed = {name: quantity for name, quantity in _REQUIRED.items() if name != "Z" or not further}
     table.require(needed, setting, "--column")
     table = join_tables(table, further, SYNONYMS | _SPECTROSCOPIC)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 from astropy.table import Table
-from survey_tables import EFEDS, NUMBER, UNSURE, write_tables
+from catalogues_survey_tables import EFEDS, NUMBER, UNSURE, write_tables
 
 from clustermass.baselines.scaling_relations import count_rate_relation, luminosity_relation
 from clustermass.catalogues.published_masses import look_up, read_published, short_names

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+from apply_inputs import MADE, observed_field, read, run  # noqa: F401, the fixture `field`
 from astropy.io import fits
 from astropy.table import Table
-from observed_inputs import MADE, observed_field, read, run  # noqa: F401, the fixture `field`
 
 from clustermass.apply.catalogue import FLAT
 from clustermass.apply.mass_prior import MIN_CLUSTERS, MassPrior, flat_columns, read_mass_prior

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from catalogue_inputs import ROWS, csv, fits_table
+from catalogues_inputs import ROWS, csv, fits_table
 
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError

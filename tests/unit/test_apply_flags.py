@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
+from apply_inputs import MADE, network, observed_field, read, run, write_calibration  # noqa: F401, the fixture `field`
 from astropy.io import fits
-from observed_inputs import MADE, network, observed_field, read, run, write_calibration  # noqa: F401, the fixture `field`
 
 from clustermass.apply import masses as observed
 from clustermass.errors import InputError

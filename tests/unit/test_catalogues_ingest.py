@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from ingest_inputs import DEC0, EVENTS, OUTPUTS, RA0, ingest, simulated, sky
+from catalogues_ingest_inputs import DEC0, EVENTS, OUTPUTS, RA0, ingest, simulated, sky
 
 from clustermass.catalogues.ingest import ingest_field
 from clustermass.config.resolve import input_files

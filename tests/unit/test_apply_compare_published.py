@@ -8,9 +8,9 @@ import pytest
 import yaml
 from astropy.io import fits
 from astropy.table import Table
+from catalogues_survey_tables import NO_REDSHIFT, NUMBER, write_tables
 from matplotlib.image import imread
 from scipy import stats
-from survey_tables import NO_REDSHIFT, NUMBER, write_tables
 
 from clustermass.apply.compare_published import (
     MIN_CLUSTERS,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
+from apply_inputs import MADE, observed_field, read, write_calibration  # noqa: F401, the fixture `field`
 from astropy.io import fits
-from observed_inputs import MADE, observed_field, read, write_calibration  # noqa: F401, the fixture `field`
 from scipy.stats import norm
 
 from clustermass.apply.masses import mass_columns

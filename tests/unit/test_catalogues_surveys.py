@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import Table
-from survey_tables import (
+from catalogues_survey_tables import (
     CHIU23,
     CONFIRMED,
     DOUBTFUL,

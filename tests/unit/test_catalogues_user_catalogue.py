@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from catalogue_inputs import HEADER, ROWS, csv
+from catalogues_inputs import HEADER, ROWS, csv
 
 from clustermass.catalogues.user_catalogue import VOUCHED_LIKELIHOOD, read_catalogue
 from clustermass.errors import InputError

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from catalogue_inputs import csv
+from catalogues_inputs import csv
 
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from apply_inputs import MADE, network, observed_field, read, run  # noqa: F401, the fixture `field`
 from astropy.coordinates import Angle
 from astropy.io import fits
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
-from observed_inputs import MADE, network, observed_field, read, run  # noqa: F401, the fixture `field`
 
 from clustermass.apply import masses as observed
 from clustermass.apply.catalogue import FLAT, iau_names
