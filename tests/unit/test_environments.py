@@ -1,41 +1,48 @@
 """Each rule's pinned environment holds what the rule's code imports, in the versions that the tests run on."""
 
 import ast
-import re
 import subprocess
 import sys
+from functools import cache
+from importlib import import_module
 from importlib.metadata import packages_distributions, version
+from inspect import signature
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from rerun import ask, request, results_folder
 
 from clustermass.io.provenance import _closure, _module_path
 
 ROOT = Path(__file__).parents[2]
-RULE = re.compile(r"^ *rule\b.*?(?=^ *rule\b|\Z)", re.MULTILINE | re.DOTALL)
-ENVIRONMENT = re.compile(r'conda:\s+(?:"../../envs/([\w-]+)\.yaml"|training_environment\(\))')
-CODE = re.compile(r"code=code\(([^)]*)\)")
 # by package name; reading it takes a second
 DISTRIBUTIONS = packages_distributions()
-# of `training_environment`, by training.device
-TRAINING = ("train", "train-gpu")
 # imported inside a function that the rule never calls: the mass function, by a figure that wants the AGN counts
 NOT_CALLED = {("figures.sky_validation", "colossus")}
 
 
+@cache
 def rules():
-    """Environment, script and modules of each rule with a script."""
-    for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        for text in RULE.findall(path.read_text()):
-            if code := CODE.search(text):
-                names = re.findall(r'"([\w.]+)"', code[1])
-                environment = ENVIRONMENT.search(text)
-                assert environment, f"{path.name}: a rule with the script {names[0]} has no environment"
-                for name in [environment[1]] if environment[1] else TRAINING:
-                    yield pytest.param(name, names[0], names[1:], id=f"{'-'.join(names[:2])}-{name}")
+    """Rules by name and by the device of trainings: environment, adapter, step, names of files and params."""
+    with TemporaryDirectory() as folder:
+        devices = [request("rules", {"training": {"device": device}}) for device in ("cpu", "gpu")]
+        cpu, gpu = ask(ROOT, results_folder(Path(folder)), *devices)
+    return {(name, device): rule for device, found in (("cpu", cpu), ("gpu", gpu)) for name, rule in found.items()}
+
+
+def module(rule):
+    """Return the module whose function the rule calls, empty for a rule with an adapter of its own."""
+    return (rule["step"] or "").rpartition(".")[0]
+
+
+def top_files(rule):
+    """Return the rule's adapter, and the module of its step."""
+    adapter = ROOT / "workflow" / "scripts" / rule["script"]
+    return [adapter, _module_path(module(rule))] if module(rule) else [adapter]
 
 
 def pins(environment):
@@ -58,14 +65,33 @@ def imported(files):
     return names - {*sys.stdlib_module_names, "clustermass"}
 
 
-@pytest.mark.parametrize(("environment", "script", "modules"), list(rules()))
-def test_what_a_rule_imports_is_pinned_in_its_environment(environment, script, modules):
-    start = {ROOT / "workflow" / "scripts" / f"{script}.py", *map(_module_path, modules)}
-    packages, pinned = imported(_closure(frozenset(start))), pins(environment)
-    packages -= {name for module, name in NOT_CALLED if module in modules}
-    providers = {name: {canonicalize_name(found) for found in DISTRIBUTIONS[name]} for name in packages}
-    assert packages, "nothing outside the standard library is imported"
-    assert [name for name in packages if not providers[name] & pinned.keys()] == []
+def test_what_a_rule_imports_is_pinned_in_its_environment():
+    missing = []
+    for name, rule in rules().items():
+        packages = imported(_closure(frozenset(top_files(rule))))
+        packages -= {package for importer, package in NOT_CALLED if importer == module(rule)}
+        pinned = pins(rule["environment"])
+        assert packages, f"{name}: nothing outside the standard library is imported"
+        for package in packages:
+            if not {canonicalize_name(found) for found in DISTRIBUTIONS[package]} & pinned.keys():
+                missing.append((name, package, rule["environment"]))
+    assert missing == []
+
+
+def test_files_and_params_of_a_rule_are_the_arguments_of_its_function():
+    faults = []
+    for (name, _), rule in rules().items():
+        if rule["step"]:
+            function = getattr(import_module(f"clustermass.{module(rule)}"), rule["step"].rpartition(".")[2])
+            names = {*rule["input"], *rule["output"], *rule["params"]} - {"step", "code"}
+            names |= {"device"} & signature(function).parameters.keys()  # step.py adds it
+            if hasattr(function, "__wrapped__"):  # a figure: what draws it does not save it
+                names -= {"svg", "png", "pdf", "dpi"}
+            try:
+                signature(function).bind(**dict.fromkeys(names))
+            except TypeError as error:
+                faults.append(f"{name}: {error}")
+    assert faults == []
 
 
 @pytest.mark.parametrize("environment", ["data", "train", "figures", "workflow"])
@@ -85,16 +111,16 @@ def test_training_on_a_gpu_has_the_same_versions_and_cuda():
 
 
 def test_every_environment_belongs_to_rules():
-    used = {parameter.values[0] for parameter in rules()}
+    used = {rule["environment"] for rule in rules().values()}
     assert used == {path.stem for path in (ROOT / "envs").glob("*.yaml")}
 
 
 @pytest.mark.parametrize("environment", ["data", "figures", "workflow"])
 def test_rules_that_train_nothing_never_load_jax(environment):
-    """All their modules, imported in one process; what is imported later, inside functions, the pins above tell of."""
-    names = sorted({name for rule in rules() if rule.values[0] == environment for name in rule.values[2]})
-    tops = [ROOT / "workflow" / "scripts" / f"{rule.values[1]}.py" for rule in rules() if rule.values[0] == environment]
-    loaded = {f"clustermass.{name}" for name in names} | {name for path in tops for name in _top_imports(path)}
+    """Modules of all their steps and adapters, imported in one process; imports inside functions are pinned above."""
+    some = [rule for rule in rules().values() if rule["environment"] == environment]
+    loaded = {f"clustermass.{module(rule)}" for rule in some if module(rule)}
+    loaded |= {name for rule in some for name in _top_imports(top_files(rule)[0])}
     assert loaded
     script = f"import sys, importlib\nfor name in {sorted(loaded)}: importlib.import_module(name)\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -37,6 +37,8 @@ from clustermass.io import provenance
 
 #: more than the 1 MB above which Snakemake, left to itself, goes by time stamps
 LARGE_BYTES = 2_000_000
+#: rule that others inherit from, which makes nothing
+BASE = "step"
 REPOSITORY = Path()  # of the requests at hand
 
 
@@ -134,12 +136,17 @@ def _named(job):
 
 
 def rules(**options):
-    """Script of every rule that has one, and names of its params."""
+    """Of every rule that has a script: its name, environment and step, and the names of its files and params."""
     with loaded(**options) as workflow:
         return {
-            rule.name: {"script": Path(rule.script).name, "params": sorted(rule.params.keys())}
+            rule.name: {
+                "script": Path(rule.script).name,
+                "environment": Path(str(rule.conda_env)).stem,
+                "step": rule.params.get("step"),
+                **{kind: sorted(getattr(rule, kind).keys()) for kind in ("input", "output", "params")},
+            }
             for rule in workflow.rules
-            if not rule.norun
+            if not rule.norun and rule.name != BASE
         }
 
 

@@ -74,16 +74,7 @@ REALIZATION = "results/skies/{sky}/{realization}"
 EXPERIMENT = f"results/{RUN}/{{experiment}}"
 TEST_SKY = f"{EXPERIMENT}/skies/{{test_sky}}"
 CAPTIONS = sorted((ROOT / "workflow" / "report").glob("*.*"))
-FIGURES = [
-    "energy_bands",
-    "sample",
-    "training",
-    "predictions",
-    "spread",
-    "bias",
-    "baselines",
-    "calibration",
-]
+BOX_ARCSEC = config["images"]["box_pixels"] * config["images"]["pixel_arcsec"]
 SKIES_BY_KIND = {
     (source, observed): [
         name for name, sky in SKIES.items() if sky["source"] == source and sky.get("observed", False) is observed
@@ -128,12 +119,17 @@ def in_order(block):
 
 
 def code(script, *modules):
-    """Hash of what a step's adapter and modules do; comments and layout don't count."""
+    """Hash of what an adapter and modules do; comments and layout don't count."""
     step = " ".join([script, *modules])
     if step not in CODE:
         CODE[step] = source_hash(modules, [ROOT / "workflow" / "scripts" / f"{script}.py"])
         os.environ[CODE_INHERITED] = json.dumps(CODE)
     return CODE[step]
+
+
+def step(function):
+    """Params of a rule that calls a function of the package by its name there, and the hash of its module."""
+    return {"step": function, "code": code("step", function.rpartition(".")[0])}
 
 
 def cosmology_of(sky):

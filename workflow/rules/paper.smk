@@ -18,7 +18,6 @@ rule compare_pairs:
         f"results/{RUN}/benchmarks/compare_pairs.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
     resources:
         mem_mb=each_try(2000),
         runtime=each_try(20),
@@ -48,7 +47,6 @@ rule paper_page:
         f"results/{RUN}/benchmarks/paper_page.tsv"
     conda:
         "../../envs/figures.yaml"
-    threads: 1
     resources:
         mem_mb=each_try(1000),
         runtime=each_try(10),
@@ -69,25 +67,19 @@ rule paper_page:
         "../scripts/paper_page.py"
 
 
-rule paper_docs:
+use rule step as paper_docs with:
     """Made on request: the page as docs/paper.md, its figures in docs/figures/paper."""
     input:
         page=f"results/{RUN}/paper.md",
         figures=list(paper_figures()),
     output:
-        page="docs/paper.md",
-        figures=directory("docs/figures/paper"),
+        output="docs/paper.md",
+        folder=directory("docs/figures/paper"),
     log:
         f"results/{RUN}/logs/paper_docs.log",
     benchmark:
         f"results/{RUN}/benchmarks/paper_docs.tsv"
     conda:
         "../../envs/figures.yaml"
-    threads: 1
-    resources:
-        mem_mb=each_try(1000),
-        runtime=each_try(10),
     params:
-        code=code("paper_docs", "paper.page"),
-    script:
-        "../scripts/paper_docs.py"
+        **step("paper.page.publish"),

@@ -3,24 +3,22 @@ localrules:
     report,
 
 
-rule summarise:
+use rule step as summarise with:
     input:
-        metrics=all_metrics(),
-        metrics_of_test_skies=all_metrics_of_test_skies(),
-        masses=all_masses(),
+        all_metrics(),
+        all_metrics_of_test_skies(),
+        all_masses(),
     output:
-        summary=f"results/{RUN}/summary.json",
+        output=f"results/{RUN}/summary.json",
     log:
         f"results/{RUN}/logs/summarise.log",
     benchmark:
         f"results/{RUN}/benchmarks/summarise.tsv"
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
     resources:
         mem_mb=each_try(500),
         runtime=each_try(5),
     params:
+        **step("report.summary.summarise"),
         metrics=dict(zip(EXPERIMENTS, all_metrics())),
         masses={
             experiment: {field: f"results/{RUN}/{experiment}/observed/{field}/masses.fits" for field in FIELDS}
@@ -28,9 +26,6 @@ rule summarise:
         },
         test_skies=metrics_of_test_skies(),
         trained={name: trained_with(name) for name in EXPERIMENTS},
-        code=code("summarise", "report.summary"),
-    script:
-        "../scripts/summarise.py"
 
 
 # the report is made by snakemake itself: its environment holds snakemake
@@ -53,7 +48,6 @@ rule report:
         f"results/{RUN}/benchmarks/report.tsv"
     conda:
         "../../envs/workflow.yaml"
-    threads: 1
     resources:
         mem_mb=each_try(1000),
         runtime=each_try(10),

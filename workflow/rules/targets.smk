@@ -17,25 +17,17 @@ def candidate_settings():
 
 
 def all_figures():
-    of_experiments = expand(
-        f"{EXPERIMENT}/figures/{{figure}}.{{suffix}}",
-        experiment=EXPERIMENTS,
-        figure=FIGURES,
-        suffix=["svg", "png"],
-    )
-    of_fields = expand(
-        f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}",
-        experiment=WEIGHING,
-        field=FIELDS,
-        suffix=["svg", "png"],
-    )
-    of_comparisons = expand(
-        f"{EXPERIMENT}/observed/{{field}}/comparison.{{suffix}}",
-        experiment=WEIGHING,
-        field=PUBLISHED,
-        suffix=["svg", "png"],
-    )
-    return figures_of_the_run() + of_experiments + of_fields + of_comparisons
+    """Figures of the run, those that compare experiments only where there are such, of experiments, and of fields."""
+    paths = []
+    for name, (path, _, _, more) in FIGURES.items():
+        if more.get("rows", True):
+            paths += expand(
+                f"{path}.{{suffix}}",
+                experiment=WEIGHING if "{field}" in path else EXPERIMENTS,
+                field=PUBLISHED if name == "published_masses" else FIELDS,
+                suffix=["svg", "png"],
+            )
+    return list(dict.fromkeys(paths))
 
 
 def all_comparisons():
@@ -135,13 +127,6 @@ def weighting_pairs():
 
 def predictions_of(rows):
     return results_of(rows, "predictions.nc")
-
-
-def figures_of_the_run():
-    """Figures that show several experiments, where there are such."""
-    further = {"learning_curve": learning_curve(), "weighting": weighting_pairs()}
-    names = ["comparison", *(name for name, rows in further.items() if rows)]
-    return expand(f"results/{RUN}/figures/{{figure}}.{{suffix}}", figure=names, suffix=["svg", "png"])
 
 
 def all_targets():

@@ -7,7 +7,7 @@ for training_rule, (members, experiments) in training_batches().items():
         name:
             training_rule
         input:
-            images=experiment_smoothed,
+            images=realizations("smoothed", "experiment"),
             split=experiment_split,
         output:
             predictions=member_paths(".nc", members),
@@ -20,46 +20,22 @@ for training_rule, (members, experiments) in training_batches().items():
             experiment="|".join(experiments),
         conda:
             training_environment()
-        threads: 1
         resources:
             mem_mb=each_try(2900 + 100 * len(members)),
             runtime=each_try(training_minutes(members)),
             gpu=gpus_per_training(),
         params:
-            selection=selection,
-            train_selection=train_selection,
-            train_clusters=train_clusters,
-            weighting=weighting,
-            control=control,
-            redshift_noise=redshift_noise,
-            network=network,
-            recipe=recipe,
+            **settings(
+                "selection",
+                "train_selection",
+                "train_clusters",
+                "weighting",
+                "control",
+                "redshift_noise",
+                "network",
+                "recipe",
+            ),
             seed=config["seed"],
             code=code("train_members", "network.train_members"),
         script:
             "../scripts/train_members.py"
-
-
-rule aggregate_ensemble:
-    input:
-        images=experiment_smoothed,
-        members=member_files(".nc"),
-        weights=member_files(".safetensors"),
-    output:
-        ensemble=f"{EXPERIMENT}/ensemble.nc",
-    log:
-        f"{EXPERIMENT}/logs/aggregate_ensemble.log",
-    benchmark:
-        f"{EXPERIMENT}/benchmarks/aggregate_ensemble.tsv"
-    conda:
-        "../../envs/train.yaml"
-    threads: 1
-    resources:
-        mem_mb=each_try(3000),
-        runtime=each_try(10),
-    params:
-        cosmology=experiment_cosmology,
-        weighting=weighting,
-        code=code("aggregate_ensemble", "ensemble.ensemble"),
-    script:
-        "../scripts/aggregate_ensemble.py"

@@ -1,0 +1,60 @@
+use rule step as infer_observed with:
+    """Masses of an observed field, as FITS, VOTable, ECSV and netCDF."""
+    input:
+        images=realizations("images", "field"),
+        smoothed=realizations("smoothed", "field"),
+        catalogues=realizations("catalogue", "field"),
+        ensemble=f"{EXPERIMENT}/ensemble.nc",
+        calibration=f"{EXPERIMENT}/calibration.json",
+        domain=f"{EXPERIMENT}/domain.nc",
+        weights=member_files(".safetensors"),
+    output:
+        expand(f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}", suffix=["vot", "ecsv", "nc"], allow_missing=True),
+        output=f"{EXPERIMENT}/observed/{{field}}/masses.fits",
+    log:
+        f"{EXPERIMENT}/logs/infer_observed_{{field}}.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/infer_observed_{{field}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=each_try(3000),
+        runtime=each_try(30),
+    params:
+        **step("apply.masses.infer_observed"),
+        simulated=field_is_simulated,
+        acronym=config["observed"]["acronym"],
+        mass_prior=mass_prior,
+        cosmology=cosmology("experiment"),
+        device="cpu",  # seconds of work; the same bytes wherever the ensemble was trained
+
+
+rule compare_published:
+    """Masses of an observed field against published ones: offset, trends, scatter."""
+    input:
+        masses=f"{EXPERIMENT}/observed/{{field}}/masses.fits",
+        catalogues=realizations("catalogue", "field"),
+        published=published_file,
+    output:
+        comparison=f"{EXPERIMENT}/observed/{{field}}/comparison.json",
+    log:
+        f"{EXPERIMENT}/logs/compare_published_{{field}}.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/compare_published_{{field}}.tsv"
+    wildcard_constraints:
+        field="|".join(PUBLISHED) or "(?!)",
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=each_try(1000),
+        runtime=each_try(20),
+    params:
+        realizations=field_realizations,
+        published=published_block,
+        luminosity=in_order(config["baselines"]["luminosity_published"]),
+        count_rate=in_order(config["baselines"]["count_rate_efeds"]),
+        bootstrap=config["evaluation"]["bootstrap"],
+        seed=config["seed"],
+        code=code("compare_published", "apply.compare_published"),
+    script:
+        "../scripts/compare_published.py"

@@ -1,0 +1,34 @@
+use rule step as split_sample with:
+    input:
+        images=images_of_set,
+    output:
+        output=f"results/{RUN}/splits/{{sky}}.nc",
+    log:
+        f"results/{RUN}/logs/split_sample_{{sky}}.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/split_sample_{{sky}}.tsv"
+    params:
+        **step("dataset.split.split_sample"),
+        fractions=in_order(config["split"]),
+        box_arcsec=BOX_ARCSEC,
+        seed=config["seed"],
+
+
+use rule step as extend_split with:
+    """Clusters of a further set of images: those that the default images have, too, stay in their subsets."""
+    input:
+        images=images_of_set,
+        split=f"results/{RUN}/splits/{{sky}}.nc",
+    output:
+        output=f"results/{RUN}/splits{{of_set}}/{{sky}}.nc",
+    log:
+        f"results/{RUN}/logs{{of_set}}/extend_split_{{sky}}.log",
+    benchmark:
+        f"results/{RUN}/benchmarks{{of_set}}/extend_split_{{sky}}.tsv"
+    wildcard_constraints:
+        of_set="|".join(ending for ending in IMAGES if ending) or "(?!)",
+    params:
+        **step("dataset.extend_split.extend_split"),
+        fractions=in_order(config["split"]),
+        box_arcsec=BOX_ARCSEC,
+        seed=config["seed"],

@@ -1,0 +1,160 @@
+# Made only if named: `snakemake ... -- <rule or file>`.
+localrules:
+    download_efeds,
+
+
+# no output: Snakemake would delete files that a failed download left to be resumed, and fetch them for `all`
+use rule step as download_efeds with:
+    """The public eFEDS files that config/efeds.yaml reads, downloaded and checked."""
+    log:
+        "results/logs/download_efeds.log",
+    conda:
+        "../../envs/workflow.yaml"
+    resources:
+        mem_mb=each_try(4000),
+        runtime=each_try(600),
+    params:
+        **step("io.download.download_files"),
+        downloads=in_order(config.get("downloads", {})),
+
+
+use rule step as write_simput with:
+    """The haloes and AGN of a simulated sky as input of SIXTE, e.g. results/skies/embedded/01/simput.fits."""
+    output:
+        path=f"{REALIZATION}/simput.fits",
+    log:
+        f"{REALIZATION}/logs/write_simput.log",
+    benchmark:
+        f"{REALIZATION}/benchmarks/write_simput.tsv"
+    wildcard_constraints:
+        sky=skies_of("embedded", observed=False),
+    params:
+        **step("simulate.simput.write_realization_simput"),
+        name="{sky}",
+        realization="{realization}",
+        sky=sky_photons,
+        cosmology=cosmology("sky"),
+
+
+rule validate_sky:
+    """The simulated sky against published numbers: results/validation/sky.{json,md,png,pdf}."""
+    input:
+        "results/validation/sky.png",
+
+
+rule compare_sky:
+    input:
+        **{name: of_realizations(VALIDATED, f"{name}.fits") for name in REALIZATION_FILES},
+    output:
+        table="results/validation/sky.json",
+        markdown="results/validation/sky.md",
+        measured="results/validation/measured.nc",
+    log:
+        "results/validation/logs/compare_sky.log",
+    benchmark:
+        "results/validation/benchmarks/compare_sky.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=each_try(2000),
+        runtime=each_try(20),
+    params:
+        code=code("compare_sky", "sky_validation.table"),
+    script:
+        "../scripts/compare_sky.py"
+
+
+use rule step as plot_sky_validation with:
+    input:
+        measured="results/validation/measured.nc",
+        table="results/validation/sky.json",
+    output:
+        png="results/validation/sky.png",
+        pdf="results/validation/sky.pdf",
+    log:
+        "results/validation/logs/plot_sky_validation.log",
+    benchmark:
+        "results/validation/benchmarks/plot_sky_validation.tsv"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        **step("figures.sky_validation.plot_sky_validation"),
+        dpi=config["figures"]["dpi"],
+
+
+rule search:
+    """Choice among the candidates of config/search.yaml by validation clusters; its score is of test clusters."""
+    input:
+        ensembles=candidate_ensembles,
+        split=candidate_split,
+    output:
+        json=f"results/{RUN}/search.json",
+        page=f"results/{RUN}/search.md",
+    log:
+        f"results/{RUN}/logs/search.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/search.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=each_try(2000),
+        runtime=each_try(10),
+    params:
+        settings=candidate_settings(),
+        bands=config["images"]["bands"]["number"],
+        resamplings=config["evaluation"]["bootstrap"],
+        seed=config["seed"],
+        code=code("search", "evaluate.model_selection"),
+    script:
+        "../scripts/search.py"
+
+
+rule members_curves:
+    """Scatter against the number of members, for all experiments."""
+    input:
+        expand(f"{EXPERIMENT}/members_curve.json", experiment=EXPERIMENTS),
+
+
+use rule step as members_curve with:
+    input:
+        members=member_files(".nc"),
+        split=experiment_split,
+    output:
+        output=f"{EXPERIMENT}/members_curve.json",
+    log:
+        f"{EXPERIMENT}/logs/members_curve.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/members_curve.tsv"
+    params:
+        **step("evaluate.ensemble_size.members_curve"),
+        resamplings=config["evaluation"]["bootstrap"],
+        seed=config["seed"],
+
+
+rule pack:
+    """The trained ensembles, each in one file to share; those of control experiments are left out."""
+    input:
+        expand(f"{EXPERIMENT}/ensemble.zip", experiment=WEIGHING),
+
+
+rule pack_ensemble:
+    input:
+        ensemble=f"{EXPERIMENT}/ensemble.nc",
+        calibration=f"{EXPERIMENT}/calibration.json",
+        domain=f"{EXPERIMENT}/domain.nc",
+        weights=member_files(".safetensors"),
+    output:
+        packed=f"{EXPERIMENT}/ensemble.zip",
+    log:
+        f"{EXPERIMENT}/logs/pack_ensemble.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/pack_ensemble.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=each_try(1000),
+        runtime=each_try(10),
+    params:
+        code=code("pack_ensemble", "ensemble.pack"),
+    script:
+        "../scripts/pack_ensemble.py"

@@ -1,0 +1,59 @@
+# Of an observed field nothing true stays: labels and sources vanish after detection, truth and matches are not written.
+for observed, (simulate, detect) in {
+    False: ("simulate_realization", "detect_sources"),
+    True: ("simulate_observed_field", "detect_observed_sources"),
+}.items():
+
+    rule:
+        name:
+            simulate
+        output:
+            **true_files(observed, "labels", "sources"),
+            **({} if observed else {"truth": f"{REALIZATION}/truth.fits"}),
+            events=f"{REALIZATION}/events.fits",
+            exposure=f"{REALIZATION}/exposure.fits",
+        log:
+            f"{REALIZATION}/logs/{simulate}.log",
+        benchmark:
+            f"{REALIZATION}/benchmarks/{simulate}.tsv"
+        wildcard_constraints:
+            sky=skies_of("embedded", observed),
+        conda:
+            "../../envs/data.yaml"
+        resources:
+            mem_mb=each_try(2000),
+            runtime=each_try(20),
+        params:
+            observed=observed,
+            sky=sky_photons,
+            cosmology=cosmology("sky"),
+            code=code("simulate_realization", "simulate.realization"),
+        script:
+            "../scripts/simulate_realization.py"
+
+    rule:
+        name:
+            detect
+        input:
+            **{name: f"{REALIZATION}/{name}.fits" for name in ("events", "exposure", "labels", "sources")},
+        output:
+            **({} if observed else {"matches": f"{REALIZATION}/matches.fits"}),
+            catalogue=f"{REALIZATION}/catalogue.fits",
+        log:
+            f"{REALIZATION}/logs/{detect}.log",
+        benchmark:
+            f"{REALIZATION}/benchmarks/{detect}.tsv"
+        wildcard_constraints:
+            sky=skies_of("embedded", observed),
+        conda:
+            "../../envs/data.yaml"
+        resources:
+            mem_mb=each_try(2000),
+            runtime=each_try(20),
+        params:
+            **step("detect.detect_field.detect_sources"),
+            name="{sky}",
+            realization="{realization}",
+            sky=sky_detection,
+        script:
+            "../scripts/step.py"
