@@ -97,7 +97,7 @@ def test_the_same_bytes_twice_and_other_samples_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"01\.nc: its test clusters aren't those of .*00\.nc"):
         members_curve(others, split, tmp_path / "curve.json", 100, 5)
     few, split = write_members(tmp_path, 2, number=4)
-    with pytest.raises(InputError, match="2 test clusters tell no scatter"):
+    with pytest.raises(InputError, match="2 test clusters are too few for a scatter"):
         members_curve(few, split, tmp_path / "curve.json", 100, 5)
     with pytest.raises(InputError, match="no member is given"):
         members_curve([], split, tmp_path / "curve.json", 100, 5)

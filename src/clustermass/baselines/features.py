@@ -1,4 +1,4 @@
-"""Hand-made features of a cluster's image and catalogue row: what an X-ray astronomer would measure by aperture."""
+"""Hand-made features of a cluster: aperture photometry, colours, profile and catalogue values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from clustermass.cosmology import arcmin_per_mpc, efunc, luminosity_distance_cm
 OUTER_RADII = np.array([24, 36, 48, 60, 72, 84, 96, 120, 144, 168, 192, 240, 300, 390, 480.0])
 BACKGROUND_ANNULI = 2
 OCTANTS = 8
-#: within this radius an octant holds too few pixels to be compared with the others
+#: within this radius an octant has too few pixels to be compared with the others
 SMALLEST_COMPARED_RADIUS = 60.0
 #: the brightest octants of an annulus, left out of the robust sums
 DISCARDED_OCTANTS = 2
@@ -32,8 +32,8 @@ class AnnulusCounts:
     plain
         Counts, float64 (cluster, band, annulus).
     robust
-        The same with the brightest octants of each annulus replaced by the mean of the others, so that a point source
-        or another cluster to one side doesn't count; float64 (cluster, band, annulus).
+        The same with the brightest octants of each annulus replaced by the mean of the others, against point sources
+        and neighbours; float64 (cluster, band, annulus).
     area
         Area of the annuli in arcmin2, (annulus,).
     """
@@ -57,8 +57,8 @@ def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> Annulu
     plain, robust = [], []
     for first in range(0, len(counts), BLOCK):
         block = counts[first : first + BLOCK]
-        seen = block.reshape(*block.shape[:2], -1)[..., inside].astype(np.float32)
-        sums = (seen @ members).astype(float).reshape(*block.shape[:2], *pixels.shape)
+        photons = block.reshape(*block.shape[:2], -1)[..., inside].astype(np.float32)
+        sums = (photons @ members).astype(float).reshape(*block.shape[:2], *pixels.shape)
         plain.append(sums.sum(axis=-1))
         robust.append(_robust(sums, pixels))
     arcmin2_of_pixel = abs((x[1] - x[0]) * (y[1] - y[0])) / 3600
@@ -76,7 +76,7 @@ def _cells(x: FloatArray, y: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.b
 
 
 def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
-    """Sum over octants, (cluster, band, annulus), with the brightest (all bands decide) put at by the others' mean."""
+    """Sum over octants, (cluster, band, annulus), the brightest (in all bands together) replaced by the others' mean."""
     brightness = sums.sum(axis=1) / np.maximum(pixels, 1)
     order = np.argsort(brightness, axis=-1, kind="stable")
     kept = np.zeros(brightness.shape, dtype=bool)
@@ -104,25 +104,25 @@ def within(profile: FloatArray, radius: ArrayLike) -> FloatArray:
 #: fixed apertures in arcsec and physical ones in kpc
 APERTURES_ARCSEC = (36.0, 60.0, 96.0, 144.0, 192.0, 300.0)
 APERTURES_KPC = (150.0, 300.0, 500.0, 750.0, 1000.0)
-#: apertures in kpc whose spectral shape is described
+#: apertures in kpc for the hardness ratios
 SPECTRAL_KPC = (300.0, 500.0, 1000.0)
 #: half-open ranges of bands that are added up for the hardness ratios (0.25-0.66, 0.66-1.07, 1.07-1.48, 1.48-2.3 keV)
 COLOURS = ((0, 2), (2, 4), (4, 6), (6, 10))
-#: counts of prior belief in a hardness ratio of zero, which keeps faint clusters' ratios from being all noise
+#: counts of a prior for a hardness ratio of zero, which keeps the ratios of faint clusters from being all noise
 HARDNESS_PRIOR = 10.0
-#: annuli of `apertures.OUTER_RADII` that are added up for the per-band profile, by first index
+#: annuli of `OUTER_RADII` that are added up for the per-band profile, by first index
 PROFILE_ANNULI = (0, 2, 4, 7, 9, 11, 12)
 #: the profile keeps this many bands, neighbours added up in pairs
 PROFILE_BANDS = 5
 
 
 def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tuple[FloatArray, list[str]]:
-    """Features of every cluster, with their names.
+    """Features of every cluster, and their names.
 
     Parameters
     ----------
     sample
-        Clusters of an `images.nc`: counts (cluster, band, y, x) and the catalogue's values. Labels aren't read.
+        Clusters of an `images.nc`: counts (cluster, band, y, x) and the catalogue's columns. Labels aren't read.
     cosmology
         `h0_km_s_mpc`, `omega_m`: turns kpc into arcsec.
 
@@ -138,14 +138,10 @@ def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tupl
     profile = annulus_counts(sample["counts"].values, sample["x"].values, sample["y"].values)
     scale = arcmin_per_mpc(sample["redshift"].values, cosmology) * 60 / 1000  # arcsec per kpc
     exposure_ks = np.maximum(sample["exposure_s"].values.astype(float), 1.0) / 1000
-    named = {
-        **_catalogue(sample),
-        **_apertures(profile, scale, exposure_ks),
-        **_colours(profile, scale),
-        **_profile(profile),
-    }
-    named |= _luminosities(named, sample["redshift"].values, cosmology) | _interactions(named)
-    return np.stack(list(named.values()), axis=1), list(named)
+    features = _catalogue(sample) | _apertures(profile, scale, exposure_ks) | _colours(profile, scale)
+    features |= _profile(profile)
+    features |= _luminosities(features, sample["redshift"].values, cosmology) | _interactions(features)
+    return np.stack(list(features.values()), axis=1), list(features)
 
 
 def _catalogue(sample: xr.Dataset) -> dict[str, FloatArray]:
@@ -206,7 +202,7 @@ def _profile(profile: AnnulusCounts) -> dict[str, FloatArray]:
 def _luminosities(
     named: Mapping[str, FloatArray], redshift: FloatArray, cosmology: Mapping[str, float]
 ) -> dict[str, FloatArray]:
-    """log10 of rate x (D_L / Gpc)^2 / E(z)^2: trees can't add up rate and redshift themselves."""
+    """log10 of rate (D_L / Gpc)^2 / E(z)^2: trees can't add rate and redshift terms themselves."""
     gpc = luminosity_distance_cm(np.maximum(redshift, 1e-3), cosmology) / 3.0857e27
     shift = 2 * np.log10(gpc / efunc(redshift, cosmology))
     rates = [name for name in named if name == "log_ml_rate" or (name.endswith("kpc") and "hardness" not in name)]
@@ -214,7 +210,7 @@ def _luminosities(
 
 
 def _interactions(named: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Products that let a linear model bend: observables with each other and with ln z."""
+    """Products of observables with each other and with ln z, for the linear model."""
     bright = {name: named[name] for name in ("log_ml_rate", "robust_500kpc", "robust_96arcsec", "hardness1_500kpc")}
     squares = {f"{name}_squared": value**2 for name, value in bright.items()}
     with_z = {f"{name}_ln_z": value * named["ln_z"] for name, value in bright.items()}

@@ -1,4 +1,4 @@
-"""What more networks buy: ensembles of the first 1, 2, 5, ... members on the same test clusters."""
+"""Accuracy against the number of networks: ensembles of the first 1, 2, 5, ... members on the same test clusters."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
 
-#: sizes of ensembles that are looked at, as far as there are so many members; all members always are
+#: sizes of ensembles, as far as there are so many members; all members are always included
 SIZES = (1, 2, 5, 10, 20, 30)
 
 
 def members_curve(members: Sequence[Path], split: Path, output: Path, resamplings: int, seed: int) -> None:
-    """Judge ensembles of the first members by the test clusters; write JSON.
+    """Score ensembles of the first members on the test clusters; write JSON.
 
     Sigma is as the networks predict it, not recalibrated. Nothing is trained.
 
@@ -31,12 +31,11 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     members
         `members/{member}.nc`, in the order of the members.
     split
-        The sky's split, for the groups, which are resampled whole.
+        The sky's split: its groups are resampled whole.
     output
-        JSON to write: `n_test`, `n_groups`; `sizes`: by number of members what `search.compare` tells (`nll`,
-        `nll_above_best`, `scatter_dex`, `residual_std_over_mean_sigma`, `bias_dex`, each {value, ci68}, all of them by
-        the same resamplings) and `member_over_ensemble_sigma`, see `sigma_ratio`; `alone`: mean and standard deviation
-        over all members, each alone, of `scatter_dex` and `nll`; `provenance`.
+        JSON to write: `n_test`, `n_groups`; `sizes`: by number of members the measures of `compare` (with the same
+        resamplings for all) and `member_over_ensemble_sigma`, see `sigma_ratio`; `alone`: mean and standard deviation
+        over the single members of `scatter_dex` and `nll`; `provenance`.
     resamplings, seed
         Number of resamplings, and root of the random numbers.
 
@@ -50,11 +49,19 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     group = groups_of(table["cluster"].values.astype(str), split)
     mu, sigma, truth = (table[name].values.astype(float) for name in ("mu", "sigma", "log10_m500c"))
     sizes = sorted({size for size in (*SIZES, len(members)) if size <= len(members)})
-    tables = {str(size): _ensemble(mu[:size], sigma[:size], truth, group) for size in sizes}
-    found = compare(tables, resamplings, seed)
-    for name, ensemble in tables.items():
-        found[name]["member_over_ensemble_sigma"] = sigma_ratio(sigma[: int(name)], ensemble["sigma"].values)
-        LOGGER.info("members_curve: %s members, scatter %.4f dex", name, found[name]["scatter_dex"]["value"])
+    ensembles = {str(size): combine(mu[:size], sigma[:size]) for size in sizes}
+    tables = {
+        name: xr.Dataset(
+            {
+                **{"mu": ("cluster", each.mu), "sigma": ("cluster", each.sigma)},
+                **{"log10_m500c": ("cluster", truth), "group": ("cluster", group)},
+            }
+        )
+        for name, each in ensembles.items()
+    }
+    measures = compare(tables, resamplings, seed)
+    for name, found in measures.items():
+        LOGGER.info("members_curve: %s members, scatter %.4f dex", name, found["scatter_dex"]["value"])
     alone = {
         "scatter_dex": (mu - truth).std(axis=1),
         "nll": negative_log_likelihood(mu - truth, sigma).mean(axis=1),
@@ -62,7 +69,10 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     content = {
         "n_test": int(truth.size),
         "n_groups": int(np.unique(group).size),
-        "sizes": found,
+        "sizes": {
+            name: {**found, "member_over_ensemble_sigma": sigma_ratio(sigma[: int(name)], ensembles[name].sigma)}
+            for name, found in measures.items()
+        },
         "alone": {name: {"mean": float(each.mean()), "std": float(each.std())} for name, each in alone.items()},
         "provenance": provenance("members_curve", {"bootstrap": resamplings}, [*members, split], seed=seed),
     }
@@ -72,14 +82,13 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
 def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> Json:
     """Members' sigma (member, cluster) over the ensemble's (cluster,): end of section 4 of Krippendorf et al. (2023).
 
-    They state 0.951 +- 0.039, "averaged over all clusters in the test sample", and don't say over what the second
+    They state 0.951 +- 0.039, "averaged over all clusters in the test sample", without saying over what the second
     number is a standard deviation: both readings are given.
 
     Returns
     -------
     dict
-        `mean` over members and clusters; `std` over members and clusters; `std_of_members`, of the members' means over
-        the clusters.
+        `mean` and `std` over members and clusters; `std_of_members`, of the members' means over the clusters.
     """
     ratio = member_sigma / ensemble_sigma
     return {
@@ -105,13 +114,7 @@ def _test_clusters(members: Sequence[Path]) -> xr.Dataset:
             )
     if parts[0].sizes["cluster"] < MIN_CLUSTERS:
         raise InputError(
-            f"{members[0]}: {parts[0].sizes['cluster']} test clusters tell no scatter. Simulate more realizations."
+            f"{members[0]}: {parts[0].sizes['cluster']} test clusters are too few for a scatter. Simulate more."
         )
     predicted = xr.concat([part[["mu", "sigma"]] for part in parts], dim="member")
     return predicted.assign(log10_m500c=parts[0]["log10_m500c"])
-
-
-def _ensemble(mu: FloatArray, sigma: FloatArray, truth: FloatArray, group: np.ndarray) -> xr.Dataset:
-    both = combine(mu, sigma)
-    columns = {"mu": both.mu, "sigma": both.sigma, "log10_m500c": truth, "group": group}
-    return xr.Dataset({name: ("cluster", values) for name, values in columns.items()})

@@ -1,14 +1,15 @@
-"""Candidate networks and recipes side by side, judged on the validation clusters alone: `search.json`."""
+"""Comparison of candidate networks and recipes on the validation clusters alone: `search.json`, `search.md`."""
+
+from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import xarray as xr
 
-from clustermass.arrays import FloatArray
 from clustermass.ensemble.calibration import digest_of, validation_clusters
 from clustermass.ensemble.scores import MIN_CLUSTERS, negative_log_likelihood
 from clustermass.errors import InputError
@@ -20,11 +21,29 @@ from clustermass.io.provenance import provenance
 from clustermass.network.size import number_of_parameters
 from clustermass.rng import generator
 
+if TYPE_CHECKING:
+    from clustermass.config.models import Network, Preprocessing, Recipe
+
+
+class Settings(TypedDict):
+    """Settings of a candidate that `_parameters` reads; further ones are only listed as departures."""
+
+    preprocessing: Preprocessing
+    network: Network
+    recipe: Recipe
+
+
+class Measure(TypedDict):
+    """A number and its 68 % interval."""
+
+    value: float
+    ci68: list[float] | None
+
 
 def search(
     candidates: Mapping[str, Path],
     split: Path,
-    settings: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Settings],
     bands: int,
     resamplings: int,
     seed: int,
@@ -37,12 +56,12 @@ def search(
     Parameters
     ----------
     candidates
-        `ensemble.nc` of each candidate; the others' settings are told as departures from the first one's.
+        `ensemble.nc` of each candidate; settings are listed as departures from those of the first one.
     split
-        The split of their sky, for the groups that are resampled as a whole.
+        The sky's split: its groups are resampled whole.
     settings
-        Of each candidate `preprocessing`, `network` and `recipe` (blocks of the configuration), and what else it is
-        trained with.
+        `preprocessing`, `network` and `recipe` (blocks of the configuration) of each candidate, and whatever else
+        distinguishes it.
     bands
         Energy bands of an image, unless its preprocessing joins them.
     resamplings, seed
@@ -88,23 +107,27 @@ def search(
     return content
 
 
-def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, dict[str, Any]]:
-    """Judge candidates on the same clusters, by the same resamplings of groups.
+def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, dict[str, Measure]]:
+    """Score candidates on the same clusters, with the same resamplings of groups.
 
     Parameters
     ----------
     tables
-        Of each candidate `mu`, `sigma`, `log10_m500c` and `group`, (cluster,); the same clusters in all.
+        `mu`, `sigma`, `log10_m500c` and `group`, (cluster,), of each candidate; the same clusters in all.
     resamplings, seed
-        As of `search`.
+        See `search`.
 
     Returns
     -------
     dict
-        Of each candidate {value, ci68} of `nll`, the mean of -ln p(true mass), p the ensemble's Gaussian per dex;
+        For each candidate {value, ci68} of `nll`, the mean of -ln p(true mass) with p the ensemble's Gaussian per dex;
         `nll_above_best`, paired; `scatter_dex`, `residual_std_over_mean_sigma` and `bias_dex`.
     """
-    residual, sigma = (np.stack(part) for part in zip(*map(_predictions, tables.values()), strict=True))
+    mu, sigma, truth = (
+        np.stack([table[name].values.astype(float) for table in tables.values()])
+        for name in ("mu", "sigma", "log10_m500c")
+    )
+    residual = mu - truth
     loss = negative_log_likelihood(residual, sigma)
     best, count = int(np.argmin(loss.mean(axis=1))), len(tables)
     group = next(iter(tables.values()))["group"].values
@@ -128,29 +151,24 @@ def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> di
     }
 
 
-def departures(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+def departures(first: Mapping[str, object], other: Mapping[str, object]) -> dict[str, object]:
     """Values of `other` by dotted key where they differ from those of `first`; None for what it lacks."""
     here, there = _flat(first), _flat(other)
     return {key: there.get(key) for key in sorted({*here, *there}) if here.get(key) != there.get(key)}
 
 
-def _flat(block: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
+def _flat(block: Mapping[str, object], before: str = "") -> dict[str, object]:
+    leaves: dict[str, object] = {}
     for key, value in block.items():
         leaves |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
     return leaves
-
-
-def _predictions(table: xr.Dataset) -> tuple[FloatArray, FloatArray]:
-    mu, sigma, truth = (table[name].values.astype(float) for name in ("mu", "sigma", "log10_m500c"))
-    return mu - truth, sigma
 
 
 def _training_clusters(ensemble: Path) -> int:
     return int((read_netcdf(ensemble, ("split",))["split"].values.astype(str) == "train").sum())
 
 
-def _parameters(settings: Mapping[str, Any], bands: int) -> int:
+def _parameters(settings: Settings, bands: int) -> int:
     grid = settings["preprocessing"]
     pixels = round(2 * grid["half_width_arcsec"] / grid["pixel_arcsec"])
     shape = (pixels, pixels, grid.get("bands", bands))
@@ -178,10 +196,10 @@ HEADER = (
 )
 EXPLANATION = """\
 {n_val} validation clusters in {n_groups} groups; the test set had no part in this. Negative log-likelihood: mean of
--ln p(true log10 M500c), p the ensemble's Gaussian per dex; smaller is better. ± is half a 68 % interval of resampled
-groups; in brackets, the 68 % interval of the difference to the best, from the same resamplings. More networks make a
-better ensemble: compare like with like. Of many candidates the best one is partly lucky on these clusters.
-Training: what all training jobs so far took on the machine that they ran on, where their benchmark files tell.
+-ln p(true log10 M500c), with p the ensemble's Gaussian per dex; smaller is better. ± is half a 68 % interval of
+resampled groups; in brackets, the 68 % interval of the difference to the best, from the same resamplings. More
+networks make a better ensemble: compare like with like. The best of many candidates is partly lucky on these clusters.
+Training: seconds of all training jobs so far on the machine that they ran on, from their benchmark files.
 """
 
 
@@ -191,11 +209,11 @@ def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[
     Parameters
     ----------
     content
-        What `search.search` returns.
+        See `search`.
     run
         Name of the run.
     training_s
-        Seconds that each candidate's training took, None = unknown; they differ from run to run.
+        Seconds of each candidate's training, None = unknown; they differ from run to run.
     page
         `search.md`.
     """
@@ -208,7 +226,7 @@ def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[
 
 
 def training_seconds(benchmarks: Path) -> float | None:
-    """Seconds that the training jobs took whose benchmark files lie in a folder; None if there are none."""
+    """Seconds of all training jobs with benchmark files in a folder; None if there are none."""
     seconds = []
     for path in benchmarks.glob("train_member*.tsv"):
         with path.open(encoding="utf-8", newline="") as stream:
@@ -217,32 +235,32 @@ def training_seconds(benchmarks: Path) -> float | None:
 
 
 def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> tuple[str, ...]:
-    of = content["candidates"][name]
-    changed = ", ".join(f"{key.split('.', 1)[-1]} {_value(value)}" for key, value in of["departures"].items())
+    found = content["candidates"][name]
+    changed = ", ".join(f"{key.split('.', 1)[-1]} {_value(value)}" for key, value in found["departures"].items())
     return (
         name,
         changed or ("the first one" if name == content["first"] else "nothing"),
-        str(of["members"]),
-        str(of["parameters"]),
-        str(of["n_train"]),
-        _with_error(of["nll"], 4),
-        "best" if name == content["best"] else _with_interval(of["nll_above_best"]),
-        _with_error(of["scatter_dex"], 4),
-        f"{of['bias_dex']['value']:+.4f}",
-        _with_error(of["residual_std_over_mean_sigma"], 3),
+        str(found["members"]),
+        str(found["parameters"]),
+        str(found["n_train"]),
+        _with_error(found["nll"], 4),
+        "best" if name == content["best"] else _with_interval(found["nll_above_best"]),
+        _with_error(found["scatter_dex"], 4),
+        f"{found['bias_dex']['value']:+.4f}",
+        _with_error(found["residual_std_over_mean_sigma"], 3),
         "unknown" if seconds is None else f"{seconds:.0f}",
     )
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     return "none" if value is None else str(value).replace("'", "")
 
 
-def _with_error(measure: Mapping[str, Any], digits: int) -> str:
-    low, high = measure["ci68"]
+def _with_error(measure: Measure, digits: int) -> str:
+    low, high = measure["ci68"] or (np.nan, np.nan)
     return f"{measure['value']:.{digits}f} ± {(high - low) / 2:.{digits}f}"
 
 
-def _with_interval(measure: Mapping[str, Any]) -> str:
-    low, high = measure["ci68"]
+def _with_interval(measure: Measure) -> str:
+    low, high = measure["ci68"] or (np.nan, np.nan)
     return f"{measure['value']:+.4f} ({low:+.4f} to {high:+.4f})"

@@ -1,4 +1,4 @@
-"""What a run took and what it ran with, for the report: time and memory by step, software, the configuration."""
+"""Costs of a run for its report: time and memory by step, from the workflow's benchmark files."""
 
 import csv
 import re
@@ -13,10 +13,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Cost:
-    """One finished job: `seconds` on the clock and of CPU, `megabytes` of resident memory at most; None = not measured.
-
-    Jobs of a second or two end before their memory and CPU time are measured.
-    """
+    """Cost of a job: wall-clock and CPU seconds, maximum of resident memory; None = not measured (jobs of 1 or 2 s)."""
 
     seconds: float
     cpu_seconds: float | None
@@ -24,7 +21,7 @@ class Cost:
 
 
 def read_cost(benchmark: Path) -> Cost:
-    """Read a table of one row as the workflow writes it for each job: columns s, cpu_time (s), max_rss (MB), ..."""
+    """Read the benchmark file of a job, a table of one row: columns s, cpu_time (s), max_rss (MB), ..."""
     with benchmark.open(newline="", encoding="utf-8") as stream:
         row = next(csv.DictReader(stream, delimiter="\t"))
     return Cost(float(row["s"]), _number(row.get("cpu_time")), _number(row.get("max_rss")))
@@ -38,23 +35,23 @@ def _number(text: str | None) -> float | None:
     return value if value > 0 else None
 
 
-def costs_by_step(folders: Iterable[Path], labels: Iterable[str], but: str = "report") -> list[dict[str, Any]]:
-    """Sum up the costs of the jobs below `folders` by step, the one that took longest altogether first.
+def costs_by_step(folders: Iterable[Path], labels: Iterable[str], excluded: str = "report") -> list[dict[str, Any]]:
+    """Sum up the costs of the jobs below `folders` by step, the longest in all first.
 
     Parameters
     ----------
     folders
         Searched for ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth.
     labels
-        What may follow a step's name in the name of a file beside numbers: names of skies, preprocessings, ...
-    but
-        A step that is left out: the one at work, whose benchmark would be an earlier run's.
+        Suffixes of a step's name in file names, beside numbers: names of skies, preprocessings, ...
+    excluded
+        A step that is left out: the running one, whose benchmark file is of an earlier run.
 
     Returns
     -------
     list
-        Of each step `step`, `jobs`, `seconds` (of all), `seconds_median`, `seconds_max`, and where they were measured
-        `cpu_seconds` (of all) and `megabytes_max`, else None.
+        For each step `step`, `jobs`, `seconds` (sum), `seconds_median`, `seconds_max`, `cpu_seconds` (sum) and
+        `megabytes_max`; the last two None if not measured.
     """
     named = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
     label = re.compile(rf"_(?:\d+(?:_\d+)?|{named or '(?!)'})$")
@@ -62,7 +59,7 @@ def costs_by_step(folders: Iterable[Path], labels: Iterable[str], but: str = "re
     for folder in folders:
         for path in sorted(folder.rglob("benchmarks*/*.tsv")):
             jobs.setdefault(label.sub("", path.stem), []).append(read_cost(path))
-    found = [{"step": step, "jobs": len(costs), **_summary(costs)} for step, costs in jobs.items() if step != but]
+    found = [{"step": step, "jobs": len(costs), **_summary(costs)} for step, costs in jobs.items() if step != excluded]
     return sorted(found, key=lambda row: -row["seconds"])
 
 
@@ -80,7 +77,7 @@ def _summary(costs: list[Cost]) -> dict[str, float | None]:
 
 
 def folders_of(config: Mapping[str, Any], results: Path) -> list[Path]:
-    """Folders that hold what a run made and the skies that it used."""
+    """Folders of a run's results and of the skies that it uses."""
     experiments = config["experiments"].values()
     used = {*config["observed"]["fields"], *(sky for one in experiments for sky in one.get("test_skies", ()))}
     used |= {one["sky"] for one in experiments if "sky" in one}
@@ -88,11 +85,11 @@ def folders_of(config: Mapping[str, Any], results: Path) -> list[Path]:
 
 
 def labels_of(config: Mapping[str, Any]) -> set[str]:
-    """Names that the configuration gives to skies, fields, preprocessings and experiments."""
+    """Names of skies, fields, preprocessings and experiments in the configuration."""
     blocks = ("skies", "preprocessing", "experiments")
     return {*config["observed"]["fields"], *(name for block in blocks for name in config[block])}
 
 
 def settings_text(config: Mapping[str, Any]) -> str:
-    """Return a configuration as YAML in the order of its keys, to be used again."""
+    """Return a configuration as YAML in the order of its keys, to run it again."""
     return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)

@@ -1,4 +1,4 @@
-"""The numbers of `metrics.json` that tables, captions and comparisons of experiments show."""
+"""Key figures of `metrics.json`, for tables, captions and comparisons of experiments."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,19 @@ RATIOS = {
     "over_ridge": "ridge_features",
     "over_trees": "boosted_trees",
 }
-# a user's simulation may tell no count rates, published images hold no counts
+# baselines may be missing: a user's simulation without count rates, published images without counts
 _UNKNOWN: Mapping[str, Any] = {"value": None, "ci68": None}
 
 
 def key_figures(metrics: str | Path) -> dict[str, Any]:
-    """Return the key figures of one `metrics.json`; None for what it doesn't tell, as of too few clusters.
+    """Return the key figures of one `metrics.json`; None if missing, or for fewer than three clusters.
 
     Returns
     -------
     dict
         Sizes; of the test set `scatter_dex`, `bias_dex`, calibration and the ratios of `RATIOS`, with their `_ci68`;
-        `flagged`: share of test clusters with FLAG_OOD, `sample_p` of `domain.judge`;
-        `isolated`: sizes, scatter and ratios of the test clusters without a neighbour, None where they aren't told
-        apart.
+        `flagged`: share of test clusters with FLAG_OOD, `sample_p` of `summarise_ood`;
+        `isolated`: sizes, scatter and ratios of the test clusters without a neighbour; None if unknown.
 
     Raises
     ------
@@ -61,8 +60,8 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
         raise InputError(f"{metrics}: lacks {error}. Delete it and run again.") from error
 
 
-def _scatter(of: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, Any]:
-    found = {"scatter_dex": of["scatter_dex"], "scatter_dex_ci68": of["scatter_dex_ci68"]}
+def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: scores[name] for name in ("scatter_dex", "scatter_dex_ci68")}
     for key, baseline in RATIOS.items():
         ratio = ratios.get(f"network_over_{baseline}", _UNKNOWN)
         found |= {key: ratio["value"], f"{key}_ci68": ratio["ci68"]}
@@ -70,15 +69,15 @@ def _scatter(of: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, Any]
 
 
 def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what is known of each row of a comparison, and its key figures.
+    """Return the rows of a comparison with their key figures.
 
     Parameters
     ----------
     metrics
         metrics.json of each row.
     rows
-        `experiment`, `sky` (None = the test set of the sky that it learns from), and what else is known. The row
-        without a sky comes first of its experiment: it alone tells the number of training clusters, for all of them.
+        `experiment`, `sky` (None = the test set of the training sky), and further columns. The row without a sky comes
+        first for each experiment: only its file has the number of training clusters.
     """
     found: list[dict[str, Any]] = []
     trained: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What a run came to: `summary.json`, the closing table of `make results`, and the facts in the report's captions."""
+"""Summary of a run: `summary.json`, the closing table of `make results`, the numbers in the report's captions."""
 
 import datetime
 import json
@@ -32,7 +32,7 @@ PACKAGES = (
     *("numpy", "scipy", "astropy", "xarray", "netCDF4", "jax", "jaxlib", "flax", "optax", "safetensors"),
     *("scikit-learn", "matplotlib", "snakemake"),
 )
-#: pins all packages of the environment that `make environment` makes
+#: pins all packages of the environment of `make environment`
 LOCK = Path(__file__).parents[2] / "uv.lock"
 
 
@@ -43,7 +43,7 @@ def summarise(
     test_skies: Mapping[str, Mapping[str, str | Path]] | None = None,
     trained: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write `summary.json`: the key figures of each experiment, its catalogues, and with what and when it was made.
+    """Write `summary.json`: key figures and catalogues of each experiment, software and time of the run.
 
     Unlike every other file it depends on the clock and the machine.
 
@@ -52,13 +52,13 @@ def summarise(
     metrics
         metrics.json of each experiment.
     masses
-        For each experiment the masses.fits of each observed field.
+        masses.fits of each observed field, by experiment.
     output
         Path of summary.json.
     test_skies
-        For each experiment the metrics.json of each further sky that it was tested on.
+        metrics.json of each further test sky, by experiment.
     trained
-        For each experiment what the configuration says of its training (`epochs`, `control`).
+        Settings of the training (`epochs`, `control`), by experiment.
     """
     experiments = {
         name: key_figures(path)
@@ -112,7 +112,7 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 
 def headline(run: str | Path) -> None:
-    """Print the key figures of the run in folder `run` and where its report and catalogues lie.
+    """Print the key figures of the run in folder `run` and the paths of its report and catalogues.
 
     Raises
     ------
@@ -141,11 +141,11 @@ def headline(run: str | Path) -> None:
 
 
 def _columns(experiments: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield heading and figures of each column: an experiment, and after it the further skies it was tested on."""
+    """Yield heading and figures of each column: an experiment, followed by its further test skies."""
     for name, figures in experiments.items():
         yield name, figures
-        for sky, of_sky in figures.get("test_skies", {}).items():
-            yield f"{name} on {sky}", {**of_sky, "n_train": figures["n_train"]}
+        for sky, on_sky in figures.get("test_skies", {}).items():
+            yield f"{name} on {sky}", {**on_sky, "n_train": figures["n_train"]}
 
 
 def _cells(figures: Mapping[str, Any]) -> list[str]:
