@@ -76,7 +76,7 @@ def _cells(x: FloatArray, y: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.b
 
 
 def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
-    """Sum over octants, (cluster, band, annulus), the brightest (in all bands together) replaced by the others' mean."""
+    """Sum over octants, (cluster, band, annulus), the brightest (in all bands) replaced by the others' mean."""
     brightness = sums.sum(axis=1) / np.maximum(pixels, 1)
     order = np.argsort(brightness, axis=-1, kind="stable")
     kept = np.zeros(brightness.shape, dtype=bool)
