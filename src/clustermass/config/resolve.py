@@ -13,7 +13,7 @@ import yaml
 from clustermass.errors import InputError
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Experiment, Images, ImageSet, Preprocessing, RealizationFiles, Sky
+    from clustermass.config.models import Bands, Experiment, Images, ImageSet, Preprocessing, RealizationFiles, Sky
 
 Block: TypeAlias = dict[str, Any]
 BASE_EXPERIMENT = "fiducial"
@@ -28,7 +28,7 @@ PUBLISHED_PREPROCESSING: dict[str, Any] = {
     "smoothing": {"half_width": [1, 1, 5], "sigma": 0.75},
 }
 #: energy bands of these images
-PUBLISHED_BANDS = {"start_ev": 250, "width_ev": 205, "number": 10}
+PUBLISHED_BANDS: Bands = {"start_ev": 250, "width_ev": 205, "number": 10}
 
 
 def load_config(paths: Iterable[str | Path]) -> Block:

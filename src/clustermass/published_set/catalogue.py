@@ -1,21 +1,20 @@
-"""The published catalogue of simulated clusters: read, checked row by row, and put into our words and units."""
+"""The published catalogue of simulated clusters: read, checked row by row, and converted to our units."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.columns import find_columns
-from clustermass.catalogues.tables import nearest, numbers, positions, read_table
+from clustermass.catalogues.columns import UserTable, find_columns
+from clustermass.catalogues.tables import nearest, read_table
 from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 
-#: without these nothing can be learnt or compared
+#: columns that training and comparison need
 NEEDED = (
     *("SRC_ID_IN", "RA", "DEC", "z", "M500c", "EXT", "EXT_LIKE", "DET_LIKE"),
     *("ML_RATE", "ML_BKG", "ML_EXP", "Nreal"),
@@ -24,9 +23,9 @@ OPTIONAL = ("ID_SRC_OUT", "input_SRC_ID", "pid", "kT", "Lx_soft", "Fx_soft", "R5
 _POSITIVE = ("z", "ML_RATE", "ML_EXP")
 _NOT_NEGATIVE = ("EXT", "EXT_LIKE", "DET_LIKE", "ML_BKG")
 _WHOLE = ("SRC_ID_IN", "Nreal")
-#: log10(M500c / Msun) outside this is no mass of a group or cluster but one in other units
+#: log10(M500c / Msun) outside this is not the mass of a group or cluster, but in other units
 _MASS_RANGE = (12.0, 16.5)
-#: M500c and R500c_arcmin may differ by so much: half of what a forgotten h makes
+#: M500c and R500c_arcmin may differ by this: half of what a forgotten h makes
 _AGREE_DEX = 0.085
 #: config value `mass_unit` -> power of h by which the column is divided
 MASS_UNITS = {"Msun": 0, "Msun/h": 1}
@@ -37,7 +36,7 @@ _LOG10_L = (38.0, 48.0)
 def read_published_catalogue(
     path: Path, realizations: int, mass_unit: str, cosmology: Mapping[str, float]
 ) -> dict[str, NDArray[Any]]:
-    """Read the catalogue, a row a cluster.
+    """Return the columns of the catalogue, which has one row a cluster.
 
     Parameters
     ----------
@@ -54,14 +53,14 @@ def read_published_catalogue(
     -------
     dict
         Arrays (clusters,) in the order of the file by the catalogue's own names: `NEEDED` and those of `OPTIONAL` that
-        it has, as float64 but `SRC_ID_IN` and `Nreal` int64; besides `log10_m500c` in log10(Msun), `l500` in erg/s (NaN
-        = not known) and `halo_id` (int64), the same for rows of one halo, in whatever realization.
+        it has, as float64, but `SRC_ID_IN` and `Nreal` int64; also `log10_m500c` in log10(Msun), `l500` in erg/s (NaN
+        = unknown) and `halo_id` (int64), the same for all rows of one halo, also of other realizations.
 
     Raises
     ------
     InputError
-        The file is missing, faulty, a feather file or lacks a column; a cell can't be what it should (file, column and
-        row are told); realizations are missing; or the masses are in the other unit.
+        The file is missing, faulty, a feather file or lacks a column; a cell has an impossible value (file, column
+        and row are named); realizations are missing; or the masses are in the other unit.
     """
     path = Path(path)
     if path.suffix.lower() in (".f", ".feather"):
@@ -69,11 +68,11 @@ def read_published_catalogue(
             f"{path}: is a feather file, which isn't read here. Download the same catalogue with the ending .fits, or "
             "convert it (docs/published.md)."
         )
-    table = read_table(path)
-    columns: dict[str, NDArray[Any]] = _columns(table, path)
-    _check_numbers(columns, path)
-    _check_realizations(columns["Nreal"], realizations, path)
-    columns["log10_m500c"] = _log10_mass(columns, path, mass_unit, cosmology)
+    table = find_columns(read_table(path), path, {name: (name,) for name in (*NEEDED, *OPTIONAL)})
+    columns = _columns(table)
+    _check_numbers(columns, table)
+    _check_realizations(columns["Nreal"], realizations, table)
+    columns["log10_m500c"] = _log10_mass(columns, table, mass_unit, cosmology)
     columns["l500"] = _luminosity(columns, path)
     columns["halo_id"] = _halo_id(columns)
     LOGGER.info(
@@ -83,68 +82,55 @@ def read_published_catalogue(
     return columns
 
 
-def _columns(table: Table, path: Path) -> dict[str, NDArray[Any]]:
-    found = find_columns(table, path, {name: (name,) for name in (*NEEDED, *OPTIONAL)}, {}).names
-    missing = [name for name in NEEDED if name not in found]
+def _columns(table: UserTable) -> dict[str, NDArray[Any]]:
+    missing = [name for name in NEEDED if name not in table]
     if missing:
         raise InputError(
-            f"{path}: has no column {missing[0]} ({len(missing)} of {len(NEEDED)} are missing: {', '.join(missing)})."
-            f"{nearest(missing[0], table.colnames)} Is this the published catalogue?"
+            f"{table.path}: has no column {missing[0]} ({len(missing)} of {len(NEEDED)} are missing: "
+            f"{', '.join(missing)}).{nearest(missing[0], table.table.colnames)} Is this the published catalogue?"
         )
-    columns: dict[str, NDArray[Any]] = {ours: numbers(table, path, theirs) for ours, theirs in found.items()}
-    columns["RA"], columns["DEC"] = positions(table, path, found["RA"], found["DEC"])
+    columns: dict[str, NDArray[Any]] = {name: table.numbers(name) for name in table.names}
+    columns["RA"], columns["DEC"] = table.positions()
     return columns
 
 
-def _check_numbers(columns: dict[str, NDArray[Any]], path: Path) -> None:
+def _check_numbers(columns: dict[str, NDArray[Any]], table: UserTable) -> None:
     for name in _WHOLE:
-        values = columns[name].astype(float)
-        _check((values == np.rint(values)) & (np.abs(values) < 2**31), values, path, name, "no whole number")
+        values = columns[name]
+        table.check((values == np.rint(values)) & (np.abs(values) < 2**31), values, name, "no whole number")
         columns[name] = values.astype(np.int64)
     for name in (*_POSITIVE, *_NOT_NEGATIVE):
-        values = columns[name].astype(float)
-        fits = values > 0 if name in _POSITIVE else values >= 0
-        _check(fits & np.isfinite(values), values, path, name, "not above 0" if name in _POSITIVE else "negative")
+        values, positive = columns[name], name in _POSITIVE
+        good = np.isfinite(values) & (values > 0 if positive else values >= 0)
+        table.check(good, values, name, "not above 0" if positive else "negative")
 
 
-def _check(good: NDArray[np.bool_], values: NDArray[Any], path: Path, column: str, complaint: str) -> None:
-    bad = np.flatnonzero(~good)
-    if bad.size:
-        more = f" (and {bad.size - 1} more)" if bad.size > 1 else ""
-        raise InputError(f"{path}: column {column}, row {bad[0] + 1}{more}: {values[bad[0]]:g} is {complaint}.")
-
-
-def _check_realizations(number: NDArray[Any], realizations: int, path: Path) -> None:
-    known = (number >= 1) & (number <= realizations)
+def _check_realizations(number: NDArray[np.int64], realizations: int, table: UserTable) -> None:
     complaint = f"no realization from 1 to {realizations}, as skies.<name>.realizations has it"
-    _check(np.asarray(known), number, path, "Nreal", complaint)
+    table.check((number >= 1) & (number <= realizations), number, "Nreal", complaint)
     missing = sorted(set(range(1, realizations + 1)) - set(number.tolist()))
     if missing:
         raise InputError(
-            f"{path}: column Nreal has no row of realization {missing[0]} ({len(missing)} of {realizations} are "
+            f"{table.path}: column Nreal has no row of realization {missing[0]} ({len(missing)} of {realizations} are "
             f"missing). Set skies.<name>.realizations to what the file holds, {int(number.max())} at most."
         )
 
 
 def _log10_mass(
-    columns: Mapping[str, NDArray[Any]], path: Path, mass_unit: str, cosmology: Mapping[str, float]
+    columns: Mapping[str, FloatArray], table: UserTable, mass_unit: str, cosmology: Mapping[str, float]
 ) -> FloatArray:
-    mass, h = columns["M500c"].astype(float), cosmology["h0_km_s_mpc"] / 100
+    """Return log10(M500c / Msun); InputError if R500c_arcmin shows that M500c is in the other unit."""
+    path, mass, h = table.path, columns["M500c"], cosmology["h0_km_s_mpc"] / 100
     with np.errstate(divide="ignore", invalid="ignore"):
         log10_mass = np.log10(mass) - MASS_UNITS[mass_unit] * np.log10(h)
-    fits = (log10_mass >= _MASS_RANGE[0]) & (log10_mass <= _MASS_RANGE[1])
-    _check(
-        fits,
-        mass,
-        path,
-        "M500c",
-        f"no mass of a cluster in {mass_unit} (10^{_MASS_RANGE[0]:g} to 10^{_MASS_RANGE[1]:g} Msun)",
-    )
+    low, high = _MASS_RANGE
+    complaint = f"no mass of a cluster in {mass_unit} (10^{low:g} to 10^{high:g} Msun)"
+    table.check((log10_mass >= low) & (log10_mass <= high), mass, "M500c", complaint)
     if "R500c_arcmin" not in columns:
         LOGGER.warning("%s: no R500c_arcmin; that M500c is in %s can't be checked", path, mass_unit)
         return np.asarray(log10_mass)
-    redshift, radius = columns["z"].astype(float), columns["R500c_arcmin"].astype(float)
-    _check(radius > 0, radius, path, "R500c_arcmin", "not above 0")
+    redshift, radius = columns["z"], columns["R500c_arcmin"]
+    table.check(radius > 0, radius, "R500c_arcmin", "not above 0")
     expected = r500c_mpc(log10_mass, redshift, cosmology) * arcmin_per_mpc(redshift, cosmology)
     offset = float(np.median(3 * np.log10(radius / expected)))
     (other,) = set(MASS_UNITS) - {mass_unit}
@@ -159,12 +145,12 @@ def _log10_mass(
 
 
 def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
-    """Lx_soft in erg/s, whether the file has it so or as log10; NaN everywhere if it is neither."""
+    """Return Lx_soft in erg/s, which the file may hold as log10; all NaN if it is neither."""
     unknown = np.full(columns["z"].size, np.nan)
     if "Lx_soft" not in columns:
         LOGGER.warning("%s: no Lx_soft; baselines by luminosity will be left out", path)
         return unknown
-    given, (low, high) = columns["Lx_soft"].astype(float), _LOG10_L
+    given, (low, high) = columns["Lx_soft"], _LOG10_L
     if ((given > low) & (given < high)).all():
         return np.asarray(10**given)
     if ((given > 10**low) & (given < 10**high)).all():
@@ -174,6 +160,6 @@ def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
 
 
 def _halo_id(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """Return a number for each halo: rows of equal mass and redshift, to the last digit, are one halo seen again."""
-    both = np.stack([columns["M500c"].astype(float), columns["z"].astype(float)], axis=1)
+    """Return a number for each halo: rows of equal mass and redshift, to the last digit, are the same halo."""
+    both = np.stack([columns["M500c"], columns["z"]], axis=1)
     return np.unique(both, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)

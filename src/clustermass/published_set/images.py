@@ -1,4 +1,4 @@
-"""The pickled images: read in bounded memory, each one checked."""
+"""The published images: read from the pickle in bounded memory, checked, and assigned to rows of the catalogue."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +14,27 @@ from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.published_set.unpickle import Array, read_pickle
 
-#: fast convolution leaves as much rounding, of either sign, where there is no photon; a photon leaves far more
+#: shape of one image in the file: row, column, energy band
+SHAPE = (50, 50, 10)
+#: keys of the pickled dictionary
+IDS, IMAGES = "cluster", "gsm_3dImgs"
+_Key: TypeAlias = tuple[int, ...]
+#: columns that the images' ids may repeat, alone or after the realization
+_COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
+#: half the side of the central square whose counts must follow the catalogue's, in pixels
+_CENTRE = 5
+#: rank correlation below which images and rows can't be of the same clusters
+_CORRELATION_MIN = 0.5
+#: radii, in pixels, between which the images' background is measured
+_RING = (15, 22)
+#: background of counts over ML_BKG; smoothing in energy loses a fifth at the ends of the bands
+_LEVEL = (0.5, 1.5)
+#: fast convolution leaves rounding of this size and either sign where there is no photon; a photon leaves far more
 _ROUNDING = 1e-6
 
 
 def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDArray[np.float32]]]:
-    """Read ids and images.
+    """Read the ids and the images.
 
     Parameters
     ----------
@@ -31,21 +46,23 @@ def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDAr
     Returns
     -------
     ids
-        `number` entries, whatever they are.
+        `number` entries of any kind.
     images
         As many arrays, float32 (row, column, band), smoothed counts of at least 0, exactly 0 where there are none.
 
     Raises
     ------
     InputError
-        See `pickles.read_pickle`; or a key is missing, the numbers don't agree, or an image has another shape or type,
+        See `read_pickle`; or a key is missing, the numbers don't agree, or an image has another shape or type,
         holds numbers that aren't finite or are negative (the image is named, counted from 1).
     """
     path = Path(path)
     content = read_pickle(path, _single)
     if not isinstance(content, dict) or set(content) != {IDS, IMAGES}:
-        found = f"the keys {', '.join(map(repr, content))}" if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path}: must hold a dictionary of {IDS!r} and {IMAGES!r}, but holds {found}.")
+        content_kind = (
+            f"the keys {', '.join(map(repr, content))}" if isinstance(content, dict) else type(content).__name__
+        )
+        raise InputError(f"{path}: must hold a dictionary of {IDS!r} and {IMAGES!r}, but holds {content_kind}.")
     ids, images = (_entries(path, key, content.pop(key)) for key in (IDS, IMAGES))
     if not len(ids) == len(images) == number:
         raise InputError(
@@ -58,8 +75,8 @@ def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDAr
 
 
 def _single(array: Array) -> Array:
-    """Store images in single precision, half of what the file needs; ids stay as they are."""
-    with np.errstate(over="ignore"):  # infinite then, and told as such
+    """Return images in single precision, half of the file's bytes; ids as they are."""
+    with np.errstate(over="ignore"):  # infinite then, and reported by `_checked`
         return array.astype(np.float32) if array.ndim >= len(SHAPE) and array.dtype.kind in "fiu" else array
 
 
@@ -83,23 +100,6 @@ def _checked(path: Path, place: int, image: Any) -> NDArray[np.float32]:
     return np.where(image < _ROUNDING, np.float32(0), image)
 
 
-#: of one image as the file holds it: row, column, energy band
-SHAPE = (50, 50, 10)
-#: keys of the pickled dictionary
-IDS, IMAGES = "cluster", "gsm_3dImgs"
-_Key: TypeAlias = tuple[int, ...]
-#: columns that the images' ids may repeat, alone or after the realization
-_COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
-#: half the side of the central square whose counts must follow the catalogue's, in pixels
-_CENTRE = 5
-#: rank correlation below which images and rows can't be of the same clusters
-_CORRELATION_MIN = 0.5
-#: radii, in pixels, between which the images' background is measured
-_RING = (15, 22)
-#: background of counts over ML_BKG; smoothing in energy loses a fifth at the ends of the bands
-_LEVEL = (0.5, 1.5)
-
-
 def rows_of_images(ids: Sequence[Any], catalogue: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.intp]:
     """Find the catalogue's row of each image, one to one.
 
@@ -118,17 +118,17 @@ def rows_of_images(ids: Sequence[Any], catalogue: Mapping[str, NDArray[Any]], pa
     Raises
     ------
     InputError
-        An id is none or comes twice, or the ids are those of no column.
+        An id has no number or comes twice, or no column has these ids.
     """
     keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
     candidates = dict(_candidates(catalogue))
-    for name, known in candidates.items():
-        if keys == known:
+    for name, numbers in candidates.items():
+        if keys == numbers:
             LOGGER.info("%s: its ids are %s, in the catalogue's order", path, name)
             return np.arange(len(keys))
-    for name, known in candidates.items():
-        row = {key: number for number, key in enumerate(known)}
-        if len(row) == len(known) == len(keys) and set(keys) == set(row):
+    for name, numbers in candidates.items():
+        row = {key: place for place, key in enumerate(numbers)}
+        if len(row) == len(numbers) == len(keys) and set(keys) == set(row):
             LOGGER.info("%s: its ids are %s, in another order than the catalogue's; joined by them", path, name)
             return np.array([row[key] for key in keys])
     raise InputError(
@@ -143,14 +143,15 @@ def _key(entry: Any, number: int, path: Path) -> _Key:
     parts = list(entry) if isinstance(entry, tuple | list | np.ndarray) else [entry]
     texts = [f"{part:.0f}" if isinstance(part, float) and part.is_integer() else str(part) for part in parts]
     plain = all(isinstance(part, str | int | float | np.integer) and not isinstance(part, bool) for part in parts)
-    found = tuple(int(digits) for text in texts for digits in re.findall(r"\d{1,18}", text))
-    if not plain or not found:
+    numbers = tuple(int(digits) for text in texts for digits in re.findall(r"\d{1,18}", text))
+    if not plain or not numbers:
         shown = repr(entry) if plain else type(entry).__name__
         raise InputError(f"{path}: the id of image {number} is {shown[:80]}, in which there is no whole number.")
-    return found
+    return numbers
 
 
 def _candidates(catalogue: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, list[_Key]]]:
+    """Yield the columns that the ids may be, by a name for messages, in the catalogue's order."""
     realization = catalogue["Nreal"].tolist()
     for name in _COLUMNS:
         if name in catalogue and np.isfinite(catalogue[name].astype(float)).all():
@@ -163,7 +164,7 @@ def _candidates(catalogue: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, li
 
 
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: Mapping[str, NDArray[Any]], path: Path) -> None:
-    """Check that the images of bright rows are bright: ids alone may say no more than the order does.
+    """Check that the images of bright rows are bright: ids that are only row numbers don't show it.
 
     Parameters
     ----------
@@ -189,10 +190,10 @@ def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: Mapping[s
             "expected). Check both files, and skies.<name>.pairing."
         )
     LOGGER.info("%s: the images' central counts follow ML_RATE x ML_EXP, rank correlation %.2f", path, correlation)
-    _tell_level(images, catalogue, path)
+    _log_level(images, catalogue, path)
 
 
-def _tell_level(images: Sequence[NDArray[np.float32]], catalogue: Mapping[str, NDArray[Any]], path: Path) -> None:
+def _log_level(images: Sequence[NDArray[np.float32]], catalogue: Mapping[str, NDArray[Any]], path: Path) -> None:
     """Log the images' background over ML_BKG: smoothing that keeps the sum of the counts leaves it near 1."""
     offset = np.arange(images[0].shape[0]) - (images[0].shape[0] - 1) / 2
     radius = np.hypot(offset[:, None], offset)
@@ -205,6 +206,6 @@ def _tell_level(images: Sequence[NDArray[np.float32]], catalogue: Mapping[str, N
     say = LOGGER.info if low <= ratio <= high else LOGGER.warning
     say(
         "%s: background of the images / ML_BKG = %.2f (median); outside %g to %g they aren't counts, and networks that "
-        "learn from them can't weigh images cut from photons",
+        "are trained on them can't be applied to images cut from photons",
         path, ratio, low, high,
     )  # fmt: skip
