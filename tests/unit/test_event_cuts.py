@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
-from clustermass.events.gti import inside, mean_exposure_s, union
+from clustermass.events.eventlist import inside, mean_exposure_s, union
 from clustermass.events.read import read_events
 from clustermass.events.select import flag_mask_of
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from clustermass.errors import InputError
 from clustermass.events import merge
-from clustermass.events.eventlist import EventList
-from clustermass.events.gti import mean_exposure_s
+from clustermass.events.eventlist import EventList, mean_exposure_s
 
 
 def test_modules_are_joined(tmp_path):

@@ -18,7 +18,7 @@ from clustermass.catalogues.truth import read_truth
 from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
-from clustermass.events.gti import mean_exposure_s, modules_of
+from clustermass.events.eventlist import mean_exposure_s, modules_of
 from clustermass.events.merge import stream_many
 from clustermass.events.read import PIECE_ROWS
 from clustermass.events.select import Selection

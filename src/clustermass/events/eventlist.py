@@ -1,6 +1,7 @@
-"""A list of photons in memory, whatever file it came from."""
+"""A list of photons in memory, whatever file it came from, and the good time intervals of each telescope module."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -84,3 +85,60 @@ class EventList:
         """Return the columns that this list has, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+
+def union(intervals: FloatArray) -> FloatArray:
+    """Return the same times as sorted intervals that neither touch nor overlap, float64 (intervals, 2)."""
+    intervals = intervals[np.argsort(intervals[:, 0], kind="stable")]
+    if len(intervals) < 2:
+        return intervals
+    reach = np.maximum.accumulate(intervals[:, 1])
+    first = np.flatnonzero(np.concatenate([[True], intervals[1:, 0] > reach[:-1]]))
+    last = np.concatenate([first[1:] - 1, [len(intervals) - 1]])
+    return np.stack([intervals[first, 0], reach[last]], axis=1)
+
+
+def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
+    """Return which times lie in one of the intervals, both ends included, bool of the shape of `time`."""
+    number = np.searchsorted(intervals[:, 0], time, side="right") - 1
+    stops = np.concatenate([intervals[:, 1], [-np.inf]])  # number -1 (before the first START) takes the last
+    return np.asarray(time <= stops[number])
+
+
+def good_rows(events: EventList) -> tuple[NDArray[np.bool_], Counter[int]]:
+    """Return which photons fall in a good time interval of their own module, bool (events,).
+
+    For a module without intervals those for all modules (key 0) count; without these too, its photons are kept, and
+    counted in the second value: module -> photons.
+    """
+    good = np.ones(len(events), dtype=bool)
+    without: Counter[int] = Counter()
+    for module in modules_of(events):
+        rows = events.tm_nr == module
+        intervals = events.gti.get(module, events.gti.get(0))
+        if intervals is None:
+            without[module] = int(rows.sum())
+        else:
+            good[rows] = inside(events.time[rows], intervals)
+    return good, without
+
+
+def modules_of(events: EventList) -> list[int]:
+    """Return the telescope modules that have photons, ascending."""
+    return [module for module in range(int(events.tm_nr.max(initial=0)) + 1) if (events.tm_nr == module).any()]
+
+
+def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
+    """Return the exposure in s of the seven modules on average: the scale of eSASS exposure maps, without vignetting.
+
+    It is that of the good time intervals of the modules that have photons (or are given), or else of the header; None
+    without both.
+    """
+    modules = modules_of(events) if modules is None else modules
+    total = sum(_length(events.gti, module, events.exposure_s or 0.0) for module in modules)
+    return total / MODULES if total > 0 else None
+
+
+def _length(gti: Mapping[int, FloatArray], module: int, otherwise: float) -> float:
+    intervals = gti.get(module, gti.get(0))
+    return otherwise if intervals is None else float((intervals[:, 1] - intervals[:, 0]).sum())

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList
-from clustermass.events.gti import inside, modules_of, union
+from clustermass.events.eventlist import EventList, inside, modules_of, union
 from clustermass.events.read import stream_events
 from clustermass.events.spill import Buckets, StoredEvents
 from clustermass.io.log import LOGGER

@@ -1,19 +1,21 @@
 """Read event lists piece by piece: every dialect becomes one form, and faults are named with file and row."""
 
 import gzip
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 from clustermass.events.dialects import Rows, event_columns, find_table, module_of, recognise
-from clustermass.events.eventlist import EventList
-from clustermass.events.gti import read_gti
+from clustermass.events.eventlist import EventList, union
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
@@ -29,6 +31,10 @@ _LIMITS = (
     ("time", "TIME", -1e12, 1e12, "s"),
     ("tm_nr", "TM_NR", 0, 7, "(telescope modules)"),
 )
+
+
+#: GTI1 to GTI7 of eSASS and ero_calevents, STDGTI of SIXTE's event files; FLAREGTI is something else
+_GTI = re.compile(r"(?:STD)?GTI(\d*)")
 
 
 def read_events(path: str | Path) -> EventList:
@@ -124,11 +130,52 @@ def _empty_list(whole: Sequence[Any], table: Any, first: Rows, path: Path) -> Ev
         **columns,
         dialect=dialect,
         name=str(path),
-        gti=read_gti(whole, module_of(header), path),
+        gti=_read_gti(whole, module_of(header), path),
         exposure_s=_exposure_s(header),
         sky_reference=_sky_reference(table),
         simulated=dialect.startswith("sixte") or is_simulated(header),
     )
+
+
+def _read_gti(hdus: Iterable[Any], module: int, path: Path) -> dict[int, FloatArray]:
+    """Return the good time intervals of an event file.
+
+    Parameters
+    ----------
+    hdus
+        All HDUs of the file.
+    module
+        Which module a table without a number is for; 0 = every module that has no table of its own.
+    path
+        The file, for messages.
+
+    Returns
+    -------
+    dict
+        Module -> float64 (intervals, 2), START and STOP in s, sorted and without overlap.
+
+    Raises
+    ------
+    InputError
+        A table lacks START or STOP, or an interval is not finite or ends before it starts.
+    """
+    tables: dict[int, list[FloatArray]] = {}
+    for hdu in hdus:
+        match = _GTI.fullmatch(hdu.name.upper()) if isinstance(hdu, fits.BinTableHDU) else None
+        if match:
+            tables.setdefault(int(match[1] or module), []).append(_intervals(hdu, path))
+    return {number: union(np.concatenate(parts)) for number, parts in tables.items()}
+
+
+def _intervals(hdu: Any, path: Path) -> FloatArray:
+    missing = {"START", "STOP"} - {str(name).upper() for name in hdu.columns.names}
+    if missing:
+        raise InputError(f"{path}: table {hdu.name} lacks column {' and '.join(sorted(missing))}. Remake the file.")
+    intervals = np.stack([np.array(hdu.data[name], dtype=np.float64) for name in ("START", "STOP")], axis=1)
+    bad = np.flatnonzero(~np.isfinite(intervals).all(axis=1) | (intervals[:, 1] < intervals[:, 0]))
+    if bad.size:
+        raise InputError(f"{path}: table {hdu.name}, row {bad[0] + 1}: {intervals[bad[0]]} is no time interval.")
+    return intervals
 
 
 def _exposure_s(header: Any) -> float | None:

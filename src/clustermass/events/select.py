@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from clustermass.errors import InputError
 from clustermass.events.dialects import DIALECTS, SIXTE_FLAG
-from clustermass.events.eventlist import EventList
-from clustermass.events.gti import good_rows
+from clustermass.events.eventlist import EventList, good_rows
 from clustermass.io.log import LOGGER
 
 
