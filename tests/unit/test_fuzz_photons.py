@@ -9,8 +9,8 @@ from event_lists import photons, write_esass, write_sixte_calibrated, write_sixt
 from fuzz_checks import check_events, tried
 from fuzz_inputs import campaign, damages
 from hypothesis import strategies as st
-from test_band_images import edges, image_set, images_of
-from test_band_images import photons as band_photons
+from test_images_band_images import edges, image_set, images_of
+from test_images_band_images import photons as band_photons
 
 from clustermass.events.read import read_events
 from clustermass.images.band_images import photons_of_images

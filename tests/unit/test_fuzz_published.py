@@ -7,7 +7,7 @@ import numpy as np
 from fuzz_checks import tried
 from fuzz_inputs import campaign, damages
 from hypothesis import strategies as st
-from published_set import COSMOLOGY, make_catalogue, make_images, write_set
+from published_set_inputs import COSMOLOGY, make_catalogue, make_images, write_set
 
 from clustermass.published_set.catalogue import read_published_catalogue
 from clustermass.published_set.images import read_published_images

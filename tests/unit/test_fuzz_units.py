@@ -5,7 +5,7 @@ import pytest
 from astropy.table import Table
 from event_lists import photons, write_esass
 from fuzz_checks import DEC, RA, catalogue_table
-from test_band_images import EVENTS, TEN, block
+from test_images_band_images import EVENTS, TEN, block
 
 from clustermass.catalogues.ingest import ingest_field
 from clustermass.errors import InputError

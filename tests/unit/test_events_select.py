@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import inside, mean_exposure_s, union
-from clustermass.events.read import read_events
-from clustermass.events.select import flag_mask_of
+from clustermass.events.read import read_events, stream_events
+from clustermass.events.select import Selection, flag_mask_of
 
 
 # corrupt frame (the sign bit), corrupt event, bad pixel, out of the field of view; then harmless bits
@@ -117,3 +117,29 @@ def test_a_pattern_mask_that_makes_no_sense_is_refused(tmp_path, pattern):
     events = read_events(write_esass(tmp_path / "events.fits", photons()))
     with pytest.raises(InputError, match=r"events\.pattern is"):
         select(events, pattern_mask=pattern)
+
+
+def test_what_the_cuts_drop_is_told_once_for_all_pieces(tmp_path, caplog):
+    columns = planted(
+        FLAG=[0x8000, 0, 0, 0, 0],
+        PAT_TYP=[1, 5, 1, 1, 1],
+        TIME=START + np.array([1, 1, 5000, 1, 1.0]),
+        TM_NR=[1] * 4 + [2],
+    )
+    path = write_esass(tmp_path / "events.fits", columns, {1: [(START, START + 10)]})
+    selection = Selection()
+    with caplog.at_level(logging.INFO, "clustermass"):
+        kept = sum(len(selection.keep(piece)) for piece in stream_events(path, 1))
+        selection.conclude()
+    assert kept == len(select(read_events(path))) == 2
+    assert "5 events; dropped by flag mask 0xC000F000: 1, pattern 15: 1, GTI: 1; left: 2" in caplog.text
+    assert caplog.text.count("no GTI for TM2; all their 1 events are kept") == 2  # once by pieces, once by `select`
+
+
+def test_a_cut_that_removes_everything_is_told_from_all_pieces(tmp_path):
+    path = write_esass(tmp_path / "events.fits", planted(FLAG=[0x8000, 0x8000, 0x9000]))
+    selection = Selection()
+    for piece in stream_events(path, 1):
+        selection.keep(piece)
+    with pytest.raises(InputError, match=r"every one of the 3 events.*share the bits 0x00008000"):
+        selection.conclude()

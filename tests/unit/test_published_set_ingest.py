@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from baseline_inputs import BLOCK, write_sky
-from published_set import COSMOLOGY, make_catalogue, make_images, write_set
+from published_set_inputs import COSMOLOGY, make_catalogue, make_images, write_set
 
 from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky
 from clustermass.baselines.measurements import Sky

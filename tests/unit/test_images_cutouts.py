@@ -1,6 +1,7 @@
 """images.nc from a small field with planted photons: counts, truth, exposure, and what can be wrong."""
 
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from images_inputs import cube
 from numpy.testing import assert_allclose
 
 from clustermass.errors import InputError
-from clustermass.events.read import read_events
+from clustermass.events.read import read_events, stream_events
+from clustermass.events.select import Selection
+from clustermass.images import cutouts
 from clustermass.images.cutouts import extract_images
 from clustermass.images.geometry import ImageGeometry, block_sum, deproject
+from clustermass.images.sky_index import ImageStack
 from clustermass.io.netcdf import read_netcdf
 
 CENTRE = (0.1, 1.5)  # the field straddles RA = 0
@@ -256,3 +260,38 @@ def test_the_flag_trap_stops_the_step(tmp_path, field):
     assert isinstance(extract({**field, "events": path}), xr.Dataset)
     with pytest.raises(InputError, match=r"SIXTE.*events\.flag_mask to auto or 0"):
         extract({**field, "events": path}, events_block={"flag_mask": "0xC000F000", "pattern": 15})
+
+
+SMALL_BOX = ImageGeometry(box_pixels=60, pixel_sky=80, base_rebin=3, edges_ev=(250, 455, 660))
+
+
+def test_images_do_not_depend_on_the_pieces(tmp_path, monkeypatch):
+    ra, dec = np.array([136.0, 136.02, 140.0]), np.array([1.5, 1.48, 1.5])
+    path = write_esass(tmp_path / "events.fits", photons(5000, width_deg=0.1))
+    found = []
+    for rows in (333, 1000, 10_000):
+        monkeypatch.setattr(cutouts, "stream_events", partial(stream_events, rows=rows))
+        counts, _, modules = cutouts.count_list(path, Selection(), ImageStack(ra, dec, SMALL_BOX))
+        assert modules == set(range(1, 8))
+        found.append(counts)
+        if rows == 333:
+            events = read_events(path)
+            for image, centre in zip(counts, zip(ra, dec, strict=True), strict=True):
+                # each 3 x 3 block of the naive cube of all photons
+                naive = cube(events, *centre, SMALL_BOX).reshape(2, 20, 3, 20, 3).sum(axis=(2, 4))
+                np.testing.assert_array_equal(image, naive)
+    assert found[0][:2].sum(axis=(1, 2, 3)).min() > 50
+    assert found[0][2].sum() == 0
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_bright_pixels_are_counted_to_the_last_that_can_be_stored(tmp_path):
+    stack = ImageStack(np.array([136.0]), np.array([1.5]), SMALL_BOX)
+    piece = read_events(write_esass(tmp_path / "events.fits", planted(PI=[300.0] * 13107 + [500.0])))
+    for _ in range(5):
+        stack.add(piece)
+    assert stack.counts.max() == 5 * 13107 == 65535
+    assert stack.counts.sum(dtype=int) == 5 * 13108
+    with pytest.raises(InputError, match="78642 photons, more than the 65535"):
+        stack.add(piece)
