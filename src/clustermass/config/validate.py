@@ -24,6 +24,8 @@ _KINDS = {
     "object": "a block of keys",
     "null": "null",
 }
+#: parts of pydantic's paths that say of which type a value is
+_TAGS = ("<int>", "<str>", "<dict>")
 #: pydantic's name of an error -> what the limit in its context demands
 _BOUNDS = {
     "greater_than_equal": "at least",
@@ -145,7 +147,7 @@ def _errors(config: Block) -> Iterator[ErrorDetails]:
         _adapter().validate_python(config)
     except pydantic.ValidationError as failure:
         for error in failure.errors(include_url=False):
-            error["loc"] = path = tuple(part for part in error["loc"] if not str(part).startswith("<"))
+            error["loc"] = path = tuple(part for part in error["loc"] if part not in _TAGS)
             if error["type"] != "missing" or path[0] not in _PARTIAL or "realizations" in path[:-1]:
                 yield error
 
@@ -161,7 +163,7 @@ def _sentence(error: ErrorDetails) -> str:
     rule = schema()
     for part in above:
         rule = _below(rule, part)
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "invalid_key"):
         known = [name for option in _options(rule) for name in option.get("properties", {})]
         return f"{key} is not a key that is known there.{choose(last, known)}"
     rule, value = _below(rule, last), error["input"]

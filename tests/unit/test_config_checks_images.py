@@ -1,4 +1,4 @@
-"""Sets of images and their preprocessings in the configuration: what would fail in a job is told before."""
+"""Sets of images and their preprocessings in the configuration: what would fail in a job is reported before."""
 
 from pathlib import Path
 
@@ -85,8 +85,8 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "value", "told"), [(path, *rest) for path, rest in FAULTS.items()])
-def test_each_fault_is_told_once(config, path, value, told):
+@pytest.mark.parametrize(("path", "value", "expected"), [(path, *rest) for path, rest in FAULTS.items()])
+def test_each_fault_is_reported_once(config, path, value, expected):
     config["preprocessing"]["at_03"] = config["preprocessing"]["central"] | {"scale_to_redshift": 0.3}
     config["experiments"]["scaled"] = {"preprocessing": "at_03"}
     config["experiments"]["second"] = {"redshift_noise": 0.1}
@@ -98,7 +98,7 @@ def test_each_fault_is_told_once(config, path, value, told):
     block[last] = value
     lines = config_errors(config)
     assert len(lines) == 1, lines
-    assert told in lines[0]
+    assert expected in lines[0]
 
 
 @pytest.mark.parametrize("half", [96.0, 190.0, 192.0, 600.0, 601.0])
@@ -131,6 +131,6 @@ def test_published_images_are_of_no_set_and_take_neither_bands_nor_scale(config)
     }
     lines = config_errors(config)
     assert len(lines) == 3, lines
-    told = {"one": "with bands, but", "two": "with scale_to_redshift, but", "three": "set it to null"}
-    for name, words in told.items():
+    expected = {"one": "with bands, but", "two": "with scale_to_redshift, but", "three": "set it to null"}
+    for name, words in expected.items():
         assert sum(line.startswith(f"experiments.{name}.") and words in line for line in lines) == 1

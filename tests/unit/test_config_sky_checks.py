@@ -1,7 +1,7 @@
-"""A sky of the configuration is whole, possible and of a kind that its use allows, or its faults are told."""
+"""A sky of the configuration is whole, possible and of a kind that its use allows, or its faults are reported."""
 
 import pytest
-from config_rules import put, whole_config  # noqa: F401, the fixture `config`
+from config_inputs import put, whole_config  # noqa: F401, the fixture `config`
 
 from clustermass.config.validate import config_errors
 

@@ -1,19 +1,14 @@
+"""The configuration against its models: every error in plain words; and the schema that is made from them."""
+
 import copy
-from pathlib import Path
 
 import pytest
 import yaml
+from config_inputs import ROOT, whole_config  # noqa: F401, the fixture `config`
 
-from clustermass.config.resolve import load_config, merge, realization_names, resolve_experiment, resolve_sky
-from clustermass.config.validate import check_config
+from clustermass.config.resolve import load_config
+from clustermass.config.validate import check_config, kept_keys, schema, without_execution_keys
 from clustermass.errors import InputError
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def config():
-    return load_config([ROOT / "config" / "config.yaml"])
 
 
 def errors_of(config):
@@ -28,7 +23,7 @@ def test_every_shipped_configuration_is_valid(overlay):
     check_config(load_config([ROOT / "config" / f"{name}.yaml" for name in [*below, overlay]]))
 
 
-def test_three_errors_are_told_at_once_each_in_one_line_with_key_value_and_what_is_allowed(config):
+def test_three_errors_are_reported_at_once_each_in_one_line_with_key_value_and_what_is_allowed(config):
     config["training"]["device"] = "cuda"
     config["skies"]["embedded"]["realizations"] = 0
     config["ensemble"]["membres"] = 3
@@ -64,7 +59,7 @@ def test_shares_that_do_not_add_up_and_a_selection_below_the_images_cut(config):
 
 
 def test_every_key_of_the_default_configuration_is_required_or_optional_but_known(config):
-    """A key that the schema did not know would be silently unused: removing or renaming any leaf must be noticed."""
+    """A misspelt key would silently not be used."""
     renamed = copy.deepcopy(config)
     renamed["images"]["box_pixel"] = renamed["images"].pop("box_pixels")
     text = "\n".join(errors_of(renamed))
@@ -72,37 +67,31 @@ def test_every_key_of_the_default_configuration_is_required_or_optional_but_know
     assert "images.box_pixels is missing" in text
 
 
-def test_like_takes_over_all_but_what_is_set_anew():
-    skies = {"a": {"source": "embedded", "agn": {"x": 1, "y": 2}}, "b": {"like": "a", "agn": {"y": 3}}}
-    assert resolve_sky(skies, "b") == {"source": "embedded", "agn": {"x": 1, "y": 3}}
-    with pytest.raises(InputError, match="circle"):
-        resolve_sky({"a": {"like": "b"}, "b": {"like": "a"}}, "a")
-
-
-def test_experiments_depart_from_the_base(config):
-    config["experiments"]["bright"] = {"selection": {"det_like_min": 60.0}}
-    bright = resolve_experiment(config["experiments"], "bright")
-    assert bright["selection"] == merge(config["experiments"]["fiducial"]["selection"], {"det_like_min": 60.0})
-    assert bright["network"] == config["experiments"]["fiducial"]["network"]
-
-
-def test_realizations_are_numbered_or_named():
-    assert realization_names({"realizations": 11})[-1] == "11"
-    assert realization_names({"realizations": {"07": {}, "03": {}}}) == ["03", "07"]
-    assert realization_names({}) == ["01"]
-
-
-def test_load_config_names_the_file_that_is_wrong(tmp_path):
-    broken = tmp_path / "broken.yaml"
-    broken.write_text("a: [1")
-    with pytest.raises(InputError, match=r"broken\.yaml: not valid YAML"):
-        load_config([broken])
-    with pytest.raises(InputError, match=r"absent\.yaml: can't be read"):
-        load_config([tmp_path / "absent.yaml"])
-
-
 def test_a_realization_named_by_a_bare_number_is_explained(config):
     files = {"events": ["a.fits"], "catalogue": "b.csv"}
     config["skies"]["mine"] = {"source": "files", "observed": True, "realizations": yaml.safe_load("01: {}")}
     config["skies"]["mine"]["realizations"] = {key: files for key in config["skies"]["mine"]["realizations"]}
     assert "write it in quotes" in "\n".join(errors_of(config))
+
+
+def test_keys_and_blocks_that_are_marked_are_left_out_and_no_others():
+    config = load_config([ROOT / "config" / "config.yaml", ROOT / "config" / "efeds.yaml"])
+    config["facts"] = {"fiducial": 1}
+    kept = without_execution_keys(config)
+    assert config.pop("facts")
+    assert config.pop("downloads")
+    assert config["training"].pop("device")
+    assert config["ensemble"].pop("members_per_job")
+    assert kept == config
+
+
+def test_marks_are_found_in_named_blocks():
+    sky = {"properties": {"kept": {}, "left": {"x-execution-only": True}}}
+    rule = {"properties": {"skies": {"anyOf": [{"additionalProperties": sky}, {"type": "null"}]}}}
+    assert kept_keys({"skies": {"a": {"kept": {"left": 1}, "left": 2}}}, rule) == {
+        "skies": {"a": {"kept": {"left": 1}}}
+    }
+
+
+def test_the_schema_file_is_that_of_the_models():
+    assert yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text()) == schema()
