@@ -1,1 +1,1 @@
-"""Figures of the report: one module a figure, each with one function that reads files and writes an SVG and a PNG."""
+"""Figures, one file each; `style` holds what they share."""

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
 
 from clustermass.errors import InputError
 from clustermass.figures import style
@@ -41,18 +40,7 @@ class Metrics(TypedDict):
 
 @style.saved
 def plot_baselines(metrics: Path) -> Figure:
-    """Draw the scatter of network and baselines, and the ratio of the network's to each, with 68 % intervals.
-
-    Parameters
-    ----------
-    metrics
-        `metrics.json`.
-
-    Raises
-    ------
-    InputError
-        See `read_metrics`.
-    """
+    """Draw the scatter of network and baselines, and the ratio of the network's to each, from `metrics.json`."""
     content = read_metrics(metrics)
     rows = {"network": content["test"], **content["baselines"]}
     names = in_order(rows)[::-1]
@@ -69,13 +57,7 @@ def plot_baselines(metrics: Path) -> Figure:
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read `metrics.json`.
-
-    Raises
-    ------
-    InputError
-        The file is missing, is no JSON, lacks a block or has too few test clusters for a scatter.
-    """
+    """Read `metrics.json`; InputError if it lacks a block or has too few test clusters for a scatter."""
     try:
         content = cast(Metrics, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
@@ -100,18 +82,11 @@ def draw_scatters(axes: Axes, names: list[str], rows: dict[str, Scatter]) -> Non
     leave_room(axes, 0.14)
     axes.set_xlabel("scatter [dex]")
     axes.tick_params(which="both", top=False)
-    upper = axes.secondary_xaxis("top", functions=(to_percent, to_dex))
+    in_percent = percent(1.0)
+    upper = axes.secondary_xaxis(
+        "top", functions=(lambda x: in_percent * np.asarray(x), lambda y: np.asarray(y) / in_percent)
+    )
     upper.set_xlabel("scatter [% of the mass]")
-
-
-def to_percent(in_dex: ArrayLike) -> ArrayLike:
-    """Convert scatters in dex to percent of the mass."""
-    return percent(1.0) * np.asarray(in_dex)
-
-
-def to_dex(in_percent: ArrayLike) -> ArrayLike:
-    """Convert scatters in percent of the mass to dex."""
-    return np.asarray(in_percent) / percent(1.0)
 
 
 def draw_ratios(axes: Axes, names: list[str], ratios: dict[str, Ratio]) -> None:

@@ -25,17 +25,7 @@ LEFT_OUT = ("prior",)
 def plot_bias(predictions: Path, baselines: Path) -> Figure:
     """Draw mean residual and scatter of every predictor on the test set, in bins of true and of its own predicted mass.
 
-    Parameters
-    ----------
-    predictions
-        `predictions.nc`, whose sigma is calibrated.
-    baselines
-        `baselines.nc`, with the same test clusters.
-
-    Raises
-    ------
-    InputError
-        The test set is empty, or the two files hold different test clusters.
+    From `predictions.nc`, whose sigma is calibrated, and `baselines.nc` with the same test clusters.
     """
     mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
     predicted = mass + residuals["network"]

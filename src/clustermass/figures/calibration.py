@@ -27,16 +27,9 @@ BINNED_BY = {
 
 
 class Bin(NamedTuple):
-    """One bin of clusters.
+    """Lower edge of a bin (None for the first), its number of clusters, and their coverage.
 
-    Attributes
-    ----------
-    low
-        Lower edge, None for the first bin.
-    n
-        Number of clusters.
-    coverage
-        Share of true masses inside, and the ends of its 68 % interval, by key of `COVERAGES`; nothing for empty bins.
+    `coverage`: share of true masses inside, and the ends of its 68 % interval, by key of `COVERAGES`; empty for n = 0.
     """
 
     low: float | None
@@ -48,15 +41,7 @@ class Bin(NamedTuple):
 def plot_calibration(predictions: Path, metrics: Path) -> Figure:
     """Draw coverage, probability integral transform and z-scores of the test set, and coverage in bins.
 
-    Parameters
-    ----------
-    predictions, metrics
-        `predictions.nc` and `metrics.json`.
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, or the test set is empty.
+    From `predictions.nc` and `metrics.json`.
     """
     test = read_subset(predictions, "test", require=["mu", "sigma", "sigma_calibrated", "pit"])
     binned = read_bins(metrics)

@@ -41,18 +41,10 @@ class Value(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A line of the figure: an experiment on one test sample.
+    """A line of the figure: its middle (counted downwards), and an experiment on one test sample.
 
-    Attributes
-    ----------
-    place
-        Middle of the line, counted downwards.
-    name
-        Name and size of the test sample.
-    control, other_sky
-        Whether the experiment is a control, and whether the sample is of another sky than it was trained on.
-    values, isolated
-        Key figures of all clusters and of the isolated ones; without those that aren't known.
+    `name` holds the sample's name and size, `other_sky` is True if the experiment was trained on another sky; `values`
+    and `isolated` are the known key figures of all clusters and of the isolated ones.
     """
 
     place: float
@@ -81,11 +73,6 @@ def plot_comparison(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) 
         `metrics.json` of each row.
     rows
         `experiment`, `sky`, `epochs` and `control` of each, see `key_figures.compared`.
-
-    Raises
-    ------
-    InputError
-        There is no row, or a file is missing, is no JSON or lacks a block.
     """
     if not rows:
         raise InputError("no experiment to compare: name one under experiments.")

@@ -24,17 +24,7 @@ SCALARS = ("redshift", "ml_cts", "log10_m500c", "covered_fraction")
 def plot_energy_bands(images: Sequence[Path], split: Path) -> Figure:
     """Draw every energy band of the test cluster with the most fitted counts in a fully exposed box.
 
-    Parameters
-    ----------
-    images
-        `images.nc` of every realization of the sky.
-    split
-        `splits/{sky}.nc`.
-
-    Raises
-    ------
-    InputError
-        No test cluster with a known mass, a redshift and a fully exposed box.
+    From `images.nc` of every realization of the sky, and `splits/{sky}.nc`.
     """
     cluster = brightest_test_cluster(images, split)
     pixels, half_width = coarse_pixels(cluster)
@@ -95,14 +85,9 @@ def pixel_values(cluster: xr.Dataset) -> xr.DataArray:
 
 
 def coarse_pixels(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
-    """Sum counts to coarser pixels; smoothed images stay as they are.
+    """Sum counts to coarser pixels, (band, y, x), and return half of the box' side in arcsec too.
 
-    Returns
-    -------
-    pixels
-        (band, y, x), photons a pixel; on the given grid if it is smoothed or its side isn't divisible.
-    half_width
-        Half of the box' side, arcsec.
+    Smoothed images, and those whose side isn't divisible, stay as they are.
     """
     pixels = pixel_values(cluster).values.astype(float)
     bands, side = pixels.shape[:2]

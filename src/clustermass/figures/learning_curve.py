@@ -21,10 +21,9 @@ APART = 0.012
 
 
 class Row(TypedDict):
-    """An experiment on one test sample.
+    """An experiment on one test sample; `family` names experiments that differ in the training clusters alone.
 
-    `family` names experiments that differ in the training clusters alone. `sky` is None for the test set of the sky
-    that the experiment was trained on; this row comes first of its experiment.
+    `sky` is None for the test set of the sky that it was trained on; this row comes first of its experiment.
     """
 
     family: str
@@ -43,17 +42,7 @@ class Point(NamedTuple):
 def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
     """Draw the scatter of network and baselines against the number of training clusters, a panel a test sample.
 
-    Parameters
-    ----------
-    metrics
-        `metrics.json` of each row.
-    rows
-        Experiments and test samples.
-
-    Raises
-    ------
-    InputError
-        No family has two sizes on one test sample, or a file is missing, is no JSON or has too few test clusters.
+    `metrics` are the files `metrics.json` of the rows.
     """
     curves = curves_of(metrics, rows)
     if not curves:

@@ -35,19 +35,7 @@ FLAGS = ("FLAG_RANGE", "FLAG_OOD", "FLAG_EDGE")
 def plot_observed(masses: Path, images: Sequence[Path], relation: CountRateRelation) -> Figure:
     """Draw the masses of a catalogue against those of the count-rate relation, and against redshift.
 
-    Parameters
-    ----------
-    masses
-        `masses.fits`.
-    images
-        `images.nc` of every realization of the field, for the count rates.
-    relation
-        `baselines.count_rate_efeds` of the configuration.
-
-    Raises
-    ------
-    InputError
-        See `read_masses` and `count_rates`.
+    From `masses.fits`, and the count rates in `images.nc` of every realization of the field.
     """
     table = read_masses(masses)
     rate = count_rates(table, masses, images)
@@ -75,11 +63,6 @@ def read_masses(path: Path) -> xr.Dataset:
     Dataset
         `COLUMNS` and `flagged` (any of `FLAGS`), (cluster,), in the units of the file; attributes `without_mass`
         (number of clusters without a mass, for want of a redshift) and `simulated` (the field is no observation).
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged, lacks a column, or no cluster in it has a mass.
     """
     try:
         data, header = fits.getdata(path, 1, header=True, memmap=False)
@@ -102,22 +85,7 @@ def read_masses(path: Path) -> xr.Dataset:
 
 
 def count_rates(table: xr.Dataset, path: Path, images: Sequence[Path]) -> np.ndarray:
-    """Fitted count rate of every cluster, count/s, (cluster,), from the detection at its position.
-
-    Parameters
-    ----------
-    table
-        Clusters of `read_masses`.
-    path
-        File they were read from, for messages.
-    images
-        `images.nc` of every realization of the field.
-
-    Raises
-    ------
-    InputError
-        A cluster has no detection within 1 arcsec.
-    """
+    """Fitted count rate of every cluster of `path`, count/s, (cluster,), from the detection within 1 arcsec of it."""
     detections = [read_netcdf(file, require=["ra", "dec", "ml_rate"]) for file in images]
     ra, dec, rate = (np.concatenate([d[name].values for d in detections]) for name in ("ra", "dec", "ml_rate"))
     clusters = SkyCoord(table["RA"].values, table["DEC"].values, unit="deg")

@@ -19,15 +19,7 @@ from clustermass.figures.style import PREDICTED_MASS, RESIDUAL, SIGMA, TRUE_MASS
 def plot_predictions(predictions: Path) -> Figure:
     """Draw predicted against true mass for train and test, and the test set's residuals and uncertainties.
 
-    Parameters
-    ----------
-    predictions
-        `predictions.nc`, whose sigma is calibrated.
-
-    Raises
-    ------
-    InputError
-        The train or the test set is empty.
+    From `predictions.nc`, whose sigma is calibrated.
     """
     train, test = (read_subset(predictions, split, require=["mu", "sigma_calibrated"]) for split in ("train", "test"))
     low, high = np.percentile(np.concatenate([part["sigma_calibrated"].values for part in (train, test)]), [1, 99])

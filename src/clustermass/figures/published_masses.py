@@ -58,15 +58,7 @@ class Content(TypedDict):
 def plot_published_masses(comparison: Path) -> Figure:
     """Draw, for the published masses and both relations: network against them, and the difference against redshift.
 
-    Parameters
-    ----------
-    comparison
-        `comparison.json`, see `clustermass.apply.compare_published`.
-
-    Raises
-    ------
-    InputError
-        The file is missing or isn't such a file.
+    From `comparison.json`, see `clustermass.apply.compare_published`.
     """
     content, clusters = read_comparison(comparison)
     shown = [name for name in COLUMNS if f"network_minus_{name}" in content["comparisons"]]

@@ -22,17 +22,7 @@ BINS = 40
 def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
     """Draw the selected clusters on the density of all haloes, with the distributions of mass and redshift.
 
-    Parameters
-    ----------
-    truth
-        `truth.fits` of every realization of the sky.
-    ensemble
-        `ensemble.nc`: its clusters are the selected sample (train, val and test together).
-
-    Raises
-    ------
-    InputError
-        No halo or no selected cluster.
+    From `truth.fits` of every realization of the sky, and `ensemble.nc`, which holds all selected clusters.
     """
     halo_z, halo_mass = read_haloes(truth)
     selected = read_netcdf(ensemble, require=["redshift", "log10_m500c"])

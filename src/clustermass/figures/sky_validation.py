@@ -35,17 +35,7 @@ MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew
 def plot_sky_validation(measured: Path, table: Path) -> Figure:
     """Draw measurements on the simulated fields beside published numbers.
 
-    Parameters
-    ----------
-    measured
-        `measured.nc` of `sky_validation.table.validate`.
-    table
-        `sky.json` of the same: the number of its lines that hold is printed above the panels.
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, or there is no selected cluster.
+    From `measured.nc` and the table `sky.json` of `sky_validation.table.validate`.
     """
     data = read_measured(measured)
     if not statistics.chosen(data, "selected").any():

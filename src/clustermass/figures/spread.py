@@ -96,11 +96,6 @@ def plot_spread(
         Number of resamplings for the errors of the medians, and root of their random numbers.
     catalogues
         `catalogue.fits` of every realization, in the same order; a sky of published images has none.
-
-    Raises
-    ------
-    InputError
-        The test set is empty, or a file is missing, damaged or of another run.
     """
     table = spreads(ensemble, predictions, split)
     files = files_of(images, truth, catalogues)
@@ -160,13 +155,7 @@ def read_extreme(row: xr.Dataset, files: Files) -> Extreme:
 
 
 def read_columns(path: Path, names: Sequence[str]) -> Columns:
-    """Read columns of a catalogue or truth table; a blank number is NaN.
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged, or lacks a column.
-    """
+    """Read columns of a catalogue or truth table; a blank number is NaN."""
     table = read_table(path)
     missing = [name for name in names if name not in table.colnames]
     if missing:
@@ -180,16 +169,9 @@ def read_columns(path: Path, names: Sequence[str]) -> Columns:
 
 
 def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
-    """Rows of a table within a square box, with their offsets x to the West and y to the North of its centre, arcsec.
+    """Rows of a table in the square box about `centre` (RA, DEC in deg) whose side is twice `half` (arcsec).
 
-    Parameters
-    ----------
-    table
-        Holds RA and DEC in deg.
-    centre
-        RA and DEC of the box, deg; offsets are in the projection of the images.
-    half
-        Half of its side, arcsec.
+    With their offsets x to the West and y to the North of the centre, arcsec, in the projection of the images.
     """
     # the box is far smaller than the sky: most rows need no projection
     near = np.abs(table["DEC"] - centre[1]) <= 2 * half / 3600
@@ -213,16 +195,8 @@ def neighbours(table: xr.Dataset, files: Mapping[str, Files], half: float) -> np
 def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.ndarray:
     """Return the counts of the brightest other detection in each cluster's box over its own, float64, (cluster,).
 
-    0 if there is no other detection of known counts, NaN if the cluster's own counts aren't known.
-
-    Parameters
-    ----------
-    catalogue
-        `catalogue.fits` of the clusters' realization.
-    id_src
-        ID_SRC of the clusters, (cluster,).
-    half
-        Half of the box' side, arcsec.
+    The box reaches `half` arcsec to each side. 0 if there is no other detection of known counts, NaN if the cluster's
+    own counts aren't known.
     """
     table = read_columns(catalogue, DETECTION_COLUMNS)
     rows = {number: row for row, number in enumerate(table["ID_SRC"].tolist())}

@@ -41,28 +41,17 @@ LIGHT_GREY = "#D0D0D0"
 LOOK = {
     "font.family": ["DejaVu Sans"],
     "mathtext.fontset": "dejavusans",
-    "font.size": 8.0,
-    "axes.labelsize": 8.0,
-    "axes.titlesize": 8.0,
+    **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize"), 8.0),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 7.0),
     "figure.titlesize": 9.0,
-    "xtick.labelsize": 7.0,
-    "ytick.labelsize": 7.0,
-    "legend.fontsize": 7.0,
     "legend.frameon": False,
     "legend.handlelength": 1.5,
-    "axes.linewidth": 0.6,
     "lines.linewidth": 1.0,
     "lines.markersize": 4.0,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "xtick.minor.visible": True,
-    "ytick.minor.visible": True,
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
+    **dict.fromkeys(("xtick.minor.width", "ytick.minor.width"), 0.4),
+    **dict.fromkeys(("xtick.direction", "ytick.direction"), "in"),
+    **dict.fromkeys(("xtick.top", "ytick.right", "xtick.minor.visible", "ytick.minor.visible"), True),
     "image.cmap": "viridis",
     "svg.fonttype": "path",
     "svg.hashsalt": "clustermass",
@@ -115,7 +104,8 @@ def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
 
     The decorated function takes these keywords besides its own arguments: `svg`, `png` and `pdf`, the files to write,
     and `dpi`, the resolution of the PNG in dots per inch. Every file states the function's name, its settings and the
-    hashes of all files in its arguments.
+    hashes of all files in its arguments. InputError names an input file that is missing, damaged or of another run, or
+    that holds nothing to draw.
     """
     signature = inspect.signature(draw)
 
@@ -180,10 +170,7 @@ def common_legend(figure: Figure, columns: int) -> None:
 def read_subset(path: Path, split: str, require: Iterable[str] = ()) -> xr.Dataset:
     """Read the clusters of one subset (train, val or test) of `ensemble.nc`, `predictions.nc` or `baselines.nc`.
 
-    Raises
-    ------
-    InputError
-        The file lacks a variable in `require`, the subset is empty, or a mass or one of these variables isn't finite.
+    InputError if a variable in `require` is missing, the subset is empty, or a mass or such a variable isn't finite.
     """
     names = ["log10_m500c", *require]
     dataset = read_netcdf(path, require=["split", *names])

@@ -26,18 +26,7 @@ CURVES = {"train_loss": ("training", style.BLUE), "val_loss": ("validation", sty
 
 @style.saved
 def plot_training(members: Sequence[Path]) -> Figure:
-    """Draw training loss, validation loss and learning rate of every member against the epoch.
-
-    Parameters
-    ----------
-    members
-        `members/{member}.nc`.
-
-    Raises
-    ------
-    InputError
-        No member is given, or one has no epoch.
-    """
+    """Draw training loss, validation loss and learning rate of every member (`members/{member}.nc`) by epoch."""
     histories = [read_history(path) for path in members]
     if not histories:
         raise InputError("no ensemble member is given; set ensemble.members to 1 or more.")

@@ -31,17 +31,7 @@ class Row(TypedDict):
 def plot_weighting(predictions: Sequence[Path], rows: Sequence[Row]) -> Figure:
     """Draw residuals and sigma of each pair of experiments that differ in `weighting` alone, on the same test clusters.
 
-    Parameters
-    ----------
-    predictions
-        `predictions.nc` of each row, whose sigma is calibrated.
-    rows
-        Two for each pair, the one without weights first.
-
-    Raises
-    ------
-    InputError
-        There is no pair, a test set is empty, or the two of a pair have different test clusters.
+    `predictions` are the files `predictions.nc` of the rows; a pair is two rows, the one without weights first.
     """
     if not rows or len(rows) % 2 or len(rows) != len(predictions):
         raise InputError("no pair of experiments that differ in weighting alone.")

@@ -16,25 +16,13 @@ from clustermass.errors import InputError
 from clustermass.io.files import atomic, write_json
 from clustermass.io.provenance import provenance
 from clustermass.paper import tables
-from clustermass.paper.results import BASE, CLEAR, OURS, THEIRS, Results, read_json, read_published, read_results
+from clustermass.paper.results import BASE, CLEAR, OURS, THEIRS, Results, read_json, read_published
 from clustermass.paper.results import scatter_ratio as ratio_of
 from clustermass.paper.tables import Settings, Table
 
 
 class Figure(NamedTuple):
-    """A picture of the page.
-
-    Attributes
-    ----------
-    png
-        Its file.
-    caption
-        Key of its caption in captions.yaml.
-    experiments
-        Experiments whose results it shows, on the test clusters of their own sky.
-    field
-        Observed field that it shows, if any.
-    """
+    """A picture of the page: its file, the key of its caption, the experiments and the observed field it shows."""
 
     png: Path
     caption: str
@@ -79,7 +67,8 @@ def write_page(
         An input is missing or damaged.
     """
     trained_on = {name: setting["sky"] for name, setting in settings.items()}
-    results = read_results(metrics, pairs, trained_on, run["test_sky"])
+    blocks = {key: read_json(path) for key, path in metrics.items()}
+    results = Results(blocks, read_json(pairs)["rows"], trained_on, run["test_sky"])
     made = page_tables(results, settings, words)
     made["members"] = tables.members({name: read_json(path) for name, path in curves.items()})
     captions = yaml.safe_load((words / "captions.yaml").read_text(encoding="utf-8"))
@@ -165,13 +154,7 @@ def in_html(markdown: str, style: str, pictures: Mapping[str, Path]) -> str:
 
 
 def publish(page: Path, figures: Sequence[Path], output: Path, folder: Path) -> None:
-    """Copy the Markdown page to `output` and its figures into `folder`, with links to the copies.
-
-    Raises
-    ------
-    InputError
-        The page lacks one of the figures: the two are of different runs.
-    """
+    """Copy the Markdown page to `output` and its figures into `folder`; InputError if the page lacks one of them."""
     text = page.read_text(encoding="utf-8")
     folder.mkdir(parents=True, exist_ok=True)
     for figure in figures:

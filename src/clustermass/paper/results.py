@@ -34,18 +34,9 @@ class Measured(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A published number.
+    """A published number, its place in the paper, and the key of ours in `Results.number`.
 
-    Attributes
-    ----------
-    what, where
-        What it is, and its place in the paper.
-    ours
-        Argument of `Results.number`.
-    published
-        Its value.
-    error
-        Sampling error of the paper's test set; None if the value depends on the simulation, so that ours may differ.
+    `error` is the sampling error of the paper's test set; None if the value depends on the simulation.
     """
 
     what: str
@@ -56,18 +47,10 @@ class Number(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A change of the method, and its effect on the scatter in the paper.
+    """A change of the method: our experiment, a description, its place in the paper and the paper's words.
 
-    Attributes
-    ----------
-    experiment, what, where
-        Name of our experiment, description, and place in the paper.
-    published
-        Effect in the paper's words.
-    ratio
-        Published scatter with the change over that without it, if it is stated.
-    effect
-        Published effect where only words are: worse, same or not_better; empty if none is published.
+    `ratio` is the published scatter with the change over that without it; `effect`, where only words are published,
+    is worse, same or not_better.
     """
 
     experiment: str
@@ -103,18 +86,10 @@ def read_published(path: Path) -> Published:
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a run.
+    """Results of a run: metrics.json by experiment and sky, and the rows of pairs.json.
 
-    Attributes
-    ----------
-    metrics
-        Content of metrics.json by experiment and sky.
-    pairs
-        Rows of pairs.json.
-    trained_on
-        Sky that each experiment was trained on.
-    test_sky
-        Sky that experiments are tested on; those without it on the test set of their own.
+    `trained_on` is the sky that each experiment was trained on; all are tested on `test_sky`, or, where that wasn't
+    done, on the test set of their own.
     """
 
     metrics: Mapping[tuple[str, str], Block]
@@ -128,16 +103,11 @@ class Results:
         return self.metrics.get((experiment, self.test_sky)) or self.metrics.get((experiment, own)) or {}
 
     def number(self, experiment: str, key: str) -> Measured:
-        """Return a number of an experiment.
+        """Return a number of an experiment by its path in metrics.json, or by one of these keys.
 
-        Parameters
-        ----------
-        experiment
-            Its name.
-        key
-            Path in metrics.json, or `residual_over_sigma` (standard deviation of the residuals over mean sigma),
-            `member_sigma` (sigma of a member over that of the ensemble, with its spread as error), `bias/<low>` (bias
-            in the bin of true mass that begins there) or `above_60_over_all` (`_above_60_over_all`).
+        `residual_over_sigma`: standard deviation of the residuals over mean sigma. `member_sigma`: sigma of a member
+        over that of the ensemble, with its spread as error. `bias/<low>`: bias in the bin of true mass that begins
+        there. `above_60_over_all`: scatter above likelihoods of 60 over that of all clusters.
         """
         block = self.of(experiment)
         match key.split("/"):
@@ -174,14 +144,6 @@ class Results:
         skies = (self.test_sky, self.trained_on.get(experiment))
         rows = [row for row in self.pairs if row["experiment"] == experiment and row["sky"] in skies]
         return min(rows, key=lambda row: row["sky"] != self.test_sky, default={})
-
-
-def read_results(
-    metrics: Mapping[tuple[str, str], Path], pairs: Path, trained_on: Mapping[str, str], test_sky: str
-) -> Results:
-    """Read metrics.json by experiment and sky, and pairs.json; see `Results`."""
-    blocks = {key: read_json(path) for key, path in metrics.items()}
-    return Results(blocks, read_json(pairs)["rows"], trained_on, test_sky)
 
 
 def read_json(path: Path) -> Block:

@@ -153,16 +153,10 @@ def _bins(metrics: Block, key: str) -> list[tuple[Block, Block]]:
 
 
 def _edges(block: Block) -> str:
-    match block.get("low"), block.get("high"):
-        case None, None:
-            return ""
-        case None, high:
-            return f"below {high:g}"
-        case low, None:
-            return f"from {low:g}"
-        case low, high:
-            return f"{low:g} to {high:g}"
-    raise AssertionError
+    low, high = block.get("low"), block.get("high")
+    if low is None:
+        return "" if high is None else f"below {high:g}"
+    return f"from {low:g}" if high is None else f"{low:g} to {high:g}"
 
 
 def members(curves: Mapping[str, Block]) -> Table:
