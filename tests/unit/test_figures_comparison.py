@@ -113,7 +113,7 @@ def test_numbers_samples_and_trainings_are_printed(run: Any, monkeypatch: pytest
     )
     assert "control (noise images): 1 network, 50 epochs, 1972 training clusters" in printed
     assert {"own test set\nn = 395", "further\nn = 4480"} < set(printed)
-    assert {"of another sky", "isolated ones alone", "control"} < set(printed)
+    assert {"of another sky", "isolated clusters only", "control"} < set(printed)
 
 
 def test_controls_dont_stretch_the_panels(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

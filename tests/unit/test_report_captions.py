@@ -62,7 +62,7 @@ def test_captions_state_sample_and_unit() -> None:
     facts = {"smoothed": FACTS}
     assert "n = 1201 training and 263 test clusters" in render("predictions", facts)
     assert "0.143 dex (33 %)" in render("predictions", facts)
-    assert "n = 6 networks, trained on 1201 and watched on 257 clusters" in render("training", facts)
+    assert "n = 6 networks, trained on 1201 and validated on 257 clusters" in render("training", facts)
     assert "hold 67 % of the true masses" in render("calibration", facts)
     assert "n = 1201 train + 257 validation + 263 test" in render("sample", facts)
 

@@ -88,7 +88,7 @@ def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarra
     for number, (low, high, value) in enumerate(
         zip(edges[:-1], edges[1:], expected_bias(mu, sigma, edges), strict=True)
     ):
-        label = None if number else "expected of the network, were it perfect"
+        label = None if number else "expected of a perfect network"
         axes.plot([low, high], [value, value], color=style.BLACK, lw=1.6, zorder=5, label=label)
     if np.unique(mass).size > 1:
         # slope of the residual with true mass, whose variance is var(mu) + mean sigma^2

@@ -192,7 +192,11 @@ def legend(samples: Sequence[Sample]) -> list[Line2D]:
     marks = [
         ("all test clusters", look(False, False), True),
         ("of another sky", look(False, True), any(sample.other_sky for sample in samples)),
-        ("isolated ones alone", {"marker": "o", "color": style.BLUE, "mfc": "white"}, any(s.isolated for s in samples)),
+        (
+            "isolated clusters only",
+            {"marker": "o", "color": style.BLUE, "mfc": "white"},
+            any(s.isolated for s in samples),
+        ),
         ("control", look(True, False), any(sample.control for sample in samples)),
     ]
     return [Line2D([], [], ls="", label=label, **mark) for label, mark, drawn in marks if drawn]
