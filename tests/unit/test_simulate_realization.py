@@ -68,7 +68,7 @@ def test_labels_of_another_event_list_are_refused(simulated, tmp_path):
     with fits.open(simulated["labels"]) as hdus:
         hdus[1].data = hdus[1].data[:-3]
         hdus.writeto(tmp_path / "labels.fits")
-    with pytest.raises(InputError, match=r"labels\.fits: labels \d+ photons, but .*events\.fits holds \d+\. Delete"):
+    with pytest.raises(InputError, match=r"labels\.fits: \d+ labels, but .*events\.fits holds \d+ photons\. Delete"):
         _detect(simulated | {"labels": tmp_path / "labels.fits"}, tmp_path)
 
 

@@ -120,9 +120,10 @@ def test_a_sky_that_becomes_an_observed_one_loses_its_truth(copy_of_finished):
     simulated = copy_of_finished / "simulated.yaml"
     simulated.write_text("skies: {tiny_observed: {observed: false}}\nobserved: {fields: []}\n")
     files = [str(ROOT / "config/test.yaml"), str(simulated)]
-    snakemake(copy_of_finished, "--configfile", *files, "--", "results/skies/tiny_observed/01/truth.fits", config=None)
-    secrets = [folder / f"{name}.fits" for name in ("truth", "labels", "sources")]
+    of_truth = [f"results/skies/tiny_observed/01/{name}.fits" for name in ("truth", "matches")]
+    snakemake(copy_of_finished, "--configfile", *files, "--", *of_truth, config=None)
+    secrets = [folder / f"{name}.fits" for name in ("truth", "matches", "labels", "sources")]
     assert all(path.exists() for path in secrets)
-    snakemake(copy_of_finished, "--", "results/skies/tiny_observed/01/events.fits")
+    snakemake(copy_of_finished, "--", "results/skies/tiny_observed/01/catalogue.fits")
     assert not any(path.exists() for path in secrets)
     assert (folder / "events.fits").read_bytes() == as_observed

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc, pdtr
 
+from clustermass.arrays import BoolArray, FloatArray, IdArray, IntArray
 from clustermass.detect.beta_models import Templates
 from clustermass.detect.stamps import EventIndex, Stamps
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
 
 #: exposure in s at positions (RA, Dec) in deg
-Exposure: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.floating]]
+Exposure: TypeAlias = Callable[[FloatArray, FloatArray], NDArray[np.floating]]
 
 ROUNDS = 12
 BLOCK = 4000  # positions at a time; 4000 windows of 11 x 11 cells take 4 MB
@@ -26,12 +27,8 @@ STEPS = (-1.0, 0.0, 1.0)
 
 
 def estimate_background(
-    index: EventIndex,
-    ra: NDArray[np.float64],
-    dec: NDArray[np.float64],
-    exposure_s: Exposure,
-    parameters: Detection,
-) -> NDArray[np.float64]:
+    index: EventIndex, ra: FloatArray, dec: FloatArray, exposure_s: Exposure, parameters: Detection
+) -> FloatArray:
     """Estimate the background rate around positions from the counts in cells of about an arcminute.
 
     Cells with more counts than `background_clip_sigma` allows for the level are left out as sources, empty ones as
@@ -44,18 +41,18 @@ def estimate_background(
 
     Parameters
     ----------
-    index : EventIndex
+    index
         Events of the detection band.
-    ra, dec : float64, shape (position,)
-        Relative right ascension and declination [deg].
-    exposure_s : callable
-        Exposure [s] at absolute (ra, dec) [deg].
-    parameters : mapping
-        Uses background_cell_arcsec, background_radius_arcsec, background_exclusion_arcsec, background_clip_sigma.
+    ra, dec
+        Right ascension relative to the index's zero and declination, deg, shape (position,).
+    exposure_s
+        Exposure in s at absolute RA and Dec in deg.
+    parameters
+        Config block `detection`: the four keys that begin with background_.
 
     Returns
     -------
-    float64, shape (position,), counts / (arcmin^2 s); 0 where no cell near the position holds counts.
+    Rate in counts / (arcmin^2 s), shape (position,); 0 where no cell near the position holds counts.
     """
     cell = parameters["background_cell_arcsec"] / 3600.0
     steps = int(np.ceil(parameters["background_radius_arcsec"] / parameters["background_cell_arcsec"] - 0.5))
@@ -76,13 +73,7 @@ class _Cells:
     """Counts and exposures of cells, in rows of constant declination, that cover positions and their windows."""
 
     def __init__(
-        self,
-        index: EventIndex,
-        ra: NDArray[np.float64],
-        dec: NDArray[np.float64],
-        cell: float,
-        steps: int,
-        exposure_s: Exposure,
+        self, index: EventIndex, ra: FloatArray, dec: FloatArray, cell: float, steps: int, exposure_s: Exposure
     ) -> None:
         self.cell, margin = cell, (steps + 1) * cell
         self.dec_low = float(dec.min()) - margin
@@ -98,7 +89,7 @@ class _Cells:
         exposure = exposure_s(cell_ra.ravel(), np.repeat(row_dec, columns))
         self.exposure = np.asarray(exposure, dtype=np.float32).reshape(rows, columns)
 
-    def _count(self, index: EventIndex, rows: int, columns: int) -> NDArray[np.int32]:
+    def _count(self, index: EventIndex, rows: int, columns: int) -> IdArray:
         row = np.floor((index.dec - self.dec_low) / self.cell).astype(np.int64)
         x = index.ra * self.cosine[np.clip(row, 0, rows - 1)]
         column = np.floor((x - self.x_low) / self.cell).astype(np.int64)
@@ -106,16 +97,14 @@ class _Cells:
         counts = np.bincount(row[inside] * columns + column[inside], minlength=rows * columns)
         return counts.astype(np.int32).reshape(rows, columns)
 
-    def window(
-        self, ra: NDArray[np.float64], dec: NDArray[np.float64], step: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def window(self, ra: FloatArray, dec: FloatArray, step: IntArray) -> tuple[IntArray, IntArray]:
         """Return rows (position, step, 1) and columns (position, step, step) of the cells around positions."""
         rows = np.floor((dec - self.dec_low) / self.cell).astype(np.int64)[:, None] + step
         columns = np.floor((ra[:, None] * self.cosine[rows] - self.x_low) / self.cell).astype(np.int64)
         return rows[:, :, None], columns[:, :, None] + step
 
 
-def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> NDArray[np.float64]:
+def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> FloatArray:
     """Return counts / s of a cell, shape (position,), from cells of shape (position, cell) without sources."""
     longest = np.maximum(exposure.max(axis=1, initial=0.0), 1e-30)[:, None]
     weight = exposure / longest
@@ -131,7 +120,7 @@ def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating],
     return level / longest[:, 0]
 
 
-def _ratio(counts: NDArray[np.integer], weight: NDArray[np.floating], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _ratio(counts: NDArray[np.integer], weight: NDArray[np.floating], kept: BoolArray) -> FloatArray:
     """Return sum(counts) / sum(weight) of the kept cells, 0 where there are none."""
     total = np.einsum("ij,ij->i", weight, kept, dtype=np.float64)
     return np.einsum("ij,ij->i", counts, kept, dtype=np.float64) / np.maximum(total, 1e-30)
@@ -143,7 +132,7 @@ def box_likelihood(
     neighbours: NDArray[np.floating],
     templates: Templates,
     parameters: Detection,
-) -> NDArray[np.float64]:
+) -> FloatArray:
     """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp.
 
     P is the regularised lower incomplete gamma function, the chance of n counts or more where b are expected; n and b
@@ -152,17 +141,14 @@ def box_likelihood(
 
     Parameters
     ----------
-    stamps
-        The counts.
+    stamps, templates
+        The counts, and the pixels of a stamp.
     level
         Background, counts / pixel, shape (stamp,).
     neighbours
-        Expected counts of known sources near by in the pixel of each entry of `stamps`: the share of the counts that
-        is theirs is left out.
-    templates
-        Pixels of a stamp.
+        Expected counts of other sources in the pixel of each entry of `stamps`; their share of the counts is left out.
     parameters
-        Uses shift_arcsec.
+        Config block `detection`: shift_arcsec.
 
     Returns
     -------

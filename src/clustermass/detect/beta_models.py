@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 from scipy.interpolate import CubicSpline
 
+from clustermass.arrays import Float32Array, FloatArray, IdArray
 from clustermass.errors import InputError
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
 
 #: surface brightness in arcsec^-2 at radii in arcsec
-RadialProfile: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+RadialProfile: TypeAlias = Callable[[FloatArray], FloatArray]
 
 GRID_STEP = 2.0  # arcsec, of the grid on which PSF and beta model are convolved
 GRID_SIZE = 512
@@ -45,21 +46,21 @@ class Templates:
         Side of a pixel [arcsec].
     """
 
-    core_radius: NDArray[np.float64]
-    profile: NDArray[np.float32]
-    inside: NDArray[np.float32]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    pixel_of: NDArray[np.int32]
+    core_radius: FloatArray
+    profile: Float32Array
+    inside: Float32Array
+    x: Float32Array
+    y: Float32Array
+    pixel_of: IdArray
     pixel_arcsec: float
 
-    def value(self, model: NDArray[np.integer], radius: NDArray[np.floating]) -> NDArray[np.float32]:
+    def value(self, model: NDArray[np.integer], radius: NDArray[np.floating]) -> Float32Array:
         """Return the counts in a pixel at `radius` [arcsec] from a one-count source of each `model` (broadcast)."""
         width = self.profile.shape[1]
         index = np.minimum((radius * np.float32(1.0 / TABLE_STEP) + np.float32(0.5)).astype(np.int32), width - 1)
         return self.profile.ravel().take(index + np.asarray(model, dtype=np.int32) * np.int32(width))
 
-    def sum_inside(self, model: NDArray[np.integer], shift: NDArray[np.floating]) -> NDArray[np.float32]:
+    def sum_inside(self, model: NDArray[np.integer], shift: NDArray[np.floating]) -> Float32Array:
         """Return the counts inside the cut radius of a one-count source `shift` arcsec off the centre (broadcast)."""
         index = np.minimum((shift / TABLE_STEP + 0.5).astype(np.int32), self.inside.shape[1] - 1)
         return self.inside[model, index]
@@ -104,7 +105,7 @@ def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
     return replace(tables, inside=_inside(tables, reach))
 
 
-def _inside(templates: Templates, reach: float) -> NDArray[np.float32]:
+def _inside(templates: Templates, reach: float) -> Float32Array:
     """Return the counts inside the cut radius of each model, shifted by 0..reach arcsec in steps of TABLE_STEP."""
     shifts = np.arange(0.0, reach, TABLE_STEP, dtype=np.float32)
     radius = np.hypot(templates.x[None, :] - shifts[:, None], templates.y[None, :])
@@ -112,7 +113,7 @@ def _inside(templates: Templates, reach: float) -> NDArray[np.float32]:
     return np.stack([templates.value(np.array(m), radius).sum(axis=1, dtype=np.float64) for m in models]).astype("f4")
 
 
-def _convolved(psf: RadialProfile, core: NDArray[np.float64], pixel: float) -> list[NDArray[np.float64]]:
+def _convolved(psf: RadialProfile, core: FloatArray, pixel: float) -> list[FloatArray]:
     """Return PSF (x) pixel and PSF (x) beta model (x) pixel on the fine grid [arcsec^-2], centre at [0, 0]."""
     offset = fftfreq(GRID_SIZE, 1.0 / (GRID_SIZE * GRID_STEP))
     radius = np.hypot(offset[:, None], offset[None, :])
@@ -128,7 +129,7 @@ def _convolved(psf: RadialProfile, core: NDArray[np.float64], pixel: float) -> l
     return images
 
 
-def _radial_table(image: NDArray[np.float64]) -> NDArray[np.float64]:
+def _radial_table(image: FloatArray) -> FloatArray:
     """Return the profile of `image` along its first axis at every TABLE_STEP out to TABLE_RADIUS."""
     half = image[: GRID_SIZE // 2, 0]
     spline = CubicSpline(np.arange(len(half)) * GRID_STEP, half, bc_type="clamped")

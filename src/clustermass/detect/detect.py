@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import Rows
+from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray, Rows
 from clustermass.detect.background import Exposure, box_likelihood, estimate_background
 from clustermass.detect.beta_models import RadialProfile, Templates, build_templates
 from clustermass.detect.match import Detections, Owners, by_likelihood, owners, unique_positions
@@ -53,8 +53,8 @@ class Candidates(Rows):
         Expected counts in the detection band on the whole sky.
     """
 
-    ra: NDArray[np.float64]
-    dec: NDArray[np.float64]
+    ra: FloatArray
+    dec: FloatArray
     src_id: NDArray[np.integer]
     expected_counts: NDArray[np.floating]
 
@@ -67,10 +67,10 @@ class _Field:
     index: EventIndex
     templates: Templates
     stamps: Stamps
-    exposure: NDArray[np.float64]
-    level: NDArray[np.float64]
-    background: NDArray[np.float32]
-    box_like: NDArray[np.float64]
+    exposure: FloatArray
+    level: FloatArray
+    background: Float32Array
+    box_like: FloatArray
 
 
 @dataclass
@@ -78,8 +78,8 @@ class _Results(Rows):
     """Chosen fit and likelihoods of each candidate; det_like is 0 where nothing was fitted."""
 
     fit: Fit
-    det_like: NDArray[np.float64]
-    ext_like: NDArray[np.float64]
+    det_like: FloatArray
+    ext_like: FloatArray
 
 
 def detect(
@@ -162,7 +162,7 @@ def detect(
 def _prepare(
     events: Mapping[str, NDArray[Any]],
     candidates: Candidates,
-    exposure: NDArray[np.float64],
+    exposure: FloatArray,
     exposure_s: Exposure,
     templates: Templates,
     parameters: Detection,
@@ -188,7 +188,7 @@ def _prepare(
     return field
 
 
-def _worth_fitting(candidates: Candidates, exposure_s: Exposure) -> tuple[Candidates, NDArray[np.float64]]:
+def _worth_fitting(candidates: Candidates, exposure_s: Exposure) -> tuple[Candidates, FloatArray]:
     """Drop, and log, candidates without exposure or with too few counts; return the others and their exposure."""
     bright = candidates.expected_counts >= FEWEST_COUNTS
     exposure = np.zeros(len(bright))
@@ -201,7 +201,7 @@ def _worth_fitting(candidates: Candidates, exposure_s: Exposure) -> tuple[Candid
     return candidates[used], exposure[used]
 
 
-def _agn_background(field: _Field, parameters: Detection) -> NDArray[np.float32]:
+def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
     """Return the counts that bright AGN other than the candidate itself add to the entries of the stamps."""
     candidates, stamps = field.candidates, field.stamps
     bright = np.flatnonzero((candidates.src_id < 0) & (candidates.expected_counts > parameters["component_counts_min"]))
@@ -235,7 +235,7 @@ def _fit_all(field: _Field, parameters: Detection) -> _Results:
     return results
 
 
-def _fit(field: _Field, selected: NDArray[np.int64], results: _Results, parameters: Detection) -> None:
+def _fit(field: _Field, selected: IntArray, results: _Results, parameters: Detection) -> None:
     """Fit the selected candidates and choose between point source and extended source."""
     point, extended = fit_stamps(field.stamps, field.background, selected, field.templates, parameters)
     ext_like = negative_log_q(parameters["ext_dof"], extended.delta_c - point.delta_c)
@@ -248,9 +248,7 @@ def _fit(field: _Field, selected: NDArray[np.int64], results: _Results, paramete
     results.fit[selected[rows]] = extended[rows]
 
 
-def _positions(
-    field: _Field, results: _Results, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _positions(field: _Field, results: _Results, rows: IntArray) -> tuple[FloatArray, FloatArray]:
     """Return the fitted positions (relative right ascension, declination, deg) of candidates."""
     ra, dec = field.stamps.ra[rows], field.stamps.dec[rows]
     fitted_dec = dec + results.fit.y[rows] / 3600.0
@@ -269,7 +267,7 @@ def _detections(field: _Field, results: _Results, floor: float) -> Detections:
 
 def _matched_halo(
     field: _Field, src_id: NDArray[np.integer], owner: Owners, parameters: Detection
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+) -> tuple[IntArray, BoolArray]:
     """Return the place in `src_id` of each detection's halo (-1: none) and which detections stay.
 
     Less likely detections of a halo that is found already are parts of it and go.
@@ -286,7 +284,7 @@ def _matched_halo(
     return halo, best | (halo < 0)
 
 
-def _log_kinds(extended: NDArray[np.bool_], matched: NDArray[np.bool_]) -> None:
+def _log_kinds(extended: BoolArray, matched: BoolArray) -> None:
     """Log how many detections there are of each kind."""
     numbers = [np.count_nonzero(kind) for kind in (extended, extended & matched, ~extended, ~extended & matched)]
     LOGGER.info(
@@ -309,11 +307,7 @@ def _catalogue(field: _Field, detections: Detections) -> Columns:
 
 
 def _matches(
-    field: _Field,
-    candidates: Candidates,
-    detections: Detections,
-    halo: NDArray[np.int64],
-    purity: NDArray[np.float64],
+    field: _Field, candidates: Candidates, detections: Detections, halo: IntArray, purity: FloatArray
 ) -> Columns:
     """Return the columns of the matches; `halo` is each detection's place in `candidates`, -1 for none."""
     rows = np.flatnonzero(halo >= 0)

@@ -11,6 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from clustermass.arrays import FloatArray, IdArray
 from clustermass.detect.detect import Candidates, detect
 from clustermass.errors import InputError
 from clustermass.events.read import stream_events
@@ -60,7 +61,7 @@ def detect_sources(
     exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
     psf, true = KingPsf.from_config(sky["psf"]), _columns(sources, "SOURCES")
     candidates = Candidates(true["RA"], true["DEC"], true["SRC_ID"], true["EXPECTED"])
-    photons = _photons(events, labels, sky["detection"]["e_min_ev"], sky["detection"]["e_max_ev"])
+    photons = _photons(events, labels)
     seed = int(generators["detection"].integers(2**31))
     columns, matched = detect(photons, candidates, exposure_map.at, psf, sky["detection"], seed)
     redshift = _redshift_of_halo(columns["ID_SRC"], matched, true["SRC_ID"], true["Z"])
@@ -82,23 +83,22 @@ def _columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
         return {column: values.astype(values.dtype.newbyteorder("=")) for column, values in columns.items()}
 
 
-def _photons(events: Path, labels: Path, e_min_ev: float, e_max_ev: float) -> dict[str, NDArray[Any]]:
-    """Read the photons between two energies, both included, with the number of the source of each."""
-    src_id = _columns(labels, "LABELS")["SRC_ID"]
-    parts, start = [], 0
-    for piece in stream_events(events):
-        used = np.flatnonzero((piece.pi_ev >= e_min_ev) & (piece.pi_ev <= e_max_ev))
-        parts.append((start + used, piece.ra[used], piece.dec[used], piece.pi_ev[used]))
-        start += len(piece)
-    if start != len(src_id):
-        raise InputError(f"{labels}: labels {len(src_id)} photons, but {events} holds {start}. Delete both, run again.")
-    row, ra, dec, pi_ev = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return {"ra": ra, "dec": dec, "pi_ev": pi_ev, "src_id": src_id[row]}
+def _photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
+    """Read position, energy and truth label of each photon."""
+    pieces = [(piece.ra, piece.dec, piece.pi_ev) for piece in stream_events(events)]
+    columns = zip(("ra", "dec", "pi_ev"), zip(*pieces, strict=True), strict=True)
+    photons = {name: np.concatenate(parts) for name, parts in columns}
+    src_id, number = _columns(labels, "LABELS")["SRC_ID"], len(photons["ra"])
+    if len(src_id) != number:
+        raise InputError(
+            f"{labels}: labels {len(src_id)} photons, but {events} holds {number}. Delete both, run again."
+        )
+    return photons | {"src_id": src_id}
 
 
 def _redshift_of_halo(
-    id_src: NDArray[np.int32], matched: Mapping[str, NDArray[Any]], src_id: NDArray[np.int32], z: NDArray[np.float64]
-) -> NDArray[np.float64]:
+    id_src: IdArray, matched: Mapping[str, NDArray[Any]], src_id: IdArray, z: FloatArray
+) -> FloatArray:
     """Return the true redshift of each detection's halo, NaN without one, shape (detection,)."""
     row_of = {number: row for row, number in enumerate(src_id.tolist())}
     redshift = np.full(len(id_src), np.nan)
@@ -106,9 +106,7 @@ def _redshift_of_halo(
     return redshift
 
 
-def redshift_columns(
-    redshift: NDArray[np.float64], parameters: Redshifts, rng: np.random.Generator
-) -> dict[str, NDArray[Any]]:
+def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Return Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
 
     Spectroscopic redshifts are exact. Photometric ones are scattered by a normal distribution cut below `redshift_min`,

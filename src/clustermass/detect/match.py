@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import Rows
+from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray, Rows
 from clustermass.detect.beta_models import Templates
 from clustermass.detect.maximum_likelihood import Fit, model_counts
 from clustermass.detect.stamps import EventIndex, Stamps, neighbours
@@ -35,13 +35,13 @@ class Detections(Rows):
         Counts of the source on the whole sky.
     """
 
-    stamp: NDArray[np.int64]
-    ra: NDArray[np.float64]
-    dec: NDArray[np.float64]
-    det_like: NDArray[np.float64]
-    ext_like: NDArray[np.float64]
-    extent: NDArray[np.float64]
-    counts: NDArray[np.float64]
+    stamp: IntArray
+    ra: FloatArray
+    dec: FloatArray
+    det_like: FloatArray
+    ext_like: FloatArray
+    extent: FloatArray
+    counts: FloatArray
 
 
 @dataclass(frozen=True)
@@ -58,27 +58,21 @@ class Owners(Rows):
         Fitted counts of the detection inside the cut radius.
     """
 
-    src_id: NDArray[np.int64]
-    purity: NDArray[np.float64]
-    fitted: NDArray[np.float64]
+    src_id: IntArray
+    purity: FloatArray
+    fitted: FloatArray
 
 
 def by_likelihood(detections: Detections) -> Detections:
-    """Sort by decreasing DET_LIKE, ties by declination and right ascension: which needs no truth."""
+    """Sort by decreasing DET_LIKE, ties by declination and right ascension."""
     return detections[np.lexsort((detections.ra, detections.dec, -detections.det_like))]
 
 
-def unique_positions(detections: Detections, parameters: Detection) -> NDArray[np.bool_]:
+def unique_positions(detections: Detections, parameters: Detection) -> BoolArray:
     """Return which detections stay when of two near ones only the more likely is kept.
 
-    Near are two extended detections within merge_extended_arcsec, any two within merge_point_arcsec.
-
-    Parameters
-    ----------
-    detections : Detections
-        Sorted by decreasing likelihood.
-    parameters : mapping
-        Uses merge_extended_arcsec, merge_point_arcsec.
+    Near are two extended detections within `merge_extended_arcsec`, any two within `merge_point_arcsec`. The detections
+    must be sorted by decreasing likelihood.
     """
     ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
     close = _ordered_pairs(ra, dec, parameters["merge_point_arcsec"])
@@ -92,7 +86,7 @@ def unique_positions(detections: Detections, parameters: Detection) -> NDArray[n
     return kept
 
 
-def _ordered_pairs(ra: NDArray[np.float64], dec: NDArray[np.float64], radius: float) -> NDArray[np.int64]:
+def _ordered_pairs(ra: FloatArray, dec: FloatArray, radius: float) -> IntArray:
     first, second = neighbours(ra, dec, ra, dec, radius)
     return np.stack([first, second], axis=1)[first < second]
 
@@ -102,29 +96,23 @@ def owners(
     stamps: Stamps,
     index: EventIndex,
     chosen: Fit,
-    background: NDArray[np.float32],
+    background: Float32Array,
     templates: Templates,
 ) -> Owners:
     """Find the source that accounts for most of each detection's fitted counts.
 
     A photon in a pixel with expected counts s of the source and b of everything else belongs to the source with
     probability s / (s + b); summed over the photons this gives exactly the fitted counts. The source (of the photons'
-    truth labels) with the largest sum owns the detection.
+    truth labels) with the largest sum is the owner of the detection.
 
     Parameters
     ----------
-    detections : Detections
-        The detections, one a stamp at most.
-    stamps : Stamps
-        The stamps of all fits.
-    index : EventIndex
-        The events, with their truth labels.
-    chosen : Fit, shape (stamp,)
-        The fit (point or extended) chosen in each stamp.
-    background : float32, shape (entry,)
-        Expected counts of everything else.
-    templates : Templates
-        The models.
+    detections, stamps, index, templates
+        Detections, one a stamp at most; stamps of all fits; events with their truth labels; models.
+    chosen
+        The fit (point or extended) chosen in each stamp, shape (stamp,).
+    background
+        Expected counts of everything else, shape (entry,).
     """
     number = np.full(len(stamps.ra), -1, dtype=np.int64)
     number[detections.stamp] = np.arange(len(detections.stamp))
@@ -143,11 +131,7 @@ def owners(
 
 
 def _largest(
-    detection: NDArray[np.int64],
-    label: NDArray[np.int64],
-    total: NDArray[np.float64],
-    photons: NDArray[np.integer],
-    fitted: NDArray[np.float64],
+    detection: IntArray, label: IntArray, total: FloatArray, photons: NDArray[np.integer], fitted: FloatArray
 ) -> Owners:
     """Pick, for each detection, the label with the largest total."""
     src_id, purity = np.zeros(len(fitted), np.int64), np.zeros(len(fitted))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincc, gammaln
 
-from clustermass.arrays import Rows
+from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, Rows
 from clustermass.detect.beta_models import Templates
 from clustermass.detect.stamps import Stamps
 
@@ -43,12 +43,12 @@ class Fit(Rows):
         C(no source) - C(best).
     """
 
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    model: NDArray[np.int64]
-    extent: NDArray[np.float64]
-    counts: NDArray[np.float64]
-    delta_c: NDArray[np.float64]
+    x: FloatArray
+    y: FloatArray
+    model: IntArray
+    extent: FloatArray
+    counts: FloatArray
+    delta_c: FloatArray
 
     @classmethod
     def empty(cls, size: int) -> Fit:
@@ -56,7 +56,7 @@ class Fit(Rows):
         x, y, extent, counts, delta_c = np.zeros((5, size))
         return cls(x, y, np.zeros(size, np.int64), extent, counts, delta_c)
 
-    def __setitem__(self, rows: NDArray[np.int64], other: Fit) -> None:
+    def __setitem__(self, rows: IntArray, other: Fit) -> None:
         """Write `other` into these rows."""
         for name, values in vars(self).items():
             values[rows] = getattr(other, name)
@@ -71,18 +71,14 @@ class Fit(Rows):
 class _Batch(Rows):
     """Stamps of about the same number of filled pixels, padded to rectangular arrays of shape (stamp, entry)."""
 
-    stamps: NDArray[np.int64]
-    counts: NDArray[np.float32]
-    background: NDArray[np.float32]
-    pixel: NDArray[np.int32]
+    stamps: IntArray
+    counts: Float32Array
+    background: Float32Array
+    pixel: IdArray
 
 
 def fit_stamps(
-    stamps: Stamps,
-    background: NDArray[np.float32],
-    selected: NDArray[np.int64],
-    templates: Templates,
-    parameters: Detection,
+    stamps: Stamps, background: Float32Array, selected: IntArray, templates: Templates, parameters: Detection
 ) -> tuple[Fit, Fit]:
     """Fit a point source and an extended source to each selected stamp.
 
@@ -91,20 +87,18 @@ def fit_stamps(
 
     Parameters
     ----------
-    stamps : Stamps
-        The counts.
-    background : float32, shape (entry,)
-        Expected counts of everything but the source, for each entry of `stamps`, > 0.
-    selected : int64, shape (fit,)
-        Numbers of the stamps to fit.
-    templates : Templates
-        The models.
-    parameters : mapping
-        Uses shift_arcsec, refine_arcsec.
+    stamps, templates
+        The counts and the models.
+    background
+        Expected counts of everything but the source, for each entry of `stamps`, > 0, shape (entry,).
+    selected
+        Numbers of the stamps to fit, shape (fit,).
+    parameters
+        Config block `detection`: shift_arcsec, refine_arcsec, det_like_floor.
 
     Returns
     -------
-    point, extended : Fit, shape (fit,)
+    Best point source and best extended source of each, shape (fit,).
     """
     grid = _CoarseGrid(templates, parameters["shift_arcsec"])
     results = Fit.empty(len(selected)), Fit.empty(len(selected))
@@ -119,7 +113,7 @@ def fit_stamps(
     return results
 
 
-def model_counts(fit: Fit, stamps: Stamps, templates: Templates) -> NDArray[np.float32]:
+def model_counts(fit: Fit, stamps: Stamps, templates: Templates) -> Float32Array:
     """Return the expected source counts of each entry of `stamps` for one fit a stamp; shape (entry,)."""
     owner = stamps.owner
     radius = np.hypot(
@@ -130,8 +124,8 @@ def model_counts(fit: Fit, stamps: Stamps, templates: Templates) -> NDArray[np.f
 
 
 def _batches(
-    stamps: Stamps, background: NDArray[np.float32], selected: NDArray[np.int64], models: int
-) -> Iterator[tuple[NDArray[np.int64], _Batch]]:
+    stamps: Stamps, background: Float32Array, selected: IntArray, models: int
+) -> Iterator[tuple[IntArray, _Batch]]:
     """Yield rows of `selected` and their batch, stamps with few filled pixels first."""
     length = np.diff(stamps.first)[selected]
     order = np.argsort(length, kind="stable")
@@ -145,7 +139,7 @@ def _batches(
         yield rows, _batch(stamps, background, selected[rows], max(int(length[rows[-1]]), 1))
 
 
-def _batch(stamps: Stamps, background: NDArray[np.float32], chosen: NDArray[np.int64], width: int) -> _Batch:
+def _batch(stamps: Stamps, background: Float32Array, chosen: IntArray, width: int) -> _Batch:
     """Gather the entries of the chosen stamps; padding has no counts and a background of 1."""
     first, last = stamps.first[chosen], stamps.first[chosen + 1]
     entry = first[:, None] + np.arange(width)
@@ -192,14 +186,7 @@ def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[floa
     return _interpolated(batch, fit, templates, steps[-1] if len(steps) else templates.pixel_arcsec)
 
 
-def _evaluate(
-    batch: _Batch,
-    fit: Fit,
-    templates: Templates,
-    dx: NDArray[np.float64],
-    dy: NDArray[np.float64],
-    dmodel: NDArray[np.int64],
-) -> Fit:
+def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: FloatArray, dmodel: IntArray) -> Fit:
     """Fit the amplitude at steps, shape (step,) or (stamp, step), away from `fit`; arrays of shape (stamp, step)."""
     x, y = fit.x[:, None] + dx, fit.y[:, None] + dy
     most = len(templates.core_radius) - 1
@@ -229,7 +216,7 @@ def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) ->
     return replace(result, extent=np.where(fit.model > 0, extent, 0.0))
 
 
-def _vertex(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _vertex(values: FloatArray) -> FloatArray:
     """Return the place of the top, in [-1, 1], of the parabolas through values at -1, 0, 1; shape (stamp, 3)."""
     curvature = values[:, 0] - 2.0 * values[:, 1] + values[:, 2]
     peaked = curvature < 0.0
@@ -240,7 +227,7 @@ def _vertex(values: NDArray[np.float64]) -> NDArray[np.float64]:
 ASYMPTOTIC_FROM = 200.0  # gammaincc underflows near 700; from here five terms of the expansion are exact to 1e-12
 
 
-def negative_log_q(dof: float, delta_c: NDArray[np.floating]) -> NDArray[np.float64]:
+def negative_log_q(dof: float, delta_c: NDArray[np.floating]) -> FloatArray:
     """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood of a drop `delta_c` of the C statistic.
 
     Q is the upper regularised incomplete gamma function, the chance that chi^2 with `dof` degrees of freedom exceeds
@@ -267,7 +254,7 @@ def negative_log_q(dof: float, delta_c: NDArray[np.floating]) -> NDArray[np.floa
     return np.maximum(result, 0.0)
 
 
-def _asymptotic(a: float, x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _asymptotic(a: float, x: FloatArray) -> FloatArray:
     """Return -ln Q(a, x) for x far above a (Abramowitz & Stegun 6.5.32)."""
     term, series = np.ones_like(x), np.ones_like(x)
     for k in range(1, 6):

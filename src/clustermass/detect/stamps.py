@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from clustermass.arrays import Rows
+from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, Rows
 from clustermass.detect.beta_models import Templates
 from clustermass.simulate.field import unit_vectors
 
@@ -37,10 +37,10 @@ class EventIndex:
 
     ra_zero: float
     dec_zero: float
-    key: NDArray[np.float64]
-    ra: NDArray[np.float64]
-    dec: NDArray[np.float64]
-    src_id: NDArray[np.int32]
+    key: FloatArray
+    ra: FloatArray
+    dec: FloatArray
+    src_id: IdArray
 
 
 @dataclass(frozen=True)
@@ -61,25 +61,25 @@ class Stamps:
         Entry of each photon in a stamp, and its place in the event index.
     """
 
-    ra: NDArray[np.float64]
-    dec: NDArray[np.float64]
-    first: NDArray[np.int64]
-    owner: NDArray[np.int32]
-    pixel: NDArray[np.int32]
-    counts: NDArray[np.float32]
-    photon_entry: NDArray[np.int64]
-    photon_event: NDArray[np.int64]
+    ra: FloatArray
+    dec: FloatArray
+    first: IntArray
+    owner: IdArray
+    pixel: IdArray
+    counts: Float32Array
+    photon_entry: IntArray
+    photon_event: IntArray
 
 
-def relative_ra(ra: NDArray[np.float64], ra_zero: float) -> NDArray[np.float64]:
+def relative_ra(ra: FloatArray, ra_zero: float) -> FloatArray:
     """Return `ra` - `ra_zero` in [-180, 180) degrees."""
     relative = ra - ra_zero
     return relative - 360.0 * np.floor((relative + 180.0) / 360.0)
 
 
 def offsets(
-    ra: NDArray[np.float64], dec: NDArray[np.float64], ra_centre: NDArray[np.float64], dec_centre: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ra: FloatArray, dec: FloatArray, ra_centre: FloatArray, dec_centre: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Return the offsets to the West and to the North [arcsec] of positions from centres [deg], a few arcmin apart."""
     cosine = np.cos(np.radians(0.5 * (dec + dec_centre)))
     return (ra_centre - ra) * cosine * 3600.0, (dec - dec_centre) * 3600.0
@@ -104,7 +104,7 @@ def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float,
     return EventIndex(ra_zero, dec_zero, key, ra, dec, events["src_id"][used[order]])
 
 
-def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntArray, IntArray]:
     """Return (i, j) for all j in first[i] <= j < last[i], one after the other."""
     length = np.maximum(last - first, 0)
     owner = np.repeat(np.arange(len(first), dtype=np.int64), length)
@@ -113,8 +113,8 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[NDArr
 
 
 def events_in_boxes(
-    index: EventIndex, ra: NDArray[np.float64], dec: NDArray[np.float64], half_arcsec: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
+) -> tuple[IntArray, IntArray]:
     """Find the events in boxes around positions (relative right ascension, declination, deg).
 
     Returns
@@ -134,7 +134,7 @@ def events_in_boxes(
     return box // len(first), event
 
 
-def build_stamps(index: EventIndex, ra: NDArray[np.float64], dec: NDArray[np.float64], templates: Templates) -> Stamps:
+def build_stamps(index: EventIndex, ra: FloatArray, dec: FloatArray, templates: Templates) -> Stamps:
     """Count the photons around positions (relative right ascension and declination, deg) in the templates' pixels."""
     pixels = len(templates.x)
     codes, events = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -152,8 +152,8 @@ def build_stamps(index: EventIndex, ra: NDArray[np.float64], dec: NDArray[np.flo
 
 
 def _photons_in_pixels(
-    index: EventIndex, ra: NDArray[np.float64], dec: NDArray[np.float64], templates: Templates
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    index: EventIndex, ra: FloatArray, dec: FloatArray, templates: Templates
+) -> tuple[IntArray, IdArray, IntArray]:
     """Return position, pixel and place in `index` of every photon inside the cut radius around positions."""
     size = len(templates.pixel_of)
     owner, event = events_in_boxes(index, ra, dec, templates.pixel_arcsec * size / 2)
@@ -166,7 +166,7 @@ def _photons_in_pixels(
     return owner[used], pixel[used], event[used]
 
 
-def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> NDArray[np.int64]:
+def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> IntArray:
     """Return how many photons of the detection band each source sent."""
     label, photons = np.unique(index.src_id, return_counts=True)
     place = np.minimum(np.searchsorted(label, src_id), max(len(label) - 1, 0))
@@ -187,19 +187,15 @@ class Components(Rows):
         Counts on the whole sky.
     """
 
-    ra: NDArray[np.float64]
-    dec: NDArray[np.float64]
-    model: NDArray[np.int64]
-    counts: NDArray[np.float64]
+    ra: FloatArray
+    dec: FloatArray
+    model: IntArray
+    counts: FloatArray
 
 
 def neighbours(
-    ra: NDArray[np.float64],
-    dec: NDArray[np.float64],
-    other_ra: NDArray[np.float64],
-    other_dec: NDArray[np.float64],
-    radius_arcsec: float,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    ra: FloatArray, dec: FloatArray, other_ra: FloatArray, other_dec: FloatArray, radius_arcsec: float
+) -> tuple[IntArray, IntArray]:
     """Return all pairs (i, j) of a position i and another position j within a radius; positions in deg."""
     if len(ra) == 0 or len(other_ra) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -209,24 +205,16 @@ def neighbours(
     return first, np.fromiter((j for near in near_each for j in sorted(near)), np.int64, len(first))
 
 
-def _tree(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> KDTree:
+def _tree(ra: FloatArray, dec: FloatArray) -> KDTree:
     return KDTree(np.stack(unit_vectors(ra, dec), axis=1))
 
 
 def component_background(
-    stamps: Stamps,
-    templates: Templates,
-    components: Components,
-    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
-) -> NDArray[np.float32]:
+    stamps: Stamps, templates: Templates, components: Components, pairs: tuple[IntArray, IntArray]
+) -> Float32Array:
     """Return the expected counts that components add to each entry of `stamps`, shape (entry,).
 
-    Parameters
-    ----------
-    stamps, templates, components
-        The stamps, the shapes of sources, and the sources.
-    pairs : (int64, int64), each of shape (pair,)
-        Stamp and component for every component that a stamp's model holds.
+    `pairs` are the numbers of stamp and component, each of shape (pair,), for every component in a stamp's model.
     """
     stamp, component = pairs
     x, y = offsets(components.ra[component], components.dec[component], stamps.ra[stamp], stamps.dec[stamp])

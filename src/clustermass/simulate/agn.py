@@ -43,11 +43,7 @@ def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArr
 
 
 def draw_agn(
-    field: Field,
-    parameters: Agn,
-    haloes: Haloes,
-    r500_arcmin: FloatArray,
-    rng: np.random.Generator,
+    field: Field, parameters: Agn, haloes: Haloes, r500_arcmin: FloatArray, rng: np.random.Generator
 ) -> PointSources:
     """Draw the AGN of `field` from the config block `agn`.
 

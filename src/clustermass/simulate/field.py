@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import Float32Array, FloatArray
 from clustermass.errors import InputError
 from clustermass.io.products import write_exposure
 
@@ -109,7 +108,7 @@ class ExposureMap:
 
     field: Field
     pixel_deg: float
-    image_s: NDArray[np.float32]
+    image_s: Float32Array
 
     @classmethod
     def from_config(cls, field: Field, parameters: Exposure, vignetted: bool = True) -> ExposureMap:
@@ -192,7 +191,7 @@ class ExposureMap:
         latitude = np.degrees(np.arcsin(north))
         return np.degrees(np.arctan2(east, np.sqrt(np.clip(1 - east**2 - north**2, 1e-12, None)))), latitude
 
-    def at_native(self, longitude: FloatArray, latitude: FloatArray) -> NDArray[np.float32]:
+    def at_native(self, longitude: FloatArray, latitude: FloatArray) -> Float32Array:
         """Exposure in s of the pixel at native longitude and latitude in deg; zero outside the map."""
         # single precision is good to 0.01 arcsec here, and twice as fast for millions of photons
         lon, lat = np.radians(longitude, dtype=np.float32), np.radians(latitude, dtype=np.float32)
@@ -203,7 +202,7 @@ class ExposureMap:
         inside = (i >= 0) & (i < columns) & (j >= 0) & (j < rows) & (np.abs(longitude) < 90)
         return np.where(inside, self.image_s[np.clip(j, 0, rows - 1), np.clip(i, 0, columns - 1)], np.float32(0))
 
-    def at(self, ra: FloatArray, dec: FloatArray) -> NDArray[np.float32]:
+    def at(self, ra: FloatArray, dec: FloatArray) -> Float32Array:
         """Exposure in s of the pixel at RA, Dec in deg; zero outside the map."""
         return self.at_native(*self.field.to_native(ra, dec))
 

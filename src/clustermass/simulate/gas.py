@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray, Rows
+from clustermass.arrays import BoolArray, FloatArray, Rows
 from clustermass.cosmology import arcmin_per_mpc, efunc, r500c_mpc
 from clustermass.simulate.haloes import Haloes
 from clustermass.simulate.spectra import cooling_function
@@ -96,7 +96,7 @@ class RadialProfiles:
         enclosed = np.cumsum(np.concatenate([core, rings], axis=1), axis=1)
         return cls(nodes, brightness, slope, enclosed, enclosed[:, -1].copy())
 
-    def __getitem__(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> RadialProfiles:
+    def __getitem__(self, rows: NDArray[np.integer] | BoolArray) -> RadialProfiles:
         """Return the profiles of these rows, at the same nodes."""
         return RadialProfiles(
             self.nodes, self.brightness[rows], self.slope[rows], self.enclosed_at_nodes[rows], self.total[rows]

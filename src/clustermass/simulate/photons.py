@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray, IdArray, Rows
+from clustermass.arrays import BoolArray, Float32Array, FloatArray, IdArray, Rows
 from clustermass.events.eventlist import MODULES, EventList
 from clustermass.io.products import ANGLE_STEP
 from clustermass.simulate.agn import PointSources
@@ -43,7 +43,7 @@ class Photons(Rows):
 
     longitude: FloatArray
     latitude: FloatArray
-    energy_ev: NDArray[np.float32]
+    energy_ev: Float32Array
     source: IdArray
 
     @classmethod
@@ -53,11 +53,7 @@ class Photons(Rows):
 
 
 def point_source_photons(
-    sources: PointSources,
-    spectrum: CountSpectra,
-    exposure: ExposureMap,
-    psf: KingPsf,
-    rng: np.random.Generator,
+    sources: PointSources, spectrum: CountSpectra, exposure: ExposureMap, psf: KingPsf, rng: np.random.Generator
 ) -> Photons:
     """Draw the photons of AGN, which share one spectrum, scattered by the PSF; labels are -1, -2, ..."""
     most = exposure.widened(psf.radius_max_arcsec).at_native(sources.longitude, sources.latitude)
@@ -126,7 +122,7 @@ def background_photons(
     return Photons.join(parts)
 
 
-def _scatter(psf: KingPsf, rng: np.random.Generator, energy_ev: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
+def _scatter(psf: KingPsf, rng: np.random.Generator, energy_ev: Float32Array) -> tuple[FloatArray, FloatArray]:
     """Offsets by the PSF to the East and to the North, arcsec."""
     radius = psf.draw_radius(rng, energy_ev)
     phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)
@@ -145,9 +141,9 @@ def _survivors(
     longitude: FloatArray,
     latitude: FloatArray,
     exposure: ExposureMap,
-    most_s: NDArray[np.float32] | np.float32,
+    most_s: Float32Array | np.float32,
     rng: np.random.Generator,
-) -> NDArray[np.bool_]:
+) -> BoolArray:
     """Keep each photon with the probability of its local exposure over that with which it was drawn."""
     return rng.random(len(longitude), dtype=np.float32) * most_s < exposure.at_native(longitude, latitude)
 

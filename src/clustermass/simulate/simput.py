@@ -19,6 +19,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from clustermass.arrays import IntArray
 from clustermass.errors import InputError
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
@@ -122,7 +123,7 @@ def write_simput(
 
 
 def _cluster_columns(
-    clusters: EmittingHaloes, field: Field, spectra: ArrivingSpectra, rows: NDArray[np.intp], images: SharedImages
+    clusters: EmittingHaloes, field: Field, spectra: ArrivingSpectra, rows: IntArray, images: SharedImages
 ) -> dict[str, NDArray[Any]]:
     ra, dec = field.to_sky(clusters.haloes.longitude, clusters.haloes.latitude)
     return {

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray, IntArray
+from clustermass.arrays import Float32Array, FloatArray, IntArray
 from clustermass.simulate.gas import Gas, RadialProfiles
 from clustermass.simulate.spectra import ERG_PER_KEV, plasma_power, power_law, transmission
 
@@ -103,7 +102,7 @@ def _log_radius(profiles: RadialProfiles, share: float) -> FloatArray:
     return high
 
 
-def cluster_image(gas: Gas, row: int) -> tuple[NDArray[np.float32], float]:
+def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
     """Draw the brightness of one cluster, major axis along x.
 
     Parameters

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import k0e
 
-from clustermass.arrays import FloatArray, IntArray
+from clustermass.arrays import Float32Array, FloatArray, IntArray
 from clustermass.simulate.telescope import PHOTON_KEV, PI_EDGES_EV, detection_band_fraction, fold
 
 ERG_PER_KEV = 1.602176634e-9
@@ -70,7 +70,7 @@ class CountSpectra:
 
     rate: FloatArray
     detection_fraction: FloatArray
-    quantiles: NDArray[np.float32]
+    quantiles: Float32Array
 
     @classmethod
     def from_photons(cls, photon_spectra: FloatArray) -> "CountSpectra":
@@ -88,9 +88,7 @@ class CountSpectra:
         quantiles = np.stack([np.interp(_QUANTILES, row, PI_EDGES_EV) for row in cumulative])
         return cls(rate, detection_band_fraction(counts), quantiles.astype(np.float32))
 
-    def draw_energy(
-        self, rng: np.random.Generator, spectrum: NDArray[np.integer] | int, number: int
-    ) -> NDArray[np.float32]:
+    def draw_energy(self, rng: np.random.Generator, spectrum: NDArray[np.integer] | int, number: int) -> Float32Array:
         """Draw `number` detector energies in eV; `spectrum` is one row for all or a row for each."""
         position = rng.random(number, dtype=np.float32) * np.float32(len(_QUANTILES) - 1)
         lower = np.minimum(position.astype(np.int32), len(_QUANTILES) - 2)

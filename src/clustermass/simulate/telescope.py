@@ -10,9 +10,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import Float32Array, FloatArray
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Psf
@@ -156,14 +156,14 @@ class KingPsf:
         radius = np.minimum(np.asarray(radius_arcsec, dtype=float), self.radius_max_arcsec)
         return np.asarray((1 - (1 + (radius / self.core_arcsec) ** 2) ** (1 - self.slope)) / self._total)
 
-    def draw_radius(self, rng: np.random.Generator, energy_ev: NDArray[np.float32]) -> NDArray[np.float32]:
+    def draw_radius(self, rng: np.random.Generator, energy_ev: Float32Array) -> Float32Array:
         """Draw distances from the source in arcsec, one for each photon of `energy_ev`, by inverting `enclosed`."""
         core = self._core(energy_ev)
         cut = 1 - (1 + np.square(np.float32(self.radius_max_arcsec) / core)) ** np.float32(1 - self.slope)
         outside = 1 - cut * rng.random(len(core), dtype=np.float32)
         return core * np.sqrt(np.maximum(outside ** np.float32(1 / (1 - self.slope)) - 1, 0))
 
-    def _core(self, energy_ev: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _core(self, energy_ev: Float32Array) -> Float32Array:
         """Core radius in arcsec at detector energies: the resolution is too fine to tell them from photon energies."""
         table = self.core_arcsec * (np.arange(1, 321) * 0.01) ** self.energy_slope
         return np.asarray(table.astype(np.float32)[np.clip(energy_ev * 0.1, 0, 319).astype(np.int32)])
