@@ -183,7 +183,7 @@ def test_packages_of_a_conda_environment_make_anew_what_runs_in_it(repository, f
 def test_two_runs_lie_side_by_side_and_share_skies_and_images(folder):
     other = {"run": "other", "training": {"recipes": {"clustermass": {"epochs": 5}}}}
     _, planned = ask(ROOT, folder, request("finish"), request("plan", other))
-    shared = ("simulate", "ingest", "extract", "smooth", "compare_sky", "plot_sky_validation", "write_simput")
+    shared = ("simulate", "detect", "ingest", "extract", "smooth", "compare_sky", "plot_sky_validation", "write_simput")
     assert not [rule for rule, _ in planned["anew"] if rule.startswith(shared)]
     assert all(output.startswith("results/other/") for _, output in planned["anew"])
     answers = ask(ROOT, folder, request("finish", other), request("plan", other), request("plan"))
@@ -213,9 +213,10 @@ def test_another_experiment_of_the_same_sky_makes_anew_nothing_of_it_nor_of_othe
 def test_one_more_realization_and_one_more_member_are_made_alone(folder):
     changes = {"skies": {"embedded": {"realizations": 2}}, "experiments": {"few": {"members": 2}}}
     _, planned = ask(ROOT, folder, request("finish"), request("plan", changes))
-    made = [output for rule, output in planned["anew"] if rule.startswith(("simulate", "extract", "smooth"))]
+    made = [output for rule, output in planned["anew"] if rule.startswith(("simulate", "detect", "extract", "smooth"))]
     assert {*made} == {
-        "results/skies/embedded/02/labels.fits",
+        "results/skies/embedded/02/events.fits",
+        "results/skies/embedded/02/catalogue.fits",
         "results/skies/embedded/02/images.nc",
         "results/skies/embedded/02/smoothed/central.nc",
         "results/skies/embedded/02/images_other.nc",
@@ -311,4 +312,4 @@ def test_a_time_stamp_of_a_large_file_is_found(repository, folder):
     replace(repository / "profiles" / "default" / "config.yaml", "size: 1073741824", "size: 1000000")
     ask(repository, folder, request("finish"))
     os.utime(folder / "results" / "skies" / "embedded" / "01" / "events.fits")
-    assert rules(ask(repository, folder, request("plan"))[0]["causes"]) == {"detect_sources"}
+    assert rules(ask(repository, folder, request("plan"))[0]["causes"]) == {"detect_sources"}  # the first to read it

@@ -105,10 +105,21 @@ def skies_with_events():
     return "|".join(name for name, sky in SKIES.items() if sky["source"] != "published") or "(?!)"
 
 
-def true_files(observed, *names):
-    """Files of a realization that no observer has: of an observed field they last as long as a step needs them."""
-    paths = {name: f"{REALIZATION}/{name}.fits" for name in names}
-    return {name: temp(path) if observed else path for name, path in paths.items()}
+def realization_files(*names):
+    return {name: f"{REALIZATION}/{name}.fits" for name in names}
+
+
+def simulated_files(observed):
+    """Files of a simulated realization; an observed field has no truth, and its labels and sources last until detection."""
+    if not observed:
+        return realization_files("events", "exposure", "labels", "sources", "truth")
+    secret = {name: temp(path) for name, path in realization_files("labels", "sources").items()}
+    return realization_files("events", "exposure") | secret
+
+
+def detected_files(observed):
+    """Files of the source detection; detections of an observed field are matched to no halo."""
+    return realization_files("catalogue") if observed else realization_files("catalogue", "matches")
 
 
 def in_order(block):

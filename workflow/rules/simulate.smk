@@ -1,4 +1,4 @@
-# Of an observed field nothing true stays: labels and sources vanish after detection, truth and matches are not written.
+# An observed field keeps nothing that only a simulation knows: see simulated_files and detected_files.
 for observed, (simulate, detect) in {
     False: ("simulate_realization", "detect_sources"),
     True: ("simulate_observed_field", "detect_observed_sources"),
@@ -8,10 +8,7 @@ for observed, (simulate, detect) in {
         name:
             simulate
         output:
-            **true_files(observed, "labels", "sources"),
-            **({} if observed else {"truth": f"{REALIZATION}/truth.fits"}),
-            events=f"{REALIZATION}/events.fits",
-            exposure=f"{REALIZATION}/exposure.fits",
+            **simulated_files(observed),
         log:
             f"{REALIZATION}/logs/{simulate}.log",
         benchmark:
@@ -35,10 +32,9 @@ for observed, (simulate, detect) in {
         name:
             detect
         input:
-            **{name: f"{REALIZATION}/{name}.fits" for name in ("events", "exposure", "labels", "sources")},
+            **realization_files("events", "exposure", "labels", "sources"),
         output:
-            **({} if observed else {"matches": f"{REALIZATION}/matches.fits"}),
-            catalogue=f"{REALIZATION}/catalogue.fits",
+            **detected_files(observed),
         log:
             f"{REALIZATION}/logs/{detect}.log",
         benchmark:

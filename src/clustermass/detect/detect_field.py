@@ -91,7 +91,7 @@ def _photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
     src_id, number = _columns(labels, "LABELS")["SRC_ID"], len(photons["ra"])
     if len(src_id) != number:
         raise InputError(
-            f"{labels}: labels {len(src_id)} photons, but {events} holds {number}. Delete both, run again."
+            f"{labels}: {len(src_id)} labels, but {events} holds {number} photons. Delete both, run again."
         )
     return photons | {"src_id": src_id}
 
