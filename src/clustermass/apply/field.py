@@ -24,7 +24,7 @@ from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Cosmology, Events, Images, Sky
+    from clustermass.config.models import Events, Images, Sky
     from clustermass.images.grid import Recipe
 
 REALIZATION = "01"
@@ -78,37 +78,29 @@ def masses_of_field(
     InputError
         There is no trained ensemble, an input is missing or faulty, or a catalogue exists already.
     """
-    paths = CataloguePaths.beside(output)
     with opened(ensemble) as trained:
         read_calibration(trained.calibration)  # faults are reported before minutes of work, not after
         read_ood_model(trained.domain)
         if mass_prior == "flat":
             read_mass_prior(trained.ensemble)
         inputs = [*events, catalogue, *([exposure] if exposure else [])]
-        _check_files(inputs)
-        check_outputs(paths, overwrite, inputs)
+        missing = [str(path) for path in inputs if not path.is_file()]
+        if missing:
+            raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
+        check_outputs(CataloguePaths.beside(output), overwrite, inputs)
         if log:
             log_to(log, "masses")
-        _masses(trained, output, events, catalogue, exposure, exposure_s, columns or {}, acronym, mass_prior)
+        files = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure_s": exposure_s}
+        files |= {"exposure": str(exposure)} if exposure else {}
+        # the keys that a sky of files needs
+        sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
+        _masses(trained, cast("Sky", sky), output, acronym, mass_prior)
 
 
-def _masses(
-    trained: Trained,
-    output: Path,
-    events: Sequence[Path],
-    catalogue: Path,
-    exposure: Path | None,
-    exposure_s: float | None,
-    columns: Mapping[str, str],
-    acronym: str,
-    mass_prior: str,
-) -> None:
+def _masses(trained: Trained, sky: Sky, output: Path, acronym: str, mass_prior: str) -> None:
+    """Take the field in, cut and preprocess its images, and write the masses, by way of a temporary folder."""
     first = read_member(trained.weights[0])
     cutting, recipe = first.cutting, first.preprocessing
-    files = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure_s": exposure_s}
-    files |= {"exposure": str(exposure)} if exposure else {}
-    # the keys that a sky of files needs
-    sky = cast("Sky", {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": dict(columns)})
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
         field = FieldFiles(place / "events.fits", place / "exposure.fits", place / "catalogue.fits")
@@ -134,22 +126,11 @@ def _masses(
             weights=trained.weights,
             output=output,
             simulated=False,  # unless the images say otherwise
-            cosmology=_cosmology(trained.ensemble),
+            cosmology=json.loads(read_netcdf(trained.ensemble).attrs["cosmology"]),
             acronym=acronym,
             device="cpu",
             mass_prior=mass_prior,
         )
-
-
-def _cosmology(ensemble: Path) -> Cosmology:
-    cosmology: Cosmology = json.loads(read_netcdf(ensemble).attrs["cosmology"])
-    return cosmology
-
-
-def _check_files(paths: Sequence[Path]) -> None:
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing:
-        raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
 
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.catalogues import tables
-from clustermass.catalogues.surveys import read_survey_table
 from clustermass.errors import InputError
 from clustermass.images.geometry import unit_vectors
 from clustermass.io.log import LOGGER
@@ -20,6 +19,32 @@ from clustermass.io.log import LOGGER
 Synonyms: TypeAlias = Mapping[str, Sequence[str]]
 #: our name (one of those that the configuration allows) -> the user's name
 Renamed: TypeAlias = Mapping[Any, str]
+
+#: usual names, best first (eSASS, eFEDS: Brunner, Liu, Klein et al. 2022; eRASS1: Bulbul et al. 2024)
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "ID_SRC": ("ID_SRC", "ID-SRC", "IDSRC"),
+    "RA": ("RA_CORR", "RA", "RAdeg", "RAJ2000", "RA_ICRS"),
+    "DEC": ("DEC_CORR", "DEC", "DEdeg", "DEJ2000", "DE_ICRS"),
+    "DET_LIKE": ("DET_LIKE", "DetLike", "DET_LIKE_0"),
+    "EXT_LIKE": ("EXT_LIKE", "ExtLike"),
+    "EXT": ("EXT",),
+    "ML_RATE": ("ML_RATE", "ML_RATE_0", "ML_RATE_1"),
+    "ML_CTS": ("ML_CTS", "ML_CTS_0", "ML_CTS_1"),
+    "ML_EXP": ("ML_EXP", "ML_EXP_0", "ML_EXP_1"),
+    "ML_BKG": ("ML_BKG", "ML_BKG_0", "ML_BKG_1"),
+    "Z": ("Z", "Z_BEST_COMB", "BEST_Z", "REDSHIFT"),
+    "Z_ERR": ("Z_ERR", "SIGMA_Z_BEST_COMB", "BEST_ZERR", "REDSHIFT_ERR", "E_Z"),
+    "Z_TYPE": ("Z_TYPE", "BEST_Z_TYPE"),
+    "LOGM500_REF": ("LOGM500_REF",),
+    "LOGM500_REF_ERR": ("LOGM500_REF_ERR",),
+    "LX500": ("LX500", "L_500KPC"),
+    "F_CONT": ("F_CONT", "F_CONT_BEST_COMB", "PCONT"),
+    "IN_AREA90": ("IN_AREA90", "inArea90"),
+    # no ID: that of Liu et al. (2022) differs from the names of all other eFEDS tables by rounding
+    "NAME_CAT": ("NAME_CAT", "Name"),
+}
+#: no cluster is farther: larger numbers are velocities, percent or a mark for "unknown"
+MAX_REDSHIFT = 10.0
 
 
 @dataclass(frozen=True)
@@ -223,7 +248,7 @@ def join_tables(catalogue: UserTable, paths: Sequence[Path], synonyms: Synonyms)
 
 def _further(catalogue: UserTable, path: Path, synonyms: Synonyms) -> tuple[UserTable, NDArray[np.int64]]:
     """Read a further table, and find its row of each row of the catalogue, (rows,), -1 = none."""
-    other = find_columns(read_survey_table(path), path, synonyms)
+    other = find_columns(tables.read_survey_table(path), path, synonyms)
     other.require({"ID_SRC": "to join it by"}, "the table itself")
     row_of = {number: row for row, number in enumerate(other.whole_numbers("ID_SRC").tolist())}
     ids = catalogue.whole_numbers("ID_SRC").tolist()

@@ -13,8 +13,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from clustermass.catalogues.matching import LabelledPhotons, Tally, match_by_photons, match_by_position
-from clustermass.catalogues.truth import read_truth
+from clustermass.catalogues.truth import LabelledPhotons, Tally, match_by_photons, match_by_position, read_truth
 from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.columns import Renamed, UserTable, find_columns
-from clustermass.catalogues.surveys import read_survey_table
-from clustermass.catalogues.tables import warn_of_rows
+from clustermass.catalogues.tables import read_survey_table, warn_of_rows
 from clustermass.cosmology import PUBLISHED_RELATIONS
 from clustermass.errors import InputError
 from clustermass.io.fits import UNREADABLE

@@ -1,14 +1,18 @@
-"""The truth of a user's own simulation: haloes with their masses."""
+"""The truth of a user's own simulation: haloes with their masses, and which detection is which halo."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from clustermass.catalogues.columns import Renamed, UserTable, find_columns
-from clustermass.catalogues.redshifts import MAX_REDSHIFT
+from clustermass.arrays import FloatArray
+from clustermass.catalogues.columns import MAX_REDSHIFT, Renamed, UserTable, find_columns
 from clustermass.catalogues.tables import read_table
+from clustermass.images.geometry import unit_vectors
 from clustermass.io.log import LOGGER
 from clustermass.io.products import TRUTH
 
@@ -93,3 +97,163 @@ def _log10_mass(table: UserTable, name: str) -> NDArray[np.float32]:
     unit = "M500c in Msun" if name == "M500C" else "log10(M500c / Msun)"
     table.check(fits_in, values, name, f"no {unit}; if it is the other of M500C and LOG10_M500C, name it so")
     return masses.astype(np.float32)
+
+
+#: a detection is a halo's only if the halo's photons make up this share of the fitted counts
+MIN_PURITY = 0.2
+#: a label, not of a halo, with less than this share of its photons at a detection is a background. SIXTE labels the
+#: particle background -1, but the diffuse sky with a number like any source's
+MIN_CONCENTRATION = 0.1
+#: makes a label of 32 bits with its sign a positive number
+_LABEL_SHIFT = 1 << 31
+_NAMES, _TYPES = ("ID_SRC", "SRC_ID", "SEPARATION", "PURITY"), ("i4", "i4", "f4", "f4")
+
+#: right ascension and declination of photons in deg, and their labels, (photons,) each
+LabelledPhotons: TypeAlias = tuple[FloatArray, FloatArray, NDArray[np.int32]]
+
+
+def match_by_photons(
+    detections: Table, truth: Table, photons: Iterable[LabelledPhotons], radius_arcsec: float
+) -> Table:
+    """Match detections to the haloes that most of their photons come from.
+
+    A photon belongs to the nearest detection within the radius. The source with most of a detection's photons, AGN
+    among them but no background, owns it; if that is a halo with at least `MIN_PURITY` of the fitted counts, the two
+    match. A halo that owns several detections goes with the one that has most of its photons.
+
+    Parameters
+    ----------
+    detections
+        `ID_SRC`, `RA`, `DEC` (deg), `ML_CTS` (NaN = unknown).
+    truth
+        `SRC_ID`, `RA`, `DEC` (deg).
+    photons
+        Photons in the band of ML_CTS, piece by piece.
+    radius_arcsec
+        Radius in arcsec.
+
+    Returns
+    -------
+    Table
+        `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec), `PURITY`, sorted by ID_SRC. PURITY is the halo's share of ML_CTS, or
+        of all photons within the radius where those are fewer (a source larger than the radius) or ML_CTS is unknown.
+    """
+    here, there = _directions(detections), _directions(truth)
+    pairs, number, whole = _counted(photons, here, radius_arcsec)
+    fitted = np.asarray(detections["ML_CTS"], dtype=float)
+    total = np.bincount(pairs[0], weights=number, minlength=len(here))
+    total = np.where(fitted > 0, np.minimum(fitted, total), total)
+    diffuse = number < MIN_CONCENTRATION * whole
+    halo_rows = {int(src_id): row for row, src_id in enumerate(truth["SRC_ID"])}
+    taken: dict[int, tuple[int, int, float, float]] = {}
+    seen: set[int] = set()
+    for place in np.lexsort((pairs[1], pairs[0], -number)).tolist():
+        row, src_id = int(pairs[0, place]), int(pairs[1, place])
+        if row in seen or (diffuse[place] and src_id not in halo_rows):
+            continue
+        seen.add(row)
+        purity = min(1.0, number[place] / total[row])
+        if src_id in halo_rows and src_id not in taken and purity >= MIN_PURITY:
+            separation = _arcsec(np.linalg.norm(here[row] - there[halo_rows[src_id]]))
+            taken[src_id] = (int(detections["ID_SRC"][row]), src_id, separation, purity)
+    LOGGER.info(
+        "matches: %d of %d detections belong to one of %d haloes, by the labels of the photons within %g arcsec",
+        len(taken), len(detections), len(truth), radius_arcsec,
+    )  # fmt: skip
+    return Table(rows=sorted(taken.values()) or None, names=_NAMES, dtype=_TYPES)
+
+
+def _counted(
+    photons: Iterable[LabelledPhotons], here: FloatArray, radius_arcsec: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Count the photons of each label at each detection.
+
+    Returns
+    -------
+    tuple
+        Row of the detection and label, int64 (2, pairs), in that order; photons of the pair; of the label anywhere.
+    """
+    tree, pairs, labels = cKDTree(here), Tally(), Tally()
+    for ra, dec, label in photons:
+        owner = np.asarray(tree.query(unit_vectors(ra, dec), distance_upper_bound=_chord(radius_arcsec))[1])
+        near = owner < len(here)
+        # one number for both: a label has 32 bits with its sign
+        pairs.add((owner[near].astype(np.int64) << 32) + (label[near].astype(np.int64) + _LABEL_SHIFT))
+        labels.add(label.astype(np.int64))
+    found = np.stack([pairs.values >> 32, (pairs.values & 0xFFFFFFFF) - _LABEL_SHIFT])
+    return found, pairs.counts, labels.counts[np.searchsorted(labels.values, found[1])]
+
+
+class Tally:
+    """How often each whole number has come: `values`, ascending, and `counts`, int64 both."""
+
+    def __init__(self) -> None:
+        self.values, self.counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+
+    def add(self, values: NDArray[np.int64]) -> None:
+        """Count `values` too."""
+        new, counts = np.unique(values, return_counts=True)
+        self.values, place = np.unique(np.concatenate([self.values, new]), return_inverse=True)
+        counts = np.bincount(place, weights=np.concatenate([self.counts, counts]), minlength=self.values.size)
+        self.counts = counts.astype(np.int64)
+
+
+def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> Table:
+    """Match detections to haloes by position, the brightest haloes first, each with the nearest detection left.
+
+    Parameters
+    ----------
+    detections
+        `ID_SRC`, `RA`, `DEC` (deg).
+    truth
+        `SRC_ID`, `RA`, `DEC` (deg); `FLUX`, `L500`, `LOG10_M500C` and `Z` where the table has them.
+    radius_arcsec
+        Largest separation in arcsec.
+
+    Returns
+    -------
+    Table
+        As from `match_by_photons`; each detection and halo at most once, PURITY NaN.
+    """
+    here, there = _directions(detections), _directions(truth)
+    near = cKDTree(here).query_ball_tree(cKDTree(there), _chord(radius_arcsec))
+    pairs = np.array([(row, halo) for row, haloes in enumerate(near) for halo in haloes], dtype=int).reshape(-1, 2)
+    lengths = np.linalg.norm(here[pairs[:, 0]] - there[pairs[:, 1]], axis=1)
+    # ids break ties, so that the order of the tables doesn't matter
+    id_src, src_id = np.asarray(detections["ID_SRC"])[pairs[:, 0]], np.asarray(truth["SRC_ID"])[pairs[:, 1]]
+    taken: dict[int, tuple[int, int, float, float]] = {}
+    used: set[int] = set()
+    for pair in np.lexsort((src_id, id_src, lengths, -_brightness(truth)[pairs[:, 1]])).tolist():
+        detection, halo = int(id_src[pair]), int(src_id[pair])
+        if detection not in taken and halo not in used:
+            taken[detection] = (detection, halo, _arcsec(lengths[pair]), np.nan)
+            used.add(halo)
+    LOGGER.info(
+        "matches: %d of %d detections belong to one of %d haloes within %g arcsec, by position; PURITY is not known",
+        len(taken), len(detections), len(truth), radius_arcsec,
+    )  # fmt: skip
+    return Table(rows=sorted(taken.values()) or None, names=_NAMES, dtype=_TYPES)
+
+
+def _brightness(truth: Table) -> FloatArray:
+    """Return FLUX, else L500 / z^2, else M500c^1.5 / z^2 (L is about proportional to M^1.5), else 0, to rank haloes."""
+    known = {name: np.asarray(truth[name], dtype=float) for name in truth.colnames if name not in ("SRC_ID", "HALO_ID")}
+    if "FLUX" in known and np.isfinite(known["FLUX"]).all():
+        return known["FLUX"]
+    if "L500" in known and np.isfinite(known["L500"]).all():
+        return np.asarray(known["L500"] / known["Z"] ** 2, dtype=float)
+    if "LOG10_M500C" in known:
+        return np.asarray(10 ** (1.5 * (known["LOG10_M500C"] - 14)) / known["Z"] ** 2, dtype=float)
+    return np.zeros(len(truth))
+
+
+def _directions(table: Table) -> FloatArray:
+    return unit_vectors(np.asarray(table["RA"], dtype=float), np.asarray(table["DEC"], dtype=float))
+
+
+def _chord(arcsec: float) -> float:
+    return float(2 * np.sin(np.radians(arcsec / 3600) / 2))
+
+
+def _arcsec(chord: np.floating) -> float:
+    return float(np.degrees(2 * np.arcsin(chord / 2)) * 3600)

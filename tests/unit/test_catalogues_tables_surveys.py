@@ -23,8 +23,7 @@ from catalogues_survey_tables import (
     write_tables,
 )  # fmt: skip
 
-from clustermass.catalogues.surveys import mask_sentinels, read_survey_table, recognise
-from clustermass.catalogues.tables import read_table, texts_of
+from clustermass.catalogues.tables import mask_sentinels, read_survey_table, read_table, recognise, texts_of
 from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.errors import InputError
 from clustermass.io.products import CATALOGUE, write_table

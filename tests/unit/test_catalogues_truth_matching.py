@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from clustermass.catalogues.matching import match_by_photons, match_by_position
+from clustermass.catalogues.truth import match_by_photons, match_by_position
 
 
 def cloud(label, number, ra, dec, seed):
