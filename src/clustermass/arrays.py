@@ -1,5 +1,6 @@
-"""Names of array types, and tables as dataclasses of arrays."""
+"""Names of array types, tables as dataclasses of arrays, and bisection for many elements at once."""
 
+from collections.abc import Callable
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -22,3 +23,29 @@ class Rows:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(next(iter(vars(self).values())))
+
+
+def bisect(
+    below_root: Callable[[FloatArray], NDArray[np.bool_]], low: FloatArray, high: FloatArray, halvings: int
+) -> FloatArray:
+    """Find the roots of many increasing functions at once.
+
+    Parameters
+    ----------
+    below_root
+        Says for each element whether an argument is below its root.
+    low, high
+        Brackets of the roots, of one shape.
+    halvings
+        Of the brackets.
+
+    Returns
+    -------
+    root
+        Middle of the last bracket of each element.
+    """
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        below = below_root(middle)
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray((low + high) / 2, dtype=float)

@@ -1,4 +1,4 @@
-"""Clusters by a small simulation, and domains by hand, for tests of what lies outside the training."""
+"""Clusters by a small simulation, and out-of-distribution models by hand."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ BANDS = 6
 
 
 def simulated(n, seed, background=0.6):
-    """Images (cluster, band, y, x) of beta models, what a catalogue says of them, and what networks would."""
+    """Images (cluster, band, y, x) of beta models, their catalogue and the predictions of networks."""
     rng = np.random.default_rng(seed)
     z, exposure = rng.uniform(0.1, 0.7, n), rng.uniform(900.0, 1500.0, n)
     mass = rng.normal(14.2, 0.3, n)
@@ -24,25 +24,25 @@ def simulated(n, seed, background=0.6):
     soft = np.exp(-np.arange(BANDS) * (0.2 + 0.3 * z[:, None]))
     spectrum = soft / soft.sum(axis=1, keepdims=True)
     expected = light[:, None] * spectrum[..., None, None] + background / BANDS * (exposure / 1200)[:, None, None, None]
-    facts = {
+    catalogue = {
         "redshift": z,
         "exposure_s": exposure,
         "ml_rate": counts / exposure * 10 ** rng.normal(0, 0.05, n),
         "ext": core * 10 ** rng.normal(0, 0.1, n),
         "ml_bkg": background * exposure * 10 ** rng.normal(0, 0.02, n),
     }
-    mu = 14.2 + (np.log10(facts["ml_rate"] / facts["ml_rate"].mean()) + 2 * np.log10(z / 0.3)) / 1.6
+    mu = 14.2 + (np.log10(catalogue["ml_rate"] / catalogue["ml_rate"].mean()) + 2 * np.log10(z / 0.3)) / 1.6
     predicted = {
         "mu": mu + rng.normal(0, 0.03, n),
         "sigma_aleatoric": 0.15 * 10 ** rng.normal(0, 0.03, n),
         "sigma_epistemic": 0.03 * 10 ** rng.normal(0, 0.1, n),
     }
-    return rng.poisson(expected).astype(np.float32), facts, predicted
+    return rng.poisson(expected).astype(np.float32), catalogue, predicted
 
 
 def measured(n, seed, **changes):
-    image, facts, predicted = simulated(n, seed, **changes)
-    return quantities(image, X, X, "none", facts, predicted)
+    image, catalogue, predicted = simulated(n, seed, **changes)
+    return quantities(image, X, X, "none", catalogue, predicted)
 
 
 def by_hand(validation, names=("mass",), covariance=((1.0,),), mean=None):
@@ -54,9 +54,9 @@ def by_hand(validation, names=("mass",), covariance=((1.0,),), mean=None):
     )
 
 
-def write_ood_model(domain, path):
-    cluster = np.array([f"02_{number}" for number in range(domain.number)])
-    write_netcdf(domain.to_dataset(cluster), path, "test", {"source": "test", "transform": domain.transform})
+def write_ood_model(model, path):
+    cluster = np.array([f"02_{number}" for number in range(model.number)])
+    write_netcdf(model.to_dataset(cluster), path, "test", {"source": "test", "transform": model.transform})
 
 
 def rows_of(**given):

@@ -1,20 +1,22 @@
-"""Clusters unlike the training ones: what is fitted to those, exact rates on like ones, power on planted changes."""
+"""Out-of-distribution model and score: what is fitted, ranks by hand, exact rates, power on planted changes."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from ood_inputs import BANDS, NAMES, X, measured, simulated
-from scipy.stats import chi2, norm
+from ood_inputs import BANDS, NAMES, X, by_hand, measured, rows_of, simulated
+from scipy.stats import chi2, mannwhitneyu, norm
+from sklearn.mixture import GaussianMixture
 
 from clustermass.ensemble.fit_out_of_distribution import fit_ood_model
 from clustermass.ensemble.ood_quantities import quantities
 from clustermass.ensemble.out_of_distribution import TERMS, columns, terms
 from clustermass.errors import InputError
+from clustermass.evaluate.ood_scores import sample_p
 
 
 @pytest.fixture(scope="module")
-def domain():
+def model():
     return fit_ood_model(measured(1500, 1), measured(499, 2), "none", 3)
 
 
@@ -23,11 +25,9 @@ def pool():
     return measured(3000, 8)
 
 
-def test_normal_scores_are_those_of_a_normal_distribution(domain, pool):
+def test_normal_scores_are_those_of_a_normal_distribution(model, pool):
     """New clusters of the training clusters' kind, whatever redshift and exposure; errors of 5 quantiles of 1500."""
-    scores = domain.normal_scores(pool)[
-        :, [domain.names.index(name) for name in ("ring", "rate", "extent", "aleatoric")]
-    ]
+    scores = model.normal_scores(pool)[:, [model.names.index(name) for name in ("ring", "rate", "extent", "aleatoric")]]
     for p, tolerance in ((0.01, 0.35), (0.16, 0.13), (0.5, 0.12), (0.84, 0.13), (0.99, 0.35)):
         np.testing.assert_allclose(np.quantile(scores, p, axis=0), norm.ppf(p), atol=tolerance)
     for name in ("redshift", "exposure"):
@@ -36,11 +36,11 @@ def test_normal_scores_are_those_of_a_normal_distribution(domain, pool):
         np.testing.assert_allclose(scores[high].std(axis=0) / scores[~high].std(axis=0), 1, atol=0.15)
 
 
-def test_no_covariate_is_explained_by_itself(domain):
+def test_no_covariate_is_explained_by_itself(model):
     """Redshift and exposure depend on nothing, the core on these two, all else on all three."""
     for name, allowed in (("redshift", 0), ("exposure", 0), ("core", 2), ("ring", 3), ("mass", 3)):
-        row = domain.names.index(name)
-        for found in (domain.coefficient[row], domain.log_scale[row]):
+        row = model.names.index(name)
+        for found in (model.coefficient[row], model.log_scale[row]):
             depends = {term: value != 0 for term, value in zip(TERMS, found.tolist(), strict=True)}
             assert depends == {term: all(covariate < allowed for covariate in term) for term in TERMS}
 
@@ -66,58 +66,58 @@ def test_terms_by_hand_stop_growing_far_from_the_training_clusters():
         np.testing.assert_allclose(row, expected)
 
 
-def test_p_is_uniform_on_exchangeable_clusters(domain, pool):
+def test_p_is_uniform_on_exchangeable_clusters(model, pool):
     """One cluster and 19 validation clusters, drawn 600 times: each rank as often; chi2 at 0.1 % (seed 9)."""
-    rng, scores = np.random.default_rng(9), domain.normal_scores(pool)
+    rng, scores = np.random.default_rng(9), model.normal_scores(pool)
     seen = np.zeros(21, dtype=int)
     for _ in range(600):
         one, *others = rng.choice(len(pool), 20, replace=False)
-        p = replace(domain, validation=scores[others]).score(pool[[one]]).p[0]
+        p = replace(model, validation=scores[others]).score(pool[[one]]).p[0]
         seen[round(20 * p)] += 1
     assert seen[0] == 0
     assert ((seen[1:] - 30) ** 2 / 30).sum() < chi2.ppf(0.999, 19)
 
 
-def test_false_alarms_are_as_stated(domain, pool):
+def test_false_alarms_are_as_stated(model, pool):
     """The rate of one validation set of 499 is beta-distributed (5, 495): 1 +- 0.44 %; 40 draws (seed 15)."""
-    rng, scores, rates = np.random.default_rng(15), domain.normal_scores(pool), []
+    rng, scores, rates = np.random.default_rng(15), model.normal_scores(pool), []
     for _ in range(40):
         rows = rng.permutation(len(pool))
-        rates.append(replace(domain, validation=scores[rows[:499]]).score(pool[rows[499:999]]).flagged.mean())
+        rates.append(replace(model, validation=scores[rows[:499]]).score(pool[rows[499:999]]).flagged.mean())
     assert abs(np.mean(rates) - 0.01) < 3 * np.sqrt((0.0044**2 + 0.01 * 0.99 / 500) / 40)
     assert np.std(rates) > 0.002
 
 
-def flagged(domain, image, facts, predicted):
-    found = domain.score(quantities(image, X, X, "none", facts, predicted))
+def flagged(model, image, catalogue, predicted):
+    found = model.score(quantities(image, X, X, "none", catalogue, predicted))
     return found.flagged.mean(), np.unique(found.why[found.flagged]).tolist()
 
 
-def test_power_on_planted_changes(domain):
+def test_power_on_planted_changes(model):
     """Images with twice the background, a neighbour, another redshift, disagreeing networks (seeds 10 to 12)."""
-    image, facts, predicted = simulated(300, 10)
-    assert flagged(domain, image, facts, predicted)[0] < 0.04
+    image, catalogue, predicted = simulated(300, 10)
+    assert flagged(model, image, catalogue, predicted)[0] < 0.04
     double = simulated(300, 11, background=1.2)
-    assert flagged(domain, *double)[0] > 0.9
+    assert flagged(model, *double)[0] > 0.9
     assert (
-        flagged(domain, double[0], facts | {"ml_bkg": np.full(300, np.nan)}, predicted)[0] > 0.5
+        flagged(model, double[0], catalogue | {"ml_bkg": np.full(300, np.nan)}, predicted)[0] > 0.5
     )  # by the image alone
     neighbour = image.copy()
     neighbour[:, :, 11:14, 2:5] += np.random.default_rng(12).poisson(6.0, (300, BANDS, 3, 3))
-    share, why = flagged(domain, neighbour, facts, predicted)
+    share, why = flagged(model, neighbour, catalogue, predicted)
     assert share > 0.9
     assert "neighbour" in why
-    wrong = facts | {"redshift": facts["redshift"] + 0.6}
-    assert flagged(domain, image, wrong, predicted)[0] > 0.5
-    share, why = flagged(domain, image, facts, predicted | {"sigma_epistemic": np.full(300, 0.2)})
+    wrong = catalogue | {"redshift": catalogue["redshift"] + 0.6}
+    assert flagged(model, image, wrong, predicted)[0] > 0.5
+    share, why = flagged(model, image, catalogue, predicted | {"sigma_epistemic": np.full(300, 0.2)})
     assert share > 0.9
     assert why == ["epistemic"]
 
 
-def test_clusters_that_lack_catalogue_values_keep_the_rate(domain):
-    image, facts, predicted = simulated(4000, 13)
-    bare = {name: facts[name] for name in ("redshift", "exposure_s")}
-    share, _ = flagged(domain, image, bare, predicted)
+def test_clusters_that_lack_catalogue_values_keep_the_rate(model):
+    image, catalogue, predicted = simulated(4000, 13)
+    bare = {name: catalogue[name] for name in ("redshift", "exposure_s")}
+    share, _ = flagged(model, image, bare, predicted)
     # 3 sigma of the 499 validation clusters' beta distribution, and of 4000 clusters
     assert abs(share - 0.01) < 3 * np.hypot(0.0044, np.sqrt(0.01 * 0.99 / 4000))
 
@@ -136,3 +136,67 @@ def test_few_clusters_and_constant_or_unknown_quantities_are_managed():
     found = fit_ood_model(few, measured(30, 33), "none", 1)
     assert set(NAMES) - set(found.names) == {"background", "extent"}
     assert (found.score(measured(20, 34)).p > 0).all()
+
+
+def test_rank_by_hand():
+    known = by_hand([[0.1], [-1.0], [2.0], [-3.0]])
+    found = known.score(rows_of(mass=[1.5, -5.0, 0.0, 2.0]))
+    # |score| among 0.1, 1, 2, 3: two above 1.5; none above 5; all above 0; 2 and 3 at or above 2
+    np.testing.assert_allclose(found.p, [3 / 5, 1 / 5, 5 / 5, 3 / 5])
+    assert not found.flagged.any()  # four validation clusters can't tell one in a hundred
+
+
+def test_flag_needs_99_validation_clusters():
+    for number, flagged in ((98, False), (99, True)):
+        assert by_hand(norm.ppf(np.arange(1, number + 1) / (number + 1))[:, None]).score(
+            rows_of(mass=[9.0])
+        ).flagged.tolist() == [flagged]
+
+
+def test_rarity_is_the_density_that_scikit_learn_tells():
+    rng = np.random.default_rng(5)
+    scores = np.concatenate([rng.normal(0, 1, (400, 2)), rng.normal(3, 0.5, (200, 2))])
+    mixture = GaussianMixture(2, random_state=0).fit(scores)
+    known = replace(
+        by_hand(scores, ("rate", "mass"), np.eye(2)),
+        weight=mixture.weights_,
+        mean=mixture.means_,
+        covariance=mixture.covariances_,
+    )
+    new = np.random.default_rng(6).normal(1, 2, (50, 2))
+    density, gauge = mixture.score_samples(new), mixture.score_samples(scores)
+    expected = (1 + (gauge[None] <= density[:, None]).sum(axis=1)) / 601
+    np.testing.assert_allclose(known.score(rows_of(rate=new[:, 0], mass=new[:, 1])).p, expected)
+
+
+def test_what_is_not_known_is_left_out_on_both_sides():
+    rng = np.random.default_rng(7)
+    covariance = np.array([[1.0, 0.6], [0.6, 1.0]])
+    validation = rng.multivariate_normal([0, 0], covariance, 199)
+    both = by_hand(validation, ("rate", "mass"), covariance)
+    alone = by_hand(validation[:, 1:])
+    new = rng.normal(0, 1.5, 20)
+    there = both.score(rows_of(rate=np.full(20, np.nan), mass=new))
+    np.testing.assert_allclose(there.p, alone.score(rows_of(mass=new)).p)
+    assert set(there.why.tolist()) == {"mass"}
+    incomplete = validation.copy()
+    incomplete[:100, 0] = np.nan
+    fewer = by_hand(incomplete, ("rate", "mass"), covariance).score(rows_of(rate=[9.0], mass=[-9.0]))
+    assert fewer.p.tolist() == [1 / 100]  # 99 validation clusters have both
+    assert np.isnan(both.score(rows_of(extent=[1.0])).p).all()
+
+
+def test_why_names_what_contradicts_the_others():
+    covariance = np.full((3, 3), 0.95) + 0.05 * np.eye(3)
+    known = by_hand(np.zeros((10, 3)), ("rate", "extent", "mass"), covariance)
+    found = known.score(rows_of(rate=[2.0, 2.0], extent=[2.0, -2.0], mass=[-2.0, 2.0]))
+    assert found.why.tolist() == ["mass", "extent"]
+
+
+def test_sample_p_is_the_mann_whitney_test_of_the_scores():
+    rng = np.random.default_rng(14)
+    validation, new = rng.normal(0, 1, 150), rng.normal(0, 1.3, 80)
+    p = by_hand(validation[:, None]).score(rows_of(mass=new)).p
+    expected = mannwhitneyu(np.abs(new), np.abs(validation), alternative="greater").pvalue
+    assert sample_p(p, 150) == pytest.approx(expected, rel=0.01)  # more ties
+    assert sample_p(np.array([np.nan]), 150) is None

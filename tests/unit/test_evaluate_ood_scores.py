@@ -1,4 +1,4 @@
-"""The domain's file: what it holds, the judgements made with it, and its faults."""
+"""Out-of-distribution scores of a test set, and the file of the model: content and faults."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def files(tmp_path_factory):
 
 
 def write_files(folder, test_seed=0):
-    image, facts, predicted = simulated(600, 20)
+    image, catalogue, predicted = simulated(600, 20)
     split = np.repeat(["train", "val", "test"], [350, 150, 100])
     if test_seed:
         other = simulated(600, test_seed)
@@ -31,7 +31,7 @@ def write_files(folder, test_seed=0):
     ids = np.array([f"{1 + n % 2:02d}_{n}" for n in range(600)])
     grid = {"band": np.arange(BANDS) / 3 + 0.4, "y": X, "x": X}
     made = {"source": "test", "parameters": {"transform": "sqrt"}}
-    columns = {name: ("cluster", values) for name, values in facts.items()}
+    columns = {name: ("cluster", values) for name, values in catalogue.items()}
     whole = xr.Dataset({"image": (("cluster", "band", "y", "x"), np.sqrt(image)), **columns}, {"cluster": ids, **grid})
     for number in (0, 1):
         write_netcdf(whole.isel(cluster=slice(number, None, 2)), folder / f"{number}.nc", "test", made)
@@ -47,13 +47,13 @@ def fit(folder, output="domain.nc", seed=4):
 
 def test_file_holds_what_was_fitted_to_training_and_validation_clusters(files):
     found = read_ood_model(fit(files))
-    image, facts, predicted = simulated(600, 20)
-    everything = quantities(np.sqrt(image), X, X, "sqrt", facts, predicted)
+    image, catalogue, predicted = simulated(600, 20)
+    everything = quantities(np.sqrt(image), X, X, "sqrt", catalogue, predicted)
     order = np.random.default_rng(21).permutation(600)  # the ensemble's
     train, val = order[order < 350], order[(order >= 350) & (order < 500)]
     expected = fit_ood_model(everything[train], everything[val], "sqrt", 4)
     assert (found.names, found.transform, found.number) == (tuple(NAMES), "sqrt", 150)
-    new = quantities(np.sqrt(image[500:]), X, X, "sqrt", {k: v[500:] for k, v in facts.items()},
+    new = quantities(np.sqrt(image[500:]), X, X, "sqrt", {k: v[500:] for k, v in catalogue.items()},
                      {k: v[500:] for k, v in predicted.items()})  # fmt: skip
     np.testing.assert_allclose(found.score(new).p, expected.score(new).p)
     assert columns(new, ["mass"])[:, 0].tolist() == predicted["mu"][500:].tolist()
@@ -66,7 +66,7 @@ def test_same_inputs_same_bytes_whatever_the_test_clusters(files, tmp_path):
     assert fit(tmp_path, "first.nc").read_bytes() == first
 
 
-def test_test_clusters_are_judged_and_summed_up(files):
+def test_test_clusters_are_scored_and_summed_up(files):
     score_ood([files / "1.nc", files / "0.nc"], files / "ensemble.nc", fit(files), files / "ood.nc")
     table = read_netcdf(files / "ood.nc")
     assert sorted(int(name[3:]) for name in table["cluster"].values.tolist()) == list(range(500, 600))

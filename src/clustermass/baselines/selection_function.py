@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, bisect
 from clustermass.baselines.scaling_relations import ScalingRelation
 
 #: nodes of the Gauss-Hermite quadrature over the scatter of luminosity
@@ -99,8 +99,5 @@ def predict_luminosity_selected(
         return np.asarray((weight * log10_l).sum(axis=1) / weight.sum(axis=1))
 
     low, high = (np.full(len(l500), edge) for edge in BRACKET)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        fainter = mean_among_selected(middle) < np.log10(l500)
-        low, high = np.where(fainter, middle, low), np.where(fainter, high, middle)
-    return np.asarray((low + high) / 2)
+    log10_l500 = np.log10(l500)
+    return bisect(lambda log10_m: mean_among_selected(log10_m) < log10_l500, low, high, HALVINGS)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtr
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, bisect
 from clustermass.errors import InputError
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
@@ -189,8 +189,4 @@ def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> F
     """
     low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
     high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        below = mixture_cdf(middle, mu, sigma) < probability
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray((low + high) / 2, dtype=float)
+    return bisect(lambda value: mixture_cdf(value, mu, sigma) < probability, low, high, HALVINGS)
