@@ -78,8 +78,12 @@ class EventList:
 
     def take(self, rows: NDArray[Any] | slice) -> "EventList":
         """Return the photons at `rows` (booleans, numbers or a slice), with the same time intervals."""
-        columns: dict[str, Any] = {name: column[rows] for name, column in self.columns().items()}
-        return replace(self, **columns)
+        return self.with_columns({name: column[rows] for name, column in self.columns().items()})
+
+    def with_columns(self, columns: Mapping[str, NDArray[Any] | None]) -> "EventList":
+        """Return a list with these columns, by name, instead of its own, and the same metadata; None = without it."""
+        changed: dict[str, Any] = {**columns}
+        return replace(self, **changed)
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns that this list has, by name."""

@@ -67,14 +67,12 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
         place = ("ra", "dec") if missing & {"rawx", "rawy"} else ("rawx", "rawy")
         repeated = find_repeated(lists, starts, spans, place, folder)
         _log_repeated(lists, [repeated[start:stop] for start, stop in pairwise(starts)])
-        metadata: dict[str, Any] = dict.fromkeys([*missing, "sky_reference", "exposure_s"]) | {
-            "name": " + ".join(head.name for head in heads),
-            "gti": _merged_gti(heads, spans),
-            "simulated": any(head.simulated for head in heads),
-        }
+        name, gti = " + ".join(head.name for head in heads), _merged_gti(heads, spans)
+        simulated = any(head.simulated for head in heads)
         start = 0
         for piece in chain.from_iterable(lists):
-            yield replace(piece, **metadata).take(~repeated[start : start + len(piece)])
+            joined = replace(piece, name=name, gti=gti, simulated=simulated, sky_reference=None, exposure_s=None)
+            yield joined.with_columns(dict.fromkeys(missing)).take(~repeated[start : start + len(piece)])
             start += len(piece)
 
 

@@ -4,7 +4,6 @@ import gzip
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +60,8 @@ def read_events(path: str | Path) -> EventList:
         coordinate is not finite or out of range (the first bad row, counted from 1, is named).
     """
     pieces = list(stream_events(path))
-    columns: dict[str, Any] = {
-        name: np.concatenate([piece.columns()[name] for piece in pieces]) for name in pieces[0].columns()
-    }
-    return replace(pieces[0], **columns)
+    names = pieces[0].columns()
+    return pieces[0].with_columns({name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in names})
 
 
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
@@ -211,7 +208,7 @@ def _photons(piece: Rows, empty: EventList, which: str, start: int) -> EventList
         columns = {name: column[photons] for name, column in columns.items()}
     if (round_again := columns["ra"] == 360.0).any():
         columns["ra"] = np.where(round_again, 0.0, columns["ra"])
-    return replace(empty, **dict[str, Any](columns))
+    return empty.with_columns(columns)
 
 
 def _out_of_range(values: NDArray[Any], photons: NDArray[np.bool_], low: float, high: float) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +58,14 @@ class StoredEvents(_SpillFile):
 
     def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
         super().__init__(folder)
-        self._without: dict[str, Any] = dict.fromkeys(without)
+        self._without = dict.fromkeys(without)
         self._head: EventList | None = None
         #: number of photons of each piece, and where each of its columns begins
         self._pieces: list[tuple[int, dict[str, int]]] = []
 
     def add(self, events: EventList) -> None:
         """Store the next photons; columns and metadata must be those of the first piece."""
-        events = replace(events, **self._without) if self._without else events
+        events = events.with_columns(self._without)
         if self._head is None:
             self._head = events.take(np.arange(0))
         if len(events):
@@ -88,8 +87,9 @@ class StoredEvents(_SpillFile):
         """Yield the photons in the pieces in which they came, without empty ones."""
         types = {name: column.dtype for name, column in self.head.columns().items()} if self._pieces else {}
         for number, places in self._pieces:
-            columns: dict[str, Any] = {name: self._read(place, types[name], number) for name, place in places.items()}
-            yield replace(self.head, **columns)
+            yield self.head.with_columns(
+                {name: self._read(place, types[name], number) for name, place in places.items()}
+            )
 
 
 class Buckets(_SpillFile):

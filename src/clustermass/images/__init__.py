@@ -1,1 +1,1 @@
-"""From photons to images: projection, binning, exposure, preprocessing."""
+"""From photons to images: geometry, cut-outs, exposure, preprocessing."""

@@ -50,7 +50,7 @@ class ImagePhotons(NamedTuple):
     def occupied(self) -> tuple[NDArray[np.bool_], float]:
         """Find the pixels near photons, gaps of a few arcmin filled, bool (y, x), and their area in deg2.
 
-        The same as `exposure_maps.occupied_cells`, but to the pixel: images often end where a cluster's box ends.
+        The same as `exposure.occupied_cells`, but to the pixel: images often end where a cluster's box ends.
         """
         scales = proj_plane_pixel_scales(self.wcs)
         sizes = [max(1, round(CELL_ARCSEC / 3600 / scale)) for scale in scales[::-1]]

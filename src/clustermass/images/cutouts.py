@@ -147,7 +147,7 @@ def _exposure(
 def _log_coverage(covered: FloatArray, counts: NDArray[np.uint16]) -> None:
     empty = ~counts.any(axis=(1, 2, 3))
     LOGGER.info(
-        "%d images of %d photons in the mean; the boxes of %d leave the field (lowest covered fraction %.3f); %d hold "
+        "%d images of %d photons on average; the boxes of %d leave the field (lowest covered fraction %.3f); %d hold "
         "no photon",
         covered.size, counts.sum(dtype=np.int64) / covered.size, (covered < _WHOLE).sum(), covered.min(), empty.sum(),
     )  # fmt: skip

@@ -19,7 +19,7 @@ from clustermass.io.log import LOGGER, track
 #: cells of the flat map, and how many of them a gap without photons may be wide
 CELL_ARCSEC = 60.0
 _GAP_CELLS = 6
-#: a photon may lie so far from the mean position: one projection can show it
+#: largest distance of a photon from the mean position: one projection can show it
 _FARTHEST_DEG = 60.0
 #: largest area in deg2 that one pointing covers (field of view of 1.03 deg diameter, somewhat dithered)
 POINTING_DEG2 = 1.3
@@ -134,21 +134,21 @@ def exposure_at(
     return values
 
 
-#: below this part of the field's median exposure a place counts as not exposed
+#: a place is exposed if its exposure is above this part of the field's median
 COVERED_ABOVE = 0.05
-#: without a map, the box is divided into this many cells a side (4' each for a 20' box): one with a photon was exposed
+#: without a map, the box has this many cells a side (4' each for a 20' box); a cell with a photon was exposed
 _CELLS = 5
 
 
 def box_exposure(
     image: NDArray[np.float32], wcs: Any, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry
 ) -> tuple[FloatArray, FloatArray]:
-    """Exposure of the image boxes, from the map at the centre of every base pixel.
+    """Return the exposure of the image boxes, from the map at the centre of every base pixel.
 
     Parameters
     ----------
     image, wcs
-        The map in s (rows, columns) and its celestial coordinates, from `exposure_maps.read_exposure`.
+        The map in s (rows, columns) and its celestial coordinates, from `read_exposure`.
     ra, dec
         Image centres in deg, (clusters,).
     geometry
@@ -173,7 +173,7 @@ def box_exposure(
 
 
 def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Fraction of each box that was exposed, judged by where there are photons: for lists without an exposure map.
+    """Return the fraction of each box that was exposed, from where there are photons: for lists without exposure map.
 
     Parameters
     ----------

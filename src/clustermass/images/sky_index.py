@@ -1,4 +1,4 @@
-"""Counts of photons around many positions, found by an index of the sky instead of by a look at all photons."""
+"""Counts of photons around many positions, by an index of the sky instead of a search through all photons."""
 
 from typing import TypeAlias
 
