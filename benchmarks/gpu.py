@@ -15,11 +15,14 @@ import numpy as np
 import yaml
 from runner import CANNOT_RUN, PACKAGES, RESULTS, machine, spread
 
+from clustermass.dataset.standardise import Standardisation
 from clustermass.dataset.training_data import Subset
 from clustermass.io.files import write_json
 from clustermass.network.device import use_device
-from clustermass.network.epochs import run_epochs, stacked
-from clustermass.network.trainer import Trainer, fit_members
+from clustermass.network.epoch import Program, begin, run_epochs
+from clustermass.network.losses import Likelihood
+from clustermass.network.parameters import initialise, stacked, unflatten
+from clustermass.network.train import on_device, train_networks
 
 SHAPE, TRAIN, VAL, MEMBERS, EPOCHS, ROUNDS = (50, 50, 10), 5563, 1192, 30, 300, 5
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
@@ -38,16 +41,23 @@ def subset(samples, seed):
     return Subset(images, rng.uniform(0.1, 0.7, samples), rng.uniform(13.3, 14.8, samples))
 
 
-def epoch_seconds(trainer, members):
+def epoch_seconds(train, members):
     """Wall seconds of an epoch of so many members side by side, round by round, after one untimed."""
-    progress = stacked([trainer.begin(number).progress for number in range(members)])
+    first = [
+        unflatten(NETWORK, SHAPE, Likelihood.outputs, initialise(NETWORK, SHAPE, Likelihood.outputs, [1, number]))
+        for number in range(members)
+    ]
+    program = Program.from_config(first[0][0], Likelihood(), NETWORK, RECIPE, train.images.shape)
+    columns = train.images, train.redshift, train.measurements, train.log10_m500c
+    data = on_device(train, Standardisation.from_training_set(*columns, NETWORK["side_inputs"]))
+    progress = stacked([begin(program, weights) for _, weights in first])
     steps = -(-TRAIN // RECIPE["batch_size"])
     rates = np.full((members, steps), RECIPE["learning_rate"], np.float32)
     keys = jnp.stack([jax.random.key(number) for number in range(members)])
     seconds = []
     for _ in range(ROUNDS + 1):
         start = time.perf_counter()
-        progress, *_ = jax.block_until_ready(run_epochs(*trainer.program, progress, trainer.data, rates, keys))
+        progress, *_ = jax.block_until_ready(run_epochs(program, progress, data, rates, keys))
         seconds.append(time.perf_counter() - start)
     return seconds[1:]
 
@@ -64,11 +74,9 @@ def main():
         print("gpu: JAX sees no GPU here. Install JAX for it (uv sync --group train-gpu) where there is one.")
         sys.exit(CANNOT_RUN)
     train, val = subset(TRAIN, 1), subset(VAL, 2)
-    trainer = Trainer(train, val, NETWORK, RECIPE, 1, None)
-    one, together = epoch_seconds(trainer, 1), epoch_seconds(trainer, MEMBERS)
-    del trainer
+    one, together = epoch_seconds(train, 1), epoch_seconds(train, MEMBERS)
     start = time.perf_counter()
-    trained = sum(1 for _ in fit_members(train, val, NETWORK, RECIPE, 1, range(MEMBERS)))
+    trained = sum(1 for _ in train_networks(train, val, NETWORK, RECIPE, 1, range(MEMBERS)))
     whole = time.perf_counter() - start
     device = jax.devices()[0]
     floors = {precision: floor_seconds(precision) for precision in ARITHMETIC}

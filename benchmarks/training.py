@@ -3,7 +3,6 @@
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +12,11 @@ import yaml
 from runner import Arm, benchmark
 
 from clustermass.dataset.standardise import widths
-from clustermass.network import cnn
-from clustermass.network.augment import AUGMENTATIONS
 from clustermass.network.convolution import plain_block
 from clustermass.network.device import use_device
-from clustermass.network.epochs import Progress, Settings, TrainingData, _loss, begin, run_epoch, shuffled
-from clustermass.network.optimiser import optimiser
+from clustermass.network.epoch import Program, Progress, TrainingData, batch_loss, begin, run_epoch, shuffled
+from clustermass.network.layers import POOLED_BLOCKS
+from clustermass.network.losses import Likelihood
 from clustermass.network.parameters import initialise, unflatten
 
 SHAPE, SAMPLES, FEW, SIDE = (16, 16, 10), 2048, 128, 1024
@@ -27,58 +25,62 @@ NETWORK, RECIPE = CONFIG["network"]["compact"], CONFIG["training"]["recipes"]["c
 
 
 def network(block):
-    """Structure and first weights of the default network of `block`s."""
-    with mock.patch.object(cnn, "block", block):
-        return unflatten(SHAPE, NETWORK, initialise(SHAPE, NETWORK, [1]))
+    """Program and first weights of the default network with convolutions pooled by one of `POOLED_BLOCKS`."""
+    layers = [{**layer, "pooled": block} if "conv" in layer else layer for layer in NETWORK["layers"]]
+    chosen = {**NETWORK, "layers": [layer for layer in layers if "pool" not in layer]}
+    weights = initialise(chosen, SHAPE, Likelihood.outputs, [1])
+    structure, state = unflatten(chosen, SHAPE, Likelihood.outputs, weights)
+    return Program.from_config(structure, Likelihood(), chosen, RECIPE, (SAMPLES, *SHAPE)), state
 
 
 def training_data(rng):
     """Random standardised images with redshift and mass."""
     sizes = (SAMPLES, *SHAPE), (SAMPLES, sum(widths(NETWORK["side_inputs"]))), (SAMPLES,)
-    drawn = [jnp.asarray(rng.standard_normal(size, dtype=np.float32)) for size in sizes]
-    return TrainingData(*drawn, jnp.ones(SAMPLES))
+    images, side, mass = (jnp.asarray(rng.standard_normal(size, dtype=np.float32)) for size in sizes)
+    return TrainingData({"image": images, "side": side}, mass, jnp.ones(SAMPLES))
 
 
-def epoch(structure, settings, progress, data):
+def epoch(program, progress, data):
     """Run the project's epoch: one compiled scan over the batches."""
-    rates = jnp.full(len(data.mass) // settings.batch, RECIPE["learning_rate"], jnp.float32)
-    return jax.block_until_ready(run_epoch(structure, settings, progress, data, rates, jax.random.key(1)))
+    rates = jnp.full(len(data.mass) // program.batch, RECIPE["learning_rate"], jnp.float32)
+    return jax.block_until_ready(run_epoch(program, progress, data, rates, jax.random.key(1)))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def step(structure, settings, progress, data, rows, key):
+@partial(jax.jit, static_argnums=0)
+def step(program, progress, data, rows, key):
     """Do a step as one writes it first: the whole batch at once, outside any scan."""
-    optimise, average = optimiser(settings._asdict()), optax.ema(settings.average_decay)
-    loss = partial(_loss, structure, AUGMENTATIONS[settings.augmentation], settings.batch)
+    optimise, average = program.optimiser(), optax.ema(program.average_decay)
+    loss = partial(batch_loss, program._replace(chunk=program.batch))
     batch = jax.tree.map(lambda column: column[rows], data)
-    value, slope = jax.value_and_grad(loss)(progress.state, batch, key)
-    updates, optimised = optimise.update(slope, progress.optimiser, progress.state)
-    state = jax.tree.map(lambda old, update: old - RECIPE["learning_rate"] * update, progress.state, updates)
+    value, slope = jax.value_and_grad(loss)(progress.weights, batch, key)
+    updates, optimised = optimise.update(slope, progress.optimiser, progress.weights)
+    state = jax.tree.map(lambda old, update: old - RECIPE["learning_rate"] * update, progress.weights, updates)
     return Progress(state, optimised, average.update(state, progress.average)[1]), value
 
 
-def steps(structure, settings, progress, data):
+def steps(program, progress, data):
     """Go once through the data by `step`."""
-    keys = jax.random.split(jax.random.key(1), len(data.mass) // settings.batch)
-    for rows, key in zip(shuffled(keys[0], len(data.mass), len(keys), settings.batch), keys, strict=True):
-        progress, loss = step(structure, settings, progress, data, rows, key)
+    keys = jax.random.split(jax.random.key(1), len(data.mass) // program.batch)
+    for rows, key in zip(shuffled(keys[0], len(data.mass), len(keys), program.batch), keys, strict=True):
+        progress, loss = step(program, progress, data, rows, key)
     return jax.block_until_ready((progress, loss))
 
 
 def flop_per_sample():
     """Floating point operations of the matrix products of a training sample: no input gradient for the first layer."""
     total, (side, _, channels) = 0, SHAPE
-    for number, features in enumerate(NETWORK["channels"]):
+    widths_of = {kind: [layer[kind] for layer in NETWORK["layers"] if kind in layer] for kind in ("conv", "dense")}
+    for number, features in enumerate(widths_of["conv"]):
         total += (3 if number else 2) * 2 * side**2 * 9 * channels * features
         side, channels = side // 2, features
-    dense = [side**2 * channels + sum(widths(NETWORK["side_inputs"])), *NETWORK["dense"], 2]
+    dense = [side**2 * channels + sum(widths(NETWORK["side_inputs"])), *widths_of["dense"], 2]
     return total + 3 * 2 * sum(a * b for a, b in pairwise(dense))
 
 
-def check(ours, plain, settings, progress, data):
+def check(ours, plain, progress, data):
     """Return what was compared; AssertionError if a step's loss or weights depend on the convolution's code."""
-    rows, key = jnp.arange(settings.batch), jax.random.key(2)
-    (left, loss), (right, other) = (step(which, settings, progress, data, rows, key) for which in (ours, plain))
+    rows, key = jnp.arange(ours.batch), jax.random.key(2)
+    (left, loss), (right, other) = (step(which, progress, data, rows, key) for which in (ours, plain))
     np.testing.assert_allclose(loss, other, rtol=1e-5)
     pairs = zip(jax.tree.leaves(left.average.ema), jax.tree.leaves(right.average.ema), strict=True)
     worst = max(float(jnp.abs(a - b).max() / jnp.abs(b).max()) for a, b in pairs)
@@ -89,17 +91,17 @@ def check(ours, plain, settings, progress, data):
 def main():
     """Measure."""
     use_device("cpu", threads=1)
-    ours, state = network(cnn.block)
-    plain, _ = network(plain_block)
-    data, settings = training_data(np.random.default_rng(1)), Settings.of(RECIPE, NETWORK, SHAPE, SAMPLES)
-    progress, few = begin(state, settings), jax.tree.map(lambda column: column[:FEW], data)
+    POOLED_BLOCKS["plain"] = plain_block
+    (ours, weights), (plain, _) = network("average"), network("plain")
+    data = training_data(np.random.default_rng(1))
+    progress, few = begin(ours, weights), jax.tree.map(lambda column: column[:FEW], data)
     matrix, product = jnp.ones((SIDE, SIDE)), jax.jit(jnp.matmul)
-    checked, flop = check(ours, plain, settings, progress, data), flop_per_sample()
+    checked, flop = check(ours, plain, progress, data), flop_per_sample()
     arms = {
-        "ours": Arm("our convolution in the epoch scan", lambda: epoch(ours, settings, progress, data), SAMPLES),
-        "ours, step": Arm("our convolution, whole batch", lambda: steps(ours, settings, progress, data), SAMPLES),
-        "plain, step": Arm("JAX's convolution, whole batch", lambda: steps(plain, settings, progress, data), SAMPLES),
-        "plain, scan": Arm("JAX's convolution in the scan", lambda: epoch(plain, settings, progress, few), FEW),
+        "ours": Arm("our convolution in the epoch scan", lambda: epoch(ours, progress, data), SAMPLES),
+        "ours, step": Arm("our convolution, whole batch", lambda: steps(ours, progress, data), SAMPLES),
+        "plain, step": Arm("JAX's convolution, whole batch", lambda: steps(plain, progress, data), SAMPLES),
+        "plain, scan": Arm("JAX's convolution in the scan", lambda: epoch(plain, progress, few), FEW),
         "limit": Arm(
             "one large matrix product", lambda: product(matrix, matrix).block_until_ready(), 2 * SIDE**3 / flop
         ),
@@ -114,9 +116,9 @@ def main():
         {
             "image": SHAPE,
             "samples": SAMPLES,
-            "batch": settings.batch,
-            "micro_batch": settings.micro,
-            "chunk": settings.chunk,
+            "batch": ours.batch,
+            "micro_batch": ours.micro,
+            "chunk": ours.chunk,
             "mflop_per_sample": flop / 1e6,
             "matrix": [SIDE, SIDE],
             "scaled": f"'plain, scan' does {FEW} samples, the others {SAMPLES}",

@@ -15,7 +15,7 @@ import yaml
 from scipy.stats import beta
 
 from clustermass.dataset.sample import load_sample
-from clustermass.dataset.training_data import facts_of
+from clustermass.dataset.training_data import measurements_of
 from clustermass.ensemble.ensemble import combine
 from clustermass.ensemble.inference import predict
 from clustermass.ensemble.ood_quantities import CORE_ARCSEC, quantities_of
@@ -81,7 +81,8 @@ def judged(images, trained, domain):
     """Row of the table for files of images or a sample."""
     sample = load_sample(images, selection=SELECTION) if isinstance(images, list) else images
     redshift = sample["redshift"].values
-    members = predict(trained.weights, sample["image"].values, redshift, facts=facts_of(sample), device="cpu")
+    measurements = measurements_of(sample)
+    members = predict(trained.weights, sample["image"].values, redshift, measurements=measurements, device="cpu")
     predicted = combine(members["mu"], members["sigma"])
     result = domain.score(quantities_of(sample, predicted._asdict(), domain.transform))
     names, counts = np.unique(result.why[result.flagged], return_counts=True)

@@ -8,6 +8,7 @@ import yaml
 from rival_workers.problem import flop_per_sample, write
 from rival_workers.processes import Workers
 
+from clustermass.network.losses import Likelihood
 from clustermass.network.parameters import initialise
 
 CORES = 2
@@ -52,8 +53,9 @@ class Case:
 
     def write(self, path):
         """Write what all arms train on."""
-        network = {**CONFIG["network"][self.network], "dropout": 0.0, "side_inputs": SIDE_INPUTS}
-        weights = initialise(self.shape, network, [1])
+        layers = [layer for layer in CONFIG["network"][self.network]["layers"] if "dropout" not in layer]
+        network = {"side_inputs": SIDE_INPUTS, "catalogue_dropout": 0.0, "layers": layers}
+        weights = initialise(network, self.shape, Likelihood.outputs, [1])
         write(path, self.shape, network, {**RECIPE, "batch_size": self.batch}, weights, self.samples)
 
     @property

@@ -1,7 +1,6 @@
 """JAX as one writes it first: its own gradients, the whole batch at once, one compiled step a batch; vmap of that."""
 
 from functools import partial
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import optax
 from flax import nnx
 from problem import CHECKED_STEPS, serve
 
-from clustermass.network import cnn
+from clustermass.network import layers
 from clustermass.network.augment import random_symmetries
 from clustermass.network.convolution import plain_block
 from clustermass.network.device import use_device
@@ -25,8 +24,9 @@ class JaxStep:
         use_device("cpu", threads)
         self.problem, self.members, self.epochs = problem, members, 0
         self.data = [jnp.asarray(column) for column in (problem.images, problem.redshift, problem.mass)]
-        with mock.patch.object(cnn, "block", plain_block):
-            self.structure, self.state = unflatten(problem.images.shape[1:], problem.network, problem.weights)
+        layers.POOLED_BLOCKS["average"] = plain_block
+        shape = problem.images.shape[1:]
+        self.structure, self.state = unflatten(problem.network, shape, Likelihood.outputs, problem.weights)
         self.optimiser = optax.adam(problem.rate)
         self.progress = self.fresh()
 
@@ -52,7 +52,7 @@ class JaxStep:
         return (optax.apply_updates(state, updates), optimised), loss
 
     def _loss(self, state, images, redshift, mass):
-        outputs = nnx.merge(self.structure, state).outputs(images, redshift)
+        outputs = nnx.merge(self.structure, state)({"image": images, "side": redshift})
         return Likelihood().terms(mass, outputs).mean()
 
     def losses(self):

@@ -9,7 +9,7 @@ os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA
 
 import keras
 import tensorflow as tf
-from problem import CHECKED_STEPS, serve
+from problem import CHECKED_STEPS, serve, widths_of
 
 EPSILON = 1e-8 * 0.001**0.5  # Keras adds it before correcting the second moment: in the first step it acts as 1e-8
 
@@ -18,11 +18,11 @@ def network(shape, facts):
     """Build the blocks of convolutions, then the dense layers that the redshift joins."""
     images, redshift = keras.Input(shape), keras.Input((len(facts["side_inputs"]),))
     maps = images
-    for features in facts["channels"]:
+    for features in widths_of(facts, "conv"):
         maps = keras.layers.Conv2D(features, 3, padding="same", activation="relu")(maps)
         maps = keras.layers.AveragePooling2D(2)(maps)
     output = keras.layers.Concatenate()([keras.layers.Flatten()(maps), redshift])
-    for features in facts["dense"]:
+    for features in widths_of(facts, "dense"):
         output = keras.layers.Dense(features, activation="relu")(output)
     return keras.Model([images, redshift], keras.layers.Dense(2)(output))
 

@@ -4,7 +4,7 @@ from problem import serve
 
 from clustermass.dataset.training_data import Subset
 from clustermass.network.device import use_device
-from clustermass.network.trainer import fit_members
+from clustermass.network.train import train_networks
 
 VALIDATED = 100
 
@@ -22,7 +22,7 @@ class Members:
         columns = problem.images, 0.3 + 0.05 * problem.redshift[:, 0] % 0.2, problem.mass
         train, val = Subset(*columns), Subset(*(column[:VALIDATED] for column in columns))
         network, recipe = {**problem.network, "side_inputs": ["z"]}, {**problem.recipe, "epochs": 1}
-        return len(list(fit_members(train, val, network, recipe, 1, range(members), together=together)))
+        return len(list(train_networks(train, val, network, recipe, 1, range(members), side_by_side=together)))
 
 
 if __name__ == "__main__":

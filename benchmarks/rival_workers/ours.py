@@ -6,8 +6,9 @@ import numpy as np
 from problem import CHECKED_STEPS, serve
 
 from clustermass.network.device import use_device
-from clustermass.network.epochs import Settings, TrainingData, begin, run_epochs, stacked
-from clustermass.network.parameters import unflatten
+from clustermass.network.epoch import Program, TrainingData, begin, run_epochs
+from clustermass.network.losses import Likelihood
+from clustermass.network.parameters import stacked, unflatten
 
 SIDE = 2048
 
@@ -18,42 +19,45 @@ class Ours:
     def __init__(self, problem, threads=1):
         use_device("cpu", threads)
         self.problem, self.epochs = problem, 0
-        self.structure, self.state = unflatten(problem.images.shape[1:], problem.network, problem.weights)
-        self.progress = self.fresh(self.settings(problem.recipe, len(problem.mass)))
+        shape = problem.images.shape[1:]
+        self.structure, self.state = unflatten(problem.network, shape, Likelihood.outputs, problem.weights)
+        self.progress = self.fresh(self.program(problem.recipe, len(problem.mass)))
         self.matrix, self.product = jnp.ones((SIDE, SIDE)), jax.jit(jnp.matmul)
 
-    def settings(self, recipe, samples):
-        """Return what goes into the compiled program."""
-        return Settings.of(recipe, self.problem.network, self.problem.images.shape[1:], samples)
+    def program(self, recipe, samples):
+        """Return what is compiled."""
+        shape = (samples, *self.problem.images.shape[1:])
+        return Program.from_config(self.structure, Likelihood(), self.problem.network, recipe, shape)
 
-    def fresh(self, settings):
+    def fresh(self, program):
         """Progress before the first epoch."""
-        return stacked([begin(self.state, settings)])
+        return stacked([begin(program, self.state)])
 
-    def epoch(self, settings, progress, arrays):
+    def epoch(self, program, progress, arrays):
         """Return progress and losses (step,) of one epoch over `arrays`."""
-        data = TrainingData(*map(jnp.asarray, arrays), jnp.ones(len(arrays[-1])))
-        rates = np.full((1, len(data.mass) // settings.batch), self.problem.rate, np.float32)
+        images, side, mass = map(jnp.asarray, arrays)
+        data = TrainingData({"image": images, "side": side}, mass, jnp.ones(len(mass)))
+        rates = np.full((1, len(data.mass) // program.batch), self.problem.rate, np.float32)
         self.epochs += 1
         keys = jax.random.split(jax.random.key(self.epochs), 1)
-        progress, losses, _ = run_epochs(self.structure, settings, progress, data, rates, keys)
+        progress, losses, _ = run_epochs(program, progress, data, rates, keys)
         return progress, np.asarray(losses)[0]
 
     def losses(self):
         """Losses of the first steps on the checked batch, as it is."""
         recipe = {**self.problem.recipe, "augmentation": "none"}
-        settings = self.settings(recipe, self.problem.batch)
-        progress, losses = self.fresh(settings), []
+        program = self.program(recipe, self.problem.batch)
+        progress, losses = self.fresh(program), []
         for _ in range(CHECKED_STEPS):
-            progress, (loss,) = self.epoch(settings, progress, self.problem.checked_batch())
+            progress, (loss,) = self.epoch(program, progress, self.problem.checked_batch())
             losses.append(float(loss))
         return losses
 
     def run(self, samples):
         """Do one epoch of the first `samples`."""
         arrays = [column[:samples] for column in (self.problem.images, self.problem.redshift, self.problem.mass)]
-        settings = self.settings(self.problem.recipe, samples)
-        self.progress, losses = self.epoch(settings, self.progress, arrays)
+        program = self.program(self.problem.recipe, samples)
+        self.progress, losses = self.epoch(program, self.progress, arrays)
         return float(losses.mean())
 
     def matmul(self, repeats):

@@ -51,13 +51,18 @@ def write(path, shape, network, recipe, weights, samples):
     np.savez(path, facts=json.dumps({"network": network, "recipe": recipe}), **drawn, **weights)
 
 
+def widths_of(network, kind):
+    """Features of the layers of a kind: all convolutions are 3 x 3 and followed by 2 x 2 average pooling."""
+    return [layer[kind] for layer in network["layers"] if kind in layer]
+
+
 def flop_per_sample(shape, network):
     """Floating point operations of the matrix products of a training sample: no input gradient for the first layer."""
     total, (side, _, channels) = 0, shape
-    for number, features in enumerate(network["channels"]):
+    for number, features in enumerate(widths_of(network, "conv")):
         total += (3 if number else 2) * 2 * side**2 * 9 * channels * features
         side, channels = side // 2, features
-    widths = [side**2 * channels + len(network["side_inputs"]), *network["dense"], 2]
+    widths = [side**2 * channels + len(network["side_inputs"]), *widths_of(network, "dense"), 2]
     return total + 3 * 2 * sum(a * b for a, b in pairwise(widths))
 
 

@@ -1,7 +1,7 @@
 """PyTorch's training, as its users write it: shuffle, augment, step; eager or by torch.compile."""
 
 import torch
-from problem import CHECKED_STEPS, serve
+from problem import CHECKED_STEPS, serve, widths_of
 from torch import nn
 
 
@@ -11,11 +11,11 @@ class Network(nn.Module):
     def __init__(self, shape, network):
         super().__init__()
         blocks, (side, _, channels) = [], shape
-        for features in network["channels"]:
+        for features in widths_of(network, "conv"):
             blocks += [nn.Conv2d(channels, features, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2)]
             side, channels = side // 2, features
         width, dense = side**2 * channels + len(network["side_inputs"]), []
-        for features in [*network["dense"], 2]:
+        for features in [*widths_of(network, "dense"), 2]:
             dense += [nn.Linear(width, features), nn.ReLU()]
             width = features
         self.convolutional, self.dense = nn.Sequential(*blocks), nn.Sequential(*dense[:-1])

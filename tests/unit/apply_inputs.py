@@ -19,7 +19,7 @@ MADE = {"source": "test"}
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
 
 
-def fake_predict(weights, image, redshift, redshift_err, facts, device):
+def fake_predict(weights, image, redshift, redshift_err, measurements, device):
     """Stand in for the networks: members 0.1 dex apart, the last image spreading them; dM/dz = 1."""
     mu = 14 + image.mean(axis=(1, 2, 3)) + 0.1 * np.arange(len(weights))[:, None]
     mu[1:] += 10 * (image.mean(axis=(1, 2, 3)) > 0.4)
@@ -27,7 +27,7 @@ def fake_predict(weights, image, redshift, redshift_err, facts, device):
 
 
 def network(*side_inputs, centre="detected"):
-    """Stand for `read_member`: a network that is told `side_inputs` and learnt from images about `centre`."""
+    """Stand for `TrainedNetwork.load`: a network that is told `side_inputs` and learnt from images about `centre`."""
     return lambda path: SimpleNamespace(network={"side_inputs": side_inputs}, cutting={"images": {"centre": centre}})
 
 
@@ -36,7 +36,7 @@ def observed_field(tmp_path, monkeypatch):
     """Write a field of five clusters (the third without redshift), its ensemble, and fake networks."""
     monkeypatch.setattr(observed, "predict", fake_predict)
     monkeypatch.setattr(observed, "check_grid", lambda weights, images: None)
-    monkeypatch.setattr(observed, "read_member", network("log_z", "log_rate", "log_extent", "log_background"))
+    monkeypatch.setattr(observed.TrainedNetwork, "load", network("log_z", "log_rate", "log_extent", "log_background"))
     n = 5
     per_cluster = {
         "ra": [136.0, 136.5, 137.0, 137.5, 0.0],

@@ -58,7 +58,7 @@ def test_the_first_member_of_the_ensemble_says_how_images_are_cut(experiment, mo
     def load(path):
         raise Reached(path.name)
 
-    monkeypatch.setattr(application, "read_member", load)
+    monkeypatch.setattr(application.TrainedNetwork, "load", load)
     with pytest.raises(InputError, match=r"no such file: .*e\.fits, .*c\.csv"):
         masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
     for name in ("e.fits", "c.csv"):
@@ -96,7 +96,7 @@ def test_a_catalogue_that_is_there_is_kept_unless_told_otherwise(inputs, experim
     def load(path):
         raise Reached(path.name)
 
-    monkeypatch.setattr(application, "read_member", load)
+    monkeypatch.setattr(application.TrainedNetwork, "load", load)
     with pytest.raises(Reached):
         masses(inputs, experiment, "other.fits")
     with pytest.raises(Reached):

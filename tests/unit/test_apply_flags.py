@@ -77,7 +77,7 @@ def test_clusters_that_the_catalogue_says_too_little_of_are_flagged_and_counted(
     write_netcdf(images.drop_vars("ml_bkg"), folder / "smoothed.nc", "test", MADE)
     assert all(row["FLAG_NOCAT"] == 1 for row in read(folder).values())
     # networks that aren't told of it miss nothing
-    monkeypatch.setattr(observed, "read_member", network("z", "log_exposure"))
+    monkeypatch.setattr(observed.TrainedNetwork, "load", network("z", "log_exposure"))
     caplog.clear()
     assert not any(row["FLAG_NOCAT"] for row in read(folder).values())
     assert "ML_BKG" not in caplog.text

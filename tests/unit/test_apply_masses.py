@@ -84,7 +84,7 @@ def test_photons_references_and_names_stand_in_the_right_rows(field):
 
 @pytest.mark.parametrize(("centre", "lines"), [("detected", 0), ("halo", 1)])
 def test_networks_of_true_centres_are_warned_of(field, monkeypatch, caplog, centre, lines):
-    monkeypatch.setattr(observed, "read_member", network("z", centre=centre))
+    monkeypatch.setattr(observed.TrainedNetwork, "load", network("z", centre=centre))
     run(field[0])
     assert sum("trained on images about the haloes' true centres" in line for line in caplog.messages) == lines
 

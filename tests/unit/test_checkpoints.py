@@ -7,32 +7,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clustermass.network.checkpoints import Checkpoint, Checkpoints, decode, encode
+from clustermass.network.checkpoints import Checkpoints, History, Member, decode, encode
 
 
-def example(epoch: int = 3) -> Checkpoint:
-    arrays = {
-        "progress.count": np.int32(7),
-        "kept['kernel']": np.arange(600, dtype=np.float32).reshape(20, 30).T / 7,  # not contiguous
-    }
-    return Checkpoint(arrays, {"epoch": epoch, "history": [0.1 + 0.2, 1 / 3, 1e-300]})
+def example(epoch: int = 3, number: int = 3) -> Member:
+    kernel = np.arange(600, dtype=np.float32).reshape(20, 30).T / 7  # not contiguous
+    history = History([0.1 + 0.2, 1 / 3, 1e-300], [0.5] * 3, [1e-3] * 3)
+    return Member(number, {"count": np.int32(7)}, {"kernel": kernel}, epoch, history)
 
 
-def itself(checkpoint: Checkpoint) -> Checkpoint:
-    return checkpoint
-
-
-def same(one: Checkpoint, other: Checkpoint) -> bool:
-    arrays = one.arrays.keys() == other.arrays.keys() and all(
-        np.array_equal(one.arrays[name], other.arrays[name]) and one.arrays[name].dtype == other.arrays[name].dtype
-        for name in one.arrays
+def same(one: Member, other: Member) -> bool:
+    arrays = [(one.kept["kernel"], other.kept["kernel"]), (one.progress["count"], other.progress["count"])]
+    return (one.number, one.kept_epoch, one.history) == (other.number, other.kept_epoch, other.history) and all(
+        np.array_equal(mine, theirs) and mine.dtype == theirs.dtype for mine, theirs in arrays
     )
-    return arrays and one.facts == other.facts
+
+
+def is_fresh(member: Member) -> bool:
+    return member.history.epochs == 0
+
+
+def fresh(number: int = 3) -> Member:
+    return Member(number, {"count": np.int32(0)}, {"kernel": np.zeros((30, 20), np.float32)})
 
 
 def test_come_back_to_the_last_bit_and_equal_ones_have_equal_bytes():
-    assert same(decode(encode(example())), example())
-    assert encode(decode(encode(example()))) == encode(example())
+    assert same(decode(encode(example()), fresh()), example())
+    assert encode(decode(encode(example()), fresh())) == encode(example())
     assert encode(example()) != encode(example(epoch=4))
 
 
@@ -43,13 +44,13 @@ def test_every_single_flipped_bit_and_every_missing_end_is_noticed():
         damaged = bytearray(content)
         damaged[place] ^= 1 << int(rng.integers(8))
         try:
-            found = decode(bytes(damaged))
+            found = decode(bytes(damaged), fresh())
         except ValueError:
             continue
         assert same(found, example()), place  # padding or the order of keys: the content is whole
     for length in (0, 1, 7, 8, 100, len(content) // 2, len(content) - 1):
         with pytest.raises(ValueError, match="not a whole checkpoint"):
-            decode(content[:length])
+            decode(content[:length], fresh())
 
 
 @pytest.fixture
@@ -58,52 +59,56 @@ def store(tmp_path):
 
 
 def test_a_file_is_found_again_only_under_the_same_hash(store):
-    assert store.read(3, itself) is None
-    store.write(3, example())
-    assert same(store.read(3, itself), example())
-    assert store.read(4, itself) is None
+    assert is_fresh(store.resume(fresh()))
+    store.write(example())
+    assert same(store.resume(fresh()), example())
+    assert is_fresh(store.resume(fresh(4)))
     for other in ({"recipe": {"epochs": 6}, "arrays": "abc"}, {"recipe": {"epochs": 5}, "arrays": "abd"}):
-        assert Checkpoints(store.folder, other).read(3, itself) is None
+        assert is_fresh(Checkpoints(store.folder, other).resume(fresh()))
 
 
 def test_the_last_one_removes_old_hashes_and_half_writes_of_this_member_only(store):
     old = Checkpoints(store.folder, {"arrays": "old"})
-    old.write(3, example())
-    old.write(13, example())
+    old.write(example())
+    old.write(example(number=13))
     (store.folder / f".{old.path(3).name}.x1.part.safetensors").write_text("half")
-    store.write(3, example())
+    store.write(example())
     assert old.path(3).exists()  # not before the new one is finished
-    store.write_last(3, example(5))
+    store.write_last(example(5))
     assert sorted(store.folder.iterdir()) == sorted([store.path(3), old.path(13)])
 
 
 def test_one_that_doesnt_fit_counts_as_none_too(store, caplog):
-    store.write(3, example())
-
-    def restore(_: Checkpoint) -> None:
-        raise ValueError("of another network")
-
-    assert store.read(3, restore) is None
+    store.write(example())
+    other = Member(3, {"count": np.int32(0)}, {"kernel": np.zeros((30, 21), np.float32)})
+    assert store.resume(other) is other
     assert "of another network" in caplog.text
+
+
+def test_a_finished_one_holds_its_result_alone(store):
+    finished = example()
+    finished.progress = None
+    store.write(finished)
+    assert store.resume(fresh()).progress is None
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda _: b"", lambda _: b"text " * 50])
 def test_a_damaged_file_is_told_in_one_line_and_counts_as_none(store, caplog, damage):
-    store.write(3, example())
+    store.write(example())
     store.path(3).write_bytes(damage(store.path(3).read_bytes()))
-    assert store.read(3, itself) is None
+    assert is_fresh(store.resume(fresh()))
     (record,) = caplog.records
     assert "member 03: checkpoint" in record.message and "starting afresh" in record.message
-    store.write(3, example())
-    assert same(store.read(3, itself), example())
+    store.write(example())
+    assert same(store.resume(fresh()), example())
 
 
 def test_a_folder_that_cant_be_made_is_told_once_and_read_as_empty(tmp_path, caplog):
     (tmp_path / "file").write_text("no folder")
     store = Checkpoints(tmp_path / "file" / "checkpoints", {})
-    assert store.read(3, itself) is None
+    assert is_fresh(store.resume(fresh()))
     for _ in range(3):
-        store.write_last(3, example())
+        store.write_last(example())
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "member 03: no checkpoint can be written" in record.message
@@ -111,11 +116,11 @@ def test_a_folder_that_cant_be_made_is_told_once_and_read_as_empty(tmp_path, cap
 
 def test_a_full_disk_leaves_the_file_before_whole_and_no_half_one(store, caplog):
     """A limit on the size of files makes the system refuse the write, as a full disk does."""
-    store.write(3, example())
+    store.write(example())
     before, limit = store.path(3).read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, limit[1]))
     try:
-        store.write(3, example(4))
+        store.write(example(4))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert store.path(3).read_bytes() == before

@@ -7,12 +7,14 @@ from config_inputs import ROOT, put, whole_config  # noqa: F401, the fixture `co
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clustermass.config.checks import KINDS
 from clustermass.config.resolve import load_config
 from clustermass.config.validate import config_errors
 from clustermass.dataset.training_data import WEIGHTINGS
 from clustermass.errors import InputError
 from clustermass.images.geometry import ImageGeometry
 from clustermass.images.grid import Grid
+from clustermass.network.layers import LAYERS
 from clustermass.network.losses import LOSSES
 
 
@@ -107,7 +109,10 @@ SINGLE_ERRORS = {
         {"half_width_arcsec": 306.0, "pixel_arcsec": 12.0, "transform": "sqrt"},
         "half_width_arcsec is 306.0, but must be a whole multiple of the base pixel, 12 arcsec",
     ),
-    "network.compact.channels": ([4] * 5, "need 32 x 32 pixels, but preprocessing 'central' gives 16 x 16"),
+    "network.compact.layers": (
+        [{"conv": 4}, {"pool": "average"}] * 5,
+        "need images of 32 x 32 pixels, but preprocessing 'central' gives 16 x 16",
+    ),
     "training.recipes.clustermass.schedule": ("plateau", "clustermass.plateau is missing; add it"),
     "training.recipes.krippendorf2023.schedule": ("cosine", "krippendorf2023.warmup_fraction is missing; add it"),
     "baselines.count_rate_efeds": (
@@ -275,10 +280,16 @@ def test_a_selection_to_learn_from_needs_images_and_a_range_of_its_own(config):
     assert config_errors(config) == []
 
 
-def test_losses_poolings_and_weightings_are_those_that_networks_know(config):
+def test_kinds_of_layers_are_those_of_the_code_and_each_has_an_entry_of_its_own(config):
+    assert set(KINDS) == set(LAYERS)
+    config["network"]["compact"]["layers"][0] = {"conv": 4, "pool": "max"}
+    assert len(config_errors(config)) == 1
+    assert "layer 1 is {'conv': 4, 'pool': 'max'}, but must be one of conv, local" in config_errors(config)[0]
+
+
+def test_losses_and_weightings_are_those_of_the_code(config):
     """The allowed words are those of the code, and the nearest to a misspelt one is suggested."""
     words = {
-        ("network", "compact", "pooling"): ["average", "max"],
         ("training", "recipes", "clustermass", "loss"): list(LOSSES),
         ("experiments", "fiducial", "weighting"): list(WEIGHTINGS),
     }

@@ -26,7 +26,7 @@ def seen(number=200, transform="sqrt", seed=1):
 
 
 def under(name, images, transform="sqrt", seed=7):
-    return Control.of(name, transform, images, seed)
+    return Control.from_training_images(name, transform, images, seed)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
@@ -94,4 +94,4 @@ def test_noise_of_a_cluster_depends_on_its_id_alone():
 )
 def test_unknown_words_are_refused(name, transform, said):
     with pytest.raises(InputError, match=said):
-        Control.of(name, transform, seen(3), 1)
+        Control.from_training_images(name, transform, seen(3), 1)

@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from network_inputs import network_block
 from scipy.stats import norm
 
 from clustermass.config.resolve import load_config, resolve_experiment
 from clustermass.errors import InputError
 from clustermass.evaluate.model_selection import compare, departures, search, training_seconds, write_search_page
 from clustermass.io.netcdf import read_netcdf, write_netcdf
-from clustermass.network.losses import kind_of
-from clustermass.network.parameters import initialise
-from clustermass.network.size import number_of_parameters
+from clustermass.network.losses import loss_of_recipe
+from clustermass.network.parameters import initialise, number_of_parameters
 
 ROOT = Path(__file__).parents[2]
 N, N_VAL = 400, 120
 SPREAD = {"plain": 0.15, "better": 0.13, "bold": 0.15}
 CLAIMED = {"plain": 0.15, "better": 0.13, "bold": 0.05}
-NETWORK = {"channels": [4, 8], "dense": [6], "dropout": 0.3, "side_inputs": ["z"]}
+NETWORK = network_block([4, 8], [6], ["z"], dropout=0.3)
 SETTINGS = {
     "preprocessing": {"half_width_arcsec": 48.0, "pixel_arcsec": 12.0, "transform": "sqrt"},
     "network": NETWORK,
@@ -30,7 +30,7 @@ SETTINGS = {
 
 
 def settings():
-    better = SETTINGS | {"recipe": {"epochs": 8}, "network": NETWORK | {"channels": [8, 16]}}
+    better = SETTINGS | {"recipe": {"epochs": 8}, "network": network_block([8, 16], [6], ["z"], dropout=0.3)}
     return {"plain": SETTINGS, "better": better, "bold": SETTINGS}
 
 
@@ -125,9 +125,17 @@ def test_the_difference_to_the_best_is_paired():
 
 
 def test_departures_are_told_by_key():
-    first = {"network": {"channels": [4], "dropout": 0.3}, "train_clusters": None, "preprocessing": {"clip": 36.0}}
-    other = {"network": {"channels": [8], "dropout": 0.3}, "train_clusters": 20, "preprocessing": {}}
-    assert departures(first, other) == {"network.channels": [8], "preprocessing.clip": None, "train_clusters": 20}
+    first = {
+        "network": {"layers": [{"conv": 4}], "hidden": 0.3},
+        "train_clusters": None,
+        "preprocessing": {"clip": 36.0},
+    }
+    other = {"network": {"layers": [{"conv": 8}], "hidden": 0.3}, "train_clusters": 20, "preprocessing": {}}
+    assert departures(first, other) == {
+        "network.layers": [{"conv": 8}],
+        "preprocessing.clip": None,
+        "train_clusters": 20,
+    }
     assert departures(first, first) == {}
 
 
@@ -135,18 +143,16 @@ def test_departures_are_told_by_key():
     ("network", "shape"),
     [
         (NETWORK, (8, 8, 10)),
-        ({"channels": [16, 32, 64], "dense": [64, 32], "dropout": 0.3, "side_inputs": ["z", "log_z"]}, (25, 25, 10)),
-        ({"channels": [3], "dense": [5, 4, 3], "dropout": 0.0, "side_inputs": []}, (7, 9, 2)),
-        (
-            {"channels": [4], "dense": [5], "dropout": 0.0, "side_inputs": ["z", "log_rate"], "catalogue_dropout": 0.2},
-            (8, 8, 2),
-        ),
+        (network_block([16, 32, 64], [64, 32], ["z", "log_z"], dropout=0.3), (25, 25, 10)),
+        (network_block([3], [5, 4, 3], []), (7, 9, 2)),
+        (network_block([4], [5], ["z", "log_rate"], hidden=0.2), (8, 8, 2)),
     ],
 )
 @pytest.mark.parametrize("recipe", [{}, {"loss": "squared_log"}, {"loss": "classification"}])
 def test_number_of_parameters_is_that_of_the_weights(network, shape, recipe):
-    weights = initialise(shape, network, [1], kind_of(recipe)())
-    assert number_of_parameters(network, shape, recipe) == sum(array.size for array in weights.values())
+    outputs = loss_of_recipe(recipe).outputs
+    weights = initialise(network, shape, outputs, [1])
+    assert number_of_parameters(network, shape, outputs) == sum(array.size for array in weights.values())
 
 
 def test_parameters_are_those_of_the_bands_that_the_preprocessing_leaves(tmp_path):
@@ -157,7 +163,7 @@ def test_parameters_are_those_of_the_bands_that_the_preprocessing_leaves(tmp_pat
     }
     paths = {name: tmp_path / f"{name}.nc" for name in one}
     found = search(paths, tmp_path / "split.nc", one, 10, 300, 1, tmp_path / "search.json")["candidates"]
-    first_layer = 3 * 3 * NETWORK["channels"][0]  # weights a band
+    first_layer = 3 * 3 * NETWORK["layers"][0]["conv"]  # weights a band
     assert found["plain"]["parameters"] - found["better"]["parameters"] == 9 * first_layer
     assert found["better"]["departures"] == {"preprocessing.bands": 1}
 
@@ -183,7 +189,7 @@ def test_page_lists_the_best_first_with_what_it_changes(tmp_path):
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     assert [row[0] for row in rows[2:]] == ["better", "plain", "bold"]
     assert {len(row) for row in rows} == {11}
-    assert rows[2][1] == "channels [8, 16], epochs 8"
+    assert rows[2][1].startswith("layers [{conv: 8}, ") and rows[2][1].endswith(", epochs 8")
     assert (rows[2][6], rows[2][-1], rows[3][-1]) == ("best", "unknown", "12")
     assert (rows[3][1], rows[4][1]) == ("the first one", "nothing")
     assert f"{N_VAL} validation clusters in" in text

@@ -7,50 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from network_inputs import NETWORK, RECIPE, fit, fit_members, network_block, predictions, sky
 
 from clustermass.dataset.standardise import Standardisation
 from clustermass.dataset.training_data import Subset
 from clustermass.errors import InputError
-from clustermass.network import epochs
+from clustermass.network import epoch
 from clustermass.network.checkpoints import Checkpoints
-from clustermass.network.cnn import MassNetwork
-from clustermass.network.device import use_device
-from clustermass.network.parameters import flatten
-from clustermass.network.predict import standardised_predictions
-from clustermass.network.train_members import predictions
-from clustermass.network.trainer import Fitted, fit, fit_members
+from clustermass.network.parameters import initialise, unflatten
 from clustermass.network.watch import Watch
-
-use_device("cpu")
-NETWORK = {"channels": [4, 4, 8], "dense": [16], "dropout": 0.0, "side_inputs": ["z", "log_z"]}
-RECIPE = {
-    "optimizer": "adamw",
-    "learning_rate": 5e-3,
-    "schedule": "cosine",
-    "warmup_fraction": 0.1,
-    "weight_decay": 0.01,
-    "gradient_clip": 5.0,
-    "batch_size": 32,
-    "epochs": 3,
-    "augmentation": "symmetries",
-    "average_decay": 0.9,
-    "keep": "last",
-    "symmetric_prediction": True,
-}
-
-
-def sky(number: int, seed: int, size: int = 8) -> Subset:
-    """Poisson images of a source at the centre whose counts grow with mass, on a flat background."""
-    rng = np.random.default_rng(seed)
-    mass, redshift = rng.uniform(13.3, 14.8, number), rng.uniform(0.1, 0.7, number)
-    y, x = np.mgrid[:size, :size] - (size - 1) / 2
-    profile = (1 + (x**2 + y**2) / 2) ** -1.5
-    source = 200 * 10 ** (mass - 14)[:, None, None, None] * (profile / profile.sum())[..., None] * [0.7, 0.3]
-    return Subset(np.sqrt(rng.poisson(source + 0.3)).astype(np.float32), redshift, mass)
 
 
 @pytest.fixture(scope="module")
-def small() -> Fitted:
+def small():
     """Train for three epochs on 64 clusters; for this size the program is compiled only once."""
     return fit(sky(64, 1), sky(40, 2), NETWORK, RECIPE, seed=1, member=0)
 
@@ -76,14 +45,14 @@ def test_losses_are_those_of_the_log_mass_itself(small):
 
 def test_constants_come_from_the_training_set():
     train = sky(50, 1)
-    constants = Standardisation.of(train.images, train.redshift, {}, train.log10_m500c, ["z"])
+    constants = Standardisation.from_training_set(train.images, train.redshift, {}, train.log10_m500c, ["z"])
     standard = constants.images(train.images)
     np.testing.assert_allclose(standard.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(standard.std((0, 1, 2)), 1, atol=1e-5)
     assert constants.mass_mean == pytest.approx(train.log10_m500c.mean())
     assert constants.side_sd == pytest.approx([train.redshift.std()])
     blank = np.full((3, 2, 2, 1), 0.3, np.float32)
-    empty = Standardisation.of(blank, np.full(3, 0.3), {}, np.full(3, 14.1), ["log_z"])
+    empty = Standardisation.from_training_set(blank, np.full(3, 0.3), {}, np.full(3, 14.1), ["log_z"])
     assert (empty.image_sd, empty.side_sd, empty.mass_sd) == ([1.0], [1.0], 1.0)
 
 
@@ -108,33 +77,36 @@ def test_symmetric_prediction_is_the_mean_over_the_eight(small):
 
 def test_micro_batches_add_up_to_the_batch():
     rng = np.random.default_rng(1)
-    data = epochs.TrainingData(*(jnp.asarray(rng.normal(size=shape)) for shape in ((60, 1), (60, 3), (60,), (60,))))
+    side, mass, weight = (jnp.asarray(rng.normal(size=shape)) for shape in ((60, 3), (60,), (60,)))
+    data = epoch.TrainingData({"side": side}, mass, weight)
 
     def loss(state, some, key):
-        return jnp.mean(some.weight * (some.mass - some.side @ state) ** 2)
+        return jnp.mean(some.weight * (some.mass - some.inputs["side"] @ state) ** 2)
 
     state, rows = jnp.array([0.1, 0.2, 0.3]), jnp.arange(60)
-    in_parts = epochs.accumulate(jax.value_and_grad(loss), state, data, rows.reshape(4, 15), jax.random.key(0))
+    in_parts = epoch.accumulate(jax.value_and_grad(loss), state, data, rows.reshape(4, 15), jax.random.key(0))
     for mine, whole in zip(in_parts, jax.value_and_grad(loss)(state, data, None), strict=True):
         np.testing.assert_allclose(mine, whole, rtol=1e-4, atol=1e-6)
 
 
 def test_parts_of_a_batch_divide_it_and_fit_the_cache():
     compact, paper = 25 * 25 * 16, 50 * 50 * 32
-    assert [epochs.parts(batch, compact) for batch in (64, 100, 61, 6)] == [(16, 16), (20, 4), (61, 61), (6, 6)]
-    assert [epochs.parts(batch, paper) for batch in (64, 100)] == [(16, 4), (20, 4)]
-    assert epochs.parts(100, 10 * paper) == (20, 20)
+    assert [epoch.parts(batch, compact) for batch in (64, 100, 61, 6)] == [(16, 16), (20, 4), (61, 61), (6, 6)]
+    assert [epoch.parts(batch, paper) for batch in (64, 100)] == [(16, 4), (20, 4)]
+    assert epoch.parts(100, 10 * paper) == (20, 20)
 
 
 def test_images_in_chunks_have_the_features_of_all_at_once():
-    network = {"channels": [4, 8], "dense": [8], "dropout": 0.0, "side_inputs": ["z"]}
-    model = MassNetwork((9, 9, 3), network, nnx.Rngs(1))
-    images = jnp.asarray(np.random.default_rng(2).normal(size=(12, 9, 9, 3)), jnp.float32)
-    np.testing.assert_allclose(model.features(images, 4), model.features(images), atol=1e-6)
+    network = network_block([4, 8], [8], ["z"])
+    weights = initialise(network, (9, 9, 3), 1, [1])
+    model = nnx.merge(*unflatten(network, (9, 9, 3), 1, weights))
+    rng = np.random.default_rng(2)
+    inputs = {"image": jnp.asarray(rng.normal(size=(12, 9, 9, 3)), jnp.float32), "side": jnp.zeros((12, 1))}
+    np.testing.assert_allclose(model(inputs, chunk=4), model(inputs), atol=1e-6)
 
 
 def test_every_cluster_is_seen_in_every_epoch():
-    rows = np.asarray(epochs.shuffled(jax.random.key(1), 10, 3, 4))
+    rows = np.asarray(epoch.shuffled(jax.random.key(1), 10, 3, 4))
     assert set(rows.ravel()) == set(range(10))
     assert len(set(rows[:2].ravel())) == 8
     np.testing.assert_array_equal(rows[2, 2:], rows[0, :2])
@@ -177,32 +149,32 @@ def test_what_isnt_finite_in_the_data_is_said_before_training():
         runaway(f"The {name} set's images or masses aren't all finite", **change)
 
 
-SIDE_BY_SIDE = NETWORK | {"dropout": 0.2}, RECIPE | {"keep": "best"}, 1
+SIDE_BY_SIDE = network_block([4, 4, 8], [16], ["z", "log_z"], dropout=0.2), RECIPE | {"keep": "best"}, 1
 
 
 def test_members_side_by_side_are_those_trained_alone_but_for_rounding():
     """What a GPU does with a job's members, here on a CPU: `jax.vmap`."""
     data = sky(64, 1), sky(40, 2)
-    together = dict(fit_members(*data, *SIDE_BY_SIDE, [0, 7], together=True))
+    together = fit_members(*data, *SIDE_BY_SIDE, [0, 7], side_by_side=True)
     assert list(together) == [0, 7]
     for member, mapped in together.items():
         alone = fit(*data, *SIDE_BY_SIDE, member)
         np.testing.assert_allclose(mapped.history.val_loss, alone.history.val_loss, atol=1e-4)
         assert mapped.kept_epoch == alone.kept_epoch
-        for name, array in flatten(alone.state).items():
-            np.testing.assert_allclose(flatten(mapped.state)[name], array, atol=1e-4, err_msg=name)
+        for name, array in alone.network.weights.items():
+            np.testing.assert_allclose(mapped.network.weights[name], array, atol=1e-4, err_msg=name)
 
 
 def test_members_side_by_side_go_on_from_different_epochs(tmp_path, monkeypatch):
     """A kill between two writes leaves members at different epochs; one is even finished."""
     data, left = (sky(64, 1), sky(40, 2)), Checkpoints(tmp_path, {}, every_s=0.0)
     whole = {member: fit(*data, *SIDE_BY_SIDE, member) for member in range(4)}
-    dict(fit_members(*data, *SIDE_BY_SIDE, [1], left))
+    fit_members(*data, *SIDE_BY_SIDE, [1], left)
     for last, members in ((2, [0]), (1, [2, 3])):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(Watch, "report", stop_after(last))
-            dict(fit_members(*data, *SIDE_BY_SIDE, members, left, together=True))
-    resumed = dict(fit_members(*data, *SIDE_BY_SIDE, list(whole), left, together=True))
+            fit_members(*data, *SIDE_BY_SIDE, members, left, side_by_side=True)
+    resumed = fit_members(*data, *SIDE_BY_SIDE, list(whole), left, side_by_side=True)
     for member, fitted in whole.items():
         np.testing.assert_allclose(resumed[member].history.val_loss, fitted.history.val_loss, atol=1e-4)
 
@@ -233,14 +205,12 @@ def test_empty_subsets_and_oblong_images_are_refused():
 
 def test_members_differ_and_dont_depend_on_each_other(small):
     second, again = (fit(sky(64, 1), sky(40, 2), NETWORK, RECIPE, 1, member) for member in (1, 0))
-    for name, array in flatten(small.state).items():
-        np.testing.assert_array_equal(array, flatten(again.state)[name])
+    for name, array in small.network.weights.items():
+        np.testing.assert_array_equal(array, again.network.weights[name])
     assert small.history.val_loss != second.history.val_loss
 
 
 def test_predictions_dont_depend_on_what_else_is_in_the_batch(small):
-    train_set, constants = sky(100, 1), small.constants
-    images, redshift = constants.images(train_set.images), constants.side(train_set.redshift, {})[:, None]
-    whole = standardised_predictions(small.structure, small.state, images, redshift, False)
-    part = standardised_predictions(small.structure, small.state, images[90:], redshift[90:], False)
-    np.testing.assert_allclose(whole[0][90:], part[0], atol=1e-5)
+    train = sky(100, 1)
+    last = Subset(train.images[90:], train.redshift[90:], train.log10_m500c[90:])
+    np.testing.assert_allclose(predictions(small, train, False)[0][90:], predictions(small, last, False)[0], atol=1e-5)

@@ -7,17 +7,16 @@ from test_packing import experiment, packed  # noqa: F401
 from test_weights import example
 
 from clustermass.ensemble.pack import opened
-from clustermass.ensemble.trained import read_member
-from clustermass.network.weights import save_weights
+from clustermass.network.trained_network import TrainedNetwork
 
 
 def test_weights(tmp_path):
     path = tmp_path / "00.safetensors"
-    save_weights(example(), path)
+    example().save(path)
     content = path.read_bytes()
 
     def case(damage):
-        found = tried(path, damage.apply(content), read_member)
+        found = tried(path, damage.apply(content), TrainedNetwork.load)
         if found is not None:
             assert {name: array.shape for name, array in found.arrays.items()} == {"a": (2,), "b": (2, 3)}
             assert all(np.isfinite(array).all() for array in found.arrays.values())

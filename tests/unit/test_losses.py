@@ -6,24 +6,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from network_inputs import NETWORK, RECIPE, fit, fit_members, network_block, predictions, sky
 from scipy.special import log_softmax
 from scipy.stats import norm, rv_histogram
-from test_fitting import NETWORK, RECIPE, sky
 
 from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
-from clustermass.network.device import use_device
-from clustermass.network.losses import CLASSES, HIGHEST, LOSSES, LOWEST, WIDTH, Likelihood, loss_of, weighted_mean
-from clustermass.network.train_members import predictions
-from clustermass.network.trainer import fit, fit_members
+from clustermass.network.losses import (
+    CLASSES,
+    HIGHEST,
+    LOSSES,
+    LOWEST,
+    WIDTH,
+    Likelihood,
+    loss_from_recipe,
+    weighted_mean,
+)
 
-use_device("cpu")
 CONSTANTS = Standardisation([0.0], [1.0], [], [], [], mass_mean=14.0, mass_sd=0.4)
-POINTS = [name for name, kind in LOSSES.items() if not kind.tells_sigma]
+POINTS = [name for name, kind in LOSSES.items() if not kind.predicts_sigma]
 
 
 def made(name):
-    return loss_of({"loss": name}, CONSTANTS)
+    return loss_from_recipe({"loss": name}, CONSTANTS)
 
 
 def test_likelihood_equals_eq_1_worked_by_hand():
@@ -104,9 +109,9 @@ def test_numpy_and_jax_agree_and_slopes_are_those_of_finite_differences(name):
 
 def test_an_unknown_loss_is_named():
     with pytest.raises(InputError, match=r"recipe\.loss: 'huber' is unknown.*likelihood, squared_log"):
-        loss_of({"loss": "huber"}, CONSTANTS)
-    with pytest.raises(InputError, match=r"network\.pooling: 'min' is unknown"):
-        fit(sky(8, 1), sky(8, 2), NETWORK | {"pooling": "min"}, RECIPE, 1, 0)
+        loss_from_recipe({"loss": "huber"}, CONSTANTS)
+    with pytest.raises(InputError, match=r"network\.layers: .*'pool': 'min'"):
+        fit(sky(8, 1), sky(8, 2), network_block([4], [4], [], pooling="min"), RECIPE, 1, 0)
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "likelihood"])
@@ -127,7 +132,9 @@ def test_a_network_learns_by_each_loss_and_its_sigma_is_that_of_unseen_clusters(
     as_it_is = predictions(fitted, val, symmetric=False)[0]
     last = fitted.history.val_loss[-1]
     if name == "squared_log":
-        assert last == pytest.approx(np.mean((as_it_is - val.log10_m500c) ** 2) / fitted.constants.mass_sd**2, rel=1e-6)
+        assert last == pytest.approx(
+            np.mean((as_it_is - val.log10_m500c) ** 2) / fitted.network.standardisation.mass_sd**2, rel=1e-6
+        )
     if name == "percentage":
         assert last == pytest.approx(np.mean(100 * np.abs(as_it_is / val.log10_m500c - 1)), rel=1e-6)
 
@@ -135,17 +142,17 @@ def test_a_network_learns_by_each_loss_and_its_sigma_is_that_of_unseen_clusters(
 def test_members_side_by_side_have_losses_of_their_own_alone():
     data = sky(64, 1), sky(40, 2)
     recipe = RECIPE | {"loss": "classification", "epochs": 2, "augmentation": "none"}
-    for member, mapped in fit_members(*data, NETWORK, recipe, 1, [0, 4], together=True):
+    for member, mapped in fit_members(*data, NETWORK, recipe, 1, [0, 4], side_by_side=True).items():
         alone = fit(*data, NETWORK, recipe, 1, member)
         np.testing.assert_allclose(mapped.history.val_loss, alone.history.val_loss, atol=1e-4)
-        assert mapped.residual_sd is None
+        assert mapped.network.residual_sd is None
 
 
 def test_without_side_inputs_the_redshift_has_no_influence():
     """`side_inputs: []`, and exposure alone: the mass is told by the image."""
     for names in ([], ["log_exposure"]):
-        train, val = (replace(sky(64, seed), facts={"exposure_s": np.full(64, 1200.0)}) for seed in (1, 2))
-        train.facts["exposure_s"][::2] = 700.0
+        train, val = (replace(sky(64, seed), measurements={"exposure_s": np.full(64, 1200.0)}) for seed in (1, 2))
+        train.measurements["exposure_s"][::2] = 700.0
         network = NETWORK | {"side_inputs": names}
         fitted = fit(train, val, network, RECIPE, 1, 0)
         other = replace(val, redshift=val.redshift[::-1] * 1.7)
@@ -154,6 +161,6 @@ def test_without_side_inputs_the_redshift_has_no_influence():
             np.testing.assert_array_equal(one, two)
         for one, two in zip(predictions(fitted, val, True), predictions(shuffled, val, True), strict=True):
             np.testing.assert_array_equal(one, two)
-        deeper = replace(val, facts={"exposure_s": np.full(64, 700.0)})
+        deeper = replace(val, measurements={"exposure_s": np.full(64, 700.0)})
         changed = not np.array_equal(predictions(fitted, val, True)[0], predictions(fitted, deeper, True)[0])
         assert changed is bool(names)

@@ -8,7 +8,7 @@ import xarray as xr
 from test_training import SELECTION, write_sky
 
 from clustermass.dataset.split import first_training_clusters
-from clustermass.dataset.training_data import load_member_data
+from clustermass.dataset.training_data import load_training_sample
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
@@ -67,25 +67,25 @@ def test_validation_and_test_sets_stay_as_they_are():
 
 def test_more_clusters_than_there_are_are_refused(tmp_path):
     with pytest.raises(InputError, match="train_clusters is 500, but the training set holds 64 clusters"):
-        load_member_data(*write_sky(tmp_path), EXPERIMENT | {"train_clusters": 500}, 11)
+        load_training_sample(*write_sky(tmp_path), EXPERIMENT | {"train_clusters": 500}, 11)
 
 
 def test_fewer_training_clusters_reach_the_arrays(tmp_path):
     files = write_sky(tmp_path)
-    whole, part = (load_member_data(*files, EXPERIMENT | {"train_clusters": n}, 11) for n in (None, 20))
+    whole, part = (load_training_sample(*files, EXPERIMENT | {"train_clusters": n}, 11) for n in (None, 20))
     assert [len(part.subsets[name].redshift) for name in ("train", "val", "test", "unused")] == [20, 16, 16, 44]
-    rows = part.sample["split"].values == "train"
+    rows = part.table["split"].values == "train"
     images = {str(name): image for path in files[0] for name, image in read_netcdf(path)["image"].groupby("cluster")}
-    expected = [images[name].values.squeeze().transpose(1, 2, 0) for name in part.sample["cluster"].values[rows]]
+    expected = [images[name].values.squeeze().transpose(1, 2, 0) for name in part.table["cluster"].values[rows]]
     np.testing.assert_array_equal(part.subsets["train"].images, expected)
-    np.testing.assert_array_equal(part.subsets["train"].log10_m500c, part.sample["log10_m500c"].values[rows])
+    np.testing.assert_array_equal(part.subsets["train"].log10_m500c, part.table["log10_m500c"].values[rows])
     np.testing.assert_array_equal(part.subsets["val"].images, whole.subsets["val"].images)
 
 
 @pytest.mark.parametrize("control", ["shuffled_redshift", "no_energy", "noise_images"])
 def test_a_control_reaches_all_subsets_and_the_test_set_changes_no_training_data(tmp_path, control):
     plain, here, there = (
-        load_member_data(*write_sky(tmp_path / str(n), n), EXPERIMENT | {"control": name}, 11)
+        load_training_sample(*write_sky(tmp_path / str(n), n), EXPERIMENT | {"control": name}, 11)
         for n, name in ((0, "none"), (0, control), (1, control))
     )
     for name in ("train", "val", "test"):
@@ -100,8 +100,8 @@ def test_a_control_reaches_all_subsets_and_the_test_set_changes_no_training_data
 @pytest.mark.parametrize("variable", ["image", "redshift", "log10_m500c", "split"])
 def test_the_digest_changes_with_anything_that_is_trained_on(tmp_path, name, variable):
     images, split = write_sky(tmp_path)
-    before = load_member_data(images, split, EXPERIMENT, 11).digest()
-    assert load_member_data(images[::-1], split, EXPERIMENT, 5).digest() == before  # nor order of files, nor seed
+    before = load_training_sample(images, split, EXPERIMENT, 11).digest()
+    assert load_training_sample(images[::-1], split, EXPERIMENT, 5).digest() == before  # nor order of files, nor seed
     row = int(np.flatnonzero(read_netcdf(split)["split"].values.astype(str) == name)[0])
     path = split if variable == "split" else images[0]
     table = read_netcdf(path)
@@ -110,4 +110,4 @@ def test_the_digest_changes_with_anything_that_is_trained_on(tmp_path, name, var
     else:
         table[variable][row] = table[variable][row] + 1e-3
     write_netcdf(table, path, "changed", {"parameters": table.attrs.get("parameters", "{}")})
-    assert load_member_data(images, split, EXPERIMENT, 11).digest() != before
+    assert load_training_sample(images, split, EXPERIMENT, 11).digest() != before

@@ -1,7 +1,6 @@
 """The network: its convolution against JAX's own, its shape, its inputs, its optimiser and learning rate."""
 
 import time
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +8,15 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from network_inputs import network_block
 
 from clustermass.errors import InputError
-from clustermass.network.cnn import MassNetwork
 from clustermass.network.convolution import DIMENSIONS, block, fast_block, max_block
-from clustermass.network.device import use_device
 from clustermass.network.optimiser import LearningRate, Plateau, optimiser
-from clustermass.network.parameters import flatten, initialise, unflatten
+from clustermass.network.parameters import flatten, initialise, number_of_parameters, unflatten
 
-use_device("cpu")
-NETWORK = {"channels": [4, 5, 6], "dense": [8, 7], "dropout": 0.5, "side_inputs": ["z", "log_z"]}
+CHANNELS, DENSE, SIDE = [4, 5, 6], [8, 7], ["z", "log_z"]
+NETWORK = network_block(CHANNELS, DENSE, SIDE, dropout=0.5)
 
 
 def lax_convolution(images, kernel):
@@ -80,9 +78,10 @@ def cpu_seconds(function, argument, repeats=5) -> float:
 
 @pytest.mark.parametrize(("side", "bands"), [(25, 10), (50, 10), (12, 1)])
 def test_takes_any_size_and_any_number_of_bands(side, bands):
-    structure, state = unflatten((side, side, bands), NETWORK, initialise((side, side, bands), NETWORK, [1, 2]))
-    mean, log_variance = nnx.merge(structure, state)(random((3, side, side, bands), 1), random((3, 2), 2))
-    assert mean.shape == log_variance.shape == (3,)
+    shape = (side, side, bands)
+    structure, state = unflatten(NETWORK, shape, 2, initialise(NETWORK, shape, 2, [1, 2]))
+    inputs = {"image": random((3, *shape), 1), "side": random((3, 2), 2)}
+    assert nnx.merge(structure, state)(inputs).shape == (3, 2)
     pooled = side // 2 // 2 // 2
     dense = (pooled**2 * 6 + 2) * 8 + 8 + 8 * 7 + 7 + 7 * 2 + 2
     convolutions = 9 * (bands * 4 + 4 * 5 + 5 * 6) + 4 + 5 + 6
@@ -92,8 +91,9 @@ def test_takes_any_size_and_any_number_of_bands(side, bands):
 @pytest.mark.parametrize("pooling", ["average", "max"])
 def test_is_convolution_relu_pooling_three_times_then_dense_layers(pooling):
     """The whole network once more in plain JAX."""
-    weights = initialise((12, 12, 2), NETWORK, [3])
-    structure, state = unflatten((12, 12, 2), NETWORK | {"pooling": pooling}, weights)
+    network = network_block(CHANNELS, DENSE, SIDE, dropout=0.5, pooling=pooling)
+    weights = initialise(network, (12, 12, 2), 2, [3])
+    structure, state = unflatten(network, (12, 12, 2), 2, weights)
     images, redshift = random((4, 12, 12, 2), 4), random((4, 2), 5)
     maps = images
     for layer in range(3):
@@ -106,50 +106,129 @@ def test_is_convolution_relu_pooling_three_times_then_dense_layers(pooling):
     for layer in (0, 2, 4):
         hidden = hidden @ weights[f"dense.layers.{layer}.kernel"] + weights[f"dense.layers.{layer}.bias"]
         hidden = jax.nn.relu(hidden) if layer < 4 else hidden
-    made = jnp.stack(nnx.merge(structure, state)(images, redshift), axis=1)
+    made = nnx.merge(structure, state)({"image": images, "side": redshift})
     np.testing.assert_allclose(made, hidden, rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_acts_only_with_a_key():
-    structure, state = unflatten((8, 8, 2), NETWORK, initialise((8, 8, 2), NETWORK, [1]))
-    model, images, redshift = nnx.merge(structure, state), random((3, 8, 8, 2), 1), random((3, 2), 2)
-    np.testing.assert_array_equal(model(images, redshift)[0], model(images, redshift)[0])
-    assert not np.allclose(model(images, redshift, jax.random.key(0))[0], model(images, redshift)[0])
+def built(layers, shape, side_inputs=(), outputs=1):
+    network = {"layers": layers, "side_inputs": list(side_inputs)}
+    return nnx.merge(*unflatten(network, shape, outputs, initialise(network, shape, outputs, [1])))
+
+
+def test_dropout_acts_only_with_a_key_and_each_of_several_differently():
+    inputs = {"image": random((3, 8, 8, 2), 1), "side": random((3, 2), 2)}
+    model = built(NETWORK["layers"], (8, 8, 2), SIDE)
+    np.testing.assert_array_equal(model(inputs), model(inputs))
+    assert not np.allclose(model(inputs, jax.random.key(0)), model(inputs))
+    twice = built([{"flatten": True}, {"dropout": 0.5}, {"dropout": 0.5}], (30, 30, 1))
+    twice.dense.layers["0"].kernel[...] = jnp.ones((900, 1))
+    kept = twice({"image": jnp.ones((50, 30, 30, 1)), "side": jnp.zeros((50, 0))}, jax.random.key(1)) / 4 / 900
+    assert float(kept.mean()) == pytest.approx(0.25, abs=0.01)  # the same numbers dropped twice: half
 
 
 def test_initial_weights_follow_their_seeds_and_fan_in():
-    network = NETWORK | {"channels": [32, 32, 32]}
-    first, again, other = (initialise((25, 25, 10), network, seeds) for seeds in ([1, 0], [1, 0], [1, 1]))
+    network = network_block([32, 32, 32], DENSE, SIDE)
+    first, again, other = (initialise(network, (25, 25, 10), 2, seeds) for seeds in ([1, 0], [1, 0], [1, 1]))
     for name, array in first.items():
         np.testing.assert_array_equal(array, again[name])
         if array.ndim > 1:
             assert not np.array_equal(array, other[name])
     assert first["convolutional.layers.1.kernel"].std() == pytest.approx((9 * 32) ** -0.5, rel=0.05)
+    local = initialise({"layers": [{"local": 8}, {"flatten": True}], "side_inputs": []}, (9, 9, 4), 1, [1])
+    assert local["convolutional.layers.0.kernel"].std() == pytest.approx((9 * 4) ** -0.5, rel=0.05)
 
 
 def test_weights_survive_being_flattened_and_refuse_another_shape():
-    weights = initialise((8, 8, 2), NETWORK, [1])
-    for name, array in flatten(unflatten((8, 8, 2), NETWORK, weights)[1]).items():
+    weights = initialise(NETWORK, (8, 8, 2), 2, [1])
+    for name, array in flatten(unflatten(NETWORK, (8, 8, 2), 2, weights)[1]).items():
         np.testing.assert_array_equal(array, weights[name])
     with pytest.raises(InputError, match=r"convolutional\.layers\.0\.kernel"):
-        unflatten((8, 8, 3), NETWORK, weights)
+        unflatten(NETWORK, (8, 8, 3), 2, weights)
     del weights["dense.layers.0.bias"]
     with pytest.raises(InputError, match="has none"):
-        unflatten((8, 8, 2), NETWORK, weights)
+        unflatten(NETWORK, (8, 8, 2), 2, weights)
 
 
-def test_images_too_small_for_the_poolings_are_refused():
-    with pytest.raises(InputError, match="8 pixels"):
-        MassNetwork((6, 6, 1), NETWORK, nnx.Rngs(0))
+NTAMPAKA = [
+    *({"conv": 16}, {"pool": "max"}, {"conv": 32}, {"pool": "max"}, {"conv": 64}, {"pool": "max"}),
+    *({"global_pool": "average"}, {"dropout": 0.1}, {"dense": 200}, {"dropout": 0.1}, {"dense": 100}, {"dense": 20}),
+]
+HO = [
+    *({"conv": 24, "kernel": 5}, {"conv": 10}, {"pool": "max", "size": 4}, {"conv": 24, "kernel": 5}, {"conv": 10}),
+    *({"pool": "max"}, {"flatten": True}, {"dense": 128}, {"dense": 128}, {"dense": 64}),
+]
 
 
-RECIPE = {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.3, "gradient_clip": 0.0, "epochs": 4}
+@pytest.mark.parametrize(
+    ("layers", "bands", "number"), [(NTAMPAKA, 1, 58437), (HO, 1, 363629), (HO, 3, 364829)], ids=["N", "H", "H3"]
+)
+def test_published_networks_have_their_number_of_parameters(layers, bands, number):
+    """Ntampaka et al. (2019), Ho et al. (2023): networks for images of 128 x 128 pixels."""
+    assert number_of_parameters({"layers": layers, "side_inputs": []}, (128, 128, bands), 1) == number
+
+
+def test_layers_are_those_of_jax_and_of_plain_numpy():
+    images = random((2, 9, 9, 3), 1)
+    inputs = {"image": images, "side": jnp.zeros((2, 0))}
+    strided = built([{"conv": 4, "kernel": 4, "stride": 2, "padding": "valid", "activation": "none"}, GAP], (9, 9, 3))
+    kernel = strided.convolutional.layers["0"].kernel[...]
+    maps = jax.lax.conv_general_dilated(images, kernel, (2, 2), "VALID", dimension_numbers=DIMENSIONS)
+    np.testing.assert_allclose(strided(inputs), last(strided, maps.mean((1, 2))), rtol=1e-4, atol=1e-5)
+    pooled = built([{"pool": "max", "size": 3}, {"global_pool": "max"}], (9, 9, 3))
+    np.testing.assert_allclose(pooled(inputs), last(pooled, images.max((1, 2))), rtol=1e-5, atol=1e-6)
+    mean = built([{"pool": "average", "size": 2}, GAP], (9, 9, 3))
+    np.testing.assert_allclose(mean(inputs), last(mean, images[:, :8, :8].mean((1, 2))), rtol=1e-4, atol=1e-5)
+
+
+GAP = {"global_pool": "average"}
+
+
+def last(model, features):
+    return features @ model.dense.layers["0"].kernel[...] + model.dense.layers["0"].bias[...]
+
+
+def test_a_locally_connected_layer_with_one_kernel_everywhere_is_a_convolution():
+    images = random((2, 6, 6, 3), 1)
+    local = built([{"local": 4}, {"flatten": True}], (6, 6, 3)).convolutional.layers["0"]
+    kernel = random((3, 3, 3, 4), 2)
+    # patches have their channels outermost
+    local.kernel[...] = jnp.broadcast_to(kernel.transpose(2, 0, 1, 3).reshape(27, 4), (6, 6, 27, 4))
+    expected = jax.nn.relu(lax_convolution(images, kernel))
+    np.testing.assert_allclose(local(images, {}, None), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_take_cubes_and_any_dense_layer_takes_the_side_inputs():
+    cube = built([{"conv": 4, "kernel": 5, "padding": "valid"}, {"pool": "max"}, {"flatten": True}], (9, 9, 9, 2))
+    assert cube({"image": jnp.ones((2, 9, 9, 9, 2)), "side": jnp.zeros((2, 0))}).shape == (2, 1)
+    late = built([GAP, {"dense": 5}, {"join": "side"}, {"dense": 3}], (9, 9, 3), ["z"])
+    inputs = {"image": random((2, 9, 9, 3), 1), "side": random((2, 4, 1), 2)}
+    at_each = [late({**inputs, "side": inputs["side"][:, number]}) for number in range(4)]
+    np.testing.assert_allclose(late(inputs), jnp.stack(at_each, axis=1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([{"pool": "max"}] * 3, r"nothing is left of images of 6 x 6 pixels after the layer"),
+        ([{"fold": 3}], "'fold' is no kind of layer. Choose from conv"),
+        ([{"conv": 3, "width": 4}, GAP], "'width'"),
+        ([GAP, {"conv": 3}], "must come before flatten or global_pool"),
+        ([{"dense": 3}], "must come after flatten or global_pool"),
+        ([GAP, {"join": "cube"}], "'cube': no such input. Choose from image, side"),
+    ],
+)
+def test_lists_that_make_no_network_are_refused(layers, message):
+    with pytest.raises(InputError, match=message):
+        built(layers, (6, 6, 1))
+
+
+RECIPE = {"learning_rate": 0.01, "epochs": 4}
 
 
 def test_adamw_is_optax_adamw_but_for_undecayed_biases():
     parameters = {"kernel": random((3, 4), 1), "bias": random((4,), 2)}
     slopes = {"kernel": random((3, 4), 3), "bias": random((4,), 4)}
-    ours = optimiser(RECIPE)
+    ours = optimiser("adamw", 0.3, 0.0, 0.0)
     mine, _ = ours.update(slopes, ours.init(parameters), parameters)
     for name, decay in (("kernel", 0.3), ("bias", 0.0)):
         theirs = optax.adamw(0.01, weight_decay=decay)
@@ -159,7 +238,7 @@ def test_adamw_is_optax_adamw_but_for_undecayed_biases():
 
 def test_gradients_are_clipped_to_their_global_norm():
     slopes = {"kernel": 100 * random((3, 4), 3)}
-    clipped = optimiser(RECIPE | {"gradient_clip": 5.0, "weight_decay": 0.0})
+    clipped = optimiser("adamw", 0.0, 0.0, 5.0)
     _, state = clipped.update(slopes, clipped.init(slopes), slopes)
     moment = next(part.mu for part in state if hasattr(part, "mu"))  # 0.1 of the clipped gradient
     assert float(jnp.linalg.norm(moment["kernel"])) == pytest.approx(0.5, rel=1e-4)
@@ -201,7 +280,20 @@ def test_plateau_is_that_of_optax():
     assert scales[-1] == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize(("key", "make"), [("optimizer", optimiser), ("schedule", partial(LearningRate, steps=1))])
-def test_unknown_choices_are_named(key, make):
-    with pytest.raises(InputError, match=f"recipe.{key}: 'nonsense' is unknown"):
-        make(RECIPE | {"schedule": "constant", key: "nonsense"})
+def test_l2_adds_the_slope_of_the_squares_of_all_kernels():
+    weights = {"kernel": random((3, 4), 1), "bias": random((4,), 2)}
+    slopes = {"kernel": random((3, 4), 3), "bias": random((4,), 4)}
+    penalty = jax.grad(lambda weights: 0.01 * jnp.sum(weights["kernel"] ** 2))(weights)
+    ours, plain = optimiser("adam", 0.0, 0.01, 0.0), optimiser("adam", 0.0, 0.0, 0.0)
+    with_penalty = jax.tree.map(jnp.add, slopes, penalty)
+    mine, _ = ours.update(slopes, ours.init(weights), weights)
+    expected, _ = plain.update(with_penalty, plain.init(weights), weights)
+    for name in weights:
+        np.testing.assert_allclose(mine[name], expected[name], rtol=1e-5)
+
+
+def test_unknown_choices_are_named():
+    with pytest.raises(InputError, match=r"recipe.optimizer: 'nonsense' is unknown"):
+        optimiser("nonsense", 0.0, 0.0, 0.0)
+    with pytest.raises(InputError, match=r"recipe.schedule: 'nonsense' is unknown"):
+        LearningRate(RECIPE | {"schedule": "nonsense"}, steps=1)

@@ -15,13 +15,14 @@ from ood_inputs import by_hand, write_ood_model
 from test_weights import example
 
 from clustermass.apply.field import masses_of_field
+from clustermass.dataset.controls import Control
 from clustermass.ensemble import pack as packing
 from clustermass.ensemble.pack import opened, pack_ensemble
 from clustermass.ensemble.trained import Trained
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf
-from clustermass.network.weights import load_weights, save_weights
+from clustermass.network.trained_network import TrainedNetwork
 
 NAMES = ["ensemble.nc", "calibration.json", "domain.nc", "members/00.safetensors", "members/01.safetensors"]
 
@@ -44,7 +45,7 @@ def experiment(tmp_path):
     made = {"source": "clustermass 0.0.7", "cosmology": {"h0_km_s_mpc": 70.0, "omega_m": 0.3}}
     write_netcdf(dataset, folder / "ensemble.nc", "test", made)
     for member in range(3):
-        save_weights(replace(example(), member=member), folder / "members" / f"0{member}.safetensors")
+        replace(example(), member=member).save(folder / "members" / f"0{member}.safetensors")
     levels = {level: {"half_width": 1.0} for level in ("68", "90", "95")}
     recalibration = {"form": "scale", "scale": 1.25, "floor_dex": 0.0}
     write_json(
@@ -116,7 +117,7 @@ def test_unpacked_files_and_hash_are_those_of_the_folder(experiment, packed):
         assert here.digest() == there.digest() == manifest_of(packed)["ensemble_hash"]
         assert here.named().keys() == there.named().keys() == set(NAMES)
         assert all(here.named()[name].read_bytes() == path.read_bytes() for name, path in there.named().items())
-        assert [load_weights(path).member for path in here.weights] == [0, 1]
+        assert [TrainedNetwork.load(path).member for path in here.weights] == [0, 1]
         folder = here.ensemble.parent
     assert not folder.exists()
 
@@ -211,16 +212,16 @@ def test_masses_refuse_a_damaged_file_before_any_work(packed, tmp_path):
 
 
 def test_a_control_s_networks_are_not_packed(experiment, tmp_path):
-    control = {"name": "no_photons", "shuffle": None, "means": None, "redshift": None}
-    save_weights(replace(example(), control=control), experiment / "members" / "01.safetensors")
-    with pytest.raises(InputError, match=r"01\.safetensors: a network of the control 'no_photons'"):
+    control = Control("no_energy", "none", [], 1)
+    replace(example(), control=control).save(experiment / "members" / "01.safetensors")
+    with pytest.raises(InputError, match=r"01\.safetensors: a network of the control 'no_energy'"):
         pack_ensemble(Trained.in_folder(experiment), tmp_path / "bad.zip")
     assert not (tmp_path / "bad.zip").exists()
 
 
 def test_networks_that_see_different_images_are_not_packed(experiment, tmp_path):
     odd = replace(example(), grid={**example().grid, "x": [-24.0, 0.0, 24.0]})
-    save_weights(odd, experiment / "members" / "01.safetensors")
+    odd.save(experiment / "members" / "01.safetensors")
     with pytest.raises(InputError, match=r"01\.safetensors: its grid differs"):
         pack_ensemble(Trained.in_folder(experiment), tmp_path / "bad.zip")
 

@@ -15,7 +15,8 @@ def _path(monkeypatch):
 def test_flop_of_the_papers_network_by_hand():
     from rival_workers.problem import flop_per_sample
 
-    network = {"channels": [32, 64, 128], "dense": [200, 100], "side_inputs": ["z"]}
+    layers = [{"conv": 32}, {"conv": 64}, {"conv": 128}, {"dense": 200}, {"dense": 100}]
+    network = {"layers": layers, "side_inputs": ["z"]}
     first = 2 * 2 * 50 * 50 * 9 * 10 * 32  # output and kernel's gradient, but no gradient of the image
     second, third = 3 * 2 * 25 * 25 * 9 * 32 * 64, 3 * 2 * 12 * 12 * 9 * 64 * 128
     dense = 3 * 2 * ((6 * 6 * 128 + 1) * 200 + 200 * 100 + 100 * 2)

@@ -9,7 +9,7 @@ from test_evaluate_test_skies import MADE, fit_baselines, fit_baselines_for_sky
 from test_training import experiment, write_sky
 
 from clustermass.baselines.measurements import Sky
-from clustermass.dataset.training_data import load_member_data
+from clustermass.dataset.training_data import load_training_sample
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.network.train_members import train_members
@@ -41,7 +41,9 @@ def table_of(images, split):
 
 
 def data_of(files, train_selection, **keys):
-    return load_member_data(*files, experiment({}, selection=SELECTION, train_selection=train_selection, **keys), 11)
+    return load_training_sample(
+        *files, experiment({}, selection=SELECTION, train_selection=train_selection, **keys), 11
+    )
 
 
 @pytest.mark.parametrize("train_selection", [NARROW, WIDE, ASIDE])
@@ -61,19 +63,19 @@ def test_training_and_validation_clusters_are_the_learnt_ones_and_test_clusters_
         assert len(rows) > 3
         np.testing.assert_array_equal(data.subsets[name].redshift, rows.redshift, err_msg=name)
         np.testing.assert_array_equal(data.subsets[name].log10_m500c, rows.log10_m500c, err_msg=name)
-        chosen = data.sample["split"].values == name
-        assert data.sample["cluster"].values[chosen].tolist() == rows.index.tolist()
+        chosen = data.table["split"].values == name
+        assert data.table["cluster"].values[chosen].tolist() == rows.index.tolist()
     np.testing.assert_array_equal(data.val.redshift, learnt[learnt.split == "val"].redshift)
     assert len(data.val.images) == len(data.val.redshift) != len(data.subsets["val"].redshift)
-    assert set(data.sample["split"].values.tolist()) == {"train", "val", "test", "unused"}
+    assert set(data.table["split"].values.tolist()) == {"train", "val", "test", "unused"}
 
 
 def test_without_one_and_with_the_same_nothing_changes(sky_files):
     plain, same = data_of(sky_files, None), data_of(sky_files, {"ext_like_min": 10.0})
     assert plain.val is plain.subsets["val"]
     assert same.digest() == plain.digest() != data_of(sky_files, NARROW).digest()
-    np.testing.assert_array_equal(same.sample["split"], plain.sample["split"])
-    assert set(plain.sample["split"].values.tolist()) == {"train", "val", "test"}
+    np.testing.assert_array_equal(same.table["split"], plain.table["split"])
+    assert set(plain.table["split"].values.tolist()) == {"train", "val", "test"}
 
 
 def test_the_digest_is_of_the_validation_clusters_that_are_learnt_from(sky_files):

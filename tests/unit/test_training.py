@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
-from test_fitting import NETWORK, RECIPE, sky
+from network_inputs import NETWORK, RECIPE, network_block, sky
 
 from clustermass.dataset.training_data import noisy_redshift
 from clustermass.ensemble.inference import check_grid, predict
@@ -18,7 +18,7 @@ from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.network.device import use_device
 from clustermass.network.train_members import train_members
-from clustermass.network.weights import load_weights
+from clustermass.network.trained_network import TrainedNetwork
 
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
 
@@ -89,11 +89,19 @@ def train(folder: Path, images: list[Path], split: Path, member: int = 3, **reci
 
 
 @pytest.mark.parametrize(
-    ("recipe", "network"), [({}, {}), ({"loss": "percentage"}, {"pooling": "max"}), ({"loss": "classification"}, {})]
+    ("recipe", "pooling"),
+    [({}, "average"), ({"loss": "percentage"}, "max"), ({"loss": "classification"}, "average")],
 )
-def test_member_file_holds_predictions_of_all_three_subsets(tmp_path, recipe, network):
+def test_member_file_holds_predictions_of_all_three_subsets(tmp_path, recipe, pooling):
     images, split = write_sky(tmp_path)
-    output, weights = train_batch(tmp_path, images, split, [3], {"network": NETWORK | network}, **recipe)[3]
+    output, weights = train_batch(
+        tmp_path,
+        images,
+        split,
+        [3],
+        {"network": network_block([4, 4, 8], [16], ["z", "log_z"], pooling=pooling)},
+        **recipe,
+    )[3]
     member = read_netcdf(output, ("mu", "sigma", "split", "log10_m500c", "train_loss", "val_loss", "learning_rate"))
     assert dict(zip(*np.unique(member["split"].values, return_counts=True), strict=True)) == {
         "test": 16,
@@ -112,7 +120,7 @@ def test_member_file_holds_predictions_of_all_three_subsets(tmp_path, recipe, ne
     order = [row[name] for name in member["cluster"].values.astype(str)]
     np.testing.assert_allclose(again["mu"][0][order], member["mu"], atol=1e-6)
     np.testing.assert_allclose(again["sigma"][0][order], member["sigma"], atol=1e-6)
-    known = load_weights(weights)
+    known = TrainedNetwork.load(weights)
     assert known.preprocessing == {"transform": "sqrt"}
     train_mass = member["log10_m500c"].values[member["split"].values == "train"]
     assert known.ranges["log10_m500c"] == [train_mass.min(), train_mass.max()]
@@ -124,7 +132,7 @@ def test_a_simulation_without_fitted_counts_trains_all_the_same(tmp_path):
         sky_file = read_netcdf(path)
         sky_file["ml_cts"] = sky_file["ml_cts"].astype(float) * np.nan
         write_netcdf(sky_file, path, "test images", {"parameters": "{}"})
-    assert set(load_weights(train(tmp_path, images, split)[1]).ranges) == {"redshift", "log10_m500c"}
+    assert set(TrainedNetwork.load(train(tmp_path, images, split)[1]).ranges) == {"redshift", "log10_m500c"}
 
 
 def test_other_test_images_and_masses_change_neither_weights_nor_epochs(tmp_path):
@@ -241,7 +249,7 @@ def test_training_on_fewer_clusters_predicts_all_but_marks_them(tmp_path):
     assert dict(zip(names, numbers, strict=True)) == {"test": 16, "train": 24, "unused": 40, "val": 16}
     assert np.isfinite(member["mu"].values).all()
     mass = member["log10_m500c"].values[member["split"].values == "train"]
-    assert load_weights(weights).ranges["log10_m500c"] == [mass.min(), mass.max()]
+    assert TrainedNetwork.load(weights).ranges["log10_m500c"] == [mass.min(), mass.max()]
 
 
 def test_inference_refuses_what_doesnt_fit(tmp_path):

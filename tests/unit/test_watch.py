@@ -7,7 +7,7 @@ import pytest
 
 from clustermass.errors import InputError
 from clustermass.network import watch
-from clustermass.network.members import History, Member
+from clustermass.network.checkpoints import History, Member
 from clustermass.network.watch import Watch
 
 RECIPE = {"epochs": 9, "gradient_clip": 5.0}
@@ -63,7 +63,7 @@ def test_progress_tells_epoch_losses_rate_and_time_left(caplog, monkeypatch):
     monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
     group, guard = watching(epochs=3)
     for _ in range(3):  # 10 s of compilation and an epoch, then one in 2 s and one in 6 s
-        group[0].take_note(0.5, 0.25, 1e-3, "last")  # they share their history
+        group[0].add_epoch(0.5, 0.25, 1e-3, "last")  # they share their history
         guard.report()
     assert [record.message.split(": ", 1)[1] for record in caplog.records] == [
         "epoch 5 of 9, loss 0.500, validation 0.250, 0.50 epochs/s, 8 s left",

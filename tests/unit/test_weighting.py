@@ -4,13 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_fitting import NETWORK, RECIPE, sky
+from network_inputs import NETWORK, RECIPE, fit, predictions, sky
 from test_training import SELECTION, write_sky
 
-from clustermass.dataset.training_data import LARGEST, load_member_data, training_weights, uniform_mass_weights
+from clustermass.dataset.training_data import LARGEST, load_training_sample, training_weights, uniform_mass_weights
 from clustermass.errors import InputError
-from clustermass.network.train_members import predictions
-from clustermass.network.trainer import fit
 
 
 def steep(number, seed=1):
@@ -49,13 +47,15 @@ def test_the_order_of_clusters_doesnt_matter_and_none_is_none():
 def test_weights_reach_the_training_set_alone_and_its_digest(tmp_path):
     files = write_sky(tmp_path)
     experiment = {"selection": SELECTION, "redshift_noise": 0.0, "train_clusters": None, "control": "none"}
-    plain, even = (load_member_data(*files, experiment | {"weighting": name}, 11) for name in ("none", "uniform_mass"))
+    plain, even = (
+        load_training_sample(*files, experiment | {"weighting": name}, 11) for name in ("none", "uniform_mass")
+    )
     masses = even.subsets["train"].log10_m500c
     np.testing.assert_array_equal(even.subsets["train"].weight, uniform_mass_weights(masses))
     for data, names in ((plain, ("train", "val", "test")), (even, ("val", "test"))):
         assert all(data.subsets[name].weight is None for name in names)
     assert plain.digest() != even.digest()
-    assert plain.digest() == load_member_data(*files, experiment, 11).digest()
+    assert plain.digest() == load_training_sample(*files, experiment, 11).digest()
 
 
 def test_a_rare_kind_is_told_better_by_a_network_that_its_weight_made_look():

@@ -8,30 +8,31 @@ from safetensors.numpy import save_file
 
 from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
-from clustermass.network.weights import Weights, load_weights, save_weights
+from clustermass.network.trained_network import TrainedNetwork
 
 
-def example() -> Weights:
+def example() -> TrainedNetwork:
     constants = Standardisation([0.1, 1 / 3], [1.0, 2.0], ["z"], [0.3], [0.2], 14.1, 0.4)
-    return Weights(
-        arrays={"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.float32([1e-30, np.pi])},
+    return TrainedNetwork(
+        weights={"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.float32([1e-30, np.pi])},
         standardisation=constants,
-        network={"channels": [4, 4, 4], "side_inputs": ["z"]},
+        network={"layers": [{"conv": 4}], "side_inputs": ["z"]},
         recipe={"epochs": 3, "learning_rate": 1e-3},
         preprocessing={"transform": "sqrt"},
         cutting={"images": {"box_pixels": 300}},
         grid={"x": [-12.0, 0.0, 12.0], "y": [-12.0, 12.0], "band": [0.3]},
         ranges={"redshift": [0.1, 0.8]},
+        shape=(2, 3, 1),
         member=7,
         seed=20230502,
     )
 
 
 def test_come_back_exactly(tmp_path):
-    save_weights(example(), tmp_path / "07.safetensors")
-    back, expected = load_weights(tmp_path / "07.safetensors"), example()
-    for name, array in expected.arrays.items():
-        np.testing.assert_array_equal(back.arrays[name], array)
+    example().save(tmp_path / "07.safetensors")
+    back, expected = TrainedNetwork.load(tmp_path / "07.safetensors"), example()
+    for name, array in expected.weights.items():
+        np.testing.assert_array_equal(back.weights[name], array)
     assert back.standardisation == expected.standardisation
     assert (back.network, back.recipe, back.ranges, back.grid) == (
         expected.network,
@@ -44,7 +45,7 @@ def test_come_back_exactly(tmp_path):
 
 def test_bytes_are_the_same_each_time_and_nothing_else_is_left(tmp_path):
     for name in ("one", "two"):
-        save_weights(example(), tmp_path / name)
+        example().save(tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
@@ -53,7 +54,7 @@ def test_a_nan_constant_is_refused_before_anything_is_written(tmp_path):
     bad = example()
     bad.ranges["redshift"][0] = float("nan")
     with pytest.raises(ValueError, match="JSON"):
-        save_weights(bad, tmp_path / "bad")
+        bad.save(tmp_path / "bad")
     assert not list(tmp_path.iterdir())
 
 
@@ -89,7 +90,7 @@ def damage_version(path: Path) -> None:
 )
 def test_anything_else_is_refused_by_name(tmp_path, damage, message):
     path = tmp_path / "03.safetensors"
-    save_weights(example(), path)
+    example().save(path)
     damage(path)
     with pytest.raises(InputError, match=rf"03\.safetensors: {message}"):
-        load_weights(path)
+        TrainedNetwork.load(path)

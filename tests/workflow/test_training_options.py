@@ -15,8 +15,9 @@ pytestmark = pytest.mark.workflow
 ODD = "results/test/odd"
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
 BRIGHT = SELECTION | {"ext_like_min": 12.0}
+LAYERS = [{"conv": 4}, {"pool": "max"}, {"conv": 8}, {"pool": "max"}, {"flatten": True}, {"join": "side"}, {"dense": 8}]
 CHANGES = {
-    "network": {"odd": {"channels": [4, 8], "pooling": "max", "dense": [8], "dropout": 0.0, "catalogue_dropout": 0.0}},
+    "network": {"odd": {"catalogue_dropout": 0.0, "layers": LAYERS}},
     "training": {"recipes": {"odd": {"loss": "percentage", "epochs": 2, "augmentation": "none"}}},
     "experiments": {
         "odd": {

@@ -95,7 +95,7 @@ rule search:
     benchmark:
         f"results/{RUN}/benchmarks/search.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/train.yaml"
     resources:
         mem_mb=each_try(2000),
         runtime=each_try(10),
@@ -125,6 +125,8 @@ use rule step as members_curve with:
         f"{EXPERIMENT}/logs/members_curve.log",
     benchmark:
         f"{EXPERIMENT}/benchmarks/members_curve.tsv"
+    conda:
+        "../../envs/train.yaml"
     params:
         **step("evaluate.ensemble_size.members_curve"),
         resamplings=config["evaluation"]["bootstrap"],

@@ -15,13 +15,14 @@ from clustermass.catalogues.ingest import ingest_field
 from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.out_of_distribution import read_ood_model
 from clustermass.ensemble.pack import opened
-from clustermass.ensemble.trained import Trained, read_member
+from clustermass.ensemble.trained import Trained
 from clustermass.errors import InputError
 from clustermass.images.cutouts import extract_images
 from clustermass.images.preprocessing import preprocess
 from clustermass.io.log import log_to
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
+from clustermass.network.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
     from clustermass.config.models import Events, Images, Sky
@@ -99,12 +100,12 @@ def masses_of_field(
 
 def _masses(trained: Trained, sky: Sky, output: Path, acronym: str, mass_prior: str) -> None:
     """Take the field in, cut and preprocess its images, and write the masses, by way of a temporary folder."""
-    first = read_member(trained.weights[0])
+    first = TrainedNetwork.load(trained.weights[0])
     cutting, recipe = first.cutting, first.preprocessing
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
         field = FieldFiles(place / "events.fits", place / "exposure.fits", place / "catalogue.fits")
-        images = cast("Images", {**cutting["images"], "centre": "detected"})
+        images: Images = {**cutting["images"], "centre": "detected"}
         ingest_field(sky, REALIZATION, cutting["events"], field, images["bands"])
         extract_images(
             events=field.events,

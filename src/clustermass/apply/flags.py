@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.dataset.standardise import ordered, side_inputs
-from clustermass.dataset.training_data import facts_of
+from clustermass.dataset.training_data import measurements_of
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf
 
@@ -100,7 +100,7 @@ def without_measurements(field: xr.Dataset, names: Sequence[str]) -> NDArray[np.
         Side inputs of the networks, see `clustermass.dataset.standardise`.
     """
     _, measured = ordered(names)
-    columns = side_inputs(np.ones(field.sizes["cluster"]), facts_of(field), measured)
+    columns = side_inputs(np.ones(field.sizes["cluster"]), measurements_of(field), measured)
     return np.isnan(columns).any(axis=1).astype(np.int16)
 
 

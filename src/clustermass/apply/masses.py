@@ -16,20 +16,20 @@ from clustermass.apply.mass_prior import FLOOR, MassPrior, flat_columns, read_ma
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import read_table
 from clustermass.dataset.sample import load_sample
-from clustermass.dataset.training_data import facts_of
+from clustermass.dataset.training_data import measurements_of
 from clustermass.ensemble.calibration import LEVELS, Calibration, read_calibration
 from clustermass.ensemble.ensemble import combine, mixture_quantile
 from clustermass.ensemble.inference import check_grid, predict
 from clustermass.ensemble.ood_quantities import quantities_of
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, OodModel, read_ood_model
-from clustermass.ensemble.trained import Trained, read_member
+from clustermass.ensemble.trained import Trained
 from clustermass.errors import InputError
 from clustermass.evaluate.ood_scores import sample_p
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.products import MASSES
 from clustermass.io.provenance import provenance
-from clustermass.network.weights import Weights
+from clustermass.network.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
     from clustermass.config.models import Cosmology
@@ -101,7 +101,7 @@ def infer_observed(
     prior = read_mass_prior(ensemble) if mass_prior == "flat" else None
     columns |= _masses(field, weights, calibrated, ood_model, training, device, prior)
     columns |= flags(field, columns, training)
-    first = read_member(weights[0])  # the networks are all of one kind
+    first = TrainedNetwork.load(weights[0])  # the networks are all of one kind
     columns["FLAG_NOCAT"] = without_measurements(field, list(first.network["side_inputs"]))
     _warn_of_centres(first)
     inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
@@ -119,7 +119,7 @@ def infer_observed(
     _log(columns)
 
 
-def _warn_of_centres(network: Weights) -> None:
+def _warn_of_centres(network: TrainedNetwork) -> None:
     if network.cutting.get("images", {}).get("centre") == "halo":
         LOGGER.warning(
             "infer_observed: the networks were trained on images about the haloes' true centres, but these images are "
@@ -214,8 +214,8 @@ def _masses(
     result |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
     if usable.any():
         image = field["image"].values[usable]
-        facts = facts_of(field.isel(cluster=usable))
-        found = predict(weights, image, redshift[usable], error[usable], facts, device)
+        measurements = measurements_of(field.isel(cluster=usable))
+        found = predict(weights, image, redshift[usable], error[usable], measurements, device)
         mixture = predicted_mixture(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
         of_usable = mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
         of_usable |= flat_columns(*mixture, redshift[usable], prior) if prior else {}

@@ -21,7 +21,7 @@ from clustermass.baselines.scaling_relations import (
 )
 from clustermass.baselines.selection_function import LogOdds, predict_luminosity_selected
 from clustermass.dataset.sample import join_split
-from clustermass.dataset.split import first_training_clusters, group_names, learning_split
+from clustermass.dataset.split import first_training_clusters, fitting_split, group_names
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import write_netcdf
@@ -83,7 +83,7 @@ def fit_baselines(
     """
     table = _training_sky(sky, split, selection, seed, train_clusters, train_selection)
     log_odds = fit_sky_selection(sky, table)
-    mu = predict_all(table.assign(split=("cluster", learning_split(table))), block, seed, log_odds)
+    mu = predict_all(table.assign(split=("cluster", fitting_split(table))), block, seed, log_odds)
     parameters: dict[str, object] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
     parameters |= {"train_clusters": train_clusters, "train_selection": train_selection}
     inputs, left = [split, *sky.files()], left_out(table, log_odds)
@@ -122,7 +122,7 @@ def fit_baselines_for_sky(
         See `fit_baselines`.
     """
     own = _training_sky(sky, split, selection, seed, train_clusters, train_selection)
-    own["split"] = ("cluster", learning_split(own))
+    own["split"] = ("cluster", fitting_split(own))
     new = measure_sky(other, selection, sky.cosmology)
     number = new.sizes["cluster"]
     new["split"] = ("cluster", np.full(number, "test"))

@@ -5,12 +5,13 @@ check ends where it would read a top-level block that has an error of its own.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from typing import Any, Literal, cast
 
-from clustermass.config.models import Config, Experiment, Images, Preprocessing, Selection
+from clustermass.config.models import Config, Experiment, Images, Layer, Preprocessing, Selection
 from clustermass.config.resolve import (
     BASE_EXPERIMENT,
     DEFAULT_IMAGES,
@@ -27,6 +28,8 @@ from clustermass.config.sky_checks import SKY_CHECKS, experiments_of, lacking, n
 
 #: pixel of eROSITA's sky coordinates, of which an image's pixel holds a whole number
 _SKY_PIXEL_ARCSEC = 0.05
+#: kinds of layers: each entry of `network.<name>.layers` has one of them as a key
+KINDS = ("conv", "local", "pool", "global_pool", "flatten", "dense", "dropout", "join")
 
 
 class _FaultyBlockError(Exception):
@@ -246,18 +249,34 @@ def _scaled_control(config: Config, experiment: Experiment) -> Iterator[str]:
         )
 
 
-def _poolings(config: Config, experiment: Experiment) -> Iterator[str]:
+def _layers(config: Config, experiment: Experiment) -> Iterator[str]:
     name = experiment.get("preprocessing", "")
     network, recipe = config["network"].get(experiment.get("network", "")), config["preprocessing"].get(name)
     if not network or not recipe:
         return
-    poolings, pixels = len(network["channels"]), side_pixels(recipe)
-    if 0 < pixels < 2**poolings:
+    start = f".network is {experiment['network']!r}, whose"
+    for number, layer in enumerate(network["layers"], start=1):
+        if sum(key in KINDS for key in layer) != 1:
+            yield f"{start} layer {number} is {layer}, but must be one of {', '.join(KINDS)}, in an entry of its own."
+    pixels = side_pixels(recipe)
+    if pixels > 0 and _pixels_left(network["layers"], pixels) < 1:
+        needed = next(side for side in count(pixels) if _pixels_left(network["layers"], side) > 0)
         yield (
-            f".network is {experiment['network']!r}, whose {poolings} channels halve an image {poolings} times and "
-            f"need {2**poolings} x {2**poolings} pixels, but preprocessing {name!r} gives {pixels} x {pixels}; use "
-            "fewer channels or smaller pixels."
+            f"{start} layers need images of {needed} x {needed} pixels, but preprocessing {name!r} gives {pixels} x "
+            f"{pixels}; use fewer poolings or smaller pixels."
         )
+
+
+def _pixels_left(layers: Iterable[Layer], pixels: int) -> int:
+    """Return the side of the maps after the layers of a network, for images of `pixels` x `pixels`."""
+    for layer in layers:
+        if "pool" in layer:
+            size = layer.get("size", 2)
+            pixels = (pixels - size) // layer.get("stride", size) + 1
+        elif "conv" in layer or "local" in layer:
+            size = layer.get("kernel", 3) if layer.get("padding") == "valid" else 1
+            pixels = (pixels - size) // layer.get("stride", 1) + 1
+    return pixels
 
 
 def _published_images(config: Config, experiment: Experiment) -> Iterator[str]:
@@ -301,5 +320,5 @@ _CHECKS: tuple[Callable[[Config], Iterator[str]], ...] = (
 )
 _CHECKS_OF_EXPERIMENTS: tuple[Callable[[Config, Experiment], Iterator[str]], ...] = (
     *(partial(_reference, key, place) for key, place in _REFERENCES.items()),
-    *(_skies_with_masses, _schedule, _mass_ranges, _likelihoods, _scaled_control, _poolings, _published_images),
+    *(_skies_with_masses, _schedule, _mass_ranges, _likelihoods, _scaled_control, _layers, _published_images),
 )

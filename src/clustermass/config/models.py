@@ -122,24 +122,37 @@ class Split(TypedDict):
     test: Annotated[float, key("share of the groups that are used once, at the end", gt=0, lt=1)]
 
 
-class Network(TypedDict):
-    """A convolutional network."""
+class Layer(TypedDict, total=False):
+    """A layer of a network: its kind (conv, local, pool, global_pool, flatten, dense, dropout or join) and options."""
 
-    channels: Annotated[
-        list[Annotated[int, key(ge=1, le=1024)]],
-        key("channels of each convolution + pooling block", min_length=1, max_length=5),
+    conv: Annotated[int, key("convolution with this many features", ge=1, le=4096)]
+    local: Annotated[int, key("convolution whose kernel differs from pixel to pixel: its features", ge=1, le=4096)]
+    kernel: Annotated[int, key("side of the kernel of conv and local [pixels]; absent = 3", ge=1, le=31)]
+    stride: Annotated[int, key("step of conv, local (absent = 1) and pool (absent = size) [pixels]", ge=1, le=31)]
+    padding: Annotated[
+        Literal["same", "valid"], key("same = zeros beyond the edge keep the size; valid = none; absent = same")
     ]
-    pooling: NotRequired[Annotated[Literal["average", "max"], key("of 2 x 2 pixels; absent = average")]]
-    dense: Annotated[
-        list[Annotated[int, key(ge=1, le=4096)]],
-        key("widths of the dense layers; the side inputs join at the first", min_length=1, max_length=5),
+    activation: Annotated[
+        Literal["relu", "tanh", "gelu", "none"], key("function after conv, local and dense; absent = relu")
     ]
-    dropout: Annotated[float, key("share of the first dense layer's inputs dropped in training", ge=0, lt=1)]
-    side_inputs: Annotated[Distinct[SideInput], key("numbers that join the image at the first dense layer")]
+    pool: Annotated[Literal["average", "max"], key("the average or the maximum of each window")]
+    size: Annotated[int, key("side of the window of pool [pixels]; absent = 2", ge=1, le=64)]
+    global_pool: Annotated[Literal["average", "max"], key("the average or the maximum of each feature's map")]
+    flatten: Annotated[Literal[True], key("all pixels of all features, one after the other")]
+    dense: Annotated[int, key("dense layer with this many features", ge=1, le=8192)]
+    dropout: Annotated[float, key("share of the features set to zero in training", ge=0, lt=1)]
+    join: Annotated[Literal["side"], key("input that joins the features: side, the side inputs")]
+
+
+class Network(TypedDict):
+    """A network: a list of layers, and a last dense one with the outputs of the loss."""
+
+    side_inputs: Annotated[Distinct[SideInput], key("numbers that join the image where the layers say so")]
     catalogue_dropout: Annotated[
         float,
         key("share of clusters, drawn anew in each step, without log_rate, log_extent, log_background", ge=0, lt=1),
     ]
+    layers: Annotated[list[Layer], key("layers in their order (docs/training.md)", min_length=1)]
 
 
 class Plateau(TypedDict):
@@ -176,6 +189,10 @@ class Recipe(TypedDict):
     ]
     average_decay: Annotated[float, key("decay per step of the running average of the weights; 0 = none", ge=0, lt=1)]
     keep: Annotated[Literal["last", "best"], key("weights of the last epoch, or of the lowest validation loss")]
+    l2: NotRequired[Annotated[float, key("this times the sum of all kernels' squares is added to the loss", ge=0)]]
+    patience: NotRequired[
+        Annotated[int | None, key("epochs without a lower validation loss that end a training; null = none", ge=1)]
+    ]
     symmetric_prediction: Annotated[bool, key("average predictions over the eight symmetries of the square")]
 
 

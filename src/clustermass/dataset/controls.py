@@ -1,4 +1,6 @@
-"""Controls: what a network still finds once something is taken from its data, in training and test alike."""
+"""Controls: one source of information is taken from the data, in training and test alike."""
+
+from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +21,7 @@ INVERSES: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "anscombe": lambda image: np.square(image / 2) - 3 / 8,
     "log1p": np.expm1,
 }
-_AT_ONCE = 1024  # clusters whose counts are in memory beside their images
+_AT_ONCE = 1024  # clusters whose counts are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Control:
     seed: int
 
     @classmethod
-    def of(cls, name: str, transform: str, train_images: np.ndarray, seed: int) -> "Control":
+    def from_training_images(cls, name: str, transform: str, train_images: np.ndarray, seed: int) -> Control:
         """Make the control of an experiment, by its training images (cluster, y, x, band).
 
         Raises
@@ -53,9 +55,9 @@ class Control:
         InputError
             `name` or `transform` is unknown.
         """
-        for key, word, known in (("control", name, CONTROLS), ("transform", transform, INVERSES)):
-            if word not in known:
-                raise InputError(f"{key} is {word!r}, but must be one of: {', '.join(known)}.")
+        for key, word, choices in (("control", name, CONTROLS), ("transform", transform, INVERSES)):
+            if word not in choices:
+                raise InputError(f"{key} is {word!r}, but must be one of: {', '.join(choices)}.")
         return cls(name, transform, _level(train_images, transform) if name == "noise_images" else [], seed)
 
     def images(self, images: np.ndarray, clusters: Iterable[object]) -> np.ndarray:
@@ -72,21 +74,24 @@ class Control:
         """Redshifts (cluster, ...) under the control, among the clusters of the set called `where`."""
         return self._random(where).permutation(redshift) if self.name == "shuffled_redshift" else redshift
 
-    def facts(self, facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Quantities for side inputs under the control: noise has only the exposure of what it replaces."""
-        hidden = [name for name in facts if name != "exposure_s"] if self.name == "noise_images" else []
-        return {name: np.full_like(values, np.nan) if name in hidden else values for name, values in facts.items()}
+    def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Measurements for side inputs under the control: noise keeps only the exposure of the image it replaces."""
+        hidden = self.name == "noise_images"
+        return {
+            name: np.full_like(values, np.nan) if hidden and name != "exposure_s" else values
+            for name, values in measurements.items()
+        }
 
     def _random(self, purpose: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, zlib.crc32(self.name.encode()), zlib.crc32(purpose.encode())])
 
     def _without_energy(self, images: np.ndarray) -> np.ndarray:
-        made = np.empty_like(images)
+        mixed = np.empty_like(images)
         for start in range(0, len(images), _AT_ONCE):
             rows = slice(start, start + _AT_ONCE)
             counts = INVERSES[self.transform](images[rows].astype(np.float64)).mean(axis=-1, keepdims=True)
-            made[rows] = TRANSFORMS[self.transform](np.maximum(counts, 0))  # rounding may have led below 0
-        return made
+            mixed[rows] = TRANSFORMS[self.transform](np.maximum(counts, 0))  # rounding may have led below 0
+        return mixed
 
 
 def _level(images: np.ndarray, transform: str) -> list[float]:

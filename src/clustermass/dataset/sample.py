@@ -205,7 +205,7 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
 
     Where the sample says of each cluster whether it is `selected` and `learnt`, `split` keeps of the training clusters
     the learnt ones, and of validation and test clusters the selected ones; all others are "unused". `learnt_val` are
-    the learnt ones of all validation clusters: see `splits.learning_split`.
+    the learnt ones of all validation clusters: see `splits.fitting_split`.
     """
     table = read_netcdf(split, require=("split", "group"))
     row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}

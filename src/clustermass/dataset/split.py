@@ -203,11 +203,11 @@ def groups_of(ids: NDArray[np.str_], split: Path) -> NDArray[np.str_]:
     return np.array([of_cluster[name] for name in ids], dtype=str)
 
 
-def learning_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Subset (cluster,) that each cluster has while something is fitted.
+def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
+    """Subset (cluster,) of each cluster while something is fitted.
 
-    That is `split`, but with a selection of its own for clusters to learn from, validation clusters are those inside
-    it (`learnt_val`), while those in `split` are of the kind that is judged in the end.
+    That is `split`, but with a `train_selection` the validation clusters are those inside it (`learnt_val`), while
+    those in `split` are of the selection that is tested in the end.
     """
     split = sample["split"].values.astype(str)
     if "learnt_val" not in sample:

@@ -1,4 +1,4 @@
-"""Constants that bring images, redshifts and masses to zero mean and unit variance, from the training set only."""
+"""Standardisation: images, side inputs and masses of zero mean and unit variance in the training set."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -27,18 +27,18 @@ class Standardisation:
     mass_sd: float
 
     @classmethod
-    def of(
+    def from_training_set(
         cls,
         images: np.ndarray,
         redshift: np.ndarray,
-        facts: Mapping[str, np.ndarray],
+        measurements: Mapping[str, np.ndarray],
         log10_m500c: np.ndarray,
         side_names: Sequence[str],
     ) -> "Standardisation":
-        """Constants of a training set: images (sample, y, x, band), redshift, facts and mass (sample,)."""
+        """Constants of a training set: images (sample, y, x, band), redshift, measurements and mass (sample,)."""
         names = list(side_names)
         image_mean, image_sd = _moments(images)
-        side_mean, side_sd = _moments(side_inputs(redshift, facts, names))
+        side_mean, side_sd = _moments(side_inputs(redshift, measurements, names))
         (mass_mean,), (mass_sd,) = _moments(np.asarray(log10_m500c)[:, None])
         return cls(image_mean, image_sd, names, side_mean, side_sd, mass_mean, mass_sd)
 
@@ -49,19 +49,19 @@ class Standardisation:
         scaled /= sd
         return scaled
 
-    def side(self, redshift: np.ndarray, facts: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Standardised side inputs (..., input) float32 of redshifts (...) and `facts`; see `side_inputs`.
+    def side(self, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Standardised side inputs (..., input) float32 of redshifts (...) and `measurements`; see `side_inputs`.
 
-        Where measured inputs are among them, a last column says with 1 that they are known; where they aren't, or
-        weren't of any training cluster, they and that column are 0.
+        Where measured inputs are among them, a last column is 1 where they were measured; where they weren't, or of
+        no training cluster, they and that column are 0.
         """
-        inputs = side_inputs(redshift, facts, self.side_names)
+        inputs = side_inputs(redshift, measurements, self.side_names)
         standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)
         needed, measured = widths(self.side_names)
         if measured:
-            known = np.isfinite(standard[..., needed:]).all(axis=-1, keepdims=True)
-            told = np.where(known, standard[..., needed:], 0)
-            standard = np.concatenate([standard[..., :needed], told, known], axis=-1)
+            complete = np.isfinite(standard[..., needed:]).all(axis=-1, keepdims=True)
+            shown = np.where(complete, standard[..., needed:], 0)
+            standard = np.concatenate([standard[..., :needed], shown, complete], axis=-1)
         return standard.astype(np.float32)
 
     def predicted(
@@ -82,18 +82,18 @@ class Standardisation:
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each column (..., column), in float64 and one at a time to spare memory.
 
-    Of its known (finite) values; a column without any has 0 and 0.
+    Only finite values count; a column without any has 0 and 0.
     """
     each = [_moment(columns[..., number].astype(np.float64)) for number in range(columns.shape[-1])]
     return [mean for mean, _ in each], [sd for _, sd in each]
 
 
 def _moment(values: np.ndarray) -> tuple[float, float]:
-    known = values[np.isfinite(values)]
-    if not known.size:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
         LOGGER.warning("no training cluster has the measured side inputs: the networks are trained without them")
         return 0.0, 0.0
-    return float(known.mean()), float(known.std()) if known.min() < known.max() else 1.0
+    return float(finite.mean()), float(finite.std()) if finite.min() < finite.max() else 1.0
 
 
 class SideInput(NamedTuple):
@@ -116,8 +116,8 @@ MEASURED = {
     "log_background": SideInput("ml_bkg", np.log),
 }
 SIDE_INPUTS = NEEDED | MEASURED
-#: what is to be handed over of a cluster beside its redshift
-FACTS = ("exposure_s", "ml_rate", "ext", "ml_bkg")
+#: quantities of a cluster, beside its redshift, that side inputs are made of
+MEASUREMENTS = ("exposure_s", "ml_rate", "ext", "ml_bkg")
 
 
 def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -135,21 +135,21 @@ def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def widths(names: Sequence[str]) -> tuple[int, int]:
-    """Columns of needed and of measured inputs; the latter include the one that says whether they are known."""
+    """Columns of needed and of measured inputs; the latter include the one that is 1 where they were measured."""
     needed, measured = ordered(names)
     return len(needed), len(measured) + bool(measured)
 
 
-def side_inputs(redshift: np.ndarray, facts: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
     """Side inputs before standardisation.
 
     Parameters
     ----------
     redshift
         (...), positive.
-    facts
-        Of `FACTS`, by name, each of a shape that fits `redshift`; what no name asks for may be absent, and so may
-        what is measured. Exposures in s and positive.
+    measurements
+        By name, see `MEASUREMENTS`, each of a shape that fits `redshift`; those that no side input needs may be absent,
+        and so may those of `MEASURED`. Exposures in s and positive.
     names
         Of `SIDE_INPUTS`.
 
@@ -165,21 +165,21 @@ def side_inputs(redshift: np.ndarray, facts: Mapping[str, np.ndarray], names: Se
         A name is none of `SIDE_INPUTS`, or a needed quantity is absent, or not positive and finite.
     """
     needed, measured = ordered(names)
-    known = {**facts, "redshift": np.asarray(redshift, np.float64)}
+    quantities = {**measurements, "redshift": np.asarray(redshift, np.float64)}
     columns = []
     for name in needed:
         quantity, function = NEEDED[name]
-        if quantity not in known:
-            raise InputError(f"network.side_inputs: {name} needs {quantity} of every cluster, but none is known.")
-        columns.append(function(_positive(known[quantity], quantity)))
+        if quantity not in quantities:
+            raise InputError(f"network.side_inputs: {name} needs {quantity} of every cluster, but there is none.")
+        columns.append(function(_positive(quantities[quantity], quantity)))
     if measured:
-        values = [np.asarray(known.get(MEASURED[name].quantity, np.nan), np.float64) for name in measured]
+        values = [np.asarray(quantities.get(MEASURED[name].quantity, np.nan), np.float64) for name in measured]
         complete = math.prod(np.isfinite(value) & (value > 0) for value in values) > 0
         columns += [
             np.where(complete, MEASURED[name].function(np.where(complete, value, 1.0)), np.nan)
             for name, value in zip(measured, values, strict=True)
         ]
-    shape = known["redshift"].shape
+    shape = quantities["redshift"].shape
     each = [np.broadcast_to(column, shape) for column in columns]
     return np.stack(each, axis=-1) if each else np.zeros((*shape, 0))
 

@@ -1,4 +1,6 @@
-"""What the members of an experiment see: its sample as arrays, less what the experiment takes away."""
+"""The training sample of an experiment: images, redshifts, masses and weights of each subset, under its control."""
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -6,55 +8,74 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
 import xarray as xr
 
 from clustermass.dataset.controls import Control
 from clustermass.dataset.sample import load_sample
-from clustermass.dataset.split import UNUSED, first_training_clusters, learning_split
-from clustermass.dataset.standardise import FACTS
+from clustermass.dataset.split import SUBSETS, UNUSED, first_training_clusters, fitting_split
+from clustermass.dataset.standardise import MEASUREMENTS
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf
 
+if TYPE_CHECKING:
+    from clustermass.config.models import Network, Recipe, Selection
+
+FIT_VAL = "learnt_val"  # validation clusters of a `train_selection`; the name sets their random numbers
 MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
-SUBSETS = ("train", "val", "test")
-LEARNT_VAL = "learnt_val"  # validation clusters of a `train_selection`, where these aren't those of the selection
 _AT_ONCE = 1024
+
+
+class TrainedExperiment(TypedDict):
+    """Settings of an experiment that shape its networks.
+
+    `redshift_noise` is the standard deviation of what is added to every redshift that the networks see, once and for
+    all members alike. The others are keys of the configuration; `network` and `recipe` are whole blocks.
+    """
+
+    selection: Selection
+    train_selection: NotRequired[Selection | None]
+    redshift_noise: float
+    train_clusters: int | None
+    control: str
+    weighting: NotRequired[str]
+    network: Network
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Clusters of a subset: images (sample, y, x, band); redshift, log10 M500c, weight (sample,).
+    """Clusters of a subset: images (cluster, y, x, band); redshift, log10 M500c, weight (cluster,).
 
-    `facts` are the quantities (sample,) of `side_inputs.FACTS` that are known.
+    `measurements` (cluster,) by name are those of `standardise.MEASUREMENTS` that the catalogue has.
     """
 
     images: np.ndarray
     redshift: np.ndarray
     log10_m500c: np.ndarray
     weight: np.ndarray | None = None
-    facts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    measurements: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class MemberData:
-    """What the members of an experiment see.
+class TrainingSample:
+    """What the networks of an experiment are trained on, validated with and tested on.
 
     Attributes
     ----------
-    sample
+    table
         The sample without its images.
     subsets
-        By name, in the sample's order.
+        By name, in the table's order.
     val
         What trainings are validated with: ``subsets["val"]``, or with a `train_selection` the clusters inside that.
     control
-        That they are under.
+        What was taken from the data.
     """
 
-    sample: xr.Dataset
+    table: xr.Dataset
     subsets: dict[str, Subset]
     val: Subset
     control: Control
@@ -63,7 +84,8 @@ class MemberData:
         """Return a SHA-256 of all that is trained on: training and validation set, nothing of the test set."""
         digest = hashlib.sha256()
         for name, subset in (("train", self.subsets["train"]), ("val", self.val)):
-            columns = {"images": subset.images, "redshift": subset.redshift, "mass": subset.log10_m500c, **subset.facts}
+            columns = {"images": subset.images, "redshift": subset.redshift, "mass": subset.log10_m500c}
+            columns |= subset.measurements
             columns |= {} if subset.weight is None else {"weight": subset.weight}
             for quantity, column in columns.items():
                 digest.update(f"{name} {quantity} {column.dtype} {column.shape}".encode())
@@ -72,7 +94,9 @@ class MemberData:
         return digest.hexdigest()
 
 
-def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[str, Any], seed: int) -> MemberData:
+def load_training_sample(
+    images: Sequence[Path], split: Path, experiment: TrainedExperiment, seed: int
+) -> TrainingSample:
     """Load the sample of an experiment.
 
     Parameters
@@ -80,10 +104,7 @@ def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[st
     images, split
         Smoothed images, one netCDF file a realization, and the file with each cluster's subset.
     experiment
-        `selection`; `redshift_noise`, standard deviation of what is added to every redshift that the network sees, once
-        and for all members alike; `train_clusters`, see `first_training_clusters` (None = all); `control`, see
-        `dataset.controls`; and, if wanted, `train_selection`, what of `selection` is another for the clusters that
-        networks are trained on and validated with, and `weighting`, see `clustermass.dataset.training_data`.
+        Of its settings all but network and recipe.
     seed
         Root of the random numbers.
 
@@ -93,43 +114,43 @@ def load_member_data(images: Sequence[Path], split: Path, experiment: Mapping[st
         See `sample.load_sample`; or a subset has an unknown name, `train_clusters` is more than there are, or the
         control or the weighting is unknown.
     """
-    sample = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
-    unknown = sorted(set(sample["split"].values.tolist()) - {*SUBSETS, UNUSED})
+    table = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
+    unknown = sorted(set(table["split"].values.tolist()) - {*SUBSETS, UNUSED})
     if unknown:
         raise InputError(
             f"{split}: subset {unknown[0]!r} is unknown. Each cluster must be in one of {', '.join(SUBSETS)}."
         )
-    ids = sample["cluster"].values
+    ids = table["cluster"].values
     if experiment["train_clusters"] is not None:
-        sample["split"] = ("cluster", first_training_clusters(sample, experiment["train_clusters"], seed))
-    redshift = noisy_redshift(sample["redshift"].values, ids, experiment["redshift_noise"], seed)
-    facts = facts_of(sample)
-    cubes, mass = network_order(sample["image"].values), sample["log10_m500c"].values.astype(np.float64)
-    rows = {name: np.flatnonzero(sample["split"].values == name) for name in (*SUBSETS, UNUSED)}
-    learnt_val = np.flatnonzero(learning_split(sample) == "val")
-    if not np.array_equal(learnt_val, rows["val"]):
-        rows[LEARNT_VAL] = learnt_val
+        table["split"] = ("cluster", first_training_clusters(table, experiment["train_clusters"], seed))
+    redshift = noisy_redshift(table["redshift"].values, ids, experiment["redshift_noise"], seed)
+    measurements = measurements_of(table)
+    cubes, mass = network_order(table["image"].values), table["log10_m500c"].values.astype(np.float64)
+    rows = {name: np.flatnonzero(table["split"].values == name) for name in (*SUBSETS, UNUSED)}
+    fit_val = np.flatnonzero(fitting_split(table) == "val")
+    if not np.array_equal(fit_val, rows["val"]):
+        rows[FIT_VAL] = fit_val
     taken = {name: cubes[chosen] for name, chosen in rows.items()}  # copies
-    sample = sample.drop_vars("image")
+    table = table.drop_vars("image")
     del cubes  # the largest samples need that memory
     transform = made_with(images[0], "parameters").get("transform") or "none"
-    control = Control.of(experiment["control"], transform, taken["train"], seed)
+    control = Control.from_training_images(experiment["control"], transform, taken["train"], seed)
     subsets = {
         name: Subset(
             control.images(taken[name], ids[chosen]),
             control.redshift(redshift[chosen], name),
             mass[chosen],
             weight=training_weights(experiment.get("weighting", "none"), mass[chosen]) if name == "train" else None,
-            facts=control.facts({quantity: values[chosen] for quantity, values in facts.items()}),
+            measurements=control.measurements({key: values[chosen] for key, values in measurements.items()}),
         )
         for name, chosen in rows.items()
     }
-    return MemberData(sample, subsets, subsets.pop(LEARNT_VAL, subsets["val"]), control)
+    return TrainingSample(table, subsets, subsets.pop(FIT_VAL, subsets["val"]), control)
 
 
-def facts_of(sample: xr.Dataset) -> dict[str, np.ndarray]:
+def measurements_of(sample: xr.Dataset) -> dict[str, np.ndarray]:
     """Quantities (cluster,) float64 that side inputs are made of; NaN where a catalogue lacks them."""
-    return {name: sample[name].values.astype(np.float64) for name in FACTS if name in sample}
+    return {name: sample[name].values.astype(np.float64) for name in MEASUREMENTS if name in sample}
 
 
 def network_order(images: np.ndarray) -> np.ndarray:

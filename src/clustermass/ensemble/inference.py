@@ -6,16 +6,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from clustermass.dataset.controls import Control
 from clustermass.dataset.training_data import MIN_REDSHIFT, network_order
-from clustermass.ensemble.trained import read_member
 from clustermass.errors import InputError
 from clustermass.io.log import track
 from clustermass.network.device import use_device
-from clustermass.network.losses import loss_of
-from clustermass.network.parameters import unflatten
-from clustermass.network.predict import standardised_predictions
-from clustermass.network.weights import Weights
+from clustermass.network.predict import predict as apply
+from clustermass.network.trained_network import TrainedNetwork
 
 
 def predict(
@@ -23,7 +19,7 @@ def predict(
     image: np.ndarray,
     redshift: np.ndarray,
     redshift_err: np.ndarray | None = None,
-    facts: Mapping[str, np.ndarray] | None = None,
+    measurements: Mapping[str, np.ndarray] | None = None,
     device: str = "auto",
     controlled: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -39,8 +35,8 @@ def predict(
         (cluster,), positive.
     redshift_err
         (cluster,) standard error of the redshift, 0 = exact.
-    facts
-        (cluster,) each: what the networks are told beside image and redshift; see `networks.side_inputs`.
+    measurements
+        (cluster,) each, see `clustermass.dataset.standardise.side_inputs`.
     device
         ``auto``, ``cpu`` or ``gpu``.
     controlled
@@ -65,13 +61,13 @@ def predict(
         raise InputError("inference: no weights files. Train the ensemble first.")
     mu, sigma = [], []
     for path in track(weights, "members applied"):
-        member = read_member(path)
+        member = TrainedNetwork.load(path)
         if member.control and not controlled:
             raise InputError(
-                f"{path}: a network of the control {member.control['name']!r}, from whose data something was taken. "
+                f"{path}: a network of the control {member.control.name!r}, from whose data something was taken. "
                 "It gives no masses: name the ensemble of an experiment without control."
             )
-        member_mu, member_sigma = _member(member, path, image, grid, facts or {})
+        member_mu, member_sigma = _member(member, path, image, grid, measurements or {})
         mu.append(member_mu)
         sigma.append(member_sigma)
     every_mu, every_sigma = np.stack(mu), np.stack(sigma)
@@ -92,27 +88,20 @@ def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
 
 
 def _member(
-    weights: Weights, path: Path, image: np.ndarray, redshift: np.ndarray, facts: Mapping[str, np.ndarray]
+    network: TrainedNetwork, path: Path, image: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (cluster, k) of one member, for redshifts (cluster, k)."""
     cubes = network_order(np.asarray(image))
-    if cubes.shape[1:] != weights.shape:
+    if cubes.shape[1:] != network.shape:
         raise InputError(
-            f"{path}: the network takes images of (y, x, band) = {weights.shape}, not {cubes.shape[1:]}. "
+            f"{path}: the network takes images of (y, x, band) = {network.shape}, not {cubes.shape[1:]}. "
             "Use the preprocessing and the bands that it was trained with."
         )
-    if weights.control:
-        control = Control(**weights.control)
-        cubes = control.images(cubes, range(len(cubes)))
-        redshift, facts = control.redshift(redshift, "new"), control.facts(facts)
-    constants = weights.standardisation
-    loss = loss_of(weights.recipe, constants)
-    structure, state = unflatten(weights.shape, weights.network, weights.arrays, loss)
-    side = constants.side(redshift, {name: np.asarray(values)[:, None] for name, values in facts.items()})
-    inputs = constants.images(cubes), side
-    symmetric = weights.recipe["symmetric_prediction"]
-    mean, variance = standardised_predictions(structure, state, *inputs, symmetric=symmetric)
-    return constants.predicted(mean, variance, weights.residual_sd)
+    if network.control:
+        cubes = network.control.images(cubes, range(len(cubes)))
+        redshift = network.control.redshift(redshift, "new")
+        measurements = network.control.measurements(measurements)
+    return apply(network, cubes, redshift, measurements)
 
 
 def check_grid(weights: Sequence[Path], images: xr.Dataset) -> None:
@@ -124,7 +113,7 @@ def check_grid(weights: Sequence[Path], images: xr.Dataset) -> None:
         A coordinate ``x``, ``y`` (arcsec) or ``band`` (keV) differs.
     """
     for path in weights:
-        for name, trained in read_member(path).grid.items():
+        for name, trained in TrainedNetwork.load(path).grid.items():
             found = images[name].values
             if found.shape != (len(trained),) or not np.allclose(found, trained, rtol=0, atol=1e-6):
                 raise InputError(

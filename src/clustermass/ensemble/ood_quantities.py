@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clustermass.arrays import FloatArray
 from clustermass.dataset.controls import INVERSES
 from clustermass.dataset.sample import each_selected
-from clustermass.dataset.standardise import FACTS
+from clustermass.dataset.standardise import MEASUREMENTS
 from clustermass.errors import InputError
 from clustermass.io.netcdf import check_finite, read_netcdf
 
@@ -113,7 +113,7 @@ def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) ->
 
 def quantities_of(images: xr.Dataset, predicted: Mapping[str, FloatArray], transform: str) -> FloatArray:
     """`quantities` of preprocessed images with their columns; `predicted` holds `PREDICTED`, (cluster,) each."""
-    catalogue = {name: images[name].values for name in ("redshift", *FACTS) if name in images}
+    catalogue = {name: images[name].values for name in ("redshift", *MEASUREMENTS) if name in images}
     return quantities(images["image"].values, images["x"].values, images["y"].values, transform, catalogue, predicted)
 
 

@@ -16,13 +16,13 @@ import clustermass
 from clustermass.apply.flags import read_training
 from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_model
-from clustermass.ensemble.trained import Trained, read_member
+from clustermass.ensemble.trained import Trained
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import config_hash
-from clustermass.network import weights as weights_files
-from clustermass.network.weights import Weights
+from clustermass.network import trained_network
+from clustermass.network.trained_network import TrainedNetwork
 
 FORMAT = "clustermass-ensemble-2"
 MANIFEST = "manifest.json"
@@ -71,7 +71,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 def _manifest(trained: Trained) -> dict[str, Any]:
     """Say what the ensemble is, for people and for `unpacked`."""
-    members = [read_member(path) for path in trained.weights]
+    members = [TrainedNetwork.load(path) for path in trained.weights]
     first = members[0]
     for path, member in zip(trained.weights, members, strict=True):
         _check_member(path, member, first)
@@ -82,7 +82,7 @@ def _manifest(trained: Trained) -> dict[str, Any]:
     known = {name: ends for name, ends in training.ranges.items() if ends[0] == ends[0]}
     return {
         "format": FORMAT,
-        "weights_format": weights_files.FORMAT,
+        "weights_format": trained_network.FORMAT,
         "ensemble_hash": trained.digest(),
         "files": trained.sha256(),
         "members": [member.member for member in members],
@@ -110,10 +110,10 @@ def _manifest(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _check_member(path: Path, member: Weights, first: Weights) -> None:
+def _check_member(path: Path, member: TrainedNetwork, first: TrainedNetwork) -> None:
     if member.control:
         raise InputError(
-            f"{path}: a network of the control {member.control['name']!r}, from whose data something was taken. "
+            f"{path}: a network of the control {member.control.name!r}, from whose data something was taken. "
             "It gives no masses: pack the ensemble of an experiment without control."
         )
     for what in ("grid", "preprocessing", "cutting", "network"):
@@ -186,7 +186,7 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: no packed ensemble (no {MANIFEST} of ours in it). Name a file of `clustermass pack`."
         ) from None
-    for what, is_, wanted in (("", found, FORMAT), ("networks of ", networks, weights_files.FORMAT)):
+    for what, is_, wanted in (("", found, FORMAT), ("networks of ", networks, trained_network.FORMAT)):
         if is_ != wanted:
             raise InputError(
                 f"{path}: holds {what}format {is_}, this version of clustermass ({clustermass.__version__}) reads "

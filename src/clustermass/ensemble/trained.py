@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import config_hash, file_sha256
-from clustermass.network.weights import Weights, load_weights
 
 ENSEMBLE, CALIBRATION, DOMAIN, MEMBERS = "ensemble.nc", "calibration.json", "domain.nc", "members"
 
@@ -72,24 +69,3 @@ class Trained:
     def digest(self) -> str:
         """16 hexadecimal digits that name the ensemble, wherever its files lie."""
         return config_hash(self.sha256())
-
-
-def read_member(path: Path) -> Weights:
-    """Read a member's weights, whatever may have become of the file.
-
-    Raises
-    ------
-    InputError
-        See `load_weights`; or what the file says of the network is incomplete, or a weight isn't finite.
-    """
-    try:
-        weights = load_weights(path)
-        finite = all(np.isfinite(array).all() for array in weights.arrays.values())
-        shape = weights.shape
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: damaged weights file ({error!r}). Copy it again, or train the ensemble.") from error
-    if not finite or min(shape) == 0:
-        raise InputError(f"{path}: damaged weights file: not all weights are finite. Copy it again.")
-    return weights

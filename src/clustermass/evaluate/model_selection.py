@@ -18,7 +18,8 @@ from clustermass.io.files import atomic, write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
-from clustermass.network.size import number_of_parameters
+from clustermass.network.losses import loss_of_recipe
+from clustermass.network.parameters import number_of_parameters
 from clustermass.rng import generator
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _parameters(settings: Settings, bands: int) -> int:
     grid = settings["preprocessing"]
     pixels = round(2 * grid["half_width_arcsec"] / grid["pixel_arcsec"])
     shape = (pixels, pixels, grid.get("bands", bands))
-    return number_of_parameters(settings["network"], shape, settings["recipe"])
+    return number_of_parameters(settings["network"], shape, loss_of_recipe(settings["recipe"]).outputs)
 
 
 def _check(tables: Mapping[str, xr.Dataset], paths: Mapping[str, Path]) -> None:

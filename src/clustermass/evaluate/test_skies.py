@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from clustermass.dataset.sample import each_selected, order_of
-from clustermass.dataset.training_data import facts_of, noisy_redshift
+from clustermass.dataset.training_data import measurements_of, noisy_redshift
 from clustermass.ensemble.ensemble import COLUMNS, ensemble_dataset
 from clustermass.ensemble.inference import check_grid, predict
 from clustermass.io.log import LOGGER
@@ -72,7 +72,7 @@ def predict_sky(
                 weights,
                 sample["image"].values,
                 redshift,
-                facts=facts_of(sample),
+                measurements=measurements_of(sample),
                 device=device,
                 controlled=True,
             )

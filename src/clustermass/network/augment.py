@@ -1,4 +1,4 @@
-"""Random flips and turns of images, drawn for each sample on the device."""
+"""What is drawn anew in each step of training: flips and turns of images, and which measurements are hidden."""
 
 from collections.abc import Callable
 
@@ -49,6 +49,18 @@ def rotate(image: jax.Array, angle: jax.Array) -> jax.Array:
 def unchanged(images: jax.Array, key: jax.Array) -> jax.Array:
     """Return `images` as they are."""
     return images
+
+
+def hide_measured(side: jax.Array, needed: int, share: float, key: jax.Array) -> jax.Array:
+    """Set the measured side inputs of a share of the clusters, drawn at random, to zero: unknown.
+
+    Parameters
+    ----------
+    side
+        (sample, input), standardised; the first `needed` inputs are left as they are.
+    """
+    shown = jax.random.bernoulli(key, 1 - share, (*side.shape[:-1], 1))
+    return jnp.concatenate([side[..., :needed], side[..., needed:] * shown], axis=-1)
 
 
 AUGMENTATIONS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {

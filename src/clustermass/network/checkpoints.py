@@ -1,18 +1,22 @@
-"""State of an unfinished training on disk, and the result of a finished one: `{member}.{hash}.safetensors`.
+"""A member in training, and its checkpoint on disk: `{member}.{hash}.safetensors`.
 
 The hash in the name stands for everything that shapes the result: what has another hash is never read, and is removed
-once the member is finished. A checkpoint is a convenience: one that can't be written or read is told in the log, and
+once the member is finished. A checkpoint is a convenience: of one that can't be written or read the log has a line, and
 the training goes on without it. Arrays and JSON, no pickle; written atomically, with a checksum of the whole.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -21,18 +25,76 @@ from clustermass.io.files import atomic
 from clustermass.io.log import LOGGER
 from clustermass.io.provenance import config_hash
 
-T = TypeVar("T")
-FORMAT = "clustermass-checkpoint-1"
+if TYPE_CHECKING:
+    from flax import nnx
+
+    from clustermass.config.models import Recipe
+    from clustermass.network.epoch import Progress
+
+FORMAT = "clustermass-checkpoint-2"
 EVERY_S = 20.0
 _KEY = "clustermass"  # one metadata key: safetensors writes several in an order that changes from run to run
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """Arrays by name, and facts that JSON can hold (floats come back to the last bit)."""
+@dataclass
+class History:
+    """One entry an epoch: losses (see `clustermass.network.losses`) and the learning rate of its last step.
 
-    arrays: Mapping[str, np.ndarray]
-    facts: Mapping[str, Any]
+    A likelihood is that of log10 M500c: Krippendorf et al. (2023), Eq. 1, in nats.
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs done."""
+        return len(self.val_loss)
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch of the lowest validation loss, counted from 1."""
+        return int(np.argmin(self.val_loss)) + 1
+
+
+@dataclass
+class Member:
+    """A member in training.
+
+    Attributes
+    ----------
+    number
+        Which member of the ensemble.
+    progress
+        What the next epoch starts from; None once the training is finished.
+    kept, kept_epoch
+        Weights kept so far, and after which epoch (from 1; 0 = the first weights).
+    history
+        Of the epochs done. The learning-rate schedule's state follows from it.
+    """
+
+    number: int
+    progress: Progress | None
+    kept: nnx.State
+    kept_epoch: int = 0
+    history: History = field(default_factory=History)
+
+    def add_epoch(self, train_loss: float, val_loss: float, rate: float, keep: str) -> bool:
+        """Add an epoch to the history; return whether its weights are to be kept (`keep`: last or best)."""
+        self.history.train_loss.append(train_loss)
+        self.history.val_loss.append(val_loss)
+        self.history.learning_rate.append(rate)
+        if keep == "best" and self.history.best_epoch != self.history.epochs:
+            return False
+        self.kept_epoch = self.history.epochs
+        return True
+
+    def is_finished(self, recipe: Recipe) -> bool:
+        """Return whether all epochs are done, or the last `patience` of them brought no lower validation loss."""
+        done, patience = self.history.epochs, recipe.get("patience")
+        waited = done - self.history.best_epoch if done else 0
+        return done >= recipe["epochs"] or (patience is not None and waited >= patience)
 
 
 @dataclass
@@ -50,81 +112,111 @@ class Checkpoints:
     """
 
     folder: Path
-    shaping: Mapping[str, Any]
+    shaping: Mapping[str, object]
     every_s: float = EVERY_S
-    _told: set[int] = field(default_factory=set)
+    _warned: set[int] = field(default_factory=set)
 
     def path(self, member: int) -> Path:
         """Return the file of a member."""
         return self.folder / f"{member:02d}.{config_hash({'member': member, **self.shaping})}.safetensors"
 
-    def read(self, member: int, restore: Callable[[Checkpoint], T]) -> T | None:
-        """Return what `restore` makes of a member's checkpoint; None if there is none, or (ValueError) no fit one."""
-        path = self.path(member)
+    def resume(self, member: Member) -> Member:
+        """Return a member, fresh, as its checkpoint left it; itself if there is none that can be used."""
+        path = self.path(member.number)
         try:
-            return restore(decode(path.read_bytes()))
+            resumed = decode(path.read_bytes(), member)
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return member
         except (OSError, ValueError) as error:
-            LOGGER.warning("member %02d: checkpoint %s can't be used (%s); starting afresh", member, path, error)
-            return None
+            LOGGER.warning("member %02d: checkpoint %s can't be used (%s); starting afresh", member.number, path, error)
+            return member
+        how = "is finished" if resumed.progress is None else "goes on"
+        LOGGER.info("member %02d: %s, by its checkpoint after epoch %d", member.number, how, resumed.history.epochs)
+        return resumed
 
-    def write(self, member: int, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint of a member; a failure is told once and harms nothing."""
+    def write(self, member: Member) -> None:
+        """Replace the checkpoint of a member; a failure is logged once and harms nothing."""
         try:
-            with atomic(self.path(member)) as temporary:
-                temporary.write_bytes(encode(checkpoint))
+            with atomic(self.path(member.number)) as temporary:
+                temporary.write_bytes(encode(member))
         except OSError as error:
-            if member not in self._told:
+            if member.number not in self._warned:
                 LOGGER.warning(
                     "member %02d: no checkpoint can be written to %s (%s); going on, but a kill will lose what is done",
-                    *(member, self.folder, error.strerror or error),
+                    *(member.number, self.folder, error.strerror or error),
                 )
-            self._told.add(member)
+            self._warned.add(member.number)
 
-    def write_last(self, member: int, checkpoint: Checkpoint) -> None:
+    def write_last(self, member: Member) -> None:
         """Write the checkpoint of a finished member; remove its other files: old hashes, half writes."""
-        self.write(member, checkpoint)
-        others = [*self.folder.glob(f"{member:02d}.*.safetensors"), *self.folder.glob(f".{member:02d}.*.part*")]
+        self.write(member)
+        name = f"{member.number:02d}"
+        others = [*self.folder.glob(f"{name}.*.safetensors"), *self.folder.glob(f".{name}.*.part*")]
         for path in others:
-            if path != self.path(member):
+            if path != self.path(member.number):
                 with suppress(OSError):
                     path.unlink()
 
 
-def encode(checkpoint: Checkpoint) -> bytes:
-    """Return a checkpoint as the bytes of a safetensors file; equal ones give equal bytes."""
-    arrays = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
-    facts = json.dumps({"format": FORMAT, **checkpoint.facts}, sort_keys=True, allow_nan=False)
-    text = json.dumps({"facts": facts, "sha256": _checksum(arrays, facts)}, sort_keys=True)
-    return bytes(save(arrays, metadata={_KEY: text}))
+def encode(member: Member) -> bytes:
+    """Return a member as the bytes of a safetensors file, of a finished one its result alone.
+
+    Floats of the history come back to the last bit; equal members give equal bytes.
+    """
+    arrays = _named("kept", member.kept) | (_named("progress", member.progress) if member.progress else {})
+    header = {"finished": member.progress is None, "kept_epoch": member.kept_epoch, "history": asdict(member.history)}
+    text = json.dumps({"format": FORMAT, **header}, sort_keys=True, allow_nan=False)
+    outer = json.dumps({"header": text, "sha256": _checksum(arrays, text)}, sort_keys=True)
+    return bytes(save(arrays, metadata={_KEY: outer}))
 
 
-def decode(content: bytes) -> Checkpoint:
-    """Return the checkpoint that `encode` turned into bytes.
+def decode(content: bytes, fresh: Member) -> Member:
+    """Return the member that `encode` turned into bytes; `fresh` is the same one before its first epoch.
 
     Raises
     ------
     ValueError
-        The bytes are no whole checkpoint of this format.
+        The bytes are no whole checkpoint of this format, or one of another network or optimiser.
     """
     try:
         arrays = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        text = json.loads(header["__metadata__"][_KEY])
-        facts, checksum = text["facts"], text["sha256"]
+        stored = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        outer = json.loads(stored["__metadata__"][_KEY])
+        text, checksum = outer["header"], outer["sha256"]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a whole checkpoint: {error}") from error
-    if _checksum(arrays, facts) != checksum:
+    if _checksum(arrays, text) != checksum:
         raise ValueError("its checksum differs: damaged")
-    known = json.loads(facts)
-    if known.pop("format") != FORMAT:
+    header = json.loads(text)
+    if header["format"] != FORMAT:
         raise ValueError("of another version")
-    return Checkpoint(arrays, known)
+    return replace(
+        fresh,
+        progress=None if header["finished"] else _filled("progress", fresh.progress, arrays),
+        kept=_filled("kept", fresh.kept, arrays),
+        kept_epoch=int(header["kept_epoch"]),
+        history=History(**header["history"]),
+    )
 
 
-def _checksum(arrays: Mapping[str, np.ndarray], facts: str) -> str:
-    digest = hashlib.sha256(facts.encode())
+def _named(name: str, tree: object) -> dict[str, np.ndarray]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {name + jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}
+
+
+def _filled(name: str, template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    filled = []
+    for path, leaf in leaves:
+        key = name + jax.tree_util.keystr(path)
+        if key not in arrays or (arrays[key].shape, arrays[key].dtype) != (leaf.shape, leaf.dtype):
+            raise ValueError(f"of another network or optimiser: {key}")
+        filled.append(jnp.asarray(arrays[key]))
+    return jax.tree_util.tree_unflatten(structure, filled)
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], header: str) -> str:
+    digest = hashlib.sha256(header.encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
         digest.update(arrays[name].tobytes())

@@ -1,17 +1,21 @@
-"""The losses that networks are trained with: how many outputs each needs, what it is, and the mass that outputs tell.
+"""The losses that networks are trained with: number of outputs, terms, and the mass that outputs stand for.
 
 Everything is of the standardised mass t = (y - m) / s, where y = log10 M500c and m, s are mean and standard deviation
 of the training masses. Functions take arrays of NumPy or JAX.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Recipe
 
 Array: TypeAlias = Any  # np.ndarray or jax.Array
 
@@ -29,18 +33,18 @@ class Loss:
     ----------
     outputs
         Numbers that the network ends in.
-    tells_sigma
-        Whether `moments` tells a variance of its own.
-    of_density
+    predicts_sigma
+        Whether the variance of `moments` is a prediction.
+    is_density
         Whether `terms` is minus the logarithm of a probability density of t: of log10 M500c it is larger by ln(s).
     """
 
     outputs: ClassVar[int] = 1
-    tells_sigma: ClassVar[bool] = False
-    of_density: ClassVar[bool] = False
+    predicts_sigma: ClassVar[bool] = False
+    is_density: ClassVar[bool] = False
 
     @classmethod
-    def of(cls, constants: Standardisation) -> "Loss":
+    def from_constants(cls, constants: Standardisation) -> Loss:
         """Return the loss for a training set of these constants."""
         return cls()
 
@@ -57,7 +61,7 @@ class Loss:
         raise NotImplementedError
 
     def moments(self, output: Array) -> tuple[Array, Array]:
-        """Mean and log-variance (...) of t from outputs (..., `outputs`); the latter is 0 where none is told."""
+        """Mean and log-variance (...) of t from outputs (..., `outputs`); the latter is 0 where none is predicted."""
         mean = output[..., 0]
         return mean, output.__array_namespace__().zeros_like(mean)
 
@@ -68,7 +72,7 @@ class Likelihood(Loss):
     Krippendorf et al. (2023), Eq. 1. The outputs are mu and ln(sigma^2).
     """
 
-    outputs, tells_sigma, of_density = 2, True, True
+    outputs, predicts_sigma, is_density = 2, True, True
 
     def terms(self, truth: Array, output: Array) -> Array:
         """See `Loss.terms`."""
@@ -82,7 +86,7 @@ class Likelihood(Loss):
 
 
 class SquaredLog(Loss):
-    """Squared error of the logarithmic mass, ((y - y') / s)^2: 1 for a network that knows no more than the mean."""
+    """Squared error of the logarithmic mass, ((y - y') / s)^2: 1 for a network that predicts the mean mass for all."""
 
     def terms(self, truth: Array, output: Array) -> Array:
         """See `Loss.terms`."""
@@ -97,7 +101,7 @@ class _OfLogMass(Loss):
     mass_sd: float
 
     @classmethod
-    def of(cls, constants: Standardisation) -> "Loss":
+    def from_constants(cls, constants: Standardisation) -> Loss:
         """Return the loss for a training set of these constants."""
         return cls(constants.mass_mean, constants.mass_sd)
 
@@ -127,8 +131,8 @@ class SquaredLog1p(_OfLogMass):
     def terms(self, truth: Array, output: Array) -> Array:
         """See `Loss.terms`."""
         space = output.__array_namespace__()
-        told = space.log1p(space.maximum(self._log10_mass(output[..., 0]), 0.0))
-        return ((space.log1p(self._log10_mass(truth)) - told) * ((1 + self.mass_mean) / self.mass_sd)) ** 2
+        predicted = space.log1p(space.maximum(self._log10_mass(output[..., 0]), 0.0))
+        return ((space.log1p(self._log10_mass(truth)) - predicted) * ((1 + self.mass_mean) / self.mass_sd)) ** 2
 
 
 class Classification(Loss):
@@ -139,7 +143,7 @@ class Classification(Loss):
     al. (2023, App. B) state none.
     """
 
-    outputs, tells_sigma = CLASSES, True
+    outputs, predicts_sigma = CLASSES, True
 
     def terms(self, truth: Array, output: Array) -> Array:
         """See `Loss.terms`."""
@@ -173,8 +177,8 @@ LOSSES: dict[str, type[Loss]] = {
 }
 
 
-def kind_of(recipe: Mapping[str, Any]) -> type[Loss]:
-    """Return the kind of loss that a training recipe names; one that names none has `DEFAULT`.
+def loss_of_recipe(recipe: Recipe) -> type[Loss]:
+    """Return the class of a training recipe's loss; a recipe without one has `DEFAULT`.
 
     Raises
     ------
@@ -187,9 +191,9 @@ def kind_of(recipe: Mapping[str, Any]) -> type[Loss]:
     return LOSSES[name]
 
 
-def loss_of(recipe: Mapping[str, Any], constants: Standardisation) -> Loss:
-    """Return the loss of a training recipe for a training set of these constants; InputError as `kind_of`."""
-    return kind_of(recipe).of(constants)
+def loss_from_recipe(recipe: Recipe, constants: Standardisation) -> Loss:
+    """Return the loss of a training recipe for a training set of these constants; InputError as `loss_of_recipe`."""
+    return loss_of_recipe(recipe).from_constants(constants)
 
 
 def weighted_mean(terms: Array, weight: Array) -> Array:

@@ -1,18 +1,23 @@
 """Keep an eye on trainings: a line in the log every few seconds, and a stop with its reason where a loss runs away."""
 
+from __future__ import annotations
+
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
-from clustermass.network.members import Member
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Recipe
+    from clustermass.network.checkpoints import Member
 
 LOG_EVERY_S = 5.0
-EXPLODED = 1e6  # loss of a step, of the standardised mass: a network that knows nothing has 0.5
+EXPLODED = 1e6  # loss of a step, of the standardised mass: a network that predicts the mean for all has 0.5
 EXTREME = 1e3  # standard deviations: beyond, a pixel alone can throw a network off
 
 
@@ -24,10 +29,10 @@ class Watch:
     group, recipe
         The members, and how they are trained.
     extreme
-        Tells the largest pixel of the training images, in standard deviations; asked only where a loss has run away.
+        Returns the largest pixel of the training images, in standard deviations; called only where a loss has run away.
     """
 
-    def __init__(self, group: Sequence[Member], recipe: Mapping[str, Any], extreme: Callable[[], float]) -> None:
+    def __init__(self, group: Sequence[Member], recipe: Recipe, extreme: Callable[[], float]) -> None:
         self._group, self._recipe, self._extreme, self._epochs = group, recipe, extreme, int(recipe["epochs"])
         numbers = [f"{member.number:02d}" for member in group]
         self._name = f"member {numbers[0]}" if len(group) == 1 else f"members {numbers[0]} to {numbers[-1]}"
@@ -81,9 +86,9 @@ class Watch:
 
     def report(self) -> None:
         """Log loss, speed and the time left, every few seconds and at the end."""
-        done, now = self._group[0].history.epochs, time.monotonic()
+        done, now = max(member.history.epochs for member in self._group), time.monotonic()
         if self._first is None:
-            self._first = done, now  # the first epoch holds the compilation: it says nothing of the others
+            self._first = done, now  # the first epoch holds the compilation: its time is not theirs
         elif now - self._logged >= LOG_EVERY_S or done == self._epochs:
             speed = (done - self._first[0]) / max(now - self._first[1], 1e-9)
             train, val = (math.fsum(column) / len(column) for column in zip(*map(_losses, self._group), strict=True))

@@ -1,0 +1,203 @@
+"""One epoch of training as a single compiled program: shuffle, augment, step through the batches.
+
+One member by `run_epoch`; several, stacked along a first axis, by `run_epochs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from clustermass.dataset.standardise import widths
+from clustermass.network.augment import AUGMENTATIONS, hide_measured
+from clustermass.network.losses import Loss, weighted_mean
+from clustermass.network.optimiser import optimiser
+from clustermass.network.parameters import over_members
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Network, Recipe
+
+MICRO_BATCH = 20  # samples at a time on a CPU; gradients add up to those of the batch
+CACHE_BYTES = 1.3e6  # of the largest map of a chunk of samples: what stays fast on the CPUs that we measured
+
+
+class TrainingData(NamedTuple):
+    """A training set on the device, standardised: inputs by name (sample, ...), mass and weight (sample,)."""
+
+    inputs: dict[str, jax.Array]
+    mass: jax.Array
+    weight: jax.Array
+
+
+class Progress(NamedTuple):
+    """What a step changes: weights, the optimiser's memory and the running average of the weights."""
+
+    weights: nnx.State
+    optimiser: optax.OptState
+    average: optax.OptState
+
+
+class Program(NamedTuple):
+    """What is compiled into an epoch: network, loss and settings of the recipe.
+
+    `needed` side inputs are always seen, the measured ones after them are hidden from the share `hidden` of the
+    clusters; `micro` divides `batch`, and `chunk` divides `micro`.
+    """
+
+    structure: nnx.GraphDef
+    loss: Loss
+    optimizer: str
+    weight_decay: float
+    l2: float
+    gradient_clip: float
+    average_decay: float
+    augmentation: str
+    needed: int
+    hidden: float
+    batch: int
+    micro: int
+    chunk: int
+
+    @classmethod
+    def from_config(
+        cls, structure: nnx.GraphDef, loss: Loss, network: Network, recipe: Recipe, images: tuple[int, ...]
+    ) -> Program:
+        """Return the program for training images of the shape `images`; batches in parts on a CPU only."""
+        samples, ny, nx, bands = images
+        batch = min(int(recipe["batch_size"]), samples)
+        features = next((layer["conv"] for layer in network["layers"] if "conv" in layer), bands)
+        micro, chunk = parts(batch, ny * nx * features) if jax.default_backend() == "cpu" else (batch, batch)
+        needed, measured = widths(network["side_inputs"])
+        return cls(
+            structure,
+            loss,
+            recipe["optimizer"],
+            recipe["weight_decay"],
+            recipe.get("l2", 0.0),
+            recipe["gradient_clip"],
+            recipe["average_decay"],
+            recipe["augmentation"],
+            needed,
+            float(network["catalogue_dropout"]) if measured else 0.0,
+            batch,
+            micro,
+            chunk,
+        )
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """Return the optimiser, see `clustermass.network.optimiser`."""
+        return optimiser(self.optimizer, self.weight_decay, self.l2, self.gradient_clip)
+
+
+def parts(batch: int, map_size: int) -> tuple[int, int]:
+    """Count the samples of a micro-batch, and of a chunk that goes through the convolutions at once.
+
+    The first is the largest divisor of `batch` up to `MICRO_BATCH`, the second the largest power of two that divides it
+    and whose maps of `map_size` float32 numbers fit `CACHE_BYTES`; where that is below 4, nothing is taken apart.
+    """
+    micro = max(size for size in range(1, min(MICRO_BATCH, batch) + 1) if batch % size == 0)
+    micro = micro if micro >= 4 else batch
+    fitting = [2**power for power in range(2, 6) if micro % 2**power == 0 and 2**power * map_size * 4 <= CACHE_BYTES]
+    return micro, max(fitting, default=micro)
+
+
+@partial(jax.jit, static_argnums=0)
+def begin(program: Program, weights: nnx.State) -> Progress:
+    """Return the progress before the first epoch."""
+    return Progress(weights, program.optimiser().init(weights), optax.ema(program.average_decay).init(weights))
+
+
+@partial(jax.jit, static_argnums=0)
+def run_epoch(
+    program: Program, progress: Progress, data: TrainingData, rates: jax.Array, key: jax.Array
+) -> tuple[Progress, jax.Array, nnx.State]:
+    """Go once through the shuffled training set.
+
+    Parameters
+    ----------
+    program
+        The same one isn't compiled twice.
+    progress
+        Of the epoch before.
+    data
+        The training set.
+    rates
+        Learning rate (step,) of each step. Where the batches are more than the samples, the last one is filled up with
+        the first samples of the epoch, so that every step averages over equally many.
+    key
+        Random key of order, augmentation and dropout.
+
+    Returns
+    -------
+    tuple
+        Progress, loss (step,) of each step, and the averaged weights without their bias towards zero.
+    """
+    optimise, average = program.optimiser(), optax.ema(program.average_decay)
+    loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))
+    order_key, step_key = jax.random.split(key)
+
+    def step(progress: Progress, xs: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Progress, jax.Array]:
+        rows, rate, key = xs
+        loss, gradient = accumulate(loss_and_gradient, progress.weights, data, rows.reshape(-1, program.micro), key)
+        updates, optimised = optimise.update(gradient, progress.optimiser, progress.weights)
+        weights = jax.tree.map(lambda old, update: old - rate * update, progress.weights, updates)
+        _, averaged = average.update(weights, progress.average)
+        return Progress(weights, optimised, averaged), loss
+
+    rows = shuffled(order_key, len(data.mass), len(rates), program.batch)
+    progress, losses = jax.lax.scan(step, progress, (rows, rates, jax.random.split(step_key, len(rates))))
+    averaged = optax.tree.bias_correction(progress.average.ema, program.average_decay, progress.average.count)
+    return progress, losses, averaged
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def run_epochs(
+    program: Program, progress: Progress, data: TrainingData, rates: jax.Array, keys: jax.Array
+) -> tuple[Progress, jax.Array, nnx.State]:
+    """Do `run_epoch` for members stacked along a first axis of `progress`, `rates`, `keys` and of all that returns.
+
+    The memory of `progress` is used for the new one: it can't be read any more.
+    """
+
+    def epoch(progress: Progress, rates: jax.Array, key: jax.Array) -> tuple[Progress, jax.Array, nnx.State]:
+        return run_epoch(program, progress, data, rates, key)
+
+    return over_members(epoch)(progress, rates, keys)
+
+
+def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: jax.Array) -> jax.Array:
+    """Mean loss of a batch, augmented and with dropout."""
+    augment_key, dropout_key = jax.random.split(key)
+    network = nnx.merge(program.structure, weights)
+    inputs = {**data.inputs, "image": AUGMENTATIONS[program.augmentation](data.inputs["image"], augment_key)}
+    if inputs["side"].shape[-1] > program.needed:
+        hide_key = jax.random.fold_in(dropout_key, 1)
+        inputs["side"] = hide_measured(inputs["side"], program.needed, program.hidden, hide_key)
+    output = network(inputs, dropout_key, program.chunk)
+    return weighted_mean(program.loss.terms(data.mass, output), data.weight)
+
+
+def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
+    """Rows (step, batch) of an epoch, wrapped around at its end."""
+    order = jax.random.permutation(key, samples)
+    return order[jnp.arange(steps * batch) % samples].reshape(steps, batch)
+
+
+def accumulate(
+    loss_and_gradient: Callable[..., Any], weights: nnx.State, data: TrainingData, rows: jax.Array, key: jax.Array
+) -> tuple[jax.Array, nnx.State]:
+    """Mean loss and gradient over the micro-batches `rows` (part, sample), as if they were one batch."""
+
+    def part(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+        chosen = jax.tree.map(lambda column: column[xs[0]], data)
+        return jax.tree.map(jnp.add, total, loss_and_gradient(weights, chosen, xs[1])), None
+
+    zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, weights))
+    total, _ = jax.lax.scan(part, zero, (rows, jax.random.split(key, len(rows))))
+    return jax.tree.map(lambda value: value / len(rows), total)

@@ -1,0 +1,330 @@
+"""The kinds of layers that a network is built of, and the network that applies a list of them.
+
+A list stands in the configuration, `network.<name>.layers`: one entry a layer, its kind first. To add a kind,
+write a class like these and enter it in `LAYERS`: it is built from the shape of what goes in (without the axis of
+the samples) and the options of its entry, and called with a batch, all inputs of the network by name and a random key
+(None = no training).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from clustermass.errors import InputError
+from clustermass.network.convolution import block, max_block, same_convolution
+
+Shape: TypeAlias = tuple[int, ...]
+Inputs: TypeAlias = Mapping[str, jax.Array]
+Key: TypeAlias = jax.Array | None
+ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "gelu": jax.nn.gelu, "none": lambda maps: maps}
+POOLS = {"average": nnx.avg_pool, "max": nnx.max_pool}
+#: convolution and 2 x 2 pooling in one
+POOLED_BLOCKS = {"average": block, "max": max_block}
+#: names of the axes of images, kernels and maps, by the number of axes of an image
+DIMENSIONS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
+
+
+class Convolution(nnx.Module):
+    """`conv: features, kernel: 3, stride: 1, padding: same or valid, activation: relu`; images of two or three axes.
+
+    With `pooled` it is followed by 2 x 2 pooling of that kind in one step, see `clustermass.network.convolution`.
+    """
+
+    of_maps = True
+
+    def __init__(
+        self,
+        shape: Shape,
+        conv: int,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: str = "same",
+        activation: str = "relu",
+        pooled: str | None = None,
+    ) -> None:
+        *axes, channels = shape
+        self.stride, self.padding, self.pooled = stride, padding, pooled
+        self.activation = _one_of(ACTIVATIONS, activation)
+        self.kernel = _kernel((*[kernel] * len(axes), channels, conv))
+        self.bias = _bias(conv)
+
+    def __call__(self, maps: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
+        """Turn maps (sample, y, x, channel) into maps (sample, y', x', feature)."""
+        kernel, bias = self.kernel[...], self.bias[...]
+        if self.pooled:
+            return POOLED_BLOCKS[self.pooled](maps, kernel, bias)
+        if _is_plain(maps.ndim - 2, kernel.shape[0], self.stride, self.padding):
+            return ACTIVATIONS[self.activation](same_convolution(maps, kernel) + bias)
+        axes = maps.ndim - 2
+        made = jax.lax.conv_general_dilated(
+            maps, kernel, [self.stride] * axes, self.padding.upper(), dimension_numbers=DIMENSIONS[axes]
+        )
+        return ACTIVATIONS[self.activation](made + bias)
+
+
+class LocallyConnected(nnx.Module):
+    """`local: features, kernel: 3, stride: 1, padding: same, activation: relu`: a convolution, each pixel its own."""
+
+    of_maps = True
+
+    def __init__(
+        self,
+        shape: Shape,
+        local: int,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: str = "same",
+        activation: str = "relu",
+    ) -> None:
+        ny, nx, channels = shape
+        self.size, self.stride, self.padding = kernel, stride, padding
+        self.activation = _one_of(ACTIVATIONS, activation)
+        left = 0 if padding == "same" else kernel - 1
+        sides = [-(-(side - left) // stride) for side in (ny, nx)]
+        self.kernel = _kernel((*sides, kernel**2 * channels, local), kernel**2 * channels)
+        self.bias = _bias(local)
+
+    def __call__(self, maps: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
+        """Turn maps (sample, y, x, channel) into maps (sample, y', x', feature)."""
+        strides, size = [self.stride] * 2, [self.size] * 2
+        made = jax.lax.conv_general_dilated_local(
+            maps, self.kernel[...], strides, self.padding.upper(), size, dimension_numbers=DIMENSIONS[2]
+        )
+        return ACTIVATIONS[self.activation](made + self.bias[...])
+
+
+class Pool(nnx.Module):
+    """`pool: average or max, size: 2, stride: size`; what doesn't fill a window at the far edges is left out."""
+
+    of_maps = True
+
+    def __init__(self, shape: Shape, pool: str, size: int = 2, stride: int | None = None) -> None:
+        self.kind, self.size, self.stride = _one_of(POOLS, pool), size, stride or size
+
+    def __call__(self, maps: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
+        """Turn maps (sample, y, x, channel) into maps (sample, y', x', channel)."""
+        axes = maps.ndim - 2
+        return POOLS[self.kind](maps, (self.size,) * axes, (self.stride,) * axes)
+
+
+class GlobalPool(nnx.Module):
+    """`global_pool: average or max`: one number a channel."""
+
+    of_maps = True
+
+    def __init__(self, shape: Shape, global_pool: str) -> None:
+        self.kind = _one_of(POOLS, global_pool)
+
+    def __call__(self, maps: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
+        """Turn maps (sample, y, x, channel) into features (sample, channel)."""
+        axes = tuple(range(1, maps.ndim - 1))
+        return maps.mean(axes) if self.kind == "average" else maps.max(axes)
+
+
+class Flatten(nnx.Module):
+    """`flatten: true`: all pixels of all maps side by side."""
+
+    of_maps = True
+
+    def __init__(self, shape: Shape, flatten: bool) -> None:
+        pass
+
+    def __call__(self, maps: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
+        """Turn maps (sample, y, x, channel) into features (sample, y * x * channel)."""
+        return maps.reshape(len(maps), -1)
+
+
+class Dense(nnx.Module):
+    """`dense: features, activation: relu`."""
+
+    of_maps = False
+
+    def __init__(self, shape: Shape, dense: int, activation: str = "relu") -> None:
+        self.activation = _one_of(ACTIVATIONS, activation)
+        self.kernel, self.bias = _kernel((shape[-1], dense)), _bias(dense)
+
+    def __call__(self, features: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
+        """Turn features (..., feature) into features (..., feature)."""
+        return ACTIVATIONS[self.activation](features @ self.kernel[...] + self.bias[...])
+
+
+class Dropout(nnx.Module):
+    """`dropout: share`: this share of the features is set to zero in training, the others grow to keep the mean."""
+
+    of_maps = None
+
+    def __init__(self, shape: Shape, dropout: float) -> None:
+        self.share = float(dropout)
+
+    def __call__(self, features: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
+        """Return features of the same shape."""
+        return nnx.Dropout(self.share)(features, deterministic=key is None, rngs=key)
+
+
+class Join(nnx.Module):
+    """`join: name`: the input of that name, (sample, ..., column), joins the features.
+
+    Where it has further axes, such as several redshifts of each cluster, the features are repeated along them.
+    """
+
+    of_maps = False
+
+    def __init__(self, shape: Shape, join: str) -> None:
+        self.name = join
+
+    def __call__(self, features: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
+        """Turn features (sample, feature) into features (sample, ..., feature + column)."""
+        if self.name not in inputs:
+            raise InputError(f"network.layers: join {self.name!r}: no such input. Choose from {', '.join(inputs)}.")
+        joined = inputs[self.name]
+        for _ in range(joined.ndim - features.ndim):
+            features = features[:, None]
+        features = jnp.broadcast_to(features, (*joined.shape[:-1], features.shape[-1]))
+        return jnp.concatenate([features, joined], axis=-1)
+
+
+#: by the key of an entry in the configuration that names its kind
+LAYERS: dict[str, type[nnx.Module]] = {
+    "conv": Convolution,
+    "local": LocallyConnected,
+    "pool": Pool,
+    "global_pool": GlobalPool,
+    "flatten": Flatten,
+    "dense": Dense,
+    "dropout": Dropout,
+    "join": Join,
+}
+
+
+class Network(nnx.Module):
+    """Layers in the order of their list, and a last dense one without activation.
+
+    Weights have names of two groups: `convolutional.layers.<n>` of what acts on maps, n = 0, 1, ..., and
+    `dense.layers.<n>`, n = 0, 2, ... (the odd numbers are the activations').
+
+    Parameters
+    ----------
+    layers
+        Entries of the configuration.
+    shapes
+        Of each input by name, without the axis of the samples; the first layer takes ``image``, (y, x, band).
+    outputs
+        Numbers that the network ends in.
+    """
+
+    def __init__(self, layers: Sequence[Mapping[str, Any]], shapes: Mapping[str, Shape], outputs: int) -> None:
+        self.convolutional, self.dense, self.others = (nnx.Dict(layers=nnx.Dict()) for _ in range(3))
+        inputs = {name: jax.ShapeDtypeStruct((1, *shape), jnp.float32) for name, shape in shapes.items()}
+        now, order, leading, self.of_maps = inputs["image"], [], True, 0
+        for options in [*_fused(layers, len(shapes["image"]) - 1), {"dense": outputs, "activation": "none"}]:
+            layer = _built(options, now.shape[1:])
+            now = jax.eval_shape(lambda maps, inputs, layer=layer: layer(maps, inputs, None), now, inputs)
+            if not math.prod(now.shape[1:]):
+                ny, nx = shapes["image"][:2]
+                raise InputError(
+                    f"network.layers: nothing is left of images of {ny} x {nx} pixels after the layer "
+                    f"{dict(options)}. Leave out a layer, or use smaller pixels."
+                )
+            weighted = bool(jax.tree.leaves(nnx.state(layer, nnx.Param)))
+            group = ("convolutional" if layer.of_maps else "dense") if weighted else "others"
+            members = getattr(self, group).layers
+            number = str(len(members) * (2 if group == "dense" else 1))
+            members[number] = layer
+            order.append((group, number))
+            leading = leading and now.ndim > 2 and not isinstance(layer, Dropout)
+            self.of_maps += leading
+        self.order = tuple(order)
+
+    def __call__(self, inputs: Inputs, key: Key = None, chunk: int | None = None) -> jax.Array:
+        """Return the outputs (sample, ..., output).
+
+        Parameters
+        ----------
+        inputs
+            By name, (sample, ...) float32 each, standardised.
+        key
+            Random key for dropout; None = no dropout.
+        chunk
+            So many samples go through the layers of maps at a time; it divides them. None = all.
+        """
+        layers = [getattr(self, group).layers[number] for group, number in self.order]
+
+        def apply(maps: jax.Array) -> jax.Array:
+            for layer in layers[: self.of_maps]:
+                maps = layer(maps, inputs, None)
+            return maps
+
+        features, dropouts = _in_chunks(apply, inputs["image"], chunk), 0
+        for layer in layers[self.of_maps :]:
+            of_layer = key
+            if key is not None and isinstance(layer, Dropout):
+                of_layer = jax.random.fold_in(key, 1 + dropouts) if dropouts else key
+                dropouts += 1
+            features = layer(features, inputs, of_layer)
+        return features
+
+
+def _in_chunks(function: Any, images: jax.Array, chunk: int | None) -> jax.Array:
+    if chunk is None or chunk == len(images):
+        return jnp.asarray(function(images))
+    made = jax.lax.map(function, images.reshape(-1, chunk, *images.shape[1:]))
+    return made.reshape(-1, *made.shape[2:])
+
+
+def _built(options: Mapping[str, Any], shape: Shape) -> Any:
+    """Return the layer that an entry of the configuration stands for, for inputs of `shape`."""
+    kind = next(iter(options), "")
+    if kind not in LAYERS:
+        raise InputError(f"network.layers: {kind!r} is no kind of layer. Choose from {', '.join(LAYERS)}.")
+    of_maps = LAYERS[kind].of_maps
+    if of_maps is not None and of_maps != (len(shape) > 1):
+        wanted = "before flatten or global_pool" if of_maps else "after flatten or global_pool"
+        raise InputError(f"network.layers: {dict(options)} stands in the wrong place: it must come {wanted}.")
+    try:
+        return LAYERS[kind](shape, **options)
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(f"network.layers: {dict(options)}: {error}") from error
+
+
+def _fused(layers: Sequence[Mapping[str, Any]], axes: int) -> list[Mapping[str, Any]]:
+    """Join convolutions and the 2 x 2 poolings after them, where `clustermass.network.convolution` has both in one."""
+    joined: list[Mapping[str, Any]] = []
+    for layer in layers:
+        before = joined[-1] if joined else {}
+        pools = "pool" in layer and layer.get("size", 2) == 2 == layer.get("stride", 2)
+        plain = _is_plain(axes, before.get("kernel", 3), before.get("stride", 1), before.get("padding", "same"))
+        if (
+            pools
+            and layer["pool"] in POOLED_BLOCKS
+            and plain
+            and "conv" in before
+            and before.get("activation", "relu") == "relu"
+        ):
+            joined[-1] = {**before, "pooled": layer["pool"]}
+        else:
+            joined.append(layer)
+    return joined
+
+
+def _is_plain(axes: int, kernel: int, stride: int, padding: str) -> bool:
+    """Return whether `clustermass.network.convolution` has fast gradients of such a convolution."""
+    return axes == 2 and kernel % 2 == 1 and stride == 1 and padding == "same"
+
+
+def _one_of(choices: Mapping[str, Any], word: str) -> str:
+    if word not in choices:
+        raise ValueError(f"{word!r} is none of {', '.join(choices)}")
+    return word
+
+
+def _kernel(shape: Shape, fan_in: int | None = None) -> nnx.Param[jax.Array]:
+    """Return room for a kernel; its values are drawn by `clustermass.network.parameters`."""
+    return nnx.Param(jnp.zeros(shape), fan_in=fan_in or math.prod(shape[:-1]))
+
+
+def _bias(features: int) -> nnx.Param[jax.Array]:
+    return nnx.Param(jnp.zeros(features))

@@ -1,0 +1,219 @@
+"""Training, on one page: data, standardise, epochs, validate, keep."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from clustermass.dataset.standardise import Standardisation
+from clustermass.errors import InputError
+from clustermass.network.augment import AUGMENTATIONS
+from clustermass.network.checkpoints import Checkpoints, Member
+from clustermass.network.epoch import Program, Progress, TrainingData, begin, run_epochs
+from clustermass.network.losses import loss_from_recipe
+from clustermass.network.optimiser import LearningRate
+from clustermass.network.parameters import flatten, initialise, stacked, unflatten
+from clustermass.network.predict import apply_network, chunks, predict
+from clustermass.network.trained_network import TrainedNetwork
+from clustermass.network.watch import Watch
+
+if TYPE_CHECKING:
+    from flax import nnx
+
+    from clustermass.config.models import Network, Recipe
+    from clustermass.dataset.training_data import Subset
+
+
+def train_networks(
+    train: Subset,
+    val: Subset,
+    network: Network,
+    recipe: Recipe,
+    seed: int,
+    members: Sequence[int],
+    checkpoints: Checkpoints | None = None,
+    side_by_side: bool | None = None,
+) -> Iterator[tuple[TrainedNetwork, Member]]:
+    """Train networks and yield each with its history; nothing but the arguments decides the result.
+
+    On one CPU core it does to the last bit, whatever other members are trained with it and however often the training
+    is killed and resumed. Each epoch goes once through the shuffled training set; where the batch size doesn't divide
+    it, the last batch is filled up with the first clusters of the epoch, so that every step averages over equally many.
+
+    Parameters
+    ----------
+    train, val
+        The only data seen; there is no way to hand over a test set.
+    network, recipe
+        Blocks ``network.<name>`` and ``training.recipes.<name>`` of the configuration.
+    seed, members
+        Seed and member's number together set initial weights, order, augmentation and dropout.
+    checkpoints
+        Where members go on from, and leave their state; None = nowhere.
+    side_by_side
+        Members step together in one program (`jax.vmap`), or one after another; None = together on a GPU. The two ways
+        round differently: results agree to about 1e-4.
+
+    Raises
+    ------
+    InputError
+        A subset is empty or holds numbers that aren't finite, images aren't square, a recipe's key has an unknown
+        value, or the loss runs away.
+    """
+    _check(train, val, recipe)
+    shape = train.images.shape[1:]
+    constants = Standardisation.from_training_set(
+        train.images, train.redshift, train.measurements, train.log10_m500c, network["side_inputs"]
+    )
+    loss = loss_from_recipe(recipe, constants)
+
+    def fresh(number: int) -> tuple[nnx.GraphDef, nnx.State]:
+        weights = initialise(network, shape, loss.outputs, [seed, number])
+        return unflatten(network, shape, loss.outputs, weights)
+
+    program = Program.from_config(fresh(0)[0], loss, network, recipe, train.images.shape)
+    offset = math.log(constants.mass_sd) if loss.is_density else 0.0  # from the standardised mass to log10 M500c
+    data, validation_loss = on_device(train, constants), _validation(program, constants, val)
+
+    def start(number: int) -> Member:
+        weights = fresh(number)[1]
+        member = Member(number, begin(program, weights), weights)
+        return checkpoints.resume(member) if checkpoints else member
+
+    for group in _groups(map(start, members), side_by_side):
+        if unfinished := [member for member in group if member.progress is not None]:
+            _run(unfinished, program, data, validation_loss, offset, recipe, seed, checkpoints)
+        for member in group:
+            trained = TrainedNetwork(flatten(member.kept), constants, network, recipe, shape, member.number, seed)
+            yield trained if loss.predicts_sigma else _with_residual_sd(trained, val), member
+
+
+def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
+    """Yield the members that are trained together: each alone, or all that are equally far (a kill may part them)."""
+    if side_by_side is None:
+        side_by_side = jax.default_backend() != "cpu"
+    if not side_by_side:
+        yield from ([member] for member in members)
+        return
+    begun = list(members)
+    for done in sorted({member.history.epochs for member in begun}):
+        yield [member for member in begun if member.history.epochs == done]
+
+
+def _run(
+    group: Sequence[Member],
+    program: Program,
+    data: TrainingData,
+    validation_loss: Callable[[nnx.State], np.ndarray],
+    offset: float,
+    recipe: Recipe,
+    seed: int,
+    checkpoints: Checkpoints | None,
+) -> None:
+    """Train members that are equally far to their ends; `offset` turns a step's loss into that of the history."""
+    progress, kept = stacked([member.progress for member in group]), stacked([member.kept for member in group])
+    root = jax.random.key(seed % 2**32)
+    keys = [jax.random.fold_in(root, member.number) for member in group]
+    steps = math.ceil(len(data.mass) / program.batch)
+    schedules = [LearningRate(recipe, steps, member.history.val_loss) for member in group]
+    watch = Watch(group, recipe, lambda: float(jnp.abs(data.inputs["image"]).max()))
+    written = time.monotonic()
+    for epoch in range(group[0].history.epochs, recipe["epochs"]):
+        rates = np.stack([schedule.of_epoch(epoch) for schedule in schedules])
+        epoch_keys = jnp.stack([jax.random.fold_in(key, epoch) for key in keys])
+        progress, losses, averaged = run_epochs(program, progress, data, rates, epoch_keys)
+        watch.check_steps(np.asarray(losses), rates)
+        val_losses = validation_loss(averaged) + offset
+        watch.check_validation(val_losses, rates)
+        train_losses = np.asarray(losses).mean(axis=1, dtype=np.float64) + offset
+        better = []
+        for row, (member, schedule) in enumerate(zip(group, schedules, strict=True)):
+            entry = float(train_losses[row]), float(val_losses[row]), float(rates[row, -1])
+            better.append(not member.is_finished(recipe) and member.add_epoch(*entry, keep=recipe["keep"]))
+            schedule.report(float(val_losses[row]))
+        kept = _chosen(better, averaged, kept)
+        watch.report()
+        if all(member.is_finished(recipe) for member in group):
+            break
+        if checkpoints and time.monotonic() - written >= checkpoints.every_s:
+            _unstack(group, progress, kept)
+            for member in group:
+                checkpoints.write(member)
+            written = time.monotonic()
+    _unstack(group, None, kept)
+    for member in group:
+        if checkpoints:
+            checkpoints.write_last(member)
+
+
+def _unstack(group: Sequence[Member], progress: Progress | None, kept: nnx.State) -> None:
+    for row, member in enumerate(group):
+        member.progress, member.kept = jax.tree.map(lambda leaf, row=row: leaf[row], (progress, kept))
+
+
+def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State:
+    """Take weights of members, stacked, from `new` where they are better, else from `old`."""
+    if all(better):
+        return new
+    rows = np.array(better)
+    return jax.tree.map(lambda a, b: jnp.where(rows.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
+
+
+def on_device(train: Subset, constants: Standardisation) -> TrainingData:
+    """Return the training set standardised, with weights of mean 1, on the device."""
+    weight = np.ones(len(train.redshift)) if train.weight is None else train.weight / np.mean(train.weight)
+    inputs = {"image": constants.images(train.images), "side": constants.side(train.redshift, train.measurements)}
+    return TrainingData(
+        jax.tree.map(jnp.asarray, inputs),
+        jnp.asarray(constants.mass(train.log10_m500c)),
+        jnp.asarray(weight, jnp.float32),
+    )
+
+
+def _validation(program: Program, constants: Standardisation, val: Subset) -> Callable[[nnx.State], np.ndarray]:
+    """Return the function that gives the loss (member,) float64 of stacked weights on the validation set.
+
+    It is that of the images as they are, not weighted, without averaging over symmetries; not finite where a network
+    has run away.
+    """
+    rows = chunks(constants, val.images, val.redshift, val.measurements)
+    inputs = [jax.tree.map(jnp.asarray, chunk) for _, chunk in rows]
+    truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
+
+    def loss(weights: nnx.State) -> np.ndarray:
+        parts = [np.asarray(apply_network(program.structure, weights, chunk), np.float64) for chunk in inputs]
+        outputs = np.concatenate(parts, axis=1)[:, : len(truth)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = program.loss.terms(np.broadcast_to(truth, outputs.shape[:2]), outputs)
+            return np.asarray(terms.mean(axis=1))
+
+    return loss
+
+
+def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
+    """Return a network whose loss gives no sigma with the rms residual of the validation clusters as one for all."""
+    mu, _ = predict(trained, val.images, val.redshift[:, None], val.measurements)
+    return replace(trained, residual_sd=float(np.sqrt(np.mean((mu[:, 0] - val.log10_m500c) ** 2))))
+
+
+def _check(train: Subset, val: Subset, recipe: Recipe) -> None:
+    for name, subset in (("training", train), ("validation", val)):
+        if not len(subset.redshift):
+            raise InputError(f"The {name} set is empty. Simulate more realizations or relax the selection.")
+        if not np.isfinite([subset.images.sum(dtype=np.float64), np.sum(subset.log10_m500c)]).all():
+            raise InputError(f"The {name} set's images or masses aren't all finite. Delete the files and run again.")
+    if recipe["augmentation"] not in AUGMENTATIONS:
+        choices = ", ".join(AUGMENTATIONS)
+        raise InputError(f"recipe.augmentation: {recipe['augmentation']!r} is unknown. Choose one of {choices}.")
+    if recipe["keep"] not in ("last", "best"):
+        raise InputError(f"recipe.keep: {recipe['keep']!r} is unknown. Choose last or best.")
+    _, ny, nx, _ = train.images.shape
+    if ny != nx:
+        raise InputError(f"images of {ny} x {nx} pixels: only square images can be turned. Make them square.")
