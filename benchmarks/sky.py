@@ -13,6 +13,7 @@ from clustermass.detect.detect_field import detect_sources
 from clustermass.events.write import write_labels
 from clustermass.io.products import SOURCES, write_table
 from clustermass.simulate import realization as stages
+from clustermass.simulate.agn import draw_agn
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.photons import event_list
 from clustermass.simulate.random_streams import random_streams
@@ -57,7 +58,9 @@ class Realization:
 
     def agn(self):
         """Draw AGN."""
-        self.points = stages.active_nuclei(self.sky, self.field, self.haloes, self.generators["agn"])
+        self.points = draw_agn(
+            self.field, self.sky["agn"], self.haloes.haloes, self.haloes.gas.r500_arcmin, self.generators["agn"]
+        )
 
     def photons(self):
         """Draw photons."""

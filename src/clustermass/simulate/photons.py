@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import BoolArray, Float32Array, FloatArray, IdArray, Rows
+from clustermass.arrays import Float32Array, FloatArray, IdArray, Rows
 from clustermass.events.eventlist import MODULES, EventList
 from clustermass.io.products import ANGLE_STEP
 from clustermass.simulate.agn import PointSources
@@ -61,9 +61,7 @@ def point_source_photons(
     source = np.repeat(np.arange(len(number), dtype=np.int32), number)
     energy = spectrum.draw_energy(rng, 0, len(source))
     east, north = _scatter(psf, rng, energy)
-    longitude, latitude = _offset(sources.longitude, sources.latitude, source, east, north)
-    kept = _survivors(longitude, latitude, exposure, most[source], rng)
-    return Photons(longitude[kept], latitude[kept], energy[kept], -(source[kept] + 1))
+    return _detected(sources, source, (east, north), energy, -(source + 1), exposure, most, rng)
 
 
 def cluster_photons(
@@ -104,9 +102,7 @@ def cluster_photons(
     east, north = _scatter(psf, rng, energy)
     east += major * cosine - minor * sine
     north += major * sine + minor * cosine
-    longitude, latitude = _offset(haloes.longitude, haloes.latitude, halo, east, north)
-    kept = _survivors(longitude, latitude, exposure, most[halo], rng)
-    return Photons(longitude[kept], latitude[kept], energy[kept], halo[kept] + 1)
+    return _detected(haloes, halo, (east, north), energy, halo + 1, exposure, most, rng)
 
 
 def background_photons(
@@ -129,23 +125,27 @@ def _scatter(psf: KingPsf, rng: np.random.Generator, energy_ev: Float32Array) ->
     return (radius * np.cos(phase)).astype(float), (radius * np.sin(phase)).astype(float)
 
 
-def _offset(
-    longitude: FloatArray, latitude: FloatArray, source: IdArray, east_arcsec: FloatArray, north_arcsec: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Positions of sources, moved by small offsets, one for each row number in `source`."""
-    scale = 1 / 3600 / np.cos(np.radians(latitude))
-    return longitude[source] + east_arcsec * scale[source], latitude[source] + north_arcsec / 3600
-
-
-def _survivors(
-    longitude: FloatArray,
-    latitude: FloatArray,
+def _detected(
+    sources: Haloes | PointSources,
+    source: IdArray,
+    offset_arcsec: tuple[FloatArray, FloatArray],
+    energy_ev: Float32Array,
+    label: IdArray,
     exposure: ExposureMap,
-    most_s: Float32Array | np.float32,
+    most_s: Float32Array,
     rng: np.random.Generator,
-) -> BoolArray:
-    """Keep each photon with the probability of its local exposure over that with which it was drawn."""
-    return rng.random(len(longitude), dtype=np.float32) * most_s < exposure.at_native(longitude, latitude)
+) -> Photons:
+    """Return the photons that are detected where they land, offset to the East and to the North of their sources.
+
+    Each was drawn with the exposure `most_s` of its source, whose row is in `source`. It is kept with the probability
+    of its local exposure over that.
+    """
+    scale = 1 / 3600 / np.cos(np.radians(sources.latitude))
+    longitude = sources.longitude[source] + offset_arcsec[0] * scale[source]
+    latitude = sources.latitude[source] + offset_arcsec[1] / 3600
+    local = exposure.at_native(longitude, latitude)
+    kept = rng.random(len(longitude), dtype=np.float32) * most_s[source] < local
+    return Photons(longitude[kept], latitude[kept], energy_ev[kept], label[kept])
 
 
 def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generator) -> tuple[EventList, IdArray]:

@@ -110,7 +110,7 @@ def simulate_realization(
     exposure_map = ExposureMap.from_config(field, sky["exposure"])
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], sky["absorption"]["nh_cm2"])
     clusters = emitting_haloes(sky, cosmology, field, spectra, generators)
-    agn = active_nuclei(sky, field, clusters, generators["agn"])
+    agn = draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, generators["agn"])
     photons = draw_photons(sky, clusters, agn, spectra, exposure_map, generators)
     drawn, src_id = event_list(photons, field, f"{name}/{realization}", generators["events"])
     del photons
@@ -155,11 +155,6 @@ def emitting_haloes(
     fraction = spectra.interpolate(spectra.spectra.detection_fraction, gas.kt_kev, haloes.redshift)
     rate = flux * gas.total_over_inside * unit_rate
     return EmittingHaloes(haloes, gas, flux, rate, rate * fraction)
-
-
-def active_nuclei(sky: Sky, field: Field, clusters: EmittingHaloes, rng: np.random.Generator) -> PointSources:
-    """Draw the AGN."""
-    return draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, rng)
 
 
 def draw_photons(

@@ -23,10 +23,10 @@ from clustermass.arrays import IntArray
 from clustermass.errors import InputError
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
-from clustermass.simulate.agn import PointSources
+from clustermass.simulate.agn import PointSources, draw_agn
 from clustermass.simulate.field import Field
 from clustermass.simulate.random_streams import random_streams
-from clustermass.simulate.realization import EmittingHaloes, active_nuclei, emitting_haloes, header_cards
+from clustermass.simulate.realization import EmittingHaloes, emitting_haloes, header_cards
 from clustermass.simulate.simput_sources import (
     BAND_KEV,
     ArrivingSpectra,
@@ -69,7 +69,7 @@ def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str
     field, nh_cm2 = Field.from_config(sky["field"]), float(sky["absorption"]["nh_cm2"])
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2)
     clusters = emitting_haloes(sky, cosmology, field, spectra, generators)
-    agn = active_nuclei(sky, field, clusters, generators["agn"])
+    agn = draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, generators["agn"])
     header = header_cards(sky, cosmology, name, realization)
     write_simput(path, field, clusters, agn, nh_cm2, float(sky["agn"]["photon_index"]), header)
 
