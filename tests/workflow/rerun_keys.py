@@ -53,11 +53,10 @@ def change(key, schema, entry, config):
 
 
 def place_of(key, names, config):
-    """Path of `key` with `names` for its `<name>`s; without any, the first that leads to a value, or None."""
-    if names:
-        following = iter(names)
-        return tuple(next(following) if part == "<name>" else part for part in key.split("."))
-    return next(_places(config, key.split(".")), None)
+    """Path of `key` with `names` for its first `<name>`s; for others the first that lead to a value, or None."""
+    following = iter(names or ())
+    parts = [next(following, part) if part == "<name>" else part for part in key.split(".")]
+    return next(_places(config, parts), None) if "<name>" in parts else tuple(parts)
 
 
 def _places(config, parts):
