@@ -108,8 +108,8 @@ def field(folder, tables, offset=0.1, simulated=False):
 
 def compare(folder, published, name="comparison.json", **block):
     compare_published(
-        folder / "masses.fits", {"01": folder / "catalogue.fits"}, published, {"kind": "chiu2023", **block},
-        RELATIONS, 100, 1, folder / name,
+        folder / "masses.fits", [folder / "catalogue.fits"], published, folder / name,
+        ["01"], {"kind": "chiu2023", **block}, RELATIONS, 100, 1,
     )  # fmt: skip
     return json.loads((folder / name).read_text())
 
@@ -141,8 +141,8 @@ def test_the_pivot_of_the_luminosity_relation_is_the_configurations(tmp_path, ta
     content = compare(field(tmp_path, tables), tables.chiu2023)
     other = RELATIONS["luminosity_published"] | {"mass_pivot_msun": 1.4e14}
     compare_published(
-        tmp_path / "masses.fits", {"01": tmp_path / "catalogue.fits"}, tables.chiu2023, {"kind": "chiu2023"},
-        RELATIONS | {"luminosity_published": other}, 100, 1, tmp_path / "other.json",
+        tmp_path / "masses.fits", [tmp_path / "catalogue.fits"], tables.chiu2023, tmp_path / "other.json",
+        ["01"], {"kind": "chiu2023"}, RELATIONS | {"luminosity_published": other}, 100, 1,
     )  # fmt: skip
     lower = json.loads((tmp_path / "other.json").read_text())
     name = "luminosity_minus_published"

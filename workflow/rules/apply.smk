@@ -29,7 +29,7 @@ use rule step as infer_observed with:
         device="cpu",  # seconds of work; the same bytes wherever the ensemble was trained
 
 
-rule compare_published:
+use rule step as compare_published with:
     """Masses of an observed field against published ones: offset, trends, scatter."""
     input:
         masses=f"{EXPERIMENT}/observed/{{field}}/masses.fits",
@@ -49,12 +49,9 @@ rule compare_published:
         mem_mb=each_try(1000),
         runtime=each_try(20),
     params:
+        **step("apply.compare_published.compare_published"),
         realizations=field_realizations,
-        published=published_block,
-        luminosity=in_order(config["baselines"]["luminosity_published"]),
-        count_rate=in_order(config["baselines"]["count_rate_efeds"]),
+        block=published_block,
+        relations={name: in_order(config["baselines"][name]) for name in ("luminosity_published", "count_rate_efeds")},
         bootstrap=config["evaluation"]["bootstrap"],
         seed=config["seed"],
-        code=code("compare_published", "apply.compare_published"),
-    script:
-        "../scripts/compare_published.py"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
@@ -60,13 +60,14 @@ class PublishedRelations(TypedDict):
 
 def compare_published(
     masses: Path,
-    catalogues: Mapping[str, Path],
+    catalogues: Sequence[Path],
     published: Path,
+    comparison: Path,
+    realizations: Sequence[str],
     block: PublishedMasses,
     relations: PublishedRelations,
     bootstrap: int,
     seed: int,
-    output: Path,
 ) -> None:
     """Compare an observed field's masses with published ones and with two published relations; write a JSON file.
 
@@ -75,9 +76,14 @@ def compare_published(
     masses
         `masses.fits` of an observed field.
     catalogues
-        `catalogue.fits` of each realization of the field by its name: count rates, luminosities and names.
+        `catalogue.fits` of each realization of the field: count rates, luminosities and names.
     published
         Table of published masses.
+    comparison
+        JSON to write: `n` (how many clusters have which mass), `comparisons` (`compare_masses` of each of `PAIRS` that
+        has clusters), `pivots`, `caution`, `clusters` (every mass of every cluster, null = none), `provenance`.
+    realizations
+        Names of the realizations, in the order of `catalogues`.
     block
         `observed.published.<field>` of the configuration: `kind`, and where given `columns`, `log10_m500c_min` and
         `log10_m500c_max` (clusters with a published mass outside are left out altogether).
@@ -85,9 +91,6 @@ def compare_published(
         The published relations, as `baselines` of the configuration has them.
     bootstrap, seed
         Resamplings behind every error, and the root of their random numbers.
-    output
-        JSON to write: `n` (how many clusters have which mass), `comparisons` (`compare_masses` of each of `PAIRS` that
-        has clusters), `pivots`, `caution`, `clusters` (every mass of every cluster, null = none), `provenance`.
 
     Raises
     ------
@@ -95,21 +98,15 @@ def compare_published(
         A file is missing or faulty, the field is a simulated one, or none of its clusters has a published mass.
     """
     table = _read_masses(masses)
-    measured = _measured(table, catalogues)
+    measured = _measured(table, dict(zip(realizations, catalogues, strict=True)))
     found = read_published(published, block["kind"], block.get("columns"))
     rows = look_up(found, measured.id_src, measured.name)
-    clusters = _clusters(table, measured, found, rows, relations)
-    clusters = _cut(clusters, block, published)
-    compared = {
-        f"{first}_minus_{second}": compare_masses(
-            clusters[first],
-            clusters[second],
-            clusters["redshift"],
-            bootstrap,
-            generator(seed, "compare", first, second),
-        )
-        for first, second in PAIRS
-    }
+    clusters = _cut(_clusters(table, measured, found, rows, relations), block, published)
+    compared: dict[str, Summary] = {}
+    for first, second in PAIRS:
+        rng = generator(seed, "compare", first, second)
+        difference = compare_masses(clusters[first], clusters[second], clusters["redshift"], bootstrap, rng)
+        compared[f"{first}_minus_{second}"] = difference
     parameters = {"published": dict(block), "relations": dict(relations), "bootstrap": bootstrap}
     content = {
         "published": KINDS[block["kind"]].paper,
@@ -118,10 +115,10 @@ def compare_published(
         "comparisons": {name: found for name, found in compared.items() if found["n"]},
         "caution": CAUTION,
         "clusters": {name: _plain(values) for name, values in clusters.items()},
-        "provenance": provenance("compare_published", parameters, [masses, *catalogues.values(), published], seed=seed),
+        "provenance": provenance("compare_published", parameters, [masses, *catalogues, published], seed=seed),
     }
     _log(compared)
-    write_json(content, output)
+    write_json(content, comparison)
 
 
 def _read_masses(path: Path) -> Table:
