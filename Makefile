@@ -1,7 +1,8 @@
-# make results   environment from the lock, then the whole run to the report; a second call has nothing to do
-# make paper     the results of Krippendorf et al. (2023) beside ours: results/paper/paper.html; hours (docs/paper.md)
+# make results   environment from the lock, then the whole run to the report; a second call does nothing
+# make paper     the results of Krippendorf et al. (2023) and ours: results/paper/paper.html; hours (docs/paper.md)
 # make validate-sky  the embedded sky against published numbers: results/validation
-# make test      environment, then the test suite
+# make test      environment, then the tests, without those that take minutes
+# make test-all  environment, then all tests: further whole runs and kills too
 # make campaign  ten times the tests of damaged input files, some 2,400 cases, and 20 kills of a whole run
 # make test-slurm  the workflow on a SLURM cluster of this machine alone; needs root and Debian's slurm-wlm and munge
 # make benchmark environment, then benchmarks/*.py: timings to results/benchmarks
@@ -16,7 +17,7 @@ export UV_PYTHON_DOWNLOADS := never
 # on a GPU: make paper PAPER=config/paper.yaml
 PAPER ?= config/paper.yaml config/paper_laptop.yaml
 
-.PHONY: paper rivals-environment results validate-sky test test-slurm campaign benchmark environment check clean
+.PHONY: paper rivals-environment results validate-sky test test-all test-slurm campaign benchmark environment check clean
 .DEFAULT_GOAL := results
 
 results: environment
@@ -30,6 +31,9 @@ validate-sky: environment
 	@cat results/validation/sky.md
 
 test: environment
+	@$(BIN)/python -m pytest -n 2 -m "not long"
+
+test-all: environment
 	@$(BIN)/python -m pytest -n 2
 
 campaign: environment

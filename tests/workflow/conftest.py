@@ -1,3 +1,6 @@
+import fcntl
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,8 +36,18 @@ def jobs(done):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """Folder of a finished test run (made once; tests must leave it as it is). The name has a space and an umlaut."""
-    directory = tmp_path_factory.mktemp("run") / "mein Läufer"
-    directory.mkdir()
-    snakemake(directory)
+    """Folder of a finished test run; tests must leave it as it is. The name has a space and an umlaut.
+
+    It is made once for all processes of the tests, each of which has a copy. CLUSTERMASS_FINISHED names a folder
+    where it stays for the next call.
+    """
+    ours = tmp_path_factory.getbasetemp()
+    shared = Path(os.environ.get("CLUSTERMASS_FINISHED", ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours))
+    made, directory = shared / "finished" / "mein Läufer", tmp_path_factory.mktemp("run") / "mein Läufer"
+    made.mkdir(parents=True, exist_ok=True)
+    with (made.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (made / "results/test/report.html").exists():
+            snakemake(made)
+        shutil.copytree(made, directory, copy_function=shutil.copy2)
     return directory

@@ -18,6 +18,12 @@ def plain(named):
     }
 
 
+def unnamed(files):
+    """Return the files that have no name: the adapter step.py hands them to no function."""
+    named = [path for value in plain(files).values() for path in ([value] if isinstance(value, str) else value)]
+    return [str(path) for path in files if str(path) not in named]
+
+
 with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
     workflow = api.workflow(
         resource_settings=ResourceSettings(cores=1),
@@ -31,6 +37,7 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
             "rule": job.rule.name,
             "script": str(job.rule.script),
             "input": plain(job.input),
+            "unnamed_input": unnamed(job.input),
             "output": plain(job.output),
             "params": dict(job.params.items()),
             "wildcards": plain(job.wildcards),

@@ -25,9 +25,9 @@ FINITE = {"image", "mu", "sigma", "member_mu", "member_sigma", "sigma_calibrated
 #: not read: the report and the summary only name the catalogues; figures are copied into the report by snakemake
 NOT_READ = {
     *(("report", name) for name in ("masses", "figures", "comparisons", "metrics", "predictions")),  # only hashed
+    *(("summarise", f"masses.{suffix}") for suffix in ("fits", "vot", "ecsv", "nc")),
     ("aggregate_ensemble", "weights"),  # only hashed
     ("plot_spread", "truth"),  # that of two clusters' realizations alone
-    ("summarise", "masses"),
 }
 #: of a damaged kind, what makes nothing of those numbers, or (train_member) doesn't name the file
 NOT_USED = {
@@ -76,7 +76,7 @@ def inputs(jobs):
     """Yield each kind of input of each rule: the job, the input's name and its first file."""
     seen = set()
     for job in jobs:
-        for name, value in job["input"].items():
+        for name, value in [*job["input"].items(), *((Path(path).name, path) for path in job["unnamed_input"])]:
             paths = [value] if isinstance(value, str) else value
             if paths and (job["rule"], name) not in seen | NOT_READ:
                 seen.add((job["rule"], name))

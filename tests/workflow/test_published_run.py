@@ -31,6 +31,7 @@ def overlay(folder):
     return ["--configfile", str(ROOT / "config" / "published.yaml"), str(folder / "small.yaml")]
 
 
+@pytest.mark.long
 def test_the_published_set_goes_the_whole_way_to_the_report(tmp_path):
     arguments = overlay(tmp_path)
     snakemake(tmp_path, *arguments, config=None)

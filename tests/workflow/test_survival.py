@@ -31,7 +31,7 @@ def frozen_step(folder, process):
     snakemake_process = psutil.Process(process.pid)
     while True:
         for child in snakemake_process.children(recursive=True):
-            if any(part.endswith(".score_ood.py") for part in child.cmdline()):
+            if any(part.endswith(".step.py") for part in child.cmdline()):
                 child.suspend()
                 return child
         time.sleep(0.02)

@@ -11,7 +11,7 @@ from conftest import ROOT, snakemake
 from clustermass.dataset.sample import select
 from clustermass.io.netcdf import read_netcdf
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 ODD = "results/test/odd"
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
 BRIGHT = SELECTION | {"ext_like_min": 12.0}

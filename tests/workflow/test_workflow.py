@@ -56,6 +56,7 @@ def test_images_hold_photons_of_the_event_list_only_once_the_selection_is_made(f
     assert inside.sum() > 1000
 
 
+@pytest.mark.long
 def test_two_runs_give_identical_bytes(finished, tmp_path):
     snakemake(tmp_path)
     ours, theirs = data_files(finished), data_files(tmp_path)
@@ -114,6 +115,7 @@ def test_three_configuration_errors_are_listed_at_once_before_anything_runs(tmp_
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.long
 def test_a_sky_that_becomes_an_observed_one_loses_its_truth(copy_of_finished):
     folder = copy_of_finished / "results/skies/tiny_observed/01"
     as_observed = (folder / "events.fits").read_bytes()
