@@ -17,22 +17,22 @@ SHOWN = ("skies", "your files", "images", "training", "evaluation", "masses", "f
 CORES = 2
 
 
-def rows(told: dict[str, Any]) -> Iterator[str]:
+def rows(table: dict[str, Any]) -> Iterator[str]:
     """Yield the table: an entry a row, a stage a column."""
     yield f"| key | {' | '.join(SHOWN)} | time | made anew because of it |"
     yield f"|---|{':-:|' * len(SHOWN)}--:|---|"
-    for entry in told["keys"]:
+    for entry in table["keys"]:
         keys = ", ".join(f"`{key}`" for key in entry["keys"])
         marks = " | ".join("●" if stage in entry["stages"] else "" for stage in SHOWN)
         why = f" ({entry['why']})" if "why" in entry else ""
-        yield f"| {keys} | {marks} | {time(entry, told)} | {causes(entry, told['stages'])}{why} |"
+        yield f"| {keys} | {marks} | {time(entry, table)} | {causes(entry, table['stages'])}{why} |"
 
 
-def time(entry: dict[str, Any], told: dict[str, Any]) -> str:
+def time(entry: dict[str, Any], table: dict[str, Any]) -> str:
     """Return how long all that follows takes in the default run, on `CORES` cores."""
     if not entry["causes"]:
         return "none"
-    seconds = sum(told["seconds"].get(stage, 0) for stage in [*entry["stages"], "report"]) / CORES
+    seconds = sum(table["seconds"].get(stage, 0) for stage in [*entry["stages"], "report"]) / CORES
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
@@ -48,12 +48,12 @@ def causes(entry: dict[str, Any], stages: dict[str, list[str]]) -> str:
 
 def main() -> int:
     """Write or check the table; return the exit status."""
-    told = yaml.safe_load((HERE / "regenerate.yaml").read_text(encoding="utf-8"))
+    table = yaml.safe_load((HERE / "regenerate.yaml").read_text(encoding="utf-8"))
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)
     _, _, after = rest.partition(END)
-    table = "\n".join(rows(told))
-    wanted = f"{before}{START}{table}\n{END}{after}"
+    lines = "\n".join(rows(table))
+    wanted = f"{before}{START}{lines}\n{END}{after}"
     if "--check" in sys.argv[1:]:
         if text != wanted:
             print("docs/regenerate.md does not match docs/regenerate.yaml. Run: .venv/bin/python docs/regenerate.py")

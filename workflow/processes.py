@@ -1,4 +1,4 @@
-"""Who works in a folder: snakemakes, and steps that outlived theirs."""
+"""Processes at work in a folder: snakemakes, and steps whose snakemake was killed."""
 
 import os
 from itertools import pairwise
@@ -12,20 +12,20 @@ PATIENCE_S = 5
 
 def snakemakes(directory: Path) -> list[psutil.Process]:
     """Snakemakes of this machine that work in `directory`; those inside jobs don't count."""
-    found = []
+    at_work = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command = process.info["cmdline"] or []
         inside_a_job = "--target-jobs" in command or "--report" in command
         if _is_snakemake(command) and not inside_a_job and process.info["cwd"] == str(directory):
-            found.append(process)
-    return found
+            at_work.append(process)
+    return at_work
 
 
 def stop_orphans(directory: Path) -> int:
     """End the steps in `directory` whose snakemake was killed, with all that they started; return their number.
 
-    A killed snakemake's steps live on. What they write nobody takes down, and the next run makes it again, at the
-    same time.
+    A killed snakemake's steps live on. Snakemake has no record of what they write, so the next run would make it
+    again, at the same time.
     """
     scripts = str(directory / ".snakemake" / "scripts") + os.sep
     steps = [

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def cancel_jobs(directory: Path) -> int:
-    """Cancel the jobs of all runs that the logs in `directory` tell of, wait for their end, and return their number."""
+    """Cancel the jobs of all runs in the logs of `directory`, wait for their end, and return their number."""
     lines = [line for log in (directory / ".snakemake" / "log").glob("*.log") for line in log.read_text().splitlines()]
     runs = {line.partition(RUN_ID)[2].strip() for line in lines if RUN_ID in line}
     jobs = queued(runs)
@@ -57,7 +57,7 @@ def queued(runs: set[str]) -> list[str]:
 
 
 def unrecorded(arguments: list[str]) -> list[str]:
-    """Return outputs that are there without a record of snakemake's; all rules here have a log, which it would tell."""
+    """Return outputs that snakemake has no record of: it lists a log for every recorded one."""
     targets = arguments.index("--") if "--" in arguments else len(arguments)
     command = [*SNAKEMAKE, *arguments[:targets], "--summary", *arguments[targets:]]
     table = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()

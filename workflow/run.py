@@ -83,7 +83,7 @@ def alone() -> Iterator[None]:
 
 
 def note(stream: TextIO, holder: str) -> None:
-    """Write down who holds the lock; a full disk, of which Snakemake will tell, is no reason to stop here."""
+    """Write down who holds the lock; a full disk, which Snakemake will report, is no reason to stop here."""
     with suppress(OSError):
         stream.truncate(0)
         os.write(stream.fileno(), holder.encode())
@@ -92,7 +92,7 @@ def note(stream: TextIO, holder: str) -> None:
 def unwritable(folder: Path, why: str) -> str:
     """Message about a folder in which nothing can be written."""
     return (
-        f"{ROOT / folder}: can't be written ({why}). Make it writable (`mount`, `ls -ld` and `df` tell why it isn't), "
+        f"{ROOT / folder}: can't be written ({why}). Make it writable (`mount`, `ls -ld` and `df` say why it isn't), "
         "then the same command goes on. To read finished results nothing has to run."
     )
 
@@ -134,7 +134,7 @@ def recover() -> None:
 
 
 def host_of_last_run() -> str | None:
-    """Name of the machine that the newest of snakemake's logs tells of."""
+    """Return the name of the machine in the newest of snakemake's logs."""
     logs = sorted((STATE / "log").glob("*.snakemake.log"))
     lines = logs[-1].read_text(encoding="utf-8", errors="replace").splitlines() if logs else []
     return next((line.split()[1] for line in lines if line.lower().strip().startswith("host: ")), None)

@@ -27,7 +27,15 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def local(tmp_path_factory):
-    """Begin the same run without SLURM, in what time the cluster's jobs leave; give what waits for its folder."""
+    """Give what waits for the folder of the same run without SLURM.
+
+    It is the one that the workflow's tests have made, where CLUSTERMASS_FINISHED names a folder for it; else it begins
+    now, in what time the cluster's jobs leave.
+    """
+    kept = Path(os.environ.get("CLUSTERMASS_FINISHED", "")) / "finished" / "mein Läufer"
+    if (kept / "results/test/report.html").exists():
+        yield lambda: kept
+        return
     directory = tmp_path_factory.mktemp("local")
     log = directory / "run.log"
 

@@ -1,4 +1,4 @@
-"""What SLURM says of its jobs, finished ones included."""
+"""The jobs of SLURM, finished ones included."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ from running import wait_until
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stands: what Snakemake calls it, its state, what was asked for it, and GPUs that it has."""
+    """A job: its name in Snakemake, its state, the resources asked for, and the GPUs granted."""
 
     number: str
     run: str
@@ -31,24 +31,24 @@ def command(*arguments):
 def jobs(what=""):
     """All jobs whose comment holds `what`, in the order of their submission."""
     lines = command("scontrol", "show", "jobs", "--details", "--oneliner").splitlines()
-    found = [_job(dict(re.findall(r"(\S+?)=(\S*)", line))) for line in lines if "JobId=" in line]
-    return sorted((job for job in found if what in job.what), key=lambda job: int(job.number))
+    listed = [_job(dict(re.findall(r"(\S+?)=(\S*)", line))) for line in lines if "JobId=" in line]
+    return sorted((job for job in listed if what in job.what), key=lambda job: int(job.number))
 
 
-def _job(facts):
-    days, _, clock = facts["TimeLimit"].rpartition("-")
+def _job(fields):
+    days, _, clock = fields["TimeLimit"].rpartition("-")
     hours, minutes, _ = map(int, clock.split(":"))
-    memory, unit = re.fullmatch(r"(\d+)([MG])", facts["MinMemoryNode"]).groups()
+    memory, unit = re.fullmatch(r"(\d+)([MG])", fields["MinMemoryNode"]).groups()
     return Job(
-        number=facts["JobId"],
-        run=facts["JobName"],
-        what=facts.get("Comment", ""),
-        state=facts["JobState"],
+        number=fields["JobId"],
+        run=fields["JobName"],
+        what=fields.get("Comment", ""),
+        state=fields["JobState"],
         minutes=(24 * int(days or 0) + hours) * 60 + minutes,
         memory_mb=int(memory) * (1 if unit == "M" else 1024),
-        cpus=int(facts["NumCPUs"]),
-        gpus=int(facts.get("TresPerJob", "gpu:0").rpartition("gpu:")[2]),
-        granted=facts.get("GRES", ""),
+        cpus=int(fields["NumCPUs"]),
+        gpus=int(fields.get("TresPerJob", "gpu:0").rpartition("gpu:")[2]),
+        granted=fields.get("GRES", ""),
     )
 
 

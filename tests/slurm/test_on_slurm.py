@@ -112,7 +112,7 @@ def test_trainings_side_by_side_are_granted_a_gpu_each(ran):
 
 
 def test_short_steps_share_jobs(ran):
-    """Three fields to learn from and one to weigh, each with three steps in one job; figures by fours.
+    """Three fields to learn from and one to weigh, each with four steps in one job; figures by fours.
 
     A job's steps take turns on one core: it asks for the sum of their minutes.
     """
@@ -122,9 +122,9 @@ def test_short_steps_share_jobs(ran):
     }
     assert {job.cpus for job in ran.jobs} == {1}
     assert minutes == {
-        "realization": [60] * 4,
-        "ensemble": [70],
-        "test_sky": [60],
+        "realization": [80] * 4,
+        "ensemble": [100],
+        "test_sky": [70],
         "observed": [30],
         "figures": [10, 40, 40],
     }

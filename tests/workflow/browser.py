@@ -13,13 +13,13 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"]
-#: no name is resolved, so that nothing from outside can be had
+#: no name is resolved, so that nothing is fetched from outside
 OPTIONS += ["--host-resolver-rules=MAP * ~NOTFOUND", "--no-first-run", "--disable-background-networking"]
 SIZE = {"width": 1500, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
 
 
 class Page:
-    """One page; `errors` are what its console was told, `requests` the addresses that it asked for."""
+    """One page; `errors` are the console's messages, `requests` the addresses it asked for."""
 
     def __init__(self, commands, answers):
         self._commands, self._answers, self._numbers = commands, answers, itertools.count(1)
@@ -51,15 +51,15 @@ class Page:
         return json.loads(message)
 
     def _note(self, event):
-        method, facts = event.get("method"), event.get("params", {})
+        method, fields = event.get("method"), event.get("params", {})
         if method == "Runtime.exceptionThrown":
-            self.errors.append(str(facts["exceptionDetails"]))
-        elif method == "Runtime.consoleAPICalled" and facts["type"] in ("error", "assert"):
-            self.errors.append(str(facts["args"]))
-        elif method == "Log.entryAdded" and facts["entry"]["level"] == "error":
-            self.errors.append(str(facts["entry"]))
+            self.errors.append(str(fields["exceptionDetails"]))
+        elif method == "Runtime.consoleAPICalled" and fields["type"] in ("error", "assert"):
+            self.errors.append(str(fields["args"]))
+        elif method == "Log.entryAdded" and fields["entry"]["level"] == "error":
+            self.errors.append(str(fields["entry"]))
         elif method == "Network.requestWillBeSent":
-            self.requests.append(facts["request"]["url"])
+            self.requests.append(fields["request"]["url"])
 
     def run(self, script):
         """Value of a JavaScript expression."""

@@ -1,4 +1,4 @@
-"""Clones of this repository in which `make results` runs, with what a finished run had made by some moment."""
+"""Clones of this repository in which `make results` runs, with the files of a finished run up to a moment."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ MAKE_RESULTS, SNAKEMAKE = ("workflow/run.py",), ("-m", "snakemake")
 
 
 def clone(folder, finished=None, until=float("inf")):
-    """Return a clone in `folder` with what the finished run had made, and noted as made, by the time `until`."""
+    """Return a clone in `folder`, with the files and records of the finished run from before the time `until`."""
     for part in PARTS:
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "Snakefile", folder / "Snakefile")
@@ -40,7 +40,7 @@ def clone(folder, finished=None, until=float("inf")):
 
 
 def notes(directory):
-    """When snakemake began each output, and when it noted it as made."""
+    """Return the times at which snakemake began each output and recorded it as made."""
     folder, times = directory / ".snakemake" / "metadata", {}
     for path in (path for path in folder.rglob("*") if path.is_file()):
         encoded = "".join(part.removeprefix("@") for part in path.relative_to(folder).parts)
@@ -50,13 +50,13 @@ def notes(directory):
 
 
 def data_files(directory):
-    """Content of every file of the results that must come out the same."""
+    """Return the content of every result file that must be the same in each run."""
     files = (path for path in (directory / "results").rglob("*") if path.is_file())
     return {str(path.relative_to(directory)): path.read_bytes() for path in files if not path.name.endswith(EXEMPT)}
 
 
 def start(folder, *arguments, program=MAKE_RESULTS):
-    """Start what `make results` runs in a clone, or a plain snakemake; return its process."""
+    """Start the command of `make results` in a clone, or a plain snakemake; return its process."""
     command = [sys.executable, *program, "--cores", "2", *CONFIGURATION, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -64,7 +64,7 @@ def start(folder, *arguments, program=MAKE_RESULTS):
 
 
 def make_results(folder, *arguments):
-    """Return exit status and words of what `make results` runs."""
+    """Run the command of `make results`; return its exit status and output."""
     with start(folder, *arguments) as process:
         try:
             said, _ = process.communicate(timeout=LONGEST_S)

@@ -1,4 +1,4 @@
-"""Which of the package's files a rule runs, found out by running its script, and for which of them its hash changes."""
+"""The package's files that a rule imports, by running its script, and those whose change changes its hash."""
 
 import ast
 import hashlib
@@ -58,12 +58,12 @@ def _run(job, config):
         del sys.modules[name]
     script = job.rule.basedir.join(job.rule.script).get_path_or_uri(secret_free=True)
     names = ("input", "output", "params", "wildcards", "log")
-    told = {name: getattr(job, name) for name in names}
-    told |= {"rule": job.rule.name, "config": config, "scriptdir": str(Path(script).parent)}
+    fields = {name: getattr(job, name) for name in names}
+    fields |= {"rule": job.rule.name, "config": config, "scriptdir": str(Path(script).parent)}
     source = compile(Path(script).read_text(encoding="utf-8"), script, "exec")
     sys.settrace(_stop_at_the_package)
     try:
-        exec(source, {"snakemake": SimpleNamespace(**told), "__name__": "__main__", "__file__": script})
+        exec(source, {"snakemake": SimpleNamespace(**fields), "__name__": "__main__", "__file__": script})
     except _HandedOver:
         sys.settrace(None)
         return sorted(_relative(module) for name, module in sys.modules.items() if name.startswith("clustermass."))
@@ -86,13 +86,13 @@ def _stop_at_the_package(frame, event, _):
 
 
 class Noticing:
-    """Memory of what a function finds in a file, which notices when the file changes and knows copies of it."""
+    """Cache of a function of a file, by the file's content: a changed file is read again, a copy is not."""
 
     def __init__(self, function):
         self._function, self._by_stat, self._by_content = function, {}, {}
 
     def __call__(self, path):
-        """Return what the function finds."""
+        """Return the function's value for a file."""
         stat = path.stat()
         key = path, stat.st_mtime_ns, stat.st_size
         if key not in self._by_stat:
@@ -104,7 +104,7 @@ class Noticing:
 
 
 def notice_changed_files():
-    """Put such memories in place of the package's own, which never look at a file again."""
+    """Put such caches in place of the package's own, which never look at a file again."""
     tree, imports = provenance._tree.__wrapped__, provenance._imports.__wrapped__
     relative = Noticing(lambda path: [inner.relative_to(provenance.PACKAGE) for inner in imports(path)])
     provenance._tree = Noticing(lambda path: hashlib.sha256(tree(path).encode()).hexdigest())
@@ -126,10 +126,10 @@ def hash_changes(calls):
     The files are changed where they lie, and put back: the package must be a copy.
     """
     before = [provenance.source_hash(*call) for call in calls]
-    found = [[] for _ in calls]
+    changing = [[] for _ in calls]
     for path in sorted(provenance.PACKAGE.rglob("*.py")):
         with altered(path):
-            for files, call, old in zip(found, calls, before, strict=True):
+            for files, call, old in zip(changing, calls, before, strict=True):
                 if provenance.source_hash(*call) != old:
                     files.append(path.relative_to(provenance.PACKAGE).as_posix())
-    return found
+    return changing

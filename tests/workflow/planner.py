@@ -1,4 +1,4 @@
-"""What Snakemake would make anew after a change, asked of Snakemake itself: one process for any number of changes.
+"""Snakemake's own plan of what is made anew after a change, for any number of changes in one process.
 
 Run by `rerun.py` as a program, so that nothing of Snakemake's stays behind in the tests' process. Each line that it
 reads is `{"repository": ..., "folder": of the results, "path": PATH, "requests": [...]}`, a request
@@ -101,7 +101,7 @@ async def _pretend(persistence, job):
 
 
 def plan(alter=None, **options):
-    """Jobs that cause themselves to be made anew, and all that are then, each as `[rule, first output]`.
+    """Return the jobs that a change itself causes to run, and all that run, each as `[rule, first output]`.
 
     `alter` is a script to change before, and to put back.
     """
@@ -171,16 +171,16 @@ def modules(only="*", **options):
 
 
 def parsed_once(parse):
-    """Snakemake's parser with a memory for files that stay as they are."""
-    known = {}
+    """Return Snakemake's parser with a cache for files that stay as they are."""
+    parsed = {}
 
     def parse_or_remember(path, workflow, linemap, overwrite_shellcmd=None, rulecount=0):
         name = path.get_path_or_uri(secret_free=True)
         key = name, Path(name).stat().st_mtime_ns, rulecount
-        if key not in known:
+        if key not in parsed:
             lines = {}
-            known[key] = (*parse(path, workflow, lines, overwrite_shellcmd, rulecount), lines)
-        *answer, lines = known[key]
+            parsed[key] = (*parse(path, workflow, lines, overwrite_shellcmd, rulecount), lines)
+        *answer, lines = parsed[key]
         linemap.update(lines)
         return answer
 
@@ -203,7 +203,7 @@ def answer(repository, folder, path, requests):
 
 
 def main():
-    """Answer line by line; what Snakemake says meanwhile goes to the standard error."""
+    """Answer line by line; Snakemake's messages go to the standard error."""
     from snakemake import workflow  # not before snakemake.api: each imports the other
 
     workflow.parse = parsed_once(workflow.parse)  # a third of the time otherwise
@@ -215,10 +215,10 @@ def main():
     with contextlib.redirect_stdout(sys.stderr):
         for line in sys.stdin:
             try:
-                found = answer(**json.loads(line))
+                answers_to_all = answer(**json.loads(line))
             except Exception:
-                found = traceback.format_exc()
-            print(json.dumps(found), file=answers, flush=True)
+                answers_to_all = traceback.format_exc()
+            print(json.dumps(answers_to_all), file=answers, flush=True)
 
 
 if __name__ == "__main__":

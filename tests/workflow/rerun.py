@@ -112,7 +112,7 @@ def rule_name(rule):
 
 
 def module_faults(repository, folder, only="*"):
-    """Say of each rule where the modules that its hash counts are not those that its script imports when it runs.
+    """Yield where the modules that a rule's hash counts are not those that its script imports when it runs.
 
     `repository` must be a copy: its modules are changed, one after the other, and put back.
     """
@@ -128,7 +128,7 @@ def module_faults(repository, folder, only="*"):
 
 
 def _counts_for_nothing(path):
-    """Whether a module changes no result: of `io` all but its FORMAT, and packages that hold a docstring only."""
+    """Return whether a module changes no result: of `io` all but its FORMAT, and packages that hold a docstring only."""
     if path.parent.name == "io" and path.name != "__init__.py":
         return True
     body = ast.parse(path.read_bytes()).body

@@ -1,4 +1,4 @@
-"""Keys of the configuration: what docs/regenerate.yaml says of each, and what Snakemake makes anew when it changes."""
+"""Keys of the configuration: the rules that each makes anew, by docs/regenerate.yaml and by Snakemake."""
 
 from fnmatch import fnmatchcase
 
@@ -22,13 +22,13 @@ def entry_of(key, table):
     """Entry of docs/regenerate.yaml for `key`: one that names it, else the one whose pattern it fits."""
     exact = [entry for entry in table["keys"] if key in entry["keys"]]
     fitting = [entry for entry in table["keys"] if any(fnmatchcase(key, pattern) for pattern in entry["keys"])]
-    found = exact or fitting
-    if len(found) != 1:
+    entries = exact or fitting
+    if len(entries) != 1:
         raise LookupError(
-            f"{len(found)} entries in docs/regenerate.yaml are about it; it needs one that says which rules it causes "
+            f"{len(entries)} entries in docs/regenerate.yaml are about it; it needs one that says which rules it causes "
             "to be made anew and which stages follow"
         )
-    return found[0]
+    return entries[0]
 
 
 def change(key, schema, entry, config):
@@ -84,13 +84,18 @@ def nearby(value, schema):
     return f"{value}_2" if isinstance(value, str) else None
 
 
-def key_faults(repository, folder, only="*"):
-    """Say of each key that fits `only` how what Snakemake makes anew differs from docs/regenerate.yaml."""
+def first_keys(keys, table):
+    """Return the first of the keys of each entry of docs/regenerate.yaml."""
+    return {str(entry["keys"]): key for key in reversed([*keys]) for entry in [entry_of(key, table)]}.values()
+
+
+def key_faults(repository, folder, only=("*",)):
+    """Return for each key that fits one of `only` how what Snakemake makes anew differs from docs/regenerate.yaml."""
     table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     config = merge(load_config([repository / "config" / "config.yaml"]), CONFIG)
-    known, faults, requests = all_leaves(), [], {}
-    for key, schema in known.items():
-        if not fnmatchcase(key, only):
+    leaves, faults, requests = all_leaves(), [], {}
+    for key, schema in leaves.items():
+        if not any(fnmatchcase(key, pattern) for pattern in only):
             continue
         try:
             entry = entry_of(key, table)
@@ -103,8 +108,8 @@ def key_faults(repository, folder, only="*"):
         ask(repository, results, request("finish", without=without))
         answers = [answer for some in batched(plans) for answer in ask(repository, results, *some)]
         for key, answer in zip(changes, answers, strict=True):
-            found = _faults(answer, entry_of(key, table), table, EXECUTION_ONLY in known[key])
-            faults += [f"{key}: {fault}" for fault in found]
+            of_key = _faults(answer, entry_of(key, table), table, EXECUTION_ONLY in leaves[key])
+            faults += [f"{key}: {fault}" for fault in of_key]
     return faults
 
 

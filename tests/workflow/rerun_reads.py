@@ -1,4 +1,4 @@
-"""What scripts and rules read of the configuration and of the clock where Snakemake doesn't see it, by their source."""
+"""Reads of the configuration and of the clock that Snakemake doesn't see, from the source of scripts and rules."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ CLOCKS = re.compile(r"\btime\(\)|\bstrftime\(|\bnow\(|\btoday\(|mtime\b|\buuid|\
 
 
 def read_faults(repository):
-    """Say which reads of the scripts, the rules and the package Snakemake can't see."""
+    """Yield the reads of scripts, rules and package that Snakemake can't see."""
     execution_only = {key for key, rule in all_leaves().items() if EXECUTION_ONLY in rule}
     for script in sorted((repository / "workflow" / "scripts").glob("*.py")):
         tree = ast.parse(script.read_bytes())
@@ -41,7 +41,7 @@ def read_faults(repository):
 
 
 def _reads(tree):
-    """Dotted names of all that a script reads of `snakemake` beside what Snakemake records of a job."""
+    """Yield dotted names of all that a script reads of `snakemake` and that Snakemake does not record of a job."""
     holders = {node.value: node for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.Subscript)}
     unpacked = {node.values[i] for node in ast.walk(tree) if isinstance(node, ast.Dict) for i in _unpacked(node)}
     for node in ast.walk(tree):

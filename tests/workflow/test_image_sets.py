@@ -80,24 +80,24 @@ def test_networks_see_one_band_with_the_photons_of_all(other):
     assert smoothed["image"].shape[1:] == (1, 16, 16)
     assert smoothed["band_bounds"].values == pytest.approx(np.array([[0.25, 2.3]]))
     images = read_netcdf(other / "results/skies/tiny/01/images_own.nc")
-    known = images["redshift"].values > 0
-    np.testing.assert_array_equal(np.isfinite(smoothed["image"].values).all(axis=(1, 2, 3)), known)
-    photons = (smoothed["image"].values[known].astype(float) ** 2).sum(axis=(1, 2, 3))
-    total = images["counts"].values[known].sum(axis=(1, 2, 3))
+    measured = images["redshift"].values > 0
+    np.testing.assert_array_equal(np.isfinite(smoothed["image"].values).all(axis=(1, 2, 3)), measured)
+    photons = (smoothed["image"].values[measured].astype(float) ** 2).sum(axis=(1, 2, 3))
+    total = images["counts"].values[measured].sum(axis=(1, 2, 3))
     assert (photons <= total * (1 + 1e-5)).all()
     # the image of a nearer cluster takes up more of the box
-    assert np.corrcoef(images["redshift"].values[known], photons / total)[0, 1] < -0.5
+    assert np.corrcoef(images["redshift"].values[measured], photons / total)[0, 1] < -0.5
 
 
 def test_test_clusters_of_the_default_images_are_test_clusters_here_too(finished, other):
     first, own = (read_netcdf(other / f"results/test/splits{name}/tiny.nc") for name in ("", "_own"))
     assert own.sizes["cluster"] > first.sizes["cluster"]
     np.testing.assert_array_equal(own.sel(cluster=first["cluster"].values)["split"].values, first["split"].values)
-    judged, default = (
+    tested, default = (
         read_netcdf(path / "predictions.nc")["cluster"].values.astype(str)
         for path in (other / RUN, finished / "results/test/fiducial")
     )
-    assert set(default) < set(judged)
+    assert set(default) < set(tested)
 
 
 def test_the_default_files_are_left_as_they_are(finished, other):

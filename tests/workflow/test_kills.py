@@ -52,9 +52,9 @@ def age_leftovers(folder):
 
 
 def report(number, share, later, cut_short, compared):
-    facts = {"share_of_the_run": round(share, 3), "seconds_later": round(later, 2), "cut_short": cut_short}
-    print(f"kill {number}: {facts}, {compared} files compared")
+    record = {"share_of_the_run": round(share, 3), "seconds_later": round(later, 2), "cut_short": cut_short}
+    print(f"kill {number}: {record}, {compared} files compared")
     if folder := os.environ.get("CLUSTERMASS_CAMPAIGN"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         path = Path(folder) / f"kill_{number:02d}.json"
-        path.write_text(json.dumps({**facts, "files_compared": compared, "same_bytes": True}, indent=2) + "\n")
+        path.write_text(json.dumps({**record, "files_compared": compared, "same_bytes": True}, indent=2) + "\n")

@@ -46,14 +46,14 @@ def test_the_published_set_goes_the_whole_way_to_the_report(tmp_path):
     member = read_netcdf(run / "fiducial/members/00.nc")
     assert np.isfinite(member["mu"].values).all()
     assert member.sizes["cluster"] == 75
-    found = verify(run, Files.around(run))
-    assert (found.findings, found.absent, found.unnamed) == ([], {}, [])
-    assert found.steps["ingest_published"] > 2
+    verified = verify(run, Files.around(run))
+    assert (verified.findings, verified.absent, verified.unnamed) == ([], {}, [])
+    assert verified.steps["ingest_published"] > 2
     again = snakemake(tmp_path, *arguments, "-n", config=None)
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
-def test_files_that_are_not_there_and_recipes_that_do_not_fit_are_told_before_anything_runs(tmp_path):
+def test_missing_files_and_recipes_that_do_not_fit_are_named_before_anything_runs(tmp_path):
     published = str(ROOT / "config" / "published.yaml")
     done = snakemake(tmp_path, "--configfile", published, "-n", config=None, check=False)
     assert done.returncode != 0

@@ -46,7 +46,7 @@ def python(tmp_path):
         process.communicate()
 
 
-def test_a_second_make_results_is_told_who_is_at_work(run, tmp_path, capsys):
+def test_a_second_make_results_names_the_one_at_work(run, tmp_path, capsys):
     lock = tmp_path / ".snakemake" / "clustermass.lock"
     with lock.open("a+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

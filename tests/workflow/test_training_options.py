@@ -46,7 +46,7 @@ def trained(finished, tmp_path_factory):
     return directory
 
 
-def test_it_learns_from_bright_clusters_and_is_calibrated_and_judged_on_all(trained):
+def test_it_is_trained_on_bright_clusters_and_calibrated_and_tested_on_all(trained):
     metrics = json.loads((trained / ODD / "metrics.json").read_text())
     images = [read_netcdf(path) for path in sorted((trained / "results/skies/tiny").glob("*/images.nc"))]
     split = read_netcdf(trained / "results/test/splits/tiny.nc")["split"].to_series()
@@ -68,12 +68,12 @@ def test_a_loss_without_a_sigma_gives_all_clusters_one_in_the_run_and_for_the_ob
     assert np.ptp(member) < 1e-12 < 0.05 < member[0, 0] < 1
     masses = read_netcdf(trained / ODD / "observed/tiny_observed/masses.nc")
     recalibration = json.loads((trained / ODD / "calibration.json").read_text())["recalibration"]
-    assert recalibration["form"] == "none"  # so few validation clusters tell nothing of sigma
+    assert recalibration["form"] == "none"  # so few validation clusters can't constrain sigma
     sigma = masses["logm500_err_aleatoric"].values
-    known = np.isfinite(sigma)
-    assert known.sum() > 10
-    np.testing.assert_allclose(sigma[known], member[0, 0], rtol=1e-6)
-    np.testing.assert_array_equal(masses["logm500_err_z"].values[known], 0)  # the network isn't told the redshift
+    finite = np.isfinite(sigma)
+    assert finite.sum() > 10
+    np.testing.assert_allclose(sigma[finite], member[0, 0], rtol=1e-6)
+    np.testing.assert_array_equal(masses["logm500_err_z"].values[finite], 0)  # the redshift is no input of the network
 
 
 def test_members_curves_are_made_of_every_experiment(trained):

@@ -51,12 +51,12 @@ def flip_a_byte(path):
 def test_a_finished_run_verifies_and_all_its_files_are_covered(results, capsys):
     assert main(["verify", str(results / "test")]) == 0
     printed = capsys.readouterr().out
-    found = verify(results / "test", Files.around(results / "test"))
-    assert sum(found.compared.values()) > 150
-    assert found.chains == 4
-    assert found.silent == ["results/test/config.yaml", "results/test/report.html"]
-    assert found.unnamed == []
-    assert found.absent == {}
+    verified = verify(results / "test", Files.around(results / "test"))
+    assert sum(verified.compared.values()) > 150
+    assert verified.chains == 4
+    assert verified.silent == ["results/test/config.yaml", "results/test/report.html"]
+    assert verified.unnamed == []
+    assert verified.absent == {}
     assert {
         "simulate_realization",
         "detect_sources",
@@ -64,16 +64,16 @@ def test_a_finished_run_verifies_and_all_its_files_are_covered(results, capsys):
         "infer_observed",
         "plot_predictions",
         "report",
-    } <= found.steps.keys()
+    } <= verified.steps.keys()
     assert "The way from 4 mass catalogues back to their events is whole." in printed
 
 
 def test_the_whole_results_folder_verifies(results):
-    found = verify(results, Files.around(results))
-    assert found.findings == []
-    assert found.unnamed == []
-    assert found.steps["simulate_realization"] == 3 * 5 + 2
-    assert found.steps["detect_sources"] == 3 * 2 + 1
+    verified = verify(results, Files.around(results))
+    assert verified.findings == []
+    assert verified.unnamed == []
+    assert verified.steps["simulate_realization"] == 3 * 5 + 2
+    assert verified.steps["detect_sources"] == 3 * 2 + 1
 
 
 @pytest.mark.parametrize(
@@ -112,10 +112,10 @@ def test_an_edited_json_is_found(results):
         path.write_text(json.dumps(content))
 
     with changed(results / FIDUCIAL / "metrics.json", better):
-        found = findings(results / "test")
-    assert [finding.file for finding in found] == [f"results/{FIDUCIAL}/metrics.json"]
-    assert "plot_" not in found[0].what
-    assert "SHA-256 is" in found[0].what
+        reported = findings(results / "test")
+    assert [finding.file for finding in reported] == [f"results/{FIDUCIAL}/metrics.json"]
+    assert "plot_" not in reported[0].what
+    assert "SHA-256 is" in reported[0].what
 
 
 def test_an_edited_calibration_is_found_also_where_its_settings_and_clusters_are(results):
@@ -128,17 +128,17 @@ def test_an_edited_calibration_is_found_also_where_its_settings_and_clusters_are
         path.write_text(json.dumps(content))
 
     with changed(path, of_other_clusters):
-        found = "\n".join(finding.what for finding in findings(path))
-    assert "its settings were changed" in found
-    assert "was made from other validation clusters" in found
+        reported = "\n".join(finding.what for finding in findings(path))
+    assert "its settings were changed" in reported
+    assert "was made from other validation clusters" in reported
 
 
 def test_an_exchanged_weights_file_is_found(results):
     members = results / FIDUCIAL / "members"
     with changed(members / "00.safetensors", lambda path: shutil.copyfile(members / "01.safetensors", path)):
-        found = findings(results / "test")
-    assert [finding.file for finding in found] == [f"results/{FIDUCIAL}/members/00.safetensors"]
-    assert "ensemble.nc" in found[0].what
+        reported = findings(results / "test")
+    assert [finding.file for finding in reported] == [f"results/{FIDUCIAL}/members/00.safetensors"]
+    assert "ensemble.nc" in reported[0].what
 
 
 def test_scaled_weights_are_found_from_the_catalogue_alone(results):
@@ -147,8 +147,8 @@ def test_scaled_weights_are_found_from_the_catalogue_alone(results):
         save_file(arrays, path)
 
     with changed(results / FIDUCIAL / "members/00.safetensors", scale):
-        found = findings(results / f"{FIDUCIAL}/{MASSES}.vot")
-    assert f"results/{FIDUCIAL}/members/00.safetensors" in {finding.file for finding in found}
+        reported = findings(results / f"{FIDUCIAL}/{MASSES}.vot")
+    assert f"results/{FIDUCIAL}/members/00.safetensors" in {finding.file for finding in reported}
 
 
 def test_changed_settings_in_a_file_are_found_by_their_hash(results):
@@ -158,9 +158,9 @@ def test_changed_settings_in_a_file_are_found_by_their_hash(results):
 
     path = results / "skies/tiny/01/smoothed/central.nc"
     with changed(path, other_recipe):
-        found = findings(results / "test")
-    assert {finding.file for finding in found} == {"results/skies/tiny/01/smoothed/central.nc"}
-    assert any("its settings were changed" in finding.what for finding in found)
+        reported = findings(results / "test")
+    assert {finding.file for finding in reported} == {"results/skies/tiny/01/smoothed/central.nc"}
+    assert any("its settings were changed" in finding.what for finding in reported)
 
 
 def test_a_changed_configuration_is_found_and_the_skies_that_it_does_not_fit(results):
@@ -170,20 +170,20 @@ def test_a_changed_configuration_is_found_and_the_skies_that_it_does_not_fit(res
         path.write_text(yaml.safe_dump(config))
 
     with changed(results / "test/config.yaml", other_sky):
-        found = findings(results / "test")
-    assert found[0].file == "results/test/config.yaml"
-    others = {finding.file for finding in found[1:]}
+        reported = findings(results / "test")
+    assert reported[0].file == "results/test/config.yaml"
+    others = {finding.file for finding in reported[1:]}
     assert others == {
         f"results/skies/{sky}/events.fits" for sky in ("tiny/01", "tiny/02", "tiny_further/01", "tiny_observed/01")
     }
-    assert all("other settings" in finding.what for finding in found[1:])
+    assert all("other settings" in finding.what for finding in reported[1:])
 
 
 def test_a_missing_input_is_named(results):
     with changed(results / "skies/tiny/01/images.nc", lambda path: path.unlink()):
-        found = findings(results / FIDUCIAL / "ensemble.nc")
-    assert found[0].file == "results/skies/tiny/01/images.nc"
-    assert "is missing" in found[0].what
+        reported = findings(results / FIDUCIAL / "ensemble.nc")
+    assert reported[0].file == "results/skies/tiny/01/images.nc"
+    assert "is missing" in reported[0].what
 
 
 def test_a_chain_that_ends_before_the_events_is_told(results):
@@ -192,8 +192,8 @@ def test_a_chain_that_ends_before_the_events_is_told(results):
             dataset.delncattr("step")
 
     with changed(results / "skies/tiny_observed/01/images.nc", forget):
-        found = findings(results / f"{FIDUCIAL}/{MASSES}.nc")
-    assert any("ends at results/skies/tiny_observed/01/images.nc" in finding.what for finding in found)
+        reported = findings(results / f"{FIDUCIAL}/{MASSES}.nc")
+    assert any("ends at results/skies/tiny_observed/01/images.nc" in finding.what for finding in reported)
 
 
 @pytest.mark.parametrize(

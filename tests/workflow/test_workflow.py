@@ -27,9 +27,9 @@ def test_the_mass_catalogue_holds_every_selected_cluster_of_the_field(finished):
     images = read_netcdf(finished / "results/skies/tiny_observed/01/images.nc")
     masses = Table.read(finished / RUN / "observed/tiny_observed/masses.fits")
     assert len(masses) == images.sizes["cluster"] > 10
-    known = np.isfinite(images["redshift"].values)
-    assert known.sum() > 10
-    assert np.array_equal(np.isfinite(np.ma.filled(masses["LOGM500"].astype(float), np.nan)), known)
+    measured = np.isfinite(images["redshift"].values)
+    assert measured.sum() > 10
+    assert np.array_equal(np.isfinite(np.ma.filled(masses["LOGM500"].astype(float), np.nan)), measured)
     assert all(name.startswith("SIM J") for name in masses["NAME"])
 
 

@@ -37,8 +37,8 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
-def learns_from(name):
-    """What of an experiment says which clusters it learns from and is judged on, and how they are measured."""
+def training_clusters_of(name):
+    """The settings that choose an experiment's training and test clusters and how they are measured."""
     return [EXPERIMENTS[name][key] for key in ("sky", "images", "selection", "train_selection", "train_clusters")]
 
 
@@ -57,15 +57,16 @@ IMAGES = {
 FIELDS = config["observed"]["fields"]
 # published masses by the field that they are of
 PUBLISHED = {field: block for field, block in config["observed"]["published"].items() if field in FIELDS}
-# controls find out what a network uses: they weigh no observed cluster
+# controls test what a network uses: they give no observed cluster a mass
 WEIGHING = [name for name, experiment in EXPERIMENTS.items() if experiment["control"] == "none"]
 MEMBERS = {
     name: [f"{member:02d}" for member in range(experiment["members"] or config["ensemble"]["members"])]
     for name, experiment in EXPERIMENTS.items()
 }
-# the first experiment that learns from the same clusters
+# the first experiment with the same training clusters
 WITH_BASELINES = {
-    name: next(other for other in EXPERIMENTS if learns_from(other) == learns_from(name)) for name in EXPERIMENTS
+    name: next(other for other in EXPERIMENTS if training_clusters_of(other) == training_clusters_of(name))
+    for name in EXPERIMENTS
 }
 CANDIDATES = config["search"]["candidates"]
 VALIDATED = config["validation"]["sky"]

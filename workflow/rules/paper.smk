@@ -1,6 +1,6 @@
 # Made on request (`-- paper`), from the experiments that the configuration names; others of the paper stay empty in its tables.
 rule paper:
-    """Made on request: the paper's results beside ours, results/<run>/paper.html."""
+    """Made on request: the paper's results and ours, results/<run>/paper.html."""
     input:
         f"results/{RUN}/paper.html",
 

@@ -42,9 +42,9 @@ def paper_figures():
         "figures/spread": {"caption": "spread"},
     }
     folder = EXPERIMENT.format(experiment=paper)
-    found = {f"{folder}/{place}.png": {**of, "experiments": [paper]} for place, of in shown.items()}
+    figures = {f"{folder}/{place}.png": {**of, "experiments": [paper]} for place, of in shown.items()}
     weighted = [row["experiment"] for row in weighting_pairs()]
-    return found | (
+    return figures | (
         {f"results/{RUN}/figures/weighting.png": {"caption": "weighting", "experiments": weighted}} if weighted else {}
     )
 

@@ -64,7 +64,7 @@ def all_metrics_of_test_skies():
 
 
 def all_predictions():
-    """Calibrated predictions, which stand beside each of the metrics."""
+    """Calibrated predictions, one file for each of the metrics."""
     return [path.replace("metrics.json", "predictions.nc") for path in all_metrics() + all_metrics_of_test_skies()]
 
 
@@ -78,7 +78,7 @@ def compared():
 
 
 def trained_with(name):
-    """What figures and tables say of an experiment's training beside what its metrics tell."""
+    """Training settings of an experiment in figures and tables; the rest is in its metrics."""
     recipe = config["training"]["recipes"][EXPERIMENTS[name]["recipe"]]
     return {"epochs": recipe["epochs"], "control": EXPERIMENTS[name]["control"]}
 
