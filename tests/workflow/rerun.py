@@ -128,7 +128,7 @@ def module_faults(repository, folder, only="*"):
 
 
 def _counts_for_nothing(path):
-    """Return whether a module changes no result: of `io` all but its FORMAT, and packages that hold a docstring only."""
+    """Return whether a module changes no result: `io` but for its FORMAT, and packages with a docstring only."""
     if path.parent.name == "io" and path.name != "__init__.py":
         return True
     body = ast.parse(path.read_bytes()).body

@@ -25,8 +25,8 @@ def entry_of(key, table):
     entries = exact or fitting
     if len(entries) != 1:
         raise LookupError(
-            f"{len(entries)} entries in docs/regenerate.yaml are about it; it needs one that says which rules it causes "
-            "to be made anew and which stages follow"
+            f"{len(entries)} entries in docs/regenerate.yaml are about it; it needs one that says which rules it "
+            "causes to be made anew and which stages follow"
         )
     return entries[0]
 
