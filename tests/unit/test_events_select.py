@@ -119,7 +119,7 @@ def test_a_pattern_mask_that_makes_no_sense_is_refused(tmp_path, pattern):
         select(events, pattern_mask=pattern)
 
 
-def test_what_the_cuts_drop_is_told_once_for_all_pieces(tmp_path, caplog):
+def test_the_log_sums_what_the_cuts_drop_over_all_pieces(tmp_path, caplog):
     columns = planted(
         FLAG=[0x8000, 0, 0, 0, 0],
         PAT_TYP=[1, 5, 1, 1, 1],
@@ -136,7 +136,7 @@ def test_what_the_cuts_drop_is_told_once_for_all_pieces(tmp_path, caplog):
     assert caplog.text.count("no GTI for TM2; all their 1 events are kept") == 2  # once by pieces, once by `select`
 
 
-def test_a_cut_that_removes_everything_is_told_from_all_pieces(tmp_path):
+def test_a_cut_that_removes_everything_from_all_pieces_is_an_error(tmp_path):
     path = write_esass(tmp_path / "events.fits", planted(FLAG=[0x8000, 0x8000, 0x9000]))
     selection = Selection()
     for piece in stream_events(path, 1):

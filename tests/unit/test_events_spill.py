@@ -1,4 +1,4 @@
-"""Event lists taken in piece by piece: byte for byte what comes of all photons at once, in memory that doesn't grow."""
+"""Event lists read piece by piece: the same bytes as from all photons at once, in memory that doesn't grow."""
 
 import gzip
 import tracemalloc
@@ -139,7 +139,7 @@ def test_nothing_is_left_where_a_later_piece_is_faulty(tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_flipped_bit_is_told_by_the_checksum_of_a_long_list(tmp_path, monkeypatch):
+def test_the_checksum_of_a_long_list_shows_a_flipped_bit(tmp_path, monkeypatch):
     path = write_esass(tmp_path / "a.fits", photons(2000))
     with fits.open(path) as hdus:
         hdus.writeto(path, overwrite=True, checksum=True)

@@ -169,7 +169,7 @@ def test_pixels_that_are_no_counts(tmp_path, value):
         read_images(path)
 
 
-def test_images_and_lists_are_told_apart_and_not_mixed(tmp_path):
+def test_images_and_lists_are_recognised_and_not_mixed(tmp_path):
     image = write_image(tmp_path / "image.fits", photons(), 250, 455)
     events = write_esass(tmp_path / "events.fits", photons())
     both = tmp_path / "both.fits"  # evtool image=yes events=yes

@@ -100,7 +100,7 @@ def test_every_cluster_arrives_with_its_own_image_and_numbers(straight, catalogu
     assert (part["covered_fraction"] == 1).all()
 
 
-def test_the_truth_holds_each_halo_once_and_tells_no_isolation(tmp_path, catalogue, images):
+def test_the_truth_holds_each_halo_once_without_isolation(tmp_path, catalogue, images):
     for name in ("z", "M500c", "R500c_arcmin"):
         catalogue[name][[1, EACH + 5]] = catalogue[name][0]  # seen twice in realization 1 and again in 2
     files = ingested(tmp_path, catalogue, images)
@@ -159,7 +159,7 @@ def test_two_rows_of_one_source_get_names_of_their_own(tmp_path, catalogue, imag
     assert names[7] == f"{names[2]}_2"
 
 
-def test_unknown_ids_are_told_and_the_order_taken_where_asked(tmp_path, catalogue, images):
+def test_unknown_ids_are_refused_unless_the_order_is_to_be_taken(tmp_path, catalogue, images):
     ids = np.arange(ALL) * 3 + 11
     text = message(tmp_path, catalogue, images, ids=ids)
     assert "its ids (the first: 11, the last: 98)" in text

@@ -196,7 +196,7 @@ def test_the_message_names_what_was_found(tmp_path, content, named):
         (b"\x80\x02]", "after the end of the file"),
     ],
 )
-def test_malformed_files_are_told_as_damaged(tmp_path, content, reason):
+def test_malformed_files_are_reported_as_damaged(tmp_path, content, reason):
     with pytest.raises(InputError, match="truncated or damaged pickle") as caught:
         read_pickle(written(tmp_path, content))
     assert any(word in str(caught.value) for word in reason.split("|"))
@@ -228,7 +228,7 @@ def test_arrays_whose_bytes_do_not_fit_their_shape(tmp_path):
         read_pickle(written(tmp_path, whole.replace(b"K\x06\x85", b"K\x07\x85")))
 
 
-def test_every_truncation_is_told(tmp_path):
+def test_every_truncation_is_refused(tmp_path):
     whole = pickle.dumps({"cluster": [1, np.int64(2)], "gsm_3dImgs": [np.arange(3.0)]})
     for length in range(len(whole)):
         with pytest.raises(InputError):

@@ -36,7 +36,7 @@ class BandImage(NamedTuple):
 
     @property
     def band(self) -> str:
-        """The band in keV, for messages."""
+        """Return the band in keV, for messages."""
         return _kev(self.low_ev, self.high_ev)
 
 

@@ -104,8 +104,7 @@ def count_list(path: Path, selection: Selection, stack: ImageStack) -> tuple[NDA
     Returns
     -------
     tuple
-        The counts of `stack`; the last piece of the list, for what holds of all of it; the modules that have selected
-        photons.
+        The counts of `stack`; the last piece of the list, for its metadata; the modules with selected photons.
 
     Raises
     ------
