@@ -16,12 +16,12 @@ from scipy.stats import beta
 
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import measurements_of
-from clustermass.ensemble.ensemble import combine
+from clustermass.ensemble.aggregate import combine
+from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.inference import predict
 from clustermass.ensemble.ood_quantities import CORE_ARCSEC, quantities_of
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_model
 from clustermass.ensemble.scores import fraction
-from clustermass.ensemble.trained import Trained
 from clustermass.evaluate.ood_scores import sample_p
 from clustermass.io.files import write_json
 from clustermass.io.provenance import file_sha256
@@ -44,7 +44,7 @@ def main():
     parser.add_argument("--planted", type=int, default=2, help="realizations of --like that changes are planted into")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/domain_power.json"))
     options = parser.parse_args()
-    trained = Trained.in_folder(options.experiment)
+    trained = Ensemble.from_folder(options.experiment)
     domain = read_ood_model(trained.domain)
     rows = {}
     for sky in (options.like, *options.other):

@@ -205,10 +205,10 @@ def _column_map(pairs: Sequence[str]) -> dict[str, str]:
 
 def _pack(options: argparse.Namespace) -> None:
     from clustermass.apply.field import check_outputs
+    from clustermass.ensemble.ensemble import Ensemble
     from clustermass.ensemble.pack import pack_ensemble
-    from clustermass.ensemble.trained import Trained
 
-    trained = Trained.in_folder(options.experiment)
+    trained = Ensemble.from_folder(options.experiment)
     check_outputs([options.output], options.overwrite, list(trained.named().values()))
     digest = pack_ensemble(trained, options.output)
     size = options.output.stat().st_size / 1e6

@@ -6,7 +6,7 @@ from ood_inputs import by_hand, write_ood_model
 
 from clustermass.apply import field as application
 from clustermass.apply.field import masses_of_field
-from clustermass.ensemble.trained import Trained
+from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf
@@ -44,7 +44,7 @@ def test_a_folder_without_domain_is_refused_at_once(experiment):
 
 
 def test_the_members_are_those_of_the_ensemble(experiment):
-    names = [path.name for path in Trained.in_folder(experiment).weights]
+    names = [path.name for path in Ensemble.from_folder(experiment).weights]
     assert names == ["00.safetensors", "01.safetensors"]
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from clustermass.apply.flags import excess_error, mean_error
+from clustermass.apply.flags import excess_error
 from clustermass.apply.masses import mass_columns
+from clustermass.ensemble.aggregate import mean_error
 from clustermass.ensemble.calibration import Calibration, Recalibration
 
 AS_PREDICTED = Calibration("none", Recalibration(), {68: 1.0, 90: 1.6, 95: 2.0}, 18)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clustermass.ensemble.ensemble import aggregate_ensemble, combine
+from clustermass.ensemble.aggregate import aggregate_ensemble, combine
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 

@@ -9,6 +9,7 @@ import xarray as xr
 from scipy.optimize import minimize
 from scipy.stats import beta, norm
 
+from clustermass.ensemble.aggregate import aggregate_ensemble, mixture_cdf, mixture_quantile
 from clustermass.ensemble.calibration import (
     FOLDS,
     LEVELS,
@@ -23,7 +24,6 @@ from clustermass.ensemble.calibration import (
     paired_gain,
     read_calibration,
 )
-from clustermass.ensemble.ensemble import aggregate_ensemble, mixture_cdf, mixture_quantile
 from clustermass.ensemble.scores import negative_log_likelihood
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf

@@ -214,3 +214,18 @@ def test_predictions_dont_depend_on_what_else_is_in_the_batch(small):
     train = sky(100, 1)
     last = Subset(train.images[90:], train.redshift[90:], train.log10_m500c[90:])
     np.testing.assert_allclose(predictions(small, train, False)[0][90:], predictions(small, last, False)[0], atol=1e-5)
+
+
+def test_patience_stops_a_training_and_leaves_others_of_the_group_alone():
+    train, val = sky(64, 1), sky(32, 2)
+    wrong = Subset(val.images, val.redshift, np.random.default_rng(1).permutation(val.log10_m500c))
+    recipe = RECIPE | {"epochs": 25, "keep": "best", "schedule": "constant"}
+    whole = fit(train, wrong, NETWORK, recipe, 1, 0)
+    stopped = fit(train, wrong, NETWORK, recipe | {"patience": 3}, 1, 0)
+    epochs = stopped.history.epochs
+    assert epochs == stopped.history.best_epoch + 3 < 25
+    assert stopped.history.val_loss == whole.history.val_loss[:epochs]
+    together = fit_members(train, wrong, NETWORK, recipe | {"patience": 3}, 1, [0, 1], side_by_side=True)
+    for member in together.values():
+        assert member.history.epochs == member.history.best_epoch + 3
+        assert member.kept_epoch == member.history.best_epoch

@@ -6,7 +6,7 @@ from fuzz_inputs import campaign, damages
 from test_packing import experiment, packed  # noqa: F401
 from test_weights import example
 
-from clustermass.ensemble.pack import opened
+from clustermass.ensemble.ensemble import Ensemble
 from clustermass.network.trained_network import TrainedNetwork
 
 
@@ -28,7 +28,7 @@ def test_packed_ensembles(packed, experiment):  # noqa: F811
     content = packed.read_bytes()
 
     def read(path):
-        with opened(path) as trained:
+        with Ensemble.load(path) as trained:
             return {name: file.read_bytes() for name, file in trained.named().items()}
 
     def case(damage):

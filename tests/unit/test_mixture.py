@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from clustermass.ensemble.ensemble import mixture_cdf, mixture_quantile
+from clustermass.ensemble.aggregate import mixture_cdf, mixture_quantile
 
 
 def _below(q, mu, sigma, probability):

@@ -17,8 +17,8 @@ from test_weights import example
 from clustermass.apply.field import masses_of_field
 from clustermass.dataset.controls import Control
 from clustermass.ensemble import pack as packing
-from clustermass.ensemble.pack import opened, pack_ensemble
-from clustermass.ensemble.trained import Trained
+from clustermass.ensemble.ensemble import Ensemble, Posterior
+from clustermass.ensemble.pack import pack_ensemble
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf
@@ -57,7 +57,7 @@ def experiment(tmp_path):
 
 @pytest.fixture
 def packed(experiment, tmp_path):
-    pack_ensemble(Trained.in_folder(experiment), tmp_path / "my ensemble.zip")
+    pack_ensemble(Ensemble.from_folder(experiment), tmp_path / "my ensemble.zip")
     return tmp_path / "my ensemble.zip"
 
 
@@ -108,12 +108,12 @@ def test_the_same_ensemble_gives_the_same_bytes_wherever_and_whenever(experiment
         os.utime(other / name, (1e9 + number, 1e9 + number))
         (other / name).chmod(0o600)
     (other / "metrics.json").write_text("{}")
-    pack_ensemble(Trained.in_folder(other), tmp_path / "again.zip")
+    pack_ensemble(Ensemble.from_folder(other), tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
 
 
 def test_unpacked_files_and_hash_are_those_of_the_folder(experiment, packed):
-    with opened(experiment) as there, opened(packed) as here:
+    with Ensemble.load(experiment) as there, Ensemble.load(packed) as here:
         assert here.digest() == there.digest() == manifest_of(packed)["ensemble_hash"]
         assert here.named().keys() == there.named().keys() == set(NAMES)
         assert all(here.named()[name].read_bytes() == path.read_bytes() for name, path in there.named().items())
@@ -182,7 +182,7 @@ def flipped(path):
 )
 def test_anything_else_is_refused_by_name_with_what_to_do(packed, tmp_path, damage, message):
     damage(packed)
-    with pytest.raises(InputError, match=rf"my ensemble\.zip: {message}") as refused, opened(packed):
+    with pytest.raises(InputError, match=rf"my ensemble\.zip: {message}") as refused, Ensemble.load(packed):
         pass
     assert any(word in str(refused.value) for word in ("copy it again", "Name a file", "Use the version"))
     assert not list(tmp_path.rglob("evil*"))
@@ -197,7 +197,7 @@ def test_no_flipped_bit_changes_what_is_unpacked(experiment, packed):
         content[place] ^= 1 << int(rng.integers(8))
         packed.write_bytes(content)
         try:
-            with opened(packed) as trained:
+            with Ensemble.load(packed) as trained:
                 same = [trained.named()[name].read_bytes() == (experiment / name).read_bytes() for name in NAMES]
                 assert all(same)
         except InputError:
@@ -215,7 +215,7 @@ def test_a_control_s_networks_are_not_packed(experiment, tmp_path):
     control = Control("no_energy", "none", [], 1)
     replace(example(), control=control).save(experiment / "members" / "01.safetensors")
     with pytest.raises(InputError, match=r"01\.safetensors: a network of the control 'no_energy'"):
-        pack_ensemble(Trained.in_folder(experiment), tmp_path / "bad.zip")
+        pack_ensemble(Ensemble.from_folder(experiment), tmp_path / "bad.zip")
     assert not (tmp_path / "bad.zip").exists()
 
 
@@ -223,7 +223,7 @@ def test_networks_that_see_different_images_are_not_packed(experiment, tmp_path)
     odd = replace(example(), grid={**example().grid, "x": [-24.0, 0.0, 24.0]})
     odd.save(experiment / "members" / "01.safetensors")
     with pytest.raises(InputError, match=r"01\.safetensors: its grid differs"):
-        pack_ensemble(Trained.in_folder(experiment), tmp_path / "bad.zip")
+        pack_ensemble(Ensemble.from_folder(experiment), tmp_path / "bad.zip")
 
 
 @pytest.mark.parametrize(
@@ -232,5 +232,17 @@ def test_networks_that_see_different_images_are_not_packed(experiment, tmp_path)
 def test_an_incomplete_experiment_is_not_packed(experiment, tmp_path, name, message):
     (experiment / name).unlink()
     with pytest.raises(InputError, match=message):
-        pack_ensemble(Trained.in_folder(experiment), tmp_path / "bad.zip")
+        pack_ensemble(Ensemble.from_folder(experiment), tmp_path / "bad.zip")
     assert not (tmp_path / "bad.zip").exists()
+
+
+def test_a_posterior_is_the_mixture_of_the_members():
+    posterior = Posterior(np.array([14.0, 14.4]), np.array([0.1, 0.2]))
+    grid = np.linspace(12, 16, 40001)
+    density = posterior.pdf(grid)
+    assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-9)
+    np.testing.assert_allclose(posterior.cdf(grid)[1:], np.cumsum(density)[1:] * (grid[1] - grid[0]), atol=2e-4)
+    assert posterior.cdf(posterior.quantile(0.16)) == pytest.approx(0.16, abs=1e-9)
+    drawn = posterior.sample(20000, np.random.default_rng(1))
+    assert drawn.mean() == pytest.approx(14.2, abs=0.01)
+    assert np.mean(drawn < 14.1) == pytest.approx(float(posterior.cdf(14.1)), abs=0.015)

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from clustermass.dataset.split import group_names, overlapping_boxes, split_sample, subset_of
+from clustermass.dataset.split import folds, group_names, overlapping_boxes, split_of_folds, split_sample, subset_of
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
@@ -217,3 +217,17 @@ def test_sizes_are_logged(tmp_path, caplog):
     assert f"test: {number} clusters" in caplog.text
     largest = max(np.unique(table["group"].values, return_counts=True)[1])
     assert f"largest group: {largest} of 150 clusters" in caplog.text
+
+
+def test_folds_deal_masses_in_turn_and_keep_groups_together():
+    mass = np.random.default_rng(1).uniform(13, 15, 103)
+    fold = folds(10, mass, seed=1)
+    np.testing.assert_array_equal(fold[np.argsort(mass)], np.arange(103) % 10)
+    group = np.repeat([f"g{number}" for number in range(200)], 3)
+    of_group = folds(8, group, seed=1)
+    assert set(of_group) == set(range(8))
+    assert (of_group.reshape(-1, 3) == of_group[::3, None]).all()
+    assert not np.array_equal(folds(8, group, seed=2), of_group)
+    splits = np.stack([split_of_folds(fold, test) for test in range(10)])
+    for name in ("test", "val"):
+        assert ((splits == name).sum(axis=0) == 1).all()  # each cluster is tested, and validates, once

@@ -16,7 +16,7 @@ use rule step as aggregate_ensemble with:
         runtime=each_try(20),
     params:
         **settings("weighting"),
-        **step("ensemble.ensemble.aggregate_ensemble"),
+        **step("ensemble.aggregate.aggregate_ensemble"),
         cosmology=cosmology("experiment"),
 
 

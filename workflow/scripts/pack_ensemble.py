@@ -4,10 +4,10 @@ from pathlib import Path
 
 from clustermass.ensemble.pack import pack_ensemble
 from clustermass.io.log import step
-from clustermass.ensemble.trained import Trained
+from clustermass.ensemble.ensemble import Ensemble
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
-    trained = Trained(
+    trained = Ensemble(
         ensemble=Path(snakemake.input.ensemble),
         calibration=Path(snakemake.input.calibration),
         domain=Path(snakemake.input.domain),

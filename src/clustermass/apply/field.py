@@ -13,9 +13,8 @@ from clustermass.apply.mass_prior import read_mass_prior
 from clustermass.apply.masses import infer_observed
 from clustermass.catalogues.ingest import ingest_field
 from clustermass.ensemble.calibration import read_calibration
+from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.out_of_distribution import read_ood_model
-from clustermass.ensemble.pack import opened
-from clustermass.ensemble.trained import Trained
 from clustermass.errors import InputError
 from clustermass.images.cutouts import extract_images
 from clustermass.images.preprocessing import preprocess
@@ -79,7 +78,7 @@ def masses_of_field(
     InputError
         There is no trained ensemble, an input is missing or faulty, or a catalogue exists already.
     """
-    with opened(ensemble) as trained:
+    with Ensemble.load(ensemble) as trained:
         read_calibration(trained.calibration)  # faults are reported before minutes of work, not after
         read_ood_model(trained.domain)
         if mass_prior == "flat":
@@ -98,7 +97,7 @@ def masses_of_field(
         _masses(trained, cast("Sky", sky), output, acronym, mass_prior)
 
 
-def _masses(trained: Trained, sky: Sky, output: Path, acronym: str, mass_prior: str) -> None:
+def _masses(trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior: str) -> None:
     """Take the field in, cut and preprocess its images, and write the masses, by way of a temporary folder."""
     first = TrainedNetwork.load(trained.weights[0])
     cutting, recipe = first.cutting, first.preprocessing

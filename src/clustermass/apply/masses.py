@@ -11,18 +11,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from clustermass.apply.catalogue import FLAT, Cards, CataloguePaths, iau_names, write_catalogue
-from clustermass.apply.flags import Training, excess_error, flags, read_training, without_measurements
+from clustermass.apply.flags import excess_error, flags, without_measurements
 from clustermass.apply.mass_prior import FLOOR, MassPrior, flat_columns, read_mass_prior
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import read_table
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import measurements_of
+from clustermass.ensemble.aggregate import Training, combine, mixture_quantile, read_training
 from clustermass.ensemble.calibration import LEVELS, Calibration, read_calibration
-from clustermass.ensemble.ensemble import combine, mixture_quantile
+from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.inference import check_grid, predict
 from clustermass.ensemble.ood_quantities import quantities_of
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, OodModel, read_ood_model
-from clustermass.ensemble.trained import Trained
 from clustermass.errors import InputError
 from clustermass.evaluate.ood_scores import sample_p
 from clustermass.io.log import LOGGER
@@ -107,7 +107,7 @@ def infer_observed(
     inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
     settings = {"simulated": simulated, "cosmology": cosmology, "mass_prior": mass_prior}
     made_by = provenance("infer_observed", settings, inputs)
-    trained = Trained(ensemble, calibration, domain, tuple(weights))
+    trained = Ensemble(ensemble, calibration, domain, tuple(weights))
     header = {
         **_training_cards(training, len(weights), simulated, cosmology),
         **_calibration_cards(calibrated),

@@ -166,6 +166,32 @@ def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
     return SUBSETS[int(np.searchsorted(edges, uniform, side="right"))]
 
 
+def folds(number: int, order: NDArray[np.float64] | NDArray[np.str_], seed: int) -> NDArray[np.intp]:
+    """Fold (cluster,) of each cluster, 0 to `number` - 1, for k-fold evaluation.
+
+    Parameters
+    ----------
+    number
+        Number of folds.
+    order
+        (cluster,): log10 masses, by which the clusters are ordered and dealt to the folds in turn (Ntampaka et al.
+        2019), or names of groups, each of which falls into one fold by a hash of `seed` and its name.
+    """
+    if order.dtype.kind == "U":
+        names, row = np.unique(order, return_inverse=True)
+        digests = [hashlib.sha256(f"{seed}:folds:{name}".encode()).digest() for name in names.tolist()]
+        return np.array([int.from_bytes(digest[:8], "big") % number for digest in digests], dtype=np.intp)[row]
+    fold = np.empty(order.size, dtype=np.intp)
+    fold[np.argsort(order, kind="stable")] = np.arange(order.size) % number
+    return fold
+
+
+def split_of_folds(fold: NDArray[np.intp], test: int) -> NDArray[np.str_]:
+    """Subset (cluster,) of each cluster: fold `test` is the test set, the next one validates, the others train."""
+    number = int(fold.max()) + 1
+    return np.where(fold == test, "test", np.where(fold == (test + 1) % number, "val", "train"))
+
+
 def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArray[np.str_]:
     """Return the subset (cluster,) of each cluster with all but `number` of the training clusters "unused".
 

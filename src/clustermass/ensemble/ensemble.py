@@ -1,192 +1,189 @@
-"""Join the members' predictions into one (Krippendorf et al. 2023, Eq. 2-3)."""
+"""A trained ensemble: load it, predict masses, take posteriors, save it to one file."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import xarray as xr
 from scipy.special import ndtr
+from scipy.stats import norm
 
-from clustermass.arrays import FloatArray, bisect
+from clustermass.ensemble.aggregate import mixture_quantile
+from clustermass.ensemble.calibration import read_calibration
 from clustermass.errors import InputError
-from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
-from clustermass.io.provenance import provenance
+from clustermass.io.netcdf import read_netcdf
+from clustermass.io.provenance import config_hash, file_sha256
 
-#: per-cluster variables that are copied from the images' files
-COLUMNS = (
-    "redshift",
-    "redshift_err",
-    "det_like",
-    "ext_like",
-    "ml_rate",
-    "ml_cts",
-    "exposure_s",
-    "halo_id",
-    "realization",
-)
+if TYPE_CHECKING:
+    from clustermass.arrays import FloatArray
+
+ENSEMBLE, CALIBRATION, DOMAIN, MEMBERS = "ensemble.nc", "calibration.json", "domain.nc", "members"
 
 
-class Combined(NamedTuple):
-    """Prediction of an ensemble: log10 M500c, its standard deviation and the two parts of it; float64 (cluster,)."""
+@dataclass(frozen=True)
+class Posterior:
+    """Posterior of a cluster's log10(M500c / Msun): an equal mixture of Gaussians, one a network.
 
-    mu: np.ndarray
-    sigma: np.ndarray
-    sigma_aleatoric: np.ndarray
-    sigma_epistemic: np.ndarray
-
-
-def combine(member_mu: np.ndarray, member_sigma: np.ndarray) -> Combined:
-    """Mean and standard deviation of the mixture of the members' Gaussians.
-
-    Krippendorf et al. (2023), Eq. 2: mu* = mean mu_i; Eq. 3: sigma*^2 = mean(sigma_i^2 + mu_i^2) - mu*^2, the sum of
-    sigma_aleatoric^2 = mean sigma_i^2 and sigma_epistemic^2 = mean mu_i^2 - mu*^2.
-
-    Parameters
-    ----------
-    member_mu, member_sigma
-        (member, cluster), dex.
+    p(y) = mean_i N(y; mu_i, sigma_i), with `mu` and `sigma` of shape (member,), dex.
     """
-    mu = member_mu.mean(axis=0)
-    aleatoric = (member_sigma**2).mean(axis=0)
-    epistemic = ((member_mu - mu) ** 2).mean(axis=0)  # = mean mu_i^2 - mu*^2 without its rounding errors
-    return Combined(mu, np.sqrt(aleatoric + epistemic), np.sqrt(aleatoric), np.sqrt(epistemic))
+
+    mu: FloatArray
+    sigma: FloatArray
+
+    def pdf(self, value: FloatArray) -> FloatArray:
+        """Return the probability density per dex at log10 masses of any shape."""
+        return np.asarray(norm.pdf(np.asarray(value)[..., None], self.mu, self.sigma).mean(axis=-1))
+
+    def cdf(self, value: FloatArray) -> FloatArray:
+        """Return the probability of a smaller log10 mass than `value`, of any shape."""
+        return np.asarray(ndtr((np.asarray(value)[..., None] - self.mu) / self.sigma).mean(axis=-1))
+
+    def quantile(self, probability: float) -> float:
+        """Return the log10 mass below which the mass lies with a probability."""
+        return float(mixture_quantile(probability, self.mu[:, None], self.sigma[:, None])[0])
+
+    def sample(self, number: int, rng: np.random.Generator) -> FloatArray:
+        """Draw log10 masses, (number,)."""
+        member = rng.integers(self.mu.size, size=number)
+        return rng.normal(self.mu[member], self.sigma[member])
 
 
-def aggregate_ensemble(
-    members: Sequence[Path],
-    output: Path,
-    images: Sequence[Path],
-    cosmology: Mapping[str, float] | None = None,
-    weights: Sequence[Path] = (),
-    weighting: str = "none",
-) -> None:
-    """Write ensemble.nc: the ensemble's and all members' predictions, and what is known of each cluster.
+@dataclass(frozen=True)
+class Ensemble:
+    """A trained ensemble, by its files.
 
-    Parameters
+    Attributes
     ----------
-    members
-        Files of `clustermass.network.train_members.train_member`, in the order of the members.
-    output
-        netCDF file to write.
-    images
-        The images that the members were trained on; the clusters' columns come from there.
-    cosmology
-        Of the training sky, kept in the attributes.
+    ensemble, calibration, domain
+        `ensemble.nc`, `calibration.json` and `domain.nc`.
     weights
-        Files of the members' networks: only named by their hashes, so that none can be exchanged unseen.
-    weighting
-        Of the training clusters; kept in the attributes too unless it is none.
-
-    Raises
-    ------
-    InputError
-        There is no member; a prediction isn't finite; the members don't agree on clusters, subsets or true masses; or
-        a cluster of theirs is missing from the images or has another true mass there.
+        The members' safetensors, in their order.
     """
-    if not members:
-        raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
-    loaded = [read_netcdf(path, ("mu", "sigma", "split", "log10_m500c")) for path in members]
-    for path, member in zip(members, loaded, strict=True):
-        check_finite(member, ("mu", "sigma"), path)
-    for path, member in zip(members[1:], loaded[1:], strict=True):
-        for name in ("cluster", "split", "log10_m500c"):
-            if not np.array_equal(member[name].values, loaded[0][name].values):
-                raise InputError(
-                    f"{path}: its {name} differs from that of {members[0]}. "
-                    "They were trained on different samples: delete both and train again."
-                )
-    columns = _columns(images, loaded[0]) | {name: loaded[0][name].values for name in ("split", "log10_m500c")}
-    mu, sigma = (np.stack([member[name].values for member in loaded]) for name in ("mu", "sigma"))
-    dataset = ensemble_dataset(mu, sigma, [Path(path).stem for path in members], loaded[0]["cluster"].values, columns)
-    facts = {"cosmology": dict(cosmology or {})} | ({} if weighting == "none" else {"weighting": weighting})
-    made = provenance("aggregate_ensemble", {}, [*members, *weights, *images], **facts)
-    write_netcdf(dataset, output, f"Predictions of an ensemble of {len(members)} networks", made)
 
+    ensemble: Path
+    calibration: Path
+    domain: Path
+    weights: tuple[Path, ...]
+    _unpacked: Path | None = field(default=None, repr=False, compare=False)
 
-def _columns(images: Sequence[Path], member: xr.Dataset) -> dict[str, np.ndarray]:
-    """`COLUMNS` of the member's clusters, in its order, holding one file's images at a time."""
-    wanted = ("cluster", "log10_m500c", *COLUMNS)
-    parts = [{name: part[name].values for name in wanted} for part in (read_netcdf(p, wanted) for p in images)]
-    table = {name: np.concatenate([part[name] for part in parts]) for name in wanted}
-    row = {str(name): number for number, name in enumerate(table["cluster"])}
-    ids = [str(name) for name in member["cluster"].values]
-    missing = [name for name in ids if name not in row]
-    if missing:
-        raise InputError(f"Cluster {missing[0]} of the members isn't in the images ({len(missing)} so). Train again.")
-    rows = np.array([row[name] for name in ids])
-    other = np.flatnonzero(table["log10_m500c"][rows] != member["log10_m500c"].values)
-    if other.size:
-        raise InputError(
-            f"Cluster {ids[other[0]]} has another true mass in the images than in the members. Train again."
-        )
-    return {name: table[name][rows] for name in COLUMNS}
+    @classmethod
+    def load(cls, path: Path) -> Ensemble:
+        """Open an experiment's folder, or a packed ensemble, whose files are unpacked for as long as the object lives.
 
+        Raises
+        ------
+        InputError
+            See `from_folder` and `clustermass.ensemble.pack.unpack`.
+        """
+        if path.is_dir():
+            return cls.from_folder(path)
+        from clustermass.ensemble.pack import unpack
 
-def ensemble_dataset(
-    member_mu: np.ndarray,
-    member_sigma: np.ndarray,
-    names: Sequence[str],
-    cluster: np.ndarray,
-    columns: Mapping[str, np.ndarray],
-) -> xr.Dataset:
-    """Contents of ensemble.nc.
+        folder = Path(tempfile.mkdtemp(prefix="clustermass-ensemble-"))
+        try:
+            unpack(path, folder)
+            found = replace(cls.from_folder(folder), _unpacked=folder)
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+        return found
 
-    Parameters
-    ----------
-    member_mu, member_sigma
-        (member, cluster), dex.
-    names
-        Of the members.
-    cluster
-        Ids, (cluster,).
-    columns
-        What else is known of the clusters, (cluster,) each: `COLUMNS`, `split` and `log10_m500c`.
-    """
-    known = {name: column.astype(str) if column.dtype.kind in "OU" else column for name, column in columns.items()}
-    variables: dict[str, Any] = {
-        "member_mu": (("member", "cluster"), member_mu),
-        "member_sigma": (("member", "cluster"), member_sigma),
-        **{name: ("cluster", column) for name, column in combine(member_mu, member_sigma)._asdict().items()},
-        **{name: ("cluster", column) for name, column in known.items()},
-    }
-    return xr.Dataset(variables, coords={"cluster": cluster.astype(str), "member": list(names)})
+    def __enter__(self) -> Self:
+        """Return the ensemble itself."""
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        """Remove the unpacked files, if there are any."""
+        if self._unpacked:
+            shutil.rmtree(self._unpacked)
 
-#: halvings of the bracket; 64 exhaust double precision
-HALVINGS = 64
-#: a mixture's quantiles between 1e-15 and 1 - 1e-15 lie within this many sigma of its outermost components
-BRACKET_SIGMA = 8.0
+    @classmethod
+    def from_folder(cls, folder: Path) -> Ensemble:
+        """Return the ensemble in an experiment's folder: the very networks that `ensemble.nc` joins.
 
+        The folder may hold other networks, of an earlier, larger run.
 
-def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return mean_i Phi((value - mu_i) / sigma_i), (cluster,): at the truth, the probability integral transform.
+        Raises
+        ------
+        InputError
+            `ensemble.nc` or the weights of a member are missing.
+        """
+        ensemble = folder / ENSEMBLE
+        if not ensemble.is_file():
+            raise InputError(
+                f"{folder}: no trained ensemble there (ensemble.nc, members/). Name results/<run>/<experiment>."
+            )
+        members = read_netcdf(ensemble, ("member",))["member"].values.astype(str).tolist()
+        weights = tuple(folder / MEMBERS / f"{member}.safetensors" for member in members)
+        missing = [path for path in weights if not path.is_file()]
+        if missing:
+            raise InputError(
+                f"{missing[0]}: no such file, though ensemble.nc was made from it ({len(missing)} of {len(weights)} "
+                "such files are missing). Copy the whole folder of the experiment, or run the workflow again."
+            )
+        return cls(ensemble, folder / CALIBRATION, folder / DOMAIN, weights)
 
-    Parameters
-    ----------
-    value
-        Where each cluster's distribution function is taken, (cluster,).
-    mu, sigma
-        Means and standard deviations of the components, (member, cluster), sigma positive.
-    """
-    return np.asarray(ndtr((value - mu) / sigma).mean(axis=0), dtype=float)
+    def predict(
+        self,
+        image: np.ndarray,
+        redshift: np.ndarray,
+        redshift_err: np.ndarray | None = None,
+        measurements: Mapping[str, np.ndarray] | None = None,
+        device: str = "auto",
+    ) -> dict[str, np.ndarray]:
+        """Predict log10 M500c with every member; see `clustermass.ensemble.inference.predict`."""
+        from clustermass.ensemble.inference import predict
 
+        return predict(self.weights, image, redshift, redshift_err, measurements, device)
 
-def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Solve mean_i Phi((q - mu_i) / sigma_i) = probability for q, by bisection of all clusters at once.
+    def posterior(self, cluster: str) -> Posterior:
+        """Return the recalibrated posterior of a cluster of `ensemble.nc`, by its id.
 
-    Parameters
-    ----------
-    probability
-        Between 1e-15 and 1 - 1e-15.
-    mu, sigma
-        As for `mixture_cdf`.
+        Raises
+        ------
+        InputError
+            There is no such cluster, or a file is missing or damaged.
+        """
+        table = read_netcdf(self.ensemble, ("member_mu", "member_sigma"))
+        row = np.flatnonzero(table["cluster"].values.astype(str) == cluster)
+        if not row.size:
+            raise InputError(f"{self.ensemble}: holds no cluster {cluster!r}.")
+        mu, sigma = (table[name].values[:, row] for name in ("member_mu", "member_sigma"))
+        return self.posteriors(mu, sigma)[0]
 
-    Returns
-    -------
-    quantile
-        float64 (cluster,).
-    """
-    low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
-    high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
-    return bisect(lambda value: mixture_cdf(value, mu, sigma) < probability, low, high, HALVINGS)
+    def posteriors(self, mu: FloatArray, sigma: FloatArray) -> list[Posterior]:
+        """Return the recalibrated posterior of each cluster from predictions (member, cluster) of `predict`."""
+        centre, width = read_calibration(self.calibration).recalibration.components(mu, sigma)
+        return [Posterior(*both) for both in zip(centre.T, width.T, strict=True)]
+
+    def save(self, path: Path) -> str:
+        """Write the ensemble as one file; return the 16 hexadecimal digits that name it.
+
+        Raises
+        ------
+        InputError
+            See `clustermass.ensemble.pack.pack_ensemble`.
+        """
+        from clustermass.ensemble.pack import pack_ensemble
+
+        return pack_ensemble(self, path)
+
+    def named(self) -> dict[str, Path]:
+        """Return the files by their names within an experiment's folder."""
+        members = {f"{MEMBERS}/{path.name}": path for path in self.weights}
+        return {ENSEMBLE: self.ensemble, CALIBRATION: self.calibration, DOMAIN: self.domain, **members}
+
+    def sha256(self) -> dict[str, str]:
+        """Return the SHA-256 of each file, by its name as in `named`."""
+        return {name: file_sha256(path) for name, path in self.named().items()}
+
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits that name the ensemble, wherever its files lie."""
+        return config_hash(self.sha256())

@@ -2,10 +2,8 @@
 
 import json
 import re
-import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from importlib import metadata
@@ -13,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import clustermass
-from clustermass.apply.flags import read_training
+from clustermass.ensemble.aggregate import read_training
 from clustermass.ensemble.calibration import read_calibration
+from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_model
-from clustermass.ensemble.trained import Trained
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
 from clustermass.io.netcdf import read_netcdf
@@ -35,7 +33,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip wants a date: the same content must give t
 _COPY_AGAIN = "The file is damaged or wasn't copied whole: copy it again and compare its SHA-256 with the original's."
 
 
-def pack_ensemble(trained: Trained, output: Path) -> str:
+def pack_ensemble(trained: Ensemble, output: Path) -> str:
     """Write a trained ensemble as one file; the same ensemble and software give the same bytes.
 
     Parameters
@@ -69,7 +67,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _manifest(trained: Trained) -> dict[str, Any]:
+def _manifest(trained: Ensemble) -> dict[str, Any]:
     """Say what the ensemble is, for people and for `unpacked`."""
     members = [TrainedNetwork.load(path) for path in trained.weights]
     first = members[0]
@@ -124,37 +122,18 @@ def _check_member(path: Path, member: TrainedNetwork, first: TrainedNetwork) -> 
             )
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Trained]:
-    """Yield the files of a trained ensemble, be it an experiment's folder or a packed file.
-
-    Raises
-    ------
-    InputError
-        See `Trained.in_folder` and `unpacked`.
-    """
-    if path.is_dir():
-        yield Trained.in_folder(path)
-    else:
-        with unpacked(path) as trained:
-            yield trained
-
-
-@contextmanager
-def unpacked(path: Path) -> Iterator[Trained]:
-    """Check a packed ensemble against its manifest and yield its files, in a temporary folder.
+def unpack(path: Path, folder: Path) -> None:
+    """Check a packed ensemble against its manifest and write its files into a folder.
 
     Raises
     ------
     InputError
         The file is missing, damaged, truncated or no packed ensemble, or one that this version can't use.
     """
-    with tempfile.TemporaryDirectory(prefix="clustermass-ensemble-") as folder:
-        for name, content in _read(path).items():
-            target = Path(folder) / name
-            target.parent.mkdir(exist_ok=True)
-            target.write_bytes(content)
-        yield Trained.in_folder(Path(folder))
+    for name, content in _read(path).items():
+        target = folder / name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(content)
 
 
 def _read(path: Path) -> dict[str, bytes]:

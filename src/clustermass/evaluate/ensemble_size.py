@@ -8,7 +8,7 @@ import xarray as xr
 
 from clustermass.arrays import FloatArray
 from clustermass.dataset.split import groups_of
-from clustermass.ensemble.ensemble import combine
+from clustermass.ensemble.aggregate import combine
 from clustermass.ensemble.scores import MIN_CLUSTERS, Json, negative_log_likelihood
 from clustermass.errors import InputError
 from clustermass.evaluate.model_selection import compare

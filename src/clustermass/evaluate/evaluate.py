@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from clustermass.dataset.split import SUBSETS, groups_of
+from clustermass.ensemble.aggregate import mixture_cdf, mixture_quantile
 from clustermass.ensemble.calibration import Calibration, read_calibration
-from clustermass.ensemble.ensemble import mixture_cdf, mixture_quantile
 from clustermass.ensemble.scores import MIN_CLUSTERS, Json, calibration_scores, fraction, pit_scores
 from clustermass.errors import InputError
 from clustermass.evaluate.metrics import (

@@ -9,7 +9,7 @@ import xarray as xr
 
 from clustermass.dataset.sample import each_selected, order_of
 from clustermass.dataset.training_data import measurements_of, noisy_redshift
-from clustermass.ensemble.ensemble import COLUMNS, ensemble_dataset
+from clustermass.ensemble.aggregate import COLUMNS, ensemble_dataset
 from clustermass.ensemble.inference import check_grid, predict
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, write_netcdf

@@ -177,9 +177,9 @@ def _from_weights(path: Path) -> Record | None:
 
 
 def _from_archive(path: Path) -> Record:
-    from clustermass.ensemble.pack import unpacked
+    from clustermass.ensemble.ensemble import Ensemble
 
-    with unpacked(path) as trained:  # compares all it holds with its manifest
+    with Ensemble.load(path) as trained:  # compares all it holds with its manifest
         return Record(PACKING, further={"ensemble": trained.digest()})
 
 

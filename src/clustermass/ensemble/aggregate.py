@@ -1,0 +1,244 @@
+"""Join the members' predictions into one (Krippendorf et al. 2023, Eq. 2-3)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from scipy.special import ndtr
+
+from clustermass.arrays import FloatArray, bisect
+from clustermass.errors import InputError
+from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
+from clustermass.io.provenance import provenance
+
+#: per-cluster variables that are copied from the images' files
+COLUMNS = (
+    "redshift",
+    "redshift_err",
+    "det_like",
+    "ext_like",
+    "ml_rate",
+    "ml_cts",
+    "exposure_s",
+    "halo_id",
+    "realization",
+)
+
+
+class Combined(NamedTuple):
+    """Prediction of an ensemble: log10 M500c, its standard deviation and the two parts of it; float64 (cluster,)."""
+
+    mu: np.ndarray
+    sigma: np.ndarray
+    sigma_aleatoric: np.ndarray
+    sigma_epistemic: np.ndarray
+
+
+def combine(member_mu: np.ndarray, member_sigma: np.ndarray) -> Combined:
+    """Mean and standard deviation of the mixture of the members' Gaussians.
+
+    Krippendorf et al. (2023), Eq. 2: mu* = mean mu_i; Eq. 3: sigma*^2 = mean(sigma_i^2 + mu_i^2) - mu*^2, the sum of
+    sigma_aleatoric^2 = mean sigma_i^2 and sigma_epistemic^2 = mean mu_i^2 - mu*^2.
+
+    Parameters
+    ----------
+    member_mu, member_sigma
+        (member, cluster), dex.
+    """
+    mu = member_mu.mean(axis=0)
+    aleatoric = (member_sigma**2).mean(axis=0)
+    epistemic = ((member_mu - mu) ** 2).mean(axis=0)  # = mean mu_i^2 - mu*^2 without its rounding errors
+    return Combined(mu, np.sqrt(aleatoric + epistemic), np.sqrt(aleatoric), np.sqrt(epistemic))
+
+
+def aggregate_ensemble(
+    members: Sequence[Path],
+    output: Path,
+    images: Sequence[Path],
+    cosmology: Mapping[str, float] | None = None,
+    weights: Sequence[Path] = (),
+    weighting: str = "none",
+) -> None:
+    """Write ensemble.nc: the ensemble's and all members' predictions, and what is known of each cluster.
+
+    Parameters
+    ----------
+    members
+        Files of `clustermass.network.train_members.train_member`, in the order of the members.
+    output
+        netCDF file to write.
+    images
+        The images that the members were trained on; the clusters' columns come from there.
+    cosmology
+        Of the training sky, kept in the attributes.
+    weights
+        Files of the members' networks: only named by their hashes, so that none can be exchanged unseen.
+    weighting
+        Of the training clusters; kept in the attributes too unless it is none.
+
+    Raises
+    ------
+    InputError
+        There is no member; a prediction isn't finite; the members don't agree on clusters, subsets or true masses; or
+        a cluster of theirs is missing from the images or has another true mass there.
+    """
+    if not members:
+        raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
+    loaded = [read_netcdf(path, ("mu", "sigma", "split", "log10_m500c")) for path in members]
+    for path, member in zip(members, loaded, strict=True):
+        check_finite(member, ("mu", "sigma"), path)
+    for path, member in zip(members[1:], loaded[1:], strict=True):
+        for name in ("cluster", "split", "log10_m500c"):
+            if not np.array_equal(member[name].values, loaded[0][name].values):
+                raise InputError(
+                    f"{path}: its {name} differs from that of {members[0]}. "
+                    "They were trained on different samples: delete both and train again."
+                )
+    columns = _columns(images, loaded[0]) | {name: loaded[0][name].values for name in ("split", "log10_m500c")}
+    mu, sigma = (np.stack([member[name].values for member in loaded]) for name in ("mu", "sigma"))
+    dataset = ensemble_dataset(mu, sigma, [Path(path).stem for path in members], loaded[0]["cluster"].values, columns)
+    facts = {"cosmology": dict(cosmology or {})} | ({} if weighting == "none" else {"weighting": weighting})
+    made = provenance("aggregate_ensemble", {}, [*members, *weights, *images], **facts)
+    write_netcdf(dataset, output, f"Predictions of an ensemble of {len(members)} networks", made)
+
+
+def _columns(images: Sequence[Path], member: xr.Dataset) -> dict[str, np.ndarray]:
+    """`COLUMNS` of the member's clusters, in its order, holding one file's images at a time."""
+    wanted = ("cluster", "log10_m500c", *COLUMNS)
+    parts = [{name: part[name].values for name in wanted} for part in (read_netcdf(p, wanted) for p in images)]
+    table = {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+    row = {str(name): number for number, name in enumerate(table["cluster"])}
+    ids = [str(name) for name in member["cluster"].values]
+    missing = [name for name in ids if name not in row]
+    if missing:
+        raise InputError(f"Cluster {missing[0]} of the members isn't in the images ({len(missing)} so). Train again.")
+    rows = np.array([row[name] for name in ids])
+    other = np.flatnonzero(table["log10_m500c"][rows] != member["log10_m500c"].values)
+    if other.size:
+        raise InputError(
+            f"Cluster {ids[other[0]]} has another true mass in the images than in the members. Train again."
+        )
+    return {name: table[name][rows] for name in COLUMNS}
+
+
+def ensemble_dataset(
+    member_mu: np.ndarray,
+    member_sigma: np.ndarray,
+    names: Sequence[str],
+    cluster: np.ndarray,
+    columns: Mapping[str, np.ndarray],
+) -> xr.Dataset:
+    """Contents of ensemble.nc.
+
+    Parameters
+    ----------
+    member_mu, member_sigma
+        (member, cluster), dex.
+    names
+        Of the members.
+    cluster
+        Ids, (cluster,).
+    columns
+        What else is known of the clusters, (cluster,) each: `COLUMNS`, `split` and `log10_m500c`.
+    """
+    known = {name: column.astype(str) if column.dtype.kind in "OU" else column for name, column in columns.items()}
+    variables: dict[str, Any] = {
+        "member_mu": (("member", "cluster"), member_mu),
+        "member_sigma": (("member", "cluster"), member_sigma),
+        **{name: ("cluster", column) for name, column in combine(member_mu, member_sigma)._asdict().items()},
+        **{name: ("cluster", column) for name, column in known.items()},
+    }
+    return xr.Dataset(variables, coords={"cluster": cluster.astype(str), "member": list(names)})
+
+
+#: halvings of the bracket; 64 exhaust double precision
+HALVINGS = 64
+#: a mixture's quantiles between 1e-15 and 1 - 1e-15 lie within this many sigma of its outermost components
+BRACKET_SIGMA = 8.0
+
+
+def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatArray:
+    """Return mean_i Phi((value - mu_i) / sigma_i), (cluster,): at the truth, the probability integral transform.
+
+    Parameters
+    ----------
+    value
+        Where each cluster's distribution function is taken, (cluster,).
+    mu, sigma
+        Means and standard deviations of the components, (member, cluster), sigma positive.
+    """
+    return np.asarray(ndtr((value - mu) / sigma).mean(axis=0), dtype=float)
+
+
+def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
+    """Solve mean_i Phi((q - mu_i) / sigma_i) = probability for q, by bisection of all clusters at once.
+
+    Parameters
+    ----------
+    probability
+        Between 1e-15 and 1 - 1e-15.
+    mu, sigma
+        As for `mixture_cdf`.
+
+    Returns
+    -------
+    quantile
+        float64 (cluster,).
+    """
+    low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
+    high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
+    return bisect(lambda value: mixture_cdf(value, mu, sigma) < probability, low, high, HALVINGS)
+
+
+#: bits of FLAG_RANGE: variable of the observed field, and of the training clusters in ensemble.nc
+RANGE_BITS = {1: "redshift", 2: "ml_cts", 4: "exposure_s", 8: "log10_m500c"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """Summary of the training clusters, for flags and errors of new ones.
+
+    Attributes
+    ----------
+    number
+        Training clusters.
+    ranges
+        Smallest and largest training value of each variable in `RANGE_BITS`; NaN where all are NaN.
+    redshift_error
+        Root mean square of redshift error / (1 + z), see `mean_error`.
+    """
+
+    number: int
+    ranges: dict[str, tuple[float, float]]
+    redshift_error: float
+
+
+def read_training(ensemble: Path) -> Training:
+    """Summarise the training clusters in `ensemble.nc`.
+
+    Raises
+    ------
+    InputError
+        The file is missing, lacks a variable or holds no training cluster.
+    """
+    table = read_netcdf(ensemble, ("split", "redshift_err", *RANGE_BITS.values()))
+    split = table["split"].values.astype(str)
+    train = split == "train"
+    if not train.any():
+        raise InputError(f"{ensemble}: holds no training cluster. Delete it and run again.")
+    ranges = {}
+    for name in RANGE_BITS.values():
+        values = table[name].values.astype(float)[train]
+        finite = values[np.isfinite(values)]
+        # nothing is outside a range of NaN
+        ranges[name] = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
+    redshift, error = (table[name].values.astype(float)[train] for name in ("redshift", "redshift_err"))
+    return Training(int(train.sum()), ranges, mean_error(redshift, error))
+
+
+def mean_error(redshift: FloatArray, error: FloatArray) -> float:
+    """Return the root mean square of error / (1 + z); redshifts (cluster,) and standard errors, NaN or 0 = exact."""
+    return float(np.sqrt(np.mean((np.nan_to_num(error) / (1 + redshift)) ** 2)))
