@@ -93,7 +93,7 @@ def test_front_page_says_what_is_simulated() -> None:
     assert "The field mock_efeds is simulated too" in page
     assert "The field efeds is read from the user's own files" in page
     assert "0.873 (0.850 to 0.900)" in page
-    assert "Experiment smoothed learns from the sky embedded" in page
+    assert "Experiment smoothed is trained on the sky embedded" in page
 
 
 def test_front_page_lists_time_memory_software_and_the_configuration() -> None:

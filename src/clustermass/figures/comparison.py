@@ -165,26 +165,27 @@ def draw_value(
         axes.plot([inside], [place], **marks)
     else:
         axes.plot([inside], [place], **{**marks, "marker": ">" if value.value > inside else "<"})
-    where: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 6.5}
-    axes.text(0.98, place, f"{value.value:.{digits}f} ± {(value.high - value.low) / 2:.{digits}f}", **where)
+    text = f"{value.value:.{digits}f} ± {(value.high - value.low) / 2:.{digits}f}"
+    axes.text(0.98, place, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=6.5)
 
 
 def draw_heading(panels: Sequence[Axes], heading: Heading) -> None:
     """Draw the grey band above an experiment's lines, with its name and training."""
     for axes in panels:
-        where: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "clip_on": False, "in_layout": False}
         left = 0.0 if axes is panels[0] else -0.02
         width = 1.0 - left if axes is panels[-1] else 1.2  # over the gap to the next panel, which is drawn later
         corner = (left, heading.place - HEADING / 2)
-        axes.add_patch(Rectangle(corner, width, HEADING, color=BAND, lw=0, zorder=3, **where))
-    words: dict[str, Any] = {"va": "center", "fontsize": 7, "in_layout": False, "zorder": 4}
+        band = Rectangle(corner, width, HEADING, color=BAND, lw=0, zorder=3, transform=axes.get_yaxis_transform())
+        band.set(clip_on=False, in_layout=False)
+        axes.add_patch(band)
     for axes, place, side, text, weight in (
         (panels[0], 0.02, "left", heading.name, "bold"),
         (panels[-1], 0.98, "right", heading.training, "normal"),
     ):
         across = blended_transform_factory(axes.transAxes, panels[-1].transData)
         # on the last panel, so that no other band covers it
-        panels[-1].text(place, heading.place, text, transform=across, ha=side, weight=weight, **words)
+        words = panels[-1].text(place, heading.place, text, transform=across, ha=side, va="center", weight=weight)
+        words.set(fontsize=7, in_layout=False, zorder=4)
 
 
 def legend(samples: Sequence[Sample]) -> list[Line2D]:

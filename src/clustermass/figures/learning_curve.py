@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -99,12 +99,11 @@ def draw_curve(axes: Axes, sizes: Sequence[int], rows: Sequence[Scatter], name: 
     # an interval of resampled groups need not hold the value
     error = np.maximum((interval - value[:, None]) * (-1, 1), 0).T
     look = predictor(name)
-    marks: dict[str, Any] = {"color": look.colour, "marker": look.marker, "label": look.label}
-    if name == "network":
-        marks |= {"elinewidth": 1.5, "ms": 5, "lw": 1.5, "zorder": 4}
-    else:
-        marks |= {"elinewidth": 0.8, "ms": 3.5, "lw": 0.8, "zorder": 3}
-    axes.errorbar(size * (size[-1] / size[0]) ** (APART * place), value, error, **marks)
+    width, marker_size, layer = (1.5, 5, 4) if name == "network" else (0.8, 3.5, 3)
+    axes.errorbar(
+        size * (size[-1] / size[0]) ** (APART * place), value, error, color=look.colour, marker=look.marker,
+        label=look.label, elinewidth=width, lw=width, ms=marker_size, zorder=layer,
+    )  # fmt: skip
 
 
 def far_apart(sizes: Sequence[int]) -> list[int]:

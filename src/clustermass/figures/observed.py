@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -137,9 +137,10 @@ def draw_against_redshift(axes: Axes, table: xr.Dataset, norm: Normalize) -> Pat
 def draw_points(axes: Axes, x: np.ndarray, table: xr.Dataset, shown: np.ndarray, norm: Normalize) -> PathCollection:
     """Scatter the masses of the clusters `shown` against `x`, coloured by uncertainty, flagged ones ringed."""
     mass, error, flagged = (table[name].values[shown] for name in ("LOGM500", "LOGM500_ERR", "flagged"))
-    look: dict[str, Any] = {"cmap": "viridis", "s": 9, "lw": 0, "zorder": 3}
-    points = axes.scatter(x, mass, c=error, norm=norm, rasterized=x.size > style.RASTERISE_ABOVE, **look)
+    rasterised = x.size > style.RASTERISE_ABOVE
+    points = axes.scatter(x, mass, c=error, norm=norm, cmap="viridis", s=9, lw=0, zorder=3, rasterized=rasterised)
     if flagged.any():
-        ring: dict[str, Any] = {"mfc": "none", "mec": style.VERMILION, "mew": 0.7, "ms": 5.0, "zorder": 4}
-        axes.plot(x[flagged], mass[flagged], "o", label=f"flagged, n = {table['flagged'].values.sum()}", **ring)
+        label = f"flagged, n = {table['flagged'].values.sum()}"
+        rings = axes.plot(x[flagged], mass[flagged], "o", mfc="none", mec=style.VERMILION, mew=0.7, ms=5.0, label=label)
+        rings[0].set_zorder(4)
     return points

@@ -1,8 +1,9 @@
 """Mass-redshift plane of all simulated haloes and of the selected clusters, as Fig. 2 of Krippendorf et al. (2023)."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from astropy.io import fits
@@ -16,6 +17,7 @@ from clustermass.figures.style import MASS
 from clustermass.io.netcdf import read_netcdf
 
 BINS = 40
+Side = Literal["vertical", "horizontal"]
 
 
 @style.saved
@@ -39,8 +41,8 @@ def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
     plane.set(xlabel="redshift", ylabel=MASS, xlim=z_edges[[0, -1]], ylim=mass_edges[[0, -1]])
     draw_margin(top, z, halo_z, z_edges, "vertical")
     draw_margin(right, mass, halo_mass, mass_edges, "horizontal")
-    below: dict[str, Any] = {"location": "bottom", "aspect": 50, "shrink": 0.75, "anchor": (0, 0.5)}
-    figure.colorbar(grey, ax=[plane, right], label="all haloes per cell", **below)
+    beside, label = [plane, right], "all haloes per cell"
+    figure.colorbar(grey, ax=beside, location="bottom", label=label, aspect=50, shrink=0.75, anchor=(0, 0.5))
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
@@ -71,10 +73,9 @@ def joint_axes(figure: Figure) -> tuple[Axes, Axes, Axes]:
     return plane, top, right
 
 
-def draw_margin(axes: Axes, selected: np.ndarray, haloes: np.ndarray, edges: np.ndarray, orientation: str) -> None:
+def draw_margin(axes: Axes, selected: np.ndarray, haloes: np.ndarray, edges: np.ndarray, orientation: Side) -> None:
     """Draw the histograms of all haloes and of the selected clusters on a logarithmic scale."""
-    common: dict[str, Any] = {"bins": edges, "orientation": orientation, "log": True}
-    axes.hist(haloes, color=style.LIGHT_GREY, label=f"haloes that send photons, n = {haloes.size:,}", **common)
-    label = f"selected clusters, n = {selected.size:,}"
-    axes.hist(selected, histtype="step", color=style.BLUE, lw=1.2, label=label, **common)
+    histogram = partial(axes.hist, bins=edges.tolist(), orientation=orientation, log=True)
+    histogram(haloes, color=style.LIGHT_GREY, label=f"haloes that send photons, n = {haloes.size:,}")
+    histogram(selected, histtype="step", color=style.BLUE, lw=1.2, label=f"selected clusters, n = {selected.size:,}")
     axes.set(**{"ylabel" if orientation == "vertical" else "xlabel": "number"})

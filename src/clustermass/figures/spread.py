@@ -1,8 +1,9 @@
 """Where the members of the ensemble disagree most and least, after Fig. 7 of Krippendorf et al. (2023)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -245,14 +246,14 @@ def draw_extreme(figure: Figure, top: float, extreme: Extreme, seen: float, name
         axes.set_title(f"{low:.2f}–{high:.2f} keV", fontsize=6.5, pad=2)
         axes.tick_params(labelbottom=False, labelleft=False)
     place = (BANDS_IN + 2.14) / PAGE_IN[0], (below - LARGE_IN - 0.27) / PAGE_IN[1]
-    frame: dict[str, Any] = {"facecolor": style.GREY, "frameon": True, "borderaxespad": 0}
-    figure.legend(*whole.get_legend_handles_labels(), loc="lower center", bbox_to_anchor=place, ncols=3, **frame)
+    legend = partial(figure.legend, facecolor=style.GREY, frameon=True, borderaxespad=0)
+    legend(*whole.get_legend_handles_labels(), loc="lower center", bbox_to_anchor=place, ncols=3)
 
 
 def draw_pixels(axes: Axes, pixels: np.ndarray, half: float, clip: float) -> None:
     """Draw pixels (y, x), clipped, in a box of arcsec."""
-    look: dict[str, Any] = {"vmin": 0, "vmax": clip, "cmap": "inferno", "interpolation": "none"}
-    axes.imshow(pixels, origin="lower", extent=(-half, half, -half, half), **look)
+    box = (-half, half, -half, half)
+    axes.imshow(pixels, origin="lower", extent=box, vmin=0, vmax=clip, cmap="inferno", interpolation="none")
     ticks = 200 * np.round(half / 300) * np.array([-1, 0, 1])
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
@@ -266,8 +267,8 @@ def draw_marks(axes: Axes, extreme: Extreme, seen: float) -> None:
         extended = extreme.detections["EXT_LIKE"] > 0
         for chosen, marker, size, kind in ((~extended, "s", 3.5, "point"), (extended, "D", 7, "extended")):
             x, y = (extreme.detections[name][chosen] for name in "xy")
-            look: dict[str, Any] = {"marker": marker, "ms": size, "mec": style.SKY_BLUE, "mfc": "none", "mew": 0.7}
-            axes.plot(x, y, ls="", label=f"detected {kind} source", **look)
+            label = f"detected {kind} source"
+            axes.plot(x, y, marker, ms=size, mec=style.SKY_BLUE, mfc="none", mew=0.7, label=label)
     haloes = extreme.haloes
     axes.plot(haloes["x"], haloes["y"], "+", color=style.GREEN, ms=5, mew=0.9, label="simulated halo")
     own = (haloes["HALO_ID"] == int(extreme.row["halo_id"])) & np.isfinite(haloes["R500_ARCMIN"])
