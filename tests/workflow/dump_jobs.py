@@ -37,6 +37,7 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
             "rule": job.rule.name,
             "script": str(job.rule.script),
             "input": plain(job.input),
+            "all_inputs": [str(path) for path in job.input],
             "unnamed_input": unnamed(job.input),
             "output": plain(job.output),
             "params": dict(job.params.items()),

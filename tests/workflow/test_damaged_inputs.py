@@ -76,6 +76,8 @@ def inputs(jobs):
     """Yield each kind of input of each rule: the job, the input's name and its first file."""
     seen = set()
     for job in jobs:
+        if not all(map(Path.exists, map(Path, job["all_inputs"]))):  # what an observed field has only for a while
+            continue
         for name, value in [*job["input"].items(), *((Path(path).name, path) for path in job["unnamed_input"])]:
             paths = [value] if isinstance(value, str) else value
             if paths and (job["rule"], name) not in seen | NOT_READ:

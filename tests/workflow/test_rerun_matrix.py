@@ -277,11 +277,11 @@ def test_a_key_without_an_entry_is_reported_with_what_it_needs(repository, tmp_p
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("workflow/scripts/step.py", "__import__('clustermass.events.gti')"),
-        ("src/clustermass/ensemble/calibration.py", "from ..events.gti import *"),
+        ("workflow/scripts/step.py", "__import__('clustermass.cosmology')"),
+        ("src/clustermass/ensemble/calibration.py", "from ..cosmology import *"),
         (
             "src/clustermass/ensemble/calibration.py",
-            "import importlib; importlib.import_module('clustermass.events.gti')",
+            "import importlib; importlib.import_module('clustermass.cosmology')",
         ),
     ],
 )
@@ -291,7 +291,7 @@ def test_a_module_that_is_not_declared_is_found(repository, folder, name, text):
     docstring = ast.parse("".join(lines)).body[0].end_lineno
     path.write_text("".join([*lines[:docstring], f"{text}\n", *lines[docstring:]]))
     faults = [*module_faults(repository, folder, only="calibrate")]
-    assert "calibrate: imports events/gti.py, whose change doesn't change its param `code`" in faults
+    assert "calibrate: imports cosmology.py, whose change doesn't change its param `code`" in faults
 
 
 @pytest.mark.parametrize("stamp", ["__import__('time').time()", "(ROOT / 'Snakefile').stat().st_mtime"])
