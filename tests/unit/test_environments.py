@@ -45,6 +45,7 @@ def top_files(rule):
     return [adapter, _module_path(module(rule))] if module(rule) else [adapter]
 
 
+@cache
 def pins(environment):
     """Versions by distribution, as the environment file pins them."""
     text = (ROOT / "envs" / f"{environment}.yaml").read_text()
@@ -55,14 +56,15 @@ def pins(environment):
 
 def imported(files):
     """Return the packages outside the standard library and this package that the files import, anywhere."""
-    names = set()
-    for path in files:
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Import):
-                names.update(alias.name.partition(".")[0] for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module.partition(".")[0])
-    return names - {*sys.stdlib_module_names, "clustermass"}
+    return set().union(*map(_imported, files)) - {*sys.stdlib_module_names, "clustermass"}
+
+
+@cache
+def _imported(path):
+    nodes = [*ast.walk(ast.parse(path.read_bytes()))]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.partition(".")[0] for name in names}
 
 
 def test_what_a_rule_imports_is_pinned_in_its_environment():
