@@ -198,7 +198,7 @@ def test_two_runs_lie_side_by_side_and_share_skies_and_images(folder):
 def test_blocks_that_nothing_uses_make_anew_only_the_report(folder):
     changes = {
         "skies": {"erass1": {"exposure": {"depth_s": 140.0}}, "spare": {"like": "embedded"}},
-        "network": {"wide": {"dropout": 0.1}},
+        "network": {"wide": {"catalogue_dropout": 0.1}},
         "training": {"recipes": {"clustermass_large": {"epochs": 7}}},
     }
     _, planned = ask(ROOT, folder, request("finish"), request("plan", changes))
