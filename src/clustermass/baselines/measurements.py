@@ -15,7 +15,8 @@ from clustermass.baselines.features import cluster_features
 from clustermass.baselines.halo_truth import HaloTruth, read_truth, realization_of
 from clustermass.baselines.scaling_relations import published_luminosity
 from clustermass.baselines.selection_function import LogOdds, fit_selection
-from clustermass.dataset.sample import each_selected, order_of
+from clustermass.dataset.sample import each_selected
+from clustermass.dataset.split import order_of
 from clustermass.io.log import track
 
 if TYPE_CHECKING:

@@ -7,9 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.dataset.sample import order_of
-from clustermass.dataset.split import SUBSETS, group_names, overlapping_boxes, subset_of
-from clustermass.errors import InputError
+from clustermass.dataset.split import SUBSETS, group_names, overlapping_boxes, read_clusters, subset_of
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
@@ -45,7 +43,7 @@ def extend_split(
     InputError
         A file is unreadable or lacks a variable, or a cluster id occurs twice.
     """
-    clusters, first = _clusters(images), read_netcdf(split, require=("split", "group"))
+    clusters, first = read_clusters(images, _NEEDED), read_netcdf(split, require=("split", "group"))
     subset, group = extended(clusters, first, fractions, seed, box_arcsec)
     _log(clusters, first, subset)
     ids = np.concatenate([first["cluster"].values.astype(str), clusters["cluster"].values.astype(str)])
@@ -127,18 +125,6 @@ def _same(halo: NDArray[np.int64]) -> list[tuple[int, int]]:
         if name >= 0:
             members.setdefault(name, []).append(number)
     return [(a, b) for group in members.values() for i, a in enumerate(group) for b in group[i + 1 :]]
-
-
-def _clusters(images: Sequence[Path]) -> xr.Dataset:
-    """Read what is known of all clusters, sorted by id, with one file's images in memory at a time."""
-    if not images:
-        raise InputError("No images to split: the sky has no realization.")
-    wanted = ("cluster", *_NEEDED)
-    parts = [{name: part[name].values for name in wanted} for part in (read_netcdf(p, wanted) for p in images)]
-    table = {name: np.concatenate([part[name] for part in parts]) for name in wanted}
-    ids = table.pop("cluster").astype(str)
-    order = order_of(ids)
-    return xr.Dataset({name: ("cluster", values[order]) for name, values in table.items()}, {"cluster": ids[order]})
 
 
 def _log(clusters: xr.Dataset, first: xr.Dataset, subset: NDArray[np.str_]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.dataset.split import UNUSED
+from clustermass.dataset.split import UNUSED, order_of
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf
@@ -189,15 +189,6 @@ def _check_alike(first: xr.Dataset, first_path: Path, part: xr.Dataset, path: Pa
     for name in _GRID:
         if name in part.variables and not np.array_equal(part[name].values, first[name].values):
             raise InputError(f"{first_path} and {path} differ in {name}: made with other settings; run again.")
-
-
-def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Return the rows in the order of their cluster ids; InputError names one that occurs twice."""
-    order = np.argsort(ids, kind="stable")
-    twice = ids[order][1:][ids[order][1:] == ids[order][:-1]]
-    if twice.size:
-        raise InputError(f"Cluster {twice[0]} occurs twice ({twice.size} so): is a file of images given twice?")
-    return order
 
 
 def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:

@@ -58,7 +58,7 @@ def split_sample(
         gets no labelled cluster.
     """
     _check_fractions(fractions)
-    clusters = _read(images)
+    clusters = read_clusters(images, _NEEDED)
     groups = group_names(clusters, box_arcsec)
     split = np.array([subset_of(name, fractions, seed) for name in groups])
     _report(clusters, groups, split, fractions)
@@ -74,20 +74,31 @@ def _check_fractions(fractions: Mapping[str, float]) -> None:
         raise InputError(f"split is {dict(fractions)}, but needs positive train, val and test that add up to 1.")
 
 
-def _read(images: Sequence[Path]) -> xr.Dataset:
-    """Per-cluster facts of all realizations, sorted by cluster id."""
+def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Dataset:
+    """Read variables (cluster,) of all realizations, sorted by cluster id, with one file in memory at a time.
+
+    Raises
+    ------
+    InputError
+        There is no file, one is unreadable or lacks a variable, or a cluster id occurs twice.
+    """
     if not images:
         raise InputError("No images to split: the sky has no realization.")
-    parts = []
-    for path in images:
-        part = read_netcdf(path, require=_NEEDED)[list(_NEEDED)]
-        parts.append(part.drop_vars([name for name in part.coords if name != "cluster"]))
-    clusters = xr.concat(parts, dim="cluster") if len(parts) > 1 else parts[0]
-    ids = clusters["cluster"].values.astype(str)
-    twice = [name for name, count in Counter(ids.tolist()).items() if count > 1]
-    if twice:
-        raise InputError(f"Cluster {twice[0]} occurs twice ({len(twice)} so): is a file of images given twice?")
-    return clusters.assign_coords(cluster=ids).isel(cluster=np.argsort(ids))
+    wanted = ("cluster", *variables)
+    parts = [{name: part[name].values for name in wanted} for part in (read_netcdf(p, wanted) for p in images)]
+    table = {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+    ids = table.pop("cluster").astype(str)
+    order = order_of(ids)
+    return xr.Dataset({name: ("cluster", values[order]) for name, values in table.items()}, {"cluster": ids[order]})
+
+
+def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Return the rows in the order of their cluster ids; InputError names one that occurs twice."""
+    order = np.argsort(ids, kind="stable")
+    twice = ids[order][1:][ids[order][1:] == ids[order][:-1]]
+    if twice.size:
+        raise InputError(f"Cluster {twice[0]} occurs twice ({twice.size} so): is a file of images given twice?")
+    return order
 
 
 def group_names(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.str_]:

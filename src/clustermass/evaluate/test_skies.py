@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from clustermass.dataset.sample import each_selected, order_of
+from clustermass.dataset.sample import each_selected
+from clustermass.dataset.split import order_of
 from clustermass.dataset.training_data import measurements_of, noisy_redshift
 from clustermass.ensemble.aggregate import COLUMNS, ensemble_dataset
 from clustermass.ensemble.inference import check_grid, predict
