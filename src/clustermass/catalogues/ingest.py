@@ -21,8 +21,7 @@ from clustermass.events.eventlist import mean_exposure_s, modules_of
 from clustermass.events.merge import stream_many
 from clustermass.events.read import PIECE_ROWS
 from clustermass.events.select import Selection
-from clustermass.events.spill import UNUSED, StoredEvents
-from clustermass.events.write import write_events, write_labels
+from clustermass.events.write import UNUSED, StoredEvents, write_events, write_labels
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
 from clustermass.images.exposure import (
     POINTING_DEG2,

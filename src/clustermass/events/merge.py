@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList, inside, modules_of, union
+from clustermass.events.eventlist import EventList, modules_of
 from clustermass.events.read import stream_events
-from clustermass.events.spill import Buckets, StoredEvents
+from clustermass.events.select import inside, union
+from clustermass.events.write import Buckets, StoredEvents
 from clustermass.io.log import LOGGER
 from clustermass.io.provenance import file_sha256
 
@@ -37,26 +38,16 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
 
     Rows that equal one of an earlier list in TIME, TM_NR, RAWX and RAWY (without detector pixels: RA and DEC) are the
     same photon; they are dropped, and the log says how many. Sky pixels are kept of a single list only, other optional
-    columns where all lists have them.
-
-    Parameters
-    ----------
-    paths
-        Event files.
-    folder
-        Where several lists lie on disk until they are joined, some 40 bytes a photon.
-
-    Raises
-    ------
-    InputError
-        No path; the same list given twice; lists of different dialects; and all that `stream_events` raises.
+    columns where all lists have them. Several lists lie in `folder` until they are joined, some 40 bytes a photon.
+    InputError if there is no path, a list is given twice or the lists are of different dialects; and as of
+    `stream_events`.
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
     if len(paths) == 1:
         yield from stream_events(paths[0])
         return
-    _check_files(list(map(Path, paths)))
+    _check_files(paths)
     with ExitStack() as stack:
         lists = [stack.enter_context(closing(StoredEvents(folder, without=("x", "y")))) for _ in paths]
         spans = [_store(path, stored) for path, stored in zip(paths, lists, strict=True)]
@@ -76,12 +67,12 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
             start += len(piece)
 
 
-def _check_files(paths: Sequence[Path]) -> None:
+def _check_files(paths: Sequence[str | Path]) -> None:
     seen: dict[str, Path] = {}
-    for path in paths:
+    for path in map(Path, paths):
         digest = file_sha256(path) if path.is_file() else str(path)
         if digest in seen:
-            raise _twice(str(seen[digest]), path)
+            raise _twice(seen[digest], path)
         seen[digest] = path
 
 
@@ -94,7 +85,7 @@ def _check_dialects(heads: Sequence[EventList]) -> None:
         )
 
 
-def _twice(first: str, second: str | Path) -> InputError:
+def _twice(first: str | Path, second: str | Path) -> InputError:
     return InputError(f"{second}: holds the same event list as {first}, so every photon would count twice. Remove one.")
 
 
@@ -115,7 +106,7 @@ def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[
     parts: dict[int, list[FloatArray]] = {}
     for head, modules in zip(heads, spans, strict=True):
         for module in sorted(modules):
-            intervals = head.gti.get(module, head.gti.get(0))
+            intervals = head.intervals(module)
             if intervals is None:
                 intervals = np.array([modules[module]])
                 LOGGER.warning("%s: no GTI for TM%d; its events are all kept", head.name, module)
@@ -129,7 +120,6 @@ def _log_repeated(lists: Sequence[StoredEvents], repeated: Sequence[NDArray[np.b
     for number, (stored, repeats) in enumerate(zip(lists, dropped, strict=True)):
         if repeats == len(stored):
             raise _twice(" and ".join(earlier.head.name for earlier in lists[:number]), stored.head.name)
-    for stored, repeats in zip(lists, dropped, strict=True):
         LOGGER.info("%s: %d photons, %d of them in an earlier list and dropped", stored.head.name, len(stored), repeats)
     total = sum(map(len, lists))
     LOGGER.info("%d event lists joined: %d photons, %d repeated ones dropped", len(lists), total, sum(dropped))
@@ -142,28 +132,12 @@ def find_repeated(
     place: tuple[str, str],
     folder: Path,
 ) -> NDArray[np.bool_]:
-    """Find the photons that equal one of an earlier list in TIME, TM_NR and place.
+    """Return which photons equal one of an earlier list in TIME, TM_NR and the two columns `place`, bool (photons,).
 
-    Photons are numbered from 0 through all lists. Only those of a time at which another list has photons of the same
-    module are looked at: they go into buckets on disk by what must be equal, and are compared bucket by bucket.
-
-    Parameters
-    ----------
-    lists
-        The pieces of each list.
-    starts
-        Number of the first photon of each list, and last the number of all photons, (lists + 1,).
-    spans
-        Times of each list.
-    place
-        The two columns that must be equal besides TIME and TM_NR.
-    folder
-        Where temporary files lie: some 25 bytes for each photon that is looked at, and one for every photon.
-
-    Returns
-    -------
-    NDArray
-        Whether each photon is repeated, bool (photons,), mapped to a temporary file.
+    Takes the pieces of each list, the number of its first photon (photons are numbered from 0 through all lists; last
+    comes the number of all), and its times. Only photons of a time at which another list has photons of the same module
+    are looked at: they go into buckets on disk by what must be equal, and are compared bucket by bucket. In `folder`
+    that takes some 25 bytes for each of them, and one for every photon: the result is mapped to a temporary file.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)
@@ -209,7 +183,9 @@ def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
 
 def _repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
     """Return the numbers, `row`, of the photons in `keys` that equal one of an earlier list, int64, in no order."""
-    keys = keys[_simultaneous(keys["time"])]
+    # only rows that share their time with another one can be repeated, and they are few in most lists
+    _, place, photons = np.unique(keys["time"], return_inverse=True, return_counts=True)
+    keys = keys[photons[place] > 1]
     keys = keys[np.lexsort([keys[name] for name in ("row", *reversed(_KEYS))])]
     same = np.all([keys[name][1:] == keys[name][:-1] for name in _KEYS], axis=0)
     leads = np.concatenate([np.ones(min(keys.size, 1), dtype=bool), ~same])
@@ -217,10 +193,3 @@ def _repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int6
     # two rows of the same list are two photons, even if they are equal
     origin = np.searchsorted(np.array(starts), keys["row"], side="right")
     return np.asarray(keys["row"][origin > origin[first]])
-
-
-def _simultaneous(time: FloatArray) -> NDArray[np.int64]:
-    """Return rows that share their time with another one: the only ones that can be repeated, and few in most lists."""
-    order = np.argsort(time)
-    same = np.diff(time[order]) == 0
-    return order[np.concatenate([same, [False]]) | np.concatenate([[False], same])]

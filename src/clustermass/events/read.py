@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.dialects import Rows, event_columns, find_table, module_of, recognise
-from clustermass.events.eventlist import EventList, union
+from clustermass.events.eventlist import EventList, Rows, event_columns, find_table, module_of, recognise
+from clustermass.events.select import union
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
@@ -30,34 +29,17 @@ _LIMITS = (
     ("time", "TIME", -1e12, 1e12, "s"),
     ("tm_nr", "TM_NR", 0, 7, "(telescope modules)"),
 )
-
-
 #: GTI1 to GTI7 of eSASS and ero_calevents, STDGTI of SIXTE's event files; FLAREGTI is something else
 _GTI = re.compile(r"(?:STD)?GTI(\d*)")
 
 
 def read_events(path: str | Path) -> EventList:
-    """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own into memory.
+    """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own, also gzipped, into memory.
 
     Split partners (rows with PI < 0) are no photons and are dropped with a log line. Nothing else is: see
-    `clustermass.events.select`.
-
-    Parameters
-    ----------
-    path
-        FITS file, also gzipped.
-
-    Returns
-    -------
-    EventList
-        All photons. SIXTE event files: energy from SIGNAL, pattern from NPIXELS (0 where TYPE is invalid), module
-        from INSTRUME, FLAG 0.
-
-    Raises
-    ------
-    InputError
-        No such file; truncated or damaged; not an event list; a column is missing; no rows; an energy, time or
-        coordinate is not finite or out of range (the first bad row, counted from 1, is named).
+    `clustermass.events.select`. InputError if there is no such file; it is truncated, damaged or not an event list; it
+    lacks a column or has no rows; or an energy, time or coordinate is not finite or out of range (the first bad row,
+    counted from 1, is named).
     """
     pieces = list(stream_events(path))
     names = pieces[0].columns()
@@ -65,22 +47,10 @@ def read_events(path: str | Path) -> EventList:
 
 
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
-    """Read an event list piece by piece, in order, so that one of any length fits the memory.
+    """Yield an event list in pieces of `rows` rows of the file, in order, so that one of any length fits the memory.
 
     Together the pieces are what `read_events` returns, and the same errors are raised, though some only after the
     first pieces; a piece can be empty. Lists packed by gzip are unpacked to the disk once, to see that they are whole.
-
-    Parameters
-    ----------
-    path
-        FITS file, also gzipped.
-    rows
-        Rows of the file in a piece.
-
-    Yields
-    ------
-    EventList
-        The photons of the next `rows` rows.
     """
     path = Path(path)
     if not path.is_file():
@@ -93,14 +63,16 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
             raise InputError(f"{path}: the event list has no rows. Give a list with photons.")
         empty = _empty_list(whole, table, next(_pieces(table, path, rows))[1], path)
         pieces = _pieces(table, path, rows)
-    photons = 0
+    number = 0
     for start, piece in pieces:
-        end = start + len(piece)
-        which = f"{end} rows" if end - start == total else f"rows {start + 1} to {end}"
-        events = _photons(piece, empty, which, start)
-        photons += len(events)
+        events = _photons(piece, empty, start, total)
+        number += len(events)
         yield events
-    _log_photons(path, total, photons, empty.dialect)
+    if number == 0:
+        raise InputError(f"{path}: every one of {total} rows has PI < 0, so none is a photon. Remake the event list.")
+    if number < total:
+        LOGGER.info("%s: %d rows, of which %d with PI < 0 (split partners) dropped", path, total, total - number)
+    LOGGER.info("%s: %d photons, read as %s", path, number, empty.dialect)
 
 
 def _pieces(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
@@ -135,26 +107,10 @@ def _empty_list(whole: Sequence[Any], table: Any, first: Rows, path: Path) -> Ev
 
 
 def _read_gti(hdus: Iterable[Any], module: int, path: Path) -> dict[int, FloatArray]:
-    """Return the good time intervals of an event file.
+    """Return the good time intervals of all HDUs of a file: module -> float64 (intervals, 2), START and STOP in s.
 
-    Parameters
-    ----------
-    hdus
-        All HDUs of the file.
-    module
-        Which module a table without a number is for; 0 = every module that has no table of its own.
-    path
-        The file, for messages.
-
-    Returns
-    -------
-    dict
-        Module -> float64 (intervals, 2), START and STOP in s, sorted and without overlap.
-
-    Raises
-    ------
-    InputError
-        A table lacks START or STOP, or an interval is not finite or ends before it starts.
+    They are sorted and don't overlap. A table without a number is for `module`; 0 = every module that has no table of
+    its own. InputError if a table lacks START or STOP, or an interval is not finite or ends before it starts.
     """
     tables: dict[int, list[FloatArray]] = {}
     for hdu in hdus:
@@ -186,21 +142,23 @@ def _exposure_s(header: Any) -> float | None:
 def _sky_reference(table: Any) -> tuple[float, float] | None:
     """RA, DEC of sky pixel (0, 0): TCRVL of the columns X and Y (RA_PNT and RA_OBJ can't be relied on)."""
     numbers = {str(name).upper(): number for number, name in enumerate(table.columns.names, start=1)}
-    keys = [f"TCRVL{numbers.get(axis, 0)}" for axis in ("X", "Y")]
-    if not all(key in table.header for key in keys):
-        return None
-    return float(table.header[keys[0]]), float(table.header[keys[1]])
+    x, y = (table.header.get(f"TCRVL{numbers.get(axis, 0)}") for axis in ("X", "Y"))
+    return None if x is None or y is None else (float(x), float(y))
 
 
-def _photons(piece: Rows, empty: EventList, which: str, start: int) -> EventList:
-    """Return the photons among the rows (`which` for messages; the first is number `start` from 0), all in range."""
+def _photons(piece: Rows, empty: EventList, start: int, total: int) -> EventList:
+    """Return the photons of a piece that begins with row `start` of `total`; InputError if one is out of range."""
     columns = event_columns(piece, empty.dialect)
     photons = ~(columns["pi_ev"] < 0)
     for name, column, low, high, unit in _LIMITS:
-        bad = _out_of_range(columns[name], photons, low, high)
+        values = columns[name]
+        if values.size and low <= values.min() and values.max() <= high:  # false if one is NaN
+            continue
+        bad = np.flatnonzero(photons & ~((values >= low) & (values <= high)))
         if bad.size:
+            which = f"{total} rows" if len(piece) == total else f"rows {start + 1} to {start + len(piece)}"
             raise InputError(
-                f"{empty.name}: row {start + bad[0] + 1}: {column} is {columns[name][bad[0]]}, but must be between "
+                f"{empty.name}: row {start + bad[0] + 1}: {column} is {values[bad[0]]}, but must be between "
                 f"{low:g} and {high:g} {unit} ({bad.size} of {which} are so). Remove or repair "
                 f"{'it' if bad.size == 1 else 'them'}."
             )
@@ -209,17 +167,3 @@ def _photons(piece: Rows, empty: EventList, which: str, start: int) -> EventList
     if (round_again := columns["ra"] == 360.0).any():
         columns["ra"] = np.where(round_again, 0.0, columns["ra"])
     return empty.with_columns(columns)
-
-
-def _out_of_range(values: NDArray[Any], photons: NDArray[np.bool_], low: float, high: float) -> NDArray[np.int64]:
-    if values.size and low <= values.min() and values.max() <= high:  # false if one is NaN
-        return np.zeros(0, dtype=np.int64)
-    return np.flatnonzero(photons & ~((values >= low) & (values <= high)))
-
-
-def _log_photons(path: Path, rows: int, photons: int, dialect: str) -> None:
-    if photons == 0:
-        raise InputError(f"{path}: every one of {rows} rows has PI < 0, so none is a photon. Remake the event list.")
-    if photons < rows:
-        LOGGER.info("%s: %d rows, of which %d with PI < 0 (split partners) dropped", path, rows, rows - photons)
-    LOGGER.info("%s: %d photons, read as %s", path, photons, dialect)

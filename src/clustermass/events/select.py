@@ -6,10 +6,28 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.dialects import DIALECTS, SIXTE_FLAG
-from clustermass.events.eventlist import EventList, good_rows
+from clustermass.events.eventlist import FLAG_MASKS, SIXTE_FLAG, EventList, modules_of
 from clustermass.io.log import LOGGER
+
+
+def union(intervals: FloatArray) -> FloatArray:
+    """Return the same times as sorted intervals that neither touch nor overlap, float64 (intervals, 2)."""
+    intervals = intervals[np.argsort(intervals[:, 0], kind="stable")]
+    if len(intervals) < 2:
+        return intervals
+    reach = np.maximum.accumulate(intervals[:, 1])
+    first = np.flatnonzero(np.concatenate([[True], intervals[1:, 0] > reach[:-1]]))
+    last = np.concatenate([first[1:] - 1, [len(intervals) - 1]])
+    return np.stack([intervals[first, 0], reach[last]], axis=1)
+
+
+def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
+    """Return which times lie in one of the intervals, both ends included, bool of the shape of `time`."""
+    number = np.searchsorted(intervals[:, 0], time, side="right") - 1
+    stops = np.concatenate([intervals[:, 1], [-np.inf]])  # number -1 (before the first START) takes the last
+    return np.asarray(time <= stops[number])
 
 
 class Selection:
@@ -21,15 +39,11 @@ class Selection:
         A photon whose FLAG shares a bit with the mask is dropped. 'auto' = 0xC000F000 for eSASS lists, 0 for SIXTE's
         and our own; otherwise a number or its text, such as '0xC00FFF30'.
     pattern_mask
-        Bits of the patterns to keep, as evtool's `pattern`: 1 single, 2 double, 4 triple, 8 quadruple. Other values of
-        PAT_TYP (0 and below, 5 and above) are invalid and always dropped.
+        Bits of the patterns to keep, as evtool's `pattern`: 1 single, 2 double, 4 triple, 8 quadruple; InputError
+        unless it is between 1 and 15. Other values of PAT_TYP (0 and below, 5 and above) are invalid and always
+        dropped.
     energy_ev
         Lower edge (included) and upper edge (excluded) in eV; None = all.
-
-    Raises
-    ------
-    InputError
-        The pattern mask isn't between 1 and 15.
     """
 
     def __init__(
@@ -59,26 +73,30 @@ class Selection:
 
     def _cuts(self, events: EventList) -> dict[str, NDArray[np.bool_]]:
         mask = flag_mask_of(events, self._flag_mask)
-        good, without = good_rows(events)
-        self._without_gti += without
+        patterns = [pattern for pattern in range(1, 5) if self._pattern_mask & (1 << (pattern - 1))]
         cuts = {
             f"flag mask 0x{mask:08X}": (events.flag & np.uint32(mask)) == 0,
-            f"pattern {self._pattern_mask}": _pattern_rows(events, self._pattern_mask),
-            "GTI": good,
+            f"pattern {self._pattern_mask}": np.isin(events.pat_typ, patterns),
+            "GTI": self._in_good_time(events),
         }
         if self._energy_ev is not None:
             low, high = np.float32(self._energy_ev[0]), np.float32(self._energy_ev[1])
             cuts[f"{low:g}-{high:g} eV"] = (events.pi_ev >= low) & (events.pi_ev < high)
         return cuts
 
-    def conclude(self) -> None:
-        """Log how many photons of all pieces each cut dropped.
+    def _in_good_time(self, events: EventList) -> NDArray[np.bool_]:
+        """Return which photons fall in a good time interval of their module; all of a module without intervals do."""
+        good = np.ones(len(events), dtype=bool)
+        for module in modules_of(events):
+            rows, intervals = events.tm_nr == module, events.intervals(module)
+            if intervals is None:
+                self._without_gti[module] += int(rows.sum())
+            else:
+                good[rows] = inside(events.time[rows], intervals)
+        return good
 
-        Raises
-        ------
-        InputError
-            A cut dropped every photon (the message says which, and what to set).
-        """
+    def conclude(self) -> None:
+        """Log how many photons of all pieces each cut dropped; InputError, with what to set, if one dropped all."""
         if self._without_gti:
             listed = ", ".join(f"TM{module}" for module in sorted(self._without_gti))
             number = self._without_gti.total()
@@ -86,48 +104,32 @@ class Selection:
         left = self._total
         for name, dropped in self._dropped.items():
             if dropped == left:
-                raise InputError(
-                    f"{self._name}: {name} removes every one of the {left} events it is applied to. "
-                    f"{self._advice(name)}"
-                )
+                removed = f"{name} removes every one of the {left} events it is applied to"
+                raise InputError(f"{self._name}: {removed}. {self._advice(name)}")
             left -= dropped
         listed = ", ".join(f"{name}: {dropped}" for name, dropped in self._dropped.items())
         LOGGER.info("%s: %d events; dropped by %s; left: %d", self._name, self._total, listed, left)
 
     def _advice(self, cut: str) -> str:
-        if cut.startswith("flag"):
-            return _flag_advice(self._common_flags, self._dialect, int(cut.rpartition(" ")[2], 0))
         if cut.startswith("pattern"):
             return "Set events.pattern to 15 for all patterns."
         if cut == "GTI":
             return "No photon lies in a good time interval: see whether TIME and GTI match."
-        return "See whether the list's energies are in eV, and images.bands."
-
-
-def _flag_advice(common: int, dialect: str, mask: int) -> str:
-    if dialect.startswith("sixte") or common == SIXTE_FLAG:
-        return (
-            f"SIXTE's ero_calevents gives every event FLAG 0x{SIXTE_FLAG:08X}, which every usual mask rejects. Set "
-            "events.flag_mask to auto or 0."
-        )
-    return f"All of them share the bits 0x{common & mask:08X}. Set events.flag_mask to auto, or to 0 for no selection."
-
-
-def _pattern_rows(events: EventList, pattern_mask: int) -> NDArray[np.bool_]:
-    patterns = [pattern for pattern in range(1, 5) if pattern_mask & (1 << (pattern - 1))]
-    return np.isin(events.pat_typ, patterns)
+        if not cut.startswith("flag"):
+            return "See whether the list's energies are in eV, and images.bands."
+        if self._dialect.startswith("sixte") or self._common_flags == SIXTE_FLAG:
+            return (
+                f"SIXTE's ero_calevents gives every event FLAG 0x{SIXTE_FLAG:08X}, which every usual mask rejects. Set "
+                "events.flag_mask to auto or 0."
+            )
+        shared = self._common_flags & int(cut.rpartition(" ")[2], 0)
+        return f"All of them share the bits 0x{shared:08X}. Set events.flag_mask to auto, or to 0 for no selection."
 
 
 def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
-    """Return the mask as a number in [0, 2^32), 'auto' resolved by the dialect of the list.
-
-    Raises
-    ------
-    InputError
-        Neither 'auto' nor a number of 32 bits.
-    """
+    """Return the mask as a number in [0, 2^32), 'auto' resolved by the dialect; InputError if it is neither."""
     if flag_mask == "auto":
-        return DIALECTS[events.dialect].flag_mask
+        return FLAG_MASKS[events.dialect]
     try:
         number = int(flag_mask, 0) if isinstance(flag_mask, str) else flag_mask
     except ValueError:

@@ -15,7 +15,7 @@ from event_lists import START, STOP, photons, planted, whole, write_esass, write
 from clustermass.catalogues.ingest import ingest_field
 from clustermass.events import merge
 from clustermass.events.read import stream_events
-from clustermass.events.spill import StoredEvents
+from clustermass.events.write import StoredEvents
 from clustermass.io import fits as io_fits
 from clustermass.io.products import FieldFiles
 
