@@ -3,36 +3,11 @@
 import csv
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import yaml
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of a job: wall-clock and CPU seconds, maximum of resident memory; None = not measured (jobs of 1 or 2 s)."""
-
-    seconds: float
-    cpu_seconds: float | None
-    megabytes: float | None
-
-
-def read_cost(benchmark: Path) -> Cost:
-    """Read the benchmark file of a job, a table of one row: columns s, cpu_time (s), max_rss (MB), ..."""
-    with benchmark.open(newline="", encoding="utf-8") as stream:
-        row = next(csv.DictReader(stream, delimiter="\t"))
-    return Cost(float(row["s"]), _number(row.get("cpu_time")), _number(row.get("max_rss")))
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:  # NA or -
-        return None
-    return value if value > 0 else None
 
 
 def costs_by_step(folders: Iterable[Path], labels: Iterable[str], excluded: str = "report") -> list[dict[str, Any]]:
@@ -53,27 +28,35 @@ def costs_by_step(folders: Iterable[Path], labels: Iterable[str], excluded: str 
         For each step `step`, `jobs`, `seconds` (sum), `seconds_median`, `seconds_max`, `cpu_seconds` (sum) and
         `megabytes_max`; the last two None if not measured.
     """
-    named = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
-    label = re.compile(rf"_(?:\d+(?:_\d+)?|{named or '(?!)'})$")
-    jobs: dict[str, list[Cost]] = {}
+    suffixes = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
+    label = re.compile(rf"_(?:\d+(?:_\d+)?|{suffixes or '(?!)'})$")
+    jobs: dict[str, list[dict[str, str]]] = {}
     for folder in folders:
         for path in sorted(folder.rglob("benchmarks*/*.tsv")):
-            jobs.setdefault(label.sub("", path.stem), []).append(read_cost(path))
-    found = [{"step": step, "jobs": len(costs), **_summary(costs)} for step, costs in jobs.items() if step != excluded]
+            with path.open(newline="", encoding="utf-8") as stream:
+                jobs.setdefault(label.sub("", path.stem), []).append(next(csv.DictReader(stream, delimiter="\t")))
+    found = [{"step": step, **_costs(rows)} for step, rows in jobs.items() if step != excluded]
     return sorted(found, key=lambda row: -row["seconds"])
 
 
-def _summary(costs: list[Cost]) -> dict[str, float | None]:
-    seconds = [cost.seconds for cost in costs]
-    cpu = [cost.cpu_seconds for cost in costs if cost.cpu_seconds is not None]
-    memory = [cost.megabytes for cost in costs if cost.megabytes is not None]
+def _costs(jobs: list[dict[str, str]]) -> dict[str, Any]:
+    """Sum up rows of benchmark files: columns s, cpu_time (s), max_rss (MB); jobs of 1 or 2 s have NA in the latter."""
+    seconds = [float(job["s"]) for job in jobs]
+    cpu, memory = (
+        [float(job[name]) for job in jobs if _measured(job.get(name, ""))] for name in ("cpu_time", "max_rss")
+    )
     return {
+        "jobs": len(jobs),
         "seconds": sum(seconds),
         "seconds_median": median(seconds),
         "seconds_max": max(seconds),
         "cpu_seconds": sum(cpu) if cpu else None,
         "megabytes_max": max(memory, default=None),
     }
+
+
+def _measured(text: str) -> bool:
+    return text not in ("", "NA", "-") and float(text) > 0
 
 
 def folders_of(config: Mapping[str, Any], results: Path) -> list[Path]:

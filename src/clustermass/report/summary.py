@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -40,8 +41,8 @@ def summarise(
     metrics: Mapping[str, str | Path],
     masses: Mapping[str, Mapping[str, str | Path]],
     output: str | Path,
-    test_skies: Mapping[str, Mapping[str, str | Path]] | None = None,
-    trained: Mapping[str, Mapping[str, Any]] | None = None,
+    test_skies: Mapping[str, Mapping[str, str | Path]] = MappingProxyType({}),
+    trained: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
 ) -> None:
     """Write `summary.json`: key figures and catalogues of each experiment, software and time of the run.
 
@@ -62,13 +63,13 @@ def summarise(
     """
     experiments = {
         name: key_figures(path)
-        | dict((trained or {}).get(name, {}))
+        | dict(trained.get(name, {}))
         | {"catalogues": {field: str(file) for field, file in masses.get(name, {}).items()}}
-        | {"test_skies": {sky: key_figures(file) for sky, file in (test_skies or {}).get(name, {}).items()}}
+        | {"test_skies": {sky: key_figures(file) for sky, file in test_skies.get(name, {}).items()}}
         for name, path in metrics.items()
     }
-    read = [*metrics.values(), *(file for of_skies in (test_skies or {}).values() for file in of_skies.values())]
-    made = {"made_with": _made_with(), "provenance": provenance("summarise", trained or {}, read)}
+    read = [*metrics.values(), *(file for files in test_skies.values() for file in files.values())]
+    made = {"made_with": _made_with(), "provenance": provenance("summarise", dict(trained), read)}
     write_json({"experiments": experiments, **made}, output)
 
 
