@@ -15,6 +15,7 @@ from clustermass.arrays import FloatArray, IdArray
 from clustermass.detect.detect import Candidates, detect
 from clustermass.errors import InputError
 from clustermass.events.read import stream_events
+from clustermass.io.fits import opened_fits
 from clustermass.io.products import CATALOGUE, MATCHES, write_table
 from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, provenance
 from clustermass.simulate.field import ExposureMap, Field
@@ -77,7 +78,7 @@ def detect_sources(
 
 def _columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
     """Return the columns of the table `name` in the machine's byte order."""
-    with fits.open(path, memmap=True) as hdus:
+    with opened_fits(path) as hdus:
         table = hdus[name]
         columns = {column: np.asarray(table.data[column]) for column in table.columns.names}
         return {column: values.astype(values.dtype.newbyteorder("=")) for column, values in columns.items()}

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 
 from clustermass.arrays import Float32Array, FloatArray
 from clustermass.errors import InputError
+from clustermass.io.fits import opened_fits
 from clustermass.io.products import write_exposure
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class ExposureMap:
     @classmethod
     def read(cls, path: Path, field: Field) -> ExposureMap:
         """Read the map of a simulated `field` that `write` wrote."""
-        with fits.open(path, memmap=False) as hdus:
+        with opened_fits(path) as hdus:
             return cls(field, float(hdus[0].header["CDELT2"]), np.array(hdus[0].data, dtype=np.float32))
 
     def write(self, path: Path, header: Mapping[str, Any]) -> None:
