@@ -23,8 +23,7 @@ from clustermass.catalogues.ingest import ingest_field
 from clustermass.events.read import read_events, stream_events
 from clustermass.events.select import Selection
 from clustermass.events.write import write_events
-from clustermass.images.cutouts import count_list
-from clustermass.images.sky_index import ImageStack
+from clustermass.images.cutouts import ImageStack, count_list
 from clustermass.io.files import write_json
 from clustermass.io.products import FieldFiles
 

@@ -8,15 +8,14 @@ import yaml
 from runner import Arm, benchmark
 
 from clustermass.events.eventlist import EventList
+from clustermass.images.cutouts import BoxCells, ImageStack, SkyIndex
 from clustermass.images.geometry import (
     ImageGeometry,
     block_sum,
-    floor_to_sky_pixels,
     image_pixels,
     pixel_numbers,
     project,
 )
-from clustermass.images.sky_index import BoxCells, ImageStack, SkyIndex, corner_deg
 from clustermass.simulate.field import Field
 
 EVENTS, CLUSTERS = 4_000_000, 450
@@ -40,10 +39,11 @@ def sky(rng, number=EVENTS):
 
 def masked(events, ra, dec, geometry=GEOMETRY):
     """Box mask over all photons, then numpy.histogramdd of those inside."""
-    reach, pi = corner_deg(geometry), events.pi_ev
+    # angle from the centre to a corner of the box: SIN shortens angles
+    reach, pi = np.degrees(np.arcsin(np.sqrt(2) * np.radians(geometry.half_width_sky / 72000))), events.pi_ev
     near = (np.abs(events.dec - dec) < reach) & (np.abs(events.ra - ra) < 1.01 * reach / np.cos(np.radians(dec)))
     near &= (pi >= geometry.edges_ev[0]) & (pi < geometry.edges_ev[-1])
-    x, y = (floor_to_sky_pixels(offset) for offset in project(events.ra[near], events.dec[near], ra, dec))
+    x, y = (np.floor(offset) for offset in project(events.ra[near], events.dec[near], ra, dec))
     half, size = geometry.half_width_sky, geometry.base_pixels
     edges = np.linspace(-half, half, size + 1) - 0.5  # sky pixels are whole numbers: none lies on an edge
     return np.histogramdd((pi[near], y, x), bins=(geometry.edges_ev, edges, edges))[0]
@@ -58,7 +58,7 @@ def whole(events, ra, dec):
 
 def inside(index, ra, dec):
     """Photons of the box around a position: RA, Dec, band."""
-    rows = index.near_box(ra, dec, GEOMETRY)
+    rows = index.near_box(ra, dec)
     x, y = project(index.ra[rows], index.dec[rows], ra, dec)
     rows = rows[np.maximum(np.abs(x), np.abs(y)) <= GEOMETRY.half_width_sky + 1]
     return index.ra[rows], index.dec[rows], index.band[rows]
@@ -68,7 +68,7 @@ def counted(photons, ra, dec, geometry=GEOMETRY):
     """Project and count photons: RA, Dec, band."""
     x, y = project(photons[0], photons[1], ra, dec)
     size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
-    i, j = (image_pixels(floor_to_sky_pixels(offset), 0.0, rebin, size) for offset in (x, y))
+    i, j = (image_pixels(np.floor(offset), 0.0, rebin, size) for offset in (x, y))
     shape = (geometry.bands, size, size)
     return np.bincount(pixel_numbers(photons[2], j, i, shape), minlength=np.prod(shape)).reshape(shape)
 

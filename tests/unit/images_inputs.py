@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from clustermass.images.geometry import floor_to_sky_pixels, image_pixels, pixel_numbers, project, storable
-from clustermass.images.sky_index import ImageStack
+from clustermass.images.cutouts import ImageStack
+from clustermass.images.geometry import image_pixels, pixel_numbers, project, storable
 
 
 def cube(events, ra, dec, geometry):
@@ -12,7 +12,7 @@ def cube(events, ra, dec, geometry):
     uint16 (band, y, x); x grows to the West, y to the North.
     """
     x, y = project(events.ra, events.dec, ra, dec)
-    return _count(floor_to_sky_pixels(x), floor_to_sky_pixels(y), (0.0, 0.0), events, geometry)
+    return _count(np.floor(x), np.floor(y), (0.0, 0.0), events, geometry)
 
 
 def cube_sky_pixels(events, x, y, geometry):
@@ -31,7 +31,7 @@ def _count(x, y, centre, events, geometry):
 def base_counts(index, ra, dec, geometry):
     """Count the photons of an index in the box around a position, uint16 (band, base pixel, base pixel)."""
     shape = (geometry.bands, geometry.base_pixels, geometry.base_pixels)
-    return np.bincount(index.base_pixels(ra, dec, geometry), minlength=np.prod(shape)).reshape(shape)
+    return np.bincount(index.base_pixels(ra, dec), minlength=np.prod(shape)).reshape(shape)
 
 
 def cut_images(events, ra, dec, geometry):

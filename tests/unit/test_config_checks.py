@@ -13,7 +13,7 @@ from clustermass.config.validate import config_errors
 from clustermass.dataset.training_data import WEIGHTINGS
 from clustermass.errors import InputError
 from clustermass.images.geometry import ImageGeometry
-from clustermass.images.grid import Grid
+from clustermass.images.preprocessing import Grid
 from clustermass.network.layers import LAYERS
 from clustermass.network.losses import LOSSES
 

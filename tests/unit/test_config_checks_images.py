@@ -9,8 +9,7 @@ from clustermass.config.resolve import load_config, resolve_images
 from clustermass.config.validate import config_errors
 from clustermass.errors import InputError
 from clustermass.images.geometry import ImageGeometry
-from clustermass.images.grid import Grid, ScaledGrid
-from clustermass.images.preprocessing import band_number
+from clustermass.images.preprocessing import Grid, ScaledGrid, band_number
 
 ROOT = Path(__file__).parents[2]
 

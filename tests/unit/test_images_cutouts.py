@@ -16,9 +16,8 @@ from clustermass.errors import InputError
 from clustermass.events.read import read_events, stream_events
 from clustermass.events.select import Selection
 from clustermass.images import cutouts
-from clustermass.images.cutouts import extract_images
+from clustermass.images.cutouts import ImageStack, extract_images
 from clustermass.images.geometry import ImageGeometry, block_sum, deproject
-from clustermass.images.sky_index import ImageStack
 from clustermass.io.netcdf import read_netcdf
 
 CENTRE = (0.1, 1.5)  # the field straddles RA = 0

@@ -25,7 +25,7 @@ from clustermass.network.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
     from clustermass.config.models import Events, Images, Sky
-    from clustermass.images.grid import Recipe
+    from clustermass.images.preprocessing import Recipe
 
 REALIZATION = "01"
 OWN_EVENTS: Events = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in

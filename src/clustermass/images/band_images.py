@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
-from clustermass.images.exposure import CELL_ARCSEC, exposure_at, fill_gaps
+from clustermass.images.exposure import CELL_ARCSEC, exposure_at, fill_gaps, planes
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
@@ -34,11 +34,6 @@ class BandImage(NamedTuple):
     name: str
     simulated: bool
 
-    @property
-    def band(self) -> str:
-        """Return the band in keV, for messages."""
-        return _kev(self.low_ev, self.high_ev)
-
 
 class ImagePhotons(NamedTuple):
     """Photons of the images; their coordinates and counts of all bands, int64 (y, x)."""
@@ -48,7 +43,7 @@ class ImagePhotons(NamedTuple):
     counts: NDArray[np.int64]
 
     def occupied(self) -> tuple[NDArray[np.bool_], float]:
-        """Find the pixels near photons, gaps of a few arcmin filled, bool (y, x), and their area in deg2.
+        """Return which pixels are near photons, gaps of a few arcmin filled, bool (y, x), and their area in deg2.
 
         The same as `exposure.occupied_cells`, but to the pixel: images often end where a cluster's box ends.
         """
@@ -73,10 +68,7 @@ class ImagePhotons(NamedTuple):
 def are_images(paths: Sequence[str | Path]) -> bool:
     """Whether the files hold count images: none of them has a table with positions, and one has an image.
 
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, or images and event lists are mixed.
+    InputError if a file is missing or damaged, or images and event lists are mixed.
     """
     kinds = [_is_image(Path(path)) for path in paths]
     if any(kinds) and not all(kinds):
@@ -89,32 +81,21 @@ def _is_image(path: Path) -> bool:
     with opened_fits(path) as hdus:
         tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
         lists = any(hdu.name == "EVENTS" or {"RA", "DEC"} <= set(hdu.columns.names) for hdu in tables)
-        return not lists and any(_is_plane(hdu) for hdu in hdus)
-
-
-def _is_plane(hdu: Any) -> bool:
-    return bool(hdu.is_image and hdu.header.get("NAXIS") == 2)
+        return not lists and bool(planes(hdus))
 
 
 def read_images(path: Path) -> list[BandImage]:
-    """Read all two-dimensional images of a FITS file.
+    """Read all two-dimensional images of a FITS file; the band is EMIN1 to EMAX1 of the header, in keV there.
 
-    Returns
-    -------
-    list
-        Counts are whole numbers, none below 0; the band is EMIN1 to EMAX1 of the header, in keV there.
-
-    Raises
-    ------
-    InputError
-        No such file, damaged, no image, no celestial WCS, no energy band, or pixels that aren't counts.
+    InputError if there is no such file, or it is damaged or has no image, no celestial WCS, no energy band, or pixels
+    that aren't counts: whole numbers, none below 0.
     """
     with opened_fits(path) as hdus:
         first = hdus[0].header
-        planes = [hdu for hdu in hdus if _is_plane(hdu)]
+        shown = planes(hdus)
         # evtool adds detector masks, which are images too
-        images = [_band_image(hdu, first, path) for hdu in planes if WCS(hdu.header).celestial.naxis == 2]
-    if not planes:
+        images = [_band_image(hdu, first, path) for hdu in shown if WCS(hdu.header).celestial.naxis == 2]
+    if not shown:
         raise InputError(f"{path}: holds no two-dimensional image. Give an image of counts (evtool, image=yes).")
     if not images:
         raise InputError(f"{path}: the image has no celestial WCS (CTYPE1, CTYPE2). Make it on the sky, by evtool.")
@@ -156,24 +137,12 @@ def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> f
 def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], pattern_mask: int = 15) -> ImagePhotons:
     """Turn a set of band images on one pixel grid into photons at the centres of their pixels.
 
-    A configured band is the sum of the images that lie inside it, which must fill it without gap or overlap. Which
-    photons count (flags, patterns, good times) was decided when the images were made. An image centred on a cluster
-    gives the same pixels as its event list; elsewhere photons are displaced by up to half a pixel.
-
-    Parameters
-    ----------
-    paths
-        FITS files of evtool, also several images a file.
-    edges_ev
-        Edges of the configured bands, ascending.
-    pattern_mask
-        `events.pattern`: photons are given a pattern that passes it.
-
-    Raises
-    ------
-    InputError
-        A configured band can't be put together (all of these are named), or the images don't share one pixel grid,
-        or hold no photon; and all that `read_images` raises.
+    A configured band, between two of `edges_ev`, is the sum of the images that lie inside it, which must fill it
+    without gap or overlap. Which photons count (flags, patterns, good times) was decided when the images were made:
+    photons are given a pattern that passes `pattern_mask`. An image centred on a cluster gives the same pixels as its
+    event list; elsewhere photons are displaced by up to half a pixel. InputError if a configured band can't be put
+    together (all of these are named), or the images don't share one pixel grid, or hold no photon; and as of
+    `read_images`.
     """
     images = [image for path in paths for image in read_images(Path(path))]
     _check_grids(images)
@@ -234,22 +203,20 @@ def _assigned(images: Sequence[BandImage], edges_ev: Sequence[int]) -> list[tupl
         if inside and joints[::2] == joints[1::2]:
             used += [(image, (low + high) / 2) for image in inside]
         else:
-            missing.append(_kev(low, high) + (" (images overlap)" if _overlap(inside) else ""))
+            overlap = any(one.high_ev > other.low_ev for one, other in pairwise(inside))
+            missing.append(_kev(low, high) + (" (images overlap)" if overlap else ""))
     if missing:
+        given = ", ".join(dict.fromkeys(_kev(image.low_ev, image.high_ev) for image in images))
         raise InputError(
             f"{images[0].name}: of the {len(edges_ev) - 1} energy bands that the networks see, {len(missing)} can't be "
             f"put together from the images' band{'s' if len(images) > 1 else ''} "
-            f"{', '.join(dict.fromkeys(image.band for image in images))}. Missing: {', '.join(missing)}. Make one "
-            "image for each of them (evtool, emin and emax), or give the event list."
+            f"{given}. Missing: {', '.join(missing)}. Make one image for each of them (evtool, emin and "
+            "emax), or give the event list."
         )
     left = len(images) - len(used)
     if left:
         LOGGER.info("%s: %d images of other bands are not used", images[0].name, left)
     return used
-
-
-def _overlap(images: Sequence[BandImage]) -> bool:
-    return any(one.high_ev > other.low_ev for one, other in pairwise(images))
 
 
 def _photons(image: BandImage, energy_ev: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -21,25 +22,27 @@ CELL_ARCSEC = 60.0
 _GAP_CELLS = 6
 #: largest distance of a photon from the mean position: one projection can show it
 _FARTHEST_DEG = 60.0
+#: a place is covered if its exposure is above this part of the field's median
+_COVERED_ABOVE = 0.05
+#: without a map, the box has this many cells a side (4' each for a 20' box); a cell with a photon was exposed
+_CELLS = 5
 #: largest area in deg2 that one pointing covers (field of view of 1.03 deg diameter, somewhat dithered)
 POINTING_DEG2 = 1.3
 
 
+def planes(hdus: fits.HDUList) -> list[Any]:
+    """Return the two-dimensional images of a FITS file."""
+    return [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS") == 2]
+
+
 def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
-    """Read a user's exposure map: the first two-dimensional image of a FITS file.
+    """Read a user's exposure map: the first two-dimensional image of a FITS file, and its celestial WCS.
 
-    Returns
-    -------
-    tuple
-        Exposure in s, float32 (y, x), not negative, blank pixels 0; and its celestial WCS.
-
-    Raises
-    ------
-    InputError
-        No such file, damaged, no image, no celestial WCS, or no positive exposure anywhere.
+    The exposure is in s, float32 (y, x), not negative, blank pixels 0. InputError if there is no such file, it is
+    damaged, or it has no image, no celestial WCS, or no positive exposure anywhere.
     """
     with opened_fits(path) as hdus:
-        images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS") == 2]
+        images = planes(hdus)
         if not images:
             raise InputError(f"{path}: holds no two-dimensional image. Give the exposure map (expmap of eSASS).")
         wcs = WCS(images[0].header).celestial
@@ -58,23 +61,8 @@ def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
 def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> tuple[NDArray[np.bool_], WCS]:
     """Find the cells of the sky that hold photons, gaps of a few arcmin between them filled.
 
-    Parameters
-    ----------
-    pieces
-        The photons.
-    centre
-        Their mean position, RA and DEC in deg.
-
-    Returns
-    -------
-    tuple
-        Booleans (y, x) on cells of `CELL_ARCSEC`, with an empty margin, and the cells' SIN projection about the
-        centre.
-
-    Raises
-    ------
-    InputError
-        Photons lie more than 60 deg from their mean position.
+    Returns booleans (y, x) on cells of `CELL_ARCSEC`, with an empty margin, and the cells' SIN projection about
+    `centre`, the photons' mean RA and Dec in deg. InputError if photons lie more than 60 deg from there.
     """
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
@@ -134,35 +122,17 @@ def exposure_at(
     return values
 
 
-#: a place is exposed if its exposure is above this part of the field's median
-COVERED_ABOVE = 0.05
-#: without a map, the box has this many cells a side (4' each for a 20' box); a cell with a photon was exposed
-_CELLS = 5
-
-
 def box_exposure(
     image: NDArray[np.float32], wcs: Any, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the exposure of the image boxes, from the map at the centre of every base pixel.
+    """Return mean exposure and covered fraction of boxes at positions in deg, float64 (clusters,), from a map in s.
 
-    Parameters
-    ----------
-    image, wcs
-        The map in s (rows, columns) and its celestial coordinates, from `read_exposure`.
-    ra, dec
-        Image centres in deg, (clusters,).
-    geometry
-        Box and pixels.
-
-    Returns
-    -------
-    tuple
-        Mean exposure in s of the exposed part of each box (0 = nothing of it was exposed), and the fraction of the
-        box with more than 5 % of the field's median exposure; float64 (clusters,).
+    The map is looked up at the centre of every base pixel. The mean, in s, is that of the exposed part of each box (0 =
+    nothing of it was exposed); the fraction is that with more than 5 % of the field's median exposure.
     """
     offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
-    threshold = COVERED_ABOVE * np.median(image[image > 0])
+    threshold = _COVERED_ABOVE * np.median(image[image > 0])
     mean, covered = np.zeros(ra.size), np.zeros(ra.size)
     for number in track(range(ra.size), "exposure of the boxes"):
         seconds = exposure_at(image, wcs, *deproject(x, y, float(ra[number]), float(dec[number])))
@@ -173,17 +143,9 @@ def box_exposure(
 
 
 def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Return the fraction of each box that was exposed, from where there are photons: for lists without exposure map.
+    """Return the fraction of each box with photons, of 5 x 5 cells: what was exposed, where there is no exposure map.
 
-    Parameters
-    ----------
-    counts
-        (clusters, band, y, x).
-
-    Returns
-    -------
-    NDArray
-        float64 (clusters,): fraction of 5 x 5 cells of the box with at least one photon.
+    Takes counts (clusters, band, y, x); returns float64 (clusters,).
     """
     flat = counts.sum(axis=1, dtype=np.int64)
     edges = np.linspace(0, flat.shape[-1], _CELLS, endpoint=False).astype(int)

@@ -18,40 +18,20 @@ if TYPE_CHECKING:
 #: a sky pixel is 0.05"
 SKY_PIXEL_ARCSEC = 0.05
 _PIXELS_PER_DEG = 72000.0
-#: band number of photons outside all bands
-NO_BAND = -1
 
 
 @dataclass(frozen=True)
 class ImageGeometry:
-    """Box, pixels and energy bands of the images.
+    """Box, pixels and energy bands of the images."""
 
-    Attributes
-    ----------
-    box_pixels
-        Full-resolution pixels along a side of the box, even.
-    pixel_sky
-        Sky pixels of 0.05" along a side of a full-resolution pixel (80 = 4").
-    base_rebin
-        Full-resolution pixels along a side of a base pixel.
-    edges_ev
-        Edges of the energy bands in whole eV, lower included, upper excluded.
-    """
-
-    box_pixels: int
-    pixel_sky: int
-    base_rebin: int
-    edges_ev: tuple[int, ...]
+    box_pixels: int  # full-resolution pixels along a side of the box, even
+    pixel_sky: int  # sky pixels of 0.05" along a side of a full-resolution pixel (80 = 4")
+    base_rebin: int  # full-resolution pixels along a side of a base pixel
+    edges_ev: tuple[int, ...]  # edges of the energy bands, lower included, upper excluded
 
     @classmethod
     def from_config(cls, images: Images) -> ImageGeometry:
-        """Return the geometry that the config block `images` asks for.
-
-        Raises
-        ------
-        InputError
-            Boxes, pixels or bands that don't come out in whole numbers; the key is named.
-        """
+        """Return the geometry that the config block `images` asks for; InputError where it isn't in whole numbers."""
         box, rebin = int(images["box_pixels"]), int(images["base_rebin"])
         if box <= 0 or rebin <= 0 or box % (2 * rebin):
             raise InputError(f"images.box_pixels is {box}, but must be a multiple of 2 x images.base_rebin ({rebin}).")
@@ -85,22 +65,16 @@ class ImageGeometry:
         return np.asarray((np.arange(self.base_pixels) - self.base_pixels / 2 + 0.5) * self.base_arcsec, dtype=float)
 
     def band_numbers(self, pi_ev: NDArray[Any]) -> NDArray[np.int8]:
-        """Return the energy band of each photon, `NO_BAND` outside all of them, int8 of the shape of `pi_ev`."""
+        """Return the energy band of each photon, -1 outside all of them, int8 of the shape of `pi_ev`."""
         # whole eV are exact in float32, so no photon on an edge can slip to the wrong side
         edges = np.array(self.edges_ev, dtype=pi_ev.dtype)
         band = np.searchsorted(edges, pi_ev, side="right") - 1
-        band[band == self.bands] = NO_BAND
+        band[band == self.bands] = -1
         return band.astype(np.int8)
 
 
 def band_edges(bands: Bands) -> tuple[int, ...]:
-    """Return the edges of the energy bands in eV, ascending, one more than there are bands.
-
-    Raises
-    ------
-    InputError
-        A value is no whole number above 0, or there are more than 120 bands.
-    """
+    """Return the edges of the energy bands in whole eV, ascending; InputError if there are more than 120 bands."""
     start, width, number = (_whole_number(bands, key) for key in ("start_ev", "width_ev", "number"))
     if number > 120:
         raise InputError(f"images.bands.number is {number}, but must be at most 120.")
@@ -135,13 +109,7 @@ def pixel_numbers(
 
 
 def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Return counts as uint16, as images store them.
-
-    Raises
-    ------
-    InputError
-        A pixel holds more than 65535 photons.
-    """
+    """Return counts as uint16, as images store them; InputError if a pixel holds more than 65535 photons."""
     if counts.max(initial=0) > np.iinfo(np.uint16).max:
         raise InputError(
             f"A pixel holds {counts.max()} photons, more than the 65535 that an image can store. Use smaller pixels "
@@ -153,10 +121,7 @@ def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
 def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
     """Sum blocks of `factor` x `factor` pixels over the last two axes, dtype kept (unsigned counts mustn't overflow).
 
-    Raises
-    ------
-    ValueError
-        `factor` doesn't divide the two axes.
+    ValueError if `factor` doesn't divide the two axes.
     """
     rows, columns = counts.shape[-2:]
     if rows % factor or columns % factor:
@@ -175,19 +140,8 @@ def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[Flo
     """Return the offsets of positions from a centre in sky pixels of 0.05", x growing to the West, y to the North.
 
     The SIN projection of Calabretta & Greisen (2002), Eqs. 61-62 with the native pole at the centre, written so that
-    nothing cancels near the centre. Right ascensions on both sides of 0/360 deg are neighbours.
-
-    Parameters
-    ----------
-    ra, dec
-        Positions in deg, any shape.
-    ra0, dec0
-        Centre in deg.
-
-    Returns
-    -------
-    tuple
-        x and y, float64; infinite for positions 90 deg and more away, which the projection can't show.
+    nothing cancels near the centre. Positions are in deg, of any shape; right ascensions on both sides of 0/360 are
+    neighbours. Offsets are float64, and infinite for positions 90 deg and more away, which the projection can't show.
     """
     delta = np.radians((np.asarray(ra, dtype=np.float64) - ra0 + 180.0) % 360.0 - 180.0)
     latitude, latitude0 = np.radians(np.asarray(dec, dtype=np.float64)), np.radians(dec0)
@@ -204,10 +158,7 @@ def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[Flo
 def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
     """Return positions in deg (0 <= ra < 360) from offsets `x` (West), `y` (North) in sky pixels; inverts `project`.
 
-    Raises
-    ------
-    ValueError
-        An offset is longer than the radius of the sphere.
+    ValueError if an offset is longer than the radius of the sphere.
     """
     east = np.radians(-np.asarray(x, dtype=np.float64) / _PIXELS_PER_DEG)
     north = np.radians(np.asarray(y, dtype=np.float64) / _PIXELS_PER_DEG)
@@ -224,29 +175,12 @@ def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[Floa
     return ra, dec
 
 
-def floor_to_sky_pixels(offset: FloatArray) -> FloatArray:
-    """Return whole sky pixels, rounded down as SIXTE's radec2xy does; float64, since hidden positions are infinite."""
-    return np.asarray(np.floor(offset))
-
-
 def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> NDArray[np.float64]:
     """Return pixel numbers from 0 by evtool's rule i = floor((X - xc) / rebin) + size / 2, the lower edge included.
 
-    Parameters
-    ----------
-    offset
-        Sky pixels X (or Y), whole numbers as float64, any shape.
-    centre
-        Sky pixel of the image centre.
-    rebin
-        Sky pixels in an image pixel.
-    size
-        Image pixels along the axis, even.
-
-    Returns
-    -------
-    NDArray
-        float64; outside [0, size) = not in the image.
+    X (or Y) are whole sky pixels as float64 (positions that the projection can't show are infinite), xc that of the
+    image centre; an image pixel has `rebin` of them, and the image an even number of pixels, `size`, along the axis.
+    float64; outside [0, size) = not in the image.
     """
     return np.asarray(np.floor((offset - centre) / rebin) + size // 2)
 

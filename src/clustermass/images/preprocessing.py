@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
 
+from clustermass.arrays import FloatArray
+from clustermass.cosmology import arcmin_per_mpc
 from clustermass.errors import InputError
-from clustermass.images.grid import Grid, ScaledGrid
-from clustermass.io.log import track
+from clustermass.images.geometry import block_sum
+from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Smoothing
-    from clustermass.images.grid import Recipe
+    from clustermass.config.models import Preprocessing, Smoothing
 
-TITLE = "Images of detections as a network sees them, before standardisation"
+    class Recipe(Preprocessing):
+        """A block of the config's `preprocessing`, and the cosmology that `scale_to_redshift` needs."""
+
+        cosmology: NotRequired[Mapping[str, float]]
+
+
+_TITLE = "Images of detections as a network sees them, before standardisation"
 #: clusters that are worked on at once: bounds the memory, some tens of MB
 _CHUNK = 64
+#: images (cluster, band, y, x), offsets of their pixels' centres (pixels,), and attributes that describe the grid
+_Images: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float64], dict[str, float]]
 
 #: config key `transform` -> function of smoothed counts >= 0
 TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -38,48 +47,24 @@ TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """Write `smoothed/<preprocessing>.nc` from `images.nc`: float32 `image`, with all variables of each cluster.
 
-    Parameters
-    ----------
-    images
-        `images.nc`, counts on the base grid; or `image`, smoothed already as its attribute `applied` says: then the
-        recipe must ask for just that, and only its clip and transform are left to do.
-    output
-        Written atomically.
-    recipe
-        A block of the config's `preprocessing`; with `scale_to_redshift` it also has `cosmology` (`h0_km_s_mpc`,
-        `omega_m`), see `ScaledGrid`.
-
-    Raises
-    ------
-    InputError
-        The recipe doesn't fit the base grid, or what was applied already, or has an unknown transform (the key is
-        named), or the file is damaged.
+    `images` holds counts on the base grid; or `image`, smoothed already as its attribute `applied` says: then the
+    recipe must ask for just that, and only its clip and transform are left to do. InputError if the recipe doesn't fit
+    the base grid, or what was applied already, or has an unknown transform (the key is named), or the file is damaged.
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
     from_counts = "image" not in source
-    made = _from_counts(images, source, recipe) if from_counts else _from_smoothed(images, source, recipe)
+    image, offsets, grid = (_from_counts if from_counts else _from_smoothed)(images, source, recipe)
     kept = source.drop_vars(["counts" if from_counts else "image", "x", "y"])
     if recipe.get("bands") is not None:
         kept = kept.drop_dims("band").assign(_joined_bands(images, source, int(recipe["bands"])))
-    smoothed = kept.assign(image=(("cluster", "band", "y", "x"), made.image))
-    smoothed = smoothed.assign_coords(x=made.offsets_arcsec, y=made.offsets_arcsec)
+    smoothed = kept.assign(image=(("cluster", "band", "y", "x"), image)).assign_coords(x=offsets, y=offsets)
     smoothed.attrs = {}
     cutting = source.attrs.get("parameters", "{}")
-    write_netcdf(
-        smoothed, output, TITLE, provenance("smooth_images", recipe, [images], cutting=cutting, **made.attributes)
-    )
+    write_netcdf(smoothed, output, _TITLE, provenance("smooth_images", recipe, [images], cutting=cutting, **grid))
 
 
-class _Made(NamedTuple):
-    """Images (cluster, band, y, x), offsets of their pixels' centres (pixels,), and further attributes of the file."""
-
-    image: NDArray[np.float32]
-    offsets_arcsec: NDArray[np.float64]
-    attributes: dict[str, float]
-
-
-def _from_counts(images: Path, source: xr.Dataset, recipe: Recipe) -> _Made:
+def _from_counts(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
     if "counts" not in source:
         raise InputError(f"{images}: lacks the variable counts. Delete it and run again.")
     offsets = source["x"].values
@@ -92,10 +77,10 @@ def _from_counts(images: Path, source: xr.Dataset, recipe: Recipe) -> _Made:
         part = slice(start, start + _CHUNK)
         joined = join_bands(grid.rebin(counts[part], part), bands)
         result[part] = finish(joined, recipe.get("smoothing"), recipe.get("clip"), recipe.get("transform"))
-    return _Made(result, grid.offsets_arcsec(), grid.attributes)
+    return result, grid.offsets_arcsec(), grid.attributes
 
 
-def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Made:
+def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
     """Clip and transform images that were rebinned and smoothed by others."""
     applied = json.loads(source.attrs.get("applied", "{}"))
     for key in ("bands", "scale_to_redshift"):
@@ -110,16 +95,13 @@ def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Made:
                 f"for {recipe.get(key)}. Take a preprocessing that has the former; clip and transform are free."
             )
     image = finish(source["image"].values, clip=recipe.get("clip"), transform=recipe.get("transform"))
-    return _Made(image, source["x"].values, {})
+    return image, source["x"].values, {}
 
 
 def band_number(recipe: Recipe, bands: int) -> int:
     """Return how many bands the recipe makes of `bands`.
 
-    Raises
-    ------
-    InputError
-        Its bands don't divide them, or it smooths farther along energy than there are bands.
+    InputError if its bands don't divide them, or it smooths farther along energy than there are bands.
     """
     number = bands if recipe.get("bands") is None else int(recipe["bands"])
     if number < 1 or bands % number:
@@ -151,24 +133,9 @@ def _joined_bands(images: Path, source: xr.Dataset, number: int) -> dict[str, An
 def finish(
     counts: NDArray[Any], smoothing: Smoothing | None = None, clip: float | None = None, transform: str | None = None
 ) -> NDArray[np.float32]:
-    """Smooth, clip and transform counts on the recipe's grid, in this order; None = left out.
+    """Smooth, clip and transform counts (cluster, band, y, x) on the recipe's grid, in this order; None = left out.
 
-    Parameters
-    ----------
-    counts
-        (clusters, band, y, x), not negative.
-    smoothing, clip, transform
-        Keys of the recipe.
-
-    Returns
-    -------
-    NDArray
-        float32 of the same shape; all steps are done in float64.
-
-    Raises
-    ------
-    InputError
-        Unknown transform.
+    All is done in float64; the result is float32. InputError if the transform is unknown.
     """
     if (transform or "none") not in TRANSFORMS:
         raise InputError(f"transform is {transform!r}, but must be one of: {', '.join(TRANSFORMS)}.")
@@ -181,23 +148,10 @@ def finish(
 
 
 def smooth(images: NDArray[np.float64], half_width: Sequence[int], sigma: float) -> NDArray[np.float64]:
-    """Convolve images with the Gaussian kernel of Krippendorf et al. (2023), Eqs. A.1 and A.2; zero outside.
+    """Convolve images (..., band, y, x) with the Gaussian kernel of Krippendorf et al. (2023), Eqs. A.1 and A.2.
 
-    The kernel is a product of one-dimensional ones, so it is applied axis by axis.
-
-    Parameters
-    ----------
-    images
-        (..., band, y, x).
-    half_width
-        X, Y, Z: half widths of the kernel in pixels along x and y and in bands, 0 and above.
-    sigma
-        Standard deviation in units of the half widths.
-
-    Returns
-    -------
-    NDArray
-        float64 of the same shape.
+    It is a product of one-dimensional kernels, so it is applied axis by axis; images are zero outside. `half_width`
+    are X, Y, Z, in pixels along x and y and in bands, 0 and above; `sigma` is in units of them. float64.
     """
     for axis, half in zip((-1, -2, -3), half_width, strict=True):
         images = convolve1d(images, kernel(half, sigma), axis=axis, mode="constant", cval=0.0)
@@ -209,3 +163,115 @@ def kernel(half_width: int, sigma: float) -> NDArray[np.float64]:
     steps = np.arange(-half_width, half_width + 1) / max(half_width, 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))
     return weights / weights.sum()
+
+
+class Grid:
+    """The recipe's grid: a crop of the base grid, with whole numbers of base pixels summed.
+
+    Takes the offsets of the base pixels' centres from the image centre in arcsec; InputError, with the key, if the
+    recipe doesn't fit them. `pixels` lie along a side; `attributes` are what the file of images states of the grid.
+    """
+
+    def __init__(self, offsets: FloatArray, recipe: Recipe) -> None:
+        self._half_width, self._pixel_arcsec = float(recipe["half_width_arcsec"]), float(recipe["pixel_arcsec"])
+        self._base, self._base_pixels = float(offsets[1] - offsets[0]), offsets.size
+        self._half_box = offsets.size * self._base / 2
+        self.pixels = _whole(2 * self._half_width / self._pixel_arcsec)
+        self.attributes: dict[str, float] = {}
+        self._fit()
+
+    def _fit(self) -> None:
+        """Check the grid against the base grid, and prepare to rebin."""
+        self._factor, half = _whole(self._pixel_arcsec / self._base), _whole(self._half_width / self._base)
+        if not self._factor:
+            raise InputError(
+                f"pixel_arcsec is {self._pixel_arcsec:g}, but must be a multiple of the base pixel, {self._base:g} "
+                "arcsec."
+            )
+        if not half or self._half_width > self._half_box + 1e-6:
+            raise InputError(
+                f"half_width_arcsec is {self._half_width:g}, but must be a multiple of the base pixel, {self._base:g} "
+                f"arcsec, and at most half the box, {self._half_box:g} arcsec."
+            )
+        self._check_pixels()
+        centre = self._base_pixels // 2
+        self._crop = slice(centre - half, centre + half)
+
+    def _check_pixels(self) -> None:
+        if not self.pixels:
+            raise InputError(
+                f"pixel_arcsec is {self._pixel_arcsec:g}, but must divide twice half_width_arcsec, "
+                f"{2 * self._half_width:g} arcsec, without remainder."
+            )
+
+    def rebin(self, counts: NDArray[np.uint16], rows: slice) -> NDArray[Any]:
+        """Return counts (cluster, band, y, x) of the clusters `rows` on this grid: uint32 (..., pixels, pixels)."""
+        return block_sum(counts[..., self._crop, self._crop].astype(np.uint32), self._factor)
+
+    def offsets_arcsec(self) -> NDArray[np.float64]:
+        """Return the offsets of the pixels' centres from the image centre in arcsec, float64 (pixels,)."""
+        return np.asarray((np.arange(self.pixels) - self.pixels / 2 + 0.5) * self._pixel_arcsec, dtype=float)
+
+
+def _whole(ratio: float) -> int:
+    """Return `ratio` as a whole number above 0, or 0 if it is none."""
+    return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
+
+
+class ScaledGrid(Grid):
+    """The recipe's grid about each cluster, with the angular size that it has at the recipe's redshift.
+
+    A cluster at another redshift has pixels of another angular size and the same size in kpc; offsets are those at the
+    recipe's redshift. Counts of a base pixel are shared among the pixels that it overlaps, in proportion to area: none
+    is lost or made. An image that would reach beyond the base box, of a cluster that is too near, is as large as the
+    box; that of a cluster without a positive redshift is NaN. The recipe needs a `cosmology`.
+    """
+
+    def __init__(self, offsets: FloatArray, recipe: Recipe, redshift: FloatArray) -> None:
+        super().__init__(offsets, recipe)
+        if "cosmology" not in recipe:
+            raise InputError("scale_to_redshift needs a cosmology; give the recipe h0_km_s_mpc and omega_m by it.")
+        reference, cosmology = float(recipe["scale_to_redshift"]), recipe["cosmology"]
+        at_reference = float(arcmin_per_mpc(reference, cosmology))
+        pixel_kpc = self._pixel_arcsec / 60 / at_reference * 1000
+        self.attributes = {"scaled_to_redshift": reference, "pixel_kpc": pixel_kpc}
+        redshift = np.asarray(redshift, dtype=np.float64)
+        zoom = np.full(redshift.shape, np.nan)  # angle of a length at the cluster's redshift over that at `reference`
+        positive = np.isfinite(redshift) & (redshift > 0)
+        zoom[positive] = arcmin_per_mpc(redshift[positive], cosmology) / at_reference
+        largest = self._half_box / self._half_width
+        LOGGER.info(
+            "scaled to redshift %g: pixels of %.4g kpc; %d of %d clusters are too near for the box and fill it; %d "
+            "have no redshift, and so no image",
+            reference, pixel_kpc, (zoom > largest).sum(), zoom.size, np.isnan(zoom).sum(),
+        )  # fmt: skip
+        self._zoom = np.minimum(zoom, largest)
+
+    def _fit(self) -> None:
+        self._check_pixels()
+        if self._half_width > self._half_box + 1e-6:
+            raise InputError(
+                f"half_width_arcsec is {self._half_width:g}, but must be at most half the box, {self._half_box:g} "
+                "arcsec."
+            )
+
+    def rebin(self, counts: NDArray[np.uint16], rows: slice) -> NDArray[Any]:
+        """Return counts (cluster, band, y, x) of the clusters `rows` on this grid: float64 (..., pixels, pixels)."""
+        result = np.full((*counts.shape[:2], self.pixels, self.pixels), np.nan)
+        for image, cluster, zoom in zip(result, counts, self._zoom[rows].tolist(), strict=True):
+            if np.isfinite(zoom):
+                share = shares(self.pixels, zoom * self._pixel_arcsec / self._base, self._base_pixels)
+                image[:] = share @ cluster.astype(np.float64) @ share.T
+        return result
+
+
+def shares(pixels: int, side: float, base_pixels: int) -> FloatArray:
+    """Return the part, 0 to 1, of each base pixel's length that lies in each pixel along one axis.
+
+    Both grids have one centre; the pixels have the given side in base pixels. Shape (pixels, base_pixels).
+    """
+    edges = (np.arange(pixels + 1) - pixels / 2) * side
+    base = np.arange(base_pixels + 1) - base_pixels / 2
+    low = np.maximum(edges[:-1, None], base[None, :-1])
+    high = np.minimum(edges[1:, None], base[None, 1:])
+    return np.asarray(np.maximum(high - low, 0.0))

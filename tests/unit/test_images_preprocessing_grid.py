@@ -10,8 +10,7 @@ from scipy.optimize import brentq
 from scipy.signal import convolve
 
 from clustermass.errors import InputError
-from clustermass.images.grid import ScaledGrid, shares
-from clustermass.images.preprocessing import preprocess
+from clustermass.images.preprocessing import ScaledGrid, preprocess, shares
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
