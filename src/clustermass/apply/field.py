@@ -24,7 +24,8 @@ from clustermass.io.products import FieldFiles
 from clustermass.network.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Events, Images, Sky
+    from clustermass.config.models import Events, Images
+    from clustermass.config.sky_models import Sky
     from clustermass.images.preprocessing import Recipe
 
 REALIZATION = "01"

@@ -32,7 +32,7 @@ from clustermass.io.provenance import provenance
 from clustermass.network.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Cosmology
+    from clustermass.config.sky_models import Cosmology
 
 QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}

@@ -37,7 +37,8 @@ from clustermass.io.products import CATALOGUE, MATCHES, TRUTH, FieldFiles, write
 from clustermass.io.provenance import provenance
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Bands, Events, RealizationFiles, Sky
+    from clustermass.config.models import Bands, Events
+    from clustermass.config.sky_models import RealizationFiles, Sky
 
 DEFAULT_MATCH_ARCSEC = 60.0
 #: band of ML_CTS in eV, in which a halo's photons are counted

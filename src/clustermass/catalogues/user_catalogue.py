@@ -18,7 +18,7 @@ from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 
 if TYPE_CHECKING:
-    from clustermass.config.models import CatalogueSelection
+    from clustermass.config.sky_models import CatalogueSelection
 
 #: likelihood of all rows if the user's table has no such column: above every threshold
 VOUCHED_LIKELIHOOD = 1.0e6

@@ -10,49 +10,34 @@ from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 import pydantic
 from typing_extensions import TypedDict
 
-from clustermass.config.sky_models import (
-    Absorption,
-    Agn,
-    Background,
-    ByType,
-    CatalogueSelection,
-    Clusters,
-    Cosmology,
-    Detection,
-    Distinct,
-    Exposure,
-    Field,
-    Path,
-    Psf,
-    RealizationFiles,
-    Redshifts,
-    Seed,
-    Shares,
-    Sky,
-    key,
-)
-
-__all__ = ["Absorption", "Agn", "Background", "CatalogueSelection", "Clusters", "Cosmology", "Detection", "Exposure"]
-__all__ += ["Field", "Psf", "RealizationFiles", "Redshifts", "Shares", "Sky"]
+from clustermass.config.sky_models import ByType, Cosmology, Count, Distinct, Fraction, Path, Positive, Seed, Sky, key
 
 #: a key that steers how steps are executed: its change re-runs nothing
 STEERING = key(json_schema_extra={"x-execution-only": True})
 Name: TypeAlias = Annotated[str, key(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 SideInput: TypeAlias = Literal["z", "log_z", "log_exposure", "log_rate", "log_extent", "log_background"]
 MassBound: TypeAlias = Annotated[float, key(ge=10, le=17)]
+FlagMask: TypeAlias = Annotated[Annotated[int, pydantic.Tag("<int>")] | Annotated[str, pydantic.Tag("<str>")], ByType]
+HalfWidths: TypeAlias = Annotated[list[Annotated[int, key(ge=0, le=50)]], key(min_length=3, max_length=3)]
+Transform: TypeAlias = Literal["none", "sqrt", "anscombe", "log1p"]
+Activation: TypeAlias = Literal["relu", "tanh", "gelu", "none"]
+Loss: TypeAlias = Literal["likelihood", "squared_log", "percentage", "squared_log1p", "classification"]
+Schedule: TypeAlias = Literal["cosine", "plateau", "constant"]
+Augmentation: TypeAlias = Literal["symmetries", "rotations", "none"]
+Control: TypeAlias = Literal["none", "shuffled_redshift", "no_energy", "noise_images"]
+MassTable: TypeAlias = Literal["chiu2022", "chiu2023", "bulbul2024", "table"]
+MassColumn: TypeAlias = Literal["NAME_CAT", "ID_SRC", "LOGM500_REF", "LOGM500_REF_ERR"]
+FileName: TypeAlias = Annotated[str, key(pattern=r"^[^/\\]+$")]
 
 
 class Events(TypedDict):
     """Which events of an event list count."""
 
     flag_mask: Annotated[
-        Annotated[int, pydantic.Tag("<int>")] | Annotated[str, pydantic.Tag("<str>")],
-        ByType,
+        FlagMask,
         key("drops events whose FLAG shares a bit with it; auto = 0xC000F000 for eSASS, 0 for simulated events"),
     ]
-    pattern: Annotated[
-        int, key("bit mask of PAT_TYP: 1 single, 2 double, 4 triple, 8 quadruple; 15 = all", ge=1, le=15)
-    ]
+    pattern: Annotated[int, key("mask of PAT_TYP: 1 single, 2 double, 4 triple, 8 quadruple; 15 = all", ge=1, le=15)]
 
 
 class Bands(TypedDict):
@@ -83,10 +68,7 @@ class Images(ImageSet):
 class Smoothing(TypedDict):
     """Gaussian smoothing of Krippendorf et al. 2023, Eq. A.1-A.2. Absent = none."""
 
-    half_width: Annotated[
-        list[Annotated[int, key(ge=0, le=50)]],
-        key("half-widths of the kernel along x, y [pixels] and energy [bands]", min_length=3, max_length=3),
-    ]
+    half_width: Annotated[HalfWidths, key("half-widths of the kernel along x, y [pixels] and energy [bands]")]
     sigma: Annotated[float, key("standard deviation / half-width", gt=0)]
 
 
@@ -97,21 +79,14 @@ class Preprocessing(TypedDict):
     pixel_arcsec: Annotated[float, key("size of a pixel, a multiple of the stored one [arcsec]", gt=0)]
     scale_to_redshift: NotRequired[
         Annotated[
-            float,
-            key(
-                "scale each image to its size at this redshift: pixels of one size in kpc; absent = in arcsec",
-                gt=0,
-                le=3,
-            ),
+            Positive,
+            key("scale each image to its size at this redshift: pixels of one size in kpc; absent = in arcsec", le=3),
         ]
     ]
     bands: NotRequired[Annotated[int, key("sum bands to this many; 1 = no energies; absent = all", ge=1, le=100)]]
     smoothing: NotRequired[Smoothing]
     clip: NotRequired[Annotated[float, key("pixels above this are set to it; absent = none", gt=0)]]
-    transform: Annotated[
-        Literal["none", "sqrt", "anscombe", "log1p"],
-        key("function applied to each pixel last; anscombe = 2 sqrt(n + 3/8), log1p = ln(1 + n)"),
-    ]
+    transform: Annotated[Transform, key("applied to each pixel last; anscombe = 2 sqrt(n + 3/8), log1p = ln(1 + n)")]
 
 
 class Split(TypedDict):
@@ -129,12 +104,8 @@ class Layer(TypedDict, total=False):
     local: Annotated[int, key("convolution whose kernel differs from pixel to pixel: its features", ge=1, le=4096)]
     kernel: Annotated[int, key("side of the kernel of conv and local [pixels]; absent = 3", ge=1, le=31)]
     stride: Annotated[int, key("step of conv, local (absent = 1) and pool (absent = size) [pixels]", ge=1, le=31)]
-    padding: Annotated[
-        Literal["same", "valid"], key("same = zeros beyond the edge keep the size; valid = none; absent = same")
-    ]
-    activation: Annotated[
-        Literal["relu", "tanh", "gelu", "none"], key("function after conv, local and dense; absent = relu")
-    ]
+    padding: Annotated[Literal["same", "valid"], key("same (absent) = zeros beyond the edge keep the size; valid = no")]
+    activation: Annotated[Activation, key("function after conv, local and dense; absent = relu")]
     pool: Annotated[Literal["average", "max"], key("the average or the maximum of each window")]
     size: Annotated[int, key("side of the window of pool [pixels]; absent = 2", ge=1, le=64)]
     global_pool: Annotated[Literal["average", "max"], key("the average or the maximum of each feature's map")]
@@ -149,8 +120,7 @@ class Network(TypedDict):
 
     side_inputs: Annotated[Distinct[SideInput], key("numbers that join the image where the layers say so")]
     catalogue_dropout: Annotated[
-        float,
-        key("share of clusters, drawn anew in each step, without log_rate, log_extent, log_background", ge=0, lt=1),
+        Fraction, key("share of clusters, drawn anew in each step, without log_rate, log_extent, log_background")
     ]
     layers: Annotated[list[Layer], key("layers in their order (docs/training.md)", min_length=1)]
 
@@ -166,16 +136,11 @@ class Plateau(TypedDict):
 class Recipe(TypedDict):
     """How a network is trained."""
 
-    loss: NotRequired[
-        Annotated[
-            Literal["likelihood", "squared_log", "percentage", "squared_log1p", "classification"],
-            key("what is minimised (docs/training.md); absent = likelihood, of a Gaussian in log10 M500c"),
-        ]
-    ]
+    loss: NotRequired[Annotated[Loss, key("what is minimised; absent = likelihood, of a Gaussian in log10 M500c")]]
     optimizer: Annotated[Literal["adam", "adamw"], key("optimiser")]
     learning_rate: Annotated[float, key("highest learning rate", gt=0, le=1)]
     schedule: Annotated[
-        Literal["cosine", "plateau", "constant"],
+        Schedule,
         key("cosine = warm-up, then cosine decay to 1 per cent; plateau = lowered when the validation loss stalls"),
     ]
     warmup_fraction: NotRequired[Annotated[float, key("share of the steps with a rising rate (cosine)", ge=0, lt=1)]]
@@ -184,14 +149,12 @@ class Recipe(TypedDict):
     gradient_clip: Annotated[float, key("largest global norm of the gradient; 0 = no limit", ge=0)]
     batch_size: Annotated[int, key("clusters per step", ge=1)]
     epochs: Annotated[int, key("passes through the training set", ge=1)]
-    augmentation: Annotated[
-        Literal["symmetries", "rotations", "none"], key("symmetries = flips, quarter turns; rotations = any angle")
-    ]
+    augmentation: Annotated[Augmentation, key("symmetries = flips, quarter turns; rotations = any angle")]
     average_decay: Annotated[float, key("decay per step of the running average of the weights; 0 = none", ge=0, lt=1)]
     keep: Annotated[Literal["last", "best"], key("weights of the last epoch, or of the lowest validation loss")]
     l2: NotRequired[Annotated[float, key("this times the sum of all kernels' squares is added to the loss", ge=0)]]
     patience: NotRequired[
-        Annotated[int | None, key("epochs without a lower validation loss that end a training; null = none", ge=1)]
+        Annotated[Count | None, key("epochs without a lower validation loss that end it; null = none")]
     ]
     symmetric_prediction: Annotated[bool, key("average predictions over the eight symmetries of the square")]
 
@@ -239,10 +202,7 @@ class Experiment(TypedDict):
     train_clusters: Annotated[int | None, key("number of training clusters, in a fixed order; null = all", ge=1)]
     weighting: Annotated[Literal["none", "uniform_mass"], key("of training clusters: equal, or even in log10 M500c")]
     redshift_noise: Annotated[float, key("standard deviation of noise added to the redshifts a network sees", ge=0)]
-    control: Annotated[
-        Literal["none", "shuffled_redshift", "no_energy", "noise_images"],
-        key("what is taken away from the data, to see what the networks use; controls give no observed cluster a mass"),
-    ]
+    control: Annotated[Control, key("data taken away to see what networks use; controls give no observed masses")]
     members: Annotated[int | None, key("number of networks; null = ensemble.members", ge=1, le=1000)]
     test_skies: Annotated[Distinct[str], key("further simulated skies to test on")]
     compared_with: NotRequired[Annotated[str, key("experiment it is compared with on the paper's page")]]
@@ -273,8 +233,8 @@ class LuminosityRelation(TypedDict):
 
     log10_l_pivot: Annotated[float, key("log10 of the luminosity at the pivots, 0.5-2 keV [erg/s]")]
     mass_pivot_msun: Annotated[
-        float,
-        key("pivot M500c [Msun]: 2.0e+14 reads the published 1.4e14 as Msun/h (1.4e+14: masses 0.155 dex lower)", gt=0),
+        Positive,
+        key("pivot M500c [Msun]: 2.0e+14 reads the published 1.4e14 as Msun/h (1.4e+14: masses 0.155 dex lower)"),
     ]
     slope: Annotated[float, key("slope with mass", gt=0)]
     delta: Annotated[float, key("change of the slope with ln((1+z)/(1+pivot_z))")]
@@ -287,9 +247,7 @@ class LuminosityRelation(TypedDict):
 class Baselines(TypedDict):
     """Predictors that the ensemble is compared with, on the same clusters."""
 
-    ridge_alpha: Annotated[
-        list[Annotated[float, key(gt=0)]], key("penalties of the ridge regression that are tried", min_length=1)
-    ]
+    ridge_alpha: Annotated[list[Positive], key("penalties of the ridge regression that are tried", min_length=1)]
     count_rate_efeds: CountRateRelation
     luminosity_published: LuminosityRelation
 
@@ -304,16 +262,8 @@ class PublishedMasses(TypedDict):
     """Published masses of an observed field, to compare with."""
 
     file: Annotated[Path, key("the table (.fits, .fits.gz, .csv, .tsv or .ecsv; of chiu2022 also tablec1.dat)")]
-    kind: Annotated[
-        Literal["chiu2022", "chiu2023", "bulbul2024", "table"],
-        key("whose table; table = your own, with NAME_CAT or ID_SRC, LOGM500_REF, perhaps LOGM500_REF_ERR (dex)"),
-    ]
-    columns: NotRequired[
-        Annotated[
-            dict[Literal["NAME_CAT", "ID_SRC", "LOGM500_REF", "LOGM500_REF_ERR"], str],
-            key("of kind table: names of your columns, where they differ"),
-        ]
-    ]
+    kind: Annotated[MassTable, key("table = your own: NAME_CAT or ID_SRC, LOGM500_REF, perhaps LOGM500_REF_ERR (dex)")]
+    columns: NotRequired[Annotated[dict[MassColumn, str], key("of kind table: your columns' names, where they differ")]]
     log10_m500c_min: NotRequired[Annotated[MassBound | None, key("only published log10(M500c / Msun) above this")]]
     log10_m500c_max: NotRequired[Annotated[MassBound | None, key("only published log10(M500c / Msun) below this")]]
 
@@ -351,20 +301,14 @@ class Download(TypedDict):
     bytes: NotRequired[Annotated[int, key("length that it must have [bytes]", ge=1)]]
     sha256: NotRequired[Annotated[str, key("SHA-256; absent = that of the first download", pattern="^[0-9a-f]{64}$")]]
     rows: NotRequired[Annotated[int, key("rows that its table must have", ge=1)]]
-    unpack: NotRequired[
-        Annotated[
-            Distinct[Annotated[str, key(pattern=r"^[^/\\]+$")]], key("files to take out of an archive", min_length=1)
-        ]
-    ]
+    unpack: NotRequired[Annotated[Distinct[FileName], key("files to take out of an archive", min_length=1)]]
 
 
 class Downloads(TypedDict):
     """Public files that `snakemake ... -- download_efeds` fetches; nothing else does."""
 
     tries: NotRequired[Annotated[int, key("how often an address is tried; absent = 6", ge=1, le=100)]]
-    stall_s: NotRequired[
-        Annotated[float, key("a try ends after this long without data [s]; absent = 60", gt=0, le=3600)]
-    ]
+    stall_s: NotRequired[Annotated[Positive, key("a try ends after this long without data [s]; absent = 60", le=3600)]]
     pause_s: NotRequired[Annotated[float, key("pause before a try, doubled each time [s]; absent = 2", ge=0, le=60)]]
     files: Annotated[dict[str, Download], key("files by name")]
 

@@ -13,7 +13,8 @@ import yaml
 from clustermass.errors import InputError
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Bands, Experiment, Images, ImageSet, Preprocessing, RealizationFiles, Sky
+    from clustermass.config.models import Bands, Experiment, Images, ImageSet, Preprocessing
+    from clustermass.config.sky_models import RealizationFiles, Sky
 
 Block: TypeAlias = dict[str, Any]
 BASE_EXPERIMENT = "fiducial"
@@ -119,10 +120,10 @@ def realization_names(sky: Sky) -> list[str]:
     return [f"{number:02d}" for number in range(1, int(realizations) + 1)]
 
 
-def input_files(sky: Mapping[str, Any], realization: str) -> list[str]:
+def input_files(sky: Sky, realization: str) -> list[str]:
     """List the user's files that are read for a realization, as the configuration names them."""
     if sky.get("source") == "published":
-        return [str(sky[key]) for key in PUBLISHED_FILES]
+        return [str(sky["images"]), str(sky["catalogue"])]
     files = realization_files(sky, realization)
     truth = None if sky.get("observed", False) else files.get("truth")
     further = files.get("joined_catalogues") or []
@@ -130,7 +131,7 @@ def input_files(sky: Mapping[str, Any], realization: str) -> list[str]:
     return [str(path) for path in named if path]
 
 
-def realization_files(sky: Mapping[str, Any], realization: str) -> RealizationFiles:
+def realization_files(sky: Sky, realization: str) -> RealizationFiles:
     """Return the block that names the files of one realization of a `files` sky.
 
     Raises

@@ -7,8 +7,9 @@ from typing import Any, TypeVar, get_type_hints
 
 from typing_extensions import is_typeddict
 
-from clustermass.config.models import Config, Detection, Experiment, Sky
+from clustermass.config.models import Config, Experiment
 from clustermass.config.resolve import PUBLISHED_FILES, choose, resolvable_skies, resolve_experiment, resolve_sky
+from clustermass.config.sky_models import Detection, Sky
 from clustermass.errors import InputError
 
 T = TypeVar("T")

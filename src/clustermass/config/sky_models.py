@@ -23,12 +23,22 @@ def _each_once(entries: list[T]) -> list[T]:
 
 Path: TypeAlias = Annotated[str, key(min_length=1)]
 Seed: TypeAlias = Annotated[int, key(ge=0, le=2**32 - 1)]
+Count: TypeAlias = Annotated[int, key(ge=1)]
+Positive: TypeAlias = Annotated[float, key(gt=0)]
+Share: TypeAlias = Annotated[float, key(ge=0, le=1)]
+Correlation: TypeAlias = Annotated[float, key(ge=-1, le=1)]
+#: at least 0, below 1
+Fraction: TypeAlias = Annotated[float, key(ge=0, lt=1)]
 #: a list whose entries differ
 Distinct: TypeAlias = Annotated[
     list[T], pydantic.AfterValidator(_each_once), key(json_schema_extra={"uniqueItems": True})
 ]
 #: decides by a value's type which of several kinds it must be
 ByType = pydantic.Discriminator(lambda value: f"<{type(value).__name__}>")
+Extents: TypeAlias = list[Annotated[float, key(ge=2, le=200)]]
+Seconds: TypeAlias = Annotated[float, key(gt=0, le=1e8)]
+Probability: TypeAlias = Annotated[float, key(gt=0, le=1)]
+Steps: TypeAlias = list[Annotated[float, key(gt=0, le=20)]]
 
 CatalogueColumn: TypeAlias = Literal[
     "ID_SRC", "RA", "DEC", "DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG", "Z", "Z_ERR",
@@ -100,12 +110,10 @@ class Clusters(TypedDict):
     low_mass_slope: Annotated[float, key("slope d ln L / d ln M below low_mass_log10_m500c", ge=0, le=4)]
     low_mass_log10_m500c: Annotated[float, key("hydrostatic mass below which it holds, log10 [Msun]", ge=12, le=16)]
     temperature_scatter_dex: Annotated[float, key("scatter of log10 kT at fixed mass and redshift [dex]", ge=0, le=0.5)]
-    extra_luminosity_scatter_dex: Annotated[
-        float, key("scatter of log10 luminosity added to the profiles' 0.2 [dex]", ge=0, le=1)
-    ]
+    extra_luminosity_scatter_dex: Annotated[Share, key("scatter of log10 luminosity added to the profiles' 0.2 [dex]")]
     luminosity_temperature_correlation: Annotated[
-        float | None,
-        key("correlation of ln kT and ln luminosity at fixed mass; null = as in Comparat et al. 2020", ge=-1, le=1),
+        Correlation | None,
+        key("correlation of ln kT and ln luminosity at fixed mass; null = as in Comparat et al. 2020"),
     ]
     outskirts_flux_max: Annotated[float, key("cap of the flux beyond R500 / flux inside R500", ge=0, le=2)]
     axis_ratio_mean: Annotated[float, key("mean ratio of minor to major axis", gt=0.3, le=1)]
@@ -155,15 +163,9 @@ class Detection(TypedDict):
     pixel_arcsec: Annotated[float, key("pixel of the stamps [arcsec]", ge=1, le=16)]
     stamp_pixels: Annotated[int, key("side of a stamp [pixels]; odd", ge=11, le=101)]
     cut_radius_arcsec: Annotated[float, key("radius of the pixels that are fitted [arcsec]", ge=20, le=200)]
-    extents_arcsec: Annotated[
-        list[Annotated[float, key(ge=2, le=200)]],
-        key("core radii of the beta model (beta = 2/3) tried [arcsec], increasing", min_length=3),
-    ]
+    extents_arcsec: Annotated[Extents, key("core radii of beta models (2/3) tried [arcsec], increasing", min_length=3)]
     shift_arcsec: Annotated[float, key("step of the coarse 3 x 3 grid of positions [arcsec]", ge=1, le=20)]
-    refine_arcsec: Annotated[
-        list[Annotated[float, key(gt=0, le=20)]],
-        key("steps of the finer grids around the best position so far [arcsec]"),
-    ]
+    refine_arcsec: Annotated[Steps, key("steps of the finer grids around the best position so far [arcsec]")]
     start_scatter_arcsec: Annotated[float, key("error of the fits' first positions, per axis [arcsec]", ge=0, le=20)]
     ext_dof: Annotated[float, key("degrees of freedom: EXT_LIKE = -ln Q(ext_dof/2, dC/2)", ge=0.5, le=8)]
     box_like_min: Annotated[float, key("likelihood of a box for a fit; 0 = all are fitted", ge=0, le=100)]
@@ -190,15 +192,10 @@ class RealizationFiles(TypedDict):
     ]
     catalogue: Annotated[Path, key("table of clusters: an id, position in deg (ICRS) and redshift at least")]
     joined_catalogues: NotRequired[Annotated[Distinct[Path] | None, key("tables with further columns, by ID_SRC")]]
-    exposure: NotRequired[
-        Annotated[
-            str | None, key("vignetting-corrected exposure map [s]; null = flat over the cells that hold photons")
-        ]
-    ]
+    exposure: NotRequired[Annotated[str | None, key("exposure map, vignetted [s]; null = flat where photons are")]]
     exposure_s: NotRequired[
         Annotated[
-            float | None,
-            key("exposure of the flat map [s]; null = the median ML_EXP, or else the mean good time", gt=0, le=1e8),
+            Seconds | None, key("exposure of the flat map [s]; null = the median ML_EXP, or else the mean good time")
         ]
     ]
     truth: NotRequired[
@@ -211,43 +208,34 @@ class RealizationFiles(TypedDict):
 class CatalogueSelection(TypedDict, total=False):
     """Clusters of your catalogue to keep; the log says how many each cut leaves. Absent = all."""
 
-    f_cont_max: Annotated[
-        float | None,
-        key("F_CONT must be below this: 0.3 keeps 477 eFEDS clusters, 0.2 keeps 453; null = any", gt=0, le=1),
-    ]
+    f_cont_max: Annotated[Probability | None, key("F_CONT is below this: 0.3 keeps 477 of eFEDS, 0.2 453; null = any")]
     in_area90: Annotated[bool, key("true = only clusters with IN_AREA90 (with f_cont_max 0.2: 445 of eFEDS)")]
+
+
+Source: TypeAlias = Literal["embedded", "files", "published"]
+Files: TypeAlias = Annotated[dict[Annotated[str, key(pattern="^[0-9]{2}$")], RealizationFiles], key(min_length=1)]
+Number: TypeAlias = Annotated[int, key(ge=1, le=99)]
+Realizations: TypeAlias = Annotated[
+    Annotated[Number, pydantic.Tag("<int>")] | Annotated[Files, pydantic.Tag("<dict>")], ByType
+]
 
 
 class Sky(TypedDict):
     """A simulated or observed field, in one or more realizations."""
 
     like: NotRequired[Annotated[str, key("name of the sky that all keys not set here are taken from")]]
-    source: Annotated[
-        Literal["embedded", "files", "published"],
-        key("embedded = simulated here; files = your own; published = the training set of Krippendorf et al. 2023"),
-    ]
+    source: Annotated[Source, key("embedded = simulated here; files = your own; published = Krippendorf et al. 2023")]
     seed: Annotated[Seed, key("root of the sky's random numbers; its name and the realization enter too")]
     observed: NotRequired[Annotated[bool, key("true = a field without known masses")]]
     realizations: NotRequired[
         Annotated[
-            Annotated[Annotated[int, key(ge=1, le=99)], pydantic.Tag("<int>")]
-            | Annotated[
-                dict[Annotated[str, key(pattern="^[0-9]{2}$")], RealizationFiles],
-                key(min_length=1),
-                pydantic.Tag("<dict>"),
-            ],
-            ByType,
-            key('number of realizations; of source files: "01", "02", ... in quotes, each with its files'),
+            Realizations, key('number of realizations; of source files: "01", "02", ... in quotes, each with its files')
         ]
     ]
     images: NotRequired[Annotated[Path, key("of source published: the pickle of smoothed images")]]
     catalogue: NotRequired[Annotated[Path, key("of source published: the catalogue of their clusters")]]
-    mass_unit: NotRequired[
-        Annotated[Literal["Msun", "Msun/h"], key("of source published: unit of M500c, checked against R500c_arcmin")]
-    ]
-    pairing: NotRequired[
-        Annotated[Literal["ids", "order"], key("of source published: rows are joined to images by this")]
-    ]
+    mass_unit: NotRequired[Annotated[Literal["Msun", "Msun/h"], key("unit of M500c, checked against R500c_arcmin")]]
+    pairing: NotRequired[Annotated[Literal["ids", "order"], key("of source published: what joins rows to images")]]
     cosmology: NotRequired[Annotated[Cosmology, key("departures from the block `cosmology` in this sky alone")]]
     field: Field
     exposure: Exposure
@@ -267,6 +255,6 @@ class Sky(TypedDict):
     ]
     match_arcsec: NotRequired[
         Annotated[
-            float, key("a detection's halo is where most photons within this distance are from [arcsec]", gt=0, le=600)
+            Positive, key("a detection's halo is where most photons within this distance are from [arcsec]", le=600)
         ]
     ]

@@ -23,7 +23,8 @@ from clustermass.published_set.catalogue import read_published_catalogue
 from clustermass.published_set.images import check_brightness, read_published_images, rows_of_images
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Events, Images, Sky
+    from clustermass.config.models import Events, Images
+    from clustermass.config.sky_models import Sky
 
 TITLE = "Smoothed images of the published training set of Krippendorf et al. (2023)"
 _Columns = Mapping[str, NDArray[Any]]
