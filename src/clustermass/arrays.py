@@ -1,4 +1,4 @@
-"""Names of array types, tables as dataclasses of arrays, and bisection for many elements at once."""
+"""Names of array types, tables as dataclasses of arrays, unit vectors, and bisection for many elements at once."""
 
 from collections.abc import Callable
 from typing import Any, Self, TypeAlias
@@ -49,3 +49,10 @@ def bisect(
         below = below_root(middle)
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return np.asarray((low + high) / 2, dtype=float)
+
+
+def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> FloatArray:
+    """Return the directions (..., 3) of positions (...) in deg, such as right ascension and declination."""
+    lon, lat = np.radians(longitude), np.radians(latitude)
+    cosine = np.cos(lat)
+    return np.stack([cosine * np.cos(lon), cosine * np.sin(lon), np.sin(lat)], axis=-1)

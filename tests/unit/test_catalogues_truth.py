@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from catalogues_ingest_inputs import DEC0, RA0, ingest, simulated
+from ingest_inputs import DEC0, RA0, ingest, simulated
 
 from clustermass.catalogues.truth import read_truth
 from clustermass.errors import InputError

@@ -12,10 +12,10 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from event_lists import START, STOP, photons, planted, whole, write_esass, write_sixte_events
 
-from clustermass.catalogues.ingest import ingest_field
 from clustermass.events import merge
 from clustermass.events.read import stream_events
 from clustermass.events.write import StoredEvents
+from clustermass.ingest.user_field import ingest_field
 from clustermass.io import fits as io_fits
 from clustermass.io.products import FieldFiles
 

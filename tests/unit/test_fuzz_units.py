@@ -7,9 +7,9 @@ from event_lists import photons, write_esass
 from fuzz_checks import DEC, RA, catalogue_table
 from test_images_band_images import EVENTS, TEN, block
 
-from clustermass.catalogues.ingest import ingest_field
 from clustermass.errors import InputError
 from clustermass.images.cutouts import extract_images
+from clustermass.ingest.user_field import ingest_field
 from clustermass.io.products import FieldFiles
 
 #: units that make positions, energies or masses those of something else: all of them must be told

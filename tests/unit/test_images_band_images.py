@@ -9,10 +9,10 @@ from astropy.io import fits
 from astropy.table import Table
 from event_lists import planted, sky_pixels, write_esass
 
-from clustermass.catalogues.ingest import ingest_field
 from clustermass.errors import InputError
 from clustermass.images.band_images import are_images, photons_of_images, read_images
 from clustermass.images.cutouts import extract_images
+from clustermass.ingest.user_field import ingest_field
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from catalogues_ingest_inputs import EVENTS, sky
+from ingest_inputs import EVENTS, sky
 
 from clustermass.apply.catalogue import CataloguePaths, write_catalogue
-from clustermass.catalogues.ingest import ingest_field
 from clustermass.cli import main
 from clustermass.figures import style
+from clustermass.ingest.user_field import ingest_field
 from clustermass.io.files import write_json
 from clustermass.io.products import MASSES, FieldFiles, add_history
 from clustermass.io.provenance import config_hash, provenance

@@ -25,7 +25,7 @@ rule ingest_mock:
         files=sky_realization_files,
         events=in_order(config["events"]),
         bands=in_order(config["images"]["bands"]),
-        code=code("ingest_field", "catalogues.ingest"),
+        code=code("ingest_field", "ingest.user_field"),
     script:
         "../scripts/ingest_field.py"
 
@@ -54,7 +54,7 @@ rule ingest_field:
         files=sky_realization_files,
         events=in_order(config["events"]),
         bands=in_order(config["images"]["bands"]),
-        code=code("ingest_field", "catalogues.ingest"),
+        code=code("ingest_field", "ingest.user_field"),
     script:
         "../scripts/ingest_field.py"
 

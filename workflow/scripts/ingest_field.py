@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clustermass.catalogues.ingest import ingest_field
+from clustermass.ingest.user_field import ingest_field
 from clustermass.io.log import step
 from clustermass.io.products import FieldFiles
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, cast
 from clustermass.apply.catalogue import CataloguePaths
 from clustermass.apply.mass_prior import read_mass_prior
 from clustermass.apply.masses import infer_observed
-from clustermass.catalogues.ingest import ingest_field
 from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.out_of_distribution import read_ood_model
 from clustermass.errors import InputError
 from clustermass.images.cutouts import extract_images
 from clustermass.images.preprocessing import preprocess
+from clustermass.ingest.user_field import ingest_field
 from clustermass.io.log import log_to
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
@@ -62,7 +62,7 @@ def masses_of_field(
         Path that ends in .fits.
     exposure, exposure_s
         Vignetting-corrected exposure map in s, or the exposure of a flat one; None, see
-        `clustermass.catalogues.ingest.ingest_field`.
+        `clustermass.ingest.user_field.ingest_field`.
     columns
         The catalogue's column names where they differ (ours: theirs).
     acronym

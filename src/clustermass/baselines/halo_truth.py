@@ -10,10 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.catalogues.tables import read_table
 from clustermass.errors import InputError
-from clustermass.images.geometry import unit_vectors
 
 COLUMNS = ("HALO_ID", "RA", "DEC", "Z")
 #: columns that a user's own simulation may lack

@@ -1,1 +1,1 @@
-"""Tables of clusters: a user's catalogue, truth and matches into the pipeline's files, and published masses."""
+"""Tables of clusters as users have them: catalogues, published masses, and the truth of simulations."""

@@ -9,10 +9,9 @@ import numpy as np
 from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.catalogues import tables
 from clustermass.errors import InputError
-from clustermass.images.geometry import unit_vectors
 from clustermass.io.log import LOGGER
 
 #: our name -> the usual names, best first

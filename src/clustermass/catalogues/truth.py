@@ -9,10 +9,9 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.catalogues.columns import MAX_REDSHIFT, Renamed, UserTable, find_columns
 from clustermass.catalogues.tables import read_table
-from clustermass.images.geometry import unit_vectors
 from clustermass.io.log import LOGGER
 from clustermass.io.products import TRUTH
 

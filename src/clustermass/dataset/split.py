@@ -12,8 +12,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from clustermass.arrays import unit_vectors
 from clustermass.errors import InputError
-from clustermass.images.geometry import unit_vectors
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance

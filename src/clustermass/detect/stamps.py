@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, Rows
+from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, Rows, unit_vectors
 from clustermass.detect.beta_models import Templates
-from clustermass.simulate.field import unit_vectors
 
 STRIP_DEG = 40.0 / 3600.0  # height of the declination strips by which events are sorted
 BLOCK = 8000  # positions at a time, for half a million photons
@@ -206,7 +205,7 @@ def neighbours(
 
 
 def _tree(ra: FloatArray, dec: FloatArray) -> KDTree:
-    return KDTree(np.stack(unit_vectors(ra, dec), axis=1))
+    return KDTree(unit_vectors(ra, dec))
 
 
 def component_background(

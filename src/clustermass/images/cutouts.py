@@ -11,11 +11,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.detections import Detections, Labels, image_centres, read_detections, read_labels
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList, mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS, stream_events
 from clustermass.events.select import Selection
+from clustermass.images.detections import Detections, Labels, image_centres, read_detections, read_labels
 from clustermass.images.exposure import box_exposure, photon_coverage, read_exposure
 from clustermass.images.geometry import (
     ImageGeometry,

@@ -10,10 +10,10 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
-from clustermass.images.geometry import SKY_PIXEL_ARCSEC, ImageGeometry, deproject, unit_vectors
+from clustermass.images.geometry import SKY_PIXEL_ARCSEC, ImageGeometry, deproject
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 

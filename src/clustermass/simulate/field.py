@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clustermass.arrays import Float32Array, FloatArray
+from clustermass.arrays import Float32Array, FloatArray, unit_vectors
 from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits
 from clustermass.io.products import write_exposure
@@ -67,7 +67,7 @@ class Field:
 
     def to_sky(self, longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Turn native longitude and latitude into RA in [0, 360) and Dec, all in deg."""
-        x, y, z = unit_vectors(longitude, latitude)
+        x, y, z = np.moveaxis(unit_vectors(longitude, latitude), -1, 0)
         axes = self._axes
         ra = np.degrees(
             np.arctan2(
@@ -79,17 +79,10 @@ class Field:
 
     def to_native(self, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Turn RA, Dec into native longitude and latitude, all in deg."""
-        x, y, z = unit_vectors(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))
+        x, y, z = np.moveaxis(unit_vectors(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float)), -1, 0)
         axes = self._axes
         along, east, north = (axes[i, 0] * x + axes[i, 1] * y + axes[i, 2] * z for i in range(3))
         return np.degrees(np.arctan2(east, along)), np.degrees(np.arcsin(np.clip(north, -1, 1)))
-
-
-def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return x, y, z on the unit sphere of longitudes and latitudes in deg."""
-    lon, lat = np.radians(longitude), np.radians(latitude)
-    cosine = np.cos(lat)
-    return cosine * np.cos(lon), cosine * np.sin(lon), np.sin(lat)
 
 
 @dataclass(frozen=True)

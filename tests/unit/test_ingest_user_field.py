@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from catalogues_ingest_inputs import DEC0, EVENTS, OUTPUTS, RA0, ingest, simulated, sky
+from ingest_inputs import DEC0, EVENTS, OUTPUTS, RA0, ingest, simulated, sky
 
-from clustermass.catalogues.ingest import ingest_field
 from clustermass.config.resolve import input_files
 from clustermass.errors import InputError
 from clustermass.events.read import read_events
+from clustermass.ingest.user_field import ingest_field
 from clustermass.io.products import FieldFiles
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from catalogues_ingest_inputs import DEC0, RA0, event_list, ingest, sky
+from ingest_inputs import DEC0, RA0, event_list, ingest, sky
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList

@@ -6,7 +6,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from clustermass.catalogues.ingest import ingest_field
+from clustermass.ingest.user_field import ingest_field
 from clustermass.io.products import FieldFiles
 
 EVENTS = {"flag_mask": "auto", "pattern": 15}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from catalogues_ingest_inputs import EVENTS, ingest
+from ingest_inputs import EVENTS, ingest
 
 from clustermass.dataset.sample import load_sample
 from clustermass.events.read import read_events
