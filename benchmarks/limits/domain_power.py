@@ -16,9 +16,7 @@ from scipy.stats import beta
 
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import measurements_of
-from clustermass.ensemble.aggregate import combine
 from clustermass.ensemble.ensemble import Ensemble
-from clustermass.ensemble.inference import predict
 from clustermass.ensemble.ood_quantities import CORE_ARCSEC, quantities_of
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_model
 from clustermass.ensemble.scores import fraction
@@ -82,8 +80,7 @@ def judged(images, trained, domain):
     sample = load_sample(images, selection=SELECTION) if isinstance(images, list) else images
     redshift = sample["redshift"].values
     measurements = measurements_of(sample)
-    members = predict(trained.weights, sample["image"].values, redshift, measurements=measurements, device="cpu")
-    predicted = combine(members["mu"], members["sigma"])
+    predicted = trained.predict(sample["image"].values, redshift, None, measurements, device="cpu")
     result = domain.score(quantities_of(sample, predicted._asdict(), domain.transform))
     names, counts = np.unique(result.why[result.flagged], return_counts=True)
     shares = fraction("flagged", result.flagged)

@@ -206,11 +206,10 @@ def _column_map(pairs: Sequence[str]) -> dict[str, str]:
 def _pack(options: argparse.Namespace) -> None:
     from clustermass.apply.field import check_outputs
     from clustermass.ensemble.ensemble import Ensemble
-    from clustermass.ensemble.pack import pack_ensemble
 
     trained = Ensemble.from_folder(options.experiment)
     check_outputs([options.output], options.overwrite, list(trained.named().values()))
-    digest = pack_ensemble(trained, options.output)
+    digest = trained.save(options.output)
     size = options.output.stat().st_size / 1e6
     print(f"Written: {options.output}, {size:.1f} MB, {len(trained.weights)} networks, ensemble {digest}")
     print(f"To use it: clustermass masses EVENTS CATALOGUE --ensemble {options.output}")

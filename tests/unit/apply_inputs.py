@@ -12,6 +12,8 @@ from scipy.stats import norm
 from clustermass.apply import masses as observed
 from clustermass.apply.catalogue import CataloguePaths
 from clustermass.apply.masses import infer_observed
+from clustermass.ensemble.aggregate import combine
+from clustermass.ensemble.ensemble import Ensemble, Prediction
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf
 
@@ -19,23 +21,28 @@ MADE = {"source": "test"}
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
 
 
-def fake_predict(weights, image, redshift, redshift_err, measurements, device):
+def predicted(mu, sigma, sigma_redshift):
+    """Return a prediction by the members' (member, cluster)."""
+    return Prediction(mu, sigma, *combine(mu, sigma), sigma_redshift)
+
+
+def fake_predict(ensemble, image, redshift, redshift_err, measurements, device):
     """Stand in for the networks: members 0.1 dex apart, the last image spreading them; dM/dz = 1."""
-    mu = 14 + image.mean(axis=(1, 2, 3)) + 0.1 * np.arange(len(weights))[:, None]
+    mu = 14 + image.mean(axis=(1, 2, 3)) + 0.1 * np.arange(len(ensemble.weights))[:, None]
     mu[1:] += 10 * (image.mean(axis=(1, 2, 3)) > 0.4)
-    return {"mu": mu, "sigma": np.full(mu.shape, 0.15), "sigma_redshift": np.asarray(redshift_err, dtype=float)}
+    return predicted(mu, np.full(mu.shape, 0.15), np.asarray(redshift_err, dtype=float))
 
 
 def network(*side_inputs, centre="detected"):
-    """Stand for `TrainedNetwork.load`: a network that is told `side_inputs` and learnt from images about `centre`."""
+    """Stand for `TrainedNetwork.load`: a network of some `side_inputs`, trained on images about `centre`."""
     return lambda path: SimpleNamespace(network={"side_inputs": side_inputs}, cutting={"images": {"centre": centre}})
 
 
 @pytest.fixture(name="field")
 def observed_field(tmp_path, monkeypatch):
     """Write a field of five clusters (the third without redshift), its ensemble, and fake networks."""
-    monkeypatch.setattr(observed, "predict", fake_predict)
-    monkeypatch.setattr(observed, "check_grid", lambda weights, images: None)
+    monkeypatch.setattr(Ensemble, "predict", fake_predict)
+    monkeypatch.setattr(Ensemble, "check_grid", lambda ensemble, images: None)
     monkeypatch.setattr(observed.TrainedNetwork, "load", network("log_z", "log_rate", "log_extent", "log_background"))
     n = 5
     per_cluster = {

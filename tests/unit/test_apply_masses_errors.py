@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from apply_inputs import MADE, observed_field, read, write_calibration  # noqa: F401, the fixture `field`
+from apply_inputs import MADE, observed_field, predicted, read, write_calibration  # noqa: F401, the fixture `field`
 from astropy.io import fits
 from scipy.stats import norm
 
@@ -16,7 +16,7 @@ AS_PREDICTED = Calibration("none", Recalibration(), {68: 1.0, 90: 1.6, 95: np.na
 
 def test_catalogue_s_quantiles_are_those_of_drawn_masses():
     mu, sigma, sigma_z = np.array([[13.8], [14.0], [14.5]]), np.array([[0.1], [0.15], [0.2]]), np.array([0.12])
-    found = mass_columns(mu, sigma, sigma_z, AS_PREDICTED)
+    found = mass_columns(predicted(mu, sigma, sigma_z), AS_PREDICTED)
     rng = np.random.default_rng(33)
     member = rng.integers(0, 3, 400_000)
     drawn = rng.normal(mu[member, 0], sigma[member, 0]) + rng.normal(0, 0.12, member.size)
@@ -28,7 +28,7 @@ def test_catalogue_s_quantiles_are_those_of_drawn_masses():
 
 
 def test_hand_worked_errors():
-    found = mass_columns(np.array([[14.0], [14.2]]), np.array([[0.1], [0.3]]), np.array([0.2]), AS_PREDICTED)
+    found = mass_columns(predicted(np.array([[14.0], [14.2]]), np.array([[0.1], [0.3]]), np.array([0.2])), AS_PREDICTED)
     assert found["LOGM500"][0] == pytest.approx(14.1)
     assert found["LOGM500_ERR_ALEATORIC"][0] == pytest.approx(np.sqrt(0.05))
     assert found["LOGM500_ERR_EPISTEMIC"][0] == pytest.approx(0.1)
@@ -37,7 +37,7 @@ def test_hand_worked_errors():
 
 def test_recalibrated_errors_by_hand():
     calibration = Calibration("scale_and_floor", Recalibration(2.0, 0.3), {68: 1.0, 90: 1.5, 95: 2.0}, 100)
-    found = mass_columns(np.array([[14.0], [14.2]]), np.array([[0.1], [0.3]]), np.array([0.2]), calibration)
+    found = mass_columns(predicted(np.array([[14.0], [14.2]]), np.array([[0.1], [0.3]]), np.array([0.2])), calibration)
     assert found["LOGM500"][0] == pytest.approx(14.1)
     assert found["LOGM500_ERR_ALEATORIC"][0] == pytest.approx(np.sqrt(4 * 0.05 + 0.09))
     assert found["LOGM500_ERR"][0] == pytest.approx(np.sqrt(4 * 0.06 + 0.09 + 0.04))

@@ -4,6 +4,7 @@ import json
 import weakref
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from test_sample import SELECTION, images
 from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky
 from clustermass.baselines.measurements import Sky
 from clustermass.dataset import sample
+from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
-from clustermass.evaluate import test_skies as evaluation_sky
 from clustermass.evaluate.evaluate import evaluate
 from clustermass.evaluate.test_skies import predict_sky
 from clustermass.io.files import write_json
@@ -25,17 +26,17 @@ MADE = {"source": "test"}
 OTHER = {"h0_km_s_mpc": 69.32, "omega_m": 0.2865}
 
 
-def fake_predict(weights, image, redshift, facts, device, controlled):
+def fake_predict(ensemble, image, redshift, redshift_err, measurements, device, controlled):
     """Members 0.1 apart; the mean of a pixel, which tells realization and cluster, and the redshift give the mass."""
-    mu = 14 + image.mean(axis=(1, 2, 3)) / 1e4 + redshift / 10 + 0.1 * np.arange(len(weights))[:, None]
-    return {"mu": mu, "sigma": np.full(mu.shape, 0.15)}
+    mu = 14 + image.mean(axis=(1, 2, 3)) / 1e4 + redshift / 10 + 0.1 * np.arange(len(ensemble.weights))[:, None]
+    return SimpleNamespace(member_mu=mu, member_sigma=np.full(mu.shape, 0.15))
 
 
 @pytest.fixture
 def networks(tmp_path, monkeypatch):
     """Three weights files of fake networks."""
-    monkeypatch.setattr(evaluation_sky, "predict", fake_predict)
-    monkeypatch.setattr(evaluation_sky, "check_grid", lambda weights, images: None)
+    monkeypatch.setattr(Ensemble, "predict", fake_predict)
+    monkeypatch.setattr(Ensemble, "check_grid", lambda ensemble, images: None)
     paths = [tmp_path / f"0{member}.safetensors" for member in range(3)]
     for path in paths:
         path.write_bytes(path.name.encode())
@@ -111,22 +112,22 @@ def test_memory_holds_one_file_and_its_selected_clusters_at_a_time(tmp_path, net
         watch(part["image"].values)
         return part
 
-    def watched_predict(weights, image, *arguments, **options):
+    def watched_predict(ensemble, image, *arguments, **options):
         watch(image)
-        return fake_predict(weights, image, *arguments, **options)
+        return fake_predict(ensemble, image, *arguments, **options)
 
     monkeypatch.setattr(sample, "read_netcdf", watched_read)
-    monkeypatch.setattr(evaluation_sky, "predict", watched_predict)
+    monkeypatch.setattr(Ensemble, "predict", watched_predict)
     predicted(tmp_path, smoothed(tmp_path, 6, 6, 6, 6, 6), networks)
     assert len(alive) == 10
     assert max(alive) <= 1  # besides the one that was just made
 
 
 def test_networks_of_other_images_are_refused(tmp_path, networks, monkeypatch):
-    def other(weights, images):
+    def other(ensemble, images):
         raise InputError("Use the same preprocessing.")
 
-    monkeypatch.setattr(evaluation_sky, "check_grid", other)
+    monkeypatch.setattr(Ensemble, "check_grid", other)
     with pytest.raises(InputError, match="same preprocessing"):
         predicted(tmp_path, smoothed(tmp_path, 3), networks)
 

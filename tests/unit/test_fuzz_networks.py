@@ -18,8 +18,8 @@ def test_weights(tmp_path):
     def case(damage):
         found = tried(path, damage.apply(content), TrainedNetwork.load)
         if found is not None:
-            assert {name: array.shape for name, array in found.arrays.items()} == {"a": (2,), "b": (2, 3)}
-            assert all(np.isfinite(array).all() for array in found.arrays.values())
+            assert {name: array.shape for name, array in found.weights.items()} == {"a": (2,), "b": (2, 3)}
+            assert all(np.isfinite(array).all() for array in found.weights.values())
 
     campaign(0.08, damages(), case)
 

@@ -18,7 +18,6 @@ from clustermass.apply.field import masses_of_field
 from clustermass.dataset.controls import Control
 from clustermass.ensemble import pack as packing
 from clustermass.ensemble.ensemble import Ensemble, Posterior
-from clustermass.ensemble.pack import pack_ensemble
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf
@@ -57,7 +56,7 @@ def experiment(tmp_path):
 
 @pytest.fixture
 def packed(experiment, tmp_path):
-    pack_ensemble(Ensemble.from_folder(experiment), tmp_path / "my ensemble.zip")
+    Ensemble.from_folder(experiment).save(tmp_path / "my ensemble.zip")
     return tmp_path / "my ensemble.zip"
 
 
@@ -108,7 +107,7 @@ def test_the_same_ensemble_gives_the_same_bytes_wherever_and_whenever(experiment
         os.utime(other / name, (1e9 + number, 1e9 + number))
         (other / name).chmod(0o600)
     (other / "metrics.json").write_text("{}")
-    pack_ensemble(Ensemble.from_folder(other), tmp_path / "again.zip")
+    Ensemble.from_folder(other).save(tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
 
 
@@ -215,7 +214,7 @@ def test_a_control_s_networks_are_not_packed(experiment, tmp_path):
     control = Control("no_energy", "none", [], 1)
     replace(example(), control=control).save(experiment / "members" / "01.safetensors")
     with pytest.raises(InputError, match=r"01\.safetensors: a network of the control 'no_energy'"):
-        pack_ensemble(Ensemble.from_folder(experiment), tmp_path / "bad.zip")
+        Ensemble.from_folder(experiment).save(tmp_path / "bad.zip")
     assert not (tmp_path / "bad.zip").exists()
 
 
@@ -223,7 +222,7 @@ def test_networks_that_see_different_images_are_not_packed(experiment, tmp_path)
     odd = replace(example(), grid={**example().grid, "x": [-24.0, 0.0, 24.0]})
     odd.save(experiment / "members" / "01.safetensors")
     with pytest.raises(InputError, match=r"01\.safetensors: its grid differs"):
-        pack_ensemble(Ensemble.from_folder(experiment), tmp_path / "bad.zip")
+        Ensemble.from_folder(experiment).save(tmp_path / "bad.zip")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +231,7 @@ def test_networks_that_see_different_images_are_not_packed(experiment, tmp_path)
 def test_an_incomplete_experiment_is_not_packed(experiment, tmp_path, name, message):
     (experiment / name).unlink()
     with pytest.raises(InputError, match=message):
-        pack_ensemble(Ensemble.from_folder(experiment), tmp_path / "bad.zip")
+        Ensemble.from_folder(experiment).save(tmp_path / "bad.zip")
     assert not (tmp_path / "bad.zip").exists()
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -13,7 +14,7 @@ import xarray as xr
 from network_inputs import NETWORK, RECIPE, network_block, sky
 
 from clustermass.dataset.training_data import noisy_redshift
-from clustermass.ensemble.inference import check_grid, predict
+from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.network.device import use_device
@@ -115,11 +116,11 @@ def test_member_file_holds_predictions_of_all_three_subsets(tmp_path, recipe, po
     cube = np.concatenate([read_netcdf(path)["image"].values for path in images])
     names = np.concatenate([read_netcdf(path)["cluster"].values for path in images]).astype(str)
     redshift = np.concatenate([read_netcdf(path)["redshift"].values for path in images])
-    again = predict([weights], cube, redshift, device="cpu")
+    again = Ensemble.from_weights([weights]).predict(cube, redshift, device="cpu")
     row = {name: number for number, name in enumerate(names)}
     order = [row[name] for name in member["cluster"].values.astype(str)]
-    np.testing.assert_allclose(again["mu"][0][order], member["mu"], atol=1e-6)
-    np.testing.assert_allclose(again["sigma"][0][order], member["sigma"], atol=1e-6)
+    np.testing.assert_allclose(again.mu[order], member["mu"], atol=1e-6)
+    np.testing.assert_allclose(again.member_sigma[0][order], member["sigma"], atol=1e-6)
     known = TrainedNetwork.load(weights)
     assert known.preprocessing == {"transform": "sqrt"}
     train_mass = member["log10_m500c"].values[member["split"].values == "train"]
@@ -163,6 +164,7 @@ def test_a_subset_of_another_name_is_refused(tmp_path):
 
 SCRIPT = """
 import sys
+from functools import partial
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_training import train, write_sky
@@ -208,13 +210,14 @@ def test_a_redshift_error_moves_the_mass_by_the_planted_slope(tmp_path):
         dataset["image"] = dataset["image"] * 0
         write_netcdf(dataset, path, "test images", {})
     _, weights = train(tmp_path, images, split, epochs=300)
+    ensemble = Ensemble.from_weights([weights])
     cube, redshift = np.zeros((9, 2, 8, 8)), np.linspace(0.2, 0.6, 9)
-    response = predict([weights], cube, redshift, np.full(9, 0.03), device="cpu")["sigma_redshift"]
+    response = ensemble.predict(cube, redshift, np.full(9, 0.03), device="cpu").sigma_redshift
     np.testing.assert_allclose(response, 0.03, atol=0.015)  # the network's own curve, bent a little
     assert response.mean() == pytest.approx(0.03, rel=0.15)
-    exact = predict([weights], cube, redshift, np.zeros(9), device="cpu")["sigma_redshift"]
+    exact = ensemble.predict(cube, redshift, np.zeros(9), device="cpu").sigma_redshift
     np.testing.assert_array_equal(exact, 0)
-    mu = predict([weights, weights], cube, redshift, device="cpu")["mu"]
+    mu = Ensemble.from_weights([weights, weights]).predict(cube, redshift, device="cpu").member_mu
     assert mu.shape == (2, 9)
     np.testing.assert_allclose(mu[0], 13.6 + redshift, atol=0.05)
 
@@ -230,15 +233,16 @@ def test_networks_of_a_control_are_judged_under_it_but_give_no_masses(tmp_path):
     cube, redshift = read_netcdf(images[0])["image"].values, read_netcdf(images[0])["redshift"].values
     swapped = cube[:, ::-1]
     for control, weights in files.items():
-        mu = [predict([weights], some, redshift, device="cpu", controlled=True)["mu"] for some in (cube, swapped)]
+        predict = partial(Ensemble.from_weights([weights]).predict, device="cpu", controlled=True)
+        mu = [predict(some, redshift).member_mu for some in (cube, swapped)]
         assert np.allclose(*mu, atol=1e-5) is (control == "no_energy")
     member = read_netcdf(files["no_energy"].with_suffix(".nc"))
     rows = [name.startswith("01_") for name in member["cluster"].values.astype(str)]
     order = np.argsort(read_netcdf(images[0])["cluster"].values.astype(str))
-    judged = predict([files["no_energy"]], cube, redshift, device="cpu", controlled=True)["mu"][0]
-    np.testing.assert_allclose(judged[order], member["mu"].values[rows], atol=1e-6)
+    tested = predict(cube, redshift).mu
+    np.testing.assert_allclose(tested[order], member["mu"].values[rows], atol=1e-6)
     with pytest.raises(InputError, match=r"network of the control 'no_energy'.* gives no masses"):
-        predict([files["no_energy"]], cube, redshift, device="cpu")
+        Ensemble.from_weights([weights]).predict(cube, redshift, device="cpu")
 
 
 def test_training_on_fewer_clusters_predicts_all_but_marks_them(tmp_path):
@@ -255,19 +259,19 @@ def test_training_on_fewer_clusters_predicts_all_but_marks_them(tmp_path):
 def test_inference_refuses_what_doesnt_fit(tmp_path):
     images, split = write_sky(tmp_path)
     _, weights = train(tmp_path, images, split, epochs=1)
-    cube = np.zeros((2, 2, 8, 8))
+    ensemble, cube = Ensemble.from_weights([weights]), np.zeros((2, 2, 8, 8))
     with pytest.raises(InputError, match="no weights"):
-        predict([], cube, np.ones(2))
+        Ensemble.from_weights([])
     with pytest.raises(InputError, match=r"takes images of \(y, x, band\) = \(8, 8, 2\), not \(9, 9, 2\)"):
-        predict([weights], np.zeros((2, 2, 9, 9)), np.ones(2))
+        ensemble.predict(np.zeros((2, 2, 9, 9)), np.ones(2))
     with pytest.raises(InputError, match="row 1"):
-        predict([weights], cube, np.array([0.3, np.nan]))
+        ensemble.predict(cube, np.array([0.3, np.nan]))
     with pytest.raises(InputError, match="redshift_err: row 0"):
-        predict([weights], cube, np.array([0.3, 0.4]), np.array([-0.1, 0.1]))
+        ensemble.predict(cube, np.array([0.3, 0.4]), np.array([-0.1, 0.1]))
     dataset = read_netcdf(images[0])
-    check_grid([weights], dataset)
+    ensemble.check_grid(dataset)
     with pytest.raises(InputError, match="trained on band"):
-        check_grid([weights], dataset.assign_coords(band=[0.3, 0.6]))
+        ensemble.check_grid(dataset.assign_coords(band=[0.3, 0.6]))
 
 
 def test_device_is_checked(monkeypatch):

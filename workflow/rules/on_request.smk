@@ -157,6 +157,6 @@ rule pack_ensemble:
         mem_mb=each_try(1000),
         runtime=each_try(10),
     params:
-        code=code("pack_ensemble", "ensemble.pack"),
+        code=code("pack_ensemble", "ensemble.ensemble"),
     script:
         "../scripts/pack_ensemble.py"

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from clustermass.ensemble.pack import pack_ensemble
-from clustermass.io.log import step
 from clustermass.ensemble.ensemble import Ensemble
+from clustermass.io.log import step
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
     trained = Ensemble(
@@ -13,4 +12,4 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"
         domain=Path(snakemake.input.domain),
         weights=tuple(Path(path) for path in snakemake.input.weights),
     )
-    pack_ensemble(trained, Path(snakemake.output.packed))
+    trained.save(Path(snakemake.output.packed))

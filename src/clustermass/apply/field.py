@@ -57,7 +57,7 @@ def masses_of_field(
         Table with at least an id, a position in deg (ICRS) and a redshift for each cluster.
     ensemble
         Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and
-        `members/*.safetensors`), or that ensemble packed into a file by `clustermass.ensemble.pack.pack_ensemble`.
+        `members/*.safetensors`), or that ensemble packed into a file by `Ensemble.save`.
     output
         Path that ends in .fits.
     exposure, exposure_s

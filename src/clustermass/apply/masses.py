@@ -17,10 +17,9 @@ from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import read_table
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import measurements_of
-from clustermass.ensemble.aggregate import Training, combine, mixture_quantile, read_training
+from clustermass.ensemble.aggregate import Training, mixture_quantile, read_training
 from clustermass.ensemble.calibration import LEVELS, Calibration, read_calibration
-from clustermass.ensemble.ensemble import Ensemble
-from clustermass.ensemble.inference import check_grid, predict
+from clustermass.ensemble.ensemble import Ensemble, Prediction
 from clustermass.ensemble.ood_quantities import quantities_of
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, OodModel, read_ood_model
 from clustermass.errors import InputError
@@ -94,12 +93,13 @@ def infer_observed(
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
     seen = field.isel(cluster=np.isfinite(field["redshift"].values))  # no redshift, no mass; nor an image, if scaled
     check_finite(seen, ("image",), " or ".join(map(str, smoothed)))
-    check_grid(weights, field)
+    trained = Ensemble(ensemble, calibration, domain, tuple(weights))
+    trained.check_grid(field)
     simulated = simulated or bool(field.attrs["simulated"])
     calibrated, ood_model, training = read_calibration(calibration), read_ood_model(domain), read_training(ensemble)
     columns = _copied_columns(field, "SIM" if simulated else acronym)
     prior = read_mass_prior(ensemble) if mass_prior == "flat" else None
-    columns |= _masses(field, weights, calibrated, ood_model, training, device, prior)
+    columns |= _masses(field, trained, calibrated, ood_model, training, device, prior)
     columns |= flags(field, columns, training)
     first = TrainedNetwork.load(weights[0])  # the networks are all of one kind
     columns["FLAG_NOCAT"] = without_measurements(field, list(first.network["side_inputs"]))
@@ -107,7 +107,6 @@ def infer_observed(
     inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
     settings = {"simulated": simulated, "cosmology": cosmology, "mass_prior": mass_prior}
     made_by = provenance("infer_observed", settings, inputs)
-    trained = Ensemble(ensemble, calibration, domain, tuple(weights))
     header = {
         **_training_cards(training, len(weights), simulated, cosmology),
         **_calibration_cards(calibrated),
@@ -191,7 +190,7 @@ def _copied_columns(field: xr.Dataset, acronym: str) -> dict[str, NDArray[Any]]:
 
 def _masses(
     field: xr.Dataset,
-    weights: Sequence[Path],
+    trained: Ensemble,
     calibration: Calibration,
     ood_model: OodModel,
     training: Training,
@@ -206,7 +205,7 @@ def _masses(
     if not exposed.all():
         names = ", ".join(field["cluster"].values[~exposed].astype(str))
         LOGGER.warning("infer_observed: no exposure at all in the boxes of %s; they get no mass", names)
-    columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(weights))}
+    columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(trained.weights))}
     columns |= {"FLAG_NOZ": (~with_redshift).astype(np.int16)}
     left_out = REFERENCE if prior else (*REFERENCE, *FLAT)
     filled = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
@@ -215,20 +214,19 @@ def _masses(
     if usable.any():
         image = field["image"].values[usable]
         measurements = measurements_of(field.isel(cluster=usable))
-        found = predict(weights, image, redshift[usable], error[usable], measurements, device)
-        mixture = predicted_mixture(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
-        of_usable = mass_columns(found["mu"], found["sigma"], found["sigma_redshift"], calibration)
-        of_usable |= flat_columns(*mixture, redshift[usable], prior) if prior else {}
-        of_usable |= _ood(field.isel(cluster=usable), found["mu"], found["sigma"], ood_model)
+        predicted = trained.predict(image, redshift[usable], error[usable], measurements, device)
+        of_usable = mass_columns(predicted, calibration)
+        of_usable |= flat_columns(*predicted_mixture(predicted, calibration), redshift[usable], prior) if prior else {}
+        of_usable |= _ood(field.isel(cluster=usable), predicted, ood_model)
         for name, values in of_usable.items():
             result[name] = result[name].astype(values.dtype)
             result[name][usable] = values
     return columns | result
 
 
-def _ood(field: xr.Dataset, mu: FloatArray, sigma: FloatArray, model: OodModel) -> dict[str, NDArray[Any]]:
-    """Return OOD_P, OOD_WHY and FLAG_OOD, (cluster,), from the members' predictions (member, cluster)."""
-    score = model.score(quantities_of(field, combine(mu, sigma)._asdict(), model.transform))
+def _ood(field: xr.Dataset, predicted: Prediction, model: OodModel) -> dict[str, NDArray[Any]]:
+    """Return OOD_P, OOD_WHY and FLAG_OOD, (cluster,)."""
+    score = model.score(quantities_of(field, predicted._asdict(), model.transform))
     return {
         "OOD_P": score.p,
         "OOD_WHY": np.where(score.flagged, score.why, ""),
@@ -236,45 +234,30 @@ def _ood(field: xr.Dataset, mu: FloatArray, sigma: FloatArray, model: OodModel) 
     }
 
 
-def predicted_mixture(
-    mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray, calibration: Calibration
-) -> tuple[FloatArray, FloatArray]:
+def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
     """Return means and standard deviations of the recalibrated mixture with the z error, (member, cluster), dex."""
-    centre, width = calibration.recalibration.components(mu, sigma)
-    return centre, np.hypot(width, sigma_redshift)
+    centre, width = calibration.recalibration.components(predicted.member_mu, predicted.member_sigma)
+    return centre, np.hypot(width, predicted.sigma_redshift)
 
 
-def mass_columns(
-    mu: FloatArray, sigma: FloatArray, sigma_redshift: FloatArray, calibration: Calibration
-) -> dict[str, FloatArray]:
-    """Return the mass columns of the catalogue from the members' predictions.
+def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
+    """Return the columns LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
 
-    Parameters
-    ----------
-    mu, sigma
-        (member, cluster), dex.
-    sigma_redshift
-        Error of the mass due to the redshift's error, (cluster,), dex.
-    calibration
-        Of the ensemble. Its scale acts on both parts of sigma, its floor is counted as aleatoric.
-
-    Returns
-    -------
-    dict
-        LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
+    The calibration's scale acts on both parts of sigma, its floor is counted as aleatoric.
     """
-    joined, again = combine(mu, sigma), calibration.recalibration
-    parts = (again.sigma(joined.sigma_aleatoric), again.scale * joined.sigma_epistemic, sigma_redshift)
-    centre, width = predicted_mixture(mu, sigma, sigma_redshift, calibration)
+    again = calibration.recalibration
+    aleatoric, epistemic = again.sigma(predicted.sigma_aleatoric), again.scale * predicted.sigma_epistemic
+    parts = (aleatoric, epistemic, predicted.sigma_redshift)
+    centre, width = predicted_mixture(predicted, calibration)
     columns = {
-        "LOGM500": joined.mu,
+        "LOGM500": predicted.mu,
         "LOGM500_ERR": np.sqrt(np.sum(np.square(parts), axis=0)),
         **dict(zip(PARTS, parts, strict=True)),
         **{name: mixture_quantile(probability, centre, width) for name, probability in QUANTILES.items()},
     }
     for level, (low, high) in CONFORMAL.items():
-        half_width = calibration.half_width[level] * joined.sigma
-        columns |= {low: joined.mu - half_width, high: joined.mu + half_width}
+        half_width = calibration.half_width[level] * predicted.sigma
+        columns |= {low: predicted.mu - half_width, high: predicted.mu + half_width}
     return columns
 
 

@@ -1,9 +1,10 @@
-"""Join the members' predictions into one (Krippendorf et al. 2023, Eq. 2-3)."""
+"""Join the members' predictions into one (Krippendorf et al. 2023, Eq. 2-3); mixtures; summary of the training set."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -13,6 +14,9 @@ from clustermass.arrays import FloatArray, bisect
 from clustermass.errors import InputError
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Cosmology
 
 #: per-cluster variables that are copied from the images' files
 COLUMNS = (
@@ -38,15 +42,10 @@ class Combined(NamedTuple):
 
 
 def combine(member_mu: np.ndarray, member_sigma: np.ndarray) -> Combined:
-    """Mean and standard deviation of the mixture of the members' Gaussians.
+    """Return mean and standard deviation of the mixture of the members' Gaussians, (member, cluster), dex.
 
     Krippendorf et al. (2023), Eq. 2: mu* = mean mu_i; Eq. 3: sigma*^2 = mean(sigma_i^2 + mu_i^2) - mu*^2, the sum of
     sigma_aleatoric^2 = mean sigma_i^2 and sigma_epistemic^2 = mean mu_i^2 - mu*^2.
-
-    Parameters
-    ----------
-    member_mu, member_sigma
-        (member, cluster), dex.
     """
     mu = member_mu.mean(axis=0)
     aleatoric = (member_sigma**2).mean(axis=0)
@@ -58,26 +57,23 @@ def aggregate_ensemble(
     members: Sequence[Path],
     output: Path,
     images: Sequence[Path],
-    cosmology: Mapping[str, float] | None = None,
+    cosmology: Cosmology | None = None,
     weights: Sequence[Path] = (),
     weighting: str = "none",
 ) -> None:
-    """Write ensemble.nc: the ensemble's and all members' predictions, and what is known of each cluster.
+    """Write ensemble.nc: the ensemble's and all members' predictions, and `COLUMNS` of the clusters.
 
     Parameters
     ----------
-    members
-        Files of `clustermass.network.train_members.train_member`, in the order of the members.
+    members, weights
+        Files of `clustermass.network.train_members`, in the order of the members. Of the weights only the hashes are
+        recorded, so that none can be exchanged unseen.
     output
         netCDF file to write.
     images
         The images that the members were trained on; the clusters' columns come from there.
-    cosmology
-        Of the training sky, kept in the attributes.
-    weights
-        Files of the members' networks: only named by their hashes, so that none can be exchanged unseen.
-    weighting
-        Of the training clusters; kept in the attributes too unless it is none.
+    cosmology, weighting
+        Of the training sky and of its clusters, kept in the attributes; the weighting unless it is none.
 
     Raises
     ------
@@ -88,20 +84,20 @@ def aggregate_ensemble(
     if not members:
         raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
     loaded = [read_netcdf(path, ("mu", "sigma", "split", "log10_m500c")) for path in members]
+    first = loaded[0]
     for path, member in zip(members, loaded, strict=True):
         check_finite(member, ("mu", "sigma"), path)
-    for path, member in zip(members[1:], loaded[1:], strict=True):
         for name in ("cluster", "split", "log10_m500c"):
-            if not np.array_equal(member[name].values, loaded[0][name].values):
+            if not np.array_equal(member[name].values, first[name].values):
                 raise InputError(
                     f"{path}: its {name} differs from that of {members[0]}. "
                     "They were trained on different samples: delete both and train again."
                 )
-    columns = _columns(images, loaded[0]) | {name: loaded[0][name].values for name in ("split", "log10_m500c")}
+    columns = _columns(images, first) | {name: first[name].values for name in ("split", "log10_m500c")}
     mu, sigma = (np.stack([member[name].values for member in loaded]) for name in ("mu", "sigma"))
-    dataset = ensemble_dataset(mu, sigma, [Path(path).stem for path in members], loaded[0]["cluster"].values, columns)
-    facts = {"cosmology": dict(cosmology or {})} | ({} if weighting == "none" else {"weighting": weighting})
-    made = provenance("aggregate_ensemble", {}, [*members, *weights, *images], **facts)
+    dataset = ensemble_dataset(mu, sigma, [Path(path).stem for path in members], first["cluster"].values, columns)
+    header = {"cosmology": dict(cosmology or {})} | ({} if weighting == "none" else {"weighting": weighting})
+    made = provenance("aggregate_ensemble", {}, [*members, *weights, *images], **header)
     write_netcdf(dataset, output, f"Predictions of an ensemble of {len(members)} networks", made)
 
 
@@ -131,26 +127,16 @@ def ensemble_dataset(
     cluster: np.ndarray,
     columns: Mapping[str, np.ndarray],
 ) -> xr.Dataset:
-    """Contents of ensemble.nc.
+    """Return the contents of ensemble.nc.
 
-    Parameters
-    ----------
-    member_mu, member_sigma
-        (member, cluster), dex.
-    names
-        Of the members.
-    cluster
-        Ids, (cluster,).
-    columns
-        What else is known of the clusters, (cluster,) each: `COLUMNS`, `split` and `log10_m500c`.
+    Takes the members' predictions (member, cluster) in dex and their names, and of the clusters ids, `COLUMNS`, `split`
+    and `log10_m500c`, (cluster,) each.
     """
-    known = {name: column.astype(str) if column.dtype.kind in "OU" else column for name, column in columns.items()}
-    variables: dict[str, Any] = {
-        "member_mu": (("member", "cluster"), member_mu),
-        "member_sigma": (("member", "cluster"), member_sigma),
-        **{name: ("cluster", column) for name, column in combine(member_mu, member_sigma)._asdict().items()},
-        **{name: ("cluster", column) for name, column in known.items()},
-    }
+    texts = {name: column.astype(str) if column.dtype.kind in "OU" else column for name, column in columns.items()}
+    per_cluster = combine(member_mu, member_sigma)._asdict() | texts
+    members = {"member_mu": member_mu, "member_sigma": member_sigma}
+    variables: dict[str, Any] = {name: (("member", "cluster"), values) for name, values in members.items()}
+    variables |= {name: ("cluster", values) for name, values in per_cluster.items()}
     return xr.Dataset(variables, coords={"cluster": cluster.astype(str), "member": list(names)})
 
 
@@ -163,30 +149,15 @@ BRACKET_SIGMA = 8.0
 def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatArray:
     """Return mean_i Phi((value - mu_i) / sigma_i), (cluster,): at the truth, the probability integral transform.
 
-    Parameters
-    ----------
-    value
-        Where each cluster's distribution function is taken, (cluster,).
-    mu, sigma
-        Means and standard deviations of the components, (member, cluster), sigma positive.
+    Takes a value for each cluster, (cluster,), and the components' means and positive sigmas (member, cluster).
     """
     return np.asarray(ndtr((value - mu) / sigma).mean(axis=0), dtype=float)
 
 
 def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Solve mean_i Phi((q - mu_i) / sigma_i) = probability for q, by bisection of all clusters at once.
+    """Solve mean_i Phi((q - mu_i) / sigma_i) = probability for q (cluster,), by bisection of all clusters at once.
 
-    Parameters
-    ----------
-    probability
-        Between 1e-15 and 1 - 1e-15.
-    mu, sigma
-        As for `mixture_cdf`.
-
-    Returns
-    -------
-    quantile
-        float64 (cluster,).
+    The probability lies between 1e-15 and 1 - 1e-15; mu and sigma as for `mixture_cdf`.
     """
     low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
     high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
@@ -197,18 +168,11 @@ def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> F
 RANGE_BITS = {1: "redshift", 2: "ml_cts", 4: "exposure_s", 8: "log10_m500c"}
 
 
-@dataclass(frozen=True)
-class Training:
+class Training(NamedTuple):
     """Summary of the training clusters, for flags and errors of new ones.
 
-    Attributes
-    ----------
-    number
-        Training clusters.
-    ranges
-        Smallest and largest training value of each variable in `RANGE_BITS`; NaN where all are NaN.
-    redshift_error
-        Root mean square of redshift error / (1 + z), see `mean_error`.
+    `ranges` are smallest and largest value of each variable in `RANGE_BITS`, NaN where all are NaN; `redshift_error` is
+    the root mean square of redshift error / (1 + z), see `mean_error`.
     """
 
     number: int
@@ -217,26 +181,19 @@ class Training:
 
 
 def read_training(ensemble: Path) -> Training:
-    """Summarise the training clusters in `ensemble.nc`.
-
-    Raises
-    ------
-    InputError
-        The file is missing, lacks a variable or holds no training cluster.
-    """
+    """Summarise the training clusters in `ensemble.nc`; InputError if it is missing, lacks a variable or holds none."""
     table = read_netcdf(ensemble, ("split", "redshift_err", *RANGE_BITS.values()))
-    split = table["split"].values.astype(str)
-    train = split == "train"
-    if not train.any():
+    train = table.isel(cluster=table["split"].values.astype(str) == "train")
+    if not train.sizes["cluster"]:
         raise InputError(f"{ensemble}: holds no training cluster. Delete it and run again.")
     ranges = {}
     for name in RANGE_BITS.values():
-        values = table[name].values.astype(float)[train]
+        values = train[name].values.astype(float)
         finite = values[np.isfinite(values)]
         # nothing is outside a range of NaN
         ranges[name] = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
-    redshift, error = (table[name].values.astype(float)[train] for name in ("redshift", "redshift_err"))
-    return Training(int(train.sum()), ranges, mean_error(redshift, error))
+    redshift, error = (train[name].values.astype(float) for name in ("redshift", "redshift_err"))
+    return Training(train.sizes["cluster"], ranges, mean_error(redshift, error))
 
 
 def mean_error(redshift: FloatArray, error: FloatArray) -> float:

@@ -5,25 +5,45 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from scipy.special import ndtr
 from scipy.stats import norm
 
-from clustermass.ensemble.aggregate import mixture_quantile
+from clustermass.dataset.training_data import MIN_REDSHIFT, network_order
+from clustermass.ensemble.aggregate import combine, mixture_quantile
 from clustermass.ensemble.calibration import read_calibration
 from clustermass.errors import InputError
+from clustermass.io.log import track
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import config_hash, file_sha256
+from clustermass.network.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from clustermass.arrays import FloatArray
 
 ENSEMBLE, CALIBRATION, DOMAIN, MEMBERS = "ensemble.nc", "calibration.json", "domain.nc", "members"
+
+
+class Prediction(NamedTuple):
+    """Predicted log10(M500c / Msun) and standard deviations in dex, float64: (member, cluster), or (cluster,).
+
+    `sigma_redshift` is half the difference of the ensemble's mu at z + err and z - err; 0 where no error was given.
+    """
+
+    member_mu: FloatArray
+    member_sigma: FloatArray
+    mu: FloatArray
+    sigma: FloatArray
+    sigma_aleatoric: FloatArray
+    sigma_epistemic: FloatArray
+    sigma_redshift: FloatArray
 
 
 @dataclass(frozen=True)
@@ -56,15 +76,7 @@ class Posterior:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A trained ensemble, by its files.
-
-    Attributes
-    ----------
-    ensemble, calibration, domain
-        `ensemble.nc`, `calibration.json` and `domain.nc`.
-    weights
-        The members' safetensors, in their order.
-    """
+    """A trained ensemble by its files: `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors."""
 
     ensemble: Path
     calibration: Path
@@ -76,10 +88,7 @@ class Ensemble:
     def load(cls, path: Path) -> Ensemble:
         """Open an experiment's folder, or a packed ensemble, whose files are unpacked for as long as the object lives.
 
-        Raises
-        ------
-        InputError
-            See `from_folder` and `clustermass.ensemble.pack.unpack`.
+        InputError as by `from_folder` and `clustermass.ensemble.pack.unpack`.
         """
         if path.is_dir():
             return cls.from_folder(path)
@@ -88,12 +97,12 @@ class Ensemble:
         folder = Path(tempfile.mkdtemp(prefix="clustermass-ensemble-"))
         try:
             unpack(path, folder)
-            found = replace(cls.from_folder(folder), _unpacked=folder)
+            opened = replace(cls.from_folder(folder), _unpacked=folder)
         except BaseException:
             shutil.rmtree(folder)
             raise
-        weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
-        return found
+        weakref.finalize(opened, shutil.rmtree, folder, ignore_errors=True)
+        return opened
 
     def __enter__(self) -> Self:
         """Return the ensemble itself."""
@@ -108,27 +117,30 @@ class Ensemble:
     def from_folder(cls, folder: Path) -> Ensemble:
         """Return the ensemble in an experiment's folder: the very networks that `ensemble.nc` joins.
 
-        The folder may hold other networks, of an earlier, larger run.
-
-        Raises
-        ------
-        InputError
-            `ensemble.nc` or the weights of a member are missing.
+        The folder may hold other networks, of an earlier, larger run. InputError if `ensemble.nc` or the weights of a
+        member are missing.
         """
-        ensemble = folder / ENSEMBLE
-        if not ensemble.is_file():
+        if not (folder / ENSEMBLE).is_file():
             raise InputError(
                 f"{folder}: no trained ensemble there (ensemble.nc, members/). Name results/<run>/<experiment>."
             )
-        members = read_netcdf(ensemble, ("member",))["member"].values.astype(str).tolist()
-        weights = tuple(folder / MEMBERS / f"{member}.safetensors" for member in members)
+        members = read_netcdf(folder / ENSEMBLE, ("member",))["member"].values.astype(str).tolist()
+        weights = [folder / MEMBERS / f"{member}.safetensors" for member in members]
         missing = [path for path in weights if not path.is_file()]
         if missing:
             raise InputError(
                 f"{missing[0]}: no such file, though ensemble.nc was made from it ({len(missing)} of {len(weights)} "
                 "such files are missing). Copy the whole folder of the experiment, or run the workflow again."
             )
-        return cls(ensemble, folder / CALIBRATION, folder / DOMAIN, weights)
+        return cls.from_weights(weights)
+
+    @classmethod
+    def from_weights(cls, weights: Sequence[Path]) -> Ensemble:
+        """Return the ensemble of networks in an experiment's `members/`; `predict` needs none of the other files."""
+        if not weights:
+            raise InputError("inference: no weights files. Train the ensemble first.")
+        folder = weights[0].parent.parent
+        return cls(folder / ENSEMBLE, folder / CALIBRATION, folder / DOMAIN, tuple(weights))
 
     def predict(
         self,
@@ -137,20 +149,59 @@ class Ensemble:
         redshift_err: np.ndarray | None = None,
         measurements: Mapping[str, np.ndarray] | None = None,
         device: str = "auto",
-    ) -> dict[str, np.ndarray]:
-        """Predict log10 M500c with every member; see `clustermass.ensemble.inference.predict`."""
-        from clustermass.ensemble.inference import predict
+        controlled: bool = False,
+    ) -> Prediction:
+        """Predict log10 M500c with every member, and their mixture.
 
-        return predict(self.weights, image, redshift, redshift_err, measurements, device)
-
-    def posterior(self, cluster: str) -> Posterior:
-        """Return the recalibrated posterior of a cluster of `ensemble.nc`, by its id.
+        Parameters
+        ----------
+        image
+            (cluster, band, y, x), preprocessed like the training images; see `check_grid`.
+        redshift, redshift_err
+            (cluster,): positive redshifts, and their standard errors, 0 = exact.
+        measurements
+            (cluster,) each, see `clustermass.dataset.standardise.side_inputs`.
+        device
+            ``auto``, ``cpu`` or ``gpu``.
+        controlled
+            Networks of a control are applied too, under that control: for tests, not for masses.
 
         Raises
         ------
         InputError
-            There is no such cluster, or a file is missing or damaged.
+            A file isn't one of ours, or of a control without `controlled`, the images don't fit the networks, or a
+            redshift isn't positive and finite.
         """
+        from clustermass.network.device import use_device
+
+        use_device(device)
+        redshift = np.asarray(redshift, np.float64)
+        grid = redshift[:, None] if redshift_err is None else _redshift_grid(redshift, np.asarray(redshift_err, float))
+        applied = [
+            _apply(TrainedNetwork.load(path), path, np.asarray(image), grid, measurements or {}, controlled)
+            for path in track(self.weights, "members applied")
+        ]
+        mu, sigma = (np.stack(columns) for columns in zip(*applied, strict=True))
+        sigma_redshift = np.zeros(redshift.size)
+        if redshift_err is not None:
+            below, above = mu[..., 1:].mean(axis=0).T
+            sigma_redshift = np.abs(above - below) / 2
+        return Prediction(mu[..., 0], sigma[..., 0], *combine(mu[..., 0], sigma[..., 0]), sigma_redshift)
+
+    def check_grid(self, images: xr.Dataset) -> None:
+        """Raise an InputError unless `images` has the ``x``, ``y`` (arcsec) and ``band`` (keV) of the training."""
+        for path in self.weights:
+            for name, trained in TrainedNetwork.load(path).grid.items():
+                given = images[name].values
+                if given.shape != (len(trained),) or not np.allclose(given, trained, rtol=0, atol=1e-6):
+                    raise InputError(
+                        f"{path}: the network was trained on {name} = {trained[0]:g} ... {trained[-1]:g} "
+                        f"({len(trained)}), the images have {given[0]:g} ... {given[-1]:g} ({len(given)}). Use the "
+                        "same preprocessing."
+                    )
+
+    def posterior(self, cluster: str) -> Posterior:
+        """Return the recalibrated posterior of a cluster of `ensemble.nc`, by its id; InputError if it has none."""
         table = read_netcdf(self.ensemble, ("member_mu", "member_sigma"))
         row = np.flatnonzero(table["cluster"].values.astype(str) == cluster)
         if not row.size:
@@ -158,18 +209,15 @@ class Ensemble:
         mu, sigma = (table[name].values[:, row] for name in ("member_mu", "member_sigma"))
         return self.posteriors(mu, sigma)[0]
 
-    def posteriors(self, mu: FloatArray, sigma: FloatArray) -> list[Posterior]:
-        """Return the recalibrated posterior of each cluster from predictions (member, cluster) of `predict`."""
-        centre, width = read_calibration(self.calibration).recalibration.components(mu, sigma)
+    def posteriors(self, member_mu: FloatArray, member_sigma: FloatArray) -> list[Posterior]:
+        """Return the recalibrated posterior of each cluster from the members' predictions (member, cluster)."""
+        centre, width = read_calibration(self.calibration).recalibration.components(member_mu, member_sigma)
         return [Posterior(*both) for both in zip(centre.T, width.T, strict=True)]
 
     def save(self, path: Path) -> str:
-        """Write the ensemble as one file; return the 16 hexadecimal digits that name it.
+        """Write a finished ensemble without control as one file; return its `digest`, ENSHASH in mass catalogues.
 
-        Raises
-        ------
-        InputError
-            See `clustermass.ensemble.pack.pack_ensemble`.
+        InputError as by `clustermass.ensemble.pack.pack_ensemble`.
         """
         from clustermass.ensemble.pack import pack_ensemble
 
@@ -187,3 +235,41 @@ class Ensemble:
     def digest(self) -> str:
         """Return 16 hexadecimal digits that name the ensemble, wherever its files lie."""
         return config_hash(self.sha256())
+
+
+def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Redshifts (cluster, 3): as they are, an error lower (but not below `MIN_REDSHIFT`), an error higher."""
+    bad = np.flatnonzero(~(np.isfinite(error) & (error >= 0)))
+    if bad.size:
+        raise InputError(f"redshift_err: row {bad[0]} has {error[bad[0]]}. Give the standard error, 0 if it is exact.")
+    lower = np.maximum(redshift - error, np.minimum(redshift, MIN_REDSHIFT))
+    return np.stack([redshift, lower, redshift + error], axis=1)
+
+
+def _apply(
+    network: TrainedNetwork,
+    path: Path,
+    image: np.ndarray,
+    redshift: np.ndarray,
+    measurements: Mapping[str, np.ndarray],
+    controlled: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (cluster, k) of one member, for redshifts (cluster, k)."""
+    from clustermass.network.predict import predict
+
+    if network.control and not controlled:
+        raise InputError(
+            f"{path}: a network of the control {network.control.name!r}, from whose data something was taken. "
+            "It gives no masses: name the ensemble of an experiment without control."
+        )
+    cubes = network_order(image)
+    if cubes.shape[1:] != network.shape:
+        raise InputError(
+            f"{path}: the network takes images of (y, x, band) = {network.shape}, not {cubes.shape[1:]}. "
+            "Use the preprocessing and the bands that it was trained with."
+        )
+    if network.control:
+        cubes = network.control.images(cubes, range(len(cubes)))
+        redshift = network.control.redshift(redshift, "new")
+        measurements = network.control.measurements(measurements)
+    return predict(network, cubes, redshift, measurements)

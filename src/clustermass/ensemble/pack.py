@@ -1,5 +1,7 @@
 """A trained ensemble in one file, to be handed on: an uncompressed zip of its files and of a manifest about them."""
 
+from __future__ import annotations
+
 import json
 import re
 import zipfile
@@ -8,12 +10,11 @@ from dataclasses import asdict
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import clustermass
 from clustermass.ensemble.aggregate import read_training
 from clustermass.ensemble.calibration import read_calibration
-from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_model
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
@@ -21,6 +22,9 @@ from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import config_hash
 from clustermass.network import trained_network
 from clustermass.network.trained_network import TrainedNetwork
+
+if TYPE_CHECKING:
+    from clustermass.ensemble.ensemble import Ensemble
 
 FORMAT = "clustermass-ensemble-2"
 MANIFEST = "manifest.json"
@@ -34,24 +38,11 @@ _COPY_AGAIN = "The file is damaged or wasn't copied whole: copy it again and com
 
 
 def pack_ensemble(trained: Ensemble, output: Path) -> str:
-    """Write a trained ensemble as one file; the same ensemble and software give the same bytes.
+    """Write a finished ensemble without control as one file; return the 16 hexadecimal digits that name it.
 
-    Parameters
-    ----------
-    trained
-        Files of a finished experiment without control.
-    output
-        File to write; it holds `manifest.json` and the files themselves, under their names in the experiment's folder.
-
-    Returns
-    -------
-    digest
-        16 hexadecimal digits that name the ensemble, ENSHASH in its mass catalogues.
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, the networks don't agree on their images, or are those of a control.
+    The file holds `manifest.json` and the files themselves, under their names in the experiment's folder; the same
+    ensemble and software give the same bytes. InputError if a file is missing or damaged, or the networks don't agree
+    on their images, or are those of a control.
     """
     manifest = json.dumps(_manifest(trained), indent=2, sort_keys=True, allow_nan=False) + "\n"
     with atomic(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -68,16 +59,15 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _manifest(trained: Ensemble) -> dict[str, Any]:
-    """Say what the ensemble is, for people and for `unpacked`."""
+    """Describe the ensemble, for people and for `unpack`."""
     members = [TrainedNetwork.load(path) for path in trained.weights]
     first = members[0]
     for path, member in zip(trained.weights, members, strict=True):
         _check_member(path, member, first)
     calibration, training = read_calibration(trained.calibration), read_training(trained.ensemble)
-    domain = read_ood_model(trained.domain)
-    facts = read_netcdf(trained.ensemble).attrs
-    # a range that no training cluster tells is NaN, which JSON hasn't
-    known = {name: ends for name, ends in training.ranges.items() if ends[0] == ends[0]}
+    domain, header = read_ood_model(trained.domain), read_netcdf(trained.ensemble).attrs
+    # JSON has no NaN, the range of what no training cluster has
+    ranges = {name: ends for name, ends in training.ranges.items() if ends[0] == ends[0]}
     return {
         "format": FORMAT,
         "weights_format": trained_network.FORMAT,
@@ -91,19 +81,11 @@ def _manifest(trained: Ensemble) -> dict[str, Any]:
         "network": first.network,
         "recipe": first.recipe,
         "standardisation": asdict(first.standardisation),
-        "calibration": {
-            "clusters": calibration.number,
-            "form": calibration.form,
-            **asdict(calibration.recalibration),
-        },
-        "training": {
-            "clusters": training.number,
-            "ranges": known,
-            "redshift_error": training.redshift_error,
-        },
+        "calibration": {"clusters": calibration.number, "form": calibration.form} | asdict(calibration.recalibration),
+        "training": {"clusters": training.number, "ranges": ranges, "redshift_error": training.redshift_error},
         "domain": {"clusters": domain.number, "quantities": domain.names, "false_alarm_rate": FALSE_ALARMS},
-        "cosmology": json.loads(facts.get("cosmology", "{}")),
-        "trained_with": facts.get("source", "unknown"),
+        "cosmology": json.loads(header.get("cosmology", "{}")),
+        "trained_with": header.get("source", "unknown"),
         "packed_with": {"clustermass": clustermass.__version__, **{name: metadata.version(name) for name in PACKAGES}},
     }
 
@@ -125,10 +107,7 @@ def _check_member(path: Path, member: TrainedNetwork, first: TrainedNetwork) -> 
 def unpack(path: Path, folder: Path) -> None:
     """Check a packed ensemble against its manifest and write its files into a folder.
 
-    Raises
-    ------
-    InputError
-        The file is missing, damaged, truncated or no packed ensemble, or one that this version can't use.
+    InputError if the file is missing, damaged, truncated or no packed ensemble, or one that this version can't use.
     """
     for name, content in _read(path).items():
         target = folder / name
@@ -160,12 +139,12 @@ def _read(path: Path) -> dict[str, bytes]:
 def _read_manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(archive.read(MANIFEST))
-        found, networks, files = manifest["format"], manifest["weights_format"], dict(manifest["files"])
+        whole, networks, files = manifest["format"], manifest["weights_format"], dict(manifest["files"])
     except (KeyError, ValueError, TypeError):
         raise InputError(
             f"{path}: no packed ensemble (no {MANIFEST} of ours in it). Name a file of `clustermass pack`."
         ) from None
-    for what, is_, wanted in (("", found, FORMAT), ("networks of ", networks, trained_network.FORMAT)):
+    for what, is_, wanted in (("", whole, FORMAT), ("networks of ", networks, trained_network.FORMAT)):
         if is_ != wanted:
             raise InputError(
                 f"{path}: holds {what}format {is_}, this version of clustermass ({clustermass.__version__}) reads "

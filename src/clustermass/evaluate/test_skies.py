@@ -11,7 +11,7 @@ from clustermass.dataset.sample import each_selected
 from clustermass.dataset.split import order_of
 from clustermass.dataset.training_data import measurements_of, noisy_redshift
 from clustermass.ensemble.aggregate import COLUMNS, ensemble_dataset
-from clustermass.ensemble.inference import check_grid, predict
+from clustermass.ensemble.ensemble import Ensemble
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, write_netcdf
 from clustermass.io.provenance import provenance
@@ -60,24 +60,19 @@ def predict_sky(
     InputError
         A file is missing or damaged, images aren't finite or aren't like those of the training, or no cluster is left.
     """
-    parts = []
+    ensemble, parts = Ensemble.from_weights(weights), []
     for path, sample in zip(smoothed, each_selected(smoothed, selection), strict=True):
         check_finite(sample, ("image",), path)
         if sample.sizes["cluster"]:
-            check_grid(weights, sample)
+            ensemble.check_grid(sample)
             ids = sample["cluster"].values.astype(str)
             # another sky has clusters of the same ids, but noise of its own
             named = np.array([f"{sky} {name}" for name in ids])
             redshift = noisy_redshift(sample["redshift"].values, named, redshift_noise, seed)
-            found = predict(
-                weights,
-                sample["image"].values,
-                redshift,
-                measurements=measurements_of(sample),
-                device=device,
-                controlled=True,
-            )
-            parts.append(_Part(found["mu"], found["sigma"], ids, {name: sample[name].values for name in KEPT}))
+            image, measurements = sample["image"].values, measurements_of(sample)
+            predicted = ensemble.predict(image, redshift, None, measurements, device, controlled=True)
+            columns = {name: sample[name].values for name in KEPT}
+            parts.append(_Part(predicted.member_mu, predicted.member_sigma, ids, columns))
             LOGGER.info("predict_sky: %d clusters of realization %s", ids.size, sample["realization"].values[0])
     dataset = _joined(parts, [path.stem for path in weights])
     parameters = {"selection": selection, "redshift_noise": redshift_noise, "sky": sky}
