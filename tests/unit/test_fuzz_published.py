@@ -9,8 +9,8 @@ from fuzz_inputs import campaign, damages
 from hypothesis import strategies as st
 from published_set_inputs import COSMOLOGY, make_catalogue, make_images, write_set
 
-from clustermass.published_set.catalogue import read_published_catalogue
 from clustermass.published_set.images import read_published_images
+from clustermass.published_set.ingest import read_published_catalogue
 
 
 class Trap:

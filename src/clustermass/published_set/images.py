@@ -15,9 +15,9 @@ from clustermass.io.log import LOGGER
 from clustermass.published_set.unpickle import Array, read_pickle
 
 #: shape of one image in the file: row, column, energy band
-SHAPE = (50, 50, 10)
+_SHAPE = (50, 50, 10)
 #: keys of the pickled dictionary
-IDS, IMAGES = "cluster", "gsm_3dImgs"
+_IDS, _IMAGES = "cluster", "gsm_3dImgs"
 _Key: TypeAlias = tuple[int, ...]
 #: columns that the images' ids may repeat, alone or after the realization
 _COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
@@ -34,50 +34,33 @@ _ROUNDING = 1e-6
 
 
 def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDArray[np.float32]]]:
-    """Read the ids and the images.
+    """Read the pickle, a dictionary of `cluster` and `gsm_3dImgs`: the ids, of any kind, and the images.
 
-    Parameters
-    ----------
-    path
-        The pickle: a dictionary of `cluster` and `gsm_3dImgs`.
-    number
-        Of clusters in the catalogue.
-
-    Returns
-    -------
-    ids
-        `number` entries of any kind.
-    images
-        As many arrays, float32 (row, column, band), smoothed counts of at least 0, exactly 0 where there are none.
-
-    Raises
-    ------
-    InputError
-        See `read_pickle`; or a key is missing, the numbers don't agree, or an image has another shape or type,
-        holds numbers that aren't finite or are negative (the image is named, counted from 1).
+    Both have `number` entries, as the catalogue has rows. Images are smoothed counts, float32 (row, column, band), at
+    least 0, and exactly 0 where there are none. InputError as of `read_pickle`; or if a key is missing, the numbers
+    don't agree, or an image has another shape or type, or holds numbers that aren't finite or are negative (the image
+    is named, counted from 1).
     """
     path = Path(path)
     content = read_pickle(path, _single)
-    if not isinstance(content, dict) or set(content) != {IDS, IMAGES}:
-        content_kind = (
-            f"the keys {', '.join(map(repr, content))}" if isinstance(content, dict) else type(content).__name__
-        )
-        raise InputError(f"{path}: must hold a dictionary of {IDS!r} and {IMAGES!r}, but holds {content_kind}.")
-    ids, images = (_entries(path, key, content.pop(key)) for key in (IDS, IMAGES))
+    if not isinstance(content, dict) or set(content) != {_IDS, _IMAGES}:
+        kind = f"the keys {', '.join(map(repr, content))}" if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: must hold a dictionary of {_IDS!r} and {_IMAGES!r}, but holds {kind}.")
+    ids, images = (_entries(path, key, content.pop(key)) for key in (_IDS, _IMAGES))
     if not len(ids) == len(images) == number:
         raise InputError(
             f"{path}: holds {len(ids)} ids and {len(images)} images, but the catalogue {number} rows. All three must "
             "agree: are both files of the same release?"
         )
-    for place in range(len(images)):
-        images[place] = _checked(path, place + 1, images[place])
+    for place, image in enumerate(images):
+        images[place] = _checked(path, place + 1, image)
     return ids, images
 
 
 def _single(array: Array) -> Array:
     """Return images in single precision, half of the file's bytes; ids as they are."""
     with np.errstate(over="ignore"):  # infinite then, and reported by `_checked`
-        return array.astype(np.float32) if array.ndim >= len(SHAPE) and array.dtype.kind in "fiu" else array
+        return array.astype(np.float32) if array.ndim >= len(_SHAPE) and array.dtype.kind in "fiu" else array
 
 
 def _entries(path: Path, key: str, values: Any) -> list[Any]:
@@ -87,11 +70,10 @@ def _entries(path: Path, key: str, values: Any) -> list[Any]:
 
 
 def _checked(path: Path, place: int, image: Any) -> NDArray[np.float32]:
-    if not isinstance(image, np.ndarray) or image.dtype != np.float32 or image.shape != SHAPE:
+    if not isinstance(image, np.ndarray) or image.dtype != np.float32 or image.shape != _SHAPE:
         kind = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"{path}: image {place} is {kind}, but must be an array of numbers of shape {SHAPE}.")
-    if not np.isfinite(image).all():
-        bad = int((~np.isfinite(image)).sum())
+        raise InputError(f"{path}: image {place} is {kind}, but must be an array of numbers of shape {_SHAPE}.")
+    if bad := int((~np.isfinite(image)).sum()):
         raise InputError(f"{path}: image {place} has {bad} pixels that aren't finite.")
     if image.min() < -_ROUNDING:
         raise InputError(f"{path}: image {place} has negative counts (lowest: {image.min():g}).")
@@ -101,31 +83,17 @@ def _checked(path: Path, place: int, image: Any) -> NDArray[np.float32]:
 
 
 def rows_of_images(ids: Sequence[Any], catalogue: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.intp]:
-    """Find the catalogue's row of each image, one to one.
+    """Return the catalogue's row of each image, one to one.
 
-    What the ids are isn't documented. They are compared, by the whole numbers in them, with the row's number and with
-    the columns that number clusters, alone or together with Nreal.
-
-    Parameters
-    ----------
-    ids
-        `cluster` of the pickle: numbers, text, or tuples of them.
-    catalogue
-        What `catalogue.read_published_catalogue` returns.
-    path
-        Of the pickle, for messages.
-
-    Raises
-    ------
-    InputError
-        An id has no number or comes twice, or no column has these ids.
+    What the ids are (numbers, text, or tuples of them) isn't documented. They are compared, by the whole numbers in
+    them, with the row's number and with the columns that number clusters, alone or together with Nreal. InputError if
+    an id has no number or comes twice, or no column has these ids; `path`, of the pickle, is for messages.
     """
     keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
     candidates = dict(_candidates(catalogue))
-    for name, numbers in candidates.items():
-        if keys == numbers:
-            LOGGER.info("%s: its ids are %s, in the catalogue's order", path, name)
-            return np.arange(len(keys))
+    for name in (name for name, numbers in candidates.items() if keys == numbers):
+        LOGGER.info("%s: its ids are %s, in the catalogue's order", path, name)
+        return np.arange(len(keys))
     for name, numbers in candidates.items():
         row = {key: place for place, key in enumerate(numbers)}
         if len(row) == len(numbers) == len(keys) and set(keys) == set(row):
@@ -166,17 +134,8 @@ def _candidates(catalogue: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, li
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: Mapping[str, NDArray[Any]], path: Path) -> None:
     """Check that the images of bright rows are bright: ids that are only row numbers don't show it.
 
-    Parameters
-    ----------
-    images
-        (row, column, band) each, in the catalogue's order.
-    catalogue, path
-        As for `rows_of_images`.
-
-    Raises
-    ------
-    InputError
-        Ranks of the images' central counts and of ML_RATE x ML_EXP hardly correlate.
+    Takes the images (row, column, band) in the catalogue's order. InputError if ranks of the images' central counts and
+    of ML_RATE x ML_EXP hardly correlate.
     """
     middle = images[0].shape[0] // 2
     square = slice(middle - _CENTRE, middle + _CENTRE)

@@ -5,29 +5,59 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
+from clustermass.catalogues.columns import UserTable, find_columns
+from clustermass.catalogues.tables import nearest, read_table
 from clustermass.config.resolve import PUBLISHED_BANDS, PUBLISHED_PREPROCESSING
+from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
+from clustermass.errors import InputError
 from clustermass.images.exposure import photon_coverage
 from clustermass.images.geometry import band_coordinates, band_edges
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.products import TRUTH, write_table
 from clustermass.io.provenance import provenance
-from clustermass.published_set.catalogue import read_published_catalogue
 from clustermass.published_set.images import check_brightness, read_published_images, rows_of_images
 
 if TYPE_CHECKING:
     from clustermass.config.models import Events, Images
     from clustermass.config.sky_models import Sky
 
-TITLE = "Smoothed images of the published training set of Krippendorf et al. (2023)"
-_Columns = Mapping[str, NDArray[Any]]
+_TITLE = "Smoothed images of the published training set of Krippendorf et al. (2023)"
+#: columns that training and comparison need
+_NEEDED = (
+    *("SRC_ID_IN", "RA", "DEC", "z", "M500c", "EXT", "EXT_LIKE", "DET_LIKE"),
+    *("ML_RATE", "ML_BKG", "ML_EXP", "Nreal"),
+)
+_OPTIONAL = ("ID_SRC_OUT", "input_SRC_ID", "pid", "kT", "Lx_soft", "Fx_soft", "R500c_arcmin")
+_POSITIVE = ("z", "ML_RATE", "ML_EXP")
+_NOT_NEGATIVE = ("EXT", "EXT_LIKE", "DET_LIKE", "ML_BKG")
+_WHOLE = ("SRC_ID_IN", "Nreal")
+#: log10(M500c / Msun) outside this is not the mass of a group or cluster, but in other units
+_MASS_RANGE = (12.0, 16.5)
+#: M500c and R500c_arcmin may differ by this: half of what a forgotten h makes
+_AGREE_DEX = 0.085
+#: config value `mass_unit` -> power of h by which the column is divided
+_MASS_UNITS = {"Msun": 0, "Msun/h": 1}
+#: luminosities as log10(erg/s) and as erg/s don't overlap
+_LOG10_L = (38.0, 48.0)
+#: variables of `images.nc` that the catalogue measures
+_MEASURED = {
+    "ra": "RA", "dec": "DEC", "redshift": "z", "det_like": "DET_LIKE", "ext_like": "EXT_LIKE", "ext": "EXT",
+    "ml_rate": "ML_RATE", "ml_bkg": "ML_BKG", "exposure_s": "ML_EXP",
+}  # fmt: skip
+#: columns of `truth.fits` that the catalogue may have
+_TRUTH = {
+    "SRC_ID": "SRC_ID_IN", "HALO_ID": "halo_id", "RA": "RA", "DEC": "DEC", "Z": "z", "LOG10_M500C": "log10_m500c",
+    "KT": "kT", "L500": "l500", "R500_ARCMIN": "R500c_arcmin",
+}  # fmt: skip
+_Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 def ingest_published(
@@ -45,21 +75,9 @@ def ingest_published(
     The rest is as in `images.nc` of other skies: redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP,
     the exposure is ML_EXP, and the covered fraction is the share of cells with photons.
 
-    Parameters
-    ----------
-    sky
-        Block `skies.<name>`: images, catalogue, realizations, mass_unit, pairing.
-    cosmology
-        Of the simulation.
-    images_block, events_block
-        Blocks `images` and `events`: how an observed field is cut for networks trained on this sky.
-    images, truth
-        Files to write, by realization from 1.
-
-    Raises
-    ------
-    InputError
-        A file is missing, faulty or hostile, or the two don't fit each other or the configuration.
+    Takes the blocks `skies.<name>`, `images` and `events` (how an observed field is cut for networks trained on this
+    sky), the cosmology of the simulation, and the files to write, by realization from 1. InputError if a file is
+    missing, faulty or hostile, or the two don't fit each other or the configuration.
     """
     source, table = Path(sky["images"]), Path(sky["catalogue"])
     catalogue = read_published_catalogue(table, len(images), sky["mass_unit"], cosmology)
@@ -70,17 +88,16 @@ def ingest_published(
     check_brightness(cubes, catalogue, source)
     settings: dict[str, Any] = {"mass_unit": sky["mass_unit"], "pairing": sky["pairing"], "cosmology": dict(cosmology)}
     settings |= {"images": {**images_block, "bands": PUBLISHED_BANDS}, "events": dict(events_block)}
-    metadata = provenance(
-        "ingest_published", settings, [source, table], applied=PUBLISHED_PREPROCESSING, simulated=True
-    )
+    applied = PUBLISHED_PREPROCESSING
+    made_by = provenance("ingest_published", settings, [source, table], applied=applied, simulated=True)
     names = cluster_names(catalogue)
     for number, (images_path, truth_path) in enumerate(track(list(zip(images, truth, strict=True)), "realizations"), 1):
         chosen = np.flatnonzero(catalogue["Nreal"] == number)
         part = {name: values[chosen] for name, values in catalogue.items()}
         label = images_path.parent.name
         stacked = np.stack([cubes[row].transpose(2, 0, 1) for row in chosen.tolist()])
-        write_netcdf(_dataset(stacked, part, names[chosen], label), images_path, TITLE, metadata)
-        write_table(truth_path, "TRUTH", TRUTH, _truth(part), provenance=metadata)
+        write_netcdf(_dataset(stacked, part, names[chosen], label), images_path, _TITLE, made_by)
+        write_table(truth_path, "TRUTH", TRUTH, _truth(part), provenance=made_by)
 
 
 def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
@@ -102,53 +119,135 @@ def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
 def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_], realization: str) -> xr.Dataset:
     pixel = PUBLISHED_PREPROCESSING["pixel_arcsec"]
     offsets = np.arange(images.shape[-1]) * pixel - PUBLISHED_PREPROCESSING["half_width_arcsec"] + pixel / 2
-    per_cluster = _measured(part) | {"covered_fraction": photon_coverage((images > 0).astype(np.uint16))}
+    per_cluster: dict[str, NDArray[Any]] = {name: part[column].astype(float) for name, column in _MEASURED.items()}
+    per_cluster |= {
+        "redshift_err": np.zeros(names.size),
+        "ml_cts": per_cluster["ml_rate"] * per_cluster["exposure_s"],
+        "covered_fraction": photon_coverage((images > 0).astype(np.uint16)),
+        "realization": np.full(names.size, realization),
+        "log10_m500c": part["log10_m500c"],
+        "halo_id": part["halo_id"],
+    }
     return xr.Dataset(
         {
             "image": (("cluster", "band", "y", "x"), images),
             **band_coordinates(band_edges(PUBLISHED_BANDS)),
             **{name: ("cluster", values) for name, values in per_cluster.items()},
-            "realization": ("cluster", np.full(names.size, realization)),
-            "log10_m500c": ("cluster", part["log10_m500c"]),
-            "halo_id": ("cluster", part["halo_id"]),
         },
         coords={"cluster": names, "x": offsets, "y": offsets},
     )
 
 
-def _measured(part: _Columns) -> dict[str, FloatArray]:
-    """Return the variables of `images.nc` that the catalogue measures, by their names there."""
-    value = {name: values.astype(float) for name, values in part.items()}
-    return {
-        "ra": value["RA"],
-        "dec": value["DEC"],
-        "redshift": value["z"],
-        "redshift_err": np.zeros_like(value["z"]),
-        "det_like": value["DET_LIKE"],
-        "ext_like": value["EXT_LIKE"],
-        "ext": value["EXT"],
-        "ml_rate": value["ML_RATE"],
-        "ml_cts": value["ML_RATE"] * value["ML_EXP"],
-        "ml_bkg": value["ML_BKG"],
-        "exposure_s": value["ML_EXP"],
-    }
-
-
 def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
     """Return the columns of `truth.fits`, a row a halo, also where it has several rows in the catalogue."""
     first = np.unique(part["halo_id"], return_index=True)[1]
-    value = {name: values[first] for name, values in part.items()}
     unknown = np.full(first.size, np.nan)
-    return {
-        "SRC_ID": value["SRC_ID_IN"],
-        "HALO_ID": value["halo_id"],
-        "RA": value["RA"],
-        "DEC": value["DEC"],
-        "Z": value["z"],
-        "LOG10_M500C": value["log10_m500c"],
-        "KT": value.get("kT", unknown),
-        "L500": value["l500"],
-        "FLUX": unknown,
-        "R500_ARCMIN": value.get("R500c_arcmin", unknown),
-        "COUNTS": np.full(first.size, -1),
-    }
+    columns = {name: part[column][first] if column in part else unknown for name, column in _TRUTH.items()}
+    return columns | {"FLUX": unknown, "COUNTS": np.full(first.size, -1)}
+
+
+def read_published_catalogue(
+    path: Path, realizations: int, mass_unit: str, cosmology: Mapping[str, float]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns (clusters,) of the published `.fits`, or the same table as .csv or .ecsv, in its order.
+
+    They have the catalogue's own names: `_NEEDED` and those of `_OPTIONAL` that it has, float64, but `SRC_ID_IN` and
+    `Nreal` int64; also `log10_m500c` in log10(Msun), `l500` in erg/s (NaN = unknown) and `halo_id` (int64), the same
+    for all rows of one halo, also of other realizations. Nreal must hold every number from 1 to `realizations`, and no
+    other. M500c is in `mass_unit`, a key of `_MASS_UNITS`, which is checked against R500c_arcmin where the table has
+    it. InputError if the file is missing, faulty, a feather file or lacks a column; a cell has an impossible value
+    (file, column and row are named); realizations are missing; or the masses are in the other unit.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".f", ".feather"):
+        raise InputError(
+            f"{path}: is a feather file, which isn't read here. Download the same catalogue with the ending .fits, or "
+            "convert it (docs/published.md)."
+        )
+    table = find_columns(read_table(path), path, {name: (name,) for name in (*_NEEDED, *_OPTIONAL)})
+    columns = _columns(table)
+    _check_realizations(columns["Nreal"], realizations, table)
+    columns["log10_m500c"] = _log10_mass(columns, table, mass_unit, cosmology)
+    columns["l500"] = _luminosity(columns, path)
+    # rows of equal mass and redshift, to the last digit, are the same halo
+    both = np.stack([columns["M500c"], columns["z"]], axis=1)
+    columns["halo_id"] = np.unique(both, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    LOGGER.info(
+        "%s: %d clusters of %d haloes in %d realizations",
+        path, len(table), np.unique(columns["halo_id"]).size, realizations,
+    )  # fmt: skip
+    return columns
+
+
+def _columns(table: UserTable) -> dict[str, NDArray[Any]]:
+    missing = [name for name in _NEEDED if name not in table]
+    if missing:
+        raise InputError(
+            f"{table.path}: has no column {missing[0]} ({len(missing)} of {len(_NEEDED)} are missing: "
+            f"{', '.join(missing)}).{nearest(missing[0], table.table.colnames)} Is this the published catalogue?"
+        )
+    columns: dict[str, NDArray[Any]] = {name: table.numbers(name) for name in table.names}
+    columns["RA"], columns["DEC"] = table.positions()
+    for name in _WHOLE:
+        values = columns[name]
+        table.check((values == np.rint(values)) & (np.abs(values) < 2**31), values, name, "no whole number")
+        columns[name] = values.astype(np.int64)
+    for name in (*_POSITIVE, *_NOT_NEGATIVE):
+        values, positive = columns[name], name in _POSITIVE
+        good = np.isfinite(values) & (values > 0 if positive else values >= 0)
+        table.check(good, values, name, "not above 0" if positive else "negative")
+    return columns
+
+
+def _check_realizations(number: NDArray[np.int64], realizations: int, table: UserTable) -> None:
+    complaint = f"no realization from 1 to {realizations}, as skies.<name>.realizations has it"
+    table.check((number >= 1) & (number <= realizations), number, "Nreal", complaint)
+    missing = sorted(set(range(1, realizations + 1)) - set(number.tolist()))
+    if missing:
+        raise InputError(
+            f"{table.path}: column Nreal has no row of realization {missing[0]} ({len(missing)} of {realizations} are "
+            f"missing). Set skies.<name>.realizations to what the file holds, {int(number.max())} at most."
+        )
+
+
+def _log10_mass(
+    columns: Mapping[str, FloatArray], table: UserTable, mass_unit: str, cosmology: Mapping[str, float]
+) -> FloatArray:
+    """Return log10(M500c / Msun); InputError if R500c_arcmin shows that M500c is in the other unit."""
+    path, mass, h = table.path, columns["M500c"], cosmology["h0_km_s_mpc"] / 100
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log10_mass = np.log10(mass) - _MASS_UNITS[mass_unit] * np.log10(h)
+    low, high = _MASS_RANGE
+    complaint = f"no mass of a cluster in {mass_unit} (10^{low:g} to 10^{high:g} Msun)"
+    table.check((log10_mass >= low) & (log10_mass <= high), mass, "M500c", complaint)
+    if "R500c_arcmin" not in columns:
+        LOGGER.warning("%s: no R500c_arcmin; that M500c is in %s can't be checked", path, mass_unit)
+        return np.asarray(log10_mass)
+    redshift, radius = columns["z"], columns["R500c_arcmin"]
+    table.check(radius > 0, radius, "R500c_arcmin", "not above 0")
+    expected = r500c_mpc(log10_mass, redshift, cosmology) * arcmin_per_mpc(redshift, cosmology)
+    offset = float(np.median(3 * np.log10(radius / expected)))
+    (other,) = set(_MASS_UNITS) - {mass_unit}
+    if abs(offset + (_MASS_UNITS[other] - _MASS_UNITS[mass_unit]) * np.log10(h)) < _AGREE_DEX <= abs(offset):
+        raise InputError(
+            f"{path}: M500c as {mass_unit} is {-offset:+.3f} dex above what R500c_arcmin implies (median), but as "
+            f"{other} it agrees. Set skies.<name>.mass_unit: {other}"
+        )
+    say = LOGGER.info if abs(offset) < _AGREE_DEX else LOGGER.warning
+    say("%s: M500c in %s is %+.3f dex above what R500c_arcmin implies (median)", path, mass_unit, -offset)
+    return np.asarray(log10_mass)
+
+
+def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
+    """Return Lx_soft in erg/s, which the file may hold as log10; all NaN if it is neither."""
+    unknown = np.full(columns["z"].size, np.nan)
+    if "Lx_soft" not in columns:
+        LOGGER.warning("%s: no Lx_soft; baselines by luminosity will be left out", path)
+        return unknown
+    given, (low, high) = columns["Lx_soft"], _LOG10_L
+    if ((given > low) & (given < high)).all():
+        return np.asarray(10**given)
+    if ((given > 10**low) & (given < 10**high)).all():
+        return given
+    LOGGER.warning("%s: Lx_soft is no luminosity in erg/s nor its log10; baselines by it will be left out", path)
+    return unknown

@@ -7,7 +7,7 @@ import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,7 @@ class _Reader(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Return our own function for one of the names with which NumPy 1 and 2 pickle arrays; refuse all others."""
-        made = {
+        ours = {
             "numpy.core.multiarray._reconstruct": self._empty,
             "numpy.core.multiarray.scalar": self._scalar,
             "numpy.core.numeric._frombuffer": self._array,
@@ -105,17 +105,18 @@ class _Reader(pickle._Unpickler):
             "numpy.dtype": _DType,
             "_codecs.encode": _encode,
             "builtins.bytes": lambda: b"",
-        }.get(f"{module}.{name}".replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins."))
-        if made is None:
+        }
+        modern = f"{module}.{name}".replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins.")
+        if modern not in ours:
             raise _Refused(f"{module}.{name}")
-        return made
+        return ours[modern]
 
     def _empty(self, kind: object, *_: object) -> Array:
         if kind is not _ndarray:
             raise ValueError("a NumPy array of an unknown class")
         return np.zeros(0, dtype=np.int8)
 
-    def _array(self, raw: bytes | str, dtype: _DType, shape: tuple[int, ...], order: str) -> Array:
+    def _array(self, raw: bytes | str, dtype: _DType, shape: tuple[int, ...], order: Literal["C", "F"]) -> Array:
         if not all(type(side) is int and side >= 0 for side in shape) or order not in ("C", "F"):
             raise ValueError("a NumPy array without a shape")
         data, wanted = _as_bytes(raw), math.prod(shape) * dtype.value.itemsize
@@ -123,7 +124,7 @@ class _Reader(pickle._Unpickler):
             raise ValueError(f"a NumPy array of shape {shape} with {len(data)} bytes instead of {wanted}")
         flat = self._numbers(data, dtype)
         native = flat.astype(flat.dtype.newbyteorder("="), copy=False)
-        return self._each(native.reshape(shape, order="F" if order == "F" else "C"))
+        return self._each(np.reshape(native, shape, order=order))
 
     def _scalar(self, dtype: _DType, raw: bytes | str) -> Any:
         return self._numbers(_as_bytes(raw)[: dtype.value.itemsize], dtype)[0].item()
@@ -184,23 +185,10 @@ def _encode(text: str, encoding: str) -> bytes:
 def read_pickle(path: Path, each: Callable[[Array], Array] = lambda array: array) -> Any:
     """Read a pickle of numbers, text, lists, tuples, dictionaries and NumPy arrays, of any protocol.
 
-    Parameters
-    ----------
-    path
-        The file. Besides the result, memory holds the one array that is being read.
-    each
-        Applied to every array as soon as it is read, such as a conversion to a smaller dtype.
-
-    Returns
-    -------
-    Any
-        What was pickled; NumPy scalars as Python's own numbers and text, byte arrays as bytes.
-
-    Raises
-    ------
-    InputError
-        No such file; it holds anything else (named with its place in the file; nothing of it was executed), or is
-        truncated or damaged.
+    `each`, such as a conversion to a smaller dtype, is applied to every array as soon as it is read: besides the
+    result, memory holds the one array that is being read. NumPy scalars become Python's own numbers and text, byte
+    arrays bytes. InputError if there is no such file; it holds anything else (named with its place in the file; nothing
+    of it was executed); or it is truncated or damaged.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path in the configuration.")
