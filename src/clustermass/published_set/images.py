@@ -91,8 +91,9 @@ def rows_of_images(ids: Sequence[Any], catalogue: Mapping[str, NDArray[Any]], pa
     """
     keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
     candidates = dict(_candidates(catalogue))
-    for name in (name for name, numbers in candidates.items() if keys == numbers):
-        LOGGER.info("%s: its ids are %s, in the catalogue's order", path, name)
+    in_order = [name for name, numbers in candidates.items() if keys == numbers]
+    if in_order:
+        LOGGER.info("%s: its ids are %s, in the catalogue's order", path, in_order[0])
         return np.arange(len(keys))
     for name, numbers in candidates.items():
         row = {key: place for place, key in enumerate(numbers)}
@@ -137,8 +138,7 @@ def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: Mapping[s
     Takes the images (row, column, band) in the catalogue's order. InputError if ranks of the images' central counts and
     of ML_RATE x ML_EXP hardly correlate.
     """
-    middle = images[0].shape[0] // 2
-    square = slice(middle - _CENTRE, middle + _CENTRE)
+    square = slice(_SHAPE[0] // 2 - _CENTRE, _SHAPE[0] // 2 + _CENTRE)
     counts = [float(image[square, square].sum(dtype=np.float64)) for image in images]
     fitted = catalogue["ML_RATE"].astype(float) * catalogue["ML_EXP"].astype(float)
     correlation = float(spearmanr(counts, fitted).statistic)
@@ -154,7 +154,7 @@ def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: Mapping[s
 
 def _log_level(images: Sequence[NDArray[np.float32]], catalogue: Mapping[str, NDArray[Any]], path: Path) -> None:
     """Log the images' background over ML_BKG: smoothing that keeps the sum of the counts leaves it near 1."""
-    offset = np.arange(images[0].shape[0]) - (images[0].shape[0] - 1) / 2
+    offset = np.arange(_SHAPE[0]) - (_SHAPE[0] - 1) / 2
     radius = np.hypot(offset[:, None], offset)
     ring = (radius >= _RING[0]) & (radius < _RING[1])
     arcmin2 = (PUBLISHED_PREPROCESSING["pixel_arcsec"] / 60) ** 2

@@ -36,9 +36,6 @@ _NEEDED = (
     *("ML_RATE", "ML_BKG", "ML_EXP", "Nreal"),
 )
 _OPTIONAL = ("ID_SRC_OUT", "input_SRC_ID", "pid", "kT", "Lx_soft", "Fx_soft", "R500c_arcmin")
-_POSITIVE = ("z", "ML_RATE", "ML_EXP")
-_NOT_NEGATIVE = ("EXT", "EXT_LIKE", "DET_LIKE", "ML_BKG")
-_WHOLE = ("SRC_ID_IN", "Nreal")
 #: log10(M500c / Msun) outside this is not the mass of a group or cluster, but in other units
 _MASS_RANGE = (12.0, 16.5)
 #: M500c and R500c_arcmin may differ by this: half of what a forgotten h makes
@@ -83,33 +80,31 @@ def ingest_published(
     catalogue = read_published_catalogue(table, len(images), sky["mass_unit"], cosmology)
     ids, cubes = read_published_images(source, catalogue["z"].size)
     rows = rows_of_images(ids, catalogue, source) if sky["pairing"] == "ids" else np.arange(len(ids))
-    place = np.argsort(rows)
-    cubes = [cubes[number] for number in place.tolist()]
+    cubes = [cubes[number] for number in np.argsort(rows).tolist()]
     check_brightness(cubes, catalogue, source)
     settings: dict[str, Any] = {"mass_unit": sky["mass_unit"], "pairing": sky["pairing"], "cosmology": dict(cosmology)}
     settings |= {"images": {**images_block, "bands": PUBLISHED_BANDS}, "events": dict(events_block)}
-    applied = PUBLISHED_PREPROCESSING
-    made_by = provenance("ingest_published", settings, [source, table], applied=applied, simulated=True)
+    stated = {"applied": PUBLISHED_PREPROCESSING, "simulated": True}
+    made_by = provenance("ingest_published", settings, [source, table], **stated)
     names = cluster_names(catalogue)
     for number, (images_path, truth_path) in enumerate(track(list(zip(images, truth, strict=True)), "realizations"), 1):
         chosen = np.flatnonzero(catalogue["Nreal"] == number)
         part = {name: values[chosen] for name, values in catalogue.items()}
-        label = images_path.parent.name
         stacked = np.stack([cubes[row].transpose(2, 0, 1) for row in chosen.tolist()])
-        write_netcdf(_dataset(stacked, part, names[chosen], label), images_path, _TITLE, made_by)
+        dataset = _dataset(stacked, part, names[chosen], images_path.parent.name)
+        write_netcdf(dataset, images_path, _TITLE, made_by)
         write_table(truth_path, "TRUTH", TRUTH, _truth(part), provenance=made_by)
 
 
 def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
     """Name clusters as the paper does, by realization and SRC_ID: `05_10006566`; a second row of one gets `_2`."""
-    seen: Counter[str] = Counter()
-    names = []
-    for realization, source in zip(catalogue["Nreal"].tolist(), catalogue["SRC_ID_IN"].tolist(), strict=True):
-        name = f"{realization:02d}_{source}"
-        seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    repeated = sum(count > 1 for count in seen.values())
-    if repeated:
+    pairs = zip(catalogue["Nreal"].tolist(), catalogue["SRC_ID_IN"].tolist(), strict=True)
+    names = [f"{realization:02d}_{source}" for realization, source in pairs]
+    rows: Counter[str] = Counter()
+    for place, name in enumerate(names):
+        rows[name] += 1
+        names[place] = name if rows[name] == 1 else f"{name}_{rows[name]}"
+    if repeated := sum(number > 1 for number in rows.values()):
         LOGGER.warning(
             "%d SRC_ID_IN are in several rows of one realization; the names of these clusters end in _2 ...", repeated
         )
@@ -172,10 +167,8 @@ def read_published_catalogue(
     # rows of equal mass and redshift, to the last digit, are the same halo
     both = np.stack([columns["M500c"], columns["z"]], axis=1)
     columns["halo_id"] = np.unique(both, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    LOGGER.info(
-        "%s: %d clusters of %d haloes in %d realizations",
-        path, len(table), np.unique(columns["halo_id"]).size, realizations,
-    )  # fmt: skip
+    haloes = columns["halo_id"].max() + 1
+    LOGGER.info("%s: %d clusters of %d haloes in %d realizations", path, len(table), haloes, realizations)
     return columns
 
 
@@ -188,12 +181,12 @@ def _columns(table: UserTable) -> dict[str, NDArray[Any]]:
         )
     columns: dict[str, NDArray[Any]] = {name: table.numbers(name) for name in table.names}
     columns["RA"], columns["DEC"] = table.positions()
-    for name in _WHOLE:
+    for name in ("SRC_ID_IN", "Nreal"):
         values = columns[name]
         table.check((values == np.rint(values)) & (np.abs(values) < 2**31), values, name, "no whole number")
         columns[name] = values.astype(np.int64)
-    for name in (*_POSITIVE, *_NOT_NEGATIVE):
-        values, positive = columns[name], name in _POSITIVE
+    for name in ("z", "ML_RATE", "ML_EXP", "EXT", "EXT_LIKE", "DET_LIKE", "ML_BKG"):
+        values, positive = columns[name], name in ("z", "ML_RATE", "ML_EXP")
         good = np.isfinite(values) & (values > 0 if positive else values >= 0)
         table.check(good, values, name, "not above 0" if positive else "negative")
     return columns

@@ -6,6 +6,7 @@ import pickletools
 import re
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -103,7 +104,7 @@ class _Reader(pickle._Unpickler):
             "numpy.core.numeric._frombuffer": self._array,
             "numpy.ndarray": _ndarray,
             "numpy.dtype": _DType,
-            "_codecs.encode": _encode,
+            "_codecs.encode": _as_bytes,
             "builtins.bytes": lambda: b"",
         }
         modern = f"{module}.{name}".replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins.")
@@ -149,16 +150,13 @@ class _Reader(pickle._Unpickler):
             raise ValueError(f"a state is given to a {type(made).__name__}")
 
 
-def _refusal(name: str) -> Callable[[Any], None]:
-    def refuse(_: object) -> None:
-        raise _Refused(f"the operation {name}")
-
-    return refuse
+def _refuse(name: str, _: object) -> None:
+    raise _Refused(f"the operation {name}")
 
 
 _Reader.dispatch = {
-    ord(code.code): pickle._Unpickler.dispatch[ord(code.code)] if code.name in _OPERATIONS else _refusal(code.name)
-    for code in pickletools.opcodes
+    number: pickle._Unpickler.dispatch[number] if name in _OPERATIONS else partial(_refuse, name)
+    for number, name in ((ord(operation.code), operation.name) for operation in pickletools.opcodes)
 } | {
     pickle.BUILD[0]: _Reader.load_build,
     pickle.FRAME[0]: lambda reader: reader.read(8),  # only a hint; without it every position is that of the file
@@ -170,16 +168,11 @@ def _ndarray(*_: object) -> None:
     raise ValueError("numpy.ndarray is called")
 
 
-def _as_bytes(raw: bytes | str) -> bytes:
-    """Return bytes as such, or from the text that Python 2 stored instead."""
-    return raw.encode("latin1") if isinstance(raw, str) else raw
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """Return bytes from text in latin1, as protocols below 3 store them."""
+def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
+    """Return bytes as such, or from text in latin1, as which Python 2 and protocols below 3 store them."""
     if encoding != "latin1":
         raise ValueError("text in another encoding than latin1")
-    return _as_bytes(text)
+    return raw.encode("latin1") if isinstance(raw, str) else raw
 
 
 def read_pickle(path: Path, each: Callable[[Array], Array] = lambda array: array) -> Any:
