@@ -284,7 +284,7 @@ def test_values_that_are_not_finite_are_refused(inputs: Path, tmp_path: Path) ->
         data.load()
     data["mu"].values[data["split"].values == "test"] = np.nan
     write_netcdf(data, tmp_path / "predictions.nc", "test", provenance("test", {}))
-    with pytest.raises(InputError, match=r"140 value\(s\) of mu in the test set"):
+    with pytest.raises(InputError, match=r"mu holds numbers that"):
         plot_calibration(
             tmp_path / "predictions.nc", inputs / "metrics.json", svg=tmp_path / "a.svg", png=tmp_path / "a.png", dpi=60
         )

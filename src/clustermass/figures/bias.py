@@ -17,16 +17,13 @@ from clustermass.io.netcdf import check_finite, read_netcdf
 BIN_DEX = 0.25
 #: bins with fewer clusters are joined with their smaller neighbour
 MIN_IN_BIN = 8
-#: not drawn: its bias is so large that the others could not be told apart; its numbers are in metrics.json
+#: not drawn: its bias is so large that the others would look alike; its numbers are in metrics.json
 LEFT_OUT = ("prior",)
 
 
 @style.saved
 def plot_bias(predictions: Path, baselines: Path) -> Figure:
-    """Draw mean residual and scatter of every predictor on the test set, in bins of true and of its own predicted mass.
-
-    From `predictions.nc`, whose sigma is calibrated, and `baselines.nc` with the same test clusters.
-    """
+    """Draw mean residual and scatter of every predictor on the test set in bins of true and of its own mass."""
     mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
     predicted = mass + residuals["network"]
     figure = style.new_figure(style.TWO_COLUMNS_IN, 6.2)
@@ -39,8 +36,7 @@ def plot_bias(predictions: Path, baselines: Path) -> Figure:
         panels[0].axhline(0, color=style.BLACK, lw=0.7)
     draw_expected(by_truth[0], mass, predicted, sigma)
     by_truth[0].set_ylabel("mean " + RESIDUAL)
-    by_truth[1].set_ylabel("scatter in the bin [dex]")
-    by_truth[1].set_ylim(bottom=0)
+    by_truth[1].set(ylabel="scatter in the bin [dex]", ylim=(0, None))
     figure.legend(*by_truth[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -65,16 +61,9 @@ def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarra
 def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Mean of predicted - true in bins of true mass, if each truth is drawn from its own N(mu, sigma); (bin,), dex.
 
-    A perfect prediction has this bias. It follows from the predictions alone. The cluster's Gaussian between the
-    edges a and b (in units of sigma from mu) contributes with weight Phi(b) - Phi(a) and mean
-    mu - sigma (phi(b) - phi(a)) / (Phi(b) - Phi(a)).
-
-    Parameters
-    ----------
-    mu, sigma
-        Predicted log10 mass and standard deviation, dex, (cluster,).
-    edges
-        Edges of the bins, (bin + 1,).
+    A perfect prediction has this bias. It follows from the predictions alone. The Gaussian of a cluster (`mu` and
+    `sigma` in dex) between the `edges` a and b (in units of sigma from mu) contributes with weight Phi(b) - Phi(a) and
+    mean mu - sigma (phi(b) - phi(a)) / (Phi(b) - Phi(a)).
     """
     scaled = (edges[:, None] - mu) / sigma
     weight = np.diff(stats.norm.cdf(scaled), axis=0).sum(axis=1)
@@ -85,11 +74,9 @@ def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.nd
 def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarray) -> None:
     """Draw the expected bias in each bin of true mass, and print the slopes, measured and expected."""
     edges = mass_bins(mass)
-    for number, (low, high, value) in enumerate(
-        zip(edges[:-1], edges[1:], expected_bias(mu, sigma, edges), strict=True)
-    ):
+    for number, value in enumerate(expected_bias(mu, sigma, edges)):
         label = None if number else "expected of a perfect network"
-        axes.plot([low, high], [value, value], color=style.BLACK, lw=1.6, zorder=5, label=label)
+        axes.plot(edges[number : number + 2], [value, value], color=style.BLACK, lw=1.6, zorder=5, label=label)
     if np.unique(mass).size > 1:
         # slope of the residual with true mass, whose variance is var(mu) + mean sigma^2
         shrinkage = np.mean(sigma**2) / (mu.var() + np.mean(sigma**2))
@@ -139,8 +126,8 @@ def binned(mass: np.ndarray, residual: np.ndarray, edges: np.ndarray) -> np.ndar
     for low, high in itertools.pairwise(edges):
         inside = residual[(mass >= low) & (mass < high)]
         n = len(inside)
-        scatter = float(np.std(inside, ddof=1)) if n > 1 else np.nan
-        mean = float(inside.mean()) if n else np.nan
+        scatter = np.std(inside, ddof=1) if n > 1 else np.nan
+        mean = inside.mean() if n else np.nan
         columns.append([mean, scatter / np.sqrt(max(n, 1)), scatter, scatter / np.sqrt(max(2 * n - 2, 1))])
     return np.array(columns).T
 

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import read_subset, signed
+from clustermass.io.files import reading
 
 LEVELS = np.linspace(0.01, 0.99, 99)
 PIT_BINS = 10
@@ -27,22 +27,17 @@ BINNED_BY = {
 
 
 class Bin(NamedTuple):
-    """Lower edge of a bin (None for the first), its number of clusters, and their coverage.
+    """A bin of clusters."""
 
-    `coverage`: share of true masses inside, and the ends of its 68 % interval, by key of `COVERAGES`; empty for n = 0.
-    """
-
-    low: float | None
+    low: float | None  # None for the first bin, which is open
     n: int
+    #: share of true masses inside, and the ends of its 68 % interval, by key of `COVERAGES`; empty for n = 0
     coverage: dict[str, tuple[float, float, float]]
 
 
 @style.saved
 def plot_calibration(predictions: Path, metrics: Path) -> Figure:
-    """Draw coverage, probability integral transform and z-scores of the test set, and coverage in bins.
-
-    From `predictions.nc` and `metrics.json`.
-    """
+    """Draw coverage, probability integral transform and z-scores of the test set, and coverage in bins."""
     test = read_subset(predictions, "test", require=["mu", "sigma", "sigma_calibrated", "pit"])
     binned = read_bins(metrics)
     residual = (test["log10_m500c"] - test["mu"]).values
@@ -63,7 +58,7 @@ def plot_calibration(predictions: Path, metrics: Path) -> Figure:
 
 def read_bins(path: Path) -> dict[str, list[Bin]]:
     """Read the bins of the block `calibration` of metrics.json."""
-    try:
+    with reading(path, "metrics"):
         block = json.loads(path.read_text(encoding="utf-8"))["calibration"]
         return {
             key: [
@@ -72,8 +67,6 @@ def read_bins(path: Path) -> dict[str, list[Bin]]:
             ]
             for key in BINNED_BY
         }
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: no readable metrics ({error!r}). Delete it and run again.") from error
 
 
 def conformal(test: xr.Dataset) -> dict[float, float]:
@@ -123,8 +116,7 @@ def draw_pit(axes: Axes, values: np.ndarray) -> None:
     edges = np.linspace(0, 1, PIT_BINS + 1).tolist()
     axes.hist(values, bins=edges, weights=np.full(n, PIT_BINS / n), histtype="step", color=style.BLUE)
     style.note(axes, "grey: 95 % range if flat", corner="lower left")
-    axes.set(xlim=(0, 1), xlabel="probability integral transform", ylabel="density")
-    axes.set_ylim(bottom=0)
+    axes.set(xlim=(0, 1), ylim=(0, None), xlabel="probability integral transform", ylabel="density")
 
 
 def draw_z_scores(axes: Axes, z_score: np.ndarray) -> None:
@@ -145,11 +137,9 @@ def draw_bins(axes: Axes, bins: list[Bin], edge: str) -> None:
     """Draw the coverage of both intervals in each bin, with binomial errors, and print the number of clusters."""
     for shift, (key, (nominal, colour)) in zip((-0.1, 0.1), COVERAGES.items(), strict=True):
         axes.axhline(nominal, color=colour, lw=0.7, ls=":")
-        for place, one in enumerate(bins):
-            if key in one.coverage:
-                share, low, high = one.coverage[key]
-                axes.plot([place + shift] * 2, [low, high], color=colour, lw=1.3, solid_capstyle="butt")
-                axes.plot([place + shift], [share], "o", color=colour, ms=3.5)
+        for place, (share, *interval) in ((p, b.coverage[key]) for p, b in enumerate(bins) if key in b.coverage):
+            axes.plot([place + shift] * 2, interval, color=colour, lw=1.3, solid_capstyle="butt")
+            axes.plot([place + shift], [share], "o", color=colour, ms=3.5)
     for place, one in enumerate(bins):
         axes.text(place, 0.04, str(one.n), transform=axes.get_xaxis_transform(), ha="center", fontsize=7)
     # the outermost bins are open: ticks stand where one bin ends and the next begins

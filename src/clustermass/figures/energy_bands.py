@@ -22,10 +22,7 @@ SCALARS = ("redshift", "ml_cts", "log10_m500c", "covered_fraction")
 
 @style.saved
 def plot_energy_bands(images: Sequence[Path], split: Path) -> Figure:
-    """Draw every energy band of the test cluster with the most fitted counts in a fully exposed box.
-
-    From `images.nc` of every realization of the sky, and `splits/{sky}.nc`.
-    """
+    """Draw every energy band of the test cluster with the most fitted counts in a fully exposed box."""
     cluster = brightest_test_cluster(images, split)
     pixels, half_width = coarse_pixels(cluster)
     rows = -(-len(pixels) // COLUMNS)
@@ -35,7 +32,12 @@ def plot_energy_bands(images: Sequence[Path], split: Path) -> Figure:
     extent = half_width * np.array([-1, 1, -1, 1])
     for axes, band, (low, high) in zip(panels.flat, pixels, cluster["band_bounds"].values, strict=False):
         drawn = axes.imshow(band, origin="lower", extent=extent, norm=norm, cmap="inferno")
-        label_panel(axes, f"{low:.3f}–{high:.3f} keV", f"{round(band.sum())} photons")
+        axes.set_title(f"{low:.3f}–{high:.3f} keV", fontsize=7.5, pad=3)
+        text = f"{round(band.sum())} photons"
+        axes.text(0.95, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", color="w", fontsize=7)
+        axes.tick_params(color="w", which="both")
+        axes.set(xticks=[-400, 0, 400], yticks=[-400, 0, 400])
+        axes.minorticks_off()
     for axes in list(panels.flat)[len(pixels) :]:
         axes.set_visible(False)
     draw_compass(panels[0, 0])
@@ -45,7 +47,7 @@ def plot_energy_bands(images: Sequence[Path], split: Path) -> Figure:
     figure.suptitle(
         f"test cluster {cluster['cluster'].item()}: "
         rf"$\log_{{10}}(M_{{500c}}/M_\odot) = {float(cluster['log10_m500c']):.2f}$, "
-        rf"$z = {float(cluster['redshift']):.3f}$, {round(float(pixel_values(cluster).sum()))} photons in the box"
+        rf"$z = {float(cluster['redshift']):.3f}$, {round(float(pixels.sum()))} photons in the box"
     )
     figure.supxlabel("offset to the West [arcsec]", fontsize=8)
     figure.supylabel("offset to the North [arcsec]", fontsize=8)
@@ -60,7 +62,7 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
     """
     subsets = read_netcdf(split, require=["split"])["split"]
     test = subsets["cluster"].values[subsets.values.astype(str) == "test"].astype(str)
-    best: xr.Dataset | None = None
+    best = None
     for path in sorted(images):
         dataset = read_netcdf(path, require=["band_bounds", *SCALARS])
         if "image" not in dataset and "counts" not in dataset:
@@ -79,34 +81,20 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
     return best
 
 
-def pixel_values(cluster: xr.Dataset) -> xr.DataArray:
-    """Return counts of photons, (band, y, x), or the image if the sky's images were published smoothed."""
-    return cluster["image" if "image" in cluster else "counts"]
+def pixels_of(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
+    """Return photons a pixel (band, y, x), or the image if it was published smoothed, and half of its side, arcsec."""
+    pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)
+    return pixels, 0.5 * pixels.shape[-1] * float(cluster["x"][1] - cluster["x"][0])
 
 
 def coarse_pixels(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
-    """Sum counts to coarser pixels, (band, y, x), and return half of the box' side in arcsec too.
-
-    Smoothed images, and those whose side isn't divisible, stay as they are.
-    """
-    pixels = pixel_values(cluster).values.astype(float)
+    """Return `pixels_of` a cluster in coarser pixels; smoothed or indivisible images stay as they are."""
+    pixels, half_width = pixels_of(cluster)
     bands, side = pixels.shape[:2]
-    x = cluster["x"].values
-    half_width = 0.5 * side * float(x[1] - x[0])
     if side % COARSER == 0 and "image" not in cluster:
         coarse = side // COARSER
         pixels = pixels.reshape(bands, coarse, COARSER, coarse, COARSER).sum(axis=(2, 4))
     return pixels, half_width
-
-
-def label_panel(axes: Axes, title: str, text: str) -> None:
-    """Write a panel's band and its photons, and set sparse ticks."""
-    axes.set_title(title, fontsize=7.5, pad=3)
-    axes.text(0.95, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", color="w", fontsize=7)
-    axes.tick_params(color="w", which="both")
-    axes.set_xticks([-400, 0, 400])
-    axes.set_yticks([-400, 0, 400])
-    axes.minorticks_off()
 
 
 def draw_compass(axes: Axes) -> None:

@@ -17,10 +17,7 @@ from clustermass.figures.style import PREDICTED_MASS, RESIDUAL, SIGMA, TRUE_MASS
 
 @style.saved
 def plot_predictions(predictions: Path) -> Figure:
-    """Draw predicted against true mass for train and test, and the test set's residuals and uncertainties.
-
-    From `predictions.nc`, whose sigma is calibrated.
-    """
+    """Draw predicted against true mass for train and test, and the test set's residuals and uncertainties."""
     train, test = (read_subset(predictions, split, require=["mu", "sigma_calibrated"]) for split in ("train", "test"))
     low, high = np.percentile(np.concatenate([part["sigma_calibrated"].values for part in (train, test)]), [1, 99])
     norm = Normalize(low, max(high, low + 1e-3))

@@ -1,9 +1,8 @@
 """Mass-redshift plane of all simulated haloes and of the selected clusters, as Fig. 2 of Krippendorf et al. (2023)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from astropy.io import fits
@@ -14,18 +13,15 @@ from matplotlib.figure import Figure
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS
+from clustermass.io.files import reading
 from clustermass.io.netcdf import read_netcdf
 
 BINS = 40
-Side = Literal["vertical", "horizontal"]
 
 
 @style.saved
 def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
-    """Draw the selected clusters on the density of all haloes, with the distributions of mass and redshift.
-
-    From `truth.fits` of every realization of the sky, and `ensemble.nc`, which holds all selected clusters.
-    """
+    """Draw all selected clusters of `ensemble.nc` on the density of all haloes, with distributions of both."""
     halo_z, halo_mass = read_haloes(truth)
     selected = read_netcdf(ensemble, require=["redshift", "log10_m500c"])
     z, mass = selected["redshift"].values, selected["log10_m500c"].values
@@ -39,27 +35,26 @@ def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
     grey = plane.pcolormesh(z_edges, mass_edges, density, norm=LogNorm(), cmap="Greys", rasterized=True)
     plane.scatter(z, mass, s=3, c=style.BLUE, alpha=0.5, lw=0, rasterized=z.size > style.RASTERISE_ABOVE)
     plane.set(xlabel="redshift", ylabel=MASS, xlim=z_edges[[0, -1]], ylim=mass_edges[[0, -1]])
-    draw_margin(top, z, halo_z, z_edges, "vertical")
-    draw_margin(right, mass, halo_mass, mass_edges, "horizontal")
-    beside, label = [plane, right], "all haloes per cell"
-    figure.colorbar(grey, ax=beside, location="bottom", label=label, aspect=50, shrink=0.75, anchor=(0, 0.5))
+    draw_margin(partial(top.hist, orientation="vertical"), z, halo_z, z_edges)
+    draw_margin(partial(right.hist, orientation="horizontal"), mass, halo_mass, mass_edges)
+    top.set(ylabel="number")
+    right.set(xlabel="number")
+    bar = partial(figure.colorbar, location="bottom", aspect=50, shrink=0.75, anchor=(0, 0.5))
+    bar(grey, ax=[plane, right], label="all haloes per cell")
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
 def read_haloes(truth: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     """Redshift and log10(M500c / Msun) of all haloes of all realizations, (halo,) each; InputError without any."""
-    redshift, mass = [], []
+    columns = [np.empty((2, 0))]
     for path in truth:
-        try:
-            with fits.open(path, memmap=False) as hdus:
-                redshift.append(np.asarray(hdus["TRUTH"].data["Z"], dtype=float))
-                mass.append(np.asarray(hdus["TRUTH"].data["LOG10_M500C"], dtype=float))
-        except (OSError, ValueError, KeyError, IndexError) as fault:
-            raise InputError(f"{path}: no readable table TRUTH ({fault}). Delete it and run again.") from fault
-    if sum(map(len, redshift)) == 0:
+        with reading(path, "table TRUTH"), fits.open(path, memmap=False) as hdus:
+            columns.append(np.array([hdus["TRUTH"].data[name] for name in ("Z", "LOG10_M500C")], dtype=float))
+    redshift, mass = np.concatenate(columns, axis=1)
+    if redshift.size == 0:
         raise InputError(f"{len(truth)} truth file(s) without a single halo; the sample can't be drawn.")
-    return np.concatenate(redshift), np.concatenate(mass)
+    return redshift, mass
 
 
 def joint_axes(figure: Figure) -> tuple[Axes, Axes, Axes]:
@@ -73,9 +68,8 @@ def joint_axes(figure: Figure) -> tuple[Axes, Axes, Axes]:
     return plane, top, right
 
 
-def draw_margin(axes: Axes, selected: np.ndarray, haloes: np.ndarray, edges: np.ndarray, orientation: Side) -> None:
+def draw_margin(hist: Callable[..., object], selected: np.ndarray, haloes: np.ndarray, edges: np.ndarray) -> None:
     """Draw the histograms of all haloes and of the selected clusters on a logarithmic scale."""
-    histogram = partial(axes.hist, bins=edges.tolist(), orientation=orientation, log=True)
+    histogram = partial(hist, bins=edges.tolist(), log=True)
     histogram(haloes, color=style.LIGHT_GREY, label=f"haloes that send photons, n = {haloes.size:,}")
     histogram(selected, histtype="step", color=style.BLUE, lw=1.2, label=f"selected clusters, n = {selected.size:,}")
-    axes.set(**{"ylabel" if orientation == "vertical" else "xlabel": "number"})

@@ -16,6 +16,7 @@ from clustermass.catalogues.tables import read_table
 from clustermass.dataset.split import groups_of
 from clustermass.errors import InputError
 from clustermass.figures import style
+from clustermass.figures.energy_bands import pixels_of
 from clustermass.figures.style import read_subset
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, project
 from clustermass.io.netcdf import read_netcdf
@@ -47,28 +48,14 @@ class Files(NamedTuple):
 
 
 class Extreme(NamedTuple):
-    """The cluster of largest or smallest spread, with the sources in its box.
+    """The cluster of largest or smallest spread, with the sources in its box."""
 
-    Attributes
-    ----------
-    row
-        Its row of `spreads`.
-    pixels
-        (band, y, x), photons a pixel; or the image itself if it was published smoothed.
-    bands
-        Edges of the bands, keV, (band, 2).
-    half
-        Half of the box' side, arcsec.
-    detections, haloes
-        `in_box` of catalogue (None if the sky has none) and truth.
-    """
-
-    row: xr.Dataset
-    pixels: np.ndarray
-    bands: np.ndarray
-    half: float
-    detections: Columns | None
-    haloes: Columns
+    row: xr.Dataset  # of `spreads`
+    pixels: np.ndarray  # (band, y, x), photons a pixel; or the image itself if it was published smoothed
+    bands: np.ndarray  # edges in keV, (band, 2)
+    half: float  # half of the box' side, arcsec
+    detections: Columns | None  # `in_box` of the catalogue, if the sky has one
+    haloes: Columns  # `in_box` of the truth
 
 
 @style.saved
@@ -85,18 +72,9 @@ def plot_spread(
 ) -> Figure:
     """Draw the test clusters of largest and smallest spread, and all spreads against the other sources in the box.
 
-    Parameters
-    ----------
-    ensemble, predictions, split
-        `ensemble.nc`, `predictions.nc` (whose sigma is calibrated) and the sky's split, whose groups are resampled.
-    images, truth
-        `images.nc` and `truth.fits` of every realization, in the same order.
-    half_width_arcsec
-        Half of the side of the box that the networks see.
-    bootstrap, seed
-        Number of resamplings for the errors of the medians, and root of their random numbers.
-    catalogues
-        `catalogue.fits` of every realization, in the same order; a sky of published images has none.
+    Images, truth tables and catalogues are those of every realization in the same order; a sky of published images has
+    no catalogues. `half_width_arcsec` is half of the side of the box that the networks see. The errors of the medians
+    are from as many resamplings of the groups of `split` as `bootstrap` says.
     """
     table = spreads(ensemble, predictions, split)
     files = files_of(images, truth, catalogues)
@@ -110,17 +88,18 @@ def plot_spread(
     ratio = neighbours(table, files, half_width_arcsec)
     left, right = (add_axes(figure, x, 0.5, 3.15, 1.4) for x in (0.5, 3.85))
     right.sharey(left)
-    known = np.isfinite(ratio)
-    left.set_visible(bool(known.any()))
-    if known.any():
-        draw_neighbours(left, table.isel(cluster=known), ratio[known], bootstrap, seed)
+    measured = np.isfinite(ratio)
+    shown = bool(measured.any())
+    left.set_visible(shown)
+    if shown:
+        draw_neighbours(left, table.isel(cluster=measured), ratio[measured], bootstrap, seed)
         side = f"{half_width_arcsec / 30:.1f}'"
         left.set_xlabel(f"counts of the brightest other detection\nin the box of {side} × {side} / own counts")
     draw_trend(right, table)
     if table["spread"].values.max() > 0:  # a single network has no spread
         left.set_yscale("log")
-    (left if known.any() else right).set_ylabel(SPREAD)
-    right.tick_params(labelleft=not known.any())
+    (left if shown else right).set_ylabel(SPREAD)
+    right.tick_params(labelleft=not shown)
     return figure
 
 
@@ -139,16 +118,14 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
 
 def files_of(images: Sequence[Path], truth: Sequence[Path], catalogues: Sequence[Path]) -> dict[str, Files]:
     """Files by the realization's label; each list in the same order, `catalogues` perhaps empty."""
-    known: Sequence[Path | None] = catalogues or [None for _ in images]
-    together = zip(images, truth, known, strict=True)
-    return {realization_of(files[0]): Files(*files) for files in together}
+    given: Sequence[Path | None] = catalogues or [None for _ in images]
+    return {realization_of(files[0]): Files(*files) for files in zip(images, truth, given, strict=True)}
 
 
 def read_extreme(row: xr.Dataset, files: Files) -> Extreme:
     """Read image and surroundings of one cluster."""
     cluster = read_netcdf(files.images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
-    pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)
-    half = 0.5 * pixels.shape[-1] * float(cluster["x"][1] - cluster["x"][0])
+    pixels, half = pixels_of(cluster)
     box = (float(cluster["ra"]), float(cluster["dec"])), half
     detections = in_box(read_columns(files.catalogue, DETECTION_COLUMNS), *box) if files.catalogue else None
     haloes = in_box(read_columns(files.truth, HALO_COLUMNS), *box)
@@ -170,9 +147,9 @@ def read_columns(path: Path, names: Sequence[str]) -> Columns:
 
 
 def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
-    """Rows of a table in the square box about `centre` (RA, DEC in deg) whose side is twice `half` (arcsec).
+    """Rows of a table in the square box of side 2 `half` (arcsec) about `centre` (RA, DEC in deg).
 
-    With their offsets x to the West and y to the North of the centre, arcsec, in the projection of the images.
+    Their offsets from the centre in the projection of the images are added: x to the West and y to the North, arcsec.
     """
     # the box is far smaller than the sky: most rows need no projection
     near = np.abs(table["DEC"] - centre[1]) <= 2 * half / 3600
@@ -196,16 +173,15 @@ def neighbours(table: xr.Dataset, files: Mapping[str, Files], half: float) -> np
 def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.ndarray:
     """Return the counts of the brightest other detection in each cluster's box over its own, float64, (cluster,).
 
-    The box reaches `half` arcsec to each side. 0 if there is no other detection of known counts, NaN if the cluster's
-    own counts aren't known.
+    The box reaches `half` arcsec to each side. The ratio is 0 if no other detection has counts, NaN if the cluster has
+    none.
     """
     table = read_columns(catalogue, DETECTION_COLUMNS)
     rows = {number: row for row, number in enumerate(table["ID_SRC"].tolist())}
-    missing = [number for number in id_src.tolist() if number not in rows]
-    if missing:
-        raise InputError(f"{catalogue}: lacks detection {missing[0]}, though there are images of it. Run again.")
     ratio = np.full(id_src.size, np.nan)
     for index, number in enumerate(id_src.tolist()):
+        if number not in rows:
+            raise InputError(f"{catalogue}: lacks detection {number}, though there are images of it. Run again.")
         ra, dec, own = (table[name][rows[number]] for name in ("RA", "DEC", "ML_CTS"))
         box = in_box(table, (ra, dec), half)
         others = box["ML_CTS"][(box["ID_SRC"] != number) & np.isfinite(box["ML_CTS"])]
@@ -222,12 +198,10 @@ def add_axes(figure: Figure, x: float, y: float, width: float, height: float) ->
 
 def draw_extreme(figure: Figure, top: float, extreme: Extreme, seen: float, name: str) -> None:
     """Draw one cluster below `top` (inches): all bands together with all that is marked, and each band alone."""
-    row = {
-        key: float(extreme.row[key]) for key in ("spread", "lowest", "highest", "mu", "sigma_calibrated", "redshift")
-    }
+    row = {str(name): values.values.item() for name, values in extreme.row.variables.items() if values.size == 1}
     title = (
-        rf"{name} spread, {row['spread']:.3f} dex: cluster {extreme.row['cluster'].item()}, "
-        rf"true ${MASS} = {float(extreme.row['log10_m500c']):.3f}$, $z = {row['redshift']:.3f}$" + "\n"
+        rf"{name} spread, {row['spread']:.3f} dex: cluster {row['cluster']}, "
+        rf"true ${MASS} = {row['log10_m500c']:.3f}$, $z = {row['redshift']:.3f}$" + "\n"
         rf"$\mu_\mathrm{{min}} = {row['lowest']:.3f}$, $\mu_\mathrm{{max}} = {row['highest']:.3f}$, "
         rf"ensemble ${row['mu']:.3f} \pm {row['sigma_calibrated']:.3f}$, "
         f"{round(float(extreme.pixels.sum()))} photons in the box"
@@ -255,8 +229,7 @@ def draw_pixels(axes: Axes, pixels: np.ndarray, half: float, clip: float) -> Non
     box = (-half, half, -half, half)
     axes.imshow(pixels, origin="lower", extent=box, vmin=0, vmax=clip, cmap="inferno", interpolation="none")
     ticks = 200 * np.round(half / 300) * np.array([-1, 0, 1])
-    axes.set_xticks(ticks)
-    axes.set_yticks(ticks)
+    axes.set(xticks=ticks, yticks=ticks)
     axes.minorticks_off()
     axes.tick_params(color="w", labelsize=6)
 
@@ -276,7 +249,8 @@ def draw_marks(axes: Axes, extreme: Extreme, seen: float) -> None:
         axes.add_patch(Circle((x, y), 60 * radius, fill=False, ec="w", lw=0.9, label="its $R_{500c}$"))
     corner, side = (-seen, -seen), 2 * seen
     axes.add_patch(Rectangle(corner, side, side, fill=False, ec="w", lw=0.7, ls=":", label="seen by the networks"))
-    axes.set(xlim=(-extreme.half, extreme.half), ylim=(-extreme.half, extreme.half))
+    box = (-extreme.half, extreme.half)
+    axes.set(xlim=box, ylim=box)
     axes.set_xlabel("to the West [arcsec]", fontsize=7, labelpad=1)
     axes.set_ylabel("to the North [arcsec]", fontsize=7, labelpad=1)
 
@@ -286,12 +260,9 @@ def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap:
     spread, group = table["spread"].values, table["group"].values.astype(str)
     axes.set_xscale("log")
     draw_points(axes, np.maximum(ratio, NONE_AT), spread)
-    end = max(float(ratio.max()) * 1.5, 3.0)
-    lines = []
-    for chosen, name, ends in (
-        (ratio < 1, "none brighter", (NONE_AT / 1.3, 1)),
-        (ratio >= 1, "a brighter one", (1, end)),
-    ):
+    start, end, lines = NONE_AT / 1.3, max(float(ratio.max()) * 1.5, 3.0), []
+    sides = ((ratio < 1, "none brighter", (start, 1)), (ratio >= 1, "a brighter one", (1, end)))
+    for chosen, name, ends in sides:
         if chosen.any():
             median = float(np.median(spread[chosen]))
             error = median_error(spread[chosen], group[chosen], bootstrap, generator(seed, "spread", name))
@@ -299,7 +270,7 @@ def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap:
             plus_minus = f" ± {error:.4f}" if np.isfinite(error) else ""
             lines.append(f"{name}: n = {chosen.sum()}, median {median:.4f}{plus_minus} dex")
     axes.axvline(1, color=style.BLACK, lw=0.7, ls="--")
-    axes.set_xlim(NONE_AT / 1.3, end)
+    axes.set_xlim(start, end)
     axes.set_title("\n".join(lines), fontsize=7)
     # the median says nothing about the few largest spreads, which the paper discusses
     largest = np.argsort(-spread, kind="stable")[: max(1, spread.size // 50)]
@@ -308,16 +279,12 @@ def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap:
 
 def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: np.random.Generator) -> float:
     """Bootstrap error of the median of `values` (cluster,), groups (cluster,) drawn whole; NaN of one group."""
-    _, row = np.unique(group, return_inverse=True)
-    if row.max() == 0:
+    names, row = np.unique(group, return_inverse=True)
+    if names.size == 1:
         return np.nan
     order = np.argsort(values, kind="stable")
-    groups = int(row.max()) + 1
-    medians = np.empty(resamplings)
-    for number in range(resamplings):
-        times = rng.multinomial(groups, np.full(groups, 1 / groups))[row[order]]
-        medians[number] = np.median(np.repeat(values[order], times))
-    return float(medians.std())
+    draws = rng.multinomial(names.size, np.full(names.size, 1 / names.size), size=resamplings)
+    return float(np.std([np.median(np.repeat(values[order], times[row[order]])) for times in draws]))
 
 
 def draw_trend(axes: Axes, table: xr.Dataset) -> None:

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.style import context
 
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
-from clustermass.io.netcdf import read_netcdf
+from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.provenance import provenance
 
 TWO_COLUMNS_IN = 7.1
@@ -27,7 +27,7 @@ RASTERISE_ABOVE = 300
 #: resolution of the pixels inside an SVG or PDF, dots per inch
 RASTER_DPI = 200
 
-# Okabe and Ito (2008): eight colours that colour-blind readers can tell apart
+# Okabe and Ito (2008): colours that colour-blind readers distinguish
 BLACK = "#000000"
 ORANGE = "#E69F00"
 SKY_BLUE = "#56B4E9"
@@ -56,7 +56,6 @@ LOOK = {
     "svg.fonttype": "path",
     "svg.hashsalt": "clustermass",
 }
-_SESSION_KEYS = ("backend", "backend_fallback", "interactive", "toolbar", "savefig.directory", "docstring.hardcopy")
 
 TRUE_MASS = r"true $\log_{10}(M_{500c}/M_\odot)$"
 PREDICTED_MASS = r"predicted $\log_{10}(M_{500c}/M_\odot)$"
@@ -66,7 +65,7 @@ RESIDUAL = r"$\log_{10} M_\mathrm{pred} - \log_{10} M_\mathrm{true}$ [dex]"
 
 
 class Predictor(NamedTuple):
-    """How a predictor of masses is named and drawn."""
+    """Look of a predictor of masses."""
 
     label: str
     colour: str
@@ -102,19 +101,16 @@ def in_order(names: Iterable[str]) -> list[str]:
 def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
     """Decorate a function that draws a figure, so that it writes the figure to files instead of returning it.
 
-    The decorated function takes these keywords besides its own arguments: `svg`, `png` and `pdf`, the files to write,
-    and `dpi`, the resolution of the PNG in dots per inch. Every file states the function's name, its settings and the
-    hashes of all files in its arguments. InputError names an input file that is missing, damaged or of another run, or
-    that holds nothing to draw.
+    The files `svg`, `png` and `pdf` and the `dpi` of the PNG are further keywords. Every file states the function's
+    name, its settings and the hashes of all files in its arguments. InputError names an input file that is missing,
+    damaged or of another run, or that holds nothing to draw.
     """
-    signature = inspect.signature(draw)
 
     @functools.wraps(draw)
     def draw_and_save(*args: Any, dpi: int, **kwargs: Any) -> None:
         files: dict[str, Path] = {kind: kwargs.pop(kind) for kind in ("svg", "png", "pdf") if kind in kwargs}
-        arguments = signature.bind(*args, **kwargs).arguments
-        defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if key not in _SESSION_KEYS}
-        with matplotlib.rc_context({**defaults, **LOOK}):
+        arguments = inspect.signature(draw).bind(*args, **kwargs).arguments
+        with context(LOOK, after_reset=True):
             save(draw(*args, **kwargs), files, dpi, _provenance(draw.__name__, {**arguments, "dpi": dpi}))
 
     return draw_and_save
@@ -122,8 +118,7 @@ def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
 
 def _provenance(name: str, arguments: Mapping[str, Any]) -> str:
     """Provenance of a figure as JSON: paths among the arguments are its inputs, all others its settings."""
-    inputs: list[Path] = []
-    settings = {}
+    inputs, settings = list[Path](), {}
     for key, value in arguments.items():
         paths = [value] if isinstance(value, Path) else value
         if isinstance(paths, list | tuple) and paths and all(isinstance(path, Path) for path in paths):
@@ -177,12 +172,7 @@ def read_subset(path: Path, split: str, require: Iterable[str] = ()) -> xr.Datas
     chosen = dataset.isel(cluster=np.flatnonzero(dataset["split"].values.astype(str) == split))
     if chosen.sizes["cluster"] == 0:
         raise InputError(f"{path}: no cluster of the {split} set; the figure can't be drawn. Enlarge the sample.")
-    for name in names:
-        bad = int((~np.isfinite(chosen[name].values)).sum())
-        if bad:
-            raise InputError(
-                f"{path}: {bad} value(s) of {name} in the {split} set aren't finite. Delete it, run again."
-            )
+    check_finite(chosen, names, path)
     return chosen
 
 

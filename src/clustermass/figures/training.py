@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,7 @@ def plot_training(members: Sequence[Path]) -> Figure:
         draw_curves(losses, [history[name] for history in histories], label, colour)
     mark_epochs(losses, histories)
     recipe = json.loads(histories[0].attrs.get("parameters", "{}")).get("recipe", {})
-    label = LOSSES[recipe.get("loss", "likelihood")]
-    losses.set(xlabel="epoch", ylabel=label, ylim=loss_limits(histories))
+    losses.set(xlabel="epoch", ylabel=LOSSES[recipe.get("loss", "likelihood")], ylim=loss_limits(histories))
     losses.set_title(f"n = {len(histories)} members (thin) and their median (thick)", loc="left")
     losses.legend(loc="upper right")
     for history in histories:
@@ -51,9 +51,8 @@ def read_history(path: Path) -> xr.Dataset:
     history = read_netcdf(path, require=["epoch", "learning_rate", *CURVES])
     if history.sizes["epoch"] == 0:
         raise InputError(f"{path}: a training of no epoch. Set training epochs to 1 or more.")
-    missing = [name for name in ("best_epoch", "kept_epoch") if name not in history.attrs]
-    if missing:
-        raise InputError(f"{path}: lacks the attribute(s) {', '.join(missing)}. Delete it and run again.")
+    if not {"best_epoch", "kept_epoch"} <= set(history.attrs):
+        raise InputError(f"{path}: lacks the attribute best_epoch or kept_epoch. Delete it and run again.")
     return history
 
 
@@ -67,13 +66,12 @@ def draw_curves(axes: Axes, curves: Sequence[xr.DataArray], label: str, colour: 
 
 def mark_epochs(axes: Axes, histories: Sequence[xr.Dataset]) -> None:
     """Mark each member's validation loss at its lowest and at the epoch whose weights are kept."""
+    draw = partial(axes.plot, ls="", mfc="none", mec=style.BLACK, mew=0.8, zorder=5, clip_on=False)
     marks = (("best_epoch", "o", 4.0, "lowest validation loss"), ("kept_epoch", "s", 6.0, "weights kept"))
     for attribute, marker, size, label in marks:
         epochs = [int(history.attrs[attribute]) for history in histories]
         losses = [float(history["val_loss"].sel(epoch=e)) for e, history in zip(epochs, histories, strict=True)]
-        axes.plot(
-            epochs, losses, marker, ms=size, mfc="none", mec=style.BLACK, mew=0.8, zorder=5, clip_on=False, label=label
-        )
+        draw(epochs, losses, marker=marker, ms=size, label=label)
 
 
 def loss_limits(histories: Sequence[xr.Dataset]) -> tuple[float, float]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from clustermass.errors import InputError
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -36,6 +38,16 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@contextmanager
+def reading(path: str | Path, what: str) -> Iterator[None]:
+    """Turn a failure to read `path` within the block into an InputError that calls its content `what`."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, IndexError) as fault:
+        why = f"{type(fault).__name__}: {fault}"
+        raise InputError(f"{path}: no readable {what} ({why}). Delete it and run again.") from fault
 
 
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:
