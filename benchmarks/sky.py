@@ -12,11 +12,11 @@ from clustermass.config.resolve import merge, resolve_sky
 from clustermass.detect.detect_field import detect_sources
 from clustermass.events.write import write_labels
 from clustermass.io.products import SOURCES, write_table
+from clustermass.rng import random_streams
 from clustermass.simulate import realization as stages
-from clustermass.simulate.agn import draw_agn
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.photons import event_list
-from clustermass.simulate.random_streams import random_streams
+from clustermass.simulate.sources import draw_agn
 from clustermass.simulate.spectra import ClusterSpectra
 
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())

@@ -6,8 +6,7 @@ from detect_inputs import BACKGROUND, EXPOSURE, PARAMETERS, Scene, exposure
 from scipy.stats import poisson
 
 from clustermass.detect.background import box_likelihood, estimate_background
-from clustermass.detect.beta_models import build_templates
-from clustermass.detect.stamps import Stamps, index_events
+from clustermass.detect.stamps import Stamps, build_templates, index_events
 
 
 @pytest.mark.parametrize(("sources", "lowest", "highest"), [(0, 0.98, 1.02), (60, 1.0, 1.09)])

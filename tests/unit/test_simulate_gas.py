@@ -11,7 +11,7 @@ from scipy.stats import kstest
 
 from clustermass.cosmology import efunc, r500c_mpc
 from clustermass.simulate.gas import RadialProfiles, draw_gas, mean_luminosity
-from clustermass.simulate.haloes import Haloes
+from clustermass.simulate.sources import Haloes
 from clustermass.simulate.spectra import cooling_function
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "comparat2020"

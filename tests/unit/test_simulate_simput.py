@@ -9,11 +9,17 @@ from astropy.wcs import WCS
 from scipy.integrate import quad
 
 from clustermass.errors import InputError
-from clustermass.simulate.agn import agn_spectrum
 from clustermass.simulate.field import Field
 from clustermass.simulate.realization import simulate_realization
-from clustermass.simulate.simput import write_realization_simput, write_simput
-from clustermass.simulate.simput_sources import IMAGES_MAX, cluster_image, cluster_spectra, share_images
+from clustermass.simulate.simput import (
+    IMAGES_MAX,
+    cluster_image,
+    cluster_spectra,
+    share_images,
+    write_realization_simput,
+    write_simput,
+)
+from clustermass.simulate.sources import agn_spectrum
 from clustermass.simulate.spectra import plasma_power, transmission
 from clustermass.simulate.telescope import effective_area_cm2, redistribution_below
 

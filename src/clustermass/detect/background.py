@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, pdtr
 
 from clustermass.arrays import BoolArray, FloatArray, IdArray, IntArray
-from clustermass.detect.beta_models import Templates
-from clustermass.detect.stamps import EventIndex, Stamps
+from clustermass.detect.stamps import EventIndex, Stamps, Templates
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
@@ -39,20 +38,8 @@ def estimate_background(
 
     Sources too faint for the clip, and the wings of brighter ones, stay in, as they do in the maps of eSASS erbackmap.
 
-    Parameters
-    ----------
-    index
-        Events of the detection band.
-    ra, dec
-        Right ascension relative to the index's zero and declination, deg, shape (position,).
-    exposure_s
-        Exposure in s at absolute RA and Dec in deg.
-    parameters
-        Config block `detection`: the four keys that begin with background_.
-
-    Returns
-    -------
-    Rate in counts / (arcmin^2 s), shape (position,); 0 where no cell near the position holds counts.
+    Takes the events of the detection band and positions (position,) in deg, right ascension relative to the index's
+    zero. Returns counts / (arcmin^2 s), shape (position,); 0 where no cell near the position holds counts.
     """
     cell = parameters["background_cell_arcsec"] / 3600.0
     steps = int(np.ceil(parameters["background_radius_arcsec"] / parameters["background_cell_arcsec"] - 0.5))
@@ -133,26 +120,15 @@ def box_likelihood(
     templates: Templates,
     parameters: Detection,
 ) -> FloatArray:
-    """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp.
+    """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp, float64, shape (stamp,).
 
     P is the regularised lower incomplete gamma function, the chance of n counts or more where b are expected; n and b
-    are sums over the box weighted by the kernel, as erbox's with boxsize 4 in three passes. The boxes lie on the
-    3 x 3 grid of positions where the fits start; the largest is cut at the stamps' radius.
+    are sums over the box weighted by the kernel, as erbox's with boxsize 4 in three passes. The boxes lie on the 3 x 3
+    grid of positions where the fits start; the largest is cut at the stamps' radius. The likelihood is infinite where
+    the chance is below the smallest number.
 
-    Parameters
-    ----------
-    stamps, templates
-        The counts, and the pixels of a stamp.
-    level
-        Background, counts / pixel, shape (stamp,).
-    neighbours
-        Expected counts of other sources in the pixel of each entry of `stamps`; their share of the counts is left out.
-    parameters
-        Config block `detection`: shift_arcsec.
-
-    Returns
-    -------
-    float64, shape (stamp,); infinite where the chance is below the smallest number.
+    `level` is the background in counts / pixel, shape (stamp,); `neighbours` the counts expected of other sources in
+    the pixel of each entry of `stamps`, whose share of the counts is left out.
     """
     flat = level[stamps.owner]
     counts = stamps.counts * flat / (flat + neighbours)

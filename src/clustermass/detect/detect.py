@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray, Rows
 from clustermass.detect.background import Exposure, box_likelihood, estimate_background
-from clustermass.detect.beta_models import RadialProfile, Templates, build_templates
 from clustermass.detect.match import Detections, Owners, by_likelihood, owners, unique_positions
 from clustermass.detect.maximum_likelihood import EXTENDED_DOF, POINT_DOF, Fit, fit_stamps, negative_log_q
 from clustermass.detect.stamps import (
     REACH_ARCSEC,
     Components,
     EventIndex,
+    RadialProfile,
     Stamps,
+    Templates,
     build_stamps,
+    build_templates,
     component_background,
     index_events,
     neighbours,
@@ -41,22 +43,12 @@ Columns: TypeAlias = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Candidates(Rows):
-    """Positions at which a source may be found, each array of shape (candidate,).
+    """Positions at which a source may be found, each array (candidate,)."""
 
-    Attributes
-    ----------
-    ra, dec : float64
-        True position [deg].
-    src_id : int64
-        Number of the halo (> 0) or of the AGN (< 0), as in the events' src_id.
-    expected_counts : float64
-        Expected counts in the detection band on the whole sky.
-    """
-
-    ra: FloatArray
+    ra: FloatArray  #: true position, deg
     dec: FloatArray
-    src_id: NDArray[np.integer]
-    expected_counts: NDArray[np.floating]
+    src_id: NDArray[np.integer]  #: halo (> 0) or AGN (< 0), as in the events' src_id
+    expected_counts: NDArray[np.floating]  #: in the detection band on the whole sky
 
 
 @dataclass
@@ -103,45 +95,40 @@ def detect(
     passes: haloes are fitted first; AGN, and haloes near a more likely extended detection, are fitted after, with the
     extended detections that are more likely than themselves as part of m. Differences from eSASS:
 
-    - fits start at true positions (displaced by start_scatter_arcsec): there is no box detection, hence no source
-      made of background alone, and every detection is a candidate;
-    - AGN brighter than component_counts_min are part of every stamp's model at their true position and with the
-      number of photons that they really sent. These, and the extended detections in the second pass, stand for
-      ermldet's simultaneous fit of neighbours, and are better than it;
+    - fits start at true positions (displaced by start_scatter_arcsec): there is no box detection, hence no source made
+      of background alone, and every detection is a candidate;
+    - AGN brighter than component_counts_min are part of every stamp's model at their true position and with the number
+      of photons that they really sent. These, and the extended detections in the second pass, stand for ermldet's
+      simultaneous fit of neighbours, and are better than it;
     - eSASS's search over extents and splitting of sources are not emulated: ext_dof, nominally the one parameter that
       an extended model adds, is also the knob that sets how many clusters are selected.
 
     Parameters
     ----------
-    events : mapping
+    events
         ra, dec (float64 deg), pi_ev (float32 eV), src_id (int32; halo > 0, AGN < 0, background 0), shape (event,).
-    candidates : Candidates
+    candidates
         Haloes and AGN; fitted are those with at least FEWEST_COUNTS expected counts. AGN that fit better as extended
         sources become spurious clusters.
-    exposure_s : callable
+    exposure_s
         Vignetting-corrected exposure [s] at (ra, dec) [deg]; candidates without exposure are dropped.
-    psf : callable
+    psf
         Surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1 over the sky.
-    parameters : mapping
-        The `skies.*.detection` block of the configuration.
-    seed : int or sequence of int
+    parameters
+        Config block `detection`; InputError if its cut radius exceeds the stamps or the PSF is not normalised.
+    seed
         Seed of the starting positions.
 
     Returns
     -------
-    catalogue : dict of arrays, shape (detection,)
+    catalogue
         ID_SRC (int32, from 1, by decreasing DET_LIKE), RA, DEC (float64 deg), DET_LIKE, EXT_LIKE, EXT (arcsec),
-        ML_RATE (counts/s), ML_CTS, ML_EXP (s), ML_BKG (counts/arcmin^2), float32. Sources with EXT_LIKE below
-        ext_like_floor are point sources with EXT = EXT_LIKE = 0.
-    matches : dict of arrays, shape (match,)
-        ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32): one row a halo at most. A detection that AGN
-        or background account for, or with more fitted counts inside the cut radius than match_counts_factor x
-        (photons of the halo) + match_counts_offset, has none.
-
-    Raises
-    ------
-    InputError
-        If the cut radius does not fit into the stamps or the PSF is not normalised.
+        ML_RATE (counts/s), ML_CTS, ML_EXP (s), ML_BKG (counts/arcmin^2), float32, shape (detection,). Sources with
+        EXT_LIKE below ext_like_floor are point sources with EXT = EXT_LIKE = 0.
+    matches
+        ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32), shape (match,): one row a halo at most. A
+        detection that AGN or background account for, or with more fitted counts inside the cut radius than
+        match_counts_factor x (photons of the halo) + match_counts_offset, has none.
     """
     fitted, exposure = _worth_fitting(candidates, exposure_s)
     field = _prepare(events, fitted, exposure, exposure_s, build_templates(psf, parameters), parameters, seed)

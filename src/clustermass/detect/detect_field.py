@@ -18,8 +18,8 @@ from clustermass.events.read import stream_events
 from clustermass.io.fits import opened_fits
 from clustermass.io.products import CATALOGUE, MATCHES, write_table
 from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, provenance
+from clustermass.rng import random_streams
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.random_streams import random_streams
 from clustermass.simulate.telescope import KingPsf
 
 if TYPE_CHECKING:
@@ -42,21 +42,17 @@ def detect_sources(
 ) -> None:
     """Detect the sources of a simulated field and write its catalogue.
 
+    The seed, `name` and `realization` fix all random numbers. InputError if the labels aren't those of the events, or a
+    value of `detection` doesn't fit the others.
+
     Parameters
     ----------
     sky
         Block of a sky in the config: seed, field, psf, redshifts, detection.
-    name, realization
-        Name of the sky and label of the realization; with the seed they fix all random numbers.
     events, exposure, labels, sources
         Files of `simulate.realization.simulate_realization`.
     catalogue, matches
         Files to write: detections, and which of them is which halo; None = the matches aren't kept.
-
-    Raises
-    ------
-    InputError
-        The labels aren't those of the events, or a value of `detection` doesn't fit the others.
     """
     generators = random_streams(sky["seed"], name, realization)
     exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
@@ -111,16 +107,8 @@ def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random
     """Return Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
 
     Spectroscopic redshifts are exact. Photometric ones are scattered by a normal distribution cut below `redshift_min`,
-    and their stated error is `photometric_error` (1 + Z).
-
-    Parameters
-    ----------
-    redshift
-        True redshift of each detection's halo, NaN without one, shape (detection,).
-    parameters
-        Config block `redshifts`.
-    rng
-        Generator of this component's stream.
+    and their stated error is `photometric_error` (1 + Z). `redshift`, shape (detection,), is the true one of each
+    detection's halo, NaN without a halo.
     """
     has_halo = np.isfinite(redshift)
     spectroscopic = has_halo & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])

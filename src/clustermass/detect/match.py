@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray, Rows
-from clustermass.detect.beta_models import Templates
 from clustermass.detect.maximum_likelihood import Fit, model_counts
-from clustermass.detect.stamps import EventIndex, Stamps, neighbours
+from clustermass.detect.stamps import EventIndex, Stamps, Templates, neighbours
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
@@ -19,48 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Detections(Rows):
-    """Detections, each array of shape (detection,).
+    """Detections, each array (detection,); right ascension in deg relative to the event index's zero."""
 
-    Attributes
-    ----------
-    stamp : int64
-        Stamp in which each was found.
-    ra, dec : float64
-        Fitted position; right ascension relative to the event index's zero [deg].
-    det_like, ext_like : float64
-        Likelihoods; ext_like is 0 for a point source.
-    extent : float64
-        Core radius, 0 for a point source [arcsec].
-    counts : float64
-        Counts of the source on the whole sky.
-    """
-
-    stamp: IntArray
+    stamp: IntArray  #: in which it was found
     ra: FloatArray
     dec: FloatArray
     det_like: FloatArray
-    ext_like: FloatArray
-    extent: FloatArray
-    counts: FloatArray
+    ext_like: FloatArray  #: 0 for a point source
+    extent: FloatArray  #: core radius, arcsec, 0 for a point source
+    counts: FloatArray  #: of the source on the whole sky
 
 
 @dataclass(frozen=True)
 class Owners(Rows):
-    """Sources whose photons detections are made of, each array of shape (detection,).
+    """Sources whose photons detections are made of, each array (detection,)."""
 
-    Attributes
-    ----------
-    src_id : int64
-        Source (halo > 0, AGN < 0) that accounts for most of the fitted counts; 0 if only background does.
-    purity : float64
-        Photons of that source inside the cut radius / fitted counts inside it, at most 1.
-    fitted : float64
-        Fitted counts of the detection inside the cut radius.
-    """
-
-    src_id: IntArray
-    purity: FloatArray
-    fitted: FloatArray
+    src_id: IntArray  #: halo (> 0) or AGN (< 0) with most of the fitted counts; 0 if there is only background
+    purity: FloatArray  #: photons of that source inside the cut radius / fitted counts inside it, at most 1
+    fitted: FloatArray  #: fitted counts of the detection inside the cut radius
 
 
 def by_likelihood(detections: Detections) -> Detections:
@@ -99,20 +74,14 @@ def owners(
     background: Float32Array,
     templates: Templates,
 ) -> Owners:
-    """Find the source that accounts for most of each detection's fitted counts.
+    """Find the source that accounts for most of each detection's fitted counts; there is one detection a stamp at most.
 
     A photon in a pixel with expected counts s of the source and b of everything else belongs to the source with
     probability s / (s + b); summed over the photons this gives exactly the fitted counts. The source (of the photons'
     truth labels) with the largest sum is the owner of the detection.
 
-    Parameters
-    ----------
-    detections, stamps, index, templates
-        Detections, one a stamp at most; stamps of all fits; events with their truth labels; models.
-    chosen
-        The fit (point or extended) chosen in each stamp, shape (stamp,).
-    background
-        Expected counts of everything else, shape (entry,).
+    `chosen` holds the fit (point or extended) of each stamp, `background` the expected counts of everything else
+    (entry,).
     """
     number = np.full(len(stamps.ra), -1, dtype=np.int64)
     number[detections.stamp] = np.arange(len(detections.stamp))

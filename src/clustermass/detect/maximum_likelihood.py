@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincc, gammaln
 
 from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, Rows
-from clustermass.detect.beta_models import Templates
-from clustermass.detect.stamps import Stamps
+from clustermass.detect.stamps import Stamps, Templates
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
@@ -27,28 +26,14 @@ STEP_X, STEP_Y = np.tile(EDGE, 3), np.repeat(EDGE, 3)
 
 @dataclass
 class Fit(Rows):
-    """Best fits of one kind of model, each array of shape (stamp,).
+    """Best fits of one kind of model, each array (stamp,)."""
 
-    Attributes
-    ----------
-    x, y : float64
-        Offset of the fitted position to the West and to the North of the stamp's centre [arcsec].
-    model : int64
-        Number of the model in `Templates` (0 = point source).
-    extent : float64
-        Core radius, interpolated between the models [arcsec].
-    counts : float64
-        Counts of the source on the whole sky (not only inside the cut radius).
-    delta_c : float64
-        C(no source) - C(best).
-    """
-
-    x: FloatArray
-    y: FloatArray
-    model: IntArray
-    extent: FloatArray
-    counts: FloatArray
-    delta_c: FloatArray
+    x: FloatArray  #: offset to the West of the stamp's centre, arcsec
+    y: FloatArray  #: offset to the North
+    model: IntArray  #: number of the model in `Templates` (0 = point source)
+    extent: FloatArray  #: core radius, interpolated between the models, arcsec
+    counts: FloatArray  #: of the source on the whole sky (not only inside the cut radius)
+    delta_c: FloatArray  #: C(no source) - C(best)
 
     @classmethod
     def empty(cls, size: int) -> Fit:
@@ -80,25 +65,11 @@ class _Batch(Rows):
 def fit_stamps(
     stamps: Stamps, background: Float32Array, selected: IntArray, templates: Templates, parameters: Detection
 ) -> tuple[Fit, Fit]:
-    """Fit a point source and an extended source to each selected stamp.
+    """Fit a point source and an extended source to each stamp in `selected`; return the best of each, shape (fit,).
 
     A coarse grid of 3 x 3 positions and every second extent is followed by finer grids of positions, and all
-    neighbouring extents, around the best; finally position and extent are interpolated by parabolas.
-
-    Parameters
-    ----------
-    stamps, templates
-        The counts and the models.
-    background
-        Expected counts of everything but the source, for each entry of `stamps`, > 0, shape (entry,).
-    selected
-        Numbers of the stamps to fit, shape (fit,).
-    parameters
-        Config block `detection`: shift_arcsec, refine_arcsec, det_like_floor.
-
-    Returns
-    -------
-    Best point source and best extended source of each, shape (fit,).
+    neighbouring extents, around the best; finally position and extent are interpolated by parabolas. `background` are
+    the expected counts of everything but the source, > 0, for each entry of `stamps`.
     """
     grid = _CoarseGrid(templates, parameters["shift_arcsec"])
     results = Fit.empty(len(selected)), Fit.empty(len(selected))
@@ -228,21 +199,11 @@ ASYMPTOTIC_FROM = 200.0  # gammaincc underflows near 700; from here five terms o
 
 
 def negative_log_q(dof: float, delta_c: NDArray[np.floating]) -> FloatArray:
-    """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood of a drop `delta_c` of the C statistic.
+    """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood of a drop `delta_c` of the C statistic; float64, >= 0.
 
-    Q is the upper regularised incomplete gamma function, the chance that chi^2 with `dof` degrees of freedom exceeds
-    `delta_c`. Finite for every finite argument; negative `delta_c` count as 0.
-
-    Parameters
-    ----------
-    dof : float
-        Degrees of freedom, > 0 (ermldet: 3 for a point source, 4 for an extended one).
-    delta_c : array
-        Drop of the C statistic, any shape.
-
-    Returns
-    -------
-    array of float64, shape of `delta_c`, dimensionless, >= 0.
+    Q is the upper regularised incomplete gamma function, the chance that chi^2 with `dof` degrees of freedom (ermldet:
+    3 for a point source, 4 for an extended one) exceeds `delta_c`. Finite for every finite argument; negative `delta_c`
+    count as 0.
     """
     a = dof / 2.0
     x = np.maximum(np.asarray(delta_c, dtype=np.float64) / 2.0, 0.0)
@@ -283,24 +244,9 @@ def fit_amplitude(
 
         a <- max(a + G (G / sum(T) - 1) / sum(n T^2 / (b + a T)^2), 0).
 
-    Parameters
-    ----------
-    counts, background : array, shape (stamp, pixel)
-        Counts and expected background counts (> 0) of the pixels that hold counts.
-    template : array, shape (stamp, pixel, model)
-        Source counts in these pixels for amplitude 1.
-    template_sum : array, shape (stamp, model)
-        Source counts in ALL pixels of the fit for amplitude 1.
-    start : array, shape (stamp, 1) or (stamp, model)
-        First guess of the amplitude.
-    iterations : int
-        Newton steps.
-
-    Returns
-    -------
-    amplitude : array, shape (stamp, model), >= 0
-    delta_c : array, shape (stamp, model)
-        C(amplitude 0) - C(best), >= 0.
+    Takes counts and background (stamp, pixel) and templates (stamp, pixel, model) of the pixels that hold counts, the
+    templates' sums over ALL pixels of the fit (stamp, model), and first guesses (stamp, 1) or (stamp, model). Returns
+    the amplitudes, >= 0, and C(amplitude 0) - C(best), >= 0, both (stamp, model).
     """
     amplitude = np.broadcast_to(start, template_sum.shape).astype(template.dtype)
     weights = counts[:, None, :].astype(template.dtype, copy=False)

@@ -1,15 +1,33 @@
-"""Counts around many positions at once, from a sorted event list and without a full image."""
+"""Images of source models as the telescope sees them, and the counts around many positions at once.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+The models are point sources and beta models; the counts come from a sorted event list, without a full image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
+from scipy.interpolate import CubicSpline
 from scipy.spatial import KDTree
 
 from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, Rows, unit_vectors
-from clustermass.detect.beta_models import Templates
+from clustermass.errors import InputError
 
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Detection
+
+#: surface brightness in arcsec^-2 at radii in arcsec
+RadialProfile: TypeAlias = Callable[[FloatArray], FloatArray]
+
+GRID_STEP = 2.0  # arcsec, of the grid on which PSF and beta model are convolved
+GRID_SIZE = 512
+TABLE_STEP = 0.1  # arcsec, of the tables that are looked up without interpolation
+TABLE_RADIUS = 360.0  # arcsec; the lookup takes anything farther as this far
 STRIP_DEG = 40.0 / 3600.0  # height of the declination strips by which events are sorted
 BLOCK = 8000  # positions at a time, for half a million photons
 REACH_ARCSEC = 120.0  # beyond the cut radius; farther sources are left to the local background
@@ -17,57 +35,111 @@ STRIP_KEY = 720.0  # separates the strips in the sort key; above the 360 degrees
 
 
 @dataclass(frozen=True)
-class EventIndex:
-    """Events sorted by strip of declination and right ascension.
+class Templates:
+    """Radial profiles of the source models and the pixels of a stamp."""
 
-    Attributes
-    ----------
-    ra_zero : float
-        Right ascension that `ra` counts from [deg].
-    dec_zero : float
-        Declination of the lower edge of the first strip [deg].
-    key : float64, shape (event,)
-        strip number * STRIP_KEY + ra, increasing.
-    ra, dec : float64, shape (event,)
-        Right ascension relative to ra_zero in (-180, 180] and declination [deg].
-    src_id : int32, shape (event,)
-        Source of each photon.
+    core_radius: FloatArray  #: arcsec, (model,); 0 for the first model, the point source
+    profile: Float32Array  #: counts in a pixel at radius i * TABLE_STEP of a source of one count, (model, radius)
+    inside: Float32Array  #: counts inside the cut radius if it lies i * TABLE_STEP off the centre, (model, shift)
+    x: Float32Array  #: offset to the West of the pixels inside the cut radius, arcsec, (pixel,)
+    y: Float32Array  #: offset to the North
+    pixel_of: IdArray  #: number of the pixel at [row to the North, column to the West], -1 outside the cut radius
+    pixel_arcsec: float
+
+    def value(self, model: NDArray[np.integer], radius: NDArray[np.floating]) -> Float32Array:
+        """Return the counts in a pixel at `radius` [arcsec] from a one-count source of each `model` (broadcast)."""
+        width = self.profile.shape[1]
+        index = np.minimum((radius * np.float32(1.0 / TABLE_STEP) + np.float32(0.5)).astype(np.int32), width - 1)
+        return self.profile.ravel().take(index + np.asarray(model, dtype=np.int32) * np.int32(width))
+
+    def sum_inside(self, model: NDArray[np.integer], shift: NDArray[np.floating]) -> Float32Array:
+        """Return the counts inside the cut radius of a one-count source `shift` arcsec off the centre (broadcast)."""
+        index = np.minimum((shift / TABLE_STEP + 0.5).astype(np.int32), self.inside.shape[1] - 1)
+        return self.inside[model, index]
+
+
+def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
+    """Tabulate PSF (x) beta model (x) pixel for every extent of the config block `detection`.
+
+    Surface brightness of an extended source: [1 + (r / rc)^2]^(-3/2), i.e. beta = 2/3 (ermldet's model), normalised to
+    one count over the whole sky. InputError if the cut radius does not fit into the stamp or the PSF is not normalised.
     """
+    pixel, size = parameters["pixel_arcsec"], parameters["stamp_pixels"]
+    cut = parameters["cut_radius_arcsec"]
+    if size % 2 == 0 or cut > pixel * size / 2:
+        raise InputError(
+            f"detection: cut_radius_arcsec = {cut} does not fit into a stamp of an odd number of pixels: stamp_pixels "
+            f'= {size} of pixel_arcsec = {pixel}". Enlarge stamp_pixels.'
+        )
+    core = np.concatenate([[0.0], np.asarray(parameters["extents_arcsec"], dtype=np.float64)])
+    profile = np.stack([_radial_table(image) for image in _convolved(psf, core, pixel)])
+    offset = (np.arange(size) - size // 2) * pixel
+    y, x = np.meshgrid(offset, offset, indexing="ij")
+    used = np.hypot(x, y) <= cut
+    pixel_of = np.where(used, np.cumsum(used).reshape(used.shape) - 1, -1).astype(np.int32)
+    tables = Templates(
+        core, (profile * pixel**2).astype(np.float32), np.zeros((len(core), 1), np.float32),
+        x[used].astype(np.float32), y[used].astype(np.float32), pixel_of, pixel,
+    )  # fmt: skip
+    reach = np.sqrt(2.0) * (parameters["shift_arcsec"] + 2.0 * sum(parameters["refine_arcsec"]))
+    return replace(tables, inside=_inside(tables, reach))
 
-    ra_zero: float
-    dec_zero: float
-    key: FloatArray
-    ra: FloatArray
+
+def _inside(templates: Templates, reach: float) -> Float32Array:
+    """Return the counts inside the cut radius of each model, shifted by 0..reach arcsec in steps of TABLE_STEP."""
+    shifts = np.arange(0.0, reach, TABLE_STEP, dtype=np.float32)
+    radius = np.hypot(templates.x[None, :] - shifts[:, None], templates.y[None, :])
+    models = range(len(templates.core_radius))
+    return np.stack([templates.value(np.array(m), radius).sum(axis=1, dtype=np.float64) for m in models]).astype("f4")
+
+
+def _convolved(psf: RadialProfile, core: FloatArray, pixel: float) -> list[FloatArray]:
+    """Return PSF (x) pixel and PSF (x) beta model (x) pixel on the fine grid [arcsec^-2], centre at [0, 0]."""
+    offset = fftfreq(GRID_SIZE, 1.0 / (GRID_SIZE * GRID_STEP))
+    radius = np.hypot(offset[:, None], offset[None, :])
+    blurred = psf(radius) * GRID_STEP**2
+    if not 0.9 < blurred.sum() < 1.05:
+        raise InputError(f"detection: the PSF sums to {blurred.sum():.3f} within {-offset.min():.0f} arcsec, not to 1.")
+    frequency_y, frequency_x = fftfreq(GRID_SIZE, GRID_STEP), rfftfreq(GRID_SIZE, GRID_STEP)
+    transfer = rfft2(blurred) * np.sinc(frequency_y * pixel)[:, None] * np.sinc(frequency_x * pixel)[None, :]
+    images = [irfft2(transfer, s=radius.shape) / GRID_STEP**2]
+    for rc in core[1:]:
+        beta = (1.0 + (radius / rc) ** 2) ** -1.5 / (2.0 * np.pi * rc**2)
+        images.append(irfft2(rfft2(beta) * transfer, s=radius.shape))
+    return images
+
+
+def _radial_table(image: FloatArray) -> FloatArray:
+    """Return the profile of `image` along its first axis at every TABLE_STEP out to TABLE_RADIUS."""
+    half = image[: GRID_SIZE // 2, 0]
+    spline = CubicSpline(np.arange(len(half)) * GRID_STEP, half, bc_type="clamped")
+    return np.maximum(spline(np.arange(0.0, TABLE_RADIUS, TABLE_STEP)), 0.0)
+
+
+@dataclass(frozen=True)
+class EventIndex:
+    """Events sorted by strip of declination and right ascension, each array (event,)."""
+
+    ra_zero: float  #: right ascension that `ra` counts from, deg
+    dec_zero: float  #: declination of the lower edge of the first strip, deg
+    key: FloatArray  #: strip number * STRIP_KEY + ra, increasing
+    ra: FloatArray  #: relative to ra_zero, in (-180, 180] deg
     dec: FloatArray
-    src_id: IdArray
+    src_id: IdArray  #: source of each photon
 
 
 @dataclass(frozen=True)
 class Stamps:
-    """Count images around positions, as lists of the pixels that hold counts.
+    """Count images around positions, as lists of the pixels that hold counts."""
 
-    Attributes
-    ----------
-    ra, dec : float64, shape (stamp,)
-        Centres; right ascension relative to the index's ra_zero [deg].
-    first : int64, shape (stamp + 1,)
-        Entries first[i] to first[i + 1] belong to stamp i.
-    owner, pixel : int32, shape (entry,)
-        Stamp, and pixel number in `Templates.x`.
-    counts : float32, shape (entry,)
-        Counts > 0.
-    photon_entry, photon_event : int64, shape (photon,)
-        Entry of each photon in a stamp, and its place in the event index.
-    """
-
-    ra: FloatArray
+    ra: FloatArray  #: centres, relative to the index's ra_zero, deg, (stamp,)
     dec: FloatArray
-    first: IntArray
-    owner: IdArray
-    pixel: IdArray
-    counts: Float32Array
-    photon_entry: IntArray
-    photon_event: IntArray
+    first: IntArray  #: entries first[i] to first[i + 1] belong to stamp i, (stamp + 1,)
+    owner: IdArray  #: stamp of each entry
+    pixel: IdArray  #: pixel number in `Templates.x` of each entry
+    counts: Float32Array  #: counts > 0 of each entry
+    photon_entry: IntArray  #: entry of each photon in a stamp
+    photon_event: IntArray  #: its place in the event index
 
 
 def relative_ra(ra: FloatArray, ra_zero: float) -> FloatArray:
@@ -87,12 +159,7 @@ def offsets(
 def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float, e_max_ev: float) -> EventIndex:
     """Sort the events between two energies [eV, both included] for quick searches around positions.
 
-    Parameters
-    ----------
-    events : mapping
-        ra, dec (float64 deg), pi_ev (eV), src_id (int32), each of shape (event,).
-    ra_zero : float
-        Right ascension [deg] opposite to which the sky is cut.
+    `events` holds ra, dec (deg), pi_ev (eV), src_id; the sky is cut opposite to the right ascension `ra_zero` (deg).
     """
     used = np.flatnonzero((events["pi_ev"] >= e_min_ev) & (events["pi_ev"] <= e_max_ev))
     ra, dec = relative_ra(events["ra"][used], ra_zero), events["dec"][used]
@@ -114,12 +181,9 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Find the events in boxes around positions (relative right ascension, declination, deg).
+    """Find the events in boxes a little larger than +-`half_arcsec` around positions (relative RA and Dec, deg).
 
-    Returns
-    -------
-    box, event : int64, shape (pair,)
-        Number of the position and place of the event in `index`. The boxes are a little larger than +-`half_arcsec`.
+    Returns pairs: the number of the position and the place of the event in `index`, each (pair,).
     """
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
@@ -174,22 +238,12 @@ def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> IntArray:
 
 @dataclass(frozen=True)
 class Components(Rows):
-    """Sources of given position, shape and counts, each array of shape (component,).
+    """Sources of given position, shape and counts, each array (component,)."""
 
-    Attributes
-    ----------
-    ra, dec : float64
-        Right ascension, relative to the event index's zero, and declination [deg].
-    model : int64
-        Number of the model in `Templates`.
-    counts : float64
-        Counts on the whole sky.
-    """
-
-    ra: FloatArray
+    ra: FloatArray  #: relative to the event index's zero, deg
     dec: FloatArray
-    model: IntArray
-    counts: FloatArray
+    model: IntArray  #: number of the model in `Templates`
+    counts: FloatArray  #: on the whole sky
 
 
 def neighbours(

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
-from clustermass.simulate.agn import counts_above
+from clustermass.simulate.sources import counts_above
 from clustermass.sky_validation import published, statistics
 from clustermass.sky_validation.measure import read_measured
 from clustermass.sky_validation.published import Histogram, Running

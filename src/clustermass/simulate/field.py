@@ -87,16 +87,9 @@ class Field:
 
 @dataclass(frozen=True)
 class ExposureMap:
-    """Vignetting-corrected exposure of a field on a SIN image about its centre.
+    """Vignetting-corrected exposure of a field on a SIN image about its centre; outside the field it is zero.
 
-    Attributes
-    ----------
-    field
-        The field; outside it the exposure is zero.
-    pixel_deg
-        Side of a pixel in deg.
-    image_s
-        Exposure in s, shape (y, x), float32; x grows to the West, y to the North.
+    `image_s` is the exposure in s, shape (y, x), x to the West and y to the North; `pixel_deg` the side of a pixel.
     """
 
     field: Field
@@ -158,18 +151,9 @@ class ExposureMap:
         return ExposureMap(self.field, self.pixel_deg, image)
 
     def draw(self, rate_per_arcmin2: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Draw photons of a uniform background.
+        """Draw photons of a uniform background of `rate_per_arcmin2` count / (s arcmin2).
 
-        Parameters
-        ----------
-        rate_per_arcmin2
-            count / (s arcmin2).
-        rng
-            Generator of this component's stream.
-
-        Returns
-        -------
-        Native longitude and latitude in deg, by rows of pixels from South to North.
+        Returns native longitude and latitude in deg, by rows of pixels from South to North.
         """
         rows, columns = self.image_s.shape
         y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import BoolArray, FloatArray, Rows
 from clustermass.cosmology import arcmin_per_mpc, efunc, r500c_mpc
-from clustermass.simulate.haloes import Haloes
+from clustermass.simulate.sources import Haloes
 from clustermass.simulate.spectra import cooling_function
 
 if TYPE_CHECKING:
@@ -63,18 +63,9 @@ TEMPERATURE_SCATTER = 0.150
 class RadialProfiles:
     """Surface brightness profiles, flat inside the first node, power laws between nodes, zero beyond a cut.
 
-    Attributes
-    ----------
-    nodes
-        Radii, shape (node,).
-    brightness
-        Surface brightness at the nodes, shape (profile, node).
-    slope
-        Exponent of r of the growth curve, 2 + d ln(brightness) / d ln(r), shape (profile, node - 1).
-    enclosed_at_nodes
-        Integral of the brightness over the disc inside each node, shape (profile, node).
-    total
-        Integral at which the profile is cut, shape (profile,).
+    `nodes` are radii (node,); `brightness` at the nodes (profile, node); `slope` the exponent of r of the growth curve,
+    2 + d ln(brightness) / d ln(r), (profile, node - 1); `enclosed_at_nodes` the integral of the brightness over the
+    disc inside each node (profile, node); `total` the integral inside the cut (profile,).
     """
 
     nodes: FloatArray
@@ -127,34 +118,16 @@ class RadialProfiles:
 
 @dataclass(frozen=True)
 class Gas(Rows):
-    """Gas of each halo.
-
-    Attributes
-    ----------
-    kt_kev
-        Temperature, keV.
-    luminosity
-        Rest-frame 0.5-2 keV luminosity inside the projected R500c of the true mass, erg/s.
-    total_over_inside
-        Luminosity of the whole profile over `luminosity`.
-    profiles
-        Projected emission profiles; radii in units of `scale_arcmin`.
-    scale_arcmin
-        R500c of the hydrostatic mass, arcmin.
-    r500_arcmin
-        R500c of the true mass, arcmin.
-    axis_ratio, position_angle
-        Minor over major axis; angle of the major axis, rad.
-    """
+    """Gas of each halo, each array (halo,)."""
 
     kt_kev: FloatArray
-    luminosity: FloatArray
-    total_over_inside: FloatArray
-    profiles: RadialProfiles
-    scale_arcmin: FloatArray
-    r500_arcmin: FloatArray
-    axis_ratio: FloatArray
-    position_angle: FloatArray
+    luminosity: FloatArray  #: rest-frame 0.5-2 keV, inside the projected R500c of the true mass, erg/s
+    total_over_inside: FloatArray  #: luminosity of the whole profile over `luminosity`
+    profiles: RadialProfiles  #: projected emission; radii in units of `scale_arcmin`
+    scale_arcmin: FloatArray  #: R500c of the hydrostatic mass
+    r500_arcmin: FloatArray  #: R500c of the true mass
+    axis_ratio: FloatArray  #: minor over major axis
+    position_angle: FloatArray  #: of the major axis, rad
 
 
 def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Gas:
@@ -265,16 +238,10 @@ def _low_mass_correction_dex(
 ) -> FloatArray:
     """Shift of log10 S that makes the mean relation steeper below M_0 = 10^`low_mass_log10_m500c` Msun.
 
-    With Lbar(M, z) of `mean_luminosity` and s = `low_mass_slope`, the corrected mean is a power law below M_0:
+    With Lbar(M, z) of `mean_luminosity` at hydrostatic mass M and s = `low_mass_slope`, the corrected mean is a power
+    law below M_0:
 
         shift(M, z) = log10 Lbar(M_0, z) + s log10(M / M_0) - log10 Lbar(M, z)   for M < M_0, else 0.
-
-    Parameters
-    ----------
-    redshift, log10_mass
-        Of the haloes, shape (halo,); log10 of the hydrostatic mass M in Msun.
-    parameters, cosmology
-        Config blocks `clusters` and `cosmology`.
     """
     correction = np.zeros(len(redshift))
     threshold = parameters["low_mass_log10_m500c"]

@@ -1,23 +1,33 @@
-"""Photons of clusters, point sources and background, thinned by the exposure map, and the event list made of them."""
+"""Photons of clusters, point sources and background, thinned by the exposure map, and the event list made of them.
+
+The smooth background is a thermal foreground of the Galaxy, unresolved AGN and particles, each a share of the counts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clustermass.arrays import Float32Array, FloatArray, IdArray, Rows
+from clustermass.errors import InputError
 from clustermass.events.eventlist import MODULES, EventList
 from clustermass.io.products import ANGLE_STEP
-from clustermass.simulate.agn import PointSources
-from clustermass.simulate.background import Background
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import Gas
-from clustermass.simulate.haloes import Haloes
-from clustermass.simulate.spectra import ClusterSpectra, CountSpectra
-from clustermass.simulate.telescope import KingPsf
+from clustermass.simulate.sources import Haloes, PointSources
+from clustermass.simulate.spectra import ClusterSpectra, CountSpectra, plasma_power, power_law, transmission
+from clustermass.simulate.telescope import PHOTON_KEV, KingPsf, detection_band_fraction, fold
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Background as BackgroundBlock
+
+#: keV; local hot bubble and Galactic halo, about those of Ponti et al. 2023 (A&A 674, A195) for the eFEDS field
+LOCAL_BUBBLE_KEV, GALACTIC_HALO_KEV = 0.10, 0.22
+#: photon index of the extragalactic background (De Luca & Molendi 2004)
+EXTRAGALACTIC_INDEX = 1.45
 
 #: photons of haloes that send none farther than this are drawn with the exposure near by, arcsec
 _NEAR_ARCSEC = 2400.0
@@ -28,17 +38,47 @@ PATTERN_COUNTS = (31503, 6730, 1091, 803)
 
 
 @dataclass(frozen=True)
-class Photons(Rows):
-    """Detected photons.
+class Background:
+    """Count spectra of the smooth background; their `rate` is count / (s arcmin2) over all detector energies.
 
-    Attributes
-    ----------
-    longitude, latitude
-        Native position in the field, deg, float64.
-    energy_ev
-        Detector energy, eV, float32.
-    source
-        Truth label: > 0 halo, < 0 AGN, 0 background; int32.
+    `sky` holds the photons through the mirrors, per second of vignetting-corrected exposure; `particle` the events that
+    bypass the mirrors, per second of the exposure without vignetting.
+    """
+
+    sky: CountSpectra
+    particle: CountSpectra
+
+    @classmethod
+    def from_config(cls, parameters: BackgroundBlock, nh_cm2: float) -> Background:
+        """Build it from the config block `background`; `nh_cm2` absorbs the halo and extragalactic parts.
+
+        `rate_per_arcmin2_ks` is the level in the detection band 0.2-2.3 keV, `shares` its parts; InputError if all are
+        0.
+        """
+        shares = {name: float(share) for name, share in cast("dict[str, float]", parameters["shares"]).items()}
+        total = sum(shares.values())
+        if total <= 0:
+            raise InputError("background.shares: all are 0. Give at least one a positive value.")
+        level = float(parameters["rate_per_arcmin2_ks"]) / 1000 / total
+        absorbed = transmission(PHOTON_KEV, nh_cm2)
+        counts = {
+            "local_bubble": fold(plasma_power(PHOTON_KEV, LOCAL_BUBBLE_KEV) / PHOTON_KEV),
+            "galactic_halo": fold(plasma_power(PHOTON_KEV, GALACTIC_HALO_KEV) / PHOTON_KEV * absorbed),
+            "extragalactic": fold(power_law(PHOTON_KEV, EXTRAGALACTIC_INDEX) * absorbed),
+        }
+        counts["particle"] = np.ones_like(counts["extragalactic"])
+        for name, part in counts.items():
+            one = part / (part.sum() * detection_band_fraction(part))  # one count in the detection band
+            counts[name] = np.atleast_2d(level * shares[name] * one)
+        particle = counts.pop("particle")
+        return cls(CountSpectra.from_counts(np.sum(list(counts.values()), axis=0)), CountSpectra.from_counts(particle))
+
+
+@dataclass(frozen=True)
+class Photons(Rows):
+    """Detected photons: native position in the field (deg), detector energy (eV) and truth label; arrays (photon,).
+
+    The label `source` is > 0 for a halo, < 0 for an AGN, 0 for the background.
     """
 
     longitude: FloatArray
@@ -73,18 +113,9 @@ def cluster_photons(
     psf: KingPsf,
     rng: np.random.Generator,
 ) -> Photons:
-    """Draw the photons of haloes; labels are 1, 2, ...
+    """Draw the photons of haloes, which have labels 1, 2, ...
 
-    Parameters
-    ----------
-    haloes, gas
-        The haloes that emit.
-    rate
-        Count rate of each whole halo over all detector energies, count/s, shape (halo,).
-    spectra, exposure, psf
-        The instrument.
-    rng
-        Generator of this component's stream.
+    `rate`, shape (halo,), is the count rate of each whole halo over all detector energies, count/s.
     """
     farthest = 60 * gas.profiles.nodes[-1] * gas.scale_arcmin / np.sqrt(gas.axis_ratio) + psf.radius_max_arcsec
     near = exposure.widened(_NEAR_ARCSEC).at_native(haloes.longitude, haloes.latitude)
@@ -137,7 +168,7 @@ def _detected(
 ) -> Photons:
     """Return the photons that are detected where they land, offset to the East and to the North of their sources.
 
-    Each was drawn with the exposure `most_s` of its source, whose row is in `source`. It is kept with the probability
+    Each was drawn with the exposure `most_s` of its source, whose row is in `source`, and is kept with the probability
     of its local exposure over that.
     """
     scale = 1 / 3600 / np.cos(np.radians(sources.latitude))
@@ -151,28 +182,23 @@ def _detected(
 def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generator) -> tuple[EventList, IdArray]:
     """Turn photons into an event list, in a random order along TIME, and the truth label of each event.
 
-    Parameters
-    ----------
-    photons
-        All photons of the field, in any order.
-    field
-        The field, for RA and Dec; they are rounded to 1e-6 deg, as files keep them.
-    name
-        Name of the list for messages.
-    rng
-        Generator of this component's stream.
+    RA and Dec are rounded to 1e-6 deg, as files keep them; `name` is the list's name in messages.
     """
     number = len(photons)
     order = rng.permutation(number)
-    time = _sorted_times(rng, number)
+    steps = rng.standard_exponential(number + 1)  # their partial sums are sorted uniform times
+    np.cumsum(steps, out=steps)
+    time = TIME_START_S + (TIME_STOP_S - TIME_START_S) * (steps[:-1] / steps[-1])
     sky = field.to_sky(photons.longitude, photons.latitude)
     ra, dec = (np.rint(angle / ANGLE_STEP)[order] * ANGLE_STEP for angle in sky)
+    edges = np.cumsum(PATTERN_COUNTS) / sum(PATTERN_COUNTS) * 65536
+    pattern = (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)  # of equally likely numbers
     events = EventList(
         ra=ra,
         dec=dec,
         pi_ev=photons.energy_ev[order],
         tm_nr=rng.integers(1, MODULES + 1, number, dtype=np.uint8),
-        pat_typ=_patterns()[rng.integers(0, 65536, number, dtype=np.uint16)],
+        pat_typ=pattern[rng.integers(0, 65536, number, dtype=np.uint16)],
         flag=np.zeros(number, dtype=np.uint32),
         time=time,
         dialect="clustermass",
@@ -181,16 +207,3 @@ def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generat
         simulated=True,
     )
     return events, photons.source[order]
-
-
-def _sorted_times(rng: np.random.Generator, number: int) -> FloatArray:
-    """Sorted uniform times, as partial sums of exponential steps (no sort needed)."""
-    steps = rng.standard_exponential(number + 1)
-    np.cumsum(steps, out=steps)
-    return TIME_START_S + (TIME_STOP_S - TIME_START_S) * (steps[:-1] / steps[-1])
-
-
-def _patterns() -> NDArray[np.int16]:
-    """Pattern of each of 65536 equally likely numbers."""
-    edges = np.cumsum(PATTERN_COUNTS) / sum(PATTERN_COUNTS) * 65536
-    return (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)

@@ -16,21 +16,20 @@ from clustermass.events.write import write_events, write_labels
 from clustermass.io.log import LOGGER
 from clustermass.io.products import SOURCES, TRUTH, write_table
 from clustermass.io.provenance import simulation_hash
-from clustermass.simulate.agn import PointSources, agn_spectrum, draw_agn
-from clustermass.simulate.background import Background
+from clustermass.rng import random_streams
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import Gas, draw_gas
-from clustermass.simulate.haloes import Haloes, draw_haloes
 from clustermass.simulate.photons import (
     TIME_START_S,
     TIME_STOP_S,
+    Background,
     Photons,
     background_photons,
     cluster_photons,
     event_list,
     point_source_photons,
 )
-from clustermass.simulate.random_streams import random_streams
+from clustermass.simulate.sources import Haloes, PointSources, agn_spectrum, draw_agn, draw_haloes
 from clustermass.simulate.spectra import ClusterSpectra
 from clustermass.simulate.telescope import KingPsf
 
@@ -45,25 +44,13 @@ _PIECE = 1_000_000
 
 @dataclass(frozen=True)
 class EmittingHaloes(Rows):
-    """Haloes above the flux limit, with their gas; SRC_ID is 1, 2, ... in their order.
-
-    Attributes
-    ----------
-    haloes, gas
-        The haloes and their gas.
-    flux
-        Inside R500c, 0.5-2 keV observed, unabsorbed, erg/s/cm2.
-    rate
-        Count rate of the whole profile over all detector energies, count/s.
-    detection_rate
-        The same in the detection band, 0.2-2.3 keV.
-    """
+    """Haloes above the flux limit, with their gas, each array (halo,); SRC_ID is 1, 2, ... in their order."""
 
     haloes: Haloes
     gas: Gas
-    flux: FloatArray
-    rate: FloatArray
-    detection_rate: FloatArray
+    flux: FloatArray  #: inside R500c, 0.5-2 keV observed, unabsorbed, erg/s/cm2
+    rate: FloatArray  #: of the whole profile over all detector energies, count/s
+    detection_rate: FloatArray  #: the same in the detection band, 0.2-2.3 keV
 
     @property
     def source_ids(self) -> IdArray:
@@ -82,27 +69,21 @@ def simulate_realization(
     sources: Path,
     truth: Path | None = None,
 ) -> None:
-    """Simulate one realization and write its files.
+    """Simulate one realization of the sky `name` and write its files.
+
+    The seed, `name` and `realization`, digits such as "01", fix every draw. InputError if `realization` is no number or
+    a config value can't be simulated.
 
     Parameters
     ----------
-    sky
-        Block of a sky in the config: seed, field, exposure, absorption, psf, clusters, agn, background.
-    cosmology
-        Config block `cosmology`.
-    name, realization
-        Name of the sky and label of the realization, digits such as "01"; with the seed they fix every draw.
+    sky, cosmology
+        Config blocks: a sky (seed, field, exposure, absorption, psf, clusters, agn, background), and the cosmology.
     events, exposure
         Files to write: event list and exposure map, all that an observer has.
     labels, sources
         Files to write for the source detection: the source of every photon; haloes and AGN with their true positions.
     truth
         File to write: the haloes with their masses; None for a field that counts as observed.
-
-    Raises
-    ------
-    InputError
-        `realization` is no number, or a config value can't be simulated.
     """
     generators = random_streams(sky["seed"], name, realization)
     header = header_cards(sky, cosmology, name, realization)

@@ -3,15 +3,20 @@
 A SIMPUT source is what arrives at the telescope: spectra and the fluxes that normalise them, 0.5-2 keV, are absorbed,
 and a cluster's flux is that of its whole profile. SRC_ID must be positive: a halo keeps the number 1 ... n of the truth
 table, which SIXTE hands on to its events as photon label; the AGN with label -k is n + k, with n in the card NHALOES.
+Left out is the smooth background, sky and particles: SIXTE adds its own (`Background=yes`).
 
-Left out is the smooth background, sky and particles: SIXTE adds its own (`Background=yes`). The images have no PSF and
-are shared by clusters (`share_images`); spectra are those of the nearest temperature and redshift of a grid
-(`cluster_spectra`).
+Images have no PSF. They are shapes of a few clusters, which the others share with a size and a rotation: libsimput
+reads no more than 200 images of a file. Each cluster takes the image of the one that looks most like it, scaled by
+IMGSCAL and turned by IMGROTA. Which clusters have an image of their own is decided by the number of photons that the
+wrong image would misplace, in units of their Poisson noise. In a realization of the default sky, the share of the flux
+inside any circle is off by at most 1.3 % for half of the clusters of more than 30 expected counts, 3 % for 95 % of them
+and 6 % for all; the axis ratio by 0.02, 0.07 and 0.13.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,25 +24,16 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from clustermass.arrays import IntArray
+from clustermass.arrays import Float32Array, FloatArray, IntArray, bisect
 from clustermass.errors import InputError
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
-from clustermass.simulate.agn import PointSources, draw_agn
+from clustermass.rng import random_streams
 from clustermass.simulate.field import Field
-from clustermass.simulate.random_streams import random_streams
+from clustermass.simulate.gas import Gas, RadialProfiles
 from clustermass.simulate.realization import EmittingHaloes, emitting_haloes, header_cards
-from clustermass.simulate.simput_sources import (
-    BAND_KEV,
-    ArrivingSpectra,
-    SharedImages,
-    agn_spectra,
-    cluster_spectra,
-    image_hdu,
-    image_name,
-    share_images,
-)
-from clustermass.simulate.spectra import ClusterSpectra
+from clustermass.simulate.sources import PointSources, draw_agn
+from clustermass.simulate.spectra import ERG_PER_KEV, ClusterSpectra, plasma_power, power_law, transmission
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Sky
@@ -57,13 +53,29 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("IMAGE", "A", ""),
     ("TIMING", "A", ""),
 )
+#: most images of one file; libsimput ends with an error beyond 200
+IMAGES_MAX = 190
+#: pixels along a side (even), and points along each at which the brightness of a pixel is averaged
+IMAGE_PIXELS, _SUBPIXELS = 160, 4
+#: shares of the flux whose radii describe a shape
+_SHARES = np.arange(0.05, 0.96, 0.05)
+#: energies of every spectrum, keV: steps as fine as the embedded sky's where the lines are, ends those of eROSITA's
+#: response files, so that SIXTE finds a value in each of their bins (above 10 keV the absorption is extrapolated)
+ENERGY_KEV: FloatArray = np.concatenate([np.arange(100, 3000, 5), np.arange(3000, 12001, 50)]) / 1000
+#: band of the fluxes, keV
+BAND_KEV = (0.5, 2.0)
+#: steps of the grid in ln(kT / keV) and redshift; a cluster takes the nearest point
+_LOG_KT_STEP, _REDSHIFT_STEP = 0.1, 0.02
+#: columns that are the same for all sources
+_CONSTANTS = {"E_MIN": BAND_KEV[0], "E_MAX": BAND_KEV[1], "TIMING": "NULL"}
+#: name of an image's extension, and reference to a spectrum
+_IMAGE_NAME, _SPECTRUM = "IMG{:03d}", "[SPECTRUM,1][NAME=='{}']"
 
 
 def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str, path: Path) -> None:
-    """Draw the haloes and AGN of a realization once more and write them as a SIMPUT file.
+    """Draw the haloes and AGN that `realization.simulate_realization` draws and write them as a SIMPUT file.
 
-    Parameters are those of `realization.simulate_realization`, which draws the same sources; errors are those of it
-    and of `write_simput`.
+    InputError as from there, and if there is no source.
     """
     generators = random_streams(sky["seed"], name, realization)
     field, nh_cm2 = Field.from_config(sky["field"]), float(sky["absorption"]["nh_cm2"])
@@ -83,39 +95,22 @@ def write_simput(
     photon_index: float,
     header: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write haloes and AGN as a SIMPUT file.
+    """Write haloes and AGN as a SIMPUT file: SRC_CAT, SPECTRUM and at most 190 images; InputError without any source.
 
-    Parameters
-    ----------
-    path
-        File to write: SRC_CAT, SPECTRUM and at most 190 images.
-    field
-        Turns native positions into RA and Dec.
-    clusters, agn
-        The sources.
-    nh_cm2
-        Hydrogen column that absorbs them, cm-2.
-    photon_index
-        Of the AGN.
-    header
-        Further cards of the catalogue's header.
-
-    Raises
-    ------
-    InputError
-        There is no source.
+    `nh_cm2` is the hydrogen column that absorbs them, cm-2, `photon_index` that of the AGN, `header` further cards of
+    the catalogue.
     """
     number = len(clusters)
     if not number + len(agn):
         raise InputError(f"{path}: the field has neither haloes nor AGN, and a SIMPUT catalogue can't be empty.")
     images = share_images(clusters.gas, clusters.rate)
     plasma, rows = cluster_spectra(clusters.gas.kt_kev, clusters.haloes.redshift, nh_cm2)
-    power = agn_spectra(photon_index, nh_cm2)
-    values = _join(_cluster_columns(clusters, field, plasma, rows, images), _agn_columns(agn, field, power, number + 1))
-    table = _catalogue(values, {**(header or {}), "NHALOES": (number, "SRC_ID of haloes are 1 to this, then AGN")})
+    power = ArrivingSpectra.from_emitted(["AGN"], power_law(ENERGY_KEV, photon_index)[None], nh_cm2)
+    parts = _cluster_columns(clusters, field, plasma, rows, images), _agn_columns(agn, field, power, number + 1)
+    cards = {**(header or {}), "NHALOES": (number, "SRC_ID of haloes are 1 to this, then AGN")}
     spectra = plasma.joined(power)
-    hdus = [fits.PrimaryHDU(), table, spectra.hdu(_class("SPECTRUM"))]
-    hdus += [image_hdu(clusters.gas, int(host), i, _class("IMAGE")) for i, host in enumerate(images.hosts)]
+    hdus = [fits.PrimaryHDU(), _catalogue(*parts, cards), spectra.hdu()]
+    hdus += [_image_hdu(clusters.gas, int(host), number) for number, host in enumerate(images.hosts)]
     write_fits(fits.HDUList(hdus), path)
     LOGGER.info(
         "SIMPUT: %d haloes, %d AGN, %d spectra, %d images", number, len(agn), len(spectra.names), len(images.hosts)
@@ -136,8 +131,8 @@ def _cluster_columns(
         "IMGROTA": np.degrees(clusters.gas.position_angle),
         "IMGSCAL": images.scale,
         "FLUX": clusters.flux * clusters.gas.total_over_inside * spectra.passed[rows],
-        "SPECTRUM": np.array([_spectrum_reference(name) for name in spectra.names], dtype=str)[rows],
-        "IMAGE": np.array([f"[{image_name(i)},1]" for i in range(len(images.hosts))], dtype=str)[images.image],
+        "SPECTRUM": np.array([_SPECTRUM.format(name) for name in spectra.names], dtype=str)[rows],
+        "IMAGE": np.array([f"[{_IMAGE_NAME.format(i)},1]" for i in images.image + 1], dtype=str),
     }
 
 
@@ -152,23 +147,21 @@ def _agn_columns(agn: PointSources, field: Field, spectra: ArrivingSpectra, firs
         "IMGROTA": np.zeros(number),
         "IMGSCAL": np.ones(number),
         "FLUX": agn.flux * spectra.passed[0],
-        "SPECTRUM": np.full(number, _spectrum_reference(spectra.names[0])),
+        "SPECTRUM": np.full(number, _SPECTRUM.format(spectra.names[0])),
         "IMAGE": np.full(number, "NULL"),
     }
 
 
-def _join(*parts: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Put sources below one another and add the columns that are the same for all."""
-    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    constants = {"E_MIN": BAND_KEV[0], "E_MAX": BAND_KEV[1], "TIMING": "NULL"}
-    return values | {name: np.full(len(values["RA"]), value) for name, value in constants.items()}
-
-
-def _catalogue(values: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> fits.BinTableHDU:
-    columns = []
+def _catalogue(
+    clusters: Mapping[str, NDArray[Any]], agn: Mapping[str, NDArray[Any]], header: Mapping[str, Any]
+) -> fits.BinTableHDU:
+    """Return the extension SRC_CAT: clusters, then AGN, and the columns that are the same for all."""
+    values = {name: np.concatenate([clusters[name], agn[name]]) for name in clusters}
+    number, columns = len(clusters["RA"]) + len(agn["RA"]), []
     for name, form, unit in COLUMNS:
-        width = str(np.char.str_len(values[name]).max()) if form == "A" else ""
-        columns.append(fits.Column(name, width + form, unit=unit or None, array=values[name]))
+        column = values[name] if name in values else np.full(number, _CONSTANTS[name])
+        width = str(np.char.str_len(column).max()) if form == "A" else ""
+        columns.append(fits.Column(name, width + form, unit=unit or None, array=column))
     table = fits.BinTableHDU.from_columns(columns, name="SRC_CAT")
     # FK5 and ICRS agree to 0.03 arcsec; libsimput's own catalogues state FK5
     table.header.update({**_class("SRC_CAT"), "RADESYS": "FK5", "EQUINOX": 2000.0, "CREATOR": "clustermass", **header})
@@ -179,5 +172,151 @@ def _class(name: str) -> dict[str, str]:
     return {"HDUCLASS": "HEASARC/SIMPUT", "HDUCLAS1": name, "HDUVERS": "1.1.0"}
 
 
-def _spectrum_reference(name: str) -> str:
-    return f"[SPECTRUM,1][NAME=='{name}']"
+@dataclass(frozen=True)
+class SharedImages:
+    """Which image each cluster shows, and how large."""
+
+    hosts: IntArray  #: row of the cluster that each image was made of, (image,)
+    image: IntArray  #: row in `hosts` of each cluster's image, (cluster,)
+    scale: FloatArray  #: IMGSCAL: size of the image over that of the cluster, (cluster,)
+
+
+def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> SharedImages:
+    """Choose the clusters that lend their images, one after the other where the mismatch so far is most significant.
+
+    `counts`, shape (cluster,), are expected counts in any unit, the weight of a cluster's mismatch. There are
+    `images_max` images, or as many as clusters if those are fewer.
+    """
+    if not len(counts):
+        return SharedImages(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0))
+    shape, log_size = _shapes(gas)
+    image = np.zeros(len(counts), dtype=np.intp)
+    mismatch = np.full(len(counts), np.inf)
+    hosts: list[int] = []
+    for number in range(min(images_max, len(counts))):
+        host = int(np.argmax(counts * mismatch)) if number else int(np.argmax(counts))
+        hosts.append(host)
+        distance = np.square(shape - shape[host]).sum(axis=1)
+        closer = distance < mismatch
+        image[closer], mismatch[closer] = number, distance[closer]
+    rows = np.array(hosts, dtype=np.intp)
+    return SharedImages(rows, image, np.exp(log_size[rows[image]] - log_size))
+
+
+def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
+    """Return shapes (cluster, feature) and ln of sizes in arcmin (cluster,).
+
+    Features are ln(radius) of fixed shares of the flux without the size, times the mean slope of the growth curve, and
+    ln(axis ratio), so that the distance of two shapes is the root mean square displacement in units of enclosed flux.
+    """
+    radius = np.stack([_log_radius(gas.profiles, share) for share in _SHARES], axis=1)
+    slope = (np.gradient(_SHARES) / np.gradient(radius, axis=1)).mean(axis=0)
+    # the size that minimises the distance of two shapes of one axis ratio
+    size = radius @ slope**2 / (slope**2).sum()
+    features = (radius - size[:, None]) * slope / np.sqrt(len(_SHARES))
+    # stretching displaces by half the change of ln(axis ratio) along the axes, by its rms 1 / sqrt(2) on average
+    stretch = np.log(gas.axis_ratio) * np.sqrt((slope**2).mean()) / np.sqrt(8)
+    return np.concatenate([features, stretch[:, None]], axis=1), size + np.log(gas.scale_arcmin)
+
+
+def _log_radius(profiles: RadialProfiles, share: float) -> FloatArray:
+    """Return ln of the radius that encloses `share` of each profile's total, in its own units."""
+    low = np.full(len(profiles.total), np.log(profiles.nodes[0]) - 5)
+    high = np.full(len(profiles.total), np.log(profiles.nodes[-1]))
+    return bisect(lambda middle: profiles.enclosed(np.exp(middle)) < share * profiles.total, low, high, 45)
+
+
+def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
+    """Draw the brightness of cluster `row`, major axis along x, without the PSF.
+
+    Returns the image (y, x) of sum 1, which just holds the whole profile, and the side of a pixel in deg.
+    """
+    profiles = gas.profiles[np.array([row])]
+    # the total is reached at the cut, and there only; rounding must not put it elsewhere
+    edge = float(np.exp(_log_radius(profiles, 1 - 1e-9)[0]))
+    stretch = np.sqrt(gas.axis_ratio[row])
+    points = IMAGE_PIXELS // 2 * _SUBPIXELS
+    offset = (np.arange(points) + 0.5) / points * edge / stretch
+    # the four quadrants are alike; radii are geometric means along the ellipse, as in photons.cluster_photons
+    radius = np.hypot(offset * stretch, (offset / stretch)[:, None])
+    nodes, brightness = np.log(profiles.nodes), np.log(profiles.brightness[0])
+    value = np.where(radius <= edge, np.exp(np.interp(np.log(radius), nodes, brightness)), 0.0)
+    quadrant = value.reshape(IMAGE_PIXELS // 2, _SUBPIXELS, IMAGE_PIXELS // 2, _SUBPIXELS).sum(axis=(1, 3))
+    half = np.concatenate([quadrant[:, ::-1], quadrant], axis=1)
+    image = np.concatenate([half[::-1], half])
+    pixel_deg = 2 * edge / stretch * gas.scale_arcmin[row] / 60 / IMAGE_PIXELS
+    return (image / image.sum()).astype(np.float32), float(pixel_deg)
+
+
+def _image_hdu(gas: Gas, row: int, number: int) -> fits.ImageHDU:
+    """Return the image of cluster `row` as the extension of image `number`, counted from 0."""
+    image, pixel_deg = cluster_image(gas, row)
+    hdu = fits.ImageHDU(image, name=_IMAGE_NAME.format(number + 1), ver=1)
+    centre = IMAGE_PIXELS / 2 + 0.5
+    hdu.header.update(_class("IMAGE"))
+    hdu.header.update({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg"})
+    hdu.header.update({"CRPIX1": centre, "CRPIX2": centre, "CDELT1": -pixel_deg, "CDELT2": pixel_deg})
+    hdu.header.update({"CRVAL1": (0.0, "ignored: a source has its own position"), "CRVAL2": 0.0})
+    hdu.header.update({"RADESYS": "FK5", "EQUINOX": 2000.0})
+    return hdu
+
+
+@dataclass(frozen=True)
+class ArrivingSpectra:
+    """Spectra behind the hydrogen column, each with a unique name."""
+
+    names: list[str]
+    density: FloatArray  #: for 1 erg/s/cm2 absorbed in `BAND_KEV`; photon/s/cm2/keV on `ENERGY_KEV`, (spectrum, energy)
+    passed: FloatArray  #: absorbed over unabsorbed flux in `BAND_KEV`, (spectrum,)
+
+    @classmethod
+    def from_emitted(cls, names: list[str], emitted: FloatArray, nh_cm2: float) -> ArrivingSpectra:
+        """Absorb unabsorbed photon spectra of any normalisation, shape (spectrum, energy)."""
+        absorbed = emitted * transmission(ENERGY_KEV, nh_cm2)
+        flux = _band_flux(absorbed)
+        return cls(names, absorbed / flux[:, None], flux / _band_flux(emitted))
+
+    def joined(self, other: ArrivingSpectra) -> ArrivingSpectra:
+        """Return these spectra followed by those of `other`."""
+        return ArrivingSpectra(
+            self.names + other.names,
+            np.concatenate([self.density, other.density]),
+            np.concatenate([self.passed, other.passed]),
+        )
+
+    def hdu(self) -> fits.BinTableHDU:
+        """Return the extension SPECTRUM; names are of fixed length, as libsimput needs."""
+        width = max(len(name) for name in self.names)
+        energies = np.broadcast_to(ENERGY_KEV, self.density.shape)
+        vector = f"{len(ENERGY_KEV)}E"
+        columns = [
+            fits.Column("ENERGY", vector, unit="keV", array=energies.astype(np.float32)),
+            fits.Column("FLUXDENSITY", vector, unit="photon/s/cm**2/keV", array=self.density.astype(np.float32)),
+            fits.Column("NAME", f"{width}A", array=np.array(self.names)),
+        ]
+        table = fits.BinTableHDU.from_columns(columns, name="SPECTRUM", ver=1)
+        table.header.update(_class("SPECTRUM"))
+        return table
+
+
+def _band_flux(density: FloatArray) -> FloatArray:
+    """Flux in erg/s/cm2 between 0.5 and 2 keV of photon/s/cm2/keV on `ENERGY_KEV`, shape (spectrum, energy)."""
+    first, last = np.searchsorted(ENERGY_KEV, BAND_KEV)
+    energy = ENERGY_KEV[first : last + 1]
+    return np.asarray(np.trapezoid(density[:, first : last + 1] * energy, energy, axis=1)) * ERG_PER_KEV
+
+
+def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray, nh_cm2: float) -> tuple[ArrivingSpectra, IntArray]:
+    """Return the spectra that some clusters need, and the row of each cluster's, shape (cluster,).
+
+    They are those at the points of the grid nearest to a cluster. In a realization of the default sky the count rates
+    are those of the embedded sky to 0.2 % (two thirds of the clusters), 0.7 % (95 %), 3 % (all) and 0.1 % in sum.
+    """
+    nearest = np.stack([np.rint(np.log(kt_kev) / _LOG_KT_STEP), np.rint(redshift / _REDSHIFT_STEP)], axis=1)
+    points, rows = np.unique(nearest, axis=0, return_inverse=True)
+    temperatures, redshifts = np.exp(points[:, 0] * _LOG_KT_STEP), points[:, 1] * _REDSHIFT_STEP
+    emitted = np.empty((len(points), len(ENERGY_KEV)))
+    for row, (kt, z) in enumerate(zip(temperatures, redshifts, strict=True)):
+        emitted[row] = plasma_power(ENERGY_KEV * (1 + z), float(kt)) / ENERGY_KEV
+    names = [f"kT{kt:.2f}z{z:.2f}" for kt, z in zip(temperatures, redshifts, strict=True)]
+    return ArrivingSpectra.from_emitted(names, emitted, nh_cm2), rows.reshape(-1)

@@ -56,21 +56,11 @@ def power_law(energy_kev: ArrayLike, photon_index: float) -> FloatArray:
 
 @dataclass(frozen=True)
 class CountSpectra:
-    """Folded spectra ready to draw events from.
+    """Folded spectra ready to draw events from."""
 
-    Attributes
-    ----------
-    rate
-        Count rate over all detector energies (200-2350 eV) for the photon spectrum given, count/s; shape (spectra,).
-    detection_fraction
-        Fraction of these counts in the detection band 0.2-2.3 keV; shape (spectra,).
-    quantiles
-        Detector energy in eV at equidistant probabilities; shape (spectra, probabilities), float32.
-    """
-
-    rate: FloatArray
-    detection_fraction: FloatArray
-    quantiles: Float32Array
+    rate: FloatArray  #: over all detector energies (200-2350 eV) for the photon spectrum given, count/s; (spectra,)
+    detection_fraction: FloatArray  #: part of these counts in the detection band 0.2-2.3 keV; (spectra,)
+    quantiles: Float32Array  #: detector energy in eV at equidistant probabilities; (spectra, probabilities)
 
     @classmethod
     def from_photons(cls, photon_spectra: FloatArray) -> "CountSpectra":
@@ -208,21 +198,11 @@ _FITTED_BAND = np.linspace(0.5, 2.0, 301)
 
 @dataclass(frozen=True)
 class ClusterSpectra:
-    """Spectra on a grid of ln(kT / keV) times redshift; a spectrum's number is kT row * redshifts + redshift row.
+    """Spectra on a grid of ln(kT / keV) times redshift; a spectrum's number is kT row * redshifts + redshift row."""
 
-    Attributes
-    ----------
-    redshift
-        Grid, shape (z,).
-    spectra
-        Folded spectra for 1 erg/s/cm2 observed between 0.5 and 2 keV, unabsorbed.
-    k_correction
-        Flux between 0.5 and 2 keV observed, over that between 0.5 and 2 keV in the rest frame; shape (kT * z,).
-    """
-
-    redshift: FloatArray
-    spectra: CountSpectra
-    k_correction: FloatArray
+    redshift: FloatArray  #: grid, (z,)
+    spectra: CountSpectra  #: for 1 erg/s/cm2 observed between 0.5 and 2 keV, unabsorbed
+    k_correction: FloatArray  #: 0.5-2 keV flux observed over that of the same band in the rest frame; (kT * z,)
 
     @classmethod
     def build(cls, redshift_max: float, nh_cm2: float) -> "ClusterSpectra":

@@ -71,18 +71,9 @@ def redistribution() -> FloatArray:
 
 
 def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> FloatArray:
-    """Probability that a photon is detected below `detector_ev`.
+    """Probability (0 to 1) that a photon of 0.1-3 keV is detected below `detector_ev`; the arguments broadcast.
 
     A Gaussian, part of it smeared downwards by an exponential (`CHARGE_LOSS`), on a flat shelf from zero to the energy.
-
-    Parameters
-    ----------
-    detector_ev, photon_kev
-        Detector energy in eV and photon energy in keV (0.1-3), of shapes that broadcast.
-
-    Returns
-    -------
-    Array of the broadcast shape, 0 to 1.
     """
     from scipy.special import log_ndtr, ndtr
 
@@ -99,16 +90,9 @@ def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> Float
 
 
 def fold(photon_spectrum: FloatArray) -> FloatArray:
-    """Count rate per detector-energy bin of photon spectra.
+    """Fold photon spectra, photon / (s cm2 keV) on `PHOTON_KEV`, shape (..., photon energies).
 
-    Parameters
-    ----------
-    photon_spectrum
-        photon / (s cm2 keV) on `PHOTON_KEV`, shape (..., photon energies).
-
-    Returns
-    -------
-    Array (..., PI bins), count / s in the bins of `PI_EDGES_EV`.
+    Returns the count rate in each bin of `PI_EDGES_EV`, count / s, shape (..., PI bins).
     """
     return (photon_spectrum * effective_area_cm2(PHOTON_KEV) * PHOTON_STEP_KEV) @ redistribution()
 
@@ -124,9 +108,9 @@ def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
 class KingPsf:
     """King point-spread function (1 + (r / core)^2)^-slope, cut at `radius_max_arcsec` and normalised to one inside.
 
-    The core grows with photon energy E as `core_arcsec` (E / 1 keV)^`energy_slope`, and so does all that scales with
-    it. The default 7.6 arcsec and 1.5 give eROSITA's half-energy width of 26 arcsec, averaged over the field of view
-    (Predehl et al. 2021), and wings that fall as r^-3.
+    The core grows with photon energy E as `core_arcsec` (E / 1 keV)^`energy_slope`, and all that scales with it. The
+    default 7.6 arcsec and 1.5 give eROSITA's half-energy width of 26 arcsec, averaged over the field of view (Predehl
+    et al. 2021), and wings that fall as r^-3.
     """
 
     core_arcsec: float

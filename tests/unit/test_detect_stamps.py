@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from detect_inputs import CORE, PARAMETERS, heavy_tailed_radius, psf
 
-from clustermass.detect.beta_models import build_templates
+from clustermass.detect.stamps import build_templates
 from clustermass.errors import InputError
 
 

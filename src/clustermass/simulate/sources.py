@@ -1,0 +1,150 @@
+"""Sources of a field: haloes of the mass function of Tinker et al. 2008, and AGN of the counts of Moretti et al. 2003.
+
+Haloes are Poisson draws and unclustered; AGN have one power-law spectrum, and some of them lie around haloes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.integrate import cumulative_trapezoid
+
+from clustermass.arrays import FloatArray, IdArray, Rows
+from clustermass.cosmology import flat_lcdm
+from clustermass.simulate.field import Field
+from clustermass.simulate.spectra import CountSpectra, power_law, transmission
+from clustermass.simulate.telescope import PHOTON_KEV
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Agn, Clusters
+
+_SR_PER_DEG2 = (np.pi / 180) ** 2
+_REDSHIFT_STEPS, _MASS_STEPS = 120, 160
+
+
+@dataclass(frozen=True)
+class Haloes(Rows):
+    """Haloes of one field: native position in deg, cosmological redshift, log10(M500c / Msun); each array (halo,)."""
+
+    longitude: FloatArray
+    latitude: FloatArray
+    redshift: FloatArray
+    log10_m500c: FloatArray
+
+
+def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
+    """Haloes per deg2, unit redshift and dex of mass: Tinker et al. 2008 (ApJ 688, 709) at 500 times critical.
+
+    Takes grids of redshift (z,) and log10(M500c / Msun) (mass,) and the config block `cosmology`; returns (z, mass).
+    """
+    from colossus.cosmology import cosmology as colossus_cosmology
+    from colossus.lss import mass_function
+
+    little_h = cosmology["h0_km_s_mpc"] / 100
+    colossus_cosmology.setCosmology(
+        "clustermass",
+        flat=True,
+        H0=cosmology["h0_km_s_mpc"],
+        Om0=cosmology["omega_m"],
+        Ob0=cosmology["omega_b"],
+        sigma8=cosmology["sigma8"],
+        ns=cosmology["ns"],
+        relspecies=False,
+        persistence="",
+    )
+    mass = 10**log10_m500c * little_h
+    per_ln_mass = np.stack(
+        [mass_function.massFunction(mass, z, mdef="500c", model="tinker08", q_out="dndlnM") for z in redshift]
+    )
+    volume = flat_lcdm(cosmology).differential_comoving_volume(redshift).value * _SR_PER_DEG2
+    return np.asarray(per_ln_mass * little_h**3 * np.log(10) * volume[:, None])
+
+
+def draw_haloes(field: Field, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Haloes:
+    """Draw the haloes of `field` from the config block `clusters`: Poisson number, positions uniform on the sphere."""
+    redshift = np.linspace(parameters["redshift_min"], parameters["redshift_max"], _REDSHIFT_STEPS + 1)
+    mass = np.linspace(parameters["log10_m500c_min"], parameters["log10_m500c_max"], _MASS_STEPS + 1)
+    density = halo_density(redshift, mass, cosmology)
+    above = cumulative_trapezoid(density, mass, initial=0)
+    counts = cumulative_trapezoid(above[:, -1], redshift, initial=0)
+    number = int(rng.poisson(counts[-1] * field.area_deg2))
+    z = np.interp(rng.random(number) * counts[-1], counts, redshift)
+    log10_mass = _draw_mass(rng, z, redshift, mass, above)
+    longitude, latitude = field.draw(rng, number)
+    return Haloes(longitude, latitude, z, log10_mass)
+
+
+def _draw_mass(
+    rng: np.random.Generator, z: FloatArray, redshift: FloatArray, mass: FloatArray, above: FloatArray
+) -> FloatArray:
+    """Draw masses from the mass function of a grid redshift, chosen at random between the two neighbours."""
+    position = (z - redshift[0]) / (redshift[1] - redshift[0])
+    row = np.minimum((position + rng.random(len(z))).astype(int), len(redshift) - 1)
+    uniform = rng.random(len(z))
+    drawn = np.empty(len(z))
+    for i in np.unique(row):
+        here = row == i
+        drawn[here] = np.interp(uniform[here] * above[i, -1], above[i], mass)
+    return drawn
+
+
+#: Moretti et al. 2003 (ApJ 588, 696), soft band 0.5-2 keV: bright and faint slopes and the flux of the break
+_SLOPE_BRIGHT, _SLOPE_FAINT, _BREAK_CGS, _UNIT_CGS = 1.82, 0.60, 1.48e-14, 2e-15
+
+
+@dataclass(frozen=True)
+class PointSources(Rows):
+    """Point sources: native position in deg and unabsorbed flux in erg/s/cm2, 0.5-2 keV; each array (source,)."""
+
+    longitude: FloatArray
+    latitude: FloatArray
+    flux: FloatArray
+
+    @property
+    def source_ids(self) -> IdArray:
+        """SRC_ID of each source and its photons: -1, -2, ..."""
+        return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
+
+
+def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArray:
+    """Return the sources per deg2 brighter than `flux_cgs` (erg/s/cm2, 0.5-2 keV): Moretti et al. 2003, Eq. 2."""
+    flux = np.asarray(flux_cgs, dtype=float)
+    faint = _BREAK_CGS ** (_SLOPE_BRIGHT - _SLOPE_FAINT) * flux**_SLOPE_FAINT
+    return normalisation_per_deg2 * _UNIT_CGS**_SLOPE_BRIGHT / (flux**_SLOPE_BRIGHT + faint)
+
+
+def draw_agn(
+    field: Field, parameters: Agn, haloes: Haloes, r500_arcmin: FloatArray, rng: np.random.Generator
+) -> PointSources:
+    """Draw the AGN of `field` from the config block `agn`.
+
+    `haloes` are those that emit, `r500_arcmin` their R500c, shape (halo,). A share `clustered_fraction` of them
+    lies around haloes, chosen in proportion to M500c, at projected distances uniform up to `clustered_r500` R500c
+    (a surface density that falls as 1 / r); the rest is uniform on the sky.
+    """
+    flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
+    above = counts_above(flux, parameters["normalisation_per_deg2"])
+    number = int(rng.poisson((above[0] - above[-1]) * field.area_deg2))
+    drawn = above[-1] + (above[0] - above[-1]) * rng.random(number)
+    log_flux = np.interp(-np.log(drawn), -np.log(above), np.log(flux)) if number else np.empty(0)
+    longitude, latitude = field.draw(rng, number)
+    clustered = (
+        np.flatnonzero(rng.random(number) < parameters["clustered_fraction"]) if len(haloes) else np.empty(0, int)
+    )
+    if len(clustered):
+        weight = np.cumsum(10.0**haloes.log10_m500c)
+        host = np.searchsorted(weight, weight[-1] * rng.random(len(clustered)))
+        radius = r500_arcmin[host] / 60 * parameters["clustered_r500"] * rng.random(len(clustered))
+        phase = 2 * np.pi * rng.random(len(clustered))
+        latitude[clustered] = haloes.latitude[host] + radius * np.sin(phase)
+        longitude[clustered] = haloes.longitude[host] + radius * np.cos(phase) / np.cos(np.radians(latitude[clustered]))
+    return PointSources(longitude, latitude, np.exp(log_flux))
+
+
+def agn_spectrum(photon_index: float, nh_cm2: float) -> CountSpectra:
+    """Absorbed power law for a flux of 1 erg/s/cm2 (0.5-2 keV, unabsorbed), folded; one spectrum."""
+    return CountSpectra.from_photons(power_law(PHOTON_KEV, photon_index) * transmission(PHOTON_KEV, nh_cm2))
