@@ -28,21 +28,10 @@ class Rows:
 def bisect(
     below_root: Callable[[FloatArray], NDArray[np.bool_]], low: FloatArray, high: FloatArray, halvings: int
 ) -> FloatArray:
-    """Find the roots of many increasing functions at once.
+    """Find the roots of many increasing functions at once between `low` and `high`, arrays of one shape.
 
-    Parameters
-    ----------
-    below_root
-        Says for each element whether an argument is below its root.
-    low, high
-        Brackets of the roots, of one shape.
-    halvings
-        Of the brackets.
-
-    Returns
-    -------
-    root
-        Middle of the last bracket of each element.
+    `below_root` says for each element whether an argument is below its root. Returns the middle of each bracket after
+    `halvings`.
     """
     for _ in range(halvings):
         middle = (low + high) / 2

@@ -12,23 +12,22 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray, Rows
 from clustermass.detect.background import Exposure, box_likelihood, estimate_background
-from clustermass.detect.match import Detections, Owners, by_likelihood, owners, unique_positions
+from clustermass.detect.match import Detections, Owners, owners, unique_positions
 from clustermass.detect.maximum_likelihood import EXTENDED_DOF, POINT_DOF, Fit, fit_stamps, negative_log_q
 from clustermass.detect.stamps import (
     REACH_ARCSEC,
-    Components,
     EventIndex,
     RadialProfile,
     Stamps,
     Templates,
     build_stamps,
     build_templates,
-    component_background,
     index_events,
     neighbours,
     offsets,
     photons_of,
     relative_ra,
+    source_counts,
 )
 from clustermass.io.log import LOGGER
 
@@ -53,7 +52,7 @@ class Candidates(Rows):
 
 @dataclass
 class _Field:
-    """Input of all fits of a field; arrays by candidate, `background` by entry of `stamps`."""
+    """Input and results of all fits of a field; arrays by candidate, `background` by entry of `stamps`."""
 
     candidates: Candidates
     index: EventIndex
@@ -63,14 +62,8 @@ class _Field:
     level: FloatArray
     background: Float32Array
     box_like: FloatArray
-
-
-@dataclass
-class _Results(Rows):
-    """Chosen fit and likelihoods of each candidate; det_like is 0 where nothing was fitted."""
-
-    fit: Fit
-    det_like: FloatArray
+    fit: Fit  #: the chosen one
+    det_like: FloatArray  #: 0 where nothing was fitted
     ext_like: FloatArray
 
 
@@ -103,46 +96,38 @@ def detect(
     - eSASS's search over extents and splitting of sources are not emulated: ext_dof, nominally the one parameter that
       an extended model adds, is also the knob that sets how many clusters are selected.
 
-    Parameters
-    ----------
-    events
-        ra, dec (float64 deg), pi_ev (float32 eV), src_id (int32; halo > 0, AGN < 0, background 0), shape (event,).
-    candidates
-        Haloes and AGN; fitted are those with at least FEWEST_COUNTS expected counts. AGN that fit better as extended
-        sources become spurious clusters.
-    exposure_s
-        Vignetting-corrected exposure [s] at (ra, dec) [deg]; candidates without exposure are dropped.
-    psf
-        Surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1 over the sky.
-    parameters
-        Config block `detection`; InputError if its cut radius exceeds the stamps or the PSF is not normalised.
-    seed
-        Seed of the starting positions.
+    `events` holds ra, dec (float64 deg), pi_ev (float32 eV) and src_id (int32; halo > 0, AGN < 0, background 0), each
+    (event,). Fitted are the candidates, haloes and AGN, with exposure and at least FEWEST_COUNTS expected counts; AGN
+    that fit better as extended sources become spurious clusters. `exposure_s` is the vignetting-corrected exposure [s]
+    at (ra, dec) [deg], `psf` the surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1 over the sky,
+    `parameters` the config block `detection`, `seed` that of the starting positions. InputError if the cut radius
+    exceeds the stamps or the PSF is not normalised.
 
-    Returns
-    -------
-    catalogue
-        ID_SRC (int32, from 1, by decreasing DET_LIKE), RA, DEC (float64 deg), DET_LIKE, EXT_LIKE, EXT (arcsec),
-        ML_RATE (counts/s), ML_CTS, ML_EXP (s), ML_BKG (counts/arcmin^2), float32, shape (detection,). Sources with
-        EXT_LIKE below ext_like_floor are point sources with EXT = EXT_LIKE = 0.
-    matches
-        ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32), shape (match,): one row a halo at most. A
-        detection that AGN or background account for, or with more fitted counts inside the cut radius than
-        match_counts_factor x (photons of the halo) + match_counts_offset, has none.
+    Returns the columns of the catalogue, (detection,): ID_SRC (int32, from 1, by decreasing DET_LIKE), RA, DEC (float64
+    deg), DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s), ML_CTS, ML_EXP (s), ML_BKG (counts/arcmin^2), float32.
+    Sources with EXT_LIKE below ext_like_floor are point sources with EXT = EXT_LIKE = 0.
+
+    And those of the matches, (match,): ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32): one row a halo at
+    most. A detection that AGN or background account for, or with more fitted counts inside the cut radius than
+    match_counts_factor x (photons of the halo) + match_counts_offset, has none.
     """
     fitted, exposure = _worth_fitting(candidates, exposure_s)
     field = _prepare(events, fitted, exposure, exposure_s, build_templates(psf, parameters), parameters, seed)
-    results = _fit_all(field, parameters)
-    detections = _detections(field, results, parameters["det_like_floor"])
+    _fit_all(field, parameters)
+    detections = _detections(field, parameters["det_like_floor"])
     single = detections[unique_positions(detections, parameters)]
-    owner = owners(single, field.stamps, field.index, results.fit, field.background, field.templates)
+    owner = owners(single, field.stamps, field.index, field.fit, field.background, field.templates)
     halo, kept = _matched_halo(field, candidates.src_id, owner, parameters)
     LOGGER.info(
-        "%d detections; %d dropped near a more likely one, %d as parts of a halo found already",
+        "%d detections; %d dropped near a more likely one, %d as parts of a halo that a more likely one is",
         len(detections), len(detections) - len(single), np.count_nonzero(~kept),
     )  # fmt: skip
     single, halo, owner = single[kept], halo[kept], owner[kept]
-    _log_kinds(single.extent > 0.0, halo >= 0)
+    extended, matched = single.extent > 0.0, halo >= 0
+    LOGGER.info(
+        "catalogue: %d extended (%d of them a halo, the others spurious), %d point-like (%d of them a halo)",
+        *(np.count_nonzero(kind) for kind in (extended, extended & matched, ~extended, ~extended & matched)),
+    )
     return _catalogue(field, single), _matches(field, candidates, single, halo, owner.purity)
 
 
@@ -168,7 +153,9 @@ def _prepare(
     level = np.maximum(rate * exposure, LOWEST_BACKGROUND)
     per_pixel = level * (templates.pixel_arcsec / 60.0) ** 2
     flat = per_pixel.astype(np.float32)[stamps.owner]
-    field = _Field(candidates, index, templates, stamps, exposure, level, flat, np.zeros(len(level)))
+    box_like, det_like, ext_like = np.zeros((3, len(level)))
+    fit = Fit.empty(len(level))
+    field = _Field(candidates, index, templates, stamps, exposure, level, flat, box_like, fit, det_like, ext_like)
     agn = _agn_background(field, parameters)
     field.background = flat + agn
     field.box_like = box_likelihood(stamps, per_pixel, agn, templates, parameters)
@@ -194,62 +181,59 @@ def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
     bright = np.flatnonzero((candidates.src_id < 0) & (candidates.expected_counts > parameters["component_counts_min"]))
     counts = photons_of(field.index, candidates.src_id[bright]).astype(np.float64)
     ra = relative_ra(candidates.ra[bright], field.index.ra_zero)
-    agn = Components(ra, candidates.dec[bright], np.zeros(len(bright), np.int64), counts)
-    stamp, component = neighbours(
-        stamps.ra, stamps.dec, agn.ra, agn.dec, parameters["cut_radius_arcsec"] + REACH_ARCSEC
-    )
-    other = stamp != bright[component]
-    return component_background(stamps, field.templates, agn, (stamp[other], component[other]))
+    dec, reach = candidates.dec[bright], parameters["cut_radius_arcsec"] + REACH_ARCSEC
+    stamp, agn = neighbours(stamps.ra, stamps.dec, ra, dec, reach)
+    other = stamp != bright[agn]
+    stamp, agn = stamp[other], agn[other]
+    point = np.zeros(len(agn), np.int64)
+    return source_counts(stamps, field.templates, stamp, ra[agn], dec[agn], point, counts[agn])
 
 
-def _fit_all(field: _Field, parameters: Detection) -> _Results:
+def _fit_all(field: _Field, parameters: Detection) -> None:
     """Fit haloes, then AGN and haloes near more likely extended detections with those as part of the model."""
-    size = len(field.candidates.ra)
-    results = _Results(Fit.empty(size), np.zeros(size), np.zeros(size))
+    stamps, det_like, floor = field.stamps, field.det_like, parameters["det_like_floor"]
     halo, in_box = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
-    _fit(field, np.flatnonzero(in_box & halo), results, parameters)
-    extended = np.flatnonzero((results.ext_like > 0.0) & (results.det_like >= parameters["det_like_floor"]))
-    positions = _positions(field, results, extended)
-    stamps, fit = field.stamps, results.fit
-    clusters = Components(*positions, fit.model[extended], fit.counts[extended])
-    stamp, component = neighbours(stamps.ra, stamps.dec, *positions, parameters["cut_radius_arcsec"] + REACH_ARCSEC)
-    below = (stamp != extended[component]) & (results.det_like[stamp] < results.det_like[extended[component]])
-    stamp, component = stamp[below], component[below]
-    field.background += component_background(stamps, field.templates, clusters, (stamp, component))
-    again = np.zeros(size, dtype=bool)
-    again[stamp] = results.det_like[stamp] >= parameters["det_like_floor"]  # more background cannot make a detection
-    _fit(field, np.flatnonzero(again | (in_box & ~halo)), results, parameters)
-    return results
+    _fit(field, np.flatnonzero(in_box & halo), parameters)
+    extended = np.flatnonzero((field.ext_like > 0.0) & (det_like >= floor))
+    ra, dec = _positions(field, extended)
+    stamp, near = neighbours(stamps.ra, stamps.dec, ra, dec, parameters["cut_radius_arcsec"] + REACH_ARCSEC)
+    below = (stamp != extended[near]) & (det_like[stamp] < det_like[extended[near]])
+    stamp, near = stamp[below], near[below]
+    fit = field.fit[extended[near]]
+    field.background += source_counts(stamps, field.templates, stamp, ra[near], dec[near], fit.model, fit.counts)
+    again = np.zeros(len(det_like), dtype=bool)
+    again[stamp] = det_like[stamp] >= floor  # more background cannot make a detection
+    _fit(field, np.flatnonzero(again | (in_box & ~halo)), parameters)
 
 
-def _fit(field: _Field, selected: IntArray, results: _Results, parameters: Detection) -> None:
+def _fit(field: _Field, selected: IntArray, parameters: Detection) -> None:
     """Fit the selected candidates and choose between point source and extended source."""
     point, extended = fit_stamps(field.stamps, field.background, selected, field.templates, parameters)
     ext_like = negative_log_q(parameters["ext_dof"], extended.delta_c - point.delta_c)
     point_like = negative_log_q(POINT_DOF, point.delta_c)
     is_extended = (ext_like >= parameters["ext_like_floor"]) & (point_like >= parameters["extent_point_like_min"])
-    results.ext_like[selected] = np.where(is_extended, ext_like, 0.0)
-    results.det_like[selected] = np.where(is_extended, negative_log_q(EXTENDED_DOF, extended.delta_c), point_like)
+    field.ext_like[selected] = np.where(is_extended, ext_like, 0.0)
+    field.det_like[selected] = np.where(is_extended, negative_log_q(EXTENDED_DOF, extended.delta_c), point_like)
     rows = np.flatnonzero(is_extended)
-    results.fit[selected] = point
-    results.fit[selected[rows]] = extended[rows]
+    field.fit[selected] = point
+    field.fit[selected[rows]] = extended[rows]
 
 
-def _positions(field: _Field, results: _Results, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+def _positions(field: _Field, rows: IntArray) -> tuple[FloatArray, FloatArray]:
     """Return the fitted positions (relative right ascension, declination, deg) of candidates."""
     ra, dec = field.stamps.ra[rows], field.stamps.dec[rows]
-    fitted_dec = dec + results.fit.y[rows] / 3600.0
+    fitted_dec = dec + field.fit.y[rows] / 3600.0
     cosine = np.cos(np.radians(0.5 * (dec + fitted_dec)))
-    return ra - results.fit.x[rows] / 3600.0 / cosine, fitted_dec
+    return ra - field.fit.x[rows] / 3600.0 / cosine, fitted_dec
 
 
-def _detections(field: _Field, results: _Results, floor: float) -> Detections:
-    """Return the candidates above the DET_LIKE floor, the most likely first."""
-    rows = np.flatnonzero(results.det_like >= floor)
-    ra, dec = _positions(field, results, rows)
-    fit, ext_like = results.fit[rows], results.ext_like[rows]
+def _detections(field: _Field, floor: float) -> Detections:
+    """Return the candidates above the DET_LIKE floor by decreasing DET_LIKE, ties by declination and RA."""
+    rows = np.flatnonzero(field.det_like >= floor)
+    ra, dec = _positions(field, rows)
+    fit, det_like, ext_like = field.fit[rows], field.det_like[rows], field.ext_like[rows]
     extent = np.where(ext_like > 0.0, fit.extent, 0.0)
-    return by_likelihood(Detections(rows, ra, dec, results.det_like[rows], ext_like, extent, fit.counts))
+    return Detections(rows, ra, dec, det_like, ext_like, extent, fit.counts)[np.lexsort((ra, dec, -det_like))]
 
 
 def _matched_halo(
@@ -257,7 +241,7 @@ def _matched_halo(
 ) -> tuple[IntArray, BoolArray]:
     """Return the place in `src_id` of each detection's halo (-1: none) and which detections stay.
 
-    Less likely detections of a halo that is found already are parts of it and go.
+    Of several detections of one halo the most likely stays; the others are parts of it.
     """
     halo = np.full(len(owner.src_id), -1, dtype=np.int64)
     order = np.argsort(src_id, kind="stable")
@@ -271,26 +255,17 @@ def _matched_halo(
     return halo, best | (halo < 0)
 
 
-def _log_kinds(extended: BoolArray, matched: BoolArray) -> None:
-    """Log how many detections there are of each kind."""
-    numbers = [np.count_nonzero(kind) for kind in (extended, extended & matched, ~extended, ~extended & matched)]
-    LOGGER.info(
-        "catalogue: %d extended (%d of them a halo, the others spurious), %d point-like (%d of them a halo)", *numbers
-    )
-
-
 def _catalogue(field: _Field, detections: Detections) -> Columns:
     """Return the columns of the catalogue."""
     exposure = field.exposure[detections.stamp]
-    columns: Columns = {
-        "ID_SRC": np.arange(1, len(detections.ra) + 1, dtype=np.int32),
-        "RA": (detections.ra + field.index.ra_zero) % 360.0,
-        "DEC": detections.dec,
-    }
-    likelihoods = {"DET_LIKE": detections.det_like, "EXT_LIKE": detections.ext_like, "EXT": detections.extent}
-    counts = {"ML_RATE": detections.counts / exposure, "ML_CTS": detections.counts}
-    around = {"ML_EXP": exposure, "ML_BKG": field.level[detections.stamp]}
-    return columns | {name: values.astype(np.float32) for name, values in (likelihoods | counts | around).items()}
+    number, ra = np.arange(1, len(detections.ra) + 1, dtype=np.int32), (detections.ra + field.index.ra_zero) % 360.0
+    measured = {
+        "DET_LIKE": detections.det_like, "EXT_LIKE": detections.ext_like, "EXT": detections.extent,
+        "ML_RATE": detections.counts / exposure, "ML_CTS": detections.counts,
+        "ML_EXP": exposure, "ML_BKG": field.level[detections.stamp],
+    }  # fmt: skip
+    columns = {name: values.astype(np.float32) for name, values in measured.items()}
+    return {"ID_SRC": number, "RA": ra, "DEC": detections.dec, **columns}
 
 
 def _matches(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from clustermass.arrays import FloatArray, IdArray
+from clustermass.arrays import FloatArray
 from clustermass.detect.detect import Candidates, detect
 from clustermass.errors import InputError
 from clustermass.events.read import stream_events
@@ -61,12 +60,17 @@ def detect_sources(
     photons = _photons(events, labels)
     seed = int(generators["detection"].integers(2**31))
     columns, matched = detect(photons, candidates, exposure_map.at, psf, sky["detection"], seed)
-    redshift = _redshift_of_halo(columns["ID_SRC"], matched, true["SRC_ID"], true["Z"])
+    redshift, order = np.full(len(columns["ID_SRC"]), np.nan), np.argsort(true["SRC_ID"], kind="stable")
+    halo = order[np.searchsorted(true["SRC_ID"], matched["SRC_ID"], sorter=order)]
+    redshift[np.searchsorted(columns["ID_SRC"], matched["ID_SRC"])] = true["Z"][halo]
     columns |= redshift_columns(redshift, sky["redshifts"], generators["redshifts"])
     parameters = blocks(sky, CATALOGUE_BLOCKS)
     inputs = [events, exposure] if matches is None else [events, exposure, labels, sources]
     made = provenance("detect_sources", parameters, inputs)
-    cards = _cards(events, config_hash(parameters))
+    header = fits.getheader(events, "EVENTS")
+    cards: dict[str, Any] = {card: (header[card], header.comments[card]) for card in _CARDS}
+    settings = {"photons": header["CFGHASH"], "catalogue": config_hash(parameters)}
+    cards["CFGHASH"] = (config_hash(settings), "of the sky")
     write_table(catalogue, "CATALOGUE", CATALOGUE, columns, cards, made)
     if matches is not None:
         write_table(matches, "MATCHES", MATCHES, matched, cards, made)
@@ -93,16 +97,6 @@ def _photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
     return photons | {"src_id": src_id}
 
 
-def _redshift_of_halo(
-    id_src: IdArray, matched: Mapping[str, NDArray[Any]], src_id: IdArray, z: FloatArray
-) -> FloatArray:
-    """Return the true redshift of each detection's halo, NaN without one, shape (detection,)."""
-    row_of = {number: row for row, number in enumerate(src_id.tolist())}
-    redshift = np.full(len(id_src), np.nan)
-    redshift[np.searchsorted(id_src, matched["ID_SRC"])] = z[[row_of[number] for number in matched["SRC_ID"].tolist()]]
-    return redshift
-
-
 def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Return Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
 
@@ -124,10 +118,3 @@ def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random
         error[photometric] = width * (1 + z[photometric])
     kind = np.where(spectroscopic, "spec", np.where(photometric, "photo", "none"))
     return {"Z": z, "Z_ERR": error, "Z_TYPE": kind}
-
-
-def _cards(events: Path, configuration: str) -> dict[str, Any]:
-    """Return the cards of the catalogue's header: those of the event list, and CFGHASH of all the settings."""
-    header = fits.getheader(events, "EVENTS")
-    cards: dict[str, Any] = {name: (header[name], header.comments[name]) for name in _CARDS}
-    return cards | {"CFGHASH": (config_hash({"photons": header["CFGHASH"], "catalogue": configuration}), "of the sky")}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray, Rows
 from clustermass.detect.maximum_likelihood import Fit, model_counts
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 class Detections(Rows):
     """Detections, each array (detection,); right ascension in deg relative to the event index's zero."""
 
-    stamp: IntArray  #: in which it was found
+    stamp: IntArray  #: in which it lies
     ra: FloatArray
     dec: FloatArray
     det_like: FloatArray
@@ -36,11 +35,6 @@ class Owners(Rows):
     src_id: IntArray  #: halo (> 0) or AGN (< 0) with most of the fitted counts; 0 if there is only background
     purity: FloatArray  #: photons of that source inside the cut radius / fitted counts inside it, at most 1
     fitted: FloatArray  #: fitted counts of the detection inside the cut radius
-
-
-def by_likelihood(detections: Detections) -> Detections:
-    """Sort by decreasing DET_LIKE, ties by declination and right ascension."""
-    return detections[np.lexsort((detections.ra, detections.dec, -detections.det_like))]
 
 
 def unique_positions(detections: Detections, parameters: Detection) -> BoolArray:
@@ -96,16 +90,10 @@ def owners(
     start = np.flatnonzero(np.diff(detection, prepend=-1).astype(bool) | np.diff(label, prepend=0).astype(bool))
     photons = np.diff(start, append=len(label))
     total = np.add.reduceat(weight, start) if len(start) else np.zeros(0)
-    return _largest(detection[start], label[start], total, photons, fitted[detections.stamp])
-
-
-def _largest(
-    detection: IntArray, label: IntArray, total: FloatArray, photons: NDArray[np.integer], fitted: FloatArray
-) -> Owners:
-    """Pick, for each detection, the label with the largest total."""
-    src_id, purity = np.zeros(len(fitted), np.int64), np.zeros(len(fitted))
+    detection, label, fitted = detection[start], label[start], fitted[detections.stamp]
     order = np.lexsort((label, total, detection))
-    last = order[np.flatnonzero(np.diff(detection[order], append=-1))]
+    last = order[np.flatnonzero(np.diff(detection[order], append=-1))]  # the label with the largest total
+    src_id, purity = np.zeros(len(fitted), np.int64), np.zeros(len(fitted))
     src_id[detection[last]] = label[last]
     purity[detection[last]] = np.minimum(photons[last] / np.maximum(fitted[detection[last]], 1e-9), 1.0)
     return Owners(src_id, purity, fitted)

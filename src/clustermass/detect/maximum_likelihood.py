@@ -211,17 +211,13 @@ def negative_log_q(dof: float, delta_c: NDArray[np.floating]) -> FloatArray:
     middle = np.where(large | small, a, x)
     result = np.asarray(-np.log(gammaincc(a, middle)))
     result[small] = -np.log1p(-gammainc(a, x[small]))
-    result[large] = _asymptotic(a, x[large])
-    return np.maximum(result, 0.0)
-
-
-def _asymptotic(a: float, x: FloatArray) -> FloatArray:
-    """Return -ln Q(a, x) for x far above a (Abramowitz & Stegun 6.5.32)."""
-    term, series = np.ones_like(x), np.ones_like(x)
+    far = x[large]  # Abramowitz & Stegun 6.5.32
+    term, series = np.ones_like(far), np.ones_like(far)
     for k in range(1, 6):
-        term = term * (a - k) / x
+        term = term * (a - k) / far
         series = series + term
-    return x - (a - 1.0) * np.log(x) + gammaln(a) - np.log(series)
+    result[large] = far - (a - 1.0) * np.log(far) + gammaln(a) - np.log(series)
+    return np.maximum(result, 0.0)
 
 
 def fit_amplitude(

@@ -15,7 +15,7 @@ from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 from scipy.interpolate import CubicSpline
 from scipy.spatial import KDTree
 
-from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, Rows, unit_vectors
+from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, unit_vectors
 from clustermass.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,15 +82,10 @@ def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
         x[used].astype(np.float32), y[used].astype(np.float32), pixel_of, pixel,
     )  # fmt: skip
     reach = np.sqrt(2.0) * (parameters["shift_arcsec"] + 2.0 * sum(parameters["refine_arcsec"]))
-    return replace(tables, inside=_inside(tables, reach))
-
-
-def _inside(templates: Templates, reach: float) -> Float32Array:
-    """Return the counts inside the cut radius of each model, shifted by 0..reach arcsec in steps of TABLE_STEP."""
     shifts = np.arange(0.0, reach, TABLE_STEP, dtype=np.float32)
-    radius = np.hypot(templates.x[None, :] - shifts[:, None], templates.y[None, :])
-    models = range(len(templates.core_radius))
-    return np.stack([templates.value(np.array(m), radius).sum(axis=1, dtype=np.float64) for m in models]).astype("f4")
+    radius = np.hypot(tables.x[None, :] - shifts[:, None], tables.y[None, :])
+    inside = [tables.value(np.array(model), radius).sum(axis=1, dtype=np.float64) for model in range(len(core))]
+    return replace(tables, inside=np.stack(inside).astype(np.float32))
 
 
 def _convolved(psf: RadialProfile, core: FloatArray, pixel: float) -> list[FloatArray]:
@@ -236,16 +231,6 @@ def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> IntArray:
     return np.where(label[place] == src_id, photons[place], 0) if len(label) else np.zeros(len(src_id), np.int64)
 
 
-@dataclass(frozen=True)
-class Components(Rows):
-    """Sources of given position, shape and counts, each array (component,)."""
-
-    ra: FloatArray  #: relative to the event index's zero, deg
-    dec: FloatArray
-    model: IntArray  #: number of the model in `Templates`
-    counts: FloatArray  #: on the whole sky
-
-
 def neighbours(
     ra: FloatArray, dec: FloatArray, other_ra: FloatArray, other_dec: FloatArray, radius_arcsec: float
 ) -> tuple[IntArray, IntArray]:
@@ -253,26 +238,28 @@ def neighbours(
     if len(ra) == 0 or len(other_ra) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
-    near_each = _tree(ra, dec).query_ball_tree(_tree(other_ra, other_dec), chord)
+    here, there = (KDTree(unit_vectors(*at)) for at in ((ra, dec), (other_ra, other_dec)))
+    near_each = here.query_ball_tree(there, chord)
     first = np.repeat(np.arange(len(ra)), [len(near) for near in near_each])
     return first, np.fromiter((j for near in near_each for j in sorted(near)), np.int64, len(first))
 
 
-def _tree(ra: FloatArray, dec: FloatArray) -> KDTree:
-    return KDTree(unit_vectors(ra, dec))
-
-
-def component_background(
-    stamps: Stamps, templates: Templates, components: Components, pairs: tuple[IntArray, IntArray]
+def source_counts(
+    stamps: Stamps,
+    templates: Templates,
+    stamp: IntArray,
+    ra: FloatArray,
+    dec: FloatArray,
+    model: IntArray,
+    counts: FloatArray,
 ) -> Float32Array:
-    """Return the expected counts that components add to each entry of `stamps`, shape (entry,).
+    """Return the expected counts that sources add to each entry of `stamps`, shape (entry,).
 
-    `pairs` are the numbers of stamp and component, each of shape (pair,), for every component in a stamp's model.
+    The others are of shape (pair,): a stamp and a source near it, of relative RA and Dec (deg), model and counts.
     """
-    stamp, component = pairs
-    x, y = offsets(components.ra[component], components.dec[component], stamps.ra[stamp], stamps.dec[stamp])
+    x, y = offsets(ra, dec, stamps.ra[stamp], stamps.dec[stamp])
     pair, entry = ranges(stamps.first[stamp], stamps.first[stamp + 1])
     pixel = stamps.pixel[entry]
     radius = np.hypot(templates.x[pixel] - x.astype(np.float32)[pair], templates.y[pixel] - y.astype(np.float32)[pair])
-    counts = templates.value(components.model[component][pair], radius) * components.counts[component][pair]
-    return np.bincount(entry, weights=counts, minlength=len(stamps.pixel)).astype(np.float32)
+    expected = templates.value(model[pair], radius) * counts[pair]
+    return np.bincount(entry, weights=expected, minlength=len(stamps.pixel)).astype(np.float32)

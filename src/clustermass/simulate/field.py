@@ -68,14 +68,8 @@ class Field:
     def to_sky(self, longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Turn native longitude and latitude into RA in [0, 360) and Dec, all in deg."""
         x, y, z = np.moveaxis(unit_vectors(longitude, latitude), -1, 0)
-        axes = self._axes
-        ra = np.degrees(
-            np.arctan2(
-                x * axes[0, 1] + y * axes[1, 1] + z * axes[2, 1], x * axes[0, 0] + y * axes[1, 0] + z * axes[2, 0]
-            )
-        )
-        dec = np.degrees(np.arcsin(np.clip(x * axes[0, 2] + y * axes[1, 2] + z * axes[2, 2], -1, 1)))
-        return ra % 360, dec
+        x, y, z = (x * axis[0] + y * axis[1] + z * axis[2] for axis in self._axes.T)
+        return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arcsin(np.clip(z, -1, 1)))
 
     def to_native(self, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Turn RA, Dec into native longitude and latitude, all in deg."""
@@ -128,18 +122,10 @@ class ExposureMap:
         """Write `exposure.fits` with the WCS of the SIN projection about the field's centre, and cards `header`."""
         rows, columns = self.image_s.shape
         coordinates = {
-            "CTYPE1": "RA---SIN",
-            "CTYPE2": "DEC--SIN",
-            "CRPIX1": columns / 2 + 0.5,
-            "CRPIX2": rows / 2 + 0.5,
-            "CRVAL1": self.field.ra_deg,
-            "CRVAL2": self.field.dec_deg,
-            "CDELT1": -self.pixel_deg,
-            "CDELT2": self.pixel_deg,
-            "CUNIT1": "deg",
-            "CUNIT2": "deg",
-            "RADESYS": "ICRS",
-        }
+            "CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRPIX1": columns / 2 + 0.5, "CRPIX2": rows / 2 + 0.5,
+            "CRVAL1": self.field.ra_deg, "CRVAL2": self.field.dec_deg, "CDELT1": -self.pixel_deg,
+            "CDELT2": self.pixel_deg, "CUNIT1": "deg", "CUNIT2": "deg", "RADESYS": "ICRS",
+        }  # fmt: skip
         write_exposure(path, self.image_s, coordinates, header)
 
     def widened(self, radius_arcsec: float) -> ExposureMap:
@@ -182,11 +168,6 @@ class ExposureMap:
     def at(self, ra: FloatArray, dec: FloatArray) -> Float32Array:
         """Exposure in s of the pixel at RA, Dec in deg; zero outside the map."""
         return self.at_native(*self.field.to_native(ra, dec))
-
-    @property
-    def maximum_s(self) -> float:
-        """Largest exposure in s."""
-        return float(self.image_s.max())
 
 
 def _scans(longitude: FloatArray, width_deg: float, parameters: Exposure) -> Iterator[FloatArray]:

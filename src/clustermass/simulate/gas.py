@@ -27,8 +27,6 @@ CM_PER_MPC = 3.0856776e24
 #: temperatures of the plasma model, keV
 KT_RANGE = (0.2, 20.0)
 _AXIS_RATIO_MIN = 0.3
-
-
 #: pivot of the mean relations: redshift and hydrostatic M500c in Msun
 PIVOT_REDSHIFT, PIVOT_MASS = 0.3, 2e14
 
@@ -148,16 +146,16 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
     scores = rng.standard_normal((len(haloes), PROFILE.shape[1] - 4))
     log_kt = _temperature_deviation(scores, parameters, rng)
     extra = np.log(10) * parameters["extra_luminosity_scatter_dex"] * rng.standard_normal(len(haloes))
-    mean_profile = _mean_log_profile(haloes.redshift, log_mass)
+    mean_profile, mean_log_kt = _mean_relations(haloes.redshift, log_mass)
     deviation = scores @ PROFILE[:, 4:].T + extra[:, None]
     correlation = parameters["luminosity_temperature_correlation"]
     if correlation is not None:
         brightness = _brightness_deviation(mean_profile, deviation)
-        log_kt = _correlated(brightness, float(correlation), parameters["temperature_scatter_dex"], rng)
-    kt = np.clip(np.exp(_mean_log_kt(haloes.redshift, log_mass) + log_kt), *KT_RANGE)
-    correction = np.log(10) * (
-        parameters["normalisation_dex"] + _low_mass_correction_dex(haloes.redshift, log_mass, parameters, cosmology)
-    )
+        free = np.sqrt(1 - float(correlation) ** 2) * rng.standard_normal(len(brightness))
+        log_kt = np.log(10) * parameters["temperature_scatter_dex"] * (float(correlation) * brightness + free)
+    kt = np.clip(np.exp(mean_log_kt + log_kt), *KT_RANGE)
+    low_mass_dex = _low_mass_correction_dex(haloes.redshift, log_mass, parameters, cosmology)
+    correction = np.log(10) * (parameters["normalisation_dex"] + low_mass_dex)
     log_profile = mean_profile + deviation + correction[:, None]
     radius = r500c_mpc(log_mass, haloes.redshift, cosmology)
     true_radius = r500c_mpc(haloes.log10_m500c, haloes.redshift, cosmology)
@@ -181,8 +179,8 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
 def mean_luminosity(redshift: FloatArray, log10_hydrostatic: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
     """Luminosity (erg/s, 0.5-2 keV rest frame, inside R500c) of the mean profile and temperature, uncorrected."""
-    profiles = RadialProfiles.from_nodes(PROFILE[:, 0], _mean_log_profile(redshift, log10_hydrostatic))
-    kt = np.clip(np.exp(_mean_log_kt(redshift, log10_hydrostatic)), *KT_RANGE)
+    log_profile, log_kt = _mean_relations(redshift, log10_hydrostatic)
+    profiles, kt = RadialProfiles.from_nodes(PROFILE[:, 0], log_profile), np.clip(np.exp(log_kt), *KT_RANGE)
     radius = r500c_mpc(log10_hydrostatic, redshift, cosmology)
     return profiles.enclosed(np.ones_like(radius)) * _luminosity_per_integral(kt, redshift, radius, cosmology)
 
@@ -194,19 +192,12 @@ def _luminosity_per_integral(
     return cooling_function(kt) * scaling * radius_mpc**2 * CM_PER_MPC**3
 
 
-def _log_pivots(redshift: FloatArray, log10_mass: FloatArray) -> tuple[FloatArray, FloatArray]:
-    return np.log(redshift / PIVOT_REDSHIFT), np.log(10) * log10_mass - np.log(PIVOT_MASS)
-
-
-def _mean_log_profile(redshift: FloatArray, log10_mass: FloatArray) -> FloatArray:
-    log_z, log_m = _log_pivots(redshift, log10_mass)
+def _mean_relations(redshift: FloatArray, log10_mass: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the mean of ln S(r), shape (halo, node), and of ln kT, shape (halo,), at hydrostatic masses."""
+    log_z, log_m = np.log(redshift / PIVOT_REDSHIFT), np.log(10) * log10_mass - np.log(PIVOT_MASS)
     _, mean, slope_z, slope_m = PROFILE[:, :4].T
-    return mean + log_z[:, None] * slope_z + log_m[:, None] * slope_m
-
-
-def _mean_log_kt(redshift: FloatArray, log10_mass: FloatArray) -> FloatArray:
-    log_z, log_m = _log_pivots(redshift, log10_mass)
-    return TEMPERATURE_MEAN + TEMPERATURE_SLOPES[0] * log_z + TEMPERATURE_SLOPES[1] * log_m
+    log_profile = mean + log_z[:, None] * slope_z + log_m[:, None] * slope_m
+    return log_profile, TEMPERATURE_MEAN + TEMPERATURE_SLOPES[0] * log_z + TEMPERATURE_SLOPES[1] * log_m
 
 
 def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.random.Generator) -> FloatArray:
@@ -225,12 +216,6 @@ def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -
     )
     difference = np.log(actual / mean)
     return np.asarray((difference - difference.mean()) / max(float(difference.std()), 1e-9))
-
-
-def _correlated(brightness: FloatArray, correlation: float, scatter_dex: float, rng: np.random.Generator) -> FloatArray:
-    """Deviation of ln kT of `scatter_dex` that correlates with the brightness at fixed mass and redshift."""
-    free = np.sqrt(1 - correlation**2) * rng.standard_normal(len(brightness))
-    return np.log(10) * scatter_dex * (correlation * brightness + free)
 
 
 def _low_mass_correction_dex(

@@ -119,7 +119,7 @@ def cluster_photons(
     """
     farthest = 60 * gas.profiles.nodes[-1] * gas.scale_arcmin / np.sqrt(gas.axis_ratio) + psf.radius_max_arcsec
     near = exposure.widened(_NEAR_ARCSEC).at_native(haloes.longitude, haloes.latitude)
-    most = np.where(farthest < _NEAR_ARCSEC, near, np.float32(exposure.maximum_s))
+    most = np.where(farthest < _NEAR_ARCSEC, near, exposure.image_s.max())
     number = rng.poisson(rate * most)
     halo = np.repeat(np.arange(len(number), dtype=np.int32), number)
     radius = gas.profiles.draw_radius(rng, halo) * gas.scale_arcmin[halo] * 60

@@ -164,16 +164,9 @@ def draw_photons(
 def write_event_list(path: Path, events: EventList, field: Field, header: Mapping[str, Any]) -> None:
     """Write `events.fits`, a million events at a time."""
     cards = {
-        "TELESCOP": "eROSITA",
-        "INSTRUME": "merged",
-        "NINST": len(events.gti),
-        "MJDREF": 51543.875,
-        "TIMESYS": "TT",
-        "RADECSYS": "FK5",
-        "TSTART": TIME_START_S,
-        "TSTOP": TIME_STOP_S,
-        **header,
-    }
+        "TELESCOP": "eROSITA", "INSTRUME": "merged", "NINST": len(events.gti), "MJDREF": 51543.875, "TIMESYS": "TT",
+        "RADECSYS": "FK5", "TSTART": TIME_START_S, "TSTOP": TIME_STOP_S, **header,
+    }  # fmt: skip
     pieces = (events.take(slice(start, start + _PIECE)) for start in range(0, max(len(events), 1), _PIECE))
     write_events(pieces, path, centre=(field.ra_deg, field.dec_deg), header=cards)
 

@@ -38,21 +38,12 @@ from clustermass.simulate.spectra import ERG_PER_KEV, ClusterSpectra, plasma_pow
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Sky
 
-#: name, FITS format ("A" for as long as needed) and unit of each column; libsimput knows no other spelling of the units
+#: name, FITS format ("A" for as long as needed) and unit of each column; libsimput reads no other spelling of the units
 COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("SRC_ID", "J", ""),
-    ("SRC_NAME", "A", ""),
-    ("RA", "D", "deg"),
-    ("DEC", "D", "deg"),
-    ("IMGROTA", "E", "deg"),
-    ("IMGSCAL", "E", ""),
-    ("E_MIN", "E", "keV"),
-    ("E_MAX", "E", "keV"),
-    ("FLUX", "E", "erg/s/cm**2"),
-    ("SPECTRUM", "A", ""),
-    ("IMAGE", "A", ""),
-    ("TIMING", "A", ""),
-)
+    ("SRC_ID", "J", ""), ("SRC_NAME", "A", ""), ("RA", "D", "deg"), ("DEC", "D", "deg"), ("IMGROTA", "E", "deg"),
+    ("IMGSCAL", "E", ""), ("E_MIN", "E", "keV"), ("E_MAX", "E", "keV"), ("FLUX", "E", "erg/s/cm**2"),
+    ("SPECTRUM", "A", ""), ("IMAGE", "A", ""), ("TIMING", "A", ""),
+)  # fmt: skip
 #: most images of one file; libsimput ends with an error beyond 200
 IMAGES_MAX = 190
 #: pixels along a side (even), and points along each at which the brightness of a pixel is averaged
@@ -108,13 +99,12 @@ def write_simput(
     power = ArrivingSpectra.from_emitted(["AGN"], power_law(ENERGY_KEV, photon_index)[None], nh_cm2)
     parts = _cluster_columns(clusters, field, plasma, rows, images), _agn_columns(agn, field, power, number + 1)
     cards = {**(header or {}), "NHALOES": (number, "SRC_ID of haloes are 1 to this, then AGN")}
-    spectra = plasma.joined(power)
-    hdus = [fits.PrimaryHDU(), _catalogue(*parts, cards), spectra.hdu()]
+    names, density = plasma.names + power.names, np.concatenate([plasma.density, power.density])
+    hdus = [fits.PrimaryHDU(), _catalogue(*parts, cards), _spectrum_hdu(names, density)]
     hdus += [_image_hdu(clusters.gas, int(host), number) for number, host in enumerate(images.hosts)]
     write_fits(fits.HDUList(hdus), path)
-    LOGGER.info(
-        "SIMPUT: %d haloes, %d AGN, %d spectra, %d images", number, len(agn), len(spectra.names), len(images.hosts)
-    )
+    numbers = number, len(agn), len(names), len(images.hosts)
+    LOGGER.info("SIMPUT: %d haloes, %d AGN, %d spectra, %d images", *numbers)
 
 
 def _cluster_columns(
@@ -276,27 +266,18 @@ class ArrivingSpectra:
         flux = _band_flux(absorbed)
         return cls(names, absorbed / flux[:, None], flux / _band_flux(emitted))
 
-    def joined(self, other: ArrivingSpectra) -> ArrivingSpectra:
-        """Return these spectra followed by those of `other`."""
-        return ArrivingSpectra(
-            self.names + other.names,
-            np.concatenate([self.density, other.density]),
-            np.concatenate([self.passed, other.passed]),
-        )
 
-    def hdu(self) -> fits.BinTableHDU:
-        """Return the extension SPECTRUM; names are of fixed length, as libsimput needs."""
-        width = max(len(name) for name in self.names)
-        energies = np.broadcast_to(ENERGY_KEV, self.density.shape)
-        vector = f"{len(ENERGY_KEV)}E"
-        columns = [
-            fits.Column("ENERGY", vector, unit="keV", array=energies.astype(np.float32)),
-            fits.Column("FLUXDENSITY", vector, unit="photon/s/cm**2/keV", array=self.density.astype(np.float32)),
-            fits.Column("NAME", f"{width}A", array=np.array(self.names)),
-        ]
-        table = fits.BinTableHDU.from_columns(columns, name="SPECTRUM", ver=1)
-        table.header.update(_class("SPECTRUM"))
-        return table
+def _spectrum_hdu(names: list[str], density: FloatArray) -> fits.BinTableHDU:
+    """Return the extension SPECTRUM; names are of fixed length, as libsimput needs."""
+    energies, vector = np.broadcast_to(ENERGY_KEV, density.shape), f"{len(ENERGY_KEV)}E"
+    columns = [
+        fits.Column("ENERGY", vector, unit="keV", array=energies.astype(np.float32)),
+        fits.Column("FLUXDENSITY", vector, unit="photon/s/cm**2/keV", array=density.astype(np.float32)),
+        fits.Column("NAME", f"{max(len(name) for name in names)}A", array=np.array(names)),
+    ]
+    table = fits.BinTableHDU.from_columns(columns, name="SPECTRUM", ver=1)
+    table.header.update(_class("SPECTRUM"))
+    return table
 
 
 def _band_flux(density: FloatArray) -> FloatArray:

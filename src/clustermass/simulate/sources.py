@@ -45,17 +45,9 @@ def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mappi
     from colossus.lss import mass_function
 
     little_h = cosmology["h0_km_s_mpc"] / 100
-    colossus_cosmology.setCosmology(
-        "clustermass",
-        flat=True,
-        H0=cosmology["h0_km_s_mpc"],
-        Om0=cosmology["omega_m"],
-        Ob0=cosmology["omega_b"],
-        sigma8=cosmology["sigma8"],
-        ns=cosmology["ns"],
-        relspecies=False,
-        persistence="",
-    )
+    keys = {"H0": "h0_km_s_mpc", "Om0": "omega_m", "Ob0": "omega_b", "sigma8": "sigma8", "ns": "ns"}
+    values = {name: cosmology[key] for name, key in keys.items()}
+    colossus_cosmology.setCosmology("clustermass", flat=True, relspecies=False, persistence="", **values)
     mass = 10**log10_m500c * little_h
     per_ln_mass = np.stack(
         [mass_function.massFunction(mass, z, mdef="500c", model="tinker08", q_out="dndlnM") for z in redshift]
