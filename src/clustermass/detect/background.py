@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc, pdtr
 
-from clustermass.arrays import BoolArray, FloatArray, IdArray, IntArray
+from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from clustermass.detect.stamps import EventIndex, Stamps, Templates
 
 if TYPE_CHECKING:
@@ -70,19 +70,16 @@ class _Cells:
         extremes = ra * np.cos(np.radians(dec + margin * np.array([[-1.0], [1.0]])))
         self.x_low = float(extremes.min()) - margin
         columns = int((extremes.max() + margin - self.x_low) / cell) + 1
-        self.counts = self._count(index, rows, columns)
+        row = np.floor((index.dec - self.dec_low) / cell).astype(np.int64)
+        x = index.ra * self.cosine[np.clip(row, 0, rows - 1)]
+        column = np.floor((x - self.x_low) / cell).astype(np.int64)
+        inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+        counts = np.bincount(row[inside] * columns + column[inside], minlength=rows * columns)
+        self.counts = counts.astype(np.int32).reshape(rows, columns)
         centre = self.x_low + (np.arange(columns) + 0.5) * cell
         cell_ra = (index.ra_zero + centre / self.cosine[:, None]) % 360.0
         exposure = exposure_s(cell_ra.ravel(), np.repeat(row_dec, columns))
         self.exposure = np.asarray(exposure, dtype=np.float32).reshape(rows, columns)
-
-    def _count(self, index: EventIndex, rows: int, columns: int) -> IdArray:
-        row = np.floor((index.dec - self.dec_low) / self.cell).astype(np.int64)
-        x = index.ra * self.cosine[np.clip(row, 0, rows - 1)]
-        column = np.floor((x - self.x_low) / self.cell).astype(np.int64)
-        inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-        counts = np.bincount(row[inside] * columns + column[inside], minlength=rows * columns)
-        return counts.astype(np.int32).reshape(rows, columns)
 
     def window(self, ra: FloatArray, dec: FloatArray, step: IntArray) -> tuple[IntArray, IntArray]:
         """Return rows (position, step, 1) and columns (position, step, step) of the cells around positions."""
@@ -114,11 +111,7 @@ def _ratio(counts: NDArray[np.integer], weight: NDArray[np.floating], kept: Bool
 
 
 def box_likelihood(
-    stamps: Stamps,
-    level: NDArray[np.floating],
-    neighbours: NDArray[np.floating],
-    templates: Templates,
-    parameters: Detection,
+    stamps: Stamps, level: FloatArray, neighbours: Float32Array, templates: Templates, parameters: Detection
 ) -> FloatArray:
     """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp, float64, shape (stamp,).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zlib import crc32
@@ -73,7 +73,7 @@ def detect(
     exposure_s: Exposure,
     psf: RadialProfile,
     parameters: Detection,
-    seed: int | Sequence[int],
+    seed: int,
 ) -> tuple[Columns, Columns]:
     """Detect sources near the candidates and match the detections to the haloes whose photons they are made of.
 
@@ -138,13 +138,13 @@ def _prepare(
     exposure_s: Exposure,
     templates: Templates,
     parameters: Detection,
-    seed: int | Sequence[int],
+    seed: int,
 ) -> _Field:
     """Cut out the stamps and model their background."""
     angle = np.radians(candidates.ra)
     ra_zero = float(np.degrees(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())))
     index = index_events(events, ra_zero, parameters["e_min_ev"], parameters["e_max_ev"])
-    rng = np.random.default_rng([*np.atleast_1d(seed).tolist(), crc32(b"detection")])
+    rng = np.random.default_rng([seed, crc32(b"detection")])
     scatter = rng.normal(scale=parameters["start_scatter_arcsec"], size=(2, len(angle)))
     dec = candidates.dec + scatter[1] / 3600.0
     ra = relative_ra(candidates.ra, ra_zero) + scatter[0] / 3600.0 / np.cos(np.radians(dec))
@@ -245,9 +245,8 @@ def _matched_halo(
     """
     halo = np.full(len(owner.src_id), -1, dtype=np.int64)
     order = np.argsort(src_id, kind="stable")
-    limit = (
-        parameters["match_counts_factor"] * photons_of(field.index, owner.src_id) + parameters["match_counts_offset"]
-    )
+    photons = photons_of(field.index, owner.src_id)
+    limit = parameters["match_counts_factor"] * photons + parameters["match_counts_offset"]
     good = np.flatnonzero((owner.src_id > 0) & (owner.fitted <= limit) & np.isin(owner.src_id, src_id))
     halo[good] = order[np.searchsorted(src_id[order], owner.src_id[good])]
     best = np.zeros(len(halo), dtype=bool)

@@ -57,9 +57,8 @@ def detect_sources(
     exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
     psf, true = KingPsf.from_config(sky["psf"]), _columns(sources, "SOURCES")
     candidates = Candidates(true["RA"], true["DEC"], true["SRC_ID"], true["EXPECTED"])
-    photons = _photons(events, labels)
     seed = int(generators["detection"].integers(2**31))
-    columns, matched = detect(photons, candidates, exposure_map.at, psf, sky["detection"], seed)
+    columns, matched = detect(_photons(events, labels), candidates, exposure_map.at, psf, sky["detection"], seed)
     redshift, order = np.full(len(columns["ID_SRC"]), np.nan), np.argsort(true["SRC_ID"], kind="stable")
     halo = order[np.searchsorted(true["SRC_ID"], matched["SRC_ID"], sorter=order)]
     redshift[np.searchsorted(columns["ID_SRC"], matched["ID_SRC"])] = true["Z"][halo]

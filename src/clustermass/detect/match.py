@@ -61,12 +61,7 @@ def _ordered_pairs(ra: FloatArray, dec: FloatArray, radius: float) -> IntArray:
 
 
 def owners(
-    detections: Detections,
-    stamps: Stamps,
-    index: EventIndex,
-    chosen: Fit,
-    background: Float32Array,
-    templates: Templates,
+    detections: Detections, stamps: Stamps, index: EventIndex, fit: Fit, background: Float32Array, templates: Templates
 ) -> Owners:
     """Find the source that accounts for most of each detection's fitted counts; there is one detection a stamp at most.
 
@@ -74,12 +69,12 @@ def owners(
     probability s / (s + b); summed over the photons this gives exactly the fitted counts. The source (of the photons'
     truth labels) with the largest sum is the owner of the detection.
 
-    `chosen` holds the fit (point or extended) of each stamp, `background` the expected counts of everything else
+    `fit` is the chosen one (point or extended) of each stamp, `background` the expected counts of everything else
     (entry,).
     """
     number = np.full(len(stamps.ra), -1, dtype=np.int64)
     number[detections.stamp] = np.arange(len(detections.stamp))
-    source = model_counts(chosen, stamps, templates).astype(np.float64)
+    source = model_counts(fit, stamps, templates).astype(np.float64)
     share = source / (source + background)
     fitted = np.bincount(stamps.owner, weights=share * stamps.counts, minlength=len(stamps.ra)).astype(np.float64)
     detection, label = number[stamps.owner[stamps.photon_entry]], index.src_id[stamps.photon_event].astype(np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from clustermass.detect.stamps import Stamps, Templates
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
+
+Floats: TypeAlias = NDArray[np.floating]  # of single or double precision
 
 BUDGET = 600_000  # elements of the largest array of a batch; 2.4 MB stay in the cache
 POINT_DOF = 3.0  # x, y, rate
@@ -198,7 +200,7 @@ def _vertex(values: FloatArray) -> FloatArray:
 ASYMPTOTIC_FROM = 200.0  # gammaincc underflows near 700; from here five terms of the expansion are exact to 1e-12
 
 
-def negative_log_q(dof: float, delta_c: NDArray[np.floating]) -> FloatArray:
+def negative_log_q(dof: float, delta_c: Floats) -> FloatArray:
     """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood of a drop `delta_c` of the C statistic; float64, >= 0.
 
     Q is the upper regularised incomplete gamma function, the chance that chi^2 with `dof` degrees of freedom (ermldet:
@@ -221,13 +223,8 @@ def negative_log_q(dof: float, delta_c: NDArray[np.floating]) -> FloatArray:
 
 
 def fit_amplitude(
-    counts: NDArray[np.floating],
-    background: NDArray[np.floating],
-    template: NDArray[np.floating],
-    template_sum: NDArray[np.floating],
-    start: NDArray[np.floating],
-    iterations: int = 4,
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    counts: Floats, background: Floats, template: Floats, template_sum: Floats, start: Floats, iterations: int
+) -> tuple[Floats, Floats]:
     """Fit the non-negative amplitude of each template that minimises C = 2 sum(m - n ln m), m = background + a T.
 
     Only pixels that hold counts enter the sum over n ln m, so pixels without any may be left out (or padded with zero

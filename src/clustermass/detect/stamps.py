@@ -1,7 +1,4 @@
-"""Images of source models as the telescope sees them, and the counts around many positions at once.
-
-The models are point sources and beta models; the counts come from a sorted event list, without a full image.
-"""
+"""Point sources and beta models as the telescope sees them, and counts around many positions without a full image."""
 
 from __future__ import annotations
 
@@ -194,34 +191,26 @@ def events_in_boxes(
 
 def build_stamps(index: EventIndex, ra: FloatArray, dec: FloatArray, templates: Templates) -> Stamps:
     """Count the photons around positions (relative right ascension and declination, deg) in the templates' pixels."""
-    pixels = len(templates.x)
+    pixels, size = len(templates.x), len(templates.pixel_of)
     codes, events = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for begin in range(0, len(ra), BLOCK):
         block = slice(begin, begin + BLOCK)
-        owner, pixel, event = _photons_in_pixels(index, ra[block], dec[block], templates)
-        codes.append((owner + begin) * pixels + pixel)
-        events.append(event)
+        owner, event = events_in_boxes(index, ra[block], dec[block], templates.pixel_arcsec * size / 2)
+        owner += begin
+        x, y = offsets(index.ra[event], index.dec[event], ra[owner], dec[owner])
+        column = np.rint(x / templates.pixel_arcsec).astype(np.int64) + size // 2
+        row = np.rint(y / templates.pixel_arcsec).astype(np.int64) + size // 2
+        inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+        pixel = np.where(inside, templates.pixel_of[row.clip(0, size - 1), column.clip(0, size - 1)], -1)
+        used = pixel >= 0
+        codes.append(owner[used] * pixels + pixel[used])
+        events.append(event[used])
     code, entry, counts = np.unique(np.concatenate(codes), return_inverse=True, return_counts=True)
     first = np.searchsorted(code, np.arange(len(ra) + 1, dtype=np.int64) * pixels)
     return Stamps(
         ra, dec, first, (code // pixels).astype(np.int32), (code % pixels).astype(np.int32),
         counts.astype(np.float32), entry, np.concatenate(events),
     )  # fmt: skip
-
-
-def _photons_in_pixels(
-    index: EventIndex, ra: FloatArray, dec: FloatArray, templates: Templates
-) -> tuple[IntArray, IdArray, IntArray]:
-    """Return position, pixel and place in `index` of every photon inside the cut radius around positions."""
-    size = len(templates.pixel_of)
-    owner, event = events_in_boxes(index, ra, dec, templates.pixel_arcsec * size / 2)
-    x, y = offsets(index.ra[event], index.dec[event], ra[owner], dec[owner])
-    column = np.rint(x / templates.pixel_arcsec).astype(np.int64) + size // 2
-    row = np.rint(y / templates.pixel_arcsec).astype(np.int64) + size // 2
-    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-    pixel = np.where(inside, templates.pixel_of[row.clip(0, size - 1), column.clip(0, size - 1)], -1)
-    used = pixel >= 0
-    return owner[used], pixel[used], event[used]
 
 
 def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> IntArray:
