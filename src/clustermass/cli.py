@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one mess
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status (1 after an error that the user can mend, told in one message)."""
+    """Run one command; return the exit status (1 after an error that the user can mend)."""
     options = _parser().parse_args(arguments)
     try:
         return options.command(options) or 0
@@ -39,123 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"clustermass {clustermass.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_masses(commands)
-    _add_pack(commands)
-    _add_check_config(commands)
-    _add_summary(commands)
-    _add_verify(commands)
-    _add_trace(commands)
+    for run, (purpose, description, epilog, arguments) in _COMMANDS.items():
+        name = run.__name__[1:].replace("_", "-")
+        command = commands.add_parser(name, help=purpose, description=description, epilog=epilog)
+        for names, options in arguments.items():
+            command.add_argument(*names.split(), **options)
+        command.set_defaults(command=run)
     return parser
-
-
-def _add_masses(commands: Any) -> None:
-    masses = commands.add_parser(
-        "masses",
-        help="masses of the clusters of an event list, by a trained ensemble",
-        description="Write a mass catalogue of the clusters in a table, from the event lists of their field.",
-        epilog="Example: clustermass masses events.fits clusters.csv --ensemble ensemble.zip --output masses.fits",
-    )
-    masses.add_argument(
-        "events",
-        nargs="+",
-        type=Path,
-        help="event list(s) of one field: eSASS or SIXTE, FITS; or its images in the networks' bands",
-    )
-    masses.add_argument("catalogue", type=Path, help="table with at least id, position, redshift: FITS, CSV or ECSV")
-    masses.add_argument(
-        "--ensemble",
-        type=Path,
-        required=True,
-        help="trained ensemble: a file of `clustermass pack`, or the folder results/<run>/<experiment>",
-    )
-    masses.add_argument("--exposure", type=Path, help="exposure map in s; default: flat, from ML_EXP or good times")
-    masses.add_argument(
-        "--output",
-        type=Path,
-        default=Path("masses.fits"),
-        help="catalogue to write, .fits; .vot, .ecsv, .nc and .log go beside it (default: masses.fits)",
-    )
-    masses.add_argument("--overwrite", action="store_true", help="replace catalogues that are there already")
-    masses.add_argument(
-        "--exposure-s", type=_positive, help="exposure in s of the flat map, where there is no --exposure"
-    )
-    masses.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="OURS=THEIRS",
-        help="a column of the catalogue that goes by another name, as Z=z_best; may be repeated",
-    )
-    masses.add_argument(
-        "--acronym", type=_acronym, default="eFEDS", help="begins the NAME of each cluster (default: eFEDS)"
-    )
-    masses.add_argument(
-        "--mass-prior",
-        choices=("training", "flat"),
-        default="training",
-        help="flat: also columns LOGM500_FLAT*, from which the training sample's mass distribution is divided out",
-    )
-    masses.set_defaults(command=_masses)
-
-
-def _add_pack(commands: Any) -> None:
-    pack = commands.add_parser(
-        "pack",
-        help="a trained ensemble as one file, for `masses` elsewhere",
-        description="Pack networks, calibration and all that `clustermass masses --ensemble FILE` needs into one file.",
-    )
-    pack.add_argument("experiment", type=Path, help="folder of a finished experiment, results/<run>/<experiment>")
-    pack.add_argument("output", type=Path, help="file to write, as ensemble.zip")
-    pack.add_argument("--overwrite", action="store_true", help="replace the file if it is there already")
-    pack.set_defaults(command=_pack)
-
-
-def _add_check_config(commands: Any) -> None:
-    check = commands.add_parser("check-config", help="list everything that is wrong with a configuration")
-    check.add_argument("config", nargs="+", type=Path, help="YAML files; later ones override earlier ones")
-    check.add_argument("--base", type=Path, default=Path("config/config.yaml"), help="what the files are overlays of")
-    check.set_defaults(command=_check_config)
-
-
-def _add_summary(commands: Any) -> None:
-    summary = commands.add_parser("summary", help="print the key figures of a finished run")
-    summary.add_argument("run", type=Path, help="folder of the run, results/<run>")
-    summary.set_defaults(command=_summary)
-
-
-def _add_verify(commands: Any) -> None:
-    verify = commands.add_parser(
-        "verify",
-        help="check that all files of a run are those that its results were made from",
-        description="Compare every hash that the files state: of their inputs, their settings, and FITS checksums.",
-        epilog="Exit status: 0 all is as stated, 1 something differs or can't be read, 2 wrong arguments.",
-    )
-    verify.add_argument("results", type=Path, help="folder of a run, results/<run>; results, for all runs; or one file")
-    _add_inputs(verify)
-    verify.set_defaults(command=_verify)
-
-
-def _add_trace(commands: Any) -> None:
-    trace = commands.add_parser(
-        "trace",
-        help="the way from a figure or a catalogue back to the events",
-        description="Print how a file came about, step by step: settings, seeds, code, software and inputs.",
-        epilog="Example: clustermass trace results/default/fiducial/figures/predictions.png",
-    )
-    trace.add_argument("file", type=Path, help="any file of results/ that says how it was made")
-    _add_inputs(trace)
-    trace.set_defaults(command=_trace)
-
-
-def _add_inputs(command: Any) -> None:
-    command.add_argument(
-        "--inputs",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="FOLDER",
-        help="where your own files lie (event lists, catalogues) that the run read; may be repeated",
-    )
 
 
 def _positive(text: str) -> float:
@@ -239,9 +129,9 @@ def _verify(options: argparse.Namespace) -> int:
     from clustermass.report.verify import verify
 
     files = Files.around(options.results, options.inputs)
-    found = verify(options.results, files)
-    print_verification(found, files)
-    return 1 if found.findings else 0
+    result = verify(options.results, files)
+    print_verification(result, files)
+    return 1 if result.findings else 0
 
 
 def _trace(options: argparse.Namespace) -> None:
@@ -250,6 +140,78 @@ def _trace(options: argparse.Namespace) -> None:
 
     print_trace(options.file, Files.around(options.file, options.inputs))
 
+
+_EVENTS = "event list(s) of one field: eSASS or SIXTE, FITS; or its images in the networks' bands"
+_ENSEMBLE = "trained ensemble: a file of `clustermass pack`, or the folder results/<run>/<experiment>"
+_OUTPUT = "catalogue to write, .fits; .vot, .ecsv, .nc and .log go beside it (default: masses.fits)"
+_COLUMN = "a column of the catalogue that goes by another name, as Z=z_best; may be repeated"
+_PRIOR = "flat: also columns LOGM500_FLAT*, from which the training sample's mass distribution is divided out"
+_INPUTS = "where your own files lie (event lists, catalogues) that the run read; may be repeated"
+_OVERWRITE = {"action": "store_true", "help": "replace files that are there already"}
+_OWN_FILES = {"action": "append", "type": Path, "default": [], "metavar": "FOLDER", "help": _INPUTS}
+#: function of each command -> what it is for (in the list of all, in its own help, at the end), and its arguments
+_COMMANDS: dict[Callable[[argparse.Namespace], int | None], tuple[str, str, str, dict[str, dict[str, Any]]]] = {
+    _masses: (
+        "masses of the clusters of an event list, by a trained ensemble",
+        "Write a mass catalogue of the clusters in a table, from the event lists of their field.",
+        "Example: clustermass masses events.fits clusters.csv --ensemble ensemble.zip --output masses.fits",
+        {
+            "events": {"nargs": "+", "type": Path, "help": _EVENTS},
+            "catalogue": {"type": Path, "help": "table with at least id, position, redshift: FITS, CSV or ECSV"},
+            "--ensemble": {"type": Path, "required": True, "help": _ENSEMBLE},
+            "--exposure": {"type": Path, "help": "exposure map in s; default: flat, from ML_EXP or good times"},
+            "--output": {"type": Path, "default": Path("masses.fits"), "help": _OUTPUT},
+            "--overwrite": _OVERWRITE,
+            "--exposure-s": {"type": _positive, "help": "exposure in s of the flat map, where there is no --exposure"},
+            "--column": {"action": "append", "default": [], "metavar": "OURS=THEIRS", "help": _COLUMN},
+            "--acronym": {"type": _acronym, "default": "eFEDS", "help": "begins each cluster's NAME (default: eFEDS)"},
+            "--mass-prior": {"choices": ("training", "flat"), "default": "training", "help": _PRIOR},
+        },
+    ),
+    _pack: (
+        "a trained ensemble as one file, for `masses` elsewhere",
+        "Pack networks, calibration and all else that `clustermass masses` needs into one file.",
+        "",
+        {
+            "experiment": {"type": Path, "help": "folder of a finished experiment, results/<run>/<experiment>"},
+            "output": {"type": Path, "help": "file to write, as ensemble.zip"},
+            "--overwrite": _OVERWRITE,
+        },
+    ),
+    _check_config: (
+        "list everything that is wrong with a configuration",
+        "",
+        "",
+        {
+            "config": {"nargs": "+", "type": Path, "help": "YAML files; later ones override earlier ones"},
+            "--base": {"type": Path, "default": Path("config/config.yaml"), "help": "what the files are overlays of"},
+        },
+    ),
+    _summary: (
+        "print the key figures of a finished run",
+        "",
+        "",
+        {"run": {"type": Path, "help": "folder of the run, results/<run>"}},
+    ),
+    _verify: (
+        "check that all files of a run are those that its results were made from",
+        "Compare every hash that the files state: of their inputs, their settings, FITS checksums.",
+        "Exit status: 0 all is as stated, 1 something differs or can't be read, 2 wrong arguments.",
+        {
+            "results": {"type": Path, "help": "folder of a run, results/<run>; results, for all runs; or one file"},
+            "--inputs": _OWN_FILES,
+        },
+    ),
+    _trace: (
+        "the way from a figure or a catalogue back to the events",
+        "Print how a file came about, step by step: settings, seeds, code, software and inputs.",
+        "Example: clustermass trace results/default/fiducial/figures/predictions.png",
+        {
+            "file": {"type": Path, "help": "any file of results/ that says how it was made"},
+            "--inputs": _OWN_FILES,
+        },
+    ),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

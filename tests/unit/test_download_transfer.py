@@ -7,7 +7,7 @@ from download_inputs import CONTENT, bounded  # noqa: F401, the fixture `bounded
 from flawed_server import Site, serving
 
 from clustermass.errors import InputError
-from clustermass.io.transfer import Patience, TransferError, check_redirects, receive
+from clustermass.io.download import Patience, TransferError, check_redirects, receive
 
 QUICK = Patience(tries=4, stall_s=0.3, pause_s=0.01)
 
@@ -119,7 +119,7 @@ def test_nobody_listens(tmp_path):
 
 def test_the_server_says_when_to_come_again(tmp_path, monkeypatch):
     pauses = []
-    monkeypatch.setattr("clustermass.io.transfer.time.sleep", pauses.append)
+    monkeypatch.setattr("clustermass.io.download.time.sleep", pauses.append)
     answer = ("answer", 503, b"", [("Retry-After", "7")])
     with serving(Site(CONTENT, (answer, 500, 500, "whole"))) as url:
         receive(url, tmp_path / "file.part", Patience(4, 0.3, 5.0))
@@ -137,7 +137,7 @@ def test_redirects_never_leave_https():
 
 
 def test_a_disk_that_is_too_small_is_told_before(tmp_path, monkeypatch):
-    monkeypatch.setattr("clustermass.io.transfer.shutil.disk_usage", lambda _: SimpleNamespace(free=200_000))
+    monkeypatch.setattr("clustermass.io.download.shutil.disk_usage", lambda _: SimpleNamespace(free=200_000))
     with (
         serving(Site(CONTENT)) as url,
         pytest.raises(InputError, match=r"0\.3 MB to come, but 0\.2 MB free\. Make room"),

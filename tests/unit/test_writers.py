@@ -14,7 +14,7 @@ OPENERS = {"open", "ZipFile", "File", "Dataset", "NamedTemporaryFile"}
 #: why a direct writer is none of a result under its final name
 ALLOWED = {
     ("pack.py", "unpack"): "a temporary folder that nobody else reads",
-    ("transfer.py", "_save"): "a part that is renamed when it is whole",
+    ("download.py", "_save"): "a part that is renamed when it is whole",
     ("report.py", ""): "its log, and beside it what it hands the snakemake that it starts",
 }
 

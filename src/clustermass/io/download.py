@@ -1,280 +1,323 @@
-"""The public files of the configuration's block `downloads`: downloaded if missing, checked, and unpacked."""
+"""The public files of the configuration's block `downloads`: downloaded if missing, checked, and unpacked.
+
+A transfer that breaks off is resumed and tried again a few times; a part of a file never gets the file's name.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import json
+import re
+import shutil
 import tarfile
 import tempfile
-import warnings
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
+import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+import clustermass
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
+from clustermass.io.fits import wrong_content
 from clustermass.io.log import LOGGER
 from clustermass.io.provenance import file_sha256
-from clustermass.io.transfer import Patience, TransferError, discard, receive
 
-#: first bytes of a file, by the ending of its name
-_BEGINNINGS = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".fits": b"SIMPLE"}
+if TYPE_CHECKING:
+    from clustermass.config.models import Download, Downloads
 
-
-class Download(NamedTuple):
-    """One file: its addresses, its path, and what it must be (None = unknown).
-
-    `unpack` names the files to take out of an archive; they go beside it.
-    """
-
-    urls: Sequence[str]
-    path: Path
-    bytes: int | None = None
-    sha256: str | None = None
-    rows: int | None = None
-    unpack: Sequence[str] = ()
-    fetch: bool = True
-
-    @property
-    def record(self) -> Path:
-        """File beside it with the hashes of the first download."""
-        return self.path.with_name(f"{self.path.name}.sha256.json")
-
-    @property
-    def products(self) -> list[Path]:
-        """The unpacked files, or the file itself."""
-        return [self.path.with_name(name) for name in self.unpack] or [self.path]
+#: of a path and its final name: what is wrong with the file, "" = nothing
+Check: TypeAlias = Callable[[Path, str], str]
+_PIECE_BYTES = 1 << 18
+_LOG_EVERY_S = 5.0
+_LONGEST_PAUSE_S = 60.0
+#: a slower transfer, in bytes per second over `stall_s`, counts as stalled
+_SLOWEST = 100
+#: HTTP status codes after which another try may succeed
+_TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
+_WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
-def download_files(downloads: dict[str, Any]) -> None:
-    """Download and check every file of a block `downloads`; the failure of one does not keep the others.
+class TransferError(Exception):
+    """The address does not give the file; another try may where `again` is true, after a pause of `after_s` if set."""
+
+    def __init__(self, reason: str, again: bool = False, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.again, self.after_s = again, after_s
+
+
+class Patience(NamedTuple):
+    """Number of tries of an address, seconds of silence until a try is given up, first pause in s (then doubled)."""
+
+    tries: int
+    stall_s: float
+    pause_s: float
+
+
+def download_files(downloads: Downloads) -> None:
+    """Download and check every file of the block `downloads`; the failure of one does not keep the others.
 
     A file without a configured SHA-256 is compared with the hash of its first download, which is recorded beside it
-    (`<file>.sha256.json`).
-
-    Parameters
-    ----------
-    downloads
-        `files.<name>.{urls, path, bytes, sha256, rows, unpack, fetch}`, `tries`, `stall_s`, `pause_s`.
-
-    Raises
-    ------
-    InputError
-        No download is configured; or files could not be downloaded or are wrong: the message gives, for each, the
-        failure at every address and what to do by hand.
+    (`<file>.sha256.json`). InputError if no download is configured, or if files could not be downloaded or are wrong:
+    the message gives, for each, the failure at every address and what to do by hand.
     """
-    entries = {name: Download(**entry) for name, entry in downloads.get("files", {}).items()}
-    entries = {name: item._replace(path=Path(item.path)) for name, item in entries.items() if item.fetch}
-    if not entries:
+    files = {name: item for name, item in downloads.get("files", {}).items() if item.get("fetch", True)}
+    if not files:
         raise InputError("downloads.files names nothing to fetch. Add --configfile config/efeds.yaml.")
-    patience = Patience(**{key: downloads[key] for key in Patience._fields if key in downloads})
+    patience = Patience(downloads.get("tries", 6), downloads.get("stall_s", 60.0), downloads.get("pause_s", 2.0))
     failures = []
-    for name, item in entries.items():
+    for name, item in files.items():
         try:
             _fetch(item, patience)
         except InputError as error:
             LOGGER.error("%s: %s", name, error)
             failures.append(f"{name}: {error}")
     if failures:
-        raise InputError("\n".join([f"{len(failures)} of {len(entries)} downloads failed.", *failures]))
+        raise InputError("\n".join([f"{len(failures)} of {len(files)} downloads failed.", *failures]))
 
 
 def _fetch(item: Download, patience: Patience) -> None:
     """Download one file, or check it if it is there already (from an earlier download, or put there by hand)."""
-    hashes = _read_hashes(item)
-    if all(path.is_file() for path in item.products):
-        _check_present(item, item.products, hashes)
-        LOGGER.info("%s: there already, checked", ", ".join(map(str, item.products)))
-    else:
-        item.path.parent.mkdir(parents=True, exist_ok=True)
-        if item.path.is_file():
-            _check_present(item, [item.path], hashes)
-        else:
-            _from_addresses(item, hashes, patience)
-        if item.unpack:
-            unpack(item.path, item.unpack, item.path.parent, partial(_fault, item, hashes))
-    new = [path for path in {item.path, *item.products} if path.is_file() and path.name not in hashes]
+    path, record = Path(item["path"]), Path(f"{item['path']}.sha256.json")
+    unpacked = [path.with_name(name) for name in item.get("unpack", ())]
+    hashes = _read_hashes(record)
+    check = partial(_fault, item, hashes, record)
+    complete = all(one.is_file() for one in unpacked or [path])
+    for one in unpacked if complete and unpacked else [path]:
+        if one.is_file() and (fault := check(one, one.name)):
+            raise InputError(f"{one}: {fault}. Delete it to download it again.")
+    if complete:
+        LOGGER.info("%s: there already, checked", ", ".join(map(str, unpacked or [path])))
+    elif not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _from_addresses(item, patience, check)
+    if unpacked and not complete:
+        _unpack(path, item["unpack"], check)
+    new = {one.name: _sha256(one, one.name) for one in (path, *unpacked) if one.is_file() and one.name not in hashes}
     if new:
-        hashes |= {path.name: digest(path, path.name) for path in new}
-        write_json({"sha256": dict(sorted(hashes.items()))}, item.record)
+        write_json({"sha256": dict(sorted((hashes | new).items()))}, record)
 
 
-def _check_present(item: Download, paths: Sequence[Path], hashes: dict[str, str]) -> None:
-    for path in paths:
-        if fault := _fault(item, hashes, path, path.name):
-            raise InputError(f"{path}: {fault}. Delete it to download it again.")
-
-
-def _fault(item: Download, hashes: dict[str, str], path: Path, name: str) -> str:
-    """Return what is wrong with `path`, whose final name is `name`; '' = nothing."""
-    itself = name == item.path.name
-    if fault := fault_of(path, name, *((item.bytes, item.rows) if itself else ())):
-        return fault
-    expected = (item.sha256 if itself else None) or hashes.get(name)
-    found = digest(path, name)
-    if expected is None or found == expected:
-        return ""
-    if itself and item.sha256:
-        return f"its SHA-256 is {found}, but {expected} is expected"
-    return (
-        f"its SHA-256 is {found}, but that of the first download was {expected}. If the publisher has replaced it, "
-        f"delete {item.record} too"
-    )
-
-
-def _from_addresses(item: Download, hashes: dict[str, str], patience: Patience) -> None:
-    part = item.path.with_name(f"{item.path.name}.part")
-    reasons = []
-    for url in item.urls:
-        LOGGER.info("%s: from %s", item.path, url)
-        try:
-            receive(url, part, patience, item.bytes)
-        except TransferError as error:
-            reasons.append(f"  {url}: {error}.")
-            continue
-        fault = _fault(item, hashes, part, item.path.name)
-        if not fault:
-            part.replace(item.path)
-            discard(part)
-            LOGGER.info("%s: %.1f MB received and checked", item.path, item.path.stat().st_size / 1e6)
-            return
-        discard(part)
-        reasons.append(f"  {url}: what came is wrong: {fault}.")
-    hand = f"download it in a browser, put it at {item.path}, and run this again"
-    raise InputError("\n".join([f"{item.path} could not be downloaded.", *reasons, f"  By hand: {hand}."]))
-
-
-def _read_hashes(item: Download) -> dict[str, str]:
-    if not item.record.is_file():
-        return {}
+def _read_hashes(record: Path) -> dict[str, str]:
     try:
-        hashes = json.loads(item.record.read_text(encoding="utf-8"))["sha256"]
+        hashes = json.loads(record.read_text(encoding="utf-8"))["sha256"] if record.is_file() else {}
         return {str(name): str(value) for name, value in hashes.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{item.record}: not readable ({error}). Delete it to record the hashes anew.") from error
+        raise InputError(f"{record}: not readable ({error}). Delete it to record the hashes anew.") from error
 
 
-def unpack(archive: Path, names: Sequence[str], folder: Path, fault: Callable[[Path, str], str]) -> None:
-    """Take the files `names` out of a .tar.gz into one folder, whatever folder of the archive they lie in.
-
-    They are unpacked into a temporary folder first and moved once the whole archive has been read and `fault` (of a
-    path and its final name) returns '' for every file.
-
-    Raises
-    ------
-    InputError
-        The archive is damaged or cut short; a file is missing, occurs twice, is no regular file, or would leave the
-        folder (filter 'data' of tarfile); `fault` finds one.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpack.") as temporary:
-        seen: list[str] = []
-        try:
-            for member, tape in _members(archive):
-                name = PurePosixPath(member.name).name
-                if name in names and name in seen:
-                    raise InputError(f"{archive}: holds {name} twice. Unpack it by hand into {folder}/.")
-                seen.append(name)
-                if name in names:
-                    _extract(member, tape, name, archive, temporary)
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{archive}: damaged or cut short ({error}). Delete it to download it again.") from error
-        missing = [name for name in names if name not in seen]
-        if missing:
-            listed = ", ".join(sorted(seen)[:20]) or "nothing"
-            raise InputError(
-                f"{archive}: lacks {', '.join(missing)}. It holds {listed}. Correct `unpack` in the configuration."
-            )
-        for name in names:
-            if found := fault(Path(temporary) / name, name):
-                raise InputError(f"{archive}: its {name} is wrong: {found}. Delete the archive to download it again.")
-        for name in names:
-            (Path(temporary) / name).replace(folder / name)
-
-
-def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    with gzip.open(archive) as plain:
-        with tarfile.open(fileobj=plain, mode="r|") as tape:
-            for member in tape:
-                yield member, tape
-        while plain.read(1 << 20):  # to its end, where the checksum is
-            pass
-
-
-def _extract(member: tarfile.TarInfo, tape: tarfile.TarFile, name: str, archive: Path, folder: str) -> None:
-    if not member.isreg():
-        raise InputError(f"{archive}: {member.name} is no regular file. Don't use this archive.")
-    LOGGER.info("%s: unpacking %s, %.1f MB", archive, name, member.size / 1e6)
-    try:
-        tape.extract(tarfile.data_filter(member, folder).replace(name=name), folder, filter="data")
-    except tarfile.FilterError as error:
-        raise InputError(f"{archive}: {error}. Don't use this archive.") from error
-
-
-def fault_of(path: Path, name: str, size: int | None = None, rows: int | None = None) -> str:
-    """Return what is wrong with a file, '' if nothing is found.
-
-    Parameters
-    ----------
-    path
-        The file under its present name.
-    name
-        Its final name, whose ending decides what it must be: .fits or .fits.gz a table, .tsv a table of VizieR, .tar.gz
-        or .tgz an archive (read to its end only when it is unpacked).
-    size
-        Length in bytes that it must have.
-    rows
-        Number of rows that its table must have.
-    """
-    length = path.stat().st_size
-    with path.open("rb") as stream:
-        begin = stream.read(64)
-    if begin.lstrip().startswith(b"<"):
-        return f"a web page, not the file (it begins with {begin.strip()[:15].decode(errors='replace')!r})"
-    if not begin.startswith(_BEGINNINGS.get(Path(name).suffix, b"")):
-        return f"no {Path(name).suffix} file (it begins with {begin[:6]!r})"
-    if size is not None and length != size:
-        return f"{length} bytes, but {size} are expected"
-    if not name.endswith((".tsv", ".fits", ".fits.gz")):
+def _fault(item: Download, hashes: dict[str, str], record: Path, path: Path, name: str) -> str:
+    """Return what is wrong with `path`, the file of a download or one unpacked from it; "" = nothing."""
+    itself = name == Path(item["path"]).name
+    size, rows, stated = (item.get("bytes"), item.get("rows"), item.get("sha256")) if itself else (None, None, None)
+    if fault := wrong_content(path, name, size, rows):
+        return fault
+    expected, digest = stated or hashes.get(name), _sha256(path, name)
+    if expected in (None, digest):
         return ""
-    try:
-        if name.endswith(".gz"):
-            with gzip.open(path) as stream:
-                while stream.read(1 << 20):  # to its end, where the checksum is
-                    pass
-        found = _vizier_rows(path) if name.endswith(".tsv") else _fits_rows(path)
-    except (OSError, EOFError, ValueError, zlib.error, AstropyUserWarning) as error:
-        return f"truncated or damaged FITS file ({error})"
-    if found is None:
-        return "" if rows is None else "no table in it"
-    return "" if rows is None or found == rows else f"{found} rows, but {rows} are expected"
+    replaced = f"that of the first download was {expected}. If the publisher has replaced it, delete {record} too"
+    return f"its SHA-256 is {digest}, but {f'{expected} is expected' if stated else replaced}"
 
 
-def _fits_rows(path: Path) -> int | None:
-    """Return the number of rows of the first table; a file that is cut short raises a warning of astropy's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", AstropyUserWarning)
-        with fits.open(path) as hdus:
-            lengths = [len(hdu.data) for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
-    return lengths[0] if lengths else None
-
-
-def _vizier_rows(path: Path) -> int | None:
-    """Return the number of rows below the line of dashes; None if there is no such line, as for a wrong source."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    dashes = [number for number, line in enumerate(lines) if line.strip() and not line.strip("-\t ")]
-    return sum(bool(line.strip()) and not line.startswith("#") for line in lines[dashes[0] + 1 :]) if dashes else None
-
-
-def digest(path: Path, name: str) -> str:
+def _sha256(path: Path, name: str) -> str:
     """Return the SHA-256 of a file; of a .tsv without its comment lines, where VizieR puts the date."""
     if not name.endswith(".tsv"):
         return file_sha256(path)
     lines = (line for line in path.read_bytes().splitlines(keepends=True) if not line.startswith(b"#"))
     return hashlib.sha256(b"".join(lines)).hexdigest()
+
+
+def _unpack(archive: Path, names: Sequence[str], check: Check) -> None:
+    """Take the files `names` out of a .tar.gz into its folder, whatever folder of the archive they lie in.
+
+    They are moved there once the whole archive has been read and all are checked. InputError if it is damaged or cut
+    short, or if a file is missing, wrong, there twice, not a regular one, or would leave the folder.
+    """
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpack.") as temporary:
+        seen: list[str] = []
+        try:
+            with gzip.open(archive) as plain:
+                with tarfile.open(fileobj=plain, mode="r|") as tape:
+                    for member in tape:
+                        seen.append(PurePosixPath(member.name).name)
+                        if seen[-1] in names:
+                            _extract(member, tape, seen, archive, temporary)
+                while plain.read(1 << 20):  # to its end, where the checksum is
+                    pass
+        except tarfile.FilterError as error:
+            raise InputError(f"{archive}: {error}. Don't use this archive.") from error
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(f"{archive}: damaged or cut short ({error}). Delete it to download it again.") from error
+        if missing := [name for name in names if name not in seen]:
+            holds = f"It holds {', '.join(sorted(seen)[:20]) or 'nothing'}"
+            raise InputError(f"{archive}: lacks {', '.join(missing)}. {holds}. Correct `unpack` in the configuration.")
+        for name in names:
+            if fault := check(Path(temporary) / name, name):
+                raise InputError(f"{archive}: its {name} is wrong: {fault}. Delete the archive to download it again.")
+        for name in names:
+            (Path(temporary) / name).replace(archive.with_name(name))
+
+
+def _extract(member: tarfile.TarInfo, tape: tarfile.TarFile, seen: list[str], archive: Path, folder: str) -> None:
+    """Extract a member under its bare name, the last of `seen`."""
+    if seen[-1] in seen[:-1]:
+        raise InputError(f"{archive}: holds {seen[-1]} twice. Unpack it by hand into {archive.parent}/.")
+    if not member.isreg():
+        raise InputError(f"{archive}: {member.name} is no regular file. Don't use this archive.")
+    LOGGER.info("%s: unpacking %s, %.1f MB", archive, seen[-1], member.size / 1e6)
+    tape.extract(tarfile.data_filter(member, folder).replace(name=seen[-1]), folder, filter="data")
+
+
+def _from_addresses(item: Download, patience: Patience, check: Check) -> None:
+    """Download a file from the first of its addresses that gives a right one."""
+    path, part = Path(item["path"]), Path(f"{item['path']}.part")
+    reasons = []
+    for url in item["urls"]:
+        LOGGER.info("%s: from %s", path, url)
+        try:
+            receive(url, part, patience, item.get("bytes"))
+        except TransferError as error:
+            reasons.append(f"  {url}: {error}.")
+            continue
+        if not (fault := check(part, path.name)):
+            part.replace(path)
+            LOGGER.info("%s: %.1f MB received and checked", path, path.stat().st_size / 1e6)
+        _discard(part)
+        if not fault:
+            return
+        reasons.append(f"  {url}: what came is wrong: {fault}.")
+    hand = f"  By hand: download it in a browser, put it at {path}, and run this again."
+    raise InputError("\n".join([f"{path} could not be downloaded.", *reasons, hand]))
+
+
+def receive(url: str, part: Path, patience: Patience, size: int | None = None) -> None:
+    """Download a file of `size` bytes (None = unknown) into `part`; go on where an earlier try from there broke off.
+
+    Bytes are kept if the server confirms by ETag or Last-Modified (header If-Range) that the file is the same.
+    TransferError if the address does not give it (`part` stays, with `<part>.json`); InputError if the disk is full.
+    """
+    for number in range(1, patience.tries + 1):
+        try:
+            return _attempt(url, part, patience.stall_s, size)
+        except TransferError as error:
+            if not error.again:
+                raise
+            if number == patience.tries:
+                raise TransferError(f"{error} (try {number} of {number})") from error
+            pause = min(error.after_s or patience.pause_s * 2 ** (number - 1), _LONGEST_PAUSE_S)
+            LOGGER.warning("%s: %s; try %d of %d in %.3g s", url, error, number + 1, patience.tries, pause)
+            time.sleep(pause)
+
+
+def _discard(part: Path) -> None:
+    """Remove a part and the file beside it that holds its address and the server's version of it."""
+    for path in (part, Path(f"{part}.json")):
+        path.unlink(missing_ok=True)
+
+
+def _attempt(url: str, part: Path, stall_s: float, size: int | None) -> None:
+    try:
+        begun = json.loads(Path(f"{part}.json").read_text(encoding="utf-8"))
+        version: str | None = begun["validator"] if part.is_file() and begun["url"] == url else None
+    except (OSError, ValueError, KeyError, TypeError):
+        version = None
+    have = part.stat().st_size if version else 0
+    headers = {"User-Agent": f"clustermass/{clustermass.__version__}", "Accept-Encoding": "identity"}
+    if version and have:
+        headers |= {"Range": f"bytes={have}-", "If-Range": version}
+    with _answer(url, headers, part, stall_s) as response:
+        if response.headers.get("Content-Type", "").partition(";")[0] in _WEB_PAGES:
+            raise TransferError("answers with a web page instead of the file")
+        start, total = _range(response, have, version, part)
+        if size is not None and total is not None and total != size:
+            raise TransferError(f"the file there has {total} bytes, but {size} are expected")
+        if (missing := (total or 0) - start) > (free := shutil.disk_usage(part.parent).free):
+            raise InputError(f"{part}: {missing / 1e6:.1f} MB to come, but {free / 1e6:.1f} MB free. Make room.")
+        if start == 0:
+            _discard(part)
+            part.touch()
+            etag = response.headers.get("ETag", "")
+            # files with the same weak ETag need not have the same bytes
+            stated = response.headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
+            if stated:
+                write_json({"url": url, "validator": stated}, Path(f"{part}.json"))
+        _save(response, part, start, total, stall_s)
+
+
+@contextmanager
+def _answer(url: str, headers: dict[str, str], part: Path, stall_s: float) -> Iterator[requests.Response]:
+    """Yield the server's answer; every failure becomes a `TransferError` with its reason."""
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=stall_s) as response:
+            check_redirects(response)
+            if response.status_code == requests.codes.requested_range_not_satisfiable:
+                _discard(part)
+                raise TransferError(
+                    "the file there is shorter than what was received of it: starting again", again=True
+                )
+            if not response.ok:
+                answer, pause = (
+                    f"HTTP {response.status_code} {response.reason}",
+                    response.headers.get("Retry-After", ""),
+                )
+                raise TransferError(
+                    answer, response.status_code in _TEMPORARY, float(pause) if pause.isdigit() else None
+                )
+            yield response
+    except (requests.exceptions.InvalidSchema, requests.exceptions.TooManyRedirects) as error:
+        raise TransferError(f"redirects to an address that is not allowed ({error})") from error
+    except requests.exceptions.SSLError as error:
+        raise TransferError(f"its certificate can't be verified ({error})") from error
+    except (requests.exceptions.Timeout, ReadTimeoutError) as error:
+        raise TransferError(f"nothing came for {stall_s:g} s", again=True) from error
+    except (requests.exceptions.RequestException, HTTPError) as error:
+        raise TransferError(f"no connection ({error})", again=True) from error
+
+
+def check_redirects(response: requests.Response) -> None:
+    """Raise TransferError if a redirect of `response` led from https to http."""
+    addresses = [answer.url for answer in (*response.history, response)]
+    unsafe = [address for address in addresses if not address.startswith("https://")]
+    if unsafe and addresses[0].startswith("https://"):
+        raise TransferError(f"redirects to {unsafe[0]}, which isn't safe")
+
+
+def _range(response: requests.Response, have: int, version: str | None, part: Path) -> tuple[int, int | None]:
+    """Return the byte at which the answer starts, and the length of the whole file (None: unknown)."""
+    if response.status_code != requests.codes.partial_content:
+        length = response.headers.get("Content-Length")
+        return 0, int(length) if length else None
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
+    versions = [response.headers[name] for name in ("ETag", "Last-Modified") if name in response.headers]
+    if match is None or int(match[1]) != have or (versions and version not in versions):
+        _discard(part)
+        raise TransferError("the file there has changed since its first part was received: starting again", again=True)
+    return have, None if match[3] == "*" else int(match[3])
+
+
+def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
+    """Append what comes to the part, with a line to the log every few seconds; a trickle counts as stalled."""
+    begun = logged = marked = time.monotonic()
+    done = at_mark = start
+    with part.open("ab") as stream:
+        while piece := response.raw.read1(_PIECE_BYTES):
+            try:
+                stream.write(piece)
+            except OSError as error:
+                raise InputError(f"{part}: can't be written ({error.strerror}). Make room, and run again.") from error
+            done, now = done + len(piece), time.monotonic()
+            if now - marked >= stall_s:
+                if done - at_mark < _SLOWEST * stall_s:
+                    raise TransferError(f"only {done - at_mark} bytes came in {now - marked:.3g} s", again=True)
+                marked, at_mark = now, done
+            if now - logged >= _LOG_EVERY_S:
+                logged, rate = now, (done - start) / (now - begun)
+                left = f" of {total / 1e6:.1f} MB, {(total - done) / max(rate, 1.0):.0f} s left" if total else " MB"
+                LOGGER.info("%s: %.1f%s (%.2f MB/s)", part.stem, done / 1e6, left, rate / 1e6)

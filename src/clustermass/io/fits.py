@@ -33,6 +33,9 @@ _CHANGED = "Checksum verification failed|Datasum verification failed"
 #: gzipped files are unpacked to the disk if they are larger
 _IN_MEMORY_BYTES = 1 << 26
 
+#: first bytes of a file, by the ending of its name
+_BEGINNINGS = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".fits": b"SIMPLE"}
+
 
 def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> None:
     """Write an HDU list atomically, with clock-free headers (the same content gives the same bytes).
@@ -51,16 +54,7 @@ def opened_fits(path: Path) -> Iterator[fits.HDUList]:
     """Open a user's FITS file, also gzipped, for reading; everything read inside is checked for being whole.
 
     CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Raises
-    ------
-    InputError
-        No such file; or it turns out truncated or damaged, here or while it is read.
+    InputError if there is no such file, or if it turns out truncated or damaged, here or while it is read.
     """
     path = Path(path)
     if not path.is_file():
@@ -153,3 +147,40 @@ def _folded(total: int) -> int:
     while total > _MINUS_ZERO:
         total = (total & _MINUS_ZERO) + (total >> 32)
     return total
+
+
+def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> str:
+    """Return what is wrong with a file by its length, number of rows, and ending of its final name; "" = nothing.
+
+    .fits and .fits.gz are tables, .tsv a table of VizieR, .tar.gz and .tgz archives (read to their end when unpacked).
+    """
+    length = path.stat().st_size
+    with path.open("rb") as stream:
+        begin = stream.read(64)
+    if begin.lstrip().startswith(b"<"):
+        return f"a web page, not the file (it begins with {begin.strip()[:15].decode(errors='replace')!r})"
+    if not begin.startswith(_BEGINNINGS.get(Path(name).suffix, b"")):
+        return f"no {Path(name).suffix} file (it begins with {begin[:6]!r})"
+    if size is not None and length != size:
+        return f"{length} bytes, but {size} are expected"
+    if not name.endswith((".tsv", ".fits", ".fits.gz")):
+        return ""
+    if name.endswith(".tsv"):
+        counted = _vizier_rows(path)
+    else:
+        try:
+            with opened_fits(path) as hdus:
+                tables = [len(hdu.data) for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+        except InputError as error:
+            return f"truncated or damaged FITS file ({error.__cause__ or error})"
+        counted = tables[0] if tables else None
+    if rows is None or counted == rows:
+        return ""
+    return "no table in it" if counted is None else f"{counted} rows, but {rows} are expected"
+
+
+def _vizier_rows(path: Path) -> int | None:
+    """Return the number of rows below the line of dashes; None if there is no such line, as for a wrong source."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    dashes = [number for number, line in enumerate(lines) if line.strip() and not line.strip("-\t ")]
+    return sum(bool(line.strip()) and not line.startswith("#") for line in lines[dashes[0] + 1 :]) if dashes else None
