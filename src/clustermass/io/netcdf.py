@@ -24,18 +24,8 @@ def write_netcdf(
 ) -> None:
     """Write `dataset` atomically as compressed netCDF-4, one chunk a cluster, with units and long names.
 
-    Parameters
-    ----------
-    dataset
-        Every variable must be listed in `variables` (else KeyError).
-    path
-        Final name of the file.
-    title
-        One sentence for the global attribute `title`.
-    provenance
-        What `clustermass.io.provenance.provenance` returns; stored as global attributes.
-    variables
-        Name -> (unit, description).
+    Every variable must be listed in `variables`, name -> (unit, description), else KeyError. `title` is a sentence;
+    `provenance`, as `io.provenance.provenance` returns it, becomes global attributes.
     """
     described = dataset.copy()
     encoding: dict[str, dict[str, Any]] = {}
@@ -67,10 +57,7 @@ def _attributes(provenance: Mapping[str, Any]) -> dict[str, str]:
 def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
     """Load a whole netCDF file of the pipeline into memory and close it.
 
-    Raises
-    ------
-    InputError
-        The file is missing, is no netCDF or lacks a variable in `require`.
+    InputError if the file is missing, is no netCDF or lacks a variable in `require`.
     """
     path = Path(path)
     if not path.is_file():
@@ -87,20 +74,7 @@ def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
 
 
 def check_finite(data: xr.Dataset, names: Iterable[str], path: object) -> None:
-    """Make sure that all values of some variables are finite.
-
-    Parameters
-    ----------
-    data
-        Holds the variables `names`, numbers of any shape.
-    path
-        Where they were read, for the message.
-
-    Raises
-    ------
-    InputError
-        One of them holds NaN or an infinity.
-    """
+    """Raise InputError if one of the variables `names`, numbers of any shape read at `path`, has NaN or an infinity."""
     for name in names:
         if not np.isfinite(data[name].values).all():
             raise InputError(f"{path}: {name} holds numbers that aren't finite. Delete the file and run again.")

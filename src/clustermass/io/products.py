@@ -38,32 +38,16 @@ class FieldFiles(NamedTuple):
 
 
 class Column(NamedTuple):
-    """Column of a FITS table.
-
-    Attributes
-    ----------
-    name
-        TTYPE.
-    format
-        Letter of TFORM; "A" = text, as wide as its longest entry.
-    unit
-        TUNIT; None = no unit.
-    description
-        TCOMM, one line.
-    ucd
-        TUCD; "" = none.
-    optional
-        Tables without it are written too.
-    scale
-        TSCAL: the column holds whole numbers, this many units each.
-    """
+    """Column of a FITS table: TTYPE, letter of TFORM ("A" = text, as wide as its longest entry), TUNIT, TCOMM, TUCD."""
 
     name: str
     format: str
     unit: str | None
     description: str
     ucd: str = ""
+    #: tables without it are written too
     optional: bool = False
+    #: TSCAL: the column holds whole numbers, this many units each
     scale: float = 1.0
 
 
@@ -87,31 +71,22 @@ GTI = (
     column("START", "D", "begin of the good time interval, mission time", "s"),
     column("STOP", "D", "end of the good time interval, mission time", "s"),
 )
+_LX500 = "measured luminosity, 0.5-2 keV rest frame, inside R500 or 500 kpc; NaN = limit only"
 CATALOGUE = (
     column("ID_SRC", "J"),
     column("RA", "D", "right ascension of the detection, ICRS", "deg"),
     column("DEC", "D", "declination of the detection, ICRS", "deg"),
-    column("DET_LIKE", "E"),
-    column("EXT_LIKE", "E"),
-    column("EXT", "E"),
-    column("ML_RATE", "E"),
-    column("ML_CTS", "E"),
+    *(column(name, "E") for name in ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS")),
     column("ML_EXP", "E", "vignetting-corrected exposure at the source", "s"),
-    column("ML_BKG", "E"),
-    column("Z", "E"),
-    column("Z_ERR", "E"),
+    *(column(name, "E") for name in ("ML_BKG", "Z", "Z_ERR")),
     column("Z_TYPE", "A", "kind of redshift: spec, photo or none"),
-    column("LOGM500_REF", "E", optional=True),
-    column("LOGM500_REF_ERR", "E", optional=True),
-    column(
-        "LX500", "D", "measured luminosity, 0.5-2 keV rest frame, inside R500 or 500 kpc; NaN = limit only", "erg s-1",
-        optional=True,
-    ),
+    *(column(name, "E", optional=True) for name in ("LOGM500_REF", "LOGM500_REF_ERR")),
+    column("LX500", "D", _LX500, "erg s-1", optional=True),
     column("F_CONT", "E", "chance to be no cluster; below 0 = confirmed by other means", optional=True),
     column("IN_AREA90", "I", "1 = in the inner 90 % of the field, evenly exposed; -1 = unknown", optional=True),
     column("NAME_CAT", "A", "name in the published catalogue, by which published masses are found", optional=True),
     column("Z_ORIGIN", "A", "column of the user's table that Z was taken from", optional=True),
-)  # fmt: skip
+)
 TRUTH = (
     column("SRC_ID", "J", "number of the halo, and label of its photons"),
     column("HALO_ID", "K", "identity of the halo over all realizations"),
@@ -139,7 +114,9 @@ SOURCES = (
     column("EXPECTED", "D", "expected counts on the whole sky, 0.2-2.3 keV", "count"),
 )
 LABELS = (column("SRC_ID", "J", "label of the source that the photon is from, row by row of the event list"),)
-MASS, MASS_ERROR, QUALITY = "phys.mass", "stat.error;phys.mass", "meta.code.qual"
+MASS, MASS_ERROR = "phys.mass", "stat.error;phys.mass"
+_QUANTILES = {"Q16": "value", "Q50": "median", "Q84": "value"}
+_ENDS = (("LO", "min"), ("HI", "max"))
 #: the mass catalogue; the optional columns are written for `observed.mass_prior: flat` only
 MASSES = (
     column("ID_SRC", "J", ucd="meta.id;meta.main"),
@@ -149,35 +126,19 @@ MASSES = (
     column("Z", "E", ucd="src.redshift"),
     column("Z_ERR", "E", ucd="stat.error;src.redshift"),
     column("LOGM500", "E", ucd=MASS),
-    column("LOGM500_ERR", "E", ucd=MASS_ERROR),
-    column("LOGM500_ERR_ALEATORIC", "E", ucd=MASS_ERROR),
-    column("LOGM500_ERR_EPISTEMIC", "E", ucd=MASS_ERROR),
-    column("LOGM500_ERR_Z", "E", ucd=MASS_ERROR),
-    column("LOGM500_Q16", "E", ucd=f"{MASS};stat.value"),
-    column("LOGM500_Q50", "E", ucd=f"{MASS};stat.median"),
-    column("LOGM500_Q84", "E", ucd=f"{MASS};stat.value"),
-    column("LOGM500_CONF68_LO", "E", ucd=f"{MASS};stat.min"),
-    column("LOGM500_CONF68_HI", "E", ucd=f"{MASS};stat.max"),
-    column("LOGM500_CONF90_LO", "E", ucd=f"{MASS};stat.min"),
-    column("LOGM500_CONF90_HI", "E", ucd=f"{MASS};stat.max"),
-    column("LOGM500_CONF95_LO", "E", ucd=f"{MASS};stat.min"),
-    column("LOGM500_CONF95_HI", "E", ucd=f"{MASS};stat.max"),
+    *(column(f"LOGM500_ERR{part}", "E", ucd=MASS_ERROR) for part in ("", "_ALEATORIC", "_EPISTEMIC", "_Z")),
+    *(column(f"LOGM500_{end}", "E", ucd=f"{MASS};stat.{ucd}") for end, ucd in _QUANTILES.items()),
+    *(column(f"LOGM500_CONF{one}_{end}", "E", ucd=f"{MASS};stat.{ucd}") for one in (68, 90, 95) for end, ucd in _ENDS),
     column("LOGM500_FLAT", "E", ucd=MASS, optional=True),
     column("LOGM500_FLAT_ERR", "E", ucd=MASS_ERROR, optional=True),
-    column("LOGM500_FLAT_Q16", "E", ucd=f"{MASS};stat.value", optional=True),
-    column("LOGM500_FLAT_Q50", "E", ucd=f"{MASS};stat.median", optional=True),
-    column("LOGM500_FLAT_Q84", "E", ucd=f"{MASS};stat.value", optional=True),
+    *(column(f"LOGM500_FLAT_{end}", "E", ucd=f"{MASS};stat.{ucd}", optional=True) for end, ucd in _QUANTILES.items()),
     column("N_MEMBER", "I", ucd="meta.number"),
     column("DET_LIKE", "E", ucd="stat.likelihood"),
     column("EXT_LIKE", "E", ucd="stat.likelihood;phys.angSize"),
     column("N_PHOT", "J", ucd="phot.count;em.X-ray"),
     column("EXPOSURE", "E", ucd="time.duration;obs.exposure"),
     column("COVERED_FRACTION", "E", ucd="stat.value;obs.field"),
-    column("FLAG_RANGE", "I", ucd=QUALITY),
-    column("FLAG_OOD", "I", ucd=QUALITY),
-    column("FLAG_EDGE", "I", ucd=QUALITY),
-    column("FLAG_NOZ", "I", ucd=QUALITY),
-    column("FLAG_NOCAT", "I", ucd=QUALITY),
+    *(column(f"FLAG_{flag}", "I", ucd="meta.code.qual") for flag in ("RANGE", "OOD", "EDGE", "NOZ", "NOCAT")),
     column("OOD_P", "E", ucd="stat.probability"),
     column("OOD_WHY", "A", ucd="meta.note"),
     column("LOGM500_REF", "E", ucd=MASS),
@@ -200,29 +161,11 @@ def write_table(
     provenance: Mapping[str, Any] | None = None,
     checksum: bool = False,
 ) -> None:
-    """Write a FITS file of one table: ``write_table(path, "MATCHES", MATCHES, {"ID_SRC": ids, ...}, cards)``.
+    """Write a FITS file of one table atomically: ``write_table(path, "MATCHES", MATCHES, {"ID_SRC": ids}, cards)``.
 
-    Parameters
-    ----------
-    path
-        Final name; written atomically.
-    name
-        EXTNAME.
-    columns
-        Columns in their order: `CATALOGUE`, `TRUTH`, `MATCHES`, `LABELS`, `MASSES`.
-    values
-        Column name -> values, (rows,) each; what isn't in `columns` is left out. Optional columns may be missing.
-    header
-        Cards of the table: keyword -> value, or (value, comment).
-    provenance
-        What `clustermass.io.provenance.provenance` returns; HISTORY of the primary header.
-    checksum
-        Write CHECKSUM and DATASUM.
-
-    Raises
-    ------
-    KeyError
-        `values` lacks a column that isn't optional.
+    `name` is EXTNAME; `values` has (rows,) for each column, others are left out, and optional columns may be missing
+    (KeyError for any other). `header` has cards of the table, keyword -> value or (value, comment); `provenance`, as
+    `io.provenance.provenance` returns it, becomes HISTORY of the primary header. `checksum` adds CHECKSUM and DATASUM.
     """
     write_fits(fits.HDUList([primary_hdu(provenance), table_hdu(name, columns, values, header)]), path, checksum)
 
@@ -249,16 +192,14 @@ def table_hdu(
 ) -> fits.BinTableHDU:
     """Return a table with TTYPE, TFORM, TUNIT, TSCAL, TCOMM and TUCD; for files of several HDUs.
 
-    Parameters are those of `write_table`; without `values` the table has no rows. Columns with a scale take the whole
-    numbers that are stored, such as ``np.rint(ra_deg / ANGLE_STEP)``.
+    Arguments as of `write_table`; without `values` it has no rows. Columns with a scale take the whole numbers that
+    are stored, such as ``np.rint(ra_deg / ANGLE_STEP)``.
     """
     given = set() if values is None else set(values.keys())
     written = [one for one in columns if one.name in given or not one.optional]
     arrays = [np.zeros(0) if values is None else np.asarray(values[one.name]) for one in written]
-    made = [
-        fits.Column(one.name, _form(one, array), unit=one.unit, array=array)
-        for one, array in zip(written, arrays, strict=True)
-    ]
+    pairs = zip(written, arrays, strict=True)
+    made = [fits.Column(one.name, _form(one, array), unit=one.unit, array=array) for one, array in pairs]
     table = fits.BinTableHDU.from_columns(made, name=name)
     for number, one in enumerate(written, start=1):
         if one.scale != 1.0:  # set by hand: astropy can't write scaled columns of whole numbers
@@ -291,18 +232,9 @@ def write_exposure(
     header: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `exposure.fits`: the vignetting-corrected exposure in s as the primary image.
+    """Write `exposure.fits`: the vignetting-corrected exposure in s, float32 (y, x), as the primary image.
 
-    Parameters
-    ----------
-    path
-        Final name; written atomically.
-    image_s
-        Exposure, float32 (y, x).
-    coordinates
-        Cards of its celestial coordinates: CTYPE1, CRVAL1, ...
-    header, provenance
-        As for `write_table`.
+    `coordinates` has the cards of its celestial coordinates: CTYPE1, CRVAL1, ...; the rest as in `write_table`.
     """
     hdu = fits.PrimaryHDU(np.asarray(image_s, dtype=np.float32))
     hdu.header.update(coordinates)

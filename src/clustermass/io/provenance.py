@@ -17,20 +17,12 @@ PACKAGE = Path(clustermass.__file__).parent
 
 
 def provenance(
-    step: str, parameters: Mapping[str, Any], inputs: Iterable[str | Path] = (), **facts: Any
+    step: str, parameters: Mapping[str, Any], inputs: Iterable[str | Path] = (), **further: Any
 ) -> dict[str, Any]:
-    """Global attributes for a file that `step` made.
+    """Return the global attributes for a file that `step` made.
 
-    Parameters
-    ----------
-    step
-        Name of the rule.
-    parameters
-        Everything from the configuration that shapes the result; only its hash and JSON text are stored.
-    inputs
-        Files that were read; stored as path (of an absolute one its name) and SHA-256.
-    **facts
-        Further attributes (seed, cosmology, ...).
+    `parameters` is everything from the configuration that shapes the result; its hash and JSON text are stored. Files
+    that were read, `inputs`, are stored as path (of an absolute one its name) and SHA-256; `further` as it is.
     """
     return {
         "source": f"clustermass {clustermass.__version__}",
@@ -38,7 +30,7 @@ def provenance(
         "parameters": json.dumps(parameters, sort_keys=True, default=str),
         "config_hash": config_hash(parameters),
         "input_sha256": {_stated(Path(path)): file_sha256(path) for path in inputs},
-        **facts,
+        **further,
     }
 
 
@@ -89,27 +81,24 @@ def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> s
     nothing. Of `clustermass.io` only the constant `FORMAT` counts.
     """
     start = {*(_module_path(name) for name in modules), *(Path(script) for script in scripts)}
-    files = sorted({_counted(path) for path in _closure(frozenset(start))})
+    formats = PACKAGE / "io"  # of which only `__init__` counts, since it holds `FORMAT`
+    closure = _closure(frozenset(start))
+    files = sorted({formats / "__init__.py" if path.is_relative_to(formats) else path for path in closure})
     digest = hashlib.sha256()
     for path in files:
         digest.update(_tree(path).encode())
     return digest.hexdigest()[:16]
 
 
-def _counted(path: Path) -> Path:
-    """Return the module that counts for `path`: of `clustermass.io` only its `__init__`, which holds `FORMAT`."""
-    return PACKAGE / "io" / "__init__.py" if path.is_relative_to(PACKAGE / "io") else path
-
-
 @cache
 def _closure(start: frozenset[Path]) -> frozenset[Path]:
-    waiting, found = list(start), set()
+    waiting, reached = list(start), set()
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
+        if path not in reached:
+            reached.add(path)
             waiting.extend(_imports(path))
-    return frozenset(found)
+    return frozenset(reached)
 
 
 def _module_path(name: str) -> Path:

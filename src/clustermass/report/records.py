@@ -4,6 +4,7 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -32,39 +33,24 @@ _HISTORY_WIDTH = slice(8, 80)
 
 
 class Record(NamedTuple):
-    """What a file states of its making.
-
-    Attributes
-    ----------
-    step
-        Name of the step.
-    source
-        Name and version of the software; "" = not stated.
-    config_hash
-        Hash of the settings; "" = not stated.
-    parameters
-        The settings as JSON; None = not stated.
-    inputs
-        Name -> SHA-256 of the files that it was made from.
-    further
-        All other entries, as text: seed, cosmology, ...
-    """
+    """What a file states of its making."""
 
     step: str
+    #: name and version of the software; "" = not stated, as of the next
     source: str = ""
     config_hash: str = ""
+    #: the settings as JSON; None = not stated
     parameters: str | None = None
+    #: name -> SHA-256 of the files that it was made from
     inputs: Mapping[str, str] = {}
+    #: all other entries, as text: seed, cosmology, ...
     further: Mapping[str, str] = {}
 
 
 def read_record(path: Path) -> Record | None:
     """Return the record in a file; None if it has none, or its format has no place for one.
 
-    Raises
-    ------
-    InputError
-        The file can't be read, or its FITS checksums don't hold.
+    InputError if the file can't be read, or if its FITS checksums don't hold.
     """
     read = _READERS.get(path.suffix)
     try:
@@ -91,7 +77,7 @@ def _text(value: object) -> str:
 
 def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
     """Return the record of the pairs that `io.provenance.history` makes, one pair an input file."""
-    stated: dict[str, Any] = {}
+    stated: dict[str, str] = {}
     inputs: dict[str, str] = {}
     for name, escaped in pairs:
         text = escaped.encode("ascii", "backslashreplace").decode("unicode_escape")
@@ -100,14 +86,14 @@ def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
             inputs[file] = digest
         else:
             stated[name] = text
-    return _record(stated | {"input_sha256": inputs})
+    return _record({**stated, "input_sha256": inputs})
 
 
 def _from_netcdf(path: Path) -> Record | None:
     with netCDF4.Dataset(path) as dataset:
         attributes = {name: dataset.getncattr(name) for name in dataset.ncattrs()}
-    plain = {name: value.item() if hasattr(value, "item") else value for name, value in attributes.items()}
-    return _record({name: value for name, value in plain.items() if name not in ("Conventions", "title")})
+    stated = {name: value for name, value in attributes.items() if name not in ("Conventions", "title")}
+    return _record({name: value.item() if hasattr(value, "item") else value for name, value in stated.items()})
 
 
 def _from_fits(path: Path) -> Record | None:
@@ -116,9 +102,10 @@ def _from_fits(path: Path) -> Record | None:
             if "DATASUM" in hdu.header:
                 _ = hdu.data  # the checksums are compared on reading
         headers = [hdu.header for hdu in hdus]
-    records = (_from_pairs(_history(header)) for header in headers)
-    simulated = (_of_simulation(header) for header in headers if "CFGHASH" in header)
-    return next(filter(None, records), None) or next(simulated, None)
+    for header in headers:
+        if record := _from_pairs(_history(header)):
+            return record
+    return next((_of_photons(header) for header in headers if "CFGHASH" in header), None)
 
 
 def _history(header: fits.Header) -> list[tuple[str, str]]:
@@ -135,7 +122,8 @@ def _history(header: fits.Header) -> list[tuple[str, str]]:
     return [(name, text.rstrip()) for name, text in entries]
 
 
-def _of_simulation(header: fits.Header) -> Record:
+def _of_photons(header: fits.Header) -> Record:
+    """Return the record of simulated photons from the cards of their header."""
     further = {"sky": header.get("OBJECT", "").removeprefix("SIM "), "realization": header.get("REALIZ", "")}
     return Record(SIMULATION, config_hash=header["CFGHASH"], further=further | {"seed": str(header.get("SEED", ""))})
 
@@ -197,15 +185,9 @@ _READERS = {
 
 
 class Files:
-    """The files of a results folder and those that they were made from.
+    """The files of a results folder, which provenance calls ``results`` whatever its name is now, and of a user.
 
-    Parameters
-    ----------
-    root
-        The folder that provenance calls ``results``, whatever its name is now.
-    folders
-        Further folders of a user's own files, which provenance names without their folder or relative to where the run
-        was started.
+    `folders` may hold a user's own files, which provenance names without folder or relative to where the run started.
     """
 
     def __init__(self, root: Path, folders: Sequence[Path] = ()) -> None:
@@ -218,10 +200,7 @@ class Files:
     def around(cls, path: Path, folders: Sequence[Path] = ()) -> "Files":
         """Return the files of the results folder that is `path` or contains it; of ./results for a file elsewhere.
 
-        Raises
-        ------
-        InputError
-            `path` does not exist, or is a folder outside any results folder.
+        InputError if `path` does not exist, or is a folder outside any results folder.
         """
         if not path.exists():
             raise InputError(f"{path}: no such file or folder. Name results/<run>, results, or a file in it.")
@@ -283,21 +262,17 @@ class Files:
     def chain(self, start: Iterable[Path]) -> dict[Path, Record | None]:
         """Return the records of `start` and of all files that these were made from; None for unreadable files."""
         records: dict[Path, Record | None] = {}
-        first = list(start)
-        waiting = list(first)
+        waiting = first = [*start]
         while waiting:
-            path = waiting.pop(0)
+            path, *waiting = waiting
             if path not in records:
                 ours = path in first or path.is_relative_to(self.root)
-                records[path] = record = self._readable(path) if ours else None
+                record = None
+                with suppress(InputError):
+                    record = self.record(path) if ours else None
+                records[path] = record
                 waiting.extend(self.origins(path, record) if record else ())
         return records
-
-    def _readable(self, path: Path) -> Record | None:
-        try:
-            return self.record(path)
-        except InputError:
-            return None
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Verification and trace as text: what was checked, and the steps from a file back to the events."""
 
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,19 @@ def print_verification(result: Verification, files: Files) -> None:
         console.print(f"\nDIFFERS  {finding.file}\n  {finding.what}.\n  {finding.remedy}")
     if result.findings:
         console.print("")
-    if result.absent:
-        listed = [f"{name} (read for {by})" for name, by in result.absent.items()]
-        console.print(_listed("Not at hand, and so not checked (--inputs FOLDER says where they lie)", listed))
-    if result.silent:
-        console.print(_listed("Say nothing of how they were made", result.silent))
-    if result.unnamed:
-        console.print(_listed("Named by no file's hashes, so that a change of them isn't seen", result.unnamed))
+    absent = [f"{name} (read for {by})" for name, by in result.absent.items()]
+    for what, names in (
+        ("Not at hand, and so not checked (--inputs FOLDER says where they lie)", absent),
+        ("Say nothing of how they were made", result.silent),
+        ("Named by no file's hashes, so that a change of them isn't seen", result.unnamed),
+    ):
+        if names:
+            more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+            console.print("\n".join([f"{what}: {len(names)}", *(f"  {name}" for name in [*names[:SHOWN], *more])]))
     console.print(_outcome(result))
     for path in sorted(files.root.glob(f"*/{RUN_RECORD}")):
         console.print(f"The run {path.parent.name} as a whole is named by the SHA-256 of its {RUN_RECORD}:")
         console.print(f"  {files.sha256(path)}")
-
-
-def _listed(what: str, names: Sequence[str]) -> str:
-    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return "\n".join([f"{what}: {len(names)}", *(f"  {name}" for name in [*names[:SHOWN], *more])])
 
 
 def _outcome(result: Verification) -> str:
@@ -58,13 +56,7 @@ def _outcome(result: Verification) -> str:
 
 
 def print_trace(path: Path, files: Files) -> None:
-    """Print the steps from a file back to the events.
-
-    Raises
-    ------
-    InputError
-        The file has no record of its making.
-    """
+    """Print the steps from a file back to the events; InputError if the file has no record of its making."""
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
     chain = files.chain([path.resolve()])
     if chain[path.resolve()] is None:
@@ -74,10 +66,8 @@ def print_trace(path: Path, files: Files) -> None:
             "provenance of results/."
         )
     console.print(f"{files.shown(path.resolve())}\n")
-    for members in _steps(chain, files):
-        for line in _described(members, chain, files):
-            console.print(line)
-    for line in _of_run(path.resolve(), files):
+    steps = (_described(members, chain, files) for members in _steps(chain, files))
+    for line in itertools.chain(*steps, _of_run(path.resolve(), files)):
         console.print(line)
 
 
@@ -112,10 +102,9 @@ def _without_label(text: str) -> str:
         content = json.loads(text)
     except ValueError:
         return text
-    kept = (
-        {key: value for key, value in content.items() if key not in VARYING} if isinstance(content, dict) else content
-    )
-    return json.dumps(kept, sort_keys=True)
+    if isinstance(content, dict):
+        content = {key: value for key, value in content.items() if key not in VARYING}
+    return json.dumps(content, sort_keys=True)
 
 
 def _described(members: list[Path], chain: dict[Path, Record | None], files: Files) -> Iterator[str]:
@@ -139,18 +128,18 @@ def _described(members: list[Path], chain: dict[Path, Record | None], files: Fil
 
 def _several(values: Iterable[str]) -> str:
     """Return the first few different values."""
-    found = list(dict.fromkeys(value for value in values if value))
-    return ", ".join([*found[:SHOWN], *(["..."] if len(found) > SHOWN else [])])
+    different = list(dict.fromkeys(value for value in values if value))
+    return ", ".join([*different[:SHOWN], *(["..."] if len(different) > SHOWN else [])])
 
 
 def _not_as_stated(members: list[Path], chain: dict[Path, Record | None], files: Files) -> Iterator[str]:
     for path in members:
         record = chain[path]
         for name, stated in (record.inputs if record else {}).items():
-            found = files.locate(name, stated)
-            if found is None:
+            there = files.locate(name, stated)
+            if there is None:
                 yield f"  NOT AT HAND  {name}, sha256 {stated}"
-            elif files.sha256(found) != stated:
+            elif files.sha256(there) != stated:
                 yield f"  DIFFERS  {name} was {stated} when {path.name} was made from it"
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clustermass.config.resolve import resolve_sky
 from clustermass.ensemble.calibration import digest_of, validation_clusters
@@ -30,8 +30,7 @@ CATALOGUES = "infer_observed"
 _STEPS_OF_SKIES = {"events.fits": SIMULATION, "catalogue.fits": DETECTION}
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """A file that differs from what is stated: its name, the difference, and the remedy."""
 
     file: str
@@ -41,43 +40,25 @@ class Finding:
 
 @dataclass
 class Verification:
-    """Result of a verification.
+    """Result of a verification."""
 
-    Attributes
-    ----------
-    steps
-        Step -> number of its files.
-    compared
-        Step -> number of hashes of inputs that were compared for its files.
-    findings
-        Differences from what is stated.
-    absent
-        Missing files of a user, each with a file that was made from it.
-    silent
-        Files without a record of their making.
-    unnamed
-        Files whose hash no other file states: a change is seen only if they hold a checksum.
-    chains
-        Number of catalogues with a complete chain back to the events.
-    """
-
+    #: step -> number of its files, and of hashes of inputs that were compared for them
     steps: Counter[str] = field(default_factory=Counter)
     compared: Counter[str] = field(default_factory=Counter)
+    #: differences from what is stated
     findings: list[Finding] = field(default_factory=list)
+    #: missing files of a user, each with a file that was made from it
     absent: dict[str, str] = field(default_factory=dict)
+    #: files without a record of their making
     silent: list[str] = field(default_factory=list)
+    #: files whose hash no other file states: a change is seen only if they hold a checksum
     unnamed: list[str] = field(default_factory=list)
+    #: number of catalogues with a complete chain back to the events
     chains: int = 0
 
 
 def verify(path: Path, files: Files) -> Verification:
-    """Check a file, or all files below a folder, and all files that these were made from.
-
-    Raises
-    ------
-    InputError
-        There is nothing to check.
-    """
+    """Check a file, or all files below a folder, and all that these were made from; InputError if there are none."""
     start = [path.resolve()] if path.is_file() else files.products(path)
     records = files.chain(start)
     result = Verification()
@@ -128,11 +109,11 @@ def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
     shown = files.shown(path)
     if record.parameters is not None:
         try:
-            found = config_hash(json.loads(record.parameters))
+            digest = config_hash(json.loads(record.parameters))
         except ValueError:
-            found = "no JSON"
-        if found != record.config_hash:
-            what = f"its settings were changed: their hash is {found}, but it states {record.config_hash or 'none'}"
+            digest = "no JSON"
+        if digest != record.config_hash:
+            what = f"its settings were changed: their hash is {digest}, but it states {record.config_hash or 'none'}"
             yield Finding(shown, what, _anew(shown, files))
     if record.step == "calibrate" and "validation_sha256" in record.further:
         yield from _calibration(path, record, files)
@@ -141,20 +122,18 @@ def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
 def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
     """Check that calibration.json was made from the validation clusters of the ensemble beside it."""
     ensemble, shown = path.with_name("ensemble.nc"), files.shown(path)
-    names = [one for one in files.chain([ensemble]) if one.parent.name == "splits"] if ensemble.is_file() else []
-    if not names:
+    splits = [one for one in files.chain([ensemble]) if one.parent.name == "splits"] if ensemble.is_file() else []
+    if not splits:
         yield Finding(shown, "its ensemble.nc or the split of its sky is missing", again(files, [shown]))
         return
     try:
-        found = digest_of(validation_clusters(ensemble, names[0]))
+        digest, stated = digest_of(validation_clusters(ensemble, splits[0])), record.further["validation_sha256"]
     except InputError as error:
         yield Finding(shown, f"its validation clusters can't be read: {error}", again(files, [shown]))
         return
-    if found != record.further["validation_sha256"]:
-        what = (
-            f"was made from other validation clusters ({record.further['validation_sha256']}) than {ensemble.name} has"
-        )
-        yield Finding(shown, f"{what} ({found})", _anew(shown, files))
+    if digest != stated:
+        what = f"was made from other validation clusters ({stated}) than {ensemble.name} has ({digest})"
+        yield Finding(shown, what, _anew(shown, files))
 
 
 def _compare(
@@ -162,25 +141,25 @@ def _compare(
 ) -> None:
     """Compare the hashes in a file with those of its inputs; collect the differences in `changed`."""
     for name, stated in record.inputs.items():
-        found = files.locate(name, stated)
-        if found is None and not files.is_ours(name):
+        there = files.locate(name, stated)
+        if there is None and not files.is_ours(name):
             result.absent.setdefault(name, files.shown(path))
             continue
         result.compared[record.step] += 1
-        if found is None or files.sha256(found) != stated:
+        if there is None or files.sha256(there) != stated:
             changed.setdefault((name, stated), []).append(files.shown(path))
 
 
 def _changed(name: str, stated: str, by: list[str], files: Files) -> Finding:
-    found = files.locate(name, stated)
+    there = files.locate(name, stated)
     others = f" (and {len(by) - 1} more)" if len(by) > 1 else ""
-    if found is None:
+    if there is None:
         return Finding(name, f"is missing, but {by[0]}{others} was made from it", _anew(name, files, by))
-    what = f"SHA-256 is {files.sha256(found)}, but {by[0]}{others} was made from a file with {stated}"
+    what = f"SHA-256 is {files.sha256(there)}, but {by[0]}{others} was made from a file with {stated}"
     if files.is_ours(name):
         return Finding(name, what, _anew(name, files, by))
     remedy = f"Put the file back as it was, or have all made again from what it is now: {again(files, by)}"
-    return Finding(str(found), what, remedy)
+    return Finding(str(there), what, remedy)
 
 
 def _without_record(path: Path, files: Files, result: Verification) -> None:
