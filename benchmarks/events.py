@@ -91,11 +91,11 @@ def worker(what, *paths):
         found = {"in_images": int(images_of(*paths, ra, dec).sum(dtype=np.int64))}
     else:
         found = {"photons": take_in(paths, ra, dec)}
-    facts = {"cpu_s": round(time.process_time() - cpu, 3), "wall_s": round(time.perf_counter() - wall, 3)}
+    measured = {"cpu_s": round(time.process_time() - cpu, 3), "wall_s": round(time.perf_counter() - wall, 3)}
     # ru_maxrss would count what the parent held before this process began
     status = Path("/proc/self/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    print(json.dumps({**found, **facts, "peak_mb": round(peak)}))
+    print(json.dumps({**found, **measured, "peak_mb": round(peak)}))
 
 
 def check(path, images, ra, dec):

@@ -116,17 +116,17 @@ def test_files_do_not_depend_on_the_pieces(tmp_path, monkeypatch, caplog, kind):
             str(write_sixte_events(tmp_path / f"ccd{n}.fits", part, n)) for n, part in enumerate(modules, start=1)
         ]
         files["truth"] = str(tmp_path / "halos.csv")
-    made, told = [], []
+    made, logged = [], []
     for rows in (100_000, 131):
         caplog.clear()
         with monkeypatch.context() as patch, caplog.at_level("INFO", "clustermass"):
             in_pieces(patch, rows)
             outputs = ingest(field(tmp_path, **files), tmp_path / str(rows))
         made.append({name: path.read_bytes() for name, path in outputs.items() if path.exists()})
-        told.append(caplog.messages)
+        logged.append(caplog.messages)
     assert len(made[0]) == (6 if kind == "simulated" else 3)
     assert made[0] == made[1]
-    assert told[0] == told[1]
+    assert logged[0] == logged[1]
 
 
 def test_nothing_is_left_where_a_later_piece_is_faulty(tmp_path, monkeypatch):

@@ -85,7 +85,7 @@ def test_images_centred_on_a_cluster_give_the_pixels_of_its_event_list(tmp_path)
 
 
 def test_images_as_large_as_the_box_cover_it_to_its_edges(tmp_path):
-    """Without a map the field is told by photons, to the pixel; half an image without any is told too."""
+    """Without a map the field is where photons are, to the pixel; half an image without any is left out."""
     columns = photons(60000, width=0.12)
     for part, share in ((columns["RA"] < 999, 1.0), (columns["RA"] < CENTRE[0], 0.5)):
         some = {name: values[part] for name, values in columns.items()}

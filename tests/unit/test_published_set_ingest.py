@@ -1,4 +1,4 @@
-"""The published training set into the files of a sky: every fault told with its file and row, every number followed."""
+"""The published training set into the files of a sky: faults are named with file and row, every number followed."""
 
 import json
 import pickle
@@ -126,7 +126,7 @@ def test_ids_in_another_order_join_the_images_to_their_rows(tmp_path, catalogue,
 
 
 def composite(catalogue):
-    """Numbers that repeat between realizations, which the realization tells apart."""
+    """Numbers that repeat between realizations, which only the realization distinguishes."""
     catalogue["SRC_ID_IN"] = np.tile(np.arange(EACH) + 500, 3)
     return catalogue
 

@@ -71,7 +71,7 @@ def test_files_of_numpy_1_and_of_numpy_2(tmp_path, protocol, mine, theirs):
 
 
 def renamed(content, old, new):
-    """Return the same pickle with the module's name replaced, its length told anew, without frames."""
+    """Return the same pickle with the module's name replaced, its length written anew, without frames."""
     result = b""
     for operation, argument, start, end in operations(content):
         if operation == "FRAME":

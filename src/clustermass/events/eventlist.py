@@ -74,8 +74,7 @@ class EventList:
 
     def with_columns(self, columns: Mapping[str, NDArray[Any] | None]) -> "EventList":
         """Return a list with these columns, by name, instead of its own, and the same metadata; None = without it."""
-        changed: dict[str, Any] = {**columns}
-        return replace(self, **changed)
+        return replace(self, **dict[str, Any](columns))
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns that this list has, by name."""
@@ -107,9 +106,9 @@ def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> 
 
 
 class Rows:
-    """Some rows of a FITS table, scaled as astropy does, but without its circular references, which occupy memory.
+    """Rows of a FITS table, from its HDU and their bytes, scaled as astropy does, but without circular references.
 
-    Made from the HDU and the bytes of the rows.
+    Those of astropy's tables occupy memory. `names` are the columns' in upper case.
     """
 
     def __init__(self, table: Any, raw: bytes) -> None:
@@ -117,11 +116,7 @@ class Rows:
         self._bytes = raw
         # a damaged file may have columns without a name
         self._by_name = {str(column.name).upper(): column for column in self.columns}
-
-    @property
-    def names(self) -> set[str]:
-        """Names of the columns in upper case."""
-        return set(self._by_name)
+        self.names = set(self._by_name)
 
     @cached_property
     def _raw(self) -> NDArray[Any]:

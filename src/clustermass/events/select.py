@@ -33,17 +33,11 @@ def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
 class Selection:
     """Cuts on an event list that comes in pieces: `keep` each of them, then `conclude`.
 
-    Parameters
-    ----------
-    flag_mask
-        A photon whose FLAG shares a bit with the mask is dropped. 'auto' = 0xC000F000 for eSASS lists, 0 for SIXTE's
-        and our own; otherwise a number or its text, such as '0xC00FFF30'.
-    pattern_mask
-        Bits of the patterns to keep, as evtool's `pattern`: 1 single, 2 double, 4 triple, 8 quadruple; InputError
-        unless it is between 1 and 15. Other values of PAT_TYP (0 and below, 5 and above) are invalid and always
-        dropped.
-    energy_ev
-        Lower edge (included) and upper edge (excluded) in eV; None = all.
+    A photon whose FLAG shares a bit with `flag_mask` is dropped; 'auto' = 0xC000F000 for eSASS lists, 0 for SIXTE's and
+    our own, otherwise a number or its text, such as '0xC00FFF30'. `pattern_mask` has the bits of the patterns to keep,
+    as evtool's `pattern`: 1 single, 2 double, 4 triple, 8 quadruple; InputError unless it is between 1 and 15. Other
+    values of PAT_TYP (0 and below, 5 and above) are invalid and always dropped. `energy_ev` are a lower edge (included)
+    and an upper edge (excluded) in eV; None = all.
     """
 
     def __init__(
@@ -97,10 +91,9 @@ class Selection:
 
     def conclude(self) -> None:
         """Log how many photons of all pieces each cut dropped; InputError, with what to set, if one dropped all."""
-        if self._without_gti:
-            listed = ", ".join(f"TM{module}" for module in sorted(self._without_gti))
-            number = self._without_gti.total()
-            LOGGER.warning("%s: no GTI for %s; all their %d events are kept", self._name, listed, number)
+        if without := self._without_gti:
+            listed = ", ".join(f"TM{module}" for module in sorted(without))
+            LOGGER.warning("%s: no GTI for %s; all their %d events are kept", self._name, listed, without.total())
         left = self._total
         for name, dropped in self._dropped.items():
             if dropped == left:

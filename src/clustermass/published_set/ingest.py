@@ -233,14 +233,11 @@ def _log10_mass(
 
 def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
     """Return Lx_soft in erg/s, which the file may hold as log10; all NaN if it is neither."""
-    unknown = np.full(columns["z"].size, np.nan)
-    if "Lx_soft" not in columns:
-        LOGGER.warning("%s: no Lx_soft; baselines by luminosity will be left out", path)
-        return unknown
-    given, (low, high) = columns["Lx_soft"], _LOG10_L
-    if ((given > low) & (given < high)).all():
+    given, (low, high) = columns.get("Lx_soft"), _LOG10_L
+    if given is not None and ((given > low) & (given < high)).all():
         return np.asarray(10**given)
-    if ((given > 10**low) & (given < 10**high)).all():
+    if given is not None and ((given > 10**low) & (given < 10**high)).all():
         return given
-    LOGGER.warning("%s: Lx_soft is no luminosity in erg/s nor its log10; baselines by it will be left out", path)
-    return unknown
+    reason = "no Lx_soft" if given is None else "Lx_soft is no luminosity in erg/s nor its log10"
+    LOGGER.warning("%s: %s; baselines by luminosity will be left out", path, reason)
+    return np.full(columns["z"].size, np.nan)
