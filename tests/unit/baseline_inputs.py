@@ -42,6 +42,10 @@ PREDICTORS = [
 N = 120
 
 
+def split_of(n):
+    return np.array(["train", "train", "val", "test"] * (n // 4))
+
+
 def mock(seed=40, n=N):
     """Clusters whose central counts follow their mass, with split, and their luminosities."""
     rng = np.random.default_rng(seed)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.table import Table
-from baseline_inputs import BLOCK, COSMOLOGY, PREDICTORS, N, fit, mock, temperatures, write_sky
+from baseline_inputs import BLOCK, COSMOLOGY, PREDICTORS, N, fit, mock, split_of, temperatures, write_sky
 
-from clustermass.baselines.fit import predict_all
+from clustermass.baselines.fit import predict_all, predict_boosted_trees, predict_ridge
 from clustermass.baselines.measurements import measure_clusters
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
@@ -33,7 +33,7 @@ def test_every_predictor_predicts_every_cluster(predicted):
     assert all(np.isfinite(mu).all() and mu.shape == (N,) for mu in predicted.values())
 
 
-def test_features_beat_the_prior_where_the_images_tell_the_mass(predicted):
+def test_features_beat_the_prior_where_the_images_depend_on_the_mass(predicted):
     dataset, split, _ = mock()
     test = split == "test"
     scatter = {name: np.std((mu - dataset["log10_m500c"].values)[test]) for name, mu in predicted.items()}
@@ -87,7 +87,7 @@ def test_simulation_without_luminosities_goes_without_those_baselines(tmp_path):
     assert (found["isolated"].values == -1).all()
 
 
-def test_unknown_photons_tell_nothing_of_isolation(tmp_path):
+def test_isolation_is_unknown_without_photons(tmp_path):
     write_sky(tmp_path)
     table = Table.read(tmp_path / "truth.fits")
     table["COUNTS"] = -1  # as for a simulation whose photons have no labels
@@ -98,7 +98,7 @@ def test_unknown_photons_tell_nothing_of_isolation(tmp_path):
     assert (isolated == 1).sum() == 1
 
 
-def test_halo_that_no_truth_holds_is_told(tmp_path):
+def test_halo_missing_from_the_truth_is_reported(tmp_path):
     write_sky(tmp_path)
     table = Table.read(tmp_path / "truth.fits")
     table[table["HALO_ID"] != 1005].write(tmp_path / "truth.fits", overwrite=True)
@@ -108,7 +108,7 @@ def test_halo_that_no_truth_holds_is_told(tmp_path):
         fit(tmp_path)
 
 
-def test_count_rate_that_is_not_positive_is_told(tmp_path):
+def test_count_rate_that_is_not_positive_is_reported(tmp_path):
     dataset = write_sky(tmp_path)
     dataset["ml_rate"][7] = 0.0
     write_netcdf(dataset, tmp_path / "images.nc", "test", {"source": "test"})
@@ -152,3 +152,34 @@ def test_shared_haloes_through_the_fit(tmp_path):
     first, second = (published.values[np.char.startswith(names, label)] for label in ("01_", "02_"))
     np.testing.assert_allclose(first, alone["mu"].sel(predictor="luminosity_published").values, atol=2e-6)
     assert (second > first + 0.5).all()
+
+
+def test_ridge_solves_the_normal_equations():
+    rng = np.random.default_rng(44)
+    x = rng.normal(3, 2, (200, 5))
+    mass = x @ rng.normal(0, 1, 5) + rng.normal(0, 0.5, 200)
+    split, train = split_of(200), split_of(200) == "train"
+    standard = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
+    centred = mass[train] - mass[train].mean()
+    weights = np.linalg.solve(standard[train].T @ standard[train] + 10 * np.eye(5), standard[train].T @ centred)
+    expected = standard @ weights + mass[train].mean()
+    np.testing.assert_allclose(predict_ridge(x, mass, split, [10.0]), expected, atol=1e-10)
+
+
+def test_ridge_takes_the_penalty_that_validates_best():
+    rng = np.random.default_rng(45)
+    x, mass, split = rng.normal(0, 1, (80, 30)), rng.normal(14, 0.3, 80), split_of(80)
+    # pure noise: the heaviest penalty is best
+    heaviest = predict_ridge(x, mass, split, [1e4])
+    np.testing.assert_array_equal(predict_ridge(x, mass, split, [0.1, 10.0, 1e4]), heaviest)
+
+
+def test_trees_learn_a_step_and_depend_on_their_seed_only():
+    rng = np.random.default_rng(46)
+    x = rng.uniform(-1, 1, (800, 4))
+    mass = np.where(x[:, 1] > 0.2, 14.5, 13.5) + rng.normal(0, 0.05, 800)
+    split = split_of(800)
+    mu = predict_boosted_trees(x, mass, split, 1)
+    test = split == "test"
+    assert np.std(mu[test] - mass[test]) < 0.1
+    np.testing.assert_array_equal(predict_boosted_trees(x, mass, split, 1), mu)

@@ -4,9 +4,8 @@ from math import comb
 
 import numpy as np
 import pytest
-from baseline_inputs import LUMINOSITY, RATE
+from baseline_inputs import LUMINOSITY, RATE, split_of
 
-from clustermass.baselines.regressions import predict_boosted_trees, predict_ridge
 from clustermass.baselines.scaling_relations import (
     count_rate_relation,
     design_matrix,
@@ -55,10 +54,6 @@ def test_luminosity_keeps_the_flux_when_the_cosmology_changes():
     assert found[0] == pytest.approx(1e44 * (50 / 70) ** 2)
 
 
-def split_of(n):
-    return np.array(["train", "train", "val", "test"] * (n // 4))
-
-
 @pytest.mark.parametrize("published", [count_rate_relation, luminosity_relation])
 def test_refits_find_the_surface_that_the_masses_lie_on(published):
     rng = np.random.default_rng(41)
@@ -96,37 +91,6 @@ def test_validation_set_chooses_the_form():
 def test_too_few_training_clusters_are_refused():
     with pytest.raises(InputError, match="2 training clusters can't fit 4 coefficients"):
         fit_best_form("prior", polynomial_forms(np.arange(3.0)), np.ones(3), np.array(["train", "train", "val"]))
-
-
-def test_ridge_solves_the_normal_equations():
-    rng = np.random.default_rng(44)
-    x = rng.normal(3, 2, (200, 5))
-    mass = x @ rng.normal(0, 1, 5) + rng.normal(0, 0.5, 200)
-    split, train = split_of(200), split_of(200) == "train"
-    standard = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
-    centred = mass[train] - mass[train].mean()
-    weights = np.linalg.solve(standard[train].T @ standard[train] + 10 * np.eye(5), standard[train].T @ centred)
-    expected = standard @ weights + mass[train].mean()
-    np.testing.assert_allclose(predict_ridge(x, mass, split, [10.0]), expected, atol=1e-10)
-
-
-def test_ridge_takes_the_penalty_that_validates_best():
-    rng = np.random.default_rng(45)
-    x, mass, split = rng.normal(0, 1, (80, 30)), rng.normal(14, 0.3, 80), split_of(80)
-    # pure noise: the heaviest penalty is best
-    heaviest = predict_ridge(x, mass, split, [1e4])
-    np.testing.assert_array_equal(predict_ridge(x, mass, split, [0.1, 10.0, 1e4]), heaviest)
-
-
-def test_trees_learn_a_step_and_depend_on_their_seed_only():
-    rng = np.random.default_rng(46)
-    x = rng.uniform(-1, 1, (800, 4))
-    mass = np.where(x[:, 1] > 0.2, 14.5, 13.5) + rng.normal(0, 0.05, 800)
-    split = split_of(800)
-    mu = predict_boosted_trees(x, mass, split, 1)
-    test = split == "test"
-    assert np.std(mu[test] - mass[test]) < 0.1
-    np.testing.assert_array_equal(predict_boosted_trees(x, mass, split, 1), mu)
 
 
 SPREAD, SLOPE_L, SLOPE_T, SCATTER_L, SCATTER_T = 0.32, 1.4, 0.55, 0.2, 0.065

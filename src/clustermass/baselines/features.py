@@ -1,8 +1,7 @@
 """Hand-made features of a cluster: aperture photometry, colours, profile and catalogue values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -23,23 +22,14 @@ DISCARDED_OCTANTS = 2
 BLOCK = 128
 
 
-@dataclass(frozen=True)
-class AnnulusCounts:
-    """Counts of every cluster, band and annulus.
+class AnnulusCounts(NamedTuple):
+    """Counts of every cluster, band and annulus."""
 
-    Attributes
-    ----------
-    plain
-        Counts, float64 (cluster, band, annulus).
-    robust
-        The same with the brightest octants of each annulus replaced by the mean of the others, against point sources
-        and neighbours; float64 (cluster, band, annulus).
-    area
-        Area of the annuli in arcmin2, (annulus,).
-    """
-
+    #: float64 (cluster, band, annulus)
     plain: FloatArray
+    #: the same with the brightest octants of each annulus replaced by the mean of the others, against point sources
     robust: FloatArray
+    #: of the annuli in arcmin2, (annulus,)
     area: FloatArray
 
     def background(self) -> FloatArray:
@@ -87,10 +77,7 @@ def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
 
 
 def within(profile: FloatArray, radius: ArrayLike) -> FloatArray:
-    """Add up `profile` (cluster, band, annulus) inside `radius` arcsec (cluster,), interpolated in area.
-
-    Radii beyond the last annulus get the last annulus' sum.
-    """
+    """Add up `profile` (cluster, band, annulus) inside `radius` arcsec (cluster,), at most the last; linear in area."""
     cumulative = np.concatenate([np.zeros_like(profile[..., :1]), profile.cumsum(axis=-1)], axis=-1)
     edges = np.concatenate([[0.0], OUTER_RADII**2])
     area = np.clip(np.asarray(radius, dtype=float) ** 2, 0, edges[-1])
@@ -117,23 +104,12 @@ PROFILE_BANDS = 5
 
 
 def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tuple[FloatArray, list[str]]:
-    """Features of every cluster, and their names.
+    """Features of every cluster, float64 (cluster, feature), all finite, and their names.
 
-    Parameters
-    ----------
-    sample
-        Clusters of an `images.nc`: counts (cluster, band, y, x) and the catalogue's columns. Labels aren't read.
-    cosmology
-        `h0_km_s_mpc`, `omega_m`: turns kpc into arcsec.
-
-    Returns
-    -------
-    features
-        float64 (cluster, feature), all finite. Net counts are rates (per ks) in log10, floored at their noise;
-        annuli by band are square roots of counts; luminosities are rates times D_L^2 / E(z)^2, log10; hardness ratios
-        are (hard - soft) / (hard + soft + prior).
-    names
-        One a feature.
+    `sample` holds clusters of an `images.nc`: counts (cluster, band, y, x) and the catalogue's columns; labels aren't
+    read. `cosmology` (`h0_km_s_mpc`, `omega_m`) turns kpc into arcsec. Net counts are log10 of rates per ks, floored at
+    their noise; annuli by band are square roots of counts; luminosities are rates times D_L^2 / E(z)^2, log10; hardness
+    ratios are (hard - soft) / (hard + soft + prior).
     """
     profile = annulus_counts(sample["counts"].values, sample["x"].values, sample["y"].values)
     scale = arcmin_per_mpc(sample["redshift"].values, cosmology) * 60 / 1000  # arcsec per kpc
@@ -157,7 +133,7 @@ def _catalogue(sample: xr.Dataset) -> dict[str, FloatArray]:
 
 def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Background-subtracted counts inside `radius` arcsec and their Poisson error, both (cluster, band)."""
-    area = np.pi * np.minimum(radius, 480.0)[:, None] ** 2 / 3600
+    area = np.pi * np.minimum(radius, OUTER_RADII[-1])[:, None] ** 2 / 3600
     inside = within(counts, radius)
     return inside - profile.background() * area, np.sqrt(inside + 1)
 

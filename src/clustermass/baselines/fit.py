@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from clustermass.arrays import FloatArray
 from clustermass.baselines.measurements import Sky, fit_sky_selection, measure_sky
-from clustermass.baselines.regressions import predict_boosted_trees, predict_ridge
 from clustermass.baselines.scaling_relations import (
+    best_on_validation,
     count_rate_relation,
     fit_best_form,
     gas_forms,
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
 
 #: predictions are rounded to this many decimals of a dex: the digits below depend on the machine's linear algebra
 DECIMALS = 6
+#: boosted trees that are grown; the validation set decides how many are kept
+MAX_TREES = 800
 #: baselines by the measurements that they need
 BY_COUNT_RATE = ("count_rate_efeds", "count_rate_recalibrated")
 BY_LUMINOSITY = ("luminosity_published", "luminosity_selected", "luminosity_recalibrated", "luminosity_temperature")
@@ -56,24 +64,17 @@ def fit_baselines(
 
     Parameters
     ----------
-    sky
-        The training sky.
-    split
-        Subset (train, val, test) of each cluster.
-    selection
+    sky, split
+        The training sky, and the subset (train, val, test) of each cluster.
+    selection, train_selection
         Of the experiment, see `load_sample`.
-    block
-        `baselines` of the configuration.
-    seed
-        Of the boosted trees.
+    block, seed
+        `baselines` of the configuration, and the seed of the boosted trees.
     output
-        `baselines.nc`: mu (predictor, cluster), split, log10_m500c, isolated, group (cluster). Without luminosities in
-        the truth, count rates in the catalogue, or counts in the images, the baselines that need them are left out;
-        the attribute `left_out` says why.
+        `baselines.nc`: mu (predictor, cluster), split, log10_m500c, isolated, group (cluster). Baselines that need what
+        the sky lacks are left out; the attribute `left_out` says why.
     train_clusters
         Number of training clusters, the same ones that the networks are trained on; None = all.
-    train_selection
-        Keys of `selection` that differ for training and validation clusters; None = none.
 
     Raises
     ------
@@ -105,21 +106,9 @@ def fit_baselines_for_sky(
 ) -> None:
     """Fit every baseline like `fit_baselines`, and predict all selected clusters of another sky.
 
-    Parameters
-    ----------
-    sky, split, selection, block, seed, train_clusters, train_selection
-        See `fit_baselines`. Features of both skies are measured in the cosmology of the first.
-    other
-        The sky whose clusters are predicted; nothing is fitted to them.
-    box_arcsec
-        Side of the image box: clusters of the other sky whose boxes overlap make a group, as in a split.
-    output
-        `baselines.nc` of the other sky, like that of `fit_baselines`; every cluster is a test cluster.
-
-    Raises
-    ------
-    InputError
-        See `fit_baselines`.
+    Nothing is fitted to the clusters of `other`; all are test clusters of its `baselines.nc`, and those whose image
+    boxes of `box_arcsec` overlap make a group, as in a split. Features of both skies are measured in the cosmology of
+    `sky`.
     """
     own = _training_sky(sky, split, selection, seed, train_clusters, train_selection)
     own["split"] = ("cluster", fitting_split(own))
@@ -177,14 +166,8 @@ def predict_all(
 ) -> dict[str, FloatArray]:
     """Predicted log10(M500c / Msun), (cluster,), by name of the predictor.
 
-    Parameters
-    ----------
-    table
-        See `measure_sky`, with `split`; luminosities that are NaN everywhere are unknown.
-    block, seed
-        See `fit_baselines`.
-    log_odds
-        See `fit_sky_selection`; None = unknown.
+    `table` is that of `measure_sky`, with `split`; luminosities that are NaN everywhere are unknown, as is the
+    selection function where `log_odds` is None.
     """
     without = left_out(table, log_odds)
     for name, reason in without.items():
@@ -220,13 +203,7 @@ def predict_all(
 
 
 def left_out(table: xr.Dataset, log_odds: LogOdds | None) -> dict[str, str]:
-    """Baselines that can't be fitted on these clusters, and why.
-
-    Parameters
-    ----------
-    table, log_odds
-        See `predict_all`.
-    """
+    """Baselines that can't be fitted on these clusters, and why."""
     reasons: dict[str, str] = {}
     if np.isnan(table["ml_rate"].values.astype(float)).all():
         reasons |= dict.fromkeys(BY_COUNT_RATE, "the catalogue has no count rates (ML_RATE)")
@@ -267,3 +244,39 @@ def _features(table: xr.Dataset) -> FloatArray:
     if not known.all():
         LOGGER.warning("fit_baselines: left out, unknown for some clusters: %s", ", ".join(names[~known]))
     return features[:, known]
+
+
+@threadpool_limits.wrap(limits=1)  # the same bits on any number of cores, and no threads that wait for a busy one
+def predict_ridge(
+    features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], alphas: Sequence[float]
+) -> FloatArray:
+    """Ridge regression on standardised features, fitted to the training set; the validation set chooses the penalty.
+
+    Takes features (cluster, feature), labels that are read for training and validation clusters only, and the penalties
+    `alphas` (`baselines.ridge_alpha`). Returns log10(M500c / Msun), float64 (cluster,).
+    """
+    train, fits = split == "train", dict[float, FloatArray]()
+    for alpha in alphas:
+        model = make_pipeline(StandardScaler(), Ridge(alpha=float(alpha)))
+        fits[alpha] = model.fit(features[train], log10_m500c[train]).predict(features)
+    return best_on_validation("ridge_features: penalty", fits, log10_m500c, split)
+
+
+@threadpool_limits.wrap(limits=1)  # as above
+def predict_boosted_trees(
+    features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], seed: int
+) -> FloatArray:
+    """Boosted trees, fitted to the training set; the validation set chooses their number. See `predict_ridge`."""
+    train = split == "train"
+    model = HistGradientBoostingRegressor(
+        learning_rate=0.04,
+        max_iter=MAX_TREES,
+        max_leaf_nodes=8,
+        min_samples_leaf=20,
+        l2_regularization=1.0,
+        max_features=0.3,
+        early_stopping=False,
+        random_state=seed,
+    ).fit(features[train], log10_m500c[train])
+    by_number = dict(enumerate(model.staged_predict(features), start=1))
+    return best_on_validation("boosted_trees: number of trees", by_number, log10_m500c, split)

@@ -1,44 +1,70 @@
-"""Measurements of every cluster for the baselines, one realization after the other to bound the memory."""
+"""Measurements of every cluster for the baselines: features, and the luminosity and temperature of its halo."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.baselines.features import cluster_features
-from clustermass.baselines.halo_truth import HaloTruth, read_truth, realization_of
 from clustermass.baselines.scaling_relations import published_luminosity
 from clustermass.baselines.selection_function import LogOdds, fit_selection
+from clustermass.catalogues.tables import read_table
 from clustermass.dataset.sample import each_selected
 from clustermass.dataset.split import order_of
+from clustermass.errors import InputError
 from clustermass.io.log import track
 
 if TYPE_CHECKING:
     from clustermass.config.models import Selection
 
 COLUMNS = ("ra", "dec", "realization", "halo_id", "log10_m500c", "redshift", "ml_rate", "selected", "learnt")
+#: columns of `truth.fits`, and those that a user's own simulation may lack
+TRUTH_COLUMNS, OPTIONAL = ("HALO_ID", "RA", "DEC", "Z"), ("L500", "KT", "COUNTS")
+#: (separation in arcsec, counts over one's own) of a neighbour that spoils isolation
+CROWDED = ((180.0, 0.3), (300.0, 1.5))
 
 
-@dataclass(frozen=True)
-class Sky:
-    """Files of a simulated sky.
+class HaloTruth(NamedTuple):
+    """Haloes of all realizations, (halo,) each, in the order of the files."""
 
-    Attributes
-    ----------
-    images, truth
-        `images.nc` and `truth.fits` of every realization, in the same order.
-    cosmology
-        In which it was simulated: `h0_km_s_mpc`, `omega_m`.
-    """
+    #: row of each (realization, HALO_ID); realizations may share haloes, so that HALO_ID alone is ambiguous
+    row: Mapping[tuple[str, int], int]
+    redshift: FloatArray
+    #: L(0.5-2 keV rest frame, < R500) in erg/s; NaN = unknown
+    l500: FloatArray
+    #: temperature in keV; NaN = unknown
+    kt: FloatArray
+    #: see `is_isolated`; int8, -1 = photons unknown
+    isolated: NDArray[np.int8]
 
+    def rows(self, clusters: xr.Dataset) -> NDArray[np.intp]:
+        """Row of each cluster's halo (`realization`, `halo_id`), (cluster,); InputError if the truth lacks one."""
+        realization, halo_id = clusters["realization"].values.astype(str), clusters["halo_id"].values.astype(np.int64)
+        keys = list(zip(realization.tolist(), halo_id.tolist(), strict=True))
+        missing = [key for key in keys if key not in self.row]
+        if missing:
+            raise InputError(
+                f"truth.fits: {len(missing)} labelled clusters have a halo that no truth table holds (HALO_ID "
+                f"{missing[0][1]} of realization {missing[0][0]} is one). Images and truth come from different runs: "
+                "delete the sky's folder."
+            )
+        return np.array([self.row[key] for key in keys], dtype=np.intp)
+
+
+class Sky(NamedTuple):
+    """Files of a simulated sky."""
+
+    #: `images.nc` and `truth.fits` of every realization, in the same order
     images: Sequence[Path]
     truth: Sequence[Path]
+    #: in which it was simulated: `h0_km_s_mpc`, `omega_m`
     cosmology: Mapping[str, float]
 
     def haloes(self) -> HaloTruth:
@@ -46,85 +72,39 @@ class Sky:
         return read_truth({realization_of(path): of_it for path, of_it in zip(self.images, self.truth, strict=True)})
 
     def files(self) -> list[Path]:
-        """All of its files."""
+        """Images and truth."""
         return [*self.images, *self.truth]
 
 
 def measure_sky(
     sky: Sky, selection: Selection, assumed: Mapping[str, float], train_selection: Selection | None = None
 ) -> xr.Dataset:
-    """Measure all selected clusters of a sky.
+    """Measure all selected clusters of a sky, one realization after the other to bound the memory.
 
-    Parameters
-    ----------
-    sky
-        Its files.
-    selection, train_selection
-        See `load_sample`.
-    assumed
-        Cosmology in which features are measured: an observer doesn't know that of another sky.
-
-    Returns
-    -------
-    xr.Dataset
-        See `measure_clusters`, sorted by cluster id, with `isolated` and the true temperature `kt` in keV (NaN =
-        unknown).
-
-    Raises
-    ------
-    InputError
-        An input is missing or damaged, a halo isn't in the truth, or no cluster is left.
+    Selections are those of `load_sample`. Features are measured in the cosmology `assumed`: an observer doesn't know
+    that of another sky. Returns the columns of `measure_clusters`, sorted by cluster id, with `isolated` and the true
+    temperature `kt` in keV (NaN = unknown). InputError if an input is missing or damaged, a halo isn't in the truth, or
+    no cluster is left.
     """
     haloes, parts = sky.haloes(), []
     samples = each_selected(sky.images, selection, train_selection)
     for sample in track(samples, "realizations measured", total=len(sky.images)):
         if sample.sizes["cluster"]:
-            rows = haloes.rows(sample["realization"].values.astype(str), sample["halo_id"].values.astype(np.int64))
+            rows = haloes.rows(sample)
             part = measure_clusters(sample, haloes.l500[rows], assumed, sky.cosmology)
             parts.append(part.assign(isolated=("cluster", haloes.isolated[rows]), kt=("cluster", haloes.kt[rows])))
     table = xr.concat(parts, dim="cluster")
     return table.isel(cluster=order_of(table["cluster"].values.astype(str)))
 
 
-def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
-    """Fit the selection function of a sky, with luminosities in the published cosmology; see `fit_selection`.
-
-    Parameters
-    ----------
-    sky
-        Its files.
-    table
-        The selected clusters, see `measure_sky`.
-    """
-    haloes = sky.haloes()
-    if "selected" in table:  # the others are there for training only
-        table = table.isel(cluster=table["selected"].values)
-    selected = np.zeros(len(haloes.l500), dtype=bool)
-    selected[haloes.rows(table["realization"].values.astype(str), table["halo_id"].values.astype(np.int64))] = True
-    return fit_selection(published_luminosity(haloes.l500, haloes.redshift, sky.cosmology), haloes.redshift, selected)
-
-
 def measure_clusters(
     sample: xr.Dataset, l500: FloatArray, assumed: Mapping[str, float], cosmology: Mapping[str, float]
 ) -> xr.Dataset:
-    """Measure the clusters of one file.
+    """Measure the clusters of one `images.nc`, features in the cosmology `assumed`.
 
-    Parameters
-    ----------
-    sample
-        Clusters of an `images.nc`; images without counts have no features.
-    l500
-        True L(0.5-2 keV, < R500) in erg/s in the sky's cosmology, (cluster,); NaN = unknown.
-    assumed
-        Cosmology in which features are measured.
-    cosmology
-        The sky's, see `published_luminosity`.
-
-    Returns
-    -------
-    xr.Dataset
-        Those of `COLUMNS` that the file has, `l500` in the cosmology of the published relations, erg/s, and `features`
-        (cluster, feature).
+    `l500` is the true luminosity in erg/s (NaN = unknown) in the sky's `cosmology`, (cluster,). Returns those of
+    `COLUMNS` that the file has, `l500` as of `published_luminosity`, and `features` (cluster, feature), none for images
+    without counts.
     """
     features, names = np.empty((sample.sizes["cluster"], 0)), list[str]()
     if "counts" in sample:
@@ -135,3 +115,81 @@ def measure_clusters(
         {**columns, "features": (("cluster", "feature"), features)},
         coords={"cluster": sample["cluster"].values.astype(str), "feature": names},
     )
+
+
+def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
+    """`fit_selection` for a sky and its selected clusters `table`, with luminosities in the published cosmology."""
+    haloes = sky.haloes()
+    if "selected" in table:  # the others are there for training only
+        table = table.isel(cluster=table["selected"].values)
+    selected = np.zeros(len(haloes.l500), dtype=bool)
+    selected[haloes.rows(table)] = True
+    return fit_selection(published_luminosity(haloes.l500, haloes.redshift, sky.cosmology), haloes.redshift, selected)
+
+
+def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
+    """Read the truth tables of a sky, `truth.fits` by the realization's label.
+
+    InputError if a file or column is missing, or two rows of one file have the same HALO_ID.
+    """
+    tables, row = (
+        {realization: _read_columns(path) for realization, path in paths.items()},
+        dict[tuple[str, int], int](),
+    )
+    for realization, table in tables.items():
+        for halo_id in table["HALO_ID"].tolist():
+            if (realization, int(halo_id)) in row:
+                raise InputError(
+                    f"{paths[realization]}: HALO_ID {halo_id} stands in more than one row. "
+                    "A halo's number must be unique in its realization."
+                )
+            row[realization, int(halo_id)] = len(row)
+    redshift, l500, kt = (
+        np.concatenate([table[name] for table in tables.values()]).astype(float) for name in ("Z", "L500", "KT")
+    )
+    return HaloTruth(row, redshift, l500, kt, np.concatenate([_isolated(table) for table in tables.values()]))
+
+
+def _isolated(table: Mapping[str, NDArray[Any]]) -> NDArray[np.int8]:
+    counts = table["COUNTS"]
+    known = counts >= 0  # -1 = unknown, NaN = no such column
+    alone = is_isolated(table["RA"], table["DEC"], np.where(known, counts, 0))
+    return np.where(known, alone, -1).astype(np.int8)
+
+
+def realization_of(images: Path) -> str:
+    """Label of the realization of an `images.nc`, without reading the images; InputError if it is damaged."""
+    try:
+        with xr.open_dataset(images, engine="netcdf4") as dataset:
+            return str(dataset["realization"].values[0])
+    except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:
+        raise InputError(f"{images}: no readable file of images ({error!r}). Delete it and run again.") from error
+
+
+def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
+    """Columns of one `truth.fits`; an optional one that is absent is all NaN."""
+    table = read_table(path)
+    missing = [name for name in TRUTH_COLUMNS if name not in table.colnames]
+    if missing:
+        raise InputError(f"{path}: the table TRUTH lacks the column(s) {', '.join(missing)}. Delete it and run again.")
+    columns = {name: np.asarray(table[name]) for name in TRUTH_COLUMNS}
+    for name in OPTIONAL:
+        values = table[name] if name in table.colnames else np.full(len(table), np.nan)
+        columns[name] = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
+    return columns
+
+
+def is_isolated(
+    ra: FloatArray, dec: FloatArray, counts: FloatArray, crowded: Sequence[tuple[float, float]] = CROWDED
+) -> NDArray[np.bool_]:
+    """Whether no other halo has more than 0.3 (1.5) times the halo's photons `counts` within 3' (5'), (halo,).
+
+    Positions in degrees; `crowded` holds pairs of a radius in arcsec and the largest ratio of counts within it.
+    """
+    tree = cKDTree(unit_vectors(ra, dec))
+    isolated = np.ones(len(ra), dtype=bool)
+    for radius_arcsec, factor in crowded:
+        first, second = tree.query_pairs(2 * np.sin(np.radians(radius_arcsec / 3600) / 2), output_type="ndarray").T
+        for own, other in ((first, second), (second, first)):
+            isolated[own[counts[other] > factor * counts[own]]] = False
+    return isolated

@@ -31,23 +31,15 @@ PIVOT_L500, PIVOT_KT_KEV, PIVOT_Z = 10**43.5, 3.0, 0.35
 
 
 class ScalingRelation(NamedTuple):
-    """Power law between mass and an observable X at the redshifts of some clusters.
+    """Power law between mass and an observable X at the redshifts of some clusters."""
 
-    Attributes
-    ----------
-    mass
-        m: log10(M500c / Msun) at the pivot of X, (cluster,).
-    slope
-        s: d log10 M / d log10 X, a number or (cluster,).
-    log10_pivot
-        log10 X_p.
-    redshift_term
-        q = log10((1 + z) / (1 + z_p)), (cluster,).
-    """
-
+    #: m: log10(M500c / Msun) at the pivot of X, (cluster,)
     mass: FloatArray
+    #: s: d log10 M / d log10 X, a number or (cluster,)
     slope: FloatArray | float
+    #: log10 X_p
     log10_pivot: float
+    #: q = log10((1 + z) / (1 + z_p)), (cluster,)
     redshift_term: FloatArray
 
     def log10_mass(self, observable: FloatArray) -> FloatArray:
@@ -66,15 +58,9 @@ class ScalingRelation(NamedTuple):
 def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping[str, float]) -> ScalingRelation:
     """Four-parameter fit to the published eFEDS masses (Chiu et al. 2023), with an rms of 0.035 dex for 453 clusters.
 
-    log10 M = log10_mass + slope_rate log10(rate / pivot_rate) + linear_z q + quadratic_z q^2 with
-    q = log10((1 + z) / (1 + pivot_z)). X is the fitted count rate in count/s, 0.2-2.3 keV.
-
-    Parameters
-    ----------
-    redshift
-        (cluster,).
-    block
-        `baselines.count_rate_efeds` of the configuration.
+    log10 M = log10_mass + slope_rate log10(rate / pivot_rate) + linear_z q + quadratic_z q^2 with q = log10((1 + z) /
+    (1 + pivot_z)). X is the fitted count rate in count/s, 0.2-2.3 keV. `block` is `baselines.count_rate_efeds` of the
+    configuration.
     """
     q = redshift_term(redshift, block["pivot_z"])
     mass = block["log10_mass"] + block["linear_z"] * q + block["quadratic_z"] * q**2
@@ -84,16 +70,10 @@ def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping
 def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> ScalingRelation:
     """Eq. 67 of Chiu et al. (2022, A&A 661, A11), inverted for the mass.
 
-    ln L = ln L_pivot + [slope + delta ln((1+z)/(1+z_p))] ln(M / M_pivot) + evolution ln(E(z)/E(z_p))
-    + gamma ln((1+z)/(1+z_p)), without a correction for selection or for the mass function. X is the luminosity in
-    erg/s, 0.5-2 keV rest frame, < R500, in the published cosmology (`published_luminosity`).
-
-    Parameters
-    ----------
-    redshift
-        (cluster,).
-    block
-        `baselines.luminosity_published` of the configuration: L_pivot as log10(erg/s), M_pivot in Msun.
+    ln L = ln L_pivot + [slope + delta ln((1+z)/(1+z_p))] ln(M / M_pivot) + evolution ln(E(z)/E(z_p)) + gamma
+    ln((1+z)/(1+z_p)), without a correction for selection or for the mass function. X is the luminosity in erg/s, 0.5-2
+    keV rest frame, < R500, in the published cosmology (`published_luminosity`). `block` is
+    `baselines.luminosity_published` of the configuration: L_pivot as log10(erg/s), M_pivot in Msun.
     """
     q = redshift_term(redshift, block["pivot_z"])
     expansion = np.log10(efunc(redshift, PUBLISHED_RELATIONS) / efunc(block["pivot_z"], PUBLISHED_RELATIONS))
@@ -103,24 +83,11 @@ def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> Scal
 
 
 def published_luminosity(l500: FloatArray, redshift: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Luminosity that the published cosmology gives to the flux that `l500` has in the sky's cosmology.
+    """Luminosity that the cosmology of Chiu et al. (2022) gives to the flux that `l500` has in the sky's `cosmology`.
 
-    A flux is observed, L = 4 pi D_L^2 F is inferred: L changes by (D_L,published / D_L,sky)^2. The mass stays in Msun;
-    the change of the aperture R500 with the cosmology is left out (below 1 % of L).
-
-    Parameters
-    ----------
-    l500
-        L(0.5-2 keV rest frame, < R500), erg/s, in the sky's cosmology, (cluster,).
-    redshift
-        (cluster,).
-    cosmology
-        The sky's: `h0_km_s_mpc` (km/s/Mpc), `omega_m`.
-
-    Returns
-    -------
-    l500
-        erg/s in the cosmology of Chiu et al. (2022), float64 (cluster,).
+    L(0.5-2 keV rest frame, < R500), erg/s, (cluster,). A flux is observed, L = 4 pi D_L^2 F is inferred: L changes by
+    (D_L,published / D_L,sky)^2. The mass stays in Msun; the change of the aperture R500 with the cosmology is left out
+    (below 1 % of L).
     """
     published = luminosity_distance_cm(redshift, PUBLISHED_RELATIONS)
     return l500 * (published / luminosity_distance_cm(redshift, cosmology)) ** 2
@@ -139,8 +106,8 @@ def design_matrix(*terms: FloatArray) -> FloatArray:
 def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
     """Design matrices of growing freedom for a mass surface over a log observable `r` and the redshift term `q`.
 
-    Besides the published form, a full quadratic and a full cubic compete: a network should be compared with the best
-    that the observable and the redshift can do.
+    A full quadratic and a full cubic compete with the published form: a network should be compared with the best that
+    the observable and the redshift can do.
     """
     quadratic = (r, q, q**2, r**2, r * q)
     return {
@@ -153,15 +120,11 @@ def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
 
 def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
     """Design matrices of the full polynomials of degree 1 to 3 in `terms` (cluster,), by name, the simplest first."""
-    products = {
-        degree: [np.asarray(np.prod(factors, axis=0)) for factors in combinations_with_replacement(terms, degree)]
-        for degree in (1, 2, 3)
-    }
-    return {
-        "linear": design_matrix(*products[1]),
-        "quadratic": design_matrix(*products[1], *products[2]),
-        "cubic": design_matrix(*products[1], *products[2], *products[3]),
-    }
+    products, forms = list[FloatArray](), {}
+    for degree, name in enumerate(("linear", "quadratic", "cubic"), start=1):
+        products += [np.prod(factors, axis=0) for factors in combinations_with_replacement(terms, degree)]
+        forms[name] = design_matrix(*products)
+    return forms
 
 
 def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None = None) -> dict[str, FloatArray]:
@@ -175,26 +138,9 @@ def fit_best_form(
 ) -> FloatArray:
     """Fit each form to the training set by least squares and return the predictions of the best on the validation set.
 
-    Parameters
-    ----------
-    name
-        Of the predictor, for the log.
-    forms
-        Design matrix (cluster, term) by name of the form, the simplest first (it wins a tie).
-    log10_m500c
-        log10(M500c / Msun), (cluster,); read for training and validation clusters only.
-    split
-        train, val or test, (cluster,).
-
-    Returns
-    -------
-    mu
-        Predicted log10(M500c / Msun), float64 (cluster,), test clusters included.
-
-    Raises
-    ------
-    InputError
-        A form has as many terms as there are training clusters, or more.
+    `forms` are design matrices (cluster, term), the simplest first (it wins a tie); labels log10(M500c / Msun) are read
+    for training and validation clusters only. Returns log10(M500c / Msun) of all clusters, test clusters included;
+    InputError if a form has as many terms as there are training clusters, or more.
     """
     train = split == "train"
     widest = max(design.shape[1] for design in forms.values())
@@ -215,14 +161,7 @@ def best_on_validation(
 ) -> FloatArray:
     """Return the predictions with the smallest mean squared error on the validation set (training set if it is empty).
 
-    Parameters
-    ----------
-    name
-        Of the predictor, for the log.
-    predictions
-        Predicted log10(M500c / Msun), (cluster,), by what was varied; the first one wins a tie.
-    log10_m500c, split
-        See `fit_best_form`.
+    `predictions` holds log10(M500c / Msun), (cluster,), by what was varied; the first one wins a tie.
     """
     val = split == ("val" if (split == "val").any() else "train")
     errors = {key: float(np.mean((mu[val] - log10_m500c[val]) ** 2)) for key, mu in predictions.items()}

@@ -27,19 +27,8 @@ LogOdds = Callable[[FloatArray, FloatArray], FloatArray]
 def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.bool_]) -> LogOdds | None:
     """Fit the probability p that a halo is selected, by logistic regression; no mass is read.
 
-    ln(p / (1 - p)) is a quadratic polynomial in log10 L and ln(1 + z).
-
-    Parameters
-    ----------
-    l500
-        True luminosity of every simulated halo, erg/s, (halo,); those that aren't positive are left out.
-    redshift, selected
-        (halo,).
-
-    Returns
-    -------
-    log_odds
-        ln(p / (1 - p)) as a function of log10 L and z; None if too few haloes are selected, or too few are not.
+    ln(p / (1 - p)) is a quadratic polynomial in log10 L and ln(1 + z), fitted to every simulated halo of positive true
+    luminosity `l500` (erg/s, (halo,)). Returns None if too few haloes are selected, or too few are not.
     """
     bright = l500 > 0
     features, selected = _features(np.log10(l500[bright]), redshift[bright]), selected[bright]
@@ -70,24 +59,8 @@ def predict_luminosity_selected(
 
         <ln L | M, z, selected> = int ln L p(sel | L, z) N(ln L) dln L / int p(sel | L, z) N(ln L) dln L.
 
-    The mass is the one at which this equals the cluster's ln L. (Krippendorf et al. 2023, section 4, found a small
-    effect.)
-
-    Parameters
-    ----------
-    l500, redshift
-        erg/s in the cosmology of the relation, (cluster,).
-    relation
-        See `luminosity_relation`, at these redshifts.
-    scatter_ln
-        Standard deviation of ln L at fixed mass and redshift.
-    log_odds
-        See `fit_selection`.
-
-    Returns
-    -------
-    mu
-        Predicted log10(M500c / Msun), float64 (cluster,).
+    The mass is the one at which this equals the cluster's ln L, with L in erg/s in the cosmology of the relation.
+    (Krippendorf et al. 2023, section 4, found a small effect.) Returns log10(M500c / Msun), float64 (cluster,).
     """
     nodes, weights = hermegauss(NODES)
     offsets, z = nodes * scatter_ln / np.log(10), redshift[:, None]

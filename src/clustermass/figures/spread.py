@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
-from clustermass.baselines.halo_truth import realization_of
+from clustermass.baselines.measurements import realization_of
 from clustermass.catalogues.tables import read_table
 from clustermass.dataset.split import groups_of
 from clustermass.errors import InputError

@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from astropy.table import Table
 
-from clustermass.baselines.halo_truth import is_isolated, read_truth
+from clustermass.baselines.measurements import is_isolated, read_truth
 from clustermass.errors import InputError
+
+
+def clusters(realization, halo_id):
+    return xr.Dataset({"realization": ("cluster", realization), "halo_id": ("cluster", halo_id)})
 
 
 def test_realizations_may_share_haloes(tmp_path):
@@ -14,10 +19,10 @@ def test_realizations_may_share_haloes(tmp_path):
     Table({"HALO_ID": [3, 4], "RA": [1.0, 2.0], "DEC": [0.0, 0.0], "Z": [0.1, 0.2], "L500": [1e43, 2e43]}).write(one)
     Table({"HALO_ID": [4, 3], "RA": [1.0, 2.0], "DEC": [0.0, 0.0], "Z": [0.1, 0.2], "L500": [3e43, 4e43]}).write(two)
     truth = read_truth({"01": one, "02": two})
-    rows = truth.rows(np.array(["02", "01", "02"]), np.array([3, 3, 4]))
+    rows = truth.rows(clusters(["02", "01", "02"], [3, 3, 4]))
     assert truth.l500[rows].tolist() == [4e43, 1e43, 3e43]
     with pytest.raises(InputError, match=r"HALO_ID 5 of realization 02 is one"):
-        truth.rows(np.array(["02"]), np.array([5]))
+        truth.rows(clusters(["02"], [5]))
 
 
 def test_repeated_halo_is_refused(tmp_path):
