@@ -20,7 +20,7 @@ from clustermass.baselines.scaling_relations import (
 from clustermass.catalogues.published_masses import KINDS, Published, look_up, read_published
 from clustermass.catalogues.tables import numbers, texts_of, whole_numbers
 from clustermass.errors import InputError
-from clustermass.evaluate.bootstrap import interval68
+from clustermass.evaluate.metrics import interval68
 from clustermass.io.files import write_json
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER

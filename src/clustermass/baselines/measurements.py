@@ -16,7 +16,7 @@ from clustermass.baselines.features import cluster_features
 from clustermass.baselines.scaling_relations import published_luminosity
 from clustermass.baselines.selection_function import LogOdds, fit_selection
 from clustermass.catalogues.tables import read_table
-from clustermass.dataset.sample import each_selected
+from clustermass.dataset.sample import each_selected, realization_of
 from clustermass.dataset.split import order_of
 from clustermass.errors import InputError
 from clustermass.io.log import track
@@ -155,15 +155,6 @@ def _isolated(table: Mapping[str, NDArray[Any]]) -> NDArray[np.int8]:
     known = counts >= 0  # -1 = unknown, NaN = no such column
     alone = is_isolated(table["RA"], table["DEC"], np.where(known, counts, 0))
     return np.where(known, alone, -1).astype(np.int8)
-
-
-def realization_of(images: Path) -> str:
-    """Label of the realization of an `images.nc`, without reading the images; InputError if it is damaged."""
-    try:
-        with xr.open_dataset(images, engine="netcdf4") as dataset:
-            return str(dataset["realization"].values[0])
-    except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:
-        raise InputError(f"{images}: no readable file of images ({error!r}). Delete it and run again.") from error
 
 
 def _read_columns(path: Path) -> dict[str, NDArray[Any]]:

@@ -217,3 +217,12 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
     sizes = {name: int((sample["split"].values == name).sum()) for name in ("train", "val", "test")}
     LOGGER.info("sample: %s", ", ".join(f"{count} {name}" for name, count in sizes.items()))
     return sample
+
+
+def realization_of(images: Path) -> str:
+    """Label of the realization of an `images.nc`, without reading the images; InputError if it is damaged."""
+    try:
+        with xr.open_dataset(images, engine="netcdf4") as dataset:
+            return str(dataset["realization"].values[0])
+    except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:
+        raise InputError(f"{images}: no readable file of images ({error!r}). Delete it and run again.") from error

@@ -74,51 +74,25 @@ class Recalibration:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Content of `calibration.json`.
+    """Content of `calibration.json`."""
 
-    Attributes
-    ----------
-    form
-        Of the recalibration: none, scale or scale_and_floor.
-    recalibration
-        How sigma is recalibrated.
-    half_width
-        Half-widths of the conformal intervals in units of the ensemble's own sigma, by level in percent; NaN = the
-        validation set was too small.
-    number
-        Validation clusters.
-    """
-
+    #: of the recalibration: none, scale or scale_and_floor
     form: str
     recalibration: Recalibration
+    #: half-widths of the conformal intervals in units of the ensemble's own sigma, by level in percent; NaN = the
+    #: validation set was too small
     half_width: Mapping[int, float]
+    #: validation clusters
     number: int
 
 
 def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal["auto", "none"], seed: int) -> None:
     """Recalibrate sigma and find the conformal intervals on the validation clusters alone; write `calibration.json`.
 
-    Nothing of the test set reaches the file, not even through a hash of `ensemble`.
-
-    Parameters
-    ----------
-    ensemble
-        `ensemble.nc`.
-    split
-        The sky's split, for the groups.
-    output
-        `calibration.json`: `n_val`, `recalibration` (see `choose_recalibration`), `conformal` (`guarantee`, and
-        `levels`, see `half_widths`), `validation` (scores with raw and recalibrated sigma, on the very clusters that
-        were fitted), `provenance`.
-    recalibration
-        `none` leaves sigma as the ensemble predicts it.
-    seed
-        Root of the cross-validation's random numbers.
-
-    Raises
-    ------
-    InputError
-        See `validation_clusters`.
+    Nothing of the test set reaches the file, not even through a hash of `ensemble`, the experiment's `ensemble.nc`.
+    Written are `n_val`, `recalibration` (see `choose_recalibration`; with `none` sigma stays as the ensemble predicts
+    it), `conformal` (`guarantee`, and `levels`, see `half_widths`), `validation` (scores with raw and recalibrated
+    sigma, on the very clusters that were fitted) and `provenance`. InputError: see `validation_clusters`.
     """
     val = validation_clusters(ensemble, split)
     mu, sigma, truth = (val[name].values.astype(float) for name in VARIABLES)
@@ -132,13 +106,14 @@ def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal[
         *(mu.size, chosen.scale, chosen.floor_dex),
     )
     validation = {"raw": sigma, "recalibrated": chosen.sigma(sigma)}
-    made = provenance("calibrate", {"recalibration": recalibration}, seed=seed, validation_sha256=digest_of(val))
     content = {
         "n_val": int(mu.size),
         "recalibration": {"asked": recalibration, **asdict(chosen), **report},
         "conformal": {"guarantee": GUARANTEE, "levels": half_widths(mu - truth, sigma)},
         "validation": {name: calibration_scores(mu, width, truth) for name, width in validation.items()},
-        "provenance": made,
+        "provenance": provenance(
+            "calibrate", {"recalibration": recalibration}, seed=seed, validation_sha256=digest_of(val)
+        ),
     }
     write_json(content, output)
 
@@ -167,10 +142,7 @@ def read_calibration(path: Path) -> Calibration:
 def validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:
     """Read the validation clusters of `ensemble.nc`, and no other, with their `group` from the sky's split.
 
-    Raises
-    ------
-    InputError
-        A file is missing, damaged or lacks a variable or cluster, or a prediction isn't finite.
+    InputError if a file is missing, damaged or lacks a variable or cluster, or a prediction isn't finite.
     """
     table = read_netcdf(ensemble, (*VARIABLES, "split"))
     val = table.isel(cluster=table["split"].values.astype(str) == "val")
@@ -206,8 +178,8 @@ def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibratio
         return float(negative_log_likelihood(residual, at(t).sigma(sigma)).mean())
 
     unit = float(np.median(sigma**2))
-    found = minimize_scalar(lambda x: loss(unit * 10**x), bounds=FLOOR_RANGE, options={"xatol": 1e-8})
-    return at(min((0.0, unit * 10 ** float(found.x)), key=loss))
+    best = minimize_scalar(lambda x: loss(unit * 10**x), bounds=FLOOR_RANGE, options={"xatol": 1e-8})
+    return at(min((0.0, unit * 10 ** float(best.x)), key=loss))
 
 
 Fit = Callable[[FloatArray, FloatArray], Recalibration]
@@ -220,23 +192,11 @@ def choose_recalibration(
 ) -> tuple[Recalibration, Json]:
     """Fit each form and take a more flexible one only if left-out clusters gain more than the gain's standard error.
 
-    Parameters
-    ----------
-    residual, sigma
-        Predicted minus true log10 mass, and the ensemble's sigma, of the validation clusters, dex, (cluster,).
-    group
-        Of each cluster, (cluster,): never divided between folds; the unit of the gain's error.
-    seed
-        Root of the random numbers that assign groups to folds.
-
-    Returns
-    -------
-    recalibration
-        The chosen one, rounded.
-    report
-        `form` (none, scale or scale_and_floor); `reason`, a sentence; `forms`: for each form its constants, `nll` of
-        the clusters that it was fitted to, cross-validated `nll_left_out`, both per cluster, and `gain`, how much the
-        latter is below that of the best simpler form (`over`), with its `gain_error`.
+    Takes predicted minus true log10 mass and the ensemble's sigma of the validation clusters, dex, (cluster,), and
+    their groups, which are never divided between folds and are the unit of the gain's error. Returns the chosen
+    recalibration, rounded, and a report: `form` (none, scale or scale_and_floor); `reason`, a sentence; `forms`: for
+    each form its constants, `nll` of the clusters that it was fitted to, cross-validated `nll_left_out`, both per
+    cluster, and `gain`, how much the latter is below that of the best simpler form (`over`), with its `gain_error`.
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:
@@ -290,31 +250,19 @@ def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float
 def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
     """Half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
 
-    The scores |residual| / sigma of n validation clusters are ranked; the k-th smallest, k = ceil((n + 1) level), is
-    the half-width. A new cluster's score is equally likely to fall anywhere among them, so that it is covered with
-    probability k / (n + 1) (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094, Theorem 2.2).
-
-    Parameters
-    ----------
-    residual, sigma
-        Predicted minus true log10 mass and predicted standard deviation of the validation clusters, dex, (cluster,).
-
-    Returns
-    -------
-    dict
-        By level in percent, as text: `rank` k, `half_width` (None if k > n: no finite interval is guaranteed) and
-        `coverage_std`, the standard deviation of the coverage over validation sets of this size.
+    The scores |residual| / sigma of n validation clusters (cluster,) are ranked; the k-th smallest, k = ceil((n + 1)
+    level), is the half-width. A new cluster's score is equally likely to fall anywhere among them, so that it is
+    covered with probability k / (n + 1) (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094, Theorem 2.2). Returns by
+    level in percent, as text: `rank` k, `half_width` (None if k > n: no finite interval is guaranteed) and
+    `coverage_std`, the standard deviation of the coverage over validation sets of this size.
     """
     score = np.sort(np.abs(residual) / sigma)
-    n, found = score.size, dict[str, Json]()
+    n, widths = score.size, dict[str, Json]()
     for level in LEVELS:
         rank = ceil((n + 1) * level / 100)
         # the coverage of one validation set's interval follows a beta distribution with parameters rank, n + 1 - rank
         spread = sqrt(rank * max(n + 1 - rank, 0) / ((n + 1) ** 2 * (n + 2)))
         enough = rank <= n
-        found[str(level)] = {
-            "rank": rank,
-            "half_width": float(score[rank - 1]) if enough else None,
-            "coverage_std": spread if enough else None,
-        }
-    return found
+        width = float(score[rank - 1]) if enough else None
+        widths[str(level)] = {"rank": rank, "half_width": width, "coverage_std": spread if enough else None}
+    return widths

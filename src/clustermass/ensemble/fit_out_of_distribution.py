@@ -38,42 +38,26 @@ SMALLEST_DEVIATION = 0.05
 def fit_ood(smoothed: Sequence[Path], ensemble: Path, output: Path, seed: int) -> None:
     """Measure training and validation clusters and write `domain.nc`. Nothing of the test set reaches the file.
 
-    Parameters
-    ----------
-    smoothed
-        Images that the ensemble was trained on.
-    ensemble
-        `ensemble.nc`.
-    output
-        netCDF to write; see `out_of_distribution.read_ood_model`.
-    seed
-        Root of the random numbers: where the mixture's fit begins.
-
-    Raises
-    ------
-    InputError
-        See `measure` and `fit_ood_model`.
+    Takes the images that the ensemble was trained on, its `ensemble.nc` and the root of the random numbers, which
+    decide where the mixture's fit begins. InputError: see `measure` and `fit_ood_model`.
     """
-    found = measure(smoothed, ensemble, ("train", "val"))
-    train = found.split == "train"
-    model = fit_ood_model(found.values[train], found.values[~train], found.transform, seed)
+    clusters = measure(smoothed, ensemble, ("train", "val"))
+    train = clusters.split == "train"
+    model = fit_ood_model(clusters.values[train], clusters.values[~train], clusters.transform, seed)
     LOGGER.info(
         "fit_ood: %d training and %d validation clusters; %d quantities (%s), %d components",
         *(train.sum(), model.number, len(model.names), ", ".join(model.names), model.weight.size),
     )
-    digest = sha256("\n".join(found.cluster.tolist()).encode() + found.values.astype("<f8").tobytes()).hexdigest()
+    digest = sha256("\n".join(clusters.cluster.tolist()).encode() + clusters.values.astype("<f8").tobytes()).hexdigest()
     made = provenance("fit_ood", {}, seed=seed, measured_sha256=digest, transform=model.transform)
     title = "Distribution of an ensemble's training clusters, for out-of-distribution scores"
-    write_netcdf(model.to_dataset(found.cluster[~train]), output, title, made)
+    write_netcdf(model.to_dataset(clusters.cluster[~train]), output, title, made)
 
 
 def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, seed: int) -> OodModel:
     """Fit the model to `quantities` (cluster, every quantity) of training and validation clusters.
 
-    Raises
-    ------
-    InputError
-        There are fewer than `MIN_TRAINING` training clusters of known redshift and exposure.
+    InputError if fewer than `MIN_TRAINING` training clusters have a redshift and an exposure.
     """
     train = train[np.isfinite(columns(train, COVARIATES)).all(axis=1)]
     if len(train) < MIN_TRAINING:
@@ -86,7 +70,11 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
         centre, width = covariates.mean(axis=0), covariates.std(axis=0)
         width = np.where(width > 0, width, 1.0)
         basis = terms(train, centre, width)
-        fitted = {name: _expected(basis, columns(train, (name,))[:, 0], name) for name in _known(train)}
+        fitted = {
+            name: _expected(basis, values, name)
+            for name, values in zip(QUANTITIES, train.T, strict=True)
+            if np.isfinite(values).mean() >= KNOWN_SHARE
+        }
         used = {name: parts for name, parts in fitted.items() if np.ptp(parts[2]) > 0}
         coefficient, log_scale, knots = (np.stack(parts) for parts in zip(*used.values(), strict=True))
         none = np.zeros((0, len(used)))
@@ -95,7 +83,10 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
             *(np.zeros(0), none, np.zeros((0, len(used), len(used))), none),
         )
         scores = model.normal_scores(train)
-        mixture = _mixture(np.clip(scores[np.isfinite(scores).all(axis=1)], -CLIPPED_AT, CLIPPED_AT), seed)
+        scores = np.clip(scores[np.isfinite(scores).all(axis=1)], -CLIPPED_AT, CLIPPED_AT)
+        components = int(np.clip(len(scores) // CLUSTERS_PER_COMPONENT, 1, MAX_COMPONENTS))
+        start = int(generator(seed, "domain").integers(2**31))
+        mixture = GaussianMixture(components, reg_covar=VARIANCE_MIN, max_iter=300, random_state=start).fit(scores)
         return replace(
             model,
             weight=mixture.weights_,
@@ -103,12 +94,6 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
             covariance=mixture.covariances_,
             validation=model.normal_scores(validation),
         )
-
-
-def _known(train: FloatArray) -> list[str]:
-    """Names of the quantities that most training clusters have."""
-    share = np.isfinite(train).mean(axis=0)
-    return [name for name, known in zip(QUANTITIES, share, strict=True) if known >= KNOWN_SHARE]
 
 
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -136,10 +121,3 @@ def _terms_for(name: str, number: int) -> list[int]:
     few = number < CLUSTERS_PER_TERM * len(TERMS)
     allowed = 0 if name in COVARIATES[:2] or few else 2 if name == COVARIATES[2] else len(COVARIATES)
     return [number for number, term in enumerate(TERMS) if all(covariate < allowed for covariate in term)]
-
-
-def _mixture(scores: FloatArray, seed: int) -> GaussianMixture:
-    components = int(np.clip(len(scores) // CLUSTERS_PER_COMPONENT, 1, MAX_COMPONENTS))
-    start = int(generator(seed, "domain").integers(2**31))
-    mixture = GaussianMixture(components, reg_covar=VARIANCE_MIN, max_iter=300, random_state=start)
-    return mixture.fit(scores)

@@ -20,9 +20,9 @@ from clustermass.io.netcdf import check_finite, read_netcdf
 CORE_ARCSEC = 60.0
 #: beyond this radius it is mostly background, arcsec
 OUTSKIRTS_ARCSEC = 144.0
-#: neighbours and point sources are looked for beyond this radius, arcsec, in squares of so many pixels a side
+#: neighbours and point sources are looked for beyond this radius, arcsec, in squares of this many pixels a side
 NEIGHBOUR_ARCSEC, NEIGHBOUR_PIXELS = 72.0, 3
-#: the bands are joined to so many groups, soft to hard, for the colours
+#: groups of bands, soft to hard, for the colours
 GROUPS = 3
 #: counts of a prior for a colour of zero, which keeps the colours of faint clusters from being all noise
 COLOUR_PRIOR = 10.0
@@ -51,40 +51,22 @@ PREDICTED = ("mu", "sigma_aleatoric", "sigma_epistemic")
 
 
 class Measured(NamedTuple):
-    """Measured clusters in the order of `ensemble.nc`.
+    """Measured clusters in the order of `ensemble.nc`."""
 
-    Attributes
-    ----------
-    values
-        `quantities`, (cluster, quantity).
-    cluster, split
-        Ids and subsets, (cluster,).
-    transform
-        Last step of the images' preprocessing.
-    """
-
+    #: `quantities`, (cluster, quantity)
     values: FloatArray
+    #: ids and subsets, (cluster,)
     cluster: NDArray[np.str_]
     split: NDArray[np.str_]
+    #: last step of the images' preprocessing
     transform: str
 
 
 def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
-    """Measure the clusters of some subsets, one file of images in memory at a time.
+    """Measure the clusters of some subsets (train, val, test), one file of images in memory at a time.
 
-    Parameters
-    ----------
-    smoothed
-        Images of all clusters of `ensemble`, preprocessed as for the networks.
-    ensemble
-        `ensemble.nc` of the training sky or of a test sky.
-    subsets
-        Of train, val, test.
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.
+    `smoothed` holds the images of all clusters of an `ensemble.nc`, preprocessed as for the networks. InputError if a
+    file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.
     """
     table = read_netcdf(ensemble, (*PREDICTED, "split"))
     table = table.isel(cluster=np.isin(table["split"].values.astype(str), subsets))
@@ -125,25 +107,11 @@ def quantities(
     catalogue: Mapping[str, FloatArray],
     predicted: Mapping[str, FloatArray],
 ) -> FloatArray:
-    """Measure `QUANTITIES`.
+    """Measure `QUANTITIES`: float64 (cluster, quantity); NaN = unknown, or there is no such pixel.
 
-    Parameters
-    ----------
-    image
-        (cluster, band, y, x), preprocessed.
-    x, y
-        Offsets of its pixels from the centre, arcsec.
-    transform
-        Last step of the preprocessing, one of `controls.INVERSES`, which is undone.
-    catalogue
-        `redshift`, `exposure_s` and optionally `ml_rate`, `ext` and `ml_bkg`, (cluster,) each; NaN = unknown.
-    predicted
-        `mu`, `sigma_aleatoric`, `sigma_epistemic` of the ensemble, dex, (cluster,) each.
-
-    Returns
-    -------
-    FloatArray
-        (cluster, quantity) float64; NaN = unknown, or there is no such pixel. Brightness and rates are per s.
+    Takes preprocessed images (cluster, band, y, x) whose last step `transform`, one of `controls.INVERSES`, is undone;
+    offsets `x`, `y` of their pixels from the centre in arcsec; the catalogue's `redshift`, `exposure_s` and optionally
+    `ml_rate`, `ext` and `ml_bkg`; and the ensemble's `PREDICTED`, dex, (cluster,) each. Brightness and rates are per s.
     """
     counts = INVERSES[transform](image.astype(np.float64))
     columns = {name: np.asarray(values, np.float64) for name, values in catalogue.items()}
@@ -151,14 +119,20 @@ def quantities(
     exposure = columns["exposure_s"]
     radius = np.hypot(x[None, :], y[:, None])
     total = counts.sum(axis=1)
-    found = {"redshift": _log(columns["redshift"]), "exposure": _log(exposure), "mass": predicted["mu"]}
-    found |= {name: _log((values + 1) / exposure) for name, values in _brightness(total, radius).items()}
-    found["offset"] = _offset(total, x, y, radius)
-    found |= _colours(counts, radius < CORE_ARCSEC, "core") | _colours(counts, radius >= CORE_ARCSEC, "outer")
-    found |= {"rate": _log(columns.get("ml_rate", unknown)), "extent": _log(columns.get("ext", unknown))}
-    found["background"] = _log(columns.get("ml_bkg", unknown) / exposure)
-    found |= {name: _log(predicted[f"sigma_{name}"]) for name in ("aleatoric", "epistemic")}
-    return np.stack([np.asarray(found[name], np.float64) for name in QUANTITIES], axis=1)
+    measured = {
+        "redshift": _log(columns["redshift"]),
+        "exposure": _log(exposure),
+        **{name: _log((values + 1) / exposure) for name, values in _brightness(total, radius).items()},
+        "offset": _offset(total, x, y, radius),
+        **_colours(counts, radius < CORE_ARCSEC, "core"),
+        **_colours(counts, radius >= CORE_ARCSEC, "outer"),
+        "rate": _log(columns.get("ml_rate", unknown)),
+        "extent": _log(columns.get("ext", unknown)),
+        "background": _log(columns.get("ml_bkg", unknown) / exposure),
+        "mass": predicted["mu"],
+        **{name: _log(predicted[f"sigma_{name}"]) for name in ("aleatoric", "epistemic")},
+    }
+    return np.stack([np.asarray(measured[name], np.float64) for name in QUANTITIES], axis=1)
 
 
 def _log(values: FloatArray) -> FloatArray:

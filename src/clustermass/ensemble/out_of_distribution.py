@@ -33,7 +33,7 @@ from clustermass.io.netcdf import read_netcdf
 FALSE_ALARMS = 0.01
 #: quantities that the expectations of the others depend on; always known
 COVARIATES = ("redshift", "exposure", "core")
-#: covariates are clipped so many standard deviations from their means, where the polynomials stop growing
+#: covariates are clipped at this many standard deviations from their means, where the polynomials stop growing
 COVARIATE_MAX = 4.0
 #: products of the standardised covariates up to the second degree
 TERMS = tuple(term for degree in range(3) for term in combinations_with_replacement(range(len(COVARIATES)), degree))
@@ -54,17 +54,11 @@ DIMENSIONS = {
 
 
 class OodScore(NamedTuple):
-    """Scores of clusters, (cluster,) each.
+    """Scores of clusters, (cluster,) each."""
 
-    Attributes
-    ----------
-    p
-        Share of the validation clusters (and the cluster itself) that are at least as unlike the training clusters.
-    why
-        Name of the quantity that stands out most, given all others.
-    """
-
+    #: share of the validation clusters (and the cluster itself) that are at least as unlike the training clusters
     p: FloatArray
+    #: name of the quantity that stands out most, given all others
     why: NDArray[np.str_]
 
     @property
@@ -75,37 +69,25 @@ class OodScore(NamedTuple):
 
 @dataclass(frozen=True)
 class OodModel:
-    """Distribution of the training clusters' quantities, and the validation clusters' scores: `domain.nc`.
+    """Distribution of the training clusters' quantities, and the validation clusters' scores: `domain.nc`."""
 
-    Attributes
-    ----------
-    names
-        The quantities that are used.
-    transform
-        Last step of the images' preprocessing, for `quantities`.
-    covariate_centre, covariate_width
-        Mean and standard deviation of `COVARIATES`, (covariate,).
-    coefficient, log_scale
-        Coefficients a and b of the expected quantity and of the logarithm of the scatter about it, (quantity, term).
-    knot_value
-        (quantity, knot): deviation over scatter where the normal score is `KNOTS`.
-    weight, mean, covariance
-        Mixture of Gaussians for the training clusters' normal scores, (component,), (component, quantity) and
-        (component, quantity, quantity).
-    validation
-        Normal scores of the validation clusters, (cluster, quantity); NaN = unknown.
-    """
-
+    #: of the quantities that are used
     names: tuple[str, ...]
+    #: last step of the images' preprocessing, for `quantities`
     transform: str
+    #: mean and standard deviation of `COVARIATES`, (covariate,)
     covariate_centre: FloatArray
     covariate_width: FloatArray
+    #: a and b of the expected quantity and of the logarithm of the scatter about it, (quantity, term)
     coefficient: FloatArray
     log_scale: FloatArray
+    #: deviation over scatter where the normal score is `KNOTS`, (quantity, knot)
     knot_value: FloatArray
+    #: mixture of Gaussians for the training clusters' normal scores, dimensions as in `DIMENSIONS`
     weight: FloatArray
     mean: FloatArray
     covariance: FloatArray
+    #: normal scores of the validation clusters, (cluster, quantity); NaN = unknown
     validation: FloatArray
 
     @property
@@ -127,14 +109,14 @@ class OodModel:
     def score(self, measured: FloatArray) -> OodScore:
         """Rank clusters by their `quantities`, (cluster, every quantity), among the validation clusters.
 
-        A cluster with unknown quantities is ranked by the others, among validation clusters by the same ones. p is NaN
-        if none is known.
+        A cluster that lacks quantities is ranked by the others, among validation clusters by the same ones. p is NaN if
+        it has none.
         """
         scores = self.normal_scores(measured)
-        known = np.isfinite(scores)
+        finite = np.isfinite(scores)
         p, why = np.full(len(scores), np.nan), np.full(len(scores), "", dtype=f"U{max(map(len, QUANTITIES))}")
-        for pattern in np.unique(known, axis=0):
-            used, rows = np.flatnonzero(pattern), (known == pattern).all(axis=1)
+        for pattern in np.unique(finite, axis=0):
+            used, rows = np.flatnonzero(pattern), (finite == pattern).all(axis=1)
             if used.size:
                 gauge = self.validation[np.isfinite(self.validation[:, used]).all(axis=1)]
                 rarity, ordered = self._rarity(scores[rows], used), np.sort(self._rarity(gauge, used))
@@ -188,13 +170,7 @@ def _score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
 
 
 def read_ood_model(path: Path) -> OodModel:
-    """Read `domain.nc`.
-
-    Raises
-    ------
-    InputError
-        The file is missing, damaged, or wasn't written by `fit_ood` of this version.
-    """
+    """Read `domain.nc`; InputError if it is missing, damaged, or wasn't written by `fit_ood` of this version."""
     if not Path(path).is_file():
         raise InputError(
             f"{path}: no such file. It holds the distribution of the training clusters: copy the whole folder of the "

@@ -51,20 +51,12 @@ def crps_gaussian(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Float
 
 
 def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Json:
-    """Scores of Gaussian predictions of log10(M500c / Msun).
+    """Scores of Gaussian predictions of log10(M500c / Msun); mean, sigma and true value in dex, (cluster,).
 
-    Parameters
-    ----------
-    mu, sigma, truth
-        Mean, standard deviation and true value in dex, (cluster,).
-
-    Returns
-    -------
-    dict
-        `n`; `coverage68`, `coverage95`: fractions of truths within 1 and 1.96 sigma (0.683 and 0.95 if calibrated),
-        each with its `_ci68`; `z_score_mean`, `z_score_std` of residual / sigma; `residual_std_over_mean_sigma` (both
-        1 if calibrated); the scores of `uniformity`; `crps_dex`; `nll`, per cluster. All but `n` are None for fewer
-        than three clusters.
+    `n`; `coverage68`, `coverage95`: fractions of truths within 1 and 1.96 sigma (0.683 and 0.95 if calibrated), each
+    with its `_ci68`; `z_score_mean`, `z_score_std` of residual / sigma; `residual_std_over_mean_sigma` (both 1 if
+    calibrated); the scores of `uniformity`; `crps_dex`; `nll`, per cluster. All but `n` are None for fewer than three
+    clusters.
     """
     if mu.size < MIN_CLUSTERS:
         return {"n": int(mu.size), **dict.fromkeys(_GAUSSIAN_SCORES)}
@@ -85,11 +77,8 @@ def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> 
 def pit_scores(values: FloatArray) -> Json:
     """Scores of predictions of any shape by their probability integral transform, (cluster,).
 
-    Returns
-    -------
-    dict
-        `n`; `coverage68` (nominally 0.683) and `coverage95` of the central intervals, each with its `_ci68`; the scores
-        of `uniformity`. All but `n` are None for fewer than three clusters.
+    `n`; `coverage68` (nominally 0.683) and `coverage95` of the central intervals, each with its `_ci68`; the scores of
+    `uniformity`. All but `n` are None for fewer than three clusters.
     """
     if values.size < MIN_CLUSTERS:
         return {"n": int(values.size), **dict.fromkeys(_PIT_SCORES)}

@@ -22,46 +22,28 @@ SIZES = (1, 2, 5, 10, 20, 30)
 
 
 def members_curve(members: Sequence[Path], split: Path, output: Path, resamplings: int, seed: int) -> None:
-    """Score ensembles of the first members on the test clusters; write JSON.
+    """Score ensembles of the first members on the test clusters; write JSON. Nothing is trained.
 
-    Sigma is as the networks predict it, not recalibrated. Nothing is trained.
-
-    Parameters
-    ----------
-    members
-        `members/{member}.nc`, in the order of the members.
-    split
-        The sky's split: its groups are resampled whole.
-    output
-        JSON to write: `n_test`, `n_groups`; `sizes`: by number of members the measures of `compare` (with the same
-        resamplings for all) and `member_over_ensemble_sigma`, see `sigma_ratio`; `alone`: mean and standard deviation
-        over the single members of `scatter_dex` and `nll`; `provenance`.
-    resamplings, seed
-        Number of resamplings, and root of the random numbers.
-
-    Raises
-    ------
-    InputError
-        No member is given, a file is missing or lacks a variable, the members differ in their clusters, or there are
-        too few test clusters.
+    Sigma is as the networks predict it, not recalibrated. `members` are the files `members/{member}.nc` in order; the
+    groups of the sky's `split` are resampled whole. Written are `n_test`, `n_groups`; `sizes`: by number of members the
+    measures of `compare` (with the same resamplings for all) and `member_over_ensemble_sigma`, see `sigma_ratio`;
+    `alone`: mean and standard deviation over the single members of `scatter_dex` and `nll`; `provenance`. InputError if
+    no member is given, a file is missing or lacks a variable, the members differ in their clusters, or there are too
+    few.
     """
     table = _test_clusters(members)
     group = groups_of(table["cluster"].values.astype(str), split)
     mu, sigma, truth = (table[name].values.astype(float) for name in ("mu", "sigma", "log10_m500c"))
     sizes = sorted({size for size in (*SIZES, len(members)) if size <= len(members)})
     ensembles = {str(size): combine(mu[:size], sigma[:size]) for size in sizes}
+    true = {"log10_m500c": ("cluster", truth), "group": ("cluster", group)}
     tables = {
-        name: xr.Dataset(
-            {
-                **{"mu": ("cluster", each.mu), "sigma": ("cluster", each.sigma)},
-                **{"log10_m500c": ("cluster", truth), "group": ("cluster", group)},
-            }
-        )
+        name: xr.Dataset({"mu": ("cluster", each.mu), "sigma": ("cluster", each.sigma), **true})
         for name, each in ensembles.items()
     }
     measures = compare(tables, resamplings, seed)
-    for name, found in measures.items():
-        LOGGER.info("members_curve: %s members, scatter %.4f dex", name, found["scatter_dex"]["value"])
+    for name, scores in measures.items():
+        LOGGER.info("members_curve: %s members, scatter %.4f dex", name, scores["scatter_dex"]["value"])
     alone = {
         "scatter_dex": (mu - truth).std(axis=1),
         "nll": negative_log_likelihood(mu - truth, sigma).mean(axis=1),
@@ -70,8 +52,8 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
         "n_test": int(truth.size),
         "n_groups": int(np.unique(group).size),
         "sizes": {
-            name: {**found, "member_over_ensemble_sigma": sigma_ratio(sigma[: int(name)], ensembles[name].sigma)}
-            for name, found in measures.items()
+            name: {**scores, "member_over_ensemble_sigma": sigma_ratio(sigma[: int(name)], ensembles[name].sigma)}
+            for name, scores in measures.items()
         },
         "alone": {name: {"mean": float(each.mean()), "std": float(each.std())} for name, each in alone.items()},
         "provenance": provenance("members_curve", {"bootstrap": resamplings}, [*members, split], seed=seed),
@@ -83,19 +65,12 @@ def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> Json:
     """Members' sigma (member, cluster) over the ensemble's (cluster,): end of section 4 of Krippendorf et al. (2023).
 
     They state 0.951 +- 0.039, "averaged over all clusters in the test sample", without saying over what the second
-    number is a standard deviation: both readings are given.
-
-    Returns
-    -------
-    dict
-        `mean` and `std` over members and clusters; `std_of_members`, of the members' means over the clusters.
+    number is a standard deviation. Both readings are given: `mean` and `std` over members and clusters, and
+    `std_of_members`, of the members' means over the clusters.
     """
     ratio = member_sigma / ensemble_sigma
-    return {
-        "mean": float(ratio.mean()),
-        "std": float(ratio.std()),
-        "std_of_members": float(ratio.mean(axis=1).std()),
-    }
+    of_members = float(ratio.mean(axis=1).std())
+    return {"mean": float(ratio.mean()), "std": float(ratio.std()), "std_of_members": of_members}
 
 
 def _test_clusters(members: Sequence[Path]) -> xr.Dataset:

@@ -12,14 +12,7 @@ from clustermass.ensemble.aggregate import mixture_cdf, mixture_quantile
 from clustermass.ensemble.calibration import Calibration, read_calibration
 from clustermass.ensemble.scores import MIN_CLUSTERS, Json, calibration_scores, fraction, pit_scores
 from clustermass.errors import InputError
-from clustermass.evaluate.metrics import (
-    Comparison,
-    Residuals,
-    by_bin,
-    compare,
-    mean_or_none,
-    scores_with_sigma,
-)
+from clustermass.evaluate.metrics import Comparison, Residuals, by_bin, compare, mean_or_none, scores_with_sigma
 from clustermass.evaluate.ood_scores import summarise_ood
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER
@@ -61,10 +54,8 @@ def evaluate(
 
     Parameters
     ----------
-    ensemble, baselines
-        `ensemble.nc` and `baselines.nc` of one experiment, on its own sky or on another one.
-    calibration
-        `calibration.json` of the experiment: how sigma is recalibrated, and the conformal intervals.
+    ensemble, baselines, calibration
+        `ensemble.nc`, `baselines.nc` (on its own sky or on another one) and `calibration.json` of one experiment.
     metrics
         `metrics.json` to write: sample sizes, scores of test, val and train, `high_likelihood`, `calibration` (of the
         recalibrated test set, whole and in bins; `raw`, of the full `mixture`, `conformal`), `ensemble`, `baselines`
@@ -99,30 +90,27 @@ def evaluate(
         for name, chosen in {**subsets, "high_likelihood": subsets["test"] & high}.items()
     }
     test, best = compared["test"], compared["high_likelihood"]
+    inputs = [ensemble, baselines, calibration, *([ood] if ood else [])]
     content = {
         **{f"n_{name}": int(chosen.sum()) for name, chosen in subsets.items()},
         **{name: compared[name].network for name in ("test", "train", "val")},
-        "high_likelihood": {
-            **{"threshold": HIGH_LIKELIHOOD, **best.network},
-            **{"baselines": best.baselines, "ratios": best.ratios},
-        },
+        "high_likelihood": {"threshold": HIGH_LIKELIHOOD, **_content(best)},
         "calibration": _calibration(table.isel(cluster=subsets["test"]), calibrated),
         "ensemble": _ensemble(table.isel(cluster=subsets["test"])),
         "baselines": test.baselines,
         "ratios": test.ratios,
         "baselines_left_out": json.loads(others.attrs.get("left_out", "{}")),
         **({"domain": summarise_ood(ood)} if ood else {}),
-        "provenance": provenance(
-            "evaluate",
-            {"bootstrap": resamplings},
-            [ensemble, baselines, calibration, *([ood] if ood else [])],
-            seed=seed,
-        ),
+        "provenance": provenance("evaluate", {"bootstrap": resamplings}, inputs, seed=seed),
     }
     _log(test)
     made = provenance("evaluate", {}, [ensemble, calibration])
     write_netcdf(predicted, predictions, "Calibrated predictions of log10 M500c by an ensemble", made)
     write_json(content, metrics)
+
+
+def _content(comparison: Comparison) -> Json:
+    return {**comparison.network, "baselines": comparison.baselines, "ratios": comparison.ratios}
 
 
 def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
@@ -152,21 +140,11 @@ def _residuals(table: xr.Dataset, others: xr.Dataset, split: Path | None) -> Res
 
 
 def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Dataset:
-    """Calibrate the predictions of an ensemble.
+    """Calibrate the predictions of an `ensemble.nc` (`KEPT`, `member_mu` and `member_sigma`).
 
-    Parameters
-    ----------
-    table
-        Of `ensemble.nc`: `KEPT`, `member_mu` and `member_sigma`.
-    calibration
-        From the validation set.
-
-    Returns
-    -------
-    xr.Dataset
-        `KEPT`; `sigma_calibrated`, the recalibrated standard deviation; `quantile` (probability, cluster) of the
-        recalibrated mixture and `pit`, its cumulative probability at the true mass; `conformal_low` and
-        `conformal_high` (level in percent, cluster), NaN if the validation set was too small. Masses as log10.
+    Returns `KEPT`; `sigma_calibrated`, the recalibrated standard deviation; `quantile` (probability, cluster) of the
+    recalibrated mixture and `pit`, its cumulative probability at the true mass; `conformal_low` and `conformal_high`
+    (level in percent, cluster), NaN if the validation set was too small. Masses as log10.
     """
     mu, sigma = calibration.recalibration.components(table["member_mu"].values, table["member_sigma"].values)
     centre, width = table["mu"].values, table["sigma"].values
@@ -196,8 +174,7 @@ def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: in
         network[key] = by_bin(values, edges, scores_with_sigma, residuals.network, sigma)
     for key, value in (("isolated", 1), ("with_neighbour", 0)) if "isolated" in table else ():
         part = residuals.subset(table["isolated"].values == value)
-        alone = compare(part, resamplings, seed, f"{where} alone")
-        network[key] = {**alone.network, "baselines": alone.baselines, "ratios": alone.ratios}
+        network[key] = _content(compare(part, resamplings, seed, f"{where} alone"))
     return comparison
 
 
@@ -222,22 +199,19 @@ def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
 def conformal_coverage(predicted: xr.Dataset) -> dict[str, Json]:
     """Share of true masses inside the conformal intervals, by level in percent, as text.
 
-    Returns
-    -------
-    dict
-        For each level `coverage`, its binomial `coverage_ci68`, and `mean_half_width_dex`; None without such intervals
-        or with fewer than three clusters.
+    For each level `coverage`, its binomial `coverage_ci68`, and `mean_half_width_dex`; None without such intervals or
+    with fewer than three clusters.
     """
     truth = predicted["log10_m500c"].values
-    found: dict[str, Json] = {}
+    scores: dict[str, Json] = {}
     for level in predicted["level"].values.tolist():
         low, high = (predicted[name].sel(level=level).values for name in ("conformal_low", "conformal_high"))
         if truth.size < MIN_CLUSTERS or not np.isfinite(low).all():
-            found[str(level)] = dict.fromkeys(("coverage", "coverage_ci68", "mean_half_width_dex"))
+            scores[str(level)] = dict.fromkeys(("coverage", "coverage_ci68", "mean_half_width_dex"))
         else:
             inside = fraction("coverage", (low <= truth) & (truth <= high))
-            found[str(level)] = inside | {"mean_half_width_dex": float((high - low).mean() / 2)}
-    return found
+            scores[str(level)] = inside | {"mean_half_width_dex": float((high - low).mean() / 2)}
+    return scores
 
 
 def _ensemble(test: xr.Dataset) -> Json:

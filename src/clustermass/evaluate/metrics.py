@@ -5,32 +5,24 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.ensemble.scores import MIN_CLUSTERS, Json
-from clustermass.evaluate.bootstrap import interval68, paired_ratios, resampled_moments
 from clustermass.rng import generator
 
 #: percent of the mass that one dex of scatter amounts to: sigma_ln = ln(10) sigma_dex, so 0.188 dex = 43 %
 LN_PERCENT = 100 * np.log(10)
+#: central 68.27 % of a distribution, in percentiles
+CENTRAL_68 = (15.865525393145708, 84.13447460685429)
 
 
 class Residuals(NamedTuple):
-    """Residuals of the network and of the baselines on the same clusters, dex.
-
-    Attributes
-    ----------
-    network
-        (cluster,).
-    baselines
-        (cluster,) each, by name.
-    group
-        Group of each cluster, (cluster,): resampled as a whole.
-    """
+    """Residuals of the network and of the baselines by name on the same clusters, dex, (cluster,) each."""
 
     network: FloatArray
     baselines: Mapping[str, FloatArray]
+    #: group of each cluster, (cluster,): resampled as a whole
     group: NDArray[np.str_]
 
     def subset(self, chosen: NDArray[np.bool_]) -> "Residuals":
@@ -50,11 +42,8 @@ class Comparison(NamedTuple):
 def residual_scores(residual: FloatArray) -> Json:
     """Bias, scatter and rms of residuals (cluster,) in dex; None for fewer than three clusters.
 
-    Returns
-    -------
-    dict
-        `n`; `bias_dex`: mean; `scatter_dex`: standard deviation about the mean (divided by n); `scatter_ln_percent`;
-        `rms_dex`: about zero.
+    `n`; `bias_dex`: mean; `scatter_dex`: standard deviation about the mean (divided by n); `scatter_ln_percent`;
+    `rms_dex`: about zero.
     """
     names = ("scatter_dex", "scatter_ln_percent", "bias_dex", "rms_dex")
     if residual.size < MIN_CLUSTERS:
@@ -70,18 +59,9 @@ def scores_with_sigma(residual: FloatArray, sigma: FloatArray) -> Json:
 
 
 def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Json], *columns: FloatArray) -> list[Json]:
-    """Scores of the clusters in half-open bins [low, high) of `values`; an infinite edge is None.
+    """Scores of the clusters in half-open bins [low, high) of `values`, (cluster,); an infinite edge is None.
 
-    Parameters
-    ----------
-    values
-        What is binned, (cluster,).
-    edges
-        Ascending.
-    scores
-        Called with the clusters of each bin.
-    *columns
-        Its arguments for all clusters, (cluster,) each.
+    `scores` is called with the `columns`, (cluster,) each, of the clusters of each bin.
     """
     rows = []
     for low, high in pairwise(edges):
@@ -99,36 +79,64 @@ def mean_or_none(values: FloatArray) -> float | None:
 def compare(residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
     """Compare network and baselines on the same clusters, with intervals from a paired bootstrap over groups.
 
-    Parameters
-    ----------
-    residuals
-        Of network and baselines.
-    resamplings, seed
-        Number of resamplings, and root of the random numbers.
-    where
-        Name of the subset: seeds its own random numbers.
-
-    Returns
-    -------
-    Comparison
-        All scores with `scatter_dex_ci68` and `bias_dex_ci68`; each ratio {value, ci68}. None for fewer than three
-        clusters.
+    `where` is the name of the subset and seeds its own random numbers. All scores get `scatter_dex_ci68` and
+    `bias_dex_ci68`, each ratio is {value, ci68}; None for fewer than three clusters.
     """
-    names = list(residuals.baselines)
-    rows = np.stack([residuals.network, *residuals.baselines.values()])
-    scores = [residual_scores(row) for row in rows]
-    values, intervals = dict[str, float | None].fromkeys(names), dict[str, list[float] | None].fromkeys(names)
-    if residuals.network.size < MIN_CLUSTERS:
-        ends: list[tuple[list[float] | None, list[float] | None]] = [(None, None)] * len(rows)
-    else:
+    rows = [residuals.network, *residuals.baselines.values()]
+    ends: list[tuple[list[float] | None, list[float] | None]] = [(None, None)] * len(rows)
+    values, intervals = dict[str, float | None](), dict[str, list[float] | None]()
+    if residuals.network.size >= MIN_CLUSTERS:
         rng = generator(seed, "bootstrap", where)
-        mean, scatter = resampled_moments(rows, residuals.group, resamplings, rng)
+        mean, scatter = resampled_moments(np.stack(rows), residuals.group, resamplings, rng)
         ends = [(interval68(s), interval68(m)) for s, m in zip(scatter, mean, strict=True)]
-        intervals, spread = paired_ratios(scatter, names), [float(row.std()) for row in rows]
-        values = {name: spread[0] / other if other else None for name, other in zip(names, spread[1:], strict=True)}
-    for row, (scatter_ci, bias_ci) in zip(scores, ends, strict=True):
-        row |= {"scatter_dex_ci68": scatter_ci, "bias_dex_ci68": bias_ci}
+        intervals = paired_ratios(scatter, list(residuals.baselines))
+        spread = {name: float(row.std()) for name, row in residuals.baselines.items()}
+        values = {name: float(rows[0].std()) / other if other else None for name, other in spread.items()}
+    network, *others = (
+        residual_scores(row) | {"scatter_dex_ci68": scatter_ci, "bias_dex_ci68": bias_ci}
+        for row, (scatter_ci, bias_ci) in zip(rows, ends, strict=True)
+    )
     ratios: dict[str, Json] = {
-        f"network_over_{name}": {"value": values[name], "ci68": intervals[name]} for name in names
+        f"network_over_{name}": {"value": values.get(name), "ci68": intervals.get(name)} for name in residuals.baselines
     }
-    return Comparison(scores[0], dict(zip(names, scores[1:], strict=True)), ratios)
+    return Comparison(network, dict(zip(residuals.baselines, others, strict=True)), ratios)
+
+
+def resampled_moments(
+    residuals: FloatArray, group: ArrayLike, resamplings: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and scatter of every predictor in every resampling, the same draws for all of them (paired).
+
+    As many groups as there are are drawn with replacement: clusters that share a halo or photons are drawn together.
+    Takes residuals (predictor, cluster) and the clusters' groups (cluster,); returns float64 (predictor, resampling)
+    each, in dex, the scatter about the mean and divided by n.
+    """
+    _, row = np.unique(np.asarray(group), return_inverse=True)
+    groups = int(row.max()) + 1
+    drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamplings).astype(float)
+    # sums about the sample's mean: a large common offset costs no digits
+    centre = residuals.mean(axis=1, keepdims=True)
+    deviation = residuals - centre
+    number = drawn @ np.bincount(row, minlength=groups)
+    first, second = (
+        drawn
+        @ np.stack([np.bincount(row, weights=each, minlength=groups) for each in values], axis=1)
+        / number[:, None]
+        for values in (deviation, deviation**2)
+    )
+    scatter = np.sqrt(np.maximum(second - first**2, 0))
+    return (first + centre[:, 0]).T, scatter.T
+
+
+def interval68(values: FloatArray) -> list[float] | None:
+    """Central 68.27 % of the finite `values`; None if there are none."""
+    finite = values[np.isfinite(values)]
+    return [float(edge) for edge in np.percentile(finite, CENTRAL_68)] if finite.size else None
+
+
+def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
+    """Intervals of the first row of `scatter` (predictor, resampling) over each of the others, by their `names`."""
+    return {
+        name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))
+        for name, row in zip(names, scatter[1:], strict=True)
+    }

@@ -13,7 +13,7 @@ import xarray as xr
 from clustermass.ensemble.calibration import digest_of, validation_clusters
 from clustermass.ensemble.scores import MIN_CLUSTERS, negative_log_likelihood
 from clustermass.errors import InputError
-from clustermass.evaluate.bootstrap import interval68, resampled_moments
+from clustermass.evaluate.metrics import interval68, resampled_moments
 from clustermass.io.files import atomic, write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf
@@ -111,18 +111,9 @@ def search(
 def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, dict[str, Measure]]:
     """Score candidates on the same clusters, with the same resamplings of groups.
 
-    Parameters
-    ----------
-    tables
-        `mu`, `sigma`, `log10_m500c` and `group`, (cluster,), of each candidate; the same clusters in all.
-    resamplings, seed
-        See `search`.
-
-    Returns
-    -------
-    dict
-        For each candidate {value, ci68} of `nll`, the mean of -ln p(true mass) with p the ensemble's Gaussian per dex;
-        `nll_above_best`, paired; `scatter_dex`, `residual_std_over_mean_sigma` and `bias_dex`.
+    Takes `mu`, `sigma`, `log10_m500c` and `group`, (cluster,), of each candidate. Returns for each {value, ci68} of
+    `nll`, the mean of -ln p(true mass) with p the ensemble's Gaussian per dex; `nll_above_best`, paired; `scatter_dex`,
+    `residual_std_over_mean_sigma` and `bias_dex`.
     """
     mu, sigma, truth = (
         np.stack([table[name].values.astype(float) for table in tables.values()])
@@ -205,18 +196,9 @@ Training: seconds of all training jobs so far on the machine that they ran on, f
 
 
 def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[str, float | None], page: Path) -> None:
-    """Write a search as a Markdown table, the best candidate first.
+    """Write what `search` returned as a Markdown table, the best candidate first.
 
-    Parameters
-    ----------
-    content
-        See `search`.
-    run
-        Name of the run.
-    training_s
-        Seconds of each candidate's training, None = unknown; they differ from run to run.
-    page
-        `search.md`.
+    `training_s` holds the seconds of each candidate's training, None = unknown; they differ from run to run.
     """
     rows = [HEADER, ("---",) * len(HEADER)]
     rows += [_row(name, content, training_s[name]) for name in content["ranking"]]

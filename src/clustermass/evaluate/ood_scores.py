@@ -19,21 +19,9 @@ from clustermass.io.provenance import provenance
 def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Path) -> None:
     """Score the test clusters of an `ensemble.nc` against the training and validation clusters of the training sky.
 
-    Parameters
-    ----------
-    smoothed
-        Images of the clusters.
-    ensemble
-        `ensemble.nc` of the training sky or of a test sky.
-    domain
-        `domain.nc` of the experiment.
-    output
-        netCDF to write: `ood_p`, `ood_why` and `flag_ood` (cluster,).
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, or the images lack a cluster.
+    Takes the preprocessed images, the `ensemble.nc` of the training sky or of a test sky, and the experiment's
+    `domain.nc`; writes `ood_p`, `ood_why` and `flag_ood` (cluster,). InputError if a file is missing or damaged, or the
+    images lack a cluster.
     """
     model, test = read_ood_model(domain), measure(smoothed, ensemble, ("test",))
     score = model.score(test.values)
@@ -47,12 +35,9 @@ def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Pa
 def summarise_ood(scores: Path) -> Json:
     """Summary of the file that `score_ood` wrote.
 
-    Returns
-    -------
-    dict
-        `false_alarm_rate`, the nominal one; `n`, `n_validation`; `flagged`, the share of flagged clusters, and its
-        binomial `flagged_ci68`; `why`: number of flagged clusters by the quantity that stands out; `sample_p`, see
-        `sample_p`. None without clusters.
+    `false_alarm_rate`, the nominal one; `n`, `n_validation`; `flagged`, the share of flagged clusters, and its binomial
+    `flagged_ci68`, None without clusters; `why`: number of flagged clusters by the quantity that stands out;
+    `sample_p`.
     """
     table = read_netcdf(scores, ("ood_p", "ood_why", "flag_ood"))
     number = int(table.attrs["n_validation"])
@@ -71,18 +56,12 @@ def summarise_ood(scores: Path) -> Json:
 def sample_p(p: FloatArray, number: int) -> float | None:
     """Probability that a sample like the validation clusters is altogether as unlike the training clusters as this one.
 
-    One-sided Mann-Whitney test; it takes clusters as independent. It detects small differences that all clusters share.
-
-    Parameters
-    ----------
-    p
-        `OodScore.p`, (cluster,); NaN is left out.
-    number
-        Validation clusters.
+    One-sided Mann-Whitney test of `OodScore.p` (cluster,), NaN left out, against the ranks of `number` validation
+    clusters. It takes clusters as independent and detects small differences that all clusters share.
     """
-    known = p[np.isfinite(p)]
-    if not known.size or not number:
+    finite = p[np.isfinite(p)]
+    if not finite.size or not number:
         return None
     # p = j / (n + 1) lies between the (j - 1)-th and the j-th most unlike validation cluster
     gauge = (np.arange(1, number + 1) + 0.5) / (number + 1)
-    return float(mannwhitneyu(known, gauge, alternative="less").pvalue)
+    return float(mannwhitneyu(finite, gauge, alternative="less").pvalue)

@@ -1,8 +1,10 @@
 """A trained ensemble on all selected clusters of another sky: a larger test set, or one of another kind."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -16,23 +18,17 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, write_netcdf
 from clustermass.io.provenance import provenance
 
+if TYPE_CHECKING:
+    from clustermass.config.models import Selection
+
 KEPT = (*COLUMNS, "log10_m500c")
-
-
-class _Part(NamedTuple):
-    """One realization: predictions (member, cluster), ids and columns (cluster,)."""
-
-    mu: np.ndarray
-    sigma: np.ndarray
-    cluster: np.ndarray
-    columns: dict[str, np.ndarray]
 
 
 def predict_sky(
     smoothed: Sequence[Path],
     weights: Sequence[Path],
     sky: str,
-    selection: Mapping[str, Any],
+    selection: Selection,
     redshift_noise: float,
     seed: int,
     output: Path,
@@ -71,20 +67,17 @@ def predict_sky(
             redshift = noisy_redshift(sample["redshift"].values, named, redshift_noise, seed)
             image, measurements = sample["image"].values, measurements_of(sample)
             predicted = ensemble.predict(image, redshift, None, measurements, device, controlled=True)
-            columns = {name: sample[name].values for name in KEPT}
-            parts.append(_Part(predicted.member_mu, predicted.member_sigma, ids, columns))
+            members = {"mu": predicted.member_mu, "sigma": predicted.member_sigma}
+            columns = {name: ("cluster", sample[name].values) for name in KEPT}
+            part = {name: (("member", "cluster"), values) for name, values in members.items()}
+            parts.append(xr.Dataset({**part, **columns}, {"cluster": ids}))
             LOGGER.info("predict_sky: %d clusters of realization %s", ids.size, sample["realization"].values[0])
-    dataset = _joined(parts, [path.stem for path in weights])
+    whole = xr.concat(parts, dim="cluster")
+    ids = whole["cluster"].values.astype(str)
+    whole, ids = whole.isel(cluster=order_of(ids)), np.sort(ids)
+    kept = {**{name: whole[name].values for name in KEPT}, "split": np.full(ids.size, "test")}
+    names = [path.stem for path in weights]
+    dataset = ensemble_dataset(whole["mu"].values, whole["sigma"].values, names, ids, kept)
     parameters = {"selection": selection, "redshift_noise": redshift_noise, "sky": sky}
     made = provenance("predict_sky", parameters, [*weights, *smoothed], seed=seed)
     write_netcdf(dataset, output, f"Predictions of an ensemble of {len(weights)} networks for the sky {sky}", made)
-
-
-def _joined(parts: Sequence[_Part], names: Sequence[str]) -> xr.Dataset:
-    """All parts in one dataset like `ensemble.nc`, sorted by cluster id."""
-    cluster = np.concatenate([part.cluster for part in parts])
-    order = order_of(cluster)
-    columns = {name: np.concatenate([part.columns[name] for part in parts])[order] for name in KEPT}
-    columns["split"] = np.full(cluster.size, "test")
-    mu, sigma = (np.concatenate([getattr(part, name) for part in parts], axis=1)[:, order] for name in ("mu", "sigma"))
-    return ensemble_dataset(mu, sigma, names, cluster[order], columns)

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
-from clustermass.baselines.measurements import realization_of
 from clustermass.catalogues.tables import read_table
+from clustermass.dataset.sample import realization_of
 from clustermass.dataset.split import groups_of
 from clustermass.errors import InputError
 from clustermass.figures import style

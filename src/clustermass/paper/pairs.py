@@ -11,8 +11,7 @@ from scipy.stats import chi2
 from clustermass.arrays import FloatArray
 from clustermass.ensemble.scores import MIN_CLUSTERS
 from clustermass.errors import InputError
-from clustermass.evaluate.bootstrap import interval68, resampled_moments
-from clustermass.evaluate.metrics import residual_scores
+from clustermass.evaluate.metrics import interval68, resampled_moments, residual_scores
 from clustermass.io.files import write_json
 from clustermass.io.log import track
 from clustermass.io.netcdf import read_netcdf

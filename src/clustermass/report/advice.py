@@ -18,15 +18,7 @@ _AGAIN = "then the same command goes on: finished files are kept."
 
 
 def advice(log: str, folder: Path) -> list[str]:
-    """Find the causes of a failed run in its log; return a line with the remedy for each.
-
-    Parameters
-    ----------
-    log
-        Text of the run's log.
-    folder
-        Of its results.
-    """
+    """Find the causes of a failed run in the text of its log; return a line with the remedy for each."""
     lines = []
     free, where = shutil.disk_usage(folder).free, folder.resolve()
     if any(text in log for text in _FULL) or free < (_LITTLE_BYTES if _UNKNOWN in log else _NOTHING_BYTES):

@@ -13,20 +13,10 @@ import yaml
 def costs_by_step(folders: Iterable[Path], labels: Iterable[str], excluded: str = "report") -> list[dict[str, Any]]:
     """Sum up the costs of the jobs below `folders` by step, the longest in all first.
 
-    Parameters
-    ----------
-    folders
-        Searched for ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth.
-    labels
-        Suffixes of a step's name in file names, beside numbers: names of skies, preprocessings, ...
-    excluded
-        A step that is left out: the running one, whose benchmark file is of an earlier run.
-
-    Returns
-    -------
-    list
-        For each step `step`, `jobs`, `seconds` (sum), `seconds_median`, `seconds_max`, `cpu_seconds` (sum) and
-        `megabytes_max`; the last two None if not measured.
+    Benchmark files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth; `labels` are suffixes of a
+    step's name besides numbers: names of skies, preprocessings, ... A step `excluded` is left out: the running one,
+    whose file is of an earlier run. Returns for each `step`, `jobs`, `seconds` (sum), `seconds_median`, `seconds_max`,
+    `cpu_seconds` (sum) and `megabytes_max`; the last two None if not measured.
     """
     suffixes = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
     label = re.compile(rf"_(?:\d+(?:_\d+)?|{suffixes or '(?!)'})$")
@@ -35,15 +25,16 @@ def costs_by_step(folders: Iterable[Path], labels: Iterable[str], excluded: str 
         for path in sorted(folder.rglob("benchmarks*/*.tsv")):
             with path.open(newline="", encoding="utf-8") as stream:
                 jobs.setdefault(label.sub("", path.stem), []).append(next(csv.DictReader(stream, delimiter="\t")))
-    found = [{"step": step, **_costs(rows)} for step, rows in jobs.items() if step != excluded]
-    return sorted(found, key=lambda row: -row["seconds"])
+    costs = [{"step": step, **_costs(rows)} for step, rows in jobs.items() if step != excluded]
+    return sorted(costs, key=lambda row: -row["seconds"])
 
 
 def _costs(jobs: list[dict[str, str]]) -> dict[str, Any]:
     """Sum up rows of benchmark files: columns s, cpu_time (s), max_rss (MB); jobs of 1 or 2 s have NA in the latter."""
     seconds = [float(job["s"]) for job in jobs]
     cpu, memory = (
-        [float(job[name]) for job in jobs if _measured(job.get(name, ""))] for name in ("cpu_time", "max_rss")
+        [float(text) for job in jobs if (text := job.get(name, "")) not in ("", "NA", "-") and float(text) > 0]
+        for name in ("cpu_time", "max_rss")
     )
     return {
         "jobs": len(jobs),
@@ -53,10 +44,6 @@ def _costs(jobs: list[dict[str, str]]) -> dict[str, Any]:
         "cpu_seconds": sum(cpu) if cpu else None,
         "megabytes_max": max(memory, default=None),
     }
-
-
-def _measured(text: str) -> bool:
-    return text not in ("", "NA", "-") and float(text) > 0
 
 
 def folders_of(config: Mapping[str, Any], results: Path) -> list[Path]:

@@ -8,11 +8,7 @@ from typing import Any
 from clustermass.errors import InputError
 
 #: key figure -> baseline that the network's scatter is divided by
-RATIOS = {
-    "over_count_rate": "count_rate_recalibrated",
-    "over_ridge": "ridge_features",
-    "over_trees": "boosted_trees",
-}
+RATIOS = {"over_count_rate": "count_rate_recalibrated", "over_ridge": "ridge_features", "over_trees": "boosted_trees"}
 # baselines may be missing: a user's simulation without count rates, published images without counts
 _UNKNOWN: Mapping[str, Any] = {"value": None, "ci68": None}
 
@@ -20,26 +16,17 @@ _UNKNOWN: Mapping[str, Any] = {"value": None, "ci68": None}
 def key_figures(metrics: str | Path) -> dict[str, Any]:
     """Return the key figures of one `metrics.json`; None if missing, or for fewer than three clusters.
 
-    Returns
-    -------
-    dict
-        Sizes; of the test set `scatter_dex`, `bias_dex`, calibration and the ratios of `RATIOS`, with their `_ci68`;
-        `flagged`: share of test clusters with FLAG_OOD, `sample_p` of `summarise_ood`;
-        `isolated`: sizes, scatter and ratios of the test clusters without a neighbour; None if unknown.
-
-    Raises
-    ------
-    InputError
-        The file is missing, is no JSON, or lacks a block.
+    Sizes; of the test set `scatter_dex`, `bias_dex`, calibration and the ratios of `RATIOS`, with their `_ci68`;
+    `flagged`: share of test clusters with FLAG_OOD, `sample_p` of `summarise_ood`; `isolated`: sizes, scatter and
+    ratios of the test clusters without a neighbour, None if unknown. InputError if the file is missing, is no JSON, or
+    lacks a block.
     """
     try:
         content = json.loads(Path(metrics).read_text(encoding="utf-8"))
         test, calibration = content["test"], content["calibration"]
         isolated, domain = test.get("isolated"), content.get("domain", {})
         return {
-            "n_train": content["n_train"],
-            "n_val": content["n_val"],
-            "n_test": content["n_test"],
+            **{name: content[name] for name in ("n_train", "n_val", "n_test")},
             "n_members": content["ensemble"]["n_members"],
             **_scatter(test, content["ratios"]),
             "scatter_ln_percent": test["scatter_ln_percent"],
@@ -48,9 +35,7 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
             "coverage68_ci68": calibration.get("coverage68_ci68"),
             "coverage95": calibration["coverage95"],
             "residual_over_sigma": calibration["residual_std_over_mean_sigma"],
-            "flagged": domain.get("flagged"),
-            "flagged_ci68": domain.get("flagged_ci68"),
-            "sample_p": domain.get("sample_p"),
+            **{name: domain.get(name) for name in ("flagged", "flagged_ci68", "sample_p")},
             "left_out": content.get("baselines_left_out", {}),
             "isolated": {"n_test": isolated["n"], **_scatter(isolated, isolated["ratios"])} if isolated else None,
         }
@@ -61,28 +46,23 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
 
 
 def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: scores[name] for name in ("scatter_dex", "scatter_dex_ci68")}
+    figures = {name: scores[name] for name in ("scatter_dex", "scatter_dex_ci68")}
     for key, baseline in RATIOS.items():
         ratio = ratios.get(f"network_over_{baseline}", _UNKNOWN)
-        found |= {key: ratio["value"], f"{key}_ci68": ratio["ci68"]}
-    return found
+        figures |= {key: ratio["value"], f"{key}_ci68": ratio["ci68"]}
+    return figures
 
 
 def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of a comparison with their key figures.
+    """Return the rows of a comparison with the key figures of the `metrics.json` of each.
 
-    Parameters
-    ----------
-    metrics
-        metrics.json of each row.
-    rows
-        `experiment`, `sky` (None = the test set of the training sky), and further columns. The row without a sky comes
-        first for each experiment: only its file has the number of training clusters.
+    A row has `experiment`, `sky` (None = the test set of the training sky), and further columns. The row without a sky
+    comes first for each experiment: only its file has the number of training clusters.
     """
-    found: list[dict[str, Any]] = []
+    complete: list[dict[str, Any]] = []
     trained: dict[str, int] = {}
     for row, path in zip(rows, metrics, strict=True):
         figures = key_figures(path)
         trained.setdefault(row["experiment"], figures["n_train"])
-        found.append({**figures, **row, "n_train": trained[row["experiment"]]})
-    return found
+        complete.append({**figures, **row, "n_train": trained[row["experiment"]]})
+    return complete

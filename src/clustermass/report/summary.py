@@ -46,20 +46,9 @@ def summarise(
 ) -> None:
     """Write `summary.json`: key figures and catalogues of each experiment, software and time of the run.
 
-    Unlike every other file it depends on the clock and the machine.
-
-    Parameters
-    ----------
-    metrics
-        metrics.json of each experiment.
-    masses
-        masses.fits of each observed field, by experiment.
-    output
-        Path of summary.json.
-    test_skies
-        metrics.json of each further test sky, by experiment.
-    trained
-        Settings of the training (`epochs`, `control`), by experiment.
+    By experiment, `metrics` holds metrics.json, `masses` the masses.fits of each observed field, `test_skies` the
+    metrics.json of each further test sky, and `trained` settings of the training (`epochs`, `control`). Unlike every
+    other file it depends on the clock and the machine.
     """
     experiments = {
         name: key_figures(path)
@@ -113,13 +102,7 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 
 def headline(run: str | Path) -> None:
-    """Print the key figures of the run in folder `run` and the paths of its report and catalogues.
-
-    Raises
-    ------
-    InputError
-        The run isn't finished.
-    """
+    """Print the key figures of a run and the paths of its report and catalogues; InputError if it isn't finished."""
     run = Path(run)
     if not (run / "summary.json").is_file():
         raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")

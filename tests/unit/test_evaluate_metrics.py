@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clustermass.evaluate.bootstrap import interval68, paired_ratios, resampled_moments
+from clustermass.evaluate.metrics import interval68, paired_ratios, resampled_moments
 from clustermass.rng import generator
 
 
