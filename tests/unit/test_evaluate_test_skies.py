@@ -2,7 +2,6 @@
 
 import json
 import weakref
-from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -135,7 +134,7 @@ def test_networks_of_other_images_are_refused(tmp_path, networks, monkeypatch):
 def fit_other(folder, other, cosmology=COSMOLOGY):
     """Baselines learnt in `folder` for the sky in `other`."""
     own, new = (Sky([place / "images.nc"], [place / "truth.fits"], COSMOLOGY) for place in (folder, other))
-    new = replace(new, cosmology=cosmology)
+    new = new._replace(cosmology=cosmology)
     selection, output = {"log10_m500c_min": 13.0}, other / "baselines.nc"
     fit_baselines_for_sky(own, new, folder / "split.nc", selection, BLOCK, 1, 1200.0, output)
     return read_netcdf(output)
