@@ -1,4 +1,4 @@
-"""Scenes of photons about known sources, to detect them in."""
+"""Scenes of photons around given sources, for the tests of detection."""
 
 import numpy as np
 

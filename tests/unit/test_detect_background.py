@@ -1,4 +1,4 @@
-"""The background about a source: of the photons without the sources, where there is exposure."""
+"""Background around positions, and the box search for excesses over it."""
 
 import numpy as np
 import pytest
@@ -94,7 +94,7 @@ def test_wide_boxes_see_what_narrow_ones_miss():
     assert _search(_stamps(ring))[0] > narrow + 5
 
 
-def test_counts_that_known_neighbours_explain_do_not_count():
+def test_counts_expected_of_neighbours_do_not_count():
     stamps = _stamps({(0, 0): 12})
     # of each photon the share flat / (flat + neighbour) = 1/3 is left: four counts
     assert _search(stamps, 2 * LEVEL) == pytest.approx(_search(_stamps({(0, 0): 4})), rel=1e-5)

@@ -1,4 +1,4 @@
-"""Source detection on scenes whose every photon is known."""
+"""Source detection on simulated scenes, in which the source of every photon is labelled."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Templates of sources: the counts that they hold, and what they are refused for."""
+"""Templates of sources: their counts, and the settings that are refused."""
 
 import numpy as np
 import pytest

@@ -119,7 +119,7 @@ def detect(
     owner = owners(single, field.stamps, field.index, field.fit, field.background, field.templates)
     halo, kept = _matched_halo(field, candidates.src_id, owner, parameters)
     LOGGER.info(
-        "%d detections; %d dropped near a more likely one, %d as parts of a halo that a more likely one is",
+        "%d detections; %d dropped near a more likely one, %d as parts of a halo that a more likely one matches",
         len(detections), len(detections) - len(single), np.count_nonzero(~kept),
     )  # fmt: skip
     single, halo, owner = single[kept], halo[kept], owner[kept]

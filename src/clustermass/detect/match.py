@@ -49,7 +49,7 @@ def unique_positions(detections: Detections, parameters: Detection) -> BoolArray
     wide = wide[extended[wide[:, 0]] & extended[wide[:, 1]]]
     pairs = np.unique(np.concatenate([close, wide]), axis=0)
     kept = np.ones(len(ra), dtype=bool)
-    for better, worse in pairs.tolist():  # sorted by the better one, whose own fate is settled by then
+    for better, worse in pairs.tolist():  # sorted, so that it is settled by then whether the better one stays
         if kept[better]:
             kept[worse] = False
     return kept

@@ -192,7 +192,7 @@ def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generat
     sky = field.to_sky(photons.longitude, photons.latitude)
     ra, dec = (np.rint(angle / ANGLE_STEP)[order] * ANGLE_STEP for angle in sky)
     edges = np.cumsum(PATTERN_COUNTS) / sum(PATTERN_COUNTS) * 65536
-    pattern = (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)  # of equally likely numbers
+    pattern = (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)  # of each equally likely number
     events = EventList(
         ra=ra,
         dec=dec,

@@ -101,7 +101,7 @@ def write_simput(
     cards = {**(header or {}), "NHALOES": (number, "SRC_ID of haloes are 1 to this, then AGN")}
     names, density = plasma.names + power.names, np.concatenate([plasma.density, power.density])
     hdus = [fits.PrimaryHDU(), _catalogue(*parts, cards), _spectrum_hdu(names, density)]
-    hdus += [_image_hdu(clusters.gas, int(host), number) for number, host in enumerate(images.hosts)]
+    hdus += [_image_hdu(clusters.gas, int(host), image) for image, host in enumerate(images.hosts)]
     write_fits(fits.HDUList(hdus), path)
     numbers = number, len(agn), len(names), len(images.hosts)
     LOGGER.info("SIMPUT: %d haloes, %d AGN, %d spectra, %d images", *numbers)

@@ -60,7 +60,7 @@ class CountSpectra:
     def from_counts(cls, counts: FloatArray) -> "CountSpectra":
         """Take count spectra (spectra, PI bins) in count/s per bin."""
         rate = counts.sum(axis=1)
-        # a spectrum without counts has no energies either; a constant stands for what is never drawn
+        # a spectrum without counts gets a flat table, from which nothing is drawn
         shape = np.where(rate[:, None] > 0, counts, 1.0)
         cumulative = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(shape, axis=1)], axis=1)
         cumulative /= cumulative[:, -1:]
