@@ -7,8 +7,7 @@ from apply_inputs import MADE, observed_field, read, run  # noqa: F401, the fixt
 from astropy.io import fits
 from astropy.table import Table
 
-from clustermass.apply.catalogue import FLAT
-from clustermass.apply.mass_prior import MIN_CLUSTERS, MassPrior, flat_columns, read_mass_prior
+from clustermass.apply.mass_prior import FLAT, MIN_CLUSTERS, MassPrior, flat_columns, read_mass_prior
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
 

@@ -12,7 +12,8 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 
 from clustermass.apply import masses as observed
-from clustermass.apply.catalogue import FLAT, iau_names
+from clustermass.apply.catalogue import iau_names
+from clustermass.apply.mass_prior import FLAT
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.products import MASSES

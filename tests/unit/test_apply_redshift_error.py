@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from apply_inputs import predicted
 
-from clustermass.apply.flags import excess_error
-from clustermass.apply.masses import mass_columns
+from clustermass.apply.masses import excess_error, mass_columns
 from clustermass.ensemble.aggregate import mean_error
 from clustermass.ensemble.calibration import Calibration, Recalibration
 

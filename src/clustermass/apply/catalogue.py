@@ -1,9 +1,11 @@
-"""The mass catalogue: one table in FITS, VOTable, ECSV and netCDF; and the clusters' names."""
+"""The mass catalogue: its header, the clusters' names, and one table in FITS, VOTable, ECSV and netCDF."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -12,20 +14,27 @@ from astropy.io.votable.tree import CooSys, Info
 from astropy.table import Column, Table
 from numpy.typing import NDArray
 
+from clustermass.apply.mass_prior import FLOOR, MassPrior
 from clustermass.arrays import FloatArray
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS
+from clustermass.evaluate.ood_scores import sample_p
 from clustermass.io.files import atomic
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.products import MASSES, write_table
 from clustermass.io.provenance import config_hash, history
 
+if TYPE_CHECKING:
+    from clustermass.config.models import Cosmology
+    from clustermass.ensemble.aggregate import Training
+    from clustermass.ensemble.calibration import Calibration
+    from clustermass.ensemble.out_of_distribution import OodModel
+
 TITLE = "Masses of galaxy clusters from eROSITA images, by an ensemble of neural networks"
-#: columns that a catalogue holds only if they were asked for, by `observed.mass_prior`
-FLAT = tuple(column.name for column in MASSES if column.optional)
 _DTYPES = {"J": np.int32, "I": np.int16, "E": np.float32, "D": np.float64, "A": str}
 #: suffix of each format's file
 SUFFIXES = {"fits": ".fits", "votable": ".vot", "ecsv": ".ecsv", "netcdf": ".nc"}
-
-
+#: column -> values (cluster,)
+Columns: TypeAlias = dict[str, NDArray[Any]]
 #: header: keyword of at most 8 characters -> (value, comment)
 Cards: TypeAlias = dict[str, tuple[str | float, str]]
 
@@ -39,21 +48,13 @@ class CataloguePaths(NamedTuple):
     netcdf: Path
 
     @classmethod
-    def beside(cls, fits: Path) -> "CataloguePaths":
-        """`fits` itself, and the others beside it under the same name."""
+    def beside(cls, fits: Path) -> CataloguePaths:
+        """Return `fits` itself, and the others beside it under the same name."""
         return cls(**{name: fits.with_suffix(suffix) for name, suffix in SUFFIXES.items()})
 
 
 def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]:
-    """Names `<acronym> JHHMMSS.s+DDMMSS`, coordinates truncated, not rounded, as the IAU asks.
-
-    Parameters
-    ----------
-    acronym
-        Of the survey; "SIM" for simulated fields.
-    ra, dec
-        ICRS, degrees, (cluster,).
-    """
+    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg (cluster,), truncated, as the IAU asks."""
     # a billionth of the last digit mends what binary fractions of degrees lose
     tenths = np.floor(np.mod(ra, 360) * 2400 + 1e-6).astype(int)
     arcsec = np.floor(np.abs(dec) * 3600 + 1e-6).astype(int)
@@ -67,25 +68,64 @@ def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]
     )
 
 
+def header_cards(
+    simulated: bool,
+    cosmology: Cosmology,
+    members: int,
+    training: Training,
+    calibration: Calibration,
+    ood_model: OodModel,
+    p: FloatArray,
+    prior: MassPrior | None,
+) -> Cards:
+    """Return the header's cards on origin, masses, training sample, calibration and the clusters' p-values (OOD_P)."""
+    sample = sample_p(p, ood_model.number)
+    return {
+        "ORIGIN": ("clustermass", "software that made this catalogue"),
+        "REFERENC": ("2024A&A...682A.132K", "method: Krippendorf, Baron Perez et al."),
+        "SIMULATE": (simulated, "T: a simulated field, no observation"),
+        "RADESYS": ("ICRS", "frame of RA and DEC"),
+        "MASSDEF": ("M500c", "mass inside 500 times the critical density"),
+        "MASSUNIT": ("Msun", "masses are log10(M500c / Msun), no h"),
+        "H0": (float(cosmology["h0_km_s_mpc"]), "[km/s/Mpc] of the training sky"),
+        "OMEGA_M": (float(cosmology["omega_m"]), "of the training sky, flat LCDM"),
+        "NMEMBER": (members, "networks in the ensemble"),
+        "NTRAIN": (training.number, "simulated clusters in training"),
+        **_range_cards("TRAINZ", training.ranges["redshift"], "redshift in training"),
+        "TRAINZER": (training.redshift_error, "rms of redshift error / (1 + z) in training"),
+        **_range_cards("TRAINM", training.ranges["log10_m500c"], "log10 mass in training"),
+        **_range_cards("TRAINC", training.ranges["ml_cts"], "ML_CTS in training"),
+        **_range_cards("TRAINE", training.ranges["exposure_s"], "[s] exposure in training"),
+        "NCALIB": (calibration.number, "simulated clusters that calibrated the errors"),
+        "RECALIB": (calibration.form, "errors: none, scale or scale_and_floor"),
+        "RECALSCL": (calibration.recalibration.scale, "sigma of the networks times this"),
+        "RECALFLR": (calibration.recalibration.floor_dex, "[dex] and this added in quadrature"),
+        **({"FLATFLR": (FLOOR, "least training density divided out, of its peak")} if prior else {}),
+        "NOOD": (ood_model.number, "simulated clusters that OOD_P ranks among"),
+        "OODRATE": (FALSE_ALARMS, "share of such clusters with FLAG_OOD, at most"),
+        **({"OODSAMP": (sample, "p-value: all clusters together are like those")} if sample is not None else {}),
+    }
+
+
+def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
+    """Return the cards of a training range; none where it is NaN, which FITS doesn't have."""
+    low, high = ends
+    return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}
+
+
 def write_catalogue(
-    columns: Mapping[str, NDArray[Any]],
-    cluster: NDArray[np.str_],
-    header: Cards,
-    made_by: Mapping[str, Any],
-    paths: CataloguePaths,
+    columns: Columns, cluster: NDArray[np.str_], header: Cards, made_by: Mapping[str, Any], paths: CataloguePaths
 ) -> None:
     """Write the same catalogue in four formats. Missing numbers are NaN, never a sentinel.
 
     Parameters
     ----------
     columns
-        Every column of `clustermass.io.products.MASSES`, (cluster,); those of `FLAT` may be missing.
+        Columns of `clustermass.io.products.MASSES`, (cluster,); only the optional ones may be missing.
     cluster
         Ids, (cluster,): the coordinate of the netCDF file.
-    header
-        Mass definition, cosmology, training sample, ...
-    made_by
-        What `provenance` returns.
+    header, made_by
+        What `header_cards` and `clustermass.io.provenance.provenance` return.
     paths
         Files to write.
     """
@@ -96,21 +136,7 @@ def write_catalogue(
         "CONFHASH": (made_by["config_hash"], "hash of the settings of the last step"),
         "INPTHASH": (config_hash({"sha256": list(inputs)}), "hash of the SHA-256 of all input files"),
     }
-    table = _table(columns)
-    write_table(paths.fits, "MASSES", MASSES, table, cards, made_by, checksum=True)
-    _write_votable(table, cards, history(made_by), paths.votable)
-    table.meta = {key: value for key, (value, _) in cards.items()}
-    table.meta["HISTORY"] = [f"{name} = {text}" for name, text in history(made_by)]
-    with atomic(paths.ecsv) as temporary:
-        table.write(temporary, format="ascii.ecsv", overwrite=True)
-    variables = {name.lower(): ("cluster", np.asarray(table[name])) for name in table.colnames}
-    attributes = {key.lower(): value for key, (value, _) in cards.items()}
-    write_netcdf(xr.Dataset(variables, {"cluster": cluster}), paths.netcdf, TITLE, {**attributes, **made_by})
-
-
-def _table(columns: Mapping[str, NDArray[Any]]) -> Table:
-    """Return the columns of `MASSES` in their order and types, with unit, description and UCD."""
-    return Table(
+    table = Table(
         [
             Column(
                 np.asarray(columns[one.name], dtype=_DTYPES[one.format]), one.name,
@@ -120,6 +146,15 @@ def _table(columns: Mapping[str, NDArray[Any]]) -> Table:
             if one.name in columns or not one.optional
         ]
     )  # fmt: skip
+    write_table(paths.fits, "MASSES", MASSES, table, cards, made_by, checksum=True)
+    _write_votable(table, cards, history(made_by), paths.votable)
+    table.meta = {key: value for key, (value, _) in cards.items()}
+    table.meta["HISTORY"] = [f"{name} = {text}" for name, text in history(made_by)]
+    with atomic(paths.ecsv) as temporary:
+        table.write(temporary, format="ascii.ecsv", overwrite=True)
+    variables = {name.lower(): ("cluster", np.asarray(table[name])) for name in table.colnames}
+    attributes = {key.lower(): value for key, (value, _) in cards.items()}
+    write_netcdf(xr.Dataset(variables, {"cluster": cluster}), paths.netcdf, TITLE, {**attributes, **made_by})
 
 
 def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import numpy as np
 from astropy.table import Table
@@ -29,6 +29,7 @@ from clustermass.io.provenance import provenance
 from clustermass.rng import generator
 
 if TYPE_CHECKING:
+    from clustermass.apply.catalogue import Columns
     from clustermass.config.models import CountRateRelation, LuminosityRelation, PublishedMasses
 
 CAUTION = (
@@ -71,12 +72,14 @@ def compare_published(
 ) -> None:
     """Compare an observed field's masses with published ones and with two published relations; write a JSON file.
 
+    InputError if a file is missing or faulty, the field is a simulated one, or none of its clusters has a published
+    mass.
+
     Parameters
     ----------
-    masses
-        `masses.fits` of an observed field.
-    catalogues
-        `catalogue.fits` of each realization of the field: count rates, luminosities and names.
+    masses, catalogues
+        `masses.fits` of an observed field, and `catalogue.fits` of each of its realizations: count rates, luminosities
+        and names.
     published
         Table of published masses.
     comparison
@@ -85,34 +88,29 @@ def compare_published(
     realizations
         Names of the realizations, in the order of `catalogues`.
     block
-        `observed.published.<field>` of the configuration: `kind`, and where given `columns`, `log10_m500c_min` and
-        `log10_m500c_max` (clusters with a published mass outside are left out altogether).
+        `observed.published.<field>` of the configuration; clusters with a published mass outside `log10_m500c_min` to
+        `log10_m500c_max` are left out altogether.
     relations
         The published relations, as `baselines` of the configuration has them.
     bootstrap, seed
         Resamplings behind every error, and the root of their random numbers.
-
-    Raises
-    ------
-    InputError
-        A file is missing or faulty, the field is a simulated one, or none of its clusters has a published mass.
     """
     table = _read_masses(masses)
     measured = _measured(table, dict(zip(realizations, catalogues, strict=True)))
-    found = read_published(published, block["kind"], block.get("columns"))
-    rows = look_up(found, measured.id_src, measured.name)
-    clusters = _cut(_clusters(table, measured, found, rows, relations), block, published)
+    known = read_published(published, block["kind"], block.get("columns"))
+    rows = look_up(known, measured["id_src"], measured.get("name"))
+    clusters = _cut(_clusters(table, measured, known, rows, relations), block, published)
     compared: dict[str, Summary] = {}
     for first, second in PAIRS:
         rng = generator(seed, "compare", first, second)
-        difference = compare_masses(clusters[first], clusters[second], clusters["redshift"], bootstrap, rng)
-        compared[f"{first}_minus_{second}"] = difference
+        summary = compare_masses(clusters[first], clusters[second], clusters["redshift"], bootstrap, rng)
+        compared[f"{first}_minus_{second}"] = summary
     parameters = {"published": dict(block), "relations": dict(relations), "bootstrap": bootstrap}
     content = {
         "published": KINDS[block["kind"]].paper,
         "n": {"catalogue": len(table)} | {name: int(np.isfinite(clusters[name]).sum()) for name in _METHODS},
         "pivots": {"log10_m500c": PIVOT_LOG10_M500C, "redshift": PIVOT_Z},
-        "comparisons": {name: found for name, found in compared.items() if found["n"]},
+        "comparisons": {name: summary for name, summary in compared.items() if summary["n"]},
         "caution": CAUTION,
         "clusters": {name: _plain(values) for name, values in clusters.items()},
         "provenance": provenance("compare_published", parameters, [masses, *catalogues, published], seed=seed),
@@ -136,49 +134,43 @@ def _read_masses(path: Path) -> Table:
     return table
 
 
-class _Measured(NamedTuple):
-    """Columns of the catalogues, (cluster,) each, NaN = missing; `name` is None if no catalogue has names."""
+def _measured(table: Table, catalogues: Mapping[str, Path]) -> Columns:
+    """Look the clusters of the mass catalogue up in the catalogues of their realizations.
 
-    id_src: NDArray[np.int64]
-    rate: FloatArray
-    luminosity: FloatArray
-    name: NDArray[np.str_] | None
-
-
-def _measured(table: Table, catalogues: Mapping[str, Path]) -> _Measured:
-    """Look the clusters of the mass catalogue up in the catalogues of their realizations."""
-    realization, id_src = texts_of(table, "REALIZATION"), np.asarray(table["ID_SRC"], dtype=np.int64)
-    values = {key: np.full(id_src.size, np.nan) for key in ("rate", "luminosity")}
-    names, named = np.full(id_src.size, "", dtype=object), False
+    Returns ID_SRC, count rate and luminosity, NaN = missing, and names unless no catalogue has any, (cluster,) each.
+    """
+    realization, id_src = np.array(texts_of(table, "REALIZATION")), np.asarray(table["ID_SRC"], dtype=np.int64)
+    columns: Columns = {"id_src": id_src}
+    columns |= {key: np.full(id_src.size, np.nan) for key in ("rate", "luminosity")}
     for label, path in catalogues.items():
         with opened_fits(path) as hdus:
             catalogue = Table.read(hdus["CATALOGUE"])
         row_of = {number: row for row, number in enumerate(whole_numbers(catalogue, path, "ID_SRC").tolist())}
-        here = np.flatnonzero(np.array(realization) == label)
+        here = np.flatnonzero(realization == label)
         lost = [number for number in id_src[here].tolist() if number not in row_of]
         if lost:
             raise InputError(f"{path}: lacks ID_SRC {lost[0]} of the mass catalogue. Delete both and run again.")
         rows = [row_of[number] for number in id_src[here].tolist()]
         for key, column in (("rate", "ML_RATE"), ("luminosity", "LX500")):
             if column in catalogue.colnames:
-                values[key][here] = numbers(catalogue, path, column)[rows]
+                columns[key][here] = numbers(catalogue, path, column)[rows]
         if "NAME_CAT" in catalogue.colnames:
-            named = True
+            names = columns.setdefault("name", np.full(id_src.size, "", dtype=object))
             names[here] = np.array(texts_of(catalogue, "NAME_CAT"), dtype=object)[rows]
-    return _Measured(id_src, **values, name=names.astype(str) if named else None)
+    return columns
 
 
 def _clusters(
-    table: Table, measured: _Measured, found: Published, rows: NDArray[np.int64], relations: PublishedRelations
-) -> dict[str, NDArray[Any]]:
-    """Every mass of every cluster, (cluster,) each; NaN = none."""
+    table: Table, measured: Columns, known: Published, rows: NDArray[np.int64], relations: PublishedRelations
+) -> Columns:
+    """Return every mass of every cluster, (cluster,) each; NaN = none."""
     redshift, mass, error = (numbers(table, Path(), name) for name in ("Z", "LOGM500", "LOGM500_ERR"))
     there = rows >= 0
-    published, low, high = (np.where(there, values[rows], np.nan) for values in (found.mass, found.low, found.high))
-    rate, luminosity = (np.where(values > 0, values, np.nan) for values in (measured.rate, measured.luminosity))
+    published, low, high = (np.where(there, values[rows], np.nan) for values in (known.mass, known.low, known.high))
+    rate, luminosity = (np.where(measured[key] > 0, measured[key], np.nan) for key in ("rate", "luminosity"))
     return {
         "realization": np.array(texts_of(table, "REALIZATION")),
-        "id_src": measured.id_src,
+        "id_src": measured["id_src"],
         "redshift": redshift,
         "network": mass,
         "network_error": error,
@@ -191,7 +183,7 @@ def _clusters(
     }
 
 
-def _cut(clusters: Mapping[str, NDArray[Any]], block: PublishedMasses, path: Path) -> dict[str, NDArray[Any]]:
+def _cut(clusters: Columns, block: PublishedMasses, path: Path) -> Columns:
     """Leave out clusters whose published mass is outside the wanted range; refuse if nothing is left to compare."""
     low, high = block.get("log10_m500c_min"), block.get("log10_m500c_max")
     mass = clusters["published"]
@@ -200,12 +192,8 @@ def _cut(clusters: Mapping[str, NDArray[Any]], block: PublishedMasses, path: Pat
         kept &= mass > low
     if high is not None:
         kept &= mass < high
-    LOGGER.info(
-        "%s: %d of %d clusters have a published mass in the wanted range",
-        path,
-        (kept & np.isfinite(mass)).sum(),
-        kept.size,
-    )
+    number = (kept & np.isfinite(mass)).sum()
+    LOGGER.info("%s: %d of %d clusters have a published mass in the wanted range", path, number, kept.size)
     if not (kept & np.isfinite(mass) & np.isfinite(clusters["network"])).any():
         raise InputError(
             f"{path}: no cluster has both a mass here and a published one in the wanted range. Widen log10_m500c_min "
@@ -222,13 +210,11 @@ def _plain(values: NDArray[Any]) -> list[Any]:
 
 
 def _log(compared: Mapping[str, Summary]) -> None:
-    for name, found in compared.items():
-        if found["mean_dex"] is not None:
-            LOGGER.info(
-                "compare_published: %s: n = %d, mean %+.3f +- %.3f, median %+.3f, scatter %.3f +- %.3f dex",
-                name.replace("_", " "), found["n"], found["mean_dex"], found["mean_dex_error"], found["median_dex"],
-                found["scatter_dex"], found["scatter_dex_error"],
-            )  # fmt: skip
+    keys = ("n", "mean_dex", "mean_dex_error", "median_dex", "scatter_dex", "scatter_dex_error")
+    for name, summary in compared.items():
+        if summary["mean_dex"] is not None:
+            text = "compare_published: %s: n = %d, mean %+.3f +- %.3f, median %+.3f, scatter %.3f +- %.3f dex"
+            LOGGER.info(text, name.replace("_", " "), *(summary[key] for key in keys))
 
 
 #: log10(M500c / Msun) and redshift at which the fitted offset is stated: about the medians of eFEDS
@@ -247,33 +233,20 @@ Summary: TypeAlias = dict[str, Any]
 def compare_masses(
     first: FloatArray, second: FloatArray, redshift: FloatArray, resamplings: int, rng: np.random.Generator
 ) -> Summary:
-    """Describe the difference of two sets of masses, first minus second.
+    """Describe the difference of two sets of log10(M500c / Msun), (cluster,), first minus second.
 
     The fit is difference = offset + slope_mass (m - `PIVOT_LOG10_M500C`) + slope_redshift q by least squares, with m
     the mean of the two log10 masses (Bland & Altman 1986) and q = log10((1 + z) / (1 + `PIVOT_Z`)). Against the mean
-    equal errors of both make no slope; against either mass alone its own errors would make one out of nothing.
+    equal errors of both make no slope; against either mass alone its own errors would make one out of nothing. Clusters
+    where a mass or the redshift isn't finite are left out.
 
-    Parameters
-    ----------
-    first, second
-        log10(M500c / Msun), (cluster,); clusters where either isn't finite are left out.
-    redshift
-        (cluster,).
-    resamplings
-        Of the bootstrap, which draws single clusters.
-    rng
-        Source of the draws.
-
-    Returns
-    -------
-    dict
-        `n`; `mean_dex`, `median_dex`, `scatter_dex` (about the mean), `nmad_dex` (scatter by the median absolute
-        deviation), `rms_dex`; `fit`: `offset_dex` at the pivots, `slope_mass` (dex per dex), `slope_redshift` (dex per
-        dex of 1 + z), `scatter_dex` about the fit; each with its 68 % interval `<name>_ci68` and its standard error
-        `<name>_error`. None for all below `MIN_CLUSTERS`.
+    Returns `n`; `mean_dex`, `median_dex`, `scatter_dex` (about the mean), `nmad_dex` (scatter by the median absolute
+    deviation), `rms_dex`; `fit`: `offset_dex` at the pivots, `slope_mass` (dex per dex), `slope_redshift` (dex per dex
+    of 1 + z), `scatter_dex` about the fit; each with its 68 % interval `<name>_ci68` and its standard error
+    `<name>_error` by a bootstrap that draws single clusters `resamplings` times. All None below `MIN_CLUSTERS`.
     """
-    known = np.isfinite(first) & np.isfinite(second) & np.isfinite(redshift)
-    first, second, redshift = first[known], second[known], redshift[known]
+    finite = np.isfinite(first) & np.isfinite(second) & np.isfinite(redshift)
+    first, second, redshift = first[finite], second[finite], redshift[finite]
     if first.size < MIN_CLUSTERS:
         nothing = _stated(_NAMES, None, None)
         return {"n": int(first.size), **nothing, "fit": _stated(_FIT_NAMES, None, None)}
@@ -290,14 +263,14 @@ def compare_masses(
 
 
 def _moments(difference: FloatArray) -> FloatArray:
-    """Values of `_NAMES`."""
+    """Return the values of `_NAMES`."""
     median = np.median(difference)
     nmad = _SIGMA_PER_MAD * np.median(np.abs(difference - median))
     return np.array([difference.mean(), median, difference.std(), nmad, np.sqrt(np.mean(difference**2))])
 
 
 def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
-    """Values of `_FIT_NAMES`; the scatter has the degrees of freedom left after the fit."""
+    """Return the values of `_FIT_NAMES`; the scatter has the degrees of freedom left after the fit."""
     coefficients = np.linalg.lstsq(design, difference, rcond=None)[0]
     residual = difference - design @ coefficients
     scatter = np.sqrt(np.sum(residual**2) / (difference.size - design.shape[1]))
@@ -305,12 +278,12 @@ def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
 
 
 def _stated(names: tuple[str, ...], values: FloatArray | None, resampled: FloatArray | None) -> Summary:
-    """Each name with its value, 68 % interval and standard error, rounded: digits below depend on the machine."""
+    """Return name, value, 68 % interval and standard error of each, rounded: digits below depend on the machine."""
     if values is None or resampled is None:
         return {f"{name}{suffix}": None for name in names for suffix in ("", "_ci68", "_error")}
-    found: Summary = {}
+    stated: Summary = {}
     for index, name in enumerate(names):
         interval = interval68(resampled[:, index]) or []
-        found |= {name: round(float(values[index]), 6), f"{name}_ci68": [round(end, 6) for end in interval]}
-        found |= {f"{name}_error": round(float(resampled[:, index].std(ddof=1)), 6)}
-    return found
+        stated |= {name: round(float(values[index]), 6), f"{name}_ci68": [round(end, 6) for end in interval]}
+        stated |= {f"{name}_error": round(float(resampled[:, index].std(ddof=1)), 6)}
+    return stated

@@ -47,7 +47,8 @@ def masses_of_field(
 ) -> None:
     """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc.
 
-    Images are cut and preprocessed just as those that the ensemble was trained on.
+    Images are cut and preprocessed just as those that the ensemble was trained on. InputError if there is no trained
+    ensemble, an input is missing or faulty, or a catalogue exists already.
 
     Parameters
     ----------
@@ -70,14 +71,9 @@ def masses_of_field(
     overwrite
         Replace catalogues that are there already.
     log
-        File for the log lines, begun once the inputs are found to be there; None = logging is left as it is.
+        File for the log lines, begun when the inputs are complete; None = logging is left as it is.
     mass_prior
         training, or flat for further columns, see `clustermass.apply.mass_prior`.
-
-    Raises
-    ------
-    InputError
-        There is no trained ensemble, an input is missing or faulty, or a catalogue exists already.
     """
     with Ensemble.load(ensemble) as trained:
         read_calibration(trained.calibration)  # faults are reported before minutes of work, not after
@@ -135,13 +131,7 @@ def _masses(trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior:
 
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:
-    """Make sure that nothing is lost by writing `paths`.
-
-    Raises
-    ------
-    InputError
-        One of them is an input or a folder, or exists and isn't to be overwritten.
-    """
+    """Raise InputError if one of the files to write is an input or a folder, or exists and is not to be replaced."""
     used = {path.resolve() for path in inputs}
     for path in paths:
         if path.resolve() in used:

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from clustermass.apply.catalogue import FLAT
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf
+from clustermass.io.products import MASSES
 
+#: columns of the catalogue that are written only if asked for by `observed.mass_prior`
+FLAT = tuple(column.name for column in MASSES if column.optional)
 #: degrees in ln z of the mean and of the spread of the training masses (chosen on validation clusters: decisions.md)
 MEAN_DEGREE, SPREAD_DEGREE = 3, 2
 #: fewer training clusters are too few for a distribution
@@ -36,36 +38,20 @@ class MassPrior:
 
     p(m | z) = f((m - mean(z)) / spread(z)) / spread(z), with polynomials in ln z for mean and spread, and one shape f
     for all redshifts.
-
-    Attributes
-    ----------
-    mean, spread
-        Coefficients of polynomials in ln z, dex, highest power first.
-    least_spread
-        Lower limit of the spread, dex.
-    log_redshift
-        Smallest and largest training ln z; beyond them the distribution is that at the nearer one.
-    places, shape
-        Standardised mass (mass - mean) / spread and its density, (point,) each.
     """
 
-    mean: FloatArray
+    mean: FloatArray  #: coefficients of a polynomial in ln z, dex, highest power first
     spread: FloatArray
-    least_spread: float
-    log_redshift: tuple[float, float]
-    places: FloatArray
-    shape: FloatArray
+    least_spread: float  #: dex
+    log_redshift: tuple[float, float]  #: training ln z, from and to; beyond, the nearer end counts
+    places: FloatArray  #: standardised mass (mass - mean) / spread, (point,)
+    shape: FloatArray  #: and its density, (point,)
 
     @classmethod
     def fit(cls, mass: FloatArray, redshift: FloatArray) -> Self:
-        """Fit to training clusters; the shape is a Gaussian kernel density of Silverman's width.
+        """Fit to training clusters: true log10(M500c / Msun) and the networks' redshifts, (cluster,), finite.
 
-        Parameters
-        ----------
-        mass
-            True log10(M500c / Msun), (cluster,), finite.
-        redshift
-            As given to the networks, (cluster,), positive.
+        The shape is a Gaussian kernel density of Silverman's width.
         """
         log_z = np.log(redshift)
         distinct = np.unique(log_z).size
@@ -84,18 +70,18 @@ class MassPrior:
         return cls(mean, spread, least, ends, places, shape)
 
     def density(self, mass: FloatArray, redshift: float) -> FloatArray:
-        """Density per dex at log10 masses (point,) of clusters at one redshift."""
+        """Return the density per dex at log10 masses (point,) of clusters at one redshift."""
         mean, spread = self._scale(redshift)
         shape = np.interp((mass - mean) / spread, self.places, self.shape, left=0.0, right=0.0)
         return np.asarray(shape / spread, dtype=float)
 
     def divisor(self, mass: FloatArray, redshift: float) -> FloatArray:
-        """Density, held at `FLOOR` of its maximum over all masses where it is lower."""
+        """Return the density, held at `FLOOR` of its maximum over all masses where it is lower."""
         highest = float(self.shape.max()) / self._scale(redshift)[1]
         return np.maximum(self.density(mass, redshift), FLOOR * highest)
 
     def _scale(self, redshift: float) -> tuple[float, float]:
-        """Mean and spread at a redshift, dex."""
+        """Return mean and spread at a redshift, dex."""
         log_z = np.clip(np.log(redshift), *self.log_redshift)
         return float(np.polyval(self.mean, log_z)), max(float(np.polyval(self.spread, log_z)), self.least_spread)
 
@@ -103,11 +89,8 @@ class MassPrior:
 def read_mass_prior(ensemble: Path) -> MassPrior:
     """Fit the mass distribution of the training clusters in `ensemble.nc`.
 
-    Raises
-    ------
-    InputError
-        The file is missing, lacks a variable or holds fewer than `MIN_CLUSTERS` training clusters with a mass; or these
-        were weighted by mass in training, so that their distribution isn't the one in the predictions.
+    InputError if the file is missing, lacks a variable or holds fewer than `MIN_CLUSTERS` training clusters with a
+    mass; or if these were weighted by mass in training, so that their distribution isn't the one in the predictions.
     """
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
     if "weighting" in table.attrs:
@@ -130,25 +113,12 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
 def flat_columns(
     centre: FloatArray, width: FloatArray, redshift: FloatArray, prior: MassPrior
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the columns of masses for a prior that is flat in m = log10(M500c / Msun).
+    """Return the columns `FLAT`: mean, standard deviation and quantiles (cluster,) for a flat prior in log10(M500c).
 
     The networks predict p(m | image, z), proportional to p(image | m, z) p(m | z, training). Dividing by the second
     factor (`MassPrior.divisor`) and normalising again leaves the likelihood p(image | m, z) of a cluster that was
-    selected as the training clusters were.
-
-    Parameters
-    ----------
-    centre, width
-        Means and standard deviations of the components of each predicted distribution, dex, (member, cluster).
-    redshift
-        (cluster,), positive.
-    prior
-        Mass distribution of the training clusters.
-
-    Returns
-    -------
-    dict
-        Columns `FLAT`: mean, standard deviation and quantiles of `PROBABILITIES`, (cluster,) each.
+    selected as the training clusters were. Takes means and standard deviations of the components of each predicted
+    distribution, dex, (member, cluster), and positive redshifts (cluster,).
     """
     rows = [_flat(mu, sigma, z, prior) for mu, sigma, z in zip(centre.T, width.T, redshift.tolist(), strict=True)]
     values: FloatArray = np.array(rows, dtype=float).reshape(-1, len(FLAT))
@@ -156,7 +126,7 @@ def flat_columns(
 
 
 def _flat(mu: FloatArray, sigma: FloatArray, redshift: float, prior: MassPrior) -> list[float]:
-    """Mean, standard deviation and quantiles of one cluster, whose components are (member,)."""
+    """Return mean, standard deviation and quantiles of one cluster, whose components are (member,)."""
     reach = REACH_SIGMA * sigma
     grid = np.linspace((mu - reach).min(), (mu + reach).max(), GRID_POINTS)
     predicted = norm.pdf(grid[:, None], mu, sigma).mean(axis=1)

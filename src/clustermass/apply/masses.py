@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.apply.catalogue import FLAT, Cards, CataloguePaths, iau_names, write_catalogue
-from clustermass.apply.flags import excess_error, flags, without_measurements
-from clustermass.apply.mass_prior import FLOOR, MassPrior, flat_columns, read_mass_prior
+from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, iau_names, write_catalogue
+from clustermass.apply.mass_prior import FLAT, MassPrior, flat_columns, read_mass_prior
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import read_table
 from clustermass.dataset.sample import load_sample
+from clustermass.dataset.standardise import ordered, side_inputs
 from clustermass.dataset.training_data import measurements_of
-from clustermass.ensemble.aggregate import Training, mixture_quantile, read_training
+from clustermass.ensemble.aggregate import RANGE_BITS, Training, mixture_quantile, read_training
 from clustermass.ensemble.calibration import LEVELS, Calibration, read_calibration
 from clustermass.ensemble.ensemble import Ensemble, Prediction
 from clustermass.ensemble.ood_quantities import quantities_of
-from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, OodModel, read_ood_model
+from clustermass.ensemble.out_of_distribution import OodModel, read_ood_model
 from clustermass.errors import InputError
-from clustermass.evaluate.ood_scores import sample_p
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.products import MASSES
@@ -31,12 +30,14 @@ from clustermass.io.provenance import provenance
 from clustermass.network.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
-    from clustermass.config.sky_models import Cosmology
+    from clustermass.config.models import Cosmology
 
 QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
 PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
 REFERENCE = ("LOGM500_REF", "LOGM500_REF_ERR")
+#: a box with less exposed area than this is at an edge of the field
+COVERED_MIN = 0.95
 
 
 def infer_observed(
@@ -58,10 +59,13 @@ def infer_observed(
 
     The error is LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e are
     recalibrated; s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the error of the
-    redshift in excess of those of the training redshifts (`flags.excess_error`). Quantiles are those of the
-    recalibrated mixture of the members' Gaussians with s_z added to each. Conformal intervals use the ensemble's own
-    sigma, as they do for the validation clusters, whose redshifts have errors too. A cluster without redshift stays in
-    the catalogue without mass (NaN, FLAG_NOZ).
+    redshift in excess of those of the training redshifts (`excess_error`). Quantiles are those of the recalibrated
+    mixture of the members' Gaussians with s_z added to each. Conformal intervals use the ensemble's own sigma, as they
+    do for the validation clusters, whose redshifts have errors too. A cluster without redshift stays in the catalogue
+    without mass (NaN, FLAG_NOZ).
+
+    InputError if a file is missing or damaged, files belong to different fields or preprocessings, the field has no
+    cluster, or there are too few training clusters for the mass distribution that `flat` divides out.
 
     Parameters
     ----------
@@ -75,20 +79,12 @@ def infer_observed(
     simulated
         The field is a simulation: names begin with "SIM" and the header says so. It is one as well if its images come
         from the event lists of a simulator (their attribute `simulated`).
-    cosmology
-        Of the training sky, for the header.
-    acronym
-        Of the survey, for the names of an observed field.
+    cosmology, acronym
+        Of the training sky, for the header; of the survey, for the names of an observed field.
     device
         auto, cpu or gpu.
     mass_prior
         `flat` adds the columns LOGM500_FLAT*, see `mass_prior.flat_columns`; `training` doesn't.
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, files belong to different fields or preprocessings, or the field has no cluster;
-        or there are too few training clusters for the mass distribution that `flat` divides out.
     """
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
     seen = field.isel(cluster=np.isfinite(field["redshift"].values))  # no redshift, no mass; nor an image, if scaled
@@ -100,30 +96,20 @@ def infer_observed(
     columns = _copied_columns(field, "SIM" if simulated else acronym)
     prior = read_mass_prior(ensemble) if mass_prior == "flat" else None
     columns |= _masses(field, trained, calibrated, ood_model, training, device, prior)
-    columns |= flags(field, columns, training)
     first = TrainedNetwork.load(weights[0])  # the networks are all of one kind
-    columns["FLAG_NOCAT"] = without_measurements(field, list(first.network["side_inputs"]))
-    _warn_of_centres(first)
-    inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
-    settings = {"simulated": simulated, "cosmology": cosmology, "mass_prior": mass_prior}
-    made_by = provenance("infer_observed", settings, inputs)
-    header = {
-        **_training_cards(training, len(weights), simulated, cosmology),
-        **_calibration_cards(calibrated),
-        **({"FLATFLR": (FLOOR, "least training density divided out, of its peak")} if prior else {}),
-        **_ood_cards(ood_model, columns["OOD_P"]),
-        "ENSHASH": (trained.digest(), "hash that names the trained ensemble"),
-    }
-    write_catalogue(columns, field["cluster"].values.astype(str), header, made_by, CataloguePaths.beside(output))
-    _log(columns)
-
-
-def _warn_of_centres(network: TrainedNetwork) -> None:
-    if network.cutting.get("images", {}).get("centre") == "halo":
+    columns |= flags(field, columns["LOGM500"], training, first.network["side_inputs"])
+    if first.cutting.get("images", {}).get("centre") == "halo":
         LOGGER.warning(
             "infer_observed: the networks were trained on images about the haloes' true centres, but these images are "
             "about the catalogue's positions; the errors leave out the distance between the two"
         )
+    inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
+    settings = {"simulated": simulated, "cosmology": cosmology, "mass_prior": mass_prior}
+    made_by = provenance("infer_observed", settings, inputs)
+    header = header_cards(simulated, cosmology, len(weights), training, calibrated, ood_model, columns["OOD_P"], prior)
+    header["ENSHASH"] = (trained.digest(), "hash that names the trained ensemble")
+    write_catalogue(columns, field["cluster"].values.astype(str), header, made_by, CataloguePaths.beside(output))
+    _log(columns)
 
 
 def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
@@ -173,7 +159,7 @@ def _id_src(cluster: str) -> int:
     return int(cluster.rpartition("_")[2])
 
 
-def _copied_columns(field: xr.Dataset, acronym: str) -> dict[str, NDArray[Any]]:
+def _copied_columns(field: xr.Dataset, acronym: str) -> Columns:
     """Return the columns that come from the images' files and the catalogues, (cluster,) each."""
     ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
     copied = {"Z": "redshift", "Z_ERR": "redshift_err", "N_PHOT": "n_phot", "EXPOSURE": "exposure_s"}
@@ -196,7 +182,7 @@ def _masses(
     training: Training,
     device: str,
     prior: MassPrior | None,
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Return masses, errors, quantiles, intervals and OOD columns, (cluster,); NaN without redshift or exposure."""
     redshift = field["redshift"].values.astype(float)
     error = excess_error(redshift, np.nan_to_num(field["redshift_err"].values.astype(float)), training.redshift_error)
@@ -205,12 +191,10 @@ def _masses(
     if not exposed.all():
         names = ", ".join(field["cluster"].values[~exposed].astype(str))
         LOGGER.warning("infer_observed: no exposure at all in the boxes of %s; they get no mass", names)
-    columns: dict[str, NDArray[Any]] = {"N_MEMBER": np.full(redshift.size, len(trained.weights))}
-    columns |= {"FLAG_NOZ": (~with_redshift).astype(np.int16)}
     left_out = REFERENCE if prior else (*REFERENCE, *FLAT)
     filled = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
-    result = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
-    result |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
+    columns: Columns = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
+    columns |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
     if usable.any():
         image = field["image"].values[usable]
         measurements = measurements_of(field.isel(cluster=usable))
@@ -219,19 +203,18 @@ def _masses(
         of_usable |= flat_columns(*predicted_mixture(predicted, calibration), redshift[usable], prior) if prior else {}
         of_usable |= _ood(field.isel(cluster=usable), predicted, ood_model)
         for name, values in of_usable.items():
-            result[name] = result[name].astype(values.dtype)
-            result[name][usable] = values
-    return columns | result
+            columns[name] = columns[name].astype(values.dtype)
+            columns[name][usable] = values
+    columns["N_MEMBER"] = np.full(redshift.size, len(trained.weights))
+    columns["FLAG_NOZ"] = (~with_redshift).astype(np.int16)
+    return columns
 
 
-def _ood(field: xr.Dataset, predicted: Prediction, model: OodModel) -> dict[str, NDArray[Any]]:
+def _ood(field: xr.Dataset, predicted: Prediction, model: OodModel) -> Columns:
     """Return OOD_P, OOD_WHY and FLAG_OOD, (cluster,)."""
     score = model.score(quantities_of(field, predicted._asdict(), model.transform))
-    return {
-        "OOD_P": score.p,
-        "OOD_WHY": np.where(score.flagged, score.why, ""),
-        "FLAG_OOD": score.flagged.astype(np.int16),
-    }
+    why = np.where(score.flagged, score.why, "")
+    return {"OOD_P": score.p, "OOD_WHY": why, "FLAG_OOD": score.flagged.astype(np.int16)}
 
 
 def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
@@ -261,52 +244,38 @@ def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, F
     return columns
 
 
-def _training_cards(training: Training, members: int, simulated: bool, cosmology: Cosmology) -> Cards:
-    """Return the header's cards on origin, masses and training sample."""
+def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> FloatArray:
+    """Return the standard error of redshifts (cluster,) beyond that of the training clusters, float64, 0 = none.
+
+    The networks' sigma includes the redshift errors of the training clusters, whose mean is `trained` (1 + z). Only the
+    excess, sqrt(error^2 - (trained (1 + z))^2), is to be added to it. Exact redshifts don't make sigma any smaller.
+    """
+    return np.sqrt(np.maximum(error**2 - (trained * (1 + redshift)) ** 2, 0.0))
+
+
+def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: Sequence[str]) -> Columns:
+    """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT, (cluster,) int16 each, of a field and its log10 masses (cluster,).
+
+    FLAG_RANGE has a bit for each quantity outside its training range; NaN sets none. FLAG_NOCAT says that a measured
+    one of the networks' side inputs is missing: they then leave out all measured ones, as they were trained to, and
+    predict a wider sigma.
+    """
+    values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
+    values["log10_m500c"] = mass
+    outside = np.zeros(field.sizes["cluster"], dtype=np.int16)
+    for bit, name in RANGE_BITS.items():
+        low, high = training.ranges[name]
+        outside += bit * ((values[name] < low) | (values[name] > high)).astype(np.int16)
+    _, measured = ordered(side_names)
+    inputs = side_inputs(np.ones(field.sizes["cluster"]), measurements_of(field), measured)
     return {
-        "ORIGIN": ("clustermass", "software that made this catalogue"),
-        "REFERENC": ("2024A&A...682A.132K", "method: Krippendorf, Baron Perez et al."),
-        "SIMULATE": (simulated, "T: a simulated field, no observation"),
-        "RADESYS": ("ICRS", "frame of RA and DEC"),
-        "MASSDEF": ("M500c", "mass inside 500 times the critical density"),
-        "MASSUNIT": ("Msun", "masses are log10(M500c / Msun), no h"),
-        "H0": (float(cosmology["h0_km_s_mpc"]), "[km/s/Mpc] of the training sky"),
-        "OMEGA_M": (float(cosmology["omega_m"]), "of the training sky, flat LCDM"),
-        "NMEMBER": (members, "networks in the ensemble"),
-        "NTRAIN": (training.number, "simulated clusters in training"),
-        **_range_cards("TRAINZ", training.ranges["redshift"], "redshift in training"),
-        "TRAINZER": (training.redshift_error, "rms of redshift error / (1 + z) in training"),
-        **_range_cards("TRAINM", training.ranges["log10_m500c"], "log10 mass in training"),
-        **_range_cards("TRAINC", training.ranges["ml_cts"], "ML_CTS in training"),
-        **_range_cards("TRAINE", training.ranges["exposure_s"], "[s] exposure in training"),
+        "FLAG_RANGE": outside,
+        "FLAG_EDGE": (field["covered_fraction"].values < COVERED_MIN).astype(np.int16),
+        "FLAG_NOCAT": np.isnan(inputs).any(axis=1).astype(np.int16),
     }
 
 
-def _calibration_cards(calibration: Calibration) -> Cards:
-    return {
-        "NCALIB": (calibration.number, "simulated clusters that calibrated the errors"),
-        "RECALIB": (calibration.form, "errors: none, scale or scale_and_floor"),
-        "RECALSCL": (calibration.recalibration.scale, "sigma of the networks times this"),
-        "RECALFLR": (calibration.recalibration.floor_dex, "[dex] and this added in quadrature"),
-    }
-
-
-def _ood_cards(model: OodModel, p: FloatArray) -> Cards:
-    whole = sample_p(p, model.number)
-    return {
-        "NOOD": (model.number, "simulated clusters that OOD_P ranks among"),
-        "OODRATE": (FALSE_ALARMS, "share of such clusters with FLAG_OOD, at most"),
-        **({"OODSAMP": (whole, "p-value: all clusters together are like those")} if whole is not None else {}),
-    }
-
-
-def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
-    """Return the cards of a training range; none where it is NaN, which FITS doesn't have."""
-    low, high = ends
-    return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}
-
-
-def _log(columns: Mapping[str, NDArray[Any]]) -> None:
+def _log(columns: Columns) -> None:
     flagged = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
     if flagged["FLAG_NOCAT"]:
         LOGGER.warning(
