@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, iau_names, write_catalogue
 from clustermass.apply.mass_prior import FLAT, MassPrior, flat_columns, read_mass_prior
