@@ -1,6 +1,6 @@
 """A user's table under our column names: find its columns by their usual names, and join further tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -48,30 +48,18 @@ MAX_REDSHIFT = 10.0
 
 @dataclass(frozen=True)
 class UserTable:
-    """A user's table, its file (for messages) and its names for our columns.
+    """A user's table (missing cells masked), its file (for messages) and its names for our columns.
 
     `numbers`, `texts`, `whole_numbers` and `positions` take our names and raise InputError as the functions of
     `clustermass.catalogues.tables` do.
-
-    Attributes
-    ----------
-    table
-        All rows and columns, missing cells masked.
-    path
-        Its file.
-    names
-        Our name -> the table's column, for those that it has.
-    other_redshifts
-        Name of each joined table with redshifts -> these, (rows,), NaN = none.
-    luminosity_file
-        Name of the joined table that LX500 was taken from; "" = the table itself, or none.
     """
 
     table: Table
     path: Path
-    names: dict[str, str]
+    names: dict[str, str]  #: our name -> the table's column, for those that it has
+    #: name of each joined table with redshifts -> these, (rows,), NaN = none
     other_redshifts: Mapping[str, FloatArray] = field(default_factory=dict)
-    luminosity_file: str = ""
+    luminosity_file: str = ""  #: name of the joined table with LX500; "" = the table itself, or none
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -113,27 +101,21 @@ class UserTable:
         tables.warn_of_rows(self.path, rows, what)
 
     def require(self, needed: Mapping[str, str], setting: str, option: str = "") -> None:
-        """Raise InputError unless there is a column for every name in `needed`.
+        """Raise InputError unless there is a column for every name in `needed` (name -> the quantity in words).
 
-        Parameters
-        ----------
-        needed
-            Our name -> the quantity in words.
-        setting
-            Config key that can name the column.
-        option
-            Option of the command line that can do so; empty = none.
+        The message names the config key `setting` and the command line's `option` that can name the column.
         """
         missing = [ours for ours in needed if ours not in self.names]
         if not missing:
             return
         wanted = ", ".join(f"{ours} ({needed[ours]})" for ours in missing)
         map_of = ", ".join(f"{ours}: <your column>" for ours in missing)
-        by_option = " ".join(f"{option} {ours}=<your column>" for ours in missing)
-        by_option = f" (on the command line: {by_option})" if option else ""
+        options = " ".join(f"{option} {ours}=<your column>" for ours in missing)
+        by_option = f" (on the command line: {options})" if option else ""
         names = "If it goes by another name" if len(missing) == 1 else "If they go by other names"
         raise InputError(
-            f"{self.path}: has no column for {wanted}.{_meant(missing, self.table.colnames)}{_available(self.table)} "
+            f"{self.path}: has no column for {wanted}.{_meant(missing, self.table.colnames)} Its columns: "
+            f"{_list(self.table.colnames)}. "
             f"{names}, say so under {setting}: {{{map_of}}}{by_option}."
         )
 
@@ -141,30 +123,20 @@ class UserTable:
 def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | None = None) -> UserTable:
     """Find which column of a user's table stands for which of ours; names compare without regard to case.
 
-    Parameters
-    ----------
-    table, path
-        The table and its file.
-    synonyms
-        For each of our names the usual names, best first.
-    given
-        The user's own map, our name -> their name; goes before the synonyms.
-
-    Raises
-    ------
-    InputError
-        `given` has a name that isn't ours or names a column that the table lacks.
+    `synonyms` holds the usual names of each of our columns, best first; `given`, the user's own map, goes before them.
+    InputError if `given` has a name that isn't ours or names a column that the table lacks.
     """
     given = given or {}
-    unknown = [ours for ours in given if ours not in synonyms]
-    if unknown:
+    if unknown := [ours for ours in given if ours not in synonyms]:
         which = f"{unknown[0]!r} is no column" if len(unknown) == 1 else f"{_list(map(repr, unknown))} are no columns"
         raise InputError(f"columns: {which} of ours.{_meant(unknown, synonyms)} Known: {_list(synonyms)}.")
     matches = {ours: _match(theirs, table.colnames) for ours, theirs in given.items()}
     absent = {ours: given[ours] for ours, column in matches.items() if column is None}
     if absent:
         wanted = _list(f"no column {theirs!r} (wanted for {ours})" for ours, theirs in absent.items())
-        raise InputError(f"{path}: has {wanted}.{_meant(absent.values(), table.colnames)}{_available(table)}")
+        raise InputError(
+            f"{path}: has {wanted}.{_meant(absent.values(), table.colnames)} Its columns: {_list(table.colnames)}."
+        )
     names = {ours: column for ours, column in matches.items() if column is not None}
     for ours, usual in synonyms.items():
         columns = [column for name in usual if (column := _match(name, table.colnames))]
@@ -179,16 +151,10 @@ def _match(name: str, columns: Sequence[str]) -> str | None:
     return next((column for column in columns if column.lower() == name.lower()), None)
 
 
-def _meant(words: Iterable[str], known: Iterable[str]) -> str:
-    """Return the nearest known word to each, named if there are several."""
-    words, known = list(words), list(known)
-    if len(words) == 1:
-        return tables.nearest(words[0], known)
-    return "".join(tables.nearest(word, known).replace("?", f" for {word}?") for word in words)
-
-
-def _available(table: Table) -> str:
-    return f" Its columns: {_list(table.colnames)}."
+def _meant(words: Collection[str], names: Collection[str]) -> str:
+    """Return the nearest of the names to each word, which is repeated if there are several."""
+    meant = {word: tables.nearest(word, names) for word in words}
+    return "".join(text if len(words) == 1 else text.replace("?", f" for {word}?") for word, text in meant.items())
 
 
 def _list(names: Iterable[str]) -> str:
@@ -207,21 +173,8 @@ def join_tables(catalogue: UserTable, paths: Sequence[Path], synonyms: Synonyms)
 
     Rows are joined by ID_SRC. Names of clusters are never compared: those of two eFEDS tables differ in the last digit
     for three of four. Columns taken over are called "<column> of <file>", and masked where that file lacks the row.
-
-    Parameters
-    ----------
-    catalogue
-        Has ID_SRC.
-    paths
-        Further tables.
-    synonyms
-        For each of our names the usual ones.
-
-    Raises
-    ------
-    InputError
-        See `clustermass.catalogues.tables`; or a further table has no ID_SRC, has none of the catalogue's, or other
-        positions for them.
+    InputError as of `clustermass.catalogues.tables`, or if a further table has no ID_SRC, has none of the catalogue's,
+    or other positions for them.
     """
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
     redshifts: dict[str, FloatArray] = {}
@@ -232,7 +185,10 @@ def join_tables(catalogue: UserTable, paths: Sequence[Path], synonyms: Synonyms)
         taken += [ours for ours in REDSHIFT if ours in other and "Z" in other and "Z" not in names]
         for ours in taken:
             names[ours] = f"{other.names[ours]} of {path.name}"
-            joined[names[ours]] = _aligned(other.table[other.names[ours]], rows)
+            column = other.table[other.names[ours]]
+            cells = np.ma.asarray(column)[np.maximum(rows, 0)]
+            missing = np.ma.getmaskarray(cells) | (rows < 0)
+            joined[names[ours]] = MaskedColumn(np.ma.getdata(cells), mask=missing, unit=column.unit)
         luminosity_file = path.name if "LX500" in taken else luminosity_file
         if "Z" in other:
             values = other.numbers("Z")[np.maximum(rows, 0)]
@@ -266,9 +222,3 @@ def _further(catalogue: UserTable, path: Path, synonyms: Synonyms) -> tuple[User
                 f"{catalogue.path}. The two tables number their detections differently: leave one out."
             )
     return other, rows
-
-
-def _aligned(column: MaskedColumn, rows: NDArray[np.int64]) -> MaskedColumn:
-    cells = np.ma.asarray(column)[np.maximum(rows, 0)]
-    missing = np.ma.getmaskarray(cells) | (rows < 0)
-    return MaskedColumn(np.ma.getdata(cells), mask=missing, unit=column.unit)

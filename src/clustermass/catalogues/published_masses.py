@@ -36,77 +36,50 @@ _TABLEC1 = {
 
 
 class Published(NamedTuple):
-    """Published masses, arrays of shape (rows,).
+    """Published masses, arrays of shape (rows,); NaN = not given."""
 
-    Attributes
-    ----------
-    key
-        Column of `catalogue.fits` that identifies clusters: `ID_SRC` or `NAME_CAT`.
-    ids
-        That key of each row: a number, or a name without the survey's acronym, such as "J083811.9-015935".
-    mass
-        log10(M500c / Msun), no h; NaN = none.
-    low, high
-        Errors downwards and upwards in dex, positive; NaN = not given.
-    """
-
-    key: str
-    ids: NDArray[np.generic]
-    mass: FloatArray
-    low: FloatArray
+    key: str  #: column of `catalogue.fits` that identifies clusters: `ID_SRC` or `NAME_CAT`
+    ids: NDArray[np.generic]  #: numbers, or names without the survey's acronym, such as "J083811.9-015935"
+    mass: FloatArray  #: log10(M500c / Msun), no h
+    low: FloatArray  #: errors downwards and upwards in dex, positive
     high: FloatArray
 
 
 def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Published:
-    """Read a table of published masses.
+    """Read a table of published masses of one of `KINDS`: FITS, CSV, TSV or ECSV; of chiu2022 also `tablec1.dat`.
 
-    Parameters
-    ----------
-    path
-        FITS, CSV, TSV or ECSV file; of chiu2022 also `tablec1.dat`, as the CDS has it.
-    kind
-        One of `KINDS`.
-    columns
-        Of kind `table`: our name -> the table's name, where they differ.
-
-    Raises
-    ------
-    InputError
-        See `clustermass.catalogues.tables`; or the table isn't of that kind, two rows are of one cluster, or a mass
-        isn't in the unit that the kind has.
+    `columns` maps our names to those of a `table`. InputError as of `clustermass.catalogues.tables`, or if the table
+    isn't of that kind, two rows are of one cluster, or a mass isn't in the unit that the kind has.
     """
     if kind not in KINDS:
         raise InputError(f"published masses: kind is {kind!r}, but must be one of: {', '.join(KINDS)}.")
     path = Path(path)
-    found = KINDS[kind].read(path, columns or {})
-    strange = np.isfinite(found.mass) & ((found.mass < _MASS_RANGE[0]) | (found.mass > _MASS_RANGE[1]))
+    paper, number_published, unit, read = KINDS[kind]
+    published = read(path, columns or {})
+    strange = np.isfinite(published.mass) & ((published.mass < _MASS_RANGE[0]) | (published.mass > _MASS_RANGE[1]))
     if strange.any():
         row = int(np.flatnonzero(strange)[0])
         raise InputError(
-            f"{path}: row {row + 1} would have log10(M500c / Msun) = {found.mass[row]:.2f}, no mass of a cluster. "
-            f"Is the table of kind {kind}, with masses as {KINDS[kind].unit}?"
+            f"{path}: row {row + 1} would have log10(M500c / Msun) = {published.mass[row]:.2f}, no mass of a cluster. "
+            f"Is the table of kind {kind}, with masses as {unit}?"
         )
-    _, first, number = np.unique(found.ids, return_index=True, return_counts=True)
+    _, first, number = np.unique(published.ids, return_index=True, return_counts=True)
     if (number > 1).any():
-        raise InputError(f"{path}: {found.ids[first[number > 1][0]]} is in more than one row. Keep one of them.")
-    _log(path, kind, found)
-    return found
+        raise InputError(f"{path}: {published.ids[first[number > 1][0]]} is in more than one row. Keep one of them.")
+    LOGGER.info("%s: masses of %s (%s), %d rows", path, paper, unit, published.mass.size)
+    if number_published is not None and published.mass.size != number_published:
+        LOGGER.warning(
+            "%s: %d rows, but %s has %d. Was it cut short? VizieR gives 50 rows by default.",
+            path, published.mass.size, paper, number_published,
+        )  # fmt: skip
+    warn_of_rows(path, ~np.isfinite(published.mass), "without a mass")
+    return published
 
 
 def look_up(published: Published, id_src: NDArray[np.int64], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
-    """Return the row of each cluster in a table of published masses, (cluster,); -1 = none.
+    """Return the row of each cluster of a field's catalogue in a table of published masses, (cluster,); -1 = none.
 
-    Parameters
-    ----------
-    published
-        What `read_published` returns.
-    id_src, name
-        Columns ID_SRC and NAME_CAT of the field's catalogue, (cluster,); None = it has no names.
-
-    Raises
-    ------
-    InputError
-        The masses go by names that the catalogue lacks, or none of its clusters is among them.
+    InputError if the masses go by names that the catalogue lacks (`name` None), or none of its clusters is among them.
     """
     if published.key == "NAME_CAT" and name is None:
         raise InputError(
@@ -151,8 +124,8 @@ def _bulbul2024(path: Path, _: Renamed) -> Published:
     columns = ("M500", "M500_L", "M500_H")
     table, names = _table(path, "Name", *columns)
     mass, low, high = map(table.numbers, columns)
-    known = np.isfinite(mass) & np.isfinite(low) & np.isfinite(high)
-    if (known & ((low > mass) | (high < mass))).any():
+    finite = np.isfinite(mass) & np.isfinite(low) & np.isfinite(high)
+    if (finite & ((low > mass) | (high < mass))).any():
         raise InputError(
             f"{path}: M500_L and M500_H don't enclose M500 in every row, as the bounds of its interval would. Convert "
             "them, and give the table as kind: table."
@@ -210,14 +183,3 @@ def _read_tablec1(path: Path) -> Table:
         )  # fmt: skip
     except (*UNREADABLE, ascii_tables.InconsistentTableError) as error:
         raise InputError(f"{path}: not the fixed-width table C1 of Chiu et al. (2022) ({error}).") from error
-
-
-def _log(path: Path, kind: str, found: Published) -> None:
-    known = KINDS[kind]
-    LOGGER.info("%s: masses of %s (%s), %d rows", path, known.paper, known.unit, found.mass.size)
-    if known.rows is not None and found.mass.size != known.rows:
-        LOGGER.warning(
-            "%s: %d rows, but %s has %d. Was it cut short? VizieR gives 50 rows by default.",
-            path, found.mass.size, known.paper, known.rows,
-        )  # fmt: skip
-    warn_of_rows(path, ~np.isfinite(found.mass), "without a mass")

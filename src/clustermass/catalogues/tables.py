@@ -26,23 +26,11 @@ _SEPARATORS = ",;\t"
 
 
 def read_table(path: Path) -> Table:
-    """Read the first table of a FITS, CSV, TSV or ECSV file.
+    """Read the first table of a FITS, CSV, TSV or ECSV file: all rows and columns, missing cells masked.
 
-    Parameters
-    ----------
-    path
-        File ending in .fits, .fit (also .gz), .csv, .tsv (also as VizieR writes it) or .ecsv. Cells may be separated by
-        commas, semicolons or tabs.
-
-    Returns
-    -------
-    Table
-        All rows and columns, missing cells masked; at least one row.
-
-    Raises
-    ------
-    InputError
-        No such file, an unknown ending, a truncated or damaged file, no table in it, or no row in the table.
+    The file ends in .fits, .fit (also .gz), .csv, .tsv (also as VizieR writes it) or .ecsv; cells of text files may be
+    separated by commas, semicolons or tabs. InputError if there is no such file, its ending is unknown, or it is
+    truncated, damaged, or without a table or a row.
     """
     path = Path(path)
     if not path.is_file():
@@ -50,8 +38,8 @@ def read_table(path: Path) -> Table:
     name = path.name.lower()
     text_format = _TEXT_FORMATS.get(path.suffix.lower())
     if not name.endswith(_FITS_ENDINGS) and text_format is None:
-        known = ", ".join([*_FITS_ENDINGS, *_TEXT_FORMATS])
-        raise InputError(f"{path}: a table must end in one of {known}, so that its format is known.")
+        endings = ", ".join([*_FITS_ENDINGS, *_TEXT_FORMATS])
+        raise InputError(f"{path}: a table must end in one of {endings}, so that its format is known.")
     table = _read_fits(path) if text_format is None else _read_text(path, text_format)
     if len(table) == 0:
         raise InputError(f"{path}: the table has no rows. Give a table with at least one.")
@@ -60,10 +48,10 @@ def read_table(path: Path) -> Table:
 
 def _read_fits(path: Path) -> Table:
     with opened_fits(path) as hdus:
-        found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
-        if not found:
+        table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+        if table is None:
             raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
-        return Table.read(found[0])
+        return Table.read(table)
 
 
 def _read_text(path: Path, text_format: str) -> Table:
@@ -91,9 +79,9 @@ def _without_frills(lines: list[str]) -> list[str]:
     return rows[:1] + rows[3:] if dashed else rows
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return " Did you mean ...?" with the nearest of `known`, or nothing when none is near."""
-    by_lower = {name.lower(): name for name in known}
+def nearest(word: str, names: Iterable[str]) -> str:
+    """Return " Did you mean ...?" with the nearest of `names`, or nothing when none is near."""
+    by_lower = {name.lower(): name for name in names}
     match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean {by_lower[match[0]]}?" if match else ""
 
@@ -103,13 +91,7 @@ _EMPTY = {"", "nan", "null", "none", "--"}
 
 
 def numbers(table: Table, path: Path, column: str) -> NDArray[np.float64]:
-    """Return a column as float64 of shape (rows,), missing cells as NaN.
-
-    Raises
-    ------
-    InputError
-        A cell isn't a number, or cells hold more than one.
-    """
+    """Return a column as float64 (rows,), missing cells as NaN; InputError if a cell isn't one number."""
     values = np.ma.asarray(table[column])
     if values.ndim != 1:
         raise InputError(f"{path}: column {column} holds {values.shape[1:]} values a row, but one is wanted.")
@@ -124,13 +106,7 @@ def numbers(table: Table, path: Path, column: str) -> NDArray[np.float64]:
 
 
 def single(values: NDArray[np.float64], path: Path, column: str) -> NDArray[np.float32]:
-    """Return numbers of a column in single precision; NaN and infinite ones stay so.
-
-    Raises
-    ------
-    InputError
-        A number is too large for it, as no measured quantity is.
-    """
+    """Return numbers of a column in single precision; InputError for a finite one that is too large for it."""
     bad = np.flatnonzero(np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max))
     if bad.size:
         raise InputError(
@@ -156,12 +132,9 @@ def _number(text: str) -> float:
 
 
 def whole_numbers(table: Table, path: Path, column: str) -> NDArray[np.int64]:
-    """Return a column of unique whole numbers as int64 of shape (rows,).
+    """Return a column of unique whole numbers as int64 (rows,).
 
-    Raises
-    ------
-    InputError
-        A cell is missing or no whole number of 32 bits, or two rows hold the same one (both are named).
+    InputError if a cell is missing or no whole number of 32 bits, or two rows hold the same one (both are named).
     """
     values = numbers(table, path, column)
     bad = np.flatnonzero(~((values == np.rint(values)) & (np.abs(values) < 2**31)))
@@ -181,15 +154,15 @@ def whole_numbers(table: Table, path: Path, column: str) -> NDArray[np.int64]:
 
 
 def positions(table: Table, path: Path, ra: str, dec: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return right ascension in [0, 360) and declination in deg, float64 of shape (rows,) each.
+    """Return right ascension in [0, 360) and declination in deg, float64 (rows,) each.
 
-    Raises
-    ------
-    InputError
-        A coordinate is missing, not finite, or outside [0, 360] or [-90, 90] deg.
+    InputError if a coordinate is missing, not finite, or outside [0, 360] or [-90, 90] deg.
     """
-    ra_deg, dec_deg = _degrees(table, path, ra), _degrees(table, path, dec)
-    for column, values, low, high in ((ra, ra_deg, 0, 360), (dec, dec_deg, -90, 90)):
+    degrees = []
+    for column, low, high in ((ra, 0, 360), (dec, -90, 90)):
+        unit = table[column].unit
+        is_angle = getattr(unit, "physical_type", None) == "angle"
+        values = numbers(table, path, column) * (unit.to(degree) if is_angle else 1.0)
         bad = np.flatnonzero(~((values >= low) & (values <= high)))
         if bad.size:
             rows = f"row {bad[0] + 1}" + (f" (and {bad.size - 1} more)" if bad.size > 1 else "")
@@ -197,7 +170,8 @@ def positions(table: Table, path: Path, ra: str, dec: str) -> tuple[NDArray[np.f
                 f"{path}: column {column}, {rows}: {values[bad[0]]:g} is no position between {low} and {high} deg. "
                 "Correct or remove the row."
             )
-    return ra_deg % 360.0, dec_deg
+        degrees.append(values)
+    return degrees[0] % 360.0, degrees[1]
 
 
 def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
@@ -208,31 +182,13 @@ def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
         LOGGER.warning("%s: %d of %d rows (%s) %s", path, rows.sum(), rows.size, listed, what)
 
 
-def _degrees(table: Table, path: Path, column: str) -> NDArray[np.float64]:
-    unit = table[column].unit
-    is_angle = getattr(unit, "physical_type", None) == "angle"
-    return numbers(table, path, column) * (unit.to(degree) if is_angle else 1.0)
-
-
 class Survey(NamedTuple):
-    """A published catalogue.
-
-    Attributes
-    ----------
-    title
-        Its content and paper.
-    marks
-        Columns that no other of `SURVEYS` has all of.
-    rows
-        Rows as published.
-    numbered
-        Whether ID_SRC is unique; in eRASS1 it begins anew with every tile of the sky.
-    """
+    """A published catalogue: its content and paper, and how it is recognised."""
 
     title: str
-    marks: tuple[str, ...]
-    rows: int
-    numbered: bool = True
+    marks: tuple[str, ...]  #: columns that no other of `SURVEYS` has all of
+    rows: int  #: as published
+    numbered: bool = True  #: whether ID_SRC is unique; in eRASS1 it begins anew with every tile of the sky
 
 
 SURVEYS = (
@@ -256,16 +212,7 @@ _MEASUREMENTS = (
 def read_survey_table(path: Path) -> Table:
     """Read a table as `read_table` does; in a published catalogue mask the values that stand for "not measured".
 
-    Returns
-    -------
-    Table
-        All rows and columns under the table's own names and units. Where ID_SRC isn't unique, it becomes the number of
-        the row in the file, from 1.
-
-    Raises
-    ------
-    InputError
-        See `read_table`.
+    Names and units are the table's own. Where ID_SRC isn't unique, it becomes the row's number in the file, from 1.
     """
     table = read_table(path)
     survey = recognise(table)
@@ -286,13 +233,7 @@ def recognise(table: Table) -> Survey | None:
 
 
 def mask_sentinels(table: Table, path: Path) -> Table:
-    """Mask all values that are no measurements in the columns of `_MEASUREMENTS`, and log their numbers.
-
-    Raises
-    ------
-    InputError
-        A cell of such a column isn't a number.
-    """
+    """Mask all values that are no measurements in the columns of `_MEASUREMENTS`, and log their numbers."""
     masked, counts = table.copy(copy_data=False), {}
     for name in table.colnames:
         limits = next(((low, high) for rule, low, high in _MEASUREMENTS if rule.fullmatch(name.upper())), None)

@@ -15,14 +15,8 @@ from clustermass.catalogues.tables import read_table
 from clustermass.io.log import LOGGER
 from clustermass.io.products import TRUTH
 
-_QUANTITIES = {
-    "SRC_ID": "number of the halo",
-    "RA": "right ascension",
-    "DEC": "declination",
-    "Z": "redshift",
-    "LOG10_M500C": "log10 of its mass in Msun, or M500C, the mass itself",
-    "M500C": "mass in Msun",
-}
+_QUANTITIES = {"SRC_ID": "number of the halo", "RA": "right ascension", "DEC": "declination", "Z": "redshift"}
+_MASSES = {"LOG10_M500C": "log10 of its mass in Msun, or M500C, the mass itself", "M500C": "mass in Msun"}
 _SYNONYMS = {name: (name,) for name in (*(column.name for column in TRUTH), "M500C") if name != "COUNTS"}
 _OPTIONAL = ("KT", "L500", "FLUX", "R500_ARCMIN")
 #: log10(M500c / Msun) outside this is no mass of a halo but one in other units
@@ -32,30 +26,15 @@ _MASS_RANGE = (9.0, 17.0)
 def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
     """Read a user's table of simulated haloes and return it under the names of `truth.fits`, but for COUNTS.
 
-    Parameters
-    ----------
-    path
-        FITS, CSV or ECSV file with at least SRC_ID, RA, DEC, Z and one of LOG10_M500C and M500C.
-    columns
-        Our name -> the table's name, where they differ.
-    realization
-        Label such as "01". Without a column HALO_ID every realization is taken to have haloes of its own.
-
-    Returns
-    -------
-    Table
-        One row a halo in the order of the file, columns of `clustermass.io.products.TRUTH`; KT, L500, FLUX and
-        R500_ARCMIN are NaN where the table lacks them.
-
-    Raises
-    ------
-    InputError
-        See `clustermass.catalogues.tables`; a redshift or mass that can't be one; or a HALO_ID in two rows.
+    It has at least SRC_ID, RA, DEC, Z and one of LOG10_M500C and M500C, perhaps under names of its own (`columns`: ours
+    to theirs). Returns a row for each halo in the order of the file; KT, L500, FLUX and R500_ARCMIN are NaN where the
+    table lacks them. Without HALO_ID every realization (its label, such as "01") is taken to have haloes of its own.
+    InputError as of `clustermass.catalogues.tables`, or for a redshift or mass that can't be one, or a HALO_ID in two
+    rows.
     """
     table = find_columns(read_table(path), Path(path), _SYNONYMS, columns)
     mass = "LOG10_M500C" if "LOG10_M500C" in table or "M500C" not in table else "M500C"
-    needed = {name: _QUANTITIES[name] for name in ("SRC_ID", "RA", "DEC", "Z", mass)}
-    table.require(needed, "truth_columns")
+    table.require(_QUANTITIES | {mass: _MASSES[mass]}, "truth_columns")
     truth = Table()
     truth["SRC_ID"] = table.whole_numbers("SRC_ID").astype(np.int32)
     table.check(truth["SRC_ID"] > 0, truth["SRC_ID"], "SRC_ID", "no SRC_ID of a halo (above 0)")
@@ -120,22 +99,10 @@ def match_by_photons(
     among them but no background, owns it; if that is a halo with at least `MIN_PURITY` of the fitted counts, the two
     match. A halo that owns several detections goes with the one that has most of its photons.
 
-    Parameters
-    ----------
-    detections
-        `ID_SRC`, `RA`, `DEC` (deg), `ML_CTS` (NaN = unknown).
-    truth
-        `SRC_ID`, `RA`, `DEC` (deg).
-    photons
-        Photons in the band of ML_CTS, piece by piece.
-    radius_arcsec
-        Radius in arcsec.
-
-    Returns
-    -------
-    Table
-        `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec), `PURITY`, sorted by ID_SRC. PURITY is the halo's share of ML_CTS, or
-        of all photons within the radius where those are fewer (a source larger than the radius) or ML_CTS is unknown.
+    Takes detections with `ID_SRC`, `RA`, `DEC` (deg) and `ML_CTS` (NaN = unknown), haloes with `SRC_ID`, `RA` and
+    `DEC`, and the photons in the band of ML_CTS, piece by piece. Returns `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec) and
+    `PURITY`, sorted by ID_SRC: PURITY is the halo's share of ML_CTS, or of all photons within the radius where those
+    are fewer (a source larger than the radius) or ML_CTS is unknown.
     """
     here, there = _directions(detections), _directions(truth)
     pairs, number, whole = _counted(photons, here, radius_arcsec)
@@ -167,10 +134,7 @@ def _counted(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Count the photons of each label at each detection.
 
-    Returns
-    -------
-    tuple
-        Row of the detection and label, int64 (2, pairs), in that order; photons of the pair; of the label anywhere.
+    Returns row of the detection and label, int64 (2, pairs); the photons of each pair, and of its label anywhere.
     """
     tree, pairs, labels = cKDTree(here), Tally(), Tally()
     for ra, dec, label in photons:
@@ -179,8 +143,8 @@ def _counted(
         # one number for both: a label has 32 bits with its sign
         pairs.add((owner[near].astype(np.int64) << 32) + (label[near].astype(np.int64) + _LABEL_SHIFT))
         labels.add(label.astype(np.int64))
-    found = np.stack([pairs.values >> 32, (pairs.values & 0xFFFFFFFF) - _LABEL_SHIFT])
-    return found, pairs.counts, labels.counts[np.searchsorted(labels.values, found[1])]
+    row_label = np.stack([pairs.values >> 32, (pairs.values & 0xFFFFFFFF) - _LABEL_SHIFT])
+    return row_label, pairs.counts, labels.counts[np.searchsorted(labels.values, row_label[1])]
 
 
 class Tally:
@@ -200,19 +164,8 @@ class Tally:
 def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> Table:
     """Match detections to haloes by position, the brightest haloes first, each with the nearest detection left.
 
-    Parameters
-    ----------
-    detections
-        `ID_SRC`, `RA`, `DEC` (deg).
-    truth
-        `SRC_ID`, `RA`, `DEC` (deg); `FLUX`, `L500`, `LOG10_M500C` and `Z` where the table has them.
-    radius_arcsec
-        Largest separation in arcsec.
-
-    Returns
-    -------
-    Table
-        As from `match_by_photons`; each detection and halo at most once, PURITY NaN.
+    Takes and returns tables as `match_by_photons` does; `truth` may have `FLUX`, `L500`, `LOG10_M500C` and `Z`. Each
+    detection and halo occurs at most once; PURITY is NaN.
     """
     here, there = _directions(detections), _directions(truth)
     near = cKDTree(here).query_ball_tree(cKDTree(there), _chord(radius_arcsec))
@@ -228,7 +181,7 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
             taken[detection] = (detection, halo, _arcsec(lengths[pair]), np.nan)
             used.add(halo)
     LOGGER.info(
-        "matches: %d of %d detections belong to one of %d haloes within %g arcsec, by position; PURITY is not known",
+        "matches: %d of %d detections belong to one of %d haloes within %g arcsec, by position; PURITY is unknown",
         len(taken), len(detections), len(truth), radius_arcsec,
     )  # fmt: skip
     return Table(rows=sorted(taken.values()) or None, names=_NAMES, dtype=_TYPES)
@@ -236,13 +189,12 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
 
 def _brightness(truth: Table) -> FloatArray:
     """Return FLUX, else L500 / z^2, else M500c^1.5 / z^2 (L is about proportional to M^1.5), else 0, to rank haloes."""
-    known = {name: np.asarray(truth[name], dtype=float) for name in truth.colnames if name not in ("SRC_ID", "HALO_ID")}
-    if "FLUX" in known and np.isfinite(known["FLUX"]).all():
-        return known["FLUX"]
-    if "L500" in known and np.isfinite(known["L500"]).all():
-        return np.asarray(known["L500"] / known["Z"] ** 2, dtype=float)
-    if "LOG10_M500C" in known:
-        return np.asarray(10 ** (1.5 * (known["LOG10_M500C"] - 14)) / known["Z"] ** 2, dtype=float)
+    columns = {name: np.asarray(truth[name], dtype=float) for name in truth.colnames}
+    for name in ("FLUX", "L500"):
+        if name in columns and np.isfinite(columns[name]).all():
+            return columns[name] if name == "FLUX" else np.asarray(columns[name] / columns["Z"] ** 2)
+    if "LOG10_M500C" in columns:
+        return np.asarray(10 ** (1.5 * (columns["LOG10_M500C"] - 14)) / columns["Z"] ** 2)
     return np.zeros(len(truth))
 
 

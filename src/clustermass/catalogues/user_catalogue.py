@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 #: likelihood of all rows if the user's table has no such column: above every threshold
 VOUCHED_LIKELIHOOD = 1.0e6
 
-_REQUIRED = {
-    "ID_SRC": "a number for each cluster",
-    "RA": "right ascension",
-    "DEC": "declination",
-    "Z": "redshift",
-}
+_REQUIRED = {"ID_SRC": "a number for each cluster", "RA": "right ascension", "DEC": "declination", "Z": "redshift"}
 #: spectroscopic redshifts of Klein et al. (2022), besides Z_BEST_COMB
 _SPECTROSCOPIC: dict[str, tuple[str, ...]] = {"Z_SPEC": ("SPEC_Z_BEST_COMB",)}
 #: Krippendorf et al. (2023) leave out eFEDS detections with at least this chance of being no cluster
@@ -43,10 +38,7 @@ _LX500_MIN = 1.0e36
 
 
 def read_catalogue(
-    path: Path,
-    columns: Renamed | None = None,
-    setting: str = "catalogue_columns",
-    further: Sequence[Path] = (),
+    path: Path, columns: Renamed | None = None, setting: str = "catalogue_columns", further: Sequence[Path] = ()
 ) -> Table:
     """Read a user's table of clusters and return it with the columns of `catalogue.fits`.
 
@@ -57,15 +49,14 @@ def read_catalogue(
     Z_BEST_COMB unless `columns` names a column of redshifts. A table without DET_LIKE or EXT_LIKE is a list that the
     user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Redshifts without any error or kind are taken as
     exact. Nothing is dropped, not even likely contaminants (`select_clusters` may); all counts are logged.
+    InputError as of `clustermass.catalogues.tables`, or if there is no redshift at all or an unknown Z_TYPE.
 
     Parameters
     ----------
     path
         FITS, CSV, TSV or ECSV file.
-    columns
-        Our name -> the table's name, where they differ from the usual ones.
-    setting
-        Config key of `columns`, for messages.
+    columns, setting
+        Our name -> the table's name, where they differ from the usual ones; their config key, for messages.
     further
         Tables of the same detections, joined by ID_SRC: they fill in what this one lacks. Redshift, its error and its
         kind all come from one table. A luminosity from a table whose redshift differs by more than
@@ -78,11 +69,6 @@ def read_catalogue(
         the optional ones those that the tables have; Z_ORIGIN always). Measured quantities that are missing are NaN;
         Z NaN goes with Z_TYPE 'none' and Z_ERR NaN. Z_ERR is 0 for spectroscopic redshifts, and (with a warning) for
         photometric ones of which the table gives no error.
-
-    Raises
-    ------
-    InputError
-        See `clustermass.catalogues.tables`; or no redshift at all, or an unknown Z_TYPE.
     """
     table = _find(Path(path), dict(columns or {}), setting, further)
     catalogue = Table()
@@ -126,7 +112,7 @@ def _find(path: Path, given: Renamed, setting: str, further: Sequence[Path]) -> 
     table.require(_REQUIRED, setting, "--column")
     used = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
     LOGGER.info("%s: %d rows; columns used: %s", path, len(table), used)
-    # the spectroscopic column beside the very Z that was found, if the user leaves redshifts to us
+    # the spectroscopic column of the same table as Z, if the user leaves redshifts to us
     if table.names["Z"].upper() == "Z_BEST_COMB" and not {"Z", "Z_ERR", "Z_TYPE"} & set(given):
         return replace(table, names=table.names | find_columns(table.table, path, _SPECTROSCOPIC).names)
     return table
@@ -148,12 +134,10 @@ def _check_luminosities(catalogue: Table, table: UserTable) -> None:
         )
 
 
-_YES, _NO, _BLANK = {"true", "t", "yes", "1", "1.0"}, {"false", "f", "no", "0", "0.0"}, {"", "-1"}
-
-
 def _yes_or_no(table: UserTable, name: str) -> NDArray[np.int16]:
     """Return 1 = yes, 0 = no, -1 = blank."""
-    values = dict.fromkeys(_YES, 1) | dict.fromkeys(_NO, 0) | dict.fromkeys(_BLANK, -1)
+    values = dict.fromkeys(("true", "t", "yes", "1", "1.0"), 1) | dict.fromkeys(("false", "f", "no", "0", "0.0"), 0)
+    values |= {"": -1, "-1": -1}
     texts = [text.lower() for text in table.texts(name)]
     for row, text in enumerate(texts, start=1):
         if text not in values:
@@ -190,36 +174,20 @@ MAX_ERROR = 0.3
 
 
 class Redshifts(NamedTuple):
-    """Redshifts of a table, (rows,) each.
+    """Redshifts of a table, (rows,) each."""
 
-    Attributes
-    ----------
-    value
-        NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR` (1 + z).
-    error
-        Standard error: 0 of spectroscopic ones and, with a warning, of photometric ones without error; NaN without
-        redshift.
-    kind
-        'spec', 'photo', or 'none' without redshift.
-    origin
-        The table's column that the redshift was taken from; '' without redshift.
-    """
-
-    value: FloatArray
+    value: FloatArray  #: NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR` (1 + z)
+    #: standard error; 0 of spectroscopic ones and, with a warning, of photometric ones without; NaN without redshift
     error: FloatArray
-    kind: NDArray[np.str_]
-    origin: NDArray[np.str_]
+    kind: NDArray[np.str_]  #: 'spec', 'photo', or 'none' without redshift
+    origin: NDArray[np.str_]  #: the table's column; '' without redshift
 
 
 def redshifts(table: UserTable) -> Redshifts:
     """Return the redshifts of a table with `Z` and perhaps `Z_ERR`, `Z_TYPE` and `Z_SPEC`.
 
-    Where Z_SPEC, a spectroscopic redshift, is above 0 it goes before Z.
-
-    Raises
-    ------
-    InputError
-        No row has a redshift, or a Z_TYPE is unknown.
+    Where Z_SPEC, a spectroscopic redshift, is above 0 it goes before Z. InputError if no row has a redshift, or a
+    Z_TYPE is unknown.
     """
     values, error, kind = table.numbers("Z"), _errors(table), _kinds(table)
     origin = np.full(len(table), table.names["Z"])
@@ -291,22 +259,11 @@ def _kinds(table: UserTable) -> NDArray[np.str_]:
 
 
 def select_clusters(catalogue: Table, path: Path, cuts: CatalogueSelection | None) -> Table:
-    """Return the rows that pass every cut; the log says how many each leaves.
+    """Return the rows of `read_catalogue` that pass every cut; the log says how many each leaves.
 
-    Parameters
-    ----------
-    catalogue
-        What `read_catalogue` returns.
-    path
-        Its file, for messages.
-    cuts
-        Block `catalogue_selection` of a sky: `f_cont_max` (F_CONT must be below it; negative values are clusters
-        confirmed by other means, an unknown one is none), `in_area90` (true: IN_AREA90 must be 1). None: all.
-
-    Raises
-    ------
-    InputError
-        A column that a cut needs isn't there, or no row passes.
+    `cuts` is the block `catalogue_selection` of a sky (None: all rows pass): F_CONT must be below `f_cont_max`
+    (negative values are clusters confirmed by other means; unknown ones don't pass), and with `in_area90` IN_AREA90
+    must be 1. InputError if a column that a cut needs isn't there, or no row passes.
     """
     cuts = cuts or {}
     limit, inner = cuts.get("f_cont_max"), cuts.get("in_area90", False)

@@ -1,8 +1,10 @@
 """Detections that get an image, and, in simulated fields, the haloes they are."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -14,16 +16,12 @@ from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 
+if TYPE_CHECKING:
+    from clustermass.config.models import Images
+
 #: column of catalogue.fits -> variable of images.nc
-MEASURED = {
-    "Z": "redshift",
-    "Z_ERR": "redshift_err",
-    "DET_LIKE": "det_like",
-    "EXT_LIKE": "ext_like",
-    "EXT": "ext",
-    "ML_RATE": "ml_rate",
-    "ML_CTS": "ml_cts",
-    "ML_BKG": "ml_bkg",
+MEASURED = {"Z": "redshift", "Z_ERR": "redshift_err"} | {
+    name: name.lower() for name in ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_BKG")
 }
 
 
@@ -48,11 +46,8 @@ class Labels(NamedTuple):
 def read_detections(path: Path, det_like_min: float, ext_like_min: float) -> Detections:
     """Read `catalogue.fits` and keep the detections above both likelihoods.
 
-    Raises
-    ------
-    InputError
-        The file is missing or damaged or lacks a column, two rows have one ID_SRC, a position is no position, or no
-        detection is above both likelihoods.
+    InputError if the file is missing or damaged or lacks a column, two rows have one ID_SRC, a position is no position,
+    or no detection is above both likelihoods.
     """
     table = _read(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))
     id_src = whole_numbers(table, path, "ID_SRC")
@@ -81,20 +76,10 @@ def _highest(values: FloatArray) -> str:
 
 
 def read_labels(truth: Path, matches: Path, id_src: NDArray[np.int64]) -> Labels:
-    """Return the halo of each detection.
+    """Return the halo of each detection `id_src` (clusters,) by the realization's `truth.fits` and `matches.fits`.
 
-    Parameters
-    ----------
-    truth, matches
-        `truth.fits` and `matches.fits` of the realization.
-    id_src
-        Detections, (clusters,).
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged or lacks a column, a detection is matched twice, or a matched halo isn't in
-        `truth`.
+    InputError if a file is missing or damaged or lacks a column, a detection is matched twice, or a matched halo isn't
+    in `truth`.
     """
     haloes = _read(truth, "TRUTH", ("SRC_ID", "HALO_ID", "RA", "DEC", "LOG10_M500C"))
     pairs = _read(matches, "MATCHES", ("ID_SRC", "SRC_ID"))
@@ -107,21 +92,18 @@ def read_labels(truth: Path, matches: Path, id_src: NDArray[np.int64]) -> Labels
     rows = np.array([halo_rows.get(halo_of.get(number, -1), -1) for number in id_src.tolist()], dtype=np.int64)
     matched = rows >= 0
     LOGGER.info("%s: %d of %d detections have a halo", matches, matched.sum(), matched.size)
-    mass, ra, dec = (_looked_up(haloes, truth, name, rows) for name in ("LOG10_M500C", "RA", "DEC"))
     halo_id = np.full(rows.size, -1, dtype=np.int64)
     halo_id[matched] = np.asarray(haloes["HALO_ID"], dtype=np.int64)[rows[matched]]
+    mass, ra, dec = np.full((3, rows.size), np.nan)
+    for values, name in ((mass, "LOG10_M500C"), (ra, "RA"), (dec, "DEC")):
+        values[matched] = numbers(haloes, truth, name)[rows[matched]]
     return Labels(mass, halo_id, ra, dec)
-
-
-def _looked_up(table: Table, path: Path, column: str, rows: NDArray[np.int64]) -> FloatArray:
-    return np.where(rows >= 0, numbers(table, path, column)[rows], np.nan) if len(table) else np.full(rows.size, np.nan)
 
 
 def _read(path: Path, name: str, columns: Sequence[str]) -> Table:
     """Read one table of a FITS file of the pipeline; it may have no rows."""
     with opened_fits(path) as hdus:
-        found = [hdu for hdu in hdus if hdu.name == name]
-        table = Table.read(found[0]) if found else None
+        table = next((Table.read(hdu) for hdu in hdus if hdu.name == name), None)
     if table is None:
         raise InputError(f"{path}: has no table {name}. Delete it and run again.")
     missing = [column for column in columns if column not in table.colnames]
@@ -133,19 +115,11 @@ def _read(path: Path, name: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def image_centres(
-    detections: Detections, labels: Labels | None, images: Mapping[str, Any]
-) -> tuple[FloatArray, FloatArray]:
+def image_centres(detections: Detections, labels: Labels | None, images: Images) -> tuple[FloatArray, FloatArray]:
     """Return right ascension and declination of the image centres in deg, float64 (clusters,) each.
 
-    `images.centre` decides.
-
-    'detected' = position of the catalogue; 'halo' = true position of the halo, or the detected one where there is none.
-
-    Raises
-    ------
-    InputError
-        'halo' where the sky has no truth, or an unknown word.
+    `images.centre` decides: 'detected' = position of the catalogue; 'halo' = true position of the halo, or the detected
+    one where there is none. InputError for 'halo' where the sky has no truth, or an unknown word.
     """
     centre = images["centre"]
     if centre == "detected":

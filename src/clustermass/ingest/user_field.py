@@ -53,28 +53,20 @@ def ingest_field(
     The events are selected by flag, pattern and good time. The exposure map is the user's, or else flat over the cells
     of the sky that hold photons (`clustermass.images.exposure`), at `exposure_s`, else the catalogue's median
     ML_EXP, else (one pointing only) the mean good time of the modules. In place of event lists there may be images in
-    energy bands (`clustermass.images.band_images`).
+    energy bands (`clustermass.images.band_images`). InputError if a file is missing or faulty, no event survives the
+    selection, the exposure is unknown, no detection lies in the field, or a simulated sky has no table of truth.
 
     Parameters
     ----------
-    sky
-        Block `skies.<name>`: `observed`, `realizations.<label>.{events, catalogue, joined_catalogues, exposure,
-        exposure_s, truth}`, `catalogue_columns`, `catalogue_selection`, `truth_columns`, `match_arcsec`.
-    realization
-        Label, "01", "02", ...
+    sky, realization
+        Block `skies.<name>`, and the label ("01", "02", ...) of one of its realizations.
     events_block
-        Block `events`: `flag_mask`, `pattern`.
+        Block `events`.
     output
         Files to write; truth, matches and labels of simulated skies only (`observed: false`). Where the photons have
         no truth labels `labels` has no rows.
     bands
         Block `images.bands`, which images in energy bands must have; None = only event lists are taken.
-
-    Raises
-    ------
-    InputError
-        A file is missing or faulty, no event survives the selection, no exposure is given or to be found, no detection
-        lies in the field, or a simulated sky has no table of truth.
     """
     files = realization_files(sky, realization)
     observed = sky.get("observed", False)
