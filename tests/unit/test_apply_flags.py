@@ -65,7 +65,7 @@ def test_without_its_domain_an_ensemble_is_refused(field):
         run(field[0])
 
 
-def test_clusters_that_the_catalogue_says_too_little_of_are_flagged_and_counted(field, caplog, monkeypatch):
+def test_clusters_with_missing_measurements_are_flagged_and_counted(field, caplog, monkeypatch):
     """Cluster 20 has no count rate, cluster 11 an extent of 0, which has no logarithm."""
     folder = field[0]
     with caplog.at_level("INFO", "clustermass"):
@@ -76,7 +76,7 @@ def test_clusters_that_the_catalogue_says_too_little_of_are_flagged_and_counted(
         images = opened.load()
     write_netcdf(images.drop_vars("ml_bkg"), folder / "smoothed.nc", "test", MADE)
     assert all(row["FLAG_NOCAT"] == 1 for row in read(folder).values())
-    # networks that aren't told of it miss nothing
+    # networks without measured side inputs miss nothing
     monkeypatch.setattr(observed.TrainedNetwork, "load", network("z", "log_exposure"))
     caplog.clear()
     assert not any(row["FLAG_NOCAT"] for row in read(folder).values())

@@ -94,10 +94,10 @@ def test_images_of_a_simulator_make_the_field_simulated(field):
     folder = field[0]
     with xr.open_dataset(folder / "images.nc") as opened:
         images = opened.load()
-    for told, prefix in ((True, "SIM"), (False, "eFEDS")):
-        write_netcdf(images, folder / "images.nc", "test", {**MADE, "simulated": told})
+    for simulated, prefix in ((True, "SIM"), (False, "eFEDS")):
+        write_netcdf(images, folder / "images.nc", "test", {**MADE, "simulated": simulated})
         assert read(folder, simulated=False)[7]["NAME"] == f"{prefix} J090400.0+013000"
-        assert fits.getheader(folder / "masses.fits", 1)["SIMULATE"] is told
+        assert fits.getheader(folder / "masses.fits", 1)["SIMULATE"] is simulated
     assert read(folder, simulated=True)[7]["NAME"].startswith("SIM ")
 
 

@@ -21,7 +21,7 @@ def clusters(number, rng, share_photometric, width):
 
 
 @pytest.fixture(scope="module", params=[0.3, 0.5, 1.0])
-def learnt(request):
+def regression(request):
     """Mean and variance of the mass as a regression on measured redshifts gives them, and the error it has seen."""
     mass, redshift, error = clusters(400_000, np.random.default_rng(5), request.param, WIDTH)
     line = np.polyfit(redshift, mass, 1)
@@ -31,8 +31,8 @@ def learnt(request):
 
 
 @pytest.mark.parametrize("times", [1.0, 1.5, 3.0])
-def test_errors_are_those_of_the_residuals(learnt, times):
-    line, variance, trained = learnt
+def test_errors_are_those_of_the_residuals(regression, times):
+    line, variance, trained = regression
     mass, redshift, error = clusters(400_000, np.random.default_rng(6), 1.0, times * WIDTH)
     # away from the ends, where a scattered redshift says something about the true one
     inner = (redshift > 0.4) & (redshift < 0.8)

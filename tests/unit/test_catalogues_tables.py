@@ -1,4 +1,4 @@
-"""What can be wrong with a user's catalogue: each fault is told by its place."""
+"""What can be wrong with a user's catalogue: each message names the place of the fault."""
 
 import numpy as np
 import pytest

@@ -81,8 +81,8 @@ def at(ra, dec):
     """Return photons at these positions, all else the same."""
     zero = np.zeros(len(ra))
     whole = {"tm_nr": zero.astype("u1"), "pat_typ": zero.astype("i2"), "flag": zero.astype("u4")}
-    facts = {"dialect": "esass", "name": "", "gti": {}}
-    return EventList(np.asarray(ra), np.asarray(dec), zero.astype("f4"), time=zero, **whole, **facts)
+    header = {"dialect": "esass", "name": "", "gti": {}}
+    return EventList(np.asarray(ra), np.asarray(dec), zero.astype("f4"), time=zero, **whole, **header)
 
 
 def test_occupied_cells_fill_gaps_but_not_the_outside():

@@ -97,9 +97,9 @@ def compare_published(
     """
     table = _read_masses(masses)
     measured = _measured(table, dict(zip(realizations, catalogues, strict=True)))
-    known = read_published(published, block["kind"], block.get("columns"))
-    rows = look_up(known, measured["id_src"], measured.get("name"))
-    clusters = _cut(_clusters(table, measured, known, rows, relations), block, published)
+    reference = read_published(published, block["kind"], block.get("columns"))
+    rows = look_up(reference, measured["id_src"], measured.get("name"))
+    clusters = _cut(_clusters(table, measured, reference, rows, relations), block, published)
     compared: dict[str, Summary] = {}
     for first, second in PAIRS:
         rng = generator(seed, "compare", first, second)
@@ -161,12 +161,13 @@ def _measured(table: Table, catalogues: Mapping[str, Path]) -> Columns:
 
 
 def _clusters(
-    table: Table, measured: Columns, known: Published, rows: NDArray[np.int64], relations: PublishedRelations
+    table: Table, measured: Columns, reference: Published, rows: NDArray[np.int64], relations: PublishedRelations
 ) -> Columns:
     """Return every mass of every cluster, (cluster,) each; NaN = none."""
     redshift, mass, error = (numbers(table, Path(), name) for name in ("Z", "LOGM500", "LOGM500_ERR"))
     there = rows >= 0
-    published, low, high = (np.where(there, values[rows], np.nan) for values in (known.mass, known.low, known.high))
+    stated = (reference.mass, reference.low, reference.high)
+    published, low, high = (np.where(there, values[rows], np.nan) for values in stated)
     rate, luminosity = (np.where(measured[key] > 0, measured[key], np.nan) for key in ("rate", "luminosity"))
     return {
         "realization": np.array(texts_of(table, "REALIZATION")),

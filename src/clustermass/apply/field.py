@@ -52,10 +52,9 @@ def masses_of_field(
 
     Parameters
     ----------
-    events
-        Event lists of the field, eSASS or SIXTE; or images of it in the energy bands of the networks.
-    catalogue
-        Table with at least an id, a position in deg (ICRS) and a redshift for each cluster.
+    events, catalogue
+        Event lists of the field, eSASS or SIXTE, or images of it in the energy bands of the networks; and a table with
+        at least an id, a position in deg (ICRS) and a redshift for each cluster.
     ensemble
         Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and
         `members/*.safetensors`), or that ensemble packed into a file by `Ensemble.save`.
@@ -64,14 +63,10 @@ def masses_of_field(
     exposure, exposure_s
         Vignetting-corrected exposure map in s, or the exposure of a flat one; None, see
         `clustermass.ingest.user_field.ingest_field`.
-    columns
-        The catalogue's column names where they differ (ours: theirs).
-    acronym
-        Begins the NAME of each cluster.
-    overwrite
-        Replace catalogues that are there already.
-    log
-        File for the log lines, begun when the inputs are complete; None = logging is left as it is.
+    columns, acronym
+        The catalogue's column names where they differ (ours: theirs); the survey's, which begins each NAME.
+    overwrite, log
+        Replace catalogues that are there already; file for the log lines, None = logging is left as it is.
     mass_prior
         training, or flat for further columns, see `clustermass.apply.mass_prior`.
     """
