@@ -81,18 +81,11 @@ class RealizationFiles(NamedTuple):
 
 
 def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
-    """Measure every realization of one sky.
+    """Return `VARIABLES` of all realizations of one sky.
 
-    Returns
-    -------
-    Dataset
-        `VARIABLES`: numbers (realization,), cumulative numbers (realization, flux) and (realization, rate), and the
-        extended candidates (candidate,) of all realizations in turn, numbered by `field`.
-
-    Raises
-    ------
-    InputError
-        There is no realization, they are of different skies, or a file is wrong (`measure_realization`).
+    Numbers are (realization,), cumulative numbers (realization, flux) and (realization, rate); the extended candidates
+    (candidate,) of all realizations follow each other, numbered by `field`. InputError if there is no realization, if
+    they are of different skies, or if a file is wrong (`measure_realization`).
     """
     if not realizations:
         raise InputError("validation: no realization is given. Set realizations of the sky to 1 or more.")
@@ -109,24 +102,16 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     sizes = [one.sizes["candidate"] for one in measured]
     data["field"] = "candidate", np.repeat(np.arange(len(measured)), sizes)
     data = data.merge(xr.concat([one.drop_vars(numbers) for one in measured], "candidate"), combine_attrs="drop")
-    spurious = int(np.isnan(data["redshift"]).sum())
     message = "validation: %d realizations, %d extended candidates, %d of them no halo"
-    LOGGER.info(message, len(measured), data.sizes["candidate"], spurious)
+    LOGGER.info(message, len(measured), data.sizes["candidate"], int(np.isnan(data["redshift"]).sum()))
     return data.assign_attrs(sky_config_hash=hashes[0])
 
 
 def measure_realization(files: RealizationFiles) -> xr.Dataset:
-    """Measure one realization; haloes and area without exposure do not count.
+    """Return `VARIABLES` but `field` of one realization; haloes and area without exposure do not count.
 
-    Returns
-    -------
-    Dataset
-        `VARIABLES` without `field`: numbers (), cumulative numbers (flux,) and (rate,), candidates (candidate,).
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged or lacks a column, a value is not finite, or files do not belong together.
+    Numbers are (), cumulative numbers (flux,) and (rate,), candidates (candidate,). InputError if a file is missing or
+    damaged or lacks a column, if a value is not finite, or if files do not belong together.
     """
     catalogue, header = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", *_MEASURED))
     truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", *_TRUE))

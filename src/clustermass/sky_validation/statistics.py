@@ -17,11 +17,10 @@ BRIGHT = 60.0
 def with_error(
     statistic: Callable[[xr.Dataset], float], data: xr.Dataset, others: list[xr.Dataset]
 ) -> tuple[float, float | None]:
-    """Return a statistic of all realizations and its jackknife standard error.
+    """Return a statistic of all n realizations and its jackknife error, None for n = 1 or if one of `others` gives NaN.
 
-    The error is sqrt((n - 1) var_i) of the statistic in `others`, the data without each of the n realizations in turn;
-    for a mean over realizations this is their standard deviation over sqrt(n). It is None for a single realization, or
-    if the statistic is NaN without one of them.
+    It is sqrt((n - 1) var_i) of the statistic in `others`, the data without each realization in turn; for a mean over
+    realizations this is their standard deviation over sqrt(n).
     """
     value = statistic(data)
     if len(others) < 2:

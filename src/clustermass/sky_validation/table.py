@@ -31,35 +31,21 @@ _HEAD = (
 
 
 class Row(NamedTuple):
-    """One statistic of the simulated sky beside its published value.
-
-    Attributes
-    ----------
-    key
-        Short unique name.
-    group, name, unit
-        As printed; unit '' = a pure number.
-    statistic
-        Name of a function of `statistics`, and its arguments.
-    reference
-        The published number; None = there is none.
-    tolerance
-        Lowest and highest acceptable value; None = there is no demand.
-    demand
-        must, aim or reported.
-    value, error
-        Simulated value and its standard error (None for one realization), once computed.
-    """
+    """One statistic of the simulated sky beside its published value."""
 
     key: str
     group: str
     name: str
     unit: str
+    #: name of a function of `statistics`, and its arguments
     statistic: tuple[Any, ...]
     reference: PublishedNumber | None
+    #: lowest and highest acceptable value; None = there is no demand
     tolerance: tuple[float, float] | None
+    #: must, aim or reported
     demand: str
     value: float = math.nan
+    #: standard error; None for a single realization
     error: float | None = None
 
     @property
@@ -109,11 +95,11 @@ def _rows(
         call = (statistic[0], percent, *statistic[1:])
         yield Row(f"{key} {percent}", group, f"{name}, {words}", unit, call, reference, None, demand)
     if not percents:
-        found = _reference(key)
-        yield Row(key, group, name, unit, tuple(statistic), found, tolerance(key, demand, found, **limits), demand)
+        stated = _published(key)
+        yield Row(key, group, name, unit, tuple(statistic), stated, tolerance(key, demand, stated, **limits), demand)
 
 
-def _reference(key: str) -> PublishedNumber | None:
+def _published(key: str) -> PublishedNumber | None:
     if key in published.tables()["numbers"]:
         return published.number(key)
     if key.startswith("EXT_LIKE"):
@@ -131,10 +117,7 @@ def tolerance(
 ) -> tuple[float, float] | None:
     """Return the acceptable range of a row: `allowed`, or a relative or absolute distance from the published number.
 
-    Raises
-    ------
-    ValueError
-        There is a demand without a range, or a range without a demand.
+    ValueError if there is a demand without a range, or a range without a demand.
     """
     distance = absolute + (relative * abs(reference.value) if reference else 0.0)
     if (demand == "reported") is bool(distance or allowed):
@@ -159,26 +142,10 @@ def _computed(row: Row, data: xr.Dataset, others: list[xr.Dataset]) -> Row:
 def validate(
     realizations: Sequence[Path | RealizationFiles], table: Path, markdown: Path, measured: Path
 ) -> dict[str, Any]:
-    """Measure the realizations of a sky, compare them with published numbers, and write the results.
+    """Measure the realizations of a sky (files, or folders that hold them), compare them, and write the results.
 
-    Parameters
-    ----------
-    realizations
-        Their files, or folders that hold these under their usual names.
-    table, markdown
-        The table to write, as JSON and as Markdown.
-    measured
-        netCDF file to write, from which the figure is drawn.
-
-    Returns
-    -------
-    dict
-        The content of the JSON.
-
-    Raises
-    ------
-    InputError
-        There is no realization, they are of different skies, or a file is missing, damaged or wrong.
+    The table goes to `table` (JSON, which is returned too) and `markdown`, what the figure is drawn from to `measured`
+    (netCDF). InputError if there is no realization, if they are of different skies, or if a file is missing or wrong.
     """
     files = [one if isinstance(one, RealizationFiles) else RealizationFiles.in_folder(one) for one in realizations]
     write_measured(measure(files), files, measured)
@@ -198,13 +165,13 @@ def validate(
 
 
 def _content(compared: Sequence[Row], realizations: int) -> dict[str, Any]:
-    demands = {demand: [row for row in compared if row.demand == demand] for demand in ("must", "aim")}
+    musts = {}
+    for demand in ("must", "aim"):
+        asked = [row for row in compared if row.demand == demand]
+        musts[demand] = {"number": len(asked), "failed": [row.key for row in asked if not row.holds]}
     return {
         "realizations": realizations,
-        "musts": {
-            demand: {"number": len(asked), "failed": [row.key for row in asked if not row.holds]}
-            for demand, asked in demands.items()
-        },
+        "musts": musts,
         "definitions": DEFINITIONS,
         "tuned": tuned(),
         "rows": [_plain(row) for row in compared],
