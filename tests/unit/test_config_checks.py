@@ -271,9 +271,9 @@ def test_a_selection_to_learn_from_needs_images_and_a_range_of_its_own(config):
         "unchanged": {"train_selection": None},
     }
     assert config_errors(config) == [
-        "experiments.heavy.train_selection.log10_m500c_min is 15.5, but must be below log10_m500c_max = 15.3.",
         "experiments.faint.train_selection.ext_like_min is 3.0, but images are made only above images.ext_like_min = "
         "6.0; lower that one too.",
+        "experiments.heavy.train_selection.log10_m500c_min is 15.5, but must be below log10_m500c_max = 15.3.",
     ]
     config["images"]["ext_like_min"] = 3.0
     del config["experiments"]["heavy"]

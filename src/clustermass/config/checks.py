@@ -28,6 +28,8 @@ from clustermass.config.sky_checks import SKY_CHECKS, experiments_of, lacking, n
 
 #: pixel of eROSITA's sky coordinates, of which an image's pixel holds a whole number
 _SKY_PIXEL_ARCSEC = 0.05
+_SELECTIONS: tuple[Literal["selection", "train_selection"], ...] = ("selection", "train_selection")
+_LIKELIHOODS: tuple[Literal["det_like_min", "ext_like_min"], ...] = ("det_like_min", "ext_like_min")
 #: kinds of layers: each entry of `network.<name>.layers` has one of them as a key
 KINDS = ("conv", "local", "pool", "global_pool", "flatten", "dense", "dropout", "join")
 
@@ -46,8 +48,8 @@ class _Sound(dict[str, Any]):
 def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
     """Yield what is wrong across keys, a sentence each, as far as it does not depend on `faulty` top-level blocks."""
     sound = cast("Config", _Sound({name: block for name, block in config.items() if name not in faulty}))
-    of_experiments = [partial(_of_experiments, check) for check in _CHECKS_OF_EXPERIMENTS]
-    checks: tuple[Callable[[Config], Iterator[str]], ...] = (*_CHECKS, *SKY_CHECKS, *of_experiments)
+    checks: list[Callable[[Config], Iterator[str]]] = [*_CHECKS]
+    checks += [partial(_of_experiments, check) for check in _CHECKS_OF_EXPERIMENTS]
     for check in checks:
         with suppress(_FaultyBlockError):
             yield from check(sound)
@@ -73,10 +75,8 @@ def _flag_mask(config: Config) -> Iterator[str]:
     except ValueError:
         right = False
     if not right:
-        yield (
-            f"events.flag_mask is {mask!r}, but must be auto or a number of 32 bits, decimal or such as 0xC000F000 "
-            "(0 = no selection)."
-        )
+        allowed = "auto or a number of 32 bits, decimal or such as 0xC000F000 (0 = no selection)"
+        yield f"events.flag_mask is {mask!r}, but must be {allowed}."
 
 
 def _split(config: Config) -> Iterator[str]:
@@ -146,31 +146,18 @@ def _schedule(config: Config, experiment: Experiment) -> Iterator[str]:
         yield f".recipe is {name!r}, but {where} is missing; add it, since schedule is {recipe['schedule']!r}."
 
 
-def _mass_ranges(config: Config, experiment: Experiment) -> Iterator[str]:
+def _selections(config: Config, experiment: Experiment) -> Iterator[str]:
+    place, images = _images_of(config, experiment)
     both = Selection()
-    for block, selection in _selections(experiment):
+    for block in _SELECTIONS:
+        selection = experiment.get(block) or Selection()
         both |= selection  # what `train_selection` does not set is as in `selection`
         if selection:
             yield from not_below(both, "log10_m500c_min", "log10_m500c_max", f".{block}")
-
-
-def _selections(experiment: Experiment) -> Iterator[tuple[str, Selection]]:
-    yield "selection", experiment.get("selection", {})
-    yield "train_selection", experiment.get("train_selection") or {}
-
-
-_LIKELIHOODS: tuple[Literal["det_like_min", "ext_like_min"], ...] = ("det_like_min", "ext_like_min")
-
-
-def _likelihoods(config: Config, experiment: Experiment) -> Iterator[str]:
-    place, images = _images_of(config, experiment)
-    for block, selection in _selections(experiment):
         for key in _LIKELIHOODS:
             if images and selection.get(key, images[key]) < images[key]:
-                yield (
-                    f".{block}.{key} is {selection[key]}, but images are made only above {place}.{key} = "
-                    f"{images[key]}; lower that one too."
-                )
+                above = f"{place}.{key} = {images[key]}; lower that one too"
+                yield f".{block}.{key} is {selection[key]}, but images are made only above {above}."
 
 
 # images and their preprocessing
@@ -310,15 +297,10 @@ _REFERENCES = {
     "compared_with": "experiments",
 }
 _CHECKS: tuple[Callable[[Config], Iterator[str]], ...] = (
-    _cosmology,
-    _flag_mask,
-    _split,
-    _images,
-    _grids,
-    _base,
-    _candidates,
+    *(_cosmology, _flag_mask, _split, _images, _grids, _base, _candidates),
+    *SKY_CHECKS,
 )
 _CHECKS_OF_EXPERIMENTS: tuple[Callable[[Config, Experiment], Iterator[str]], ...] = (
     *(partial(_reference, key, place) for key, place in _REFERENCES.items()),
-    *(_skies_with_masses, _schedule, _mass_ranges, _likelihoods, _scaled_control, _layers, _published_images),
+    *(_skies_with_masses, _schedule, _selections, _scaled_control, _layers, _published_images),
 )

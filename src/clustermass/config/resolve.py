@@ -33,13 +33,7 @@ PUBLISHED_BANDS: Bands = {"start_ev": 250, "width_ev": 205, "number": 10}
 
 
 def load_config(paths: Iterable[str | Path]) -> Block:
-    """Merge YAML files in order and return the result, unchecked.
-
-    Raises
-    ------
-    InputError
-        A file is missing or is no YAML block.
-    """
+    """Merge YAML files in order and return the result, unchecked; InputError if one is missing or is no YAML block."""
     config: Block = {}
     for path in map(Path, paths):
         try:
@@ -66,16 +60,17 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
 def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
     """Return sky `name` with everything that it takes over through `like` filled in.
 
-    Raises
-    ------
-    InputError
-        The chain of `like` names an unknown sky or runs in a circle.
+    InputError if the chain of `like` names an unknown sky or runs in a circle.
     """
     chain = [name]
     while "like" in skies[chain[-1]]:
         parent = skies[chain[-1]]["like"]
         if parent in chain:
-            raise InputError(_circle(chain[chain.index(parent) :]))
+            members = chain[chain.index(parent) :]
+            start = members.index(min(members))  # the same words from wherever the circle is entered: one error
+            first, *others = members[start:] + members[:start]
+            way = " -> ".join([first, *others, first])
+            raise InputError(f"skies.{first}.like closes a circle ({way}); one of them must name its source instead.")
         if parent not in skies:
             raise InputError(f"skies.{chain[-1]}.like is {parent!r}, which is no sky.{choose(parent, skies)}")
         chain.append(parent)
@@ -83,14 +78,6 @@ def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
     for link in reversed(chain):
         resolved = merge(resolved, {k: v for k, v in skies[link].items() if k != "like"})
     return cast("Sky", resolved)
-
-
-def _circle(members: list[str]) -> str:
-    # the same words from wherever the circle is entered, so that it gives one error
-    start = members.index(min(members))
-    first, *others = members[start:] + members[:start]
-    way = " -> ".join([first, *others, first])
-    return f"skies.{first}.like closes a circle ({way}); one of them must name its source instead."
 
 
 def resolvable_skies(skies: Mapping[str, Sky]) -> dict[str, Sky]:
@@ -126,18 +113,14 @@ def input_files(sky: Sky, realization: str) -> list[str]:
         return [str(sky["images"]), str(sky["catalogue"])]
     files = realization_files(sky, realization)
     truth = None if sky.get("observed", False) else files.get("truth")
-    further = files.get("joined_catalogues") or []
-    named = [*files["events"], files["catalogue"], *further, files.get("exposure"), truth]
-    return [str(path) for path in named if path]
+    tables = [files["catalogue"], *(files.get("joined_catalogues") or [])]
+    return [str(path) for path in (*files["events"], *tables, files.get("exposure"), truth) if path]
 
 
 def realization_files(sky: Sky, realization: str) -> RealizationFiles:
     """Return the block that names the files of one realization of a `files` sky.
 
-    Raises
-    ------
-    InputError
-        There is no such realization, or it names no events or no catalogue.
+    InputError if there is no such realization, or if it names no events or no catalogue.
     """
     realizations = sky.get("realizations")
     if not isinstance(realizations, Mapping) or realization not in realizations:

@@ -50,10 +50,8 @@ def _like(config: Config) -> Iterator[str]:
     for name in config["skies"]:
         try:
             if "source" not in resolve_sky(config["skies"], name):
-                yield (
-                    f"skies.{name} has neither 'source' (embedded, files or published) nor 'like' (a sky to take over "
-                    "from); give it one of them."
-                )
+                both = "'source' (embedded, files or published) nor 'like' (a sky to take over from)"
+                yield f"skies.{name} has neither {both}; give it one of them."
         except InputError as error:
             yield str(error)
 
@@ -124,10 +122,8 @@ def _stamps(detection: Detection) -> Iterator[str]:
         yield f".detection.stamp_pixels is {size}, but must be odd."
     radius, end = detection.get("cut_radius_arcsec", 0.0), size * detection.get("pixel_arcsec", math.inf) / 2
     if radius > end:
-        yield (
-            f".detection.cut_radius_arcsec is {radius}, but must be at most {end:g}, the stamp's end; else raise "
-            "stamp_pixels."
-        )
+        limit = f"at most {end:g}, the stamp's end; else raise stamp_pixels"
+        yield f".detection.cut_radius_arcsec is {radius}, but must be {limit}."
     extents = detection.get("extents_arcsec", [])
     if any(first >= second for first, second in pairwise(extents)):
         yield f".detection.extents_arcsec is {extents}, but each entry must be above the one before."
