@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from realizations import CROWDED_ARCSEC, CROWDED_FACTOR, Source, gather, joined
 
-from clustermass.baselines.regressions import predict_boosted_trees, predict_ridge
+from clustermass.baselines.fit import predict_boosted_trees, predict_ridge
 from clustermass.baselines.scaling_relations import (
     count_rate_relation,
     fit_best_form,
@@ -29,9 +29,8 @@ from clustermass.baselines.scaling_relations import (
 from clustermass.config.resolve import load_config
 from clustermass.config.validate import check_config
 from clustermass.dataset.split import group_names
-from clustermass.evaluate.bootstrap import interval68, resampled_moments
 from clustermass.evaluate.evaluate import HIGH_LIKELIHOOD
-from clustermass.evaluate.metrics import residual_scores
+from clustermass.evaluate.metrics import interval68, resampled_moments, residual_scores
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER, step
 from clustermass.rng import generator

@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from clustermass.baselines.features import cluster_features
-from clustermass.baselines.halo_truth import is_isolated
+from clustermass.baselines.measurements import is_isolated
 from clustermass.catalogues.tables import read_table
 from clustermass.config.resolve import resolve_experiment, resolve_sky
 from clustermass.dataset.sample import load_sample

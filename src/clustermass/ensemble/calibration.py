@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from math import ceil, nan, sqrt
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -66,10 +66,6 @@ class Recalibration:
         """Means and standard deviations of the stretched mixture's components, (member, cluster), dex."""
         mean = member_mu.mean(axis=0)
         return mean + self.scale * (member_mu - mean), self.sigma(member_sigma)
-
-    def rounded(self) -> Self:
-        """Return the same with `DECIMALS` decimals."""
-        return type(self)(round(self.scale, DECIMALS), round(self.floor_dex, DECIMALS))
 
 
 @dataclass(frozen=True)
@@ -200,13 +196,14 @@ def choose_recalibration(
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:
-        reason = f"{groups} validation groups are too few to tell ({MIN_GROUPS} needed)."
+        reason = f"{groups} validation groups are too few to decide ({MIN_GROUPS} needed)."
         return chosen, {"form": form, "reason": reason, "forms": {}}
     loss = negative_log_likelihood(residual, sigma)
     forms: dict[str, Json] = {form: {**asdict(chosen), "nll": loss.mean(), "nll_left_out": loss.mean()}}
     reasons, fold = [], folds(group, seed)
     for name, fit in FORMS.items():
-        fitted = fit(residual, sigma).rounded()
+        fitted = fit(residual, sigma)
+        fitted = Recalibration(round(fitted.scale, DECIMALS), round(fitted.floor_dex, DECIMALS))
         left_out = left_out_loss(fit, residual, sigma, fold)
         gain, error = paired_gain(loss - left_out, group)
         inside = negative_log_likelihood(residual, fitted.sigma(sigma)).mean()

@@ -52,42 +52,25 @@ def search(
 ) -> dict[str, Any]:
     """Compare ensembles on the same validation clusters; write `search.json` and return what it holds.
 
-    Nothing of a test cluster reaches the file, not even through a hash of `ensemble.nc`.
-
-    Parameters
-    ----------
-    candidates
-        `ensemble.nc` of each candidate; settings are listed as departures from those of the first one.
-    split
-        The sky's split: its groups are resampled whole.
-    settings
-        `preprocessing`, `network` and `recipe` (blocks of the configuration) of each candidate, and whatever else
-        distinguishes it.
-    bands
-        Energy bands of an image, unless its preprocessing joins them.
-    resamplings, seed
-        Number of resamplings, and root of their random numbers.
-    output
-        `search.json`: `n_val`, `n_groups`, `first`, `best`, `ranking` (by negative log-likelihood), `candidates` (see
-        `compare` and `departures`; `members`, `n_train`, `parameters` of one member), `provenance`.
-
-    Raises
-    ------
-    InputError
-        A file is missing, damaged or lacks a variable; a prediction isn't finite; the validation clusters are fewer
-        than three or not the same for all.
+    `candidates` are their `ensemble.nc`, of which nothing of a test cluster reaches the file, not even through a hash;
+    the groups of the sky's `split` are resampled whole. `settings` are `preprocessing`, `network` and `recipe` of each
+    candidate, and whatever else distinguishes it; `bands` is the number of bands of an image, unless its preprocessing
+    joins them. Written are `n_val`, `n_groups`, `first`, `best`, `ranking` (by negative log-likelihood), `candidates`
+    (see `compare`; `members`, `n_train`, `parameters` of one member, `departures` from the settings of the first
+    candidate) and `provenance`. InputError if a file is missing, damaged or lacks a variable, a prediction isn't
+    finite, or the validation clusters are fewer than three or not the same for all.
     """
     tables = {name: validation_clusters(path, split) for name, path in candidates.items()}
     _check(tables, candidates)
-    first, judged = next(iter(tables)), compare(tables, resamplings, seed)
-    ranking = sorted(judged, key=lambda name: (judged[name]["nll"]["value"], name))
-    found = {
+    first, measures = next(iter(tables)), compare(tables, resamplings, seed)
+    ranking = sorted(measures, key=lambda name: (measures[name]["nll"]["value"], name))
+    scores = {
         name: {
             "members": int(table.sizes["member"]),
-            "n_train": _training_clusters(candidates[name]),
+            "n_train": int((read_netcdf(candidates[name], ("split",))["split"].values.astype(str) == "train").sum()),
             "parameters": _parameters(settings[name], bands),
             "departures": departures(settings[first], settings[name]),
-            **judged[name],
+            **measures[name],
         }
         for name, table in tables.items()
     }
@@ -99,11 +82,11 @@ def search(
         "first": first,
         "best": ranking[0],
         "ranking": ranking,
-        "candidates": found,
+        "candidates": scores,
         "provenance": provenance("search", parameters, seed=seed, validation_sha256=digests),
     }
     for name in ranking:
-        LOGGER.info("search: %-20s negative log-likelihood %.4f", name, judged[name]["nll"]["value"])
+        LOGGER.info("search: %-20s negative log-likelihood %.4f", name, measures[name]["nll"]["value"])
     write_json(content, output)
     return content
 
@@ -154,10 +137,6 @@ def _flat(block: Mapping[str, object], before: str = "") -> dict[str, object]:
     for key, value in block.items():
         leaves |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
     return leaves
-
-
-def _training_clusters(ensemble: Path) -> int:
-    return int((read_netcdf(ensemble, ("split",))["split"].values.astype(str) == "train").sum())
 
 
 def _parameters(settings: Settings, bands: int) -> int:
@@ -218,19 +197,19 @@ def training_seconds(benchmarks: Path) -> float | None:
 
 
 def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> tuple[str, ...]:
-    found = content["candidates"][name]
-    changed = ", ".join(f"{key.split('.', 1)[-1]} {_value(value)}" for key, value in found["departures"].items())
+    scores = content["candidates"][name]
+    changed = ", ".join(f"{key.split('.', 1)[-1]} {_value(value)}" for key, value in scores["departures"].items())
     return (
         name,
         changed or ("the first one" if name == content["first"] else "nothing"),
-        str(found["members"]),
-        str(found["parameters"]),
-        str(found["n_train"]),
-        _with_error(found["nll"], 4),
-        "best" if name == content["best"] else _with_interval(found["nll_above_best"]),
-        _with_error(found["scatter_dex"], 4),
-        f"{found['bias_dex']['value']:+.4f}",
-        _with_error(found["residual_std_over_mean_sigma"], 3),
+        str(scores["members"]),
+        str(scores["parameters"]),
+        str(scores["n_train"]),
+        _with_error(scores["nll"], 4),
+        "best" if name == content["best"] else _with_interval(scores["nll_above_best"]),
+        _with_error(scores["scatter_dex"], 4),
+        f"{scores['bias_dex']['value']:+.4f}",
+        _with_error(scores["residual_std_over_mean_sigma"], 3),
         "unknown" if seconds is None else f"{seconds:.0f}",
     )
 

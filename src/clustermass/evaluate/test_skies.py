@@ -36,25 +36,10 @@ def predict_sky(
 ) -> None:
     """Predict every selected cluster of a simulated sky, one realization after the other, and write `ensemble.nc`.
 
-    Parameters
-    ----------
-    smoothed
-        `smoothed/<preprocessing>.nc` of every realization, preprocessed like the training images.
-    weights
-        The members' safetensors.
-    sky
-        Its name, which enters the noise of the redshifts.
-    selection, redshift_noise, seed
-        As the ensemble was trained with.
-    output
-        Like the `ensemble.nc` of the training sky; every cluster is a test cluster.
-    device
-        auto, cpu or gpu.
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, images aren't finite or aren't like those of the training, or no cluster is left.
+    The images (`smoothed/<preprocessing>.nc` of every realization) must be preprocessed like the training images;
+    `weights` are the members' safetensors; selection, noise of the redshifts and seed are those of the training. The
+    name of the sky enters the noise. Every cluster is a test cluster. InputError if a file is missing or damaged,
+    images aren't finite or aren't like those of the training, or no cluster is left.
     """
     ensemble, parts = Ensemble.from_weights(weights), []
     for path, sample in zip(smoothed, each_selected(smoothed, selection), strict=True):

@@ -10,7 +10,7 @@ from clustermass.errors import InputError
 #: key figure -> baseline that the network's scatter is divided by
 RATIOS = {"over_count_rate": "count_rate_recalibrated", "over_ridge": "ridge_features", "over_trees": "boosted_trees"}
 # baselines may be missing: a user's simulation without count rates, published images without counts
-_UNKNOWN: Mapping[str, Any] = {"value": None, "ci68": None}
+_UNKNOWN: Mapping[str, None] = {"value": None, "ci68": None}
 
 
 def key_figures(metrics: str | Path) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
         raise InputError(f"{metrics}: lacks {error}. Delete it and run again.") from error
 
 
-def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, Any]:
+def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, object]:
     figures = {name: scores[name] for name in ("scatter_dex", "scatter_dex_ci68")}
     for key, baseline in RATIOS.items():
         ratio = ratios.get(f"network_over_{baseline}", _UNKNOWN)

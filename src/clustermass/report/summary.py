@@ -62,7 +62,7 @@ def summarise(
     write_json({"experiments": experiments, **made}, output)
 
 
-def _made_with() -> dict[str, Any]:
+def _made_with() -> dict[str, object]:
     return {
         "clustermass": clustermass.__version__,
         "git_commit": _git("rev-parse", "HEAD"),
