@@ -1,12 +1,12 @@
 # make results   environment from the lock, then the whole run to the report; a second call does nothing
-# make paper     the results of Krippendorf et al. (2023) and ours: results/paper/paper.html; hours (docs/paper.md)
-# make validate-sky  the embedded sky against published numbers: results/validation
-# make test      environment, then the tests, without those that take minutes
-# make test-all  environment, then all tests: further whole runs and kills too
-# make campaign  ten times the tests of damaged input files, some 2,400 cases, and 20 kills of a whole run
-# make test-slurm  the workflow on a SLURM cluster of this machine alone; needs root and Debian's slurm-wlm and munge
+# make paper     the results of Krippendorf et al. (2023) and ours: results/paper/paper.html; takes hours (docs/paper.md)
+# make validate-sky  the simulated sky compared with published numbers: results/validation
+# make test      environment, then the tests, except those that take minutes
+# make test-all  environment, then all tests, also further whole runs and kills
+# make campaign  tests with 2,400 damaged input files, ten times as many as in `make test`, and 20 kills of a whole run
+# make test-slurm  the workflow on a SLURM cluster of one node, this machine; needs root and Debian's slurm-wlm and munge
 # make benchmark environment, then benchmarks/*.py: timings to results/benchmarks
-# Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper_size.yaml and CORES=8 change what is run and how.
+# Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper_size.yaml sets the configuration, CORES=8 the cores.
 PYTHON ?= python3
 CORES ?= all
 CONFIG ?=

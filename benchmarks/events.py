@@ -1,7 +1,7 @@
-"""From an event list on disk to full-resolution images: piece by piece, against a mask per cluster; growth, memory.
+"""Time and memory from an event list on disk to full-resolution images, in pieces, against a mask for each cluster.
 
-``python benchmarks/events.py 100`` instead makes a list of 100 million photons, reads it into images once, and takes it
-in as a user's list once; it needs 10 GB in the temporary folder.
+``python benchmarks/events.py 100`` instead makes a list of 100 million photons, counts it into images once, and ingests
+it as a user's list once; it needs 10 GB in the temporary folder.
 """
 
 import json
@@ -35,7 +35,7 @@ ROUNDS = 5
 
 
 def write_long(path, millions, events, first=0):
-    """Write an event list that holds the million photons `events` so many times, each time 1000 s later."""
+    """Write an event list with `millions` copies of the million photons `events`, each 1000 s later than the last."""
     write_events([events], path, {})
     content = path.read_bytes()
     start = content.index(b"XTENSION")
@@ -59,13 +59,13 @@ def write_long(path, millions, events, first=0):
 
 
 def images_of(path, ra, dec):
-    """Images of all clusters, as the rule extract_images makes them."""
+    """Return the images of all clusters, as the rule extract_images makes them."""
     energies = (GEOMETRY.edges_ev[0], GEOMETRY.edges_ev[-1])
     return count_list(path, Selection("auto", 15, energies), ImageStack(ra, dec, GEOMETRY))[0]
 
 
 def take_in(paths, ra, dec):
-    """Turn event lists into the standard files, as the rule ingest_field does; return their photons."""
+    """Write the standard files of event lists, as the rule ingest_field does; return their number of photons."""
     with tempfile.TemporaryDirectory(dir=Path(paths[0]).parent) as folder:
         place = Path(folder)
         number = np.arange(1, ra.size + 1)
@@ -78,13 +78,13 @@ def take_in(paths, ra, dec):
 
 
 def alone(what, *paths):
-    """CPU and wall seconds and peak memory of `images_of` or `take_in` in a process of its own."""
+    """Return CPU and wall seconds and peak memory of `images_of` or `take_in` in a separate process."""
     command = [sys.executable, __file__, "worker", what, *map(str, paths)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def worker(what, *paths):
-    """Do what `alone` measures."""
+    """Run the work that `alone` measures, and print its times and memory."""
     _, ra, dec = sky(np.random.default_rng(1), MILLION)
     wall, cpu = time.perf_counter(), time.process_time()
     if what == "images":
@@ -99,7 +99,7 @@ def worker(what, *paths):
 
 
 def check(path, images, ra, dec):
-    """Return what was compared; AssertionError if the mask counts otherwise."""
+    """Return a description of the comparison; raise AssertionError if the mask gives other counts."""
     events = Selection().keep(read_events(path))
     for number in range(FEW):
         np.testing.assert_array_equal(images[number], masked(events, ra[number], dec[number], GEOMETRY))
@@ -107,7 +107,7 @@ def check(path, images, ra, dec):
 
 
 def compare(folder, million, ra, dec):
-    """Ours against the mask, at one core."""
+    """Measure our images against the mask, on one core."""
     path = write_long(folder / "events.fits", MILLIONS, million)
     memory = alone("images", path)
     events, checked = check(path, images_of(path, ra, dec), ra, dec)
@@ -132,7 +132,7 @@ def compare(folder, million, ra, dec):
 
 
 def grow(folder, million, ra, dec):
-    """Time and memory with the length of the list."""
+    """Measure time and memory for lists of several lengths."""
     paths = {number: write_long(folder / f"{number}.fits", number, million) for number in GROWTH}
     memory = {str(number): alone("images", path) for number, path in paths.items()}
     taken = {str(number): alone("lists", path) for number, path in paths.items()}
@@ -154,7 +154,7 @@ def grow(folder, million, ra, dec):
 
 
 def once(folder, millions, million):
-    """Read and take in one long list, once each."""
+    """Count one long list into images and ingest it, once each."""
     load = os.getloadavg()[0]
     path = write_long(folder / "events.fits", millions, million)
     report = {"benchmark": f"events_{millions}", "what": f"a list of {millions} million photons, each once"}

@@ -35,14 +35,14 @@ MEMORY, ARITHMETIC = 4.3e12, {"float32": 67e12, "tf32": 390e12}
 
 
 def subset(samples, seed):
-    """Random standardised images with redshift and mass."""
+    """Return random standardised images with redshift and mass."""
     rng = np.random.default_rng(seed)
     images = rng.standard_normal((samples, *SHAPE), dtype=np.float32)
     return Subset(images, rng.uniform(0.1, 0.7, samples), rng.uniform(13.3, 14.8, samples))
 
 
 def epoch_seconds(train, members):
-    """Wall seconds of an epoch of so many members side by side, round by round, after one untimed."""
+    """Return the wall seconds of an epoch of the members side by side in each round, after one untimed round."""
     first = [
         unflatten(NETWORK, SHAPE, Likelihood.outputs, initialise(NETWORK, SHAPE, Likelihood.outputs, [1, number]))
         for number in range(members)
@@ -63,13 +63,13 @@ def epoch_seconds(train, members):
 
 
 def floor_seconds(precision):
-    """Seconds of an epoch of all members at best: memory or arithmetic, whichever takes longer."""
+    """Return a lower limit of the seconds of an epoch of all members: memory or arithmetic, whichever takes longer."""
     samples = MEMBERS * TRAIN
     return max(samples * BYTES / MEMORY, samples * FLOP / ARITHMETIC[precision])
 
 
 def main():
-    """Measure, or say why not."""
+    """Measure, or print the reason why it can't."""
     if use_device("auto") == "cpu":
         print("gpu: JAX sees no GPU here. Install JAX for it (uv sync --group train-gpu) where there is one.")
         sys.exit(CANNOT_RUN)

@@ -1,4 +1,4 @@
-"""From photons to base-grid images: our index of the sky against what one would write first."""
+"""From photons to base-grid images: our index of the sky against straightforward code."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ GEOMETRY = ImageGeometry.from_config(CONFIG["images"])
 
 
 def sky(rng, number=EVENTS):
-    """Uniform photons over the default field, and cluster positions inside it."""
+    """Return uniform photons over the default field, and cluster positions inside it."""
     parameters = CONFIG["skies"]["embedded"]["field"]
     field = Field.from_config(parameters)
     inner = Field(field.ra_deg, field.dec_deg, field.width_deg - 1, field.height_deg - 1)
@@ -38,7 +38,7 @@ def sky(rng, number=EVENTS):
 
 
 def masked(events, ra, dec, geometry=GEOMETRY):
-    """Box mask over all photons, then numpy.histogramdd of those inside."""
+    """Return an image by a box mask over all photons and numpy.histogramdd of those inside."""
     # angle from the centre to a corner of the box: SIN shortens angles
     reach, pi = np.degrees(np.arcsin(np.sqrt(2) * np.radians(geometry.half_width_sky / 72000))), events.pi_ev
     near = (np.abs(events.dec - dec) < reach) & (np.abs(events.ra - ra) < 1.01 * reach / np.cos(np.radians(dec)))
@@ -50,14 +50,14 @@ def masked(events, ra, dec, geometry=GEOMETRY):
 
 
 def whole(events, ra, dec):
-    """Project all photons about the cluster, count 4" pixels, sum blocks of them."""
+    """Return an image by projecting all photons about the cluster, counting in 4" pixels and summing blocks."""
     fine = replace(GEOMETRY, base_rebin=1)
     photons = events.ra, events.dec, GEOMETRY.band_numbers(events.pi_ev)
     return block_sum(counted(photons, ra, dec, fine), GEOMETRY.base_rebin)
 
 
 def inside(index, ra, dec):
-    """Photons of the box around a position: RA, Dec, band."""
+    """Return RA, Dec and band of the photons in the box around a position."""
     rows = index.near_box(ra, dec)
     x, y = project(index.ra[rows], index.dec[rows], ra, dec)
     rows = rows[np.maximum(np.abs(x), np.abs(y)) <= GEOMETRY.half_width_sky + 1]
@@ -74,14 +74,14 @@ def counted(photons, ra, dec, geometry=GEOMETRY):
 
 
 def stacked(events, ra, dec):
-    """Images of all clusters."""
+    """Return the images of all clusters."""
     stack = ImageStack(ra, dec, GEOMETRY)
     stack.add(events)
     return stack.counts
 
 
 def check(events, ra, dec, boxes):
-    """Return what was compared; AssertionError if the arms don't give equal counts."""
+    """Return a description of the comparison; raise AssertionError if the alternatives give different counts."""
     ours = stacked(events, ra[:FEW], dec[:FEW])
     for number, image in enumerate(ours):
         for other in (masked, whole):

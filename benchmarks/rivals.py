@@ -1,4 +1,4 @@
-"""Our training on two cores against Keras, PyTorch and JAX as one writes it first; memory and time by size.
+"""Our training on two cores against Keras, PyTorch and plain JAX; memory and time by size.
 
 Every arm trains the same network from the same weights by the same recipe, batch size and augmentation, in worker
 processes (`rival_workers`) that live through all rounds; one arm works at a time. The rivals need an environment of
@@ -33,7 +33,7 @@ FIRST_LOSS, LATER_LOSSES = 1e-5, 1e-4  # relative
 
 
 def timed(case, python, rounds):
-    """Check and time the arms of `case`: what was checked, wall and CPU seconds of each round by arm, and the arms."""
+    """Check and time the arms of `case`; return the check, wall and CPU seconds of each round by arm, and the arms."""
     arms = case.arms(python)
     workers = {id(arm.workers): arm.workers for arm in arms.values()}.values()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -49,7 +49,7 @@ def timed(case, python, rounds):
 
 
 def rounds_of(arms, rounds):
-    """Wall and CPU seconds of each arm's calls; each round starts with another arm."""
+    """Return wall and CPU seconds of each arm's calls; each round starts with another arm."""
     names, seconds = list(arms), {name: [] for name in arms}
     for number in range(rounds):
         turn = number % len(names)
@@ -60,7 +60,7 @@ def rounds_of(arms, rounds):
 
 
 def compared(workers):
-    """Say how well the losses of all `workers` agree; AssertionError if they don't."""
+    """Return how well the losses of all `workers` agree; raise AssertionError if they differ."""
     with ThreadPoolExecutor(CORES) as pool:  # most of it is compiling
         values = pool.map(lambda each: np.array(each.do("losses")[0]), workers.values())
         losses = dict(zip(workers, values, strict=True))
@@ -76,7 +76,7 @@ def compared(workers):
 
 
 def described(arm, seconds):
-    """Facts of one arm."""
+    """Return the results of one arm."""
     wall, cpu = (spread(column) for column in zip(*seconds, strict=True))
     rates = {f"{arm.unit}s_per_{kind}_s": arm.work / of["median"] for kind, of in (("wall", wall), ("cpu", cpu))}
     facts = {"what": arm.what, f"{arm.unit}s": arm.work, "wall_s": wall, "cpu_s": cpu}
@@ -88,7 +88,7 @@ def described(arm, seconds):
 
 
 def ratios(case, arms, seconds):
-    """Ours over each rival, round by round: work a second of wall time, and of CPU time."""
+    """Return our speed over each rival's in each round, by wall time and by CPU time."""
     facts = {}
     for name in case.rivals:
         scale = arms["ours"].work / arms[name].work
@@ -99,12 +99,12 @@ def ratios(case, arms, seconds):
 
 
 def judged(value, bar):
-    """Return the bar, if there is one, and whether `value` meets it."""
+    """Return the required value, if there is one, and whether `value` meets it."""
     return {} if bar is None else {"bar": bar, "met": value >= bar}
 
 
 def peak_shares(case, arms, seconds):
-    """Share of the speed of a large matrix product, round by round, for each library's product."""
+    """Return our share of the speed of a large matrix product in each round, for each library's product."""
     facts = {}
     for name in (name for name in arms if name.startswith("matmul")):
         scale = arms["ours"].work * case.flop / (arms[name].work * PRODUCT_FLOP)
@@ -115,7 +115,7 @@ def peak_shares(case, arms, seconds):
 
 
 def growth(arms, seconds):
-    """Wall seconds of a sample against the samples of an epoch, over those of the largest, round by round."""
+    """Return the wall seconds of a sample, relative to the largest epoch, by number of samples and round."""
     sizes = {arm.options["samples"]: name for name, arm in arms.items() if name.split(",")[0] == "ours"}
     largest = max(sizes)
     facts = {}
@@ -126,7 +126,7 @@ def growth(arms, seconds):
 
 
 def memory():
-    """Largest memory (MiB) of a job that trains so many members, one after another (as on a CPU) or side by side."""
+    """Return the peak memory (MiB) of a job by number of members, one after another (as on a CPU) or side by side."""
     ways = {"one after another": False, "side by side": True}
     with tempfile.TemporaryDirectory() as folder, log() as messages, ThreadPoolExecutor(CORES) as pool:
         problem = Path(folder) / "problem.npz"
@@ -143,18 +143,18 @@ def memory():
 
 
 def log():
-    """Open the file that takes the workers' messages."""
+    """Open the file for the workers' messages."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     return (RESULTS / "rivals.log").open("a")
 
 
 def said(text):
-    """Print how far it is."""
+    """Print the progress."""
     print(f"rivals     {time.perf_counter() - START:4.0f} s  {text}", flush=True)
 
 
 def report_of(case, python, rounds):
-    """Time a case and return what is reported of it."""
+    """Time a case and return its results."""
     checked, seconds, arms = timed(case, python, rounds)
     return {
         "network": case.network,
@@ -170,7 +170,7 @@ def report_of(case, python, rounds):
 
 
 def rival_versions(python):
-    """Versions of the rivals, as their own interpreter sees them."""
+    """Return the versions of the rivals in their own environment."""
     code = f"from importlib.metadata import version; print(*map(version, {RIVALS}))"
     out = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
     return dict(zip(RIVALS, out.split(), strict=True))

@@ -1,4 +1,4 @@
-"""Time alternatives ("arms") side by side in one process, round after round, and write what was measured.
+"""Time alternatives ("arms") in turn in one process, round after round, and write the results.
 
 ``python benchmarks/runner.py [name ...]`` runs all benchmarks, or those named, each in a process of its own. One that
 can't run on this machine ends with status `CANNOT_RUN` after saying why; that is no failure.
@@ -69,7 +69,7 @@ def benchmark(name, what, arms, ratios, limit, checked, setup, rounds=ROUNDS):
 
 
 def measure(arms, rounds):
-    """CPU and wall seconds of `rounds` calls of each arm; each round starts with another one."""
+    """Return CPU and wall seconds of `rounds` calls of each arm; each round starts with another one."""
     names = list(arms)
     for arm in arms.values():
         arm.call()
@@ -82,33 +82,33 @@ def measure(arms, rounds):
 
 
 def timed(call):
-    """CPU (all threads) and wall seconds of one call."""
+    """Return CPU (all threads) and wall seconds of one call."""
     wall, cpu = time.perf_counter(), time.process_time()
     call()
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def described(arm, seconds):
-    """Facts of one arm."""
+    """Return the results of one arm."""
     cpu, wall = (spread(column) for column in zip(*seconds, strict=True))
     facts = {"what": arm.what, "unit": arm.unit, "units_per_call": arm.work, "cpu_s": cpu, "wall_s": wall}
     return {**facts, "units_per_cpu_s": float(f"{arm.work / cpu['median']:.6g}")}
 
 
 def ratio(arms, seconds, above, below):
-    """CPU time of a unit of `above` over that of `below`, round by round."""
+    """Return the CPU time of a unit of `above` over that of `below` in each round."""
     scale = arms[below].work / arms[above].work
     return spread([scale * a[0] / b[0] for a, b in zip(seconds[above], seconds[below], strict=True)])
 
 
 def spread(values):
-    """Median, extremes and all values."""
+    """Return median, extremes and all values."""
     facts = {"median": statistics.median(values), "min": min(values), "max": max(values)}
     return {**{key: float(f"{value:.6g}") for key, value in facts.items()}, "rounds": [round(v, 6) for v in values]}
 
 
 def machine():
-    """Model and number of the processor's cores; no names of people or hosts."""
+    """Return model and number of cores of the processor, without names of people or hosts."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     facts = dict(reversed([tuple(map(str.strip, line.split(":", 1))) for line in lines if ":" in line]))

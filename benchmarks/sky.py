@@ -1,4 +1,4 @@
-"""The embedded sky: seconds of each stage of a default realization, photons a second, growth with area and depth."""
+"""The embedded sky: time of each stage of a default realization, photons a second, growth with area and depth."""
 
 import tempfile
 from pathlib import Path
@@ -33,7 +33,7 @@ DRAWS = 4  # random numbers that a photon needs at least: two of its position, i
 
 
 class Realization:
-    """One realization, stage by stage; each stage leaves what the next ones take and starts from the same seed."""
+    """One realization, stage by stage; each stage keeps the input of the next ones and starts from the same seed."""
 
     def __init__(self, folder, changes=None):
         names = ("events", "exposure", "labels", "sources", "catalogue", "matches")
@@ -45,11 +45,11 @@ class Realization:
 
     @property
     def generators(self):
-        """Random numbers from their start."""
+        """Return a new generator of random numbers."""
         return random_streams(1, "benchmark", "01")
 
     def spectra(self):
-        """Fold the spectra of clusters."""
+        """Fold the clusters' spectra with the response."""
         self.spectra_grid = ClusterSpectra.build(self.sky["clusters"]["redshift_max"], self.sky["absorption"]["nh_cm2"])
 
     def clusters(self):
@@ -68,7 +68,7 @@ class Realization:
         self.drawn = stages.draw_photons(self.sky, *sources, self.exposure, self.generators)
 
     def list_of_events(self):
-        """Put photons into the event list, in a random order along time."""
+        """Fill the event list, with photons in a random order along time."""
         self.events, self.labels = event_list(self.drawn, self.field, "benchmark", self.generators["events"])
 
     def writing(self):
@@ -86,7 +86,7 @@ class Realization:
         detect_sources(self.sky, "benchmark", "01", **read, **written)
 
     def whole(self):
-        """All stages, one after the other."""
+        """Run all stages in order."""
         for stage in STAGES:
             getattr(self, stage)()
 
@@ -95,7 +95,7 @@ STAGES = ("spectra", "clusters", "agn", "photons", "list_of_events", "writing", 
 
 
 def arms_of(sky):
-    """Stages in their order, once run so that the number of photons is known."""
+    """Return the stages in order, after one run that gives the number of photons."""
     sky.whole()
     photons, rng = len(sky.events), np.random.default_rng(1)
     by_photon = ("photons", "list_of_events", "writing")
@@ -106,7 +106,7 @@ def arms_of(sky):
 
 
 def stages_of_a_realization(folder):
-    """Where the time of a realization of the default sky goes."""
+    """Measure the time of each stage for a realization of the default sky."""
     sky = Realization(folder)
     arms = arms_of(sky)
     benchmark(
@@ -130,7 +130,7 @@ def stages_of_a_realization(folder):
 
 
 def growth(folder):
-    """How a realization's time grows with area and depth."""
+    """Measure the time of a realization by area and depth."""
     skies = {name: Realization(folder, changes) for name, changes in GROWTH.items()}
     arms = {name: Arm(f"a realization of {name}", sky.whole, 1, "realization") for name, sky in skies.items()}
     small, *others = arms

@@ -1,4 +1,4 @@
-"""Smoothing with the paper's kernel: axis by axis on many cubes, against scipy.signal.convolve cube by cube."""
+"""Smoothing with the paper's kernel, axis by axis on many cubes, against scipy.signal.convolve of each cube."""
 
 from pathlib import Path
 

@@ -25,7 +25,7 @@ NETWORK, RECIPE = CONFIG["network"]["compact"], CONFIG["training"]["recipes"]["c
 
 
 def network(block):
-    """Program and first weights of the default network with convolutions pooled by one of `POOLED_BLOCKS`."""
+    """Return program and initial weights of the default network with one of `POOLED_BLOCKS` as its convolutions."""
     layers = [{**layer, "pooled": block} if "conv" in layer else layer for layer in NETWORK["layers"]]
     chosen = {**NETWORK, "layers": [layer for layer in layers if "pool" not in layer]}
     weights = initialise(chosen, SHAPE, Likelihood.outputs, [1])
@@ -34,7 +34,7 @@ def network(block):
 
 
 def training_data(rng):
-    """Random standardised images with redshift and mass."""
+    """Return random standardised images with redshift and mass."""
     sizes = (SAMPLES, *SHAPE), (SAMPLES, sum(widths(NETWORK["side_inputs"]))), (SAMPLES,)
     images, side, mass = (jnp.asarray(rng.standard_normal(size, dtype=np.float32)) for size in sizes)
     return TrainingData({"image": images, "side": side}, mass, jnp.ones(SAMPLES))
@@ -48,7 +48,7 @@ def epoch(program, progress, data):
 
 @partial(jax.jit, static_argnums=0)
 def step(program, progress, data, rows, key):
-    """Do a step as one writes it first: the whole batch at once, outside any scan."""
+    """Do a step in the plain way: the whole batch at once, outside any scan."""
     optimise, average = program.optimiser(), optax.ema(program.average_decay)
     loss = partial(batch_loss, program._replace(chunk=program.batch))
     batch = jax.tree.map(lambda column: column[rows], data)
@@ -59,7 +59,7 @@ def step(program, progress, data, rows, key):
 
 
 def steps(program, progress, data):
-    """Go once through the data by `step`."""
+    """Run an epoch by `step`."""
     keys = jax.random.split(jax.random.key(1), len(data.mass) // program.batch)
     for rows, key in zip(shuffled(keys[0], len(data.mass), len(keys), program.batch), keys, strict=True):
         progress, loss = step(program, progress, data, rows, key)
@@ -67,7 +67,7 @@ def steps(program, progress, data):
 
 
 def flop_per_sample():
-    """Floating point operations of the matrix products of a training sample: no input gradient for the first layer."""
+    """Return the operations in matrix products for a training sample, without the first layer's input gradient."""
     total, (side, _, channels) = 0, SHAPE
     widths_of = {kind: [layer[kind] for layer in NETWORK["layers"] if kind in layer] for kind in ("conv", "dense")}
     for number, features in enumerate(widths_of["conv"]):
@@ -78,7 +78,7 @@ def flop_per_sample():
 
 
 def check(ours, plain, progress, data):
-    """Return what was compared; AssertionError if a step's loss or weights depend on the convolution's code."""
+    """Return a description of the comparison; raise AssertionError if loss or weights depend on the convolution."""
     rows, key = jnp.arange(ours.batch), jax.random.key(2)
     (left, loss), (right, other) = (step(which, progress, data, rows, key) for which in (ours, plain))
     np.testing.assert_allclose(loss, other, rtol=1e-5)

@@ -18,7 +18,7 @@ CORES = 2
 
 
 def rows(table: dict[str, Any]) -> Iterator[str]:
-    """Yield the table: an entry a row, a stage a column."""
+    """Yield the lines of the table, with a row for each entry and a column for each stage."""
     yield f"| key | {' | '.join(SHOWN)} | time | made anew because of it |"
     yield f"|---|{':-:|' * len(SHOWN)}--:|---|"
     for entry in table["keys"]:
@@ -29,7 +29,7 @@ def rows(table: dict[str, Any]) -> Iterator[str]:
 
 
 def time(entry: dict[str, Any], table: dict[str, Any]) -> str:
-    """Return how long all that follows takes in the default run, on `CORES` cores."""
+    """Return the time of all re-run stages in the default run, on `CORES` cores."""
     if not entry["causes"]:
         return "none"
     seconds = sum(table["seconds"].get(stage, 0) for stage in [*entry["stages"], "report"]) / CORES
@@ -37,7 +37,7 @@ def time(entry: dict[str, Any], table: dict[str, Any]) -> str:
 
 
 def causes(entry: dict[str, Any], stages: dict[str, list[str]]) -> str:
-    """Return the rules that a key causes to be made anew; of a stage that is whole, its name."""
+    """Return the rules that a key changes; if they are all rules of a stage, the stage's name."""
     left, shown = list(entry["causes"]), []
     for stage, names in stages.items():
         if len(names) > 2 and set(names) <= set(left):
@@ -47,7 +47,7 @@ def causes(entry: dict[str, Any], stages: dict[str, list[str]]) -> str:
 
 
 def main() -> int:
-    """Write or check the table; return the exit status."""
+    """Write or check the table. Return the exit status."""
     table = yaml.safe_load((HERE / "regenerate.yaml").read_text(encoding="utf-8"))
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)

@@ -1,8 +1,8 @@
-"""How often FLAG_OOD fires: on a further sky like the training one (false alarms), other skies, planted changes.
+"""Share of clusters with FLAG_OOD: on a sky like the training sky (false alarms), other skies, changed clusters.
 
 ``python benchmarks/limits/domain_power.py results/accuracy/fiducial results/skies --other no_agn double_background``
-reads a finished experiment and the smoothed images of those skies, all realizations that are there. Redshifts and
-neighbours are planted into the sky that is like the training one. `make benchmark` leaves this out.
+reads a finished experiment and the smoothed images of those skies, in all existing realizations. On the sky like
+the training sky, redshifts are changed and neighbours added. `make benchmark` leaves this out.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main():
 
 
 def found(options, sky):
-    """Smoothed images of a sky, in whichever of the folders they are."""
+    """Return the paths of a sky's smoothed images in all folders."""
     name = f"*/smoothed/{options.preprocessing}.nc"
     paths = [path for folder in options.skies for path in sorted((folder / sky).glob(name))]
     if not paths:
@@ -76,7 +76,7 @@ def found(options, sky):
 
 
 def judged(images, trained, domain):
-    """Row of the table for files of images or a sample."""
+    """Return the row of the table for image files or a sample."""
     sample = load_sample(images, selection=SELECTION) if isinstance(images, list) else images
     redshift = sample["redshift"].values
     measurements = measurements_of(sample)
@@ -101,7 +101,7 @@ def judged(images, trained, domain):
 
 
 def planted(paths, transform):
-    """Yield name and sample of each planted change."""
+    """Yield name and sample of each change."""
     sample = load_sample(paths, selection=SELECTION)
     rng = generator(SEED, "domain power")
     z = sample["redshift"].values

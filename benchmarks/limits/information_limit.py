@@ -1,4 +1,4 @@
-"""How much the simulated photons tell of a cluster's mass: scatter of regressions on many realizations of the sky.
+"""Information of the simulated photons on a cluster's mass: scatter of regressions on many realizations of the sky.
 
 ``python benchmarks/limits/information_limit.py --jobs 2`` draws what isn't in the cache yet (an interrupted run goes on
 where it was), fits on growing training sets, and judges all on the same test clusters of realizations of their own.

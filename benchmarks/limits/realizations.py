@@ -1,4 +1,4 @@
-"""Draw realizations of a sky and keep of each only what regressions need: features, and the truth behind them."""
+"""Draw realizations of a sky and keep only the regressions' data of each: features and true values."""
 
 import math
 import signal
@@ -37,7 +37,7 @@ STEPS = ("simulate.realization", "detect.detect_field", "images.cutouts", "datas
 
 @dataclass(frozen=True)
 class Source:
-    """What shapes the realizations: blocks of the configuration, and the name of the sky."""
+    """Settings of the realizations: blocks of the configuration, and the name of the sky."""
 
     name: str
     sky: dict
@@ -48,7 +48,7 @@ class Source:
 
     @classmethod
     def of(cls, config, experiment):
-        """Sky and selection of an experiment; only an embedded sky can be drawn further."""
+        """Return the settings of an experiment; its sky must be an embedded one."""
         settings = resolve_experiment(config["experiments"], experiment)
         sky = resolve_sky(config["skies"], settings["sky"])
         if sky["source"] != "embedded":
@@ -58,7 +58,7 @@ class Source:
         return cls(settings["sky"], physics, *blocks, settings["selection"])
 
     def hashes(self):
-        """Names of the configuration and of the code that the features depend on."""
+        """Return hashes of the configuration and the code that the features depend on."""
         data = [path for path in sorted(PACKAGE.rglob("*.*")) if path.is_file() and path.suffix not in (".py", ".pyc")]
         tables = {path.relative_to(PACKAGE).as_posix(): file_sha256(path) for path in data}
         code = config_hash({"modules": source_hash(STEPS, [__file__]), "tables": tables})
@@ -66,7 +66,7 @@ class Source:
 
 
 def gather(source, targets, folder, jobs):
-    """Draw realizations until every subset of `targets` (name -> clusters) is as large; their files by subset."""
+    """Draw realizations until every subset reaches its number of clusters in `targets`; return the files by subset."""
     sizes = {subset: {} for subset in targets}
     while True:
         new = {
@@ -87,18 +87,18 @@ def gather(source, targets, folder, jobs):
 
 
 def lacking(found, target):
-    """Realizations to draw for `target` clusters, given how many are `found` in each realization so far."""
+    """Return the number of realizations for `target` clusters, given the clusters `found` in each one so far."""
     typical = max(sum(found) / len(found), 1) if found else EXPECTED
     return max(math.ceil((target - sum(found)) / typical), 0)
 
 
 def file_of(folder, number):
-    """File of a realization's features."""
+    """Return the path of a realization's features."""
     return folder / f"{number:02d}.npz"
 
 
 def realization(source, folder, number):
-    """Draw one realization unless its file is there; return its number of clusters."""
+    """Draw one realization unless its file exists; return its number of clusters."""
     path = file_of(folder, number)
     if not path.exists():
         with threadpool_limits(1), tempfile.TemporaryDirectory() as scratch:
@@ -110,7 +110,7 @@ def realization(source, folder, number):
 
 
 def draw(source, label, scratch):
-    """From haloes to the features of the selected clusters, by the pipeline's own steps; (cluster, ...) arrays."""
+    """Return arrays (cluster, ...) of features of the selected clusters of one realization, by the pipeline's steps."""
     seen = {name: scratch / f"{name}.fits" for name in ("events", "exposure")}
     true = {name: scratch / f"{name}.fits" for name in ("labels", "sources")}
     found = {name: scratch / f"{name}.fits" for name in ("catalogue", "matches")}
@@ -128,7 +128,7 @@ def draw(source, label, scratch):
 
 
 def truth(path, halo_id):
-    """Gas and isolation of the haloes behind the clusters."""
+    """Return gas properties and isolation of the clusters' haloes."""
     haloes = read_table(path)
     row_of = {number: row for row, number in enumerate(haloes["HALO_ID"].tolist())}
     rows = [row_of[number] for number in halo_id.tolist()]
@@ -139,7 +139,7 @@ def truth(path, halo_id):
 
 
 def joined(paths):
-    """Columns of many realizations in one."""
+    """Return the columns of many realizations, joined."""
     parts = []
     for path in paths:
         with np.load(path) as columns:

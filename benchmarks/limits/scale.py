@@ -1,4 +1,4 @@
-"""How time, memory and disk grow with the number of realizations, step by step, and what that makes of larger surveys.
+"""Growth of each step's time, memory and disk with the number of realizations, and an extrapolation to larger surveys.
 
 Runs the workflow with 1, 4 and 18 realizations (two networks each; skies that are there are drawn anew only where their
 code changed), reads Snakemake's benchmark files, and fits to each step a straight line over the number of clusters.
@@ -52,7 +52,7 @@ def main(realizations):
 
 
 def measured(number):
-    """Run the workflow with so many realizations; CPU seconds and memory of its steps, its clusters and its disk."""
+    """Run the workflow with some realizations; return CPU seconds and memory of its steps, its clusters, its disk."""
     run = f"scale_{number:02d}"
     overlay = {"run": run, "skies": {"embedded": {"realizations": number}}, "ensemble": {"members": 2}}
     overlay["experiments"] = {"fiducial": {"network": "wide", "recipe": "clustermass_large"}}
@@ -109,7 +109,7 @@ def measured(number):
 
 
 def benchmark_of(paths):
-    """Mean CPU and wall seconds, and largest memory, that benchmark files tell."""
+    """Return mean CPU and wall seconds, and largest memory, from benchmark files."""
     rows = []
     for path in paths:
         with path.open(encoding="utf-8", newline="") as stream:
@@ -122,7 +122,7 @@ def benchmark_of(paths):
 
 
 def fitted(clusters, steps):
-    """Straight lines that don't fall, through CPU seconds and memory over the number of clusters."""
+    """Fit non-decreasing straight lines to CPU seconds and memory over the number of clusters."""
     lines = {}
     for key in ("cpu_s", "max_rss_mb"):
         design = np.stack([np.ones_like(clusters), clusters], axis=1)
@@ -132,7 +132,7 @@ def fitted(clusters, steps):
 
 
 def extrapolated(clusters, steps):
-    """Extrapolate the straight lines to a survey: no more than a first guess beyond the measured range."""
+    """Extrapolate the straight lines to a survey; beyond the measured range this is a first guess."""
     return {
         step: {key: line["constant"] + line["per_cluster"] * clusters for key, line in lines.items()}
         for step, lines in steps.items()
@@ -140,7 +140,7 @@ def extrapolated(clusters, steps):
 
 
 def disk_mb(folder):
-    """Size of all files below a folder, MB."""
+    """Return the size of all files below a folder, MB."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 

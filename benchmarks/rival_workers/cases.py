@@ -1,4 +1,4 @@
-"""The networks that are timed, and the arms that train them."""
+"""The timed networks, and the arms that train them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ PRODUCTS, PRODUCT_FLOP = 20, 2 * 2048**3
 
 @dataclass(frozen=True)
 class Arm:
-    """`workers` that each `do` something with `options`; together it is `work` of a `unit`."""
+    """`workers` that each call `do` with `options`; together they do `work` times a `unit`."""
 
     what: str
     workers: Workers
@@ -36,7 +36,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Case:
-    """A network of the configuration, without dropout, and what it is trained on by which arms.
+    """A network of the configuration, without dropout, with its training data and arms.
 
     An epoch has `samples`, or `few` in an arm that would take too long; `sizes` are ours for time against size. `bars`
     is what ours should reach at least: samples a second over the rival's, and share of a matrix product's speed.
@@ -52,7 +52,7 @@ class Case:
     bars: Mapping[str, float]
 
     def write(self, path):
-        """Write what all arms train on."""
+        """Write the training data of all arms."""
         layers = [layer for layer in CONFIG["network"][self.network]["layers"] if "dropout" not in layer]
         network = {"side_inputs": SIDE_INPUTS, "catalogue_dropout": 0.0, "layers": layers}
         weights = initialise(network, self.shape, Likelihood.outputs, [1])
@@ -60,7 +60,7 @@ class Case:
 
     @property
     def flop(self):
-        """Of a training sample."""
+        """Return the operations of a training sample."""
         return flop_per_sample(self.shape, {**CONFIG["network"][self.network], "side_inputs": SIDE_INPUTS})
 
     def arms(self, python):

@@ -1,4 +1,4 @@
-"""JAX as one writes it first: its own gradients, the whole batch at once, one compiled step a batch; vmap of that."""
+"""Plain JAX: its own gradients, the whole batch at once, one compiled step for each batch; and `vmap` of that."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""An epoch of our training with so many members in one job, for the memory that it takes."""
+"""An epoch of our training with several members in one job, to measure its memory."""
 
 from problem import serve
 

@@ -1,4 +1,4 @@
-"""What every arm of `rivals.py` trains on, and how its worker is spoken to. Needs NumPy alone.
+"""Training data of all arms of `rivals.py`, and the workers' protocol. Needs only NumPy.
 
 A worker is a process that lives through all rounds. It reads one JSON object a line from its standard input, such as
 ``{"do": "run", "samples": 500}``, calls that method of its arm and answers with a line: what the method returned, CPU
@@ -30,11 +30,11 @@ class Problem:
         self.batch, self.rate = self.recipe["batch_size"], self.recipe["learning_rate"]
 
     def checked_batch(self):
-        """Return the batch that every arm has to give the same losses of."""
+        """Return the batch on which all arms must give the same losses."""
         return self.images[: self.batch], self.redshift[: self.batch], self.mass[: self.batch]
 
     def layers(self):
-        """Kernel (..., input, output) and bias of each layer, the first one first."""
+        """Return kernel (..., input, output) and bias of each layer, from input to output."""
         names = sorted(name.removesuffix(".kernel") for name in self.weights if name.endswith(".kernel"))
         return [(self.weights[f"{name}.kernel"], self.weights[f"{name}.bias"]) for name in names]
 
@@ -52,12 +52,12 @@ def write(path, shape, network, recipe, weights, samples):
 
 
 def widths_of(network, kind):
-    """Features of the layers of a kind: all convolutions are 3 x 3 and followed by 2 x 2 average pooling."""
+    """Return the features of the layers of a kind: all convolutions are 3 x 3 with 2 x 2 average pooling."""
     return [layer[kind] for layer in network["layers"] if kind in layer]
 
 
 def flop_per_sample(shape, network):
-    """Floating point operations of the matrix products of a training sample: no input gradient for the first layer."""
+    """Return the operations in matrix products for a training sample, without the first layer's input gradient."""
     total, (side, _, channels) = 0, shape
     for number, features in enumerate(widths_of(network, "conv")):
         total += (3 if number else 2) * 2 * side**2 * 9 * channels * features

@@ -1,4 +1,4 @@
-"""The parent's side of the workers: start them, have several do the same at once, take their time."""
+"""The parent's side of the workers: start them, run the same call in several at once, time it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 
 def keep_to_cores(cores):
-    """Keep this process and all that it starts to so many cores, where the system can; return how many there are."""
+    """Restrict this process and its children to a number of cores, if the system can; return the number of cores."""
     if not hasattr(os, "sched_setaffinity"):
         return os.cpu_count()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
@@ -21,7 +21,7 @@ def keep_to_cores(cores):
 
 @dataclass
 class Workers:
-    """`count` equal worker processes, each with so many threads; as a context they live until its end."""
+    """`count` equal worker processes with a number of threads each; a context manager that ends them."""
 
     script: str
     python: Path | str = sys.executable
@@ -32,7 +32,7 @@ class Workers:
     processes: list = field(default_factory=list)
 
     def start(self, problem, messages):
-        """Start the processes on the file `problem`; what they say beside their answers goes to `messages`."""
+        """Start the processes on the file `problem`; all their output except answers goes to `messages`."""
         command = [self.python, HERE / self.script, problem, json.dumps({"threads": self.threads, **self.options})]
         env = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": messages, "env": env, "text": True}
