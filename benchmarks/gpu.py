@@ -18,10 +18,9 @@ from runner import CANNOT_RUN, PACKAGES, RESULTS, machine, spread
 from clustermass.dataset.standardise import Standardisation
 from clustermass.dataset.training_data import Subset
 from clustermass.io.files import write_json
-from clustermass.network.device import use_device
 from clustermass.network.epoch import Program, begin, run_epochs
 from clustermass.network.losses import Likelihood
-from clustermass.network.parameters import initialise, stacked, unflatten
+from clustermass.network.predict import initialise, stacked, unflatten, use_device
 from clustermass.network.train import on_device, train_networks
 
 SHAPE, TRAIN, VAL, MEMBERS, EPOCHS, ROUNDS = (50, 50, 10), 5563, 1192, 30, 300, 5

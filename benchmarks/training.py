@@ -13,11 +13,10 @@ from runner import Arm, benchmark
 
 from clustermass.dataset.standardise import widths
 from clustermass.network.convolution import plain_block
-from clustermass.network.device import use_device
 from clustermass.network.epoch import Program, Progress, TrainingData, batch_loss, begin, run_epoch, shuffled
 from clustermass.network.layers import POOLED_BLOCKS
 from clustermass.network.losses import Likelihood
-from clustermass.network.parameters import initialise, unflatten
+from clustermass.network.predict import initialise, unflatten, use_device
 
 SHAPE, SAMPLES, FEW, SIDE = (16, 16, 10), 2048, 128, 1024
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())

@@ -9,7 +9,7 @@ from rival_workers.problem import flop_per_sample, write
 from rival_workers.processes import Workers
 
 from clustermass.network.losses import Likelihood
-from clustermass.network.parameters import initialise
+from clustermass.network.predict import initialise
 
 CORES = 2
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())

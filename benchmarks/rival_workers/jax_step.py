@@ -10,11 +10,10 @@ from flax import nnx
 from problem import CHECKED_STEPS, serve
 
 from clustermass.network import layers
-from clustermass.network.augment import random_symmetries
 from clustermass.network.convolution import plain_block
-from clustermass.network.device import use_device
+from clustermass.network.epoch import random_symmetries
 from clustermass.network.losses import Likelihood
-from clustermass.network.parameters import unflatten
+from clustermass.network.predict import unflatten, use_device
 
 
 class JaxStep:

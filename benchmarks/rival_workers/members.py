@@ -3,7 +3,7 @@
 from problem import serve
 
 from clustermass.dataset.training_data import Subset
-from clustermass.network.device import use_device
+from clustermass.network.predict import use_device
 from clustermass.network.train import train_networks
 
 VALIDATED = 100

@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from problem import CHECKED_STEPS, serve
 
-from clustermass.network.device import use_device
 from clustermass.network.epoch import Program, TrainingData, begin, run_epochs
 from clustermass.network.losses import Likelihood
-from clustermass.network.parameters import stacked, unflatten
+from clustermass.network.predict import stacked, unflatten, use_device
 
 SIDE = 2048
 

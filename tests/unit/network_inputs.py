@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from clustermass.dataset.training_data import Subset
-from clustermass.network.device import use_device
-from clustermass.network.predict import predict
+from clustermass.network.predict import predict, use_device
 from clustermass.network.train import train_networks
 
 use_device("cpu")

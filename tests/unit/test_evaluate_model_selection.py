@@ -14,7 +14,7 @@ from clustermass.errors import InputError
 from clustermass.evaluate.model_selection import compare, departures, search, training_seconds, write_search_page
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.network.losses import loss_of_recipe
-from clustermass.network.parameters import initialise, number_of_parameters
+from clustermass.network.predict import initialise, number_of_parameters
 
 ROOT = Path(__file__).parents[2]
 N, N_VAL = 400, 120

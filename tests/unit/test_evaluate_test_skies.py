@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from baseline_inputs import BLOCK, COSMOLOGY, PREDICTORS, fit, mock, write_sky
-from test_sample import SELECTION, images
+from test_dataset_sample import SELECTION, images
 
 from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky
 from clustermass.baselines.measurements import Sky

@@ -3,8 +3,8 @@
 import numpy as np
 from fuzz_checks import tried
 from fuzz_inputs import campaign, damages
-from test_packing import experiment, packed  # noqa: F401
-from test_weights import example
+from test_ensemble_pack import experiment, packed  # noqa: F401
+from test_network_trained_network import example
 
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.network.trained_network import TrainedNetwork

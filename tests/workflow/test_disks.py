@@ -15,7 +15,7 @@ from clustermass.figures.style import save
 from clustermass.io.files import write_json
 from clustermass.io.fits import write_fits
 from clustermass.io.netcdf import read_netcdf, write_netcdf
-from clustermass.network.checkpoints import Checkpoint, Checkpoints
+from clustermass.network.checkpoints import Checkpoints, Member
 
 MB = 1_000_000
 NOISE = np.random.default_rng(1).random((40, 10, 50, 50), np.float32)
@@ -89,7 +89,7 @@ def test_a_training_goes_on_without_checkpoints_where_the_disk_is_full(mounted, 
     folder = mounted(tmp_path / "disk", size=MB // 4)
     checkpoints = Checkpoints(folder, {"seed": 1})
     for _ in range(2):
-        checkpoints.write(3, Checkpoint({"kernel": NOISE}, {"epoch": 1}))
+        checkpoints.write(Member(3, None, {"kernel": NOISE}))
     assert list(folder.iterdir()) == []
     assert [record.message.count("No space left on device") for record in caplog.records] == [1]
 

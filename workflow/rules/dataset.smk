@@ -1,3 +1,9 @@
+SPLIT = {
+    "fractions": in_order({subset: config["split"][subset] for subset in ("train", "val", "test")}),
+    "folds": in_order(config["split"].get("folds")),
+}
+
+
 use rule step as split_sample with:
     input:
         images=images_of_set,
@@ -9,7 +15,7 @@ use rule step as split_sample with:
         f"results/{RUN}/benchmarks/split_sample_{{sky}}.tsv"
     params:
         **step("dataset.split.split_sample"),
-        fractions=in_order(config["split"]),
+        **SPLIT,
         box_arcsec=BOX_ARCSEC,
         seed=config["seed"],
 
@@ -28,7 +34,7 @@ use rule step as extend_split with:
     wildcard_constraints:
         of_set="|".join(ending for ending in IMAGES if ending) or "(?!)",
     params:
-        **step("dataset.extend_split.extend_split"),
-        fractions=in_order(config["split"]),
+        **step("dataset.split.extend_split"),
+        **SPLIT,
         box_arcsec=BOX_ARCSEC,
         seed=config["seed"],

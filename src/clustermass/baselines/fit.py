@@ -26,8 +26,8 @@ from clustermass.baselines.scaling_relations import (
     polynomial_forms,
 )
 from clustermass.baselines.selection_function import LogOdds, predict_luminosity_selected
-from clustermass.dataset.sample import join_split
-from clustermass.dataset.split import first_training_clusters, fitting_split, group_names
+from clustermass.dataset.sample import fitting_split, join_split
+from clustermass.dataset.split import first_training_clusters, group_names
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import write_netcdf
@@ -143,7 +143,7 @@ def _training_sky(
 
 def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     """Clusters of two skies, one after the other; a measurement or feature that one sky lacks isn't used at all."""
-    own = own.drop_vars(["selected", "learnt", "learnt_val"], errors="ignore")  # how it was divided
+    own = own.drop_vars(["selected", "for_training", "fit_val"], errors="ignore")  # how it was divided
     both = xr.concat([own, new], dim="cluster", join="inner")
     for name in ("l500", "kt", "ml_rate"):
         if np.isnan(own[name].values).all() or np.isnan(new[name].values).all():

@@ -24,7 +24,7 @@ from clustermass.io.log import track
 if TYPE_CHECKING:
     from clustermass.config.models import Selection
 
-COLUMNS = ("ra", "dec", "realization", "halo_id", "log10_m500c", "redshift", "ml_rate", "selected", "learnt")
+COLUMNS = ("ra", "dec", "realization", "halo_id", "log10_m500c", "redshift", "ml_rate", "selected", "for_training")
 #: columns of `truth.fits`, and those that a user's own simulation may lack
 TRUTH_COLUMNS, OPTIONAL = ("HALO_ID", "RA", "DEC", "Z"), ("L500", "KT", "COUNTS")
 #: (separation in arcsec, counts over one's own) of a neighbour that spoils isolation

@@ -83,6 +83,9 @@ def _split(config: Config) -> Iterator[str]:
     total = math.fsum((config["split"]["train"], config["split"]["val"], config["split"]["test"]))
     if abs(total - 1) > 1e-9:
         yield f"split.train, split.val and split.test add up to {total:g}, but must add up to 1."
+    folds = config["split"].get("folds")
+    if folds and folds["test"] >= folds["number"]:
+        yield f"split.folds.test is {folds['test']}, but the {folds['number']} folds are counted from 0."
 
 
 # experiments

@@ -89,12 +89,21 @@ class Preprocessing(TypedDict):
     transform: Annotated[Transform, key("applied to each pixel last; anscombe = 2 sqrt(n + 3/8), log1p = ln(1 + n)")]
 
 
+class Folds(TypedDict):
+    """One fold of a k-fold evaluation: it is the test set, the next one validates, the others train."""
+
+    number: Annotated[int, key("number of folds", ge=3)]
+    test: Annotated[int, key("fold that is the test set, counted from 0", ge=0)]
+    by: Annotated[Literal["group", "mass"], key("group = hash of groups; mass = dealt in turn in the order of mass")]
+
+
 class Split(TypedDict):
     """Shares of the three subsets; they add up to 1."""
 
     train: Annotated[float, key("share of the groups of clusters to train on", gt=0, lt=1)]
     val: Annotated[float, key("share of the groups by which epochs and settings are chosen", gt=0, lt=1)]
     test: Annotated[float, key("share of the groups that are used once, at the end", gt=0, lt=1)]
+    folds: NotRequired[Annotated[Folds, key("k-fold evaluation instead of these shares, one run a fold")]]
 
 
 class Layer(TypedDict, total=False):

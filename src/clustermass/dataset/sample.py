@@ -1,17 +1,22 @@
 """The sample that everything downstream works on: all realizations, joined with the split, inside the selection."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.dataset.split import UNUSED, order_of
+from clustermass.dataset.split import SUBSETS, UNUSED, order_of, rows_of
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Selection
 
 #: selection key -> variable; a cluster must lie above the value
 _ABOVE = {"det_like_min": "det_like", "ext_like_min": "ext_like"}
@@ -21,54 +26,30 @@ _GRID = ("band", "band_bounds", "x", "y")
 def load_sample(
     images: Sequence[Path],
     split: Path | None = None,
-    selection: Mapping[str, Any] | None = None,
-    train_selection: Mapping[str, Any] | None = None,
+    selection: Selection | None = None,
+    train_selection: Selection | None = None,
 ) -> xr.Dataset:
     """Join the realizations' images of a sky into one dataset, sorted by cluster id.
 
-    Parameters
-    ----------
-    images
-        Per-realization `images.nc` or `smoothed/*.nc`; any order gives the same result.
-    split
-        File of `split_sample`; its `split` and `group` are joined. None = neither.
-    selection
-        `log10_m500c_min` (inclusive), `log10_m500c_max`, `det_like_min`, `ext_like_min` (exclusive), each optional:
-        keep labelled clusters with finite redshift inside. None = keep every cluster, labelled or not (an observed
-        field).
-    train_selection
-        What of `selection` is another for clusters to learn from, see `join_split`; None = nothing.
-
-    Returns
-    -------
-    xr.Dataset
-        Variables and dtypes of the files, `cluster` first; in memory, with no more than one file held twice.
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, files differ in grid or variables, a cluster occurs twice or isn't in `split`,
-        or nothing is left.
+    `images` are per-realization `images.nc` or `smoothed/*.nc`, in any order; `split` and `group` are joined from the
+    file of `split_sample`, if given. `selection` keeps labelled clusters with finite redshift inside
+    `log10_m500c_min` (inclusive), `log10_m500c_max`, `det_like_min`, `ext_like_min` (exclusive), each optional; None
+    keeps every cluster, labelled or not (an observed field). `train_selection` is what of it differs for training
+    clusters, see `join_split`. Returns variables and dtypes of the files, `cluster` first; in memory, with no more than
+    one file held twice. InputError if a file is missing or damaged, files differ in grid or variables, a cluster occurs
+    twice or isn't in `split`, or nothing is left.
     """
     sample = _concatenate(list(each_selected(images, selection, train_selection)))
     return sample if split is None else join_split(sample, split)
 
 
 def each_selected(
-    images: Sequence[Path], selection: Mapping[str, Any] | None, train_selection: Mapping[str, Any] | None = None
+    images: Sequence[Path], selection: Selection | None, train_selection: Selection | None = None
 ) -> Iterator[xr.Dataset]:
     """Yield the selected clusters of one file after the other, so that memory needs to hold no more than one.
 
-    Parameters
-    ----------
-    images, selection, train_selection
-        As for `load_sample`. A part may be empty; that all are is an error after the last one. With a
-        `train_selection`, clusters inside either are kept; `selected` and `learnt` (cluster) say inside which.
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, differs from the first one in grid or variables, or nothing is left of all.
+    With a `train_selection`, clusters inside either are kept; `selected` and `for_training` (cluster) say inside which.
+    A part may be empty. InputError as by `load_sample`, after the last part if nothing is left of all.
     """
     if not images:
         raise InputError("No files of images: the sky has no realization.")
@@ -83,33 +64,22 @@ def each_selected(
         part = part if selection is None else _selected(part, selection, train_selection, path, dropped)
         left += part.sizes["cluster"]
         yield part
-    cuts = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-    LOGGER.info("sample: %d detections in %d files; dropped: %s; left: %d", total, len(images), cuts or "none", left)
+    cuts = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none"
+    LOGGER.info("sample: %d detections in %d files; dropped: %s; left: %d", total, len(images), cuts, left)
     if left == 0:
         raise InputError(
-            f"The selection {dict(selection or {})} leaves none of {total} detections (dropped: {cuts or 'none'}). "
+            f"The selection {dict(selection or {})} leaves none of {total} detections (dropped: {cuts}). "
             "Widen the selection, or simulate more."
         )
 
 
-def select(sample: xr.Dataset, selection: Mapping[str, Any]) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Return which clusters are labelled and inside `selection`, and how many each cut drops, one after the other.
+def select(sample: xr.Dataset, selection: Selection) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Return which clusters (cluster,) are labelled and inside `selection`, and reason -> number dropped, cut by cut.
 
-    Parameters
-    ----------
-    sample
-        Holds `log10_m500c`, `det_like`, `ext_like`, `redshift`, each (cluster,).
-    selection
-        As in `load_sample`.
-
-    Returns
-    -------
-    tuple
-        Booleans of shape (cluster,), and reason -> number dropped.
+    `sample` holds `log10_m500c`, `det_like`, `ext_like`, `redshift`, each (cluster,); `selection` as in `load_sample`.
     """
     mass = sample["log10_m500c"].values
-    redshift = sample["redshift"].values
-    cuts = {"without a halo": np.isfinite(mass), "without redshift": np.isfinite(redshift)}
+    cuts = {"without a halo": np.isfinite(mass), "without redshift": np.isfinite(sample["redshift"].values)}
     for key, value in selection.items():
         if value is None:
             continue
@@ -120,7 +90,7 @@ def select(sample: xr.Dataset, selection: Mapping[str, Any]) -> tuple[NDArray[np
         elif key in _ABOVE:
             cuts[f"with {_ABOVE[key]} <= {value:g}"] = sample[_ABOVE[key]].values > value
         else:
-            raise InputError(f"selection.{key} is no cut that is known: log10_m500c_min, log10_m500c_max, {_ABOVE}.")
+            raise InputError(f"selection.{key} is no cut: log10_m500c_min, log10_m500c_max, {', '.join(_ABOVE)} are.")
     keep = np.ones(mass.size, dtype=bool)
     dropped = {}
     for reason, passes in cuts.items():
@@ -130,23 +100,17 @@ def select(sample: xr.Dataset, selection: Mapping[str, Any]) -> tuple[NDArray[np
 
 
 def _selected(
-    part: xr.Dataset,
-    selection: Mapping[str, Any],
-    train_selection: Mapping[str, Any] | None,
-    path: Path,
-    dropped: dict[str, int],
+    part: xr.Dataset, selection: Selection, train_selection: Selection | None, path: Path, dropped: dict[str, int]
 ) -> xr.Dataset:
     missing = [name for name in ("log10_m500c", *_ABOVE.values()) if name not in part.variables]
     if missing:
-        raise InputError(
-            f"{path}: lacks {', '.join(missing)}; a sample to learn from needs a simulated sky with truth."
-        )
+        raise InputError(f"{path}: lacks {', '.join(missing)}; a training sample needs a simulated sky with truth.")
     keep, counts = select(part, selection)
     if train_selection is not None:
-        learnt, _ = select(part, {**selection, **train_selection})
-        part = part.assign(selected=("cluster", keep), learnt=("cluster", learnt))
-        counts["of them kept to learn from"] = int((learnt & ~keep).sum())
-        keep = keep | learnt
+        for_training, _ = select(part, {**selection, **train_selection})
+        part = part.assign(selected=("cluster", keep), for_training=("cluster", for_training))
+        counts["of them kept for training"] = int((for_training & ~keep).sum())
+        keep = keep | for_training
     for reason, count in counts.items():
         dropped[reason] = dropped.get(reason, 0) + count
     return part.isel(cluster=np.flatnonzero(keep))
@@ -174,12 +138,13 @@ def _concatenate(parts: list[xr.Dataset]) -> xr.Dataset:
     return xr.Dataset({**joined, **bounds}, coords)
 
 
-def _empty(variable: xr.DataArray, parts: Sequence[xr.Dataset], name: str) -> NDArray[Any]:
-    size = sum(part.sizes["cluster"] for part in parts)
+def _empty(variable: xr.DataArray, parts: Sequence[xr.Dataset], name: str) -> np.ndarray:
+    shape = (sum(part.sizes["cluster"] for part in parts), *variable.shape[1:])
+    if variable.dtype.kind not in "OSU":
+        return np.empty(shape, variable.dtype)
     # strings come from netCDF as objects or with each file's own width
-    text = variable.dtype.kind in "OSU"
-    width = max((len(str(value)) for part in parts for value in part[name].values.flat), default=1) if text else 0
-    return np.empty((size, *variable.shape[1:]), dtype=f"U{max(width, 1)}" if text else variable.dtype)
+    width = max((len(str(value)) for part in parts for value in part[name].values.flat), default=1)
+    return np.empty(shape, f"U{max(width, 1)}")
 
 
 def _check_alike(first: xr.Dataset, first_path: Path, part: xr.Dataset, path: Path) -> None:
@@ -194,27 +159,26 @@ def _check_alike(first: xr.Dataset, first_path: Path, part: xr.Dataset, path: Pa
 def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
     """Add the split's `split` and `group` to `sample` itself and return it; InputError if it lacks a cluster.
 
-    Where the sample says of each cluster whether it is `selected` and `learnt`, `split` keeps of the training clusters
-    the learnt ones, and of validation and test clusters the selected ones; all others are "unused". `learnt_val` are
-    the learnt ones of all validation clusters: see `splits.fitting_split`.
+    With a `train_selection`, `split` keeps the training clusters inside that one and the validation and test clusters
+    inside the selection; all others are "unused". `fit_val` then marks the validation clusters inside the
+    `train_selection`, see `fitting_split`.
     """
     table = read_netcdf(split, require=("split", "group"))
-    row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
-    missing = [name for name in sample["cluster"].values.tolist() if name not in row]
-    if missing:
+    rows = rows_of(sample["cluster"].values, table)
+    missing = sample["cluster"].values[rows < 0]
+    if missing.size:
         raise InputError(
-            f"{split}: lacks {len(missing)} clusters of the images ({missing[0]} is one). It belongs to others: "
+            f"{split}: lacks {missing.size} clusters of the images ({missing[0]} is one). It belongs to others: "
             "delete it and run again."
         )
-    rows = np.array([row[name] for name in sample["cluster"].values.tolist()])
     for name in ("split", "group"):
         sample[name] = ("cluster", table[name].values.astype(str)[rows])
-    if "learnt" in sample:
-        split_of = sample["split"].values
-        used = np.where(split_of == "train", sample["learnt"].values, sample["selected"].values)
-        sample["learnt_val"] = ("cluster", (split_of == "val") & sample["learnt"].values)
-        sample["split"] = ("cluster", np.where(used, split_of, UNUSED))
-    sizes = {name: int((sample["split"].values == name).sum()) for name in ("train", "val", "test")}
+    if "for_training" in sample:
+        subset, for_training = sample["split"].values, sample["for_training"].values
+        used = np.where(subset == "train", for_training, sample["selected"].values)
+        sample["fit_val"] = ("cluster", (subset == "val") & for_training)
+        sample["split"] = ("cluster", np.where(used, subset, UNUSED))
+    sizes = {name: int((sample["split"].values == name).sum()) for name in SUBSETS}
     LOGGER.info("sample: %s", ", ".join(f"{count} {name}" for name, count in sizes.items()))
     return sample
 
@@ -226,3 +190,15 @@ def realization_of(images: Path) -> str:
             return str(dataset["realization"].values[0])
     except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:
         raise InputError(f"{images}: no readable file of images ({error!r}). Delete it and run again.") from error
+
+
+def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
+    """Subset (cluster,) of each cluster while something is fitted.
+
+    That is `split`, but with a `train_selection` the validation clusters are those inside it (`fit_val`), while those
+    in `split` are of the selection that is tested in the end.
+    """
+    split = sample["split"].values.astype(str)
+    if "fit_val" not in sample:
+        return split
+    return np.where(sample["fit_val"].values, "val", np.where(split == "val", UNUSED, split))

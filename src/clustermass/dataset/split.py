@@ -1,9 +1,12 @@
 """Divide a simulated sky into training, validation and test sets that share no halo and no photon."""
 
+from __future__ import annotations
+
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -18,6 +21,9 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
+if TYPE_CHECKING:
+    from clustermass.config.models import Folds
+
 SUBSETS = ("train", "val", "test")
 UNUSED = "unused"  # subset of what an experiment's `train_clusters` and `train_selection` leave out
 #: widens boxes a little, for what the projection about another centre and rounding may move (far below a pixel)
@@ -25,11 +31,18 @@ _MARGIN_ARCSEC = 1.0
 #: no two boxes whose centres are farther apart than this many sides can overlap, however they are turned
 _REACH = 1.75
 
-_NEEDED = ("ra", "dec", "realization", "halo_id", "log10_m500c")
+_NEEDED = ("ra", "dec", "realization", "halo_id")
+#: the subset of a cluster that touches several: no training cluster may touch a validation or test cluster
+_FIRST = ("test", "val", "train")
 
 
 def split_sample(
-    images: Sequence[Path], output: Path, fractions: Mapping[str, float], seed: int, box_arcsec: float
+    images: Sequence[Path],
+    output: Path,
+    fractions: Mapping[str, float],
+    seed: int,
+    box_arcsec: float,
+    folds: Folds | None = None,
 ) -> None:
     """Assign every cluster of a sky to train, val or test and write `split(cluster)` and `group(cluster)`.
 
@@ -38,49 +51,99 @@ def split_sample(
     decides the subset, so that adding realizations or filtering an experiment moves no cluster. One limit: where
     realizations share haloes, a new one may join two groups into one, which then goes where the smaller name goes.
 
-    Parameters
-    ----------
-    images
-        The realizations' `images.nc`; any order gives the same split.
-    output
-        netCDF file to write.
-    fractions
-        Shares of `train`, `val` and `test`; they add up to 1.
-    seed
-        Root seed of the run.
-    box_arcsec
-        Side of the image box in arcsec.
-
-    Raises
-    ------
-    InputError
-        A file is unreadable or lacks truth, a cluster id occurs twice, the shares don't add up to 1, or a subset
-        gets no labelled cluster.
+    `images` are the realizations' `images.nc`, in any order; `box_arcsec` is the side of the image box; `folds`, if
+    given, replaces the shares `fractions` by k-fold evaluation, see `subsets`. InputError if a file is unreadable or
+    lacks truth, a cluster id occurs twice, the shares don't add up to 1, or a subset gets no labelled cluster.
     """
-    _check_fractions(fractions)
-    clusters = read_clusters(images, _NEEDED)
-    groups = group_names(clusters, box_arcsec)
-    split = np.array([subset_of(name, fractions, seed) for name in groups])
-    _report(clusters, groups, split, fractions)
-    table = xr.Dataset({"split": ("cluster", split), "group": ("cluster", groups)}, {"cluster": clusters["cluster"]})
-    parameters = {"fractions": dict(fractions), "seed": seed, "box_arcsec": box_arcsec}
-    facts = provenance("split_sample", parameters, sorted(images))
-    write_netcdf(table, output, "Subset and group of every cluster of the sky", facts)
-
-
-def _check_fractions(fractions: Mapping[str, float]) -> None:
     shares = [float(fractions.get(name, 0)) for name in SUBSETS]
     if set(fractions) != set(SUBSETS) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise InputError(f"split is {dict(fractions)}, but needs positive train, val and test that add up to 1.")
+    clusters = read_clusters(images, (*_NEEDED, "log10_m500c"))
+    groups, mass = group_names(clusters, box_arcsec), clusters["log10_m500c"].values
+    split = subsets(groups, fractions, seed, folds, mass)
+    _report(np.isfinite(mass), groups, split, fractions)
+    table = xr.Dataset({"split": ("cluster", split), "group": ("cluster", groups)}, {"cluster": clusters["cluster"]})
+    made = provenance("split_sample", _parameters(fractions, seed, box_arcsec, folds), sorted(images))
+    write_netcdf(table, output, "Subset and group of every cluster of the sky", made)
+
+
+def _parameters(fractions: Mapping[str, float], seed: int, box_arcsec: float, folds: Folds | None) -> dict[str, object]:
+    parameters: dict[str, object] = {"fractions": dict(fractions), "seed": seed, "box_arcsec": box_arcsec}
+    return parameters | ({"folds": folds} if folds else {})
+
+
+def extend_split(
+    images: Sequence[Path],
+    split: Path,
+    output: Path,
+    fractions: Mapping[str, float],
+    seed: int,
+    box_arcsec: float,
+    folds: Folds | None = None,
+) -> None:
+    """Write `split(cluster)` and `group(cluster)` for the clusters of another set of images than `split` was made of.
+
+    `split` is the file of `split_sample` for the default images of the same sky, made with the same `fractions`,
+    `seed`, `box_arcsec` and `folds`. The output holds the clusters of either set, divided as by `extended`. InputError
+    if a file is unreadable or lacks a variable, or a cluster id occurs twice.
+    """
+    clusters, first = read_clusters(images, _NEEDED), read_netcdf(split, require=("split", "group"))
+    subset, group = extended(clusters, first, fractions, seed, box_arcsec, folds)
+    new = ~np.isin(clusters["cluster"].values.astype(str), first["cluster"].values.astype(str))
+    LOGGER.info("%d clusters of the default images keep their subsets; %d are further ones", (~new).sum(), new.sum())
+    for name in SUBSETS:
+        inside = subset == name
+        LOGGER.info("%s: %d clusters, %d of them further ones", name, inside.sum(), (inside & new).sum())
+    both = {
+        name: np.concatenate([first[name].values.astype(str), values])
+        for name, values in (("cluster", clusters["cluster"].values.astype(str)), ("split", subset), ("group", group))
+    }
+    ids, kept = np.unique(both.pop("cluster"), return_index=True)  # a cluster of both sets has one subset
+    table = xr.Dataset({name: ("cluster", values[kept]) for name, values in both.items()}, {"cluster": ids})
+    made = provenance("extend_split", _parameters(fractions, seed, box_arcsec, folds), [*sorted(images), split])
+    write_netcdf(table, output, "Subset and group of every cluster of the sky", made)
+
+
+def extended(
+    clusters: xr.Dataset,
+    first: xr.Dataset,
+    fractions: Mapping[str, float],
+    seed: int,
+    box: float,
+    folds: Folds | None = None,
+) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Subset and group (cluster,) of the clusters of a set, `first` having `split` and `group` of the first set's.
+
+    A cluster of the first set keeps both. Of the others, one that shares a halo, or photons of its default image box,
+    with clusters of the first set is a test cluster if one of those is, else a validation cluster if one is, else a
+    training cluster, and joins the group of that neighbour whose id sorts first. So no training cluster of the set
+    shares a halo or a photon of that box with a validation or test cluster of the first set. The rest are divided
+    among themselves as in `split_sample` (folds by group). `clusters` are those of `group_names`, sorted by id.
+    """
+    rows = rows_of(clusters["cluster"].values, first)
+    old = rows >= 0
+    subset, group = (np.full(rows.size, "", dtype=object) for _ in range(2))
+    for values, name in ((subset, "split"), (group, "group")):
+        values[old] = first[name].values.astype(str)[rows[old]]
+    pairs = touching(clusters, box)
+    # each new cluster with each first one that it touches, in the order of their ids
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    pairs = pairs[~old[pairs[:, 0]] & old[pairs[:, 1]]]
+    rank = np.array([_FIRST.index(name) for name in subset[pairs[:, 1]]], dtype=np.intp)
+    pairs = pairs[np.lexsort((pairs[:, 1], rank, pairs[:, 0]))]
+    joined, place = np.unique(pairs[:, 0], return_index=True)
+    subset[joined], group[joined] = subset[pairs[place, 1]], group[pairs[place, 1]]
+    rest = np.flatnonzero(subset == "")
+    if rest.size:
+        group[rest] = group_names(clusters.isel(cluster=rest), box)
+        subset[rest] = subsets(group[rest].astype(str), fractions, seed, folds)
+    return subset.astype(str), group.astype(str)
 
 
 def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Dataset:
     """Read variables (cluster,) of all realizations, sorted by cluster id, with one file in memory at a time.
 
-    Raises
-    ------
-    InputError
-        There is no file, one is unreadable or lacks a variable, or a cluster id occurs twice.
+    InputError if there is no file, one is unreadable or lacks a variable, or a cluster id occurs twice.
     """
     if not images:
         raise InputError("No images to split: the sky has no realization.")
@@ -102,61 +165,41 @@ def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
 
 
 def group_names(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.str_]:
-    """Name the group of every cluster: the smallest cluster id in its connected component.
+    """Return the group (cluster,) of every cluster: the smallest cluster id in its connected component.
 
-    Parameters
-    ----------
-    clusters
-        `ra`, `dec` (deg, image centres), `realization` and `halo_id` (-1 = none), each (cluster,), with the coordinate
-        `cluster`.
-    box_arcsec
-        Side of the image box in arcsec.
-
-    Returns
-    -------
-    array
-        Strings of shape (cluster,).
+    `clusters` has `ra`, `dec` (deg, image centres), `realization` and `halo_id` (-1 = none), each (cluster,), with the
+    coordinate `cluster`.
     """
     ids = clusters["cluster"].values.astype(str)
-    edges = [same_halo(clusters["halo_id"].values)]
-    realizations = clusters["realization"].values.astype(str)
-    for name in np.unique(realizations):
-        members = np.flatnonzero(realizations == name)
-        pairs = overlapping_boxes(clusters["ra"].values[members], clusters["dec"].values[members], box_arcsec)
-        edges.append(members[pairs])
-    joined = np.concatenate(edges)
-    graph = coo_array((np.ones(len(joined), dtype=bool), (joined[:, 0], joined[:, 1])), shape=(ids.size, ids.size))
+    pairs = touching(clusters, box_arcsec)
+    graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(ids.size, ids.size))
     component = connected_components(graph, directed=False)[1]
     order = np.argsort(ids)
     first = np.unique(component[order], return_index=True)[1]
     return ids[order][first][component]
 
 
-def same_halo(halo_id: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Pairs of indices, shape (pairs, 2), that link all clusters of each halo in a chain; negative ids mean no halo."""
-    order = np.argsort(halo_id, kind="stable")
-    ranked = halo_id[order]
-    linked = np.flatnonzero((ranked[1:] == ranked[:-1]) & (ranked[1:] >= 0))
-    return np.stack([order[linked], order[linked + 1]], axis=1)
+def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
+    """Pairs of clusters, (pairs, 2), that share a halo, or sky of their boxes within one realization."""
+    halo_id = clusters["halo_id"].values
+    rows = np.flatnonzero(halo_id >= 0)
+    _, halo = np.unique(halo_id[rows], return_inverse=True)
+    member = coo_array((np.ones(rows.size, dtype=np.int32), (rows, halo)), shape=(halo_id.size, rows.size)).tocsr()
+    here, there = (member @ member.T).nonzero()
+    pairs = [np.stack([here, there], axis=1)[here < there].astype(np.intp)]
+    realizations = clusters["realization"].values.astype(str)
+    for name in np.unique(realizations):
+        members = np.flatnonzero(realizations == name)
+        overlap = overlapping_boxes(clusters["ra"].values[members], clusters["dec"].values[members], box_arcsec)
+        pairs.append(members[overlap])
+    return np.concatenate(pairs)
 
 
 def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], box_arcsec: float) -> NDArray[np.intp]:
-    """Pairs of square boxes, sides along RA and Dec at their own centres, that share sky.
+    """Pairs (pairs, 2) of square boxes, sides along RA and Dec at their own centres (box,), that share sky.
 
     Offsets are orthographic (SIN), as in the images, so that RA 0/360 and high declinations need no care. Of two boxes
     turned against each other by the convergence of the meridians, near misses count as overlaps, never the reverse.
-
-    Parameters
-    ----------
-    ra_deg, dec_deg
-        Centres in deg, shape (boxes,).
-    box_arcsec
-        Side in arcsec.
-
-    Returns
-    -------
-    array
-        Indices of shape (pairs, 2).
     """
     ra, dec, box = np.radians(ra_deg), np.radians(dec_deg), np.radians((box_arcsec + _MARGIN_ARCSEC) / 3600)
     pairs = cKDTree(unit_vectors(ra_deg, dec_deg)).query_pairs(2 * np.sin(_REACH * box / 2), output_type="ndarray")
@@ -169,50 +212,57 @@ def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64],
     return np.asarray(pairs[(np.abs(x) <= reach) & (np.abs(y) <= reach)], dtype=np.intp)
 
 
+def subsets(
+    groups: NDArray[np.str_],
+    fractions: Mapping[str, float],
+    seed: int,
+    folds: Folds | None = None,
+    log10_m500c: NDArray[np.float64] | None = None,
+) -> NDArray[np.str_]:
+    """Subset (cluster,) of each cluster, by its group and `subset_of`; or in k-fold evaluation by its fold.
+
+    Then one of `folds` (number, test, by) is the test set, the next one validates, the others train: run it `number`
+    times with `test` = 0, 1, ... The folds divide the groups by `by: group`, the masses by `by: mass`; see `fold_of`.
+    """
+    if folds is None:
+        return np.array([subset_of(name, fractions, seed) for name in groups.tolist()])
+    number, test = folds["number"], folds["test"]
+    fold = fold_of(number, log10_m500c if folds["by"] == "mass" and log10_m500c is not None else groups, seed)
+    return np.where(fold == test, "test", np.where(fold == (test + 1) % number, "val", "train"))
+
+
 def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
     """Subset of a group, decided by SHA-256 of seed and name alone."""
-    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
-    uniform = int.from_bytes(digest[:8], "big") / 2**64
+    uniform = int.from_bytes(_digest(f"{seed}:{group}")[:8], "big") / 2**64
     edges = np.cumsum([fractions[name] for name in SUBSETS[:-1]])
     return SUBSETS[int(np.searchsorted(edges, uniform, side="right"))]
 
 
-def folds(number: int, order: NDArray[np.float64] | NDArray[np.str_], seed: int) -> NDArray[np.intp]:
-    """Fold (cluster,) of each cluster, 0 to `number` - 1, for k-fold evaluation.
+def fold_of(number: int, order: NDArray[np.float64] | NDArray[np.str_], seed: int) -> NDArray[np.intp]:
+    """Fold (cluster,) of each cluster, 0 to `number` - 1.
 
-    Parameters
-    ----------
-    number
-        Number of folds.
-    order
-        (cluster,): log10 masses, by which the clusters are ordered and dealt to the folds in turn (Ntampaka et al.
-        2019), or names of groups, each of which falls into one fold by a hash of `seed` and its name.
+    `order` (cluster,) are log10 masses, by which the clusters are ordered and dealt to the folds in turn (Ntampaka et
+    al. 2019), or names of groups, each of which falls into one fold by a hash of `seed` and its name.
     """
     if order.dtype.kind == "U":
         names, row = np.unique(order, return_inverse=True)
-        digests = [hashlib.sha256(f"{seed}:folds:{name}".encode()).digest() for name in names.tolist()]
+        digests = [_digest(f"{seed}:folds:{name}") for name in names.tolist()]
         return np.array([int.from_bytes(digest[:8], "big") % number for digest in digests], dtype=np.intp)[row]
     fold = np.empty(order.size, dtype=np.intp)
     fold[np.argsort(order, kind="stable")] = np.arange(order.size) % number
     return fold
 
 
-def split_of_folds(fold: NDArray[np.intp], test: int) -> NDArray[np.str_]:
-    """Subset (cluster,) of each cluster: fold `test` is the test set, the next one validates, the others train."""
-    number = int(fold.max()) + 1
-    return np.where(fold == test, "test", np.where(fold == (test + 1) % number, "val", "train"))
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArray[np.str_]:
     """Return the subset (cluster,) of each cluster with all but `number` of the training clusters "unused".
 
     Training clusters are taken in the order of a hash of `seed` and their group, so that a smaller set lies within
-    every larger one, groups stay together but for the last one, and no other cluster of the sample matters.
-
-    Raises
-    ------
-    InputError
-        There are fewer training clusters than `number`.
+    every larger one, groups stay together but for the last one, and no other cluster of the sample matters. InputError
+    if there are fewer training clusters.
     """
     split, ids = sample["split"].values.astype(str), sample["cluster"].values.astype(str)
     train = np.flatnonzero(split == "train").tolist()
@@ -222,7 +272,7 @@ def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArr
             "more realizations."
         )
     groups = sample["group"].values.astype(str)
-    place = {group: hashlib.sha256(f"{seed}:train_clusters:{group}".encode()).digest() for group in set(groups)}
+    place = {group: _digest(f"{seed}:train_clusters:{group}") for group in set(groups)}
     train.sort(key=lambda row: (place[groups[row]], ids[row]))
     chosen = split.astype("U6")
     chosen[train[number:]] = UNUSED
@@ -233,29 +283,22 @@ def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArr
 def groups_of(ids: NDArray[np.str_], split: Path) -> NDArray[np.str_]:
     """Group of each cluster, (cluster,), from the sky's split; InputError if the file is missing or lacks a cluster."""
     table = read_netcdf(split, ("group",))
-    of_cluster = dict(zip(table["cluster"].values.astype(str), table["group"].values.astype(str), strict=True))
-    missing = [name for name in ids if name not in of_cluster]
-    if missing:
-        raise InputError(f"{split}: lacks {len(missing)} clusters of the ensemble ({missing[0]} is one). Run again.")
-    return np.array([of_cluster[name] for name in ids], dtype=str)
+    rows = rows_of(ids, table)
+    missing = ids[rows < 0]
+    if missing.size:
+        raise InputError(f"{split}: lacks {missing.size} clusters of the ensemble ({missing[0]} is one). Run again.")
+    return table["group"].values.astype(str)[rows]
 
 
-def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Subset (cluster,) of each cluster while something is fitted.
-
-    That is `split`, but with a `train_selection` the validation clusters are those inside it (`learnt_val`), while
-    those in `split` are of the selection that is tested in the end.
-    """
-    split = sample["split"].values.astype(str)
-    if "learnt_val" not in sample:
-        return split
-    return np.where(sample["learnt_val"].values, "val", np.where(split == "val", UNUSED, split))
+def rows_of(ids: NDArray[np.str_], table: xr.Dataset) -> NDArray[np.intp]:
+    """Row of each cluster id, (cluster,), in `table`; -1 where it has none."""
+    row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
+    return np.array([row.get(name, -1) for name in ids.astype(str).tolist()], dtype=np.intp)
 
 
 def _report(
-    clusters: xr.Dataset, groups: NDArray[np.str_], split: NDArray[np.str_], fractions: Mapping[str, float]
+    labelled: NDArray[np.bool_], groups: NDArray[np.str_], split: NDArray[np.str_], fractions: Mapping[str, float]
 ) -> None:
-    labelled = np.isfinite(clusters["log10_m500c"].values)
     counts = {name: int((labelled & (split == name)).sum()) for name in SUBSETS}
     for name in SUBSETS:
         inside = split == name
@@ -264,9 +307,9 @@ def _report(
     largest, size = Counter(groups.tolist()).most_common(1)[0] if groups.size else ("none", 0)
     LOGGER.info("largest group: %d of %d clusters (%s)", size, groups.size, largest)
     if min(counts.values()) == 0:
-        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        numbers = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise InputError(
             f"Too few clusters to split: {labelled.sum()} labelled ones in {np.unique(groups).size} groups give "
-            f"{found}, but each subset needs one. Simulate more realizations or a larger field, or change the shares "
+            f"{numbers}, but each subset needs one. Simulate more realizations or a larger field, or change the shares "
             f"{dict(fractions)}."
         )

@@ -1,9 +1,10 @@
 """Standardisation: images, side inputs and masses of zero mean and unit variance in the training set."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -34,13 +35,19 @@ class Standardisation:
         measurements: Mapping[str, np.ndarray],
         log10_m500c: np.ndarray,
         side_names: Sequence[str],
-    ) -> "Standardisation":
+    ) -> Standardisation:
         """Constants of a training set: images (sample, y, x, band), redshift, measurements and mass (sample,)."""
         names = list(side_names)
         image_mean, image_sd = _moments(images)
         side_mean, side_sd = _moments(side_inputs(redshift, measurements, names))
         (mass_mean,), (mass_sd,) = _moments(np.asarray(log10_m500c)[:, None])
         return cls(image_mean, image_sd, names, side_mean, side_sd, mass_mean, mass_sd)
+
+    def inputs(
+        self, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return the inputs of a network by name, standardised, float32: ``image`` and ``side``."""
+        return {"image": self.images(images), "side": self.side(redshift, measurements)}
 
     def images(self, images: np.ndarray) -> np.ndarray:
         """Standardise images (sample, y, x, band), as float32."""
@@ -67,10 +74,7 @@ class Standardisation:
     def predicted(
         self, mean: np.ndarray, variance: np.ndarray, residual_sd: float | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted log10 M500c and its sigma in dex from those of the standardised mass.
-
-        Sigma is `residual_sd` of every cluster, unless that is None.
-        """
+        """Predicted log10 M500c and its sigma in dex (`residual_sd`, if given) from those of the standardised mass."""
         sigma = self.mass_sd * np.sqrt(variance) if residual_sd is None else np.full(mean.shape, residual_sd)
         return self.mass_mean + self.mass_sd * mean, sigma
 
@@ -80,54 +84,36 @@ class Standardisation:
 
 
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each column (..., column), in float64 and one at a time to spare memory.
+    """Mean and standard deviation of the finite values of each column (..., column), 0 and 0 where there are none.
 
-    Only finite values count; a column without any has 0 and 0.
+    In float64 and one column at a time, to spare memory.
     """
-    each = [_moment(columns[..., number].astype(np.float64)) for number in range(columns.shape[-1])]
-    return [mean for mean, _ in each], [sd for _, sd in each]
+    means, sds = [], []
+    for number in range(columns.shape[-1]):
+        values = columns[..., number].astype(np.float64)
+        finite = values[np.isfinite(values)]
+        if not finite.size:
+            LOGGER.warning("no training cluster has the measured side inputs: the networks are trained without them")
+        means.append(float(finite.mean()) if finite.size else 0.0)
+        sds.append((float(finite.std()) if finite.min() < finite.max() else 1.0) if finite.size else 0.0)
+    return means, sds
 
 
-def _moment(values: np.ndarray) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        LOGGER.warning("no training cluster has the measured side inputs: the networks are trained without them")
-        return 0.0, 0.0
-    return float(finite.mean()), float(finite.std()) if finite.min() < finite.max() else 1.0
-
-
-class SideInput(NamedTuple):
-    """The quantity that an input is made of, by the name that it has in `images.nc`, and how."""
-
-    quantity: str
-    function: Callable[[np.ndarray], np.ndarray]
-
-
-#: by the name in the configuration; every cluster must have these
-NEEDED = {
-    "z": SideInput("redshift", np.asarray),
-    "log_z": SideInput("redshift", np.log),
-    "log_exposure": SideInput("exposure_s", np.log),
+#: side inputs that every cluster must have: the quantity, by its name in `images.nc`, and the function of it
+NEEDED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "z": ("redshift", np.asarray),
+    "log_z": ("redshift", np.log),
+    "log_exposure": ("exposure_s", np.log),
 }
-#: measured by the source detection at the instrument's full resolution; a cluster may lack them
-MEASURED = {
-    "log_rate": SideInput("ml_rate", np.log),
-    "log_extent": SideInput("ext", np.log),
-    "log_background": SideInput("ml_bkg", np.log),
-}
-SIDE_INPUTS = NEEDED | MEASURED
-#: quantities of a cluster, beside its redshift, that side inputs are made of
+#: logarithms of what the source detection measured at the instrument's full resolution; a cluster may lack them
+MEASURED = {"log_rate": "ml_rate", "log_extent": "ext", "log_background": "ml_bkg"}
+SIDE_INPUTS = (*NEEDED, *MEASURED)
+#: quantities of a cluster, besides its redshift, that side inputs are made of
 MEASUREMENTS = ("exposure_s", "ml_rate", "ext", "ml_bkg")
 
 
 def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Needed and measured inputs among `names`, as they are laid out: needed ones, measured ones, "is measured".
-
-    Raises
-    ------
-    InputError
-        A name is none of `SIDE_INPUTS`.
-    """
+    """Return the needed and the measured inputs among `names`; InputError if one is none of `SIDE_INPUTS`."""
     unknown = [name for name in names if name not in SIDE_INPUTS]
     if unknown:
         raise InputError(f"network.side_inputs: {unknown[0]!r} is unknown. Choose from {', '.join(SIDE_INPUTS)}.")
@@ -141,28 +127,12 @@ def widths(names: Sequence[str]) -> tuple[int, int]:
 
 
 def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
-    """Side inputs before standardisation.
+    """Return the side inputs `names`, (..., input) float64, before standardisation: needed ones first.
 
-    Parameters
-    ----------
-    redshift
-        (...), positive.
-    measurements
-        By name, see `MEASUREMENTS`, each of a shape that fits `redshift`; those that no side input needs may be absent,
-        and so may those of `MEASURED`. Exposures in s and positive.
-    names
-        Of `SIDE_INPUTS`.
-
-    Returns
-    -------
-    np.ndarray
-        (..., input) float64, needed inputs first. The measured ones are all NaN for a cluster that lacks one of them
-        (absent, not finite, or not positive).
-
-    Raises
-    ------
-    InputError
-        A name is none of `SIDE_INPUTS`, or a needed quantity is absent, or not positive and finite.
+    Takes positive redshifts (...) and `MEASUREMENTS` by name, of shapes that fit them, exposures in s and positive;
+    those that no input needs may be absent, and so may those of `MEASURED`. The measured inputs are all NaN for a
+    cluster that lacks one of them (absent, not finite, or not positive). InputError if a name is none of `SIDE_INPUTS`,
+    or a needed quantity is absent, or not positive and finite.
     """
     needed, measured = ordered(names)
     quantities = {**measurements, "redshift": np.asarray(redshift, np.float64)}
@@ -173,12 +143,9 @@ def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], na
             raise InputError(f"network.side_inputs: {name} needs {quantity} of every cluster, but there is none.")
         columns.append(function(_positive(quantities[quantity], quantity)))
     if measured:
-        values = [np.asarray(quantities.get(MEASURED[name].quantity, np.nan), np.float64) for name in measured]
+        values = [np.asarray(quantities.get(MEASURED[name], np.nan), np.float64) for name in measured]
         complete = math.prod(np.isfinite(value) & (value > 0) for value in values) > 0
-        columns += [
-            np.where(complete, MEASURED[name].function(np.where(complete, value, 1.0)), np.nan)
-            for name, value in zip(measured, values, strict=True)
-        ]
+        columns += [np.where(complete, np.log(np.where(complete, value, 1.0)), np.nan) for value in values]
     shape = quantities["redshift"].shape
     each = [np.broadcast_to(column, shape) for column in columns]
     return np.stack(each, axis=-1) if each else np.zeros((*shape, 0))

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import xarray as xr
 
-from clustermass.dataset.controls import Control
-from clustermass.dataset.sample import load_sample
-from clustermass.dataset.split import SUBSETS, UNUSED, first_training_clusters, fitting_split
+from clustermass.dataset.sample import fitting_split, load_sample
+from clustermass.dataset.split import SUBSETS, UNUSED, first_training_clusters
 from clustermass.dataset.standardise import MEASUREMENTS
 from clustermass.errors import InputError
+from clustermass.images.preprocessing import TRANSFORMS
 from clustermass.io.netcdf import read_netcdf
 
 if TYPE_CHECKING:
@@ -25,18 +25,85 @@ if TYPE_CHECKING:
 
 FIT_VAL = "learnt_val"  # validation clusters of a `train_selection`; the name sets their random numbers
 MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
-_AT_ONCE = 1024
+CONTROLS = ("none", "shuffled_redshift", "no_energy", "noise_images")
+#: inverse of `clustermass.images.preprocessing.TRANSFORMS`: back to (smoothed) counts
+INVERSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda image: image,
+    "sqrt": np.square,
+    "anscombe": lambda image: np.square(image / 2) - 3 / 8,
+    "log1p": np.expm1,
+}
+_AT_ONCE = 1024  # clusters that are worked on at a time, to spare memory
+
+
+@dataclass(frozen=True)
+class Control:
+    """What is taken from the data of an experiment, in training and test alike.
+
+    `name` is ``shuffled_redshift``: redshifts change places; ``no_energy``: each band holds the mean of all bands'
+    counts; ``noise_images``: each pixel is Poisson noise of its band's mean `level` (band,) in counts; ``none``:
+    nothing. `transform` is the last step of the preprocessing, undone and done again around the control. `seed` is the
+    root of the random numbers, each named after the control and what it acts on.
+    """
+
+    name: str
+    transform: str
+    level: list[float]
+    seed: int
+
+    @classmethod
+    def from_training_images(cls, name: str, transform: str, train_images: np.ndarray, seed: int) -> Control:
+        """Make a control from training images (cluster, y, x, band); InputError if `name` or `transform` is unknown."""
+        for key, word, choices in (("control", name, CONTROLS), ("transform", transform, INVERSES)):
+            if word not in choices:
+                raise InputError(f"{key} is {word!r}, but must be one of: {', '.join(choices)}.")
+        total = np.zeros(train_images.shape[-1])
+        if name != "noise_images":
+            return cls(name, transform, [], seed)
+        for rows in _blocks(len(train_images)):
+            total += INVERSES[transform](train_images[rows].astype(np.float64)).sum(axis=(0, 1, 2))
+        return cls(name, transform, (total / (train_images.size / total.size)).tolist(), seed)
+
+    def images(self, images: np.ndarray, clusters: Iterable[object]) -> np.ndarray:
+        """Images (cluster, y, x, band) under the control; `clusters` are their ids, which set the noise."""
+        draw = TRANSFORMS[self.transform]
+        if self.name == "no_energy":
+            mixed = np.empty_like(images)
+            for rows in _blocks(len(images)):
+                counts = INVERSES[self.transform](images[rows].astype(np.float64)).mean(axis=-1, keepdims=True)
+                mixed[rows] = draw(np.maximum(counts, 0))  # rounding may have led below 0
+            return mixed
+        if self.name == "noise_images":
+            noise = [draw(self._random(str(name)).poisson(self.level, images.shape[1:])) for name in clusters]
+            return np.asarray(noise, dtype=images.dtype).reshape(images.shape)
+        return images
+
+    def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
+        """Redshifts (cluster, ...) under the control, among the clusters of the set called `where`."""
+        return self._random(where).permutation(redshift) if self.name == "shuffled_redshift" else redshift
+
+    def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Measurements for side inputs under the control: noise keeps only the exposure of the image it replaces."""
+        hidden = self.name == "noise_images"
+        return {
+            name: np.full_like(values, np.nan) if hidden and name != "exposure_s" else values
+            for name, values in measurements.items()
+        }
+
+    def _random(self, purpose: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, zlib.crc32(self.name.encode()), zlib.crc32(purpose.encode())])
+
+
+def _blocks(length: int) -> Iterator[slice]:
+    return (slice(start, start + _AT_ONCE) for start in range(0, length, _AT_ONCE))
 
 
 class TrainedExperiment(TypedDict):
-    """Settings of an experiment that shape its networks.
-
-    `redshift_noise` is the standard deviation of what is added to every redshift that the networks see, once and for
-    all members alike. The others are keys of the configuration; `network` and `recipe` are whole blocks.
-    """
+    """Settings of an experiment that shape its networks: keys and whole blocks of the configuration."""
 
     selection: Selection
     train_selection: NotRequired[Selection | None]
+    #: standard deviation of what is added to every redshift that the networks see, once and for all members alike
     redshift_noise: float
     train_clusters: int | None
     control: str
@@ -59,24 +126,14 @@ class Subset:
     measurements: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class TrainingSample:
-    """What the networks of an experiment are trained on, validated with and tested on.
+class TrainingSample(NamedTuple):
+    """What the networks of an experiment are trained on, validated with and tested on."""
 
-    Attributes
-    ----------
-    table
-        The sample without its images.
-    subsets
-        By name, in the table's order.
-    val
-        What trainings are validated with: ``subsets["val"]``, or with a `train_selection` the clusters inside that.
-    control
-        What was taken from the data.
-    """
-
+    #: the sample without its images
     table: xr.Dataset
+    #: by name, in the table's order
     subsets: dict[str, Subset]
+    #: what trainings are validated with: `subsets["val"]`, or with a `train_selection` the clusters inside that
     val: Subset
     control: Control
 
@@ -89,30 +146,18 @@ class TrainingSample:
             columns |= {} if subset.weight is None else {"weight": subset.weight}
             for quantity, column in columns.items():
                 digest.update(f"{name} {quantity} {column.dtype} {column.shape}".encode())
-                for start in range(0, len(column), _AT_ONCE):
-                    digest.update(np.ascontiguousarray(column[start : start + _AT_ONCE]).data)
+                for rows in _blocks(len(column)):
+                    digest.update(np.ascontiguousarray(column[rows]).data)
         return digest.hexdigest()
 
 
 def load_training_sample(
     images: Sequence[Path], split: Path, experiment: TrainedExperiment, seed: int
 ) -> TrainingSample:
-    """Load the sample of an experiment.
+    """Load the sample of an experiment from smoothed images and the split of their sky.
 
-    Parameters
-    ----------
-    images, split
-        Smoothed images, one netCDF file a realization, and the file with each cluster's subset.
-    experiment
-        Of its settings all but network and recipe.
-    seed
-        Root of the random numbers.
-
-    Raises
-    ------
-    InputError
-        See `sample.load_sample`; or a subset has an unknown name, `train_clusters` is more than there are, or the
-        control or the weighting is unknown.
+    `seed` is the root of the random numbers. InputError as by `load_sample`, or if a subset has an unknown name,
+    `train_clusters` is more than there are, or the control or the weighting is unknown.
     """
     table = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
     unknown = sorted(set(table["split"].values.tolist()) - {*SUBSETS, UNUSED})
@@ -162,11 +207,9 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
     """Redshifts (cluster,) plus Gaussian noise of standard deviation `sd`, set by `seed` and the cluster's id alone."""
     if sd == 0:
         return np.asarray(redshift, np.float64)
-    purpose = zlib.crc32(b"redshift_noise")
-    draws = [
-        np.random.default_rng([seed, purpose, zlib.crc32(str(name).encode())]).standard_normal() for name in cluster
-    ]
-    return np.maximum(redshift + sd * np.asarray(draws), np.minimum(redshift, MIN_REDSHIFT))
+    seeds = [[seed, zlib.crc32(b"redshift_noise"), zlib.crc32(str(name).encode())] for name in cluster]
+    draws = np.asarray([np.random.default_rng(each).standard_normal() for each in seeds])
+    return np.maximum(redshift + sd * draws, np.minimum(redshift, MIN_REDSHIFT))
 
 
 def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
@@ -182,19 +225,9 @@ LARGEST = 10.0
 
 
 def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | None:
-    """Weights (cluster,) of mean 1; None = all clusters count alike.
+    """Weights (cluster,) of mean 1 of the training clusters; None = all count alike.
 
-    Parameters
-    ----------
-    weighting
-        ``none``, or ``uniform_mass``, see `uniform_mass_weights`.
-    log10_m500c
-        Of the training clusters, (cluster,).
-
-    Raises
-    ------
-    InputError
-        `weighting` is unknown.
+    `weighting` is ``none``, or ``uniform_mass``, see `uniform_mass_weights`; InputError if it is another.
     """
     if weighting not in WEIGHTINGS:
         raise InputError(f"weighting is {weighting!r}, but must be one of: {', '.join(WEIGHTINGS)}.")

@@ -11,6 +11,7 @@ import xarray as xr
 from scipy.special import ndtr
 
 from clustermass.arrays import FloatArray, bisect
+from clustermass.dataset.split import read_clusters, rows_of
 from clustermass.errors import InputError
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
@@ -20,15 +21,8 @@ if TYPE_CHECKING:
 
 #: per-cluster variables that are copied from the images' files
 COLUMNS = (
-    "redshift",
-    "redshift_err",
-    "det_like",
-    "ext_like",
-    "ml_rate",
-    "ml_cts",
-    "exposure_s",
-    "halo_id",
-    "realization",
+    *("redshift", "redshift_err", "det_like", "ext_like", "ml_rate", "ml_cts", "exposure_s"),
+    *("halo_id", "realization"),
 )
 
 
@@ -63,23 +57,11 @@ def aggregate_ensemble(
 ) -> None:
     """Write ensemble.nc: the ensemble's and all members' predictions, and `COLUMNS` of the clusters.
 
-    Parameters
-    ----------
-    members, weights
-        Files of `clustermass.network.train_members`, in the order of the members. Of the weights only the hashes are
-        recorded, so that none can be exchanged unseen.
-    output
-        netCDF file to write.
-    images
-        The images that the members were trained on; the clusters' columns come from there.
-    cosmology, weighting
-        Of the training sky and of its clusters, kept in the attributes; the weighting unless it is none.
-
-    Raises
-    ------
-    InputError
-        There is no member; a prediction isn't finite; the members don't agree on clusters, subsets or true masses; or
-        a cluster of theirs is missing from the images or has another true mass there.
+    `members` and `weights` are files of `clustermass.network.train_members`, in the order of the members; of the
+    weights only the hashes are recorded, so that none can be exchanged unseen. `images` are those that the members were
+    trained on; the clusters' columns come from there. The training sky's cosmology, and the clusters' weighting unless
+    it is none, are kept in the attributes. InputError if there is no member; a prediction isn't finite; the members
+    don't agree on clusters, subsets or true masses; or a cluster is missing from the images or has another true mass.
     """
     if not members:
         raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
@@ -103,21 +85,15 @@ def aggregate_ensemble(
 
 def _columns(images: Sequence[Path], member: xr.Dataset) -> dict[str, np.ndarray]:
     """`COLUMNS` of the member's clusters, in its order, holding one file's images at a time."""
-    wanted = ("cluster", "log10_m500c", *COLUMNS)
-    parts = [{name: part[name].values for name in wanted} for part in (read_netcdf(p, wanted) for p in images)]
-    table = {name: np.concatenate([part[name] for part in parts]) for name in wanted}
-    row = {str(name): number for number, name in enumerate(table["cluster"])}
-    ids = [str(name) for name in member["cluster"].values]
-    missing = [name for name in ids if name not in row]
-    if missing:
-        raise InputError(f"Cluster {missing[0]} of the members isn't in the images ({len(missing)} so). Train again.")
-    rows = np.array([row[name] for name in ids])
-    other = np.flatnonzero(table["log10_m500c"][rows] != member["log10_m500c"].values)
+    table, ids = read_clusters(images, ("log10_m500c", *COLUMNS)), member["cluster"].values.astype(str)
+    rows = rows_of(ids, table)
+    missing = ids[rows < 0]
+    if missing.size:
+        raise InputError(f"Cluster {missing[0]} of the members isn't in the images ({missing.size} so). Train again.")
+    other = ids[table["log10_m500c"].values[rows] != member["log10_m500c"].values]
     if other.size:
-        raise InputError(
-            f"Cluster {ids[other[0]]} has another true mass in the images than in the members. Train again."
-        )
-    return {name: table[name][rows] for name in COLUMNS}
+        raise InputError(f"Cluster {other[0]} has another true mass in the images than in the members. Train again.")
+    return {name: table[name].values[rows] for name in COLUMNS}
 
 
 def ensemble_dataset(

@@ -86,10 +86,7 @@ class Ensemble:
 
     @classmethod
     def load(cls, path: Path) -> Ensemble:
-        """Open an experiment's folder, or a packed ensemble, whose files are unpacked for as long as the object lives.
-
-        InputError as by `from_folder` and `clustermass.ensemble.pack.unpack`.
-        """
+        """Open an experiment's folder, or a packed ensemble, which is unpacked for as long as the object lives."""
         if path.is_dir():
             return cls.from_folder(path)
         from clustermass.ensemble.pack import unpack
@@ -153,26 +150,13 @@ class Ensemble:
     ) -> Prediction:
         """Predict log10 M500c with every member, and their mixture.
 
-        Parameters
-        ----------
-        image
-            (cluster, band, y, x), preprocessed like the training images; see `check_grid`.
-        redshift, redshift_err
-            (cluster,): positive redshifts, and their standard errors, 0 = exact.
-        measurements
-            (cluster,) each, see `clustermass.dataset.standardise.side_inputs`.
-        device
-            ``auto``, ``cpu`` or ``gpu``.
-        controlled
-            Networks of a control are applied too, under that control: for tests, not for masses.
-
-        Raises
-        ------
-        InputError
-            A file isn't one of ours, or of a control without `controlled`, the images don't fit the networks, or a
-            redshift isn't positive and finite.
+        Takes images (cluster, band, y, x), preprocessed like the training images, see `check_grid`; positive redshifts
+        (cluster,) and their standard errors, 0 = exact; and measurements (cluster,) by name, see
+        `clustermass.dataset.standardise.side_inputs`. `device` is ``auto``, ``cpu`` or ``gpu``. Networks of a control
+        are applied, under that control, only if `controlled`: for tests, not for masses. InputError if a file isn't one
+        of ours, the images don't fit the networks, or a redshift isn't positive and finite.
         """
-        from clustermass.network.device import use_device
+        from clustermass.network.predict import use_device
 
         use_device(device)
         redshift = np.asarray(redshift, np.float64)
@@ -215,10 +199,7 @@ class Ensemble:
         return [Posterior(*both) for both in zip(centre.T, width.T, strict=True)]
 
     def save(self, path: Path) -> str:
-        """Write a finished ensemble without control as one file; return its `digest`, ENSHASH in mass catalogues.
-
-        InputError as by `clustermass.ensemble.pack.pack_ensemble`.
-        """
+        """Write a finished ensemble without control as one file; return its `digest`, ENSHASH in mass catalogues."""
         from clustermass.ensemble.pack import pack_ensemble
 
         return pack_ensemble(self, path)

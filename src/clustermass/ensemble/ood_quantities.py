@@ -10,9 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.dataset.controls import INVERSES
 from clustermass.dataset.sample import each_selected
 from clustermass.dataset.standardise import MEASUREMENTS
+from clustermass.dataset.training_data import INVERSES
 from clustermass.errors import InputError
 from clustermass.io.netcdf import check_finite, read_netcdf
 

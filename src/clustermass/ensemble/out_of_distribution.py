@@ -24,7 +24,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from clustermass.arrays import FloatArray
-from clustermass.dataset.controls import INVERSES
+from clustermass.dataset.training_data import INVERSES
 from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf

@@ -19,7 +19,7 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
 from clustermass.network.losses import loss_of_recipe
-from clustermass.network.parameters import number_of_parameters
+from clustermass.network.predict import number_of_parameters
 from clustermass.rng import generator
 
 if TYPE_CHECKING:

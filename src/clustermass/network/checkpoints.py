@@ -1,4 +1,4 @@
-"""A member in training, and its checkpoint on disk: `{member}.{hash}.safetensors`.
+"""A member in training, its checkpoint on disk, `{member}.{hash}.safetensors`, and a watch on its loss.
 
 The hash in the name stands for everything that shapes the result: what has another hash is never read, and is removed
 once the member is finished. A checkpoint is a convenience: of one that can't be written or read the log has a line, and
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +23,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from clustermass.errors import InputError
 from clustermass.io.files import atomic
 from clustermass.io.log import LOGGER
 from clustermass.io.provenance import config_hash
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 FORMAT = "clustermass-checkpoint-2"
 EVERY_S = 20.0
+LOG_EVERY_S = 5.0
+EXPLODED = 1e6  # loss of a step, of the standardised mass: a network that predicts the mean for all has 0.5
+EXTREME = 1e3  # standard deviations: beyond, a pixel alone can throw a network off
 _KEY = "clustermass"  # one metadata key: safetensors writes several in an order that changes from run to run
 
 
@@ -60,24 +66,15 @@ class History:
 
 @dataclass
 class Member:
-    """A member in training.
-
-    Attributes
-    ----------
-    number
-        Which member of the ensemble.
-    progress
-        What the next epoch starts from; None once the training is finished.
-    kept, kept_epoch
-        Weights kept so far, and after which epoch (from 1; 0 = the first weights).
-    history
-        Of the epochs done. The learning-rate schedule's state follows from it.
-    """
+    """A member in training."""
 
     number: int
+    #: what the next epoch starts from; None once the training is finished
     progress: Progress | None
+    #: weights kept so far, and after which epoch (from 1; 0 = the first weights)
     kept: nnx.State
     kept_epoch: int = 0
+    #: of the epochs done; the learning-rate schedule's state follows from it
     history: History = field(default_factory=History)
 
     def add_epoch(self, train_loss: float, val_loss: float, rate: float, keep: str) -> bool:
@@ -99,20 +96,12 @@ class Member:
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one kind of training: one file a member.
-
-    Attributes
-    ----------
-    folder
-        Where they lie; made when it is needed.
-    shaping
-        Everything that shapes the result of a training but the member's number; its hash is in the files' names.
-    every_s
-        Seconds between two checkpoints of an unfinished training, at least.
-    """
+    """The checkpoints of one kind of training: one file a member, in a folder that is made when it is needed."""
 
     folder: Path
+    #: everything that shapes the result of a training but the member's number; its hash is in the files' names
     shaping: Mapping[str, object]
+    #: seconds between two checkpoints of an unfinished training, at least
     every_s: float = EVERY_S
     _warned: set[int] = field(default_factory=set)
 
@@ -135,7 +124,7 @@ class Checkpoints:
         return resumed
 
     def write(self, member: Member) -> None:
-        """Replace the checkpoint of a member; a failure is logged once and harms nothing."""
+        """Replace the checkpoint of a member; a failure is logged once and stops nothing."""
         try:
             with atomic(self.path(member.number)) as temporary:
                 temporary.write_bytes(encode(member))
@@ -173,10 +162,7 @@ def encode(member: Member) -> bytes:
 def decode(content: bytes, fresh: Member) -> Member:
     """Return the member that `encode` turned into bytes; `fresh` is the same one before its first epoch.
 
-    Raises
-    ------
-    ValueError
-        The bytes are no whole checkpoint of this format, or one of another network or optimiser.
+    ValueError if the bytes are no whole checkpoint of this format, or one of another network or optimiser.
     """
     try:
         arrays = load(content)
@@ -221,3 +207,69 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: str) -> str:
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()
+
+
+class Watch:
+    """Log the progress of members that are trained side by side, and stop them where a loss runs away.
+
+    `extreme` returns the largest pixel of the training images, in standard deviations; it is called only then.
+    """
+
+    def __init__(self, group: Sequence[Member], recipe: Recipe, extreme: Callable[[], float]) -> None:
+        self._group, self._recipe, self._extreme, self._epochs = group, recipe, extreme, int(recipe["epochs"])
+        numbers = [f"{member.number:02d}" for member in group]
+        self._name = f"member {numbers[0]}" if len(group) == 1 else f"members {numbers[0]} to {numbers[-1]}"
+        self._first: tuple[int, float] | None = None
+        self._logged = time.monotonic()
+
+    def check_steps(self, losses: np.ndarray, rates: np.ndarray) -> None:
+        """Raise an InputError, with a likely cause, where a loss isn't finite or has exploded.
+
+        Losses and learning rates (member, step) are those of the epoch just done, which isn't in the histories yet.
+        """
+        bad = np.argwhere(~(losses < EXPLODED))
+        if bad.size:
+            row, step = bad[np.argmin(bad[:, 1])]
+            member, epoch = self._group[row], self._group[row].history.epochs + 1
+            raise InputError(
+                f"member {member.number:02d}: the loss is {losses[row, step]:.3g} in epoch {epoch}, batch {step + 1} "
+                f"of {losses.shape[1]}, at learning rate {rates[row, step]:.2e}. {self._cause()}"
+            )
+
+    def _cause(self) -> str:
+        largest = self._extreme()
+        if not largest < EXTREME:
+            return (
+                f"Likely cause: training images with pixels of {largest:.3g} standard deviations. Look at the "
+                "preprocessing (transform, clip)."
+            )
+        if not self._recipe["gradient_clip"]:
+            return "Likely cause: a gradient ran away. Set the recipe's gradient_clip (5, say) or lower learning_rate."
+        return "Likely cause: too high a learning rate. Lower the recipe's learning_rate or lengthen its warm-up."
+
+    def check_validation(self, losses: np.ndarray, rates: np.ndarray) -> None:
+        """Stop where a validation loss (member,) isn't finite; `rates` (member, step) are the epoch's."""
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if bad.size:
+            member, rate = self._group[bad[0]], rates[bad[0], -1]
+            raise InputError(
+                f"member {member.number:02d}: the validation loss is {losses[bad[0]]:.3g} after epoch "
+                f"{member.history.epochs + 1}, at learning rate {rate:.2e}, though no training batch failed. Likely "
+                "cause: validation clusters unlike all training clusters, or overfitting. Look at the split and the "
+                "selection, or raise the recipe's weight_decay."
+            )
+
+    def report(self) -> None:
+        """Log loss, speed and the time left, every few seconds and at the end."""
+        done, now = max(member.history.epochs for member in self._group), time.monotonic()
+        if self._first is None:
+            self._first = done, now  # the first epoch holds the compilation: its time is not theirs
+        elif now - self._logged >= LOG_EVERY_S or done == self._epochs:
+            speed = (done - self._first[0]) / max(now - self._first[1], 1e-9)
+            last = [(member.history.train_loss[-1], member.history.val_loss[-1]) for member in self._group]
+            train, val = (math.fsum(column) / len(column) for column in zip(*last, strict=True))
+            LOGGER.info(
+                "%s: epoch %d of %d, loss %.3f, validation %.3f, %.2f epochs/s, %.0f s left",
+                *(self._name, done, self._epochs, train, val, speed, (self._epochs - done) / speed),
+            )
+            self._logged = now

@@ -18,17 +18,8 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 def block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """Convolve with zeros beyond the edge, add the bias, rectify, pool: by `fast_block` on a CPU, else `plain_block`.
 
-    Parameters
-    ----------
-    images
-        (sample, y, x, channel), float32.
-    kernel, bias
-        (height, width, channel, feature), odd height and width, and (feature,), float32.
-
-    Returns
-    -------
-    jax.Array
-        (sample, y // 2, x // 2, feature).
+    Takes images (sample, y, x, channel), a kernel (height, width, channel, feature) of odd height and width, and a bias
+    (feature,), float32 each; returns (sample, y // 2, x // 2, feature).
     """
     chosen = fast_block if jax.default_backend() == "cpu" else plain_block
     return chosen(images, kernel, bias)

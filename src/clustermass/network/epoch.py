@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.scipy.ndimage import map_coordinates
 
 from clustermass.dataset.standardise import widths
-from clustermass.network.augment import AUGMENTATIONS, hide_measured
+from clustermass.errors import InputError
 from clustermass.network.losses import Loss, weighted_mean
-from clustermass.network.optimiser import optimiser
-from clustermass.network.parameters import over_members
+from clustermass.network.predict import SYMMETRIES, over_members, symmetry
 
 if TYPE_CHECKING:
     from clustermass.config.models import Network, Recipe
@@ -91,7 +91,7 @@ class Program(NamedTuple):
         )
 
     def optimiser(self) -> optax.GradientTransformation:
-        """Return the optimiser, see `clustermass.network.optimiser`."""
+        """Return the optimiser of the recipe."""
         return optimiser(self.optimizer, self.weight_decay, self.l2, self.gradient_clip)
 
 
@@ -107,6 +107,27 @@ def parts(batch: int, map_size: int) -> tuple[int, int]:
     return micro, max(fitting, default=micro)
 
 
+def optimiser(optimizer: str, weight_decay: float, l2: float, gradient_clip: float) -> optax.GradientTransformation:
+    """Build the optimiser, for a learning rate of 1: multiply its updates by minus the rate.
+
+    ``adamw`` decays the kernels (not the biases) by `weight_decay` times the rate (Loshchilov & Hutter 2019); ``adam``
+    adds `weight_decay` times the kernels to the gradient. `l2` times the sum of all kernels' squares is part of the
+    loss. Gradients are then clipped to the global norm `gradient_clip`, unless that is 0. InputError if `optimizer` is
+    neither.
+    """
+
+    def kernels(parameters: optax.Params) -> optax.Params:
+        return jax.tree.map(lambda leaf: leaf.ndim > 1, parameters)
+
+    decay = optax.add_decayed_weights(weight_decay, mask=kernels)
+    steps = {"adamw": [optax.scale_by_adam(), decay], "adam": [decay, optax.scale_by_adam()]}
+    if optimizer not in steps:
+        raise InputError(f"recipe.optimizer: {optimizer!r} is unknown. Choose one of {', '.join(steps)}.")
+    penalty = [optax.add_decayed_weights(2 * l2, mask=kernels)] if l2 else []
+    clip = [optax.clip_by_global_norm(gradient_clip)] if gradient_clip else []
+    return optax.chain(*penalty, *clip, *steps[optimizer])
+
+
 @partial(jax.jit, static_argnums=0)
 def begin(program: Program, weights: nnx.State) -> Progress:
     """Return the progress before the first epoch."""
@@ -117,26 +138,12 @@ def begin(program: Program, weights: nnx.State) -> Progress:
 def run_epoch(
     program: Program, progress: Progress, data: TrainingData, rates: jax.Array, key: jax.Array
 ) -> tuple[Progress, jax.Array, nnx.State]:
-    """Go once through the shuffled training set.
+    """Go once through the shuffled training set with a learning rate (step,) for each step.
 
-    Parameters
-    ----------
-    program
-        The same one isn't compiled twice.
-    progress
-        Of the epoch before.
-    data
-        The training set.
-    rates
-        Learning rate (step,) of each step. Where the batches are more than the samples, the last one is filled up with
-        the first samples of the epoch, so that every step averages over equally many.
-    key
-        Random key of order, augmentation and dropout.
-
-    Returns
-    -------
-    tuple
-        Progress, loss (step,) of each step, and the averaged weights without their bias towards zero.
+    Where the batches hold more than the samples, the last one is filled up with the first samples of the epoch, so that
+    every step averages over equally many. `key` sets order, augmentation and dropout. The same program isn't compiled
+    twice. Returns the progress, the loss (step,) of each step, and the averaged weights without their bias towards
+    zero.
     """
     optimise, average = program.optimiser(), optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))
@@ -201,3 +208,46 @@ def accumulate(
     zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, weights))
     total, _ = jax.lax.scan(part, zero, (rows, jax.random.split(key, len(rows))))
     return jax.tree.map(lambda value: value / len(rows), total)
+
+
+def random_symmetries(images: jax.Array, key: jax.Array) -> jax.Array:
+    """Give each of `images` (sample, y, x, band; square) one of the eight flips and quarter turns at random."""
+    number, ny, nx, bands = images.shape
+    pixels = jnp.arange(ny * nx).reshape(1, ny, nx, 1)
+    sources = jnp.stack([symmetry(pixels, index).ravel() for index in range(SYMMETRIES)])
+    chosen = sources[jax.random.randint(key, (number,), 0, SYMMETRIES), :, None]
+    turned = jnp.take_along_axis(images.reshape(number, -1, bands), chosen, axis=1, mode="promise_in_bounds")
+    return turned.reshape(images.shape)
+
+
+def random_rotations(images: jax.Array, key: jax.Array) -> jax.Array:
+    """Turn each of `images` (sample, y, x, band) by a random angle about its centre, half of them flipped.
+
+    Bilinear interpolation; beyond its edge the image goes on as its mirror image.
+    """
+    turn_key, flip_key = jax.random.split(key)
+    angle = jax.random.uniform(turn_key, (images.shape[0],), maxval=2 * jnp.pi)
+    flip = jax.random.bernoulli(flip_key, shape=(images.shape[0], 1, 1, 1))
+    return jax.vmap(rotate)(jnp.where(flip, images[:, ::-1], images), angle)
+
+
+def rotate(image: jax.Array, angle: jax.Array) -> jax.Array:
+    """Turn `image` (y, x, band) by `angle` (rad) about its centre, from the x axis towards the y axis."""
+    ny, nx, _ = image.shape
+    y, x = jnp.meshgrid(jnp.arange(ny) - (ny - 1) / 2, jnp.arange(nx) - (nx - 1) / 2, indexing="ij")
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    source = [cos * y - sin * x + (ny - 1) / 2, sin * y + cos * x + (nx - 1) / 2]
+    return jax.vmap(lambda band: map_coordinates(band, source, order=1, mode="reflect"), in_axes=-1, out_axes=-1)(image)
+
+
+def hide_measured(side: jax.Array, needed: int, share: float, key: jax.Array) -> jax.Array:
+    """Set all but the first `needed` side inputs (sample, input) to zero for a random share of the samples."""
+    shown = jax.random.bernoulli(key, 1 - share, (*side.shape[:-1], 1))
+    return jnp.concatenate([side[..., :needed], side[..., needed:] * shown], axis=-1)
+
+
+AUGMENTATIONS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "symmetries": random_symmetries,
+    "rotations": random_rotations,
+    "none": lambda images, key: images,
+}

@@ -1,14 +1,16 @@
 """The kinds of layers that a network is built of, and the network that applies a list of them.
 
-A list stands in the configuration, `network.<name>.layers`: one entry a layer, its kind first. To add a kind,
-write a class like these and enter it in `LAYERS`: it is built from the shape of what goes in (without the axis of
-the samples) and the options of its entry, and called with a batch, all inputs of the network by name and a random key
-(None = no training).
+The configuration, `network.<name>.layers`, has one entry a layer, its kind first. To add a kind, write a class like
+these and enter it in `LAYERS`: it is built from the shape of what goes in (without the axis of the samples) and the
+options of its entry, and called with a batch, all inputs of the network by name and a random key (None = no training).
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,9 @@ from flax import nnx
 
 from clustermass.errors import InputError
 from clustermass.network.convolution import block, max_block, same_convolution
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Layer
 
 Shape: TypeAlias = tuple[int, ...]
 Inputs: TypeAlias = Mapping[str, jax.Array]
@@ -36,57 +41,36 @@ class Convolution(nnx.Module):
 
     of_maps = True
 
-    def __init__(
-        self,
-        shape: Shape,
-        conv: int,
-        kernel: int = 3,
-        stride: int = 1,
-        padding: str = "same",
-        activation: str = "relu",
-        pooled: str | None = None,
-    ) -> None:
+    def __init__(self, shape: Shape, conv: int, kernel: int = 3, pooled: str | None = None, **window: Any) -> None:
         *axes, channels = shape
-        self.stride, self.padding, self.pooled = stride, padding, pooled
-        self.activation = _one_of(ACTIVATIONS, activation)
-        self.kernel = _kernel((*[kernel] * len(axes), channels, conv))
-        self.bias = _bias(conv)
+        self.stride, self.padding, self.activation = _window(**window)
+        self.pooled, self.kernel, self.bias = pooled, _kernel((*[kernel] * len(axes), channels, conv)), _bias(conv)
 
     def __call__(self, maps: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
         """Turn maps (sample, y, x, channel) into maps (sample, y', x', feature)."""
         kernel, bias = self.kernel[...], self.bias[...]
         if self.pooled:
             return POOLED_BLOCKS[self.pooled](maps, kernel, bias)
-        if _is_plain(maps.ndim - 2, kernel.shape[0], self.stride, self.padding):
-            return ACTIVATIONS[self.activation](same_convolution(maps, kernel) + bias)
         axes = maps.ndim - 2
-        made = jax.lax.conv_general_dilated(
-            maps, kernel, [self.stride] * axes, self.padding.upper(), dimension_numbers=DIMENSIONS[axes]
-        )
+        if _is_plain(axes, kernel.shape[0], self.stride, self.padding):
+            made = same_convolution(maps, kernel)
+        else:
+            strides, padding = [self.stride] * axes, self.padding.upper()
+            made = jax.lax.conv_general_dilated(maps, kernel, strides, padding, dimension_numbers=DIMENSIONS[axes])
         return ACTIVATIONS[self.activation](made + bias)
 
 
 class LocallyConnected(nnx.Module):
-    """`local: features, kernel: 3, stride: 1, padding: same, activation: relu`: a convolution, each pixel its own."""
+    """`local: features, kernel: 3, stride: 1, padding: same, activation: relu`: a convolution, one kernel a pixel."""
 
     of_maps = True
 
-    def __init__(
-        self,
-        shape: Shape,
-        local: int,
-        kernel: int = 3,
-        stride: int = 1,
-        padding: str = "same",
-        activation: str = "relu",
-    ) -> None:
+    def __init__(self, shape: Shape, local: int, kernel: int = 3, **window: Any) -> None:
         ny, nx, channels = shape
-        self.size, self.stride, self.padding = kernel, stride, padding
-        self.activation = _one_of(ACTIVATIONS, activation)
-        left = 0 if padding == "same" else kernel - 1
-        sides = [-(-(side - left) // stride) for side in (ny, nx)]
-        self.kernel = _kernel((*sides, kernel**2 * channels, local), kernel**2 * channels)
-        self.bias = _bias(local)
+        self.size, (self.stride, self.padding, self.activation) = kernel, _window(**window)
+        left = 0 if self.padding == "same" else kernel - 1
+        sides = [-(-(side - left) // self.stride) for side in (ny, nx)]
+        self.kernel, self.bias = _kernel((*sides, kernel**2 * channels, local), kernel**2 * channels), _bias(local)
 
     def __call__(self, maps: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
         """Turn maps (sample, y, x, channel) into maps (sample, y', x', feature)."""
@@ -181,8 +165,7 @@ class Join(nnx.Module):
         if self.name not in inputs:
             raise InputError(f"network.layers: join {self.name!r}: no such input. Choose from {', '.join(inputs)}.")
         joined = inputs[self.name]
-        for _ in range(joined.ndim - features.ndim):
-            features = features[:, None]
+        features = features.reshape(len(features), *[1] * (joined.ndim - features.ndim), features.shape[-1])
         features = jnp.broadcast_to(features, (*joined.shape[:-1], features.shape[-1]))
         return jnp.concatenate([features, joined], axis=-1)
 
@@ -201,26 +184,19 @@ LAYERS: dict[str, type[nnx.Module]] = {
 
 
 class Network(nnx.Module):
-    """Layers in the order of their list, and a last dense one without activation.
+    """Layers in the order of their list, and a last dense one of `outputs` features without activation.
 
-    Weights have names of two groups: `convolutional.layers.<n>` of what acts on maps, n = 0, 1, ..., and
+    `shapes` are those of the inputs by name, without the axis of the samples; the first layer takes ``image``,
+    (y, x, band). Weights have names of two groups: `convolutional.layers.<n>` of what acts on maps, n = 0, 1, ..., and
     `dense.layers.<n>`, n = 0, 2, ... (the odd numbers are the activations').
-
-    Parameters
-    ----------
-    layers
-        Entries of the configuration.
-    shapes
-        Of each input by name, without the axis of the samples; the first layer takes ``image``, (y, x, band).
-    outputs
-        Numbers that the network ends in.
     """
 
-    def __init__(self, layers: Sequence[Mapping[str, Any]], shapes: Mapping[str, Shape], outputs: int) -> None:
+    def __init__(self, layers: Sequence[Layer], shapes: Mapping[str, Shape], outputs: int) -> None:
         self.convolutional, self.dense, self.others = (nnx.Dict(layers=nnx.Dict()) for _ in range(3))
         inputs = {name: jax.ShapeDtypeStruct((1, *shape), jnp.float32) for name, shape in shapes.items()}
         now, order, leading, self.of_maps = inputs["image"], [], True, 0
-        for options in [*_fused(layers, len(shapes["image"]) - 1), {"dense": outputs, "activation": "none"}]:
+        last: Layer = {"dense": outputs, "activation": "none"}
+        for options in [*_fused(layers, len(shapes["image"]) - 1), last]:
             layer = _built(options, now.shape[1:])
             now = jax.eval_shape(lambda maps, inputs, layer=layer: layer(maps, inputs, None), now, inputs)
             if not math.prod(now.shape[1:]):
@@ -240,25 +216,23 @@ class Network(nnx.Module):
         self.order = tuple(order)
 
     def __call__(self, inputs: Inputs, key: Key = None, chunk: int | None = None) -> jax.Array:
-        """Return the outputs (sample, ..., output).
+        """Return the outputs (sample, ..., output) for standardised inputs by name, (sample, ...) float32 each.
 
-        Parameters
-        ----------
-        inputs
-            By name, (sample, ...) float32 each, standardised.
-        key
-            Random key for dropout; None = no dropout.
-        chunk
-            So many samples go through the layers of maps at a time; it divides them. None = all.
+        `key` is random, for dropout (None = no dropout); `chunk` is the number of samples that go through the layers of
+        maps at a time, a divisor of all (None = all).
         """
         layers = [getattr(self, group).layers[number] for group, number in self.order]
 
         def apply(maps: jax.Array) -> jax.Array:
-            for layer in layers[: self.of_maps]:
-                maps = layer(maps, inputs, None)
-            return maps
+            return reduce(lambda made, layer: layer(made, inputs, None), layers[: self.of_maps], maps)
 
-        features, dropouts = _in_chunks(apply, inputs["image"], chunk), 0
+        images = inputs["image"]
+        if chunk is None or chunk == len(images):
+            features = jnp.asarray(apply(images))
+        else:
+            made = jax.lax.map(apply, images.reshape(-1, chunk, *images.shape[1:]))
+            features = made.reshape(-1, *made.shape[2:])
+        dropouts = 0
         for layer in layers[self.of_maps :]:
             of_layer = key
             if key is not None and isinstance(layer, Dropout):
@@ -268,43 +242,30 @@ class Network(nnx.Module):
         return features
 
 
-def _in_chunks(function: Any, images: jax.Array, chunk: int | None) -> jax.Array:
-    if chunk is None or chunk == len(images):
-        return jnp.asarray(function(images))
-    made = jax.lax.map(function, images.reshape(-1, chunk, *images.shape[1:]))
-    return made.reshape(-1, *made.shape[2:])
-
-
-def _built(options: Mapping[str, Any], shape: Shape) -> Any:
-    """Return the layer that an entry of the configuration stands for, for inputs of `shape`."""
+def _built(options: Layer, shape: Shape) -> Any:
+    """Return the layer of an entry of the configuration for inputs of `shape`."""
     kind = next(iter(options), "")
     if kind not in LAYERS:
         raise InputError(f"network.layers: {kind!r} is no kind of layer. Choose from {', '.join(LAYERS)}.")
     of_maps = LAYERS[kind].of_maps
     if of_maps is not None and of_maps != (len(shape) > 1):
         wanted = "before flatten or global_pool" if of_maps else "after flatten or global_pool"
-        raise InputError(f"network.layers: {dict(options)} stands in the wrong place: it must come {wanted}.")
+        raise InputError(f"network.layers: {dict(options)} is in the wrong place: it must come {wanted}.")
     try:
         return LAYERS[kind](shape, **options)
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"network.layers: {dict(options)}: {error}") from error
 
 
-def _fused(layers: Sequence[Mapping[str, Any]], axes: int) -> list[Mapping[str, Any]]:
+def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
     """Join convolutions and the 2 x 2 poolings after them, where `clustermass.network.convolution` has both in one."""
-    joined: list[Mapping[str, Any]] = []
+    joined: list[Layer] = []
     for layer in layers:
-        before = joined[-1] if joined else {}
-        pools = "pool" in layer and layer.get("size", 2) == 2 == layer.get("stride", 2)
+        before: Layer = joined[-1] if joined else {}
+        pools = layer.get("pool") in POOLED_BLOCKS and layer.get("size", 2) == 2 == layer.get("stride", 2)
         plain = _is_plain(axes, before.get("kernel", 3), before.get("stride", 1), before.get("padding", "same"))
-        if (
-            pools
-            and layer["pool"] in POOLED_BLOCKS
-            and plain
-            and "conv" in before
-            and before.get("activation", "relu") == "relu"
-        ):
-            joined[-1] = {**before, "pooled": layer["pool"]}
+        if pools and plain and "conv" in before and before.get("activation", "relu") == "relu":
+            joined[-1] = cast("Layer", {**before, "pooled": layer["pool"]})
         else:
             joined.append(layer)
     return joined
@@ -315,6 +276,10 @@ def _is_plain(axes: int, kernel: int, stride: int, padding: str) -> bool:
     return axes == 2 and kernel % 2 == 1 and stride == 1 and padding == "same"
 
 
+def _window(stride: int = 1, padding: str = "same", activation: str = "relu") -> tuple[int, str, str]:
+    return stride, padding, _one_of(ACTIVATIONS, activation)
+
+
 def _one_of(choices: Mapping[str, Any], word: str) -> str:
     if word not in choices:
         raise ValueError(f"{word!r} is none of {', '.join(choices)}")
@@ -322,7 +287,7 @@ def _one_of(choices: Mapping[str, Any], word: str) -> str:
 
 
 def _kernel(shape: Shape, fan_in: int | None = None) -> nnx.Param[jax.Array]:
-    """Return room for a kernel; its values are drawn by `clustermass.network.parameters`."""
+    """Return room for a kernel; its values are drawn by `clustermass.network.predict`."""
     return nnx.Param(jnp.zeros(shape), fan_in=fan_in or math.prod(shape[:-1]))
 
 

@@ -27,43 +27,35 @@ DEFAULT = "likelihood"
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss whose network predicts the mass alone: all clusters get one sigma, that of the validation residuals.
+    """A loss whose network predicts the mass alone: all clusters get one sigma, that of the validation residuals."""
 
-    Attributes
-    ----------
-    outputs
-        Numbers that the network ends in.
-    predicts_sigma
-        Whether the variance of `moments` is a prediction.
-    is_density
-        Whether `terms` is minus the logarithm of a probability density of t: of log10 M500c it is larger by ln(s).
-    """
-
+    #: numbers that the network ends in
     outputs: ClassVar[int] = 1
+    #: whether the variance of `moments` is a prediction
     predicts_sigma: ClassVar[bool] = False
+    #: whether `terms` is minus the logarithm of a probability density of t: of log10 M500c it is larger by ln(s)
     is_density: ClassVar[bool] = False
+
+    #: of the training masses, m and s
+    mass_mean: float = 0.0
+    mass_sd: float = 1.0
 
     @classmethod
     def from_constants(cls, constants: Standardisation) -> Loss:
         """Return the loss for a training set of these constants."""
-        return cls()
+        return cls(constants.mass_mean, constants.mass_sd)
 
     def terms(self, truth: Array, output: Array) -> Array:
-        """Loss (...) of each cluster.
-
-        Parameters
-        ----------
-        truth
-            (...), standardised.
-        output
-            (..., `outputs`) of the network.
-        """
+        """Loss (...) of each cluster from the standardised truth (...) and the network's output (..., `outputs`)."""
         raise NotImplementedError
 
     def moments(self, output: Array) -> tuple[Array, Array]:
         """Mean and log-variance (...) of t from outputs (..., `outputs`); the latter is 0 where none is predicted."""
         mean = output[..., 0]
         return mean, output.__array_namespace__().zeros_like(mean)
+
+    def _log10_mass(self, standardised: Array) -> Array:
+        return self.mass_mean + self.mass_sd * standardised
 
 
 class Likelihood(Loss):
@@ -93,23 +85,7 @@ class SquaredLog(Loss):
         return (truth - output[..., 0]) ** 2
 
 
-@dataclass(frozen=True)
-class _OfLogMass(Loss):
-    """A loss of log10 M500c itself, which needs the constants m and s."""
-
-    mass_mean: float
-    mass_sd: float
-
-    @classmethod
-    def from_constants(cls, constants: Standardisation) -> Loss:
-        """Return the loss for a training set of these constants."""
-        return cls(constants.mass_mean, constants.mass_sd)
-
-    def _log10_mass(self, standardised: Array) -> Array:
-        return self.mass_mean + self.mass_sd * standardised
-
-
-class Percentage(_OfLogMass):
+class Percentage(Loss):
     """Absolute percentage error of the logarithmic mass, 100 |y - y'| / y.
 
     Keras' `mean_absolute_percentage_error` with labels y. Krippendorf et al. (2023) don't say of which quantity theirs
@@ -121,7 +97,7 @@ class Percentage(_OfLogMass):
         return 100 * self.mass_sd * abs(truth - output[..., 0]) / self._log10_mass(truth)
 
 
-class SquaredLog1p(_OfLogMass):
+class SquaredLog1p(Loss):
     """Squared logarithmic error, (ln(1 + y) - ln(1 + y'))^2 ((1 + m) / s)^2.
 
     Keras' `mean_squared_logarithmic_error` with labels y, y' not below 0, times a constant that brings it to the size
@@ -178,13 +154,7 @@ LOSSES: dict[str, type[Loss]] = {
 
 
 def loss_of_recipe(recipe: Recipe) -> type[Loss]:
-    """Return the class of a training recipe's loss; a recipe without one has `DEFAULT`.
-
-    Raises
-    ------
-    InputError
-        It is none of `LOSSES`.
-    """
+    """Return the class of a training recipe's loss, `DEFAULT` if it has none; InputError if it is none of `LOSSES`."""
     name = recipe.get("loss", DEFAULT)
     if name not in LOSSES:
         raise InputError(f"recipe.loss: {name!r} is unknown. Choose one of {', '.join(LOSSES)}.")

@@ -1,41 +1,147 @@
-"""Apply networks to images: the one place where it is done, in training, after it and on new clusters."""
+"""Networks as arrays: draw, name and stack their weights, and apply them to images: in training, after it, on new ones.
+
+Networks are applied in `apply_network` alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from flax.traverse_util import flatten_dict, unflatten_dict
 
-from clustermass.dataset.standardise import Standardisation
-from clustermass.network.augment import SYMMETRIES, symmetry
+from clustermass.dataset.standardise import Standardisation, widths
+from clustermass.errors import InputError
+from clustermass.io.log import LOGGER
+from clustermass.network.layers import Network
 from clustermass.network.losses import loss_from_recipe
-from clustermass.network.parameters import over_members, stacked, unflatten
 from clustermass.network.trained_network import TrainedNetwork
 
+if TYPE_CHECKING:
+    from clustermass.config.models import Network as NetworkBlock
+    from clustermass.network.layers import Shape
+
 CHUNK = 64  # clusters a call: one compilation, and activations of a few MB
+SYMMETRIES = 8
+DEVICES = ("auto", "cpu", "gpu")
+
+
+def use_device(device: str, threads: int = 1) -> str:
+    """Point JAX to a processor before its first computation and return the one taken: ``cpu`` or ``gpu``.
+
+    `device` is ``cpu``, ``gpu`` (any accelerator that JAX sees) or ``auto`` (an accelerator where there is one);
+    `threads` are the cores to keep busy on the CPU. JAX mustn't have computed anything: the size of its thread pool and
+    its memory policy are fixed by the first computation, and a later call changes neither. With one thread the results
+    of a CPU are the same bytes on every run; ``PJRT_NPROC`` is what limits the cores (with jax 0.10.2
+    ``--xla_cpu_multi_thread_eigen=false`` changes nothing). InputError if `device` is unknown, or ``gpu`` is asked for
+    and JAX sees none.
+    """
+    if device not in DEVICES:
+        raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
+    if threads < 1:
+        raise InputError(f"threads: {threads} is too few. Give 1 or more.")
+    os.environ["PJRT_NPROC"] = str(threads)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several trainings share one GPU
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    taken = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    if device == "gpu" and taken == "cpu":
+        raise InputError(
+            "training.device: gpu is asked for, but JAX sees none. Check `nvidia-smi`, install JAX for it (uv "
+            "sync --group train-gpu, or envs/train-gpu.yaml by conda), or set training.device to auto or cpu."
+        )
+    LOGGER.info("device: %s asked for, %s taken (%s, %d thread(s))", device, taken, jax.devices()[0], threads)
+    return taken
+
+
+def arithmetic() -> list[str]:
+    """Return what of JAX's settings changes the digits of a result: precision of matrix products and flags of XLA."""
+    return [str(jax.config.jax_default_matmul_precision), os.environ.get("XLA_FLAGS", "")]
+
+
+def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> dict[str, np.ndarray]:
+    """Draw the initial weights, by dotted name, float32, of a network of images (y, x, band) with so many `outputs`.
+
+    Kernels are normal with variance 1 / fan-in (LeCun), biases 0. They are drawn with NumPy, each from `seeds` and its
+    own name: the same on every device, and seconds faster than compiling JAX's generator for every shape.
+    """
+    weights = {}
+    for name, leaf in sorted(_named(_template(network, shape, outputs)[1]).items()):
+        rng = np.random.default_rng([*seeds, zlib.crc32(name.encode())])
+        fan_in = leaf.get_metadata().get("fan_in")
+        drawn = rng.standard_normal(leaf.shape) * fan_in**-0.5 if fan_in else np.zeros(leaf.shape)
+        weights[name] = drawn.astype(np.float32)
+    return weights
+
+
+def number_of_parameters(network: NetworkBlock, shape: Shape, outputs: int) -> int:
+    """Weights and biases of a network; parameters as for `initialise`."""
+    return sum(math.prod(leaf.shape) for leaf in _named(_template(network, shape, outputs)[1]).values())
+
+
+def _template(network: NetworkBlock, shape: Shape, outputs: int) -> tuple[nnx.GraphDef, nnx.State]:
+    """Structure and empty weights."""
+    shapes = {"image": tuple(shape), "side": (sum(widths(network["side_inputs"])),)}
+    return nnx.split(nnx.eval_shape(lambda: Network(network["layers"], shapes, outputs)), nnx.Param)
+
+
+def _named(state: nnx.State) -> dict[str, Any]:
+    return {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(state)}
+
+
+def flatten(state: nnx.State) -> dict[str, np.ndarray]:
+    """Weights by dotted name, in the order of the names."""
+    return {name: np.asarray(variable[...]) for name, variable in sorted(_named(state).items())}
+
+
+def unflatten(
+    network: NetworkBlock, shape: Shape, outputs: int, weights: Mapping[str, np.ndarray]
+) -> tuple[nnx.GraphDef, nnx.State]:
+    """Structure and weights of the network that `flatten` took apart; parameters as for `initialise`.
+
+    InputError if `weights` lacks an array, or one has another shape than the network's.
+    """
+    structure, state = _template(network, shape, outputs)
+    filled = {}
+    for path, leaf in flatten_dict(nnx.to_pure_dict(state)).items():
+        name = ".".join(map(str, path))
+        if name not in weights or weights[name].shape != leaf.shape:
+            has = f"shape {weights[name].shape}" if name in weights else "none"
+            raise InputError(f"weights {name}: the network needs shape {leaf.shape}, the file has {has}.")
+        filled[path] = jnp.asarray(weights[name])
+    nnx.replace_by_pure_dict(state, unflatten_dict(filled))
+    return structure, state
+
+
+def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` of one member for stacks of members: of a single one as it is, of several by `jax.vmap`."""
+
+    def on_stacks(*stacks: Any) -> Any:
+        if len(jax.tree.leaves(stacks)[0]) > 1:
+            return jax.vmap(function)(*stacks)
+        return jax.tree.map(lambda leaf: leaf[None], function(*jax.tree.map(lambda leaf: leaf[0], stacks)))
+
+    return on_stacks
+
+
+def stacked(members: Sequence[Any]) -> Any:
+    """Stack the trees of `members` along a new first axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
 @partial(jax.jit, static_argnums=0)
 def apply_network(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[str, jax.Array]) -> jax.Array:
-    """Apply networks to clusters, without dropout.
+    """Apply networks of stacked `weights` to standardised inputs by name, (sample, ...) float32, without dropout.
 
-    Parameters
-    ----------
-    structure
-        Of the networks.
-    weights
-        Of each of them, stacked along a first axis.
-    inputs
-        By name, (sample, ...) float32, standardised, as of `chunks`.
-
-    Returns
-    -------
-    jax.Array
-        Outputs (member, sample, ..., output) float32: what the loss is a function of.
+    Returns the outputs (member, sample, ..., output) float32: what the loss is a function of.
     """
     return jnp.asarray(over_members(lambda state: nnx.merge(structure, state)(inputs))(weights))
 
@@ -45,23 +151,21 @@ def chunks(
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Yield rows and standardised inputs of `CHUNK` clusters at a time, the last ones filled up with zeros.
 
-    Parameters
-    ----------
-    images
-        (cluster, y, x, band).
-    redshift
-        (cluster, ...): each image may be taken at several redshifts.
-    measurements
-        See `clustermass.dataset.standardise.side_inputs`.
+    Takes images (cluster, y, x, band) and redshifts (cluster, ...): each image may be taken at several.
     """
     side = constants.side(redshift, measurements)
     for start in range(0, len(images), CHUNK):
         rows = slice(start, min(start + CHUNK, len(images)))
-        yield rows, {"image": _filled(constants.images(images[rows])), "side": _filled(side[rows])}
+        inputs = {"image": constants.images(images[rows]), "side": side[rows]}
+        beyond = (0, CHUNK - (rows.stop - start))
+        yield rows, {name: np.pad(values, [beyond, *[(0, 0)] * (values.ndim - 1)]) for name, values in inputs.items()}
 
 
-def _filled(columns: np.ndarray) -> np.ndarray:
-    return np.pad(columns, [(0, CHUNK - len(columns)), *[(0, 0)] * (columns.ndim - 1)])
+def symmetry(images: jax.Array, index: int) -> jax.Array:
+    """Turn or flip all of `images` (sample, y, x, band; square) by the symmetry `index` of 0..7; 0 changes nothing."""
+    images = images[:, ::-1] if index & 1 else images
+    images = images[:, :, ::-1] if index & 2 else images
+    return images.swapaxes(1, 2) if index & 4 else images
 
 
 def predict(
@@ -69,16 +173,9 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict log10 M500c and its standard deviation in dex, float64 (cluster, k) each.
 
-    Means and variances are averaged over the eight symmetries of the square if the network's recipe says so.
-
-    Parameters
-    ----------
-    images
-        (cluster, y, x, band), preprocessed as the training images.
-    redshift
-        (cluster, k): each image is taken at k redshifts.
-    measurements
-        (cluster,) each, by name, see `clustermass.dataset.standardise.side_inputs`.
+    Takes images (cluster, y, x, band), preprocessed as the training images, redshifts (cluster, k) that each image is
+    taken at, and measurements (cluster,) by name, see `clustermass.dataset.standardise.side_inputs`. Means and
+    variances are averaged over the eight symmetries of the square if the network's recipe says so.
     """
     constants = network.standardisation
     loss = loss_from_recipe(network.recipe, constants)

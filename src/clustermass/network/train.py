@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
-from clustermass.network.augment import AUGMENTATIONS
-from clustermass.network.checkpoints import Checkpoints, Member
-from clustermass.network.epoch import Program, Progress, TrainingData, begin, run_epochs
+from clustermass.network.checkpoints import Checkpoints, Member, Watch
+from clustermass.network.epoch import AUGMENTATIONS, Program, Progress, TrainingData, begin, run_epochs
 from clustermass.network.losses import loss_from_recipe
-from clustermass.network.optimiser import LearningRate
-from clustermass.network.parameters import flatten, initialise, stacked, unflatten
-from clustermass.network.predict import apply_network, chunks, predict
+from clustermass.network.predict import apply_network, chunks, flatten, initialise, predict, stacked, unflatten
 from clustermass.network.trained_network import TrainedNetwork
-from clustermass.network.watch import Watch
 
 if TYPE_CHECKING:
     from flax import nnx
 
     from clustermass.config.models import Network, Recipe
     from clustermass.dataset.training_data import Subset
+
+SCHEDULES = ("cosine", "plateau", "constant")
+FINAL_FRACTION = 0.01  # of the peak rate, at the end of a cosine schedule
+PLATEAU_IMPROVEMENT = 1e-4  # in nats: a validation loss must fall by this much to count as better
 
 
 def train_networks(
@@ -47,25 +48,12 @@ def train_networks(
     is killed and resumed. Each epoch goes once through the shuffled training set; where the batch size doesn't divide
     it, the last batch is filled up with the first clusters of the epoch, so that every step averages over equally many.
 
-    Parameters
-    ----------
-    train, val
-        The only data seen; there is no way to hand over a test set.
-    network, recipe
-        Blocks ``network.<name>`` and ``training.recipes.<name>`` of the configuration.
-    seed, members
-        Seed and member's number together set initial weights, order, augmentation and dropout.
-    checkpoints
-        Where members go on from, and leave their state; None = nowhere.
-    side_by_side
-        Members step together in one program (`jax.vmap`), or one after another; None = together on a GPU. The two ways
-        round differently: results agree to about 1e-4.
-
-    Raises
-    ------
-    InputError
-        A subset is empty or holds numbers that aren't finite, images aren't square, a recipe's key has an unknown
-        value, or the loss runs away.
+    `train` and `val` are the only data seen; there is no way to hand over a test set. `network` and `recipe` are blocks
+    of the configuration. Seed and member's number together set initial weights, order, augmentation and dropout.
+    `checkpoints` are where members go on from, and leave their state; None = nowhere. `side_by_side`: members step
+    together in one program (`jax.vmap`), or one after another; None = together on a GPU. The two ways round
+    differently: results agree to about 1e-4. InputError if a subset is empty or holds numbers that aren't finite,
+    images aren't square, a recipe's key has an unknown value, or the loss runs away.
     """
     _check(train, val, recipe)
     shape = train.images.shape[1:]
@@ -169,9 +157,8 @@ def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State
 def on_device(train: Subset, constants: Standardisation) -> TrainingData:
     """Return the training set standardised, with weights of mean 1, on the device."""
     weight = np.ones(len(train.redshift)) if train.weight is None else train.weight / np.mean(train.weight)
-    inputs = {"image": constants.images(train.images), "side": constants.side(train.redshift, train.measurements)}
     return TrainingData(
-        jax.tree.map(jnp.asarray, inputs),
+        jax.tree.map(jnp.asarray, constants.inputs(train.images, train.redshift, train.measurements)),
         jnp.asarray(constants.mass(train.log10_m500c)),
         jnp.asarray(weight, jnp.float32),
     )
@@ -198,7 +185,7 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
-    """Return a network whose loss gives no sigma with the rms residual of the validation clusters as one for all."""
+    """Return a network whose loss gives no sigma with the rms residual of the validation clusters as sigma of all."""
     mu, _ = predict(trained, val.images, val.redshift[:, None], val.measurements)
     return replace(trained, residual_sd=float(np.sqrt(np.mean((mu[:, 0] - val.log10_m500c) ** 2))))
 
@@ -217,3 +204,60 @@ def _check(train: Subset, val: Subset, recipe: Recipe) -> None:
     _, ny, nx, _ = train.images.shape
     if ny != nx:
         raise InputError(f"images of {ny} x {nx} pixels: only square images can be turned. Make them square.")
+
+
+class LearningRate:
+    """Learning rates of the steps of each epoch, by the `schedule` of a recipe.
+
+    ``cosine``: linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth.
+    ``plateau``: multiplied by `factor` once the validation loss hasn't fallen for `patience` epochs, down to `minimum`.
+    ``constant``: the same for all steps. `steps` are those of an epoch, `losses` the validation losses so far.
+    """
+
+    def __init__(self, recipe: Recipe, steps: int, losses: Iterable[float] = ()) -> None:
+        schedule, total = recipe["schedule"], recipe["epochs"] * steps
+        if schedule not in SCHEDULES:
+            raise InputError(f"recipe.schedule: {schedule!r} is unknown. Choose one of {', '.join(SCHEDULES)}.")
+        rates = _cosine(recipe, total) if schedule == "cosine" else np.full(total, recipe["learning_rate"])
+        self._rates = rates.reshape(-1, steps)
+        self._plateau = Plateau(recipe) if schedule == "plateau" else None
+        for loss in losses:
+            self.report(loss)
+
+    def of_epoch(self, epoch: int) -> np.ndarray:
+        """Rates (step,) float32 of `epoch`, counted from 0."""
+        return (self._rates[epoch] * (self._plateau.scale if self._plateau else 1.0)).astype(np.float32)
+
+    def report(self, validation_loss: float) -> None:
+        """Add the validation loss after an epoch."""
+        if self._plateau:
+            self._plateau.report(validation_loss)
+
+
+def _cosine(recipe: Recipe, total: int) -> np.ndarray:
+    peak = recipe["learning_rate"]
+    warmup = min(round(recipe["warmup_fraction"] * total), total - 1)
+    # counted from 1: a first step at rate 0 would be wasted
+    schedule = optax.warmup_cosine_decay_schedule(0.0, peak, warmup, total, FINAL_FRACTION * peak)
+    return np.asarray(jax.jit(schedule)(jnp.arange(1, total + 1)))
+
+
+class Plateau:
+    """Factor `scale` on the rate, lowered where the validation loss stalls (as in Keras, and in optax).
+
+    In plain Python: optax's own would cost a GPU with thirty members more than their epoch's steps.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        options = recipe["plateau"]
+        self.scale = 1.0
+        self._factor, self._patience = options["factor"], options["patience"]
+        self._minimum = options["minimum"] / recipe["learning_rate"]
+        self._best, self._waited = math.inf, 0
+
+    def report(self, validation_loss: float) -> None:
+        """Add the validation loss after an epoch."""
+        better = validation_loss < self._best - PLATEAU_IMPROVEMENT
+        self._best, self._waited = (validation_loss, 0) if better else (self._best, self._waited + 1)
+        if self._waited == self._patience:
+            self.scale, self._waited = max(self.scale * self._factor, self._minimum), 0

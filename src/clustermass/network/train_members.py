@@ -16,8 +16,7 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance, source_hash
 from clustermass.network.checkpoints import EVERY_S, Checkpoints, History
-from clustermass.network.device import arithmetic, use_device
-from clustermass.network.predict import predict
+from clustermass.network.predict import arithmetic, predict, use_device
 from clustermass.network.train import train_networks
 from clustermass.network.trained_network import TrainedNetwork
 
@@ -47,31 +46,12 @@ def train_members(
     The test set is predicted, but only the training and validation sets ever reach `train_networks`. A member whose
     checkpoint is that of a finished one isn't trained again: its files are written as they were.
 
-    Parameters
-    ----------
-    images
-        Smoothed images, one netCDF file a realization.
-    split
-        netCDF with the subset of each cluster.
-    experiment
-        Its settings, with the blocks of its network and recipe.
-    device
-        ``auto``, ``cpu`` or ``gpu``.
-    seed
-        Root of all random numbers; those of a member depend on it and the member's number alone.
-    outputs
-        Member's number -> files to write: ``members/{member}.nc`` and ``members/{member}.safetensors``.
-    threads
-        CPU cores to keep busy; another number changes the last digits of the results.
-    checkpoints
-        Folder that checkpoints are kept in; None = none are.
-    checkpoint_every_s
-        Seconds between two checkpoints, at least.
-
-    Raises
-    ------
-    InputError
-        See `device.use_device`, `training_data.load_training_sample` and `train.train_networks`.
+    `images` are smoothed images, one netCDF file a realization, `split` holds the subset of each cluster, `outputs` the
+    files to write by member's number, ``members/{member}.nc`` and ``members/{member}.safetensors``. `seed` is the root
+    of all random numbers; those of a member depend on it and the member's number alone. Another number of CPU
+    `threads` changes the last digits of the results. `checkpoints` is the folder that checkpoints are kept in (None =
+    none are), one every `checkpoint_every_s` seconds at least. InputError as by `use_device`, `load_training_sample`
+    and `train_networks`.
     """
     taken = use_device(device, threads)
     sample = load_training_sample(images, split, experiment, seed)
@@ -82,10 +62,8 @@ def train_members(
     kept = None
     if checkpoints:
         shaping = {"network": network, "recipe": recipe, "arrays": sample.digest(), **run, "arithmetic": arithmetic()}
-        shaping |= {
-            "code": source_hash(["network.train_members"]),
-            "packages": {name: version(name) for name in PACKAGES},
-        }
+        shaping["code"] = source_hash(["network.train_members"])
+        shaping["packages"] = {name: version(name) for name in PACKAGES}
         kept = Checkpoints(checkpoints, shaping, checkpoint_every_s)
     made = provenance("train_member", experiment, [*images, split], **run)
     for trained, member in train_networks(train, val, network, recipe, seed, list(outputs), kept):

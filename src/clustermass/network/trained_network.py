@@ -11,8 +11,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from clustermass.dataset.controls import Control
 from clustermass.dataset.standardise import Standardisation
+from clustermass.dataset.training_data import Control
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
 
@@ -32,44 +32,29 @@ class Cutting(TypedDict):
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A trained network, as its file holds it.
+    """A trained network, as its file holds it."""
 
-    Attributes
-    ----------
-    weights
-        By dotted name (`clustermass.network.parameters`), float32.
-    standardisation
-        Constants from the training set.
-    network, recipe
-        The blocks of the configuration that it was trained with.
-    shape
-        (y, x, band) of the images that it takes.
-    member, seed
-        Which member of the ensemble, from which root of random numbers.
-    residual_sd
-        Sigma of all its predictions in dex; None: it predicts one for each cluster.
-    preprocessing, cutting
-        The blocks of the configuration that its images were preprocessed with and, before, cut with.
-    grid
-        ``x``, ``y`` (arcsec) and ``band`` (keV) of an image's pixels.
-    ranges
-        Smallest and largest value in the training set of ``redshift``, ``log10_m500c`` and, where known, ``ml_cts``.
-    control
-        What was taken from its data; None: nothing, it is a network to be used.
-    """
-
+    #: by dotted name (`clustermass.network.predict`), float32
     weights: dict[str, np.ndarray]
+    #: constants from the training set
     standardisation: Standardisation
     network: Network
     recipe: Recipe
+    #: (y, x, band) of the images that it takes
     shape: tuple[int, int, int]
+    #: number in the ensemble, and root of the random numbers
     member: int
     seed: int
+    #: sigma of all its predictions in dex; None: it predicts one for each cluster
     residual_sd: float | None = None
+    #: how its images were preprocessed and, before, cut
     preprocessing: Preprocessing = field(default_factory=lambda: cast("Preprocessing", {}))
     cutting: Cutting = field(default_factory=lambda: cast("Cutting", {}))
+    #: ``x``, ``y`` (arcsec) and ``band`` (keV) of an image's pixels
     grid: dict[str, list[float]] = field(default_factory=dict)
+    #: smallest and largest training value of ``redshift``, ``log10_m500c`` and, where measured, ``ml_cts``
     ranges: dict[str, list[float]] = field(default_factory=dict)
+    #: what was taken from its data; None: nothing, it is a network to be used
     control: Control | None = None
 
     def save(self, path: str | Path) -> None:
@@ -83,11 +68,8 @@ class TrainedNetwork:
     def load(cls, path: str | Path) -> TrainedNetwork:
         """Read a network's file.
 
-        Raises
-        ------
-        InputError
-            The file is missing, damaged, no safetensors file, or wasn't written by `save` of this version; a weight
-            isn't finite.
+        InputError if it is missing, damaged, no safetensors file, or wasn't written by `save` of this version, or if a
+        weight isn't finite.
         """
         path = Path(path)
         if not path.is_file():

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from clustermass.dataset.split import folds, group_names, overlapping_boxes, split_of_folds, split_sample, subset_of
+from clustermass.dataset.split import fold_of, group_names, overlapping_boxes, split_sample, subset_of, subsets
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
@@ -221,13 +221,30 @@ def test_sizes_are_logged(tmp_path, caplog):
 
 def test_folds_deal_masses_in_turn_and_keep_groups_together():
     mass = np.random.default_rng(1).uniform(13, 15, 103)
-    fold = folds(10, mass, seed=1)
+    fold = fold_of(10, mass, seed=1)
     np.testing.assert_array_equal(fold[np.argsort(mass)], np.arange(103) % 10)
     group = np.repeat([f"g{number}" for number in range(200)], 3)
-    of_group = folds(8, group, seed=1)
+    of_group = fold_of(8, group, seed=1)
     assert set(of_group) == set(range(8))
     assert (of_group.reshape(-1, 3) == of_group[::3, None]).all()
-    assert not np.array_equal(folds(8, group, seed=2), of_group)
-    splits = np.stack([split_of_folds(fold, test) for test in range(10)])
+    assert not np.array_equal(fold_of(8, group, seed=2), of_group)
+    each = [
+        subsets(np.array(["g"] * 103), {}, 1, {"number": 10, "test": test, "by": "mass"}, mass) for test in range(10)
+    ]
+    splits = np.stack(each)
+    np.testing.assert_array_equal((splits == "test").argmax(axis=0), fold)
     for name in ("test", "val"):
         assert ((splits == name).sum(axis=0) == 1).all()  # each cluster is tested, and validates, once
+
+
+def test_a_fold_is_the_test_set_and_the_next_one_validates(tmp_path):
+    paths, tested = write(tmp_path, random_field("01", 150, 10)), []
+    for test in range(4):
+        folds = {"number": 4, "test": test, "by": "group"}
+        split_sample(paths, tmp_path / "split.nc", FRACTIONS, 1, BOX, folds)
+        table = read_netcdf(tmp_path / "split.nc")
+        split, fold = table["split"].values.astype(str), fold_of(4, table["group"].values.astype(str), 1)
+        np.testing.assert_array_equal(split == "test", fold == test)
+        np.testing.assert_array_equal(split == "val", fold == (test + 1) % 4)
+        tested += table["cluster"].values[split == "test"].tolist()
+    assert len(tested) == len(set(tested)) == 150

@@ -13,9 +13,8 @@ from clustermass.dataset.standardise import Standardisation
 from clustermass.dataset.training_data import Subset
 from clustermass.errors import InputError
 from clustermass.network import epoch
-from clustermass.network.checkpoints import Checkpoints
-from clustermass.network.parameters import initialise, unflatten
-from clustermass.network.watch import Watch
+from clustermass.network.checkpoints import Checkpoints, Watch
+from clustermass.network.predict import initialise, unflatten
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from network_inputs import NETWORK, RECIPE, fit, predictions, sky
-from test_training import SELECTION, write_sky
+from test_network_train_members import SELECTION, write_sky
 
 from clustermass.dataset.training_data import LARGEST, load_training_sample, training_weights, uniform_mass_weights
 from clustermass.errors import InputError

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from ood_inputs import by_hand, write_ood_model
-from test_weights import example
+from test_network_trained_network import example
 
 from clustermass.apply.field import masses_of_field
-from clustermass.dataset.controls import Control
+from clustermass.dataset.training_data import Control
 from clustermass.ensemble import pack as packing
 from clustermass.ensemble.ensemble import Ensemble, Posterior
 from clustermass.errors import InputError

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load
-from test_training import train_batch, write_sky
+from test_network_train_members import train_batch, write_sky
 
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf
 from clustermass.network import train as training
-from clustermass.network.device import use_device
+from clustermass.network.predict import use_device
 
 use_device("cpu")
 KILLS = int(os.environ.get("CLUSTERMASS_KILLS", "1"))
@@ -145,7 +145,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from safetensors.numpy import load
-from test_training import train_batch
+from test_network_train_members import train_batch
 folder, *files = map(Path, sys.argv[3:])
 train_batch(folder, files[:-1], files[-1], [3], checkpoints=folder / "checkpoints", epochs=int(sys.argv[2]))
 """

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import xarray as xr
-from test_training import SELECTION, write_sky
+from test_network_train_members import SELECTION, write_sky
 
 from clustermass.dataset.split import first_training_clusters
 from clustermass.dataset.training_data import load_training_sample

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from clustermass.errors import InputError
-from clustermass.network import watch
-from clustermass.network.checkpoints import History, Member
-from clustermass.network.watch import Watch
+from clustermass.network import checkpoints as watch
+from clustermass.network.checkpoints import History, Member, Watch
 
 RECIPE = {"epochs": 9, "gradient_clip": 5.0}
 RATES = np.array([[1e-3, 2e-3, 3e-3], [4e-3, 5e-3, 6e-3]])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import rotate as scipy_rotate
 
-from clustermass.network.augment import random_rotations, random_symmetries, rotate, symmetry
+from clustermass.network.epoch import random_rotations, random_symmetries, rotate
+from clustermass.network.predict import symmetry
 
 
 def cubes(number: int, size: int, seed: int = 3) -> np.ndarray:

@@ -130,7 +130,7 @@ def test_nothing_left(tmp_path):
 
 
 def test_observed_field_is_no_training_sample(tmp_path):
-    with pytest.raises(InputError, match="lacks log10_m500c; a sample to learn from"):
+    with pytest.raises(InputError, match="lacks log10_m500c; a training sample needs"):
         load_sample(write(tmp_path, images("01", 5).drop_vars("log10_m500c")), None, SELECTION)
 
 

@@ -6,7 +6,7 @@ import xarray as xr
 from baseline_inputs import BLOCK, COSMOLOGY
 from baseline_inputs import write_sky as write_baseline_sky
 from test_evaluate_test_skies import MADE, fit_baselines, fit_baselines_for_sky
-from test_training import experiment, write_sky
+from test_network_train_members import experiment, write_sky
 
 from clustermass.baselines.measurements import Sky
 from clustermass.dataset.training_data import load_training_sample

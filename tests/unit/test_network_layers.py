@@ -12,8 +12,9 @@ from network_inputs import network_block
 
 from clustermass.errors import InputError
 from clustermass.network.convolution import DIMENSIONS, block, fast_block, max_block
-from clustermass.network.optimiser import LearningRate, Plateau, optimiser
-from clustermass.network.parameters import flatten, initialise, number_of_parameters, unflatten
+from clustermass.network.epoch import optimiser
+from clustermass.network.predict import flatten, initialise, number_of_parameters, unflatten
+from clustermass.network.train import LearningRate, Plateau
 
 CHANNELS, DENSE, SIDE = [4, 5, 6], [8, 7], ["z", "log_z"]
 NETWORK = network_block(CHANNELS, DENSE, SIDE, dropout=0.5)

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from network_inputs import fit, network_block, predictions
 
-from clustermass.dataset.controls import Control
 from clustermass.dataset.standardise import SIDE_INPUTS, Standardisation, side_inputs, widths
-from clustermass.dataset.training_data import Subset
+from clustermass.dataset.training_data import Control, Subset
 from clustermass.errors import InputError
 
 ALL = ["log_background", "z", "log_rate", "log_z", "log_extent", "log_exposure"]

@@ -17,7 +17,7 @@ from clustermass.dataset.training_data import noisy_redshift
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
-from clustermass.network.device import use_device
+from clustermass.network.predict import use_device
 from clustermass.network.train_members import train_members
 from clustermass.network.trained_network import TrainedNetwork
 
@@ -167,7 +167,7 @@ import sys
 from functools import partial
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_training import train, write_sky
+from test_network_train_members import train, write_sky
 train(Path("."), *write_sky(Path(".")))
 import jax.numpy as jnp
 def seconds():

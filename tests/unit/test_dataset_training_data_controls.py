@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clustermass.dataset.controls import INVERSES, Control
+from clustermass.dataset.training_data import INVERSES, Control
 from clustermass.errors import InputError
 from clustermass.images.preprocessing import TRANSFORMS
 

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
-from test_splits import BOX, FRACTIONS, offsets_arcsec, random_field, write
+from test_dataset_split import BOX, FRACTIONS, offsets_arcsec, random_field, write
 
-from clustermass.dataset.extend_split import extend_split, extended
-from clustermass.dataset.split import split_sample
+from clustermass.dataset.split import extend_split, extended, split_sample
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf
 
