@@ -40,6 +40,7 @@ _LOG_EVERY_S = 5.0
 _LONGEST_PAUSE_S = 60.0
 #: a slower transfer, in bytes per second over `stall_s`, counts as stalled
 _SLOWEST = 100
+_MOST_REDIRECTS = 5
 #: HTTP status codes after which another try may succeed
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 _WEB_PAGES = ("text/html", "application/xhtml+xml")
@@ -258,8 +259,10 @@ def _attempt(url: str, part: Path, stall_s: float, size: int | None) -> None:
 @contextmanager
 def _answer(url: str, headers: dict[str, str], part: Path, stall_s: float) -> Iterator[requests.Response]:
     """Yield the server's answer; every failure becomes a `TransferError` with its reason."""
+    session = requests.Session()
+    session.max_redirects = _MOST_REDIRECTS
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=stall_s) as response:
+        with session, session.get(url, headers=headers, stream=True, timeout=stall_s) as response:
             check_redirects(response)
             if response.status_code == requests.codes.requested_range_not_satisfiable:
                 _discard(part)
