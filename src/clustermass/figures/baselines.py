@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import in_order, percent, predictor
+from clustermass.io.files import reading
 
 
 class Scatter(TypedDict, total=False):
@@ -22,7 +23,7 @@ class Scatter(TypedDict, total=False):
 
 
 class Ratio(TypedDict):
-    """The network's scatter over a baseline's, and its 68 % interval; None if there are too few clusters."""
+    """The network's scatter over a baseline's, and its 68 % interval; None for too few clusters."""
 
     value: float | None
     ci68: list[float] | None
@@ -58,10 +59,8 @@ def plot_baselines(metrics: Path) -> Figure:
 
 def read_metrics(path: Path) -> Metrics:
     """Read `metrics.json`; InputError if it lacks a block or has too few test clusters for a scatter."""
-    try:
-        content = cast(Metrics, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable metrics ({error}). Delete it and run again.") from error
+    with reading(path, "metrics"):
+        content: Metrics = json.loads(path.read_text(encoding="utf-8"))
     missing = [key for key in ("n_test", "test", "baselines", "ratios") if key not in content]
     if missing:
         raise InputError(f"{path}: lacks {', '.join(missing)}. Delete it and run again.")
@@ -82,10 +81,8 @@ def draw_scatters(axes: Axes, names: list[str], rows: dict[str, Scatter]) -> Non
     leave_room(axes, 0.14)
     axes.set_xlabel("scatter [dex]")
     axes.tick_params(which="both", top=False)
-    in_percent = percent(1.0)
-    upper = axes.secondary_xaxis(
-        "top", functions=(lambda x: in_percent * np.asarray(x), lambda y: np.asarray(y) / in_percent)
-    )
+    scale = percent(1.0)
+    upper = axes.secondary_xaxis("top", functions=(lambda x: scale * np.asarray(x), lambda y: np.asarray(y) / scale))
     upper.set_xlabel("scatter [% of the mass]")
 
 

@@ -41,18 +41,14 @@ class Value(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A line of the figure: its middle (counted downwards), and an experiment on one test sample.
+    """A line of the figure: an experiment on one test sample."""
 
-    `name` holds the sample's name and size, `other_sky` is True if the experiment was trained on another sky; `values`
-    and `isolated` are the known key figures of all clusters and of the isolated ones.
-    """
-
-    place: float
-    name: str
+    place: float  # its middle, counted downwards
+    name: str  # of the sample, with its size
     control: bool
-    other_sky: bool
-    values: dict[str, Value]
-    isolated: dict[str, Value]
+    other_sky: bool  # than the one that the experiment was trained on
+    values: dict[str, Value]  # measured key figures of all clusters
+    isolated: dict[str, Value]  # and of the isolated ones
 
 
 class Heading(NamedTuple):
@@ -65,15 +61,7 @@ class Heading(NamedTuple):
 
 @style.saved
 def plot_comparison(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw a line for each experiment and test sample, with 68 % intervals and numbers.
-
-    Parameters
-    ----------
-    metrics
-        `metrics.json` of each row.
-    rows
-        `experiment`, `sky`, `epochs` and `control` of each, see `key_figures.compared`.
-    """
+    """Draw a line for each experiment and test sample (see `key_figures.compared`), with 68 % intervals and numbers."""
     if not rows:
         raise InputError("no experiment to compare: name one under experiments.")
     headings, samples, height = arrange(compared(metrics, rows))
@@ -100,9 +88,8 @@ def arrange(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Heading], list[Samp
         for number, row in enumerate(of_experiment):
             label = f"{row['sky'] or 'own test set'}\nn = {row['n_test']}"
             kind = row["control"] != "none", row["sky"] is not None
-            samples.append(
-                Sample(top + (number + 0.5) * SAMPLE, label, *kind, values_of(row), values_of(row["isolated"]))
-            )
+            place = top + (number + 0.5) * SAMPLE
+            samples.append(Sample(place, label, *kind, values_of(row), values_of(row["isolated"])))
         top += SAMPLE * len(of_experiment)
     return headings, samples, top
 
@@ -115,9 +102,11 @@ def training_of(row: Mapping[str, Any]) -> str:
 
 
 def values_of(row: Mapping[str, Any] | None) -> dict[str, Value]:
-    """Key figures that are drawn, without those that aren't known."""
-    known = {key: row[key] for key in PANELS if row[key] is not None} if row else {}
-    return {key: Value(value, *((row or {})[f"{key}_ci68"] or (value, value))) for key, value in known.items()}
+    """Key figures that are drawn, without those that weren't measured."""
+    if row is None:
+        return {}
+    measured = {key: row[key] for key in PANELS if row[key] is not None}
+    return {key: Value(value, *(row[f"{key}_ci68"] or (value, value))) for key, value in measured.items()}
 
 
 def draw_panel(axes: Axes, key: str, digits: int, samples: Sequence[Sample]) -> None:
@@ -190,14 +179,11 @@ def draw_heading(panels: Sequence[Axes], heading: Heading) -> None:
 
 def legend(samples: Sequence[Sample]) -> list[Line2D]:
     """Return the marks that are drawn, with their meaning."""
+    hollow = {"marker": "o", "color": style.BLUE, "mfc": "white"}
     marks = [
         ("all test clusters", look(False, False), True),
         ("of another sky", look(False, True), any(sample.other_sky for sample in samples)),
-        (
-            "isolated clusters only",
-            {"marker": "o", "color": style.BLUE, "mfc": "white"},
-            any(s.isolated for s in samples),
-        ),
+        ("isolated clusters only", hollow, any(sample.isolated for sample in samples)),
         ("control", look(True, False), any(sample.control for sample in samples)),
     ]
     return [Line2D([], [], ls="", label=label, **mark) for label, mark, drawn in marks if drawn]

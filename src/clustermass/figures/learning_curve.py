@@ -21,14 +21,11 @@ APART = 0.012
 
 
 class Row(TypedDict):
-    """An experiment on one test sample; `family` names experiments that differ in the training clusters alone.
+    """An experiment on one test sample."""
 
-    `sky` is None for the test set of the sky that it was trained on; this row comes first of its experiment.
-    """
-
-    family: str
+    family: str  # of experiments that differ in the training clusters alone
     experiment: str
-    sky: str | None
+    sky: str | None  # None = the test set of the sky that it was trained on; this row comes first of its experiment
 
 
 class Point(NamedTuple):
@@ -40,10 +37,7 @@ class Point(NamedTuple):
 
 @style.saved
 def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
-    """Draw the scatter of network and baselines against the number of training clusters, a panel a test sample.
-
-    `metrics` are the files `metrics.json` of the rows.
-    """
+    """Draw the scatter of network and baselines against the number of training clusters, a panel a test sample."""
     curves = curves_of(metrics, rows)
     if not curves:
         raise InputError(

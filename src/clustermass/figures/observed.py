@@ -21,6 +21,7 @@ from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
+from clustermass.io.files import reading
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import is_simulated
 
@@ -33,10 +34,7 @@ FLAGS = ("FLAG_RANGE", "FLAG_OOD", "FLAG_EDGE")
 
 @style.saved
 def plot_observed(masses: Path, images: Sequence[Path], relation: CountRateRelation) -> Figure:
-    """Draw the masses of a catalogue against those of the count-rate relation, and against redshift.
-
-    From `masses.fits`, and the count rates in `images.nc` of every realization of the field.
-    """
+    """Draw the masses of `masses.fits` against those from the count rates in the images, and against redshift."""
     table = read_masses(masses)
     rate = count_rates(table, masses, images)
     figure = style.new_figure(style.TWO_COLUMNS_IN, 3.4)
@@ -58,17 +56,12 @@ def plot_observed(masses: Path, images: Sequence[Path], relation: CountRateRelat
 def read_masses(path: Path) -> xr.Dataset:
     """Read the clusters of `masses.fits` that have a mass.
 
-    Returns
-    -------
-    Dataset
-        `COLUMNS` and `flagged` (any of `FLAGS`), (cluster,), in the units of the file; attributes `without_mass`
-        (number of clusters without a mass, for want of a redshift) and `simulated` (the field is no observation).
+    Returns `COLUMNS` and `flagged` (any of `FLAGS`), (cluster,), in the units of the file, with the attributes
+    `without_mass` (number of clusters without a mass, for want of a redshift) and `simulated`.
     """
-    try:
+    with reading(path, "mass catalogue"):
         data, header = fits.getdata(path, 1, header=True, memmap=False)
         missing = [name for name in (*COLUMNS, *FLAGS) if name not in data.names]
-    except (OSError, IndexError) as fault:
-        raise InputError(f"{path}: no readable mass catalogue ({fault}). Delete it and run again.") from fault
     if missing:
         raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}. Delete it and run again.")
     values = {name: ("cluster", np.asarray(data[name], dtype=float)) for name in COLUMNS}
@@ -80,8 +73,7 @@ def read_masses(path: Path) -> xr.Dataset:
             f"{path}: none of {has_mass.size} clusters has a mass; nothing can be drawn. Check the field's selection "
             "and that its catalogue has redshifts."
         )
-    attributes = {"without_mass": int((~has_mass).sum()), "simulated": is_simulated(header)}
-    return table.isel(cluster=has_mass).assign_attrs(attributes)
+    return table.isel(cluster=has_mass).assign_attrs(without_mass=(~has_mass).sum(), simulated=is_simulated(header))
 
 
 def count_rates(table: xr.Dataset, path: Path, images: Sequence[Path]) -> np.ndarray:
@@ -125,12 +117,11 @@ def draw_against_redshift(axes: Axes, table: xr.Dataset, norm: Normalize) -> Pat
     """Scatter the masses against redshift, with the published masses where there are any."""
     redshift, published = table["Z"].values, table["LOGM500_REF"].values
     points = draw_points(axes, redshift, table, np.ones(redshift.size, dtype=bool), norm)
-    known = np.isfinite(published)
-    if known.any():
-        label = f"published mass, n = {known.sum()}"
-        axes.plot(redshift[known], published[known], "x", color=style.GREY, ms=3.5, zorder=1, label=label)
-    axes.set(xlabel="redshift", ylabel=MASS)
-    axes.set_xlim(left=0)
+    has = np.isfinite(published)
+    if has.any():
+        label = f"published mass, n = {has.sum()}"
+        axes.plot(redshift[has], published[has], "x", color=style.GREY, ms=3.5, zorder=1, label=label)
+    axes.set(xlabel="redshift", ylabel=MASS, xlim=(0, None))
     return points
 
 

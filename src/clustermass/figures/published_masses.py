@@ -1,6 +1,7 @@
 """Masses of an observed field against published ones and against two published relations, and their trends."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -10,9 +11,9 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
+from clustermass.io.files import reading
 
 #: masses that the network's are compared with -> label of the axis; that of published masses is the paper's name
 COLUMNS = {
@@ -35,7 +36,7 @@ class Fit(TypedDict):
 
 
 class Comparison(TypedDict):
-    """The network's masses minus others; mean and scatter are None if there are too few clusters."""
+    """The network's masses minus others; mean and scatter are None for too few clusters."""
 
     n: int
     mean_dex: float | None
@@ -56,10 +57,7 @@ class Content(TypedDict):
 
 @style.saved
 def plot_published_masses(comparison: Path) -> Figure:
-    """Draw, for the published masses and both relations: network against them, and the difference against redshift.
-
-    From `comparison.json`, see `clustermass.apply.compare_published`.
-    """
+    """Draw the network's masses against those of `comparison.json`, and the differences against redshift."""
     content, clusters = read_comparison(comparison)
     shown = [name for name in COLUMNS if f"network_minus_{name}" in content["comparisons"]]
     figure = style.new_figure(style.TWO_COLUMNS_IN, 5.1)
@@ -67,10 +65,10 @@ def plot_published_masses(comparison: Path) -> Figure:
     limits = _limits([clusters[name] for name in ("network", *shown)])
     differences = []
     for (upper, lower), name in zip(panels.T, shown, strict=True):
-        finite = np.isfinite(clusters["network"]) & np.isfinite(clusters[name]) & np.isfinite(clusters["redshift"])
-        mass, other, redshift = (clusters[key][finite] for key in ("network", name, "redshift"))
+        columns = np.array([clusters[key] for key in ("network", name, "redshift")])
+        mass, other, redshift = columns = columns[:, np.isfinite(columns).all(axis=0)]
         numbers = content["comparisons"][f"network_minus_{name}"]
-        points = draw_masses(upper, mass, other, redshift, limits, numbers)
+        points = draw_masses(upper, columns, limits, numbers)
         upper.set_xlabel(f"{MASS},\n{content['published'] if name == 'published' else COLUMNS[name]}")
         draw_difference(lower, redshift, mass - other, numbers["fit"])
         differences.append(mass - other)
@@ -90,28 +88,17 @@ def plot_published_masses(comparison: Path) -> Figure:
 
 def read_comparison(path: Path) -> tuple[Content, dict[str, np.ndarray]]:
     """Read `comparison.json`: everything in it, and its masses and redshifts, (cluster,) each, NaN = none."""
-    try:
+    with reading(path, "comparison"):
         content: Content = json.loads(path.read_text(encoding="utf-8"))
         names = ("redshift", "network", *COLUMNS)
-        columns = {name: np.array(content["clusters"][name], dtype=float) for name in names}
-    except (OSError, ValueError, KeyError) as fault:
-        raise InputError(f"{path}: no readable comparison ({fault}). Delete it and run again.") from fault
-    return content, columns
+        return content, {name: np.array(content["clusters"][name], dtype=float) for name in names}
 
 
-def draw_masses(
-    axes: Axes,
-    mass: np.ndarray,
-    other: np.ndarray,
-    redshift: np.ndarray,
-    limits: tuple[float, float],
-    numbers: Comparison,
-) -> PathCollection:
-    """Scatter the network's masses against the others, coloured by redshift; return the points."""
-    rasterised = mass.size > style.RASTERISE_ABOVE
-    points = axes.scatter(
-        other, mass, c=redshift, cmap="viridis", vmin=0.0, vmax=1.0, s=7, lw=0, zorder=3, rasterized=rasterised
-    )
+def draw_masses(axes: Axes, points: np.ndarray, limits: tuple[float, float], numbers: Comparison) -> PathCollection:
+    """Scatter the network's masses against the others, coloured by redshift: rows of `points` in this order."""
+    mass, other, redshift = points
+    look = partial(axes.scatter, s=7, lw=0, zorder=3, rasterized=mass.size > style.RASTERISE_ABOVE)
+    drawn = look(other, mass, c=redshift, cmap="viridis", vmin=0.0, vmax=1.0)
     axes.plot(limits, limits, color=style.BLACK, lw=0.8, label="equality")
     title = f"n = {numbers['n']}"
     if numbers["mean_dex"] is not None:
@@ -121,7 +108,7 @@ def draw_masses(
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4))
-    return points
+    return drawn
 
 
 def draw_difference(axes: Axes, redshift: np.ndarray, difference: np.ndarray, fit: Fit) -> None:
@@ -137,23 +124,17 @@ def draw_difference(axes: Axes, redshift: np.ndarray, difference: np.ndarray, fi
         mass = f"{signed(fit['slope_mass'], 2)} ± {fit['slope_mass_error']:.2f} per dex of mass"
         drift = f"{signed(fit['slope_redshift'], 2)} ± {fit['slope_redshift_error']:.2f} per dex of 1 + z"
         style.note(axes, f"{mass}\n{drift}", "lower left", zorder=5)
-    axes.set_xlabel("redshift")
-    axes.set_xlim(left=0)
+    axes.set(xlabel="redshift", xlim=(0, None))
 
 
 def binned_medians(redshift: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Median redshift, median difference and its standard error (1.253 sigma / sqrt(n)) in bins of equal numbers."""
     bins = int(np.clip(redshift.size // _BIN_CLUSTERS, 1, _MAX_BINS))
     parts = np.array_split(np.argsort(redshift, kind="stable"), bins)
-    rows = [
-        (np.median(redshift[p]), np.median(difference[p]), 1.2533 * difference[p].std() / np.sqrt(p.size))
-        for p in parts
-    ]
-    place, median, error = np.array(rows).T
-    return place, median, error
+    place, median = (np.array([np.median(values[p]) for p in parts]) for values in (redshift, difference))
+    return place, median, np.array([1.2533 * difference[p].std() / np.sqrt(p.size) for p in parts])
 
 
 def _limits(columns: list[np.ndarray]) -> tuple[float, float]:
-    values = np.concatenate(columns)
-    values = values[np.isfinite(values)]
-    return float(np.percentile(values, 0.2)) - 0.1, float(np.percentile(values, 99.8)) + 0.1
+    low, high = np.nanpercentile(np.concatenate(columns), [0.2, 99.8])
+    return float(low) - 0.1, float(high) + 0.1

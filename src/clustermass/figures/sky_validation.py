@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
+from clustermass.io.files import reading
 from clustermass.simulate.sources import counts_above
 from clustermass.sky_validation import published, statistics
 from clustermass.sky_validation.measure import read_measured
@@ -33,10 +34,7 @@ MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew
 
 @style.saved
 def plot_sky_validation(measured: Path, table: Path) -> Figure:
-    """Draw measurements on the simulated fields beside published numbers.
-
-    From `measured.nc` and the table `sky.json` of `sky_validation.table.validate`.
-    """
+    """Draw `measured.nc` beside published numbers, and how much of the table `sky.json` holds."""
     data = read_measured(measured)
     if not statistics.chosen(data, "selected").any():
         raise InputError(f"{measured}: no selected cluster in it; nothing can be drawn. Enlarge the sky.")
@@ -54,14 +52,10 @@ def plot_sky_validation(measured: Path, table: Path) -> Figure:
 
 def label_page(figure: Figure, data: xr.Dataset, table: Path) -> None:
     """Write above the panels how many lines of the table hold, and below them what the marks mean."""
-    try:
+    with reading(table, "table of the validation"):
         demands = json.loads(table.read_text(encoding="utf-8"))["musts"]
-        words = [
-            f"{demands[d]['number'] - len(demands[d]['failed'])} of {demands[d]['number']} {d}s"
-            for d in ("must", "aim")
-        ]
-    except (OSError, ValueError, KeyError) as fault:
-        raise InputError(f"{table}: no readable table of the validation ({fault}). Delete it and run again.") from fault
+        rows = [(name, demands[name]["number"], len(demands[name]["failed"])) for name in ("must", "aim")]
+    words = [f"{number - failed} of {number} {name}s" for name, number, failed in rows]
     number, area = data.sizes["realization"], float(data["area"].mean())
     figure.suptitle(
         f"The simulated sky ({number} fields of {area:.0f} deg²) and eFEDS: {words[0]} and {words[1]} of the table hold"
@@ -78,11 +72,10 @@ def label_page(figure: Figure, data: xr.Dataset, table: Path) -> None:
 def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
     """Draw clusters per deg2 above a flux: all simulated ones, the selected, and published numbers."""
     flux, area = data["flux"].values, float(data["area"].sum())
-    for name, label, colour in (
-        ("haloes_above", "simulated, all", style.GREY),
-        ("selected_above", "simulated, selected", SIMULATED),
-    ):
-        axes.loglog(flux, no_zeros(data[name].sum("realization").values / area), color=colour, label=label)
+    curves = (("haloes_above", "simulated, all", style.GREY), ("selected_above", "simulated, selected", SIMULATED))
+    for name, label, colour in curves:
+        above = data[name].sum("realization").values / area
+        axes.loglog(flux, np.where(above > 0, above, np.nan), color=colour, label=label)
     for limit in (3e-15, 1e-14, 1e-13):
         density = published.number(f"density {limit:.0e}").value
         axes.errorbar(limit, density, 0.2 * density, fmt="o", color=OBSERVED, capsize=2, lw=0.8)
@@ -101,10 +94,8 @@ def draw_completeness(axes: Axes, data: xr.Dataset) -> None:
     number = -np.diff(data["haloes_above"].values, axis=1).sum(axis=0)
     enough = number >= 10
     centre, number = np.sqrt(flux[:-1] * flux[1:])[enough], number[enough]
-    for name, label, colour in (
-        ("detected_above", "detected at all", style.GREY),
-        ("selected_above", "selected", SIMULATED),
-    ):
+    curves = (("detected_above", "detected at all", style.GREY), ("selected_above", "selected", SIMULATED))
+    for name, label, colour in curves:
         share = -np.diff(data[name].values, axis=1).sum(axis=0)[enough] / number
         error = np.sqrt(share * (1 - share) / number)
         axes.fill_between(centre, share - error, share + error, color=colour, alpha=0.25, lw=0)
@@ -117,7 +108,7 @@ def draw_point_sources(axes: Axes, data: xr.Dataset) -> None:
     """Draw point sources per deg2 above a count rate, the input number counts and the published total."""
     rate, area = data["rate"].values, float(data["area"].sum())
     detected = data["points_above"].sum("realization").values / area
-    axes.loglog(rate, no_zeros(detected), color=SIMULATED, label="simulated, DET_LIKE ≥ 6")
+    axes.loglog(rate, np.where(detected > 0, detected, np.nan), color=SIMULATED, label="simulated, DET_LIKE ≥ 6")
     drawn = counts_above(rate / AGN_RATE_OVER_FLUX, AGN_NORMALISATION)
     axes.loglog(rate, drawn, color=style.GREY, ls="--", label="input: Moretti et al. 2003")
     total = published.number("points 6").value
@@ -248,8 +239,3 @@ def print_medians(axes: Axes, values: np.ndarray, real: float, decimals: int, mo
     """Print the simulated and the published median in the upper right corner, and `more` below."""
     text = f"median {np.median(values):.{decimals}f} (eFEDS {real:.{decimals}f}){more}"
     style.note(axes, text, "upper right")
-
-
-def no_zeros(values: np.ndarray) -> np.ndarray:
-    """Replace zeros by NaN, which a logarithmic axis leaves out."""
-    return np.where(values > 0, values, np.nan)

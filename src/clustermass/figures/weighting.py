@@ -29,10 +29,7 @@ class Row(TypedDict):
 
 @style.saved
 def plot_weighting(predictions: Sequence[Path], rows: Sequence[Row]) -> Figure:
-    """Draw residuals and sigma of each pair of experiments that differ in `weighting` alone, on the same test clusters.
-
-    `predictions` are the files `predictions.nc` of the rows; a pair is two rows, the one without weights first.
-    """
+    """Draw residuals and sigma of pairs of experiments on the same test clusters; unweighted ones come first."""
     if not rows or len(rows) % 2 or len(rows) != len(predictions):
         raise InputError("no pair of experiments that differ in weighting alone.")
     tables = [read_subset(path, "test", require=["mu", "sigma_calibrated"]) for path in predictions]

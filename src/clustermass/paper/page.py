@@ -40,31 +40,12 @@ def write_page(
     words: Path,
     outputs: Mapping[str, Path],
 ) -> None:
-    """Write the page.
+    """Write the page to `outputs`: `markdown`, `html`, and `numbers` (the same tables as JSON).
 
-    Parameters
-    ----------
-    metrics
-        metrics.json by experiment and sky.
-    pairs
-        Output of `pairs.compare_pairs`.
-    curves
-        members_curve.json by experiment.
-    figures
-        In the order of the page.
-    settings
-        Settings by experiment.
-    run
-        Texts of the page's template, and `test_sky`: the sky that experiments are tested on.
-    words
-        Folder with page.md, captions.yaml, published.yaml and page.css.
-    outputs
-        `markdown`, `html`, and `numbers`: the same tables as JSON.
-
-    Raises
-    ------
-    InputError
-        An input is missing or damaged.
+    From metrics.json by experiment and sky, `pairs.json`, members_curve.json and settings by experiment, and figures in
+    the order of the page. `run` holds texts of the page's template, and `test_sky`, on which experiments are tested;
+    the folder `words` holds page.md, captions.yaml, published.yaml and page.css. InputError names an input that is
+    missing or damaged.
     """
     trained_on = {name: setting["sky"] for name, setting in settings.items()}
     blocks = {key: read_json(path) for key, path in metrics.items()}
@@ -86,7 +67,7 @@ def write_page(
 
 
 def page_tables(results: Results, settings: Mapping[str, Settings], words: Path) -> dict[str, Table]:
-    """All tables of the page by name, but that of ensembles of fewer members."""
+    """Return all tables of the page by name, but that of ensembles of fewer members."""
     published = read_published(words / "published.yaml")
     numbers, changes = tables.numbers(results, published), tables.changes(results, published)
     return {
@@ -135,7 +116,7 @@ def caption(figure: Figure, captions: Mapping[str, str], results: Results, setti
 
 
 def markdown_table(rows: Table) -> str:
-    """Table in Markdown."""
+    """Table in Markdown, or a sentence if it has no row."""
     if len(rows) == 1:
         return "Nothing of this was run."
     lines = [f"| {' | '.join(row)} |" for row in rows]

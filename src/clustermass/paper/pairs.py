@@ -25,21 +25,13 @@ ENDS = {"low_mass": (13.0, 13.5), "high_mass": (14.5, 15.0)}
 
 
 class Predictions(NamedTuple):
-    """Predictions of an experiment for one sky.
-
-    Attributes
-    ----------
-    experiment, sky
-        Their names.
-    predictions, ensemble, baselines
-        `predictions.nc`, whose test clusters are compared; `ensemble.nc` for the members; `baselines.nc` for `group`.
-    """
+    """Files of an experiment on one sky."""
 
     experiment: str
     sky: str
-    predictions: Path
-    ensemble: Path
-    baselines: Path
+    predictions: Path  # whose test clusters are compared
+    ensemble: Path  # for the members
+    baselines: Path  # for `group`
 
 
 def compare_pairs(
@@ -47,27 +39,13 @@ def compare_pairs(
 ) -> None:
     """Write `pairs.json`: the scatter of each experiment over that of the one it is compared with, on each sky.
 
-    Parameters
-    ----------
-    predictions
-        All experiments and skies.
-    compared_with
-        Name of the other experiment, by experiment.
-    output
-        List of rows: `experiment`, `sky`, `against`; `n` common test clusters; `own` and `other` scatter and bias with
-        intervals and `bias_by_truth` (mean residual in `ENDS`); `scatter_ratio` and `bias_difference_dex` with
-        `_ci68`, from a bootstrap of whole groups with the same draws for both: these are errors of the choice of
-        clusters. `bias_nearer_zero_by_truth`: decrease of the absolute bias, with its error from the same clusters.
-        `training_noise`: relative standard deviation of a member's scatter from training to training, of both
-        experiments and typical of all compared with the same one; `scatter_ratio_error`: both errors together. With
-        fewer than three common clusters the ratio is None.
-    resamplings, seed
-        Number of resamplings of the bootstrap, and root of its random numbers.
-
-    Raises
-    ------
-    InputError
-        A file is missing, damaged or lacks a variable.
+    Its rows hold `experiment`, `sky`, `against`; `n` common test clusters; `own` and `other` scatter and bias with
+    intervals and `bias_by_truth` (mean residual in `ENDS`); `scatter_ratio` and `bias_difference_dex` with `_ci68`,
+    from a bootstrap of whole groups with the same draws for both: these are errors of the choice of clusters.
+    `bias_nearer_zero_by_truth`: decrease of the absolute bias, with its error from the same clusters. `training_noise`:
+    relative standard deviation of a member's scatter from training to training, of both experiments and typical of all
+    compared with the same one; `scatter_ratio_error`: both errors together. With fewer than three common clusters the
+    ratio is None. InputError if a file is missing, damaged or lacks a variable.
     """
     table = {(one.experiment, one.sky): one for one in predictions}
     rows = []
@@ -104,13 +82,15 @@ def _compared(one: Predictions, other: Predictions, resamplings: int, seed: int)
         }
         for name, residual, means, scatters in zip(("own", "other"), residuals, mean, scatter, strict=True)
     }
+    # decrease of the absolute bias, cluster by cluster
+    signed = {end: np.sign(residuals[:, in_].sum(axis=1))[:, None] * residuals[:, in_] for end, in_ in ends.items()}
     return {
         **row,
         **sides,
         "member_scatter_dex": {"own": _member_scatters(one, own), "other": _member_scatters(other, theirs)},
         "scatter_ratio": float(residuals[0].std()) / float(residuals[1].std()),
         "scatter_ratio_ci68": interval68(scatter[0] / scatter[1]),
-        "bias_nearer_zero_by_truth": {end: _nearer_zero(residuals[:, inside]) for end, inside in ends.items()},
+        "bias_nearer_zero_by_truth": {end: _mean(other - own, "by_dex") for end, (own, other) in signed.items()},
         "bias_difference_dex": float(residuals[0].mean()) - float(residuals[1].mean()),
         "bias_difference_dex_ci68": interval68(mean[0] - mean[1]),
     }
@@ -127,12 +107,6 @@ def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
     """Scatter of each member about its mean, dex, on the clusters of `table`."""
     members = read_netcdf(one.ensemble, ("member_mu",))["member_mu"].sel(cluster=table["cluster"].values)
     return [float(scatter) for scatter in (members - table["log10_m500c"]).std("cluster").values]
-
-
-def _nearer_zero(residuals: FloatArray) -> dict[str, float | int | None]:
-    """Decrease of the absolute bias from the second row of residuals (2, cluster) to the first, cluster by cluster."""
-    own, other = (np.sign(residual.sum()) * residual for residual in residuals)
-    return _mean(other - own, "by_dex")
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
@@ -162,19 +136,10 @@ def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict
 
 
 def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
-    """Relative standard deviation of a member's scatter that is typical of several experiments.
+    """Relative standard deviation of a member's scatter that is typical of several experiments (scatters in dex).
 
-    Parameters
-    ----------
-    scatters
-        Scatters of the members of each experiment, dex; their means may differ.
-
-    Returns
-    -------
-    float or None
-        From the median of the experiments' variances, so that a few with unstable trainings don't dominate; each
-        variance is divided by the median of its distribution for Gaussian noise. None if no experiment has two
-        members.
+    From the median of the experiments' variances, so that a few with unstable trainings don't dominate; each variance
+    is divided by the median of its distribution for Gaussian noise. None if no experiment has two members.
     """
     variances = [_variance(members) for members in scatters if len(members) > 1]
     if not variances:
@@ -183,17 +148,10 @@ def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
 
 
 def noise_of(scatters: Sequence[float], typical: float | None) -> float:
-    """Relative standard deviation of the scatter of one experiment's members.
+    """Relative standard deviation of the scatters (dex) of one experiment's members; 0 if `typical` is None.
 
-    Its own variance and the typical one are averaged with their degrees of freedom as weights (the moderated variance
-    of Smyth 2004, doi:10.2202/1544-6115.1027), since two members alone say little. 0 if `typical` is None.
-
-    Parameters
-    ----------
-    scatters
-        Scatters of its members, dex.
-    typical
-        `typical_noise` of the experiments compared with the same one.
+    Its own variance and that of `typical_noise` are averaged with their degrees of freedom as weights (the moderated
+    variance of Smyth 2004, doi:10.2202/1544-6115.1027), since two members alone say little.
     """
     if typical is None:
         return 0.0

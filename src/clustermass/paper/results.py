@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from clustermass.errors import InputError
+from clustermass.io.files import reading
 
 #: a difference of fewer standard errors counts as none
 CLEAR = 3.0
@@ -34,31 +34,24 @@ class Measured(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A published number, its place in the paper, and the key of ours in `Results.number`.
-
-    `error` is the sampling error of the paper's test set; None if the value depends on the simulation.
-    """
+    """A published number and its place in the paper."""
 
     what: str
     where: str
-    ours: str
+    ours: str  # key of ours in `Results.number`
     published: float
-    error: float | None
+    error: float | None  # sampling error of the paper's test set; None if the value depends on the simulation
 
 
 class Change(NamedTuple):
-    """A change of the method: our experiment, a description, its place in the paper and the paper's words.
-
-    `ratio` is the published scatter with the change over that without it; `effect`, where only words are published,
-    is worse, same or not_better.
-    """
+    """A change of the method: our experiment, a description, its place in the paper and the paper's words."""
 
     experiment: str
     what: str
     where: str = ""
     published: str = ""
-    ratio: float | None = None
-    effect: str = ""
+    ratio: float | None = None  # published scatter with the change over that without it
+    effect: str = ""  # where only words are published: worse, same or not_better
 
 
 class Published(NamedTuple):
@@ -86,15 +79,11 @@ def read_published(path: Path) -> Published:
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a run: metrics.json by experiment and sky, and the rows of pairs.json.
+    """Results of a run. All experiments are tested on `test_sky`, or, where that wasn't done, on their own test set."""
 
-    `trained_on` is the sky that each experiment was trained on; all are tested on `test_sky`, or, where that wasn't
-    done, on the test set of their own.
-    """
-
-    metrics: Mapping[tuple[str, str], Block]
-    pairs: Sequence[Block]
-    trained_on: Mapping[str, str]
+    metrics: Mapping[tuple[str, str], Block]  # metrics.json by experiment and sky
+    pairs: Sequence[Block]  # rows of pairs.json
+    trained_on: Mapping[str, str]  # sky of each experiment
     test_sky: str
 
     def of(self, experiment: str) -> Block:
@@ -125,19 +114,18 @@ class Results:
         return lookup(block, key)
 
     def _above_60_over_all(self, experiment: str) -> Measured:
-        """Scatter above likelihoods of 60 over that of all clusters, errors as if independent.
-
-        For the paper's recipe of networks that were trained on these clusters alone, if there are any.
-        """
-        retrained = experiment == THEIRS and self.of("high_likelihood")
-        all_clusters = self.number(BASE if retrained else experiment, "test/scatter_dex")
-        above = self.number(
-            *("high_likelihood", "test/scatter_dex") if retrained else (experiment, "high_likelihood/scatter_dex")
+        """Scatter above likelihoods of 60 over that of all clusters, errors as if independent."""
+        above, whole = (
+            self.number(experiment, "high_likelihood/scatter_dex"),
+            self.number(experiment, "test/scatter_dex"),
         )
-        if not (above.value and above.error and all_clusters.value and all_clusters.error):
+        # for the paper's recipe of networks that were trained on these clusters alone, if there are any
+        if experiment == THEIRS and self.of("high_likelihood"):
+            above, whole = (self.number(name, "test/scatter_dex") for name in ("high_likelihood", BASE))
+        if not (above.value and above.error and whole.value and whole.error):
             return Measured(None)
-        ratio = above.value / all_clusters.value
-        return Measured(ratio, ratio * hypot(above.error / above.value, all_clusters.error / all_clusters.value))
+        ratio = above.value / whole.value
+        return Measured(ratio, ratio * hypot(above.error / above.value, whole.error / whole.value))
 
     def pair(self, experiment: str) -> Block:
         """Row of an experiment and the one it is compared with, preferably on `test_sky`; empty if there is none."""
@@ -148,10 +136,8 @@ class Results:
 
 def read_json(path: Path) -> Block:
     """Content of a JSON file; InputError if there is none."""
-    try:
+    with reading(path, "JSON"):
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON ({error}). Delete it and run again.") from error
 
 
 def lookup(block: Block, path: str) -> Measured:
@@ -178,7 +164,7 @@ def scatter_ratio(pair: Block) -> Measured:
 
 
 def agreement(ours: Measured, published: float, error: float) -> str:
-    """Tell whether a number agrees with a published one within three standard errors of both together."""
+    """Say whether a number agrees with a published one within three standard errors of both together."""
     sigmas = ours.sigmas(published, error)
     return "—" if sigmas is None else f"{'yes' if abs(sigmas) < CLEAR else 'no'} ({sigmas:+.1f} σ)"
 
@@ -192,7 +178,7 @@ def effect_of(ratio: Measured, error: float = 0.0) -> str:
 
 
 def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
-    """Tell whether a change has the published effect: yes, no, or not seen.
+    """Say whether a change has the published effect: yes, no, or not seen.
 
     A published ratio is compared by `agreement`. "worse" needs worse by three standard errors; "same" and "not_better"
     allow what the paper's test set, with an error of 1 / sqrt(test_clusters), could not resolve either.
