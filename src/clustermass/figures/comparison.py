@@ -51,12 +51,8 @@ class Sample(NamedTuple):
     isolated: dict[str, Value]  # and of the isolated ones
 
 
-class Heading(NamedTuple):
-    """The band above the lines of an experiment: its middle, the experiment's name and how it was trained."""
-
-    place: float
-    name: str
-    training: str
+#: middle of the band above the lines of an experiment, the experiment's name and how it was trained
+Heading = tuple[float, str, str]
 
 
 @style.saved
@@ -73,7 +69,7 @@ def plot_comparison(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) 
     panels[0].set_ylim(height, 0)
     panels[0].set_yticks([sample.place for sample in samples], [sample.name for sample in samples])
     for heading in headings:
-        draw_heading(panels, heading)
+        draw_heading(panels, *heading)
     figure.legend(handles=legend(samples), loc="outside upper center", ncols=4)
     return figure
 
@@ -83,7 +79,7 @@ def arrange(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Heading], list[Samp
     headings, samples, top = [], [], 0.0
     for name, group in groupby(rows, key=lambda row: row["experiment"]):
         of_experiment = list(group)
-        headings.append(Heading(top + HEADING / 2, name, training_of(of_experiment[0])))
+        headings.append((top + HEADING / 2, name, training_of(of_experiment[0])))
         top += HEADING
         for number, row in enumerate(of_experiment):
             label = f"{row['sky'] or 'own test set'}\nn = {row['n_test']}"
@@ -114,11 +110,10 @@ def draw_panel(axes: Axes, key: str, digits: int, samples: Sequence[Sample]) -> 
     low, high = limits(samples, key)
     for sample in samples:
         marks = look(sample.control, sample.other_sky)
-        if key in sample.values:
-            draw_value(axes, sample.place - APART, sample.values[key], digits, marks, (low, high))
-        if key in sample.isolated:
-            white = {**marks, "mfc": "white"}
-            draw_value(axes, sample.place + APART, sample.isolated[key], digits, white, (low, high))
+        sides = ((sample.values, -APART, marks), (sample.isolated, APART, {**marks, "mfc": "white"}))
+        for values, shift, drawn in sides:
+            if key in values:
+                draw_value(axes, sample.place + shift, values[key], digits, drawn, (low, high))
     if key != "scatter_dex":
         axes.axvline(1, color=style.BLACK, lw=0.7, zorder=0)
     axes.set_xlim(low, high + (high - low) * NUMBERS / (1 - NUMBERS))
@@ -158,22 +153,20 @@ def draw_value(
     axes.text(0.98, place, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=6.5)
 
 
-def draw_heading(panels: Sequence[Axes], heading: Heading) -> None:
+def draw_heading(panels: Sequence[Axes], middle: float, name: str, training: str) -> None:
     """Draw the grey band above an experiment's lines, with its name and training."""
     for axes in panels:
         left = 0.0 if axes is panels[0] else -0.02
         width = 1.0 - left if axes is panels[-1] else 1.2  # over the gap to the next panel, which is drawn later
-        corner = (left, heading.place - HEADING / 2)
+        corner = (left, middle - HEADING / 2)
         band = Rectangle(corner, width, HEADING, color=BAND, lw=0, zorder=3, transform=axes.get_yaxis_transform())
         band.set(clip_on=False, in_layout=False)
         axes.add_patch(band)
-    for axes, place, side, text, weight in (
-        (panels[0], 0.02, "left", heading.name, "bold"),
-        (panels[-1], 0.98, "right", heading.training, "normal"),
-    ):
+    sides = ((panels[0], 0.02, "left", name, "bold"), (panels[-1], 0.98, "right", training, "normal"))
+    for axes, place, side, text, weight in sides:
         across = blended_transform_factory(axes.transAxes, panels[-1].transData)
         # on the last panel, so that no other band covers it
-        words = panels[-1].text(place, heading.place, text, transform=across, ha=side, va="center", weight=weight)
+        words = panels[-1].text(place, middle, text, transform=across, ha=side, va="center", weight=weight)
         words.set(fontsize=7, in_layout=False, zorder=4)
 
 

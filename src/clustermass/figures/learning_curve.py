@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,11 +28,8 @@ class Row(TypedDict):
     sky: str | None  # None = the test set of the sky that it was trained on; this row comes first of its experiment
 
 
-class Point(NamedTuple):
-    """Number of training clusters of an experiment, and its metrics on one test sample."""
-
-    n_train: int
-    metrics: Metrics
+#: number of training clusters of an experiment, and its metrics on one test sample
+Point = tuple[int, Metrics]
 
 
 @style.saved
@@ -49,7 +46,7 @@ def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
     for axes, ((family, sky), points) in zip(panels, curves.items(), strict=False):
         draw_sample(axes, points)
-        axes.set_title(f"{family}: {sky or 'own test set'}, n = {points[0].metrics['n_test']}", loc="left")
+        axes.set_title(f"{family}: {sky or 'own test set'}, n = {points[0][1]['n_test']}", loc="left")
     for axes in panels[len(curves) :]:
         axes.set_visible(False)
     for axes in panels[::columns]:
@@ -65,16 +62,16 @@ def curves_of(metrics: Sequence[Path], rows: Sequence[Row]) -> dict[tuple[str, s
     for row, path in zip(rows, metrics, strict=True):
         content = read_metrics(path)
         n_train = trained.setdefault(row["experiment"], content["n_train"])
-        curves.setdefault((row["family"], row["sky"]), []).append(Point(n_train, content))
-    several = {key: points for key, points in curves.items() if len({point.n_train for point in points}) > 1}
-    return {key: sorted(points, key=lambda point: point.n_train) for key, points in several.items()}
+        curves.setdefault((row["family"], row["sky"]), []).append((n_train, content))
+    several = {key: points for key, points in curves.items() if len({n_train for n_train, _ in points}) > 1}
+    return {key: sorted(points, key=lambda point: point[0]) for key, points in several.items()}
 
 
 def draw_sample(axes: Axes, points: Sequence[Point]) -> None:
     """Draw the curves of all predictors on one test sample."""
-    sizes = [point.n_train for point in points]
+    sizes = [n_train for n_train, _ in points]
     for place, name in enumerate(PREDICTORS):
-        rows = [{"network": point.metrics["test"], **point.metrics["baselines"]} for point in points]
+        rows = [{"network": metrics["test"], **metrics["baselines"]} for _, metrics in points]
         if all(name in row for row in rows):
             draw_curve(axes, sizes, [row[name] for row in rows], name, place - (len(PREDICTORS) - 1) / 2)
     axes.set_xscale("log")

@@ -45,11 +45,11 @@ BINNED = {
 
 
 class Settings(TypedDict):
-    """Settings of an experiment that the page states: the sky it was trained on, epochs, and its control or "none"."""
+    """Settings of an experiment that the page states."""
 
-    sky: str
+    sky: str  # that it was trained on
     epochs: int
-    control: str
+    control: str  # or "none"
 
 
 def text(measured: Measured, digits: int = 3) -> str:
