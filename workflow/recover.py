@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         return 1
     cancelled = cancel_jobs(directory)
     subprocess.run([*SNAKEMAKE, "--unlock", "--quiet", "all", *arguments], check=True)
-    removed = unrecorded(arguments)
+    removed = [path for path in unrecorded(arguments) if (directory / path).exists()]  # not temporary ones
     for path in removed:
         (directory / path).unlink()
     print(f"{cancelled} jobs cancelled, {len(removed)} files removed. The same snakemake command goes on from here.")

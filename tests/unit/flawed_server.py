@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
     def plain(self, status, body, headers):
         """Answer with a small body."""
         self.send_response(status)
-        for key, value in [("Content-Length", str(len(body))), *headers]:
+        for key, value in [("Content-Length", str(len(body))), ("Connection", "close"), *headers]:
             self.send_header(key, value)
         self.end_headers()
         self.wfile.write(body)

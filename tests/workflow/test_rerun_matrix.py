@@ -297,7 +297,7 @@ def test_a_module_that_is_not_declared_is_found(repository, folder, name, text):
 @pytest.mark.parametrize("stamp", ["__import__('time').time()", "(ROOT / 'Snakefile').stat().st_mtime"])
 def test_a_time_stamp_as_trigger_is_found(repository, folder, stamp):
     rule = repository / "workflow" / "rules" / "dataset.smk"
-    hash_of_split = '**step("dataset.split.'
+    hash_of_split = '**step("dataset.split.split_sample'
     replace(rule, hash_of_split, f"stamp={stamp}, {hash_of_split}")
     ask(repository, folder, request("finish"))
     os.utime(repository / "Snakefile")

@@ -17,10 +17,12 @@ from scipy.stats import norm
 from clustermass.dataset.training_data import MIN_REDSHIFT, network_order
 from clustermass.ensemble.aggregate import combine, mixture_quantile
 from clustermass.ensemble.calibration import read_calibration
+from clustermass.ensemble.pack import pack_ensemble, unpack
 from clustermass.errors import InputError
 from clustermass.io.log import track
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import config_hash, file_sha256
+from clustermass.network.predict import predict, use_device
 from clustermass.network.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
@@ -89,8 +91,6 @@ class Ensemble:
         """Open an experiment's folder, or a packed ensemble, which is unpacked for as long as the object lives."""
         if path.is_dir():
             return cls.from_folder(path)
-        from clustermass.ensemble.pack import unpack
-
         folder = Path(tempfile.mkdtemp(prefix="clustermass-ensemble-"))
         try:
             unpack(path, folder)
@@ -156,8 +156,6 @@ class Ensemble:
         are applied, under that control, only if `controlled`: for tests, not for masses. InputError if a file isn't one
         of ours, the images don't fit the networks, or a redshift isn't positive and finite.
         """
-        from clustermass.network.predict import use_device
-
         use_device(device)
         redshift = np.asarray(redshift, np.float64)
         grid = redshift[:, None] if redshift_err is None else _redshift_grid(redshift, np.asarray(redshift_err, float))
@@ -200,8 +198,6 @@ class Ensemble:
 
     def save(self, path: Path) -> str:
         """Write a finished ensemble without control as one file; return its `digest`, ENSHASH in mass catalogues."""
-        from clustermass.ensemble.pack import pack_ensemble
-
         return pack_ensemble(self, path)
 
     def named(self) -> dict[str, Path]:
@@ -236,8 +232,6 @@ def _apply(
     controlled: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (cluster, k) of one member, for redshifts (cluster, k)."""
-    from clustermass.network.predict import predict
-
     if network.control and not controlled:
         raise InputError(
             f"{path}: a network of the control {network.control.name!r}, from whose data something was taken. "

@@ -230,11 +230,7 @@ def _attempt(url: str, part: Path, stall_s: float, size: int | None) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         version = None
     have = part.stat().st_size if version else 0
-    headers = {
-        "User-Agent": f"clustermass/{clustermass.__version__}",
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-    }
+    headers = {"User-Agent": f"clustermass/{clustermass.__version__}", "Accept-Encoding": "identity"}
     if version and have:
         headers |= {"Range": f"bytes={have}-", "If-Range": version}
     with _answer(url, headers, part, stall_s) as response:
