@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -28,7 +29,7 @@ STEPS = (-1.0, 0.0, 1.0)
 def estimate_background(
     index: EventIndex, ra: FloatArray, dec: FloatArray, exposure_s: Exposure, parameters: Detection
 ) -> FloatArray:
-    """Estimate the background rate around positions from the counts in cells of about an arcminute.
+    """Estimate the background rate around positions, counts / (arcmin^2 s), from the counts in cells of about 1 arcmin.
 
     Cells with more counts than `background_clip_sigma` allows for the level are left out as sources, empty ones as
     uncovered. The level b of the others, n counts in cells of relative exposure w, is that of a Poisson distribution
@@ -37,17 +38,15 @@ def estimate_background(
         b = sum(n) / sum(w) * P(1 <= n <= k | b) / P(n <= k - 1 | b).
 
     Sources too faint for the clip, and the wings of brighter ones, stay in, as they do in the maps of eSASS erbackmap.
-
-    Takes the events of the detection band and positions (position,) in deg, right ascension relative to the index's
-    zero. Returns counts / (arcmin^2 s), shape (position,); 0 where no cell near the position holds counts.
+    Positions (position,) are in deg, right ascension relative to the index's zero; the rate is 0 where no cell near the
+    position holds counts.
     """
-    cell = parameters["background_cell_arcsec"] / 3600.0
-    steps = int(np.ceil(parameters["background_radius_arcsec"] / parameters["background_cell_arcsec"] - 0.5))
-    step = np.arange(-steps, steps + 1)
-    distance = np.hypot(step[:, None], step[None, :]) * parameters["background_cell_arcsec"]
-    far = distance >= parameters["background_exclusion_arcsec"]
     if len(ra) == 0:
         return np.zeros(0)
+    cell_arcsec = parameters["background_cell_arcsec"]
+    steps, cell = int(np.ceil(parameters["background_radius_arcsec"] / cell_arcsec - 0.5)), cell_arcsec / 3600.0
+    step = np.arange(-steps, steps + 1)
+    far = np.hypot(step[:, None], step[None, :]) * cell_arcsec >= parameters["background_exclusion_arcsec"]
     cells, levels = _Cells(index, ra, dec, cell, steps, exposure_s), []
     for block in np.array_split(np.arange(len(ra)), len(ra) // BLOCK + 1):
         rows, columns = cells.window(ra[block], dec[block], step)
@@ -115,24 +114,20 @@ def box_likelihood(
 ) -> FloatArray:
     """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp, float64, shape (stamp,).
 
-    P is the regularised lower incomplete gamma function, the chance of n counts or more where b are expected; n and b
+    P, the regularised lower incomplete gamma function, is the chance of n counts or more where b are expected; n and b
     are sums over the box weighted by the kernel, as erbox's with boxsize 4 in three passes. The boxes lie on the 3 x 3
     grid of positions where the fits start; the largest is cut at the stamps' radius. The likelihood is infinite where
-    the chance is below the smallest number.
-
-    `level` is the background in counts / pixel, shape (stamp,); `neighbours` the counts expected of other sources in
-    the pixel of each entry of `stamps`, whose share of the counts is left out.
+    the chance is below the smallest number. `level` is the background in counts / pixel, (stamp,); `neighbours` the
+    counts expected of other sources in each entry of `stamps`, whose share of the counts is left out.
     """
     flat = level[stamps.owner]
     counts = stamps.counts * flat / (flat + neighbours)
     least = np.ones(len(stamps.ra))
-    for core in CORES_ARCSEC:
-        for x in STEPS:
-            for y in STEPS:
-                dx, dy = templates.x - x * parameters["shift_arcsec"], templates.y - y * parameters["shift_arcsec"]
-                inside = np.maximum(np.abs(dx), np.abs(dy)) <= HALF_BOX * core
-                kernel = np.where(inside, (1.0 + (dx**2 + dy**2) / core**2) ** -1.5, 0.0)
-                number = np.bincount(stamps.owner, kernel[stamps.pixel] * counts, minlength=len(least))
-                least = np.minimum(least, gammainc(np.maximum(number, 1e-9), level * kernel.sum()))
+    for core, x, y in product(CORES_ARCSEC, STEPS, STEPS):
+        dx, dy = templates.x - x * parameters["shift_arcsec"], templates.y - y * parameters["shift_arcsec"]
+        inside = np.maximum(np.abs(dx), np.abs(dy)) <= HALF_BOX * core
+        kernel = np.where(inside, (1.0 + (dx**2 + dy**2) / core**2) ** -1.5, 0.0)
+        number = np.bincount(stamps.owner, kernel[stamps.pixel] * counts, minlength=len(least))
+        least = np.minimum(least, gammainc(np.maximum(number, 1e-9), level * kernel.sum()))
     with np.errstate(divide="ignore"):
         return np.asarray(-np.log(least))

@@ -1,8 +1,7 @@
-"""Source detection in a simulated field, a vectorised stand-in for eSASS ermldet."""
+"""Source detection in a simulated field, a vectorised stand-in for eSASS ermldet, and the halo of each detection."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zlib import crc32
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray, Rows
 from clustermass.detect.background import Exposure, box_likelihood, estimate_background
-from clustermass.detect.match import Detections, Owners, owners, unique_positions
 from clustermass.detect.maximum_likelihood import EXTENDED_DOF, POINT_DOF, Fit, fit_stamps, negative_log_q
 from clustermass.detect.stamps import (
     REACH_ARCSEC,
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
 FEWEST_COUNTS = 5.0  # expected from a candidate; fewer reach the DET_LIKE floor only by the luck of a few photons
 LOWEST_BACKGROUND = 0.01  # counts / arcmin^2, so that one photon on an empty background has a finite likelihood
 
+#: columns by name
 Columns: TypeAlias = dict[str, NDArray[Any]]
 
 
@@ -67,13 +66,21 @@ class _Field:
     ext_like: FloatArray
 
 
+@dataclass(frozen=True)
+class _Detections(Rows):
+    """Detections, each array (detection,); right ascension in deg relative to the event index's zero."""
+
+    stamp: IntArray
+    ra: FloatArray
+    dec: FloatArray
+    det_like: FloatArray
+    ext_like: FloatArray  #: 0 for a point source
+    extent: FloatArray  #: core radius, arcsec, 0 for a point source
+    counts: FloatArray  #: of the source on the whole sky
+
+
 def detect(
-    events: Mapping[str, NDArray[Any]],
-    candidates: Candidates,
-    exposure_s: Exposure,
-    psf: RadialProfile,
-    parameters: Detection,
-    seed: int,
+    events: Columns, candidates: Candidates, exposure_s: Exposure, psf: RadialProfile, parameters: Detection, seed: int
 ) -> tuple[Columns, Columns]:
     """Detect sources near the candidates and match the detections to the haloes whose photons they are made of.
 
@@ -111,30 +118,41 @@ def detect(
     most. A detection that AGN or background account for, or with more fitted counts inside the cut radius than
     match_counts_factor x (photons of the halo) + match_counts_offset, has none.
     """
-    fitted, exposure = _worth_fitting(candidates, exposure_s)
-    field = _prepare(events, fitted, exposure, exposure_s, build_templates(psf, parameters), parameters, seed)
+    templates = build_templates(psf, parameters)
+    field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)
     _fit_all(field, parameters)
     detections = _detections(field, parameters["det_like_floor"])
-    single = detections[unique_positions(detections, parameters)]
-    owner = owners(single, field.stamps, field.index, field.fit, field.background, field.templates)
-    halo, kept = _matched_halo(field, candidates.src_id, owner, parameters)
+    single = detections[_unique_positions(detections, parameters)]
+    owner, purity, fitted = _owners(field, single)
+    halo, kept = _matched_halo(field, candidates.src_id, owner, fitted, parameters)
     LOGGER.info(
         "%d detections; %d dropped near a more likely one, %d as parts of a halo that a more likely one matches",
         len(detections), len(detections) - len(single), np.count_nonzero(~kept),
     )  # fmt: skip
-    single, halo, owner = single[kept], halo[kept], owner[kept]
+    single, halo, purity = single[kept], halo[kept], purity[kept]
     extended, matched = single.extent > 0.0, halo >= 0
     LOGGER.info(
         "catalogue: %d extended (%d of them a halo, the others spurious), %d point-like (%d of them a halo)",
         *(np.count_nonzero(kind) for kind in (extended, extended & matched, ~extended, ~extended & matched)),
     )
-    return _catalogue(field, single), _matches(field, candidates, single, halo, owner.purity)
+    return _catalogue(field, single), _matches(field, candidates, single, halo, purity)
+
+
+def _worth_fitting(candidates: Candidates, exposure_s: Exposure) -> Candidates:
+    """Drop, and log, candidates without exposure or with too few counts."""
+    bright = candidates.expected_counts >= FEWEST_COUNTS
+    used = bright.copy()
+    used[bright] = exposure_s(candidates.ra[bright], candidates.dec[bright]) > 0.0
+    LOGGER.info(
+        "%d of %d candidates fitted; left out: %d with fewer than %g expected counts, %d without exposure",
+        np.count_nonzero(used), len(used), np.count_nonzero(~bright), FEWEST_COUNTS, np.count_nonzero(bright & ~used),
+    )  # fmt: skip
+    return candidates[used]
 
 
 def _prepare(
-    events: Mapping[str, NDArray[Any]],
+    events: Columns,
     candidates: Candidates,
-    exposure: FloatArray,
     exposure_s: Exposure,
     templates: Templates,
     parameters: Detection,
@@ -149,6 +167,7 @@ def _prepare(
     dec = candidates.dec + scatter[1] / 3600.0
     ra = relative_ra(candidates.ra, ra_zero) + scatter[0] / 3600.0 / np.cos(np.radians(dec))
     stamps = build_stamps(index, ra, dec, templates)
+    exposure = np.asarray(exposure_s(candidates.ra, candidates.dec), dtype=float)
     rate = estimate_background(index, ra, dec, exposure_s, parameters)
     level = np.maximum(rate * exposure, LOWEST_BACKGROUND)
     per_pixel = level * (templates.pixel_arcsec / 60.0) ** 2
@@ -160,19 +179,6 @@ def _prepare(
     field.background = flat + agn
     field.box_like = box_likelihood(stamps, per_pixel, agn, templates, parameters)
     return field
-
-
-def _worth_fitting(candidates: Candidates, exposure_s: Exposure) -> tuple[Candidates, FloatArray]:
-    """Drop, and log, candidates without exposure or with too few counts; return the others and their exposure."""
-    bright = candidates.expected_counts >= FEWEST_COUNTS
-    exposure = np.zeros(len(bright))
-    exposure[bright] = exposure_s(candidates.ra[bright], candidates.dec[bright])
-    used = bright & (exposure > 0.0)
-    LOGGER.info(
-        "%d of %d candidates fitted; left out: %d with fewer than %g expected counts, %d without exposure",
-        np.count_nonzero(used), len(used), np.count_nonzero(~bright), FEWEST_COUNTS, np.count_nonzero(bright & ~used),
-    )  # fmt: skip
-    return candidates[used], exposure[used]
 
 
 def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
@@ -227,37 +233,89 @@ def _positions(field: _Field, rows: IntArray) -> tuple[FloatArray, FloatArray]:
     return ra - field.fit.x[rows] / 3600.0 / cosine, fitted_dec
 
 
-def _detections(field: _Field, floor: float) -> Detections:
+def _detections(field: _Field, floor: float) -> _Detections:
     """Return the candidates above the DET_LIKE floor by decreasing DET_LIKE, ties by declination and RA."""
     rows = np.flatnonzero(field.det_like >= floor)
     ra, dec = _positions(field, rows)
     fit, det_like, ext_like = field.fit[rows], field.det_like[rows], field.ext_like[rows]
     extent = np.where(ext_like > 0.0, fit.extent, 0.0)
-    return Detections(rows, ra, dec, det_like, ext_like, extent, fit.counts)[np.lexsort((ra, dec, -det_like))]
+    return _Detections(rows, ra, dec, det_like, ext_like, extent, fit.counts)[np.lexsort((ra, dec, -det_like))]
+
+
+def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArray:
+    """Return which detections stay when of two near ones only the more likely is kept.
+
+    Near are two extended detections within `merge_extended_arcsec`, any two within `merge_point_arcsec`. The detections
+    must be sorted by decreasing likelihood.
+    """
+    ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
+    radii = parameters["merge_point_arcsec"], parameters["merge_extended_arcsec"]
+    close, wide = (np.stack(neighbours(ra, dec, ra, dec, radius), axis=1) for radius in radii)
+    wide = wide[extended[wide[:, 0]] & extended[wide[:, 1]]]
+    pairs = np.unique(np.concatenate([close, wide]), axis=0)
+    kept = np.ones(len(ra), dtype=bool)
+    for better, worse in pairs[pairs[:, 0] < pairs[:, 1]].tolist():  # sorted: whether the better stays is settled
+        if kept[better]:
+            kept[worse] = False
+    return kept
+
+
+def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Find the source that accounts for most of each detection's fitted counts; there is one detection a stamp at most.
+
+    A photon in a pixel with expected counts s of the source and b of everything else belongs to the source with
+    probability s / (s + b); summed over the photons this gives exactly the fitted counts. The source (of the photons'
+    truth labels) with the largest sum is the owner of the detection.
+
+    Returns, of shape (detection,), the owner's src_id (0 = there is only background); the purity, photons of the owner
+    inside the cut radius / fitted counts inside it, at most 1; and these fitted counts.
+    """
+    fit, stamps, templates = field.fit, field.stamps, field.templates
+    number = np.full(len(stamps.ra), -1, dtype=np.int64)
+    number[detections.stamp] = np.arange(len(detections.stamp))
+    x, y, counts = (values.astype(np.float32)[stamps.owner] for values in (fit.x, fit.y, fit.counts))
+    radius = np.hypot(templates.x[stamps.pixel] - x, templates.y[stamps.pixel] - y)
+    source = (counts * templates.value(fit.model[stamps.owner], radius)).astype(np.float64)
+    share = source / (source + field.background)
+    fitted = np.bincount(stamps.owner, share * stamps.counts, len(stamps.ra)).astype(np.float64)[detections.stamp]
+    detection = number[stamps.owner[stamps.photon_entry]]
+    label = field.index.src_id[stamps.photon_event].astype(np.int64)
+    used = np.flatnonzero((detection >= 0) & (label != 0))
+    used = used[np.lexsort((label[used], detection[used]))]
+    detection, label, weight = detection[used], label[used], share[stamps.photon_entry[used]]
+    start = np.flatnonzero(np.diff(detection, prepend=-1).astype(bool) | np.diff(label, prepend=0).astype(bool))
+    photons = np.diff(start, append=len(label))
+    total = np.add.reduceat(weight, start) if len(start) else np.zeros(0)
+    detection, label = detection[start], label[start]
+    order = np.lexsort((label, total, detection))
+    last = order[np.flatnonzero(np.diff(detection[order], append=-1))]  # the label with the largest total
+    src_id, purity = np.zeros(len(fitted), np.int64), np.zeros(len(fitted))
+    src_id[detection[last]] = label[last]
+    purity[detection[last]] = np.minimum(photons[last] / np.maximum(fitted[detection[last]], 1e-9), 1.0)
+    return src_id, purity, fitted
 
 
 def _matched_halo(
-    field: _Field, src_id: NDArray[np.integer], owner: Owners, parameters: Detection
+    field: _Field, src_id: NDArray[np.integer], owner: IntArray, fitted: FloatArray, parameters: Detection
 ) -> tuple[IntArray, BoolArray]:
     """Return the place in `src_id` of each detection's halo (-1: none) and which detections stay.
 
     Of several detections of one halo the most likely stays; the others are parts of it.
     """
-    halo = np.full(len(owner.src_id), -1, dtype=np.int64)
+    halo = np.full(len(owner), -1, dtype=np.int64)
     order = np.argsort(src_id, kind="stable")
-    photons = photons_of(field.index, owner.src_id)
-    limit = parameters["match_counts_factor"] * photons + parameters["match_counts_offset"]
-    good = np.flatnonzero((owner.src_id > 0) & (owner.fitted <= limit) & np.isin(owner.src_id, src_id))
-    halo[good] = order[np.searchsorted(src_id[order], owner.src_id[good])]
+    limit = parameters["match_counts_factor"] * photons_of(field.index, owner) + parameters["match_counts_offset"]
+    good = np.flatnonzero((owner > 0) & (fitted <= limit) & np.isin(owner, src_id))
+    halo[good] = order[np.searchsorted(src_id[order], owner[good])]
     best = np.zeros(len(halo), dtype=bool)
     best[np.unique(halo, return_index=True)[1]] = True  # the first is the most likely
     return halo, best | (halo < 0)
 
 
-def _catalogue(field: _Field, detections: Detections) -> Columns:
+def _catalogue(field: _Field, detections: _Detections) -> Columns:
     """Return the columns of the catalogue."""
     exposure = field.exposure[detections.stamp]
-    number, ra = np.arange(1, len(detections.ra) + 1, dtype=np.int32), (detections.ra + field.index.ra_zero) % 360.0
+    number, ra = np.arange(1, len(exposure) + 1, dtype=np.int32), (detections.ra + field.index.ra_zero) % 360.0
     measured = {
         "DET_LIKE": detections.det_like, "EXT_LIKE": detections.ext_like, "EXT": detections.extent,
         "ML_RATE": detections.counts / exposure, "ML_CTS": detections.counts,
@@ -268,7 +326,7 @@ def _catalogue(field: _Field, detections: Detections) -> Columns:
 
 
 def _matches(
-    field: _Field, candidates: Candidates, detections: Detections, halo: IntArray, purity: FloatArray
+    field: _Field, candidates: Candidates, detections: _Detections, halo: IntArray, purity: FloatArray
 ) -> Columns:
     """Return the columns of the matches; `halo` is each detection's place in `candidates`, -1 for none."""
     rows = np.flatnonzero(halo >= 0)

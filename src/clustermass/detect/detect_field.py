@@ -39,19 +39,11 @@ def detect_sources(
     catalogue: Path,
     matches: Path | None = None,
 ) -> None:
-    """Detect the sources of a simulated field and write its catalogue.
+    """Detect the sources of a simulated field and write `catalogue`, and in `matches` which of them is which halo.
 
-    The seed, `name` and `realization` fix all random numbers. InputError if the labels aren't those of the events, or a
-    value of `detection` doesn't fit the others.
-
-    Parameters
-    ----------
-    sky
-        Block of a sky in the config: seed, field, psf, redshifts, detection.
-    events, exposure, labels, sources
-        Files of `simulate.realization.simulate_realization`.
-    catalogue, matches
-        Files to write: detections, and which of them is which halo; None = the matches aren't kept.
+    `events`, `exposure`, `labels` and `sources` are files of `simulate.realization.simulate_realization`. The seed,
+    `name` and `realization` fix all random numbers. InputError if the labels aren't those of the events, or a value of
+    `detection` doesn't fit the others.
     """
     generators = random_streams(sky["seed"], name, realization)
     exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
@@ -86,14 +78,13 @@ def _columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
 def _photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
     """Read position, energy and truth label of each photon."""
     pieces = [(piece.ra, piece.dec, piece.pi_ev) for piece in stream_events(events)]
-    columns = zip(("ra", "dec", "pi_ev"), zip(*pieces, strict=True), strict=True)
-    photons = {name: np.concatenate(parts) for name, parts in columns}
-    src_id, number = _columns(labels, "LABELS")["SRC_ID"], len(photons["ra"])
-    if len(src_id) != number:
+    ra, dec, pi_ev = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    src_id = _columns(labels, "LABELS")["SRC_ID"]
+    if len(src_id) != len(ra):
         raise InputError(
-            f"{labels}: {len(src_id)} labels, but {events} holds {number} photons. Delete both, run again."
+            f"{labels}: {len(src_id)} labels, but {events} holds {len(ra)} photons. Delete both, run again."
         )
-    return photons | {"src_id": src_id}
+    return {"ra": ra, "dec": dec, "pi_ev": pi_ev, "src_id": src_id}
 
 
 def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
@@ -103,12 +94,10 @@ def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random
     and their stated error is `photometric_error` (1 + Z). `redshift`, shape (detection,), is the true one of each
     detection's halo, NaN without a halo.
     """
-    has_halo = np.isfinite(redshift)
+    has_halo, width = np.isfinite(redshift), parameters["photometric_error"]
     spectroscopic = has_halo & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])
-    photometric = has_halo & ~spectroscopic
-    uniform = rng.random(len(redshift))
+    photometric, uniform = has_halo & ~spectroscopic, rng.random(len(redshift))
     z, error = redshift.copy(), np.where(has_halo, 0.0, np.nan)
-    width = parameters["photometric_error"]
     if width > 0 and photometric.any():
         true = redshift[photometric]
         sigma = width * (1 + true)

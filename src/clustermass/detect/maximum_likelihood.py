@@ -56,11 +56,10 @@ class Fit(Rows):
 
 @dataclass(frozen=True)
 class _Batch(Rows):
-    """Stamps of about the same number of filled pixels, padded to rectangular arrays of shape (stamp, entry)."""
+    """Stamps of about as many filled pixels, as arrays (stamp, entry) padded with no counts on a background of 1."""
 
-    stamps: IntArray
-    counts: Float32Array
-    background: Float32Array
+    counts: Floats
+    background: Floats
     pixel: IdArray
 
 
@@ -86,21 +85,14 @@ def fit_stamps(
     return results
 
 
-def model_counts(fit: Fit, stamps: Stamps, templates: Templates) -> Float32Array:
-    """Return the expected source counts of each entry of `stamps` for one fit a stamp; shape (entry,)."""
-    owner = stamps.owner
-    radius = np.hypot(
-        templates.x[stamps.pixel] - fit.x.astype(np.float32)[owner],
-        templates.y[stamps.pixel] - fit.y.astype(np.float32)[owner],
-    )
-    return fit.counts.astype(np.float32)[owner] * templates.value(fit.model[owner], radius)
-
-
 def _batches(
     stamps: Stamps, background: Float32Array, selected: IntArray, models: int
 ) -> Iterator[tuple[IntArray, _Batch]]:
     """Yield rows of `selected` and their batch, stamps with few filled pixels first."""
-    length = np.diff(stamps.first)[selected]
+    # the last row is the padding
+    counts, level = np.append(stamps.counts, np.float32(0.0)), np.append(background, np.float32(1.0))
+    entries = _Batch(counts, level, np.append(stamps.pixel, np.int32(0)))
+    first, length = stamps.first[selected], np.diff(stamps.first)[selected]
     order = np.argsort(length, kind="stable")
     begin = 0
     while begin < len(order):
@@ -109,20 +101,8 @@ def _batches(
         size = max(1, int(np.searchsorted(longest * np.arange(1, len(longest) + 1) * models, BUDGET)))
         rows = order[begin : begin + size]
         begin += size
-        yield rows, _batch(stamps, background, selected[rows], max(int(length[rows[-1]]), 1))
-
-
-def _batch(stamps: Stamps, background: Float32Array, chosen: IntArray, width: int) -> _Batch:
-    """Gather the entries of the chosen stamps; padding has no counts and a background of 1."""
-    first, last = stamps.first[chosen], stamps.first[chosen + 1]
-    entry = first[:, None] + np.arange(width)
-    real = entry < last[:, None]
-    entry = np.where(real, entry, 0)
-    if len(stamps.pixel) == 0:
-        empty = np.zeros(entry.shape, np.float32)
-        return _Batch(chosen, empty, empty + 1.0, empty.astype(np.int32))
-    counts = np.where(real, stamps.counts[entry], np.float32(0.0))
-    return _Batch(chosen, counts, np.where(real, background[entry], np.float32(1.0)), stamps.pixel[entry])
+        place = np.arange(longest[len(rows) - 1])
+        yield rows, entries[np.where(place < length[rows, None], first[rows, None] + place, -1)]
 
 
 class _CoarseGrid:
@@ -140,7 +120,7 @@ class _CoarseGrid:
     def search(self, batch: _Batch) -> tuple[Fit, Fit]:
         """Return the best point source and the best extended source of the grid."""
         template = self.image.take(batch.pixel, axis=0)
-        inside = np.broadcast_to(self.inside, (len(batch.stamps), self.size))
+        inside = np.broadcast_to(self.inside, (len(batch), self.size))
         start = np.maximum(batch.counts.sum(axis=1, keepdims=True), np.float32(1.0))
         counts, delta_c = fit_amplitude(batch.counts, batch.background, template, inside, start, iterations=5)
         points = len(STEP_X)
@@ -175,14 +155,12 @@ def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy:
 
 def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) -> Fit:
     """Move to the tops of parabolas through the neighbours in position and extent, and evaluate in double precision."""
-    dx = step * np.array([0.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
-    dy = step * np.array([0.0, 0.0, 0.0, -1.0, 1.0, 0.0, 0.0])
-    cross = _evaluate(batch, fit, templates, dx, dy, np.array([0, 0, 0, 0, 0, -1, 1]))
+    dx, dy, dmodel = np.array([[0, -1, 1, 0, 0, 0, 0], [0, 0, 0, -1, 1, 0, 0], [0, 0, 0, 0, 0, -1, 1]])
+    cross = _evaluate(batch, fit, templates, step * dx, step * dy, dmodel)
     shift_x, shift_y, shift_model = (_vertex(cross.delta_c[:, [k, 0, k + 1]]) for k in (1, 3, 5))
     moves = np.stack([np.zeros_like(shift_x), shift_x, shift_y]) * step
-    double = replace(
-        batch, counts=batch.counts.astype(np.float64), background=batch.background.astype(np.float64)
-    )  # float32 would leave an error of about 1e-6 of delta_c, too much for EXT_LIKE of bright sources
+    # float32 would leave an error of about 1e-6 of delta_c, too much for EXT_LIKE of bright sources
+    double = _Batch(batch.counts.astype(np.float64), batch.background.astype(np.float64), batch.pixel)
     result = _evaluate(double, fit, templates, moves[[0, 1]].T, moves[[0, 2]].T, np.zeros(2, np.int64)).best()
     table = np.log(np.maximum(templates.core_radius, 1e-3))
     extent = np.exp(np.interp(fit.model + shift_model, np.arange(1, len(table)), table[1:]))
@@ -203,9 +181,8 @@ ASYMPTOTIC_FROM = 200.0  # gammaincc underflows near 700; from here five terms o
 def negative_log_q(dof: float, delta_c: Floats) -> FloatArray:
     """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood of a drop `delta_c` of the C statistic; float64, >= 0.
 
-    Q is the upper regularised incomplete gamma function, the chance that chi^2 with `dof` degrees of freedom (ermldet:
-    3 for a point source, 4 for an extended one) exceeds `delta_c`. Finite for every finite argument; negative `delta_c`
-    count as 0.
+    Q, the upper regularised incomplete gamma function, is the chance that chi^2 with `dof` degrees of freedom (ermldet:
+    3 of a point source, 4 of an extended one) exceeds `delta_c`, negative ones counted as 0. Finite for finite values.
     """
     a = dof / 2.0
     x = np.maximum(np.asarray(delta_c, dtype=np.float64) / 2.0, 0.0)
@@ -214,7 +191,7 @@ def negative_log_q(dof: float, delta_c: Floats) -> FloatArray:
     result = np.asarray(-np.log(gammaincc(a, middle)))
     result[small] = -np.log1p(-gammainc(a, x[small]))
     far = x[large]  # Abramowitz & Stegun 6.5.32
-    term, series = np.ones_like(far), np.ones_like(far)
+    term = series = np.ones_like(far)
     for k in range(1, 6):
         term = term * (a - k) / far
         series = series + term

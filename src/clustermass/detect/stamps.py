@@ -61,8 +61,7 @@ def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
     Surface brightness of an extended source: [1 + (r / rc)^2]^(-3/2), i.e. beta = 2/3 (ermldet's model), normalised to
     one count over the whole sky. InputError if the cut radius does not fit into the stamp or the PSF is not normalised.
     """
-    pixel, size = parameters["pixel_arcsec"], parameters["stamp_pixels"]
-    cut = parameters["cut_radius_arcsec"]
+    pixel, size, cut = parameters["pixel_arcsec"], parameters["stamp_pixels"], parameters["cut_radius_arcsec"]
     if size % 2 == 0 or cut > pixel * size / 2:
         raise InputError(
             f"detection: cut_radius_arcsec = {cut} does not fit into a stamp of an odd number of pixels: stamp_pixels "
@@ -149,9 +148,9 @@ def offsets(
 
 
 def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float, e_max_ev: float) -> EventIndex:
-    """Sort the events between two energies [eV, both included] for quick searches around positions.
+    """Sort events (ra, dec in deg, pi_ev, src_id) between two energies [eV, both included] for searches by position.
 
-    `events` holds ra, dec (deg), pi_ev (eV), src_id; the sky is cut opposite to the right ascension `ra_zero` (deg).
+    The sky is cut opposite to the right ascension `ra_zero` (deg).
     """
     used = np.flatnonzero((events["pi_ev"] >= e_min_ev) & (events["pi_ev"] <= e_max_ev))
     ra, dec = relative_ra(events["ra"][used], ra_zero), events["dec"][used]
@@ -173,9 +172,9 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Find the events in boxes a little larger than +-`half_arcsec` around positions (relative RA and Dec, deg).
+    """Return pairs of a position and an event's place in `index`, the event in a box around the position.
 
-    Returns pairs: the number of the position and the place of the event in `index`, each (pair,).
+    A box is a little larger than +-`half_arcsec`; positions are in deg, right ascension relative to the index's zero.
     """
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
