@@ -21,8 +21,8 @@ from processes import snakemakes, stop_orphans
 
 from clustermass.config.resolve import load_config
 from clustermass.errors import InputError
-from clustermass.report.advice import advice
-from clustermass.report.summary import headline
+from clustermass.io.log import advice
+from clustermass.report.console import headline
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clustermass.config.resolve import load_config, realization_names, resolve_experiment, resolve_sky, side_pixels
 from clustermass.io.files import write_json
-from clustermass.report.costs import costs_by_step, labels_of
+from clustermass.report.summary import costs_by_step, labels_of
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))

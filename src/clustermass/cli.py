@@ -118,14 +118,14 @@ def _check_config(options: argparse.Namespace) -> None:
 
 
 def _summary(options: argparse.Namespace) -> None:
-    from clustermass.report.summary import headline
+    from clustermass.report.console import headline
 
     headline(options.run)
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from clustermass.report.console import print_verification
     from clustermass.report.records import Files
-    from clustermass.report.trace import print_verification
     from clustermass.report.verify import verify
 
     files = Files.around(options.results, options.inputs)
@@ -135,8 +135,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> None:
+    from clustermass.report.console import print_trace
     from clustermass.report.records import Files
-    from clustermass.report.trace import print_trace
 
     print_trace(options.file, Files.around(options.file, options.inputs))
 

@@ -86,7 +86,7 @@ def test_a_full_disk_or_an_interrupt_is_one_line(raised, status, message, monkey
     def fail(options):
         raise raised
 
-    monkeypatch.setattr("clustermass.report.summary.headline", fail)
+    monkeypatch.setattr("clustermass.report.console.headline", fail)
     assert cli.main(["summary", "x"]) == status
     assert capsys.readouterr().err == message + "\n"
 

@@ -12,7 +12,7 @@ from clustermass.evaluate.evaluate import evaluate
 from clustermass.evaluate.metrics import by_bin, residual_scores, scores_with_sigma
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import read_netcdf, write_netcdf
-from clustermass.report.key_figures import key_figures
+from clustermass.report.summary import key_figures
 
 MADE = {"source": "test"}
 

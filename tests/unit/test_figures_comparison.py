@@ -15,7 +15,7 @@ from clustermass.errors import InputError
 from clustermass.figures.comparison import plot_comparison
 from clustermass.figures.learning_curve import plot_learning_curve
 from clustermass.io.files import write_json
-from clustermass.report.key_figures import compared, key_figures
+from clustermass.report.summary import compared, key_figures
 
 PLOTS = {"comparison": plot_comparison, "learning_curve": plot_learning_curve}
 
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     broken = content(0.15, 1000, 400)
     del broken["calibration"]
     write_json(broken, tmp_path / "metrics.json")
-    with pytest.raises(InputError, match=r"metrics\.json: lacks 'calibration'"):
+    with pytest.raises(InputError, match=r"metrics\.json: no readable metrics .KeyError: 'calibration'."):
         key_figures(tmp_path / "metrics.json")
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(InputError, match=r"metrics\.json: no readable metrics"):

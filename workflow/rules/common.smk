@@ -14,7 +14,6 @@ CODE = {} if workflow.is_main_process else json.loads(os.environ.get(CODE_INHERI
 
 from snakemake.exceptions import WorkflowError
 
-from clustermass.report.advice import advice
 from clustermass.config.resolve import BASE_EXPERIMENT
 from clustermass.config.resolve import DEFAULT_IMAGES
 from clustermass.config.resolve import PUBLISHED_FILES
@@ -26,6 +25,7 @@ from clustermass.config.resolve import resolve_images
 from clustermass.config.resolve import resolve_sky
 from clustermass.config.validate import without_execution_keys
 from clustermass.errors import InputError
+from clustermass.io.log import advice
 from clustermass.io.provenance import CATALOGUE_BLOCKS
 from clustermass.io.provenance import PHOTON_BLOCKS
 from clustermass.io.provenance import config_hash

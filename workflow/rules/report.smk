@@ -54,6 +54,6 @@ rule report:
     params:
         config=config_hash(without_execution_keys(config)),
         captions=config_hash({path.name: path.read_text(encoding="utf-8") for path in CAPTIONS}),
-        code=code("report", "report.costs"),
+        code=code("report", "report.summary"),
     script:
         "../scripts/report.py"

@@ -9,10 +9,10 @@ from clustermass.io.files import atomic
 from clustermass.io.files import write_json
 from clustermass.io.log import step
 from clustermass.io.provenance import provenance
-from clustermass.report.costs import costs_by_step
-from clustermass.report.costs import folders_of
-from clustermass.report.costs import labels_of
-from clustermass.report.costs import settings_text
+from clustermass.report.summary import costs_by_step
+from clustermass.report.summary import folders_of
+from clustermass.report.summary import labels_of
+from clustermass.report.summary import settings_text
 from clustermass.report.summary import read_summary
 
 with step(snakemake.log[0], snakemake.rule):

@@ -15,7 +15,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.report.key_figures import compared
+from clustermass.report.summary import compared
 
 #: key figure -> label of its panel, and digits of its numbers
 PANELS = {
@@ -57,7 +57,7 @@ Heading = tuple[float, str, str]
 
 @style.saved
 def plot_comparison(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw a line for each experiment and test sample (see `key_figures.compared`), with 68 % intervals and numbers."""
+    """Draw a line for each experiment and test sample (`report.summary.compared`), with 68 % intervals and numbers."""
     if not rows:
         raise InputError("no experiment to compare: name one under experiments.")
     headings, samples, height = arrange(compared(metrics, rows))

@@ -1,6 +1,9 @@
-"""Progress of anything over a few seconds: a line to the log and the terminal every few seconds, never more often."""
+"""Logs of the steps: a line on the progress every few seconds; remedies for what a failed run's log says."""
 
+import errno
 import logging
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -63,3 +66,29 @@ def step(log: str | Path, label: str) -> Iterator[None]:
         LOGGER.exception("failed")
         raise
     LOGGER.info("done in %.1f s", time.monotonic() - start)
+
+
+#: with less free space nothing can run, and logs may lack the cause
+_NOTHING_BYTES = 10_000_000
+#: free space of a disk that was full, after the step has removed its unfinished file
+_LITTLE_BYTES = 100_000_000
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+_FORBIDDEN = (os.strerror(errno.EROFS), os.strerror(errno.EACCES))
+_AGAIN = "then the same command goes on: finished files are kept."
+
+
+def advice(log: str, folder: Path) -> list[str]:
+    """Find causes that no step can report itself in the log of a failed run; return a line with the remedy for each."""
+    lines = []
+    free, where = shutil.disk_usage(folder).free, folder.resolve()
+    least = _LITTLE_BYTES if "HDF error" in log else _NOTHING_BYTES  # netCDF's, also for a full disk
+    if any(text in log for text in _FULL) or free < least:
+        lines.append(f"The disk is full: {free / 1e6:.0f} MB are free in {where}. Make room, {_AGAIN}")
+    if any(text in log for text in _FORBIDDEN):
+        lines.append(f"A file can't be written, see above. Make it writable (results are in {where}), {_AGAIN}")
+    if "Signals.SIGKILL" in log:
+        lines.append(
+            "A step was killed from outside, as the system does when memory runs out. Run fewer at a time "
+            "(`make results CORES=1`, or --cores 1): finished files are kept."
+        )
+    return lines

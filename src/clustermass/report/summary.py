@@ -1,40 +1,89 @@
-"""Summary of a run: `summary.json`, the closing table of `make results`, the numbers in the report's captions."""
+"""What a run came to: key figures of its experiments, `summary.json`, and what each of its steps cost."""
 
+from __future__ import annotations
+
+import csv
 import datetime
 import json
 import platform
+import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from statistics import median
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from rich.console import Console
-from rich.table import Table
+import yaml
 
 import clustermass
-from clustermass.errors import InputError
-from clustermass.io.files import write_json
+from clustermass.io.files import reading, write_json
 from clustermass.io.provenance import file_sha256, provenance
-from clustermass.report.key_figures import key_figures
 
-ROWS = (
-    "clusters, train / test",
-    "networks",
-    "scatter of log10 M500c",
-    "bias",
-    "scatter ÷ count-rate relation's",
-    "scatter ÷ ridge regression's",
-    "residual std ÷ mean sigma",
-    "within 1 sigma (68 %)",
-)
+if TYPE_CHECKING:
+    from clustermass.config.models import Config
+
+#: key figure -> baseline that the network's scatter is divided by
+RATIOS = {"over_count_rate": "count_rate_recalibrated", "over_ridge": "ridge_features", "over_trees": "boosted_trees"}
 PACKAGES = (
     *("numpy", "scipy", "astropy", "xarray", "netCDF4", "jax", "jaxlib", "flax", "optax", "safetensors"),
     *("scikit-learn", "matplotlib", "snakemake"),
 )
 #: pins all packages of the environment of `make environment`
 LOCK = Path(__file__).parents[2] / "uv.lock"
+
+
+def key_figures(metrics: str | Path) -> dict[str, Any]:
+    """Return the key figures of one `metrics.json`; None if missing, or for fewer than three clusters.
+
+    Sizes; of the test set `scatter_dex`, `bias_dex`, calibration and the ratios of `RATIOS`, with their `_ci68`;
+    `flagged`: share of test clusters with FLAG_OOD, `sample_p` of `summarise_ood`; `isolated`: sizes, scatter and
+    ratios of the test clusters without a neighbour, None if unknown. InputError if the file is missing, is no JSON, or
+    lacks a block.
+    """
+    with reading(metrics, "metrics"):
+        content = json.loads(Path(metrics).read_text(encoding="utf-8"))
+        test, calibration = content["test"], content["calibration"]
+        isolated, domain = test.get("isolated"), content.get("domain", {})
+        return {
+            **{name: content[name] for name in ("n_train", "n_val", "n_test")},
+            "n_members": content["ensemble"]["n_members"],
+            **_scatter(test, content["ratios"]),
+            "scatter_ln_percent": test["scatter_ln_percent"],
+            "bias_dex": test["bias_dex"],
+            "coverage68": calibration["coverage68"],
+            "coverage68_ci68": calibration.get("coverage68_ci68"),
+            "coverage95": calibration["coverage95"],
+            "residual_over_sigma": calibration["residual_std_over_mean_sigma"],
+            **{name: domain.get(name) for name in ("flagged", "flagged_ci68", "sample_p")},
+            "left_out": content.get("baselines_left_out", {}),
+            "isolated": {"n_test": isolated["n"], **_scatter(isolated, isolated["ratios"])} if isolated else None,
+        }
+
+
+def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, object]:
+    figures = {name: scores[name] for name in ("scatter_dex", "scatter_dex_ci68")}
+    for key, baseline in RATIOS.items():
+        # baselines may be missing: a user's simulation without count rates, published images without counts
+        ratio = ratios.get(f"network_over_{baseline}", {"value": None, "ci68": None})
+        figures |= {key: ratio["value"], f"{key}_ci68": ratio["ci68"]}
+    return figures
+
+
+def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a comparison with the key figures of the `metrics.json` of each.
+
+    A row has `experiment`, `sky` (None = the test set of the training sky), and further columns. The row without a sky
+    comes first for each experiment: only its file has the number of training clusters.
+    """
+    complete: list[dict[str, Any]] = []
+    trained: dict[str, int] = {}
+    for row, path in zip(rows, metrics, strict=True):
+        figures = key_figures(path)
+        trained.setdefault(row["experiment"], figures["n_train"])
+        complete.append({**figures, **row, "n_train": trained[row["experiment"]]})
+    return complete
 
 
 def summarise(
@@ -93,58 +142,72 @@ def _git(*arguments: str) -> str | None:
 
 def read_summary(path: Path) -> dict[str, Any]:
     """Read `summary.json`; InputError where it is damaged."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        content["experiments"], content["made_with"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no readable summary ({error!r}). Delete it and run again.") from error
-    return content
+    with reading(path, "summary"):
+        content = dict(json.loads(path.read_text(encoding="utf-8")))
+        return {**content, **{name: content[name] for name in ("experiments", "made_with")}}
 
 
-def headline(run: str | Path) -> None:
-    """Print the key figures of a run and the paths of its report and catalogues; InputError if it isn't finished."""
-    run = Path(run)
-    if not (run / "summary.json").is_file():
-        raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
-    experiments = read_summary(run / "summary.json")["experiments"]
-    columns = dict(_columns(experiments))
-    table = Table(
-        title=f"Test set of the simulated sky, run '{run.name}'", title_justify="left", show_header=len(columns) > 1
+class StepCosts(TypedDict):
+    """Costs of all jobs of a step: sums and largest values; None if not measured."""
+
+    step: str
+    jobs: int
+    seconds: float
+    seconds_median: float
+    seconds_max: float
+    cpu_seconds: float | None
+    megabytes_max: float | None
+
+
+def costs_by_step(folders: Iterable[Path], labels: Iterable[str]) -> list[StepCosts]:
+    """Sum up the costs of the jobs below `folders` by step, the longest in all first.
+
+    Benchmark files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth; `labels` are suffixes of a
+    step's name besides numbers: names of skies, preprocessings, ... The step report is left out: it is running, and its
+    file is of an earlier run.
+    """
+    suffixes = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
+    label = re.compile(rf"_(?:\d+(?:_\d+)?|{suffixes or '(?!)'})$")
+    jobs: dict[str, list[dict[str, str]]] = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("benchmarks*/*.tsv")):
+            with path.open(newline="", encoding="utf-8") as stream:
+                jobs.setdefault(label.sub("", path.stem), []).append(next(csv.DictReader(stream, delimiter="\t")))
+    costs = [_costs(step, rows) for step, rows in jobs.items() if step != "report"]
+    return sorted(costs, key=lambda row: -row["seconds"])
+
+
+def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
+    """Sum up rows of benchmark files: columns s, cpu_time (s), max_rss (MB); jobs of 1 or 2 s have NA in the latter."""
+    seconds = [float(job["s"]) for job in jobs]
+    cpu, memory = (
+        [float(text) for job in jobs if (text := job.get(name, "")) not in ("", "NA", "-") and float(text) > 0]
+        for name in ("cpu_time", "max_rss")
     )
-    table.add_column("")
-    for name in columns:
-        table.add_column(name)
-    for cells in zip(ROWS, *(_cells(figures) for figures in columns.values()), strict=True):
-        table.add_row(*cells)
-    console = Console(soft_wrap=True)
-    console.print(table)
-    console.print(f"Report:    {run / 'report.html'}")
-    for name, figures in experiments.items():
-        for field, path in figures["catalogues"].items():
-            console.print(f"Catalogue: {path}  (field {field}, experiment {name})")
+    return {
+        "step": step,
+        "jobs": len(jobs),
+        "seconds": sum(seconds),
+        "seconds_median": median(seconds),
+        "seconds_max": max(seconds),
+        "cpu_seconds": sum(cpu) if cpu else None,
+        "megabytes_max": max(memory, default=None),
+    }
 
 
-def _columns(experiments: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield heading and figures of each column: an experiment, followed by its further test skies."""
-    for name, figures in experiments.items():
-        yield name, figures
-        for sky, on_sky in figures.get("test_skies", {}).items():
-            yield f"{name} on {sky}", {**on_sky, "n_train": figures["n_train"]}
+def folders_of(config: Config, results: Path) -> list[Path]:
+    """Folders of a run's results and of the skies that it uses."""
+    used = {*config["observed"]["fields"]}
+    for experiment in filter(None, config["experiments"].values()):
+        used |= {*experiment.get("test_skies", ()), *([experiment["sky"]] if "sky" in experiment else [])}
+    return [results / config["run"], *(results / "skies" / sky for sky in sorted(used))]
 
 
-def _cells(figures: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{figures['n_train']} / {figures['n_test']}",
-        str(figures["n_members"]),
-        f"{_with_error(figures, 'scatter_dex')} dex ({figures['scatter_ln_percent']:.0f} %)",
-        f"{figures['bias_dex']:+.3f} dex",
-        _with_error(figures, "over_count_rate") if figures["over_count_rate"] is not None else "no count rates",
-        _with_error(figures, "over_ridge") if figures["over_ridge"] is not None else "no photon counts",
-        f"{figures['residual_over_sigma']:.3f}",
-        f"{100 * figures['coverage68']:.0f} %",
-    ]
+def labels_of(config: Config) -> set[str]:
+    """Names of skies, fields, preprocessings and experiments in the configuration."""
+    return {*config["observed"]["fields"], *config["skies"], *config["preprocessing"], *config["experiments"]}
 
 
-def _with_error(figures: Mapping[str, Any], name: str) -> str:
-    low, high = figures[f"{name}_ci68"]
-    return f"{figures[name]:.3f} ± {(high - low) / 2:.3f}"
+def settings_text(config: Config) -> str:
+    """Return a configuration as YAML in the order of its keys, to run it again."""
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)

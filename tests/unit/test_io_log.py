@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from clustermass.report.advice import advice
+from clustermass.io.log import advice
 
 MANY, FEW = 10**10, 5 * 10**7
 
 
-def told(monkeypatch, tmp_path, said, free):
+def advised_by(monkeypatch, tmp_path, said, free):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     return advice(said, tmp_path)
 
@@ -28,11 +28,11 @@ def told(monkeypatch, tmp_path, said, free):
     ],
 )
 def test_each_cause_has_its_line(monkeypatch, tmp_path, said, free, advised):
-    (line,) = told(monkeypatch, tmp_path, said, free)
+    (line,) = advised_by(monkeypatch, tmp_path, said, free)
     assert advised in line
     assert "finished files are kept" in line
 
 
 @pytest.mark.parametrize(("said", "free"), [("a.nc: not a readable netCDF file (HDF error)", MANY), ("", FEW)])
 def test_there_is_none_without_a_cause(monkeypatch, tmp_path, said, free):
-    assert told(monkeypatch, tmp_path, said, free) == []
+    assert advised_by(monkeypatch, tmp_path, said, free) == []

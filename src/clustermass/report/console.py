@@ -1,30 +1,89 @@
-"""Verification and trace as text: what was checked, and the steps from a file back to the events."""
+"""What the command line prints of results: a run's key figures, a verification, and the steps that made a file."""
+
+from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from clustermass.errors import InputError
 from clustermass.report.records import CONFIG, RUN_RECORD, Files, Record
-from clustermass.report.verify import Verification
+from clustermass.report.summary import read_summary
+
+if TYPE_CHECKING:
+    from clustermass.report.verify import Verification
 
 #: number of names that are listed; further ones are counted
 SHOWN = 5
 #: settings in which the files of one step differ
 VARYING = ("realization", "member", "best_epoch", "kept_epoch")
+ROWS = (
+    "clusters, train / test",
+    "networks",
+    "scatter of log10 M500c",
+    "bias",
+    "scatter ÷ count-rate relation's",
+    "scatter ÷ ridge regression's",
+    "residual std ÷ mean sigma",
+    "within 1 sigma (68 %)",
+)
+
+
+def headline(run: str | Path) -> None:
+    """Print the key figures of a run and the paths of its report and catalogues; InputError if it isn't finished."""
+    run = Path(run)
+    if not (run / "summary.json").is_file():
+        raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
+    experiments = read_summary(run / "summary.json")["experiments"]
+    columns = dict(_columns(experiments))
+    title = f"Test set of the simulated sky, run '{run.name}'"
+    table = Table("", *columns, title=title, title_justify="left", show_header=len(columns) > 1)
+    for cells in zip(ROWS, *map(_cells, columns.values()), strict=True):
+        table.add_row(*cells)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(f"Report:    {run / 'report.html'}")
+    for name, figures in experiments.items():
+        for field, path in figures["catalogues"].items():
+            console.print(f"Catalogue: {path}  (field {field}, experiment {name})")
+
+
+def _columns(experiments: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield heading and figures of each column: an experiment, followed by its further test skies."""
+    for name, figures in experiments.items():
+        yield name, figures
+        for sky, on_sky in figures.get("test_skies", {}).items():
+            yield f"{name} on {sky}", {**on_sky, "n_train": figures["n_train"]}
+
+
+def _cells(figures: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{figures['n_train']} / {figures['n_test']}",
+        str(figures["n_members"]),
+        f"{_with_error(figures, 'scatter_dex')} dex ({figures['scatter_ln_percent']:.0f} %)",
+        f"{figures['bias_dex']:+.3f} dex",
+        _with_error(figures, "over_count_rate") if figures["over_count_rate"] is not None else "no count rates",
+        _with_error(figures, "over_ridge") if figures["over_ridge"] is not None else "no photon counts",
+        f"{figures['residual_over_sigma']:.3f}",
+        f"{100 * figures['coverage68']:.0f} %",
+    ]
+
+
+def _with_error(figures: Mapping[str, Any], name: str) -> str:
+    low, high = figures[f"{name}_ci68"]
+    return f"{figures[name]:.3f} ± {(high - low) / 2:.3f}"
 
 
 def print_verification(result: Verification, files: Files) -> None:
     """Print what was checked, step by step, then the differences and what could not be checked."""
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
-    table = Table(
-        "step", "files", "hashes of inputs compared", title=f"Provenance of {files.root}", title_justify="left"
-    )
+    title = f"Provenance of {files.root}"
+    table = Table("step", "files", "hashes of inputs compared", title=title, title_justify="left")
     for step, number in sorted(result.steps.items()):
         table.add_row(step, str(number), str(result.compared[step]))
     console.print(table)
@@ -57,17 +116,17 @@ def _outcome(result: Verification) -> str:
 
 def print_trace(path: Path, files: Files) -> None:
     """Print the steps from a file back to the events; InputError if the file has no record of its making."""
-    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
-    chain = files.chain([path.resolve()])
-    if chain[path.resolve()] is None:
-        files.record(path.resolve())
+    whole = path.resolve()
+    chain = files.chain([whole])
+    if chain[whole] is None:
+        files.record(whole)  # InputError if it is damaged
         raise InputError(
             f"{path}: says nothing of how it was made. Name a figure (.svg, .png), a catalogue, or another file with "
             "provenance of results/."
         )
-    console.print(f"{files.shown(path.resolve())}\n")
     steps = (_described(members, chain, files) for members in _steps(chain, files))
-    for line in itertools.chain(*steps, _of_run(path.resolve(), files)):
+    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    for line in itertools.chain([f"{files.shown(whole)}\n"], *steps, _of_run(whole, files)):
         console.print(line)
 
 
@@ -122,7 +181,12 @@ def _described(members: list[Path], chain: dict[Path, Record | None], files: Fil
         yield f"  settings {hashes}{stated}" if hashes else "  settings:"
         for name in first.further:
             yield f"  {name}: {_several(_without_label(record.further.get(name, '')) for record in records)}"
-    yield from _not_as_stated(members, chain, files)
+    for path, (name, stated) in ((path, one) for path in members if (of := chain[path]) for one in of.inputs.items()):
+        there = files.locate(name, stated)
+        if there is None:
+            yield f"  NOT AT HAND  {name}, sha256 {stated}"
+        elif files.sha256(there) != stated:
+            yield f"  DIFFERS  {name} was {stated} when {path.name} was made from it"
     yield ""
 
 
@@ -132,23 +196,12 @@ def _several(values: Iterable[str]) -> str:
     return ", ".join([*different[:SHOWN], *(["..."] if len(different) > SHOWN else [])])
 
 
-def _not_as_stated(members: list[Path], chain: dict[Path, Record | None], files: Files) -> Iterator[str]:
-    for path in members:
-        record = chain[path]
-        for name, stated in (record.inputs if record else {}).items():
-            there = files.locate(name, stated)
-            if there is None:
-                yield f"  NOT AT HAND  {name}, sha256 {stated}"
-            elif files.sha256(there) != stated:
-                yield f"  DIFFERS  {name} was {stated} when {path.name} was made from it"
-
-
 def _of_run(path: Path, files: Files) -> Iterator[str]:
     """Yield configuration, code and software of the run that a file belongs to."""
     run = files.root / path.relative_to(files.root).parts[0] if path.is_relative_to(files.root) else files.root
     if not (run / "summary.json").is_file():
         return
-    made: dict[str, Any] = json.loads((run / "summary.json").read_text(encoding="utf-8"))["made_with"]
+    made = read_summary(run / "summary.json")["made_with"]
     packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
     changes = ", with changes that aren't committed" if made.get("git_changes") else ""
     yield f"run {run.name}"
