@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from astropy.table import Table
@@ -18,7 +18,7 @@ from clustermass.baselines.scaling_relations import (
     redshift_term,
 )
 from clustermass.catalogues.published_masses import KINDS, Published, look_up, read_published
-from clustermass.catalogues.tables import numbers, texts_of, whole_numbers
+from clustermass.catalogues.tables import CheckedTable, rows_of
 from clustermass.errors import InputError
 from clustermass.evaluate.metrics import interval68
 from clustermass.io.files import write_json
@@ -30,7 +30,7 @@ from clustermass.rng import generator
 
 if TYPE_CHECKING:
     from clustermass.apply.catalogue import Columns
-    from clustermass.config.models import CountRateRelation, LuminosityRelation, PublishedMasses
+    from clustermass.config.models import Baselines, PublishedMasses
 
 CAUTION = (
     "Agreement with these masses is not accuracy. Published masses of single clusters are themselves a function of "
@@ -50,13 +50,7 @@ PAIRS = (
 _FLAGS = ("FLAG_RANGE", "FLAG_OOD", "FLAG_EDGE")
 _MASS_COLUMNS = ("REALIZATION", "ID_SRC", "Z", "LOGM500", "LOGM500_ERR", *_FLAGS)
 _DECIMALS = 5
-
-
-class PublishedRelations(TypedDict):
-    """Published scaling relations that are compared too."""
-
-    luminosity_published: LuminosityRelation
-    count_rate_efeds: CountRateRelation
+_LOGGED = ("n", "mean_dex", "mean_dex_error", "median_dex", "scatter_dex", "scatter_dex_error")
 
 
 def compare_published(
@@ -66,32 +60,28 @@ def compare_published(
     comparison: Path,
     realizations: Sequence[str],
     block: PublishedMasses,
-    relations: PublishedRelations,
+    relations: Baselines,
     bootstrap: int,
     seed: int,
 ) -> None:
     """Compare an observed field's masses with published ones and with two published relations; write a JSON file.
 
-    InputError if a file is missing or faulty, the field is a simulated one, or none of its clusters has a published
-    mass.
+    It holds `n` (how many clusters have which mass), `comparisons` (`compare_masses` of each of `PAIRS` that has
+    clusters), `pivots`, `caution`, `clusters` (every mass of every cluster, null = none) and `provenance`. InputError
+    if a file is missing or faulty, the field is a simulated one, or none of its clusters has a published mass.
 
     Parameters
     ----------
-    masses, catalogues
-        `masses.fits` of an observed field, and `catalogue.fits` of each of its realizations: count rates, luminosities
-        and names.
-    published
-        Table of published masses.
+    masses, catalogues, published
+        `masses.fits` of an observed field; `catalogue.fits` of each of its realizations (count rates, luminosities and
+        names), whose labels are `realizations`; table of published masses.
     comparison
-        JSON to write: `n` (how many clusters have which mass), `comparisons` (`compare_masses` of each of `PAIRS` that
-        has clusters), `pivots`, `caution`, `clusters` (every mass of every cluster, null = none), `provenance`.
-    realizations
-        Names of the realizations, in the order of `catalogues`.
+        JSON file to write.
     block
         `observed.published.<field>` of the configuration; clusters with a published mass outside `log10_m500c_min` to
         `log10_m500c_max` are left out altogether.
     relations
-        The published relations, as `baselines` of the configuration has them.
+        `luminosity_published` and `count_rate_efeds` of the configuration's `baselines`.
     bootstrap, seed
         Resamplings behind every error, and the root of their random numbers.
     """
@@ -105,6 +95,9 @@ def compare_published(
         rng = generator(seed, "compare", first, second)
         summary = compare_masses(clusters[first], clusters[second], clusters["redshift"], bootstrap, rng)
         compared[f"{first}_minus_{second}"] = summary
+        if summary["mean_dex"] is not None:
+            text = "compare_published: %s minus %s: n = %d, mean %+.3f +- %.3f, median %+.3f, scatter %.3f +- %.3f dex"
+            LOGGER.info(text, first, second, *(summary[key] for key in _LOGGED))
     parameters = {"published": dict(block), "relations": dict(relations), "bootstrap": bootstrap}
     content = {
         "published": KINDS[block["kind"]].paper,
@@ -115,11 +108,10 @@ def compare_published(
         "clusters": {name: _plain(values) for name, values in clusters.items()},
         "provenance": provenance("compare_published", parameters, [masses, *catalogues, published], seed=seed),
     }
-    _log(compared)
     write_json(content, comparison)
 
 
-def _read_masses(path: Path) -> Table:
+def _read_masses(path: Path) -> CheckedTable:
     with opened_fits(path) as hdus:
         simulated = is_simulated(hdus[1].header)
         table = Table.read(hdus[1])
@@ -131,67 +123,63 @@ def _read_masses(path: Path) -> Table:
             f"{path}: masses of a simulated field, which published masses of real clusters say nothing about. Take the "
             "field out of observed.published."
         )
-    return table
+    return CheckedTable(table, path)
 
 
-def _measured(table: Table, catalogues: Mapping[str, Path]) -> Columns:
+def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
     """Look the clusters of the mass catalogue up in the catalogues of their realizations.
 
     Returns ID_SRC, count rate and luminosity, NaN = missing, and names unless no catalogue has any, (cluster,) each.
     """
-    realization, id_src = np.array(texts_of(table, "REALIZATION")), np.asarray(table["ID_SRC"], dtype=np.int64)
-    columns: Columns = {"id_src": id_src}
-    columns |= {key: np.full(id_src.size, np.nan) for key in ("rate", "luminosity")}
+    realization, id_src = np.array(masses.texts("REALIZATION")), np.asarray(masses.table["ID_SRC"], dtype=np.int64)
+    columns: Columns = {"id_src": id_src, "rate": np.full(id_src.size, np.nan)}
+    columns["luminosity"] = columns["rate"].copy()
     for label, path in catalogues.items():
         with opened_fits(path) as hdus:
-            catalogue = Table.read(hdus["CATALOGUE"])
-        row_of = {number: row for row, number in enumerate(whole_numbers(catalogue, path, "ID_SRC").tolist())}
+            catalogue = CheckedTable(Table.read(hdus["CATALOGUE"]), path)
         here = np.flatnonzero(realization == label)
-        lost = [number for number in id_src[here].tolist() if number not in row_of]
-        if lost:
-            raise InputError(f"{path}: lacks ID_SRC {lost[0]} of the mass catalogue. Delete both and run again.")
-        rows = [row_of[number] for number in id_src[here].tolist()]
+        rows = rows_of(id_src[here].tolist(), catalogue.whole_numbers("ID_SRC").tolist())
+        if (rows < 0).any():
+            lost = id_src[here][rows < 0][0]
+            raise InputError(f"{path}: lacks ID_SRC {lost} of the mass catalogue. Delete both and run again.")
         for key, column in (("rate", "ML_RATE"), ("luminosity", "LX500")):
-            if column in catalogue.colnames:
-                columns[key][here] = numbers(catalogue, path, column)[rows]
-        if "NAME_CAT" in catalogue.colnames:
+            if column in catalogue.table.colnames:
+                columns[key][here] = catalogue.numbers(column)[rows]
+        if "NAME_CAT" in catalogue.table.colnames:
             names = columns.setdefault("name", np.full(id_src.size, "", dtype=object))
-            names[here] = np.array(texts_of(catalogue, "NAME_CAT"), dtype=object)[rows]
+            names[here] = np.array(catalogue.texts("NAME_CAT"), dtype=object)[rows]
     return columns
 
 
 def _clusters(
-    table: Table, measured: Columns, reference: Published, rows: NDArray[np.int64], relations: PublishedRelations
+    masses: CheckedTable, measured: Columns, published: Published, rows: NDArray[np.int64], relations: Baselines
 ) -> Columns:
     """Return every mass of every cluster, (cluster,) each; NaN = none."""
-    redshift, mass, error = (numbers(table, Path(), name) for name in ("Z", "LOGM500", "LOGM500_ERR"))
-    there = rows >= 0
-    stated = (reference.mass, reference.low, reference.high)
-    published, low, high = (np.where(there, values[rows], np.nan) for values in stated)
+    redshift, mass, error = map(masses.numbers, ("Z", "LOGM500", "LOGM500_ERR"))
+    stated = (published.mass, published.low, published.high)
+    reference, low, high = (np.where(rows >= 0, values[rows], np.nan) for values in stated)
     rate, luminosity = (np.where(measured[key] > 0, measured[key], np.nan) for key in ("rate", "luminosity"))
     return {
-        "realization": np.array(texts_of(table, "REALIZATION")),
+        "realization": np.array(masses.texts("REALIZATION")),
         "id_src": measured["id_src"],
         "redshift": redshift,
         "network": mass,
         "network_error": error,
-        "published": published,
+        "published": reference,
         "published_error_low": low,
         "published_error_high": high,
         "luminosity": luminosity_relation(redshift, relations["luminosity_published"]).log10_mass(luminosity),
         "count_rate": count_rate_relation(redshift, relations["count_rate_efeds"]).log10_mass(rate),
-        "flagged": np.any([np.asarray(table[name]) != 0 for name in _FLAGS], axis=0),
+        "flagged": np.any([np.asarray(masses.table[name]) != 0 for name in _FLAGS], axis=0),
     }
 
 
 def _cut(clusters: Columns, block: PublishedMasses, path: Path) -> Columns:
     """Leave out clusters whose published mass is outside the wanted range; refuse if nothing is left to compare."""
-    low, high = block.get("log10_m500c_min"), block.get("log10_m500c_max")
-    mass = clusters["published"]
-    kept = np.ones(mass.size, dtype=bool)
-    if low is not None:
+    mass, kept = clusters["published"], np.ones(clusters["published"].size, dtype=bool)
+    if (low := block.get("log10_m500c_min")) is not None:
         kept &= mass > low
-    if high is not None:
+    if (high := block.get("log10_m500c_max")) is not None:
         kept &= mass < high
     number = (kept & np.isfinite(mass)).sum()
     LOGGER.info("%s: %d of %d clusters have a published mass in the wanted range", path, number, kept.size)
@@ -208,14 +196,6 @@ def _plain(values: NDArray[Any]) -> list[Any]:
     if values.dtype.kind != "f":
         return list(values.tolist())
     return [round(value, _DECIMALS) if np.isfinite(value) else None for value in values.tolist()]
-
-
-def _log(compared: Mapping[str, Summary]) -> None:
-    keys = ("n", "mean_dex", "mean_dex_error", "median_dex", "scatter_dex", "scatter_dex_error")
-    for name, summary in compared.items():
-        if summary["mean_dex"] is not None:
-            text = "compare_published: %s: n = %d, mean %+.3f +- %.3f, median %+.3f, scatter %.3f +- %.3f dex"
-            LOGGER.info(text, name.replace("_", " "), *(summary[key] for key in keys))
 
 
 #: log10(M500c / Msun) and redshift at which the fitted offset is stated: about the medians of eFEDS
@@ -249,8 +229,8 @@ def compare_masses(
     finite = np.isfinite(first) & np.isfinite(second) & np.isfinite(redshift)
     first, second, redshift = first[finite], second[finite], redshift[finite]
     if first.size < MIN_CLUSTERS:
-        nothing = _stated(_NAMES, None, None)
-        return {"n": int(first.size), **nothing, "fit": _stated(_FIT_NAMES, None, None)}
+        empty = np.array([])
+        return {"n": int(first.size), **_stated(_NAMES, empty, empty), "fit": _stated(_FIT_NAMES, empty, empty)}
     difference = first - second
     design = design_matrix((first + second) / 2 - PIVOT_LOG10_M500C, redshift_term(redshift, PIVOT_Z))
     draws = rng.integers(first.size, size=(resamplings, first.size))
@@ -278,13 +258,16 @@ def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
     return np.array([*coefficients, scatter])
 
 
-def _stated(names: tuple[str, ...], values: FloatArray | None, resampled: FloatArray | None) -> Summary:
-    """Return name, value, 68 % interval and standard error of each, rounded: digits below depend on the machine."""
-    if values is None or resampled is None:
+def _stated(names: tuple[str, ...], values: FloatArray, resampled: FloatArray) -> Summary:
+    """Return name, value, 68 % interval and standard error of each, rounded: digits below depend on the machine.
+
+    All are None without `values`.
+    """
+    if not values.size:
         return {f"{name}{suffix}": None for name in names for suffix in ("", "_ci68", "_error")}
     stated: Summary = {}
-    for index, name in enumerate(names):
-        interval = interval68(resampled[:, index]) or []
-        stated |= {name: round(float(values[index]), 6), f"{name}_ci68": [round(end, 6) for end in interval]}
-        stated |= {f"{name}_error": round(float(resampled[:, index].std(ddof=1)), 6)}
+    for name, value, samples in zip(names, values.tolist(), resampled.T, strict=True):
+        interval = [round(end, 6) for end in interval68(samples) or []]
+        error = round(float(samples.std(ddof=1)), 6)
+        stated |= {name: round(value, 6), f"{name}_ci68": interval, f"{name}_error": error}
     return stated

@@ -10,8 +10,8 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.columns import Renamed, UserTable, find_columns
-from clustermass.catalogues.tables import read_survey_table, warn_of_rows
+from clustermass.catalogues.surveys import read_survey_table
+from clustermass.catalogues.tables import Renamed, find_columns, rows_of, warn_of_rows
 from clustermass.cosmology import PUBLISHED_RELATIONS
 from clustermass.errors import InputError
 from clustermass.io.fits import UNREADABLE
@@ -63,9 +63,9 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
             f"{path}: row {row + 1} would have log10(M500c / Msun) = {published.mass[row]:.2f}, no mass of a cluster. "
             f"Is the table of kind {kind}, with masses as {unit}?"
         )
-    _, first, number = np.unique(published.ids, return_index=True, return_counts=True)
+    ids, number = np.unique(published.ids, return_counts=True)
     if (number > 1).any():
-        raise InputError(f"{path}: {published.ids[first[number > 1][0]]} is in more than one row. Keep one of them.")
+        raise InputError(f"{path}: {ids[number > 1][0]} is in more than one row. Keep one of them.")
     LOGGER.info("%s: masses of %s (%s), %d rows", path, paper, unit, published.mass.size)
     if number_published is not None and published.mass.size != number_published:
         LOGGER.warning(
@@ -88,8 +88,7 @@ def look_up(published: Published, id_src: NDArray[np.int64], name: NDArray[np.st
             "catalogue_columns: {NAME_CAT: <your column>}."
         )
     wanted = id_src.tolist() if name is None or published.key == "ID_SRC" else short_names(name.tolist())
-    row_of = {key: row for row, key in enumerate(published.ids.tolist())}
-    rows = np.array([row_of.get(key, -1) for key in wanted], dtype=np.int64)
+    rows = rows_of(wanted, published.ids.tolist())
     if not (rows >= 0).any():
         raise InputError(
             f"none of the {rows.size} clusters is in the table of published masses (by {published.key}: "
@@ -104,9 +103,7 @@ def short_names(names: list[str]) -> list[str]:
 
 
 def _chiu2023(path: Path, _: Renamed) -> Published:
-    columns = ("median_500c_lcdm", "m500c_lcdm_loerr", "m500c_lcdm_hierr")
-    table, names = _table(path, "Name", *columns)
-    log_mass, low, high = map(table.numbers, columns)
+    names, (log_mass, low, high) = _read(path, "median_500c_lcdm", "m500c_lcdm_loerr", "m500c_lcdm_hierr")
     # the mass is a logarithm, its errors are not
     below, above = low / 10**log_mass, high / 10**log_mass
     below = np.where((below >= 0) & (below < 1), below, np.nan)
@@ -114,24 +111,18 @@ def _chiu2023(path: Path, _: Renamed) -> Published:
 
 
 def _chiu2022(path: Path, _: Renamed) -> Published:
-    columns = ("logM500R0.5B", "e_logM500R0.5B")
-    table, names = _table(path, "Name", *columns)
-    log_mass, error = map(table.numbers, columns)
+    names, (log_mass, error) = _read(path, "logM500R0.5B", "e_logM500R0.5B")
     return Published("NAME_CAT", names, log_mass - np.log10(H), error, error)
 
 
 def _bulbul2024(path: Path, _: Renamed) -> Published:
-    columns = ("M500", "M500_L", "M500_H")
-    table, names = _table(path, "Name", *columns)
-    mass, low, high = map(table.numbers, columns)
-    finite = np.isfinite(mass) & np.isfinite(low) & np.isfinite(high)
-    if (finite & ((low > mass) | (high < mass))).any():
+    names, (mass, low, high) = _read(path, "M500", "M500_L", "M500_H")
+    if ((low > mass) | (high < mass))[np.isfinite(mass + low + high)].any():
         raise InputError(
             f"{path}: M500_L and M500_H don't enclose M500 in every row, as the bounds of its interval would. Convert "
             "them, and give the table as kind: table."
         )
-    log_mass, below, above = np.log10(mass) + 13, np.log10(mass / low), np.log10(high / mass)
-    return Published("NAME_CAT", names, log_mass, below, above)
+    return Published("NAME_CAT", names, np.log10(mass) + 13, np.log10(mass / low), np.log10(high / mass))
 
 
 def _user(path: Path, columns: Renamed) -> Published:
@@ -163,13 +154,13 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def _table(path: Path, *columns: str) -> tuple[UserTable, NDArray[np.str_]]:
-    """Read a table with these columns, and the names in the first; the case of the columns doesn't matter."""
+def _read(path: Path, *columns: str) -> tuple[NDArray[np.str_], list[FloatArray]]:
+    """Read the column Name and these columns of numbers, (rows,) each; the case of the columns doesn't matter."""
     read = _read_tablec1(path) if path.suffix.lower() == ".dat" else read_survey_table(path)
     # FITS and VOTable allow no dot in a name
-    table = find_columns(read, path, {column: (column, column.replace(".", "_")) for column in columns})
-    table.require({column: "as published" for column in columns}, "kind: table, columns")
-    return table, np.array(short_names(table.texts(columns[0])), dtype=str)
+    table = find_columns(read, path, {name: (name, name.replace(".", "_")) for name in ("Name", *columns)})
+    table.require(dict.fromkeys(("Name", *columns), "as published"), "kind: table, columns")
+    return np.array(short_names(table.texts("Name")), dtype=str), [table.numbers(name) for name in columns]
 
 
 def _read_tablec1(path: Path) -> Table:

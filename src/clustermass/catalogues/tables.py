@@ -1,23 +1,29 @@
-"""A user's tables: read whole, with errors that name file, column and row; sentinels of published catalogues masked."""
+"""A user's tables: read whole, their columns found by usual names, their bad cells refused by file, column and row."""
 
 import difflib
-import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 from astropy.io import ascii as ascii_tables
 from astropy.io import fits
-from astropy.table import MaskedColumn, Table
+from astropy.table import Table
 from astropy.units import degree
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 from clustermass.io.fits import UNREADABLE, opened_fits
 from clustermass.io.log import LOGGER
+
+#: our name -> the usual names, best first
+Synonyms: TypeAlias = Mapping[str, Sequence[str]]
+#: our name (one of those that the configuration allows) -> the user's name
+Renamed: TypeAlias = Mapping[Any, str]
 
 _FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
 _TEXT_FORMATS = {".csv": "csv", ".tsv": "csv", ".ecsv": "ecsv"}
@@ -90,38 +96,110 @@ def nearest(word: str, names: Iterable[str]) -> str:
 _EMPTY = {"", "nan", "null", "none", "--"}
 
 
-def numbers(table: Table, path: Path, column: str) -> NDArray[np.float64]:
-    """Return a column as float64 (rows,), missing cells as NaN; InputError if a cell isn't one number."""
-    values = np.ma.asarray(table[column])
-    if values.ndim != 1:
-        raise InputError(f"{path}: column {column} holds {values.shape[1:]} values a row, but one is wanted.")
-    if values.dtype.kind in "biuf":
-        return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
-    texts = texts_of(table, column)
-    parsed = np.array([_number(text) for text in texts])
-    bad = [row for row, text in enumerate(texts) if np.isnan(parsed[row]) and text.lower() not in _EMPTY]
-    if bad:
-        raise InputError(f"{path}: column {column}, row {bad[0] + 1}: {texts[bad[0]]!r} is not a number.")
-    return parsed
+@dataclass(frozen=True)
+class CheckedTable:
+    """A table whose columns are read by our names; InputError names file, column and row of a bad cell."""
 
+    table: Table  #: missing cells masked
+    path: Path  #: its file, for messages
+    names: Mapping[str, str] = field(default_factory=dict)  #: our name -> the table's column, if it is another
 
-def single(values: NDArray[np.float64], path: Path, column: str) -> NDArray[np.float32]:
-    """Return numbers of a column in single precision; InputError for a finite one that is too large for it."""
-    bad = np.flatnonzero(np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max))
-    if bad.size:
-        raise InputError(
-            f"{path}: column {column}, row {bad[0] + 1}: {values[bad[0]]:g} is too large to be measured. Correct the "
-            "cell, or leave it empty."
-        )
-    return values.astype(np.float32)
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.table)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a column for our name."""
+        return name in self.names
 
-def texts_of(table: Table, column: str) -> list[str]:
-    """Return a column as stripped text, missing cells as ''."""
-    values = np.ma.asarray(table[column])
-    mask = np.ma.getmaskarray(values)
-    cells = ["" if hidden else value for value, hidden in zip(np.ma.getdata(values).tolist(), mask, strict=True)]
-    return [(cell.decode() if isinstance(cell, bytes) else str(cell)).strip() for cell in cells]
+    def _cells(self, name: str) -> Any:
+        return self.table[self.names.get(name, name)]
+
+    def numbers(self, name: str) -> FloatArray:
+        """Return a column as float64 (rows,), missing cells as NaN; InputError if a cell isn't one number."""
+        values = np.ma.asarray(self._cells(name))
+        if values.ndim != 1:
+            column = self.names.get(name, name)
+            raise InputError(f"{self.path}: column {column} holds {values.shape[1:]} values a row, but one is wanted.")
+        if values.dtype.kind in "biuf":
+            return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
+        texts = self.texts(name)
+        parsed = np.array([_number(text) for text in texts])
+        good = [text.lower() in _EMPTY for text in texts] | ~np.isnan(parsed)
+        self.check(good, [*map(repr, texts)], name, "not a number")
+        return parsed
+
+    def texts(self, name: str) -> list[str]:
+        """Return a column as stripped text, missing cells as ''."""
+        values = np.ma.asarray(self._cells(name))
+        mask = np.ma.getmaskarray(values)
+        cells = ["" if hidden else value for value, hidden in zip(np.ma.getdata(values).tolist(), mask, strict=True)]
+        return [(cell.decode() if isinstance(cell, bytes) else str(cell)).strip() for cell in cells]
+
+    def single(self, values: FloatArray, name: str) -> NDArray[np.float32]:
+        """Return numbers of a column in single precision; InputError for a finite one that is too large for it."""
+        fits_in = ~(np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max))
+        self.check(fits_in, values, name, "too large to be measured. Correct the cell, or leave it empty")
+        return values.astype(np.float32)
+
+    def whole_numbers(self, name: str) -> NDArray[np.int64]:
+        """Return a column of unique whole numbers as int64 (rows,).
+
+        InputError if a cell is missing or no whole number of 32 bits, or two rows hold the same one (both are named).
+        """
+        values = self.numbers(name)
+        whole = (values == np.rint(values)) & (np.abs(values) < 2**31)
+        cells = values if whole.all() else [text or "nothing" for text in self.texts(name)]
+        self.check(whole, cells, name, "no whole number below 2^31")
+        ids = values.astype(np.int64)
+        order = np.argsort(ids, kind="stable")
+        twice = np.flatnonzero(np.diff(ids[order]) == 0)
+        if twice.size:
+            first, second = order[twice[0]], order[twice[0] + 1]
+            raise InputError(
+                f"{self.path}: rows {first + 1} and {second + 1} have one {self.names.get(name, name)}, {ids[first]}. "
+                "Every row needs its own: remove one or number them anew."
+            )
+        return ids
+
+    def positions(self, rows: slice | NDArray[np.bool_ | np.int64] = slice(None)) -> tuple[FloatArray, FloatArray]:
+        """Return RA in [0, 360) and DEC in deg of some rows, float64 (rows,) each.
+
+        InputError if a coordinate is missing, not finite, or outside [0, 360] or [-90, 90] deg.
+        """
+        some, degrees = replace(self, table=self.table[rows]), []
+        for name, low, high in (("RA", 0, 360), ("DEC", -90, 90)):
+            unit = self._cells(name).unit
+            is_angle = getattr(unit, "physical_type", None) == "angle"
+            values = some.numbers(name) * (unit.to(degree) if is_angle else 1.0)
+            complaint = f"no position between {low} and {high} deg. Correct or remove the row"
+            self.check((values >= low) & (values <= high), values, name, complaint)
+            degrees.append(values)
+        return degrees[0] % 360.0, degrees[1]
+
+    def check(self, good: Sequence[bool] | NDArray[np.bool_], cells: Any, name: str, complaint: str) -> None:
+        """Raise InputError with the first cell (number or text) that isn't good, "<cell> is <complaint>"."""
+        bad = np.flatnonzero(~np.asarray(good, dtype=bool))
+        if bad.size:
+            cell, more = cells[bad[0]], f" (and {bad.size - 1} more)" if bad.size > 1 else ""
+            where = f"{self.path}: column {self.names.get(name, name)}, row {bad[0] + 1}{more}"
+            raise InputError(f"{where}: {cell if isinstance(cell, str) else f'{cell:g}'} is {complaint}.")
+
+    def require(self, needed: Mapping[str, str], setting: str, option: str = "") -> None:
+        """Raise InputError unless there is a column for every name in `needed` (name -> the quantity in words).
+
+        The message names the config key `setting` and the command line's `option` that can name the column.
+        """
+        if missing := [ours for ours in needed if ours not in self.names]:
+            wanted = ", ".join(f"{ours} ({needed[ours]})" for ours in missing)
+            map_of = ", ".join(f"{ours}: <your column>" for ours in missing)
+            options = " ".join(f"{option} {ours}=<your column>" for ours in missing)
+            by_option = f" (on the command line: {options})" if option else ""
+            names = "If it goes by another name" if len(missing) == 1 else "If they go by other names"
+            raise InputError(
+                f"{self.path}: has no column for {wanted}.{_hint(missing, 'Its columns', self.table.colnames)} "
+                f"{names}, say so under {setting}: {{{map_of}}}{by_option}."
+            )
 
 
 def _number(text: str) -> float:
@@ -131,47 +209,33 @@ def _number(text: str) -> float:
         return np.nan
 
 
-def whole_numbers(table: Table, path: Path, column: str) -> NDArray[np.int64]:
-    """Return a column of unique whole numbers as int64 (rows,).
+def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | None = None) -> CheckedTable:
+    """Find which column of a user's table is which of ours; names compare without regard to case.
 
-    InputError if a cell is missing or no whole number of 32 bits, or two rows hold the same one (both are named).
+    `synonyms` holds the usual names of each of our columns, best first; `given`, the user's own map, goes before them.
+    InputError if `given` has a name that isn't ours or names a column that the table lacks.
     """
-    values = numbers(table, path, column)
-    bad = np.flatnonzero(~((values == np.rint(values)) & (np.abs(values) < 2**31)))
-    if bad.size:
-        cell = texts_of(table, column)[bad[0]] or "nothing"
-        raise InputError(f"{path}: column {column}, row {bad[0] + 1}: {cell} is no whole number below 2^31.")
-    ids = values.astype(np.int64)
-    order = np.argsort(ids, kind="stable")
-    twice = np.flatnonzero(np.diff(ids[order]) == 0)
-    if twice.size:
-        first, second = order[twice[0]], order[twice[0] + 1]
-        raise InputError(
-            f"{path}: rows {first + 1} and {second + 1} have one {column}, {ids[first]}. Every row needs its own: "
-            "remove one or number them anew."
-        )
-    return ids
+    given = given or {}
+    if unknown := [ours for ours in given if ours not in synonyms]:
+        which = f"{', '.join(map(repr, unknown))} {'is no column' if len(unknown) == 1 else 'are no columns'}"
+        raise InputError(f"columns: {which} of ours.{_hint(unknown, 'Known', synonyms)}")
+    usual = {**synonyms, **{ours: (theirs,) for ours, theirs in given.items()}}
+    by_lower = {column.lower(): column for column in reversed(table.colnames)}
+    names = {}
+    for ours, wanted in usual.items():
+        if here := [name for name in wanted if name.lower() in by_lower]:
+            names[ours] = here[0] if here[0] in table.colnames else by_lower[here[0].lower()]
+    if absent := {ours: theirs for ours, theirs in given.items() if ours not in names}:
+        listed = ", ".join(f"no column {theirs!r} (wanted for {ours})" for ours, theirs in absent.items())
+        raise InputError(f"{path}: has {listed}.{_hint(absent.values(), 'Its columns', table.colnames)}")
+    return CheckedTable(table, path, names)
 
 
-def positions(table: Table, path: Path, ra: str, dec: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return right ascension in [0, 360) and declination in deg, float64 (rows,) each.
-
-    InputError if a coordinate is missing, not finite, or outside [0, 360] or [-90, 90] deg.
-    """
-    degrees = []
-    for column, low, high in ((ra, 0, 360), (dec, -90, 90)):
-        unit = table[column].unit
-        is_angle = getattr(unit, "physical_type", None) == "angle"
-        values = numbers(table, path, column) * (unit.to(degree) if is_angle else 1.0)
-        bad = np.flatnonzero(~((values >= low) & (values <= high)))
-        if bad.size:
-            rows = f"row {bad[0] + 1}" + (f" (and {bad.size - 1} more)" if bad.size > 1 else "")
-            raise InputError(
-                f"{path}: column {column}, {rows}: {values[bad[0]]:g} is no position between {low} and {high} deg. "
-                "Correct or remove the row."
-            )
-        degrees.append(values)
-    return degrees[0] % 360.0, degrees[1]
+def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
+    """Return "Did you mean ...?" for each word that is near a name, and all names after `label`."""
+    meant = {word: nearest(word, names) for word in words}
+    near = "".join(text if len(words) == 1 else text.replace("?", f" for {word}?") for word, text in meant.items())
+    return f"{near} {label}: {', '.join(names)}."
 
 
 def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
@@ -182,67 +246,7 @@ def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
         LOGGER.warning("%s: %d of %d rows (%s) %s", path, rows.sum(), rows.size, listed, what)
 
 
-class Survey(NamedTuple):
-    """A published catalogue: its content and paper, and how it is recognised."""
-
-    title: str
-    marks: tuple[str, ...]  #: columns that no other of `SURVEYS` has all of
-    rows: int  #: as published
-    numbered: bool = True  #: whether ID_SRC is unique; in eRASS1 it begins anew with every tile of the sky
-
-
-SURVEYS = (
-    Survey("eFEDS clusters (Liu et al. 2022)", ("ID_SRC", "L_500KPC", "SNR_MAX"), 542),
-    Survey("eFEDS optical counterparts (Klein et al. 2022)", ("ID_SRC", "Z_BEST_COMB", "F_CONT_BEST_COMB"), 542),
-    Survey("eFEDS X-ray sources (Brunner et al. 2022)", ("ID_SRC", "ID_HARD", "RA_CORR", "ML_RATE"), 27910),
-    Survey("eRASS1 clusters (Bulbul et al. 2024)", ("DETUID", "BEST_Z", "EXT_LIKE"), 12247, numbered=False),
-)
-_POSITIVE, _ANY = float(np.nextafter(0, 1)), np.inf
-#: columns -> lowest and highest value that is a measurement. Of L, T and F a -1 says that only an upper limit is known;
-#: errors far below zero stand for fits that failed; an infinite SIGMA_Z stays: it says that the redshift is unknown
-_MEASUREMENTS = (
-    (re.compile(r"(T|L|LBOL|F)_\d+KPC(_[LU])?"), _POSITIVE, _ANY),
-    (re.compile(r"(SPEC_)?Z_\d?BEST_COMB|BEST_Z|[MRL]500(_[LH])?|KT(_[LH])?"), _POSITIVE, _ANY),
-    (re.compile(r"(ML_\w+|EXT|RADEC)_ERR(_\w+)?|ML_(RATE|CTS|FLUX|EXP|BKG)(_\d)?"), 0.0, np.finfo(float).max),
-    (re.compile(r"RA(_\w+)?"), 0.0, 360.0),
-    (re.compile(r"DEC(_\w+)?"), -90.0, 90.0),
-)
-
-
-def read_survey_table(path: Path) -> Table:
-    """Read a table as `read_table` does; in a published catalogue mask the values that stand for "not measured".
-
-    Names and units are the table's own. Where ID_SRC isn't unique, it becomes the row's number in the file, from 1.
-    """
-    table = read_table(path)
-    survey = recognise(table)
-    if survey is None:
-        return table
-    whole = "" if len(table) == survey.rows else f" of {survey.rows} as published"
-    LOGGER.info("%s: %s, %d rows%s", path, survey.title, len(table), whole)
-    if not survey.numbered:
-        LOGGER.info("%s: ID_SRC = number of the row in this file, from 1; NAME_CAT keeps the published name", path)
-        table["ID_SRC"] = np.arange(1, len(table) + 1)
-    return mask_sentinels(table, path)
-
-
-def recognise(table: Table) -> Survey | None:
-    """Return the published catalogue that has this table's columns (case doesn't matter), or None."""
-    names = {name.upper() for name in table.colnames}
-    return next((survey for survey in SURVEYS if names.issuperset(survey.marks)), None)
-
-
-def mask_sentinels(table: Table, path: Path) -> Table:
-    """Mask all values that are no measurements in the columns of `_MEASUREMENTS`, and log their numbers."""
-    masked, counts = table.copy(copy_data=False), {}
-    for name in table.colnames:
-        limits = next(((low, high) for rule, low, high in _MEASUREMENTS if rule.fullmatch(name.upper())), None)
-        if limits is None or table[name].ndim != 1:
-            continue
-        values = numbers(table, path, name)
-        missing = ~((values >= limits[0]) & (values <= limits[1]))
-        masked[name] = MaskedColumn(values, mask=missing, unit=table[name].unit)
-        counts[name] = int(missing.sum())
-    listed = ", ".join(f"{name} {number}" for name, number in counts.items() if number)
-    LOGGER.info("%s: values that are no measurements, masked: %s", path, listed or "none")
-    return masked
+def rows_of(wanted: Iterable[Any], keys: Iterable[Any]) -> NDArray[np.int64]:
+    """Return the row that each wanted key has among unique `keys`, (wanted,); -1 = none."""
+    row_of = {key: row for row, key in enumerate(keys)}
+    return np.array([row_of.get(key, -1) for key in wanted], dtype=np.int64)

@@ -1,6 +1,6 @@
 """The truth of a user's own simulation: haloes with their masses, and which detection is which halo."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from clustermass.arrays import FloatArray, unit_vectors
-from clustermass.catalogues.columns import MAX_REDSHIFT, Renamed, UserTable, find_columns
-from clustermass.catalogues.tables import read_table
+from clustermass.catalogues.surveys import MAX_REDSHIFT
+from clustermass.catalogues.tables import CheckedTable, Renamed, find_columns, read_table
 from clustermass.io.log import LOGGER
 from clustermass.io.products import TRUTH
 
@@ -24,13 +24,12 @@ _MASS_RANGE = (9.0, 17.0)
 
 
 def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
-    """Read a user's table of simulated haloes and return it under the names of `truth.fits`, but for COUNTS.
+    """Read a user's table of simulated haloes and return it with the columns of `truth.fits`, but for COUNTS.
 
-    It has at least SRC_ID, RA, DEC, Z and one of LOG10_M500C and M500C, perhaps under names of its own (`columns`: ours
-    to theirs). Returns a row for each halo in the order of the file; KT, L500, FLUX and R500_ARCMIN are NaN where the
+    The table has at least SRC_ID, RA, DEC, Z and LOG10_M500C or M500C, perhaps under other names (`columns`: ours ->
+    theirs). Returns a row for each halo in the order of the file; KT, L500, FLUX and R500_ARCMIN are NaN where the
     table lacks them. Without HALO_ID every realization (its label, such as "01") is taken to have haloes of its own.
-    InputError as of `clustermass.catalogues.tables`, or for a redshift or mass that can't be one, or a HALO_ID in two
-    rows.
+    InputError as of `clustermass.catalogues.tables`, or for an impossible redshift or mass, or a HALO_ID in two rows.
     """
     table = find_columns(read_table(path), Path(path), _SYNONYMS, columns)
     mass = "LOG10_M500C" if "LOG10_M500C" in table or "M500C" not in table else "M500C"
@@ -54,20 +53,19 @@ def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
     return truth
 
 
-def _halo_ids(table: UserTable, src_id: NDArray[np.int32], realization: str) -> NDArray[np.int64]:
+def _halo_ids(table: CheckedTable, src_id: NDArray[np.int32], realization: str) -> NDArray[np.int64]:
     if "HALO_ID" not in table:
         return int(realization) * 2**32 + np.asarray(src_id, dtype=np.int64)
     values = table.numbers("HALO_ID")
     exact = (values == np.rint(values)) & (values >= 0) & (values < 2**53)
     table.check(exact, values, "HALO_ID", "no HALO_ID (whole number from 0 to 2^53)")
-    _, first, row = np.unique(values, return_index=True, return_inverse=True)
-    once = first[row] == np.arange(values.size)
-    complaint = "the HALO_ID of an earlier row too; of one realization each row needs its own"
+    once = np.isin(np.arange(values.size), np.unique(values, return_index=True)[1])
+    complaint = "the HALO_ID of an earlier row too; each row of a realization needs its own"
     table.check(once, values, "HALO_ID", complaint)
     return values.astype(np.int64)
 
 
-def _log10_mass(table: UserTable, name: str) -> NDArray[np.float32]:
+def _log10_mass(table: CheckedTable, name: str) -> NDArray[np.float32]:
     values = table.numbers(name)
     with np.errstate(divide="ignore", invalid="ignore"):
         masses = np.log10(values) if name == "M500C" else values
@@ -79,12 +77,14 @@ def _log10_mass(table: UserTable, name: str) -> NDArray[np.float32]:
 
 #: a detection is a halo's only if the halo's photons make up this share of the fitted counts
 MIN_PURITY = 0.2
-#: a label, not of a halo, with less than this share of its photons at a detection is a background. SIXTE labels the
+#: a label, not of a halo, with less than this share of its photons at a detection is a background: SIXTE labels the
 #: particle background -1, but the diffuse sky with a number like any source's
 MIN_CONCENTRATION = 0.1
 #: makes a label of 32 bits with its sign a positive number
 _LABEL_SHIFT = 1 << 31
-_NAMES, _TYPES = ("ID_SRC", "SRC_ID", "SEPARATION", "PURITY"), ("i4", "i4", "f4", "f4")
+_NAMES = ("ID_SRC", "SRC_ID", "SEPARATION", "PURITY")
+#: one value for each of `_NAMES`
+_Match: TypeAlias = tuple[int, int, float, float]
 
 #: right ascension and declination of photons in deg, and their labels, (photons,) each
 LabelledPhotons: TypeAlias = tuple[FloatArray, FloatArray, NDArray[np.int32]]
@@ -111,7 +111,7 @@ def match_by_photons(
     total = np.where(fitted > 0, np.minimum(fitted, total), total)
     diffuse = number < MIN_CONCENTRATION * whole
     halo_rows = {int(src_id): row for row, src_id in enumerate(truth["SRC_ID"])}
-    taken: dict[int, tuple[int, int, float, float]] = {}
+    taken: dict[int, _Match] = {}
     seen: set[int] = set()
     for place in np.lexsort((pairs[1], pairs[0], -number)).tolist():
         row, src_id = int(pairs[0, place]), int(pairs[1, place])
@@ -122,11 +122,12 @@ def match_by_photons(
         if src_id in halo_rows and src_id not in taken and purity >= MIN_PURITY:
             separation = _arcsec(np.linalg.norm(here[row] - there[halo_rows[src_id]]))
             taken[src_id] = (int(detections["ID_SRC"][row]), src_id, separation, purity)
-    LOGGER.info(
-        "matches: %d of %d detections belong to one of %d haloes, by the labels of the photons within %g arcsec",
-        len(taken), len(detections), len(truth), radius_arcsec,
-    )  # fmt: skip
-    return Table(rows=sorted(taken.values()) or None, names=_NAMES, dtype=_TYPES)
+    return _matches(taken.values(), detections, truth, f"by the labels of the photons within {radius_arcsec:g} arcsec")
+
+
+def _matches(rows: Collection[_Match], detections: Table, truth: Table, how: str) -> Table:
+    LOGGER.info("matches: %d of %d detections are one of %d haloes, %s", len(rows), len(detections), len(truth), how)
+    return Table(rows=sorted(rows) or None, names=_NAMES, dtype=("i4", "i4", "f4", "f4"))
 
 
 def _counted(
@@ -148,7 +149,7 @@ def _counted(
 
 
 class Tally:
-    """How often each whole number has come: `values`, ascending, and `counts`, int64 both."""
+    """Counts of whole numbers: `values`, ascending, and how often each was added, `counts`, int64 both."""
 
     def __init__(self) -> None:
         self.values, self.counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
@@ -173,18 +174,15 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
     lengths = np.linalg.norm(here[pairs[:, 0]] - there[pairs[:, 1]], axis=1)
     # ids break ties, so that the order of the tables doesn't matter
     id_src, src_id = np.asarray(detections["ID_SRC"])[pairs[:, 0]], np.asarray(truth["SRC_ID"])[pairs[:, 1]]
-    taken: dict[int, tuple[int, int, float, float]] = {}
+    taken: dict[int, _Match] = {}
     used: set[int] = set()
     for pair in np.lexsort((src_id, id_src, lengths, -_brightness(truth)[pairs[:, 1]])).tolist():
         detection, halo = int(id_src[pair]), int(src_id[pair])
         if detection not in taken and halo not in used:
             taken[detection] = (detection, halo, _arcsec(lengths[pair]), np.nan)
             used.add(halo)
-    LOGGER.info(
-        "matches: %d of %d detections belong to one of %d haloes within %g arcsec, by position; PURITY is unknown",
-        len(taken), len(detections), len(truth), radius_arcsec,
-    )  # fmt: skip
-    return Table(rows=sorted(taken.values()) or None, names=_NAMES, dtype=_TYPES)
+    how = f"by position within {radius_arcsec:g} arcsec; PURITY is unknown"
+    return _matches(taken.values(), detections, truth, how)
 
 
 def _brightness(truth: Table) -> FloatArray:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.columns import MAX_REDSHIFT, SYNONYMS, Renamed, UserTable, find_columns, join_tables
-from clustermass.catalogues.tables import read_survey_table
+from clustermass.catalogues.surveys import MAX_REDSHIFT, SYNONYMS, join_tables, read_survey_table
+from clustermass.catalogues.tables import CheckedTable, Renamed, find_columns, warn_of_rows
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 
@@ -28,9 +27,6 @@ _REQUIRED = {"ID_SRC": "a number for each cluster", "RA": "right ascension", "DE
 _SPECTROSCOPIC: dict[str, tuple[str, ...]] = {"Z_SPEC": ("SPEC_Z_BEST_COMB",)}
 #: Krippendorf et al. (2023) leave out eFEDS detections with at least this chance of being no cluster
 F_CONT_MAX = 0.3
-_LIKELIHOODS = ("DET_LIKE", "EXT_LIKE")
-_MEASURED = ("EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
-_PUBLISHED = ("LOGM500_REF", "LOGM500_REF_ERR", "LX500")
 #: if redshifts of two tables differ by more, a luminosity for the one is wrong for the other
 MAX_REDSHIFT_DIFFERENCE = 0.02
 #: clusters are brighter than this [erg/s], unless the unit is 1e42 or 1e44 erg/s
@@ -40,56 +36,47 @@ _LX500_MIN = 1.0e36
 def read_catalogue(
     path: Path, columns: Renamed | None = None, setting: str = "catalogue_columns", further: Sequence[Path] = ()
 ) -> Table:
-    """Read a user's table of clusters and return it with the columns of `catalogue.fits`.
+    """Read a user's table of clusters (FITS, CSV, TSV or ECSV) and return it with the columns of `catalogue.fits`.
 
-    Columns are found by `columns` first, then by the usual names of eSASS, eFEDS and eRASS1 tables (case doesn't
-    matter; RA_CORR and DEC_CORR, where both exist, go before RA and DEC). Redshifts that aren't positive and finite,
-    and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as missing; so do photometric redshifts with an
-    infinite or huge error (see `redshifts`). Of Klein et al. (2022), SPEC_Z_BEST_COMB goes before
-    Z_BEST_COMB unless `columns` names a column of redshifts. A table without DET_LIKE or EXT_LIKE is a list that the
-    user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Redshifts without any error or kind are taken as
-    exact. Nothing is dropped, not even likely contaminants (`select_clusters` may); all counts are logged.
-    InputError as of `clustermass.catalogues.tables`, or if there is no redshift at all or an unknown Z_TYPE.
+    Columns are found by `columns` first (our name -> the table's; `setting` is its config key, for messages), then by
+    the usual names of eSASS, eFEDS and eRASS1 tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, go
+    before RA and DEC). `further` tables of the same detections are joined by ID_SRC and fill in what this one lacks.
+    Redshift, its error and its kind all come from one table; a luminosity from a table whose redshift differs by more
+    than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
 
-    Parameters
-    ----------
-    path
-        FITS, CSV, TSV or ECSV file.
-    columns, setting
-        Our name -> the table's name, where they differ from the usual ones; their config key, for messages.
-    further
-        Tables of the same detections, joined by ID_SRC: they fill in what this one lacks. Redshift, its error and its
-        kind all come from one table. A luminosity from a table whose redshift differs by more than
-        `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
+    Redshifts that aren't positive and finite, and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as
+    missing; so do photometric redshifts with an infinite or huge error (see `redshifts`). Of Klein et al. (2022),
+    SPEC_Z_BEST_COMB goes before Z_BEST_COMB unless `columns` names a column of redshifts. A table without DET_LIKE or
+    EXT_LIKE is a list that the user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Redshifts without any
+    error or kind are taken as exact. Nothing is dropped, not even likely contaminants (`select_clusters` may); all
+    counts are logged. InputError as of `clustermass.catalogues.tables`, or if there is no redshift at all or an unknown
+    Z_TYPE.
 
-    Returns
-    -------
-    Table
-        One row a detection in the order of the file; the columns and units of `clustermass.io.products.CATALOGUE` (of
-        the optional ones those that the tables have; Z_ORIGIN always). Measured quantities that are missing are NaN;
-        Z NaN goes with Z_TYPE 'none' and Z_ERR NaN. Z_ERR is 0 for spectroscopic redshifts, and (with a warning) for
-        photometric ones of which the table gives no error.
+    The table returned has a row for each detection in the order of the file; the columns and units of
+    `clustermass.io.products.CATALOGUE` (of the optional ones those that the tables have; Z_ORIGIN always). Missing
+    measurements are NaN; Z NaN goes with Z_TYPE 'none' and Z_ERR NaN. Z_ERR is 0 for spectroscopic redshifts, and (with
+    a warning) for photometric ones without an error in the table.
     """
-    table = _find(Path(path), dict(columns or {}), setting, further)
+    table, other_redshifts = _find(Path(path), dict(columns or {}), setting, further)
     catalogue = Table()
     catalogue["ID_SRC"] = table.whole_numbers("ID_SRC").astype(np.int32)
     catalogue["RA"], catalogue["DEC"] = table.positions()
-    for name in _LIKELIHOODS:
+    for name in ("DET_LIKE", "EXT_LIKE"):
         catalogue[name] = _likelihood(table, name)
-    for name in _MEASURED:
+    for name in ("EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG"):
         catalogue[name] = table.single(_measured(table, name), name)
-    redshift = redshifts(table)
-    catalogue["Z"], catalogue["Z_ERR"] = table.single(redshift.value, "Z"), table.single(redshift.error, "Z_ERR")
-    catalogue["Z_TYPE"], catalogue["Z_ORIGIN"] = redshift.kind, redshift.origin
-    for name in _PUBLISHED:
+    value, error, kind, origin = redshifts(table)
+    catalogue["Z"], catalogue["Z_ERR"] = table.single(value, "Z"), table.single(error, "Z_ERR")
+    catalogue["Z_TYPE"], catalogue["Z_ORIGIN"] = kind, origin
+    for name in ("LOGM500_REF", "LOGM500_REF_ERR", "LX500"):
         if name in table:
             catalogue[name] = _measured(table, name)
-    _check_luminosities(catalogue, table)
+    _check_luminosities(catalogue, table, other_redshifts)
     if "F_CONT" in table:
         catalogue["F_CONT"] = table.single(table.numbers("F_CONT"), "F_CONT")
         doubtful = np.asarray(catalogue["F_CONT"]) >= F_CONT_MAX
         what = "likely no clusters; catalogue_selection can drop them"
-        table.warn(doubtful, f"with {table.names['F_CONT']} >= {F_CONT_MAX:g}, {what}")
+        warn_of_rows(table.path, doubtful, f"with {table.names['F_CONT']} >= {F_CONT_MAX:g}, {what}")
     if "IN_AREA90" in table:
         catalogue["IN_AREA90"] = _yes_or_no(table, "IN_AREA90")
     if "NAME_CAT" in table:
@@ -97,8 +84,10 @@ def read_catalogue(
     return catalogue
 
 
-def _find(path: Path, given: Renamed, setting: str, further: Sequence[Path]) -> UserTable:
-    """Read a table and those that complete it, and find their columns."""
+def _find(
+    path: Path, given: Renamed, setting: str, further: Sequence[Path]
+) -> tuple[CheckedTable, dict[str, FloatArray]]:
+    """Read a table and those that complete it, and find their columns; returns what `join_tables` does."""
     if ("RA" in given) != ("DEC" in given):
         raise InputError(f"{setting} names only one of RA and DEC. Name both, so that they are of one position.")
     read = read_survey_table(path)
@@ -108,24 +97,25 @@ def _find(path: Path, given: Renamed, setting: str, further: Sequence[Path]) -> 
     # redshifts alone may come from a further table
     needed = {name: quantity for name, quantity in _REQUIRED.items() if name != "Z" or not further}
     table.require(needed, setting, "--column")
-    table = join_tables(table, further, SYNONYMS | _SPECTROSCOPIC)
+    table, redshifts_of = join_tables(table, further, SYNONYMS | _SPECTROSCOPIC)
     table.require(_REQUIRED, setting, "--column")
     used = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
     LOGGER.info("%s: %d rows; columns used: %s", path, len(table), used)
     # the spectroscopic column of the same table as Z, if the user leaves redshifts to us
     if table.names["Z"].upper() == "Z_BEST_COMB" and not {"Z", "Z_ERR", "Z_TYPE"} & set(given):
-        return replace(table, names=table.names | find_columns(table.table, path, _SPECTROSCOPIC).names)
-    return table
+        spectroscopic = find_columns(table.table, path, _SPECTROSCOPIC).names
+        table = CheckedTable(table.table, path, {**table.names, **spectroscopic})
+    return table, redshifts_of
 
 
-def _check_luminosities(catalogue: Table, table: UserTable) -> None:
+def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: dict[str, FloatArray]) -> None:
     """Log where tables differ in redshift, drop luminosities of another redshift, refuse those not in erg/s."""
-    for file, other in table.other_redshifts.items():
+    for file, other in other_redshifts.items():
         apart = np.abs(np.asarray(catalogue["Z"]) - other)
         differ = apart > MAX_REDSHIFT_DIFFERENCE
         largest = f"(largest difference {np.nanmax(apart):.3f})" if differ.any() else ""
-        table.warn(differ, f"whose redshift is another in {file} {largest}; Z is the one of Z_ORIGIN")
-        if table.luminosity_file == file:
+        warn_of_rows(table.path, differ, f"whose redshift is another in {file} {largest}; Z is the one of Z_ORIGIN")
+        if table.names.get("LX500", "").endswith(f" of {file}"):
             catalogue["LX500"][differ] = np.nan
     if "LX500" in catalogue.colnames and np.any(np.asarray(catalogue["LX500"]) < _LX500_MIN):
         raise InputError(
@@ -134,19 +124,16 @@ def _check_luminosities(catalogue: Table, table: UserTable) -> None:
         )
 
 
-def _yes_or_no(table: UserTable, name: str) -> NDArray[np.int16]:
+def _yes_or_no(table: CheckedTable, name: str) -> NDArray[np.int16]:
     """Return 1 = yes, 0 = no, -1 = blank."""
     values = dict.fromkeys(("true", "t", "yes", "1", "1.0"), 1) | dict.fromkeys(("false", "f", "no", "0", "0.0"), 0)
     values |= {"": -1, "-1": -1}
     texts = [text.lower() for text in table.texts(name)]
-    for row, text in enumerate(texts, start=1):
-        if text not in values:
-            column = table.names[name]
-            raise InputError(f"{table.path}: column {column}, row {row}: {text!r} is neither true nor false.")
+    table.check([text in values for text in texts], [*map(repr, texts)], name, "neither true nor false")
     return np.array([values[text] for text in texts], dtype=np.int16)
 
 
-def _likelihood(table: UserTable, name: str) -> NDArray[np.float32]:
+def _likelihood(table: CheckedTable, name: str) -> NDArray[np.float32]:
     if name not in table:
         LOGGER.warning(
             "%s: no %s; the list is taken as vouched for, and every row passes any cut on it (%s = %g)",
@@ -155,17 +142,19 @@ def _likelihood(table: UserTable, name: str) -> NDArray[np.float32]:
         return np.full(len(table), VOUCHED_LIKELIHOOD, dtype=np.float32)
     values = table.numbers(name)
     missing = ~np.isfinite(values)
-    table.warn(missing, f"without {name} (column {table.names[name]}); counted as {name} = 0, not significant")
+    what = f"without {name} (column {table.names[name]}); counted as {name} = 0, not significant"
+    warn_of_rows(table.path, missing, what)
     return table.single(np.where(missing, 0.0, values), name)
 
 
-def _measured(table: UserTable, name: str) -> FloatArray:
+def _measured(table: CheckedTable, name: str) -> FloatArray:
     if name not in table:
         LOGGER.warning("%s: no %s; it is NaN in every row", table.path, name)
         return np.full(len(table), np.nan)
     values = table.numbers(name)
     missing = ~(np.isfinite(values) & (values >= 0))
-    table.warn(missing, f"without {name} (column {table.names[name]} blank, negative or infinite); NaN there")
+    what = f"without {name} (column {table.names[name]} blank, negative or infinite); NaN there"
+    warn_of_rows(table.path, missing, what)
     return np.where(missing, np.nan, values)
 
 
@@ -173,44 +162,36 @@ def _measured(table: UserTable, name: str) -> FloatArray:
 MAX_ERROR = 0.3
 
 
-class Redshifts(NamedTuple):
-    """Redshifts of a table, (rows,) each."""
+def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.str_], NDArray[np.str_]]:
+    """Return redshifts, standard errors, kinds and the columns they are from, (rows,) each.
 
-    value: FloatArray  #: NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR` (1 + z)
-    #: standard error; 0 of spectroscopic ones and, with a warning, of photometric ones without; NaN without redshift
-    error: FloatArray
-    kind: NDArray[np.str_]  #: 'spec', 'photo', or 'none' without redshift
-    origin: NDArray[np.str_]  #: the table's column; '' without redshift
-
-
-def redshifts(table: UserTable) -> Redshifts:
-    """Return the redshifts of a table with `Z` and perhaps `Z_ERR`, `Z_TYPE` and `Z_SPEC`.
-
-    Where Z_SPEC, a spectroscopic redshift, is above 0 it goes before Z. InputError if no row has a redshift, or a
-    Z_TYPE is unknown.
+    The table has `Z` and perhaps `Z_ERR`, `Z_TYPE` and `Z_SPEC`. Where Z_SPEC, a spectroscopic redshift, is above 0 it
+    goes before Z. A redshift is NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR`
+    (1 + z). The error is 0 of spectroscopic redshifts and, with a warning, of photometric ones without; NaN without
+    redshift. Kinds are 'spec', 'photo', or 'none' without redshift, whose column is ''. InputError if no row has a
+    redshift, or a Z_TYPE is unknown.
     """
     values, error, kind = table.numbers("Z"), _errors(table), _kinds(table)
     origin = np.full(len(table), table.names["Z"])
     if "Z_SPEC" in table:
-        exact = table.numbers("Z_SPEC")
+        exact, column = table.numbers("Z_SPEC"), table.names["Z_SPEC"]
         given = np.isfinite(exact) & (exact > 0)
         values, kind = np.where(given, exact, values), np.where(given, "spec", kind)
-        origin = np.where(given, table.names["Z_SPEC"], origin)
-        LOGGER.info(
-            "%s: %d of %d redshifts are those of %s", table.path, given.sum(), given.size, table.names["Z_SPEC"]
-        )
+        origin = np.where(given, column, origin)
+        LOGGER.info("%s: %d of %d redshifts are those of %s", table.path, given.sum(), given.size, column)
     # without a stated kind, an error of exactly 0 is how spectroscopic redshifts are marked
     kind = np.where(kind == "", np.where(error == 0, "spec", "photo"), kind)
     missing = _missing(table, values, error, kind)
     kind = np.where(missing, "none", kind).astype("U5")
     error = np.where(kind == "spec", 0.0, np.where(missing, np.nan, error))
     unknown = (kind == "photo") & np.isnan(error)
-    table.warn(unknown, "with a photometric redshift without error; Z_ERR = 0: mass errors lack its share")
+    what = "with a photometric redshift without error; Z_ERR = 0: mass errors lack its share"
+    warn_of_rows(table.path, unknown, what)
     error[unknown] = 0.0
-    return Redshifts(np.where(missing, np.nan, values), error, kind, np.where(missing, "", origin))
+    return np.where(missing, np.nan, values), error, kind, np.where(missing, "", origin)
 
 
-def _missing(table: UserTable, values: FloatArray, error: FloatArray, kind: NDArray[np.str_]) -> NDArray[np.bool_]:
+def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Return the rows without usable redshift; InputError if it is all of them."""
     blank = ~((values > 0) & (values <= MAX_REDSHIFT))
     why = f"blank, not positive or infinite, or above {MAX_REDSHIFT:g}"
@@ -219,7 +200,7 @@ def _missing(table: UserTable, values: FloatArray, error: FloatArray, kind: NDAr
             f"{table.path}: column {table.names['Z']} holds no redshift (all {blank.size} are {why}). Masses need "
             "redshifts: fill the column or name another for Z under catalogue_columns."
         )
-    table.warn(blank, f"without redshift (column {table.names['Z']} {why}); no mass there")
+    warn_of_rows(table.path, blank, f"without redshift (column {table.names['Z']} {why}); no mass there")
     vague = ~blank & (kind == "photo") & (error > MAX_ERROR * (1 + np.where(blank, 0, values)))
     what = f"whose redshift is unknown (column {table.names.get('Z_ERR')} infinite or above {MAX_ERROR:g} (1 + z))"
     if (blank | vague).all():
@@ -227,11 +208,11 @@ def _missing(table: UserTable, values: FloatArray, error: FloatArray, kind: NDAr
             f"{table.path}: {vague.sum()} of {vague.size} rows are clusters {what}, and the others have none. Masses "
             "need redshifts: see whether that column holds standard errors of the redshift."
         )
-    table.warn(vague, f"{what}; no mass there")
+    warn_of_rows(table.path, vague, f"{what}; no mass there")
     return blank | vague
 
 
-def _errors(table: UserTable) -> FloatArray:
+def _errors(table: CheckedTable) -> FloatArray:
     """Return the stated errors, infinite ones among them; NaN where there is none."""
     if "Z_ERR" in table:
         error = table.numbers("Z_ERR")
@@ -242,20 +223,17 @@ def _errors(table: UserTable) -> FloatArray:
     return np.zeros(len(table))
 
 
-def _kinds(table: UserTable) -> NDArray[np.str_]:
+def _kinds(table: CheckedTable) -> NDArray[np.str_]:
     """Return the kind of redshift in each row: 'spec', 'photo', or '' where the table doesn't say."""
     if "Z_TYPE" not in table:
         return np.full(len(table), "", dtype="U5")
-    kinds = []
-    for row, text in enumerate(table.texts("Z_TYPE"), start=1):
-        word = text.lower().removesuffix(".0")
-        # eRASS1 says "cg_spec_z" for that of the central galaxy alone, and "lit_z" for any kind from the literature
-        first = "s" if "spec" in word else word[:1]
-        if first not in {"", "0", "1", "s", "p", "n", "-"} and not word.startswith("lit"):
-            column = table.names["Z_TYPE"]
-            raise InputError(f"{table.path}: column {column}, row {row}: {text!r} is neither photo (0) nor spec (1).")
-        kinds.append({"0": "photo", "p": "photo", "1": "spec", "s": "spec"}.get(first, ""))
-    return np.array(kinds, dtype="U5")
+    texts = table.texts("Z_TYPE")
+    words = [text.lower().removesuffix(".0") for text in texts]
+    # eRASS1 says "cg_spec_z" for that of the central galaxy alone, and "lit_z" for any kind from the literature
+    first = ["s" if "spec" in word else "" if word.startswith("lit") else word[:1] for word in words]
+    kinds = {"0": "photo", "p": "photo", "1": "spec", "s": "spec", "": "", "n": "", "-": ""}
+    table.check([mark in kinds for mark in first], [*map(repr, texts)], "Z_TYPE", "neither photo (0) nor spec (1)")
+    return np.array([kinds[mark] for mark in first], dtype="U5")
 
 
 def select_clusters(catalogue: Table, path: Path, cuts: CatalogueSelection | None) -> Table:

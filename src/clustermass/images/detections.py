@@ -11,7 +11,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import nearest, numbers, positions, whole_numbers
+from clustermass.catalogues.tables import CheckedTable, nearest
 from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
@@ -50,9 +50,9 @@ def read_detections(path: Path, det_like_min: float, ext_like_min: float) -> Det
     or no detection is above both likelihoods.
     """
     table = _read(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))
-    id_src = whole_numbers(table, path, "ID_SRC")
-    ra, dec = positions(table, path, "RA", "DEC")
-    measured = {name: numbers(table, path, column) for column, name in MEASURED.items()}
+    id_src = table.whole_numbers("ID_SRC")
+    ra, dec = table.positions()
+    measured = {name: table.numbers(column) for column, name in MEASURED.items()}
     det, ext = measured["det_like"], measured["ext_like"]
     # a NaN likelihood is above nothing
     detected, extended = det > det_like_min, ext > ext_like_min
@@ -83,9 +83,8 @@ def read_labels(truth: Path, matches: Path, id_src: NDArray[np.int64]) -> Labels
     """
     haloes = _read(truth, "TRUTH", ("SRC_ID", "HALO_ID", "RA", "DEC", "LOG10_M500C"))
     pairs = _read(matches, "MATCHES", ("ID_SRC", "SRC_ID"))
-    whole_numbers(pairs, matches, "ID_SRC")
-    halo_rows = {int(number): row for row, number in enumerate(whole_numbers(haloes, truth, "SRC_ID"))}
-    halo_of = dict(zip(np.asarray(pairs["ID_SRC"]).tolist(), np.asarray(pairs["SRC_ID"]).tolist(), strict=True))
+    halo_rows = {int(number): row for row, number in enumerate(haloes.whole_numbers("SRC_ID"))}
+    halo_of = dict(zip(pairs.whole_numbers("ID_SRC").tolist(), np.asarray(pairs.table["SRC_ID"]).tolist(), strict=True))
     absent = sorted(set(halo_of.values()) - set(halo_rows))
     if absent:
         raise InputError(f"{matches}: SRC_ID {absent[0]} is no halo of {truth}. Make both files anew together.")
@@ -93,14 +92,14 @@ def read_labels(truth: Path, matches: Path, id_src: NDArray[np.int64]) -> Labels
     matched = rows >= 0
     LOGGER.info("%s: %d of %d detections have a halo", matches, matched.sum(), matched.size)
     halo_id = np.full(rows.size, -1, dtype=np.int64)
-    halo_id[matched] = np.asarray(haloes["HALO_ID"], dtype=np.int64)[rows[matched]]
+    halo_id[matched] = np.asarray(haloes.table["HALO_ID"], dtype=np.int64)[rows[matched]]
     mass, ra, dec = np.full((3, rows.size), np.nan)
     for values, name in ((mass, "LOG10_M500C"), (ra, "RA"), (dec, "DEC")):
-        values[matched] = numbers(haloes, truth, name)[rows[matched]]
+        values[matched] = haloes.numbers(name)[rows[matched]]
     return Labels(mass, halo_id, ra, dec)
 
 
-def _read(path: Path, name: str, columns: Sequence[str]) -> Table:
+def _read(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
     """Read one table of a FITS file of the pipeline; it may have no rows."""
     with opened_fits(path) as hdus:
         table = next((Table.read(hdu) for hdu in hdus if hdu.name == name), None)
@@ -112,7 +111,7 @@ def _read(path: Path, name: str, columns: Sequence[str]) -> Table:
             f"{path}: table {name} lacks column {', '.join(missing)}.{nearest(missing[0], table.colnames)} Its "
             f"columns: {', '.join(table.colnames)}."
         )
-    return table
+    return CheckedTable(table, path)
 
 
 def image_centres(detections: Detections, labels: Labels | None, images: Images) -> tuple[FloatArray, FloatArray]:

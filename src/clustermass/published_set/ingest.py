@@ -12,8 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.columns import UserTable, find_columns
-from clustermass.catalogues.tables import nearest, read_table
+from clustermass.catalogues.tables import CheckedTable, find_columns, nearest, read_table
 from clustermass.config.resolve import PUBLISHED_BANDS, PUBLISHED_PREPROCESSING
 from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.errors import InputError
@@ -172,7 +171,7 @@ def read_published_catalogue(
     return columns
 
 
-def _columns(table: UserTable) -> dict[str, NDArray[Any]]:
+def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
     missing = [name for name in _NEEDED if name not in table]
     if missing:
         raise InputError(
@@ -192,7 +191,7 @@ def _columns(table: UserTable) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def _check_realizations(number: NDArray[np.int64], realizations: int, table: UserTable) -> None:
+def _check_realizations(number: NDArray[np.int64], realizations: int, table: CheckedTable) -> None:
     complaint = f"no realization from 1 to {realizations}, as skies.<name>.realizations has it"
     table.check((number >= 1) & (number <= realizations), number, "Nreal", complaint)
     missing = sorted(set(range(1, realizations + 1)) - set(number.tolist()))
@@ -204,7 +203,7 @@ def _check_realizations(number: NDArray[np.int64], realizations: int, table: Use
 
 
 def _log10_mass(
-    columns: Mapping[str, FloatArray], table: UserTable, mass_unit: str, cosmology: Mapping[str, float]
+    columns: Mapping[str, FloatArray], table: CheckedTable, mass_unit: str, cosmology: Mapping[str, float]
 ) -> FloatArray:
     """Return log10(M500c / Msun); InputError if R500c_arcmin shows that M500c is in the other unit."""
     path, mass, h = table.path, columns["M500c"], cosmology["h0_km_s_mpc"] / 100

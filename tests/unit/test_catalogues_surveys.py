@@ -23,7 +23,8 @@ from catalogues_survey_tables import (
     write_tables,
 )  # fmt: skip
 
-from clustermass.catalogues.tables import mask_sentinels, read_survey_table, read_table, recognise, texts_of
+from clustermass.catalogues.surveys import mask_sentinels, read_survey_table, recognise
+from clustermass.catalogues.tables import CheckedTable, read_table
 from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.errors import InputError
 from clustermass.io.products import CATALOGUE, write_table
@@ -185,7 +186,7 @@ def test_what_is_joined_survives_the_standard_file(tables, tmp_path):
     for name in ("F_CONT", "IN_AREA90"):
         assert again[name].tolist() == catalogue[name].tolist()
     for name in ("NAME_CAT", "Z_ORIGIN"):
-        assert texts_of(again, name) == catalogue[name].tolist()
+        assert CheckedTable(again, Path()).texts(name) == catalogue[name].tolist()
     luminosity = np.ma.filled(np.ma.asarray(again["LX500"]), np.nan)
     assert np.array_equal(luminosity, catalogue["LX500"], equal_nan=True)
     # 1e44 erg/s is beyond 32 bits

@@ -1,0 +1,168 @@
+"""Tables of published surveys: usual names of columns, values that are no measurements, and joins by ID_SRC."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import MaskedColumn, Table
+from numpy.typing import NDArray
+
+from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.catalogues.tables import CheckedTable, Synonyms, find_columns, read_table, rows_of
+from clustermass.errors import InputError
+from clustermass.io.log import LOGGER
+
+#: usual names, best first (eSASS, eFEDS: Brunner, Liu, Klein et al. 2022; eRASS1: Bulbul et al. 2024)
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "ID_SRC": ("ID_SRC", "ID-SRC", "IDSRC"),
+    "RA": ("RA_CORR", "RA", "RAdeg", "RAJ2000", "RA_ICRS"),
+    "DEC": ("DEC_CORR", "DEC", "DEdeg", "DEJ2000", "DE_ICRS"),
+    "DET_LIKE": ("DET_LIKE", "DetLike", "DET_LIKE_0"),
+    "EXT_LIKE": ("EXT_LIKE", "ExtLike"),
+    "EXT": ("EXT",),
+    "ML_RATE": ("ML_RATE", "ML_RATE_0", "ML_RATE_1"),
+    "ML_CTS": ("ML_CTS", "ML_CTS_0", "ML_CTS_1"),
+    "ML_EXP": ("ML_EXP", "ML_EXP_0", "ML_EXP_1"),
+    "ML_BKG": ("ML_BKG", "ML_BKG_0", "ML_BKG_1"),
+    "Z": ("Z", "Z_BEST_COMB", "BEST_Z", "REDSHIFT"),
+    "Z_ERR": ("Z_ERR", "SIGMA_Z_BEST_COMB", "BEST_ZERR", "REDSHIFT_ERR", "E_Z"),
+    "Z_TYPE": ("Z_TYPE", "BEST_Z_TYPE"),
+    "LOGM500_REF": ("LOGM500_REF",),
+    "LOGM500_REF_ERR": ("LOGM500_REF_ERR",),
+    "LX500": ("LX500", "L_500KPC"),
+    "F_CONT": ("F_CONT", "F_CONT_BEST_COMB", "PCONT"),
+    "IN_AREA90": ("IN_AREA90", "inArea90"),
+    # no ID: that of Liu et al. (2022) differs from the names of all other eFEDS tables by rounding
+    "NAME_CAT": ("NAME_CAT", "Name"),
+}
+#: no cluster is farther: larger numbers are velocities, percent or a mark for "unknown"
+MAX_REDSHIFT = 10.0
+
+
+class Survey(NamedTuple):
+    """A published catalogue: its content and paper, and how it is recognised."""
+
+    title: str
+    marks: tuple[str, ...]  #: columns that no other of `SURVEYS` has all of
+    rows: int  #: as published
+    numbered: bool = True  #: whether ID_SRC is unique; in eRASS1 it begins anew with every tile of the sky
+
+
+SURVEYS = (
+    Survey("eFEDS clusters (Liu et al. 2022)", ("ID_SRC", "L_500KPC", "SNR_MAX"), 542),
+    Survey("eFEDS optical counterparts (Klein et al. 2022)", ("ID_SRC", "Z_BEST_COMB", "F_CONT_BEST_COMB"), 542),
+    Survey("eFEDS X-ray sources (Brunner et al. 2022)", ("ID_SRC", "ID_HARD", "RA_CORR", "ML_RATE"), 27910),
+    Survey("eRASS1 clusters (Bulbul et al. 2024)", ("DETUID", "BEST_Z", "EXT_LIKE"), 12247, numbered=False),
+)
+_POSITIVE, _ANY = float(np.nextafter(0, 1)), np.inf
+#: columns -> lowest and highest value that is a measurement. Of L, T and F a -1 says that only an upper limit is known;
+#: errors far below zero stand for fits that failed; an infinite SIGMA_Z stays: it says that the redshift is unknown
+_MEASUREMENTS = (
+    (re.compile(r"(T|L|LBOL|F)_\d+KPC(_[LU])?"), _POSITIVE, _ANY),
+    (re.compile(r"(SPEC_)?Z_\d?BEST_COMB|BEST_Z|[MRL]500(_[LH])?|KT(_[LH])?"), _POSITIVE, _ANY),
+    (re.compile(r"(ML_\w+|EXT|RADEC)_ERR(_\w+)?|ML_(RATE|CTS|FLUX|EXP|BKG)(_\d)?"), 0.0, np.finfo(float).max),
+    (re.compile(r"RA(_\w+)?"), 0.0, 360.0),
+    (re.compile(r"DEC(_\w+)?"), -90.0, 90.0),
+)
+
+
+def read_survey_table(path: Path) -> Table:
+    """Read a table as `read_table` does; in a published catalogue mask the values that stand for "not measured".
+
+    Names and units are the table's own. Where ID_SRC isn't unique, it becomes the row's number in the file, from 1.
+    """
+    table = read_table(path)
+    survey = recognise(table)
+    if survey is None:
+        return table
+    whole = "" if len(table) == survey.rows else f" of {survey.rows} as published"
+    LOGGER.info("%s: %s, %d rows%s", path, survey.title, len(table), whole)
+    if not survey.numbered:
+        LOGGER.info("%s: ID_SRC = number of the row in this file, from 1; NAME_CAT keeps the published name", path)
+        table["ID_SRC"] = np.arange(1, len(table) + 1)
+    return mask_sentinels(table, path)
+
+
+def recognise(table: Table) -> Survey | None:
+    """Return the published catalogue that has this table's columns (case doesn't matter), or None."""
+    names = {name.upper() for name in table.colnames}
+    return next((survey for survey in SURVEYS if names.issuperset(survey.marks)), None)
+
+
+def mask_sentinels(table: Table, path: Path) -> Table:
+    """Mask all values that are no measurements in the columns of `_MEASUREMENTS`, and log their numbers."""
+    checked, masked, counts = CheckedTable(table, path), table.copy(copy_data=False), {}
+    for name in table.colnames:
+        limits = next(((low, high) for rule, low, high in _MEASUREMENTS if rule.fullmatch(name.upper())), None)
+        if limits is None or table[name].ndim != 1:
+            continue
+        values = checked.numbers(name)
+        missing = ~((values >= limits[0]) & (values <= limits[1]))
+        masked[name] = MaskedColumn(values, mask=missing, unit=table[name].unit)
+        counts[name] = int(missing.sum())
+    listed = ", ".join(f"{name} {number}" for name, number in counts.items() if number)
+    LOGGER.info("%s: values that are no measurements, masked: %s", path, listed or "none")
+    return masked
+
+
+#: a redshift goes with its own error and kind: all from one table
+REDSHIFT = ("Z", "Z_ERR", "Z_TYPE", "Z_SPEC")
+_OWN = ("ID_SRC", "RA", "DEC")
+#: two tables of the same detections give the same positions; far more than this is another numbering
+MAX_SEPARATION_ARCSEC = 10.0
+
+
+def join_tables(
+    catalogue: CheckedTable, paths: Sequence[Path], synonyms: Synonyms
+) -> tuple[CheckedTable, dict[str, FloatArray]]:
+    """Return a catalogue with the columns that it lacks filled in from further tables, the first one first.
+
+    Rows are joined by ID_SRC. Names of clusters are never compared: those of two eFEDS tables differ in the last digit
+    for three of four. Columns taken over are called "<column> of <file>", and masked where that file lacks the row.
+    Returns also the redshifts (rows,) of each further table that has them, by file name, NaN = none. InputError as of
+    `clustermass.catalogues.tables`, or if a further table has no ID_SRC, none of the catalogue's, or other positions.
+    """
+    joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
+    redshifts: dict[str, FloatArray] = {}
+    for path in paths:
+        other, rows = _further(catalogue, path, synonyms)
+        taken = [ours for ours in other.names if ours not in names and ours not in (*_OWN, *REDSHIFT)]
+        taken += [ours for ours in REDSHIFT if ours in other and "Z" in other and "Z" not in names]
+        for ours in taken:
+            names[ours] = f"{other.names[ours]} of {path.name}"
+            column = other.table[other.names[ours]]
+            cells = np.ma.asarray(column)[np.maximum(rows, 0)]
+            missing = np.ma.getmaskarray(cells) | (rows < 0)
+            joined[names[ours]] = MaskedColumn(np.ma.getdata(cells), mask=missing, unit=column.unit)
+        if "Z" in other:
+            values = other.numbers("Z")[np.maximum(rows, 0)]
+            redshifts[path.name] = np.where((rows >= 0) & (values > 0), values, np.nan)
+        LOGGER.info(
+            "%s: joined by %s, %d of %d rows; taken from it: %s",
+            path, other.names["ID_SRC"], (rows >= 0).sum(), rows.size,
+            ", ".join(f"{ours} = {other.names[ours]}" for ours in taken) or "nothing that the catalogue lacks",
+        )  # fmt: skip
+    return CheckedTable(joined, catalogue.path, names), redshifts
+
+
+def _further(catalogue: CheckedTable, path: Path, synonyms: Synonyms) -> tuple[CheckedTable, NDArray[np.int64]]:
+    """Read a further table, and find its row of each row of the catalogue, (rows,), -1 = none."""
+    other = find_columns(read_survey_table(path), path, synonyms)
+    other.require({"ID_SRC": "to join it by"}, "the table itself")
+    rows = rows_of(catalogue.whole_numbers("ID_SRC").tolist(), other.whole_numbers("ID_SRC").tolist())
+    there = rows >= 0
+    if not there.any():
+        raise InputError(
+            f"{path}: has none of the {rows.size} ID_SRC of {catalogue.path}. Do both tables belong to one survey?"
+        )
+    if all(name in one for one in (catalogue, other) for name in ("RA", "DEC")):
+        here, same = unit_vectors(*catalogue.positions(there)), unit_vectors(*other.positions(rows[there]))
+        apart = np.degrees(np.linalg.norm(here - same, axis=1)) * 3600
+        if np.median(apart) > MAX_SEPARATION_ARCSEC:
+            raise InputError(
+                f"{path}: rows of the same ID_SRC lie {np.median(apart):.0f} arcsec (median) from those of "
+                f"{catalogue.path}. The two tables number their detections differently: leave one out."
+            )
+    return other, rows
