@@ -20,8 +20,8 @@ from images_inputs import base_counts, cube, cube_sky_pixels, cut_images
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
 from clustermass.events.read import read_events
-from clustermass.images.cutouts import BoxCells, SkyIndex, _box_bounds
-from clustermass.images.geometry import ImageGeometry, block_sum, deproject
+from clustermass.images.cutouts import BoxCells, SkyIndex
+from clustermass.images.geometry import ImageGeometry, block_sum, box_bounds, deproject
 
 IMAGES = {
     "box_pixels": 300,
@@ -121,7 +121,7 @@ def test_bounds_of_a_box_are_those_of_its_sides(dec, half_deg):
     x, y = np.concatenate([(steps, side), (steps, -side), (side, steps), (-side, steps)], axis=1)
     ra, deg = deproject(x, y, 180.0, dec)
     bounds = (deg.min(), deg.max(), np.abs(ra - 180).max())
-    assert _box_bounds(dec, np.radians(half_deg)) == pytest.approx(bounds, abs=1e-9)
+    assert box_bounds(dec, np.radians(half_deg)) == pytest.approx(bounds, abs=1e-9)
 
 
 @settings(deadline=None, derandomize=True)

@@ -124,14 +124,12 @@ def _band_image(hdu: Any, first: fits.Header, path: Path) -> BandImage:
 
 def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> float:
     try:
-        # keV with a few decimals, meant to be whole eV
-        value = round(float(header.get(key, first.get(key))) * 1000, 3)
+        return round(float(header.get(key, first.get(key))) * 1000, 3)  # a few decimals of keV, meant to be whole eV
     except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"{path}: the header has no number {key}, an edge of the image's energy band in keV. evtool writes it: "
             "make the image by evtool, or add EMIN1 and EMAX1."
         ) from None
-    return value
 
 
 def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], pattern_mask: int = 15) -> ImagePhotons:
@@ -141,16 +139,15 @@ def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], patt
     without gap or overlap. Which photons count (flags, patterns, good times) was decided when the images were made:
     photons are given a pattern that passes `pattern_mask`. An image centred on a cluster gives the same pixels as its
     event list; elsewhere photons are displaced by up to half a pixel. InputError if a configured band can't be put
-    together (all of these are named), or the images don't share one pixel grid, or hold no photon; and as of
-    `read_images`.
+    together (all are named), the images don't share a grid or hold no photon, or a file is faulty (`read_images`).
     """
     images = [image for path in paths for image in read_images(Path(path))]
     _check_grids(images)
     used = _assigned(images, edges_ev)
     ra, dec, energy = (np.concatenate(parts) for parts in zip(*(_photons(*pair) for pair in used), strict=True))
-    if not ra.size:
-        raise InputError(f"{images[0].name}: none of the images holds a count. Give images of the field with photons.")
     number = ra.size
+    if not number:
+        raise InputError(f"{images[0].name}: none of the images holds a count. Give images of the field with photons.")
     events = EventList(
         ra=ra % 360.0,
         dec=dec,
@@ -168,15 +165,14 @@ def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], patt
         "%s: %d photons from %d of %d band images; flags, patterns and good times are as they were made with",
         images[0].name, number, len(used), len(images),
     )  # fmt: skip
-    counts = np.sum([image.counts for image, _ in used], axis=0)
-    return ImagePhotons(events, images[0].wcs, counts)
+    return ImagePhotons(events, images[0].wcs, np.sum([image.counts for image, _ in used], axis=0))
 
 
 def _check_grids(images: Sequence[BandImage]) -> None:
-    first = images[0]
+    first, *others = images
     corners = _corners(first.counts.shape)
     sky = first.wcs.wcs_pix2world(*corners, 0)
-    for image in images[1:]:
+    for image in others:
         with np.errstate(invalid="ignore"):
             apart = np.abs(np.array(image.wcs.wcs_world2pix(*sky, 0)) - corners)
         if image.counts.shape != first.counts.shape or not np.all(apart <= _SAME_GRID_PIXELS):
@@ -209,13 +205,11 @@ def _assigned(images: Sequence[BandImage], edges_ev: Sequence[int]) -> list[tupl
         given = ", ".join(dict.fromkeys(_kev(image.low_ev, image.high_ev) for image in images))
         raise InputError(
             f"{images[0].name}: of the {len(edges_ev) - 1} energy bands that the networks see, {len(missing)} can't be "
-            f"put together from the images' band{'s' if len(images) > 1 else ''} "
-            f"{given}. Missing: {', '.join(missing)}. Make one image for each of them (evtool, emin and "
-            "emax), or give the event list."
+            f"put together from the images' band{'s' if len(images) > 1 else ''} {given}. Missing: "
+            f"{', '.join(missing)}. Make one image for each of them (evtool, emin and emax), or give the event list."
         )
-    left = len(images) - len(used)
-    if left:
-        LOGGER.info("%s: %d images of other bands are not used", images[0].name, left)
+    if len(images) > len(used):
+        LOGGER.info("%s: %d images of other bands are not used", images[0].name, len(images) - len(used))
     return used
 
 

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from astropy.table import Table
+from numpy.typing import ArrayLike, NDArray
 
 from clustermass.arrays import FloatArray
+from clustermass.catalogues.tables import CheckedTable, nearest
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList, mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS, stream_events
 from clustermass.events.select import Selection
-from clustermass.images.detections import Detections, Labels, image_centres, read_detections, read_labels
 from clustermass.images.exposure import box_exposure, photon_coverage, read_exposure
 from clustermass.images.geometry import (
     ImageGeometry,
+    around_box,
     band_coordinates,
     image_pixels,
     pixel_numbers,
     project,
     storable,
 )
+from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
@@ -33,18 +36,35 @@ if TYPE_CHECKING:
     from clustermass.config.models import Events, Images
 
 _TITLE = "Counts of photons around detections, in energy bands"
+#: column of catalogue.fits -> variable of images.nc
+MEASURED = {"Z": "redshift", "Z_ERR": "redshift_err"} | {
+    name: name.lower() for name in ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_BKG")
+}
 #: a box leaves the field if its covered fraction is below this
 _WHOLE = 0.999
 #: height of a strip of constant declination in deg; a fraction of a 20' box
 _STRIP_DEG = 0.05
 #: distance of two strips in the sorting key: more than 360, so that no rounding carries a photon into the next strip
 _STRIDE = 400.0
-#: boxes are searched this much wider, against rounding of the sorting key
-_MARGIN_DEG = 1e-6
 _MOST = np.iinfo(np.uint16).max
 
-#: lowest and highest declination in deg, and intervals of right ascension within [0, 360]
-_Bounds: TypeAlias = tuple[float, float, list[tuple[float, float]]]
+
+class Detections(NamedTuple):
+    """Detections that get an image, in the order of the catalogue; arrays of shape (clusters,)."""
+
+    id_src: NDArray[np.int64]
+    ra: FloatArray
+    dec: FloatArray
+    measured: dict[str, FloatArray]
+
+
+class Labels(NamedTuple):
+    """True mass, identity and position of the halo of each detection, (clusters,); no halo: NaN, `halo_id` -1."""
+
+    log10_m500c: FloatArray
+    halo_id: NDArray[np.int64]
+    ra: FloatArray
+    dec: FloatArray
 
 
 def extract_images(
@@ -64,22 +84,24 @@ def extract_images(
     from the good time intervals (the mean of the seven modules, not corrected for vignetting), and the covered fraction
     from where there are photons. Detections whose box leaves the field are kept, with a `covered_fraction` below 1.
     Cluster ids are `<realization>_<ID_SRC>`. An observed sky has neither `truth` nor `matches`. InputError if something
-    is wrong with a file or a setting; the message says what, where, and what to do.
+    is wrong with a file or a setting.
     """
     geometry = ImageGeometry.from_config(images)
-    detections = read_detections(Path(catalogue), images["det_like_min"], images["ext_like_min"])
-    labels = _labels(truth, matches, detections)
-    ra, dec = image_centres(detections, labels, images)
-    energies = (geometry.edges_ev[0], geometry.edges_ev[-1])
-    selection = Selection(events_block["flag_mask"], events_block["pattern"], energies)
-    counts, photons, modules = count_list(Path(events), selection, ImageStack(ra, dec, geometry))
-    seconds, covered = _exposure(exposure, photons, modules, ra, dec, counts, geometry)
+    detections = _read_detections(Path(catalogue), images["det_like_min"], images["ext_like_min"])
+    labels = _read_labels(truth, matches, detections.id_src)
+    ra, dec = _image_centres(detections, labels, images)
+    stack = ImageStack(ra, dec, geometry)
+    selection = Selection(
+        events_block["flag_mask"], events_block["pattern"], (geometry.edges_ev[0], geometry.edges_ev[-1])
+    )
+    counts, photons, modules = count_list(Path(events), selection, stack)
+    seconds, covered = _exposure(exposure, stack, photons, modules)
     _log_coverage(covered, counts)
     per_cluster: dict[str, NDArray[Any]] = {**detections.measured, "ra": ra, "dec": dec}
     per_cluster |= {"exposure_s": seconds, "covered_fraction": covered}
     if labels is not None:
         per_cluster |= {"log10_m500c": labels.log10_m500c, "halo_id": labels.halo_id}
-    per_cluster["realization"] = np.full(detections.id_src.size, realization)
+    per_cluster["realization"] = np.full(ra.size, realization)
     offsets = geometry.base_offsets_arcsec()
     dataset = xr.Dataset(
         {
@@ -95,12 +117,90 @@ def extract_images(
     write_netcdf(dataset, output, _TITLE, provenance("extract_images", settings, inputs, simulated=simulated))
 
 
-def _labels(truth: Path | None, matches: Path | None, detections: Detections) -> Labels | None:
+def _read_detections(path: Path, det_like_min: float, ext_like_min: float) -> Detections:
+    """Read `catalogue.fits` and keep the detections above both likelihoods; InputError if none is."""
+    table = _read(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))
+    id_src = table.whole_numbers("ID_SRC")
+    ra, dec = table.positions()
+    measured = {name: table.numbers(column) for column, name in MEASURED.items()}
+    det, ext = measured["det_like"], measured["ext_like"]
+    # a NaN likelihood is above nothing
+    detected, extended = det > det_like_min, ext > ext_like_min
+    keep = detected & extended
+    LOGGER.info(
+        "%s: %d detections; dropped: %d with DET_LIKE <= %g, %d of the others with EXT_LIKE <= %g; left: %d",
+        path, keep.size, (~detected).sum(), det_like_min, (detected & ~extended).sum(), ext_like_min, keep.sum(),
+    )  # fmt: skip
+    if not keep.any():
+        finite = (values[np.isfinite(values)] for values in (det, ext))
+        highest = [f"{values.max():.4g}" if values.size else "none" for values in finite]
+        raise InputError(
+            f"{path}: none of {keep.size} detections has DET_LIKE > {det_like_min:g} and EXT_LIKE > {ext_like_min:g} "
+            f"(highest DET_LIKE: {highest[0]}; highest EXT_LIKE: {highest[1]}). Lower images.det_like_min or "
+            "images.ext_like_min, or give a deeper catalogue."
+        )
+    return Detections(id_src[keep], ra[keep], dec[keep], {name: values[keep] for name, values in measured.items()})
+
+
+def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.int64]) -> Labels | None:
+    """Return the halo of each detection `id_src` (clusters,) by `truth.fits` and `matches.fits`; None without both.
+
+    InputError if there is one of them only, a detection is matched twice, or a matched halo isn't in `truth`.
+    """
     if truth is None and matches is None:
         return None
     if truth is None or matches is None:
         raise InputError(f"{truth or matches}: truth and matches go together; give both (simulated sky) or none.")
-    return read_labels(Path(truth), Path(matches), detections.id_src)
+    haloes = _read(Path(truth), "TRUTH", ("SRC_ID", "HALO_ID", "RA", "DEC", "LOG10_M500C"))
+    pairs = _read(Path(matches), "MATCHES", ("ID_SRC", "SRC_ID"))
+    halo_rows = {int(number): row for row, number in enumerate(haloes.whole_numbers("SRC_ID"))}
+    halo_of = dict(zip(pairs.whole_numbers("ID_SRC").tolist(), np.asarray(pairs.table["SRC_ID"]).tolist(), strict=True))
+    absent = sorted(set(halo_of.values()) - set(halo_rows))
+    if absent:
+        raise InputError(f"{matches}: SRC_ID {absent[0]} is no halo of {truth}. Make both files anew together.")
+    rows = np.array([halo_rows.get(halo_of.get(number, -1), -1) for number in id_src.tolist()], dtype=np.int64)
+    matched = rows >= 0
+    LOGGER.info("%s: %d of %d detections have a halo", matches, matched.sum(), matched.size)
+    halo_id = np.full(rows.size, -1, dtype=np.int64)
+    halo_id[matched] = np.asarray(haloes.table["HALO_ID"], dtype=np.int64)[rows[matched]]
+    mass, ra, dec = np.full((3, rows.size), np.nan)
+    for values, name in ((mass, "LOG10_M500C"), (ra, "RA"), (dec, "DEC")):
+        values[matched] = haloes.numbers(name)[rows[matched]]
+    return Labels(mass, halo_id, ra, dec)
+
+
+def _read(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
+    """Read one table of a FITS file of the pipeline; it may have no rows."""
+    with opened_fits(path) as hdus:
+        table = next((Table.read(hdu) for hdu in hdus if hdu.name == name), None)
+    if table is None:
+        raise InputError(f"{path}: has no table {name}. Delete it and run again.")
+    missing = [column for column in columns if column not in table.colnames]
+    if missing:
+        raise InputError(
+            f"{path}: table {name} lacks column {', '.join(missing)}.{nearest(missing[0], table.colnames)} Its "
+            f"columns: {', '.join(table.colnames)}."
+        )
+    return CheckedTable(table, path)
+
+
+def _image_centres(detections: Detections, labels: Labels | None, images: Images) -> tuple[FloatArray, FloatArray]:
+    """Return right ascension and declination of the image centres in deg, float64 (clusters,) each.
+
+    `images.centre` decides: 'detected' = position of the catalogue; 'halo' = true position of the halo, or the detected
+    one where there is none. InputError for 'halo' where the sky has no truth, or an unknown word.
+    """
+    if images["centre"] == "detected":
+        return detections.ra, detections.dec
+    if images["centre"] != "halo":
+        raise InputError(f"images.centre is {images['centre']!r}, but must be detected or halo.")
+    if labels is None:
+        raise InputError(
+            "images.centre is halo, but an observed sky has no true positions. Set images.centre to detected."
+        )
+    unmatched = labels.halo_id < 0
+    LOGGER.info("images.centre halo: %d detections without a halo keep their detected centre", unmatched.sum())
+    return np.where(unmatched, detections.ra, labels.ra), np.where(unmatched, detections.dec, labels.dec)
 
 
 def count_list(path: Path, selection: Selection, stack: ImageStack) -> tuple[NDArray[np.uint16], EventList, set[int]]:
@@ -118,16 +218,10 @@ def count_list(path: Path, selection: Selection, stack: ImageStack) -> tuple[NDA
 
 
 def _exposure(
-    path: Path | None,
-    events: EventList,
-    modules: Iterable[int],
-    ra: FloatArray,
-    dec: FloatArray,
-    counts: NDArray[np.uint16],
-    geometry: ImageGeometry,
+    path: Path | None, stack: ImageStack, events: EventList, modules: set[int]
 ) -> tuple[FloatArray, FloatArray]:
     if path is not None:
-        return box_exposure(*read_exposure(Path(path)), ra, dec, geometry)
+        return box_exposure(*read_exposure(Path(path)), stack.ra, stack.dec, stack.geometry)
     seconds = mean_exposure_s(events, modules)
     if seconds is None:
         raise InputError(
@@ -137,7 +231,7 @@ def _exposure(
     LOGGER.warning(
         "no exposure map: %.1f s of exposure (mean of seven modules, without vignetting) everywhere", seconds
     )
-    return np.full(ra.size, seconds), photon_coverage(counts)
+    return np.full(stack.ra.size, seconds), photon_coverage(stack.counts)
 
 
 def _log_coverage(covered: FloatArray, counts: NDArray[np.uint16]) -> None:
@@ -161,10 +255,9 @@ class ImageStack:
     """
 
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
+        self.ra, self.dec, self.geometry = ra, dec, geometry
         size = geometry.base_pixels
         self.counts: NDArray[np.uint16] = np.zeros((ra.size, geometry.bands, size, size), dtype=np.uint16)
-        self._centres = list(zip(ra.tolist(), dec.tolist(), strict=True))
-        self._geometry = geometry
         self._cells = BoxCells(ra, dec, geometry)
         self._photons = np.zeros(ra.size, dtype=np.int64)
 
@@ -172,19 +265,15 @@ class ImageStack:
         """Count the photons of `events` too; InputError if a pixel holds more than 65535 photons."""
         if len(events) == 0:
             return
-        index = SkyIndex(events, self._geometry, self._cells.rows(events))
-        for number, centre in enumerate(self._centres):
+        index = SkyIndex(events, self.geometry, self._cells.rows(events))
+        for number, centre in enumerate(zip(self.ra.tolist(), self.dec.tolist(), strict=True)):
             pixels = index.base_pixels(*centre)
-            if pixels.size:
-                self._count(number, pixels)
-
-    def _count(self, number: int, pixels: NDArray[np.int64]) -> None:
-        image = self.counts[number].reshape(-1)
-        self._photons[number] += pixels.size
-        if self._photons[number] <= _MOST:  # in no pixel can there be more than in the whole box
-            np.add.at(image, pixels, np.uint16(1))
-        else:
-            image[:] = storable(image + np.bincount(pixels, minlength=image.size))
+            image = self.counts[number].reshape(-1)
+            self._photons[number] += pixels.size
+            if self._photons[number] <= _MOST:  # in no pixel can there be more than in the whole box
+                np.add.at(image, pixels, np.uint16(1))
+            else:
+                image[:] = storable(image + np.bincount(pixels, minlength=image.size))
 
 
 class SkyIndex:
@@ -195,24 +284,20 @@ class SkyIndex:
 
     def __init__(self, events: EventList, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None) -> None:
         self._geometry = geometry
-        ra, dec, energy = events.ra, events.dec, events.pi_ev
-        if rows is not None:
-            ra, dec, energy = ra[rows], dec[rows], energy[rows]
-        band = geometry.band_numbers(energy)
+        part = slice(None) if rows is None else rows
+        ra, dec, band = events.ra[part], events.dec[part], geometry.band_numbers(events.pi_ev[part])
         used = band >= 0
-        if not used.all():
-            ra, dec, band = ra[used], dec[used], band[used]
+        ra, dec, band = ra[used], dec[used], band[used]
         key = _strip(dec) * _STRIDE + ra
         order = np.argsort(key)
         self._key, self.ra, self.dec, self.band = key[order], ra[order], dec[order], band[order]
 
     def near_box(self, ra: float, dec: float) -> NDArray[np.int64]:
         """Return the numbers of a few photons too many: all in the box around a position are among them."""
-        low, high, right_ascensions = _around_box(ra, dec, self._geometry)
-        strips = np.arange(float(_strip(np.array(low))), float(_strip(np.array(high))) + 1)
-        ranges = [(strips * _STRIDE + start, strips * _STRIDE + stop) for start, stop in right_ascensions]
-        starts = np.concatenate([np.searchsorted(self._key, start, side="left") for start, _ in ranges])
-        stops = np.concatenate([np.searchsorted(self._key, stop, side="right") for _, stop in ranges])
+        low, high, right_ascensions = around_box(ra, dec, self._geometry)
+        strips = np.arange(float(_strip(low)), float(_strip(high)) + 1) * _STRIDE
+        starts = np.concatenate([np.searchsorted(self._key, strips + start) for start, _ in right_ascensions])
+        stops = np.concatenate([np.searchsorted(self._key, strips + stop, "right") for _, stop in right_ascensions])
         return np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
 
     def base_pixels(self, ra: float, dec: float) -> NDArray[np.int64]:
@@ -235,8 +320,8 @@ class BoxCells:
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
         self._touched = np.zeros((round(180 / _STRIP_DEG) + 1, round(360 / _STRIP_DEG) + 1), dtype=bool)
         for centre in zip(ra.tolist(), dec.tolist(), strict=True):
-            low, high, right_ascensions = _around_box(*centre, geometry)
-            strips = slice(int(_strip(np.array(low))), int(_strip(np.array(high))) + 1)
+            low, high, right_ascensions = around_box(*centre, geometry)
+            strips = slice(int(_strip(low)), int(_strip(high)) + 1)
             for start, stop in right_ascensions:
                 self._touched[strips, int(start / _STRIP_DEG) : int(stop / _STRIP_DEG) + 1] = True
 
@@ -246,45 +331,5 @@ class BoxCells:
         return np.flatnonzero(self._touched.reshape(-1)[strip * self._touched.shape[1] + cell])
 
 
-def _strip(dec: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.floor((dec + 90.0) / _STRIP_DEG)
-
-
-def _around_box(ra: float, dec: float, geometry: ImageGeometry) -> _Bounds:
-    half = np.radians(geometry.half_width_sky / 72000.0)
-    bounds = _box_bounds(dec, half)
-    if bounds is not None:
-        low, high, half_ra = bounds
-        return low - _MARGIN_DEG, high + _MARGIN_DEG, _around(ra, half_ra + _MARGIN_DEG)
-    # near a pole: the circle through the corners of the box (SIN shortens angles)
-    reach = float(np.degrees(np.arcsin(min(np.sqrt(2) * half, 1.0)))) + _MARGIN_DEG
-    low, high = max(dec - reach, -90.0), min(dec + reach, 90.0)
-    if abs(dec) + reach >= 90.0:
-        return low, high, [(0.0, 360.0)]
-    half_ra = np.degrees(np.arcsin(np.sin(np.radians(reach)) / np.cos(np.radians(dec)))) + _MARGIN_DEG
-    return low, high, _around(ra, half_ra)
-
-
-def _around(ra: float, half: float) -> list[tuple[float, float]]:
-    """Return intervals of right ascension in deg within [0, 360]; one that crosses 0/360 is two."""
-    low, high = ra - half, ra + half
-    if low < 0:
-        return [(0.0, high), (low + 360.0, 360.0)]
-    return [(low, 360.0), (0.0, high - 360.0)] if high > 360.0 else [(low, high)]
-
-
-def _box_bounds(dec: float, half: float) -> tuple[float, float, float] | None:
-    """Return lowest and highest declination and half the right ascensions, deg, of a box (`half` its width, rad).
-
-    None near a pole. Elsewhere the Northern half of the sky has its lowest declination in the box's Southern corners,
-    its highest amid the Northern side, and its farthest right ascensions in the Northern corners.
-    """
-    sine, cosine = np.sin(np.radians(abs(dec))), np.cos(np.radians(dec))
-    corner = 1.0 - 2.0 * half**2
-    if corner <= 0 or np.sqrt(corner) * cosine - half * sine <= 4.0 * half:
-        return None
-    depth = np.sqrt(corner)
-    half_ra = float(np.degrees(np.arctan2(half, depth * cosine - half * sine)))
-    high = float(np.degrees(np.arcsin(half * cosine + np.sqrt(1.0 - half**2) * sine)))
-    low = float(np.degrees(np.arcsin(-half * cosine + depth * sine)))
-    return (low, high, half_ra) if dec >= 0 else (-high, -low, half_ra)
+def _strip(dec: ArrayLike) -> FloatArray:
+    return np.floor((np.asarray(dec) + 90.0) / _STRIP_DEG)

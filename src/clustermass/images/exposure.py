@@ -36,10 +36,10 @@ def planes(hdus: fits.HDUList) -> list[Any]:
 
 
 def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
-    """Read a user's exposure map: the first two-dimensional image of a FITS file, and its celestial WCS.
+    """Read a user's exposure map in s, float32 (y, x): the first image of a FITS file, and its celestial WCS.
 
-    The exposure is in s, float32 (y, x), not negative, blank pixels 0. InputError if there is no such file, it is
-    damaged, or it has no image, no celestial WCS, or no positive exposure anywhere.
+    Blank and negative pixels become 0. InputError if there is no such file, it is damaged, or it has no image, no
+    celestial WCS, or no positive exposure anywhere.
     """
     with opened_fits(path) as hdus:
         images = planes(hdus)
@@ -59,10 +59,10 @@ def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
 
 
 def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> tuple[NDArray[np.bool_], WCS]:
-    """Find the cells of the sky that hold photons, gaps of a few arcmin between them filled.
+    """Return which cells of the sky hold photons, bool (y, x), gaps of a few arcmin filled, and their projection.
 
-    Returns booleans (y, x) on cells of `CELL_ARCSEC`, with an empty margin, and the cells' SIN projection about
-    `centre`, the photons' mean RA and Dec in deg. InputError if photons lie more than 60 deg from there.
+    Cells of `CELL_ARCSEC`, with an empty margin, in SIN projection about `centre`, the photons' mean RA and Dec in deg.
+    InputError if photons lie more than 60 deg from there.
     """
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
@@ -127,8 +127,8 @@ def box_exposure(
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean exposure and covered fraction of boxes at positions in deg, float64 (clusters,), from a map in s.
 
-    The map is looked up at the centre of every base pixel. The mean, in s, is that of the exposed part of each box (0 =
-    nothing of it was exposed); the fraction is that with more than 5 % of the field's median exposure.
+    The map is looked up at the centre of every base pixel. The mean, in s, is that of the exposed part (0 = none was
+    exposed); the covered fraction has more than 5 % of the field's median exposure.
     """
     offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
@@ -136,14 +136,14 @@ def box_exposure(
     mean, covered = np.zeros(ra.size), np.zeros(ra.size)
     for number in track(range(ra.size), "exposure of the boxes"):
         seconds = exposure_at(image, wcs, *deproject(x, y, float(ra[number]), float(dec[number])))
-        exposed = seconds > 0
-        mean[number] = seconds[exposed].mean(dtype=np.float64) if exposed.any() else 0.0
         covered[number] = np.mean(seconds > threshold)
+        if seconds.any():
+            mean[number] = seconds[seconds > 0].mean(dtype=np.float64)
     return mean, covered
 
 
 def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Return the fraction of each box with photons, of 5 x 5 cells: what was exposed, where there is no exposure map.
+    """Return the part of the 5 x 5 cells of each box that hold photons: the exposed part, where there is no map.
 
     Takes counts (clusters, band, y, x); returns float64 (clusters,).
     """

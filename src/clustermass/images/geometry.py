@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 #: a sky pixel is 0.05"
 SKY_PIXEL_ARCSEC = 0.05
 _PIXELS_PER_DEG = 72000.0
+#: boxes are searched this much wider, against rounding
+_MARGIN_DEG = 1e-6
+#: lowest and highest declination in deg, and intervals of right ascension within [0, 360]
+Bounds: TypeAlias = tuple[float, float, list[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
 class ImageGeometry:
     """Box, pixels and energy bands of the images."""
 
-    box_pixels: int  # full-resolution pixels along a side of the box, even
-    pixel_sky: int  # sky pixels of 0.05" along a side of a full-resolution pixel (80 = 4")
-    base_rebin: int  # full-resolution pixels along a side of a base pixel
-    edges_ev: tuple[int, ...]  # edges of the energy bands, lower included, upper excluded
+    box_pixels: int  #: full-resolution pixels along a side of the box, even
+    pixel_sky: int  #: sky pixels of 0.05" along a side of a full-resolution pixel (80 = 4")
+    base_rebin: int  #: full-resolution pixels along a side of a base pixel
+    edges_ev: tuple[int, ...]  #: edges of the energy bands, lower included, upper excluded
 
     @classmethod
     def from_config(cls, images: Images) -> ImageGeometry:
@@ -99,13 +103,11 @@ def band_coordinates(edges_ev: Sequence[int]) -> dict[str, Any]:
 def pixel_numbers(
     band: NDArray[np.int8], j: FloatArray, i: FloatArray, shape: tuple[int, int, int]
 ) -> NDArray[np.int64]:
-    """Return the pixels of photons in a flattened image of `shape` = (bands, rows, columns), without those outside.
-
-    `band`, `j` (row) and `i` (column) have one entry a photon.
-    """
+    """Return the pixels of photons (band, row `j`, column `i`) inside a flattened image of `shape`."""
     _, rows, columns = shape
     within = (band >= 0) & (j >= 0) & (j < rows) & (i >= 0) & (i < columns)
-    return (band[within].astype(np.int64) * rows + j[within].astype(np.int64)) * columns + i[within].astype(np.int64)
+    numbers, row, column = (values[within].astype(np.int64) for values in (band, j, i))
+    return (numbers * rows + row) * columns + column
 
 
 def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
@@ -160,26 +162,66 @@ def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[Floa
 
     ValueError if an offset is longer than the radius of the sphere.
     """
-    east = np.radians(-np.asarray(x, dtype=np.float64) / _PIXELS_PER_DEG)
-    north = np.radians(np.asarray(y, dtype=np.float64) / _PIXELS_PER_DEG)
-    squared = east**2 + north**2
+    west, north = (np.radians(np.asarray(offset, dtype=np.float64) / _PIXELS_PER_DEG) for offset in (x, y))
+    squared = west**2 + north**2
     if np.any(squared > 1):
         raise ValueError("a sky pixel lies beyond the horizon of the projection")
     depth = np.sqrt(1 - squared)
     sine0, cosine0 = np.sin(np.radians(dec0)), np.cos(np.radians(dec0))
     # declination by arctan2: arcsin loses half of the digits near a pole
     along = depth * cosine0 - north * sine0
-    ra = (ra0 + np.degrees(np.arctan2(east, along))) % 360.0
+    ra = (ra0 + np.degrees(np.arctan2(-west, along))) % 360.0
     ra = np.where(ra >= 360.0, 0.0, ra)  # the rest of a tiny negative number rounds up to 360
-    dec = np.degrees(np.arctan2(north * cosine0 + depth * sine0, np.hypot(east, along)))
+    dec = np.degrees(np.arctan2(north * cosine0 + depth * sine0, np.hypot(west, along)))
     return ra, dec
 
 
 def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> NDArray[np.float64]:
     """Return pixel numbers from 0 by evtool's rule i = floor((X - xc) / rebin) + size / 2, the lower edge included.
 
-    X (or Y) are whole sky pixels as float64 (positions that the projection can't show are infinite), xc that of the
-    image centre; an image pixel has `rebin` of them, and the image an even number of pixels, `size`, along the axis.
-    float64; outside [0, size) = not in the image.
+    X (or Y) are whole sky pixels (infinite for positions that the projection can't show), xc that of the image centre;
+    an image pixel has `rebin` of them, the image an even number of pixels, `size`. Numbers outside [0, size) are not in
+    the image.
     """
     return np.asarray(np.floor((offset - centre) / rebin) + size // 2)
+
+
+def around_box(ra: float, dec: float, geometry: ImageGeometry) -> Bounds:
+    """Return where to search for the photons of the box around a position in deg; never narrower than the box."""
+    half = np.radians(geometry.half_width_sky / _PIXELS_PER_DEG)
+    bounds = box_bounds(dec, half)
+    if bounds is not None:
+        low, high, half_ra = bounds
+        return low - _MARGIN_DEG, high + _MARGIN_DEG, _around(ra, half_ra + _MARGIN_DEG)
+    # near a pole: the circle through the corners of the box (SIN shortens angles)
+    reach = float(np.degrees(np.arcsin(min(np.sqrt(2) * half, 1.0)))) + _MARGIN_DEG
+    low, high = max(dec - reach, -90.0), min(dec + reach, 90.0)
+    if abs(dec) + reach >= 90.0:
+        return low, high, [(0.0, 360.0)]
+    half_ra = np.degrees(np.arcsin(np.sin(np.radians(reach)) / np.cos(np.radians(dec)))) + _MARGIN_DEG
+    return low, high, _around(ra, half_ra)
+
+
+def _around(ra: float, half: float) -> list[tuple[float, float]]:
+    """Return intervals of right ascension in deg within [0, 360]; one that crosses 0/360 is two."""
+    low, high = ra - half, ra + half
+    if low < 0:
+        return [(0.0, high), (low + 360.0, 360.0)]
+    return [(low, 360.0), (0.0, high - 360.0)] if high > 360.0 else [(low, high)]
+
+
+def box_bounds(dec: float, half: float) -> tuple[float, float, float] | None:
+    """Return lowest and highest declination and half the right ascensions, deg, of a box (`half` its width, rad).
+
+    None near a pole. Elsewhere the Northern half of the sky has its lowest declination in the box's Southern corners,
+    its highest amid the Northern side, and its farthest right ascensions in the Northern corners.
+    """
+    sine, cosine = np.sin(np.radians(abs(dec))), np.cos(np.radians(dec))
+    corner = 1.0 - 2.0 * half**2
+    if corner <= 0 or np.sqrt(corner) * cosine - half * sine <= 4.0 * half:
+        return None
+    depth = np.sqrt(corner)
+    half_ra = float(np.degrees(np.arctan2(half, depth * cosine - half * sine)))
+    high = float(np.degrees(np.arcsin(half * cosine + np.sqrt(1.0 - half**2) * sine)))
+    low = float(np.degrees(np.arcsin(-half * cosine + depth * sine)))
+    return (low, high, half_ra) if dec >= 0 else (-high, -low, half_ra)

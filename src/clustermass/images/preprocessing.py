@@ -48,8 +48,8 @@ def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """Write `smoothed/<preprocessing>.nc` from `images.nc`: float32 `image`, with all variables of each cluster.
 
     `images` holds counts on the base grid; or `image`, smoothed already as its attribute `applied` says: then the
-    recipe must ask for just that, and only its clip and transform are left to do. InputError if the recipe doesn't fit
-    the base grid, or what was applied already, or has an unknown transform (the key is named), or the file is damaged.
+    recipe must ask for just that, and only its clip and transform are left to do. InputError if the file is damaged, or
+    the recipe doesn't fit the base grid or what was applied already, or has an unknown transform (the key is named).
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
@@ -99,10 +99,7 @@ def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
 
 
 def band_number(recipe: Recipe, bands: int) -> int:
-    """Return how many bands the recipe makes of `bands`.
-
-    InputError if its bands don't divide them, or it smooths farther along energy than there are bands.
-    """
+    """Return how many bands the recipe makes of `bands`; InputError if it can't, or smooths farther than there are."""
     number = bands if recipe.get("bands") is None else int(recipe["bands"])
     if number < 1 or bands % number:
         raise InputError(f"bands is {number}, but must divide the {bands} bands of the images without remainder.")
@@ -178,31 +175,31 @@ class Grid:
         self._half_box = offsets.size * self._base / 2
         self.pixels = _whole(2 * self._half_width / self._pixel_arcsec)
         self.attributes: dict[str, float] = {}
-        self._fit()
-
-    def _fit(self) -> None:
-        """Check the grid against the base grid, and prepare to rebin."""
-        self._factor, half = _whole(self._pixel_arcsec / self._base), _whole(self._half_width / self._base)
-        if not self._factor:
+        if self._half_width > self._half_box + 1e-6:
             raise InputError(
-                f"pixel_arcsec is {self._pixel_arcsec:g}, but must be a multiple of the base pixel, {self._base:g} "
+                f"half_width_arcsec is {self._half_width:g}, but must be at most half the box, {self._half_box:g} "
                 "arcsec."
             )
-        if not half or self._half_width > self._half_box + 1e-6:
-            raise InputError(
-                f"half_width_arcsec is {self._half_width:g}, but must be a multiple of the base pixel, {self._base:g} "
-                f"arcsec, and at most half the box, {self._half_box:g} arcsec."
-            )
-        self._check_pixels()
-        centre = self._base_pixels // 2
-        self._crop = slice(centre - half, centre + half)
-
-    def _check_pixels(self) -> None:
+        self._fit()
         if not self.pixels:
             raise InputError(
                 f"pixel_arcsec is {self._pixel_arcsec:g}, but must divide twice half_width_arcsec, "
                 f"{2 * self._half_width:g} arcsec, without remainder."
             )
+
+    def _fit(self) -> None:
+        """Check the grid against the base grid, and prepare to rebin."""
+        self._factor, half = _whole(self._pixel_arcsec / self._base), _whole(self._half_width / self._base)
+        for key, value, number in (
+            ("pixel_arcsec", self._pixel_arcsec, self._factor),
+            ("half_width_arcsec", self._half_width, half),
+        ):
+            if not number:
+                raise InputError(
+                    f"{key} is {value:g}, but must be a multiple of the base pixel, {self._base:g} arcsec."
+                )
+        centre = self._base_pixels // 2
+        self._crop = slice(centre - half, centre + half)
 
     def rebin(self, counts: NDArray[np.uint16], rows: slice) -> NDArray[Any]:
         """Return counts (cluster, band, y, x) of the clusters `rows` on this grid: uint32 (..., pixels, pixels)."""
@@ -214,14 +211,14 @@ class Grid:
 
 
 def _whole(ratio: float) -> int:
-    """Return `ratio` as a whole number above 0, or 0 if it is none."""
+    """Return `ratio` as a whole number above 0, or 0."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 
 class ScaledGrid(Grid):
     """The recipe's grid about each cluster, with the angular size that it has at the recipe's redshift.
 
-    A cluster at another redshift has pixels of another angular size and the same size in kpc; offsets are those at the
+    Pixels of a cluster at another redshift have another angular size and the same size in kpc; offsets are those at the
     recipe's redshift. Counts of a base pixel are shared among the pixels that it overlaps, in proportion to area: none
     is lost or made. An image that would reach beyond the base box, of a cluster that is too near, is as large as the
     box; that of a cluster without a positive redshift is NaN. The recipe needs a `cosmology`.
@@ -235,7 +232,6 @@ class ScaledGrid(Grid):
         at_reference = float(arcmin_per_mpc(reference, cosmology))
         pixel_kpc = self._pixel_arcsec / 60 / at_reference * 1000
         self.attributes = {"scaled_to_redshift": reference, "pixel_kpc": pixel_kpc}
-        redshift = np.asarray(redshift, dtype=np.float64)
         zoom = np.full(redshift.shape, np.nan)  # angle of a length at the cluster's redshift over that at `reference`
         positive = np.isfinite(redshift) & (redshift > 0)
         zoom[positive] = arcmin_per_mpc(redshift[positive], cosmology) / at_reference
@@ -248,12 +244,7 @@ class ScaledGrid(Grid):
         self._zoom = np.minimum(zoom, largest)
 
     def _fit(self) -> None:
-        self._check_pixels()
-        if self._half_width > self._half_box + 1e-6:
-            raise InputError(
-                f"half_width_arcsec is {self._half_width:g}, but must be at most half the box, {self._half_box:g} "
-                "arcsec."
-            )
+        """Accept any pixels: counts are shared by area."""
 
     def rebin(self, counts: NDArray[np.uint16], rows: slice) -> NDArray[Any]:
         """Return counts (cluster, band, y, x) of the clusters `rows` on this grid: float64 (..., pixels, pixels)."""
