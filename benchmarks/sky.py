@@ -12,7 +12,7 @@ from clustermass.config.resolve import merge, resolve_sky
 from clustermass.detect.detect_field import detect_sources
 from clustermass.events.write import write_labels
 from clustermass.io.products import SOURCES, write_table
-from clustermass.rng import random_streams
+from clustermass.arrays import random_streams
 from clustermass.simulate import realization as stages
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.photons import event_list

@@ -23,7 +23,7 @@ from clustermass.ensemble.scores import fraction
 from clustermass.evaluate.ood_scores import sample_p
 from clustermass.io.files import write_json
 from clustermass.io.provenance import file_sha256
-from clustermass.rng import generator
+from clustermass.arrays import generator
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 SELECTION = CONFIG["experiments"]["fiducial"]["selection"]

@@ -33,7 +33,7 @@ from clustermass.evaluate.evaluate import HIGH_LIKELIHOOD
 from clustermass.evaluate.metrics import interval68, resampled_moments, residual_scores
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER, step
-from clustermass.rng import generator
+from clustermass.arrays import generator
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -1,16 +1,21 @@
-"""Names of array types, tables as dataclasses of arrays, unit vectors, and bisection for many elements at once."""
+"""Array types, tables as dataclasses of arrays, random generators, unit vectors, bisection of many elements at once."""
 
+import zlib
 from collections.abc import Callable
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.errors import InputError
+
 FloatArray: TypeAlias = NDArray[np.float64]
 Float32Array: TypeAlias = NDArray[np.float32]
 IntArray: TypeAlias = NDArray[np.intp]
 IdArray: TypeAlias = NDArray[np.int32]
 BoolArray: TypeAlias = NDArray[np.bool_]
+#: components of a realization, each with a stream of its own: a change of one leaves the others' draws alone
+STREAMS = ("haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "detection", "redshifts")
 
 
 class Rows:
@@ -23,6 +28,19 @@ class Rows:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(next(iter(vars(self).values())))
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """Return a generator that depends on the seed and on the names of its purpose, not on the order of calls."""
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
+
+
+def random_streams(seed: int, name: str, realization: str) -> dict[str, np.random.Generator]:
+    """Return the generator of each of `STREAMS` for a realization (digits, else InputError) of the sky `name`."""
+    if not realization.isdigit():
+        raise InputError(f"realization {realization!r} of sky {name!r}: must be digits, such as 01.")
+    root = [seed, zlib.crc32(name.encode()), zlib.crc32(realization.encode())]
+    return {part: np.random.default_rng([*root, number]) for number, part in enumerate(STREAMS)}
 
 
 def bisect(

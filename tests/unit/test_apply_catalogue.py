@@ -12,8 +12,8 @@ from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 
 from clustermass.apply.catalogue import CataloguePaths, write_catalogue
+from clustermass.io.netcdf import VARIABLES
 from clustermass.io.products import MASSES
-from clustermass.io.variables import VARIABLES
 
 COLUMNS = {column.name: column for column in MASSES}
 ROWS = 40

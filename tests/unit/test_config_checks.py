@@ -247,8 +247,8 @@ def test_the_base_experiment_must_be_whole_and_others_need_only_their_departures
     ("name", "problem"),
     [
         ("fruther", "names 'fruther', which is no sky. Did you mean further?"),
-        ("embedded", "names 'embedded', the sky to learn from; name another one (like: embedded draws it anew)."),
-        ("mock_efeds", "names 'mock_efeds', an observed field, which has no true masses to be judged by."),
+        ("embedded", "names 'embedded', the sky to train on; name another one (like: embedded draws it anew)."),
+        ("mock_efeds", "names 'mock_efeds', an observed field, which has no true masses to test on."),
     ],
 )
 def test_experiments_are_tested_on_other_skies_with_truth_only(config, name, problem):
@@ -257,7 +257,7 @@ def test_experiments_are_tested_on_other_skies_with_truth_only(config, name, pro
     assert config_errors(config) == [f"experiments.fiducial.test_skies {problem}"]
 
 
-def test_a_sky_may_be_tested_on_by_one_experiment_and_learnt_from_by_another(config):
+def test_a_sky_may_be_tested_on_by_one_experiment_and_trained_on_by_another(config):
     put(config, "experiments.fiducial.test_skies", ["further"])
     config["experiments"]["there"] = {"sky": "further", "test_skies": ["embedded"]}
     assert config_errors(config) == []

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from clustermass.arrays import generator
 from clustermass.evaluate.metrics import interval68, paired_ratios, resampled_moments
-from clustermass.rng import generator
 
 
 def plain_loop(residuals, group, drawn_groups):

@@ -6,8 +6,8 @@ from astropy import units
 from astropy.io import fits
 
 from clustermass.io import products
+from clustermass.io.netcdf import VARIABLES
 from clustermass.io.products import EVENTS, GTI, MATCHES, column, gti_hdu, table_hdu, write_table
-from clustermass.io.variables import VARIABLES
 
 TABLES = {name: getattr(products, name) for name in ("CATALOGUE", "TRUTH", "MATCHES", "LABELS", "EVENTS", "GTI")}
 ROWS = {"ID_SRC": np.array([4, 2]), "SRC_ID": np.array([1, 9]), "SEPARATION": np.ones(2), "PURITY": np.ones(2)}

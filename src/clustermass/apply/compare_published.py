@@ -10,7 +10,7 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, generator
 from clustermass.baselines.scaling_relations import (
     count_rate_relation,
     design_matrix,
@@ -26,7 +26,6 @@ from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
 from clustermass.io.provenance import provenance
-from clustermass.rng import generator
 
 if TYPE_CHECKING:
     from clustermass.apply.catalogue import Columns

@@ -110,17 +110,17 @@ def _reference(key: str, place: str, config: Config, experiment: Experiment) -> 
 
 
 def _skies_with_masses(config: Config, experiment: Experiment) -> Iterator[str]:
-    skies, learnt = config["skies"], experiment.get("sky")
+    skies, training = config["skies"], experiment.get("sky")
     fields = [name for name, sky in resolvable_skies(skies).items() if sky.get("observed")]
-    if learnt in fields:
-        yield f".sky is {learnt!r}, an observed field, which has no true masses to learn from; name a simulated sky."
+    if training in fields:
+        yield f".sky is {training!r}, an observed field, which has no true masses to train on; name a simulated sky."
     for sky in experiment.get("test_skies", []):
         if sky not in skies:
             yield f".test_skies names {sky!r}, which is no sky.{choose(sky, skies)}"
-        elif sky == learnt:
-            yield f".test_skies names {sky!r}, the sky to learn from; name another one (like: {sky} draws it anew)."
+        elif sky == training:
+            yield f".test_skies names {sky!r}, the sky to train on; name another one (like: {sky} draws it anew)."
         elif sky in fields:
-            yield f".test_skies names {sky!r}, an observed field, which has no true masses to be judged by."
+            yield f".test_skies names {sky!r}, an observed field, which has no true masses to test on."
 
 
 def _candidates(config: Config) -> Iterator[str]:
@@ -167,7 +167,7 @@ def _selections(config: Config, experiment: Experiment) -> Iterator[str]:
 
 
 def _images_of(config: Config, experiment: Experiment) -> tuple[str, Images | None]:
-    """Return the key of the images that an experiment learns from, and how they are made; None for an unknown set."""
+    """Return the key of the images of an experiment, and how they are made; None for an unknown set."""
     name, image_sets = experiment.get("images"), config["image_sets"]
     place = "images" if name in DEFAULT_IMAGES else f"image_sets.{name}"
     known = name in (*DEFAULT_IMAGES, *image_sets)

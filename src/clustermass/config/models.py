@@ -17,6 +17,7 @@ STEERING = key(json_schema_extra={"x-execution-only": True})
 Name: TypeAlias = Annotated[str, key(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 SideInput: TypeAlias = Literal["z", "log_z", "log_exposure", "log_rate", "log_extent", "log_background"]
 MassBound: TypeAlias = Annotated[float, key(ge=10, le=17)]
+Redshift: TypeAlias = Annotated[float, key(gt=0, le=3)]
 FlagMask: TypeAlias = Annotated[Annotated[int, pydantic.Tag("<int>")] | Annotated[str, pydantic.Tag("<str>")], ByType]
 HalfWidths: TypeAlias = Annotated[list[Annotated[int, key(ge=0, le=50)]], key(min_length=3, max_length=3)]
 Transform: TypeAlias = Literal["none", "sqrt", "anscombe", "log1p"]
@@ -25,6 +26,8 @@ Loss: TypeAlias = Literal["likelihood", "squared_log", "percentage", "squared_lo
 Schedule: TypeAlias = Literal["cosine", "plateau", "constant"]
 Augmentation: TypeAlias = Literal["symmetries", "rotations", "none"]
 Control: TypeAlias = Literal["none", "shuffled_redshift", "no_energy", "noise_images"]
+MassPrior: TypeAlias = Literal["training", "flat"]
+Recalibration: TypeAlias = Literal["auto", "none"]
 MassTable: TypeAlias = Literal["chiu2022", "chiu2023", "bulbul2024", "table"]
 MassColumn: TypeAlias = Literal["NAME_CAT", "ID_SRC", "LOGM500_REF", "LOGM500_REF_ERR"]
 FileName: TypeAlias = Annotated[str, key(pattern=r"^[^/\\]+$")]
@@ -33,10 +36,7 @@ FileName: TypeAlias = Annotated[str, key(pattern=r"^[^/\\]+$")]
 class Events(TypedDict):
     """Which events of an event list count."""
 
-    flag_mask: Annotated[
-        FlagMask,
-        key("drops events whose FLAG shares a bit with it; auto = 0xC000F000 for eSASS, 0 for simulated events"),
-    ]
+    flag_mask: Annotated[FlagMask, key("bits of FLAG that drop an event; auto = 0xC000F000 (eSASS), 0 (simulated)")]
     pattern: Annotated[int, key("mask of PAT_TYP: 1 single, 2 double, 4 triple, 8 quadruple; 15 = all", ge=1, le=15)]
 
 
@@ -77,12 +77,7 @@ class Preprocessing(TypedDict):
 
     half_width_arcsec: Annotated[float, key("half the side of the image [arcsec]", gt=0)]
     pixel_arcsec: Annotated[float, key("size of a pixel, a multiple of the stored one [arcsec]", gt=0)]
-    scale_to_redshift: NotRequired[
-        Annotated[
-            Positive,
-            key("scale each image to its size at this redshift: pixels of one size in kpc; absent = in arcsec", le=3),
-        ]
-    ]
+    scale_to_redshift: NotRequired[Annotated[Redshift, key("scale images to this redshift: pixels of one size in kpc")]]
     bands: NotRequired[Annotated[int, key("sum bands to this many; 1 = no energies; absent = all", ge=1, le=100)]]
     smoothing: NotRequired[Smoothing]
     clip: NotRequired[Annotated[float, key("pixels above this are set to it; absent = none", gt=0)]]
@@ -148,10 +143,7 @@ class Recipe(TypedDict):
     loss: NotRequired[Annotated[Loss, key("what is minimised; absent = likelihood, of a Gaussian in log10 M500c")]]
     optimizer: Annotated[Literal["adam", "adamw"], key("optimiser")]
     learning_rate: Annotated[float, key("highest learning rate", gt=0, le=1)]
-    schedule: Annotated[
-        Schedule,
-        key("cosine = warm-up, then cosine decay to 1 per cent; plateau = lowered when the validation loss stalls"),
-    ]
+    schedule: Annotated[Schedule, key("cosine = warm-up, then decay to 1 per cent; plateau = lowered when loss stalls")]
     warmup_fraction: NotRequired[Annotated[float, key("share of the steps with a rising rate (cosine)", ge=0, lt=1)]]
     plateau: NotRequired[Plateau]
     weight_decay: Annotated[float, key("decoupled weight decay (adamw)", ge=0)]
@@ -162,9 +154,7 @@ class Recipe(TypedDict):
     average_decay: Annotated[float, key("decay per step of the running average of the weights; 0 = none", ge=0, lt=1)]
     keep: Annotated[Literal["last", "best"], key("weights of the last epoch, or of the lowest validation loss")]
     l2: NotRequired[Annotated[float, key("this times the sum of all kernels' squares is added to the loss", ge=0)]]
-    patience: NotRequired[
-        Annotated[Count | None, key("epochs without a lower validation loss that end it; null = none")]
-    ]
+    patience: NotRequired[Annotated[Count | None, key("epochs without a lower validation loss to end at; null = none")]]
     symmetric_prediction: Annotated[bool, key("average predictions over the eight symmetries of the square")]
 
 
@@ -181,8 +171,7 @@ class Ensemble(TypedDict):
     members: Annotated[int, key("number of networks of an experiment that sets none of its own", ge=1, le=1000)]
     members_per_job: Annotated[int, key("networks that one job trains, side by side on a GPU", ge=1, le=1000), STEERING]
     recalibration: Annotated[
-        Literal["auto", "none"],
-        key("auto = scale sigma as the validation set asks for, if left-out clusters gain by it; none = as predicted"),
+        Recalibration, key("auto = scale sigma if left-out validation clusters gain; none = as is")
     ]
 
 
@@ -198,16 +187,13 @@ class Selection(TypedDict, total=False):
 class Experiment(TypedDict):
     """An experiment: what it does not set is as in `fiducial`."""
 
-    sky: Annotated[str, key("simulated sky to learn from")]
+    sky: Annotated[str, key("simulated sky to train on")]
     images: Annotated[str | None, key("one of image_sets; null (or images) = as the block `images` says")]
     preprocessing: Annotated[str, key("one of preprocessing")]
     network: Annotated[str, key("one of network")]
     recipe: Annotated[str, key("one of training.recipes")]
     selection: Selection
-    train_selection: Annotated[
-        Selection | None,
-        key("selection of the clusters trained on, where it differs; sigma is calibrated and tested on `selection`"),
-    ]
+    train_selection: Annotated[Selection | None, key("of the training clusters; calibration and test use `selection`")]
     train_clusters: Annotated[int | None, key("number of training clusters, in a fixed order; null = all", ge=1)]
     weighting: Annotated[Literal["none", "uniform_mass"], key("of training clusters: equal, or even in log10 M500c")]
     redshift_noise: Annotated[float, key("standard deviation of noise added to the redshifts a network sees", ge=0)]
@@ -242,8 +228,7 @@ class LuminosityRelation(TypedDict):
 
     log10_l_pivot: Annotated[float, key("log10 of the luminosity at the pivots, 0.5-2 keV [erg/s]")]
     mass_pivot_msun: Annotated[
-        Positive,
-        key("pivot M500c [Msun]: 2.0e+14 reads the published 1.4e14 as Msun/h (1.4e+14: masses 0.155 dex lower)"),
+        Positive, key("pivot M500c [Msun]: 2.0e+14 = the published 1.4e14 as Msun/h (1.4e+14: masses 0.155 dex lower)")
     ]
     slope: Annotated[float, key("slope with mass", gt=0)]
     delta: Annotated[float, key("change of the slope with ln((1+z)/(1+pivot_z))")]
@@ -281,10 +266,7 @@ class Observed(TypedDict):
     """Fields whose clusters get masses."""
 
     acronym: Annotated[str, key("survey's name, with which NAME in the catalogue begins (simulated fields: SIM)")]
-    mass_prior: Annotated[
-        Literal["training", "flat"],
-        key("training = the training sample's masses are the prior; flat = also columns LOGM500_FLAT* without it"),
-    ]
+    mass_prior: Annotated[MassPrior, key("training = that of the training sample; flat = also columns LOGM500_FLAT*")]
     fields: Annotated[list[str], key("observed skies")]
     published: Annotated[dict[Name, PublishedMasses], key("published masses by the observed sky that they are of")]
 

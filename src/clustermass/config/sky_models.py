@@ -103,7 +103,7 @@ class Clusters(TypedDict):
     redshift_max: Annotated[float, key("highest redshift of a halo", gt=0.003, le=3)]
     flux_min_cgs: Annotated[
         float,
-        key("fainter haloes emit nothing [erg/s/cm2, 0.5-2 keV observed, unabsorbed, inside R500]", ge=1e-17, le=1e-11),
+        key("fainter haloes are dark [erg/s/cm2, 0.5-2 keV observed, unabsorbed, inside R500]", ge=1e-17, le=1e-11),
     ]
     hydrostatic_bias: Annotated[float, key("hydrostatic mass of the gas model / true mass", gt=0.3, le=1.5)]
     normalisation_dex: Annotated[float, key("shift of log10 luminosity at fixed mass [dex]", ge=-2, le=2)]
@@ -187,21 +187,16 @@ class RealizationFiles(TypedDict):
     """Your files of one realization of a field."""
 
     events: Annotated[
-        Distinct[Path],
-        key("event lists (SIXTE or eSASS), put together; or images in the configured bands on one grid", min_length=1),
+        Distinct[Path], key("event lists (SIXTE, eSASS), merged; or images in the bands, on one grid", min_length=1)
     ]
     catalogue: Annotated[Path, key("table of clusters: an id, position in deg (ICRS) and redshift at least")]
     joined_catalogues: NotRequired[Annotated[Distinct[Path] | None, key("tables with further columns, by ID_SRC")]]
     exposure: NotRequired[Annotated[str | None, key("exposure map, vignetted [s]; null = flat where photons are")]]
     exposure_s: NotRequired[
-        Annotated[
-            Seconds | None, key("exposure of the flat map [s]; null = the median ML_EXP, or else the mean good time")
-        ]
+        Annotated[Seconds | None, key("exposure of the flat map [s]; null = median ML_EXP, or else mean good time")]
     ]
     truth: NotRequired[
-        Annotated[
-            str | None, key("table of the haloes: SRC_ID, RA, DEC, Z, LOG10_M500C or M500C; not of observed skies")
-        ]
+        Annotated[str | None, key("table of haloes: SRC_ID, RA, DEC, Z, LOG10_M500C or M500C; not of observed skies")]
     ]
 
 
@@ -228,9 +223,7 @@ class Sky(TypedDict):
     seed: Annotated[Seed, key("root of the sky's random numbers; its name and the realization enter too")]
     observed: NotRequired[Annotated[bool, key("true = a field without known masses")]]
     realizations: NotRequired[
-        Annotated[
-            Realizations, key('number of realizations; of source files: "01", "02", ... in quotes, each with its files')
-        ]
+        Annotated[Realizations, key('number of them; of source files: "01", "02", ... in quotes, each with its files')]
     ]
     images: NotRequired[Annotated[Path, key("of source published: the pickle of smoothed images")]]
     catalogue: NotRequired[Annotated[Path, key("of source published: the catalogue of their clusters")]]
@@ -250,11 +243,7 @@ class Sky(TypedDict):
         Annotated[dict[CatalogueColumn, str], key("names of columns in your catalogue, where they are not usual ones")]
     ]
     catalogue_selection: NotRequired[CatalogueSelection]
-    truth_columns: NotRequired[
-        Annotated[dict[TruthColumn, str], key("names of columns in your truth table, where they differ from these")]
-    ]
+    truth_columns: NotRequired[Annotated[dict[TruthColumn, str], key("columns of your truth table by other names")]]
     match_arcsec: NotRequired[
-        Annotated[
-            Positive, key("a detection's halo is where most photons within this distance are from [arcsec]", le=600)
-        ]
+        Annotated[Positive, key("a detection's halo has most of the photons within this distance [arcsec]", le=600)]
     ]

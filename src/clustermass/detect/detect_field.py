@@ -10,14 +10,13 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, random_streams
 from clustermass.detect.detect import Candidates, detect
 from clustermass.errors import InputError
 from clustermass.events.read import stream_events
 from clustermass.io.fits import opened_fits
 from clustermass.io.products import CATALOGUE, MATCHES, write_table
 from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, provenance
-from clustermass.rng import random_streams
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.telescope import KingPsf
 

@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, generator
 from clustermass.dataset.split import groups_of
 from clustermass.ensemble.scores import Json, calibration_scores, negative_log_likelihood
 from clustermass.errors import InputError
@@ -24,7 +24,6 @@ from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.provenance import provenance
-from clustermass.rng import generator
 
 VARIABLES = ("mu", "sigma", "log10_m500c")
 #: parts that the validation groups are divided into, one after the other left out of the fit

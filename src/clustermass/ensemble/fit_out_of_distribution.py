@@ -10,14 +10,13 @@ from scipy.stats import norm
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, generator
 from clustermass.ensemble.ood_quantities import QUANTITIES, measure
 from clustermass.ensemble.out_of_distribution import COVARIATES, KNOTS, TERMS, OodModel, columns, terms
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
-from clustermass.rng import generator
 
 #: a quantity is used if at least this share of the training clusters has it
 KNOWN_SHARE = 0.9

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, generator
 from clustermass.ensemble.scores import MIN_CLUSTERS, Json
-from clustermass.rng import generator
 
 #: percent of the mass that one dex of scatter amounts to: sigma_ln = ln(10) sigma_dex, so 0.188 dex = 43 %
 LN_PERCENT = 100 * np.log(10)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import xarray as xr
 
+from clustermass.arrays import generator
 from clustermass.ensemble.calibration import digest_of, validation_clusters
 from clustermass.ensemble.scores import MIN_CLUSTERS, negative_log_likelihood
 from clustermass.errors import InputError
@@ -20,7 +21,6 @@ from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
 from clustermass.network.losses import loss_of_recipe
 from clustermass.network.predict import number_of_parameters
-from clustermass.rng import generator
 
 if TYPE_CHECKING:
     from clustermass.config.models import Network, Preprocessing, Recipe

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
+from clustermass.arrays import generator
 from clustermass.catalogues.tables import read_table
 from clustermass.dataset.sample import realization_of
 from clustermass.dataset.split import groups_of
@@ -20,7 +21,6 @@ from clustermass.figures.energy_bands import pixels_of
 from clustermass.figures.style import read_subset
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, project
 from clustermass.io.netcdf import read_netcdf
-from clustermass.rng import generator
 
 SPREAD = r"$\mu_\mathrm{max} - \mu_\mathrm{min}$ [dex]"
 MASS = r"\log_{10}(M_{500c}/M_\odot)"

@@ -142,23 +142,16 @@ def _unpack(archive: Path, names: Sequence[str], check: Check) -> None:
     short, or if a file is missing, wrong, there twice, not a regular one, or would leave the folder.
     """
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpack.") as temporary:
-        seen: list[str] = []
         try:
             with gzip.open(archive) as plain:
-                with tarfile.open(fileobj=plain, mode="r|") as tape:
-                    for member in tape:
-                        seen.append(PurePosixPath(member.name).name)
-                        if seen[-1] in names:
-                            _extract(member, tape, seen, archive, temporary)
                 while plain.read(1 << 20):  # to its end, where the checksum is
                     pass
+            with tarfile.open(archive) as tape:
+                _extract(tape, names, archive, temporary)
         except tarfile.FilterError as error:
             raise InputError(f"{archive}: {error}. Don't use this archive.") from error
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(f"{archive}: damaged or cut short ({error}). Delete it to download it again.") from error
-        if missing := [name for name in names if name not in seen]:
-            holds = f"It holds {', '.join(sorted(seen)[:20]) or 'nothing'}"
-            raise InputError(f"{archive}: lacks {', '.join(missing)}. {holds}. Correct `unpack` in the configuration.")
         for name in names:
             if fault := check(Path(temporary) / name, name):
                 raise InputError(f"{archive}: its {name} is wrong: {fault}. Delete the archive to download it again.")
@@ -166,14 +159,22 @@ def _unpack(archive: Path, names: Sequence[str], check: Check) -> None:
             (Path(temporary) / name).replace(archive.with_name(name))
 
 
-def _extract(member: tarfile.TarInfo, tape: tarfile.TarFile, seen: list[str], archive: Path, folder: str) -> None:
-    """Extract a member under its bare name, the last of `seen`."""
-    if seen[-1] in seen[:-1]:
-        raise InputError(f"{archive}: holds {seen[-1]} twice. Unpack it by hand into {archive.parent}/.")
-    if not member.isreg():
-        raise InputError(f"{archive}: {member.name} is no regular file. Don't use this archive.")
-    LOGGER.info("%s: unpacking %s, %.1f MB", archive, seen[-1], member.size / 1e6)
-    tape.extract(tarfile.data_filter(member, folder).replace(name=seen[-1]), folder, filter="data")
+def _extract(tape: tarfile.TarFile, names: Sequence[str], archive: Path, folder: str) -> None:
+    """Extract the members `names` under their bare names."""
+    members = [(PurePosixPath(member.name).name, member) for member in tape]
+    held = [name for name, _ in members]
+    if missing := [name for name in names if name not in held]:
+        holds = f"It holds {', '.join(sorted(held)[:20]) or 'nothing'}"
+        raise InputError(f"{archive}: lacks {', '.join(missing)}. {holds}. Correct `unpack` in the configuration.")
+    for name, member in members:
+        if name not in names:
+            continue
+        if held.count(name) > 1:
+            raise InputError(f"{archive}: holds {name} twice. Unpack it by hand into {archive.parent}/.")
+        if not member.isreg():
+            raise InputError(f"{archive}: {member.name} is no regular file. Don't use this archive.")
+        LOGGER.info("%s: unpacking %s, %.1f MB", archive, name, member.size / 1e6)
+        tape.extract(tarfile.data_filter(member, folder).replace(name=name), folder, filter="data")
 
 
 def _from_addresses(item: Download, patience: Patience, check: Check) -> None:
@@ -184,22 +185,22 @@ def _from_addresses(item: Download, patience: Patience, check: Check) -> None:
         LOGGER.info("%s: from %s", path, url)
         try:
             receive(url, part, patience, item.get("bytes"))
+            if fault := check(part, path.name):
+                _discard(part)
+                raise TransferError(f"what came is wrong: {fault}")
         except TransferError as error:
             reasons.append(f"  {url}: {error}.")
             continue
-        if not (fault := check(part, path.name)):
-            part.replace(path)
-            LOGGER.info("%s: %.1f MB received and checked", path, path.stat().st_size / 1e6)
+        part.replace(path)
         _discard(part)
-        if not fault:
-            return
-        reasons.append(f"  {url}: what came is wrong: {fault}.")
+        LOGGER.info("%s: %.1f MB received and checked", path, path.stat().st_size / 1e6)
+        return
     hand = f"  By hand: download it in a browser, put it at {path}, and run this again."
     raise InputError("\n".join([f"{path} could not be downloaded.", *reasons, hand]))
 
 
 def receive(url: str, part: Path, patience: Patience, size: int | None = None) -> None:
-    """Download a file of `size` bytes (None = unknown) into `part`; go on where an earlier try from there broke off.
+    """Download a file of `size` bytes (None = unknown) into `part`, from where an earlier try of `url` broke off.
 
     Bytes are kept if the server confirms by ETag or Last-Modified (header If-Range) that the file is the same.
     TransferError if the address does not give it (`part` stays, with `<part>.json`); InputError if the disk is full.
@@ -226,16 +227,13 @@ def _discard(part: Path) -> None:
 def _attempt(url: str, part: Path, stall_s: float, size: int | None) -> None:
     try:
         begun = json.loads(Path(f"{part}.json").read_text(encoding="utf-8"))
-        version: str | None = begun["validator"] if part.is_file() and begun["url"] == url else None
+        version, have = (begun["validator"], part.stat().st_size) if begun["url"] == url else (None, 0)
     except (OSError, ValueError, KeyError, TypeError):
-        version = None
-    have = part.stat().st_size if version else 0
+        version, have = None, 0
     headers = {"User-Agent": f"clustermass/{clustermass.__version__}", "Accept-Encoding": "identity"}
     if version and have:
         headers |= {"Range": f"bytes={have}-", "If-Range": version}
     with _answer(url, headers, part, stall_s) as response:
-        if response.headers.get("Content-Type", "").partition(";")[0] in _WEB_PAGES:
-            raise TransferError("answers with a web page instead of the file")
         start, total = _range(response, have, version, part)
         if size is not None and total is not None and total != size:
             raise TransferError(f"the file there has {total} bytes, but {size} are expected")
@@ -244,9 +242,9 @@ def _attempt(url: str, part: Path, stall_s: float, size: int | None) -> None:
         if start == 0:
             _discard(part)
             part.touch()
-            etag = response.headers.get("ETag", "")
-            # files with the same weak ETag need not have the same bytes
-            stated = response.headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
+            stated = response.headers.get("ETag", "")
+            if not stated or stated.startswith("W/"):  # files with the same weak ETag need not have the same bytes
+                stated = response.headers.get("Last-Modified", "")
             if stated:
                 write_json({"url": url, "validator": stated}, Path(f"{part}.json"))
         _save(response, part, start, total, stall_s)
@@ -260,19 +258,16 @@ def _answer(url: str, headers: dict[str, str], part: Path, stall_s: float) -> It
     try:
         with session, session.get(url, headers=headers, stream=True, timeout=stall_s) as response:
             check_redirects(response)
-            if response.status_code == requests.codes.requested_range_not_satisfiable:
+            status = response.status_code
+            if status == requests.codes.requested_range_not_satisfiable:
                 _discard(part)
-                raise TransferError(
-                    "the file there is shorter than what was received of it: starting again", again=True
-                )
+                raise TransferError("the file there is shorter than what was received of it: starting again", True)
             if not response.ok:
-                answer, pause = (
-                    f"HTTP {response.status_code} {response.reason}",
-                    response.headers.get("Retry-After", ""),
-                )
-                raise TransferError(
-                    answer, response.status_code in _TEMPORARY, float(pause) if pause.isdigit() else None
-                )
+                wait = response.headers.get("Retry-After", "")
+                after_s = float(wait) if wait.isdigit() else None
+                raise TransferError(f"HTTP {status} {response.reason}", status in _TEMPORARY, after_s)
+            if response.headers.get("Content-Type", "").partition(";")[0] in _WEB_PAGES:
+                raise TransferError("answers with a web page instead of the file")
             yield response
     except (requests.exceptions.InvalidSchema, requests.exceptions.TooManyRedirects) as error:
         raise TransferError(f"redirects to an address that is not allowed ({error})") from error

@@ -4,6 +4,7 @@ import gzip
 import re
 import shutil
 import tempfile
+import traceback
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
@@ -85,10 +86,8 @@ def opened_fits(path: Path) -> Iterator[fits.HDUList]:
 
 def _raised_by_us(error: BaseException) -> bool:
     """Whether the innermost frame is this package's: the caller's block stumbled, not the library that reads."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("clustermass.")
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).startswith("clustermass.")
 
 
 @contextmanager
@@ -131,7 +130,7 @@ def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
 
 
 def _sum_of(stream: BinaryIO, start: int, length: int) -> int:
-    """Add up a part of a file as whole numbers of 32 bits, in one's complement."""
+    """Return the sum of a part of a file, as whole numbers of 32 bits in one's complement."""
     stream.seek(start)
     total = 0
     while length > 0:
@@ -139,14 +138,12 @@ def _sum_of(stream: BinaryIO, start: int, length: int) -> int:
         if not piece or len(piece) % 4:
             raise AstropyUserWarning("File may have been truncated")
         length -= len(piece)
-        total = _folded(total + int(np.frombuffer(piece, dtype=">u4").sum(dtype=np.uint64)))
-    return total
+        total += int(np.frombuffer(piece, dtype=">u4").sum(dtype=np.uint64))
+    return _folded(total)
 
 
 def _folded(total: int) -> int:
-    while total > _MINUS_ZERO:
-        total = (total & _MINUS_ZERO) + (total >> 32)
-    return total
+    return total and (total - 1) % _MINUS_ZERO + 1
 
 
 def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> str:

@@ -45,12 +45,10 @@ def track(items: Iterable[T], what: str, every_s: float = 5.0, total: int | None
 
 @contextmanager
 def step(log: str | Path, label: str) -> Iterator[None]:
-    """Run one step of a workflow: log to `log` and the terminal; a user's error ends it with its message alone.
+    """Run one step of a workflow, logging to `log` and the terminal.
 
-    Raises
-    ------
-    SystemExit
-        Status 1, where the step raised `InputError`; every other exception passes with its traceback, logged.
+    An InputError ends it with its message alone (SystemExit, status 1); other exceptions pass, with their traceback
+    logged.
     """
     log_to(log, label)
     start = time.monotonic()

@@ -1,4 +1,4 @@
-"""netCDF files of the pipeline: written whole, described by units and long names, checked on reading."""
+"""netCDF files of the pipeline: written whole, described by `VARIABLES`, checked on reading."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,9 +10,105 @@ import xarray as xr
 
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
-from clustermass.io.variables import VARIABLES
 
 CONVENTIONS = "CF-1.11"
+#: units (udunits; "1" = dimensionless) and meaning of every variable that the pipeline writes to netCDF
+VARIABLES: dict[str, tuple[str, str]] = {
+    "counts": ("count", "photons in the pixel and energy band"),
+    "image": ("1", "image as the network sees it before standardisation"),
+    "cluster": ("1", "cluster id: realization and ID_SRC of the detection"),
+    "band": ("keV", "centre of the energy band"),
+    "band_bounds": ("keV", "edges of the energy band"),
+    "x": ("arcsec", "offset from the image centre, growing to the West"),
+    "y": ("arcsec", "offset from the image centre, growing to the North"),
+    "ra": ("degree", "right ascension of the image centre, ICRS"),
+    "dec": ("degree", "declination of the image centre, ICRS"),
+    "redshift": ("1", "redshift from the catalogue"),
+    "redshift_err": ("1", "standard error of the redshift; 0 = spectroscopic"),
+    "det_like": ("1", "detection likelihood, DET_LIKE of eSASS"),
+    "ext_like": ("1", "extent likelihood, EXT_LIKE of eSASS"),
+    "ext": ("arcsec", "extent (core radius of the beta model), EXT of eSASS"),
+    "ml_rate": ("count s-1", "fitted count rate, 0.2-2.3 keV, ML_RATE of eSASS"),
+    "ml_cts": ("count", "fitted counts, 0.2-2.3 keV, ML_CTS of eSASS"),
+    "ml_bkg": ("count arcmin-2", "background at the source, 0.2-2.3 keV, ML_BKG of eSASS"),
+    "exposure_s": ("s", "mean vignetting-corrected exposure in the image box"),
+    "covered_fraction": ("1", "fraction of the image box that was exposed"),
+    "realization": ("1", "realization of the sky that the cluster lies in"),
+    "log10_m500c": ("1", "log10(M500c / Msun), the truth; NaN = no halo matches the detection"),
+    "halo_id": ("1", "identity of the halo; -1 = none"),
+    "split": ("1", "subset: train, val or test"),
+    "group": ("1", "clusters that share a halo or photons, never divided between subsets"),
+    "mu": ("1", "predicted log10(M500c / Msun)"),
+    "sigma": ("1", "predicted standard deviation of log10(M500c / Msun)"),
+    "sigma_aleatoric": ("1", "root mean square of the members' sigma"),
+    "sigma_epistemic": ("1", "standard deviation of the members' mu"),
+    "member_mu": ("1", "mu of each ensemble member"),
+    "member_sigma": ("1", "sigma of each ensemble member"),
+    "member": ("1", "ensemble member"),
+    "sigma_calibrated": ("1", "sigma, recalibrated on the validation set"),
+    "probability": ("1", "cumulative probability"),
+    "quantile": ("1", "value of log10(M500c / Msun) below which this probability of the recalibrated mixture lies"),
+    "pit": ("1", "cumulative probability of the recalibrated mixture at the truth"),
+    "level": ("percent", "probability with which conformal intervals hold the truth, at least"),
+    "conformal_low": ("1", "lower end of the conformal interval of log10(M500c / Msun)"),
+    "conformal_high": ("1", "upper end of the conformal interval of log10(M500c / Msun)"),
+    "epoch": ("1", "training epoch, from 1"),
+    "train_loss": ("1", "mean negative log-likelihood of the training set during the epoch"),
+    "val_loss": ("1", "mean negative log-likelihood of the validation set after the epoch"),
+    "learning_rate": ("1", "learning rate at the end of the epoch"),
+    "predictor": ("1", "name of the predictor"),
+    "isolated": ("1", "1 = no comparably bright simulated neighbour within 5 arcmin, 0 = one, -1 = not known"),
+    "id_src": ("1", "number of the detection in its catalogue"),
+    "name": ("1", "name by position, truncated as the IAU asks; SIM = simulated"),
+    "z": ("1", "redshift; NaN = none, and so no mass"),
+    "z_err": ("1", "standard error of the redshift; 0 = spectroscopic"),
+    "logm500": ("1", "log10(M500c / Msun), no h: mean of the ensemble"),
+    "logm500_err": ("1", "total standard error of LOGM500, dex"),
+    "logm500_err_aleatoric": ("1", "part of LOGM500_ERR predicted by the networks, dex"),
+    "logm500_err_epistemic": ("1", "part of LOGM500_ERR by which the networks differ, dex"),
+    "logm500_q16": ("1", "16th percentile of log10(M500c / Msun)"),
+    "logm500_q50": ("1", "median of log10(M500c / Msun)"),
+    "logm500_q84": ("1", "84th percentile of log10(M500c / Msun)"),
+    "logm500_conf68_lo": ("1", "lower end of the conformal 68 % interval of log10(M500c / Msun)"),
+    "logm500_conf68_hi": ("1", "upper end of the conformal 68 % interval of log10(M500c / Msun)"),
+    "logm500_conf90_lo": ("1", "lower end of the conformal 90 % interval of log10(M500c / Msun)"),
+    "logm500_conf90_hi": ("1", "upper end of the conformal 90 % interval of log10(M500c / Msun)"),
+    "logm500_conf95_lo": ("1", "lower end of the conformal 95 % interval of log10(M500c / Msun)"),
+    "logm500_conf95_hi": ("1", "upper end of the conformal 95 % interval of log10(M500c / Msun)"),
+    "n_member": ("1", "number of networks in the ensemble"),
+    "n_phot": ("count", "photons in the image box, all bands"),
+    "exposure": ("s", "mean vignetting-corrected exposure in the image box"),
+    "flag_range": ("1", "outside the training sample: 1 z + 2 ML_CTS (if known) + 4 exposure + 8 mass"),
+    "flag_edge": ("1", "1 = less than 95 % of the image box was exposed; no mass if none was"),
+    "flag_noz": ("1", "1 = no usable redshift, and so no mass"),
+    "logm500_ref": ("1", "published log10(M500c / Msun), for comparison"),
+    "logm500_ref_err": ("1", "standard error of LOGM500_REF, dex"),
+    "quantity": ("1", "what was measured of a cluster"),
+    "other_quantity": ("1", "what was measured of a cluster"),
+    "term": ("1", "term of the polynomial in the covariates"),
+    "covariate": ("1", "quantity that the expected quantities depend on"),
+    "knot": ("1", "normal score"),
+    "component": ("1", "component of the mixture"),
+    "covariate_centre": ("1", "mean of the covariate over the training clusters"),
+    "covariate_width": ("1", "its standard deviation"),
+    "coefficient": ("1", "coefficients of the expected quantity"),
+    "log_scale": ("1", "coefficients of the natural logarithm of the scatter about it"),
+    "knot_value": ("1", "deviation over scatter at the normal scores `knot`, of the training clusters"),
+    "weight": ("1", "share of a component in the mixture"),
+    "mean": ("1", "mean normal scores of a component"),
+    "covariance": ("1", "covariance of the normal scores in a component"),
+    "validation": ("1", "normal scores of the validation clusters; NaN = not known"),
+    "ood_p": ("1", "share of validation clusters at least as unlike the training ones"),
+    "ood_why": ("1", "flagged clusters: the quantity that stands out most"),
+    "flag_ood": ("1", "1 = unlike the training clusters: OOD_P is 0.01 or less"),
+    "logm500_err_z": ("1", "part of LOGM500_ERR from Z_ERR beyond that of training, dex"),
+    "flag_nocat": ("1", "1 = no count rate, extent or background, which networks take"),
+    "logm500_flat": ("1", "log10(M500c / Msun) for a flat prior in log10 M500c, not the training sample's"),
+    "logm500_flat_err": ("1", "standard deviation of log10(M500c / Msun) for the flat prior, dex"),
+    "logm500_flat_q16": ("1", "16th percentile of log10(M500c / Msun) for the flat prior"),
+    "logm500_flat_q50": ("1", "median of log10(M500c / Msun) for the flat prior"),
+    "logm500_flat_q84": ("1", "84th percentile of log10(M500c / Msun) for the flat prior"),
+}
 
 
 def write_netcdf(
@@ -32,26 +128,26 @@ def write_netcdf(
     for name in map(str, described.variables):
         units, meaning = variables[name]
         variable = described[name]
-        variable.attrs = {"long_name": meaning, **({"units": units} if variable.dtype.kind not in "SUO" else {})}
-        encoding[name] = _encoding(variable)
+        variable.attrs = {"long_name": meaning}
+        if variable.dtype.kind not in "SUO":
+            variable.attrs["units"] = units
+            encoding[name] = _encoding(variable)
     if "band_bounds" in described.variables:
         described["band"].attrs["bounds"] = "band_bounds"
-    described.attrs = {"Conventions": CONVENTIONS, "title": title, **_attributes(provenance)}
+    made_by = {
+        name: stated if isinstance(stated, str) else json.dumps(stated, sort_keys=True)
+        for name, stated in provenance.items()
+    }
+    described.attrs = {"Conventions": CONVENTIONS, "title": title, **made_by}
     with atomic(path) as temporary:
         described.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
 
 
 def _encoding(variable: xr.DataArray) -> dict[str, Any]:
-    if variable.dtype.kind in "SUO":
-        return {}
     if variable.ndim < 2 or variable.size == 0:
         return {"_FillValue": None}
     chunks = (1, *variable.shape[1:]) if variable.dims[0] == "cluster" else variable.shape
     return {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks, "_FillValue": None}
-
-
-def _attributes(provenance: Mapping[str, Any]) -> dict[str, str]:
-    return {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in provenance.items()}
 
 
 def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:

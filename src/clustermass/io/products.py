@@ -16,8 +16,8 @@ from astropy.table import Table
 from numpy.typing import ArrayLike, NDArray
 
 from clustermass.io.fits import write_fits
+from clustermass.io.netcdf import VARIABLES
 from clustermass.io.provenance import history
-from clustermass.io.variables import VARIABLES
 
 CREATOR = "clustermass"
 #: degrees per unit of the integer columns RA and DEC of event lists, as in eSASS (0.004 arcsec)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import chi2
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import FloatArray, generator
 from clustermass.ensemble.scores import MIN_CLUSTERS
 from clustermass.errors import InputError
 from clustermass.evaluate.metrics import interval68, resampled_moments, residual_scores
@@ -16,7 +16,6 @@ from clustermass.io.files import write_json
 from clustermass.io.log import track
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
-from clustermass.rng import generator
 
 #: degrees of freedom that the typical noise of training counts for beside an experiment's own
 WEIGHT_OF_TYPICAL = 4.0

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clustermass.arrays import FloatArray, IdArray, Rows
+from clustermass.arrays import FloatArray, IdArray, Rows, random_streams
 from clustermass.cosmology import luminosity_distance_cm
 from clustermass.events.eventlist import EventList
 from clustermass.events.write import write_events, write_labels
 from clustermass.io.log import LOGGER
 from clustermass.io.products import SOURCES, TRUTH, write_table
 from clustermass.io.provenance import simulation_hash
-from clustermass.rng import random_streams
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import Gas, draw_gas
 from clustermass.simulate.photons import (

@@ -24,11 +24,10 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from clustermass.arrays import Float32Array, FloatArray, IntArray, bisect
+from clustermass.arrays import Float32Array, FloatArray, IntArray, bisect, random_streams
 from clustermass.errors import InputError
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
-from clustermass.rng import random_streams
 from clustermass.simulate.field import Field
 from clustermass.simulate.gas import Gas, RadialProfiles
 from clustermass.simulate.realization import EmittingHaloes, emitting_haloes, header_cards
