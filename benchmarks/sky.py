@@ -8,11 +8,11 @@ import yaml
 from astropy.io import fits
 from runner import Arm, benchmark
 
+from clustermass.arrays import random_streams
 from clustermass.config.resolve import merge, resolve_sky
 from clustermass.detect.detect_field import detect_sources
 from clustermass.events.write import write_labels
 from clustermass.io.products import SOURCES, write_table
-from clustermass.arrays import random_streams
 from clustermass.simulate import realization as stages
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.photons import event_list

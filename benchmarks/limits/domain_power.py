@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 from scipy.stats import beta
 
+from clustermass.arrays import generator
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import measurements_of
 from clustermass.ensemble.ensemble import Ensemble
@@ -23,7 +24,6 @@ from clustermass.ensemble.scores import fraction
 from clustermass.evaluate.ood_scores import sample_p
 from clustermass.io.files import write_json
 from clustermass.io.provenance import file_sha256
-from clustermass.arrays import generator
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 SELECTION = CONFIG["experiments"]["fiducial"]["selection"]

@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 from realizations import CROWDED_ARCSEC, CROWDED_FACTOR, Source, gather, joined
 
+from clustermass.arrays import generator
 from clustermass.baselines.fit import predict_boosted_trees, predict_ridge
 from clustermass.baselines.scaling_relations import (
     count_rate_relation,
@@ -33,7 +34,6 @@ from clustermass.evaluate.evaluate import HIGH_LIKELIHOOD
 from clustermass.evaluate.metrics import interval68, resampled_moments, residual_scores
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER, step
-from clustermass.arrays import generator
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
