@@ -7,10 +7,10 @@ import numpy as np
 from fuzz_checks import tried
 from fuzz_inputs import campaign, damages
 from hypothesis import strategies as st
-from published_set_inputs import COSMOLOGY, make_catalogue, make_images, write_set
+from ingest_published_inputs import COSMOLOGY, make_catalogue, make_images, write_set
 
-from clustermass.published_set.images import read_published_images
-from clustermass.published_set.ingest import read_published_catalogue
+from clustermass.ingest.published_images import read_published_images
+from clustermass.ingest.published_set import read_published_catalogue
 
 
 class Trap:

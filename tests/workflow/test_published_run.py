@@ -13,7 +13,7 @@ from clustermass.report.records import Files
 from clustermass.report.verify import verify
 
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
-from published_set_inputs import make_catalogue, make_images, write_set
+from ingest_published_inputs import make_catalogue, make_images, write_set
 
 pytestmark = pytest.mark.workflow
 

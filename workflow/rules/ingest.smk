@@ -80,7 +80,7 @@ for published_sky in SKIES_BY_KIND["published", False]:
             mem_mb=each_try(3000),
             runtime=each_try(30),
         params:
-            **step("published_set.ingest.ingest_published"),
+            **step("ingest.published_set.ingest_published"),
             sky=in_order(SKIES[published_sky]),
             cosmology=cosmology_of(published_sky),
             images_block=in_order(config["images"]),

@@ -1,1 +1,1 @@
-"""A user's own field taken in: event lists or band images, catalogue, exposure and truth as the standard files."""
+"""Fields and images from outside, as the files of a sky: a user's own field, and the published training set."""

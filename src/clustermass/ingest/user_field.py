@@ -48,29 +48,20 @@ _ML_BAND_EV = (200.0, 2300.0)
 def ingest_field(
     sky: Sky, realization: str, events_block: Events, output: FieldFiles, bands: Bands | None = None
 ) -> None:
-    """Turn one realization of a sky with `source: files` into the standard files of a field.
+    """Turn a realization ("01", "02", ...) of a sky with `source: files`, block `skies.<name>`, into a field's files.
 
-    The events are selected by flag, pattern and good time. The exposure map is the user's, or else flat over the cells
-    of the sky that hold photons (`clustermass.images.exposure`), at `exposure_s`, else the catalogue's median
-    ML_EXP, else (one pointing only) the mean good time of the modules. In place of event lists there may be images in
-    energy bands (`clustermass.images.band_images`). InputError if a file is missing or faulty, no event survives the
-    selection, the exposure is unknown, no detection lies in the field, or a simulated sky has no table of truth.
-
-    Parameters
-    ----------
-    sky, realization
-        Block `skies.<name>`, and the label ("01", "02", ...) of one of its realizations.
-    events_block
-        Block `events`.
-    output
-        Files to write; truth, matches and labels of simulated skies only (`observed: false`). Where the photons have
-        no truth labels `labels` has no rows.
-    bands
-        Block `images.bands`, which images in energy bands must have; None = only event lists are taken.
+    The events are selected by flag, pattern and good time (block `events`). The exposure map is the user's, or else
+    flat over the cells of the sky that hold photons (`clustermass.images.exposure`), at `exposure_s`, else the
+    catalogue's median ML_EXP, else (one pointing only) the mean good time of the modules. In place of event lists there
+    may be images in the energy bands of the block `images.bands` (`clustermass.images.band_images`); with `bands` None
+    only event lists are taken. Truth, matches and labels are written for simulated skies only (`observed: false`);
+    `labels` has no rows where the photons have no truth labels. InputError if a file is missing or faulty, no event
+    survives the selection, the exposure is unknown, no detection lies in the field, or a simulated sky has no table of
+    truth.
     """
     files = realization_files(sky, realization)
     observed = sky.get("observed", False)
-    catalogue, truth = Path(files["catalogue"]), files.get("truth")
+    truth = files.get("truth")
     if not observed and not truth:
         raise InputError(
             f"skies: realization {realization!r} has no 'truth', the table of haloes with their masses. Name one, or "
@@ -79,6 +70,7 @@ def ingest_field(
     with closing(StoredEvents(output.events.parent, without=UNUSED)) as photons:
         band_images = _store(photons, files["events"], events_block, bands)
         further = [Path(path) for path in files.get("joined_catalogues") or ()]
+        catalogue = Path(files["catalogue"])
         detections = read_catalogue(catalogue, sky.get("catalogue_columns"), further=further)
         detections = select_clusters(detections, catalogue, sky.get("catalogue_selection"))
         centre = mean_position(photons)
@@ -87,7 +79,10 @@ def ingest_field(
         haloes, pairs = None, None
         if truth and not observed:
             haloes, pairs = _truth(sky, realization, Path(truth), photons, detections)
-        made_by = _provenance(sky, realization, files, events_block)
+        kept = ("observed", "catalogue_columns", "catalogue_selection", "truth_columns", "match_arcsec")
+        parameters: dict[str, Any] = {key: value for key, value in sky.items() if key in kept}
+        parameters |= {"events": dict(events_block), "realization": realization, "exposure_s": files.get("exposure_s")}
+        made_by = provenance("ingest_field", parameters, input_files(sky, realization))
         # a field with a table of its truth is simulated, whatever wrote its events
         simulated = photons.head.simulated or not observed
         write_events((replace(piece, simulated=simulated) for piece in photons), output.events, made_by, centre)
@@ -121,7 +116,7 @@ def _truth(sky: Sky, realization: str, path: Path, photons: StoredEvents, detect
     """Return the haloes, with their photons as COUNTS, and which detection is which of them."""
     haloes = read_truth(path, sky.get("truth_columns"), realization)
     radius = float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC))
-    if not _labelled(photons, haloes):
+    if not _are_labelled(photons, haloes):
         haloes["COUNTS"] = np.full(len(haloes), -1, dtype=np.int32)
         return haloes, match_by_position(detections, haloes, radius)
     number = Tally()
@@ -139,7 +134,7 @@ def _soft(photons: StoredEvents) -> Iterator[LabelledPhotons]:
         yield piece.ra[rows], piece.dec[rows], piece.columns()["src_id"][rows]
 
 
-def _labelled(photons: StoredEvents, haloes: Table) -> bool:
+def _are_labelled(photons: StoredEvents, haloes: Table) -> bool:
     """Whether photons are labelled with the SRC_ID of these haloes."""
     if photons.head.src_id is None:
         LOGGER.warning("%s: no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)", photons.head.name)
@@ -203,6 +198,7 @@ def _flat_exposure_s(
 
 
 def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, files: RealizationFiles) -> None:
+    """Check that a detection lies where there is exposure."""
     exposed = exposure_at(image, wcs, np.asarray(detections["RA"]), np.asarray(detections["DEC"])) > 0
     if not exposed.any():
         raise InputError(
@@ -210,10 +206,3 @@ def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, file
             "Do the two belong together, and are the positions ICRS in deg?"
         )
     LOGGER.info("%s: %d of %d rows lie in the exposed field", files["catalogue"], exposed.sum(), exposed.size)
-
-
-def _provenance(sky: Sky, realization: str, files: RealizationFiles, events_block: Events) -> dict[str, Any]:
-    kept = ("observed", "catalogue_columns", "catalogue_selection", "truth_columns", "match_arcsec")
-    parameters = {key: value for key, value in sky.items() if key in kept} | {"events": dict(events_block)}
-    parameters |= {"realization": realization, "exposure_s": files.get("exposure_s")}
-    return provenance("ingest_field", parameters, input_files(sky, realization))

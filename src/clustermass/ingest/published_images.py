@@ -1,4 +1,4 @@
-"""Pickles of plain data and NumPy arrays, read without executing anything that the file names."""
+"""The published images: read from their pickle, without executing what it names, in bounded memory, and checked."""
 
 import math
 import pickle
@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 from clustermass.errors import InputError
 
-Array = NDArray[Any]
+#: shape of one image in the file: row, column, energy band
+SHAPE = (50, 50, 10)
+#: keys of the pickled dictionary
+_IDS, _IMAGES = "cluster", "gsm_3dImgs"
+#: fast convolution leaves rounding of this size and either sign where there is no photon; a photon leaves far more
+_ROUNDING = 1e-6
 #: dtypes of booleans, numbers and text of fixed width; objects and records are refused
 _PLAIN = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU][0-9]{1,4})")
 #: longer texts and bytes are the content of one array: the memo keeps no reference to them
@@ -34,6 +39,54 @@ _DAMAGE = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, TypeError, ValueError),
     *(pickle.UnpicklingError, struct.error, RecursionError),
 )
+
+
+def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDArray[np.float32]]]:
+    """Read the pickle, a dictionary of `cluster` and `gsm_3dImgs`: the ids, of any kind, and the images.
+
+    Both have `number` entries, as the catalogue has rows. Images are smoothed counts, float32 (row, column, band), at
+    least 0, and exactly 0 where there are none. InputError as of `read_pickle`; or if a key is missing, the numbers
+    don't agree, or an image has another shape or type, or holds numbers that aren't finite or are negative (the image
+    is named, counted from 1).
+    """
+    content = read_pickle(path, _single)
+    if not isinstance(content, dict) or set(content) != {_IDS, _IMAGES}:
+        kind = f"the keys {', '.join(map(repr, content))}" if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: must hold a dictionary of {_IDS!r} and {_IMAGES!r}, but holds {kind}.")
+    ids, images = (_entries(path, key, content.pop(key)) for key in (_IDS, _IMAGES))
+    if not len(ids) == len(images) == number:
+        raise InputError(
+            f"{path}: holds {len(ids)} ids and {len(images)} images, but the catalogue {number} rows. All three must "
+            "agree: are both files of the same release?"
+        )
+    for place, image in enumerate(images):
+        images[place] = _checked(path, place + 1, image)
+    return ids, images
+
+
+def _single(array: NDArray[Any]) -> NDArray[Any]:
+    """Return images in single precision, half of the file's bytes; ids as they are."""
+    with np.errstate(over="ignore"):  # infinite then, and reported by `_checked`
+        return array.astype(np.float32) if array.ndim >= len(SHAPE) and array.dtype.kind in "fiu" else array
+
+
+def _entries(path: Path, key: str, values: Any) -> list[Any]:
+    if not isinstance(values, list | tuple | np.ndarray) or (isinstance(values, np.ndarray) and values.ndim == 0):
+        raise InputError(f"{path}: {key!r} is a {type(values).__name__}, but must be a list or an array.")
+    return values.tolist() if isinstance(values, np.ndarray) and values.ndim == 1 else list(values)
+
+
+def _checked(path: Path, place: int, image: Any) -> NDArray[np.float32]:
+    if not isinstance(image, np.ndarray) or image.dtype != np.float32 or image.shape != SHAPE:
+        kind = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"{path}: image {place} is {kind}, but must be an array of numbers of shape {SHAPE}.")
+    if bad := int((~np.isfinite(image)).sum()):
+        raise InputError(f"{path}: image {place} has {bad} pixels that aren't finite.")
+    if image.min() < -_ROUNDING:
+        raise InputError(f"{path}: image {place} has negative counts (lowest: {image.min():g}).")
+    if not (image > _ROUNDING).any():
+        raise InputError(f"{path}: image {place} holds no photon.")
+    return np.where(image < _ROUNDING, np.float32(0), image)
 
 
 class _Refused(Exception):
@@ -92,7 +145,7 @@ class _Reader(pickle._Unpickler):
     stack: list[Any]
     read: Callable[[int], bytes]
 
-    def __init__(self, stream: BinaryIO, size: int, each: Callable[[Array], Array]) -> None:
+    def __init__(self, stream: BinaryIO, size: int, each: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
         super().__init__(_Source(stream, size), encoding="latin1")
         self.memo, self._left, self._each = _Memo(), size, each
 
@@ -112,12 +165,12 @@ class _Reader(pickle._Unpickler):
             raise _Refused(f"{module}.{name}")
         return ours[modern]
 
-    def _empty(self, kind: object, *_: object) -> Array:
+    def _empty(self, kind: object, *_: object) -> NDArray[Any]:
         if kind is not _ndarray:
             raise ValueError("a NumPy array of an unknown class")
         return np.zeros(0, dtype=np.int8)
 
-    def _array(self, raw: bytes | str, dtype: _DType, shape: tuple[int, ...], order: Literal["C", "F"]) -> Array:
+    def _array(self, raw: bytes | str, dtype: _DType, shape: tuple[int, ...], order: Literal["C", "F"]) -> NDArray[Any]:
         if not all(type(side) is int and side >= 0 for side in shape) or order not in ("C", "F"):
             raise ValueError("a NumPy array without a shape")
         data, wanted = _as_bytes(raw), math.prod(shape) * dtype.value.itemsize
@@ -130,7 +183,7 @@ class _Reader(pickle._Unpickler):
     def _scalar(self, dtype: _DType, raw: bytes | str) -> Any:
         return self._numbers(_as_bytes(raw)[: dtype.value.itemsize], dtype)[0].item()
 
-    def _numbers(self, data: bytes, dtype: _DType) -> Array:
+    def _numbers(self, data: bytes, dtype: _DType) -> NDArray[Any]:
         self._left -= len(data)
         if self._left < 0:
             raise MemoryError("its arrays hold more bytes than the file")
@@ -175,7 +228,7 @@ def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
     return raw.encode("latin1") if isinstance(raw, str) else raw
 
 
-def read_pickle(path: Path, each: Callable[[Array], Array] = lambda array: array) -> Any:
+def read_pickle(path: Path, each: Callable[[NDArray[Any]], NDArray[Any]] = lambda array: array) -> Any:
     """Read a pickle of numbers, text, lists, tuples, dictionaries and NumPy arrays, of any protocol.
 
     `each`, such as a conversion to a smaller dtype, is applied to every array as soon as it is read: besides the

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from baseline_inputs import BLOCK, write_sky
-from published_set_inputs import COSMOLOGY, make_catalogue, make_images, write_set
+from ingest_published_inputs import COSMOLOGY, make_catalogue, make_images, write_set
 
 from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky
 from clustermass.baselines.measurements import Sky
@@ -16,8 +16,8 @@ from clustermass.config.resolve import load_config
 from clustermass.dataset.split import split_sample
 from clustermass.errors import InputError
 from clustermass.images.preprocessing import preprocess
+from clustermass.ingest.published_set import ingest_published
 from clustermass.io.netcdf import read_netcdf
-from clustermass.published_set.ingest import ingest_published
 
 RECIPE = {
     "half_width_arcsec": 600.0,

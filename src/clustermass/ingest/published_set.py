@@ -1,15 +1,17 @@
-"""The published training set as the files of a simulated sky, on which all later steps work unchanged."""
+"""The published training set (Krippendorf et al. 2023) as files of a simulated sky, on which all later steps work."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import CheckedTable, find_columns, nearest, read_table
@@ -18,15 +20,18 @@ from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.errors import InputError
 from clustermass.images.exposure import photon_coverage
 from clustermass.images.geometry import band_coordinates, band_edges
+from clustermass.ingest.published_images import SHAPE, read_published_images
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.products import TRUTH, write_table
 from clustermass.io.provenance import provenance
-from clustermass.published_set.images import check_brightness, read_published_images, rows_of_images
 
 if TYPE_CHECKING:
     from clustermass.config.models import Events, Images
     from clustermass.config.sky_models import Sky
+
+_Columns: TypeAlias = Mapping[str, NDArray[Any]]
+_Key: TypeAlias = tuple[int, ...]
 
 _TITLE = "Smoothed images of the published training set of Krippendorf et al. (2023)"
 #: columns that training and comparison need
@@ -53,7 +58,16 @@ _TRUTH = {
     "SRC_ID": "SRC_ID_IN", "HALO_ID": "halo_id", "RA": "RA", "DEC": "DEC", "Z": "z", "LOG10_M500C": "log10_m500c",
     "KT": "kT", "L500": "l500", "R500_ARCMIN": "R500c_arcmin",
 }  # fmt: skip
-_Columns: TypeAlias = Mapping[str, NDArray[Any]]
+#: columns that the images' ids may repeat, alone or after the realization
+_ID_COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
+#: half the side of the central square whose counts must follow the catalogue's, in pixels
+_CENTRE = 5
+#: rank correlation below which images and rows can't be of the same clusters
+_CORRELATION_MIN = 0.5
+#: radii, in pixels, between which the images' background is measured
+_RING = (15, 22)
+#: background of counts over ML_BKG; smoothing in energy loses a fifth at the ends of the bands
+_LEVEL = (0.5, 1.5)
 
 
 def ingest_published(
@@ -68,12 +82,10 @@ def ingest_published(
     """Write `images.nc` and `truth.fits` of every realization of a sky with `source: published`.
 
     `images.nc` holds `image`, smoothed counts, instead of `counts`; its attribute `applied` says how they were made.
-    The rest is as in `images.nc` of other skies: redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP,
-    the exposure is ML_EXP, and the covered fraction is the share of cells with photons.
-
-    Takes the blocks `skies.<name>`, `images` and `events` (how an observed field is cut for networks trained on this
-    sky), the cosmology of the simulation, and the files to write, by realization from 1. InputError if a file is
-    missing, faulty or hostile, or the two don't fit each other or the configuration.
+    Redshifts are the true ones (error 0), counts ML_RATE x ML_EXP, the exposure is ML_EXP, and the covered fraction the
+    share of cells with photons. Takes the blocks `skies.<name>`, `images` and `events` (how an observed field is cut
+    for networks trained on this sky), the cosmology of the simulation, and the files to write, by realization from 1.
+    InputError if a file is missing, faulty or hostile, or the two don't fit each other or the configuration.
     """
     source, table = Path(sky["images"]), Path(sky["catalogue"])
     catalogue = read_published_catalogue(table, len(images), sky["mass_unit"], cosmology)
@@ -104,9 +116,8 @@ def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
         rows[name] += 1
         names[place] = name if rows[name] == 1 else f"{name}_{rows[name]}"
     if repeated := sum(number > 1 for number in rows.values()):
-        LOGGER.warning(
-            "%d SRC_ID_IN are in several rows of one realization; the names of these clusters end in _2 ...", repeated
-        )
+        message = "%d SRC_ID_IN are in several rows of one realization; the names of these clusters end in _2 ..."
+        LOGGER.warning(message, repeated)
     return np.array(names)
 
 
@@ -145,22 +156,20 @@ def read_published_catalogue(
 ) -> dict[str, NDArray[Any]]:
     """Return the columns (clusters,) of the published `.fits`, or the same table as .csv or .ecsv, in its order.
 
-    They have the catalogue's own names: `_NEEDED` and those of `_OPTIONAL` that it has, float64, but `SRC_ID_IN` and
-    `Nreal` int64; also `log10_m500c` in log10(Msun), `l500` in erg/s (NaN = unknown) and `halo_id` (int64), the same
-    for all rows of one halo, also of other realizations. Nreal must hold every number from 1 to `realizations`, and no
-    other. M500c is in `mass_unit`, a key of `_MASS_UNITS`, which is checked against R500c_arcmin where the table has
-    it. InputError if the file is missing, faulty, a feather file or lacks a column; a cell has an impossible value
-    (file, column and row are named); realizations are missing; or the masses are in the other unit.
+    Under the catalogue's names: `_NEEDED` and those of `_OPTIONAL` that it has, float64, but `SRC_ID_IN` and `Nreal`
+    int64; also `log10_m500c` in log10(Msun), `l500` in erg/s (NaN = unknown) and `halo_id` (int64), the same for all
+    rows of one halo, also of other realizations. Nreal must hold every number from 1 to `realizations`, and no other.
+    M500c is in `mass_unit`, a key of `_MASS_UNITS`, which R500c_arcmin must bear out where the table has it. InputError
+    if the file is missing, faulty, a feather file or lacks a column; a cell has an impossible value (file, column and
+    row are named); realizations are missing; or the masses are in the other unit.
     """
-    path = Path(path)
     if path.suffix.lower() in (".f", ".feather"):
         raise InputError(
             f"{path}: is a feather file, which isn't read here. Download the same catalogue with the ending .fits, or "
             "convert it (docs/published.md)."
         )
     table = find_columns(read_table(path), path, {name: (name,) for name in (*_NEEDED, *_OPTIONAL)})
-    columns = _columns(table)
-    _check_realizations(columns["Nreal"], realizations, table)
+    columns = _columns(table, realizations)
     columns["log10_m500c"] = _log10_mass(columns, table, mass_unit, cosmology)
     columns["l500"] = _luminosity(columns, path)
     # rows of equal mass and redshift, to the last digit, are the same halo
@@ -171,9 +180,9 @@ def read_published_catalogue(
     return columns
 
 
-def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
-    missing = [name for name in _NEEDED if name not in table]
-    if missing:
+def _columns(table: CheckedTable, realizations: int) -> dict[str, NDArray[Any]]:
+    """Return the checked columns by the catalogue's own names."""
+    if missing := [name for name in _NEEDED if name not in table]:
         raise InputError(
             f"{table.path}: has no column {missing[0]} ({len(missing)} of {len(_NEEDED)} are missing: "
             f"{', '.join(missing)}).{nearest(missing[0], table.table.colnames)} Is this the published catalogue?"
@@ -188,18 +197,15 @@ def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
         values, positive = columns[name], name in ("z", "ML_RATE", "ML_EXP")
         good = np.isfinite(values) & (values > 0 if positive else values >= 0)
         table.check(good, values, name, "not above 0" if positive else "negative")
-    return columns
-
-
-def _check_realizations(number: NDArray[np.int64], realizations: int, table: CheckedTable) -> None:
+    number = columns["Nreal"]
     complaint = f"no realization from 1 to {realizations}, as skies.<name>.realizations has it"
     table.check((number >= 1) & (number <= realizations), number, "Nreal", complaint)
-    missing = sorted(set(range(1, realizations + 1)) - set(number.tolist()))
-    if missing:
+    if absent := sorted({*range(1, realizations + 1)} - {*number.tolist()}):
         raise InputError(
-            f"{table.path}: column Nreal has no row of realization {missing[0]} ({len(missing)} of {realizations} are "
+            f"{table.path}: column Nreal has no row of realization {absent[0]} ({len(absent)} of {realizations} are "
             f"missing). Set skies.<name>.realizations to what the file holds, {int(number.max())} at most."
         )
+    return columns
 
 
 def _log10_mass(
@@ -237,6 +243,88 @@ def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
         return np.asarray(10**given)
     if given is not None and ((given > 10**low) & (given < 10**high)).all():
         return given
-    reason = "no Lx_soft" if given is None else "Lx_soft is no luminosity in erg/s nor its log10"
-    LOGGER.warning("%s: %s; baselines by luminosity will be left out", path, reason)
+    why = "no Lx_soft" if given is None else "Lx_soft is no luminosity in erg/s nor its log10"
+    LOGGER.warning("%s: %s; baselines by luminosity will be left out", path, why)
     return np.full(columns["z"].size, np.nan)
+
+
+def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArray[np.intp]:
+    """Return the catalogue's row of each image, one to one.
+
+    What the ids are (numbers, text, or tuples of them) isn't documented. They are compared, by the whole numbers in
+    them, with the row's number and with the columns that number clusters, alone or together with Nreal. InputError if
+    an id has no number or comes twice, or no column has these ids; `path`, of the pickle, is for messages.
+    """
+    keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
+    candidates = dict(_candidates(catalogue))
+    if in_order := [name for name, numbers in candidates.items() if keys == numbers]:
+        LOGGER.info("%s: its ids are %s, in the catalogue's order", path, in_order[0])
+        return np.arange(len(keys))
+    for name, numbers in candidates.items():
+        row = {key: place for place, key in enumerate(numbers)}
+        if len(row) == len(numbers) == len(keys) and set(keys) == set(row):
+            LOGGER.info("%s: its ids are %s, in another order than the catalogue's; joined by them", path, name)
+            return np.array([row[key] for key in keys])
+    raise InputError(
+        f"{path}: its ids (the first: {ids[0]!r}, the last: {ids[-1]!r}) are not those of any one of: "
+        f"{', '.join(candidates)}. If you know that images and catalogue are in the same order, set "
+        "skies.<name>.pairing: order"
+    )
+
+
+def _key(entry: Any, number: int, path: Path) -> _Key:
+    """Return the whole numbers in an id."""
+    parts = list(entry) if isinstance(entry, tuple | list | np.ndarray) else [entry]
+    texts = [f"{part:.0f}" if isinstance(part, float) and part.is_integer() else str(part) for part in parts]
+    plain = all(isinstance(part, str | int | float | np.integer) and not isinstance(part, bool) for part in parts)
+    numbers = tuple(int(digits) for text in texts for digits in re.findall(r"\d{1,18}", text))
+    if not plain or not numbers:
+        shown = repr(entry) if plain else type(entry).__name__
+        raise InputError(f"{path}: the id of image {number} is {shown[:80]}, in which there is no whole number.")
+    return numbers
+
+
+def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
+    """Yield the columns that the ids may be, by a name for messages, in the catalogue's order."""
+    realization = catalogue["Nreal"].tolist()
+    for name in _ID_COLUMNS:
+        if name in catalogue and np.isfinite(catalogue[name].astype(float)).all():
+            values = [abs(int(value)) for value in catalogue[name].tolist()]
+            yield name, [(value,) for value in values]
+            yield f"Nreal and {name}", list(zip(realization, values, strict=True))
+            yield f"{name} and Nreal", list(zip(values, realization, strict=True))
+    for first in (0, 1):
+        yield f"the row counted from {first}", [(row + first,) for row in range(len(realization))]
+
+
+def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: _Columns, path: Path) -> None:
+    """Check that the images (row, column, band) of bright rows are bright: ids that are row numbers don't show it.
+
+    The images are in the catalogue's order. InputError if ranks of their central counts and of ML_RATE x ML_EXP hardly
+    correlate. Logs their background over ML_BKG: smoothing that keeps the sum of the counts leaves it near 1.
+    """
+    square = slice(SHAPE[0] // 2 - _CENTRE, SHAPE[0] // 2 + _CENTRE)
+    counts = [float(image[square, square].sum(dtype=np.float64)) for image in images]
+    fitted = catalogue["ML_RATE"].astype(float) * catalogue["ML_EXP"].astype(float)
+    correlation = float(spearmanr(counts, fitted).statistic)
+    if not correlation >= _CORRELATION_MIN:
+        raise InputError(
+            f"{path}: images and catalogue don't belong together, or not in this order: the images' central counts "
+            f"hardly follow ML_RATE x ML_EXP (rank correlation {correlation:.2f}, at least {_CORRELATION_MIN} is "
+            "expected). Check both files, and skies.<name>.pairing."
+        )
+    LOGGER.info("%s: the images' central counts follow ML_RATE x ML_EXP, rank correlation %.2f", path, correlation)
+    offset = np.arange(SHAPE[0]) - (SHAPE[0] - 1) / 2
+    radius = np.hypot(offset[:, None], offset)
+    ring = (radius >= _RING[0]) & (radius < _RING[1])
+    arcmin2 = (PUBLISHED_PREPROCESSING["pixel_arcsec"] / 60) ** 2
+    level = np.array([float(image[ring].sum(axis=-1, dtype=np.float64).mean()) for image in images]) / arcmin2
+    with np.errstate(divide="ignore"):
+        ratio = float(np.median(level / catalogue["ML_BKG"].astype(float)))
+    low, high = _LEVEL
+    say = LOGGER.info if low <= ratio <= high else LOGGER.warning
+    say(
+        "%s: background of the images / ML_BKG = %.2f (median); outside %g to %g they aren't counts, and networks that "
+        "are trained on them can't be applied to images cut from photons",
+        path, ratio, low, high,
+    )  # fmt: skip
