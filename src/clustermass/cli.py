@@ -15,9 +15,9 @@ EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one mess
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status (1 after an error that the user can mend)."""
-    options = _parser().parse_args(arguments)
+    options = vars(_parser().parse_args(arguments))
     try:
-        return options.command(options) or 0
+        return options.pop("command")(**options) or 0
     except InputError as error:
         return _failed(str(error), 1)
     except OSError as error:  # a full disk, a folder without permission
@@ -64,26 +64,14 @@ def _acronym(text: str) -> str:
     return text
 
 
-def _masses(options: argparse.Namespace) -> None:
-    columns = _column_map(options.column)
-    if options.output.suffix != ".fits":
-        raise InputError(f"--output {options.output}: must end in .fits; .vot, .ecsv and .nc are written beside it.")
+def _masses(output: Path, column: Sequence[str], **field: Any) -> None:
+    columns = _column_map(column)
+    if output.suffix != ".fits":
+        raise InputError(f"--output {output}: must end in .fits; .vot, .ecsv and .nc are written beside it.")
     from clustermass.apply.field import masses_of_field
 
-    masses_of_field(
-        options.events,
-        options.catalogue,
-        options.ensemble,
-        options.output,
-        exposure=options.exposure,
-        exposure_s=options.exposure_s,
-        columns=columns,
-        acronym=options.acronym,
-        overwrite=options.overwrite,
-        log=options.output.with_suffix(".log"),
-        mass_prior=options.mass_prior,
-    )
-    print(f"Written: {options.output}, and beside it .vot, .ecsv, .nc and .log")
+    masses_of_field(output=output, columns=columns, log=output.with_suffix(".log"), **field)
+    print(f"Written: {output}, and beside it .vot, .ecsv, .nc and .log")
 
 
 def _column_map(pairs: Sequence[str]) -> dict[str, str]:
@@ -93,52 +81,55 @@ def _column_map(pairs: Sequence[str]) -> dict[str, str]:
     return {ours: theirs for ours, _, theirs in (pair.partition("=") for pair in pairs)}
 
 
-def _pack(options: argparse.Namespace) -> None:
+def _pack(experiment: Path, output: Path, overwrite: bool) -> None:
     from clustermass.apply.field import check_outputs
     from clustermass.ensemble.ensemble import Ensemble
 
-    trained = Ensemble.from_folder(options.experiment)
-    check_outputs([options.output], options.overwrite, list(trained.named().values()))
-    digest = trained.save(options.output)
-    size = options.output.stat().st_size / 1e6
-    print(f"Written: {options.output}, {size:.1f} MB, {len(trained.weights)} networks, ensemble {digest}")
-    print(f"To use it: clustermass masses EVENTS CATALOGUE --ensemble {options.output}")
+    trained = Ensemble.from_folder(experiment)
+    check_outputs([output], overwrite, list(trained.named().values()))
+    digest = trained.save(output)
+    size = output.stat().st_size / 1e6
+    print(f"Written: {output}, {size:.1f} MB, {len(trained.weights)} networks, ensemble {digest}")
+    print(f"To use it: clustermass masses EVENTS CATALOGUE --ensemble {output}")
 
 
-def _check_config(options: argparse.Namespace) -> None:
+def _check_config(config: Sequence[Path], base: Path) -> None:
     from clustermass.config.resolve import load_config
     from clustermass.config.validate import check_config
 
-    if not options.base.is_file():
-        raise InputError(f"{options.base}: no such file. Run this in the repository's root, or name --base.")
-    base = [options.base] if options.base not in options.config else []
-    paths = [*base, *options.config]
+    if not base.is_file():
+        raise InputError(f"{base}: no such file. Run this in the repository's root, or name --base.")
+    paths = [base, *config] if base not in config else config
     check_config(load_config(paths))
     print(f"Valid: {', '.join(map(str, paths))}.")
 
 
-def _summary(options: argparse.Namespace) -> None:
+def _summary(run: Path) -> None:
     from clustermass.report.console import headline
 
-    headline(options.run)
+    headline(run)
 
 
-def _verify(options: argparse.Namespace) -> int:
+def _verify(results: Path, inputs: Sequence[Path]) -> int:
     from clustermass.report.console import print_verification
     from clustermass.report.records import Files
     from clustermass.report.verify import verify
 
-    files = Files.around(options.results, options.inputs)
-    result = verify(options.results, files)
+    files = Files.around(results, inputs)
+    result = verify(results, files)
     print_verification(result, files)
     return 1 if result.findings else 0
 
 
-def _trace(options: argparse.Namespace) -> None:
+def _trace(file: Path, inputs: Sequence[Path]) -> None:
     from clustermass.report.console import print_trace
     from clustermass.report.records import Files
 
-    print_trace(options.file, Files.around(options.file, options.inputs))
+    print_trace(file, Files.around(file, inputs))
+
+
+def _path(meaning: str, **options: Any) -> dict[str, Any]:
+    return {"type": Path, "help": meaning, **options}
 
 
 _EVENTS = "event list(s) of one field: eSASS or SIXTE, FITS; or its images in the networks' bands"
@@ -148,19 +139,19 @@ _COLUMN = "a column of the catalogue that goes by another name, as Z=z_best; may
 _PRIOR = "flat: also columns LOGM500_FLAT*, from which the training sample's mass distribution is divided out"
 _INPUTS = "where your own files lie (event lists, catalogues) that the run read; may be repeated"
 _OVERWRITE = {"action": "store_true", "help": "replace files that are there already"}
-_OWN_FILES = {"action": "append", "type": Path, "default": [], "metavar": "FOLDER", "help": _INPUTS}
+_OWN_FILES = _path(_INPUTS, action="append", default=[], metavar="FOLDER")
 #: function of each command -> what it is for (in the list of all, in its own help, at the end), and its arguments
-_COMMANDS: dict[Callable[[argparse.Namespace], int | None], tuple[str, str, str, dict[str, dict[str, Any]]]] = {
+_COMMANDS: dict[Callable[..., int | None], tuple[str, str, str, dict[str, dict[str, Any]]]] = {
     _masses: (
         "masses of the clusters of an event list, by a trained ensemble",
         "Write a mass catalogue of the clusters in a table, from the event lists of their field.",
         "Example: clustermass masses events.fits clusters.csv --ensemble ensemble.zip --output masses.fits",
         {
-            "events": {"nargs": "+", "type": Path, "help": _EVENTS},
-            "catalogue": {"type": Path, "help": "table with at least id, position, redshift: FITS, CSV or ECSV"},
-            "--ensemble": {"type": Path, "required": True, "help": _ENSEMBLE},
-            "--exposure": {"type": Path, "help": "exposure map in s; default: flat, from ML_EXP or good times"},
-            "--output": {"type": Path, "default": Path("masses.fits"), "help": _OUTPUT},
+            "events": _path(_EVENTS, nargs="+"),
+            "catalogue": _path("table with at least id, position, redshift: FITS, CSV or ECSV"),
+            "--ensemble": _path(_ENSEMBLE, required=True),
+            "--exposure": _path("exposure map in s; default: flat, from ML_EXP or good times"),
+            "--output": _path(_OUTPUT, default=Path("masses.fits")),
             "--overwrite": _OVERWRITE,
             "--exposure-s": {"type": _positive, "help": "exposure in s of the flat map, where there is no --exposure"},
             "--column": {"action": "append", "default": [], "metavar": "OURS=THEIRS", "help": _COLUMN},
@@ -173,8 +164,8 @@ _COMMANDS: dict[Callable[[argparse.Namespace], int | None], tuple[str, str, str,
         "Pack networks, calibration and all else that `clustermass masses` needs into one file.",
         "",
         {
-            "experiment": {"type": Path, "help": "folder of a finished experiment, results/<run>/<experiment>"},
-            "output": {"type": Path, "help": "file to write, as ensemble.zip"},
+            "experiment": _path("folder of a finished experiment, results/<run>/<experiment>"),
+            "output": _path("file to write, as ensemble.zip"),
             "--overwrite": _OVERWRITE,
         },
     ),
@@ -183,33 +174,22 @@ _COMMANDS: dict[Callable[[argparse.Namespace], int | None], tuple[str, str, str,
         "",
         "",
         {
-            "config": {"nargs": "+", "type": Path, "help": "YAML files; later ones override earlier ones"},
-            "--base": {"type": Path, "default": Path("config/config.yaml"), "help": "what the files are overlays of"},
+            "config": _path("YAML files; later ones override earlier ones", nargs="+"),
+            "--base": _path("what the files are overlays of", default=Path("config/config.yaml")),
         },
     ),
-    _summary: (
-        "print the key figures of a finished run",
-        "",
-        "",
-        {"run": {"type": Path, "help": "folder of the run, results/<run>"}},
-    ),
+    _summary: ("print the key figures of a finished run", "", "", {"run": _path("folder of the run, results/<run>")}),
     _verify: (
         "check that all files of a run are those that its results were made from",
         "Compare every hash that the files state: of their inputs, their settings, FITS checksums.",
         "Exit status: 0 all is as stated, 1 something differs or can't be read, 2 wrong arguments.",
-        {
-            "results": {"type": Path, "help": "folder of a run, results/<run>; results, for all runs; or one file"},
-            "--inputs": _OWN_FILES,
-        },
+        {"results": _path("folder of a run, results/<run>; results, for all; or one file"), "--inputs": _OWN_FILES},
     ),
     _trace: (
         "the way from a figure or a catalogue back to the events",
         "Print how a file came about, step by step: settings, seeds, code, software and inputs.",
         "Example: clustermass trace results/default/fiducial/figures/predictions.png",
-        {
-            "file": {"type": Path, "help": "any file of results/ that says how it was made"},
-            "--inputs": _OWN_FILES,
-        },
+        {"file": _path("any file of results/ that says how it was made"), "--inputs": _OWN_FILES},
     ),
 }
 

@@ -83,7 +83,7 @@ def test_wrong_paths_are_status_1_with_one_line_and_leave_nothing(arguments, mes
     ],
 )
 def test_a_full_disk_or_an_interrupt_is_one_line(raised, status, message, monkeypatch, capsys):
-    def fail(options):
+    def fail(run):
         raise raised
 
     monkeypatch.setattr("clustermass.report.console.headline", fail)

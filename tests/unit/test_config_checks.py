@@ -87,7 +87,7 @@ def test_a_circle_of_likes_is_reported_once_and_the_other_skies_are_still_checke
 
 
 SINGLE_ERRORS = {
-    "cosmology.omega_b": (0.4, "below cosmology.omega_m = 0.3089"),
+    "cosmology.omega_b": (0.4, "below omega_m = 0.3089"),
     "skies.embedded.clusters.log10_m500c_max": (13.0, "log10_m500c_min is 13.0, but must be below log10_m500c_max"),
     "skies.embedded.clusters.redshift_max": (0.01, "redshift_min is 0.01, but must be below redshift_max = 0.01"),
     "skies.embedded.detection.e_min_ev": (2300.0, "below e_max_ev = 2300.0"),

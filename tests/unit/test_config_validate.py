@@ -7,7 +7,7 @@ import yaml
 from config_inputs import ROOT, whole_config  # noqa: F401, the fixture `config`
 
 from clustermass.config.resolve import load_config
-from clustermass.config.validate import check_config, kept_keys, schema, without_execution_keys
+from clustermass.config.validate import check_config, schema, without_execution_keys
 from clustermass.errors import InputError
 
 
@@ -88,7 +88,7 @@ def test_keys_and_blocks_that_are_marked_are_left_out_and_no_others():
 def test_marks_are_found_in_named_blocks():
     sky = {"properties": {"kept": {}, "left": {"x-execution-only": True}}}
     rule = {"properties": {"skies": {"anyOf": [{"additionalProperties": sky}, {"type": "null"}]}}}
-    assert kept_keys({"skies": {"a": {"kept": {"left": 1}, "left": 2}}}, rule) == {
+    assert without_execution_keys({"skies": {"a": {"kept": {"left": 1}, "left": 2}}}, rule) == {
         "skies": {"a": {"kept": {"left": 1}}}
     }
 

@@ -63,9 +63,7 @@ def _of_experiments(check: Callable[[Config, Experiment], Iterator[str]], config
 
 
 def _cosmology(config: Config) -> Iterator[str]:
-    baryons, matter = config["cosmology"]["omega_b"], config["cosmology"]["omega_m"]
-    if baryons >= matter:
-        yield f"cosmology.omega_b is {baryons}, but must be below cosmology.omega_m = {matter}."
+    yield from not_below(config["cosmology"], "omega_b", "omega_m", "cosmology")
 
 
 def _flag_mask(config: Config) -> Iterator[str]:

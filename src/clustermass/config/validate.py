@@ -60,16 +60,11 @@ def config_errors(config: Block) -> list[str]:
     return list(dict.fromkeys([*map(_sentence, errors), *cross_checks(config, faulty)]))
 
 
-def without_execution_keys(config: Block) -> Block:
-    """Return the checked configuration less the keys, and blocks of keys, that steer execution only."""
-    return kept_keys(config, schema())
-
-
-def kept_keys(block: Block, rule: Block) -> Block:
-    """Return a block less the keys that its part of the schema marks as steering execution only."""
-    inner = {key: _below(rule, key) for key in block}
+def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
+    """Return a block less the keys that `rule` marks as steering execution only, its part of the schema (None: all)."""
+    inner = {key: _below(schema() if rule is None else rule, key) for key in block}
     return {
-        key: kept_keys(value, inner[key]) if isinstance(value, dict) else value
+        key: without_execution_keys(value, inner[key]) if isinstance(value, dict) else value
         for key, value in block.items()
         if not inner[key].get(EXECUTION_ONLY)
     }

@@ -1,6 +1,5 @@
 """netCDF files of the pipeline: written whole, described by `VARIABLES`, checked on reading."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import xarray as xr
 
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
+from clustermass.io.provenance import texts
 
 CONVENTIONS = "CF-1.11"
 #: units (udunits; "1" = dimensionless) and meaning of every variable that the pipeline writes to netCDF
@@ -134,11 +134,7 @@ def write_netcdf(
             encoding[name] = _encoding(variable)
     if "band_bounds" in described.variables:
         described["band"].attrs["bounds"] = "band_bounds"
-    made_by = {
-        name: stated if isinstance(stated, str) else json.dumps(stated, sort_keys=True)
-        for name, stated in provenance.items()
-    }
-    described.attrs = {"Conventions": CONVENTIONS, "title": title, **made_by}
+    described.attrs = {"Conventions": CONVENTIONS, "title": title, **texts(provenance)}
     with atomic(path) as temporary:
         described.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
 

@@ -205,7 +205,6 @@ def table_hdu(
         if one.scale != 1.0:  # set by hand: astropy can't write scaled columns of whole numbers
             table.header.set(f"TSCAL{number}", one.scale, after=f"TUNIT{number}")
             table.header.set(f"TZERO{number}", 0.0, after=f"TSCAL{number}")
-    for number, one in enumerate(written, start=1):
         table.header[f"TCOMM{number}"] = one.description
         if one.ucd:
             table.header[f"TUCD{number}"] = one.ucd

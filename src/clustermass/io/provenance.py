@@ -22,14 +22,17 @@ def provenance(
     """Return the global attributes for a file that `step` made.
 
     `parameters` is everything from the configuration that shapes the result; its hash and JSON text are stored. Files
-    that were read, `inputs`, are stored as path (of an absolute one its name) and SHA-256; `further` as it is.
+    that were read, `inputs`, are stored as path and SHA-256 (an absolute path as its name, lest the bytes depend on
+    where a folder lies); `further` as it is.
     """
     return {
         "source": f"clustermass {clustermass.__version__}",
         "step": step,
         "parameters": json.dumps(parameters, sort_keys=True, default=str),
         "config_hash": config_hash(parameters),
-        "input_sha256": {_stated(Path(path)): file_sha256(path) for path in inputs},
+        "input_sha256": {
+            path.name if path.is_absolute() else path.as_posix(): file_sha256(path) for path in map(Path, inputs)
+        },
         **further,
     }
 
@@ -37,18 +40,14 @@ def provenance(
 def history(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return provenance as pairs of a name and a text in printable ASCII, as FITS wants it; one pair an input file."""
     inputs = provenance.get("input_sha256", {})
-    pairs = [(key, _text(value)) for key, value in provenance.items() if key != "input_sha256"]
+    pairs = [(name, text) for name, text in texts(provenance).items() if name != "input_sha256"]
     pairs += [("input", f"{name} sha256 {digest}") for name, digest in inputs.items()]
     return [(name, text.encode("unicode_escape").decode("ascii")) for name, text in pairs]
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _stated(path: Path) -> str:
-    """Return the path as given; of an absolute one the name alone, lest the bytes depend on where a folder lies."""
-    return path.name if path.is_absolute() else path.as_posix()
+def texts(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return provenance with its numbers, lists and blocks as JSON texts."""
+    return {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in provenance.items()}
 
 
 def config_hash(parameters: Mapping[str, Any]) -> str:
@@ -84,10 +83,7 @@ def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> s
     formats = PACKAGE / "io"  # of which only `__init__` counts, since it holds `FORMAT`
     closure = _closure(frozenset(start))
     files = sorted({formats / "__init__.py" if path.is_relative_to(formats) else path for path in closure})
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(_tree(path).encode())
-    return digest.hexdigest()[:16]
+    return hashlib.sha256("".join(map(_tree, files)).encode()).hexdigest()[:16]
 
 
 @cache
@@ -122,9 +118,8 @@ def _imports(path: Path) -> tuple[Path, ...]:
 def _tree(path: Path) -> str:
     tree = _parsed(path)
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            del body[0]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
     return ast.dump(tree)
 
 
@@ -139,7 +134,3 @@ def _is_for_types(node: ast.AST) -> bool:
     if isinstance(node, ast.ImportFrom):
         return node.module in ("typing", "__future__")
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
