@@ -48,11 +48,11 @@ def epoch(program, progress, data):
 @partial(jax.jit, static_argnums=0)
 def step(program, progress, data, rows, key):
     """Do a step in the plain way: the whole batch at once, outside any scan."""
-    optimise, average = program.optimiser(), optax.ema(program.average_decay)
+    average = optax.ema(program.average_decay)
     loss = partial(batch_loss, program._replace(chunk=program.batch))
     batch = jax.tree.map(lambda column: column[rows], data)
     value, slope = jax.value_and_grad(loss)(progress.weights, batch, key)
-    updates, optimised = optimise.update(slope, progress.optimiser, progress.weights)
+    updates, optimised = program.optimiser.update(slope, progress.optimiser, progress.weights)
     state = jax.tree.map(lambda old, update: old - RECIPE["learning_rate"] * update, progress.weights, updates)
     return Progress(state, optimised, average.update(state, progress.average)[1]), value
 

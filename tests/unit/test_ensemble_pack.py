@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from ood_inputs import by_hand, write_ood_model
-from test_network_trained_network import example
+from test_network_predict import example
 
 from clustermass.apply.field import masses_of_field
 from clustermass.dataset.training_data import Control
@@ -21,7 +21,7 @@ from clustermass.ensemble.ensemble import Ensemble, Posterior
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf
-from clustermass.network.trained_network import TrainedNetwork
+from clustermass.network.predict import TrainedNetwork
 
 NAMES = ["ensemble.nc", "calibration.json", "domain.nc", "members/00.safetensors", "members/01.safetensors"]
 

@@ -4,10 +4,10 @@ import numpy as np
 from fuzz_checks import tried
 from fuzz_inputs import campaign, damages
 from test_ensemble_pack import experiment, packed  # noqa: F401
-from test_network_trained_network import example
+from test_network_predict import example
 
 from clustermass.ensemble.ensemble import Ensemble
-from clustermass.network.trained_network import TrainedNetwork
+from clustermass.network.predict import TrainedNetwork
 
 
 def test_weights(tmp_path):

@@ -10,7 +10,6 @@ from network_inputs import NETWORK, RECIPE, fit, fit_members, network_block, pre
 from scipy.special import log_softmax
 from scipy.stats import norm, rv_histogram
 
-from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
 from clustermass.network.losses import (
     CLASSES,
@@ -19,16 +18,15 @@ from clustermass.network.losses import (
     LOWEST,
     WIDTH,
     Likelihood,
-    loss_from_recipe,
+    loss_of_recipe,
     weighted_mean,
 )
 
-CONSTANTS = Standardisation([0.0], [1.0], [], [], [], mass_mean=14.0, mass_sd=0.4)
 POINTS = [name for name, kind in LOSSES.items() if not kind.predicts_sigma]
 
 
 def made(name):
-    return loss_from_recipe({"loss": name}, CONSTANTS)
+    return loss_of_recipe({"loss": name})(mass_mean=14.0, mass_sd=0.4)
 
 
 def test_likelihood_equals_eq_1_worked_by_hand():
@@ -109,7 +107,7 @@ def test_numpy_and_jax_agree_and_slopes_are_those_of_finite_differences(name):
 
 def test_an_unknown_loss_is_named():
     with pytest.raises(InputError, match=r"recipe\.loss: 'huber' is unknown.*likelihood, squared_log"):
-        loss_from_recipe({"loss": "huber"}, CONSTANTS)
+        loss_of_recipe({"loss": "huber"})
     with pytest.raises(InputError, match=r"network\.layers: .*'pool': 'min'"):
         fit(sky(8, 1), sky(8, 2), network_block([4], [4], [], pooling="min"), RECIPE, 1, 0)
 

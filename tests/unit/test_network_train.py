@@ -187,7 +187,12 @@ def stop_after(epochs):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"), [({"augmentation": "twist"}, "'twist' is unknown"), ({"keep": "all"}, "'all' is unknown")]
+    ("changes", "message"),
+    [
+        ({"augmentation": "twist"}, "'twist' is unknown"),
+        ({"keep": "all"}, "'all' is unknown"),
+        ({"schedule": "nonsense"}, r"recipe.schedule: 'nonsense' is unknown"),
+    ],
 )
 def test_unknown_choices_are_named(changes, message):
     with pytest.raises(InputError, match=message):

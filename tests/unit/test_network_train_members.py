@@ -17,9 +17,8 @@ from clustermass.dataset.training_data import noisy_redshift
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
-from clustermass.network.predict import use_device
+from clustermass.network.predict import TrainedNetwork, use_device
 from clustermass.network.train_members import train_members
-from clustermass.network.trained_network import TrainedNetwork
 
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
 

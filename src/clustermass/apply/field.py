@@ -21,7 +21,7 @@ from clustermass.ingest.user_field import ingest_field
 from clustermass.io.log import log_to
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
-from clustermass.network.trained_network import TrainedNetwork
+from clustermass.network.predict import TrainedNetwork
 
 if TYPE_CHECKING:
     from clustermass.config.models import Events, Images

@@ -26,7 +26,7 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.products import MASSES
 from clustermass.io.provenance import provenance
-from clustermass.network.trained_network import TrainedNetwork
+from clustermass.network.predict import TrainedNetwork
 
 if TYPE_CHECKING:
     from clustermass.config.models import Cosmology

@@ -22,8 +22,7 @@ from clustermass.errors import InputError
 from clustermass.io.log import track
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import config_hash, file_sha256
-from clustermass.network.predict import predict, use_device
-from clustermass.network.trained_network import TrainedNetwork
+from clustermass.network.predict import TrainedNetwork, predict, use_device
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -20,8 +20,8 @@ from clustermass.errors import InputError
 from clustermass.io.files import atomic
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import config_hash
-from clustermass.network import trained_network
-from clustermass.network.trained_network import TrainedNetwork
+from clustermass.network.predict import FORMAT as MEMBER_FORMAT
+from clustermass.network.predict import TrainedNetwork
 
 if TYPE_CHECKING:
     from clustermass.ensemble.ensemble import Ensemble
@@ -70,7 +70,7 @@ def _manifest(trained: Ensemble) -> dict[str, Any]:
     ranges = {name: ends for name, ends in training.ranges.items() if ends[0] == ends[0]}
     return {
         "format": FORMAT,
-        "weights_format": trained_network.FORMAT,
+        "weights_format": MEMBER_FORMAT,
         "ensemble_hash": trained.digest(),
         "files": trained.sha256(),
         "members": [member.member for member in members],
@@ -144,7 +144,7 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: no packed ensemble (no {MANIFEST} of ours in it). Name a file of `clustermass pack`."
         ) from None
-    for what, is_, wanted in (("", whole, FORMAT), ("networks of ", networks, trained_network.FORMAT)):
+    for what, is_, wanted in (("", whole, FORMAT), ("networks of ", networks, MEMBER_FORMAT)):
         if is_ != wanted:
             raise InputError(
                 f"{path}: holds {what}format {is_}, this version of clustermass ({clustermass.__version__}) reads "

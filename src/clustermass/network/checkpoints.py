@@ -1,8 +1,8 @@
 """A member in training, its checkpoint on disk, `{member}.{hash}.safetensors`, and a watch on its loss.
 
-The hash in the name stands for everything that shapes the result: what has another hash is never read, and is removed
-once the member is finished. A checkpoint is a convenience: of one that can't be written or read the log has a line, and
-the training goes on without it. Arrays and JSON, no pickle; written atomically, with a checksum of the whole.
+The hash in the name stands for everything that shapes the result: a file with another hash is never read, and is
+removed once the member is finished. If a checkpoint can't be written or read, the log has a line, and the training goes
+on without it. Arrays and JSON, no pickle; written atomically, with a checksum of the whole.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from clustermass.errors import InputError
 from clustermass.io.files import atomic
 from clustermass.io.log import LOGGER
 from clustermass.io.provenance import config_hash
+from clustermass.network.predict import METADATA
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -34,12 +35,11 @@ if TYPE_CHECKING:
     from clustermass.config.models import Recipe
     from clustermass.network.epoch import Progress
 
-FORMAT = "clustermass-checkpoint-2"
+FORMAT = "clustermass-checkpoint-3"
 EVERY_S = 20.0
 LOG_EVERY_S = 5.0
 EXPLODED = 1e6  # loss of a step, of the standardised mass: a network that predicts the mean for all has 0.5
 EXTREME = 1e3  # standard deviations: beyond, a pixel alone can throw a network off
-_KEY = "clustermass"  # one metadata key: safetensors writes several in an order that changes from run to run
 
 
 @dataclass
@@ -82,10 +82,9 @@ class Member:
         self.history.train_loss.append(train_loss)
         self.history.val_loss.append(val_loss)
         self.history.learning_rate.append(rate)
-        if keep == "best" and self.history.best_epoch != self.history.epochs:
-            return False
-        self.kept_epoch = self.history.epochs
-        return True
+        better = keep == "last" or self.history.best_epoch == self.history.epochs
+        self.kept_epoch = self.history.epochs if better else self.kept_epoch
+        return better
 
     def is_finished(self, recipe: Recipe) -> bool:
         """Return whether all epochs are done, or the last `patience` of them brought no lower validation loss."""
@@ -140,11 +139,10 @@ class Checkpoints:
         """Write the checkpoint of a finished member; remove its other files: old hashes, half writes."""
         self.write(member)
         name = f"{member.number:02d}"
-        others = [*self.folder.glob(f"{name}.*.safetensors"), *self.folder.glob(f".{name}.*.part*")]
-        for path in others:
-            if path != self.path(member.number):
-                with suppress(OSError):
-                    path.unlink()
+        files = {*self.folder.glob(f"{name}.*.safetensors"), *self.folder.glob(f".{name}.*.part*")}
+        for path in files - {self.path(member.number)}:
+            with suppress(OSError):
+                path.unlink()
 
 
 def encode(member: Member) -> bytes:
@@ -152,11 +150,11 @@ def encode(member: Member) -> bytes:
 
     Floats of the history come back to the last bit; equal members give equal bytes.
     """
-    arrays = _named("kept", member.kept) | (_named("progress", member.progress) if member.progress else {})
+    leaves = jax.tree_util.tree_leaves_with_path({"kept": member.kept, "progress": member.progress})
+    arrays = {jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}
     header = {"finished": member.progress is None, "kept_epoch": member.kept_epoch, "history": asdict(member.history)}
     text = json.dumps({"format": FORMAT, **header}, sort_keys=True, allow_nan=False)
-    outer = json.dumps({"header": text, "sha256": _checksum(arrays, text)}, sort_keys=True)
-    return bytes(save(arrays, metadata={_KEY: outer}))
+    return bytes(save(arrays, {METADATA: json.dumps({"header": text, "sha256": _checksum(arrays, text)})}))
 
 
 def decode(content: bytes, fresh: Member) -> Member:
@@ -167,7 +165,7 @@ def decode(content: bytes, fresh: Member) -> Member:
     try:
         arrays = load(content)
         stored = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        outer = json.loads(stored["__metadata__"][_KEY])
+        outer = json.loads(stored["__metadata__"][METADATA])
         text, checksum = outer["header"], outer["sha256"]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a whole checkpoint: {error}") from error
@@ -176,37 +174,20 @@ def decode(content: bytes, fresh: Member) -> Member:
     header = json.loads(text)
     if header["format"] != FORMAT:
         raise ValueError("of another version")
-    return replace(
-        fresh,
-        progress=None if header["finished"] else _filled("progress", fresh.progress, arrays),
-        kept=_filled("kept", fresh.kept, arrays),
-        kept_epoch=int(header["kept_epoch"]),
-        history=History(**header["history"]),
-    )
 
+    def filled(path: Any, leaf: np.ndarray) -> jax.Array:
+        name = jax.tree_util.keystr(path)
+        if name not in arrays or (arrays[name].shape, arrays[name].dtype) != (leaf.shape, leaf.dtype):
+            raise ValueError(f"of another network or optimiser: {name}")
+        return jnp.asarray(arrays[name])
 
-def _named(name: str, tree: object) -> dict[str, np.ndarray]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {name + jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}
-
-
-def _filled(name: str, template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
-    filled = []
-    for path, leaf in leaves:
-        key = name + jax.tree_util.keystr(path)
-        if key not in arrays or (arrays[key].shape, arrays[key].dtype) != (leaf.shape, leaf.dtype):
-            raise ValueError(f"of another network or optimiser: {key}")
-        filled.append(jnp.asarray(arrays[key]))
-    return jax.tree_util.tree_unflatten(structure, filled)
+    progress = None if header["finished"] else fresh.progress
+    trees = jax.tree_util.tree_map_with_path(filled, {"kept": fresh.kept, "progress": progress})
+    return replace(fresh, **trees, kept_epoch=int(header["kept_epoch"]), history=History(**header["history"]))
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], header: str) -> str:
-    digest = hashlib.sha256(header.encode())
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()
+    return hashlib.sha256(header.encode() + save(arrays)).hexdigest()
 
 
 class Watch:
@@ -216,7 +197,7 @@ class Watch:
     """
 
     def __init__(self, group: Sequence[Member], recipe: Recipe, extreme: Callable[[], float]) -> None:
-        self._group, self._recipe, self._extreme, self._epochs = group, recipe, extreme, int(recipe["epochs"])
+        self._group, self._recipe, self._extreme = group, recipe, extreme
         numbers = [f"{member.number:02d}" for member in group]
         self._name = f"member {numbers[0]}" if len(group) == 1 else f"members {numbers[0]} to {numbers[-1]}"
         self._first: tuple[int, float] | None = None
@@ -262,14 +243,15 @@ class Watch:
     def report(self) -> None:
         """Log loss, speed and the time left, every few seconds and at the end."""
         done, now = max(member.history.epochs for member in self._group), time.monotonic()
+        every = self._recipe["epochs"]
         if self._first is None:
             self._first = done, now  # the first epoch holds the compilation: its time is not theirs
-        elif now - self._logged >= LOG_EVERY_S or done == self._epochs:
+        elif now - self._logged >= LOG_EVERY_S or done == every:
             speed = (done - self._first[0]) / max(now - self._first[1], 1e-9)
             last = [(member.history.train_loss[-1], member.history.val_loss[-1]) for member in self._group]
             train, val = (math.fsum(column) / len(column) for column in zip(*last, strict=True))
             LOGGER.info(
                 "%s: epoch %d of %d, loss %.3f, validation %.3f, %.2f epochs/s, %.0f s left",
-                *(self._name, done, self._epochs, train, val, speed, (self._epochs - done) / speed),
+                *(self._name, done, every, train, val, speed, (every - done) / speed),
             )
             self._logged = now

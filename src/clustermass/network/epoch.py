@@ -6,7 +6,7 @@ One member by `run_epoch`; several, stacked along a first axis, by `run_epochs`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -52,12 +52,9 @@ class Program(NamedTuple):
 
     structure: nnx.GraphDef
     loss: Loss
-    optimizer: str
-    weight_decay: float
-    l2: float
-    gradient_clip: float
+    optimiser: optax.GradientTransformation
     average_decay: float
-    augmentation: str
+    augment: Callable[[jax.Array, jax.Array], jax.Array]
     needed: int
     hidden: float
     batch: int
@@ -74,25 +71,9 @@ class Program(NamedTuple):
         features = next((layer["conv"] for layer in network["layers"] if "conv" in layer), bands)
         micro, chunk = parts(batch, ny * nx * features) if jax.default_backend() == "cpu" else (batch, batch)
         needed, measured = widths(network["side_inputs"])
-        return cls(
-            structure,
-            loss,
-            recipe["optimizer"],
-            recipe["weight_decay"],
-            recipe.get("l2", 0.0),
-            recipe["gradient_clip"],
-            recipe["average_decay"],
-            recipe["augmentation"],
-            needed,
-            float(network["catalogue_dropout"]) if measured else 0.0,
-            batch,
-            micro,
-            chunk,
-        )
-
-    def optimiser(self) -> optax.GradientTransformation:
-        """Return the optimiser of the recipe."""
-        return optimiser(self.optimizer, self.weight_decay, self.l2, self.gradient_clip)
+        steps = optimiser(recipe["optimizer"], recipe["weight_decay"], recipe.get("l2", 0.0), recipe["gradient_clip"])
+        hidden, augment = network["catalogue_dropout"] if measured else 0.0, AUGMENTATIONS[recipe["augmentation"]]
+        return cls(structure, loss, steps, recipe["average_decay"], augment, needed, hidden, batch, micro, chunk)
 
 
 def parts(batch: int, map_size: int) -> tuple[int, int]:
@@ -107,6 +88,7 @@ def parts(batch: int, map_size: int) -> tuple[int, int]:
     return micro, max(fitting, default=micro)
 
 
+@cache  # equal settings give the same object, and so the same program
 def optimiser(optimizer: str, weight_decay: float, l2: float, gradient_clip: float) -> optax.GradientTransformation:
     """Build the optimiser, for a learning rate of 1: multiply its updates by minus the rate.
 
@@ -131,7 +113,7 @@ def optimiser(optimizer: str, weight_decay: float, l2: float, gradient_clip: flo
 @partial(jax.jit, static_argnums=0)
 def begin(program: Program, weights: nnx.State) -> Progress:
     """Return the progress before the first epoch."""
-    return Progress(weights, program.optimiser().init(weights), optax.ema(program.average_decay).init(weights))
+    return Progress(weights, program.optimiser.init(weights), optax.ema(program.average_decay).init(weights))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -140,19 +122,18 @@ def run_epoch(
 ) -> tuple[Progress, jax.Array, nnx.State]:
     """Go once through the shuffled training set with a learning rate (step,) for each step.
 
-    Where the batches hold more than the samples, the last one is filled up with the first samples of the epoch, so that
-    every step averages over equally many. `key` sets order, augmentation and dropout. The same program isn't compiled
-    twice. Returns the progress, the loss (step,) of each step, and the averaged weights without their bias towards
-    zero.
+    The last batch is filled up with the first samples of the epoch. `key` sets order, augmentation and dropout. The
+    same program isn't compiled twice. Returns the progress, the loss (step,) of each step, and the averaged weights
+    without their bias towards zero.
     """
-    optimise, average = program.optimiser(), optax.ema(program.average_decay)
+    average = optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))
     order_key, step_key = jax.random.split(key)
 
     def step(progress: Progress, xs: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Progress, jax.Array]:
         rows, rate, key = xs
         loss, gradient = accumulate(loss_and_gradient, progress.weights, data, rows.reshape(-1, program.micro), key)
-        updates, optimised = optimise.update(gradient, progress.optimiser, progress.weights)
+        updates, optimised = program.optimiser.update(gradient, progress.optimiser, progress.weights)
         weights = jax.tree.map(lambda old, update: old - rate * update, progress.weights, updates)
         _, averaged = average.update(weights, progress.average)
         return Progress(weights, optimised, averaged), loss
@@ -179,13 +160,14 @@ def run_epochs(
 
 
 def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: jax.Array) -> jax.Array:
-    """Mean loss of a batch, augmented and with dropout."""
+    """Mean loss of a batch, augmented, with dropout and without the measured side inputs of some clusters."""
     augment_key, dropout_key = jax.random.split(key)
     network = nnx.merge(program.structure, weights)
-    inputs = {**data.inputs, "image": AUGMENTATIONS[program.augmentation](data.inputs["image"], augment_key)}
-    if inputs["side"].shape[-1] > program.needed:
-        hide_key = jax.random.fold_in(dropout_key, 1)
-        inputs["side"] = hide_measured(inputs["side"], program.needed, program.hidden, hide_key)
+    inputs = {**data.inputs, "image": program.augment(data.inputs["image"], augment_key)}
+    side, needed = inputs["side"], program.needed
+    if side.shape[-1] > needed:
+        shown = jax.random.bernoulli(jax.random.fold_in(dropout_key, 1), 1 - program.hidden, (*side.shape[:-1], 1))
+        inputs["side"] = jnp.concatenate([side[..., :needed], side[..., needed:] * shown], axis=-1)
     output = network(inputs, dropout_key, program.chunk)
     return weighted_mean(program.loss.terms(data.mass, output), data.weight)
 
@@ -238,12 +220,6 @@ def rotate(image: jax.Array, angle: jax.Array) -> jax.Array:
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     source = [cos * y - sin * x + (ny - 1) / 2, sin * y + cos * x + (nx - 1) / 2]
     return jax.vmap(lambda band: map_coordinates(band, source, order=1, mode="reflect"), in_axes=-1, out_axes=-1)(image)
-
-
-def hide_measured(side: jax.Array, needed: int, share: float, key: jax.Array) -> jax.Array:
-    """Set all but the first `needed` side inputs (sample, input) to zero for a random share of the samples."""
-    shown = jax.random.bernoulli(key, 1 - share, (*side.shape[:-1], 1))
-    return jnp.concatenate([side[..., :needed], side[..., needed:] * shown], axis=-1)
 
 
 AUGMENTATIONS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,14 +35,9 @@ class Loss:
     #: whether `terms` is minus the logarithm of a probability density of t: of log10 M500c it is larger by ln(s)
     is_density: ClassVar[bool] = False
 
-    #: of the training masses, m and s
+    #: m and s of the training masses
     mass_mean: float = 0.0
     mass_sd: float = 1.0
-
-    @classmethod
-    def from_constants(cls, constants: Standardisation) -> Loss:
-        """Return the loss for a training set of these constants."""
-        return cls(constants.mass_mean, constants.mass_sd)
 
     def terms(self, truth: Array, output: Array) -> Array:
         """Loss (...) of each cluster from the standardised truth (...) and the network's output (..., `outputs`)."""
@@ -69,8 +63,7 @@ class Likelihood(Loss):
     def terms(self, truth: Array, output: Array) -> Array:
         """See `Loss.terms`."""
         mean, log_variance = self.moments(output)
-        exp = output.__array_namespace__().exp
-        return 0.5 * (log_variance + (truth - mean) ** 2 * exp(-log_variance))
+        return 0.5 * (log_variance + (truth - mean) ** 2 * output.__array_namespace__().exp(-log_variance))
 
     def moments(self, output: Array) -> tuple[Array, Array]:
         """See `Loss.moments`."""
@@ -78,7 +71,7 @@ class Likelihood(Loss):
 
 
 class SquaredLog(Loss):
-    """Squared error of the logarithmic mass, ((y - y') / s)^2: 1 for a network that predicts the mean mass for all."""
+    """Squared error of the logarithmic mass, ((y - y') / s)^2: 1 where all are predicted the mean mass."""
 
     def terms(self, truth: Array, output: Array) -> Array:
         """See `Loss.terms`."""
@@ -161,14 +154,6 @@ def loss_of_recipe(recipe: Recipe) -> type[Loss]:
     return LOSSES[name]
 
 
-def loss_from_recipe(recipe: Recipe, constants: Standardisation) -> Loss:
-    """Return the loss of a training recipe for a training set of these constants; InputError as `loss_of_recipe`."""
-    return loss_of_recipe(recipe).from_constants(constants)
-
-
 def weighted_mean(terms: Array, weight: Array) -> Array:
-    """Mean of weighted terms (sample,), for weights (sample,) of mean 1 over the training set.
-
-    The sum is divided by the number of samples, so that batches add up to the whole.
-    """
-    return (weight * terms).__array_namespace__().mean(weight * terms)
+    """Sum of weights times terms (sample,) over the number of samples, so that batches add up to the whole."""
+    return (weight * terms).mean()

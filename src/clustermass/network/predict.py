@@ -1,34 +1,42 @@
-"""Networks as arrays: draw, name and stack their weights, and apply them to images: in training, after it, on new ones.
+"""Networks as arrays and files: their weights drawn, named, stacked and saved, and applied to images.
 
-Networks are applied in `apply_network` alone.
+`apply_network` alone applies them: in training, after it, and to new images.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from clustermass.dataset.standardise import Standardisation, widths
+from clustermass.dataset.training_data import Control
 from clustermass.errors import InputError
+from clustermass.io.files import atomic
 from clustermass.io.log import LOGGER
 from clustermass.network.layers import Network
-from clustermass.network.losses import loss_from_recipe
-from clustermass.network.trained_network import TrainedNetwork
+from clustermass.network.losses import loss_of_recipe
 
 if TYPE_CHECKING:
+    from clustermass.config.models import Events, Images, Preprocessing, Recipe
     from clustermass.config.models import Network as NetworkBlock
     from clustermass.network.layers import Shape
 
+FORMAT = "clustermass-member-5"
+METADATA = "clustermass"  # one metadata key: safetensors writes several in an order that changes from run to run
 CHUNK = 64  # clusters a call: one compilation, and activations of a few MB
 SYMMETRIES = 8
 DEVICES = ("auto", "cpu", "gpu")
@@ -38,11 +46,10 @@ def use_device(device: str, threads: int = 1) -> str:
     """Point JAX to a processor before its first computation and return the one taken: ``cpu`` or ``gpu``.
 
     `device` is ``cpu``, ``gpu`` (any accelerator that JAX sees) or ``auto`` (an accelerator where there is one);
-    `threads` are the cores to keep busy on the CPU. JAX mustn't have computed anything: the size of its thread pool and
-    its memory policy are fixed by the first computation, and a later call changes neither. With one thread the results
-    of a CPU are the same bytes on every run; ``PJRT_NPROC`` is what limits the cores (with jax 0.10.2
-    ``--xla_cpu_multi_thread_eigen=false`` changes nothing). InputError if `device` is unknown, or ``gpu`` is asked for
-    and JAX sees none.
+    `threads` are the cores to keep busy on the CPU. The first computation fixes JAX's thread pool and memory policy: a
+    later call changes neither. With one thread a CPU gives the same bytes on every run; ``PJRT_NPROC`` is what limits
+    the cores (with jax 0.10.2 ``--xla_cpu_multi_thread_eigen=false`` changes nothing). InputError if `device` is
+    unknown, or ``gpu`` is asked for and JAX sees none.
     """
     if device not in DEVICES:
         raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
@@ -68,7 +75,7 @@ def arithmetic() -> list[str]:
 
 
 def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> dict[str, np.ndarray]:
-    """Draw the initial weights, by dotted name, float32, of a network of images (y, x, band) with so many `outputs`.
+    """Draw the initial weights, by dotted name, float32, of a network of images (y, x, band) with `outputs` outputs.
 
     Kernels are normal with variance 1 / fan-in (LeCun), biases 0. They are drawn with NumPy, each from `seeds` and its
     own name: the same on every device, and seconds faster than compiling JAX's generator for every shape.
@@ -109,16 +116,16 @@ def unflatten(
 
     InputError if `weights` lacks an array, or one has another shape than the network's.
     """
-    structure, state = _template(network, shape, outputs)
-    filled = {}
-    for path, leaf in flatten_dict(nnx.to_pure_dict(state)).items():
+
+    def filled(path: tuple[Any, ...], leaf: nnx.Param[Any]) -> nnx.Param[Any]:
         name = ".".join(map(str, path))
         if name not in weights or weights[name].shape != leaf.shape:
             has = f"shape {weights[name].shape}" if name in weights else "none"
             raise InputError(f"weights {name}: the network needs shape {leaf.shape}, the file has {has}.")
-        filled[path] = jnp.asarray(weights[name])
-    nnx.replace_by_pure_dict(state, unflatten_dict(filled))
-    return structure, state
+        return leaf.replace(jnp.asarray(weights[name]))
+
+    structure, empty = _template(network, shape, outputs)
+    return structure, nnx.map_state(filled, empty)
 
 
 def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -168,6 +175,91 @@ def symmetry(images: jax.Array, index: int) -> jax.Array:
     return images.swapaxes(1, 2) if index & 4 else images
 
 
+class Cutting(TypedDict):
+    """The blocks of the configuration that images were cut with."""
+
+    images: Images
+    events: Events
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A trained network, as its file holds it: weights as safetensors, and in its metadata what new data need."""
+
+    #: by dotted name, float32
+    weights: dict[str, np.ndarray]
+    #: constants from the training set
+    standardisation: Standardisation
+    network: NetworkBlock
+    recipe: Recipe
+    #: (y, x, band) of the images that it takes
+    shape: tuple[int, int, int]
+    #: number in the ensemble, and root of the random numbers
+    member: int
+    seed: int
+    #: sigma of all its predictions in dex; None: it predicts one for each cluster
+    residual_sd: float | None = None
+    #: how its images were preprocessed and, before, cut
+    preprocessing: Preprocessing = field(default_factory=lambda: cast("Preprocessing", {}))
+    cutting: Cutting = field(default_factory=lambda: cast("Cutting", {}))
+    #: ``x``, ``y`` (arcsec) and ``band`` (keV) of an image's pixels
+    grid: dict[str, list[float]] = field(default_factory=dict)
+    #: smallest and largest training value of ``redshift``, ``log10_m500c`` and, where measured, ``ml_cts``
+    ranges: dict[str, list[float]] = field(default_factory=dict)
+    #: what was taken from its data; None: nothing, it is a network to be used
+    control: Control | None = None
+
+    def save(self, path: str | Path) -> None:
+        """Write the network atomically; the same content gives the same bytes, and nothing is pickled."""
+        header = {key: value for key, value in asdict(self).items() if key != "weights"}
+        text = json.dumps({"format": FORMAT, **header}, sort_keys=True, allow_nan=False)
+        with atomic(path) as temporary:
+            save_file(self.weights, temporary, metadata={METADATA: text})
+
+    @classmethod
+    def load(cls, path: str | Path) -> TrainedNetwork:
+        """Read a network's file.
+
+        InputError if it is missing, damaged, no safetensors file, or wasn't written by `save` of this version, or if a
+        weight isn't finite.
+        """
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such weights file. Train the ensemble first.")
+        try:
+            with safe_open(path, framework="numpy") as stream:
+                text = (stream.metadata() or {}).get(METADATA)
+                weights = {name: stream.get_tensor(name) for name in sorted(stream.keys())}
+        except (SafetensorError, OSError) as error:
+            raise InputError(
+                f"{path}: not a readable safetensors file ({error}). Delete it and train again."
+            ) from error
+        header = _header(text)
+        if header is None:
+            raise InputError(f"{path}: no weights of clustermass ({FORMAT}). Give files that train_member wrote.")
+        try:
+            header["standardisation"] = Standardisation(**header["standardisation"])
+            header["control"] = header["control"] and Control(**header["control"])
+            header["shape"] = tuple(header["shape"])
+            network = cls(weights=weights, **header)
+            usable = min(network.shape) > 0 and all(np.isfinite(array).all() for array in weights.values())
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{path}: damaged weights file ({error!r}). Copy it again, or train the ensemble."
+            ) from error
+        if not usable:
+            raise InputError(f"{path}: damaged weights file: not all weights are finite. Copy it again.")
+        return network
+
+
+def _header(text: str | None) -> dict[str, Any] | None:
+    """Return the fields that a file's metadata hold but for their format; None if it isn't `FORMAT`."""
+    try:
+        header = json.loads(text or "")
+        return header if header.pop("format") == FORMAT else None
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
+
+
 def predict(
     network: TrainedNetwork, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +270,7 @@ def predict(
     variances are averaged over the eight symmetries of the square if the network's recipe says so.
     """
     constants = network.standardisation
-    loss = loss_from_recipe(network.recipe, constants)
+    loss = loss_of_recipe(network.recipe)(constants.mass_mean, constants.mass_sd)
     structure, weights = unflatten(network.network, network.shape, loss.outputs, network.weights)
     weights, turns = stacked([weights]), range(SYMMETRIES if network.recipe["symmetric_prediction"] else 1)
     mean, variance = (np.zeros(redshift.shape) for _ in range(2))
@@ -190,4 +282,6 @@ def predict(
             turned_mean, log_variance = loss.moments(outputs[: rows.stop - rows.start])
             mean[rows] += turned_mean
             variance[rows] += np.exp(log_variance)
-    return constants.predicted(mean / len(turns), variance / len(turns), network.residual_sd)
+    sigma = constants.mass_sd * np.sqrt(variance / len(turns))
+    predicted = sigma if network.residual_sd is None else np.full(sigma.shape, network.residual_sd)
+    return constants.mass_mean + constants.mass_sd * (mean / len(turns)), predicted

@@ -17,9 +17,17 @@ from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
 from clustermass.network.checkpoints import Checkpoints, Member, Watch
 from clustermass.network.epoch import AUGMENTATIONS, Program, Progress, TrainingData, begin, run_epochs
-from clustermass.network.losses import loss_from_recipe
-from clustermass.network.predict import apply_network, chunks, flatten, initialise, predict, stacked, unflatten
-from clustermass.network.trained_network import TrainedNetwork
+from clustermass.network.losses import loss_of_recipe
+from clustermass.network.predict import (
+    TrainedNetwork,
+    apply_network,
+    chunks,
+    flatten,
+    initialise,
+    predict,
+    stacked,
+    unflatten,
+)
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from clustermass.config.models import Network, Recipe
     from clustermass.dataset.training_data import Subset
 
+KEEP = ("last", "best")
 SCHEDULES = ("cosine", "plateau", "constant")
 FINAL_FRACTION = 0.01  # of the peak rate, at the end of a cosine schedule
 PLATEAU_IMPROVEMENT = 1e-4  # in nats: a validation loss must fall by this much to count as better
@@ -48,10 +57,9 @@ def train_networks(
     is killed and resumed. Each epoch goes once through the shuffled training set; where the batch size doesn't divide
     it, the last batch is filled up with the first clusters of the epoch, so that every step averages over equally many.
 
-    `train` and `val` are the only data seen; there is no way to hand over a test set. `network` and `recipe` are blocks
-    of the configuration. Seed and member's number together set initial weights, order, augmentation and dropout.
-    `checkpoints` are where members go on from, and leave their state; None = nowhere. `side_by_side`: members step
-    together in one program (`jax.vmap`), or one after another; None = together on a GPU. The two ways round
+    No test set can be handed over. Seed and member's number together set initial weights, order, augmentation and
+    dropout. `checkpoints` are where members go on from, and leave their state; None = nowhere. `side_by_side`: members
+    step together in one program (`jax.vmap`), or one after another; None = together on a GPU. The two ways round
     differently: results agree to about 1e-4. InputError if a subset is empty or holds numbers that aren't finite,
     images aren't square, a recipe's key has an unknown value, or the loss runs away.
     """
@@ -60,7 +68,7 @@ def train_networks(
     constants = Standardisation.from_training_set(
         train.images, train.redshift, train.measurements, train.log10_m500c, network["side_inputs"]
     )
-    loss = loss_from_recipe(recipe, constants)
+    loss = loss_of_recipe(recipe)(constants.mass_mean, constants.mass_sd)
 
     def fresh(number: int) -> tuple[nnx.GraphDef, nnx.State]:
         weights = initialise(network, shape, loss.outputs, [seed, number])
@@ -136,8 +144,8 @@ def _run(
                 checkpoints.write(member)
             written = time.monotonic()
     _unstack(group, None, kept)
-    for member in group:
-        if checkpoints:
+    if checkpoints:
+        for member in group:
             checkpoints.write_last(member)
 
 
@@ -156,19 +164,17 @@ def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State
 
 def on_device(train: Subset, constants: Standardisation) -> TrainingData:
     """Return the training set standardised, with weights of mean 1, on the device."""
-    weight = np.ones(len(train.redshift)) if train.weight is None else train.weight / np.mean(train.weight)
-    return TrainingData(
-        jax.tree.map(jnp.asarray, constants.inputs(train.images, train.redshift, train.measurements)),
-        jnp.asarray(constants.mass(train.log10_m500c)),
-        jnp.asarray(weight, jnp.float32),
-    )
+    image, side = constants.images(train.images), constants.side(train.redshift, train.measurements)
+    mass = (train.log10_m500c - constants.mass_mean) / constants.mass_sd
+    weight = np.ones(len(mass)) if train.weight is None else train.weight / np.mean(train.weight)
+    inputs = {"image": jnp.asarray(image), "side": jnp.asarray(side)}
+    return TrainingData(inputs, jnp.asarray(mass, jnp.float32), jnp.asarray(weight, jnp.float32))
 
 
 def _validation(program: Program, constants: Standardisation, val: Subset) -> Callable[[nnx.State], np.ndarray]:
     """Return the function that gives the loss (member,) float64 of stacked weights on the validation set.
 
-    It is that of the images as they are, not weighted, without averaging over symmetries; not finite where a network
-    has run away.
+    Images count as they are, unweighted. The loss isn't finite where a network has run away.
     """
     rows = chunks(constants, val.images, val.redshift, val.measurements)
     inputs = [jax.tree.map(jnp.asarray, chunk) for _, chunk in rows]
@@ -178,8 +184,7 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
         parts = [np.asarray(apply_network(program.structure, weights, chunk), np.float64) for chunk in inputs]
         outputs = np.concatenate(parts, axis=1)[:, : len(truth)]
         with np.errstate(over="ignore", invalid="ignore"):
-            terms = program.loss.terms(np.broadcast_to(truth, outputs.shape[:2]), outputs)
-            return np.asarray(terms.mean(axis=1))
+            return np.asarray(program.loss.terms(np.broadcast_to(truth, outputs.shape[:2]), outputs).mean(axis=1))
 
     return loss
 
@@ -196,11 +201,9 @@ def _check(train: Subset, val: Subset, recipe: Recipe) -> None:
             raise InputError(f"The {name} set is empty. Simulate more realizations or relax the selection.")
         if not np.isfinite([subset.images.sum(dtype=np.float64), np.sum(subset.log10_m500c)]).all():
             raise InputError(f"The {name} set's images or masses aren't all finite. Delete the files and run again.")
-    if recipe["augmentation"] not in AUGMENTATIONS:
-        choices = ", ".join(AUGMENTATIONS)
-        raise InputError(f"recipe.augmentation: {recipe['augmentation']!r} is unknown. Choose one of {choices}.")
-    if recipe["keep"] not in ("last", "best"):
-        raise InputError(f"recipe.keep: {recipe['keep']!r} is unknown. Choose last or best.")
+    for key, choices in {"augmentation": AUGMENTATIONS, "keep": KEEP, "schedule": SCHEDULES}.items():
+        if (word := dict(recipe)[key]) not in choices:
+            raise InputError(f"recipe.{key}: {word!r} is unknown. Choose one of {', '.join(choices)}.")
     _, ny, nx, _ = train.images.shape
     if ny != nx:
         raise InputError(f"images of {ny} x {nx} pixels: only square images can be turned. Make them square.")
@@ -210,28 +213,31 @@ class LearningRate:
     """Learning rates of the steps of each epoch, by the `schedule` of a recipe.
 
     ``cosine``: linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth.
-    ``plateau``: multiplied by `factor` once the validation loss hasn't fallen for `patience` epochs, down to `minimum`.
-    ``constant``: the same for all steps. `steps` are those of an epoch, `losses` the validation losses so far.
+    ``plateau``: multiplied by `factor` once the validation loss hasn't fallen for `patience` epochs, down to `minimum`,
+    as in Keras and optax. In plain Python: optax's own would cost a GPU with thirty members more than their epoch's
+    steps. ``constant``: the same for all steps. `steps` are those of an epoch, `losses` the validation losses so far.
     """
 
     def __init__(self, recipe: Recipe, steps: int, losses: Iterable[float] = ()) -> None:
-        schedule, total = recipe["schedule"], recipe["epochs"] * steps
-        if schedule not in SCHEDULES:
-            raise InputError(f"recipe.schedule: {schedule!r} is unknown. Choose one of {', '.join(SCHEDULES)}.")
-        rates = _cosine(recipe, total) if schedule == "cosine" else np.full(total, recipe["learning_rate"])
+        total, peak = recipe["epochs"] * steps, recipe["learning_rate"]
+        rates = _cosine(recipe, total) if recipe["schedule"] == "cosine" else np.full(total, peak)
         self._rates = rates.reshape(-1, steps)
-        self._plateau = Plateau(recipe) if schedule == "plateau" else None
+        self._plateau = recipe["plateau"] if recipe["schedule"] == "plateau" else None
+        self._peak, self._scale, self._best, self._waited = peak, 1.0, math.inf, 0
         for loss in losses:
             self.report(loss)
 
     def of_epoch(self, epoch: int) -> np.ndarray:
         """Rates (step,) float32 of `epoch`, counted from 0."""
-        return (self._rates[epoch] * (self._plateau.scale if self._plateau else 1.0)).astype(np.float32)
+        return (self._rates[epoch] * self._scale).astype(np.float32)
 
     def report(self, validation_loss: float) -> None:
         """Add the validation loss after an epoch."""
-        if self._plateau:
-            self._plateau.report(validation_loss)
+        better = validation_loss < self._best - PLATEAU_IMPROVEMENT
+        self._best, self._waited = (validation_loss, 0) if better else (self._best, self._waited + 1)
+        if self._plateau and self._waited == self._plateau["patience"]:
+            lowest = self._plateau["minimum"] / self._peak
+            self._scale, self._waited = max(self._scale * self._plateau["factor"], lowest), 0
 
 
 def _cosine(recipe: Recipe, total: int) -> np.ndarray:
@@ -240,24 +246,3 @@ def _cosine(recipe: Recipe, total: int) -> np.ndarray:
     # counted from 1: a first step at rate 0 would be wasted
     schedule = optax.warmup_cosine_decay_schedule(0.0, peak, warmup, total, FINAL_FRACTION * peak)
     return np.asarray(jax.jit(schedule)(jnp.arange(1, total + 1)))
-
-
-class Plateau:
-    """Factor `scale` on the rate, lowered where the validation loss stalls (as in Keras, and in optax).
-
-    In plain Python: optax's own would cost a GPU with thirty members more than their epoch's steps.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        options = recipe["plateau"]
-        self.scale = 1.0
-        self._factor, self._patience = options["factor"], options["patience"]
-        self._minimum = options["minimum"] / recipe["learning_rate"]
-        self._best, self._waited = math.inf, 0
-
-    def report(self, validation_loss: float) -> None:
-        """Add the validation loss after an epoch."""
-        better = validation_loss < self._best - PLATEAU_IMPROVEMENT
-        self._best, self._waited = (validation_loss, 0) if better else (self._best, self._waited + 1)
-        if self._waited == self._patience:
-            self.scale, self._waited = max(self.scale * self._factor, self._minimum), 0

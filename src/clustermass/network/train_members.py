@@ -16,14 +16,13 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance, source_hash
 from clustermass.network.checkpoints import EVERY_S, Checkpoints, History
-from clustermass.network.predict import arithmetic, predict, use_device
+from clustermass.network.predict import TrainedNetwork, arithmetic, predict, use_device
 from clustermass.network.train import train_networks
-from clustermass.network.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
     from clustermass.config.models import Preprocessing
     from clustermass.dataset.training_data import TrainedExperiment
-    from clustermass.network.trained_network import Cutting
+    from clustermass.network.predict import Cutting
 
 RANGES = ("redshift", "log10_m500c", "ml_cts")
 #: packages whose version can change the last digits of a training

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
-from clustermass.network.trained_network import TrainedNetwork
+from clustermass.network.predict import TrainedNetwork
 
 
 def example() -> TrainedNetwork:
