@@ -17,6 +17,7 @@ from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 FRACTIONS = {"train": 0.70, "val": 0.15, "test": 0.15}
 BOX = 1200.0
+DIVISION = {"fractions": FRACTIONS, "seed": 1, "box_arcsec": BOX}
 
 
 def clusters(realization: str, ra, dec, halo_id=None, mass=None) -> xr.Dataset:
@@ -50,7 +51,7 @@ def write(folder: Path, *fields: xr.Dataset) -> list[Path]:
 
 
 def split_of(folder: Path, paths, seed=7, name="split.nc") -> xr.Dataset:
-    split_sample(paths, folder / name, FRACTIONS, seed, BOX)
+    split_sample(paths, folder / name, DIVISION | {"seed": seed})
     return read_netcdf(folder / name, require=("split", "group"))
 
 
@@ -207,7 +208,9 @@ def test_a_file_given_twice(tmp_path):
 @pytest.mark.parametrize("fractions", [{"train": 0.7, "val": 0.2, "test": 0.2}, {"train": 0.5, "test": 0.5}])
 def test_shares_must_add_up(tmp_path, fractions):
     with pytest.raises(InputError, match="add up to 1"):
-        split_sample(write(tmp_path, random_field("01", 30, 9)), tmp_path / "split.nc", fractions, 1, BOX)
+        split_sample(
+            write(tmp_path, random_field("01", 30, 9)), tmp_path / "split.nc", DIVISION | {"fractions": fractions}
+        )
 
 
 def test_sizes_are_logged(tmp_path, caplog):
@@ -229,7 +232,8 @@ def test_folds_deal_masses_in_turn_and_keep_groups_together():
     assert (of_group.reshape(-1, 3) == of_group[::3, None]).all()
     assert not np.array_equal(fold_of(8, group, seed=2), of_group)
     each = [
-        subsets(np.array(["g"] * 103), {}, 1, {"number": 10, "test": test, "by": "mass"}, mass) for test in range(10)
+        subsets(np.array(["g"] * 103), DIVISION | {"folds": {"number": 10, "test": test, "by": "mass"}}, mass)
+        for test in range(10)
     ]
     splits = np.stack(each)
     np.testing.assert_array_equal((splits == "test").argmax(axis=0), fold)
@@ -241,7 +245,7 @@ def test_a_fold_is_the_test_set_and_the_next_one_validates(tmp_path):
     paths, tested = write(tmp_path, random_field("01", 150, 10)), []
     for test in range(4):
         folds = {"number": 4, "test": test, "by": "group"}
-        split_sample(paths, tmp_path / "split.nc", FRACTIONS, 1, BOX, folds)
+        split_sample(paths, tmp_path / "split.nc", DIVISION | {"folds": folds})
         table = read_netcdf(tmp_path / "split.nc")
         split, fold = table["split"].values.astype(str), fold_of(4, table["group"].values.astype(str), 1)
         np.testing.assert_array_equal(split == "test", fold == test)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
-from test_dataset_split import BOX, FRACTIONS, offsets_arcsec, random_field, write
+from test_dataset_split import BOX, DIVISION, offsets_arcsec, random_field, write
 
 from clustermass.dataset.split import extend_split, extended, split_sample
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf
 
-SEED = 7
+SEVENTH = DIVISION | {"seed": 7}
 
 
 def field(realization, number, seed):
@@ -27,8 +27,8 @@ def sets(tmp_path_factory):
     rng = np.random.default_rng(5)
     first = [part.isel(cluster=np.sort(rng.choice(120, 80, replace=False))) for part in every]
     paths = {"first": write(folder / "first", *first), "every": write(folder / "every", *every)}
-    split_sample(paths["first"], folder / "first.nc", FRACTIONS, SEED, BOX)
-    extend_split(paths["every"], folder / "first.nc", folder / "every.nc", FRACTIONS, SEED, BOX)
+    split_sample(paths["first"], folder / "first.nc", SEVENTH)
+    extend_split(paths["every"], folder / "first.nc", folder / "every.nc", SEVENTH)
     splits = [read_netcdf(folder / f"{name}.nc") for name in ("first", "every")]
     return folder, paths, xr.concat(every, dim="cluster"), *splits
 
@@ -93,7 +93,7 @@ def test_further_clusters_by_themselves_keep_together(sets):
 
 def test_the_order_of_files_does_not_matter(sets):
     folder, paths, *_ = sets
-    extend_split(paths["every"][::-1], folder / "first.nc", folder / "turned.nc", FRACTIONS, SEED, BOX)
+    extend_split(paths["every"][::-1], folder / "first.nc", folder / "turned.nc", SEVENTH)
     xr.testing.assert_equal(read_netcdf(folder / "turned.nc"), read_netcdf(folder / "every.nc"))
 
 
@@ -101,7 +101,7 @@ def test_a_set_of_fewer_clusters_has_the_split_of_the_first(sets):
     folder, paths, _, first, _ = sets
     fewer = [read_netcdf(path).isel(cluster=slice(0, 30)) for path in paths["first"]]
     found = write(folder / "fewer", *(part.drop_attrs() for part in fewer))
-    extend_split(found, folder / "first.nc", folder / "fewer.nc", FRACTIONS, SEED, BOX)
+    extend_split(found, folder / "first.nc", folder / "fewer.nc", SEVENTH)
     xr.testing.assert_equal(read_netcdf(folder / "fewer.nc"), first)
 
 
@@ -110,8 +110,8 @@ def test_further_clusters_alone_are_divided_as_a_sky_of_their_own(sets):
     empty = np.array([], dtype="U5")
     none = xr.Dataset({name: ("cluster", empty) for name in ("split", "group")}, {"cluster": empty})
     clusters = clusters.isel(cluster=np.argsort(clusters["cluster"].values))
-    subset, group = extended(clusters, none, FRACTIONS, SEED, BOX)
-    split_sample(paths["every"], folder / "own.nc", FRACTIONS, SEED, BOX)
+    subset, group = extended(clusters, none, SEVENTH)
+    split_sample(paths["every"], folder / "own.nc", SEVENTH)
     own = read_netcdf(folder / "own.nc")
     np.testing.assert_array_equal(own["cluster"].values, clusters["cluster"].values)
     np.testing.assert_array_equal(own["split"].values.astype(str), subset)
@@ -121,5 +121,5 @@ def test_further_clusters_alone_are_divided_as_a_sky_of_their_own(sets):
 def test_a_cluster_that_occurs_twice_is_refused(sets):
     folder, paths, *_ = sets
     with pytest.raises(InputError, match="occurs twice"):
-        extend_split([paths["every"][0]] * 2, folder / "first.nc", folder / "no.nc", FRACTIONS, SEED, BOX)
+        extend_split([paths["every"][0]] * 2, folder / "first.nc", folder / "no.nc", SEVENTH)
     assert not (folder / "no.nc").exists()

@@ -7,7 +7,7 @@ import pytest
 from network_inputs import NETWORK, RECIPE, fit, predictions, sky
 from test_network_train_members import SELECTION, write_sky
 
-from clustermass.dataset.training_data import LARGEST, load_training_sample, training_weights, uniform_mass_weights
+from clustermass.dataset.training_data import LARGEST, load_training_sample, training_weights
 from clustermass.errors import InputError
 
 
@@ -19,7 +19,7 @@ def steep(number, seed=1):
 
 def test_weighted_masses_are_spread_evenly():
     mass = steep(20_000)
-    weights = uniform_mass_weights(mass)
+    weights = training_weights("uniform_mass", mass)
     counts = np.histogram(mass, 15, (13.3, 14.8))[0]
     weighted = np.histogram(mass, 15, (13.3, 14.8), weights=weights)[0]
     assert counts.max() / counts.min() > 10
@@ -30,7 +30,7 @@ def test_weighted_masses_are_spread_evenly():
 
 def test_a_lone_cluster_doesnt_dominate():
     mass = np.concatenate([np.full(499, 13.55), np.full(500, 13.95), [14.95]])
-    weights = uniform_mass_weights(mass)
+    weights = training_weights("uniform_mass", mass)
     # unbounded it would have a third of all weight, 333 times the mean
     assert weights[-1] / weights[0] == pytest.approx(LARGEST * 3 * 499 / 1000)
     assert weights[-1] / weights.sum() < 0.02
@@ -38,7 +38,9 @@ def test_a_lone_cluster_doesnt_dominate():
 
 def test_the_order_of_clusters_doesnt_matter_and_none_is_none():
     mass = steep(300)
-    np.testing.assert_array_equal(uniform_mass_weights(mass)[::-1], uniform_mass_weights(mass[::-1]))
+    np.testing.assert_array_equal(
+        training_weights("uniform_mass", mass)[::-1], training_weights("uniform_mass", mass[::-1])
+    )
     assert training_weights("none", mass) is None
     with pytest.raises(InputError, match="weighting is 'mass', but must be one of: none, uniform_mass"):
         training_weights("mass", mass)
@@ -51,7 +53,7 @@ def test_weights_reach_the_training_set_alone_and_its_digest(tmp_path):
         load_training_sample(*files, experiment | {"weighting": name}, 11) for name in ("none", "uniform_mass")
     )
     masses = even.subsets["train"].log10_m500c
-    np.testing.assert_array_equal(even.subsets["train"].weight, uniform_mass_weights(masses))
+    np.testing.assert_array_equal(even.subsets["train"].weight, training_weights("uniform_mass", masses))
     for data, names in ((plain, ("train", "val", "test")), (even, ("val", "test"))):
         assert all(data.subsets[name].weight is None for name in names)
     assert plain.digest() != even.digest()
@@ -70,7 +72,7 @@ def test_a_rare_kind_is_told_better_by_a_network_that_its_weight_made_look():
         "weight_decay": 0.0,
         "learning_rate": 0.03,
     }
-    for weight, expected in ((None, mass.mean()), (uniform_mass_weights(mass), 14.05)):
+    for weight, expected in ((None, mass.mean()), (training_weights("uniform_mass", mass), 14.05)):
         some = replace(train, images=blank, log10_m500c=mass, weight=weight)
         network = NETWORK | {"side_inputs": []}
         fitted = fit(some, replace(val, images=blank[:40]), network, recipe, 1, 0)

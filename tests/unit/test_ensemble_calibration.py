@@ -141,7 +141,7 @@ def test_faulty_files_are_told(tmp_path):
         run(tmp_path)
     groups = read_netcdf(write(tmp_path) / "split.nc")
     write_netcdf(groups.isel(cluster=slice(0, 10)), tmp_path / "split.nc", "test", MADE)
-    with pytest.raises(InputError, match=r"split\.nc: lacks \d+ clusters of the ensemble"):
+    with pytest.raises(InputError, match=r"split\.nc: lacks \d+ clusters of the sample"):
         run(tmp_path)
 
 

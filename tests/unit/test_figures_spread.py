@@ -103,7 +103,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     members = data.drop_vars("sigma_calibrated").assign(member_mu=(("member", "cluster"), mu))
     write_netcdf(members, made / "ensemble.nc", "test", MADE)
     write_netcdf(data.drop_vars(["realization", "halo_id"]), made / "predictions.nc", "test", MADE)
-    write_netcdf(xr.Dataset({"group": ("cluster", ids)}, {"cluster": ids}), made / "split.nc", "test", MADE)
+    write_netcdf(
+        xr.Dataset({name: ("cluster", ids) for name in ("split", "group")}, {"cluster": ids}),
+        made / "split.nc",
+        "test",
+        MADE,
+    )
     return made
 
 

@@ -274,7 +274,8 @@ def test_only_clip_and_transform_are_left_of_the_recipe(tmp_path, catalogue, ima
 def test_baselines_that_need_counts_are_left_out_and_say_so(tmp_path):
     catalogue = make_catalogue()
     files = ingested(tmp_path, catalogue, make_images(catalogue))
-    split_sample(files["images"], tmp_path / "split.nc", {"train": 0.7, "val": 0.15, "test": 0.15}, 1, 1200.0)
+    division = {"fractions": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 1, "box_arcsec": 1200.0}
+    split_sample(files["images"], tmp_path / "split.nc", division)
     block = load_config([Path(__file__).parents[2] / "config" / "config.yaml"])["baselines"]
     selection = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
     sky = Sky(files["images"], files["truth"], COSMOLOGY)

@@ -1,7 +1,11 @@
-SPLIT = {
-    "fractions": in_order({subset: config["split"][subset] for subset in ("train", "val", "test")}),
-    "folds": in_order(config["split"].get("folds")),
-}
+DIVISION = in_order(
+    {
+        "fractions": {subset: config["split"][subset] for subset in ("train", "val", "test")},
+        **{key: folds for key, folds in config["split"].items() if key == "folds"},
+        "box_arcsec": BOX_ARCSEC,
+        "seed": config["seed"],
+    }
+)
 
 
 use rule step as split_sample with:
@@ -15,9 +19,7 @@ use rule step as split_sample with:
         f"results/{RUN}/benchmarks/split_sample_{{sky}}.tsv"
     params:
         **step("dataset.split.split_sample"),
-        **SPLIT,
-        box_arcsec=BOX_ARCSEC,
-        seed=config["seed"],
+        division=DIVISION,
 
 
 use rule step as extend_split with:
@@ -35,6 +37,4 @@ use rule step as extend_split with:
         of_set="|".join(ending for ending in IMAGES if ending) or "(?!)",
     params:
         **step("dataset.split.extend_split"),
-        **SPLIT,
-        box_arcsec=BOX_ARCSEC,
-        seed=config["seed"],
+        division=DIVISION,

@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from clustermass.dataset.split import SUBSETS, UNUSED, order_of, rows_of
+from clustermass.dataset.split import SUBSETS, UNUSED, order_of, read_split
 from clustermass.errors import InputError
+from clustermass.io.files import reading
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf
 
@@ -34,10 +35,10 @@ def load_sample(
     `images` are per-realization `images.nc` or `smoothed/*.nc`, in any order; `split` and `group` are joined from the
     file of `split_sample`, if given. `selection` keeps labelled clusters with finite redshift inside
     `log10_m500c_min` (inclusive), `log10_m500c_max`, `det_like_min`, `ext_like_min` (exclusive), each optional; None
-    keeps every cluster, labelled or not (an observed field). `train_selection` is what of it differs for training
-    clusters, see `join_split`. Returns variables and dtypes of the files, `cluster` first; in memory, with no more than
-    one file held twice. InputError if a file is missing or damaged, files differ in grid or variables, a cluster occurs
-    twice or isn't in `split`, or nothing is left.
+    keeps every cluster, labelled or not (an observed field). `train_selection` holds the keys that differ for training
+    clusters, see `join_split`. Returns variables and dtypes of the files, in memory, with no more than one file held
+    twice. InputError if a file is missing or damaged, files differ in grid or variables, a cluster occurs twice or
+    isn't in `split`, or nothing is left.
     """
     sample = _concatenate(list(each_selected(images, selection, train_selection)))
     return sample if split is None else join_split(sample, split)
@@ -121,21 +122,14 @@ def _concatenate(parts: list[xr.Dataset]) -> xr.Dataset:
     first = parts[0]
     ids = np.concatenate([part["cluster"].values.astype(str) for part in parts])
     order = order_of(ids)
-    grid = {name: first[name] for name in _GRID if name in first.variables}
     names = [str(name) for name in first.variables if "cluster" in first[name].dims and name != "cluster"]
-    place = np.empty_like(order)
-    place[order] = np.arange(order.size)
     joined = {name: (first[name].dims, _empty(first[name], parts, name)) for name in names}
-    start = 0
-    for number in range(len(parts)):
+    places = np.split(np.argsort(order), np.cumsum([part.sizes["cluster"] for part in parts]))
+    for number, rows in enumerate(places[:-1]):
         part, parts[number] = parts[number], xr.Dataset()
-        rows = place[start : start + part.sizes["cluster"]]
-        start += rows.size
         for name in names:
             joined[name][1][rows] = part[name].values
-    coords = {"cluster": ids[order], **{name: values for name, values in grid.items() if name in first.coords}}
-    bounds = {name: values.variable for name, values in grid.items() if name not in first.coords}
-    return xr.Dataset({**joined, **bounds}, coords)
+    return xr.Dataset(joined, {"cluster": ids[order]}).merge(first[[name for name in _GRID if name in first]])
 
 
 def _empty(variable: xr.DataArray, parts: Sequence[xr.Dataset], name: str) -> np.ndarray:
@@ -163,16 +157,9 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
     inside the selection; all others are "unused". `fit_val` then marks the validation clusters inside the
     `train_selection`, see `fitting_split`.
     """
-    table = read_netcdf(split, require=("split", "group"))
-    rows = rows_of(sample["cluster"].values, table)
-    missing = sample["cluster"].values[rows < 0]
-    if missing.size:
-        raise InputError(
-            f"{split}: lacks {missing.size} clusters of the images ({missing[0]} is one). It belongs to others: "
-            "delete it and run again."
-        )
+    table = read_split(split, sample["cluster"].values)
     for name in ("split", "group"):
-        sample[name] = ("cluster", table[name].values.astype(str)[rows])
+        sample[name] = ("cluster", table[name].values)
     if "for_training" in sample:
         subset, for_training = sample["split"].values, sample["for_training"].values
         used = np.where(subset == "train", for_training, sample["selected"].values)
@@ -185,11 +172,8 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
 
 def realization_of(images: Path) -> str:
     """Label of the realization of an `images.nc`, without reading the images; InputError if it is damaged."""
-    try:
-        with xr.open_dataset(images, engine="netcdf4") as dataset:
-            return str(dataset["realization"].values[0])
-    except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:
-        raise InputError(f"{images}: no readable file of images ({error!r}). Delete it and run again.") from error
+    with reading(images, "file of images"), xr.open_dataset(images, engine="netcdf4") as dataset:
+        return str(dataset["realization"].values[0])
 
 
 def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 import xarray as xr
@@ -25,25 +25,28 @@ if TYPE_CHECKING:
     from clustermass.config.models import Folds
 
 SUBSETS = ("train", "val", "test")
+TITLE = "Subset and group of every cluster of the sky"
 UNUSED = "unused"  # subset of what an experiment's `train_clusters` and `train_selection` leave out
 #: widens boxes a little, for what the projection about another centre and rounding may move (far below a pixel)
 _MARGIN_ARCSEC = 1.0
 #: no two boxes whose centres are farther apart than this many sides can overlap, however they are turned
 _REACH = 1.75
-
 _NEEDED = ("ra", "dec", "realization", "halo_id")
 #: the subset of a cluster that touches several: no training cluster may touch a validation or test cluster
 _FIRST = ("test", "val", "train")
 
 
-def split_sample(
-    images: Sequence[Path],
-    output: Path,
-    fractions: Mapping[str, float],
-    seed: int,
-    box_arcsec: float,
-    folds: Folds | None = None,
-) -> None:
+class Division(TypedDict):
+    """How the clusters of a sky are divided: by shares of `SUBSETS` or, with `folds`, in k-fold evaluation."""
+
+    fractions: Mapping[str, float]
+    folds: NotRequired[Folds]
+    seed: int
+    #: side of the image boxes
+    box_arcsec: float
+
+
+def split_sample(images: Sequence[Path], output: Path, division: Division) -> None:
     """Assign every cluster of a sky to train, val or test and write `split(cluster)` and `group(cluster)`.
 
     A group is a connected component of clusters that share a halo (in any realization) or whose image boxes overlap
@@ -51,67 +54,46 @@ def split_sample(
     decides the subset, so that adding realizations or filtering an experiment moves no cluster. One limit: where
     realizations share haloes, a new one may join two groups into one, which then goes where the smaller name goes.
 
-    `images` are the realizations' `images.nc`, in any order; `box_arcsec` is the side of the image box; `folds`, if
-    given, replaces the shares `fractions` by k-fold evaluation, see `subsets`. InputError if a file is unreadable or
-    lacks truth, a cluster id occurs twice, the shares don't add up to 1, or a subset gets no labelled cluster.
+    `images` are the realizations' `images.nc`, in any order. InputError if a file is unreadable or lacks truth, a
+    cluster id occurs twice, the shares don't add up to 1, or a subset gets no labelled cluster.
     """
+    fractions = division["fractions"]
     shares = [float(fractions.get(name, 0)) for name in SUBSETS]
     if set(fractions) != set(SUBSETS) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise InputError(f"split is {dict(fractions)}, but needs positive train, val and test that add up to 1.")
     clusters = read_clusters(images, (*_NEEDED, "log10_m500c"))
-    groups, mass = group_names(clusters, box_arcsec), clusters["log10_m500c"].values
-    split = subsets(groups, fractions, seed, folds, mass)
+    groups, mass = group_names(clusters, division["box_arcsec"]), clusters["log10_m500c"].values
+    split = subsets(groups, division, mass)
     _report(np.isfinite(mass), groups, split, fractions)
     table = xr.Dataset({"split": ("cluster", split), "group": ("cluster", groups)}, {"cluster": clusters["cluster"]})
-    made = provenance("split_sample", _parameters(fractions, seed, box_arcsec, folds), sorted(images))
-    write_netcdf(table, output, "Subset and group of every cluster of the sky", made)
+    made = provenance("split_sample", division, sorted(images))
+    write_netcdf(table, output, TITLE, made)
 
 
-def _parameters(fractions: Mapping[str, float], seed: int, box_arcsec: float, folds: Folds | None) -> dict[str, object]:
-    parameters: dict[str, object] = {"fractions": dict(fractions), "seed": seed, "box_arcsec": box_arcsec}
-    return parameters | ({"folds": folds} if folds else {})
-
-
-def extend_split(
-    images: Sequence[Path],
-    split: Path,
-    output: Path,
-    fractions: Mapping[str, float],
-    seed: int,
-    box_arcsec: float,
-    folds: Folds | None = None,
-) -> None:
+def extend_split(images: Sequence[Path], split: Path, output: Path, division: Division) -> None:
     """Write `split(cluster)` and `group(cluster)` for the clusters of another set of images than `split` was made of.
 
-    `split` is the file of `split_sample` for the default images of the same sky, made with the same `fractions`,
-    `seed`, `box_arcsec` and `folds`. The output holds the clusters of either set, divided as by `extended`. InputError
-    if a file is unreadable or lacks a variable, or a cluster id occurs twice.
+    `split` is the file of `split_sample` for the default images of the same sky, made with the same `division`. The
+    output holds the clusters of either set, divided as by `extended`. InputError if a file is unreadable or lacks a
+    variable, or a cluster id occurs twice.
     """
     clusters, first = read_clusters(images, _NEEDED), read_netcdf(split, require=("split", "group"))
-    subset, group = extended(clusters, first, fractions, seed, box_arcsec, folds)
-    new = ~np.isin(clusters["cluster"].values.astype(str), first["cluster"].values.astype(str))
+    subset, group = extended(clusters, first, division)
+    ids, earlier = clusters["cluster"].values, first["cluster"].values.astype(str)
+    new = ~np.isin(ids, earlier)
     LOGGER.info("%d clusters of the default images keep their subsets; %d are further ones", (~new).sum(), new.sum())
     for name in SUBSETS:
         inside = subset == name
         LOGGER.info("%s: %d clusters, %d of them further ones", name, inside.sum(), (inside & new).sum())
-    both = {
-        name: np.concatenate([first[name].values.astype(str), values])
-        for name, values in (("cluster", clusters["cluster"].values.astype(str)), ("split", subset), ("group", group))
-    }
-    ids, kept = np.unique(both.pop("cluster"), return_index=True)  # a cluster of both sets has one subset
-    table = xr.Dataset({name: ("cluster", values[kept]) for name, values in both.items()}, {"cluster": ids})
-    made = provenance("extend_split", _parameters(fractions, seed, box_arcsec, folds), [*sorted(images), split])
-    write_netcdf(table, output, "Subset and group of every cluster of the sky", made)
+    further = {"split": subset[new], "group": group[new]}
+    both = {name: np.concatenate([first[name].values.astype(str), values]) for name, values in further.items()}
+    columns = {name: ("cluster", values) for name, values in both.items()}
+    table = xr.Dataset(columns, {"cluster": np.concatenate([earlier, ids[new]])}).sortby("cluster")
+    made = provenance("extend_split", division, [*sorted(images), split])
+    write_netcdf(table, output, TITLE, made)
 
 
-def extended(
-    clusters: xr.Dataset,
-    first: xr.Dataset,
-    fractions: Mapping[str, float],
-    seed: int,
-    box: float,
-    folds: Folds | None = None,
-) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     """Subset and group (cluster,) of the clusters of a set, `first` having `split` and `group` of the first set's.
 
     A cluster of the first set keeps both. Of the others, one that shares a halo, or photons of its default image box,
@@ -125,7 +107,7 @@ def extended(
     subset, group = (np.full(rows.size, "", dtype=object) for _ in range(2))
     for values, name in ((subset, "split"), (group, "group")):
         values[old] = first[name].values.astype(str)[rows[old]]
-    pairs = touching(clusters, box)
+    pairs = touching(clusters, division["box_arcsec"])
     # each new cluster with each first one that it touches, in the order of their ids
     pairs = np.concatenate([pairs, pairs[:, ::-1]])
     pairs = pairs[~old[pairs[:, 0]] & old[pairs[:, 1]]]
@@ -135,8 +117,8 @@ def extended(
     subset[joined], group[joined] = subset[pairs[place, 1]], group[pairs[place, 1]]
     rest = np.flatnonzero(subset == "")
     if rest.size:
-        group[rest] = group_names(clusters.isel(cluster=rest), box)
-        subset[rest] = subsets(group[rest].astype(str), fractions, seed, folds)
+        group[rest] = group_names(clusters.isel(cluster=rest), division["box_arcsec"])
+        subset[rest] = subsets(group[rest].astype(str), division)
     return subset.astype(str), group.astype(str)
 
 
@@ -213,19 +195,16 @@ def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64],
 
 
 def subsets(
-    groups: NDArray[np.str_],
-    fractions: Mapping[str, float],
-    seed: int,
-    folds: Folds | None = None,
-    log10_m500c: NDArray[np.float64] | None = None,
+    groups: NDArray[np.str_], division: Division, log10_m500c: NDArray[np.float64] | None = None
 ) -> NDArray[np.str_]:
     """Subset (cluster,) of each cluster, by its group and `subset_of`; or in k-fold evaluation by its fold.
 
     Then one of `folds` (number, test, by) is the test set, the next one validates, the others train: run it `number`
     times with `test` = 0, 1, ... The folds divide the groups by `by: group`, the masses by `by: mass`; see `fold_of`.
     """
+    folds, seed = division.get("folds"), division["seed"]
     if folds is None:
-        return np.array([subset_of(name, fractions, seed) for name in groups.tolist()])
+        return np.array([subset_of(name, division["fractions"], seed) for name in groups.tolist()])
     number, test = folds["number"], folds["test"]
     fold = fold_of(number, log10_m500c if folds["by"] == "mass" and log10_m500c is not None else groups, seed)
     return np.where(fold == test, "test", np.where(fold == (test + 1) % number, "val", "train"))
@@ -280,14 +259,17 @@ def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArr
     return chosen
 
 
-def groups_of(ids: NDArray[np.str_], split: Path) -> NDArray[np.str_]:
-    """Group of each cluster, (cluster,), from the sky's split; InputError if the file is missing or lacks a cluster."""
-    table = read_netcdf(split, ("group",))
+def read_split(split: Path, ids: NDArray[np.str_]) -> xr.Dataset:
+    """Read `split` and `group` (cluster,) of the clusters `ids` of a sky; InputError if the file lacks one."""
+    table = read_netcdf(split, require=("split", "group"))
     rows = rows_of(ids, table)
     missing = ids[rows < 0]
     if missing.size:
-        raise InputError(f"{split}: lacks {missing.size} clusters of the ensemble ({missing[0]} is one). Run again.")
-    return table["group"].values.astype(str)[rows]
+        raise InputError(
+            f"{split}: lacks {missing.size} clusters of the sample ({missing[0]} is one). It belongs to other images: "
+            "delete it and run again."
+        )
+    return table.isel(cluster=rows).astype(str)
 
 
 def rows_of(ids: NDArray[np.str_], table: xr.Dataset) -> NDArray[np.intp]:
@@ -302,8 +284,8 @@ def _report(
     counts = {name: int((labelled & (split == name)).sum()) for name in SUBSETS}
     for name in SUBSETS:
         inside = split == name
-        number = np.unique(groups[inside]).size
-        LOGGER.info("%s: %d clusters in %d groups, %d labelled", name, inside.sum(), number, counts[name])
+        sizes = inside.sum(), np.unique(groups[inside]).size, counts[name]
+        LOGGER.info("%s: %d clusters in %d groups, %d labelled", name, *sizes)
     largest, size = Counter(groups.tolist()).most_common(1)[0] if groups.size else ("none", 0)
     LOGGER.info("largest group: %d of %d clusters (%s)", size, groups.size, largest)
     if min(counts.values()) == 0:

@@ -43,12 +43,6 @@ class Standardisation:
         (mass_mean,), (mass_sd,) = _moments(np.asarray(log10_m500c)[:, None])
         return cls(image_mean, image_sd, names, side_mean, side_sd, mass_mean, mass_sd)
 
-    def inputs(
-        self, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """Return the inputs of a network by name, standardised, float32: ``image`` and ``side``."""
-        return {"image": self.images(images), "side": self.side(redshift, measurements)}
-
     def images(self, images: np.ndarray) -> np.ndarray:
         """Standardise images (sample, y, x, band), as float32."""
         mean, sd = np.asarray(self.image_mean, np.float32), np.asarray(self.image_sd, np.float32)
@@ -70,17 +64,6 @@ class Standardisation:
             shown = np.where(complete, standard[..., needed:], 0)
             standard = np.concatenate([standard[..., :needed], shown, complete], axis=-1)
         return standard.astype(np.float32)
-
-    def predicted(
-        self, mean: np.ndarray, variance: np.ndarray, residual_sd: float | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted log10 M500c and its sigma in dex (`residual_sd`, if given) from those of the standardised mass."""
-        sigma = self.mass_sd * np.sqrt(variance) if residual_sd is None else np.full(mean.shape, residual_sd)
-        return self.mass_mean + self.mass_sd * mean, sigma
-
-    def mass(self, log10_m500c: np.ndarray) -> np.ndarray:
-        """Standardised log10 M500c, float32."""
-        return ((log10_m500c - self.mass_mean) / self.mass_sd).astype(np.float32)
 
 
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 import numpy as np
 import xarray as xr
 
+from clustermass.arrays import generator
 from clustermass.dataset.sample import fitting_split, load_sample
 from clustermass.dataset.split import SUBSETS, UNUSED, first_training_clusters
 from clustermass.dataset.standardise import MEASUREMENTS
@@ -74,13 +74,13 @@ class Control:
                 mixed[rows] = draw(np.maximum(counts, 0))  # rounding may have led below 0
             return mixed
         if self.name == "noise_images":
-            noise = [draw(self._random(str(name)).poisson(self.level, images.shape[1:])) for name in clusters]
+            noise = [draw(generator(self.seed, self.name, str(name)).poisson(self.level, images.shape[1:])) for name in clusters]
             return np.asarray(noise, dtype=images.dtype).reshape(images.shape)
         return images
 
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
         """Redshifts (cluster, ...) under the control, among the clusters of the set called `where`."""
-        return self._random(where).permutation(redshift) if self.name == "shuffled_redshift" else redshift
+        return generator(self.seed, self.name, where).permutation(redshift) if self.name == "shuffled_redshift" else redshift
 
     def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Measurements for side inputs under the control: noise keeps only the exposure of the image it replaces."""
@@ -89,9 +89,6 @@ class Control:
             name: np.full_like(values, np.nan) if hidden and name != "exposure_s" else values
             for name, values in measurements.items()
         }
-
-    def _random(self, purpose: str) -> np.random.Generator:
-        return np.random.default_rng([self.seed, zlib.crc32(self.name.encode()), zlib.crc32(purpose.encode())])
 
 
 def _blocks(length: int) -> Iterator[slice]:
@@ -207,8 +204,7 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
     """Redshifts (cluster,) plus Gaussian noise of standard deviation `sd`, set by `seed` and the cluster's id alone."""
     if sd == 0:
         return np.asarray(redshift, np.float64)
-    seeds = [[seed, zlib.crc32(b"redshift_noise"), zlib.crc32(str(name).encode())] for name in cluster]
-    draws = np.asarray([np.random.default_rng(each).standard_normal() for each in seeds])
+    draws = np.asarray([generator(seed, "redshift_noise", str(name)).standard_normal() for name in cluster])
     return np.maximum(redshift + sd * draws, np.minimum(redshift, MIN_REDSHIFT))
 
 
@@ -227,20 +223,16 @@ LARGEST = 10.0
 def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | None:
     """Weights (cluster,) of mean 1 of the training clusters; None = all count alike.
 
-    `weighting` is ``none``, or ``uniform_mass``, see `uniform_mass_weights`; InputError if it is another.
+    `weighting` is ``none``, or ``uniform_mass``: the masses are spread evenly over log10 M500c (Krippendorf et al.
+    2023, Fig. 8). A cluster's weight is one over the number of clusters in its bin of `BIN_DEX`, in units in which the
+    mean is 1. Where a bin holds less than 1 / `LARGEST` of what bins hold on average, its clusters get `LARGEST` and
+    the bin counts for less than the others, lest a lone cluster outweigh hundreds. Then all are divided by their mean.
+    InputError if it is another.
     """
     if weighting not in WEIGHTINGS:
         raise InputError(f"weighting is {weighting!r}, but must be one of: {', '.join(WEIGHTINGS)}.")
-    return uniform_mass_weights(log10_m500c) if weighting == "uniform_mass" else None
-
-
-def uniform_mass_weights(log10_m500c: np.ndarray) -> np.ndarray:
-    """Weights (cluster,) under which the masses are spread evenly over log10 M500c (Krippendorf et al. 2023, Fig. 8).
-
-    A cluster's weight is one over the number of clusters in its bin of `BIN_DEX`, in units in which the mean is 1.
-    Where a bin holds less than 1 / `LARGEST` of what bins hold on average, its clusters get `LARGEST` and the bin
-    counts for less than the others, lest a lone cluster outweigh hundreds. Then all are divided by their mean.
-    """
+    if weighting == "none":
+        return None
     _, row, number = np.unique(np.floor(log10_m500c / BIN_DEX), return_inverse=True, return_counts=True)
     weights = np.minimum(log10_m500c.size / (number.size * number), LARGEST)[row]
     return np.asarray(weights / weights.mean())

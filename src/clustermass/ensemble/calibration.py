@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from clustermass.arrays import FloatArray, generator
-from clustermass.dataset.split import groups_of
+from clustermass.dataset.split import read_split
 from clustermass.ensemble.scores import Json, calibration_scores, negative_log_likelihood
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
@@ -142,7 +142,7 @@ def validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:
     table = read_netcdf(ensemble, (*VARIABLES, "split"))
     val = table.isel(cluster=table["split"].values.astype(str) == "val")
     check_finite(val, VARIABLES, ensemble)
-    return val.assign(group=("cluster", groups_of(val["cluster"].values.astype(str), split)))
+    return val.assign(group=("cluster", read_split(split, val["cluster"].values)["group"].values))
 
 
 def digest_of(val: xr.Dataset) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from clustermass.arrays import FloatArray
-from clustermass.dataset.split import groups_of
+from clustermass.dataset.split import read_split
 from clustermass.ensemble.aggregate import combine
 from clustermass.ensemble.scores import MIN_CLUSTERS, Json, negative_log_likelihood
 from clustermass.errors import InputError
@@ -32,7 +32,7 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     few.
     """
     table = _test_clusters(members)
-    group = groups_of(table["cluster"].values.astype(str), split)
+    group = read_split(split, table["cluster"].values)["group"].values
     mu, sigma, truth = (table[name].values.astype(float) for name in ("mu", "sigma", "log10_m500c"))
     sizes = sorted({size for size in (*SIZES, len(members)) if size <= len(members)})
     ensembles = {str(size): combine(mu[:size], sigma[:size]) for size in sizes}

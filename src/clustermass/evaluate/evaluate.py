@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from clustermass.dataset.split import SUBSETS, groups_of
+from clustermass.dataset.split import SUBSETS, read_split
 from clustermass.ensemble.aggregate import mixture_cdf, mixture_quantile
 from clustermass.ensemble.calibration import Calibration, read_calibration
 from clustermass.ensemble.scores import MIN_CLUSTERS, Json, calibration_scores, fraction, pit_scores
@@ -131,7 +131,7 @@ def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
 def _residuals(table: xr.Dataset, others: xr.Dataset, split: Path | None) -> Residuals:
     ids = table["cluster"].values.astype(str)
     if split is not None:
-        group = groups_of(ids, split)
+        group = read_split(split, ids)["group"].values
     else:
         group = others["group"].values.astype(str) if "group" in others else ids
     truth = table["log10_m500c"].values.astype(float)

@@ -14,7 +14,7 @@ from matplotlib.patches import Circle, Rectangle
 from clustermass.arrays import generator
 from clustermass.catalogues.tables import read_table
 from clustermass.dataset.sample import realization_of
-from clustermass.dataset.split import groups_of
+from clustermass.dataset.split import read_split
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.energy_bands import pixels_of
@@ -112,7 +112,7 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
     mu = members["member_mu"].transpose("member", "cluster").values
     columns = {"lowest": mu.min(axis=0), "highest": mu.max(axis=0), "spread": np.ptp(mu, axis=0)}
     columns |= {name: members[name].values for name in ("realization", "halo_id")}
-    columns["group"] = groups_of(members["cluster"].values.astype(str), split)
+    columns["group"] = read_split(split, members["cluster"].values)["group"].values
     return predicted.assign({name: ("cluster", values) for name, values in columns.items()})
 
 

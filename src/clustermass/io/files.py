@@ -40,7 +40,7 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
     """Turn a failure to read `path` within the block into an InputError that calls its content `what`."""
     try:
         yield
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as fault:
+    except (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError) as fault:
         why = f"{type(fault).__name__}: {fault}"
         raise InputError(f"{path}: no readable {what} ({why}). Delete it and run again.") from fault
 
