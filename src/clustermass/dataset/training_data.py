@@ -74,13 +74,20 @@ class Control:
                 mixed[rows] = draw(np.maximum(counts, 0))  # rounding may have led below 0
             return mixed
         if self.name == "noise_images":
-            noise = [draw(generator(self.seed, self.name, str(name)).poisson(self.level, images.shape[1:])) for name in clusters]
+            noise = [
+                draw(generator(self.seed, self.name, str(name)).poisson(self.level, images.shape[1:]))
+                for name in clusters
+            ]
             return np.asarray(noise, dtype=images.dtype).reshape(images.shape)
         return images
 
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
         """Redshifts (cluster, ...) under the control, among the clusters of the set called `where`."""
-        return generator(self.seed, self.name, where).permutation(redshift) if self.name == "shuffled_redshift" else redshift
+        return (
+            generator(self.seed, self.name, where).permutation(redshift)
+            if self.name == "shuffled_redshift"
+            else redshift
+        )
 
     def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Measurements for side inputs under the control: noise keeps only the exposure of the image it replaces."""
