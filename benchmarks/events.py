@@ -19,8 +19,8 @@ from images import CLUSTERS, masked, sky
 from images import GEOMETRY as BASE
 from runner import RESULTS, Arm, benchmark, machine
 
+from clustermass.events.eventlist import Selection
 from clustermass.events.read import read_events, stream_events
-from clustermass.events.select import Selection
 from clustermass.events.write import write_events
 from clustermass.images.cutouts import ImageStack, count_list
 from clustermass.ingest.user_field import ingest_field

@@ -8,8 +8,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from clustermass.events.eventlist import Selection
 from clustermass.events.merge import stream_many
-from clustermass.events.select import Selection
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "sixte"
 START, STOP = 6.0e8, 6.0e8 + 1600.0

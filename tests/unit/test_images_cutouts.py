@@ -13,8 +13,8 @@ from images_inputs import cube
 from numpy.testing import assert_allclose
 
 from clustermass.errors import InputError
+from clustermass.events.eventlist import Selection
 from clustermass.events.read import read_events, stream_events
-from clustermass.events.select import Selection
 from clustermass.images import cutouts
 from clustermass.images.cutouts import ImageStack, extract_images
 from clustermass.images.geometry import ImageGeometry, block_sum, deproject

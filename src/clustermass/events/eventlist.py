@@ -1,15 +1,11 @@
-"""The form of all event lists in memory, and the dialects of files, whose columns are turned into it."""
+"""Event lists in memory, and which of their photons count: cuts by flag, pattern, good time and energy."""
 
-import difflib
-import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
@@ -27,15 +23,6 @@ FLAG_MASKS = {
     "sixte_events": 0,  # SIXTE's erosim, runsixt and sixtesim: a channel in PI, no FLAG
     "clustermass": 0,  # ours, selected when they were made
 }
-_CALIBRATED = ("TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG")
-_SIXTE_EVENTS = ("TIME", "RA", "DEC", "SIGNAL", "TYPE", "NPIXELS")
-#: further columns of these lists, which are never a renamed one
-_OTHERS = {
-    "ENERGY", "EV_WEIGHT", "FRAME", "FRAMETIME", "PAT_INF", "PH_ID", "PHA", "PHAS", "PILEUP", "RAWX", "RAWY",
-    "RECORDTIME", "SIGNALS", "SRC_ID", "SUBX", "SUBY", "X", "Y",
-}  # fmt: skip
-#: TFORM of one number a row
-_NUMBER = re.compile(r"1?[BIJKED]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,148 +81,127 @@ def modules_of(events: EventList) -> list[int]:
 def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
     """Return the exposure in s of the seven modules on average: the scale of eSASS exposure maps, without vignetting.
 
-    It is that of the good time intervals of the modules that have photons (or are given), or else of the header; None
+    It is that of the good time intervals of the modules that have photons (or are given), else of the header; None
     without both.
     """
     total = 0.0
     for module in modules_of(events) if modules is None else modules:
         intervals = events.intervals(module)
-        stated = events.exposure_s or 0.0
-        total += stated if intervals is None else float((intervals[:, 1] - intervals[:, 0]).sum())
+        total += (events.exposure_s or 0.0) if intervals is None else float((intervals[:, 1] - intervals[:, 0]).sum())
     return total / MODULES if total > 0 else None
 
 
-class Rows:
-    """Rows of a FITS table, from its HDU and their bytes, scaled as astropy does, but without circular references.
+def union(intervals: FloatArray) -> FloatArray:
+    """Return the same times as sorted intervals that neither touch nor overlap, float64 (intervals, 2)."""
+    intervals = intervals[np.argsort(intervals[:, 0], kind="stable")]
+    if len(intervals) < 2:
+        return intervals
+    reach = np.maximum.accumulate(intervals[:, 1])
+    first = np.flatnonzero(np.concatenate([[True], intervals[1:, 0] > reach[:-1]]))
+    last = np.concatenate([first[1:] - 1, [len(intervals) - 1]])
+    return np.stack([intervals[first, 0], reach[last]], axis=1)
 
-    Those of astropy's tables occupy memory. `names` are the columns' in upper case.
+
+def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
+    """Return which times are in one of the intervals, both ends included, bool of the shape of `time`."""
+    number = np.searchsorted(intervals[:, 0], time, side="right") - 1
+    stops = np.concatenate([intervals[:, 1], [-np.inf]])  # number -1 (before the first START) takes the last
+    return np.asarray(time <= stops[number])
+
+
+class Selection:
+    """Cuts on an event list that comes in pieces: `keep` each of them, then `conclude`.
+
+    A photon whose FLAG shares a bit with `flag_mask` is dropped: 'auto' (`FLAG_MASKS`), a number or its text, such as
+    '0xC00FFF30'. `pattern_mask` has the bits of the patterns to keep, as evtool's `pattern`: 1 single, 2 double, 4
+    triple, 8 quadruple; InputError unless it is between 1 and 15. Other values of PAT_TYP are invalid and always
+    dropped. `energy_ev` are a lower edge (included) and an upper edge (excluded) in eV; None = all.
     """
 
-    def __init__(self, table: Any, raw: bytes) -> None:
-        self.name, self.header, self.columns = str(table.name), table.header, table.columns
-        self._bytes = raw
-        # a damaged file may have columns without a name
-        self._by_name = {str(column.name).upper(): column for column in self.columns}
-        self.names = set(self._by_name)
+    def __init__(
+        self, flag_mask: int | str = "auto", pattern_mask: int = 15, energy_ev: Sequence[float] | None = None
+    ) -> None:
+        if isinstance(pattern_mask, bool) or not 1 <= pattern_mask <= 15:
+            raise InputError(f"events.pattern is {pattern_mask!r}, but must be a bit mask from 1 to 15 (15 = all).")
+        self._flag_mask, self._pattern_mask, self._energy_ev = flag_mask, pattern_mask, energy_ev
+        self._name, self._dialect, self._total, self._common_flags = "", "", 0, 0xFFFFFFFF
+        self._dropped: Counter[str] = Counter()
+        self._without_gti: Counter[int] = Counter()
 
-    @cached_property
-    def _raw(self) -> NDArray[Any]:
-        # not before a value is wanted: the names of the columns are checked first
-        return np.frombuffer(self._bytes, dtype=self.columns.dtype.newbyteorder(">"))
+    def keep(self, events: EventList) -> EventList:
+        """Return the photons of a piece that pass all cuts, perhaps none; InputError if `flag_mask` is no mask."""
+        self._name, self._dialect = events.name, events.dialect
+        self._total += len(events)
+        self._common_flags &= int(np.bitwise_and.reduce(events.flag, initial=np.uint32(0xFFFFFFFF)))
+        rows = np.ones(len(events), dtype=bool)
+        for name, passes in self._cuts(events).items():
+            self._dropped[name] += int((rows & ~passes).sum())
+            rows &= passes
+        return events if rows.all() else events.take(rows)
 
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return int(self._raw.size)
+    def _cuts(self, events: EventList) -> dict[str, NDArray[np.bool_]]:
+        mask = flag_mask_of(events, self._flag_mask)
+        patterns = [pattern for pattern in range(1, 5) if self._pattern_mask & (1 << (pattern - 1))]
+        cuts = {
+            f"flag mask 0x{mask:08X}": (events.flag & np.uint32(mask)) == 0,
+            f"pattern {self._pattern_mask}": np.isin(events.pat_typ, patterns),
+            "GTI": self._in_good_time(events),
+        }
+        if self._energy_ev is not None:
+            low, high = np.float32(self._energy_ev[0]), np.float32(self._energy_ev[1])
+            cuts[f"{low:g}-{high:g} eV"] = (events.pi_ev >= low) & (events.pi_ev < high)
+        return cuts
 
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return a column by its name in upper case, (rows, ...)."""
-        column = self._by_name[name]
-        values = self._raw[column.name]
-        scale, zero = column.bscale or 1, column.bzero or 0
-        if scale == 1 and zero == 0:
-            return values
-        scaled = values.astype(np.float64)
-        scaled *= scale
-        if zero:
-            scaled += zero
-        return scaled
+    def _in_good_time(self, events: EventList) -> NDArray[np.bool_]:
+        """Return which photons fall in a good time interval of their module; all of a module without intervals do."""
+        good = np.ones(len(events), dtype=bool)
+        for module in modules_of(events):
+            rows, intervals = events.tm_nr == module, events.intervals(module)
+            if intervals is None:
+                self._without_gti[module] += int(rows.sum())
+            else:
+                good[rows] = inside(events.time[rows], intervals)
+        return good
+
+    def conclude(self) -> None:
+        """Log how many photons of all pieces each cut dropped; InputError, with what to set, if one dropped all."""
+        if without := self._without_gti:
+            listed = ", ".join(f"TM{module}" for module in sorted(without))
+            LOGGER.warning("%s: no GTI for %s; all their %d events are kept", self._name, listed, without.total())
+        left = self._total
+        for name, dropped in self._dropped.items():
+            if dropped == left:
+                raise InputError(f"{self._name}: {name} removes every one of the {left} events. {self._advice(name)}")
+            left -= dropped
+        listed = ", ".join(f"{name}: {dropped}" for name, dropped in self._dropped.items())
+        LOGGER.info("%s: %d events; dropped by %s; left: %d", self._name, self._total, listed, left)
+
+    def _advice(self, cut: str) -> str:
+        if cut.startswith("pattern"):
+            return "Set events.pattern to 15 for all patterns."
+        if cut == "GTI":
+            return "No photon lies in a good time interval: see whether TIME and GTI match."
+        if not cut.startswith("flag"):
+            return "See whether the list's energies are in eV, and images.bands."
+        if self._dialect.startswith("sixte") or self._common_flags == SIXTE_FLAG:
+            why = f"SIXTE's ero_calevents gives every event FLAG 0x{SIXTE_FLAG:08X}, which every usual mask rejects"
+        else:
+            why = f"All of them share the bits 0x{self._common_flags & int(cut.rpartition(' ')[2], 0):08X}"
+        return f"{why}. Set events.flag_mask to auto or 0 (no selection)."
 
 
-def find_table(hdus: Sequence[Any], path: Path) -> Any:
-    """Return the table of events: EVENTS, or else the first one with RA and DEC; InputError if there is none."""
-    tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
-    positions = [table for table in tables if {"RA", "DEC"} <= {str(name).upper() for name in table.columns.names}]
-    for table in [*(table for table in tables if table.name.upper() == "EVENTS"), *positions]:
-        return table
-    listed = ", ".join(table.name or "(nameless)" for table in tables) or "none"
-    raise InputError(
-        f"{path}: not an event list: it has no table EVENTS (tables: {listed}). Give the event file of eSASS (evtool) "
-        "or SIXTE."
-    )
-
-
-def recognise(rows: Rows, creator: str, path: Path) -> str:
-    """Return the dialect of an event list, a key of `FLAG_MASKS`, from its columns first and CREATOR second.
-
-    InputError if a column is missing (a similar name is suggested), or doesn't hold one number a row.
-    """
-    # compared as shares, so that one missing column doesn't turn a file into the other kind
-    shares = [sum(name in rows.names for name in needed) / len(needed) for needed in (_SIXTE_EVENTS, _CALIBRATED)]
-    if shares[0] > shares[1]:
-        _require(rows, _SIXTE_EVENTS, "a SIXTE", path)
-        return "sixte_events"
-    _require(rows, _CALIBRATED, "an eSASS", path)
-    if creator.strip().lower() in ("clustermass", "sixte"):
-        return "clustermass" if creator.strip().lower() == "clustermass" else "sixte_calibrated"
-    # evtool puts its own CREATOR over SIXTE's when it merges modules
-    flags = _unsigned(rows["FLAG"])
-    if not flags.size or np.any(flags != SIXTE_FLAG):
-        return "esass"
-    LOGGER.info("%s: every FLAG is 0x%08X, as SIXTE's ero_calevents writes: read as SIXTE's", path, SIXTE_FLAG)
-    return "sixte_calibrated"
-
-
-def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
-    missing = [name for name in needed if name not in rows.names]
-    if missing:
-        others = sorted(rows.names - set(needed) - _OTHERS)
-        near = difflib.get_close_matches(missing[0], others, n=1, cutoff=0.4)
-        hint = f" Rename column {near[0]} if that is it." if near else ""
+def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
+    """Return the mask as a number in [0, 2^32), 'auto' resolved by the dialect; InputError if it is neither."""
+    if flag_mask == "auto":
+        return FLAG_MASKS[events.dialect]
+    try:
+        number = int(flag_mask, 0) if isinstance(flag_mask, str) else flag_mask
+    except ValueError:
+        number = True
+    # FLAGSEL in eSASS headers is a signed number: those are understood too
+    if isinstance(number, bool) or not isinstance(number, int) or not -(2**31) <= number < 2**32:
         raise InputError(
-            f"{path}: table {rows.name} looks like {kind} event list, but lacks column {', '.join(missing)} "
-            f"(columns: {', '.join(map(str, rows.columns.names))}).{hint}"
+            f"events.flag_mask is {flag_mask!r}, but must be auto or a number of 32 bits such as 0xC000F000 (0 = no "
+            "selection)."
         )
-    for name in needed:
-        form = str(rows.columns[name].format)
-        if not _NUMBER.fullmatch(form):
-            raise InputError(
-                f"{path}: column {name} of table {rows.name} has the format {form}, but must hold one number a row. "
-                "Remake the event list."
-            )
-
-
-def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
-    """Return copies of the columns that `EventList` has, by its names."""
-    columns: dict[str, NDArray[Any]] = {
-        name: np.asarray(rows[name.upper()], np.float64) for name in ("time", "ra", "dec")
-    }
-    columns |= _sixte_columns(rows) if dialect == "sixte_events" else _calibrated_columns(rows)
-    if {"X", "Y"} <= rows.names:
-        columns |= {name: np.asarray(rows[name.upper()], np.float64) for name in ("x", "y")}
-    if {"RAWX", "RAWY"} <= rows.names:
-        columns |= {name: np.array(rows[name.upper()], np.int16) for name in ("rawx", "rawy")}
-    if "SRC_ID" in rows.names:
-        labels = np.array(rows["SRC_ID"], np.int32)
-        columns["src_id"] = labels if labels.ndim == 1 else np.ascontiguousarray(labels[:, 0])
-    return columns
-
-
-def _calibrated_columns(rows: Rows) -> dict[str, NDArray[Any]]:
-    return {
-        "pi_ev": np.array(rows["PI"], dtype=np.float32),
-        "tm_nr": np.array(rows["TM_NR"], dtype=np.uint8),
-        "pat_typ": np.array(rows["PAT_TYP"], dtype=np.int16),
-        "flag": _unsigned(rows["FLAG"]),
-    }
-
-
-def _sixte_columns(rows: Rows) -> dict[str, NDArray[Any]]:
-    """Return energy from SIGNAL (keV; PI is a channel), module from INSTRUME, pattern from NPIXELS, FLAG 0."""
-    valid = np.asarray(rows["TYPE"]) >= 0
-    return {
-        "pi_ev": (np.array(rows["SIGNAL"], dtype=np.float64) * 1000.0).astype(np.float32),
-        "tm_nr": np.full(len(rows), module_of(rows.header), dtype=np.uint8),
-        "pat_typ": np.where(valid, rows["NPIXELS"], 0).astype(np.int16),
-        "flag": np.zeros(len(rows), dtype=np.uint32),
-    }
-
-
-def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return a FLAG column (signed int32 in the files) as its 32 bits, uint32."""
-    return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)
-
-
-def module_of(header: fits.Header) -> int:
-    """Return the telescope module that INSTRUME names (1 to 7); 0 where it names none, or a merged list."""
-    match = re.fullmatch(r"TM([1-7])", str(header.get("INSTRUME", "")).strip().upper())
-    return int(match[1]) if match else 0
+    return number & 0xFFFFFFFF

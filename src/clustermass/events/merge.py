@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList, modules_of
+from clustermass.events.eventlist import EventList, inside, modules_of, union
 from clustermass.events.read import stream_events
-from clustermass.events.select import inside, union
 from clustermass.events.write import Buckets, StoredEvents
 from clustermass.io.log import LOGGER
 from clustermass.io.provenance import file_sha256
@@ -38,16 +37,20 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
 
     Rows that equal one of an earlier list in TIME, TM_NR, RAWX and RAWY (without detector pixels: RA and DEC) are the
     same photon; they are dropped, and the log says how many. Sky pixels are kept of a single list only, other optional
-    columns where all lists have them. Several lists lie in `folder` until they are joined, some 40 bytes a photon.
-    InputError if there is no path, a list is given twice or the lists are of different dialects; and as of
-    `stream_events`.
+    columns where all lists have them. Several lists are stored in `folder`, some 40 bytes a photon. InputError as of
+    `stream_events`, or if there is no path, a list is given twice or the lists are of different dialects.
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
     if len(paths) == 1:
         yield from stream_events(paths[0])
         return
-    _check_files(paths)
+    seen: dict[str, Path] = {}
+    for path in map(Path, paths):
+        digest = file_sha256(path) if path.is_file() else str(path)
+        if digest in seen:
+            raise _twice(seen[digest], path)
+        seen[digest] = path
     with ExitStack() as stack:
         lists = [stack.enter_context(closing(StoredEvents(folder, without=("x", "y")))) for _ in paths]
         spans = [_store(path, stored) for path, stored in zip(paths, lists, strict=True)]
@@ -65,15 +68,6 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
             joined = replace(piece, name=name, gti=gti, simulated=simulated, sky_reference=None, exposure_s=None)
             yield joined.with_columns(dict.fromkeys(missing)).take(~repeated[start : start + len(piece)])
             start += len(piece)
-
-
-def _check_files(paths: Sequence[str | Path]) -> None:
-    seen: dict[str, Path] = {}
-    for path in map(Path, paths):
-        digest = file_sha256(path) if path.is_file() else str(path)
-        if digest in seen:
-            raise _twice(seen[digest], path)
-        seen[digest] = path
 
 
 def _check_dialects(heads: Sequence[EventList]) -> None:
@@ -134,10 +128,10 @@ def find_repeated(
 ) -> NDArray[np.bool_]:
     """Return which photons equal one of an earlier list in TIME, TM_NR and the two columns `place`, bool (photons,).
 
-    Takes the pieces of each list, the number of its first photon (photons are numbered from 0 through all lists; last
-    comes the number of all), and its times. Only photons of a time at which another list has photons of the same module
-    are looked at: they go into buckets on disk by what must be equal, and are compared bucket by bucket. In `folder`
-    that takes some 25 bytes for each of them, and one for every photon: the result is mapped to a temporary file.
+    Takes the pieces of each list, the number of its first photon (numbered from 0 through all lists; the last number is
+    that of all photons), and its times. Only photons of a time at which another list has photons of the same module are
+    compared: they go into buckets on disk by what must be equal, and are compared bucket by bucket. In `folder` that
+    takes some 25 bytes for each of them, and one for every photon: the result is mapped to a temporary file.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)

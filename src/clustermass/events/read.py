@@ -1,19 +1,21 @@
 """Read event lists piece by piece: every dialect becomes one form, and faults are named with file and row."""
 
+import difflib
 import gzip
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList, Rows, event_columns, find_table, module_of, recognise
-from clustermass.events.select import union
+from clustermass.events.eventlist import SIXTE_FLAG, EventList, union
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
@@ -33,13 +35,23 @@ _LIMITS = (
 _GTI = re.compile(r"(?:STD)?GTI(\d*)")
 
 
+_CALIBRATED = ("TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG")
+_SIXTE_EVENTS = ("TIME", "RA", "DEC", "SIGNAL", "TYPE", "NPIXELS")
+#: further columns of these lists: none of them is a missing column under another name
+_OTHERS = {
+    "ENERGY", "EV_WEIGHT", "FRAME", "FRAMETIME", "PAT_INF", "PH_ID", "PHA", "PHAS", "PILEUP", "RAWX", "RAWY",
+    "RECORDTIME", "SIGNALS", "SRC_ID", "SUBX", "SUBY", "X", "Y",
+}  # fmt: skip
+#: TFORM of one number a row
+_NUMBER = re.compile(r"1?[BIJKED]")
+
+
 def read_events(path: str | Path) -> EventList:
     """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own, also gzipped, into memory.
 
-    Split partners (rows with PI < 0) are no photons and are dropped with a log line. Nothing else is: see
-    `clustermass.events.select`. InputError if there is no such file; it is truncated, damaged or not an event list; it
-    lacks a column or has no rows; or an energy, time or coordinate is not finite or out of range (the first bad row,
-    counted from 1, is named).
+    Split partners (rows with PI < 0) are no photons and are dropped with a log line; nothing else is (see `Selection`).
+    InputError if there is no such file; it is truncated, damaged or not an event list; it lacks a column or has no
+    rows; or an energy, time or coordinate is not finite or out of range (the first bad row, from 1, is named).
     """
     pieces = list(stream_events(path))
     names = pieces[0].columns()
@@ -49,8 +61,8 @@ def read_events(path: str | Path) -> EventList:
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
     """Yield an event list in pieces of `rows` rows of the file, in order, so that one of any length fits the memory.
 
-    Together the pieces are what `read_events` returns, and the same errors are raised, though some only after the
-    first pieces; a piece can be empty. Lists packed by gzip are unpacked to the disk once, to see that they are whole.
+    The pieces, which can be empty, make up what `read_events` returns; the errors are the same, though some come only
+    after the first pieces. Lists packed by gzip are unpacked to the disk once, to see that they are whole.
     """
     path = Path(path)
     if not path.is_file():
@@ -75,6 +87,138 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
     LOGGER.info("%s: %d photons, read as %s", path, number, empty.dialect)
 
 
+class Rows:
+    """Rows of a FITS table, from its HDU and their bytes, scaled as astropy does; `names` in upper case.
+
+    Astropy's own tables have circular references and so keep their memory for long.
+    """
+
+    def __init__(self, table: Any, raw: bytes) -> None:
+        self.name, self.header, self.columns = str(table.name), table.header, table.columns
+        self._bytes = raw
+        # a damaged file may have columns without a name
+        self._by_name = {str(column.name).upper(): column for column in self.columns}
+        self.names = set(self._by_name)
+
+    @cached_property
+    def _raw(self) -> NDArray[Any]:
+        # not before a value is wanted: the names of the columns are checked first
+        return np.frombuffer(self._bytes, dtype=self.columns.dtype.newbyteorder(">"))
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return int(self._raw.size)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return a column by its name in upper case, (rows, ...)."""
+        column = self._by_name[name]
+        values, scale, zero = self._raw[column.name], column.bscale or 1, column.bzero or 0
+        if scale != 1 or zero != 0:
+            values = values.astype(np.float64)
+            values *= scale
+        if zero != 0:
+            values += zero
+        return values
+
+
+def find_table(hdus: Sequence[Any], path: Path) -> Any:
+    """Return the table of events: EVENTS, or else the first one with RA and DEC; InputError if there is none."""
+    tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
+    events = [table for table in tables if table.name.upper() == "EVENTS"]
+    events += [table for table in tables if {"RA", "DEC"} <= {str(name).upper() for name in table.columns.names}]
+    if events:
+        return events[0]
+    listed = ", ".join(table.name or "(nameless)" for table in tables) or "none"
+    raise InputError(
+        f"{path}: not an event list: it has no table EVENTS (tables: {listed}). Give the event file of eSASS (evtool) "
+        "or SIXTE."
+    )
+
+
+def recognise(rows: Rows, creator: str, path: Path) -> str:
+    """Return the dialect of an event list, a key of `FLAG_MASKS`, from its columns first and CREATOR second.
+
+    InputError if a column is missing (a similar name is suggested), or doesn't hold one number a row.
+    """
+    # compared as shares, so that one missing column doesn't turn a file into the other kind
+    shares = [sum(name in rows.names for name in needed) / len(needed) for needed in (_SIXTE_EVENTS, _CALIBRATED)]
+    if shares[0] > shares[1]:
+        _require(rows, _SIXTE_EVENTS, "a SIXTE", path)
+        return "sixte_events"
+    _require(rows, _CALIBRATED, "an eSASS", path)
+    if dialect := {"clustermass": "clustermass", "sixte": "sixte_calibrated"}.get(creator.strip().lower()):
+        return dialect
+    # evtool puts its own CREATOR over SIXTE's when it merges modules
+    flags = _unsigned(rows["FLAG"])
+    if not flags.size or np.any(flags != SIXTE_FLAG):
+        return "esass"
+    LOGGER.info("%s: every FLAG is 0x%08X, as SIXTE's ero_calevents writes: read as SIXTE's", path, SIXTE_FLAG)
+    return "sixte_calibrated"
+
+
+def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
+    missing = [name for name in needed if name not in rows.names]
+    if missing:
+        others = sorted(rows.names - set(needed) - _OTHERS)
+        near = difflib.get_close_matches(missing[0], others, n=1, cutoff=0.4)
+        hint = f" Rename column {near[0]} if that is it." if near else ""
+        raise InputError(
+            f"{path}: table {rows.name} looks like {kind} event list, but lacks column {', '.join(missing)} "
+            f"(columns: {', '.join(map(str, rows.columns.names))}).{hint}"
+        )
+    for name in needed:
+        form = str(rows.columns[name].format)
+        if not _NUMBER.fullmatch(form):
+            raise InputError(
+                f"{path}: column {name} of table {rows.name} has the format {form}, but must hold one number a row. "
+                "Remake the event list."
+            )
+
+
+def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
+    """Return copies of the columns that `EventList` has, by its names."""
+    columns = _sixte_columns(rows) if dialect == "sixte_events" else _calibrated_columns(rows)
+    for names in (("time", "ra", "dec"), ("x", "y"), ("rawx", "rawy")):
+        if {name.upper() for name in names} <= rows.names:
+            dtype = np.int16 if "rawx" in names else np.float64
+            columns |= {name: np.asarray(rows[name.upper()], dtype) for name in names}
+    if "SRC_ID" in rows.names:
+        labels = np.array(rows["SRC_ID"], np.int32)
+        columns["src_id"] = labels if labels.ndim == 1 else np.ascontiguousarray(labels[:, 0])
+    return columns
+
+
+def _calibrated_columns(rows: Rows) -> dict[str, NDArray[Any]]:
+    return {
+        "pi_ev": np.array(rows["PI"], dtype=np.float32),
+        "tm_nr": np.array(rows["TM_NR"], dtype=np.uint8),
+        "pat_typ": np.array(rows["PAT_TYP"], dtype=np.int16),
+        "flag": _unsigned(rows["FLAG"]),
+    }
+
+
+def _sixte_columns(rows: Rows) -> dict[str, NDArray[Any]]:
+    """Return energy from SIGNAL (keV; PI is a channel), module from INSTRUME, pattern from NPIXELS, FLAG 0."""
+    valid = np.asarray(rows["TYPE"]) >= 0
+    return {
+        "pi_ev": (np.array(rows["SIGNAL"], dtype=np.float64) * 1000.0).astype(np.float32),
+        "tm_nr": np.full(len(rows), module_of(rows.header), dtype=np.uint8),
+        "pat_typ": np.where(valid, rows["NPIXELS"], 0).astype(np.int16),
+        "flag": np.zeros(len(rows), dtype=np.uint32),
+    }
+
+
+def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
+    """Return a FLAG column (signed int32 in the files) as its 32 bits, uint32."""
+    return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)
+
+
+def module_of(header: fits.Header) -> int:
+    """Return the telescope module that INSTRUME names (1 to 7); 0 where it names none, or a merged list."""
+    match = re.fullmatch(r"TM([1-7])", str(header.get("INSTRUME", "")).strip().upper())
+    return int(match[1]) if match else 0
+
+
 def _pieces(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
     """Yield the number of the first row, from 0, and the next `rows` rows, to the end of `table`."""
     header, offset = table.header, table.fileinfo()["datLoc"]
@@ -94,9 +238,8 @@ def _empty_list(whole: Sequence[Any], table: Any, first: Rows, path: Path) -> Ev
     header = table.header
     creator = header.get("CREATOR") or whole[0].header.get("CREATOR") or ""
     dialect = recognise(first, str(creator), path)
-    columns: dict[str, Any] = event_columns(Rows(table, b""), dialect)
     return EventList(
-        **columns,
+        **dict[str, Any](event_columns(Rows(table, b""), dialect)),
         dialect=dialect,
         name=str(path),
         gti=_read_gti(whole, module_of(header), path),
@@ -131,7 +274,7 @@ def _intervals(hdu: Any, path: Path) -> FloatArray:
     return intervals
 
 
-def _exposure_s(header: Any) -> float | None:
+def _exposure_s(header: fits.Header) -> float | None:
     try:
         stated = float(header.get("EXPOSURE") or header["TSTOP"] - header["TSTART"])
     except (KeyError, TypeError, ValueError):

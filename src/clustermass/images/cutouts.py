@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import CheckedTable, nearest
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList, mean_exposure_s, modules_of
+from clustermass.events.eventlist import EventList, Selection, mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS, stream_events
-from clustermass.events.select import Selection
 from clustermass.images.exposure import box_exposure, photon_coverage, read_exposure
 from clustermass.images.geometry import (
     ImageGeometry,

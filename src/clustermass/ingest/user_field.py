@@ -17,10 +17,9 @@ from clustermass.catalogues.truth import LabelledPhotons, Tally, match_by_photon
 from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
-from clustermass.events.eventlist import mean_exposure_s, modules_of
+from clustermass.events.eventlist import Selection, mean_exposure_s, modules_of
 from clustermass.events.merge import stream_many
 from clustermass.events.read import PIECE_ROWS
-from clustermass.events.select import Selection
 from clustermass.events.write import UNUSED, StoredEvents, write_events, write_labels
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
 from clustermass.images.exposure import (

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
-from clustermass.events.eventlist import mean_exposure_s
+from clustermass.events.eventlist import Selection, flag_mask_of, inside, mean_exposure_s, union
 from clustermass.events.read import read_events, stream_events
-from clustermass.events.select import Selection, flag_mask_of, inside, union
 
 
 # corrupt frame (the sign bit), corrupt event, bad pixel, out of the field of view; then harmless bits
