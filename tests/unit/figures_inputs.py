@@ -17,11 +17,9 @@ from clustermass.evaluate.metrics import by_bin
 from clustermass.figures import style
 from clustermass.figures.baselines import plot_baselines
 from clustermass.figures.bias import plot_bias
-from clustermass.figures.calibration import plot_calibration
-from clustermass.figures.energy_bands import plot_energy_bands
 from clustermass.figures.observed import plot_observed
-from clustermass.figures.predictions import plot_predictions
-from clustermass.figures.sample import plot_sample
+from clustermass.figures.predictions import plot_calibration, plot_predictions
+from clustermass.figures.sample import plot_energy_bands, plot_sample
 from clustermass.figures.training import plot_training
 from clustermass.io.files import write_json
 from clustermass.io.fits import write_fits
@@ -155,7 +153,7 @@ def make_metrics(folder: Path, n_test: int) -> None:
     ratios = {f"network_over_{name}": {"value": network / s, "ci68": [0.98 * network / s, 1.03 * network / s]}
               for name, s in BASELINES.items()}  # fmt: skip
     baselines = {name: block(scatter) for name, scatter in BASELINES.items()}
-    content = {"n_test": n_test, "test": block(network), "baselines": baselines, "ratios": ratios}
+    content = {"n_train": 600, "n_test": n_test, "test": block(network), "baselines": baselines, "ratios": ratios}
     likelihood = read_netcdf(folder / "ensemble.nc")["ext_like"]
     predicted = read_netcdf(folder / "predictions.nc").assign(ext_like=likelihood)
     test = predicted.isel(cluster=predicted["split"].values.astype(str) == "test")

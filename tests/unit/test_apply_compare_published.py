@@ -21,7 +21,7 @@ from clustermass.apply.compare_published import (
 )
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
-from clustermass.figures.published_masses import binned_medians, plot_published_masses
+from clustermass.figures.observed import binned_medians, plot_published_masses
 from clustermass.io.products import CATALOGUE, write_table
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"

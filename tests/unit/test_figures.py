@@ -16,11 +16,15 @@ from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.baselines import plot_baselines
 from clustermass.figures.bias import binned, expected_bias, mass_bins, plot_bias, residuals_of_test_set
-from clustermass.figures.calibration import binomial_band, conformal, coverage, plot_calibration
-from clustermass.figures.energy_bands import brightest_test_cluster, coarse_pixels, plot_energy_bands
 from clustermass.figures.observed import count_rates, plot_observed, read_masses
-from clustermass.figures.predictions import plot_predictions
-from clustermass.figures.sample import plot_sample, read_haloes
+from clustermass.figures.predictions import binomial_band, conformal, coverage, plot_calibration, plot_predictions
+from clustermass.figures.sample import (
+    brightest_test_cluster,
+    coarse_pixels,
+    plot_energy_bands,
+    plot_sample,
+    read_haloes,
+)
 from clustermass.figures.training import plot_training
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
@@ -223,7 +227,7 @@ def test_coverage_of_a_gaussian_is_nominal_and_inside_the_band() -> None:
     levels = np.array([0.1, 0.5, 0.6827, 0.95])
     np.testing.assert_allclose(coverage(quantiles, levels), levels, atol=0.002)
     np.testing.assert_allclose(coverage(2 * quantiles, np.array([0.95])), 2 * stats.norm.cdf(1.96 / 2) - 1, atol=0.002)
-    low, high = binomial_band(1000, levels, 0.95)
+    low, high = binomial_band(1000, levels)
     # the normal approximation of the binomial
     np.testing.assert_allclose(high - low, 2 * 1.96 * np.sqrt(levels * (1 - levels) / 1000), rtol=0.08)
 

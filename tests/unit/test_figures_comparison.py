@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from clustermass.errors import InputError
+from clustermass.figures.baselines import plot_learning_curve
 from clustermass.figures.comparison import plot_comparison
-from clustermass.figures.learning_curve import plot_learning_curve
 from clustermass.io.files import write_json
 from clustermass.report.summary import compared, key_figures
 

@@ -1,51 +1,59 @@
-# Figures by name: where they lie, their category and title in the report, their input files and further params.
-# Each is drawn by the function plot_<name> of the module clustermass.figures.<name>; its caption is report/<name>.rst.
+# Figures by name: the module in clustermass.figures whose function plot_<name> draws it, where it lies, its category
+# and title in the report, its input files and further params. Its caption is report/<name>.rst.
 OF_RUN, OF_EXPERIMENT = f"results/{RUN}/figures", f"{EXPERIMENT}/figures"
 OF_FIELD = f"{EXPERIMENT}/observed/{{field}}"
 FIGURES = {
     "comparison": (
+        "comparison",
         f"{OF_RUN}/comparison",
         ("Comparison", "experiments side by side"),
         {"metrics": metrics_of(compared())},
         {"rows": compared()},
     ),
     "learning_curve": (
+        "baselines",
         f"{OF_RUN}/learning_curve",
         ("Comparison", "learning curve"),
         {"metrics": metrics_of(learning_curve())},
         {"rows": learning_curve()},
     ),
     "weighting": (
+        "bias",
         f"{OF_RUN}/weighting",
         ("Comparison", "weighted training masses"),
         {"predictions": predictions_of(weighting_pairs())},
         {"rows": weighting_pairs()},
     ),
     "energy_bands": (
+        "sample",
         f"{OF_EXPERIMENT}/energy_bands",
         ("Sample", "energy bands"),
         {"images": realizations("images", "experiment"), "split": experiment_split},
         {},
     ),
     "sample": (
+        "sample",
         f"{OF_EXPERIMENT}/sample",
         ("Sample", "sample"),
         {"truth": realizations("truth", "experiment"), "ensemble": f"{EXPERIMENT}/ensemble.nc"},
         {},
     ),
     "training": (
+        "training",
         f"{OF_EXPERIMENT}/training",
         ("Training", "training"),
         {"members": member_files(".nc")},
         {},
     ),
     "predictions": (
+        "predictions",
         f"{OF_EXPERIMENT}/predictions",
         ("Results", "predictions"),
         {"predictions": f"{EXPERIMENT}/predictions.nc"},
         {},
     ),
     "spread": (
+        "spread",
         f"{OF_EXPERIMENT}/spread",
         ("Results", "spread of the members"),
         {
@@ -63,30 +71,35 @@ FIGURES = {
         },
     ),
     "bias": (
+        "bias",
         f"{OF_EXPERIMENT}/bias",
         ("Results", "bias"),
         {"predictions": f"{EXPERIMENT}/predictions.nc", "baselines": baselines_of_experiment},
         {},
     ),
     "baselines": (
+        "baselines",
         f"{OF_EXPERIMENT}/baselines",
         ("Results", "baselines"),
         {"metrics": f"{EXPERIMENT}/metrics.json"},
         {},
     ),
     "calibration": (
+        "predictions",
         f"{OF_EXPERIMENT}/calibration",
         ("Results", "calibration"),
         {"predictions": f"{EXPERIMENT}/predictions.nc", "metrics": f"{EXPERIMENT}/metrics.json"},
         {},
     ),
     "observed": (
+        "observed",
         f"{OF_FIELD}/masses",
         ("Observed field", "masses"),
         {"masses": f"{OF_FIELD}/masses.fits", "images": realizations("images", "field")},
         {"relation": in_order(config["baselines"]["count_rate_efeds"])},
     ),
     "published_masses": (
+        "observed",
         f"{OF_FIELD}/comparison",
         ("Observed field", "beside published masses"),
         {"comparison": f"{OF_FIELD}/comparison.json"},
@@ -94,7 +107,7 @@ FIGURES = {
     ),
 }
 
-for figure, (path, (category, title), files, more) in FIGURES.items():
+for figure, (module, path, (category, title), files, more) in FIGURES.items():
     wildcards_of_figure = [name for name in ("field", "experiment") if f"{{{name}}}" in path]
     folder = EXPERIMENT if "experiment" in wildcards_of_figure else f"results/{RUN}"
     job = f"plot_{figure}_{{field}}" if "field" in wildcards_of_figure else f"plot_{figure}"
@@ -126,7 +139,7 @@ for figure, (path, (category, title), files, more) in FIGURES.items():
             runtime=each_try(10),
         params:
             **more,
-            **step(f"figures.{figure}.plot_{figure}"),
+            **step(f"figures.{module}.plot_{figure}"),
             dpi=config["figures"]["dpi"],
         script:
             "../scripts/step.py"

@@ -19,7 +19,7 @@ def candidate_settings():
 def all_figures():
     """Figures of the run, those that compare experiments only where there are such, of experiments, and of fields."""
     paths = []
-    for name, (path, _, _, more) in FIGURES.items():
+    for name, (_, path, _, _, more) in FIGURES.items():
         if more.get("rows", True):
             paths += expand(
                 f"{path}.{{suffix}}",

@@ -1,1 +1,1 @@
-"""Figures, one file each; `style` holds what they share."""
+"""Figures, a file for those that show the same; `style` holds what all share."""

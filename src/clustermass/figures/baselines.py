@@ -1,111 +1,170 @@
-"""Scatter of every predictor on the same test clusters, and the network's scatter relative to each."""
+"""Scatter of the network and of the baselines: on one test set, and against the number of training clusters."""
 
 import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import in_order, percent, predictor
 from clustermass.io.files import reading
 
+#: predictors of the learning curve: the network and the baselines that are fitted to the same training clusters
+TRAINED = ("network", "boosted_trees", "ridge_features", "count_rate_recalibrated")
+#: predictors at the same number of clusters are drawn apart by this share of the curve's width
+APART = 0.012
 
-class Scatter(TypedDict, total=False):
-    """Scatter of a predictor's residuals on the test set, and its 68 % interval, dex."""
-
-    scatter_dex: float
-    scatter_dex_ci68: list[float] | None
-
-
-class Ratio(TypedDict):
-    """The network's scatter over a baseline's, and its 68 % interval; None for too few clusters."""
-
-    value: float | None
-    ci68: list[float] | None
+#: a value and the ends of its 68 % interval; None = too few clusters
+Value = tuple[float | None, Sequence[float] | None]
 
 
-class Metrics(TypedDict):
+class Metrics(NamedTuple):
     """The part of `metrics.json` that is drawn."""
 
     n_train: int
     n_test: int
-    test: Scatter
-    baselines: dict[str, Scatter]
-    ratios: dict[str, Ratio]
+    scatter: dict[str, Value]  # dex, of the network and each baseline on the test set
+    ratios: dict[str, Value]  # the network's scatter over that of each baseline
 
 
 @style.saved
 def plot_baselines(metrics: Path) -> Figure:
     """Draw the scatter of network and baselines, and the ratio of the network's to each, from `metrics.json`."""
     content = read_metrics(metrics)
-    rows = {"network": content["test"], **content["baselines"]}
-    names = in_order(rows)[::-1]
+    names = in_order(content.scatter)[::-1]
     figure = style.new_figure(style.TWO_COLUMNS_IN, 1.1 + 0.26 * len(names))
     scatter, ratio = figure.subplots(1, 2, sharey=True, width_ratios=[1.4, 1])
-    draw_scatters(scatter, names, rows)
-    draw_ratios(ratio, names, content["ratios"])
+    scatter.axvline(content.scatter["network"][0], color=style.BLUE, lw=0.7, ls=":", zorder=0)
+    scatter.xaxis.set_major_locator(MaxNLocator(6))
+    draw_values(scatter, names, content.scatter, 0.14)
+    scatter.set_xlabel("scatter [dex]")
+    draw_percent(scatter)
+    ratio.axvline(1, color=style.BLACK, lw=0.7, zorder=0)
+    draw_values(ratio, names, content.ratios, 0.24)
+    ratio.set_xlabel("scatter of network ÷ of this")
     scatter.set_yticks(range(len(names)), [predictor(name).label for name in names])
     for axes in (scatter, ratio):
         axes.tick_params(axis="y", which="both", length=0)
     scatter.set_ylim(-0.6, len(names) - 0.4)
-    figure.suptitle(f"the same {content['n_test']} test clusters for all; bars: 68 % intervals")
+    figure.suptitle(f"the same {content.n_test} test clusters for all; bars: 68 % intervals")
     return figure
 
 
 def read_metrics(path: Path) -> Metrics:
     """Read `metrics.json`; InputError if it lacks a block or has too few test clusters for a scatter."""
     with reading(path, "metrics"):
-        content: Metrics = json.loads(path.read_text(encoding="utf-8"))
-    missing = [key for key in ("n_test", "test", "baselines", "ratios") if key not in content]
-    if missing:
-        raise InputError(f"{path}: lacks {', '.join(missing)}. Delete it and run again.")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = {"network": content["test"], **content["baselines"]}
+        scatter = {name: (row["scatter_dex"], row.get("scatter_dex_ci68")) for name, row in rows.items()}
+        ratios = {
+            name.removeprefix("network_over_"): (row["value"], row.get("ci68"))
+            for name, row in content["ratios"].items()
+        }
+        n_train, n_test = content["n_train"], content["n_test"]
     # the evaluation gives no scatter of fewer than three clusters
-    if content["test"]["scatter_dex"] is None:
-        raise InputError(
-            f"{path}: {content['n_test']} test cluster(s) are too few to compare predictors. Enlarge the sample."
-        )
-    return content
+    if scatter["network"][0] is None:
+        raise InputError(f"{path}: {n_test} test cluster(s) are too few to compare predictors. Enlarge the sample.")
+    return Metrics(n_train, n_test, scatter, ratios)
 
 
-def draw_scatters(axes: Axes, names: list[str], rows: dict[str, Scatter]) -> None:
-    """Draw one dot a predictor: its scatter in dex (percent of the mass on the upper axis)."""
+def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], room: float) -> None:
+    """Draw a dot and an interval a predictor, from below, and its number at the right edge.
+
+    For the numbers the panel is widened by `room` times its width.
+    """
     for place, name in enumerate(names):
-        draw_dot(axes, place, name, rows[name]["scatter_dex"], rows[name].get("scatter_dex_ci68"))
-    axes.axvline(rows["network"]["scatter_dex"], color=style.BLUE, lw=0.7, ls=":", zorder=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    leave_room(axes, 0.14)
-    axes.set_xlabel("scatter [dex]")
+        value, interval = values.get(name, (None, None))
+        if value is not None:
+            look = predictor(name)
+            axes.plot(interval or [value, value], [place, place], color=look.colour, lw=1.3, solid_capstyle="butt")
+            axes.plot([value], [place], look.marker, color=look.colour, ms=5)
+            right = partial(axes.text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=7)
+            right(0.98, place, f"{value:.3f}")
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high + room * (high - low))
+
+
+def draw_percent(axes: Axes) -> None:
+    """Give a panel of scatters in dex an upper axis in percent of the mass."""
     axes.tick_params(which="both", top=False)
     scale = percent(1.0)
     upper = axes.secondary_xaxis("top", functions=(lambda x: scale * np.asarray(x), lambda y: np.asarray(y) / scale))
     upper.set_xlabel("scatter [% of the mass]")
 
 
-def draw_ratios(axes: Axes, names: list[str], ratios: dict[str, Ratio]) -> None:
-    """Draw one dot a baseline: the network's scatter divided by the baseline's, from paired resampling."""
-    for place, name in enumerate(names):
-        ratio = ratios.get(f"network_over_{name}")
-        if ratio is not None and ratio["value"] is not None:
-            draw_dot(axes, place, name, ratio["value"], ratio.get("ci68"))
-    axes.axvline(1, color=style.BLACK, lw=0.7, zorder=0)
-    leave_room(axes, 0.24)
-    axes.set_xlabel("scatter of network ÷ of this")
+@style.saved
+def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str | None]]) -> Figure:
+    """Draw the scatter of network and baselines against the number of training clusters, a panel a test sample.
+
+    Rows are experiments on test samples, a file each: `experiment`; `family`, the name of experiments that differ in
+    the training clusters alone; `sky`, None = the test set of the training sky, which comes first of each experiment.
+    """
+    curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
+    trained: dict[str | None, int] = {}
+    for row, content in zip(rows, map(read_metrics, metrics), strict=True):
+        n_train = trained.setdefault(row["experiment"], content.n_train)
+        curves.setdefault((row["family"], row["sky"]), []).append(content._replace(n_train=n_train))
+    curves = {key: points for key, points in curves.items() if len({point.n_train for point in points}) > 1}
+    if not curves:
+        raise InputError(
+            "no learning curve: it needs two experiments that differ in nothing but train_clusters (and members)."
+        )
+    columns = min(len(curves), 2)
+    lines = -(-len(curves) // columns)
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 0.6 + 2.5 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+    for axes, ((family, sky), points) in zip(panels, curves.items(), strict=False):
+        points.sort(key=lambda point: point.n_train)
+        draw_curves(axes, points)
+        axes.set_title(f"{family}: {sky or 'own test set'}, n = {points[0].n_test}", loc="left")
+    for axes in panels[len(curves) :]:
+        axes.set_visible(False)
+    for axes in panels[::columns]:
+        axes.set_ylabel("scatter [dex]")
+    style.common_legend(figure, 2)
+    return figure
 
 
-def leave_room(axes: Axes, fraction: float) -> None:
-    """Widen a panel to the right by a fraction of its width, for the column of numbers."""
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, high + fraction * (high - low))
+def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
+    """Draw the curves of all predictors on one test sample, of those that every number of clusters has."""
+    sizes = [point.n_train for point in points]
+    for place, name in enumerate(TRAINED):
+        if all(name in point.scatter for point in points):
+            draw_curve(axes, sizes, [point.scatter[name] for point in points], name, place - (len(TRAINED) - 1) / 2)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(far_apart(sizes)))
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(x=0.1)
+    axes.set_xlabel("training clusters")
 
 
-def draw_dot(axes: Axes, place: int, name: str, value: float, interval: list[float] | None) -> None:
-    """Draw a predictor's mark at `value`, its interval if there is one, and the number at the right edge."""
+def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: str, place: float) -> None:
+    """Draw the scatter of one predictor at each size, with its 68 % interval, a little to the side of it."""
+    size = np.array(sizes, dtype=float)
+    value = np.array([value for value, _ in values], dtype=float)
+    interval = np.array([interval or [np.nan, np.nan] for _, interval in values])
+    # an interval of resampled groups need not hold the value
+    error = np.maximum((interval - value[:, None]) * (-1, 1), 0).T
     look = predictor(name)
-    axes.plot(interval or [value, value], [place, place], color=look.colour, lw=1.3, solid_capstyle="butt")
-    axes.plot([value], [place], look.marker, color=look.colour, ms=5)
-    axes.text(0.98, place, f"{value:.3f}", transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=7)
+    width, marker_size, layer = (1.5, 5, 4) if name == "network" else (0.8, 3.5, 3)
+    axes.errorbar(
+        size * (size[-1] / size[0]) ** (APART * place), value, error, color=look.colour, marker=look.marker,
+        label=look.label, elinewidth=width, lw=width, ms=marker_size, zorder=layer,
+    )  # fmt: skip
+
+
+def far_apart(sizes: Sequence[int]) -> list[int]:
+    """Sizes from the largest down, without those within a quarter of the next: their labels would overlap."""
+    kept: list[int] = []
+    for size in sorted(sizes, reverse=True):
+        if not kept or size <= kept[-1] / 1.25:
+            kept.append(size)
+    return kept

@@ -1,9 +1,11 @@
-"""Bias and scatter in bins of true and of predicted mass, network and baselines (Krippendorf et al. 2023, Fig. 5)."""
+"""Bias and scatter in bins of mass (Krippendorf et al. 2023, Fig. 5): network, baselines, weighted trainings."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
@@ -11,7 +13,7 @@ from scipy import stats
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.style import PREDICTED_MASS, RESIDUAL, TRUE_MASS, in_order, predictor, read_subset, signed
+from clustermass.figures.style import PREDICTED_MASS, RESIDUAL, SIGMA, TRUE_MASS, predictor, read_subset, signed
 from clustermass.io.netcdf import check_finite, read_netcdf
 
 BIN_DEX = 0.25
@@ -19,6 +21,10 @@ BIN_DEX = 0.25
 MIN_IN_BIN = 8
 #: not drawn: its bias is so large that the others would look alike; its numbers are in metrics.json
 LEFT_OUT = ("prior",)
+#: colour, marker and shift in units of a bin's width, of an experiment and its weighted twin
+PAIR = ((style.BLUE, "o", -0.15), (style.VERMILION, "D", 0.15))
+#: bins of the distributions of a pair
+HISTOGRAM_BINS = 32
 
 
 @style.saved
@@ -37,7 +43,7 @@ def plot_bias(predictions: Path, baselines: Path) -> Figure:
     draw_expected(by_truth[0], mass, predicted, sigma)
     by_truth[0].set_ylabel("mean " + RESIDUAL)
     by_truth[1].set(ylabel="scatter in the bin [dex]", ylim=(0, None))
-    figure.legend(*by_truth[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    style.common_legend(figure, 3)
     return figure
 
 
@@ -89,16 +95,16 @@ def draw_all(
     panels: np.ndarray, by_truth: bool, mass: np.ndarray, residuals: dict[str, np.ndarray], edges: np.ndarray
 ) -> None:
     """Draw bias (first panel) and scatter (second) of every predictor in bins of the true mass or of its own one."""
-    names = in_order(name for name in residuals if name not in LEFT_OUT)
+    names = style.in_order(name for name in residuals if name not in LEFT_OUT)
     offsets = np.linspace(-0.36, 0.36, len(names)) if len(names) > 1 else np.zeros(1)
     for name, offset in zip(names, offsets, strict=True):
         # another predictor's masses may lie outside the network's: they count in the outermost bins
         by = mass if by_truth else np.clip(mass + residuals[name], edges[0], np.nextafter(edges[-1], 0))
-        places = 0.5 * (edges[:-1] + edges[1:]) + offset * np.diff(edges)
         look, lead = predictor(name), name == "network"
         sizes = {"ms": 5, "elinewidth": 1.3, "zorder": 4} if lead else {"ms": 3.5, "elinewidth": 0.8, "zorder": 3}
         statistics = binned(by, residuals[name], edges)
         for axes, (value, error) in zip(panels, (statistics[:2], statistics[2:]), strict=True):
+            places = 0.5 * (edges[:-1] + edges[1:]) + offset * np.diff(edges)
             axes.errorbar(places, value, error, fmt=look.marker, color=look.colour, label=look.label, **sizes)
 
 
@@ -144,3 +150,54 @@ def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray, label: str) -> No
     axes.set(xlim=edges[[0, -1]], xlabel=label)
     axes.xaxis.set_major_locator(MultipleLocator(0.5))
     axes.xaxis.set_minor_locator(MultipleLocator(BIN_DEX))
+
+
+@style.saved
+def plot_weighting(predictions: Sequence[Path], rows: Sequence[Mapping[str, str]]) -> Figure:
+    """Draw residuals and sigma of pairs of experiments on the same test clusters (Figs. 5 and 8 of the paper).
+
+    Rows, a file each, are `experiment` and `weighting` of its training clusters; of a pair the unweighted comes first.
+    """
+    if not rows or len(rows) % 2 or len(rows) != len(predictions):
+        raise InputError("no pair of experiments that differ in weighting alone.")
+    tables = [read_subset(path, "test", require=["mu", "sigma_calibrated"]) for path in predictions]
+    names = [f"{row['experiment']} (weighting: {row['weighting'].replace('_', ' ')})" for row in rows]
+    pairs = len(rows) // 2
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 0.2 + 3.0 * pairs)
+    for block, start in zip(figure.subfigures(pairs, 1, squeeze=False)[:, 0], range(0, len(rows), 2), strict=True):
+        plain, weighted = tables[start : start + 2]
+        if not np.array_equal(plain["cluster"].values, weighted["cluster"].values):
+            raise InputError(f"{predictions[start + 1]}: holds other test clusters than {predictions[start]}.")
+        draw_pair(block.subplots(1, 3, width_ratios=[1.5, 1, 1]), (plain, weighted), names[start : start + 2])
+        block.suptitle(f"the same test clusters, n = {plain.sizes['cluster']}")
+        style.common_legend(block, 2)
+    return figure
+
+
+def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[str]) -> None:
+    """Draw bias in bins of true mass, and distributions of residual and sigma, of the two experiments of a pair."""
+    truth = tables[0]["log10_m500c"].values
+    residuals = [(table["mu"] - table["log10_m500c"]).values for table in tables]
+    sigmas = [table["sigma_calibrated"].values for table in tables]
+    edges = mass_bins(truth)
+    mark_bins(panels[0], truth, edges, TRUE_MASS)
+    panels[0].axhline(0, color=style.BLACK, lw=0.7)
+    for residual, name, (colour, marker, shift) in zip(residuals, names, PAIR, strict=True):
+        mean, error, _, _ = binned(truth, residual, edges)
+        places = 0.5 * (edges[:-1] + edges[1:]) + shift * np.diff(edges)
+        panels[0].errorbar(places, mean, error, fmt=marker, color=colour, elinewidth=1.0, label=name)
+    panels[0].set_ylabel("mean " + RESIDUAL)
+    draw_distributions(panels[1], residuals, [f"bias {signed(r.mean())}, scatter {r.std():.3f}" for r in residuals])
+    panels[1].axvline(0, color=style.GREY, lw=0.7, ls=":")
+    panels[1].set(xlabel=RESIDUAL, ylabel="test clusters")
+    draw_distributions(panels[2], sigmas, [f"mean {sigma.mean():.3f}" for sigma in sigmas])
+    panels[2].set_xlabel(SIGMA)
+
+
+def draw_distributions(axes: Axes, values: Sequence[np.ndarray], texts: Sequence[str]) -> None:
+    """Draw the histograms of both experiments in common bins, and above them a text on each, in its colour."""
+    low, high = np.min(values), np.max(values)
+    edges = np.linspace(low, max(high, low + 1e-3), HISTOGRAM_BINS + 1)
+    for number, (each, text, (colour, _, _)) in enumerate(zip(values, texts, PAIR, strict=True)):
+        axes.hist(each, bins=edges.tolist(), histtype="step", color=colour, lw=1.1)
+        axes.text(0.5, 1.02 + 0.07 * number, text, transform=axes.transAxes, ha="center", color=colour, fontsize=7)

@@ -1,10 +1,12 @@
-"""Masses of an observed field against count-rate relation and redshift, after Fig. 6 of Krippendorf et al. (2023)."""
+"""Masses of an observed field (Krippendorf et al. 2023, Fig. 6): with redshift, against relations and other papers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
@@ -30,6 +32,15 @@ if TYPE_CHECKING:
 
 COLUMNS = ("RA", "DEC", "Z", "LOGM500", "LOGM500_ERR", "LOGM500_REF")
 FLAGS = ("FLAG_RANGE", "FLAG_OOD", "FLAG_EDGE")
+#: masses in `comparison.json` beside the network's -> label of the axis; that of published masses is the paper's name
+OTHERS = {
+    "published": "published",
+    "luminosity": "luminosity, Chiu et al. 2022",
+    "count_rate": "count rate, eFEDS relation",
+}
+#: clusters in a bin of redshift, about
+BIN_CLUSTERS = 40
+MAX_BINS = 8
 
 
 @style.saved
@@ -61,11 +72,8 @@ def read_masses(path: Path) -> xr.Dataset:
     """
     with reading(path, "mass catalogue"):
         data, header = fits.getdata(path, 1, header=True, memmap=False)
-        missing = [name for name in (*COLUMNS, *FLAGS) if name not in data.names]
-    if missing:
-        raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}. Delete it and run again.")
-    values = {name: ("cluster", np.asarray(data[name], dtype=float)) for name in COLUMNS}
-    flagged = np.any([np.asarray(data[name], dtype=bool) for name in FLAGS], axis=0)
+        values = {name: ("cluster", np.asarray(data[name], dtype=float)) for name in COLUMNS}
+        flagged = np.any([np.asarray(data[name], dtype=bool) for name in FLAGS], axis=0)
     table = xr.Dataset({**values, "flagged": ("cluster", flagged)})
     has_mass = np.isfinite(table["LOGM500"].values)
     if not has_mass.any():
@@ -100,17 +108,20 @@ def draw_against_rate(
     by_rate = count_rate_relation(table["Z"].values[measured], relation).log10_mass(rate[measured])
     draw_points(axes, by_rate, table, measured, norm)
     values = np.concatenate([mass, by_rate])
-    limits = (float(values.min()) - 0.08, float(values.max()) + 0.08)
-    axes.plot(limits, limits, color=style.BLACK, lw=0.8, label="equality")
+    draw_square(axes, (float(values.min()) - 0.08, float(values.max()) + 0.08), 5)
     difference = mass[measured] - by_rate
     numbers = " no count rates in the catalogue"
     if measured.any():
         numbers = f"\nmean {signed(difference.mean())} dex\nscatter {difference.std():.3f} dex"
     style.note(axes, f"n = {difference.size} with a count rate\nnetwork − relation:{numbers}")
-    axes.set(xlim=limits, ylim=limits, aspect="equal")
     axes.set(xlabel=MASS + ", count-rate relation", ylabel=MASS + ", network")
+
+
+def draw_square(axes: Axes, limits: tuple[float, float], ticks: int) -> None:
+    """Draw the line of equality of two masses, with about as many ticks on either axis."""
+    style.draw_equality(axes, limits, "equality")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_locator(MaxNLocator(ticks))
 
 
 def draw_against_redshift(axes: Axes, table: xr.Dataset, norm: Normalize) -> PathCollection:
@@ -131,7 +142,81 @@ def draw_points(axes: Axes, x: np.ndarray, table: xr.Dataset, shown: np.ndarray,
     rasterised = x.size > style.RASTERISE_ABOVE
     points = axes.scatter(x, mass, c=error, norm=norm, cmap="viridis", s=9, lw=0, zorder=3, rasterized=rasterised)
     if flagged.any():
-        label = f"flagged, n = {table['flagged'].values.sum()}"
-        rings = axes.plot(x[flagged], mass[flagged], "o", mfc="none", mec=style.VERMILION, mew=0.7, ms=5.0, label=label)
-        rings[0].set_zorder(4)
+        ring = partial(axes.plot, mfc="none", mec=style.VERMILION, mew=0.7, ms=5.0, zorder=4)
+        ring(x[flagged], mass[flagged], "o", label=f"flagged, n = {table['flagged'].values.sum()}")
     return points
+
+
+@style.saved
+def plot_published_masses(comparison: Path) -> Figure:
+    """Draw the network's masses against those of `comparison.json`, and the differences against redshift."""
+    with reading(comparison, "comparison"):
+        content = json.loads(comparison.read_text(encoding="utf-8"))
+        numbers, paper, n = content["comparisons"], content["published"], content["n"]["network"]
+        # None of the file is NaN
+        clusters = {key: np.array(content["clusters"][key], dtype=float) for key in ("redshift", "network", *OTHERS)}
+    shown = [name for name in OTHERS if f"network_minus_{name}" in numbers]
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 5.1)
+    panels = figure.subplots(2, len(shown), squeeze=False, sharey="row")
+    limits = limits_of([clusters[name] for name in ("network", *shown)])
+    differences = []
+    for (upper, lower), name in zip(panels.T, shown, strict=True):
+        columns = np.array([clusters[key] for key in ("network", name, "redshift")])
+        mass, other, redshift = columns[:, np.isfinite(columns).all(axis=0)]
+        title, trends = describe(numbers[f"network_minus_{name}"])
+        look = partial(upper.scatter, s=7, lw=0, zorder=3, rasterized=mass.size > style.RASTERISE_ABOVE)
+        points = look(other, mass, c=redshift, cmap="viridis", vmin=0.0, vmax=1.0)
+        draw_square(upper, limits, 4)
+        upper.set_title(title, fontsize=7, loc="left")
+        upper.set_xlabel(f"{MASS},\n{paper if name == 'published' else OTHERS[name]}")
+        draw_difference(lower, redshift, mass - other, trends)
+        differences.append(mass - other)
+    low, high = limits_of(differences)
+    # room below for the printed trends
+    panels[1, 0].set_ylim(low - 0.25 * (high - low), high)
+    panels[0, 0].set_ylabel(MASS + ", network")
+    panels[1, 0].set_ylabel("network − other [dex]")
+    figure.colorbar(points, ax=panels, label="redshift", extend="max", pad=0.01, aspect=40)
+    figure.suptitle(
+        f"observed field: n = {n} with a mass\n"
+        "agreement is not accuracy: published masses are themselves a function of count rate and redshift"
+    )
+    style.common_legend(figure, 2)
+    return figure
+
+
+def describe(numbers: Mapping[str, Any]) -> tuple[str, str]:
+    """Format number, mean and scatter of a difference, and its trends; without those of too few clusters."""
+    title, trends, fit = f"n = {numbers['n']}", "", numbers["fit"]
+    if numbers["mean_dex"] is not None:
+        title += f"\nmean {signed(numbers['mean_dex'])} ± {numbers['mean_dex_error']:.3f} dex"
+        title += f"\nscatter {numbers['scatter_dex']:.3f} ± {numbers['scatter_dex_error']:.3f} dex"
+    if fit["slope_mass"] is not None:
+        trends = f"{signed(fit['slope_mass'], 2)} ± {fit['slope_mass_error']:.2f} per dex of mass\n"
+        trends += f"{signed(fit['slope_redshift'], 2)} ± {fit['slope_redshift_error']:.2f} per dex of 1 + z"
+    return title, trends
+
+
+def draw_difference(axes: Axes, redshift: np.ndarray, difference: np.ndarray, trends: str) -> None:
+    """Scatter the differences against redshift, with medians in bins of equal numbers, and print the fitted trends."""
+    rasterised = difference.size > style.RASTERISE_ABOVE
+    axes.scatter(redshift, difference, color=style.LIGHT_GREY, s=5, lw=0, zorder=2, rasterized=rasterised)
+    draw = partial(axes.errorbar, fmt="o", color=style.BLUE, ms=3.5, elinewidth=1, zorder=4)
+    draw(*binned_medians(redshift, difference), label="median in bins")
+    axes.axhline(0, color=style.BLACK, lw=0.8)
+    style.note(axes, trends, "lower left", zorder=5)
+    axes.set(xlabel="redshift", xlim=(0, None))
+
+
+def binned_medians(redshift: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Median redshift, median difference and its standard error (1.253 sigma / sqrt(n)) in bins of equal numbers."""
+    bins = int(np.clip(redshift.size // BIN_CLUSTERS, 1, MAX_BINS))
+    parts = np.array_split(np.argsort(redshift, kind="stable"), bins)
+    place, median = (np.array([np.median(values[p]) for p in parts]) for values in (redshift, difference))
+    return place, median, np.array([1.2533 * difference[p].std() / np.sqrt(p.size) for p in parts])
+
+
+def limits_of(columns: list[np.ndarray]) -> tuple[float, float]:
+    """Limits that hold all but the outermost values of the columns, with a margin."""
+    low, high = np.nanpercentile(np.concatenate(columns), [0.2, 99.8])
+    return float(low) - 0.1, float(high) + 0.1

@@ -1,14 +1,16 @@
-"""Mass-redshift plane of all simulated haloes and of the selected clusters, as Fig. 2 of Krippendorf et al. (2023)."""
+"""The sample: its clusters in mass and redshift, one in all energy bands (Krippendorf et al. 2023, Figs. 2 and 1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from astropy.io import fits
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from clustermass.errors import InputError
 from clustermass.figures import style
@@ -16,7 +18,12 @@ from clustermass.figures.style import MASS
 from clustermass.io.files import reading
 from clustermass.io.netcdf import read_netcdf
 
+#: bins of mass and of redshift
 BINS = 40
+#: energy bands in a row
+COLUMNS = 5
+#: pixels are drawn this many times coarser than the base grid: 24", the grid of the paper's images
+COARSER = 2
 
 
 @style.saved
@@ -28,17 +35,24 @@ def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
     if z.size == 0:
         raise InputError(f"{ensemble}: no cluster in it; the sample can't be drawn. Widen the selection.")
     figure = style.new_figure(5.2, 4.2)
-    plane, top, right = joint_axes(figure)
+    panels = figure.subplots(2, 2, sharex="col", sharey="row", width_ratios=[3.2, 1], height_ratios=[1, 3.2])
+    (top, corner), (plane, right) = panels
+    corner.remove()
     z_edges = np.linspace(0, 1.02 * max(halo_z.max(), z.max()), BINS + 1)
     mass_edges = np.linspace(min(halo_mass.min(), mass.min()), max(halo_mass.max(), mass.max()) + 0.05, BINS + 1)
     density = np.ma.masked_equal(np.histogram2d(halo_z, halo_mass, bins=(z_edges, mass_edges))[0].T, 0)
     grey = plane.pcolormesh(z_edges, mass_edges, density, norm=LogNorm(), cmap="Greys", rasterized=True)
     plane.scatter(z, mass, s=3, c=style.BLUE, alpha=0.5, lw=0, rasterized=z.size > style.RASTERISE_ABOVE)
     plane.set(xlabel="redshift", ylabel=MASS, xlim=z_edges[[0, -1]], ylim=mass_edges[[0, -1]])
-    draw_margin(partial(top.hist, orientation="vertical"), z, halo_z, z_edges)
-    draw_margin(partial(right.hist, orientation="horizontal"), mass, halo_mass, mass_edges)
-    top.set(ylabel="number")
-    right.set(xlabel="number")
+    for hist, ours, all_haloes, edges in (
+        (partial(top.hist, orientation="vertical"), z, halo_z, z_edges),
+        (partial(right.hist, orientation="horizontal"), mass, halo_mass, mass_edges),
+    ):
+        histogram = partial(hist, bins=edges.tolist(), log=True)
+        histogram(all_haloes, color=style.LIGHT_GREY, label=f"haloes that send photons, n = {all_haloes.size:,}")
+        histogram(ours, histtype="step", color=style.BLUE, lw=1.2, label=f"selected clusters, n = {ours.size:,}")
+    top.set_ylabel("number")
+    right.set_xlabel("number")
     bar = partial(figure.colorbar, location="bottom", aspect=50, shrink=0.75, anchor=(0, 0.5))
     bar(grey, ax=[plane, right], label="all haloes per cell")
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2)
@@ -57,19 +71,88 @@ def read_haloes(truth: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     return redshift, mass
 
 
-def joint_axes(figure: Figure) -> tuple[Axes, Axes, Axes]:
-    """Return a large panel, a flat one above it and a narrow one to its right that share its axes."""
-    grid = figure.add_gridspec(2, 2, width_ratios=[3.2, 1], height_ratios=[1, 3.2])
-    plane = figure.add_subplot(grid[1, 0])
-    top = figure.add_subplot(grid[0, 0], sharex=plane)
-    right = figure.add_subplot(grid[1, 1], sharey=plane)
-    top.tick_params(labelbottom=False)
-    right.tick_params(labelleft=False)
-    return plane, top, right
+@style.saved
+def plot_energy_bands(images: Sequence[Path], split: Path) -> Figure:
+    """Draw every energy band of the test cluster with the most fitted counts in a fully exposed box."""
+    cluster = brightest_test_cluster(images, split)
+    pixels, half_width = coarse_pixels(cluster)
+    rows = -(-len(pixels) // COLUMNS)
+    figure = style.new_figure(style.TWO_COLUMNS_IN, 0.75 + 1.24 * rows)
+    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
+    norm = PowerNorm(0.5, vmin=0, vmax=max(1.0, float(pixels.max())))
+    extent = half_width * np.array([-1, 1, -1, 1])
+    for axes, band, (low, high) in zip(panels.flat, pixels, cluster["band_bounds"].values, strict=False):
+        drawn = axes.imshow(band, origin="lower", extent=extent, norm=norm, cmap="inferno")
+        axes.set_title(f"{low:.3f}–{high:.3f} keV", fontsize=7.5, pad=3)
+        text = f"{round(band.sum())} photons"
+        axes.text(0.95, 0.05, text, transform=axes.transAxes, ha="right", va="bottom", color="w", fontsize=7)
+        axes.tick_params(color="w", which="both")
+        axes.set(xticks=[-400, 0, 400], yticks=[-400, 0, 400])
+        axes.minorticks_off()
+    for axes in panels.flat[len(pixels) :]:
+        axes.set_visible(False)
+    draw_compass(panels[0, 0])
+    pixel, smoothed = 2 * half_width / pixels.shape[-1], "smoothed " * ("image" in cluster)
+    label = f'{smoothed}photons per {pixel:.0f}" × {pixel:.0f}" pixel'
+    figure.colorbar(drawn, ax=panels, label=label, aspect=30, pad=0.01, ticks=MaxNLocator(8, integer=True))
+    figure.suptitle(
+        f"test cluster {cluster['cluster'].item()}: "
+        rf"$\log_{{10}}(M_{{500c}}/M_\odot) = {float(cluster['log10_m500c']):.2f}$, "
+        rf"$z = {float(cluster['redshift']):.3f}$, {round(float(pixels.sum()))} photons in the box"
+    )
+    figure.supxlabel("offset to the West [arcsec]", fontsize=8)
+    figure.supylabel("offset to the North [arcsec]", fontsize=8)
+    return figure
 
 
-def draw_margin(hist: Callable[..., object], selected: np.ndarray, haloes: np.ndarray, edges: np.ndarray) -> None:
-    """Draw the histograms of all haloes and of the selected clusters on a logarithmic scale."""
-    histogram = partial(hist, bins=edges.tolist(), log=True)
-    histogram(haloes, color=style.LIGHT_GREY, label=f"haloes that send photons, n = {haloes.size:,}")
-    histogram(selected, histtype="step", color=style.BLUE, lw=1.2, label=f"selected clusters, n = {selected.size:,}")
+def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
+    """Return the test cluster with the most fitted counts, without the dimension `cluster`.
+
+    Files are read one at a time, so that memory holds one realization, not the sample. A tie goes to the id that sorts
+    first.
+    """
+    subsets = read_netcdf(split, require=["split"])["split"]
+    test = subsets["cluster"].values[subsets.values.astype(str) == "test"].astype(str)
+    best = None
+    for path in sorted(images):
+        dataset = read_netcdf(path, ["band_bounds", "redshift", "ml_cts", "log10_m500c", "covered_fraction"])
+        if "image" not in dataset and "counts" not in dataset:
+            raise InputError(f"{path}: lacks the variable counts. Delete it and run again.")
+        usable = np.isin(dataset["cluster"].values.astype(str), test) & (dataset["covered_fraction"].values > 0.99)
+        usable &= np.isfinite(dataset["log10_m500c"].values) & np.isfinite(dataset["redshift"].values)
+        if usable.any():
+            candidate = dataset.isel(cluster=int(np.argmax(np.where(usable, dataset["ml_cts"].values, -np.inf))))
+            if best is None or float(candidate["ml_cts"]) > float(best["ml_cts"]):
+                best = candidate.copy(deep=True)
+    if best is None:
+        raise InputError(
+            f"{split}: no test cluster with a mass, a redshift and a fully exposed box in the {len(images)} image "
+            "file(s). Enlarge the sky or add realizations."
+        )
+    return best
+
+
+def pixels_of(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
+    """Return photons a pixel (band, y, x), or the image if it was published smoothed, and half of its side, arcsec."""
+    pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)
+    return pixels, 0.5 * pixels.shape[-1] * float(cluster["x"][1] - cluster["x"][0])
+
+
+def coarse_pixels(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
+    """Return `pixels_of` a cluster in coarser pixels; smoothed or indivisible images stay as they are."""
+    pixels, half_width = pixels_of(cluster)
+    bands, side = pixels.shape[:2]
+    if side % COARSER == 0 and "image" not in cluster:
+        coarse = side // COARSER
+        pixels = pixels.reshape(bands, coarse, COARSER, coarse, COARSER).sum(axis=(2, 4))
+    return pixels, half_width
+
+
+def draw_compass(axes: Axes) -> None:
+    """Mark North and East in the upper left corner of a panel."""
+    x, y = 0.32, 0.64
+    arrow = {"arrowstyle": "-|>", "color": "w", "lw": 0.7, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 5}
+    for dx, dy, name in ((0.0, 0.17, "N"), (-0.17, 0.0, "E")):
+        axes.annotate("", (x + dx, y + dy), (x, y), xycoords="axes fraction", arrowprops=arrow)
+        place = x + 1.42 * dx, y + 1.42 * dy
+        axes.text(*place, name, transform=axes.transAxes, color="w", fontsize=7, ha="center", va="center")

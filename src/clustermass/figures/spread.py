@@ -17,7 +17,7 @@ from clustermass.dataset.sample import realization_of
 from clustermass.dataset.split import read_split
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.energy_bands import pixels_of
+from clustermass.figures.sample import pixels_of
 from clustermass.figures.style import read_subset
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, project
 from clustermass.io.netcdf import read_netcdf

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.style import context
 
 from clustermass.errors import InputError
@@ -102,30 +102,25 @@ def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
     """Decorate a function that draws a figure, so that it writes the figure to files instead of returning it.
 
     The files `svg`, `png` and `pdf` and the `dpi` of the PNG are further keywords. Every file states the function's
-    name, its settings and the hashes of all files in its arguments. InputError names an input file that is missing,
-    damaged or of another run, or that holds nothing to draw.
+    name, its settings and the hashes of all files in its arguments: its input files. InputError names an input file
+    that is missing, damaged or of another run, or that holds nothing to draw.
     """
 
     @functools.wraps(draw)
     def draw_and_save(*args: Any, dpi: int, **kwargs: Any) -> None:
         files: dict[str, Path] = {kind: kwargs.pop(kind) for kind in ("svg", "png", "pdf") if kind in kwargs}
-        arguments = inspect.signature(draw).bind(*args, **kwargs).arguments
+        inputs, settings = list[Path](), {"dpi": dpi}
+        for key, value in inspect.signature(draw).bind(*args, **kwargs).arguments.items():
+            paths = [value] if isinstance(value, Path) else value
+            if isinstance(paths, list | tuple) and paths and all(isinstance(path, Path) for path in paths):
+                inputs += paths
+            else:
+                settings[key] = value
+        description = json.dumps(provenance(draw.__name__, settings, inputs), sort_keys=True)
         with context(LOOK, after_reset=True):
-            save(draw(*args, **kwargs), files, dpi, _provenance(draw.__name__, {**arguments, "dpi": dpi}))
+            save(draw(*args, **kwargs), files, dpi, description)
 
     return draw_and_save
-
-
-def _provenance(name: str, arguments: Mapping[str, Any]) -> str:
-    """Provenance of a figure as JSON: paths among the arguments are its inputs, all others its settings."""
-    inputs, settings = list[Path](), {}
-    for key, value in arguments.items():
-        paths = [value] if isinstance(value, Path) else value
-        if isinstance(paths, list | tuple) and paths and all(isinstance(path, Path) for path in paths):
-            inputs += paths
-        else:
-            settings[key] = value
-    return json.dumps(provenance(name, settings, inputs), sort_keys=True)
 
 
 def save(figure: Figure, files: Mapping[str, Path], dpi: int, description: str) -> None:
@@ -137,8 +132,7 @@ def save(figure: Figure, files: Mapping[str, Path], dpi: int, description: str) 
     }
     for kind, path in files.items():
         with atomic(path) as temporary:
-            resolution = dpi if kind == "png" else RASTER_DPI
-            figure.savefig(temporary, format=kind, dpi=resolution, metadata=metadata[kind])
+            figure.savefig(temporary, format=kind, dpi=dpi if kind == "png" else RASTER_DPI, metadata=metadata[kind])
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -154,8 +148,14 @@ def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> N
     axes.text(x, y, text, **{**place, "fontsize": 7, "linespacing": 1.3, "zorder": 0.5, **options})
 
 
-def common_legend(figure: Figure, columns: int) -> None:
-    """Print one legend below all panels, with each label once."""
+def draw_equality(axes: Axes, limits: tuple[float, float], label: str | None = None) -> None:
+    """Draw the line of equal masses through a square panel with these limits on both axes."""
+    axes.plot(limits, limits, color=BLACK, lw=0.8, label=label)
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+
+
+def common_legend(figure: Figure | SubFigure, columns: int) -> None:
+    """Print one legend below all panels of a figure or of a part of it, with each label once."""
     entries = {
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -163,9 +163,9 @@ def common_legend(figure: Figure, columns: int) -> None:
 
 
 def read_subset(path: Path, split: str, require: Iterable[str] = ()) -> xr.Dataset:
-    """Read the clusters of one subset (train, val or test) of `ensemble.nc`, `predictions.nc` or `baselines.nc`.
+    """Read the clusters of one subset (train, val or test) of `ensemble.nc` or `predictions.nc`.
 
-    InputError if a variable in `require` is missing, the subset is empty, or a mass or such a variable isn't finite.
+    InputError if the subset is empty, or if a mass or a variable in `require` is missing or isn't finite.
     """
     names = ["log10_m500c", *require]
     dataset = read_netcdf(path, require=["split", *names])

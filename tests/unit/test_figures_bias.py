@@ -8,7 +8,7 @@ import xarray as xr
 from figures_inputs import caught, texts
 
 from clustermass.errors import InputError
-from clustermass.figures.weighting import plot_weighting
+from clustermass.figures.bias import plot_weighting
 from clustermass.io.netcdf import write_netcdf
 
 ROWS = [{"experiment": "fiducial", "weighting": "none"}, {"experiment": "even", "weighting": "uniform_mass"}]
