@@ -116,9 +116,11 @@ def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
                 inputs += paths
             else:
                 settings[key] = value
-        description = json.dumps(provenance(draw.__name__, settings, inputs), sort_keys=True)
         with context(LOOK, after_reset=True):
-            save(draw(*args, **kwargs), files, dpi, description)
+            figure = draw(*args, **kwargs)
+            # after the drawing, which names inputs that are missing
+            description = json.dumps(provenance(draw.__name__, settings, inputs), sort_keys=True)
+            save(figure, files, dpi, description)
 
     return draw_and_save
 
