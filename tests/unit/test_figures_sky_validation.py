@@ -12,7 +12,7 @@ from validation_inputs import plant, plant_sample
 
 from clustermass.errors import InputError
 from clustermass.figures.sky_validation import PANELS, plot_sky_validation
-from clustermass.sky_validation import published
+from clustermass.sky_validation import statistics
 from clustermass.sky_validation.table import validate
 
 
@@ -65,7 +65,7 @@ def test_page_shows_what_was_planted(measured, tmp_path, caught):
     counts = panels["Clusters on the sky"]
     points = np.concatenate([line.get_xydata() for line in counts.lines if line.get_marker() == "o"])
     for flux in (3e-15, 1e-14, 1e-13):
-        value = published.number(f"density {flux:.0e}").value
+        value = statistics.published_number(f"density {flux:.0e}").value
         assert any(np.allclose(point, (flux, value)) for point in points)
     # true masses follow the relation: the diamonds lie on its line within 0.15 / sqrt(75) dex, four times that
     relation = panels["Count rate and mass"]

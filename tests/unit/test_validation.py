@@ -14,7 +14,7 @@ from clustermass.errors import InputError
 from clustermass.images.exposure import read_exposure
 from clustermass.sky_validation import statistics
 from clustermass.sky_validation.measure import FLUX, RealizationFiles, above, measure, read_measured, solid_angle_deg2
-from clustermass.sky_validation.published import PublishedNumber, mass_relation
+from clustermass.sky_validation.statistics import PublishedNumber, mass_relation
 from clustermass.sky_validation.table import Row, compare, rounded, rows, tolerance, tuned, validate
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from astropy.table import Table
 
 from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.config.resolve import load_config
-from clustermass.sky_validation import published
-from clustermass.sky_validation.published import PERCENT
+from clustermass.sky_validation import statistics
+from clustermass.sky_validation.statistics import PERCENT
 
 ROOT = Path(__file__).parents[2]
 EFEDS = ROOT.parent / "shared" / "data" / "efeds"
@@ -61,13 +61,13 @@ def quantile_error(values: np.ndarray, share: float) -> float:
 
 def assert_distribution(name: str, values: np.ndarray) -> None:
     for percent in PERCENT:
-        fact = published.quantile(name, percent)
+        fact = statistics.published_quantile(name, percent)
         assert fact.value == pytest.approx(np.quantile(values, percent / 100), rel=DIGITS), percent
         assert fact.error == pytest.approx(quantile_error(values, percent / 100), rel=0.06), percent
 
 
 def assert_running(name: str, x: np.ndarray, y: np.ndarray) -> None:
-    running = published.running(name)
+    running = statistics.published_running(name)
     for number, (low, high) in enumerate(zip(running.edges[:-1], running.edges[1:], strict=True)):
         inside = (x >= low) & (x < high)
         expected = [np.median(x[inside]), *np.quantile(y[inside], [0.16, 0.5, 0.84])]
@@ -95,38 +95,38 @@ def test_quantiles_of_confirmed_clusters(efeds, confirmed, with_mass):
     assert_distribution("flux over rate", 1e13 * (efeds["flux"] / efeds["ML_RATE"])[measured])
     # log10(M/Msun): medians 14.16; without the conversion from Msun/h they would be 14.00
     assert_distribution("mass", efeds["mass"][with_mass])
-    assert published.number("mass").value == pytest.approx(np.median(efeds["mass"][with_mass]), abs=0.015)
-    assert published.number("redshift").value == pytest.approx(np.median(efeds["liu_z"]), abs=0.005)
+    assert statistics.published_number("mass").value == pytest.approx(np.median(efeds["mass"][with_mass]), abs=0.015)
+    assert statistics.published_number("redshift").value == pytest.approx(np.median(efeds["liu_z"]), abs=0.005)
 
 
 def test_numbers(efeds, confirmed):
     assert (
-        published.number("candidates").value == len(confirmed)
-        and published.number("selected, eFEDS").value == confirmed.sum()
+        statistics.published_number("candidates").value == len(confirmed)
+        and statistics.published_number("selected, eFEDS").value == confirmed.sum()
     )
     share = 1 - confirmed.mean()
-    assert published.number("spurious").value == pytest.approx(share)
-    assert published.number("spurious").error == pytest.approx(np.sqrt(share * (1 - share) / 542))
+    assert statistics.published_number("spurious").value == pytest.approx(share)
+    assert statistics.published_number("spurious").error == pytest.approx(np.sqrt(share * (1 - share) / 542))
     bright = (efeds["DET_LIKE"] > 60) & (efeds["EXT_LIKE"] > 60)
-    assert published.number("bright, eFEDS").value == bright.sum()
+    assert statistics.published_number("bright, eFEDS").value == bright.sum()
     # the main catalogue ends at DET_LIKE 6 and has 27,369 point sources: one of the 542 is in the supplement
     assert (efeds["DET_LIKE"] < 6).sum() == 1
-    assert published.number("points 6").value * published.tables()["efeds_deg2"] == 27369
-    area = published.tables()["efeds_deg2"]
+    assert statistics.published_number("points 6").value * statistics.published()["efeds_deg2"] == 27369
+    area = statistics.published()["efeds_deg2"]
     for rate in (0.05, 0.1, 0.2, 0.4):
-        fact = published.number(f"rate {rate}")
+        fact = statistics.published_number(f"rate {rate}")
         number = (confirmed & (efeds["ML_RATE"] > rate)).sum()
         assert fact.value * area == pytest.approx(number)
         assert fact.error == pytest.approx(np.sqrt(number) / area)
-    for flux, number in published.tables()["clusters_above_flux"].items():
+    for flux, number in statistics.published()["clusters_above_flux"].items():
         assert (efeds["flux"] > flux).sum() == number
 
 
 def test_bins(efeds, confirmed, with_mass):
     for kept, values in (
-        (published.histogram("redshift"), efeds["Z_BEST_COMB"][confirmed]),
-        (published.histogram("mass"), efeds["mass"][with_mass]),
-        (published.histogram("log_counts"), np.log10(efeds["ML_CTS"])),
+        (statistics.published_histogram("redshift"), efeds["Z_BEST_COMB"][confirmed]),
+        (statistics.published_histogram("mass"), efeds["mass"][with_mass]),
+        (statistics.published_histogram("log_counts"), np.log10(efeds["ML_CTS"])),
     ):
         assert np.histogram(values, kept.edges)[0].tolist() == kept.counts.tolist()
         assert kept.counts.sum() == values.size
@@ -136,7 +136,7 @@ def test_bins(efeds, confirmed, with_mass):
 
 
 def test_relation_of_the_masses(efeds, with_mass):
-    relation = published.mass_relation()
+    relation = statistics.mass_relation()
     rate, z, mass = (efeds[name][with_mass] for name in ("ML_RATE", "Z_BEST_COMB", "mass"))
     r, q = np.log10(rate / 0.1), np.log10((1 + z) / 1.35)
     fitted = np.polynomial.polynomial.polyvander2d(r, q, [1, 2])[:, [0, 3, 1, 2]]
@@ -148,11 +148,15 @@ def test_relation_of_the_masses(efeds, with_mass):
 
 def test_relation_is_the_one_of_the_baseline():
     config = load_config([ROOT / "config" / "config.yaml"])
-    assert config["baselines"]["count_rate_efeds"] == published.mass_relation()
+    assert config["baselines"]["count_rate_efeds"] == statistics.mass_relation()
 
 
 def test_numbers_of_the_paper_and_of_surveys():
-    assert [round(fact.value) for fact in map(published.number, ("haloes", "detected", "bright"))] == [8268, 1391, 64]
-    selected, cosmos = published.number("selected"), published.number("density 3e-15")
+    assert [round(fact.value) for fact in map(statistics.published_number, ("haloes", "detected", "bright"))] == [
+        8268,
+        1391,
+        64,
+    ]
+    selected, cosmos = statistics.published_number("selected"), statistics.published_number("density 3e-15")
     assert selected.value == pytest.approx(441.5) and selected.error == pytest.approx(4.95, abs=0.01)
     assert (cosmos.value, cosmos.error) == (pytest.approx(34.3, abs=0.02), pytest.approx(4.04, abs=0.01))

@@ -7,7 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from clustermass.io.fits import write_fits
-from clustermass.sky_validation.published import mass_relation
+from clustermass.sky_validation.statistics import mass_relation
 
 DEFAULTS = {
     "CATALOGUE": {

@@ -15,9 +15,9 @@ from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
 from clustermass.io.files import reading
 from clustermass.simulate.sources import counts_above
-from clustermass.sky_validation import published, statistics
+from clustermass.sky_validation import statistics
 from clustermass.sky_validation.measure import read_measured
-from clustermass.sky_validation.published import Histogram, Running
+from clustermass.sky_validation.statistics import Histogram, Running
 
 SIMULATED, SPURIOUS, OBSERVED = style.BLUE, style.VERMILION, style.BLACK
 #: count/s (0.2-2.3 keV) of an AGN per erg/s/cm2 (0.5-2 keV): photon index 1.9, 3e20 hydrogen atoms per cm2
@@ -77,10 +77,10 @@ def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
         above = data[name].sum("realization").values / area
         axes.loglog(flux, np.where(above > 0, above, np.nan), color=colour, label=label)
     for limit in (3e-15, 1e-14, 1e-13):
-        density = published.number(f"density {limit:.0e}").value
+        density = statistics.published_number(f"density {limit:.0e}").value
         axes.errorbar(limit, density, 0.2 * density, fmt="o", color=OBSERVED, capsize=2, lw=0.8)
-    fluxes, number = map(np.array, zip(*published.tables()["clusters_above_flux"].items(), strict=True))
-    density = number / published.tables()["efeds_deg2"]
+    fluxes, number = map(np.array, zip(*statistics.published()["clusters_above_flux"].items(), strict=True))
+    density = number / statistics.published()["efeds_deg2"]
     error, label = density / np.sqrt(number), r"eFEDS candidates, $F_{500\,\mathrm{kpc}}$"
     axes.errorbar(fluxes, density, error, fmt="s", mfc="white", color=OBSERVED, lw=0.8, label=label)
     axes.set(xlabel=FLUX_LABEL, ylabel="clusters above the flux, per deg²", ylim=(0.01, 100))
@@ -111,7 +111,7 @@ def draw_point_sources(axes: Axes, data: xr.Dataset) -> None:
     axes.loglog(rate, np.where(detected > 0, detected, np.nan), color=SIMULATED, label="simulated, DET_LIKE ≥ 6")
     drawn = counts_above(rate / AGN_RATE_OVER_FLUX, AGN_NORMALISATION)
     axes.loglog(rate, drawn, color=style.GREY, ls="--", label="input: Moretti et al. 2003")
-    total = published.number("points 6").value
+    total = statistics.published_number("points 6").value
     axes.axhline(total, color=OBSERVED, lw=0.8, label=f"eFEDS, DET_LIKE ≥ 6: {total:.0f} in all")
     axes.set(xlabel="ML_RATE [count/s]", ylabel="point sources above the rate, per deg²", ylim=(0.1, 2000))
     axes.legend(loc="lower left")
@@ -121,29 +121,29 @@ def draw_point_sources(axes: Axes, data: xr.Dataset) -> None:
 def draw_redshifts(axes: Axes, data: xr.Dataset) -> None:
     """Draw the distribution of redshifts of the selected clusters and of the confirmed ones of eFEDS."""
     redshift = data["redshift"].values[statistics.chosen(data, "selected")]
-    draw_histogram(axes, data, redshift, published.histogram("redshift"), SIMULATED)
+    draw_histogram(axes, data, redshift, statistics.published_histogram("redshift"), SIMULATED)
     axes.set(xlabel="redshift", ylabel="clusters per field and 0.1 in redshift", xlim=(0, 1.4))
-    print_medians(axes, redshift, published.quantile("redshift", 50).value, 2)
+    print_medians(axes, redshift, statistics.published_quantile("redshift", 50).value, 2)
 
 
 def draw_masses(axes: Axes, data: xr.Dataset) -> None:
     """Draw the distribution of true masses of the selected clusters, and of masses inferred for eFEDS."""
     mass = data["log10_m500c"].values[statistics.chosen(data, "selected")]
-    draw_histogram(axes, data, mass, published.histogram("mass"), SIMULATED)
+    draw_histogram(axes, data, mass, statistics.published_histogram("mass"), SIMULATED)
     axes.set(xlabel=MASS, ylabel="clusters per field and 0.1 dex", xlim=(13, 15))
-    print_medians(axes, mass, published.quantile("mass", 50).value, 2)
+    print_medians(axes, mass, statistics.published_quantile("mass", 50).value, 2)
     style.note(axes, "eFEDS: inferred\nfrom count rates,\nhence narrower")
 
 
 def draw_counts(axes: Axes, data: xr.Dataset) -> None:
     """Draw the distribution of the fitted counts of all candidates, and of the spurious ones."""
     counts, spurious = np.log10(data["ml_cts"].values), ~statistics.chosen(data, "selected")
-    draw_histogram(axes, data, counts, published.histogram("log_counts"), style.GREY)
-    draw_histogram(axes, data, counts[spurious], published.histogram("log_counts"), SPURIOUS, observed=False)
+    draw_histogram(axes, data, counts, statistics.published_histogram("log_counts"), style.GREY)
+    draw_histogram(axes, data, counts[spurious], statistics.published_histogram("log_counts"), SPURIOUS, observed=False)
     axes.set(xlabel=r"$\log_{10}$ ML_CTS", ylabel="candidates per field and 0.15 dex", xlim=(1.3, 3.5))
-    number, real = counts.size / data.sizes["realization"], published.number("candidates").value
+    number, real = counts.size / data.sizes["realization"], statistics.published_number("candidates").value
     more = f"\ngrey, all: {number:.0f} (eFEDS {real:.0f})\nspurious: {100 * spurious.mean():.0f} %"
-    print_medians(axes, data["ml_cts"].values, published.quantile("counts", 50).value, 0, more)
+    print_medians(axes, data["ml_cts"].values, statistics.published_quantile("counts", 50).value, 0, more)
 
 
 def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
@@ -152,7 +152,7 @@ def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
     detection, extent = data["det_like"].values, data["ext_like"].values
     for shown, colour in ((few & chosen, SIMULATED), (few & ~chosen, SPURIOUS)):
         axes.plot(detection[shown], extent[shown], color=colour, **POINTS)
-    draw_running(axes, detection, extent, published.running("ext_by_det"))
+    draw_running(axes, detection, extent, statistics.published_running("ext_by_det"))
     axes.set(xscale="log", yscale="log", xlabel="DET_LIKE", ylabel="EXT_LIKE", xlim=(5, 3000), ylim=(6, 2000))
     style.note(axes, "diamonds: simulated medians\ncircles, bars: eFEDS, 16, 50, 84 %")
 
@@ -160,7 +160,7 @@ def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
 def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
     """Draw true mass against count rate, moved to z = 0.35 by the relation that the masses of eFEDS follow."""
     chosen = statistics.chosen(data, "selected")
-    rate, relation = data["ml_rate"].values, published.mass_relation()
+    rate, relation = data["ml_rate"].values, statistics.mass_relation()
 
     def expected(rate: np.ndarray) -> np.ndarray:
         return relation["log10_mass"] + relation["slope_rate"] * np.log10(rate / relation["pivot_rate"])
@@ -187,9 +187,9 @@ def draw_background(axes: Axes, data: xr.Dataset) -> None:
     level = 1000 * data["ml_bkg"].values / exposure
     few = data["field"].values < FIELDS_DRAWN
     axes.plot(exposure[few], level[few], color=style.GREY, **POINTS)
-    draw_running(axes, exposure, level, published.running("background_by_exposure"))
+    draw_running(axes, exposure, level, statistics.published_running("background_by_exposure"))
     axes.set(xlabel="ML_EXP [s]", ylabel="ML_BKG / ML_EXP [count/arcmin²/ks]", xlim=(0, 2600), ylim=(4, 9))
-    real = published.quantile("exposure", 50).value
+    real = statistics.published_quantile("exposure", 50).value
     style.note(axes, f"median exposure: {np.median(exposure):.0f} s\neFEDS: {real:.0f} s", "upper right")
 
 

@@ -1,40 +1,128 @@
-"""The statistics of the table: functions of the measurements (`measure.measure`), and their jackknife errors."""
+"""The numbers that are compared: published ones (`published.yaml`), and statistics of the simulated sky.
+
+The statistics are functions of the measurements (`measure.measure`); the table names them.
+"""
 
 from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+import yaml
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.baselines.scaling_relations import count_rate_relation, design_matrix, redshift_term
-from clustermass.sky_validation.published import mass_relation
 
 #: both likelihoods of a bright cluster, as in Krippendorf et al. 2023
 BRIGHT = 60.0
+#: percent of the published quantiles
+PERCENT = (5, 25, 50, 75, 95)
+
+
+class PublishedNumber(NamedTuple):
+    """A published number, its standard error (None = unknown) and its source."""
+
+    value: float
+    error: float | None
+    source: str
+
+
+class Histogram(NamedTuple):
+    """Numbers in bins."""
+
+    edges: FloatArray  # (bin + 1,)
+    counts: FloatArray  # (bin,)
+
+
+class Running(NamedTuple):
+    """Quantiles of one quantity in bins of another, each (bin,) but `edges` (bin + 1,), whose last may be infinite.
+
+    `x` is the median of the binned quantity; `low`, `median`, `high` are 16, 50 and 84 % quantile of the other one,
+    `error` is the standard error of its median, `number` the members of the bin.
+    """
+
+    edges: FloatArray
+    x: FloatArray
+    low: FloatArray
+    median: FloatArray
+    high: FloatArray
+    error: FloatArray
+    number: FloatArray
+
+
+@cache
+def published() -> dict[str, Any]:
+    """Return the content of `published.yaml`."""
+    return dict(yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8")))
+
+
+def published_number(name: str) -> PublishedNumber:
+    """Return a published number by name; that of a count has the square root of the count as its error."""
+    entry = published()["numbers"][name]
+    if "count" in entry:
+        per = entry.get("per", 1.0)
+        return PublishedNumber(entry["count"] / per, entry["count"] ** 0.5 / per, entry["source"])
+    return PublishedNumber(entry["value"], entry.get("error"), entry["source"])
+
+
+def published_quantile(name: str, percent: int) -> PublishedNumber:
+    """Return a published quantile; ValueError if `percent` is none of `PERCENT`."""
+    entry = published()["quantiles"][name]
+    value, error = entry["values"][PERCENT.index(percent)]
+    return PublishedNumber(value, error, entry["source"])
+
+
+def published_histogram(name: str) -> Histogram:
+    """Return a published histogram."""
+    entry = published()["histograms"][name]
+    counts = np.array(entry["counts"], dtype=float)
+    low, high = entry.get("range", (0.0, 0.0))
+    edges = entry.get("edges") or np.linspace(low, high, counts.size + 1)
+    return Histogram(np.asarray(edges, dtype=float), counts)
+
+
+def published_running(name: str) -> Running:
+    """Return published quantiles in bins."""
+    entry = published()["running"][name]
+    return Running(np.array(entry["edges"], dtype=float), *np.array(entry["rows"], dtype=float).T)
+
+
+def published_median_ext_like(span: str) -> PublishedNumber:
+    """Return the published median EXT_LIKE in a bin of ML_CTS, such as "0–60" or "above 400"."""
+    bins = published_running("ext_by_counts")
+    spans = [f"{low:.0f}–{high:.0f}" if np.isfinite(high) else f"above {low:.0f}" for low, high in pairwise(bins.edges)]
+    row = spans.index(span)
+    return PublishedNumber(float(bins.median[row]), float(bins.error[row]), published()["sources"]["confirmed"])
+
+
+def mass_relation() -> dict[str, float]:
+    """Return the relation that the masses of eFEDS follow, a block like `baselines.count_rate_efeds`."""
+    return dict(published()["mass_relation"])
 
 
 def with_error(
-    statistic: Callable[[xr.Dataset], float], data: xr.Dataset, others: list[xr.Dataset]
+    statistic: Callable[..., float], data: xr.Dataset, others: list[xr.Dataset], *arguments: Any
 ) -> tuple[float, float | None]:
     """Return a statistic of all n realizations and its jackknife error, None for n = 1 or if one of `others` gives NaN.
 
     It is sqrt((n - 1) var_i) of the statistic in `others`, the data without each realization in turn; for a mean over
     realizations this is their standard deviation over sqrt(n).
     """
-    value = statistic(data)
-    if len(others) < 2:
-        return value, None
-    error = float(np.sqrt((len(others) - 1) * np.var([statistic(other) for other in others])))
-    return value, error if np.isfinite(error) else None
+    without = [statistic(other, *arguments) for other in others]
+    error = float(np.sqrt((len(others) - 1) * np.var(without))) if others else np.nan
+    return statistic(data, *arguments), error if np.isfinite(error) else None
 
 
 def leave_one_out(data: xr.Dataset) -> list[xr.Dataset]:
     """Return the data without each realization in turn; an empty list for a single realization."""
     number, field = data.sizes["realization"], data["field"].values
     return [
-        data.isel(realization=np.arange(number) != left_out, candidate=np.flatnonzero(field != left_out))
-        for left_out in range(number)
+        data.isel(realization=np.arange(number) != one, candidate=np.flatnonzero(field != one))
+        for one in range(number)
         if number > 1
     ]
 

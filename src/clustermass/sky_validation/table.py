@@ -11,9 +11,9 @@ import xarray as xr
 from clustermass.io.files import atomic, write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.provenance import provenance
-from clustermass.sky_validation import published, statistics
+from clustermass.sky_validation import statistics
 from clustermass.sky_validation.measure import RealizationFiles, measure, read_measured, write_measured
-from clustermass.sky_validation.published import PublishedNumber
+from clustermass.sky_validation.statistics import PublishedNumber
 
 #: meaning of the words of the table, in the JSON and below the Markdown
 DEFINITIONS = {
@@ -69,13 +69,13 @@ class Row(NamedTuple):
 
 def tuned() -> dict[str, str]:
     """Key of each tuned row -> keys of the sky's configuration that were set for it."""
-    return {row: keys for keys, rows in published.tables()["tuned"].items() for row in rows}
+    return {row: keys for keys, rows in statistics.published()["tuned"].items() for row in rows}
 
 
 def rows() -> list[Row]:
     """Return the rows of the table without values, in the order in which they are printed."""
-    groups = published.tables()["table"].items()
-    return [row for group, entries in groups for entry in entries for row in _rows(group, **entry)]
+    groups = statistics.published()["table"]
+    return [row for group in groups for entry in groups[group] for row in _rows(group, **entry)]
 
 
 def _rows(
@@ -90,21 +90,21 @@ def _rows(
 ) -> Iterator[Row]:
     """Yield the row of an entry of the table, or one for each quantile in `percents`."""
     for percent in percents:
-        words = "median" if percent == 50 else f"{percent} % quantile"
-        reference = published.quantile(key, percent)
-        call = (statistic[0], percent, *statistic[1:])
-        yield Row(f"{key} {percent}", group, f"{name}, {words}", unit, call, reference, None, demand)
+        words = name + (", median" if percent == 50 else f", {percent} % quantile")
+        call, stated = (statistic[0], percent, *statistic[1:]), statistics.published_quantile(key, percent)
+        yield Row(f"{key} {percent}", group, words, unit, call, stated, None, demand)
     if not percents:
-        stated = _published(key)
-        yield Row(key, group, name, unit, tuple(statistic), stated, tolerance(key, demand, stated, **limits), demand)
+        reference = _published(key)
+        limit = tolerance(key, demand, reference, **limits)
+        yield Row(key, group, name, unit, tuple(statistic), reference, limit, demand)
 
 
 def _published(key: str) -> PublishedNumber | None:
-    if key in published.tables()["numbers"]:
-        return published.number(key)
+    if key in statistics.published()["numbers"]:
+        return statistics.published_number(key)
     if key.startswith("EXT_LIKE"):
-        return published.median_ext_like(key.removeprefix("EXT_LIKE "))
-    return published.quantile(key, 50) if key in published.tables()["quantiles"] else None
+        return statistics.published_median_ext_like(key.removeprefix("EXT_LIKE "))
+    return statistics.published_quantile(key, 50) if key in statistics.published()["quantiles"] else None
 
 
 def tolerance(
@@ -129,14 +129,12 @@ def tolerance(
 
 def compare(data: xr.Dataset) -> list[Row]:
     """Return the rows with value and error, computed from the measurements `data`."""
-    others = statistics.leave_one_out(data)
-    return [_computed(row, data, others) for row in rows()]
-
-
-def _computed(row: Row, data: xr.Dataset, others: list[xr.Dataset]) -> Row:
-    name, *arguments = row.statistic
-    value, error = statistics.with_error(lambda one: getattr(statistics, name)(one, *arguments), data, others)
-    return row._replace(value=value, error=error)
+    others, compared = statistics.leave_one_out(data), []
+    for row in rows():
+        name, *arguments = row.statistic
+        value, error = statistics.with_error(getattr(statistics, name), data, others, *arguments)
+        compared.append(row._replace(value=value, error=error))
+    return compared
 
 
 def validate(
@@ -151,8 +149,17 @@ def validate(
     write_measured(measure(files), files, measured)
     data = read_measured(measured)
     compared, number = compare(data), data.sizes["realization"]
-    made_by = provenance("validate_sky", {"sky_config_hash": data.attrs["sky_config_hash"]}, [measured])
-    content = _content(compared, number) | {"provenance": made_by}
+    content = {
+        "realizations": number,
+        "musts": {
+            demand: {"number": len(asked), "failed": [row.key for row in asked if not row.holds]}
+            for demand, asked in _demanded(compared).items()
+        },
+        "definitions": DEFINITIONS,
+        "tuned": tuned(),
+        "rows": [_plain(row) for row in compared],
+        "provenance": provenance("validate_sky", {"sky_config_hash": data.attrs["sky_config_hash"]}, [measured]),
+    }
     write_json(content, table)
     with atomic(markdown) as temporary:
         temporary.write_text(_page(compared, number), encoding="utf-8")
@@ -164,18 +171,8 @@ def validate(
     return content
 
 
-def _content(compared: Sequence[Row], realizations: int) -> dict[str, Any]:
-    musts = {}
-    for demand in ("must", "aim"):
-        asked = [row for row in compared if row.demand == demand]
-        musts[demand] = {"number": len(asked), "failed": [row.key for row in asked if not row.holds]}
-    return {
-        "realizations": realizations,
-        "musts": musts,
-        "definitions": DEFINITIONS,
-        "tuned": tuned(),
-        "rows": [_plain(row) for row in compared],
-    }
+def _demanded(compared: Sequence[Row]) -> dict[str, list[Row]]:
+    return {demand: [row for row in compared if row.demand == demand] for demand in ("must", "aim")}
 
 
 def _plain(row: Row) -> dict[str, Any]:
@@ -199,22 +196,20 @@ def _plain(row: Row) -> dict[str, Any]:
 
 def _page(compared: Sequence[Row], realizations: int) -> str:
     """Return the table as Markdown."""
+    outcome = []
+    for demand, asked in _demanded(compared).items():
+        failed = [row.name for row in asked if not row.holds]
+        missed = f" Not held: {'; '.join(failed)}." if failed else ""
+        outcome.append(f"{len(asked) - len(failed)} of {len(asked)} {demand}s hold.{missed}")
     parts = [
         "# The simulated sky against published numbers\n",
-        f"{realizations} realization(s). {_outcome(compared, 'must')} {_outcome(compared, 'aim')}\n",
+        f"{realizations} realization(s). {' '.join(outcome)}\n",
         "Only the lines marked so were tuned by hand; none was tuned for the sake of another.\n",
     ]
     for group, members in groupby(compared, key=lambda row: row.group):
         parts += [f"## {group}\n", "\n".join([*_HEAD, *(_cells(row) for row in members)]) + "\n"]
     parts.append("\n".join(f"- **{word}**: {meaning}" for word, meaning in DEFINITIONS.items()))
     return "\n".join(parts) + "\n"
-
-
-def _outcome(compared: Sequence[Row], demand: str) -> str:
-    asked = [row for row in compared if row.demand == demand]
-    failed = [row.name for row in asked if not row.holds]
-    missed = f" Not held: {'; '.join(failed)}." if failed else ""
-    return f"{len(asked) - len(failed)} of {len(asked)} {demand}s hold.{missed}"
 
 
 def _cells(row: Row) -> str:
