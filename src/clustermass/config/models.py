@@ -123,9 +123,7 @@ class Network(TypedDict):
     """A network: a list of layers, and a last dense one with the outputs of the loss."""
 
     side_inputs: Annotated[Distinct[SideInput], key("numbers that join the image where the layers say so")]
-    catalogue_dropout: Annotated[
-        Fraction, key("share of clusters, drawn anew in each step, without log_rate, log_extent, log_background")
-    ]
+    catalogue_dropout: Annotated[Fraction, key("share of clusters drawn to lack log_rate, log_extent, log_background")]
     layers: Annotated[list[Layer], key("layers in their order (docs/training.md)", min_length=1)]
 
 
@@ -170,9 +168,7 @@ class Ensemble(TypedDict):
 
     members: Annotated[int, key("number of networks of an experiment that sets none of its own", ge=1, le=1000)]
     members_per_job: Annotated[int, key("networks that one job trains, side by side on a GPU", ge=1, le=1000), STEERING]
-    recalibration: Annotated[
-        Recalibration, key("auto = scale sigma if left-out validation clusters gain; none = as is")
-    ]
+    recalibration: Annotated[Recalibration, key("auto = scale sigma if left-out validation clusters gain; none = no")]
 
 
 class Selection(TypedDict, total=False):

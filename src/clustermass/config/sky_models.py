@@ -36,15 +36,15 @@ Distinct: TypeAlias = Annotated[
 #: decides by a value's type which of several kinds it must be
 ByType = pydantic.Discriminator(lambda value: f"<{type(value).__name__}>")
 Extents: TypeAlias = list[Annotated[float, key(ge=2, le=200)]]
-Seconds: TypeAlias = Annotated[float, key(gt=0, le=1e8)]
+Seconds: TypeAlias = Annotated[float, key(gt=0, le=1e8)] | None
 Probability: TypeAlias = Annotated[float, key(gt=0, le=1)]
 Steps: TypeAlias = list[Annotated[float, key(gt=0, le=20)]]
 
-CatalogueColumn: TypeAlias = Literal[
+Column: TypeAlias = Literal[
     "ID_SRC", "RA", "DEC", "DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG", "Z", "Z_ERR",
     "Z_TYPE", "LOGM500_REF", "LOGM500_REF_ERR", "LX500", "F_CONT", "IN_AREA90", "NAME_CAT"
 ]  # fmt: skip
-TruthColumn: TypeAlias = Literal[
+TruthName: TypeAlias = Literal[
     "SRC_ID", "HALO_ID", "RA", "DEC", "Z", "LOG10_M500C", "M500C", "KT", "L500", "FLUX", "R500_ARCMIN"
 ]
 
@@ -102,8 +102,7 @@ class Clusters(TypedDict):
     redshift_min: Annotated[float, key("lowest redshift of a halo", ge=0.003, le=1)]
     redshift_max: Annotated[float, key("highest redshift of a halo", gt=0.003, le=3)]
     flux_min_cgs: Annotated[
-        float,
-        key("fainter haloes are dark [erg/s/cm2, 0.5-2 keV observed, unabsorbed, inside R500]", ge=1e-17, le=1e-11),
+        float, key("fainter haloes are dark [erg/s/cm2, 0.5-2 keV observed, unabsorbed, in R500]", ge=1e-17, le=1e-11)
     ]
     hydrostatic_bias: Annotated[float, key("hydrostatic mass of the gas model / true mass", gt=0.3, le=1.5)]
     normalisation_dex: Annotated[float, key("shift of log10 luminosity at fixed mass [dex]", ge=-2, le=2)]
@@ -112,8 +111,7 @@ class Clusters(TypedDict):
     temperature_scatter_dex: Annotated[float, key("scatter of log10 kT at fixed mass and redshift [dex]", ge=0, le=0.5)]
     extra_luminosity_scatter_dex: Annotated[Share, key("scatter of log10 luminosity added to the profiles' 0.2 [dex]")]
     luminosity_temperature_correlation: Annotated[
-        Correlation | None,
-        key("correlation of ln kT and ln luminosity at fixed mass; null = as in Comparat et al. 2020"),
+        Correlation | None, key("correlation of ln kT and ln luminosity at fixed mass; null = as Comparat et al. 2020")
     ]
     outskirts_flux_max: Annotated[float, key("cap of the flux beyond R500 / flux inside R500", ge=0, le=2)]
     axis_ratio_mean: Annotated[float, key("mean ratio of minor to major axis", gt=0.3, le=1)]
@@ -186,15 +184,11 @@ class Detection(TypedDict):
 class RealizationFiles(TypedDict):
     """Your files of one realization of a field."""
 
-    events: Annotated[
-        Distinct[Path], key("event lists (SIXTE, eSASS), merged; or images in the bands, on one grid", min_length=1)
-    ]
+    events: Annotated[Distinct[Path], key("event lists (SIXTE, eSASS); or images in bands, on one grid", min_length=1)]
     catalogue: Annotated[Path, key("table of clusters: an id, position in deg (ICRS) and redshift at least")]
     joined_catalogues: NotRequired[Annotated[Distinct[Path] | None, key("tables with further columns, by ID_SRC")]]
     exposure: NotRequired[Annotated[str | None, key("exposure map, vignetted [s]; null = flat where photons are")]]
-    exposure_s: NotRequired[
-        Annotated[Seconds | None, key("exposure of the flat map [s]; null = median ML_EXP, or else mean good time")]
-    ]
+    exposure_s: NotRequired[Annotated[Seconds, key("of the flat map [s]; null = median ML_EXP, else mean good time")]]
     truth: NotRequired[
         Annotated[str | None, key("table of haloes: SRC_ID, RA, DEC, Z, LOG10_M500C or M500C; not of observed skies")]
     ]
@@ -222,9 +216,7 @@ class Sky(TypedDict):
     source: Annotated[Source, key("embedded = simulated here; files = your own; published = Krippendorf et al. 2023")]
     seed: Annotated[Seed, key("root of the sky's random numbers; its name and the realization enter too")]
     observed: NotRequired[Annotated[bool, key("true = a field without known masses")]]
-    realizations: NotRequired[
-        Annotated[Realizations, key('number of them; of source files: "01", "02", ... in quotes, each with its files')]
-    ]
+    realizations: NotRequired[Annotated[Realizations, key('number; of source files: "01", "02", ..., each with files')]]
     images: NotRequired[Annotated[Path, key("of source published: the pickle of smoothed images")]]
     catalogue: NotRequired[Annotated[Path, key("of source published: the catalogue of their clusters")]]
     mass_unit: NotRequired[Annotated[Literal["Msun", "Msun/h"], key("unit of M500c, checked against R500c_arcmin")]]
@@ -239,11 +231,7 @@ class Sky(TypedDict):
     background: Background
     redshifts: Redshifts
     detection: Detection
-    catalogue_columns: NotRequired[
-        Annotated[dict[CatalogueColumn, str], key("names of columns in your catalogue, where they are not usual ones")]
-    ]
+    catalogue_columns: NotRequired[Annotated[dict[Column, str], key("your catalogue's names of columns, if unusual")]]
     catalogue_selection: NotRequired[CatalogueSelection]
-    truth_columns: NotRequired[Annotated[dict[TruthColumn, str], key("columns of your truth table by other names")]]
-    match_arcsec: NotRequired[
-        Annotated[Positive, key("a detection's halo has most of the photons within this distance [arcsec]", le=600)]
-    ]
+    truth_columns: NotRequired[Annotated[dict[TruthName, str], key("your truth table's names of columns, if others")]]
+    match_arcsec: NotRequired[Annotated[Positive, key("search radius for the halo of a detection [arcsec]", le=600)]]

@@ -197,9 +197,11 @@ def table_hdu(
     """
     given = set() if values is None else set(values.keys())
     written = [one for one in columns if one.name in given or not one.optional]
-    arrays = [np.zeros(0) if values is None else np.asarray(values[one.name]) for one in written]
-    pairs = zip(written, arrays, strict=True)
-    made = [fits.Column(one.name, _form(one, array), unit=one.unit, array=array) for one, array in pairs]
+    made = []
+    for one in written:
+        array = np.zeros(0) if values is None else np.asarray(values[one.name])
+        width = max(1, array.dtype.itemsize // (4 if array.dtype.kind == "U" else 1)) if one.format == "A" else ""
+        made.append(fits.Column(one.name, f"{width}{one.format}", unit=one.unit, array=array))
     table = fits.BinTableHDU.from_columns(made, name=name)
     for number, one in enumerate(written, start=1):
         if one.scale != 1.0:  # set by hand: astropy can't write scaled columns of whole numbers
@@ -210,12 +212,6 @@ def table_hdu(
             table.header[f"TUCD{number}"] = one.ucd
     table.header.update({"CREATOR": CREATOR, **(header or {})})
     return table
-
-
-def _form(column: Column, values: NDArray[Any]) -> str:
-    if column.format != "A":
-        return column.format
-    return f"{max(1, values.dtype.itemsize // (4 if values.dtype.kind == 'U' else 1))}A"
 
 
 def gti_hdu(module: int, intervals: ArrayLike) -> fits.BinTableHDU:
