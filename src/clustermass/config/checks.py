@@ -123,6 +123,7 @@ def _skies_with_masses(config: Config, experiment: Experiment) -> Iterator[str]:
 
 def _candidates(config: Config) -> Iterator[str]:
     candidates, experiments = config["search"]["candidates"], experiments_of(config)
+    alike = "candidates are compared on the same validation clusters, so leave one of them out"
     first = next((name for name in candidates if name in experiments), "")
     for name in candidates:
         if name not in experiments:
@@ -132,10 +133,7 @@ def _candidates(config: Config) -> Iterator[str]:
             yield f"search.candidates names {name!r}, a control, which isn't shown all of the data; leave it out."
         for key in ("sky", "selection"):
             if experiments[name].get(key) != experiments[first].get(key):
-                yield (
-                    f"search.candidates names {name!r}, whose {key} isn't that of {first!r}; candidates are compared "
-                    "on the same validation clusters, so leave one of them out."
-                )
+                yield f"search.candidates names {name!r}, whose {key} isn't that of {first!r}; {alike}."
 
 
 def _schedule(config: Config, experiment: Experiment) -> Iterator[str]:
@@ -221,20 +219,16 @@ def _misfits(recipe: Preprocessing, images: Images, key: str) -> Iterator[str]:
     if bands % number:
         yield f"bands is {number}, but must divide images.bands.number = {bands} without remainder."
     elif reach and reach >= number:
-        yield (
-            f"smoothing.half_width reaches {reach} bands along energy, but there are {number}; its third number must "
-            f"be below {number} (0 = no smoothing along energy)."
-        )
+        right = f"its third number must be below {number} (0 = no smoothing along energy)"
+        yield f"smoothing.half_width reaches {reach} bands along energy, but there are {number}; {right}."
 
 
 def _scaled_control(config: Config, experiment: Experiment) -> Iterator[str]:
     name = experiment.get("preprocessing", "")
     scaled = "scale_to_redshift" in config["preprocessing"].get(name, {})
     if scaled and experiment.get("control") == "shuffled_redshift":
-        yield (
-            f".control is 'shuffled_redshift', but its preprocessing {name!r} scales images by the redshift, which so "
-            "isn't taken away; name one without scale_to_redshift."
-        )
+        kept = f"its preprocessing {name!r} scales images by the redshift, which so isn't taken away"
+        yield f".control is 'shuffled_redshift', but {kept}; name one without scale_to_redshift."
 
 
 def _layers(config: Config, experiment: Experiment) -> Iterator[str]:
@@ -249,10 +243,8 @@ def _layers(config: Config, experiment: Experiment) -> Iterator[str]:
     pixels = side_pixels(recipe)
     if pixels > 0 and _pixels_left(network["layers"], pixels) < 1:
         needed = next(side for side in count(pixels) if _pixels_left(network["layers"], side) > 0)
-        yield (
-            f"{start} layers need images of {needed} x {needed} pixels, but preprocessing {name!r} gives {pixels} x "
-            f"{pixels}; use fewer poolings or smaller pixels."
-        )
+        given = f"preprocessing {name!r} gives {pixels} x {pixels}; use fewer poolings or smaller pixels"
+        yield f"{start} layers need images of {needed} x {needed} pixels, but {given}."
 
 
 def _pixels_left(layers: Iterable[Layer], pixels: int) -> int:
@@ -276,10 +268,8 @@ def _published_images(config: Config, experiment: Experiment) -> Iterator[str]:
         return
     for key, value in PUBLISHED_PREPROCESSING.items():
         if recipe.get(key) != value:
-            yield (
-                f".preprocessing is {name!r} with {key} {recipe.get(key)}, but the images of sky {sky!r} come with "
-                f"{key} {value}; name a preprocessing that has it, as krippendorf2023."
-            )
+            right = f"the images of sky {sky!r} come with {key} {value}; name a preprocessing that has it"
+            yield f".preprocessing is {name!r} with {key} {recipe.get(key)}, but {right}, as krippendorf2023."
     for key in ("bands", "scale_to_redshift"):
         if key in recipe:
             yield f".preprocessing is {name!r} with {key}, but the images of sky {sky!r} come smoothed; leave it out."
@@ -289,18 +279,9 @@ def _published_images(config: Config, experiment: Experiment) -> Iterator[str]:
         yield f" uses sky {sky!r}, whose images have the bands {PUBLISHED_BANDS}; set images.bands so."
 
 
-_REFERENCES = {
-    "sky": "skies",
-    "images": "image_sets",
-    "preprocessing": "preprocessing",
-    "network": "network",
-    "recipe": "training.recipes",
-    "compared_with": "experiments",
-}
-_CHECKS: tuple[Callable[[Config], Iterator[str]], ...] = (
-    *(_cosmology, _flag_mask, _split, _images, _grids, _base, _candidates),
-    *SKY_CHECKS,
-)
+_REFERENCES = {"sky": "skies", "images": "image_sets", "recipe": "training.recipes", "compared_with": "experiments"}
+_REFERENCES |= {"preprocessing": "preprocessing", "network": "network"}
+_CHECKS = (_cosmology, _flag_mask, _split, _images, _grids, _base, _candidates, *SKY_CHECKS)
 _CHECKS_OF_EXPERIMENTS: tuple[Callable[[Config, Experiment], Iterator[str]], ...] = (
     *(partial(_reference, key, place) for key, place in _REFERENCES.items()),
     *(_skies_with_masses, _schedule, _selections, _scaled_control, _layers, _published_images),

@@ -80,12 +80,9 @@ def _problems_of_sky(sky: Sky) -> Iterator[str]:
         if not isinstance(realizations, dict):
             yield ".realizations must name its files (events, catalogue), since source is 'files'."
         elif not sky.get("observed"):
-            yield from (
-                f".realizations.{label}.truth is missing; name the table of haloes with their masses, or set "
-                "observed: true if the masses are to be found out."
-                for label, files in realizations.items()
-                if not files.get("truth")
-            )
+            hint = "name the table of haloes with their masses, or set observed: true if the masses are to be found out"
+            missing = [label for label, files in realizations.items() if not files.get("truth")]
+            yield from (f".realizations.{label}.truth is missing; {hint}." for label in missing)
         return
     if isinstance(realizations, dict):
         yield f".realizations must be a whole number, since source is {source!r}."
