@@ -15,6 +15,7 @@ from clustermass.events.write import write_labels
 from clustermass.io.products import SOURCES, write_table
 from clustermass.simulate import realization as stages
 from clustermass.simulate.field import ExposureMap, Field
+from clustermass.simulate.gas import emitting_haloes
 from clustermass.simulate.photons import event_list
 from clustermass.simulate.sources import draw_agn
 from clustermass.simulate.spectra import ClusterSpectra
@@ -54,7 +55,7 @@ class Realization:
 
     def clusters(self):
         """Draw haloes and their gas."""
-        self.haloes = stages.emitting_haloes(self.sky, COSMOLOGY, self.field, self.spectra_grid, self.generators)
+        self.haloes = emitting_haloes(self.sky, COSMOLOGY, self.field, self.spectra_grid, self.generators)
 
     def agn(self):
         """Draw AGN."""

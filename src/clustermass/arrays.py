@@ -16,6 +16,8 @@ IdArray: TypeAlias = NDArray[np.int32]
 BoolArray: TypeAlias = NDArray[np.bool_]
 #: components of a realization, each with a stream of its own: a change of one leaves the others' draws alone
 STREAMS = ("haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "detection", "redshifts")
+#: generator of each of these
+Streams: TypeAlias = dict[str, np.random.Generator]
 
 
 class Rows:
@@ -35,7 +37,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
-def random_streams(seed: int, name: str, realization: str) -> dict[str, np.random.Generator]:
+def random_streams(seed: int, name: str, realization: str) -> Streams:
     """Return the generator of each of `STREAMS` for a realization (digits, else InputError) of the sky `name`."""
     if not realization.isdigit():
         raise InputError(f"realization {realization!r} of sky {name!r}: must be digits, such as 01.")

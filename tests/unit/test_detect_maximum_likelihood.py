@@ -90,7 +90,7 @@ def test_likelihoods_are_those_of_esass():
     usual = (clusters["ML_EXP"] > 1000) & (clusters["ML_EXP"] < 1400) & (clusters["ML_BKG"] < 9)
     clusters = clusters[usual]
     assert len(clusters) == 361
-    detection, extent = _expected(clusters, KingPsf.from_config(SKY["psf"]))
+    detection, extent = _expected(clusters, KingPsf(**SKY["psf"]))
     for mine, published, median, spread in ((detection, "DET_LIKE", 0.06, 0.12), (extent, "EXT_LIKE", 0.08, 0.25)):
         ratio = np.log(np.array(clusters[published]) / mine)
         print(published, np.median(ratio), 1.4826 * np.median(np.abs(ratio - np.median(ratio))))

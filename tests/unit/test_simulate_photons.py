@@ -4,7 +4,7 @@ from scipy.stats import kstest
 
 from clustermass.errors import InputError
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.gas import Gas, RadialProfiles
+from clustermass.simulate.gas import EmittingHaloes, Gas, RadialProfiles
 from clustermass.simulate.photons import (
     TIME_START_S,
     TIME_STOP_S,
@@ -84,7 +84,8 @@ def elongated():
     gas = Gas(3 * ones, ones, ones, profiles, 6 * ones, 6 * ones, np.array([1.0, 0.5]), np.array([0.0, np.pi / 2]))
     spectra = ClusterSpectra.build(0.5, 3e20)
     sharp = KingPsf(0.01, 3.0, 0.0, 60.0)
-    return cluster_photons(haloes, gas, 20 * ones, spectra, EXPOSURE, sharp, np.random.default_rng(4))
+    clusters = EmittingHaloes(haloes, gas, ones, 20 * ones, ones)
+    return cluster_photons(clusters, spectra, EXPOSURE, sharp, np.random.default_rng(4))
 
 
 def test_haloes_send_the_counts_of_their_rate(elongated):
@@ -104,7 +105,7 @@ def test_haloes_have_their_size_axis_ratio_and_position_angle(elongated):
 
 def test_lists_are_joined_in_order():
     part = Photons(np.zeros(2), np.zeros(2), np.zeros(2, np.float32), np.array([1, 2], np.int32))
-    assert Photons.join([part, part]).source.tolist() == [1, 2, 1, 2]
+    assert Photons.join(part, part).source.tolist() == [1, 2, 1, 2]
 
 
 EVENT_FIELD = Field(0.5, -30.0, 4.0, 3.0)

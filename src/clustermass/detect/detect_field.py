@@ -46,7 +46,7 @@ def detect_sources(
     """
     generators = random_streams(sky["seed"], name, realization)
     exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
-    psf, true = KingPsf.from_config(sky["psf"]), _columns(sources, "SOURCES")
+    psf, true = KingPsf(**sky["psf"]), _columns(sources, "SOURCES")
     candidates = Candidates(true["RA"], true["DEC"], true["SRC_ID"], true["EXPECTED"])
     seed = int(generators["detection"].integers(2**31))
     columns, matched = detect(_photons(events, labels), candidates, exposure_map.at, psf, sky["detection"], seed)

@@ -37,8 +37,7 @@ class Field:
     @classmethod
     def from_config(cls, parameters: FieldBlock) -> Field:
         """Read the config block `field`; InputError if the field is too large for a SIN projection."""
-        centre = float(parameters["ra_deg"]), float(parameters["dec_deg"])
-        field = cls(*centre, float(parameters["width_deg"]), float(parameters["height_deg"]))
+        field = cls(**parameters)
         if not (0 < field.width_deg <= 120 and 0 < field.height_deg <= 60):
             raise InputError(
                 f"field: width_deg = {field.width_deg}, height_deg = {field.height_deg}: a simulated field must be "

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import BoolArray, FloatArray, Rows
-from clustermass.cosmology import arcmin_per_mpc, efunc, r500c_mpc
-from clustermass.simulate.sources import Haloes
-from clustermass.simulate.spectra import cooling_function
+from clustermass.arrays import BoolArray, FloatArray, IdArray, Rows, Streams
+from clustermass.cosmology import arcmin_per_mpc, efunc, luminosity_distance_cm, r500c_mpc
+from clustermass.simulate.field import Field
+from clustermass.simulate.sources import Haloes, draw_haloes
+from clustermass.simulate.spectra import ClusterSpectra, cooling_function
 
 if TYPE_CHECKING:
-    from clustermass.config.sky_models import Clusters
+    from clustermass.config.sky_models import Clusters, Sky
 
 CM_PER_MPC = 3.0856776e24
 #: temperatures of the plasma model, keV
@@ -236,3 +237,36 @@ def _low_mass_correction_dex(
     wanted = anchor + parameters["low_mass_slope"] * (mass - threshold)
     correction[low] = wanted - np.log10(mean_luminosity(z, mass, cosmology))
     return correction
+
+
+@dataclass(frozen=True)
+class EmittingHaloes(Rows):
+    """Haloes above the flux limit, with their gas, each array (halo,); SRC_ID is 1, 2, ... in their order."""
+
+    haloes: Haloes
+    gas: Gas
+    flux: FloatArray  #: inside R500c, 0.5-2 keV observed, unabsorbed, erg/s/cm2
+    rate: FloatArray  #: of the whole profile over all detector energies, count/s
+    detection_rate: FloatArray  #: the same in the detection band, 0.2-2.3 keV
+
+    @property
+    def source_ids(self) -> IdArray:
+        """SRC_ID of each halo and its photons."""
+        return np.arange(1, len(self.flux) + 1, dtype=np.int32)
+
+
+def emitting_haloes(
+    sky: Sky, cosmology: Mapping[str, float], field: Field, spectra: ClusterSpectra, rng: Streams
+) -> EmittingHaloes:
+    """Draw haloes and gas and keep those above the flux limit."""
+    parameters = sky["clusters"]
+    haloes = draw_haloes(field, parameters, cosmology, rng["haloes"])
+    gas = draw_gas(haloes, parameters, cosmology, rng["gas"])
+    correction = spectra.interpolate(spectra.k_correction, gas.kt_kev, haloes.redshift)
+    flux = gas.luminosity * correction / (4 * np.pi * luminosity_distance_cm(haloes.redshift, cosmology) ** 2)
+    bright = flux >= parameters["flux_min_cgs"]
+    haloes, gas, flux = haloes[bright], gas[bright], flux[bright]
+    unit_rate = spectra.interpolate(spectra.spectra.rate, gas.kt_kev, haloes.redshift)
+    fraction = spectra.interpolate(spectra.spectra.detection_fraction, gas.kt_kev, haloes.redshift)
+    rate = flux * gas.total_over_inside * unit_rate
+    return EmittingHaloes(haloes, gas, flux, rate, rate * fraction)

@@ -5,8 +5,7 @@ The smooth background is a thermal foreground of the Galaxy, unresolved AGN and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -16,7 +15,7 @@ from clustermass.errors import InputError
 from clustermass.events.eventlist import MODULES, EventList
 from clustermass.io.products import ANGLE_STEP
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.gas import Gas
+from clustermass.simulate.gas import EmittingHaloes
 from clustermass.simulate.sources import Haloes, PointSources
 from clustermass.simulate.spectra import ClusterSpectra, CountSpectra, plasma_power, power_law, transmission
 from clustermass.simulate.telescope import PHOTON_KEV, KingPsf, detection_band_fraction, fold
@@ -55,11 +54,11 @@ class Background:
         `rate_per_arcmin2_ks` is the level in the detection band 0.2-2.3 keV, `shares` its parts; InputError if all are
         0.
         """
-        shares = {name: float(share) for name, share in cast("dict[str, float]", parameters["shares"]).items()}
+        shares = cast("dict[str, float]", parameters["shares"])
         total = sum(shares.values())
         if total <= 0:
             raise InputError("background.shares: all are 0. Give at least one a positive value.")
-        level = float(parameters["rate_per_arcmin2_ks"]) / 1000 / total
+        level = parameters["rate_per_arcmin2_ks"] / 1000 / total
         absorbed = transmission(PHOTON_KEV, nh_cm2)
         counts = {
             "local_bubble": fold(plasma_power(PHOTON_KEV, LOCAL_BUBBLE_KEV) / PHOTON_KEV),
@@ -87,9 +86,9 @@ class Photons(Rows):
     source: IdArray
 
     @classmethod
-    def join(cls, parts: Sequence[Photons]) -> Photons:
+    def join(cls, *parts: Photons) -> Photons:
         """Put several lists after one another."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        return cls(*map(np.concatenate, zip(*(vars(part).values() for part in parts), strict=True)))
 
 
 def point_source_photons(
@@ -105,22 +104,14 @@ def point_source_photons(
 
 
 def cluster_photons(
-    haloes: Haloes,
-    gas: Gas,
-    rate: FloatArray,
-    spectra: ClusterSpectra,
-    exposure: ExposureMap,
-    psf: KingPsf,
-    rng: np.random.Generator,
+    clusters: EmittingHaloes, spectra: ClusterSpectra, exposure: ExposureMap, psf: KingPsf, rng: np.random.Generator
 ) -> Photons:
-    """Draw the photons of haloes, which have labels 1, 2, ...
-
-    `rate`, shape (halo,), is the count rate of each whole halo over all detector energies, count/s.
-    """
+    """Draw the photons of haloes, which have labels 1, 2, ..."""
+    haloes, gas = clusters.haloes, clusters.gas
     farthest = 60 * gas.profiles.nodes[-1] * gas.scale_arcmin / np.sqrt(gas.axis_ratio) + psf.radius_max_arcsec
     near = exposure.widened(_NEAR_ARCSEC).at_native(haloes.longitude, haloes.latitude)
     most = np.where(farthest < _NEAR_ARCSEC, near, exposure.image_s.max())
-    number = rng.poisson(rate * most)
+    number = rng.poisson(clusters.rate * most)
     halo = np.repeat(np.arange(len(number), dtype=np.int32), number)
     radius = gas.profiles.draw_radius(rng, halo) * gas.scale_arcmin[halo] * 60
     phase = 2 * np.pi * rng.random(len(halo))
@@ -146,7 +137,7 @@ def background_photons(
         number = len(longitude)
         energy = spectrum.draw_energy(rng, 0, number)
         parts.append(Photons(longitude, latitude, energy, np.zeros(number, dtype=np.int32)))
-    return Photons.join(parts)
+    return Photons.join(*parts)
 
 
 def _scatter(psf: KingPsf, rng: np.random.Generator, energy_ev: Float32Array) -> tuple[FloatArray, FloatArray]:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clustermass.arrays import FloatArray, IdArray, Rows, random_streams
-from clustermass.cosmology import luminosity_distance_cm
+from clustermass.arrays import IdArray, Streams, random_streams
 from clustermass.events.eventlist import EventList
 from clustermass.events.write import write_events, write_labels
 from clustermass.io.log import LOGGER
 from clustermass.io.products import SOURCES, TRUTH, write_table
 from clustermass.io.provenance import simulation_hash
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.gas import Gas, draw_gas
+from clustermass.simulate.gas import EmittingHaloes, emitting_haloes
 from clustermass.simulate.photons import (
     TIME_START_S,
     TIME_STOP_S,
@@ -28,7 +26,7 @@ from clustermass.simulate.photons import (
     event_list,
     point_source_photons,
 )
-from clustermass.simulate.sources import Haloes, PointSources, agn_spectrum, draw_agn, draw_haloes
+from clustermass.simulate.sources import PointSources, agn_spectrum, draw_agn, joined_positions
 from clustermass.simulate.spectra import ClusterSpectra
 from clustermass.simulate.telescope import KingPsf
 
@@ -39,22 +37,6 @@ if TYPE_CHECKING:
 HALO_ID_FACTOR = 10_000_000
 #: events that are packed for writing together
 _PIECE = 1_000_000
-
-
-@dataclass(frozen=True)
-class EmittingHaloes(Rows):
-    """Haloes above the flux limit, with their gas, each array (halo,); SRC_ID is 1, 2, ... in their order."""
-
-    haloes: Haloes
-    gas: Gas
-    flux: FloatArray  #: inside R500c, 0.5-2 keV observed, unabsorbed, erg/s/cm2
-    rate: FloatArray  #: of the whole profile over all detector energies, count/s
-    detection_rate: FloatArray  #: the same in the detection band, 0.2-2.3 keV
-
-    @property
-    def source_ids(self) -> IdArray:
-        """SRC_ID of each halo and its photons."""
-        return np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
 def simulate_realization(
@@ -70,19 +52,10 @@ def simulate_realization(
 ) -> None:
     """Simulate one realization of the sky `name` and write its files.
 
-    The seed, `name` and `realization`, digits such as "01", fix every draw. InputError if `realization` is no number or
-    a config value can't be simulated.
-
-    Parameters
-    ----------
-    sky, cosmology
-        Config blocks: a sky (seed, field, exposure, absorption, psf, clusters, agn, background), and the cosmology.
-    events, exposure
-        Files to write: event list and exposure map, all that an observer has.
-    labels, sources
-        Files to write for the source detection: the source of every photon; haloes and AGN with their true positions.
-    truth
-        File to write: the haloes with their masses; None for a field that counts as observed.
+    The seed, `name` and `realization`, digits such as "01", fix every draw. `events` and `exposure`, event list and
+    exposure map, are all that an observer has. `labels`, the source of every photon, and `sources`, haloes and AGN with
+    their true positions, are for the source detection. `truth` holds the haloes with their masses; None for a field
+    that counts as observed. InputError if `realization` is no number or a config value can't be simulated.
     """
     generators = random_streams(sky["seed"], name, realization)
     header = header_cards(sky, cosmology, name, realization)
@@ -116,47 +89,18 @@ def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realizatio
     }
 
 
-def emitting_haloes(
-    sky: Sky,
-    cosmology: Mapping[str, float],
-    field: Field,
-    spectra: ClusterSpectra,
-    generators: Mapping[str, np.random.Generator],
-) -> EmittingHaloes:
-    """Draw haloes and gas and keep those above the flux limit."""
-    parameters = sky["clusters"]
-    haloes = draw_haloes(field, parameters, cosmology, generators["haloes"])
-    gas = draw_gas(haloes, parameters, cosmology, generators["gas"])
-    correction = spectra.interpolate(spectra.k_correction, gas.kt_kev, haloes.redshift)
-    flux = gas.luminosity * correction / (4 * np.pi * luminosity_distance_cm(haloes.redshift, cosmology) ** 2)
-    bright = flux >= parameters["flux_min_cgs"]
-    haloes, gas, flux = haloes[bright], gas[bright], flux[bright]
-    unit_rate = spectra.interpolate(spectra.spectra.rate, gas.kt_kev, haloes.redshift)
-    fraction = spectra.interpolate(spectra.spectra.detection_fraction, gas.kt_kev, haloes.redshift)
-    rate = flux * gas.total_over_inside * unit_rate
-    return EmittingHaloes(haloes, gas, flux, rate, rate * fraction)
-
-
 def draw_photons(
-    sky: Sky,
-    clusters: EmittingHaloes,
-    agn: PointSources,
-    spectra: ClusterSpectra,
-    exposure: ExposureMap,
-    generators: Mapping[str, np.random.Generator],
+    sky: Sky, clusters: EmittingHaloes, agn: PointSources, spectra: ClusterSpectra, exposure: ExposureMap, rng: Streams
 ) -> Photons:
     """Draw the detected photons of haloes, AGN and background."""
-    psf, nh_cm2 = KingPsf.from_config(sky["psf"]), sky["absorption"]["nh_cm2"]
+    psf, nh_cm2 = KingPsf(**sky["psf"]), sky["absorption"]["nh_cm2"]
     background = Background.from_config(sky["background"], nh_cm2)
     particles = ExposureMap.from_config(exposure.field, sky["exposure"], vignetted=False)
     spectrum = agn_spectrum(sky["agn"]["photon_index"], nh_cm2)
-    haloes, gas, rate = clusters.haloes, clusters.gas, clusters.rate
     return Photons.join(
-        [
-            cluster_photons(haloes, gas, rate, spectra, exposure, psf, generators["cluster_photons"]),
-            point_source_photons(agn, spectrum, exposure, psf, generators["agn_photons"]),
-            background_photons(background, exposure, particles, generators["background"]),
-        ]
+        cluster_photons(clusters, spectra, exposure, psf, rng["cluster_photons"]),
+        point_source_photons(agn, spectrum, exposure, psf, rng["agn_photons"]),
+        background_photons(background, exposure, particles, rng["background"]),
     )
 
 
@@ -172,8 +116,7 @@ def write_event_list(path: Path, events: EventList, field: Field, header: Mappin
 
 def sources_table(sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposure: ExposureMap) -> dict[str, Any]:
     """Return the columns of `sources.fits`: haloes, then AGN, whose positions the source detection starts from."""
-    longitude = np.concatenate([clusters.haloes.longitude, agn.longitude])
-    latitude = np.concatenate([clusters.haloes.latitude, agn.latitude])
+    longitude, latitude = joined_positions(clusters.haloes, agn)
     ra, dec = exposure.field.to_sky(longitude, latitude)
     spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"])
     agn_rate = agn.flux * spectrum.rate[0] * spectrum.detection_fraction[0]

@@ -15,7 +15,7 @@ and 6 % for all; the axis ratio by 0.02, 0.07 and 0.13.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,20 +29,14 @@ from clustermass.errors import InputError
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
 from clustermass.simulate.field import Field
-from clustermass.simulate.gas import Gas, RadialProfiles
-from clustermass.simulate.realization import EmittingHaloes, emitting_haloes, header_cards
-from clustermass.simulate.sources import PointSources, draw_agn
+from clustermass.simulate.gas import EmittingHaloes, Gas, RadialProfiles, emitting_haloes
+from clustermass.simulate.realization import header_cards
+from clustermass.simulate.sources import PointSources, draw_agn, joined_positions
 from clustermass.simulate.spectra import ERG_PER_KEV, ClusterSpectra, plasma_power, power_law, transmission
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Sky
 
-#: name, FITS format ("A" for as long as needed) and unit of each column; libsimput reads no other spelling of the units
-COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("SRC_ID", "J", ""), ("SRC_NAME", "A", ""), ("RA", "D", "deg"), ("DEC", "D", "deg"), ("IMGROTA", "E", "deg"),
-    ("IMGSCAL", "E", ""), ("E_MIN", "E", "keV"), ("E_MAX", "E", "keV"), ("FLUX", "E", "erg/s/cm**2"),
-    ("SPECTRUM", "A", ""), ("IMAGE", "A", ""), ("TIMING", "A", ""),
-)  # fmt: skip
 #: most images of one file; libsimput ends with an error beyond 200
 IMAGES_MAX = 190
 #: pixels along a side (even), and points along each at which the brightness of a pixel is averaged
@@ -56,17 +50,11 @@ ENERGY_KEV: FloatArray = np.concatenate([np.arange(100, 3000, 5), np.arange(3000
 BAND_KEV = (0.5, 2.0)
 #: steps of the grid in ln(kT / keV) and redshift; a cluster takes the nearest point
 _LOG_KT_STEP, _REDSHIFT_STEP = 0.1, 0.02
-#: columns that are the same for all sources
-_CONSTANTS = {"E_MIN": BAND_KEV[0], "E_MAX": BAND_KEV[1], "TIMING": "NULL"}
-#: name of an image's extension, and reference to a spectrum
-_IMAGE_NAME, _SPECTRUM = "IMG{:03d}", "[SPECTRUM,1][NAME=='{}']"
+_IMAGE_NAME = "IMG{:03d}"
 
 
 def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str, path: Path) -> None:
-    """Draw the haloes and AGN that `realization.simulate_realization` draws and write them as a SIMPUT file.
-
-    InputError as from there, and if there is no source.
-    """
+    """Write the haloes and AGN of `realization.simulate_realization` as a SIMPUT file; InputError if there is none."""
     generators = random_streams(sky["seed"], name, realization)
     field, nh_cm2 = Field.from_config(sky["field"]), float(sky["absorption"]["nh_cm2"])
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2)
@@ -94,64 +82,55 @@ def write_simput(
     if not number + len(agn):
         raise InputError(f"{path}: the field has neither haloes nor AGN, and a SIMPUT catalogue can't be empty.")
     images = share_images(clusters.gas, clusters.rate)
-    plasma, rows = cluster_spectra(clusters.gas.kt_kev, clusters.haloes.redshift, nh_cm2)
-    power = ArrivingSpectra.from_emitted(["AGN"], power_law(ENERGY_KEV, photon_index)[None], nh_cm2)
-    parts = _cluster_columns(clusters, field, plasma, rows, images), _agn_columns(agn, field, power, number + 1)
+    names, emitted, rows = cluster_spectra(clusters.gas.kt_kev, clusters.haloes.redshift)
+    emitted = np.append(emitted, power_law(ENERGY_KEV, photon_index)[None], axis=0)
+    spectra, rows = (
+        ArrivingSpectra.from_emitted([*names, "AGN"], emitted, nh_cm2),
+        np.append(rows, [len(names)] * len(agn)),
+    )
     cards = {**(header or {}), "NHALOES": (number, "SRC_ID of haloes are 1 to this, then AGN")}
-    names, density = plasma.names + power.names, np.concatenate([plasma.density, power.density])
-    hdus = [fits.PrimaryHDU(), _catalogue(*parts, cards), _spectrum_hdu(names, density)]
+    hdus = [fits.PrimaryHDU(), _catalogue(field, clusters, agn, images, spectra, rows, cards), _spectrum_hdu(spectra)]
     hdus += [_image_hdu(clusters.gas, int(host), image) for image, host in enumerate(images.hosts)]
     write_fits(fits.HDUList(hdus), path)
-    numbers = number, len(agn), len(names), len(images.hosts)
+    numbers = number, len(agn), len(spectra.names), len(images.hosts)
     LOGGER.info("SIMPUT: %d haloes, %d AGN, %d spectra, %d images", *numbers)
 
 
-def _cluster_columns(
-    clusters: EmittingHaloes, field: Field, spectra: ArrivingSpectra, rows: IntArray, images: SharedImages
-) -> dict[str, NDArray[Any]]:
-    ra, dec = field.to_sky(clusters.haloes.longitude, clusters.haloes.latitude)
-    return {
-        "SRC_ID": clusters.source_ids,
-        "SRC_NAME": np.array([f"halo{i}" for i in clusters.source_ids], dtype=str),
-        "RA": ra,
-        "DEC": dec,
+def _catalogue(
+    field: Field,
+    clusters: EmittingHaloes,
+    agn: PointSources,
+    images: SharedImages,
+    spectra: ArrivingSpectra,
+    rows: IntArray,
+    header: Mapping[str, Any],
+) -> fits.BinTableHDU:
+    """Return the extension SRC_CAT: clusters, then AGN; `rows` are the rows of their spectra, (source,)."""
+    haloes, gas, number = clusters.haloes, clusters.gas, len(agn)
+    ra, dec = field.to_sky(*joined_positions(haloes, agn))
+    flux = np.concatenate([clusters.flux * gas.total_over_inside, agn.flux]) * spectra.passed[rows]
+    # libsimput reads no other spelling of the units
+    columns: list[tuple[str, str, str | None, Sequence[Any] | NDArray[Any]]] = [
+        ("SRC_ID", "J", None, np.arange(1, len(rows) + 1)),
+        ("SRC_NAME", "A", None, [f"halo{i}" for i in clusters.source_ids] + [f"agn{-i}" for i in agn.source_ids]),
+        ("RA", "D", "deg", ra),
+        ("DEC", "D", "deg", dec),
         # libsimput turns pixels from +x towards -y. As x grows to the West that is from East to North, which is how
         # position_angle is counted; an ellipse looks the same after half a turn.
-        "IMGROTA": np.degrees(clusters.gas.position_angle),
-        "IMGSCAL": images.scale,
-        "FLUX": clusters.flux * clusters.gas.total_over_inside * spectra.passed[rows],
-        "SPECTRUM": np.array([_SPECTRUM.format(name) for name in spectra.names], dtype=str)[rows],
-        "IMAGE": np.array([f"[{_IMAGE_NAME.format(i)},1]" for i in images.image + 1], dtype=str),
-    }
-
-
-def _agn_columns(agn: PointSources, field: Field, spectra: ArrivingSpectra, first: int) -> dict[str, NDArray[Any]]:
-    ra, dec = field.to_sky(agn.longitude, agn.latitude)
-    number = len(ra)
-    return {
-        "SRC_ID": first + np.arange(number),
-        "SRC_NAME": np.array([f"agn{-label}" for label in agn.source_ids], dtype=str),
-        "RA": ra,
-        "DEC": dec,
-        "IMGROTA": np.zeros(number),
-        "IMGSCAL": np.ones(number),
-        "FLUX": agn.flux * spectra.passed[0],
-        "SPECTRUM": np.full(number, _SPECTRUM.format(spectra.names[0])),
-        "IMAGE": np.full(number, "NULL"),
-    }
-
-
-def _catalogue(
-    clusters: Mapping[str, NDArray[Any]], agn: Mapping[str, NDArray[Any]], header: Mapping[str, Any]
-) -> fits.BinTableHDU:
-    """Return the extension SRC_CAT: clusters, then AGN, and the columns that are the same for all."""
-    values = {name: np.concatenate([clusters[name], agn[name]]) for name in clusters}
-    number, columns = len(clusters["RA"]) + len(agn["RA"]), []
-    for name, form, unit in COLUMNS:
-        column = values[name] if name in values else np.full(number, _CONSTANTS[name])
-        width = str(np.char.str_len(column).max()) if form == "A" else ""
-        columns.append(fits.Column(name, width + form, unit=unit or None, array=column))
-    table = fits.BinTableHDU.from_columns(columns, name="SRC_CAT")
+        ("IMGROTA", "E", "deg", np.append(np.degrees(gas.position_angle), np.zeros(number))),
+        ("IMGSCAL", "E", None, np.append(images.scale, np.ones(number))),
+        ("E_MIN", "E", "keV", np.full(len(rows), BAND_KEV[0])),
+        ("E_MAX", "E", "keV", np.full(len(rows), BAND_KEV[1])),
+        ("FLUX", "E", "erg/s/cm**2", flux),
+        ("SPECTRUM", "A", None, [f"[SPECTRUM,1][NAME=='{spectra.names[row]}']" for row in rows]),
+        ("IMAGE", "A", None, [f"[{_IMAGE_NAME.format(i)},1]" for i in images.image + 1] + ["NULL"] * number),
+        ("TIMING", "A", None, ["NULL"] * len(rows)),
+    ]
+    made = []
+    for name, form, unit, values in columns:
+        width = str(max(map(len, values))) if form == "A" else ""
+        made.append(fits.Column(name, width + form, unit=unit, array=np.asarray(values)))
+    table = fits.BinTableHDU.from_columns(made, name="SRC_CAT")
     # FK5 and ICRS agree to 0.03 arcsec; libsimput's own catalogues state FK5
     table.header.update({**_class("SRC_CAT"), "RADESYS": "FK5", "EQUINOX": 2000.0, "CREATOR": "clustermass", **header})
     return table
@@ -242,11 +221,11 @@ def _image_hdu(gas: Gas, row: int, number: int) -> fits.ImageHDU:
     image, pixel_deg = cluster_image(gas, row)
     hdu = fits.ImageHDU(image, name=_IMAGE_NAME.format(number + 1), ver=1)
     centre = IMAGE_PIXELS / 2 + 0.5
-    hdu.header.update(_class("IMAGE"))
-    hdu.header.update({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg"})
-    hdu.header.update({"CRPIX1": centre, "CRPIX2": centre, "CDELT1": -pixel_deg, "CDELT2": pixel_deg})
-    hdu.header.update({"CRVAL1": (0.0, "ignored: a source has its own position"), "CRVAL2": 0.0})
-    hdu.header.update({"RADESYS": "FK5", "EQUINOX": 2000.0})
+    hdu.header.update({
+        **_class("IMAGE"), "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg",
+        "CRPIX1": centre, "CRPIX2": centre, "CDELT1": -pixel_deg, "CDELT2": pixel_deg,
+        "CRVAL1": (0.0, "ignored: a source has its own position"), "CRVAL2": 0.0, "RADESYS": "FK5", "EQUINOX": 2000.0,
+    })  # fmt: skip
     return hdu
 
 
@@ -266,13 +245,13 @@ class ArrivingSpectra:
         return cls(names, absorbed / flux[:, None], flux / _band_flux(emitted))
 
 
-def _spectrum_hdu(names: list[str], density: FloatArray) -> fits.BinTableHDU:
+def _spectrum_hdu(spectra: ArrivingSpectra) -> fits.BinTableHDU:
     """Return the extension SPECTRUM; names are of fixed length, as libsimput needs."""
-    energies, vector = np.broadcast_to(ENERGY_KEV, density.shape), f"{len(ENERGY_KEV)}E"
+    energies, vector = np.broadcast_to(ENERGY_KEV, spectra.density.shape), f"{len(ENERGY_KEV)}E"
     columns = [
         fits.Column("ENERGY", vector, unit="keV", array=energies.astype(np.float32)),
-        fits.Column("FLUXDENSITY", vector, unit="photon/s/cm**2/keV", array=density.astype(np.float32)),
-        fits.Column("NAME", f"{max(len(name) for name in names)}A", array=np.array(names)),
+        fits.Column("FLUXDENSITY", vector, unit="photon/s/cm**2/keV", array=spectra.density.astype(np.float32)),
+        fits.Column("NAME", f"{max(map(len, spectra.names))}A", array=np.array(spectra.names)),
     ]
     table = fits.BinTableHDU.from_columns(columns, name="SPECTRUM", ver=1)
     table.header.update(_class("SPECTRUM"))
@@ -286,8 +265,8 @@ def _band_flux(density: FloatArray) -> FloatArray:
     return np.asarray(np.trapezoid(density[:, first : last + 1] * energy, energy, axis=1)) * ERG_PER_KEV
 
 
-def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray, nh_cm2: float) -> tuple[ArrivingSpectra, IntArray]:
-    """Return the spectra that some clusters need, and the row of each cluster's, shape (cluster,).
+def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray) -> tuple[list[str], FloatArray, IntArray]:
+    """Return names and emitted spectra (spectrum, energy) that some clusters need, and each cluster's row, (cluster,).
 
     They are those at the points of the grid nearest to a cluster. In a realization of the default sky the count rates
     are those of the embedded sky to 0.2 % (two thirds of the clusters), 0.7 % (95 %), 3 % (all) and 0.1 % in sum.
@@ -299,4 +278,4 @@ def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray, nh_cm2: float) -> 
     for row, (kt, z) in enumerate(zip(temperatures, redshifts, strict=True)):
         emitted[row] = plasma_power(ENERGY_KEV * (1 + z), float(kt)) / ENERGY_KEV
     names = [f"kT{kt:.2f}z{z:.2f}" for kt, z in zip(temperatures, redshifts, strict=True)]
-    return ArrivingSpectra.from_emitted(names, emitted, nh_cm2), rows.reshape(-1)
+    return names, emitted, rows.reshape(-1)

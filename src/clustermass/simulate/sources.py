@@ -102,6 +102,11 @@ class PointSources(Rows):
         return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
+def joined_positions(haloes: Haloes, agn: PointSources) -> tuple[FloatArray, FloatArray]:
+    """Return native longitude and latitude in deg of haloes, then AGN."""
+    return np.append(haloes.longitude, agn.longitude), np.append(haloes.latitude, agn.latitude)
+
+
 def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArray:
     """Return the sources per deg2 brighter than `flux_cgs` (erg/s/cm2, 0.5-2 keV): Moretti et al. 2003, Eq. 2."""
     flux = np.asarray(flux_cgs, dtype=float)

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from clustermass.arrays import Float32Array, FloatArray
-
-if TYPE_CHECKING:
-    from clustermass.config.sky_models import Psf
 
 #: on-axis effective area of the seven telescope modules with filter; photon energy keV, area cm2. Least-squares fit to
 #: the official eROSITA on-axis ARF of 2023-01-17 (TM0) at the nodes between which straight lines hold to 1 % + 12 cm2.
@@ -108,21 +104,15 @@ def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
 class KingPsf:
     """King point-spread function (1 + (r / core)^2)^-slope, cut at `radius_max_arcsec` and normalised to one inside.
 
-    The core grows with photon energy E as `core_arcsec` (E / 1 keV)^`energy_slope`, and all that scales with it. The
-    default 7.6 arcsec and 1.5 give eROSITA's half-energy width of 26 arcsec, averaged over the field of view (Predehl
-    et al. 2021), and wings that fall as r^-3.
+    Its fields are the config block `psf`. The core grows with photon energy E as `core_arcsec` (E / 1 keV)^
+    `energy_slope`, and all that scales with it. The default 7.6 arcsec and 1.5 give eROSITA's half-energy width of
+    26 arcsec, averaged over the field of view (Predehl et al. 2021), and wings that fall as r^-3.
     """
 
     core_arcsec: float
     slope: float
     energy_slope: float
     radius_max_arcsec: float
-
-    @classmethod
-    def from_config(cls, parameters: Psf) -> KingPsf:
-        """Read the config block `psf`."""
-        slopes = float(parameters["slope"]), float(parameters["energy_slope"])
-        return cls(float(parameters["core_arcsec"]), *slopes, float(parameters["radius_max_arcsec"]))
 
     @property
     def _total(self) -> float:
