@@ -7,8 +7,8 @@ from apply_inputs import MADE, network, observed_field, read, run, write_calibra
 from astropy.io import fits
 
 from clustermass.apply import masses as observed
+from clustermass.ensemble.out_of_distribution import sample_p
 from clustermass.errors import InputError
-from clustermass.evaluate.ood_scores import sample_p
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.products import MASSES
 

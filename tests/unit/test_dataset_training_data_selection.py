@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from baseline_inputs import BLOCK, COSMOLOGY
 from baseline_inputs import write_sky as write_baseline_sky
-from test_evaluate_test_skies import MADE, fit_baselines, fit_baselines_for_sky
+from test_ensemble_ensemble_test_skies import MADE, fit_baselines
 from test_network_train_members import experiment, write_sky
 
 from clustermass.baselines.measurements import Sky
@@ -163,9 +163,8 @@ def test_of_another_sky_the_baselines_judge_the_selection_alone(baseline_sky, tm
     sky = Sky([folder / "images.nc"], [folder / "truth.fits"], COSMOLOGY)
     output = tmp_path / "other.nc"
     wide = {"ext_like_min": 6.0}
-    fit_baselines_for_sky(
-        sky, sky, folder / "split.nc", {"ext_like_min": 15.0}, BLOCK, 1, 1200.0, output, train_selection=wide
-    )
+    other = {"train_selection": wide, "other": sky, "box_arcsec": 1200.0}
+    fit_baselines(sky, folder / "split.nc", {"ext_like_min": 15.0}, BLOCK, 1, output, **other)
     found = read_netcdf(output)
     above = dataset["ext_like"].values > 15
     assert set(found["cluster"].values.tolist()) == set(dataset["cluster"].values[above].tolist())

@@ -10,9 +10,8 @@ from sklearn.mixture import GaussianMixture
 
 from clustermass.ensemble.fit_out_of_distribution import fit_ood_model
 from clustermass.ensemble.ood_quantities import quantities
-from clustermass.ensemble.out_of_distribution import TERMS, columns, terms
+from clustermass.ensemble.out_of_distribution import TERMS, columns, sample_p, terms
 from clustermass.errors import InputError
-from clustermass.evaluate.ood_scores import sample_p
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from astropy.io import fits
 from baseline_inputs import BLOCK, write_sky
 from ingest_published_inputs import COSMOLOGY, make_catalogue, make_images, write_set
 
-from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky
+from clustermass.baselines.fit import fit_baselines
 from clustermass.baselines.measurements import Sky
 from clustermass.config.resolve import load_config
 from clustermass.dataset.split import split_sample
@@ -299,7 +299,8 @@ def test_a_sky_of_counts_is_compared_on_the_published_one_without_features(tmp_p
         Sky(*straight.values(), COSMOLOGY),
     )
     output = tmp_path / "baselines.nc"
-    fit_baselines_for_sky(own, theirs, tmp_path / "split.nc", {"log10_m500c_min": 13.0}, BLOCK, 1, 1200.0, output)
+    selection, split = {"log10_m500c_min": 13.0}, tmp_path / "split.nc"
+    fit_baselines(own, split, selection, BLOCK, 1, output, other=theirs, box_arcsec=1200.0)
     found = read_netcdf(output)
     assert found.sizes["cluster"] == ALL
     assert sorted(json.loads(found.attrs["left_out"])) == ["boosted_trees", "ridge_features"]

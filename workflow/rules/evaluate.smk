@@ -40,7 +40,7 @@ use rule step as score_ood with:
     benchmark:
         f"{EXPERIMENT}/benchmarks/score_ood.tsv"
     params:
-        **step("evaluate.ood_scores.score_ood"),
+        **step("ensemble.out_of_distribution.score_ood"),
 
 
 use rule step as evaluate with:
@@ -84,7 +84,7 @@ use rule step as predict_sky with:
         gpu=gpus_per_training(),
     params:
         **settings("selection", "redshift_noise"),
-        **step("evaluate.test_skies.predict_sky"),
+        **step("ensemble.ensemble.predict_sky"),
         sky="{test_sky}",
         seed=config["seed"],
 
@@ -115,9 +115,9 @@ rule fit_baselines_for_sky:
         other_cosmology=cosmology("test_sky"),
         box_arcsec=BOX_ARCSEC,
         seed=config["seed"],
-        code=code("fit_baselines_for_sky", "baselines.fit"),
+        code=code("fit_baselines", "baselines.fit"),
     script:
-        "../scripts/fit_baselines_for_sky.py"
+        "../scripts/fit_baselines.py"
 
 
 use rule score_ood as score_ood_of_sky with:

@@ -128,7 +128,7 @@ use rule step as members_curve with:
     conda:
         "../../envs/train.yaml"
     params:
-        **step("evaluate.ensemble_size.members_curve"),
+        **step("evaluate.model_selection.members_curve"),
         resamplings=config["evaluation"]["bootstrap"],
         seed=config["seed"],
 

@@ -1,4 +1,4 @@
-"""Adapter of the rule fit_baselines."""
+"""Adapter of the rules fit_baselines and fit_baselines_for_sky."""
 
 from pathlib import Path
 
@@ -6,13 +6,16 @@ from clustermass.baselines.measurements import Sky
 from clustermass.baselines.fit import fit_baselines
 from clustermass.io.log import step
 
-with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"):
+
+def sky(prefix: str = "") -> Sky:
+    """Return a sky by the names of its files and cosmology in the rule."""
+    images, truth = ([Path(path) for path in snakemake.input[f"{prefix}{name}"]] for name in ("images", "truth"))
+    return Sky(images, truth, snakemake.params[f"{prefix}cosmology"])
+
+
+with step(snakemake.log[0], f"{snakemake.rule} {'/'.join(filter(None, snakemake.wildcards))}"):
     fit_baselines(
-        sky=Sky(
-            images=[Path(path) for path in snakemake.input.images],
-            truth=[Path(path) for path in snakemake.input.truth],
-            cosmology=snakemake.params.cosmology,
-        ),
+        sky=sky(),
         split=Path(snakemake.input.split),
         selection=snakemake.params.selection,
         block=snakemake.params.baselines,
@@ -20,4 +23,6 @@ with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.experiment}"
         output=Path(snakemake.output.baselines),
         train_clusters=snakemake.params.train_clusters,
         train_selection=snakemake.params.train_selection,
+        other=sky("other_") if snakemake.input.get("other_images") else None,
+        box_arcsec=snakemake.params.get("box_arcsec", 0.0),
     )

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from clustermass.apply.mass_prior import FLOOR, MassPrior
 from clustermass.arrays import FloatArray
-from clustermass.ensemble.out_of_distribution import FALSE_ALARMS
-from clustermass.evaluate.ood_scores import sample_p
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, sample_p
 from clustermass.io.files import atomic
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.products import MASSES, write_table

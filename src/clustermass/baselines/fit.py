@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from clustermass.arrays import FloatArray
-from clustermass.baselines.measurements import Sky, fit_sky_selection, measure_sky
+from clustermass.arrays import FloatArray, bisect
+from clustermass.baselines.measurements import Sky, measure_sky
 from clustermass.baselines.scaling_relations import (
+    ScalingRelation,
     best_on_validation,
     count_rate_relation,
     fit_best_form,
     gas_forms,
     luminosity_relation,
     polynomial_forms,
+    published_luminosity,
 )
-from clustermass.baselines.selection_function import LogOdds, predict_luminosity_selected
 from clustermass.dataset.sample import fitting_split, join_split
 from clustermass.dataset.split import first_training_clusters, group_names
 from clustermass.errors import InputError
@@ -45,6 +47,15 @@ BY_COUNT_RATE = ("count_rate_efeds", "count_rate_recalibrated")
 BY_LUMINOSITY = ("luminosity_published", "luminosity_selected", "luminosity_recalibrated", "luminosity_temperature")
 BY_FEATURES = ("ridge_features", "boosted_trees")
 TITLE = "Masses by relations and regressions, to compare the networks with"
+#: nodes of the Gauss-Hermite quadrature over the scatter of luminosity
+NODES = 40
+#: log10(M500c / Msun) between which masses are sought, and halvings of that bracket: to 1e-9 dex
+BRACKET, HALVINGS = (10.0, 18.0), 33
+#: detected haloes, and undetected ones, that a fit needs at least
+MIN_HALOES = 20
+
+#: ln of the odds to be selected, of the broadcast shape of log10 L and redshift
+LogOdds = Callable[[FloatArray, FloatArray], FloatArray]
 
 
 def fit_baselines(
@@ -56,89 +67,48 @@ def fit_baselines(
     output: Path,
     train_clusters: int | None = None,
     train_selection: Selection | None = None,
+    other: Sky | None = None,
+    box_arcsec: float = 0.0,
 ) -> None:
     """Fit every baseline on the training set, choose its form on the validation set, predict all clusters.
 
+    Takes the training sky and its `split`, the experiment's selections (see `load_sample`), `baselines` of the
+    configuration (`block`), the seed of the boosted trees, and the number of training clusters, the same ones that the
+    networks are trained on; None = all. If another sky is given, all its selected clusters are predicted instead: as
+    test clusters, to which nothing is fitted, grouped where their image boxes of `box_arcsec` overlap. Features of both
+    skies are measured in the cosmology of `sky`.
+
     Only the luminosity baselines read the truth beyond the label: they stand for perfect measurements of L500 and kT.
-    `isolated` comes from the truth as well, for the report; no predictor uses it.
-
-    Parameters
-    ----------
-    sky, split
-        The training sky, and the subset (train, val, test) of each cluster.
-    selection, train_selection
-        Of the experiment, see `load_sample`.
-    block, seed
-        `baselines` of the configuration, and the seed of the boosted trees.
-    output
-        `baselines.nc`: mu (predictor, cluster), split, log10_m500c, isolated, group (cluster). Baselines that need what
-        the sky lacks are left out; the attribute `left_out` says why.
-    train_clusters
-        Number of training clusters, the same ones that the networks are trained on; None = all.
-
-    Raises
-    ------
-    InputError
-        An input is missing or damaged, the selection is empty, there are too few training clusters, or a count rate
-        isn't positive.
+    `isolated` comes from the truth as well, for the report; no predictor uses it. Writes `baselines.nc`: mu (predictor,
+    cluster), split, log10_m500c, isolated, group (cluster). Baselines that need what the sky lacks are left out; the
+    attribute `left_out` says why. InputError if an input is missing or damaged, the selection is empty, there are too
+    few training clusters, or a count rate isn't positive.
     """
-    table = _training_sky(sky, split, selection, seed, train_clusters, train_selection)
-    log_odds = fit_sky_selection(sky, table)
-    mu = predict_all(table.assign(split=("cluster", fitting_split(table))), block, seed, log_odds)
-    parameters: dict[str, object] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
-    parameters |= {"train_clusters": train_clusters, "train_selection": train_selection}
-    inputs, left = [split, *sky.files()], left_out(table, log_odds)
-    made = provenance("fit_baselines", parameters, inputs, seed=str(seed), left_out=left)
-    write_netcdf(_dataset(table, mu), output, TITLE, made)
-
-
-def fit_baselines_for_sky(
-    sky: Sky,
-    other: Sky,
-    split: Path,
-    selection: Selection,
-    block: Baselines,
-    seed: int,
-    box_arcsec: float,
-    output: Path,
-    train_clusters: int | None = None,
-    train_selection: Selection | None = None,
-) -> None:
-    """Fit every baseline like `fit_baselines`, and predict all selected clusters of another sky.
-
-    Nothing is fitted to the clusters of `other`; all are test clusters of its `baselines.nc`, and those whose image
-    boxes of `box_arcsec` overlap make a group, as in a split. Features of both skies are measured in the cosmology of
-    `sky`.
-    """
-    own = _training_sky(sky, split, selection, seed, train_clusters, train_selection)
-    own["split"] = ("cluster", fitting_split(own))
-    new = measure_sky(other, selection, sky.cosmology)
-    number = new.sizes["cluster"]
-    new["split"] = ("cluster", np.full(number, "test"))
-    new["group"] = ("cluster", group_names(new, box_arcsec))
-    both = _joined(own.isel(cluster=own["split"].values != "test"), new)
-    log_odds = fit_sky_selection(sky, own)
-    mu = {name: mu[-number:] for name, mu in predict_all(both, block, seed, log_odds).items()}
-    parameters: dict[str, object] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
-    parameters |= {"other_cosmology": other.cosmology, "box_arcsec": box_arcsec}
-    parameters |= {"train_clusters": train_clusters, "train_selection": train_selection}
-    inputs, left = [split, *sky.files(), *other.files()], left_out(both, log_odds)
-    made = provenance("fit_baselines_for_sky", parameters, inputs, seed=str(seed), left_out=left)
-    write_netcdf(_dataset(new, mu), output, TITLE, made)
-
-
-def _training_sky(
-    sky: Sky,
-    split: Path,
-    selection: Selection,
-    seed: int,
-    train_clusters: int | None,
-    train_selection: Selection | None,
-) -> xr.Dataset:
     table = join_split(measure_sky(sky, selection, sky.cosmology, train_selection), split)
     if train_clusters is not None:
         table["split"] = ("cluster", first_training_clusters(table, train_clusters, seed))
-    return table
+    log_odds = fit_sky_selection(sky, table)
+    whole = table.assign(split=("cluster", fitting_split(table)))
+    parameters: dict[str, object] = {"selection": selection, "baselines": block, "cosmology": sky.cosmology}
+    parameters |= {"train_clusters": train_clusters, "train_selection": train_selection}
+    step, inputs = "fit_baselines", [split, *sky.files()]
+    if other is not None:
+        table = measure_sky(other, selection, sky.cosmology)
+        table["split"] = ("cluster", np.full(table.sizes["cluster"], "test"))
+        table["group"] = ("cluster", group_names(table, box_arcsec))
+        whole = _joined(whole.isel(cluster=whole["split"].values != "test"), table)
+        parameters |= {"other_cosmology": other.cosmology, "box_arcsec": box_arcsec}
+        step, inputs = "fit_baselines_for_sky", [*inputs, *other.files()]
+    mu = {name: mu[-table.sizes["cluster"] :] for name, mu in predict_all(whole, block, seed, log_odds).items()}
+    dataset = xr.Dataset(
+        {
+            "mu": (("predictor", "cluster"), np.round(np.stack(list(mu.values())), DECIMALS)),
+            **{name: ("cluster", table[name].values) for name in ("isolated", "split", "group", "log10_m500c")},
+        },
+        coords={"predictor": list(mu), "cluster": table["cluster"].values},
+    )
+    made = provenance(step, parameters, inputs, seed=str(seed), left_out=left_out(whole, log_odds))
+    write_netcdf(dataset, output, TITLE, made)
 
 
 def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
@@ -151,23 +121,12 @@ def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     return both
 
 
-def _dataset(table: xr.Dataset, predictions: Mapping[str, FloatArray]) -> xr.Dataset:
-    return xr.Dataset(
-        {
-            "mu": (("predictor", "cluster"), np.round(np.stack(list(predictions.values())), DECIMALS)),
-            **{name: ("cluster", table[name].values) for name in ("isolated", "split", "group", "log10_m500c")},
-        },
-        coords={"predictor": list(predictions), "cluster": table["cluster"].values},
-    )
-
-
 def predict_all(
     table: xr.Dataset, block: Baselines, seed: int, log_odds: LogOdds | None = None
 ) -> dict[str, FloatArray]:
-    """Predicted log10(M500c / Msun), (cluster,), by name of the predictor.
+    """Predict log10(M500c / Msun), (cluster,), by name of the predictor, for a table of `measure_sky` with `split`.
 
-    `table` is that of `measure_sky`, with `split`; luminosities that are NaN everywhere are unknown, as is the
-    selection function where `log_odds` is None.
+    Baselines whose measurements are NaN everywhere are left out, as is `luminosity_selected` without `log_odds`.
     """
     without = left_out(table, log_odds)
     for name, reason in without.items():
@@ -182,12 +141,14 @@ def predict_all(
 
     mu = {"prior": fit("prior", polynomial_forms(np.log1p(z)))}
     if "count_rate_efeds" not in without:
-        relation, rate = count_rate_relation(z, block["count_rate_efeds"]), _positive(table, "ml_rate", _BAD_RATE)
+        relation, advice = count_rate_relation(z, block["count_rate_efeds"]), "Correct or remove those rows"
+        rate = _positive(table, "ml_rate", "catalogue.fits: ML_RATE", "selected detections", advice)
         mu["count_rate_efeds"] = relation.log10_mass(rate)
         mu["count_rate_recalibrated"] = fit("count_rate_recalibrated", relation.refit_forms(rate))
     if "luminosity_published" not in without:
-        published, l500 = block["luminosity_published"], _positive(table, "l500", _BAD_LUMINOSITY)
-        relation = luminosity_relation(z, published)
+        published = block["luminosity_published"]
+        relation, advice = luminosity_relation(z, published), "Give every halo its luminosity in erg/s"
+        l500 = _positive(table, "l500", "truth.fits: L500", "matched haloes", advice)
         mu["luminosity_published"] = relation.log10_mass(l500)
         if log_odds is not None:
             scatter = published["scatter_ln"]
@@ -218,42 +179,35 @@ def left_out(table: xr.Dataset, log_odds: LogOdds | None) -> dict[str, str]:
     return reasons
 
 
-_BAD_RATE = (
-    "catalogue.fits: ML_RATE of {number} selected detections isn't positive (cluster {cluster} is one). Correct or "
-    "remove those rows, or leave the column out."
-)
-_BAD_LUMINOSITY = (
-    "truth.fits: L500 of {number} matched haloes isn't positive (cluster {cluster} is one). Give every halo its "
-    "luminosity in erg/s, or leave the column out."
-)
-
-
-def _positive(table: xr.Dataset, name: str, message: str) -> FloatArray:
+def _positive(table: xr.Dataset, name: str, column: str, rows: str, advice: str) -> FloatArray:
     values = np.asarray(table[name].values, dtype=float)
     bad = np.flatnonzero(~(values > 0))
     if bad.size:
-        raise InputError(message.format(number=bad.size, cluster=table["cluster"].values[bad[0]]))
+        one = table["cluster"].values[bad[0]]
+        raise InputError(
+            f"{column} of {bad.size} {rows} isn't positive (cluster {one} is one). {advice}, or leave the column out."
+        )
     return values
 
 
 def _features(table: xr.Dataset) -> FloatArray:
     """Features (cluster, feature) that every cluster has: a catalogue may lack a column."""
     features, names = table["features"].values, table["feature"].values.astype(str)
-    known = np.asarray(np.isfinite(features).all(axis=0))
-    LOGGER.info("fit_baselines: %d features of %d clusters", known.sum(), len(features))
-    if not known.all():
-        LOGGER.warning("fit_baselines: left out, unknown for some clusters: %s", ", ".join(names[~known]))
-    return features[:, known]
+    complete = np.asarray(np.isfinite(features).all(axis=0))
+    LOGGER.info("fit_baselines: %d features of %d clusters", complete.sum(), len(features))
+    if not complete.all():
+        LOGGER.warning("fit_baselines: left out, unknown for some clusters: %s", ", ".join(names[~complete]))
+    return features[:, complete]
 
 
 @threadpool_limits.wrap(limits=1)  # the same bits on any number of cores, and no threads that wait for a busy one
 def predict_ridge(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], alphas: Sequence[float]
 ) -> FloatArray:
-    """Ridge regression on standardised features, fitted to the training set; the validation set chooses the penalty.
+    """Ridge regression on standardised features (cluster, feature), fitted to the training set.
 
-    Takes features (cluster, feature), labels that are read for training and validation clusters only, and the penalties
-    `alphas` (`baselines.ridge_alpha`). Returns log10(M500c / Msun), float64 (cluster,).
+    The validation set chooses the penalty among `alphas` (`baselines.ridge_alpha`); labels are read of these two sets
+    only. Returns log10(M500c / Msun), float64 (cluster,).
     """
     train, fits = split == "train", dict[float, FloatArray]()
     for alpha in alphas:
@@ -280,3 +234,65 @@ def predict_boosted_trees(
     ).fit(features[train], log10_m500c[train])
     by_number = dict(enumerate(model.staged_predict(features), start=1))
     return best_on_validation("boosted_trees: number of trees", by_number, log10_m500c, split)
+
+
+def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
+    """`fit_selection` for a sky and its selected clusters `table`, with luminosities in the published cosmology."""
+    haloes = sky.haloes()
+    if "selected" in table:  # the others are there for training only
+        table = table.isel(cluster=table["selected"].values)
+    selected = np.zeros(len(haloes.l500), dtype=bool)
+    selected[haloes.rows(table)] = True
+    return fit_selection(published_luminosity(haloes.l500, haloes.redshift, sky.cosmology), haloes.redshift, selected)
+
+
+def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.bool_]) -> LogOdds | None:
+    """Fit the probability p that a halo is selected, by logistic regression; no mass is read.
+
+    ln(p / (1 - p)) is a quadratic polynomial in log10 L and ln(1 + z), fitted to every simulated halo of positive true
+    luminosity `l500` (erg/s, (halo,)). Returns None if too few haloes are selected, or too few are not.
+    """
+
+    def features(log10_l: FloatArray, z: FloatArray) -> FloatArray:
+        return np.stack([log10_l, np.log1p(z)], axis=1)
+
+    bright = l500 > 0
+    selected = selected[bright]
+    if min(selected.sum(), (~selected).sum()) < MIN_HALOES:
+        return None
+    quadratic = PolynomialFeatures(2, include_bias=False)
+    model = make_pipeline(StandardScaler(), quadratic, LogisticRegression(C=1e4, max_iter=1000))
+    model.fit(features(np.log10(l500[bright]), redshift[bright]), selected)
+
+    def log_odds(log10_l: FloatArray, z: FloatArray) -> FloatArray:
+        log10_l, z = np.broadcast_arrays(log10_l, z)
+        return np.asarray(model.decision_function(features(log10_l.ravel(), z.ravel()))).reshape(z.shape)
+
+    return log_odds
+
+
+def predict_luminosity_selected(
+    l500: FloatArray, redshift: FloatArray, relation: ScalingRelation, scatter_ln: float, log_odds: LogOdds
+) -> FloatArray:
+    """Invert a luminosity relation for selected clusters, which are brighter than the mean at their mass.
+
+    With ln L Gaussian about the relation, with standard deviation `scatter_ln`, the mean at fixed mass and redshift
+    among selected clusters is
+
+        <ln L | M, z, selected> = int ln L p(sel | L, z) N(ln L) dln L / int p(sel | L, z) N(ln L) dln L.
+
+    Returns the log10(M500c / Msun), float64 (cluster,), at which this equals the cluster's ln L, with L in erg/s in the
+    cosmology of the relation. (Krippendorf et al. 2023, section 4, found a small effect.)
+    """
+    nodes, weights = hermegauss(NODES)
+    offsets, z = nodes * scatter_ln / np.log(10), redshift[:, None]
+
+    def mean_among_selected(log10_m: FloatArray) -> FloatArray:
+        log10_l = relation.log10_observable(log10_m)[:, None] + offsets
+        log_probability = -np.logaddexp(0, -log_odds(log10_l, z))
+        weight = weights * np.exp(log_probability - log_probability.max(axis=1, keepdims=True))
+        return np.asarray((weight * log10_l).sum(axis=1) / weight.sum(axis=1))
+
+    low, high = (np.full(len(l500), edge) for edge in BRACKET)
+    log10_l500 = np.log10(l500)
+    return bisect(lambda log10_m: mean_among_selected(log10_m) < log10_l500, low, high, HALVINGS)

@@ -14,7 +14,6 @@ from scipy.spatial import cKDTree
 from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.baselines.features import cluster_features
 from clustermass.baselines.scaling_relations import published_luminosity
-from clustermass.baselines.selection_function import LogOdds, fit_selection
 from clustermass.catalogues.tables import read_table
 from clustermass.dataset.sample import each_selected, realization_of
 from clustermass.dataset.split import order_of
@@ -68,7 +67,7 @@ class Sky(NamedTuple):
     cosmology: Mapping[str, float]
 
     def haloes(self) -> HaloTruth:
-        """Read the truth of all realizations; InputError: see `read_truth`."""
+        """Read the truth of all realizations, see `read_truth`."""
         return read_truth({realization_of(path): of_it for path, of_it in zip(self.images, self.truth, strict=True)})
 
     def files(self) -> list[Path]:
@@ -79,12 +78,11 @@ class Sky(NamedTuple):
 def measure_sky(
     sky: Sky, selection: Selection, assumed: Mapping[str, float], train_selection: Selection | None = None
 ) -> xr.Dataset:
-    """Measure all selected clusters of a sky, one realization after the other to bound the memory.
+    """Measure all selected clusters of a sky (see `load_sample`), one realization after the other.
 
-    Selections are those of `load_sample`. Features are measured in the cosmology `assumed`: an observer doesn't know
-    that of another sky. Returns the columns of `measure_clusters`, sorted by cluster id, with `isolated` and the true
-    temperature `kt` in keV (NaN = unknown). InputError if an input is missing or damaged, a halo isn't in the truth, or
-    no cluster is left.
+    Features are measured in the cosmology `assumed`: an observer doesn't know that of another sky. Returns the table of
+    `measure_clusters`, sorted by cluster id, with `isolated` and the true temperature `kt` in keV (NaN = unknown).
+    InputError if an input is missing or damaged, a halo isn't in the truth, or no cluster is left.
     """
     haloes, parts = sky.haloes(), []
     samples = each_selected(sky.images, selection, train_selection)
@@ -103,8 +101,7 @@ def measure_clusters(
     """Measure the clusters of one `images.nc`, features in the cosmology `assumed`.
 
     `l500` is the true luminosity in erg/s (NaN = unknown) in the sky's `cosmology`, (cluster,). Returns those of
-    `COLUMNS` that the file has, `l500` as of `published_luminosity`, and `features` (cluster, feature), none for images
-    without counts.
+    `COLUMNS` that the file has, `l500` by `published_luminosity`, and `features` (cluster, feature) of the counts.
     """
     features, names = np.empty((sample.sizes["cluster"], 0)), list[str]()
     if "counts" in sample:
@@ -117,25 +114,12 @@ def measure_clusters(
     )
 
 
-def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
-    """`fit_selection` for a sky and its selected clusters `table`, with luminosities in the published cosmology."""
-    haloes = sky.haloes()
-    if "selected" in table:  # the others are there for training only
-        table = table.isel(cluster=table["selected"].values)
-    selected = np.zeros(len(haloes.l500), dtype=bool)
-    selected[haloes.rows(table)] = True
-    return fit_selection(published_luminosity(haloes.l500, haloes.redshift, sky.cosmology), haloes.redshift, selected)
-
-
 def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
     """Read the truth tables of a sky, `truth.fits` by the realization's label.
 
     InputError if a file or column is missing, or two rows of one file have the same HALO_ID.
     """
-    tables, row = (
-        {realization: _read_columns(path) for realization, path in paths.items()},
-        dict[tuple[str, int], int](),
-    )
+    tables, row = {label: _read_columns(path) for label, path in paths.items()}, dict[tuple[str, int], int]()
     for realization, table in tables.items():
         for halo_id in table["HALO_ID"].tolist():
             if (realization, int(halo_id)) in row:
@@ -151,10 +135,9 @@ def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
 
 
 def _isolated(table: Mapping[str, NDArray[Any]]) -> NDArray[np.int8]:
-    counts = table["COUNTS"]
-    known = counts >= 0  # -1 = unknown, NaN = no such column
-    alone = is_isolated(table["RA"], table["DEC"], np.where(known, counts, 0))
-    return np.where(known, alone, -1).astype(np.int8)
+    counted = table["COUNTS"] >= 0  # -1 = unknown, NaN = no such column
+    alone = is_isolated(table["RA"], table["DEC"], np.where(counted, table["COUNTS"], 0))
+    return np.where(counted, alone, -1).astype(np.int8)
 
 
 def _read_columns(path: Path) -> dict[str, NDArray[Any]]:

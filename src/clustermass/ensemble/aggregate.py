@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -55,13 +55,12 @@ def aggregate_ensemble(
     weights: Sequence[Path] = (),
     weighting: str = "none",
 ) -> None:
-    """Write ensemble.nc: the ensemble's and all members' predictions, and `COLUMNS` of the clusters.
+    """Write ensemble.nc: the ensemble's and all members' predictions, and `COLUMNS` of the clusters from the `images`.
 
-    `members` and `weights` are files of `clustermass.network.train_members`, in the order of the members; of the
-    weights only the hashes are recorded, so that none can be exchanged unseen. `images` are those that the members were
-    trained on; the clusters' columns come from there. The training sky's cosmology, and the clusters' weighting unless
-    it is none, are kept in the attributes. InputError if there is no member; a prediction isn't finite; the members
-    don't agree on clusters, subsets or true masses; or a cluster is missing from the images or has another true mass.
+    `members` and `weights` are files of `clustermass.network.train_members`, in the order of the members; the hashes of
+    the weights are recorded, so that none can be exchanged unseen, as are the training sky's cosmology and a weighting
+    of the clusters. InputError if there is no member; a prediction isn't finite; the members don't agree on clusters,
+    subsets or true masses; or a cluster is missing from the images or has another true mass.
     """
     if not members:
         raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
@@ -105,15 +104,17 @@ def ensemble_dataset(
 ) -> xr.Dataset:
     """Return the contents of ensemble.nc.
 
-    Takes the members' predictions (member, cluster) in dex and their names, and of the clusters ids, `COLUMNS`, `split`
-    and `log10_m500c`, (cluster,) each.
+    Takes the members' predictions (member, cluster) in dex and their names, the clusters' ids (cluster,), and the
+    `columns` (cluster,): `COLUMNS`, `split` and `log10_m500c`.
     """
     texts = {name: column.astype(str) if column.dtype.kind in "OU" else column for name, column in columns.items()}
     per_cluster = combine(member_mu, member_sigma)._asdict() | texts
     members = {"member_mu": member_mu, "member_sigma": member_sigma}
-    variables: dict[str, Any] = {name: (("member", "cluster"), values) for name, values in members.items()}
-    variables |= {name: ("cluster", values) for name, values in per_cluster.items()}
-    return xr.Dataset(variables, coords={"cluster": cluster.astype(str), "member": list(names)})
+    return xr.Dataset(
+        {name: (("member", "cluster"), values) for name, values in members.items()}
+        | {name: ("cluster", values) for name, values in per_cluster.items()},
+        coords={"cluster": cluster.astype(str), "member": list(names)},
+    )
 
 
 #: halvings of the bracket; 64 exhaust double precision
@@ -131,10 +132,7 @@ def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatAr
 
 
 def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Solve mean_i Phi((q - mu_i) / sigma_i) = probability for q (cluster,), by bisection of all clusters at once.
-
-    The probability lies between 1e-15 and 1 - 1e-15; mu and sigma as for `mixture_cdf`.
-    """
+    """Solve `mixture_cdf` (q, mu, sigma) = probability, between 1e-15 and 1 - 1e-15, for q (cluster,), by bisection."""
     low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
     high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
     return bisect(lambda value: mixture_cdf(value, mu, sigma) < probability, low, high, HALVINGS)
@@ -145,14 +143,12 @@ RANGE_BITS = {1: "redshift", 2: "ml_cts", 4: "exposure_s", 8: "log10_m500c"}
 
 
 class Training(NamedTuple):
-    """Summary of the training clusters, for flags and errors of new ones.
-
-    `ranges` are smallest and largest value of each variable in `RANGE_BITS`, NaN where all are NaN; `redshift_error` is
-    the root mean square of redshift error / (1 + z), see `mean_error`.
-    """
+    """Summary of the training clusters, for flags and errors of new ones."""
 
     number: int
+    #: smallest and largest value of each variable in `RANGE_BITS`; NaN, which nothing is outside, where all are NaN
     ranges: dict[str, tuple[float, float]]
+    #: see `mean_error`
     redshift_error: float
 
 
@@ -166,7 +162,6 @@ def read_training(ensemble: Path) -> Training:
     for name in RANGE_BITS.values():
         values = train[name].values.astype(float)
         finite = values[np.isfinite(values)]
-        # nothing is outside a range of NaN
         ranges[name] = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
     redshift, error = (train[name].values.astype(float) for name in ("redshift", "redshift_err"))
     return Training(train.sizes["cluster"], ranges, mean_error(redshift, error))

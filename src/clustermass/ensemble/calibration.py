@@ -1,6 +1,7 @@
-"""Calibration of the ensemble's uncertainties on the validation set: recalibrated sigma and conformal intervals.
+"""Scores of predicted distributions against the truth, and the calibration of the ensemble's uncertainties.
 
-Made once (`calibration.json`) and applied wherever masses are predicted.
+The calibration is made once, on the validation set (`calibration.json`: a recalibrated sigma and conformal intervals),
+and applied wherever masses are predicted.
 """
 
 import json
@@ -15,15 +16,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest, kstest, norm
 
 from clustermass.arrays import FloatArray, generator
 from clustermass.dataset.split import read_split
-from clustermass.ensemble.scores import Json, calibration_scores, negative_log_likelihood
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.provenance import provenance
+
+#: content of a JSON file, to be written
+Json = dict[str, object]
 
 VARIABLES = ("mu", "sigma", "log10_m500c")
 #: parts that the validation groups are divided into, one after the other left out of the fit
@@ -44,14 +48,27 @@ GUARANTEE = (
     "over clusters and over validation sets (marginal): it isn't promised for every mass, redshift or count rate, nor "
     "for a sky that differs from the simulated one."
 )
+#: fewer clusters than this have no scatter: their scores are None
+MIN_CLUSTERS = 3
+#: nominal coverage of one sigma; the intervals of metrics.json are central ones of 68.27 % throughout
+ONE_SIGMA = float(norm.cdf(1) - norm.cdf(-1))
+#: half-widths, in sigma, of the central intervals that hold 68.27 % and 95 % of a Gaussian
+HALF_WIDTHS = {"coverage68": 1.0, "coverage95": float(norm.ppf(0.975))}
+#: nominal coverages of the central intervals of any distribution
+CENTRAL = {"coverage68": ONE_SIGMA, "coverage95": 0.95}
+PIT_BINS = 10
+
+_COVERAGES = tuple(f"{name}{end}" for end in ("", "_ci68") for name in CENTRAL)
+_PIT_SCORES = (*_COVERAGES, "pit_ks_pvalue", "pit_histogram")
+_GAUSSIAN_SCORES = (*_PIT_SCORES, "z_score_mean", "z_score_std", "residual_std_over_mean_sigma", "crps_dex", "nll")
 
 
 @dataclass(frozen=True)
 class Recalibration:
     """sigma'^2 = (scale sigma)^2 + floor_dex^2; the defaults leave sigma as it is.
 
-    The members' mixture is stretched about its mean by `scale` and blurred by a Gaussian of `floor_dex`, which gives
-    it exactly that standard deviation and leaves its mean and its shape.
+    The members' mixture is stretched about its mean by `scale` and blurred by a Gaussian of `floor_dex`, which gives it
+    that standard deviation and keeps its mean and its shape.
     """
 
     scale: float = 1.0
@@ -82,12 +99,12 @@ class Calibration:
 
 
 def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal["auto", "none"], seed: int) -> None:
-    """Recalibrate sigma and find the conformal intervals on the validation clusters alone; write `calibration.json`.
+    """Recalibrate sigma and find the conformal intervals on the validation clusters; write `calibration.json`.
 
-    Nothing of the test set reaches the file, not even through a hash of `ensemble`, the experiment's `ensemble.nc`.
-    Written are `n_val`, `recalibration` (see `choose_recalibration`; with `none` sigma stays as the ensemble predicts
-    it), `conformal` (`guarantee`, and `levels`, see `half_widths`), `validation` (scores with raw and recalibrated
-    sigma, on the very clusters that were fitted) and `provenance`. InputError: see `validation_clusters`.
+    Nothing of the test set reaches the file, not even through a hash of `ensemble.nc`. Written are `n_val`,
+    `recalibration` (see `choose_recalibration`; with `none` sigma stays as the ensemble predicts it), `conformal`
+    (`guarantee`, and `levels`, see `half_widths`), `validation` (scores with raw and recalibrated sigma, on the very
+    clusters that were fitted) and `provenance`. InputError: see `validation_clusters`.
     """
     val = validation_clusters(ensemble, split)
     mu, sigma, truth = (val[name].values.astype(float) for name in VARIABLES)
@@ -101,14 +118,13 @@ def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal[
         *(mu.size, chosen.scale, chosen.floor_dex),
     )
     validation = {"raw": sigma, "recalibrated": chosen.sigma(sigma)}
+    made = provenance("calibrate", {"recalibration": recalibration}, seed=seed, validation_sha256=digest_of(val))
     content = {
         "n_val": int(mu.size),
         "recalibration": {"asked": recalibration, **asdict(chosen), **report},
         "conformal": {"guarantee": GUARANTEE, "levels": half_widths(mu - truth, sigma)},
         "validation": {name: calibration_scores(mu, width, truth) for name, width in validation.items()},
-        "provenance": provenance(
-            "calibrate", {"recalibration": recalibration}, seed=seed, validation_sha256=digest_of(val)
-        ),
+        "provenance": made,
     }
     write_json(content, output)
 
@@ -187,11 +203,11 @@ def choose_recalibration(
 ) -> tuple[Recalibration, Json]:
     """Fit each form and take a more flexible one only if left-out clusters gain more than the gain's standard error.
 
-    Takes predicted minus true log10 mass and the ensemble's sigma of the validation clusters, dex, (cluster,), and
-    their groups, which are never divided between folds and are the unit of the gain's error. Returns the chosen
-    recalibration, rounded, and a report: `form` (none, scale or scale_and_floor); `reason`, a sentence; `forms`: for
-    each form its constants, `nll` of the clusters that it was fitted to, cross-validated `nll_left_out`, both per
-    cluster, and `gain`, how much the latter is below that of the best simpler form (`over`), with its `gain_error`.
+    Takes predicted minus true log10 mass and sigma of the validation clusters, dex, (cluster,), and their groups, which
+    are never divided between folds and are the unit of the gain's error. Returns the chosen recalibration, rounded, and
+    a report: `form` (none, scale or scale_and_floor); `reason`, a sentence; `forms`: for each form its constants, `nll`
+    of the clusters that it was fitted to, cross-validated `nll_left_out`, both per cluster, and `gain`, how much the
+    latter is below that of the best simpler form (`over`), with its `gain_error`.
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:
@@ -238,9 +254,8 @@ def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float
     """Mean of `gain` (cluster,) and its standard error, with groups as the independent units."""
     _, row = np.unique(group, return_inverse=True)
     mean = float(gain.mean())
-    of_groups = np.bincount(row, weights=gain - mean)
-    number = of_groups.size
-    return mean, float(np.sqrt(np.sum(of_groups**2) * number / (number - 1)) / gain.size)
+    sums = np.bincount(row, weights=gain - mean)
+    return mean, float(np.sqrt(np.sum(sums**2) * sums.size / (sums.size - 1)) / gain.size)
 
 
 def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
@@ -249,16 +264,86 @@ def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
     The scores |residual| / sigma of n validation clusters (cluster,) are ranked; the k-th smallest, k = ceil((n + 1)
     level), is the half-width. A new cluster's score is equally likely to fall anywhere among them, so that it is
     covered with probability k / (n + 1) (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094, Theorem 2.2). Returns by
-    level in percent, as text: `rank` k, `half_width` (None if k > n: no finite interval is guaranteed) and
-    `coverage_std`, the standard deviation of the coverage over validation sets of this size.
+    level in percent, as text: `rank` k, `half_width` and `coverage_std`, the standard deviation of the coverage over
+    validation sets of this size; both None if k > n, where no finite interval is guaranteed.
     """
     score = np.sort(np.abs(residual) / sigma)
     n, widths = score.size, dict[str, Json]()
     for level in LEVELS:
         rank = ceil((n + 1) * level / 100)
-        # the coverage of one validation set's interval follows a beta distribution with parameters rank, n + 1 - rank
-        spread = sqrt(rank * max(n + 1 - rank, 0) / ((n + 1) ** 2 * (n + 2)))
-        enough = rank <= n
-        width = float(score[rank - 1]) if enough else None
-        widths[str(level)] = {"rank": rank, "half_width": width, "coverage_std": spread if enough else None}
+        widths[str(level)] = {"rank": rank, "half_width": None, "coverage_std": None}
+        if rank <= n:
+            # the coverage of one validation set's interval follows a beta distribution: parameters rank, n + 1 - rank
+            spread = sqrt(rank * (n + 1 - rank) / ((n + 1) ** 2 * (n + 2)))
+            widths[str(level)] |= {"half_width": float(score[rank - 1]), "coverage_std": spread}
     return widths
+
+
+def negative_log_likelihood(residual: FloatArray, sigma: FloatArray) -> FloatArray:
+    """-ln N(residual | 0, sigma^2) = residual^2 / (2 sigma^2) + ln sigma + ln(2 pi) / 2, per dex, of any shape."""
+    return np.asarray(0.5 * (residual / sigma) ** 2 + np.log(sigma) + 0.5 * np.log(2 * np.pi), dtype=float)
+
+
+def pit(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> FloatArray:
+    """Probability integral transform: the predicted cumulative probability of the truth, uniform if calibrated."""
+    return np.asarray(norm.cdf(truth, mu, sigma), dtype=float)
+
+
+def crps_gaussian(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> FloatArray:
+    """Continuous ranked probability score of Gaussian predictions, in the unit of `mu`; smaller is better.
+
+    CRPS = sigma [z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)] with z = (truth - mu) / sigma (Gneiting et al. 2005,
+    MWR 133, 1098, Eq. 5).
+    """
+    z = (truth - mu) / sigma
+    score = sigma * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
+    return np.asarray(score, dtype=float)
+
+
+def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Json:
+    """Scores of Gaussian predictions of log10(M500c / Msun); mean, sigma and true value in dex, (cluster,).
+
+    `n`; `coverage68`, `coverage95`: fractions of truths within 1 and 1.96 sigma (0.683 and 0.95 if calibrated), each
+    with its `_ci68`; `z_score_mean` and `z_score_std` of (truth - mu) / sigma, `residual_std_over_mean_sigma` (0, 1 and
+    1 if calibrated); the scores of `uniformity`; `crps_dex`; `nll`. All but `n` are None for fewer than three clusters.
+    """
+    if mu.size < MIN_CLUSTERS:
+        return {"n": int(mu.size), **dict.fromkeys(_GAUSSIAN_SCORES)}
+    z = (truth - mu) / sigma  # standard normal if the predictions are calibrated
+    scores: Json = {"n": int(mu.size)}
+    for name, half_width in HALF_WIDTHS.items():
+        scores |= fraction(name, np.abs(z) <= half_width)
+    return scores | {
+        "z_score_mean": float(z.mean()),
+        "z_score_std": float(z.std()),
+        "residual_std_over_mean_sigma": float((truth - mu).std() / sigma.mean()),
+        **uniformity(pit(mu, sigma, truth)),
+        "crps_dex": float(crps_gaussian(mu, sigma, truth).mean()),
+        "nll": float(negative_log_likelihood(mu - truth, sigma).mean()),
+    }
+
+
+def pit_scores(values: FloatArray) -> Json:
+    """Scores of predictions of any shape by their probability integral transform, (cluster,).
+
+    `n`; `coverage68` and `coverage95` of the central intervals, each with its `_ci68`; the scores of `uniformity`. All
+    but `n` are None for fewer than three clusters.
+    """
+    if values.size < MIN_CLUSTERS:
+        return {"n": int(values.size), **dict.fromkeys(_PIT_SCORES)}
+    scores: Json = {"n": int(values.size)}
+    for name, level in CENTRAL.items():
+        scores |= fraction(name, np.abs(values - 0.5) <= level / 2)
+    return scores | uniformity(values)
+
+
+def uniformity(values: FloatArray) -> Json:
+    """`pit_ks_pvalue` of a Kolmogorov-Smirnov test, and `pit_histogram`: numbers in ten equal bins of [0, 1]."""
+    histogram = np.histogram(values, bins=PIT_BINS, range=(0, 1))[0]
+    return {"pit_ks_pvalue": float(kstest(values, "uniform").pvalue), "pit_histogram": histogram.tolist()}
+
+
+def fraction(name: str, inside: NDArray[np.bool_]) -> Json:
+    """Share of true entries under `name`, and its 68.27 % interval (Wilson 1927, JASA 22, 209) under `<name>_ci68`."""
+    interval = binomtest(int(inside.sum()), inside.size).proportion_ci(ONE_SIGMA, method="wilson")
+    return {name: float(inside.mean()), f"{name}_ci68": [float(interval.low), float(interval.high)]}

@@ -11,23 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
+import xarray as xr
 from scipy.special import ndtr
 from scipy.stats import norm
 
-from clustermass.dataset.training_data import MIN_REDSHIFT, network_order
-from clustermass.ensemble.aggregate import combine, mixture_quantile
+from clustermass.dataset.sample import each_selected
+from clustermass.dataset.split import order_of
+from clustermass.dataset.training_data import MIN_REDSHIFT, measurements_of, network_order, noisy_redshift
+from clustermass.ensemble.aggregate import COLUMNS, combine, ensemble_dataset, mixture_quantile
 from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.pack import pack_ensemble, unpack
 from clustermass.errors import InputError
-from clustermass.io.log import track
-from clustermass.io.netcdf import read_netcdf
-from clustermass.io.provenance import config_hash, file_sha256
+from clustermass.io.log import LOGGER, track
+from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
+from clustermass.io.provenance import config_hash, file_sha256, provenance
 from clustermass.network.predict import TrainedNetwork, predict, use_device
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from clustermass.arrays import FloatArray
+    from clustermass.config.models import Selection
 
 ENSEMBLE, CALIBRATION, DOMAIN, MEMBERS = "ensemble.nc", "calibration.json", "domain.nc", "members"
 
@@ -247,3 +249,46 @@ def _apply(
         redshift = network.control.redshift(redshift, "new")
         measurements = network.control.measurements(measurements)
     return predict(network, cubes, redshift, measurements)
+
+
+def predict_sky(
+    smoothed: Sequence[Path],
+    weights: Sequence[Path],
+    sky: str,
+    selection: Selection,
+    redshift_noise: float,
+    seed: int,
+    output: Path,
+    device: str = "auto",
+) -> None:
+    """Predict every selected cluster of another simulated sky, a test cluster each, and write `ensemble.nc`.
+
+    Takes the images (`smoothed/<preprocessing>.nc`) of every realization, preprocessed like the training images, and
+    the members' safetensors; selection, noise of the redshifts and seed are those of the training. One realization is
+    in memory at a time. InputError if a file is missing or damaged, images aren't finite or aren't like those of the
+    training, or no cluster is left.
+    """
+    ensemble, parts, kept = Ensemble.from_weights(weights), [], (*COLUMNS, "log10_m500c")
+    for path, sample in zip(smoothed, each_selected(smoothed, selection), strict=True):
+        check_finite(sample, ("image",), path)
+        if sample.sizes["cluster"]:
+            ensemble.check_grid(sample)
+            ids = sample["cluster"].values.astype(str)
+            # another sky has clusters of the same ids, but noise of its own
+            named = np.array([f"{sky} {name}" for name in ids])
+            redshift = noisy_redshift(sample["redshift"].values, named, redshift_noise, seed)
+            image, measurements = sample["image"].values, measurements_of(sample)
+            predicted = ensemble.predict(image, redshift, None, measurements, device, controlled=True)
+            members = {"mu": predicted.member_mu, "sigma": predicted.member_sigma}
+            part = {name: (("member", "cluster"), values) for name, values in members.items()}
+            columns = {name: ("cluster", sample[name].values) for name in kept}
+            parts.append(xr.Dataset({**part, **columns}, {"cluster": ids}))
+            LOGGER.info("predict_sky: %d clusters of realization %s", ids.size, sample["realization"].values[0])
+    whole = xr.concat(parts, dim="cluster")
+    whole = whole.isel(cluster=order_of(whole["cluster"].values.astype(str)))
+    table = {name: whole[name].values for name in kept} | {"split": np.full(whole.sizes["cluster"], "test")}
+    names, ids = [path.stem for path in weights], whole["cluster"].values.astype(str)
+    dataset = ensemble_dataset(whole["mu"].values, whole["sigma"].values, names, ids, table)
+    parameters = {"selection": selection, "redshift_noise": redshift_noise, "sky": sky}
+    made = provenance("predict_sky", parameters, [*weights, *smoothed], seed=seed)
+    write_netcdf(dataset, output, f"Predictions of an ensemble of {len(weights)} networks for the sky {sky}", made)

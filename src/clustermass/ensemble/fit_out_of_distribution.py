@@ -19,7 +19,7 @@ from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
 
 #: a quantity is used if at least this share of the training clusters has it
-KNOWN_SHARE = 0.9
+USED_SHARE = 0.9
 #: fewer training clusters have no quantiles
 MIN_TRAINING = 10
 #: with fewer training clusters a term of the polynomial, only a mean is fitted
@@ -35,10 +35,10 @@ SMALLEST_DEVIATION = 0.05
 
 
 def fit_ood(smoothed: Sequence[Path], ensemble: Path, output: Path, seed: int) -> None:
-    """Measure training and validation clusters and write `domain.nc`. Nothing of the test set reaches the file.
+    """Measure training and validation clusters, fit the model to them and write `domain.nc`, without the test set.
 
-    Takes the images that the ensemble was trained on, its `ensemble.nc` and the root of the random numbers, which
-    decide where the mixture's fit begins. InputError: see `measure` and `fit_ood_model`.
+    Takes the preprocessed images that the ensemble was trained on and its `ensemble.nc`; `seed` decides where the
+    mixture's fit begins. InputError: see `measure` and `fit_ood_model`.
     """
     clusters = measure(smoothed, ensemble, ("train", "val"))
     train = clusters.split == "train"
@@ -53,6 +53,7 @@ def fit_ood(smoothed: Sequence[Path], ensemble: Path, output: Path, seed: int) -
     write_netcdf(model.to_dataset(clusters.cluster[~train]), output, title, made)
 
 
+@threadpool_limits.wrap(limits=1)  # the same bytes on any number of cores
 def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, seed: int) -> OodModel:
     """Fit the model to `quantities` (cluster, every quantity) of training and validation clusters.
 
@@ -64,35 +65,29 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
             f"{len(train)} training clusters are too few to fit their distribution; {MIN_TRAINING} are needed. "
             "Simulate more, or widen the selection."
         )
-    with threadpool_limits(1):  # the same bytes on any number of cores
-        covariates = columns(train, COVARIATES)
-        centre, width = covariates.mean(axis=0), covariates.std(axis=0)
-        width = np.where(width > 0, width, 1.0)
-        basis = terms(train, centre, width)
-        fitted = {
-            name: _expected(basis, values, name)
-            for name, values in zip(QUANTITIES, train.T, strict=True)
-            if np.isfinite(values).mean() >= KNOWN_SHARE
-        }
-        used = {name: parts for name, parts in fitted.items() if np.ptp(parts[2]) > 0}
-        coefficient, log_scale, knots = (np.stack(parts) for parts in zip(*used.values(), strict=True))
-        none = np.zeros((0, len(used)))
-        model = OodModel(
-            *(tuple(used), transform, centre, width, coefficient, log_scale, knots),
-            *(np.zeros(0), none, np.zeros((0, len(used), len(used))), none),
-        )
-        scores = model.normal_scores(train)
-        scores = np.clip(scores[np.isfinite(scores).all(axis=1)], -CLIPPED_AT, CLIPPED_AT)
-        components = int(np.clip(len(scores) // CLUSTERS_PER_COMPONENT, 1, MAX_COMPONENTS))
-        start = int(generator(seed, "domain").integers(2**31))
-        mixture = GaussianMixture(components, reg_covar=VARIANCE_MIN, max_iter=300, random_state=start).fit(scores)
-        return replace(
-            model,
-            weight=mixture.weights_,
-            mean=mixture.means_,
-            covariance=mixture.covariances_,
-            validation=model.normal_scores(validation),
-        )
+    covariates = columns(train, COVARIATES)
+    centre, width = covariates.mean(axis=0), covariates.std(axis=0)
+    width = np.where(width > 0, width, 1.0)
+    basis = terms(train, centre, width)
+    fitted = {
+        name: _expected(basis, values, name)
+        for name, values in zip(QUANTITIES, train.T, strict=True)
+        if np.isfinite(values).mean() >= USED_SHARE
+    }
+    used = {name: parts for name, parts in fitted.items() if np.ptp(parts[2]) > 0}
+    coefficient, log_scale, knots = (np.stack(parts) for parts in zip(*used.values(), strict=True))
+    none = np.zeros((0, len(used)))
+    model = OodModel(
+        *(tuple(used), transform, centre, width, coefficient, log_scale, knots),
+        *(np.zeros(0), none, np.zeros((0, len(used), len(used))), none),
+    )
+    scores = model.normal_scores(train)
+    scores = np.clip(scores[np.isfinite(scores).all(axis=1)], -CLIPPED_AT, CLIPPED_AT)
+    components = int(np.clip(len(scores) // CLUSTERS_PER_COMPONENT, 1, MAX_COMPONENTS))
+    start = int(generator(seed, "domain").integers(2**31))
+    mixture = GaussianMixture(components, reg_covar=VARIANCE_MIN, max_iter=300, random_state=start).fit(scores)
+    fitted_mixture = {"weight": mixture.weights_, "mean": mixture.means_, "covariance": mixture.covariances_}
+    return replace(model, **fitted_mixture, validation=model.normal_scores(validation))
 
 
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -100,9 +95,12 @@ def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatAr
 
     Least squares, the second time weighted by the first one's scatter.
     """
-    known = np.isfinite(values)
-    chosen = _terms_for(name, int(known.sum()))
-    basis, values = basis[known], values[known]
+    finite = np.isfinite(values)
+    basis, values = basis[finite], values[finite]
+    # the core depends on redshift and exposure, these two on nothing; too few clusters give means only
+    few = values.size < CLUSTERS_PER_TERM * len(TERMS)
+    allowed = 0 if name in COVARIATES[:2] or few else 2 if name == COVARIATES[2] else len(COVARIATES)
+    chosen = [number for number, term in enumerate(TERMS) if all(covariate < allowed for covariate in term)]
     coefficient, log_scale = np.zeros(len(TERMS)), np.zeros(len(TERMS))
     for _ in range(2):
         weight = np.exp(-basis @ log_scale)
@@ -113,10 +111,3 @@ def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatAr
         if smallest > 0:
             log_scale[chosen] = np.linalg.lstsq(basis[:, chosen], np.log(np.abs(deviation) + smallest), rcond=None)[0]
     return coefficient, log_scale, np.quantile(deviation / np.exp(basis @ log_scale), norm.cdf(KNOTS))
-
-
-def _terms_for(name: str, number: int) -> list[int]:
-    """Numbers of the terms that a quantity depends on: the core on redshift and exposure, these two on nothing."""
-    few = number < CLUSTERS_PER_TERM * len(TERMS)
-    allowed = 0 if name in COVARIATES[:2] or few else 2 if name == COVARIATES[2] else len(COVARIATES)
-    return [number for number, term in enumerate(TERMS) if all(covariate < allowed for covariate in term)]

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.dataset.sample import each_selected
+from clustermass.dataset.split import rows_of
 from clustermass.dataset.standardise import MEASUREMENTS
 from clustermass.dataset.training_data import INVERSES
 from clustermass.errors import InputError
 from clustermass.io.netcdf import check_finite, read_netcdf
 
-#: out to this radius the image is mostly cluster, arcsec
-CORE_ARCSEC = 60.0
-#: beyond this radius it is mostly background, arcsec
-OUTSKIRTS_ARCSEC = 144.0
+#: inside the first radius the image is mostly cluster, beyond the second it is mostly background, arcsec
+CORE_ARCSEC, OUTSKIRTS_ARCSEC = 60.0, 144.0
 #: neighbours and point sources are looked for beyond this radius, arcsec, in squares of this many pixels a side
 NEIGHBOUR_ARCSEC, NEIGHBOUR_PIXELS = 72.0, 3
 #: groups of bands, soft to hard, for the colours
@@ -63,38 +62,33 @@ class Measured(NamedTuple):
 
 
 def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
-    """Measure the clusters of some subsets (train, val, test), one file of images in memory at a time.
+    """Measure the clusters of some subsets (train, val, test) of an `ensemble.nc`, with one file of images in memory.
 
-    `smoothed` holds the images of all clusters of an `ensemble.nc`, preprocessed as for the networks. InputError if a
-    file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.
+    `smoothed` are the images, preprocessed as for the networks. InputError if a file is missing or damaged, an image or
+    a prediction isn't finite, or the images lack a cluster.
     """
     table = read_netcdf(ensemble, (*PREDICTED, "split"))
     table = table.isel(cluster=np.isin(table["split"].values.astype(str), subsets))
     check_finite(table, PREDICTED, ensemble)
     ids = table["cluster"].values.astype(str)
-    row = {name: number for number, name in enumerate(ids.tolist())}
-    measured: dict[int, FloatArray] = {}
-    transform = "none"
+    values, measured, transform = np.empty((ids.size, len(QUANTITIES))), np.zeros(ids.size, dtype=bool), "none"
     for path, part in zip(smoothed, each_selected(smoothed, None), strict=True):
         transform = str(json.loads(part.attrs.get("parameters", "{}")).get("transform") or "none")
-        names = part["cluster"].values.astype(str).tolist()
-        here = [number for number, name in enumerate(names) if name in row]
-        rows = [row[names[number]] for number in here]
-        images = part.isel(cluster=here)
+        rows = rows_of(part["cluster"].values, table)
+        images, rows = part.isel(cluster=rows >= 0), rows[rows >= 0]
         check_finite(images, ("image",), path)  # other clusters may have no image: scaled images need a redshift
         predicted = {name: table[name].values[rows] for name in PREDICTED}
-        measured |= dict(zip(rows, quantities_of(images, predicted, transform), strict=True))
-    missing = [name for name, number in row.items() if number not in measured]
-    if missing:
+        values[rows], measured[rows] = quantities_of(images, predicted, transform), True
+    missing = ids[~measured]
+    if missing.size:
         raise InputError(
-            f"{ensemble}: its cluster {missing[0]} isn't in the images ({len(missing)} so). Delete it and run again."
+            f"{ensemble}: its cluster {missing[0]} isn't in the images ({missing.size} so). Delete it and run again."
         )
-    values = np.array([measured[number] for number in range(len(ids))])
     return Measured(values, ids, table["split"].values.astype(str), transform)
 
 
 def quantities_of(images: xr.Dataset, predicted: Mapping[str, FloatArray], transform: str) -> FloatArray:
-    """`quantities` of preprocessed images with their columns; `predicted` holds `PREDICTED`, (cluster,) each."""
+    """Measure the `quantities` of preprocessed images, a dataset; `predicted` holds `PREDICTED`, (cluster,) each."""
     catalogue = {name: images[name].values for name in ("redshift", *MEASUREMENTS) if name in images}
     return quantities(images["image"].values, images["x"].values, images["y"].values, transform, catalogue, predicted)
 

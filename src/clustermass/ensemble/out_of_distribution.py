@@ -21,17 +21,19 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal
+from scipy.stats import mannwhitneyu, multivariate_normal
 
 from clustermass.arrays import FloatArray
 from clustermass.dataset.training_data import INVERSES
-from clustermass.ensemble.ood_quantities import QUANTITIES
+from clustermass.ensemble.ood_quantities import QUANTITIES, measure
 from clustermass.errors import InputError
-from clustermass.io.netcdf import read_netcdf
+from clustermass.io.log import LOGGER
+from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.io.provenance import provenance
 
 #: share of clusters like the training clusters that get FLAG_OOD, at most
 FALSE_ALARMS = 0.01
-#: quantities that the expectations of the others depend on; always known
+#: quantities that the expectations of the others depend on; every cluster has them
 COVARIATES = ("redshift", "exposure", "core")
 #: covariates are clipped at this many standard deviations from their means, where the polynomials stop growing
 COVARIATE_MAX = 4.0
@@ -56,7 +58,7 @@ DIMENSIONS = {
 class OodScore(NamedTuple):
     """Scores of clusters, (cluster,) each."""
 
-    #: share of the validation clusters (and the cluster itself) that are at least as unlike the training clusters
+    #: OOD_P, the share of the validation clusters (and itself) that are at least as rare; NaN without quantities
     p: FloatArray
     #: name of the quantity that stands out most, given all others
     why: NDArray[np.str_]
@@ -71,7 +73,7 @@ class OodScore(NamedTuple):
 class OodModel:
     """Distribution of the training clusters' quantities, and the validation clusters' scores: `domain.nc`."""
 
-    #: of the quantities that are used
+    #: quantities in use
     names: tuple[str, ...]
     #: last step of the images' preprocessing, for `quantities`
     transform: str
@@ -96,21 +98,16 @@ class OodModel:
         return len(self.validation)
 
     def normal_scores(self, measured: FloatArray) -> FloatArray:
-        """Return normal scores (cluster, quantity) of the quantities in use, given all (cluster, every quantity).
-
-        A score says how far a quantity lies from its expectation for a cluster of that redshift, exposure and
-        brightness, in the standard deviations of a normal distribution that has the training clusters' quantiles.
-        """
+        """Return the normal scores n of the quantities in use, (cluster, quantity), from every quantity's values."""
         basis = terms(measured, self.covariate_centre, self.covariate_width)
         deviation = columns(measured, self.names) - basis @ self.coefficient.T
         scaled = deviation / np.exp(basis @ self.log_scale.T)
-        return np.stack([_score(column, at) for column, at in zip(scaled.T, self.knot_value, strict=True)], axis=1)
+        return np.stack([_normal_score(u, knots) for u, knots in zip(scaled.T, self.knot_value, strict=True)], axis=1)
 
     def score(self, measured: FloatArray) -> OodScore:
         """Rank clusters by their `quantities`, (cluster, every quantity), among the validation clusters.
 
-        A cluster that lacks quantities is ranked by the others, among validation clusters by the same ones. p is NaN if
-        it has none.
+        A cluster that lacks quantities is ranked by the others, among the validation clusters that have them.
         """
         scores = self.normal_scores(measured)
         finite = np.isfinite(scores)
@@ -140,7 +137,7 @@ class OodModel:
         return np.array(self.names)[used[np.argmin(without, axis=0)]]
 
     def to_dataset(self, cluster: NDArray[np.str_]) -> xr.Dataset:
-        """Contents of `domain.nc`, with the validation clusters' ids `cluster`, (cluster,)."""
+        """Return the contents of `domain.nc`, with the validation clusters' ids (cluster,)."""
         named = [" ".join(COVARIATES[number] for number in term) or "1" for term in TERMS]
         axes = {"quantity": list(self.names), "other_quantity": list(self.names), "knot": KNOTS}
         axes |= {"covariate": list(COVARIATES), "term": named, "component": np.arange(self.weight.size)}
@@ -160,8 +157,8 @@ def terms(measured: FloatArray, centre: FloatArray, width: FloatArray) -> FloatA
     return np.stack([clipped[:, list(term)].prod(axis=1) for term in TERMS], axis=1)
 
 
-def _score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
-    """Return normal scores of one quantity: linear between the knots, and beyond as steep as on average inside."""
+def _normal_score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
+    """Phi^-1(F(u)) of one quantity: linear between the knots, and beyond as steep as on average inside."""
     value, number = np.unique(knot_value, return_inverse=True)
     score = np.bincount(number, KNOTS) / np.bincount(number)  # quantiles that coincide, as of exposures, share one
     steep = (score[-1] - score[0]) / (value[-1] - value[0])
@@ -189,3 +186,32 @@ def read_ood_model(path: Path) -> OodModel:
     ):
         raise InputError(f"{path}: doesn't fit this version of clustermass, or is damaged. Delete it and run again.")
     return OodModel(names, transform, **{name: table[name].values.astype(np.float64) for name in DIMENSIONS})
+
+
+def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Path) -> None:
+    """Score the test clusters of an `ensemble.nc`, of the training sky or of a test sky, by a `domain.nc`.
+
+    Takes their preprocessed images; writes `ood_p`, `ood_why` and `flag_ood` (cluster,). InputError if a file is
+    missing or damaged, or the images lack a cluster.
+    """
+    model, test = read_ood_model(domain), measure(smoothed, ensemble, ("test",))
+    score = model.score(test.values)
+    scores = {"ood_p": score.p, "ood_why": score.why, "flag_ood": score.flagged.astype(np.int16)}
+    dataset = xr.Dataset({name: ("cluster", values) for name, values in scores.items()}, {"cluster": test.cluster})
+    made = provenance("score_ood", {}, [*smoothed, ensemble, domain], n_validation=model.number)
+    LOGGER.info("score_ood: %d of %d clusters are flagged", score.flagged.sum(), score.p.size)
+    write_netcdf(dataset, output, "Which test clusters are unlike the training clusters", made)
+
+
+def sample_p(p: FloatArray, number: int) -> float | None:
+    """Probability that a sample like the validation clusters is altogether as unlike the training clusters as this one.
+
+    One-sided Mann-Whitney test of `OodScore.p` (cluster,), NaN left out, against the ranks of `number` validation
+    clusters. It takes clusters as independent and detects small differences that all clusters share.
+    """
+    finite = p[np.isfinite(p)]
+    if not finite.size or not number:
+        return None
+    # p = j / (n + 1) lies between the (j - 1)-th and the j-th most unlike validation cluster
+    gauge = (np.arange(1, number + 1) + 0.5) / (number + 1)
+    return float(mannwhitneyu(finite, gauge, alternative="less").pvalue)

@@ -9,11 +9,26 @@ import xarray as xr
 
 from clustermass.dataset.split import SUBSETS, read_split
 from clustermass.ensemble.aggregate import mixture_cdf, mixture_quantile
-from clustermass.ensemble.calibration import Calibration, read_calibration
-from clustermass.ensemble.scores import MIN_CLUSTERS, Json, calibration_scores, fraction, pit_scores
+from clustermass.ensemble.calibration import (
+    MIN_CLUSTERS,
+    Calibration,
+    Json,
+    calibration_scores,
+    fraction,
+    pit_scores,
+    read_calibration,
+)
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, sample_p
 from clustermass.errors import InputError
-from clustermass.evaluate.metrics import Comparison, Residuals, by_bin, compare, mean_or_none, scores_with_sigma
-from clustermass.evaluate.ood_scores import summarise_ood
+from clustermass.evaluate.metrics import (
+    Comparison,
+    Residuals,
+    by_bin,
+    compare,
+    mean_or_none,
+    scores_with_sigma,
+    sigma_ratio,
+)
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
@@ -35,6 +50,8 @@ ENSEMBLE_VARIABLES = (
 )
 #: probabilities whose quantiles of the predicted distribution are kept
 PROBABILITIES = (0.025, 0.16, 0.25, 0.5, 0.75, 0.84, 0.975)
+#: scores of the single members on the test clusters, None without any
+ENSEMBLE_SCORES = ("member_over_ensemble_sigma_mean", "member_over_ensemble_sigma_std", "member_scatter_dex_mean")
 #: variables of ensemble.nc that are copied to predictions.nc
 KEPT = ("mu", "sigma", "split", "log10_m500c", "redshift", "ml_cts")
 
@@ -52,28 +69,13 @@ def evaluate(
 ) -> None:
     """Compare the ensemble with the truth and with the baselines, on the same clusters.
 
-    Parameters
-    ----------
-    ensemble, baselines, calibration
-        `ensemble.nc`, `baselines.nc` (on its own sky or on another one) and `calibration.json` of one experiment.
-    metrics
-        `metrics.json` to write: sample sizes, scores of test, val and train, `high_likelihood`, `calibration` (of the
-        recalibrated test set, whole and in bins; `raw`, of the full `mixture`, `conformal`), `ensemble`, `baselines`
-        and `ratios` (test set), `baselines_left_out` (why, by name), `provenance`. Scores of fewer than three clusters
-        are null.
-    predictions
-        `predictions.nc` to write, see `calibrated_predictions`.
-    resamplings, seed
-        Number of bootstrap resamplings (`evaluation.bootstrap`), and root of their random numbers.
-    split
-        The sky's split: its groups are resampled whole. None = the groups in `baselines`, else single clusters.
-    ood
-        File of `score_ood` for the same test clusters; its summary is `domain` in `metrics`. None = no such block.
-
-    Raises
-    ------
-    InputError
-        A file is missing, damaged or lacks a variable; the two don't hold the same clusters; a prediction isn't finite.
+    Takes `ensemble.nc` and `baselines.nc` (of the training sky or of a test sky) and the experiment's
+    `calibration.json`. Groups are those of the sky's `split`, else of `baselines`, else single clusters; they are
+    resampled whole, `resamplings` times. Writes `predictions` (see `calibrated_predictions`) and `metrics`: sample
+    sizes; scores of test, val and train; `high_likelihood`; `calibration` of the test set; `ensemble`; `baselines` and
+    `ratios` of the test set; `baselines_left_out`, why by name; `domain`, the summary of `ood`, a file of `score_ood`
+    for the same test clusters, if given; `provenance`. Scores of fewer than three clusters are null. InputError if a
+    file is missing, damaged or lacks a variable, the two don't hold the same clusters, or a prediction isn't finite.
     """
     table, others = _joined(ensemble, baselines)
     calibrated = read_calibration(calibration)
@@ -91,12 +93,13 @@ def evaluate(
     }
     test, best = compared["test"], compared["high_likelihood"]
     inputs = [ensemble, baselines, calibration, *([ood] if ood else [])]
+    test_table = table.isel(cluster=subsets["test"])
     content = {
         **{f"n_{name}": int(chosen.sum()) for name, chosen in subsets.items()},
         **{name: compared[name].network for name in ("test", "train", "val")},
         "high_likelihood": {"threshold": HIGH_LIKELIHOOD, **_content(best)},
-        "calibration": _calibration(table.isel(cluster=subsets["test"]), calibrated),
-        "ensemble": _ensemble(table.isel(cluster=subsets["test"])),
+        "calibration": _calibration(test_table, calibrated),
+        "ensemble": _ensemble(test_table),
         "baselines": test.baselines,
         "ratios": test.ratios,
         "baselines_left_out": json.loads(others.attrs.get("left_out", "{}")),
@@ -129,22 +132,20 @@ def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
 
 
 def _residuals(table: xr.Dataset, others: xr.Dataset, split: Path | None) -> Residuals:
-    ids = table["cluster"].values.astype(str)
+    ids, truth = table["cluster"].values.astype(str), table["log10_m500c"].values.astype(float)
+    group = others["group"].values.astype(str) if "group" in others else ids
     if split is not None:
         group = read_split(split, ids)["group"].values
-    else:
-        group = others["group"].values.astype(str) if "group" in others else ids
-    truth = table["log10_m500c"].values.astype(float)
     baselines = {str(name): others["mu"].sel(predictor=name).values - truth for name in others["predictor"].values}
     return Residuals(table["mu"].values - truth, baselines, group)
 
 
 def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Dataset:
-    """Calibrate the predictions of an `ensemble.nc` (`KEPT`, `member_mu` and `member_sigma`).
+    """Calibrate the predictions of an `ensemble.nc`; masses are log10(M500c / Msun).
 
     Returns `KEPT`; `sigma_calibrated`, the recalibrated standard deviation; `quantile` (probability, cluster) of the
     recalibrated mixture and `pit`, its cumulative probability at the true mass; `conformal_low` and `conformal_high`
-    (level in percent, cluster), NaN if the validation set was too small. Masses as log10.
+    (level in percent, cluster), NaN if the validation set was too small.
     """
     mu, sigma = calibration.recalibration.components(table["member_mu"].values, table["member_sigma"].values)
     centre, width = table["mu"].values, table["sigma"].values
@@ -180,19 +181,19 @@ def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: in
 
 def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
     """Calibration of the test clusters: recalibrated (whole and in bins), raw, of the mixture, of the intervals."""
-    mu, raw, sigma, truth = (
-        test[name].values.astype(float) for name in ("mu", "sigma", "sigma_calibrated", "log10_m500c")
-    )
+    names = ("mu", "sigma", "sigma_calibrated", "log10_m500c")
+    mu, raw, sigma, truth = (test[name].values.astype(float) for name in names)
+    in_bins = {
+        key: by_bin(test[variable].values.astype(float), edges, calibration_scores, mu, sigma, truth)
+        for key, variable, edges in BINS
+    }
     return {
         **calibration_scores(mu, sigma, truth),
         "recalibration": {"form": applied.form, **asdict(applied.recalibration), "n_val": applied.number},
         "raw": calibration_scores(mu, raw, truth),
         "mixture": pit_scores(test["pit"].values),
         "conformal": conformal_coverage(test),
-        **{
-            key: by_bin(test[variable].values.astype(float), edges, calibration_scores, mu, sigma, truth)
-            for key, variable, edges in BINS
-        },
+        **in_bins,
     }
 
 
@@ -202,27 +203,44 @@ def conformal_coverage(predicted: xr.Dataset) -> dict[str, Json]:
     For each level `coverage`, its binomial `coverage_ci68`, and `mean_half_width_dex`; None without such intervals or
     with fewer than three clusters.
     """
-    truth = predicted["log10_m500c"].values
-    scores: dict[str, Json] = {}
+    truth, scores = predicted["log10_m500c"].values, dict[str, Json]()
     for level in predicted["level"].values.tolist():
         low, high = (predicted[name].sel(level=level).values for name in ("conformal_low", "conformal_high"))
-        if truth.size < MIN_CLUSTERS or not np.isfinite(low).all():
-            scores[str(level)] = dict.fromkeys(("coverage", "coverage_ci68", "mean_half_width_dex"))
-        else:
+        scores[str(level)] = dict.fromkeys(("coverage", "coverage_ci68", "mean_half_width_dex"))
+        if truth.size >= MIN_CLUSTERS and np.isfinite(low).all():
             inside = fraction("coverage", (low <= truth) & (truth <= high))
             scores[str(level)] = inside | {"mean_half_width_dex": float((high - low).mean() / 2)}
     return scores
 
 
 def _ensemble(test: xr.Dataset) -> Json:
-    """Members' sigma over the ensemble's, over members and test clusters (end of sec. 4 of Krippendorf et al. 2023)."""
-    names = ("member_over_ensemble_sigma_mean", "member_over_ensemble_sigma_std", "member_scatter_dex_mean")
-    values: list[float | None] = [None, None, None]
+    scores = {"n_members": int(test.sizes["member"]), **dict.fromkeys(ENSEMBLE_SCORES)}
     if test.sizes["cluster"]:
-        ratio = (test["member_sigma"] / test["sigma"]).values
+        ratio = sigma_ratio(test["member_sigma"].values, test["sigma"].values)
         scatter = (test["member_mu"] - test["log10_m500c"]).std("cluster").values
-        values = [float(ratio.mean()), float(ratio.std()), float(scatter.mean())]
-    return {"n_members": int(test.sizes["member"]), **dict(zip(names, values, strict=True))}
+        scores |= dict(zip(ENSEMBLE_SCORES, (ratio["mean"], ratio["std"], float(scatter.mean())), strict=True))
+    return scores
+
+
+def summarise_ood(scores: Path) -> Json:
+    """Summarise a file of `score_ood`.
+
+    Returns the nominal `false_alarm_rate`; `n`, `n_validation`; `flagged`, the share of flagged clusters, and its
+    `flagged_ci68`, None without clusters; `why`: number of flagged clusters by the quantity that stands out most; and
+    `sample_p`.
+    """
+    table = read_netcdf(scores, ("ood_p", "ood_why", "flag_ood"))
+    number = int(table.attrs["n_validation"])
+    flagged = table["flag_ood"].values != 0
+    names, counts = np.unique(table["ood_why"].values.astype(str)[flagged], return_counts=True)
+    return {
+        "false_alarm_rate": FALSE_ALARMS,
+        "n": int(flagged.size),
+        "n_validation": number,
+        **(fraction("flagged", flagged) if flagged.size else {"flagged": None, "flagged_ci68": None}),
+        "why": dict(zip(names.tolist(), counts.tolist(), strict=True)),
+        "sample_p": sample_p(table["ood_p"].values, number),
+    }
 
 
 def _log(test: Comparison) -> None:
@@ -230,9 +248,9 @@ def _log(test: Comparison) -> None:
     if scores["scatter_dex"] is None:
         LOGGER.info("evaluate: %d test clusters are too few for a scatter", scores["n"])
         return
-    names = ("n", "scatter_dex", "scatter_ln_percent", "bias_dex")
     LOGGER.info(
-        "evaluate: %d test clusters, scatter %.4f dex (%.0f %%), bias %+.4f dex", *(scores[name] for name in names)
+        "evaluate: %d test clusters, scatter %.4f dex (%.0f %%), bias %+.4f dex",
+        *(scores[name] for name in ("n", "scatter_dex", "scatter_ln_percent", "bias_dex")),
     )
     if ratio["value"] is not None:
         LOGGER.info("evaluate: %.3f of the recalibrated count rate's scatter", ratio["value"])

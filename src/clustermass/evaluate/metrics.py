@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clustermass.arrays import FloatArray, generator
-from clustermass.ensemble.scores import MIN_CLUSTERS, Json
+from clustermass.ensemble.calibration import MIN_CLUSTERS, Json
 
 #: percent of the mass that one dex of scatter amounts to: sigma_ln = ln(10) sigma_dex, so 0.188 dex = 43 %
 LN_PERCENT = 100 * np.log(10)
@@ -44,12 +44,12 @@ def residual_scores(residual: FloatArray) -> Json:
     `n`; `bias_dex`: mean; `scatter_dex`: standard deviation about the mean (divided by n); `scatter_ln_percent`;
     `rms_dex`: about zero.
     """
-    names = ("scatter_dex", "scatter_ln_percent", "bias_dex", "rms_dex")
     if residual.size < MIN_CLUSTERS:
-        return {"n": int(residual.size), **dict.fromkeys(names)}
-    scatter = float(residual.std())
-    values = (scatter, LN_PERCENT * scatter, float(residual.mean()), float(np.sqrt(np.mean(residual**2))))
-    return {"n": int(residual.size), **dict(zip(names, values, strict=True))}
+        names = ("n", "scatter_dex", "scatter_ln_percent", "bias_dex", "rms_dex")
+        return dict.fromkeys(names) | {"n": int(residual.size)}
+    scatter, rms = float(residual.std()), float(np.sqrt(np.mean(residual**2)))
+    scores: Json = {"n": int(residual.size), "scatter_dex": scatter, "scatter_ln_percent": LN_PERCENT * scatter}
+    return scores | {"bias_dex": float(residual.mean()), "rms_dex": rms}
 
 
 def scores_with_sigma(residual: FloatArray, sigma: FloatArray) -> Json:
@@ -73,6 +73,17 @@ def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Jso
 def mean_or_none(values: FloatArray) -> float | None:
     """Mean of `values`, or None if there are fewer than three."""
     return float(values.mean()) if values.size >= MIN_CLUSTERS else None
+
+
+def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[str, float]:
+    """Members' sigma (member, cluster) over the ensemble's (cluster,): end of section 4 of Krippendorf et al. (2023).
+
+    They state 0.951 +- 0.039 without saying over what the second number is a standard deviation. Returns both readings:
+    `mean` and `std` over members and clusters, and `std_of_members`, of the members' means over the clusters.
+    """
+    ratio = member_sigma / ensemble_sigma
+    of_members = float(ratio.mean(axis=1).std())
+    return {"mean": float(ratio.mean()), "std": float(ratio.std()), "std_of_members": of_members}
 
 
 def compare(residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:

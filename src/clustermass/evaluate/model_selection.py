@@ -1,9 +1,12 @@
-"""Comparison of candidate networks and recipes on the validation clusters alone: `search.json`, `search.md`."""
+"""Ensembles compared on the same clusters: candidate networks and recipes (`search.json`, `search.md`), and sizes.
+
+Candidates are compared on the validation clusters alone, ensembles of the first 1, 2, 5, ... members on the test set.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -11,10 +14,11 @@ import numpy as np
 import xarray as xr
 
 from clustermass.arrays import generator
-from clustermass.ensemble.calibration import digest_of, validation_clusters
-from clustermass.ensemble.scores import MIN_CLUSTERS, negative_log_likelihood
+from clustermass.dataset.split import read_split
+from clustermass.ensemble.aggregate import combine
+from clustermass.ensemble.calibration import MIN_CLUSTERS, digest_of, negative_log_likelihood, validation_clusters
 from clustermass.errors import InputError
-from clustermass.evaluate.metrics import interval68, resampled_moments
+from clustermass.evaluate.metrics import interval68, resampled_moments, sigma_ratio
 from clustermass.io.files import atomic, write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Settings(TypedDict):
-    """Settings of a candidate that `_parameters` reads; further ones are only listed as departures."""
+    """Settings of a candidate that give its number of parameters; further ones are only listed as departures."""
 
     preprocessing: Preprocessing
     network: Network
@@ -52,13 +56,13 @@ def search(
 ) -> dict[str, Any]:
     """Compare ensembles on the same validation clusters; write `search.json` and return what it holds.
 
-    `candidates` are their `ensemble.nc`, of which nothing of a test cluster reaches the file, not even through a hash;
-    the groups of the sky's `split` are resampled whole. `settings` are `preprocessing`, `network` and `recipe` of each
-    candidate, and whatever else distinguishes it; `bands` is the number of bands of an image, unless its preprocessing
-    joins them. Written are `n_val`, `n_groups`, `first`, `best`, `ranking` (by negative log-likelihood), `candidates`
-    (see `compare`; `members`, `n_train`, `parameters` of one member, `departures` from the settings of the first
-    candidate) and `provenance`. InputError if a file is missing, damaged or lacks a variable, a prediction isn't
-    finite, or the validation clusters are fewer than three or not the same for all.
+    `candidates` are their `ensemble.nc`, whose test clusters don't reach the file, not even through a hash; groups are
+    those of the sky's `split`. `settings` are `preprocessing`, `network` and `recipe` of each candidate, and whatever
+    else distinguishes it; images have `bands` bands unless the preprocessing joins them. Written are `n_val`,
+    `n_groups`, `first`, `best`, `ranking` (by negative log-likelihood), `candidates` (see `compare`; `members`,
+    `n_train`, `parameters` of one member, `departures` from the settings of the first candidate) and `provenance`.
+    InputError if a file is missing, damaged or lacks a variable, a prediction isn't finite, or the validation clusters
+    are fewer than three or not the same for all.
     """
     tables = {name: validation_clusters(path, split) for name, path in candidates.items()}
     _check(tables, candidates)
@@ -74,8 +78,8 @@ def search(
         }
         for name, table in tables.items()
     }
-    parameters = {"settings": settings, "bootstrap": resamplings}
     digests = {name: digest_of(table) for name, table in tables.items()}
+    made = provenance("search", {"settings": settings, "bootstrap": resamplings}, seed=seed, validation_sha256=digests)
     content = {
         "n_val": int(tables[first].sizes["cluster"]),
         "n_groups": int(np.unique(tables[first]["group"].values).size),
@@ -83,7 +87,7 @@ def search(
         "best": ranking[0],
         "ranking": ranking,
         "candidates": scores,
-        "provenance": provenance("search", parameters, seed=seed, validation_sha256=digests),
+        "provenance": made,
     }
     for name in ranking:
         LOGGER.info("search: %-20s negative log-likelihood %.4f", name, measures[name]["nll"]["value"])
@@ -92,10 +96,10 @@ def search(
 
 
 def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, dict[str, Measure]]:
-    """Score candidates on the same clusters, with the same resamplings of groups.
+    """Score ensembles on the same clusters, with the same resamplings of whole groups.
 
-    Takes `mu`, `sigma`, `log10_m500c` and `group`, (cluster,), of each candidate. Returns for each {value, ci68} of
-    `nll`, the mean of -ln p(true mass) with p the ensemble's Gaussian per dex; `nll_above_best`, paired; `scatter_dex`,
+    Takes `mu`, `sigma`, `log10_m500c` and `group`, (cluster,), of each. Returns for each {value, ci68} of `nll`, the
+    mean of -ln p(true mass) with p the ensemble's Gaussian per dex; `nll_above_best`, paired; `scatter_dex`,
     `residual_std_over_mean_sigma` and `bias_dex`.
     """
     mu, sigma, truth = (
@@ -182,8 +186,8 @@ def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[
     rows = [HEADER, ("---",) * len(HEADER)]
     rows += [_row(name, content, training_s[name]) for name in content["ranking"]]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    text = f"# Search of run {run}\n{EXPLANATION.format(**content)}\n{table}\n"
     with atomic(page) as temporary:
-        text = f"# Search of run {run}\n{EXPLANATION.format(**content)}\n{table}\n"
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -198,15 +202,17 @@ def training_seconds(benchmarks: Path) -> float | None:
 
 def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> tuple[str, ...]:
     scores = content["candidates"][name]
-    changed = ", ".join(f"{key.split('.', 1)[-1]} {_value(value)}" for key, value in scores["departures"].items())
+    changes = {key.split(".", 1)[-1]: value for key, value in scores["departures"].items()}
+    changed = ", ".join(f"{key} {'none' if value is None else value}" for key, value in changes.items())
+    above = "{:+.4f} ({:+.4f} to {:+.4f})".format(*_numbers(scores["nll_above_best"]))
     return (
         name,
-        changed or ("the first one" if name == content["first"] else "nothing"),
+        changed.replace("'", "") or ("the first one" if name == content["first"] else "nothing"),
         str(scores["members"]),
         str(scores["parameters"]),
         str(scores["n_train"]),
         _with_error(scores["nll"], 4),
-        "best" if name == content["best"] else _with_interval(scores["nll_above_best"]),
+        "best" if name == content["best"] else above,
         _with_error(scores["scatter_dex"], 4),
         f"{scores['bias_dex']['value']:+.4f}",
         _with_error(scores["residual_std_over_mean_sigma"], 3),
@@ -214,15 +220,75 @@ def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> tuple[
     )
 
 
-def _value(value: object) -> str:
-    return "none" if value is None else str(value).replace("'", "")
-
-
 def _with_error(measure: Measure, digits: int) -> str:
-    low, high = measure["ci68"] or (np.nan, np.nan)
-    return f"{measure['value']:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+    value, low, high = _numbers(measure)
+    return f"{value:.{digits}f} ± {(high - low) / 2:.{digits}f}"
 
 
-def _with_interval(measure: Measure) -> str:
-    low, high = measure["ci68"] or (np.nan, np.nan)
-    return f"{measure['value']:+.4f} ({low:+.4f} to {high:+.4f})"
+def _numbers(measure: Measure) -> tuple[float, float, float]:
+    return measure["value"], *(measure["ci68"] or (np.nan, np.nan))
+
+
+#: sizes of ensembles, as far as there are so many members; all members are always included
+SIZES = (1, 2, 5, 10, 20, 30)
+
+
+def members_curve(members: Sequence[Path], split: Path, output: Path, resamplings: int, seed: int) -> None:
+    """Score ensembles of the first members on the test clusters, without recalibration or training; write JSON.
+
+    `members` are the files `members/{member}.nc` in order; groups are those of the sky's `split`. Written are `n_test`,
+    `n_groups`; `sizes`: by number of members the measures of `compare` and `member_over_ensemble_sigma`, see
+    `sigma_ratio`; `alone`: mean and standard deviation over the single members of `scatter_dex` and `nll`;
+    `provenance`. InputError if no member is given, a file is missing or lacks a variable, the members differ in their
+    clusters, or there are too few.
+    """
+    table = _test_clusters(members)
+    group = read_split(split, table["cluster"].values)["group"].values
+    mu, sigma, truth = (table[name].values.astype(float) for name in ("mu", "sigma", "log10_m500c"))
+    sizes = sorted({size for size in (*SIZES, len(members)) if size <= len(members)})
+    ensembles = {str(size): combine(mu[:size], sigma[:size]) for size in sizes}
+    true = {"log10_m500c": ("cluster", truth), "group": ("cluster", group)}
+    tables = {
+        name: xr.Dataset({"mu": ("cluster", each.mu), "sigma": ("cluster", each.sigma), **true})
+        for name, each in ensembles.items()
+    }
+    measures = compare(tables, resamplings, seed)
+    for name, scores in measures.items():
+        LOGGER.info("members_curve: %s members, scatter %.4f dex", name, scores["scatter_dex"]["value"])
+    alone = {
+        "scatter_dex": (mu - truth).std(axis=1),
+        "nll": negative_log_likelihood(mu - truth, sigma).mean(axis=1),
+    }
+    content = {
+        "n_test": int(truth.size),
+        "n_groups": int(np.unique(group).size),
+        "sizes": {
+            name: {**scores, "member_over_ensemble_sigma": sigma_ratio(sigma[: int(name)], ensembles[name].sigma)}
+            for name, scores in measures.items()
+        },
+        "alone": {name: {"mean": float(each.mean()), "std": float(each.std())} for name, each in alone.items()},
+        "provenance": provenance("members_curve", {"bootstrap": resamplings}, [*members, split], seed=seed),
+    }
+    write_json(content, output)
+
+
+def _test_clusters(members: Sequence[Path]) -> xr.Dataset:
+    """Predictions `mu`, `sigma` (member, cluster) and `log10_m500c` (cluster,) of the test clusters."""
+    if not members:
+        raise InputError("members_curve: no member is given. Set ensemble.members to 1 or more.")
+    parts = []
+    for path in members:
+        member = read_netcdf(path, ("mu", "sigma", "split", "log10_m500c"))
+        part = member[["mu", "sigma", "log10_m500c"]].isel(cluster=member["split"].values.astype(str) == "test")
+        parts.append(part)
+        if not part["log10_m500c"].identical(parts[0]["log10_m500c"]):
+            raise InputError(
+                f"{path}: its test clusters aren't those of {members[0]}. They were trained on different samples: "
+                "delete both and train again."
+            )
+    if parts[0].sizes["cluster"] < MIN_CLUSTERS:
+        raise InputError(
+            f"{members[0]}: {parts[0].sizes['cluster']} test clusters are too few for a scatter. Simulate more."
+        )
+    predicted = xr.concat([part[["mu", "sigma"]] for part in parts], dim="member")
+    return predicted.assign(log10_m500c=parts[0]["log10_m500c"])

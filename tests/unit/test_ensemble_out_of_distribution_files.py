@@ -7,9 +7,9 @@ from ood_inputs import BANDS, NAMES, X, simulated
 
 from clustermass.ensemble.fit_out_of_distribution import fit_ood, fit_ood_model
 from clustermass.ensemble.ood_quantities import quantities
-from clustermass.ensemble.out_of_distribution import columns, read_ood_model
+from clustermass.ensemble.out_of_distribution import columns, read_ood_model, score_ood
 from clustermass.errors import InputError
-from clustermass.evaluate.ood_scores import score_ood, summarise_ood
+from clustermass.evaluate.evaluate import summarise_ood
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 

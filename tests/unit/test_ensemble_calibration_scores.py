@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from clustermass.ensemble.scores import calibration_scores, crps_gaussian, fraction, pit, pit_scores, z_scores
+from clustermass.ensemble.calibration import calibration_scores, crps_gaussian, fraction, pit, pit_scores
 from clustermass.evaluate.metrics import by_bin
 
 
@@ -20,9 +20,11 @@ def test_crps_is_the_integral_over_squared_differences_of_distributions(mu, sigm
 
 
 def test_hand_worked_z_scores_and_pit():
-    mu, sigma, truth = np.array([14.0, 14.0]), np.array([0.1, 0.2]), np.array([14.1, 13.6])
-    np.testing.assert_allclose(z_scores(mu, sigma, truth), [1.0, -2.0])
-    np.testing.assert_allclose(pit(mu, sigma, truth), [0.841345, 0.022750], atol=1e-6)
+    mu, sigma, truth = np.full(3, 14.0), np.array([0.1, 0.2, 0.1]), np.array([14.1, 13.6, 14.4])
+    scores = calibration_scores(mu, sigma, truth)  # z = 1, -2, 4
+    assert scores["z_score_mean"] == pytest.approx(1)
+    assert scores["z_score_std"] == pytest.approx(np.sqrt(6))
+    np.testing.assert_allclose(pit(mu, sigma, truth), [0.841345, 0.022750, 0.999968], atol=1e-6)
 
 
 def test_honest_predictions_are_found_honest():

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from clustermass.baselines.fit import fit_selection, predict_luminosity_selected
 from clustermass.baselines.scaling_relations import luminosity_relation
-from clustermass.baselines.selection_function import fit_selection, predict_luminosity_selected
 
 BLOCK = {
     "log10_l_pivot": 43.5,

@@ -11,13 +11,12 @@ import xarray as xr
 from baseline_inputs import BLOCK, COSMOLOGY, PREDICTORS, fit, mock, write_sky
 from test_dataset_sample import SELECTION, images
 
-from clustermass.baselines.fit import fit_baselines, fit_baselines_for_sky
+from clustermass.baselines.fit import fit_baselines
 from clustermass.baselines.measurements import Sky
 from clustermass.dataset import sample
-from clustermass.ensemble.ensemble import Ensemble
+from clustermass.ensemble.ensemble import Ensemble, predict_sky
 from clustermass.errors import InputError
 from clustermass.evaluate.evaluate import evaluate
-from clustermass.evaluate.test_skies import predict_sky
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
@@ -136,7 +135,7 @@ def fit_other(folder, other, cosmology=COSMOLOGY):
     own, new = (Sky([place / "images.nc"], [place / "truth.fits"], COSMOLOGY) for place in (folder, other))
     new = new._replace(cosmology=cosmology)
     selection, output = {"log10_m500c_min": 13.0}, other / "baselines.nc"
-    fit_baselines_for_sky(own, new, folder / "split.nc", selection, BLOCK, 1, 1200.0, output)
+    fit_baselines(own, folder / "split.nc", selection, BLOCK, 1, output, other=new, box_arcsec=1200.0)
     return read_netcdf(output)
 
 

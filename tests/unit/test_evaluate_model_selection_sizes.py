@@ -9,7 +9,8 @@ import xarray as xr
 from scipy.stats import norm
 
 from clustermass.errors import InputError
-from clustermass.evaluate.ensemble_size import members_curve, sigma_ratio
+from clustermass.evaluate.metrics import sigma_ratio
+from clustermass.evaluate.model_selection import members_curve
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 NUMBER = 4000
