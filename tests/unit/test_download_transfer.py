@@ -7,9 +7,9 @@ from download_inputs import CONTENT, bounded  # noqa: F401, the fixture `bounded
 from flawed_server import Site, serving
 
 from clustermass.errors import InputError
-from clustermass.io.download import Patience, TransferError, check_redirects, receive
+from clustermass.io.download import TransferError, check_redirects, receive
 
-QUICK = Patience(tries=4, stall_s=0.3, pause_s=0.01)
+QUICK = {"tries": 4, "stall_s": 0.3, "pause_s": 0.01}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_server_says_when_to_come_again(tmp_path, monkeypatch):
     monkeypatch.setattr("clustermass.io.download.time.sleep", pauses.append)
     answer = ("answer", 503, b"", [("Retry-After", "7")])
     with serving(Site(CONTENT, (answer, 500, 500, "whole"))) as url:
-        receive(url, tmp_path / "file.part", Patience(4, 0.3, 5.0))
+        receive(url, tmp_path / "file.part", QUICK | {"pause_s": 5.0})
     assert pauses == [7.0, 10.0, 20.0]
 
 

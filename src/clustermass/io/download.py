@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
@@ -54,14 +54,6 @@ class TransferError(Exception):
         self.again, self.after_s = again, after_s
 
 
-class Patience(NamedTuple):
-    """Number of tries of an address, seconds of silence until a try is given up, first pause in s (then doubled)."""
-
-    tries: int
-    stall_s: float
-    pause_s: float
-
-
 def download_files(downloads: Downloads) -> None:
     """Download and check every file of the block `downloads`; the failure of one does not keep the others.
 
@@ -72,11 +64,10 @@ def download_files(downloads: Downloads) -> None:
     files = {name: item for name, item in downloads.get("files", {}).items() if item.get("fetch", True)}
     if not files:
         raise InputError("downloads.files names nothing to fetch. Add --configfile config/efeds.yaml.")
-    patience = Patience(downloads.get("tries", 6), downloads.get("stall_s", 60.0), downloads.get("pause_s", 2.0))
     failures = []
     for name, item in files.items():
         try:
-            _fetch(item, patience)
+            _fetch(item, downloads)
         except InputError as error:
             LOGGER.error("%s: %s", name, error)
             failures.append(f"{name}: {error}")
@@ -84,7 +75,7 @@ def download_files(downloads: Downloads) -> None:
         raise InputError("\n".join([f"{len(failures)} of {len(files)} downloads failed.", *failures]))
 
 
-def _fetch(item: Download, patience: Patience) -> None:
+def _fetch(item: Download, downloads: Downloads) -> None:
     """Download one file, or check it if it is there already (from an earlier download, or put there by hand)."""
     path, record = Path(item["path"]), Path(f"{item['path']}.sha256.json")
     unpacked = [path.with_name(name) for name in item.get("unpack", ())]
@@ -98,7 +89,7 @@ def _fetch(item: Download, patience: Patience) -> None:
         LOGGER.info("%s: there already, checked", ", ".join(map(str, unpacked or [path])))
     elif not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _from_addresses(item, patience, check)
+        _from_addresses(item, downloads, check)
     if unpacked and not complete:
         _unpack(path, item["unpack"], check)
     new = {one.name: _sha256(one, one.name) for one in (path, *unpacked) if one.is_file() and one.name not in hashes}
@@ -177,14 +168,14 @@ def _extract(tape: tarfile.TarFile, names: Sequence[str], archive: Path, folder:
         tape.extract(tarfile.data_filter(member, folder).replace(name=name), folder, filter="data")
 
 
-def _from_addresses(item: Download, patience: Patience, check: Check) -> None:
+def _from_addresses(item: Download, downloads: Downloads, check: Check) -> None:
     """Download a file from the first of its addresses that gives a right one."""
     path, part = Path(item["path"]), Path(f"{item['path']}.part")
     reasons = []
     for url in item["urls"]:
         LOGGER.info("%s: from %s", path, url)
         try:
-            receive(url, part, patience, item.get("bytes"))
+            receive(url, part, downloads, item.get("bytes"))
             if fault := check(part, path.name):
                 _discard(part)
                 raise TransferError(f"what came is wrong: {fault}")
@@ -199,22 +190,24 @@ def _from_addresses(item: Download, patience: Patience, check: Check) -> None:
     raise InputError("\n".join([f"{path} could not be downloaded.", *reasons, hand]))
 
 
-def receive(url: str, part: Path, patience: Patience, size: int | None = None) -> None:
+def receive(url: str, part: Path, downloads: Downloads, size: int | None = None) -> None:
     """Download a file of `size` bytes (None = unknown) into `part`, from where an earlier try of `url` broke off.
 
+    `downloads` sets the tries, the seconds without data that end one, and the first pause in s, doubled each time.
     Bytes are kept if the server confirms by ETag or Last-Modified (header If-Range) that the file is the same.
     TransferError if the address does not give it (`part` stays, with `<part>.json`); InputError if the disk is full.
     """
-    for number in range(1, patience.tries + 1):
+    tries, pause_s = downloads.get("tries", 6), downloads.get("pause_s", 2.0)
+    for number in range(1, tries + 1):
         try:
-            return _attempt(url, part, patience.stall_s, size)
+            return _attempt(url, part, downloads.get("stall_s", 60.0), size)
         except TransferError as error:
             if not error.again:
                 raise
-            if number == patience.tries:
+            if number == tries:
                 raise TransferError(f"{error} (try {number} of {number})") from error
-            pause = min(error.after_s or patience.pause_s * 2 ** (number - 1), _LONGEST_PAUSE_S)
-            LOGGER.warning("%s: %s; try %d of %d in %.3g s", url, error, number + 1, patience.tries, pause)
+            pause = min(error.after_s or pause_s * 2 ** (number - 1), _LONGEST_PAUSE_S)
+            LOGGER.warning("%s: %s; try %d of %d in %.3g s", url, error, number + 1, tries, pause)
             time.sleep(pause)
 
 

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from clustermass.errors import InputError
 
 
@@ -46,12 +44,7 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
 
 
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:
-    """Write `content` atomically as indented JSON; NaN is refused (ValueError)."""
+    """Write `content`, with numpy's numbers and arrays, atomically as indented JSON; ValueError for NaN."""
+    text = json.dumps(content, indent=2, allow_nan=False, default=lambda value: value.tolist())
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False, default=_plain) + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} can't be written to JSON")
+        temporary.write_text(text + "\n", encoding="utf-8")
