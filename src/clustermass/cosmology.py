@@ -1,7 +1,6 @@
 """Cosmology and conversions of mass, radius and distance. Masses are log10(M500c / Msun), no h."""
 
 from collections.abc import Mapping
-from functools import cache
 
 import numpy as np
 from astropy import units as u
@@ -16,11 +15,7 @@ PUBLISHED_RELATIONS = {"h0_km_s_mpc": 70.0, "omega_m": 0.3}
 
 def flat_lcdm(parameters: Mapping[str, float]) -> FlatLambdaCDM:
     """Return the astropy cosmology of a config block (`h0_km_s_mpc` in km/s/Mpc, `omega_m`)."""
-    return _flat_lcdm(float(parameters["h0_km_s_mpc"]), float(parameters["omega_m"]))
-
-
-@cache
-def _flat_lcdm(h0_km_s_mpc: float, omega_m: float) -> FlatLambdaCDM:
+    h0_km_s_mpc, omega_m = float(parameters["h0_km_s_mpc"]), float(parameters["omega_m"])
     return FlatLambdaCDM(H0=h0_km_s_mpc * u.km / u.s / u.Mpc, Om0=omega_m)
 
 

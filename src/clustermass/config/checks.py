@@ -165,9 +165,9 @@ def _selections(config: Config, experiment: Experiment) -> Iterator[str]:
 def _images_of(config: Config, experiment: Experiment) -> tuple[str, Images | None]:
     """Return the key of the images of an experiment, and how they are made; None for an unknown set."""
     name, image_sets = experiment.get("images"), config["image_sets"]
-    place = "images" if name in DEFAULT_IMAGES else f"image_sets.{name}"
-    known = name in (*DEFAULT_IMAGES, *image_sets)
-    return place, resolve_images(config["images"], image_sets, name) if known else None
+    if name in DEFAULT_IMAGES:
+        return "images", config["images"]
+    return f"image_sets.{name}", resolve_images(config["images"], image_sets, name) if name in image_sets else None
 
 
 def _images(config: Config) -> Iterator[str]:

@@ -142,13 +142,13 @@ def side_pixels(preprocessing: Preprocessing) -> int:
     return whole(2 * preprocessing["half_width_arcsec"] / preprocessing["pixel_arcsec"])
 
 
-def nearest(word: object, known: Iterable[object]) -> str:
-    """Return " Did you mean ...?" with the known word most like `word`, or "" if none is."""
-    match = difflib.get_close_matches(str(word), list(map(str, known)), n=1, cutoff=0.6)
+def nearest(word: object, allowed: Iterable[object]) -> str:
+    """Return " Did you mean ...?" with the allowed word most like `word`, or "" if none is."""
+    match = difflib.get_close_matches(str(word), list(map(str, allowed)), n=1, cutoff=0.6)
     return f" Did you mean {match[0]}?" if match else ""
 
 
-def choose(word: object, known: Iterable[object]) -> str:
+def choose(word: object, allowed: Iterable[object]) -> str:
     """Return `nearest`, or else all that is allowed."""
-    words = list(map(str, known))
+    words = list(map(str, allowed))
     return nearest(word, words) or (f" Allowed: {', '.join(words)}." if words else " None is defined: leave it out.")

@@ -12,6 +12,7 @@ from clustermass.config.models import Config
 from clustermass.config.resolve import Block, choose, nearest
 from clustermass.errors import InputError
 
+_ADAPTER = pydantic.TypeAdapter(Config)
 EXECUTION_ONLY = "x-execution-only"
 #: blocks whose entries take over from another one what they do not set
 _PARTIAL = ("skies", "experiments", "image_sets")
@@ -71,14 +72,9 @@ def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
 
 
 @cache
-def _adapter() -> pydantic.TypeAdapter[Config]:
-    return pydantic.TypeAdapter(Config)
-
-
-@cache
 def schema() -> Block:
     """Return the JSON schema (draft 2020-12) of the configuration, made from its models."""
-    made = _adapter().json_schema()
+    made = _ADAPTER.json_schema()
     defined = made["$defs"]
     partial = [defined[name] for name in ("Sky", "Experiment", "ImageSet")]
     partial += [defined[rule["$ref"].split("/")[-1]] for rule in partial[0]["properties"].values() if "$ref" in rule]
@@ -139,7 +135,7 @@ def _below(rule: Block, key: str | int) -> Block:
 def _errors(config: Block) -> Iterator[ErrorDetails]:
     """Yield pydantic's errors with their paths in the configuration, less the keys that may come from another block."""
     try:
-        _adapter().validate_python(config)
+        _ADAPTER.validate_python(config)
     except pydantic.ValidationError as failure:
         for error in failure.errors(include_url=False):
             error["loc"] = path = tuple(part for part in error["loc"] if part not in _TAGS)
@@ -159,8 +155,8 @@ def _sentence(error: ErrorDetails) -> str:
     for part in above:
         rule = _below(rule, part)
     if error["type"] in ("extra_forbidden", "invalid_key"):
-        known = [name for option in _options(rule) for name in option.get("properties", {})]
-        return f"{key} is not a key that is known there.{choose(last, known)}"
+        allowed = [name for option in _options(rule) for name in option.get("properties", {})]
+        return f"{key} is not a key that is known there.{choose(last, allowed)}"
     rule, value = _below(rule, last), error["input"]
     if error["type"] == "literal_error":
         return f"{key} is {value!r}, but must be one of: {', '.join(rule['enum'])}.{nearest(value, rule['enum'])}"
