@@ -108,10 +108,8 @@ def caption(figure: Figure, captions: Mapping[str, str], results: Results, setti
         f"{one['n_train']:,} training clusters, {one['n_test']:,} test clusters of the sky `{settings[name]['sky']}`)"
         for name, one in own.items()
     )
-    first = own[figure.experiments[0]]
-    number = {name: first[f"n_{name}"] for name in ("train", "val", "test")}
-    number["all"] = sum(number.values())
-    texts = {name: f"{value:,}" for name, value in number.items()}
+    number = {name: own[figure.experiments[0]][f"n_{name}"] for name in ("train", "val", "test")}
+    texts = {name: f"{value:,}" for name, value in {**number, "all": sum(number.values())}.items()}
     return Template(captions[figure.caption]).substitute(texts, who=who, field=figure.field)
 
 

@@ -46,8 +46,7 @@ def compare_pairs(
     compared with the same one; `scatter_ratio_error`: both errors together. With fewer than three common clusters the
     ratio is None. InputError if a file is missing, damaged or lacks a variable.
     """
-    table = {(one.experiment, one.sky): one for one in predictions}
-    rows = []
+    table, rows = {one[:2]: one for one in predictions}, []
     for one in track(predictions, "experiments compared"):
         other = table.get((compared_with[one.experiment], one.sky))
         if other is not None and other is not one:
@@ -116,10 +115,9 @@ def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
 
 
 def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Add the noise of training to the ratio's error.
+    """Add the noise of training to the ratio's error, assuming that it falls with the root of the number of members.
 
-    The noise of an ensemble is assumed to fall with the root of its number of members; where the members differ by
-    more than noise alone, it falls faster.
+    Where the members differ by more than noise alone, it falls faster.
     """
     if row["scatter_ratio"] is None:
         return {"training_noise": None, "scatter_ratio_error": None}

@@ -58,8 +58,8 @@ class Published(NamedTuple):
     """Content of published.yaml; `weighting` holds `range` and `published` by end of the mass range."""
 
     test_clusters: int
-    numbers: tuple[Number, ...]
-    changes: tuple[Change, ...]
+    numbers: list[Number]
+    changes: list[Change]
     weighting: dict[str, dict[str, str]]
 
 
@@ -73,8 +73,8 @@ def read_published(path: Path) -> Published:
             published = published[0] / published[1]
             error = published / sqrt(row["clusters"])
         numbers.append(Number(row["what"], row["where"], row["ours"], published, error))
-    changes = tuple(Change(**row) for row in content["changes"])
-    return Published(content["test_clusters"], tuple(numbers), changes, content["weighting"])
+    changes = [Change(**row) for row in content["changes"]]
+    return Published(content["test_clusters"], numbers, changes, content["weighting"])
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Results:
                 value = lookup(block, "calibration/residual_std_over_mean_sigma").value
                 return Measured(value, value / sqrt(2 * block["n_test"]) if value else None)
             case ["member_sigma"]:
-                name = "ensemble/member_over_ensemble_sigma"
-                return Measured(lookup(block, f"{name}_mean").value, lookup(block, f"{name}_std").value)
+                mean, std = (lookup(block, f"ensemble/member_over_ensemble_sigma_{name}") for name in ("mean", "std"))
+                return Measured(mean.value, std.value)
             case ["bias", low]:
                 bins = block.get("test", {}).get("by_mass_bin", [])
                 return next((gaussian(one)[1] for one in bins if one["low"] == float(low)), Measured(None))
@@ -115,13 +115,11 @@ class Results:
 
     def _above_60_over_all(self, experiment: str) -> Measured:
         """Scatter above likelihoods of 60 over that of all clusters, errors as if independent."""
-        above, whole = (
-            self.number(experiment, "high_likelihood/scatter_dex"),
-            self.number(experiment, "test/scatter_dex"),
-        )
+        places = [(experiment, "high_likelihood/scatter_dex"), (experiment, "test/scatter_dex")]
         # for the paper's recipe of networks that were trained on these clusters alone, if there are any
         if experiment == THEIRS and self.of("high_likelihood"):
-            above, whole = (self.number(name, "test/scatter_dex") for name in ("high_likelihood", BASE))
+            places = [("high_likelihood", "test/scatter_dex"), (BASE, "test/scatter_dex")]
+        above, whole = (self.number(*place) for place in places)
         if not (above.value and above.error and whole.value and whole.error):
             return Measured(None)
         ratio = above.value / whole.value
@@ -154,8 +152,9 @@ def lookup(block: Block, path: str) -> Measured:
 def gaussian(block: Block) -> tuple[Measured, Measured]:
     """Scatter and bias of a block, with the standard errors of a Gaussian sample, s / sqrt(2 n) and s / sqrt(n)."""
     scatter, bias, n = block["scatter_dex"], block["bias_dex"], block["n"]
-    errors = (None, None) if scatter is None else (scatter / sqrt(2 * n), scatter / sqrt(n))
-    return Measured(scatter, errors[0]), Measured(bias, errors[1])
+    if scatter is None:
+        return Measured(None), Measured(bias)
+    return Measured(scatter, scatter / sqrt(2 * n)), Measured(bias, scatter / sqrt(n))
 
 
 def scatter_ratio(pair: Block) -> Measured:
@@ -189,7 +188,7 @@ def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
         return agreement(ratio, change.ratio, change.ratio / sqrt(test_clusters))
     if change.effect == "worse":
         return {"worse": "yes", "same": "not seen"}.get(effect_of(ratio), "no")
-    allowed = {"same": ("same",), "not_better": ("same", "worse")}.get(change.effect)
-    if allowed is None:
+    if not change.effect:
         return ""
+    allowed = {"same": ("same",), "not_better": ("same", "worse")}[change.effect]
     return "yes" if effect_of(ratio, 1 / sqrt(test_clusters)) in allowed else "no"

@@ -54,10 +54,13 @@ class Settings(TypedDict):
 
 def text(measured: Measured, digits: int = 3) -> str:
     """Value ± error, rounded."""
-    if measured.value is None:
-        return UNKNOWN
-    error = "" if measured.error is None else f" ± {measured.error:.{digits}f}"
-    return f"{measured.value:.{digits}f}{error}"
+    numbers = [f"{number:.{digits}f}" for number in measured if number is not None]
+    return UNKNOWN if measured.value is None else " ± ".join(numbers)
+
+
+def cells(block: Block, *keys: str) -> list[str]:
+    """Values ± errors at some places of a block."""
+    return [text(lookup(block, key)) for key in keys]
 
 
 def count(block: Block, key: str = "n") -> str:
@@ -80,14 +83,14 @@ def numbers(results: Results, published: Published) -> Table:
 
 def changes(results: Results, published: Published) -> Table:
     """Effect of each change of the method on the scatter."""
-    header = ["change", "where", "published", "experiment", "compared with", "clusters", "scatter ratio"]
-    rows = [[*header, "effect at 3 σ", "as published"]]
+    header = "change|where|published|experiment|compared with|clusters|scatter ratio|effect at 3 σ|as published"
+    rows = [header.split("|")]
     for change in published.changes:
         pair = results.pair(change.experiment)
         ratio = scatter_ratio(pair)
-        cells = [change.what, change.where, change.published, change.experiment, str(pair.get("against", UNKNOWN))]
-        cells += [count(pair), text(ratio), effect_of(ratio), as_published(change, ratio, published.test_clusters)]
-        rows.append(cells)
+        here = [count(pair), text(ratio), effect_of(ratio), as_published(change, ratio, published.test_clusters)]
+        stated = [change.what, change.where, change.published, change.experiment]
+        rows.append([*stated, str(pair.get("against", UNKNOWN)), *here])
     return rows
 
 
@@ -102,15 +105,15 @@ def differences(tables: Iterable[Table]) -> Table:
 
 def weighting(results: Results, published: Published) -> Table:
     """Bias at both ends of the mass range, with and without uniform weights (Fig. 8)."""
-    header = ["true log10 M", "published: as it is → weighted", "clusters", "ours: as it is", "weighted"]
-    rows = [[*header, "nearer zero by"]]
+    header = "true log10 M|published: as it is → weighted|clusters|ours: as it is|weighted|nearer zero by"
+    rows = [header.split("|")]
     pair = results.pair("uniform_mass")
     for end, stated in published.weighting.items():
         plain, weighted = (pair.get(side, {}).get("bias_by_truth", {}).get(end, {}) for side in ("other", "own"))
         nearer = pair.get("bias_nearer_zero_by_truth", {}).get(end, {})
-        biases = [Measured(one.get("bias_dex"), one.get("error_dex")) for one in (plain, weighted)]
-        cells = [text(one) for one in (*biases, Measured(nearer.get("by_dex"), nearer.get("error_dex")))]
-        rows.append([stated["range"], stated["published"], count(plain), *cells])
+        numbers = ((plain, "bias_dex"), (weighted, "bias_dex"), (nearer, "by_dex"))
+        ours = [text(Measured(block.get(key), block.get("error_dex"))) for block, key in numbers]
+        rows.append([stated["range"], stated["published"], count(plain), *ours])
     return rows
 
 
@@ -123,9 +126,8 @@ def baselines(results: Results) -> Table:
     for name in ("network", *metrics.get("baselines", ())):
         whole, above = ("test", "") if name == "network" else (f"baselines/{name}", f"baselines/{name}/")
         ratio = f"ratios/network_over_{name}"
-        keys = ((metrics, f"{whole}/scatter_dex"), (metrics, f"{whole}/bias_dex"), (metrics, ratio))
-        cells = [lookup(*key) for key in (*keys, (best, f"{above}scatter_dex"), (best, ratio))]
-        rows.append([predictor(name).label, *map(text, cells)])
+        of_all = cells(metrics, f"{whole}/scatter_dex", f"{whole}/bias_dex", ratio)
+        rows.append([predictor(name).label, *of_all, *cells(best, f"{above}scatter_dex", ratio)])
     return rows
 
 
@@ -137,10 +139,9 @@ def diagnostics(results: Results) -> Table:
     for key, words in BINNED.items():
         for bins in zip(*(_bins(metrics, key) for metrics in run.values()), strict=True):
             n = dict.fromkeys(f"{scores['n']:,}" for scores, _ in bins)
-            cells = [
-                text(one) for scores, coverage in bins for one in (*gaussian(scores), lookup(coverage, "coverage68"))
-            ]
-            rows.append([f"{words} {_edges(bins[0][0])}".strip(), " / ".join(n), *cells])
+            numbers = [(*gaussian(scores), lookup(coverage, "coverage68")) for scores, coverage in bins]
+            texts = [text(number) for of_recipe in numbers for number in of_recipe]
+            rows.append([f"{words} {_edges(bins[0][0])}".strip(), " / ".join(n), *texts])
     return rows
 
 
@@ -161,21 +162,21 @@ def _edges(block: Block) -> str:
 
 def members(curves: Mapping[str, Block]) -> Table:
     """Ensembles of the first members of each experiment, from `evaluate.ensemble_size`."""
-    header = ["experiment", "networks", "clusters", "scatter, dex", "negative log-likelihood", "residual ÷ sigma"]
-    rows = [[*header, "member's sigma ÷ ensemble's"]]
+    header = "experiment|networks|clusters|scatter, dex|negative log-likelihood|residual ÷ sigma"
+    rows = [[*header.split("|"), "member's sigma ÷ ensemble's"]]
     for name, curve in curves.items():
         for size, scores in curve["sizes"].items():
-            cells = [text(lookup(scores, key), 4) for key in ("scatter_dex", "nll_above_best")]
+            fine = [text(lookup(scores, key), 4) for key in ("scatter_dex", "nll_above_best")]
             sigma = scores["member_over_ensemble_sigma"]
-            cells += [text(lookup(scores, "residual_std_over_mean_sigma")), text(Measured(sigma["mean"], sigma["std"]))]
-            rows.append([name, size, count(curve, "n_test"), *cells])
+            ratios = [*cells(scores, "residual_std_over_mean_sigma"), text(Measured(sigma["mean"], sigma["std"]))]
+            rows.append([name, size, count(curve, "n_test"), *fine, *ratios])
     return rows
 
 
 def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
     """Scatter of each control, and whether it is as bad as it must be."""
-    header = ["experiment", "what is taken away", "networks", "clusters", "scatter, dex", "÷ with it", "÷ prior"]
-    rows = [[*header, "as it must be"]]
+    header = "experiment|what is taken away|networks|clusters|scatter, dex|÷ with it|÷ prior|as it must be"
+    rows = [header.split("|")]
     for name, setting in settings.items():
         metrics = results.of(name)
         if setting["control"] == "none" or not metrics:
@@ -186,9 +187,10 @@ def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
             holds = None if prior.value is None else abs(prior.value - 1) < SAME_AS_PRIOR
         elif (sigmas := worse.sigmas(1.0)) is not None:
             holds = sigmas >= CLEAR
-        cells = [str(metrics["ensemble"]["n_members"]), count(metrics, "n_test")]
-        cells += [text(lookup(metrics, "test/scatter_dex"), 4), text(worse), text(prior)]
-        rows.append([name, TAKEN[setting["control"]], *cells, UNKNOWN if holds is None else "yes" if holds else "no"])
+        scores = [text(lookup(metrics, "test/scatter_dex"), 4), text(worse), text(prior)]
+        sizes = [str(metrics["ensemble"]["n_members"]), count(metrics, "n_test")]
+        said = {None: UNKNOWN, True: "yes", False: "no"}[holds]
+        rows.append([name, TAKEN[setting["control"]], *sizes, *scores, said])
     return rows
 
 
@@ -197,38 +199,36 @@ def variants(results: Results, recipes: Iterable[str]) -> Table:
 
     The ratio to the recalibrated count rate is of all clusters that each was tested on.
     """
-    header = ["sky", "recipe", "clusters", "as trained: scatter, dex", "bias, dex", "÷ count rate"]
-    rows = [[*header, "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]
+    header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
+    rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]
     for (name, sky), metrics in results.metrics.items():
         if name not in recipes or sky in (results.test_sky, results.trained_on[name]):
             continue
-        retrained = [
-            row
-            for row in results.pairs
-            if row["sky"] == sky and row["against"] == name and results.trained_on[row["experiment"]] == sky
+        compared = (row for row in results.pairs if row["sky"] == sky and row["against"] == name)
+        pair = next((row for row in compared if results.trained_on[row["experiment"]] == sky), {})
+        as_trained, anew = pair.get("other") or metrics["test"], pair.get("own", {})
+        of_anew = results.metrics.get((pair.get("experiment", ""), sky), {})
+        both = [
+            [*cells(scores, "scatter_dex", "bias_dex"), *cells(tested, "ratios/network_over_count_rate_recalibrated")]
+            for scores, tested in ((as_trained, metrics), (anew, of_anew))
         ]
-        pair = retrained[0] if retrained else {}
-        own, other = pair.get("own", {}), pair.get("other") or metrics["test"]
-        cells = []
-        for scores, tested in ((other, metrics), (own, results.metrics.get((pair.get("experiment", ""), sky), {}))):
-            cells += [text(lookup(scores, key)) for key in ("scatter_dex", "bias_dex")]
-            cells.append(text(lookup(tested, "ratios/network_over_count_rate_recalibrated")))
-        rows.append([sky, name, count(other), *cells, text(scatter_ratio(pair))])
+        rows.append([sky, name, count(as_trained), *both[0], *both[1], text(scatter_ratio(pair))])
     return rows
 
 
 def experiments(results: Results, settings: Mapping[str, Settings]) -> Table:
     """Experiments with their settings and scores, without controls."""
-    header = ["experiment", "networks", "epochs", "train", "test", "scatter, dex", "bias, dex", "residual ÷ sigma"]
-    rows = [[*header, "÷ count rate", "÷ ridge"]]
+    header = "experiment|networks|epochs|train|test|scatter, dex|bias, dex|residual ÷ sigma|÷ count rate|÷ ridge"
+    rows = [header.split("|")]
     for name, setting in settings.items():
         metrics = results.of(name)
         if not metrics or setting["control"] != "none":
             continue
         own = results.metrics[name, results.trained_on[name]]
-        cells = [str(metrics["ensemble"]["n_members"]), str(setting["epochs"]), count(own, "n_train")]
-        cells += [count(metrics, "n_test"), text(lookup(metrics, "test/scatter_dex"), 4)]
+        sizes = [str(metrics["ensemble"]["n_members"]), str(setting["epochs"]), count(own, "n_train")]
+        sizes += [count(metrics, "n_test"), text(lookup(metrics, "test/scatter_dex"), 4)]
         ratios = (f"ratios/network_over_{baseline}" for baseline in ("count_rate_recalibrated", "ridge_features"))
-        keys = ("test/bias_dex", "calibration/residual_std_over_mean_sigma", *ratios)
-        rows.append([name, *cells, *(text(lookup(metrics, key)) for key in keys)])
+        rows.append(
+            [name, *sizes, *cells(metrics, "test/bias_dex", "calibration/residual_std_over_mean_sigma", *ratios)]
+        )
     return rows

@@ -18,7 +18,7 @@ from safetensors import safe_open
 
 from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits
-from clustermass.io.provenance import file_sha256
+from clustermass.io.provenance import file_sha256, texts
 
 #: steps that the code below treats apart; the headers of a simulated sky's photons state no step of their own
 SIMULATION, DETECTION, TRAINING = "simulate_realization", "detect_sources", "train_member"
@@ -66,33 +66,22 @@ def _record(stated: Mapping[str, Any] | None) -> Record | None:
         return None
     inputs = stated.get("input_sha256", {})
     inputs = json.loads(inputs) if isinstance(inputs, str) else inputs
-    further = {key: _text(value) for key, value in stated.items() if key not in _STANDARD}
+    further = texts({key: value for key, value in stated.items() if key not in _STANDARD})
     step, source, settings = (str(stated.get(name, "")) for name in ("step", "source", "config_hash"))
     return Record(step, source, settings, stated.get("parameters"), dict(inputs), further)
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-
-
 def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
     """Return the record of the pairs that `io.provenance.history` makes, one pair an input file."""
-    stated: dict[str, str] = {}
-    inputs: dict[str, str] = {}
-    for name, escaped in pairs:
-        text = escaped.encode("ascii", "backslashreplace").decode("unicode_escape")
-        if name == "input":
-            file, _, digest = text.rpartition(" sha256 ")
-            inputs[file] = digest
-        else:
-            stated[name] = text
-    return _record({**stated, "input_sha256": inputs})
+    whole = [(name, text.encode("ascii", "backslashreplace").decode("unicode_escape")) for name, text in pairs]
+    inputs = [text.rpartition(" sha256 ") for name, text in whole if name == "input"]
+    stated = {name: text for name, text in whole if name != "input"}
+    return _record({**stated, "input_sha256": {file: digest for file, _, digest in inputs}})
 
 
 def _from_netcdf(path: Path) -> Record | None:
     with netCDF4.Dataset(path) as dataset:
-        attributes = {name: dataset.getncattr(name) for name in dataset.ncattrs()}
-    stated = {name: value for name, value in attributes.items() if name not in ("Conventions", "title")}
+        stated = {name: dataset.getncattr(name) for name in dataset.ncattrs() if name not in ("Conventions", "title")}
     return _record({name: value.item() if hasattr(value, "item") else value for name, value in stated.items()})
 
 
@@ -111,14 +100,11 @@ def _from_fits(path: Path) -> Record | None:
 def _history(header: fits.Header) -> list[tuple[str, str]]:
     """Entries of HISTORY, each a name and a text; cards are joined by their width, since blanks at their ends count."""
     entries: list[list[str]] = []
-    for card in header.cards:
-        if card.keyword == "HISTORY":
-            text = card.image[_HISTORY_WIDTH]
-            begin = _ENTRY.match(text)
-            if begin:
-                entries.append([begin[1], text[begin.end() :]])
-            elif entries:
-                entries[-1][1] += text
+    for text in (card.image[_HISTORY_WIDTH] for card in header.cards if card.keyword == "HISTORY"):
+        if begin := _ENTRY.match(text):
+            entries.append([begin[1], text[begin.end() :]])
+        elif entries:
+            entries[-1][1] += text
     return [(name, text.rstrip()) for name, text in entries]
 
 
@@ -161,7 +147,7 @@ def _from_weights(path: Path) -> Record | None:
     if stated is None:
         return None
     names = ("member", "seed", "network", "recipe", "control")
-    return Record(TRAINING, further={name: _text(json.loads(stated).get(name)) for name in names})
+    return Record(TRAINING, further=texts({name: json.loads(stated).get(name) for name in names}))
 
 
 def _from_archive(path: Path) -> Record:
@@ -229,24 +215,20 @@ class Files:
 
     def locate(self, name: str, digest: str) -> Path | None:
         """Return the file of that name, of several rather one with this SHA-256; None if there is none."""
-        paths = [path for path in dict.fromkeys(self._places(name)) if path.is_file()]
+        if self.is_ours(name):
+            places = [self.root.joinpath(*PurePosixPath(name).parts[1:])]
+        else:
+            places = [place for folder in self._folders for place in (folder / name, folder / Path(name).name)]
+            places += [path for path in self._configured if path.name == name]
+        paths = [path for path in dict.fromkeys(places) if path.is_file()]
         same = (path for path in paths if len(paths) > 1 and self.sha256(path) == digest)
         return next(same, next(iter(paths), None))
-
-    def _places(self, name: str) -> Iterator[Path]:
-        if self.is_ours(name):
-            yield self.root.joinpath(*PurePosixPath(name).parts[1:])
-            return
-        for folder in self._folders:
-            yield folder / name
-            yield folder / Path(name).name
-        yield from (path for path in self._configured if path.name == name)
 
     @functools.cached_property
     def _configured(self) -> list[Path]:
         """Absolute paths in the configurations of the runs; provenance has only their names."""
         paths = self.root.glob(f"*/{CONFIG}")
-        return [Path(text) for path in paths for text in _texts(read_config(path)) if Path(text).is_absolute()]
+        return [Path(text) for path in paths for text in _leaves(read_config(path)) if Path(text).is_absolute()]
 
     def origins(self, path: Path, record: Record) -> list[Path]:
         """Return the existing files that `path` was made from, including those that it does not name.
@@ -266,27 +248,25 @@ class Files:
         while waiting:
             path, *waiting = waiting
             if path not in records:
-                ours = path in first or path.is_relative_to(self.root)
-                record = None
+                records[path] = None
                 with suppress(InputError):
-                    record = self.record(path) if ours else None
-                records[path] = record
-                waiting.extend(self.origins(path, record) if record else ())
+                    records[path] = self.record(path) if path in first or path.is_relative_to(self.root) else None
+                waiting.extend(self.origins(path, record) if (record := records[path]) else ())
         return records
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Return the configuration of a run as the report wrote it; empty if it is damaged (its hash will differ)."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError, yaml.YAMLError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
-def _texts(block: object) -> Iterator[str]:
+def _leaves(block: object) -> Iterator[str]:
+    """Yield all texts in a nested block."""
     if isinstance(block, str):
         yield block
     elif isinstance(block, dict | list):
         for entry in block.values() if isinstance(block, dict) else block:
-            yield from _texts(entry)
+            yield from _leaves(entry)

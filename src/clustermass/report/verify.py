@@ -45,16 +45,12 @@ class Verification:
     #: step -> number of its files, and of hashes of inputs that were compared for them
     steps: Counter[str] = field(default_factory=Counter)
     compared: Counter[str] = field(default_factory=Counter)
-    #: differences from what is stated
     findings: list[Finding] = field(default_factory=list)
-    #: missing files of a user, each with a file that was made from it
-    absent: dict[str, str] = field(default_factory=dict)
-    #: files without a record of their making
-    silent: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)  #: missing files of a user, each with a file made from it
+    silent: list[str] = field(default_factory=list)  #: files without a record of their making
     #: files whose hash no other file states: a change is seen only if they hold a checksum
     unnamed: list[str] = field(default_factory=list)
-    #: number of catalogues with a complete chain back to the events
-    chains: int = 0
+    chains: int = 0  #: number of catalogues with a complete chain back to the events
 
 
 def verify(path: Path, files: Files) -> Verification:
@@ -63,13 +59,13 @@ def verify(path: Path, files: Files) -> Verification:
     records = files.chain(start)
     result = Verification()
     changed: dict[tuple[str, str], list[str]] = {}
-    for one, record in records.items():
-        if record:
-            result.steps[record.step] += 1
-            result.findings += _of_itself(one, record, files)
-            _compare(one, record, files, result, changed)
+    stated = {one: record for one, record in records.items() if record}
+    for one, record in stated.items():
+        result.steps[record.step] += 1
+        result.findings += _of_itself(one, record, files)
+        _compare(one, record, files, result, changed)
     result.findings += [_changed(name, digest, by, files) for (name, digest), by in changed.items()]
-    named = {files.locate(*item) for record in records.values() if record for item in record.inputs.items()}
+    named = {files.locate(*item) for record in stated.values() for item in record.inputs.items()}
     for one in (one for one in records if one in start or one.is_relative_to(files.root)):
         if records[one] is None:
             _without_record(one, files, result)
@@ -77,13 +73,15 @@ def verify(path: Path, files: Files) -> Verification:
             result.unnamed.append(files.shown(one))
     if not (result.steps or result.findings):
         raise InputError(f"{path}: says nothing of how it was made. Name results/<run> of a finished run, or results.")
-    for one, record in records.items():
-        if record and record.step == CATALOGUES and one.is_relative_to(files.root):
+    for one, record in stated.items():
+        if record.step == CATALOGUES and one.is_relative_to(files.root):
             broken = list(_broken(one, files))
             result.findings += broken
             result.chains += not broken
-    for run in _runs(path, files):
-        result.findings += _other_settings(run, files)
+    inside = path.resolve()
+    for run in (one.parent for one in sorted(files.root.glob(f"*/{RUN_RECORD}")) if (one.parent / CONFIG).is_file()):
+        if inside.is_relative_to(run) or (run / RUN_RECORD).is_relative_to(inside):
+            result.findings += _other_settings(run, files)
     return result
 
 
@@ -183,12 +181,6 @@ def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
             yield Finding(shown, what, _anew(files.shown(path), files, [shown]))
     if not any(record and record.step in SOURCES for record in chain.values()):
         yield Finding(shown, "the way back doesn't reach any events or images", again(files, [shown]))
-
-
-def _runs(path: Path, files: Files) -> list[Path]:
-    inside = path.resolve()
-    records = [one for one in sorted(files.root.glob(f"*/{RUN_RECORD}")) if (one.parent / CONFIG).is_file()]
-    return [one.parent for one in records if inside.is_relative_to(one.parent) or one.is_relative_to(inside)]
 
 
 def _other_settings(run: Path, files: Files) -> Iterator[Finding]:

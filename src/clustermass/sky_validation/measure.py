@@ -11,8 +11,10 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
+from clustermass.catalogues.tables import rows_of
 from clustermass.errors import InputError
 from clustermass.images.exposure import exposure_at, read_exposure
+from clustermass.io.files import reading
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import read_netcdf, write_netcdf
@@ -91,12 +93,11 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
         raise InputError("validation: no realization is given. Set realizations of the sky to 1 or more.")
     measured = [measure_realization(files) for files in track(realizations, "validation, realizations")]
     hashes = [one.attrs["sky_config_hash"] for one in measured]
-    for files, one in zip(realizations, hashes, strict=True):
-        if one != hashes[0]:
-            raise InputError(
-                f"{files.catalogue}: made with another configuration (CFGHASH {one}) than {realizations[0].catalogue} "
-                f"({hashes[0]}). Delete the older realizations and run again."
-            )
+    if other := next((row for row, one in enumerate(hashes) if one != hashes[0]), 0):
+        raise InputError(
+            f"{realizations[other].catalogue}: made with another configuration (CFGHASH {hashes[other]}) than "
+            f"{realizations[0].catalogue} ({hashes[0]}). Delete the older realizations and run again."
+        )
     numbers = [name for name in measured[0].data_vars if "candidate" not in measured[0][name].dims]
     data = xr.concat([one[numbers] for one in measured], "realization")
     sizes = [one.sizes["candidate"] for one in measured]
@@ -176,16 +177,16 @@ def _halo_rows(
     files: RealizationFiles, id_src: FloatArray, src_id: FloatArray, matches: Mapping[str, FloatArray]
 ) -> NDArray[np.int64]:
     """Row in the truth of each detection's halo, (detection,); -1 = none."""
-    row_of = {number: row for row, number in enumerate(src_id.tolist())}
-    halo_of = dict(zip(matches["ID_SRC"].tolist(), matches["SRC_ID"].tolist(), strict=True))
-    detections = set(id_src.tolist())
-    lost = [pair for pair in halo_of.items() if pair[0] not in detections or pair[1] not in row_of]
-    if lost:
+    detection, halo = rows_of(matches["ID_SRC"], id_src), rows_of(matches["SRC_ID"], src_id)
+    if (lost := (detection < 0) | (halo < 0)).any():
+        pair = f"ID_SRC {matches['ID_SRC'][lost][0]:.0f} or SRC_ID {matches['SRC_ID'][lost][0]:.0f}"
         raise InputError(
-            f"{files.matches}: ID_SRC {lost[0][0]:.0f} or SRC_ID {lost[0][1]:.0f} is unknown to {files.catalogue.name} "
-            f"or {files.truth.name} beside it. Delete the realization and run again."
+            f"{files.matches}: {pair} is unknown to {files.catalogue.name} or {files.truth.name} beside it. Delete the "
+            "realization and run again."
         )
-    return np.array([row_of[halo_of[number]] if number in halo_of else -1 for number in id_src.tolist()], dtype=int)
+    rows = np.full(id_src.size, -1)
+    rows[detection] = halo
+    return rows
 
 
 def _columns(path: Path, name: str, columns: tuple[str, ...]) -> tuple[dict[str, FloatArray], fits.Header]:
@@ -198,27 +199,22 @@ def _columns(path: Path, name: str, columns: tuple[str, ...]) -> tuple[dict[str,
         values = {column: np.array(tables[0].data[column], dtype=float) for column in columns}
         header = tables[0].header.copy()
     for column, cells in values.items():
-        if not np.isfinite(cells).all():
-            bad = int((~np.isfinite(cells)).sum())
+        if bad := int((~np.isfinite(cells)).sum()):
             raise InputError(f"{path}: {bad} of {cells.size} values of {column} aren't finite. Delete it, run again.")
     return values, header
 
 
 def _check_positive(path: Path, values: FloatArray, name: str) -> None:
-    if not (values > 0).all():
-        number = int((values <= 0).sum())
+    if number := int((values <= 0).sum()):
         raise InputError(f"{path}: {number} value(s) of {name} aren't positive. Delete it, run again.")
 
 
 def _count_events(path: Path) -> tuple[float, float]:
     """Count all events, and those within `BAND_EV`; the list is mapped, not loaded."""
-    try:
-        with fits.open(path, memmap=True) as hdus:
-            energy = np.asarray(hdus["EVENTS"].data["PI"])
-            inside = (energy >= BAND_EV[0]) & (energy <= BAND_EV[1])
-            return float(hdus["EVENTS"].header["NAXIS2"]), float(np.count_nonzero(inside))
-    except (OSError, KeyError, TypeError, ValueError) as fault:
-        raise InputError(f"{path}: no readable event list ({fault}). Delete it and run again.") from fault
+    with reading(path, "event list"), fits.open(path, memmap=True) as hdus:
+        energy = np.asarray(hdus["EVENTS"].data["PI"])
+        inside = (energy >= BAND_EV[0]) & (energy <= BAND_EV[1])
+        return float(energy.size), float(np.count_nonzero(inside))
 
 
 def write_measured(data: xr.Dataset, realizations: Sequence[RealizationFiles], path: Path) -> None:

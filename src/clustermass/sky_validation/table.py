@@ -49,11 +49,6 @@ class Row(NamedTuple):
     error: float | None = None
 
     @property
-    def tuned_by(self) -> str | None:
-        """Keys of the configuration that were tuned for this row; None = it is a prediction."""
-        return tuned().get(self.key)
-
-    @property
     def holds(self) -> bool | None:
         """Whether the value lies within the tolerance; None = there is no demand."""
         return None if self.tolerance is None else bool(self.tolerance[0] <= self.value <= self.tolerance[1])
@@ -185,8 +180,8 @@ def _plain(row: Row) -> dict[str, Any]:
         "published_error": row.reference.error if row.reference else None,
         "difference_sigma": row.sigmas,
         "tolerance": list(row.tolerance) if row.tolerance else None,
-        "kind": "tuned" if row.tuned_by else "predicted",
-        "tuned_by": row.tuned_by,
+        "kind": "tuned" if row.key in tuned() else "predicted",
+        "tuned_by": tuned().get(row.key),
         "demand": row.demand,
         "must": row.demand == "must",
         "holds": row.holds,
@@ -221,7 +216,7 @@ def _cells(row: Row) -> str:
         "" if row.tolerance is None else " to ".join(f"{limit:.4g}" for limit in row.tolerance),
         "" if row.demand == "reported" else row.demand,
         {None: "", True: "yes", False: "**no**"}[row.holds],
-        f"tuned by `{row.tuned_by}`" if row.tuned_by else "predicted",
+        f"tuned by `{tuned()[row.key]}`" if row.key in tuned() else "predicted",
         row.reference.source if row.reference else "",
     ]
     return "| " + " | ".join(cells) + " |"
