@@ -33,7 +33,9 @@ _CUT_SHORT = "File may have been truncated|Error validating header"
 _CHANGED = "Checksum verification failed|Datasum verification failed"
 #: gzipped files are unpacked to the disk if they are larger
 _IN_MEMORY_BYTES = 1 << 26
-
+_PIECE_BYTES = 1 << 24
+#: sum of a header and its data, in one's complement, where CHECKSUM is right
+_MINUS_ZERO = 0xFFFFFFFF
 #: first bytes of a file, by the ending of its name
 _BEGINNINGS = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".fits": b"SIMPLE"}
 
@@ -60,10 +62,6 @@ def opened_fits(path: Path) -> Iterator[fits.HDUList]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check its path.")
-    with path.open("rb") as raw:
-        begin = raw.read(6)
-    if begin and not begin.startswith((b"SIMPLE", b"\x1f\x8b")):
-        raise InputError(f"{path}: not a FITS file (it doesn't begin with SIMPLE). Was another file meant?")
     try:
         with warnings.catch_warnings():
             # of all that astropy warns about (odd keywords, odd units), only a file cut short matters here
@@ -92,11 +90,13 @@ def _raised_by_us(error: BaseException) -> bool:
 
 @contextmanager
 def _stream(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, unpacked if gzipped: astropy takes a gzip stream that is cut short for a whole file."""
+    """Open a FITS file, unpacked if gzipped: astropy takes a gzip stream that is cut short for a whole file."""
     with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
+        begin = stream.read(6)
+        if begin and not begin.startswith((_BEGINNINGS[".fits"], _BEGINNINGS[".gz"])):
+            raise InputError(f"{path}: not a FITS file (it doesn't begin with SIMPLE). Was another file meant?")
         stream.seek(0)
-        if not packed:
+        if not begin.startswith(_BEGINNINGS[".gz"]):
             yield stream
             return
         with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as unpacked:
@@ -104,11 +104,6 @@ def _stream(path: Path) -> Iterator[BinaryIO]:
                 shutil.copyfileobj(source, unpacked, 1 << 20)
             unpacked.seek(0)
             yield cast(BinaryIO, unpacked)
-
-
-_PIECE_BYTES = 1 << 24
-#: sum of a header and its data, in one's complement, where CHECKSUM is right
-_MINUS_ZERO = 0xFFFFFFFF
 
 
 def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:

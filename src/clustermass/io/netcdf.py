@@ -11,7 +11,6 @@ from clustermass.errors import InputError
 from clustermass.io.files import atomic
 from clustermass.io.provenance import texts
 
-CONVENTIONS = "CF-1.11"
 #: units (udunits; "1" = dimensionless) and meaning of every variable that the pipeline writes to netCDF
 VARIABLES: dict[str, tuple[str, str]] = {
     "counts": ("count", "photons in the pixel and energy band"),
@@ -134,7 +133,7 @@ def write_netcdf(
             encoding[name] = _encoding(variable)
     if "band_bounds" in described.variables:
         described["band"].attrs["bounds"] = "band_bounds"
-    described.attrs = {"Conventions": CONVENTIONS, "title": title, **texts(provenance)}
+    described.attrs = {"Conventions": "CF-1.11", "title": title, **texts(provenance)}
     with atomic(path) as temporary:
         described.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
 
