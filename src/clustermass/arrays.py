@@ -48,10 +48,9 @@ def random_streams(seed: int, name: str, realization: str) -> Streams:
 def bisect(
     below_root: Callable[[FloatArray], NDArray[np.bool_]], low: FloatArray, high: FloatArray, halvings: int
 ) -> FloatArray:
-    """Find the roots of many increasing functions at once between `low` and `high`, arrays of one shape.
+    """Return the roots of increasing functions between `low` and `high`, arrays of one shape, after some halvings.
 
-    `below_root` says for each element whether an argument is below its root. Returns the middle of each bracket after
-    `halvings`.
+    `below_root` says for each element whether an argument is below its root.
     """
     for _ in range(halvings):
         middle = (low + high) / 2

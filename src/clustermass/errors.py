@@ -2,8 +2,4 @@
 
 
 class InputError(ValueError):
-    """Something the user handed over is wrong.
-
-    The message says what is wrong, where (file, row, column, key) and what to do about it. Command-line tools and
-    workflow adapters print it without a traceback.
-    """
+    """A user's input is wrong; the message says what, where (file, row, column, key) and what to do. No traceback."""

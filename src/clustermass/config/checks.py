@@ -1,7 +1,6 @@
-"""Checks across keys: names that refer to other blocks, sums, ranges, and values that must fit together.
+"""Checks across keys of all blocks in use: names that refer to other blocks, sums, ranges, values that must fit.
 
-Only what is in use is checked: what experiments, observed fields and the comparison with published numbers refer to. A
-check ends where it would read a top-level block that has an error of its own.
+A check ends where it would read a top-level block that has an error of its own.
 """
 
 import math

@@ -58,10 +58,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
 
 
 def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
-    """Return sky `name` with everything that it takes over through `like` filled in.
-
-    InputError if the chain of `like` names an unknown sky or runs in a circle.
-    """
+    """Return sky `name` with all that it takes over by `like`; InputError for an unknown sky or a circle of `like`."""
     chain = [name]
     while "like" in skies[chain[-1]]:
         parent = skies[chain[-1]]["like"]
@@ -118,10 +115,7 @@ def input_files(sky: Sky, realization: str) -> list[str]:
 
 
 def realization_files(sky: Sky, realization: str) -> RealizationFiles:
-    """Return the block that names the files of one realization of a `files` sky.
-
-    InputError if there is no such realization, or if it names no events or no catalogue.
-    """
+    """Return the files of one realization of a `files` sky; InputError if they are not named."""
     realizations = sky.get("realizations")
     if not isinstance(realizations, Mapping) or realization not in realizations:
         raise InputError(f"skies: no realization {realization!r}; name its files under realizations.")

@@ -52,10 +52,7 @@ def check_config(config: Block) -> None:
 
 
 def config_errors(config: Block) -> list[str]:
-    """Return all errors of the whole merged configuration, a sentence each.
-
-    Checks across keys are made wherever the top-level blocks that they read have no error of their own.
-    """
+    """Return all errors of the whole merged configuration, a sentence each, those of `cross_checks` last."""
     errors = sorted(_errors(config), key=lambda error: [str(part) for part in error["loc"]])
     faulty = {str(error["loc"][0]) for error in errors}
     return list(dict.fromkeys([*map(_sentence, errors), *cross_checks(config, faulty)]))

@@ -41,10 +41,7 @@ _BEGINNINGS = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".fits": b"SIMPLE"}
 
 
 def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> None:
-    """Write an HDU list atomically, with clock-free headers (the same content gives the same bytes).
-
-    With `checksum` every HDU gets CHECKSUM and DATASUM.
-    """
+    """Write an HDU list atomically, without the time: the same content gives the same bytes, also with `checksum`."""
     for hdu in hdus if checksum else ():
         hdu.add_datasum(when=CHECKSUM_COMMENT)
         hdu.add_checksum(when=CHECKSUM_COMMENT, override_datasum=True)

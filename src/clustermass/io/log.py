@@ -47,8 +47,7 @@ def track(items: Iterable[T], what: str, every_s: float = 5.0, total: int | None
 def step(log: str | Path, label: str) -> Iterator[None]:
     """Run one step of a workflow, logging to `log` and the terminal.
 
-    An InputError ends it with its message alone (SystemExit, status 1); other exceptions pass, with their traceback
-    logged.
+    An InputError ends it with its message alone (SystemExit, status 1); other exceptions pass, with traceback logged.
     """
     log_to(log, label)
     start = time.monotonic()

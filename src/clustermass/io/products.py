@@ -1,9 +1,7 @@
 """The files of a field, simulated or a user's: which there are, their columns, and the one way to write their tables.
 
-`events.fits`, `exposure.fits` and `catalogue.fits` are what an observer has; `truth.fits`, `matches.fits` and
-`labels.fits` belong to simulated fields only. Units are spelt so that FITS, VOTable readers and udunits take them;
-only degree is `deg` in FITS and `degree` in netCDF. Units and descriptions are those of `VARIABLES`, unless a file
-means something of its own.
+Units are spelt so that FITS, VOTable readers and udunits take them; only degree is `deg` in FITS and `degree` in
+netCDF. Units and descriptions are those of `VARIABLES`, unless a file means something of its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +25,7 @@ _FITS_UNITS = {"1": None, "degree": "deg"}
 
 
 class FieldFiles(NamedTuple):
-    """Files of one realization of a field; the last three of simulated fields only, None = not written."""
+    """Files of one realization of a field: what an observer has, and three of simulated fields (None = not written)."""
 
     events: Path
     exposure: Path
@@ -190,10 +188,9 @@ def table_hdu(
     values: Mapping[str, NDArray[Any]] | Table | None = None,
     header: Mapping[str, Any] | None = None,
 ) -> fits.BinTableHDU:
-    """Return a table with TTYPE, TFORM, TUNIT, TSCAL, TCOMM and TUCD; for files of several HDUs.
+    """Return a table with TTYPE, TFORM, TUNIT, TSCAL, TCOMM and TUCD, from the arguments of `write_table`.
 
-    Arguments as of `write_table`; without `values` it has no rows. Columns with a scale take the whole numbers that
-    are stored, such as ``np.rint(ra_deg / ANGLE_STEP)``.
+    Without `values` it has no rows. Columns with a scale take whole numbers, such as ``np.rint(ra_deg / ANGLE_STEP)``.
     """
     given = set() if values is None else set(values.keys())
     written = [one for one in columns if one.name in given or not one.optional]
