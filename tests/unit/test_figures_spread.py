@@ -12,7 +12,6 @@ from figures_inputs import caught, texts
 from clustermass.errors import InputError
 from clustermass.figures.spread import (
     brightest_neighbour,
-    files_of,
     median_error,
     neighbours,
     plot_spread,
@@ -150,8 +149,7 @@ def test_same_bytes_twice(folder: Path, tmp_path: Path) -> None:
 
 def test_marks_stand_where_the_photons_are(folder: Path) -> None:
     table, files = spreads(*(folder / f"{name}.nc" for name in ("ensemble", "predictions", "split"))), paths(folder)
-    by_label = files_of(files["images"], files["truth"], files["catalogues"])
-    found = read_extreme(table.sel(cluster="01_4"), by_label["01"])
+    found = read_extreme(table.sel(cluster="01_4"), *(of_kind[0] for of_kind in files.values()))
     assert found.detections is not None
     place = found.detections["ID_SRC"].tolist().index(104)
     assert (found.detections["x"][place], found.detections["y"][place]) == pytest.approx((100, 40), abs=0.05)
@@ -173,8 +171,8 @@ def test_brightest_neighbour_by_hand(folder: Path) -> None:
 def test_sky_without_catalogues_shows_spread_against_counts_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, files = spreads(*(folder / f"{name}.nc" for name in ("ensemble", "predictions", "split"))), paths(folder)
-    assert np.isnan(neighbours(table, files_of(files["images"], files["truth"], []), 192.0)).all()
+    table = spreads(*(folder / f"{name}.nc" for name in ("ensemble", "predictions", "split")))
+    assert np.isnan(neighbours(table, {"01": None, "02": None}, 192.0)).all()
     printed = printed_on(folder, monkeypatch, catalogues=False)
     assert "none brighter" not in printed
     assert "n = 40, median" in printed

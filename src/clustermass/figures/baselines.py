@@ -45,7 +45,10 @@ def plot_baselines(metrics: Path) -> Figure:
     scatter.xaxis.set_major_locator(MaxNLocator(6))
     draw_values(scatter, names, content.scatter, 0.14)
     scatter.set_xlabel("scatter [dex]")
-    draw_percent(scatter)
+    scatter.tick_params(which="both", top=False)
+    scale = percent(1.0)
+    upper = scatter.secondary_xaxis("top", functions=(lambda x: scale * np.asarray(x), lambda y: np.asarray(y) / scale))
+    upper.set_xlabel("scatter [% of the mass]")
     ratio.axvline(1, color=style.BLACK, lw=0.7, zorder=0)
     draw_values(ratio, names, content.ratios, 0.24)
     ratio.set_xlabel("scatter of network ÷ of this")
@@ -89,14 +92,6 @@ def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], r
             right(0.98, place, f"{value:.3f}")
     low, high = axes.get_xlim()
     axes.set_xlim(low, high + room * (high - low))
-
-
-def draw_percent(axes: Axes) -> None:
-    """Give a panel of scatters in dex an upper axis in percent of the mass."""
-    axes.tick_params(which="both", top=False)
-    scale = percent(1.0)
-    upper = axes.secondary_xaxis("top", functions=(lambda x: scale * np.asarray(x), lambda y: np.asarray(y) / scale))
-    upper.set_xlabel("scatter [% of the mass]")
 
 
 @style.saved

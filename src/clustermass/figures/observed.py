@@ -17,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.errors import InputError
@@ -108,20 +107,13 @@ def draw_against_rate(
     by_rate = count_rate_relation(table["Z"].values[measured], relation).log10_mass(rate[measured])
     draw_points(axes, by_rate, table, measured, norm)
     values = np.concatenate([mass, by_rate])
-    draw_square(axes, (float(values.min()) - 0.08, float(values.max()) + 0.08), 5)
+    style.draw_equality(axes, (float(values.min()) - 0.08, float(values.max()) + 0.08), 5)
     difference = mass[measured] - by_rate
     numbers = " no count rates in the catalogue"
     if measured.any():
         numbers = f"\nmean {signed(difference.mean())} dex\nscatter {difference.std():.3f} dex"
     style.note(axes, f"n = {difference.size} with a count rate\nnetwork − relation:{numbers}")
     axes.set(xlabel=MASS + ", count-rate relation", ylabel=MASS + ", network")
-
-
-def draw_square(axes: Axes, limits: tuple[float, float], ticks: int) -> None:
-    """Draw the line of equality of two masses, with about as many ticks on either axis."""
-    style.draw_equality(axes, limits, "equality")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(ticks))
 
 
 def draw_against_redshift(axes: Axes, table: xr.Dataset, norm: Normalize) -> PathCollection:
@@ -166,7 +158,7 @@ def plot_published_masses(comparison: Path) -> Figure:
         title, trends = describe(numbers[f"network_minus_{name}"])
         look = partial(upper.scatter, s=7, lw=0, zorder=3, rasterized=mass.size > style.RASTERISE_ABOVE)
         points = look(other, mass, c=redshift, cmap="viridis", vmin=0.0, vmax=1.0)
-        draw_square(upper, limits, 4)
+        style.draw_equality(upper, limits, 4)
         upper.set_title(title, fontsize=7, loc="left")
         upper.set_xlabel(f"{MASS},\n{paper if name == 'published' else OTHERS[name]}")
         draw_difference(lower, redshift, mass - other, trends)

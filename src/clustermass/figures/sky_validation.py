@@ -55,11 +55,9 @@ def label_page(figure: Figure, data: xr.Dataset, table: Path) -> None:
     with reading(table, "table of the validation"):
         demands = json.loads(table.read_text(encoding="utf-8"))["musts"]
         rows = [(name, demands[name]["number"], len(demands[name]["failed"])) for name in ("must", "aim")]
-    words = [f"{number - failed} of {number} {name}s" for name, number, failed in rows]
-    number, area = data.sizes["realization"], float(data["area"].mean())
-    figure.suptitle(
-        f"The simulated sky ({number} fields of {area:.0f} deg²) and eFEDS: {words[0]} and {words[1]} of the table hold"
-    )
+    words = " and ".join(f"{number - failed} of {number} {name}s" for name, number, failed in rows)
+    fields = f"{data.sizes['realization']} fields of {float(data['area'].mean()):.0f} deg²"
+    figure.suptitle(f"The simulated sky ({fields}) and eFEDS: {words} of the table hold")
     first = figure.axes[0]
     marks = {
         "simulated, selected clusters (mean of the fields)": first.plot([], [], color=SIMULATED, lw=1.5)[0],

@@ -20,6 +20,7 @@ from clustermass.figures import style
 from clustermass.figures.sample import pixels_of
 from clustermass.figures.style import read_subset
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, project
+from clustermass.io.files import reading
 from clustermass.io.netcdf import read_netcdf
 
 SPREAD = r"$\mu_\mathrm{max} - \mu_\mathrm{min}$ [dex]"
@@ -37,14 +38,6 @@ HALO_COLUMNS = ("HALO_ID", "RA", "DEC", "R500_ARCMIN")
 
 #: columns of a catalogue or truth table, (row,) each
 Columns = dict[str, np.ndarray]
-
-
-class Files(NamedTuple):
-    """Files of one realization; a sky of published images has no catalogue."""
-
-    images: Path
-    truth: Path
-    catalogue: Path | None
 
 
 class Extreme(NamedTuple):
@@ -77,15 +70,15 @@ def plot_spread(
     are from as many resamplings of the groups of `split` as `bootstrap` says.
     """
     table = spreads(ensemble, predictions, split)
-    files = files_of(images, truth, catalogues)
+    given: Sequence[Path | None] = catalogues or [None] * len(images)
+    files = {realization_of(paths[0]): paths for paths in zip(images, truth, given, strict=True)}
     order = np.argsort(table["spread"].values, kind="stable")
     # laid out by hand: with so many panels a solver doesn't place the same twice to the last bit
     figure = Figure(figsize=PAGE_IN)
     for top, index, name in zip(TOPS_IN, (order[-1], order[0]), ("largest", "smallest"), strict=True):
         row = table.isel(cluster=int(index))
-        extreme = read_extreme(row, files[str(row["realization"].item())])
-        draw_extreme(figure, top, extreme, half_width_arcsec, name)
-    ratio = neighbours(table, files, half_width_arcsec)
+        draw_extreme(figure, top, read_extreme(row, *files[str(row["realization"].item())]), half_width_arcsec, name)
+    ratio = neighbours(table, {label: catalogue for label, (_, _, catalogue) in files.items()}, half_width_arcsec)
     left, right = (add_axes(figure, x, 0.5, 3.15, 1.4) for x in (0.5, 3.85))
     right.sharey(left)
     measured = np.isfinite(ratio)
@@ -116,29 +109,21 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
     return predicted.assign({name: ("cluster", values) for name, values in columns.items()})
 
 
-def files_of(images: Sequence[Path], truth: Sequence[Path], catalogues: Sequence[Path]) -> dict[str, Files]:
-    """Files by the realization's label; each list in the same order, `catalogues` perhaps empty."""
-    given: Sequence[Path | None] = catalogues or [None for _ in images]
-    return {realization_of(files[0]): Files(*files) for files in zip(images, truth, given, strict=True)}
-
-
-def read_extreme(row: xr.Dataset, files: Files) -> Extreme:
-    """Read image and surroundings of one cluster."""
-    cluster = read_netcdf(files.images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
+def read_extreme(row: xr.Dataset, images: Path, truth: Path, catalogue: Path | None) -> Extreme:
+    """Read image and surroundings of one cluster from the files of its realization."""
+    cluster = read_netcdf(images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
     pixels, half = pixels_of(cluster)
     box = (float(cluster["ra"]), float(cluster["dec"])), half
-    detections = in_box(read_columns(files.catalogue, DETECTION_COLUMNS), *box) if files.catalogue else None
-    haloes = in_box(read_columns(files.truth, HALO_COLUMNS), *box)
+    detections = in_box(read_columns(catalogue, DETECTION_COLUMNS), *box) if catalogue else None
+    haloes = in_box(read_columns(truth, HALO_COLUMNS), *box)
     return Extreme(row, pixels, cluster["band_bounds"].values, half, detections, haloes)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> Columns:
     """Read columns of a catalogue or truth table; a blank number is NaN."""
     table = read_table(path)
-    missing = [name for name in names if name not in table.colnames]
-    if missing:
-        raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}. Delete it and run again.")
-    columns = {name: np.ma.asarray(table[name]) for name in names}
+    with reading(path, "columns"):
+        columns = {name: np.ma.asarray(table[name]) for name in names}
     # ids stay integers: a float can't hold all 64 bits
     return {
         name: np.ma.filled(column.astype(float), np.nan) if column.dtype.kind == "f" else np.asarray(column.data)
@@ -158,14 +143,14 @@ def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
     return {"x": x[rows], "y": y[rows], **{name: column[near][rows] for name, column in table.items()}}
 
 
-def neighbours(table: xr.Dataset, files: Mapping[str, Files], half: float) -> np.ndarray:
-    """Return `brightest_neighbour` of every cluster, (cluster,), NaN where there is no catalogue."""
+def neighbours(table: xr.Dataset, catalogues: Mapping[str, Path | None], half: float) -> np.ndarray:
+    """Return `brightest_neighbour` of every cluster, (cluster,), NaN where its realization has no catalogue."""
     realization = table["realization"].values.astype(str)
     number = np.array([int(name.rpartition("_")[2]) for name in table["cluster"].values.astype(str).tolist()])
     ratio = np.full(number.size, np.nan)
-    for label in np.unique(realization).tolist():
-        catalogue, rows = files[label].catalogue, realization == label
-        if catalogue:
+    for label, catalogue in catalogues.items():
+        rows = realization == label
+        if catalogue and rows.any():
             ratio[rows] = brightest_neighbour(catalogue, number[rows], half)
     return ratio
 

@@ -15,6 +15,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.style import context
+from matplotlib.ticker import MaxNLocator
 
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
@@ -127,7 +128,7 @@ def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
 
 def save(figure: Figure, files: Mapping[str, Path], dpi: int, description: str) -> None:
     """Write a figure to each of `files`, by kind (svg, png, pdf), atomically, without a date, with a description."""
-    metadata: dict[str, dict[str, str | None]] = {
+    metadata = {
         "svg": {"Date": None, "Description": description},
         "png": {"Description": description},
         "pdf": {"CreationDate": None, "Subject": description},
@@ -150,10 +151,13 @@ def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> N
     axes.text(x, y, text, **{**place, "fontsize": 7, "linespacing": 1.3, "zorder": 0.5, **options})
 
 
-def draw_equality(axes: Axes, limits: tuple[float, float], label: str | None = None) -> None:
-    """Draw the line of equal masses through a square panel with these limits on both axes."""
-    axes.plot(limits, limits, color=BLACK, lw=0.8, label=label)
+def draw_equality(axes: Axes, limits: tuple[float, float], ticks: int | None = None) -> None:
+    """Draw the line of equal masses through a square panel; both its axes get the limits and about as many ticks."""
+    axes.plot(limits, limits, color=BLACK, lw=0.8, label="equality")
     axes.set(xlim=limits, ylim=limits, aspect="equal")
+    if ticks:
+        axes.xaxis.set_major_locator(MaxNLocator(ticks))
+        axes.yaxis.set_major_locator(MaxNLocator(ticks))
 
 
 def common_legend(figure: Figure | SubFigure, columns: int) -> None:

@@ -34,10 +34,19 @@ def plot_training(members: Sequence[Path]) -> Figure:
     figure = style.new_figure(style.TWO_COLUMNS_IN, 2.7)
     losses, rates = figure.subplots(1, 2, width_ratios=[2.1, 1])
     for name, (label, colour) in CURVES.items():
-        draw_curves(losses, [history[name] for history in histories], label, colour)
+        for history in histories:
+            losses.plot(history["epoch"], history[name], color=colour, lw=0.5, alpha=0.45)
+        # members may have stopped at different epochs
+        together = xr.concat([history[name] for history in histories], dim="member", join="outer")
+        losses.plot(together["epoch"], together.median("member"), color=colour, lw=1.8, label=label)
     mark_epochs(losses, histories)
     recipe = json.loads(histories[0].attrs.get("parameters", "{}")).get("recipe", {})
-    losses.set(xlabel="epoch", ylabel=LOSSES[recipe.get("loss", "likelihood")], ylim=loss_limits(histories))
+    losses.set(xlabel="epoch", ylabel=LOSSES[recipe.get("loss", "likelihood")])
+    # without the first steep fall
+    values = np.concatenate([history[name].values for history in histories for name in CURVES])
+    low, high = np.percentile(values[np.isfinite(values)], [0, 97])
+    margin = 0.08 * max(high - low, 0.01)
+    losses.set_ylim(low - margin, high + margin)
     losses.set_title(f"n = {len(histories)} members (thin) and their median (thick)", loc="left")
     losses.legend(loc="upper right")
     for history in histories:
@@ -56,28 +65,11 @@ def read_history(path: Path) -> xr.Dataset:
     return history
 
 
-def draw_curves(axes: Axes, curves: Sequence[xr.DataArray], label: str, colour: str) -> None:
-    """Draw each member's curve thinly and the median of all thickly; members may have stopped at different epochs."""
-    for curve in curves:
-        axes.plot(curve["epoch"], curve, color=colour, lw=0.5, alpha=0.45)
-    together = xr.concat(curves, dim="member", join="outer")
-    axes.plot(together["epoch"], together.median("member"), color=colour, lw=1.8, label=label)
-
-
 def mark_epochs(axes: Axes, histories: Sequence[xr.Dataset]) -> None:
     """Mark each member's validation loss at its lowest and at the epoch whose weights are kept."""
-    draw = partial(axes.plot, ls="", mfc="none", mec=style.BLACK, mew=0.8, zorder=5, clip_on=False)
+    draw = partial(axes.plot, mfc="none", mec=style.BLACK, mew=0.8, zorder=5, clip_on=False)
     marks = (("best_epoch", "o", 4.0, "lowest validation loss"), ("kept_epoch", "s", 6.0, "weights kept"))
     for attribute, marker, size, label in marks:
         epochs = [int(history.attrs[attribute]) for history in histories]
         losses = [float(history["val_loss"].sel(epoch=e)) for e, history in zip(epochs, histories, strict=True)]
-        draw(epochs, losses, marker=marker, ms=size, label=label)
-
-
-def loss_limits(histories: Sequence[xr.Dataset]) -> tuple[float, float]:
-    """Limits that show all but the first steep fall of the losses."""
-    values = np.concatenate([history[name].values for history in histories for name in CURVES])
-    values = values[np.isfinite(values)]
-    low, high = float(values.min()), float(np.percentile(values, 97))
-    margin = 0.08 * max(high - low, 0.01)
-    return low - margin, high + margin
+        draw(epochs, losses, marker, ms=size, label=label)
