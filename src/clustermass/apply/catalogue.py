@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 TITLE = "Masses of galaxy clusters from eROSITA images, by an ensemble of neural networks"
 _DTYPES = {"J": np.int32, "I": np.int16, "E": np.float32, "D": np.float64, "A": str}
-#: suffix of each format's file
-SUFFIXES = {"fits": ".fits", "votable": ".vot", "ecsv": ".ecsv", "netcdf": ".nc"}
 #: column -> values (cluster,)
 Columns: TypeAlias = dict[str, NDArray[Any]]
 #: header: keyword of at most 8 characters -> (value, comment)
@@ -48,8 +46,8 @@ class CataloguePaths(NamedTuple):
 
     @classmethod
     def beside(cls, fits: Path) -> CataloguePaths:
-        """Return `fits` itself, and the others beside it under the same name."""
-        return cls(**{name: fits.with_suffix(suffix) for name, suffix in SUFFIXES.items()})
+        """Return `fits` (.fits) and, under the same name, the paths of .vot, .ecsv and .nc."""
+        return cls(*map(fits.with_suffix, (".fits", ".vot", ".ecsv", ".nc")))
 
 
 def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]:
@@ -117,16 +115,9 @@ def write_catalogue(
 ) -> None:
     """Write the same catalogue in four formats. Missing numbers are NaN, never a sentinel.
 
-    Parameters
-    ----------
-    columns
-        Columns of `clustermass.io.products.MASSES`, (cluster,); only the optional ones may be missing.
-    cluster
-        Ids, (cluster,): the coordinate of the netCDF file.
-    header, made_by
-        What `header_cards` and `clustermass.io.provenance.provenance` return.
-    paths
-        Files to write.
+    Takes the columns of `clustermass.io.products.MASSES`, of which only optional ones may be missing, and the ids of
+    the clusters (the coordinate of the netCDF file), (cluster,) each; and what `header_cards` and
+    `clustermass.io.provenance.provenance` return.
     """
     inputs = made_by.get("input_sha256", {}).values()
     cards = {

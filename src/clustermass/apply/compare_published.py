@@ -18,7 +18,7 @@ from clustermass.baselines.scaling_relations import (
     redshift_term,
 )
 from clustermass.catalogues.published_masses import KINDS, Published, look_up, read_published
-from clustermass.catalogues.tables import CheckedTable, rows_of
+from clustermass.catalogues.tables import CheckedTable, find_rows
 from clustermass.errors import InputError
 from clustermass.evaluate.metrics import interval68
 from clustermass.io.files import write_json
@@ -137,7 +137,7 @@ def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
         with opened_fits(path) as hdus:
             catalogue = CheckedTable(Table.read(hdus["CATALOGUE"]), path)
         here = np.flatnonzero(realization == label)
-        rows = rows_of(id_src[here].tolist(), catalogue.whole_numbers("ID_SRC").tolist())
+        rows = find_rows(id_src[here].tolist(), catalogue.whole_numbers("ID_SRC").tolist())
         if (rows < 0).any():
             lost = id_src[here][rows < 0][0]
             raise InputError(f"{path}: lacks ID_SRC {lost} of the mass catalogue. Delete both and run again.")

@@ -52,21 +52,19 @@ def masses_of_field(
 
     Parameters
     ----------
-    events, catalogue
-        Event lists of the field, eSASS or SIXTE, or images of it in the energy bands of the networks; and a table with
-        at least an id, a position in deg (ICRS) and a redshift for each cluster.
+    events
+        Event lists of the field, eSASS or SIXTE, or images of it in the energy bands of the networks.
+    catalogue, columns
+        Table with at least an id, a position in deg (ICRS) and a redshift for each cluster; its column names where they
+        differ (ours: theirs).
     ensemble
-        Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and
-        `members/*.safetensors`), or that ensemble packed into a file by `Ensemble.save`.
-    output
-        Path that ends in .fits.
+        Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and `members/*.safetensors`), or
+        that ensemble packed into a file by `Ensemble.save`.
     exposure, exposure_s
         Vignetting-corrected exposure map in s, or the exposure of a flat one; None, see
         `clustermass.ingest.user_field.ingest_field`.
-    columns, acronym
-        The catalogue's column names where they differ (ours: theirs); the survey's, which begins each NAME.
-    overwrite, log
-        Replace catalogues that are there already; file for the log lines, None = logging is left as it is.
+    acronym, overwrite, log
+        Of the survey, for each NAME; replace catalogues that are there; file for the log lines, None = as it is set.
     mass_prior
         training, or flat for further columns, see `clustermass.apply.mass_prior`.
     """

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, iau_names, write_catalogue
 from clustermass.apply.mass_prior import FLAT, MassPrior, flat_columns, read_mass_prior
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import read_table
+from clustermass.catalogues.tables import CheckedTable, find_rows, read_table
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.standardise import ordered, side_inputs
 from clustermass.dataset.training_data import measurements_of
@@ -70,18 +71,16 @@ def infer_observed(
     ----------
     images, smoothed, catalogues
         `images.nc`, `smoothed/<preprocessing>.nc` and `catalogue.fits` of every realization of the field, in the same
-        order; published masses are taken from the catalogue's LOGM500_REF and LOGM500_REF_ERR where it has them.
+        order; published masses are the catalogue's LOGM500_REF and LOGM500_REF_ERR where it has them.
     ensemble, calibration, domain, weights
         `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors of one experiment.
     output
         Catalogue to write, .fits; .vot, .ecsv and .nc are written beside it.
     simulated
-        The field is a simulation: names begin with "SIM" and the header says so. It is one as well if its images come
-        from the event lists of a simulator (their attribute `simulated`).
-    cosmology, acronym
-        Of the training sky, for the header; of the survey, for the names of an observed field.
-    device
-        auto, cpu or gpu.
+        Whether the field is a simulation: names begin with "SIM", and the header says so. It is one as well if its
+        images come from the event lists of a simulator (their attribute `simulated`).
+    cosmology, acronym, device
+        Of the training sky, for the header; of the survey, for names of observed clusters; auto, cpu or gpu.
     mass_prior
         `flat` adds the columns LOGM500_FLAT*, see `mass_prior.flat_columns`; `training` doesn't.
     """
@@ -116,24 +115,21 @@ def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[
 
     Only one file of images is in memory at a time. The attribute `simulated` says whether any of the images are.
     """
-    simulated = False
-    row_of: dict[str, tuple[float, ...]] = {}
+    simulated, parts = False, []
     for path, catalogue in zip(images, catalogues, strict=True):
         part = read_netcdf(path, ("counts",))
         simulated |= part.attrs.get("simulated") == "true"
-        photons = part["counts"].values.sum(axis=(1, 2, 3), dtype=np.int64).tolist()
-        published = _references(catalogue)
-        for name, number in zip(part["cluster"].values.astype(str).tolist(), photons, strict=True):
-            row_of[name] = (number, *published.get(_id_src(name), (np.nan, np.nan)))
-    missing = [name for name in field["cluster"].values.tolist() if name not in row_of]
-    if missing:
+        names, photons = part["cluster"].values.astype(str), part["counts"].values.sum(axis=(1, 2, 3), dtype=np.int64)
+        parts.append((names, photons.astype(float), *_references(catalogue, names)))
+    ids, *columns = map(np.concatenate, zip(*parts, strict=True))
+    rows = find_rows(field["cluster"].values.tolist(), ids.tolist())
+    if (lost := field["cluster"].values[rows < 0]).size:
         raise InputError(
-            f"{images[0]}: lacks {len(missing)} clusters of the smoothed images ({missing[0]} is one). "
+            f"{images[0]}: lacks {lost.size} clusters of the smoothed images ({lost[0]} is one). "
             "Delete both and run again."
         )
-    rows: FloatArray = np.array([row_of[name] for name in field["cluster"].values.tolist()])
-    joined = {name: ("cluster", rows[:, i]) for i, name in enumerate(("n_phot", *map(str.lower, REFERENCE)))}
-    return field.assign(joined).assign_attrs(simulated=simulated)
+    joined = zip(("n_phot", *map(str.lower, REFERENCE)), columns, strict=True)
+    return field.assign({name: ("cluster", values[rows]) for name, values in joined}).assign_attrs(simulated=simulated)
 
 
 def _in_order(field: xr.Dataset) -> xr.Dataset:
@@ -143,15 +139,13 @@ def _in_order(field: xr.Dataset) -> xr.Dataset:
     return field.isel(cluster=np.lexsort((number, realization)))
 
 
-def _references(catalogue: Path) -> dict[int, tuple[float, ...]]:
-    """Return published mass and error by ID_SRC, NaN for an error that isn't given; empty without such a column."""
-    table = read_table(catalogue)
-    if REFERENCE[0] not in table.colnames:
-        return {}
-    unknown = np.full(len(table), np.nan)
-    values = [table[name] if name in table.colnames else unknown for name in REFERENCE]
-    rows: FloatArray = np.stack([np.ma.filled(np.ma.asarray(column, dtype=float), np.nan) for column in values], axis=1)
-    return {int(number): tuple(row) for number, row in zip(table["ID_SRC"], rows.tolist(), strict=True)}
+def _references(catalogue: Path, clusters: NDArray[np.str_]) -> list[FloatArray]:
+    """Return published mass and error of clusters, (cluster,) each, NaN where the catalogue has none."""
+    table = CheckedTable(read_table(catalogue), catalogue)
+    rows = find_rows(map(_id_src, clusters.tolist()), table.table["ID_SRC"].tolist())
+    values = [table.numbers(name) for name in REFERENCE if {name, REFERENCE[0]} <= set(table.table.colnames)]
+    values += [np.full(len(table), np.nan)] * (len(REFERENCE) - len(values))
+    return [np.where(rows >= 0, column[rows], np.nan) for column in values]
 
 
 def _id_src(cluster: str) -> int:
@@ -161,8 +155,8 @@ def _id_src(cluster: str) -> int:
 def _copied_columns(field: xr.Dataset, acronym: str) -> Columns:
     """Return the columns that come from the images' files and the catalogues, (cluster,) each."""
     ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
-    copied = {"Z": "redshift", "Z_ERR": "redshift_err", "N_PHOT": "n_phot", "EXPOSURE": "exposure_s"}
-    same = ("det_like", "ext_like", "covered_fraction", "realization", "logm500_ref", "logm500_ref_err")
+    copied = {"Z": "redshift", "Z_ERR": "redshift_err", "EXPOSURE": "exposure_s"}
+    same = ("n_phot", "det_like", "ext_like", "covered_fraction", "realization", "logm500_ref", "logm500_ref_err")
     copied |= {name.upper(): name for name in same}
     return {
         "ID_SRC": np.array([_id_src(name) for name in field["cluster"].values.tolist()]),
@@ -195,25 +189,21 @@ def _masses(
     columns: Columns = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
     columns |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
     if usable.any():
-        image = field["image"].values[usable]
-        measurements = measurements_of(field.isel(cluster=usable))
-        predicted = trained.predict(image, redshift[usable], error[usable], measurements, device)
-        of_usable = mass_columns(predicted, calibration)
-        of_usable |= flat_columns(*predicted_mixture(predicted, calibration), redshift[usable], prior) if prior else {}
-        of_usable |= _ood(field.isel(cluster=usable), predicted, ood_model)
+        seen = field.isel(cluster=usable)
+        measurements = measurements_of(seen)
+        predicted = trained.predict(seen["image"].values, redshift[usable], error[usable], measurements, device)
+        of_usable: Columns = {**mass_columns(predicted, calibration)}
+        if prior:
+            of_usable |= flat_columns(*predicted_mixture(predicted, calibration), redshift[usable], prior)
+        score = ood_model.score(quantities_of(seen, predicted._asdict(), ood_model.transform))
+        of_usable |= {"OOD_P": score.p, "OOD_WHY": np.where(score.flagged, score.why, "")}
+        of_usable |= {"FLAG_OOD": score.flagged.astype(np.int16)}
         for name, values in of_usable.items():
             columns[name] = columns[name].astype(values.dtype)
             columns[name][usable] = values
     columns["N_MEMBER"] = np.full(redshift.size, len(trained.weights))
     columns["FLAG_NOZ"] = (~with_redshift).astype(np.int16)
     return columns
-
-
-def _ood(field: xr.Dataset, predicted: Prediction, model: OodModel) -> Columns:
-    """Return OOD_P, OOD_WHY and FLAG_OOD, (cluster,)."""
-    score = model.score(quantities_of(field, predicted._asdict(), model.transform))
-    why = np.where(score.flagged, score.why, "")
-    return {"OOD_P": score.p, "OOD_WHY": why, "FLAG_OOD": score.flagged.astype(np.int16)}
 
 
 def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
@@ -255,9 +245,8 @@ def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> Flo
 def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: Sequence[str]) -> Columns:
     """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT, (cluster,) int16 each, of a field and its log10 masses (cluster,).
 
-    FLAG_RANGE has a bit for each quantity outside its training range; NaN sets none. FLAG_NOCAT says that a measured
-    one of the networks' side inputs is missing: they then leave out all measured ones, as they were trained to, and
-    predict a wider sigma.
+    FLAG_RANGE has a bit for each quantity outside its training range; NaN sets none. FLAG_NOCAT: a measured side input
+    of the networks is missing; they then leave out all measured ones, as they were trained to, and sigma is wider.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = mass
@@ -284,7 +273,5 @@ def _log(columns: Columns) -> None:
         )
     without = flagged.pop("FLAG_NOZ")
     listed = ", ".join(f"{name} {number}" for name, number in flagged.items())
-    LOGGER.info(
-        "infer_observed: %d clusters, %d without redshift and so without mass; %s",
-        len(columns["ID_SRC"]), without, listed,
-    )  # fmt: skip
+    text = "infer_observed: %d clusters, %d without redshift and so without mass; %s"
+    LOGGER.info(text, len(columns["ID_SRC"]), without, listed)

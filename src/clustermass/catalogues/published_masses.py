@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.surveys import read_survey_table
-from clustermass.catalogues.tables import Renamed, find_columns, rows_of, warn_of_rows
+from clustermass.catalogues.tables import Renamed, find_columns, find_rows, warn_of_rows
 from clustermass.cosmology import PUBLISHED_RELATIONS
 from clustermass.errors import InputError
 from clustermass.io.fits import UNREADABLE
@@ -88,7 +88,7 @@ def look_up(published: Published, id_src: NDArray[np.int64], name: NDArray[np.st
             "catalogue_columns: {NAME_CAT: <your column>}."
         )
     wanted = id_src.tolist() if name is None or published.key == "ID_SRC" else short_names(name.tolist())
-    rows = rows_of(wanted, published.ids.tolist())
+    rows = find_rows(wanted, published.ids.tolist())
     if not (rows >= 0).any():
         raise InputError(
             f"none of the {rows.size} clusters is in the table of published masses (by {published.key}: "

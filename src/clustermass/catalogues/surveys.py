@@ -10,7 +10,7 @@ from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray, unit_vectors
-from clustermass.catalogues.tables import CheckedTable, Synonyms, find_columns, read_table, rows_of
+from clustermass.catalogues.tables import CheckedTable, Synonyms, find_columns, find_rows, read_table
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 
@@ -151,7 +151,7 @@ def _further(catalogue: CheckedTable, path: Path, synonyms: Synonyms) -> tuple[C
     """Read a further table, and find its row of each row of the catalogue, (rows,), -1 = none."""
     other = find_columns(read_survey_table(path), path, synonyms)
     other.require({"ID_SRC": "to join it by"}, "the table itself")
-    rows = rows_of(catalogue.whole_numbers("ID_SRC").tolist(), other.whole_numbers("ID_SRC").tolist())
+    rows = find_rows(catalogue.whole_numbers("ID_SRC").tolist(), other.whole_numbers("ID_SRC").tolist())
     there = rows >= 0
     if not there.any():
         raise InputError(

@@ -246,7 +246,7 @@ def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
         LOGGER.warning("%s: %d of %d rows (%s) %s", path, rows.sum(), rows.size, listed, what)
 
 
-def rows_of(wanted: Iterable[Any], keys: Iterable[Any]) -> NDArray[np.int64]:
+def find_rows(wanted: Iterable[Any], keys: Iterable[Any]) -> NDArray[np.int64]:
     """Return the row that each wanted key has among unique `keys`, (wanted,); -1 = none."""
     row_of = {key: row for row, key in enumerate(keys)}
     return np.array([row_of.get(key, -1) for key in wanted], dtype=np.int64)

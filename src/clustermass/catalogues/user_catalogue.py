@@ -33,16 +33,13 @@ MAX_REDSHIFT_DIFFERENCE = 0.02
 _LX500_MIN = 1.0e36
 
 
-def read_catalogue(
-    path: Path, columns: Renamed | None = None, setting: str = "catalogue_columns", further: Sequence[Path] = ()
-) -> Table:
+def read_catalogue(path: Path, columns: Renamed | None = None, further: Sequence[Path] = ()) -> Table:
     """Read a user's table of clusters (FITS, CSV, TSV or ECSV) and return it with the columns of `catalogue.fits`.
 
-    Columns are found by `columns` first (our name -> the table's; `setting` is its config key, for messages), then by
-    the usual names of eSASS, eFEDS and eRASS1 tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, go
-    before RA and DEC). `further` tables of the same detections are joined by ID_SRC and fill in what this one lacks.
-    Redshift, its error and its kind all come from one table; a luminosity from a table whose redshift differs by more
-    than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
+    Columns are found by `columns` (our name -> the table's) first, then by the usual names of eSASS, eFEDS and eRASS1
+    tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, go before RA and DEC). `further` tables of the
+    same detections are joined by ID_SRC and fill in what this one lacks. Redshift, its error and its kind all come from
+    one table; a luminosity from a table whose redshift differs by more than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
 
     Redshifts that aren't positive and finite, and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as
     missing; so do photometric redshifts with an infinite or huge error (see `redshifts`). Of Klein et al. (2022),
@@ -57,7 +54,7 @@ def read_catalogue(
     measurements are NaN; Z NaN goes with Z_TYPE 'none' and Z_ERR NaN. Z_ERR is 0 for spectroscopic redshifts, and (with
     a warning) for photometric ones without an error in the table.
     """
-    table, other_redshifts = _find(Path(path), dict(columns or {}), setting, further)
+    table, other_redshifts = _find(Path(path), columns or {}, further)
     catalogue = Table()
     catalogue["ID_SRC"] = table.whole_numbers("ID_SRC").astype(np.int32)
     catalogue["RA"], catalogue["DEC"] = table.positions()
@@ -74,9 +71,8 @@ def read_catalogue(
     _check_luminosities(catalogue, table, other_redshifts)
     if "F_CONT" in table:
         catalogue["F_CONT"] = table.single(table.numbers("F_CONT"), "F_CONT")
-        doubtful = np.asarray(catalogue["F_CONT"]) >= F_CONT_MAX
-        what = "likely no clusters; catalogue_selection can drop them"
-        warn_of_rows(table.path, doubtful, f"with {table.names['F_CONT']} >= {F_CONT_MAX:g}, {what}")
+        what = f"with {table.names['F_CONT']} >= {F_CONT_MAX:g}, likely no clusters; catalogue_selection can drop them"
+        warn_of_rows(table.path, np.asarray(catalogue["F_CONT"]) >= F_CONT_MAX, what)
     if "IN_AREA90" in table:
         catalogue["IN_AREA90"] = _yes_or_no(table, "IN_AREA90")
     if "NAME_CAT" in table:
@@ -84,21 +80,19 @@ def read_catalogue(
     return catalogue
 
 
-def _find(
-    path: Path, given: Renamed, setting: str, further: Sequence[Path]
-) -> tuple[CheckedTable, dict[str, FloatArray]]:
+def _find(path: Path, given: Renamed, further: Sequence[Path]) -> tuple[CheckedTable, dict[str, FloatArray]]:
     """Read a table and those that complete it, and find their columns; returns what `join_tables` does."""
     if ("RA" in given) != ("DEC" in given):
-        raise InputError(f"{setting} names only one of RA and DEC. Name both, so that they are of one position.")
+        raise InputError("catalogue_columns names only one of RA and DEC. Name both: they are of one position.")
     read = read_survey_table(path)
     corrected = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in read.colnames}
     usual = SYNONYMS if corrected else SYNONYMS | {name: SYNONYMS[name][1:] for name in ("RA", "DEC")}
     table = find_columns(read, path, usual, given)
     # redshifts alone may come from a further table
     needed = {name: quantity for name, quantity in _REQUIRED.items() if name != "Z" or not further}
-    table.require(needed, setting, "--column")
+    table.require(needed, "catalogue_columns", "--column")
     table, redshifts_of = join_tables(table, further, SYNONYMS | _SPECTROSCOPIC)
-    table.require(_REQUIRED, setting, "--column")
+    table.require(_REQUIRED, "catalogue_columns", "--column")
     used = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
     LOGGER.info("%s: %d rows; columns used: %s", path, len(table), used)
     # the spectroscopic column of the same table as Z, if the user leaves redshifts to us
@@ -126,8 +120,8 @@ def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: 
 
 def _yes_or_no(table: CheckedTable, name: str) -> NDArray[np.int16]:
     """Return 1 = yes, 0 = no, -1 = blank."""
-    values = dict.fromkeys(("true", "t", "yes", "1", "1.0"), 1) | dict.fromkeys(("false", "f", "no", "0", "0.0"), 0)
-    values |= {"": -1, "-1": -1}
+    meanings = {1: ("true", "t", "yes", "1", "1.0"), 0: ("false", "f", "no", "0", "0.0"), -1: ("", "-1")}
+    values = {text: number for number, texts in meanings.items() for text in texts}
     texts = [text.lower() for text in table.texts(name)]
     table.check([text in values for text in texts], [*map(repr, texts)], name, "neither true nor false")
     return np.array([values[text] for text in texts], dtype=np.int16)

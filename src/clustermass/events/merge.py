@@ -136,7 +136,7 @@ def find_repeated(
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)
     layout = np.dtype(list(zip((*_KEYS, "row"), (np.float64, np.uint8, first, second, np.int64), strict=True)))
-    with closing(Buckets(folder, layout)) as keyed, tempfile.TemporaryFile(dir=folder) as marks:
+    with closing(Buckets(folder)) as keyed, tempfile.TemporaryFile(dir=folder) as marks:
         start = 0
         for origin, pieces in enumerate(lists):
             others = [*spans[:origin], *spans[origin + 1 :]]

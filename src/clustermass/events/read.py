@@ -176,8 +176,24 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
 
 
 def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
-    """Return copies of the columns that `EventList` has, by its names."""
-    columns = _sixte_columns(rows) if dialect == "sixte_events" else _calibrated_columns(rows)
+    """Return copies of the columns that `EventList` has, by its names.
+
+    In "sixte_events" energies come from SIGNAL (keV; PI is a channel), the module from INSTRUME, patterns from NPIXELS.
+    """
+    if dialect == "sixte_events":
+        columns: dict[str, NDArray[Any]] = {
+            "pi_ev": (np.array(rows["SIGNAL"], dtype=np.float64) * 1000.0).astype(np.float32),
+            "tm_nr": np.full(len(rows), module_of(rows.header), dtype=np.uint8),
+            "pat_typ": np.where(np.asarray(rows["TYPE"]) >= 0, rows["NPIXELS"], 0).astype(np.int16),
+            "flag": np.zeros(len(rows), dtype=np.uint32),
+        }
+    else:
+        columns = {
+            "pi_ev": np.array(rows["PI"], dtype=np.float32),
+            "tm_nr": np.array(rows["TM_NR"], dtype=np.uint8),
+            "pat_typ": np.array(rows["PAT_TYP"], dtype=np.int16),
+            "flag": _unsigned(rows["FLAG"]),
+        }
     for names in (("time", "ra", "dec"), ("x", "y"), ("rawx", "rawy")):
         if {name.upper() for name in names} <= rows.names:
             dtype = np.int16 if "rawx" in names else np.float64
@@ -186,26 +202,6 @@ def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
         labels = np.array(rows["SRC_ID"], np.int32)
         columns["src_id"] = labels if labels.ndim == 1 else np.ascontiguousarray(labels[:, 0])
     return columns
-
-
-def _calibrated_columns(rows: Rows) -> dict[str, NDArray[Any]]:
-    return {
-        "pi_ev": np.array(rows["PI"], dtype=np.float32),
-        "tm_nr": np.array(rows["TM_NR"], dtype=np.uint8),
-        "pat_typ": np.array(rows["PAT_TYP"], dtype=np.int16),
-        "flag": _unsigned(rows["FLAG"]),
-    }
-
-
-def _sixte_columns(rows: Rows) -> dict[str, NDArray[Any]]:
-    """Return energy from SIGNAL (keV; PI is a channel), module from INSTRUME, pattern from NPIXELS, FLAG 0."""
-    valid = np.asarray(rows["TYPE"]) >= 0
-    return {
-        "pi_ev": (np.array(rows["SIGNAL"], dtype=np.float64) * 1000.0).astype(np.float32),
-        "tm_nr": np.full(len(rows), module_of(rows.header), dtype=np.uint8),
-        "pat_typ": np.where(valid, rows["NPIXELS"], 0).astype(np.int16),
-        "flag": np.zeros(len(rows), dtype=np.uint32),
-    }
 
 
 def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
@@ -307,6 +303,5 @@ def _photons(piece: Rows, empty: EventList, start: int, total: int) -> EventList
             )
     if not photons.all():
         columns = {name: column[photons] for name, column in columns.items()}
-    if (round_again := columns["ra"] == 360.0).any():
-        columns["ra"] = np.where(round_again, 0.0, columns["ra"])
+    columns["ra"] = np.where(columns["ra"] == 360.0, 0.0, columns["ra"])
     return empty.with_columns(columns)

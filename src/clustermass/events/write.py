@@ -34,13 +34,12 @@ class _SpillFile:
     def _write(self, values: NDArray[Any]) -> int:
         """Append an array; return the place where it begins."""
         place = self._file.seek(0, 2)
-        self._file.write(np.ascontiguousarray(values).data)
+        np.save(self._file, values, allow_pickle=False)
         return place
 
-    def _read(self, place: int, dtype: np.dtype[Any], number: int) -> NDArray[Any]:
-        self._file.flush()
+    def _read(self, place: int) -> NDArray[Any]:
         self._file.seek(place)
-        return np.fromfile(self._file, dtype, number)
+        return np.asarray(np.load(self._file))
 
 
 class StoredEvents(_SpillFile):
@@ -50,8 +49,8 @@ class StoredEvents(_SpillFile):
         super().__init__(folder)
         self._without = dict.fromkeys(without)
         self._head: EventList | None = None
-        #: number of photons of each piece, and where each of its columns begins
-        self._pieces: list[tuple[int, dict[str, int]]] = []
+        self._pieces: list[dict[str, int]] = []  # where each column of each piece begins
+        self._number = 0
 
     def add(self, events: EventList) -> None:
         """Store the next photons; columns and metadata must be those of the first piece."""
@@ -59,8 +58,8 @@ class StoredEvents(_SpillFile):
         if self._head is None:
             self._head = events.take(np.arange(0))
         if len(events):
-            places = {name: self._write(getattr(events, name)) for name in self._head.columns()}
-            self._pieces.append((len(events), places))
+            self._pieces.append({name: self._write(getattr(events, name)) for name in self._head.columns()})
+            self._number += len(events)
 
     @property
     def head(self) -> EventList:
@@ -71,37 +70,32 @@ class StoredEvents(_SpillFile):
 
     def __len__(self) -> int:
         """Return the number of photons."""
-        return sum(number for number, _ in self._pieces)
+        return self._number
 
     def __iter__(self) -> Iterator[EventList]:
         """Yield the photons in the pieces in which they came, without empty ones."""
-        types = {name: column.dtype for name, column in self.head.columns().items()} if self._pieces else {}
-        for number, places in self._pieces:
-            yield self.head.with_columns(
-                {name: self._read(place, types[name], number) for name, place in places.items()}
-            )
+        for places in self._pieces:
+            yield self.head.with_columns({name: self._read(place) for name, place in places.items()})
 
 
 class Buckets(_SpillFile):
-    """Rows of one dtype in a temporary file, sorted into numbered buckets."""
+    """Rows of an array in a temporary file, sorted into numbered buckets."""
 
-    def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._dtype = dtype
-        self._parts: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._parts: dict[int, list[int]] = defaultdict(list)
 
     def add(self, rows: NDArray[Any], bucket: NDArray[np.int64]) -> None:
         """Put each row into the bucket of its number, (rows,) both."""
-        place = self._write(rows[np.argsort(bucket, kind="stable")])
-        numbers, counts = np.unique(bucket, return_counts=True)
-        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-            self._parts[number].append((place, count))
-            place += count * self._dtype.itemsize
+        numbers, first = np.unique(np.sort(bucket), return_index=True)
+        parts = np.split(rows[np.argsort(bucket, kind="stable")], first[1:])
+        for number, part in zip(numbers.tolist(), parts, strict=False):
+            self._parts[number].append(self._write(part))
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Yield the rows of each bucket that holds any, by ascending number, in the order in which they came."""
-        for _, parts in sorted(self._parts.items()):
-            yield np.concatenate([self._read(place, self._dtype, count) for place, count in parts])
+        for _, places in sorted(self._parts.items()):
+            yield np.concatenate([*map(self._read, places)])
 
 
 def write_events(
