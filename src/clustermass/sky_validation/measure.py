@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import rows_of
+from clustermass.catalogues.tables import find_rows
 from clustermass.errors import InputError
 from clustermass.images.exposure import exposure_at, read_exposure
 from clustermass.io.files import reading
@@ -177,7 +177,7 @@ def _halo_rows(
     files: RealizationFiles, id_src: FloatArray, src_id: FloatArray, matches: Mapping[str, FloatArray]
 ) -> NDArray[np.int64]:
     """Row in the truth of each detection's halo, (detection,); -1 = none."""
-    detection, halo = rows_of(matches["ID_SRC"], id_src), rows_of(matches["SRC_ID"], src_id)
+    detection, halo = find_rows(matches["ID_SRC"], id_src), find_rows(matches["SRC_ID"], src_id)
     if (lost := (detection < 0) | (halo < 0)).any():
         pair = f"ID_SRC {matches['ID_SRC'][lost][0]:.0f} or SRC_ID {matches['SRC_ID'][lost][0]:.0f}"
         raise InputError(
