@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from validation_inputs import plant, plant_sample
+from validation_inputs import files_in, plant, plant_sample
 
 from clustermass.errors import InputError
 from clustermass.figures.sky_validation import PANELS, plot_sky_validation
@@ -20,7 +20,7 @@ from clustermass.sky_validation.table import validate
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("validated")
     fields = [plant_sample(folder / f"{seed:02d}", seed) for seed in (1, 2)]
-    validate(fields, folder / "sky.json", folder / "sky.md", folder / "measured.nc")
+    validate([files_in(field) for field in fields], folder / "sky.json", folder / "sky.md", folder / "measured.nc")
     return folder
 
 
@@ -77,7 +77,9 @@ def test_page_shows_what_was_planted(measured, tmp_path, caught):
 def test_few_clusters_are_drawn_and_none_are_refused(tmp_path, caught):
     for name, changes in (("few", {}), ("none", {"matches": []})):
         folder = tmp_path / name
-        validate([plant(folder / "01", **changes)], folder / "sky.json", folder / "sky.md", folder / "measured.nc")
+        validate(
+            [files_in(plant(folder / "01", **changes))], folder / "sky.json", folder / "sky.md", folder / "measured.nc"
+        )
     draw(tmp_path / "few", tmp_path / "few")
     assert len(caught[0].axes) == 9
     with pytest.raises(InputError, match=r"measured.nc: no selected cluster"):

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.wcs import WCS
-from validation_inputs import exposure_map, plant, plant_sample
+from validation_inputs import exposure_map, files_in, plant, plant_sample
 
 from clustermass.config.resolve import load_config
 from clustermass.config.validate import check_config
 from clustermass.errors import InputError
 from clustermass.images.exposure import read_exposure
+from clustermass.io.netcdf import read_netcdf
 from clustermass.sky_validation import statistics
-from clustermass.sky_validation.measure import FLUX, RealizationFiles, above, measure, read_measured, solid_angle_deg2
+from clustermass.sky_validation.measure import FLUX, VARIABLES, above, measure, solid_angle_deg2
 from clustermass.sky_validation.statistics import PublishedNumber, mass_relation
 from clustermass.sky_validation.table import Row, compare, rounded, rows, tolerance, tuned, validate
 
@@ -21,12 +22,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def values_of(*folders: Path) -> dict[str, Row]:
-    data = measure([RealizationFiles.in_folder(folder) for folder in folders])
+    data = measure([files_in(folder) for folder in folders])
     return {row.key: row for row in compare(data)}
 
 
 def run(out: Path, *folders: Path) -> dict:
-    return validate(list(folders), out / "sky.json", out / "sky.md", out / "measured.nc")
+    return validate([files_in(folder) for folder in folders], out / "sky.json", out / "sky.md", out / "measured.nc")
 
 
 def test_planted_numbers_come_out(tmp_path):
@@ -128,7 +129,7 @@ def test_errors_are_of_the_mean_over_realizations(tmp_path):
 
 def test_jackknife_error_of_a_median_is_right(tmp_path):
     # rates uniform in log10 over 1.5 dex: the median of n values has an error of 1.5 / (2 sqrt(n)) dex
-    data = measure([RealizationFiles.in_folder(plant_sample(tmp_path / f"{n}", seed=n)) for n in range(12)])
+    data = measure([files_in(plant_sample(tmp_path / f"{n}", seed=n)) for n in range(12)])
 
     def statistic(one):
         return np.log10(statistics.quantile(one, 50, "ml_rate"))
@@ -153,14 +154,14 @@ def test_relation_and_scatter_are_recovered(tmp_path):
     assert noisy["scatter L"].value < 1e-6
 
 
-def test_folders_and_tuples_of_files_give_the_same_bytes(tmp_path):
+def test_the_same_files_give_the_same_bytes(tmp_path):
     folders = [plant_sample(tmp_path / name, seed) for seed, name in enumerate(("01", "02"))]
     run(tmp_path / "a", *folders)
-    run(tmp_path / "b", *(RealizationFiles.in_folder(folder) for folder in folders))
+    run(tmp_path / "b", *folders)
     for name in ("sky.json", "sky.md", "measured.nc"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["measured.nc", "sky.json", "sky.md"]
-    data = read_measured(tmp_path / "a" / "measured.nc")
+    data = read_netcdf(tmp_path / "a" / "measured.nc", VARIABLES)
     assert (data.sizes["realization"], data.sizes["candidate"]) == (2, 680)
     assert data["ml_cts"].attrs["units"] == "count" and data.attrs["sky_config_hash"] == "abc"
 

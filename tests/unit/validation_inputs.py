@@ -7,6 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from clustermass.io.fits import write_fits
+from clustermass.sky_validation.measure import RealizationFiles
 from clustermass.sky_validation.statistics import mass_relation
 
 DEFAULTS = {
@@ -19,6 +20,10 @@ DEFAULTS = {
     },
     "MATCHES": {"ID_SRC": 0.0, "SRC_ID": 0.0},
 }  # fmt: skip
+
+
+def files_in(folder: Path) -> RealizationFiles:
+    return RealizationFiles(*(folder / f"{name}.fits" for name in RealizationFiles._fields))
 
 
 def table(name: str, rows: int, columns: Mapping[str, object], config_hash: str = "abc") -> fits.HDUList:

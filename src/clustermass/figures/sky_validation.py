@@ -14,9 +14,10 @@ from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
 from clustermass.io.files import reading
+from clustermass.io.netcdf import read_netcdf
 from clustermass.simulate.sources import counts_above
 from clustermass.sky_validation import statistics
-from clustermass.sky_validation.measure import read_measured
+from clustermass.sky_validation.measure import VARIABLES
 from clustermass.sky_validation.statistics import Histogram, Running
 
 SIMULATED, SPURIOUS, OBSERVED = style.BLUE, style.VERMILION, style.BLACK
@@ -35,7 +36,7 @@ MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew
 @style.saved
 def plot_sky_validation(measured: Path, table: Path) -> Figure:
     """Draw `measured.nc` beside published numbers, and how much of the table `sky.json` holds."""
-    data = read_measured(measured)
+    data = read_netcdf(measured, VARIABLES)
     if not statistics.chosen(data, "selected").any():
         raise InputError(f"{measured}: no selected cluster in it; nothing can be drawn. Enlarge the sky.")
     figure = style.new_figure(1.4 * style.TWO_COLUMNS_IN, 9.2)

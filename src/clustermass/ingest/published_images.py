@@ -15,16 +15,14 @@ from numpy.typing import NDArray
 
 from clustermass.errors import InputError
 
-#: shape of one image in the file: row, column, energy band
-SHAPE = (50, 50, 10)
+SHAPE = (50, 50, 10)  #: shape of one image in the file: row, column, energy band
 #: keys of the pickled dictionary
 _IDS, _IMAGES = "cluster", "gsm_3dImgs"
 #: fast convolution leaves rounding of this size and either sign where there is no photon; a photon leaves far more
 _ROUNDING = 1e-6
 #: dtypes of booleans, numbers and text of fixed width; objects and records are refused
 _PLAIN = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU][0-9]{1,4})")
-#: longer texts and bytes are the content of one array: the memo keeps no reference to them
-_LONG = 4096
+_LONG = 4096  #: longer texts and bytes are the content of one array: the memo keeps no reference to them
 #: all operations that plain data need
 _OPERATIONS = (
     *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "DUP", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "GET"),
@@ -46,8 +44,7 @@ def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDAr
 
     Both have `number` entries, as the catalogue has rows. Images are smoothed counts, float32 (row, column, band), at
     least 0, and exactly 0 where there are none. InputError as of `read_pickle`; or if a key is missing, the numbers
-    don't agree, or an image has another shape or type, or holds numbers that aren't finite or are negative (the image
-    is named, counted from 1).
+    don't agree, or an image (named, counted from 1) has another shape or type, or numbers not finite or negative.
     """
     content = read_pickle(path, _single)
     if not isinstance(content, dict) or set(content) != {_IDS, _IMAGES}:
@@ -231,10 +228,9 @@ def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
 def read_pickle(path: Path, each: Callable[[NDArray[Any]], NDArray[Any]] = lambda array: array) -> Any:
     """Read a pickle of numbers, text, lists, tuples, dictionaries and NumPy arrays, of any protocol.
 
-    `each`, such as a conversion to a smaller dtype, is applied to every array as soon as it is read: besides the
-    result, memory holds the one array that is being read. NumPy scalars become Python's own numbers and text, byte
-    arrays bytes. InputError if there is no such file; it holds anything else (named with its place in the file; nothing
-    of it was executed); or it is truncated or damaged.
+    `each`, such as a conversion to a smaller dtype, is applied to every array as soon as it is read: memory holds the
+    result and one array as it is in the file. NumPy scalars become Python's own numbers and text, byte arrays bytes.
+    InputError if the file is missing, truncated or damaged, or holds anything else (named with its place in the file).
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path in the configuration.")

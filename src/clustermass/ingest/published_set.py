@@ -42,12 +42,9 @@ _NEEDED = (
 _OPTIONAL = ("ID_SRC_OUT", "input_SRC_ID", "pid", "kT", "Lx_soft", "Fx_soft", "R500c_arcmin")
 #: log10(M500c / Msun) outside this is not the mass of a group or cluster, but in other units
 _MASS_RANGE = (12.0, 16.5)
-#: M500c and R500c_arcmin may differ by this: half of what a forgotten h makes
-_AGREE_DEX = 0.085
-#: config value `mass_unit` -> power of h by which the column is divided
-_MASS_UNITS = {"Msun": 0, "Msun/h": 1}
-#: luminosities as log10(erg/s) and as erg/s don't overlap
-_LOG10_L = (38.0, 48.0)
+_AGREE_DEX = 0.085  #: M500c and R500c_arcmin may differ by this: half of what a forgotten h makes
+_MASS_UNITS = {"Msun": 0, "Msun/h": 1}  #: config value `mass_unit` -> power of h by which the column is divided
+_LOG10_L = (38.0, 48.0)  #: luminosities as log10(erg/s) and as erg/s don't overlap
 #: variables of `images.nc` that the catalogue measures
 _MEASURED = {
     "ra": "RA", "dec": "DEC", "redshift": "z", "det_like": "DET_LIKE", "ext_like": "EXT_LIKE", "ext": "EXT",
@@ -60,12 +57,9 @@ _TRUTH = {
 }  # fmt: skip
 #: columns that the images' ids may repeat, alone or after the realization
 _ID_COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
-#: half the side of the central square whose counts must follow the catalogue's, in pixels
-_CENTRE = 5
-#: rank correlation below which images and rows can't be of the same clusters
-_CORRELATION_MIN = 0.5
-#: radii, in pixels, between which the images' background is measured
-_RING = (15, 22)
+_CENTRE = 5  #: half the side of the central square whose counts must follow the catalogue's, in pixels
+_CORRELATION_MIN = 0.5  #: rank correlation below which images and rows can't be of the same clusters
+_RING = (15, 22)  #: radii, in pixels, between which the images' background is measured
 #: background of counts over ML_BKG; smoothing in energy loses a fifth at the ends of the bands
 _LEVEL = (0.5, 1.5)
 
@@ -95,8 +89,8 @@ def ingest_published(
     check_brightness(cubes, catalogue, source)
     settings: dict[str, Any] = {"mass_unit": sky["mass_unit"], "pairing": sky["pairing"], "cosmology": dict(cosmology)}
     settings |= {"images": {**images_block, "bands": PUBLISHED_BANDS}, "events": dict(events_block)}
-    stated = {"applied": PUBLISHED_PREPROCESSING, "simulated": True}
-    made_by = provenance("ingest_published", settings, [source, table], **stated)
+    how = {"applied": PUBLISHED_PREPROCESSING, "simulated": True}
+    made_by = provenance("ingest_published", settings, [source, table], **how)
     names = cluster_names(catalogue)
     for number, (images_path, truth_path) in enumerate(track(list(zip(images, truth, strict=True)), "realizations"), 1):
         chosen = np.flatnonzero(catalogue["Nreal"] == number)
@@ -109,12 +103,12 @@ def ingest_published(
 
 def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
     """Name clusters as the paper does, by realization and SRC_ID: `05_10006566`; a second row of one gets `_2`."""
-    pairs = zip(catalogue["Nreal"].tolist(), catalogue["SRC_ID_IN"].tolist(), strict=True)
-    names = [f"{realization:02d}_{source}" for realization, source in pairs]
     rows: Counter[str] = Counter()
-    for place, name in enumerate(names):
+    names = []
+    for realization, source in zip(catalogue["Nreal"].tolist(), catalogue["SRC_ID_IN"].tolist(), strict=True):
+        name = f"{realization:02d}_{source}"
         rows[name] += 1
-        names[place] = name if rows[name] == 1 else f"{name}_{rows[name]}"
+        names.append(name if rows[name] == 1 else f"{name}_{rows[name]}")
     if repeated := sum(number > 1 for number in rows.values()):
         message = "%d SRC_ID_IN are in several rows of one realization; the names of these clusters end in _2 ..."
         LOGGER.warning(message, repeated)

@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from clustermass.config.sky_models import RealizationFiles, Sky
 
 DEFAULT_MATCH_ARCSEC = 60.0
-#: band of ML_CTS in eV, in which a halo's photons are counted
-_ML_BAND_EV = (200.0, 2300.0)
+_ML_BAND_EV = (200.0, 2300.0)  #: band of ML_CTS in eV, in which a halo's photons are counted
 
 
 def ingest_field(

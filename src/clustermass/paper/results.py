@@ -11,13 +11,11 @@ import yaml
 
 from clustermass.io.files import reading
 
-#: a difference of fewer standard errors counts as none
-CLEAR = 3.0
+CLEAR = 3.0  #: a difference of fewer standard errors counts as none
 #: our recipe and the paper's, as names of experiments, and the experiment that the paper's variations depart from
 OURS, THEIRS, BASE = "fiducial", "krippendorf2023", "paper_like"
 
-#: a part of metrics.json or pairs.json
-Block = Mapping[str, Any]
+Block = Mapping[str, Any]  #: a part of metrics.json or pairs.json
 
 
 class Measured(NamedTuple):

@@ -22,8 +22,7 @@ from clustermass.paper.results import (
 
 Table = list[list[str]]
 UNKNOWN = "—"
-#: how the page calls the two recipes
-RECIPES = {THEIRS: "the paper's recipe", OURS: "our recipe"}
+RECIPES = {THEIRS: "the paper's recipe", OURS: "our recipe"}  #: how the page calls the two recipes
 #: what each control takes from the data
 TAKEN = {
     "shuffled_redshift": "redshifts change places among the clusters",

@@ -18,8 +18,7 @@ from clustermass.report.summary import read_summary
 if TYPE_CHECKING:
     from clustermass.report.verify import Verification
 
-#: number of names that are listed; further ones are counted
-SHOWN = 5
+SHOWN = 5  #: number of names that are listed; further ones are counted
 #: settings in which the files of one step differ
 VARYING = ("realization", "member", "best_epoch", "kept_epoch")
 ROWS = (
@@ -40,7 +39,11 @@ def headline(run: str | Path) -> None:
     if not (run / "summary.json").is_file():
         raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
     experiments = read_summary(run / "summary.json")["experiments"]
-    columns = dict(_columns(experiments))
+    columns = {}  # an experiment, followed by its further test skies
+    for name, figures in experiments.items():
+        skies = figures.get("test_skies", {})
+        columns[name] = figures
+        columns |= {f"{name} on {sky}": {**skies[sky], "n_train": figures["n_train"]} for sky in skies}
     title = f"Test set of the simulated sky, run '{run.name}'"
     table = Table("", *columns, title=title, title_justify="left", show_header=len(columns) > 1)
     for cells in zip(ROWS, *map(_cells, columns.values()), strict=True):
@@ -51,14 +54,6 @@ def headline(run: str | Path) -> None:
     for name, figures in experiments.items():
         for field, path in figures["catalogues"].items():
             console.print(f"Catalogue: {path}  (field {field}, experiment {name})")
-
-
-def _columns(experiments: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield heading and figures of each column: an experiment, followed by its further test skies."""
-    for name, figures in experiments.items():
-        yield name, figures
-        for sky, on_sky in figures.get("test_skies", {}).items():
-            yield f"{name} on {sky}", {**on_sky, "n_train": figures["n_train"]}
 
 
 def _cells(figures: Mapping[str, Any]) -> list[str]:
@@ -100,18 +95,15 @@ def print_verification(result: Verification, files: Files) -> None:
         if names:
             more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
             console.print("\n".join([f"{what}: {len(names)}", *(f"  {name}" for name in [*names[:SHOWN], *more])]))
-    console.print(_outcome(result))
+    number, compared = sum(result.steps.values()), sum(result.compared.values())
+    if result.findings:
+        console.print(f"{len(result.findings)} of what {number} files state does not hold.")
+    else:
+        way = f" The way from {result.chains} mass catalogues back to their events is whole." if result.chains else ""
+        console.print(f"All {compared} hashes that {number} files state are right.{way}")
     for path in sorted(files.root.glob(f"*/{RUN_RECORD}")):
         console.print(f"The run {path.parent.name} as a whole is named by the SHA-256 of its {RUN_RECORD}:")
         console.print(f"  {files.sha256(path)}")
-
-
-def _outcome(result: Verification) -> str:
-    number, compared = sum(result.steps.values()), sum(result.compared.values())
-    if result.findings:
-        return f"{len(result.findings)} of what {number} files state does not hold."
-    chains = f" The way from {result.chains} mass catalogues back to their events is whole." if result.chains else ""
-    return f"All {compared} hashes that {number} files state are right.{chains}"
 
 
 def print_trace(path: Path, files: Files) -> None:

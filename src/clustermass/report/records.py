@@ -33,18 +33,14 @@ _HISTORY_WIDTH = slice(8, 80)
 
 
 class Record(NamedTuple):
-    """What a file states of its making."""
+    """What a file states of its making; "" and None = not stated."""
 
     step: str
-    #: name and version of the software; "" = not stated, as of the next
-    source: str = ""
+    source: str = ""  #: name and version of the software
     config_hash: str = ""
-    #: the settings as JSON; None = not stated
-    parameters: str | None = None
-    #: name -> SHA-256 of the files that it was made from
-    inputs: Mapping[str, str] = {}
-    #: all other entries, as text: seed, cosmology, ...
-    further: Mapping[str, str] = {}
+    parameters: str | None = None  #: the settings as JSON
+    inputs: Mapping[str, str] = {}  #: name -> SHA-256 of the files that it was made from
+    further: Mapping[str, str] = {}  #: all other entries, as text: seed, cosmology, ...
 
 
 def read_record(path: Path) -> Record | None:
@@ -94,7 +90,12 @@ def _from_fits(path: Path) -> Record | None:
     for header in headers:
         if record := _from_pairs(_history(header)):
             return record
-    return next((_of_photons(header) for header in headers if "CFGHASH" in header), None)
+    for header in headers:  # of simulated photons
+        if "CFGHASH" in header:
+            sky = {"sky": header.get("OBJECT", "").removeprefix("SIM "), "realization": header.get("REALIZ", "")}
+            further = {**sky, "seed": str(header.get("SEED", ""))}
+            return Record(SIMULATION, config_hash=header["CFGHASH"], further=further)
+    return None
 
 
 def _history(header: fits.Header) -> list[tuple[str, str]]:
@@ -106,12 +107,6 @@ def _history(header: fits.Header) -> list[tuple[str, str]]:
         elif entries:
             entries[-1][1] += text
     return [(name, text.rstrip()) for name, text in entries]
-
-
-def _of_photons(header: fits.Header) -> Record:
-    """Return the record of simulated photons from the cards of their header."""
-    further = {"sky": header.get("OBJECT", "").removeprefix("SIM "), "realization": header.get("REALIZ", "")}
-    return Record(SIMULATION, config_hash=header["CFGHASH"], further=further | {"seed": str(header.get("SEED", ""))})
 
 
 def _from_votable(path: Path) -> Record | None:
@@ -236,7 +231,7 @@ class Files:
         Training writes a network and its predictions together, and only the latter name the images. Calibration and
         out-of-distribution model do not name `ensemble.nc`, whose hash depends on the test set.
         """
-        named = [self.locate(name, digest) for name, digest in record.inputs.items()]
+        named = [self.locate(*item) for item in record.inputs.items()]
         ensemble = path.with_name("ensemble.nc")
         beside = {TRAINING: path.with_suffix(".nc"), CALIBRATION: ensemble, OOD: ensemble}.get(record.step)
         return [one for one in (*named, beside) if one is not None and one != path and one.is_file()]

@@ -30,8 +30,7 @@ PACKAGES = (
     *("numpy", "scipy", "astropy", "xarray", "netCDF4", "jax", "jaxlib", "flax", "optax", "safetensors"),
     *("scikit-learn", "matplotlib", "snakemake"),
 )
-#: pins all packages of the environment of `make environment`
-LOCK = Path(__file__).parents[2] / "uv.lock"
+LOCK = Path(__file__).parents[2] / "uv.lock"  #: pins all packages of the environment of `make environment`
 
 
 def key_figures(metrics: str | Path) -> dict[str, Any]:

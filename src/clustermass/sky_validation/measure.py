@@ -17,7 +17,7 @@ from clustermass.images.exposure import exposure_at, read_exposure
 from clustermass.io.files import reading
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
-from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
 
 #: candidates are extended detections above both, as in eFEDS; the selected ones are those that are a halo
@@ -26,10 +26,8 @@ DET_LIKE_MIN, EXT_LIKE_MIN = 5.0, 6.0
 FLUX = np.array(
     [*(float(f"{digits}e{power}") for power in (-15, -14, -13) for digits in (1, 1.5, 2, 3, 4, 5, 7)), 1e-12]
 )[2:]
-#: count/s, 0.2-2.3 keV: limits of the cumulative numbers of point sources
-RATE = np.logspace(-2.5, 0.0, 26)
-#: eV: the band of all ML_ columns
-BAND_EV = (200.0, 2300.0)
+RATE = np.logspace(-2.5, 0.0, 26)  #: count/s, 0.2-2.3 keV: limits of the cumulative numbers of point sources
+BAND_EV = (200.0, 2300.0)  #: eV: the band of all ML_ columns
 _MEASURED = ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
 #: columns of the truth -> variables of the candidates
 _TRUE = {"Z": "redshift", "LOG10_M500C": "log10_m500c", "L500": "l500", "FLUX": "flux_true"}
@@ -76,11 +74,6 @@ class RealizationFiles(NamedTuple):
     truth: Path
     matches: Path
 
-    @classmethod
-    def in_folder(cls, folder: Path) -> "RealizationFiles":
-        """Return the files by their usual names in `folder`."""
-        return cls(*(Path(folder) / f"{name}.fits" for name in cls._fields))
-
 
 def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     """Return `VARIABLES` of all realizations of one sky.
@@ -111,8 +104,8 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
 def measure_realization(files: RealizationFiles) -> xr.Dataset:
     """Return `VARIABLES` but `field` of one realization; haloes and area without exposure do not count.
 
-    Numbers are (), cumulative numbers (flux,) and (rate,), candidates (candidate,). InputError if a file is missing or
-    damaged or lacks a column, if a value is not finite, or if files do not belong together.
+    InputError if a file is missing or damaged or lacks a column, if a value is not finite, or if files do not belong
+    together.
     """
     catalogue, header = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", *_MEASURED))
     truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", *_TRUE))
@@ -218,16 +211,8 @@ def _count_events(path: Path) -> tuple[float, float]:
 
 
 def write_measured(data: xr.Dataset, realizations: Sequence[RealizationFiles], path: Path) -> None:
-    """Write what `measure` returns as netCDF; the same inputs give the same bytes.
-
-    The catalogues, truths and matches are named in it by their SHA-256, the large event lists are not.
-    """
+    """Write what `measure` returns as netCDF; it names catalogues, truths and matches, not the large event lists."""
     inputs = [file for files in realizations for file in (files.catalogue, files.truth, files.matches)]
     sky = {"sky_config_hash": data.attrs["sky_config_hash"]}
     title = "Measurements on simulated fields, for their comparison with published numbers"
     write_netcdf(data, path, title, {**sky, **provenance("validate_sky", sky, inputs)}, VARIABLES)
-
-
-def read_measured(path: Path) -> xr.Dataset:
-    """Read what `write_measured` wrote; InputError where it is missing, damaged or lacks a variable."""
-    return read_netcdf(path, require=VARIABLES)

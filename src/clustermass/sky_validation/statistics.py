@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 from clustermass.arrays import FloatArray
 from clustermass.baselines.scaling_relations import count_rate_relation, design_matrix, redshift_term
 
-#: both likelihoods of a bright cluster, as in Krippendorf et al. 2023
-BRIGHT = 60.0
-#: percent of the published quantiles
-PERCENT = (5, 25, 50, 75, 95)
+BRIGHT = 60.0  #: both likelihoods of a bright cluster, as in Krippendorf et al. 2023
+PERCENT = (5, 25, 50, 75, 95)  #: percent of the published quantiles
 
 
 class PublishedNumber(NamedTuple):

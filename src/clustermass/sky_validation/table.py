@@ -10,9 +10,10 @@ import xarray as xr
 
 from clustermass.io.files import atomic, write_json
 from clustermass.io.log import LOGGER
+from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
 from clustermass.sky_validation import statistics
-from clustermass.sky_validation.measure import RealizationFiles, measure, read_measured, write_measured
+from clustermass.sky_validation.measure import VARIABLES, RealizationFiles, measure, write_measured
 from clustermass.sky_validation.statistics import PublishedNumber
 
 #: meaning of the words of the table, in the JSON and below the Markdown
@@ -37,16 +38,12 @@ class Row(NamedTuple):
     group: str
     name: str
     unit: str
-    #: name of a function of `statistics`, and its arguments
-    statistic: tuple[Any, ...]
+    statistic: tuple[Any, ...]  #: name of a function of `statistics`, and its arguments
     reference: PublishedNumber | None
-    #: lowest and highest acceptable value; None = there is no demand
-    tolerance: tuple[float, float] | None
-    #: must, aim or reported
-    demand: str
+    tolerance: tuple[float, float] | None  #: lowest and highest acceptable value; None = there is no demand
+    demand: str  #: must, aim or reported
     value: float = math.nan
-    #: standard error; None for a single realization
-    error: float | None = None
+    error: float | None = None  #: standard error; None for a single realization
 
     @property
     def holds(self) -> bool | None:
@@ -88,18 +85,17 @@ def _rows(
         words = name + (", median" if percent == 50 else f", {percent} % quantile")
         call, stated = (statistic[0], percent, *statistic[1:]), statistics.published_quantile(key, percent)
         yield Row(f"{key} {percent}", group, words, unit, call, stated, None, demand)
-    if not percents:
-        reference = _published(key)
-        limit = tolerance(key, demand, reference, **limits)
-        yield Row(key, group, name, unit, tuple(statistic), reference, limit, demand)
-
-
-def _published(key: str) -> PublishedNumber | None:
+    if percents:
+        return
+    reference = None
     if key in statistics.published()["numbers"]:
-        return statistics.published_number(key)
-    if key.startswith("EXT_LIKE"):
-        return statistics.published_median_ext_like(key.removeprefix("EXT_LIKE "))
-    return statistics.published_quantile(key, 50) if key in statistics.published()["quantiles"] else None
+        reference = statistics.published_number(key)
+    elif key.startswith("EXT_LIKE"):
+        reference = statistics.published_median_ext_like(key.removeprefix("EXT_LIKE "))
+    elif key in statistics.published()["quantiles"]:
+        reference = statistics.published_quantile(key, 50)
+    limit = tolerance(key, demand, reference, **limits)
+    yield Row(key, group, name, unit, tuple(statistic), reference, limit, demand)
 
 
 def tolerance(
@@ -132,17 +128,14 @@ def compare(data: xr.Dataset) -> list[Row]:
     return compared
 
 
-def validate(
-    realizations: Sequence[Path | RealizationFiles], table: Path, markdown: Path, measured: Path
-) -> dict[str, Any]:
-    """Measure the realizations of a sky (files, or folders that hold them), compare them, and write the results.
+def validate(realizations: Sequence[RealizationFiles], table: Path, markdown: Path, measured: Path) -> dict[str, Any]:
+    """Measure the realizations of a sky, compare them with published numbers, and write the results.
 
     The table goes to `table` (JSON, which is returned too) and `markdown`, what the figure is drawn from to `measured`
     (netCDF). InputError if there is no realization, if they are of different skies, or if a file is missing or wrong.
     """
-    files = [one if isinstance(one, RealizationFiles) else RealizationFiles.in_folder(one) for one in realizations]
-    write_measured(measure(files), files, measured)
-    data = read_measured(measured)
+    write_measured(measure(realizations), realizations, measured)
+    data = read_netcdf(measured, VARIABLES)
     compared, number = compare(data), data.sizes["realization"]
     content = {
         "realizations": number,
