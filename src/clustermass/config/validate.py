@@ -27,12 +27,16 @@ _KINDS = {
 }
 #: parts of pydantic's paths that say of which type a value is
 _TAGS = ("<int>", "<str>", "<dict>")
-#: pydantic's name of an error -> what the limit in its context demands
-_BOUNDS = {
-    "greater_than_equal": "at least",
-    "greater_than": "more than",
-    "less_than_equal": "at most",
-    "less_than": "less than",
+#: pydantic's name of an error -> the predicate of a sentence on the value, with the entries of the error's context
+_COMPLAINTS = {
+    "greater_than_equal": "is {value!r}, but must be at least {ge}",
+    "greater_than": "is {value!r}, but must be more than {gt}",
+    "less_than_equal": "is {value!r}, but must be at most {le}",
+    "less_than": "is {value!r}, but must be less than {lt}",
+    "too_short": "has {actual_length} entries, but needs at least {min_length}",
+    "too_long": "has {actual_length} entries, but at most {max_length} are allowed",
+    "string_too_short": "is {value!r}, but must not be empty",
+    "value_error": "is {value!r}, but {error}",
 }
 _NAME_RULE = "must begin with a letter or digit and hold only letters, digits, '-' and '_'"
 _PATTERNS = {
@@ -173,21 +177,12 @@ def _name_sentence(key: str, error: ErrorDetails) -> str:
 
 def _complaint(error: ErrorDetails, rule: Block) -> str:
     """Return the predicate of the sentence on a value, without the full stop."""
-    kind, value, limits = error["type"], error["input"], error.get("ctx", {})
-    if kind in _BOUNDS:
-        (limit,) = limits.values()
-        return f"is {value!r}, but must be {_BOUNDS[kind]} {int(limit) if limit == int(limit) else limit}"
-    match kind:
-        case "too_short":
-            return f"has {len(value)} entries, but needs at least {limits['min_length']}"
-        case "too_long":
-            return f"has {len(value)} entries, but at most {limits['max_length']} are allowed"
-        case "string_too_short":
-            return f"is {value!r}, but must not be empty"
-        case "string_pattern_mismatch":
-            return f"is {value!r}, but {_PATTERNS.get(limits['pattern'], _NAME_RULE)}"
-        case "value_error":
-            return f"is {value!r}, but {limits['error']}"
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return f"is {value!r}, but {_PATTERNS.get(context['pattern'], _NAME_RULE)}"
+    if kind in _COMPLAINTS:
+        whole = {name: int(limit) for name, limit in context.items() if isinstance(limit, float) and limit.is_integer()}
+        return _COMPLAINTS[kind].format(value=value, **(context | whole))
     wanted = " or ".join(_KINDS[name] for name in rule["type"])
     return f"is {value!r}, but must be {wanted}{_type_hint(value, rule['type'])}"
 
