@@ -16,7 +16,7 @@ from clustermass.io.products import SOURCES, write_table
 from clustermass.simulate import realization as stages
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import emitting_haloes
-from clustermass.simulate.photons import event_list
+from clustermass.simulate.photons import draw_photons, event_list
 from clustermass.simulate.sources import draw_agn
 from clustermass.simulate.spectra import ClusterSpectra
 
@@ -66,7 +66,7 @@ class Realization:
     def photons(self):
         """Draw photons."""
         sources = (self.haloes, self.points, self.spectra_grid)
-        self.drawn = stages.draw_photons(self.sky, *sources, self.exposure, self.generators)
+        self.drawn = draw_photons(self.sky, *sources, self.exposure, self.generators)
 
     def list_of_events(self):
         """Fill the event list, with photons in a random order along time."""

@@ -298,10 +298,7 @@ def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArra
 def _matched_halo(
     field: _Field, src_id: NDArray[np.integer], owner: IntArray, fitted: FloatArray, parameters: Detection
 ) -> tuple[IntArray, BoolArray]:
-    """Return the place in `src_id` of each detection's halo (-1: none) and which detections stay.
-
-    Of several detections of one halo the most likely stays; the others are parts of it.
-    """
+    """Return the place in `src_id` of each detection's halo (-1: none); and which stay: the most likely of a halo's."""
     halo = np.full(len(owner), -1, dtype=np.int64)
     order = np.argsort(src_id, kind="stable")
     limit = parameters["match_counts_factor"] * photons_of(field.index, owner) + parameters["match_counts_offset"]

@@ -68,7 +68,7 @@ def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
             f'= {size} of pixel_arcsec = {pixel}". Enlarge stamp_pixels.'
         )
     core = np.concatenate([[0.0], np.asarray(parameters["extents_arcsec"], dtype=np.float64)])
-    profile = np.stack([_radial_table(image) for image in _convolved(psf, core, pixel)])
+    profile = _profiles(psf, core, pixel)
     offset = (np.arange(size) - size // 2) * pixel
     y, x = np.meshgrid(offset, offset, indexing="ij")
     used = np.hypot(x, y) <= cut
@@ -84,8 +84,8 @@ def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
     return replace(tables, inside=np.stack(inside).astype(np.float32))
 
 
-def _convolved(psf: RadialProfile, core: FloatArray, pixel: float) -> list[FloatArray]:
-    """Return PSF (x) pixel and PSF (x) beta model (x) pixel on the fine grid [arcsec^-2], centre at [0, 0]."""
+def _profiles(psf: RadialProfile, core: FloatArray, pixel: float) -> FloatArray:
+    """Return PSF (x) pixel and PSF (x) beta model (x) pixel [arcsec^-2] at every TABLE_STEP out to TABLE_RADIUS."""
     offset = fftfreq(GRID_SIZE, 1.0 / (GRID_SIZE * GRID_STEP))
     radius = np.hypot(offset[:, None], offset[None, :])
     blurred = psf(radius) * GRID_STEP**2
@@ -97,13 +97,8 @@ def _convolved(psf: RadialProfile, core: FloatArray, pixel: float) -> list[Float
     for rc in core[1:]:
         beta = (1.0 + (radius / rc) ** 2) ** -1.5 / (2.0 * np.pi * rc**2)
         images.append(irfft2(rfft2(beta) * transfer, s=radius.shape))
-    return images
-
-
-def _radial_table(image: FloatArray) -> FloatArray:
-    """Return the profile of `image` along its first axis at every TABLE_STEP out to TABLE_RADIUS."""
-    half = image[: GRID_SIZE // 2, 0]
-    spline = CubicSpline(np.arange(len(half)) * GRID_STEP, half, bc_type="clamped")
+    half = np.stack([image[: GRID_SIZE // 2, 0] for image in images])  # their centre is at [0, 0]
+    spline = CubicSpline(np.arange(GRID_SIZE // 2) * GRID_STEP, half, axis=1, bc_type="clamped")
     return np.maximum(spline(np.arange(0.0, TABLE_RADIUS, TABLE_STEP)), 0.0)
 
 
@@ -148,10 +143,7 @@ def offsets(
 
 
 def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float, e_max_ev: float) -> EventIndex:
-    """Sort events (ra, dec in deg, pi_ev, src_id) between two energies [eV, both included] for searches by position.
-
-    The sky is cut opposite to the right ascension `ra_zero` (deg).
-    """
+    """Sort events (ra, dec in deg, pi_ev, src_id) between two energies [eV, both included] for searches by position."""
     used = np.flatnonzero((events["pi_ev"] >= e_min_ev) & (events["pi_ev"] <= e_max_ev))
     ra, dec = relative_ra(events["ra"][used], ra_zero), events["dec"][used]
     dec_zero = float(dec.min()) if len(dec) else 0.0
@@ -172,10 +164,7 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Return pairs of a position and an event's place in `index`, the event in a box around the position.
-
-    A box is a little larger than +-`half_arcsec`; positions are in deg, right ascension relative to the index's zero.
-    """
+    """Return pairs of a position (relative RA, Dec in deg) and an event: all in its box +-`half_arcsec` and more."""
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
     lowest = np.floor((dec - half - index.dec_zero) / STRIP_DEG)

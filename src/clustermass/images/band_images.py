@@ -66,10 +66,7 @@ class ImagePhotons(NamedTuple):
 
 
 def are_images(paths: Sequence[str | Path]) -> bool:
-    """Whether the files hold count images: none of them has a table with positions, and one has an image.
-
-    InputError if a file is missing or damaged, or images and event lists are mixed.
-    """
+    """Whether the files hold count images; InputError if one is missing or damaged, or event lists are among them."""
     kinds = [_is_image(Path(path)) for path in paths]
     if any(kinds) and not all(kinds):
         image, other = paths[kinds.index(True)], paths[kinds.index(False)]

@@ -17,15 +17,7 @@ from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList, Selection, mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS, stream_events
 from clustermass.images.exposure import box_exposure, photon_coverage, read_exposure
-from clustermass.images.geometry import (
-    ImageGeometry,
-    around_box,
-    band_coordinates,
-    image_pixels,
-    pixel_numbers,
-    project,
-    storable,
-)
+from clustermass.images.geometry import ImageGeometry, band_coordinates, image_pixels, pixel_numbers, project, storable
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
@@ -142,10 +134,7 @@ def _read_detections(path: Path, det_like_min: float, ext_like_min: float) -> De
 
 
 def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.int64]) -> Labels | None:
-    """Return the halo of each detection `id_src` (clusters,) by `truth.fits` and `matches.fits`; None without both.
-
-    InputError if there is one of them only, a detection is matched twice, or a matched halo isn't in `truth`.
-    """
+    """Return the halo of each detection; None without both files, InputError if one is missing or they disagree."""
     if truth is None and matches is None:
         return None
     if truth is None or matches is None:
@@ -248,10 +237,7 @@ def _log_coverage(covered: FloatArray, counts: NDArray[np.uint16]) -> None:
 
 
 class ImageStack:
-    """Counts on the base grid around many positions (deg, (clusters,)), added up from pieces of an event list.
-
-    `counts`, uint16 (clusters, band, y, x), are the photons so far.
-    """
+    """Counts, uint16 (clusters, band, y, x), around positions (deg, (clusters,)), added up from pieces of a list."""
 
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
         self.ra, self.dec, self.geometry = ra, dec, geometry
@@ -276,10 +262,7 @@ class ImageStack:
 
 
 class SkyIndex:
-    """Photons (of `rows`, None = all) in the energy bands, sorted by strips of declination, then by right ascension.
-
-    `ra` and `dec` are their positions in deg, float64 (photons,), and `band` their energy bands, int8.
-    """
+    """Photons (of `rows`, None = all) in the energy bands, sorted by strips of declination, then by right ascension."""
 
     def __init__(self, events: EventList, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None) -> None:
         self._geometry = geometry
@@ -293,7 +276,7 @@ class SkyIndex:
 
     def near_box(self, ra: float, dec: float) -> NDArray[np.int64]:
         """Return the numbers of a few photons too many: all in the box around a position are among them."""
-        low, high, right_ascensions = around_box(ra, dec, self._geometry)
+        low, high, right_ascensions = self._geometry.around_box(ra, dec)
         strips = np.arange(float(_strip(low)), float(_strip(high)) + 1) * _STRIDE
         starts = np.concatenate([np.searchsorted(self._key, strips + start) for start, _ in right_ascensions])
         stops = np.concatenate([np.searchsorted(self._key, strips + stop, "right") for _, stop in right_ascensions])
@@ -319,7 +302,7 @@ class BoxCells:
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
         self._touched = np.zeros((round(180 / _STRIP_DEG) + 1, round(360 / _STRIP_DEG) + 1), dtype=bool)
         for centre in zip(ra.tolist(), dec.tolist(), strict=True):
-            low, high, right_ascensions = around_box(*centre, geometry)
+            low, high, right_ascensions = geometry.around_box(*centre)
             strips = slice(int(_strip(low)), int(_strip(high)) + 1)
             for start, stop in right_ascensions:
                 self._touched[strips, int(start / _STRIP_DEG) : int(stop / _STRIP_DEG) + 1] = True

@@ -143,10 +143,7 @@ def box_exposure(
 
 
 def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Return the part of the 5 x 5 cells of each box that hold photons: the exposed part, where there is no map.
-
-    Takes counts (clusters, band, y, x); returns float64 (clusters,).
-    """
+    """Return the part of the 5 x 5 cells of each box, counts (clusters, band, y, x), that hold photons; (clusters,)."""
     flat = counts.sum(axis=1, dtype=np.int64)
     edges = np.linspace(0, flat.shape[-1], _CELLS, endpoint=False).astype(int)
     cells = np.add.reduceat(np.add.reduceat(flat, edges, axis=1), edges, axis=2)

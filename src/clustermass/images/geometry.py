@@ -50,11 +50,6 @@ class ImageGeometry:
         return self.box_pixels // self.base_rebin
 
     @property
-    def base_arcsec(self) -> float:
-        """Side of a base pixel in arcsec."""
-        return self.pixel_sky * self.base_rebin * SKY_PIXEL_ARCSEC
-
-    @property
     def half_width_sky(self) -> int:
         """Half the side of the box in sky pixels."""
         return self.box_pixels * self.pixel_sky // 2
@@ -66,7 +61,8 @@ class ImageGeometry:
 
     def base_offsets_arcsec(self) -> FloatArray:
         """Return the offsets of the base pixels' centres from the image centre in arcsec, float64 (base_pixels,)."""
-        return np.asarray((np.arange(self.base_pixels) - self.base_pixels / 2 + 0.5) * self.base_arcsec, dtype=float)
+        base_arcsec = self.pixel_sky * self.base_rebin * SKY_PIXEL_ARCSEC
+        return np.asarray((np.arange(self.base_pixels) - self.base_pixels / 2 + 0.5) * base_arcsec, dtype=float)
 
     def band_numbers(self, pi_ev: NDArray[Any]) -> NDArray[np.int8]:
         """Return the energy band of each photon, -1 outside all of them, int8 of the shape of `pi_ev`."""
@@ -75,6 +71,21 @@ class ImageGeometry:
         band = np.searchsorted(edges, pi_ev, side="right") - 1
         band[band == self.bands] = -1
         return band.astype(np.int8)
+
+    def around_box(self, ra: float, dec: float) -> Bounds:
+        """Return where to search for the photons of the box around a position in deg; never narrower than the box."""
+        half = np.radians(self.half_width_sky / _PIXELS_PER_DEG)
+        bounds = box_bounds(dec, half)
+        if bounds is not None:
+            low, high, half_ra = bounds
+            return low - _MARGIN_DEG, high + _MARGIN_DEG, _around(ra, half_ra + _MARGIN_DEG)
+        # near a pole: the circle through the corners of the box (SIN shortens angles)
+        reach = float(np.degrees(np.arcsin(min(np.sqrt(2) * half, 1.0)))) + _MARGIN_DEG
+        low, high = max(dec - reach, -90.0), min(dec + reach, 90.0)
+        if abs(dec) + reach >= 90.0:
+            return low, high, [(0.0, 360.0)]
+        half_ra = np.degrees(np.arcsin(np.sin(np.radians(reach)) / np.cos(np.radians(dec)))) + _MARGIN_DEG
+        return low, high, _around(ra, half_ra)
 
 
 def band_edges(bands: Bands) -> tuple[int, ...]:
@@ -121,10 +132,7 @@ def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
 
 
 def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Sum blocks of `factor` x `factor` pixels over the last two axes, dtype kept (unsigned counts mustn't overflow).
-
-    ValueError if `factor` doesn't divide the two axes.
-    """
+    """Sum blocks of `factor` x `factor` pixels over the last two axes, dtype kept; ValueError if it doesn't divide."""
     rows, columns = counts.shape[-2:]
     if rows % factor or columns % factor:
         raise ValueError(f"{factor} does not divide {rows} x {columns} pixels")
@@ -158,10 +166,7 @@ def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[Flo
 
 
 def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Return positions in deg (0 <= ra < 360) from offsets `x` (West), `y` (North) in sky pixels; inverts `project`.
-
-    ValueError if an offset is longer than the radius of the sphere.
-    """
+    """Invert `project`: return positions in deg, 0 <= ra < 360; ValueError for an offset beyond the sphere's radius."""
     west, north = (np.radians(np.asarray(offset, dtype=np.float64) / _PIXELS_PER_DEG) for offset in (x, y))
     squared = west**2 + north**2
     if np.any(squared > 1):
@@ -184,22 +189,6 @@ def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> ND
     the image.
     """
     return np.asarray(np.floor((offset - centre) / rebin) + size // 2)
-
-
-def around_box(ra: float, dec: float, geometry: ImageGeometry) -> Bounds:
-    """Return where to search for the photons of the box around a position in deg; never narrower than the box."""
-    half = np.radians(geometry.half_width_sky / _PIXELS_PER_DEG)
-    bounds = box_bounds(dec, half)
-    if bounds is not None:
-        low, high, half_ra = bounds
-        return low - _MARGIN_DEG, high + _MARGIN_DEG, _around(ra, half_ra + _MARGIN_DEG)
-    # near a pole: the circle through the corners of the box (SIN shortens angles)
-    reach = float(np.degrees(np.arcsin(min(np.sqrt(2) * half, 1.0)))) + _MARGIN_DEG
-    low, high = max(dec - reach, -90.0), min(dec + reach, 90.0)
-    if abs(dec) + reach >= 90.0:
-        return low, high, [(0.0, 360.0)]
-    half_ra = np.degrees(np.arcsin(np.sin(np.radians(reach)) / np.cos(np.radians(dec)))) + _MARGIN_DEG
-    return low, high, _around(ra, half_ra)
 
 
 def _around(ra: float, half: float) -> list[tuple[float, float]]:

@@ -75,7 +75,9 @@ def _from_counts(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
     result = np.empty((len(counts), bands, grid.pixels, grid.pixels), dtype=np.float32)
     for start in track(range(0, len(counts), _CHUNK), "smoothing"):
         part = slice(start, start + _CHUNK)
-        joined = join_bands(grid.rebin(counts[part], part), bands)
+        joined = np.add.reduceat(
+            grid.rebin(counts[part], part), range(0, counts.shape[1], counts.shape[1] // bands), axis=1
+        )
         result[part] = finish(joined, recipe.get("smoothing"), recipe.get("clip"), recipe.get("transform"))
     return result, grid.offsets_arcsec(), grid.attributes
 
@@ -111,12 +113,6 @@ def band_number(recipe: Recipe, bands: int) -> int:
             f"must be below {number}."
         )
     return number
-
-
-def join_bands(counts: NDArray[Any], number: int) -> NDArray[Any]:
-    """Sum adjacent energy bands of (cluster, band, y, x) to `number` bands, dtype kept; `number` divides them."""
-    bands = counts.shape[1]
-    return counts if number == bands else np.add.reduceat(counts, range(0, bands, bands // number), axis=1)
 
 
 def _joined_bands(images: Path, source: xr.Dataset, number: int) -> dict[str, Any]:

@@ -80,14 +80,11 @@ class Field:
 
 @dataclass(frozen=True)
 class ExposureMap:
-    """Vignetting-corrected exposure of a field on a SIN image about its centre; outside the field it is zero.
-
-    `image_s` is the exposure in s, shape (y, x), x to the West and y to the North; `pixel_deg` the side of a pixel.
-    """
+    """Vignetting-corrected exposure of a field on a SIN image about its centre; outside the field it is zero."""
 
     field: Field
-    pixel_deg: float
-    image_s: Float32Array
+    pixel_deg: float  #: side of a pixel
+    image_s: Float32Array  #: exposure in s, (y, x), x to the West and y to the North
 
     @classmethod
     def from_config(cls, field: Field, parameters: Exposure, vignetted: bool = True) -> ExposureMap:
@@ -98,18 +95,18 @@ class ExposureMap:
         the sum has a ridge of twice the depth, as in the eFEDS field (Brunner et al. 2022). The exposure of particles
         is the same to the power `particle_slope`, scan by scan.
         """
-        pixel, depth = float(parameters["pixel_arcsec"]) / 3600, float(parameters["depth_s"])
+        pixel = parameters["pixel_arcsec"] / 3600
         half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1
         half_y = int(np.ceil(np.degrees(np.sin(np.radians(field.height_deg / 2))) / pixel)) + 1
         north = np.radians((np.arange(2 * half_y) + 0.5 - half_y) * pixel)[:, None]
         east = -np.radians((np.arange(2 * half_x) + 0.5 - half_x) * pixel)[None, :]
         longitude = np.degrees(np.arctan2(east, np.sqrt(np.clip(1 - east**2 - north**2, 0, None))))
-        across = _ramp(field.height_deg / 2 - np.abs(np.degrees(np.arcsin(north))), float(parameters["taper_deg"]))
-        slope = 1.0 if vignetted else float(parameters["particle_slope"])
+        across = _ramp(field.height_deg / 2 - np.abs(np.degrees(np.arcsin(north))), parameters["taper_deg"])
+        slope = 1.0 if vignetted else parameters["particle_slope"]
         image = np.zeros(longitude.shape)
         for along in _scans(longitude, field.width_deg, parameters):
             image += (along * across) ** slope
-        return cls(field, pixel, (depth * image).astype(np.float32))
+        return cls(field, pixel, (parameters["depth_s"] * image).astype(np.float32))
 
     @classmethod
     def read(cls, path: Path, field: Field) -> ExposureMap:
@@ -136,10 +133,7 @@ class ExposureMap:
         return ExposureMap(self.field, self.pixel_deg, image)
 
     def draw(self, rate_per_arcmin2: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Draw photons of a uniform background of `rate_per_arcmin2` count / (s arcmin2).
-
-        Returns native longitude and latitude in deg, by rows of pixels from South to North.
-        """
+        """Draw native positions in deg of a uniform background of `rate_per_arcmin2` count / (s arcmin2), by rows."""
         rows, columns = self.image_s.shape
         y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]
         x = np.radians((np.arange(columns) + 0.5 - columns / 2) * self.pixel_deg)[None, :]
@@ -171,7 +165,7 @@ class ExposureMap:
 
 def _scans(longitude: FloatArray, width_deg: float, parameters: Exposure) -> Iterator[FloatArray]:
     """Yield the relative depth of each scan at native longitudes (deg), without the fall towards North and South."""
-    number, taper, overlap = int(parameters["scans"]), float(parameters["taper_deg"]), float(parameters["overlap_deg"])
+    number, taper, overlap = parameters["scans"], parameters["taper_deg"], parameters["overlap_deg"]
     for scan in range(number):
         west = -width_deg / 2 + scan * width_deg / number
         east = west + width_deg / number

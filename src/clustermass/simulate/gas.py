@@ -60,18 +60,13 @@ TEMPERATURE_SCATTER = 0.150
 
 @dataclass(frozen=True)
 class RadialProfiles:
-    """Surface brightness profiles, flat inside the first node, power laws between nodes, zero beyond a cut.
+    """Surface brightness profiles, flat inside the first node, power laws between nodes, zero beyond a cut."""
 
-    `nodes` are radii (node,); `brightness` at the nodes (profile, node); `slope` the exponent of r of the growth curve,
-    2 + d ln(brightness) / d ln(r), (profile, node - 1); `enclosed_at_nodes` the integral of the brightness over the
-    disc inside each node (profile, node); `total` the integral inside the cut (profile,).
-    """
-
-    nodes: FloatArray
-    brightness: FloatArray
-    slope: FloatArray
-    enclosed_at_nodes: FloatArray
-    total: FloatArray
+    nodes: FloatArray  #: radii, (node,)
+    brightness: FloatArray  #: at the nodes, (profile, node)
+    slope: FloatArray  #: exponent of r of the growth curve, 2 + d ln(brightness) / d ln(r), (profile, node - 1)
+    enclosed_at_nodes: FloatArray  #: integral of the brightness over the disc inside each node, (profile, node)
+    total: FloatArray  #: integral inside the cut, (profile,)
 
     @classmethod
     def from_nodes(cls, nodes: FloatArray, log_brightness: FloatArray) -> RadialProfiles:
@@ -88,9 +83,8 @@ class RadialProfiles:
 
     def __getitem__(self, rows: NDArray[np.integer] | BoolArray) -> RadialProfiles:
         """Return the profiles of these rows, at the same nodes."""
-        return RadialProfiles(
-            self.nodes, self.brightness[rows], self.slope[rows], self.enclosed_at_nodes[rows], self.total[rows]
-        )
+        by_profile = (self.brightness, self.slope, self.enclosed_at_nodes, self.total)
+        return RadialProfiles(self.nodes, *(values[rows] for values in by_profile))
 
     def enclosed(self, radius: FloatArray) -> FloatArray:
         """Integral of each profile over the disc inside its `radius`, shape (profile,); radii inside the nodes."""

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from clustermass.arrays import Float32Array, FloatArray, IdArray, Rows
+from clustermass.arrays import Float32Array, FloatArray, IdArray, Rows, Streams
 from clustermass.errors import InputError
 from clustermass.events.eventlist import MODULES, EventList
 from clustermass.io.products import ANGLE_STEP
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import EmittingHaloes
-from clustermass.simulate.sources import Haloes, PointSources
+from clustermass.simulate.sources import Haloes, PointSources, agn_spectrum
 from clustermass.simulate.spectra import ClusterSpectra, CountSpectra, plasma_power, power_law, transmission
 from clustermass.simulate.telescope import PHOTON_KEV, KingPsf, detection_band_fraction, fold
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Background as BackgroundBlock
+    from clustermass.config.sky_models import Sky
 
 #: keV; local hot bubble and Galactic halo, about those of Ponti et al. 2023 (A&A 674, A195) for the eFEDS field
 LOCAL_BUBBLE_KEV, GALACTIC_HALO_KEV = 0.10, 0.22
@@ -38,22 +39,14 @@ PATTERN_COUNTS = (31503, 6730, 1091, 803)
 
 @dataclass(frozen=True)
 class Background:
-    """Count spectra of the smooth background; their `rate` is count / (s arcmin2) over all detector energies.
+    """Count spectra of the smooth background; their `rate` is count / (s arcmin2) over all detector energies."""
 
-    `sky` holds the photons through the mirrors, per second of vignetting-corrected exposure; `particle` the events that
-    bypass the mirrors, per second of the exposure without vignetting.
-    """
-
-    sky: CountSpectra
-    particle: CountSpectra
+    sky: CountSpectra  #: photons through the mirrors, per second of vignetting-corrected exposure
+    particle: CountSpectra  #: events that bypass the mirrors, per second of the exposure without vignetting
 
     @classmethod
     def from_config(cls, parameters: BackgroundBlock, nh_cm2: float) -> Background:
-        """Build it from the config block `background`; `nh_cm2` absorbs the halo and extragalactic parts.
-
-        `rate_per_arcmin2_ks` is the level in the detection band 0.2-2.3 keV, `shares` its parts; InputError if all are
-        0.
-        """
+        """Build it from the config block `background` behind a hydrogen column; InputError if all shares are 0."""
         shares = cast("dict[str, float]", parameters["shares"])
         total = sum(shares.values())
         if total <= 0:
@@ -75,15 +68,12 @@ class Background:
 
 @dataclass(frozen=True)
 class Photons(Rows):
-    """Detected photons: native position in the field (deg), detector energy (eV) and truth label; arrays (photon,).
-
-    The label `source` is > 0 for a halo, < 0 for an AGN, 0 for the background.
-    """
+    """Detected photons: native position in the field (deg), detector energy (eV) and truth label; arrays (photon,)."""
 
     longitude: FloatArray
     latitude: FloatArray
     energy_ev: Float32Array
-    source: IdArray
+    source: IdArray  #: > 0 for a halo, < 0 for an AGN, 0 for the background
 
     @classmethod
     def join(cls, *parts: Photons) -> Photons:
@@ -99,8 +89,7 @@ def point_source_photons(
     number = rng.poisson(sources.flux * spectrum.rate[0] * most)
     source = np.repeat(np.arange(len(number), dtype=np.int32), number)
     energy = spectrum.draw_energy(rng, 0, len(source))
-    east, north = _scatter(psf, rng, energy)
-    return _detected(sources, source, (east, north), energy, -(source + 1), exposure, most, rng)
+    return _detected(sources, source, (0.0, 0.0), energy, -(source + 1), exposure, most, psf, rng)
 
 
 def cluster_photons(
@@ -121,10 +110,8 @@ def cluster_photons(
     cosine, sine = np.cos(gas.position_angle)[halo], np.sin(gas.position_angle)[halo]
     spectrum = spectra.choose(rng, gas.kt_kev[halo], haloes.redshift[halo])
     energy = spectra.spectra.draw_energy(rng, spectrum, len(halo))
-    east, north = _scatter(psf, rng, energy)
-    east += major * cosine - minor * sine
-    north += major * sine + minor * cosine
-    return _detected(haloes, halo, (east, north), energy, halo + 1, exposure, most, rng)
+    offset = major * cosine - minor * sine, major * sine + minor * cosine
+    return _detected(haloes, halo, offset, energy, halo + 1, exposure, most, psf, rng)
 
 
 def background_photons(
@@ -140,47 +127,57 @@ def background_photons(
     return Photons.join(*parts)
 
 
-def _scatter(psf: KingPsf, rng: np.random.Generator, energy_ev: Float32Array) -> tuple[FloatArray, FloatArray]:
-    """Offsets by the PSF to the East and to the North, arcsec."""
-    radius = psf.draw_radius(rng, energy_ev)
-    phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)
-    return (radius * np.cos(phase)).astype(float), (radius * np.sin(phase)).astype(float)
-
-
 def _detected(
     sources: Haloes | PointSources,
     source: IdArray,
-    offset_arcsec: tuple[FloatArray, FloatArray],
+    offset_arcsec: tuple[FloatArray | float, FloatArray | float],
     energy_ev: Float32Array,
     label: IdArray,
     exposure: ExposureMap,
     most_s: Float32Array,
+    psf: KingPsf,
     rng: np.random.Generator,
 ) -> Photons:
-    """Return the photons that are detected where they land, offset to the East and to the North of their sources.
+    """Return the photons that are detected where they land, offset to the East and North and scattered by the PSF.
 
     Each was drawn with the exposure `most_s` of its source, whose row is in `source`, and is kept with the probability
     of its local exposure over that.
     """
+    radius = psf.draw_radius(rng, energy_ev)
+    phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)
+    east = (radius * np.cos(phase)).astype(float) + offset_arcsec[0]
+    north = (radius * np.sin(phase)).astype(float) + offset_arcsec[1]
     scale = 1 / 3600 / np.cos(np.radians(sources.latitude))
-    longitude = sources.longitude[source] + offset_arcsec[0] * scale[source]
-    latitude = sources.latitude[source] + offset_arcsec[1] / 3600
+    longitude = sources.longitude[source] + east * scale[source]
+    latitude = sources.latitude[source] + north / 3600
     local = exposure.at_native(longitude, latitude)
     kept = rng.random(len(longitude), dtype=np.float32) * most_s[source] < local
     return Photons(longitude[kept], latitude[kept], energy_ev[kept], label[kept])
 
 
-def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generator) -> tuple[EventList, IdArray]:
-    """Turn photons into an event list, in a random order along TIME, and the truth label of each event.
+def draw_photons(
+    sky: Sky, clusters: EmittingHaloes, agn: PointSources, spectra: ClusterSpectra, exposure: ExposureMap, rng: Streams
+) -> Photons:
+    """Draw the detected photons of haloes, AGN and background."""
+    psf, nh_cm2 = KingPsf(**sky["psf"]), sky["absorption"]["nh_cm2"]
+    background = Background.from_config(sky["background"], nh_cm2)
+    particles = ExposureMap.from_config(exposure.field, sky["exposure"], vignetted=False)
+    spectrum = agn_spectrum(sky["agn"]["photon_index"], nh_cm2)
+    return Photons.join(
+        cluster_photons(clusters, spectra, exposure, psf, rng["cluster_photons"]),
+        point_source_photons(agn, spectrum, exposure, psf, rng["agn_photons"]),
+        background_photons(background, exposure, particles, rng["background"]),
+    )
 
-    RA and Dec are rounded to 1e-6 deg, as files keep them; `name` is the list's name in messages.
-    """
+
+def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generator) -> tuple[EventList, IdArray]:
+    """Return photons as an event list in a random order along TIME, and the truth label of each event."""
     number = len(photons)
     order = rng.permutation(number)
     steps = rng.standard_exponential(number + 1)  # their partial sums are sorted uniform times
     np.cumsum(steps, out=steps)
     time = TIME_START_S + (TIME_STOP_S - TIME_START_S) * (steps[:-1] / steps[-1])
-    sky = field.to_sky(photons.longitude, photons.latitude)
+    sky = field.to_sky(photons.longitude, photons.latitude)  # rounded to 1e-6 deg, as files keep them
     ra, dec = (np.rint(angle / ANGLE_STEP)[order] * ANGLE_STEP for angle in sky)
     edges = np.cumsum(PATTERN_COUNTS) / sum(PATTERN_COUNTS) * 65536
     pattern = (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)  # of each equally likely number

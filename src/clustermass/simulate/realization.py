@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clustermass.arrays import IdArray, Streams, random_streams
+from clustermass.arrays import IdArray, random_streams
 from clustermass.events.eventlist import EventList
 from clustermass.events.write import write_events, write_labels
 from clustermass.io.log import LOGGER
@@ -16,19 +16,9 @@ from clustermass.io.products import SOURCES, TRUTH, write_table
 from clustermass.io.provenance import simulation_hash
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import EmittingHaloes, emitting_haloes
-from clustermass.simulate.photons import (
-    TIME_START_S,
-    TIME_STOP_S,
-    Background,
-    Photons,
-    background_photons,
-    cluster_photons,
-    event_list,
-    point_source_photons,
-)
+from clustermass.simulate.photons import TIME_START_S, TIME_STOP_S, draw_photons, event_list
 from clustermass.simulate.sources import PointSources, agn_spectrum, draw_agn, joined_positions
 from clustermass.simulate.spectra import ClusterSpectra
-from clustermass.simulate.telescope import KingPsf
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Sky
@@ -87,21 +77,6 @@ def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realizatio
         "H0": (cosmology["h0_km_s_mpc"], "km/s/Mpc"),
         "OMEGA_M": (cosmology["omega_m"], "flat LCDM"),
     }
-
-
-def draw_photons(
-    sky: Sky, clusters: EmittingHaloes, agn: PointSources, spectra: ClusterSpectra, exposure: ExposureMap, rng: Streams
-) -> Photons:
-    """Draw the detected photons of haloes, AGN and background."""
-    psf, nh_cm2 = KingPsf(**sky["psf"]), sky["absorption"]["nh_cm2"]
-    background = Background.from_config(sky["background"], nh_cm2)
-    particles = ExposureMap.from_config(exposure.field, sky["exposure"], vignetted=False)
-    spectrum = agn_spectrum(sky["agn"]["photon_index"], nh_cm2)
-    return Photons.join(
-        cluster_photons(clusters, spectra, exposure, psf, rng["cluster_photons"]),
-        point_source_photons(agn, spectrum, exposure, psf, rng["agn_photons"]),
-        background_photons(background, exposure, particles, rng["background"]),
-    )
 
 
 def write_event_list(path: Path, events: EventList, field: Field, header: Mapping[str, Any]) -> None:

@@ -73,10 +73,9 @@ def write_simput(
     photon_index: float,
     header: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write haloes and AGN as a SIMPUT file: SRC_CAT, SPECTRUM and at most 190 images; InputError without any source.
+    """Write haloes and AGN (`photon_index`) behind the hydrogen column `nh_cm2` as a SIMPUT file.
 
-    `nh_cm2` is the hydrogen column that absorbs them, cm-2, `photon_index` that of the AGN, `header` further cards of
-    the catalogue.
+    It has SRC_CAT, with cards `header`, SPECTRUM and at most 190 images. InputError without any source.
     """
     number = len(clusters)
     if not number + len(agn):

@@ -37,10 +37,7 @@ class Haloes(Rows):
 
 
 def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Haloes per deg2, unit redshift and dex of mass: Tinker et al. 2008 (ApJ 688, 709) at 500 times critical.
-
-    Takes grids of redshift (z,) and log10(M500c / Msun) (mass,) and the config block `cosmology`; returns (z, mass).
-    """
+    """Haloes per deg2, redshift and dex of mass, (z, mass): Tinker et al. 2008 (ApJ 688, 709) at 500 times critical."""
     from colossus.cosmology import cosmology as colossus_cosmology
     from colossus.lss import mass_function
 
@@ -65,23 +62,14 @@ def draw_haloes(field: Field, parameters: Clusters, cosmology: Mapping[str, floa
     counts = cumulative_trapezoid(above[:, -1], redshift, initial=0)
     number = int(rng.poisson(counts[-1] * field.area_deg2))
     z = np.interp(rng.random(number) * counts[-1], counts, redshift)
-    log10_mass = _draw_mass(rng, z, redshift, mass, above)
-    longitude, latitude = field.draw(rng, number)
-    return Haloes(longitude, latitude, z, log10_mass)
-
-
-def _draw_mass(
-    rng: np.random.Generator, z: FloatArray, redshift: FloatArray, mass: FloatArray, above: FloatArray
-) -> FloatArray:
-    """Draw masses from the mass function of a grid redshift, chosen at random between the two neighbours."""
+    # the mass function is that of a grid redshift, chosen at random between the two neighbours
     position = (z - redshift[0]) / (redshift[1] - redshift[0])
-    row = np.minimum((position + rng.random(len(z))).astype(int), len(redshift) - 1)
-    uniform = rng.random(len(z))
-    drawn = np.empty(len(z))
+    row = np.minimum((position + rng.random(number)).astype(int), len(redshift) - 1)
+    uniform, log10_mass = rng.random(number), np.empty(number)
     for i in np.unique(row):
         here = row == i
-        drawn[here] = np.interp(uniform[here] * above[i, -1], above[i], mass)
-    return drawn
+        log10_mass[here] = np.interp(uniform[here] * above[i, -1], above[i], mass)
+    return Haloes(*field.draw(rng, number), z, log10_mass)
 
 
 #: Moretti et al. 2003 (ApJ 588, 696), soft band 0.5-2 keV: bright and faint slopes and the flux of the break

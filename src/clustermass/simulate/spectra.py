@@ -144,7 +144,13 @@ def emissivity(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
     energy = np.asarray(energy_kev, dtype=float)
     constant, excess, kt_slope, energy_slope = CONTINUUM
     correction = constant + excess * kt_kev**-kt_slope * energy**energy_slope
-    return bremsstrahlung(energy, kt_kev) * correction + _lines(energy, kt_kev)
+    centre, width, peak, below, above, power = LINES.T
+    offset = np.log(kt_kev / peak)
+    height = 1e-24 * power * np.exp(-0.5 * (offset / np.where(offset > 0, above, below)) ** 2) / width
+    lines = np.zeros(energy.shape)
+    for position, scale, amplitude in zip(centre, width, height / np.sqrt(2 * np.pi), strict=True):
+        lines += amplitude * np.exp(-0.5 * ((energy - position) / scale) ** 2)
+    return bremsstrahlung(energy, kt_kev) * correction + lines
 
 
 def plasma_power(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
@@ -170,16 +176,6 @@ def _band_power(kt_kev: float) -> float:
     return float(np.trapezoid(emissivity(_BAND, kt_kev), _BAND))
 
 
-def _lines(energy: FloatArray, kt_kev: float) -> FloatArray:
-    centre, width, peak, below, above, power = LINES.T
-    offset = np.log(kt_kev / peak)
-    height = 1e-24 * power * np.exp(-0.5 * (offset / np.where(offset > 0, above, below)) ** 2) / width
-    total = np.zeros(energy.shape)
-    for position, scale, amplitude in zip(centre, width, height / np.sqrt(2 * np.pi), strict=True):
-        total += amplitude * np.exp(-0.5 * ((energy - position) / scale) ** 2)
-    return total
-
-
 _LOG_KT = np.linspace(np.log(0.2), np.log(20.0), 36)
 _REDSHIFT_STEP = 0.04
 _FITTED_BAND = np.linspace(0.5, 2.0, 301)
@@ -203,9 +199,8 @@ class ClusterSpectra:
             # Power per observed keV: the rest-frame spectrum at E (1 + z), times the compression of energies.
             band = np.trapezoid(plasma_power(_FITTED_BAND * stretch, kt) * stretch, _FITTED_BAND, axis=1)
             correction.append(band)
-            photons.append(
-                plasma_power(PHOTON_KEV * stretch, kt) * stretch / (PHOTON_KEV * ERG_PER_KEV * band[:, None])
-            )
+            power = plasma_power(PHOTON_KEV * stretch, kt)
+            photons.append(power * stretch / (PHOTON_KEV * ERG_PER_KEV * band[:, None]))
         absorbed = np.concatenate(photons) * transmission(PHOTON_KEV, nh_cm2)
         return cls(redshift, CountSpectra.from_photons(absorbed), np.concatenate(correction))
 

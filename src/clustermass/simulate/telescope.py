@@ -86,10 +86,7 @@ def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> Float
 
 
 def fold(photon_spectrum: FloatArray) -> FloatArray:
-    """Fold photon spectra, photon / (s cm2 keV) on `PHOTON_KEV`, shape (..., photon energies).
-
-    Returns the count rate in each bin of `PI_EDGES_EV`, count / s, shape (..., PI bins).
-    """
+    """Turn photon / (s cm2 keV) on `PHOTON_KEV`, (..., photon energies), into count / s in the PI bins, (..., bins)."""
     return (photon_spectrum * effective_area_cm2(PHOTON_KEV) * PHOTON_STEP_KEV) @ redistribution()
 
 
