@@ -5,7 +5,6 @@ it as a user's list once; it needs 10 GB in the temporary folder.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ import numpy as np
 from astropy.table import Table
 from images import CLUSTERS, masked, sky
 from images import GEOMETRY as BASE
-from runner import RESULTS, Arm, benchmark, machine
+from runner import RESULTS, Arm, benchmark, header
 
 from clustermass.events.eventlist import Selection
 from clustermass.events.read import read_events, stream_events
@@ -155,12 +154,10 @@ def grow(folder, million, ra, dec):
 
 def once(folder, millions, million):
     """Count one long list into images and ingest it, once each."""
-    load = os.getloadavg()[0]
+    what, command = f"a list of {millions} million photons, each once", f"python benchmarks/events.py {millions}"
+    report = header(f"events_{millions}", what, command)
     path = write_long(folder / "events.fits", millions, million)
-    report = {"benchmark": f"events_{millions}", "what": f"a list of {millions} million photons, each once"}
-    report |= {"command": f"python benchmarks/events.py {millions}"}
-    report |= {"machine": {**machine(), "load_at_start": round(load, 2)}, "images": alone("images", path)}
-    report |= {"taken_in": alone("lists", path)}
+    report |= {"images": alone("images", path), "taken_in": alone("lists", path)}
     write_json(report, RESULTS / f"events_{millions}.json")
     print(json.dumps(report, indent=2))
 

@@ -3,17 +3,13 @@
 Ends with status `CANNOT_RUN` where JAX sees no GPU. Times are wall times: the processor only waits.
 """
 
-import platform
 import sys
 import time
-from importlib.metadata import version
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import yaml
-from runner import CANNOT_RUN, PACKAGES, RESULTS, machine, spread
+from runner import CANNOT_RUN, CONFIG, RESULTS, header, spread
 
 from clustermass.dataset.standardise import Standardisation
 from clustermass.dataset.training_data import Subset
@@ -24,7 +20,6 @@ from clustermass.network.predict import initialise, stacked, unflatten, use_devi
 from clustermass.network.train import on_device, train_networks
 
 SHAPE, TRAIN, VAL, MEMBERS, EPOCHS, ROUNDS = (50, 50, 10), 5563, 1192, 30, 300, 5
-CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
 NETWORK = CONFIG["network"]["krippendorf2023"]
 RECIPE = {**CONFIG["training"]["recipes"]["krippendorf2023"], "batch_size": 100, "epochs": EPOCHS}
 #: of a training sample: floating point operations, and bytes moved if each layer reads and writes memory once (float32)
@@ -61,12 +56,6 @@ def epoch_seconds(train, members):
     return seconds[1:]
 
 
-def floor_seconds(precision):
-    """Return a lower limit of the seconds of an epoch of all members: memory or arithmetic, whichever takes longer."""
-    samples = MEMBERS * TRAIN
-    return max(samples * BYTES / MEMORY, samples * FLOP / ARITHMETIC[precision])
-
-
 def main():
     """Measure, or print the reason why it can't."""
     if use_device("auto") == "cpu":
@@ -78,13 +67,13 @@ def main():
     trained = sum(1 for _ in train_networks(train, val, NETWORK, RECIPE, 1, range(MEMBERS)))
     whole = time.perf_counter() - start
     device = jax.devices()[0]
-    floors = {precision: floor_seconds(precision) for precision in ARITHMETIC}
-    report = {
-        "benchmark": "gpu",
-        "what": f"the paper's network and recipe: {TRAIN} clusters of {SHAPE}, batch 100, {MEMBERS} members",
-        "command": "python benchmarks/gpu.py",
-        "machine": {**machine(), "gpu": device.device_kind},
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+    # an epoch of all members takes at least the time for its memory or its arithmetic, whichever is longer
+    samples = MEMBERS * TRAIN
+    floors = {key: max(samples * BYTES / MEMORY, samples * FLOP / speed) for key, speed in ARITHMETIC.items()}
+    what = f"the paper's network and recipe: {TRAIN} clusters of {SHAPE}, batch 100, {MEMBERS} members"
+    report = header("gpu", what)
+    report["machine"]["gpu"] = device.device_kind
+    report |= {
         "precision": jax.config.jax_default_matmul_precision or "JAX's default: TF32 where the GPU has it",
         "timing": f"wall time, {ROUNDS} epochs after an untimed one; the whole with compilation and validation",
         "epoch_of_one_member_s": spread(one),

@@ -1,26 +1,17 @@
 """From photons to base-grid images: our index of the sky against straightforward code."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import yaml
-from runner import Arm, benchmark
+from runner import CONFIG, Arm, benchmark
 
 from clustermass.events.eventlist import EventList
 from clustermass.images.cutouts import BoxCells, ImageStack, SkyIndex
-from clustermass.images.geometry import (
-    ImageGeometry,
-    block_sum,
-    image_pixels,
-    pixel_numbers,
-    project,
-)
+from clustermass.images.geometry import ImageGeometry, block_sum, image_pixels, pixel_numbers, project
 from clustermass.simulate.field import Field
 
 EVENTS, CLUSTERS = 4_000_000, 450
 FEW, FEWEST = 4, 2  # clusters that the slow arms do
-CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
 GEOMETRY = ImageGeometry.from_config(CONFIG["images"])
 
 

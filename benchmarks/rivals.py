@@ -6,8 +6,6 @@ their own: ``make rivals-environment``.
 """
 
 import argparse
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -15,13 +13,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from rival_workers.cases import CASES, CORES, PRODUCT_FLOP
 from rival_workers.processes import Workers, keep_to_cores
-from runner import CANNOT_RUN, PACKAGES, RESULTS, machine, spread
+from runner import CANNOT_RUN, RESULTS, header, in_turn, spread
 
 from clustermass.io.files import write_json
 
@@ -45,18 +42,8 @@ def timed(case, python, rounds):
         for name, arm in arms.items():
             arm.call()  # compiles
             said(f"{case.network}: {name} is ready")
-        return checked, rounds_of(arms, rounds), arms
-
-
-def rounds_of(arms, rounds):
-    """Return wall and CPU seconds of each arm's calls; each round starts with another arm."""
-    names, seconds = list(arms), {name: [] for name in arms}
-    for number in range(rounds):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            seconds[name].append(arms[name].call())
-        said(f"round {number + 1} of {rounds} done")
-    return seconds
+        calls = {name: arm.call for name, arm in arms.items()}
+        return checked, in_turn(calls, rounds, lambda number: said(f"round {number} of {rounds} done")), arms
 
 
 def compared(workers):
@@ -79,50 +66,42 @@ def described(arm, seconds):
     """Return the results of one arm."""
     wall, cpu = (spread(column) for column in zip(*seconds, strict=True))
     rates = {f"{arm.unit}s_per_{kind}_s": arm.work / of["median"] for kind, of in (("wall", wall), ("cpu", cpu))}
-    facts = {"what": arm.what, f"{arm.unit}s": arm.work, "wall_s": wall, "cpu_s": cpu}
-    return {
-        **facts,
-        **{key: float(f"{value:.6g}") for key, value in rates.items()},
-        "max_rss_mib": arm.workers.max_rss_mib,
-    }
+    result = {"what": arm.what, f"{arm.unit}s": arm.work, "wall_s": wall, "cpu_s": cpu}
+    result |= {key: float(f"{value:.6g}") for key, value in rates.items()}
+    return {**result, "max_rss_mib": arm.workers.max_rss_mib}
 
 
 def ratios(case, arms, seconds):
     """Return our speed over each rival's in each round, by wall time and by CPU time."""
-    facts = {}
-    for name in case.rivals:
-        scale = arms["ours"].work / arms[name].work
-        pairs = list(zip(seconds[name], seconds["ours"], strict=True))
-        wall, cpu = (spread([scale * theirs[kind] / ours[kind] for theirs, ours in pairs]) for kind in (0, 1))
-        facts[f"ours / {name}"] = {"wall": wall, "cpu": cpu, **judged(wall["median"], case.bars.get(name))}
-    return facts
-
-
-def judged(value, bar):
-    """Return the required value, if there is one, and whether `value` meets it."""
-    return {} if bar is None else {"bar": bar, "met": value >= bar}
+    work = {name: arms[name].work for name in ("ours", *case.rivals)}
+    return {f"ours / {name}": speed_ratio(work, seconds, name, case.bars.get(name)) for name in case.rivals}
 
 
 def peak_shares(case, arms, seconds):
     """Return our share of the speed of a large matrix product in each round, for each library's product."""
-    facts = {}
-    for name in (name for name in arms if name.startswith("matmul")):
-        scale = arms["ours"].work * case.flop / (arms[name].work * PRODUCT_FLOP)
-        pairs = list(zip(seconds[name], seconds["ours"], strict=True))
-        wall, cpu = (spread([scale * product[kind] / ours[kind] for product, ours in pairs]) for kind in (0, 1))
-        facts[f"ours / {name}"] = {"wall": wall, "cpu": cpu, **judged(wall["median"], case.bars.get("matmul"))}
-    return facts
+    work = {name: arm.work * PRODUCT_FLOP for name, arm in arms.items() if name.startswith("matmul")}
+    bar = case.bars.get("matmul")
+    ours = {"ours": arms["ours"].work * case.flop}
+    return {f"ours / {name}": speed_ratio(ours | work, seconds, name, bar) for name in work}
+
+
+def speed_ratio(work, seconds, other, bar):
+    """Return our work a second over that of another arm, and whether its median by wall time meets `bar`, if given."""
+    scale = work["ours"] / work[other]
+    pairs = list(zip(seconds[other], seconds["ours"], strict=True))
+    wall, cpu = (spread([scale * theirs[kind] / ours[kind] for theirs, ours in pairs]) for kind in (0, 1))
+    return {"wall": wall, "cpu": cpu, **({} if bar is None else {"bar": bar, "met": wall["median"] >= bar})}
 
 
 def growth(arms, seconds):
     """Return the wall seconds of a sample, relative to the largest epoch, by number of samples and round."""
     sizes = {arm.options["samples"]: name for name, arm in arms.items() if name.split(",")[0] == "ours"}
     largest = max(sizes)
-    facts = {}
+    relative = {}
     for size, name in sorted(sizes.items()):
         pairs = zip(seconds[name], seconds[sizes[largest]], strict=True)
-        facts[size] = spread([few[0] / size / (all_[0] / largest) for few, all_ in pairs])
-    return facts
+        relative[size] = spread([few[0] / size / (all_[0] / largest) for few, all_ in pairs])
+    return relative
 
 
 def memory():
@@ -169,19 +148,12 @@ def report_of(case, python, rounds):
     }
 
 
-def rival_versions(python):
-    """Return the versions of the rivals in their own environment."""
-    code = f"from importlib.metadata import version; print(*map(version, {RIVALS}))"
-    out = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
-    return dict(zip(RIVALS, out.split(), strict=True))
-
-
-def printed(name, facts):
+def printed(name, results):
     """Print the ratios of a case."""
-    for arm, values in facts["arms"].items():
+    for arm, values in results["arms"].items():
         unit = next(key for key in values if key.endswith("per_wall_s"))
         print(f"{name:10} {arm:28} {values[unit]:10.4g} {unit}")
-    for pair, values in (facts["samples_per_second"] | facts["share_of_matmul"]).items():
+    for pair, values in (results["samples_per_second"] | results["share_of_matmul"]).items():
         wall, cpu = values["wall"], values["cpu"]["median"]
         bar = f"  bar {values['bar']}: {'met' if values['met'] else 'NOT met'}" if "bar" in values else ""
         print(f"{name:10} {pair:28} {wall['median']:6.2f} ({wall['min']:.2f} to {wall['max']:.2f}), CPU {cpu:.2f}{bar}")
@@ -202,23 +174,20 @@ def main():
         print(f"rivals     can't run: it needs {CORES} cores.")
         sys.exit(CANNOT_RUN)
     (RESULTS / "rivals.log").unlink(missing_ok=True)
-    load, versions = os.getloadavg()[0], rival_versions(chosen.python)
+    code = f"from importlib.metadata import version; print(*map(version, {RIVALS}))"
+    out = subprocess.run([chosen.python, "-c", code], check=True, capture_output=True, text=True).stdout
+    report = header("rivals", "training on two cores: samples a second of all members together")
     cases = {name: report_of(CASES[name], chosen.python, chosen.rounds) for name in chosen.cases}
-    report = {
-        "benchmark": "rivals",
-        "what": "training on two cores: samples a second of all members together",
-        "command": "python benchmarks/rivals.py",
-        "machine": {**machine(), "load_at_start": round(load, 2)},
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
-        "versions_of_rivals": versions,
+    report |= {
+        "versions_of_rivals": dict(zip(RIVALS, out.split(), strict=True)),
         "timing": f"{CORES} cores, {chosen.rounds} rounds, arms in turn, after one untimed call of each",
         "setup": "random images; recipe krippendorf2023 (Adam, eight symmetries) with each case's batch, no dropout",
         "cases": cases,
         "memory_mib_by_members": memory(),
     }
     write_json(report, chosen.output)
-    for name, facts in cases.items():
-        printed(name, facts)
+    for name, results in cases.items():
+        printed(name, results)
 
 
 if __name__ == "__main__":

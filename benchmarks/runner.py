@@ -12,15 +12,18 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import yaml
 from threadpoolctl import threadpool_limits
 
 from clustermass.io.files import write_json
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "benchmarks"
+CONFIG = yaml.safe_load((HERE.parent / "config" / "config.yaml").read_text())
 PACKAGES = ("clustermass", "numpy", "scipy", "astropy", "jax", "jaxlib", "flax", "optax")
 ROUNDS = 7
 CANNOT_RUN = 77
@@ -42,16 +45,13 @@ def benchmark(name, what, arms, ratios, limit, checked, setup, rounds=ROUNDS):
     `ratios` are pairs of arms: CPU time of a unit of the first over that of a unit of the second.
     `limit` says what no implementation could save, and which pair of arms tells how far we are from it.
     """
-    load = os.getloadavg()[0]
+    report = header(name, what)
     with threadpool_limits(1):
-        seconds = measure(arms, rounds)
+        for arm in arms.values():
+            arm.call()
+        seconds = in_turn({key: partial(timed, arm.call) for key, arm in arms.items()}, rounds)
     pairs = {f"{above} / {below}": ratio(arms, seconds, above, below) for above, below in ratios}
-    report = {
-        "benchmark": name,
-        "what": what,
-        "command": f"python benchmarks/{name}.py",
-        "machine": {**machine(), "load_at_start": round(load, 2)},
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+    report |= {
         "timing": f"one core, {rounds} rounds, arms in turn, after one untimed call of each",
         "setup": setup,
         "checked": checked,
@@ -68,17 +68,31 @@ def benchmark(name, what, arms, ratios, limit, checked, setup, rounds=ROUNDS):
         print(f"{name:10} {pair:50} {value['median']:8.2f}  ({value['min']:.2f} to {value['max']:.2f})")
 
 
-def measure(arms, rounds):
-    """Return CPU and wall seconds of `rounds` calls of each arm; each round starts with another one."""
-    names = list(arms)
-    for arm in arms.values():
-        arm.call()
-    seconds = {name: [] for name in names}
+def header(name, what, command=None):
+    """Return the beginning of a report: what was measured, on which machine under which load, with which versions."""
+    return {
+        "benchmark": name,
+        "what": what,
+        "command": command or f"python benchmarks/{name}.py",
+        "machine": {**machine(), "load_at_start": round(os.getloadavg()[0], 2)},
+        "versions": versions(PACKAGES),
+    }
+
+
+def versions(packages):
+    """Return the versions of Python and of packages."""
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+def in_turn(calls, rounds, progress=lambda number: None):
+    """Return what `calls` (name -> callable) return in each of `rounds`; each round starts with another one."""
+    names, results = list(calls), {name: [] for name in calls}
     for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            seconds[name].append(timed(arms[name].call))
-    return seconds
+            results[name].append(calls[name]())
+        progress(number + 1)
+    return results
 
 
 def timed(call):
@@ -91,8 +105,8 @@ def timed(call):
 def described(arm, seconds):
     """Return the results of one arm."""
     cpu, wall = (spread(column) for column in zip(*seconds, strict=True))
-    facts = {"what": arm.what, "unit": arm.unit, "units_per_call": arm.work, "cpu_s": cpu, "wall_s": wall}
-    return {**facts, "units_per_cpu_s": float(f"{arm.work / cpu['median']:.6g}")}
+    result = {"what": arm.what, "unit": arm.unit, "units_per_call": arm.work, "cpu_s": cpu, "wall_s": wall}
+    return {**result, "units_per_cpu_s": float(f"{arm.work / cpu['median']:.6g}")}
 
 
 def ratio(arms, seconds, above, below):
@@ -103,17 +117,17 @@ def ratio(arms, seconds, above, below):
 
 def spread(values):
     """Return median, extremes and all values."""
-    facts = {"median": statistics.median(values), "min": min(values), "max": max(values)}
-    return {**{key: float(f"{value:.6g}") for key, value in facts.items()}, "rounds": [round(v, 6) for v in values]}
+    summary = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    return {**{key: float(f"{value:.6g}") for key, value in summary.items()}, "rounds": [round(v, 6) for v in values]}
 
 
 def machine():
     """Return model and number of cores of the processor, without names of people or hosts."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    facts = dict(reversed([tuple(map(str.strip, line.split(":", 1))) for line in lines if ":" in line]))
-    kind = f", family {facts['cpu family']}, model {facts['model']}" if "cpu family" in facts else ""
-    return {"cpu": facts.get("model name", platform.processor() or platform.machine()) + kind, "cores": os.cpu_count()}
+    fields = dict(reversed([tuple(map(str.strip, line.split(":", 1))) for line in lines if ":" in line]))
+    kind = f", family {fields['cpu family']}, model {fields['model']}" if "cpu family" in fields else ""
+    return {"cpu": fields.get("model name", platform.processor() or platform.machine()) + kind, "cores": os.cpu_count()}
 
 
 def main(names):

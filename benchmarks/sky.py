@@ -4,9 +4,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import yaml
 from astropy.io import fits
-from runner import Arm, benchmark
+from runner import CONFIG, Arm, benchmark
 
 from clustermass.arrays import random_streams
 from clustermass.config.resolve import merge, resolve_sky
@@ -20,7 +19,6 @@ from clustermass.simulate.photons import draw_photons, event_list
 from clustermass.simulate.sources import draw_agn
 from clustermass.simulate.spectra import ClusterSpectra
 
-CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
 COSMOLOGY = CONFIG["cosmology"]
 SMALL = {"field": {"width_deg": 5.0, "height_deg": 4.0}}
 GROWTH = {

@@ -1,16 +1,12 @@
 """Smoothing with the paper's kernel, axis by axis on many cubes, against scipy.signal.convolve of each cube."""
 
-from pathlib import Path
-
 import numpy as np
-import yaml
-from runner import Arm, benchmark
+from runner import CONFIG, Arm, benchmark
 from scipy.signal import choose_conv_method, convolve
 
 from clustermass.images.preprocessing import kernel, smooth
 
 CUBES, CHUNK, SHAPE = 256, 64, (10, 50, 50)
-CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
 KERNEL = CONFIG["preprocessing"]["krippendorf2023"]["smoothing"]
 
 

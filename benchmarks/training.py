@@ -1,15 +1,13 @@
 """One training epoch of the default network: our convolution in its epoch scan, against JAX's own convolution."""
 
 from functools import partial
-from itertools import pairwise
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import yaml
-from runner import Arm, benchmark
+from rival_workers.problem import flop_per_sample
+from runner import CONFIG, Arm, benchmark
 
 from clustermass.dataset.standardise import widths
 from clustermass.network.convolution import plain_block
@@ -19,8 +17,8 @@ from clustermass.network.losses import Likelihood
 from clustermass.network.predict import initialise, unflatten, use_device
 
 SHAPE, SAMPLES, FEW, SIDE = (16, 16, 10), 2048, 128, 1024
-CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
 NETWORK, RECIPE = CONFIG["network"]["compact"], CONFIG["training"]["recipes"]["clustermass"]
+SIDE_INPUTS = sum(widths(NETWORK["side_inputs"]))  # columns
 
 
 def network(block):
@@ -34,7 +32,7 @@ def network(block):
 
 def training_data(rng):
     """Return random standardised images with redshift and mass."""
-    sizes = (SAMPLES, *SHAPE), (SAMPLES, sum(widths(NETWORK["side_inputs"]))), (SAMPLES,)
+    sizes = (SAMPLES, *SHAPE), (SAMPLES, SIDE_INPUTS), (SAMPLES,)
     images, side, mass = (jnp.asarray(rng.standard_normal(size, dtype=np.float32)) for size in sizes)
     return TrainingData({"image": images, "side": side}, mass, jnp.ones(SAMPLES))
 
@@ -65,17 +63,6 @@ def steps(program, progress, data):
     return jax.block_until_ready((progress, loss))
 
 
-def flop_per_sample():
-    """Return the operations in matrix products for a training sample, without the first layer's input gradient."""
-    total, (side, _, channels) = 0, SHAPE
-    widths_of = {kind: [layer[kind] for layer in NETWORK["layers"] if kind in layer] for kind in ("conv", "dense")}
-    for number, features in enumerate(widths_of["conv"]):
-        total += (3 if number else 2) * 2 * side**2 * 9 * channels * features
-        side, channels = side // 2, features
-    dense = [side**2 * channels + sum(widths(NETWORK["side_inputs"])), *widths_of["dense"], 2]
-    return total + 3 * 2 * sum(a * b for a, b in pairwise(dense))
-
-
 def check(ours, plain, progress, data):
     """Return a description of the comparison; raise AssertionError if loss or weights depend on the convolution."""
     rows, key = jnp.arange(ours.batch), jax.random.key(2)
@@ -95,7 +82,10 @@ def main():
     data = training_data(np.random.default_rng(1))
     progress, few = begin(ours, weights), jax.tree.map(lambda column: column[:FEW], data)
     matrix, product = jnp.ones((SIDE, SIDE)), jax.jit(jnp.matmul)
-    checked, flop = check(ours, plain, progress, data), flop_per_sample()
+    checked, flop = (
+        check(ours, plain, progress, data),
+        flop_per_sample(SHAPE, {**NETWORK, "side_inputs": range(SIDE_INPUTS)}),
+    )
     arms = {
         "ours": Arm("our convolution in the epoch scan", lambda: epoch(ours, progress, data), SAMPLES),
         "ours, step": Arm("our convolution, whole batch", lambda: steps(ours, progress, data), SAMPLES),

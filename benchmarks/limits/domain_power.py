@@ -38,16 +38,16 @@ def main():
     parser.add_argument("--like", default="further")
     parser.add_argument("--other", nargs="*", default=[])
     parser.add_argument("--preprocessing", default="central")
-    parser.add_argument("--planted", type=int, default=2, help="realizations of --like that changes are planted into")
+    parser.add_argument("--planted", type=int, default=2, help="realizations of --like whose clusters are changed")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/domain_power.json"))
     options = parser.parse_args()
     trained = Ensemble.from_folder(options.experiment)
     domain = read_ood_model(trained.domain)
     rows = {}
     for sky in (options.like, *options.other):
-        rows[sky] = judged(found(options, sky), trained, domain)
-    for name, sample in planted(found(options, options.like)[: options.planted], domain.transform):
-        rows[name] = judged(sample, trained, domain)
+        rows[sky] = row_of(smoothed_images(options, sky), trained, domain)
+    for name, sample in changed(smoothed_images(options, options.like)[: options.planted], domain.transform):
+        rows[name] = row_of(sample, trained, domain)
     k = int(FALSE_ALARMS * (domain.number + 1))
     content = {
         "what": "share of clusters with FLAG_OOD, percent, and the p-value of the whole sample",
@@ -65,7 +65,7 @@ def main():
     print(f"Written: {options.output}")
 
 
-def found(options, sky):
+def smoothed_images(options, sky):
     """Return the paths of a sky's smoothed images in all folders."""
     name = f"*/smoothed/{options.preprocessing}.nc"
     paths = [path for folder in options.skies for path in sorted((folder / sky).glob(name))]
@@ -74,7 +74,7 @@ def found(options, sky):
     return paths
 
 
-def judged(images, trained, domain):
+def row_of(images, trained, domain):
     """Return the row of the table for image files or a sample."""
     sample = load_sample(images, selection=SELECTION) if isinstance(images, list) else images
     redshift = sample["redshift"].values
@@ -99,17 +99,14 @@ def judged(images, trained, domain):
     return row
 
 
-def planted(paths, transform):
+def changed(paths, transform):
     """Yield name and sample of each change."""
     sample = load_sample(paths, selection=SELECTION)
     rng = generator(SEED, "domain power")
     z = sample["redshift"].values
-    for name, wrong in (
-        ("redshift of another cluster", rng.permutation(z)),
-        ("redshift + 0.3", z + 0.3),
-        ("redshift / 3", z / 3),
-    ):
-        yield name, sample.assign(redshift=("cluster", wrong))
+    wrong = {"redshift of another cluster": rng.permutation(z), "redshift + 0.3": z + 0.3, "redshift / 3": z / 3}
+    for name, redshift in wrong.items():
+        yield name, sample.assign(redshift=("cluster", redshift))
     for counts in (100, 300, 1000):
         yield f"neighbour of {counts} counts at {NEIGHBOUR_ARCSEC:g} arcsec", neighbour(sample, transform, counts, rng)
 
@@ -122,13 +119,9 @@ def neighbour(sample, transform, counts, rng):
     centre = np.hypot(x[None, :], y[:, None]) < CORE_ARCSEC
     spectrum = cube[:, :, centre].sum(axis=(0, 2))
     angle = rng.uniform(0, 2 * np.pi, len(cube))
-    blob = np.exp(
-        -(
-            (x[None, None, :] - NEIGHBOUR_ARCSEC * np.cos(angle)[:, None, None]) ** 2
-            + (y[None, :, None] - NEIGHBOUR_ARCSEC * np.sin(angle)[:, None, None]) ** 2
-        )
-        / (2 * NEIGHBOUR_SIGMA_ARCSEC**2)
-    )
+    dx = x[None, None, :] - NEIGHBOUR_ARCSEC * np.cos(angle)[:, None, None]
+    dy = y[None, :, None] - NEIGHBOUR_ARCSEC * np.sin(angle)[:, None, None]
+    blob = np.exp(-(dx**2 + dy**2) / (2 * NEIGHBOUR_SIGMA_ARCSEC**2))
     blob *= np.prod(np.abs([x[1] - x[0], y[1] - y[0]])) / (2 * np.pi * NEIGHBOUR_SIGMA_ARCSEC**2)
     expected = counts * blob[:, None] * (spectrum / spectrum.sum())[:, None, None]
     image = ((cube + rng.poisson(expected)) ** (1 / power)).astype(np.float32)

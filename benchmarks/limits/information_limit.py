@@ -6,11 +6,9 @@ A long measurement, which `make benchmark` leaves out.
 """
 
 import argparse
-import platform
 import shlex
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +35,7 @@ from clustermass.io.log import LOGGER, step
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from runner import machine  # noqa: E402
+from runner import machine, versions  # noqa: E402
 
 EXPERIMENT = "fiducial"
 PACKAGES = ("clustermass", "numpy", "scipy", "scikit-learn", "astropy")
@@ -64,14 +62,14 @@ def main():
         start = time.monotonic()
         config = load_config(args.config)
         check_config(config)
-        source = Source.of(config, EXPERIMENT)
+        source = Source.from_config(config, EXPERIMENT)
         hashes = source.hashes()
         targets = {"train": max(args.train), "val": args.val, "test": args.test}
         files = gather(source, targets, args.cache / "-".join(hashes.values()), args.jobs)
         drawn = {subset: joined(paths) for subset, paths in files.items()}
         rows = measure(drawn, sizes(args.train, drawn), config, source)
-        facts = {**hashes, **setup(args, source, files, drawn, config), "wall_s": round(time.monotonic() - start)}
-        write_json({**facts, "rows": rows}, args.out)
+        report = {**hashes, **setup(args, source, files, drawn, config), "wall_s": round(time.monotonic() - start)}
+        write_json({**report, "rows": rows}, args.out)
         show(rows, args.out)
 
 
@@ -111,8 +109,8 @@ def measure(drawn, train_sizes, config, source):
         residual = np.stack([mu[name] - test["log10_m500c"] for name in PREDICTORS])
         for subset, chosen in subsets.items():
             rng = generator(seed, "information_limit", subset)  # the same draws for every size
-            judged = judge(residual[:, chosen], group[chosen], resamplings, rng)
-            rows += [{"train_size": size, "subset": subset, **row} for row in judged]
+            scores = judge(residual[:, chosen], group[chosen], resamplings, rng)
+            rows += [{"train_size": size, "subset": subset, **row} for row in scores]
     return rows
 
 
@@ -152,10 +150,10 @@ def predict(drawn, config, source):
 
 def finite(features, drawn):
     """Features that every cluster has."""
-    known = np.isfinite(features).all(axis=0)
-    if not known.all():
-        LOGGER.warning("left out, not known of every cluster: %s", ", ".join(drawn["train"]["names"][~known]))
-    return features[:, known]
+    complete = np.isfinite(features).all(axis=0)
+    if not complete.all():
+        LOGGER.warning("left out, missing for some clusters: %s", ", ".join(drawn["train"]["names"][~complete]))
+    return features[:, complete]
 
 
 def judge(residual, group, resamplings, rng):
@@ -182,13 +180,13 @@ def judge(residual, group, resamplings, rng):
 
 
 def setup(args, source, files, drawn, config):
-    """Tell what was measured, on what, with what."""
+    """Return what was measured, from which clusters, with which software."""
     clusters = {subset: int(part["log10_m500c"].size) for subset, part in drawn.items()}
     return {
         "what": "standard deviation of predicted minus true log10 M500c (scatter_dex), and of ln M500c (scatter_ln)",
         "command": shlex.join(["python", "benchmarks/limits/information_limit.py", *sys.argv[1:]]),
         "machine": machine(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": versions(PACKAGES),
         "sky": source.name,
         "selection": source.selection,
         "realizations": {subset: [path.stem for path in paths] for subset, paths in files.items()},

@@ -14,7 +14,7 @@ from clustermass.report.summary import costs_by_step, labels_of
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from rival_workers.problem import flop_per_sample  # noqa: E402
-from runner import RESULTS, machine  # noqa: E402
+from runner import RESULTS, header  # noqa: E402
 
 CONFIG = ROOT / "config"
 #: configuration of the page as a GPU makes it, and as two cores do
@@ -26,14 +26,13 @@ GPU, SHARES = 67e12, (0.05, 0.25)
 def main(run):
     """Sum up, count, write results/benchmarks/paper_cost.json."""
     configs = {name: resolved(load_config([CONFIG / file for file in files])) for name, files in FILES.items()}
-    found = costs_by_step(folders(run, configs["two_cores"]), labels_of(configs["two_cores"]))
+    costs = costs_by_step(folders(run, configs["two_cores"]), labels_of(configs["two_cores"]))
     # a preprocessing whose name stays with its step is another run's
-    steps = [in_minutes(row) for row in found if not row["step"].startswith("smooth_images_")]
+    steps = [in_minutes(row) for row in costs if not row["step"].startswith("smooth_images_")]
     trainings = {name: counted(run, config) for name, config in configs.items()}
     on_gpu = {f"{share:.0%} of float32": trainings["gpu"]["flop"] / GPU / share / 3600 for share in SHARES}
-    report = {
-        "command": f"python benchmarks/limits/paper_cost.py {run}",
-        "machine": machine(),
+    what, command = "cost of the paper's page by steps", f"python benchmarks/limits/paper_cost.py {run}"
+    report = header("paper_cost", what, command) | {
         "steps": steps,
         "cpu_minutes_of_all": sum(row["cpu_minutes"] for row in steps),
         "trainings": trainings,
@@ -71,15 +70,15 @@ def in_minutes(row):
 
 def counted(run, config):
     """Networks of all experiments, and floating point operations of their training on the clusters of `run`."""
-    found = {"networks": 0, "flop": 0.0}
+    networks, flop = 0, 0.0
     for name, one in config["experiments"].items():
         members = one["members"] or config["ensemble"]["members"]
         metrics = json.loads((ROOT / "results" / run / name / "metrics.json").read_text())
         epochs = config["training"]["recipes"][one["recipe"]]["epochs"]
         sample = flop_per_sample(shape(config, one), config["network"][one["network"]])
-        found["networks"] += members
-        found["flop"] += members * epochs * metrics["n_train"] * sample
-    return found
+        networks += members
+        flop += members * epochs * metrics["n_train"] * sample
+    return {"networks": networks, "flop": flop}
 
 
 def shape(config, experiment):

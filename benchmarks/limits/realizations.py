@@ -47,7 +47,7 @@ class Source:
     selection: dict
 
     @classmethod
-    def of(cls, config, experiment):
+    def from_config(cls, config, experiment):
         """Return the settings of an experiment; its sky must be an embedded one."""
         settings = resolve_experiment(config["experiments"], experiment)
         sky = resolve_sky(config["skies"], settings["sky"])

@@ -7,7 +7,6 @@ Some 5 minutes on two cores. `python benchmarks/limits/scale.py [realizations ..
 
 import csv
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from clustermass.io.files import write_json
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from runner import RESULTS, machine  # noqa: E402
+from runner import RESULTS, header  # noqa: E402
 
 REALIZATIONS = (1, 4, 18)
 #: of a run, one job each; of a realization, the mean of them
@@ -33,22 +32,20 @@ SURVEYS = {"eRASS1 cosmology sample and groups": 12_000, "eROSITA, final depth":
 
 def main(realizations):
     """Run, fit, extrapolate; write results/benchmarks/scale.json."""
-    load = os.getloadavg()[0]
+    command = f"python benchmarks/limits/scale.py {' '.join(map(str, realizations))}"
+    report = header("scale", "cost of each step by the number of realizations", command)
     runs = {number: measured(number) for number in realizations}
     clusters = np.array([run["clusters"] for run in runs.values()], dtype=float)
     steps = {step: fitted(clusters, [run["steps"][step] for run in runs.values()]) for step in OF_RUN}
-    report = {
-        "command": f"python benchmarks/limits/scale.py {' '.join(map(str, realizations))}",
-        "machine": {**machine(), "load_at_start": round(load, 2)},
+    report |= {
         "runs": runs,
         "steps": steps,
         "surveys": {name: extrapolated(number, steps) for name, number in SURVEYS.items()},
     }
     write_json(report, RESULTS / "scale.json")
-    for step, facts in steps.items():
-        print(
-            f"{step:20} {facts['cpu_s']['constant']:7.1f} s + {1000 * facts['cpu_s']['per_cluster']:8.3f} ms a cluster"
-        )
+    for step, lines in steps.items():
+        cpu = lines["cpu_s"]
+        print(f"{step:20} {cpu['constant']:7.1f} s + {1000 * cpu['per_cluster']:8.3f} ms a cluster")
 
 
 def measured(number):
@@ -60,20 +57,8 @@ def measured(number):
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "scale.json")
         config.write_text(json.dumps(overlay))
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            "2",
-            "--quiet",
-            "rules",
-            "--configfile",
-            config,
-            "--",
-            *targets,
-        ]
-        subprocess.run(command, cwd=ROOT, check=True)
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "rules", "--configfile", config]
+        subprocess.run([*command, "--", *targets], cwd=ROOT, check=True)
     folder = ROOT / "results" / run
     metrics = json.loads((folder / "fiducial" / "metrics.json").read_text())
     steps = {
@@ -87,17 +72,8 @@ def measured(number):
         step: benchmark_of([one / "benchmarks" / f"{names.get(step, step)}.tsv" for one in sky])
         for step in OF_REALIZATION
     }
-    kept = (
-        "events.fits",
-        "exposure.fits",
-        "catalogue.fits",
-        "truth.fits",
-        "matches.fits",
-        "labels.fits",
-        "sources.fits",
-        "images.nc",
-        f"smoothed/{preprocessing}.nc",
-    )
+    tables = ("events", "exposure", "catalogue", "truth", "matches", "labels", "sources")
+    kept = [*(f"{name}.fits" for name in tables), "images.nc", f"smoothed/{preprocessing}.nc"]
     return {
         "clusters": sum(metrics[f"n_{name}"] for name in ("train", "val", "test")),
         "disk_mb": {
@@ -114,11 +90,8 @@ def benchmark_of(paths):
     for path in paths:
         with path.open(encoding="utf-8", newline="") as stream:
             rows += list(csv.DictReader(stream, delimiter="\t"))
-    means = {
-        key: float(np.mean([float(row[name]) for row in rows]))
-        for key, name in (("cpu_s", "cpu_time"), ("wall_s", "s"))
-    }
-    return {**means, "max_rss_mb": max(float(row["max_rss"]) for row in rows), "jobs": len(rows)}
+    cpu, wall = (float(np.mean([float(row[name]) for row in rows])) for name in ("cpu_time", "s"))
+    return {"cpu_s": cpu, "wall_s": wall, "max_rss_mb": max(float(row["max_rss"]) for row in rows), "jobs": len(rows)}
 
 
 def fitted(clusters, steps):

@@ -5,7 +5,6 @@ default run in this folder. `python benchmarks/limits/scheduling.py [jobs]`
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from clustermass.io.files import write_json
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from runner import RESULTS, machine, spread  # noqa: E402
+from runner import RESULTS, header, spread  # noqa: E402
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 ROUNDS = 3
@@ -82,10 +81,8 @@ rule aggregate_ensemble:
 
 def main(jobs):
     """Measure, print and write results/benchmarks/scheduling.json."""
-    load = os.getloadavg()[0]
-    report = {
-        "command": f"python benchmarks/limits/scheduling.py {jobs}",
-        "machine": {**machine(), "load_at_start": round(load, 2)},
+    what, command = "what Snakemake itself costs", f"python benchmarks/limits/scheduling.py {jobs}"
+    report = header("scheduling", what, command) | {
         "plan": repeated(plan, "planning config/paper_size.yaml in an empty folder"),
         "up_to_date": up_to_date(),
         "nothing": nothing(jobs),
@@ -96,9 +93,9 @@ def main(jobs):
 def repeated(call, what):
     """Wall and CPU seconds of some calls."""
     seconds = [measured(call) for _ in range(ROUNDS)]
-    facts = {"what": what, **{key: spread([one[key] for one in seconds]) for key in ("wall_s", "cpu_s")}}
-    print(f"{what}: {facts['wall_s']['median']:.1f} s ({facts['cpu_s']['median']:.1f} s CPU)")
-    return facts
+    wall, cpu = (spread([one[key] for one in seconds]) for key in ("wall_s", "cpu_s"))
+    print(f"{what}: {wall['median']:.1f} s ({cpu['median']:.1f} s CPU)")
+    return {"what": what, "wall_s": wall, "cpu_s": cpu}
 
 
 def measured(call):
@@ -140,20 +137,18 @@ def nothing(jobs):
         Path(folder, "Snakefile").write_text(SNAKEFILE.format(realizations=realizations, members=members))
         Path(folder, "nothing.py").write_text("open(snakemake.output[0], 'w').close()\n")
         seconds = measured(lambda: snakemake("--cores", "2", "--quiet", folder=folder))
-        made = sum(path.is_file() for path in Path(folder).glob("sky/*/*")) + len(
-            list(Path(folder, "members").iterdir())
-        )
+        made = sum(path.is_file() for pattern in ("sky/*/*", "members/*") for path in Path(folder).glob(pattern))
     if made != jobs - 2:
         sys.exit(f"{made} files were made instead of {jobs - 2}")
     work = work_of(realizations, members)
-    facts = {"jobs": jobs, "realizations": realizations, "trainings": members, **seconds, "work_cpu_s": work}
-    facts["overhead_over_work"] = seconds["cpu_s"] / work
+    overhead = seconds["cpu_s"] / work
     print(
         f"{jobs} jobs that do nothing: {seconds['wall_s']:.0f} s ({seconds['cpu_s']:.0f} s CPU, "
         f"{seconds['cpu_s'] / jobs:.3f} a job); the work of such jobs: {work:.0f} s CPU; overhead "
-        f"{100 * facts['overhead_over_work']:.1f} %"
+        f"{100 * overhead:.1f} %"
     )
-    return facts
+    counts = {"jobs": jobs, "realizations": realizations, "trainings": members}
+    return {**counts, **seconds, "work_cpu_s": work, "overhead_over_work": overhead}
 
 
 def work_of(realizations, members):

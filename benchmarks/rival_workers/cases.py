@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import yaml
 from rival_workers.problem import flop_per_sample, write
 from rival_workers.processes import Workers
+from runner import CONFIG
 
 from clustermass.network.losses import Likelihood
 from clustermass.network.predict import initialise
 
 CORES = 2
-CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 RECIPE = CONFIG["training"]["recipes"]["krippendorf2023"]
 SIDE_INPUTS = ["z", "log_z", "log_exposure"]  # the same columns for all; measured ones can be hidden, by ours alone
 PRODUCTS, PRODUCT_FLOP = 20, 2 * 2048**3
