@@ -134,17 +134,17 @@ def _soft(photons: StoredEvents) -> Iterator[LabelledPhotons]:
 
 def _are_labelled(photons: StoredEvents, haloes: Table) -> bool:
     """Whether photons are labelled with the SRC_ID of these haloes."""
+    why = ""
     if photons.head.src_id is None:
-        LOGGER.warning("%s: no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)", photons.head.name)
-        return False
-    if not any(np.isin(piece.columns()["src_id"], haloes["SRC_ID"]).any() for piece in photons):
-        LOGGER.warning(
-            "%s: no photon's SRC_ID is that of a halo in the truth; taken as unknown (COUNTS = -1). Should the truth's "
-            "SRC_ID be another column? Name it under truth_columns.",
-            photons.head.name,
+        why = "no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)"
+    elif not any(np.isin(piece.columns()["src_id"], haloes["SRC_ID"]).any() for piece in photons):
+        why = (
+            "no photon's SRC_ID is that of a halo in the truth; taken as unknown (COUNTS = -1). Should the truth's "
+            "SRC_ID be another column? Name it under truth_columns."
         )
-        return False
-    return True
+    if why:
+        LOGGER.warning("%s: %s", photons.head.name, why)
+    return not why
 
 
 def _exposure(

@@ -16,8 +16,7 @@ from clustermass.errors import InputError
 from clustermass.io.files import atomic, write_json
 from clustermass.io.provenance import provenance
 from clustermass.paper import tables
-from clustermass.paper.results import BASE, CLEAR, OURS, THEIRS, Results, read_json, read_published
-from clustermass.paper.results import scatter_ratio as ratio_of
+from clustermass.paper.results import BASE, CLEAR, OURS, THEIRS, Results, read_json, read_published, scatter_ratio
 from clustermass.paper.tables import Settings, Table
 
 
@@ -85,7 +84,7 @@ def page_tables(results: Results, settings: Mapping[str, Settings], words: Path)
 
 def summary_texts(results: Results) -> dict[str, str]:
     """Noise of training, differences that would be significant, and gains over luminosity relations, as texts."""
-    errors = [error for name in results.trained_on if (error := ratio_of(results.pair(name)).error) is not None]
+    errors = [error for name in results.trained_on if (error := scatter_ratio(results.pair(name)).error) is not None]
     seen = [f"{100 * CLEAR * error:.1f} %" for error in np.quantile(errors or [np.nan], [0, 0.5, 1], method="higher")]
     noise = {row["against"]: (row.get("training_noise") or {}).get("typical") for row in results.pairs}
     texts = {"pairs": str(len(errors)), "seen_least": seen[0], "seen_median": seen[1], "seen_most": seen[2]}

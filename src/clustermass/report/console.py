@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 SHOWN = 5  #: number of names that are listed; further ones are counted
 #: settings in which the files of one step differ
 VARYING = ("realization", "member", "best_epoch", "kept_epoch")
-ROWS = (
-    "clusters, train / test",
-    "networks",
-    "scatter of log10 M500c",
-    "bias",
-    "scatter ÷ count-rate relation's",
-    "scatter ÷ ridge regression's",
-    "residual std ÷ mean sigma",
-    "within 1 sigma (68 %)",
-)
 
 
 def headline(run: str | Path) -> None:
@@ -46,8 +36,8 @@ def headline(run: str | Path) -> None:
         columns |= {f"{name} on {sky}": {**skies[sky], "n_train": figures["n_train"]} for sky in skies}
     title = f"Test set of the simulated sky, run '{run.name}'"
     table = Table("", *columns, title=title, title_justify="left", show_header=len(columns) > 1)
-    for cells in zip(ROWS, *map(_cells, columns.values()), strict=True):
-        table.add_row(*cells)
+    for cells in zip(*(_cells(figures).items() for figures in columns.values()), strict=True):
+        table.add_row(cells[0][0], *(text for _, text in cells))
     console = Console(soft_wrap=True)
     console.print(table)
     console.print(f"Report:    {run / 'report.html'}")
@@ -56,20 +46,23 @@ def headline(run: str | Path) -> None:
             console.print(f"Catalogue: {path}  (field {field}, experiment {name})")
 
 
-def _cells(figures: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{figures['n_train']} / {figures['n_test']}",
-        str(figures["n_members"]),
-        f"{_with_error(figures, 'scatter_dex')} dex ({figures['scatter_ln_percent']:.0f} %)",
-        f"{figures['bias_dex']:+.3f} dex",
-        _with_error(figures, "over_count_rate") if figures["over_count_rate"] is not None else "no count rates",
-        _with_error(figures, "over_ridge") if figures["over_ridge"] is not None else "no photon counts",
-        f"{figures['residual_over_sigma']:.3f}",
-        f"{100 * figures['coverage68']:.0f} %",
-    ]
+def _cells(figures: Mapping[str, Any]) -> dict[str, str]:
+    """Return the table's cells of an experiment by their headings."""
+    return {
+        "clusters, train / test": f"{figures['n_train']} / {figures['n_test']}",
+        "networks": str(figures["n_members"]),
+        "scatter of log10 M500c": f"{_with_error(figures, 'scatter_dex')} dex ({figures['scatter_ln_percent']:.0f} %)",
+        "bias": f"{figures['bias_dex']:+.3f} dex",
+        "scatter ÷ count-rate relation's": _with_error(figures, "over_count_rate", "no count rates"),
+        "scatter ÷ ridge regression's": _with_error(figures, "over_ridge", "no photon counts"),
+        "residual std ÷ mean sigma": f"{figures['residual_over_sigma']:.3f}",
+        "within 1 sigma (68 %)": f"{100 * figures['coverage68']:.0f} %",
+    }
 
 
-def _with_error(figures: Mapping[str, Any], name: str) -> str:
+def _with_error(figures: Mapping[str, Any], name: str, missing: str = "") -> str:
+    if figures[name] is None:
+        return missing
     low, high = figures[f"{name}_ci68"]
     return f"{figures[name]:.3f} ± {(high - low) / 2:.3f}"
 

@@ -161,9 +161,8 @@ class StepCosts(TypedDict):
 def costs_by_step(folders: Iterable[Path], labels: Iterable[str]) -> list[StepCosts]:
     """Sum up the costs of the jobs below `folders` by step, the longest in all first.
 
-    Benchmark files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth; `labels` are suffixes of a
-    step's name besides numbers: names of skies, preprocessings, ... The step report is left out: it is running, and its
-    file is of an earlier run.
+    Benchmark files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth, with numbers or one of `labels`
+    as label. The step report is left out: it is running, and its file is of an earlier run.
     """
     suffixes = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
     label = re.compile(rf"_(?:\d+(?:_\d+)?|{suffixes or '(?!)'})$")

@@ -58,14 +58,11 @@ def verify(path: Path, files: Files) -> Verification:
     start = [path.resolve()] if path.is_file() else files.products(path)
     records = files.chain(start)
     result = Verification()
-    changed: dict[tuple[str, str], list[str]] = {}
     stated = {one: record for one, record in records.items() if record}
     for one, record in stated.items():
         result.steps[record.step] += 1
         result.findings += _of_itself(one, record, files)
-        _compare(one, record, files, result, changed)
-    result.findings += [_changed(name, digest, by, files) for (name, digest), by in changed.items()]
-    named = {files.locate(*item) for record in stated.values() for item in record.inputs.items()}
+    named = _compare(stated, files, result)
     for one in (one for one in records if one in start or one.is_relative_to(files.root)):
         if records[one] is None:
             _without_record(one, files, result)
@@ -134,22 +131,25 @@ def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
         yield Finding(shown, what, _anew(shown, files))
 
 
-def _compare(
-    path: Path, record: Record, files: Files, result: Verification, changed: dict[tuple[str, str], list[str]]
-) -> None:
-    """Compare the hashes in a file with those of its inputs; collect the differences in `changed`."""
-    for name, stated in record.inputs.items():
-        there = files.locate(name, stated)
+def _compare(records: Mapping[Path, Record], files: Files, result: Verification) -> set[Path | None]:
+    """Compare the hashes that files state with those of their inputs; return the inputs, None for missing ones."""
+    readers: dict[tuple[str, str], list[Path]] = {}
+    for path, record in records.items():
+        for item in record.inputs.items():
+            readers.setdefault(item, []).append(path)
+    inputs = {item: files.locate(*item) for item in readers}
+    for (name, stated), there in inputs.items():
+        by = readers[name, stated]
         if there is None and not files.is_ours(name):
-            result.absent.setdefault(name, files.shown(path))
+            result.absent.setdefault(name, files.shown(by[0]))
             continue
-        result.compared[record.step] += 1
+        result.compared.update(records[path].step for path in by)
         if there is None or files.sha256(there) != stated:
-            changed.setdefault((name, stated), []).append(files.shown(path))
+            result.findings.append(_changed(name, there, stated, [*map(files.shown, by)], files))
+    return {*inputs.values()}
 
 
-def _changed(name: str, stated: str, by: list[str], files: Files) -> Finding:
-    there = files.locate(name, stated)
+def _changed(name: str, there: Path | None, stated: str, by: list[str], files: Files) -> Finding:
     others = f" (and {len(by) - 1} more)" if len(by) > 1 else ""
     if there is None:
         return Finding(name, f"is missing, but {by[0]}{others} was made from it", _anew(name, files, by))

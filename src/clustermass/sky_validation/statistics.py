@@ -37,19 +37,15 @@ class Histogram(NamedTuple):
 
 
 class Running(NamedTuple):
-    """Quantiles of one quantity in bins of another, each (bin,) but `edges` (bin + 1,), whose last may be infinite.
+    """Quantiles of one quantity in bins of another, each (bin,) but `edges`."""
 
-    `x` is the median of the binned quantity; `low`, `median`, `high` are 16, 50 and 84 % quantile of the other one,
-    `error` is the standard error of its median, `number` the members of the bin.
-    """
-
-    edges: FloatArray
-    x: FloatArray
-    low: FloatArray
+    edges: FloatArray  # (bin + 1,), the last may be infinite
+    x: FloatArray  # median of the binned quantity
+    low: FloatArray  # 16, 50 and 84 % quantile of the other one
     median: FloatArray
     high: FloatArray
-    error: FloatArray
-    number: FloatArray
+    error: FloatArray  # standard error of the median
+    number: FloatArray  # members of the bin
 
 
 @cache
@@ -177,10 +173,10 @@ def quantile(data: xr.Dataset, percent: float, name: str, which: str = "all") ->
 
 
 def values(data: xr.Dataset, name: str) -> FloatArray:
-    """Return a quantity of each candidate, (candidate,).
+    """Return a column of the candidates, (candidate,), or one of two ratios.
 
-    A column, or `background` (ML_BKG / ML_EXP, counts/arcmin2/ks), or `flux_over_rate` (true flux inside R500c over
-    ML_RATE, 1e-13 erg/cm2 per count).
+    `background`: ML_BKG / ML_EXP, counts/arcmin2/ks; `flux_over_rate`: true flux inside R500c over ML_RATE, 1e-13
+    erg/cm2 per count.
     """
     if name == "background":
         return np.asarray(1000 * data["ml_bkg"].values / data["ml_exp"].values)
