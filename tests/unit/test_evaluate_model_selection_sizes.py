@@ -95,10 +95,10 @@ def test_the_same_bytes_twice_and_other_samples_are_refused(tmp_path):
         texts.append((tmp_path / name).read_bytes())
     assert texts[0] == texts[1]
     others, split = write_members(tmp_path, 3, number=40, shift=0.01)
-    with pytest.raises(InputError, match=r"01\.nc: its test clusters aren't those of .*00\.nc"):
+    with pytest.raises(InputError, match=r"01\.nc: its log10_m500c differs from that of .*00\.nc"):
         members_curve(others, split, tmp_path / "curve.json", 100, 5)
     few, split = write_members(tmp_path, 2, number=4)
     with pytest.raises(InputError, match="2 test clusters are too few for a scatter"):
         members_curve(few, split, tmp_path / "curve.json", 100, 5)
-    with pytest.raises(InputError, match="no member is given"):
+    with pytest.raises(InputError, match="no member to join"):
         members_curve([], split, tmp_path / "curve.json", 100, 5)

@@ -23,13 +23,11 @@ BLOCK = 128
 
 
 class AnnulusCounts(NamedTuple):
-    """Counts of every cluster, band and annulus."""
+    """Counts, float64 (cluster, band, annulus), and the area of the annuli in arcmin2, (annulus,)."""
 
-    #: float64 (cluster, band, annulus)
     plain: FloatArray
-    #: the same with the brightest octants of each annulus replaced by the mean of the others, against point sources
+    #: with the brightest octants of each annulus replaced by the mean of the others, against point sources
     robust: FloatArray
-    #: of the annuli in arcmin2, (annulus,)
     area: FloatArray
 
     def background(self) -> FloatArray:
@@ -40,7 +38,11 @@ class AnnulusCounts(NamedTuple):
 
 def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> AnnulusCounts:
     """Sum `counts` (cluster, band, y, x) over annuli of `OUTER_RADII` by pixel centres `x`, `y` (arcsec)."""
-    cell, inside = _cells(x, y)
+    east, north = np.meshgrid(-x, y)
+    radius = np.hypot(east, north).ravel()
+    inside = radius < OUTER_RADII[-1]
+    octant = np.floor(np.arctan2(north, east).ravel() / (2 * np.pi) * OCTANTS).astype(int) % OCTANTS
+    cell = (np.searchsorted(OUTER_RADII, radius, side="right") * OCTANTS + octant)[inside]
     members = np.zeros((cell.size, OUTER_RADII.size * OCTANTS), dtype=np.float32)
     members[np.arange(cell.size), cell] = 1
     pixels = members.sum(axis=0, dtype=float).reshape(OUTER_RADII.size, OCTANTS)
@@ -53,16 +55,6 @@ def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> Annulu
         robust.append(_robust(sums, pixels))
     arcmin2_of_pixel = abs((x[1] - x[0]) * (y[1] - y[0])) / 3600
     return AnnulusCounts(np.concatenate(plain), np.concatenate(robust), pixels.sum(axis=1) * float(arcmin2_of_pixel))
-
-
-def _cells(x: FloatArray, y: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Annulus and octant of each pixel inside the largest radius, and which pixels (flattened y, x) those are."""
-    east, north = np.meshgrid(-x, y)
-    radius = np.hypot(east, north).ravel()
-    inside = radius < OUTER_RADII[-1]
-    octant = np.floor(np.arctan2(north, east).ravel() / (2 * np.pi) * OCTANTS).astype(int) % OCTANTS
-    annulus = np.searchsorted(OUTER_RADII, radius, side="right")
-    return (annulus * OCTANTS + octant)[inside], inside
 
 
 def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
@@ -106,10 +98,9 @@ PROFILE_BANDS = 5
 def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tuple[FloatArray, list[str]]:
     """Features of every cluster, float64 (cluster, feature), all finite, and their names.
 
-    `sample` holds clusters of an `images.nc`: counts (cluster, band, y, x) and the catalogue's columns; labels aren't
-    read. `cosmology` (`h0_km_s_mpc`, `omega_m`) turns kpc into arcsec. Net counts are log10 of rates per ks, floored at
-    their noise; annuli by band are square roots of counts; luminosities are rates times D_L^2 / E(z)^2, log10; hardness
-    ratios are (hard - soft) / (hard + soft + prior).
+    `sample` holds clusters of an `images.nc`: counts (cluster, band, y, x) and the catalogue's columns, not the labels;
+    `cosmology` turns kpc into arcsec. Net counts are log10 of rates per ks; annuli by band are square roots of counts;
+    luminosities are log10 of rates times D_L^2 / E(z)^2; hardness ratios are (hard - soft) / (hard + soft + prior).
     """
     profile = annulus_counts(sample["counts"].values, sample["x"].values, sample["y"].values)
     scale = arcmin_per_mpc(sample["redshift"].values, cosmology) * 60 / 1000  # arcsec per kpc
@@ -121,9 +112,8 @@ def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tupl
 
 
 def _catalogue(sample: xr.Dataset) -> dict[str, FloatArray]:
-    value = {
-        str(name): sample[name].values.astype(float) for name in sample.data_vars if sample[name].dtype.kind == "f"
-    }
+    columns = [str(name) for name in sample.data_vars if sample[name].dtype.kind == "f"]
+    value = {name: sample[name].values.astype(float) for name in columns}
     z = value["redshift"]
     features = {"z": z, "z_squared": z**2, "ln_z": np.log(np.maximum(z, 1e-3)), "covered": value["covered_fraction"]}
     features["ln_z_squared"] = features["ln_z"] ** 2
@@ -138,21 +128,17 @@ def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tupl
     return inside - profile.background() * area, np.sqrt(inside + 1)
 
 
-def _log_rate(net: FloatArray, error: FloatArray, exposure_ks: FloatArray) -> FloatArray:
-    """log10 of net counts per ks, (n, band) summed; smooth, and never below the log of the noise."""
-    total, noise = net.sum(axis=1), np.sqrt((error**2).sum(axis=1))
-    return np.asarray(np.log10((total + np.hypot(total, noise)) / 2 / exposure_ks), dtype=float)
-
-
 def _apertures(profile: AnnulusCounts, scale: FloatArray, exposure_ks: FloatArray) -> dict[str, FloatArray]:
+    """log10 of net counts per ks, summed over bands; smooth, and never below the log of the noise."""
     radii = {f"{r:.0f}arcsec": np.full_like(scale, r) for r in APERTURES_ARCSEC}
     radii |= {f"{r:.0f}kpc": r * scale for r in APERTURES_KPC}
-    kinds = {"plain": profile.plain, "robust": profile.robust}
-    return {
-        f"{kind}_{name}": _log_rate(*_net(profile, counts, radius), exposure_ks)
-        for name, radius in radii.items()
-        for kind, counts in kinds.items()
-    }
+    features = {}
+    for name, radius in radii.items():
+        for kind, counts in (("plain", profile.plain), ("robust", profile.robust)):
+            net, error = _net(profile, counts, radius)
+            total, noise = net.sum(axis=1), np.sqrt((error**2).sum(axis=1))
+            features[f"{kind}_{name}"] = np.log10((total + np.hypot(total, noise)) / 2 / exposure_ks)
+    return features
 
 
 def _colours(profile: AnnulusCounts, scale: FloatArray) -> dict[str, FloatArray]:

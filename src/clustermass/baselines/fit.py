@@ -46,7 +46,6 @@ MAX_TREES = 800
 BY_COUNT_RATE = ("count_rate_efeds", "count_rate_recalibrated")
 BY_LUMINOSITY = ("luminosity_published", "luminosity_selected", "luminosity_recalibrated", "luminosity_temperature")
 BY_FEATURES = ("ridge_features", "boosted_trees")
-TITLE = "Masses by relations and regressions, to compare the networks with"
 #: nodes of the Gauss-Hermite quadrature over the scatter of luminosity
 NODES = 40
 #: log10(M500c / Msun) between which masses are sought, and halvings of that bracket: to 1e-9 dex
@@ -108,7 +107,7 @@ def fit_baselines(
         coords={"predictor": list(mu), "cluster": table["cluster"].values},
     )
     made = provenance(step, parameters, inputs, seed=str(seed), left_out=left_out(whole, log_odds))
-    write_netcdf(dataset, output, TITLE, made)
+    write_netcdf(dataset, output, "Masses by relations and regressions, to compare the networks with", made)
 
 
 def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:

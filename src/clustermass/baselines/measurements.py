@@ -58,12 +58,10 @@ class HaloTruth(NamedTuple):
 
 
 class Sky(NamedTuple):
-    """Files of a simulated sky."""
+    """`images.nc` and `truth.fits` of every realization of a simulated sky, in the same order, and its cosmology."""
 
-    #: `images.nc` and `truth.fits` of every realization, in the same order
     images: Sequence[Path]
     truth: Sequence[Path]
-    #: in which it was simulated: `h0_km_s_mpc`, `omega_m`
     cosmology: Mapping[str, float]
 
     def haloes(self) -> HaloTruth:
@@ -128,20 +126,12 @@ def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
                     "A halo's number must be unique in its realization."
                 )
             row[realization, int(halo_id)] = len(row)
-    redshift, l500, kt = (
-        np.concatenate([table[name] for table in tables.values()]).astype(float) for name in ("Z", "L500", "KT")
-    )
-    return HaloTruth(row, redshift, l500, kt, np.concatenate([_isolated(table) for table in tables.values()]))
-
-
-def _isolated(table: Mapping[str, NDArray[Any]]) -> NDArray[np.int8]:
-    counted = table["COUNTS"] >= 0  # -1 = unknown, NaN = no such column
-    alone = is_isolated(table["RA"], table["DEC"], np.where(counted, table["COUNTS"], 0))
-    return np.where(counted, alone, -1).astype(np.int8)
+    names = ("Z", "L500", "KT", "isolated")
+    return HaloTruth(row, *(np.concatenate([table[name] for table in tables.values()]) for name in names))
 
 
 def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
-    """Columns of one `truth.fits`; an optional one that is absent is all NaN."""
+    """Columns of one `truth.fits`, all NaN where an optional one is absent, and `isolated`."""
     table = read_table(path)
     missing = [name for name in TRUTH_COLUMNS if name not in table.colnames]
     if missing:
@@ -150,7 +140,9 @@ def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
     for name in OPTIONAL:
         values = table[name] if name in table.colnames else np.full(len(table), np.nan)
         columns[name] = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
-    return columns
+    counted = columns["COUNTS"] >= 0  # -1 = unknown, NaN = no such column
+    isolated = is_isolated(columns["RA"], columns["DEC"], np.where(counted, columns["COUNTS"], 0))
+    return columns | {"Z": columns["Z"].astype(float), "isolated": np.where(counted, isolated, -1).astype(np.int8)}
 
 
 def is_isolated(

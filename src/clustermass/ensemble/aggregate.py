@@ -59,8 +59,21 @@ def aggregate_ensemble(
 
     `members` and `weights` are files of `clustermass.network.train_members`, in the order of the members; the hashes of
     the weights are recorded, so that none can be exchanged unseen, as are the training sky's cosmology and a weighting
-    of the clusters. InputError if there is no member; a prediction isn't finite; the members don't agree on clusters,
-    subsets or true masses; or a cluster is missing from the images or has another true mass.
+    of the clusters. InputError: see `read_members`; or a cluster is missing from the images or has another true mass.
+    """
+    table = read_members(members)
+    truth = {name: table[name].values for name in ("split", "log10_m500c")}
+    columns, names = _columns(images, table) | truth, [Path(path).stem for path in members]
+    dataset = ensemble_dataset(table["mu"].values, table["sigma"].values, names, table["cluster"].values, columns)
+    header = {"cosmology": dict(cosmology or {})} | ({} if weighting == "none" else {"weighting": weighting})
+    made = provenance("aggregate_ensemble", {}, [*members, *weights, *images], **header)
+    write_netcdf(dataset, output, f"Predictions of an ensemble of {len(members)} networks", made)
+
+
+def read_members(members: Sequence[Path]) -> xr.Dataset:
+    """Read `mu` and `sigma` (member, cluster), `split` and `log10_m500c` (cluster,) of members' predictions, in order.
+
+    InputError if there is none, a prediction isn't finite, or they differ in clusters, subsets or true masses.
     """
     if not members:
         raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
@@ -74,22 +87,18 @@ def aggregate_ensemble(
                     f"{path}: its {name} differs from that of {members[0]}. "
                     "They were trained on different samples: delete both and train again."
                 )
-    columns = _columns(images, first) | {name: first[name].values for name in ("split", "log10_m500c")}
-    mu, sigma = (np.stack([member[name].values for member in loaded]) for name in ("mu", "sigma"))
-    dataset = ensemble_dataset(mu, sigma, [Path(path).stem for path in members], first["cluster"].values, columns)
-    header = {"cosmology": dict(cosmology or {})} | ({} if weighting == "none" else {"weighting": weighting})
-    made = provenance("aggregate_ensemble", {}, [*members, *weights, *images], **header)
-    write_netcdf(dataset, output, f"Predictions of an ensemble of {len(members)} networks", made)
+    stacked = {name: np.stack([member[name].values for member in loaded]) for name in ("mu", "sigma")}
+    return first.assign({name: (("member", "cluster"), values) for name, values in stacked.items()})
 
 
-def _columns(images: Sequence[Path], member: xr.Dataset) -> dict[str, np.ndarray]:
-    """`COLUMNS` of the member's clusters, in its order, holding one file's images at a time."""
-    table, ids = read_clusters(images, ("log10_m500c", *COLUMNS)), member["cluster"].values.astype(str)
+def _columns(images: Sequence[Path], members: xr.Dataset) -> dict[str, np.ndarray]:
+    """`COLUMNS` of the members' clusters, in their order, holding one file's images at a time."""
+    table, ids = read_clusters(images, ("log10_m500c", *COLUMNS)), members["cluster"].values.astype(str)
     rows = rows_of(ids, table)
     missing = ids[rows < 0]
     if missing.size:
         raise InputError(f"Cluster {missing[0]} of the members isn't in the images ({missing.size} so). Train again.")
-    other = ids[table["log10_m500c"].values[rows] != member["log10_m500c"].values]
+    other = ids[table["log10_m500c"].values[rows] != members["log10_m500c"].values]
     if other.size:
         raise InputError(f"Cluster {other[0]} has another true mass in the images than in the members. Train again.")
     return {name: table[name].values[rows] for name in COLUMNS}
@@ -117,17 +126,13 @@ def ensemble_dataset(
     )
 
 
-#: halvings of the bracket; 64 exhaust double precision
-HALVINGS = 64
-#: a mixture's quantiles between 1e-15 and 1 - 1e-15 lie within this many sigma of its outermost components
-BRACKET_SIGMA = 8.0
+#: a mixture's quantiles between 1e-15 and 1 - 1e-15 lie within this many sigma of its outermost components; halvings of
+#: that bracket exhaust double precision
+BRACKET_SIGMA, HALVINGS = 8.0, 64
 
 
 def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return mean_i Phi((value - mu_i) / sigma_i), (cluster,): at the truth, the probability integral transform.
-
-    Takes a value for each cluster, (cluster,), and the components' means and positive sigmas (member, cluster).
-    """
+    """Return mean_i Phi((value - mu_i) / sigma_i), (cluster,), of components (member, cluster): at the truth, PIT."""
     return np.asarray(ndtr((value - mu) / sigma).mean(axis=0), dtype=float)
 
 

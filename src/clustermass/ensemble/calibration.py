@@ -52,14 +52,10 @@ GUARANTEE = (
 MIN_CLUSTERS = 3
 #: nominal coverage of one sigma; the intervals of metrics.json are central ones of 68.27 % throughout
 ONE_SIGMA = float(norm.cdf(1) - norm.cdf(-1))
-#: half-widths, in sigma, of the central intervals that hold 68.27 % and 95 % of a Gaussian
-HALF_WIDTHS = {"coverage68": 1.0, "coverage95": float(norm.ppf(0.975))}
-#: nominal coverages of the central intervals of any distribution
-CENTRAL = {"coverage68": ONE_SIGMA, "coverage95": 0.95}
+#: central intervals: half-width of a Gaussian's in sigma, and nominal coverage
+INTERVALS = {"coverage68": (1.0, ONE_SIGMA), "coverage95": (float(norm.ppf(0.975)), 0.95)}
 PIT_BINS = 10
-
-_COVERAGES = tuple(f"{name}{end}" for end in ("", "_ci68") for name in CENTRAL)
-_PIT_SCORES = (*_COVERAGES, "pit_ks_pvalue", "pit_histogram")
+_PIT_SCORES = ("coverage68", "coverage95", "coverage68_ci68", "coverage95_ci68", "pit_ks_pvalue", "pit_histogram")
 _GAUSSIAN_SCORES = (*_PIT_SCORES, "z_score_mean", "z_score_std", "residual_std_over_mean_sigma", "crps_dex", "nll")
 
 
@@ -91,8 +87,7 @@ class Calibration:
     #: of the recalibration: none, scale or scale_and_floor
     form: str
     recalibration: Recalibration
-    #: half-widths of the conformal intervals in units of the ensemble's own sigma, by level in percent; NaN = the
-    #: validation set was too small
+    #: half-widths of the conformal intervals over the ensemble's own sigma, by level in percent; NaN = too few clusters
     half_width: Mapping[int, float]
     #: validation clusters
     number: int
@@ -311,7 +306,7 @@ def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> 
         return {"n": int(mu.size), **dict.fromkeys(_GAUSSIAN_SCORES)}
     z = (truth - mu) / sigma  # standard normal if the predictions are calibrated
     scores: Json = {"n": int(mu.size)}
-    for name, half_width in HALF_WIDTHS.items():
+    for name, (half_width, _) in INTERVALS.items():
         scores |= fraction(name, np.abs(z) <= half_width)
     return scores | {
         "z_score_mean": float(z.mean()),
@@ -332,7 +327,7 @@ def pit_scores(values: FloatArray) -> Json:
     if values.size < MIN_CLUSTERS:
         return {"n": int(values.size), **dict.fromkeys(_PIT_SCORES)}
     scores: Json = {"n": int(values.size)}
-    for name, level in CENTRAL.items():
+    for name, (_, level) in INTERVALS.items():
         scores |= fraction(name, np.abs(values - 0.5) <= level / 2)
     return scores | uniformity(values)
 

@@ -268,7 +268,7 @@ def predict_sky(
     in memory at a time. InputError if a file is missing or damaged, images aren't finite or aren't like those of the
     training, or no cluster is left.
     """
-    ensemble, parts, kept = Ensemble.from_weights(weights), [], (*COLUMNS, "log10_m500c")
+    ensemble, parts, kept = Ensemble.from_weights(weights), [], [*COLUMNS, "log10_m500c"]
     for path, sample in zip(smoothed, each_selected(smoothed, selection), strict=True):
         check_finite(sample, ("image",), path)
         if sample.sizes["cluster"]:
@@ -281,8 +281,7 @@ def predict_sky(
             predicted = ensemble.predict(image, redshift, None, measurements, device, controlled=True)
             members = {"mu": predicted.member_mu, "sigma": predicted.member_sigma}
             part = {name: (("member", "cluster"), values) for name, values in members.items()}
-            columns = {name: ("cluster", sample[name].values) for name in kept}
-            parts.append(xr.Dataset({**part, **columns}, {"cluster": ids}))
+            parts.append(sample[kept].assign(part))
             LOGGER.info("predict_sky: %d clusters of realization %s", ids.size, sample["realization"].values[0])
     whole = xr.concat(parts, dim="cluster")
     whole = whole.isel(cluster=order_of(whole["cluster"].values.astype(str)))

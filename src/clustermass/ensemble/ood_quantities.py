@@ -50,14 +50,11 @@ PREDICTED = ("mu", "sigma_aleatoric", "sigma_epistemic")
 
 
 class Measured(NamedTuple):
-    """Measured clusters in the order of `ensemble.nc`."""
+    """`quantities` (cluster, quantity) in the order of `ensemble.nc`, ids and subsets, and the images' transform."""
 
-    #: `quantities`, (cluster, quantity)
     values: FloatArray
-    #: ids and subsets, (cluster,)
     cluster: NDArray[np.str_]
     split: NDArray[np.str_]
-    #: last step of the images' preprocessing
     transform: str
 
 

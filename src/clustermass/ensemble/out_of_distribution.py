@@ -100,8 +100,7 @@ class OodModel:
     def normal_scores(self, measured: FloatArray) -> FloatArray:
         """Return the normal scores n of the quantities in use, (cluster, quantity), from every quantity's values."""
         basis = terms(measured, self.covariate_centre, self.covariate_width)
-        deviation = columns(measured, self.names) - basis @ self.coefficient.T
-        scaled = deviation / np.exp(basis @ self.log_scale.T)
+        scaled = (columns(measured, self.names) - basis @ self.coefficient.T) / np.exp(basis @ self.log_scale.T)
         return np.stack([_normal_score(u, knots) for u, knots in zip(scaled.T, self.knot_value, strict=True)], axis=1)
 
     def score(self, measured: FloatArray) -> OodScore:

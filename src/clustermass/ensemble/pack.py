@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from importlib import metadata
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 FORMAT = "clustermass-ensemble-2"
 MANIFEST = "manifest.json"
-SUFFIX = ".zip"
 #: software that shapes the masses; the manifest says which versions were installed where the ensemble was packed
 PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "safetensors")
 #: nothing else is unpacked: a name never leads out of the folder
@@ -127,44 +125,38 @@ def _read(path: Path) -> dict[str, bytes]:
             )
     try:
         with zipfile.ZipFile(path) as archive:
-            manifest = _read_manifest(archive, path)
+            stated = _stated_files(archive, path)
             names = [name for name in archive.namelist() if name != MANIFEST]
             content = {name: archive.read(name) for name in names}
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path}: not a readable zip file ({error}). {_COPY_AGAIN}") from error
-    _check_content(path, manifest["files"], content)
+    missing, unknown = sorted({*stated} - {*content}), sorted({*content} - {*stated})
+    if missing or unknown:
+        what = f"lacks {missing[0]}" if missing else f"holds {unknown[0]}, which isn't in its {MANIFEST}"
+        raise InputError(f"{path}: {what}. {_COPY_AGAIN}")
+    changed = [name for name, sha in stated.items() if sha256(content[name]).hexdigest() != sha]
+    if changed:
+        raise InputError(f"{path}: {changed[0]} in it isn't what was packed (another SHA-256). {_COPY_AGAIN}")
     return content
 
 
-def _read_manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+def _stated_files(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
+    """SHA-256 of the files by name, from the manifest."""
     try:
         manifest = json.loads(archive.read(MANIFEST))
-        whole, networks, files = manifest["format"], manifest["weights_format"], dict(manifest["files"])
+        whole, networks, files = manifest["format"], manifest["weights_format"], dict[str, str](manifest["files"])
     except (KeyError, ValueError, TypeError):
         raise InputError(
             f"{path}: no packed ensemble (no {MANIFEST} of ours in it). Name a file of `clustermass pack`."
         ) from None
-    for what, is_, wanted in (("", whole, FORMAT), ("networks of ", networks, MEMBER_FORMAT)):
-        if is_ != wanted:
+    for what, given, wanted in (("", whole, FORMAT), ("networks of ", networks, MEMBER_FORMAT)):
+        if given != wanted:
             raise InputError(
-                f"{path}: holds {what}format {is_}, this version of clustermass ({clustermass.__version__}) reads "
+                f"{path}: holds {what}format {given}, this version of clustermass ({clustermass.__version__}) reads "
                 f"{wanted}. Use the version that packed it (manifest.json in it says which), or train and pack the "
                 "ensemble again with this one."
             )
     strange = [name for name in files if not _NAMES.fullmatch(name)]
     if strange or manifest.get("ensemble_hash") != config_hash(files):
         raise InputError(f"{path}: its {MANIFEST} was changed by hand or is damaged. {_COPY_AGAIN}")
-    return dict(manifest)
-
-
-def _check_content(path: Path, stated: Mapping[str, str], content: Mapping[str, bytes]) -> None:
-    missing, unknown = sorted(set(stated) - set(content)), sorted(set(content) - set(stated))
-    if missing or unknown:
-        raise InputError(
-            f"{path}: "
-            + (f"lacks {missing[0]}" if missing else f"holds {unknown[0]}, which isn't in its {MANIFEST}")
-            + f". {_COPY_AGAIN}"
-        )
-    changed = [name for name, sha in stated.items() if sha256(content[name]).hexdigest() != sha]
-    if changed:
-        raise InputError(f"{path}: {changed[0]} in it isn't what was packed (another SHA-256). {_COPY_AGAIN}")
+    return files

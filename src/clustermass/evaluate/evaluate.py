@@ -20,15 +20,7 @@ from clustermass.ensemble.calibration import (
 )
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, sample_p
 from clustermass.errors import InputError
-from clustermass.evaluate.metrics import (
-    Comparison,
-    Residuals,
-    by_bin,
-    compare,
-    mean_or_none,
-    scores_with_sigma,
-    sigma_ratio,
-)
+from clustermass.evaluate.metrics import Comparison, Residuals, by_bin, compare, scores_with_sigma, sigma_ratio
 from clustermass.io.files import write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
@@ -166,10 +158,9 @@ def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Da
 
 def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
     """Scores of one subset: whole, in `BINS`, and of clusters with and without a neighbour."""
-    comparison = compare(residuals, resamplings, seed, where)
-    sigma = table["sigma_calibrated"].values.astype(float)
+    comparison, sigma = compare(residuals, resamplings, seed, where), table["sigma_calibrated"].values.astype(float)
     network = comparison.network
-    network |= {"n_groups": int(np.unique(residuals.group).size), "mean_sigma_dex": mean_or_none(sigma)}
+    network |= {"n_groups": int(np.unique(residuals.group).size), **scores_with_sigma(residuals.network, sigma)}
     for key, variable, edges in BINS:
         values = table[variable].values.astype(float)
         network[key] = by_bin(values, edges, scores_with_sigma, residuals.network, sigma)

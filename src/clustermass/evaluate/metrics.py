@@ -17,11 +17,10 @@ CENTRAL_68 = (15.865525393145708, 84.13447460685429)
 
 
 class Residuals(NamedTuple):
-    """Residuals of the network and of the baselines by name on the same clusters, dex, (cluster,) each."""
+    """Residuals of the network and of the baselines by name, dex, and groups that are resampled whole, (cluster,)."""
 
     network: FloatArray
     baselines: Mapping[str, FloatArray]
-    #: group of each cluster, (cluster,): resampled as a whole
     group: NDArray[np.str_]
 
     def subset(self, chosen: NDArray[np.bool_]) -> "Residuals":
@@ -53,8 +52,8 @@ def residual_scores(residual: FloatArray) -> Json:
 
 
 def scores_with_sigma(residual: FloatArray, sigma: FloatArray) -> Json:
-    """`residual_scores`, and `mean_sigma_dex` of the predicted sigma, (cluster,)."""
-    return residual_scores(residual) | {"mean_sigma_dex": mean_or_none(sigma)}
+    """`residual_scores`, and `mean_sigma_dex` of the predicted sigma, (cluster,), None for fewer than three."""
+    return residual_scores(residual) | {"mean_sigma_dex": float(sigma.mean()) if sigma.size >= MIN_CLUSTERS else None}
 
 
 def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Json], *columns: FloatArray) -> list[Json]:
@@ -68,11 +67,6 @@ def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Jso
         bounds = {"low": low if np.isfinite(low) else None, "high": high if np.isfinite(high) else None}
         rows.append(bounds | scores(*(column[inside] for column in columns)))
     return rows
-
-
-def mean_or_none(values: FloatArray) -> float | None:
-    """Mean of `values`, or None if there are fewer than three."""
-    return float(values.mean()) if values.size >= MIN_CLUSTERS else None
 
 
 def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[str, float]:

@@ -15,7 +15,7 @@ import xarray as xr
 
 from clustermass.arrays import generator
 from clustermass.dataset.split import read_split
-from clustermass.ensemble.aggregate import combine
+from clustermass.ensemble.aggregate import combine, read_members
 from clustermass.ensemble.calibration import MIN_CLUSTERS, digest_of, negative_log_likelihood, validation_clusters
 from clustermass.errors import InputError
 from clustermass.evaluate.metrics import interval68, resampled_moments, sigma_ratio
@@ -164,11 +164,6 @@ def _check(tables: Mapping[str, xr.Dataset], paths: Mapping[str, Path]) -> None:
                 )
 
 
-HEADER = (
-    *("candidate", "departs from the first one in", "networks", "parameters", "training clusters"),
-    *("negative log-likelihood", "above the best", "scatter [dex]", "bias [dex]", "residual std ÷ mean sigma"),
-    "training [s]",
-)
 EXPLANATION = """\
 {n_val} validation clusters in {n_groups} groups; the test set had no part in this. Negative log-likelihood: mean of
 -ln p(true log10 M500c), with p the ensemble's Gaussian per dex; smaller is better. ± is half a 68 % interval of
@@ -183,9 +178,9 @@ def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[
 
     `training_s` holds the seconds of each candidate's training, None = unknown; they differ from run to run.
     """
-    rows = [HEADER, ("---",) * len(HEADER)]
-    rows += [_row(name, content, training_s[name]) for name in content["ranking"]]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rows = [_row(name, content, training_s[name]) for name in content["ranking"]]
+    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     text = f"# Search of run {run}\n{EXPLANATION.format(**content)}\n{table}\n"
     with atomic(page) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -200,24 +195,26 @@ def training_seconds(benchmarks: Path) -> float | None:
     return sum(seconds) if seconds else None
 
 
-def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> tuple[str, ...]:
+def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> dict[str, str]:
+    """Cells of a candidate by the headings of their columns."""
     scores = content["candidates"][name]
     changes = {key.split(".", 1)[-1]: value for key, value in scores["departures"].items()}
     changed = ", ".join(f"{key} {'none' if value is None else value}" for key, value in changes.items())
+    changed = changed.replace("'", "") or ("the first one" if name == content["first"] else "nothing")
     above = "{:+.4f} ({:+.4f} to {:+.4f})".format(*_numbers(scores["nll_above_best"]))
-    return (
-        name,
-        changed.replace("'", "") or ("the first one" if name == content["first"] else "nothing"),
-        str(scores["members"]),
-        str(scores["parameters"]),
-        str(scores["n_train"]),
-        _with_error(scores["nll"], 4),
-        "best" if name == content["best"] else above,
-        _with_error(scores["scatter_dex"], 4),
-        f"{scores['bias_dex']['value']:+.4f}",
-        _with_error(scores["residual_std_over_mean_sigma"], 3),
-        "unknown" if seconds is None else f"{seconds:.0f}",
-    )
+    return {
+        "candidate": name,
+        "departs from the first one in": changed,
+        "networks": str(scores["members"]),
+        "parameters": str(scores["parameters"]),
+        "training clusters": str(scores["n_train"]),
+        "negative log-likelihood": _with_error(scores["nll"], 4),
+        "above the best": "best" if name == content["best"] else above,
+        "scatter [dex]": _with_error(scores["scatter_dex"], 4),
+        "bias [dex]": f"{scores['bias_dex']['value']:+.4f}",
+        "residual std ÷ mean sigma": _with_error(scores["residual_std_over_mean_sigma"], 3),
+        "training [s]": "unknown" if seconds is None else f"{seconds:.0f}",
+    }
 
 
 def _with_error(measure: Measure, digits: int) -> str:
@@ -239,15 +236,19 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     `members` are the files `members/{member}.nc` in order; groups are those of the sky's `split`. Written are `n_test`,
     `n_groups`; `sizes`: by number of members the measures of `compare` and `member_over_ensemble_sigma`, see
     `sigma_ratio`; `alone`: mean and standard deviation over the single members of `scatter_dex` and `nll`;
-    `provenance`. InputError if no member is given, a file is missing or lacks a variable, the members differ in their
-    clusters, or there are too few.
+    `provenance`. InputError: see `read_members`, or there are fewer than three test clusters.
     """
-    table = _test_clusters(members)
+    table = read_members(members)
+    table = table.isel(cluster=table["split"].values.astype(str) == "test")
+    if table.sizes["cluster"] < MIN_CLUSTERS:
+        raise InputError(
+            f"{members[0]}: {table.sizes['cluster']} test clusters are too few for a scatter. Simulate more."
+        )
     group = read_split(split, table["cluster"].values)["group"].values
     mu, sigma, truth = (table[name].values.astype(float) for name in ("mu", "sigma", "log10_m500c"))
+    true = {"log10_m500c": ("cluster", truth), "group": ("cluster", group)}
     sizes = sorted({size for size in (*SIZES, len(members)) if size <= len(members)})
     ensembles = {str(size): combine(mu[:size], sigma[:size]) for size in sizes}
-    true = {"log10_m500c": ("cluster", truth), "group": ("cluster", group)}
     tables = {
         name: xr.Dataset({"mu": ("cluster", each.mu), "sigma": ("cluster", each.sigma), **true})
         for name, each in ensembles.items()
@@ -255,10 +256,8 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     measures = compare(tables, resamplings, seed)
     for name, scores in measures.items():
         LOGGER.info("members_curve: %s members, scatter %.4f dex", name, scores["scatter_dex"]["value"])
-    alone = {
-        "scatter_dex": (mu - truth).std(axis=1),
-        "nll": negative_log_likelihood(mu - truth, sigma).mean(axis=1),
-    }
+    nll = negative_log_likelihood(mu - truth, sigma).mean(axis=1)
+    alone = {"scatter_dex": (mu - truth).std(axis=1), "nll": nll}
     content = {
         "n_test": int(truth.size),
         "n_groups": int(np.unique(group).size),
@@ -270,25 +269,3 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
         "provenance": provenance("members_curve", {"bootstrap": resamplings}, [*members, split], seed=seed),
     }
     write_json(content, output)
-
-
-def _test_clusters(members: Sequence[Path]) -> xr.Dataset:
-    """Predictions `mu`, `sigma` (member, cluster) and `log10_m500c` (cluster,) of the test clusters."""
-    if not members:
-        raise InputError("members_curve: no member is given. Set ensemble.members to 1 or more.")
-    parts = []
-    for path in members:
-        member = read_netcdf(path, ("mu", "sigma", "split", "log10_m500c"))
-        part = member[["mu", "sigma", "log10_m500c"]].isel(cluster=member["split"].values.astype(str) == "test")
-        parts.append(part)
-        if not part["log10_m500c"].identical(parts[0]["log10_m500c"]):
-            raise InputError(
-                f"{path}: its test clusters aren't those of {members[0]}. They were trained on different samples: "
-                "delete both and train again."
-            )
-    if parts[0].sizes["cluster"] < MIN_CLUSTERS:
-        raise InputError(
-            f"{members[0]}: {parts[0].sizes['cluster']} test clusters are too few for a scatter. Simulate more."
-        )
-    predicted = xr.concat([part[["mu", "sigma"]] for part in parts], dim="member")
-    return predicted.assign(log10_m500c=parts[0]["log10_m500c"])
