@@ -1,4 +1,4 @@
-"""The selection function against a planted one, and the shifted relation against drawn clusters."""
+"""The selection function against a simulated one, and the shifted relation against drawn clusters."""
 
 import numpy as np
 
@@ -17,16 +17,16 @@ BLOCK = {
 }
 
 
-def planted_log_odds(log10_l, z):
+def true_log_odds(log10_l, z):
     """Half of the haloes at log10 L = 42.9 + ln(1 + z) are selected, and almost all 0.3 dex above."""
     return 12 * (log10_l - 42.9 - np.log1p(z))
 
 
-def test_a_planted_selection_is_found():
+def test_a_simulated_selection_is_recovered():
     rng = np.random.default_rng(3)
     n = 60_000
     log10_l, z = rng.normal(42.9, 0.6, n), rng.uniform(0.05, 0.9, n)
-    selected = rng.uniform(size=n) < 1 / (1 + np.exp(-planted_log_odds(log10_l, z)))
+    selected = rng.uniform(size=n) < 1 / (1 + np.exp(-true_log_odds(log10_l, z)))
     log_odds = fit_selection(10**log10_l, z, selected)
     at_z = np.array([0.1, 0.4, 0.8])
     half = 42.9 + np.log1p(at_z)
@@ -45,10 +45,10 @@ def test_mean_of_drawn_selected_clusters_gives_back_their_mass():
     for log10_m, redshift in zip(mass, z, strict=True):
         mean = luminosity_relation(np.array([redshift]), BLOCK).log10_observable(np.array([log10_m]))
         log10_l = mean + rng.normal(0, 0.46 / np.log(10), 400_000)
-        chosen = rng.uniform(size=log10_l.size) < 1 / (1 + np.exp(-planted_log_odds(log10_l, redshift)))
+        chosen = rng.uniform(size=log10_l.size) < 1 / (1 + np.exp(-true_log_odds(log10_l, redshift)))
         means.append(log10_l[chosen].mean())
     relation = luminosity_relation(z, BLOCK)
-    found = predict_luminosity_selected(10 ** np.array(means), z, relation, 0.46, planted_log_odds)
+    found = predict_luminosity_selected(10 ** np.array(means), z, relation, 0.46, true_log_odds)
     # a mean of >= 2,000 draws is good to 0.2 / sqrt(2,000) = 0.0045 dex in L; the shifted relation is up to 4 times
     # flatter than the slope of 1.44 where few are selected
     np.testing.assert_allclose(found, mass, atol=5 * 0.0045 * 4 / 1.44)

@@ -27,7 +27,7 @@ def test_realizations_may_share_haloes(tmp_path):
 
 def test_repeated_halo_is_refused(tmp_path):
     Table({"HALO_ID": [3, 3], "RA": [1.0, 2.0], "DEC": [0.0, 0.0], "Z": [0.1, 0.2]}).write(tmp_path / "truth.fits")
-    with pytest.raises(InputError, match="HALO_ID 3 stands in more than one row"):
+    with pytest.raises(InputError, match="HALO_ID 3 is in more than one row"):
         read_truth({"01": tmp_path / "truth.fits"})
 
 

@@ -1,4 +1,4 @@
-"""`calibration.json`, recalibration and conformal intervals: planted errors, ranks by hand, no look at the test set."""
+"""`calibration.json`, recalibration and conformal intervals: simulated errors, ranks by hand, without the test set."""
 
 import json
 from dataclasses import asdict
@@ -151,7 +151,7 @@ def choose(residual, sigma, group, seed):
     return asdict(chosen) | report
 
 
-def planted(seed, n=400, scale=1.0, floor=0.0):
+def simulated(seed, n=400, scale=1.0, floor=0.0):
     """Residuals whose true spread is `scale` times the predicted sigma, and `floor` in quadrature."""
     rng = np.random.default_rng([50, seed])
     sigma = rng.uniform(0.05, 0.3, n)
@@ -159,14 +159,14 @@ def planted(seed, n=400, scale=1.0, floor=0.0):
 
 
 def test_likelihood_is_that_of_scipy():
-    residual, sigma, _ = planted(0)
+    residual, sigma, _ = simulated(0)
     np.testing.assert_allclose(negative_log_likelihood(residual, sigma), -norm.logpdf(residual, 0, sigma))
 
 
 @pytest.mark.parametrize(("fit", "free"), [(fit_scale, 1), (fit_scale_and_floor, 2)])
 @pytest.mark.parametrize("floor", [0.0, 0.1])
 def test_fits_are_where_a_plain_optimiser_ends(fit, free, floor):
-    residual, sigma, _ = planted(1, scale=0.8, floor=floor)
+    residual, sigma, _ = simulated(1, scale=0.8, floor=floor)
 
     def loss(logs):
         constants = np.exp(np.append(logs, -50)[:2])
@@ -183,20 +183,20 @@ def test_fits_are_where_a_plain_optimiser_ends(fit, free, floor):
 
 @pytest.mark.parametrize("scale", [0.7, 1.6])
 def test_a_planted_factor_is_found_and_accepted(scale):
-    residual, sigma, group = planted(2, scale=scale)
+    residual, sigma, group = simulated(2, scale=scale)
     found = choose(residual, sigma, group, seed=1)
     assert found["form"] == "scale"
     # its standard error is scale / sqrt(2 n): five of them
     assert found["scale"] == pytest.approx(scale, abs=5 * scale / np.sqrt(800))
     assert found["floor_dex"] == 0
-    told = found["forms"]["scale"]
-    assert told["gain"] > told["gain_error"] > 0
+    scores = found["forms"]["scale"]
+    assert scores["gain"] > scores["gain_error"] > 0
     # what a known factor gains: the expectation of z^2 / 2 falls from scale^2 / 2 to 1 / 2, ln(sigma) grows
-    assert told["gain"] == pytest.approx((scale**2 - 1) / 2 - np.log(scale), rel=0.5)
+    assert scores["gain"] == pytest.approx((scale**2 - 1) / 2 - np.log(scale), rel=0.5)
 
 
 def test_a_planted_floor_is_found_and_accepted():
-    residual, sigma, group = planted(3, n=2000, floor=0.15)
+    residual, sigma, group = simulated(3, n=2000, floor=0.15)
     found = choose(residual, sigma, group, seed=1)
     assert found["form"] == "scale_and_floor"
     assert found["floor_dex"] == pytest.approx(0.15, abs=0.03)
@@ -205,20 +205,20 @@ def test_a_planted_floor_is_found_and_accepted():
 
 
 def test_honest_sigma_is_mostly_left_alone_and_never_bent_far():
-    chosen = [choose(*planted(seed, n=200), seed=1) for seed in range(10, 50)]
+    chosen = [choose(*simulated(seed, n=200), seed=1) for seed in range(10, 50)]
     # 14 of 900 honest sets of 100 to 1,200 clusters were changed, 2 %: more than 4 of 40 is one fresh seed in 1,000
     assert sum(found["form"] != "none" for found in chosen) <= 4
     assert all(0.8 < found["scale"] < 1.25 for found in chosen if found["form"] == "scale")
 
 
 def test_too_few_groups_tell_nothing():
-    residual, sigma, group = planted(4, n=29, scale=5.0)
+    residual, sigma, group = simulated(4, n=29, scale=5.0)
     found = choose(residual, sigma, group, seed=1)
     assert (found["form"], found["scale"], found["floor_dex"], found["forms"]) == ("none", 1.0, 0.0, {})
     assert "29 validation groups are too few" in found["reason"]
     # many clusters of few groups are no better
-    assert choose(*planted(4, n=400, scale=5.0)[:2], np.resize(group, 400), seed=1)["form"] == "none"
-    assert choose(*planted(4, n=40, scale=5.0), seed=1)["form"] == "scale"
+    assert choose(*simulated(4, n=400, scale=5.0)[:2], np.resize(group, 400), seed=1)["form"] == "none"
+    assert choose(*simulated(4, n=40, scale=5.0), seed=1)["form"] == "scale"
 
 
 def test_folds_keep_groups_whole_are_even_and_follow_the_names():
@@ -232,7 +232,7 @@ def test_folds_keep_groups_whole_are_even_and_follow_the_names():
 
 
 def test_left_out_clusters_shape_nothing_that_they_are_judged_by():
-    residual, sigma, group = planted(5, n=60)
+    residual, sigma, group = simulated(5, n=60)
     fold = folds(group, seed=1)
     loss = left_out_loss(fit_scale, residual, sigma, fold)
     for number in range(FOLDS):
@@ -275,7 +275,7 @@ def test_ranks_and_half_widths_by_hand():
 @pytest.mark.parametrize(("number", "lacking"), [(18, ["95"]), (8, ["90", "95"]), (0, ["68", "90", "95"])])
 def test_small_validation_sets_promise_no_finite_interval(number, lacking):
     found = half_widths(np.linspace(-1, 1, number), np.ones(number))
-    assert [level for level, told in found.items() if told["half_width"] is None] == lacking
+    assert [level for level, scores in found.items() if scores["half_width"] is None] == lacking
 
 
 @pytest.mark.parametrize("n", [20, 137])

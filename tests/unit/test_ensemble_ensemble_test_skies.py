@@ -131,7 +131,7 @@ def test_networks_of_other_images_are_refused(tmp_path, networks, monkeypatch):
 
 
 def fit_other(folder, other, cosmology=COSMOLOGY):
-    """Baselines learnt in `folder` for the sky in `other`."""
+    """Baselines fitted in `folder` for the sky in `other`."""
     own, new = (Sky([place / "images.nc"], [place / "truth.fits"], COSMOLOGY) for place in (folder, other))
     new = new._replace(cosmology=cosmology)
     selection, output = {"log10_m500c_min": 13.0}, other / "baselines.nc"

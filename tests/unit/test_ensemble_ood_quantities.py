@@ -83,7 +83,7 @@ def test_the_transform_is_undone(transform):
 
 
 @pytest.mark.parametrize(("bands", "colours"), [(1, ()), (2, ("core_soft", "outer_soft")), (3, None)])
-def test_fewer_than_three_bands_tell_fewer_colours_and_the_rest_as_well(bands, colours):
+def test_fewer_than_three_bands_give_fewer_colours_and_the_rest_as_well(bands, colours):
     image, catalogue, predicted = simulated(20, 1)
     joined = image.reshape(20, bands, -1, *image.shape[2:]).sum(axis=2)
     whole, found = (quantities(cubes, X, X, "none", catalogue, predicted) for cubes in (image, joined))

@@ -1,4 +1,4 @@
-"""Out-of-distribution model and score: what is fitted, ranks by hand, exact rates, power on planted changes."""
+"""Out-of-distribution model and score: what is fitted, ranks by hand, exact rates, power on changed clusters."""
 
 from dataclasses import replace
 
@@ -92,7 +92,7 @@ def flagged(model, image, catalogue, predicted):
     return found.flagged.mean(), np.unique(found.why[found.flagged]).tolist()
 
 
-def test_power_on_planted_changes(model):
+def test_power_on_changed_clusters(model):
     """Images with twice the background, a neighbour, another redshift, disagreeing networks (seeds 10 to 12)."""
     image, catalogue, predicted = simulated(300, 10)
     assert flagged(model, image, catalogue, predicted)[0] < 0.04
@@ -152,7 +152,7 @@ def test_flag_needs_99_validation_clusters():
         ).flagged.tolist() == [flagged]
 
 
-def test_rarity_is_the_density_that_scikit_learn_tells():
+def test_rarity_is_the_density_that_scikit_learn_gives():
     rng = np.random.default_rng(5)
     scores = np.concatenate([rng.normal(0, 1, (400, 2)), rng.normal(3, 0.5, (200, 2))])
     mixture = GaussianMixture(2, random_state=0).fit(scores)

@@ -108,6 +108,6 @@ def write(path, table, transform="sqrt"):
     write_netcdf(table, path, "test", {"source": "test", "transform": transform})
 
 
-def test_a_missing_file_is_told_with_what_to_do(tmp_path):
+def test_a_missing_file_is_named_with_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"domain\.nc: no such file\. .*run the workflow again"):
         read_ood_model(tmp_path / "domain.nc")

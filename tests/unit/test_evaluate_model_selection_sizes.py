@@ -42,18 +42,18 @@ def test_scatter_falls_as_that_of_a_mean_and_the_mixture_knows_its_own(tmp_path)
     content = json.loads((tmp_path / "curve.json").read_text())
     assert list(content["sizes"]) == ["1", "2", "5", "10", "12"]
     assert content["n_test"] == content["n_groups"] == NUMBER // 2
-    for name, told in content["sizes"].items():
+    for name, scores in content["sizes"].items():
         size = int(name)
         scatter = np.hypot(COMMON, OWN / np.sqrt(size))
         sigma = np.sqrt(COMMON**2 + OWN**2 * (1 - 1 / size))  # variance of the members about their mean
-        low, high = told["scatter_dex"]["ci68"]
-        assert told["scatter_dex"]["value"] == pytest.approx(scatter, rel=0.05)
+        low, high = scores["scatter_dex"]["ci68"]
+        assert scores["scatter_dex"]["value"] == pytest.approx(scatter, rel=0.05)
         assert high - low == pytest.approx(2 * scatter / np.sqrt(NUMBER), rel=0.35)  # s / sqrt(2 n), n = NUMBER / 2
-        assert told["residual_std_over_mean_sigma"]["value"] == pytest.approx(scatter / sigma, rel=0.06)
-        assert told["nll"]["value"] == pytest.approx(
+        assert scores["residual_std_over_mean_sigma"]["value"] == pytest.approx(scatter / sigma, rel=0.06)
+        assert scores["nll"]["value"] == pytest.approx(
             np.log(sigma) + scatter**2 / (2 * sigma**2) + np.log(2 * np.pi) / 2, abs=0.05
         )
-    ratios = [told["member_over_ensemble_sigma"] for told in content["sizes"].values()]
+    ratios = [scores["member_over_ensemble_sigma"] for scores in content["sizes"].values()]
     assert ratios[0] == {"mean": 1.0, "std": 0.0, "std_of_members": 0.0}
     assert all(before["mean"] > after["mean"] for before, after in pairwise(ratios))
     assert content["alone"]["scatter_dex"]["mean"] == pytest.approx(np.hypot(COMMON, OWN), rel=0.05)
@@ -74,12 +74,12 @@ def test_an_ensemble_is_of_the_first_members_by_equations_2_and_3(tmp_path):
     for size in (1, 2, 3):
         centre = np.mean(mu[:size], axis=0)
         variance = np.mean(sigma[:size] ** 2) + np.mean(np.square(mu[:size]), axis=0) - centre**2
-        told = sizes[str(size)]
-        assert told["scatter_dex"]["value"] == pytest.approx(np.std(centre - truth), rel=1e-6)
+        scores = sizes[str(size)]
+        assert scores["scatter_dex"]["value"] == pytest.approx(np.std(centre - truth), rel=1e-6)
         likelihood = norm.logpdf(truth, centre, np.sqrt(variance))
-        assert told["nll"]["value"] == pytest.approx(-likelihood.mean(), rel=1e-6)
+        assert scores["nll"]["value"] == pytest.approx(-likelihood.mean(), rel=1e-6)
         ratio = np.mean(sigma[:size, None] / np.sqrt(variance))
-        assert told["member_over_ensemble_sigma"]["mean"] == pytest.approx(ratio, rel=1e-6)
+        assert scores["member_over_ensemble_sigma"]["mean"] == pytest.approx(ratio, rel=1e-6)
 
 
 def test_ratio_of_sigmas_by_hand():

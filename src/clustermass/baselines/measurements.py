@@ -66,7 +66,7 @@ class Sky(NamedTuple):
 
     def haloes(self) -> HaloTruth:
         """Read the truth of all realizations, see `read_truth`."""
-        return read_truth({realization_of(path): of_it for path, of_it in zip(self.images, self.truth, strict=True)})
+        return read_truth({realization_of(path): truth for path, truth in zip(self.images, self.truth, strict=True)})
 
     def files(self) -> list[Path]:
         """Images and truth."""
@@ -122,7 +122,7 @@ def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
         for halo_id in table["HALO_ID"].tolist():
             if (realization, int(halo_id)) in row:
                 raise InputError(
-                    f"{paths[realization]}: HALO_ID {halo_id} stands in more than one row. "
+                    f"{paths[realization]}: HALO_ID {halo_id} is in more than one row. "
                     "A halo's number must be unique in its realization."
                 )
             row[realization, int(halo_id)] = len(row)

@@ -136,11 +136,11 @@ def _brightness(total: FloatArray, radius: FloatArray) -> dict[str, FloatArray]:
     core, outside = radius < CORE_ARCSEC, radius >= OUTSKIRTS_ARCSEC
     rows, columns = (np.arange(size) >= size // 2 for size in radius.shape)
     quarters = [outside & (rows == a)[:, None] & (columns == b) for a in (False, True) for b in (False, True)]
-    of_quarters = np.stack([_sum(total, quarter) for quarter in quarters], axis=1)
+    in_quarters = np.stack([_sum(total, quarter) for quarter in quarters], axis=1)
     return {
         "core": _sum(total, core),
         "ring": _sum(total, ~core & ~outside),
-        "outskirts": np.sort(of_quarters, axis=1)[:, :2].sum(axis=1),
+        "outskirts": np.sort(in_quarters, axis=1)[:, :2].sum(axis=1),
         "neighbour": _brightest_spot(total, radius),
     }
 

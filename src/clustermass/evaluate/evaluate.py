@@ -76,8 +76,8 @@ def evaluate(
     if "isolated" in others:
         table = table.assign(isolated=("cluster", others["isolated"].values))
     residuals = _residuals(table, others, split)
-    of_split = table["split"].values.astype(str)
-    subsets = {name: of_split == name for name in SUBSETS}
+    labels = table["split"].values.astype(str)
+    subsets = {name: labels == name for name in SUBSETS}
     high = (table["det_like"].values > HIGH_LIKELIHOOD) & (table["ext_like"].values > HIGH_LIKELIHOOD)
     compared = {
         name: _compare(table.isel(cluster=chosen), residuals.subset(chosen), resamplings, seed, name)
