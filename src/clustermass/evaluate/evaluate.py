@@ -36,10 +36,6 @@ BINS = (
 )
 #: both likelihoods above this make the paper's high-quality sample
 HIGH_LIKELIHOOD = 60.0
-ENSEMBLE_VARIABLES = (
-    *("mu", "sigma", "member_mu", "member_sigma", "split", "log10_m500c", "redshift"),
-    *("det_like", "ext_like", "ml_cts"),
-)
 #: probabilities whose quantiles of the predicted distribution are kept
 PROBABILITIES = (0.025, 0.16, 0.25, 0.5, 0.75, 0.84, 0.975)
 #: scores of the single members on the test clusters, None without any
@@ -76,8 +72,7 @@ def evaluate(
     if "isolated" in others:
         table = table.assign(isolated=("cluster", others["isolated"].values))
     residuals = _residuals(table, others, split)
-    labels = table["split"].values.astype(str)
-    subsets = {name: labels == name for name in SUBSETS}
+    subsets = {name: table["split"].values.astype(str) == name for name in SUBSETS}
     high = (table["det_like"].values > HIGH_LIKELIHOOD) & (table["ext_like"].values > HIGH_LIKELIHOOD)
     compared = {
         name: _compare(table.isel(cluster=chosen), residuals.subset(chosen), resamplings, seed, name)
@@ -110,7 +105,8 @@ def _content(comparison: Comparison) -> Json:
 
 def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
     """Read both files, the baselines in the ensemble's order of clusters."""
-    table, others = read_netcdf(ensemble, ENSEMBLE_VARIABLES), read_netcdf(baselines, ("mu", "split"))
+    table = read_netcdf(ensemble, (*KEPT, "member_mu", "member_sigma", "det_like", "ext_like"))
+    others = read_netcdf(baselines, ("mu", "split"))
     ids, other_ids = table["cluster"].values.astype(str), others["cluster"].values.astype(str)
     only_one = np.setxor1d(ids, other_ids)
     if only_one.size:
