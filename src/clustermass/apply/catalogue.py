@@ -126,16 +126,11 @@ def write_catalogue(
         "CONFHASH": (made_by["config_hash"], "hash of the settings of the last step"),
         "INPTHASH": (config_hash({"sha256": list(inputs)}), "hash of the SHA-256 of all input files"),
     }
-    table = Table(
-        [
-            Column(
-                np.asarray(columns[one.name], dtype=_DTYPES[one.format]), one.name,
-                unit=one.unit, description=one.description, meta={"ucd": one.ucd},
-            )
-            for one in MASSES
-            if one.name in columns or not one.optional
-        ]
-    )  # fmt: skip
+    table = Table()
+    for one in MASSES:
+        if one.name in columns or not one.optional:
+            values = np.asarray(columns[one.name], dtype=_DTYPES[one.format])
+            table[one.name] = Column(values, unit=one.unit, description=one.description, meta={"ucd": one.ucd})
     write_table(paths.fits, "MASSES", MASSES, table, cards, made_by, checksum=True)
     _write_votable(table, cards, history(made_by), paths.votable)
     table.meta = {key: value for key, (value, _) in cards.items()}

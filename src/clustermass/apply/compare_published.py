@@ -47,7 +47,6 @@ PAIRS = (
     ("count_rate", "published"),
 )
 _FLAGS = ("FLAG_RANGE", "FLAG_OOD", "FLAG_EDGE")
-_MASS_COLUMNS = ("REALIZATION", "ID_SRC", "Z", "LOGM500", "LOGM500_ERR", *_FLAGS)
 _DECIMALS = 5
 _LOGGED = ("n", "mean_dex", "mean_dex_error", "median_dex", "scatter_dex", "scatter_dex_error")
 
@@ -69,20 +68,11 @@ def compare_published(
     clusters), `pivots`, `caution`, `clusters` (every mass of every cluster, null = none) and `provenance`. InputError
     if a file is missing or faulty, the field is a simulated one, or none of its clusters has a published mass.
 
-    Parameters
-    ----------
-    masses, catalogues, published
-        `masses.fits` of an observed field; `catalogue.fits` of each of its realizations (count rates, luminosities and
-        names), whose labels are `realizations`; table of published masses.
-    comparison
-        JSON file to write.
-    block
-        `observed.published.<field>` of the configuration; clusters with a published mass outside `log10_m500c_min` to
-        `log10_m500c_max` are left out altogether.
-    relations
-        `luminosity_published` and `count_rate_efeds` of the configuration's `baselines`.
-    bootstrap, seed
-        Resamplings behind every error, and the root of their random numbers.
+    Takes `masses.fits` of the field, `catalogue.fits` of each of its `realizations` (count rates, luminosities and
+    names), and a table of published masses; `block` is `observed.published.<field>` of the configuration (clusters with
+    a published mass outside `log10_m500c_min` to `log10_m500c_max` are left out altogether), `relations` has
+    `luminosity_published` and `count_rate_efeds` of `baselines`, `bootstrap` is the number of resamplings behind every
+    error.
     """
     table = _read_masses(masses)
     measured = _measured(table, dict(zip(realizations, catalogues, strict=True)))
@@ -93,7 +83,8 @@ def compare_published(
     for first, second in PAIRS:
         rng = generator(seed, "compare", first, second)
         summary = compare_masses(clusters[first], clusters[second], clusters["redshift"], bootstrap, rng)
-        compared[f"{first}_minus_{second}"] = summary
+        if summary["n"]:
+            compared[f"{first}_minus_{second}"] = summary
         if summary["mean_dex"] is not None:
             text = "compare_published: %s minus %s: n = %d, mean %+.3f +- %.3f, median %+.3f, scatter %.3f +- %.3f dex"
             LOGGER.info(text, first, second, *(summary[key] for key in _LOGGED))
@@ -102,7 +93,7 @@ def compare_published(
         "published": KINDS[block["kind"]].paper,
         "n": {"catalogue": len(table)} | {name: int(np.isfinite(clusters[name]).sum()) for name in _METHODS},
         "pivots": {"log10_m500c": PIVOT_LOG10_M500C, "redshift": PIVOT_Z},
-        "comparisons": {name: summary for name, summary in compared.items() if summary["n"]},
+        "comparisons": compared,
         "caution": CAUTION,
         "clusters": {name: _plain(values) for name, values in clusters.items()},
         "provenance": provenance("compare_published", parameters, [masses, *catalogues, published], seed=seed),
@@ -114,8 +105,8 @@ def _read_masses(path: Path) -> CheckedTable:
     with opened_fits(path) as hdus:
         simulated = is_simulated(hdus[1].header)
         table = Table.read(hdus[1])
-    missing = [name for name in _MASS_COLUMNS if name not in table.colnames]
-    if missing:
+    needed = ("REALIZATION", "ID_SRC", "Z", "LOGM500", "LOGM500_ERR", *_FLAGS)
+    if missing := [name for name in needed if name not in table.colnames]:
         raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}. Delete it and run again.")
     if simulated:
         raise InputError(
@@ -225,7 +216,7 @@ def compare_masses(
     of 1 + z), `scatter_dex` about the fit; each with its 68 % interval `<name>_ci68` and its standard error
     `<name>_error` by a bootstrap that draws single clusters `resamplings` times. All None below `MIN_CLUSTERS`.
     """
-    finite = np.isfinite(first) & np.isfinite(second) & np.isfinite(redshift)
+    finite = np.isfinite([first, second, redshift]).all(axis=0)
     first, second, redshift = first[finite], second[finite], redshift[finite]
     if first.size < MIN_CLUSTERS:
         empty = np.array([])

@@ -74,8 +74,7 @@ def masses_of_field(
         if mass_prior == "flat":
             read_mass_prior(trained.ensemble)
         inputs = [*events, catalogue, *([exposure] if exposure else [])]
-        missing = [str(path) for path in inputs if not path.is_file()]
-        if missing:
+        if missing := [str(path) for path in inputs if not path.is_file()]:
             raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
         check_outputs(CataloguePaths.beside(output), overwrite, inputs)
         if log:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 
 from clustermass.arrays import FloatArray
@@ -21,8 +20,8 @@ MEAN_DEGREE, SPREAD_DEGREE = 3, 2
 MIN_CLUSTERS = 50
 #: the spread at any redshift is at least this share of the whole sample's, and this many dex
 LEAST_SPREAD, LEAST_SPREAD_DEX = 0.2, 0.01
-#: density of the training masses below which it is held, as a share of its maximum at that redshift: where the
-#: networks saw hardly any cluster, there is no distribution to be divided out
+#: least density of the training masses that is divided out, as a share of its maximum at that redshift: where the
+#: networks saw hardly any cluster, there is no distribution to divide out
 FLOOR = 0.01
 #: points at which the shape is tabulated, and those of a cluster's mass grid
 SHAPE_POINTS, GRID_POINTS = 2048, 1024
@@ -89,8 +88,8 @@ class MassPrior:
 def read_mass_prior(ensemble: Path) -> MassPrior:
     """Fit the mass distribution of the training clusters in `ensemble.nc`.
 
-    InputError if the file is missing, lacks a variable or holds fewer than `MIN_CLUSTERS` training clusters with a
-    mass; or if these were weighted by mass in training, so that their distribution isn't the one in the predictions.
+    InputError if the file is missing, lacks a variable or has fewer than `MIN_CLUSTERS` training clusters with a mass;
+    or if these were weighted by mass in training, so that their distribution isn't the one in the predictions.
     """
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
     if "weighting" in table.attrs:
@@ -112,7 +111,7 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
 
 def flat_columns(
     centre: FloatArray, width: FloatArray, redshift: FloatArray, prior: MassPrior
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, FloatArray]:
     """Return the columns `FLAT`: mean, standard deviation and quantiles (cluster,) for a flat prior in log10(M500c).
 
     The networks predict p(m | image, z), proportional to p(image | m, z) p(m | z, training). Dividing by the second
@@ -121,8 +120,7 @@ def flat_columns(
     distribution, dex, (member, cluster), and positive redshifts (cluster,).
     """
     rows = [_flat(mu, sigma, z, prior) for mu, sigma, z in zip(centre.T, width.T, redshift.tolist(), strict=True)]
-    values: FloatArray = np.array(rows, dtype=float).reshape(-1, len(FLAT))
-    return dict(zip(FLAT, values.T, strict=True))
+    return dict(zip(FLAT, np.array(rows, dtype=float).reshape(-1, len(FLAT)).T, strict=True))
 
 
 def _flat(mu: FloatArray, sigma: FloatArray, redshift: float, prior: MassPrior) -> list[float]:

@@ -77,8 +77,7 @@ def infer_observed(
     output
         Catalogue to write, .fits; .vot, .ecsv and .nc are written beside it.
     simulated
-        Whether the field is a simulation: names begin with "SIM", and the header says so. It is one as well if its
-        images come from the event lists of a simulator (their attribute `simulated`).
+        Names begin with "SIM", and the header says so; true as well if the attribute `simulated` of the images is.
     cosmology, acronym, device
         Of the training sky, for the header; of the survey, for names of observed clusters; auto, cpu or gpu.
     mass_prior
@@ -124,10 +123,8 @@ def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[
     ids, *columns = map(np.concatenate, zip(*parts, strict=True))
     rows = find_rows(field["cluster"].values.tolist(), ids.tolist())
     if (lost := field["cluster"].values[rows < 0]).size:
-        raise InputError(
-            f"{images[0]}: lacks {lost.size} clusters of the smoothed images ({lost[0]} is one). "
-            "Delete both and run again."
-        )
+        text = f"lacks {lost.size} clusters of the smoothed images ({lost[0]} is one). Delete both and run again."
+        raise InputError(f"{images[0]}: {text}")
     joined = zip(("n_phot", *map(str.lower, REFERENCE)), columns, strict=True)
     return field.assign({name: ("cluster", values[rows]) for name, values in joined}).assign_attrs(simulated=simulated)
 
@@ -265,12 +262,9 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
 
 def _log(columns: Columns) -> None:
     flagged = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
-    if flagged["FLAG_NOCAT"]:
-        LOGGER.warning(
-            "infer_observed: the catalogue lacks count rate, extent or background (ML_RATE, EXT, ML_BKG) of %d "
-            "clusters; the networks do without, with a wider sigma (FLAG_NOCAT)",
-            flagged["FLAG_NOCAT"],
-        )
+    if number := flagged["FLAG_NOCAT"]:
+        text = "infer_observed: the catalogue lacks count rate, extent or background (ML_RATE, EXT, ML_BKG) of %d "
+        LOGGER.warning(text + "clusters; the networks do without, with a wider sigma (FLAG_NOCAT)", number)
     without = flagged.pop("FLAG_NOZ")
     listed = ", ".join(f"{name} {number}" for name, number in flagged.items())
     text = "infer_observed: %d clusters, %d without redshift and so without mass; %s"

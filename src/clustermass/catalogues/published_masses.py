@@ -21,18 +21,8 @@ from clustermass.io.log import LOGGER
 H = PUBLISHED_RELATIONS["h0_km_s_mpc"] / 100
 #: log10(M500c / Msun) outside this is no mass of a cluster but one in other units
 _MASS_RANGE = (11.0, 16.5)
-#: first and last byte of the columns of tablec1.dat of J/A+A/661/A11, from 0, by the ReadMe at the CDS
-_TABLEC1 = {
-    "Name": (0, 15),
-    "logM500R0.2A": (18, 23),
-    "logM500R0.2B": (25, 30),
-    "e_logM500R0.2B": (32, 36),
-    "logM500R0.5A": (38, 43),
-    "logM500R0.5B": (45, 50),
-    "e_logM500R0.5B": (52, 56),
-    "logM500Rzsp": (58, 63),
-    "e_logM500Rzsp": (65, 69),
-}
+#: first and last byte, from 0, of the columns of tablec1.dat of J/A+A/661/A11 that are read, by the ReadMe at the CDS
+_TABLEC1 = {"Name": (0, 15), "logM500R0.5B": (45, 50), "e_logM500R0.5B": (52, 56)}
 
 
 class Published(NamedTuple):
@@ -56,9 +46,9 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
     path = Path(path)
     paper, number_published, unit, read = KINDS[kind]
     published = read(path, columns or {})
-    strange = np.isfinite(published.mass) & ((published.mass < _MASS_RANGE[0]) | (published.mass > _MASS_RANGE[1]))
-    if strange.any():
-        row = int(np.flatnonzero(strange)[0])
+    outside = np.isfinite(published.mass) & ((published.mass < _MASS_RANGE[0]) | (published.mass > _MASS_RANGE[1]))
+    if outside.any():
+        row = int(np.argmax(outside))
         raise InputError(
             f"{path}: row {row + 1} would have log10(M500c / Msun) = {published.mass[row]:.2f}, no mass of a cluster. "
             f"Is the table of kind {kind}, with masses as {unit}?"
@@ -68,10 +58,8 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
         raise InputError(f"{path}: {ids[number > 1][0]} is in more than one row. Keep one of them.")
     LOGGER.info("%s: masses of %s (%s), %d rows", path, paper, unit, published.mass.size)
     if number_published is not None and published.mass.size != number_published:
-        LOGGER.warning(
-            "%s: %d rows, but %s has %d. Was it cut short? VizieR gives 50 rows by default.",
-            path, published.mass.size, paper, number_published,
-        )  # fmt: skip
+        text = "%s: %d rows, but %s has %d. Was it cut short? VizieR gives 50 rows by default."
+        LOGGER.warning(text, path, published.mass.size, paper, number_published)
     warn_of_rows(path, ~np.isfinite(published.mass), "without a mass")
     return published
 

@@ -139,11 +139,9 @@ def join_tables(
         if "Z" in other:
             values = other.numbers("Z")[np.maximum(rows, 0)]
             redshifts[path.name] = np.where((rows >= 0) & (values > 0), values, np.nan)
-        LOGGER.info(
-            "%s: joined by %s, %d of %d rows; taken from it: %s",
-            path, other.names["ID_SRC"], (rows >= 0).sum(), rows.size,
-            ", ".join(f"{ours} = {other.names[ours]}" for ours in taken) or "nothing that the catalogue lacks",
-        )  # fmt: skip
+        listed = ", ".join(f"{ours} = {other.names[ours]}" for ours in taken) or "nothing that the catalogue lacks"
+        text = "%s: joined by %s, %d of %d rows; taken from it: %s"
+        LOGGER.info(text, path, other.names["ID_SRC"], (rows >= 0).sum(), rows.size, listed)
     return CheckedTable(joined, catalogue.path, names), redshifts
 
 

@@ -46,18 +46,17 @@ def read_table(path: Path) -> Table:
     if not name.endswith(_FITS_ENDINGS) and text_format is None:
         endings = ", ".join([*_FITS_ENDINGS, *_TEXT_FORMATS])
         raise InputError(f"{path}: a table must end in one of {endings}, so that its format is known.")
-    table = _read_fits(path) if text_format is None else _read_text(path, text_format)
+    if text_format:
+        table = _read_text(path, text_format)
+    else:
+        with opened_fits(path) as hdus:
+            hdu = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+            if hdu is None:
+                raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
+            table = Table.read(hdu)
     if len(table) == 0:
         raise InputError(f"{path}: the table has no rows. Give a table with at least one.")
     return table
-
-
-def _read_fits(path: Path) -> Table:
-    with opened_fits(path) as hdus:
-        table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
-        if table is None:
-            raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
-        return Table.read(table)
 
 
 def _read_text(path: Path, text_format: str) -> Table:

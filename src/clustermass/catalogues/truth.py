@@ -42,7 +42,13 @@ def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
     redshift = table.numbers("Z")
     table.check((redshift > 0) & (redshift <= MAX_REDSHIFT), redshift, "Z", "no redshift of a halo")
     truth["Z"] = redshift.astype(np.float32)
-    truth["LOG10_M500C"] = _log10_mass(table, mass)
+    masses = table.numbers(mass)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log10_mass = np.log10(masses) if mass == "M500C" else masses
+    unit = "M500c in Msun" if mass == "M500C" else "log10(M500c / Msun)"
+    complaint = f"no {unit}; if it is the other of M500C and LOG10_M500C, name it so"
+    table.check((log10_mass >= _MASS_RANGE[0]) & (log10_mass <= _MASS_RANGE[1]), masses, mass, complaint)
+    truth["LOG10_M500C"] = log10_mass.astype(np.float32)
     for name in _OPTIONAL:
         if name not in table:
             LOGGER.warning("%s: no %s; it is NaN for every halo", path, name)
@@ -60,19 +66,8 @@ def _halo_ids(table: CheckedTable, src_id: NDArray[np.int32], realization: str) 
     exact = (values == np.rint(values)) & (values >= 0) & (values < 2**53)
     table.check(exact, values, "HALO_ID", "no HALO_ID (whole number from 0 to 2^53)")
     once = np.isin(np.arange(values.size), np.unique(values, return_index=True)[1])
-    complaint = "the HALO_ID of an earlier row too; each row of a realization needs its own"
-    table.check(once, values, "HALO_ID", complaint)
+    table.check(once, values, "HALO_ID", "the HALO_ID of an earlier row too; each row of a realization needs its own")
     return values.astype(np.int64)
-
-
-def _log10_mass(table: CheckedTable, name: str) -> NDArray[np.float32]:
-    values = table.numbers(name)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        masses = np.log10(values) if name == "M500C" else values
-    fits_in = (masses >= _MASS_RANGE[0]) & (masses <= _MASS_RANGE[1])
-    unit = "M500c in Msun" if name == "M500C" else "log10(M500c / Msun)"
-    table.check(fits_in, values, name, f"no {unit}; if it is the other of M500C and LOG10_M500C, name it so")
-    return masses.astype(np.float32)
 
 
 #: a detection is a halo's only if the halo's photons make up this share of the fitted counts

@@ -42,17 +42,15 @@ def read_catalogue(path: Path, columns: Renamed | None = None, further: Sequence
     one table; a luminosity from a table whose redshift differs by more than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
 
     Redshifts that aren't positive and finite, and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as
-    missing; so do photometric redshifts with an infinite or huge error (see `redshifts`). Of Klein et al. (2022),
-    SPEC_Z_BEST_COMB goes before Z_BEST_COMB unless `columns` names a column of redshifts. A table without DET_LIKE or
-    EXT_LIKE is a list that the user vouches for: the likelihood becomes `VOUCHED_LIKELIHOOD`. Redshifts without any
-    error or kind are taken as exact. Nothing is dropped, not even likely contaminants (`select_clusters` may); all
-    counts are logged. InputError as of `clustermass.catalogues.tables`, or if there is no redshift at all or an unknown
-    Z_TYPE.
+    missing; so do photometric redshifts with an infinite or huge error. Of Klein et al. (2022), SPEC_Z_BEST_COMB goes
+    before Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts without any error or kind are taken as
+    exact. A table without DET_LIKE or EXT_LIKE is a list that the user vouches for: the likelihood becomes
+    `VOUCHED_LIKELIHOOD`. Nothing is dropped, not even likely contaminants (`select_clusters` may); all counts are
+    logged. InputError as of `clustermass.catalogues.tables`, or if there is no redshift or an unknown Z_TYPE.
 
-    The table returned has a row for each detection in the order of the file; the columns and units of
+    Returns a row for each detection in the order of the file, with the columns and units of
     `clustermass.io.products.CATALOGUE` (of the optional ones those that the tables have; Z_ORIGIN always). Missing
-    measurements are NaN; Z NaN goes with Z_TYPE 'none' and Z_ERR NaN. Z_ERR is 0 for spectroscopic redshifts, and (with
-    a warning) for photometric ones without an error in the table.
+    measurements are NaN; redshifts are as `redshifts` returns them.
     """
     table, other_redshifts = _find(Path(path), columns or {}, further)
     catalogue = Table()
@@ -129,10 +127,8 @@ def _yes_or_no(table: CheckedTable, name: str) -> NDArray[np.int16]:
 
 def _likelihood(table: CheckedTable, name: str) -> NDArray[np.float32]:
     if name not in table:
-        LOGGER.warning(
-            "%s: no %s; the list is taken as vouched for, and every row passes any cut on it (%s = %g)",
-            table.path, name, name, VOUCHED_LIKELIHOOD,
-        )  # fmt: skip
+        text = "%s: no %s; the list is taken as vouched for, and every row passes any cut on it (%s = %g)"
+        LOGGER.warning(text, table.path, name, name, VOUCHED_LIKELIHOOD)
         return np.full(len(table), VOUCHED_LIKELIHOOD, dtype=np.float32)
     values = table.numbers(name)
     missing = ~np.isfinite(values)
@@ -178,10 +174,10 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
     missing = _missing(table, values, error, kind)
     kind = np.where(missing, "none", kind).astype("U5")
     error = np.where(kind == "spec", 0.0, np.where(missing, np.nan, error))
-    unknown = (kind == "photo") & np.isnan(error)
+    inexact = (kind == "photo") & np.isnan(error)
     what = "with a photometric redshift without error; Z_ERR = 0: mass errors lack its share"
-    warn_of_rows(table.path, unknown, what)
-    error[unknown] = 0.0
+    warn_of_rows(table.path, inexact, what)
+    error[inexact] = 0.0
     return np.where(missing, np.nan, values), error, kind, np.where(missing, "", origin)
 
 
@@ -237,25 +233,24 @@ def select_clusters(catalogue: Table, path: Path, cuts: CatalogueSelection | Non
     (negative values are clusters confirmed by other means; unknown ones don't pass), and with `in_area90` IN_AREA90
     must be 1. InputError if a column that a cut needs isn't there, or no row passes.
     """
-    cuts = cuts or {}
-    limit, inner = cuts.get("f_cont_max"), cuts.get("in_area90", False)
-    needed = [*(["F_CONT"] if limit is not None else []), *(["IN_AREA90"] if inner else [])]
-    missing = [name for name in needed if name not in catalogue.colnames]
-    if missing:
+    limit = (cuts or {}).get("f_cont_max")
+    tests: dict[str, tuple[str, np.ufunc, float]] = {}
+    if limit is not None:
+        tests["F_CONT"] = (f"F_CONT < {limit:g}", np.less, limit)
+    if cuts and cuts.get("in_area90"):
+        tests["IN_AREA90"] = ("IN_AREA90", np.equal, 1)
+    if missing := [name for name in tests if name not in catalogue.colnames]:
         raise InputError(
             f"{path}: has no column for {', '.join(missing)}, by which catalogue_selection would cut. Name it under "
             "catalogue_columns, or a table that has it under joined_catalogues, or drop the cut."
         )
     kept = np.ones(len(catalogue), dtype=bool)
     steps = [f"{kept.size} rows"]
-    if limit is not None:
-        kept &= np.asarray(catalogue["F_CONT"]) < float(limit)
-        steps.append(f"F_CONT < {limit:g}: {kept.sum()} left")
-    if inner:
-        kept &= np.asarray(catalogue["IN_AREA90"]) == 1
-        steps.append(f"IN_AREA90: {kept.sum()} left")
+    for name, (text, passes, bound) in tests.items():
+        kept &= passes(np.asarray(catalogue[name]), bound)
+        steps.append(f"{text}: {kept.sum()} left")
     if not kept.any():
         raise InputError(f"{path}: no row passes catalogue_selection ({'; '.join(steps)}). Loosen it.")
-    if needed:
+    if tests:
         LOGGER.info("%s: %s", path, "; ".join(steps))
     return catalogue[kept]

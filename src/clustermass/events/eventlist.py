@@ -195,11 +195,11 @@ def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
     if flag_mask == "auto":
         return FLAG_MASKS[events.dialect]
     try:
-        number = int(flag_mask, 0) if isinstance(flag_mask, str) else flag_mask
+        number = int(str(flag_mask), 0)
     except ValueError:
-        number = True
+        number = 2**32
     # FLAGSEL in eSASS headers is a signed number: those are understood too
-    if isinstance(number, bool) or not isinstance(number, int) or not -(2**31) <= number < 2**32:
+    if not -(2**31) <= number < 2**32:
         raise InputError(
             f"events.flag_mask is {flag_mask!r}, but must be auto or a number of 32 bits such as 0xC000F000 (0 = no "
             "selection)."

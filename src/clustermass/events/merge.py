@@ -55,7 +55,11 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
         lists = [stack.enter_context(closing(StoredEvents(folder, without=("x", "y")))) for _ in paths]
         spans = [_store(path, stored) for path, stored in zip(paths, lists, strict=True)]
         heads = [stored.head for stored in lists]
-        _check_dialects(heads)
+        if len(dialects := sorted({head.dialect for head in heads})) > 1:
+            raise InputError(
+                f"The event lists {', '.join(head.name for head in heads)} are of different kinds "
+                f"({', '.join(dialects)}), whose FLAGs differ in meaning. Give lists of one kind for one field."
+            )
         missing = {name for name in _OPTIONAL if any(getattr(head, name) is None for head in heads)}
         starts = list(accumulate(map(len, lists), initial=0))
         place = ("ra", "dec") if missing & {"rawx", "rawy"} else ("rawx", "rawy")
@@ -68,15 +72,6 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
             joined = replace(piece, name=name, gti=gti, simulated=simulated, sky_reference=None, exposure_s=None)
             yield joined.with_columns(dict.fromkeys(missing)).take(~repeated[start : start + len(piece)])
             start += len(piece)
-
-
-def _check_dialects(heads: Sequence[EventList]) -> None:
-    dialects = sorted({head.dialect for head in heads})
-    if len(dialects) > 1:
-        raise InputError(
-            f"The event lists {', '.join(head.name for head in heads)} are of different kinds "
-            f"({', '.join(dialects)}), whose FLAGs differ in meaning. Give lists of one kind for one field."
-        )
 
 
 def _twice(first: str | Path, second: str | Path) -> InputError:

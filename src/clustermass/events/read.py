@@ -22,7 +22,6 @@ from clustermass.io.products import is_simulated
 
 #: rows of a piece: some 300 MB with all that is made of them
 PIECE_ROWS = 2_000_000
-
 #: values that a photon can have: column of EventList, name for messages, lowest, highest, unit
 _LIMITS = (
     ("ra", "RA", 0, 360, "deg"),
@@ -33,8 +32,6 @@ _LIMITS = (
 )
 #: GTI1 to GTI7 of eSASS and ero_calevents, STDGTI of SIXTE's event files; FLAREGTI is something else
 _GTI = re.compile(r"(?:STD)?GTI(\d*)")
-
-
 _CALIBRATED = ("TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG")
 _SIXTE_EVENTS = ("TIME", "RA", "DEC", "SIGNAL", "TYPE", "NPIXELS")
 #: further columns of these lists: none of them is a missing column under another name
@@ -157,8 +154,7 @@ def recognise(rows: Rows, creator: str, path: Path) -> str:
 
 
 def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
-    missing = [name for name in needed if name not in rows.names]
-    if missing:
+    if missing := [name for name in needed if name not in rows.names]:
         others = sorted(rows.names - set(needed) - _OTHERS)
         near = difflib.get_close_matches(missing[0], others, n=1, cutoff=0.4)
         hint = f" Rename column {near[0]} if that is it." if near else ""
@@ -167,8 +163,7 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
             f"(columns: {', '.join(map(str, rows.columns.names))}).{hint}"
         )
     for name in needed:
-        form = str(rows.columns[name].format)
-        if not _NUMBER.fullmatch(form):
+        if not _NUMBER.fullmatch(form := str(rows.columns[name].format)):
             raise InputError(
                 f"{path}: column {name} of table {rows.name} has the format {form}, but must hold one number a row. "
                 "Remake the event list."
@@ -246,10 +241,10 @@ def _empty_list(whole: Sequence[Any], table: Any, first: Rows, path: Path) -> Ev
 
 
 def _read_gti(hdus: Iterable[Any], module: int, path: Path) -> dict[int, FloatArray]:
-    """Return the good time intervals of all HDUs of a file: module -> float64 (intervals, 2), START and STOP in s.
+    """Return the good time intervals of a file: module -> sorted START and STOP in s, float64 (intervals, 2).
 
-    They are sorted and don't overlap. A table without a number is for `module`; 0 = every module that has no table of
-    its own. InputError if a table lacks START or STOP, or an interval is not finite or ends before it starts.
+    A table without a number is for `module`; 0 = every module that has no table of its own. InputError if a table lacks
+    START or STOP, or an interval is not finite or ends before it starts.
     """
     tables: dict[int, list[FloatArray]] = {}
     for hdu in hdus:
@@ -260,8 +255,7 @@ def _read_gti(hdus: Iterable[Any], module: int, path: Path) -> dict[int, FloatAr
 
 
 def _intervals(hdu: Any, path: Path) -> FloatArray:
-    missing = {"START", "STOP"} - {str(name).upper() for name in hdu.columns.names}
-    if missing:
+    if missing := {"START", "STOP"} - {str(name).upper() for name in hdu.columns.names}:
         raise InputError(f"{path}: table {hdu.name} lacks column {' and '.join(sorted(missing))}. Remake the file.")
     intervals = np.stack([np.array(hdu.data[name], dtype=np.float64) for name in ("START", "STOP")], axis=1)
     bad = np.flatnonzero(~np.isfinite(intervals).all(axis=1) | (intervals[:, 1] < intervals[:, 0]))

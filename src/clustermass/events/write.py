@@ -108,9 +108,8 @@ def write_events(
     """Write `events.fits` atomically: EVENTS by eSASS names, GTIn of each module, CREATOR 'clustermass'.
 
     Takes the selected photons in at least one piece, the first with the metadata of the whole list; RA_CEN and DEC_CEN
-    in deg; and further cards of EVENTS, keyword -> value or (value, comment). Positions are kept to 1e-6 deg (0.004"),
-    as eSASS keeps them. FLAG is written as 0: the events that it marked were dropped when the list was selected, and
-    SIXTE's would be taken for corrupt events. Truth labels are left to `write_labels`.
+    in deg; and further cards of EVENTS, keyword -> value or (value, comment). Positions are rounded to 1e-6 deg
+    (0.004"), as in eSASS. FLAG is 0: the selection dropped what it marked, and SIXTE's would look like corrupt events.
     """
     coming = iter(pieces)
     first = next(coming)
@@ -137,15 +136,9 @@ def write_labels(
 
 def _row_columns(events: EventList) -> dict[str, NDArray[Any]]:
     """Return the columns of EVENTS as they are stored."""
-    return {
-        "TIME": events.time,
-        "RA": np.rint(events.ra * round(1 / ANGLE_STEP)),
-        "DEC": np.rint(events.dec * round(1 / ANGLE_STEP)),
-        "PI": events.pi_ev,
-        "TM_NR": events.tm_nr,
-        "PAT_TYP": events.pat_typ,
-        "FLAG": np.zeros(len(events), dtype=np.int32),
-    }
+    ra, dec = (np.rint(degrees * round(1 / ANGLE_STEP)) for degrees in (events.ra, events.dec))
+    columns = {"TIME": events.time, "RA": ra, "DEC": dec, "PI": events.pi_ev, "TM_NR": events.tm_nr}
+    return columns | {"PAT_TYP": events.pat_typ, "FLAG": np.zeros(len(events), dtype=np.int32)}
 
 
 def _write(
