@@ -42,8 +42,7 @@ def epoch_seconds(train, members):
         for number in range(members)
     ]
     program = Program.from_config(first[0][0], Likelihood(), NETWORK, RECIPE, train.images.shape)
-    columns = train.images, train.redshift, train.measurements, train.log10_m500c
-    data = on_device(train, Standardisation.from_training_set(*columns, NETWORK["side_inputs"]))
+    data = on_device(train, Standardisation.from_training_set(train, NETWORK["side_inputs"]))
     progress = stacked([begin(program, weights) for _, weights in first])
     steps = -(-TRAIN // RECIPE["batch_size"])
     rates = np.full((members, steps), RECIPE["learning_rate"], np.float32)

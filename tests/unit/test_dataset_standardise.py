@@ -53,9 +53,8 @@ def test_measurements_join_every_redshift_of_their_cluster():
 
 
 def constants(measurements):
-    return Standardisation.from_training_set(
-        np.random.default_rng(1).random((4, 2, 2, 1)), REDSHIFT, measurements, REDSHIFT + 14, ALL
-    )
+    images = np.random.default_rng(1).random((4, 2, 2, 1))
+    return Standardisation.from_training_set(Subset(images, REDSHIFT, REDSHIFT + 14, None, measurements), ALL)
 
 
 def test_unknown_measurements_are_zeros_and_the_last_column_says_so():

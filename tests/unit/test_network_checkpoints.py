@@ -2,6 +2,7 @@
 
 import logging
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,14 +68,14 @@ def test_a_file_is_found_again_only_under_the_same_hash(store):
         assert is_fresh(Checkpoints(store.folder, other).resume(fresh()))
 
 
-def test_the_last_one_removes_old_hashes_and_half_writes_of_this_member_only(store):
+def test_a_finished_one_removes_old_hashes_and_half_writes_of_this_member_only(store):
     old = Checkpoints(store.folder, {"arrays": "old"})
     old.write(example())
     old.write(example(number=13))
     (store.folder / f".{old.path(3).name}.x1.part.safetensors").write_text("half")
     store.write(example())
     assert old.path(3).exists()  # not before the new one is finished
-    store.write_last(example(5))
+    store.write(replace(example(5), progress=None))
     assert sorted(store.folder.iterdir()) == sorted([store.path(3), old.path(13)])
 
 
@@ -108,7 +109,7 @@ def test_a_folder_that_cant_be_made_is_told_once_and_read_as_empty(tmp_path, cap
     store = Checkpoints(tmp_path / "file" / "checkpoints", {})
     assert is_fresh(store.resume(fresh()))
     for _ in range(3):
-        store.write_last(example())
+        store.write(replace(example(), progress=None))
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "member 03: no checkpoint can be written" in record.message

@@ -44,14 +44,14 @@ def test_losses_are_those_of_the_log_mass_itself(small):
 
 def test_constants_come_from_the_training_set():
     train = sky(50, 1)
-    constants = Standardisation.from_training_set(train.images, train.redshift, {}, train.log10_m500c, ["z"])
+    constants = Standardisation.from_training_set(train, ["z"])
     standard = constants.images(train.images)
     np.testing.assert_allclose(standard.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(standard.std((0, 1, 2)), 1, atol=1e-5)
     assert constants.mass_mean == pytest.approx(train.log10_m500c.mean())
     assert constants.side_sd == pytest.approx([train.redshift.std()])
     blank = np.full((3, 2, 2, 1), 0.3, np.float32)
-    empty = Standardisation.from_training_set(blank, np.full(3, 0.3), {}, np.full(3, 14.1), ["log_z"])
+    empty = Standardisation.from_training_set(Subset(blank, np.full(3, 0.3), np.full(3, 14.1)), ["log_z"])
     assert (empty.image_sd, empty.side_sd, empty.mass_sd) == ([1.0], [1.0], 1.0)
 
 

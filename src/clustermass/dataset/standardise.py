@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
+
+if TYPE_CHECKING:
+    from clustermass.dataset.training_data import Subset
 
 
 @dataclass(frozen=True)
@@ -28,20 +32,11 @@ class Standardisation:
     mass_sd: float
 
     @classmethod
-    def from_training_set(
-        cls,
-        images: np.ndarray,
-        redshift: np.ndarray,
-        measurements: Mapping[str, np.ndarray],
-        log10_m500c: np.ndarray,
-        side_names: Sequence[str],
-    ) -> Standardisation:
-        """Constants of a training set: images (sample, y, x, band), redshift, measurements and mass (sample,)."""
-        names = list(side_names)
-        image_mean, image_sd = _moments(images)
-        side_mean, side_sd = _moments(side_inputs(redshift, measurements, names))
-        (mass_mean,), (mass_sd,) = _moments(np.asarray(log10_m500c)[:, None])
-        return cls(image_mean, image_sd, names, side_mean, side_sd, mass_mean, mass_sd)
+    def from_training_set(cls, train: Subset, side_names: Sequence[str]) -> Standardisation:
+        """Constants of a training set, for side inputs of these names."""
+        images, masses = _moments(train.images), _moments(train.log10_m500c[:, None])
+        sides = _moments(side_inputs(train.redshift, train.measurements, side_names))
+        return cls(*images, list(side_names), *sides, masses[0][0], masses[1][0])
 
     def images(self, images: np.ndarray) -> np.ndarray:
         """Standardise images (sample, y, x, band), as float32."""
@@ -104,7 +99,7 @@ def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def widths(names: Sequence[str]) -> tuple[int, int]:
-    """Columns of needed and of measured inputs; the latter include the one that is 1 where they were measured."""
+    """Count the columns of needed and of measured inputs, including the one that is 1 where they were measured."""
     needed, measured = ordered(names)
     return len(needed), len(measured) + bool(measured)
 

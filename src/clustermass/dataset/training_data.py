@@ -42,8 +42,7 @@ class Control:
 
     `name` is ``shuffled_redshift``: redshifts change places; ``no_energy``: each band holds the mean of all bands'
     counts; ``noise_images``: each pixel is Poisson noise of its band's mean `level` (band,) in counts; ``none``:
-    nothing. `transform` is the last step of the preprocessing, undone and done again around the control. `seed` is the
-    root of the random numbers, each named after the control and what it acts on.
+    nothing. `transform`, the last step of the preprocessing, is undone and done again around the control.
     """
 
     name: str
@@ -74,20 +73,15 @@ class Control:
                 mixed[rows] = draw(np.maximum(counts, 0))  # rounding may have led below 0
             return mixed
         if self.name == "noise_images":
-            noise = [
-                draw(generator(self.seed, self.name, str(name)).poisson(self.level, images.shape[1:]))
-                for name in clusters
-            ]
+            each = (generator(self.seed, self.name, str(cluster)) for cluster in clusters)
+            noise = [draw(random.poisson(self.level, images.shape[1:])) for random in each]
             return np.asarray(noise, dtype=images.dtype).reshape(images.shape)
         return images
 
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
         """Redshifts (cluster, ...) under the control, among the clusters of the set called `where`."""
-        return (
-            generator(self.seed, self.name, where).permutation(redshift)
-            if self.name == "shuffled_redshift"
-            else redshift
-        )
+        shuffled = self.name == "shuffled_redshift"
+        return generator(self.seed, self.name, where).permutation(redshift) if shuffled else redshift
 
     def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Measurements for side inputs under the control: noise keeps only the exposure of the image it replaces."""
@@ -118,15 +112,13 @@ class TrainedExperiment(TypedDict):
 
 @dataclass(frozen=True)
 class Subset:
-    """Clusters of a subset: images (cluster, y, x, band); redshift, log10 M500c, weight (cluster,).
-
-    `measurements` (cluster,) by name are those of `standardise.MEASUREMENTS` that the catalogue has.
-    """
+    """Clusters of a subset: images (cluster, y, x, band), all else (cluster,)."""
 
     images: np.ndarray
     redshift: np.ndarray
     log10_m500c: np.ndarray
     weight: np.ndarray | None = None
+    #: by name, those of `standardise.MEASUREMENTS` that the catalogue has
     measurements: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -158,10 +150,10 @@ class TrainingSample(NamedTuple):
 def load_training_sample(
     images: Sequence[Path], split: Path, experiment: TrainedExperiment, seed: int
 ) -> TrainingSample:
-    """Load the sample of an experiment from smoothed images and the split of their sky.
+    """Load the sample of an experiment from smoothed images and the split of their sky; `seed` sets all random numbers.
 
-    `seed` is the root of the random numbers. InputError as by `load_sample`, or if a subset has an unknown name,
-    `train_clusters` is more than there are, or the control or the weighting is unknown.
+    InputError as by `load_sample`, or if a subset has an unknown name, `train_clusters` is more than there are, or the
+    control or the weighting is unknown.
     """
     table = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
     unknown = sorted(set(table["split"].values.tolist()) - {*SUBSETS, UNUSED})

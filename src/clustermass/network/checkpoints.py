@@ -123,9 +123,13 @@ class Checkpoints:
         return resumed
 
     def write(self, member: Member) -> None:
-        """Replace the checkpoint of a member; a failure is logged once and stops nothing."""
+        """Replace the checkpoint of a member; a failure is logged once and stops nothing.
+
+        Once the member is finished, its other files are removed: old hashes, half writes.
+        """
+        path, name = self.path(member.number), f"{member.number:02d}"
         try:
-            with atomic(self.path(member.number)) as temporary:
+            with atomic(path) as temporary:
                 temporary.write_bytes(encode(member))
         except OSError as error:
             if member.number not in self._warned:
@@ -134,15 +138,10 @@ class Checkpoints:
                     *(member.number, self.folder, error.strerror or error),
                 )
             self._warned.add(member.number)
-
-    def write_last(self, member: Member) -> None:
-        """Write the checkpoint of a finished member; remove its other files: old hashes, half writes."""
-        self.write(member)
-        name = f"{member.number:02d}"
-        files = {*self.folder.glob(f"{name}.*.safetensors"), *self.folder.glob(f".{name}.*.part*")}
-        for path in files - {self.path(member.number)}:
-            with suppress(OSError):
-                path.unlink()
+        if member.progress is None:
+            for other in {*self.folder.glob(f"{name}.*.safetensors"), *self.folder.glob(f".{name}.*.part*")} - {path}:
+                with suppress(OSError):
+                    other.unlink()
 
 
 def encode(member: Member) -> bytes:

@@ -77,10 +77,8 @@ def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 def _of_kernel(images: jax.Array, slope: jax.Array, size: tuple[int, ...]) -> jax.Array:
     """Gradient (height, width, channel, feature) of a kernel of `size` (height, width)."""
     beyond = [(side // 2, side // 2) for side in size]
-    channels_as_samples, slope_as_kernel = images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3)
-    gradient = jax.lax.conv_general_dilated(
-        channels_as_samples, slope_as_kernel, (1, 1), beyond, dimension_numbers=DIMENSIONS
-    )
+    samples, weights = images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3)  # channels as samples
+    gradient = jax.lax.conv_general_dilated(samples, weights, (1, 1), beyond, dimension_numbers=DIMENSIONS)
     return gradient.transpose(1, 2, 0, 3)
 
 
@@ -98,9 +96,4 @@ def same_convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
 def max_block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """Do what `block` does, but keep the largest of each 2 x 2 pixels instead of their mean."""
     # in the other order as good, of a quarter of the pixels
-    return jax.nn.relu(max_pool(same_convolution(images, kernel) + bias))
-
-
-def max_pool(maps: jax.Array) -> jax.Array:
-    """Largest of each 2 x 2 pixels of maps (sample, y, x, feature); an odd last row or column is left out."""
-    return reduce(jnp.maximum, _quarters(maps))
+    return jax.nn.relu(reduce(jnp.maximum, _quarters(same_convolution(images, kernel) + bias)))

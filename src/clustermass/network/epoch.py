@@ -152,11 +152,7 @@ def run_epochs(
 
     The memory of `progress` is used for the new one: it can't be read any more.
     """
-
-    def epoch(progress: Progress, rates: jax.Array, key: jax.Array) -> tuple[Progress, jax.Array, nnx.State]:
-        return run_epoch(program, progress, data, rates, key)
-
-    return over_members(epoch)(progress, rates, keys)
+    return over_members(lambda progress, *member: run_epoch(program, progress, data, *member))(progress, rates, keys)
 
 
 def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: jax.Array) -> jax.Array:

@@ -44,7 +44,8 @@ class Convolution(nnx.Module):
     def __init__(self, shape: Shape, conv: int, kernel: int = 3, pooled: str | None = None, **window: Any) -> None:
         *axes, channels = shape
         self.stride, self.padding, self.activation = _window(**window)
-        self.pooled, self.kernel, self.bias = pooled, _kernel((*[kernel] * len(axes), channels, conv)), _bias(conv)
+        self.pooled, self.bias = pooled, nnx.Param(jnp.zeros(conv))
+        self.kernel = _kernel((*[kernel] * len(axes), channels, conv))
 
     def __call__(self, maps: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
         """Turn maps (sample, y, x, channel) into maps (sample, y', x', feature)."""
@@ -70,7 +71,8 @@ class LocallyConnected(nnx.Module):
         self.size, (self.stride, self.padding, self.activation) = kernel, _window(**window)
         left = 0 if self.padding == "same" else kernel - 1
         sides = [-(-(side - left) // self.stride) for side in (ny, nx)]
-        self.kernel, self.bias = _kernel((*sides, kernel**2 * channels, local), kernel**2 * channels), _bias(local)
+        self.kernel = _kernel((*sides, kernel**2 * channels, local), kernel**2 * channels)
+        self.bias = nnx.Param(jnp.zeros(local))
 
     def __call__(self, maps: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
         """Turn maps (sample, y, x, channel) into maps (sample, y', x', feature)."""
@@ -129,7 +131,7 @@ class Dense(nnx.Module):
 
     def __init__(self, shape: Shape, dense: int, activation: str = "relu") -> None:
         self.activation = _one_of(ACTIVATIONS, activation)
-        self.kernel, self.bias = _kernel((shape[-1], dense)), _bias(dense)
+        self.kernel, self.bias = _kernel((shape[-1], dense)), nnx.Param(jnp.zeros(dense))
 
     def __call__(self, features: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
         """Turn features (..., feature) into features (..., feature)."""
@@ -226,19 +228,16 @@ class Network(nnx.Module):
         def apply(maps: jax.Array) -> jax.Array:
             return reduce(lambda made, layer: layer(made, inputs, None), layers[: self.of_maps], maps)
 
-        images = inputs["image"]
+        images, dropouts = inputs["image"], 0
         if chunk is None or chunk == len(images):
             features = jnp.asarray(apply(images))
         else:
             made = jax.lax.map(apply, images.reshape(-1, chunk, *images.shape[1:]))
             features = made.reshape(-1, *made.shape[2:])
-        dropouts = 0
         for layer in layers[self.of_maps :]:
-            of_layer = key
-            if key is not None and isinstance(layer, Dropout):
-                of_layer = jax.random.fold_in(key, 1 + dropouts) if dropouts else key
-                dropouts += 1
-            features = layer(features, inputs, of_layer)
+            further = key is not None and dropouts > 0
+            features = layer(features, inputs, jax.random.fold_in(key, 1 + dropouts) if further else key)
+            dropouts += isinstance(layer, Dropout)
         return features
 
 
@@ -289,7 +288,3 @@ def _one_of(choices: Mapping[str, Any], word: str) -> str:
 def _kernel(shape: Shape, fan_in: int | None = None) -> nnx.Param[jax.Array]:
     """Return room for a kernel; its values are drawn by `clustermass.network.predict`."""
     return nnx.Param(jnp.zeros(shape), fan_in=fan_in or math.prod(shape[:-1]))
-
-
-def _bias(features: int) -> nnx.Param[jax.Array]:
-    return nnx.Param(jnp.zeros(features))

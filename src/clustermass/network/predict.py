@@ -70,7 +70,7 @@ def use_device(device: str, threads: int = 1) -> str:
 
 
 def arithmetic() -> list[str]:
-    """Return what of JAX's settings changes the digits of a result: precision of matrix products and flags of XLA."""
+    """Return JAX's settings that change the digits of a result: precision of matrix products and flags of XLA."""
     return [str(jax.config.jax_default_matmul_precision), os.environ.get("XLA_FLAGS", "")]
 
 

@@ -65,9 +65,7 @@ def train_networks(
     """
     _check(train, val, recipe)
     shape = train.images.shape[1:]
-    constants = Standardisation.from_training_set(
-        train.images, train.redshift, train.measurements, train.log10_m500c, network["side_inputs"]
-    )
+    constants = Standardisation.from_training_set(train, network["side_inputs"])
     loss = loss_of_recipe(recipe)(constants.mass_mean, constants.mass_sd)
 
     def fresh(number: int) -> tuple[nnx.GraphDef, nnx.State]:
@@ -146,7 +144,7 @@ def _run(
     _unstack(group, None, kept)
     if checkpoints:
         for member in group:
-            checkpoints.write_last(member)
+            checkpoints.write(member)
 
 
 def _unstack(group: Sequence[Member], progress: Progress | None, kept: nnx.State) -> None:
@@ -190,7 +188,7 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
-    """Return a network whose loss gives no sigma with the rms residual of the validation clusters as sigma of all."""
+    """Take the rms residual of the validation clusters as sigma of all, for a loss that gives none."""
     mu, _ = predict(trained, val.images, val.redshift[:, None], val.measurements)
     return replace(trained, residual_sd=float(np.sqrt(np.mean((mu[:, 0] - val.log10_m500c) ** 2))))
 

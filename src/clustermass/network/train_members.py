@@ -42,15 +42,14 @@ def train_members(
 ) -> None:
     """Train members and write the history and predictions (netCDF) and the weights (safetensors) of each.
 
-    The test set is predicted, but only the training and validation sets ever reach `train_networks`. A member whose
-    checkpoint is that of a finished one isn't trained again: its files are written as they were.
+    The test set is predicted, but only the training and validation sets reach `train_networks`. A finished member isn't
+    trained again: its files are written from its checkpoint.
 
     `images` are smoothed images, one netCDF file a realization, `split` holds the subset of each cluster, `outputs` the
-    files to write by member's number, ``members/{member}.nc`` and ``members/{member}.safetensors``. `seed` is the root
-    of all random numbers; those of a member depend on it and the member's number alone. Another number of CPU
-    `threads` changes the last digits of the results. `checkpoints` is the folder that checkpoints are kept in (None =
-    none are), one every `checkpoint_every_s` seconds at least. InputError as by `use_device`, `load_training_sample`
-    and `train_networks`.
+    files to write by member's number, ``members/{member}.nc`` and ``members/{member}.safetensors``. A member's random
+    numbers depend on `seed` and its number alone. Another number of CPU `threads` changes the last digits of the
+    results. `checkpoints` is the folder of the checkpoints (None = none), one every `checkpoint_every_s` seconds at
+    least. InputError as by `use_device`, `load_training_sample` and `train_networks`.
     """
     taken = use_device(device, threads)
     sample = load_training_sample(images, split, experiment, seed)
@@ -70,9 +69,8 @@ def train_members(
         trained = _described(trained, sample, images[0])
         trained.save(weights)
         title = f"Predictions and training history of ensemble member {member.number:02d}"
-        epochs = {"best_epoch": member.history.best_epoch, "kept_epoch": member.kept_epoch}
-        dataset = _member_dataset(trained, member.history, sample)
-        write_netcdf(dataset, predictions, title, {**made, "member": member.number, **epochs})
+        further = {"member": member.number, "best_epoch": member.history.best_epoch, "kept_epoch": member.kept_epoch}
+        write_netcdf(_member_dataset(trained, member.history, sample), predictions, title, made | further)
 
 
 def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingSample) -> xr.Dataset:
@@ -89,9 +87,7 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
         "sigma": ("cluster", sigma),
         "split": ("cluster", table["split"].values.astype(str)),
         "log10_m500c": ("cluster", table["log10_m500c"].values.astype(np.float64)),
-        "train_loss": ("epoch", np.asarray(history.train_loss)),
-        "val_loss": ("epoch", np.asarray(history.val_loss)),
-        "learning_rate": ("epoch", np.asarray(history.learning_rate)),
+        **{name: ("epoch", np.asarray(values)) for name, values in vars(history).items()},
     }
     epochs = np.arange(1, history.epochs + 1, dtype=np.int32)
     return xr.Dataset(columns, coords={"cluster": table["cluster"].values.astype(str), "epoch": epochs})
