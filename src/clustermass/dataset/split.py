@@ -66,16 +66,15 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
     split = subsets(groups, division, mass)
     _report(np.isfinite(mass), groups, split, fractions)
     table = xr.Dataset({"split": ("cluster", split), "group": ("cluster", groups)}, {"cluster": clusters["cluster"]})
-    made = provenance("split_sample", division, sorted(images))
-    write_netcdf(table, output, TITLE, made)
+    write_netcdf(table, output, TITLE, provenance("split_sample", division, sorted(images)))
 
 
 def extend_split(images: Sequence[Path], split: Path, output: Path, division: Division) -> None:
-    """Write `split(cluster)` and `group(cluster)` for the clusters of another set of images than `split` was made of.
+    """Write `split(cluster)` and `group(cluster)` for another set of `images` than the default ones of a sky.
 
-    `split` is the file of `split_sample` for the default images of the same sky, made with the same `division`. The
-    output holds the clusters of either set, divided as by `extended`. InputError if a file is unreadable or lacks a
-    variable, or a cluster id occurs twice.
+    `split` is the file of `split_sample` for the default images, made with the same `division`. The output holds the
+    clusters of either set, divided as by `extended`. InputError if a file is unreadable or lacks a variable, or a
+    cluster id occurs twice.
     """
     clusters, first = read_clusters(images, _NEEDED), read_netcdf(split, require=("split", "group"))
     subset, group = extended(clusters, first, division)
@@ -89,8 +88,7 @@ def extend_split(images: Sequence[Path], split: Path, output: Path, division: Di
     both = {name: np.concatenate([first[name].values.astype(str), values]) for name, values in further.items()}
     columns = {name: ("cluster", values) for name, values in both.items()}
     table = xr.Dataset(columns, {"cluster": np.concatenate([earlier, ids[new]])}).sortby("cluster")
-    made = provenance("extend_split", division, [*sorted(images), split])
-    write_netcdf(table, output, TITLE, made)
+    write_netcdf(table, output, TITLE, provenance("extend_split", division, [*sorted(images), split]))
 
 
 def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
@@ -172,8 +170,8 @@ def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
     realizations = clusters["realization"].values.astype(str)
     for name in np.unique(realizations):
         members = np.flatnonzero(realizations == name)
-        overlap = overlapping_boxes(clusters["ra"].values[members], clusters["dec"].values[members], box_arcsec)
-        pairs.append(members[overlap])
+        ra, dec = (clusters[axis].values[members] for axis in ("ra", "dec"))
+        pairs.append(members[overlapping_boxes(ra, dec, box_arcsec)])
     return np.concatenate(pairs)
 
 
@@ -199,8 +197,8 @@ def subsets(
 ) -> NDArray[np.str_]:
     """Subset (cluster,) of each cluster, by its group and `subset_of`; or in k-fold evaluation by its fold.
 
-    Then one of `folds` (number, test, by) is the test set, the next one validates, the others train: run it `number`
-    times with `test` = 0, 1, ... The folds divide the groups by `by: group`, the masses by `by: mass`; see `fold_of`.
+    The fold `test` is then the test set, the next one validates, the others train: run it with each fold as `test`. The
+    folds divide the groups by `by: group`, the masses by `by: mass`; see `fold_of`.
     """
     folds, seed = division.get("folds"), division["seed"]
     if folds is None:
@@ -227,9 +225,7 @@ def fold_of(number: int, order: NDArray[np.float64] | NDArray[np.str_], seed: in
         names, row = np.unique(order, return_inverse=True)
         digests = [_digest(f"{seed}:folds:{name}") for name in names.tolist()]
         return np.array([int.from_bytes(digest[:8], "big") % number for digest in digests], dtype=np.intp)[row]
-    fold = np.empty(order.size, dtype=np.intp)
-    fold[np.argsort(order, kind="stable")] = np.arange(order.size) % number
-    return fold
+    return np.argsort(np.argsort(order, kind="stable")) % number
 
 
 def _digest(text: str) -> bytes:
@@ -284,8 +280,8 @@ def _report(
     counts = {name: int((labelled & (split == name)).sum()) for name in SUBSETS}
     for name in SUBSETS:
         inside = split == name
-        sizes = inside.sum(), np.unique(groups[inside]).size, counts[name]
-        LOGGER.info("%s: %d clusters in %d groups, %d labelled", name, *sizes)
+        number = np.unique(groups[inside]).size
+        LOGGER.info("%s: %d clusters in %d groups, %d labelled", name, inside.sum(), number, counts[name])
     largest, size = Counter(groups.tolist()).most_common(1)[0] if groups.size else ("none", 0)
     LOGGER.info("largest group: %d of %d clusters (%s)", size, groups.size, largest)
     if min(counts.values()) == 0:

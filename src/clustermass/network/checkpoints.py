@@ -44,10 +44,7 @@ EXTREME = 1e3  # standard deviations: beyond, a pixel alone can throw a network 
 
 @dataclass
 class History:
-    """One entry an epoch: losses (see `clustermass.network.losses`) and the learning rate of its last step.
-
-    A likelihood is that of log10 M500c: Krippendorf et al. (2023), Eq. 1, in nats.
-    """
+    """One entry an epoch: losses (a likelihood is that of log10 M500c, in nats) and the rate of its last step."""
 
     train_loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
@@ -203,9 +200,9 @@ class Watch:
         self._logged = time.monotonic()
 
     def check_steps(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError, with a likely cause, where a loss isn't finite or has exploded.
+        """Raise an InputError, with a likely cause, where a loss (member, step) isn't finite or has exploded.
 
-        Losses and learning rates (member, step) are those of the epoch just done, which isn't in the histories yet.
+        Losses and learning rates are those of the epoch just done, which isn't in the histories yet.
         """
         bad = np.argwhere(~(losses < EXPLODED))
         if bad.size:
@@ -244,7 +241,7 @@ class Watch:
         done, now = max(member.history.epochs for member in self._group), time.monotonic()
         every = self._recipe["epochs"]
         if self._first is None:
-            self._first = done, now  # the first epoch holds the compilation: its time is not theirs
+            self._first = done, now  # the first epoch holds the compilation: its time doesn't count
         elif now - self._logged >= LOG_EVERY_S or done == every:
             speed = (done - self._first[0]) / max(now - self._first[1], 1e-9)
             last = [(member.history.train_loss[-1], member.history.val_loss[-1]) for member in self._group]

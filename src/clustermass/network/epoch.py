@@ -1,7 +1,4 @@
-"""One epoch of training as a single compiled program: shuffle, augment, step through the batches.
-
-One member by `run_epoch`; several, stacked along a first axis, by `run_epochs`.
-"""
+"""One epoch of training as a single compiled program: shuffle, augment, step through the batches."""
 
 from __future__ import annotations
 
@@ -122,9 +119,8 @@ def run_epoch(
 ) -> tuple[Progress, jax.Array, nnx.State]:
     """Go once through the shuffled training set with a learning rate (step,) for each step.
 
-    The last batch is filled up with the first samples of the epoch. `key` sets order, augmentation and dropout. The
-    same program isn't compiled twice. Returns the progress, the loss (step,) of each step, and the averaged weights
-    without their bias towards zero.
+    The last batch is filled up with the first samples of the epoch. `key` sets order, augmentation and dropout.
+    Returns the progress, the loss (step,) of each step, and the averaged weights without their bias towards zero.
     """
     average = optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))

@@ -45,11 +45,10 @@ DEVICES = ("auto", "cpu", "gpu")
 def use_device(device: str, threads: int = 1) -> str:
     """Point JAX to a processor before its first computation and return the one taken: ``cpu`` or ``gpu``.
 
-    `device` is ``cpu``, ``gpu`` (any accelerator that JAX sees) or ``auto`` (an accelerator where there is one);
-    `threads` are the cores to keep busy on the CPU. The first computation fixes JAX's thread pool and memory policy: a
-    later call changes neither. With one thread a CPU gives the same bytes on every run; ``PJRT_NPROC`` is what limits
-    the cores (with jax 0.10.2 ``--xla_cpu_multi_thread_eigen=false`` changes nothing). InputError if `device` is
-    unknown, or ``gpu`` is asked for and JAX sees none.
+    `device` is ``cpu``, ``gpu`` (any accelerator that JAX sees) or ``auto`` (an accelerator where there is one). JAX's
+    first computation fixes its number of CPU `threads` and its memory policy. With one thread a CPU gives the same
+    bytes on every run; ``PJRT_NPROC`` limits the cores (with jax 0.10.2 ``--xla_cpu_multi_thread_eigen=false`` changes
+    nothing). InputError if `device` is unknown, or ``gpu`` is asked for and JAX sees none.
     """
     if device not in DEVICES:
         raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
@@ -87,6 +86,13 @@ def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequenc
         drawn = rng.standard_normal(leaf.shape) * fan_in**-0.5 if fan_in else np.zeros(leaf.shape)
         weights[name] = drawn.astype(np.float32)
     return weights
+
+
+def draw_network(
+    network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]
+) -> tuple[nnx.GraphDef, nnx.State]:
+    """Structure and initial weights of a network; parameters as for `initialise`."""
+    return unflatten(network, shape, outputs, initialise(network, shape, outputs, seeds))
 
 
 def number_of_parameters(network: NetworkBlock, shape: Shape, outputs: int) -> int:

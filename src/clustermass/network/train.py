@@ -18,16 +18,7 @@ from clustermass.errors import InputError
 from clustermass.network.checkpoints import Checkpoints, Member, Watch
 from clustermass.network.epoch import AUGMENTATIONS, Program, Progress, TrainingData, begin, run_epochs
 from clustermass.network.losses import loss_of_recipe
-from clustermass.network.predict import (
-    TrainedNetwork,
-    apply_network,
-    chunks,
-    flatten,
-    initialise,
-    predict,
-    stacked,
-    unflatten,
-)
+from clustermass.network.predict import TrainedNetwork, apply_network, chunks, draw_network, flatten, predict, stacked
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -67,17 +58,13 @@ def train_networks(
     shape = train.images.shape[1:]
     constants = Standardisation.from_training_set(train, network["side_inputs"])
     loss = loss_of_recipe(recipe)(constants.mass_mean, constants.mass_sd)
-
-    def fresh(number: int) -> tuple[nnx.GraphDef, nnx.State]:
-        weights = initialise(network, shape, loss.outputs, [seed, number])
-        return unflatten(network, shape, loss.outputs, weights)
-
-    program = Program.from_config(fresh(0)[0], loss, network, recipe, train.images.shape)
+    structure, _ = draw_network(network, shape, loss.outputs, [seed])
+    program = Program.from_config(structure, loss, network, recipe, train.images.shape)
     offset = math.log(constants.mass_sd) if loss.is_density else 0.0  # from the standardised mass to log10 M500c
     data, validation_loss = on_device(train, constants), _validation(program, constants, val)
 
     def start(number: int) -> Member:
-        weights = fresh(number)[1]
+        _, weights = draw_network(network, shape, loss.outputs, [seed, number])
         member = Member(number, begin(program, weights), weights)
         return checkpoints.resume(member) if checkpoints else member
 
