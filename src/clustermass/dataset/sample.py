@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,7 @@ def each_selected(
     """
     if not images:
         raise InputError("No files of images: the sky has no realization.")
-    dropped: dict[str, int] = {}
+    dropped: Counter[str] = Counter()
     first: xr.Dataset | None = None
     total = left = 0
     for path in images:
@@ -101,7 +102,7 @@ def select(sample: xr.Dataset, selection: Selection) -> tuple[NDArray[np.bool_],
 
 
 def _selected(
-    part: xr.Dataset, selection: Selection, train_selection: Selection | None, path: Path, dropped: dict[str, int]
+    part: xr.Dataset, selection: Selection, train_selection: Selection | None, path: Path, dropped: Counter[str]
 ) -> xr.Dataset:
     missing = [name for name in ("log10_m500c", *_ABOVE.values()) if name not in part.variables]
     if missing:
@@ -112,8 +113,7 @@ def _selected(
         part = part.assign(selected=("cluster", keep), for_training=("cluster", for_training))
         counts["of them kept for training"] = int((for_training & ~keep).sum())
         keep = keep | for_training
-    for reason, count in counts.items():
-        dropped[reason] = dropped.get(reason, 0) + count
+    dropped.update(counts)
     return part.isel(cluster=np.flatnonzero(keep))
 
 
@@ -154,8 +154,7 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
     """Add the split's `split` and `group` to `sample` itself and return it; InputError if it lacks a cluster.
 
     With a `train_selection`, `split` keeps the training clusters inside that one and the validation and test clusters
-    inside the selection; all others are "unused". `fit_val` then marks the validation clusters inside the
-    `train_selection`, see `fitting_split`.
+    inside the selection; all others are "unused". `fit_val` then marks the validation clusters inside the former.
     """
     table = read_split(split, sample["cluster"].values)
     for name in ("split", "group"):
@@ -177,11 +176,7 @@ def realization_of(images: Path) -> str:
 
 
 def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Subset (cluster,) of each cluster while something is fitted.
-
-    That is `split`, but with a `train_selection` the validation clusters are those inside it (`fit_val`), while those
-    in `split` are of the selection that is tested in the end.
-    """
+    """Subset (cluster,) that fits use: `split`, but with `fit_val` as validation clusters where the sample has it."""
     split = sample["split"].values.astype(str)
     if "fit_val" not in sample:
         return split

@@ -48,8 +48,8 @@ class Standardisation:
     def side(self, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]) -> np.ndarray:
         """Standardised side inputs (..., input) float32 of redshifts (...) and `measurements`; see `side_inputs`.
 
-        Where measured inputs are among them, a last column is 1 where they were measured; where they weren't, or of
-        no training cluster, they and that column are 0.
+        If measured inputs are among them, a last column is 1 where they were measured. Where they weren't, or of no
+        training cluster, they and that column are 0.
         """
         inputs = side_inputs(redshift, measurements, self.side_names)
         standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)
@@ -107,10 +107,9 @@ def widths(names: Sequence[str]) -> tuple[int, int]:
 def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
     """Return the side inputs `names`, (..., input) float64, before standardisation: needed ones first.
 
-    Takes positive redshifts (...) and `MEASUREMENTS` by name, of shapes that fit them, exposures in s and positive;
-    those that no input needs may be absent, and so may those of `MEASURED`. The measured inputs are all NaN for a
-    cluster that lacks one of them (absent, not finite, or not positive). InputError if a name is none of `SIDE_INPUTS`,
-    or a needed quantity is absent, or not positive and finite.
+    Takes redshifts (...) and `MEASUREMENTS` by name, of shapes that fit them, exposures in s. The measured inputs are
+    all NaN for a cluster that lacks one of them (absent, not finite, or not positive). InputError if a name is none of
+    `SIDE_INPUTS`, or a needed quantity is absent, or not positive and finite.
     """
     needed, measured = ordered(names)
     quantities = {**measurements, "redshift": np.asarray(redshift, np.float64)}

@@ -85,11 +85,9 @@ class Control:
 
     def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Measurements for side inputs under the control: noise keeps only the exposure of the image it replaces."""
-        hidden = self.name == "noise_images"
-        return {
-            name: np.full_like(values, np.nan) if hidden and name != "exposure_s" else values
-            for name, values in measurements.items()
-        }
+        if self.name != "noise_images":
+            return dict(measurements)
+        return {name: values if name == "exposure_s" else values * np.nan for name, values in measurements.items()}
 
 
 def _blocks(length: int) -> Iterator[slice]:
@@ -224,9 +222,8 @@ def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | No
 
     `weighting` is ``none``, or ``uniform_mass``: the masses are spread evenly over log10 M500c (Krippendorf et al.
     2023, Fig. 8). A cluster's weight is one over the number of clusters in its bin of `BIN_DEX`, in units in which the
-    mean is 1. Where a bin holds less than 1 / `LARGEST` of what bins hold on average, its clusters get `LARGEST` and
-    the bin counts for less than the others, lest a lone cluster outweigh hundreds. Then all are divided by their mean.
-    InputError if it is another.
+    mean is 1. Where a bin holds less than 1 / `LARGEST` of what bins hold on average, its clusters get `LARGEST`, lest
+    a lone cluster outweigh hundreds. Then all are divided by their mean. InputError if `weighting` is another.
     """
     if weighting not in WEIGHTINGS:
         raise InputError(f"weighting is {weighting!r}, but must be one of: {', '.join(WEIGHTINGS)}.")

@@ -119,8 +119,9 @@ def run_epoch(
 ) -> tuple[Progress, jax.Array, nnx.State]:
     """Go once through the shuffled training set with a learning rate (step,) for each step.
 
-    The last batch is filled up with the first samples of the epoch. `key` sets order, augmentation and dropout.
-    Returns the progress, the loss (step,) of each step, and the averaged weights without their bias towards zero.
+    The last batch is filled up with the first samples of the epoch, so that every step averages over equally many.
+    `key` sets order, augmentation and dropout. Returns the progress, the loss (step,) of each step, and the averaged
+    weights without their bias towards zero.
     """
     average = optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))

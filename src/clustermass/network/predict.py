@@ -164,7 +164,7 @@ def chunks(
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Yield rows and standardised inputs of `CHUNK` clusters at a time, the last ones filled up with zeros.
 
-    Takes images (cluster, y, x, band) and redshifts (cluster, ...): each image may be taken at several.
+    Takes images (cluster, y, x, band) and redshifts (cluster, ...), of which an image may have several.
     """
     side = constants.side(redshift, measurements)
     for start in range(0, len(images), CHUNK):
@@ -224,46 +224,32 @@ class TrainedNetwork:
 
     @classmethod
     def load(cls, path: str | Path) -> TrainedNetwork:
-        """Read a network's file.
-
-        InputError if it is missing, damaged, no safetensors file, or wasn't written by `save` of this version, or if a
-        weight isn't finite.
-        """
+        """Read a network's file; InputError if it is missing or damaged, or `save` of this version didn't write it."""
         if not Path(path).is_file():
             raise InputError(f"{path}: no such weights file. Train the ensemble first.")
         try:
             with safe_open(path, framework="numpy") as stream:
-                text = (stream.metadata() or {}).get(METADATA)
+                metadata = stream.metadata() or {}
                 weights = {name: stream.get_tensor(name) for name in sorted(stream.keys())}
-        except (SafetensorError, OSError) as error:
-            raise InputError(
-                f"{path}: not a readable safetensors file ({error}). Delete it and train again."
-            ) from error
-        header = _header(text)
-        if header is None:
+        except (SafetensorError, OSError) as why:
+            raise InputError(f"{path}: not a readable safetensors file ({why}). Delete it and train again.") from why
+        try:
+            header = json.loads(metadata[METADATA])
+            ours = header.pop("format") == FORMAT
+        except (KeyError, ValueError, TypeError, AttributeError):
+            ours = False
+        if not ours:
             raise InputError(f"{path}: no weights of clustermass ({FORMAT}). Give files that train_member wrote.")
         try:
             header["standardisation"] = Standardisation(**header["standardisation"])
             header["control"] = header["control"] and Control(**header["control"])
             header["shape"] = tuple(header["shape"])
             network = cls(weights=weights, **header)
-            usable = min(network.shape) > 0 and all(np.isfinite(array).all() for array in weights.values())
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{path}: damaged weights file ({error!r}). Copy it again, or train the ensemble."
-            ) from error
-        if not usable:
-            raise InputError(f"{path}: damaged weights file: not all weights are finite. Copy it again.")
+            if min(network.shape) <= 0 or not all(np.isfinite(array).all() for array in weights.values()):
+                raise ValueError("no pixel, or not all weights are finite")
+        except (KeyError, TypeError, ValueError, AttributeError) as why:
+            raise InputError(f"{path}: damaged weights file ({why!r}). Copy it again, or train the ensemble.") from why
         return network
-
-
-def _header(text: str | None) -> dict[str, Any] | None:
-    """Return the fields that a file's metadata hold but for their format; None if it isn't `FORMAT`."""
-    try:
-        header = json.loads(text or "")
-        return header if header.pop("format") == FORMAT else None
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None
 
 
 def predict(

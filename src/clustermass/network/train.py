@@ -45,14 +45,11 @@ def train_networks(
     """Train networks and yield each with its history; nothing but the arguments decides the result.
 
     On one CPU core it does to the last bit, whatever other members are trained with it and however often the training
-    is killed and resumed. Each epoch goes once through the shuffled training set; where the batch size doesn't divide
-    it, the last batch is filled up with the first clusters of the epoch, so that every step averages over equally many.
-
-    No test set can be handed over. Seed and member's number together set initial weights, order, augmentation and
-    dropout. `checkpoints` are where members go on from, and leave their state; None = nowhere. `side_by_side`: members
-    step together in one program (`jax.vmap`), or one after another; None = together on a GPU. The two ways round
-    differently: results agree to about 1e-4. InputError if a subset is empty or holds numbers that aren't finite,
-    images aren't square, a recipe's key has an unknown value, or the loss runs away.
+    is killed and resumed. No test set can be handed over. Seed and member's number together set initial weights, order,
+    augmentation and dropout. `checkpoints` are where members go on from, and leave their state; None = nowhere.
+    `side_by_side`: members step together in one program (`jax.vmap`), or one after another; None = together on a GPU.
+    The two ways round differently: results agree to about 1e-4. InputError if a subset is empty or holds numbers that
+    aren't finite, images aren't square, a recipe's key has an unknown value, or the loss runs away.
     """
     _check(train, val, recipe)
     shape = train.images.shape[1:]
@@ -157,10 +154,7 @@ def on_device(train: Subset, constants: Standardisation) -> TrainingData:
 
 
 def _validation(program: Program, constants: Standardisation, val: Subset) -> Callable[[nnx.State], np.ndarray]:
-    """Return the function that gives the loss (member,) float64 of stacked weights on the validation set.
-
-    Images count as they are, unweighted. The loss isn't finite where a network has run away.
-    """
+    """Return the function from stacked weights to their unweighted loss (member,) float64 on the validation set."""
     rows = chunks(constants, val.images, val.redshift, val.measurements)
     inputs = [jax.tree.map(jnp.asarray, chunk) for _, chunk in rows]
     truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
