@@ -42,8 +42,7 @@ class Standardisation:
         """Standardise images (sample, y, x, band), as float32."""
         mean, sd = np.asarray(self.image_mean, np.float32), np.asarray(self.image_sd, np.float32)
         scaled = np.subtract(images, mean, out=np.empty(images.shape, np.float32))
-        scaled /= sd
-        return scaled
+        return np.divide(scaled, sd, out=scaled)
 
     def side(self, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]) -> np.ndarray:
         """Standardised side inputs (..., input) float32 of redshifts (...) and `measurements`; see `side_inputs`.

@@ -156,9 +156,7 @@ def load_training_sample(
     table = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
     unknown = sorted(set(table["split"].values.tolist()) - {*SUBSETS, UNUSED})
     if unknown:
-        raise InputError(
-            f"{split}: subset {unknown[0]!r} is unknown. Each cluster must be in one of {', '.join(SUBSETS)}."
-        )
+        raise InputError(f"{split}: subset {unknown[0]!r} is unknown. It must be one of {', '.join(SUBSETS)}.")
     ids = table["cluster"].values
     if experiment["train_clusters"] is not None:
         table["split"] = ("cluster", first_training_clusters(table, experiment["train_clusters"], seed))

@@ -217,8 +217,7 @@ class Watch:
         largest = self._extreme()
         if not largest < EXTREME:
             return (
-                f"Likely cause: training images with pixels of {largest:.3g} standard deviations. Look at the "
-                "preprocessing (transform, clip)."
+                f"Likely cause: pixels of {largest:.3g} standard deviations. See the preprocessing (transform, clip)."
             )
         if not self._recipe["gradient_clip"]:
             return "Likely cause: a gradient ran away. Set the recipe's gradient_clip (5, say) or lower learning_rate."

@@ -34,7 +34,6 @@ class Loss:
     predicts_sigma: ClassVar[bool] = False
     #: whether `terms` is minus the logarithm of a probability density of t: of log10 M500c it is larger by ln(s)
     is_density: ClassVar[bool] = False
-
     #: m and s of the training masses
     mass_mean: float = 0.0
     mass_sd: float = 1.0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from clustermass.config.models import Network as NetworkBlock
     from clustermass.network.layers import Shape
 
+Parts: TypeAlias = tuple[nnx.GraphDef, nnx.State]  # structure and weights of a network
 FORMAT = "clustermass-member-5"
 METADATA = "clustermass"  # one metadata key: safetensors writes several in an order that changes from run to run
 CHUNK = 64  # clusters a call: one compilation, and activations of a few MB
@@ -88,9 +89,7 @@ def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequenc
     return weights
 
 
-def draw_network(
-    network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]
-) -> tuple[nnx.GraphDef, nnx.State]:
+def draw_network(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> Parts:
     """Structure and initial weights of a network; parameters as for `initialise`."""
     return unflatten(network, shape, outputs, initialise(network, shape, outputs, seeds))
 
@@ -100,7 +99,7 @@ def number_of_parameters(network: NetworkBlock, shape: Shape, outputs: int) -> i
     return sum(math.prod(leaf.shape) for leaf in _named(_template(network, shape, outputs)[1]).values())
 
 
-def _template(network: NetworkBlock, shape: Shape, outputs: int) -> tuple[nnx.GraphDef, nnx.State]:
+def _template(network: NetworkBlock, shape: Shape, outputs: int) -> Parts:
     """Structure and empty weights."""
     shapes = {"image": tuple(shape), "side": (sum(widths(network["side_inputs"])),)}
     return nnx.split(nnx.eval_shape(lambda: Network(network["layers"], shapes, outputs)), nnx.Param)
@@ -115,9 +114,7 @@ def flatten(state: nnx.State) -> dict[str, np.ndarray]:
     return {name: np.asarray(variable[...]) for name, variable in sorted(_named(state).items())}
 
 
-def unflatten(
-    network: NetworkBlock, shape: Shape, outputs: int, weights: Mapping[str, np.ndarray]
-) -> tuple[nnx.GraphDef, nnx.State]:
+def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mapping[str, np.ndarray]) -> Parts:
     """Structure and weights of the network that `flatten` took apart; parameters as for `initialise`.
 
     InputError if `weights` lacks an array, or one has another shape than the network's.

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from clustermass.config.models import Network, Recipe
     from clustermass.dataset.training_data import Subset
 
-KEEP = ("last", "best")
 SCHEDULES = ("cosine", "plateau", "constant")
 FINAL_FRACTION = 0.01  # of the peak rate, at the end of a cosine schedule
 PLATEAU_IMPROVEMENT = 1e-4  # in nats: a validation loss must fall by this much to count as better
@@ -146,11 +146,10 @@ def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State
 
 def on_device(train: Subset, constants: Standardisation) -> TrainingData:
     """Return the training set standardised, with weights of mean 1, on the device."""
-    image, side = constants.images(train.images), constants.side(train.redshift, train.measurements)
+    inputs = {"image": constants.images(train.images), "side": constants.side(train.redshift, train.measurements)}
     mass = (train.log10_m500c - constants.mass_mean) / constants.mass_sd
     weight = np.ones(len(mass)) if train.weight is None else train.weight / np.mean(train.weight)
-    inputs = {"image": jnp.asarray(image), "side": jnp.asarray(side)}
-    return TrainingData(inputs, jnp.asarray(mass, jnp.float32), jnp.asarray(weight, jnp.float32))
+    return jax.tree.map(partial(jnp.asarray, dtype=jnp.float32), TrainingData(inputs, mass, weight))
 
 
 def _validation(program: Program, constants: Standardisation, val: Subset) -> Callable[[nnx.State], np.ndarray]:
@@ -180,7 +179,7 @@ def _check(train: Subset, val: Subset, recipe: Recipe) -> None:
             raise InputError(f"The {name} set is empty. Simulate more realizations or relax the selection.")
         if not np.isfinite([subset.images.sum(dtype=np.float64), np.sum(subset.log10_m500c)]).all():
             raise InputError(f"The {name} set's images or masses aren't all finite. Delete the files and run again.")
-    for key, choices in {"augmentation": AUGMENTATIONS, "keep": KEEP, "schedule": SCHEDULES}.items():
+    for key, choices in {"augmentation": AUGMENTATIONS, "keep": ("last", "best"), "schedule": SCHEDULES}.items():
         if (word := dict(recipe)[key]) not in choices:
             raise InputError(f"recipe.{key}: {word!r} is unknown. Choose one of {', '.join(choices)}.")
     _, ny, nx, _ = train.images.shape
