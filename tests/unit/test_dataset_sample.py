@@ -14,7 +14,7 @@ SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5
 
 
 def images(realization: str, number: int, **changes) -> xr.Dataset:
-    """Smoothed images whose every pixel tells the cluster that it is of."""
+    """Smoothed images whose every pixel holds the number of its cluster."""
     rng = np.random.default_rng([11, int(realization)])
     ids = rng.permutation(np.arange(1, number + 1))
     columns = {

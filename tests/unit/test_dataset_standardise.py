@@ -1,4 +1,4 @@
-"""What a network is told beside the image: needed quantities, and measured ones that a cluster may lack."""
+"""Side inputs of a network: needed quantities, and measured ones that a cluster may lack."""
 
 from dataclasses import replace
 
@@ -62,11 +62,11 @@ def test_unknown_measurements_are_zeros_and_the_last_column_says_so():
     assert side.shape == (4, 7)
     np.testing.assert_array_equal(side[:, 6], [1, 1, 0, 0])
     np.testing.assert_array_equal(side[2:, 3:], 0)
-    np.testing.assert_allclose(side[:2, 3:6].mean(axis=0), 0, atol=1e-6)  # moments are of the known ones alone
+    np.testing.assert_allclose(side[:2, 3:6].mean(axis=0), 0, atol=1e-6)  # moments are of the measured ones alone
     np.testing.assert_allclose(np.abs(side[:2, 3:6]), 1, atol=1e-5)
 
 
-def test_what_no_training_cluster_had_stays_hidden_from_the_network():
+def test_what_no_training_cluster_has_stays_hidden_from_the_network():
     without = constants({name: values for name, values in MEASUREMENTS.items() if name != "ext"})
     np.testing.assert_array_equal(without.side(REDSHIFT, MEASUREMENTS)[:, 3:], 0)
 

@@ -47,15 +47,15 @@ def data_of(files, train_selection, **keys):
 
 
 @pytest.mark.parametrize("train_selection", [NARROW, WIDE, ASIDE])
-def test_training_and_validation_clusters_are_the_learnt_ones_and_test_clusters_the_selected_ones(
+def test_training_and_validation_clusters_are_inside_the_train_selection_and_test_clusters_the_selected_ones(
     sky_files, train_selection
 ):
     table, data = table_of(*sky_files), data_of(sky_files, train_selection)
     below = train_selection.get("log10_m500c_max", 15.3)
-    learnt = table[(table.ext_like > train_selection["ext_like_min"]) & (table.log10_m500c < below)]
+    inside = table[(table.ext_like > train_selection["ext_like_min"]) & (table.log10_m500c < below)]
     selected = table[table.ext_like > 10]
     expected = {
-        "train": learnt[learnt.split == "train"],
+        "train": inside[inside.split == "train"],
         "val": selected[selected.split == "val"],
         "test": selected[selected.split == "test"],
     }
@@ -65,7 +65,7 @@ def test_training_and_validation_clusters_are_the_learnt_ones_and_test_clusters_
         np.testing.assert_array_equal(data.subsets[name].log10_m500c, rows.log10_m500c, err_msg=name)
         chosen = data.table["split"].values == name
         assert data.table["cluster"].values[chosen].tolist() == rows.index.tolist()
-    np.testing.assert_array_equal(data.val.redshift, learnt[learnt.split == "val"].redshift)
+    np.testing.assert_array_equal(data.val.redshift, inside[inside.split == "val"].redshift)
     assert len(data.val.images) == len(data.val.redshift) != len(data.subsets["val"].redshift)
     assert set(data.table["split"].values.tolist()) == {"train", "val", "test", "unused"}
 
@@ -78,7 +78,7 @@ def test_without_one_and_with_the_same_nothing_changes(sky_files):
     assert set(plain.table["split"].values.tolist()) == {"train", "val", "test"}
 
 
-def test_the_digest_is_of_the_validation_clusters_that_are_learnt_from(sky_files):
+def test_the_digest_is_of_the_validation_clusters_of_the_train_selection(sky_files):
     """A checkpoint must not be gone on from once others validate; who is calibrated on doesn't matter."""
     images, split = sky_files
     table = table_of(images, split)
@@ -96,22 +96,22 @@ def test_the_digest_is_of_the_validation_clusters_that_are_learnt_from(sky_files
         write_netcdf(kept, path, "test images", {"parameters": '{"transform": "sqrt"}'})
 
 
-def test_fewer_training_clusters_are_taken_from_the_learnt_ones(sky_files):
-    few, learnt = data_of(sky_files, NARROW, train_clusters=9), data_of(sky_files, NARROW)
-    masses = [data.subsets["train"].log10_m500c for data in (few, learnt)]
+def test_fewer_training_clusters_are_taken_from_the_train_selection(sky_files):
+    few, whole = data_of(sky_files, NARROW, train_clusters=9), data_of(sky_files, NARROW)
+    masses = [data.subsets["train"].log10_m500c for data in (few, whole)]
     assert len(masses[0]) == 9 < len(masses[1]) and set(masses[0]) < set(masses[1])
-    np.testing.assert_array_equal(few.val.redshift, learnt.val.redshift)
+    np.testing.assert_array_equal(few.val.redshift, whole.val.redshift)
     with pytest.raises(InputError, match="train_clusters is 90"):
         data_of(sky_files, NARROW, train_clusters=90)
 
 
-def test_a_selection_that_leaves_nothing_to_learn_from_is_told(sky_files, tmp_path):
+def test_a_selection_that_leaves_nothing_to_train_on_is_named(sky_files, tmp_path):
     made = experiment({}, selection=SELECTION, train_selection={"ext_like_min": 60.0})
     with pytest.raises(InputError, match="The training set is empty"):
         train_members(*sky_files, made, "cpu", 11, {0: (tmp_path / "a.nc", tmp_path / "a.safetensors")})
 
 
-def test_a_member_predicts_all_and_says_who_it_learnt_from(sky_files, tmp_path):
+def test_a_member_predicts_all_and_says_what_it_was_trained_on(sky_files, tmp_path):
     made = experiment({"epochs": 1}, selection=SELECTION, train_selection=WIDE, weighting="uniform_mass")
     train_members(*sky_files, made, "cpu", 11, {0: (tmp_path / "a.nc", tmp_path / "a.safetensors")})
     member, table = read_netcdf(tmp_path / "a.nc"), table_of(*sky_files)

@@ -60,8 +60,8 @@ def test_weights_reach_the_training_set_alone_and_its_digest(tmp_path):
     assert plain.digest() == load_training_sample(*files, experiment, 11).digest()
 
 
-def test_a_rare_kind_is_told_better_by_a_network_that_its_weight_made_look():
-    """Images tell nothing: the best mean is that of the weighted masses, the network's own without weights."""
+def test_a_network_predicts_a_rare_kind_better_where_its_weight_is_larger():
+    """Images hold no information: the best mean is that of the weighted masses, the network's own without weights."""
     train, val = sky(320, 1), sky(40, 2)
     blank = np.zeros_like(train.images)
     mass = steep(320)

@@ -45,10 +45,10 @@ def test_every_single_flipped_bit_and_every_missing_end_is_noticed():
         damaged = bytearray(content)
         damaged[place] ^= 1 << int(rng.integers(8))
         try:
-            found = decode(bytes(damaged), fresh())
+            decoded = decode(bytes(damaged), fresh())
         except ValueError:
             continue
-        assert same(found, example()), place  # padding or the order of keys: the content is whole
+        assert same(decoded, example()), place  # padding or the order of keys: the content is whole
     for length in (0, 1, 7, 8, 100, len(content) // 2, len(content) - 1):
         with pytest.raises(ValueError, match="not a whole checkpoint"):
             decode(content[:length], fresh())
@@ -94,7 +94,7 @@ def test_a_finished_one_holds_its_result_alone(store):
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda _: b"", lambda _: b"text " * 50])
-def test_a_damaged_file_is_told_in_one_line_and_counts_as_none(store, caplog, damage):
+def test_a_damaged_file_has_one_line_in_the_log_and_counts_as_none(store, caplog, damage):
     store.write(example())
     store.path(3).write_bytes(damage(store.path(3).read_bytes()))
     assert is_fresh(store.resume(fresh()))
@@ -104,7 +104,7 @@ def test_a_damaged_file_is_told_in_one_line_and_counts_as_none(store, caplog, da
     assert same(store.resume(fresh()), example())
 
 
-def test_a_folder_that_cant_be_made_is_told_once_and_read_as_empty(tmp_path, caplog):
+def test_a_folder_that_cant_be_made_is_logged_once_and_read_as_empty(tmp_path, caplog):
     (tmp_path / "file").write_text("no folder")
     store = Checkpoints(tmp_path / "file" / "checkpoints", {})
     assert is_fresh(store.resume(fresh()))

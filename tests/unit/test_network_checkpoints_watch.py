@@ -56,7 +56,7 @@ def test_a_validation_loss_that_isnt_finite_has_its_own_cause():
         watching()[1].check_validation(np.array([0.3, np.nan]), RATES)
 
 
-def test_progress_tells_epoch_losses_rate_and_time_left(caplog, monkeypatch):
+def test_progress_has_epoch_losses_rate_and_time_left(caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     clock = iter([0.0, 10.0, 12.0, 18.0])
     monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))

@@ -53,16 +53,16 @@ def test_weight_two_counts_a_sample_twice():
 def test_losses_of_the_mass_are_those_of_keras_for_labels_log10_mass():
     """Keras' formulas written out, for labels and predictions in log10 M500c."""
     rng = np.random.default_rng(3)
-    truth, told = rng.normal(size=200), rng.normal(size=(200, 1))
-    y, y_told = (14.0 + 0.4 * values for values in (truth, told[:, 0]))
+    truth, predicted = rng.normal(size=200), rng.normal(size=(200, 1))
+    y, y_predicted = (14.0 + 0.4 * values for values in (truth, predicted[:, 0]))
     keras = {
-        "squared_log": np.square(y - y_told) / 0.4**2,
-        "percentage": 100 * np.abs((y - y_told) / np.maximum(np.abs(y), 1e-7)),
-        "squared_log1p": np.square(np.log(y + 1) - np.log(y_told + 1)) * (15 / 0.4) ** 2,
+        "squared_log": np.square(y - y_predicted) / 0.4**2,
+        "percentage": 100 * np.abs((y - y_predicted) / np.maximum(np.abs(y), 1e-7)),
+        "squared_log1p": np.square(np.log(y + 1) - np.log(y_predicted + 1)) * (15 / 0.4) ** 2,
     }
     assert set(keras) == set(POINTS)
     for name, expected in keras.items():
-        np.testing.assert_allclose(made(name).terms(truth, told), expected, rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(made(name).terms(truth, predicted), expected, rtol=1e-9, err_msg=name)
         assert 0.3 < expected.mean() < 5  # all of one size: the plateau's 1e-4 means the same for all
         assert made(name).outputs == 1
 
@@ -147,7 +147,7 @@ def test_members_side_by_side_have_losses_of_their_own_alone():
 
 
 def test_without_side_inputs_the_redshift_has_no_influence():
-    """`side_inputs: []`, and exposure alone: the mass is told by the image."""
+    """`side_inputs: []`, and exposure alone: the mass follows from the image alone."""
     for names in ([], ["log_exposure"]):
         train, val = (replace(sky(64, seed), measurements={"exposure_s": np.full(64, 1200.0)}) for seed in (1, 2))
         train.measurements["exposure_s"][::2] = 700.0

@@ -1,4 +1,4 @@
-"""Fitting a network to arrays: it learns what is planted, weighs, averages, keeps, and says what goes wrong."""
+"""Training a network on arrays: true masses are recovered, weights count, the best epoch is kept, faults are named."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def small():
     return fit(sky(64, 1), sky(40, 2), NETWORK, RECIPE, seed=1, member=0)
 
 
-def test_recovers_planted_masses_far_better_than_the_prior():
+def test_recovers_true_masses_far_better_than_the_prior():
     train, val, test = sky(400, 1), sky(100, 2), sky(400, 3)
     fitted = fit(train, val, NETWORK, RECIPE | {"epochs": 30}, seed=1, member=0)
     mu, sigma = predictions(fitted, test, symmetric=True)

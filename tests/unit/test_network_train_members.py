@@ -200,7 +200,7 @@ def test_two_processes_write_the_same_bytes_on_one_core_each(tmp_path, monkeypat
         assert (here / name).read_bytes() == (there / name).read_bytes(), name
 
 
-def test_a_redshift_error_moves_the_mass_by_the_planted_slope(tmp_path):
+def test_a_redshift_error_moves_the_mass_by_the_slope_of_the_data(tmp_path):
     """log10 M = 14 + z, and the images tell nothing: an error of 0.03 in z is one of 0.03 in log10 M."""
     images, split = write_sky(tmp_path)
     for path in images:
