@@ -290,15 +290,18 @@ def _half_flux_arcmin(gas):
     return np.array([np.interp(0.5, row, radius) for row in share]) * gas.scale_arcmin
 
 
-def test_a_field_of_agn_alone_needs_no_image(sources, tmp_path):
+def test_a_field_of_agn_or_haloes_alone(sources, tmp_path):
     clusters, agn = sources["clusters"], sources["agn"]
     empty = clusters[:0]
     path = tmp_path / "agn.simput"
     write_simput(path, sources["field"], empty, agn, NH, INDEX)
     with fits.open(path) as opened:
-        assert len(opened) == 3
+        assert len(opened) == 3  # no image
         assert list(opened["SPECTRUM"].data["NAME"]) == ["AGN"]
         assert opened["SRC_CAT"].data["SRC_ID"][0] == 1
+    write_simput(path, sources["field"], clusters[:3], agn[:0], NH, INDEX)
+    with fits.open(path) as opened:
+        assert opened["SRC_CAT"].data["SRC_NAME"].tolist() == ["halo1", "halo2", "halo3"]
     with pytest.raises(InputError, match="neither haloes nor AGN"):
         write_simput(path, sources["field"], empty, agn[:0], NH, INDEX)
 

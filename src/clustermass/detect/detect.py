@@ -243,10 +243,9 @@ def _detections(field: _Field, floor: float) -> _Detections:
 
 
 def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArray:
-    """Return which detections stay when of two near ones only the more likely is kept.
+    """Return which detections, sorted by decreasing likelihood, stay when the less likely of two near ones goes.
 
-    Near are two extended detections within `merge_extended_arcsec`, any two within `merge_point_arcsec`. The detections
-    must be sorted by decreasing likelihood.
+    Near are two extended detections within `merge_extended_arcsec`, any two within `merge_point_arcsec`.
     """
     ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
     radii = parameters["merge_point_arcsec"], parameters["merge_extended_arcsec"]
@@ -298,7 +297,7 @@ def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArra
 def _matched_halo(
     field: _Field, src_id: NDArray[np.integer], owner: IntArray, fitted: FloatArray, parameters: Detection
 ) -> tuple[IntArray, BoolArray]:
-    """Return the place in `src_id` of each detection's halo (-1: none); and which stay: the most likely of a halo's."""
+    """Return each detection's halo, its place in `src_id` or -1, and which detections stay: a halo's most likely."""
     halo = np.full(len(owner), -1, dtype=np.int64)
     order = np.argsort(src_id, kind="stable")
     limit = parameters["match_counts_factor"] * photons_of(field.index, owner) + parameters["match_counts_offset"]

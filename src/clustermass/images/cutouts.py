@@ -82,9 +82,8 @@ def extract_images(
     labels = _read_labels(truth, matches, detections.id_src)
     ra, dec = _image_centres(detections, labels, images)
     stack = ImageStack(ra, dec, geometry)
-    selection = Selection(
-        events_block["flag_mask"], events_block["pattern"], (geometry.edges_ev[0], geometry.edges_ev[-1])
-    )
+    band = geometry.edges_ev[0], geometry.edges_ev[-1]
+    selection = Selection(events_block["flag_mask"], events_block["pattern"], band)
     counts, photons, modules = count_list(Path(events), selection, stack)
     seconds, covered = _exposure(exposure, stack, photons, modules)
     _log_coverage(covered, counts)
@@ -216,9 +215,7 @@ def _exposure(
             f"{events.name}: has neither good time intervals nor EXPOSURE nor TSTART and TSTOP, and no exposure map is "
             "given. Give an exposure map."
         )
-    LOGGER.warning(
-        "no exposure map: %.1f s of exposure (mean of seven modules, without vignetting) everywhere", seconds
-    )
+    LOGGER.warning("no exposure map: %.1f s (mean of seven modules, without vignetting) everywhere", seconds)
     return np.full(stack.ra.size, seconds), photon_coverage(stack.counts)
 
 

@@ -58,8 +58,8 @@ def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
     return image, wcs
 
 
-def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> tuple[NDArray[np.bool_], WCS]:
-    """Return which cells of the sky hold photons, bool (y, x), gaps of a few arcmin filled, and their projection.
+def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> tuple[NDArray[np.bool_], float, WCS]:
+    """Return which cells of the sky hold photons, bool (y, x), gaps of a few arcmin filled; their deg2; and their WCS.
 
     Cells of `CELL_ARCSEC`, with an empty margin, in SIN projection about `centre`, the photons' mean RA and Dec in deg.
     InputError if photons lie more than 60 deg from there.
@@ -83,7 +83,8 @@ def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> 
     margin = _GAP_CELLS + 1
     (top, bottom), (left, right) = (np.flatnonzero(sphere.any(axis=axis))[[0, -1]] for axis in (1, 0))
     wcs.wcs.crpix = [1 - (left - reach - margin), 1 - (top - reach - margin)]
-    return fill_gaps(np.pad(sphere[top : bottom + 1, left : right + 1], margin)), wcs
+    cells = fill_gaps(np.pad(sphere[top : bottom + 1, left : right + 1], margin))
+    return cells, float(cells.sum()) * (CELL_ARCSEC / 3600) ** 2, wcs  # area without the projection's distortion
 
 
 def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -102,11 +103,6 @@ def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
         total, number = directions.sum(axis=0), number + len(piece)
     x, y, z = total / number
     return float(np.degrees(np.arctan2(y, x)) % 360), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
-
-
-def area_deg2(cells: NDArray[np.bool_]) -> float:
-    """Return the solid angle in deg2 of occupied cells (the SIN projection's distortion left out)."""
-    return float(cells.sum()) * (CELL_ARCSEC / 3600) ** 2
 
 
 def exposure_at(

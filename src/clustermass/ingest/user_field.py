@@ -22,14 +22,7 @@ from clustermass.events.merge import stream_many
 from clustermass.events.read import PIECE_ROWS
 from clustermass.events.write import UNUSED, StoredEvents, write_events, write_labels
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
-from clustermass.images.exposure import (
-    POINTING_DEG2,
-    area_deg2,
-    exposure_at,
-    mean_position,
-    occupied_cells,
-    read_exposure,
-)
+from clustermass.images.exposure import POINTING_DEG2, exposure_at, mean_position, occupied_cells, read_exposure
 from clustermass.images.geometry import band_edges
 from clustermass.io.log import LOGGER, track
 from clustermass.io.products import CATALOGUE, MATCHES, TRUTH, FieldFiles, write_exposure, write_table
@@ -162,8 +155,7 @@ def _exposure(
     if band_images:
         (cells, area), wcs = band_images.occupied(), band_images.wcs
     else:
-        cells, wcs = occupied_cells(photons, centre)
-        area = area_deg2(cells)
+        cells, area, wcs = occupied_cells(photons, centre)
     seconds, origin = _flat_exposure_s(files, photons, detections, area)
     LOGGER.warning(
         "%s: no exposure map; taken as flat, %.0f s (%s), over the %.2f deg2 that hold photons",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clustermass.arrays import IdArray, random_streams
 from clustermass.events.eventlist import EventList
@@ -89,7 +90,9 @@ def write_event_list(path: Path, events: EventList, field: Field, header: Mappin
     write_events(pieces, path, centre=(field.ra_deg, field.dec_deg), header=cards)
 
 
-def sources_table(sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposure: ExposureMap) -> dict[str, Any]:
+def sources_table(
+    sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposure: ExposureMap
+) -> dict[str, NDArray[Any]]:
     """Return the columns of `sources.fits`: haloes, then AGN, whose positions the source detection starts from."""
     longitude, latitude = joined_positions(clusters.haloes, agn)
     ra, dec = exposure.field.to_sky(longitude, latitude)
@@ -105,7 +108,7 @@ def sources_table(sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposur
     }
 
 
-def _truth(clusters: EmittingHaloes, field: Field, labels: IdArray, realization: int) -> dict[str, Any]:
+def _truth(clusters: EmittingHaloes, field: Field, labels: IdArray, realization: int) -> dict[str, NDArray[Any]]:
     """Return the columns of `truth.fits`; COUNTS are those of each halo's label among the events."""
     ra, dec = field.to_sky(clusters.haloes.longitude, clusters.haloes.latitude)
     return {

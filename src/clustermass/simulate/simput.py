@@ -56,12 +56,12 @@ _IMAGE_NAME = "IMG{:03d}"
 def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str, path: Path) -> None:
     """Write the haloes and AGN of `realization.simulate_realization` as a SIMPUT file; InputError if there is none."""
     generators = random_streams(sky["seed"], name, realization)
-    field, nh_cm2 = Field.from_config(sky["field"]), float(sky["absorption"]["nh_cm2"])
+    field, nh_cm2 = Field.from_config(sky["field"]), sky["absorption"]["nh_cm2"]
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2)
     clusters = emitting_haloes(sky, cosmology, field, spectra, generators)
     agn = draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, generators["agn"])
     header = header_cards(sky, cosmology, name, realization)
-    write_simput(path, field, clusters, agn, nh_cm2, float(sky["agn"]["photon_index"]), header)
+    write_simput(path, field, clusters, agn, nh_cm2, sky["agn"]["photon_index"], header)
 
 
 def write_simput(
@@ -83,10 +83,8 @@ def write_simput(
     images = share_images(clusters.gas, clusters.rate)
     names, emitted, rows = cluster_spectra(clusters.gas.kt_kev, clusters.haloes.redshift)
     emitted = np.append(emitted, power_law(ENERGY_KEV, photon_index)[None], axis=0)
-    spectra, rows = (
-        ArrivingSpectra.from_emitted([*names, "AGN"], emitted, nh_cm2),
-        np.append(rows, [len(names)] * len(agn)),
-    )
+    spectra = ArrivingSpectra.from_emitted([*names, "AGN"], emitted, nh_cm2)
+    rows = np.append(rows, np.full(len(agn), len(names)))
     cards = {**(header or {}), "NHALOES": (number, "SRC_ID of haloes are 1 to this, then AGN")}
     hdus = [fits.PrimaryHDU(), _catalogue(field, clusters, agn, images, spectra, rows, cards), _spectrum_hdu(spectra)]
     hdus += [_image_hdu(clusters.gas, int(host), image) for image, host in enumerate(images.hosts)]
