@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clustermass.config.resolve import load_config, realization_names, resolve_experiment, resolve_sky, side_pixels
 from clustermass.io.files import write_json
-from clustermass.report.summary import costs_by_step, labels_of
+from clustermass.report.summary import costs_by_step
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -26,7 +26,7 @@ GPU, SHARES = 67e12, (0.05, 0.25)
 def main(run):
     """Sum up, count, write results/benchmarks/paper_cost.json."""
     configs = {name: resolved(load_config([CONFIG / file for file in files])) for name, files in FILES.items()}
-    costs = costs_by_step(folders(run, configs["two_cores"]), labels_of(configs["two_cores"]))
+    costs = costs_by_step(folders(run, configs["two_cores"]), configs["two_cores"])
     # a preprocessing whose name stays with its step is another run's
     steps = [in_minutes(row) for row in costs if not row["step"].startswith("smooth_images_")]
     trainings = {name: counted(run, config) for name, config in configs.items()}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clustermass.report.console import headline
-from clustermass.report.summary import costs_by_step, folders_of, key_figures, labels_of, summarise
+from clustermass.report.summary import costs_by_step, folders_of, key_figures, summarise
 
 METRICS = {
     "n_train": 100,
@@ -83,7 +83,7 @@ def test_jobs_are_summed_up_by_step_whatever_follows_its_name(tmp_path):
     job(tmp_path / "r/benchmarks/report.tsv", 99)
     job(tmp_path / "skies/tiny/01/benchmarks/smooth_images_central.tsv", 1)
     job(tmp_path / "skies/unused/01/benchmarks/smooth_images_central.tsv", 1000)
-    steps = costs_by_step(folders_of(CONFIG, tmp_path), labels_of(CONFIG))
+    steps = costs_by_step(folders_of(CONFIG, tmp_path), CONFIG)
     assert [row["step"] for row in steps] == [
         "train_member", "train_members", "infer_observed", "smooth_images", "split_sample",
     ]  # fmt: skip
@@ -97,7 +97,7 @@ def test_jobs_of_image_sets_count_with_the_others(tmp_path):
     job(tmp_path / "skies/tiny/01/benchmarks/extract_images.tsv", 1)
     job(tmp_path / "skies/tiny/01/benchmarks_large_box/extract_images.tsv", 3)
     job(tmp_path / "skies/tiny/01/benchmarks_large_box/smooth_images_central.tsv", 2)
-    steps = costs_by_step(folders_of(CONFIG, tmp_path), labels_of(CONFIG))
+    steps = costs_by_step(folders_of(CONFIG, tmp_path), CONFIG)
     assert [(row["step"], row["jobs"], row["seconds"]) for row in steps] == [
         ("extract_images", 2, 4), ("smooth_images", 1, 2),
     ]  # fmt: skip

@@ -220,7 +220,7 @@ def test_faults_are_told_with_file_and_remedy(tmp_path):
     with pytest.raises(InputError, match=r"events.fits: no readable event list"):
         values_of(good)
     (good / "catalogue.fits").write_bytes((good / "truth.fits").read_bytes())
-    with pytest.raises(InputError, match=r"catalogue.fits: lacks table CATALOGUE"):
+    with pytest.raises(InputError, match=r"catalogue.fits: has no table CATALOGUE"):
         values_of(good)
 
 

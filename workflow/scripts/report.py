@@ -11,7 +11,6 @@ from clustermass.io.log import step
 from clustermass.io.provenance import provenance
 from clustermass.report.summary import costs_by_step
 from clustermass.report.summary import folders_of
-from clustermass.report.summary import labels_of
 from clustermass.report.summary import settings_text
 from clustermass.report.summary import read_summary
 
@@ -22,7 +21,7 @@ with step(snakemake.log[0], snakemake.rule):
     with atomic(snakemake.output.settings) as page:
         page.write_text(settings_text(config), encoding="utf-8")
     record = {
-        "steps": costs_by_step(folders_of(config, results), labels_of(config)),
+        "steps": costs_by_step(folders_of(config, results), config),
         "software": summary["made_with"],
         "settings": settings_text(config),
     }

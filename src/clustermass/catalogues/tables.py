@@ -208,6 +208,21 @@ def _number(text: str) -> float:
         return np.nan
 
 
+def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
+    """Read one table of a FITS file of the pipeline; it may have no rows."""
+    with opened_fits(path) as hdus:
+        table = next((Table.read(hdu) for hdu in hdus if hdu.name == name), None)
+    if table is None:
+        raise InputError(f"{path}: has no table {name}. Delete it and run again.")
+    missing = [column for column in columns if column not in table.colnames]
+    if missing:
+        raise InputError(
+            f"{path}: table {name} lacks column {', '.join(missing)}.{nearest(missing[0], table.colnames)} Its "
+            f"columns: {', '.join(table.colnames)}."
+        )
+    return CheckedTable(table, path)
+
+
 def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | None = None) -> CheckedTable:
     """Find which column of a user's table is which of ours; names compare without regard to case.
 

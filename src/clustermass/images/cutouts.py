@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from astropy.table import Table
 from numpy.typing import ArrayLike, NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import CheckedTable, nearest
+from clustermass.catalogues.tables import read_product
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList, Selection, mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS, stream_events
 from clustermass.images.exposure import box_exposure, photon_coverage, read_exposure
 from clustermass.images.geometry import ImageGeometry, band_coordinates, image_pixels, pixel_numbers, project, storable
-from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
@@ -109,7 +106,7 @@ def extract_images(
 
 def _read_detections(path: Path, det_like_min: float, ext_like_min: float) -> Detections:
     """Read `catalogue.fits` and keep the detections above both likelihoods; InputError if none is."""
-    table = _read(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))
+    table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))
     id_src = table.whole_numbers("ID_SRC")
     ra, dec = table.positions()
     measured = {name: table.numbers(column) for column, name in MEASURED.items()}
@@ -138,8 +135,8 @@ def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.in
         return None
     if truth is None or matches is None:
         raise InputError(f"{truth or matches}: truth and matches go together; give both (simulated sky) or none.")
-    haloes = _read(Path(truth), "TRUTH", ("SRC_ID", "HALO_ID", "RA", "DEC", "LOG10_M500C"))
-    pairs = _read(Path(matches), "MATCHES", ("ID_SRC", "SRC_ID"))
+    haloes = read_product(Path(truth), "TRUTH", ("SRC_ID", "HALO_ID", "RA", "DEC", "LOG10_M500C"))
+    pairs = read_product(Path(matches), "MATCHES", ("ID_SRC", "SRC_ID"))
     halo_rows = {int(number): row for row, number in enumerate(haloes.whole_numbers("SRC_ID"))}
     halo_of = dict(zip(pairs.whole_numbers("ID_SRC").tolist(), np.asarray(pairs.table["SRC_ID"]).tolist(), strict=True))
     absent = sorted(set(halo_of.values()) - set(halo_rows))
@@ -154,21 +151,6 @@ def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.in
     for values, name in ((mass, "LOG10_M500C"), (ra, "RA"), (dec, "DEC")):
         values[matched] = haloes.numbers(name)[rows[matched]]
     return Labels(mass, halo_id, ra, dec)
-
-
-def _read(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
-    """Read one table of a FITS file of the pipeline; it may have no rows."""
-    with opened_fits(path) as hdus:
-        table = next((Table.read(hdu) for hdu in hdus if hdu.name == name), None)
-    if table is None:
-        raise InputError(f"{path}: has no table {name}. Delete it and run again.")
-    missing = [column for column in columns if column not in table.colnames]
-    if missing:
-        raise InputError(
-            f"{path}: table {name} lacks column {', '.join(missing)}.{nearest(missing[0], table.colnames)} Its "
-            f"columns: {', '.join(table.colnames)}."
-        )
-    return CheckedTable(table, path)
 
 
 def _image_centres(detections: Detections, labels: Labels | None, images: Images) -> tuple[FloatArray, FloatArray]:

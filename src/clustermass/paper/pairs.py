@@ -124,9 +124,8 @@ def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict
     family = [one for one in rows if one["against"] == row["against"] and "own" in one]
     base = {one["sky"]: one["member_scatter_dex"]["other"] for one in family}  # once, not once a row
     typical = typical_noise([*(one["member_scatter_dex"]["own"] for one in family), *base.values()])
-    members = row["member_scatter_dex"]
+    members, (low, high) = row["member_scatter_dex"], row["scatter_ratio_ci68"]
     noise = {side: noise_of(members[side], typical) for side in ("own", "other")}
-    low, high = row["scatter_ratio_ci68"]
     training = np.sqrt(sum(noise[side] ** 2 / len(members[side]) for side in noise))
     error = float(np.hypot((high - low) / 2, row["scatter_ratio"] * training))
     return {"training_noise": {**noise, "typical": typical}, "scatter_ratio_error": error}
@@ -139,9 +138,8 @@ def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
     is divided by the median of its distribution for Gaussian noise. None if no experiment has two members.
     """
     variances = [_variance(members) for members in scatters if len(members) > 1]
-    if not variances:
-        return None
-    return float(np.sqrt(np.median([variance * dof / chi2.median(dof) for variance, dof in variances])))
+    scaled = [variance * dof / chi2.median(dof) for variance, dof in variances]
+    return float(np.sqrt(np.median(scaled))) if scaled else None
 
 
 def noise_of(scatters: Sequence[float], typical: float | None) -> float:

@@ -158,12 +158,14 @@ class StepCosts(TypedDict):
     megabytes_max: float | None
 
 
-def costs_by_step(folders: Iterable[Path], labels: Iterable[str]) -> list[StepCosts]:
+def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
     """Sum up the costs of the jobs below `folders` by step, the longest in all first.
 
-    Benchmark files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth, with numbers or one of `labels`
-    as label. The step report is left out: it is running, and its file is of an earlier run.
+    Benchmark files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth; the label is a number, or the
+    name of a sky, field, preprocessing or experiment in the run's configuration. The step report is left out: it is
+    running, and its file is of an earlier run.
     """
+    labels = {*config["observed"]["fields"], *config["skies"], *config["preprocessing"], *config["experiments"]}
     suffixes = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
     label = re.compile(rf"_(?:\d+(?:_\d+)?|{suffixes or '(?!)'})$")
     jobs: dict[str, list[dict[str, str]]] = {}
@@ -199,11 +201,6 @@ def folders_of(config: Config, results: Path) -> list[Path]:
     for experiment in filter(None, config["experiments"].values()):
         used |= {*experiment.get("test_skies", ()), *([experiment["sky"]] if "sky" in experiment else [])}
     return [results / config["run"], *(results / "skies" / sky for sky in sorted(used))]
-
-
-def labels_of(config: Config) -> set[str]:
-    """Names of skies, fields, preprocessings and experiments in the configuration."""
-    return {*config["observed"]["fields"], *config["skies"], *config["preprocessing"], *config["experiments"]}
 
 
 def settings_text(config: Config) -> str:

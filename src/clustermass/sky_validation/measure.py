@@ -11,11 +11,10 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import find_rows
+from clustermass.catalogues.tables import find_rows, read_product
 from clustermass.errors import InputError
 from clustermass.images.exposure import exposure_at, read_exposure
 from clustermass.io.files import reading
-from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
@@ -107,7 +106,7 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
     InputError if a file is missing or damaged or lacks a column, if a value is not finite, or if files do not belong
     together.
     """
-    catalogue, header = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", *_MEASURED))
+    catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", *_MEASURED))
     truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", *_TRUE))
     matches, _ = _columns(files.matches, "MATCHES", ("ID_SRC", "SRC_ID"))
     _check_positive(files.catalogue, catalogue["ML_EXP"], "ML_EXP")
@@ -144,7 +143,7 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
     columns |= {ours: np.where(real, truth[name][row], np.nan) for name, ours in _TRUE.items() if len(truth[name])}
     candidates = {name: ("candidate", values) for name, values in columns.items()}
     dataset = xr.Dataset({**numbers, **cumulative, **candidates}, {"flux": FLUX, "rate": RATE})
-    return dataset.assign_attrs(sky_config_hash=str(header.get("CFGHASH", "")))
+    return dataset.assign_attrs(sky_config_hash=config_hash)
 
 
 def above(values: FloatArray, limits: FloatArray) -> FloatArray:
@@ -182,19 +181,14 @@ def _halo_rows(
     return rows
 
 
-def _columns(path: Path, name: str, columns: tuple[str, ...]) -> tuple[dict[str, FloatArray], fits.Header]:
-    """Read columns of the table `name`, float64 (row,), all finite, and its header."""
-    with opened_fits(path) as hdus:
-        tables = [hdu for hdu in hdus if hdu.name == name]
-        missing = [column for column in columns if not tables or column not in tables[0].columns.names]
-        if missing:
-            raise InputError(f"{path}: lacks table {name} or its column(s) {', '.join(missing)}. Delete it, run again.")
-        values = {column: np.array(tables[0].data[column], dtype=float) for column in columns}
-        header = tables[0].header.copy()
+def _columns(path: Path, name: str, columns: tuple[str, ...]) -> tuple[dict[str, FloatArray], str]:
+    """Return columns of the table `name`, float64 (row,), all finite, and the hash of its configuration."""
+    table = read_product(path, name, columns)
+    values = {column: table.numbers(column) for column in columns}
     for column, cells in values.items():
         if bad := int((~np.isfinite(cells)).sum()):
             raise InputError(f"{path}: {bad} of {cells.size} values of {column} aren't finite. Delete it, run again.")
-    return values, header
+    return values, str(table.table.meta.get("CFGHASH", ""))
 
 
 def _check_positive(path: Path, values: FloatArray, name: str) -> None:

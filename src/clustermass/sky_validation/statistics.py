@@ -168,21 +168,18 @@ def spurious_share(data: xr.Dataset) -> float:
 
 
 def quantile(data: xr.Dataset, percent: float, name: str, which: str = "all") -> float:
-    """Quantile of `values`, over all realizations together; NaN of no candidate."""
-    return _nan_if_none(values(data, name)[chosen(data, which)], lambda some: np.percentile(some, percent))
+    """Quantile of a column, over the candidates of all realizations together; NaN of no candidate.
 
-
-def values(data: xr.Dataset, name: str) -> FloatArray:
-    """Return a column of the candidates, (candidate,), or one of two ratios.
-
-    `background`: ML_BKG / ML_EXP, counts/arcmin2/ks; `flux_over_rate`: true flux inside R500c over ML_RATE, 1e-13
-    erg/cm2 per count.
+    Or of `background`, ML_BKG / ML_EXP in counts/arcmin2/ks, or of `flux_over_rate`, true flux inside R500c over
+    ML_RATE in 1e-13 erg/cm2 per count.
     """
     if name == "background":
-        return np.asarray(1000 * data["ml_bkg"].values / data["ml_exp"].values)
-    if name == "flux_over_rate":
-        return np.asarray(1e13 * data["flux_true"].values / data["ml_rate"].values)
-    return np.asarray(data[name].values, dtype=float)
+        values = 1000 * data["ml_bkg"].values / data["ml_exp"].values
+    elif name == "flux_over_rate":
+        values = 1e13 * data["flux_true"].values / data["ml_rate"].values
+    else:
+        values = data[name].values.astype(float)
+    return _nan_if_none(values[chosen(data, which)], lambda some: np.percentile(some, percent))
 
 
 def median_ext_like(data: xr.Dataset, low: float, high: float) -> float:
