@@ -241,11 +241,11 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     table = read_members(members)
     table = table.isel(cluster=table["split"].values.astype(str) == "test")
     if table.sizes["cluster"] < MIN_CLUSTERS:
-        raise InputError(
-            f"{members[0]}: {table.sizes['cluster']} test clusters are too few for a scatter. Simulate more."
-        )
+        number = table.sizes["cluster"]
+        raise InputError(f"{members[0]}: {number} test clusters are too few for a scatter. Simulate more.")
     group = read_split(split, table["cluster"].values)["group"].values
-    mu, sigma, truth = (table[name].values.astype(float) for name in ("mu", "sigma", "log10_m500c"))
+    # the order in memory, which a choice of columns changes, decides the last digits of sums
+    mu, sigma, truth = (np.ascontiguousarray(table[name].values, float) for name in ("mu", "sigma", "log10_m500c"))
     true = {"log10_m500c": ("cluster", truth), "group": ("cluster", group)}
     sizes = sorted({size for size in (*SIZES, len(members)) if size <= len(members)})
     ensembles = {str(size): combine(mu[:size], sigma[:size]) for size in sizes}
