@@ -20,7 +20,7 @@ from clustermass.figures.observed import count_rates, plot_observed, read_masses
 from clustermass.figures.predictions import binomial_band, conformal, coverage, plot_calibration, plot_predictions
 from clustermass.figures.sample import (
     brightest_test_cluster,
-    coarse_pixels,
+    pixels_of,
     plot_energy_bands,
     plot_sample,
     read_haloes,
@@ -135,7 +135,7 @@ def test_coarse_counts_keep_every_photon_in_its_place() -> None:
     counts[0, 6, 99] = 2
     x = 12.0 * (np.arange(100) - 49.5)
     cluster = xr.Dataset({"counts": (("band", "y", "x"), counts)}, {"x": x, "y": x})
-    coarse, half_width = coarse_pixels(cluster)
+    coarse, half_width = pixels_of(cluster, 2)
     assert half_width == 600.0
     assert coarse.shape == (1, 50, 50)
     assert coarse[0, 3, 49] == 5

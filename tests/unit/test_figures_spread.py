@@ -10,16 +10,17 @@ from astropy.io import fits
 from figures_inputs import caught, texts
 
 from clustermass.errors import InputError
+from clustermass.figures.sample import pixels_of
 from clustermass.figures.spread import (
     brightest_neighbour,
     median_error,
     neighbours,
     plot_spread,
-    read_extreme,
+    sources_in_box,
     spreads,
 )
 from clustermass.io.fits import write_fits
-from clustermass.io.netcdf import write_netcdf
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 N, MEMBERS = 30, 4
 MADE = {"source": "test"}
@@ -148,15 +149,17 @@ def test_same_bytes_twice(folder: Path, tmp_path: Path) -> None:
 
 
 def test_marks_stand_where_the_photons_are(folder: Path) -> None:
-    table, files = spreads(*(folder / f"{name}.nc" for name in ("ensemble", "predictions", "split"))), paths(folder)
-    found = read_extreme(table.sel(cluster="01_4"), *(of_kind[0] for of_kind in files.values()))
-    assert found.detections is not None
-    place = found.detections["ID_SRC"].tolist().index(104)
-    assert (found.detections["x"][place], found.detections["y"][place]) == pytest.approx((100, 40), abs=0.05)
-    y, x = np.unravel_index(found.pixels.sum(axis=0).argmax(), found.pixels.shape[1:])
+    files = paths(folder)
+    cluster = read_netcdf(files["images"][0]).sel(cluster="01_4")
+    pixels, half = pixels_of(cluster)
+    detections, haloes = sources_in_box(cluster, half, files["truth"][0], files["catalogues"][0])
+    assert detections is not None
+    place = detections["ID_SRC"].tolist().index(104)
+    assert (detections["x"][place], detections["y"][place]) == pytest.approx((100, 40), abs=0.05)
+    y, x = np.unravel_index(pixels.sum(axis=0).argmax(), pixels.shape[1:])
     assert (12 * (x - 49.5), 12 * (y - 49.5)) == pytest.approx((100, 40), abs=6)
-    assert found.haloes["HALO_ID"].tolist() == [2**60 + 4]
-    assert np.hypot(found.haloes["x"], found.haloes["y"]) == pytest.approx([0], abs=0.01)
+    assert haloes["HALO_ID"].tolist() == [2**60 + 4]
+    assert np.hypot(haloes["x"], haloes["y"]) == pytest.approx([0], abs=0.01)
 
 
 def test_brightest_neighbour_by_hand(folder: Path) -> None:

@@ -80,9 +80,9 @@ def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.nd
 def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarray) -> None:
     """Draw the expected bias in each bin of true mass, and print the slopes, measured and expected."""
     edges = mass_bins(mass)
-    for number, value in enumerate(expected_bias(mu, sigma, edges)):
-        label = None if number else "expected of a perfect network"
-        axes.plot(edges[number : number + 2], [value, value], color=style.BLACK, lw=1.6, zorder=5, label=label)
+    steps = np.tile(expected_bias(mu, sigma, edges), (2, 1))
+    label = "expected of a perfect network"
+    axes.plot([edges[:-1], edges[1:]], steps, color=style.BLACK, lw=1.6, zorder=5, label=label)
     if np.unique(mass).size > 1:
         # slope of the residual with true mass, whose variance is var(mu) + mean sigma^2
         shrinkage = np.mean(sigma**2) / (mu.var() + np.mean(sigma**2))

@@ -52,7 +52,13 @@ def plot_observed(masses: Path, images: Sequence[Path], relation: CountRateRelat
     low, high = np.percentile(table["LOGM500_ERR"].values, [1, 99])
     norm = Normalize(low, max(high, low + 0.02))
     draw_against_rate(left, table, rate, relation, norm)
-    points = draw_against_redshift(right, table, norm)
+    redshift, published = table["Z"].values, table["LOGM500_REF"].values
+    points = draw_points(right, redshift, table, np.ones(redshift.size, dtype=bool), norm)
+    has = np.isfinite(published)
+    if has.any():
+        label = f"published mass, n = {has.sum()}"
+        right.plot(redshift[has], published[has], "x", color=style.GREY, ms=3.5, zorder=1, label=label)
+    right.set(xlabel="redshift", ylabel=MASS, xlim=(0, None))
     figure.colorbar(points, ax=[left, right], label="uncertainty of the mass [dex]", extend="both", pad=0.01)
     simulated, more = table.attrs["simulated"], table.attrs["without_mass"]
     kind = "simulated field, not an observation" if simulated else "observed field"
@@ -114,18 +120,6 @@ def draw_against_rate(
         numbers = f"\nmean {signed(difference.mean())} dex\nscatter {difference.std():.3f} dex"
     style.note(axes, f"n = {difference.size} with a count rate\nnetwork − relation:{numbers}")
     axes.set(xlabel=MASS + ", count-rate relation", ylabel=MASS + ", network")
-
-
-def draw_against_redshift(axes: Axes, table: xr.Dataset, norm: Normalize) -> PathCollection:
-    """Scatter the masses against redshift, with the published masses where there are any."""
-    redshift, published = table["Z"].values, table["LOGM500_REF"].values
-    points = draw_points(axes, redshift, table, np.ones(redshift.size, dtype=bool), norm)
-    has = np.isfinite(published)
-    if has.any():
-        label = f"published mass, n = {has.sum()}"
-        axes.plot(redshift[has], published[has], "x", color=style.GREY, ms=3.5, zorder=1, label=label)
-    axes.set(xlabel="redshift", ylabel=MASS, xlim=(0, None))
-    return points
 
 
 def draw_points(axes: Axes, x: np.ndarray, table: xr.Dataset, shown: np.ndarray, norm: Normalize) -> PathCollection:

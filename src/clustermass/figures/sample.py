@@ -75,7 +75,7 @@ def read_haloes(truth: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
 def plot_energy_bands(images: Sequence[Path], split: Path) -> Figure:
     """Draw every energy band of the test cluster with the most fitted counts in a fully exposed box."""
     cluster = brightest_test_cluster(images, split)
-    pixels, half_width = coarse_pixels(cluster)
+    pixels, half_width = pixels_of(cluster, COARSER)
     rows = -(-len(pixels) // COLUMNS)
     figure = style.new_figure(style.TWO_COLUMNS_IN, 0.75 + 1.24 * rows)
     panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
@@ -132,20 +132,16 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
     return best
 
 
-def pixels_of(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
-    """Return photons a pixel (band, y, x), or the image if it was published smoothed, and half of its side, arcsec."""
+def pixels_of(cluster: xr.Dataset, coarser: int = 1) -> tuple[np.ndarray, float]:
+    """Return photons a pixel (band, y, x), or the image if it was published smoothed, and half of its side, arcsec.
+
+    Pixels are `coarser` times those of the file, but for a smoothed or indivisible image.
+    """
     pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)
-    return pixels, 0.5 * pixels.shape[-1] * float(cluster["x"][1] - cluster["x"][0])
-
-
-def coarse_pixels(cluster: xr.Dataset) -> tuple[np.ndarray, float]:
-    """Return `pixels_of` a cluster in coarser pixels; smoothed or indivisible images stay as they are."""
-    pixels, half_width = pixels_of(cluster)
     bands, side = pixels.shape[:2]
-    if side % COARSER == 0 and "image" not in cluster:
-        coarse = side // COARSER
-        pixels = pixels.reshape(bands, coarse, COARSER, coarse, COARSER).sum(axis=(2, 4))
-    return pixels, half_width
+    if side % coarser == 0 and "image" not in cluster:
+        pixels = pixels.reshape(bands, side // coarser, coarser, side // coarser, coarser).sum(axis=(2, 4))
+    return pixels, 0.5 * side * float(cluster["x"][1] - cluster["x"][0])
 
 
 def draw_compass(axes: Axes) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -40,17 +39,6 @@ HALO_COLUMNS = ("HALO_ID", "RA", "DEC", "R500_ARCMIN")
 Columns = dict[str, np.ndarray]
 
 
-class Extreme(NamedTuple):
-    """The cluster of largest or smallest spread, with the sources in its box."""
-
-    row: xr.Dataset  # of `spreads`
-    pixels: np.ndarray  # (band, y, x), photons a pixel; or the image itself if it was published smoothed
-    bands: np.ndarray  # edges in keV, (band, 2)
-    half: float  # half of the box' side, arcsec
-    detections: Columns | None  # `in_box` of the catalogue, if the sky has one
-    haloes: Columns  # `in_box` of the truth
-
-
 @style.saved
 def plot_spread(
     ensemble: Path,
@@ -77,7 +65,7 @@ def plot_spread(
     figure = Figure(figsize=PAGE_IN)
     for top, index, name in zip(TOPS_IN, (order[-1], order[0]), ("largest", "smallest"), strict=True):
         row = table.isel(cluster=int(index))
-        draw_extreme(figure, top, read_extreme(row, *files[str(row["realization"].item())]), half_width_arcsec, name)
+        draw_extreme(figure, top, row, *files[str(row["realization"].item())], half_width_arcsec, name)
     ratio = neighbours(table, {label: catalogue for label, (_, _, catalogue) in files.items()}, half_width_arcsec)
     left, right = (add_axes(figure, x, 0.5, 3.15, 1.4) for x in (0.5, 3.85))
     right.sharey(left)
@@ -109,14 +97,13 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
     return predicted.assign({name: ("cluster", values) for name, values in columns.items()})
 
 
-def read_extreme(row: xr.Dataset, images: Path, truth: Path, catalogue: Path | None) -> Extreme:
-    """Read image and surroundings of one cluster from the files of its realization."""
-    cluster = read_netcdf(images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
-    pixels, half = pixels_of(cluster)
+def sources_in_box(
+    cluster: xr.Dataset, half: float, truth: Path, catalogue: Path | None
+) -> tuple[Columns | None, Columns]:
+    """Read detections, if the sky has a catalogue, and haloes `in_box` around a cluster of `images.nc`."""
     box = (float(cluster["ra"]), float(cluster["dec"])), half
     detections = in_box(read_columns(catalogue, DETECTION_COLUMNS), *box) if catalogue else None
-    haloes = in_box(read_columns(truth, HALO_COLUMNS), *box)
-    return Extreme(row, pixels, cluster["band_bounds"].values, half, detections, haloes)
+    return detections, in_box(read_columns(truth, HALO_COLUMNS), *box)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> Columns:
@@ -181,27 +168,42 @@ def add_axes(figure: Figure, x: float, y: float, width: float, height: float) ->
     return figure.add_axes((x / across, y / up, width / across, height / up))
 
 
-def draw_extreme(figure: Figure, top: float, extreme: Extreme, seen: float, name: str) -> None:
-    """Draw one cluster below `top` (inches): all bands together with all that is marked, and each band alone."""
-    row = {str(name): values.values.item() for name, values in extreme.row.variables.items() if values.size == 1}
+def draw_extreme(
+    figure: Figure,
+    top: float,
+    row: xr.Dataset,
+    images: Path,
+    truth: Path,
+    catalogue: Path | None,
+    seen: float,
+    name: str,
+) -> None:
+    """Draw a cluster of `spreads` below `top` (inches): all bands together with all that is marked, and each alone.
+
+    The files are those of its realization. `seen` is half of the side of the box that the networks see, arcsec.
+    """
+    cluster = read_netcdf(images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
+    pixels, half = pixels_of(cluster)
+    values = {str(name): variable.values.item() for name, variable in row.variables.items() if variable.size == 1}
     title = (
-        rf"{name} spread, {row['spread']:.3f} dex: cluster {row['cluster']}, "
-        rf"true ${MASS} = {row['log10_m500c']:.3f}$, $z = {row['redshift']:.3f}$" + "\n"
-        rf"$\mu_\mathrm{{min}} = {row['lowest']:.3f}$, $\mu_\mathrm{{max}} = {row['highest']:.3f}$, "
-        rf"ensemble ${row['mu']:.3f} \pm {row['sigma_calibrated']:.3f}$, "
-        f"{round(float(extreme.pixels.sum()))} photons in the box"
+        rf"{name} spread, {values['spread']:.3f} dex: cluster {values['cluster']}, "
+        rf"true ${MASS} = {values['log10_m500c']:.3f}$, $z = {values['redshift']:.3f}$" + "\n"
+        rf"$\mu_\mathrm{{min}} = {values['lowest']:.3f}$, $\mu_\mathrm{{max}} = {values['highest']:.3f}$, "
+        rf"ensemble ${values['mu']:.3f} \pm {values['sigma_calibrated']:.3f}$, "
+        f"{round(float(pixels.sum()))} photons in the box"
     )
     figure.text(0.5, top / PAGE_IN[1], title, ha="center", va="top")
     below = top - 0.42
     whole = add_axes(figure, 0.5, below - LARGE_IN, LARGE_IN, LARGE_IN)
-    draw_pixels(whole, extreme.pixels.sum(axis=0), extreme.half, CLIP_ALL)
-    draw_marks(whole, extreme, seen)
-    lines = -(-len(extreme.pixels) // 5)
+    draw_pixels(whole, pixels.sum(axis=0), half, CLIP_ALL)
+    draw_marks(whole, *sources_in_box(cluster, half, truth, catalogue), int(row["halo_id"]), seen)
+    whole.set(xlim=(-half, half), ylim=(-half, half))
+    lines = -(-len(pixels) // 5)
     side = min(0.8, (1.77 - 0.17 * (lines - 1)) / lines)
-    for number, (band, (low, high)) in enumerate(zip(extreme.pixels, extreme.bands, strict=True)):
+    for number, (band, (low, high)) in enumerate(zip(pixels, cluster["band_bounds"].values, strict=True)):
         line, column = divmod(number, 5)
         axes = add_axes(figure, BANDS_IN + 0.87 * column, below - 0.12 - side - (side + 0.17) * line, side, side)
-        draw_pixels(axes, band, extreme.half, CLIP)
+        draw_pixels(axes, band, half, CLIP)
         axes.set_title(f"{low:.2f}–{high:.2f} keV", fontsize=6.5, pad=2)
         axes.tick_params(labelbottom=False, labelleft=False)
     place = (BANDS_IN + 2.14) / PAGE_IN[0], (below - LARGE_IN - 0.27) / PAGE_IN[1]
@@ -219,23 +221,20 @@ def draw_pixels(axes: Axes, pixels: np.ndarray, half: float, clip: float) -> Non
     axes.tick_params(color="w", labelsize=6)
 
 
-def draw_marks(axes: Axes, extreme: Extreme, seen: float) -> None:
+def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id: int, seen: float) -> None:
     """Mark detections, haloes and the cluster's R500, and the part of the box that the networks see."""
-    if extreme.detections is not None:
-        extended = extreme.detections["EXT_LIKE"] > 0
+    if detections is not None:
+        extended = detections["EXT_LIKE"] > 0
         for chosen, marker, size, kind in ((~extended, "s", 3.5, "point"), (extended, "D", 7, "extended")):
-            x, y = (extreme.detections[name][chosen] for name in "xy")
+            x, y = (detections[name][chosen] for name in "xy")
             label = f"detected {kind} source"
             axes.plot(x, y, marker, ms=size, mec=style.SKY_BLUE, mfc="none", mew=0.7, label=label)
-    haloes = extreme.haloes
     axes.plot(haloes["x"], haloes["y"], "+", color=style.GREEN, ms=5, mew=0.9, label="simulated halo")
-    own = (haloes["HALO_ID"] == int(extreme.row["halo_id"])) & np.isfinite(haloes["R500_ARCMIN"])
+    own = (haloes["HALO_ID"] == halo_id) & np.isfinite(haloes["R500_ARCMIN"])
     for x, y, radius in zip(*(haloes[name][own] for name in ("x", "y", "R500_ARCMIN")), strict=True):
         axes.add_patch(Circle((x, y), 60 * radius, fill=False, ec="w", lw=0.9, label="its $R_{500c}$"))
     corner, side = (-seen, -seen), 2 * seen
     axes.add_patch(Rectangle(corner, side, side, fill=False, ec="w", lw=0.7, ls=":", label="seen by the networks"))
-    box = (-extreme.half, extreme.half)
-    axes.set(xlim=box, ylim=box)
     axes.set_xlabel("to the West [arcsec]", fontsize=7, labelpad=1)
     axes.set_ylabel("to the North [arcsec]", fontsize=7, labelpad=1)
 
