@@ -172,7 +172,7 @@ def test_nothing_to_compare_is_refused(run: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no experiment to compare"):
         plot_comparison([], [], **out)
     paths, rows = family(run)
-    with pytest.raises(InputError, match="two experiments that differ in nothing but train_clusters"):
+    with pytest.raises(InputError, match="two experiments that differ only in train_clusters"):
         plot_learning_curve(paths[:2], rows[:2], **out)
     with pytest.raises(InputError, match="no learning curve"):
         plot_learning_curve([], [], **out)

@@ -16,7 +16,7 @@ from clustermass.figures.spread import (
     median_error,
     neighbours,
     plot_spread,
-    sources_in_box,
+    sources,
     spreads,
 )
 from clustermass.io.fits import write_fits
@@ -152,7 +152,7 @@ def test_marks_stand_where_the_photons_are(folder: Path) -> None:
     files = paths(folder)
     cluster = read_netcdf(files["images"][0]).sel(cluster="01_4")
     pixels, half = pixels_of(cluster)
-    detections, haloes = sources_in_box(cluster, half, files["truth"][0], files["catalogues"][0])
+    detections, haloes = sources(cluster, half, files["truth"][0], files["catalogues"][0])
     assert detections is not None
     place = detections["ID_SRC"].tolist().index(104)
     assert (detections["x"][place], detections["y"][place]) == pytest.approx((100, 40), abs=0.05)

@@ -109,7 +109,7 @@ def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str
     curves = {key: points for key, points in curves.items() if len({point.n_train for point in points}) > 1}
     if not curves:
         raise InputError(
-            "no learning curve: it needs two experiments that differ in nothing but train_clusters (and members)."
+            "no learning curve: it needs two experiments that differ only in train_clusters (and members)."
         )
     columns = min(len(curves), 2)
     lines = -(-len(curves) // columns)

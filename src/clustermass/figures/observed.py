@@ -46,12 +46,12 @@ MAX_BINS = 8
 def plot_observed(masses: Path, images: Sequence[Path], relation: CountRateRelation) -> Figure:
     """Draw the masses of `masses.fits` against those from the count rates in the images, and against redshift."""
     table = read_masses(masses)
-    rate = count_rates(table, masses, images)
+    table["rate"] = "cluster", count_rates(table, masses, images)
     figure = style.new_figure(style.TWO_COLUMNS_IN, 3.4)
     left, right = figure.subplots(1, 2)
     low, high = np.percentile(table["LOGM500_ERR"].values, [1, 99])
     norm = Normalize(low, max(high, low + 0.02))
-    draw_against_rate(left, table, rate, relation, norm)
+    draw_against_rate(left, table, relation, norm)
     redshift, published = table["Z"].values, table["LOGM500_REF"].values
     points = draw_points(right, redshift, table, np.ones(redshift.size, dtype=bool), norm)
     has = np.isfinite(published)
@@ -104,12 +104,10 @@ def count_rates(table: xr.Dataset, path: Path, images: Sequence[Path]) -> np.nda
     return np.asarray(rate[index], dtype=float)
 
 
-def draw_against_rate(
-    axes: Axes, table: xr.Dataset, rate: np.ndarray, relation: CountRateRelation, norm: Normalize
-) -> None:
+def draw_against_rate(axes: Axes, table: xr.Dataset, relation: CountRateRelation, norm: Normalize) -> None:
     """Scatter the network's masses against those of the relation, for the clusters with a count rate (count/s)."""
+    mass, rate = table["LOGM500"].values, table["rate"].values
     measured = np.isfinite(rate) & (rate > 0)
-    mass = table["LOGM500"].values
     by_rate = count_rate_relation(table["Z"].values[measured], relation).log10_mass(rate[measured])
     draw_points(axes, by_rate, table, measured, norm)
     values = np.concatenate([mass, by_rate])

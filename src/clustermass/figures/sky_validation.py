@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
@@ -160,13 +161,9 @@ def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
     """Draw true mass against count rate, moved to z = 0.35 by the relation that the masses of eFEDS follow."""
     chosen = statistics.chosen(data, "selected")
     rate, relation = data["ml_rate"].values, statistics.mass_relation()
-
-    def expected(rate: np.ndarray) -> np.ndarray:
-        return relation["log10_mass"] + relation["slope_rate"] * np.log10(rate / relation["pivot_rate"])
-
-    offset = np.full(rate.shape, np.nan)
-    offset[chosen] = statistics.offsets_from_relation(data)
-    mass = offset + expected(rate)
+    at_pivot = count_rate_relation(np.array(relation["pivot_z"]), relation)
+    mass = np.full(rate.shape, np.nan)
+    mass[chosen] = statistics.offsets_from_relation(data) + at_pivot.log10_mass(rate[chosen])
     few = chosen & (data["field"].values < FIELDS_DRAWN)
     axes.plot(rate[few], mass[few], color=SIMULATED, **POINTS)
     edges = np.quantile(rate[chosen], np.linspace(0, 1, 9)) if chosen.sum() >= 80 else np.empty(0)
@@ -174,7 +171,7 @@ def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
         inside = chosen & (rate >= low) & (rate <= high)
         axes.plot(np.median(rate[inside]), np.mean(mass[inside]), ls="", **MEANS)
     line = np.array([0.02, 2.0])
-    axes.plot(line, expected(line), color=OBSERVED, lw=1.2)
+    axes.plot(line, at_pivot.log10_mass(line), color=OBSERVED, lw=1.2)
     axes.set(xscale="log", xlabel="ML_RATE [count/s]", ylabel=MASS + ", at $z$ = 0.35", xlim=line, ylim=(13.1, 15.4))
     text = f"mean offset {signed(statistics.mass_offset(data))} dex"
     style.note(axes, f"line: masses of eFEDS follow it\ndiamonds: simulated means\n{text}")

@@ -37,6 +37,8 @@ HALO_COLUMNS = ("HALO_ID", "RA", "DEC", "R500_ARCMIN")
 
 #: columns of a catalogue or truth table, (row,) each
 Columns = dict[str, np.ndarray]
+#: images, truth and catalogue of a realization; a sky of published images has no catalogue
+Files = tuple[Path, Path, Path | None]
 
 
 @style.saved
@@ -53,9 +55,9 @@ def plot_spread(
 ) -> Figure:
     """Draw the test clusters of largest and smallest spread, and all spreads against the other sources in the box.
 
-    Images, truth tables and catalogues are those of every realization in the same order; a sky of published images has
-    no catalogues. `half_width_arcsec` is half of the side of the box that the networks see. The errors of the medians
-    are from as many resamplings of the groups of `split` as `bootstrap` says.
+    Images, truth tables and catalogues, if any, are those of every realization in the same order. `half_width_arcsec`
+    is half of the side of the box that the networks see, `bootstrap` the number of resamplings of the groups of `split`
+    for the errors of the medians.
     """
     table = spreads(ensemble, predictions, split)
     given: Sequence[Path | None] = catalogues or [None] * len(images)
@@ -65,7 +67,7 @@ def plot_spread(
     figure = Figure(figsize=PAGE_IN)
     for top, index, name in zip(TOPS_IN, (order[-1], order[0]), ("largest", "smallest"), strict=True):
         row = table.isel(cluster=int(index))
-        draw_extreme(figure, top, row, *files[str(row["realization"].item())], half_width_arcsec, name)
+        draw_extreme(figure, top, row, files[str(row["realization"].item())], half_width_arcsec, name)
     ratio = neighbours(table, {label: catalogue for label, (_, _, catalogue) in files.items()}, half_width_arcsec)
     left, right = (add_axes(figure, x, 0.5, 3.15, 1.4) for x in (0.5, 3.85))
     right.sharey(left)
@@ -97,9 +99,7 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
     return predicted.assign({name: ("cluster", values) for name, values in columns.items()})
 
 
-def sources_in_box(
-    cluster: xr.Dataset, half: float, truth: Path, catalogue: Path | None
-) -> tuple[Columns | None, Columns]:
+def sources(cluster: xr.Dataset, half: float, truth: Path, catalogue: Path | None) -> tuple[Columns | None, Columns]:
     """Read detections, if the sky has a catalogue, and haloes `in_box` around a cluster of `images.nc`."""
     box = (float(cluster["ra"]), float(cluster["dec"])), half
     detections = in_box(read_columns(catalogue, DETECTION_COLUMNS), *box) if catalogue else None
@@ -168,20 +168,12 @@ def add_axes(figure: Figure, x: float, y: float, width: float, height: float) ->
     return figure.add_axes((x / across, y / up, width / across, height / up))
 
 
-def draw_extreme(
-    figure: Figure,
-    top: float,
-    row: xr.Dataset,
-    images: Path,
-    truth: Path,
-    catalogue: Path | None,
-    seen: float,
-    name: str,
-) -> None:
+def draw_extreme(figure: Figure, top: float, row: xr.Dataset, files: Files, half_seen: float, name: str) -> None:
     """Draw a cluster of `spreads` below `top` (inches): all bands together with all that is marked, and each alone.
 
-    The files are those of its realization. `seen` is half of the side of the box that the networks see, arcsec.
+    `half_seen` is half of the side of the box that the networks see, arcsec.
     """
+    images, truth, catalogue = files
     cluster = read_netcdf(images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
     pixels, half = pixels_of(cluster)
     values = {str(name): variable.values.item() for name, variable in row.variables.items() if variable.size == 1}
@@ -196,7 +188,7 @@ def draw_extreme(
     below = top - 0.42
     whole = add_axes(figure, 0.5, below - LARGE_IN, LARGE_IN, LARGE_IN)
     draw_pixels(whole, pixels.sum(axis=0), half, CLIP_ALL)
-    draw_marks(whole, *sources_in_box(cluster, half, truth, catalogue), int(row["halo_id"]), seen)
+    draw_marks(whole, *sources(cluster, half, truth, catalogue), int(row["halo_id"]), half_seen)
     whole.set(xlim=(-half, half), ylim=(-half, half))
     lines = -(-len(pixels) // 5)
     side = min(0.8, (1.77 - 0.17 * (lines - 1)) / lines)
