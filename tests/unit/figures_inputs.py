@@ -136,8 +136,8 @@ def make_histories(folder: Path, rng: np.random.Generator) -> None:
             },
             {"epoch": epoch},
         )
-        facts = {"best_epoch": 40 - member, "kept_epoch": 50}
-        write_netcdf(history, folder / f"member_{member:02d}.nc", "test", provenance("test", {}, **facts))
+        epochs = {"best_epoch": 40 - member, "kept_epoch": 50}
+        write_netcdf(history, folder / f"member_{member:02d}.nc", "test", provenance("test", {}, **epochs))
 
 
 def make_metrics(folder: Path, n_test: int) -> None:

@@ -1,4 +1,4 @@
-"""The page of figures of the validation, drawn from planted realizations."""
+"""The page of figures of the validation, drawn from realizations that the test makes."""
 
 import re
 from pathlib import Path
@@ -52,7 +52,7 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return figures
 
 
-def test_page_shows_what_was_planted(measured, tmp_path, caught):
+def test_page_shows_the_numbers_of_the_realizations(measured, tmp_path, caught):
     draw(measured, tmp_path)
     figure = caught[0]
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
@@ -61,7 +61,7 @@ def test_page_shows_what_was_planted(measured, tmp_path, caught):
     # 340 candidates a field, 40 of them spurious, rates uniform in log10 between -1.5 and 0
     printed = [text.get_text() for text in panels["Fitted counts"].texts]
     assert any("grey, all: 340 (eFEDS 542)\nspurious: 12 %" in text for text in printed)
-    # the published densities stand where they should, and the simulated curve starts at the planted number
+    # the published densities stand where they should
     counts = panels["Clusters on the sky"]
     points = np.concatenate([line.get_xydata() for line in counts.lines if line.get_marker() == "o"])
     for flux in (3e-15, 1e-14, 1e-13):
