@@ -182,7 +182,7 @@ def test_sky_without_catalogues_shows_spread_against_counts_alone(
 
 
 def test_error_of_a_median_of_groups_that_are_drawn_whole() -> None:
-    """Of n Gaussian values it is sqrt(pi / 2n) (normal theory); each value given four times must not make it smaller."""
+    """Of n Gaussian values it is sqrt(pi / 2n) (normal theory); each value four times over must not lower it."""
     rng = np.random.default_rng(51)
     values = rng.normal(size=2000)
     alone = median_error(values, np.arange(2000).astype(str), 400, rng)
