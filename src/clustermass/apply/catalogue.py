@@ -151,9 +151,8 @@ def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], p
     resource, written = votable.resources[0], votable.get_first_table()
     resource.coordinate_systems.append(CooSys(ID="ICRS", system="ICRS"))
     written.name, written.description = "MASSES", TITLE
-    for field in written.fields:
-        if field.name in ("RA", "DEC"):
-            field.ref = "ICRS"
+    for name in ("RA", "DEC"):
+        written.get_field_by_id_or_name(name).ref = "ICRS"
     for key, (value, comment) in cards.items():
         written.infos.append(_info(key, value if isinstance(value, str) else json.dumps(value), comment))
     written.infos.extend(_info(name, text) for name, text in made_by)

@@ -69,7 +69,7 @@ _MEASUREMENTS = (
 
 
 def read_survey_table(path: Path) -> Table:
-    """Read a table as `read_table` does; in a published catalogue mask the values that stand for "not measured".
+    """Read a table as `read_table` does; in a published catalogue mask the values that mean "not measured".
 
     Names and units are the table's own. Where ID_SRC isn't unique, it becomes the row's number in the file, from 1.
     """

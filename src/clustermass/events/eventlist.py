@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,8 +65,7 @@ class EventList:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns that this list has, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
     def intervals(self, module: int) -> FloatArray | None:
         """Return the good time intervals that count for a module, (intervals, 2) in s; None = unknown."""
