@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import Table
 from astropy.wcs import WCS
 
 from clustermass.events.eventlist import Selection
@@ -65,13 +66,7 @@ def gti_tables(intervals=None):
     """Return GTIn tables: module -> [(START, STOP), ...]; all seven modules by default."""
     intervals = {module: [(START, STOP)] for module in range(1, 8)} if intervals is None else intervals
     return [
-        fits.BinTableHDU.from_columns(
-            [
-                fits.Column(name, "D", unit="s", array=np.array(values))
-                for name, values in zip(("START", "STOP"), zip(*rows, strict=True), strict=True)
-            ],
-            name=f"GTI{module or ''}",
-        )
+        fits.BinTableHDU(Table(np.array(rows), names=("START", "STOP"), units=("s", "s")), name=f"GTI{module or ''}")
         for module, rows in intervals.items()
     ]
 
@@ -87,11 +82,10 @@ def _write(path, table, creator, tables=(), **header):
 
 def _table(layout, columns):
     number = len(columns["RA"])
-    table = fits.BinTableHDU.from_columns(
-        [fits.Column(name, form, unit=unit, array=columns.get(name, np.zeros(number))) for name, form, unit in layout],
-        name="EVENTS",
+    made = (
+        fits.Column(name, form, unit=unit, array=columns.get(name, np.zeros(number))) for name, form, unit in layout
     )
-    return table
+    return fits.BinTableHDU.from_columns([*made], name="EVENTS")
 
 
 def _scale(table, raw):
@@ -103,22 +97,21 @@ def _scale(table, raw):
 def _sky_reference(table, reference):
     for name, kind, value, step in (("X", "RA---SIN", reference[0], -1), ("Y", "DEC--SIN", reference[1], 1)):
         number = table.columns.names.index(name) + 1
-        for key, content in (
-            ("TCTYP", kind),
-            ("TCUNI", "deg"),
-            ("TCRPX", 0.0),
-            ("TCRVL", value),
-            ("TCDLT", step / 72000),
-        ):
-            table.header[f"{key}{number}"] = content
+        cards = {"TCTYP": kind, "TCUNI": "deg", "TCRPX": 0.0, "TCRVL": value, "TCDLT": step / 72000}
+        table.header.update({f"{key}{number}": content for key, content in cards.items()})
+
+
+def sin_projection(centre, pixel_deg=1 / 72000, reference_pixel=(0.0, 0.0)):
+    """Return astropy's SIN projection about `centre`, RA growing to the left; pixels of the sky by default."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---SIN", "DEC--SIN"], centre, reference_pixel
+    wcs.wcs.cdelt = [-pixel_deg, pixel_deg]
+    return wcs
 
 
 def sky_pixels(ra, dec, reference):
     """Return sky pixels by astropy's own projection, rounded down."""
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---SIN", "DEC--SIN"], reference, [0.0, 0.0]
-    wcs.wcs.cdelt = [-1 / 72000, 1 / 72000]
-    return tuple(np.floor(axis) for axis in wcs.all_world2pix(ra, dec, 1))
+    return tuple(np.floor(axis) for axis in sin_projection(reference).all_world2pix(ra, dec, 1))
 
 
 def _raw_positions(columns):
@@ -128,14 +121,8 @@ def _raw_positions(columns):
 def write_esass(path, columns, gti=None, creator="EVTOOL", reference=(136.0, 1.5), **header):
     """Write the 18 columns of a real eSASS list, units and scaling as found there."""
     deg = "deg"  # real lists give this unit to nearly everything
-    layout = [
-        ("TIME", "D", "s"),
-        ("RA", "D", deg),
-        ("DEC", "D", deg),
-        ("X", "D", deg),
-        ("Y", "D", deg),
-        ("PI", "E", deg),
-    ]
+    layout = [("TIME", "D", "s"), ("RA", "D", deg), ("DEC", "D", deg), ("X", "D", deg), ("Y", "D", deg)]
+    layout += [("PI", "E", deg)]
     layout += [("EV_WEIGHT", "E", deg), ("RAWX", "I", deg), ("RAWY", "I", deg), ("SUBX", "D", deg), ("SUBY", "D", deg)]
     layout += [("PHA", "I", deg), ("PAT_TYP", "I", deg), ("PAT_INF", "B", deg), ("TM_NR", "B", deg), ("FLAG", "J", deg)]
     layout += [("FRAMETIME", "D", "s"), ("RECORDTIME", "D", "s")]

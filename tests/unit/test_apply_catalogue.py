@@ -58,8 +58,7 @@ def read_votable(paths):
 
 
 def tables(paths):
-    with xr.open_dataset(paths.netcdf) as opened:
-        dataset = opened.load()
+    dataset = xr.load_dataset(paths.netcdf)
     return {
         "fits": {name: column.data for name, column in read_fits(paths).items()},
         "votable": {name: np.ma.getdata(column) for name, column in read_votable(paths).to_table().items()},

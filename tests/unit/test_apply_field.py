@@ -31,27 +31,23 @@ def experiment(tmp_path):
     return tmp_path
 
 
-def test_a_folder_of_before_the_calibration_is_refused_at_once(experiment):
-    (experiment / "calibration.json").unlink()
-    with pytest.raises(InputError, match=r"calibration\.json: no such file.*makes it from ensemble\.nc in seconds"):
-        masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
-
-
-def test_a_folder_without_domain_is_refused_at_once(experiment):
-    (experiment / "domain.nc").unlink()
-    with pytest.raises(InputError, match=r"domain\.nc: no such file.*makes it from ensemble\.nc in a minute"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("calibration.json", r"calibration\.json: no such file.*makes it from ensemble\.nc in seconds"),
+        ("domain.nc", r"domain\.nc: no such file.*makes it from ensemble\.nc in a minute"),
+        ("members/01.safetensors", r"01\.safetensors: no such file, though ensemble\.nc .* \(1 of 2"),
+    ],
+)
+def test_a_folder_without_one_of_its_files_is_refused_at_once(experiment, name, message):
+    (experiment / name).unlink()
+    with pytest.raises(InputError, match=message):
         masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
 
 
 def test_the_members_are_those_of_the_ensemble(experiment):
     names = [path.name for path in Ensemble.from_folder(experiment).weights]
     assert names == ["00.safetensors", "01.safetensors"]
-
-
-def test_a_missing_member_is_named(experiment):
-    (experiment / "members" / "01.safetensors").unlink()
-    with pytest.raises(InputError, match=r"01\.safetensors: no such file, though ensemble\.nc .* \(1 of 2"):
-        masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
 
 
 def test_the_first_member_of_the_ensemble_says_how_images_are_cut(experiment, monkeypatch):
@@ -85,7 +81,7 @@ def masses(inputs, experiment, output, **changed):
     masses_of_field([events], catalogue, experiment, experiment / output, log=experiment / "masses.log", **changed)
 
 
-def test_a_catalogue_that_is_there_is_kept_unless_told_otherwise(inputs, experiment, monkeypatch):
+def test_a_catalogue_that_is_there_is_kept_without_overwrite(inputs, experiment, monkeypatch):
     logs = []
     monkeypatch.setattr(application, "log_to", lambda path, label: logs.append(path.name))
     with pytest.raises(InputError, match=r"masses\.ecsv: exists already.*--overwrite"):

@@ -116,8 +116,7 @@ def test_catalogue_gets_further_columns_only_when_asked_and_keeps_the_others(fie
 
 def test_too_few_training_clusters_are_refused(field):
     folder = field[0]
-    with xr.open_dataset(folder / "ensemble.nc") as opened:
-        table = opened.load()
+    table = xr.load_dataset(folder / "ensemble.nc")
     few = table.isel(cluster=slice(200 - MIN_CLUSTERS, None))
     write_netcdf(few, folder / "ensemble.nc", "test", MADE)
     read_mass_prior(folder / "ensemble.nc")
@@ -129,8 +128,7 @@ def test_too_few_training_clusters_are_refused(field):
 
 def test_networks_that_learnt_from_weighted_masses_are_refused(field):
     folder = field[0]
-    with xr.open_dataset(folder / "ensemble.nc") as opened:
-        table = opened.load()
+    table = xr.load_dataset(folder / "ensemble.nc")
     write_netcdf(table, folder / "ensemble.nc", "test", MADE | {"weighting": "uniform_mass"})
     with pytest.raises(InputError, match=r"weighted by mass \(uniform_mass\)"):
         run(folder, mass_prior="flat")

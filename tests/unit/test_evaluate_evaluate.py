@@ -203,8 +203,7 @@ def test_empty_test_set_is_finite_json(files):
     folder, ensemble, _ = files
     left = ensemble.isel(cluster=ensemble["split"].values != "test")
     write_netcdf(left, folder / "ensemble.nc", "test", MADE)
-    with xr.open_dataset(folder / "baselines.nc") as opened:
-        others = opened.load()
+    others = xr.load_dataset(folder / "baselines.nc")
     write_netcdf(others.sel(cluster=left["cluster"].values), folder / "baselines.nc", "test", MADE)
     metrics = run(folder)
     assert metrics["n_test"] == 0

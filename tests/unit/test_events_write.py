@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from astropy.wcs import WCS
-from event_lists import START, STOP, photons, planted, whole, write_esass, write_sixte_events
+from event_lists import START, STOP, photons, planted, sin_projection, whole, write_esass, write_sixte_events
 
 from clustermass.events import merge
 from clustermass.events.read import stream_events
@@ -174,9 +173,7 @@ def test_a_right_ascension_of_360_is_0(tmp_path):
 
 
 def exposure_map(path):
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype, wcs.wcs.crval = ["RA---SIN", "DEC--SIN"], [136.0, 1.5]
-    wcs.wcs.cdelt, wcs.wcs.crpix = [-0.01, 0.01], [30.5, 30.5]
+    wcs = sin_projection([136.0, 1.5], 0.01, [30.5, 30.5])
     fits.PrimaryHDU(np.full((60, 60), 900.0), wcs.to_header()).writeto(path)
     return str(path)
 

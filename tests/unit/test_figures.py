@@ -85,8 +85,7 @@ def test_clusters_without_a_count_rate_keep_their_place_against_redshift(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "masses_True.fits").write_bytes((inputs / "masses_True.fits").read_bytes())
-    with xr.open_dataset(inputs / "field.nc") as data:
-        data.load()
+    data = xr.load_dataset(inputs / "field.nc")
     for missing, remark in ((9, "n = 81 with a count rate"), (91, "n = 0 with a count rate")):
         data["ml_rate"].values[:missing] = np.nan
         write_netcdf(data, tmp_path / "field.nc", "test", provenance("test", {}))
@@ -145,8 +144,7 @@ def test_coarse_counts_keep_every_photon_in_its_place() -> None:
 def test_west_is_drawn_to_the_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_inputs(tmp_path, n_detection=6)
     for path in tmp_path.glob("images_*.nc"):
-        with xr.open_dataset(path) as data:
-            data.load()
+        data = xr.load_dataset(path)
         data["counts"].values[:] = 0
         data["counts"].values[:, :, 90:, 80:90] = 7  # North-West: large y, large x
         write_netcdf(data, path, "test", provenance("test", {}))
@@ -211,8 +209,7 @@ def test_binned_statistics_by_hand() -> None:
 
 def test_residuals_are_matched_by_id_not_by_row(inputs: Path, tmp_path: Path) -> None:
     _, expected, _ = residuals_of_test_set(inputs / "predictions.nc", inputs / "baselines.nc")
-    with xr.open_dataset(inputs / "baselines.nc") as data:
-        turned = data.load().isel(cluster=slice(None, None, -1))
+    turned = xr.load_dataset(inputs / "baselines.nc").isel(cluster=slice(None, None, -1))
     write_netcdf(turned, tmp_path / "baselines.nc", "test", provenance("test", {}))
     _, found, _ = residuals_of_test_set(inputs / "predictions.nc", tmp_path / "baselines.nc")
     for name in ("network", "ridge_features"):
@@ -284,8 +281,7 @@ def test_empty_inputs_are_refused(inputs: Path, tmp_path: Path) -> None:
 
 
 def test_values_that_are_not_finite_are_refused(inputs: Path, tmp_path: Path) -> None:
-    with xr.open_dataset(inputs / "predictions.nc") as data:
-        data.load()
+    data = xr.load_dataset(inputs / "predictions.nc")
     data["mu"].values[data["split"].values == "test"] = np.nan
     write_netcdf(data, tmp_path / "predictions.nc", "test", provenance("test", {}))
     with pytest.raises(InputError, match=r"mu holds numbers that"):

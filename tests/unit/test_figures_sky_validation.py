@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from validation_inputs import files_in, plant, plant_sample
+from sky_validation_inputs import files_in, plant, plant_sample
 
 from clustermass.errors import InputError
 from clustermass.figures.sky_validation import PANELS, plot_sky_validation

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.io import fits
-from astropy.wcs import WCS
-from event_lists import photons, planted, select, write_esass, write_sixte_calibrated
+from event_lists import photons, planted, select, sin_projection, write_esass, write_sixte_calibrated
 from images_inputs import cube
 from numpy.testing import assert_allclose
 
@@ -45,10 +44,8 @@ def write_table(path, name, columns):
 
 
 def write_exposure(path, seconds, centre=CENTRE, pixel_arcsec=30.0):
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype, wcs.wcs.crval = ["RA---SIN", "DEC--SIN"], centre
-    wcs.wcs.crpix = [seconds.shape[1] / 2 + 0.5, seconds.shape[0] / 2 + 0.5]
-    wcs.wcs.cdelt = [-pixel_arcsec / 3600, pixel_arcsec / 3600]
+    middle = seconds.shape[1] / 2 + 0.5, seconds.shape[0] / 2 + 0.5
+    wcs = sin_projection(centre, pixel_arcsec / 3600, middle)
     fits.PrimaryHDU(seconds.astype(np.float32), wcs.to_header()).writeto(path, overwrite=True)
     return path
 
@@ -188,10 +185,7 @@ def test_realizations_without_any_match(tmp_path, field):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (
-            {"det_like_min": 60.0},
-            r"none of 5 detections has DET_LIKE > 60 .*highest DET_LIKE: 50; highest EXT_LIKE: 20",
-        ),
+        ({"det_like_min": 60.0}, "none of 5 detections has DET_LIKE > 60 .*highest DET_LIKE: 50; highest EXT_LIKE: 20"),
         ({"centre": "middle"}, r"images\.centre is 'middle', but must be detected or halo"),
     ],
 )
@@ -218,28 +212,19 @@ def test_catalogue_without_a_column(tmp_path, field, column):
         extract({**field, "catalogue": path})
 
 
-def test_two_rows_with_one_id(tmp_path, field):
-    path = write_table(tmp_path / "twice.fits", "CATALOGUE", {**CATALOGUE, "ID_SRC": [3, 7, 3, 12, 20]})
-    with pytest.raises(InputError, match=r"twice\.fits: rows 1 and 3 have one ID_SRC, 3"):
-        extract({**field, "catalogue": path})
-
-
-def test_a_detection_matched_twice(tmp_path, field):
-    path = write_table(tmp_path / "twice.fits", "MATCHES", {"ID_SRC": [3, 3], "SRC_ID": [1, 2]})
-    with pytest.raises(InputError, match=r"twice\.fits: rows 1 and 2 have one ID_SRC, 3"):
-        extract({**field, "matches": path})
-
-
-def test_a_match_with_an_unknown_halo(tmp_path, field):
-    path = write_table(tmp_path / "odd.fits", "MATCHES", {"ID_SRC": [3], "SRC_ID": [99]})
-    with pytest.raises(InputError, match=r"odd\.fits: SRC_ID 99 is no halo of .*truth\.fits"):
-        extract({**field, "matches": path})
-
-
-def test_a_catalogue_of_another_part_of_the_sky(tmp_path, field):
-    path = write_table(tmp_path / "south.fits", "CATALOGUE", {**CATALOGUE, "DEC": [-60.0] * 5})
-    with pytest.raises(InputError, match="None of the images holds a photon"):
-        extract({**field, "catalogue": path})
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("catalogue", {"ID_SRC": [3, 7, 3, 12, 20]}, r"odd\.fits: rows 1 and 3 have one ID_SRC, 3"),
+        ("catalogue", {"DEC": [-60.0] * 5}, "None of the images holds a photon"),
+        ("matches", {"ID_SRC": [3, 3], "SRC_ID": [1, 2]}, r"odd\.fits: rows 1 and 2 have one ID_SRC, 3"),
+        ("matches", {"ID_SRC": [3], "SRC_ID": [99]}, r"odd\.fits: SRC_ID 99 is no halo of .*truth\.fits"),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(tmp_path, field, name, changes, message):
+    table = {"catalogue": CATALOGUE, "matches": MATCHES}[name] | changes
+    with pytest.raises(InputError, match=message):
+        extract({**field, name: write_table(tmp_path / "odd.fits", name.upper(), table)})
 
 
 @pytest.mark.parametrize("name", ["events", "exposure", "catalogue", "truth", "matches"])

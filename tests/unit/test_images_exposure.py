@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.wcs import WCS
+from event_lists import sin_projection
 from ingest_inputs import DEC0, RA0, event_list, ingest, sky
 
 from clustermass.errors import InputError
@@ -31,9 +31,7 @@ def test_exposure_by_config_then_catalogue_then_good_time(tmp_path):
 
 
 def test_own_exposure_map(tmp_path):
-    header = WCS(naxis=2)
-    header.wcs.ctype, header.wcs.crval = ["RA---SIN", "DEC--SIN"], [RA0, DEC0]
-    header.wcs.cdelt, header.wcs.crpix = [-0.01, 0.01], [25.5, 25.5]
+    header = sin_projection([RA0, DEC0], 0.01, [25.5, 25.5])
     values = np.arange(2500, dtype=float).reshape(50, 50)
     values[0, 0] = np.nan
     fits.PrimaryHDU(values, header.to_header()).writeto(tmp_path / "map.fits")
@@ -55,9 +53,8 @@ def test_own_exposure_map(tmp_path):
 )
 def test_faulty_exposure_map(tmp_path, content, message):
     if content is not None:
-        header = WCS(naxis=2)
-        header.wcs.ctype = ["RA---SIN", "DEC--SIN"]
-        fits.PrimaryHDU(content, None if "celestial" in message else header.to_header()).writeto(tmp_path / "map.fits")
+        header = None if "celestial" in message else sin_projection([RA0, DEC0]).to_header()
+        fits.PrimaryHDU(content, header).writeto(tmp_path / "map.fits")
     with pytest.raises(InputError, match=message):
         ingest(tmp_path, sky(tmp_path, exposure=str(tmp_path / "map.fits")))
     assert not (tmp_path / "out" / "exposure.fits").exists()

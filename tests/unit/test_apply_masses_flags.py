@@ -22,8 +22,7 @@ def test_scale_changes_no_flag_of_unlikeness(field):
 
 def test_counts_that_no_training_cluster_tells_flag_nothing(field):
     folder = field[0]
-    with xr.open_dataset(folder / "ensemble.nc") as opened:
-        training = opened.load()
+    training = xr.load_dataset(folder / "ensemble.nc")
     training["ml_cts"][:] = np.nan
     write_netcdf(training, folder / "ensemble.nc", "test", MADE)
     assert {number: int(row["FLAG_RANGE"]) for number, row in read(folder).items()} == {7: 0, 3: 8, 11: 0, 20: 1, 5: 4}
@@ -72,8 +71,7 @@ def test_clusters_with_missing_measurements_are_flagged_and_counted(field, caplo
         rows = read(folder)
     assert {number for number, row in rows.items() if row["FLAG_NOCAT"]} == {11, 20}
     assert "background (ML_RATE, EXT, ML_BKG) of 2 clusters" in caplog.text
-    with xr.open_dataset(folder / "smoothed.nc") as opened:
-        images = opened.load()
+    images = xr.load_dataset(folder / "smoothed.nc")
     write_netcdf(images.drop_vars("ml_bkg"), folder / "smoothed.nc", "test", MADE)
     assert all(row["FLAG_NOCAT"] == 1 for row in read(folder).values())
     # networks without measured side inputs miss nothing

@@ -100,7 +100,7 @@ def test_a_users_files_are_looked_for_where_they_are_said_to_lie(ingested, capsy
     assert "Put the file back as it was" in printed
 
 
-def test_the_configuration_of_a_run_tells_where_a_users_files_lie(ingested, capsys):
+def test_the_configuration_of_a_run_says_where_a_users_files_lie(ingested, capsys):
     own, folder = ingested
     run = folder.parents[2] / "mine"
     run.mkdir()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.wcs import WCS
-from validation_inputs import exposure_map, files_in, plant, plant_sample
+from sky_validation_inputs import exposure_map, files_in, plant, plant_sample
 
 from clustermass.config.resolve import load_config
 from clustermass.config.validate import check_config
@@ -201,7 +201,7 @@ def test_cumulative_numbers():
     assert above(np.array([3.0, 1.0, 2.0, 2.0]), np.array([0.0, 2.0, 3.0])).tolist() == [4, 1, 0]
 
 
-def test_faults_are_told_with_file_and_remedy(tmp_path):
+def test_faults_are_reported_with_file_and_remedy(tmp_path):
     good = plant(tmp_path / "good")
     for changes, message in (
         ({"config_hash": "other"}, r"bad/catalogue.fits: made with another configuration \(CFGHASH other\)"),

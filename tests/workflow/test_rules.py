@@ -1,0 +1,129 @@
+"""Rules that fetch files, pack a trained ensemble, and make the paper's page of a small run."""
+
+import gzip
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from astropy.table import Table
+from conftest import ROOT, jobs, snakemake
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from download_inputs import table
+from flawed_server import Site, serving
+
+pytestmark = pytest.mark.workflow
+
+
+def overlay(directory, url, **entry):
+    """Return arguments for the configuration of a field whose catalogue is to be had at `url`."""
+    files = {"events": ["data/field/catalogue.fits.gz"], "catalogue": "data/field/catalogue.fits.gz"}
+    catalogue = {"urls": [url], "path": "data/field/catalogue.fits.gz", **entry}
+    sky = {"source": "files", "observed": True, "realizations": {"01": files}}
+    changes = {"skies": {"mine": sky}, "observed": {"fields": ["mine"]}}
+    changes |= {"downloads": {"tries": 2, "pause_s": 0, "files": {"catalogue": catalogue}}}
+    (directory / "mine.yaml").write_text(yaml.safe_dump(changes))
+    return ["--configfile", str(ROOT / "config/test.yaml"), str(directory / "mine.yaml")]
+
+
+def test_files_come_when_the_rule_is_asked_for_and_only_then(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    content = gzip.compress(table(542))
+    with serving(site := Site(content, ("breaks off", "whole"))) as url:
+        arguments = overlay(tmp_path, url, rows=542)
+        asked = snakemake(tmp_path, *arguments, "-n", config=None, check=False)
+        assert "catalogue.fits.gz: no such file" in asked.stdout + asked.stderr
+        assert "`-- download_efeds` at its end" in asked.stdout + asked.stderr
+        for _ in range(2):
+            snakemake(tmp_path, *arguments, "--", "download_efeds", config=None)
+            assert (tmp_path / "data/field/catalogue.fits.gz").read_bytes() == content
+        planned = jobs(snakemake(tmp_path, *arguments, "-n", config=None))
+    assert planned["ingest_field"] == 1
+    assert "download_efeds" not in planned
+    assert [request[1] is None for request in site.requests] == [True, False]
+    assert "there already, checked" in (tmp_path / "results/logs/download_efeds.log").read_text()
+
+
+def test_a_failed_download_says_why_and_keeps_its_part(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving(Site(gzip.compress(table(542)), ("breaks off", 503))) as url:
+        arguments = overlay(tmp_path, url)
+        done = snakemake(tmp_path, *arguments, "--", "download_efeds", config=None, check=False)
+    assert done.returncode
+    assert f"{url}: HTTP 503" in done.stdout + done.stderr
+    assert (tmp_path / "data/field/catalogue.fits.gz.part").stat().st_size > 0
+    assert not (tmp_path / "data/field/catalogue.fits.gz").exists()
+
+
+pytestmark = pytest.mark.workflow
+EXPERIMENT = "results/test/fiducial"
+FIELD = "results/skies/tiny_observed/01"
+
+
+def clustermass(*arguments):
+    command = [sys.executable, "-m", "clustermass.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def masses(finished, ensemble, output):
+    field = finished / FIELD
+    files = [field / "events.fits", field / "catalogue.fits", "--exposure", field / "exposure.fits"]
+    clustermass("masses", *files, "--ensemble", ensemble, "--output", output)
+
+
+def test_a_packed_ensemble_alone_gives_the_same_catalogue(finished, tmp_path):
+    printed = clustermass("pack", finished / EXPERIMENT, tmp_path / "handed on.zip")
+    masses(finished, finished / EXPERIMENT, tmp_path / "folder.fits")
+    masses(finished, tmp_path / "handed on.zip", tmp_path / "file.fits")
+    for suffix in ("fits", "vot", "ecsv", "nc"):
+        assert (tmp_path / f"folder.{suffix}").read_bytes() == (tmp_path / f"file.{suffix}").read_bytes(), suffix
+    ours, theirs = Table.read(tmp_path / "file.fits"), finished / EXPERIMENT / "observed/tiny_observed/masses.fits"
+    assert len(ours) > 10
+    # the very ensemble of the workflow's catalogue
+    assert ours.meta["ENSHASH"] == Table.read(theirs).meta["ENSHASH"]
+    assert ours.meta["ENSHASH"] in printed
+
+
+def test_the_rule_packs_when_asked_for_by_name(finished, tmp_path):
+    planned = jobs(snakemake(finished, "-n", "--", "pack"))
+    assert {rule for rule in planned if rule != "total"} == {"pack", "pack_ensemble"}
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory, copy_function=shutil.copy2)
+    snakemake(directory, "--", f"{EXPERIMENT}/ensemble.zip")
+    clustermass("pack", finished / EXPERIMENT, tmp_path / "by_hand.zip")
+    assert (directory / EXPERIMENT / "ensemble.zip").read_bytes() == (tmp_path / "by_hand.zip").read_bytes()
+
+
+pytestmark = pytest.mark.workflow
+
+
+def test_the_page_is_made_when_asked_for_by_name(finished, tmp_path):
+    assert "paper_page" not in jobs(snakemake(finished, "-n"))
+    planned = jobs(snakemake(finished, "-n", "--", "paper"))
+    assert {rule for rule in planned if rule != "total"} == {"paper", "compare_pairs", "paper_page", "members_curve"}
+    directory = tmp_path / "copy"
+    shutil.copytree(finished, directory, copy_function=shutil.copy2)
+    snakemake(directory, "--", "paper", "paper_docs")
+    results = directory / "results" / "test"
+    metrics = json.loads((results / "fiducial/skies/tiny_further/metrics.json").read_text())
+    tables = json.loads((results / "paper.json").read_text())["tables"]
+    assert metrics["n_test"] > 10
+    (row,) = (row for row in tables["experiments"] if row[0] == "fiducial")
+    assert row[4] == str(metrics["n_test"])
+    assert row[5].startswith(f"{metrics['test']['scatter_dex']:.4f} ± ")
+    assert "Nothing of this was run." in (results / "paper.md").read_text()  # no control in this configuration
+    html = (results / "paper.html").read_text()
+    assert html.count('src="data:image/png;base64,') == 7  # figures 1 to 7
+    assert row[5] in html
+    published = (directory / "docs" / "paper.md").read_text()
+    assert row[5] in published
+    links = re.findall(r"!\[\]\((.*?)\)", published)
+    assert len(links) == 7
+    assert all((directory / "docs" / link).read_bytes().startswith(b"\x89PNG") for link in links)
