@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.table import Table
-from baseline_inputs import BLOCK, COSMOLOGY, PREDICTORS, N, fit, mock, split_of, temperatures, write_sky
+from baseline_inputs import BLOCK, COSMOLOGY, LUMINOSITY, PREDICTORS, N, fit, mock, split_of, temperatures, write_sky
 
-from clustermass.baselines.fit import predict_all, predict_boosted_trees, predict_ridge
+from clustermass.baselines.fit import (
+    fit_selection,
+    predict_all,
+    predict_boosted_trees,
+    predict_luminosity_selected,
+    predict_ridge,
+)
 from clustermass.baselines.measurements import measure_clusters
+from clustermass.baselines.scaling_relations import luminosity_relation
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
 
@@ -183,3 +190,60 @@ def test_trees_learn_a_step_and_depend_on_their_seed_only():
     test = split == "test"
     assert np.std(mu[test] - mass[test]) < 0.1
     np.testing.assert_array_equal(predict_boosted_trees(x, mass, split, 1), mu)
+
+
+RELATION = LUMINOSITY | {"log10_l_pivot": 43.5}
+
+
+def true_log_odds(log10_l, z):
+    """Half of the haloes at log10 L = 42.9 + ln(1 + z) are selected, and almost all 0.3 dex above."""
+    return 12 * (log10_l - 42.9 - np.log1p(z))
+
+
+def test_a_simulated_selection_is_recovered():
+    rng = np.random.default_rng(3)
+    n = 60_000
+    log10_l, z = rng.normal(42.9, 0.6, n), rng.uniform(0.05, 0.9, n)
+    selected = rng.uniform(size=n) < 1 / (1 + np.exp(-true_log_odds(log10_l, z)))
+    log_odds = fit_selection(10**log10_l, z, selected)
+    at_z = np.array([0.1, 0.4, 0.8])
+    half = 42.9 + np.log1p(at_z)
+    # the error of p is about sqrt(p q / n) in a neighbourhood of some 1,000 haloes; 5 of them
+    for offset in (-0.15, 0.0, 0.15):
+        expected = 1 / (1 + np.exp(-12 * offset))
+        found = 1 / (1 + np.exp(-log_odds(half + offset, at_z)))
+        np.testing.assert_allclose(found, expected, atol=5 * 0.016)
+
+
+def test_mean_of_drawn_selected_clusters_gives_back_their_mass():
+    """Clusters of one mass and redshift, drawn with scatter and selected by chance; their mean ln L, inverted."""
+    rng = np.random.default_rng(5)
+    mass, z = np.array([13.8, 14.1, 14.8]), np.array([0.3, 0.3, 0.6])
+    means = []
+    for log10_m, redshift in zip(mass, z, strict=True):
+        mean = luminosity_relation(np.array([redshift]), RELATION).log10_observable(np.array([log10_m]))
+        log10_l = mean + rng.normal(0, 0.46 / np.log(10), 400_000)
+        chosen = rng.uniform(size=log10_l.size) < 1 / (1 + np.exp(-true_log_odds(log10_l, redshift)))
+        means.append(log10_l[chosen].mean())
+    relation = luminosity_relation(z, RELATION)
+    found = predict_luminosity_selected(10 ** np.array(means), z, relation, 0.46, true_log_odds)
+    # a mean of >= 2,000 draws is good to 0.2 / sqrt(2,000) = 0.0045 dex in L; the shifted relation is up to 4 times
+    # flatter than the slope of 1.44 where few are selected
+    np.testing.assert_allclose(found, mass, atol=5 * 0.0045 * 4 / 1.44)
+    published = relation.log10_mass(10 ** np.array(means))
+    assert published[0] - mass[0] > 0.1  # where few are selected, their light misleads
+    assert abs(published[2] - mass[2]) < 0.02
+
+
+def test_a_survey_that_sees_all_shifts_nothing():
+    log10_m, z = np.linspace(13.2, 15.0, 7), np.linspace(0.1, 1.0, 7)
+    relation = luminosity_relation(z, RELATION)
+    l500 = 10 ** relation.log10_observable(log10_m)
+    found = predict_luminosity_selected(l500, z, relation, 0.46, lambda log10_l, z: np.full(np.shape(log10_l), 50.0))
+    np.testing.assert_allclose(found, log10_m, atol=1e-6)
+
+
+def test_too_few_haloes_have_no_selection_function():
+    l500, z = np.full(100, 1e43), np.full(100, 0.3)
+    assert fit_selection(l500, z, np.arange(100) < 19) is None
+    assert fit_selection(l500, z, np.arange(100) >= 19) is None

@@ -13,13 +13,14 @@ import pytest
 import yaml
 from download_inputs import (  # noqa: F401, the fixture `bounded`
     CONTENT,
+    Site,
     bounded,
     config,
     download,
     leftovers,
+    serving,
     table,
 )
-from flawed_server import Site, serving
 
 from clustermass.errors import InputError
 from clustermass.io.download import download_files

@@ -3,8 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from download_inputs import CONTENT, bounded  # noqa: F401, the fixture `bounded`
-from flawed_server import Site, serving
+from download_inputs import CONTENT, Site, bounded, serving  # noqa: F401, the fixture `bounded`
 
 from clustermass.errors import InputError
 from clustermass.io.download import TransferError, check_redirects, receive

@@ -27,8 +27,7 @@ from rerun import (
     rule_name,
     rules,
 )
-from rerun_keys import TABLE, all_leaves, entry_of, first_keys, key_faults
-from rerun_reads import read_faults
+from rerun_keys import TABLE, all_leaves, entry_of, first_keys, key_faults, read_faults
 
 pytestmark = pytest.mark.workflow
 READ_BY = {  # of the files of tests/workflow/rerun_config.yaml

@@ -14,8 +14,7 @@ from astropy.table import Table
 from conftest import ROOT, jobs, snakemake
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from download_inputs import table
-from flawed_server import Site, serving
+from download_inputs import Site, serving, table
 
 pytestmark = pytest.mark.workflow
 
