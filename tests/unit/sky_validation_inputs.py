@@ -1,4 +1,4 @@
-"""A planted realization of a sky: every number of it is chosen by hand."""
+"""A made-up realization of a sky: every number of it is chosen by hand."""
 
 from collections.abc import Mapping
 from pathlib import Path

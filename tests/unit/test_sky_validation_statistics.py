@@ -61,9 +61,9 @@ def quantile_error(values: np.ndarray, share: float) -> float:
 
 def assert_distribution(name: str, values: np.ndarray) -> None:
     for percent in PERCENT:
-        fact = statistics.published_quantile(name, percent)
-        assert fact.value == pytest.approx(np.quantile(values, percent / 100), rel=DIGITS), percent
-        assert fact.error == pytest.approx(quantile_error(values, percent / 100), rel=0.06), percent
+        reference = statistics.published_quantile(name, percent)
+        assert reference.value == pytest.approx(np.quantile(values, percent / 100), rel=DIGITS), percent
+        assert reference.error == pytest.approx(quantile_error(values, percent / 100), rel=0.06), percent
 
 
 def assert_running(name: str, x: np.ndarray, y: np.ndarray) -> None:
@@ -114,10 +114,10 @@ def test_numbers(efeds, confirmed):
     assert statistics.published_number("points 6").value * statistics.published()["efeds_deg2"] == 27369
     area = statistics.published()["efeds_deg2"]
     for rate in (0.05, 0.1, 0.2, 0.4):
-        fact = statistics.published_number(f"rate {rate}")
+        reference = statistics.published_number(f"rate {rate}")
         number = (confirmed & (efeds["ML_RATE"] > rate)).sum()
-        assert fact.value * area == pytest.approx(number)
-        assert fact.error == pytest.approx(np.sqrt(number) / area)
+        assert reference.value * area == pytest.approx(number)
+        assert reference.error == pytest.approx(np.sqrt(number) / area)
     for flux, number in statistics.published()["clusters_above_flux"].items():
         assert (efeds["flux"] > flux).sum() == number
 
@@ -152,7 +152,9 @@ def test_relation_is_the_one_of_the_baseline():
 
 
 def test_numbers_of_the_paper_and_of_surveys():
-    assert [round(fact.value) for fact in map(statistics.published_number, ("haloes", "detected", "bright"))] == [
+    assert [
+        round(reference.value) for reference in map(statistics.published_number, ("haloes", "detected", "bright"))
+    ] == [
         8268,
         1391,
         64,

@@ -1,4 +1,4 @@
-"""The table of the validation, from planted realizations of which every number is known."""
+"""The table of the validation, from made-up realizations whose numbers are all set by hand."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def run(out: Path, *folders: Path) -> dict:
     return validate([files_in(folder) for folder in folders], out / "sky.json", out / "sky.md", out / "measured.nc")
 
 
-def test_planted_numbers_come_out(tmp_path):
+def test_numbers_of_a_made_up_realization_come_out(tmp_path):
     flux = np.array([1.5e-13, 5e-14, 3e-14, 1.5e-14, 5e-15, 1.5e-13, 5e-14, 3e-14, 1.5e-14, 1e-15])
     fields = [
         plant(tmp_path / "01", truth_FLUX=flux),
@@ -42,7 +42,7 @@ def test_planted_numbers_come_out(tmp_path):
             matches=[(n, n) for n in range(1, 5)],
         ),
     ]
-    found = values_of(*fields)
+    lines = values_of(*fields)
     area = 4.0  # deg2; the sphere departs from the plane by 1e-4 only
     expected = {
         "density 3e-15": 17 / (2 * area), "density 1e-14": 15 / (2 * area), "density 1e-13": 3 / (2 * area),
@@ -56,7 +56,7 @@ def test_planted_numbers_come_out(tmp_path):
         "accounted": 5 / (6 * 1.5 * 3600 * area + 80),
     }  # fmt: skip
     for key, value in expected.items():
-        assert found[key].value == pytest.approx(value, rel=1e-3), key
+        assert lines[key].value == pytest.approx(value, rel=1e-3), key
 
 
 def test_bright_clusters_exceed_60_in_both_likelihoods(tmp_path):
@@ -72,11 +72,11 @@ def test_thresholds_of_candidates_are_those_of_efeds(tmp_path):
         "catalogue_DET_LIKE": np.array([5.0, 5.1, 30, 30, 30, 30, 6, 5]),
         "catalogue_EXT_LIKE": np.array([20.0, 20, 6.0, 6.1, 3.0, 0, 0, 0]),
     }
-    found = values_of(plant(tmp_path / "01", **edge))
-    assert (found["candidates"].value, found["selected"].value) == (2, 2)
+    lines = values_of(plant(tmp_path / "01", **edge))
+    assert (lines["candidates"].value, lines["selected"].value) == (2, 2)
     # 3 <= EXT_LIKE <= 6 is a point source of a catalogue that takes extents from 6 on only; DET_LIKE 6 and 5 count
-    assert found["points 6"].value == pytest.approx(4 / 4, rel=1e-3)
-    assert found["points 5"].value == pytest.approx(5 / 4, rel=1e-3)
+    assert lines["points 6"].value == pytest.approx(4 / 4, rel=1e-3)
+    assert lines["points 5"].value == pytest.approx(5 / 4, rel=1e-3)
 
 
 def test_solid_angle_of_a_wide_map_is_that_of_the_sphere():
@@ -101,7 +101,7 @@ def test_spurious_share_is_a_must_between_2_and_15_percent(tmp_path):
         assert result.demand == "must" and result.holds is holds
 
 
-def test_a_broken_sky_is_told_by_name(tmp_path, caplog):
+def test_a_broken_sky_is_named(tmp_path, caplog):
     # twice the haloes per deg2 that surveys see, and none of them detected
     fields = [plant(tmp_path / name, truth_FLUX=2e-13, matches=[]) for name in ("01", "02")]
     content = run(tmp_path, *fields)
@@ -123,8 +123,8 @@ def test_errors_are_of_the_mean_over_realizations(tmp_path):
     selected = values_of(*folders)["selected"]
     assert (selected.value, selected.error) == (3.5, pytest.approx(np.sqrt(5 / 3) / 2))
     assert values_of(folders[0])["selected"].error is None
-    fact = selected.reference
-    assert selected.sigmas == pytest.approx((3.5 - fact.value) / np.hypot(fact.error, selected.error))
+    reference = selected.reference
+    assert selected.sigmas == pytest.approx((3.5 - reference.value) / np.hypot(reference.error, selected.error))
 
 
 def test_jackknife_error_of_a_median_is_right(tmp_path):
@@ -136,7 +136,7 @@ def test_jackknife_error_of_a_median_is_right(tmp_path):
 
     value, error = statistics.with_error(statistic, data, statistics.leave_one_out(data))
     expected = 1.5 / (2 * np.sqrt(12 * 340))
-    assert 0.4 * expected < error < 2 * expected  # of 12 fields it is known to 25 %; fails 1 of 100 seeds, not this one
+    assert 0.4 * expected < error < 2 * expected  # of 12 fields: good to 25 %; fails for 1 of 100 seeds
     assert value == pytest.approx(-0.75, abs=4 * expected)
 
 
@@ -150,7 +150,7 @@ def test_relation_and_scatter_are_recovered(tmp_path):
     # standard errors: 0.15 / sqrt(2 x 600) and 0.15 / sqrt(600); 4 of them fail 1 of 15,000 seeds
     assert noisy["scatter rate"].value == pytest.approx(0.15, abs=4 * 0.15 / np.sqrt(1200))
     assert noisy["mass offset"].value == pytest.approx(0, abs=4 * 0.15 / np.sqrt(600))
-    # L500 follows mass without scatter in the planted sky
+    # L500 follows mass without scatter in the made-up sky
     assert noisy["scatter L"].value < 1e-6
 
 
@@ -226,13 +226,13 @@ def test_faults_are_reported_with_file_and_remedy(tmp_path):
 
 def test_a_field_without_any_candidate_is_measured(tmp_path):
     empty = plant(tmp_path / "01", catalogue_EXT_LIKE=0.0, matches=[])
-    found = values_of(empty, plant(tmp_path / "02"))
-    assert found["candidates"].value == 3
+    lines = values_of(empty, plant(tmp_path / "02"))
+    assert lines["candidates"].value == 3
     content = run(tmp_path, empty)
     assert {row["key"]: row["simulated"] for row in content["rows"]}["spurious"] is None
 
 
-def test_planted_exposure_is_read_as_the_sky_writes_it(tmp_path):
+def test_exposure_is_read_as_the_sky_writes_it(tmp_path):
     image, wcs = read_exposure(plant(tmp_path / "01") / "exposure.fits")
     assert image.mean() == 1500
     assert solid_angle_deg2(image.shape, wcs).sum() == pytest.approx(4, rel=1e-3)
