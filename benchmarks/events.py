@@ -123,7 +123,7 @@ def compare(folder, million, ra, dec):
         "read": Arm("reading the list piece by piece, nothing else", read, CLUSTERS, "cluster"),
     }
     setup = {"photons": MILLIONS * MILLION, "clusters": CLUSTERS, "images": "300 x 300 x 10", "in_a_process": memory}
-    setup |= {"sky": "a million photons, uniform over the default field, so many times over"}
+    setup |= {"sky": "a million photons, uniform over the default field, repeated"}
     what = f"images of {CLUSTERS} clusters from a list of {MILLIONS} million photons; times are compared per cluster"
     limit = "reading the list: ratio ours / read"
     benchmark("events", what, arms, [("mask", "ours"), ("ours", "read")], limit, checked, setup, ROUNDS)

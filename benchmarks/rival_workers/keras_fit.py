@@ -14,15 +14,15 @@ from problem import CHECKED_STEPS, serve, widths_of
 EPSILON = 1e-8 * 0.001**0.5  # Keras adds it before correcting the second moment: in the first step it acts as 1e-8
 
 
-def network(shape, facts):
+def network(shape, block):
     """Build the blocks of convolutions, then the dense layers that the redshift joins."""
-    images, redshift = keras.Input(shape), keras.Input((len(facts["side_inputs"]),))
+    images, redshift = keras.Input(shape), keras.Input((len(block["side_inputs"]),))
     maps = images
-    for features in widths_of(facts, "conv"):
+    for features in widths_of(block, "conv"):
         maps = keras.layers.Conv2D(features, 3, padding="same", activation="relu")(maps)
         maps = keras.layers.AveragePooling2D(2)(maps)
     output = keras.layers.Concatenate()([keras.layers.Flatten()(maps), redshift])
-    for features in widths_of(facts, "dense"):
+    for features in widths_of(block, "dense"):
         output = keras.layers.Dense(features, activation="relu")(output)
     return keras.Model([images, redshift], keras.layers.Dense(2)(output))
 

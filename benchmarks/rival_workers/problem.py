@@ -2,7 +2,7 @@
 
 A worker is a process that lives through all rounds. It reads one JSON object a line from its standard input, such as
 ``{"do": "run", "samples": 500}``, calls that method of its arm and answers with a line: what the method returned, CPU
-and wall seconds, and the most memory that the process has had.
+and wall seconds, and the peak memory of the process.
 """
 
 import json
@@ -23,10 +23,10 @@ class Problem:
     def __init__(self, path):
         with np.load(path) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        facts = json.loads(str(arrays.pop("facts")))
+        settings = json.loads(str(arrays.pop("settings")))
         self.images, self.redshift, self.mass = (arrays.pop(name) for name in ("images", "redshift", "mass"))
         self.weights = arrays
-        self.network, self.recipe = facts["network"], facts["recipe"]
+        self.network, self.recipe = settings["network"], settings["recipe"]
         self.batch, self.rate = self.recipe["batch_size"], self.recipe["learning_rate"]
 
     def checked_batch(self):
@@ -48,7 +48,7 @@ def write(path, shape, network, recipe, weights, samples):
         "mass": (samples,),
     }
     drawn = {name: rng.standard_normal(size, dtype=np.float32) for name, size in sizes.items()}
-    np.savez(path, facts=json.dumps({"network": network, "recipe": recipe}), **drawn, **weights)
+    np.savez(path, settings=json.dumps({"network": network, "recipe": recipe}), **drawn, **weights)
 
 
 def widths_of(network, kind):
@@ -75,7 +75,7 @@ def serve(make):
         call = json.loads(line)
         method = getattr(arm, call.pop("do"))
         cpu, wall = time.process_time(), time.perf_counter()
-        facts = {"value": method(**call)}
-        facts |= {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
+        answer = {"value": method(**call)}
+        answer |= {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-        answers.write(json.dumps({**facts, "max_rss_mib": round(peak)}) + "\n")
+        answers.write(json.dumps({**answer, "max_rss_mib": round(peak)}) + "\n")

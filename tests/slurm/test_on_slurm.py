@@ -15,13 +15,16 @@ from running import (
     ROOT,
     SITE,
     WAIT_S,
+    Job,
+    at_work,
+    command,
     finish,
+    jobs,
     snakemake,
     started,
     time_left,
     wait_until,
 )
-from slurm_jobs import Job, at_work, command, jobs
 
 RUN = "results/test/fiducial"
 LOCAL = {"summarise", "report", "default"}

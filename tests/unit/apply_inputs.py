@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.table import Table
-from ood_inputs import by_hand, write_ood_model
+from ood_inputs import by_hand, write_calibration, write_ood_model
 from scipy.stats import norm
 
 from clustermass.apply import masses as observed
@@ -14,7 +14,6 @@ from clustermass.apply.catalogue import CataloguePaths
 from clustermass.apply.masses import infer_observed
 from clustermass.ensemble.aggregate import combine
 from clustermass.ensemble.ensemble import Ensemble, Prediction
-from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf
 
 MADE = {"source": "test"}
@@ -67,18 +66,10 @@ def observed_field(tmp_path, monkeypatch):
     image[1] = 0.5
     grid = {"cluster": ids, "band": [0.5, 1.5]}
     pixels = {"y": [-12.0, 12.0], "x": [-12.0, 12.0]}
-    write_netcdf(
-        xr.Dataset({"counts": (("cluster", "band", "y", "x"), counts), **common}, grid),
-        tmp_path / "images.nc",
-        "test",
-        MADE,
-    )
-    write_netcdf(
-        xr.Dataset({"image": (("cluster", "band", "y", "x"), image), **common}, grid | pixels),
-        tmp_path / "smoothed.nc",
-        "test",
-        MADE,
-    )
+    images = xr.Dataset({"counts": (("cluster", "band", "y", "x"), counts), **common}, grid)
+    smoothed = xr.Dataset({"image": (("cluster", "band", "y", "x"), image), **common}, grid | pixels)
+    write_netcdf(images, tmp_path / "images.nc", "test", MADE)
+    write_netcdf(smoothed, tmp_path / "smoothed.nc", "test", MADE)
     Table({"ID_SRC": [3, 7], "LOGM500_REF": [14.2, np.nan]}).write(tmp_path / "catalogue.fits")
     m = 400
     rng = np.random.default_rng(31)
@@ -90,14 +81,9 @@ def observed_field(tmp_path, monkeypatch):
         "exposure_s": rng.uniform(1000, 1500, m),
         "log10_m500c": rng.uniform(13, 15, m),
     }
-    write_netcdf(
-        xr.Dataset(
-            {name: ("cluster", values) for name, values in training.items()}, {"cluster": [f"02_{k}" for k in range(m)]}
-        ),
-        tmp_path / "ensemble.nc",
-        "test",
-        MADE,
-    )
+    columns = {name: ("cluster", values) for name, values in training.items()}
+    ensemble = xr.Dataset(columns, {"cluster": [f"02_{k}" for k in range(m)]})
+    write_netcdf(ensemble, tmp_path / "ensemble.nc", "test", MADE)
     for member in range(3):
         (tmp_path / f"0{member}.safetensors").write_bytes(bytes([member]))
     write_calibration(tmp_path)
@@ -105,13 +91,6 @@ def observed_field(tmp_path, monkeypatch):
     validation = norm.ppf(np.arange(1, 200) / 200, 14.2, 0.1)[:, None]
     write_ood_model(by_hand(validation, covariance=[[0.01]], mean=[[14.2]]), tmp_path / "domain.nc")
     return tmp_path, dict(zip(ids, counts, strict=True))
-
-
-def write_calibration(folder, form="none", scale=1.0, floor=0.0):
-    levels = {"68": {"half_width": 1.0}, "90": {"half_width": 1.6}, "95": {"half_width": None}}
-    recalibration = {"form": form, "scale": scale, "floor_dex": floor}
-    content = {"n_val": 18, "recalibration": recalibration, "conformal": {"levels": levels}}
-    write_json(content, folder / "calibration.json")
 
 
 def run(folder, name="masses", **changed):

@@ -1,32 +1,19 @@
 """Clusters whose counts follow their mass, published relations, and baselines fitted to them."""
 
+from pathlib import Path
+
 import numpy as np
 import xarray as xr
 from astropy.table import Table
 
 from clustermass.baselines.fit import fit_baselines
 from clustermass.baselines.measurements import Sky
+from clustermass.config.resolve import load_config
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
-RATE = {
-    "log10_mass": 14.119,
-    "slope_rate": 0.585,
-    "linear_z": 4.311,
-    "quadratic_z": -11.548,
-    "pivot_rate": 0.1,
-    "pivot_z": 0.35,
-}
-LUMINOSITY = {
-    "log10_l_pivot": 43.5263,
-    "mass_pivot_msun": 2.0e14,
-    "slope": 1.44,
-    "delta": -0.07,
-    "evolution": 2.0,
-    "gamma": -0.51,
-    "pivot_z": 0.35,
-    "scatter_ln": 0.46,
-}
+RELATIONS = load_config([Path(__file__).parents[2] / "config" / "config.yaml"])["baselines"]
+RATE, LUMINOSITY = (RELATIONS[name] for name in ("count_rate_efeds", "luminosity_published"))
 BLOCK = {"ridge_alpha": [1.0, 100.0], "count_rate_efeds": RATE, "luminosity_published": LUMINOSITY}
 PREDICTORS = [
     "prior",

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.io import fits
+from astropy.table import Table
+from baseline_inputs import RATE as RELATION
 from matplotlib.figure import Figure
 
 from clustermass.baselines.scaling_relations import count_rate_relation
@@ -34,14 +36,6 @@ BASELINES = {
     "luminosity_recalibrated": 0.15,
     "ridge_features": 0.147,
     "boosted_trees": 0.146,
-}
-RELATION = {
-    "log10_mass": 14.119,
-    "slope_rate": 0.585,
-    "linear_z": 4.311,
-    "quadratic_z": -11.548,
-    "pivot_rate": 0.1,
-    "pivot_z": 0.35,
 }
 SIZES = {"train": 600, "val": 130, "test": 140}
 
@@ -116,11 +110,8 @@ def make_realization(folder: Path, realization: str, n: int, rng: np.random.Gene
     )
     write_netcdf(split, folder / "split.nc", "test", provenance("test", {}))
     z, mass = np.clip(0.25 * rng.gamma(3.0, 1.0, 6000), 0.02, 1.5), 13 + rng.exponential(0.22, 6000)
-    columns = [
-        fits.Column("Z", "E", array=z.astype("f4")),
-        fits.Column("LOG10_M500C", "E", array=np.minimum(mass, 15.2).astype("f4")),
-    ]
-    truth = fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="TRUTH")])
+    haloes = Table({"Z": z.astype("f4"), "LOG10_M500C": np.minimum(mass, 15.2).astype("f4")})
+    truth = fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(haloes, name="TRUTH")])
     write_fits(truth, folder / f"truth_{realization}.fits")
 
 
@@ -180,9 +171,8 @@ def make_field(folder: Path, n: int, rng: np.random.Generator) -> None:
     floats = {"RA": ra, "DEC": dec, "Z": z, "LOGM500": mass, "LOGM500_ERR": 0.14 + 0.02 * rng.normal(size=total)}
     floats["LOGM500_REF"] = np.where(np.arange(total) % 3, np.nan, mass + 0.05)
     flags = {"FLAG_RANGE": np.zeros(total), "FLAG_OOD": np.arange(total) % 15 == 1, "FLAG_EDGE": np.zeros(total)}
-    columns = [fits.Column(name, "D", array=value) for name, value in floats.items()]
-    columns += [fits.Column(name, "I", array=value.astype("i2")) for name, value in flags.items()]
-    table = fits.BinTableHDU.from_columns(columns, name="MASSES")
+    columns = floats | {name: value.astype("i2") for name, value in flags.items()}
+    table = fits.BinTableHDU(Table(columns), name="MASSES")
     for simulated in (True, False):
         table.header["SIMULATE"] = simulated
         write_fits(fits.HDUList([fits.PrimaryHDU(), table]), folder / f"masses_{simulated}.fits")

@@ -5,6 +5,12 @@ import numpy as np
 from clustermass.images.cutouts import ImageStack
 from clustermass.images.geometry import image_pixels, pixel_numbers, project, storable
 
+#: block `images` of the configuration: boxes of 300 pixels of 4 arcsec
+IMAGES = {
+    "box_pixels": 300, "pixel_arcsec": 4.0, "base_rebin": 3, "centre": "detected", "det_like_min": 5.0,
+    "ext_like_min": 6.0, "bands": {"start_ev": 250, "width_ev": 205, "number": 10},
+}  # fmt: skip
+
 
 def cube(events, ra, dec, geometry):
     """Count the photons around a position in full-resolution pixels, as `radec2xy` and `evtool` do together.

@@ -1,9 +1,10 @@
-"""Clusters by a small simulation, and out-of-distribution models by hand."""
+"""Clusters by a small simulation; out-of-distribution models and calibrations by hand."""
 
 import numpy as np
 
 from clustermass.ensemble.ood_quantities import QUANTITIES, quantities
 from clustermass.ensemble.out_of_distribution import KNOTS, TERMS, OodModel
+from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf
 
 NAMES = list(QUANTITIES)
@@ -59,8 +60,16 @@ def write_ood_model(model, path):
     write_netcdf(model.to_dataset(cluster), path, "test", {"source": "test", "transform": model.transform})
 
 
+def write_calibration(folder, form="none", scale=1.0, floor=0.0, widths=(1.0, 1.6, None), number=18):
+    """Write `calibration.json` with a recalibration and half widths of 68, 90 and 95 % intervals."""
+    levels = {level: {"half_width": width} for level, width in zip(("68", "90", "95"), widths, strict=True)}
+    recalibration = {"form": form, "scale": scale, "floor_dex": floor}
+    content = {"n_val": number, "recalibration": recalibration, "conformal": {"levels": levels}}
+    write_json(content, folder / "calibration.json")
+
+
 def rows_of(**given):
-    """`quantities` rows of which only those given, and the covariates, are known."""
+    """`quantities` rows with the given ones and the covariates; all others are unknown."""
     n = len(next(iter(given.values())))
     table = np.full((n, len(NAMES)), np.nan)
     table[:, :3] = 1.0

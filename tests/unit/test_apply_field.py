@@ -2,13 +2,12 @@
 
 import pytest
 import xarray as xr
-from ood_inputs import by_hand, write_ood_model
+from ood_inputs import by_hand, write_calibration, write_ood_model
 
 from clustermass.apply import field as application
 from clustermass.apply.field import masses_of_field
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
-from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf
 
 
@@ -23,10 +22,7 @@ def experiment(tmp_path):
     (tmp_path / "members").mkdir()
     for member in ("00", "01", "02"):
         (tmp_path / "members" / f"{member}.safetensors").touch()
-    levels = {level: {"half_width": 1.0} for level in ("68", "90", "95")}
-    recalibration = {"form": "none", "scale": 1.0, "floor_dex": 0.0}
-    content = {"n_val": 40, "recalibration": recalibration, "conformal": {"levels": levels}}
-    write_json(content, tmp_path / "calibration.json")
+    write_calibration(tmp_path, widths=(1.0, 1.0, 1.0), number=40)
     write_ood_model(by_hand([[0.1]]), tmp_path / "domain.nc")
     return tmp_path
 

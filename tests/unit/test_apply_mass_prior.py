@@ -126,7 +126,7 @@ def test_too_few_training_clusters_are_refused(field):
     run(folder)
 
 
-def test_networks_that_learnt_from_weighted_masses_are_refused(field):
+def test_networks_trained_on_weighted_masses_are_refused(field):
     folder = field[0]
     table = xr.load_dataset(folder / "ensemble.nc")
     write_netcdf(table, folder / "ensemble.nc", "test", MADE | {"weighting": "uniform_mass"})

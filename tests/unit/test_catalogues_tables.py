@@ -72,7 +72,7 @@ def test_missing_column_is_explained_for_configuration_and_command_line(tmp_path
     )
 
 
-def test_every_missing_column_is_told_at_once(tmp_path):
+def test_every_missing_column_is_reported_at_once(tmp_path):
     with pytest.raises(InputError) as caught:
         read_catalogue(csv(tmp_path, ["1,1,1,9"], "ID_SRC,RA,DECL,redshft"))
     assert str(caught.value).endswith(

@@ -74,9 +74,9 @@ def test_nothing_that_is_trained_on_touches_a_judging_cluster_of_the_first_set(s
     _, _, clusters, first, every = sets
     table = every.sel(cluster=clusters["cluster"].values)
     subset, known = table["split"].values.astype(str), np.isin(table["cluster"].values, first["cluster"].values)
-    judged = np.flatnonzero(known & (subset != "train")).tolist()
-    assert len(judged) > 20
-    assert not any((subset[neighbours(clusters, here)] == "train").any() for here in judged)
+    measured = np.flatnonzero(known & (subset != "train")).tolist()
+    assert len(measured) > 20
+    assert not any((subset[neighbours(clusters, here)] == "train").any() for here in measured)
 
 
 def test_further_clusters_by_themselves_keep_together(sets):

@@ -131,7 +131,7 @@ def test_sample_without_validation_clusters_is_left_uncalibrated(tmp_path):
     assert np.isnan(list(read_calibration(tmp_path / "calibration.json").half_width.values())).all()
 
 
-def test_faulty_files_are_told(tmp_path):
+def test_faulty_files_are_refused(tmp_path):
     write(tmp_path)
     table = read_netcdf(tmp_path / "ensemble.nc")
     val = np.flatnonzero(table["split"].values == "val")
@@ -231,7 +231,7 @@ def test_folds_keep_groups_whole_are_even_and_follow_the_names():
     assert not np.array_equal(folds(group, seed=2), fold)
 
 
-def test_left_out_clusters_shape_nothing_that_they_are_judged_by():
+def test_left_out_clusters_shape_nothing_that_they_are_scored_by():
     residual, sigma, group = simulated(5, n=60)
     fold = folds(group, seed=1)
     loss = left_out_loss(fit_scale, residual, sigma, fold)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from baseline_inputs import BLOCK, COSMOLOGY, PREDICTORS, fit, mock, write_sky
+from ood_inputs import write_calibration
 from test_dataset_sample import SELECTION, images
 
 from clustermass.baselines.fit import fit_baselines
@@ -17,7 +18,6 @@ from clustermass.dataset import sample
 from clustermass.ensemble.ensemble import Ensemble, predict_sky
 from clustermass.errors import InputError
 from clustermass.evaluate.evaluate import evaluate
-from clustermass.io.files import write_json
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
 MADE = {"source": "test"}
@@ -150,6 +150,13 @@ def skies(tmp_path_factory):
     return a, b
 
 
+def fit_changed(skies, dataset, folder):
+    """Baselines fitted in sky a for a sky in `folder`: images `dataset` and the haloes of sky b."""
+    (folder / "truth.fits").write_bytes((skies[1] / "truth.fits").read_bytes())
+    write_netcdf(dataset, folder / "images.nc", "test", MADE)
+    return fit_other(skies[0], folder)
+
+
 def test_baselines_predict_another_sky_just_as_a_test_set(skies):
     a, b = skies
     alone, found = fit(a), fit_other(a, b)
@@ -165,9 +172,7 @@ def test_the_other_sky_teaches_the_baselines_nothing(skies, tmp_path):
     a, b = skies
     dataset = read_netcdf(b / "images.nc")
     dataset["log10_m500c"][:] = 14.0
-    (tmp_path / "truth.fits").write_bytes((b / "truth.fits").read_bytes())
-    write_netcdf(dataset, tmp_path / "images.nc", "test", MADE)
-    np.testing.assert_array_equal(fit_other(a, tmp_path)["mu"], fit_other(a, b)["mu"])
+    np.testing.assert_array_equal(fit_changed(skies, dataset, tmp_path)["mu"], fit_other(a, b)["mu"])
 
 
 def test_only_true_luminosities_know_the_other_sky_s_cosmology(skies):
@@ -179,12 +184,9 @@ def test_only_true_luminosities_know_the_other_sky_s_cosmology(skies):
 
 
 def test_a_measurement_that_one_sky_lacks_is_used_for_neither(skies, tmp_path):
-    a, b = skies
-    dataset = read_netcdf(b / "images.nc")
+    dataset = read_netcdf(skies[1] / "images.nc")
     dataset["ml_rate"][:] = np.nan
-    (tmp_path / "truth.fits").write_bytes((b / "truth.fits").read_bytes())
-    write_netcdf(dataset, tmp_path / "images.nc", "test", MADE)
-    found = fit_other(a, tmp_path)
+    found = fit_changed(skies, dataset, tmp_path)
     assert found["predictor"].values.tolist() == [name for name in PREDICTORS if not name.startswith("count_rate")]
     assert np.isfinite(found["mu"]).all()
 
@@ -207,14 +209,11 @@ def test_baselines_learn_from_no_more_clusters_than_the_networks(skies, tmp_path
 
 
 def test_clusters_whose_boxes_overlap_are_one_group(skies, tmp_path):
-    a, b = skies
-    dataset = read_netcdf(b / "images.nc")
+    dataset = read_netcdf(skies[1] / "images.nc")
     number = dataset.sizes["cluster"]
     dataset["ra"][:], dataset["dec"][:] = 130 + np.arange(number), 0.0  # a degree apart, but for the first two
     dataset["ra"][1] = 130.1
-    (tmp_path / "truth.fits").write_bytes((b / "truth.fits").read_bytes())
-    write_netcdf(dataset, tmp_path / "images.nc", "test", MADE)
-    assert np.unique(fit_other(a, tmp_path)["group"].values).size == number - 1
+    assert np.unique(fit_changed(skies, dataset, tmp_path)["group"].values).size == number - 1
 
 
 def test_both_are_evaluated_together(skies, tmp_path):
@@ -227,16 +226,11 @@ def test_both_are_evaluated_together(skies, tmp_path):
     columns |= {"split": ("cluster", np.full(test.size, "test")), "log10_m500c": ("cluster", mass)}
     mu = mass + rng.normal(0, 0.1, (2, test.size))
     columns |= {"mu": ("cluster", mu.mean(axis=0)), "sigma": ("cluster", np.full(test.size, 0.1))}
-    columns |= {
-        "member_mu": (("member", "cluster"), mu),
-        "member_sigma": (("member", "cluster"), np.full(mu.shape, 0.1)),
-    }
+    of_members = {"member_mu": mu, "member_sigma": np.full(mu.shape, 0.1)}
+    columns |= {name: (("member", "cluster"), values) for name, values in of_members.items()}
     ids = dataset["cluster"].values[test]
     write_netcdf(xr.Dataset(columns, {"cluster": ids, "member": ["00", "01"]}), tmp_path / "ensemble.nc", "test", MADE)
-    recalibration = {"form": "none", "scale": 1.0, "floor_dex": 0.0}
-    levels = {level: {"half_width": width} for level, width in (("68", 1.0), ("90", 1.6), ("95", 2.0))}
-    content = {"n_val": 30, "recalibration": recalibration, "conformal": {"levels": levels}}
-    write_json(content, tmp_path / "calibration.json")
+    write_calibration(tmp_path, widths=(1.0, 1.6, 2.0), number=30)
     files = tmp_path / "ensemble.nc", b / "baselines.nc", tmp_path / "calibration.json", tmp_path / "metrics.json"
     evaluate(*files, tmp_path / "predictions.nc", 200, 1)
     metrics = json.loads((tmp_path / "metrics.json").read_text())

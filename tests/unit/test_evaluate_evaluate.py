@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import ood_inputs
 import pytest
 import xarray as xr
 from scipy.stats import kstest, norm
@@ -10,7 +11,6 @@ from scipy.stats import kstest, norm
 from clustermass.errors import InputError
 from clustermass.evaluate.evaluate import evaluate
 from clustermass.evaluate.metrics import by_bin, residual_scores, scores_with_sigma
-from clustermass.io.files import write_json
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.report.summary import key_figures
 
@@ -58,10 +58,7 @@ def files(tmp_path):
 
 
 def write_calibration(folder, scale=1.0, floor=0.0, widths=(1.0, 1.7, None)):
-    levels = {level: {"half_width": width} for level, width in zip(("68", "90", "95"), widths, strict=True)}
-    recalibration = {"form": "scale", "scale": scale, "floor_dex": floor}
-    content = {"n_val": 100, "recalibration": recalibration, "conformal": {"levels": levels}}
-    write_json(content, folder / "calibration.json")
+    ood_inputs.write_calibration(folder, "scale", scale, floor, widths, 100)
 
 
 def run(folder, **arguments):
@@ -118,7 +115,7 @@ def test_bins_and_subsets_share_out_every_test_cluster(files):
     assert run(folder)["high_likelihood"]["n"] == inside.sum()
 
 
-def test_sigma_is_judged_as_recalibrated_with_the_raw_one_beside_it(files):
+def test_sigma_is_that_of_the_recalibration_and_the_raw_one_is_given_too(files):
     folder, ensemble, _ = files
     test = ensemble.isel(cluster=ensemble["split"].values == "test")
     residual, raw = (test["log10_m500c"] - test["mu"]).values, test["sigma"].values
@@ -173,7 +170,7 @@ def test_predictions_hold_the_whole_recalibrated_mixture(files):
     assert found["pit_histogram"] == np.histogram(pit[test], np.linspace(0, 1, 11))[0].tolist()
 
 
-def test_an_experiment_without_calibration_is_told_what_to_do(files):
+def test_an_experiment_without_calibration_says_what_to_do(files):
     folder, _, _ = files
     (folder / "calibration.json").unlink()
     with pytest.raises(InputError, match=r"calibration\.json: no such file.*copy the whole folder of the experiment"):

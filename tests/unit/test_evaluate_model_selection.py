@@ -133,7 +133,7 @@ def test_the_difference_to_the_best_is_paired():
     assert (high - low) / 2 == pytest.approx(np.std(0.5 * (residual / sigma) ** 2) / np.sqrt(200), rel=0.25)
 
 
-def test_departures_are_told_by_key():
+def test_departures_are_listed_by_key():
     first = {
         "network": {"layers": [{"conv": 4}], "hidden": 0.3},
         "train_clusters": None,

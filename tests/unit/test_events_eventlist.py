@@ -54,7 +54,7 @@ def test_energy_range_has_its_lower_edge_only(tmp_path):
     assert select(events, energy_ev=(250, 2300)).pi_ev.tolist() == [250.0, np.float32(2299.9)]
 
 
-def test_each_photon_is_judged_by_the_intervals_of_its_own_module(tmp_path, caplog):
+def test_each_photon_is_cut_by_the_intervals_of_its_own_module(tmp_path, caplog):
     gti = {1: [(START, START + 10), (START + 20, START + 30)], 2: [(START + 10, START + 20)]}
     columns = planted(
         TM_NR=[1, 1, 1, 1, 2, 2, 2, 5],

@@ -93,7 +93,7 @@ def test_repeated_photons_are_those_that_a_search_row_by_row_finds(rows):
 
 
 def search_in_pieces(table, rows, bucket):
-    """Return which rows of (list, time, module, pixel) are repeated, found in pieces of so many rows."""
+    """Return which rows of (list, time, module, pixel) are repeated, searched in pieces of `rows` rows."""
     lists = [table[table[:, 0] == number] for number in range(3)]
     starts = np.cumsum([0, *map(len, lists)]).tolist()
     spans = [
@@ -122,7 +122,7 @@ def test_equal_rows_of_one_list_are_two_photons(tmp_path):
     assert np.sort(events.time - START).tolist() == [1.0, 1.0, 2.0, 3.0]
 
 
-def test_a_list_without_intervals_is_not_judged_by_those_of_another(tmp_path):
+def test_a_list_without_intervals_is_not_cut_by_those_of_another(tmp_path):
     early = write_esass(tmp_path / "a.fits", planted(TIME=START + np.array([1.0, 2.0])), {1: [(START, START + 10)]})
     late = write_esass(tmp_path / "b.fits", planted(TIME=START + np.array([100.0, 200.0])), {})
     assert len(select(read_many([early, late]))) == 4

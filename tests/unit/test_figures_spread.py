@@ -34,7 +34,7 @@ def table(path: Path, name: str, **columns: np.ndarray) -> Path:
 
 
 def around(ra: np.ndarray, dec: np.ndarray, west: float, north: float) -> tuple[np.ndarray, np.ndarray]:
-    """Positions so many arcsec away, by astropy."""
+    """Positions at some distance in arcsec, by astropy."""
     centre = SkyCoord(ra, dec, unit="deg")
     moved = centre.spherical_offsets_by(-west / 3600 * centre.ra.unit, north / 3600 * centre.ra.unit)
     return moved.ra.deg, moved.dec.deg

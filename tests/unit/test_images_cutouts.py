@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from astropy.io import fits
 from event_lists import photons, planted, select, sin_projection, write_esass, write_sixte_calibrated
-from images_inputs import cube
+from images_inputs import IMAGES, cube
 from numpy.testing import assert_allclose
 
 from clustermass.errors import InputError
@@ -20,10 +20,6 @@ from clustermass.images.geometry import ImageGeometry, block_sum, deproject
 from clustermass.io.netcdf import read_netcdf
 
 CENTRE = (0.1, 1.5)  # the field straddles RA = 0
-IMAGES = {
-    "box_pixels": 300, "pixel_arcsec": 4.0, "base_rebin": 3, "centre": "detected", "det_like_min": 5.0,
-    "ext_like_min": 6.0, "bands": {"start_ev": 250, "width_ev": 205, "number": 10},
-}  # fmt: skip
 EVENTS = {"flag_mask": "auto", "pattern": 15}
 CATALOGUE = {
     "ID_SRC": [3, 7, 11, 12, 20], "RA": [0.1, 359.95, 0.1, 0.1, 0.35], "DEC": [1.5, 1.6, 1.5, 1.5, 1.5],

@@ -4,18 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from event_lists import (
-    SHARED,
-    photons,
-    planted,
-    select,
-    sky_pixels,
-    write_esass,
-    write_sixte_calibrated,
-)
+from event_lists import SHARED, photons, planted, select, sky_pixels, write_esass, write_sixte_calibrated
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images_inputs import base_counts, cube, cube_sky_pixels, cut_images
+from images_inputs import IMAGES, base_counts, cube, cube_sky_pixels, cut_images
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
@@ -23,12 +15,6 @@ from clustermass.events.read import read_events
 from clustermass.images.cutouts import BoxCells, SkyIndex
 from clustermass.images.geometry import ImageGeometry, block_sum, box_bounds, deproject
 
-IMAGES = {
-    "box_pixels": 300,
-    "pixel_arcsec": 4.0,
-    "base_rebin": 3,
-    "bands": {"start_ev": 250, "width_ev": 205, "number": 10},
-}
 GEOMETRY = ImageGeometry.from_config(IMAGES)
 EDGES = 250 + 205 * np.arange(11)
 CENTRES = [(136.0, 1.5), (0.02, -30.0), (359.99, 60.0), (75.0, 89.9), (10.0, -89.97), (200.0, 89.999)]

@@ -27,11 +27,8 @@ def written(folder, content, protocol=4):
 
 def same(ours, theirs):
     if isinstance(theirs, np.ndarray):
-        return (
-            isinstance(ours, np.ndarray)
-            and ours.dtype == theirs.dtype.newbyteorder("=")
-            and np.array_equal(ours, theirs)
-        )
+        native = theirs.dtype.newbyteorder("=")
+        return isinstance(ours, np.ndarray) and ours.dtype == native and np.array_equal(ours, theirs)
     if isinstance(theirs, list | tuple):
         return type(ours) is type(theirs) and len(ours) == len(theirs) and all(map(same, ours, theirs))
     if isinstance(theirs, dict):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from images_inputs import IMAGES
 from ingest_inputs import DEC0, EVENTS, OUTPUTS, RA0, ingest, simulated, sky
 
 from clustermass.config.resolve import input_files
@@ -155,17 +156,8 @@ def test_images_of_real_sixte_files_by_way_of_the_standard_files(tmp_path, name,
     """The photons that ingest hands on are those that other software counts in ten bands in the cluster's box."""
     files = {"events": [str(SIXTE / name)], "catalogue": str(SIXTE / "clusters.csv")}
     outputs = ingest(tmp_path, {"observed": True, "realizations": {"01": files}})
-    settings = {
-        "box_pixels": 300,
-        "pixel_arcsec": 4.0,
-        "base_rebin": 3,
-        "bands": {"start_ev": 250, "width_ev": 205, "number": 10},
-        "centre": "detected",
-        "det_like_min": 5.0,
-        "ext_like_min": 6.0,
-    }
     standard = (outputs["events"], outputs["exposure"], outputs["catalogue"])
-    extract_images(*standard, tmp_path / "images.nc", settings, "01", EVENTS)
+    extract_images(*standard, tmp_path / "images.nc", IMAGES, "01", EVENTS)
     sample = load_sample([tmp_path / "images.nc"])
     assert sample["counts"].sum(("cluster", "y", "x")).values.tolist() == sums
     assert sample["covered_fraction"].item() > 0.99

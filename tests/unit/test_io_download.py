@@ -69,10 +69,10 @@ SMALL = table(10)
 )
 def test_a_wrong_file_never_gets_the_name(tmp_path, site, entry, message):
     path = tmp_path / "cat.fits"
-    with pytest.raises(InputError, match=message) as told:
+    with pytest.raises(InputError, match=message) as caught:
         download(path, site, **entry)
-    assert site.url in str(told.value)
-    assert f"put it at {path}, and run this again" in str(told.value)
+    assert site.url in str(caught.value)
+    assert f"put it at {path}, and run this again" in str(caught.value)
     assert not path.exists()
     assert not (tmp_path / "cat.fits.sha256.json").exists()
 

@@ -135,7 +135,7 @@ def test_redirects_never_leave_https():
     check_redirects(answer("http://127.0.0.1/file", "http://127.0.0.1/moved"))
 
 
-def test_a_disk_that_is_too_small_is_told_before(tmp_path, monkeypatch):
+def test_a_disk_that_is_too_small_is_reported_before(tmp_path, monkeypatch):
     monkeypatch.setattr("clustermass.io.download.shutil.disk_usage", lambda _: SimpleNamespace(free=200_000))
     with (
         serving(Site(CONTENT)) as url,

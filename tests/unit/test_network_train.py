@@ -142,7 +142,7 @@ def test_diverging_training_stops_with_member_epoch_batch_rate_and_cause():
     runaway(r"at learning rate 1.00e\+30.*Set .*gradient_clip", learning_rate=1e30, gradient_clip=0.0)
 
 
-def test_what_isnt_finite_in_the_data_is_said_before_training():
+def test_what_isnt_finite_in_the_data_is_reported_before_training():
     for name, change in (("training", {"train": sky(64, 1)}), ("validation", {"val": sky(40, 2)})):
         next(iter(change.values())).images[3, 2, 1, 0] = np.nan
         runaway(f"The {name} set's images or masses aren't all finite", **change)

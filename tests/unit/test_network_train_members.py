@@ -221,7 +221,7 @@ def test_a_redshift_error_moves_the_mass_by_the_slope_of_the_data(tmp_path):
     np.testing.assert_allclose(mu[0], 13.6 + redshift, atol=0.05)
 
 
-def test_networks_of_a_control_are_judged_under_it_but_give_no_masses(tmp_path):
+def test_networks_of_a_control_are_evaluated_under_it_but_give_no_masses(tmp_path):
     """Without energy information, photons that change their bands change no prediction."""
     images, split = write_sky(tmp_path)
     files = {}

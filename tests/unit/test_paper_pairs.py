@@ -26,9 +26,7 @@ def write(folder, name, residual, truth, ids=None, test=slice(None), groups=None
     offsets = np.zeros((1, len(truth))) if members is None else members
     mu = xr.Dataset({"member_mu": (("member", "cluster"), truth + residual + offsets)}, {"cluster": ids})
     write_netcdf(mu, folder / f"{name}_ensemble.nc", "test", {"source": "test"})
-    return Predictions(
-        name, "field", folder / f"{name}.nc", folder / f"{name}_ensemble.nc", folder / f"{name}_baselines.nc"
-    )
+    return Predictions(name, "field", *(folder / f"{name}{end}.nc" for end in ("", "_ensemble", "_baselines")))
 
 
 def pair(folder, *predictions, resamplings=400, seed=1):
@@ -50,9 +48,8 @@ def test_ratio_by_hand_whatever_the_order_of_the_clusters(tmp_path):
     (row,) = pair(tmp_path, one, other)
     assert row["n"] == N
     assert row["scatter_ratio"] == pytest.approx(2.0, rel=1e-12)
-    assert row["scatter_ratio_ci68"] == pytest.approx(
-        [2.0, 2.0], rel=1e-9
-    )  # one is twice the other, cluster by cluster
+    # one is twice the other, cluster by cluster
+    assert row["scatter_ratio_ci68"] == pytest.approx([2.0, 2.0], rel=1e-9)
     assert row["bias_difference_dex"] == pytest.approx(0.05 + noise.mean(), rel=1e-9)
     assert row["own"]["scatter_dex"] == pytest.approx(2 * np.std(noise), rel=1e-12)
     low = truth < 13.5

@@ -70,7 +70,7 @@ def test_changes_are_compared_with_a_published_ratio():
     assert as_published(change, Measured(1.226, 0.009), 1192) == "no (+4.3 σ)"
 
 
-def test_nothing_is_said_of_numbers_that_were_not_measured():
+def test_nothing_is_written_about_numbers_that_were_not_measured():
     unknown = Measured(None)
     words = {agreement(unknown, 1.0, 0.1), effect_of(unknown)}
     words |= {as_published(Change("name", "what", effect=effect), unknown, 1192) for effect in ("", "worse")}

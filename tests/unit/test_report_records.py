@@ -84,7 +84,7 @@ def ingested(tmp_path):
     return own, folder
 
 
-def test_a_users_files_are_looked_for_where_they_are_said_to_lie(ingested, capsys):
+def test_a_users_files_are_looked_for_in_the_given_folder(ingested, capsys):
     own, folder = ingested
     assert main(["verify", str(folder / "events.fits")]) == 0
     printed = capsys.readouterr().out

@@ -145,7 +145,7 @@ def _faults(answer, entry, table, execution_only):
 #: what Snakemake records of a job, and what follows from that
 RECORDED = {"input", "output", "params", "wildcards", "log", "rule", "scriptdir"}
 #: read otherwise: of a script the keys, each with why that is harmless
-ALLOWED = {"report.py": "**", "search.py": "run"}  # the whole stands in the param `config`; the name of its folder
+ALLOWED = {"report.py": "**", "search.py": "run"}  # the param `config` holds it all; the name of its folder
 #: ways to other code, and to the configuration or the environment, that a package module has no need of
 ASIDE = ("import_module", "__import__", "exec", "eval", "run_module", "run_path", "load_config", "environ", "getenv")
 #: modules that no rule runs, or that set variables for JAX and record its flags
@@ -166,7 +166,7 @@ def read_faults(repository):
             if found := CLOCKS.search(line.split("#")[0]):
                 yield f"{path.name}, line {number}: {found[0]} is of the clock or of chance: no job may depend on it"
             if re.match(r"\s*(shell|run|notebook|wrapper):", line):
-                yield f"{path.name}, line {number}: a step without script: its code stands in no param `code`"
+                yield f"{path.name}, line {number}: a step without script: no param `code` holds its code"
     package = repository / "src" / "clustermass"
     for path in sorted(package.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_bytes())):

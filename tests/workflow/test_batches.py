@@ -78,7 +78,7 @@ def test_finished_members_of_a_batch_are_restored_and_only_the_new_one_is_traine
     assert read_netcdf(directory / RUN / "ensemble.nc")["member"].values.tolist() == ["00", "01", "02"]
 
 
-def test_a_control_is_trained_and_judged_but_weighs_no_observed_cluster(finished, tmp_path):
+def test_a_control_is_trained_and_evaluated_but_weighs_no_observed_cluster(finished, tmp_path):
     changes = {"experiments": {"blind": {"control": "noise_images"}, "few": {"train_clusters": 20}}}
     planned = jobs(with_changes(finished, tmp_path, changes, "-n"))
     assert planned["train_member"] == 4

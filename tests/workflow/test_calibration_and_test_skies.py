@@ -17,7 +17,7 @@ SKY = f"{RUN}/skies/tiny_further"
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
 
 
-def test_every_selected_cluster_of_the_test_sky_is_judged(finished):
+def test_every_selected_cluster_of_the_test_sky_is_evaluated(finished):
     images = read_netcdf(finished / "results/skies/tiny_further/01/images.nc")
     kept, _ = select(images, SELECTION)
     metrics = json.loads((finished / SKY / "metrics.json").read_text())

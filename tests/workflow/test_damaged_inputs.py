@@ -85,7 +85,7 @@ def inputs(jobs):
                 yield job, name, Path(paths[0])
 
 
-def said_of(job):
+def last_log_line(job):
     """Run a job's adapter here; return the last line of its log."""
     fields = {key: Namedlist(fromdict=job[key]) for key in ("input", "output", "params", "wildcards")}
     config = {**load_config([ROOT / "config" / "config.yaml", ROOT / "config" / "test.yaml"]), "run": "test"}
@@ -113,7 +113,7 @@ def test_a_damaged_input_is_refused_by_its_name_and_nothing_is_made_of_it(jobs, 
             tried.add(job["rule"])
             made = outputs(job)
             try:
-                line = said_of(job)
+                line = last_log_line(job)
                 if f" ERROR {path}: " not in line:
                     wrong.append((job["rule"], name, line))
             except BaseException as error:

@@ -15,26 +15,12 @@ from clustermass.io.netcdf import read_netcdf
 pytestmark = pytest.mark.workflow
 RUN = "results/test/other"
 MASSES = f"{RUN}/observed/tiny_observed/masses.fits"
+SCALED = {"scale_to_redshift": 0.3, "bands": 1}
+FAINT = {"selection": {"ext_like_min": 3.0}, "test_skies": []}
 CHANGES = {
     "image_sets": {"own": {"centre": "halo", "ext_like_min": 3.0}},
-    "preprocessing": {
-        "one_band": {
-            "half_width_arcsec": 192.0,
-            "pixel_arcsec": 24.0,
-            "scale_to_redshift": 0.3,
-            "bands": 1,
-            "transform": "sqrt",
-        }
-    },
-    "experiments": {
-        "other": {
-            "images": "own",
-            "preprocessing": "one_band",
-            "members": 1,
-            "selection": {"ext_like_min": 3.0},
-            "test_skies": [],
-        }
-    },
+    "preprocessing": {"one_band": {"half_width_arcsec": 192.0, "pixel_arcsec": 24.0, "transform": "sqrt", **SCALED}},
+    "experiments": {"other": {"images": "own", "preprocessing": "one_band", "members": 1, **FAINT}},
 }
 
 

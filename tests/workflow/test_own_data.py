@@ -67,13 +67,7 @@ def test_a_field_of_ones_own_uses_the_trained_ensemble(finished, tmp_path):
     assert "train_member" not in planned
 
 
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        ("no redshift", "has no column for Z"),
-        ("truncated", "events.fits: "),
-    ],
-)
+@pytest.mark.parametrize(("fault", "message"), [("no redshift", "has no column for Z"), ("truncated", "events.fits: ")])
 def test_a_faulty_file_stops_the_workflow_with_its_message_and_leaves_nothing(finished, tmp_path, fault, message):
     catalogue = Table.read(finished / FIELD / "catalogue.fits")
     events = (finished / FIELD / "events.fits").read_bytes()

@@ -44,7 +44,8 @@ READ_BY = {  # of the files of tests/workflow/rerun_config.yaml
     "data/published.fits": "ingest_published",
     "data/masses.csv": "compare_published",
 }
-# stands in for conda, of which Snakemake asks these things before it compares environments
+CALIBRATION = "src/clustermass/ensemble/calibration.py"
+# in place of conda: the answers that Snakemake asks for before it compares environments
 CONDA = """#!/bin/sh
 case "$1" in
   --version) echo conda 25.1.0 ;;
@@ -208,24 +209,17 @@ def test_another_experiment_of_the_same_sky_makes_anew_nothing_of_it_nor_of_othe
     more = {"experiments": {"more": {"redshift_noise": 0.02, "members": 1, "test_skies": []}}}
     _, planned = ask(ROOT, folder, request("finish"), request("plan", more))
     assert rules(planned["anew"]) >= {"train_member", "evaluate", "infer_observed", "plot_comparison"}
-    of_the_run = [
-        f"results/matrix/{name}" for name in ("figures/", "summary.json", "report.html", "paper", "pairs.json")
-    ]
-    assert all(output.startswith(("results/matrix/more/", *of_the_run)) for _, output in planned["anew"])
+    of_the_run = ("more/", "figures/", "summary.json", "report.html", "paper", "pairs.json")
+    allowed = tuple(f"results/matrix/{name}" for name in of_the_run)
+    assert all(output.startswith(allowed) for _, output in planned["anew"])
 
 
 def test_one_more_realization_and_one_more_member_are_made_alone(folder):
     changes = {"skies": {"embedded": {"realizations": 2}}, "experiments": {"few": {"members": 2}}}
     _, planned = ask(ROOT, folder, request("finish"), request("plan", changes))
     made = [output for rule, output in planned["anew"] if rule.startswith(("simulate", "detect", "extract", "smooth"))]
-    assert {*made} == {
-        "results/skies/embedded/02/events.fits",
-        "results/skies/embedded/02/catalogue.fits",
-        "results/skies/embedded/02/images.nc",
-        "results/skies/embedded/02/smoothed/central.nc",
-        "results/skies/embedded/02/images_other.nc",
-        "results/skies/embedded/02/smoothed_other/scaled.nc",
-    }
+    names = ("events.fits", "catalogue.fits", "images.nc", "smoothed/central.nc", "images_other.nc")
+    assert {*made} == {f"results/skies/embedded/02/{name}" for name in (*names, "smoothed_other/scaled.nc")}
     (_, planned) = ask(ROOT, folder, request("finish"), request("plan", {"experiments": {"few": {"members": 2}}}))
     trained = [output for rule, output in planned["anew"] if rule.startswith("train")]
     assert trained == ["results/matrix/few/members/01.nc"]
@@ -249,19 +243,16 @@ def test_a_key_read_behind_snakemakes_back_is_found(repository, tmp_path):
     read = '    options["recalibration"] = snakemake.config["ensemble"]["recalibration"]\n'
     replace(repository / "workflow" / "scripts" / "step.py", call, read + call)
     assert len([*read_faults(repository)]) == 1
-    replace(
-        repository / "workflow" / "rules" / "ensemble.smk",
-        '        recalibration=config["ensemble"]["recalibration"],\n',
-        "",
-    )
+    param = '        recalibration=config["ensemble"]["recalibration"],\n'
+    replace(repository / "workflow" / "rules" / "ensemble.smk", param, "")
     faults = key_faults(repository, tmp_path, only=["ensemble.recalibration"])
     assert "ensemble.recalibration: makes nothing anew" in faults[0]
 
 
-@pytest.mark.parametrize(
-    "read",
-    ["snakemake.resources.gpu", "snakemake.config", "vars(snakemake)", 'snakemake.config.get("seed")'],
-)
+READS = ("snakemake.resources.gpu", "snakemake.config", "vars(snakemake)", 'snakemake.config.get("seed")')
+
+
+@pytest.mark.parametrize("read", READS)
 def test_other_ways_to_read_behind_its_back_are_found(repository, read):
     append([repository / "workflow" / "scripts" / "step.py"], f"\nprint({read})\n")
     assert len([*read_faults(repository)]) == 1
@@ -277,11 +268,8 @@ def test_a_key_without_an_entry_is_reported_with_what_it_needs(repository, tmp_p
     ("name", "text"),
     [
         ("workflow/scripts/step.py", "__import__('clustermass.cosmology')"),
-        ("src/clustermass/ensemble/calibration.py", "from ..cosmology import *"),
-        (
-            "src/clustermass/ensemble/calibration.py",
-            "import importlib; importlib.import_module('clustermass.cosmology')",
-        ),
+        (CALIBRATION, "from ..cosmology import *"),
+        (CALIBRATION, "import importlib; importlib.import_module('clustermass.cosmology')"),
     ],
 )
 def test_a_module_that_is_not_declared_is_found(repository, folder, name, text):
@@ -305,15 +293,16 @@ def test_a_time_stamp_as_trigger_is_found(repository, folder, stamp):
     assert any("of the clock" in fault for fault in read_faults(repository))
 
 
-def test_scripts_time_stamps_as_triggers_are_found(repository, folder):
-    replace(repository / "profiles" / "default" / "config.yaml", "input, software-env]", "input, software-env, code]")
+@pytest.mark.parametrize(
+    ("old", "new", "touched", "cause"),
+    [
+        ("software-env]", "software-env, code]", "repository/workflow/scripts/train_members.py", "train_member"),
+        # the first rule to read a large file
+        ("size: 1073741824", "size: 1000000", "results_here/results/skies/embedded/01/events.fits", "detect_sources"),
+    ],
+)
+def test_time_stamps_of_scripts_and_large_files_are_found(repository, folder, tmp_path, old, new, touched, cause):
+    replace(repository / "profiles" / "default" / "config.yaml", old, new)
     ask(repository, folder, request("finish"))
-    os.utime(repository / "workflow" / "scripts" / "train_members.py")
-    assert rules(ask(repository, folder, request("plan"))[0]["causes"]) == {"train_member"}
-
-
-def test_a_time_stamp_of_a_large_file_is_found(repository, folder):
-    replace(repository / "profiles" / "default" / "config.yaml", "size: 1073741824", "size: 1000000")
-    ask(repository, folder, request("finish"))
-    os.utime(folder / "results" / "skies" / "embedded" / "01" / "events.fits")
-    assert rules(ask(repository, folder, request("plan"))[0]["causes"]) == {"detect_sources"}  # the first to read it
+    os.utime(tmp_path / touched)
+    assert rules(ask(repository, folder, request("plan"))[0]["causes"]) == {cause}

@@ -61,24 +61,23 @@ def scheduled(monkeypatch):
     return delays
 
 
-def test_a_look_is_scheduled_only_if_none_is_due_by_then(scheduled, monkeypatch):
+@pytest.mark.parametrize(
+    ("times", "delays", "made"),
+    [
+        # due at 15.0, then at 11.3, which is before all that are asked for later
+        ([10.0, 10.3, 10.4, 10.9, 11.1], [5, 1, 1, 1, 1], [5, 1]),
+        # a look that has been made is no longer awaited
+        ([10.0, 11.0, 12.5], [1, 1, 1], [1, 1, 1]),
+    ],
+)
+def test_a_look_is_scheduled_only_if_none_is_due_by_then(scheduled, monkeypatch, times, delays, made):
     include()
-    clock = iter([10.0, 10.3, 10.4, 10.9, 11.1])
+    clock = iter(times)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     scheduler = object.__new__(JobScheduler)
-    for delay in (5, 1, 1, 1, 1):  # due at 15.0, then at 11.3, which is before all that are asked for later
+    for delay in delays:
         scheduler._schedule_reevalutation(delay)
-    assert scheduled == [5, 1]
-
-
-def test_a_look_that_has_been_made_is_no_longer_awaited(scheduled, monkeypatch):
-    include()
-    clock = iter([10.0, 11.0, 12.5])
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    scheduler = object.__new__(JobScheduler)
-    for _ in range(3):
-        scheduler._schedule_reevalutation(1)
-    assert scheduled == [1, 1, 1]
+    assert scheduled == made
 
 
 def test_another_version_of_snakemake_is_left_as_it_is(scheduled, monkeypatch):

@@ -186,7 +186,7 @@ def test_a_missing_input_is_named(results):
     assert "is missing" in reported[0].what
 
 
-def test_a_chain_that_ends_before_the_events_is_told(results):
+def test_a_chain_that_ends_before_the_events_is_reported(results):
     def forget(path):
         with netCDF4.Dataset(path, "a") as dataset:
             dataset.delncattr("step")

@@ -25,11 +25,11 @@ with step(snakemake.log[0], snakemake.rule):
         "software": summary["made_with"],
         "settings": settings_text(config),
     }
-    told = Path(snakemake.log[0]).with_name("report_config.yaml")
-    told.write_text(yaml.safe_dump({**config, "facts": summary["experiments"], "record": record}), encoding="utf-8")
+    overlay = Path(snakemake.log[0]).with_name("report_config.yaml")
+    overlay.write_text(yaml.safe_dump({**config, "facts": summary["experiments"], "record": record}), encoding="utf-8")
     with atomic(snakemake.output.report) as page, Path(snakemake.log[0]).open("a") as log:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow / "Snakefile"), "--nolock"]
-        command += ["--configfile", str(told), "--report", str(page)]
+        command += ["--configfile", str(overlay), "--report", str(page)]
         command += ["--report-stylesheet", str(workflow / "report" / "report.css"), "--", *snakemake.input.figures]
         subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
     made_from = [*snakemake.input, snakemake.output.settings, snakemake.output.report]
