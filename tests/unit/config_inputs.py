@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from clustermass.config.resolve import load_config
+from clustermass.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,3 +21,12 @@ def put(config, path, value):
     for key in way:
         config = config[key] if isinstance(config, list) else config.setdefault(key, {})
     config[last] = value
+
+
+def refused(function, *arguments):
+    """Return whether a call ends in an InputError."""
+    try:
+        function(*arguments)
+    except InputError:
+        return True
+    return False

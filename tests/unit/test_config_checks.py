@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from config_inputs import ROOT, put, whole_config  # noqa: F401, the fixture `config`
+from config_inputs import ROOT, put, refused, whole_config  # noqa: F401, the fixture `config`
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +11,6 @@ from clustermass.config.checks import KINDS
 from clustermass.config.resolve import load_config
 from clustermass.config.validate import config_errors
 from clustermass.dataset.training_data import WEIGHTINGS
-from clustermass.errors import InputError
 from clustermass.images.geometry import ImageGeometry
 from clustermass.images.preprocessing import Grid
 from clustermass.network.layers import LAYERS
@@ -193,14 +192,6 @@ def test_images_and_recipes_are_refused_exactly_where_the_jobs_refuse_them(image
         offsets = ImageGeometry.from_config(config["images"]).base_offsets_arcsec()
         mine = [line for line in lines if line.startswith("preprocessing.mine.")]
         assert bool(mine) == refused(Grid, offsets, recipe), mine
-
-
-def refused(function, *arguments):
-    try:
-        function(*arguments)
-    except InputError:
-        return True
-    return False
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,13 @@
 """Sets of images and their preprocessings in the configuration: what would fail in a job is reported before."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from config_inputs import ROOT, put, refused
 
 from clustermass.config.resolve import load_config, resolve_images
 from clustermass.config.validate import config_errors
-from clustermass.errors import InputError
 from clustermass.images.geometry import ImageGeometry
 from clustermass.images.preprocessing import Grid, ScaledGrid, band_number
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -90,11 +86,7 @@ def test_each_fault_is_reported_once(config, path, value, expected):
     config["experiments"]["scaled"] = {"preprocessing": "at_03"}
     config["experiments"]["second"] = {"redshift_noise": 0.1}
     config["experiments"] |= {"large": {"images": "large_box"}, "paper": {"preprocessing": "krippendorf2023"}}
-    *way, last = path.split(".")
-    block = config
-    for key in way:
-        block = block[key]
-    block[last] = value
+    put(config, path, value)
     lines = config_errors(config)
     assert len(lines) == 1, lines
     assert expected in lines[0]
@@ -109,13 +101,9 @@ def test_scaled_recipes_are_refused_exactly_where_the_jobs_refuse_them(config, h
     config["experiments"]["mine"] = {"preprocessing": "mine"}
     offsets = ImageGeometry.from_config(config["images"]).base_offsets_arcsec()
     cosmology = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
-    try:
-        ScaledGrid(offsets, recipe | {"cosmology": cosmology}, np.array([0.3]))
-        band_number(recipe, 10)
-        refused = False
-    except InputError:
-        refused = True
-    assert any(line.startswith("preprocessing.mine.") for line in config_errors(config)) == refused
+    grid = recipe | {"cosmology": cosmology}
+    refused_by_jobs = refused(ScaledGrid, offsets, grid, np.array([0.3])) or refused(band_number, recipe, 10)
+    assert any(line.startswith("preprocessing.mine.") for line in config_errors(config)) == refused_by_jobs
 
 
 def test_published_images_are_of_no_set_and_take_neither_bands_nor_scale(config):

@@ -116,7 +116,7 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_once_there_is_room(mounted, fi
 
 
 def fill(folder, leave):
-    """Fill a file system but for some bytes."""
+    """Fill the file system of `folder` but for `leave` bytes."""
     with (folder / "filler").open("ab", buffering=0) as filler:
         size = shutil.disk_usage(folder).free - leave
         while size > 0:

@@ -30,20 +30,21 @@ from rerun import (
 from rerun_keys import TABLE, all_leaves, entry_of, first_keys, key_faults, read_faults
 
 pytestmark = pytest.mark.workflow
-READ_BY = {  # of the files of tests/workflow/rerun_config.yaml
-    "data/events.fits": "ingest_field",
-    "data/clusters.csv": "ingest_field",
-    "data/luminosities.fits": "ingest_field",
-    "data/exposure.fits": "ingest_field",
-    "data/second_events.fits": "ingest_field",
-    "data/second_clusters.csv": "ingest_field",
-    "data/mock_events.fits": "ingest_mock",
-    "data/mock_clusters.csv": "ingest_mock",
-    "data/mock_truth.csv": "ingest_mock",
-    "data/images.pickle": "ingest_published",
-    "data/published.fits": "ingest_published",
-    "data/masses.csv": "compare_published",
+FIELD = (
+    "events.fits",
+    "clusters.csv",
+    "luminosities.fits",
+    "exposure.fits",
+    "second_events.fits",
+    "second_clusters.csv",
+)
+FILES = {  # of tests/workflow/rerun_config.yaml, by the rule that reads them
+    "ingest_field": FIELD,
+    "ingest_mock": ("mock_events.fits", "mock_clusters.csv", "mock_truth.csv"),
+    "ingest_published": ("images.pickle", "published.fits"),
+    "compare_published": ("masses.csv",),
 }
+READ_BY = {f"data/{name}": rule for rule, names in FILES.items() for name in names}
 CALIBRATION = "src/clustermass/ensemble/calibration.py"
 # in place of conda: the answers that Snakemake asks for before it compares environments
 CONDA = """#!/bin/sh
