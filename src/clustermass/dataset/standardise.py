@@ -85,8 +85,6 @@ NEEDED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 #: logarithms of what the source detection measured at the instrument's full resolution; a cluster may lack them
 MEASURED = {"log_rate": "ml_rate", "log_extent": "ext", "log_background": "ml_bkg"}
 SIDE_INPUTS = (*NEEDED, *MEASURED)
-#: quantities of a cluster, besides its redshift, that side inputs are made of
-MEASUREMENTS = ("exposure_s", "ml_rate", "ext", "ml_bkg")
 
 
 def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -106,9 +104,9 @@ def widths(names: Sequence[str]) -> tuple[int, int]:
 def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
     """Return the side inputs `names`, (..., input) float64, before standardisation: needed ones first.
 
-    Takes redshifts (...) and `MEASUREMENTS` by name, of shapes that fit them, exposures in s. The measured inputs are
-    all NaN for a cluster that lacks one of them (absent, not finite, or not positive). InputError if a name is none of
-    `SIDE_INPUTS`, or a needed quantity is absent, or not positive and finite.
+    Takes redshifts (...) and `training_data.MEASUREMENTS` by name, of shapes that fit them, exposures in s. The
+    measured inputs are all NaN for a cluster that lacks one of them (absent, not finite, or not positive). InputError
+    if a name is none of `SIDE_INPUTS`, or a needed quantity is absent, or not positive and finite.
     """
     needed, measured = ordered(names)
     quantities = {**measurements, "redshift": np.asarray(redshift, np.float64)}

@@ -15,7 +15,6 @@ import xarray as xr
 from clustermass.arrays import generator
 from clustermass.dataset.sample import fitting_split, load_sample
 from clustermass.dataset.split import SUBSETS, UNUSED, first_training_clusters
-from clustermass.dataset.standardise import MEASUREMENTS
 from clustermass.errors import InputError
 from clustermass.images.preprocessing import TRANSFORMS
 from clustermass.io.netcdf import read_netcdf
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from clustermass.config.models import Network, Recipe, Selection
 
 FIT_VAL = "learnt_val"  # validation clusters of a `train_selection`; the name sets their random numbers
+#: quantities of a cluster, besides its redshift, that side inputs are made of
+MEASUREMENTS = ("exposure_s", "ml_rate", "ext", "ml_bkg")
 MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
 CONTROLS = ("none", "shuffled_redshift", "no_energy", "noise_images")
 #: inverse of `clustermass.images.preprocessing.TRANSFORMS`: back to (smoothed) counts
@@ -116,7 +117,7 @@ class Subset:
     redshift: np.ndarray
     log10_m500c: np.ndarray
     weight: np.ndarray | None = None
-    #: by name, those of `standardise.MEASUREMENTS` that the catalogue has
+    #: by name, those of `MEASUREMENTS` that the catalogue has
     measurements: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 

@@ -20,18 +20,16 @@ from clustermass.dataset.split import order_of
 from clustermass.dataset.training_data import MIN_REDSHIFT, measurements_of, network_order, noisy_redshift
 from clustermass.ensemble.aggregate import COLUMNS, combine, ensemble_dataset, mixture_quantile
 from clustermass.ensemble.calibration import read_calibration
-from clustermass.ensemble.pack import pack_ensemble, unpack
+from clustermass.ensemble.pack import CALIBRATION, DOMAIN, ENSEMBLE, MEMBERS, EnsembleFiles, pack_ensemble, unpack
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
-from clustermass.io.provenance import config_hash, file_sha256, provenance
+from clustermass.io.provenance import provenance
 from clustermass.network.predict import TrainedNetwork, predict, use_device
 
 if TYPE_CHECKING:
     from clustermass.arrays import FloatArray
     from clustermass.config.models import Selection
-
-ENSEMBLE, CALIBRATION, DOMAIN, MEMBERS = "ensemble.nc", "calibration.json", "domain.nc", "members"
 
 
 class Prediction(NamedTuple):
@@ -78,13 +76,9 @@ class Posterior:
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(EnsembleFiles):
     """A trained ensemble by its files: `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors."""
 
-    ensemble: Path
-    calibration: Path
-    domain: Path
-    weights: tuple[Path, ...]
     _unpacked: Path | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -200,19 +194,6 @@ class Ensemble:
     def save(self, path: Path) -> str:
         """Write a finished ensemble without control as one file; return its `digest`, ENSHASH in mass catalogues."""
         return pack_ensemble(self, path)
-
-    def named(self) -> dict[str, Path]:
-        """Return the files by their names within an experiment's folder."""
-        members = {f"{MEMBERS}/{path.name}": path for path in self.weights}
-        return {ENSEMBLE: self.ensemble, CALIBRATION: self.calibration, DOMAIN: self.domain, **members}
-
-    def sha256(self) -> dict[str, str]:
-        """Return the SHA-256 of each file, by its name as in `named`."""
-        return {name: file_sha256(path) for name, path in self.named().items()}
-
-    def digest(self) -> str:
-        """Return 16 hexadecimal digits that name the ensemble, wherever its files lie."""
-        return config_hash(self.sha256())
 
 
 def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from clustermass.arrays import FloatArray
 from clustermass.dataset.sample import each_selected
 from clustermass.dataset.split import rows_of
-from clustermass.dataset.standardise import MEASUREMENTS
-from clustermass.dataset.training_data import INVERSES
+from clustermass.dataset.training_data import INVERSES, MEASUREMENTS
 from clustermass.errors import InputError
 from clustermass.io.netcdf import check_finite, read_netcdf
 

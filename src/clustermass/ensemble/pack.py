@@ -1,15 +1,15 @@
-"""A trained ensemble in one file, to be handed on: an uncompressed zip of its files and of a manifest about them."""
+"""The files of a trained ensemble, and all of them packed into one: an uncompressed zip with a manifest."""
 
 from __future__ import annotations
 
 import json
 import re
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import clustermass
 from clustermass.ensemble.aggregate import read_training
@@ -18,13 +18,11 @@ from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_mode
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
 from clustermass.io.netcdf import read_netcdf
-from clustermass.io.provenance import config_hash
+from clustermass.io.provenance import config_hash, file_sha256
 from clustermass.network.predict import FORMAT as MEMBER_FORMAT
 from clustermass.network.predict import TrainedNetwork
 
-if TYPE_CHECKING:
-    from clustermass.ensemble.ensemble import Ensemble
-
+ENSEMBLE, CALIBRATION, DOMAIN, MEMBERS = "ensemble.nc", "calibration.json", "domain.nc", "members"
 FORMAT = "clustermass-ensemble-2"
 MANIFEST = "manifest.json"
 #: software that shapes the masses; the manifest says which versions were installed where the ensemble was packed
@@ -35,7 +33,30 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip wants a date: the same content must give t
 _COPY_AGAIN = "The file is damaged or wasn't copied whole: copy it again and compare its SHA-256 with the original's."
 
 
-def pack_ensemble(trained: Ensemble, output: Path) -> str:
+@dataclass(frozen=True)
+class EnsembleFiles:
+    """The files of an experiment that make a trained ensemble; `weights` are the members' safetensors."""
+
+    ensemble: Path
+    calibration: Path
+    domain: Path
+    weights: tuple[Path, ...]
+
+    def named(self) -> dict[str, Path]:
+        """Return the files by their names within an experiment's folder."""
+        members = {f"{MEMBERS}/{path.name}": path for path in self.weights}
+        return {ENSEMBLE: self.ensemble, CALIBRATION: self.calibration, DOMAIN: self.domain, **members}
+
+    def sha256(self) -> dict[str, str]:
+        """Return the SHA-256 of each file, by its name as in `named`."""
+        return {name: file_sha256(path) for name, path in self.named().items()}
+
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits that name the ensemble, wherever its files lie."""
+        return config_hash(self.sha256())
+
+
+def pack_ensemble(trained: EnsembleFiles, output: Path) -> str:
     """Write a finished ensemble without control as one file; return the 16 hexadecimal digits that name it.
 
     The file holds `manifest.json` and the files themselves, under their names in the experiment's folder; the same
@@ -56,7 +77,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _manifest(trained: Ensemble) -> dict[str, Any]:
+def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
     """Describe the ensemble, for people and for `unpack`."""
     members = [TrainedNetwork.load(path) for path in trained.weights]
     first = members[0]
