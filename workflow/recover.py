@@ -2,8 +2,8 @@
 
     .venv/bin/python workflow/recover.py [the same --configfile and targets]
 
-Its jobs live on: they are cancelled. Those that ended meanwhile left files of which nobody wrote down how they were
-made, so that no later change of the configuration would make them again: they are removed.
+Its jobs go on running: they are cancelled. Jobs that ended meanwhile left files without a record of their making, which
+no later change of the configuration would make again: they are removed.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def cancel_jobs(directory: Path) -> int:
 
 
 def queued(runs: set[str]) -> list[str]:
-    """Numbers of those jobs that wait or run and whose name is a run's."""
+    """Numbers of the waiting or running jobs whose name is that of a run."""
     command = ["squeue", "--me", "--noheader", "--format=%i %j"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return [number for number, name in map(str.split, lines) if name in runs]

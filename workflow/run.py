@@ -1,8 +1,8 @@
 """Run snakemake, recover from an earlier kill, and end by showing the result. Called by `make results`.
 
-All arguments go to snakemake. A run that is killed leaves Snakemake's lock, unfinished files under temporary names and,
-where snakemake alone was killed, steps that go on without it: all three are taken away, but only when no other
-snakemake works in this folder.
+All arguments go to snakemake. A run that is killed leaves Snakemake's lock and unfinished files under temporary names.
+If snakemake alone was killed, its steps go on without it. All three are removed, but only if no other snakemake works
+in this folder.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ from clustermass.report.console import headline
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 ONE_GPU = ["--resources", "gpu=1"]  # trainings that use the GPU take turns
-# what is left of the lines: each step's own, and how many steps are done; what failed is explained here
+# leaves the lines of each step and the number of steps done; failures are explained by this script
 QUIET = ["--quiet", "host", "reason", "rules", "--no-hooks"]
 STATE = Path(".snakemake")
 RESULTS = Path("results")
@@ -58,7 +58,7 @@ def alone() -> Iterator[None]:
     Raises
     ------
     InputError
-        Another one or a snakemake is at work here, or nothing can be written here.
+        Another `make results` or a snakemake is at work here, or nothing can be written here.
     """
     for folder in (STATE, RESULTS):
         try:
@@ -125,9 +125,7 @@ def recover() -> None:
                 f"was killed: rm -r {locks}, then the same command goes on."
             )
         print("An earlier run was killed: taking its lock away; finished files are kept.", file=sys.stderr)
-        for (
-            path
-        ) in locks.iterdir():  # what `snakemake --unlock` does, for which the configuration would have to be right
+        for path in locks.iterdir():  # as `snakemake --unlock`, which needs a valid configuration
             path.unlink()
     for path in abandoned():
         path.unlink(missing_ok=True)
@@ -149,7 +147,7 @@ def abandoned() -> list[Path]:
 def run_snakemake(arguments: list[str]) -> int:
     """Return snakemake's exit status, 130 after Ctrl-C and 143 after SIGTERM, when its steps have ended.
 
-    Ctrl-C reaches snakemake by itself, which ends its steps; at SIGTERM it lets them end and starts no more.
+    Ctrl-C reaches snakemake directly: it stops its steps. At SIGTERM it lets running steps end and starts no more.
     """
     began, asked = time.time(), []
     with subprocess.Popen([*SNAKEMAKE, *QUIET, *ONE_GPU, *arguments]) as snakemake:
@@ -174,7 +172,7 @@ def run_snakemake(arguments: list[str]) -> int:
 
 
 def said_since(began: float) -> str:
-    """Return what snakemake wrote to its log since then."""
+    """Return what snakemake wrote to its logs since `began`."""
     logs = [path for path in (STATE / "log").glob("*.snakemake.log") if path.stat().st_mtime >= began]
     return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
 

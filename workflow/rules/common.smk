@@ -8,7 +8,7 @@ ROOT = Path(workflow.current_basedir).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 # conda environments and cluster jobs find the package by this variable: it is never installed into them
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
-# hashes of code, a second of CPU time in all: snakemakes inside cluster jobs inherit them from the one that submitted them
+# hashes of code take a second of CPU time: snakemakes inside cluster jobs inherit them from the submitting one
 CODE_INHERITED = "CLUSTERMASS_CODE"
 CODE = {} if workflow.is_main_process else json.loads(os.environ.get(CODE_INHERITED, "{}"))
 
@@ -44,18 +44,18 @@ def training_clusters_of(name):
 
 RUN = config["run"]
 SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
-# the base first, then by name: the order in which the configuration has them counts for nothing
+# the base first, then by name: their order in the configuration doesn't matter
 EXPERIMENTS = {
     name: resolve_experiment(config["experiments"], name)
     for name in sorted(config["experiments"], key=lambda name: (name != BASE_EXPERIMENT, name))
 }
-# how images are cut, by what the names of their files end with: nothing for the default ones
+# how images are cut, by the suffix of their files' names: none for the default images
 IMAGES = {
     "": config["images"],
     **{f"_{name}": resolve_images(config["images"], config["image_sets"], name) for name in config["image_sets"]},
 }
 FIELDS = config["observed"]["fields"]
-# published masses by the field that they are of
+# published masses by field
 PUBLISHED = {field: block for field, block in config["observed"]["published"].items() if field in FIELDS}
 # controls test what a network uses: they give no observed cluster a mass
 WEIGHING = [name for name, experiment in EXPERIMENTS.items() if experiment["control"] == "none"]
@@ -140,7 +140,7 @@ def code(script, *modules):
 
 
 def step(function):
-    """Params of a rule that calls a function of the package by its name there, and the hash of its module."""
+    """Params of a rule that calls a function of the package: the function's name and the hash of its module."""
     return {"step": function, "code": code("step", function.rpartition(".")[0])}
 
 
@@ -154,9 +154,9 @@ def test_skies():
 
 
 def absent_files():
-    """What the configuration names of a user's own files, for skies in use, that is not there.
+    """Messages on a user's own files that the configuration names for skies in use but that are missing.
 
-    Snakemake itself misses no input whose outputs are there already, and would go on with those of other files.
+    Snakemake itself reports no missing input if its outputs exist; it would go on with outputs of other files.
     """
     used = {*FIELDS, *(experiment["sky"] for experiment in EXPERIMENTS.values()), *(sky for _, sky in test_skies())}
     for sky in sorted(used & {*SKIES_BY_KIND["published", False]}):
@@ -174,13 +174,13 @@ def absent_files():
 
 
 def fetches_files():
-    """Whether this call is to fetch files, which then aren't there yet."""
-    # Snakemake knows its targets only after this is read; jobs of their own processes are called by `<rule>:`
+    """Whether this call is to fetch files: then they needn't exist yet."""
+    # Snakemake knows its targets only after reading this; a job in its own process has the target `<rule>:`
     return "download_efeds" in {argument.rstrip(":") for argument in sys.argv}
 
 
 def of_set(experiment):
-    """What the names of an experiment's images end with."""
+    """Suffix of the file names of an experiment's images."""
     name = EXPERIMENTS[experiment]["images"]
     return "" if name in DEFAULT_IMAGES else f"_{name}"
 
@@ -197,12 +197,12 @@ def of_realizations(sky, name):
 
 
 def gpus_per_training():
-    """A GPU is asked of a cluster's scheduler where the configuration wants one."""
+    """Number of GPUs that a training job requests from a cluster's scheduler."""
     return int(config["training"]["device"] == "gpu")
 
 
 def training_environment():
-    """By the configuration alone: login node and compute node must agree."""
+    """Environment of a training, by the configuration alone: login node and compute node must agree."""
     return "../../envs/train-gpu.yaml" if config["training"]["device"] == "gpu" else "../../envs/train.yaml"
 
 
@@ -211,7 +211,7 @@ def member_paths(suffix, members):
 
 
 def training_batches():
-    """Names of the training rules; of each, the members that a job trains and the experiments that have such a job."""
+    """Training rules by name, each with the members that a job trains and the experiments that have such a job."""
     size = config["ensemble"]["members_per_job"]
     if size == 1:
         return {"train_member": (["{member}"], list(EXPERIMENTS))}
@@ -229,7 +229,7 @@ def training_job(rule_name):
 
 
 def each_try(amount):
-    """So much memory or time, and as much again with each retry: a job may have failed for want of it."""
+    """Memory or time, growing by `amount` with each try: a job may have failed for want of it."""
     return lambda wildcards, attempt: attempt * amount
 
 

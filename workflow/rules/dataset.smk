@@ -23,7 +23,7 @@ use rule step as split_sample with:
 
 
 use rule step as extend_split with:
-    """Clusters of a further set of images: those that the default images have, too, stay in their subsets."""
+    """Split of a further set of images: clusters of the default images stay in their subsets."""
     input:
         images=images_of_set,
         split=f"results/{RUN}/splits/{{sky}}.nc",

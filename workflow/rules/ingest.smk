@@ -59,7 +59,7 @@ rule ingest_field:
         "../scripts/ingest_field.py"
 
 
-# A rule for each sky: the pickle is read once, for all its realizations, and outputs can't be functions of wildcards.
+# A rule for each sky: it reads the pickle once for all realizations, and outputs can't be functions of wildcards.
 for published_sky in SKIES_BY_KIND["published", False]:
 
     rule:

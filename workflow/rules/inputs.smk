@@ -2,7 +2,7 @@
 
 
 def sky_named_by(wildcard, wildcards):
-    """The sky that a wildcard names; of `experiment` the one that it is trained on."""
+    """The sky that a wildcard names; for `experiment`, the sky that it is trained on."""
     return EXPERIMENTS[wildcards.experiment]["sky"] if wildcard == "experiment" else wildcards[wildcard]
 
 
@@ -12,7 +12,7 @@ def realizations(product, wildcard):
     def paths(wildcards):
         sky, of_images = sky_named_by(wildcard, wildcards), of_set(wildcards.experiment)
         if product == "catalogue" and SKIES[sky]["source"] == "published":
-            return []  # published images come without
+            return []  # published images have no catalogue
         names = {
             "images": f"images{of_images}.nc",
             "smoothed": f"smoothed{of_images}/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc",
@@ -44,7 +44,7 @@ def experiment_split(wildcards):
 
 
 def baselines_of(experiment, test_sky=None):
-    """Baselines don't depend on the networks: experiments with the same clusters share those of the first of them."""
+    """Baselines don't depend on the networks: experiments with the same clusters share them."""
     path = TEST_SKY if test_sky else EXPERIMENT
     return f"{path}/baselines.nc".format(experiment=WITH_BASELINES[experiment], test_sky=test_sky)
 
@@ -78,7 +78,7 @@ def candidate_split(wildcards):
 
 
 def settings(*keys):
-    """Params of these names: the values that an experiment has; of a network or a recipe its block."""
+    """Params with these names: the values of an experiment; for a network or a recipe, its block."""
     blocks = {"network": config["network"], "recipe": config["training"]["recipes"]}
 
     def value_of(key):
@@ -111,7 +111,7 @@ def sky_detection(wildcards):
 
 
 def sky_reading(wildcards):
-    """How the files of a sky are read: how many realizations there are doesn't count."""
+    """How the files of a sky are read: the number of realizations doesn't count."""
     used_elsewhere = ("realizations", "observed", "cosmology")
     return in_order({k: v for k, v in SKIES[wildcards.sky].items() if k not in used_elsewhere})
 

@@ -1,6 +1,6 @@
-# A rule for each batch of ensemble.members_per_job members: outputs can't be functions of wildcards. It serves the
-# experiments whose members fill it: the last batch of one with fewer members is smaller. No param depends on the batch,
-# so that another size re-runs nothing. Checkpoints are no output: Snakemake removes those of killed jobs.
+# A rule for each batch of ensemble.members_per_job members: outputs can't be functions of wildcards. It serves all
+# experiments that have this batch; the last batch of an experiment may be smaller. No param depends on the batch:
+# another size re-runs nothing. Checkpoints are no output: Snakemake removes outputs of killed jobs.
 for training_rule, (members, experiments) in training_batches().items():
 
     rule:

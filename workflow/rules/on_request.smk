@@ -3,7 +3,7 @@ localrules:
     download_efeds,
 
 
-# no output: Snakemake would delete files that a failed download left to be resumed, and fetch them for `all`
+# no output: else Snakemake would delete the files of a failed download, which can resume, and fetch for `all`
 use rule step as download_efeds with:
     """The public eFEDS files that config/efeds.yaml reads, downloaded and checked."""
     log:
@@ -83,7 +83,7 @@ use rule step as plot_sky_validation with:
 
 
 rule search:
-    """Choice among the candidates of config/search.yaml by validation clusters; its score is of test clusters."""
+    """Choice among the candidates of config/search.yaml on validation clusters; test clusters are left to score it."""
     input:
         ensembles=candidate_ensembles,
         split=candidate_split,

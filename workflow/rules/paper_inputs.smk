@@ -4,7 +4,7 @@ import yaml
 
 
 def paper_rows():
-    """Each experiment with each sky that it is tested on, its own one by name."""
+    """Each experiment with each sky that it is tested on; its own sky has its name here."""
     return [
         {"experiment": row["experiment"], "sky": row["sky"] or EXPERIMENTS[row["experiment"]]["sky"]}
         for row in compared()
@@ -21,7 +21,7 @@ def paper_baselines():
 
 
 def test_sky():
-    """The sky that experiments are tested on: the first test sky of fiducial, or else its own."""
+    """The sky that experiments are tested on: the first test sky of fiducial, or else its training sky."""
     return [*EXPERIMENTS["fiducial"]["test_skies"], EXPERIMENTS["fiducial"]["sky"]][0]
 
 
@@ -56,7 +56,7 @@ def paper_words():
 
 
 def paper_recipes():
-    """The experiments of which ensembles of fewer members are evaluated."""
+    """Experiments whose ensembles are evaluated with fewer members, too."""
     return [name for name in ("fiducial", "krippendorf2023") if name in EXPERIMENTS]
 
 

@@ -30,7 +30,7 @@ use rule step as summarise with:
 
 # the report is made by snakemake itself: its environment holds snakemake
 rule report:
-    """The report, the configuration as used, and the hashes of all that came out."""
+    """The report, the configuration as used, and the hashes of all results."""
     input:
         figures=all_figures(),
         masses=all_masses(),

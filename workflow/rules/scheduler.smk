@@ -1,9 +1,9 @@
 """Keeps Snakemake's main process idle while steps run. No rules.
 
-Snakemake 9.27 looks again at all steps that could start one second after each look, and each step that ends starts
-another such chain, which lasts as long as steps are left. After hundreds of steps the chains use a whole core
-(docs/decisions.md). Here a look is scheduled only if none is due by then, which is all that the limit of starts per
-second needs. Versions of Snakemake that this was not checked with are left as they are.
+Snakemake 9.27 looks for steps that could start, and looks again one second after each look. Each step that ends starts
+another such chain of looks, which lasts until no steps are left. After hundreds of steps the chains use a whole core
+(docs/decisions.md). Here a look is scheduled only if none is due by then; the limit of starts per second needs no more.
+Versions of Snakemake that this was not checked with are left as they are.
 """
 
 import time
@@ -14,7 +14,7 @@ CHECKED_VERSIONS = ("9.27.1",)
 
 
 def schedule_fewer_looks():
-    """Replace the scheduler's method that schedules looks, where this Snakemake has it as expected."""
+    """Replace the scheduler's method that schedules looks, if this version of Snakemake was checked."""
     if version("snakemake") not in CHECKED_VERSIONS:
         return
     scheduler_class = import_module("snakemake.scheduling.job_scheduler").JobScheduler

@@ -2,7 +2,7 @@
 
 
 def candidate_settings():
-    """Of each candidate, in the order of the configuration, what its members are trained with."""
+    """Training settings of each candidate, in the order of the configuration."""
     kept = ("redshift_noise", "train_clusters", "train_selection", "weighting")
     blocks = {"preprocessing": config["preprocessing"], "network": config["network"]}
     blocks["recipe"] = config["training"]["recipes"]
@@ -17,7 +17,7 @@ def candidate_settings():
 
 
 def all_figures():
-    """Figures of the run, those that compare experiments only where there are such, of experiments, and of fields."""
+    """Figures of the run, of experiments and of fields; comparisons only if there is something to compare."""
     paths = []
     for name, (_, path, _, _, more) in FIGURES.items():
         if more.get("rows", True):
@@ -52,7 +52,7 @@ def all_metrics():
 
 
 def metrics_of_test_skies():
-    """Metrics by experiment and, in it, by test sky."""
+    """Metrics by experiment, then by test sky."""
     paths = {name: {} for name in EXPERIMENTS}
     for name, sky in test_skies():
         paths[name][sky] = f"{TEST_SKY}/metrics.json".format(experiment=name, test_sky=sky)
@@ -84,7 +84,7 @@ def trained_with(name):
 
 
 def learning_curve():
-    """Those rows whose experiments differ from others in `train_clusters` alone, with a name of such a family."""
+    """Rows whose experiments differ from others in `train_clusters` alone, with the name of their family."""
     aside = ("train_clusters", "members", "test_skies", "compared_with")
     families = {}
     for name in WEIGHING:
@@ -96,7 +96,7 @@ def learning_curve():
 
 
 def results_of(rows, name):
-    """A file of each row's experiment: of its test sky, or of its own test set where the row names none."""
+    """A file of each row's experiment: for the row's test sky, or for its own test set if the row names no sky."""
     return [
         f"{TEST_SKY if row.get('sky') else EXPERIMENT}/{name}".format(
             experiment=row["experiment"], test_sky=row.get("sky")

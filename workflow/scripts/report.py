@@ -1,4 +1,4 @@
-"""Adapter of the rule report: hands snakemake the figures, the captions their numbers, and the page what was run."""
+"""Adapter of the rule report: hands snakemake the figures, the numbers of captions, and settings and costs."""
 
 import subprocess
 import sys

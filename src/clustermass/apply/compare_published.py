@@ -1,4 +1,4 @@
-"""Comparison of an observed field's masses with published ones, which agreement doesn't prove right."""
+"""Comparison of an observed field's masses with published ones. Agreement doesn't prove masses right."""
 
 from __future__ import annotations
 
@@ -207,9 +207,9 @@ def compare_masses(
     """Describe the difference of two sets of log10(M500c / Msun), (cluster,), first minus second.
 
     The fit is difference = offset + slope_mass (m - `PIVOT_LOG10_M500C`) + slope_redshift q by least squares, with m
-    the mean of the two log10 masses (Bland & Altman 1986) and q = log10((1 + z) / (1 + `PIVOT_Z`)). Against the mean
-    equal errors of both make no slope; against either mass alone its own errors would make one out of nothing. Clusters
-    where a mass or the redshift isn't finite are left out.
+    the mean of the two log10 masses (Bland & Altman 1986) and q = log10((1 + z) / (1 + `PIVOT_Z`)). Against the mean,
+    equal errors of both masses cause no slope; against one mass alone, its own errors cause one. Clusters where a mass
+    or the redshift isn't finite are left out.
 
     Returns `n`; `mean_dex`, `median_dex`, `scatter_dex` (about the mean), `nmad_dex` (scatter by the median absolute
     deviation), `rms_dex`; `fit`: `offset_dex` at the pivots, `slope_mass` (dex per dex), `slope_redshift` (dex per dex

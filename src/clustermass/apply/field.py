@@ -64,7 +64,7 @@ def masses_of_field(
         Vignetting-corrected exposure map in s, or the exposure of a flat one; None, see
         `clustermass.ingest.user_field.ingest_field`.
     acronym, overwrite, log
-        Of the survey, for each NAME; replace catalogues that are there; file for the log lines, None = as it is set.
+        Acronym of the survey, for each NAME; whether to replace catalogues; file for log lines (None = as set).
     mass_prior
         training, or flat for further columns, see `clustermass.apply.mass_prior`.
     """

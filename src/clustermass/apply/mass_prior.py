@@ -75,7 +75,7 @@ class MassPrior:
         return np.asarray(shape / spread, dtype=float)
 
     def divisor(self, mass: FloatArray, redshift: float) -> FloatArray:
-        """Return the density, held at `FLOOR` of its maximum over all masses where it is lower."""
+        """Return the density, but at least `FLOOR` times its maximum over all masses."""
         highest = float(self.shape.max()) / self._scale(redshift)[1]
         return np.maximum(self.density(mass, redshift), FLOOR * highest)
 

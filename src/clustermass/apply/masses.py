@@ -77,14 +77,14 @@ def infer_observed(
     output
         Catalogue to write, .fits; .vot, .ecsv and .nc are written beside it.
     simulated
-        Names begin with "SIM", and the header says so; true as well if the attribute `simulated` of the images is.
+        Whether names begin with "SIM" and the header says so; also true if the images' attribute `simulated` is.
     cosmology, acronym, device
-        Of the training sky, for the header; of the survey, for names of observed clusters; auto, cpu or gpu.
+        Cosmology of the training sky, for the header; acronym of the survey, for observed clusters; auto, cpu or gpu.
     mass_prior
         `flat` adds the columns LOGM500_FLAT*, see `mass_prior.flat_columns`; `training` doesn't.
     """
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
-    seen = field.isel(cluster=np.isfinite(field["redshift"].values))  # no redshift, no mass; nor an image, if scaled
+    seen = field.isel(cluster=np.isfinite(field["redshift"].values))  # without redshift no mass (and no scaled image)
     check_finite(seen, ("image",), " or ".join(map(str, smoothed)))
     trained = Ensemble(ensemble, calibration, domain, tuple(weights))
     trained.check_grid(field)

@@ -16,7 +16,7 @@ BACKGROUND_ANNULI = 2
 OCTANTS = 8
 #: within this radius an octant has too few pixels to be compared with the others
 SMALLEST_COMPARED_RADIUS = 60.0
-#: the brightest octants of an annulus, left out of the robust sums
+#: number of the brightest octants of an annulus that robust sums leave out
 DISCARDED_OCTANTS = 2
 #: clusters handled at a time, to bound the memory (float32 images of 1 MB)
 BLOCK = 128
@@ -26,7 +26,7 @@ class AnnulusCounts(NamedTuple):
     """Counts, float64 (cluster, band, annulus), and the area of the annuli in arcmin2, (annulus,)."""
 
     plain: FloatArray
-    #: with the brightest octants of each annulus replaced by the mean of the others, against point sources
+    #: the same with the brightest octants of each annulus replaced by the mean of the others, against point sources
     robust: FloatArray
     area: FloatArray
 
@@ -58,7 +58,7 @@ def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> Annulu
 
 
 def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
-    """Sum over octants, (cluster, band, annulus), the brightest (in all bands) replaced by the others' mean."""
+    """Sum over octants, (cluster, band, annulus); the brightest (in all bands) count as the mean of the others."""
     brightness = sums.sum(axis=1) / np.maximum(pixels, 1)
     order = np.argsort(brightness, axis=-1, kind="stable")
     kept = np.zeros(brightness.shape, dtype=bool)
@@ -69,7 +69,7 @@ def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
 
 
 def within(profile: FloatArray, radius: ArrayLike) -> FloatArray:
-    """Add up `profile` (cluster, band, annulus) inside `radius` arcsec (cluster,), at most the last; linear in area."""
+    """Add up `profile` (cluster, band, annulus) inside `radius` arcsec (cluster,), up to the last; linear in area."""
     cumulative = np.concatenate([np.zeros_like(profile[..., :1]), profile.cumsum(axis=-1)], axis=-1)
     edges = np.concatenate([[0.0], OUTER_RADII**2])
     area = np.clip(np.asarray(radius, dtype=float) ** 2, 0, edges[-1])
@@ -87,11 +87,11 @@ APERTURES_KPC = (150.0, 300.0, 500.0, 750.0, 1000.0)
 SPECTRAL_KPC = (300.0, 500.0, 1000.0)
 #: half-open ranges of bands that are added up for the hardness ratios (0.25-0.66, 0.66-1.07, 1.07-1.48, 1.48-2.3 keV)
 COLOURS = ((0, 2), (2, 4), (4, 6), (6, 10))
-#: counts of a prior for a hardness ratio of zero, which keeps the ratios of faint clusters from being all noise
+#: prior counts of zero hardness ratio: without them the ratios of faint clusters would be all noise
 HARDNESS_PRIOR = 10.0
 #: annuli of `OUTER_RADII` that are added up for the per-band profile, by first index
 PROFILE_ANNULI = (0, 2, 4, 7, 9, 11, 12)
-#: the profile keeps this many bands, neighbours added up in pairs
+#: bands of the profile, after adding up pairs of neighbouring bands
 PROFILE_BANDS = 5
 
 

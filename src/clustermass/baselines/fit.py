@@ -50,7 +50,7 @@ BY_FEATURES = ("ridge_features", "boosted_trees")
 NODES = 40
 #: log10(M500c / Msun) between which masses are sought, and halvings of that bracket: to 1e-9 dex
 BRACKET, HALVINGS = (10.0, 18.0), 33
-#: detected haloes, and undetected ones, that a fit needs at least
+#: smallest number of selected haloes, and of others, for a fit
 MIN_HALOES = 20
 
 #: ln of the odds to be selected, of the broadcast shape of log10 L and redshift
@@ -73,9 +73,9 @@ def fit_baselines(
 
     Takes the training sky and its `split`, the experiment's selections (see `load_sample`), `baselines` of the
     configuration (`block`), the seed of the boosted trees, and the number of training clusters, the same ones that the
-    networks are trained on; None = all. If another sky is given, all its selected clusters are predicted instead: as
-    test clusters, to which nothing is fitted, grouped where their image boxes of `box_arcsec` overlap. Features of both
-    skies are measured in the cosmology of `sky`.
+    networks are trained on; None = all. If another sky is given, all its selected clusters are predicted instead, as
+    test clusters: nothing is fitted to them. They are grouped where image boxes of `box_arcsec` overlap. Features of
+    both skies are measured in the cosmology of `sky`.
 
     Only the luminosity baselines read the truth beyond the label: they stand for perfect measurements of L500 and kT.
     `isolated` comes from the truth as well, for the report; no predictor uses it. Writes `baselines.nc`: mu (predictor,
@@ -112,7 +112,7 @@ def fit_baselines(
 
 def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     """Clusters of two skies, one after the other; a measurement or feature that one sky lacks isn't used at all."""
-    own = own.drop_vars(["selected", "for_training", "fit_val"], errors="ignore")  # how it was divided
+    own = own.drop_vars(["selected", "for_training", "fit_val"], errors="ignore")  # marks of its own selection
     both = xr.concat([own, new], dim="cluster", join="inner")
     for name in ("l500", "kt", "ml_rate"):
         if np.isnan(own[name].values).all() or np.isnan(new[name].values).all():
@@ -205,8 +205,8 @@ def predict_ridge(
 ) -> FloatArray:
     """Ridge regression on standardised features (cluster, feature), fitted to the training set.
 
-    The validation set chooses the penalty among `alphas` (`baselines.ridge_alpha`); labels are read of these two sets
-    only. Returns log10(M500c / Msun), float64 (cluster,).
+    The validation set chooses the penalty among `alphas` (`baselines.ridge_alpha`). Only labels of these two sets are
+    read. Returns log10(M500c / Msun), float64 (cluster,).
     """
     train, fits = split == "train", dict[float, FloatArray]()
     for alpha in alphas:

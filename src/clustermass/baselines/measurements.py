@@ -78,7 +78,7 @@ def measure_sky(
 ) -> xr.Dataset:
     """Measure all selected clusters of a sky (see `load_sample`), one realization after the other.
 
-    Features are measured in the cosmology `assumed`: an observer doesn't know that of another sky. Returns the table of
+    Features are measured in the cosmology `assumed`: observers don't know the true one. Returns the table of
     `measure_clusters`, sorted by cluster id, with `isolated` and the true temperature `kt` in keV (NaN = unknown).
     InputError if an input is missing or damaged, a halo isn't in the truth, or no cluster is left.
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Name = TypeVar("Name", bound=Hashable)
 
-#: values about which the polynomials of luminosity and temperature are written: they only condition the fit
+#: pivots of the polynomials of luminosity and temperature: they only improve the conditioning of the fit
 PIVOT_L500, PIVOT_KT_KEV, PIVOT_Z = 10**43.5, 3.0, 0.35
 
 
@@ -83,7 +83,7 @@ def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> Scal
 
 
 def published_luminosity(l500: FloatArray, redshift: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Luminosity that the cosmology of Chiu et al. (2022) gives to the flux that `l500` has in the sky's `cosmology`.
+    """Luminosity in the cosmology of Chiu et al. (2022), for the flux of `l500` in the sky's `cosmology`.
 
     L(0.5-2 keV rest frame, < R500), erg/s, (cluster,). A flux is observed, L = 4 pi D_L^2 F is inferred: L changes by
     (D_L,published / D_L,sky)^2. The mass stays in Msun; the change of the aperture R500 with the cosmology is left out

@@ -1,1 +1,1 @@
-"""From images to what networks are trained on: split, sample, standardisation, side inputs, controls."""
+"""From images to training data: split, sample, standardisation, side inputs, controls."""

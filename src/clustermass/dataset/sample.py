@@ -1,4 +1,4 @@
-"""The sample that everything downstream works on: all realizations, joined with the split, inside the selection."""
+"""The sample of an experiment: the selected clusters of all realizations of a sky, joined with the split."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def load_sample(
 ) -> xr.Dataset:
     """Join the realizations' images of a sky into one dataset, sorted by cluster id.
 
-    `images` are per-realization `images.nc` or `smoothed/*.nc`, in any order; `split` and `group` are joined from the
-    file of `split_sample`, if given. `selection` keeps labelled clusters with finite redshift inside
-    `log10_m500c_min` (inclusive), `log10_m500c_max`, `det_like_min`, `ext_like_min` (exclusive), each optional; None
-    keeps every cluster, labelled or not (an observed field). `train_selection` holds the keys that differ for training
-    clusters, see `join_split`. Returns variables and dtypes of the files, in memory, with no more than one file held
-    twice. InputError if a file is missing or damaged, files differ in grid or variables, a cluster occurs twice or
-    isn't in `split`, or nothing is left.
+    `images` are per-realization `images.nc` or `smoothed/*.nc`, in any order. `split` and `group` are added from the
+    file of `split_sample`, if given. `selection` keeps labelled clusters with a finite redshift within its limits, each
+    optional: `log10_m500c_min` (inclusive), `log10_m500c_max`, `det_like_min`, `ext_like_min` (exclusive). Without a
+    selection every cluster is kept, labelled or not (an observed field). `train_selection` holds the keys that differ
+    for training clusters, see `join_split`. The dataset has the variables and dtypes of the files and is in memory; at
+    most one file is held twice. InputError if a file is missing or damaged, files differ in grid or variables, a
+    cluster occurs twice or isn't in `split`, or no cluster is left.
     """
     sample = _concatenate(list(each_selected(images, selection, train_selection)))
     return sample if split is None else join_split(sample, split)
@@ -48,10 +48,10 @@ def load_sample(
 def each_selected(
     images: Sequence[Path], selection: Selection | None, train_selection: Selection | None = None
 ) -> Iterator[xr.Dataset]:
-    """Yield the selected clusters of one file after the other, so that memory needs to hold no more than one.
+    """Yield the selected clusters of each file in turn, so that only one file needs to be in memory.
 
-    With a `train_selection`, clusters inside either are kept; `selected` and `for_training` (cluster) say inside which.
-    A part may be empty. InputError as by `load_sample`, after the last part if nothing is left of all.
+    With a `train_selection`, clusters inside either selection are kept; `selected` and `for_training` (cluster,) mark
+    them. A file may yield none. InputError as by `load_sample`, after the last file if all yield none.
     """
     if not images:
         raise InputError("No files of images: the sky has no realization.")
@@ -76,7 +76,7 @@ def each_selected(
 
 
 def select(sample: xr.Dataset, selection: Selection) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Return which clusters (cluster,) are labelled and inside `selection`, and reason -> number dropped, cut by cut.
+    """Return a mask (cluster,) of labelled clusters inside `selection`, and the number that each cut drops, by reason.
 
     `sample` holds `log10_m500c`, `det_like`, `ext_like`, `redshift`, each (cluster,); `selection` as in `load_sample`.
     """
@@ -151,10 +151,10 @@ def _check_alike(first: xr.Dataset, first_path: Path, part: xr.Dataset, path: Pa
 
 
 def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
-    """Add the split's `split` and `group` to `sample` itself and return it; InputError if it lacks a cluster.
+    """Add `split` and `group` to `sample` in place and return it; InputError if the file `split` lacks a cluster.
 
-    With a `train_selection`, `split` keeps the training clusters inside that one and the validation and test clusters
-    inside the selection; all others are "unused". `fit_val` then marks the validation clusters inside the former.
+    With a `train_selection`, training clusters must be inside it, validation and test clusters inside the selection;
+    all others are "unused" in `split`. `fit_val` then marks the validation clusters inside `train_selection`.
     """
     table = read_split(split, sample["cluster"].values)
     for name in ("split", "group"):
@@ -176,7 +176,7 @@ def realization_of(images: Path) -> str:
 
 
 def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Subset (cluster,) that fits use: `split`, but with `fit_val` as validation clusters where the sample has it."""
+    """Subsets (cluster,) for fits: `split`, but with the validation clusters of `fit_val` if the sample has it."""
     split = sample["split"].values.astype(str)
     if "fit_val" not in sample:
         return split

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 SUBSETS = ("train", "val", "test")
 TITLE = "Subset and group of every cluster of the sky"
-UNUSED = "unused"  # subset of what an experiment's `train_clusters` and `train_selection` leave out
-#: widens boxes a little, for what the projection about another centre and rounding may move (far below a pixel)
+UNUSED = "unused"  # subset of clusters that `train_clusters` or `train_selection` leave out
+#: widens boxes by more than rounding and the projection about another centre may shift them (far below a pixel)
 _MARGIN_ARCSEC = 1.0
-#: no two boxes whose centres are farther apart than this many sides can overlap, however they are turned
+#: boxes whose centres are farther apart than this many sides can't overlap, however they are turned
 _REACH = 1.75
 _NEEDED = ("ra", "dec", "realization", "halo_id")
-#: the subset of a cluster that touches several: no training cluster may touch a validation or test cluster
+#: precedence of subsets that a new cluster touches: no new training cluster may touch a validation or test cluster
 _FIRST = ("test", "val", "train")
 
 
@@ -50,9 +50,9 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
     """Assign every cluster of a sky to train, val or test and write `split(cluster)` and `group(cluster)`.
 
     A group is a connected component of clusters that share a halo (in any realization) or whose image boxes overlap
-    within one realization; it is named after its smallest cluster id and never divided. A hash of seed and name alone
-    decides the subset, so that adding realizations or filtering an experiment moves no cluster. One limit: where
-    realizations share haloes, a new one may join two groups into one, which then goes where the smaller name goes.
+    within one realization. It is named after its smallest cluster id and never divided. A hash of seed and name alone
+    decides its subset: neither further realizations nor a selection move a cluster. One exception: a new realization
+    with shared haloes may join two groups into one, which gets the subset of the smaller name.
 
     `images` are the realizations' `images.nc`, in any order. InputError if a file is unreadable or lacks truth, a
     cluster id occurs twice, the shares don't add up to 1, or a subset gets no labelled cluster.
@@ -70,10 +70,10 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
 
 
 def extend_split(images: Sequence[Path], split: Path, output: Path, division: Division) -> None:
-    """Write `split(cluster)` and `group(cluster)` for another set of `images` than the default ones of a sky.
+    """Write `split(cluster)` and `group(cluster)` for an image set other than the default images of a sky.
 
     `split` is the file of `split_sample` for the default images, made with the same `division`. The output holds the
-    clusters of either set, divided as by `extended`. InputError if a file is unreadable or lacks a variable, or a
+    clusters of both sets, divided as by `extended`. InputError if a file is unreadable or lacks a variable, or a
     cluster id occurs twice.
     """
     clusters, first = read_clusters(images, _NEEDED), read_netcdf(split, require=("split", "group"))
@@ -92,13 +92,13 @@ def extend_split(images: Sequence[Path], split: Path, output: Path, division: Di
 
 
 def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-    """Subset and group (cluster,) of the clusters of a set, `first` having `split` and `group` of the first set's.
+    """Subset and group (cluster,) of the clusters of an image set; `first` holds `split` and `group` of the first set.
 
-    A cluster of the first set keeps both. Of the others, one that shares a halo, or photons of its default image box,
-    with clusters of the first set is a test cluster if one of those is, else a validation cluster if one is, else a
-    training cluster, and joins the group of that neighbour whose id sorts first. So no training cluster of the set
-    shares a halo or a photon of that box with a validation or test cluster of the first set. The rest are divided
-    among themselves as in `split_sample` (folds by group). `clusters` are those of `group_names`, sorted by id.
+    A cluster of the first set keeps both. A new cluster that shares a halo, or photons of its default image box, with
+    clusters of the first set gets subset and group of one of them: a test cluster, else a validation cluster, else a
+    training cluster, the smallest id first. So no training cluster of the set shares a halo or a photon of that box
+    with a validation or test cluster of the first set. The rest are divided among themselves as in `split_sample`
+    (folds by group). `clusters` are those of `group_names`, sorted by id.
     """
     rows = rows_of(clusters["cluster"].values, first)
     old = rows >= 0
@@ -106,7 +106,7 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
     for values, name in ((subset, "split"), (group, "group")):
         values[old] = first[name].values.astype(str)[rows[old]]
     pairs = touching(clusters, division["box_arcsec"])
-    # each new cluster with each first one that it touches, in the order of their ids
+    # pairs of a new cluster and a cluster of the first set that it touches
     pairs = np.concatenate([pairs, pairs[:, ::-1]])
     pairs = pairs[~old[pairs[:, 0]] & old[pairs[:, 1]]]
     rank = np.array([_FIRST.index(name) for name in subset[pairs[:, 1]]], dtype=np.intp)
@@ -160,7 +160,7 @@ def group_names(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.str_]:
 
 
 def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
-    """Pairs of clusters, (pairs, 2), that share a halo, or sky of their boxes within one realization."""
+    """Pairs of clusters, (pairs, 2), that share a halo, or whose boxes overlap within one realization."""
     halo_id = clusters["halo_id"].values
     rows = np.flatnonzero(halo_id >= 0)
     _, halo = np.unique(halo_id[rows], return_inverse=True)
@@ -176,10 +176,10 @@ def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
 
 
 def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], box_arcsec: float) -> NDArray[np.intp]:
-    """Pairs (pairs, 2) of square boxes, sides along RA and Dec at their own centres (box,), that share sky.
+    """Pairs (pairs, 2) of overlapping square boxes with centres (box,) and sides along their local RA and Dec.
 
-    Offsets are orthographic (SIN), as in the images, so that RA 0/360 and high declinations need no care. Of two boxes
-    turned against each other by the convergence of the meridians, near misses count as overlaps, never the reverse.
+    Offsets are orthographic (SIN), as in the images: RA 0/360 and high declinations are no special cases. Boxes are
+    turned against each other by converging meridians: near misses may count as overlaps, never the reverse.
     """
     ra, dec, box = np.radians(ra_deg), np.radians(dec_deg), np.radians((box_arcsec + _MARGIN_ARCSEC) / 3600)
     pairs = cKDTree(unit_vectors(ra_deg, dec_deg)).query_pairs(2 * np.sin(_REACH * box / 2), output_type="ndarray")
@@ -197,8 +197,8 @@ def subsets(
 ) -> NDArray[np.str_]:
     """Subset (cluster,) of each cluster, by its group and `subset_of`; or in k-fold evaluation by its fold.
 
-    The fold `test` is then the test set, the next one validates, the others train: run it with each fold as `test`. The
-    folds divide the groups by `by: group`, the masses by `by: mass`; see `fold_of`.
+    In k-fold evaluation the fold `test` is the test set, the next one validates, the others train: run it with each
+    fold as `test`. Folds divide groups (`by: group`) or clusters by their mass (`by: mass`); see `fold_of`.
     """
     folds, seed = division.get("folds"), division["seed"]
     if folds is None:
@@ -218,8 +218,8 @@ def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
 def fold_of(number: int, order: NDArray[np.float64] | NDArray[np.str_], seed: int) -> NDArray[np.intp]:
     """Fold (cluster,) of each cluster, 0 to `number` - 1.
 
-    `order` (cluster,) are log10 masses, by which the clusters are ordered and dealt to the folds in turn (Ntampaka et
-    al. 2019), or names of groups, each of which falls into one fold by a hash of `seed` and its name.
+    `order` (cluster,) holds log10 masses or names of groups. Clusters are sorted by mass and dealt to the folds in turn
+    (Ntampaka et al. 2019). A group falls into one fold by a hash of `seed` and its name.
     """
     if order.dtype.kind == "U":
         names, row = np.unique(order, return_inverse=True)
@@ -233,11 +233,11 @@ def _digest(text: str) -> bytes:
 
 
 def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArray[np.str_]:
-    """Return the subset (cluster,) of each cluster with all but `number` of the training clusters "unused".
+    """Return the subsets (cluster,) with `number` training clusters; all further training clusters are "unused".
 
-    Training clusters are taken in the order of a hash of `seed` and their group, so that a smaller set lies within
-    every larger one, groups stay together but for the last one, and no other cluster of the sample matters. InputError
-    if there are fewer training clusters.
+    Training clusters are taken in the order of a hash of `seed` and their group. So a smaller set is part of every
+    larger one, all groups but the last stay whole, and no other cluster of the sample matters. InputError if there are
+    fewer training clusters.
     """
     split, ids = sample["split"].values.astype(str), sample["cluster"].values.astype(str)
     train = np.flatnonzero(split == "train").tolist()

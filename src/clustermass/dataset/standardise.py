@@ -47,8 +47,8 @@ class Standardisation:
     def side(self, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]) -> np.ndarray:
         """Standardised side inputs (..., input) float32 of redshifts (...) and `measurements`; see `side_inputs`.
 
-        If measured inputs are among them, a last column is 1 where they were measured. Where they weren't, or of no
-        training cluster, they and that column are 0.
+        If measured inputs are among them, a last column is 1 where they were measured. Where they were not measured, or
+        if no training cluster has them, they and that column are 0.
         """
         inputs = side_inputs(redshift, measurements, self.side_names)
         standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)

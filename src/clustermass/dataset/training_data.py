@@ -39,11 +39,11 @@ _AT_ONCE = 1024  # clusters that are worked on at a time, to spare memory
 
 @dataclass(frozen=True)
 class Control:
-    """What is taken from the data of an experiment, in training and test alike.
+    """Information that is taken from the data of an experiment, in training and test alike.
 
-    `name` is ``shuffled_redshift``: redshifts change places; ``no_energy``: each band holds the mean of all bands'
-    counts; ``noise_images``: each pixel is Poisson noise of its band's mean `level` (band,) in counts; ``none``:
-    nothing. `transform`, the last step of the preprocessing, is undone and done again around the control.
+    `name` is ``shuffled_redshift``: redshifts are permuted; ``no_energy``: each band holds the mean of all bands'
+    counts; ``noise_images``: each pixel is Poisson noise of its band's mean `level` (band,) in counts; ``none``: no
+    control. `transform`, the last step of the preprocessing, is undone before the control and redone after.
     """
 
     name: str
@@ -80,12 +80,12 @@ class Control:
         return images
 
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
-        """Redshifts (cluster, ...) under the control, among the clusters of the set called `where`."""
+        """Redshifts (cluster, ...) under the control; they are permuted within the set called `where`."""
         shuffled = self.name == "shuffled_redshift"
         return generator(self.seed, self.name, where).permutation(redshift) if shuffled else redshift
 
     def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Measurements for side inputs under the control: noise keeps only the exposure of the image it replaces."""
+        """Measurements for side inputs under the control: with noise images only the exposure is kept."""
         if self.name != "noise_images":
             return dict(measurements)
         return {name: values if name == "exposure_s" else values * np.nan for name, values in measurements.items()}
@@ -100,7 +100,7 @@ class TrainedExperiment(TypedDict):
 
     selection: Selection
     train_selection: NotRequired[Selection | None]
-    #: standard deviation of what is added to every redshift that the networks see, once and for all members alike
+    #: standard deviation of the noise on every redshift that the networks see, drawn once for all members
     redshift_noise: float
     train_clusters: int | None
     control: str
@@ -122,13 +122,13 @@ class Subset:
 
 
 class TrainingSample(NamedTuple):
-    """What the networks of an experiment are trained on, validated with and tested on."""
+    """Training, validation and test data of the networks of an experiment."""
 
     #: the sample without its images
     table: xr.Dataset
     #: by name, in the table's order
     subsets: dict[str, Subset]
-    #: what trainings are validated with: `subsets["val"]`, or with a `train_selection` the clusters inside that
+    #: validation set of the training: `subsets["val"]`, or validation clusters inside a `train_selection`
     val: Subset
     control: Control
 
@@ -205,24 +205,24 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
 
 
 def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
-    """How the images were made: parameters in an attribute of one of their files, empty where it lacks it."""
+    """How the images were made: the parameters in an attribute of one of their files; empty without that attribute."""
     return dict(json.loads(read_netcdf(image_file).attrs.get(attribute, "{}")))
 
 
 WEIGHTINGS = ("none", "uniform_mass")
-#: width of the bins of log10 M500c that are to count alike; their edges are its multiples
+#: width of the bins of log10 M500c that get equal total weight; their edges are multiples of it
 BIN_DEX = 0.1
-#: no cluster counts for more than this many times what it would if all bins held equally many
+#: largest weight of a cluster, in units of its weight if all bins held the same number
 LARGEST = 10.0
 
 
 def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | None:
     """Weights (cluster,) of mean 1 of the training clusters; None = all count alike.
 
-    `weighting` is ``none``, or ``uniform_mass``: the masses are spread evenly over log10 M500c (Krippendorf et al.
-    2023, Fig. 8). A cluster's weight is one over the number of clusters in its bin of `BIN_DEX`, in units in which the
-    mean is 1. Where a bin holds less than 1 / `LARGEST` of what bins hold on average, its clusters get `LARGEST`, lest
-    a lone cluster outweigh hundreds. Then all are divided by their mean. InputError if `weighting` is another.
+    `weighting` is ``none``, or ``uniform_mass``: the weighted masses are spread evenly over log10 M500c (Krippendorf et
+    al. 2023, Fig. 8). A weight is the mean number of clusters in occupied bins of `BIN_DEX` over the number in the
+    cluster's bin, at most `LARGEST`: a lone cluster must not outweigh hundreds. All are then divided by their mean.
+    InputError if `weighting` is unknown.
     """
     if weighting not in WEIGHTINGS:
         raise InputError(f"weighting is {weighting!r}, but must be one of: {', '.join(WEIGHTINGS)}.")

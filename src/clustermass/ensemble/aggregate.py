@@ -57,9 +57,9 @@ def aggregate_ensemble(
 ) -> None:
     """Write ensemble.nc: the ensemble's and all members' predictions, and `COLUMNS` of the clusters from the `images`.
 
-    `members` and `weights` are files of `clustermass.network.train_members`, in the order of the members; the hashes of
-    the weights are recorded, so that none can be exchanged unseen, as are the training sky's cosmology and a weighting
-    of the clusters. InputError: see `read_members`; or a cluster is missing from the images or has another true mass.
+    `members` and `weights` are files of `clustermass.network.train_members`, in the order of the members. The file also
+    records the training sky's cosmology, a weighting of the clusters and the hashes of the weights (an exchanged file
+    is noticed). InputError: see `read_members`; or a cluster is missing from the images or has another true mass.
     """
     table = read_members(members)
     truth = {name: table[name].values for name in ("split", "log10_m500c")}
@@ -126,24 +126,24 @@ def ensemble_dataset(
     )
 
 
-#: a mixture's quantiles between 1e-15 and 1 - 1e-15 lie within this many sigma of its outermost components; halvings of
-#: that bracket exhaust double precision
+#: a mixture's quantiles between 1e-15 and 1 - 1e-15 lie within this many sigma of its outermost components; this many
+#: halvings of that bracket exhaust double precision
 BRACKET_SIGMA, HALVINGS = 8.0, 64
 
 
 def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return mean_i Phi((value - mu_i) / sigma_i), (cluster,), of components (member, cluster): at the truth, PIT."""
+    """Return mean_i Phi((value - mu_i) / sigma_i), (cluster,), of components (member, cluster); PIT at the truth."""
     return np.asarray(ndtr((value - mu) / sigma).mean(axis=0), dtype=float)
 
 
 def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Solve `mixture_cdf` (q, mu, sigma) = probability, between 1e-15 and 1 - 1e-15, for q (cluster,), by bisection."""
+    """Return q (cluster,) with `mixture_cdf` (q, mu, sigma) = probability, 1e-15 to 1 - 1e-15, by bisection."""
     low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
     high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
     return bisect(lambda value: mixture_cdf(value, mu, sigma) < probability, low, high, HALVINGS)
 
 
-#: bits of FLAG_RANGE: variable of the observed field, and of the training clusters in ensemble.nc
+#: bit of FLAG_RANGE -> variable of the observed field and of ensemble.nc
 RANGE_BITS = {1: "redshift", 2: "ml_cts", 4: "exposure_s", 8: "log10_m500c"}
 
 
@@ -151,7 +151,7 @@ class Training(NamedTuple):
     """Summary of the training clusters, for flags and errors of new ones."""
 
     number: int
-    #: smallest and largest value of each variable in `RANGE_BITS`; NaN, which nothing is outside, where all are NaN
+    #: smallest and largest value of each variable in `RANGE_BITS`; NaN if all are NaN: then no cluster is outside
     ranges: dict[str, tuple[float, float]]
     #: see `mean_error`
     redshift_error: float
@@ -173,5 +173,5 @@ def read_training(ensemble: Path) -> Training:
 
 
 def mean_error(redshift: FloatArray, error: FloatArray) -> float:
-    """Return the root mean square of error / (1 + z); redshifts (cluster,) and standard errors, NaN or 0 = exact."""
+    """Return the root mean square of error / (1 + z) of redshifts and standard errors, (cluster,); NaN or 0 = exact."""
     return float(np.sqrt(np.mean((np.nan_to_num(error) / (1 + redshift)) ** 2)))

@@ -30,13 +30,13 @@ from clustermass.io.provenance import provenance
 Json = dict[str, object]
 
 VARIABLES = ("mu", "sigma", "log10_m500c")
-#: parts that the validation groups are divided into, one after the other left out of the fit
+#: folds of the validation groups; each is left out of the fit once
 FOLDS = 10
 #: fewer groups than this can't distinguish a better sigma from a worse one
 MIN_GROUPS = 30
 #: decimals that are kept, far below the errors of any validation set; the digits beyond depend on the machine
 DECIMALS = 6
-#: log10 of (floor / scale)^2 in units of the median sigma^2 between which a floor is looked for
+#: range of log10 of (floor / scale)^2, in units of the median sigma^2, that is searched for a floor
 FLOOR_RANGE = (-4.0, 4.0)
 #: nominal coverages of conformal intervals, percent
 LEVELS = (68, 90, 95)
@@ -63,8 +63,8 @@ _GAUSSIAN_SCORES = (*_PIT_SCORES, "z_score_mean", "z_score_std", "residual_std_o
 class Recalibration:
     """sigma'^2 = (scale sigma)^2 + floor_dex^2; the defaults leave sigma as it is.
 
-    The members' mixture is stretched about its mean by `scale` and blurred by a Gaussian of `floor_dex`, which gives it
-    that standard deviation and keeps its mean and its shape.
+    The members' mixture is stretched about its mean by `scale` and blurred by a Gaussian of `floor_dex`. This gives it
+    the standard deviation sigma' and keeps its mean and its shape.
     """
 
     scale: float = 1.0
@@ -172,8 +172,8 @@ def fit_scale(residual: FloatArray, sigma: FloatArray) -> Recalibration:
 def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibration:
     """Scale and floor of maximum likelihood, prod_i N(residual_i | 0, (scale sigma_i)^2 + floor^2).
 
-    With t = (floor / scale)^2 the likelihood is largest at scale^2 = mean residual^2 / (sigma^2 + t), which leaves a
-    search over t alone; t = 0 (no floor) competes.
+    With t = (floor / scale)^2 the likelihood is largest at scale^2 = mean residual^2 / (sigma^2 + t). So only t is
+    searched for; t = 0 (no floor) is tried as well.
     """
 
     def at(t: float) -> Recalibration:
@@ -196,13 +196,13 @@ FORMS: dict[str, Fit] = {"scale": fit_scale, "scale_and_floor": fit_scale_and_fl
 def choose_recalibration(
     residual: FloatArray, sigma: FloatArray, group: NDArray[np.str_], seed: int
 ) -> tuple[Recalibration, Json]:
-    """Fit each form and take a more flexible one only if left-out clusters gain more than the gain's standard error.
+    """Fit each form; take a more flexible one only if its gain on left-out clusters exceeds the gain's standard error.
 
-    Takes predicted minus true log10 mass and sigma of the validation clusters, dex, (cluster,), and their groups, which
-    are never divided between folds and are the unit of the gain's error. Returns the chosen recalibration, rounded, and
-    a report: `form` (none, scale or scale_and_floor); `reason`, a sentence; `forms`: for each form its constants, `nll`
-    of the clusters that it was fitted to, cross-validated `nll_left_out`, both per cluster, and `gain`, how much the
-    latter is below that of the best simpler form (`over`), with its `gain_error`.
+    Takes predicted minus true log10 mass and sigma of the validation clusters, dex, (cluster,), and their groups.
+    Groups are never divided between folds and are the independent units of the gain's error. Returns the chosen
+    recalibration, rounded, and a report: `form` (none, scale or scale_and_floor); `reason`, a sentence; `forms`: for
+    each form its constants, `nll` per fitted cluster, cross-validated `nll_left_out` per cluster, and `gain`, the
+    decrease of the latter from the best simpler form (`over`), with its `gain_error`.
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:
@@ -257,7 +257,7 @@ def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
     """Half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
 
     The scores |residual| / sigma of n validation clusters (cluster,) are ranked; the k-th smallest, k = ceil((n + 1)
-    level), is the half-width. A new cluster's score is equally likely to fall anywhere among them, so that it is
+    level), is the half-width. A new cluster's score has any rank among them with equal probability: the cluster is
     covered with probability k / (n + 1) (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094, Theorem 2.2). Returns by
     level in percent, as text: `rank` k, `half_width` and `coverage_std`, the standard deviation of the coverage over
     validation sets of this size; both None if k > n, where no finite interval is guaranteed.

@@ -66,7 +66,7 @@ class Posterior:
         return np.asarray(ndtr((np.asarray(value)[..., None] - self.mu) / self.sigma).mean(axis=-1))
 
     def quantile(self, probability: float) -> float:
-        """Return the log10 mass below which the mass lies with a probability."""
+        """Return the log10 mass below which the true mass lies with this probability."""
         return float(mixture_quantile(probability, self.mu[:, None], self.sigma[:, None])[0])
 
     def sample(self, number: int, rng: np.random.Generator) -> FloatArray:
@@ -107,7 +107,7 @@ class Ensemble(EnsembleFiles):
 
     @classmethod
     def from_folder(cls, folder: Path) -> Ensemble:
-        """Return the ensemble in an experiment's folder: the very networks that `ensemble.nc` joins.
+        """Return the ensemble in an experiment's folder: the networks that `ensemble.nc` lists.
 
         The folder may hold other networks, of an earlier, larger run. InputError if `ensemble.nc` or the weights of a
         member are missing.
@@ -192,12 +192,12 @@ class Ensemble(EnsembleFiles):
         return [Posterior(*both) for both in zip(centre.T, width.T, strict=True)]
 
     def save(self, path: Path) -> str:
-        """Write a finished ensemble without control as one file; return its `digest`, ENSHASH in mass catalogues."""
+        """Write a finished ensemble (not of a control) as one file; return its `digest`, ENSHASH in mass catalogues."""
         return pack_ensemble(self, path)
 
 
 def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Redshifts (cluster, 3): as they are, an error lower (but not below `MIN_REDSHIFT`), an error higher."""
+    """Redshifts (cluster, 3): z, z - error (but not below `MIN_REDSHIFT`) and z + error."""
     bad = np.flatnonzero(~(np.isfinite(error) & (error >= 0)))
     if bad.size:
         raise InputError(f"redshift_err: row {bad[0]} has {error[bad[0]]}. Give the standard error, 0 if it is exact.")
@@ -242,7 +242,7 @@ def predict_sky(
     output: Path,
     device: str = "auto",
 ) -> None:
-    """Predict every selected cluster of another simulated sky, a test cluster each, and write `ensemble.nc`.
+    """Predict all selected clusters of another simulated sky, as test clusters, and write `ensemble.nc`.
 
     Takes the images (`smoothed/<preprocessing>.nc`) of every realization, preprocessed like the training images, and
     the members' safetensors; selection, noise of the redshifts and seed are those of the training. One realization is

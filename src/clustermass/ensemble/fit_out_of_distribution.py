@@ -20,11 +20,11 @@ from clustermass.io.provenance import provenance
 
 #: a quantity is used if at least this share of the training clusters has it
 USED_SHARE = 0.9
-#: fewer training clusters have no quantiles
+#: smallest number of training clusters for a fit
 MIN_TRAINING = 10
-#: with fewer training clusters a term of the polynomial, only a mean is fitted
+#: with fewer training clusters per term of the polynomial, only a mean is fitted
 CLUSTERS_PER_TERM = 10
-#: components of the mixture: at most, and training clusters that each needs
+#: largest number of components of the mixture, and training clusters that each needs
 MAX_COMPONENTS, CLUSTERS_PER_COMPONENT = 6, 500
 #: scores are clipped for the fit of the mixture, lest a component be spent on a few outliers
 CLIPPED_AT = 6.0
@@ -93,11 +93,11 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Coefficients of the expected quantity and of its log scatter, (term,), and `OodModel.knot_value`, (knot,).
 
-    Least squares, the second time weighted by the first one's scatter.
+    Least squares in two passes; the second is weighted by the scatter of the first.
     """
     finite = np.isfinite(values)
     basis, values = basis[finite], values[finite]
-    # the core depends on redshift and exposure, these two on nothing; too few clusters give means only
+    # core brightness may depend on redshift and exposure, these two on nothing; few clusters: only means are fitted
     few = values.size < CLUSTERS_PER_TERM * len(TERMS)
     allowed = 0 if name in COVARIATES[:2] or few else 2 if name == COVARIATES[2] else len(COVARIATES)
     chosen = [number for number, term in enumerate(TERMS) if all(covariate < allowed for covariate in term)]

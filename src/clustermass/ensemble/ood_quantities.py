@@ -22,7 +22,7 @@ CORE_ARCSEC, OUTSKIRTS_ARCSEC = 60.0, 144.0
 NEIGHBOUR_ARCSEC, NEIGHBOUR_PIXELS = 72.0, 3
 #: groups of bands, soft to hard, for the colours
 GROUPS = 3
-#: counts of a prior for a colour of zero, which keeps the colours of faint clusters from being all noise
+#: prior counts of zero colour: without them the colours of faint clusters would be all noise
 COLOUR_PRIOR = 10.0
 #: quantities in their order, with descriptions (log10 except offset, colours and mass)
 QUANTITIES = {
@@ -162,7 +162,7 @@ def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
 
 
 def _offset(total: FloatArray, x: FloatArray, y: FloatArray, radius: FloatArray) -> FloatArray:
-    """Distance of the centre of light from the image's centre over its Poisson error, outskirts excluded, (cluster,).
+    """Distance of the centre of light from the image's centre over its Poisson error, without outskirts, (cluster,).
 
     |sum n r| / sqrt(sum n r^2 / 2), with n the counts and r the positions of the pixels.
     """

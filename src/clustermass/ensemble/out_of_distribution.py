@@ -1,4 +1,4 @@
-"""Out-of-distribution score of a cluster: the rank of its density, under the training clusters, among validation ones.
+"""Out-of-distribution score: rank of a cluster's density in the training distribution among validation clusters.
 
 Each quantity q_k of `ood_quantities` is compared with its expectation at the cluster's redshift, exposure and core
 brightness. With t the polynomial terms of these covariates,
@@ -31,7 +31,7 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
-#: share of clusters like the training clusters that get FLAG_OOD, at most
+#: largest share of in-distribution clusters that get FLAG_OOD
 FALSE_ALARMS = 0.01
 #: quantities that the expectations of the others depend on; every cluster has them
 COVARIATES = ("redshift", "exposure", "core")
@@ -157,9 +157,9 @@ def terms(measured: FloatArray, centre: FloatArray, width: FloatArray) -> FloatA
 
 
 def _normal_score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
-    """Phi^-1(F(u)) of one quantity: linear between the knots, and beyond as steep as on average inside."""
+    """Phi^-1(F(u)) of one quantity: linear between the knots; the slope beyond is the mean slope inside."""
     value, number = np.unique(knot_value, return_inverse=True)
-    score = np.bincount(number, KNOTS) / np.bincount(number)  # quantiles that coincide, as of exposures, share one
+    score = np.bincount(number, KNOTS) / np.bincount(number)  # equal quantiles (of exposures, say) share a score
     steep = (score[-1] - score[0]) / (value[-1] - value[0])
     beyond = np.minimum(deviation - value[0], 0) + np.maximum(deviation - value[-1], 0)
     return np.asarray(np.interp(deviation, value, score) + steep * beyond)
@@ -203,7 +203,7 @@ def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Pa
 
 
 def sample_p(p: FloatArray, number: int) -> float | None:
-    """Probability that a sample like the validation clusters is altogether as unlike the training clusters as this one.
+    """p-value: probability that a sample like the validation clusters is at least as unlike the training clusters.
 
     One-sided Mann-Whitney test of `OodScore.p` (cluster,), NaN left out, against the ranks of `number` validation
     clusters. It takes clusters as independent and detects small differences that all clusters share.

@@ -85,7 +85,7 @@ def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
         _check_member(path, member, first)
     calibration, training = read_calibration(trained.calibration), read_training(trained.ensemble)
     domain, header = read_ood_model(trained.domain), read_netcdf(trained.ensemble).attrs
-    # JSON has no NaN, the range of what no training cluster has
+    # JSON has no NaN: the range of a quantity that no training cluster has
     ranges = {name: ends for name, ends in training.ranges.items() if ends[0] == ends[0]}
     return {
         "format": FORMAT,

@@ -24,7 +24,7 @@ class Residuals(NamedTuple):
     group: NDArray[np.str_]
 
     def subset(self, chosen: NDArray[np.bool_]) -> "Residuals":
-        """Return those of the clusters in `chosen`, (cluster,)."""
+        """Return the residuals of the clusters in `chosen`, (cluster,)."""
         baselines = {name: residual[chosen] for name, residual in self.baselines.items()}
         return Residuals(self.network[chosen], baselines, self.group[chosen])
 
@@ -72,8 +72,8 @@ def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Jso
 def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[str, float]:
     """Members' sigma (member, cluster) over the ensemble's (cluster,): end of section 4 of Krippendorf et al. (2023).
 
-    They state 0.951 +- 0.039 without saying over what the second number is a standard deviation. Returns both readings:
-    `mean` and `std` over members and clusters, and `std_of_members`, of the members' means over the clusters.
+    They state 0.951 +- 0.039, but not over what 0.039 is the standard deviation. Returns both readings: `mean` and
+    `std` over members and clusters, and `std_of_members`, of the members' means over the clusters.
     """
     ratio = member_sigma / ensemble_sigma
     of_members = float(ratio.mean(axis=1).std())
@@ -111,9 +111,9 @@ def resampled_moments(
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and scatter of every predictor in every resampling, the same draws for all of them (paired).
 
-    As many groups as there are are drawn with replacement: clusters that share a halo or photons are drawn together.
-    Takes residuals (predictor, cluster) and the clusters' groups (cluster,); returns float64 (predictor, resampling)
-    each, in dex, the scatter about the mean and divided by n.
+    Each resampling draws groups with replacement, in the number of all groups: clusters that share a halo or photons
+    are drawn together. Takes residuals (predictor, cluster) and the clusters' groups (cluster,); returns float64
+    (predictor, resampling) each, in dex, the scatter about the mean and divided by n.
     """
     _, row = np.unique(np.asarray(group), return_inverse=True)
     groups = int(row.max()) + 1

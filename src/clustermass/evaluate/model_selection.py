@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Settings(TypedDict):
-    """Settings of a candidate that give its number of parameters; further ones are only listed as departures."""
+    """Settings of a candidate that determine its number of parameters; others are listed as departures only."""
 
     preprocessing: Preprocessing
     network: Network
@@ -56,7 +56,7 @@ def search(
 ) -> dict[str, Any]:
     """Compare ensembles on the same validation clusters; write `search.json` and return what it holds.
 
-    `candidates` are their `ensemble.nc`, whose test clusters don't reach the file, not even through a hash; groups are
+    `candidates` are their `ensemble.nc`. No test cluster reaches the output, not even through a hash. Groups are
     those of the sky's `split`. `settings` are `preprocessing`, `network` and `recipe` of each candidate, and whatever
     else distinguishes it; images have `bands` bands unless the preprocessing joins them. Written are `n_val`,
     `n_groups`, `first`, `best`, `ranking` (by negative log-likelihood), `candidates` (see `compare`; `members`,
@@ -226,7 +226,7 @@ def _numbers(measure: Measure) -> tuple[float, float, float]:
     return measure["value"], *(measure["ci68"] or (np.nan, np.nan))
 
 
-#: sizes of ensembles, as far as there are so many members; all members are always included
+#: sizes of ensembles up to the number of members; the whole ensemble is always included
 SIZES = (1, 2, 5, 10, 20, 30)
 
 

@@ -1,1 +1,1 @@
-"""Figures, a file for those that show the same; `style` holds what all share."""
+"""Figures, one module for each subject; `style` holds what all share."""

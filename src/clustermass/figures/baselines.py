@@ -78,9 +78,9 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], room: float) -> None:
-    """Draw a dot and an interval a predictor, from below, and its number at the right edge.
+    """Draw each predictor's value and interval, from bottom to top, and print the value at the right edge.
 
-    For the numbers the panel is widened by `room` times its width.
+    The panel is widened by `room` times its width for the printed values.
     """
     for place, name in enumerate(names):
         value, interval = values.get(name, (None, None))
@@ -98,7 +98,7 @@ def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], r
 def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str | None]]) -> Figure:
     """Draw the scatter of network and baselines against the number of training clusters, a panel a test sample.
 
-    Rows are experiments on test samples, a file each: `experiment`; `family`, the name of experiments that differ in
+    Each file has a row, an experiment on one test sample: `experiment`; `family`, a name for experiments that differ in
     the training clusters alone; `sky`, None = the test set of the training sky, which comes first of each experiment.
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
@@ -128,7 +128,7 @@ def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str
 
 
 def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
-    """Draw the curves of all predictors on one test sample, of those that every number of clusters has."""
+    """Draw the curves on one test sample of all predictors that have a scatter at every number of clusters."""
     sizes = [point.n_train for point in points]
     for place, name in enumerate(TRAINED):
         if all(name in point.scatter for point in points):
@@ -142,7 +142,7 @@ def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
 
 
 def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: str, place: float) -> None:
-    """Draw the scatter of one predictor at each size, with its 68 % interval, a little to the side of it."""
+    """Draw the scatter of one predictor at each size, with its 68 % interval, shifted sideways by `place`."""
     size = np.array(sizes, dtype=float)
     value = np.array([value for value, _ in values], dtype=float)
     interval = np.array([interval or [np.nan, np.nan] for _, interval in values])

@@ -29,7 +29,7 @@ HISTOGRAM_BINS = 32
 
 @style.saved
 def plot_bias(predictions: Path, baselines: Path) -> Figure:
-    """Draw mean residual and scatter of every predictor on the test set in bins of true and of its own mass."""
+    """Draw mean residual and scatter of every predictor on the test set in bins of true and of predicted mass."""
     mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
     predicted = mass + residuals["network"]
     figure = style.new_figure(style.TWO_COLUMNS_IN, 6.2)
@@ -94,7 +94,7 @@ def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarra
 def draw_all(
     panels: np.ndarray, by_truth: bool, mass: np.ndarray, residuals: dict[str, np.ndarray], edges: np.ndarray
 ) -> None:
-    """Draw bias (first panel) and scatter (second) of every predictor in bins of the true mass or of its own one."""
+    """Draw bias (first panel) and scatter (second) of every predictor in bins of true or predicted mass."""
     names = style.in_order(name for name in residuals if name not in LEFT_OUT)
     offsets = np.linspace(-0.36, 0.36, len(names)) if len(names) > 1 else np.zeros(1)
     for name, offset in zip(names, offsets, strict=True):
@@ -126,7 +126,7 @@ def mass_bins(mass: np.ndarray) -> np.ndarray:
 def binned(mass: np.ndarray, residual: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Mean, its standard error, scatter and its standard error (s / sqrt(2 n - 2)) of each bin, (4, bin), in dex.
 
-    All but the mean are NaN, and so not drawn, where a bin holds one cluster, and all where it holds none.
+    In a bin with one cluster all but the mean are NaN, in an empty bin all four; NaN is not drawn.
     """
     columns = []
     for low, high in itertools.pairwise(edges):
@@ -156,7 +156,7 @@ def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray, label: str) -> No
 def plot_weighting(predictions: Sequence[Path], rows: Sequence[Mapping[str, str]]) -> Figure:
     """Draw residuals and sigma of pairs of experiments on the same test clusters (Figs. 5 and 8 of the paper).
 
-    Rows, a file each, are `experiment` and `weighting` of its training clusters; of a pair the unweighted comes first.
+    Each file has a row: `experiment` and `weighting` of its training clusters. In a pair the unweighted comes first.
     """
     if not rows or len(rows) % 2 or len(rows) != len(predictions):
         raise InputError("no pair of experiments that differ in weighting alone.")

@@ -91,7 +91,7 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 
 
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
-    """Limits that hold all intervals of a key figure, and a ratio of 1; of controls only if there is nothing else."""
+    """Limits that hold all intervals of a key figure, and a ratio of 1; controls count only without other rows."""
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]
     for _, value, interval in (measured for row in shown for measured in values_of(row, key)):
@@ -102,7 +102,7 @@ def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
 
 
 def look(control: bool, other_sky: bool) -> dict[str, Any]:
-    """Marker and colour: controls are grey, skies other than that of the training diamonds."""
+    """Marker and colour: controls are grey; skies other than the training sky are diamonds."""
     marker, size = ("D", 3.5) if other_sky else ("o", 4)
     return {"color": style.GREY if control else style.BLUE, "marker": marker, "ms": size}
 

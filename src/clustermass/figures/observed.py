@@ -170,7 +170,7 @@ def plot_published_masses(comparison: Path) -> Figure:
 
 
 def describe(numbers: Mapping[str, Any]) -> tuple[str, str]:
-    """Format number, mean and scatter of a difference, and its trends; without those of too few clusters."""
+    """Format number, mean and scatter of a difference, and its trends; numbers of too few clusters are left out."""
     title, trends, fit = f"n = {numbers['n']}", "", numbers["fit"]
     if numbers["mean_dex"] is not None:
         title += f"\nmean {signed(numbers['mean_dex'])} ± {numbers['mean_dex_error']:.3f} dex"
@@ -201,6 +201,6 @@ def binned_medians(redshift: np.ndarray, difference: np.ndarray) -> tuple[np.nda
 
 
 def limits_of(columns: list[np.ndarray]) -> tuple[float, float]:
-    """Limits that hold all but the outermost values of the columns, with a margin."""
+    """Limits around all but the outermost values of the columns, with a margin."""
     low, high = np.nanpercentile(np.concatenate(columns), [0.2, 99.8])
     return float(low) - 0.1, float(high) + 0.1

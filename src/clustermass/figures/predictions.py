@@ -1,4 +1,4 @@
-"""Predictions of the test set: against the true mass (Krippendorf et al. 2023, Fig. 4), and are their errors right."""
+"""Predictions of the test set: against the true mass (Krippendorf et al. 2023, Fig. 4), and their calibration."""
 
 import json
 from pathlib import Path
@@ -105,10 +105,10 @@ def plot_calibration(predictions: Path, metrics: Path) -> Figure:
 
 
 def read_bins(path: Path) -> dict[str, tuple[list[float], list[int], np.ndarray]]:
-    """Read the bins of the block `calibration` of metrics.json: by key of `BINNED_BY` inner edges, numbers and shares.
+    """Read the bins in `calibration` of metrics.json: inner edges, numbers and shares by key of `BINNED_BY`.
 
-    The share of true masses inside each interval of `COVERAGES`, with the ends of its own 68 % interval, is
-    (interval, bin, 3), NaN for an empty bin. The outermost bins are open.
+    Shares are (interval, bin, 3): the share of true masses inside each interval of `COVERAGES`, and the ends of its own
+    68 % interval; NaN for an empty bin. The outermost bins are open.
     """
     binned = {}
     with reading(path, "metrics"):
@@ -122,7 +122,7 @@ def read_bins(path: Path) -> dict[str, tuple[list[float], list[int], np.ndarray]
 
 
 def conformal(test: xr.Dataset) -> dict[float, float]:
-    """Return nominal level -> share of true masses inside, of the conformal intervals that are finite."""
+    """Return the share of true masses inside the finite conformal intervals, by nominal level."""
     low, truth, high = (test[name].values for name in ("conformal_low", "log10_m500c", "conformal_high"))
     shares = ((low <= truth) & (truth <= high)).mean(axis=1)
     finite = np.isfinite(low).all(axis=1)
@@ -136,7 +136,7 @@ def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def binomial_band(n: int, probability: np.ndarray | float) -> np.ndarray:
-    """Return the central 95 % interval of the fraction of `n` clusters that fall in with `probability`, (2, ...)."""
+    """Return the central 95 % interval of the fraction of `n` clusters inside, each with `probability`, (2, ...)."""
     return np.asarray(stats.binom.interval(0.95, n, probability)) / n
 
 

@@ -135,7 +135,7 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
 def pixels_of(cluster: xr.Dataset, coarser: int = 1) -> tuple[np.ndarray, float]:
     """Return photons a pixel (band, y, x), or the image if it was published smoothed, and half of its side, arcsec.
 
-    Pixels are `coarser` times those of the file, but for a smoothed or indivisible image.
+    Pixels are `coarser` times those of the file, except for a smoothed or indivisible image.
     """
     pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)
     bands, side = pixels.shape[:2]

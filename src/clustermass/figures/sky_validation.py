@@ -24,7 +24,7 @@ from clustermass.sky_validation.statistics import Histogram, Running
 SIMULATED, SPURIOUS, OBSERVED = style.BLUE, style.VERMILION, style.BLACK
 #: count/s (0.2-2.3 keV) of an AGN per erg/s/cm2 (0.5-2 keV): photon index 1.9, 3e20 hydrogen atoms per cm2
 AGN_RATE_OVER_FLUX = 1.38e12
-#: of Moretti et al. 2003, sources per deg2
+#: normalisation of the number counts of Moretti et al. 2003, sources per deg2
 AGN_NORMALISATION = 6150.0
 #: single points are drawn of this many fields only: more would blacken the panel
 FIELDS_DRAWN = 4
@@ -36,7 +36,7 @@ MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew
 
 @style.saved
 def plot_sky_validation(measured: Path, table: Path) -> Figure:
-    """Draw `measured.nc` beside published numbers, and how much of the table `sky.json` holds."""
+    """Draw `measured.nc` beside published numbers, and state how many rows of `sky.json` are within tolerance."""
     data = read_netcdf(measured, VARIABLES)
     if not statistics.chosen(data, "selected").any():
         raise InputError(f"{measured}: no selected cluster in it; nothing can be drawn. Enlarge the sky.")
@@ -53,7 +53,7 @@ def plot_sky_validation(measured: Path, table: Path) -> Figure:
 
 
 def label_page(figure: Figure, data: xr.Dataset, table: Path) -> None:
-    """Write above the panels how many lines of the table hold, and below them what the marks mean."""
+    """Write above the panels how many rows of the table are within tolerance, and below them what the marks mean."""
     with reading(table, "table of the validation"):
         demands = json.loads(table.read_text(encoding="utf-8"))["musts"]
         rows = [(name, demands[name]["number"], len(demands[name]["failed"])) for name in ("must", "aim")]
@@ -207,7 +207,7 @@ def draw_histogram(
 ) -> None:
     """Draw the mean number per field in each bin, and the published numbers with their square roots as errors.
 
-    In bins wider than the first one the number is that in the first one's width.
+    Numbers in wider bins are scaled to the width of the first bin.
     """
     width = np.diff(real.edges)
     scale = width[0] / width
@@ -222,7 +222,7 @@ def draw_histogram(
 
 
 def draw_running(axes: Axes, x: np.ndarray, y: np.ndarray, real: Running) -> None:
-    """Draw simulated medians in the bins of the published ones that hold ten values, and published 16 to 84 %."""
+    """Draw simulated medians in published bins that hold ten values, and the published 16 to 84 % range."""
     members = [(x >= low) & (x < high) for low, high in pairwise(real.edges)]
     enough = [inside for inside in members if inside.sum() >= 10]
     medians = [[np.median(values[inside]) for inside in enough] for values in (x, y)]

@@ -143,7 +143,7 @@ def neighbours(table: xr.Dataset, catalogues: Mapping[str, Path | None], half: f
 
 
 def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.ndarray:
-    """Return the counts of the brightest other detection in each cluster's box over its own, float64, (cluster,).
+    """Return the counts of the brightest other detection in the box over those of the cluster, float64, (cluster,).
 
     The box reaches `half` arcsec to each side. The ratio is 0 if no other detection has counts, NaN if the cluster has
     none.
@@ -169,7 +169,7 @@ def add_axes(figure: Figure, x: float, y: float, width: float, height: float) ->
 
 
 def draw_extreme(figure: Figure, top: float, row: xr.Dataset, files: Files, half_seen: float, name: str) -> None:
-    """Draw a cluster of `spreads` below `top` (inches): all bands together with all that is marked, and each alone.
+    """Draw a cluster of `spreads` below `top` (inches): all bands together with all marks, then each band alone.
 
     `half_seen` is half of the side of the box that the networks see, arcsec.
     """
@@ -254,7 +254,7 @@ def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap:
 
 
 def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: np.random.Generator) -> float:
-    """Bootstrap error of the median of `values` (cluster,), groups (cluster,) drawn whole; NaN of one group."""
+    """Bootstrap error of the median of `values` (cluster,), groups (cluster,) drawn whole; NaN for one group."""
     names, row = np.unique(group, return_inverse=True)
     if names.size == 1:
         return np.nan

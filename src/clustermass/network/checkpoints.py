@@ -1,8 +1,8 @@
 """A member in training, its checkpoint on disk, `{member}.{hash}.safetensors`, and a watch on its loss.
 
 The hash in the name stands for everything that shapes the result: a file with another hash is never read, and is
-removed once the member is finished. If a checkpoint can't be written or read, the log has a line, and the training goes
-on without it. Arrays and JSON, no pickle; written atomically, with a checksum of the whole.
+removed once the member is finished. If a checkpoint can't be written or read, the log says so, and the training goes on
+without it. A checkpoint holds arrays and JSON, no pickle; it is written atomically, with a checksum of the whole.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 FORMAT = "clustermass-checkpoint-3"
 EVERY_S = 20.0
 LOG_EVERY_S = 5.0
-EXPLODED = 1e6  # loss of a step, of the standardised mass: a network that predicts the mean for all has 0.5
+EXPLODED = 1e6  # limit of the loss of a step (standardised mass); a network that predicts the mean for all has 0.5
 EXTREME = 1e3  # standard deviations: beyond, a pixel alone can throw a network off
 
 
 @dataclass
 class History:
-    """One entry an epoch: losses (a likelihood is that of log10 M500c, in nats) and the rate of its last step."""
+    """History of a training by epoch: losses (likelihoods of log10 M500c, in nats) and last learning rate."""
 
     train_loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
@@ -106,7 +106,7 @@ class Checkpoints:
         return self.folder / f"{member:02d}.{config_hash({'member': member, **self.shaping})}.safetensors"
 
     def resume(self, member: Member) -> Member:
-        """Return a member, fresh, as its checkpoint left it; itself if there is none that can be used."""
+        """Return a fresh member in the state of its checkpoint; unchanged if there is no usable checkpoint."""
         path = self.path(member.number)
         try:
             resumed = decode(path.read_bytes(), member)
@@ -122,7 +122,7 @@ class Checkpoints:
     def write(self, member: Member) -> None:
         """Replace the checkpoint of a member; a failure is logged once and stops nothing.
 
-        Once the member is finished, its other files are removed: old hashes, half writes.
+        Once the member is finished, its other files are removed: those of old hashes and unfinished ones.
         """
         path, name = self.path(member.number), f"{member.number:02d}"
         try:
@@ -142,7 +142,7 @@ class Checkpoints:
 
 
 def encode(member: Member) -> bytes:
-    """Return a member as the bytes of a safetensors file, of a finished one its result alone.
+    """Return a member as the bytes of a safetensors file; a finished member as its result alone.
 
     Floats of the history come back to the last bit; equal members give equal bytes.
     """
@@ -189,7 +189,7 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: str) -> str:
 class Watch:
     """Log the progress of members that are trained side by side, and stop them where a loss runs away.
 
-    `extreme` returns the largest pixel of the training images, in standard deviations; it is called only then.
+    `extreme` returns the largest pixel of the training images, in standard deviations; called only after a failure.
     """
 
     def __init__(self, group: Sequence[Member], recipe: Recipe, extreme: Callable[[], float]) -> None:
@@ -224,7 +224,7 @@ class Watch:
         return "Likely cause: too high a learning rate. Lower the recipe's learning_rate or lengthen its warm-up."
 
     def check_validation(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Stop where a validation loss (member,) isn't finite; `rates` (member, step) are the epoch's."""
+        """Raise an InputError if a validation loss (member,) isn't finite; `rates` (member, step) are the epoch's."""
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             member, rate = self._group[bad[0]], rates[bad[0], -1]

@@ -1,9 +1,9 @@
 """A block of the network (3 x 3 convolution, ReLU, 2 x 2 pooling) whose gradients are fast on a CPU.
 
 The weight gradient that JAX derives is 28 times slower inside `jax.lax.scan` on a CPU than outside (measured with jax
-0.10). Here both gradients of the convolution are ordinary convolutions: that of the input with the flipped kernel, that
-of the kernel of images with slopes, where samples and channels have changed places. ReLU and average pooling are taken
-back in one go, which saves memory traffic. The values are those of JAX's own gradients, to rounding.
+0.10). Here both gradients are ordinary convolutions. That of the input convolves slopes with the flipped kernel; that
+of the kernel convolves images with slopes, with samples and channels exchanged. ReLU and average pooling are
+differentiated in one step, which saves memory traffic. The values are those of JAX's own gradients, to rounding.
 """
 
 from collections.abc import Iterator
@@ -60,14 +60,14 @@ def _backward(saved: tuple[jax.Array, ...], pooled_slope: jax.Array) -> tuple[ja
 
 
 def _of_convolution(saved: tuple[jax.Array, jax.Array], slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Gradients of images and kernel from the `slope` of the maps that they were convolved to."""
+    """Gradients of images and kernel from `slope`, the gradient of the maps that their convolution gives."""
     images, kernel = saved
     of_images = convolution(slope, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
     return of_images, _of_kernel(images, slope, kernel.shape[:2])
 
 
 def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Share the slope of each mean among its 2 x 2 pixels, in maps of `shape`; what was left out gets none."""
+    """Share the slope of each mean among its 2 x 2 pixels, in maps of `shape`; pixels that were left out get 0."""
     number, ny, nx, features = slope.shape
     shared = jnp.broadcast_to(slope[:, :, None, :, None] / 4, (number, ny, 2, nx, 2, features))
     beyond = [(0, 0), (0, shape[1] - 2 * ny), (0, shape[2] - 2 * nx), (0, 0)]
@@ -95,5 +95,5 @@ def same_convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def max_block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """Do what `block` does, but keep the largest of each 2 x 2 pixels instead of their mean."""
-    # in the other order as good, of a quarter of the pixels
+    # the same as pooling last, but ReLU acts on a quarter of the pixels
     return jax.nn.relu(reduce(jnp.maximum, _quarters(same_convolution(images, kernel) + bias)))

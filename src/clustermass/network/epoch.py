@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clustermass.config.models import Network, Recipe
 
 MICRO_BATCH = 20  # samples at a time on a CPU; gradients add up to those of the batch
-CACHE_BYTES = 1.3e6  # of the largest map of a chunk of samples: what stays fast on the CPUs that we measured
+CACHE_BYTES = 1.3e6  # of the largest map of a chunk of samples: larger ones were slower on the CPUs that we measured
 
 
 class TrainingData(NamedTuple):
@@ -43,8 +43,8 @@ class Progress(NamedTuple):
 class Program(NamedTuple):
     """What is compiled into an epoch: network, loss and settings of the recipe.
 
-    `needed` side inputs are always seen, the measured ones after them are hidden from the share `hidden` of the
-    clusters; `micro` divides `batch`, and `chunk` divides `micro`.
+    The first `needed` side inputs are always seen; the measured ones after them are hidden for the share `hidden` of
+    the clusters. `micro` divides `batch`, and `chunk` divides `micro`.
     """
 
     structure: nnx.GraphDef
@@ -76,8 +76,8 @@ class Program(NamedTuple):
 def parts(batch: int, map_size: int) -> tuple[int, int]:
     """Count the samples of a micro-batch, and of a chunk that goes through the convolutions at once.
 
-    The first is the largest divisor of `batch` up to `MICRO_BATCH`, the second the largest power of two that divides it
-    and whose maps of `map_size` float32 numbers fit `CACHE_BYTES`; where that is below 4, nothing is taken apart.
+    The micro-batch is the largest divisor of `batch` up to `MICRO_BATCH`. The chunk is the largest power of two that
+    divides it and whose maps of `map_size` float32 numbers fit `CACHE_BYTES`. Parts below 4 samples are not made.
     """
     micro = max(size for size in range(1, min(MICRO_BATCH, batch) + 1) if batch % size == 0)
     micro = micro if micro >= 4 else batch
@@ -145,9 +145,9 @@ def run_epoch(
 def run_epochs(
     program: Program, progress: Progress, data: TrainingData, rates: jax.Array, keys: jax.Array
 ) -> tuple[Progress, jax.Array, nnx.State]:
-    """Do `run_epoch` for members stacked along a first axis of `progress`, `rates`, `keys` and of all that returns.
+    """Do `run_epoch` for members stacked along a first axis of `progress`, `rates`, `keys` and all results.
 
-    The memory of `progress` is used for the new one: it can't be read any more.
+    The memory of `progress` is reused for the result: `progress` can't be read afterwards.
     """
     return over_members(lambda progress, *member: run_epoch(program, progress, data, *member))(progress, rates, keys)
 

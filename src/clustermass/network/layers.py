@@ -188,9 +188,9 @@ LAYERS: dict[str, type[nnx.Module]] = {
 class Network(nnx.Module):
     """Layers in the order of their list, and a last dense one of `outputs` features without activation.
 
-    `shapes` are those of the inputs by name, without the axis of the samples; the first layer takes ``image``,
-    (y, x, band). Weights have names of two groups: `convolutional.layers.<n>` of what acts on maps, n = 0, 1, ..., and
-    `dense.layers.<n>`, n = 0, 2, ... (the odd numbers are the activations').
+    `shapes` are those of the inputs by name, without the axis of the samples; the first layer takes ``image``, (y, x,
+    band). Weights are named `convolutional.layers.<n>` for layers that act on maps, n = 0, 1, ..., and
+    `dense.layers.<n>` for all others, n = 0, 2, ... (odd numbers are activations).
     """
 
     def __init__(self, layers: Sequence[Layer], shapes: Mapping[str, Shape], outputs: int) -> None:
@@ -286,5 +286,5 @@ def _one_of(choices: Mapping[str, Any], word: str) -> str:
 
 
 def _kernel(shape: Shape, fan_in: int | None = None) -> nnx.Param[jax.Array]:
-    """Return room for a kernel; its values are drawn by `clustermass.network.predict`."""
+    """Return a kernel of zeros; its values are drawn by `clustermass.network.predict`."""
     return nnx.Param(jnp.zeros(shape), fan_in=fan_in or math.prod(shape[:-1]))

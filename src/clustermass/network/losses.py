@@ -1,7 +1,7 @@
 """The losses that networks are trained with: number of outputs, terms, and the mass that outputs stand for.
 
-Everything is of the standardised mass t = (y - m) / s, where y = log10 M500c and m, s are mean and standard deviation
-of the training masses. Functions take arrays of NumPy or JAX.
+Losses are functions of the standardised mass t = (y - m) / s, where y = log10 M500c and m, s are mean and standard
+deviation of the training masses. Functions take arrays of NumPy or JAX.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ DEFAULT = "likelihood"
 class Loss:
     """A loss whose network predicts the mass alone: all clusters get one sigma, that of the validation residuals."""
 
-    #: numbers that the network ends in
+    #: number of outputs of the network
     outputs: ClassVar[int] = 1
     #: whether the variance of `moments` is a prediction
     predicts_sigma: ClassVar[bool] = False
-    #: whether `terms` is minus the logarithm of a probability density of t: of log10 M500c it is larger by ln(s)
+    #: whether `terms` is -ln of a probability density of t; -ln of the density of log10 M500c is larger by ln(s)
     is_density: ClassVar[bool] = False
     #: m and s of the training masses
     mass_mean: float = 0.0
@@ -52,7 +52,7 @@ class Loss:
 
 
 class Likelihood(Loss):
-    """Negative log-likelihood of a Gaussian, ln(sigma^2) / 2 + (t - mu)^2 / (2 sigma^2), and no constant ln(2 pi) / 2.
+    """Negative log-likelihood of a Gaussian, ln(sigma^2) / 2 + (t - mu)^2 / (2 sigma^2), without ln(2 pi) / 2.
 
     Krippendorf et al. (2023), Eq. 1. The outputs are mu and ln(sigma^2).
     """
@@ -70,7 +70,7 @@ class Likelihood(Loss):
 
 
 class SquaredLog(Loss):
-    """Squared error of the logarithmic mass, ((y - y') / s)^2: 1 where all are predicted the mean mass."""
+    """Squared error of the logarithmic mass, ((y - y') / s)^2: 1 if the mean mass is predicted for all."""
 
     def terms(self, truth: Array, output: Array) -> Array:
         """See `Loss.terms`."""
@@ -80,8 +80,8 @@ class SquaredLog(Loss):
 class Percentage(Loss):
     """Absolute percentage error of the logarithmic mass, 100 |y - y'| / y.
 
-    Keras' `mean_absolute_percentage_error` with labels y. Krippendorf et al. (2023) don't say of which quantity theirs
-    is; their squared error is of the logarithmic mass (section 3), and so is this.
+    Keras' `mean_absolute_percentage_error` with labels y. Krippendorf et al. (2023) don't state the quantity of their
+    percentage error. Their squared error is of the logarithmic mass (section 3); so this error is, too.
     """
 
     def terms(self, truth: Array, output: Array) -> Array:
@@ -92,8 +92,8 @@ class Percentage(Loss):
 class SquaredLog1p(Loss):
     """Squared logarithmic error, (ln(1 + y) - ln(1 + y'))^2 ((1 + m) / s)^2.
 
-    Keras' `mean_squared_logarithmic_error` with labels y, y' not below 0, times a constant that brings it to the size
-    of `SquaredLog`, from which it then differs by the curvature of ln alone.
+    Keras' `mean_squared_logarithmic_error` with labels y, y' not below 0, times a constant. With this constant it
+    differs from `SquaredLog` by the curvature of ln alone.
     """
 
     def terms(self, truth: Array, output: Array) -> Array:
@@ -106,9 +106,9 @@ class SquaredLog1p(Loss):
 class Classification(Loss):
     """Cross entropy -ln p of the true mass bin, p by softmax over 32 equal bins of log10 M500c, m - 4 s to m + 4 s.
 
-    Masses beyond belong to the outermost bins. The predicted mass is the mean over the bins, and its variance theirs:
-    that of the bins' centres, plus WIDTH^2 / 12 inside a bin. Number and limits of the bins are ours: Krippendorf et
-    al. (2023, App. B) state none.
+    Masses beyond belong to the outermost bins. The predicted mass is the mean of the bins' centres under p. Its
+    variance is that of the centres plus WIDTH^2 / 12, the variance within a bin. Number and limits of the bins are
+    ours: Krippendorf et al. (2023, App. B) state none.
     """
 
     outputs, predicts_sigma = CLASSES, True

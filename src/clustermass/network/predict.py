@@ -1,6 +1,6 @@
-"""Networks as arrays and files: their weights drawn, named, stacked and saved, and applied to images.
+"""Networks as arrays and files: draw, name, stack and save their weights, and apply them to images.
 
-`apply_network` alone applies them: in training, after it, and to new images.
+All use of a network goes through `apply_network`: in training, after it, and on new images.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mappin
 
 
 def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` of one member for stacks of members: of a single one as it is, of several by `jax.vmap`."""
+    """Return a `function` of one member as a function of stacks of members, by `jax.vmap` if they are several."""
 
     def on_stacks(*stacks: Any) -> Any:
         if len(jax.tree.leaves(stacks)[0]) > 1:
@@ -187,7 +187,7 @@ class Cutting(TypedDict):
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A trained network, as its file holds it: weights as safetensors, and in its metadata what new data need."""
+    """A trained network, as in its file: weights (safetensors) and, as metadata, all that new data need."""
 
     #: by dotted name, float32
     weights: dict[str, np.ndarray]
@@ -200,7 +200,7 @@ class TrainedNetwork:
     #: number in the ensemble, and root of the random numbers
     member: int
     seed: int
-    #: sigma of all its predictions in dex; None: it predicts one for each cluster
+    #: sigma of all its predictions in dex; None: the network predicts sigma for each cluster
     residual_sd: float | None = None
     #: how its images were preprocessed and, before, cut
     preprocessing: Preprocessing = field(default_factory=lambda: cast("Preprocessing", {}))
@@ -209,7 +209,7 @@ class TrainedNetwork:
     grid: dict[str, list[float]] = field(default_factory=dict)
     #: smallest and largest training value of ``redshift``, ``log10_m500c`` and, where measured, ``ml_cts``
     ranges: dict[str, list[float]] = field(default_factory=dict)
-    #: what was taken from its data; None: nothing, it is a network to be used
+    #: control that it was trained under; None: no control, it is a network for use
     control: Control | None = None
 
     def save(self, path: str | Path) -> None:

@@ -44,9 +44,9 @@ def train_networks(
 ) -> Iterator[tuple[TrainedNetwork, Member]]:
     """Train networks and yield each with its history; nothing but the arguments decides the result.
 
-    On one CPU core it does to the last bit, whatever other members are trained with it and however often the training
+    On one CPU core results agree to the last bit, whichever members are trained together and however often the training
     is killed and resumed. No test set can be handed over. Seed and member's number together set initial weights, order,
-    augmentation and dropout. `checkpoints` are where members go on from, and leave their state; None = nowhere.
+    augmentation and dropout. Members go on from `checkpoints` and leave their state there; None = no checkpoints.
     `side_by_side`: members step together in one program (`jax.vmap`), or one after another; None = together on a GPU.
     The two ways round differently: results agree to about 1e-4. InputError if a subset is empty or holds numbers that
     aren't finite, images aren't square, a recipe's key has an unknown value, or the loss runs away.
@@ -74,7 +74,7 @@ def train_networks(
 
 
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
-    """Yield the members that are trained together: each alone, or all that are equally far (a kill may part them)."""
+    """Yield the members that are trained together: each alone, or all with the same number of epochs done."""
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
     if not side_by_side:
@@ -95,7 +95,7 @@ def _run(
     seed: int,
     checkpoints: Checkpoints | None,
 ) -> None:
-    """Train members that are equally far to their ends; `offset` turns a step's loss into that of the history."""
+    """Finish the training of members with the same number of epochs done; `offset` is added to recorded losses."""
     progress, kept = stacked([member.progress for member in group]), stacked([member.kept for member in group])
     root = jax.random.key(seed % 2**32)
     keys = [jax.random.fold_in(root, member.number) for member in group]
@@ -168,7 +168,7 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
-    """Take the rms residual of the validation clusters as sigma of all, for a loss that gives none."""
+    """Set sigma of all clusters to the rms residual of the validation set, for a loss that predicts no sigma."""
     mu, _ = predict(trained, val.images, val.redshift[:, None], val.measurements)
     return replace(trained, residual_sd=float(np.sqrt(np.mean((mu[:, 0] - val.log10_m500c) ** 2))))
 
@@ -190,10 +190,10 @@ def _check(train: Subset, val: Subset, recipe: Recipe) -> None:
 class LearningRate:
     """Learning rates of the steps of each epoch, by the `schedule` of a recipe.
 
-    ``cosine``: linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth.
-    ``plateau``: multiplied by `factor` once the validation loss hasn't fallen for `patience` epochs, down to `minimum`,
-    as in Keras and optax. In plain Python: optax's own would cost a GPU with thirty members more than their epoch's
-    steps. ``constant``: the same for all steps. `steps` are those of an epoch, `losses` the validation losses so far.
+    ``cosine``: linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth. ``plateau``:
+    multiplied by `factor` once the validation loss hasn't fallen for `patience` epochs, down to `minimum`, as in Keras
+    and optax. It is plain Python: for thirty members on a GPU optax's own takes longer than the epoch's steps.
+    ``constant``: the same for all steps. `steps` are those of an epoch, `losses` the validation losses so far.
     """
 
     def __init__(self, recipe: Recipe, steps: int, losses: Iterable[float] = ()) -> None:

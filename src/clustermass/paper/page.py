@@ -41,8 +41,8 @@ def write_page(
 ) -> None:
     """Write the page to `outputs`: `markdown`, `html`, and `numbers` (the same tables as JSON).
 
-    From metrics.json by experiment and sky, `pairs.json`, members_curve.json and settings by experiment, and figures in
-    the order of the page. `run` holds texts of the page's template, and `test_sky`, on which experiments are tested;
+    Takes metrics.json by experiment and sky, `pairs.json`, members_curve.json and settings by experiment, and figures
+    in the order of the page. `run` holds texts of the page's template, and `test_sky`, on which experiments are tested;
     the folder `words` holds page.md, captions.yaml, published.yaml and page.css. InputError names an input that is
     missing or damaged.
     """
@@ -66,7 +66,7 @@ def write_page(
 
 
 def page_tables(results: Results, settings: Mapping[str, Settings], words: Path) -> dict[str, Table]:
-    """Return all tables of the page by name, but that of ensembles of fewer members."""
+    """Return all tables of the page by name, except that of ensembles of fewer members."""
     published = read_published(words / "published.yaml")
     numbers, changes = tables.numbers(results, published), tables.changes(results, published)
     return {

@@ -40,10 +40,10 @@ def compare_pairs(
 
     Its rows hold `experiment`, `sky`, `against`; `n` common test clusters; `own` and `other` scatter and bias with
     intervals and `bias_by_truth` (mean residual in `ENDS`); `scatter_ratio` and `bias_difference_dex` with `_ci68`,
-    from a bootstrap of whole groups with the same draws for both: these are errors of the choice of clusters.
+    from a bootstrap of whole groups with the same draws for both: these are errors from the choice of clusters.
     `bias_nearer_zero_by_truth`: decrease of the absolute bias, with its error from the same clusters. `training_noise`:
-    relative standard deviation of a member's scatter from training to training, of both experiments and typical of all
-    compared with the same one; `scatter_ratio_error`: both errors together. With fewer than three common clusters the
+    relative standard deviation of a member's scatter from training to training, for both experiments and typical of all
+    that have the same `against`; `scatter_ratio_error`: both errors together. With fewer than three common clusters the
     ratio is None. InputError if a file is missing, damaged or lacks a variable.
     """
     table, rows = {one[:2]: one for one in predictions}, []
@@ -108,7 +108,7 @@ def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
-    """Mean and its standard error, None of fewer than three clusters."""
+    """Mean and its standard error; None for fewer than three clusters."""
     if values.size < MIN_CLUSTERS:
         return {"n": values.size, key: None, "error_dex": None}
     return {"n": values.size, key: float(values.mean()), "error_dex": float(values.std() / np.sqrt(values.size))}
@@ -134,8 +134,8 @@ def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict
 def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
     """Relative standard deviation of a member's scatter that is typical of several experiments (scatters in dex).
 
-    From the median of the experiments' variances, so that a few with unstable trainings don't dominate; each variance
-    is divided by the median of its distribution for Gaussian noise. None if no experiment has two members.
+    It is the root of the median of the experiments' variances, which a few unstable trainings don't dominate. Each
+    variance is divided by the median of its distribution for Gaussian noise. None if no experiment has two members.
     """
     variances = [_variance(members) for members in scatters if len(members) > 1]
     scaled = [variance * dof / chi2.median(dof) for variance, dof in variances]

@@ -114,7 +114,7 @@ class Results:
     def _above_60_over_all(self, experiment: str) -> Measured:
         """Scatter above likelihoods of 60 over that of all clusters, errors as if independent."""
         places = [(experiment, "high_likelihood/scatter_dex"), (experiment, "test/scatter_dex")]
-        # for the paper's recipe of networks that were trained on these clusters alone, if there are any
+        # the paper's recipe: from networks that were trained on these clusters alone, if there are any
         if experiment == THEIRS and self.of("high_likelihood"):
             places = [("high_likelihood", "test/scatter_dex"), (BASE, "test/scatter_dex")]
         above, whole = (self.number(*place) for place in places)
@@ -177,8 +177,8 @@ def effect_of(ratio: Measured, error: float = 0.0) -> str:
 def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
     """Say whether a change has the published effect: yes, no, or not seen.
 
-    A published ratio is compared by `agreement`. "worse" needs worse by three standard errors; "same" and "not_better"
-    allow what the paper's test set, with an error of 1 / sqrt(test_clusters), could not resolve either.
+    A published ratio is compared by `agreement`. "worse" needs worse by three standard errors. "same" and "not_better"
+    also allow a change that the paper's test set, with an error of 1 / sqrt(test_clusters), could not resolve.
     """
     if ratio.value is None:
         return "—"

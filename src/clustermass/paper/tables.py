@@ -29,7 +29,7 @@ TAKEN = {
     "no_energy": "each band holds the mean of all",
     "noise_images": "images are noise; the redshift stays",
 }
-#: images of noise give the prior if the scatters differ by less: the form of the prior is chosen, the networks' isn't
+#: noise images must give the prior's scatter to this fraction (not exactly: the form of the prior is chosen)
 SAME_AS_PRIOR = 0.03
 #: blocks of metrics.json, and the quantity that their bins divide
 BINNED = {
@@ -160,7 +160,7 @@ def _edges(block: Block) -> str:
 
 
 def members(curves: Mapping[str, Block]) -> Table:
-    """Ensembles of the first members of each experiment, from `evaluate.ensemble_size`."""
+    """Ensembles of the first members of each experiment, from `members_curve` of `evaluate.model_selection`."""
     header = "experiment|networks|clusters|scatter, dex|negative log-likelihood|residual ÷ sigma"
     rows = [[*header.split("|"), "member's sigma ÷ ensemble's"]]
     for name, curve in curves.items():
@@ -194,9 +194,9 @@ def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
 
 
 def variants(results: Results, recipes: Iterable[str]) -> Table:
-    """Other skies: networks as trained on the standard sky, and trained anew, on the same clusters.
+    """Other skies: networks of the standard sky and networks trained anew, tested on the same clusters.
 
-    The ratio to the recalibrated count rate is of all clusters that each was tested on.
+    The ratio to the recalibrated count rate is that of all test clusters of each.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]

@@ -116,7 +116,7 @@ def print_trace(path: Path, files: Files) -> None:
 
 
 def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path]]:
-    """Yield the files of each step with the same settings; a step comes before those whose files it read."""
+    """Yield groups of files of one step with the same settings; a step comes before the steps whose files it read."""
     depth: dict[Path, int] = {}
     waiting = [(path, 0) for path in list(chain)[:1]]
     while waiting:

@@ -1,4 +1,4 @@
-"""Provenance records: how each file states that it was made, in every format, and where the files lie that it names."""
+"""Provenance records: what a file of any format states of its making, and where the files that it names are."""
 
 import functools
 import json
@@ -20,7 +20,7 @@ from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits
 from clustermass.io.provenance import file_sha256, texts
 
-#: steps that the code below treats apart; the headers of a simulated sky's photons state no step of their own
+#: steps with special treatment below; the headers of a simulated sky's photons state no step of their own
 SIMULATION, DETECTION, TRAINING = "simulate_realization", "detect_sources", "train_member"
 PACKING, CALIBRATION, OOD = "pack_ensemble", "calibrate", "fit_ood"
 RESULTS, CONFIG, RUN_RECORD = "results", "config.yaml", "provenance.json"
@@ -166,9 +166,9 @@ _READERS = {
 
 
 class Files:
-    """The files of a results folder, which provenance calls ``results`` whatever its name is now, and of a user.
+    """Files of a results folder, which provenance always calls ``results``, and a user's own files, also in `folders`.
 
-    `folders` may hold a user's own files, which provenance names without folder or relative to where the run started.
+    Provenance names a user's own files without their folder, or relative to where the run started.
     """
 
     def __init__(self, root: Path, folders: Sequence[Path] = ()) -> None:
@@ -187,7 +187,7 @@ class Files:
             raise InputError(f"{path}: no such file or folder. Name results/<run>, results, or a file in it.")
         whole = path.resolve()
         for folder in (whole, *whole.parents):
-            # an experiment's folder has a folder skies too, of predictions, but without realizations
+            # an experiment's folder has a folder skies, too: it holds predictions, but no realizations
             if next(folder.glob("skies/*/*/images.nc"), None):
                 return cls(folder, folders)
         if path.is_file():
@@ -209,7 +209,7 @@ class Files:
         return PurePosixPath(name).parts[:1] == (RESULTS,)
 
     def locate(self, name: str, digest: str) -> Path | None:
-        """Return the file of that name, of several rather one with this SHA-256; None if there is none."""
+        """Return the file of that name, preferably one with this SHA-256 if several; None if there is none."""
         if self.is_ours(name):
             places = [self.root.joinpath(*PurePosixPath(name).parts[1:])]
         else:

@@ -1,4 +1,4 @@
-"""What a run came to: key figures of its experiments, `summary.json`, and what each of its steps cost."""
+"""Summary of a run: key figures of its experiments, `summary.json`, and the cost of its steps."""
 
 from __future__ import annotations
 
@@ -162,8 +162,8 @@ def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
     """Sum up the costs of the jobs below `folders` by step, the longest in all first.
 
     Benchmark files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth; the label is a number, or the
-    name of a sky, field, preprocessing or experiment in the run's configuration. The step report is left out: it is
-    running, and its file is of an earlier run.
+    name of a sky, field, preprocessing or experiment in the run's configuration. The step `report` is left out: it is
+    still running, and its file is from an earlier run.
     """
     labels = {*config["observed"]["fields"], *config["skies"], *config["preprocessing"], *config["experiments"]}
     suffixes = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))

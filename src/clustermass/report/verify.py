@@ -83,7 +83,7 @@ def verify(path: Path, files: Files) -> Verification:
 
 
 def again(files: Files, names: Iterable[str] = ()) -> str:
-    """Return the command that makes a run again: that of the first of `names` that lies in one."""
+    """Return the command that repeats a run: that of the first of `names` in a run, else the first run."""
     runs = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
     run = next((folder for folder in [*folders, *runs] if folder in runs), None)

@@ -19,7 +19,7 @@ from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
 
-#: candidates are extended detections above both, as in eFEDS; the selected ones are those that are a halo
+#: candidates are extended detections above both limits, as in eFEDS; selected candidates are haloes
 DET_LIKE_MIN, EXT_LIKE_MIN = 5.0, 6.0
 #: erg/s/cm2, 0.5-2 keV: limits of the cumulative numbers of clusters
 FLUX = np.array(
@@ -101,7 +101,7 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
 
 
 def measure_realization(files: RealizationFiles) -> xr.Dataset:
-    """Return `VARIABLES` but `field` of one realization; haloes and area without exposure do not count.
+    """Return `VARIABLES` of one realization, without `field`; haloes and area without exposure do not count.
 
     InputError if a file is missing or damaged or lacks a column, if a value is not finite, or if files do not belong
     together.

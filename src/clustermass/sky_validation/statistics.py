@@ -55,7 +55,7 @@ def published() -> dict[str, Any]:
 
 
 def published_number(name: str) -> PublishedNumber:
-    """Return a published number by name; that of a count has the square root of the count as its error."""
+    """Return a published number by name; the error of a count is its square root."""
     entry = published()["numbers"][name]
     if "count" in entry:
         per = entry.get("per", 1.0)
@@ -103,8 +103,8 @@ def with_error(
 ) -> tuple[float, float | None]:
     """Return a statistic of all n realizations and its jackknife error, None for n = 1 or if one of `others` gives NaN.
 
-    It is sqrt((n - 1) var_i) of the statistic in `others`, the data without each realization in turn; for a mean over
-    realizations this is their standard deviation over sqrt(n).
+    The error is sqrt((n - 1) var_i) of the statistic in `others`, the data without each realization in turn. For a mean
+    over realizations it equals their standard deviation over sqrt(n).
     """
     without = [statistic(other, *arguments) for other in others]
     error = float(np.sqrt((len(others) - 1) * np.var(without))) if others else np.nan
@@ -134,7 +134,7 @@ def per_field(data: xr.Dataset, name: str) -> float:
 
 
 def ratio(data: xr.Dataset, name: str, over: str) -> float:
-    """Sum of one number over the realizations over the sum of another."""
+    """Ratio of two numbers, each summed over the realizations."""
     return float(data[name].sum() / data[over].sum())
 
 
@@ -168,10 +168,10 @@ def spurious_share(data: xr.Dataset) -> float:
 
 
 def quantile(data: xr.Dataset, percent: float, name: str, which: str = "all") -> float:
-    """Quantile of a column, over the candidates of all realizations together; NaN of no candidate.
+    """Quantile over the candidates of all realizations together; NaN without candidates.
 
-    Or of `background`, ML_BKG / ML_EXP in counts/arcmin2/ks, or of `flux_over_rate`, true flux inside R500c over
-    ML_RATE in 1e-13 erg/cm2 per count.
+    `name` is a column, or `background` (ML_BKG / ML_EXP, counts/arcmin2/ks), or `flux_over_rate` (true flux inside
+    R500c over ML_RATE, 1e-13 erg/cm2 per count).
     """
     if name == "background":
         values = 1000 * data["ml_bkg"].values / data["ml_exp"].values

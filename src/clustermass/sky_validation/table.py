@@ -131,8 +131,8 @@ def compare(data: xr.Dataset) -> list[Row]:
 def validate(realizations: Sequence[RealizationFiles], table: Path, markdown: Path, measured: Path) -> dict[str, Any]:
     """Measure the realizations of a sky, compare them with published numbers, and write the results.
 
-    The table goes to `table` (JSON, which is returned too) and `markdown`, what the figure is drawn from to `measured`
-    (netCDF). InputError if there is no realization, if they are of different skies, or if a file is missing or wrong.
+    The table goes to `table` (JSON, also returned) and `markdown`; the data of the figure go to `measured` (netCDF).
+    InputError if there is no realization, if they are of different skies, or if a file is missing or wrong.
     """
     write_measured(measure(realizations), realizations, measured)
     data = read_netcdf(measured, VARIABLES)
