@@ -14,14 +14,14 @@ Float32Array: TypeAlias = NDArray[np.float32]
 IntArray: TypeAlias = NDArray[np.intp]
 IdArray: TypeAlias = NDArray[np.int32]
 BoolArray: TypeAlias = NDArray[np.bool_]
-#: components of a realization, each with a stream of its own: a change of one leaves the others' draws alone
+#: components of a realization, each with its own random stream: a change of one does not change the others' draws
 STREAMS = ("haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "detection", "redshifts")
-#: generator of each of these
+#: random generator of each component
 Streams: TypeAlias = dict[str, np.random.Generator]
 
 
 class Rows:
-    """Base of dataclasses of arrays of one length: ``haloes[rows]`` indexes every field, as NumPy does one array."""
+    """Base of dataclasses of arrays of equal length: ``haloes[rows]`` takes these rows of every array."""
 
     def __getitem__(self, rows: Any) -> Self:
         """Return the same table of these rows: numbers, a mask or a slice."""
@@ -33,7 +33,7 @@ class Rows:
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Return a generator that depends on the seed and on the names of its purpose, not on the order of calls."""
+    """Return a generator that depends only on the seed and `names`, its purpose, not on the order of calls."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
@@ -48,7 +48,7 @@ def random_streams(seed: int, name: str, realization: str) -> Streams:
 def bisect(
     below_root: Callable[[FloatArray], NDArray[np.bool_]], low: FloatArray, high: FloatArray, halvings: int
 ) -> FloatArray:
-    """Return the roots of increasing functions between `low` and `high`, arrays of one shape, after some halvings.
+    """Return the roots of increasing functions between `low` and `high` (arrays of one shape) after some halvings.
 
     `below_root` says for each element whether an argument is below its root.
     """

@@ -140,7 +140,7 @@ _PRIOR = "flat: also columns LOGM500_FLAT*, from which the training sample's mas
 _INPUTS = "where your own files lie (event lists, catalogues) that the run read; may be repeated"
 _OVERWRITE = {"action": "store_true", "help": "replace files that are there already"}
 _OWN_FILES = _path(_INPUTS, action="append", default=[], metavar="FOLDER")
-#: function of each command -> what it is for (in the list of all, in its own help, at the end), and its arguments
+#: function of each command -> texts for the list of commands, for the start and the end of its help; its arguments
 _COMMANDS: dict[Callable[..., int | None], tuple[str, str, str, dict[str, dict[str, Any]]]] = {
     _masses: (
         "masses of the clusters of an event list, by a trained ensemble",

@@ -38,8 +38,8 @@ class Published(NamedTuple):
 def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Published:
     """Read a table of published masses of one of `KINDS`: FITS, CSV, TSV or ECSV; of chiu2022 also `tablec1.dat`.
 
-    `columns` maps our names to those of a `table`. InputError as of `clustermass.catalogues.tables`, or if the table
-    isn't of that kind, two rows are of one cluster, or a mass isn't in the unit that the kind has.
+    `columns` maps our names to the user's for kind `table`. InputError as of `clustermass.catalogues.tables`, or if the
+    table isn't of that kind, two rows are of one cluster, or a mass isn't in the unit of the kind.
     """
     if kind not in KINDS:
         raise InputError(f"published masses: kind is {kind!r}, but must be one of: {', '.join(KINDS)}.")
@@ -67,7 +67,7 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
 def look_up(published: Published, id_src: NDArray[np.int64], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
     """Return the row of each cluster of a field's catalogue in a table of published masses, (cluster,); -1 = none.
 
-    InputError if the masses go by names that the catalogue lacks (`name` None), or none of its clusters is among them.
+    InputError if the table goes by names and the catalogue has none (`name` None), or they share no cluster.
     """
     if published.key == "NAME_CAT" and name is None:
         raise InputError(

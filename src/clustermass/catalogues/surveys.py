@@ -34,7 +34,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "LX500": ("LX500", "L_500KPC"),
     "F_CONT": ("F_CONT", "F_CONT_BEST_COMB", "PCONT"),
     "IN_AREA90": ("IN_AREA90", "inArea90"),
-    # no ID: that of Liu et al. (2022) differs from the names of all other eFEDS tables by rounding
+    # not ID: the IDs of Liu et al. (2022) differ by rounding from the names in all other eFEDS tables
     "NAME_CAT": ("NAME_CAT", "Name"),
 }
 #: no cluster is farther: larger numbers are velocities, percent or a mark for "unknown"
@@ -45,7 +45,7 @@ class Survey(NamedTuple):
     """A published catalogue: its content and paper, and how it is recognised."""
 
     title: str
-    marks: tuple[str, ...]  #: columns that no other of `SURVEYS` has all of
+    marks: tuple[str, ...]  #: columns; no other of `SURVEYS` has all of them
     rows: int  #: as published
     numbered: bool = True  #: whether ID_SRC is unique; in eRASS1 it begins anew with every tile of the sky
 
@@ -57,8 +57,8 @@ SURVEYS = (
     Survey("eRASS1 clusters (Bulbul et al. 2024)", ("DETUID", "BEST_Z", "EXT_LIKE"), 12247, numbered=False),
 )
 _POSITIVE, _ANY = float(np.nextafter(0, 1)), np.inf
-#: columns -> lowest and highest value that is a measurement. Of L, T and F a -1 says that only an upper limit is known;
-#: errors far below zero stand for fits that failed; an infinite SIGMA_Z stays: it says that the redshift is unknown
+#: columns -> lowest and highest value that is a measurement. A -1 in L, T or F means that only an upper limit is known;
+#: an error far below zero marks a failed fit. An infinite SIGMA_Z is kept: it says that the redshift is unknown
 _MEASUREMENTS = (
     (re.compile(r"(T|L|LBOL|F)_\d+KPC(_[LU])?"), _POSITIVE, _ANY),
     (re.compile(r"(SPEC_)?Z_\d?BEST_COMB|BEST_Z|[MRL]500(_[LH])?|KT(_[LH])?"), _POSITIVE, _ANY),
@@ -110,18 +110,18 @@ def mask_sentinels(table: Table, path: Path) -> Table:
 #: a redshift goes with its own error and kind: all from one table
 REDSHIFT = ("Z", "Z_ERR", "Z_TYPE", "Z_SPEC")
 _OWN = ("ID_SRC", "RA", "DEC")
-#: two tables of the same detections give the same positions; far more than this is another numbering
+#: two tables of the same detections agree in position; a larger median distance means another numbering
 MAX_SEPARATION_ARCSEC = 10.0
 
 
 def join_tables(
     catalogue: CheckedTable, paths: Sequence[Path], synonyms: Synonyms
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
-    """Return a catalogue with the columns that it lacks filled in from further tables, the first one first.
+    """Return a catalogue with the columns that it lacks filled in from further tables, preferably from earlier ones.
 
-    Rows are joined by ID_SRC. Names of clusters are never compared: those of two eFEDS tables differ in the last digit
-    for three of four. Columns taken over are called "<column> of <file>", and masked where that file lacks the row.
-    Returns also the redshifts (rows,) of each further table that has them, by file name, NaN = none. InputError as of
+    Rows are joined by ID_SRC. Names are never compared: two eFEDS tables differ in their last digit for three of four
+    clusters. Columns taken over are called "<column> of <file>", and masked where that file lacks the row. Returns also
+    the redshifts (rows,) of each further table that has them, by file name; NaN = none. InputError as of
     `clustermass.catalogues.tables`, or if a further table has no ID_SRC, none of the catalogue's, or other positions.
     """
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
@@ -146,7 +146,7 @@ def join_tables(
 
 
 def _further(catalogue: CheckedTable, path: Path, synonyms: Synonyms) -> tuple[CheckedTable, NDArray[np.int64]]:
-    """Read a further table, and find its row of each row of the catalogue, (rows,), -1 = none."""
+    """Read a further table and find the row in it for each row of the catalogue, (rows,); -1 = none."""
     other = find_columns(read_survey_table(path), path, synonyms)
     other.require({"ID_SRC": "to join it by"}, "the table itself")
     rows = find_rows(catalogue.whole_numbers("ID_SRC").tolist(), other.whole_numbers("ID_SRC").tolist())

@@ -27,7 +27,7 @@ Renamed: TypeAlias = Mapping[Any, str]
 
 _FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
 _TEXT_FORMATS = {".csv": "csv", ".tsv": "csv", ".ecsv": "ecsv"}
-#: what may separate the cells of a CSV file, the first that its header holds; spreadsheets may write the second
+#: possible separators of a CSV file; the first one found in its header is used (spreadsheets may write the second)
 _SEPARATORS = ",;\t"
 
 

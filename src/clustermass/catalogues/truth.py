@@ -28,7 +28,7 @@ def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
 
     The table has at least SRC_ID, RA, DEC, Z and LOG10_M500C or M500C, perhaps under other names (`columns`: ours ->
     theirs). Returns a row for each halo in the order of the file; KT, L500, FLUX and R500_ARCMIN are NaN where the
-    table lacks them. Without HALO_ID every realization (its label, such as "01") is taken to have haloes of its own.
+    table lacks them. Without HALO_ID, haloes of different realizations (labels such as "01") count as different.
     InputError as of `clustermass.catalogues.tables`, or for an impossible redshift or mass, or a HALO_ID in two rows.
     """
     table = find_columns(read_table(path), Path(path), _SYNONYMS, columns)
@@ -72,10 +72,10 @@ def _halo_ids(table: CheckedTable, src_id: NDArray[np.int32], realization: str) 
 
 #: a detection is a halo's only if the halo's photons make up this share of the fitted counts
 MIN_PURITY = 0.2
-#: a label, not of a halo, with less than this share of its photons at a detection is a background: SIXTE labels the
-#: particle background -1, but the diffuse sky with a number like any source's
+#: a label that is no halo's is background if less than this share of its photons lies at the detection: SIXTE labels
+#: the particle background -1, but the diffuse sky with a number like any source's
 MIN_CONCENTRATION = 0.1
-#: makes a label of 32 bits with its sign a positive number
+#: added to a signed label of 32 bits, makes it positive
 _LABEL_SHIFT = 1 << 31
 _NAMES = ("ID_SRC", "SRC_ID", "SEPARATION", "PURITY")
 #: one value for each of `_NAMES`
@@ -90,14 +90,14 @@ def match_by_photons(
 ) -> Table:
     """Match detections to the haloes that most of their photons come from.
 
-    A photon belongs to the nearest detection within the radius. The source with most of a detection's photons, AGN
-    among them but no background, owns it; if that is a halo with at least `MIN_PURITY` of the fitted counts, the two
-    match. A halo that owns several detections goes with the one that has most of its photons.
+    A photon belongs to the nearest detection within the radius. A detection belongs to the source with most of its
+    photons: a halo or an AGN, never background. It matches if this is a halo with at least `MIN_PURITY` of the fitted
+    counts. A halo with several detections matches the one that has most of its photons.
 
     Takes detections with `ID_SRC`, `RA`, `DEC` (deg) and `ML_CTS` (NaN = unknown), haloes with `SRC_ID`, `RA` and
     `DEC`, and the photons in the band of ML_CTS, piece by piece. Returns `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec) and
-    `PURITY`, sorted by ID_SRC: PURITY is the halo's share of ML_CTS, or of all photons within the radius where those
-    are fewer (a source larger than the radius) or ML_CTS is unknown.
+    `PURITY`, sorted by ID_SRC. PURITY is the halo's share of ML_CTS. If ML_CTS is unknown or exceeds the photons within
+    the radius (a source larger than it), PURITY is the halo's share of these photons.
     """
     here, there = _directions(detections), _directions(truth)
     pairs, number, whole = _counted(photons, here, radius_arcsec)
@@ -130,7 +130,7 @@ def _counted(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Count the photons of each label at each detection.
 
-    Returns row of the detection and label, int64 (2, pairs); the photons of each pair, and of its label anywhere.
+    Returns pairs of detection (row) and label, int64 (2, pairs); the photons of each pair; all photons of its label.
     """
     tree, pairs, labels = cKDTree(here), Tally(), Tally()
     for ra, dec, label in photons:
@@ -158,7 +158,7 @@ class Tally:
 
 
 def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> Table:
-    """Match detections to haloes by position, the brightest haloes first, each with the nearest detection left.
+    """Match detections to haloes by position: from the brightest halo on, each takes the nearest free detection.
 
     Takes and returns tables as `match_by_photons` does; `truth` may have `FLUX`, `L500`, `LOG10_M500C` and `Z`. Each
     detection and halo occurs at most once; PURITY is NaN.

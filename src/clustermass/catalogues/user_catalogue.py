@@ -37,20 +37,20 @@ def read_catalogue(path: Path, columns: Renamed | None = None, further: Sequence
     """Read a user's table of clusters (FITS, CSV, TSV or ECSV) and return it with the columns of `catalogue.fits`.
 
     Columns are found by `columns` (our name -> the table's) first, then by the usual names of eSASS, eFEDS and eRASS1
-    tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, go before RA and DEC). `further` tables of the
+    tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, precede RA and DEC). `further` tables of the
     same detections are joined by ID_SRC and fill in what this one lacks. Redshift, its error and its kind all come from
     one table; a luminosity from a table whose redshift differs by more than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
 
     Redshifts that aren't positive and finite, and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as
-    missing; so do photometric redshifts with an infinite or huge error. Of Klein et al. (2022), SPEC_Z_BEST_COMB goes
-    before Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts without any error or kind are taken as
-    exact. A table without DET_LIKE or EXT_LIKE is a list that the user vouches for: the likelihood becomes
-    `VOUCHED_LIKELIHOOD`. Nothing is dropped, not even likely contaminants (`select_clusters` may); all counts are
-    logged. InputError as of `clustermass.catalogues.tables`, or if there is no redshift or an unknown Z_TYPE.
+    missing; so do photometric redshifts with an infinite or huge error. For Klein et al. (2022), SPEC_Z_BEST_COMB is
+    preferred to Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts without any error or kind are taken
+    as exact. A table without DET_LIKE or EXT_LIKE is a list that the user vouches for: the likelihood becomes
+    `VOUCHED_LIKELIHOOD`. No row is dropped, not even likely contaminants (`select_clusters` can); counts are logged.
+    InputError as of `clustermass.catalogues.tables`, or if there is no redshift or an unknown Z_TYPE.
 
     Returns a row for each detection in the order of the file, with the columns and units of
-    `clustermass.io.products.CATALOGUE` (of the optional ones those that the tables have; Z_ORIGIN always). Missing
-    measurements are NaN; redshifts are as `redshifts` returns them.
+    `clustermass.io.products.CATALOGUE` (optional ones if the tables have them; always Z_ORIGIN). Missing measurements
+    are NaN; redshifts are as `redshifts` returns them.
     """
     table, other_redshifts = _find(Path(path), columns or {}, further)
     catalogue = Table()
@@ -79,7 +79,7 @@ def read_catalogue(path: Path, columns: Renamed | None = None, further: Sequence
 
 
 def _find(path: Path, given: Renamed, further: Sequence[Path]) -> tuple[CheckedTable, dict[str, FloatArray]]:
-    """Read a table and those that complete it, and find their columns; returns what `join_tables` does."""
+    """Read a table and the further ones, find their columns, and return what `join_tables` returns."""
     if ("RA" in given) != ("DEC" in given):
         raise InputError("catalogue_columns names only one of RA and DEC. Name both: they are of one position.")
     read = read_survey_table(path)
@@ -101,7 +101,7 @@ def _find(path: Path, given: Renamed, further: Sequence[Path]) -> tuple[CheckedT
 
 
 def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: dict[str, FloatArray]) -> None:
-    """Log where tables differ in redshift, drop luminosities of another redshift, refuse those not in erg/s."""
+    """Log where tables differ in redshift, drop luminosities for another redshift, refuse those not in erg/s."""
     for file, other in other_redshifts.items():
         apart = np.abs(np.asarray(catalogue["Z"]) - other)
         differ = apart > MAX_REDSHIFT_DIFFERENCE
@@ -155,11 +155,11 @@ MAX_ERROR = 0.3
 def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.str_], NDArray[np.str_]]:
     """Return redshifts, standard errors, kinds and the columns they are from, (rows,) each.
 
-    The table has `Z` and perhaps `Z_ERR`, `Z_TYPE` and `Z_SPEC`. Where Z_SPEC, a spectroscopic redshift, is above 0 it
-    goes before Z. A redshift is NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR`
-    (1 + z). The error is 0 of spectroscopic redshifts and, with a warning, of photometric ones without; NaN without
-    redshift. Kinds are 'spec', 'photo', or 'none' without redshift, whose column is ''. InputError if no row has a
-    redshift, or a Z_TYPE is unknown.
+    The table has `Z` and perhaps `Z_ERR`, `Z_TYPE` and `Z_SPEC`. A spectroscopic redshift Z_SPEC above 0 is preferred
+    to Z. A redshift is NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR` (1 + z).
+    The error is 0 for spectroscopic redshifts and, with a warning, for photometric ones that have none; it is NaN
+    without a redshift. Kinds are 'spec', 'photo' or 'none'; rows without redshift have 'none', and the column ''.
+    InputError if no row has a redshift, or a Z_TYPE is unknown.
     """
     values, error, kind = table.numbers("Z"), _errors(table), _kinds(table)
     origin = np.full(len(table), table.names["Z"])

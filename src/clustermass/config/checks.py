@@ -25,7 +25,7 @@ from clustermass.config.resolve import (
 )
 from clustermass.config.sky_checks import SKY_CHECKS, experiments_of, lacking, not_below, once, skies_of
 
-#: pixel of eROSITA's sky coordinates, of which an image's pixel holds a whole number
+#: pixel of eROSITA's sky coordinates; an image's pixel is a whole multiple of it
 _SKY_PIXEL_ARCSEC = 0.05
 _SELECTIONS: tuple[Literal["selection", "train_selection"], ...] = ("selection", "train_selection")
 _LIKELIHOODS: tuple[Literal["det_like_min", "ext_like_min"], ...] = ("det_like_min", "ext_like_min")
@@ -55,7 +55,7 @@ def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
 
 
 def _of_experiments(check: Callable[[Config, Experiment], Iterator[str]], config: Config) -> Iterator[str]:
-    """Yield the sentences of a check of one experiment, which yields their ends."""
+    """Yield the sentences of a check applied to all experiments; the check yields them without experiment names."""
     resolved = experiments_of(config)
     parents = dict.fromkeys(set(resolved) - {BASE_EXPERIMENT}, BASE_EXPERIMENT)
     yield from (f"experiments.{line}" for line in once(resolved, parents, partial(check, config)))
@@ -98,7 +98,7 @@ def _base(config: Config) -> Iterator[str]:
 
 
 def _reference(key: str, place: str, config: Config, experiment: Experiment) -> Iterator[str]:
-    """Yield that an experiment's `key` does not name a block at `place`."""
+    """Yield an error if an experiment's `key` names no block at `place`."""
     word, blocks = cast(Block, experiment).get(key), cast(Block, config)
     defined = config["training"]["recipes"] if key == "recipe" else blocks[place]
     default = word is None or (key == "images" and word in DEFAULT_IMAGES)

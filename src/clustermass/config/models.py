@@ -108,7 +108,7 @@ class Layer(TypedDict, total=False):
     local: Annotated[int, key("convolution whose kernel differs from pixel to pixel: its features", ge=1, le=4096)]
     kernel: Annotated[int, key("side of the kernel of conv and local [pixels]; absent = 3", ge=1, le=31)]
     stride: Annotated[int, key("step of conv, local (absent = 1) and pool (absent = size) [pixels]", ge=1, le=31)]
-    padding: Annotated[Literal["same", "valid"], key("same (absent) = zeros beyond the edge keep the size; valid = no")]
+    padding: Annotated[Literal["same", "valid"], key("same (absent) = zero padding keeps the size; valid = none")]
     activation: Annotated[Activation, key("function after conv, local and dense; absent = relu")]
     pool: Annotated[Literal["average", "max"], key("the average or the maximum of each window")]
     size: Annotated[int, key("side of the window of pool [pixels]; absent = 2", ge=1, le=64)]
@@ -168,7 +168,7 @@ class Ensemble(TypedDict):
 
     members: Annotated[int, key("number of networks of an experiment that sets none of its own", ge=1, le=1000)]
     members_per_job: Annotated[int, key("networks that one job trains, side by side on a GPU", ge=1, le=1000), STEERING]
-    recalibration: Annotated[Recalibration, key("auto = scale sigma if left-out validation clusters gain; none = no")]
+    recalibration: Annotated[Recalibration, key("auto = scale sigma if it helps left-out validation data; none = no")]
 
 
 class Selection(TypedDict, total=False):
@@ -191,7 +191,7 @@ class Experiment(TypedDict):
     selection: Selection
     train_selection: Annotated[Selection | None, key("of the training clusters; calibration and test use `selection`")]
     train_clusters: Annotated[int | None, key("number of training clusters, in a fixed order; null = all", ge=1)]
-    weighting: Annotated[Literal["none", "uniform_mass"], key("of training clusters: equal, or even in log10 M500c")]
+    weighting: Annotated[Literal["none", "uniform_mass"], key("weights in training: equal, or uniform in log10 M500c")]
     redshift_noise: Annotated[float, key("standard deviation of noise added to the redshifts a network sees", ge=0)]
     control: Annotated[Control, key("data taken away to see what networks use; controls give no observed masses")]
     members: Annotated[int | None, key("number of networks; null = ensemble.members", ge=1, le=1000)]

@@ -1,4 +1,4 @@
-"""Configuration blocks: read from files, merged, and filled in from the blocks that they resemble or depart from."""
+"""Configuration blocks: read from files, merged, and filled in from the blocks that they refer to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Block: TypeAlias = dict[str, Any]
 BASE_EXPERIMENT = "fiducial"
-#: an experiment's `images` that names the block of that name and none of `image_sets`
+#: values of an experiment's `images` that mean the block `images`, none of `image_sets`
 DEFAULT_IMAGES = (None, "images")
 #: keys of a sky with `source: published` that name its files, of all realizations
 PUBLISHED_FILES = ("images", "catalogue")

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable[[T], Iterable[str]]) -> Iterator[str]:
-    """Yield "<name><problem>" for each block, without the problems of its parent, from which it is filled in."""
+    """Yield "<name><problem>" for each problem of a block, unless its parent, which fills it in, has it too."""
     texts = {name: list(problems(block)) for name, block in blocks.items()}
     for name in texts:
         inherited = texts.get(parents.get(name, ""), [])
@@ -24,7 +24,7 @@ def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable
 
 
 def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Yield the blocks, by path, that lack keys of their model, and these keys."""
+    """Yield the path of each block that lacks keys of its model, and these keys."""
     kinds = get_type_hints(model)
     missing = [key for key in kinds if key in model.__required_keys__ and key not in block]
     if missing:
@@ -35,14 +35,14 @@ def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list
 
 
 def not_below(block: Any, lower: str, upper: str, above: str = "") -> Iterator[str]:
-    """Yield that the value of `lower` is not below that of `upper`, if both are there."""
+    """Yield an error if both keys are there and the value of `lower` is not below that of `upper`."""
     low, high = block.get(lower), block.get(upper)
     if low is not None and high is not None and low >= high:
         yield f"{above}.{lower} is {low}, but must be below {upper} = {high}."
 
 
 def experiments_of(config: Config) -> dict[str, Experiment]:
-    """Return all experiments, filled in."""
+    """Return all experiments, each merged into the base experiment."""
     return {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
 
 

@@ -14,7 +14,7 @@ from clustermass.errors import InputError
 
 _ADAPTER = pydantic.TypeAdapter(Config)
 EXECUTION_ONLY = "x-execution-only"
-#: blocks whose entries take over from another one what they do not set
+#: blocks whose entries may leave keys out, which then come from another entry
 _PARTIAL = ("skies", "experiments", "image_sets")
 _KINDS = {
     "integer": "a whole number",
@@ -63,7 +63,7 @@ def config_errors(config: Block) -> list[str]:
 
 
 def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
-    """Return a block less the keys that `rule` marks as steering execution only, its part of the schema (None: all)."""
+    """Return a block without the keys that only steer execution; `rule` is its part of the schema (None: all)."""
     inner = {key: _below(schema() if rule is None else rule, key) for key in block}
     return {
         key: without_execution_keys(value, inner[key]) if isinstance(value, dict) else value
@@ -103,7 +103,7 @@ def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Bloc
 
 
 def _options(rule: Block) -> list[Block]:
-    """Return the kinds of value that a part of the schema allows, each with what is said of all of them."""
+    """Return the kinds of value that a part of the schema allows, each with the rules common to all."""
     common = {key: value for key, value in rule.items() if key not in ("$ref", "anyOf", "oneOf")}
     if "$ref" in rule:
         return _options(schema()["$defs"][rule["$ref"].split("/")[-1]] | common)
@@ -134,7 +134,7 @@ def _below(rule: Block, key: str | int) -> Block:
 
 
 def _errors(config: Block) -> Iterator[ErrorDetails]:
-    """Yield pydantic's errors with their paths in the configuration, less the keys that may come from another block."""
+    """Yield pydantic's errors with their paths in the configuration, but no missing keys that may be set elsewhere."""
     try:
         _ADAPTER.validate_python(config)
     except pydantic.ValidationError as failure:

@@ -31,9 +31,9 @@ def estimate_background(
 ) -> FloatArray:
     """Estimate the background rate around positions, counts / (arcmin^2 s), from the counts in cells of about 1 arcmin.
 
-    Cells with more counts than `background_clip_sigma` allows for the level are left out as sources, empty ones as
-    uncovered. The level b of the others, n counts in cells of relative exposure w, is that of a Poisson distribution
-    truncated to 1 <= n <= k with k = floor(b + clip sqrt(b)) (maximum likelihood, by iteration):
+    Cells with more counts than `background_clip_sigma` allows for the level are left out as sources, and empty cells as
+    uncovered. The others have n counts at relative exposure w. Their level b is the maximum-likelihood one of a Poisson
+    distribution truncated to 1 <= n <= k with k = floor(b + clip sqrt(b)), found by iteration:
 
         b = sum(n) / sum(w) * P(1 <= n <= k | b) / P(n <= k - 1 | b).
 
@@ -88,7 +88,7 @@ class _Cells:
 
 
 def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> FloatArray:
-    """Return counts / s of a cell, shape (position,), from cells of shape (position, cell) without sources."""
+    """Return the background rate of a cell, counts / s, (position,), from cells of shape (position, cell)."""
     longest = np.maximum(exposure.max(axis=1, initial=0.0), 1e-30)[:, None]
     weight = exposure / longest
     covered = (weight > 0.5) & (counts > 0)
@@ -114,11 +114,11 @@ def box_likelihood(
 ) -> FloatArray:
     """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp, float64, shape (stamp,).
 
-    P, the regularised lower incomplete gamma function, is the chance of n counts or more where b are expected; n and b
-    are sums over the box weighted by the kernel, as erbox's with boxsize 4 in three passes. The boxes lie on the 3 x 3
-    grid of positions where the fits start; the largest is cut at the stamps' radius. The likelihood is infinite where
-    the chance is below the smallest number. `level` is the background in counts / pixel, (stamp,); `neighbours` the
-    counts expected of other sources in each entry of `stamps`, whose share of the counts is left out.
+    P, the regularised lower incomplete gamma function, is the chance of n counts or more where b are expected. n and b
+    are sums over the box weighted by the kernel, as in erbox with boxsize 4 and three passes. The boxes lie on the 3x3
+    grid of positions where the fits start; the largest is cut at the stamps' radius. The likelihood is infinite where P
+    underflows. `level` is the background in counts / pixel, (stamp,). `neighbours` are the counts expected from other
+    sources in each entry of `stamps`: their share of the counts is left out.
     """
     flat = level[stamps.owner]
     counts = stamps.counts * flat / (flat + neighbours)

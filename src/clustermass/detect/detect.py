@@ -32,7 +32,7 @@ from clustermass.io.log import LOGGER
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
 
-FEWEST_COUNTS = 5.0  # expected from a candidate; fewer reach the DET_LIKE floor only by the luck of a few photons
+FEWEST_COUNTS = 5.0  # expected from a candidate; with fewer, only chance photons reach the DET_LIKE floor
 LOWEST_BACKGROUND = 0.01  # counts / arcmin^2, so that one photon on an empty background has a finite likelihood
 
 #: columns by name
@@ -91,22 +91,22 @@ def detect(
         DET_LIKE = -ln Q(nu / 2, (C_none - C_best) / 2),  nu = 3 (point) or 4 (extended),
         EXT_LIKE = -ln Q(ext_dof / 2, (C_point - C_extended) / 2),
 
-    Q the upper regularised incomplete gamma function. The background is estimated from the counts around. There are two
-    passes: haloes are fitted first; AGN, and haloes near a more likely extended detection, are fitted after, with the
-    extended detections that are more likely than themselves as part of m. Differences from eSASS:
+    where Q is the upper regularised incomplete gamma function. The background is estimated from the counts around. The
+    first pass fits haloes. The second fits AGN, and again haloes near a more likely extended detection; m then includes
+    the extended detections that are more likely than the candidate. Differences from eSASS:
 
     - fits start at true positions (displaced by start_scatter_arcsec): there is no box detection, hence no source made
       of background alone, and every detection is a candidate;
     - AGN brighter than component_counts_min are part of every stamp's model at their true position and with the number
-      of photons that they really sent. These, and the extended detections in the second pass, stand for ermldet's
+      of photons that they really sent. These, and the extended detections in the second pass, replace ermldet's
       simultaneous fit of neighbours, and are better than it;
-    - eSASS's search over extents and splitting of sources are not emulated: ext_dof, nominally the one parameter that
-      an extended model adds, is also the knob that sets how many clusters are selected.
+    - eSASS's search over extents and splitting of sources are not emulated. ext_dof is nominally the number of
+      parameters that an extended model adds, one; it is also tuned to set how many clusters are selected.
 
     `events` holds ra, dec (float64 deg), pi_ev (float32 eV) and src_id (int32; halo > 0, AGN < 0, background 0), each
-    (event,). Fitted are the candidates, haloes and AGN, with exposure and at least FEWEST_COUNTS expected counts; AGN
-    that fit better as extended sources become spurious clusters. `exposure_s` is the vignetting-corrected exposure [s]
-    at (ra, dec) [deg], `psf` the surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1 over the sky,
+    (event,). Candidates, haloes and AGN, are fitted if they have exposure and at least FEWEST_COUNTS expected counts;
+    AGN that fit better as extended sources become spurious clusters. `exposure_s` is the vignetting-corrected exposure
+    [s] at (ra, dec) [deg], `psf` the surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1 over the sky,
     `parameters` the config block `detection`, `seed` that of the starting positions. InputError if the cut radius
     exceeds the stamps or the PSF is not normalised.
 
@@ -114,9 +114,9 @@ def detect(
     deg), DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s), ML_CTS, ML_EXP (s), ML_BKG (counts/arcmin^2), float32.
     Sources with EXT_LIKE below ext_like_floor are point sources with EXT = EXT_LIKE = 0.
 
-    And those of the matches, (match,): ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32): one row a halo at
-    most. A detection that AGN or background account for, or with more fitted counts inside the cut radius than
-    match_counts_factor x (photons of the halo) + match_counts_offset, has none.
+    Returns also those of the matches, (match,): ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32), at most
+    one row per halo. A detection has none if an AGN accounts for more of it than any halo, it is only background, or
+    its fitted counts inside the cut radius exceed match_counts_factor x (photons of the halo) + match_counts_offset.
     """
     templates = build_templates(psf, parameters)
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)
@@ -196,7 +196,7 @@ def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
 
 
 def _fit_all(field: _Field, parameters: Detection) -> None:
-    """Fit haloes, then AGN and haloes near more likely extended detections with those as part of the model."""
+    """Fit haloes; then fit AGN, and haloes near more likely extended detections, with these as part of the model."""
     stamps, det_like, floor = field.stamps, field.det_like, parameters["det_like_floor"]
     halo, in_box = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
     _fit(field, np.flatnonzero(in_box & halo), parameters)
@@ -243,9 +243,9 @@ def _detections(field: _Field, floor: float) -> _Detections:
 
 
 def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArray:
-    """Return which detections, sorted by decreasing likelihood, stay when the less likely of two near ones goes.
+    """Return which detections, sorted by decreasing likelihood, stay: of two near ones the less likely is dropped.
 
-    Near are two extended detections within `merge_extended_arcsec`, any two within `merge_point_arcsec`.
+    Two extended detections are near within `merge_extended_arcsec`, any two within `merge_point_arcsec`.
     """
     ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
     radii = parameters["merge_point_arcsec"], parameters["merge_extended_arcsec"]
@@ -253,7 +253,7 @@ def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArr
     wide = wide[extended[wide[:, 0]] & extended[wide[:, 1]]]
     pairs = np.unique(np.concatenate([close, wide]), axis=0)
     kept = np.ones(len(ra), dtype=bool)
-    for better, worse in pairs[pairs[:, 0] < pairs[:, 1]].tolist():  # sorted: whether the better stays is settled
+    for better, worse in pairs[pairs[:, 0] < pairs[:, 1]].tolist():  # sorted: `better` is settled by now
         if kept[better]:
             kept[worse] = False
     return kept
@@ -297,7 +297,7 @@ def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArra
 def _matched_halo(
     field: _Field, src_id: NDArray[np.integer], owner: IntArray, fitted: FloatArray, parameters: Detection
 ) -> tuple[IntArray, BoolArray]:
-    """Return each detection's halo, its place in `src_id` or -1, and which detections stay: a halo's most likely."""
+    """Return each detection's halo (place in `src_id`, -1 = none) and which stay: of one halo's, the most likely."""
     halo = np.full(len(owner), -1, dtype=np.int64)
     order = np.argsort(src_id, kind="stable")
     limit = parameters["match_counts_factor"] * photons_of(field.index, owner) + parameters["match_counts_offset"]

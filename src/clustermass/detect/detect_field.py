@@ -38,7 +38,7 @@ def detect_sources(
     catalogue: Path,
     matches: Path | None = None,
 ) -> None:
-    """Detect the sources of a simulated field and write `catalogue`, and in `matches` which of them is which halo.
+    """Detect the sources of a simulated field; write `catalogue` and, in `matches`, the haloes that were detected.
 
     `events`, `exposure`, `labels` and `sources` are files of `simulate.realization.simulate_realization`. The seed,
     `name` and `realization` fix all random numbers. InputError if the labels aren't those of the events, or a value of

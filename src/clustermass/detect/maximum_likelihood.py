@@ -21,7 +21,7 @@ Floats: TypeAlias = NDArray[np.floating]  # of single or double precision
 BUDGET = 600_000  # elements of the largest array of a batch; 2.4 MB stay in the cache
 POINT_DOF = 3.0  # x, y, rate
 EXTENDED_DOF = 4.0  # x, y, rate, extent
-COARSE_LOSS = 2.0  # of likelihood, at most, by the coarse grid of positions near the detection threshold
+COARSE_LOSS = 2.0  # largest loss of likelihood by the coarse grid of positions, near the detection threshold
 EDGE = np.array([-1.0, 0.0, 1.0])
 STEP_X, STEP_Y = np.tile(EDGE, 3), np.repeat(EDGE, 3)
 
@@ -39,7 +39,7 @@ class Fit(Rows):
 
     @classmethod
     def empty(cls, size: int) -> Fit:
-        """Return `size` fits of nothing."""
+        """Return `size` fits with all values zero."""
         x, y, extent, counts, delta_c = np.zeros((5, size))
         return cls(x, y, np.zeros(size, np.int64), extent, counts, delta_c)
 
@@ -49,14 +49,14 @@ class Fit(Rows):
             values[rows] = getattr(other, name)
 
     def best(self) -> Fit:
-        """Return, of fits of shape (stamp, step), the one with the largest delta_c for each stamp."""
+        """Return the fit with the largest delta_c of each stamp, from fits of shape (stamp, step)."""
         best = np.argmax(self.delta_c, axis=1)
         return self[np.arange(len(best)), best]
 
 
 @dataclass(frozen=True)
 class _Batch(Rows):
-    """Stamps of about as many filled pixels, as arrays (stamp, entry) padded with no counts on a background of 1."""
+    """Stamps with similar numbers of filled pixels, arrays (stamp, entry); padding: 0 counts, background 1."""
 
     counts: Floats
     background: Floats
@@ -68,9 +68,9 @@ def fit_stamps(
 ) -> tuple[Fit, Fit]:
     """Fit a point source and an extended source to each stamp in `selected`; return the best of each, shape (fit,).
 
-    A coarse grid of 3 x 3 positions and every second extent is followed by finer grids of positions, and all
-    neighbouring extents, around the best; finally position and extent are interpolated by parabolas. `background` are
-    the expected counts of everything but the source, > 0, for each entry of `stamps`.
+    The search begins on a coarse grid of 3 x 3 positions and every second extent. Around the best fit it continues with
+    finer grids of positions and the neighbouring extents, and ends by parabolas in position and extent. `background`
+    are the expected counts of everything but the source, > 0, for each entry of `stamps`.
     """
     grid = _CoarseGrid(templates, parameters["shift_arcsec"])
     results = Fit.empty(len(selected)), Fit.empty(len(selected))
@@ -168,7 +168,7 @@ def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) ->
 
 
 def _vertex(values: FloatArray) -> FloatArray:
-    """Return the place of the top, in [-1, 1], of the parabolas through values at -1, 0, 1; shape (stamp, 3)."""
+    """Return where, in [-1, 1], parabolas through the values (stamp, 3) at -1, 0, 1 have their maximum, (stamp,)."""
     curvature = values[:, 0] - 2.0 * values[:, 1] + values[:, 2]
     peaked = curvature < 0.0
     slope = 0.5 * (values[:, 0] - values[:, 2])
@@ -182,7 +182,7 @@ def negative_log_q(dof: float, delta_c: Floats) -> FloatArray:
     """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood of a drop `delta_c` of the C statistic; float64, >= 0.
 
     Q, the upper regularised incomplete gamma function, is the chance that chi^2 with `dof` degrees of freedom (ermldet:
-    3 of a point source, 4 of an extended one) exceeds `delta_c`, negative ones counted as 0. Finite for finite values.
+    3 for a point source, 4 for an extended one) exceeds `delta_c` (0 if negative). Finite for finite values.
     """
     a = dof / 2.0
     x = np.maximum(np.asarray(delta_c, dtype=np.float64) / 2.0, 0.0)

@@ -37,7 +37,7 @@ class Templates:
 
     core_radius: FloatArray  #: arcsec, (model,); 0 for the first model, the point source
     profile: Float32Array  #: counts in a pixel at radius i * TABLE_STEP of a source of one count, (model, radius)
-    inside: Float32Array  #: counts inside the cut radius if it lies i * TABLE_STEP off the centre, (model, shift)
+    inside: Float32Array  #: counts inside the cut radius of such a source i * TABLE_STEP off centre, (model, shift)
     x: Float32Array  #: offset to the West of the pixels inside the cut radius, arcsec, (pixel,)
     y: Float32Array  #: offset to the North
     pixel_of: IdArray  #: number of the pixel at [row to the North, column to the West], -1 outside the cut radius
@@ -164,7 +164,7 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Return pairs of a position (relative RA, Dec in deg) and an event: all in its box +-`half_arcsec` and more."""
+    """Return pairs of a position (relative RA, Dec in deg) and an event: all within +-`half_arcsec`, some farther."""
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
     lowest = np.floor((dec - half - index.dec_zero) / STRIP_DEG)
@@ -232,7 +232,7 @@ def source_counts(
 ) -> Float32Array:
     """Return the expected counts that sources add to each entry of `stamps`, shape (entry,).
 
-    The others are of shape (pair,): a stamp and a source near it, of relative RA and Dec (deg), model and counts.
+    Other arrays have shape (pair,): a stamp, and a source near it with relative RA and Dec (deg), model and counts.
     """
     x, y = offsets(ra, dec, stamps.ra[stamp], stamps.dec[stamp])
     pair, entry = ranges(stamps.first[stamp], stamps.first[stamp + 1])

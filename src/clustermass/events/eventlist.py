@@ -60,7 +60,7 @@ class EventList:
         return self.with_columns({name: column[rows] for name, column in self.columns().items()})
 
     def with_columns(self, columns: Mapping[str, NDArray[Any] | None]) -> "EventList":
-        """Return a list with these columns, by name, instead of its own, and the same metadata; None = without it."""
+        """Return the list with these columns, by name, replaced and the same metadata; None removes a column."""
         return replace(self, **dict[str, Any](columns))
 
     def columns(self) -> dict[str, NDArray[Any]]:
@@ -78,9 +78,9 @@ def modules_of(events: EventList) -> list[int]:
 
 
 def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
-    """Return the exposure in s of the seven modules on average: the scale of eSASS exposure maps, without vignetting.
+    """Return the mean exposure in s of the seven modules: the scale of eSASS exposure maps, without vignetting.
 
-    It is that of the good time intervals of the modules that have photons (or are given), else of the header; None
+    It is from the good time intervals of the modules that have photons (or of those given), else from the header; None
     without both.
     """
     total = 0.0
@@ -104,17 +104,17 @@ def union(intervals: FloatArray) -> FloatArray:
 def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
     """Return which times are in one of the intervals, both ends included, bool of the shape of `time`."""
     number = np.searchsorted(intervals[:, 0], time, side="right") - 1
-    stops = np.concatenate([intervals[:, 1], [-np.inf]])  # number -1 (before the first START) takes the last
+    stops = np.concatenate([intervals[:, 1], [-np.inf]])  # number -1 (before the first START) gives -inf, the last
     return np.asarray(time <= stops[number])
 
 
 class Selection:
-    """Cuts on an event list that comes in pieces: `keep` each of them, then `conclude`.
+    """Cuts on an event list that comes in pieces: call `keep` for each piece, then `conclude`.
 
-    A photon whose FLAG shares a bit with `flag_mask` is dropped: 'auto' (`FLAG_MASKS`), a number or its text, such as
-    '0xC00FFF30'. `pattern_mask` has the bits of the patterns to keep, as evtool's `pattern`: 1 single, 2 double, 4
-    triple, 8 quadruple; InputError unless it is between 1 and 15. Other values of PAT_TYP are invalid and always
-    dropped. `energy_ev` are a lower edge (included) and an upper edge (excluded) in eV; None = all.
+    `flag_mask` is 'auto' (`FLAG_MASKS`), a number or its text, such as '0xC00FFF30'; a photon is dropped if its FLAG
+    shares a bit with it. `pattern_mask` has the bits of the patterns to keep, as evtool's `pattern`: 1 single, 2
+    double, 4 triple, 8 quadruple; InputError unless it is between 1 and 15. Other values of PAT_TYP are invalid and
+    always dropped. `energy_ev` are a lower edge (included) and an upper edge (excluded) in eV; None = all.
     """
 
     def __init__(

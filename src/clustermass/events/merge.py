@@ -33,12 +33,12 @@ _OPTIONAL = ("rawx", "rawy", "src_id")
 
 
 def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList]:
-    """Read event lists of one field (one each telescope module, or overlapping observations) as one, piece by piece.
+    """Read event lists of one field (one per telescope module, or overlapping observations) as one, piece by piece.
 
     Rows that equal one of an earlier list in TIME, TM_NR, RAWX and RAWY (without detector pixels: RA and DEC) are the
-    same photon; they are dropped, and the log says how many. Sky pixels are kept of a single list only, other optional
-    columns where all lists have them. Several lists are stored in `folder`, some 40 bytes a photon. InputError as of
-    `stream_events`, or if there is no path, a list is given twice or the lists are of different dialects.
+    same photon; they are dropped, and the log says how many. Sky pixels are kept only from a single list, other
+    optional columns only if all lists have them. Several lists take some 40 bytes a photon in `folder`. InputError as
+    of `stream_events`, or if there is no path, a list is given twice or dialects differ.
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
@@ -79,7 +79,7 @@ def _twice(first: str | Path, second: str | Path) -> InputError:
 
 
 def _store(path: str | Path, stored: StoredEvents) -> TimeSpans:
-    """Read a list to the disk; return from when to when each module has photons."""
+    """Store a list on disk; return the time span in which each module has photons."""
     spans: TimeSpans = {}
     for piece in stream_events(path):
         stored.add(piece)
@@ -123,10 +123,10 @@ def find_repeated(
 ) -> NDArray[np.bool_]:
     """Return which photons equal one of an earlier list in TIME, TM_NR and the two columns `place`, bool (photons,).
 
-    Takes the pieces of each list, the number of its first photon (numbered from 0 through all lists; the last number is
-    that of all photons), and its times. Only photons of a time at which another list has photons of the same module are
-    compared: they go into buckets on disk by what must be equal, and are compared bucket by bucket. In `folder` that
-    takes some 25 bytes for each of them, and one for every photon: the result is mapped to a temporary file.
+    Takes the pieces of each list, the number of its first photon (counted from 0 through all lists; the last of
+    `starts` is their total), and its time `spans`. Photons are compared only if another list spans their time in their
+    module. These go into buckets on disk, equal ones into the same, and are compared bucket by bucket. In `folder` each
+    of them takes some 25 bytes, and every photon one byte: the result is mapped to a temporary file.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)
@@ -150,7 +150,7 @@ def find_repeated(
 
 
 def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
-    """Return which photons have a time at which one of the other lists has photons of their module, bool (events,)."""
+    """Return which photons lie in the time span of their module in one of the other lists, bool (events,)."""
     shared = np.zeros(len(piece), dtype=bool)
     for module in modules_of(piece):
         spans = [other[module] for other in others if module in other]

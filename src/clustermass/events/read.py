@@ -34,7 +34,7 @@ _LIMITS = (
 _GTI = re.compile(r"(?:STD)?GTI(\d*)")
 _CALIBRATED = ("TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG")
 _SIXTE_EVENTS = ("TIME", "RA", "DEC", "SIGNAL", "TYPE", "NPIXELS")
-#: further columns of these lists: none of them is a missing column under another name
+#: further columns of these lists; they are never suggested as a missing column under another name
 _OTHERS = {
     "ENERGY", "EV_WEIGHT", "FRAME", "FRAMETIME", "PAT_INF", "PH_ID", "PHA", "PHAS", "PILEUP", "RAWX", "RAWY",
     "RECORDTIME", "SIGNALS", "SRC_ID", "SUBX", "SUBY", "X", "Y",
@@ -56,7 +56,7 @@ def read_events(path: str | Path) -> EventList:
 
 
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
-    """Yield an event list in pieces of `rows` rows of the file, in order, so that one of any length fits the memory.
+    """Yield an event list in pieces of `rows` rows of the file, in order: a list of any length fits the memory.
 
     The pieces, which can be empty, make up what `read_events` returns; the errors are the same, though some come only
     after the first pieces. Lists packed by gzip are unpacked to the disk once, to see that they are whole.
@@ -85,7 +85,7 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
 
 
 class Rows:
-    """Rows of a FITS table, from its HDU and their bytes, scaled as astropy does; `names` in upper case.
+    """Rows of a FITS table, made from its HDU and their bytes, scaled as astropy does; `names` are in upper case.
 
     Astropy's own tables have circular references and so keep their memory for long.
     """
@@ -225,7 +225,7 @@ def _pieces(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
 
 
 def _empty_list(whole: Sequence[Any], table: Any, first: Rows, path: Path) -> EventList:
-    """Return an event list without photons, with the metadata of all; the first rows decide on its dialect."""
+    """Return the event list without its photons, but with all metadata; the first rows decide on its dialect."""
     header = table.header
     creator = header.get("CREATOR") or whole[0].header.get("CREATOR") or ""
     dialect = recognise(first, str(creator), path)

@@ -63,7 +63,7 @@ class StoredEvents(_SpillFile):
 
     @property
     def head(self) -> EventList:
-        """The metadata of all the photons, without photons."""
+        """The metadata of the whole list, without photons."""
         if self._head is None:
             raise ValueError("no piece of the event list has been stored")
         return self._head
@@ -107,9 +107,9 @@ def write_events(
 ) -> None:
     """Write `events.fits` atomically: EVENTS by eSASS names, GTIn of each module, CREATOR 'clustermass'.
 
-    Takes the selected photons in at least one piece, the first with the metadata of the whole list; RA_CEN and DEC_CEN
-    in deg; and further cards of EVENTS, keyword -> value or (value, comment). Positions are rounded to 1e-6 deg
-    (0.004"), as in eSASS. FLAG is 0: the selection dropped what it marked, and SIXTE's would look like corrupt events.
+    `pieces`, at least one, are the selected photons; the first has the list's metadata. `centre` is RA_CEN, DEC_CEN in
+    deg; `header` has more cards of EVENTS, keyword -> value or (value, comment). Positions are rounded to 1e-6 deg
+    (0.004"), as in eSASS. FLAG is 0: flagged photons are dropped already; SIXTE's flags would look like corrupt events.
     """
     coming = iter(pieces)
     first = next(coming)

@@ -1,4 +1,4 @@
-"""Count images in energy bands, as evtool makes them, in place of an event list: each count a photon at its pixel."""
+"""Count images in energy bands, as evtool makes them, in place of event lists: each count is a photon at its pixel."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -36,7 +36,7 @@ class BandImage(NamedTuple):
 
 
 class ImagePhotons(NamedTuple):
-    """Photons of the images; their coordinates and counts of all bands, int64 (y, x)."""
+    """Photons of a set of images, with the images' coordinates and counts summed over all bands, int64 (y, x)."""
 
     events: EventList
     wcs: WCS
@@ -45,7 +45,7 @@ class ImagePhotons(NamedTuple):
     def occupied(self) -> tuple[NDArray[np.bool_], float]:
         """Return which pixels are near photons, gaps of a few arcmin filled, bool (y, x), and their area in deg2.
 
-        The same as `exposure.occupied_cells`, but to the pixel: images often end where a cluster's box ends.
+        Works as `exposure.occupied_cells`, but cuts at whole pixels: images often end where a cluster's box ends.
         """
         scales = proj_plane_pixel_scales(self.wcs)
         sizes = [max(1, round(CELL_ARCSEC / 3600 / scale)) for scale in scales[::-1]]
@@ -66,7 +66,7 @@ class ImagePhotons(NamedTuple):
 
 
 def are_images(paths: Sequence[str | Path]) -> bool:
-    """Whether the files hold count images; InputError if one is missing or damaged, or event lists are among them."""
+    """Whether the files hold count images; InputError if one is missing or damaged, or only some hold images."""
     kinds = [_is_image(Path(path)) for path in paths]
     if any(kinds) and not all(kinds):
         image, other = paths[kinds.index(True)], paths[kinds.index(False)]

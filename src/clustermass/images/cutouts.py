@@ -254,7 +254,7 @@ class SkyIndex:
         self._key, self.ra, self.dec, self.band = key[order], ra[order], dec[order], band[order]
 
     def near_box(self, ra: float, dec: float) -> NDArray[np.int64]:
-        """Return the numbers of a few photons too many: all in the box around a position are among them."""
+        """Return the numbers of all photons in the box around a position, and of a few outside it."""
         low, high, right_ascensions = self._geometry.around_box(ra, dec)
         strips = np.arange(float(_strip(low)), float(_strip(high)) + 1) * _STRIDE
         starts = np.concatenate([np.searchsorted(self._key, strips + start) for start, _ in right_ascensions])
@@ -264,9 +264,9 @@ class SkyIndex:
     def base_pixels(self, ra: float, dec: float) -> NDArray[np.int64]:
         """Return the pixels of the flattened image (band, y, x) about a position in deg, one for each photon, int64.
 
-        They come in no order, without the photons outside. Base pixels are evtool's full-resolution pixels summed in
-        blocks: for whole numbers X, floor(floor(X / 80) / 3) = floor(X / 240). Offsets are rounded down to whole sky
-        pixels, as SIXTE's radec2xy does.
+        Photons outside the image are left out; the order is arbitrary. Base pixels are evtool's full-resolution pixels
+        summed in blocks: for whole numbers X, floor(floor(X / 80) / 3) = floor(X / 240). Offsets are rounded down to
+        whole sky pixels, as SIXTE's radec2xy does.
         """
         rows, geometry = self.near_box(ra, dec), self._geometry
         size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin

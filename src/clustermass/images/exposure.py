@@ -17,14 +17,14 @@ from clustermass.images.geometry import SKY_PIXEL_ARCSEC, ImageGeometry, deproje
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 
-#: cells of the flat map, and how many of them a gap without photons may be wide
+#: side of the flat map's cells; widest gap without photons, in cells, that is filled
 CELL_ARCSEC = 60.0
 _GAP_CELLS = 6
-#: largest distance of a photon from the mean position: one projection can show it
+#: largest distance of a photon from the mean position that one projection can show
 _FARTHEST_DEG = 60.0
 #: a place is covered if its exposure is above this part of the field's median
 _COVERED_ABOVE = 0.05
-#: without a map, the box has this many cells a side (4' each for a 20' box); a cell with a photon was exposed
+#: without a map, the box has this many cells a side (4' each for a 20' box); a cell with a photon counts as exposed
 _CELLS = 5
 #: largest area in deg2 that one pointing covers (field of view of 1.03 deg diameter, somewhat dithered)
 POINTING_DEG2 = 1.3
@@ -59,10 +59,10 @@ def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
 
 
 def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> tuple[NDArray[np.bool_], float, WCS]:
-    """Return which cells of the sky hold photons, bool (y, x), gaps of a few arcmin filled; their deg2; and their WCS.
+    """Return which cells of the sky hold photons, bool (y, x), small gaps filled; their area in deg2; and their WCS.
 
-    Cells of `CELL_ARCSEC`, with an empty margin, in SIN projection about `centre`, the photons' mean RA and Dec in deg.
-    InputError if photons lie more than 60 deg from there.
+    Cells have sides of `CELL_ARCSEC`, an empty margin, and a SIN projection about `centre`, the photons' mean RA and
+    Dec in deg. InputError if photons lie more than 60 deg from there.
     """
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
@@ -88,7 +88,7 @@ def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> 
 
 
 def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the same cells (y, x) with gaps of a few and holes filled; none is lost at the border."""
+    """Return the cells (y, x) with holes and gaps of a few cells filled; none is lost at the border."""
     margin = _GAP_CELLS + 1
     closed = ndimage.binary_closing(np.pad(cells, margin), np.ones((_GAP_CELLS + 1, _GAP_CELLS + 1), dtype=bool))
     return np.asarray(ndimage.binary_fill_holes(closed)[margin:-margin, margin:-margin])
@@ -139,7 +139,7 @@ def box_exposure(
 
 
 def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Return the part of the 5 x 5 cells of each box, counts (clusters, band, y, x), that hold photons; (clusters,)."""
+    """Return the fraction of each box's 5 x 5 cells that hold photons, (clusters,); counts (clusters, band, y, x)."""
     flat = counts.sum(axis=1, dtype=np.int64)
     edges = np.linspace(0, flat.shape[-1], _CELLS, endpoint=False).astype(int)
     cells = np.add.reduceat(np.add.reduceat(flat, edges, axis=1), edges, axis=2)

@@ -35,7 +35,7 @@ class ImageGeometry:
 
     @classmethod
     def from_config(cls, images: Images) -> ImageGeometry:
-        """Return the geometry that the config block `images` asks for; InputError where it isn't in whole numbers."""
+        """Return the geometry of the config block `images`; InputError unless its pixels fit in whole numbers."""
         box, rebin = int(images["box_pixels"]), int(images["base_rebin"])
         if box <= 0 or rebin <= 0 or box % (2 * rebin):
             raise InputError(f"images.box_pixels is {box}, but must be a multiple of 2 x images.base_rebin ({rebin}).")
@@ -184,15 +184,15 @@ def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[Floa
 def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> NDArray[np.float64]:
     """Return pixel numbers from 0 by evtool's rule i = floor((X - xc) / rebin) + size / 2, the lower edge included.
 
-    X (or Y) are whole sky pixels (infinite for positions that the projection can't show), xc that of the image centre;
-    an image pixel has `rebin` of them, the image an even number of pixels, `size`. Numbers outside [0, size) are not in
-    the image.
+    X (or Y) is in whole sky pixels (infinite for positions that the projection can't show), xc is that of the image
+    centre. An image pixel is `rebin` sky pixels wide; the image has `size` pixels, an even number. Numbers below 0
+    or from `size` are not in the image.
     """
     return np.asarray(np.floor((offset - centre) / rebin) + size // 2)
 
 
 def _around(ra: float, half: float) -> list[tuple[float, float]]:
-    """Return intervals of right ascension in deg within [0, 360]; one that crosses 0/360 is two."""
+    """Return intervals of right ascension in deg within [0, 360]; an interval across 0/360 becomes two."""
     low, high = ra - half, ra + half
     if low < 0:
         return [(0.0, high), (low + 360.0, 360.0)]
@@ -200,10 +200,10 @@ def _around(ra: float, half: float) -> list[tuple[float, float]]:
 
 
 def box_bounds(dec: float, half: float) -> tuple[float, float, float] | None:
-    """Return lowest and highest declination and half the right ascensions, deg, of a box (`half` its width, rad).
+    """Return lowest and highest declination and half-width in right ascension, deg, of a box of half-width `half`, rad.
 
-    None near a pole. Elsewhere the Northern half of the sky has its lowest declination in the box's Southern corners,
-    its highest amid the Northern side, and its farthest right ascensions in the Northern corners.
+    None near a pole. In the Northern hemisphere, a box has its lowest declination at its Southern corners, its highest
+    amid its Northern side, and its farthest right ascensions at its Northern corners.
     """
     sine, cosine = np.sin(np.radians(abs(dec))), np.cos(np.radians(dec))
     corner = 1.0 - 2.0 * half**2

@@ -47,9 +47,9 @@ TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """Write `smoothed/<preprocessing>.nc` from `images.nc`: float32 `image`, with all variables of each cluster.
 
-    `images` holds counts on the base grid; or `image`, smoothed already as its attribute `applied` says: then the
-    recipe must ask for just that, and only its clip and transform are left to do. InputError if the file is damaged, or
-    the recipe doesn't fit the base grid or what was applied already, or has an unknown transform (the key is named).
+    `images` holds either counts on the base grid, or `image`, smoothed already as its attribute `applied` says. With
+    `image`, the recipe must ask for just that, and only clip and transform are left. InputError if the file is damaged,
+    or the recipe doesn't fit the base grid or what was applied already, or has an unknown transform (the key is named).
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
@@ -101,7 +101,7 @@ def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
 
 
 def band_number(recipe: Recipe, bands: int) -> int:
-    """Return how many bands the recipe makes of `bands`; InputError if it can't, or smooths farther than there are."""
+    """Return how many bands the recipe makes of `bands`; InputError if it can't, or smooths beyond all of them."""
     number = bands if recipe.get("bands") is None else int(recipe["bands"])
     if number < 1 or bands % number:
         raise InputError(f"bands is {number}, but must divide the {bands} bands of the images without remainder.")
@@ -143,8 +143,8 @@ def finish(
 def smooth(images: NDArray[np.float64], half_width: Sequence[int], sigma: float) -> NDArray[np.float64]:
     """Convolve images (..., band, y, x) with the Gaussian kernel of Krippendorf et al. (2023), Eqs. A.1 and A.2.
 
-    It is a product of one-dimensional kernels, so it is applied axis by axis; images are zero outside. `half_width`
-    are X, Y, Z, in pixels along x and y and in bands, 0 and above; `sigma` is in units of them. float64.
+    The kernel is a product of one-dimensional ones, applied axis by axis; images count as zero outside. `half_width`
+    are X, Y, Z >= 0, in pixels along x and y and in bands; `sigma` is in units of these. The result is float64.
     """
     for axis, half in zip((-1, -2, -3), half_width, strict=True):
         images = convolve1d(images, kernel(half, sigma), axis=axis, mode="constant", cval=0.0)
@@ -212,12 +212,12 @@ def _whole(ratio: float) -> int:
 
 
 class ScaledGrid(Grid):
-    """The recipe's grid about each cluster, with the angular size that it has at the recipe's redshift.
+    """The recipe's grid scaled to each cluster's redshift: pixels have the same size in kpc for all clusters.
 
-    Pixels of a cluster at another redshift have another angular size and the same size in kpc; offsets are those at the
-    recipe's redshift. Counts of a base pixel are shared among the pixels that it overlaps, in proportion to area: none
-    is lost or made. An image that would reach beyond the base box, of a cluster that is too near, is as large as the
-    box; that of a cluster without a positive redshift is NaN. The recipe needs a `cosmology`.
+    Angles and offsets are those at the recipe's redshift. Counts of a base pixel are shared among the pixels that it
+    overlaps, in proportion to area: none is lost or made. If a cluster is so near that its image would reach beyond the
+    base box, the image is as large as the box. The image of a cluster without a positive redshift is NaN. The recipe
+    needs a `cosmology`.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe, redshift: FloatArray) -> None:

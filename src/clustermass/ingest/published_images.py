@@ -91,7 +91,7 @@ class _Refused(Exception):
 
 
 class _Source:
-    """A file that never reads beyond its end, so that no length stated in it can claim more memory than it has."""
+    """A file that is never read beyond its end: a false length in it can't claim more memory than its size."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream, self._size, self.readline = stream, size, stream.readline
@@ -219,7 +219,7 @@ def _ndarray(*_: object) -> None:
 
 
 def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
-    """Return bytes as such, or from text in latin1, as which Python 2 and protocols below 3 store them."""
+    """Return bytes unchanged, text in latin1 as bytes: Python 2 and protocols below 3 store bytes as such text."""
     if encoding != "latin1":
         raise ValueError("text in another encoding than latin1")
     return raw.encode("latin1") if isinstance(raw, str) else raw
@@ -238,7 +238,7 @@ def read_pickle(path: Path, each: Callable[[NDArray[Any]], NDArray[Any]] = lambd
         try:
             reader = _Reader(stream, path.stat().st_size, each)
             content = reader.load()
-            reader.memo.clear()  # it refers to the reader's own functions, so would stay with all its arrays
+            reader.memo.clear()  # it refers to the reader's functions: without this, all arrays would stay
             return content
         except _Refused as error:
             raise InputError(

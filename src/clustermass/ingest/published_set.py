@@ -42,7 +42,7 @@ _NEEDED = (
 _OPTIONAL = ("ID_SRC_OUT", "input_SRC_ID", "pid", "kT", "Lx_soft", "Fx_soft", "R500c_arcmin")
 #: log10(M500c / Msun) outside this is not the mass of a group or cluster, but in other units
 _MASS_RANGE = (12.0, 16.5)
-_AGREE_DEX = 0.085  #: M500c and R500c_arcmin may differ by this: half of what a forgotten h makes
+_AGREE_DEX = 0.085  #: largest difference of M500c and R500c_arcmin: half of what a forgotten h makes
 _MASS_UNITS = {"Msun": 0, "Msun/h": 1}  #: config value `mass_unit` -> power of h by which the column is divided
 _LOG10_L = (38.0, 48.0)  #: luminosities as log10(erg/s) and as erg/s don't overlap
 #: variables of `images.nc` that the catalogue measures
@@ -60,7 +60,7 @@ _ID_COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
 _CENTRE = 5  #: half the side of the central square whose counts must follow the catalogue's, in pixels
 _CORRELATION_MIN = 0.5  #: rank correlation below which images and rows can't be of the same clusters
 _RING = (15, 22)  #: radii, in pixels, between which the images' background is measured
-#: background of counts over ML_BKG; smoothing in energy loses a fifth at the ends of the bands
+#: range of the images' background / ML_BKG; smoothing in energy loses a fifth at the ends of the bands
 _LEVEL = (0.5, 1.5)
 
 
@@ -138,7 +138,7 @@ def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_
 
 
 def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
-    """Return the columns of `truth.fits`, a row a halo, also where it has several rows in the catalogue."""
+    """Return the columns of `truth.fits`, one row per halo, even if the catalogue has several rows of it."""
     first = np.unique(part["halo_id"], return_index=True)[1]
     unknown = np.full(first.size, np.nan)
     columns = {name: part[column][first] if column in part else unknown for name, column in _TRUTH.items()}
@@ -150,12 +150,12 @@ def read_published_catalogue(
 ) -> dict[str, NDArray[Any]]:
     """Return the columns (clusters,) of the published `.fits`, or the same table as .csv or .ecsv, in its order.
 
-    Under the catalogue's names: `_NEEDED` and those of `_OPTIONAL` that it has, float64, but `SRC_ID_IN` and `Nreal`
-    int64; also `log10_m500c` in log10(Msun), `l500` in erg/s (NaN = unknown) and `halo_id` (int64), the same for all
-    rows of one halo, also of other realizations. Nreal must hold every number from 1 to `realizations`, and no other.
-    M500c is in `mass_unit`, a key of `_MASS_UNITS`, which R500c_arcmin must bear out where the table has it. InputError
-    if the file is missing, faulty, a feather file or lacks a column; a cell has an impossible value (file, column and
-    row are named); realizations are missing; or the masses are in the other unit.
+    The columns are `_NEEDED` and those of `_OPTIONAL` that the file has, by its own names, float64 (`SRC_ID_IN` and
+    `Nreal` int64). Added are `log10_m500c` in log10(Msun), `l500` in erg/s (NaN = unknown) and `halo_id` (int64), the
+    same for all rows of one halo in all realizations. Nreal must hold every number from 1 to `realizations`, and no
+    other. M500c is in `mass_unit`, a key of `_MASS_UNITS`; R500c_arcmin, if there, must agree with it. InputError if
+    the file is missing, faulty, a feather file or lacks a column; a cell has an impossible value (file, column and row
+    are named); realizations are missing; or the masses are in the other unit.
     """
     if path.suffix.lower() in (".f", ".feather"):
         raise InputError(
@@ -245,9 +245,9 @@ def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
 def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArray[np.intp]:
     """Return the catalogue's row of each image, one to one.
 
-    What the ids are (numbers, text, or tuples of them) isn't documented. They are compared, by the whole numbers in
-    them, with the row's number and with the columns that number clusters, alone or together with Nreal. InputError if
-    an id has no number or comes twice, or no column has these ids; `path`, of the pickle, is for messages.
+    The kind of the ids (numbers, text, or tuples of them) isn't documented. The whole numbers in them are compared with
+    the row's number and with the columns that number clusters, alone or together with Nreal. InputError if an id has no
+    number or comes twice, or no column has these ids; `path`, of the pickle, is for messages.
     """
     keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
     candidates = dict(_candidates(catalogue))
@@ -292,7 +292,7 @@ def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
 
 
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: _Columns, path: Path) -> None:
-    """Check that the images (row, column, band) of bright rows are bright: ids that are row numbers don't show it.
+    """Check that bright rows have bright images (row, column, band), which ids that are row numbers can't show.
 
     The images are in the catalogue's order. InputError if ranks of their central counts and of ML_RATE x ML_EXP hardly
     correlate. Logs their background over ML_BKG: smoothing that keeps the sum of the counts leaves it near 1.

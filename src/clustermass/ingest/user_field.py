@@ -1,4 +1,4 @@
-"""A user's own field (event lists, catalogue, perhaps exposure map and truth) into the pipeline's standard files."""
+"""Conversion of a user's field (event lists, catalogue, perhaps exposure map and truth) to the pipeline's files."""
 
 from __future__ import annotations
 
@@ -41,14 +41,13 @@ def ingest_field(
 ) -> None:
     """Turn a realization ("01", "02", ...) of a sky with `source: files`, block `skies.<name>`, into a field's files.
 
-    The events are selected by flag, pattern and good time (block `events`). The exposure map is the user's, or else
-    flat over the cells of the sky that hold photons (`clustermass.images.exposure`), at `exposure_s`, else the
-    catalogue's median ML_EXP, else (one pointing only) the mean good time of the modules. In place of event lists there
-    may be images in the energy bands of the block `images.bands` (`clustermass.images.band_images`); with `bands` None
-    only event lists are taken. Truth, matches and labels are written for simulated skies only (`observed: false`);
-    `labels` has no rows where the photons have no truth labels. InputError if a file is missing or faulty, no event
-    survives the selection, the exposure is unknown, no detection lies in the field, or a simulated sky has no table of
-    truth.
+    The events are selected by flag, pattern and good time (block `events`). The exposure map is the user's. Without one
+    it is flat over the cells of the sky that hold photons (`clustermass.images.exposure`): `exposure_s`, else the
+    catalogue's median ML_EXP, else (one pointing only) the mean good time of the modules. Images in the energy bands of
+    the block `images.bands` may replace event lists (`clustermass.images.band_images`), unless `bands` is None. Truth,
+    matches and labels are written for simulated skies only (`observed: false`); `labels` has no rows where the photons
+    have no truth labels. InputError if a file is missing or faulty, no event survives the selection, the exposure is
+    unknown, no detection lies in the field, or a simulated sky has no table of truth.
     """
     files = realization_files(sky, realization)
     observed = sky.get("observed", False)
@@ -188,7 +187,7 @@ def _flat_exposure_s(
 
 
 def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, files: RealizationFiles) -> None:
-    """Check that a detection lies where there is exposure."""
+    """Check that at least one detection lies where there is exposure."""
     exposed = exposure_at(image, wcs, np.asarray(detections["RA"]), np.asarray(detections["DEC"])) > 0
     if not exposed.any():
         raise InputError(

@@ -33,7 +33,7 @@ from clustermass.io.provenance import file_sha256
 if TYPE_CHECKING:
     from clustermass.config.models import Download, Downloads
 
-#: of a path and its final name: what is wrong with the file, "" = nothing
+#: function of a path and its final name: returns what is wrong with the file, "" = nothing
 Check: TypeAlias = Callable[[Path, str], str]
 _PIECE_BYTES = 1 << 18
 _LOG_EVERY_S = 5.0
@@ -47,7 +47,7 @@ _WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
 class TransferError(Exception):
-    """The address does not give the file; another try may where `again` is true, after a pause of `after_s` if set."""
+    """The address does not give the file; `again`: another try may succeed, after a pause of `after_s` if set."""
 
     def __init__(self, reason: str, again: bool = False, after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -55,7 +55,7 @@ class TransferError(Exception):
 
 
 def download_files(downloads: Downloads) -> None:
-    """Download and check every file of the block `downloads`; the failure of one does not keep the others.
+    """Download and check every file of the block `downloads`; the failure of one does not stop the others.
 
     A file without a configured SHA-256 is compared with the hash of its first download, which is recorded beside it
     (`<file>.sha256.json`). InputError if no download is configured, or if files could not be downloaded or are wrong:

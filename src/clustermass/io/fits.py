@@ -26,10 +26,10 @@ UNREADABLE = (
     *(OSError, EOFError, zlib.error, TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError),
     *(AssertionError, ArithmeticError, MemoryError, AstropyUserWarning, fits.VerifyError),
 )
-#: of these, what may as well be a fault of our own that no file is to blame for
+#: those of them that may also come from an error in our own code
 _AMBIGUOUS = (TypeError, ValueError, KeyError, IndexError, AttributeError, AssertionError, ArithmeticError)
 _CUT_SHORT = "File may have been truncated|Error validating header"
-#: and what it warns of where a file's CHECKSUM or DATASUM isn't that of its bytes
+#: astropy's warnings if CHECKSUM or DATASUM of a file doesn't fit its bytes
 _CHANGED = "Checksum verification failed|Datasum verification failed"
 #: gzipped files are unpacked to the disk if they are larger
 _IN_MEMORY_BYTES = 1 << 26
@@ -51,10 +51,10 @@ def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> 
 
 @contextmanager
 def opened_fits(path: Path) -> Iterator[fits.HDUList]:
-    """Open a user's FITS file, also gzipped, for reading; everything read inside is checked for being whole.
+    """Open a user's FITS file, also gzipped, for reading; everything read within the block is checked for damage.
 
-    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file.
-    InputError if there is no such file, or if it turns out truncated or damaged, here or while it is read.
+    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file. InputError if there is
+    no such file, or if it turns out truncated or damaged, here or while it is read.
     """
     path = Path(path)
     if not path.is_file():
@@ -80,7 +80,7 @@ def opened_fits(path: Path) -> Iterator[fits.HDUList]:
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    """Whether the innermost frame is this package's: the caller's block stumbled, not the library that reads."""
+    """Whether the innermost frame is this package's: then the caller's block failed, not the reading of the file."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__", "")).startswith("clustermass.")
 

@@ -67,7 +67,7 @@ def step(log: str | Path, label: str) -> Iterator[None]:
 
 #: with less free space nothing can run, and logs may lack the cause
 _NOTHING_BYTES = 10_000_000
-#: free space of a disk that was full, after the step has removed its unfinished file
+#: with less free space the disk was full, before the step removed its unfinished file
 _LITTLE_BYTES = 100_000_000
 _FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _FORBIDDEN = (os.strerror(errno.EROFS), os.strerror(errno.EACCES))
@@ -78,7 +78,7 @@ def advice(log: str, folder: Path) -> list[str]:
     """Find causes that no step can report itself in the log of a failed run; return a line with the remedy for each."""
     lines = []
     free, where = shutil.disk_usage(folder).free, folder.resolve()
-    least = _LITTLE_BYTES if "HDF error" in log else _NOTHING_BYTES  # netCDF's, also for a full disk
+    least = _LITTLE_BYTES if "HDF error" in log else _NOTHING_BYTES  # netCDF's error if a disk is full
     if any(text in log for text in _FULL) or free < least:
         lines.append(f"The disk is full: {free / 1e6:.0f} MB are free in {where}. Make room, {_AGAIN}")
     if any(text in log for text in _FORBIDDEN):

@@ -25,7 +25,7 @@ _FITS_UNITS = {"1": None, "degree": "deg"}
 
 
 class FieldFiles(NamedTuple):
-    """Files of one realization of a field: what an observer has, and three of simulated fields (None = not written)."""
+    """Files of one realization of a field: three that an observer has, three of simulated ones (None = not written)."""
 
     events: Path
     exposure: Path
@@ -161,8 +161,8 @@ def write_table(
 ) -> None:
     """Write a FITS file of one table atomically: ``write_table(path, "MATCHES", MATCHES, {"ID_SRC": ids}, cards)``.
 
-    `name` is EXTNAME; `values` has (rows,) for each column, others are left out, and optional columns may be missing
-    (KeyError for any other). `header` has cards of the table, keyword -> value or (value, comment); `provenance`, as
+    `name` is EXTNAME. `values` has (rows,) for each column; only optional ones may be missing (else KeyError), others
+    are left out. `header` has cards of the table, keyword -> value or (value, comment); `provenance`, as
     `io.provenance.provenance` returns it, becomes HISTORY of the primary header. `checksum` adds CHECKSUM and DATASUM.
     """
     write_fits(fits.HDUList([primary_hdu(provenance), table_hdu(name, columns, values, header)]), path, checksum)

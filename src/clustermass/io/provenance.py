@@ -21,9 +21,9 @@ def provenance(
 ) -> dict[str, Any]:
     """Return the global attributes for a file that `step` made.
 
-    `parameters` is everything from the configuration that shapes the result; its hash and JSON text are stored. Files
-    that were read, `inputs`, are stored as path and SHA-256 (an absolute path as its name, lest the bytes depend on
-    where a folder lies); `further` as it is.
+    `parameters` is everything from the configuration that shapes the result; its hash and JSON text are stored. The
+    files that were read, `inputs`, are stored as path and SHA-256 (an absolute path as the bare name: the bytes must
+    not depend on where a folder lies); `further` is stored as it is.
     """
     return {
         "source": f"clustermass {clustermass.__version__}",
@@ -73,7 +73,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
-    """Hash the syntax trees of `modules` (dotted names below `clustermass`), `scripts`, and all they import from it.
+    """Hash the syntax trees of `modules` (dotted names below `clustermass`), `scripts`, and all their imports from it.
 
     Comments, docstrings, layout and imports for type checking don't count: only a change of what the code does changes
     the hash. The package's own `__init__`, which holds its version, doesn't count either: a release as such re-runs

@@ -1,8 +1,8 @@
 """A rectangular field on the sphere and its exposure map.
 
 Positions inside the simulation are native longitude and latitude: degrees in the frame whose origin is the field's
-centre and whose equator runs East-West there. The field is the rectangle |longitude| < width/2, |latitude| < height/2,
-so that it works at any declination and across RA = 0.
+centre and whose equator runs East-West there. The field is the rectangle |longitude| < width/2, |latitude| < height/2.
+This works at any declination and across RA = 0.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ class ExposureMap:
 
     @classmethod
     def from_config(cls, field: Field, parameters: Exposure, vignetted: bool = True) -> ExposureMap:
-        """Build the map of the config block `exposure`; `vignetted=False` for particles, which pass the mirrors.
+        """Build the map of the config block `exposure`; `vignetted=False` for particles, which bypass the mirrors.
 
-        The field is scanned in `scans` parts side by side. Each is flat and falls linearly to zero within `taper_deg`
-        of the field's edges; neighbours overlap by `overlap_deg`, where both fall to zero over half of it, so that
-        the sum has a ridge of twice the depth, as in the eFEDS field (Brunner et al. 2022). The exposure of particles
-        is the same to the power `particle_slope`, scan by scan.
+        The field is scanned in `scans` parts side by side, each of flat depth. The depth falls linearly to zero within
+        `taper_deg` of the field's edges. Neighbours overlap by `overlap_deg`: each falls to zero within half of that
+        beyond their border. The sum has a ridge of twice the depth there, as in the eFEDS field (Brunner et al. 2022).
+        For particles, the relative depth of each scan is raised to the power `particle_slope`.
         """
         pixel = parameters["pixel_arcsec"] / 3600
         half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1
@@ -125,7 +125,7 @@ class ExposureMap:
         write_exposure(path, self.image_s, coordinates, header)
 
     def widened(self, radius_arcsec: float) -> ExposureMap:
-        """Return the largest exposure within `radius_arcsec` of each pixel, for photons that may land that far."""
+        """Return a map of the largest exposure within `radius_arcsec` of each pixel: photons may land that far away."""
         from scipy.ndimage import maximum_filter
 
         reach = int(np.ceil(radius_arcsec / 3600 / self.pixel_deg)) + 1

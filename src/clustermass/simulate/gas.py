@@ -1,9 +1,9 @@
 """Hot gas of haloes: emission profile, temperature and luminosity drawn jointly given mass and redshift.
 
-The draw is that of Comparat et al. 2020 for the hydrostatic mass b M500c: the scaled emission measure S(r) and kT are
-log-normal at fixed mass and redshift. Two corrections make the number counts those of surveys (tuned, not predicted): a
-shift of the normalisation, and below a mass a steeper relation of luminosity and mass (Comparat et al. 2025). Radii are
-in units of R500c of the hydrostatic mass.
+The draw follows Comparat et al. 2020, with the hydrostatic mass b M500c: the scaled emission measure S(r) and kT are
+log-normal at fixed mass and redshift. Two corrections are tuned to the number counts of surveys, which are thus not
+predicted: a shift of the normalisation, and a steeper luminosity-mass relation below a threshold mass (Comparat et al.
+2025). Radii are in units of R500c of the hydrostatic mass.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AXIS_RATIO_MIN = 0.3
 #: pivot of the mean relations: redshift and hydrostatic M500c in Msun
 PIVOT_REDSHIFT, PIVOT_MASS = 0.3, 2e14
 
-#: one row a radius: radius / R500c; mean of ln(scaled emission measure / cm-6 Mpc); slopes with ln z and ln M500c;
+#: one row per radius: radius / R500c; mean of ln(scaled emission measure / cm-6 Mpc); slopes with ln z and ln M500c;
 #: loadings of four principal components of unit variance
 PROFILE = np.array(
     [
@@ -72,7 +72,7 @@ class RadialProfiles:
     def from_nodes(cls, nodes: FloatArray, log_brightness: FloatArray) -> RadialProfiles:
         """Build profiles from ln(brightness), shape (profile, node), at `nodes`."""
         slope = 2 + np.diff(log_brightness, axis=1) / np.diff(np.log(nodes))
-        # A slope of exactly 0 would need a logarithm; next to it the power law is the same to rounding.
+        # A slope of exactly 0 would need a logarithm; a slope of 1e-6 gives the same within rounding.
         slope = np.where(np.abs(slope) < 1e-6, 1e-6, slope)
         brightness = np.exp(log_brightness)
         ratio = nodes[1:] / nodes[:-1]
@@ -87,7 +87,7 @@ class RadialProfiles:
         return RadialProfiles(self.nodes, *(values[rows] for values in by_profile))
 
     def enclosed(self, radius: FloatArray) -> FloatArray:
-        """Integral of each profile over the disc inside its `radius`, shape (profile,); radii inside the nodes."""
+        """Return the integral of each profile over the disc inside its `radius`, (profile,); at most the last node."""
         profile = np.arange(len(self.total))
         ring = np.clip(np.searchsorted(self.nodes, radius, side="right") - 1, 0, len(self.nodes) - 2)
         start, slope = self.nodes[ring], self.slope[profile, ring]
@@ -133,9 +133,9 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
         L500 = Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 * integral of S(r) 2 pi r dr to R500c.
 
-    Temperature and profile correlate as measured (hardly, in luminosity). If `luminosity_temperature_correlation` is a
-    number, it is instead the correlation of ln kT with the ln of the emission inside R500c, at fixed mass and redshift.
-    The profile ends where the flux beyond R500c reaches `outskirts_flux_max` times that inside.
+    Temperature correlates with the profile as measured, hardly with luminosity. If `luminosity_temperature_correlation`
+    is a number, it is instead the correlation of ln kT with the ln of the emission inside R500c, at fixed mass and
+    redshift. Profiles end where the flux beyond R500c is `outskirts_flux_max` times that inside.
     """
     log_mass = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"])
     scores = rng.standard_normal((len(haloes), PROFILE.shape[1] - 4))
@@ -173,7 +173,7 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
 
 def mean_luminosity(redshift: FloatArray, log10_hydrostatic: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Luminosity (erg/s, 0.5-2 keV rest frame, inside R500c) of the mean profile and temperature, uncorrected."""
+    """Return the luminosity (erg/s, 0.5-2 keV rest frame, in R500c) of mean profile and temperature, uncorrected."""
     log_profile, log_kt = _mean_relations(redshift, log10_hydrostatic)
     profiles, kt = RadialProfiles.from_nodes(PROFILE[:, 0], log_profile), np.clip(np.exp(log_kt), *KT_RANGE)
     radius = r500c_mpc(log10_hydrostatic, redshift, cosmology)
@@ -196,7 +196,7 @@ def _mean_relations(redshift: FloatArray, log10_mass: FloatArray) -> tuple[Float
 
 
 def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.random.Generator) -> FloatArray:
-    """Deviation of ln kT, correlated with the profile as measured, of the standard deviation configured."""
+    """Return deviations of ln kT with the configured scatter, correlated with the profile as measured."""
     residual = np.sqrt(TEMPERATURE_SCATTER**2 - TEMPERATURE_LOADINGS @ TEMPERATURE_LOADINGS)
     deviation = scores @ TEMPERATURE_LOADINGS + residual * rng.standard_normal(len(scores))
     return deviation / TEMPERATURE_SCATTER * np.log(10) * parameters["temperature_scatter_dex"]

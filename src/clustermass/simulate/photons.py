@@ -29,7 +29,7 @@ LOCAL_BUBBLE_KEV, GALACTIC_HALO_KEV = 0.10, 0.22
 #: photon index of the extragalactic background (De Luca & Molendi 2004)
 EXTRAGALACTIC_INDEX = 1.45
 
-#: photons of haloes that send none farther than this are drawn with the exposure near by, arcsec
+#: if all photons of a halo land within this radius, arcsec, they are drawn with the largest exposure inside it
 _NEAR_ARCSEC = 2400.0
 #: mission time (s since MJD 51543.875) of 2019-11-03 and four days later: the eFEDS observations (Brunner et al. 2022)
 TIME_START_S, TIME_STOP_S = 626_065_200.0, 626_410_800.0
@@ -46,7 +46,7 @@ class Background:
 
     @classmethod
     def from_config(cls, parameters: BackgroundBlock, nh_cm2: float) -> Background:
-        """Build it from the config block `background` behind a hydrogen column; InputError if all shares are 0."""
+        """Build spectra of the config block `background` behind a hydrogen column; InputError if all shares are 0."""
         shares = cast("dict[str, float]", parameters["shares"])
         total = sum(shares.values())
         if total <= 0:
@@ -77,7 +77,7 @@ class Photons(Rows):
 
     @classmethod
     def join(cls, *parts: Photons) -> Photons:
-        """Put several lists after one another."""
+        """Concatenate several lists."""
         return cls(*map(np.concatenate, zip(*(vars(part).values() for part in parts), strict=True)))
 
 
@@ -104,7 +104,7 @@ def cluster_photons(
     halo = np.repeat(np.arange(len(number), dtype=np.int32), number)
     radius = gas.profiles.draw_radius(rng, halo) * gas.scale_arcmin[halo] * 60
     phase = 2 * np.pi * rng.random(len(halo))
-    # Stretched at constant area, so that the profile in the geometric mean radius stays.
+    # The stretch keeps the area, and thus the profile as a function of the geometric mean radius.
     stretch = np.sqrt(gas.axis_ratio[halo])
     major, minor = radius * np.cos(phase) / stretch, radius * np.sin(phase) * stretch
     cosine, sine = np.cos(gas.position_angle)[halo], np.sin(gas.position_angle)[halo]
@@ -138,10 +138,10 @@ def _detected(
     psf: KingPsf,
     rng: np.random.Generator,
 ) -> Photons:
-    """Return the photons that are detected where they land, offset to the East and North and scattered by the PSF.
+    """Return the detected photons, offset to the East and North of their source and scattered by the PSF.
 
-    Each was drawn with the exposure `most_s` of its source, whose row is in `source`, and is kept with the probability
-    of its local exposure over that.
+    Each photon was drawn with the exposure `most_s` of its source, in row `source` of `sources`. It is kept with the
+    probability (exposure where it lands) / `most_s`.
     """
     radius = psf.draw_radius(rng, energy_ev)
     phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)
@@ -180,7 +180,7 @@ def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generat
     sky = field.to_sky(photons.longitude, photons.latitude)  # rounded to 1e-6 deg, as files keep them
     ra, dec = (np.rint(angle / ANGLE_STEP)[order] * ANGLE_STEP for angle in sky)
     edges = np.cumsum(PATTERN_COUNTS) / sum(PATTERN_COUNTS) * 65536
-    pattern = (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)  # of each equally likely number
+    pattern = (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)  # of each 16-bit number
     events = EventList(
         ra=ra,
         dec=dec,

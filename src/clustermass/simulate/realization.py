@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: a halo's HALO_ID is this times the realization's number plus its SRC_ID
 HALO_ID_FACTOR = 10_000_000
-#: events that are packed for writing together
+#: number of events that are written at a time
 _PIECE = 1_000_000
 
 
@@ -43,10 +43,10 @@ def simulate_realization(
 ) -> None:
     """Simulate one realization of the sky `name` and write its files.
 
-    The seed, `name` and `realization`, digits such as "01", fix every draw. `events` and `exposure`, event list and
-    exposure map, are all that an observer has. `labels`, the source of every photon, and `sources`, haloes and AGN with
-    their true positions, are for the source detection. `truth` holds the haloes with their masses; None for a field
-    that counts as observed. InputError if `realization` is no number or a config value can't be simulated.
+    The seed, `name` and `realization` (digits such as "01") fix every draw. `events` (event list) and `exposure` (map)
+    are all that an observer has. `labels` (source of every photon) and `sources` (haloes and AGN at their true
+    positions) are for the source detection. `truth` holds the haloes with their masses; None for a field that counts as
+    observed. InputError if `realization` is not digits or a config value can't be simulated.
     """
     generators = random_streams(sky["seed"], name, realization)
     header = header_cards(sky, cosmology, name, realization)
@@ -93,7 +93,7 @@ def write_event_list(path: Path, events: EventList, field: Field, header: Mappin
 def sources_table(
     sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposure: ExposureMap
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns of `sources.fits`: haloes, then AGN, whose positions the source detection starts from."""
+    """Return the columns of `sources.fits`, haloes then AGN: the source detection starts from their positions."""
     longitude, latitude = joined_positions(clusters.haloes, agn)
     ra, dec = exposure.field.to_sky(longitude, latitude)
     spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"])
@@ -109,7 +109,7 @@ def sources_table(
 
 
 def _truth(clusters: EmittingHaloes, field: Field, labels: IdArray, realization: int) -> dict[str, NDArray[Any]]:
-    """Return the columns of `truth.fits`; COUNTS are those of each halo's label among the events."""
+    """Return the columns of `truth.fits`; COUNTS is the number of events with the label of each halo."""
     ra, dec = field.to_sky(clusters.haloes.longitude, clusters.haloes.latitude)
     return {
         "SRC_ID": clusters.source_ids,

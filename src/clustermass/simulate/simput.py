@@ -1,16 +1,15 @@
 """The embedded sky as a SIMPUT 1.1 catalogue, so that SIXTE can observe the same haloes and AGN.
 
-A SIMPUT source is what arrives at the telescope: spectra and the fluxes that normalise them, 0.5-2 keV, are absorbed,
-and a cluster's flux is that of its whole profile. SRC_ID must be positive: a halo keeps the number 1 ... n of the truth
-table, which SIXTE hands on to its events as photon label; the AGN with label -k is n + k, with n in the card NHALOES.
-Left out is the smooth background, sky and particles: SIXTE adds its own (`Background=yes`).
+A SIMPUT source is what arrives at the telescope: spectra and the 0.5-2 keV fluxes that normalise them are absorbed, and
+a cluster's flux is that of its whole profile. SRC_ID must be positive: a halo keeps its number 1 ... n of the truth
+table, and the AGN with label -k becomes n + k (card NHALOES: n). SIXTE copies SRC_ID to its events as photon label. The
+smooth background, sky and particles, is left out: SIXTE adds its own (`Background=yes`).
 
-Images have no PSF. They are shapes of a few clusters, which the others share with a size and a rotation: libsimput
-reads no more than 200 images of a file. Each cluster takes the image of the one that looks most like it, scaled by
-IMGSCAL and turned by IMGROTA. Which clusters have an image of their own is decided by the number of photons that the
-wrong image would misplace, in units of their Poisson noise. In a realization of the default sky, the share of the flux
-inside any circle is off by at most 1.3 % for half of the clusters of more than 30 expected counts, 3 % for 95 % of them
-and 6 % for all; the axis ratio by 0.02, 0.07 and 0.13.
+Images have no PSF. libsimput reads no more than 200 images of a file, so clusters share them: each takes the image of
+the cluster that looks most like it, scaled by IMGSCAL and turned by IMGROTA. Which clusters have their own is decided
+by the number of photons that a wrong image would misplace, in units of their Poisson noise. In a realization of the
+default sky, the share of the flux inside any circle is off by at most 1.3 % for half of the clusters of more than 30
+expected counts, 3 % for 95 % of them and 6 % for all; the axis ratio by 0.02, 0.07 and 0.13.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ if TYPE_CHECKING:
 IMAGES_MAX = 190
 #: pixels along a side (even), and points along each at which the brightness of a pixel is averaged
 IMAGE_PIXELS, _SUBPIXELS = 160, 4
-#: shares of the flux whose radii describe a shape
+#: shares of the flux; the radii that enclose them describe a shape
 _SHARES = np.arange(0.05, 0.96, 0.05)
-#: energies of every spectrum, keV: steps as fine as the embedded sky's where the lines are, ends those of eROSITA's
-#: response files, so that SIXTE finds a value in each of their bins (above 10 keV the absorption is extrapolated)
+#: energies of every spectrum, keV: where the lines are, steps are as fine as the embedded sky's. The ends are those of
+#: eROSITA's response files: SIXTE needs a value in each of their bins (absorption is extrapolated above 10 keV)
 ENERGY_KEV: FloatArray = np.concatenate([np.arange(100, 3000, 5), np.arange(3000, 12001, 50)]) / 1000
 #: band of the fluxes, keV
 BAND_KEV = (0.5, 2.0)
@@ -75,7 +74,7 @@ def write_simput(
 ) -> None:
     """Write haloes and AGN (`photon_index`) behind the hydrogen column `nh_cm2` as a SIMPUT file.
 
-    It has SRC_CAT, with cards `header`, SPECTRUM and at most 190 images. InputError without any source.
+    It has extensions SRC_CAT (with cards `header`) and SPECTRUM, and at most 190 images. InputError without any source.
     """
     number = len(clusters)
     if not number + len(agn):
@@ -147,10 +146,10 @@ class SharedImages:
 
 
 def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> SharedImages:
-    """Choose the clusters that lend their images, one after the other where the mismatch so far is most significant.
+    """Choose the clusters that lend their images: each time the one whose mismatch so far is most significant.
 
-    `counts`, shape (cluster,), are expected counts in any unit, the weight of a cluster's mismatch. There are
-    `images_max` images, or as many as clusters if those are fewer.
+    `counts`, shape (cluster,), are expected counts in any unit and weight the mismatch of a cluster. There are at most
+    `images_max` images, and no more than clusters.
     """
     if not len(counts):
         return SharedImages(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0))
@@ -171,15 +170,15 @@ def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> 
 def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
     """Return shapes (cluster, feature) and ln of sizes in arcmin (cluster,).
 
-    Features are ln(radius) of fixed shares of the flux without the size, times the mean slope of the growth curve, and
-    ln(axis ratio), so that the distance of two shapes is the root mean square displacement in units of enclosed flux.
+    Features are ln(radius / size) at fixed shares of the flux, times the mean slope of the growth curve, and a multiple
+    of ln(axis ratio). The distance of two shapes is then the root mean square displacement in units of enclosed flux.
     """
     radius = np.stack([_log_radius(gas.profiles, share) for share in _SHARES], axis=1)
     slope = (np.gradient(_SHARES) / np.gradient(radius, axis=1)).mean(axis=0)
     # the size that minimises the distance of two shapes of one axis ratio
     size = radius @ slope**2 / (slope**2).sum()
     features = (radius - size[:, None]) * slope / np.sqrt(len(_SHARES))
-    # stretching displaces by half the change of ln(axis ratio) along the axes, by its rms 1 / sqrt(2) on average
+    # a change d of ln(axis ratio) displaces by d / 2 along the axes, and by d / sqrt(8) in the rms over all angles
     stretch = np.log(gas.axis_ratio) * np.sqrt((slope**2).mean()) / np.sqrt(8)
     return np.concatenate([features, stretch[:, None]], axis=1), size + np.log(gas.scale_arcmin)
 
@@ -263,10 +262,10 @@ def _band_flux(density: FloatArray) -> FloatArray:
 
 
 def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray) -> tuple[list[str], FloatArray, IntArray]:
-    """Return names and emitted spectra (spectrum, energy) that some clusters need, and each cluster's row, (cluster,).
+    """Return names and emitted spectra (spectrum, energy) of grid points in use, and each cluster's row, (cluster,).
 
-    They are those at the points of the grid nearest to a cluster. In a realization of the default sky the count rates
-    are those of the embedded sky to 0.2 % (two thirds of the clusters), 0.7 % (95 %), 3 % (all) and 0.1 % in sum.
+    Each cluster takes the nearest point of the grid. In a realization of the default sky, count rates agree with those
+    of the embedded sky to 0.2 % for two thirds of the clusters, 0.7 % for 95 %, 3 % for all, and 0.1 % in sum.
     """
     nearest = np.stack([np.rint(np.log(kt_kev) / _LOG_KT_STEP), np.rint(redshift / _REDSHIFT_STEP)], axis=1)
     points, rows = np.unique(nearest, axis=0, return_inverse=True)

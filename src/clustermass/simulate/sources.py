@@ -107,9 +107,9 @@ def draw_agn(
 ) -> PointSources:
     """Draw the AGN of `field` from the config block `agn`.
 
-    `haloes` are those that emit, `r500_arcmin` their R500c, shape (halo,). A share `clustered_fraction` of them
-    lies around haloes, chosen in proportion to M500c, at projected distances uniform up to `clustered_r500` R500c
-    (a surface density that falls as 1 / r); the rest is uniform on the sky.
+    `haloes` are those that emit, `r500_arcmin` their R500c, shape (halo,). A share `clustered_fraction` of the AGN lies
+    around haloes, chosen in proportion to M500c. Their projected distances are uniform up to `clustered_r500` R500c (a
+    surface density that falls as 1 / r). All other AGN are uniform on the sky.
     """
     flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
     above = counts_above(flux, parameters["normalisation_per_deg2"])
@@ -131,5 +131,5 @@ def draw_agn(
 
 
 def agn_spectrum(photon_index: float, nh_cm2: float) -> CountSpectra:
-    """Absorbed power law for a flux of 1 erg/s/cm2 (0.5-2 keV, unabsorbed), folded; one spectrum."""
+    """Return the folded spectrum of an absorbed power law whose unabsorbed flux is 1 erg/s/cm2 (0.5-2 keV)."""
     return CountSpectra.from_photons(power_law(PHOTON_KEV, photon_index) * transmission(PHOTON_KEV, nh_cm2))

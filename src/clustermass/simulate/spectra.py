@@ -1,4 +1,4 @@
-"""Photon spectra and what the detector makes of them: absorption, power laws and tables to draw event energies from."""
+"""Photon spectra of plasmas and power laws, their absorption, and count spectra to draw event energies from."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -77,8 +77,8 @@ class CountSpectra:
 
 
 #: line complexes: energy keV, width keV, temperature of peak power keV, width in ln kT below and above it, power at the
-#: peak in 1e-24 erg cm3/s per electron and hydrogen nucleus. Energies are those of the ions' lines and temperatures
-#: were kept near their ionisation equilibrium; a least-squares fit to APEC sets the rest but for the marked estimates.
+#: peak in 1e-24 erg cm3/s per electron and hydrogen nucleus. Energies are those of the ions' lines; temperatures
+#: were kept near ionisation equilibrium. All else, except the marked estimates, is a least-squares fit to APEC.
 LINES = np.array(
     [
         [0.25, 0.03, 0.09, 0.50, 0.50, 6.0],  # Si, S, Mg L shells: estimate
@@ -115,11 +115,11 @@ LINES = np.array(
     ]
 )
 
-#: continuum over Born bremsstrahlung of hydrogen and helium: a + b (kT / keV)^-c (E / keV)^d. The first term holds the
-#: free-free emission of the metals, the second recombination and the failing of Born's approximation; fit to APEC.
+#: continuum / Born bremsstrahlung of hydrogen and helium: a + b (kT / keV)^-c (E / keV)^d, fit to APEC. The first term
+#: includes free-free emission of metals; the second is recombination and the error of Born's approximation.
 CONTINUUM: tuple[float, float, float, float] = (1.057, 0.476, 1.16, 0.38)
 
-#: cooling function published with Comparat et al. 2020 over the power of this model: kT keV, ratio; own fit
+#: kT in keV, and cooling function published with Comparat et al. 2020 / power of this model; own fit
 COOLING_RATIO: tuple[tuple[float, float], ...] = (
     (0.2, 0.784), (0.28, 0.840), (0.45, 0.900), (0.8, 0.899), (1.2, 0.957), (2.5, 0.905), (15.0, 0.878),
 )  # fmt: skip
@@ -154,7 +154,7 @@ def emissivity(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
 
 
 def plasma_power(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
-    """Spectrum of the power per keV at rest-frame energies, for a power of one between 0.5 and 2 keV (rest frame)."""
+    """Return the power per keV at rest-frame energies, normalised to 1 between 0.5 and 2 keV (rest frame)."""
     return emissivity(energy_kev, kt_kev) / _band_power(kt_kev)
 
 

@@ -1,6 +1,6 @@
 """The eROSITA telescopes as the embedded sky sees them: effective area, energy redistribution, point-spread function.
 
-Exposure maps are vignetting-corrected on-axis seconds, so vignetting enters once, there, and the area here is on-axis.
+The effective area here is on-axis: vignetting is in the exposure maps alone, which are in equivalent on-axis seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from clustermass.arrays import Float32Array, FloatArray
 
 #: on-axis effective area of the seven telescope modules with filter; photon energy keV, area cm2. Least-squares fit to
-#: the official eROSITA on-axis ARF of 2023-01-17 (TM0) at the nodes between which straight lines hold to 1 % + 12 cm2.
+#: the official eROSITA on-axis ARF of 2023-01-17 (TM0); straight lines between the nodes hold to 1 % + 12 cm2.
 EFFECTIVE_AREA: tuple[tuple[float, float], ...] = (
     (0.103, 11), (0.128, 9), (0.165, 34), (0.204, 102), (0.246, 256), (0.281, 435), (0.284, 396), (0.286, 225),
     (0.294, 135), (0.297, 129), (0.305, 163), (0.316, 281), (0.352, 480), (0.398, 706), (0.404, 692), (0.409, 609),
@@ -30,16 +30,16 @@ RESOLUTION_FWHM: tuple[tuple[float, float], ...] = (
     (0.1, 54), (0.28, 58), (0.53, 64), (0.70, 66), (0.93, 70), (1.25, 75), (1.49, 78), (1.74, 82), (2.0, 86), (3.0, 98),
 )  # fmt: skip
 
-#: photon energy keV, share of the photons that lose some charge (exponential, mean `CHARGE_LOSS_EV`), share that loses
-#: any amount of it; jumps are the absorption edges of oxygen and silicon. This table and the three numbers below are
-#: a fit to the RMF's cumulative response at 0.16-3 keV.
+#: photon energy keV, share of the photons with a small charge loss (exponential, mean `CHARGE_LOSS_EV`), share with a
+#: loss uniform from none to all; jumps are the absorption edges of oxygen and silicon. This table and the three numbers
+#: below are a fit to the RMF's cumulative response at 0.16-3 keV.
 CHARGE_LOSS: tuple[tuple[float, float, float], ...] = (
     (0.100, 0.92, 0.0), (0.280, 0.95, 0.0068), (0.540, 0.87, 0.0049), (0.545, 0.87, 0.0222), (0.620, 0.85, 0.0154),
     (0.750, 0.81, 0.0102), (0.950, 0.78, 0.0073), (1.250, 0.72, 0.0053), (1.838, 0.68, 0.0040),
     (1.842, 0.91, 0.0349), (1.900, 0.74, 0.0259), (2.000, 0.68, 0.0160), (2.200, 0.65, 0.0110), (3.000, 0.63, 0.0086),
 )  # fmt: skip
 CHARGE_LOSS_EV = 22.2
-#: calibration sets the mean, not the peak of full charge, to the photon energy: that peak lies so much above it, eV
+#: shift of the full-charge peak above the photon energy, eV: calibration sets the mean, not this peak, to that energy
 _FULL_CHARGE_SHIFT_EV = 10.9
 #: part of the width at half maximum that charge loss makes (standard deviation, eV)
 _CHARGE_LOSS_WIDTH_EV = 15.4
@@ -101,9 +101,9 @@ def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
 class KingPsf:
     """King point-spread function (1 + (r / core)^2)^-slope, cut at `radius_max_arcsec` and normalised to one inside.
 
-    Its fields are the config block `psf`. The core grows with photon energy E as `core_arcsec` (E / 1 keV)^
-    `energy_slope`, and all that scales with it. The default 7.6 arcsec and 1.5 give eROSITA's half-energy width of
-    26 arcsec, averaged over the field of view (Predehl et al. 2021), and wings that fall as r^-3.
+    Its fields are the config block `psf`. At photon energy E the core is `core_arcsec` (E / 1 keV)^`energy_slope`, and
+    the profile scales with it. The default 7.6 arcsec and 1.5 give eROSITA's half-energy width of 26 arcsec, averaged
+    over the field of view (Predehl et al. 2021), and wings that fall as r^-3.
     """
 
     core_arcsec: float
@@ -135,6 +135,6 @@ class KingPsf:
         return core * np.sqrt(np.maximum(outside ** np.float32(1 / (1 - self.slope)) - 1, 0))
 
     def _core(self, energy_ev: Float32Array) -> Float32Array:
-        """Core radius in arcsec at detector energies: the resolution is too fine to tell them from photon energies."""
+        """Return core radii in arcsec at detector energies, which are close enough to the photon energies."""
         table = self.core_arcsec * (np.arange(1, 321) * 0.01) ** self.energy_slope
         return np.asarray(table.astype(np.float32)[np.clip(energy_ev * 0.1, 0, 319).astype(np.int32)])
