@@ -107,7 +107,7 @@ def mask_sentinels(table: Table, path: Path) -> Table:
     return masked
 
 
-#: a redshift goes with its own error and kind: all from one table
+#: redshift, error and kind belong together and are taken from one table
 REDSHIFT = ("Z", "Z_ERR", "Z_TYPE", "Z_SPEC")
 _OWN = ("ID_SRC", "RA", "DEC")
 #: two tables of the same detections agree in position; a larger median distance means another numbering

@@ -67,7 +67,7 @@ def _read_text(path: Path, text_format: str) -> Table:
             return ascii_tables.read(lines, format="ecsv", guess=False)
         lines = _without_frills(lines)
         separator = next((mark for mark in _SEPARATORS if lines and mark in lines[0]), ",")
-        # as CSV, blanks between two tabs would be no cell at all
+        # the CSV reader would take blanks between two tabs for no cell
         text_format = "tab" if separator == "\t" else "csv"
         with warnings.catch_warnings():
             # a number beyond 64 bits is read as text, and reported where a number is needed

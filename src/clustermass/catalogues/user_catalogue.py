@@ -182,7 +182,7 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
 
 
 def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return the rows without usable redshift; InputError if it is all of them."""
+    """Return which rows have no usable redshift, bool (rows,); InputError if all have none."""
     blank = ~((values > 0) & (values <= MAX_REDSHIFT))
     why = f"blank, not positive or infinite, or above {MAX_REDSHIFT:g}"
     if blank.all():

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 Block: TypeAlias = dict[str, Any]
 BASE_EXPERIMENT = "fiducial"
-#: values of an experiment's `images` that mean the block `images`, none of `image_sets`
+#: values of an experiment's `images` that mean the block `images`, not one of `image_sets`
 DEFAULT_IMAGES = (None, "images")
 #: keys of a sky with `source: published` that name its files, of all realizations
 PUBLISHED_FILES = ("images", "catalogue")
-#: preprocessing that the images of the published training set have gone through, but for the clip
+#: preprocessing applied to the images of the published training set, except for the clip
 PUBLISHED_PREPROCESSING: dict[str, Any] = {
     "half_width_arcsec": 600.0,
     "pixel_arcsec": 24.0,
@@ -127,7 +127,7 @@ def realization_files(sky: Sky, realization: str) -> RealizationFiles:
 
 
 def whole(ratio: float) -> int:
-    """Return `ratio` as a whole number above 0, or 0 if it is none: the rule by which images are rebinned."""
+    """Return `ratio` as a whole number above 0, or 0 if it is none; images are rebinned by the same rule."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 

@@ -25,7 +25,7 @@ _KINDS = {
     "object": "a block of keys",
     "null": "null",
 }
-#: parts of pydantic's paths that say of which type a value is
+#: parts of pydantic's paths that only state the type of a value
 _TAGS = ("<int>", "<str>", "<dict>")
 #: pydantic's name of an error -> the predicate of a sentence on the value, with the entries of the error's context
 _COMPLAINTS = {

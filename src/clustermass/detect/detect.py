@@ -114,9 +114,9 @@ def detect(
     deg), DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s), ML_CTS, ML_EXP (s), ML_BKG (counts/arcmin^2), float32.
     Sources with EXT_LIKE below ext_like_floor are point sources with EXT = EXT_LIKE = 0.
 
-    Returns also those of the matches, (match,): ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32), at most
-    one row per halo. A detection has none if an AGN accounts for more of it than any halo, it is only background, or
-    its fitted counts inside the cut radius exceed match_counts_factor x (photons of the halo) + match_counts_offset.
+    Returns also the columns of the matches, (match,): ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32), at
+    most one row per halo. A detection has none if an AGN accounts for more of it than any halo, it is only background,
+    or its fitted counts inside the cut radius exceed match_counts_factor x (photons of the halo) + match_counts_offset.
     """
     templates = build_templates(psf, parameters)
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)

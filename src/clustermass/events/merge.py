@@ -171,7 +171,7 @@ def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
 
 
 def _repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
-    """Return the numbers, `row`, of the photons in `keys` that equal one of an earlier list, int64, in no order."""
+    """Return `row` of the photons in `keys` that equal one of an earlier list, int64, in arbitrary order."""
     # only rows that share their time with another one can be repeated, and they are few in most lists
     _, place, photons = np.unique(keys["time"], return_inverse=True, return_counts=True)
     keys = keys[photons[place] > 1]

@@ -20,7 +20,7 @@ from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
 
-#: rows of a piece: some 300 MB with all that is made of them
+#: rows of a piece; these and what is computed from them take some 300 MB
 PIECE_ROWS = 2_000_000
 #: values that a photon can have: column of EventList, name for messages, lowest, highest, unit
 _LIMITS = (
@@ -87,7 +87,7 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
 class Rows:
     """Rows of a FITS table, made from its HDU and their bytes, scaled as astropy does; `names` are in upper case.
 
-    Astropy's own tables have circular references and so keep their memory for long.
+    Astropy's own tables have circular references, which delay the release of their memory.
     """
 
     def __init__(self, table: Any, raw: bytes) -> None:

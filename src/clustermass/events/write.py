@@ -20,7 +20,7 @@ UNUSED = ("x", "y", "rawx", "rawy")
 
 
 class _SpillFile:
-    """A temporary file of arrays in `folder`, without a name; it is gone when its process ends, however it ends."""
+    """A nameless temporary file of arrays in `folder`; it vanishes when its process ends, even by a crash."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class StoredEvents(_SpillFile):
         return self._number
 
     def __iter__(self) -> Iterator[EventList]:
-        """Yield the photons in the pieces in which they came, without empty ones."""
+        """Yield the photons in the pieces in which they were added, without empty pieces."""
         for places in self._pieces:
             yield self.head.with_columns({name: self._read(place) for name, place in places.items()})
 
@@ -93,7 +93,7 @@ class Buckets(_SpillFile):
             self._parts[number].append(self._write(part))
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Yield the rows of each bucket that holds any, by ascending number, in the order in which they came."""
+        """Yield the rows of each non-empty bucket, buckets by ascending number, rows in the order of `add`."""
         for _, places in sorted(self._parts.items()):
             yield np.concatenate([*map(self._read, places)])
 

@@ -18,7 +18,7 @@ from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
 
-#: largest angle in pixels by which the grids of two images of one set may differ
+#: largest distance in pixels between the grids of two images of one set
 _SAME_GRID_PIXELS = 0.01
 #: images store 16 bits a pixel
 _MOST_COUNTS = 65535
@@ -82,7 +82,7 @@ def _is_image(path: Path) -> bool:
 
 
 def read_images(path: Path) -> list[BandImage]:
-    """Read all two-dimensional images of a FITS file; the band is EMIN1 to EMAX1 of the header, in keV there.
+    """Read all two-dimensional images of a FITS file; the band is EMIN1 to EMAX1 of the header, where they are in keV.
 
     InputError if there is no such file, or it is damaged or has no image, no celestial WCS, no energy band, or pixels
     that aren't counts: whole numbers, none below 0.

@@ -95,7 +95,7 @@ def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
-    """Return RA in [0, 360) and Dec in deg of the mean direction of photons, whatever pieces they come in."""
+    """Return RA in [0, 360) and Dec in deg of the photons' mean direction; it does not depend on the pieces."""
     total, number = np.zeros(3), 0
     for piece in pieces:
         directions = unit_vectors(piece.ra, piece.dec)

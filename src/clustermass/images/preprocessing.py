@@ -101,7 +101,7 @@ def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
 
 
 def band_number(recipe: Recipe, bands: int) -> int:
-    """Return how many bands the recipe makes of `bands`; InputError if it can't, or smooths beyond all of them."""
+    """Return how many bands the recipe makes of `bands`; InputError if `bands` or the smoothing doesn't fit it."""
     number = bands if recipe.get("bands") is None else int(recipe["bands"])
     if number < 1 or bands % number:
         raise InputError(f"bands is {number}, but must divide the {bands} bands of the images without remainder.")

@@ -90,7 +90,7 @@ def ingest_field(
 def _store(
     photons: StoredEvents, paths: Sequence[str], events_block: Events, bands: Bands | None
 ) -> ImagePhotons | None:
-    """Add the selected photons of event lists, or those of band images; return the band images' place on the sky."""
+    """Store the selected photons of event lists, or those of band images; return the band images, None for lists."""
     if bands is not None and are_images(paths):
         band_images = photons_of_images(paths, band_edges(bands), events_block["pattern"])
         photons.add(band_images.events)
@@ -103,7 +103,7 @@ def _store(
 
 
 def _truth(sky: Sky, realization: str, path: Path, photons: StoredEvents, detections: Table) -> tuple[Table, Table]:
-    """Return the haloes, with their photons as COUNTS, and which detection is which of them."""
+    """Return the haloes, with their photons as COUNTS, and the matches of detections and haloes."""
     haloes = read_truth(path, sky.get("truth_columns"), realization)
     radius = float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC))
     if not _are_labelled(photons, haloes):

@@ -73,7 +73,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
-    """Hash the syntax trees of `modules` (dotted names below `clustermass`), `scripts`, and all their imports from it.
+    """Hash the syntax trees of `modules` (names below `clustermass`), of `scripts`, and of what they import from it.
 
     Comments, docstrings, layout and imports for type checking don't count: only a change of what the code does changes
     the hash. The package's own `__init__`, which holds its version, doesn't count either: a release as such re-runs

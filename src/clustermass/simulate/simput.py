@@ -184,7 +184,7 @@ def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
 
 
 def _log_radius(profiles: RadialProfiles, share: float) -> FloatArray:
-    """Return ln of the radius that encloses `share` of each profile's total, in its own units."""
+    """Return ln of the radius, in the units of the profiles, that encloses `share` of each profile's total."""
     low = np.full(len(profiles.total), np.log(profiles.nodes[0]) - 5)
     high = np.full(len(profiles.total), np.log(profiles.nodes[-1]))
     return bisect(lambda middle: profiles.enclosed(np.exp(middle)) < share * profiles.total, low, high, 45)
