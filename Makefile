@@ -17,7 +17,7 @@ export UV_PYTHON_DOWNLOADS := never
 # on a GPU: make paper PAPER=config/paper.yaml
 PAPER ?= config/paper.yaml config/paper_laptop.yaml
 
-.PHONY: paper rivals-environment results validate-sky test test-all test-slurm campaign benchmark environment check clean
+.PHONY: paper rivals-environment results validate-sky test test-all test-slurm campaign benchmark environment moved check clean
 .DEFAULT_GOAL := results
 
 results: environment
@@ -64,11 +64,18 @@ results/benchmarks/rivals-venv/ready: benchmarks/requirements.txt
 
 environment: .venv/ready
 
-.venv/ready: pyproject.toml uv.lock
+# .venv/ready says where the environment was made: a copied or moved one would run the code that lies there
+MOVED := $(shell [ ! -s .venv/ready ] || [ "$$(cat .venv/ready)" -ef . ] || echo moved)
+
+moved:
+	@echo "This folder was moved or copied: its environment is made again."
+	@rm -rf .venv
+
+.venv/ready: pyproject.toml uv.lock $(MOVED)
 	@test -x .uv/bin/uv || { echo "Fetching uv $(UV_VERSION) ..."; $(PYTHON) -m venv .uv && .uv/bin/python -m pip --disable-pip-version-check install --quiet "uv==$(UV_VERSION)"; }
 	@echo "Setting up the environment from uv.lock ..."
 	@.uv/bin/uv sync --quiet --locked --compile-bytecode --python $(PYTHON)
-	@touch $@
+	@pwd > $@
 
 clean:
 	rm -rf .venv .uv .snakemake results/skies

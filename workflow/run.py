@@ -26,7 +26,6 @@ from clustermass.report.console import headline
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-ONE_GPU = ["--resources", "gpu=1"]  # trainings that use the GPU take turns
 # leaves the lines of each step and the number of steps done; failures are explained by this script
 QUIET = ["--quiet", "host", "reason", "rules", "--no-hooks"]
 STATE = Path(".snakemake")
@@ -40,6 +39,7 @@ def main(arguments: list[str]) -> int:
     """Return snakemake's exit status, after printing the headline table where it succeeded."""
     os.chdir(ROOT)
     try:
+        load_config(config_arguments(arguments)[1:])  # a missing file is one sentence here, a traceback in snakemake
         with alone():
             recover()
             status = run_snakemake(arguments)
@@ -72,6 +72,11 @@ def alone() -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"Another `make results` is at work in this folder ({holder(stream)}).") from None
+        except OSError as error:
+            print(
+                f"{ROOT}: no locks here ({error.strerror}): see to it that one run works here at a time.",
+                file=sys.stderr,
+            )
         if others := snakemakes(ROOT):
             number = others[0].pid
             raise InputError(
@@ -150,7 +155,7 @@ def run_snakemake(arguments: list[str]) -> int:
     Ctrl-C reaches snakemake directly: it stops its steps. At SIGTERM it lets running steps end and starts no more.
     """
     began, asked = time.time(), []
-    with subprocess.Popen([*SNAKEMAKE, *QUIET, *ONE_GPU, *arguments]) as snakemake:
+    with subprocess.Popen([*SNAKEMAKE, *QUIET, *arguments]) as snakemake:
 
         def end(number: int, _: object) -> None:
             asked.append(number)

@@ -283,3 +283,14 @@ def test_device_is_checked(monkeypatch):
     if jax.default_backend() == "cpu":
         with pytest.raises(InputError, match="JAX sees none"):
             use_device("gpu")
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="JAX has a GPU")
+def test_a_gpu_plugin_that_finds_no_gpu_is_a_warning(monkeypatch, caplog):
+    monkeypatch.setenv("PJRT_NPROC", os.environ.get("PJRT_NPROC", "1"))
+    use_device("auto")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    monkeypatch.setattr("clustermass.network.accelerator.entry_points", lambda group: [group])
+    use_device("auto")
+    (warned,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "finds no GPU: the CPU is used" in warned.message

@@ -55,17 +55,17 @@ def data_files(directory):
     return {str(path.relative_to(directory)): path.read_bytes() for path in files if not path.name.endswith(EXEMPT)}
 
 
-def start(folder, *arguments, program=MAKE_RESULTS):
+def start(folder, *arguments, program=MAKE_RESULTS, python=sys.executable):
     """Start the command of `make results` in a clone, or a plain snakemake; return its process."""
-    command = [sys.executable, *program, "--cores", "2", *CONFIGURATION, *arguments]
+    command = [python, *program, "--cores", "2", *CONFIGURATION, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **pipes)
 
 
-def make_results(folder, *arguments):
+def make_results(folder, *arguments, **options):
     """Run the command of `make results`; return its exit status and output."""
-    with start(folder, *arguments) as process:
+    with start(folder, *arguments, **options) as process:
         try:
             said, _ = process.communicate(timeout=LONGEST_S)
         except BaseException:

@@ -123,6 +123,11 @@ def test_what_a_killed_writer_left_is_taken_away_once_nobody_can_be_writing_it(r
     assert [path.name for path in left.parent.iterdir()] == ["truth.part.fits"]
 
 
+def test_a_configuration_that_is_missing_is_one_sentence(run, capsys):
+    assert run.main(["--cores", "1", "--configfile", "nothere.yaml"]) == 1
+    assert capsys.readouterr().err == "nothere.yaml: can't be read (No such file or directory).\n"
+
+
 def test_the_run_is_named_by_the_configuration_files(run, monkeypatch):
     monkeypatch.setattr(run, "ROOT", ROOT)
     overlays = ["--configfile", "config/test.yaml"]

@@ -30,6 +30,7 @@ from clustermass.io.provenance import CATALOGUE_BLOCKS
 from clustermass.io.provenance import PHOTON_BLOCKS
 from clustermass.io.provenance import config_hash
 from clustermass.io.provenance import source_hash
+from clustermass.network.accelerator import has_accelerator_plugin
 
 try:
     check_config(config)
@@ -197,8 +198,9 @@ def of_realizations(sky, name):
 
 
 def gpus_per_training():
-    """Number of GPUs that a training job requests from a cluster's scheduler."""
-    return int(config["training"]["device"] == "gpu")
+    """Number of GPUs that a training job asks for; trainings on one machine take turns on its GPU (profiles/default)."""
+    device = config["training"]["device"]
+    return int(device == "gpu" or (device == "auto" and has_accelerator_plugin()))
 
 
 def training_environment():
@@ -235,7 +237,7 @@ def each_try(amount):
 
 def training_minutes(members):
     """Longest time of a training job: members take turns on a CPU and share the steps on a GPU."""
-    return 240 + 20 * len(members) if gpus_per_training() else 240 * len(members)
+    return 240 + 20 * len(members) if config["training"]["device"] == "gpu" else 240 * len(members)
 
 
 if not fetches_files() and (absent := list(absent_files())):

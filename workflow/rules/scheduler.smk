@@ -1,4 +1,4 @@
-"""Keeps Snakemake's main process idle while steps run. No rules.
+"""Mends two faults of Snakemake: the path of Python is not quoted, and the main process is busy. No rules.
 
 Snakemake 9.27 looks for steps that could start, and looks again one second after each look. Each step that ends starts
 another such chain of looks, which lasts until no steps are left. After hundreds of steps the chains use a whole core
@@ -6,6 +6,8 @@ another such chain of looks, which lasts until no steps are left. After hundreds
 Versions of Snakemake that this was not checked with are left as they are.
 """
 
+import shlex
+import sys
 import time
 from importlib import import_module
 from importlib.metadata import version
@@ -32,3 +34,5 @@ def schedule_fewer_looks():
 
 
 schedule_fewer_looks()
+# Snakemake puts this path into shell commands as it is: below a folder with a space in its name no step would start
+sys.executable = shlex.quote(sys.executable)

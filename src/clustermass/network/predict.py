@@ -27,6 +27,7 @@ from clustermass.dataset.training_data import Control
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
 from clustermass.io.log import LOGGER
+from clustermass.network.accelerator import has_accelerator_plugin
 from clustermass.network.layers import Network
 from clustermass.network.losses import loss_of_recipe
 
@@ -46,10 +47,11 @@ DEVICES = ("auto", "cpu", "gpu")
 def use_device(device: str, threads: int = 1) -> str:
     """Point JAX to a processor before its first computation and return the one taken: ``cpu`` or ``gpu``.
 
-    `device` is ``cpu``, ``gpu`` (any accelerator that JAX sees) or ``auto`` (an accelerator where there is one). JAX's
-    first computation fixes its number of CPU `threads` and its memory policy. With one thread a CPU gives the same
-    bytes on every run; ``PJRT_NPROC`` limits the cores (with jax 0.10.2 ``--xla_cpu_multi_thread_eigen=false`` changes
-    nothing). InputError if `device` is unknown, or ``gpu`` is asked for and JAX sees none.
+    `device` is ``cpu``, ``gpu`` (any accelerator that JAX sees) or ``auto`` (an accelerator where there is one; a
+    WARNING where JAX is set up for one and finds none). JAX's first computation fixes its number of CPU `threads` and
+    its memory policy. With one thread a CPU gives the same bytes on every run; ``PJRT_NPROC`` limits the cores (with
+    jax 0.10.2 ``--xla_cpu_multi_thread_eigen=false`` changes nothing). InputError if `device` is
+    unknown, or ``gpu`` is asked for and JAX sees none.
     """
     if device not in DEVICES:
         raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
@@ -64,6 +66,10 @@ def use_device(device: str, threads: int = 1) -> str:
         raise InputError(
             "training.device: gpu is asked for, but JAX sees none. Check `nvidia-smi`, install JAX for it (uv "
             "sync --group train-gpu, or envs/train-gpu.yaml by conda), or set training.device to auto or cpu."
+        )
+    if device == "auto" and taken == "cpu" and has_accelerator_plugin():
+        LOGGER.warning(
+            "device: JAX's GPU plugin is installed, but JAX finds no GPU: the CPU is used. Check `nvidia-smi`."
         )
     LOGGER.info("device: %s asked for, %s taken (%s, %d thread(s))", device, taken, jax.devices()[0], threads)
     return taken
