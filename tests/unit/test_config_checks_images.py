@@ -66,7 +66,7 @@ FAULTS = {
     "image_sets.faint.bands": ({"number": 5}, "image_sets.faint.bands is not a key that is known there"),
     "image_sets.faint.centre": ("truth", "must be one of: detected, halo"),
     "experiments.fiducial.images": ("fiant", "which is none of image_sets. Did you mean faint?"),
-    "preprocessing.central.bands": (3, "preprocessing.central.bands is 3, but must divide images.bands.number = 10"),
+    "preprocessing.central.bands": (3, "central.bands is 3, but must divide the 10 bands of images.bands"),
     "preprocessing.krippendorf2023.bands": (5, "smoothing.half_width reaches 5 bands along energy, but there are 5"),
     "preprocessing.central.scale_to_redshift": (0.0, "must be more than 0"),
     "preprocessing.at_03": (

@@ -127,7 +127,8 @@ def test_several_images_in_one_file(tmp_path):
 def test_bands_that_cannot_be_put_together_are_named(tmp_path):
     paths = image_set(tmp_path, photons(), edges())
     broad = write_image(tmp_path / "broad.fits", photons(), 200, 2300)
-    with pytest.raises(InputError, match=r"10 energy bands .* 2 can't .*Missing: 0.455-0.66 keV, 2.095-2.3 keV\. Make"):
+    wanted = r"10 bands with the edges 0.25, 0.455, .* 2.3 keV, of which "
+    with pytest.raises(InputError, match=wanted + r"2 can't .*Missing: 0.455-0.66 keV, 2.095-2.3 keV\. Make"):
         photons_of_images([*paths[:1], *paths[2:9]], edges())
     with pytest.raises(InputError, match=r"10 can't be put together from the images' band 0.2-2.3 keV\. Missing: 0.25"):
         photons_of_images([broad], edges())
@@ -136,6 +137,34 @@ def test_bands_that_cannot_be_put_together_are_named(tmp_path):
     twice = write_image(tmp_path / "twice.fits", photons(), 300, 455)
     with pytest.raises(InputError, match=r"Missing: 0.25-0.455 keV \(images overlap\)\."):
         photons_of_images([*paths, twice], edges())
+
+
+SEVEN = [200, 300, 600, 1000, 1600, 2300, 4000, 5000]
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_seven_bands_of_unequal_width_give_the_images_of_the_event_list(tmp_path, joined):
+    """Images in seven bands, or in the one that networks sum them to, hold the photons of the list, band by band."""
+    columns = photons()
+    columns["PI"] = np.random.default_rng(7).integers(150, 5500, columns["RA"].size) + 0.5
+    seen = [SEVEN[0], SEVEN[-1]] if joined else SEVEN
+    paths = image_set(tmp_path, columns, seen)
+    (tmp_path / "c.csv").write_text(f"ID_SRC,RA,DEC,Z\n1,{CENTRE[0]},{CENTRE[1]},0.3\n")
+    write_esass(tmp_path / "list.fits", columns)
+    found = []
+    for kind, events in (("list", ["list.fits"]), ("images", [path.name for path in paths])):
+        files = {"events": [str(tmp_path / name) for name in events], "catalogue": str(tmp_path / "c.csv")}
+        sky = {"observed": True, "realizations": {"01": {**files, "exposure_s": 1000.0}}}
+        outputs = {name: tmp_path / f"{kind}_{name}.fits" for name in ("events", "exposure", "catalogue")}
+        ingest_field(sky, "01", EVENTS, FieldFiles(**outputs), seen)
+        images = {"images": block(SEVEN, 96), "realization": "01", "events_block": EVENTS}
+        extract_images(**outputs, output=tmp_path / f"{kind}.nc", **images)
+        found.append(read_netcdf(tmp_path / f"{kind}.nc"))
+    listed, imaged = (dataset["counts"].values.sum(axis=1, keepdims=joined) for dataset in found)
+    np.testing.assert_array_equal(listed, imaged)
+    np.testing.assert_array_equal(found[1]["band_bounds"].values[:, 0] * 1000, SEVEN[:-1])
+    energies = columns["PI"][(columns["PI"] >= 200) & (columns["PI"] < 5000)]
+    assert listed.sum() == np.histogram(energies, SEVEN)[0].sum() > 1000
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,23 @@ def test_bands_that_do_not_fit(tmp_path, changes, message):
     assert not (tmp_path / "out.nc").exists()
 
 
-@pytest.mark.parametrize("key", ["bands", "scale_to_redshift"])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_outside_a_circle_nothing_counts(tmp_path, scaled):
+    """Of the stored pixels, only those that lie wholly within the circle count, in whole images as in cut ones."""
+    counts = random_counts(2)
+    edge = np.abs(OFFSETS) + 6
+    inside = np.hypot(edge[:, None], edge[None, :]) <= 150
+    recipe = SCALED if scaled else PLAIN
+    circle = made(tmp_path, counts, [0.3, 0.3], {**recipe, "circle_arcsec": 150.0})["image"].values
+    expected = made(tmp_path, counts * inside, [0.3, 0.3], recipe)["image"].values
+    np.testing.assert_array_equal(circle, expected)
+    touched = np.hypot(np.abs(OFFSETS)[:, None] - 6, np.abs(OFFSETS)[None, :] - 6) <= 150  # cut by the observer
+    again = made(tmp_path, counts * touched, [0.3, 0.3], {**recipe, "circle_arcsec": 150.0})["image"].values
+    np.testing.assert_array_equal(circle, again)
+    assert 0 < circle.sum() < made(tmp_path, counts, [0.3, 0.3], recipe)["image"].values.sum()
+
+
+@pytest.mark.parametrize("key", ["bands", "circle_arcsec", "scale_to_redshift"])
 def test_images_that_come_smoothed_have_neither(tmp_path, key):
     dataset = read_netcdf(images(tmp_path, random_counts(1), [0.3]))
     dataset = dataset.rename(counts="image")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ import xarray as xr
 from network_inputs import NETWORK, RECIPE, network_block, sky
 
 from clustermass.dataset.training_data import noisy_redshift
+from clustermass.ensemble import ensemble as ensemble_module
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
@@ -165,6 +167,7 @@ SCRIPT = """
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 sys.path.insert(0, sys.argv[1])
 from test_network_train_members import train, write_sky
 train(Path("."), *write_sky(Path(".")))
@@ -271,6 +274,16 @@ def test_inference_refuses_what_doesnt_fit(tmp_path):
     ensemble.check_grid(dataset)
     with pytest.raises(InputError, match="trained on band"):
         ensemble.check_grid(dataset.assign_coords(band=[0.3, 0.6]))
+
+
+def test_bands_of_equal_centres_and_other_widths_are_refused():
+    network = SimpleNamespace(edges_ev=(200, 400, 800))
+    bounds = np.array([[0.2, 0.4], [0.4, 0.8]])
+    same, other = (xr.Dataset({"band_bounds": (("band", "edge"), values)}) for values in (bounds, bounds - [0.1, -0.1]))
+    ensemble_module._check_bands(same, network, Path("00.safetensors"))
+    wanted = r"wants images in 2 bands with the edges 0.2, 0.4, 0.8 keV, and these have 3 bands with the edges 0.1"
+    with pytest.raises(InputError, match=wanted):
+        ensemble_module._check_bands(other, network, Path("00.safetensors"))
 
 
 def test_device_is_checked(monkeypatch):

@@ -14,6 +14,8 @@ CODE = {} if workflow.is_main_process else json.loads(os.environ.get(CODE_INHERI
 
 from snakemake.exceptions import WorkflowError
 
+from clustermass.config.bands import band_edges
+from clustermass.config.bands import joined_edges
 from clustermass.config.resolve import BASE_EXPERIMENT
 from clustermass.config.resolve import DEFAULT_IMAGES
 from clustermass.config.resolve import PUBLISHED_FILES

@@ -24,7 +24,7 @@ rule ingest_mock:
         sky=sky_reading,
         files=sky_realization_files,
         events=in_order(config["events"]),
-        bands=in_order(config["images"]["bands"]),
+        bands=seen_bands(),
         code=code("ingest_field", "ingest.user_field"),
     script:
         "../scripts/ingest_field.py"
@@ -53,7 +53,7 @@ rule ingest_field:
         sky=sky_reading,
         files=sky_realization_files,
         events=in_order(config["events"]),
-        bands=in_order(config["images"]["bands"]),
+        bands=seen_bands(),
         code=code("ingest_field", "ingest.user_field"),
     script:
         "../scripts/ingest_field.py"

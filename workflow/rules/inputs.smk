@@ -134,6 +134,13 @@ def preprocessing(wildcards):
     return in_order(recipe | ({"cosmology": assumed} if "scale_to_redshift" in recipe else {}))
 
 
+def seen_bands():
+    """Edges in eV of the energy bands that the experiments' networks tell apart: band images must have these."""
+    edges = band_edges(config["images"]["bands"])
+    recipes = [config["preprocessing"][experiment["preprocessing"]] for experiment in EXPERIMENTS.values()]
+    return sorted({edge for recipe in recipes for edge in joined_edges(edges, recipe.get("bands"))})
+
+
 def preprocessed_half_width(wildcards):
     """Half of the side of the box that the networks of an experiment see, arcsec."""
     return config["preprocessing"][EXPERIMENTS[wildcards.experiment]["preprocessing"]]["half_width_arcsec"]

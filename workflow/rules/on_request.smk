@@ -101,7 +101,7 @@ rule search:
         runtime=each_try(10),
     params:
         settings=candidate_settings(),
-        bands=config["images"]["bands"]["number"],
+        bands=len(band_edges(config["images"]["bands"])) - 1,
         resamplings=config["evaluation"]["bootstrap"],
         seed=config["seed"],
         code=code("search", "evaluate.model_selection"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from clustermass.apply.catalogue import CataloguePaths
 from clustermass.apply.mass_prior import read_mass_prior
 from clustermass.apply.masses import infer_observed
+from clustermass.config.bands import in_kev
 from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.out_of_distribution import read_ood_model
@@ -18,7 +19,7 @@ from clustermass.errors import InputError
 from clustermass.images.cutouts import extract_images
 from clustermass.images.preprocessing import preprocess
 from clustermass.ingest.user_field import ingest_field
-from clustermass.io.log import log_to
+from clustermass.io.log import LOGGER, log_to
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
 from clustermass.network.predict import TrainedNetwork
@@ -94,7 +95,8 @@ def _masses(trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior:
         place = Path(folder)
         field = FieldFiles(place / "events.fits", place / "exposure.fits", place / "catalogue.fits")
         images: Images = {**cutting["images"], "centre": "detected"}
-        ingest_field(sky, REALIZATION, cutting["events"], field, images["bands"])
+        LOGGER.info("the networks want images in %s", in_kev(first.edges_ev))
+        ingest_field(sky, REALIZATION, cutting["events"], field, first.edges_ev)
         extract_images(
             events=field.events,
             exposure=field.exposure,

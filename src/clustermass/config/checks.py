@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Literal, cast
 
+from clustermass.config.bands import band_edges
 from clustermass.config.models import Config, Experiment, Images, Layer, Preprocessing, Selection
 from clustermass.config.resolve import (
     BASE_EXPERIMENT,
@@ -212,11 +213,11 @@ def _misfits(recipe: Preprocessing, images: Images, key: str) -> Iterator[str]:
         yield f"pixel_arcsec is {pixel}, but must be {of_base}."
     elif not side_pixels(recipe):
         yield f"pixel_arcsec is {pixel}, but must divide 2 x half_width_arcsec = {2 * half:g} without remainder."
-    bands = images["bands"]["number"]
+    bands = len(band_edges(images["bands"])) - 1
     number = recipe.get("bands", bands)
     reach = recipe["smoothing"]["half_width"][2] if "smoothing" in recipe else 0
     if bands % number:
-        yield f"bands is {number}, but must divide images.bands.number = {bands} without remainder."
+        yield f"bands is {number}, but must divide the {bands} bands of images.bands without remainder."
     elif reach and reach >= number:
         right = f"its third number must be below {number} (0 = no smoothing along energy)"
         yield f"smoothing.half_width reaches {reach} bands along energy, but there are {number}; {right}."
@@ -269,12 +270,12 @@ def _published_images(config: Config, experiment: Experiment) -> Iterator[str]:
         if recipe.get(key) != value:
             right = f"the images of sky {sky!r} come with {key} {value}; name a preprocessing that has it"
             yield f".preprocessing is {name!r} with {key} {recipe.get(key)}, but {right}, as krippendorf2023."
-    for key in ("bands", "scale_to_redshift"):
+    for key in ("bands", "circle_arcsec", "scale_to_redshift"):
         if key in recipe:
             yield f".preprocessing is {name!r} with {key}, but the images of sky {sky!r} come smoothed; leave it out."
     if experiment.get("images") not in DEFAULT_IMAGES:
         yield f".images is {experiment['images']!r}, but sky {sky!r} comes with its images; set it to null."
-    if config["images"]["bands"] != PUBLISHED_BANDS:
+    if band_edges(config["images"]["bands"]) != band_edges(PUBLISHED_BANDS):
         yield f" uses sky {sky!r}, whose images have the bands {PUBLISHED_BANDS}; set images.bands so."
 
 

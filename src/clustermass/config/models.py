@@ -5,6 +5,7 @@ by `config/describe.py` from these classes. Steps import them for annotations on
 where there is no pydantic, and a change here re-runs nothing.
 """
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
 import pydantic
@@ -41,11 +42,24 @@ class Events(TypedDict):
 
 
 class Bands(TypedDict):
-    """Equally wide energy bands."""
+    """Equally wide energy bands, in place of the list of their edges."""
 
     start_ev: Annotated[int, key("lower edge of the first band [eV]", ge=100, le=10000)]
     width_ev: Annotated[int, key("width of a band [eV]", ge=10, le=10000)]
     number: Annotated[int, key("number of bands", ge=1, le=100)]
+
+
+def _ascending(edges: list[int]) -> list[int]:
+    if any(low >= high for low, high in pairwise(edges)):
+        raise ValueError("each edge must be above the one before")
+    return edges
+
+
+Edges: TypeAlias = Annotated[
+    list[Annotated[int, key(ge=100, le=12000)]],
+    pydantic.AfterValidator(_ascending),
+    key(min_length=2, max_length=101),
+]
 
 
 class ImageSet(TypedDict):
@@ -62,7 +76,11 @@ class ImageSet(TypedDict):
 class Images(ImageSet):
     """Images in energy bands of every detection above two likelihoods."""
 
-    bands: Bands
+    bands: Annotated[
+        Annotated[Edges, pydantic.Tag("<list>")] | Annotated[Bands, pydantic.Tag("<dict>")],
+        ByType,
+        key("energy bands: a list of their edges [eV], lower ones included; or equally wide ones, by the keys below"),
+    ]
 
 
 class Smoothing(TypedDict):
@@ -78,6 +96,9 @@ class Preprocessing(TypedDict):
     half_width_arcsec: Annotated[float, key("half the side of the image [arcsec]", gt=0)]
     pixel_arcsec: Annotated[float, key("size of a pixel, a multiple of the stored one [arcsec]", gt=0)]
     scale_to_redshift: NotRequired[Annotated[Redshift, key("scale images to this redshift: pixels of one size in kpc")]]
+    circle_arcsec: NotRequired[
+        Annotated[float, key("radius outside which nothing counts; absent = none [arcsec]", ge=60)]
+    ]
     bands: NotRequired[Annotated[int, key("sum bands to this many; 1 = no energies; absent = all", ge=1, le=100)]]
     smoothing: NotRequired[Smoothing]
     clip: NotRequired[Annotated[float, key("pixels above this are set to it; absent = none", gt=0)]]

@@ -26,7 +26,7 @@ _KINDS = {
     "null": "null",
 }
 #: parts of pydantic's paths that only state the type of a value
-_TAGS = ("<int>", "<str>", "<dict>")
+_TAGS = ("<int>", "<str>", "<list>", "<dict>")
 #: pydantic's name of an error -> the predicate of a sentence on the value, with the entries of the error's context
 _COMPLAINTS = {
     "greater_than_equal": "is {value!r}, but must be at least {ge}",

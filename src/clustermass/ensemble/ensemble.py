@@ -15,6 +15,7 @@ import xarray as xr
 from scipy.special import ndtr
 from scipy.stats import norm
 
+from clustermass.config.bands import in_kev
 from clustermass.dataset.sample import each_selected
 from clustermass.dataset.split import order_of
 from clustermass.dataset.training_data import MIN_REDSHIFT, measurements_of, network_order, noisy_redshift
@@ -166,9 +167,11 @@ class Ensemble(EnsembleFiles):
         return Prediction(mu[..., 0], sigma[..., 0], *combine(mu[..., 0], sigma[..., 0]), sigma_redshift)
 
     def check_grid(self, images: xr.Dataset) -> None:
-        """Raise an InputError unless `images` has the ``x``, ``y`` (arcsec) and ``band`` (keV) of the training."""
+        """Raise an InputError unless `images` has the ``x``, ``y`` (arcsec) and energy bands (keV) of the training."""
         for path in self.weights:
-            for name, trained in TrainedNetwork.load(path).grid.items():
+            network = TrainedNetwork.load(path)
+            _check_bands(images, network, path)
+            for name, trained in network.grid.items():
                 given = images[name].values
                 if given.shape != (len(trained),) or not np.allclose(given, trained, rtol=0, atol=1e-6):
                     raise InputError(
@@ -194,6 +197,17 @@ class Ensemble(EnsembleFiles):
     def save(self, path: Path) -> str:
         """Write a finished ensemble (not of a control) as one file; return its `digest`, ENSHASH in mass catalogues."""
         return pack_ensemble(self, path)
+
+
+def _check_bands(images: xr.Dataset, network: TrainedNetwork, path: Path) -> None:
+    if "band_bounds" not in images or not network.edges_ev:
+        return
+    edges = 1000 * np.unique(images["band_bounds"].values)
+    if edges.size != len(network.edges_ev) or not np.allclose(edges, network.edges_ev, rtol=0, atol=1e-3):
+        raise InputError(
+            f"{path}: the network wants images in {in_kev(network.edges_ev)}, and these have {in_kev(edges.tolist())}. "
+            "Set images.bands to those of the training, or train networks for these."
+        )
 
 
 def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:

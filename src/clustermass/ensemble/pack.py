@@ -95,6 +95,7 @@ def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
         "members": [member.member for member in members],
         "seed": first.seed,
         "image_geometry": first.grid,
+        "bands_kev": [edge / 1000 for edge in first.edges_ev],
         "cutting": first.cutting,
         "preprocessing": first.preprocessing,
         "network": first.network,

@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
+from clustermass.config.bands import in_kev
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
 from clustermass.images.exposure import CELL_ARCSEC, exposure_at, fill_gaps, planes
@@ -201,8 +202,8 @@ def _assigned(images: Sequence[BandImage], edges_ev: Sequence[int]) -> list[tupl
     if missing:
         given = ", ".join(dict.fromkeys(_kev(image.low_ev, image.high_ev) for image in images))
         raise InputError(
-            f"{images[0].name}: of the {len(edges_ev) - 1} energy bands that the networks see, {len(missing)} can't be "
-            f"put together from the images' band{'s' if len(images) > 1 else ''} {given}. Missing: "
+            f"{images[0].name}: the networks want images in {in_kev(edges_ev)}, of which {len(missing)} can't be put "
+            f"together from the images' band{'s' if len(images) > 1 else ''} {given}. Missing: "
             f"{', '.join(missing)}. Make one image for each of them (evtool, emin and emax), or give the event list."
         )
     if len(images) > len(used):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clustermass.arrays import FloatArray
+from clustermass.config.bands import band_edges
 from clustermass.errors import InputError
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Bands, Images
+    from clustermass.config.models import Images
 
 #: a sky pixel is 0.05"
 SKY_PIXEL_ARCSEC = 0.05
@@ -86,20 +87,6 @@ class ImageGeometry:
             return low, high, [(0.0, 360.0)]
         half_ra = np.degrees(np.arcsin(np.sin(np.radians(reach)) / np.cos(np.radians(dec)))) + _MARGIN_DEG
         return low, high, _around(ra, half_ra)
-
-
-def band_edges(bands: Bands) -> tuple[int, ...]:
-    """Return the edges of the energy bands in whole eV, ascending; InputError if there are more than 120 bands."""
-    start, width, number = (_whole_number(bands, key) for key in ("start_ev", "width_ev", "number"))
-    if number > 120:
-        raise InputError(f"images.bands.number is {number}, but must be at most 120.")
-    return tuple(start + width * band for band in range(number + 1))
-
-
-def _whole_number(bands: Bands, key: Literal["start_ev", "width_ev", "number"]) -> int:
-    if bands[key] != int(bands[key]) or bands[key] <= 0:
-        raise InputError(f"images.bands.{key} is {bands[key]}, but must be a whole number above 0.")
-    return int(bands[key])
 
 
 def band_coordinates(edges_ev: Sequence[int]) -> dict[str, Any]:

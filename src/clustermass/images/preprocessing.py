@@ -1,4 +1,4 @@
-"""From counts to what a network sees: crop, rebin, join bands, smooth, clip, transform, in this order."""
+"""From counts to what a network sees: cut a circle, crop, rebin, join bands, smooth, clip, transform, in this order."""
 
 from __future__ import annotations
 
@@ -71,6 +71,8 @@ def _from_counts(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
     scaled = recipe.get("scale_to_redshift") is not None
     grid = ScaledGrid(offsets, recipe, source["redshift"].values) if scaled else Grid(offsets, recipe)
     counts = source["counts"].values
+    if recipe.get("circle_arcsec") is not None:
+        counts = counts * inside_circle(offsets, recipe["circle_arcsec"])
     bands = band_number(recipe, counts.shape[1])
     result = np.empty((len(counts), bands, grid.pixels, grid.pixels), dtype=np.float32)
     for start in track(range(0, len(counts), _CHUNK), "smoothing"):
@@ -82,10 +84,16 @@ def _from_counts(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
     return result, grid.offsets_arcsec(), grid.attributes
 
 
+def inside_circle(offsets: FloatArray, radius: float) -> NDArray[np.bool_]:
+    """Return which pixels lie wholly within `radius` of the centre, bool (y, x), from the offsets of their centres."""
+    farthest = np.abs(offsets) + (offsets[1] - offsets[0]) / 2
+    return np.asarray(np.hypot(farthest[None, :], farthest[:, None]) <= radius + 1e-6)
+
+
 def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
     """Clip and transform images that were rebinned and smoothed by others."""
     applied = json.loads(source.attrs.get("applied", "{}"))
-    for key in ("bands", "scale_to_redshift"):
+    for key in ("bands", "circle_arcsec", "scale_to_redshift"):
         if recipe.get(key) is not None:
             raise InputError(
                 f"{images}: its images come smoothed, so {key} can't be applied. Take a preprocessing without it."

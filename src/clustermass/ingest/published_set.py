@@ -15,11 +15,12 @@ from scipy.stats import spearmanr
 
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import CheckedTable, find_columns, nearest, read_table
+from clustermass.config.bands import band_edges
 from clustermass.config.resolve import PUBLISHED_BANDS, PUBLISHED_PREPROCESSING
 from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.errors import InputError
 from clustermass.images.exposure import photon_coverage
-from clustermass.images.geometry import band_coordinates, band_edges
+from clustermass.images.geometry import band_coordinates
 from clustermass.ingest.published_images import SHAPE, read_published_images
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from clustermass.catalogues.truth import LabelledPhotons, Tally, match_by_photons, match_by_position, read_truth
 from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
+from clustermass.config.bands import band_edges
 from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
 from clustermass.events.eventlist import Selection, mean_exposure_s, modules_of
@@ -23,13 +24,13 @@ from clustermass.events.read import PIECE_ROWS
 from clustermass.events.write import UNUSED, StoredEvents, write_events, write_labels
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
 from clustermass.images.exposure import POINTING_DEG2, exposure_at, mean_position, occupied_cells, read_exposure
-from clustermass.images.geometry import band_edges
 from clustermass.io.log import LOGGER, track
 from clustermass.io.products import CATALOGUE, MATCHES, TRUTH, FieldFiles, write_exposure, write_table
 from clustermass.io.provenance import provenance
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Bands, Events
+    from clustermass.config.bands import BandsKey
+    from clustermass.config.models import Events
     from clustermass.config.sky_models import RealizationFiles, Sky
 
 DEFAULT_MATCH_ARCSEC = 60.0
@@ -37,14 +38,14 @@ _ML_BAND_EV = (200.0, 2300.0)  #: band of ML_CTS in eV, in which a halo's photon
 
 
 def ingest_field(
-    sky: Sky, realization: str, events_block: Events, output: FieldFiles, bands: Bands | None = None
+    sky: Sky, realization: str, events_block: Events, output: FieldFiles, bands: BandsKey | None = None
 ) -> None:
     """Turn a realization ("01", "02", ...) of a sky with `source: files`, block `skies.<name>`, into a field's files.
 
     The events are selected by flag, pattern and good time (block `events`). The exposure map is the user's. Without one
     it is flat over the cells of the sky that hold photons (`clustermass.images.exposure`): `exposure_s`, else the
-    catalogue's median ML_EXP, else (one pointing only) the mean good time of the modules. Images in the energy bands of
-    the block `images.bands` may replace event lists (`clustermass.images.band_images`), unless `bands` is None. Truth,
+    catalogue's median ML_EXP, else (one pointing only) the mean good time of the modules. Images in the energy bands
+    that networks see, `bands`, may replace event lists (`clustermass.images.band_images`), unless it is None. Truth,
     matches and labels are written for simulated skies only (`observed: false`); `labels` has no rows where the photons
     have no truth labels. InputError if a file is missing or faulty, no event survives the selection, the exposure is
     unknown, no detection lies in the field, or a simulated sky has no table of truth.
@@ -88,7 +89,7 @@ def ingest_field(
 
 
 def _store(
-    photons: StoredEvents, paths: Sequence[str], events_block: Events, bands: Bands | None
+    photons: StoredEvents, paths: Sequence[str], events_block: Events, bands: BandsKey | None
 ) -> ImagePhotons | None:
     """Store the selected photons of event lists, or those of band images; return the band images, None for lists."""
     if bands is not None and are_images(paths):

@@ -22,6 +22,7 @@ from flax import nnx
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from clustermass.config.bands import band_edges, joined_edges
 from clustermass.dataset.standardise import Standardisation, widths
 from clustermass.dataset.training_data import Control
 from clustermass.errors import InputError
@@ -217,6 +218,12 @@ class TrainedNetwork:
     ranges: dict[str, list[float]] = field(default_factory=dict)
     #: control that it was trained under; None: no control, it is a network for use
     control: Control | None = None
+
+    @property
+    def edges_ev(self) -> tuple[int, ...]:
+        """Edges in eV of the energy bands of the images that it takes; none where its file doesn't say so."""
+        bands = self.cutting.get("images", {}).get("bands")
+        return joined_edges(band_edges(bands), self.preprocessing.get("bands")) if bands else ()
 
     def save(self, path: str | Path) -> None:
         """Write the network atomically; the same content gives the same bytes, and nothing is pickled."""

@@ -1,0 +1,47 @@
+"""Energy bands of the images: their edges in eV, however the configuration states them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from clustermass.errors import InputError
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Bands
+
+    #: the key `images.bands`: edges in eV, or equally wide bands
+    BandsKey: TypeAlias = Bands | Sequence[int]
+
+
+def band_edges(bands: BandsKey) -> tuple[int, ...]:
+    """Return the edges of the energy bands in whole eV; InputError if they don't ascend or make over 120 bands."""
+    if isinstance(bands, Mapping):
+        start, width, number = (_whole_number(bands, key) for key in ("start_ev", "width_ev", "number"))
+        edges = tuple(start + width * band for band in range(number + 1))
+    else:
+        edges = tuple(int(edge) for edge in bands)
+        ascending = len(edges) > 1 and all(low < high for low, high in pairwise((0, *edges)))
+        if not ascending or edges != tuple(bands):
+            raise InputError(f"images.bands is {list(bands)}, but must be whole numbers of eV, two or more, ascending.")
+    if len(edges) > 121:
+        raise InputError(f"images.bands makes {len(edges) - 1} bands, but must make at most 120.")
+    return edges
+
+
+def joined_edges(edges: Sequence[int], number: int | None) -> tuple[int, ...]:
+    """Return the edges of the bands after every few neighbouring ones are summed to `number` in all; None = all."""
+    return tuple(edges[:: (len(edges) - 1) // (number or len(edges) - 1)])
+
+
+def _whole_number(bands: Bands, key: Literal["start_ev", "width_ev", "number"]) -> int:
+    if bands[key] != int(bands[key]) or bands[key] <= 0:
+        raise InputError(f"images.bands.{key} is {bands[key]}, but must be a whole number above 0.")
+    return int(bands[key])
+
+
+def in_kev(edges: Sequence[float]) -> str:
+    """Return how many bands have these edges in eV, and the edges in keV, in words."""
+    number = f"{len(edges) - 1} bands" if len(edges) > 2 else "1 band"
+    return f"{number} with the edges {', '.join(f'{edge / 1000:g}' for edge in edges)} keV"
