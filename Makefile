@@ -12,6 +12,8 @@ CORES ?= all
 CONFIG ?=
 UV_VERSION := 0.13.9
 BIN := .venv/bin
+# two processes; the tests of a module share what they prepare
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 export UV_PYTHON_DOWNLOADS := never
 
 # on a GPU: make paper PAPER=config/paper.yaml
@@ -31,10 +33,10 @@ validate-sky: environment
 	@cat results/validation/sky.md
 
 test: environment
-	@$(BIN)/python -m pytest -n 2 -m "not long"
+	@$(PYTEST) -m "not long"
 
 test-all: environment
-	@$(BIN)/python -m pytest -n 2
+	@$(PYTEST) -m "not brief"
 
 campaign: environment
 	@CLUSTERMASS_FUZZ_CASES=2400 CLUSTERMASS_KILLS=20 CLUSTERMASS_CAMPAIGN=results/campaigns \

@@ -3,7 +3,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from running import CONFIGURATION, finish, started
+from runs import finished_run
 
 CLUSTER = Path(__file__).with_name("cluster.sh")
 
@@ -25,24 +25,7 @@ def cluster(tmp_path_factory):
         subprocess.run([CLUSTER, "down", folder], timeout=120, check=True)
 
 
-@pytest.fixture(scope="session")
-def local(tmp_path_factory):
-    """Give what waits for the folder of the same run without SLURM.
-
-    It is the one that the workflow's tests have made, where CLUSTERMASS_FINISHED names a folder for it; else it begins
-    now, in what time the cluster's jobs leave.
-    """
-    kept = Path(os.environ.get("CLUSTERMASS_FINISHED", "")) / "finished" / "mein Läufer"
-    if (kept / "results/test/report.html").exists():
-        yield lambda: kept
-        return
-    directory = tmp_path_factory.mktemp("local")
-    log = directory / "run.log"
-
-    def finished():
-        status, said = finish(process, log)
-        assert status == 0, said[-6000:]
-        return directory
-
-    with started(directory, log, "--cores", "2", *CONFIGURATION, nice=5) as process:
-        yield finished
+@pytest.fixture
+def local(tmp_path):
+    """Folder of the same run without SLURM: that of the workflow's tests, if CLUSTERMASS_FINISHED is its place."""
+    return finished_run(Path(os.environ.get("CLUSTERMASS_FINISHED", tmp_path)))

@@ -31,9 +31,9 @@ def time_left(limit_s):
 
 
 @contextmanager
-def started(directory, log, *arguments, nice=0):
+def started(directory, log, *arguments):
     """Snakemake at work in `directory`, all it says in the file `log`; at the end of the block it is gone."""
-    command = ["nice", "-n", str(nice), sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(directory), *arguments]
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)

@@ -41,7 +41,7 @@ class Ran:
 
 
 @pytest.fixture(scope="session")
-def ran(cluster, local, tmp_path_factory):
+def ran(cluster, tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     killed = kill_snakemake_at_work(directory)
     recover = [sys.executable, str(ROOT / "workflow" / "recover.py"), "--directory", str(directory), *CONFIGURATION]
@@ -134,7 +134,6 @@ def test_short_steps_share_jobs(ran):
 
 
 def test_results_have_the_bytes_of_a_run_without_slurm(ran, local):
-    local = local()
     patterns = (
         "results/skies/*/*/*.*",
         f"{RUN}/*.*",

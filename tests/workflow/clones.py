@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 
 import psutil
-from conftest import ROOT
+from runs import ROOT
 
 PARTS = ("config", "envs", "profiles", "src", "workflow")
 RUN = "results/test/fiducial"

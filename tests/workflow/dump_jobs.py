@@ -4,7 +4,7 @@ import pickle
 import sys
 from pathlib import Path
 
-from conftest import ROOT
+from runs import ROOT
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from runs import ROOT
 
 from clustermass.config.resolve import load_config, merge
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import yaml
-from conftest import ROOT, jobs, snakemake
+from runs import ROOT, jobs, snakemake
 
 from clustermass.io.netcdf import read_netcdf
 

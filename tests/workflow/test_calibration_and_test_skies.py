@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, jobs, snakemake
+from runs import ROOT, jobs, snakemake
 
 from clustermass.dataset.sample import select
 from clustermass.io.netcdf import read_netcdf, write_netcdf

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import netCDF4
 import numpy as np
 import pytest
-from conftest import ROOT
+from runs import ROOT
 from snakemake.iocontainers import Namedlist
 
 from clustermass.config.resolve import load_config

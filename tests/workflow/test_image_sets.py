@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from astropy.table import Table
-from conftest import ROOT, jobs, snakemake
+from runs import ROOT, jobs, snakemake
 
 from clustermass.io.netcdf import read_netcdf
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from astropy.table import Table
-from conftest import ROOT, snakemake
+from runs import ROOT, snakemake
 
 pytestmark = pytest.mark.workflow
 SIXTE = Path(__file__).parents[3] / "shared" / "data" / "sixte"

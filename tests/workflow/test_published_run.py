@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, jobs, snakemake
+from runs import ROOT, jobs, snakemake
 
 from clustermass.io.netcdf import read_netcdf
 from clustermass.report.records import Files

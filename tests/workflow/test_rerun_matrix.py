@@ -89,6 +89,7 @@ def test_every_key_makes_anew_just_what_the_table_says(tmp_path):
     assert key_faults(ROOT, tmp_path) == []
 
 
+@pytest.mark.brief
 def test_the_first_key_of_each_entry_makes_anew_just_what_the_table_says(tmp_path, table):
     assert key_faults(ROOT, tmp_path, first_keys(all_leaves(), table)) == []
 

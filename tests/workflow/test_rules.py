@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from astropy.table import Table
-from conftest import ROOT, jobs, snakemake
+from runs import ROOT, jobs, snakemake
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from download_inputs import Site, serving, table

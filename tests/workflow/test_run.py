@@ -10,7 +10,7 @@ import time
 
 import psutil
 import pytest
-from conftest import ROOT
+from runs import ROOT
 
 WAITS = "print(flush=True); import time; time.sleep(60)"
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import snakemake.api
-from conftest import ROOT
+from runs import ROOT
 
 pytestmark = pytest.mark.workflow
 JobScheduler = snakemake.scheduling.job_scheduler.JobScheduler

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 from clones import MAKE_RESULTS, RUN, SNAKEMAKE, clone, data_files, make_results, start, started
-from conftest import jobs, snakemake
+from runs import jobs, snakemake
 
 pytestmark = pytest.mark.workflow
 OOD, METRICS, PREDICTIONS = (f"{RUN}/{name}" for name in ("ood.nc", "metrics.json", "predictions.nc"))

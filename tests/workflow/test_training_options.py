@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, snakemake
+from runs import ROOT, snakemake
 
 from clustermass.dataset.sample import select
 from clustermass.io.netcdf import read_netcdf
