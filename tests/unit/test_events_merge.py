@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from event_lists import START, photons, planted, read_many, select, write_esass, write_sixte_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from clustermass.errors import InputError
 from clustermass.events import merge
 from clustermass.events.eventlist import EventList, mean_exposure_s
+from clustermass.events.read import stream_events
 
 
 def test_modules_are_joined(tmp_path):
@@ -21,6 +23,37 @@ def test_modules_are_joined(tmp_path):
     assert np.bincount(events.tm_nr).tolist() == [0, 200, 200, 0, 0, 200]
     assert sorted(events.gti) == [1, 2, 5]
     assert mean_exposure_s(events) == pytest.approx(3 * 1600 / 7)
+
+
+def tables_of(path):
+    with fits.open(path) as hdus:
+        return [fits.BinTableHDU(hdu.data.copy(), hdu.header) for hdu in hdus[1:]]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["each beside its GTI", "all GTI last"])
+def test_tables_of_two_modules_in_one_file_are_both_read(tmp_path, together):
+    hdus = []
+    for module, stop in ((1, 500.0), (6, 1600.0)):
+        path = write_sixte_events(tmp_path / f"ccd{module}.fits", photons(seed=module), module=module)
+        hdus.append(tables_of(path))
+        hdus[-1][1].data["STOP"] = START + stop
+    tables = [*hdus[0], *hdus[1]] if together else [hdus[0][0], hdus[1][0], hdus[0][1], hdus[1][1]]
+    fits.HDUList([fits.PrimaryHDU(), *tables]).writeto(tmp_path / "both.fits")
+    events = read_many([tmp_path / "both.fits"])
+    assert np.bincount(events.tm_nr).tolist() == [0, 200, 0, 0, 0, 0, 200]
+    assert {module: rows.tolist() for module, rows in events.gti.items()} == {
+        1: [[START, START + 500]],
+        6: [[START, START + 1600]],
+    }
+    with pytest.raises(InputError, match="2 tables EVENTS"):
+        list(stream_events(tmp_path / "both.fits"))
+
+
+def test_a_table_twice_in_one_file_is_refused(tmp_path):
+    table = tables_of(write_esass(tmp_path / "one.fits", photons()))[0]
+    fits.HDUList([fits.PrimaryHDU(), table, table.copy()]).writeto(tmp_path / "twice.fits")
+    with pytest.raises(InputError, match=r"EVENTS 2 of 2\): holds the same event list as .*EVENTS 1 of 2"):
+        read_many([tmp_path / "twice.fits"])
 
 
 def test_photons_that_two_lists_share_count_once(tmp_path, caplog):

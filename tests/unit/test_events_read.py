@@ -1,8 +1,10 @@
 """Reading event lists: every dialect in one form, whole and in pieces, and what can be wrong with a file."""
 
+import bz2
 import gzip
 import json
 import logging
+import lzma
 import tracemalloc
 
 import numpy as np
@@ -48,6 +50,59 @@ def test_gzipped_lists_read_the_same(tmp_path):
         read_events(path).columns().values(), read_events(tmp_path / "events.fits.gz").columns().values(), strict=True
     ):
         np.testing.assert_array_equal(plain, packed)
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_lists_packed_by_bzip2_and_xz_read_the_same_whatever_their_name(tmp_path, pack):
+    path = write_esass(tmp_path / "events.fits", photons())
+    (tmp_path / "packed").write_bytes(pack(path.read_bytes()))
+    np.testing.assert_array_equal(read_events(tmp_path / "packed").ra, read_events(path).ra)
+    (tmp_path / "packed").write_bytes(pack(path.read_bytes())[:-2000])
+    with pytest.raises(InputError, match="truncated or damaged"):
+        read_events(tmp_path / "packed")
+
+
+def test_an_fpacked_list_is_refused_with_the_command_that_unpacks_it(tmp_path):
+    path = write_esass(tmp_path / "events.fits.fz", photons())
+    with fits.open(path, mode="update") as hdus:
+        hdus[1].header["ZTABLE"] = True
+    with pytest.raises(
+        InputError, match=r"events.fits.fz: table EVENTS is compressed by fpack.*funpack -O events.fits "
+    ):
+        read_events(path)
+
+
+def test_a_file_of_another_kind_is_called_by_it(tmp_path):
+    (tmp_path / "mine.csv").write_text("ID_SRC,RA,DEC,Z\n1,2,3,0.4\n")
+    with pytest.raises(InputError, match=r"begins with 'ID_SRC,RA,DEC,Z', not with SIMPLE.*The event lists come first"):
+        read_events(tmp_path / "mine.csv")
+    (tmp_path / "list.zip").write_bytes(b"PK\3\4" + bytes(100))
+    with pytest.raises(InputError, match="it is packed; unpack it first, by unzip"):
+        read_events(tmp_path / "list.zip")
+    with pytest.raises(InputError, match=r"is a folder. Name the file in it.*The event lists come first"):
+        read_events(tmp_path)
+
+
+def test_a_table_of_sources_is_no_event_list(tmp_path):
+    columns = [fits.Column(name, "D", array=[1.0]) for name in ("RA", "DEC", "ML_RATE", "EXT", "TYPE")]
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="SOURCES")]).writeto(
+        tmp_path / "s.fits"
+    )
+    with pytest.raises(
+        InputError, match=r"SOURCES is one of sources, without TIME and PI\. The event lists come first"
+    ):
+        read_events(tmp_path / "s.fits")
+
+
+@pytest.mark.parametrize("value", ["", "unknown", None])
+def test_sky_pixels_without_a_reference_position_do_no_harm(tmp_path, value):
+    path = write_esass(tmp_path / "events.fits", photons())
+    assert read_events(path).sky_reference == (136.0, 1.5)
+    with fits.open(path, mode="update") as hdus:
+        hdus[1].header["TCRVL4"] = value
+    events = read_events(path)
+    assert events.sky_reference is None
+    assert len(events) == 200
 
 
 def test_split_partners_are_dropped_and_counted(tmp_path, caplog):
@@ -128,7 +183,7 @@ def test_planted_totals_of_the_four_selections():
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(InputError, match=r"gone\.fits: no such event file"):
+    with pytest.raises(InputError, match=r"gone\.fits: no such file"):
         read_events(tmp_path / "gone.fits")
 
 

@@ -101,6 +101,29 @@ def test_missing_and_repeated_event_lists(tmp_path):
         ingest_field(sky(tmp_path), "02", EVENTS, FieldFiles(*[tmp_path / "x.fits"] * 3))
 
 
+def test_files_that_are_mixed_up_are_called_by_what_they_are(tmp_path):
+    block = sky(tmp_path)
+    lists, table = str(tmp_path / "mine.fits"), str(tmp_path / "mine.csv")
+    exposure = str(ingest(tmp_path, block)["exposure"])
+    order = "The event lists come first, the table of clusters last"
+    Table({"RA": [RA0], "DEC": [DEC0], "Z": [0.2]}).write(tmp_path / "table.fits")
+    for files, message in (
+        ({"events": [table], "catalogue": lists}, "mine.fits: is an event list, but is given as the table of clusters"),
+        ({"events": [table]}, "mine.csv: not a FITS file .*it begins with 'ID_SRC,RA,DEC,Z'"),
+        ({"events": [str(tmp_path / "table.fits")]}, "table.fits: not an event list: .* one of sources, without TIME"),
+        ({"catalogue": lists}, "mine.fits: is an event list, but is given as the table of clusters"),
+        ({"catalogue": exposure}, "exposure.fits: is an image, but is given as the table of clusters"),
+        ({"catalogue": str(tmp_path)}, "is a folder. Name the file in it"),
+        ({"events": [str(tmp_path)]}, "is a folder. Name the file in it"),
+    ):
+        with pytest.raises(InputError, match=f"{message}.*{order}"):
+            ingest(tmp_path, sky(tmp_path, **files))
+    with pytest.raises(InputError, match=r"exposure\.fits: .*An exposure map goes under --exposure"):
+        bands = {"start_ev": 250, "width_ev": 205, "number": 10}
+        files = FieldFiles(*[tmp_path / "x.fits"] * 3)
+        ingest_field(sky(tmp_path, events=[exposure]), "01", EVENTS, files, bands)
+
+
 def test_flag_mask_of_the_configuration_counts(tmp_path):
     """With no mask at all, the corrupt event of row 0 stays."""
     assert len(read_events(ingest(tmp_path, sky(tmp_path), {"flag_mask": 0, "pattern": 15})["events"])) == 3999

@@ -16,9 +16,11 @@ from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.out_of_distribution import read_ood_model
 from clustermass.errors import InputError
+from clustermass.events.read import ORDER
 from clustermass.images.cutouts import extract_images
 from clustermass.images.preprocessing import preprocess
 from clustermass.ingest.user_field import ingest_field
+from clustermass.io.fits import check_file
 from clustermass.io.log import LOGGER, log_to
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
@@ -75,6 +77,8 @@ def masses_of_field(
         if mass_prior == "flat":
             read_mass_prior(trained.ensemble)
         inputs = [*events, catalogue, *([exposure] if exposure else [])]
+        for path in filter(Path.is_dir, inputs):
+            check_file(path, ORDER)
         if missing := [str(path) for path in inputs if not path.is_file()]:
             raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
         check_outputs(CataloguePaths.beside(output), overwrite, inputs)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList, inside, modules_of, union
-from clustermass.events.read import stream_events
+from clustermass.events.read import EventTable, event_tables
 from clustermass.events.write import Buckets, StoredEvents
 from clustermass.io.log import LOGGER
 from clustermass.io.provenance import file_sha256
@@ -35,25 +35,27 @@ _OPTIONAL = ("rawx", "rawy", "src_id")
 def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList]:
     """Read event lists of one field (one per telescope module, or overlapping observations) as one, piece by piece.
 
-    Rows that equal one of an earlier list in TIME, TM_NR, RAWX and RAWY (without detector pixels: RA and DEC) are the
-    same photon; they are dropped, and the log says how many. Sky pixels are kept only from a single list, other
-    optional columns only if all lists have them. Several lists take some 40 bytes a photon in `folder`. InputError as
-    of `stream_events`, or if there is no path, a list is given twice or dialects differ.
+    A file may hold several lists, each as a table EVENTS. Rows that equal one of an earlier list in TIME, TM_NR, RAWX
+    and RAWY (without detector pixels: RA and DEC) are the same photon; they are dropped, and the log says how many. Sky
+    pixels are kept only from a single list, other optional columns only if all lists have them. Several lists take some
+    40 bytes a photon in `folder`. InputError as of `EventTable.stream` and `event_tables`, or if there is no path, a
+    list is given twice or dialects differ.
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
-    if len(paths) == 1:
-        yield from stream_events(paths[0])
-        return
     seen: dict[str, Path] = {}
-    for path in map(Path, paths):
+    for path in map(Path, paths) if len(paths) > 1 else ():
         digest = file_sha256(path) if path.is_file() else str(path)
         if digest in seen:
             raise _twice(seen[digest], path)
         seen[digest] = path
+    tables = [table for path in paths for table in event_tables(path)]
+    if len(tables) == 1:
+        yield from tables[0].stream()
+        return
     with ExitStack() as stack:
-        lists = [stack.enter_context(closing(StoredEvents(folder, without=("x", "y")))) for _ in paths]
-        spans = [_store(path, stored) for path, stored in zip(paths, lists, strict=True)]
+        lists = [stack.enter_context(closing(StoredEvents(folder, without=("x", "y")))) for _ in tables]
+        spans = [_store(table, stored) for table, stored in zip(tables, lists, strict=True)]
         heads = [stored.head for stored in lists]
         if len(dialects := sorted({head.dialect for head in heads})) > 1:
             raise InputError(
@@ -78,10 +80,10 @@ def _twice(first: str | Path, second: str | Path) -> InputError:
     return InputError(f"{second}: holds the same event list as {first}, so every photon would count twice. Remove one.")
 
 
-def _store(path: str | Path, stored: StoredEvents) -> TimeSpans:
+def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
     """Store a list on disk; return the time span in which each module has photons."""
     spans: TimeSpans = {}
-    for piece in stream_events(path):
+    for piece in table.stream():
         stored.add(piece)
         for module in modules_of(piece):
             times = piece.time[piece.tm_nr == module]

@@ -1,13 +1,12 @@
 """Read event lists piece by piece: every dialect becomes one form, and faults are named with file and row."""
 
 import difflib
-import gzip
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 from clustermass.events.eventlist import SIXTE_FLAG, EventList, union
-from clustermass.io.fits import opened_fits
+from clustermass.io.fits import opened_fits, unpacked
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
 
@@ -39,12 +38,16 @@ _OTHERS = {
     "ENERGY", "EV_WEIGHT", "FRAME", "FRAMETIME", "PAT_INF", "PH_ID", "PHA", "PHAS", "PILEUP", "RAWX", "RAWY",
     "RECORDTIME", "SIGNALS", "SRC_ID", "SUBX", "SUBY", "X", "Y",
 }  # fmt: skip
+#: columns of photons that tables of sources lack; two of them make a table one of events
+_OF_PHOTONS = {*_CALIBRATED, *_SIXTE_EVENTS} - {"RA", "DEC"}
+#: what to say where another file is given for an event list
+ORDER = "The event lists come first, the table of clusters last: clustermass masses EVENTS... CATALOGUE."
 #: TFORM of one number a row
 _NUMBER = re.compile(r"1?[BIJKED]")
 
 
 def read_events(path: str | Path) -> EventList:
-    """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own, also gzipped, into memory.
+    """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own, also packed, into memory.
 
     Split partners (rows with PI < 0) are no photons and are dropped with a log line; nothing else is (see `Selection`).
     InputError if there is no such file; it is truncated, damaged or not an event list; it lacks a column or has no
@@ -59,29 +62,52 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
     """Yield an event list in pieces of `rows` rows of the file, in order: a list of any length fits the memory.
 
     The pieces, which can be empty, make up what `read_events` returns; the errors are the same, though some come only
-    after the first pieces. Lists packed by gzip are unpacked to the disk once, to see that they are whole.
+    after the first pieces. Packed lists are unpacked to the disk once, to see that they are whole. InputError too if
+    the file has several tables of events.
+    """
+    tables = event_tables(path, rows)
+    if len(tables) > 1:
+        raise InputError(f"{path}: has {len(tables)} tables EVENTS, but one is expected here. Join them (ftmerge).")
+    yield from tables[0].stream(rows)
+
+
+class EventTable(NamedTuple):
+    """A table of events in a file: its HDU, and its metadata as a list without photons."""
+
+    path: Path
+    table: Any
+    head: EventList
+
+    def stream(self, rows: int = PIECE_ROWS) -> Iterator[EventList]:
+        """Yield the photons in pieces of `rows` rows, which can be empty; InputError if there is none or one is bad."""
+        number, total = 0, self.table.header["NAXIS2"]
+        for start, piece in _pieces(self.table, self.path, rows):
+            events = _photons(piece, self.head, start, total)
+            number += len(events)
+            yield events
+        name = self.head.name
+        if number == 0:
+            raise InputError(
+                f"{name}: every one of {total} rows has PI < 0, so none is a photon. Remake the event list."
+            )
+        if number < total:
+            LOGGER.info("%s: %d rows, of which %d with PI < 0 (split partners) dropped", name, total, total - number)
+        LOGGER.info("%s: %d photons, read as %s", name, number, self.head.dialect)
+
+
+def event_tables(path: str | Path, rows: int = PIECE_ROWS) -> list[EventTable]:
+    """Return the tables of events in a file, mostly one; InputError if it is no event list, damaged or without rows.
+
+    The dialect is decided on by the first `rows` rows.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such event file. Check the path in the configuration.")
-    with opened_fits(path) as hdus:
+    with opened_fits(path, ORDER) as hdus:
         whole = list(hdus)  # every header is read, so that a file cut short anywhere is noticed
-        table = find_table(whole, path)
-        total = table.header["NAXIS2"]
-        if total == 0:
+        found = find_tables(whole, path)
+        tables = [table for table in found if table.header["NAXIS2"]]
+        if not tables:
             raise InputError(f"{path}: the event list has no rows. Give a list with photons.")
-        empty = _empty_list(whole, table, next(_pieces(table, path, rows))[1], path)
-        pieces = _pieces(table, path, rows)
-    number = 0
-    for start, piece in pieces:
-        events = _photons(piece, empty, start, total)
-        number += len(events)
-        yield events
-    if number == 0:
-        raise InputError(f"{path}: every one of {total} rows has PI < 0, so none is a photon. Remake the event list.")
-    if number < total:
-        LOGGER.info("%s: %d rows, of which %d with PI < 0 (split partners) dropped", path, total, total - number)
-    LOGGER.info("%s: %d photons, read as %s", path, number, empty.dialect)
+        return [EventTable(path, table, _empty_list(whole, found, table, path, rows)) for table in tables]
 
 
 class Rows:
@@ -118,18 +144,23 @@ class Rows:
         return values
 
 
-def find_table(hdus: Sequence[Any], path: Path) -> Any:
-    """Return the table of events: EVENTS, or else the first one with RA and DEC; InputError if there is none."""
+def find_tables(hdus: Sequence[Any], path: Path) -> list[Any]:
+    """Return the tables EVENTS, or else the first one with columns of an event list; InputError if there is none."""
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
     events = [table for table in tables if table.name.upper() == "EVENTS"]
-    events += [table for table in tables if {"RA", "DEC"} <= {str(name).upper() for name in table.columns.names}]
+    events += [table for table in tables if not events and len(_column_names(table) & _OF_PHOTONS) > 1][:1]
     if events:
-        return events[0]
+        return events
     listed = ", ".join(table.name or "(nameless)" for table in tables) or "none"
-    raise InputError(
-        f"{path}: not an event list: it has no table EVENTS (tables: {listed}). Give the event file of eSASS (evtool) "
-        "or SIXTE."
-    )
+    message = f"{path}: not an event list: it has no table EVENTS (tables: {listed})."
+    for table in tables:
+        if {"RA", "DEC"} <= _column_names(table):
+            raise InputError(f"{message} {table.name or 'The table'} is one of sources, without TIME and PI. {ORDER}")
+    raise InputError(f"{message} Give the event file of eSASS (evtool) or SIXTE. {ORDER}")
+
+
+def _column_names(table: Any) -> set[str]:
+    return {str(name).upper() for name in table.columns.names}
 
 
 def recognise(rows: Rows, creator: str, path: Path) -> str:
@@ -214,44 +245,53 @@ def _pieces(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
     """Yield the number of the first row, from 0, and the next `rows` rows, to the end of `table`."""
     header, offset = table.header, table.fileinfo()["datLoc"]
     with ExitStack() as stack:
-        stream: Any = stack.enter_context(path.open("rb"))
-        if stream.read(2) == b"\x1f\x8b":
-            stream.seek(0)
-            stream = stack.enter_context(gzip.GzipFile(fileobj=stream))
+        stream = stack.enter_context(unpacked(stack.enter_context(path.open("rb"))))
         stream.seek(offset)
         for start in range(0, header["NAXIS2"], rows):
             number = min(rows, header["NAXIS2"] - start)
             yield start, Rows(table, stream.read(number * header["NAXIS1"]))
 
 
-def _empty_list(whole: Sequence[Any], table: Any, first: Rows, path: Path) -> EventList:
-    """Return the event list without its photons, but with all metadata; the first rows decide on its dialect."""
+def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: Path, rows: int) -> EventList:
+    """Return the event list without its photons, but with all metadata."""
     header = table.header
     creator = header.get("CREATOR") or whole[0].header.get("CREATOR") or ""
-    dialect = recognise(first, str(creator), path)
+    dialect = recognise(next(_pieces(table, path, rows))[1], str(creator), path)
+    number = tables.index(table)
     return EventList(
         **dict[str, Any](event_columns(Rows(table, b""), dialect)),
         dialect=dialect,
-        name=str(path),
-        gti=_read_gti(whole, module_of(header), path),
+        name=str(path) if len(tables) == 1 else f"{path} (EVENTS {number + 1} of {len(tables)})",
+        gti=_read_gti(_gti_tables(whole, number, len(tables)), module_of(header), path),
         exposure_s=_exposure_s(header),
         sky_reference=_sky_reference(table),
         simulated=dialect.startswith("sixte") or is_simulated(header),
     )
 
 
-def _read_gti(hdus: Iterable[Any], module: int, path: Path) -> dict[int, FloatArray]:
-    """Return the good time intervals of a file: module -> sorted START and STOP in s, float64 (intervals, 2).
+def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
+    """Return the GTI tables of a file for the table of events `number`, from 0, of `tables`.
+
+    If there is one without a module's number for each table of events, they belong together in this order.
+    """
+    found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and _GTI.fullmatch(hdu.name.upper())]
+    nameless = [hdu for hdu in found if not hdu.name[-1].isdigit()]
+    if len(nameless) != tables:
+        return found
+    return [hdu for hdu in found if hdu not in nameless or hdu is nameless[number]]
+
+
+def _read_gti(tables: Iterable[Any], module: int, path: Path) -> dict[int, FloatArray]:
+    """Return good time intervals from GTI tables: module -> sorted START and STOP in s, float64 (intervals, 2).
 
     A table without a number is for `module`; 0 = every module that has no table of its own. InputError if a table lacks
     START or STOP, or an interval is not finite or ends before it starts.
     """
-    tables: dict[int, list[FloatArray]] = {}
-    for hdu in hdus:
-        match = _GTI.fullmatch(hdu.name.upper()) if isinstance(hdu, fits.BinTableHDU) else None
-        if match:
-            tables.setdefault(int(match[1] or module), []).append(_intervals(hdu, path))
-    return {number: union(np.concatenate(parts)) for number, parts in tables.items()}
+    parts: dict[int, list[FloatArray]] = {}
+    for table in tables:
+        number = table.name.upper().rpartition("GTI")[2]
+        parts.setdefault(int(number or module), []).append(_intervals(table, path))
+    return {number: union(np.concatenate(intervals)) for number, intervals in parts.items()}
 
 
 def _intervals(hdu: Any, path: Path) -> FloatArray:
@@ -273,10 +313,11 @@ def _exposure_s(header: fits.Header) -> float | None:
 
 
 def _sky_reference(table: Any) -> tuple[float, float] | None:
-    """RA, DEC of sky pixel (0, 0): TCRVL of the columns X and Y (RA_PNT and RA_OBJ can't be relied on)."""
+    """RA, DEC of sky pixel (0, 0), None = unknown: TCRVL of the columns X and Y (RA_PNT, RA_OBJ can't be relied on)."""
     numbers = {str(name).upper(): number for number, name in enumerate(table.columns.names, start=1)}
     x, y = (table.header.get(f"TCRVL{numbers.get(axis, 0)}") for axis in ("X", "Y"))
-    return None if x is None or y is None else (float(x), float(y))
+    # blank or a word: masses don't need it
+    return (float(x), float(y)) if isinstance(x, int | float) and isinstance(y, int | float) else None
 
 
 def _photons(piece: Rows, empty: EventList, start: int, total: int) -> EventList:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clustermass.config.bands import in_kev
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
+from clustermass.events.read import ORDER
 from clustermass.images.exposure import CELL_ARCSEC, exposure_at, fill_gaps, planes
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
@@ -76,7 +77,7 @@ def are_images(paths: Sequence[str | Path]) -> bool:
 
 
 def _is_image(path: Path) -> bool:
-    with opened_fits(path) as hdus:
+    with opened_fits(path, ORDER) as hdus:
         tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
         lists = any(hdu.name == "EVENTS" or {"RA", "DEC"} <= set(hdu.columns.names) for hdu in tables)
         return not lists and bool(planes(hdus))
@@ -115,7 +116,7 @@ def _band_image(hdu: Any, first: fits.Header, path: Path) -> BandImage:
         raise InputError(
             f"{path}: pixel ({x}, {y}) holds {values[bad][0]:g}, but must hold a whole number of counts from 0 to "
             f"{_MOST_COUNTS} ({bad.sum()} pixels are so). Give the counts themselves, neither smoothed nor divided by "
-            "the exposure."
+            "the exposure; an exposure map goes under --exposure."
         )
     return BandImage(values.astype(np.int64), wcs, low, high, str(path), is_simulated(header))
 
@@ -126,7 +127,8 @@ def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> f
     except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"{path}: the header has no number {key}, an edge of the image's energy band in keV. evtool writes it: "
-            "make the image by evtool, or add EMIN1 and EMAX1."
+            "make the image by evtool, or add EMIN1 and EMAX1. An exposure map goes under --exposure (in the "
+            "configuration: exposure)."
         ) from None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.typing import NDArray
@@ -20,10 +21,11 @@ from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
 from clustermass.events.eventlist import Selection, mean_exposure_s, modules_of
 from clustermass.events.merge import stream_many
-from clustermass.events.read import PIECE_ROWS
+from clustermass.events.read import ORDER, PIECE_ROWS
 from clustermass.events.write import UNUSED, StoredEvents, write_events, write_labels
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
 from clustermass.images.exposure import POINTING_DEG2, exposure_at, mean_position, occupied_cells, read_exposure
+from clustermass.io.fits import check_file, is_fits, opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.products import CATALOGUE, MATCHES, TRUTH, FieldFiles, write_exposure, write_table
 from clustermass.io.provenance import provenance
@@ -58,10 +60,11 @@ def ingest_field(
             f"skies: realization {realization!r} has no 'truth', the table of haloes with their masses. Name one, or "
             "set observed: true if the masses are to be found out."
         )
+    catalogue, further = Path(files["catalogue"]), [Path(path) for path in files.get("joined_catalogues") or ()]
+    for path in (catalogue, *further):
+        _check_table(path)
     with closing(StoredEvents(output.events.parent, without=UNUSED)) as photons:
         band_images = _store(photons, files["events"], events_block, bands)
-        further = [Path(path) for path in files.get("joined_catalogues") or ()]
-        catalogue = Path(files["catalogue"])
         detections = read_catalogue(catalogue, sky.get("catalogue_columns"), further=further)
         detections = select_clusters(detections, catalogue, sky.get("catalogue_selection"))
         centre = mean_position(photons)
@@ -86,6 +89,20 @@ def ingest_field(
         write_table(output.truth, "TRUTH", TRUTH, haloes, provenance=made_by)
     if pairs is not None and output.matches is not None:
         write_table(output.matches, "MATCHES", MATCHES, pairs, provenance=made_by)
+
+
+def _check_table(path: Path) -> None:
+    """Raise InputError if a FITS file is an event list or an image, but is given as a table of clusters."""
+    check_file(path, ORDER)
+    if not is_fits(path):
+        return
+    with opened_fits(path) as hdus:
+        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+        kind = "" if tables else "an image"
+        if any(table.name.upper() == "EVENTS" for table in tables):
+            kind = "an event list"
+    if kind:
+        raise InputError(f"{path}: is {kind}, but is given as the table of clusters. {ORDER}")
 
 
 def _store(

@@ -1,13 +1,16 @@
 """FITS files: written whole and the same for the same content, read with every sign of damage turned into an error."""
 
+import bz2
+import contextlib
 import gzip
+import lzma
 import re
 import shutil
 import tempfile
 import traceback
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -24,7 +27,7 @@ CHECKSUM_COMMENT = "FITS checksum convention"
 #: what astropy and numpy raise on a file that is cut short, damaged or of another kind
 UNREADABLE = (
     *(OSError, EOFError, zlib.error, TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError),
-    *(AssertionError, ArithmeticError, MemoryError, AstropyUserWarning, fits.VerifyError),
+    *(AssertionError, ArithmeticError, MemoryError, AstropyUserWarning, fits.VerifyError, lzma.LZMAError),
 )
 #: those of them that may also come from an error in our own code
 _AMBIGUOUS = (TypeError, ValueError, KeyError, IndexError, AttributeError, AssertionError, ArithmeticError)
@@ -38,6 +41,10 @@ _PIECE_BYTES = 1 << 24
 _MINUS_ZERO = 0xFFFFFFFF
 #: first bytes of a file, by the ending of its name
 _BEGINNINGS = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".fits": b"SIMPLE"}
+#: first bytes of packed files, and what unpacks them here
+_PACKED: dict[bytes, Callable[[BinaryIO], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+#: first bytes of packed files that nothing here unpacks, and what does
+_FOREIGN = {b"PK\3\4": "unzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\x1f\x9d": "uncompress", b"7z": "7z x"}
 
 
 def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> None:
@@ -50,23 +57,23 @@ def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> 
 
 
 @contextmanager
-def opened_fits(path: Path) -> Iterator[fits.HDUList]:
-    """Open a user's FITS file, also gzipped, for reading; everything read within the block is checked for damage.
+def opened_fits(path: Path, advice: str = "Was another file meant?") -> Iterator[fits.HDUList]:
+    """Open a user's FITS file, also packed by gzip, bzip2 or xz; what is read within the block is checked for damage.
 
     CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file. InputError if there is
-    no such file, or if it turns out truncated or damaged, here or while it is read.
+    no such file, it is no FITS file (with `advice`), or it turns out truncated or damaged, here or while it is read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file. Check its path.")
+    check_file(path, advice)
     try:
         with warnings.catch_warnings():
             # of all that astropy warns about (odd keywords, odd units), only a file cut short matters here
             warnings.simplefilter("ignore", AstropyWarning)
             warnings.filterwarnings("error", f"{_CUT_SHORT}|{_CHANGED}", AstropyUserWarning)
             # astropy leaves a file open that it fails to open
-            with _stream(path) as stream, fits.open(stream, memmap=False) as hdus:
+            with _stream(path, advice) as stream, fits.open(stream, memmap=False) as hdus:
                 _compare_sums(hdus, stream)
+                _refuse_fpacked(hdus, path)
                 yield hdus
     except InputError:
         raise
@@ -79,6 +86,40 @@ def opened_fits(path: Path) -> Iterator[fits.HDUList]:
         raise InputError(message + (meant if re.match(_CHANGED, reason) else "")) from error
 
 
+def check_file(path: Path, advice: str = "Check its path.") -> None:
+    """Raise InputError, with `advice` for a folder, unless `path` is a file."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder. Name the file in it. {advice}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Check its path.")
+
+
+def unpacked(stream: BinaryIO) -> BinaryIO:
+    """Return a stream of the content of an open file, from its start: as it is, or out of gzip, bzip2 or xz."""
+    begin = stream.read(6)
+    stream.seek(0)
+    for first, unpack in _PACKED.items():
+        if begin.startswith(first):
+            return cast(BinaryIO, unpack(stream))
+    return stream
+
+
+def is_fits(path: Path) -> bool:
+    """Whether a file begins as FITS files do, perhaps packed."""
+    with path.open("rb") as stream, contextlib.suppress(*UNREADABLE):
+        return unpacked(stream).read(6) == _BEGINNINGS[".fits"]
+    return False
+
+
+def _refuse_fpacked(hdus: Iterable[Any], path: Path) -> None:
+    for hdu in hdus:
+        if hdu.header.get("ZTABLE"):
+            unpacked_name = path.name.removesuffix(".fz")
+            raise InputError(
+                f"{path}: table {hdu.name} is compressed by fpack. Unpack it first: funpack -O {unpacked_name} {path}"
+            )
+
+
 def _raised_by_us(error: BaseException) -> bool:
     """Whether the innermost frame is this package's: then the caller's block failed, not the reading of the file."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
@@ -86,21 +127,29 @@ def _raised_by_us(error: BaseException) -> bool:
 
 
 @contextmanager
-def _stream(path: Path) -> Iterator[BinaryIO]:
-    """Open a FITS file, unpacked if gzipped: astropy takes a gzip stream that is cut short for a whole file."""
+def _stream(path: Path, advice: str) -> Iterator[BinaryIO]:
+    """Open a FITS file, unpacked if it is packed: astropy takes a gzip stream that is cut short for a whole file."""
     with path.open("rb") as stream:
-        begin = stream.read(6)
-        if begin and not begin.startswith((_BEGINNINGS[".fits"], _BEGINNINGS[".gz"])):
-            raise InputError(f"{path}: not a FITS file (it doesn't begin with SIMPLE). Was another file meant?")
-        stream.seek(0)
-        if not begin.startswith(_BEGINNINGS[".gz"]):
+        source = unpacked(stream)
+        begin = source.read(64)
+        if begin and not begin.startswith(_BEGINNINGS[".fits"]):
+            raise InputError(f"{path}: not a FITS file ({_described(begin)}). {advice}")
+        source.seek(0)
+        if source is stream:
             yield stream
             return
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as unpacked:
-            with gzip.GzipFile(fileobj=stream) as source:
-                shutil.copyfileobj(source, unpacked, 1 << 20)
-            unpacked.seek(0)
-            yield cast(BinaryIO, unpacked)
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as whole:
+            shutil.copyfileobj(source, whole, 1 << 20)
+            whole.seek(0)
+            yield cast(BinaryIO, whole)
+
+
+def _described(begin: bytes) -> str:
+    """Return by what bytes a file begins, or what unpacks it."""
+    if tools := [tool for first, tool in _FOREIGN.items() if begin.startswith(first)]:
+        return f"it is packed; unpack it first, by {tools[0]}"
+    text = begin.partition(b"\n")[0].strip().decode("ascii", errors="replace")
+    return f"it begins with {text[:40]!r}, not with SIMPLE"
 
 
 def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
@@ -109,10 +158,13 @@ def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
     Done here because astropy's own verification reads a whole HDU into memory.
     """
     for number, hdu in enumerate(hdus):
-        stated = {key: str(hdu.header.get(key, "")).strip() for key in ("DATASUM", "CHECKSUM")}
+        place, header_cards = hdu.fileinfo(), hdu.header
+        if isinstance(hdu, fits.CompImageHDU):  # astropy shows the header that the image had before it was compressed
+            stream.seek(place["hdrLoc"])
+            header_cards = fits.Header.fromfile(stream)
+        stated = {key: str(header_cards.get(key, "")).strip() for key in ("DATASUM", "CHECKSUM")}
         if not any(stated.values()):
             continue
-        place = hdu.fileinfo()
         data = _sum_of(stream, place["datLoc"], place["datSpan"])
         if stated["DATASUM"] and stated["DATASUM"] != str(data):
             raise AstropyUserWarning(f"Datasum verification failed for HDU {hdu.name, number}.")
