@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from clustermass.io.log import advice
+from clustermass.io.log import abridged, advice
 
 MANY, FEW = 10**10, 5 * 10**7
 
@@ -36,3 +36,8 @@ def test_each_cause_has_its_line(monkeypatch, tmp_path, said, free, advised):
 @pytest.mark.parametrize(("said", "free"), [("a.nc: not a readable netCDF file (HDF error)", MANY), ("", FEW)])
 def test_there_is_none_without_a_cause(monkeypatch, tmp_path, said, free):
     assert advised_by(monkeypatch, tmp_path, said, free) == []
+
+
+def test_long_lists_of_names_are_abridged():
+    assert abridged(["tm1.fits"]) == "tm1.fits"
+    assert abridged(f"tm{number}.fits" for number in range(24)) == "tm0.fits and 23 more"

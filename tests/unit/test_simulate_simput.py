@@ -1,4 +1,5 @@
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from scipy.integrate import quad
 
 from clustermass.errors import InputError
 from clustermass.simulate.field import Field
+from clustermass.simulate.photons import Background
 from clustermass.simulate.realization import simulate_realization
 from clustermass.simulate.simput import (
     IMAGES_MAX,
+    background_image,
     cluster_image,
     cluster_spectra,
     share_images,
@@ -40,7 +43,7 @@ def _write(folder, sky=SKY):
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    """Write the file of the tiny sky and catch the objects it was made of."""
+    """Write the file of the tiny sky, with few images, and catch the objects it was made of."""
     caught = {}
 
     def catch(path, field, clusters, agn, *rest):
@@ -49,6 +52,7 @@ def sources(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("clustermass.simulate.simput.write_simput", catch)
+        patch.setattr("clustermass.simulate.simput.share_images", partial(share_images, images_max=190))
         _write(tmp_path_factory.mktemp("simput"))
     return caught
 
@@ -139,10 +143,10 @@ def test_references_lead_to_one_spectrum_and_one_image(hdus, catalogue):
     assert re.fullmatch(r"\d+A", hdus["SPECTRUM"].columns["NAME"].format)
     assert {_spectrum_name(reference) for reference in catalogue["SPECTRUM"]} == set(names)
     images = {f"[{hdu.header['EXTNAME']},{hdu.header['EXTVER']}]" for hdu in hdus[3:]}
-    assert len(images) == len(hdus) - 3 <= IMAGES_MAX < 200
+    assert len(images) == len(hdus) - 3 <= IMAGES_MAX + 1 < 1000
     number = hdus["SRC_CAT"].header["NHALOES"]
-    assert set(catalogue["IMAGE"][:number]) == images
-    assert set(catalogue["IMAGE"][number:]) == {"NULL"}
+    assert {*catalogue["IMAGE"][:number], catalogue["IMAGE"][-1]} == images
+    assert set(catalogue["IMAGE"][number:-1]) == {"NULL"}
     assert set(catalogue["TIMING"]) == {"NULL"}
     assert max(len(reference) for reference in catalogue["SPECTRUM"]) < 48
 
@@ -151,7 +155,8 @@ def test_sources_are_unique_and_positive(hdus, catalogue, sources):
     number = hdus["SRC_CAT"].header["NHALOES"]
     assert np.array_equal(catalogue["SRC_ID"], np.arange(1, len(catalogue) + 1))
     assert number == len(sources["clusters"].flux)
-    assert len(catalogue) == number + len(sources["agn"].source_ids)
+    assert len(catalogue) == number + len(sources["agn"].source_ids) + 1
+    assert catalogue["SRC_NAME"][-1] == "background"
     assert catalogue["SRC_NAME"][number - 1] == f"halo{number}"
     assert catalogue["SRC_NAME"][number] == "agn1"
     assert np.all(catalogue["FLUX"] > 0)
@@ -177,7 +182,7 @@ def test_spectra_cover_the_response_and_have_unit_flux(hdus, spectra):
     for energy, density in spectra.values():
         assert np.all(np.diff(energy) > 0)
         assert energy[0] <= np.float32(0.1)
-        assert energy[-1] >= 12
+        assert energy[-1] > 12.01  # beyond the last bin of eROSITA's responses
         assert np.all(np.isfinite(density) & (density >= 0))
         assert _band_flux(energy, density, 0.5, 2.0) == pytest.approx(1.0, rel=1e-4)
 
@@ -194,7 +199,7 @@ def test_fluxes_are_absorbed_and_of_the_whole_profile(catalogue, sources):
     emitted, _ = quad(lambda e: e ** (1 - INDEX), 0.5, 2)
     fraction = np.trapezoid(energy ** (1 - INDEX) * passing, energy) / emitted
     assert 0.85 < fraction < 0.95
-    got = catalogue["FLUX"][len(clusters.flux) :] / agn.flux
+    got = catalogue["FLUX"][len(clusters.flux) : -1] / agn.flux
     assert got == pytest.approx(np.full(len(got), fraction), rel=1e-3)
 
 
@@ -207,7 +212,7 @@ def test_count_rates_are_those_of_the_embedded_sky(catalogue, spectra, sources):
     assert abs(rate[:number].sum() / clusters.rate.sum() - 1) < 0.005
     assert np.percentile(np.abs(deviation), 68) < 0.005
     assert np.abs(deviation).max() < 0.03
-    assert rate[number:] == pytest.approx(agn.flux * agn_spectrum(INDEX, NH).rate[0], rel=0.003)
+    assert rate[number:-1] == pytest.approx(agn.flux * agn_spectrum(INDEX, NH).rate[0], rel=0.003)
 
 
 def test_the_grid_of_spectra_takes_the_nearest_point():
@@ -216,7 +221,7 @@ def test_the_grid_of_spectra_takes_the_nearest_point():
 
 
 def test_images_are_centred_squares_in_degrees(hdus):
-    for hdu in hdus[3:]:
+    for hdu in hdus[3:-1]:
         header = hdu.header
         assert (header["CTYPE1"], header["CTYPE2"]) == ("RA---TAN", "DEC--TAN")
         assert header["CUNIT1"] == header["CUNIT2"] == "deg"
@@ -281,6 +286,55 @@ def test_clusters_borrow_the_image_most_like_them(sources):
         assert np.percentile(np.abs(np.log(borrowed / half)), 90) < limit
     everyone = share_images(gas[np.arange(5)], counts[:5])
     assert sorted(everyone.hosts) == [0, 1, 2, 3, 4]
+
+
+def test_the_background_is_the_sky_part_of_the_embedded_one_and_uniform(hdus, catalogue, spectra, sources):
+    """Photons per solid angle through the same responses, and where they arrive."""
+    row, hdu, field = catalogue[-1], hdus["BACKGROUND"], sources["field"]
+    assert (row["RA"], row["DEC"], row["IMGSCAL"], row["IMGROTA"]) == (field.ra_deg, field.dec_deg, 1, 0)
+    assert hdu.data.sum(dtype=float) == pytest.approx(1.0, rel=1e-5)
+    longitude, latitude = field.to_native(*_arrival(row, hdu))
+    seen = hdu.data > 0
+    half = field.width_deg / 2 + 1.2, field.height_deg / 2 + 1.2
+    assert (np.abs(longitude[seen]).max(), np.abs(latitude[seen]).max()) == pytest.approx(half, abs=0.13)
+    band = seen & (np.abs(latitude) < 1)
+    far, near = band & (np.abs(longitude) > half[0] - 0.6), band & (np.abs(longitude) < 0.6)
+    assert hdu.data[near].mean() == pytest.approx(hdu.data[far].mean(), rel=0.01)
+    rate = _count_rate(*spectra["BACKGROUND"], flux=float(row["FLUX"]))
+    arcmin2 = 4 * 3600 * half[0] * np.degrees(np.sin(np.radians(half[1])))
+    expected = Background.from_config(SKY["background"], NH).sky.rate[0]
+    assert rate / arcmin2 == pytest.approx(expected, rel=0.03)  # the image's pixels follow the edge to 1 % on each side
+    assert rate / background_image(field)[1] == pytest.approx(expected, rel=0.005)
+
+
+@pytest.mark.parametrize("shape", [(120.0, 60.0), (1.0, 1.0)])
+def test_the_image_of_the_background_has_the_solid_angle_of_the_sky(shape):
+    field = Field(10.0, -60.0, *shape)
+    image, arcmin2 = background_image(field)
+    wide, high = (np.radians(side / 2 + 1.2) for side in shape)
+    assert arcmin2 == pytest.approx(
+        2 * wide * 2 * np.sin(high) * np.degrees(60) ** 2, rel=0.08 if shape[0] == 1 else 0.005
+    )
+    middle = np.array(image.shape) // 2
+    assert image[middle[0], 2] < image[tuple(middle)]
+    assert image.size < 4_000_000
+
+
+def test_a_background_of_particles_alone_adds_no_source(sources, tmp_path):
+    shares = dict.fromkeys(SKY["background"]["shares"], 0.0) | {"particle": 1.0}
+    path = tmp_path / "field.simput"
+    write_simput(
+        path,
+        sources["field"],
+        sources["clusters"][:2],
+        sources["agn"][:1],
+        NH,
+        INDEX,
+        None,
+        SKY["background"] | {"shares": shares},
+    )
+    with fits.open(path) as opened:
+        assert opened["SRC_CAT"].data["SRC_NAME"].tolist() == ["halo1", "halo2", "agn1"]
 
 
 def _half_flux_arcmin(gas):

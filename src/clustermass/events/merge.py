@@ -16,7 +16,7 @@ from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList, inside, modules_of, union
 from clustermass.events.read import EventTable, event_tables
 from clustermass.events.write import Buckets, StoredEvents
-from clustermass.io.log import LOGGER
+from clustermass.io.log import LOGGER, abridged
 from clustermass.io.provenance import file_sha256
 
 #: from when to when each telescope module of a list has photons, s
@@ -59,7 +59,7 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
         heads = [stored.head for stored in lists]
         if len(dialects := sorted({head.dialect for head in heads})) > 1:
             raise InputError(
-                f"The event lists {', '.join(head.name for head in heads)} are of different kinds "
+                f"The event lists ({abridged(head.name for head in heads)}) are of different kinds "
                 f"({', '.join(dialects)}), whose FLAGs differ in meaning. Give lists of one kind for one field."
             )
         missing = {name for name in _OPTIONAL if any(getattr(head, name) is None for head in heads)}
@@ -67,7 +67,7 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
         place = ("ra", "dec") if missing & {"rawx", "rawy"} else ("rawx", "rawy")
         repeated = find_repeated(lists, starts, spans, place, folder)
         _log_repeated(lists, [repeated[start:stop] for start, stop in pairwise(starts)])
-        name, gti = " + ".join(head.name for head in heads), _merged_gti(heads, spans)
+        name, gti = abridged(head.name for head in heads), _merged_gti(heads, spans)
         simulated = any(head.simulated for head in heads)
         start = 0
         for piece in chain.from_iterable(lists):
@@ -110,7 +110,7 @@ def _log_repeated(lists: Sequence[StoredEvents], repeated: Sequence[NDArray[np.b
     dropped = [int(marks.sum()) for marks in repeated]
     for number, (stored, repeats) in enumerate(zip(lists, dropped, strict=True)):
         if repeats == len(stored):
-            raise _twice(" and ".join(earlier.head.name for earlier in lists[:number]), stored.head.name)
+            raise _twice(abridged(earlier.head.name for earlier in lists[:number]), stored.head.name)
         LOGGER.info("%s: %d photons, %d of them in an earlier list and dropped", stored.head.name, len(stored), repeats)
     total = sum(map(len, lists))
     LOGGER.info("%d event lists joined: %d photons, %d repeated ones dropped", len(lists), total, sum(dropped))

@@ -17,7 +17,7 @@ from clustermass.events.eventlist import EventList
 from clustermass.events.read import ORDER
 from clustermass.images.exposure import CELL_ARCSEC, exposure_at, fill_gaps, planes
 from clustermass.io.fits import opened_fits
-from clustermass.io.log import LOGGER
+from clustermass.io.log import LOGGER, abridged
 from clustermass.io.products import is_simulated
 
 #: largest distance in pixels between the grids of two images of one set
@@ -157,7 +157,7 @@ def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], patt
         flag=np.zeros(number, dtype=np.uint32),
         time=np.zeros(number),
         dialect="clustermass",
-        name=" + ".join(dict.fromkeys(image.name for image in images)),
+        name=abridged(dict.fromkeys(image.name for image in images)),
         gti={},
         simulated=any(image.simulated for image in images),
     )

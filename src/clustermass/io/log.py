@@ -30,6 +30,12 @@ def log_to(path: str | Path, label: str) -> None:
     LOGGER.addHandler(screen)
 
 
+def abridged(names: Iterable[object]) -> str:
+    """Return the first of several names and how many more there are."""
+    first, *others = map(str, names)
+    return f"{first} and {len(others)} more" if others else first
+
+
 def track(items: Iterable[T], what: str, every_s: float = 5.0, total: int | None = None) -> Iterator[T]:
     """Yield from `items`, logging how many are done and the time left at most every `every_s` seconds."""
     total = len(items) if total is None and isinstance(items, Sized) else total

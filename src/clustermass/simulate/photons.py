@@ -47,23 +47,44 @@ class Background:
     @classmethod
     def from_config(cls, parameters: BackgroundBlock, nh_cm2: float) -> Background:
         """Build spectra of the config block `background` behind a hydrogen column; InputError if all shares are 0."""
-        shares = cast("dict[str, float]", parameters["shares"])
-        total = sum(shares.values())
-        if total <= 0:
-            raise InputError("background.shares: all are 0. Give at least one a positive value.")
-        level = parameters["rate_per_arcmin2_ks"] / 1000 / total
-        absorbed = transmission(PHOTON_KEV, nh_cm2)
-        counts = {
-            "local_bubble": fold(plasma_power(PHOTON_KEV, LOCAL_BUBBLE_KEV) / PHOTON_KEV),
-            "galactic_halo": fold(plasma_power(PHOTON_KEV, GALACTIC_HALO_KEV) / PHOTON_KEV * absorbed),
-            "extragalactic": fold(power_law(PHOTON_KEV, EXTRAGALACTIC_INDEX) * absorbed),
-        }
+        levels = _levels(parameters)
+        counts = {name: fold(part) for name, part in sky_components(PHOTON_KEV, nh_cm2).items()}
         counts["particle"] = np.ones_like(counts["extragalactic"])
         for name, part in counts.items():
             one = part / (part.sum() * detection_band_fraction(part))  # one count in the detection band
-            counts[name] = np.atleast_2d(level * shares[name] * one)
+            counts[name] = np.atleast_2d(levels[name] * one)
         particle = counts.pop("particle")
         return cls(CountSpectra.from_counts(np.sum(list(counts.values()), axis=0)), CountSpectra.from_counts(particle))
+
+
+def _levels(parameters: BackgroundBlock) -> dict[str, float]:
+    """Return count / (s arcmin2) in the detection band by component; InputError if all shares are 0."""
+    shares = cast("dict[str, float]", parameters["shares"])
+    total = sum(shares.values())
+    if total <= 0:
+        raise InputError("background.shares: all are 0. Give at least one a positive value.")
+    level = parameters["rate_per_arcmin2_ks"] / 1000 / total
+    return {name: level * share for name, share in shares.items()}
+
+
+def sky_components(energy_kev: FloatArray, nh_cm2: float) -> dict[str, FloatArray]:
+    """Return the photon spectra of the parts of the sky background as they arrive, of any normalisation, by name."""
+    absorbed = transmission(energy_kev, nh_cm2)
+    return {
+        "local_bubble": plasma_power(energy_kev, LOCAL_BUBBLE_KEV) / energy_kev,
+        "galactic_halo": plasma_power(energy_kev, GALACTIC_HALO_KEV) / energy_kev * absorbed,
+        "extragalactic": power_law(energy_kev, EXTRAGALACTIC_INDEX) * absorbed,
+    }
+
+
+def sky_background(parameters: BackgroundBlock, nh_cm2: float, energy_kev: FloatArray) -> FloatArray:
+    """Return the sky background without particles as it arrives, photon / (s cm2 keV arcmin2) at `energy_kev`."""
+    levels, arriving = _levels(parameters), sky_components(energy_kev, nh_cm2)
+    density = np.zeros(energy_kev.shape)
+    for name, spectrum in sky_components(PHOTON_KEV, nh_cm2).items():
+        counts = fold(spectrum)
+        density += levels[name] / (counts.sum() * detection_band_fraction(counts)) * arriving[name]
+    return density
 
 
 @dataclass(frozen=True)

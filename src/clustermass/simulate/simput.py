@@ -1,15 +1,16 @@
-"""The embedded sky as a SIMPUT 1.1 catalogue, so that SIXTE can observe the same haloes and AGN.
+"""The embedded sky as a SIMPUT 1.1 catalogue, so that SIXTE can observe the same haloes, AGN and background.
 
 A SIMPUT source is what arrives at the telescope: spectra and the 0.5-2 keV fluxes that normalise them are absorbed, and
 a cluster's flux is that of its whole profile. SRC_ID must be positive: a halo keeps its number 1 ... n of the truth
 table, and the AGN with label -k becomes n + k (card NHALOES: n). SIXTE copies SRC_ID to its events as photon label. The
-smooth background, sky and particles, is left out: SIXTE adds its own (`Background=yes`).
+last source is the sky's background: a uniform image that covers the field and its surroundings. Particles are left
+out: they belong to the instrument, and SIXTE adds them (`Background=yes`) if the instrument's XML describes them.
 
-Images have no PSF. libsimput reads no more than 200 images of a file, so clusters share them: each takes the image of
+Images have no PSF. libsimput reads at most 1000 images of a file, so clusters share them: each takes the image of
 the cluster that looks most like it, scaled by IMGSCAL and turned by IMGROTA. Which clusters have their own is decided
 by the number of photons that a wrong image would misplace, in units of their Poisson noise. In a realization of the
-default sky, the share of the flux inside any circle is off by at most 1.3 % for half of the clusters of more than 30
-expected counts, 3 % for 95 % of them and 6 % for all; the axis ratio by 0.02, 0.07 and 0.13.
+default sky, two thirds of the clusters of more than 30 expected counts have their own. For 95 % (all) of these clusters
+the share of the flux inside any circle is off by at most 2 % (4.5 %), and the axis ratio by 0.03 (0.05).
 """
 
 from __future__ import annotations
@@ -29,38 +30,46 @@ from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
 from clustermass.simulate.field import Field
 from clustermass.simulate.gas import EmittingHaloes, Gas, RadialProfiles, emitting_haloes
+from clustermass.simulate.photons import sky_background
 from clustermass.simulate.realization import header_cards
 from clustermass.simulate.sources import PointSources, draw_agn, joined_positions
 from clustermass.simulate.spectra import ERG_PER_KEV, ClusterSpectra, plasma_power, power_law, transmission
 
 if TYPE_CHECKING:
-    from clustermass.config.sky_models import Sky
+    from clustermass.config.sky_models import Background, Sky
 
-#: most images of one file; libsimput ends with an error beyond 200
-IMAGES_MAX = 190
+#: most images of clusters in one file; libsimput ends with an error beyond 1000 images
+IMAGES_MAX = 990
 #: pixels along a side (even), and points along each at which the brightness of a pixel is averaged
 IMAGE_PIXELS, _SUBPIXELS = 160, 4
 #: shares of the flux; the radii that enclose them describe a shape
 _SHARES = np.arange(0.05, 0.96, 0.05)
 #: energies of every spectrum, keV: where the lines are, steps are as fine as the embedded sky's. The ends are those of
-#: eROSITA's response files: SIXTE needs a value in each of their bins (absorption is extrapolated above 10 keV)
-ENERGY_KEV: FloatArray = np.concatenate([np.arange(100, 3000, 5), np.arange(3000, 12001, 50)]) / 1000
+#: eROSITA's response files and one step more: libsimput warns of a spectrum that ends with them (absorption is
+#: extrapolated above 10 keV)
+ENERGY_KEV: FloatArray = np.concatenate([np.arange(100, 3000, 5), np.arange(3000, 12051, 50)]) / 1000
 #: band of the fluxes, keV
 BAND_KEV = (0.5, 2.0)
 #: steps of the grid in ln(kT / keV) and redshift; a cluster takes the nearest point
 _LOG_KT_STEP, _REDSHIFT_STEP = 0.1, 0.02
-_IMAGE_NAME = "IMG{:03d}"
+_IMAGE_NAME, _BACKGROUND_NAME = "IMG{:03d}", "BACKGROUND"
+#: the background reaches this far beyond the field, so that no telescope that sees the field sees its end; deg
+_MARGIN_DEG = 1.2
+_BACKGROUND_PIXEL_DEG = 0.125
 
 
 def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str, path: Path) -> None:
-    """Write the haloes and AGN of `realization.simulate_realization` as a SIMPUT file; InputError if there is none."""
+    """Write haloes, AGN and background of `realization.simulate_realization` as a SIMPUT file.
+
+    InputError if there are neither haloes nor AGN.
+    """
     generators = random_streams(sky["seed"], name, realization)
     field, nh_cm2 = Field.from_config(sky["field"]), sky["absorption"]["nh_cm2"]
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2)
     clusters = emitting_haloes(sky, cosmology, field, spectra, generators)
     agn = draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, generators["agn"])
     header = header_cards(sky, cosmology, name, realization)
-    write_simput(path, field, clusters, agn, nh_cm2, sky["agn"]["photon_index"], header)
+    write_simput(path, field, clusters, agn, nh_cm2, sky["agn"]["photon_index"], header, sky["background"])
 
 
 def write_simput(
@@ -71,10 +80,12 @@ def write_simput(
     nh_cm2: float,
     photon_index: float,
     header: Mapping[str, Any] | None = None,
+    background: Background | None = None,
 ) -> None:
-    """Write haloes and AGN (`photon_index`) behind the hydrogen column `nh_cm2` as a SIMPUT file.
+    """Write haloes, AGN (`photon_index`) and perhaps a background behind the hydrogen column `nh_cm2` as a SIMPUT file.
 
-    It has extensions SRC_CAT (with cards `header`) and SPECTRUM, and at most 190 images. InputError without any source.
+    It has extensions SRC_CAT (with cards `header`) and SPECTRUM, at most 990 images of clusters, and one of the
+    background. InputError if there are neither haloes nor AGN.
     """
     number = len(clusters)
     if not number + len(agn):
@@ -85,41 +96,58 @@ def write_simput(
     spectra = ArrivingSpectra.from_emitted([*names, "AGN"], emitted, nh_cm2)
     rows = np.append(rows, np.full(len(agn), len(names)))
     cards = {**(header or {}), "NHALOES": (number, "SRC_ID of haloes are 1 to this, then AGN")}
-    hdus = [fits.PrimaryHDU(), _catalogue(field, clusters, agn, images, spectra, rows, cards), _spectrum_hdu(spectra)]
-    hdus += [_image_hdu(clusters.gas, int(host), image) for image, host in enumerate(images.hosts)]
-    write_fits(fits.HDUList(hdus), path)
-    numbers = number, len(agn), len(spectra.names), len(images.hosts)
-    LOGGER.info("SIMPUT: %d haloes, %d AGN, %d spectra, %d images", *numbers)
+    drawn = [
+        _image_hdu(*cluster_image(clusters.gas, int(host)), _IMAGE_NAME.format(i + 1))
+        for i, host in enumerate(images.hosts)
+    ]
+    sky_flux = np.empty(0)
+    if background is not None and (density := sky_background(background, nh_cm2, ENERGY_KEV)).any():
+        image, arcmin2 = background_image(field)
+        drawn.append(_image_hdu(image, _BACKGROUND_PIXEL_DEG, _BACKGROUND_NAME))
+        spectra, flux = spectra.with_background(density)
+        sky_flux, rows = np.array([flux * arcmin2]), np.append(rows, len(spectra.names) - 1)
+    table = _catalogue(field, clusters, agn, sky_flux, images, spectra, rows, cards)
+    write_fits(fits.HDUList([fits.PrimaryHDU(), table, _spectrum_hdu(spectra), *drawn]), path)
+    numbers = number, len(agn), len(sky_flux), len(spectra.names), len(drawn)
+    LOGGER.info("SIMPUT: %d haloes, %d AGN, %d background, %d spectra, %d images", *numbers)
 
 
 def _catalogue(
     field: Field,
     clusters: EmittingHaloes,
     agn: PointSources,
+    sky_flux: FloatArray,
     images: SharedImages,
     spectra: ArrivingSpectra,
     rows: IntArray,
     header: Mapping[str, Any],
 ) -> fits.BinTableHDU:
-    """Return the extension SRC_CAT: clusters, then AGN; `rows` are the rows of their spectra, (source,)."""
-    haloes, gas, number = clusters.haloes, clusters.gas, len(agn)
+    """Return the extension SRC_CAT: clusters, then AGN, then the background of the whole image, `sky_flux`, if any.
+
+    `rows` are the rows of their spectra, (source,).
+    """
+    haloes, gas, backgrounds = clusters.haloes, clusters.gas, len(sky_flux)
     ra, dec = field.to_sky(*joined_positions(haloes, agn))
-    flux = np.concatenate([clusters.flux * gas.total_over_inside, agn.flux]) * spectra.passed[rows]
+    flux = np.concatenate([clusters.flux * gas.total_over_inside, agn.flux, sky_flux]) * spectra.passed[rows]
+    names = [f"halo{i}" for i in clusters.source_ids] + [f"agn{-i}" for i in agn.source_ids]
+    shown = [_IMAGE_NAME.format(i) for i in images.image + 1] + [_BACKGROUND_NAME] * backgrounds
+    shown = [f"[{name},1]" for name in shown]
+    unlike_clusters = len(agn) + backgrounds
     # libsimput reads no other spelling of the units
     columns: list[tuple[str, str, str | None, Sequence[Any] | NDArray[Any]]] = [
         ("SRC_ID", "J", None, np.arange(1, len(rows) + 1)),
-        ("SRC_NAME", "A", None, [f"halo{i}" for i in clusters.source_ids] + [f"agn{-i}" for i in agn.source_ids]),
-        ("RA", "D", "deg", ra),
-        ("DEC", "D", "deg", dec),
+        ("SRC_NAME", "A", None, names + ["background"] * backgrounds),
+        ("RA", "D", "deg", np.append(ra, [field.ra_deg] * backgrounds)),
+        ("DEC", "D", "deg", np.append(dec, [field.dec_deg] * backgrounds)),
         # libsimput turns pixels from +x towards -y. As x grows to the West that is from East to North, which is how
         # position_angle is counted; an ellipse looks the same after half a turn.
-        ("IMGROTA", "E", "deg", np.append(np.degrees(gas.position_angle), np.zeros(number))),
-        ("IMGSCAL", "E", None, np.append(images.scale, np.ones(number))),
+        ("IMGROTA", "E", "deg", np.append(np.degrees(gas.position_angle), np.zeros(unlike_clusters))),
+        ("IMGSCAL", "E", None, np.append(images.scale, np.ones(unlike_clusters))),
         ("E_MIN", "E", "keV", np.full(len(rows), BAND_KEV[0])),
         ("E_MAX", "E", "keV", np.full(len(rows), BAND_KEV[1])),
         ("FLUX", "E", "erg/s/cm**2", flux),
         ("SPECTRUM", "A", None, [f"[SPECTRUM,1][NAME=='{spectra.names[row]}']" for row in rows]),
-        ("IMAGE", "A", None, [f"[{_IMAGE_NAME.format(i)},1]" for i in images.image + 1] + ["NULL"] * number),
+        ("IMAGE", "A", None, [*shown[: len(haloes)], *["NULL"] * len(agn), *shown[len(haloes) :]]),
         ("TIMING", "A", None, ["NULL"] * len(rows)),
     ]
     made = []
@@ -212,14 +240,30 @@ def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
     return (image / image.sum()).astype(np.float32), float(pixel_deg)
 
 
-def _image_hdu(gas: Gas, row: int, number: int) -> fits.ImageHDU:
-    """Return the image of cluster `row` as the extension of image `number`, counted from 0."""
-    image, pixel_deg = cluster_image(gas, row)
-    hdu = fits.ImageHDU(image, name=_IMAGE_NAME.format(number + 1), ver=1)
-    centre = IMAGE_PIXELS / 2 + 0.5
+def background_image(field: Field) -> tuple[Float32Array, float]:
+    """Draw a uniform sky over `field` and `_MARGIN_DEG` around it, on a TAN projection about the field's centre.
+
+    Returns the image (y, x) of sum 1, whose pixels cover different solid angles, and their sum in arcmin2.
+    """
+    width, height = (side / 2 + _MARGIN_DEG for side in (field.width_deg, field.height_deg))
+    reach = np.tan(np.radians(width)), np.tan(np.radians(height)) / np.cos(np.radians(width))
+    step = np.radians(_BACKGROUND_PIXEL_DEG)
+    x, y = (np.arange(-half + 0.5, half) * step for half in (int(np.ceil(side / step)) for side in reach))
+    longitude = np.arctan(x)
+    latitude = np.arctan(y[:, None] * np.cos(longitude))
+    inside = (np.abs(longitude) <= np.radians(width)) & (np.abs(latitude) <= np.radians(height))
+    # at a distance t from the centre a pixel covers cos(t)^3 of the solid angle of the central one
+    arcmin2 = np.where(inside, (1 + x**2 + y[:, None] ** 2) ** -1.5, 0.0) * (60 * _BACKGROUND_PIXEL_DEG) ** 2
+    return (arcmin2 / arcmin2.sum()).astype(np.float32), float(arcmin2.sum())
+
+
+def _image_hdu(image: Float32Array, pixel_deg: float, name: str) -> fits.ImageHDU:
+    """Return an image (y, x), x to the West and y to the North, as the extension `name`."""
+    hdu = fits.ImageHDU(image, name=name, ver=1)
+    rows, columns = image.shape
     hdu.header.update({
         **_class("IMAGE"), "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg",
-        "CRPIX1": centre, "CRPIX2": centre, "CDELT1": -pixel_deg, "CDELT2": pixel_deg,
+        "CRPIX1": columns / 2 + 0.5, "CRPIX2": rows / 2 + 0.5, "CDELT1": -pixel_deg, "CDELT2": pixel_deg,
         "CRVAL1": (0.0, "ignored: a source has its own position"), "CRVAL2": 0.0, "RADESYS": "FK5", "EQUINOX": 2000.0,
     })  # fmt: skip
     return hdu
@@ -239,6 +283,12 @@ class ArrivingSpectra:
         absorbed = emitted * transmission(ENERGY_KEV, nh_cm2)
         flux = _band_flux(absorbed)
         return cls(names, absorbed / flux[:, None], flux / _band_flux(emitted))
+
+    def with_background(self, density: FloatArray) -> tuple[ArrivingSpectra, float]:
+        """Add a last spectrum that is absorbed already, photon/s/cm2/keV on `ENERGY_KEV`; return its flux too."""
+        flux = float(_band_flux(density[None])[0])
+        spectra = np.append(self.density, density[None] / flux, axis=0)
+        return ArrivingSpectra([*self.names, _BACKGROUND_NAME], spectra, np.append(self.passed, 1.0)), flux
 
 
 def _spectrum_hdu(spectra: ArrivingSpectra) -> fits.BinTableHDU:
