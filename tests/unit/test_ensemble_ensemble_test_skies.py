@@ -15,6 +15,7 @@ from test_dataset_sample import SELECTION, images
 from clustermass.baselines.fit import fit_baselines
 from clustermass.baselines.measurements import Sky
 from clustermass.dataset import sample
+from clustermass.dataset.sample import TrainedHaloes
 from clustermass.ensemble.ensemble import Ensemble, predict_sky
 from clustermass.errors import InputError
 from clustermass.evaluate.evaluate import evaluate
@@ -85,6 +86,33 @@ def test_the_selection_holds_and_a_realization_may_be_empty(tmp_path, networks):
     assert found.sizes["cluster"] == 35
     with pytest.raises(InputError, match="leaves none of 45 detections"):
         predict_sky(paths, networks, "further", {"log10_m500c_min": 15}, 0.0, 1, tmp_path / "ensemble.nc", "cpu")
+
+
+def test_haloes_that_were_trained_on_are_dropped_whatever_their_ids(tmp_path, networks, caplog):
+    """The same halo has the same true mass, and its image about the same centre."""
+    place = {"ra": 130.0 + np.arange(12), "dec": np.full(12, 1.0)}
+    own = smoothed(tmp_path, 12, **place)[0]
+    subset = np.array(["train", "val", "test", "unused"] * 3)
+    clusters, folder = read_netcdf(own), tmp_path / "other"
+    folder.mkdir()
+    columns = {"split": ("cluster", subset), "group": ("cluster", clusters["cluster"].values)}
+    write_netcdf(xr.Dataset(columns, {"cluster": clusters["cluster"].values}), tmp_path / "split.nc", "test", MADE)
+    trained = TrainedHaloes.read([own], tmp_path / "split.nc")
+    mass = clusters["log10_m500c"].values.astype(np.float32).astype(float)
+    moved = clusters["ra"].values + np.where(np.arange(12) == 0, 0.05, 0.01)  # 3 arcmin, and 0.6
+    mass[1] += 1e-4
+    again = smoothed(folder, 12, ra=moved, dec=place["dec"], log10_m500c=mass)
+    known = np.isin(np.arange(12), np.flatnonzero(subset != "test")) & (np.arange(12) > 1)
+    part = read_netcdf(again[0])
+    np.testing.assert_array_equal(trained.among(part), known)
+    assert not trained.among(part.assign(log10_m500c=part["log10_m500c"] * np.nan)).any()
+    given = {"trained": [own], "split": tmp_path / "split.nc"}
+    predict_sky(again, networks, "again", SELECTION, 0.0, 1, tmp_path / "ensemble.nc", "cpu", **given)
+    assert set(read_netcdf(tmp_path / "ensemble.nc")["cluster"].values) == set(part["cluster"].values[~known])
+    assert "7 clusters are of haloes that were trained on" in caplog.text
+    with pytest.raises(InputError, match=r"leaves none of 1 detections .*1 of haloes that were trained on"):
+        write_netcdf(part.isel(cluster=[3]), folder / "one.nc", "test", MADE)
+        predict_sky([folder / "one.nc"], networks, "a", SELECTION, 0.0, 1, tmp_path / "none.nc", "cpu", **given)
 
 
 def test_redshift_noise_is_another_one_in_another_sky(tmp_path, networks):
@@ -166,6 +194,12 @@ def test_baselines_predict_another_sky_just_as_a_test_set(skies):
     assert found["cluster"].values.tolist() == test["cluster"].values.tolist()
     for name in ("mu", "isolated", "log10_m500c"):
         np.testing.assert_allclose(found[name], test[name], atol=2e-6)
+
+
+def test_baselines_of_the_training_sky_itself_are_those_of_its_test_clusters(skies, tmp_path, caplog):
+    found = fit_changed(skies, read_netcdf(skies[0] / "images.nc"), tmp_path)
+    assert found["cluster"].values.tolist() == fit_other(*skies)["cluster"].values.tolist()
+    assert "90 clusters are of haloes that were trained on" in caplog.text
 
 
 def test_the_other_sky_teaches_the_baselines_nothing(skies, tmp_path):

@@ -70,6 +70,8 @@ use rule step as predict_sky with:
     input:
         smoothed=realizations("smoothed", "test_sky"),
         weights=member_files(".safetensors"),
+        trained=realizations("smoothed", "experiment"),
+        split=experiment_split,
     output:
         output=f"{TEST_SKY}/ensemble.nc",
     log:

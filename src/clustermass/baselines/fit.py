@@ -28,7 +28,7 @@ from clustermass.baselines.scaling_relations import (
     polynomial_forms,
     published_luminosity,
 )
-from clustermass.dataset.sample import fitting_split, join_split
+from clustermass.dataset.sample import TrainedHaloes, fitting_split, join_split
 from clustermass.dataset.split import first_training_clusters, group_names
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
@@ -74,8 +74,8 @@ def fit_baselines(
     Takes the training sky and its `split`, the experiment's selections (see `load_sample`), `baselines` of the
     configuration (`block`), the seed of the boosted trees, and the number of training clusters, the same ones that the
     networks are trained on; None = all. If another sky is given, all its selected clusters are predicted instead, as
-    test clusters: nothing is fitted to them. They are grouped where image boxes of `box_arcsec` overlap. Features of
-    both skies are measured in the cosmology of `sky`.
+    test clusters: nothing is fitted to them, and those of haloes that were trained on are dropped. They are grouped
+    where image boxes of `box_arcsec` overlap. Features of both skies are measured in the cosmology of `sky`.
 
     Only the luminosity baselines read the truth beyond the label: they stand for perfect measurements of L500 and kT.
     `isolated` comes from the truth as well, for the report; no predictor uses it. Writes `baselines.nc`: mu (predictor,
@@ -92,7 +92,7 @@ def fit_baselines(
     parameters |= {"train_clusters": train_clusters, "train_selection": train_selection}
     step, inputs = "fit_baselines", [split, *sky.files()]
     if other is not None:
-        table = measure_sky(other, selection, sky.cosmology)
+        table = measure_sky(other, selection, sky.cosmology, trained=TrainedHaloes.read(sky.images, split))
         table["split"] = ("cluster", np.full(table.sizes["cluster"], "test"))
         table["group"] = ("cluster", group_names(table, box_arcsec))
         whole = _joined(whole.isel(cluster=whole["split"].values != "test"), table)

@@ -15,7 +15,7 @@ from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.baselines.features import cluster_features
 from clustermass.baselines.scaling_relations import published_luminosity
 from clustermass.catalogues.tables import read_table
-from clustermass.dataset.sample import each_selected, realization_of
+from clustermass.dataset.sample import TrainedHaloes, each_selected, realization_of
 from clustermass.dataset.split import order_of
 from clustermass.errors import InputError
 from clustermass.io.log import track
@@ -74,16 +74,20 @@ class Sky(NamedTuple):
 
 
 def measure_sky(
-    sky: Sky, selection: Selection, assumed: Mapping[str, float], train_selection: Selection | None = None
+    sky: Sky,
+    selection: Selection,
+    assumed: Mapping[str, float],
+    train_selection: Selection | None = None,
+    trained: TrainedHaloes | None = None,
 ) -> xr.Dataset:
-    """Measure all selected clusters of a sky (see `load_sample`), one realization after the other.
+    """Measure all selected clusters of a sky (see `each_selected`), one realization after the other.
 
     Features are measured in the cosmology `assumed`: observers don't know the true one. Returns the table of
     `measure_clusters`, sorted by cluster id, with `isolated` and the true temperature `kt` in keV (NaN = unknown).
     InputError if an input is missing or damaged, a halo isn't in the truth, or no cluster is left.
     """
     haloes, parts = sky.haloes(), []
-    samples = each_selected(sky.images, selection, train_selection)
+    samples = each_selected(sky.images, selection, train_selection, trained)
     for sample in track(samples, "realizations measured", total=len(sky.images)):
         if sample.sizes["cluster"]:
             rows = haloes.rows(sample)

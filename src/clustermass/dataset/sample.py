@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from clustermass.dataset.split import SUBSETS, UNUSED, order_of, read_split
+from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.dataset.split import SUBSETS, UNUSED, order_of, read_clusters, read_split
 from clustermass.errors import InputError
 from clustermass.io.files import reading
 from clustermass.io.log import LOGGER
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 #: selection key -> variable; a cluster must lie above the value
 _ABOVE = {"det_like_min": "det_like", "ext_like_min": "ext_like"}
 _GRID = ("band", "band_bounds", "x", "y")
+_TRAINED = "of haloes that were trained on"
+#: the same halo, seen twice, has image centres within this many arcsec and true masses, float32, within this many dex
+_SAME_ARCSEC, _SAME_DEX = 120.0, 2e-6
 
 
 def load_sample(
@@ -46,12 +51,16 @@ def load_sample(
 
 
 def each_selected(
-    images: Sequence[Path], selection: Selection | None, train_selection: Selection | None = None
+    images: Sequence[Path],
+    selection: Selection | None,
+    train_selection: Selection | None = None,
+    trained: TrainedHaloes | None = None,
 ) -> Iterator[xr.Dataset]:
     """Yield the selected clusters of each file in turn, so that only one file needs to be in memory.
 
     With a `train_selection`, clusters inside either selection are kept; `selected` and `for_training` (cluster,) mark
-    them. A file may yield none. InputError as by `load_sample`, after the last file if all yield none.
+    them. Clusters of `trained` haloes are dropped, with a warning. A file may yield none. InputError as by
+    `load_sample`, after the last file if all yield none.
     """
     if not images:
         raise InputError("No files of images: the sky has no realization.")
@@ -64,14 +73,50 @@ def each_selected(
         _check_alike(first, images[0], part, path)
         total += part.sizes["cluster"]
         part = part if selection is None else _selected(part, selection, train_selection, path, dropped)
+        if trained is not None:
+            known = trained.among(part)
+            dropped[_TRAINED] += int(known.sum())
+            part = part.isel(cluster=np.flatnonzero(~known))
         left += part.sizes["cluster"]
         yield part
     cuts = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none"
     LOGGER.info("sample: %d detections in %d files; dropped: %s; left: %d", total, len(images), cuts, left)
+    if dropped[_TRAINED]:
+        LOGGER.warning("%d clusters are %s: they would test nothing, and are dropped", dropped[_TRAINED], _TRAINED)
     if left == 0:
         raise InputError(
             f"The selection {dict(selection or {})} leaves none of {total} detections (dropped: {cuts}). "
             "Widen the selection, or simulate more."
+        )
+
+
+class TrainedHaloes(NamedTuple):
+    """Haloes that networks were trained or validated on, to be found again in another sky; arrays are (cluster,)."""
+
+    ra: FloatArray  #: of the image's centre, deg
+    dec: FloatArray
+    log10_m500c: FloatArray  #: true mass
+
+    @classmethod
+    def read(cls, images: Sequence[Path], split: Path) -> TrainedHaloes:
+        """Read the training sky's images, smoothed or not, and its split; all training clusters count, used or not."""
+        table = read_clusters(images, cls._fields)
+        subset = read_split(split, table["cluster"].values.astype(str))["split"].values
+        used = (subset != "test") & np.isfinite(table["log10_m500c"].values)
+        return cls(*(table[name].values[used] for name in cls._fields))
+
+    def among(self, sample: xr.Dataset) -> NDArray[np.bool_]:
+        """Return which clusters (cluster,) are one of these haloes, whatever their ids are."""
+        chord = 2 * np.sin(np.radians(_SAME_ARCSEC / 3600) / 2)
+        here = unit_vectors(sample["ra"].values.astype(float), sample["dec"].values.astype(float))
+        near = cKDTree(unit_vectors(self.ra, self.dec)).query_ball_point(here, chord)
+        mass = sample["log10_m500c"].values
+        return np.array(
+            [
+                bool((np.abs(self.log10_m500c[rows] - own) <= _SAME_DEX).any())
+                for rows, own in zip(near, mass, strict=True)
+            ],
+            dtype=bool,
         )
 
 

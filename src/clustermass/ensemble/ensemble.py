@@ -16,7 +16,7 @@ from scipy.special import ndtr
 from scipy.stats import norm
 
 from clustermass.config.bands import in_kev
-from clustermass.dataset.sample import each_selected
+from clustermass.dataset.sample import TrainedHaloes, each_selected
 from clustermass.dataset.split import order_of
 from clustermass.dataset.training_data import MIN_REDSHIFT, measurements_of, network_order, noisy_redshift
 from clustermass.ensemble.aggregate import COLUMNS, combine, ensemble_dataset, mixture_quantile
@@ -255,16 +255,20 @@ def predict_sky(
     seed: int,
     output: Path,
     device: str = "auto",
+    trained: Sequence[Path] = (),
+    split: Path | None = None,
 ) -> None:
     """Predict all selected clusters of another simulated sky, as test clusters, and write `ensemble.nc`.
 
     Takes the images (`smoothed/<preprocessing>.nc`) of every realization, preprocessed like the training images, and
-    the members' safetensors; selection, noise of the redshifts and seed are those of the training. One realization is
-    in memory at a time. InputError if a file is missing or damaged, images aren't finite or aren't like those of the
-    training, or no cluster is left.
+    the members' safetensors; selection, noise of the redshifts and seed are those of the training. Clusters whose halo
+    is in the training or validation set of the training sky (its images `trained` and its `split`) are dropped. One
+    realization is in memory at a time. InputError if a file is missing or damaged, images aren't finite or aren't like
+    those of the training, or no cluster is left.
     """
     ensemble, parts, kept = Ensemble.from_weights(weights), [], [*COLUMNS, "log10_m500c"]
-    for path, sample in zip(smoothed, each_selected(smoothed, selection), strict=True):
+    known = None if split is None else TrainedHaloes.read(trained, split)
+    for path, sample in zip(smoothed, each_selected(smoothed, selection, trained=known), strict=True):
         check_finite(sample, ("image",), path)
         if sample.sizes["cluster"]:
             ensemble.check_grid(sample)
