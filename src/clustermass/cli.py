@@ -148,7 +148,7 @@ _COMMANDS: dict[Callable[..., int | None], tuple[str, str, str, dict[str, dict[s
         "Example: clustermass masses events.fits clusters.csv --ensemble ensemble.zip --output masses.fits",
         {
             "events": _path(_EVENTS, nargs="+"),
-            "catalogue": _path("table with at least id, position, redshift: FITS, CSV or ECSV"),
+            "catalogue": _path("table with position and redshift of each cluster: FITS, VOTable, ECSV, CSV or text"),
             "--ensemble": _path(_ENSEMBLE, required=True),
             "--exposure": _path("exposure map in s; default: flat, from ML_EXP or good times"),
             "--output": _path(_OUTPUT, default=Path("masses.fits")),

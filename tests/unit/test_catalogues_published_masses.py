@@ -9,8 +9,8 @@ from astropy.table import Table
 from catalogues_survey_tables import EFEDS, NUMBER, UNSURE, write_tables
 
 from clustermass.baselines.scaling_relations import count_rate_relation, luminosity_relation
+from clustermass.catalogues.formats import read_table
 from clustermass.catalogues.published_masses import look_up, read_published, short_names
-from clustermass.catalogues.tables import read_table
 from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.errors import InputError

@@ -23,8 +23,9 @@ from catalogues_survey_tables import (
     write_tables,
 )  # fmt: skip
 
+from clustermass.catalogues.formats import read_table
 from clustermass.catalogues.surveys import mask_sentinels, read_survey_table, recognise
-from clustermass.catalogues.tables import CheckedTable, read_table
+from clustermass.catalogues.tables import CheckedTable
 from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.errors import InputError
 from clustermass.io.products import CATALOGUE, write_table

@@ -15,11 +15,6 @@ def test_missing_file(tmp_path):
         read_catalogue(tmp_path / "nowhere.csv")
 
 
-def test_unknown_ending(tmp_path):
-    with pytest.raises(InputError, match=r"must end in one of \.fits"):
-        read_catalogue(csv(tmp_path, name="mine.txt"))
-
-
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.3, 0.7, 0.95])
 @pytest.mark.parametrize("name", ["t.fits", "t.fits.gz"])
 def test_truncated_fits(tmp_path, share, name):
@@ -53,7 +48,7 @@ def test_image_instead_of_a_table(tmp_path):
 
 
 def test_ragged_csv(tmp_path):
-    with pytest.raises(InputError, match="not a readable CSV table"):
+    with pytest.raises(InputError, match="not a readable text table"):
         read_catalogue(csv(tmp_path, [*ROWS, "1,2,3,4,5,6,7,8,9,10"]))
 
 
@@ -104,7 +99,7 @@ def test_unknown_name_in_the_map(tmp_path):
         ("5,-99.9,1,9,9,0.3,0", "column RA, row 4: -99.9"),
         ("5,361,1,9,9,0.3,0", "column RA, row 4: 361"),
         ("5,10,-91,9,9,0.3,0", "column DEC, row 4: -91 is no position between -90 and 90"),
-        ("5,08:26:26.5,-1,9,9,0.3,0", "column RA, row 4: '08:26:26.5' is not a number"),
+        ("5,east,-1,9,9,0.3,0", "column RA, row 4: 'east' is neither deg nor an angle"),
         ("5,1,1,high,9,0.3,0", "column DET_LIKE, row 4: 'high' is not a number"),
         ("5.5,1,1,9,9,0.3,0", "column ID_SRC, row 4: 5.5 is no whole number"),
         (",1,1,9,9,0.3,0", "column ID_SRC, row 4: nothing is no whole number"),

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, iau_names, write_catalogue
 from clustermass.apply.mass_prior import FLAT, MassPrior, flat_columns, read_mass_prior
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import CheckedTable, find_rows, read_table
+from clustermass.catalogues.formats import read_table
+from clustermass.catalogues.tables import CheckedTable, find_rows
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.standardise import ordered, side_inputs
 from clustermass.dataset.training_data import measurements_of

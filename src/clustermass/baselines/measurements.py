@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.baselines.features import cluster_features
 from clustermass.baselines.scaling_relations import published_luminosity
-from clustermass.catalogues.tables import read_table
+from clustermass.catalogues.formats import read_table
 from clustermass.dataset.sample import TrainedHaloes, each_selected, realization_of
 from clustermass.dataset.split import order_of
 from clustermass.errors import InputError

@@ -36,7 +36,7 @@ class Published(NamedTuple):
 
 
 def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Published:
-    """Read a table of published masses of one of `KINDS`: FITS, CSV, TSV or ECSV; of chiu2022 also `tablec1.dat`.
+    """Read a table of published masses of one of `KINDS`, as `read_table` does; of chiu2022 also `tablec1.dat`.
 
     `columns` maps our names to the user's for kind `table`. InputError as of `clustermass.catalogues.tables`, or if the
     table isn't of that kind, two rows are of one cluster, or a mass isn't in the unit of the kind.

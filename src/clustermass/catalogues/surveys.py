@@ -10,7 +10,8 @@ from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray, unit_vectors
-from clustermass.catalogues.tables import CheckedTable, Synonyms, find_columns, find_rows, read_table
+from clustermass.catalogues.formats import read_table
+from clustermass.catalogues.tables import CheckedTable, Synonyms, find_columns, find_rows
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 

@@ -1,87 +1,27 @@
-"""A user's tables: read whole, their columns found by usual names, their bad cells refused by file, column and row."""
+"""A user's tables: columns found by usual names, bad cells refused by file, column and row."""
 
 import difflib
-import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from astropy.io import ascii as ascii_tables
-from astropy.io import fits
 from astropy.table import Table
-from astropy.units import degree
-from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
+from clustermass.catalogues.formats import plain_text
+from clustermass.catalogues.units import angle, in_our_units
 from clustermass.errors import InputError
-from clustermass.io.fits import UNREADABLE, opened_fits
+from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 
 #: our name -> the usual names, best first
 Synonyms: TypeAlias = Mapping[str, Sequence[str]]
 #: our name (one of those that the configuration allows) -> the user's name
 Renamed: TypeAlias = Mapping[Any, str]
-
-_FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
-_TEXT_FORMATS = {".csv": "csv", ".tsv": "csv", ".ecsv": "ecsv"}
-#: possible separators of a CSV file; the first one found in its header is used (spreadsheets may write the second)
-_SEPARATORS = ",;\t"
-
-
-def read_table(path: Path) -> Table:
-    """Read the first table of a FITS, CSV, TSV or ECSV file: all rows and columns, missing cells masked.
-
-    The file ends in .fits, .fit (also .gz), .csv, .tsv (also as VizieR writes it) or .ecsv; cells of text files may be
-    separated by commas, semicolons or tabs. InputError if there is no such file, its ending is unknown, or it is
-    truncated, damaged, or without a table or a row.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file. Check the path in the configuration.")
-    name = path.name.lower()
-    text_format = _TEXT_FORMATS.get(path.suffix.lower())
-    if not name.endswith(_FITS_ENDINGS) and text_format is None:
-        endings = ", ".join([*_FITS_ENDINGS, *_TEXT_FORMATS])
-        raise InputError(f"{path}: a table must end in one of {endings}, so that its format is known.")
-    if text_format:
-        table = _read_text(path, text_format)
-    else:
-        with opened_fits(path) as hdus:
-            hdu = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
-            if hdu is None:
-                raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
-            table = Table.read(hdu)
-    if len(table) == 0:
-        raise InputError(f"{path}: the table has no rows. Give a table with at least one.")
-    return table
-
-
-def _read_text(path: Path, text_format: str) -> Table:
-    try:
-        # utf-8-sig swallows the mark that spreadsheets put in front of the first column's name
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        if text_format == "ecsv":
-            return ascii_tables.read(lines, format="ecsv", guess=False)
-        lines = _without_frills(lines)
-        separator = next((mark for mark in _SEPARATORS if lines and mark in lines[0]), ",")
-        # the CSV reader would take blanks between two tabs for no cell
-        text_format = "tab" if separator == "\t" else "csv"
-        with warnings.catch_warnings():
-            # a number beyond 64 bits is read as text, and reported where a number is needed
-            warnings.simplefilter("ignore", AstropyWarning)
-            return ascii_tables.read(lines, format=text_format, delimiter=separator, guess=False)
-    except (*UNREADABLE, ascii_tables.InconsistentTableError) as error:
-        raise InputError(f"{path}: not a readable {text_format.upper()} table ({error}).") from error
-
-
-def _without_frills(lines: list[str]) -> list[str]:
-    """Leave out empty lines and what VizieR adds: comments, and a line of units and one of dashes below the names."""
-    rows = [line for line in lines if line.strip() and not line.startswith("#")]
-    dashed = len(rows) > 2 and set(rows[2]) <= {"-", "\t", ";", " "} and "--" in rows[2]
-    return rows[:1] + rows[3:] if dashed else rows
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
@@ -116,6 +56,10 @@ class CheckedTable:
 
     def numbers(self, name: str) -> FloatArray:
         """Return a column as float64 (rows,), missing cells as NaN; InputError if a cell isn't one number."""
+        return self._parsed(name, _number, "not a number")
+
+    def _parsed(self, name: str, number_of: Callable[[str], float], complaint: str) -> FloatArray:
+        """Return the numbers of a column; `number_of` reads a text, NaN = it can't."""
         values = np.ma.asarray(self._cells(name))
         if values.ndim != 1:
             column = self.names.get(name, name)
@@ -123,9 +67,9 @@ class CheckedTable:
         if values.dtype.kind in "biuf":
             return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
         texts = self.texts(name)
-        parsed = np.array([_number(text) for text in texts])
+        parsed = np.array([np.nan if text.lower() in _EMPTY else number_of(text) for text in texts])
         good = [text.lower() in _EMPTY for text in texts] | ~np.isnan(parsed)
-        self.check(good, [*map(repr, texts)], name, "not a number")
+        self.check(good, [*map(repr, texts)], name, complaint)
         return parsed
 
     def texts(self, name: str) -> list[str]:
@@ -164,13 +108,12 @@ class CheckedTable:
     def positions(self, rows: slice | NDArray[np.bool_ | np.int64] = slice(None)) -> tuple[FloatArray, FloatArray]:
         """Return RA in [0, 360) and DEC in deg of some rows, float64 (rows,) each.
 
-        InputError if a coordinate is missing, not finite, or outside [0, 360] or [-90, 90] deg.
+        Of texts such as 08:26:26.5 or 08h26m26.5s, RA is in hours and DEC in degrees. InputError if a coordinate is
+        missing, not finite, or outside [0, 360] or [-90, 90] deg.
         """
         some, degrees = replace(self, table=self.table[rows]), []
-        for name, low, high in (("RA", 0, 360), ("DEC", -90, 90)):
-            unit = self._cells(name).unit
-            is_angle = getattr(unit, "physical_type", None) == "angle"
-            values = some.numbers(name) * (unit.to(degree) if is_angle else 1.0)
+        for name, unit, low, high in (("RA", "hourangle", 0, 360), ("DEC", "deg", -90, 90)):
+            values = some._parsed(name, partial(angle, unit=unit), "neither deg nor an angle such as 08:26:26.5")
             complaint = f"no position between {low} and {high} deg. Correct or remove the row"
             self.check((values >= low) & (values <= high), values, name, complaint)
             degrees.append(values)
@@ -224,7 +167,7 @@ def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
 
 
 def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | None = None) -> CheckedTable:
-    """Find which column of a user's table is which of ours; names compare without regard to case.
+    """Find which column of a user's table is which of ours, and convert it to our unit; case doesn't matter.
 
     `synonyms` holds the usual names of each of our columns, best first; `given`, the user's own map, goes before them.
     InputError if `given` has a name that isn't ours or names a column that the table lacks.
@@ -233,7 +176,7 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
     if unknown := [ours for ours in given if ours not in synonyms]:
         which = f"{', '.join(map(repr, unknown))} {'is no column' if len(unknown) == 1 else 'are no columns'}"
         raise InputError(f"columns: {which} of ours.{_hint(unknown, 'Known', synonyms)}")
-    usual = {**synonyms, **{ours: (theirs,) for ours, theirs in given.items()}}
+    usual = {**synonyms, **{ours: (plain_text(theirs),) for ours, theirs in given.items()}}
     by_lower = {column.lower(): column for column in reversed(table.colnames)}
     names = {}
     for ours, wanted in usual.items():
@@ -242,7 +185,7 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
     if absent := {ours: theirs for ours, theirs in given.items() if ours not in names}:
         listed = ", ".join(f"no column {theirs!r} (wanted for {ours})" for ours, theirs in absent.items())
         raise InputError(f"{path}: has {listed}.{_hint(absent.values(), 'Its columns', table.colnames)}")
-    return CheckedTable(table, path, names)
+    return CheckedTable(in_our_units(table, path, names), path, names)
 
 
 def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.catalogues.formats import read_table
 from clustermass.catalogues.surveys import MAX_REDSHIFT
-from clustermass.catalogues.tables import CheckedTable, Renamed, find_columns, read_table
+from clustermass.catalogues.tables import CheckedTable, Renamed, find_columns
 from clustermass.io.log import LOGGER
 from clustermass.io.products import TRUTH
 

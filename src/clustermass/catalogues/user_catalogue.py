@@ -34,7 +34,7 @@ _LX500_MIN = 1.0e36
 
 
 def read_catalogue(path: Path, columns: Renamed | None = None, further: Sequence[Path] = ()) -> Table:
-    """Read a user's table of clusters (FITS, CSV, TSV or ECSV) and return it with the columns of `catalogue.fits`.
+    """Read a user's table of clusters, as `read_table` does, and return it with the columns of `catalogue.fits`.
 
     Columns are found by `columns` (our name -> the table's) first, then by the usual names of eSASS, eFEDS and eRASS1
     tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, precede RA and DEC). `further` tables of the

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
 from clustermass.arrays import generator
-from clustermass.catalogues.tables import read_table
+from clustermass.catalogues.formats import read_table
 from clustermass.dataset.sample import realization_of
 from clustermass.dataset.split import read_split
 from clustermass.errors import InputError

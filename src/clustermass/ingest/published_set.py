@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.tables import CheckedTable, find_columns, nearest, read_table
+from clustermass.catalogues.formats import read_table
+from clustermass.catalogues.tables import CheckedTable, find_columns, nearest
 from clustermass.config.bands import band_edges
 from clustermass.config.resolve import PUBLISHED_BANDS, PUBLISHED_PREPROCESSING
 from clustermass.cosmology import arcmin_per_mpc, r500c_mpc

@@ -1,0 +1,295 @@
+"""Users' tables in any usual format: recognised by their content, read whole, with names and texts in ASCII."""
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.io import ascii as ascii_tables
+from astropy.io import fits, votable
+from astropy.table import Column, MaskedColumn, Table
+from astropy.units import Quantity, Unit
+from astropy.utils.exceptions import AstropyWarning
+
+from clustermass.errors import InputError
+from clustermass.io.fits import UNREADABLE, opened_fits
+from clustermass.io.log import LOGGER
+
+_UNPACKED_BY: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_UNREADABLE = (*UNREADABLE, ascii_tables.InconsistentTableError, votable.exceptions.VOTableSpecError, ExpatError)
+#: first bytes of files that aren't read -> what they are
+_OTHERS = {
+    b"PK": "a spreadsheet or a ZIP archive",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet",
+    b"\x89HDF": "a netCDF or HDF5 file",
+    b"CDF": "a netCDF file",
+    b"PAR1": "a Parquet file",
+    b"%PDF": "a PDF file",
+    b"\x80": "a Python pickle",
+}
+_GIVE = "Give the table as FITS, VOTable, ECSV or CSV."
+#: separators of cells, best first; a line that has none of them is separated by blanks
+_SEPARATORS = ",;\t|"
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+#: signs beyond ASCII that have a plain likeness; accents and the like are taken off by Unicode's own rules
+_LIKENESS = str.maketrans(
+    {**dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-"), "\u2032": "'", "\u2019": "'"}
+    | {"\u2033": '"', "\u201d": '"', "\u00b0": "d", "\u00df": "ss", "\ufeff": ""}
+)
+
+
+def read_table(path: Path) -> Table:
+    """Read the first table of a file: all rows and columns, missing cells masked.
+
+    The content decides: FITS, VOTable, ECSV, tables of the CDS and of IPAC, or lines of cells between commas,
+    semicolons, tabs, bars or blanks (also as VizieR and TOPCAT write them, also with decimal commas). The file may be
+    packed by gzip, bzip2 or xz. A column that can't be read is left out with a warning. Names of columns and texts are
+    in ASCII (`plain_text`); a column of sky coordinates becomes two, of RA and DEC. InputError if there is no such
+    file, it is truncated, damaged or of another kind, or the table has no row.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder. Name the file of the table.")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Check the path in the configuration.")
+    begin = _unpacked(path, 4096)
+    # a header of FITS is one long line
+    if begin.startswith(b"SIMPLE") or (".fit" in path.name.lower() and b"\n" not in begin):
+        table = _read_fits(path)
+    elif re.search(rb"<([\w]+:)?VOTABLE", begin):
+        table = _read_votable(path)
+    else:
+        table = _read_text(path, begin)
+    if len(table) == 0:
+        raise InputError(f"{path}: the table has no rows. Give a table with at least one.")
+    return _in_ascii(_without_mixins(table, path))
+
+
+def _unpacked(path: Path, size: int = -1) -> bytes:
+    """Return the first bytes of a file (-1 = all), unpacked."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(6)
+        opened = next((opener for magic, opener in _UNPACKED_BY.items() if start.startswith(magic)), open)
+        with opened(path, "rb") as stream:
+            return bytes(stream.read(size))
+    except (*UNREADABLE, lzma.LZMAError) as error:
+        # a FITS file that is cut short says so itself, in the words for FITS files
+        kind = "FITS file" if ".fit" in path.name.lower() else "compressed file"
+        raise InputError(f"{path}: truncated or damaged {kind} ({error}). Copy or download it again.") from error
+
+
+def _read_fits(path: Path) -> Table:
+    with opened_fits(path) as hdus:
+        hdu = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+        if hdu is None:
+            raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
+        for column in hdu.columns if isinstance(hdu, fits.BinTableHDU) else ():
+            stored = hdu.data.dtype.fields.get(column.name)
+            if stored and column.null is not None and not _holds(stored[0], column.null):
+                column.null = None  # a null that the type can't hold is none
+        try:
+            return Table.read(hdu)
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+            return _read_columns(hdu, path, error)
+
+
+def _holds(dtype: np.dtype[Any], value: Any) -> bool:
+    """Whether a column of this type can hold a number; columns that have no whole numbers hold any."""
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else None
+    return limits is None or limits.min <= value <= limits.max
+
+
+def _read_columns(hdu: Any, path: Path, reason: Exception) -> Table:
+    """Read a table column by column, leaving out those that can't be read; raise `reason` if none can."""
+    read, lost = Table(), []
+    for column in hdu.columns:
+        try:
+            read[column.name] = Table.read(fits.BinTableHDU.from_columns([column]))[column.name]
+        except (*UNREADABLE, KeyError):
+            lost.append(column.name)
+    if not read.colnames:
+        raise reason
+    read.meta.update(hdu.header)
+    LOGGER.warning("%s: left out, since they can't be read (%s): columns %s", path, reason, ", ".join(lost))
+    return read
+
+
+def _read_votable(path: Path) -> Table:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tables = list(votable.parse(io.BytesIO(_unpacked(path)), verify="ignore").iter_tables())
+            table = next((one for one in tables if len(one.array)), tables[0] if tables else None)
+            if table is not None:
+                return table.to_table(use_names_over_ids=True)
+    except _UNREADABLE as error:
+        raise InputError(f"{path}: not a readable VOTable ({error}). Copy or download it again.") from error
+    raise InputError(f"{path}: a VOTable without a table. Was it the answer to a faulty query?")
+
+
+def _read_text(path: Path, begin: bytes) -> Table:
+    if other := next((what for magic, what in _OTHERS.items() if begin.startswith(magic)), ""):
+        raise InputError(f"{path}: is {other}. {_GIVE}")
+    if begin.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        raise InputError(f"{path}: a web page, no table. Download the table itself.")
+    text = _decoded(_unpacked(path))
+    if "\0" in text[:4096]:
+        raise InputError(f"{path}: no table in a known format. {_GIVE}")
+    lines, kind = text.splitlines(), "text"
+    try:
+        with warnings.catch_warnings():
+            # a number beyond 64 bits is read as text
+            warnings.simplefilter("ignore", AstropyWarning)
+            if lines and lines[0].startswith("# %ECSV"):
+                kind = "ECSV"
+                return ascii_tables.read(lines, format="ecsv", guess=False)
+            if any("Byte-by-byte Description" in line for line in lines[:1000]):
+                kind = "CDS"
+                return ascii_tables.read(lines, format="cds", guess=False)
+            if lines and lines[0].startswith(("\\", "|")):
+                kind = "IPAC"
+                return ascii_tables.read(lines, format="ipac", guess=False)
+            return _read_cells(path, lines)
+    except _UNREADABLE as error:
+        raise InputError(
+            f"{path}: not a readable {kind} table ({error}). If cells hold the separator (a name with blanks), quote "
+            "them."
+        ) from error
+
+
+def _decoded(raw: bytes) -> str:
+    """Return the text of a file: UTF-8 or UTF-16 by its mark, UTF-8 if it is valid, else Latin-1 as of Windows."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", "replace")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def _read_cells(path: Path, lines: list[str]) -> Table:
+    """Read a line of names and lines of cells, leaving out comments, and VizieR's lines of units and dashes."""
+    filled = [line for line in lines if line.strip()]
+    rows = [line for line in filled if not line.startswith("#")]
+    if not rows:
+        return Table()
+    units: list[str] = []
+    names = _cells(rows[0], separator := _separator(rows[0]))
+    if len(rows) > 2 and set(rows[2]) <= set("-;\t ") and "--" in rows[2]:
+        units, rows = _cells(rows[1], separator), rows[3:]
+    elif _numbers(names):
+        names, separator = _names_above(path, filled, rows[0])
+    else:
+        rows = rows[1:]
+    if not rows:
+        return Table()
+    if separator == " ":
+        rows = [row.replace("\t", " ") for row in rows]
+    header = io.StringIO()
+    csv.writer(header, delimiter=separator, lineterminator="").writerow([name.strip() for name in names])
+    # "csv" allows rows that are too short; "tab" takes blanks between tabs for an empty cell
+    kind = {"\t": "tab", " ": "basic"}.get(separator, "csv")
+    table = ascii_tables.read([header.getvalue(), *rows], format=kind, delimiter=separator, guess=False, comment="#")
+    for name, unit in zip(table.colnames, units, strict=False):
+        table[name].unit = Unit(unit.strip(), parse_strict="silent") if unit.strip() else None
+    return _with_points(table, path)
+
+
+def _names_above(path: Path, lines: list[str], row: str) -> tuple[list[str], str]:
+    """Return the names in the comment right above the first row, and the separator of the rows' cells."""
+    place = lines.index(row)
+    above = lines[place - 1].lstrip("# ") if place else ""
+    names, own = _cells(above, _separator(above)), _separator(above)
+    # not first by the separator of the names: a tab never stands in a cell, a decimal comma may
+    separators = [one for one in ("\t", own, *_SEPARATORS, " ") if len(_cells(row, one)) == len(names)]
+    if not separators or _numbers(names):
+        raise InputError(f"{path}: its first line holds numbers ({row[:60]}). Write the columns' names above.")
+    return names, separators[0]
+
+
+def _separator(line: str) -> str:
+    return next((mark for mark in _SEPARATORS if mark in line), " ")
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    if separator == " ":
+        line = " ".join(line.split())
+    return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+
+
+def _numbers(cells: list[str]) -> bool:
+    """Whether any of the cells is a number, as no name of a column is."""
+    return any(re.fullmatch(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*", cell) for cell in cells)
+
+
+def _with_points(table: Table, path: Path) -> Table:
+    """Turn text columns of numbers with decimal commas into numbers."""
+    changed = []
+    for name in table.colnames:
+        if table[name].dtype.kind == "U":
+            cells = np.ma.filled(np.ma.asarray(table[name]), "").tolist()
+            found = [bool(_DECIMAL_COMMA.fullmatch(cell)) for cell in cells]
+            if any(found) and all(
+                good or not cell or _numbers([cell]) for cell, good in zip(cells, found, strict=True)
+            ):
+                values = [float(cell.replace(",", ".")) if cell else np.nan for cell in cells]
+                table[name] = MaskedColumn(values, mask=np.isnan(values), unit=table[name].unit)
+                changed.append(name)
+    if changed:
+        LOGGER.warning("%s: commas in %s are taken for decimal points", path, ", ".join(changed))
+    return table
+
+
+def _without_mixins(table: Table, path: Path) -> Table:
+    """Replace columns of sky coordinates by RA and DEC (ICRS, deg), and quantities by plain columns with a unit."""
+    plain = Table(meta=table.meta)
+    for name in table.colnames:
+        cells = table[name]
+        if isinstance(cells, SkyCoord):
+            free = not {"ra", "dec"} & {one.lower() for one in table.colnames}
+            for part, angle in (("RA", cells.icrs.ra), ("DEC", cells.icrs.dec)):
+                plain[part if free and part not in plain.colnames else f"{name}_{part}"] = Column(angle.deg, unit="deg")
+            LOGGER.info("%s: RA and DEC are the ICRS position of column %s (%s)", path, name, cells.frame.name)
+        elif isinstance(cells, Quantity):
+            plain[name] = Column(np.asarray(cells.value), unit=cells.unit)
+        elif isinstance(cells, Column):
+            plain[name] = cells
+    return plain
+
+
+def _in_ascii(table: Table) -> Table:
+    for name in list(table.colnames):
+        cells = np.ma.asarray(table[name])
+        if cells.dtype.kind in "SUO" and cells.ndim == 1:
+            texts = [_text(cell) for cell in np.ma.getdata(cells).tolist()]
+            if not all(text.isascii() for text in texts):
+                plain = np.array([plain_text(text) for text in texts], dtype=str)
+                table[name] = MaskedColumn(plain, mask=np.ma.getmaskarray(cells), unit=table[name].unit)
+        if not name.isascii():
+            table.rename_column(name, plain_text(name))
+    return table
+
+
+def _text(cell: object) -> str:
+    return _decoded(cell) if isinstance(cell, bytes) else str(cell)
+
+
+def plain_text(text: str) -> str:
+    """Return a text in ASCII: a minus sign becomes "-", an accent is left out, what has no likeness is escaped."""
+    if text.isascii():
+        return text
+    parts = unicodedata.normalize("NFKD", text.translate(_LIKENESS)).translate(_LIKENESS)
+    return (
+        "".join(sign for sign in parts if not unicodedata.combining(sign)).encode("ascii", "backslashreplace").decode()
+    )

@@ -1,0 +1,73 @@
+"""Units of a user's columns: turned into ours where they are of the quantity's kind, else left with a warning."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from astropy import units
+from astropy.coordinates import Angle
+from astropy.table import MaskedColumn, Table
+from astropy.units import UnitBase
+
+from clustermass.io.log import LOGGER
+from clustermass.io.products import CATALOGUE, TRUTH
+
+#: our name of a column -> its unit; None = a bare number or a text
+_OURS = {one.name: one.unit for one in (*TRUTH, *CATALOGUE)} | {"M500C": "Msun"}
+_COUNTED = (units.count, units.photon, units.pixel)
+
+
+def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
+    """Return the table with its columns of numbers in our units; `names` is our name -> the table's column.
+
+    A unit of another kind (catprep of eSASS gives EXT_LIKE the unit arcsec) is left unheeded, with a warning.
+    """
+    converted, changed, left = table.copy(copy_data=False), [], []
+    for ours, theirs in names.items():
+        column = table[theirs]
+        if ours not in _OURS or column.unit is None or np.ma.asarray(column).dtype.kind not in "iuf":
+            continue
+        factor = _factor(column.unit, ours)
+        if factor is None:
+            left.append(f"{theirs} [{column.unit}]")
+        elif factor != 1:
+            values = np.ma.asarray(column).astype(np.float64)
+            mask = np.ma.getmaskarray(values)
+            converted[theirs] = MaskedColumn(np.ma.getdata(values) * factor, mask=mask, unit=_OURS[ours])
+            changed.append(f"{theirs} from {column.unit} to {_OURS[ours] or 'a bare number'}")
+    if changed:
+        LOGGER.info("%s: converted: %s", path, ", ".join(changed))
+    if left:
+        text = "%s: units that aren't of their column's kind, not heeded: %s; the numbers are taken to be in our units"
+        LOGGER.warning(text, path, ", ".join(left))
+    return converted
+
+
+def _factor(unit: object, ours: str) -> float | None:
+    """Return our units per unit of the user's, None if they are of different kinds."""
+    if not isinstance(unit, UnitBase) or isinstance(unit, units.UnrecognizedUnit):
+        return None
+    if ours == "RA" and unit.physical_type == "time":  # FITS has no other unit for hours of RA
+        unit = unit / units.hour * units.hourangle
+    try:
+        return float(_without_counts(unit).to(_without_counts(units.Unit(_OURS[ours] or ""))))
+    except units.UnitConversionError:
+        return None
+
+
+def _without_counts(unit: UnitBase) -> UnitBase:
+    """Return a unit without counts, photons and pixels, which some write and some leave out."""
+    parts = [(base, power) for base, power in zip(unit.bases, unit.powers, strict=True) if base not in _COUNTED]
+    return units.CompositeUnit(unit.scale, [base for base, _ in parts], [power for _, power in parts])
+
+
+def angle(text: str, unit: str) -> float:
+    """Return a number of degrees, or an angle such as 08:26:26.5 or 08h26m26.5s (`unit`: hourangle, deg) in deg."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return float(Angle(text.replace(",", "."), unit=unit).deg)
+    except (ValueError, TypeError, units.UnitsError):
+        return np.nan
