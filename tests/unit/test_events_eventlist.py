@@ -83,6 +83,25 @@ def test_exposure_is_the_mean_of_seven_modules(tmp_path):
     assert mean_exposure_s(read_events(write_esass(tmp_path / "b.fits", columns, {}))) == pytest.approx(2 * 1600 / 7)
 
 
+def test_photons_of_other_modules_are_dropped_and_their_exposure_with_them(tmp_path, caplog):
+    gti = {module: [(START, START + 100.0 * module)] for module in range(1, 8)}
+    columns = planted(TM_NR=np.repeat(np.arange(8), 20))
+    events = read_events(write_esass(tmp_path / "events.fits", columns, gti))
+    selection = Selection(modules=[1, 2, 3, 4, 6])
+    with caplog.at_level(logging.INFO, "clustermass"):
+        kept = selection.keep(events)
+        selection.conclude()
+    assert sorted(set(kept.tm_nr.tolist())) == [0, 1, 2, 3, 4, 6], "those without a module can't be told apart"
+    assert selection.share() == pytest.approx(1600 / 2800)
+    assert "dropped by modules but TM1, TM2, TM3, TM4, TM6: 40," in caplog.text
+    again = Selection(modules=[1, 2, 3, 4, 6])
+    again.keep(kept)
+    assert again.share() == 1.0, "what was left out once is not taken off again"
+    assert select(events).tm_nr.size == 160
+    with pytest.raises(InputError, match=r"removes every one .*Set events.modules to those of the list: TM5, TM7"):
+        select(events.take(np.isin(events.tm_nr, [5, 7])), modules=[1])
+
+
 INTERVALS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), min_size=1, max_size=8)
 
 

@@ -117,6 +117,15 @@ def test_observed_skies_have_no_labels(field):
     assert "halo_id" not in images
 
 
+def test_other_modules_lose_photons_and_exposure(field):
+    whole, part = extract(field), extract(field, {**EVENTS, "modules": [1, 2, 3, 4, 6]})
+    assert_allclose(part["exposure_s"].values, whole["exposure_s"].values * 5 / 7)
+    assert_allclose(part["counts"].sum().item() / whole["counts"].sum().item(), 5 / 7, atol=0.03)
+    np.testing.assert_array_equal(part["covered_fraction"], whole["covered_fraction"])
+    without_map = extract({**field, "exposure": None}, {**EVENTS, "modules": [1, 2, 3, 4, 6]})
+    assert_allclose(without_map["exposure_s"].values, 1600 * 5 / 7)
+
+
 def test_exposure_and_covered_fraction_of_the_boxes(field):
     images = extract(field)
     # box 0 lies in the middle: half 1000 s, half 500 s

@@ -129,6 +129,25 @@ def test_flag_mask_of_the_configuration_counts(tmp_path):
     assert len(read_events(ingest(tmp_path, sky(tmp_path), {"flag_mask": 0, "pattern": 15})["events"])) == 3999
 
 
+def test_a_list_without_two_modules_is_noticed_and_taken_where_they_are_left_out_on_purpose(tmp_path, caplog):
+    """Lists without TM5 and TM7, of the light leak, are common; the exposure of others is scaled to the rest."""
+    block, chosen = sky(tmp_path, exposure_s=700.0), {**EVENTS, "modules": [1, 2, 3, 4, 6]}
+    whole = ingest(tmp_path, block, name="whole")
+    assert "no photon of" not in caplog.text
+    part = ingest(tmp_path, block, chosen, name="part")
+    assert "no photon of" not in caplog.text
+    assert sorted(set(read_events(part["events"]).tm_nr.tolist())) == [1, 2, 3, 4, 6]
+    assert fits.getdata(whole["exposure"]).max() == pytest.approx(700)
+    assert fits.getdata(part["exposure"]).max() == pytest.approx(500)
+    block["realizations"]["01"] |= {"events": [str(part["events"])], "exposure": str(part["exposure"])}
+    again = ingest(tmp_path, block, chosen, name="again")
+    assert "no photon of" not in caplog.text
+    assert fits.getdata(again["exposure"]).max() == pytest.approx(500)
+    ingest(tmp_path, block, name="unnoticed")
+    assert "no photon of TM5, TM7, though those of TM1, TM2, TM3, TM4, TM5, TM6, TM7 should count" in caplog.text
+    assert "events.modules: [1, 2, 3, 4, 6]" in caplog.text
+
+
 def test_joined_catalogues_and_cuts_reach_the_standard_catalogue(tmp_path):
     block = sky(tmp_path, joined_catalogues=[str(tmp_path / "optical.csv")])
     rows = [f"5,{(RA0 + 0.1) % 360},2.1,A J2,0.29,true", f"3,{RA0},{DEC0},A J1,0.31,true"]

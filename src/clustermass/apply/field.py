@@ -16,6 +16,7 @@ from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.out_of_distribution import read_ood_model
 from clustermass.errors import InputError
+from clustermass.events.eventlist import ALL_MODULES, named_modules
 from clustermass.events.read import ORDER
 from clustermass.images.cutouts import extract_images
 from clustermass.images.preprocessing import preprocess
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from clustermass.images.preprocessing import Recipe
 
 REALIZATION = "01"
-OWN_EVENTS: Events = {"flag_mask": "auto", "pattern": 15}  # the events were selected when they were taken in
+#: the events were selected when they were taken in
+OWN_EVENTS: Events = {"flag_mask": "auto", "pattern": 15, "modules": [*ALL_MODULES]}
 
 
 def masses_of_field(
@@ -99,7 +101,8 @@ def _masses(trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior:
         place = Path(folder)
         field = FieldFiles(place / "events.fits", place / "exposure.fits", place / "catalogue.fits")
         images: Images = {**cutting["images"], "centre": "detected"}
-        LOGGER.info("the networks want images in %s", in_kev(first.edges_ev))
+        modules = named_modules(cutting["events"].get("modules", ALL_MODULES))
+        LOGGER.info("the networks want images of %s in %s", modules, in_kev(first.edges_ev))
         ingest_field(sky, REALIZATION, cutting["events"], field, first.edges_ev)
         extract_images(
             events=field.events,

@@ -39,6 +39,7 @@ class Events(TypedDict):
 
     flag_mask: Annotated[FlagMask, key("bits of FLAG that drop an event; auto = 0xC000F000 (eSASS), 0 (simulated)")]
     pattern: Annotated[int, key("mask of PAT_TYP: 1 single, 2 double, 4 triple, 8 quadruple; 15 = all", ge=1, le=15)]
+    modules: Annotated[Distinct[Annotated[int, key(ge=1, le=7)]], key("telescope modules that count", min_length=1)]
 
 
 class Bands(TypedDict):

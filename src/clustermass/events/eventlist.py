@@ -1,7 +1,7 @@
 """Event lists in memory, and which of their photons count: cuts by flag, pattern, good time and energy."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,9 @@ from clustermass.io.log import LOGGER
 
 #: number of eROSITA telescope modules
 MODULES = 7
+ALL_MODULES = range(1, MODULES + 1)
+#: a module can lack photons by chance in lists with fewer photons than this for each module
+_FEW_PHOTONS = 20
 #: FLAG of every event that ero_calevents writes; it holds the bits of corrupt events and frames
 SIXTE_FLAG = 0xC00001C0
 #: dialect -> bits of FLAG that drop an event by default
@@ -85,9 +88,19 @@ def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> 
     """
     total = 0.0
     for module in modules_of(events) if modules is None else modules:
-        intervals = events.intervals(module)
-        total += (events.exposure_s or 0.0) if intervals is None else float((intervals[:, 1] - intervals[:, 0]).sum())
+        total += _good_time_s(events, module)
     return total / MODULES if total > 0 else None
+
+
+def _good_time_s(events: EventList, module: int) -> float:
+    """Return the good time of a module in s, from its intervals, else from the header; 0 without both."""
+    intervals = events.intervals(module)
+    return (events.exposure_s or 0.0) if intervals is None else float((intervals[:, 1] - intervals[:, 0]).sum())
+
+
+def named_modules(modules: Iterable[int]) -> str:
+    """Return modules as text, such as TM5, TM7."""
+    return ", ".join(f"TM{module}" for module in sorted(modules))
 
 
 def union(intervals: FloatArray) -> FloatArray:
@@ -114,11 +127,16 @@ class Selection:
     `flag_mask` is 'auto' (`FLAG_MASKS`), a number or its text, such as '0xC00FFF30'; a photon is dropped if its FLAG
     shares a bit with it. `pattern_mask` has the bits of the patterns to keep, as evtool's `pattern`: 1 single, 2
     double, 4 triple, 8 quadruple; InputError unless it is between 1 and 15. Other values of PAT_TYP are invalid and
-    always dropped. `energy_ev` are a lower edge (included) and an upper edge (excluded) in eV; None = all.
+    always dropped. `energy_ev` are a lower edge (included) and an upper edge (excluded) in eV; None = all. Photons of
+    other telescope modules than `modules` are dropped; those without a module (TM_NR 0) are kept.
     """
 
     def __init__(
-        self, flag_mask: int | str = "auto", pattern_mask: int = 15, energy_ev: Sequence[float] | None = None
+        self,
+        flag_mask: int | str = "auto",
+        pattern_mask: int = 15,
+        energy_ev: Sequence[float] | None = None,
+        modules: Collection[int] = ALL_MODULES,
     ) -> None:
         if isinstance(pattern_mask, bool) or not 1 <= pattern_mask <= 15:
             raise InputError(f"events.pattern is {pattern_mask!r}, but must be a bit mask from 1 to 15 (15 = all).")
@@ -126,12 +144,15 @@ class Selection:
         self._name, self._dialect, self._total, self._common_flags = "", "", 0, 0xFFFFFFFF
         self._dropped: Counter[str] = Counter()
         self._without_gti: Counter[int] = Counter()
+        self._modules = frozenset(modules)
+        self._good_time_s: dict[int, float] = {}  # of the modules that have photons, before any cut
 
     def keep(self, events: EventList) -> EventList:
         """Return the photons of a piece that pass all cuts, perhaps none; InputError if `flag_mask` is no mask."""
         self._name, self._dialect = events.name, events.dialect
         self._total += len(events)
         self._common_flags &= int(np.bitwise_and.reduce(events.flag, initial=np.uint32(0xFFFFFFFF)))
+        self._good_time_s |= {module: _good_time_s(events, module) for module in modules_of(events)}
         rows = np.ones(len(events), dtype=bool)
         for name, passes in self._cuts(events).items():
             self._dropped[name] += int((rows & ~passes).sum())
@@ -146,6 +167,8 @@ class Selection:
             f"pattern {self._pattern_mask}": np.isin(events.pat_typ, patterns),
             "GTI": self._in_good_time(events),
         }
+        if len(self._modules) < MODULES:
+            cuts = {f"modules but {named_modules(self._modules)}": np.isin(events.tm_nr, [0, *self._modules])} | cuts
         if self._energy_ev is not None:
             low, high = np.float32(self._energy_ev[0]), np.float32(self._energy_ev[1])
             cuts[f"{low:g}-{high:g} eV"] = (events.pi_ev >= low) & (events.pi_ev < high)
@@ -162,10 +185,34 @@ class Selection:
                 good[rows] = inside(events.time[rows], intervals)
         return good
 
+    def share(self) -> float:
+        """Return the part of the list's exposure that its chosen modules have; 1.0 if all of its modules are chosen."""
+        listed = {module: seconds for module, seconds in self._good_time_s.items() if module}
+        chosen = self._modules & listed.keys()
+        if len(chosen) == len(listed):
+            return 1.0
+        if not all(listed.values()):
+            return len(chosen) / len(listed)
+        return sum(listed[module] for module in sorted(chosen)) / sum(listed.values())
+
+    def warn_of_modules(self) -> None:
+        """Warn if the list has no photon of modules that should count, or has photons without a module."""
+        listed = self._good_time_s.keys() - {0}
+        absent = self._modules - listed
+        if listed and absent and self._total >= _FEW_PHOTONS * MODULES:
+            LOGGER.warning(
+                "%s: no photon of %s, though those of %s should count: the networks were or will be trained so. Masses "
+                "are right only as far as the exposure allows for it. Better train without these modules: "
+                "events.modules: %s",
+                self._name, named_modules(absent), named_modules(self._modules), sorted(self._modules - absent),
+            )  # fmt: skip
+        if 0 in self._good_time_s and len(self._modules) < MODULES:
+            LOGGER.warning("%s: photons without a module (TM_NR 0) are kept, whatever events.modules is", self._name)
+
     def conclude(self) -> None:
         """Log how many photons of all pieces each cut dropped; InputError, with what to set, if one dropped all."""
         if without := self._without_gti:
-            listed = ", ".join(f"TM{module}" for module in sorted(without))
+            listed = named_modules(without)
             LOGGER.warning("%s: no GTI for %s; all their %d events are kept", self._name, listed, without.total())
         left = self._total
         for name, dropped in self._dropped.items():
@@ -178,6 +225,8 @@ class Selection:
     def _advice(self, cut: str) -> str:
         if cut.startswith("pattern"):
             return "Set events.pattern to 15 for all patterns."
+        if cut.startswith("modules"):
+            return f"Set events.modules to those of the list: {named_modules(self._good_time_s)}."
         if cut == "GTI":
             return "No photon lies in a good time interval: see whether TIME and GTI match."
         if not cut.startswith("flag"):

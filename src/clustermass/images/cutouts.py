@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import read_product
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList, Selection, mean_exposure_s, modules_of
+from clustermass.events.eventlist import ALL_MODULES, EventList, Selection, mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS, stream_events
 from clustermass.images.exposure import box_exposure, photon_coverage, read_exposure
 from clustermass.images.geometry import ImageGeometry, band_coordinates, image_pixels, pixel_numbers, project, storable
@@ -68,7 +68,8 @@ def extract_images(
 ) -> None:
     """Write `images.nc` of one realization: an image of every detection above the likelihoods of the block `images`.
 
-    Takes an event list of any dialect and a vignetting-corrected exposure map in s. Without the map, the exposure comes
+    Takes an event list of any dialect and a vignetting-corrected exposure map in s, which is scaled by the share of the
+    modules `events_block["modules"]` in the list's good time. Without the map, the exposure comes
     from the good time intervals (the mean of the seven modules, not corrected for vignetting), and the covered fraction
     from where there are photons. Detections whose box leaves the field are kept, with a `covered_fraction` below 1.
     Cluster ids are `<realization>_<ID_SRC>`. An observed sky has neither `truth` nor `matches`. InputError if something
@@ -80,9 +81,12 @@ def extract_images(
     ra, dec = _image_centres(detections, labels, images)
     stack = ImageStack(ra, dec, geometry)
     band = geometry.edges_ev[0], geometry.edges_ev[-1]
-    selection = Selection(events_block["flag_mask"], events_block["pattern"], band)
+    chosen = events_block.get("modules", ALL_MODULES)
+    selection = Selection(events_block["flag_mask"], events_block["pattern"], band, chosen)
     counts, photons, modules = count_list(Path(events), selection, stack)
     seconds, covered = _exposure(exposure, stack, photons, modules)
+    if exposure is not None:
+        seconds *= selection.share()
     _log_coverage(covered, counts)
     per_cluster: dict[str, NDArray[Any]] = {**detections.measured, "ra": ra, "dec": dec}
     per_cluster |= {"exposure_s": seconds, "covered_fraction": covered}

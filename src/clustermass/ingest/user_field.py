@@ -19,7 +19,7 @@ from clustermass.catalogues.user_catalogue import read_catalogue, select_cluster
 from clustermass.config.bands import band_edges
 from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
-from clustermass.events.eventlist import Selection, mean_exposure_s, modules_of
+from clustermass.events.eventlist import ALL_MODULES, Selection, mean_exposure_s, modules_of
 from clustermass.events.merge import stream_many
 from clustermass.events.read import ORDER, PIECE_ROWS
 from clustermass.events.write import UNUSED, StoredEvents, write_events, write_labels
@@ -64,11 +64,11 @@ def ingest_field(
     for path in (catalogue, *further):
         _check_table(path)
     with closing(StoredEvents(output.events.parent, without=UNUSED)) as photons:
-        band_images = _store(photons, files["events"], events_block, bands)
+        band_images, share = _store(photons, files["events"], events_block, bands)
         detections = read_catalogue(catalogue, sky.get("catalogue_columns"), further=further)
         detections = select_clusters(detections, catalogue, sky.get("catalogue_selection"))
         centre = mean_position(photons)
-        image, wcs = _exposure(files, photons, centre, detections, band_images)
+        image, wcs = _exposure(files, photons, centre, detections, band_images, share)
         _check_overlap(detections, image, wcs, files)
         haloes, pairs = None, None
         if truth and not observed:
@@ -107,17 +107,22 @@ def _check_table(path: Path) -> None:
 
 def _store(
     photons: StoredEvents, paths: Sequence[str], events_block: Events, bands: BandsKey | None
-) -> ImagePhotons | None:
-    """Store the selected photons of event lists, or those of band images; return the band images, None for lists."""
+) -> tuple[ImagePhotons | None, float]:
+    """Store the selected photons of event lists, or those of band images.
+
+    Return the band images, None for lists, and the part of the exposure that the chosen modules have.
+    """
     if bands is not None and are_images(paths):
         band_images = photons_of_images(paths, band_edges(bands), events_block["pattern"])
         photons.add(band_images.events)
-        return band_images
-    selection = Selection(events_block["flag_mask"], events_block["pattern"])
+        return band_images, 1.0
+    chosen = events_block.get("modules", ALL_MODULES)
+    selection = Selection(events_block["flag_mask"], events_block["pattern"], modules=chosen)
     for piece in track(stream_many(paths, photons.folder), f"{paths[0]}: pieces of {PIECE_ROWS} rows"):
         photons.add(selection.keep(piece))
     selection.conclude()
-    return None
+    selection.warn_of_modules()
+    return None, selection.share()
 
 
 def _truth(sky: Sky, realization: str, path: Path, photons: StoredEvents, detections: Table) -> tuple[Table, Table]:
@@ -163,17 +168,22 @@ def _exposure(
     centre: tuple[float, float],
     detections: Table,
     band_images: ImagePhotons | None,
+    share: float,
 ) -> tuple[NDArray[np.float32], WCS]:
-    """Return the exposure map in s, (y, x), and its coordinates: the user's, or a flat one where there are photons."""
+    """Return the exposure map in s, (y, x), and its coordinates: the user's, or a flat one where there are photons.
+
+    The user's exposures are those of all modules of the list; `share` is the part that counts.
+    """
     path = files.get("exposure")
     if path:
         image, wcs = read_exposure(Path(path))
+        image *= np.float32(share)
         return (band_images.within(image, wcs) if band_images else image), wcs
     if band_images:
         (cells, area), wcs = band_images.occupied(), band_images.wcs
     else:
         cells, area, wcs = occupied_cells(photons, centre)
-    seconds, origin = _flat_exposure_s(files, photons, detections, area)
+    seconds, origin = _flat_exposure_s(files, photons, detections, area, share)
     LOGGER.warning(
         "%s: no exposure map; taken as flat, %.0f s (%s), over the %.2f deg2 that hold photons",
         photons.head.name, seconds, origin, area,
@@ -182,16 +192,16 @@ def _exposure(
 
 
 def _flat_exposure_s(
-    files: RealizationFiles, photons: StoredEvents, detections: Table, area: float
+    files: RealizationFiles, photons: StoredEvents, detections: Table, area: float, share: float
 ) -> tuple[float, str]:
     """Return the exposure of a flat map of `area` deg2, and where it is from."""
     seconds = files.get("exposure_s")
     if seconds:
-        return float(seconds), "exposure_s"
+        return float(seconds) * share, "exposure_s"
     stated = np.asarray(detections["ML_EXP"])
     stated = stated[np.isfinite(stated) & (stated > 0)]
     if stated.size:
-        return float(np.median(stated)), "median ML_EXP of the catalogue"
+        return float(np.median(stated)) * share, "median ML_EXP of the catalogue"
     good_time = mean_exposure_s(photons.head, {module for piece in photons for module in modules_of(piece)})
     # a scanning telescope spends only a small share of its good time on any one place
     if good_time is None or area > POINTING_DEG2:
