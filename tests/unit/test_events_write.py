@@ -3,7 +3,7 @@
 import gzip
 import tracemalloc
 from contextlib import closing
-from functools import partial
+from functools import partial, partialmethod
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from astropy.table import Table
 from event_lists import START, STOP, photons, planted, sin_projection, whole, write_esass, write_sixte_events
 
 from clustermass.events import merge
-from clustermass.events.read import stream_events
+from clustermass.events.read import EventTable, event_tables, stream_events
 from clustermass.events.write import StoredEvents
 from clustermass.ingest.user_field import ingest_field
 from clustermass.io import fits as io_fits
@@ -24,7 +24,8 @@ GTI = {1: [(START, START + 1500.0)], 2: [(START, STOP)], 5: [(START, STOP)]}
 
 
 def in_pieces(patch, rows):
-    patch.setattr(merge, "stream_events", partial(stream_events, rows=rows))
+    patch.setattr(merge, "event_tables", partial(event_tables, rows=rows))
+    patch.setattr(EventTable, "stream", partialmethod(EventTable.stream, rows=rows))
     patch.setattr(merge, "_BUCKET_ROWS", rows)
 
 
