@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 CONFIG = load_config([HERE / "rerun_config.yaml"])
 TARGETS = ["all", "search", "validate_sky", "pack", "paper", "members_curves", "results/skies/embedded/01/simput.fits"]
 #: rules that no plan of the matrix asks for: one fetches from afar, the other writes into docs/
-UNPLANNED = ("download_efeds", "paper_docs")
+UNPLANNED = ("download", "paper_docs")
 TRACKED = ("Snakefile", "workflow", "src", "config", "profiles", "envs")
 #: of one process: Snakemake lets go of no plan, of 4 MB each
 MOST_PLANS = 80

@@ -37,22 +37,22 @@ def test_files_come_when_the_rule_is_asked_for_and_only_then(tmp_path, monkeypat
         arguments = overlay(tmp_path, url, rows=542)
         asked = snakemake(tmp_path, *arguments, "-n", config=None, check=False)
         assert "catalogue.fits.gz: no such file" in asked.stdout + asked.stderr
-        assert "`-- download_efeds` at its end" in asked.stdout + asked.stderr
+        assert "`-- download` at its end" in asked.stdout + asked.stderr
         for _ in range(2):
-            snakemake(tmp_path, *arguments, "--", "download_efeds", config=None)
+            snakemake(tmp_path, *arguments, "--", "download", config=None)
             assert (tmp_path / "data/field/catalogue.fits.gz").read_bytes() == content
         planned = jobs(snakemake(tmp_path, *arguments, "-n", config=None))
     assert planned["ingest_field"] == 1
-    assert "download_efeds" not in planned
+    assert "download" not in planned
     assert [request[1] is None for request in site.requests] == [True, False]
-    assert "there already, checked" in (tmp_path / "results/logs/download_efeds.log").read_text()
+    assert "there already, checked" in (tmp_path / "results/logs/download.log").read_text()
 
 
 def test_a_failed_download_says_why_and_keeps_its_part(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with serving(Site(gzip.compress(table(542)), ("breaks off", 503))) as url:
         arguments = overlay(tmp_path, url)
-        done = snakemake(tmp_path, *arguments, "--", "download_efeds", config=None, check=False)
+        done = snakemake(tmp_path, *arguments, "--", "download", config=None, check=False)
     assert done.returncode
     assert f"{url}: HTTP 503" in done.stdout + done.stderr
     assert (tmp_path / "data/field/catalogue.fits.gz.part").stat().st_size > 0

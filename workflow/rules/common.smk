@@ -179,7 +179,7 @@ def absent_files():
 def fetches_files():
     """Whether this call is to fetch files: then they needn't exist yet."""
     # Snakemake knows its targets only after reading this; a job in its own process has the target `<rule>:`
-    return "download_efeds" in {argument.rstrip(":") for argument in sys.argv}
+    return "download" in {argument.rstrip(":") for argument in sys.argv}
 
 
 def of_set(experiment):
@@ -243,5 +243,5 @@ def training_minutes(members):
 
 
 if not fetches_files() and (absent := list(absent_files())):
-    how = " (the same command with `-- download_efeds` at its end)" if "downloads" in config else ""
+    how = " (the same command with `-- download` at its end)" if "downloads" in config else ""
     raise WorkflowError("\n".join([*absent, f"Correct the paths in the configuration, or fetch the files{how}."]))

@@ -1,13 +1,13 @@
 # Made only if named: `snakemake ... -- <rule or file>`.
 localrules:
-    download_efeds,
+    download,
 
 
 # no output: else Snakemake would delete the files of a failed download, which can resume, and fetch for `all`
-use rule step as download_efeds with:
-    """The public eFEDS files that config/efeds.yaml reads, downloaded and checked."""
+use rule step as download with:
+    """The public files that the configuration reads (config/efeds.yaml), downloaded and checked."""
     log:
-        "results/logs/download_efeds.log",
+        "results/logs/download.log",
     conda:
         "../../envs/workflow.yaml"
     resources:

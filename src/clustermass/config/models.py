@@ -314,7 +314,7 @@ class Download(TypedDict):
 
 
 class Downloads(TypedDict):
-    """Public files that `snakemake ... -- download_efeds` fetches; nothing else does."""
+    """Public files that `snakemake ... -- download` fetches; nothing else does."""
 
     tries: NotRequired[Annotated[int, key("how often an address is tried; absent = 6", ge=1, le=100)]]
     stall_s: NotRequired[Annotated[Positive, key("a try ends after this long without data [s]; absent = 60", le=3600)]]
