@@ -37,7 +37,7 @@ class AnnulusCounts(NamedTuple):
 
 
 def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> AnnulusCounts:
-    """Sum `counts` (cluster, band, y, x) over annuli of `OUTER_RADII` by pixel centres `x`, `y` (arcsec)."""
+    """Sum `counts` (cluster, band, y, x) over annuli of `OUTER_RADII`; pixel centres are `x`, `y` (arcsec)."""
     east, north = np.meshgrid(-x, y)
     radius = np.hypot(east, north).ravel()
     inside = radius < OUTER_RADII[-1]
@@ -58,7 +58,7 @@ def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> Annulu
 
 
 def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
-    """Sum over octants, (cluster, band, annulus); the brightest (in all bands) count as the mean of the others."""
+    """Sum over octants, (cluster, band, annulus); the brightest (in all bands) are set to the mean of the others."""
     brightness = sums.sum(axis=1) / np.maximum(pixels, 1)
     order = np.argsort(brightness, axis=-1, kind="stable")
     kept = np.zeros(brightness.shape, dtype=bool)
@@ -69,7 +69,7 @@ def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
 
 
 def within(profile: FloatArray, radius: ArrayLike) -> FloatArray:
-    """Add up `profile` (cluster, band, annulus) inside `radius` arcsec (cluster,), up to the last; linear in area."""
+    """Add up `profile` (cluster, band, annulus) inside `radius` arcsec (cluster,); within an annulus linear in area."""
     cumulative = np.concatenate([np.zeros_like(profile[..., :1]), profile.cumsum(axis=-1)], axis=-1)
     edges = np.concatenate([[0.0], OUTER_RADII**2])
     area = np.clip(np.asarray(radius, dtype=float) ** 2, 0, edges[-1])
@@ -96,7 +96,7 @@ PROFILE_BANDS = 5
 
 
 def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tuple[FloatArray, list[str]]:
-    """Features of every cluster, float64 (cluster, feature), all finite, and their names.
+    """Return features of every cluster, float64 (cluster, feature), all finite, and their names.
 
     `sample` holds clusters of an `images.nc`: counts (cluster, band, y, x) and the catalogue's columns, not the labels;
     `cosmology` turns kpc into arcsec. Net counts are log10 of rates per ks; annuli by band are square roots of counts;
@@ -122,14 +122,14 @@ def _catalogue(sample: xr.Dataset) -> dict[str, FloatArray]:
 
 
 def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Background-subtracted counts inside `radius` arcsec and their Poisson error, both (cluster, band)."""
+    """Return the background-subtracted counts inside `radius` arcsec and their Poisson error, both (cluster, band)."""
     area = np.pi * np.minimum(radius, OUTER_RADII[-1])[:, None] ** 2 / 3600
     inside = within(counts, radius)
     return inside - profile.background() * area, np.sqrt(inside + 1)
 
 
 def _apertures(profile: AnnulusCounts, scale: FloatArray, exposure_ks: FloatArray) -> dict[str, FloatArray]:
-    """log10 of net counts per ks, summed over bands; smooth, and never below the log of the noise."""
+    """Return log10 of net counts per ks, summed over bands, with a smooth floor set by their noise."""
     radii = {f"{r:.0f}arcsec": np.full_like(scale, r) for r in APERTURES_ARCSEC}
     radii |= {f"{r:.0f}kpc": r * scale for r in APERTURES_KPC}
     features = {}
@@ -164,7 +164,7 @@ def _profile(profile: AnnulusCounts) -> dict[str, FloatArray]:
 def _luminosities(
     named: Mapping[str, FloatArray], redshift: FloatArray, cosmology: Mapping[str, float]
 ) -> dict[str, FloatArray]:
-    """log10 of rate (D_L / Gpc)^2 / E(z)^2: trees can't add rate and redshift terms themselves."""
+    """Return log10 of rate (D_L / Gpc)^2 / E(z)^2; trees can't add rate and redshift terms themselves."""
     gpc = luminosity_distance_cm(np.maximum(redshift, 1e-3), cosmology) / 3.0857e27
     shift = 2 * np.log10(gpc / efunc(redshift, cosmology))
     rates = [name for name in named if name == "log_ml_rate" or (name.endswith("kpc") and "hardness" not in name)]
@@ -172,7 +172,7 @@ def _luminosities(
 
 
 def _interactions(named: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Products of observables with each other and with ln z, for the linear model."""
+    """Return products of observables with each other and with ln z, for the linear model."""
     bright = {name: named[name] for name in ("log_ml_rate", "robust_500kpc", "robust_96arcsec", "hardness1_500kpc")}
     squares = {f"{name}_squared": value**2 for name, value in bright.items()}
     with_z = {f"{name}_ln_z": value * named["ln_z"] for name, value in bright.items()}

@@ -72,16 +72,16 @@ def fit_baselines(
     """Fit every baseline on the training set, choose its form on the validation set, predict all clusters.
 
     Takes the training sky and its `split`, the experiment's selections (see `load_sample`), `baselines` of the
-    configuration (`block`), the seed of the boosted trees, and the number of training clusters, the same ones that the
-    networks are trained on; None = all. If another sky is given, all its selected clusters are predicted instead, as
-    test clusters: nothing is fitted to them, and those of haloes that were trained on are dropped. They are grouped
-    where image boxes of `box_arcsec` overlap. Features of both skies are measured in the cosmology of `sky`.
+    configuration (`block`), the seed of the boosted trees, and the number of training clusters, which are those of the
+    networks; None = all. If another sky is given, all its selected clusters are predicted instead, as test clusters:
+    nothing is fitted to them, and those of haloes that were trained on are dropped. Clusters whose image boxes of
+    `box_arcsec` overlap are one group. Features of both skies are measured in the cosmology of `sky`.
 
     Only the luminosity baselines read the truth beyond the label: they stand for perfect measurements of L500 and kT.
     `isolated` comes from the truth as well, for the report; no predictor uses it. Writes `baselines.nc`: mu (predictor,
-    cluster), split, log10_m500c, isolated, group (cluster). Baselines that need what the sky lacks are left out; the
-    attribute `left_out` says why. InputError if an input is missing or damaged, the selection is empty, there are too
-    few training clusters, or a count rate isn't positive.
+    cluster), split, log10_m500c, isolated, group (cluster). Baselines that need a measurement that the sky lacks are
+    left out; the attribute `left_out` says why. InputError if an input is missing or damaged, the selection is empty,
+    there are too few training clusters, or a count rate isn't positive.
     """
     table = join_split(measure_sky(sky, selection, sky.cosmology, train_selection), split)
     if train_clusters is not None:
@@ -111,7 +111,7 @@ def fit_baselines(
 
 
 def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
-    """Clusters of two skies, one after the other; a measurement or feature that one sky lacks isn't used at all."""
+    """Join the clusters of two skies, without the measurements and features that one of the skies lacks."""
     own = own.drop_vars(["selected", "for_training", "fit_val"], errors="ignore")  # marks of its own selection
     both = xr.concat([own, new], dim="cluster", join="inner")
     for name in ("l500", "kt", "ml_rate"):
@@ -163,7 +163,7 @@ def predict_all(
 
 
 def left_out(table: xr.Dataset, log_odds: LogOdds | None) -> dict[str, str]:
-    """Baselines that can't be fitted on these clusters, and why."""
+    """Return the baselines that can't be fitted on these clusters, with the reason for each."""
     reasons: dict[str, str] = {}
     if np.isnan(table["ml_rate"].values.astype(float)).all():
         reasons |= dict.fromkeys(BY_COUNT_RATE, "the catalogue has no count rates (ML_RATE)")
@@ -190,7 +190,7 @@ def _positive(table: xr.Dataset, name: str, column: str, rows: str, advice: str)
 
 
 def _features(table: xr.Dataset) -> FloatArray:
-    """Features (cluster, feature) that every cluster has: a catalogue may lack a column."""
+    """Return the features (cluster, feature) that all clusters have, as a catalogue may lack a column."""
     features, names = table["features"].values, table["feature"].values.astype(str)
     complete = np.asarray(np.isfinite(features).all(axis=0))
     LOGGER.info("fit_baselines: %d features of %d clusters", complete.sum(), len(features))
@@ -236,7 +236,7 @@ def predict_boosted_trees(
 
 
 def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
-    """`fit_selection` for a sky and its selected clusters `table`, with luminosities in the published cosmology."""
+    """Do `fit_selection` for a sky and its selected clusters `table`, with luminosities in the published cosmology."""
     haloes = sky.haloes()
     if "selected" in table:  # the others are there for training only
         table = table.isel(cluster=table["selected"].values)

@@ -31,7 +31,7 @@ CROWDED = ((180.0, 0.3), (300.0, 1.5))
 
 
 class HaloTruth(NamedTuple):
-    """Haloes of all realizations, (halo,) each, in the order of the files."""
+    """Haloes of all realizations in the order of the files, arrays (halo,)."""
 
     #: row of each (realization, HALO_ID); realizations may share haloes, so that HALO_ID alone is ambiguous
     row: Mapping[tuple[str, int], int]
@@ -69,7 +69,7 @@ class Sky(NamedTuple):
         return read_truth({realization_of(path): truth for path, truth in zip(self.images, self.truth, strict=True)})
 
     def files(self) -> list[Path]:
-        """Images and truth."""
+        """List all images and truth tables."""
         return [*self.images, *self.truth]
 
 
@@ -117,7 +117,7 @@ def measure_clusters(
 
 
 def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
-    """Read the truth tables of a sky, `truth.fits` by the realization's label.
+    """Read the truth tables of a sky; `paths` has the `truth.fits` of each realization, by its label.
 
     InputError if a file or column is missing, or two rows of one file have the same HALO_ID.
     """
@@ -135,7 +135,7 @@ def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
 
 
 def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
-    """Columns of one `truth.fits`, all NaN where an optional one is absent, and `isolated`."""
+    """Return the columns of one `truth.fits`, NaN for an absent optional column, and `isolated`."""
     table = read_table(path)
     missing = [name for name in TRUTH_COLUMNS if name not in table.colnames]
     if missing:

@@ -43,11 +43,11 @@ class ScalingRelation(NamedTuple):
     redshift_term: FloatArray
 
     def log10_mass(self, observable: FloatArray) -> FloatArray:
-        """log10(M500c / Msun) of clusters with the observables X, (cluster,)."""
+        """Return log10(M500c / Msun) of clusters with the observables X, (cluster,)."""
         return self.mass + self.slope * (np.log10(observable) - self.log10_pivot)
 
     def log10_observable(self, log10_mass: FloatArray) -> FloatArray:
-        """Mean log10 X of clusters of a mass, (cluster,)."""
+        """Return mean log10 X of clusters of these masses, (cluster,)."""
         return self.log10_pivot + (log10_mass - self.mass) / self.slope
 
     def refit_forms(self, observable: FloatArray) -> dict[str, FloatArray]:
@@ -68,7 +68,7 @@ def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping
 
 
 def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> ScalingRelation:
-    """Eq. 67 of Chiu et al. (2022, A&A 661, A11), inverted for the mass.
+    """Return the luminosity-mass relation of Chiu et al. (2022, A&A 661, A11), Eq. 67, inverted for the mass.
 
     ln L = ln L_pivot + [slope + delta ln((1+z)/(1+z_p))] ln(M / M_pivot) + evolution ln(E(z)/E(z_p)) + gamma
     ln((1+z)/(1+z_p)), without a correction for selection or for the mass function. X is the luminosity in erg/s, 0.5-2
@@ -83,9 +83,9 @@ def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> Scal
 
 
 def published_luminosity(l500: FloatArray, redshift: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Luminosity in the cosmology of Chiu et al. (2022), for the flux of `l500` in the sky's `cosmology`.
+    """Return the luminosity in the cosmology of Chiu et al. (2022), given `l500` in the sky's `cosmology`.
 
-    L(0.5-2 keV rest frame, < R500), erg/s, (cluster,). A flux is observed, L = 4 pi D_L^2 F is inferred: L changes by
+    L(0.5-2 keV rest frame, < R500), erg/s, (cluster,). The observed flux F is fixed, and L = 4 pi D_L^2 F: L changes by
     (D_L,published / D_L,sky)^2. The mass stays in Msun; the change of the aperture R500 with the cosmology is left out
     (below 1 % of L).
     """
@@ -99,7 +99,7 @@ def redshift_term(redshift: FloatArray, pivot: float) -> FloatArray:
 
 
 def design_matrix(*terms: FloatArray) -> FloatArray:
-    """Terms of a linear model, (cluster, term), with a leading column of ones."""
+    """Return the terms of a linear model, (cluster, term), with a leading column of ones."""
     return np.stack([np.ones_like(terms[0]), *terms], axis=1)
 
 
@@ -159,9 +159,9 @@ def fit_best_form(
 def best_on_validation(
     name: str, predictions: Mapping[Name, FloatArray], log10_m500c: FloatArray, split: NDArray[np.str_]
 ) -> FloatArray:
-    """Return the predictions with the smallest mean squared error on the validation set (training set if it is empty).
+    """Return the predictions of least mean squared error on the validation set (training set if there is none).
 
-    `predictions` holds log10(M500c / Msun), (cluster,), by what was varied; the first one wins a tie.
+    `predictions` holds log10(M500c / Msun), (cluster,), by the varied setting; the first one wins a tie.
     """
     val = split == ("val" if (split == "val").any() else "train")
     errors = {key: float(np.mean((mu[val] - log10_m500c[val]) ** 2)) for key, mu in predictions.items()}

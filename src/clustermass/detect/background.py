@@ -31,9 +31,9 @@ def estimate_background(
 ) -> FloatArray:
     """Estimate the background rate around positions, counts / (arcmin^2 s), from the counts in cells of about 1 arcmin.
 
-    Cells with more counts than `background_clip_sigma` allows for the level are left out as sources, and empty cells as
-    uncovered. The others have n counts at relative exposure w. Their level b is the maximum-likelihood one of a Poisson
-    distribution truncated to 1 <= n <= k with k = floor(b + clip sqrt(b)), found by iteration:
+    Cells whose counts exceed the level by `background_clip_sigma` are left out as sources, and empty cells as not
+    covered. All other cells have n counts at relative exposure w. Their level b is fitted by maximum likelihood, by
+    iteration, for a Poisson distribution truncated to 1 <= n <= k with k = floor(b + clip sqrt(b)):
 
         b = sum(n) / sum(w) * P(1 <= n <= k | b) / P(n <= k - 1 | b).
 
@@ -118,7 +118,7 @@ def box_likelihood(
     are sums over the box weighted by the kernel, as in erbox with boxsize 4 and three passes. The boxes lie on the 3x3
     grid of positions where the fits start; the largest is cut at the stamps' radius. The likelihood is infinite where P
     underflows. `level` is the background in counts / pixel, (stamp,). `neighbours` are the counts expected from other
-    sources in each entry of `stamps`: their share of the counts is left out.
+    sources in each entry of `stamps`; their share of the counts is left out.
     """
     flat = level[stamps.owner]
     counts = stamps.counts * flat / (flat + neighbours)

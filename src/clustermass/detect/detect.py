@@ -51,7 +51,7 @@ class Candidates(Rows):
 
 @dataclass
 class _Field:
-    """Input and results of all fits of a field; arrays by candidate, `background` by entry of `stamps`."""
+    """Input and results of all fits of a field: arrays (candidate,), and `background` for each entry of `stamps`."""
 
     candidates: Candidates
     index: EventIndex
@@ -91,15 +91,15 @@ def detect(
         DET_LIKE = -ln Q(nu / 2, (C_none - C_best) / 2),  nu = 3 (point) or 4 (extended),
         EXT_LIKE = -ln Q(ext_dof / 2, (C_point - C_extended) / 2),
 
-    where Q is the upper regularised incomplete gamma function. The background is estimated from the counts around. The
-    first pass fits haloes. The second fits AGN, and again haloes near a more likely extended detection; m then includes
-    the extended detections that are more likely than the candidate. Differences from eSASS:
+    where Q is the upper regularised incomplete gamma function. The background is estimated from the counts around the
+    candidate. The first pass fits haloes. The second fits AGN, and again haloes near a more likely extended detection;
+    in it, m includes the extended detections that are more likely than the candidate. Differences from eSASS:
 
-    - fits start at true positions (displaced by start_scatter_arcsec): there is no box detection, hence no source made
-      of background alone, and every detection is a candidate;
+    - fits start at true positions (displaced by start_scatter_arcsec): there is no box detection, so no detection is
+    made of background alone, and every detection is a candidate;
     - AGN brighter than component_counts_min are part of every stamp's model at their true position and with the number
       of photons that they really sent. These, and the extended detections in the second pass, replace ermldet's
-      simultaneous fit of neighbours, and are better than it;
+      simultaneous fit of neighbours, and are more accurate than it;
     - eSASS's search over extents and splitting of sources are not emulated. ext_dof is nominally the number of
       parameters that an extended model adds, one; it is also tuned to set how many clusters are selected.
 
@@ -115,8 +115,9 @@ def detect(
     Sources with EXT_LIKE below ext_like_floor are point sources with EXT = EXT_LIKE = 0.
 
     Returns also the columns of the matches, (match,): ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32), at
-    most one row per halo. A detection has none if an AGN accounts for more of it than any halo, it is only background,
-    or its fitted counts inside the cut radius exceed match_counts_factor x (photons of the halo) + match_counts_offset.
+    most one row per halo. A detection has no row if an AGN accounts for more of it than any halo, if it is only
+    background, or if its fitted counts inside the cut radius exceed match_counts_factor x (photons of the halo) +
+    match_counts_offset.
     """
     templates = build_templates(psf, parameters)
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)
@@ -243,9 +244,9 @@ def _detections(field: _Field, floor: float) -> _Detections:
 
 
 def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArray:
-    """Return which detections, sorted by decreasing likelihood, stay: of two near ones the less likely is dropped.
+    """Mark detections, sorted by decreasing likelihood, that stay: of two near ones the less likely is dropped.
 
-    Two extended detections are near within `merge_extended_arcsec`, any two within `merge_point_arcsec`.
+    Near is within `merge_extended_arcsec` for two extended detections, within `merge_point_arcsec` for any two.
     """
     ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
     radii = parameters["merge_point_arcsec"], parameters["merge_extended_arcsec"]
@@ -260,7 +261,7 @@ def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArr
 
 
 def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Find the source that accounts for most of each detection's fitted counts; there is one detection a stamp at most.
+    """Find the source of most of each detection's fitted counts; a stamp holds at most one detection.
 
     A photon in a pixel with expected counts s of the source and b of everything else belongs to the source with
     probability s / (s + b); summed over the photons this gives exactly the fitted counts. The source (of the photons'
@@ -297,7 +298,7 @@ def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArra
 def _matched_halo(
     field: _Field, src_id: NDArray[np.integer], owner: IntArray, fitted: FloatArray, parameters: Detection
 ) -> tuple[IntArray, BoolArray]:
-    """Return each detection's halo (place in `src_id`, -1 = none) and which stay: of one halo's, the most likely."""
+    """Return each detection's halo (row in `src_id`, -1 = none) and which stay: the most likely one of each halo."""
     halo = np.full(len(owner), -1, dtype=np.int64)
     order = np.argsort(src_id, kind="stable")
     limit = parameters["match_counts_factor"] * photons_of(field.index, owner) + parameters["match_counts_offset"]
@@ -324,7 +325,7 @@ def _catalogue(field: _Field, detections: _Detections) -> Columns:
 def _matches(
     field: _Field, candidates: Candidates, detections: _Detections, halo: IntArray, purity: FloatArray
 ) -> Columns:
-    """Return the columns of the matches; `halo` is each detection's place in `candidates`, -1 for none."""
+    """Return the columns of the matches; `halo` is the row in `candidates` of each detection's halo, -1 = none."""
     rows = np.flatnonzero(halo >= 0)
     true = candidates[halo[rows]]
     x, y = offsets(detections.ra[rows], detections.dec[rows], relative_ra(true.ra, field.index.ra_zero), true.dec)

@@ -56,7 +56,7 @@ class Fit(Rows):
 
 @dataclass(frozen=True)
 class _Batch(Rows):
-    """Stamps with similar numbers of filled pixels, arrays (stamp, entry); padding: 0 counts, background 1."""
+    """Stamps with similar numbers of filled pixels, arrays (stamp, entry), padded with 0 counts and background 1."""
 
     counts: Floats
     background: Floats
@@ -69,7 +69,7 @@ def fit_stamps(
     """Fit a point source and an extended source to each stamp in `selected`; return the best of each, shape (fit,).
 
     The search begins on a coarse grid of 3 x 3 positions and every second extent. Around the best fit it continues with
-    finer grids of positions and the neighbouring extents, and ends by parabolas in position and extent. `background`
+    finer grids of positions and the neighbouring extents, and ends with parabolas in position and extent. `background`
     are the expected counts of everything but the source, > 0, for each entry of `stamps`.
     """
     grid = _CoarseGrid(templates, parameters["shift_arcsec"])
@@ -140,7 +140,7 @@ def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[floa
 
 
 def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: FloatArray, dmodel: IntArray) -> Fit:
-    """Fit the amplitude at steps, shape (step,) or (stamp, step), away from `fit`; arrays of shape (stamp, step)."""
+    """Fit the amplitude at steps, (step,) or (stamp, step), away from `fit`; the result is (stamp, step)."""
     x, y = fit.x[:, None] + dx, fit.y[:, None] + dy
     most = len(templates.core_radius) - 1
     model = np.where(fit.model[:, None] > 0, np.clip(fit.model[:, None] + dmodel, 1, most), 0)
@@ -204,8 +204,8 @@ def fit_amplitude(
 ) -> tuple[Floats, Floats]:
     """Fit the non-negative amplitude of each template that minimises C = 2 sum(m - n ln m), m = background + a T.
 
-    Only pixels that hold counts enter the sum over n ln m, so pixels without any may be left out (or padded with zero
-    counts and a positive background b). dC/da = 0 is
+    Only pixels that hold counts enter the sum over n ln m, so pixels without counts may be left out (or padded with
+    zero counts and a positive background b). dC/da = 0 is
 
         G(a) = sum_i n_i T_i / (b_i + a T_i) = sum_i T_i,
 

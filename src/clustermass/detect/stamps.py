@@ -143,7 +143,7 @@ def offsets(
 
 
 def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float, e_max_ev: float) -> EventIndex:
-    """Sort events (ra, dec in deg, pi_ev, src_id) between two energies [eV, both included] for searches by position."""
+    """Index events (ra, dec in deg, pi_ev, src_id) between two energies [eV, both included] by their position."""
     used = np.flatnonzero((events["pi_ev"] >= e_min_ev) & (events["pi_ev"] <= e_max_ev))
     ra, dec = relative_ra(events["ra"][used], ra_zero), events["dec"][used]
     dec_zero = float(dec.min()) if len(dec) else 0.0
@@ -164,7 +164,7 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Return pairs of a position (relative RA, Dec in deg) and an event: all within +-`half_arcsec`, some farther."""
+    """Return pairs of position (relative RA, Dec in deg) and event: all within +-`half_arcsec`, and some farther."""
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
     lowest = np.floor((dec - half - index.dec_zero) / STRIP_DEG)

@@ -61,9 +61,10 @@ def evaluate(
     `calibration.json`. Groups are those of the sky's `split`, else of `baselines`, else single clusters; they are
     resampled whole, `resamplings` times. Writes `predictions` (see `calibrated_predictions`) and `metrics`: sample
     sizes; scores of test, val and train; `high_likelihood`; `calibration` of the test set; `ensemble`; `baselines` and
-    `ratios` of the test set; `baselines_left_out`, why by name; `domain`, the summary of `ood`, a file of `score_ood`
-    for the same test clusters, if given; `provenance`. Scores of fewer than three clusters are null. InputError if a
-    file is missing, damaged or lacks a variable, the two don't hold the same clusters, or a prediction isn't finite.
+    `ratios` of the test set; `baselines_left_out`, the reason for each; `domain`, the summary of `ood`, a file of
+    `score_ood` for the same test clusters, if given; `provenance`. Scores of fewer than three clusters are null.
+    InputError if a file is missing, damaged or lacks a variable, the two files don't hold the same clusters, or a
+    prediction isn't finite.
     """
     table, others = _joined(ensemble, baselines)
     calibrated = read_calibration(calibration)
@@ -153,7 +154,7 @@ def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Da
 
 
 def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Scores of one subset: whole, in `BINS`, and of clusters with and without a neighbour."""
+    """Return the scores of one subset: of all its clusters, in `BINS`, and of those with and without a neighbour."""
     comparison, sigma = compare(residuals, resamplings, seed, where), table["sigma_calibrated"].values.astype(float)
     network = comparison.network
     network |= {"n_groups": int(np.unique(residuals.group).size), **scores_with_sigma(residuals.network, sigma)}
@@ -167,7 +168,7 @@ def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: in
 
 
 def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
-    """Calibration of the test clusters: recalibrated (whole and in bins), raw, of the mixture, of the intervals."""
+    """Return calibration scores of the test clusters: recalibrated (all and in bins), raw, mixture, conformal."""
     names = ("mu", "sigma", "sigma_calibrated", "log10_m500c")
     mu, raw, sigma, truth = (test[name].values.astype(float) for name in names)
     in_bins = {
@@ -185,10 +186,10 @@ def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
 
 
 def conformal_coverage(predicted: xr.Dataset) -> dict[str, Json]:
-    """Share of true masses inside the conformal intervals, by level in percent, as text.
+    """Return the share of true masses inside the conformal intervals, by level in percent, as text.
 
-    For each level `coverage`, its binomial `coverage_ci68`, and `mean_half_width_dex`; None without such intervals or
-    with fewer than three clusters.
+    Each level has `coverage`, its binomial `coverage_ci68`, and `mean_half_width_dex`. None without intervals or with
+    fewer than three clusters.
     """
     truth, scores = predicted["log10_m500c"].values, dict[str, Json]()
     for level in predicted["level"].values.tolist():

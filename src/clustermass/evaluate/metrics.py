@@ -17,7 +17,7 @@ CENTRAL_68 = (15.865525393145708, 84.13447460685429)
 
 
 class Residuals(NamedTuple):
-    """Residuals of the network and of the baselines by name, dex, and groups that are resampled whole, (cluster,)."""
+    """Residuals (dex) of the network and of each baseline, and the groups to be resampled whole, (cluster,)."""
 
     network: FloatArray
     baselines: Mapping[str, FloatArray]
@@ -38,10 +38,10 @@ class Comparison(NamedTuple):
 
 
 def residual_scores(residual: FloatArray) -> Json:
-    """Bias, scatter and rms of residuals (cluster,) in dex; None for fewer than three clusters.
+    """Return bias, scatter and rms of residuals (cluster,) in dex; None for fewer than three clusters.
 
     `n`; `bias_dex`: mean; `scatter_dex`: standard deviation about the mean (divided by n); `scatter_ln_percent`;
-    `rms_dex`: about zero.
+    `rms_dex`: root mean square.
     """
     if residual.size < MIN_CLUSTERS:
         names = ("n", "scatter_dex", "scatter_ln_percent", "bias_dex", "rms_dex")
@@ -52,12 +52,12 @@ def residual_scores(residual: FloatArray) -> Json:
 
 
 def scores_with_sigma(residual: FloatArray, sigma: FloatArray) -> Json:
-    """`residual_scores`, and `mean_sigma_dex` of the predicted sigma, (cluster,), None for fewer than three."""
+    """Return `residual_scores` and `mean_sigma_dex`, the mean predicted sigma; None for fewer than three clusters."""
     return residual_scores(residual) | {"mean_sigma_dex": float(sigma.mean()) if sigma.size >= MIN_CLUSTERS else None}
 
 
 def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Json], *columns: FloatArray) -> list[Json]:
-    """Scores of the clusters in half-open bins [low, high) of `values`, (cluster,); an infinite edge is None.
+    """Return scores of the clusters in half-open bins [low, high) of `values`, (cluster,); an infinite edge is None.
 
     `scores` is called with the `columns`, (cluster,) each, of the clusters of each bin.
     """
@@ -70,10 +70,11 @@ def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Jso
 
 
 def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[str, float]:
-    """Members' sigma (member, cluster) over the ensemble's (cluster,): end of section 4 of Krippendorf et al. (2023).
+    """Return statistics of the members' sigma (member, cluster) over the ensemble's (cluster,).
 
-    They state 0.951 +- 0.039, but not over what 0.039 is the standard deviation. Returns both readings: `mean` and
-    `std` over members and clusters, and `std_of_members`, of the members' means over the clusters.
+    Krippendorf et al. (2023, end of section 4) state 0.951 +- 0.039. As 0.039 could be either standard deviation, both
+    are returned: `std` over members and clusters (with `mean`), and `std_of_members` of the members' means over the
+    clusters.
     """
     ratio = member_sigma / ensemble_sigma
     of_members = float(ratio.mean(axis=1).std())
@@ -109,11 +110,11 @@ def compare(residuals: Residuals, resamplings: int, seed: int, where: str) -> Co
 def resampled_moments(
     residuals: FloatArray, group: ArrayLike, resamplings: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and scatter of every predictor in every resampling, the same draws for all of them (paired).
+    """Return mean and scatter of every predictor in every resampling, with the same draws for all (paired).
 
-    Each resampling draws groups with replacement, in the number of all groups: clusters that share a halo or photons
-    are drawn together. Takes residuals (predictor, cluster) and the clusters' groups (cluster,); returns float64
-    (predictor, resampling) each, in dex, the scatter about the mean and divided by n.
+    Each resampling draws n of the n groups with replacement, so clusters that share a halo or photons are drawn
+    together. Takes residuals (predictor, cluster) and the clusters' groups (cluster,); returns float64 (predictor,
+    resampling) each, in dex, the scatter about the mean and divided by n.
     """
     _, row = np.unique(np.asarray(group), return_inverse=True)
     groups = int(row.max()) + 1
@@ -133,13 +134,13 @@ def resampled_moments(
 
 
 def interval68(values: FloatArray) -> list[float] | None:
-    """Central 68.27 % of the finite `values`; None if there are none."""
+    """Return the interval of the central 68.27 % of the finite `values`; None if there are none."""
     finite = values[np.isfinite(values)]
     return [float(edge) for edge in np.percentile(finite, CENTRAL_68)] if finite.size else None
 
 
 def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
-    """Intervals of the first row of `scatter` (predictor, resampling) over each of the others, by their `names`."""
+    """Return intervals of the first row of `scatter` (predictor, resampling) over each other row, by their `names`."""
     return {
         name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))
         for name, row in zip(names, scatter[1:], strict=True)

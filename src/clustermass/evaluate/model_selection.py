@@ -56,9 +56,9 @@ def search(
 ) -> dict[str, Any]:
     """Compare ensembles on the same validation clusters; write `search.json` and return what it holds.
 
-    `candidates` are their `ensemble.nc`. No test cluster reaches the output, not even through a hash. Groups are
-    those of the sky's `split`. `settings` are `preprocessing`, `network` and `recipe` of each candidate, and whatever
-    else distinguishes it; images have `bands` bands unless the preprocessing joins them. Written are `n_val`,
+    `candidates` are the ensembles' `ensemble.nc`. No test cluster reaches the output, not even through a hash. Groups
+    are those of the sky's `split`. `settings` are `preprocessing`, `network` and `recipe` of each candidate, and
+    whatever else distinguishes it; images have `bands` bands unless the preprocessing joins them. Written are `n_val`,
     `n_groups`, `first`, `best`, `ranking` (by negative log-likelihood), `candidates` (see `compare`; `members`,
     `n_train`, `parameters` of one member, `departures` from the settings of the first candidate) and `provenance`.
     InputError if a file is missing, damaged or lacks a variable, a prediction isn't finite, or the validation clusters
@@ -98,8 +98,8 @@ def search(
 def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, dict[str, Measure]]:
     """Score ensembles on the same clusters, with the same resamplings of whole groups.
 
-    Takes `mu`, `sigma`, `log10_m500c` and `group`, (cluster,), of each. Returns for each {value, ci68} of `nll`, the
-    mean of -ln p(true mass) with p the ensemble's Gaussian per dex; `nll_above_best`, paired; `scatter_dex`,
+    Takes `mu`, `sigma`, `log10_m500c` and `group`, (cluster,), of each ensemble. Returns for each {value, ci68} of
+    `nll`, the mean of -ln p(true mass) with p the ensemble's Gaussian per dex; `nll_above_best`, paired; `scatter_dex`,
     `residual_std_over_mean_sigma` and `bias_dex`.
     """
     mu, sigma, truth = (
@@ -131,7 +131,7 @@ def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> di
 
 
 def departures(first: Mapping[str, object], other: Mapping[str, object]) -> dict[str, object]:
-    """Values of `other` by dotted key where they differ from those of `first`; None for what it lacks."""
+    """Return the values of `other` that differ from `first`, by dotted key; None for keys that `other` lacks."""
     here, there = _flat(first), _flat(other)
     return {key: there.get(key) for key in sorted({*here, *there}) if here.get(key) != there.get(key)}
 
@@ -187,7 +187,7 @@ def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[
 
 
 def training_seconds(benchmarks: Path) -> float | None:
-    """Seconds of all training jobs with benchmark files in a folder; None if there are none."""
+    """Return the seconds of all training jobs with benchmark files in a folder; None if there are none."""
     seconds = []
     for path in benchmarks.glob("train_member*.tsv"):
         with path.open(encoding="utf-8", newline="") as stream:
@@ -196,7 +196,7 @@ def training_seconds(benchmarks: Path) -> float | None:
 
 
 def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> dict[str, str]:
-    """Cells of a candidate by the headings of their columns."""
+    """Return the cells of a candidate's row by column heading."""
     scores = content["candidates"][name]
     changes = {key.split(".", 1)[-1]: value for key, value in scores["departures"].items()}
     changed = ", ".join(f"{key} {'none' if value is None else value}" for key, value in changes.items())
@@ -234,7 +234,7 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     """Score ensembles of the first members on the test clusters, without recalibration or training; write JSON.
 
     `members` are the files `members/{member}.nc` in order; groups are those of the sky's `split`. Written are `n_test`,
-    `n_groups`; `sizes`: by number of members the measures of `compare` and `member_over_ensemble_sigma`, see
+    `n_groups`; `sizes`: for each number of members, the measures of `compare` and `member_over_ensemble_sigma`, see
     `sigma_ratio`; `alone`: mean and standard deviation over the single members of `scatter_dex` and `nll`;
     `provenance`. InputError: see `read_members`, or there are fewer than three test clusters.
     """

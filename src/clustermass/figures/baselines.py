@@ -36,7 +36,7 @@ class Metrics(NamedTuple):
 
 @style.saved
 def plot_baselines(metrics: Path) -> Figure:
-    """Draw the scatter of network and baselines, and the ratio of the network's to each, from `metrics.json`."""
+    """Draw the scatter of network and baselines, and the ratio of the network's to each baseline's."""
     content = read_metrics(metrics)
     names = in_order(content.scatter)[::-1]
     figure = style.new_figure(style.TWO_COLUMNS_IN, 1.1 + 0.26 * len(names))
@@ -96,10 +96,11 @@ def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], r
 
 @style.saved
 def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str | None]]) -> Figure:
-    """Draw the scatter of network and baselines against the number of training clusters, a panel a test sample.
+    """Draw the scatter of network and baselines against the number of training clusters, a panel per test sample.
 
     Each file has a row, an experiment on one test sample: `experiment`; `family`, a name for experiments that differ in
-    the training clusters alone; `sky`, None = the test set of the training sky, which comes first of each experiment.
+    the training clusters alone; `sky`, None = the test set of the training sky; that row comes first of each
+    experiment.
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
     trained: dict[str | None, int] = {}
@@ -128,7 +129,7 @@ def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str
 
 
 def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
-    """Draw the curves on one test sample of all predictors that have a scatter at every number of clusters."""
+    """Draw, for one test sample, the curves of all predictors with a scatter at every number of clusters."""
     sizes = [point.n_train for point in points]
     for place, name in enumerate(TRAINED):
         if all(name in point.scatter for point in points):
@@ -157,7 +158,7 @@ def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: 
 
 
 def far_apart(sizes: Sequence[int]) -> list[int]:
-    """Sizes from the largest down, without those within a quarter of the next: their labels would overlap."""
+    """Return sizes from the largest down, each at least 25 % below the last, as nearer labels would overlap."""
     kept: list[int] = []
     for size in sorted(sizes, reverse=True):
         if not kept or size <= kept[-1] / 1.25:

@@ -48,7 +48,7 @@ def plot_bias(predictions: Path, baselines: Path) -> Figure:
 
 
 def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Read true masses, residuals in dex by predictor, with "network", and the network's sigma, (cluster,) each."""
+    """Read true masses, residuals (dex) of "network" and of each baseline, and the network's sigma, (cluster,)."""
     network = read_subset(predictions, "test", require=["mu", "sigma_calibrated"])
     others = read_netcdf(baselines, require=["mu", "predictor"])
     check_finite(others, ["mu"], baselines)
@@ -109,7 +109,7 @@ def draw_all(
 
 
 def mass_bins(mass: np.ndarray) -> np.ndarray:
-    """Edges of bins of 0.25 dex that hold every mass, thin bins joined with their smaller neighbour."""
+    """Return edges of bins of 0.25 dex for all masses; bins of few clusters are joined to a neighbour."""
     first, last = np.floor(mass.min() / BIN_DEX), np.floor(mass.max() / BIN_DEX) + 1
     edges = BIN_DEX * np.arange(first, last + 1)
     while len(edges) > 2:
@@ -156,7 +156,7 @@ def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray, label: str) -> No
 def plot_weighting(predictions: Sequence[Path], rows: Sequence[Mapping[str, str]]) -> Figure:
     """Draw residuals and sigma of pairs of experiments on the same test clusters (Figs. 5 and 8 of the paper).
 
-    Each file has a row: `experiment` and `weighting` of its training clusters. In a pair the unweighted comes first.
+    Each file has a row: `experiment`, and `weighting` of its training clusters. Of a pair the unweighted is first.
     """
     if not rows or len(rows) % 2 or len(rows) != len(predictions):
         raise InputError("no pair of experiments that differ in weighting alone.")
@@ -195,7 +195,7 @@ def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[
 
 
 def draw_distributions(axes: Axes, values: Sequence[np.ndarray], texts: Sequence[str]) -> None:
-    """Draw the histograms of both experiments in common bins, and above them a text on each, in its colour."""
+    """Draw the histograms of both experiments in common bins, and above them a text for each, in its colour."""
     low, high = np.min(values), np.max(values)
     edges = np.linspace(low, max(high, low + 1e-3), HISTOGRAM_BINS + 1)
     for number, (each, text, (colour, _, _)) in enumerate(zip(values, texts, PAIR, strict=True)):

@@ -1,4 +1,4 @@
-"""All experiments of a run: scatter, and its ratio to the count rate's and to the ridge regression's."""
+"""All experiments of a run: scatter, and its ratio to the scatter of the count rate and of ridge regression."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -58,7 +58,7 @@ def plot_comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
 
 
 def values_of(row: Row, key: str) -> Iterator[tuple[float, float, Sequence[float]]]:
-    """Yield shift, value and 68 % interval of a key figure: of all clusters and of isolated ones, where measured."""
+    """Yield shift, value and 68 % interval of a key figure: for all clusters and, where measured, isolated ones."""
     for shift, figures in ((-APART, row), (APART, row["isolated"])):
         if figures is not None and figures[key] is not None:
             yield shift, figures[key], figures[f"{key}_ci68"] or [figures[key]] * 2
@@ -91,7 +91,7 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 
 
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
-    """Limits that hold all intervals of a key figure, and a ratio of 1; controls count only without other rows."""
+    """Limits that hold all intervals of a key figure, and a ratio of 1; controls count only if there are no others."""
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]
     for _, value, interval in (measured for row in shown for measured in values_of(row, key)):

@@ -1,4 +1,4 @@
-"""Masses of an observed field (Krippendorf et al. 2023, Fig. 6): with redshift, against relations and other papers."""
+"""Masses of an observed field (Krippendorf et al. 2023, Fig. 6) against redshift, relations and published masses."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def read_masses(path: Path) -> xr.Dataset:
     """Read the clusters of `masses.fits` that have a mass.
 
     Returns `COLUMNS` and `flagged` (any of `FLAGS`), (cluster,), in the units of the file, with the attributes
-    `without_mass` (number of clusters without a mass, for want of a redshift) and `simulated`.
+    `without_mass` (number of clusters without a mass, as they have no redshift) and `simulated`.
     """
     with reading(path, "mass catalogue"):
         data, header = fits.getdata(path, 1, header=True, memmap=False)
@@ -170,7 +170,7 @@ def plot_published_masses(comparison: Path) -> Figure:
 
 
 def describe(numbers: Mapping[str, Any]) -> tuple[str, str]:
-    """Format number, mean and scatter of a difference, and its trends; numbers of too few clusters are left out."""
+    """Format number, mean, scatter and trends of a difference; values of too few clusters are left out."""
     title, trends, fit = f"n = {numbers['n']}", "", numbers["fit"]
     if numbers["mean_dex"] is not None:
         title += f"\nmean {signed(numbers['mean_dex'])} ± {numbers['mean_dex_error']:.3f} dex"

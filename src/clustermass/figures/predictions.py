@@ -30,7 +30,7 @@ BINNED_BY = {
 
 @style.saved
 def plot_predictions(predictions: Path) -> Figure:
-    """Draw predicted against true mass for train and test, and the test set's residuals and uncertainties."""
+    """Draw predicted against true mass of training and test set, and the test set's residuals and uncertainties."""
     train, test = (read_subset(predictions, split, require=["mu", "sigma_calibrated"]) for split in ("train", "test"))
     low, high = np.percentile(np.concatenate([part["sigma_calibrated"].values for part in (train, test)]), [1, 99])
     norm = Normalize(low, max(high, low + 1e-3))
@@ -105,7 +105,7 @@ def plot_calibration(predictions: Path, metrics: Path) -> Figure:
 
 
 def read_bins(path: Path) -> dict[str, tuple[list[float], list[int], np.ndarray]]:
-    """Read the bins in `calibration` of metrics.json: inner edges, numbers and shares by key of `BINNED_BY`.
+    """Read the bins in `calibration` of metrics.json: inner edges, cluster numbers and shares by key of `BINNED_BY`.
 
     Shares are (interval, bin, 3): the share of true masses inside each interval of `COVERAGES`, and the ends of its own
     68 % interval; NaN for an empty bin. The outermost bins are open.
@@ -136,7 +136,7 @@ def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def binomial_band(n: int, probability: np.ndarray | float) -> np.ndarray:
-    """Return the central 95 % interval of the fraction of `n` clusters inside, each with `probability`, (2, ...)."""
+    """Return the central 95 % interval of the fraction inside of `n` clusters, each with `probability`, (2, ...)."""
     return np.asarray(stats.binom.interval(0.95, n, probability)) / n
 
 

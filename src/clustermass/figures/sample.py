@@ -1,4 +1,4 @@
-"""The sample: its clusters in mass and redshift, one in all energy bands (Krippendorf et al. 2023, Figs. 2 and 1)."""
+"""The sample: clusters in mass and redshift, and one in all energy bands (Krippendorf et al. 2023, Figs. 2 and 1)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -28,7 +28,7 @@ COARSER = 2
 
 @style.saved
 def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
-    """Draw all selected clusters of `ensemble.nc` on the density of all haloes, with distributions of both."""
+    """Draw all selected clusters of `ensemble.nc` on the density of all haloes, with histograms of both."""
     halo_z, halo_mass = read_haloes(truth)
     selected = read_netcdf(ensemble, require=["redshift", "log10_m500c"])
     z, mass = selected["redshift"].values, selected["log10_m500c"].values
@@ -133,9 +133,9 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
 
 
 def pixels_of(cluster: xr.Dataset, coarser: int = 1) -> tuple[np.ndarray, float]:
-    """Return photons a pixel (band, y, x), or the image if it was published smoothed, and half of its side, arcsec.
+    """Return counts (band, y, x), or the smoothed image if only that was published, and half its side in arcsec.
 
-    Pixels are `coarser` times those of the file, except for a smoothed or indivisible image.
+    Pixels are `coarser` times as wide as in the file, unless the image is smoothed or can't be divided so.
     """
     pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)
     bands, side = pixels.shape[:2]

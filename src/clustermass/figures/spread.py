@@ -53,7 +53,7 @@ def plot_spread(
     seed: int,
     catalogues: Sequence[Path] = (),
 ) -> Figure:
-    """Draw the test clusters of largest and smallest spread, and all spreads against the other sources in the box.
+    """Draw the test clusters of largest and smallest spread, and all spreads against the neighbours in the box.
 
     Images, truth tables and catalogues, if any, are those of every realization in the same order. `half_width_arcsec`
     is half of the side of the box that the networks see, `bootstrap` the number of resamplings of the groups of `split`
@@ -87,7 +87,7 @@ def plot_spread(
 
 
 def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
-    """Read the test clusters' calibrated predictions, `lowest` and `highest` of the members, `spread` and `group`."""
+    """Read the test clusters' predictions; add the members' `lowest` and `highest` mu, their `spread`, and `group`."""
     members = read_subset(ensemble, "test", require=["member_mu"])
     predicted = read_subset(predictions, "test", require=["mu", "sigma_calibrated"])
     if not np.array_equal(members["cluster"].values, predicted["cluster"].values):
@@ -119,7 +119,7 @@ def read_columns(path: Path, names: Sequence[str]) -> Columns:
 
 
 def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
-    """Rows of a table in the square box of side 2 `half` (arcsec) about `centre` (RA, DEC in deg).
+    """Return rows of a table in the square box of side 2 `half` (arcsec) about `centre` (RA, DEC in deg).
 
     Their offsets from the centre in the projection of the images are added: x to the West and y to the North, arcsec.
     """
@@ -232,7 +232,7 @@ def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id:
 
 
 def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap: int, seed: int) -> None:
-    """Scatter the spreads against the brightest neighbour, with medians with and without a brighter one."""
+    """Scatter the spreads against the brightest neighbour, with medians of clusters with and without a brighter one."""
     spread, group = table["spread"].values, table["group"].values.astype(str)
     axes.set_xscale("log")
     draw_points(axes, np.maximum(ratio, NONE_AT), spread)
@@ -254,7 +254,7 @@ def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap:
 
 
 def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: np.random.Generator) -> float:
-    """Bootstrap error of the median of `values` (cluster,), groups (cluster,) drawn whole; NaN for one group."""
+    """Return the bootstrap error of the median of `values` (cluster,), from whole groups; NaN for one group."""
     names, row = np.unique(group, return_inverse=True)
     if names.size == 1:
         return np.nan

@@ -188,5 +188,5 @@ def percent(dex: float) -> float:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Format a number with its sign, a true minus included."""
+    """Format a number with its sign, plus or a true minus."""
     return f"{value:+.{digits}f}".replace("-", "−")

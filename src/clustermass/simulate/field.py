@@ -47,7 +47,7 @@ class Field:
 
     @property
     def area_deg2(self) -> float:
-        """Solid angle in deg2."""
+        """Return the solid angle of the field in deg2."""
         return float(self.width_deg * np.degrees(2 * np.sin(np.radians(self.height_deg / 2))))
 
     def draw(self, rng: np.random.Generator, number: int) -> tuple[FloatArray, FloatArray]:
@@ -91,9 +91,10 @@ class ExposureMap:
         """Build the map of the config block `exposure`; `vignetted=False` for particles, which bypass the mirrors.
 
         The field is scanned in `scans` parts side by side, each of flat depth. The depth falls linearly to zero within
-        `taper_deg` of the field's edges. Neighbours overlap by `overlap_deg`: each falls to zero within half of that
-        beyond their border. The sum has a ridge of twice the depth there, as in the eFEDS field (Brunner et al. 2022).
-        For particles, the relative depth of each scan is raised to the power `particle_slope`.
+        `taper_deg` of the field's edges. Neighbouring scans overlap by `overlap_deg`: the depth of each falls to zero
+        within half of `overlap_deg` beyond their border. There the summed depth has a ridge of twice the depth, as in
+        the eFEDS field (Brunner et al. 2022). For particles, the relative depth of each scan is raised to the power
+        `particle_slope`.
         """
         pixel = parameters["pixel_arcsec"] / 3600
         half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1
@@ -125,7 +126,7 @@ class ExposureMap:
         write_exposure(path, self.image_s, coordinates, header)
 
     def widened(self, radius_arcsec: float) -> ExposureMap:
-        """Return a map of the largest exposure within `radius_arcsec` of each pixel: photons may land that far away."""
+        """Return a map of the largest exposure within `radius_arcsec` of each pixel; photons scatter that far."""
         from scipy.ndimage import maximum_filter
 
         reach = int(np.ceil(radius_arcsec / 3600 / self.pixel_deg)) + 1
@@ -133,7 +134,7 @@ class ExposureMap:
         return ExposureMap(self.field, self.pixel_deg, image)
 
     def draw(self, rate_per_arcmin2: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Draw native positions in deg of a uniform background of `rate_per_arcmin2` count / (s arcmin2), by rows."""
+        """Draw native positions (deg) of a uniform background, `rate_per_arcmin2` count / (s arcmin2), row by row."""
         rows, columns = self.image_s.shape
         y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]
         x = np.radians((np.arange(columns) + 0.5 - columns / 2) * self.pixel_deg)[None, :]
@@ -148,7 +149,7 @@ class ExposureMap:
         return np.degrees(np.arctan2(east, np.sqrt(np.clip(1 - east**2 - north**2, 1e-12, None)))), latitude
 
     def at_native(self, longitude: FloatArray, latitude: FloatArray) -> Float32Array:
-        """Exposure in s of the pixel at native longitude and latitude in deg; zero outside the map."""
+        """Return the exposure in s of the pixel at native longitude and latitude in deg; zero outside the map."""
         # single precision is good to 0.01 arcsec here, and twice as fast for millions of photons
         lon, lat = np.radians(longitude, dtype=np.float32), np.radians(latitude, dtype=np.float32)
         east, north = np.cos(lat) * np.sin(lon), np.sin(lat)
@@ -159,12 +160,12 @@ class ExposureMap:
         return np.where(inside, self.image_s[np.clip(j, 0, rows - 1), np.clip(i, 0, columns - 1)], np.float32(0))
 
     def at(self, ra: FloatArray, dec: FloatArray) -> Float32Array:
-        """Exposure in s of the pixel at RA, Dec in deg; zero outside the map."""
+        """Return the exposure in s of the pixel at RA, Dec in deg; zero outside the map."""
         return self.at_native(*self.field.to_native(ra, dec))
 
 
 def _scans(longitude: FloatArray, width_deg: float, parameters: Exposure) -> Iterator[FloatArray]:
-    """Yield the relative depth of each scan at native longitudes (deg), without the fall towards North and South."""
+    """Yield the relative depth of each scan at native longitudes (deg), without the taper in North and South."""
     number, taper, overlap = parameters["scans"], parameters["taper_deg"], parameters["overlap_deg"]
     for scan in range(number):
         west = -width_deg / 2 + scan * width_deg / number

@@ -1,8 +1,8 @@
-"""Hot gas of haloes: emission profile, temperature and luminosity drawn jointly given mass and redshift.
+"""Hot gas of haloes: emission profile, temperature and luminosity, drawn jointly at given mass and redshift.
 
 The draw follows Comparat et al. 2020, with the hydrostatic mass b M500c: the scaled emission measure S(r) and kT are
-log-normal at fixed mass and redshift. Two corrections are tuned to the number counts of surveys, which are thus not
-predicted: a shift of the normalisation, and a steeper luminosity-mass relation below a threshold mass (Comparat et al.
+log-normal at fixed mass and redshift. Two corrections are tuned to the number counts of surveys, so these counts are no
+prediction: a shift of the normalisation, and a steeper luminosity-mass relation below a threshold mass (Comparat et al.
 2025). Radii are in units of R500c of the hydrostatic mass.
 """
 
@@ -87,7 +87,7 @@ class RadialProfiles:
         return RadialProfiles(self.nodes, *(values[rows] for values in by_profile))
 
     def enclosed(self, radius: FloatArray) -> FloatArray:
-        """Return the integral of each profile over the disc inside its `radius`, (profile,); at most the last node."""
+        """Return the integral of each profile over the disc inside `radius` (at most the last node), (profile,)."""
         profile = np.arange(len(self.total))
         ring = np.clip(np.searchsorted(self.nodes, radius, side="right") - 1, 0, len(self.nodes) - 2)
         start, slope = self.nodes[ring], self.slope[profile, ring]
@@ -111,7 +111,7 @@ class RadialProfiles:
 
 @dataclass(frozen=True)
 class Gas(Rows):
-    """Gas of each halo, each array (halo,)."""
+    """Gas of haloes; every array has the shape (halo,)."""
 
     kt_kev: FloatArray
     luminosity: FloatArray  #: rest-frame 0.5-2 keV, inside the projected R500c of the true mass, erg/s
@@ -133,9 +133,10 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
         L500 = Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 * integral of S(r) 2 pi r dr to R500c.
 
-    Temperature correlates with the profile as measured, hardly with luminosity. If `luminosity_temperature_correlation`
-    is a number, it is instead the correlation of ln kT with the ln of the emission inside R500c, at fixed mass and
-    redshift. Profiles end where the flux beyond R500c is `outskirts_flux_max` times that inside.
+    Temperature correlates with the profile as measured, and hardly with luminosity. If
+    `luminosity_temperature_correlation` is a number, ln kT has this correlation with the ln of the emission inside
+    R500c instead, at fixed mass and redshift. A profile ends where its flux beyond R500c is `outskirts_flux_max` times
+    its flux inside.
     """
     log_mass = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"])
     scores = rng.standard_normal((len(haloes), PROFILE.shape[1] - 4))
@@ -173,7 +174,7 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
 
 def mean_luminosity(redshift: FloatArray, log10_hydrostatic: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return the luminosity (erg/s, 0.5-2 keV rest frame, in R500c) of mean profile and temperature, uncorrected."""
+    """Return the luminosity (erg/s, 0.5-2 keV rest frame, in R500c) at mean profile and temperature, uncorrected."""
     log_profile, log_kt = _mean_relations(redshift, log10_hydrostatic)
     profiles, kt = RadialProfiles.from_nodes(PROFILE[:, 0], log_profile), np.clip(np.exp(log_kt), *KT_RANGE)
     radius = r500c_mpc(log10_hydrostatic, redshift, cosmology)
@@ -203,7 +204,7 @@ def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.ran
 
 
 def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -> FloatArray:
-    """Deviation of the ln of the emission inside R500c from that of the mean profile, in standard deviations."""
+    """Return the deviation of ln(emission inside R500c) from the mean profile's, in standard deviations."""
     one = np.ones(len(deviation))
     actual, mean = (
         RadialProfiles.from_nodes(PROFILE[:, 0], profile).enclosed(one)
@@ -216,9 +217,9 @@ def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -
 def _low_mass_correction_dex(
     redshift: FloatArray, log10_mass: FloatArray, parameters: Clusters, cosmology: Mapping[str, float]
 ) -> FloatArray:
-    """Shift of log10 S that makes the mean relation steeper below M_0 = 10^`low_mass_log10_m500c` Msun.
+    """Return the shift of log10 S that makes the mean relation steeper below M_0 = 10^`low_mass_log10_m500c` Msun.
 
-    With Lbar(M, z) of `mean_luminosity` at hydrostatic mass M and s = `low_mass_slope`, the corrected mean is a power
+    With Lbar(M, z) the `mean_luminosity` at hydrostatic mass M, and s = `low_mass_slope`, the corrected mean is a power
     law below M_0:
 
         shift(M, z) = log10 Lbar(M_0, z) + s log10(M / M_0) - log10 Lbar(M, z)   for M < M_0, else 0.
@@ -235,7 +236,7 @@ def _low_mass_correction_dex(
 
 @dataclass(frozen=True)
 class EmittingHaloes(Rows):
-    """Haloes above the flux limit, with their gas, each array (halo,); SRC_ID is 1, 2, ... in their order."""
+    """Haloes above the flux limit with their gas, arrays (halo,); SRC_ID is 1, 2, ... in their order."""
 
     haloes: Haloes
     gas: Gas
@@ -245,7 +246,7 @@ class EmittingHaloes(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """SRC_ID of each halo and its photons."""
+        """Return SRC_ID of each halo and its photons."""
         return np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 

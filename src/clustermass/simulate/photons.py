@@ -1,6 +1,6 @@
 """Photons of clusters, point sources and background, thinned by the exposure map, and the event list made of them.
 
-The smooth background is a thermal foreground of the Galaxy, unresolved AGN and particles, each a share of the counts.
+The smooth background has a thermal foreground of the Galaxy, unresolved AGN and particles, with given shares of counts.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Background:
 
 
 def _levels(parameters: BackgroundBlock) -> dict[str, float]:
-    """Return count / (s arcmin2) in the detection band by component; InputError if all shares are 0."""
+    """Return the rate, count / (s arcmin2), in the detection band by component; InputError if all shares are 0."""
     shares = cast("dict[str, float]", parameters["shares"])
     total = sum(shares.values())
     if total <= 0:
@@ -68,7 +68,7 @@ def _levels(parameters: BackgroundBlock) -> dict[str, float]:
 
 
 def sky_components(energy_kev: FloatArray, nh_cm2: float) -> dict[str, FloatArray]:
-    """Return the photon spectra of the parts of the sky background as they arrive, of any normalisation, by name."""
+    """Return photon spectra of the sky background's components after absorption, by name; their norm is arbitrary."""
     absorbed = transmission(energy_kev, nh_cm2)
     return {
         "local_bubble": plasma_power(energy_kev, LOCAL_BUBBLE_KEV) / energy_kev,
@@ -78,7 +78,7 @@ def sky_components(energy_kev: FloatArray, nh_cm2: float) -> dict[str, FloatArra
 
 
 def sky_background(parameters: BackgroundBlock, nh_cm2: float, energy_kev: FloatArray) -> FloatArray:
-    """Return the sky background without particles as it arrives, photon / (s cm2 keV arcmin2) at `energy_kev`."""
+    """Return the absorbed sky background (no particles) at `energy_kev`, photon / (s cm2 keV arcmin2)."""
     levels, arriving = _levels(parameters), sky_components(energy_kev, nh_cm2)
     density = np.zeros(energy_kev.shape)
     for name, spectrum in sky_components(PHOTON_KEV, nh_cm2).items():
@@ -138,7 +138,7 @@ def cluster_photons(
 def background_photons(
     background: Background, exposure: ExposureMap, particle_exposure: ExposureMap, rng: np.random.Generator
 ) -> Photons:
-    """Draw the photons of the smooth background: sky through the mirrors, particles past them."""
+    """Draw the photons of the smooth background; sky photons pass the mirrors, particles bypass them."""
     parts = []
     for spectrum, seen in ((background.sky, exposure), (background.particle, particle_exposure)):
         longitude, latitude = seen.draw(float(spectrum.rate[0]), rng)
@@ -161,8 +161,8 @@ def _detected(
 ) -> Photons:
     """Return the detected photons, offset to the East and North of their source and scattered by the PSF.
 
-    Each photon was drawn with the exposure `most_s` of its source, in row `source` of `sources`. It is kept with the
-    probability (exposure where it lands) / `most_s`.
+    Each photon was drawn for the source in row `source` of `sources`, with that source's exposure `most_s`. It is kept
+    with the probability (exposure where it lands) / `most_s`.
     """
     radius = psf.draw_radius(rng, energy_ev)
     phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)

@@ -6,11 +6,11 @@ table, and the AGN with label -k becomes n + k (card NHALOES: n). SIXTE copies S
 last source is the sky's background: a uniform image that covers the field and its surroundings. Particles are left
 out: they belong to the instrument, and SIXTE adds them (`Background=yes`) if the instrument's XML describes them.
 
-Images have no PSF. libsimput reads at most 1000 images of a file, so clusters share them: each takes the image of
-the cluster that looks most like it, scaled by IMGSCAL and turned by IMGROTA. Which clusters have their own is decided
-by the number of photons that a wrong image would misplace, in units of their Poisson noise. In a realization of the
-default sky, two thirds of the clusters of more than 30 expected counts have their own. For 95 % (all) of these clusters
-the share of the flux inside any circle is off by at most 2 % (4.5 %), and the axis ratio by 0.03 (0.05).
+Images have no PSF. libsimput reads at most 1000 images of a file, so clusters share them: each takes the image of the
+cluster that looks most like it, scaled by IMGSCAL and turned by IMGROTA. A cluster gets its own image if a shared one
+would misplace many of its photons, in units of their Poisson noise. In a realization of the default sky, two thirds of
+the clusters of more than 30 expected counts have their own image. For 95 % (all) of these clusters the share of the
+flux inside any circle is off by at most 2 % (4.5 %), and the axis ratio by 0.03 (0.05).
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _catalogue(
     rows: IntArray,
     header: Mapping[str, Any],
 ) -> fits.BinTableHDU:
-    """Return the extension SRC_CAT: clusters, then AGN, then the background of the whole image, `sky_flux`, if any.
+    """Return the extension SRC_CAT: clusters, then AGN, then the background of flux `sky_flux`, if any.
 
     `rows` are the rows of their spectra, (source,).
     """
@@ -166,7 +166,7 @@ def _class(name: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SharedImages:
-    """Which image each cluster shows, and how large."""
+    """The image that each cluster shows, and the image's size."""
 
     hosts: IntArray  #: row of the cluster that each image was made of, (image,)
     image: IntArray  #: row in `hosts` of each cluster's image, (cluster,)
@@ -174,7 +174,7 @@ class SharedImages:
 
 
 def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> SharedImages:
-    """Choose the clusters that lend their images: each time the one whose mismatch so far is most significant.
+    """Choose the clusters whose images are shared, always next the one whose mismatch is most significant.
 
     `counts`, shape (cluster,), are expected counts in any unit and weight the mismatch of a cluster. There are at most
     `images_max` images, and no more than clusters.
@@ -221,7 +221,7 @@ def _log_radius(profiles: RadialProfiles, share: float) -> FloatArray:
 def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
     """Draw the brightness of cluster `row`, major axis along x, without the PSF.
 
-    Returns the image (y, x) of sum 1, which just holds the whole profile, and the side of a pixel in deg.
+    Returns the image (y, x) of sum 1, which just holds the whole profile, and the width of its pixels in deg.
     """
     profiles = gas.profiles[np.array([row])]
     # the total is reached at the cut, and there only; rounding must not put it elsewhere
@@ -243,7 +243,7 @@ def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
 def background_image(field: Field) -> tuple[Float32Array, float]:
     """Draw a uniform sky over `field` and `_MARGIN_DEG` around it, on a TAN projection about the field's centre.
 
-    Returns the image (y, x) of sum 1, whose pixels cover different solid angles, and their sum in arcmin2.
+    Returns the image (y, x) of sum 1, proportional to the solid angles of its pixels, and their total in arcmin2.
     """
     width, height = (side / 2 + _MARGIN_DEG for side in (field.width_deg, field.height_deg))
     reach = np.tan(np.radians(width)), np.tan(np.radians(height)) / np.cos(np.radians(width))
@@ -279,13 +279,13 @@ class ArrivingSpectra:
 
     @classmethod
     def from_emitted(cls, names: list[str], emitted: FloatArray, nh_cm2: float) -> ArrivingSpectra:
-        """Absorb unabsorbed photon spectra of any normalisation, shape (spectrum, energy)."""
+        """Absorb emitted photon spectra of any normalisation, shape (spectrum, energy)."""
         absorbed = emitted * transmission(ENERGY_KEV, nh_cm2)
         flux = _band_flux(absorbed)
         return cls(names, absorbed / flux[:, None], flux / _band_flux(emitted))
 
     def with_background(self, density: FloatArray) -> tuple[ArrivingSpectra, float]:
-        """Add a last spectrum that is absorbed already, photon/s/cm2/keV on `ENERGY_KEV`; return its flux too."""
+        """Return the spectra with a last one added (absorbed photon/s/cm2/keV on `ENERGY_KEV`), and its flux."""
         flux = float(_band_flux(density[None])[0])
         spectra = np.append(self.density, density[None] / flux, axis=0)
         return ArrivingSpectra([*self.names, _BACKGROUND_NAME], spectra, np.append(self.passed, 1.0)), flux
@@ -305,17 +305,18 @@ def _spectrum_hdu(spectra: ArrivingSpectra) -> fits.BinTableHDU:
 
 
 def _band_flux(density: FloatArray) -> FloatArray:
-    """Flux in erg/s/cm2 between 0.5 and 2 keV of photon/s/cm2/keV on `ENERGY_KEV`, shape (spectrum, energy)."""
+    """Return the 0.5-2 keV flux (erg/s/cm2) of spectra (spectrum, energy), photon/s/cm2/keV on `ENERGY_KEV`."""
     first, last = np.searchsorted(ENERGY_KEV, BAND_KEV)
     energy = ENERGY_KEV[first : last + 1]
     return np.asarray(np.trapezoid(density[:, first : last + 1] * energy, energy, axis=1)) * ERG_PER_KEV
 
 
 def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray) -> tuple[list[str], FloatArray, IntArray]:
-    """Return names and emitted spectra (spectrum, energy) of grid points in use, and each cluster's row, (cluster,).
+    """Return names and emitted spectra (spectrum, energy) of the grid points used, and each cluster's row in them.
 
     Each cluster takes the nearest point of the grid. In a realization of the default sky, count rates agree with those
-    of the embedded sky to 0.2 % for two thirds of the clusters, 0.7 % for 95 %, 3 % for all, and 0.1 % in sum.
+    of the embedded sky to 0.2 % for two thirds of the clusters, to 0.7 % for 95 % and to 3 % for all of them; the
+    summed rates agree to 0.1 %.
     """
     nearest = np.stack([np.rint(np.log(kt_kev) / _LOG_KT_STEP), np.rint(redshift / _REDSHIFT_STEP)], axis=1)
     points, rows = np.unique(nearest, axis=0, return_inverse=True)

@@ -37,7 +37,7 @@ class Haloes(Rows):
 
 
 def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Haloes per deg2, redshift and dex of mass, (z, mass): Tinker et al. 2008 (ApJ 688, 709) at 500 times critical."""
+    """Return haloes per deg2, unit redshift and dex of M500c, (z, mass), of Tinker et al. 2008 (ApJ 688, 709)."""
     from colossus.cosmology import cosmology as colossus_cosmology
     from colossus.lss import mass_function
 
@@ -86,7 +86,7 @@ class PointSources(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """SRC_ID of each source and its photons: -1, -2, ..."""
+        """Return SRC_ID of each source and its photons: -1, -2, ..."""
         return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
@@ -107,9 +107,9 @@ def draw_agn(
 ) -> PointSources:
     """Draw the AGN of `field` from the config block `agn`.
 
-    `haloes` are those that emit, `r500_arcmin` their R500c, shape (halo,). A share `clustered_fraction` of the AGN lies
-    around haloes, chosen in proportion to M500c. Their projected distances are uniform up to `clustered_r500` R500c (a
-    surface density that falls as 1 / r). All other AGN are uniform on the sky.
+    `haloes` are the haloes that emit, `r500_arcmin` their R500c, shape (halo,). A share `clustered_fraction` of the AGN
+    lies around haloes, chosen in proportion to M500c. Their projected distances are uniform up to `clustered_r500`
+    R500c (a surface density that falls as 1 / r). All other AGN are uniform on the sky.
     """
     flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
     above = counts_above(flux, parameters["normalisation_per_deg2"])

@@ -183,7 +183,7 @@ _FITTED_BAND = np.linspace(0.5, 2.0, 301)
 
 @dataclass(frozen=True)
 class ClusterSpectra:
-    """Spectra on a grid of ln(kT / keV) times redshift; a spectrum's number is kT row * redshifts + redshift row."""
+    """Spectra on a grid of ln(kT / keV) times redshift; its number is kT row * number of redshifts + redshift row."""
 
     redshift: FloatArray  #: grid, (z,)
     spectra: CountSpectra  #: for 1 erg/s/cm2 observed between 0.5 and 2 keV, unabsorbed

@@ -61,7 +61,7 @@ def effective_area_cm2(energy_kev: ArrayLike) -> FloatArray:
 
 @cache
 def redistribution() -> FloatArray:
-    """Probability of a detector-energy bin given the photon energy: (photon energies, PI bins), rows sum to <= 1."""
+    """Return the probability of each PI bin at each photon energy, (photon energies, PI bins); rows sum to <= 1."""
     below = redistribution_below(PI_EDGES_EV, PHOTON_KEV[:, None])
     return np.maximum(np.diff(below, axis=1), 0)  # rounding makes it -1e-16 where it is zero
 
@@ -69,7 +69,7 @@ def redistribution() -> FloatArray:
 def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> FloatArray:
     """Probability (0 to 1) that a photon of 0.1-3 keV is detected below `detector_ev`; the arguments broadcast.
 
-    A Gaussian, part of it smeared downwards by an exponential (`CHARGE_LOSS`), on a flat shelf from zero to the energy.
+    It is a Gaussian, part of it smeared downwards by an exponential (`CHARGE_LOSS`), on a flat shelf up to the energy.
     """
     from scipy.special import log_ndtr, ndtr
 
@@ -101,9 +101,9 @@ def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
 class KingPsf:
     """King point-spread function (1 + (r / core)^2)^-slope, cut at `radius_max_arcsec` and normalised to one inside.
 
-    Its fields are the config block `psf`. At photon energy E the core is `core_arcsec` (E / 1 keV)^`energy_slope`, and
-    the profile scales with it. The default 7.6 arcsec and 1.5 give eROSITA's half-energy width of 26 arcsec, averaged
-    over the field of view (Predehl et al. 2021), and wings that fall as r^-3.
+    Its fields are those of the config block `psf`. At photon energy E the core is `core_arcsec` (E / 1
+    keV)^`energy_slope`, and the profile scales with it. The default 7.6 arcsec and 1.5 give eROSITA's half-energy width
+    of 26 arcsec, averaged over the field of view (Predehl et al. 2021), and wings that fall as r^-3.
     """
 
     core_arcsec: float

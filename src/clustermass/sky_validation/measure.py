@@ -77,9 +77,10 @@ class RealizationFiles(NamedTuple):
 def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     """Return `VARIABLES` of all realizations of one sky.
 
-    Numbers are (realization,), cumulative numbers (realization, flux) and (realization, rate); the extended candidates
-    (candidate,) of all realizations follow each other, numbered by `field`. InputError if there is no realization, if
-    they are of different skies, or if a file is wrong (`measure_realization`).
+    Numbers have the shape (realization,), cumulative numbers (realization, flux) or (realization, rate). Properties of
+    the extended candidates of all realizations are joined, (candidate,); `field` is the number of each one's
+    realization. InputError if there is no realization, if they are of different skies, or if a file is wrong
+    (`measure_realization`).
     """
     if not realizations:
         raise InputError("validation: no realization is given. Set realizations of the sky to 1 or more.")
@@ -168,7 +169,7 @@ def solid_angle_deg2(shape: tuple[int, ...], wcs: WCS) -> FloatArray:
 def _halo_rows(
     files: RealizationFiles, id_src: FloatArray, src_id: FloatArray, matches: Mapping[str, FloatArray]
 ) -> NDArray[np.int64]:
-    """Row in the truth of each detection's halo, (detection,); -1 = none."""
+    """Return the row of each detection's halo in the truth table, (detection,); -1 = none."""
     detection, halo = find_rows(matches["ID_SRC"], id_src), find_rows(matches["SRC_ID"], src_id)
     if (lost := (detection < 0) | (halo < 0)).any():
         pair = f"ID_SRC {matches['ID_SRC'][lost][0]:.0f} or SRC_ID {matches['SRC_ID'][lost][0]:.0f}"
@@ -205,7 +206,7 @@ def _count_events(path: Path) -> tuple[float, float]:
 
 
 def write_measured(data: xr.Dataset, realizations: Sequence[RealizationFiles], path: Path) -> None:
-    """Write what `measure` returns as netCDF; it names catalogues, truths and matches, not the large event lists."""
+    """Write the result of `measure` as netCDF; as inputs it names catalogues, truths and matches, not event lists."""
     inputs = [file for files in realizations for file in (files.catalogue, files.truth, files.matches)]
     sky = {"sky_config_hash": data.attrs["sky_config_hash"]}
     title = "Measurements on simulated fields, for their comparison with published numbers"

@@ -30,14 +30,14 @@ class PublishedNumber(NamedTuple):
 
 
 class Histogram(NamedTuple):
-    """Numbers in bins."""
+    """Published numbers in bins."""
 
     edges: FloatArray  # (bin + 1,)
     counts: FloatArray  # (bin,)
 
 
 class Running(NamedTuple):
-    """Quantiles of one quantity in bins of another, each (bin,) but `edges`."""
+    """Published quantiles of one quantity in bins of another; arrays (bin,), except `edges`."""
 
     edges: FloatArray  # (bin + 1,), the last may be infinite
     x: FloatArray  # median of the binned quantity
@@ -94,7 +94,7 @@ def published_median_ext_like(span: str) -> PublishedNumber:
 
 
 def mass_relation() -> dict[str, float]:
-    """Return the relation that the masses of eFEDS follow, a block like `baselines.count_rate_efeds`."""
+    """Return the count-rate relation of the published eFEDS masses, a block like `baselines.count_rate_efeds`."""
     return dict(published()["mass_relation"])
 
 
@@ -103,8 +103,8 @@ def with_error(
 ) -> tuple[float, float | None]:
     """Return a statistic of all n realizations and its jackknife error, None for n = 1 or if one of `others` gives NaN.
 
-    The error is sqrt((n - 1) var_i) of the statistic in `others`, the data without each realization in turn. For a mean
-    over realizations it equals their standard deviation over sqrt(n).
+    The error is sqrt((n - 1) v), with v the variance (over n) of the statistic among `others`, the data without each
+    realization in turn. For a mean over realizations it equals their sample standard deviation over sqrt(n).
     """
     without = [statistic(other, *arguments) for other in others]
     error = float(np.sqrt((len(others) - 1) * np.var(without))) if others else np.nan
@@ -129,17 +129,17 @@ def chosen(data: xr.Dataset, which: str) -> NDArray[np.bool_]:
 
 
 def per_field(data: xr.Dataset, name: str) -> float:
-    """Mean of a number over the realizations."""
+    """Mean of the variable `name` over the realizations (one field each)."""
     return float(data[name].mean())
 
 
 def ratio(data: xr.Dataset, name: str, over: str) -> float:
-    """Ratio of two numbers, each summed over the realizations."""
+    """Ratio of the variables `name` and `over`, each summed over the realizations."""
     return float(data[name].sum() / data[over].sum())
 
 
 def density_above_flux(data: xr.Dataset, flux: float) -> float:
-    """Haloes per deg2 above a flux of the grid."""
+    """Number of haloes per deg2 above `flux`, one of the tabulated fluxes."""
     return float(data["haloes_above"].sel(flux=flux).sum() / data["area"].sum())
 
 
@@ -149,7 +149,7 @@ def density_above_rate(data: xr.Dataset, rate: float) -> float:
 
 
 def completeness(data: xr.Dataset, low: float, high: float | None = None) -> float:
-    """Share of the haloes with a flux between two of the grid (None = no upper limit) that are selected."""
+    """Selected share of the haloes with fluxes from `low` to `high`, tabulated fluxes (None = no upper limit)."""
     haloes, selected = (
         float(data[name].sel(flux=low).sum()) - (0.0 if high is None else float(data[name].sel(flux=high).sum()))
         for name in ("haloes_above", "selected_above")
@@ -163,12 +163,12 @@ def candidates_per_field(data: xr.Dataset, which: str) -> float:
 
 
 def spurious_share(data: xr.Dataset) -> float:
-    """Share of the candidates that are no halo."""
+    """Share of the candidates that match no halo."""
     return _nan_if_none(~chosen(data, "selected"), np.mean)
 
 
 def quantile(data: xr.Dataset, percent: float, name: str, which: str = "all") -> float:
-    """Quantile over the candidates of all realizations together; NaN without candidates.
+    """Quantile `percent` of `name` among the candidates of all realizations; NaN without candidates.
 
     `name` is a column, or `background` (ML_BKG / ML_EXP, counts/arcmin2/ks), or `flux_over_rate` (true flux inside
     R500c over ML_RATE, 1e-13 erg/cm2 per count).
@@ -197,31 +197,31 @@ def mass_regression(data: xr.Dataset, term: int) -> float:
 
 
 def mass_offset(data: xr.Dataset) -> float:
-    """Mean difference of true log10 M500c from the relation of the eFEDS masses, selected clusters."""
+    """Mean of true log10 M500c minus the relation of the eFEDS masses, over the selected clusters."""
     return _nan_if_none(offsets_from_relation(data), np.mean)
 
 
 def offsets_from_relation(data: xr.Dataset) -> FloatArray:
-    """Difference of true log10 M500c from the relation of the eFEDS masses, (selected cluster,)."""
+    """Return true log10 M500c minus the relation of the eFEDS masses, (selected cluster,)."""
     selected = chosen(data, "selected")
     rate, z = data["ml_rate"].values[selected], data["redshift"].values[selected]
     return np.asarray(data["log10_m500c"].values[selected] - count_rate_relation(z, mass_relation()).log10_mass(rate))
 
 
 def scatter_by_rate(data: xr.Dataset) -> float:
-    """Scatter of log10 M500c about its best full quadratic in log10 ML_RATE and q, selected clusters."""
+    """Scatter of log10 M500c of selected clusters about its best quadratic in log10 ML_RATE and q."""
     rate, q, mass = _rate_and_mass(data)
     return _scatter(design_matrix(rate, q, q**2, rate**2, rate * q), mass)
 
 
 def scatter_by_luminosity(data: xr.Dataset) -> float:
-    """Scatter of log10 M500c about its best linear function of true log10 L500 and q, selected clusters."""
+    """Scatter of log10 M500c of selected clusters about its best linear fit in true log10 L500 and q."""
     _, q, mass = _rate_and_mass(data)
     return _scatter(design_matrix(np.log10(data["l500"].values[chosen(data, "selected")]) - 44, q), mass)
 
 
 def _rate_and_mass(data: xr.Dataset) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """log10(ML_RATE / pivot), q and log10 M500c of the selected clusters."""
+    """Return log10(ML_RATE / pivot), q and log10 M500c of the selected clusters."""
     selected, relation = chosen(data, "selected"), mass_relation()
     rate = np.log10(data["ml_rate"].values[selected] / relation["pivot_rate"])
     q = redshift_term(data["redshift"].values[selected], relation["pivot_z"])

@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
     @property
     def sigmas(self) -> float | None:
-        """Difference from the published number over the errors of both, in quadrature; None if one is unknown."""
+        """Difference from the published number over both errors added in quadrature; None if an error is unknown."""
         if self.reference is None or self.reference.error is None or self.error is None:
             return None
         both = math.hypot(self.reference.error, self.error)
@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
 
 def tuned() -> dict[str, str]:
-    """Key of each tuned row -> keys of the sky's configuration that were set for it."""
+    """Return, by key of each tuned row, the keys of the sky's configuration that were tuned for it."""
     return {row: keys for keys, rows in statistics.published()["tuned"].items() for row in rows}
 
 
