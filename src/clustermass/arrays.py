@@ -24,7 +24,7 @@ class Rows:
     """Base of dataclasses of arrays of equal length: ``haloes[rows]`` takes these rows of every array."""
 
     def __getitem__(self, rows: Any) -> Self:
-        """Return the same table of these rows: numbers, a mask or a slice."""
+        """Return the table with only these rows (numbers, a mask or a slice)."""
         return type(self)(**{name: values[rows] for name, values in vars(self).items()})
 
     def __len__(self) -> int:
@@ -33,7 +33,7 @@ class Rows:
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Return a generator that depends only on the seed and `names`, its purpose, not on the order of calls."""
+    """Return a generator that depends only on the seed and `names` (its purpose), not on the order of calls."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 

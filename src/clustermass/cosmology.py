@@ -20,19 +20,19 @@ def flat_lcdm(parameters: Mapping[str, float]) -> FlatLambdaCDM:
 
 
 def r500c_mpc(log10_m500c: ArrayLike, redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
-    """R500c in proper Mpc of a halo of mass log10(M500c / Msun), from M = 4/3 pi 500 rho_crit(z) R^3."""
+    """Return R500c in proper Mpc of a halo of mass log10(M500c / Msun), from M = 4/3 pi 500 rho_crit(z) R^3."""
     density = flat_lcdm(parameters).critical_density(np.asarray(redshift)).to_value(u.Msun / u.Mpc**3)
     return np.asarray((3 * 10 ** np.asarray(log10_m500c) / (4 * np.pi * 500 * density)) ** (1 / 3), dtype=float)
 
 
 def arcmin_per_mpc(redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
-    """Angle in arcmin that one proper Mpc spans at `redshift`."""
+    """Return the angle in arcmin that one proper Mpc spans at `redshift`."""
     distance = flat_lcdm(parameters).angular_diameter_distance(np.asarray(redshift)).to_value(u.Mpc)
     return np.asarray(np.degrees(1 / distance) * 60, dtype=float)
 
 
 def luminosity_distance_cm(redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
-    """Luminosity distance in cm."""
+    """Return the luminosity distance in cm."""
     return np.asarray(flat_lcdm(parameters).luminosity_distance(np.asarray(redshift)).to_value(u.cm), dtype=float)
 
 

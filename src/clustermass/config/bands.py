@@ -31,7 +31,7 @@ def band_edges(bands: BandsKey) -> tuple[int, ...]:
 
 
 def joined_edges(edges: Sequence[int], number: int | None) -> tuple[int, ...]:
-    """Return the edges of the bands after every few neighbouring ones are summed to `number` in all; None = all."""
+    """Return the edges of `number` bands, each the sum of equally many neighbouring ones; None = unchanged."""
     return tuple(edges[:: (len(edges) - 1) // (number or len(edges) - 1)])
 
 
@@ -42,6 +42,6 @@ def _whole_number(bands: Bands, key: Literal["start_ev", "width_ev", "number"]) 
 
 
 def in_kev(edges: Sequence[float]) -> str:
-    """Return how many bands have these edges in eV, and the edges in keV, in words."""
+    """Return in words the number of bands with these edges in eV, and the edges in keV."""
     number = f"{len(edges) - 1} bands" if len(edges) > 2 else "1 band"
     return f"{number} with the edges {', '.join(f'{edge / 1000:g}' for edge in edges)} keV"

@@ -1,6 +1,6 @@
-"""Checks across keys of all blocks in use: names that refer to other blocks, sums, ranges, values that must fit.
+"""Checks across keys of all blocks in use: names of other blocks, sums, ranges, values that must fit each other.
 
-A check ends where it would read a top-level block that has an error of its own.
+A check stops before it reads a top-level block that has an error of its own.
 """
 
 import math
@@ -46,7 +46,7 @@ class _Sound(dict[str, Any]):
 
 
 def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
-    """Yield what is wrong across keys, a sentence each, as far as it does not depend on `faulty` top-level blocks."""
+    """Yield a sentence for each error across keys that does not depend on `faulty` top-level blocks."""
     sound = cast("Config", _Sound({name: block for name, block in config.items() if name not in faulty}))
     checks: list[Callable[[Config], Iterator[str]]] = [*_CHECKS]
     checks += [partial(_of_experiments, check) for check in _CHECKS_OF_EXPERIMENTS]
@@ -56,7 +56,7 @@ def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
 
 
 def _of_experiments(check: Callable[[Config, Experiment], Iterator[str]], config: Config) -> Iterator[str]:
-    """Yield the sentences of a check applied to all experiments; the check yields them without experiment names."""
+    """Apply a check, whose sentences lack the experiment's name, to all experiments; yield the full sentences."""
     resolved = experiments_of(config)
     parents = dict.fromkeys(set(resolved) - {BASE_EXPERIMENT}, BASE_EXPERIMENT)
     yield from (f"experiments.{line}" for line in once(resolved, parents, partial(check, config)))

@@ -127,7 +127,7 @@ def realization_files(sky: Sky, realization: str) -> RealizationFiles:
 
 
 def whole(ratio: float) -> int:
-    """Return `ratio` as a whole number above 0, or 0 if it is none; images are rebinned by the same rule."""
+    """Return `ratio` as a whole number above 0, or 0 if it isn't one; images are rebinned by the same rule."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 
@@ -137,12 +137,12 @@ def side_pixels(preprocessing: Preprocessing) -> int:
 
 
 def nearest(word: object, allowed: Iterable[object]) -> str:
-    """Return " Did you mean ...?" with the allowed word most like `word`, or "" if none is."""
+    """Return " Did you mean ...?" with the allowed word most like `word`, or "" if none is like it."""
     match = difflib.get_close_matches(str(word), list(map(str, allowed)), n=1, cutoff=0.6)
     return f" Did you mean {match[0]}?" if match else ""
 
 
 def choose(word: object, allowed: Iterable[object]) -> str:
-    """Return `nearest`, or else all that is allowed."""
+    """Return `nearest`, or if that is "", all allowed words."""
     words = list(map(str, allowed))
     return nearest(word, words) or (f" Allowed: {', '.join(words)}." if words else " None is defined: leave it out.")

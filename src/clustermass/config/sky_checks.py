@@ -1,4 +1,4 @@
-"""Checks of the skies, observed fields and the sky that is compared with published numbers; and what checks share."""
+"""Checks of skies, observed fields and the sky compared with published numbers; functions that all checks share."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -119,7 +119,7 @@ def _merged(rule: Block) -> Block:
 
 
 def _named_alike(rule: Block) -> list[Block]:
-    """Return the part of the schema for values whose names users choose, if the block has such."""
+    """Return the part of the schema for entries whose names users choose, if the block has any."""
     rules = [rule.get("additionalProperties"), *rule.get("patternProperties", {}).values()]
     return [inner for inner in rules if isinstance(inner, dict)]
 
@@ -134,7 +134,7 @@ def _below(rule: Block, key: str | int) -> Block:
 
 
 def _errors(config: Block) -> Iterator[ErrorDetails]:
-    """Yield pydantic's errors with their paths in the configuration, but no missing keys that may be set elsewhere."""
+    """Yield pydantic's errors with their paths in the configuration, except missing keys that may be set elsewhere."""
     try:
         _ADAPTER.validate_python(config)
     except pydantic.ValidationError as failure:

@@ -91,7 +91,7 @@ def each_selected(
 
 
 class TrainedHaloes(NamedTuple):
-    """Haloes that networks were trained or validated on, to be found again in another sky; arrays are (cluster,)."""
+    """Haloes that networks were trained or validated on, to find them in another sky; arrays are (cluster,)."""
 
     ra: FloatArray  #: of the image's centre, deg
     dec: FloatArray
@@ -121,7 +121,7 @@ class TrainedHaloes(NamedTuple):
 
 
 def select(sample: xr.Dataset, selection: Selection) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Return a mask (cluster,) of labelled clusters inside `selection`, and the number that each cut drops, by reason.
+    """Return a mask (cluster,) of labelled clusters inside `selection`, and the number of clusters that each cut drops.
 
     `sample` holds `log10_m500c`, `det_like`, `ext_like`, `redshift`, each (cluster,); `selection` as in `load_sample`.
     """
@@ -163,7 +163,7 @@ def _selected(
 
 
 def _concatenate(parts: list[xr.Dataset]) -> xr.Dataset:
-    """Join along `cluster`, sorted by id; empties `parts` on the way, so that memory holds the data only once."""
+    """Join along `cluster`, sorted by id; `parts` is emptied meanwhile, so that memory holds the data only once."""
     first = parts[0]
     ids = np.concatenate([part["cluster"].values.astype(str) for part in parts])
     order = order_of(ids)
@@ -215,13 +215,13 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
 
 
 def realization_of(images: Path) -> str:
-    """Label of the realization of an `images.nc`, without reading the images; InputError if it is damaged."""
+    """Return the realization of an `images.nc`, without reading the images; InputError if it is damaged."""
     with reading(images, "file of images"), xr.open_dataset(images, engine="netcdf4") as dataset:
         return str(dataset["realization"].values[0])
 
 
 def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Subsets (cluster,) for fits: `split`, but with the validation clusters of `fit_val` if the sample has it."""
+    """Return subsets (cluster,) for fits: `split`, but only `fit_val` for validation if the sample has it."""
     split = sample["split"].values.astype(str)
     if "fit_val" not in sample:
         return split

@@ -37,7 +37,7 @@ _FIRST = ("test", "val", "train")
 
 
 class Division(TypedDict):
-    """How the clusters of a sky are divided: by shares of `SUBSETS` or, with `folds`, in k-fold evaluation."""
+    """How a sky's clusters are divided: by the shares of `SUBSETS`, or into k folds if `folds` is given."""
 
     fractions: Mapping[str, float]
     folds: NotRequired[Folds]
@@ -51,8 +51,8 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
 
     A group is a connected component of clusters that share a halo (in any realization) or whose image boxes overlap
     within one realization. It is named after its smallest cluster id and never divided. A hash of seed and name alone
-    decides its subset: neither further realizations nor a selection move a cluster. One exception: a new realization
-    with shared haloes may join two groups into one, which gets the subset of the smaller name.
+    decides its subset: neither further realizations nor a selection move a cluster. There is one exception: a new
+    realization with shared haloes may join two groups; the joint group gets the subset of the smaller name.
 
     `images` are the realizations' `images.nc`, in any order. InputError if a file is unreadable or lacks truth, a
     cluster id occurs twice, the shares don't add up to 1, or a subset gets no labelled cluster.
@@ -94,11 +94,11 @@ def extend_split(images: Sequence[Path], split: Path, output: Path, division: Di
 def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     """Subset and group (cluster,) of the clusters of an image set; `first` holds `split` and `group` of the first set.
 
-    A cluster of the first set keeps both. A new cluster that shares a halo, or photons of its default image box, with
-    clusters of the first set gets subset and group of one of them: a test cluster, else a validation cluster, else a
-    training cluster, the smallest id first. So no training cluster of the set shares a halo or a photon of that box
-    with a validation or test cluster of the first set. The rest are divided among themselves as in `split_sample`
-    (folds by group). `clusters` are those of `group_names`, sorted by id.
+    A cluster of the first set keeps its subset and group. A new cluster that shares a halo, or photons of its default
+    image box, with clusters of the first set gets subset and group of one of them: a test cluster, else a validation
+    cluster, else a training cluster, the smallest id first. So no training cluster of the image set shares a halo, or a
+    photon of the default box, with a validation or test cluster of the first set. All other clusters are divided as in
+    `split_sample` (folds by group). `clusters` are those of `group_names`, sorted by id.
     """
     rows = rows_of(clusters["cluster"].values, first)
     old = rows >= 0
@@ -123,7 +123,7 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
 def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Dataset:
     """Read variables (cluster,) of all realizations, sorted by cluster id, with one file in memory at a time.
 
-    InputError if there is no file, one is unreadable or lacks a variable, or a cluster id occurs twice.
+    InputError if there is no file, a file is unreadable or lacks a variable, or a cluster id occurs twice.
     """
     if not images:
         raise InputError("No images to split: the sky has no realization.")
@@ -136,7 +136,7 @@ def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Datase
 
 
 def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Return the rows in the order of their cluster ids; InputError names one that occurs twice."""
+    """Return the rows in the order of their cluster ids; InputError names an id that occurs twice."""
     order = np.argsort(ids, kind="stable")
     twice = ids[order][1:][ids[order][1:] == ids[order][:-1]]
     if twice.size:
@@ -178,8 +178,8 @@ def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
 def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], box_arcsec: float) -> NDArray[np.intp]:
     """Pairs (pairs, 2) of overlapping square boxes with centres (box,) and sides along their local RA and Dec.
 
-    Offsets are orthographic (SIN), as in the images: RA 0/360 and high declinations are no special cases. Boxes are
-    turned against each other by converging meridians: near misses may count as overlaps, never the reverse.
+    Offsets are orthographic (SIN), as in the images: RA 0/360 and high declinations are no special cases. Converging
+    meridians turn boxes against each other: near misses may count as overlaps, never the reverse.
     """
     ra, dec, box = np.radians(ra_deg), np.radians(dec_deg), np.radians((box_arcsec + _MARGIN_ARCSEC) / 3600)
     pairs = cKDTree(unit_vectors(ra_deg, dec_deg)).query_pairs(2 * np.sin(_REACH * box / 2), output_type="ndarray")
@@ -195,10 +195,10 @@ def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64],
 def subsets(
     groups: NDArray[np.str_], division: Division, log10_m500c: NDArray[np.float64] | None = None
 ) -> NDArray[np.str_]:
-    """Subset (cluster,) of each cluster, by its group and `subset_of`; or in k-fold evaluation by its fold.
+    """Return the subset (cluster,) of each cluster: by its group and `subset_of`, or in k-fold evaluation by its fold.
 
-    In k-fold evaluation the fold `test` is the test set, the next one validates, the others train: run it with each
-    fold as `test`. Folds divide groups (`by: group`) or clusters by their mass (`by: mass`); see `fold_of`.
+    In k-fold evaluation the fold `test` is the test set, the next one validates, the others train; one run is needed
+    for each fold as `test`. Folds divide groups (`by: group`) or clusters by their mass (`by: mass`); see `fold_of`.
     """
     folds, seed = division.get("folds"), division["seed"]
     if folds is None:
@@ -209,17 +209,17 @@ def subsets(
 
 
 def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
-    """Subset of a group, decided by SHA-256 of seed and name alone."""
+    """Return the subset of a group, decided by SHA-256 of seed and name alone."""
     uniform = int.from_bytes(_digest(f"{seed}:{group}")[:8], "big") / 2**64
     edges = np.cumsum([fractions[name] for name in SUBSETS[:-1]])
     return SUBSETS[int(np.searchsorted(edges, uniform, side="right"))]
 
 
 def fold_of(number: int, order: NDArray[np.float64] | NDArray[np.str_], seed: int) -> NDArray[np.intp]:
-    """Fold (cluster,) of each cluster, 0 to `number` - 1.
+    """Return the fold (cluster,) of each cluster, 0 to `number` - 1.
 
     `order` (cluster,) holds log10 masses or names of groups. Clusters are sorted by mass and dealt to the folds in turn
-    (Ntampaka et al. 2019). A group falls into one fold by a hash of `seed` and its name.
+    (Ntampaka et al. 2019). A hash of `seed` and its name puts a group into one fold.
     """
     if order.dtype.kind == "U":
         names, row = np.unique(order, return_inverse=True)
@@ -269,7 +269,7 @@ def read_split(split: Path, ids: NDArray[np.str_]) -> xr.Dataset:
 
 
 def rows_of(ids: NDArray[np.str_], table: xr.Dataset) -> NDArray[np.intp]:
-    """Row of each cluster id, (cluster,), in `table`; -1 where it has none."""
+    """Return the row of each cluster id in `table`, (cluster,); -1 = not in it."""
     row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
     return np.array([row.get(name, -1) for name in ids.astype(str).tolist()], dtype=np.intp)
 

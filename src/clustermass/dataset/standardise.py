@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Standardisation:
-    """Means and standard deviations: images per band, side inputs per input, log10 M500c.
+    """Means and standard deviations of the images in each band, of each side input, and of log10 M500c.
 
-    Where all values agree the standard deviation is taken as 1, so that nothing is divided by zero.
+    If all values agree, the standard deviation is set to 1, so that nothing is divided by zero.
     """
 
     image_mean: list[float]
@@ -33,7 +33,7 @@ class Standardisation:
 
     @classmethod
     def from_training_set(cls, train: Subset, side_names: Sequence[str]) -> Standardisation:
-        """Constants of a training set, for side inputs of these names."""
+        """Return the constants of a training set, for side inputs of these names."""
         images, masses = _moments(train.images), _moments(train.log10_m500c[:, None])
         sides = _moments(side_inputs(train.redshift, train.measurements, side_names))
         return cls(*images, list(side_names), *sides, masses[0][0], masses[1][0])
@@ -48,7 +48,7 @@ class Standardisation:
         """Standardised side inputs (..., input) float32 of redshifts (...) and `measurements`; see `side_inputs`.
 
         If measured inputs are among them, a last column is 1 where they were measured. Where they were not measured, or
-        if no training cluster has them, they and that column are 0.
+        if no training cluster has them, these inputs and that column are 0.
         """
         inputs = side_inputs(redshift, measurements, self.side_names)
         standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)
@@ -61,9 +61,9 @@ class Standardisation:
 
 
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of the finite values of each column (..., column), 0 and 0 where there are none.
+    """Return mean and standard deviation of the finite values of each column (..., column), 0 and 0 without any.
 
-    In float64 and one column at a time, to spare memory.
+    They are computed in float64, one column at a time to save memory.
     """
     means, sds = [], []
     for number in range(columns.shape[-1]):
@@ -96,7 +96,7 @@ def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def widths(names: Sequence[str]) -> tuple[int, int]:
-    """Count the columns of needed and of measured inputs, including the one that is 1 where they were measured."""
+    """Count the columns of needed and of measured inputs, including the column that is 1 where these were measured."""
     needed, measured = ordered(names)
     return len(needed), len(measured) + bool(measured)
 
@@ -104,9 +104,9 @@ def widths(names: Sequence[str]) -> tuple[int, int]:
 def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
     """Return the side inputs `names`, (..., input) float64, before standardisation: needed ones first.
 
-    Takes redshifts (...) and `training_data.MEASUREMENTS` by name, of shapes that fit them, exposures in s. The
-    measured inputs are all NaN for a cluster that lacks one of them (absent, not finite, or not positive). InputError
-    if a name is none of `SIDE_INPUTS`, or a needed quantity is absent, or not positive and finite.
+    Takes redshifts (...) and `training_data.MEASUREMENTS` by name, of shapes that broadcast with them, exposures in s.
+    The measured inputs are all NaN for a cluster that lacks one of them (absent, not finite, or not positive).
+    InputError if a name is none of `SIDE_INPUTS`, or a needed quantity is absent, or not positive and finite.
     """
     needed, measured = ordered(names)
     quantities = {**measurements, "redshift": np.asarray(redshift, np.float64)}

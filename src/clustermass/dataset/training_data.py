@@ -39,7 +39,7 @@ _AT_ONCE = 1024  # clusters that are worked on at a time, to spare memory
 
 @dataclass(frozen=True)
 class Control:
-    """Information that is taken from the data of an experiment, in training and test alike.
+    """Control: the information that is removed from an experiment's data, in training and test.
 
     `name` is ``shuffled_redshift``: redshifts are permuted; ``no_energy``: each band holds the mean of all bands'
     counts; ``noise_images``: each pixel is Poisson noise of its band's mean `level` (band,) in counts; ``none``: no
@@ -65,7 +65,7 @@ class Control:
         return cls(name, transform, (total / (train_images.size / total.size)).tolist(), seed)
 
     def images(self, images: np.ndarray, clusters: Iterable[object]) -> np.ndarray:
-        """Images (cluster, y, x, band) under the control; `clusters` are their ids, which set the noise."""
+        """Return images (cluster, y, x, band) under the control; `clusters` are their ids, which set the noise."""
         draw = TRANSFORMS[self.transform]
         if self.name == "no_energy":
             mixed = np.empty_like(images)
@@ -80,7 +80,7 @@ class Control:
         return images
 
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
-        """Redshifts (cluster, ...) under the control; they are permuted within the set called `where`."""
+        """Return redshifts (cluster, ...) under the control; they are permuted within the set called `where`."""
         shuffled = self.name == "shuffled_redshift"
         return generator(self.seed, self.name, where).permutation(redshift) if shuffled else redshift
 
@@ -133,7 +133,7 @@ class TrainingSample(NamedTuple):
     control: Control
 
     def digest(self) -> str:
-        """Return a SHA-256 of all that is trained on: training and validation set, nothing of the test set."""
+        """Return a SHA-256 of the training and validation data; nothing of the test set enters."""
         digest = hashlib.sha256()
         for name, subset in (("train", self.subsets["train"]), ("val", self.val)):
             columns = {"images": subset.images, "redshift": subset.redshift, "mass": subset.log10_m500c}
@@ -151,8 +151,8 @@ def load_training_sample(
 ) -> TrainingSample:
     """Load the sample of an experiment from smoothed images and the split of their sky; `seed` sets all random numbers.
 
-    InputError as by `load_sample`, or if a subset has an unknown name, `train_clusters` is more than there are, or the
-    control or the weighting is unknown.
+    InputError as by `load_sample`, or if a subset has an unknown name, `train_clusters` exceeds the number of training
+    clusters, or the control or the weighting is unknown.
     """
     table = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
     unknown = sorted(set(table["split"].values.tolist()) - {*SUBSETS, UNUSED})
@@ -187,12 +187,12 @@ def load_training_sample(
 
 
 def measurements_of(sample: xr.Dataset) -> dict[str, np.ndarray]:
-    """Quantities (cluster,) float64 that side inputs are made of; NaN where a catalogue lacks them."""
+    """Return the quantities (cluster,) float64 that side inputs are made of; NaN where a catalogue lacks them."""
     return {name: sample[name].values.astype(np.float64) for name in MEASUREMENTS if name in sample}
 
 
 def network_order(images: np.ndarray) -> np.ndarray:
-    """Images as stored (cluster, band, y, x) in the order of the network (cluster, y, x, band); a view."""
+    """Return stored images (cluster, band, y, x) in the network's order (cluster, y, x, band), as a view."""
     return images.transpose(0, 2, 3, 1)
 
 
@@ -205,7 +205,7 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
 
 
 def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
-    """How the images were made: the parameters in an attribute of one of their files; empty without that attribute."""
+    """Return how images were made: the parameters in an attribute of one of their files; empty if it has none."""
     return dict(json.loads(read_netcdf(image_file).attrs.get(attribute, "{}")))
 
 
@@ -217,11 +217,11 @@ LARGEST = 10.0
 
 
 def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | None:
-    """Weights (cluster,) of mean 1 of the training clusters; None = all count alike.
+    """Return the training clusters' weights (cluster,) of mean 1; None = equal weights.
 
     `weighting` is ``none``, or ``uniform_mass``: the weighted masses are spread evenly over log10 M500c (Krippendorf et
-    al. 2023, Fig. 8). A weight is the mean number of clusters in occupied bins of `BIN_DEX` over the number in the
-    cluster's bin, at most `LARGEST`: a lone cluster must not outweigh hundreds. All are then divided by their mean.
+    al. 2023, Fig. 8). A weight is the mean number of clusters per occupied bin of `BIN_DEX` over the number in the
+    cluster's own bin, at most `LARGEST`: a lone cluster must not outweigh hundreds. All are then divided by their mean.
     InputError if `weighting` is unknown.
     """
     if weighting not in WEIGHTINGS:

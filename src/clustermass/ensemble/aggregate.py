@@ -58,8 +58,9 @@ def aggregate_ensemble(
     """Write ensemble.nc: the ensemble's and all members' predictions, and `COLUMNS` of the clusters from the `images`.
 
     `members` and `weights` are files of `clustermass.network.train_members`, in the order of the members. The file also
-    records the training sky's cosmology, a weighting of the clusters and the hashes of the weights (an exchanged file
-    is noticed). InputError: see `read_members`; or a cluster is missing from the images or has another true mass.
+    records the training sky's cosmology, a weighting of the clusters and the hashes of the weights, by which an
+    exchanged file is noticed. InputError: see `read_members`; or a cluster is missing from the images or has another
+    true mass.
     """
     table = read_members(members)
     truth = {name: table[name].values for name in ("split", "log10_m500c")}
@@ -73,7 +74,7 @@ def aggregate_ensemble(
 def read_members(members: Sequence[Path]) -> xr.Dataset:
     """Read `mu` and `sigma` (member, cluster), `split` and `log10_m500c` (cluster,) of members' predictions, in order.
 
-    InputError if there is none, a prediction isn't finite, or they differ in clusters, subsets or true masses.
+    InputError if there is no file, a prediction isn't finite, or files differ in clusters, subsets or true masses.
     """
     if not members:
         raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
@@ -92,7 +93,7 @@ def read_members(members: Sequence[Path]) -> xr.Dataset:
 
 
 def _columns(images: Sequence[Path], members: xr.Dataset) -> dict[str, np.ndarray]:
-    """`COLUMNS` of the members' clusters, in their order, holding one file's images at a time."""
+    """Return `COLUMNS` of the members' clusters, in their order, with one file of images in memory."""
     table, ids = read_clusters(images, ("log10_m500c", *COLUMNS)), members["cluster"].values.astype(str)
     rows = rows_of(ids, table)
     missing = ids[rows < 0]
@@ -137,7 +138,7 @@ def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatAr
 
 
 def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return q (cluster,) with `mixture_cdf` (q, mu, sigma) = probability, 1e-15 to 1 - 1e-15, by bisection."""
+    """Find q (cluster,) with `mixture_cdf` (q, mu, sigma) = `probability` (1e-15 to 1 - 1e-15) by bisection."""
     low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
     high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
     return bisect(lambda value: mixture_cdf(value, mu, sigma) < probability, low, high, HALVINGS)

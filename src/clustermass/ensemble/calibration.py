@@ -71,11 +71,11 @@ class Recalibration:
     floor_dex: float = 0.0
 
     def sigma(self, sigma: FloatArray) -> FloatArray:
-        """Recalibrated standard deviation, dex, of any shape."""
+        """Return the recalibrated standard deviation, dex, of any shape."""
         return np.hypot(self.scale * sigma, self.floor_dex)
 
     def components(self, member_mu: FloatArray, member_sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Means and standard deviations of the stretched mixture's components, (member, cluster), dex."""
+        """Return means and standard deviations of the stretched mixture's components, (member, cluster), dex."""
         mean = member_mu.mean(axis=0)
         return mean + self.scale * (member_mu - mean), self.sigma(member_sigma)
 
@@ -98,7 +98,7 @@ def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal[
 
     Nothing of the test set reaches the file, not even through a hash of `ensemble.nc`. Written are `n_val`,
     `recalibration` (see `choose_recalibration`; with `none` sigma stays as the ensemble predicts it), `conformal`
-    (`guarantee`, and `levels`, see `half_widths`), `validation` (scores with raw and recalibrated sigma, on the very
+    (`guarantee`, and `levels`, see `half_widths`), `validation` (scores with raw and recalibrated sigma, on the
     clusters that were fitted) and `provenance`. InputError: see `validation_clusters`.
     """
     val = validation_clusters(ensemble, split)
@@ -165,12 +165,12 @@ def digest_of(val: xr.Dataset) -> str:
 
 
 def fit_scale(residual: FloatArray, sigma: FloatArray) -> Recalibration:
-    """Scale of maximum likelihood, in closed form: scale^2 = mean (residual / sigma)^2."""
+    """Return the scale of maximum likelihood in closed form: scale^2 = mean (residual / sigma)^2."""
     return Recalibration(scale=float(np.sqrt(np.mean((residual / sigma) ** 2))))
 
 
 def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibration:
-    """Scale and floor of maximum likelihood, prod_i N(residual_i | 0, (scale sigma_i)^2 + floor^2).
+    """Return scale and floor of largest likelihood, prod_i N(residual_i | 0, (scale sigma_i)^2 + floor^2).
 
     With t = (floor / scale)^2 the likelihood is largest at scale^2 = mean residual^2 / (sigma^2 + t). So only t is
     searched for; t = 0 (no floor) is tried as well.
@@ -229,7 +229,7 @@ def choose_recalibration(
 
 
 def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
-    """Fold of each cluster, 0 to `FOLDS` - 1, (cluster,): shuffled groups go to the folds in turn."""
+    """Return the fold of each cluster, 0 to `FOLDS` - 1: shuffled groups are dealt to the folds in turn."""
     names, row = np.unique(group, return_inverse=True)
     fold = np.empty(names.size, dtype=np.intp)
     fold[generator(seed, "recalibration").permutation(names.size)] = np.arange(names.size) % FOLDS
@@ -237,7 +237,7 @@ def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
 
 
 def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArray[np.intp]) -> FloatArray:
-    """Negative log-likelihood of each cluster under the fit to all other folds, (cluster,)."""
+    """Return the negative log-likelihood of each cluster under the fit to all other folds, (cluster,)."""
     loss = np.empty_like(residual)
     for number in np.unique(fold):
         out = fold == number
@@ -246,7 +246,7 @@ def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArr
 
 
 def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float]:
-    """Mean of `gain` (cluster,) and its standard error, with groups as the independent units."""
+    """Return the mean of `gain` (cluster,) and its standard error, with groups as the independent units."""
     _, row = np.unique(group, return_inverse=True)
     mean = float(gain.mean())
     sums = np.bincount(row, weights=gain - mean)
@@ -254,7 +254,7 @@ def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float
 
 
 def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
-    """Half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
+    """Return half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
 
     The scores |residual| / sigma of n validation clusters (cluster,) are ranked; the k-th smallest, k = ceil((n + 1)
     level), is the half-width. A new cluster's score has any rank among them with equal probability: the cluster is
@@ -296,7 +296,7 @@ def crps_gaussian(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Float
 
 
 def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Json:
-    """Scores of Gaussian predictions of log10(M500c / Msun); mean, sigma and true value in dex, (cluster,).
+    """Return scores of Gaussian predictions of log10(M500c / Msun); mean, sigma and true value in dex, (cluster,).
 
     `n`; `coverage68`, `coverage95`: fractions of truths within 1 and 1.96 sigma (0.683 and 0.95 if calibrated), each
     with its `_ci68`; `z_score_mean` and `z_score_std` of (truth - mu) / sigma, `residual_std_over_mean_sigma` (0, 1 and
@@ -319,7 +319,7 @@ def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> 
 
 
 def pit_scores(values: FloatArray) -> Json:
-    """Scores of predictions of any shape by their probability integral transform, (cluster,).
+    """Return scores of predicted distributions of any form by their probability integral transform, (cluster,).
 
     `n`; `coverage68` and `coverage95` of the central intervals, each with its `_ci68`; the scores of `uniformity`. All
     but `n` are None for fewer than three clusters.
@@ -333,12 +333,12 @@ def pit_scores(values: FloatArray) -> Json:
 
 
 def uniformity(values: FloatArray) -> Json:
-    """`pit_ks_pvalue` of a Kolmogorov-Smirnov test, and `pit_histogram`: numbers in ten equal bins of [0, 1]."""
+    """Return `pit_ks_pvalue` of a Kolmogorov-Smirnov test, and `pit_histogram`: counts in ten bins of [0, 1]."""
     histogram = np.histogram(values, bins=PIT_BINS, range=(0, 1))[0]
     return {"pit_ks_pvalue": float(kstest(values, "uniform").pvalue), "pit_histogram": histogram.tolist()}
 
 
 def fraction(name: str, inside: NDArray[np.bool_]) -> Json:
-    """Share of true entries under `name`, and its 68.27 % interval (Wilson 1927, JASA 22, 209) under `<name>_ci68`."""
+    """Return `name`, the share of true entries, and `<name>_ci68`, its 68.27 % interval (Wilson 1927, JASA 22, 209)."""
     interval = binomtest(int(inside.sum()), inside.size).proportion_ci(ONE_SIGMA, method="wilson")
     return {name: float(inside.mean()), f"{name}_ci68": [float(interval.low), float(interval.high)]}

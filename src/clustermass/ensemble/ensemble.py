@@ -50,7 +50,7 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Posterior:
-    """Posterior of a cluster's log10(M500c / Msun): an equal mixture of Gaussians, one a network.
+    """Posterior of a cluster's log10(M500c / Msun): an equal mixture of one Gaussian per network.
 
     p(y) = mean_i N(y; mu_i, sigma_i), with `mu` and `sigma` of shape (member,), dex.
     """
@@ -63,7 +63,7 @@ class Posterior:
         return np.asarray(norm.pdf(np.asarray(value)[..., None], self.mu, self.sigma).mean(axis=-1))
 
     def cdf(self, value: FloatArray) -> FloatArray:
-        """Return the probability of a smaller log10 mass than `value`, of any shape."""
+        """Return the probability of a log10 mass below `value`, of any shape."""
         return np.asarray(ndtr((np.asarray(value)[..., None] - self.mu) / self.sigma).mean(axis=-1))
 
     def quantile(self, probability: float) -> float:
@@ -149,8 +149,8 @@ class Ensemble(EnsembleFiles):
         Takes images (cluster, band, y, x), preprocessed like the training images, see `check_grid`; positive redshifts
         (cluster,) and their standard errors, 0 = exact; and measurements (cluster,) by name, see
         `clustermass.dataset.standardise.side_inputs`. `device` is ``auto``, ``cpu`` or ``gpu``. Networks of a control
-        are applied, under that control, only if `controlled`: for tests, not for masses. InputError if a file isn't one
-        of ours, the images don't fit the networks, or a redshift isn't positive and finite.
+        are applied only if `controlled`, and under that control: for tests, not for masses. InputError if a file isn't
+        a network of clustermass, the images don't fit the networks, or a redshift isn't positive and finite.
         """
         use_device(device)
         redshift = np.asarray(redshift, np.float64)
@@ -181,7 +181,7 @@ class Ensemble(EnsembleFiles):
                     )
 
     def posterior(self, cluster: str) -> Posterior:
-        """Return the recalibrated posterior of a cluster of `ensemble.nc`, by its id; InputError if it has none."""
+        """Return the recalibrated posterior of a cluster of `ensemble.nc`, by its id; InputError if it isn't there."""
         table = read_netcdf(self.ensemble, ("member_mu", "member_sigma"))
         row = np.flatnonzero(table["cluster"].values.astype(str) == cluster)
         if not row.size:
@@ -211,7 +211,7 @@ def _check_bands(images: xr.Dataset, network: TrainedNetwork, path: Path) -> Non
 
 
 def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Redshifts (cluster, 3): z, z - error (but not below `MIN_REDSHIFT`) and z + error."""
+    """Return redshifts (cluster, 3): z, z - error (but not below `MIN_REDSHIFT`) and z + error."""
     bad = np.flatnonzero(~(np.isfinite(error) & (error >= 0)))
     if bad.size:
         raise InputError(f"redshift_err: row {bad[0]} has {error[bad[0]]}. Give the standard error, 0 if it is exact.")
@@ -227,7 +227,7 @@ def _apply(
     measurements: Mapping[str, np.ndarray],
     controlled: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (cluster, k) of one member, for redshifts (cluster, k)."""
+    """Return mean and standard deviation (cluster, k) of one member, for redshifts (cluster, k)."""
     if network.control and not controlled:
         raise InputError(
             f"{path}: a network of the control {network.control.name!r}, from whose data something was taken. "

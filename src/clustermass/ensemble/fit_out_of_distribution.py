@@ -91,7 +91,7 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
 
 
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Coefficients of the expected quantity and of its log scatter, (term,), and `OodModel.knot_value`, (knot,).
+    """Fit the coefficients of a quantity's mean and log scatter, (term,), and `OodModel.knot_value`, (knot,).
 
     Least squares in two passes; the second is weighted by the scatter of the first.
     """

@@ -126,7 +126,7 @@ def quantities(
 
 
 def _log(values: FloatArray) -> FloatArray:
-    """log10; NaN where a value isn't positive."""
+    """Return log10; NaN where a value isn't positive."""
     return np.asarray(np.log10(np.where(values > 0, values, np.nan)))
 
 
@@ -149,7 +149,7 @@ def _sum(total: FloatArray, chosen: NDArray[np.bool_]) -> FloatArray:
 
 
 def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
-    """Find the counts in the brightest square of `NEIGHBOUR_PIXELS` a side, centred beyond `NEIGHBOUR_ARCSEC`."""
+    """Return the counts in the brightest square of `NEIGHBOUR_PIXELS` a side, centred beyond `NEIGHBOUR_ARCSEC`."""
     size = NEIGHBOUR_PIXELS
     if min(radius.shape) < size:
         return np.full(len(total), np.nan)
@@ -162,7 +162,7 @@ def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
 
 
 def _offset(total: FloatArray, x: FloatArray, y: FloatArray, radius: FloatArray) -> FloatArray:
-    """Distance of the centre of light from the image's centre over its Poisson error, without outskirts, (cluster,).
+    """Return the centre of light's distance from the image's centre over its Poisson error, without outskirts.
 
     |sum n r| / sqrt(sum n r^2 / 2), with n the counts and r the positions of the pixels.
     """

@@ -1,4 +1,4 @@
-"""Out-of-distribution score: rank of a cluster's density in the training distribution among validation clusters.
+"""Out-of-distribution score: a cluster's density in the training distribution, ranked among validation clusters.
 
 Each quantity q_k of `ood_quantities` is compared with its expectation at the cluster's redshift, exposure and core
 brightness. With t the polynomial terms of these covariates,
@@ -94,7 +94,7 @@ class OodModel:
 
     @property
     def number(self) -> int:
-        """Validation clusters."""
+        """Number of validation clusters."""
         return len(self.validation)
 
     def normal_scores(self, measured: FloatArray) -> FloatArray:
@@ -121,7 +121,7 @@ class OodModel:
         return OodScore(p, why)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """-ln p of normal scores (cluster, quantity) in the quantities `used`, (cluster,)."""
+        """Return -ln p of normal scores (cluster, quantity) in the quantities `used`, (cluster,)."""
         parts = [
             np.log(weight) + multivariate_normal.logpdf(scores[:, used], mean[used], covariance[np.ix_(used, used)])
             for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True)
@@ -129,7 +129,7 @@ class OodModel:
         return -np.asarray(logsumexp(np.reshape(parts, (len(parts), -1)), axis=0))
 
     def _why(self, scores: FloatArray, used: NDArray[np.intp]) -> NDArray[np.str_]:
-        """Name of the quantity without which the cluster would be least rare, (cluster,)."""
+        """Return the name of the quantity without which each cluster would be least rare, (cluster,)."""
         if used.size == 1:
             return np.full(len(scores), self.names[used[0]])
         without = [self._rarity(scores, np.delete(used, number)) for number in range(used.size)]
@@ -145,19 +145,19 @@ class OodModel:
 
 
 def columns(measured: FloatArray, names: Sequence[str]) -> FloatArray:
-    """Return some of the `quantities` (cluster, every quantity), by name."""
+    """Return the `quantities` called `names` out of `measured` (cluster, every quantity)."""
     return measured[:, [list(QUANTITIES).index(name) for name in names]]
 
 
 def terms(measured: FloatArray, centre: FloatArray, width: FloatArray) -> FloatArray:
-    """`TERMS` (cluster, term) of `quantities` (cluster, every quantity), their covariates standardised."""
+    """Return `TERMS` (cluster, term) of `quantities` (cluster, every quantity), with standardised covariates."""
     standard = (columns(measured, COVARIATES) - centre) / width
     clipped = np.clip(standard, -COVARIATE_MAX, COVARIATE_MAX)
     return np.stack([clipped[:, list(term)].prod(axis=1) for term in TERMS], axis=1)
 
 
 def _normal_score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
-    """Phi^-1(F(u)) of one quantity: linear between the knots; the slope beyond is the mean slope inside."""
+    """Phi^-1(F(u)) of one quantity: linear between knots; beyond, the slope is the mean slope inside."""
     value, number = np.unique(knot_value, return_inverse=True)
     score = np.bincount(number, KNOTS) / np.bincount(number)  # equal quantiles (of exposures, say) share a score
     steep = (score[-1] - score[0]) / (value[-1] - value[0])
@@ -203,7 +203,7 @@ def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Pa
 
 
 def sample_p(p: FloatArray, number: int) -> float | None:
-    """p-value: probability that a sample like the validation clusters is at least as unlike the training clusters.
+    """Return the p-value, the chance that a sample like the validation set is at least as unlike the training set.
 
     One-sided Mann-Whitney test of `OodScore.p` (cluster,), NaN left out, against the ranks of `number` validation
     clusters. It takes clusters as independent and detects small differences that all clusters share.

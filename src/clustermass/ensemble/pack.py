@@ -60,8 +60,8 @@ def pack_ensemble(trained: EnsembleFiles, output: Path) -> str:
     """Write a finished ensemble without control as one file; return the 16 hexadecimal digits that name it.
 
     The file holds `manifest.json` and the files themselves, under their names in the experiment's folder; the same
-    ensemble and software give the same bytes. InputError if a file is missing or damaged, or the networks don't agree
-    on their images, or are those of a control.
+    ensemble and software give the same bytes. InputError if a file is missing or damaged, or the networks take
+    different images, or belong to a control.
     """
     manifest = json.dumps(_manifest(trained), indent=2, sort_keys=True, allow_nan=False) + "\n"
     with atomic(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -136,7 +136,7 @@ def unpack(path: Path, folder: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, bytes]:
-    """Files of the archive by name, each as the manifest says it must be."""
+    """Return the files of the archive by name, each checked against the manifest."""
     if not path.is_file():
         raise InputError(f"{path}: no such file. Name a file of `clustermass pack`, or results/<run>/<experiment>.")
     with path.open("rb") as stream:
@@ -163,7 +163,7 @@ def _read(path: Path) -> dict[str, bytes]:
 
 
 def _stated_files(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
-    """SHA-256 of the files by name, from the manifest."""
+    """Return the SHA-256 of the files by name, from the manifest."""
     try:
         manifest = json.loads(archive.read(MANIFEST))
         whole, networks, files = manifest["format"], manifest["weights_format"], dict[str, str](manifest["files"])

@@ -1,6 +1,6 @@
 """The public files of the configuration's block `downloads`: downloaded if missing, checked, and unpacked.
 
-A transfer that breaks off is resumed and tried again a few times; a part of a file never gets the file's name.
+An interrupted transfer is resumed and tried again a few times; an incomplete file never gets the final name.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _read_hashes(record: Path) -> dict[str, str]:
 
 
 def _fault(item: Download, hashes: dict[str, str], record: Path, path: Path, name: str) -> str:
-    """Return what is wrong with `path`, the file of a download or one unpacked from it; "" = nothing."""
+    """Return what is wrong with `path`, a downloaded file or one unpacked from it; "" = nothing."""
     itself = name == Path(item["path"]).name
     size, rows, stated = (item.get("bytes"), item.get("rows"), item.get("sha256")) if itself else (None, None, None)
     if fault := wrong_content(path, name, size, rows):
@@ -129,8 +129,8 @@ def _sha256(path: Path, name: str) -> str:
 def _unpack(archive: Path, names: Sequence[str], check: Check) -> None:
     """Take the files `names` out of a .tar.gz into its folder, whatever folder of the archive they lie in.
 
-    They are moved there once the whole archive has been read and all are checked. InputError if it is damaged or cut
-    short, or if a file is missing, wrong, there twice, not a regular one, or would leave the folder.
+    They are moved there once the whole archive has been read and all of them are checked. InputError if it is damaged
+    or cut short, or if a file is missing, wrong, there twice, not a regular file, or would leave the folder.
     """
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpack.") as temporary:
         try:
@@ -169,7 +169,7 @@ def _extract(tape: tarfile.TarFile, names: Sequence[str], archive: Path, folder:
 
 
 def _from_addresses(item: Download, downloads: Downloads, check: Check) -> None:
-    """Download a file from the first of its addresses that gives a right one."""
+    """Download a file from the first of its addresses that gives the right file."""
     path, part = Path(item["path"]), Path(f"{item['path']}.part")
     reasons = []
     for url in item["urls"]:
@@ -193,9 +193,10 @@ def _from_addresses(item: Download, downloads: Downloads, check: Check) -> None:
 def receive(url: str, part: Path, downloads: Downloads, size: int | None = None) -> None:
     """Download a file of `size` bytes (None = unknown) into `part`, from where an earlier try of `url` broke off.
 
-    `downloads` sets the tries, the seconds without data that end one, and the first pause in s, doubled each time.
-    Bytes are kept if the server confirms by ETag or Last-Modified (header If-Range) that the file is the same.
-    TransferError if the address does not give it (`part` stays, with `<part>.json`); InputError if the disk is full.
+    `downloads` sets the number of tries, the seconds without data that end a try, and the first pause in s, which
+    doubles each time. Bytes are kept if the server confirms by ETag or Last-Modified (header If-Range) that the file is
+    the same. TransferError if the address does not give the file (`part` stays, with `<part>.json`); InputError if the
+    disk is full.
     """
     tries, pause_s = downloads.get("tries", 6), downloads.get("pause_s", 2.0)
     for number in range(1, tries + 1):
@@ -294,7 +295,7 @@ def _range(response: requests.Response, have: int, version: str | None, part: Pa
 
 
 def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
-    """Append what comes to the part, with a line to the log every few seconds; a trickle counts as stalled."""
+    """Append received data to the part, and log every few seconds; a very slow transfer counts as stalled."""
     begun = logged = marked = time.monotonic()
     done = at_mark = start
     with part.open("ab") as stream:

@@ -1,4 +1,4 @@
-"""FITS files: written whole and the same for the same content, read with every sign of damage turned into an error."""
+"""FITS files: written whole, with equal bytes for equal content; any sign of damage is an error on reading."""
 
 import bz2
 import contextlib
@@ -61,7 +61,7 @@ def opened_fits(path: Path, advice: str = "Was another file meant?") -> Iterator
     """Open a user's FITS file, also packed by gzip, bzip2 or xz; what is read within the block is checked for damage.
 
     CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file. InputError if there is
-    no such file, it is no FITS file (with `advice`), or it turns out truncated or damaged, here or while it is read.
+    no such file, it is no FITS file (with `advice`), or it is truncated or damaged (noticed here or while it is read).
     """
     path = Path(path)
     check_file(path, advice)
@@ -121,7 +121,7 @@ def _refuse_fpacked(hdus: Iterable[Any], path: Path) -> None:
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    """Whether the innermost frame is this package's: then the caller's block failed, not the reading of the file."""
+    """Whether the innermost frame is this package's, so that the caller's block failed, not the reading of the file."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__", "")).startswith("clustermass.")
 
@@ -145,7 +145,7 @@ def _stream(path: Path, advice: str) -> Iterator[BinaryIO]:
 
 
 def _described(begin: bytes) -> str:
-    """Return by what bytes a file begins, or what unpacks it."""
+    """Say with which bytes a file begins, or what unpacks it."""
     if tools := [tool for first, tool in _FOREIGN.items() if begin.startswith(first)]:
         return f"it is packed; unpack it first, by {tools[0]}"
     text = begin.partition(b"\n")[0].strip().decode("ascii", errors="replace")
@@ -155,7 +155,7 @@ def _described(begin: bytes) -> str:
 def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
     """Compare CHECKSUM and DATASUM of the HDUs that state them; raise AstropyUserWarning in astropy's own words.
 
-    Done here because astropy's own verification reads a whole HDU into memory.
+    This is done here because astropy's own verification reads a whole HDU into memory.
     """
     for number, hdu in enumerate(hdus):
         place, header_cards = hdu.fileinfo(), hdu.header
@@ -174,7 +174,7 @@ def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
 
 
 def _sum_of(stream: BinaryIO, start: int, length: int) -> int:
-    """Return the sum of a part of a file, as whole numbers of 32 bits in one's complement."""
+    """Return the 32-bit ones' complement sum of a part of a file, as FITS defines it for DATASUM."""
     stream.seek(start)
     total = 0
     while length > 0:
@@ -191,7 +191,7 @@ def _folded(total: int) -> int:
 
 
 def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> str:
-    """Return what is wrong with a file by its length, number of rows, and ending of its final name; "" = nothing.
+    """Return what is wrong with a file, given its size, number of rows and final name; "" = nothing.
 
     .fits and .fits.gz are tables, .tsv a table of VizieR, .tar.gz and .tgz archives (read to their end when unpacked).
     """
@@ -221,7 +221,7 @@ def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> 
 
 
 def _vizier_rows(path: Path) -> int | None:
-    """Return the number of rows below the line of dashes; None if there is no such line, as for a wrong source."""
+    """Return the number of rows below the line of dashes; None if there is no such line, as in a wrong file."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     dashes = [number for number, line in enumerate(lines) if line.strip() and not line.strip("-\t ")]
     return sum(bool(line.strip()) and not line.startswith("#") for line in lines[dashes[0] + 1 :]) if dashes else None

@@ -1,4 +1,4 @@
-"""Logs of the steps: a line on the progress every few seconds; remedies for what a failed run's log says."""
+"""Logs of the steps: a line on the progress every few seconds; remedies for errors in a failed run's log."""
 
 import errno
 import logging
@@ -81,7 +81,7 @@ _AGAIN = "then the same command goes on: finished files are kept."
 
 
 def advice(log: str, folder: Path) -> list[str]:
-    """Find causes that no step can report itself in the log of a failed run; return a line with the remedy for each."""
+    """Search the log of a failed run for causes that no step can report itself; return a remedy for each."""
     lines = []
     free, where = shutil.disk_usage(folder).free, folder.resolve()
     least = _LITTLE_BYTES if "HDF error" in log else _NOTHING_BYTES  # netCDF's error if a disk is full

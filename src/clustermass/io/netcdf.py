@@ -117,7 +117,7 @@ def write_netcdf(
     provenance: Mapping[str, Any],
     variables: Mapping[str, tuple[str, str]] = VARIABLES,
 ) -> None:
-    """Write `dataset` atomically as compressed netCDF-4, one chunk a cluster, with units and long names.
+    """Write `dataset` atomically as compressed netCDF-4 with units and long names, one chunk for each cluster.
 
     Every variable must be listed in `variables`, name -> (unit, description), else KeyError. `title` is a sentence;
     `provenance`, as `io.provenance.provenance` returns it, becomes global attributes.
@@ -165,7 +165,7 @@ def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
 
 
 def check_finite(data: xr.Dataset, names: Iterable[str], path: object) -> None:
-    """Raise InputError if one of the variables `names`, numbers of any shape read at `path`, has NaN or an infinity."""
+    """Raise InputError if one of the variables `names` of `data`, read from `path`, has NaN or an infinity."""
     for name in names:
         if not np.isfinite(data[name].values).all():
             raise InputError(f"{path}: {name} holds numbers that aren't finite. Delete the file and run again.")

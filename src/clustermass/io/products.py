@@ -1,7 +1,7 @@
-"""The files of a field, simulated or a user's: which there are, their columns, and the one way to write their tables.
+"""The files of a field, simulated or a user's: their names, their columns, and how their tables are written.
 
-Units are spelt so that FITS, VOTable readers and udunits take them; only degree is `deg` in FITS and `degree` in
-netCDF. Units and descriptions are those of `VARIABLES`, unless a file means something of its own.
+Units are spelt as FITS, VOTable readers and udunits accept them; only degree is `deg` in FITS and `degree` in netCDF.
+Units and descriptions are those of `VARIABLES`, unless a name has its own meaning in a file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ _FITS_UNITS = {"1": None, "degree": "deg"}
 
 
 class FieldFiles(NamedTuple):
-    """Files of one realization of a field: three that an observer has, three of simulated ones (None = not written)."""
+    """Files of one realization: three as an observer has, three for simulated fields alone (None = not written)."""
 
     events: Path
     exposure: Path

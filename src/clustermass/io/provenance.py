@@ -22,8 +22,8 @@ def provenance(
     """Return the global attributes for a file that `step` made.
 
     `parameters` is everything from the configuration that shapes the result; its hash and JSON text are stored. The
-    files that were read, `inputs`, are stored as path and SHA-256 (an absolute path as the bare name: the bytes must
-    not depend on where a folder lies); `further` is stored as it is.
+    files that were read, `inputs`, are stored as path and SHA-256 (an absolute path as the bare name, so that the bytes
+    don't depend on the folder); `further` is stored as it is.
     """
     return {
         "source": f"clustermass {clustermass.__version__}",
@@ -38,7 +38,7 @@ def provenance(
 
 
 def history(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return provenance as pairs of a name and a text in printable ASCII, as FITS wants it; one pair an input file."""
+    """Return provenance as pairs of a name and a text in printable ASCII, as FITS needs it; one pair per input file."""
     inputs = provenance.get("input_sha256", {})
     pairs = [(name, text) for name, text in texts(provenance).items() if name != "input_sha256"]
     pairs += [("input", f"{name} sha256 {digest}") for name, digest in inputs.items()]
@@ -73,10 +73,10 @@ def file_sha256(path: str | Path) -> str:
 
 
 def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
-    """Hash the syntax trees of `modules` (names below `clustermass`), of `scripts`, and of what they import from it.
+    """Hash the syntax trees of `modules` (of `clustermass`), of `scripts`, and of all that they import of the package.
 
     Comments, docstrings, layout and imports for type checking don't count: only a change of what the code does changes
-    the hash. The package's own `__init__`, which holds its version, doesn't count either: a release as such re-runs
+    the hash. The package's own `__init__`, which holds its version, doesn't count either: a release alone re-runs
     nothing. Of `clustermass.io` only the constant `FORMAT` counts.
     """
     start = {*(_module_path(name) for name in modules), *(Path(script) for script in scripts)}

@@ -1,4 +1,4 @@
-"""Whether JAX is set up for a GPU, without importing JAX."""
+"""Find out whether JAX is set up for a GPU, without importing it."""
 
 from importlib.metadata import entry_points
 

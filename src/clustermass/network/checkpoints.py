@@ -52,12 +52,12 @@ class History:
 
     @property
     def epochs(self) -> int:
-        """Number of epochs done."""
+        """Return the number of epochs done."""
         return len(self.val_loss)
 
     @property
     def best_epoch(self) -> int:
-        """Epoch of the lowest validation loss, counted from 1."""
+        """Return the epoch of the lowest validation loss, counted from 1."""
         return int(np.argmin(self.val_loss)) + 1
 
 
@@ -92,7 +92,7 @@ class Member:
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one kind of training: one file a member, in a folder that is made when it is needed."""
+    """The checkpoints of one kind of training: one file for each member, in a folder made on demand."""
 
     folder: Path
     #: everything that shapes the result of a training but the member's number; its hash is in the files' names
@@ -106,7 +106,7 @@ class Checkpoints:
         return self.folder / f"{member:02d}.{config_hash({'member': member, **self.shaping})}.safetensors"
 
     def resume(self, member: Member) -> Member:
-        """Return a fresh member in the state of its checkpoint; unchanged if there is no usable checkpoint."""
+        """Return a fresh member in the state of its checkpoint, or unchanged if there is no usable checkpoint."""
         path = self.path(member.number)
         try:
             resumed = decode(path.read_bytes(), member)
@@ -142,7 +142,7 @@ class Checkpoints:
 
 
 def encode(member: Member) -> bytes:
-    """Return a member as the bytes of a safetensors file; a finished member as its result alone.
+    """Return a member as the bytes of a safetensors file; of a finished member only the result.
 
     Floats of the history come back to the last bit; equal members give equal bytes.
     """
@@ -156,7 +156,7 @@ def encode(member: Member) -> bytes:
 def decode(content: bytes, fresh: Member) -> Member:
     """Return the member that `encode` turned into bytes; `fresh` is the same one before its first epoch.
 
-    ValueError if the bytes are no whole checkpoint of this format, or one of another network or optimiser.
+    ValueError if the bytes are no complete checkpoint of this format, or one of another network or optimiser.
     """
     try:
         arrays = load(content)
@@ -187,9 +187,10 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: str) -> str:
 
 
 class Watch:
-    """Log the progress of members that are trained side by side, and stop them where a loss runs away.
+    """Log the progress of members that are trained side by side, and stop them if a loss diverges.
 
-    `extreme` returns the largest pixel of the training images, in standard deviations; called only after a failure.
+    `extreme` returns the largest pixel of the training images, in standard deviations; it is called only after a
+    failure.
     """
 
     def __init__(self, group: Sequence[Member], recipe: Recipe, extreme: Callable[[], float]) -> None:

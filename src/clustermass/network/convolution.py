@@ -1,9 +1,10 @@
 """A block of the network (3 x 3 convolution, ReLU, 2 x 2 pooling) whose gradients are fast on a CPU.
 
 The weight gradient that JAX derives is 28 times slower inside `jax.lax.scan` on a CPU than outside (measured with jax
-0.10). Here both gradients are ordinary convolutions. That of the input convolves slopes with the flipped kernel; that
-of the kernel convolves images with slopes, with samples and channels exchanged. ReLU and average pooling are
-differentiated in one step, which saves memory traffic. The values are those of JAX's own gradients, to rounding.
+0.10). Here both gradients are ordinary convolutions. The gradient of the input convolves slopes with the flipped
+kernel. The gradient of the kernel convolves images with slopes, with samples and channels exchanged. ReLU and average
+pooling are differentiated in one step, which saves memory traffic. The values are those of JAX's own gradients, to
+rounding.
 """
 
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def average_pool(maps: jax.Array) -> jax.Array:
-    """Mean of each 2 x 2 pixels of maps (sample, y, x, feature); an odd last row or column is left out."""
+    """Average maps (sample, y, x, feature) over 2 x 2 pixels; an odd last row or column is left out."""
     return sum(_quarters(maps)) / 4  # faster on a CPU than a windowed sum
 
 
@@ -60,14 +61,14 @@ def _backward(saved: tuple[jax.Array, ...], pooled_slope: jax.Array) -> tuple[ja
 
 
 def _of_convolution(saved: tuple[jax.Array, jax.Array], slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Gradients of images and kernel from `slope`, the gradient of the maps that their convolution gives."""
+    """Return the gradients of images and kernel from `slope`, the gradient of their convolution."""
     images, kernel = saved
     of_images = convolution(slope, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
     return of_images, _of_kernel(images, slope, kernel.shape[:2])
 
 
 def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Share the slope of each mean among its 2 x 2 pixels, in maps of `shape`; pixels that were left out get 0."""
+    """Return maps of `shape` with each mean's slope shared among its 2 x 2 pixels; pixels left out get 0."""
     number, ny, nx, features = slope.shape
     shared = jnp.broadcast_to(slope[:, :, None, :, None] / 4, (number, ny, 2, nx, 2, features))
     beyond = [(0, 0), (0, shape[1] - 2 * ny), (0, shape[2] - 2 * nx), (0, 0)]
@@ -75,7 +76,7 @@ def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _of_kernel(images: jax.Array, slope: jax.Array, size: tuple[int, ...]) -> jax.Array:
-    """Gradient (height, width, channel, feature) of a kernel of `size` (height, width)."""
+    """Return the gradient (height, width, channel, feature) of a kernel of `size` (height, width)."""
     beyond = [(side // 2, side // 2) for side in size]
     samples, weights = images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3)  # channels as samples
     gradient = jax.lax.conv_general_dilated(samples, weights, (1, 1), beyond, dimension_numbers=DIMENSIONS)
@@ -94,6 +95,6 @@ def same_convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def max_block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """Do what `block` does, but keep the largest of each 2 x 2 pixels instead of their mean."""
+    """Do what `block` does, but keep the largest of 2 x 2 pixels instead of their mean."""
     # the same as pooling last, but ReLU acts on a quarter of the pixels
     return jax.nn.relu(reduce(jnp.maximum, _quarters(same_convolution(images, kernel) + bias)))

@@ -41,10 +41,10 @@ class Progress(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What is compiled into an epoch: network, loss and settings of the recipe.
+    """What an epoch is compiled from: network, loss and settings of the recipe.
 
-    The first `needed` side inputs are always seen; the measured ones after them are hidden for the share `hidden` of
-    the clusters. `micro` divides `batch`, and `chunk` divides `micro`.
+    The network always sees the first `needed` side inputs. The measured ones after them are hidden for a share `hidden`
+    of the clusters. `micro` divides `batch`, and `chunk` divides `micro`.
     """
 
     structure: nnx.GraphDef
@@ -62,7 +62,7 @@ class Program(NamedTuple):
     def from_config(
         cls, structure: nnx.GraphDef, loss: Loss, network: Network, recipe: Recipe, images: tuple[int, ...]
     ) -> Program:
-        """Return the program for training images of the shape `images`; batches in parts on a CPU only."""
+        """Return the program for training images of the shape `images`; batches are divided only on a CPU."""
         samples, ny, nx, bands = images
         batch = min(int(recipe["batch_size"]), samples)
         features = next((layer["conv"] for layer in network["layers"] if "conv" in layer), bands)
@@ -74,7 +74,7 @@ class Program(NamedTuple):
 
 
 def parts(batch: int, map_size: int) -> tuple[int, int]:
-    """Count the samples of a micro-batch, and of a chunk that goes through the convolutions at once.
+    """Return the samples in a micro-batch, and in a chunk that goes through the convolutions at once.
 
     The micro-batch is the largest divisor of `batch` up to `MICRO_BATCH`. The chunk is the largest power of two that
     divides it and whose maps of `map_size` float32 numbers fit `CACHE_BYTES`. Parts below 4 samples are not made.
@@ -87,7 +87,7 @@ def parts(batch: int, map_size: int) -> tuple[int, int]:
 
 @cache  # equal settings give the same object, and so the same program
 def optimiser(optimizer: str, weight_decay: float, l2: float, gradient_clip: float) -> optax.GradientTransformation:
-    """Build the optimiser, for a learning rate of 1: multiply its updates by minus the rate.
+    """Build the optimiser, for a learning rate of 1: its updates are to be multiplied by minus the rate.
 
     ``adamw`` decays the kernels (not the biases) by `weight_decay` times the rate (Loshchilov & Hutter 2019); ``adam``
     adds `weight_decay` times the kernels to the gradient. `l2` times the sum of all kernels' squares is part of the
@@ -119,9 +119,9 @@ def run_epoch(
 ) -> tuple[Progress, jax.Array, nnx.State]:
     """Go once through the shuffled training set with a learning rate (step,) for each step.
 
-    The last batch is filled up with the first samples of the epoch, so that every step averages over equally many.
-    `key` sets order, augmentation and dropout. Returns the progress, the loss (step,) of each step, and the averaged
-    weights without their bias towards zero.
+    The last batch is filled up with the first samples of the epoch, so that every step averages over the same number of
+    samples. `key` sets order, augmentation and dropout. Returns the progress, the loss (step,) of each step, and the
+    running average of the weights, corrected for its bias towards zero.
     """
     average = optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))
@@ -153,7 +153,7 @@ def run_epochs(
 
 
 def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: jax.Array) -> jax.Array:
-    """Mean loss of a batch, augmented, with dropout and without the measured side inputs of some clusters."""
+    """Return the mean loss of an augmented batch, with dropout, some clusters without measured side inputs."""
     augment_key, dropout_key = jax.random.split(key)
     network = nnx.merge(program.structure, weights)
     inputs = {**data.inputs, "image": program.augment(data.inputs["image"], augment_key)}
@@ -166,7 +166,7 @@ def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: ja
 
 
 def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
-    """Rows (step, batch) of an epoch, wrapped around at its end."""
+    """Return the shuffled rows (step, batch) of an epoch, filled up with the first ones."""
     order = jax.random.permutation(key, samples)
     return order[jnp.arange(steps * batch) % samples].reshape(steps, batch)
 
@@ -174,7 +174,7 @@ def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
 def accumulate(
     loss_and_gradient: Callable[..., Any], weights: nnx.State, data: TrainingData, rows: jax.Array, key: jax.Array
 ) -> tuple[jax.Array, nnx.State]:
-    """Mean loss and gradient over the micro-batches `rows` (part, sample), as if they were one batch."""
+    """Return mean loss and gradient over the micro-batches `rows` (part, sample), as if they were one batch."""
 
     def part(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         chosen = jax.tree.map(lambda column: column[xs[0]], data)

@@ -1,8 +1,9 @@
 """The kinds of layers that a network is built of, and the network that applies a list of them.
 
-The configuration, `network.<name>.layers`, has one entry a layer, its kind first. To add a kind, write a class like
-these and enter it in `LAYERS`: it is built from the shape of what goes in (without the axis of the samples) and the
-options of its entry, and called with a batch, all inputs of the network by name and a random key (None = no training).
+The configuration, `network.<name>.layers`, has one entry for each layer, which begins with its kind. To add a kind,
+write a class like these and enter it in `LAYERS`: it is built from the shape of its input (without the axis of the
+samples) and the options of its entry, and called with a batch, all inputs of the network by name and a random key (None
+= no training).
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Convolution(nnx.Module):
 
 
 class LocallyConnected(nnx.Module):
-    """`local: features, kernel: 3, stride: 1, padding: same, activation: relu`: a convolution, one kernel a pixel."""
+    """`local: features, kernel: 3, stride: 1, padding: same, activation: relu`: each pixel has its own kernel."""
 
     of_maps = True
 
@@ -84,7 +85,7 @@ class LocallyConnected(nnx.Module):
 
 
 class Pool(nnx.Module):
-    """`pool: average or max, size: 2, stride: size`; what doesn't fill a window at the far edges is left out."""
+    """`pool: average or max, size: 2, stride: size`; pixels that don't fill a window at the far edges are left out."""
 
     of_maps = True
 
@@ -98,7 +99,7 @@ class Pool(nnx.Module):
 
 
 class GlobalPool(nnx.Module):
-    """`global_pool: average or max`: one number a channel."""
+    """`global_pool: average or max`: one number for each channel."""
 
     of_maps = True
 
@@ -139,7 +140,7 @@ class Dense(nnx.Module):
 
 
 class Dropout(nnx.Module):
-    """`dropout: share`: this share of the features is set to zero in training, the others grow to keep the mean."""
+    """`dropout: share`: in training this share of the features is set to zero; the others grow to keep the mean."""
 
     of_maps = None
 

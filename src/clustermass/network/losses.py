@@ -1,4 +1,4 @@
-"""The losses that networks are trained with: number of outputs, terms, and the mass that outputs stand for.
+"""The losses that networks are trained with: number of outputs, loss terms, and the mass that outputs stand for.
 
 Losses are functions of the standardised mass t = (y - m) / s, where y = log10 M500c and m, s are mean and standard
 deviation of the training masses. Functions take arrays of NumPy or JAX.
@@ -43,7 +43,7 @@ class Loss:
         raise NotImplementedError
 
     def moments(self, output: Array) -> tuple[Array, Array]:
-        """Mean and log-variance (...) of t from outputs (..., `outputs`); the latter is 0 where none is predicted."""
+        """Mean and log-variance (...) of t from outputs (..., `outputs`); log-variance is 0 if not predicted."""
         mean = output[..., 0]
         return mean, output.__array_namespace__().zeros_like(mean)
 
@@ -81,7 +81,7 @@ class Percentage(Loss):
     """Absolute percentage error of the logarithmic mass, 100 |y - y'| / y.
 
     Keras' `mean_absolute_percentage_error` with labels y. Krippendorf et al. (2023) don't state the quantity of their
-    percentage error. Their squared error is of the logarithmic mass (section 3); so this error is, too.
+    percentage error. Their squared error is of the logarithmic mass (section 3), so this error is of it, too.
     """
 
     def terms(self, truth: Array, output: Array) -> Array:
@@ -154,5 +154,5 @@ def loss_of_recipe(recipe: Recipe) -> type[Loss]:
 
 
 def weighted_mean(terms: Array, weight: Array) -> Array:
-    """Sum of weights times terms (sample,) over the number of samples, so that batches add up to the whole."""
+    """Sum weights times terms (sample,), divide by the number of samples: so batches add up to the whole."""
     return (weight * terms).mean()

@@ -97,17 +97,17 @@ def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequenc
 
 
 def draw_network(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> Parts:
-    """Structure and initial weights of a network; parameters as for `initialise`."""
+    """Return structure and initial weights of a network; parameters as for `initialise`."""
     return unflatten(network, shape, outputs, initialise(network, shape, outputs, seeds))
 
 
 def number_of_parameters(network: NetworkBlock, shape: Shape, outputs: int) -> int:
-    """Weights and biases of a network; parameters as for `initialise`."""
+    """Count the weights and biases of a network; parameters as for `initialise`."""
     return sum(math.prod(leaf.shape) for leaf in _named(_template(network, shape, outputs)[1]).values())
 
 
 def _template(network: NetworkBlock, shape: Shape, outputs: int) -> Parts:
-    """Structure and empty weights."""
+    """Return a network's structure and empty weights."""
     shapes = {"image": tuple(shape), "side": (sum(widths(network["side_inputs"])),)}
     return nnx.split(nnx.eval_shape(lambda: Network(network["layers"], shapes, outputs)), nnx.Param)
 
@@ -117,14 +117,14 @@ def _named(state: nnx.State) -> dict[str, Any]:
 
 
 def flatten(state: nnx.State) -> dict[str, np.ndarray]:
-    """Weights by dotted name, in the order of the names."""
+    """Return weights by dotted name, in the order of the names."""
     return {name: np.asarray(variable[...]) for name, variable in sorted(_named(state).items())}
 
 
 def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mapping[str, np.ndarray]) -> Parts:
     """Structure and weights of the network that `flatten` took apart; parameters as for `initialise`.
 
-    InputError if `weights` lacks an array, or one has another shape than the network's.
+    InputError if `weights` lacks an array, or an array has another shape than the network's.
     """
 
     def filled(path: tuple[Any, ...], leaf: nnx.Param[Any]) -> nnx.Param[Any]:
@@ -158,7 +158,7 @@ def stacked(members: Sequence[Any]) -> Any:
 def apply_network(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[str, jax.Array]) -> jax.Array:
     """Apply networks of stacked `weights` to standardised inputs by name, (sample, ...) float32, without dropout.
 
-    Returns the outputs (member, sample, ..., output) float32: what the loss is a function of.
+    Returns the outputs (member, sample, ..., output) float32, from which the loss is computed.
     """
     return jnp.asarray(over_members(lambda state: nnx.merge(structure, state)(inputs))(weights))
 
@@ -166,9 +166,9 @@ def apply_network(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[s
 def chunks(
     constants: Standardisation, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """Yield rows and standardised inputs of `CHUNK` clusters at a time, the last ones filled up with zeros.
+    """Yield rows and standardised inputs of `CHUNK` clusters at a time; the last chunk is filled up with zeros.
 
-    Takes images (cluster, y, x, band) and redshifts (cluster, ...), of which an image may have several.
+    Takes images (cluster, y, x, band) and redshifts (cluster, ...); an image may have several redshifts.
     """
     side = constants.side(redshift, measurements)
     for start in range(0, len(images), CHUNK):
@@ -221,7 +221,7 @@ class TrainedNetwork:
 
     @property
     def edges_ev(self) -> tuple[int, ...]:
-        """Edges in eV of the energy bands of the images that it takes; none where its file doesn't say so."""
+        """Edges in eV of the energy bands of the network's images; empty if its file doesn't state them."""
         bands = self.cutting.get("images", {}).get("bands")
         return joined_edges(band_edges(bands), self.preprocessing.get("bands")) if bands else ()
 
@@ -267,8 +267,8 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict log10 M500c and its standard deviation in dex, float64 (cluster, k) each.
 
-    Takes images (cluster, y, x, band), preprocessed as the training images, redshifts (cluster, k) that each image is
-    taken at, and measurements (cluster,) by name, see `clustermass.dataset.standardise.side_inputs`. Means and
+    Takes images (cluster, y, x, band), preprocessed as the training images, redshifts (cluster, k) at which each image
+    is evaluated, and measurements (cluster,) by name, see `clustermass.dataset.standardise.side_inputs`. Means and
     variances are averaged over the eight symmetries of the square if the network's recipe says so.
     """
     constants = network.standardisation

@@ -46,7 +46,7 @@ def train_networks(
 
     On one CPU core results agree to the last bit, whichever members are trained together and however often the training
     is killed and resumed. No test set can be handed over. Seed and member's number together set initial weights, order,
-    augmentation and dropout. Members go on from `checkpoints` and leave their state there; None = no checkpoints.
+    augmentation and dropout. Members continue from `checkpoints` and save their state there; None = no checkpoints.
     `side_by_side`: members step together in one program (`jax.vmap`), or one after another; None = together on a GPU.
     The two ways round differently: results agree to about 1e-4. InputError if a subset is empty or holds numbers that
     aren't finite, images aren't square, a recipe's key has an unknown value, or the loss runs away.
@@ -74,7 +74,7 @@ def train_networks(
 
 
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
-    """Yield the members that are trained together: each alone, or all with the same number of epochs done."""
+    """Yield groups of members to train together: each alone, or all with the same number of epochs done."""
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
     if not side_by_side:
@@ -95,7 +95,7 @@ def _run(
     seed: int,
     checkpoints: Checkpoints | None,
 ) -> None:
-    """Finish the training of members with the same number of epochs done; `offset` is added to recorded losses."""
+    """Finish the training of members that have done equally many epochs; `offset` is added to recorded losses."""
     progress, kept = stacked([member.progress for member in group]), stacked([member.kept for member in group])
     root = jax.random.key(seed % 2**32)
     keys = [jax.random.fold_in(root, member.number) for member in group]
@@ -137,7 +137,7 @@ def _unstack(group: Sequence[Member], progress: Progress | None, kept: nnx.State
 
 
 def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State:
-    """Take weights of members, stacked, from `new` where they are better, else from `old`."""
+    """Return stacked weights of members, from `new` where these are better, else from `old`."""
     if all(better):
         return new
     rows = np.array(better)
@@ -145,7 +145,7 @@ def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State
 
 
 def on_device(train: Subset, constants: Standardisation) -> TrainingData:
-    """Return the training set standardised, with weights of mean 1, on the device."""
+    """Put the standardised training set on the device, with weights of mean 1."""
     inputs = {"image": constants.images(train.images), "side": constants.side(train.redshift, train.measurements)}
     mass = (train.log10_m500c - constants.mass_mean) / constants.mass_sd
     weight = np.ones(len(mass)) if train.weight is None else train.weight / np.mean(train.weight)
@@ -192,7 +192,7 @@ class LearningRate:
 
     ``cosine``: linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth. ``plateau``:
     multiplied by `factor` once the validation loss hasn't fallen for `patience` epochs, down to `minimum`, as in Keras
-    and optax. It is plain Python: for thirty members on a GPU optax's own takes longer than the epoch's steps.
+    and optax. It is plain Python: for thirty members on a GPU optax's own schedule takes longer than the epoch's steps.
     ``constant``: the same for all steps. `steps` are those of an epoch, `losses` the validation losses so far.
     """
 

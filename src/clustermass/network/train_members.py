@@ -48,8 +48,8 @@ def train_members(
     `images` are smoothed images, one netCDF file a realization, `split` holds the subset of each cluster, `outputs` the
     files to write by member's number, ``members/{member}.nc`` and ``members/{member}.safetensors``. A member's random
     numbers depend on `seed` and its number alone. Another number of CPU `threads` changes the last digits of the
-    results. `checkpoints` is the folder of the checkpoints (None = none); at least `checkpoint_every_s` seconds lie
-    between two. InputError as by `use_device`, `load_training_sample` and `train_networks`.
+    results. `checkpoints` is the folder of the checkpoints (None = no checkpoints), written at least
+    `checkpoint_every_s` seconds apart. InputError as by `use_device`, `load_training_sample` and `train_networks`.
     """
     taken = use_device(device, threads)
     sample = load_training_sample(images, split, experiment, seed)
@@ -74,7 +74,7 @@ def train_members(
 
 
 def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingSample) -> xr.Dataset:
-    """History of a training, and the network's predictions for the whole sample."""
+    """Return the history of a training and the network's predictions for the whole sample."""
     table = sample.table
     mu, sigma = (np.full(table.sizes["cluster"], np.nan) for _ in range(2))
     for name, subset in sample.subsets.items():
@@ -94,7 +94,7 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
 
 
 def _described(network: TrainedNetwork, sample: TrainingSample, image_file: Path) -> TrainedNetwork:
-    """Return a network with the properties that new images must have, and the ranges of its training set."""
+    """Return a network with the properties that its images must have, and the ranges of its training set."""
     table = sample.table
     train = table.isel(cluster=table["split"].values == "train")
     # a user's simulation may lack ML_CTS

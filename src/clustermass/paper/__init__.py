@@ -1,1 +1,1 @@
-"""Krippendorf et al. (2023) reproduced: published numbers, ours beside them, and what the difference means."""
+"""Krippendorf et al. (2023) reproduced: published numbers, our numbers beside them, and what their differences mean."""

@@ -1,4 +1,4 @@
-"""The page: `paper.md`, and the same as one HTML file with its figures inside."""
+"""The page: `paper.md`, and the same text as one HTML file that contains its figures."""
 
 import base64
 import os
@@ -21,7 +21,7 @@ from clustermass.paper.tables import Settings, Table
 
 
 class Figure(NamedTuple):
-    """A picture of the page: its file, the key of its caption, the experiments and the observed field it shows."""
+    """A figure of the page: its file, the key of its caption, its experiments and its observed field."""
 
     png: Path
     caption: str
@@ -42,9 +42,9 @@ def write_page(
     """Write the page to `outputs`: `markdown`, `html`, and `numbers` (the same tables as JSON).
 
     Takes metrics.json by experiment and sky, `pairs.json`, members_curve.json and settings by experiment, and figures
-    in the order of the page. `run` holds texts of the page's template, and `test_sky`, on which experiments are tested;
-    the folder `words` holds page.md, captions.yaml, published.yaml and page.css. InputError names an input that is
-    missing or damaged.
+    in the order of the page. `run` holds texts for the page's template, and `test_sky`, the sky on which experiments
+    are tested; the folder `words` holds page.md, captions.yaml, published.yaml and page.css. InputError names an input
+    that is missing or damaged.
     """
     trained_on = {name: setting["sky"] for name, setting in settings.items()}
     blocks = {key: read_json(path) for key, path in metrics.items()}
@@ -83,7 +83,7 @@ def page_tables(results: Results, settings: Mapping[str, Settings], words: Path)
 
 
 def summary_texts(results: Results) -> dict[str, str]:
-    """Noise of training, differences that would be significant, and gains over luminosity relations, as texts."""
+    """Return as texts: noise of training, differences that would be significant, gains over luminosity relations."""
     errors = [error for name in results.trained_on if (error := scatter_ratio(results.pair(name)).error) is not None]
     seen = [f"{100 * CLEAR * error:.1f} %" for error in np.quantile(errors or [np.nan], [0, 0.5, 1], method="higher")]
     noise = {row["against"]: (row.get("training_noise") or {}).get("typical") for row in results.pairs}
@@ -113,7 +113,7 @@ def caption(figure: Figure, captions: Mapping[str, str], results: Results, setti
 
 
 def markdown_table(rows: Table) -> str:
-    """Table in Markdown, or a sentence if it has no row."""
+    """Return a table in Markdown, or a sentence if it has no row."""
     if len(rows) == 1:
         return "Nothing of this was run."
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -121,7 +121,7 @@ def markdown_table(rows: Table) -> str:
 
 
 def in_html(markdown: str, style: str, pictures: Mapping[str, Path]) -> str:
-    """One HTML file; the pictures, by their links in the text, are part of it."""
+    """Return the page as one HTML file that contains the `pictures` (by their links in the text)."""
     body = MarkdownIt("commonmark").enable("table").render(markdown)
     for link, path in pictures.items():
         data = base64.b64encode(path.read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""Experiments compared in pairs on the same test clusters: ratio of their scatters, with the noise of training."""
+"""Experiments compared in pairs on the same test clusters: ratio of their scatters, errors with training noise."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,15 +36,16 @@ class Predictions(NamedTuple):
 def compare_pairs(
     predictions: Sequence[Predictions], compared_with: Mapping[str, str], output: Path, resamplings: int, seed: int
 ) -> None:
-    """Write `pairs.json`: the scatter of each experiment over that of the one it is compared with, on each sky.
+    """Write `pairs.json`: the scatter of each experiment over the scatter of its reference experiment, on each sky.
 
     Its rows hold `experiment`, `sky`, `against`; `n` common test clusters; `own` and `other` scatter and bias with
     intervals and `bias_by_truth` (mean residual in `ENDS`); `scatter_ratio` and `bias_difference_dex` with `_ci68`,
-    from a bootstrap of whole groups with the same draws for both: these are errors from the choice of clusters.
-    `bias_nearer_zero_by_truth`: decrease of the absolute bias, with its error from the same clusters. `training_noise`:
-    relative standard deviation of a member's scatter from training to training, for both experiments and typical of all
-    that have the same `against`; `scatter_ratio_error`: both errors together. With fewer than three common clusters the
-    ratio is None. InputError if a file is missing, damaged or lacks a variable.
+    from a bootstrap of whole groups with the same draws for both: their errors are those of the choice of clusters.
+    `bias_nearer_zero_by_truth`: decrease of the absolute bias, with an error from paired differences of the same
+    clusters. `training_noise`: relative standard deviation of a member's scatter between trainings, for both
+    experiments and as the typical value of all with the same `against`; `scatter_ratio_error`: the errors of clusters
+    and training together. With fewer than three common clusters the ratio is None. InputError if a file is missing,
+    damaged or lacks a variable.
     """
     table, rows = {one[:2]: one for one in predictions}, []
     for one in track(predictions, "experiments compared"):
@@ -102,22 +103,22 @@ def _test_clusters(one: Predictions) -> xr.Dataset:
 
 
 def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
-    """Scatter of each member about its mean, dex, on the clusters of `table`."""
+    """Return the scatter of each member about its mean, dex, on the clusters of `table`."""
     members = read_netcdf(one.ensemble, ("member_mu",))["member_mu"].sel(cluster=table["cluster"].values)
     return [float(scatter) for scatter in (members - table["log10_m500c"]).std("cluster").values]
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
-    """Mean and its standard error; None for fewer than three clusters."""
+    """Return the mean and its standard error; None for fewer than three clusters."""
     if values.size < MIN_CLUSTERS:
         return {"n": values.size, key: None, "error_dex": None}
     return {"n": values.size, key: float(values.mean()), "error_dex": float(values.std() / np.sqrt(values.size))}
 
 
 def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Add the noise of training to the ratio's error, assuming that it falls with the root of the number of members.
+    """Add the noise of training to the ratio's error, assuming that it falls as 1 / sqrt(number of members).
 
-    Where the members differ by more than noise alone, it falls faster.
+    If the members differ by more than noise alone, it falls faster.
     """
     if row["scatter_ratio"] is None:
         return {"training_noise": None, "scatter_ratio_error": None}
@@ -132,7 +133,7 @@ def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict
 
 
 def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
-    """Relative standard deviation of a member's scatter that is typical of several experiments (scatters in dex).
+    """Return the relative standard deviation of a member's scatter typical of several experiments (scatters in dex).
 
     It is the root of the median of the experiments' variances, which a few unstable trainings don't dominate. Each
     variance is divided by the median of its distribution for Gaussian noise. None if no experiment has two members.
@@ -143,10 +144,10 @@ def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
 
 
 def noise_of(scatters: Sequence[float], typical: float | None) -> float:
-    """Relative standard deviation of the scatters (dex) of one experiment's members; 0 if `typical` is None.
+    """Return the relative standard deviation of the scatters (dex) of an experiment's members; 0 if `typical` is None.
 
-    Its own variance and that of `typical_noise` are averaged with their degrees of freedom as weights (the moderated
-    variance of Smyth 2004, doi:10.2202/1544-6115.1027), since two members alone say little.
+    The experiment's own variance and that of `typical_noise` are averaged with their degrees of freedom as weights (the
+    moderated variance of Smyth 2004, doi:10.2202/1544-6115.1027), since two members alone constrain it little.
     """
     if typical is None:
         return 0.0
@@ -155,5 +156,5 @@ def noise_of(scatters: Sequence[float], typical: float | None) -> float:
 
 
 def _variance(scatters: Sequence[float]) -> tuple[float, int]:
-    """Variance of the logarithms of scatters, and its degrees of freedom."""
+    """Return the variance of the logarithms of scatters, and its degrees of freedom."""
     return float(np.var(np.log(scatters), ddof=1)), len(scatters) - 1

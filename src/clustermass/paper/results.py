@@ -25,7 +25,7 @@ class Measured(NamedTuple):
     error: float | None = None
 
     def sigmas(self, other: float, error: float = 0.0) -> float | None:
-        """Difference from another number in standard errors of both together; None if it isn't measured."""
+        """Return the difference from another number over both errors combined; None if not measured."""
         if self.value is None or self.error is None:
             return None
         return (self.value - other) / hypot(self.error, error)
@@ -62,7 +62,7 @@ class Published(NamedTuple):
 
 
 def read_published(path: Path) -> Published:
-    """Read published.yaml; two published numbers become their ratio, with the error of independent scatters."""
+    """Read published.yaml; a pair of published numbers becomes their ratio, with the error of independent scatters."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     numbers = []
     for row in content["numbers"]:
@@ -77,7 +77,7 @@ def read_published(path: Path) -> Published:
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a run. All experiments are tested on `test_sky`, or, where that wasn't done, on their own test set."""
+    """Results of a run. Experiments are tested on `test_sky`, or if not run on it, on their own test set."""
 
     metrics: Mapping[tuple[str, str], Block]  # metrics.json by experiment and sky
     pairs: Sequence[Block]  # rows of pairs.json
@@ -92,9 +92,9 @@ class Results:
     def number(self, experiment: str, key: str) -> Measured:
         """Return a number of an experiment by its path in metrics.json, or by one of these keys.
 
-        `residual_over_sigma`: standard deviation of the residuals over mean sigma. `member_sigma`: sigma of a member
-        over that of the ensemble, with its spread as error. `bias/<low>`: bias in the bin of true mass that begins
-        there. `above_60_over_all`: scatter above likelihoods of 60 over that of all clusters.
+        `residual_over_sigma`: standard deviation of the residuals over mean sigma. `member_sigma`: a member's sigma
+        over the ensemble's, with its standard deviation as error. `bias/<low>`: bias in the bin of true mass that
+        begins there. `above_60_over_all`: scatter above likelihoods of 60 over the scatter of all clusters.
         """
         block = self.of(experiment)
         match key.split("/"):
@@ -112,7 +112,7 @@ class Results:
         return lookup(block, key)
 
     def _above_60_over_all(self, experiment: str) -> Measured:
-        """Scatter above likelihoods of 60 over that of all clusters, errors as if independent."""
+        """Scatter above likelihoods of 60 over the scatter of all clusters; errors as if independent."""
         places = [(experiment, "high_likelihood/scatter_dex"), (experiment, "test/scatter_dex")]
         # the paper's recipe: from networks that were trained on these clusters alone, if there are any
         if experiment == THEIRS and self.of("high_likelihood"):
@@ -124,20 +124,20 @@ class Results:
         return Measured(ratio, ratio * hypot(above.error / above.value, whole.error / whole.value))
 
     def pair(self, experiment: str) -> Block:
-        """Row of an experiment and the one it is compared with, preferably on `test_sky`; empty if there is none."""
+        """Return the row of pairs.json of an experiment, preferably on `test_sky`; empty if there is none."""
         skies = (self.test_sky, self.trained_on.get(experiment))
         rows = [row for row in self.pairs if row["experiment"] == experiment and row["sky"] in skies]
         return min(rows, key=lambda row: row["sky"] != self.test_sky, default={})
 
 
 def read_json(path: Path) -> Block:
-    """Content of a JSON file; InputError if there is none."""
+    """Return the content of a JSON file; InputError if there is none."""
     with reading(path, "JSON"):
         return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def lookup(block: Block, path: str) -> Measured:
-    """Value at a path ("test/scatter_dex"), with half of its 68 % interval as standard error."""
+    """Return the value at a path ("test/scatter_dex"), with half of its 68 % interval as standard error."""
     *folders, name = path.split("/")
     for folder in folders:
         block = block.get(folder) or {}
@@ -156,7 +156,7 @@ def gaussian(block: Block) -> tuple[Measured, Measured]:
 
 
 def scatter_ratio(pair: Block) -> Measured:
-    """Scatter ratio of a row of pairs.json, with the errors of clusters and of training together."""
+    """Return the scatter ratio of a row of pairs.json, with the errors of clusters and training combined."""
     return Measured(pair.get("scatter_ratio"), pair.get("scatter_ratio_error"))
 
 
@@ -167,7 +167,7 @@ def agreement(ours: Measured, published: float, error: float) -> str:
 
 
 def effect_of(ratio: Measured, error: float = 0.0) -> str:
-    """Effect of a change on the scatter: worse or better by three standard errors, or else same."""
+    """Return the effect of a change on the scatter: worse or better by three standard errors, else same."""
     sigmas = ratio.sigmas(1.0, error)
     if sigmas is None:
         return "—"
@@ -177,8 +177,9 @@ def effect_of(ratio: Measured, error: float = 0.0) -> str:
 def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
     """Say whether a change has the published effect: yes, no, or not seen.
 
-    A published ratio is compared by `agreement`. "worse" needs worse by three standard errors. "same" and "not_better"
-    also allow a change that the paper's test set, with an error of 1 / sqrt(test_clusters), could not resolve.
+    A published ratio is compared by `agreement`. "worse" needs a scatter larger by three standard errors. "same" and
+    "not_better" also allow a change that the paper's test set, with an error of 1 / sqrt(test_clusters), could not
+    resolve.
     """
     if ratio.value is None:
         return "—"

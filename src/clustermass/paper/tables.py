@@ -52,13 +52,13 @@ class Settings(TypedDict):
 
 
 def text(measured: Measured, digits: int = 3) -> str:
-    """Value ± error, rounded."""
+    """Return value ± error, rounded, as text."""
     numbers = [f"{number:.{digits}f}" for number in measured if number is not None]
     return UNKNOWN if measured.value is None else " ± ".join(numbers)
 
 
 def cells(block: Block, *keys: str) -> list[str]:
-    """Values ± errors at some places of a block."""
+    """Return values ± errors of a block at these paths."""
     return [text(lookup(block, key)) for key in keys]
 
 
@@ -68,7 +68,7 @@ def count(block: Block, key: str = "n") -> str:
 
 
 def numbers(results: Results, published: Published) -> Table:
-    """List published numbers, those of both recipes, and whether the paper's recipe (if run) agrees."""
+    """List published numbers, our numbers of both recipes, and whether the paper's recipe (if run) agrees."""
     rows = [["quantity", "where", "published", "the paper's recipe", "our recipe", "agrees at 3 σ"]]
     for number in published.numbers:
         theirs, ours = (results.number(name, number.ours) for name in (THEIRS, OURS))
@@ -94,7 +94,7 @@ def changes(results: Results, published: Published) -> Table:
 
 
 def differences(tables: Iterable[Table]) -> Table:
-    """Rows of the two tables above whose last cell says "no" or "not seen"."""
+    """Return the rows of `tables` whose last cell says "no" or "not seen"."""
     rows = [["quantity or change", "where", "published", "here", "as published"]]
     for table in tables:
         here = table[0].index("scatter ratio" if "scatter ratio" in table[0] else "the paper's recipe")
@@ -117,7 +117,7 @@ def weighting(results: Results, published: Published) -> Table:
 
 
 def baselines(results: Results) -> Table:
-    """All predictors on the test clusters of our recipe, and on those with both likelihoods above 60."""
+    """Tabulate all predictors on the test clusters of our recipe, and on clusters with both likelihoods above 60."""
     metrics = results.of(OURS)
     best = metrics.get("high_likelihood") or {}
     header = ["predictor", f"scatter of {count(metrics, 'n_test')} clusters, dex", "bias, dex", "networks ÷ it"]
@@ -145,7 +145,7 @@ def diagnostics(results: Results) -> Table:
 
 
 def _bins(metrics: Block, key: str) -> list[tuple[Block, Block]]:
-    """Scores of each bin, and its coverage where there is one."""
+    """Return the scores of each bin, with its coverage if there is one."""
     blocks = metrics["test"].get(key, [])
     if isinstance(blocks, Mapping):
         return [(blocks, {})]
@@ -160,7 +160,7 @@ def _edges(block: Block) -> str:
 
 
 def members(curves: Mapping[str, Block]) -> Table:
-    """Ensembles of the first members of each experiment, from `members_curve` of `evaluate.model_selection`."""
+    """List ensembles of the first members of each experiment, from `members_curve` of `evaluate.model_selection`."""
     header = "experiment|networks|clusters|scatter, dex|negative log-likelihood|residual ÷ sigma"
     rows = [[*header.split("|"), "member's sigma ÷ ensemble's"]]
     for name, curve in curves.items():
@@ -173,7 +173,7 @@ def members(curves: Mapping[str, Block]) -> Table:
 
 
 def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
-    """Scatter of each control, and whether it is as bad as it must be."""
+    """Tabulate the scatter of each control, and whether it is as large as it must be."""
     header = "experiment|what is taken away|networks|clusters|scatter, dex|÷ with it|÷ prior|as it must be"
     rows = [header.split("|")]
     for name, setting in settings.items():
@@ -194,9 +194,9 @@ def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
 
 
 def variants(results: Results, recipes: Iterable[str]) -> Table:
-    """Other skies: networks of the standard sky and networks trained anew, tested on the same clusters.
+    """Tabulate other skies: networks of the standard sky and networks trained anew, on the same test clusters.
 
-    The ratio to the recalibrated count rate is that of all test clusters of each.
+    The ratio to the recalibrated count rate is of all test clusters of each row.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]

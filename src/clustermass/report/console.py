@@ -116,7 +116,7 @@ def print_trace(path: Path, files: Files) -> None:
 
 
 def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path]]:
-    """Yield groups of files of one step with the same settings; a step comes before the steps whose files it read."""
+    """Yield groups of files of one step with the same settings; a step comes before the steps that made its inputs."""
     depth: dict[Path, int] = {}
     waiting = [(path, 0) for path in list(chain)[:1]]
     while waiting:
@@ -136,7 +136,7 @@ def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path
 
 
 def _settings(record: Record) -> str:
-    """Return a text that is equal for files that differ only in realization or member."""
+    """Return a text of the settings, equal for files that differ only in realization or member."""
     shared = {key: _without_label(text) for key, text in record.further.items() if key not in VARYING}
     return json.dumps([_without_label(record.parameters or record.config_hash), shared], sort_keys=True)
 

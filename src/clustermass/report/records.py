@@ -1,4 +1,4 @@
-"""Provenance records: what a file of any format states of its making, and where the files that it names are."""
+"""Provenance records: how a file of any format says it was made, and where the files that it names are."""
 
 import functools
 import json
@@ -33,7 +33,7 @@ _HISTORY_WIDTH = slice(8, 80)
 
 
 class Record(NamedTuple):
-    """What a file states of its making; "" and None = not stated."""
+    """How a file says that it was made; "" and None = not stated."""
 
     step: str
     source: str = ""  #: name and version of the software
@@ -68,7 +68,7 @@ def _record(stated: Mapping[str, Any] | None) -> Record | None:
 
 
 def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
-    """Return the record of the pairs that `io.provenance.history` makes, one pair an input file."""
+    """Return the record from the pairs of `io.provenance.history`, which has one pair for each input file."""
     whole = [(name, text.encode("ascii", "backslashreplace").decode("unicode_escape")) for name, text in pairs]
     inputs = [text.rpartition(" sha256 ") for name, text in whole if name == "input"]
     stated = {name: text for name, text in whole if name != "input"}
@@ -166,7 +166,7 @@ _READERS = {
 
 
 class Files:
-    """Files of a results folder, which provenance always calls ``results``, and a user's own files, also in `folders`.
+    """Files of a results folder (``results`` in provenance), and a user's own files, also those in `folders`.
 
     Provenance names a user's own files without their folder, or relative to where the run started.
     """
@@ -205,7 +205,7 @@ class Files:
         return f"{RESULTS}/{path.relative_to(self.root).as_posix()}" if inside else str(path)
 
     def is_ours(self, name: str) -> bool:
-        """Return whether a name is that of a product, not of a user's own file."""
+        """Return whether a name belongs to a product, not to a user's own file."""
         return PurePosixPath(name).parts[:1] == (RESULTS,)
 
     def locate(self, name: str, digest: str) -> Path | None:

@@ -36,7 +36,7 @@ LOCK = Path(__file__).parents[2] / "uv.lock"  #: pins all packages of the enviro
 def key_figures(metrics: str | Path) -> dict[str, Any]:
     """Return the key figures of one `metrics.json`; None if missing, or for fewer than three clusters.
 
-    Sizes; of the test set `scatter_dex`, `bias_dex`, calibration and the ratios of `RATIOS`, with their `_ci68`;
+    Sample sizes; of the test set `scatter_dex`, `bias_dex`, calibration and the ratios of `RATIOS`, with their `_ci68`;
     `flagged`: share of test clusters with FLAG_OOD, `sample_p` of `summarise_ood`; `isolated`: sizes, scatter and
     ratios of the test clusters without a neighbour, None if unknown. InputError if the file is missing, is no JSON, or
     lacks a block.
@@ -159,7 +159,7 @@ class StepCosts(TypedDict):
 
 
 def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
-    """Sum up the costs of the jobs below `folders` by step, the longest in all first.
+    """Sum up the costs of the jobs below `folders` by step; the step of the longest total time comes first.
 
     Benchmark files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth; the label is a number, or the
     name of a sky, field, preprocessing or experiment in the run's configuration. The step `report` is left out: it is
@@ -178,7 +178,7 @@ def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
 
 
 def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
-    """Sum up rows of benchmark files: columns s, cpu_time (s), max_rss (MB); jobs of 1 or 2 s have NA in the latter."""
+    """Sum up rows of benchmark files: columns s, cpu_time (s), max_rss (MB); max_rss of jobs of 1 or 2 s is NA."""
     seconds = [float(job["s"]) for job in jobs]
     cpu, memory = (
         [float(text) for job in jobs if (text := job.get(name, "")) not in ("", "NA", "-") and float(text) > 0]
@@ -196,7 +196,7 @@ def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
 
 
 def folders_of(config: Config, results: Path) -> list[Path]:
-    """Folders of a run's results and of the skies that it uses."""
+    """Return the folders of a run's results and of the skies that it uses."""
     used = {*config["observed"]["fields"]}
     for experiment in filter(None, config["experiments"].values()):
         used |= {*experiment.get("test_skies", ()), *([experiment["sky"]] if "sky" in experiment else [])}

@@ -31,7 +31,7 @@ _STEPS_OF_SKIES = {"events.fits": SIMULATION, "catalogue.fits": DETECTION}
 
 
 class Finding(NamedTuple):
-    """A file that differs from what is stated: its name, the difference, and the remedy."""
+    """A file that differs from its record: its name, the difference, and the remedy."""
 
     file: str
     what: str
@@ -54,7 +54,7 @@ class Verification:
 
 
 def verify(path: Path, files: Files) -> Verification:
-    """Check a file, or all files below a folder, and all that these were made from; InputError if there are none."""
+    """Check a file, or all files below a folder, and all their inputs; InputError if there are none."""
     start = [path.resolve()] if path.is_file() else files.products(path)
     records = files.chain(start)
     result = Verification()
@@ -83,7 +83,7 @@ def verify(path: Path, files: Files) -> Verification:
 
 
 def again(files: Files, names: Iterable[str] = ()) -> str:
-    """Return the command that repeats a run: that of the first of `names` in a run, else the first run."""
+    """Return the command that repeats a run: the run of the first of `names` that is in one, else the first run."""
     runs = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
     run = next((folder for folder in [*folders, *runs] if folder in runs), None)
@@ -91,7 +91,7 @@ def again(files: Files, names: Iterable[str] = ()) -> str:
 
 
 def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
-    """Return the remedy for a wrong file: remove it, make it again, then all that depends on it.
+    """Return the remedy for a wrong file: remove it, then make it and all that depends on it again.
 
     Snakemake makes a missing intermediate file again only if it is asked for that file.
     """
@@ -100,7 +100,7 @@ def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Compare the settings in a file with their hash in it."""
+    """Compare the settings in a file with the hash of settings in it."""
     shown = files.shown(path)
     if record.parameters is not None:
         try:
