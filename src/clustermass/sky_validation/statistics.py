@@ -139,7 +139,7 @@ def ratio(data: xr.Dataset, name: str, over: str) -> float:
 
 
 def density_above_flux(data: xr.Dataset, flux: float) -> float:
-    """Number of haloes per deg2 above `flux`, one of the tabulated fluxes."""
+    """Return the number of haloes per deg2 above `flux`, one of the tabulated fluxes."""
     return float(data["haloes_above"].sel(flux=flux).sum() / data["area"].sum())
 
 
@@ -149,7 +149,7 @@ def density_above_rate(data: xr.Dataset, rate: float) -> float:
 
 
 def completeness(data: xr.Dataset, low: float, high: float | None = None) -> float:
-    """Selected share of the haloes with fluxes from `low` to `high`, tabulated fluxes (None = no upper limit)."""
+    """Return the selected share of haloes with fluxes between two tabulated ones (None = no upper limit)."""
     haloes, selected = (
         float(data[name].sel(flux=low).sum()) - (0.0 if high is None else float(data[name].sel(flux=high).sum()))
         for name in ("haloes_above", "selected_above")
