@@ -22,8 +22,8 @@ def provenance(
     """Return the global attributes for a file that `step` made.
 
     `parameters` is everything from the configuration that shapes the result; its hash and JSON text are stored. The
-    files that were read, `inputs`, are stored as path and SHA-256 (an absolute path as the bare name, so that the bytes
-    don't depend on the folder); `further` is stored as it is.
+    files that were read, `inputs`, are stored as path and SHA-256 (an absolute path as the bare name: the bytes must
+    not depend on where a folder lies); `further` is stored as it is.
     """
     return {
         "source": f"clustermass {clustermass.__version__}",
