@@ -37,7 +37,7 @@ Cards: TypeAlias = dict[str, tuple[str | float, str]]
 
 
 class CataloguePaths(NamedTuple):
-    """Where the same catalogue is written in each format."""
+    """Paths of one catalogue in each format."""
 
     fits: Path
     votable: Path
@@ -105,7 +105,7 @@ def header_cards(
 
 
 def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
-    """Return the cards of a training range; none where it is NaN, which FITS doesn't have."""
+    """Return the cards of a training range; none if it is NaN, which FITS headers can't hold."""
     low, high = ends
     return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}
 
@@ -143,7 +143,7 @@ def write_catalogue(
 
 
 def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:
-    """Write a VOTable: numbers as the shortest text that gives back the same bits, header and provenance as INFO."""
+    """Write a VOTable: each number as the shortest text that gives back its bits; header and provenance as INFO."""
     plain = table.copy()
     # as bytes, text gets the datatype char; str would get unicodeChar, which not every reader takes
     plain.convert_unicode_to_bytestring()

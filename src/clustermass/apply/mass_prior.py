@@ -89,7 +89,7 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
     """Fit the mass distribution of the training clusters in `ensemble.nc`.
 
     InputError if the file is missing, lacks a variable or has fewer than `MIN_CLUSTERS` training clusters with a mass;
-    or if these were weighted by mass in training, so that their distribution isn't the one in the predictions.
+    or if training weighted them by mass, so that the predictions contain another distribution than theirs.
     """
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
     if "weighting" in table.attrs:
@@ -112,7 +112,7 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
 def flat_columns(
     centre: FloatArray, width: FloatArray, redshift: FloatArray, prior: MassPrior
 ) -> dict[str, FloatArray]:
-    """Return the columns `FLAT`: mean, standard deviation and quantiles (cluster,) for a flat prior in log10(M500c).
+    """Return the columns `FLAT`: mean, standard deviation and quantiles (cluster,) for a flat prior in log10 M500c.
 
     The networks predict p(m | image, z), proportional to p(image | m, z) p(m | z, training). Dividing by the second
     factor (`MassPrior.divisor`) and normalising again leaves the likelihood p(image | m, z) of a cluster that was

@@ -61,9 +61,9 @@ def infer_observed(
     The error is LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e are
     recalibrated; s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the error of the
     redshift in excess of those of the training redshifts (`excess_error`). Quantiles are those of the recalibrated
-    mixture of the members' Gaussians with s_z added to each. Conformal intervals use the ensemble's own sigma, as they
-    do for the validation clusters, whose redshifts have errors too. A cluster without redshift stays in the catalogue
-    without mass (NaN, FLAG_NOZ).
+    mixture of the members' Gaussians with s_z added to each. Conformal intervals use the ensemble's own sigma, as for
+    the validation clusters, whose redshifts have errors too. A cluster without redshift stays in the catalogue without
+    mass (NaN, FLAG_NOZ).
 
     InputError if a file is missing or damaged, files belong to different fields or preprocessings, the field has no
     cluster, or there are too few training clusters for the mass distribution that `flat` divides out.
@@ -78,7 +78,7 @@ def infer_observed(
     output
         Catalogue to write, .fits; .vot, .ecsv and .nc are written beside it.
     simulated
-        Whether names begin with "SIM" and the header says so; also true if the images' attribute `simulated` is.
+        Whether the field is simulated (names begin with "SIM", and the header says so); also true if the images say so.
     cosmology, acronym, device
         Cosmology of the training sky, for the header; acronym of the survey, for observed clusters; auto, cpu or gpu.
     mass_prior
@@ -213,7 +213,7 @@ def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[
 def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
     """Return the columns LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
 
-    The calibration's scale acts on both parts of sigma, its floor is counted as aleatoric.
+    The calibration's scale multiplies both parts of sigma; its floor is counted as aleatoric.
     """
     again = calibration.recalibration
     aleatoric, epistemic = again.sigma(predicted.sigma_aleatoric), again.scale * predicted.sigma_epistemic
@@ -232,10 +232,10 @@ def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, F
 
 
 def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> FloatArray:
-    """Return the standard error of redshifts (cluster,) beyond that of the training clusters, float64, 0 = none.
+    """Return the redshifts' standard error (cluster,) in excess of that of the training clusters, float64, 0 = none.
 
     The networks' sigma includes the redshift errors of the training clusters, whose mean is `trained` (1 + z). Only the
-    excess, sqrt(error^2 - (trained (1 + z))^2), is to be added to it. Exact redshifts don't make sigma any smaller.
+    excess, sqrt(error^2 - (trained (1 + z))^2), is added to sigma. Exact redshifts don't make sigma any smaller.
     """
     return np.sqrt(np.maximum(error**2 - (trained * (1 + redshift)) ** 2, 0.0))
 
@@ -244,7 +244,7 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
     """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT, (cluster,) int16 each, of a field and its log10 masses (cluster,).
 
     FLAG_RANGE has a bit for each quantity outside its training range; NaN sets none. FLAG_NOCAT: a measured side input
-    of the networks is missing; they then leave out all measured ones, as they were trained to, and sigma is wider.
+    of the networks is missing. The networks then leave out all measured ones, as trained, and sigma is wider.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = mass

@@ -105,13 +105,13 @@ def _read_fits(path: Path) -> Table:
 
 
 def _holds(dtype: np.dtype[Any], value: Any) -> bool:
-    """Whether a column of this type can hold a number; columns that have no whole numbers hold any."""
+    """Whether a column of this type can hold a number; only whole-number columns have limits."""
     limits = np.iinfo(dtype) if dtype.kind in "iu" else None
     return limits is None or limits.min <= value <= limits.max
 
 
 def _read_columns(hdu: Any, path: Path, reason: Exception) -> Table:
-    """Read a table column by column, leaving out those that can't be read; raise `reason` if none can."""
+    """Read a table column by column, leaving out columns that can't be read; raise `reason` if none can."""
     read, lost = Table(), []
     for column in hdu.columns:
         try:
@@ -169,7 +169,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
 
 
 def _decoded(raw: bytes) -> str:
-    """Return the text of a file: UTF-8 or UTF-16 by its mark, UTF-8 if it is valid, else Latin-1 as of Windows."""
+    """Return the text of a file: UTF-8 or UTF-16 by its mark, else UTF-8 if valid, else Windows' Latin-1."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return raw.decode("utf-16", "replace")
     try:
@@ -229,7 +229,7 @@ def _cells(line: str, separator: str) -> list[str]:
 
 
 def _numbers(cells: list[str]) -> bool:
-    """Whether any of the cells is a number, as no name of a column is."""
+    """Whether any cell is a number, which no column name is."""
     return any(re.fullmatch(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*", cell) for cell in cells)
 
 
@@ -286,7 +286,7 @@ def _text(cell: object) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return a text in ASCII: a minus sign becomes "-", an accent is left out, what has no likeness is escaped."""
+    """Return a text in ASCII: a minus sign becomes "-", accents are left out, other characters are escaped."""
     if text.isascii():
         return text
     parts = unicodedata.normalize("NFKD", text.translate(_LIKENESS)).translate(_LIKENESS)

@@ -1,4 +1,4 @@
-"""Published masses: each kind of table has its own units; all become log10(M500c / Msun) with errors in dex here."""
+"""Published masses: every kind of table and unit becomes log10(M500c / Msun) with errors in dex here."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,10 +36,10 @@ class Published(NamedTuple):
 
 
 def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Published:
-    """Read a table of published masses of one of `KINDS`, as `read_table` does; of chiu2022 also `tablec1.dat`.
+    """Read a table of published masses of one of `KINDS` by `read_table`, or `tablec1.dat` of chiu2022.
 
     `columns` maps our names to the user's for kind `table`. InputError as of `clustermass.catalogues.tables`, or if the
-    table isn't of that kind, two rows are of one cluster, or a mass isn't in the unit of the kind.
+    table isn't of that kind, two rows have the same cluster, or a mass isn't in the unit of the kind.
     """
     if kind not in KINDS:
         raise InputError(f"published masses: kind is {kind!r}, but must be one of: {', '.join(KINDS)}.")
@@ -67,7 +67,7 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
 def look_up(published: Published, id_src: NDArray[np.int64], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
     """Return the row of each cluster of a field's catalogue in a table of published masses, (cluster,); -1 = none.
 
-    InputError if the table goes by names and the catalogue has none (`name` None), or they share no cluster.
+    InputError if the table goes by names and the catalogue has no names (`name` None), or they share no cluster.
     """
     if published.key == "NAME_CAT" and name is None:
         raise InputError(
@@ -126,7 +126,7 @@ def _user(path: Path, columns: Renamed) -> Published:
 
 
 class Kind(NamedTuple):
-    """A kind of table: its paper, rows as published (None = any), unit of its masses, and what reads it."""
+    """A kind of table: its paper, published number of rows (None = any), unit of masses, and reading function."""
 
     paper: str
     rows: int | None

@@ -1,4 +1,4 @@
-"""A user's tables: columns found by usual names, bad cells refused by file, column and row."""
+"""A user's tables: columns are found by their usual names; errors name file, column and row of a bad cell."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -80,7 +80,7 @@ class CheckedTable:
         return [(cell.decode() if isinstance(cell, bytes) else str(cell)).strip() for cell in cells]
 
     def single(self, values: FloatArray, name: str) -> NDArray[np.float32]:
-        """Return numbers of a column in single precision; InputError for a finite one that is too large for it."""
+        """Return a column's numbers in single precision; InputError for a finite number too large for it."""
         fits_in = ~(np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max))
         self.check(fits_in, values, name, "too large to be measured. Correct the cell, or leave it empty")
         return values.astype(np.float32)
@@ -88,7 +88,8 @@ class CheckedTable:
     def whole_numbers(self, name: str) -> NDArray[np.int64]:
         """Return a column of unique whole numbers as int64 (rows,).
 
-        InputError if a cell is missing or no whole number of 32 bits, or two rows hold the same one (both are named).
+        InputError if a cell is missing or no whole number of 32 bits, or two rows hold the same number (both are
+        named).
         """
         values = self.numbers(name)
         whole = (values == np.rint(values)) & (np.abs(values) < 2**31)
@@ -108,7 +109,7 @@ class CheckedTable:
     def positions(self, rows: slice | NDArray[np.bool_ | np.int64] = slice(None)) -> tuple[FloatArray, FloatArray]:
         """Return RA in [0, 360) and DEC in deg of some rows, float64 (rows,) each.
 
-        Of texts such as 08:26:26.5 or 08h26m26.5s, RA is in hours and DEC in degrees. InputError if a coordinate is
+        In texts such as 08:26:26.5 or 08h26m26.5s, RA is in hours and DEC in degrees. InputError if a coordinate is
         missing, not finite, or outside [0, 360] or [-90, 90] deg.
         """
         some, degrees = replace(self, table=self.table[rows]), []
@@ -120,7 +121,7 @@ class CheckedTable:
         return degrees[0] % 360.0, degrees[1]
 
     def check(self, good: Sequence[bool] | NDArray[np.bool_], cells: Any, name: str, complaint: str) -> None:
-        """Raise InputError with the first cell (number or text) that isn't good, "<cell> is <complaint>"."""
+        """Raise InputError with "<cell> is <complaint>" for the first cell (number or text) that isn't `good`."""
         bad = np.flatnonzero(~np.asarray(good, dtype=bool))
         if bad.size:
             cell, more = cells[bad[0]], f" (and {bad.size - 1} more)" if bad.size > 1 else ""
@@ -167,7 +168,7 @@ def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
 
 
 def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | None = None) -> CheckedTable:
-    """Find which column of a user's table is which of ours, and convert it to our unit; case doesn't matter.
+    """Find the column of a user's table for each of our names, and convert it to our unit; case doesn't matter.
 
     `synonyms` holds the usual names of each of our columns, best first; `given`, the user's own map, goes before them.
     InputError if `given` has a name that isn't ours or names a column that the table lacks.
@@ -189,14 +190,14 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
 
 
 def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
-    """Return "Did you mean ...?" for each word that is near a name, and all names after `label`."""
+    """Return "Did you mean ...?" for each word that is near a name, then `label` and all names."""
     meant = {word: nearest(word, names) for word in words}
     near = "".join(text if len(words) == 1 else text.replace("?", f" for {word}?") for word, text in meant.items())
     return f"{near} {label}: {', '.join(names)}."
 
 
 def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
-    """Log how many rows of a table, and which first (counted from 1), are `what`; nothing if none is."""
+    """Log the number of rows of a table that are `what` and the first of these (from 1); nothing if none is."""
     if rows.any():
         first = np.flatnonzero(rows)[:5] + 1
         listed = ", ".join(map(str, first)) + (", ..." if rows.sum() > 5 else "")
@@ -204,6 +205,6 @@ def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
 
 
 def find_rows(wanted: Iterable[Any], keys: Iterable[Any]) -> NDArray[np.int64]:
-    """Return the row that each wanted key has among unique `keys`, (wanted,); -1 = none."""
+    """Return the row of each wanted key in unique `keys`, (wanted,); -1 = none."""
     row_of = {key: row for row, key in enumerate(keys)}
     return np.array([row_of.get(key, -1) for key in wanted], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The truth of a user's own simulation: haloes with their masses, and which detection is which halo."""
+"""The truth of a user's own simulation: haloes with their masses, and the halo of each detection."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -25,7 +25,7 @@ _MASS_RANGE = (9.0, 17.0)
 
 
 def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
-    """Read a user's table of simulated haloes and return it with the columns of `truth.fits`, but for COUNTS.
+    """Read a user's table of simulated haloes and return it with the columns of `truth.fits` except COUNTS.
 
     The table has at least SRC_ID, RA, DEC, Z and LOG10_M500C or M500C, perhaps under other names (`columns`: ours ->
     theirs). Returns a row for each halo in the order of the file; KT, L500, FLUX and R500_ARCMIN are NaN where the
@@ -92,8 +92,8 @@ def match_by_photons(
     """Match detections to the haloes that most of their photons come from.
 
     A photon belongs to the nearest detection within the radius. A detection belongs to the source with most of its
-    photons: a halo or an AGN, never background. It matches if this is a halo with at least `MIN_PURITY` of the fitted
-    counts. A halo with several detections matches the one that has most of its photons.
+    photons: a halo or an AGN, never background. It matches if this source is a halo with at least `MIN_PURITY` of the
+    fitted counts. Of several detections of a halo, only the one with most of its photons matches.
 
     Takes detections with `ID_SRC`, `RA`, `DEC` (deg) and `ML_CTS` (NaN = unknown), haloes with `SRC_ID`, `RA` and
     `DEC`, and the photons in the band of ML_CTS, piece by piece. Returns `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec) and
@@ -145,13 +145,13 @@ def _counted(
 
 
 class Tally:
-    """Counts of whole numbers: `values`, ascending, and how often each was added, `counts`, int64 both."""
+    """Counts of whole numbers: `values`, ascending, and `counts`, how often each was added; both int64."""
 
     def __init__(self) -> None:
         self.values, self.counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
 
     def add(self, values: NDArray[np.int64]) -> None:
-        """Count `values` too."""
+        """Add `values` to the counts."""
         new, counts = np.unique(values, return_counts=True)
         self.values, place = np.unique(np.concatenate([self.values, new]), return_inverse=True)
         counts = np.bincount(place, weights=np.concatenate([self.counts, counts]), minlength=self.values.size)

@@ -1,4 +1,4 @@
-"""Units of a user's columns: turned into ours where they are of the quantity's kind, else left with a warning."""
+"""Units of a user's columns: converted to ours if of the right physical kind, else ignored with a warning."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ _COUNTED = (units.count, units.photon, units.pixel)
 def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
     """Return the table with its columns of numbers in our units; `names` is our name -> the table's column.
 
-    A unit of another kind (catprep of eSASS gives EXT_LIKE the unit arcsec) is left unheeded, with a warning.
+    A unit of another kind (catprep of eSASS gives EXT_LIKE the unit arcsec) is ignored, with a warning.
     """
     converted, changed, left = table.copy(copy_data=False), [], []
     for ours, theirs in names.items():
@@ -44,7 +44,7 @@ def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
 
 
 def _factor(unit: object, ours: str) -> float | None:
-    """Return our units per unit of the user's, None if they are of different kinds."""
+    """Return the factor from the user's unit to ours, None if they are of different physical kinds."""
     if not isinstance(unit, UnitBase) or isinstance(unit, units.UnrecognizedUnit):
         return None
     if ours == "RA" and unit.physical_type == "time":  # FITS has no other unit for hours of RA
@@ -56,7 +56,7 @@ def _factor(unit: object, ours: str) -> float | None:
 
 
 def _without_counts(unit: UnitBase) -> UnitBase:
-    """Return a unit without counts, photons and pixels, which some write and some leave out."""
+    """Return a unit without counts, photons and pixels, which only some tables state."""
     parts = [(base, power) for base, power in zip(unit.bases, unit.powers, strict=True) if base not in _COUNTED]
     return units.CompositeUnit(unit.scale, [base for base, _ in parts], [power for _, power in parts])
 

@@ -1,4 +1,4 @@
-"""Event lists in memory, and which of their photons count: cuts by flag, pattern, good time and energy."""
+"""Event lists in memory, and cuts on their photons by flag, pattern, good time and energy."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ FLAG_MASKS = {
 
 @dataclass(frozen=True, eq=False)
 class EventList:
-    """Photons in the order of their file, every column (events,), and the metadata of the list."""
+    """Photons in the order of their file, as columns (events,), and the metadata of the list."""
 
     ra: FloatArray  # deg, 0 <= ra < 360
     dec: FloatArray  # deg
@@ -83,7 +83,7 @@ def modules_of(events: EventList) -> list[int]:
 def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
     """Return the mean exposure in s of the seven modules: the scale of eSASS exposure maps, without vignetting.
 
-    It is from the good time intervals of the modules that have photons (or of those given), else from the header; None
+    It comes from the good time intervals of the modules that have photons (or of `modules`), else from the header; None
     without both.
     """
     total = 0.0
@@ -175,7 +175,7 @@ class Selection:
         return cuts
 
     def _in_good_time(self, events: EventList) -> NDArray[np.bool_]:
-        """Return which photons fall in a good time interval of their module; all of a module without intervals do."""
+        """Return which photons lie in a good time interval of their module; a module without intervals keeps all."""
         good = np.ones(len(events), dtype=bool)
         for module in modules_of(events):
             rows, intervals = events.tm_nr == module, events.intervals(module)
@@ -210,7 +210,7 @@ class Selection:
             LOGGER.warning("%s: photons without a module (TM_NR 0) are kept, whatever events.modules is", self._name)
 
     def conclude(self) -> None:
-        """Log how many photons of all pieces each cut dropped; InputError, with what to set, if one dropped all."""
+        """Log how many photons of all pieces each cut dropped; InputError, with the remedy, if a cut dropped all."""
         if without := self._without_gti:
             listed = named_modules(without)
             LOGGER.warning("%s: no GTI for %s; all their %d events are kept", self._name, listed, without.total())
@@ -239,7 +239,7 @@ class Selection:
 
 
 def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
-    """Return the mask as a number in [0, 2^32), 'auto' resolved by the dialect; InputError if it is neither."""
+    """Return the mask as a number in [0, 2^32), 'auto' resolved by the dialect; InputError if it is no mask."""
     if flag_mask == "auto":
         return FLAG_MASKS[events.dialect]
     try:

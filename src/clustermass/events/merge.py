@@ -35,11 +35,11 @@ _OPTIONAL = ("rawx", "rawy", "src_id")
 def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList]:
     """Read event lists of one field (one per telescope module, or overlapping observations) as one, piece by piece.
 
-    A file may hold several lists, each as a table EVENTS. Rows that equal one of an earlier list in TIME, TM_NR, RAWX
-    and RAWY (without detector pixels: RA and DEC) are the same photon; they are dropped, and the log says how many. Sky
-    pixels are kept only from a single list, other optional columns only if all lists have them. Several lists take some
+    A file may hold several lists, each as a table EVENTS. Rows with TIME, TM_NR, RAWX and RAWY (without detector
+    pixels: RA and DEC) of a row of an earlier list repeat its photon; they are dropped, and the log says how many. Sky
+    pixels are kept only of a single list, other optional columns only if all lists have them. Several lists take some
     40 bytes a photon in `folder`. InputError as of `EventTable.stream` and `event_tables`, or if there is no path, a
-    list is given twice or dialects differ.
+    list occurs twice or dialects differ.
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
@@ -93,7 +93,7 @@ def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
 
 
 def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[int, FloatArray]:
-    """Intervals of each module that has photons: a list's own, or its first to last photon where it has none."""
+    """Return the intervals of each module with photons: a list's own, else from its first to its last photon."""
     parts: dict[int, list[FloatArray]] = {}
     for head, modules in zip(heads, spans, strict=True):
         for module in sorted(modules):
@@ -123,12 +123,13 @@ def find_repeated(
     place: tuple[str, str],
     folder: Path,
 ) -> NDArray[np.bool_]:
-    """Return which photons equal one of an earlier list in TIME, TM_NR and the two columns `place`, bool (photons,).
+    """Return which photons repeat one of an earlier list in TIME, TM_NR and the columns `place`, bool (photons,).
 
     Takes the pieces of each list, the number of its first photon (counted from 0 through all lists; the last of
     `starts` is their total), and its time `spans`. Photons are compared only if another list spans their time in their
-    module. These go into buckets on disk, equal ones into the same, and are compared bucket by bucket. In `folder` each
-    of them takes some 25 bytes, and every photon one byte: the result is mapped to a temporary file.
+    module. Those photons go into buckets on disk, equal photons into the same bucket, and are compared bucket by
+    bucket. Each of them takes some 25 bytes in `folder`, and every photon one byte: the result is mapped to a temporary
+    file.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)

@@ -1,4 +1,4 @@
-"""Read event lists piece by piece: every dialect becomes one form, and faults are named with file and row."""
+"""Read event lists piece by piece: every dialect becomes one form, and errors name file and row."""
 
 import difflib
 import re
@@ -49,9 +49,10 @@ _NUMBER = re.compile(r"1?[BIJKED]")
 def read_events(path: str | Path) -> EventList:
     """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own, also packed, into memory.
 
-    Split partners (rows with PI < 0) are no photons and are dropped with a log line; nothing else is (see `Selection`).
-    InputError if there is no such file; it is truncated, damaged or not an event list; it lacks a column or has no
-    rows; or an energy, time or coordinate is not finite or out of range (the first bad row, from 1, is named).
+    Split partners (rows with PI < 0) are no photons and are dropped with a log line; no other event is dropped (see
+    `Selection`). InputError if there is no such file; it is truncated, damaged or not an event list; it lacks a column
+    or has no rows; or an energy, time or coordinate is not finite or out of range (the first bad row, from 1, is
+    named).
     """
     pieces = list(stream_events(path))
     names = pieces[0].columns()
@@ -59,10 +60,10 @@ def read_events(path: str | Path) -> EventList:
 
 
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
-    """Yield an event list in pieces of `rows` rows of the file, in order: a list of any length fits the memory.
+    """Yield an event list in pieces of `rows` rows of the file, in order, so that a list of any length fits in memory.
 
     The pieces, which can be empty, make up what `read_events` returns; the errors are the same, though some come only
-    after the first pieces. Packed lists are unpacked to the disk once, to see that they are whole. InputError too if
+    after the first pieces. Packed lists are unpacked to disk once, to check that they are complete. InputError too if
     the file has several tables of events.
     """
     tables = event_tables(path, rows)
@@ -96,9 +97,9 @@ class EventTable(NamedTuple):
 
 
 def event_tables(path: str | Path, rows: int = PIECE_ROWS) -> list[EventTable]:
-    """Return the tables of events in a file, mostly one; InputError if it is no event list, damaged or without rows.
+    """Return the tables of events in a file (usually one); InputError if it is no event list, damaged or empty.
 
-    The dialect is decided on by the first `rows` rows.
+    The first `rows` rows decide the dialect.
     """
     path = Path(path)
     with opened_fits(path, ORDER) as hdus:
@@ -111,7 +112,7 @@ def event_tables(path: str | Path, rows: int = PIECE_ROWS) -> list[EventTable]:
 
 
 class Rows:
-    """Rows of a FITS table, made from its HDU and their bytes, scaled as astropy does; `names` are in upper case.
+    """Rows of a FITS table, made from its HDU and the rows' bytes, scaled as astropy does; `names` are in upper case.
 
     Astropy's own tables have circular references, which delay the release of their memory.
     """
@@ -236,7 +237,7 @@ def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
 
 
 def module_of(header: fits.Header) -> int:
-    """Return the telescope module that INSTRUME names (1 to 7); 0 where it names none, or a merged list."""
+    """Return the telescope module that INSTRUME names (1 to 7); 0 if it names none or a merged list."""
     match = re.fullmatch(r"TM([1-7])", str(header.get("INSTRUME", "")).strip().upper())
     return int(match[1]) if match else 0
 
@@ -253,7 +254,7 @@ def _pieces(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
 
 
 def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: Path, rows: int) -> EventList:
-    """Return the event list without its photons, but with all metadata."""
+    """Return an event list with all metadata, but without photons."""
     header = table.header
     creator = header.get("CREATOR") or whole[0].header.get("CREATOR") or ""
     dialect = recognise(next(_pieces(table, path, rows))[1], str(creator), path)
@@ -272,7 +273,7 @@ def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: P
 def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
     """Return the GTI tables of a file for the table of events `number`, from 0, of `tables`.
 
-    If there is one without a module's number for each table of events, they belong together in this order.
+    If there are as many GTI tables without a module's number as tables of events, they belong together in order.
     """
     found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and _GTI.fullmatch(hdu.name.upper())]
     nameless = [hdu for hdu in found if not hdu.name[-1].isdigit()]
@@ -313,7 +314,7 @@ def _exposure_s(header: fits.Header) -> float | None:
 
 
 def _sky_reference(table: Any) -> tuple[float, float] | None:
-    """RA, DEC of sky pixel (0, 0), None = unknown: TCRVL of the columns X and Y (RA_PNT, RA_OBJ can't be relied on)."""
+    """Return RA, DEC of sky pixel (0, 0) from TCRVL of X and Y, None = unknown; RA_PNT, RA_OBJ are unreliable."""
     numbers = {str(name).upper(): number for number, name in enumerate(table.columns.names, start=1)}
     x, y = (table.header.get(f"TCRVL{numbers.get(axis, 0)}") for axis in ("X", "Y"))
     # blank or a word: masses don't need it

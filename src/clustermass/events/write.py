@@ -20,7 +20,7 @@ UNUSED = ("x", "y", "rawx", "rawy")
 
 
 class _SpillFile:
-    """A nameless temporary file of arrays in `folder`; it vanishes when its process ends, even by a crash."""
+    """A nameless temporary file of arrays in `folder`; it is gone when its process ends, even by a crash."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ class StoredEvents(_SpillFile):
 
     @property
     def head(self) -> EventList:
-        """The metadata of the whole list, without photons."""
+        """Return the metadata of the whole list, without photons."""
         if self._head is None:
             raise ValueError("no piece of the event list has been stored")
         return self._head
@@ -109,7 +109,8 @@ def write_events(
 
     `pieces`, at least one, are the selected photons; the first has the list's metadata. `centre` is RA_CEN, DEC_CEN in
     deg; `header` has more cards of EVENTS, keyword -> value or (value, comment). Positions are rounded to 1e-6 deg
-    (0.004"), as in eSASS. FLAG is 0: flagged photons are dropped already; SIXTE's flags would look like corrupt events.
+    (0.004"), as in eSASS. FLAG is 0, as flagged photons are dropped before, and SIXTE's flags would look like corrupt
+    events.
     """
     coming = iter(pieces)
     first = next(coming)
@@ -129,7 +130,7 @@ def write_labels(
     provenance: Mapping[str, Any] | None = None,
     header: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `labels.fits`: SRC_ID of each photon, row by row of the event list; no rows without pieces."""
+    """Write `labels.fits`: SRC_ID of each photon, in the order of the event list; without pieces it has no rows."""
     table = table_hdu("LABELS", LABELS, header=header)
     _write(path, primary_hdu(provenance), table, ({"SRC_ID": piece} for piece in pieces))
 

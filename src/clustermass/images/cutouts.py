@@ -47,7 +47,7 @@ class Detections(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """True mass, identity and position of the halo of each detection, (clusters,); no halo: NaN, `halo_id` -1."""
+    """True mass, identity and position of each detection's halo, (clusters,); NaN and `halo_id` -1 without a halo."""
 
     log10_m500c: FloatArray
     halo_id: NDArray[np.int64]
@@ -71,7 +71,7 @@ def extract_images(
     Takes an event list of any dialect and a vignetting-corrected exposure map in s, which is scaled by the share of the
     modules `events_block["modules"]` in the list's good time. Without the map, the exposure comes
     from the good time intervals (the mean of the seven modules, not corrected for vignetting), and the covered fraction
-    from where there are photons. Detections whose box leaves the field are kept, with a `covered_fraction` below 1.
+    from the cells that hold photons. Detections whose box leaves the field are kept, with a `covered_fraction` below 1.
     Cluster ids are `<realization>_<ID_SRC>`. An observed sky has neither `truth` nor `matches`. InputError if something
     is wrong with a file or a setting.
     """
@@ -134,7 +134,7 @@ def _read_detections(path: Path, det_like_min: float, ext_like_min: float) -> De
 
 
 def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.int64]) -> Labels | None:
-    """Return the halo of each detection; None without both files, InputError if one is missing or they disagree."""
+    """Return the halo of each detection, None without both files; InputError if one is missing or they disagree."""
     if truth is None and matches is None:
         return None
     if truth is None or matches is None:
@@ -161,7 +161,7 @@ def _image_centres(detections: Detections, labels: Labels | None, images: Images
     """Return right ascension and declination of the image centres in deg, float64 (clusters,) each.
 
     `images.centre` decides: 'detected' = position of the catalogue; 'halo' = true position of the halo, or the detected
-    one where there is none. InputError for 'halo' where the sky has no truth, or an unknown word.
+    one where there is none. InputError for 'halo' if the sky has no truth, or for an unknown word.
     """
     if images["centre"] == "detected":
         return detections.ra, detections.dec
@@ -177,7 +177,7 @@ def _image_centres(detections: Detections, labels: Labels | None, images: Images
 
 
 def count_list(path: Path, selection: Selection, stack: ImageStack) -> tuple[NDArray[np.uint16], EventList, set[int]]:
-    """Count the selected photons of an event list piece by piece: memory doesn't grow with the list.
+    """Count the selected photons of an event list piece by piece, so that memory doesn't grow with the list.
 
     Returns the counts of `stack`; the last piece of the list, for its metadata; and the modules with selected photons.
     """
@@ -230,7 +230,7 @@ class ImageStack:
         self._photons = np.zeros(ra.size, dtype=np.int64)
 
     def add(self, events: EventList) -> None:
-        """Count the photons of `events` too; InputError if a pixel holds more than 65535 photons."""
+        """Add the photons of `events` to the counts; InputError if a pixel holds more than 65535 photons."""
         if len(events) == 0:
             return
         index = SkyIndex(events, self.geometry, self._cells.rows(events))
@@ -258,7 +258,7 @@ class SkyIndex:
         self._key, self.ra, self.dec, self.band = key[order], ra[order], dec[order], band[order]
 
     def near_box(self, ra: float, dec: float) -> NDArray[np.int64]:
-        """Return the numbers of all photons in the box around a position, and of a few outside it."""
+        """Return the row numbers of all photons in the box around a position, and of a few outside it."""
         low, high, right_ascensions = self._geometry.around_box(ra, dec)
         strips = np.arange(float(_strip(low)), float(_strip(high)) + 1) * _STRIDE
         starts = np.concatenate([np.searchsorted(self._key, strips + start) for start, _ in right_ascensions])
@@ -280,7 +280,7 @@ class SkyIndex:
 
 
 class BoxCells:
-    """Coarse cells of the sky that boxes around positions (deg) touch; most photons of a field are in none of them."""
+    """Coarse cells of the sky that touch boxes around positions (deg); most photons of a field are outside them."""
 
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
         self._touched = np.zeros((round(180 / _STRIP_DEG) + 1, round(360 / _STRIP_DEG) + 1), dtype=bool)
@@ -291,7 +291,7 @@ class BoxCells:
                 self._touched[strips, int(start / _STRIP_DEG) : int(stop / _STRIP_DEG) + 1] = True
 
     def rows(self, events: EventList) -> NDArray[np.int64]:
-        """Return the numbers of the photons in these cells, among them all that lie in a box, int64."""
+        """Return the row numbers, int64, of the photons in these cells, which include all photons in boxes."""
         strip, cell = _strip(events.dec).astype(np.int32), (events.ra / _STRIP_DEG).astype(np.int32)
         return np.flatnonzero(self._touched.reshape(-1)[strip * self._touched.shape[1] + cell])
 

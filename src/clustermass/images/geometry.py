@@ -74,7 +74,7 @@ class ImageGeometry:
         return band.astype(np.int8)
 
     def around_box(self, ra: float, dec: float) -> Bounds:
-        """Return where to search for the photons of the box around a position in deg; never narrower than the box."""
+        """Return where to search for photons of the box around a position in deg; it is never narrower than the box."""
         half = np.radians(self.half_width_sky / _PIXELS_PER_DEG)
         bounds = box_bounds(dec, half)
         if bounds is not None:
@@ -101,7 +101,7 @@ def band_coordinates(edges_ev: Sequence[int]) -> dict[str, Any]:
 def pixel_numbers(
     band: NDArray[np.int8], j: FloatArray, i: FloatArray, shape: tuple[int, int, int]
 ) -> NDArray[np.int64]:
-    """Return the pixels of photons (band, row `j`, column `i`) inside a flattened image of `shape`."""
+    """Return the flat indices in an image of `shape` of photons in `band`, row `j`, column `i` inside it."""
     _, rows, columns = shape
     within = (band >= 0) & (j >= 0) & (j < rows) & (i >= 0) & (i < columns)
     numbers, row, column = (values[within].astype(np.int64) for values in (band, j, i))
@@ -119,7 +119,7 @@ def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
 
 
 def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Sum blocks of `factor` x `factor` pixels over the last two axes, dtype kept; ValueError if it doesn't divide."""
+    """Sum blocks of `factor` x `factor` pixels over the last two axes, dtype kept; ValueError if they don't fit."""
     rows, columns = counts.shape[-2:]
     if rows % factor or columns % factor:
         raise ValueError(f"{factor} does not divide {rows} x {columns} pixels")
@@ -136,9 +136,10 @@ def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
 def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
     """Return the offsets of positions from a centre in sky pixels of 0.05", x growing to the West, y to the North.
 
-    The SIN projection of Calabretta & Greisen (2002), Eqs. 61-62 with the native pole at the centre, written so that
-    nothing cancels near the centre. Positions are in deg, of any shape; right ascensions on both sides of 0/360 are
-    neighbours. Offsets are float64, and infinite for positions 90 deg and more away, which the projection can't show.
+    This is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the native pole at the centre, written
+    without cancellation near the centre. Positions are in deg, of any shape; right ascensions on both sides of 0/360
+    are neighbours. Offsets are float64, and infinite for positions 90 deg and more away, which the projection can't
+    show.
     """
     delta = np.radians((np.asarray(ra, dtype=np.float64) - ra0 + 180.0) % 360.0 - 180.0)
     latitude, latitude0 = np.radians(np.asarray(dec, dtype=np.float64)), np.radians(dec0)
@@ -189,8 +190,8 @@ def _around(ra: float, half: float) -> list[tuple[float, float]]:
 def box_bounds(dec: float, half: float) -> tuple[float, float, float] | None:
     """Return lowest and highest declination and half-width in right ascension, deg, of a box of half-width `half`, rad.
 
-    None near a pole. In the Northern hemisphere, a box has its lowest declination at its Southern corners, its highest
-    amid its Northern side, and its farthest right ascensions at its Northern corners.
+    The result is None near a pole. In the Northern hemisphere, a box has its lowest declination at its Southern
+    corners, its highest at the middle of its Northern side, and its farthest right ascensions at its Northern corners.
     """
     sine, cosine = np.sin(np.radians(abs(dec))), np.cos(np.radians(dec))
     corner = 1.0 - 2.0 * half**2

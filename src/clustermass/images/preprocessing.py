@@ -1,4 +1,4 @@
-"""From counts to what a network sees: cut a circle, crop, rebin, join bands, smooth, clip, transform, in this order."""
+"""From counts to a network's input: cut a circle, crop, rebin, join bands, smooth, clip, transform, in this order."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """Write `smoothed/<preprocessing>.nc` from `images.nc`: float32 `image`, with all variables of each cluster.
 
-    `images` holds either counts on the base grid, or `image`, smoothed already as its attribute `applied` says. With
-    `image`, the recipe must ask for just that, and only clip and transform are left. InputError if the file is damaged,
-    or the recipe doesn't fit the base grid or what was applied already, or has an unknown transform (the key is named).
+    `images` holds either counts on the base grid, or an `image` that was smoothed as its attribute `applied` says. With
+    `image`, the recipe must ask for exactly that smoothing, and only clip and transform are applied. InputError if the
+    file is damaged, or the recipe doesn't fit the base grid or the smoothing already applied, or has an unknown
+    transform (the key is named).
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
@@ -91,7 +92,7 @@ def inside_circle(offsets: FloatArray, radius: float) -> NDArray[np.bool_]:
 
 
 def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
-    """Clip and transform images that were rebinned and smoothed by others."""
+    """Clip and transform images that were published rebinned and smoothed."""
     applied = json.loads(source.attrs.get("applied", "{}"))
     for key in ("bands", "circle_arcsec", "scale_to_redshift"):
         if recipe.get(key) is not None:
@@ -167,10 +168,11 @@ def kernel(half_width: int, sigma: float) -> NDArray[np.float64]:
 
 
 class Grid:
-    """The recipe's grid: a crop of the base grid, with whole numbers of base pixels summed.
+    """The recipe's grid: the base grid cropped, with whole blocks of base pixels summed.
 
     Takes the offsets of the base pixels' centres from the image centre in arcsec; InputError, with the key, if the
-    recipe doesn't fit them. `pixels` lie along a side; `attributes` are what the file of images states of the grid.
+    recipe doesn't fit them. `pixels` is their number along a side; `attributes` describe the grid in the file of
+    images.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe) -> None:
@@ -261,9 +263,9 @@ class ScaledGrid(Grid):
 
 
 def shares(pixels: int, side: float, base_pixels: int) -> FloatArray:
-    """Return the part, 0 to 1, of each base pixel's length that lies in each pixel along one axis.
+    """Return the share, 0 to 1, of each base pixel's length in each pixel along one axis.
 
-    Both grids have one centre; the pixels have the given side in base pixels. Shape (pixels, base_pixels).
+    Both grids have the same centre; `side` is the width of a pixel in base pixels. The shape is (pixels, base_pixels).
     """
     edges = (np.arange(pixels + 1) - pixels / 2) * side
     base = np.arange(base_pixels + 1) - base_pixels / 2

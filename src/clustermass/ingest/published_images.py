@@ -1,4 +1,4 @@
-"""The published images: read from their pickle, without executing what it names, in bounded memory, and checked."""
+"""The published images: read from their pickle in bounded memory, without executing what it names, and checked."""
 
 import math
 import pickle
@@ -44,7 +44,8 @@ def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDAr
 
     Both have `number` entries, as the catalogue has rows. Images are smoothed counts, float32 (row, column, band), at
     least 0, and exactly 0 where there are none. InputError as of `read_pickle`; or if a key is missing, the numbers
-    don't agree, or an image (named, counted from 1) has another shape or type, or numbers not finite or negative.
+    don't agree, or an image (its number is given, from 1) has another shape or type, or holds negative or non-finite
+    numbers.
     """
     content = read_pickle(path, _single)
     if not isinstance(content, dict) or set(content) != {_IDS, _IMAGES}:
@@ -62,7 +63,7 @@ def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDAr
 
 
 def _single(array: NDArray[Any]) -> NDArray[Any]:
-    """Return images in single precision, half of the file's bytes; ids as they are."""
+    """Return images in single precision, which halves their size; ids unchanged."""
     with np.errstate(over="ignore"):  # infinite then, and reported by `_checked`
         return array.astype(np.float32) if array.ndim >= len(SHAPE) and array.dtype.kind in "fiu" else array
 
@@ -103,7 +104,7 @@ class _Source:
 
 
 class _Memo(dict[int, Any]):
-    """The objects that a pickle refers to again, without the content of arrays."""
+    """The objects that a pickle may refer to again, without the content of arrays."""
 
     def __setitem__(self, place: int, value: Any) -> None:
         parts = value if isinstance(value, tuple) else (value,)
@@ -219,7 +220,7 @@ def _ndarray(*_: object) -> None:
 
 
 def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
-    """Return bytes unchanged, text in latin1 as bytes: Python 2 and protocols below 3 store bytes as such text."""
+    """Return bytes unchanged, latin1 text as bytes: Python 2 and protocols below 3 store bytes as such text."""
     if encoding != "latin1":
         raise ValueError("text in another encoding than latin1")
     return raw.encode("latin1") if isinstance(raw, str) else raw
@@ -229,8 +230,8 @@ def read_pickle(path: Path, each: Callable[[NDArray[Any]], NDArray[Any]] = lambd
     """Read a pickle of numbers, text, lists, tuples, dictionaries and NumPy arrays, of any protocol.
 
     `each`, such as a conversion to a smaller dtype, is applied to every array as soon as it is read: memory holds the
-    result and one array as it is in the file. NumPy scalars become Python's own numbers and text, byte arrays bytes.
-    InputError if the file is missing, truncated or damaged, or holds anything else (named with its place in the file).
+    result and one array of the file. NumPy scalars become Python's own numbers and text, byte arrays bytes. InputError
+    if the file is missing, truncated or damaged, or holds anything else (named with its place in the file).
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path in the configuration.")

@@ -78,10 +78,11 @@ def ingest_published(
     """Write `images.nc` and `truth.fits` of every realization of a sky with `source: published`.
 
     `images.nc` holds `image`, smoothed counts, instead of `counts`; its attribute `applied` says how they were made.
-    Redshifts are the true ones (error 0), counts ML_RATE x ML_EXP, the exposure is ML_EXP, and the covered fraction the
-    share of cells with photons. Takes the blocks `skies.<name>`, `images` and `events` (how an observed field is cut
-    for networks trained on this sky), the cosmology of the simulation, and the files to write, by realization from 1.
-    InputError if a file is missing, faulty or hostile, or the two don't fit each other or the configuration.
+    Redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP, the exposure is ML_EXP, and the covered fraction
+    is the share of cells with photons. Takes the blocks `skies.<name>`, `images` and `events` (how an observed field is
+    cut for networks trained on this sky), the cosmology of the simulation, and the files to write, by realization from
+    1. InputError if a file is missing, faulty or hostile, or the published files don't fit each other or the
+    configuration.
     """
     source, table = Path(sky["images"]), Path(sky["catalogue"])
     catalogue = read_published_catalogue(table, len(images), sky["mass_unit"], cosmology)
@@ -104,7 +105,7 @@ def ingest_published(
 
 
 def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
-    """Name clusters as the paper does, by realization and SRC_ID: `05_10006566`; a second row of one gets `_2`."""
+    """Name clusters as the paper does, by realization and SRC_ID: `05_10006566`; a cluster's second row gets `_2`."""
     rows: Counter[str] = Counter()
     names = []
     for realization, source in zip(catalogue["Nreal"].tolist(), catalogue["SRC_ID_IN"].tolist(), strict=True):
@@ -152,7 +153,7 @@ def read_published_catalogue(
 ) -> dict[str, NDArray[Any]]:
     """Return the columns (clusters,) of the published `.fits`, or the same table as .csv or .ecsv, in its order.
 
-    The columns are `_NEEDED` and those of `_OPTIONAL` that the file has, by its own names, float64 (`SRC_ID_IN` and
+    The columns are `_NEEDED` and, if the file has them, `_OPTIONAL`, under the file's names, float64 (`SRC_ID_IN` and
     `Nreal` int64). Added are `log10_m500c` in log10(Msun), `l500` in erg/s (NaN = unknown) and `halo_id` (int64), the
     same for all rows of one halo in all realizations. Nreal must hold every number from 1 to `realizations`, and no
     other. M500c is in `mass_unit`, a key of `_MASS_UNITS`; R500c_arcmin, if there, must agree with it. InputError if
@@ -247,9 +248,9 @@ def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
 def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArray[np.intp]:
     """Return the catalogue's row of each image, one to one.
 
-    The kind of the ids (numbers, text, or tuples of them) isn't documented. The whole numbers in them are compared with
-    the row's number and with the columns that number clusters, alone or together with Nreal. InputError if an id has no
-    number or comes twice, or no column has these ids; `path`, of the pickle, is for messages.
+    The type of the ids (numbers, text, or tuples of these) isn't documented. The whole numbers in them are compared
+    with the row's number and with the columns that number clusters, alone or together with Nreal. InputError if an id
+    has no number or comes twice, or no column has these ids; `path`, of the pickle, is for messages.
     """
     keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
     candidates = dict(_candidates(catalogue))
@@ -281,7 +282,7 @@ def _key(entry: Any, number: int, path: Path) -> _Key:
 
 
 def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
-    """Yield the columns that the ids may be, by a name for messages, in the catalogue's order."""
+    """Yield the columns that may contain the ids, each with a name for messages, in the catalogue's order."""
     realization = catalogue["Nreal"].tolist()
     for name in _ID_COLUMNS:
         if name in catalogue and np.isfinite(catalogue[name].astype(float)).all():
@@ -294,7 +295,7 @@ def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
 
 
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: _Columns, path: Path) -> None:
-    """Check that bright rows have bright images (row, column, band), which ids that are row numbers can't show.
+    """Check that bright rows have bright images (row, column, band): if ids are row numbers, they can't show it.
 
     The images are in the catalogue's order. InputError if ranks of their central counts and of ML_RATE x ML_EXP hardly
     correlate. Logs their background over ML_BKG: smoothing that keeps the sum of the counts leaves it near 1.

@@ -209,7 +209,7 @@ class Files:
         return PurePosixPath(name).parts[:1] == (RESULTS,)
 
     def locate(self, name: str, digest: str) -> Path | None:
-        """Return the file of that name, preferably one with this SHA-256 if several; None if there is none."""
+        """Return the file called `name`, if there are several one with this SHA-256; None if there is none."""
         if self.is_ours(name):
             places = [self.root.joinpath(*PurePosixPath(name).parts[1:])]
         else:
@@ -221,15 +221,15 @@ class Files:
 
     @functools.cached_property
     def _configured(self) -> list[Path]:
-        """Absolute paths in the configurations of the runs; provenance has only their names."""
+        """Return absolute paths in the runs' configurations, of which provenance has only the file names."""
         paths = self.root.glob(f"*/{CONFIG}")
         return [Path(text) for path in paths for text in _leaves(read_config(path)) if Path(text).is_absolute()]
 
     def origins(self, path: Path, record: Record) -> list[Path]:
         """Return the existing files that `path` was made from, including those that it does not name.
 
-        Training writes a network and its predictions together, and only the latter name the images. Calibration and
-        out-of-distribution model do not name `ensemble.nc`, whose hash depends on the test set.
+        Training writes a network and its predictions together, and only the predictions name the images. Calibration
+        and out-of-distribution model don't name `ensemble.nc`, because its hash depends on the test set.
         """
         named = [self.locate(*item) for item in record.inputs.items()]
         ensemble = path.with_name("ensemble.nc")
