@@ -88,8 +88,7 @@ class CheckedTable:
     def whole_numbers(self, name: str) -> NDArray[np.int64]:
         """Return a column of unique whole numbers as int64 (rows,).
 
-        InputError if a cell is missing or no whole number of 32 bits, or two rows hold the same number (both are
-        named).
+        InputError if a cell is missing or no whole number of 32 bits, or a number occurs twice (both rows are named).
         """
         values = self.numbers(name)
         whole = (values == np.rint(values)) & (np.abs(values) < 2**31)

@@ -58,9 +58,8 @@ def aggregate_ensemble(
     """Write ensemble.nc: the ensemble's and all members' predictions, and `COLUMNS` of the clusters from the `images`.
 
     `members` and `weights` are files of `clustermass.network.train_members`, in the order of the members. The file also
-    records the training sky's cosmology, a weighting of the clusters and the hashes of the weights, by which an
-    exchanged file is noticed. InputError: see `read_members`; or a cluster is missing from the images or has another
-    true mass.
+    records the training sky's cosmology, a weighting of the clusters and the weights' hashes, which reveal an exchanged
+    file. InputError: see `read_members`; or a cluster is missing from the images or has another true mass.
     """
     table = read_members(members)
     truth = {name: table[name].values for name in ("split", "log10_m500c")}

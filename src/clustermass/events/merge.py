@@ -128,8 +128,7 @@ def find_repeated(
     Takes the pieces of each list, the number of its first photon (counted from 0 through all lists; the last of
     `starts` is their total), and its time `spans`. Photons are compared only if another list spans their time in their
     module. Those photons go into buckets on disk, equal photons into the same bucket, and are compared bucket by
-    bucket. Each of them takes some 25 bytes in `folder`, and every photon one byte: the result is mapped to a temporary
-    file.
+    bucket. Each of them takes some 25 bytes in `folder`, and every photon one byte: the result is a mapped file there.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)

@@ -49,10 +49,9 @@ _NUMBER = re.compile(r"1?[BIJKED]")
 def read_events(path: str | Path) -> EventList:
     """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own, also packed, into memory.
 
-    Split partners (rows with PI < 0) are no photons and are dropped with a log line; no other event is dropped (see
-    `Selection`). InputError if there is no such file; it is truncated, damaged or not an event list; it lacks a column
-    or has no rows; or an energy, time or coordinate is not finite or out of range (the first bad row, from 1, is
-    named).
+    Split partners (rows with PI < 0) are no photons and are dropped with a log line; no other row is (see `Selection`).
+    InputError if there is no such file; it is truncated, damaged or not an event list; it lacks a column or has no
+    rows; or an energy, time or coordinate is not finite or out of range (the first bad row, from 1, is named).
     """
     pieces = list(stream_events(path))
     names = pieces[0].columns()

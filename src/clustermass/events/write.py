@@ -109,7 +109,7 @@ def write_events(
 
     `pieces`, at least one, are the selected photons; the first has the list's metadata. `centre` is RA_CEN, DEC_CEN in
     deg; `header` has more cards of EVENTS, keyword -> value or (value, comment). Positions are rounded to 1e-6 deg
-    (0.004"), as in eSASS. FLAG is 0, as flagged photons are dropped before, and SIXTE's flags would look like corrupt
+    (0.004"), as in eSASS. FLAG is 0: flagged photons are dropped before, and SIXTE's flags would look like corrupt
     events.
     """
     coming = iter(pieces)

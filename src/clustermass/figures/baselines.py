@@ -99,8 +99,7 @@ def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str
     """Draw the scatter of network and baselines against the number of training clusters, a panel per test sample.
 
     Each file has a row, an experiment on one test sample: `experiment`; `family`, a name for experiments that differ in
-    the training clusters alone; `sky`, None = the test set of the training sky; that row comes first of each
-    experiment.
+    the training clusters alone; `sky`, None = the test set of the training sky; it is the first of each experiment.
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
     trained: dict[str | None, int] = {}

@@ -136,10 +136,9 @@ def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
 def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
     """Return the offsets of positions from a centre in sky pixels of 0.05", x growing to the West, y to the North.
 
-    This is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the native pole at the centre, written
-    without cancellation near the centre. Positions are in deg, of any shape; right ascensions on both sides of 0/360
-    are neighbours. Offsets are float64, and infinite for positions 90 deg and more away, which the projection can't
-    show.
+    This is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the native pole at the centre, without
+    cancellation near it. Positions are in deg, of any shape; right ascensions on both sides of 0/360 are neighbours.
+    Offsets are float64, and infinite for positions 90 deg and more away, which the projection can't show.
     """
     delta = np.radians((np.asarray(ra, dtype=np.float64) - ra0 + 180.0) % 360.0 - 180.0)
     latitude, latitude0 = np.radians(np.asarray(dec, dtype=np.float64)), np.radians(dec0)

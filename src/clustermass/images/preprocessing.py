@@ -48,9 +48,9 @@ def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """Write `smoothed/<preprocessing>.nc` from `images.nc`: float32 `image`, with all variables of each cluster.
 
     `images` holds either counts on the base grid, or an `image` that was smoothed as its attribute `applied` says. With
-    `image`, the recipe must ask for exactly that smoothing, and only clip and transform are applied. InputError if the
-    file is damaged, or the recipe doesn't fit the base grid or the smoothing already applied, or has an unknown
-    transform (the key is named).
+    `image`, the recipe must ask for just that smoothing; only clip and transform are applied. InputError if the file is
+    damaged, or the recipe doesn't fit the base grid or the smoothing already applied, or has an unknown transform (the
+    key is named).
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
@@ -171,8 +171,7 @@ class Grid:
     """The recipe's grid: the base grid cropped, with whole blocks of base pixels summed.
 
     Takes the offsets of the base pixels' centres from the image centre in arcsec; InputError, with the key, if the
-    recipe doesn't fit them. `pixels` is their number along a side; `attributes` describe the grid in the file of
-    images.
+    recipe doesn't fit them. `pixels` is their number along a side; `attributes` describe the grid in its file.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe) -> None:

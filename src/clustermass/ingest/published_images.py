@@ -44,8 +44,7 @@ def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDAr
 
     Both have `number` entries, as the catalogue has rows. Images are smoothed counts, float32 (row, column, band), at
     least 0, and exactly 0 where there are none. InputError as of `read_pickle`; or if a key is missing, the numbers
-    don't agree, or an image (its number is given, from 1) has another shape or type, or holds negative or non-finite
-    numbers.
+    don't agree, or an image (named, counted from 1) has another shape or type, or holds negative or non-finite numbers.
     """
     content = read_pickle(path, _single)
     if not isinstance(content, dict) or set(content) != {_IDS, _IMAGES}:

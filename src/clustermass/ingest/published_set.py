@@ -81,8 +81,7 @@ def ingest_published(
     Redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP, the exposure is ML_EXP, and the covered fraction
     is the share of cells with photons. Takes the blocks `skies.<name>`, `images` and `events` (how an observed field is
     cut for networks trained on this sky), the cosmology of the simulation, and the files to write, by realization from
-    1. InputError if a file is missing, faulty or hostile, or the published files don't fit each other or the
-    configuration.
+    1. InputError if a file is missing, faulty or hostile, or the two files don't fit each other or the configuration.
     """
     source, table = Path(sky["images"]), Path(sky["catalogue"])
     catalogue = read_published_catalogue(table, len(images), sky["mass_unit"], cosmology)

@@ -189,8 +189,7 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: str) -> str:
 class Watch:
     """Log the progress of members that are trained side by side, and stop them if a loss diverges.
 
-    `extreme` returns the largest pixel of the training images, in standard deviations; it is called only after a
-    failure.
+    `extreme` returns the largest pixel of the training images, in standard deviations; called after a failure alone.
     """
 
     def __init__(self, group: Sequence[Member], recipe: Recipe, extreme: Callable[[], float]) -> None:

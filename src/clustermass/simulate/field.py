@@ -92,8 +92,8 @@ class ExposureMap:
 
         The field is scanned in `scans` parts side by side, each of flat depth. The depth falls linearly to zero within
         `taper_deg` of the field's edges. Neighbouring scans overlap by `overlap_deg`: the depth of each falls to zero
-        within half of `overlap_deg` beyond their border. There the summed depth has a ridge of twice the depth, as in
-        the eFEDS field (Brunner et al. 2022). For particles, the relative depth of each scan is raised to the power
+        within half of `overlap_deg` beyond their border. There the sum has a ridge of twice the depth, as in the eFEDS
+        field (Brunner et al. 2022). For particles, the relative depth of each scan is raised to the power
         `particle_slope`.
         """
         pixel = parameters["pixel_arcsec"] / 3600

@@ -78,8 +78,8 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     """Return `VARIABLES` of all realizations of one sky.
 
     Numbers have the shape (realization,), cumulative numbers (realization, flux) or (realization, rate). Properties of
-    the extended candidates of all realizations are joined, (candidate,); `field` is the number of each one's
-    realization. InputError if there is no realization, if they are of different skies, or if a file is wrong
+    the extended candidates of all realizations are joined, (candidate,); `field` is their realization's number.
+    InputError if there is no realization, if they are of different skies, or if a file is wrong
     (`measure_realization`).
     """
     if not realizations:
