@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def _positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r}: must be a number above 0")
     return value
+
+
+def _edges(text: str) -> list[int]:
+    try:
+        edges = [int(part) for part in text.split(",")]
+    except ValueError:
+        edges = []
+    if len(edges) < 2 or any(low >= high for low, high in pairwise(edges)):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be whole eV, ascending, such as 200,600,2300,5000")
+    return edges
 
 
 def _acronym(text: str) -> str:
@@ -136,6 +147,7 @@ _EVENTS = "event list(s) of one field: eSASS or SIXTE, FITS; or its images in th
 _ENSEMBLE = "trained ensemble: a file of `clustermass pack`, or the folder results/<run>/<experiment>"
 _OUTPUT = "catalogue to write, .fits; .vot, .ecsv, .nc and .log go beside it (default: masses.fits)"
 _COLUMN = "a column of the catalogue that goes by another name, as Z=z_best; may be repeated"
+_BANDS = "edges of the catalogue's energy bands in eV, as 200,600,2300,5000, if it has several"
 _PRIOR = "flat: also columns LOGM500_FLAT*, from which the training sample's mass distribution is divided out"
 _INPUTS = "where your own files lie (event lists, catalogues) that the run read; may be repeated"
 _OVERWRITE = {"action": "store_true", "help": "replace files that are there already"}
@@ -155,6 +167,7 @@ _COMMANDS: dict[Callable[..., int | None], tuple[str, str, str, dict[str, dict[s
             "--overwrite": _OVERWRITE,
             "--exposure-s": {"type": _positive, "help": "exposure in s of the flat map, where there is no --exposure"},
             "--column": {"action": "append", "default": [], "metavar": "OURS=THEIRS", "help": _COLUMN},
+            "--catalogue-bands": {"type": _edges, "metavar": "EV,EV,...", "help": _BANDS},
             "--acronym": {"type": _acronym, "default": "eFEDS", "help": "begins each cluster's NAME (default: eFEDS)"},
             "--mass-prior": {"choices": ("training", "flat"), "default": "training", "help": _PRIOR},
         },

@@ -19,7 +19,7 @@ from clustermass.apply.masses import excess_error, mass_columns
 from clustermass.ensemble.aggregate import mean_error
 from clustermass.ensemble.calibration import Calibration, Recalibration
 from clustermass.errors import InputError
-from clustermass.io.netcdf import write_netcdf
+from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.products import MASSES
 
 BLUEPRINT = [
@@ -62,7 +62,7 @@ def test_names_are_truncated_as_the_iau_asks():
 
 
 def test_catalogue_has_the_blueprint_s_columns_first_to_last():
-    added = ("FLAG_NOZ", "FLAG_NOCAT", "REALIZATION", *FLAT)
+    added = ("FLAG_NOZ", "FLAG_NOCAT", "REALIZATION", "ID_CAT", "NAME_CAT", *FLAT)
     assert [one.name for one in MASSES if one.name not in added] == BLUEPRINT
 
 
@@ -276,3 +276,23 @@ def test_exact_redshifts_and_small_errors_add_nothing():
 def test_mean_error_counts_exact_redshifts_as_zero():
     redshift, error = np.array([0.0, 1.0, 3.0, 0.5]), np.array([0.02, 0.04, 0.0, np.nan])
     assert mean_error(redshift, error) == pytest.approx(np.sqrt(2 * 0.02**2 / 4))
+
+
+def test_the_users_ids_and_names_come_back_exactly_in_all_formats(field):
+    folder = field[0]
+    big = str(2**62 + 1)
+    catalogue = Table({"ID_SRC": [3, 5, 7, 11, 20], "ID_CAT": [big, "A 1689", "", "x", "y"]})
+    catalogue["NAME_CAT"] = ["one", "two", "three", "four", "five"]
+    catalogue.write(folder / "catalogue.fits", overwrite=True)
+    paths = run(folder)
+    for kind, path in paths.items():
+        if kind == "netcdf":
+            columns = {name.upper(): values.values for name, values in read_netcdf(path).items()}
+        else:
+            columns = Table.read(path, format="votable" if kind == "votable" else None)
+        assert [*np.ma.filled(np.ma.asarray(columns["ID_CAT"]).astype(str), "")] == [big, "A 1689", "", "x", "y"], kind
+        assert [*np.ma.asarray(columns["NAME_CAT"]).astype(str)] == ["one", "two", "three", "four", "five"], kind
+
+
+def test_without_ids_of_the_user_there_is_no_column_of_them(field):
+    assert not {"ID_CAT", "NAME_CAT"} & set(Table.read(run(field[0])["fits"]).colnames)

@@ -77,7 +77,7 @@ def compare_published(
     table = _read_masses(masses)
     measured = _measured(table, dict(zip(realizations, catalogues, strict=True)))
     reference = read_published(published, block["kind"], block.get("columns"))
-    rows = look_up(reference, measured["id_src"], measured.get("name"))
+    rows = look_up(reference, measured["id"], measured.get("name"))
     clusters = _cut(_clusters(table, measured, reference, rows, relations), block, published)
     compared: dict[str, Summary] = {}
     for first, second in PAIRS:
@@ -119,10 +119,11 @@ def _read_masses(path: Path) -> CheckedTable:
 def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
     """Look the clusters of the mass catalogue up in the catalogues of their realizations.
 
-    Returns ID_SRC, count rate and luminosity, NaN = missing, and names unless no catalogue has any, (cluster,) each.
+    Returns ID_SRC, the user's id as a text, count rate and luminosity, NaN = missing, and names unless no catalogue has
+    any, (cluster,) each.
     """
     realization, id_src = np.array(masses.texts("REALIZATION")), np.asarray(masses.table["ID_SRC"], dtype=np.int64)
-    columns: Columns = {"id_src": id_src, "rate": np.full(id_src.size, np.nan)}
+    columns: Columns = {"id_src": id_src, "id": id_src.astype(str).astype(object), "rate": np.full(id_src.size, np.nan)}
     columns["luminosity"] = columns["rate"].copy()
     for label, path in catalogues.items():
         with opened_fits(path) as hdus:
@@ -135,6 +136,8 @@ def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
         for key, column in (("rate", "ML_RATE"), ("luminosity", "LX500")):
             if column in catalogue.table.colnames:
                 columns[key][here] = catalogue.numbers(column)[rows]
+        if "ID_CAT" in catalogue.table.colnames:
+            columns["id"][here] = np.array(catalogue.texts("ID_CAT"), dtype=object)[rows]
         if "NAME_CAT" in catalogue.table.colnames:
             names = columns.setdefault("name", np.full(id_src.size, "", dtype=object))
             names[here] = np.array(catalogue.texts("NAME_CAT"), dtype=object)[rows]

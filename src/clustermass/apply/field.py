@@ -45,6 +45,7 @@ def masses_of_field(
     exposure: Path | None = None,
     exposure_s: float | None = None,
     columns: Mapping[str, str] | None = None,
+    catalogue_bands: Sequence[int] | None = None,
     acronym: str = "eFEDS",
     overwrite: bool = False,
     log: Path | None = None,
@@ -59,9 +60,9 @@ def masses_of_field(
     ----------
     events
         Event lists of the field, eSASS or SIXTE, or images of it in the energy bands of the networks.
-    catalogue, columns
-        Table with at least an id, a position in deg (ICRS) and a redshift for each cluster; its column names where they
-        differ (ours: theirs).
+    catalogue, columns, catalogue_bands
+        Table with at least a position (ICRS) and a redshift for each cluster; its column names where they differ (ours:
+        theirs); edges of its energy bands in eV, if it has several.
     ensemble
         Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and `members/*.safetensors`), or
         that ensemble packed into a file by `Ensemble.save`.
@@ -90,6 +91,7 @@ def masses_of_field(
         files |= {"exposure": str(exposure)} if exposure else {}
         # the keys that a sky of files needs
         sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
+        sky |= {"catalogue_bands": catalogue_bands}
         _masses(trained, cast("Sky", sky), output, acronym, mass_prior)
 
 

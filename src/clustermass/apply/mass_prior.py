@@ -13,7 +13,7 @@ from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import MASSES
 
 #: columns of the catalogue that are written only if asked for by `observed.mass_prior`
-FLAT = tuple(column.name for column in MASSES if column.optional)
+FLAT = tuple(column.name for column in MASSES if column.name.startswith("LOGM500_FLAT"))
 #: degrees in ln z of the mean and of the spread of the training masses (chosen on validation clusters: decisions.md)
 MEAN_DEGREE, SPREAD_DEGREE = 3, 2
 #: fewer training clusters are too few for a distribution

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -37,6 +37,8 @@ QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
 PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
 REFERENCE = ("LOGM500_REF", "LOGM500_REF_ERR")
+#: texts that the user's table identifies a cluster by, "" = none
+IDENTITY = ("ID_CAT", "NAME_CAT")
 #: a box with less exposed area than this is at an edge of the field
 COVERED_MIN = 0.95
 
@@ -111,7 +113,7 @@ def infer_observed(
 
 
 def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
-    """Return `field` with `n_phot`, `logm500_ref` and `logm500_ref_err` (cluster,), NaN = no published mass.
+    """Return `field` with `n_phot` and the columns `REFERENCE` and `IDENTITY` of the catalogues, (cluster,) each.
 
     Only one file of images is in memory at a time. The attribute `simulated` says whether any of the images are.
     """
@@ -120,13 +122,13 @@ def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[
         part = read_netcdf(path, ("counts",))
         simulated |= part.attrs.get("simulated") == "true"
         names, photons = part["cluster"].values.astype(str), part["counts"].values.sum(axis=(1, 2, 3), dtype=np.int64)
-        parts.append((names, photons.astype(float), *_references(catalogue, names)))
+        parts.append((names, photons.astype(float), *_of_catalogue(catalogue, names)))
     ids, *columns = map(np.concatenate, zip(*parts, strict=True))
     rows = find_rows(field["cluster"].values.tolist(), ids.tolist())
     if (lost := field["cluster"].values[rows < 0]).size:
         text = f"lacks {lost.size} clusters of the smoothed images ({lost[0]} is one). Delete both and run again."
         raise InputError(f"{images[0]}: {text}")
-    joined = zip(("n_phot", *map(str.lower, REFERENCE)), columns, strict=True)
+    joined = zip(("n_phot", *map(str.lower, (*REFERENCE, *IDENTITY))), columns, strict=True)
     return field.assign({name: ("cluster", values[rows]) for name, values in joined}).assign_attrs(simulated=simulated)
 
 
@@ -137,13 +139,17 @@ def _in_order(field: xr.Dataset) -> xr.Dataset:
     return field.isel(cluster=np.lexsort((number, realization)))
 
 
-def _references(catalogue: Path, clusters: NDArray[np.str_]) -> list[FloatArray]:
-    """Return published mass and error of clusters, (cluster,) each, NaN where the catalogue has none."""
+def _of_catalogue(catalogue: Path, clusters: NDArray[np.str_]) -> list[NDArray[Any]]:
+    """Return published mass and error of clusters, id and name, (cluster,) each; NaN or "" = the catalogue has none."""
     table = CheckedTable(read_table(catalogue), catalogue)
     rows = find_rows(map(_id_src, clusters.tolist()), table.table["ID_SRC"].tolist())
     values = [table.numbers(name) for name in REFERENCE if {name, REFERENCE[0]} <= set(table.table.colnames)]
     values += [np.full(len(table), np.nan)] * (len(REFERENCE) - len(values))
-    return [np.where(rows >= 0, column[rows], np.nan) for column in values]
+    texts = [table.texts(name) if name in table.table.colnames else [""] * len(table) for name in IDENTITY]
+    return [
+        *(np.where(rows >= 0, column[rows], np.nan) for column in values),
+        *(np.where(rows >= 0, np.array(column, dtype=str)[rows], "") for column in texts),
+    ]
 
 
 def _id_src(cluster: str) -> int:
@@ -156,6 +162,7 @@ def _copied_columns(field: xr.Dataset, acronym: str) -> Columns:
     copied = {"Z": "redshift", "Z_ERR": "redshift_err", "EXPOSURE": "exposure_s"}
     same = ("n_phot", "det_like", "ext_like", "covered_fraction", "realization", "logm500_ref", "logm500_ref_err")
     copied |= {name.upper(): name for name in same}
+    copied |= {name: name.lower() for name in IDENTITY if field[name.lower()].values.astype(bool).any()}
     return {
         "ID_SRC": np.array([_id_src(name) for name in field["cluster"].values.tolist()]),
         "NAME": iau_names(acronym, ra, dec),

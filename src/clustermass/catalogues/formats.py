@@ -40,6 +40,7 @@ _OTHERS = {
 _GIVE = "Give the table as FITS, VOTable, ECSV or CSV."
 #: separators of cells, best first; a line that has none of them is separated by blanks
 _SEPARATORS = ",;\t|"
+_IDENTIFIER = re.compile(r".*(id|name)|id[_-]?src", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 #: signs beyond ASCII that have a plain likeness; accents and the like are taken off by Unicode's own rules
 _LIKENESS = str.maketrans(
@@ -201,6 +202,12 @@ def _read_cells(path: Path, lines: list[str]) -> Table:
     # "csv" allows rows that are too short; "tab" takes blanks between tabs for an empty cell
     kind = {"\t": "tab", " ": "basic"}.get(separator, "csv")
     table = ascii_tables.read([header.getvalue(), *rows], format=kind, delimiter=separator, guess=False, comment="#")
+    for place, name in enumerate(table.colnames):
+        # an id such as 007 is no number
+        if _IDENTIFIER.fullmatch(name) and table[name].dtype.kind in "if":
+            texts = [cells[place] for cells in csv.reader(rows, delimiter=separator, skipinitialspace=True)]
+            if any(re.match(r"[+-]?0[\dxX]", text) for text in texts):
+                table[name] = texts
     for name, unit in zip(table.colnames, units, strict=False):
         table[name].unit = Unit(unit.strip(), parse_strict="silent") if unit.strip() else None
     return _with_points(table, path)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import ascii as ascii_tables
@@ -29,7 +29,7 @@ class Published(NamedTuple):
     """Published masses, arrays of shape (rows,); NaN = not given."""
 
     key: str  #: column of `catalogue.fits` that identifies clusters: `ID_SRC` or `NAME_CAT`
-    ids: NDArray[np.generic]  #: numbers, or names without the survey's acronym, such as "J083811.9-015935"
+    ids: NDArray[np.str_]  #: the user's ids, or names without the survey's acronym, such as "J083811.9-015935"
     mass: FloatArray  #: log10(M500c / Msun), no h
     low: FloatArray  #: errors downwards and upwards in dex, positive
     high: FloatArray
@@ -64,7 +64,7 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
     return published
 
 
-def look_up(published: Published, id_src: NDArray[np.int64], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
+def look_up(published: Published, ids: NDArray[Any], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
     """Return the row of each cluster of a field's catalogue in a table of published masses, (cluster,); -1 = none.
 
     InputError if the table goes by names and the catalogue has no names (`name` None), or they share no cluster.
@@ -75,7 +75,7 @@ def look_up(published: Published, id_src: NDArray[np.int64], name: NDArray[np.st
             "has them (eFEDS: Klein et al. 2022) as catalogue or under joined_catalogues, or their column as "
             "catalogue_columns: {NAME_CAT: <your column>}."
         )
-    wanted = id_src.tolist() if name is None or published.key == "ID_SRC" else short_names(name.tolist())
+    wanted = ids.astype(str).tolist() if name is None or published.key == "ID_SRC" else short_names(name.tolist())
     rows = find_rows(wanted, published.ids.tolist())
     if not (rows >= 0).any():
         raise InputError(
@@ -121,8 +121,8 @@ def _user(path: Path, columns: Renamed) -> Published:
     table.require(needed, "columns")
     log_mass = table.numbers("LOGM500_REF")
     error = table.numbers("LOGM500_REF_ERR") if "LOGM500_REF_ERR" in table else np.full(log_mass.size, np.nan)
-    ids = table.whole_numbers(key) if key == "ID_SRC" else np.array(short_names(table.texts(key)))
-    return Published(key, ids, log_mass, error, error)
+    ids = table.ids(key) if key == "ID_SRC" else short_names(table.texts(key))
+    return Published(key, np.array(ids, dtype=str), log_mass, error, error)
 
 
 class Kind(NamedTuple):

@@ -1,7 +1,7 @@
 """Tables of published surveys: usual names of columns, values that are no measurements, and joins by ID_SRC."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.catalogues.formats import read_table
+from clustermass.catalogues.identity import identified, repeated
+from clustermass.catalogues.soft_band import in_soft_band
 from clustermass.catalogues.tables import CheckedTable, Synonyms, find_columns, find_rows
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 
 #: usual names, best first (eSASS, eFEDS: Brunner, Liu, Klein et al. 2022; eRASS1: Bulbul et al. 2024)
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    "ID_SRC": ("ID_SRC", "ID-SRC", "IDSRC"),
-    "RA": ("RA_CORR", "RA", "RAdeg", "RAJ2000", "RA_ICRS"),
-    "DEC": ("DEC_CORR", "DEC", "DEdeg", "DEJ2000", "DE_ICRS"),
+    # in eRASS1 ID_SRC begins anew with every tile of the sky
+    "ID_SRC": ("ID_SRC", "ID-SRC", "IDSRC", "DETUID", "UID", "ID", "SRCID", "SOURCE_ID"),
+    "RA": ("RA_CORR", "RA", "RAdeg", "RAJ2000", "RA_ICRS", "_RAJ2000"),
+    "DEC": ("DEC_CORR", "DEC", "DEdeg", "DEJ2000", "DE_ICRS", "_DEJ2000"),
     "DET_LIKE": ("DET_LIKE", "DetLike", "DET_LIKE_0"),
     "EXT_LIKE": ("EXT_LIKE", "ExtLike"),
     "EXT": ("EXT",),
@@ -36,7 +39,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "F_CONT": ("F_CONT", "F_CONT_BEST_COMB", "PCONT"),
     "IN_AREA90": ("IN_AREA90", "inArea90"),
     # not ID: the IDs of Liu et al. (2022) differ by rounding from the names in all other eFEDS tables
-    "NAME_CAT": ("NAME_CAT", "Name"),
+    "NAME_CAT": ("NAME_CAT", "Name", "IAUNAME"),
 }
 #: no cluster is farther: larger numbers are velocities, percent or a mark for "unknown"
 MAX_REDSHIFT = 10.0
@@ -48,14 +51,13 @@ class Survey(NamedTuple):
     title: str
     marks: tuple[str, ...]  #: columns; no other of `SURVEYS` has all of them
     rows: int  #: as published
-    numbered: bool = True  #: whether ID_SRC is unique; in eRASS1 it begins anew with every tile of the sky
 
 
 SURVEYS = (
     Survey("eFEDS clusters (Liu et al. 2022)", ("ID_SRC", "L_500KPC", "SNR_MAX"), 542),
     Survey("eFEDS optical counterparts (Klein et al. 2022)", ("ID_SRC", "Z_BEST_COMB", "F_CONT_BEST_COMB"), 542),
     Survey("eFEDS X-ray sources (Brunner et al. 2022)", ("ID_SRC", "ID_HARD", "RA_CORR", "ML_RATE"), 27910),
-    Survey("eRASS1 clusters (Bulbul et al. 2024)", ("DETUID", "BEST_Z", "EXT_LIKE"), 12247, numbered=False),
+    Survey("eRASS1 clusters (Bulbul et al. 2024)", ("DETUID", "BEST_Z", "EXT_LIKE"), 12247),
 )
 _POSITIVE, _ANY = float(np.nextafter(0, 1)), np.inf
 #: columns -> lowest and highest value that is a measurement. A -1 in L, T or F means that only an upper limit is known;
@@ -69,20 +71,17 @@ _MEASUREMENTS = (
 )
 
 
-def read_survey_table(path: Path) -> Table:
+def read_survey_table(path: Path, edges_ev: Sequence[float] | None = None, named: Collection[str] = ()) -> Table:
     """Read a table as `read_table` does; in a published catalogue mask the values that mean "not measured".
 
-    Names and units are the table's own. Where ID_SRC isn't unique, it becomes the row's number in the file, from 1.
+    Names and units are the table's own, but for what `in_soft_band` adds.
     """
-    table = read_table(path)
+    table = in_soft_band(read_table(path), path, edges_ev, named)
     survey = recognise(table)
     if survey is None:
         return table
     whole = "" if len(table) == survey.rows else f" of {survey.rows} as published"
     LOGGER.info("%s: %s, %d rows%s", path, survey.title, len(table), whole)
-    if not survey.numbered:
-        LOGGER.info("%s: ID_SRC = number of the row in this file, from 1; NAME_CAT keeps the published name", path)
-        table["ID_SRC"] = np.arange(1, len(table) + 1)
     return mask_sentinels(table, path)
 
 
@@ -116,7 +115,7 @@ MAX_SEPARATION_ARCSEC = 10.0
 
 
 def join_tables(
-    catalogue: CheckedTable, paths: Sequence[Path], synonyms: Synonyms
+    catalogue: CheckedTable, paths: Sequence[Path], synonyms: Synonyms, edges_ev: Sequence[float] | None = None
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
     """Return a catalogue with the columns that it lacks filled in from further tables, preferably from earlier ones.
 
@@ -128,7 +127,7 @@ def join_tables(
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
     redshifts: dict[str, FloatArray] = {}
     for path in paths:
-        other, rows = _further(catalogue, path, synonyms)
+        other, rows = _further(catalogue, path, synonyms, edges_ev)
         taken = [ours for ours in other.names if ours not in names and ours not in (*_OWN, *REDSHIFT)]
         taken += [ours for ours in REDSHIFT if ours in other and "Z" in other and "Z" not in names]
         for ours in taken:
@@ -146,11 +145,21 @@ def join_tables(
     return CheckedTable(joined, catalogue.path, names), redshifts
 
 
-def _further(catalogue: CheckedTable, path: Path, synonyms: Synonyms) -> tuple[CheckedTable, NDArray[np.int64]]:
+def _further(
+    catalogue: CheckedTable, path: Path, synonyms: Synonyms, edges_ev: Sequence[float] | None
+) -> tuple[CheckedTable, NDArray[np.int64]]:
     """Read a further table and find the row in it for each row of the catalogue, (rows,); -1 = none."""
-    other = find_columns(read_survey_table(path), path, synonyms)
+    catalogue.require({"ID_SRC": "to join further tables by"}, "catalogue_columns")
+    other = find_columns(read_survey_table(path, edges_ev), path, synonyms)
+    other = identified(other, (catalogue.names["ID_SRC"], *synonyms["ID_SRC"]))
     other.require({"ID_SRC": "to join it by"}, "the table itself")
-    rows = find_rows(catalogue.whole_numbers("ID_SRC").tolist(), other.whole_numbers("ID_SRC").tolist())
+    for one in (catalogue, other):
+        if fault := repeated(one.ids("ID_SRC")):
+            raise InputError(
+                f"{one.path}: column {one.names['ID_SRC']}, by which tables are joined, doesn't tell the rows apart "
+                f"({fault}). Correct it, or name another under catalogue_columns."
+            )
+    rows = find_rows(catalogue.ids("ID_SRC"), other.ids("ID_SRC"))
     there = rows >= 0
     if not there.any():
         raise InputError(

@@ -79,6 +79,14 @@ class CheckedTable:
         cells = ["" if hidden else value for value, hidden in zip(np.ma.getdata(values).tolist(), mask, strict=True)]
         return [(cell.decode() if isinstance(cell, bytes) else str(cell)).strip() for cell in cells]
 
+    def ids(self, name: str) -> list[str]:
+        """Return a column as texts, whole numbers without a point: '7' for 7, 7.0 and "7"."""
+        values = np.ma.asarray(self._cells(name))
+        if values.dtype.kind != "f":
+            return self.texts(name)
+        return ["" if np.isnan(cell) else f"{cell:.0f}" if cell == np.rint(cell) else repr(cell)
+                for cell in self.numbers(name).tolist()]  # fmt: skip
+
     def single(self, values: FloatArray, name: str) -> NDArray[np.float32]:
         """Return a column's numbers in single precision; InputError for a finite number too large for it."""
         fits_in = ~(np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max))

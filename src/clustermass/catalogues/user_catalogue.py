@@ -11,6 +11,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
+from clustermass.catalogues.identity import identified, numbering
 from clustermass.catalogues.surveys import MAX_REDSHIFT, SYNONYMS, join_tables, read_survey_table
 from clustermass.catalogues.tables import CheckedTable, Renamed, find_columns, warn_of_rows
 from clustermass.errors import InputError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 #: likelihood of all rows if the user's table has no such column: above every threshold
 VOUCHED_LIKELIHOOD = 1.0e6
 
-_REQUIRED = {"ID_SRC": "a number for each cluster", "RA": "right ascension", "DEC": "declination", "Z": "redshift"}
+_REQUIRED = {"RA": "right ascension", "DEC": "declination", "Z": "redshift"}
 #: spectroscopic redshifts of Klein et al. (2022), besides Z_BEST_COMB
 _SPECTROSCOPIC: dict[str, tuple[str, ...]] = {"Z_SPEC": ("SPEC_Z_BEST_COMB",)}
 #: Krippendorf et al. (2023) leave out eFEDS detections with at least this chance of being no cluster
@@ -33,28 +34,37 @@ MAX_REDSHIFT_DIFFERENCE = 0.02
 _LX500_MIN = 1.0e36
 
 
-def read_catalogue(path: Path, columns: Renamed | None = None, further: Sequence[Path] = ()) -> Table:
+def read_catalogue(
+    path: Path,
+    columns: Renamed | None = None,
+    further: Sequence[Path] = (),
+    edges_ev: Sequence[float] | None = None,
+) -> Table:
     """Read a user's table of clusters, as `read_table` does, and return it with the columns of `catalogue.fits`.
 
     Columns are found by `columns` (our name -> the table's) first, then by the usual names of eSASS, eFEDS and eRASS1
     tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, precede RA and DEC). `further` tables of the
-    same detections are joined by ID_SRC and fill in what this one lacks. Redshift, its error and its kind all come from
-    one table; a luminosity from a table whose redshift differs by more than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
+    same detections are joined by their ids and fill in what this one lacks. Redshift, its error and its kind all come
+    from one table; a luminosity from a table whose redshift differs by more than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
+
+    ID_SRC is the user's number of a cluster or, where these are texts, beyond 32 bits, repeated or missing, the number
+    of the row; ID_CAT then holds the user's ids. `edges_ev` are the energy bands of a table that has several, see
+    `clustermass.catalogues.soft_band`.
 
     Redshifts that aren't positive and finite, and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as
     missing; so do photometric redshifts with an infinite or huge error. For Klein et al. (2022), SPEC_Z_BEST_COMB is
     preferred to Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts without any error or kind are taken
     as exact. A table without DET_LIKE or EXT_LIKE is a list that the user vouches for: the likelihood becomes
     `VOUCHED_LIKELIHOOD`. No row is dropped, not even likely contaminants (`select_clusters` can); counts are logged.
-    InputError as of `clustermass.catalogues.tables`, or if there is no redshift or an unknown Z_TYPE.
+    InputError as of `clustermass.catalogues.tables`, or for an unknown Z_TYPE.
 
     Returns a row for each detection in the order of the file, with the columns and units of
     `clustermass.io.products.CATALOGUE` (optional ones if the tables have them; always Z_ORIGIN). Missing measurements
     are NaN; redshifts are as `redshifts` returns them.
     """
-    table, other_redshifts = _find(Path(path), columns or {}, further)
+    table, other_redshifts = _find(Path(path), columns or {}, further, edges_ev)
     catalogue = Table()
-    catalogue["ID_SRC"] = table.whole_numbers("ID_SRC").astype(np.int32)
+    catalogue["ID_SRC"], ids = numbering(table)
     catalogue["RA"], catalogue["DEC"] = table.positions()
     for name in ("DET_LIKE", "EXT_LIKE"):
         catalogue[name] = _likelihood(table, name)
@@ -75,21 +85,27 @@ def read_catalogue(path: Path, columns: Renamed | None = None, further: Sequence
         catalogue["IN_AREA90"] = _yes_or_no(table, "IN_AREA90")
     if "NAME_CAT" in table:
         catalogue["NAME_CAT"] = np.array(table.texts("NAME_CAT"), dtype=str)
+    if ids:
+        catalogue["ID_CAT"] = np.array(ids, dtype=str)
     return catalogue
 
 
-def _find(path: Path, given: Renamed, further: Sequence[Path]) -> tuple[CheckedTable, dict[str, FloatArray]]:
+def _find(
+    path: Path, given: Renamed, further: Sequence[Path], edges_ev: Sequence[float] | None
+) -> tuple[CheckedTable, dict[str, FloatArray]]:
     """Read a table and the further ones, find their columns, and return what `join_tables` returns."""
     if ("RA" in given) != ("DEC" in given):
         raise InputError("catalogue_columns names only one of RA and DEC. Name both: they are of one position.")
-    read = read_survey_table(path)
+    read = read_survey_table(path, edges_ev, given)
     corrected = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in read.colnames}
     usual = SYNONYMS if corrected else SYNONYMS | {name: SYNONYMS[name][1:] for name in ("RA", "DEC")}
     table = find_columns(read, path, usual, given)
+    if "ID_SRC" not in given:
+        table = identified(table, (*SYNONYMS["ID_SRC"], *SYNONYMS["NAME_CAT"]))
     # redshifts alone may come from a further table
     needed = {name: quantity for name, quantity in _REQUIRED.items() if name != "Z" or not further}
     table.require(needed, "catalogue_columns", "--column")
-    table, redshifts_of = join_tables(table, further, SYNONYMS | _SPECTROSCOPIC)
+    table, redshifts_of = join_tables(table, further, SYNONYMS | _SPECTROSCOPIC, edges_ev)
     table.require(_REQUIRED, "catalogue_columns", "--column")
     used = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
     LOGGER.info("%s: %d rows; columns used: %s", path, len(table), used)
@@ -159,7 +175,7 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
     to Z. A redshift is NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR` (1 + z).
     The error is 0 for spectroscopic redshifts and, with a warning, for photometric ones that have none; it is NaN
     without a redshift. Kinds are 'spec', 'photo' or 'none'; rows without redshift have 'none', and the column ''.
-    InputError if no row has a redshift, or a Z_TYPE is unknown.
+    InputError if a Z_TYPE is unknown.
     """
     values, error, kind = table.numbers("Z"), _errors(table), _kinds(table)
     origin = np.full(len(table), table.names["Z"])
@@ -182,23 +198,19 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
 
 
 def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return which rows have no usable redshift, bool (rows,); InputError if all have none."""
+    """Return which rows have no usable redshift, bool (rows,)."""
     blank = ~((values > 0) & (values <= MAX_REDSHIFT))
     why = f"blank, not positive or infinite, or above {MAX_REDSHIFT:g}"
-    if blank.all():
-        raise InputError(
-            f"{table.path}: column {table.names['Z']} holds no redshift (all {blank.size} are {why}). Masses need "
-            "redshifts: fill the column or name another for Z under catalogue_columns."
-        )
     warn_of_rows(table.path, blank, f"without redshift (column {table.names['Z']} {why}); no mass there")
     vague = ~blank & (kind == "photo") & (error > MAX_ERROR * (1 + np.where(blank, 0, values)))
     what = f"whose redshift is unknown (column {table.names.get('Z_ERR')} infinite or above {MAX_ERROR:g} (1 + z))"
-    if (blank | vague).all():
-        raise InputError(
-            f"{table.path}: {vague.sum()} of {vague.size} rows are clusters {what}, and the others have none. Masses "
-            "need redshifts: see whether that column holds standard errors of the redshift."
-        )
     warn_of_rows(table.path, vague, f"{what}; no mass there")
+    if (blank | vague).all():
+        LOGGER.warning(
+            "%s: no row has a usable redshift, so there will be no mass at all. Fill column %s or name another for Z "
+            "under catalogue_columns",
+            table.path, table.names["Z"],
+        )  # fmt: skip
     return blank | vague
 
 

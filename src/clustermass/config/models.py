@@ -5,13 +5,24 @@ by `config/describe.py` from these classes. Steps import them for annotations on
 where there is no pydantic, and a change here re-runs nothing.
 """
 
-from itertools import pairwise
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
 import pydantic
 from typing_extensions import TypedDict
 
-from clustermass.config.sky_models import ByType, Cosmology, Count, Distinct, Fraction, Path, Positive, Seed, Sky, key
+from clustermass.config.sky_models import (
+    ByType,
+    Cosmology,
+    Count,
+    Distinct,
+    Edges,
+    Fraction,
+    Path,
+    Positive,
+    Seed,
+    Sky,
+    key,
+)
 
 #: a key that steers how steps are executed: its change re-runs nothing
 STEERING = key(json_schema_extra={"x-execution-only": True})
@@ -48,19 +59,6 @@ class Bands(TypedDict):
     start_ev: Annotated[int, key("lower edge of the first band [eV]", ge=100, le=10000)]
     width_ev: Annotated[int, key("width of a band [eV]", ge=10, le=10000)]
     number: Annotated[int, key("number of bands", ge=1, le=100)]
-
-
-def _ascending(edges: list[int]) -> list[int]:
-    if any(low >= high for low, high in pairwise(edges)):
-        raise ValueError("each edge must be above the one before")
-    return edges
-
-
-Edges: TypeAlias = Annotated[
-    list[Annotated[int, key(ge=100, le=12000)]],
-    pydantic.AfterValidator(_ascending),
-    key(min_length=2, max_length=101),
-]
 
 
 class ImageSet(TypedDict):

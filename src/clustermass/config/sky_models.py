@@ -1,5 +1,6 @@
 """Keys of a sky in the configuration: the type, range, unit and meaning of each."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypeVar
 
 import pydantic
@@ -39,6 +40,19 @@ Extents: TypeAlias = list[Annotated[float, key(ge=2, le=200)]]
 Seconds: TypeAlias = Annotated[float, key(gt=0, le=1e8)] | None
 Probability: TypeAlias = Annotated[float, key(gt=0, le=1)]
 Steps: TypeAlias = list[Annotated[float, key(gt=0, le=20)]]
+
+
+def _ascending(edges: list[int]) -> list[int]:
+    if any(low >= high for low, high in pairwise(edges)):
+        raise ValueError("each edge must be above the one before")
+    return edges
+
+
+Edges: TypeAlias = Annotated[
+    list[Annotated[int, key(ge=100, le=12000)]],
+    pydantic.AfterValidator(_ascending),
+    key(min_length=2, max_length=101),
+]
 
 Column: TypeAlias = Literal[
     "ID_SRC", "RA", "DEC", "DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG", "Z", "Z_ERR",
@@ -185,8 +199,8 @@ class RealizationFiles(TypedDict):
     """Your files of one realization of a field."""
 
     events: Annotated[Distinct[Path], key("event lists (SIXTE, eSASS); or images in bands, on one grid", min_length=1)]
-    catalogue: Annotated[Path, key("table of clusters: an id, position in deg (ICRS) and redshift at least")]
-    joined_catalogues: NotRequired[Annotated[Distinct[Path] | None, key("tables with further columns, by ID_SRC")]]
+    catalogue: Annotated[Path, key("table of clusters: position (ICRS) and redshift at least")]
+    joined_catalogues: NotRequired[Annotated[Distinct[Path] | None, key("tables with further columns, by their ids")]]
     exposure: NotRequired[Annotated[str | None, key("exposure map, vignetted [s]; null = flat where photons are")]]
     exposure_s: NotRequired[Annotated[Seconds, key("of the flat map [s]; null = median ML_EXP, else mean good time")]]
     truth: NotRequired[
@@ -232,6 +246,9 @@ class Sky(TypedDict):
     redshifts: Redshifts
     detection: Detection
     catalogue_columns: NotRequired[Annotated[dict[Column, str], key("your catalogue's names of columns, if unusual")]]
+    catalogue_bands: NotRequired[
+        Annotated[Edges | None, key("edges of your catalogue's energy bands [eV]; null = one")]
+    ]
     catalogue_selection: NotRequired[CatalogueSelection]
     truth_columns: NotRequired[Annotated[dict[TruthName, str], key("your truth table's names of columns, if others")]]
     match_arcsec: NotRequired[Annotated[Positive, key("search radius for the halo of a detection [arcsec]", le=600)]]

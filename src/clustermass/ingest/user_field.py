@@ -65,7 +65,7 @@ def ingest_field(
         _check_table(path)
     with closing(StoredEvents(output.events.parent, without=UNUSED)) as photons:
         band_images, share = _store(photons, files["events"], events_block, bands)
-        detections = read_catalogue(catalogue, sky.get("catalogue_columns"), further=further)
+        detections = read_catalogue(catalogue, sky.get("catalogue_columns"), further, sky.get("catalogue_bands"))
         detections = select_clusters(detections, catalogue, sky.get("catalogue_selection"))
         centre = mean_position(photons)
         image, wcs = _exposure(files, photons, centre, detections, band_images, share)
@@ -73,7 +73,8 @@ def ingest_field(
         haloes, pairs = None, None
         if truth and not observed:
             haloes, pairs = _truth(sky, realization, Path(truth), photons, detections)
-        kept = ("observed", "catalogue_columns", "catalogue_selection", "truth_columns", "match_arcsec")
+        kept = ["observed", "catalogue_columns", "catalogue_selection", "truth_columns", "match_arcsec"]
+        kept += ["catalogue_bands"] if sky.get("catalogue_bands") else []
         parameters: dict[str, Any] = {key: value for key, value in sky.items() if key in kept}
         parameters |= {"events": dict(events_block), "realization": realization, "exposure_s": files.get("exposure_s")}
         made_by = provenance("ingest_field", parameters, input_files(sky, realization))

@@ -4,4 +4,4 @@ A change of this package alone re-runs no step: a step's hash includes nothing o
 """
 
 #: version of the file formats; raise it when a change here makes steps write other bytes: then all steps run again
-FORMAT = 1
+FORMAT = 2

@@ -59,6 +59,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "isolated": ("1", "1 = no comparably bright simulated neighbour within 5 arcmin, 0 = one, -1 = not known"),
     "id_src": ("1", "number of the detection in its catalogue"),
     "name": ("1", "name by position, truncated as the IAU asks; SIM = simulated"),
+    "id_cat": ("1", "id in the user's table, where ID_SRC is the number of its row"),
+    "name_cat": ("1", "name in the user's table"),
     "z": ("1", "redshift; NaN = none, and so no mass"),
     "z_err": ("1", "standard error of the redshift; 0 = spectroscopic"),
     "logm500": ("1", "log10(M500c / Msun), no h: mean of the ensemble"),

@@ -83,6 +83,7 @@ CATALOGUE = (
     column("F_CONT", "E", "chance to be no cluster; below 0 = confirmed by other means", optional=True),
     column("IN_AREA90", "I", "1 = in the inner 90 % of the field, evenly exposed; -1 = unknown", optional=True),
     column("NAME_CAT", "A", "name in the published catalogue, by which published masses are found", optional=True),
+    column("ID_CAT", "A", optional=True),
     column("Z_ORIGIN", "A", "column of the user's table that Z was taken from", optional=True),
 )
 TRUTH = (
@@ -142,6 +143,7 @@ MASSES = (
     column("LOGM500_REF", "E", ucd=MASS),
     column("LOGM500_REF_ERR", "E", ucd=MASS_ERROR),
     column("REALIZATION", "A", ucd="meta.id;obs.field"),
+    *(column(name, "A", ucd="meta.id", optional=True) for name in ("ID_CAT", "NAME_CAT")),
 )
 
 

@@ -1,0 +1,120 @@
+"""Catalogues of several energy bands: what was measured at 0.2-2.3 keV, put together from their bands."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from astropy.table import MaskedColumn, Table
+
+from clustermass.arrays import FloatArray
+from clustermass.catalogues.tables import CheckedTable
+from clustermass.errors import InputError
+from clustermass.io.log import LOGGER
+
+#: number of a band, from 1 -> its edges in eV
+Bands: TypeAlias = Mapping[int, tuple[float, float]]
+
+_SOFT_EV = (200.0, 2300.0)
+#: edges may be off by this
+_ROUNDING_EV = 1.0
+#: an upper edge of 2.2 keV loses less than 1 % of a cluster's counts
+_MISSING_EV = 100.0
+_SUMMED = ("ML_RATE", "ML_CTS", "ML_BKG")
+#: what ermldet of eSASS, whose call is in the header, was told about its images
+_ERMLDET = re.compile(r'TASK:ermldet\b.*?\bEMIN="?([\d. ]+?)"? EMAX="?([\d. ]+?)"?(?= \w+=|$)')
+#: column that marks the catalogue of hard sources of eRASS1 (Merloni et al. 2024), and the edges of its bands in eV
+_ERASS1_HARD = ("UID_1B", (200, 600, 2300, 5000))
+
+
+def in_soft_band(
+    table: Table, path: Path, edges_ev: Sequence[float] | None = None, named: Collection[str] = ()
+) -> Table:
+    """Return the table with ML_RATE, ML_CTS, ML_BKG and ML_EXP of 0.2-2.3 keV if it has those of numbered bands.
+
+    Bands are columns such as ML_RATE_1; ML_RATE_0 is for all of them together. Their energies are `edges_ev`, else what
+    the header says of ermldet, else those of eRASS1's hard sources. Rate, counts and background are summed over the
+    bands that make 0.2-2.3 keV; the exposure is the mean over them, by counts. If no bands make it, or several bands'
+    energies are unknown, rate, counts and background count as unknown, with a warning. A single band of unknown
+    energies is taken for 0.2-2.3 keV. Nothing changes if ML_RATE is a column or `named` by the user. InputError for a
+    list of ermldet, which has a row for each band, or if there aren't as many bands as `edges_ev` has.
+    """
+    upper = {name.upper(): name for name in table.colnames}
+    if {"ID_BAND", "ID_INST", "ML_RATE"} <= set(upper) and np.unique(np.ma.asarray(table[upper["ID_BAND"]])).size > 1:
+        raise InputError(f"{path}: has a row for each band and telescope, as ermldet writes it. Run catprep on it.")
+    numbers = sorted(int(name[8:]) for name in upper if re.fullmatch(r"ML_RATE_[1-9]\d*", name))
+    if not numbers or "ML_RATE" in upper or "ML_RATE" in named:
+        return table
+    bands = _bands(table, path, numbers, edges_ev)
+    if not bands and len(numbers) == 1:
+        return table
+    chosen, soft = _that_make_soft(bands), table.copy(copy_data=False)
+    if not chosen:
+        _warn(path, numbers, bands)
+        for one in _SUMMED:
+            soft[one] = MaskedColumn(np.zeros(len(table)), mask=True)
+        return soft
+    measured = {}
+    for one in (*_SUMMED, "ML_EXP"):
+        if names := [upper[name] for band in chosen if (name := f"{one}_{band}") in upper]:
+            measured[one] = np.array([CheckedTable(table, path).numbers(name) for name in names])
+            values = _mean_exposure(measured) if one == "ML_EXP" else measured[one].sum(axis=0)
+            soft[one] = MaskedColumn(values, mask=np.isnan(values), unit=table[names[0]].unit)
+    listed = " + ".join(f"{bands[band][0] / 1000:g}-{bands[band][1] / 1000:g} keV" for band in chosen)
+    text = "%s: measured in bands %s; ML_RATE, ML_CTS, ML_BKG are the sums of %s"
+    LOGGER.info(text, path, ", ".join(map(str, numbers)), listed)
+    return soft
+
+
+def _bands(table: Table, path: Path, numbers: Sequence[int], edges_ev: Sequence[float] | None) -> Bands:
+    """Return the edges of each band in eV, empty if they are unknown."""
+    if edges_ev:
+        if len(edges_ev) != len(numbers) + 1:
+            raise InputError(
+                f"{path}: has bands {', '.join(map(str, numbers))}, but catalogue_bands has {len(edges_ev)} edges. "
+                f"Give {len(numbers) + 1}, in eV."
+            )
+        pairs = list(pairwise(edges_ev))
+    elif calls := _ERMLDET.findall(str(table.meta.get("SASSHIST", ""))):
+        lower, upper = (list(map(float, text.split())) for text in calls[-1])
+        pairs = list(zip(lower, upper, strict=False))
+    else:
+        mark, edges = _ERASS1_HARD
+        pairs = list(pairwise(edges)) if mark in {name.upper() for name in table.colnames} else []
+    return dict(zip(numbers, pairs, strict=True)) if len(pairs) == len(numbers) else {}
+
+
+def _that_make_soft(bands: Bands) -> list[int]:
+    """Return the bands that make 0.2-2.3 keV together, ascending; none if they leave a gap or overlap."""
+    low, high = _SOFT_EV
+    inside = [(edges, band) for band, edges in bands.items() if edges[0] < high and edges[1] <= high + _ROUNDING_EV]
+    inside = sorted(one for one in inside if one[0][1] > low)
+    ends = [low, *(edges[1] for edges, _ in inside)]
+    joined = all(abs(edges[0] - end) <= _ROUNDING_EV for (edges, _), end in zip(inside, ends, strict=False))
+    return [band for _, band in inside] if joined and ends[-1] >= high - _MISSING_EV - _ROUNDING_EV else []
+
+
+def _mean_exposure(measured: Mapping[str, FloatArray]) -> FloatArray:
+    """Return the mean over bands of the exposure, (rows,), by counts where each band's rate and counts are known."""
+    plain = measured["ML_EXP"].mean(axis=0)
+    if not {"ML_RATE", "ML_CTS"} <= set(measured):
+        return plain
+    counts, rate = measured["ML_CTS"].sum(axis=0), measured["ML_RATE"].sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        by_counts = counts / rate
+    lowest, highest = measured["ML_EXP"].min(axis=0), measured["ML_EXP"].max(axis=0)
+    # a rate in other units, or without counts, gives no mean
+    return np.where((by_counts >= lowest) & (by_counts <= highest), by_counts, plain)
+
+
+def _warn(path: Path, numbers: Sequence[int], bands: Bands) -> None:
+    listed = ", ".join(f"{low / 1000:g}-{high / 1000:g}" for low, high in bands.values())
+    what = f"its bands ({listed} keV) don't make 0.2-2.3 keV" if bands else "it doesn't say their energies"
+    LOGGER.warning(
+        "%s: measured in bands %s, but %s: count rate, counts and background count as unknown (FLAG_NOCAT). Name the "
+        "edges of its bands in eV, such as catalogue_bands: [200, 600, 2300, 5000] (on the command line: "
+        "--catalogue-bands 200,600,2300,5000)",
+        path, ", ".join(map(str, numbers)), what,
+    )  # fmt: skip
