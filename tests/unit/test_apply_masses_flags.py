@@ -87,3 +87,18 @@ def test_cluster_without_redshift_is_kept_without_mass_and_counted(field, caplog
     assert row["FLAG_NOZ"] == 1
     assert all(np.isnan(row[one.name]) for one in MASSES if one.name.startswith("LOGM500"))
     assert "5 clusters, 1 without redshift" in caplog.text
+
+
+def test_field_without_any_redshift_has_its_catalogue_without_masses(field, caplog):
+    folder = field[0]
+    for name in ("images", "smoothed"):
+        data = xr.load_dataset(folder / f"{name}.nc")
+        data["redshift"][:] = np.nan
+        write_netcdf(data, folder / f"{name}.nc", "test", MADE)
+    with caplog.at_level("INFO", "clustermass"):
+        rows = read(folder, mass_prior="flat")
+    assert len(rows) == 5
+    for row in rows.values():
+        assert row["FLAG_NOZ"] == 1
+        assert all(np.isnan(row[one.name]) for one in MASSES if one.name.startswith("LOGM500_Q"))
+    assert "5 clusters, 5 without redshift" in caplog.text

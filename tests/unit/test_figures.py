@@ -265,8 +265,6 @@ def test_empty_inputs_are_refused(inputs: Path, tmp_path: Path) -> None:
         plot_bias(tmp_path / "predictions.nc", tmp_path / "baselines.nc", **out)
     with pytest.raises(InputError, match="too few to compare predictors"):
         plot_baselines(tmp_path / "metrics.json", **out)
-    with pytest.raises(InputError, match="none of 1 clusters has a mass"):
-        plot_observed(tmp_path / "masses_True.fits", [tmp_path / "field.nc"], RELATION, **out)
     with pytest.raises(InputError, match="no ensemble member"):
         plot_training([], **out)
     with pytest.raises(InputError, match="without a single halo"):
@@ -278,6 +276,13 @@ def test_empty_inputs_are_refused(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no readable metrics"):
         plot_calibration(inputs / "predictions.nc", tmp_path / "nothing.json", **out)
     assert not (tmp_path / "a.svg").exists()
+
+
+def test_field_without_a_mass_has_a_figure_that_says_so(tmp_path: Path) -> None:
+    make_inputs(tmp_path, {"train": 3, "val": 1, "test": 1}, n_detection=3, n_observed=0)
+    out = {"svg": tmp_path / "a.svg", "png": tmp_path / "a.png", "dpi": 60}
+    plot_observed(tmp_path / "masses_True.fits", [tmp_path / "field.nc"], RELATION, **out)
+    assert "none of 1 clusters has a mass" in (tmp_path / "a.svg").read_text()
 
 
 def test_values_that_are_not_finite_are_refused(inputs: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from clustermass.errors import InputError
 from clustermass.events.read import read_events
 from clustermass.images.cutouts import extract_images
 from clustermass.images.exposure import exposure_at, read_exposure
+from clustermass.images.preprocessing import preprocess
 from clustermass.ingest.user_field import ingest_field
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
@@ -122,6 +123,19 @@ def test_files_that_are_mixed_up_are_called_by_what_they_are(tmp_path):
         bands = {"start_ev": 250, "width_ev": 205, "number": 10}
         files = FieldFiles(*[tmp_path / "x.fits"] * 3)
         ingest_field(sky(tmp_path, events=[exposure]), "01", EVENTS, files, bands)
+
+
+def test_single_cluster_without_redshift_keeps_its_image(tmp_path):
+    block = sky(tmp_path)
+    (tmp_path / "mine.csv").write_text(f"Name,RA,DEC,Z\nA 1689,{RA0},{DEC0},-99\n")
+    outputs = ingest(tmp_path, block)
+    standard = (outputs["events"], outputs["exposure"], outputs["catalogue"])
+    extract_images(*standard, tmp_path / "images.nc", IMAGES, "01", EVENTS)
+    preprocess(tmp_path / "images.nc", tmp_path / "smoothed.nc", {"half_width_arcsec": 120.0, "pixel_arcsec": 24.0})
+    sample = load_sample([tmp_path / "smoothed.nc"])
+    assert sample["cluster"].values.tolist() == ["01_1"]
+    assert np.isnan(sample["redshift"].item())
+    assert Table.read(outputs["catalogue"])["ID_CAT"].tolist() == ["A 1689"]
 
 
 def test_flag_mask_of_the_configuration_counts(tmp_path):

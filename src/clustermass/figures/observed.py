@@ -44,8 +44,15 @@ MAX_BINS = 8
 
 @style.saved
 def plot_observed(masses: Path, images: Sequence[Path], relation: CountRateRelation) -> Figure:
-    """Draw the masses of `masses.fits` against those from the count rates in the images, and against redshift."""
+    """Draw the masses of `masses.fits` against those from the count rates in the images, and against redshift.
+
+    If no cluster has a mass, for want of a redshift or of exposure, the figure says so.
+    """
     table = read_masses(masses)
+    if not table.sizes["cluster"]:
+        figure = style.new_figure(style.TWO_COLUMNS_IN, 0.6)
+        figure.suptitle(f"none of {table.attrs['without_mass']} clusters has a mass: no redshift, or no exposure")
+        return figure
     table["rate"] = "cluster", count_rates(table, masses, images)
     figure = style.new_figure(style.TWO_COLUMNS_IN, 3.4)
     left, right = figure.subplots(1, 2)
@@ -81,11 +88,6 @@ def read_masses(path: Path) -> xr.Dataset:
         flagged = np.any([np.asarray(data[name], dtype=bool) for name in FLAGS], axis=0)
     table = xr.Dataset({**values, "flagged": ("cluster", flagged)})
     has_mass = np.isfinite(table["LOGM500"].values)
-    if not has_mass.any():
-        raise InputError(
-            f"{path}: none of {has_mass.size} clusters has a mass; nothing can be drawn. Check the field's selection "
-            "and that its catalogue has redshifts."
-        )
     return table.isel(cluster=has_mass).assign_attrs(without_mass=(~has_mass).sum(), simulated=is_simulated(header))
 
 

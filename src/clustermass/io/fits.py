@@ -158,6 +158,8 @@ def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
     This is done here because astropy's own verification reads a whole HDU into memory.
     """
     for number, hdu in enumerate(hdus):
+        if not hasattr(hdu, "fileinfo"):  # what astropy makes of a header that it can't read
+            raise AstropyUserWarning(f"the header of HDU {number} can't be read")
         place, header_cards = hdu.fileinfo(), hdu.header
         if isinstance(hdu, fits.CompImageHDU):  # astropy shows the header that the image had before it was compressed
             stream.seek(place["hdrLoc"])
