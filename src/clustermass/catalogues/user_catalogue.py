@@ -199,7 +199,7 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
 
 def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Return which rows have no usable redshift, bool (rows,)."""
-    blank = ~((values > 0) & (values <= MAX_REDSHIFT))
+    blank = ~((values > np.finfo(np.float32).tiny) & (values <= MAX_REDSHIFT))
     why = f"blank, not positive or infinite, or above {MAX_REDSHIFT:g}"
     warn_of_rows(table.path, blank, f"without redshift (column {table.names['Z']} {why}); no mass there")
     vague = ~blank & (kind == "photo") & (error > MAX_ERROR * (1 + np.where(blank, 0, values)))
