@@ -122,6 +122,12 @@ def test_text_beyond_ascii_is_transliterated(tmp_path):
     assert read_catalogue(windows)["NAME_CAT"].tolist() == ["e", "e"]
 
 
+@pytest.mark.parametrize("text_of_bytes", [b"J09-\xe9", "J09\u2212\u00e9".encode()])
+def test_bytes_beyond_ascii_in_fits(tmp_path, text_of_bytes):
+    Table(COLUMNS | {"Name": [b"J08", text_of_bytes]}).write(tmp_path / "t.fits")
+    assert read_catalogue(tmp_path / "t.fits")["NAME_CAT"].tolist() == ["J08", "J09-e"]
+
+
 @pytest.mark.parametrize(
     "header",
     ["# ID_SRC RA DEC Z EXT", "#ID_SRC,RA,DEC,Z,EXT", "#  ID_SRC   RA  DEC  Z  EXT", "# ID_SRC, RA, DEC, Z, EXT"],
@@ -152,6 +158,11 @@ def test_separators_by_content(tmp_path, separator, name):
 def test_decimal_commas(tmp_path, separator, caplog):
     check(text(tmp_path / "t.csv", rows(separator, point=",")))
     assert "commas in RA, DEC, Z, EXT are taken for decimal points" in caplog.text
+
+
+def test_decimal_commas_in_quotes_with_a_typographic_minus(tmp_path):
+    lines = [",".join(f'"{cell}"' for cell in row.split(";")) for row in rows(";", point=",")]
+    check(text(tmp_path / "t.csv", [line.replace("-", "\u2212") for line in lines]))
 
 
 @pytest.mark.parametrize(

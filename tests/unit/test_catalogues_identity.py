@@ -104,3 +104,9 @@ def test_tables_are_joined_by_the_column_that_tells_their_rows_apart(tmp_path):
     other.write(tmp_path / "bare.fits")
     with pytest.raises(InputError, match=r"bare\.fits: column ID_SRC, by which tables are joined, doesn't tell"):
         read_catalogue(tmp_path / "clusters.fits", further=[tmp_path / "bare.fits"])
+
+
+def test_ids_survive_that_a_catalogue_of_ours_is_the_input(tmp_path):
+    first = table_of(tmp_path / "t.fits", DETUID=["a", "b", "c"])
+    first.write(tmp_path / "again.fits")
+    assert read_catalogue(tmp_path / "again.fits")["ID_CAT"].tolist() == ["a", "b", "c"]

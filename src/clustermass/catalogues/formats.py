@@ -147,7 +147,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
     text = _decoded(_unpacked(path))
     if "\0" in text[:4096]:
         raise InputError(f"{path}: no table in a known format. {_GIVE}")
-    lines, kind = text.splitlines(), "text"
+    lines, kind = plain_text(text).splitlines(), "text"
     try:
         with warnings.catch_warnings():
             # a number beyond 64 bits is read as text
@@ -279,7 +279,7 @@ def _in_ascii(table: Table) -> Table:
     for name in list(table.colnames):
         cells = np.ma.asarray(table[name])
         if cells.dtype.kind in "SUO" and cells.ndim == 1:
-            texts = [_text(cell) for cell in np.ma.getdata(cells).tolist()]
+            texts = [_text(cell) for cell in np.asarray(np.ma.getdata(cells)).tolist()]
             if not all(text.isascii() for text in texts):
                 plain = np.array([plain_text(text) for text in texts], dtype=str)
                 table[name] = MaskedColumn(plain, mask=np.ma.getmaskarray(cells), unit=table[name].unit)

@@ -20,7 +20,7 @@ from clustermass.io.log import LOGGER
 #: usual names, best first (eSASS, eFEDS: Brunner, Liu, Klein et al. 2022; eRASS1: Bulbul et al. 2024)
 SYNONYMS: dict[str, tuple[str, ...]] = {
     # in eRASS1 ID_SRC begins anew with every tile of the sky
-    "ID_SRC": ("ID_SRC", "ID-SRC", "IDSRC", "DETUID", "UID", "ID", "SRCID", "SOURCE_ID"),
+    "ID_SRC": ("ID_CAT", "ID_SRC", "ID-SRC", "IDSRC", "DETUID", "UID", "ID", "SRCID", "SOURCE_ID"),
     "RA": ("RA_CORR", "RA", "RAdeg", "RAJ2000", "RA_ICRS", "_RAJ2000"),
     "DEC": ("DEC_CORR", "DEC", "DEdeg", "DEJ2000", "DE_ICRS", "_DEJ2000"),
     "DET_LIKE": ("DET_LIKE", "DetLike", "DET_LIKE_0"),
