@@ -1,9 +1,22 @@
 """A sky of the configuration is whole, possible and of a kind that its use allows, or its faults are reported."""
 
-import pytest
-from config_inputs import put, whole_config  # noqa: F401, the fixture `config`
+import re
 
+import pytest
+from config_inputs import ROOT, put, whole_config  # noqa: F401, the fixture `config`
+
+from clustermass.config.resolve import load_config
 from clustermass.config.validate import config_errors
+
+
+@pytest.mark.parametrize("page", ["sky.md", "your-data.md"])
+def test_configurations_on_the_pages_of_the_docs_are_right(page, tmp_path):
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(block, encoding="utf-8")
+        assert config_errors(load_config([ROOT / "config" / "config.yaml", path])) == [], block
 
 
 def test_a_sky_must_be_complete_once_like_is_filled_in_and_may_set_single_keys_of_a_block(config):
