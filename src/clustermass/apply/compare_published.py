@@ -64,13 +64,14 @@ def compare_published(
 ) -> None:
     """Compare an observed field's masses with published ones and with two published relations; write a JSON file.
 
-    It holds `n` (how many clusters have which mass), `comparisons` (`compare_masses` of each of `PAIRS` that has
-    clusters), `pivots`, `caution`, `clusters` (every mass of every cluster, null = none) and `provenance`. InputError
-    if a file is missing or faulty, the field is a simulated one, or none of its clusters has a published mass.
+    It holds `n` (number of clusters with each kind of mass), `comparisons` (`compare_masses` of each of `PAIRS` that
+    has clusters), `pivots`, `caution`, `clusters` (every mass of every cluster, null = none) and `provenance`.
+    InputError if a file is missing or faulty, the field is a simulated one, or none of its clusters has a published
+    mass.
 
     Takes `masses.fits` of the field, `catalogue.fits` of each of its `realizations` (count rates, luminosities and
     names), and a table of published masses; `block` is `observed.published.<field>` of the configuration (clusters with
-    a published mass outside `log10_m500c_min` to `log10_m500c_max` are left out altogether), `relations` has
+    a published mass outside `log10_m500c_min` to `log10_m500c_max` are left out), `relations` has
     `luminosity_published` and `count_rate_efeds` of `baselines`, `bootstrap` is the number of resamplings behind every
     error.
     """
@@ -168,7 +169,7 @@ def _clusters(
 
 
 def _cut(clusters: Columns, block: PublishedMasses, path: Path) -> Columns:
-    """Leave out clusters whose published mass is outside the wanted range; refuse if nothing is left to compare."""
+    """Leave out clusters whose published mass is outside the wanted range; InputError if no mass is left to compare."""
     mass, kept = clusters["published"], np.ones(clusters["published"].size, dtype=bool)
     if (low := block.get("log10_m500c_min")) is not None:
         kept &= mass > low
@@ -210,9 +211,9 @@ def compare_masses(
     """Describe the difference of two sets of log10(M500c / Msun), (cluster,), first minus second.
 
     The fit is difference = offset + slope_mass (m - `PIVOT_LOG10_M500C`) + slope_redshift q by least squares, with m
-    the mean of the two log10 masses (Bland & Altman 1986) and q = log10((1 + z) / (1 + `PIVOT_Z`)). Against the mean,
-    equal errors of both masses cause no slope; against one mass alone, its own errors cause one. Clusters where a mass
-    or the redshift isn't finite are left out.
+    the mean of the two log10 masses (Bland & Altman 1986) and q = log10((1 + z) / (1 + `PIVOT_Z`)). Equal errors of
+    both masses cause no slope against the mean; against one mass, its own errors would cause a slope. Clusters where a
+    mass or the redshift isn't finite are left out.
 
     Returns `n`; `mean_dex`, `median_dex`, `scatter_dex` (about the mean), `nmad_dex` (scatter by the median absolute
     deviation), `rms_dex`; `fit`: `offset_dex` at the pivots, `slope_mass` (dex per dex), `slope_redshift` (dex per dex
@@ -252,7 +253,7 @@ def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
 
 
 def _stated(names: tuple[str, ...], values: FloatArray, resampled: FloatArray) -> Summary:
-    """Return name, value, 68 % interval and standard error of each, rounded: digits below depend on the machine.
+    """Return name, value, 68 % interval and standard error of each, rounded, as further digits depend on the machine.
 
     All are None without `values`.
     """

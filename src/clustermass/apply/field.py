@@ -53,7 +53,7 @@ def masses_of_field(
 ) -> None:
     """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc.
 
-    Images are cut and preprocessed just as those that the ensemble was trained on. InputError if there is no trained
+    Images are cut and preprocessed like the training images of the ensemble. InputError if there is no trained
     ensemble, an input is missing or faulty, or a catalogue exists already.
 
     Parameters
@@ -96,7 +96,7 @@ def masses_of_field(
 
 
 def _masses(trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior: str) -> None:
-    """Take the field in, cut and preprocess its images, and write the masses, by way of a temporary folder."""
+    """Convert the field, cut and preprocess its images, and write the masses, with a temporary folder in between."""
     first = TrainedNetwork.load(trained.weights[0])
     cutting, recipe = first.cutting, first.preprocessing
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:

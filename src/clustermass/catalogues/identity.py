@@ -1,4 +1,4 @@
-"""What tells the rows of a user's table apart: numbers, texts or 64-bit integers, else the number of the row."""
+"""Identifiers of the rows of a user's table: numbers, texts or 64-bit integers, else the number of the row."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d*")
 
 
 def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
-    """Return the table with the first of the `usual` columns that tells its rows apart as ID_SRC, else with its own."""
+    """Return the table with the first of the `usual` columns whose values are unique as ID_SRC, else unchanged."""
     by_lower = {name.lower(): name for name in reversed(table.table.colnames)}
     for column in (by_lower[name.lower()] for name in usual if name.lower() in by_lower):
         named = replace(table, names={**table.names, "ID_SRC": column})
@@ -24,7 +24,7 @@ def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
 
 
 def repeated(ids: Sequence[str]) -> str:
-    """Return which ids don't tell rows apart, in words; "" if all do."""
+    """Say which ids are missing or repeated; "" if all are unique."""
     seen: dict[str, int] = {}
     for row, text in enumerate(ids, start=1):
         if not text:
@@ -36,7 +36,7 @@ def repeated(ids: Sequence[str]) -> str:
 
 
 def numbering(table: CheckedTable) -> tuple[NDArray[np.int32], list[str]]:
-    """Return a number for each row, (rows,), and the user's ids where the numbers aren't those (else none).
+    """Return a number for each row, (rows,), and the user's ids if the numbers differ from them (else none).
 
     The numbers are the table's own if they are whole, below 2^31 and differ, else 1, 2, 3, ... in the order of the
     file, and a line of the log says why.

@@ -1,4 +1,4 @@
-"""Catalogues of several energy bands: what was measured at 0.2-2.3 keV, put together from their bands."""
+"""Catalogues of several energy bands: measurements at 0.2-2.3 keV, combined from those of the bands."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -32,14 +32,14 @@ _ERASS1_HARD = ("UID_1B", (200, 600, 2300, 5000))
 def in_soft_band(
     table: Table, path: Path, edges_ev: Sequence[float] | None = None, named: Collection[str] = ()
 ) -> Table:
-    """Return the table with ML_RATE, ML_CTS, ML_BKG and ML_EXP of 0.2-2.3 keV if it has those of numbered bands.
+    """Return the table with ML_RATE, ML_CTS, ML_BKG and ML_EXP of 0.2-2.3 keV, if it has those of numbered bands.
 
     Bands are columns such as ML_RATE_1; ML_RATE_0 is for all of them together. Their energies are `edges_ev`, else what
     the header says of ermldet, else those of eRASS1's hard sources. Rate, counts and background are summed over the
-    bands that make 0.2-2.3 keV; the exposure is the mean over them, by counts. If no bands make it, or several bands'
-    energies are unknown, rate, counts and background count as unknown, with a warning. A single band of unknown
-    energies is taken for 0.2-2.3 keV. Nothing changes if ML_RATE is a column or `named` by the user. InputError for a
-    list of ermldet, which has a row for each band, or if there aren't as many bands as `edges_ev` has.
+    bands that make 0.2-2.3 keV; the exposure is their mean, weighted by counts. If no bands add up to it, or the
+    energies of several bands are unknown, rate, counts and background are set to unknown, with a warning. A single band
+    of unknown energies is assumed to be 0.2-2.3 keV. Nothing changes if ML_RATE is a column or `named` by the user.
+    InputError for a list of ermldet, which has a row for each band, or if there aren't as many bands as `edges_ev` has.
     """
     upper = {name.upper(): name for name in table.colnames}
     if {"ID_BAND", "ID_INST", "ML_RATE"} <= set(upper) and np.unique(np.ma.asarray(table[upper["ID_BAND"]])).size > 1:
@@ -87,7 +87,7 @@ def _bands(table: Table, path: Path, numbers: Sequence[int], edges_ev: Sequence[
 
 
 def _that_make_soft(bands: Bands) -> list[int]:
-    """Return the bands that make 0.2-2.3 keV together, ascending; none if they leave a gap or overlap."""
+    """Return the bands that add up to 0.2-2.3 keV, ascending; none if there is a gap or overlap."""
     low, high = _SOFT_EV
     inside = [(edges, band) for band, edges in bands.items() if edges[0] < high and edges[1] <= high + _ROUNDING_EV]
     inside = sorted(one for one in inside if one[0][1] > low)
@@ -97,7 +97,7 @@ def _that_make_soft(bands: Bands) -> list[int]:
 
 
 def _mean_exposure(measured: Mapping[str, FloatArray]) -> FloatArray:
-    """Return the mean over bands of the exposure, (rows,), by counts where each band's rate and counts are known."""
+    """Return the bands' mean exposure, (rows,), weighted by counts where each band's rate and counts are known."""
     plain = measured["ML_EXP"].mean(axis=0)
     if not {"ML_RATE", "ML_CTS"} <= set(measured):
         return plain

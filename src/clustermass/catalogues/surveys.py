@@ -1,4 +1,4 @@
-"""Tables of published surveys: usual names of columns, values that are no measurements, and joins by ID_SRC."""
+"""Tables of published surveys: usual column names, values that mean "not measured", and joins by ID_SRC."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -92,7 +92,7 @@ def recognise(table: Table) -> Survey | None:
 
 
 def mask_sentinels(table: Table, path: Path) -> Table:
-    """Mask all values that are no measurements in the columns of `_MEASUREMENTS`, and log their numbers."""
+    """Mask all values that mean "not measured" in the columns of `_MEASUREMENTS`, and log how many."""
     checked, masked, counts = CheckedTable(table, path), table.copy(copy_data=False), {}
     for name in table.colnames:
         limits = next(((low, high) for rule, low, high in _MEASUREMENTS if rule.fullmatch(name.upper())), None)
@@ -117,12 +117,13 @@ MAX_SEPARATION_ARCSEC = 10.0
 def join_tables(
     catalogue: CheckedTable, paths: Sequence[Path], synonyms: Synonyms, edges_ev: Sequence[float] | None = None
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
-    """Return a catalogue with the columns that it lacks filled in from further tables, preferably from earlier ones.
+    """Return a catalogue with its missing columns filled in from further tables; earlier tables have precedence.
 
-    Rows are joined by ID_SRC. Names are never compared: two eFEDS tables differ in their last digit for three of four
-    clusters. Columns taken over are called "<column> of <file>", and masked where that file lacks the row. Returns also
-    the redshifts (rows,) of each further table that has them, by file name; NaN = none. InputError as of
-    `clustermass.catalogues.tables`, or if a further table has no ID_SRC, none of the catalogue's, or other positions.
+    Rows are joined by ID_SRC. Names are never compared, as those of two eFEDS tables differ in the last digit for three
+    of four clusters. Columns taken over are called "<column> of <file>", and masked where that file lacks the row.
+    Returns also the redshifts (rows,) of each further table that has them, by file name; NaN = none. InputError as of
+    `clustermass.catalogues.tables`, or if a further table has no ID_SRC or none of the catalogue's, or has other
+    positions.
     """
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
     redshifts: dict[str, FloatArray] = {}
@@ -148,7 +149,7 @@ def join_tables(
 def _further(
     catalogue: CheckedTable, path: Path, synonyms: Synonyms, edges_ev: Sequence[float] | None
 ) -> tuple[CheckedTable, NDArray[np.int64]]:
-    """Read a further table and find the row in it for each row of the catalogue, (rows,); -1 = none."""
+    """Read a further table; find its row for each row of the catalogue, (rows,); -1 = none."""
     catalogue.require({"ID_SRC": "to join further tables by"}, "catalogue_columns")
     other = find_columns(read_survey_table(path, edges_ev), path, synonyms)
     other = identified(other, (catalogue.names["ID_SRC"], *synonyms["ID_SRC"]))

@@ -45,14 +45,14 @@ def read_catalogue(
     Columns are found by `columns` (our name -> the table's) first, then by the usual names of eSASS, eFEDS and eRASS1
     tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, precede RA and DEC). `further` tables of the
     same detections are joined by their ids and fill in what this one lacks. Redshift, its error and its kind all come
-    from one table; a luminosity from a table whose redshift differs by more than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
+    from one table. A luminosity from a table whose redshift differs by more than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
 
     ID_SRC is the user's number of a cluster or, where these are texts, beyond 32 bits, repeated or missing, the number
     of the row; ID_CAT then holds the user's ids. `edges_ev` are the energy bands of a table that has several, see
     `clustermass.catalogues.soft_band`.
 
     Redshifts that aren't positive and finite, and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as
-    missing; so do photometric redshifts with an infinite or huge error. For Klein et al. (2022), SPEC_Z_BEST_COMB is
+    missing, as do photometric redshifts of infinite or huge error. For Klein et al. (2022), SPEC_Z_BEST_COMB is
     preferred to Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts without any error or kind are taken
     as exact. A table without DET_LIKE or EXT_LIKE is a list that the user vouches for: the likelihood becomes
     `VOUCHED_LIKELIHOOD`. No row is dropped, not even likely contaminants (`select_clusters` can); counts are logged.
@@ -117,7 +117,7 @@ def _find(
 
 
 def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: dict[str, FloatArray]) -> None:
-    """Log where tables differ in redshift, drop luminosities for another redshift, refuse those not in erg/s."""
+    """Log redshifts that differ between tables, drop luminosities of another redshift; InputError if not in erg/s."""
     for file, other in other_redshifts.items():
         apart = np.abs(np.asarray(catalogue["Z"]) - other)
         differ = apart > MAX_REDSHIFT_DIFFERENCE
@@ -215,7 +215,7 @@ def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: N
 
 
 def _errors(table: CheckedTable) -> FloatArray:
-    """Return the stated errors, infinite ones among them; NaN where there is none."""
+    """Return the stated redshift errors, including infinite ones; NaN = not stated."""
     if "Z_ERR" in table:
         error = table.numbers("Z_ERR")
         return np.where(error >= 0, error, np.nan)

@@ -1,4 +1,4 @@
-"""Count images in energy bands, as evtool makes them, in place of event lists: each count is a photon at its pixel."""
+"""Count images in energy bands, as of evtool, instead of event lists: each count becomes a photon at its pixel."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -84,7 +84,7 @@ def _is_image(path: Path) -> bool:
 
 
 def read_images(path: Path) -> list[BandImage]:
-    """Read all two-dimensional images of a FITS file; the band is EMIN1 to EMAX1 of the header, where they are in keV.
+    """Read all two-dimensional images of a FITS file; the band is EMIN1 to EMAX1 (keV) of the header.
 
     InputError if there is no such file, or it is damaged or has no image, no celestial WCS, no energy band, or pixels
     that aren't counts: whole numbers, none below 0.
@@ -135,11 +135,11 @@ def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> f
 def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], pattern_mask: int = 15) -> ImagePhotons:
     """Turn a set of band images on one pixel grid into photons at the centres of their pixels.
 
-    A configured band, between two of `edges_ev`, is the sum of the images that lie inside it, which must fill it
-    without gap or overlap. Which photons count (flags, patterns, good times) was decided when the images were made:
-    photons are given a pattern that passes `pattern_mask`. An image centred on a cluster gives the same pixels as its
-    event list; elsewhere photons are displaced by up to half a pixel. InputError if a configured band can't be put
-    together (all are named), the images don't share a grid or hold no photon, or a file is faulty (`read_images`).
+    A configured band, between two of `edges_ev`, is the sum of the images inside it; these must fill it without gap or
+    overlap. Photons were selected (flags, patterns, good times) when the images were made, so they get a pattern that
+    passes `pattern_mask`. An image centred on a cluster gives the same pixels as its event list; elsewhere photons are
+    displaced by up to half a pixel. InputError if a configured band can't be put together (all are named), the images
+    don't share a grid or hold no photon, or a file is faulty (`read_images`).
     """
     images = [image for path in paths for image in read_images(Path(path))]
     _check_grids(images)

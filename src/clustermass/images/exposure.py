@@ -123,8 +123,8 @@ def box_exposure(
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean exposure and covered fraction of boxes at positions in deg, float64 (clusters,), from a map in s.
 
-    The map is looked up at the centre of every base pixel. The mean, in s, is that of the exposed part (0 = none was
-    exposed); the covered fraction has more than 5 % of the field's median exposure.
+    The map is looked up at the centre of every base pixel. The mean, in s, is over the exposed part (0 = nothing
+    exposed). The covered fraction is the part with more than 5 % of the field's median exposure.
     """
     offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(offsets, offsets))

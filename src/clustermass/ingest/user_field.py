@@ -42,7 +42,7 @@ _ML_BAND_EV = (200.0, 2300.0)  #: band of ML_CTS in eV, in which a halo's photon
 def ingest_field(
     sky: Sky, realization: str, events_block: Events, output: FieldFiles, bands: BandsKey | None = None
 ) -> None:
-    """Turn a realization ("01", "02", ...) of a sky with `source: files`, block `skies.<name>`, into a field's files.
+    """Convert a realization ("01", "02", ...) of a `sky` with `source: files` (`skies.<name>`) to a field's files.
 
     The events are selected by flag, pattern and good time (block `events`). The exposure map is the user's. Without one
     it is flat over the cells of the sky that hold photons (`clustermass.images.exposure`): `exposure_s`, else the
