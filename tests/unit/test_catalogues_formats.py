@@ -92,6 +92,23 @@ def test_units_of_the_quantitys_kind_are_converted_and_others_left(tmp_path, cap
     assert "ML_RATE from" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "unit", "factor"),
+    [
+        *(("ML_RATE", unit, 1.0) for unit in ("cts/s", "ct / s", "counts/sec", "1/s", "count s**(-1)")),
+        *(("ML_EXP", unit, 1000.0) for unit in ("ks", "ksec", "KSEC")),
+        *(("EXT", unit, 60.0) for unit in ("arcmin", "arcminutes", "arcmins")),
+        *(("EXT", unit, 1.0) for unit in ("pixel", "", "what", "arcseconds")),
+        ("ML_BKG", "cts arcmin-2", 1.0),
+    ],
+)
+def test_units_as_people_write_them(tmp_path, name, unit, factor):
+    table = fits.table_to_hdu(Table({"RA": [1.0], "DEC": [2.0], "Z": [0.3], name: [0.5]}))
+    table.header["TUNIT4"] = unit
+    table.writeto(tmp_path / "t.fits")
+    assert read_catalogue(tmp_path / "t.fits")[name].tolist() == pytest.approx([0.5 * factor])
+
+
 @pytest.mark.parametrize("unit", ["hourangle", "h", "rad", "arcmin", "deg"])
 def test_right_ascension_by_its_unit(tmp_path, unit):
     table = Table(COLUMNS)

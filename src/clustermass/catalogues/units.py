@@ -1,5 +1,6 @@
 """Units of a user's columns: converted to ours if of the right physical kind, else ignored with a warning."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from clustermass.io.products import CATALOGUE, TRUTH
 #: our name of a column -> its unit; None = a bare number or a text
 _OURS = {one.name: one.unit for one in (*TRUTH, *CATALOGUE)} | {"M500C": "Msun"}
 _COUNTED = (units.count, units.photon, units.pixel)
+#: words that astropy doesn't know -> its own
+_WORDS = {"cts": "ct", "counts": "ct", "sec": "s", "ksec": "ks", "seconds": "s", "hours": "h", "degrees": "deg"}
+_WORDS |= {"arcmins": "arcmin", "arcminutes": "arcmin", "arcsecs": "arcsec", "arcseconds": "arcsec"}
 
 
 def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
@@ -45,6 +49,9 @@ def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
 
 def _factor(unit: object, ours: str) -> float | None:
     """Return the factor from the user's unit to ours, None if they are of different physical kinds."""
+    if isinstance(unit, units.UnrecognizedUnit):
+        text = re.sub("[a-z]+", lambda word: _WORDS.get(word[0], word[0]), str(unit).lower())
+        unit = units.Unit(text, parse_strict="silent")
     if not isinstance(unit, UnitBase) or isinstance(unit, units.UnrecognizedUnit):
         return None
     if ours == "RA" and unit.physical_type == "time":  # FITS has no other unit for hours of RA
