@@ -225,3 +225,23 @@ def test_medians_in_bins_hold_every_cluster_once():
     assert median.tolist() == [-1.0, 0.0, 0.5, 1.0, 2.0]
     assert (np.diff(place) > 0).all()
     assert error.tolist() == [0.0] * 5
+
+
+def test_published_masses_go_by_the_users_ids_where_rows_are_numbered(tmp_path, tables):
+    """In the numbers of the rows, the reversed table would give each cluster another one's mass."""
+    field(tmp_path, tables, offset=0.0)
+    catalogue = Table.read(tmp_path / "catalogue.fits", hdu="CATALOGUE")
+    masses = Table.read(tmp_path / "masses.fits", hdu="MASSES")
+    number = {one: row for row, one in enumerate(catalogue["ID_SRC"].tolist(), start=1)}
+    catalogue["ID_CAT"] = [f"det-{one}" for one in catalogue["ID_SRC"]]
+    masses["ID_SRC"] = [number[one] for one in masses["ID_SRC"].tolist()]
+    catalogue["ID_SRC"] = [number[one] for one in catalogue["ID_SRC"].tolist()]
+    for name, table in (("catalogue", catalogue), ("masses", masses)):
+        table.meta.clear()
+        made = fits.BinTableHDU(table, name=name.upper())
+        made.header["SIMULATE"] = False
+        fits.HDUList([fits.PrimaryHDU(), made]).writeto(tmp_path / f"{name}.fits", overwrite=True)
+    own = Table({"ID_SRC": catalogue["ID_CAT"], "LOGM500_REF": tables.mass})[::-1]
+    own.write(tmp_path / "own.csv")
+    content = compare(tmp_path, tmp_path / "own.csv", kind="table")
+    assert content["comparisons"]["network_minus_published"]["scatter_dex"] == pytest.approx(0, abs=1e-6)
