@@ -54,7 +54,8 @@ def in_soft_band(
     if not chosen:
         _warn(path, numbers, bands)
         for one in _SUMMED:
-            soft[one] = MaskedColumn(np.zeros(len(table)), mask=True)
+            if any(name.startswith(f"{one}_") for name in upper):
+                soft[one] = MaskedColumn(np.zeros(len(table)), mask=True)
         return soft
     measured = {}
     for one in (*_SUMMED, "ML_EXP"):
