@@ -47,9 +47,9 @@ def read_catalogue(
     same detections are joined by their ids and fill in what this one lacks. Redshift, its error and its kind all come
     from one table. A luminosity from a table whose redshift differs by more than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
 
-    ID_SRC is the user's number of a cluster or, where these are texts, beyond 32 bits, repeated or missing, the number
-    of the row; ID_CAT then holds the user's ids. `edges_ev` are the energy bands of a table that has several, see
-    `clustermass.catalogues.soft_band`.
+    ID_SRC is the user's number of a cluster. If the user's ids are texts, beyond 32 bits, repeated or missing, it is
+    the number of the row, and ID_CAT holds the user's ids. `edges_ev` are the energy bands of a table that has several,
+    see `clustermass.catalogues.soft_band`.
 
     Redshifts that aren't positive and finite, and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as
     missing, as do photometric redshifts of infinite or huge error. For Klein et al. (2022), SPEC_Z_BEST_COMB is

@@ -128,7 +128,7 @@ class Selection:
     shares a bit with it. `pattern_mask` has the bits of the patterns to keep, as evtool's `pattern`: 1 single, 2
     double, 4 triple, 8 quadruple; InputError unless it is between 1 and 15. Other values of PAT_TYP are invalid and
     always dropped. `energy_ev` are a lower edge (included) and an upper edge (excluded) in eV; None = all. Photons of
-    other telescope modules than `modules` are dropped; those without a module (TM_NR 0) are kept.
+    other telescope modules than `modules` are dropped; photons without a module (TM_NR 0) are kept.
     """
 
     def __init__(

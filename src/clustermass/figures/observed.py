@@ -46,7 +46,7 @@ MAX_BINS = 8
 def plot_observed(masses: Path, images: Sequence[Path], relation: CountRateRelation) -> Figure:
     """Draw the masses of `masses.fits` against those from the count rates in the images, and against redshift.
 
-    If no cluster has a mass, for want of a redshift or of exposure, the figure says so.
+    If no cluster has a mass, as redshifts or exposures are missing, the figure says so.
     """
     table = read_masses(masses)
     if not table.sizes["cluster"]:
