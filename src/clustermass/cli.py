@@ -146,6 +146,7 @@ def _path(meaning: str, **options: Any) -> dict[str, Any]:
 _EVENTS = "event list(s) of one field: eSASS or SIXTE, FITS; or its images in the networks' bands"
 _ENSEMBLE = "trained ensemble: a file of `clustermass pack`, or the folder results/<run>/<experiment>"
 _OUTPUT = "catalogue to write, .fits; .vot, .ecsv, .nc and .log go beside it (default: masses.fits)"
+_EXPOSURE = "exposure map in s, may be repeated; default: each cluster's ML_EXP, else (one pointing) the good time"
 _COLUMN = "a column of the catalogue that goes by another name, as Z=z_best; may be repeated"
 _BANDS = "edges of the catalogue's energy bands in eV, as 200,600,2300,5000, if it has several"
 _PRIOR = "flat: also columns LOGM500_FLAT*, from which the training sample's mass distribution is divided out"
@@ -157,15 +158,15 @@ _COMMANDS: dict[Callable[..., int | None], tuple[str, str, str, dict[str, dict[s
     _masses: (
         "masses of the clusters of an event list, by a trained ensemble",
         "Write a mass catalogue of the clusters in a table, from the event lists of their field.",
-        "Example: clustermass masses events.fits clusters.csv --ensemble ensemble.zip --output masses.fits",
+        "Example: clustermass masses events.fits clusters.csv --exposure expmap.fits --ensemble ensemble.zip",
         {
             "events": _path(_EVENTS, nargs="+"),
             "catalogue": _path("table with position and redshift of each cluster: FITS, VOTable, ECSV, CSV or text"),
             "--ensemble": _path(_ENSEMBLE, required=True),
-            "--exposure": _path("exposure map in s; default: flat, from ML_EXP or good times"),
+            "--exposure": _path(_EXPOSURE, action="append", default=[], metavar="MAP"),
             "--output": _path(_OUTPUT, default=Path("masses.fits")),
             "--overwrite": _OVERWRITE,
-            "--exposure-s": {"type": _positive, "help": "exposure in s of the flat map, where there is no --exposure"},
+            "--exposure-s": {"type": _positive, "help": "exposure in s of all clusters, where there is no --exposure"},
             "--column": {"action": "append", "default": [], "metavar": "OURS=THEIRS", "help": _COLUMN},
             "--catalogue-bands": {"type": _edges, "metavar": "EV,EV,...", "help": _BANDS},
             "--acronym": {"type": _acronym, "default": "eFEDS", "help": "begins each cluster's NAME (default: eFEDS)"},

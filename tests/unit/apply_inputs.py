@@ -34,7 +34,9 @@ def fake_predict(ensemble, image, redshift, redshift_err, measurements, device):
 
 def network(*side_inputs, centre="detected"):
     """Stand for `TrainedNetwork.load`: a network of some `side_inputs`, trained on images about `centre`."""
-    return lambda path: SimpleNamespace(network={"side_inputs": side_inputs}, cutting={"images": {"centre": centre}})
+    cutting = {"images": {"centre": centre, "box_pixels": 300, "pixel_arcsec": 4.0}}
+    recipe = {"half_width_arcsec": 192.0}
+    return lambda path: SimpleNamespace(network={"side_inputs": side_inputs}, cutting=cutting, preprocessing=recipe)
 
 
 @pytest.fixture(name="field")

@@ -62,7 +62,7 @@ def test_names_are_truncated_as_the_iau_asks():
 
 
 def test_catalogue_has_the_blueprint_s_columns_first_to_last():
-    added = ("FLAG_NOZ", "FLAG_NOCAT", "REALIZATION", "ID_CAT", "NAME_CAT", *FLAT)
+    added = ("EXP_FROM", "FLAG_NOZ", "FLAG_NOCAT", "REALIZATION", "ID_CAT", "NAME_CAT", *FLAT)
     assert [one.name for one in MASSES if one.name not in added] == BLUEPRINT
 
 

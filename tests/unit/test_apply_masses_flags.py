@@ -10,7 +10,7 @@ from clustermass.apply import masses as observed
 from clustermass.ensemble.out_of_distribution import sample_p
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
-from clustermass.io.products import MASSES
+from clustermass.io.products import MASSES, write_exposure
 
 
 def test_scale_changes_no_flag_of_unlikeness(field):
@@ -102,3 +102,39 @@ def test_field_without_any_redshift_has_its_catalogue_without_masses(field, capl
         assert row["FLAG_NOZ"] == 1
         assert all(np.isnan(row[one.name]) for one in MASSES if one.name.startswith("LOGM500_Q"))
     assert "5 clusters, 5 without redshift" in caplog.text
+
+
+def test_coverage_is_that_of_what_the_networks_see(field, caplog):
+    """Exposed is RA 136.03 to 200: of the 6.4' box of cluster 7 (RA 136) 22 % are inside, of 5 (RA 0) nothing."""
+    folder = field[0]
+    seconds = np.full((400, 6397), 1000, dtype=np.float32)
+    cards = {
+        "CTYPE1": "RA---CAR",
+        "CTYPE2": "DEC--CAR",
+        "CRVAL1": 168.015,
+        "CRVAL2": 0.0,
+        "CDELT1": 0.01,
+        "CDELT2": 0.01,
+    }
+    cards |= {"CRPIX1": 3199.0, "CRPIX2": 200.5, "CUNIT1": "deg", "CUNIT2": "deg"}
+    write_exposure(folder / "exposure.fits", seconds, cards)
+    rows = read(folder, exposures=[folder / "exposure.fits"])
+    covered = {number: float(row["COVERED_FRACTION"]) for number, row in rows.items()}
+    assert covered == {7: pytest.approx(0.22, abs=0.02), 3: 1, 11: pytest.approx(0.5, abs=0.02), 20: 1, 5: 0}
+    assert {number for number, row in rows.items() if row["FLAG_EDGE"]} == {7, 11, 5}
+    assert {number for number, row in rows.items() if np.isfinite(row["LOGM500"])} == {3, 20}
+    assert all(row["EXP_FROM"].strip() == "map" for row in rows.values())
+
+
+def test_an_exposure_at_one_place_has_leeway(field):
+    """ML_EXP may exceed the means over boxes in training, 1500 s at most, by 10 %."""
+    folder = field[0]
+    for name in ("images", "smoothed"):
+        images = xr.load_dataset(folder / f"{name}.nc")
+        images["exposure_s"][:] = [1600.0, 1700.0, np.nan, 1200.0, 1600.0]
+        images["exp_from"] = ("cluster", ["ML_EXP", "ML_EXP", "none", "ML_EXP", "map"])
+        write_netcdf(images, folder / f"{name}.nc", "test", MADE)
+    rows = read(folder)
+    assert {number: int(row["FLAG_RANGE"]) & 4 for number, row in rows.items()} == {7: 0, 3: 4, 11: 0, 20: 0, 5: 4}
+    assert rows[11]["EXP_FROM"].strip() == "none"
+    assert np.isnan(rows[11]["LOGM500"])

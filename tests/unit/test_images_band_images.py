@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
-from event_lists import planted, sky_pixels, write_esass
+from event_lists import planted, sin_projection, sky_pixels, write_esass
 
 from clustermass.errors import InputError
 from clustermass.images.band_images import are_images, photons_of_images, read_images
@@ -105,6 +106,24 @@ def test_images_off_the_cluster_displace_no_photon_by_more_than_half_a_pixel(tmp
     coarse = [image["counts"].values.reshape(10, 2, 5, 2, 5).sum(axis=(2, 4)) for image in (by_images, by_events)]
     # pixels of 4" against quarters of 120": 1 photon in 30 may change sides
     assert np.abs(coarse[0].astype(int) - coarse[1]).sum() < 0.1 * coarse[1].sum() > 100
+
+
+def test_photons_of_a_galactic_image_lie_where_they_are_on_the_sky(tmp_path):
+    """Three counts at known positions, in an image about the same centre in Galactic coordinates."""
+    sky = SkyCoord([136.0, 136.03, 135.98], [60.0, 60.01, 59.99], unit="deg")
+    there, middle = sky.galactic, SkyCoord(*CENTRE, unit="deg").galactic
+    wcs = sin_projection([middle.l.deg, middle.b.deg], 4 / 3600, [50.5, 50.5])
+    wcs.wcs.ctype = ["GLON-SIN", "GLAT-SIN"]
+    columns, rows = np.rint(wcs.all_world2pix(there.l.deg, there.b.deg, 0)).astype(int)
+    counts = np.zeros((100, 100), dtype=np.int32)
+    counts[rows, columns] = 1
+    hdu = fits.PrimaryHDU(counts, wcs.to_header())
+    hdu.header.update({"EMIN1": 0.25, "EMAX1": 0.455})
+    hdu.writeto(tmp_path / "image.fits")
+    found = photons_of_images([tmp_path / "image.fits"], [250, 455]).events
+    _, apart, _ = SkyCoord(found.ra, found.dec, unit="deg").match_to_catalog_sky(sky)
+    assert apart.arcsec.max() < 2.9  # half the diagonal of a pixel
+    assert len(found) == 3
 
 
 def test_finer_bands_are_added_up_and_those_beside_left_out(tmp_path):

@@ -4,6 +4,7 @@ use rule step as infer_observed with:
         images=realizations("images", "field"),
         smoothed=realizations("smoothed", "field"),
         catalogues=realizations("catalogue", "field"),
+        exposures=realizations("exposure", "field"),
         ensemble=f"{EXPERIMENT}/ensemble.nc",
         calibration=f"{EXPERIMENT}/calibration.json",
         domain=f"{EXPERIMENT}/domain.nc",

@@ -11,8 +11,8 @@ def realizations(product, wildcard):
 
     def paths(wildcards):
         sky, of_images = sky_named_by(wildcard, wildcards), of_set(wildcards.experiment)
-        if product == "catalogue" and SKIES[sky]["source"] == "published":
-            return []  # published images have no catalogue
+        if product in ("catalogue", "exposure") and SKIES[sky]["source"] == "published":
+            return []  # published images have neither
         names = {
             "images": f"images{of_images}.nc",
             "smoothed": f"smoothed{of_images}/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc",

@@ -42,7 +42,7 @@ def masses_of_field(
     catalogue: Path,
     ensemble: Path,
     output: Path,
-    exposure: Path | None = None,
+    exposure: Sequence[Path] = (),
     exposure_s: float | None = None,
     columns: Mapping[str, str] | None = None,
     catalogue_bands: Sequence[int] | None = None,
@@ -67,8 +67,8 @@ def masses_of_field(
         Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and `members/*.safetensors`), or
         that ensemble packed into a file by `Ensemble.save`.
     exposure, exposure_s
-        Vignetting-corrected exposure map in s, or the exposure of a flat one; None, see
-        `clustermass.ingest.user_field.ingest_field`.
+        Vignetting-corrected exposure maps in s, or the exposure of all clusters; without both, see
+        `clustermass.ingest.field_exposure.field_exposure`.
     acronym, overwrite, log
         Acronym of the survey, for each NAME; whether to replace catalogues; file for log lines (None = as set).
     mass_prior
@@ -79,7 +79,7 @@ def masses_of_field(
         read_ood_model(trained.domain)
         if mass_prior == "flat":
             read_mass_prior(trained.ensemble)
-        inputs = [*events, catalogue, *([exposure] if exposure else [])]
+        inputs = [*events, catalogue, *exposure]
         for path in filter(Path.is_dir, inputs):
             check_file(path, ORDER)
         if missing := [str(path) for path in inputs if not path.is_file()]:
@@ -88,7 +88,7 @@ def masses_of_field(
         if log:
             log_to(log, "masses")
         files = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure_s": exposure_s}
-        files |= {"exposure": str(exposure)} if exposure else {}
+        files["exposure"] = [str(path) for path in exposure]
         # the keys that a sky of files needs
         sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
         sky |= {"catalogue_bands": catalogue_bands}
@@ -120,6 +120,7 @@ def _masses(trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior:
             images=[place / "images.nc"],
             smoothed=[place / "smoothed.nc"],
             catalogues=[field.catalogue],
+            exposures=[field.exposure],
             ensemble=trained.ensemble,
             calibration=trained.calibration,
             domain=trained.domain,

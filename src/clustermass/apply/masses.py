@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, iau_names, write_catalogue
+from clustermass.apply.conclusion import conclude
 from clustermass.apply.mass_prior import FLAT, MassPrior, flat_columns, read_mass_prior
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.formats import read_table
 from clustermass.catalogues.tables import CheckedTable, find_rows
-from clustermass.dataset.sample import load_sample
+from clustermass.dataset.sample import load_sample, realization_of
 from clustermass.dataset.standardise import ordered, side_inputs
 from clustermass.dataset.training_data import measurements_of
 from clustermass.ensemble.aggregate import RANGE_BITS, Training, mixture_quantile, read_training
@@ -24,6 +25,8 @@ from clustermass.ensemble.ensemble import Ensemble, Prediction
 from clustermass.ensemble.ood_quantities import quantities_of
 from clustermass.ensemble.out_of_distribution import OodModel, read_ood_model
 from clustermass.errors import InputError
+from clustermass.images.exposure import ExposureMap, covered_fraction
+from clustermass.images.preprocessing import half_widths_arcsec
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.products import MASSES
@@ -32,6 +35,7 @@ from clustermass.network.predict import TrainedNetwork
 
 if TYPE_CHECKING:
     from clustermass.config.models import Cosmology
+    from clustermass.images.preprocessing import Recipe
 
 QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
@@ -39,8 +43,12 @@ PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
 REFERENCE = ("LOGM500_REF", "LOGM500_REF_ERR")
 #: texts that the user's table identifies a cluster by, "" = none
 IDENTITY = ("ID_CAT", "NAME_CAT")
-#: a box with less exposed area than this is at an edge of the field
+#: if less of what the networks see was exposed, the image is cut by an edge of the field: FLAG_EDGE
 COVERED_MIN = 0.95
+#: with less there is no mass: that of a whole image would come out 0.04 dex too low at this value, 0.16 at 0.56
+COVERED_LEAST = 0.7
+#: an exposure at one place (ML_EXP) may be beyond the means over boxes in training by this factor
+POINT_EXPOSURE = 1.1
 
 
 def infer_observed(
@@ -57,6 +65,7 @@ def infer_observed(
     acronym: str = "eFEDS",
     device: str = "auto",
     mass_prior: str = "training",
+    exposures: Sequence[Path] = (),
 ) -> None:
     """Predict the masses of an observed field and write its catalogue in four formats.
 
@@ -75,6 +84,9 @@ def infer_observed(
     images, smoothed, catalogues
         `images.nc`, `smoothed/<preprocessing>.nc` and `catalogue.fits` of every realization of the field, in the same
         order; published masses are the catalogue's LOGM500_REF and LOGM500_REF_ERR where it has them.
+    exposures
+        `exposure.fits` of every realization, in the same order, for the covered part of what the networks see; without
+        them it is that of the whole box.
     ensemble, calibration, domain, weights
         `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors of one experiment.
     output
@@ -86,7 +98,10 @@ def infer_observed(
     mass_prior
         `flat` adds the columns LOGM500_FLAT*, see `mass_prior.flat_columns`; `training` doesn't.
     """
+    first = TrainedNetwork.load(weights[0])  # the networks are all of one kind
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
+    if exposures:
+        field["covered_fraction"] = ("cluster", _covered(field, exposures, images, first))
     seen = field.isel(cluster=np.isfinite(field["redshift"].values))  # without redshift no mass (and no scaled image)
     check_finite(seen, ("image",), " or ".join(map(str, smoothed)))
     trained = Ensemble(ensemble, calibration, domain, tuple(weights))
@@ -96,20 +111,19 @@ def infer_observed(
     columns = _copied_columns(field, "SIM" if simulated else acronym)
     prior = read_mass_prior(ensemble) if mass_prior == "flat" else None
     columns |= _masses(field, trained, calibrated, ood_model, training, device, prior)
-    first = TrainedNetwork.load(weights[0])  # the networks are all of one kind
     columns |= flags(field, columns["LOGM500"], training, first.network["side_inputs"])
     if first.cutting.get("images", {}).get("centre") == "halo":
         LOGGER.warning(
             "infer_observed: the networks were trained on images about the haloes' true centres, but these images are "
             "about the catalogue's positions; the errors leave out the distance between the two"
         )
-    inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues]
+    inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues, *exposures]
     settings = {"simulated": simulated, "cosmology": cosmology, "mass_prior": mass_prior}
     made_by = provenance("infer_observed", settings, inputs)
     header = header_cards(simulated, cosmology, len(weights), training, calibrated, ood_model, columns["OOD_P"], prior)
     header["ENSHASH"] = (trained.digest(), "hash that names the trained ensemble")
     write_catalogue(columns, field["cluster"].values.astype(str), header, made_by, CataloguePaths.beside(output))
-    _log(columns)
+    conclude(columns, catalogues, COVERED_LEAST, cosmology)
 
 
 def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
@@ -130,6 +144,22 @@ def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[
         raise InputError(f"{images[0]}: {text}")
     joined = zip(("n_phot", *map(str.lower, (*REFERENCE, *IDENTITY))), columns, strict=True)
     return field.assign({name: ("cluster", values[rows]) for name, values in joined}).assign_attrs(simulated=simulated)
+
+
+def _covered(
+    field: xr.Dataset, exposures: Sequence[Path], images: Sequence[Path], network: TrainedNetwork
+) -> FloatArray:
+    """Return the exposed part of what the networks see of each cluster, (cluster,), by its realization's map."""
+    cut = network.cutting["images"]
+    half_box = cut["box_pixels"] * cut["pixel_arcsec"] / 2
+    shown = half_widths_arcsec(cast("Recipe", network.preprocessing), field["redshift"].values, half_box)
+    circle = float(network.preprocessing.get("circle_arcsec") or np.inf)
+    ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
+    covered = np.zeros(ra.size)
+    for path, exposure in zip(images, exposures, strict=True):
+        rows = np.flatnonzero(field["realization"].values.astype(str) == realization_of(path))
+        covered[rows] = covered_fraction(ExposureMap.read(exposure), ra[rows], dec[rows], shown[rows], circle)
+    return covered
 
 
 def _in_order(field: xr.Dataset) -> xr.Dataset:
@@ -163,7 +193,9 @@ def _copied_columns(field: xr.Dataset, acronym: str) -> Columns:
     same = ("n_phot", "det_like", "ext_like", "covered_fraction", "realization", "logm500_ref", "logm500_ref_err")
     copied |= {name.upper(): name for name in same}
     copied |= {name: name.lower() for name in IDENTITY if field[name.lower()].values.astype(bool).any()}
+    maps = np.full(ra.size, "map")  # images of simulated skies don't state it
     return {
+        "EXP_FROM": field["exp_from"].values.astype(str) if "exp_from" in field else maps,
         "ID_SRC": np.array([_id_src(name) for name in field["cluster"].values.tolist()]),
         "NAME": iau_names(acronym, ra, dec),
         "RA": ra,
@@ -181,14 +213,15 @@ def _masses(
     device: str,
     prior: MassPrior | None,
 ) -> Columns:
-    """Return masses, errors, quantiles, intervals and OOD columns, (cluster,); NaN without redshift or exposure."""
+    """Return masses, errors, quantiles, intervals and OOD columns, (cluster,).
+
+    They are NaN without redshift, without exposure, or where less than `COVERED_LEAST` of the image is exposed.
+    """
     redshift = field["redshift"].values.astype(float)
     error = excess_error(redshift, np.nan_to_num(field["redshift_err"].values.astype(float)), training.redshift_error)
-    with_redshift, exposed = redshift > 0, field["covered_fraction"].values > 0
+    exposed = (field["covered_fraction"].values >= COVERED_LEAST) & (field["exposure_s"].values > 0)
+    with_redshift = redshift > 0
     usable = with_redshift & exposed
-    if not exposed.all():
-        names = ", ".join(field["cluster"].values[~exposed].astype(str))
-        LOGGER.warning("infer_observed: no exposure at all in the boxes of %s; they get no mass", names)
     left_out = REFERENCE if prior else (*REFERENCE, *FLAT)
     filled = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
     columns: Columns = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
@@ -255,10 +288,12 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = mass
+    point = field["exp_from"].values.astype(str) == "ML_EXP" if "exp_from" in field else np.zeros(mass.size, dtype=bool)
     outside = np.zeros(field.sizes["cluster"], dtype=np.int16)
     for bit, name in RANGE_BITS.items():
         low, high = training.ranges[name]
-        outside += bit * ((values[name] < low) | (values[name] > high)).astype(np.int16)
+        leeway = np.where(point, POINT_EXPOSURE, 1.0) if name == "exposure_s" else 1.0
+        outside += bit * ((values[name] < low / leeway) | (values[name] > high * leeway)).astype(np.int16)
     _, measured = ordered(side_names)
     inputs = side_inputs(np.ones(field.sizes["cluster"]), measurements_of(field), measured)
     return {
@@ -266,14 +301,3 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
         "FLAG_EDGE": (field["covered_fraction"].values < COVERED_MIN).astype(np.int16),
         "FLAG_NOCAT": np.isnan(inputs).any(axis=1).astype(np.int16),
     }
-
-
-def _log(columns: Columns) -> None:
-    flagged = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
-    if number := flagged["FLAG_NOCAT"]:
-        text = "infer_observed: the catalogue lacks count rate, extent or background (ML_RATE, EXT, ML_BKG) of %d "
-        LOGGER.warning(text + "clusters; the networks do without, with a wider sigma (FLAG_NOCAT)", number)
-    without = flagged.pop("FLAG_NOZ")
-    listed = ", ".join(f"{name} {number}" for name, number in flagged.items())
-    text = "infer_observed: %d clusters, %d without redshift and so without mass; %s"
-    LOGGER.info(text, len(columns["ID_SRC"]), without, listed)

@@ -63,7 +63,8 @@ def read_catalogue(
     are NaN; redshifts are as `redshifts` returns them.
     """
     table, other_redshifts = _find(Path(path), columns or {}, further, edges_ev)
-    catalogue = Table()
+    taken = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
+    catalogue = Table(meta={"COLUMNS": taken.encode("ascii", "backslashreplace").decode()})
     catalogue["ID_SRC"], ids = numbering(table)
     catalogue["RA"], catalogue["DEC"] = table.positions()
     for name in ("DET_LIKE", "EXT_LIKE"):

@@ -111,7 +111,13 @@ def input_files(sky: Sky, realization: str) -> list[str]:
     files = realization_files(sky, realization)
     truth = None if sky.get("observed", False) else files.get("truth")
     tables = [files["catalogue"], *(files.get("joined_catalogues") or [])]
-    return [str(path) for path in (*files["events"], *tables, files.get("exposure"), truth) if path]
+    return [str(path) for path in (*files["events"], *tables, *exposure_files(files), truth) if path]
+
+
+def exposure_files(files: RealizationFiles) -> list[str]:
+    """List the exposure maps of a realization, of which there may be none, one or several."""
+    named = files.get("exposure") or []
+    return [named] if isinstance(named, str) else list(named)
 
 
 def realization_files(sky: Sky, realization: str) -> RealizationFiles:

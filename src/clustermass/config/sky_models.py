@@ -195,14 +195,22 @@ class Detection(TypedDict):
     match_counts_offset: Annotated[float, key("offset in this limit [counts]", ge=0)]
 
 
+Maps: TypeAlias = Annotated[
+    Annotated[str, pydantic.Tag("<str>")]
+    | Annotated[Distinct[Path], key(min_length=1), pydantic.Tag("<list>")]
+    | Annotated[None, pydantic.Tag("<NoneType>")],
+    ByType,
+]
+
+
 class RealizationFiles(TypedDict):
     """Your files of one realization of a field."""
 
     events: Annotated[Distinct[Path], key("event lists (SIXTE, eSASS); or images in bands, on one grid", min_length=1)]
     catalogue: Annotated[Path, key("table of clusters: position (ICRS) and redshift at least")]
     joined_catalogues: NotRequired[Annotated[Distinct[Path] | None, key("tables with further columns, by their ids")]]
-    exposure: NotRequired[Annotated[str | None, key("exposure map, vignetted [s]; null = flat where photons are")]]
-    exposure_s: NotRequired[Annotated[Seconds, key("of the flat map [s]; null = median ML_EXP, else mean good time")]]
+    exposure: NotRequired[Annotated[Maps, key("exposure map, vignetted [s], or a list of them; null = see exposure_s")]]
+    exposure_s: NotRequired[Annotated[Seconds, key("where no map is [s]; null = ML_EXP of each, else mean good time")]]
     truth: NotRequired[
         Annotated[str | None, key("table of haloes: SRC_ID, RA, DEC, Z, LOG10_M500C or M500C; not of observed skies")]
     ]

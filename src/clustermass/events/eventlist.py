@@ -53,6 +53,7 @@ class EventList:
     src_id: NDArray[np.int32] | None = None
     exposure_s: float | None = None  # of each module by the header, used only where there are no `gti`
     simulated: bool = False  # no observation: SIXTE's photons, or our own with SIMULATE in the header
+    shared: bool = True  # one list, or several that have photons in common: parts of one observation
 
     def __len__(self) -> int:
         """Return the number of photons."""

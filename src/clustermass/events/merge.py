@@ -69,9 +69,10 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
         _log_repeated(lists, [repeated[start:stop] for start, stop in pairwise(starts)])
         name, gti = abridged(head.name for head in heads), _merged_gti(heads, spans)
         simulated = any(head.simulated for head in heads)
+        head = {"name": name, "gti": gti, "simulated": simulated, "shared": bool(repeated.any())}
         start = 0
         for piece in chain.from_iterable(lists):
-            joined = replace(piece, name=name, gti=gti, simulated=simulated, sky_reference=None, exposure_s=None)
+            joined = replace(piece, **dict[str, Any](head), sky_reference=None, exposure_s=None)
             yield joined.with_columns(dict.fromkeys(missing)).take(~repeated[start : start + len(piece)])
             start += len(piece)
 

@@ -15,7 +15,9 @@ from clustermass.config.bands import in_kev
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
 from clustermass.events.read import ORDER
-from clustermass.images.exposure import CELL_ARCSEC, exposure_at, fill_gaps, planes
+from clustermass.images.exposure import exposure_at, planes
+from clustermass.images.frames import celestial_wcs, to_pixels, to_sky
+from clustermass.images.occupied import CELL_ARCSEC, fill_gaps
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, abridged
 from clustermass.io.products import is_simulated
@@ -47,7 +49,7 @@ class ImagePhotons(NamedTuple):
     def occupied(self) -> tuple[NDArray[np.bool_], float]:
         """Return which pixels are near photons, gaps of a few arcmin filled, bool (y, x), and their area in deg2.
 
-        Works as `exposure.occupied_cells`, but cuts at whole pixels: images often end where a cluster's box ends.
+        Works as `occupied.occupied_cells`, but cuts at whole pixels: images often end where a cluster's box ends.
         """
         scales = proj_plane_pixel_scales(self.wcs)
         sizes = [max(1, round(CELL_ARCSEC / 3600 / scale)) for scale in scales[::-1]]
@@ -63,7 +65,7 @@ class ImagePhotons(NamedTuple):
         """Return an exposure map (y, x) with 0 s where the images don't reach."""
         rows, columns = np.indices(exposure.shape)
         shown = np.ones(self.counts.shape, dtype=np.float32)
-        ra, dec = wcs.wcs_pix2world(columns, rows, 0)
+        ra, dec = to_sky(wcs, columns, rows)
         return np.asarray(exposure * exposure_at(shown, self.wcs, ra, dec))
 
 
@@ -93,7 +95,8 @@ def read_images(path: Path) -> list[BandImage]:
         first = hdus[0].header
         shown = planes(hdus)
         # evtool adds detector masks, which are images too
-        images = [_band_image(hdu, first, path) for hdu in shown if WCS(hdu.header).celestial.naxis == 2]
+        on_sky = [(hdu, celestial_wcs(hdu.header, path)) for hdu in shown]
+        images = [_band_image(hdu, wcs, first, path) for hdu, wcs in on_sky if wcs is not None]
     if not shown:
         raise InputError(f"{path}: holds no two-dimensional image. Give an image of counts (evtool, image=yes).")
     if not images:
@@ -101,9 +104,8 @@ def read_images(path: Path) -> list[BandImage]:
     return images
 
 
-def _band_image(hdu: Any, first: fits.Header, path: Path) -> BandImage:
+def _band_image(hdu: Any, wcs: WCS, first: fits.Header, path: Path) -> BandImage:
     header = hdu.header
-    wcs = WCS(header).celestial
     if not np.isfinite(wcs.wcs_world2pix(*wcs.wcs_pix2world(*_corners(hdu.shape), 0), 0)).all():
         raise InputError(f"{path}: the image reaches beyond its projection. Its WCS (CRVAL, CRPIX, CDELT) is damaged.")
     low, high = (_edge_ev(header, first, key, path) for key in ("EMIN1", "EMAX1"))
@@ -171,10 +173,10 @@ def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], patt
 def _check_grids(images: Sequence[BandImage]) -> None:
     first, *others = images
     corners = _corners(first.counts.shape)
-    sky = first.wcs.wcs_pix2world(*corners, 0)
+    sky = to_sky(first.wcs, *corners)
     for image in others:
         with np.errstate(invalid="ignore"):
-            apart = np.abs(np.array(image.wcs.wcs_world2pix(*sky, 0)) - corners)
+            apart = np.abs(np.array(to_pixels(image.wcs, *sky)) - corners)
         if image.counts.shape != first.counts.shape or not np.all(apart <= _SAME_GRID_PIXELS):
             raise InputError(
                 f"{image.name}: lies on another pixel grid than {first.name}. Give images of one grid, one for each "
@@ -216,7 +218,7 @@ def _assigned(images: Sequence[BandImage], edges_ev: Sequence[int]) -> list[tupl
 def _photons(image: BandImage, energy_ev: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:
     rows, columns = np.nonzero(image.counts)
     times = image.counts[rows, columns]
-    ra, dec = image.wcs.wcs_pix2world(columns, rows, 0)
+    ra, dec = to_sky(image.wcs, columns, rows)
     if not (np.isfinite(ra) & np.isfinite(dec)).all():
         raise InputError(f"{image.name}: counts lie beyond the image's projection. Its WCS is damaged.")
     energy = np.full(int(times.sum()), energy_ev, dtype=np.float32)

@@ -14,8 +14,9 @@ from clustermass.catalogues.tables import read_product
 from clustermass.errors import InputError
 from clustermass.events.eventlist import ALL_MODULES, EventList, Selection, mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS, stream_events
-from clustermass.images.exposure import box_exposure, photon_coverage, read_exposure
+from clustermass.images.exposure import ExposureMap, box_exposure
 from clustermass.images.geometry import ImageGeometry, band_coordinates, image_pixels, pixel_numbers, project, storable
+from clustermass.images.occupied import photon_coverage
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
@@ -44,6 +45,9 @@ class Detections(NamedTuple):
     ra: FloatArray
     dec: FloatArray
     measured: dict[str, FloatArray]
+    #: of a user's field: exposure in s that counts in place of the map's (NaN = none is known), where it is from
+    exposure_s: FloatArray | None
+    exp_from: NDArray[np.str_] | None
 
 
 class Labels(NamedTuple):
@@ -92,6 +96,10 @@ def extract_images(
     per_cluster |= {"exposure_s": seconds, "covered_fraction": covered}
     if labels is not None:
         per_cluster |= {"log10_m500c": labels.log10_m500c, "halo_id": labels.halo_id}
+    if detections.exposure_s is not None:
+        per_cluster["exposure_s"] = detections.exposure_s
+    if detections.exp_from is not None:
+        per_cluster["exp_from"] = detections.exp_from
     per_cluster["realization"] = np.full(ra.size, realization)
     offsets = geometry.base_offsets_arcsec()
     dataset = xr.Dataset(
@@ -130,7 +138,11 @@ def _read_detections(path: Path, det_like_min: float, ext_like_min: float) -> De
             f"(highest DET_LIKE: {highest[0]}; highest EXT_LIKE: {highest[1]}). Lower images.det_like_min or "
             "images.ext_like_min, or give a deeper catalogue."
         )
-    return Detections(id_src[keep], ra[keep], dec[keep], {name: values[keep] for name, values in measured.items()})
+    own = set(table.table.colnames)
+    seconds = table.numbers("EXPOSURE")[keep] if "EXPOSURE" in own else None
+    origin = np.array(table.texts("EXP_FROM"))[keep] if "EXP_FROM" in own else None
+    kept = {name: values[keep] for name, values in measured.items()}
+    return Detections(id_src[keep], ra[keep], dec[keep], kept, seconds, origin)
 
 
 def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.int64]) -> Labels | None:
@@ -194,7 +206,7 @@ def _exposure(
     path: Path | None, stack: ImageStack, events: EventList, modules: set[int]
 ) -> tuple[FloatArray, FloatArray]:
     if path is not None:
-        return box_exposure(*read_exposure(Path(path)), stack.ra, stack.dec, stack.geometry)
+        return box_exposure(ExposureMap.read(Path(path)), stack.ra, stack.dec, stack.geometry)
     seconds = mean_exposure_s(events, modules)
     if seconds is None:
         raise InputError(

@@ -1,33 +1,75 @@
-"""Exposure maps of a user's field: the user's own, or a flat one over the cells of the sky that hold photons."""
+"""Exposure maps: what is one and what isn't, its value at a place, mean and covered part of the clusters' boxes."""
 
-from collections.abc import Iterable
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy import units
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.eventlist import EventList
+from clustermass.images.frames import celestial_wcs, to_pixels
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, ImageGeometry, deproject
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
+from clustermass.io.products import CREATOR, EXPOSURE_PLANE
 
-#: side of the flat map's cells; widest gap without photons, in cells, that is filled
-CELL_ARCSEC = 60.0
-_GAP_CELLS = 6
-#: largest distance of a photon from the mean position that one projection can show
-_FARTHEST_DEG = 60.0
 #: a place is covered if its exposure is above this part of the field's median
 _COVERED_ABOVE = 0.05
-#: without a map, the box has this many cells a side (4' each for a 20' box); a cell with a photon counts as exposed
-_CELLS = 5
-#: largest area in deg2 that one pointing covers (field of view of 1.03 deg diameter, somewhat dithered)
-POINTING_DEG2 = 1.3
+#: places along a side of a square at which `covered_fraction` looks the map up
+_STEPS = 32
+#: exposures in s of clusters that eROSITA can have detected, and no longer than the mission
+LEAST_S, MOST_S = 10.0, 1.0e8
+#: eSASS tasks whose images aren't exposure maps, and what they write
+_OTHER_TASKS = {
+    "ERMASK": "a detection mask",
+    "ERBACKMAP": "a background map",
+    "ERSENSMAP": "a sensitivity map",
+    "ERMLDET": "an image of fitted sources",
+    "EVTOOL": "an image of counts",
+}
+#: spellings of units of time that aren't FITS's
+_UNITS = {"s": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "ks": "ks", "ksec": "ks"}
+
+
+@dataclass(frozen=True)
+class ExposureMap:
+    """Exposure in s of one image or several, float32 (y, x) each, with their celestial coordinates."""
+
+    planes: tuple[tuple[NDArray[np.float32], WCS], ...]
+    #: where images overlap, exposures are added (several observations); else the largest counts (tiles of one)
+    added: bool = False
+
+    @classmethod
+    def read(cls, path: Path) -> "ExposureMap":
+        """Read `exposure.fits`, the file of `write_exposure`; InputError as of `read_exposure`."""
+        first = read_exposure(path)
+        with opened_fits(path) as hdus:
+            further = [
+                (np.array(hdu.data, dtype=np.float32), WCS(hdu.header).celestial)
+                for hdu in planes(hdus)[1:]
+                if hdu.name.startswith(EXPOSURE_PLANE)
+            ]
+            added = bool(hdus[0].header.get("ADDED", False))
+        return cls((first, *further), added)
+
+    def at(self, ra_deg: FloatArray, dec_deg: FloatArray) -> NDArray[np.float32]:
+        """Return the exposure in s at positions in deg, shape of `ra_deg`; 0 outside all images."""
+        values = exposure_at(*self.planes[0], ra_deg, dec_deg)
+        for image, wcs in self.planes[1:]:
+            other = exposure_at(image, wcs, ra_deg, dec_deg)
+            values = values + other if self.added else np.maximum(values, other)
+        return values
+
+    def median_s(self) -> np.float32:
+        """Return the median exposure of all pixels that have any."""
+        exposed = [image[image > 0] for image, _ in self.planes]
+        return np.float32(np.median(np.concatenate(exposed) if len(exposed) > 1 else exposed[0]))
 
 
 def planes(hdus: fits.HDUList) -> list[Any]:
@@ -38,16 +80,18 @@ def planes(hdus: fits.HDUList) -> list[Any]:
 def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
     """Read a user's exposure map in s, float32 (y, x): the first image of a FITS file, and its celestial WCS.
 
-    Blank and negative pixels become 0. InputError if there is no such file, it is damaged, or it has no image, no
-    celestial WCS, or no positive exposure anywhere.
+    Blank and negative pixels become 0. Times in another unit (BUNIT) are converted. InputError if there is no such
+    file, it is damaged, has no image, no celestial WCS or no positive exposure anywhere, or holds something else than
+    exposure: by CREATOR, BUNIT or its values.
     """
     with opened_fits(path) as hdus:
         images = planes(hdus)
         if not images:
             raise InputError(f"{path}: holds no two-dimensional image. Give the exposure map (expmap of eSASS).")
-        wcs = WCS(images[0].header).celestial
+        header = images[0].header
+        wcs = celestial_wcs(header, path)
         image = np.array(images[0].data, dtype=np.float32)
-    if wcs.naxis != 2:
+    if wcs is None:
         raise InputError(f"{path}: the exposure map has no celestial WCS (CTYPE1, CTYPE2). Make it on the sky.")
     blank = ~(np.isfinite(image) & (image >= 0))
     if blank.any():
@@ -55,62 +99,49 @@ def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
         image[blank] = 0.0
     if not image.any():
         raise InputError(f"{path}: no pixel of the exposure map is above 0 s.")
-    return image, wcs
+    return (image if header.get("CREATOR") == CREATOR else _in_seconds(image, header, path)), wcs
 
 
-def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> tuple[NDArray[np.bool_], float, WCS]:
-    """Return which cells of the sky hold photons, bool (y, x), small gaps filled; their area in deg2; and their WCS.
-
-    Cells have sides of `CELL_ARCSEC`, an empty margin, and a SIN projection about `centre`, the photons' mean RA and
-    Dec in deg. InputError if photons lie more than 60 deg from there.
-    """
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
-    wcs.wcs.cunit = ["deg", "deg"]
-    wcs.wcs.crval = centre
-    wcs.wcs.cdelt = [-CELL_ARCSEC / 3600, CELL_ARCSEC / 3600]
-    reach = int(np.sin(np.radians(_FARTHEST_DEG)) / np.radians(CELL_ARCSEC / 3600)) + 1
-    sphere = np.zeros((2 * reach + 1, 2 * reach + 1), dtype=bool)
-    for piece in pieces:
-        with np.errstate(invalid="ignore"):
-            x, y = wcs.wcs_world2pix(piece.ra, piece.dec, 0)
-        far = np.hypot(x, y) * np.radians(CELL_ARCSEC / 3600) > np.sin(np.radians(_FARTHEST_DEG))
-        if (far | ~np.isfinite(x)).any():
-            raise InputError(
-                "The event list covers more of the sky than one image can. Give an exposure map, or divide it."
-            )
-        sphere[np.floor(y + 0.5).astype(int) + reach, np.floor(x + 0.5).astype(int) + reach] = True
-    margin = _GAP_CELLS + 1
-    (top, bottom), (left, right) = (np.flatnonzero(sphere.any(axis=axis))[[0, -1]] for axis in (1, 0))
-    wcs.wcs.crpix = [1 - (left - reach - margin), 1 - (top - reach - margin)]
-    cells = fill_gaps(np.pad(sphere[top : bottom + 1, left : right + 1], margin))
-    return cells, float(cells.sum()) * (CELL_ARCSEC / 3600) ** 2, wcs  # area without the projection's distortion
+def _in_seconds(image: NDArray[np.float32], header: fits.Header, path: Path) -> NDArray[np.float32]:
+    """Return a user's map in s; InputError if it is no exposure map."""
+    unit = str(header.get("BUNIT", "")).strip()
+    if unit:
+        image = _converted(image, unit, path)
+    else:
+        task = (str(header.get("CREATOR", "")).upper().split() or [""])[0]
+        # only counts are whole numbers; an exposure map may have kept the CREATOR of the image it was made for
+        if task in _OTHER_TASKS and (task != "EVTOOL" or header["BITPIX"] > 0):
+            raise InputError(f"{path}: {_OTHER_TASKS[task]} (CREATOR {task}), no exposure map. Give that of expmap.")
+    if not LEAST_S <= image.max() <= MOST_S:
+        raise InputError(
+            f"{path}: its largest value is {image.max():.4g}, but an exposure map holds seconds, from {LEAST_S:g} to "
+            f"{MOST_S:g}. Is it a mask, a rate, counts or a background map? If it is in ks, set its card BUNIT to ks."
+        )
+    return image
 
 
-def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the cells (y, x) with holes and gaps of a few cells filled; none is lost at the border."""
-    margin = _GAP_CELLS + 1
-    closed = ndimage.binary_closing(np.pad(cells, margin), np.ones((_GAP_CELLS + 1, _GAP_CELLS + 1), dtype=bool))
-    return np.asarray(ndimage.binary_fill_holes(closed)[margin:-margin, margin:-margin])
-
-
-def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
-    """Return RA in [0, 360) and Dec in deg of the photons' mean direction; it does not depend on the pieces."""
-    total, number = np.zeros(3), 0
-    for piece in pieces:
-        directions = unit_vectors(piece.ra, piece.dec)
-        directions[0] += total  # added row by row, so that the sum doesn't depend on the pieces
-        total, number = directions.sum(axis=0), number + len(piece)
-    x, y, z = total / number
-    return float(np.degrees(np.arctan2(y, x)) % 360), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+def _converted(image: NDArray[np.float32], unit: str, path: Path) -> NDArray[np.float32]:
+    """Return a map whose BUNIT is `unit` in s; InputError if that is no unit of time."""
+    try:
+        factor = units.Unit(_UNITS.get(unit.lower(), re.sub("counts|cts", "ct", unit))).to(units.s)
+    except units.UnitConversionError:
+        raise InputError(
+            f"{path}: is in {unit} (BUNIT), but an exposure map holds seconds. Give the vignetted map of expmap."
+        ) from None
+    except ValueError:
+        LOGGER.warning("%s: BUNIT %r is no unit that is known here; the map is taken to be in s", path, unit)
+        return image
+    if factor == 1.0:
+        return image
+    LOGGER.warning("%s: converted from %s (BUNIT) to s", path, unit)
+    return np.asarray(image * np.float32(factor))
 
 
 def exposure_at(
     image: NDArray[np.float32], wcs: WCS, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Return the exposure in s at positions in deg, shape of `ra_deg`; 0 outside the map."""
-    with np.errstate(invalid="ignore"):
-        x, y = wcs.wcs_world2pix(ra_deg, dec_deg, 0)
+    x, y = to_pixels(wcs, ra_deg, dec_deg)
     rows, columns = image.shape
     inside = np.isfinite(x) & np.isfinite(y) & (x > -0.5) & (y > -0.5) & (x < columns - 0.5) & (y < rows - 0.5)
     values = np.zeros(np.shape(ra_deg), dtype=np.float32)
@@ -119,7 +150,7 @@ def exposure_at(
 
 
 def box_exposure(
-    image: NDArray[np.float32], wcs: Any, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry
+    exposure: ExposureMap, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean exposure and covered fraction of boxes at positions in deg, float64 (clusters,), from a map in s.
 
@@ -128,19 +159,34 @@ def box_exposure(
     """
     offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
-    threshold = _COVERED_ABOVE * np.median(image[image > 0])
+    threshold = _COVERED_ABOVE * exposure.median_s()
     mean, covered = np.zeros(ra.size), np.zeros(ra.size)
     for number in track(range(ra.size), "exposure of the boxes"):
-        seconds = exposure_at(image, wcs, *deproject(x, y, float(ra[number]), float(dec[number])))
+        seconds = exposure.at(*deproject(x, y, float(ra[number]), float(dec[number])))
         covered[number] = np.mean(seconds > threshold)
         if seconds.any():
             mean[number] = seconds[seconds > 0].mean(dtype=np.float64)
     return mean, covered
 
 
-def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Return the fraction of each box's 5 x 5 cells that hold photons, (clusters,); counts (clusters, band, y, x)."""
-    flat = counts.sum(axis=1, dtype=np.int64)
-    edges = np.linspace(0, flat.shape[-1], _CELLS, endpoint=False).astype(int)
-    cells = np.add.reduceat(np.add.reduceat(flat, edges, axis=1), edges, axis=2)
-    return np.asarray((cells > 0).mean(axis=(1, 2)))
+def covered_fraction(
+    exposure: ExposureMap,
+    ra: FloatArray,
+    dec: FloatArray,
+    half_width_arcsec: FloatArray,
+    circle_arcsec: float = np.inf,
+) -> FloatArray:
+    """Return the part of squares about positions in deg that is exposed, as in `box_exposure`; all (clusters,).
+
+    Only what lies inside a circle of radius `circle_arcsec` counts.
+    """
+    threshold = _COVERED_ABOVE * exposure.median_s()
+    steps = (np.arange(_STEPS) - _STEPS / 2 + 0.5) * 2 / _STEPS / SKY_PIXEL_ARCSEC
+    x, y = (grid.ravel() for grid in np.meshgrid(steps, steps))
+    covered = np.zeros(ra.size)
+    for number, (right_ascension, declination, half) in enumerate(zip(ra, dec, half_width_arcsec, strict=True)):
+        inside = np.hypot(x, y) * half * SKY_PIXEL_ARCSEC <= circle_arcsec
+        places = deproject(x[inside] * half, y[inside] * half, float(right_ascension), float(declination))
+        seconds = exposure.at(*places)
+        covered[number] = np.mean(seconds > threshold)
+    return covered

@@ -215,6 +215,23 @@ class Grid:
         return np.asarray((np.arange(self.pixels) - self.pixels / 2 + 0.5) * self._pixel_arcsec, dtype=float)
 
 
+def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
+    """Return the angle of a length at each redshift over that at the recipe's, (cluster,); NaN without redshift."""
+    reference, cosmology = float(recipe["scale_to_redshift"] or 0), recipe["cosmology"]
+    zoom = np.full(redshift.shape, np.nan)
+    positive = np.isfinite(redshift) & (redshift > 0)
+    zoom[positive] = arcmin_per_mpc(redshift[positive], cosmology) / float(arcmin_per_mpc(reference, cosmology))
+    return zoom
+
+
+def half_widths_arcsec(recipe: Recipe, redshift: FloatArray, half_box: float) -> FloatArray:
+    """Return half the side of the sky that a recipe's images show, (cluster,); at most that of the box they are of."""
+    shown = np.full(redshift.shape, float(recipe["half_width_arcsec"]))
+    if recipe.get("scale_to_redshift") is not None:
+        shown *= zooms(recipe, redshift)
+    return np.fmin(shown, half_box)
+
+
 def _whole(ratio: float) -> int:
     """Return `ratio` as a whole number above 0, or 0."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
@@ -233,13 +250,10 @@ class ScaledGrid(Grid):
         super().__init__(offsets, recipe)
         if "cosmology" not in recipe:
             raise InputError("scale_to_redshift needs a cosmology; give the recipe h0_km_s_mpc and omega_m by it.")
-        reference, cosmology = float(recipe["scale_to_redshift"]), recipe["cosmology"]
-        at_reference = float(arcmin_per_mpc(reference, cosmology))
-        pixel_kpc = self._pixel_arcsec / 60 / at_reference * 1000
+        reference = float(recipe["scale_to_redshift"])
+        pixel_kpc = self._pixel_arcsec / 60 / float(arcmin_per_mpc(reference, recipe["cosmology"])) * 1000
         self.attributes = {"scaled_to_redshift": reference, "pixel_kpc": pixel_kpc}
-        zoom = np.full(redshift.shape, np.nan)  # angle of a length at the cluster's redshift over that at `reference`
-        positive = np.isfinite(redshift) & (redshift > 0)
-        zoom[positive] = arcmin_per_mpc(redshift[positive], cosmology) / at_reference
+        zoom = zooms(recipe, redshift)
         largest = self._half_box / self._half_width
         LOGGER.info(
             "scaled to redshift %g: pixels of %.4g kpc; %d of %d clusters are too near for the box and fill it; %d "

@@ -20,8 +20,8 @@ from clustermass.config.bands import band_edges
 from clustermass.config.resolve import PUBLISHED_BANDS, PUBLISHED_PREPROCESSING
 from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.errors import InputError
-from clustermass.images.exposure import photon_coverage
 from clustermass.images.geometry import band_coordinates
+from clustermass.images.occupied import photon_coverage
 from clustermass.ingest.published_images import SHAPE, read_published_images
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
-from astropy.wcs import WCS
-from numpy.typing import NDArray
 
 from clustermass.catalogues.truth import LabelledPhotons, Tally, match_by_photons, match_by_position, read_truth
 from clustermass.catalogues.user_catalogue import read_catalogue, select_clusters
 from clustermass.config.bands import band_edges
 from clustermass.config.resolve import input_files, realization_files
 from clustermass.errors import InputError
-from clustermass.events.eventlist import ALL_MODULES, Selection, mean_exposure_s, modules_of
+from clustermass.events.eventlist import ALL_MODULES, Selection
 from clustermass.events.merge import stream_many
 from clustermass.events.read import ORDER, PIECE_ROWS
 from clustermass.events.write import UNUSED, StoredEvents, write_events, write_labels
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
-from clustermass.images.exposure import POINTING_DEG2, exposure_at, mean_position, occupied_cells, read_exposure
+from clustermass.images.exposure import ExposureMap
+from clustermass.images.occupied import mean_position
+from clustermass.ingest.field_exposure import UNKNOWN, FieldExposure, field_exposure
 from clustermass.io.fits import check_file, is_fits, opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.products import CATALOGUE, MATCHES, TRUTH, FieldFiles, write_exposure, write_table
@@ -44,10 +44,9 @@ def ingest_field(
 ) -> None:
     """Convert a realization ("01", "02", ...) of a `sky` with `source: files` (`skies.<name>`) to a field's files.
 
-    The events are selected by flag, pattern and good time (block `events`). The exposure map is the user's. Without one
-    it is flat over the cells of the sky that hold photons (`clustermass.images.exposure`): `exposure_s`, else the
-    catalogue's median ML_EXP, else (one pointing only) the mean good time of the modules. Images in the energy bands
-    that networks see, `bands`, may replace event lists (`clustermass.images.band_images`), unless it is None. Truth,
+    The events are selected by flag, pattern and good time (block `events`). The exposure is that of `field_exposure`;
+    the catalogue's column EXP_FROM says for each cluster where it is from. Images in the energy bands that networks
+    see, `bands`, may replace event lists (`clustermass.images.band_images`), unless it is None. Truth,
     matches and labels are written for simulated skies only (`observed: false`); `labels` has no rows where the photons
     have no truth labels. InputError if a file is missing or faulty, no event survives the selection, the exposure is
     unknown, no detection lies in the field, or a simulated sky has no table of truth.
@@ -68,8 +67,9 @@ def ingest_field(
         detections = read_catalogue(catalogue, sky.get("catalogue_columns"), further, sky.get("catalogue_bands"))
         detections = select_clusters(detections, catalogue, sky.get("catalogue_selection"))
         centre = mean_position(photons)
-        image, wcs = _exposure(files, photons, centre, detections, band_images, share)
-        _check_overlap(detections, image, wcs, files)
+        exposure = field_exposure(files, photons, centre, detections, band_images, share)
+        _check_overlap(detections, exposure.map, files)
+        _add_exposure(detections, exposure, observed)
         haloes, pairs = None, None
         if truth and not observed:
             haloes, pairs = _truth(sky, realization, Path(truth), photons, detections)
@@ -84,8 +84,11 @@ def ingest_field(
         if output.labels is not None and not observed:
             labels = (piece.src_id for piece in photons if piece.src_id is not None)
             write_labels(labels, output.labels, made_by)
-    write_exposure(output.exposure, image, wcs.to_header(), provenance=made_by)
-    write_table(output.catalogue, "CATALOGUE", CATALOGUE, detections, provenance=made_by)
+    (image, cards), *others = ((plane, wcs.to_header()) for plane, wcs in exposure.map.planes)
+    added = {"ADDED": (exposure.map.added, "T: where images overlap, exposures are added")} if others else {}
+    write_exposure(output.exposure, image, cards, added, made_by, others)
+    used = {"COLUMNS": detections.meta["COLUMNS"]}  # ours = the user's
+    write_table(output.catalogue, "CATALOGUE", CATALOGUE, detections, used, made_by)
     if haloes is not None and output.truth is not None:
         write_table(output.truth, "TRUTH", TRUTH, haloes, provenance=made_by)
     if pairs is not None and output.matches is not None:
@@ -104,6 +107,17 @@ def _check_table(path: Path) -> None:
             kind = "an event list"
     if kind:
         raise InputError(f"{path}: is {kind}, but is given as the table of clusters. {ORDER}")
+
+
+def _add_exposure(detections: Table, exposure: FieldExposure, observed: bool) -> None:
+    """Add the columns EXPOSURE (unless a map gives it) and EXP_FROM; InputError if training clusters have none."""
+    detections["EXP_FROM"] = exposure.origin
+    if exposure.seconds is None:
+        return
+    detections["EXPOSURE"] = exposure.seconds
+    unknown = int((exposure.origin == UNKNOWN).sum())
+    if unknown and not observed:
+        raise InputError(f"{unknown} rows lack ML_EXP, but training clusters need an exposure. Name an exposure map.")
 
 
 def _store(
@@ -163,61 +177,9 @@ def _are_labelled(photons: StoredEvents, haloes: Table) -> bool:
     return not why
 
 
-def _exposure(
-    files: RealizationFiles,
-    photons: StoredEvents,
-    centre: tuple[float, float],
-    detections: Table,
-    band_images: ImagePhotons | None,
-    share: float,
-) -> tuple[NDArray[np.float32], WCS]:
-    """Return the exposure map in s, (y, x), and its coordinates: the user's, or a flat one where there are photons.
-
-    The user's exposures are those of all modules of the list; `share` is the part that counts.
-    """
-    path = files.get("exposure")
-    if path:
-        image, wcs = read_exposure(Path(path))
-        image *= np.float32(share)
-        return (band_images.within(image, wcs) if band_images else image), wcs
-    if band_images:
-        (cells, area), wcs = band_images.occupied(), band_images.wcs
-    else:
-        cells, area, wcs = occupied_cells(photons, centre)
-    seconds, origin = _flat_exposure_s(files, photons, detections, area, share)
-    LOGGER.warning(
-        "%s: no exposure map; taken as flat, %.0f s (%s), over the %.2f deg2 that hold photons",
-        photons.head.name, seconds, origin, area,
-    )  # fmt: skip
-    return np.where(cells, seconds, 0).astype(np.float32), wcs
-
-
-def _flat_exposure_s(
-    files: RealizationFiles, photons: StoredEvents, detections: Table, area: float, share: float
-) -> tuple[float, str]:
-    """Return the exposure of a flat map of `area` deg2, and where it is from."""
-    seconds = files.get("exposure_s")
-    if seconds:
-        return float(seconds) * share, "exposure_s"
-    stated = np.asarray(detections["ML_EXP"])
-    stated = stated[np.isfinite(stated) & (stated > 0)]
-    if stated.size:
-        return float(np.median(stated)) * share, "median ML_EXP of the catalogue"
-    good_time = mean_exposure_s(photons.head, {module for piece in photons for module in modules_of(piece)})
-    # a scanning telescope spends only a small share of its good time on any one place
-    if good_time is None or area > POINTING_DEG2:
-        too_large = f"its {area:.1f} deg2 are more than one pointing"
-        why = "it has no good time intervals" if good_time is None else too_large
-        raise InputError(
-            f"{photons.head.name}: the exposure is unknown ({why}). Name an exposure map or exposure_s for the "
-            "realization, or give the catalogue a column ML_EXP."
-        )
-    return good_time, "mean good time of the modules, vignetting left out"
-
-
-def _check_overlap(detections: Table, image: NDArray[np.float32], wcs: WCS, files: RealizationFiles) -> None:
+def _check_overlap(detections: Table, exposure: ExposureMap, files: RealizationFiles) -> None:
     """Check that at least one detection lies where there is exposure."""
-    exposed = exposure_at(image, wcs, np.asarray(detections["RA"]), np.asarray(detections["DEC"])) > 0
+    exposed = exposure.at(np.asarray(detections["RA"]), np.asarray(detections["DEC"])) > 0
     if not exposed.any():
         raise InputError(
             f"{files['catalogue']}: none of its {len(detections)} rows lies in the field of {files['events'][0]}. "

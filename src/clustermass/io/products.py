@@ -18,6 +18,8 @@ from clustermass.io.netcdf import VARIABLES
 from clustermass.io.provenance import history
 
 CREATOR = "clustermass"
+#: begins the names of the further images in `exposure.fits`, if it has several
+EXPOSURE_PLANE = "EXPOSURE"
 #: degrees per unit of the integer columns RA and DEC of event lists, as in eSASS (0.004 arcsec)
 ANGLE_STEP = 1e-6
 #: units of `VARIABLES` that FITS spells in another way; a log10 mass has none
@@ -85,6 +87,8 @@ CATALOGUE = (
     column("NAME_CAT", "A", "name in the published catalogue, by which published masses are found", optional=True),
     column("ID_CAT", "A", optional=True),
     column("Z_ORIGIN", "A", "column of the user's table that Z was taken from", optional=True),
+    column("EXPOSURE", "E", "exposure that counts in place of the map's; NaN = none is known", "s", optional=True),
+    column("EXP_FROM", "A", optional=True),
 )
 TRUTH = (
     column("SRC_ID", "J", "number of the halo, and label of its photons"),
@@ -136,6 +140,7 @@ MASSES = (
     column("EXT_LIKE", "E", ucd="stat.likelihood;phys.angSize"),
     column("N_PHOT", "J", ucd="phot.count;em.X-ray"),
     column("EXPOSURE", "E", ucd="time.duration;obs.exposure"),
+    column("EXP_FROM", "A", ucd="meta.note"),
     column("COVERED_FRACTION", "E", ucd="stat.value;obs.field"),
     *(column(f"FLAG_{flag}", "I", ucd="meta.code.qual") for flag in ("RANGE", "OOD", "EDGE", "NOZ", "NOCAT")),
     column("OOD_P", "E", ucd="stat.probability"),
@@ -225,13 +230,19 @@ def write_exposure(
     coordinates: Mapping[str, Any],
     header: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    further: Sequence[tuple[NDArray[np.float32], Mapping[str, Any]]] = (),
 ) -> None:
     """Write `exposure.fits`: the vignetting-corrected exposure in s, float32 (y, x), as the primary image.
 
     `coordinates` has the cards of its celestial coordinates: CTYPE1, CRVAL1, ...; the rest as in `write_table`.
+    `further` images with their coordinates become extensions EXPOSURE2, EXPOSURE3, ...
     """
     hdu = fits.PrimaryHDU(np.asarray(image_s, dtype=np.float32))
     hdu.header.update(coordinates)
     hdu.header.update({"BUNIT": ("s", "vignetting-corrected exposure"), "CREATOR": CREATOR, **(header or {})})
     add_history(hdu, provenance)
-    write_fits(fits.HDUList([hdu]), path)
+    extensions = [
+        fits.ImageHDU(image, fits.Header(cards), name=f"{EXPOSURE_PLANE}{number}")
+        for number, (image, cards) in enumerate(further, start=2)
+    ]
+    write_fits(fits.HDUList([hdu, *extensions]), path)

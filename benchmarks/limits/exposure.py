@@ -1,0 +1,85 @@
+"""Masses of a mock field without its exposure map against those with it, and of images that are partly unexposed.
+
+Usage: benchmarks/limits/exposure.py RESULTS [OUTPUT], where RESULTS/default is a finished default run; a minute.
+"""
+
+import json
+import sys
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from astropy.table import Table
+
+from clustermass.apply.field import masses_of_field
+from clustermass.dataset.training_data import measurements_of
+from clustermass.ensemble.ensemble import Ensemble
+from clustermass.io.log import LOGGER
+
+#: bins of the map's exposure over the median ML_EXP of the table, which counted for all clusters formerly
+EDGES = (0.0, 0.5, 0.7, 0.9, 1.1, 1.4, 9.0)
+
+
+def shifts(masses, by_map, ratio, whole):
+    """Shifts of LOGM500 against those by the map, in bins, for clusters whose 20' box lies in the field, and others."""
+    shift = masses["LOGM500"] - by_map["LOGM500"]
+    known = np.isfinite(shift)
+    rows = {f"{low} to {high}": known & whole & (ratio >= low) & (ratio < high) for low, high in pairwise(EDGES)}
+    rows["box leaves the field"] = known & ~whole
+    bins = {
+        name: {"clusters": int(row.sum()), "mean_dex": round(float(shift[row].mean()), 4)} for name, row in rows.items()
+    }
+    return {
+        "rms_dex": round(float(np.sqrt(np.mean(shift[known] ** 2))), 4),
+        "flagged_ood": int(masses["FLAG_OOD"].sum()),
+        "by_map_over_flat": bins,
+    }
+
+
+def unexposed(ensemble, smoothed):
+    """Mean and scatter of the shift of LOGM500 if the Eastern columns of whole images hold nothing."""
+    field = xr.load_dataset(smoothed)
+    field = field.isel(cluster=np.flatnonzero((field["redshift"] > 0) & (field["covered_fraction"] > 0.999)))
+    image, redshift, measured = field["image"].values, field["redshift"].values.astype(float), measurements_of(field)
+    whole = ensemble.predict(image, redshift, None, measured, "cpu").mu
+    found = {}
+    for columns in range(1, image.shape[-1] // 2 + 1):
+        cut = image.copy()
+        cut[..., :columns] = 0
+        shift = ensemble.predict(cut, redshift, None, measured, "cpu").mu - whole
+        part = f"{1 - columns / image.shape[-1]:.3f}"
+        found[part] = {"mean_dex": round(float(shift.mean()), 3), "scatter_dex": round(float(shift.std()), 3)}
+    return {"clusters": image.shape[0], "by_covered_fraction": found}
+
+
+def main(results, output="docs/measured/exposure.json"):
+    """Measure."""
+    LOGGER.disabled = True
+    trained, sky = Path(results) / "default/fiducial", Path(results) / "skies/mock_efeds/01"
+    median = float(np.median(Table.read(sky / "catalogue.fits", hdu="CATALOGUE")["ML_EXP"]))
+    ways = {"map": {"exposure": [sky / "exposure.fits"]}, "ml_exp": {}, "flat": {"exposure_s": median}}
+    with tempfile.TemporaryDirectory() as folder:
+        masses = {}
+        for way, options in ways.items():
+            path = Path(folder) / f"{way}.fits"
+            masses_of_field([sky / "events.fits"], sky / "catalogue.fits", trained, path, **options)
+            masses[way] = Table.read(path, mask_invalid=False)
+    ids = [int(name.rpartition("_")[2]) for name in xr.load_dataset(sky / "images.nc")["cluster"].values.astype(str)]
+    covered = dict(zip(ids, xr.load_dataset(sky / "images.nc")["covered_fraction"].values.tolist(), strict=True))
+    whole = np.array([covered[number] > 0.999 for number in masses["map"]["ID_SRC"].tolist()])
+    ratio = masses["map"]["EXPOSURE"] / median
+    content = {
+        "what": "masses of the mock field of the default run against those with its exposure map",
+        "flat_s": round(median, 1),
+        "flagged_ood_by_map": int(masses["map"]["FLAG_OOD"].sum()),
+        "ml_exp_of_each_cluster": shifts(masses["ml_exp"], masses["map"], ratio, whole),
+        "flat_exposure_for_all": shifts(masses["flat"], masses["map"], ratio, whole),
+        "images_partly_unexposed": unexposed(Ensemble.from_folder(trained), sky / "smoothed/central.nc"),
+    }
+    Path(output).write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,131 @@
+"""The last lines of a mass catalogue's log: how many masses, what was assumed, and what is unusual about the sample."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.stats import binomtest
+
+from clustermass.arrays import unit_vectors
+from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
+from clustermass.ensemble.aggregate import RANGE_BITS
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS
+from clustermass.io.fits import opened_fits
+from clustermass.io.log import LOGGER
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Cosmology
+
+#: so many flags or more have this chance in a sample like the training clusters: then a warning names likely causes
+UNUSUAL_P = 1e-3
+#: a larger share outside the range of a quantity in training is a property of the sample
+_OUTSIDE_SHARE = 0.1
+#: redshifts of two rows are one if they differ by less than this times 1 + z, or three times their errors
+_SAME_REDSHIFT = 0.01
+#: no more clusters are named in a line
+_NAMED = 10
+#: a cause is likely if it can explain more than this share of the flagged clusters
+_CAUSE_SHARE = 0.2
+#: quantities that stand out (OOD_WHY) -> what makes them so for a whole sample
+_CAUSES = {
+    "the exposure ({exposure})": ("exposure", "core", "ring", "outskirts", "background", "mass"),
+    "ML_RATE, EXT or ML_BKG from another software or energy band": ("rate", "extent", "background"),
+    "energies or modules unlike those in training": ("core_soft", "core_hard", "outer_soft", "outer_hard"),
+    "positions that aren't the clusters' centres": ("offset", "neighbour"),
+}
+
+
+def conclude(
+    columns: Mapping[str, NDArray[Any]], catalogues: Sequence[Path], covered_least: float, cosmology: Cosmology
+) -> None:
+    """Log the conclusion of a mass catalogue, from its columns and the field's tables of clusters."""
+    number, massive = columns["ID_SRC"].size, np.isfinite(columns["LOGM500"])
+    no_redshift = columns["FLAG_NOZ"] != 0
+    no_exposure = ~(columns["EXPOSURE"] > 0)
+    cut = ~no_exposure & (columns["COVERED_FRACTION"] < covered_least)
+    text = "%d clusters, %d without redshift, %d without exposure, %d at the field's edge (less than %.0f %% of the "
+    text += "image exposed%s): they get no mass. %d have masses"
+    named = f": {_names(columns, cut)}" if cut.any() else ""
+    counts = (int(rows.sum()) for rows in (no_redshift, no_exposure, cut))
+    LOGGER.info(text, number, *counts, 100 * covered_least, named, massive.sum())
+    flagged = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
+    if missing := flagged["FLAG_NOCAT"]:
+        text = "the catalogue lacks count rate, extent or background (ML_RATE, EXT, ML_BKG) of %d clusters; the "
+        LOGGER.warning(text + "networks do without, with a wider sigma (FLAG_NOCAT)", missing)
+    expected = FALSE_ALARMS * massive.sum()
+    listed = ", ".join(f"{name} {flagged[name]}" for name in ("FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT"))
+    LOGGER.info("flagged: FLAG_OOD %d (%.1f expected by chance), %s", flagged["FLAG_OOD"], expected, listed)
+    exposure = _counted(columns["EXP_FROM"][massive])
+    LOGGER.info("exposure from: %s", exposure or "none")
+    for used in dict.fromkeys(map(_columns_taken, catalogues)):
+        if used:
+            LOGGER.info("columns of the table: %s", used)
+    _warn_of_unlike(columns, massive, exposure)
+    _warn_of_range(columns["FLAG_RANGE"][massive])
+    for one, other in split_clusters(columns, cosmology):
+        text = "%s and %s are less than R500 apart at one redshift: one cluster split in two? Keep one row"
+        LOGGER.warning(text, *columns["NAME"][[one, other]])
+
+
+def _warn_of_unlike(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], exposure: str) -> None:
+    """Warn if more clusters than chance allows are unlike the training clusters, with the likely causes."""
+    unlike = massive & (columns["FLAG_OOD"] != 0)
+    number, total = int(unlike.sum()), int(massive.sum())
+    if not number or (chance := binomtest(number, total, FALSE_ALARMS, "greater").pvalue) > UNUSUAL_P:
+        return
+    why = Counter(columns["OOD_WHY"][unlike].tolist())
+    found = [cause for cause, names in _CAUSES.items() if sum(why[name] for name in names) > _CAUSE_SHARE * number]
+    likely = "".join(f"{cause}; " for cause in found).format(exposure=exposure)
+    LOGGER.warning(
+        "%d of %d clusters are unlike the training clusters, where %.1f are expected (chance %.0e): all masses of the "
+        "field are in doubt. What stands out: %s. Likely causes: %sevents selected otherwise than in training",
+        number, total, FALSE_ALARMS * total, chance, _counted(columns["OOD_WHY"][unlike]), likely,
+    )  # fmt: skip
+
+
+def _warn_of_range(bits: NDArray[Any]) -> None:
+    outside = {name: int((bits & bit != 0).sum()) for bit, name in RANGE_BITS.items()}
+    many = [f"{name} {number}" for name, number in outside.items() if number > max(_OUTSIDE_SHARE * bits.size, 1)]
+    if many:
+        text = "outside the range of the training clusters, of %d: %s. Their masses are extrapolated; check the units, "
+        LOGGER.warning(text + "or train on a sky like yours", bits.size, ", ".join(many))
+
+
+def split_clusters(columns: Mapping[str, NDArray[Any]], cosmology: Cosmology) -> list[tuple[int, int]]:
+    """Return pairs of rows with masses that lie within the larger R500 of the two at one redshift."""
+    rows = np.flatnonzero(np.isfinite(columns["LOGM500"]))
+    if rows.size < 2:
+        return []
+    z, error = (columns[name][rows].astype(float) for name in ("Z", "Z_ERR"))
+    parameters = {"h0_km_s_mpc": cosmology["h0_km_s_mpc"], "omega_m": cosmology["omega_m"]}
+    r500_mpc = r500c_mpc(columns["LOGM500"][rows].astype(float), z, parameters)
+    radius = np.radians(r500_mpc * arcmin_per_mpc(z, parameters) / 60)
+    place = unit_vectors(columns["RA"][rows], columns["DEC"][rows])
+    one, other = cKDTree(place).query_pairs(2 * np.sin(radius.max() / 2), output_type="ndarray").T
+    apart = 2 * np.arcsin(np.linalg.norm(place[one] - place[other], axis=1) / 2)
+    same = np.maximum(
+        _SAME_REDSHIFT * (1 + z[one]), 3 * np.hypot(np.nan_to_num(error[one]), np.nan_to_num(error[other]))
+    )
+    found = (apart < np.maximum(radius[one], radius[other])) & (np.abs(z[one] - z[other]) <= same)
+    return sorted(zip(rows[one[found]].tolist(), rows[other[found]].tolist(), strict=True))
+
+
+def _counted(words: NDArray[Any]) -> str:
+    return ", ".join(f"{word} {number}" for word, number in Counter(words.tolist()).most_common())
+
+
+def _names(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.bool_]) -> str:
+    names = columns["NAME"][rows].tolist()
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _columns_taken(catalogue: Path) -> str:
+    """Return which columns of the user's table were taken, "" for a simulated field."""
+    with opened_fits(catalogue) as hdus:
+        return str(hdus[1].header.get("COLUMNS", ""))

@@ -1,0 +1,65 @@
+"""Celestial coordinates of images: whatever frame a map or image is in, callers see ICRS."""
+
+from typing import Any
+
+import numpy as np
+from astropy.coordinates import FK5, ICRS, SkyCoord
+from astropy.io import fits
+from astropy.time import Time
+from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
+from numpy.typing import ArrayLike
+
+from clustermass.arrays import FloatArray
+from clustermass.errors import InputError
+
+
+def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
+    """Return the celestial coordinates of an image, None if it has none.
+
+    InputError, which begins with `name`, if they are in a frame that astropy doesn't know or latitude is the first
+    axis.
+    """
+    whole = WCS(header)
+    wcs = whole.celestial
+    if wcs.naxis != 2:
+        return None
+    axes = f"{whole.wcs.ctype[0]}, {whole.wcs.ctype[1]}"
+    if whole.wcs.lng > whole.wcs.lat:
+        raise InputError(f"{name}: latitude is the first axis ({axes}). Exchange the axes of the image.")
+    try:
+        wcs_to_celestial_frame(wcs)
+    except ValueError:
+        raise InputError(
+            f"{name}: its coordinates ({axes}, RADESYS {wcs.wcs.radesys or 'not given'}) are in a frame that isn't "
+            "known here. Make it in RA and Dec, or in Galactic coordinates."
+        ) from None
+    return wcs
+
+
+def to_pixels(wcs: WCS, ra: ArrayLike, dec: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Return columns and rows, from 0, of ICRS positions in deg; NaN where the projection doesn't show them."""
+    frame = _other_frame(wcs)
+    if frame is not None:
+        there = SkyCoord(ra, dec, unit="deg", frame="icrs").transform_to(frame).spherical
+        ra, dec = there.lon.deg, there.lat.deg
+    with np.errstate(invalid="ignore"):
+        x, y = wcs.wcs_world2pix(ra, dec, 0)
+    return x, y
+
+
+def to_sky(wcs: WCS, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Return ICRS positions in deg of columns and rows counted from 0."""
+    longitude, latitude = wcs.wcs_pix2world(x, y, 0)
+    frame = _other_frame(wcs)
+    if frame is None:
+        return longitude, latitude
+    position = SkyCoord(longitude, latitude, unit="deg", frame=frame).icrs
+    return position.ra.deg, position.dec.deg
+
+
+def _other_frame(wcs: WCS) -> Any:
+    """Return the frame of the coordinates, None for ICRS and for FK5 J2000, which agree to 0.03 arcsec."""
+    frame = wcs_to_celestial_frame(wcs)
+    equatorial = isinstance(frame, ICRS) or (isinstance(frame, FK5) and frame.equinox == Time("J2000"))
+    return None if equatorial else frame

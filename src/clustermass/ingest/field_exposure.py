@@ -1,0 +1,151 @@
+"""The exposure of a user's field: which one counts for each cluster, and whether it can be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from astropy.table import Table
+from astropy.wcs.utils import proj_plane_pixel_scales
+from numpy.typing import NDArray
+
+from clustermass.catalogues.tables import warn_of_rows
+from clustermass.config.resolve import exposure_files
+from clustermass.errors import InputError
+from clustermass.events.eventlist import mean_exposure_s, modules_of
+from clustermass.events.write import StoredEvents
+from clustermass.images.band_images import ImagePhotons
+from clustermass.images.exposure import LEAST_S, ExposureMap, read_exposure
+from clustermass.images.occupied import POINTING_DEG2, occupied_cells
+from clustermass.io.fits import opened_fits
+from clustermass.io.log import LOGGER
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import RealizationFiles
+
+#: where an exposure is from, EXP_FROM of the catalogues
+FROM_MAP, GIVEN, STATED, GOOD_TIME, UNKNOWN = "map", "given", "ML_EXP", "good time", "none"
+#: exposures beyond these multiples of the good time are unlikely; the lower one is for a single pointing
+_OF_GOOD_TIME = (0.1, 1.5)
+#: OBS_MODE of observations that spend little of their good time on any one place
+_SCANNING = ("SCAN", "SURVEY", "SLEW")
+
+
+class FieldExposure(NamedTuple):
+    """Exposure of a field: where there is any, and what counts for each row of the catalogue."""
+
+    map: ExposureMap
+    #: seconds that count in place of the map's, float32 (rows,); NaN = none is known. None: the map's
+    seconds: NDArray[np.float32] | None
+    #: one of `FROM_MAP`, ..., `UNKNOWN` for each row
+    origin: NDArray[np.str_]
+
+
+def field_exposure(
+    files: RealizationFiles,
+    photons: StoredEvents,
+    centre: tuple[float, float],
+    detections: Table,
+    band_images: ImagePhotons | None,
+    share: float = 1.0,
+) -> FieldExposure:
+    """Return the exposure of a realization's field.
+
+    It is the user's map or maps; else `exposure_s`; else each cluster's own ML_EXP, and for clusters without one, if
+    the field is a single pointing, the mean good time of the seven modules. The user's exposures are those of all
+    modules of the lists; `share` is the part that counts. InputError if no cluster has any.
+    """
+    good_time = mean_exposure_s(photons.head, {module for piece in photons for module in modules_of(piece)})
+    name, rows = photons.head.name, len(detections)
+    if paths := exposure_files(files):
+        exposure = _maps(paths, photons.head.shared, band_images, share)
+        area = sum(float((image > 0).sum() * np.prod(proj_plane_pixel_scales(wcs))) for image, wcs in exposure.planes)
+        here = exposure.at(np.asarray(detections["RA"]), np.asarray(detections["DEC"]))
+        if (here > 0).any():
+            _compare(name, "the exposure map", float(np.median(here[here > 0])), float(here.max()), good_time, area)
+        return FieldExposure(exposure, None, np.full(rows, FROM_MAP))
+    if band_images:
+        (cells, area), wcs = band_images.occupied(), band_images.wcs
+    else:
+        cells, area, wcs = occupied_cells(photons, centre)
+    seconds, origin = _of_rows(files, detections, good_time, area, name, share)
+    typical = float(np.nanmedian(seconds))
+    LOGGER.warning(
+        "%s: no exposure map. Exposure of the clusters: %s; median %.0f s. Exposed is taken to be what holds photons, "
+        "%.2f deg2",
+        name, ", ".join(f"{word} {(origin == word).sum()}" for word in dict.fromkeys(origin.tolist())), typical, area,
+    )  # fmt: skip
+    _compare(name, f"the exposure ({origin[0]})", typical, float(np.nanmax(seconds)), good_time, area)
+    flat = np.where(cells, np.float32(typical), 0).astype(np.float32)
+    return FieldExposure(ExposureMap(((flat, wcs),)), seconds, origin)
+
+
+def _maps(paths: list[str], one_observation: bool, band_images: ImagePhotons | None, share: float) -> ExposureMap:
+    """Return the user's maps as one; where they overlap, the exposures of separate observations are added."""
+    read = [(image * np.float32(share), wcs) for image, wcs in (read_exposure(Path(path)) for path in paths)]
+    if band_images:
+        read = [(band_images.within(image, wcs), wcs) for image, wcs in read]
+    added = len(read) > 1 and not one_observation
+    if len(read) > 1:
+        how = "the event lists share no photon: the sum counts" if added else "the larger exposure counts"
+        LOGGER.info("%d exposure maps; where they overlap, %s", len(read), how)
+    return ExposureMap(tuple(read), added)
+
+
+def _of_rows(
+    files: RealizationFiles, detections: Table, good_time: float | None, area: float, name: str, share: float
+) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    """Return exposure and origin of each row of a field of `area` deg2 without map."""
+    given, rows = files.get("exposure_s"), len(detections)
+    if given:
+        if given < LEAST_S:
+            raise InputError(f"exposure_s is {given:g} s, too short for any cluster. Was it in ks? Give seconds.")
+        return np.full(rows, given * share, dtype=np.float32), np.full(rows, GIVEN)
+    stated = np.asarray(detections["ML_EXP"], dtype=np.float32)
+    short = (stated > 0) & (stated < LEAST_S)
+    warn_of_rows(Path(files["catalogue"]), short, f"with ML_EXP below {LEAST_S:g} s, which is unknown then (ks?)")
+    known = np.isfinite(stated) & (stated >= LEAST_S)
+    pointing = good_time is not None and area <= POINTING_DEG2 and not _is_scan(files["events"])
+    if not known.any() and not pointing:
+        too_large = f"its {area:.1f} deg2 are more than one pointing"
+        scan = too_large if area > POINTING_DEG2 else "it is part of a scan (OBS_MODE)"
+        why = "it has no good time intervals" if good_time is None else scan
+        raise InputError(
+            f"{name}: the exposure is unknown ({why}). Name an exposure map or exposure_s for the realization, or give "
+            "the catalogue a column ML_EXP."
+        )
+    rest = np.float32(good_time if pointing and good_time else np.nan)
+    stated = stated * np.float32(share)
+    return np.where(known, stated, rest), np.where(known, STATED, GOOD_TIME if pointing else UNKNOWN)
+
+
+def _is_scan(paths: list[str]) -> bool:
+    """Whether one of the event lists says that the telescope scanned; SIXTE always says so, and isn't heeded."""
+    for path in paths:
+        with opened_fits(Path(path)) as hdus:
+            headers = [hdus[0].header, *(hdu.header for hdu in hdus if hdu.name == "EVENTS")]
+        simulated = any(str(header.get("CREATOR")).startswith("SIXTE") for header in headers)
+        modes = [str(header.get("OBS_MODE", "")).strip().upper() for header in headers]
+        if not simulated and any(mode in _SCANNING for mode in modes):
+            return True
+    return False
+
+
+def _compare(name: str, what: str, typical: float, highest: float, good_time: float | None, area: float) -> None:
+    """Warn if an exposure in s is far from the good time of the list, for a field of `area` deg2."""
+    least, most = _OF_GOOD_TIME
+    if good_time is None:
+        return
+    if typical > most * good_time:
+        LOGGER.warning(
+            "%s: %s is %.0f s, longer than the good time of the event list, %.0f s (mean of seven modules). Do the two "
+            "belong together? Is the exposure in s, and that of all modules together?",
+            name, what, typical, good_time,
+        )  # fmt: skip
+    elif area <= POINTING_DEG2 and highest < least * good_time:
+        LOGGER.warning(
+            "%s: %s is at most %.0f s, but the good time of the event list is %.0f s (mean of seven modules). Right "
+            "only if the list is a part of a scan; else see whether the exposure is in s",
+            name, what, highest, good_time,
+        )  # fmt: skip

@@ -1,0 +1,80 @@
+"""The last lines of a mass catalogue's log: counts, exposure, and warnings about the sample as a whole."""
+
+import numpy as np
+import pytest
+from apply_inputs import COSMOLOGY
+
+from clustermass.apply.conclusion import conclude, split_clusters
+from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
+
+
+def sample(number=200, flagged=0, why="background", outside=0, exp_from="given"):
+    """Return columns of clusters of 10^14.2 Msun, 1 deg apart, without redshift (first), exposure, and coverage."""
+    columns = {name: np.zeros(number, dtype=np.int16) for name in ("FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT", "FLAG_NOZ")}
+    columns |= {"ID_SRC": np.arange(number), "NAME": np.array([f"X J{row}" for row in range(number)])}
+    columns |= {"RA": np.arange(number) * 1.0, "DEC": np.zeros(number), "Z": np.full(number, 0.3)}
+    columns |= {"Z_ERR": np.zeros(number), "LOGM500": np.full(number, 14.2), "EXPOSURE": np.full(number, 1200.0)}
+    columns |= {"COVERED_FRACTION": np.ones(number), "EXP_FROM": np.full(number, exp_from)}
+    columns["FLAG_OOD"] = (np.arange(number) >= number - flagged).astype(np.int16)
+    columns["OOD_WHY"] = np.where(columns["FLAG_OOD"] != 0, why, "")
+    columns["FLAG_RANGE"][number - outside :] = 4
+    columns["LOGM500"][:3] = np.nan
+    columns["FLAG_NOZ"][0], columns["EXPOSURE"][1], columns["COVERED_FRACTION"][2] = 1, np.nan, 0.4
+    return columns
+
+
+def said(caplog, columns, level="INFO"):
+    caplog.clear()
+    with caplog.at_level(level, "clustermass"):
+        conclude(columns, [], 0.7, COSMOLOGY)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_the_last_lines_say_who_got_a_mass_and_what_was_assumed(caplog):
+    lines = said(caplog, sample(flagged=2))
+    assert lines[0] == (
+        "200 clusters, 1 without redshift, 1 without exposure, 1 at the field's edge (less than 70 % of the image "
+        "exposed: X J2): they get no mass. 197 have masses"
+    )
+    assert lines[1] == "flagged: FLAG_OOD 2 (2.0 expected by chance), FLAG_RANGE 0, FLAG_EDGE 0, FLAG_NOCAT 0"
+    assert lines[2] == "exposure from: given 197"
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("why", "cause"),
+    [
+        ("background", r"the exposure \(given 197\); ML_RATE, EXT or ML_BKG from another software or energy band"),
+        ("outer_hard", "energies or modules unlike those in training"),
+        ("offset", "positions that aren't the clusters' centres"),
+    ],
+)
+def test_more_flags_than_chance_allows_are_a_warning_with_their_causes(caplog, why, cause):
+    assert said(caplog, sample(flagged=5), "WARNING") == []  # chance 5 %
+    (line,) = said(caplog, sample(flagged=12, why=why), "WARNING")
+    assert line.startswith("12 of 197 clusters are unlike the training clusters, where 2.0 are expected (chance ")
+    assert f"What stands out: {why} 12. Likely causes: {cause}; events selected otherwise".replace("\\", "") in line
+
+
+def test_eleven_of_eleven_are_a_warning(caplog):
+    (line,) = said(caplog, sample(14, flagged=11), "WARNING")
+    assert line.startswith("11 of 11 clusters are unlike")
+
+
+def test_a_sample_outside_the_training_range_is_a_warning(caplog):
+    assert said(caplog, sample(outside=10), "WARNING") == []
+    (line,) = said(caplog, sample(outside=40), "WARNING")
+    assert line.startswith("outside the range of the training clusters, of 197: exposure_s 40.")
+
+
+def test_two_rows_of_one_cluster_are_named(caplog):
+    columns = sample(6)
+    r500 = float(r500c_mpc(14.2, 0.3, COSMOLOGY) * arcmin_per_mpc(0.3, COSMOLOGY)) / 60
+    columns["RA"][4], columns["RA"][5] = 3 + 0.9 * r500, 3 - 0.9 * r500  # rows 4 and 5 are farther apart than R500
+    assert split_clusters(columns, COSMOLOGY) == [(3, 4), (3, 5)]
+    lines = said(caplog, columns, "WARNING")
+    assert lines[0] == "X J3 and X J4 are less than R500 apart at one redshift: one cluster split in two? Keep one row"
+    columns["Z"][4] = 0.35  # farther than errors allow, unless they are as large
+    assert split_clusters(columns, COSMOLOGY) == [(3, 5)]
+    columns["Z_ERR"][4] = 0.03
+    assert split_clusters(columns, COSMOLOGY) == [(3, 4), (3, 5)]
