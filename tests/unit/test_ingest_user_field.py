@@ -91,6 +91,20 @@ def test_catalogue_of_another_field(tmp_path):
         ingest(tmp_path, block)
 
 
+def test_rows_far_from_the_field_are_left_out_with_a_count(tmp_path, caplog):
+    """A table of the whole sky: images of rows that the field doesn't hold would fill the memory."""
+    rng = np.random.default_rng(1)
+    rows = [f"{1000 + n},{rng.uniform(10, 350)},{rng.uniform(-80, 80)},0.2" for n in range(3000)]
+    block = sky(tmp_path)
+    near = f"7,{RA0 + 0.3 - 360 * (RA0 > 359.7)},{DEC0},0.3"  # 0.1 deg outside: its box reaches in
+    (tmp_path / "mine.csv").write_text("\n".join([(tmp_path / "mine.csv").read_text().strip(), near, *rows]) + "\n")
+    with caplog.at_level("INFO", "clustermass"):
+        outputs = ingest(tmp_path, block)
+    assert fits.getdata(outputs["catalogue"])["ID_SRC"].tolist() == [3, 5, 7]
+    assert "3 of 3003 rows lie in the exposed field or within 10' of it; the others are left out" in caplog.text
+    assert max(len(record.getMessage()) for record in caplog.records) < 600
+
+
 def test_missing_and_repeated_event_lists(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.fits: no such"):
         ingest(tmp_path, sky(tmp_path, events=[str(tmp_path / "nowhere.fits")]))

@@ -18,6 +18,7 @@ from clustermass.events.write import StoredEvents
 from clustermass.images.band_images import ImagePhotons
 from clustermass.images.exposure import LEAST_S, ExposureMap, read_exposure
 from clustermass.images.occupied import POINTING_DEG2, occupied_cells
+from clustermass.ingest.in_field import REACH_ARCMIN, in_field
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 
@@ -33,9 +34,11 @@ _SCANNING = ("SCAN", "SURVEY", "SLEW")
 
 
 class FieldExposure(NamedTuple):
-    """Exposure of a field: where there is any, and what counts for each row of the catalogue."""
+    """Exposure of a field: where there is any, and what counts for each of the catalogue's rows that lie in it."""
 
     map: ExposureMap
+    #: which rows of the catalogue lie in the field, bool (rows of the catalogue,)
+    rows: NDArray[np.bool_]
     #: seconds that count in place of the map's, float32 (rows,); NaN = none is known. None: the map's
     seconds: NDArray[np.float32] | None
     #: one of `FROM_MAP`, ..., `UNKNOWN` for each row
@@ -57,19 +60,22 @@ def field_exposure(
     modules of the lists; `share` is the part that counts. InputError if no cluster has any.
     """
     good_time = mean_exposure_s(photons.head, {module for piece in photons for module in modules_of(piece)})
-    name, rows = photons.head.name, len(detections)
+    name = photons.head.name
     if paths := exposure_files(files):
         exposure = _maps(paths, photons.head.shared, band_images, share)
+        inside = _inside(exposure, detections, files)
+        detections = detections[inside]
         area = sum(float((image > 0).sum() * np.prod(proj_plane_pixel_scales(wcs))) for image, wcs in exposure.planes)
         here = exposure.at(np.asarray(detections["RA"]), np.asarray(detections["DEC"]))
         if (here > 0).any():
             _compare(name, "the exposure map", float(np.median(here[here > 0])), float(here.max()), good_time, area)
-        return FieldExposure(exposure, None, np.full(rows, FROM_MAP))
+        return FieldExposure(exposure, inside, None, np.full(len(detections), FROM_MAP))
     if band_images:
         (cells, area), wcs = band_images.occupied(), band_images.wcs
     else:
         cells, area, wcs = occupied_cells(photons, centre)
-    seconds, origin = _of_rows(files, detections, good_time, area, name, share)
+    inside = _inside(ExposureMap(((cells.astype(np.float32), wcs),)), detections, files)
+    seconds, origin = _of_rows(files, detections[inside], good_time, area, name, share)
     typical = float(np.nanmedian(seconds))
     LOGGER.warning(
         "%s: no exposure map. Exposure of the clusters: %s; median %.0f s. Exposed is taken to be what holds photons, "
@@ -78,7 +84,22 @@ def field_exposure(
     )  # fmt: skip
     _compare(name, f"the exposure ({origin[0]})", typical, float(np.nanmax(seconds)), good_time, area)
     flat = np.where(cells, np.float32(typical), 0).astype(np.float32)
-    return FieldExposure(ExposureMap(((flat, wcs),)), seconds, origin)
+    return FieldExposure(ExposureMap(((flat, wcs),)), inside, seconds, origin)
+
+
+def _inside(exposure: ExposureMap, detections: Table, files: RealizationFiles) -> NDArray[np.bool_]:
+    """Return which detections have exposure nearby, bool (rows,); InputError if none has."""
+    rows = in_field(exposure.planes, np.asarray(detections["RA"]), np.asarray(detections["DEC"]))
+    if not rows.any():
+        raise InputError(
+            f"{files['catalogue']}: none of its {len(detections)} rows lies in the field of {files['events'][0]}. "
+            "Do the two belong together, and are the positions ICRS in deg?"
+        )
+    LOGGER.info(
+        "%s: %d of %d rows lie in the exposed field or within %g' of it; the others are left out",
+        files["catalogue"], rows.sum(), rows.size, REACH_ARCMIN,
+    )  # fmt: skip
+    return rows
 
 
 def _maps(paths: list[str], one_observation: bool, band_images: ImagePhotons | None, share: float) -> ExposureMap:

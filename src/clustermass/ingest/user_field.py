@@ -22,7 +22,6 @@ from clustermass.events.merge import stream_many
 from clustermass.events.read import ORDER, PIECE_ROWS
 from clustermass.events.write import UNUSED, StoredEvents, write_events, write_labels
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
-from clustermass.images.exposure import ExposureMap
 from clustermass.images.occupied import mean_position
 from clustermass.ingest.field_exposure import UNKNOWN, FieldExposure, field_exposure
 from clustermass.io.fits import check_file, is_fits, opened_fits
@@ -68,7 +67,7 @@ def ingest_field(
         detections = select_clusters(detections, catalogue, sky.get("catalogue_selection"))
         centre = mean_position(photons)
         exposure = field_exposure(files, photons, centre, detections, band_images, share)
-        _check_overlap(detections, exposure.map, files)
+        detections = detections[exposure.rows]
         _add_exposure(detections, exposure, observed)
         haloes, pairs = None, None
         if truth and not observed:
@@ -175,14 +174,3 @@ def _are_labelled(photons: StoredEvents, haloes: Table) -> bool:
     if why:
         LOGGER.warning("%s: %s", photons.head.name, why)
     return not why
-
-
-def _check_overlap(detections: Table, exposure: ExposureMap, files: RealizationFiles) -> None:
-    """Check that at least one detection lies where there is exposure."""
-    exposed = exposure.at(np.asarray(detections["RA"]), np.asarray(detections["DEC"])) > 0
-    if not exposed.any():
-        raise InputError(
-            f"{files['catalogue']}: none of its {len(detections)} rows lies in the field of {files['events'][0]}. "
-            "Do the two belong together, and are the positions ICRS in deg?"
-        )
-    LOGGER.info("%s: %d of %d rows lie in the exposed field", files["catalogue"], exposed.sum(), exposed.size)

@@ -1,0 +1,47 @@
+"""Which rows of a table lie in a field: those far from any exposure are left out before an image is cut."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.images.frames import to_sky
+
+#: a cluster farther than this from any exposure has less than half its image exposed, and so no mass
+REACH_ARCMIN = 10.0
+#: exposed places are looked for in cells of about this size
+_CELL_ARCMIN = 2.0
+
+
+def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, dec: FloatArray) -> NDArray[np.bool_]:
+    """Return which positions in deg have exposure within `REACH_ARCMIN` (and a cell or so), bool (rows,).
+
+    `planes` are images of the exposure (y, x) and their celestial coordinates. Time and memory grow with the area of
+    the field and with the number of rows, not with their product.
+    """
+    near = np.zeros(ra.size, dtype=bool)
+    for image, wcs in planes:
+        cells, cell_deg = _exposed_cells(image, wcs)
+        if len(cells):
+            reach = np.radians(REACH_ARCMIN / 60 + cell_deg / np.sqrt(2))
+            distance, _ = KDTree(cells).query(unit_vectors(ra, dec), distance_upper_bound=2 * np.sin(reach / 2))
+            near |= np.isfinite(distance)
+    return near
+
+
+def _exposed_cells(image: NDArray[np.float32], wcs: WCS) -> tuple[FloatArray, float]:
+    """Return unit vectors of the centres of cells with exposure, (cells, 3), and the size of a cell in deg."""
+    scales = proj_plane_pixel_scales(wcs)[::-1]  # of y and x
+    steps = [max(1, round(_CELL_ARCMIN / 60 / scale)) for scale in scales]
+    starts = [np.arange(0, pixels, step) for pixels, step in zip(image.shape, steps, strict=True)]
+    exposed = image > 0
+    for axis, first in enumerate(starts):
+        exposed = np.logical_or.reduceat(exposed, first, axis=axis)
+    row, column = np.nonzero(exposed)
+    y, x = (first[cell] + (step - 1) / 2 for first, cell, step in zip(starts, (row, column), steps, strict=True))
+    ra, dec = to_sky(wcs, x, y)
+    return unit_vectors(ra, dec)[np.isfinite(ra)], float(max(steps * scales))
