@@ -117,6 +117,15 @@ def test_observed_skies_have_no_labels(field):
     assert "halo_id" not in images
 
 
+def test_more_images_than_the_memory_holds_are_refused_before_they_are_cut(field, monkeypatch):
+    """Three images of 10 x 100 x 100 pixels of two bytes: 0.6 MB."""
+    monkeypatch.setattr(cutouts.os, "sysconf", lambda _: 1000)
+    with pytest.raises(InputError, match=r"3 images of 10 bands need 0.0 GB, more than half .* Divide the table"):
+        extract(field)
+    monkeypatch.setattr(cutouts.os, "sysconf", lambda _: 1100)
+    assert extract(field).sizes["cluster"] == 3
+
+
 def test_other_modules_lose_photons_and_exposure(field):
     whole, part = extract(field), extract(field, {**EVENTS, "modules": [1, 2, 3, 4, 6]})
     assert_allclose(part["exposure_s"].values, whole["exposure_s"].values * 5 / 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -83,6 +84,7 @@ def extract_images(
     detections = _read_detections(Path(catalogue), images["det_like_min"], images["ext_like_min"])
     labels = _read_labels(truth, matches, detections.id_src)
     ra, dec = _image_centres(detections, labels, images)
+    _check_memory(ra.size, geometry)
     stack = ImageStack(ra, dec, geometry)
     band = geometry.edges_ev[0], geometry.edges_ev[-1]
     chosen = events_block.get("modules", ALL_MODULES)
@@ -114,6 +116,17 @@ def extract_images(
     settings = {"images": dict(images), "events": dict(events_block), "realization": realization}
     simulated = photons.simulated or labels is not None
     write_netcdf(dataset, output, _TITLE, provenance("extract_images", settings, inputs, simulated=simulated))
+
+
+def _check_memory(clusters: int, geometry: ImageGeometry) -> None:
+    """Raise InputError if the images of all clusters would take more than half of the machine's memory."""
+    needed = clusters * geometry.bands * geometry.base_pixels**2 * np.dtype(np.uint16).itemsize
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory / 2:
+        raise InputError(
+            f"{clusters} images of {geometry.bands} bands need {needed / 1e9:.1f} GB, more than half of this machine's "
+            f"memory ({memory / 1e9:.1f} GB). Divide the table of clusters, or raise images.det_like_min."
+        )
 
 
 def _read_detections(path: Path, det_like_min: float, ext_like_min: float) -> Detections:

@@ -32,7 +32,7 @@ from clustermass.io.provenance import provenance
 if TYPE_CHECKING:
     from clustermass.config.bands import BandsKey
     from clustermass.config.models import Events
-    from clustermass.config.sky_models import RealizationFiles, Sky
+    from clustermass.config.sky_models import Sky
 
 DEFAULT_MATCH_ARCSEC = 60.0
 _ML_BAND_EV = (200.0, 2300.0)  #: band of ML_CTS in eV, in which a halo's photons are counted
