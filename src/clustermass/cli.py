@@ -10,6 +10,7 @@ from typing import Any
 
 import clustermass
 from clustermass.errors import InputError
+from clustermass.io.files import check_present
 
 EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one message says what), 2 wrong arguments."
 
@@ -79,9 +80,11 @@ def _masses(output: Path, column: Sequence[str], **field: Any) -> None:
     columns = _column_map(column)
     if output.suffix != ".fits":
         raise InputError(f"--output {output}: must end in .fits; .vot, .ecsv and .nc are written beside it.")
+    # before seconds of imports
+    check_present([*field["events"], field["catalogue"], *field["exposure"], field["ensemble"]])
     from clustermass.apply.field import masses_of_field
 
-    masses_of_field(output=output, columns=columns, log=output.with_suffix(".log"), **field)
+    masses_of_field(output=output, columns=columns, log=True, **field)
     print(f"Written: {output}, and beside it .vot, .ecsv, .nc and .log")
 
 

@@ -9,6 +9,7 @@ from clustermass.apply.field import masses_of_field
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
+from clustermass.io.provenance import file_sha256
 
 
 class Reached(Exception):
@@ -35,10 +36,10 @@ def experiment(tmp_path):
         ("members/01.safetensors", r"01\.safetensors: no such file, though ensemble\.nc .* \(1 of 2"),
     ],
 )
-def test_a_folder_without_one_of_its_files_is_refused_at_once(experiment, name, message):
+def test_a_folder_without_one_of_its_files_is_refused_at_once(experiment, inputs, name, message):
     (experiment / name).unlink()
     with pytest.raises(InputError, match=message):
-        masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
+        masses(inputs, experiment, "masses.fits")
 
 
 def test_the_members_are_those_of_the_ensemble(experiment):
@@ -60,8 +61,12 @@ def test_the_first_member_of_the_ensemble_says_how_images_are_cut(experiment, mo
 
 
 def test_a_folder_without_ensemble_is_refused(tmp_path):
+    for name in ("e.fits", "c.csv"):
+        (tmp_path / name).touch()
     with pytest.raises(InputError, match="no trained ensemble there"):
         masses_of_field([tmp_path / "e.fits"], tmp_path / "c.csv", tmp_path, tmp_path / "masses.fits")
+    with pytest.raises(InputError, match="is a folder"):
+        masses_of_field([tmp_path], tmp_path / "c.csv", tmp_path, tmp_path / "masses.fits")
 
 
 @pytest.fixture
@@ -74,26 +79,33 @@ def inputs(experiment):
 
 def masses(inputs, experiment, output, **changed):
     events, catalogue = inputs
-    masses_of_field([events], catalogue, experiment, experiment / output, log=experiment / "masses.log", **changed)
+    masses_of_field([events], catalogue, experiment, experiment / output, log=True, **changed)
 
 
 def test_a_catalogue_that_is_there_is_kept_without_overwrite(inputs, experiment, monkeypatch):
-    logs = []
-    monkeypatch.setattr(application, "log_to", lambda path, label: logs.append(path.name))
     with pytest.raises(InputError, match=r"masses\.ecsv: exists already.*--overwrite"):
         masses(inputs, experiment, "masses.fits")
     assert (experiment / "masses.ecsv").read_text() == "masses.ecsv"
-    assert not logs
+    assert not list(experiment.glob("*.log"))
 
     def load(path):
         raise Reached(path.name)
 
     monkeypatch.setattr(application.TrainedNetwork, "load", load)
-    with pytest.raises(Reached):
-        masses(inputs, experiment, "other.fits")
-    with pytest.raises(Reached):
-        masses(inputs, experiment, "masses.fits", overwrite=True)
-    assert logs == ["masses.log"] * 2
+    for name, options in (("other.fits", {}), ("masses.fits", {"overwrite": True})):
+        with pytest.raises(Reached):
+            masses(inputs, experiment, name, **options)
+    assert {path.name for path in experiment.glob("*.log")} == {"other.log", "masses.log"}
+
+
+def test_the_catalogue_states_the_files_of_the_command_line(inputs, experiment, monkeypatch):
+    stated = {}
+    monkeypatch.setattr(application, "_masses", lambda *arguments: stated.update(arguments[-1]))
+    masses(inputs, experiment, "masses.fits", overwrite=True)
+    members = ["00.safetensors", "01.safetensors"]
+    names = ["e.fits", "c.fits", "ensemble.nc", "calibration.json", "domain.nc", *members]
+    assert list(stated["input_sha256"]) == names
+    assert stated["input_sha256"]["e.fits"] == file_sha256(inputs[0])
 
 
 @pytest.mark.parametrize("output", ["c.fits", "members/../e.fits"])

@@ -12,6 +12,15 @@ from clustermass.events.read import read_events
 from clustermass.io.products import TRUTH, write_table
 
 
+def test_haloes_of_realizations_of_any_name_are_told_apart(tmp_path):
+    Table({"SRC_ID": [7], "RA": [1.0], "DEC": [0.0], "Z": [0.3], "M500C": [1e14]}).write(tmp_path / "truth.csv")
+    names = ("01", "1", "100", "0100", "tile_2", "tile_3", "9999999999")
+    numbers = [int(read_truth(tmp_path / "truth.csv", {}, name)["HALO_ID"][0]) for name in names]
+    assert (numbers[0], numbers[2]) == (2**32 + 7, 100 * 2**32 + 7)
+    assert len(set(numbers)) == len(names)
+    assert all(0 < number < 2**63 for number in numbers)
+
+
 def test_simulated_field(tmp_path):
     outputs = ingest(tmp_path, simulated(tmp_path))
     labels = fits.getdata(outputs["labels"], "LABELS")["SRC_ID"]

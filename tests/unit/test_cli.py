@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,8 @@ def test_wrong_arguments_are_status_2_with_usage(arguments, message, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["masses", "e.fits", "c.csv", "--ensemble", "nowhere"], "nowhere: no such file"),
+        (["masses", "e.fits", "c.csv", "--ensemble", "nowhere"], "no such file: e.fits, c.csv, nowhere."),
+        (["masses", ".", "c.csv", "--ensemble", "."], "no such file: c.csv."),
         (["masses", "e.fits", "c.csv", "--ensemble", "x", "--output", "m.csv"], "must end in .fits"),
         (["pack", "nowhere", "out.zip"], "nowhere: no trained ensemble there"),
         (["summary", "nowhere"], "nowhere: no summary.json there"),
@@ -99,3 +102,13 @@ def test_check_config_lists_the_errors(tmp_path, capsys):
     assert "2 errors" in error
     assert "Did you mean seed?" in error
     assert cli.main(["check-config", files[0], "--base", files[0]]) == 0
+
+
+def test_a_missing_file_is_told_before_the_imports_that_take_seconds(tmp_path):
+    code = (
+        "import sys, time; from clustermass.cli import main; "
+        "print(main(['masses', 'e.fits', 'c.csv', '--ensemble', 'x']), "
+        "{'jax', 'numpy', 'astropy', 'xarray'} & {*sys.modules}, time.process_time() < 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "1 set() True\n"

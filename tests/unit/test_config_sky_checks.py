@@ -5,7 +5,7 @@ import re
 import pytest
 from config_inputs import ROOT, put, whole_config  # noqa: F401, the fixture `config`
 
-from clustermass.config.resolve import load_config
+from clustermass.config.resolve import load_config, realization_names
 from clustermass.config.validate import config_errors
 
 
@@ -47,15 +47,24 @@ def test_an_empty_embedded_sky_names_all_that_it_lacks_and_a_block_without_a_sou
     assert f"skies.bare.agn lacks {lacking};" in lines[1]
 
 
-def test_a_simulated_sky_of_files_needs_truth_and_two_digits_as_names(config):
+def test_a_simulated_sky_of_files_needs_truth_and_names_that_are_folders(config):
     files = {"events": ["a.fits"], "catalogue": "b.csv"}
     config["experiments"]["fiducial"]["test_skies"] = ["mine"]
     config["skies"]["mine"] = {"source": "files", "realizations": {"01": files, "02": {**files, "truth": "t.fits"}}}
     assert [line.split(";")[0] for line in config_errors(config)] == ["skies.mine.realizations.01.truth is missing"]
     config["experiments"]["fiducial"]["test_skies"] = []
-    config["skies"]["mine"] |= {"observed": True, "realizations": {"first_one": files}}
+    config["skies"]["mine"] |= {"observed": True, "realizations": {"em01_123045": files, "7": files, "a-b": files}}
+    assert config_errors(config) == []
+    config["skies"]["mine"]["realizations"] = {"first/one": files}
     [line] = config_errors(config)
-    assert line == "skies.mine.realizations: the name 'first_one' must be two digits in quotes, such as \"01\"."
+    assert line.startswith("skies.mine.realizations: the name 'first/one' must begin with a letter or digit and hold")
+
+
+def test_a_sky_has_any_number_of_realizations(config):
+    config["skies"]["embedded"]["realizations"] = 1000
+    assert config_errors(config) == []
+    names = realization_names(config["skies"]["embedded"])
+    assert (names[0], names[98], names[99], names[-1]) == ("01", "99", "100", "1000")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from clustermass.io.log import abridged, advice
+from clustermass.errors import InputError
+from clustermass.io.log import LOGGER, abridged, advice, log_of_result
 
 MANY, FEW = 10**10, 5 * 10**7
 
@@ -41,3 +42,49 @@ def test_there_is_none_without_a_cause(monkeypatch, tmp_path, said, free):
 def test_long_lists_of_names_are_abridged():
     assert abridged(["tm1.fits"]) == "tm1.fits"
     assert abridged(f"tm{number}.fits" for number in range(24)) == "tm0.fits and 23 more"
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    """Return the path of a result that isn't there yet; the package's logger is as before after the test."""
+    kept = LOGGER.handlers[:], LOGGER.level
+    yield tmp_path / "masses.fits"
+    for handler in LOGGER.handlers:
+        handler.close()
+    LOGGER.handlers[:], LOGGER.level = kept
+
+
+def make(catalogue, fault=None):
+    with log_of_result(catalogue, "masses"):
+        LOGGER.info("begun")
+        LOGGER.warning("no map")
+        if fault:
+            raise fault
+        catalogue.touch()
+
+
+@pytest.mark.parametrize("fault", [InputError("e.fits: damaged"), OSError("disk full"), KeyError("x")])
+def test_the_log_of_a_failure_holds_the_error(catalogue, fault):
+    with pytest.raises(type(fault)):
+        make(catalogue, fault)
+    log = catalogue.with_suffix(".log").read_text()
+    assert f"ERROR {fault}" in log
+    assert ("Traceback" in log) == isinstance(fault, KeyError)
+
+
+def test_what_stays_keeps_its_log(catalogue):
+    make(catalogue)
+    first = catalogue.with_suffix(".log").read_text()
+    assert "begun" in first
+    with pytest.raises(InputError):
+        make(catalogue, InputError("e.fits: damaged"))
+    assert catalogue.with_suffix(".log").read_text() == first
+    assert "ERROR e.fits: damaged" in catalogue.with_suffix(".failed.log").read_text()
+    make(catalogue)
+    assert "ERROR" not in catalogue.with_suffix(".log").read_text()
+    assert not catalogue.with_suffix(".failed.log").exists()
+
+
+def test_warnings_carry_their_level_on_the_screen(catalogue, capsys):
+    make(catalogue)
+    assert capsys.readouterr().err == "[masses] begun\n[masses] WARNING no map\n"

@@ -16,7 +16,7 @@ ROWS = {"ID_SRC": np.array([4, 2]), "SRC_ID": np.array([1, 9]), "SEPARATION": np
 @pytest.mark.parametrize("name", TABLES)
 def test_units_are_read_as_fits_and_are_those_of_netcdf(name):
     for one in TABLES[name]:
-        if one.unit is not None:
+        if one.unit not in (None, "dex"):  # of log10 masses; FITS defines none for them
             units.Unit(one.unit, format="fits", parse_strict="raise")
         ours = VARIABLES.get(one.name.lower())
         if ours is not None and one.description == ours[1]:

@@ -58,3 +58,13 @@ def test_provenance_states_inputs_by_checksum(tmp_path):
     attributes = provenance.provenance("step", {"k": 1}, [path], seed=7)
     assert attributes["input_sha256"] == {"input.bin": hashlib.sha256(b"photons").hexdigest()}
     assert attributes["seed"] == 7
+
+
+def test_files_of_one_name_in_two_folders_are_both_named(tmp_path):
+    paths = [tmp_path / "a" / "events.fits", tmp_path / "b" / "events.fits"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(path.parent.name)
+    stated = provenance.provenance("masses", {}, [*paths, paths[0]])["input_sha256"]
+    assert list(stated) == ["events.fits", "b/events.fits"]
+    assert list(stated.values()) == [provenance.file_sha256(path) for path in paths]

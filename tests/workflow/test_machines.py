@@ -3,10 +3,11 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 from clones import clone, make_results
-from conftest import ROOT, snakemake
+from runs import ROOT, snakemake
 
 UV = """#!/bin/sh
 mkdir -p .venv/bin; echo made >> uv.log
@@ -42,6 +43,37 @@ def test_steps_run_below_a_folder_with_a_space(tmp_path):
     status, said = make_results(folder, "--", "results/skies/tiny/01/events.fits", python=folder / ".venv/bin/python")
     assert status == 0, said
     assert (folder / "results/skies/tiny/01/events.fits").is_file()
+
+
+MODULE = """
+configfile: {test!r}
+
+module clustermass:
+    snakefile: "git+file://{clone}/workflow/Snakefile@HEAD"
+    config: config
+
+use rule * from clustermass as clustermass_*
+"""
+
+
+@pytest.mark.workflow
+def test_the_workflow_is_a_module_taken_from_git(tmp_path, monkeypatch):
+    folder = clone(tmp_path / "clone")
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *command], check=True)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "Snakefile").write_text(MODULE.format(test=str(ROOT / "config" / "test.yaml"), clone=folder))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    planned = subprocess.run([*command, "-n", "--", "clustermass_all"], cwd=mine, capture_output=True, text=True)
+    assert planned.returncode == 0, planned.stderr
+    assert "rule clustermass_report" in planned.stdout
+    events = "results/skies/tiny/01/events.fits"
+    done = subprocess.run([*command, "--", events], cwd=mine, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (mine / events).is_file()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from astropy.io import fits
 from astropy.table import Table
 from runs import ROOT, snakemake
 
@@ -35,6 +36,12 @@ def test_the_command_line_gives_the_masses_of_the_workflow(finished, tmp_path):
     for column in ("N_PHOT", "LOGM500", "LOGM500_ERR", "LOGM500_Q84"):
         ours_filled, theirs_filled = (np.ma.filled(table[column].astype(float), np.nan) for table in (ours, theirs))
         np.testing.assert_allclose(ours_filled, theirs_filled, rtol=1e-6)
+    for command in ("trace", "verify"):
+        told = clustermass(command, tmp_path / "masses.fits", "--inputs", field, "--inputs", finished / EXPERIMENT)
+        assert told.returncode == 0, told.stdout
+        assert "DIFFERS" not in told.stdout
+        assert ("NOT AT HAND  00.safetensors" in told.stdout) == (command == "trace")  # it lies in members/
+    assert "events.fits sha256" in "".join(fits.getheader(tmp_path / "masses.fits")["HISTORY"])
 
 
 def test_the_sixte_fixture_gets_a_mass_by_the_ordinary_way(finished, tmp_path):
@@ -53,7 +60,7 @@ def test_the_sixte_fixture_gets_a_mass_by_the_ordinary_way(finished, tmp_path):
 
 
 def overlay(directory, files):
-    sky = {"source": "files", "observed": True, "realizations": {"01": files}}
+    sky = {"source": "files", "observed": True, "realizations": {"tile_2": files}}
     changes = {"skies": {"mine": sky}, "observed": {"fields": ["mine"]}}
     (directory / "mine.yaml").write_text(yaml.safe_dump(changes))
     return ["--configfile", str(ROOT / "config/test.yaml"), str(directory / "mine.yaml")]
@@ -78,20 +85,20 @@ def test_a_faulty_file_stops_the_workflow_with_its_message_and_leaves_nothing(fi
     catalogue.write(tmp_path / "catalogue.fits")
     (tmp_path / "events.fits").write_bytes(events)
     files = {"events": [str(tmp_path / "events.fits")], "catalogue": str(tmp_path / "catalogue.fits")}
-    target = "results/skies/mine/01/catalogue.fits"
+    target = "results/skies/mine/tile_2/catalogue.fits"
     done = snakemake(tmp_path, *overlay(tmp_path, files), "--", target, config=None, check=False)
     text = done.stdout + done.stderr
     assert done.returncode != 0
     assert message in text
-    assert "Traceback" not in (tmp_path / "results/skies/mine/01/logs/ingest_field.log").read_text()
-    assert not any((tmp_path / "results/skies/mine/01").glob("*.fits"))
+    assert "Traceback" not in (tmp_path / "results/skies/mine/tile_2/logs/ingest_field.log").read_text()
+    assert not any((tmp_path / "results/skies/mine/tile_2").glob("*.fits"))
 
 
 def test_files_that_are_not_there_are_named_even_if_older_results_are(finished, tmp_path):
     files = {"events": ["data/nosuch.fits"], "catalogue": str(finished / FIELD / "catalogue.fits")}
     done = snakemake(finished, *overlay(tmp_path, files), "-n", config=None, check=False)
     assert done.returncode != 0
-    assert "skies.mine.realizations.01: data/nosuch.fits: no such file." in done.stdout + done.stderr
+    assert "skies.mine.realizations.tile_2: data/nosuch.fits: no such file." in done.stdout + done.stderr
 
 
 def test_a_cluster_outside_the_field_is_left_out(finished, tmp_path):

@@ -69,11 +69,11 @@ def test_a_loss_without_a_sigma_gives_all_clusters_one_in_the_run_and_for_the_ob
     masses = read_netcdf(trained / ODD / "observed/tiny_observed/masses.nc")
     recalibration = json.loads((trained / ODD / "calibration.json").read_text())["recalibration"]
     assert recalibration["form"] == "none"  # so few validation clusters can't constrain sigma
-    sigma = masses["logm500_err_aleatoric"].values
+    sigma = masses["LOGM500_ERR_ALEATORIC"].values
     finite = np.isfinite(sigma)
     assert finite.sum() > 10
     np.testing.assert_allclose(sigma[finite], member[0, 0], rtol=1e-6)
-    np.testing.assert_array_equal(masses["logm500_err_z"].values[finite], 0)  # the redshift is no input of the network
+    np.testing.assert_array_equal(masses["LOGM500_ERR_Z"].values[finite], 0)  # the redshift is no input of the network
 
 
 def test_members_curves_are_made_of_every_experiment(trained):

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 
-ROOT = Path(workflow.current_basedir).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 # conda environments and cluster jobs find the package by this variable: it is never installed into them
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
@@ -21,6 +20,8 @@ from clustermass.config.resolve import DEFAULT_IMAGES
 from clustermass.config.resolve import PUBLISHED_FILES
 from clustermass.config.validate import check_config
 from clustermass.config.resolve import input_files
+from clustermass.config.resolve import load_config
+from clustermass.config.resolve import merge
 from clustermass.config.resolve import realization_names
 from clustermass.config.resolve import resolve_experiment
 from clustermass.config.resolve import resolve_images
@@ -34,6 +35,8 @@ from clustermass.io.provenance import config_hash
 from clustermass.io.provenance import source_hash
 from clustermass.network.accelerator import has_accelerator_plugin
 
+# a module is given a configuration of its own, which here becomes an overlay like any other
+config.update(merge(load_config([ROOT / "config" / "config.yaml"]), config))
 try:
     check_config(config)
 except InputError as error:
@@ -93,7 +96,7 @@ wildcard_constraints:
     test_sky="|".join(SKIES),
     field="|".join(FIELDS) or "(?!)",
     of_set=f"(?:{'|'.join(IMAGES)})",
-    realization=r"[A-Za-z0-9-]+",
+    realization=r"[A-Za-z0-9_-]+",
     preprocessing="|".join(config["preprocessing"]),
     experiment="|".join(EXPERIMENTS),
     member=r"\d{2,3}",

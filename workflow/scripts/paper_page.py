@@ -5,6 +5,7 @@ from pathlib import Path
 from clustermass.paper.page import Figure
 from clustermass.paper.page import write_page
 from clustermass.io.log import step
+from clustermass.io.provenance import PACKAGE
 
 with step(snakemake.log[0], snakemake.rule):
     write_page(
@@ -20,6 +21,6 @@ with step(snakemake.log[0], snakemake.rule):
         ],
         settings=snakemake.params.settings,
         run=snakemake.params.run,
-        words=Path(snakemake.scriptdir).parent / "paper",
+        words=PACKAGE.parents[1] / "workflow" / "paper",
         outputs={name: Path(path) for name, path in snakemake.output.items()},
     )

@@ -8,6 +8,7 @@ import yaml
 from clustermass.io.files import atomic
 from clustermass.io.files import write_json
 from clustermass.io.log import step
+from clustermass.io.provenance import PACKAGE
 from clustermass.io.provenance import provenance
 from clustermass.report.summary import costs_by_step
 from clustermass.report.summary import folders_of
@@ -15,7 +16,7 @@ from clustermass.report.summary import settings_text
 from clustermass.report.summary import read_summary
 
 with step(snakemake.log[0], snakemake.rule):
-    workflow, results = Path(snakemake.scriptdir).parent, Path(snakemake.output.report).parents[1]
+    workflow, results = PACKAGE.parents[1] / "workflow", Path(snakemake.output.report).parents[1]
     summary = read_summary(Path(snakemake.input.summary))
     config = {**snakemake.config}
     with atomic(snakemake.output.settings) as page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -10,15 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 import xarray as xr
 from astropy.io.votable import from_table
+from astropy.io.votable.exceptions import W50
 from astropy.io.votable.tree import CooSys, Info
 from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from clustermass.apply.mass_prior import FLOOR, MassPrior
 from clustermass.arrays import FloatArray
+from clustermass.ensemble.calibration import LEVELS, coverage_error
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, sample_p
 from clustermass.io.files import atomic
-from clustermass.io.netcdf import write_netcdf
+from clustermass.io.netcdf import VARIABLES, write_netcdf
 from clustermass.io.products import MASSES, write_table
 from clustermass.io.provenance import config_hash, history
 
@@ -97,11 +100,19 @@ def header_cards(
         "RECALIB": (calibration.form, "errors: none, scale or scale_and_floor"),
         "RECALSCL": (calibration.recalibration.scale, "sigma of the networks times this"),
         "RECALFLR": (calibration.recalibration.floor_dex, "[dex] and this added in quadrature"),
+        **_conformal_cards(calibration),
         **({"FLATFLR": (FLOOR, "least training density divided out, of its peak")} if prior else {}),
         "NOOD": (ood_model.number, "simulated clusters that OOD_P ranks among"),
         "OODRATE": (FALSE_ALARMS, "share of such clusters with FLAG_OOD, at most"),
         **({"OODSAMP": (sample, "p-value: all clusters together are like those")} if sample is not None else {}),
     }
+
+
+def _conformal_cards(calibration: Calibration) -> Cards:
+    """Return the cards on how far from its level the share of true masses in conformal intervals may be."""
+    errors = {level: coverage_error(level, calibration.number) for level in LEVELS}
+    what = "error of the level of LOGM500_CONF"
+    return {f"CONF{k}ER": (round(100 * error, 1), f"[%] {what}{k}") for k, error in errors.items() if error}
 
 
 def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
@@ -137,9 +148,10 @@ def write_catalogue(
     table.meta["HISTORY"] = [f"{name} = {text}" for name, text in history(made_by)]
     with atomic(paths.ecsv) as temporary:
         table.write(temporary, format="ascii.ecsv", overwrite=True)
-    variables = {name.lower(): ("cluster", np.asarray(table[name])) for name in table.colnames}
-    attributes = {key.lower(): value for key, (value, _) in cards.items()}
-    write_netcdf(xr.Dataset(variables, {"cluster": cluster}), paths.netcdf, TITLE, {**attributes, **made_by})
+    dataset = xr.Dataset({name: ("cluster", np.asarray(table[name])) for name in table.colnames}, {"cluster": cluster})
+    described = {name: VARIABLES[name.lower()] for name in [*table.colnames, "cluster"]}
+    attributes = {key: value for key, (value, _) in cards.items()}
+    write_netcdf(dataset, paths.netcdf, TITLE, {**attributes, **made_by}, described)
 
 
 def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:
@@ -147,7 +159,9 @@ def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], p
     plain = table.copy()
     # as bytes, text gets the datatype char; str would get unicodeChar, which not every reader takes
     plain.convert_unicode_to_bytestring()
-    votable = from_table(plain, table_id="MASSES")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", W50)  # VOUnits has no dex
+        votable = from_table(plain, table_id="MASSES")
     resource, written = votable.resources[0], votable.get_first_table()
     resource.coordinate_systems.append(CooSys(ID="ICRS", system="ICRS"))
     written.name, written.description = "MASSES", TITLE

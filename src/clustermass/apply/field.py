@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from clustermass.apply.catalogue import CataloguePaths
 from clustermass.apply.mass_prior import read_mass_prior
@@ -21,10 +22,12 @@ from clustermass.events.read import ORDER
 from clustermass.images.cutouts import extract_images
 from clustermass.images.preprocessing import preprocess
 from clustermass.ingest.user_field import ingest_field
+from clustermass.io.files import check_present
 from clustermass.io.fits import check_file
-from clustermass.io.log import LOGGER, log_to
+from clustermass.io.log import LOGGER, log_of_result
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
+from clustermass.io.provenance import provenance
 from clustermass.network.predict import TrainedNetwork
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ def masses_of_field(
     catalogue_bands: Sequence[int] | None = None,
     acronym: str = "eFEDS",
     overwrite: bool = False,
-    log: Path | None = None,
+    log: bool = False,
     mass_prior: str = "training",
 ) -> None:
     """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc.
@@ -70,32 +73,35 @@ def masses_of_field(
         Vignetting-corrected exposure maps in s, or the exposure of all clusters; without both, see
         `clustermass.ingest.field_exposure.field_exposure`.
     acronym, overwrite, log
-        Acronym of the survey, for each NAME; whether to replace catalogues; file for log lines (None = as set).
+        Acronym of the survey, for each NAME; whether to replace catalogues; whether to log to a file beside `output`.
     mass_prior
         training, or flat for further columns, see `clustermass.apply.mass_prior`.
     """
+    inputs = [*events, catalogue, *exposure]
+    check_present([*inputs, ensemble])
+    for path in filter(Path.is_dir, inputs):
+        check_file(path, ORDER)
     with Ensemble.load(ensemble) as trained:
         read_calibration(trained.calibration)  # faults are reported before minutes of work, not after
         read_ood_model(trained.domain)
         if mass_prior == "flat":
             read_mass_prior(trained.ensemble)
-        inputs = [*events, catalogue, *exposure]
-        for path in filter(Path.is_dir, inputs):
-            check_file(path, ORDER)
-        if missing := [str(path) for path in inputs if not path.is_file()]:
-            raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
         check_outputs(CataloguePaths.beside(output), overwrite, inputs)
-        if log:
-            log_to(log, "masses")
         files = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure_s": exposure_s}
         files["exposure"] = [str(path) for path in exposure]
         # the keys that a sky of files needs
         sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
         sky |= {"catalogue_bands": catalogue_bands}
-        _masses(trained, cast("Sky", sky), output, acronym, mass_prior)
+        settings = {"catalogue_columns": columns or {}, "catalogue_bands": catalogue_bands, "exposure_s": exposure_s}
+        used = trained.named().values() if ensemble.is_dir() else [ensemble]
+        with log_of_result(output, "masses") if log else nullcontext():
+            made_by = provenance("masses", {**settings, "mass_prior": mass_prior}, [*inputs, *used])
+            _masses(trained, cast("Sky", sky), output, acronym, mass_prior, made_by)
 
 
-def _masses(trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior: str) -> None:
+def _masses(
+    trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior: str, made_by: Mapping[str, Any]
+) -> None:
     """Convert the field, cut and preprocess its images, and write the masses, with a temporary folder in between."""
     first = TrainedNetwork.load(trained.weights[0])
     cutting, recipe = first.cutting, first.preprocessing
@@ -131,6 +137,7 @@ def _masses(trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior:
             acronym=acronym,
             device="cpu",
             mass_prior=mass_prior,
+            made_by=made_by,
         )
 
 

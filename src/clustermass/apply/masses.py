@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,6 +66,7 @@ def infer_observed(
     device: str = "auto",
     mass_prior: str = "training",
     exposures: Sequence[Path] = (),
+    made_by: Mapping[str, Any] | None = None,
 ) -> None:
     """Predict the masses of an observed field and write its catalogue in four formats.
 
@@ -97,6 +98,8 @@ def infer_observed(
         Cosmology of the training sky, for the header; acronym of the survey, for observed clusters; auto, cpu or gpu.
     mass_prior
         `flat` adds the columns LOGM500_FLAT*, see `mass_prior.flat_columns`; `training` doesn't.
+    made_by
+        Provenance to write; None: that of this step.
     """
     first = TrainedNetwork.load(weights[0])  # the networks are all of one kind
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
@@ -119,7 +122,7 @@ def infer_observed(
         )
     inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues, *exposures]
     settings = {"simulated": simulated, "cosmology": cosmology, "mass_prior": mass_prior}
-    made_by = provenance("infer_observed", settings, inputs)
+    made_by = made_by or provenance("infer_observed", settings, inputs)
     header = header_cards(simulated, cosmology, len(weights), training, calibrated, ood_model, columns["OOD_P"], prior)
     header["ENSHASH"] = (trained.digest(), "hash that names the trained ensemble")
     write_catalogue(columns, field["cluster"].values.astype(str), header, made_by, CataloguePaths.beside(output))

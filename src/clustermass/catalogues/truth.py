@@ -1,5 +1,6 @@
 """The truth of a user's own simulation: haloes with their masses, and the halo of each detection."""
 
+import zlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TypeAlias
@@ -22,6 +23,8 @@ _SYNONYMS = {name: (name,) for name in (*(column.name for column in TRUTH), "M50
 _OPTIONAL = ("KT", "L500", "FLUX", "R500_ARCMIN")
 #: log10(M500c / Msun) outside this is no mass of a halo but one in other units
 _MASS_RANGE = (9.0, 17.0)
+#: numbers of realizations whose names are no numbers begin here
+_NAMED = 2**30
 
 
 def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
@@ -62,13 +65,19 @@ def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
 
 def _halo_ids(table: CheckedTable, src_id: NDArray[np.int32], realization: str) -> NDArray[np.int64]:
     if "HALO_ID" not in table:
-        return int(realization) * 2**32 + np.asarray(src_id, dtype=np.int64)
+        return _number(realization) * 2**32 + np.asarray(src_id, dtype=np.int64)
     values = table.numbers("HALO_ID")
     exact = (values == np.rint(values)) & (values >= 0) & (values < 2**53)
     table.check(exact, values, "HALO_ID", "no HALO_ID (whole number from 0 to 2^53)")
     once = np.isin(np.arange(values.size), np.unique(values, return_index=True)[1])
     table.check(once, values, "HALO_ID", "the HALO_ID of an earlier row too; each row of a realization needs its own")
     return values.astype(np.int64)
+
+
+def _number(realization: str) -> int:
+    """Return a number below 2^31 that tells a realization from others: its name if that is a number, as 01."""
+    plain = realization.isdigit() and realization == f"{int(realization):02d}" and int(realization) < _NAMED
+    return int(realization) if plain else _NAMED + zlib.crc32(realization.encode()) % _NAMED
 
 
 #: a detection is a halo's only if the halo's photons make up this share of the fitted counts

@@ -17,6 +17,7 @@ from clustermass.config.sky_models import (
     Distinct,
     Edges,
     Fraction,
+    Name,
     Path,
     Positive,
     Seed,
@@ -26,7 +27,6 @@ from clustermass.config.sky_models import (
 
 #: a key that steers how steps are executed: its change re-runs nothing
 STEERING = key(json_schema_extra={"x-execution-only": True})
-Name: TypeAlias = Annotated[str, key(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 SideInput: TypeAlias = Literal["z", "log_z", "log_exposure", "log_rate", "log_extent", "log_background"]
 MassBound: TypeAlias = Annotated[float, key(ge=10, le=17)]
 Redshift: TypeAlias = Annotated[float, key(gt=0, le=3)]

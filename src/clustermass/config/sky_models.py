@@ -23,6 +23,7 @@ def _each_once(entries: list[T]) -> list[T]:
 
 
 Path: TypeAlias = Annotated[str, key(min_length=1)]
+Name: TypeAlias = Annotated[str, key(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Seed: TypeAlias = Annotated[int, key(ge=0, le=2**32 - 1)]
 Count: TypeAlias = Annotated[int, key(ge=1)]
 Positive: TypeAlias = Annotated[float, key(gt=0)]
@@ -224,8 +225,8 @@ class CatalogueSelection(TypedDict, total=False):
 
 
 Source: TypeAlias = Literal["embedded", "files", "published"]
-Files: TypeAlias = Annotated[dict[Annotated[str, key(pattern="^[0-9]{2}$")], RealizationFiles], key(min_length=1)]
-Number: TypeAlias = Annotated[int, key(ge=1, le=99)]
+Files: TypeAlias = Annotated[dict[Name, RealizationFiles], key(min_length=1)]
+Number: TypeAlias = Annotated[int, key(ge=1)]
 Realizations: TypeAlias = Annotated[
     Annotated[Number, pydantic.Tag("<int>")] | Annotated[Files, pydantic.Tag("<dict>")], ByType
 ]
@@ -238,7 +239,7 @@ class Sky(TypedDict):
     source: Annotated[Source, key("embedded = simulated here; files = your own; published = Krippendorf et al. 2023")]
     seed: Annotated[Seed, key("root of the sky's random numbers; its name and the realization enter too")]
     observed: NotRequired[Annotated[bool, key("true = a field without known masses")]]
-    realizations: NotRequired[Annotated[Realizations, key('number; of source files: "01", "02", ..., each with files')]]
+    realizations: NotRequired[Annotated[Realizations, key("number; of source files: names of yours, each with files")]]
     images: NotRequired[Annotated[Path, key("of source published: the pickle of smoothed images")]]
     catalogue: NotRequired[Annotated[Path, key("of source published: the catalogue of their clusters")]]
     mass_unit: NotRequired[Annotated[Literal["Msun", "Msun/h"], key("unit of M500c, checked against R500c_arcmin")]]

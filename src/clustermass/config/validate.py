@@ -40,7 +40,6 @@ _COMPLAINTS = {
 }
 _NAME_RULE = "must begin with a letter or digit and hold only letters, digits, '-' and '_'"
 _PATTERNS = {
-    "^[0-9]{2}$": 'must be two digits in quotes, such as "01"',
     "^https?://": "must begin with http:// or https://",
     "^[0-9a-f]{64}$": "must be 64 hexadecimal digits in lower case",
     r"^[^/\\]+$": "must be the name of a file, without folders",

@@ -265,13 +265,19 @@ def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
     score = np.sort(np.abs(residual) / sigma)
     n, widths = score.size, dict[str, Json]()
     for level in LEVELS:
-        rank = ceil((n + 1) * level / 100)
-        widths[str(level)] = {"rank": rank, "half_width": None, "coverage_std": None}
-        if rank <= n:
-            # the coverage of one validation set's interval follows a beta distribution: parameters rank, n + 1 - rank
-            spread = sqrt(rank * (n + 1 - rank) / ((n + 1) ** 2 * (n + 2)))
-            widths[str(level)] |= {"half_width": float(score[rank - 1]), "coverage_std": spread}
+        rank, spread = ceil((n + 1) * level / 100), coverage_error(level, n)
+        width = None if spread is None else float(score[rank - 1])
+        widths[str(level)] = {"rank": rank, "half_width": width, "coverage_std": spread}
     return widths
+
+
+def coverage_error(level: int, n: int) -> float | None:
+    """Return the standard deviation of an interval's coverage over sets of `n` validation clusters; None without one.
+
+    The coverage of one validation set's interval follows a beta distribution with parameters rank and n + 1 - rank.
+    """
+    rank = ceil((n + 1) * level / 100)
+    return sqrt(rank * (n + 1 - rank) / ((n + 1) ** 2 * (n + 2))) if rank <= n else None
 
 
 def negative_log_likelihood(residual: FloatArray, sigma: FloatArray) -> FloatArray:

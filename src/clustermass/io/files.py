@@ -6,7 +6,7 @@ Nothing that depends on the clock is written: the same content gives the same by
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_present(paths: Iterable[Path]) -> None:
+    """Raise InputError that names those of the paths on the command line that don't exist."""
+    if missing := [str(path) for path in paths if not path.exists()]:
+        raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
 
 
 @contextmanager

@@ -17,17 +17,54 @@ T = TypeVar("T")
 LOGGER = logging.getLogger("clustermass")
 
 
-def log_to(path: str | Path, label: str) -> None:
-    """Send the package's log lines to the file `path` (anew) and, headed by `label`, to standard error."""
+class _OnScreen(logging.Formatter):
+    """Lines headed by a label; those to be read by all means also by their level, WARNING or ERROR."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = super().format(record)
+        return line.replace("] ", f"] {record.levelname} ", 1) if record.levelno >= logging.WARNING else line
+
+
+def log_to(path: str | Path, label: str) -> logging.Handler:
+    """Send the package's log lines to the file `path` (anew) and, headed by `label`, to standard error.
+
+    Returns what writes the file.
+    """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     LOGGER.handlers.clear()
     LOGGER.setLevel(logging.INFO)
     file = logging.FileHandler(path, mode="w", encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     screen = logging.StreamHandler(sys.stderr)
-    screen.setFormatter(logging.Formatter(f"[{label}] %(message)s"))
+    screen.setFormatter(_OnScreen(f"[{label}] %(message)s"))
     LOGGER.addHandler(file)
     LOGGER.addHandler(screen)
+    return file
+
+
+@contextmanager
+def log_of_result(result: Path, label: str) -> Iterator[None]:
+    """Log the making of a file beside it, under its name with .log.
+
+    A failure passes, after it was logged. If an earlier `result` stays, it keeps its log: then the log of the failure
+    ends in .failed.log.
+    """
+    log, failed = result.with_suffix(".log"), result.with_suffix(".failed.log")
+    written = failed if result.exists() else log
+    file = log_to(written, label)
+    try:
+        yield
+    except BaseException as error:  # Ctrl-C, too
+        known = isinstance(error, InputError | OSError)
+        said = {"levelname": "ERROR", "msg": str(error) or type(error).__name__}
+        file.emit(logging.makeLogRecord(said | {"exc_info": None if known else sys.exc_info()}))
+        raise
+    finally:
+        LOGGER.removeHandler(file)
+        file.close()
+    written.replace(log)
+    failed.unlink(missing_ok=True)
 
 
 def abridged(names: Iterable[object]) -> str:

@@ -11,7 +11,7 @@ from clustermass.errors import InputError
 from clustermass.io.files import atomic
 from clustermass.io.provenance import texts
 
-#: units (udunits; "1" = dimensionless) and meaning of every variable that the pipeline writes to netCDF
+#: units (udunits; "1" = dimensionless) and meaning of every variable that the pipeline writes
 VARIABLES: dict[str, tuple[str, str]] = {
     "counts": ("count", "photons in the pixel and energy band"),
     "image": ("1", "image as the network sees it before standardisation"),
@@ -63,19 +63,19 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "name_cat": ("1", "name in the user's table"),
     "z": ("1", "redshift; NaN = none, and so no mass"),
     "z_err": ("1", "standard error of the redshift; 0 = spectroscopic"),
-    "logm500": ("1", "log10(M500c / Msun), no h: mean of the ensemble"),
-    "logm500_err": ("1", "total standard error of LOGM500, dex"),
-    "logm500_err_aleatoric": ("1", "part of LOGM500_ERR predicted by the networks, dex"),
-    "logm500_err_epistemic": ("1", "part of LOGM500_ERR by which the networks differ, dex"),
-    "logm500_q16": ("1", "16th percentile of log10(M500c / Msun)"),
-    "logm500_q50": ("1", "median of log10(M500c / Msun)"),
-    "logm500_q84": ("1", "84th percentile of log10(M500c / Msun)"),
-    "logm500_conf68_lo": ("1", "lower end of the conformal 68 % interval of log10(M500c / Msun)"),
-    "logm500_conf68_hi": ("1", "upper end of the conformal 68 % interval of log10(M500c / Msun)"),
-    "logm500_conf90_lo": ("1", "lower end of the conformal 90 % interval of log10(M500c / Msun)"),
-    "logm500_conf90_hi": ("1", "upper end of the conformal 90 % interval of log10(M500c / Msun)"),
-    "logm500_conf95_lo": ("1", "lower end of the conformal 95 % interval of log10(M500c / Msun)"),
-    "logm500_conf95_hi": ("1", "upper end of the conformal 95 % interval of log10(M500c / Msun)"),
+    "logm500": ("dex", "log10(M500c / Msun), no h: mean of the ensemble"),
+    "logm500_err": ("dex", "total standard error of LOGM500, dex"),
+    "logm500_err_aleatoric": ("dex", "part of LOGM500_ERR predicted by the networks, dex"),
+    "logm500_err_epistemic": ("dex", "part of LOGM500_ERR by which the networks differ, dex"),
+    "logm500_q16": ("dex", "16th percentile of log10(M500c / Msun)"),
+    "logm500_q50": ("dex", "median of log10(M500c / Msun)"),
+    "logm500_q84": ("dex", "84th percentile of log10(M500c / Msun)"),
+    "logm500_conf68_lo": ("dex", "lower end of the conformal 68 % interval of log10(M500c / Msun)"),
+    "logm500_conf68_hi": ("dex", "upper end of the conformal 68 % interval of log10(M500c / Msun)"),
+    "logm500_conf90_lo": ("dex", "lower end of the conformal 90 % interval of log10(M500c / Msun)"),
+    "logm500_conf90_hi": ("dex", "upper end of the conformal 90 % interval of log10(M500c / Msun)"),
+    "logm500_conf95_lo": ("dex", "lower end of the conformal 95 % interval of log10(M500c / Msun)"),
+    "logm500_conf95_hi": ("dex", "upper end of the conformal 95 % interval of log10(M500c / Msun)"),
     "n_member": ("1", "number of networks in the ensemble"),
     "n_phot": ("count", "photons in the image box, all bands"),
     "exposure": ("s", "mean vignetting-corrected exposure in the image box"),
@@ -83,8 +83,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "flag_range": ("1", "outside the training sample: 1 z + 2 ML_CTS (if known) + 4 exposure + 8 mass"),
     "flag_edge": ("1", "1 = less than 95 % of what the networks see was exposed; no mass below 70 %"),
     "flag_noz": ("1", "1 = no usable redshift, and so no mass"),
-    "logm500_ref": ("1", "published log10(M500c / Msun), for comparison"),
-    "logm500_ref_err": ("1", "standard error of LOGM500_REF, dex"),
+    "logm500_ref": ("dex", "published log10(M500c / Msun), for comparison"),
+    "logm500_ref_err": ("dex", "standard error of LOGM500_REF, dex"),
     "quantity": ("1", "what was measured of a cluster"),
     "other_quantity": ("1", "what was measured of a cluster"),
     "term": ("1", "term of the polynomial in the covariates"),
@@ -103,14 +103,16 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "ood_p": ("1", "share of validation clusters at least as unlike the training ones"),
     "ood_why": ("1", "flagged clusters: the quantity that stands out most"),
     "flag_ood": ("1", "1 = unlike the training clusters: OOD_P is 0.01 or less"),
-    "logm500_err_z": ("1", "part of LOGM500_ERR from Z_ERR beyond that of training, dex"),
+    "logm500_err_z": ("dex", "part of LOGM500_ERR from Z_ERR beyond that of training, dex"),
     "flag_nocat": ("1", "1 = no count rate, extent or background, which networks take"),
-    "logm500_flat": ("1", "log10(M500c / Msun) for a flat prior in log10 M500c, not the training sample's"),
-    "logm500_flat_err": ("1", "standard deviation of log10(M500c / Msun) for the flat prior, dex"),
-    "logm500_flat_q16": ("1", "16th percentile of log10(M500c / Msun) for the flat prior"),
-    "logm500_flat_q50": ("1", "median of log10(M500c / Msun) for the flat prior"),
-    "logm500_flat_q84": ("1", "84th percentile of log10(M500c / Msun) for the flat prior"),
+    "logm500_flat": ("dex", "log10(M500c / Msun) for a flat prior in log10 M500c, not the training sample's"),
+    "logm500_flat_err": ("dex", "standard deviation of log10(M500c / Msun) for the flat prior, dex"),
+    "logm500_flat_q16": ("dex", "16th percentile of log10(M500c / Msun) for the flat prior"),
+    "logm500_flat_q50": ("dex", "median of log10(M500c / Msun) for the flat prior"),
+    "logm500_flat_q84": ("dex", "84th percentile of log10(M500c / Msun) for the flat prior"),
 }
+#: units of `VARIABLES` that udunits, and so CF, doesn't know
+_CF_UNITS = {"dex": "1"}
 
 
 def write_netcdf(
@@ -132,7 +134,7 @@ def write_netcdf(
         variable = described[name]
         variable.attrs = {"long_name": meaning}
         if variable.dtype.kind not in "SUO":
-            variable.attrs["units"] = units
+            variable.attrs["units"] = _CF_UNITS.get(units, units)
             encoding[name] = _encoding(variable)
     if "band_bounds" in described.variables:
         described["band"].attrs["bounds"] = "band_bounds"

@@ -22,7 +22,7 @@ CREATOR = "clustermass"
 EXPOSURE_PLANE = "EXPOSURE"
 #: degrees per unit of the integer columns RA and DEC of event lists, as in eSASS (0.004 arcsec)
 ANGLE_STEP = 1e-6
-#: units of `VARIABLES` that FITS spells in another way; a log10 mass has none
+#: units of `VARIABLES` that FITS spells in another way
 _FITS_UNITS = {"1": None, "degree": "deg"}
 
 

@@ -22,19 +22,26 @@ def provenance(
     """Return the global attributes for a file that `step` made.
 
     `parameters` is everything from the configuration that shapes the result; its hash and JSON text are stored. The
-    files that were read, `inputs`, are stored as path and SHA-256 (an absolute path as the bare name: the bytes must
-    not depend on where a folder lies); `further` is stored as it is.
+    files that were read, `inputs`, are stored as path and SHA-256 (an absolute path as the bare name, with as many
+    folders as set it apart: the bytes must not depend on where a folder lies); `further` is stored as it is.
     """
     return {
         "source": f"clustermass {clustermass.__version__}",
         "step": step,
         "parameters": json.dumps(parameters, sort_keys=True, default=str),
         "config_hash": config_hash(parameters),
-        "input_sha256": {
-            path.name if path.is_absolute() else path.as_posix(): file_sha256(path) for path in map(Path, inputs)
-        },
+        "input_sha256": _hashes(dict.fromkeys(map(Path, inputs))),
         **further,
     }
+
+
+def _hashes(paths: Iterable[Path]) -> dict[str, str]:
+    hashes: dict[str, str] = {}
+    for path in paths:
+        folders = len(path.parts) - 1 if path.is_absolute() else 0
+        names = [Path(*path.parts[start:]).as_posix() for start in range(folders, 0, -1)] or [path.as_posix()]
+        hashes[next((name for name in names if name not in hashes), names[-1])] = file_sha256(path)
+    return hashes
 
 
 def history(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
