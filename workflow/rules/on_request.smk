@@ -5,7 +5,7 @@ localrules:
 
 # no output: else Snakemake would delete the files of a failed download, which can resume, and fetch for `all`
 use rule step as download with:
-    """The public files that the configuration reads (config/efeds.yaml), downloaded and checked."""
+    """The public files that the configuration reads (config/efeds.yaml, config/erass1.yaml), downloaded and checked."""
     log:
         "results/logs/download.log",
     conda:

@@ -63,7 +63,7 @@ def download_files(downloads: Downloads) -> None:
     """
     files = {name: item for name, item in downloads.get("files", {}).items() if item.get("fetch", True)}
     if not files:
-        raise InputError("downloads.files names nothing to fetch. Add --configfile config/efeds.yaml.")
+        raise InputError("downloads.files names nothing to fetch. Add --configfile config/efeds.yaml or erass1.yaml.")
     failures = []
     for name, item in files.items():
         try:
