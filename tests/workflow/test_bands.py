@@ -10,7 +10,7 @@ import pytest
 import yaml
 from astropy.io import fits
 from astropy.table import Table
-from conftest import ROOT, snakemake
+from runs import ROOT, snakemake
 
 from clustermass.images.geometry import image_pixels, project
 from clustermass.io.netcdf import read_netcdf
