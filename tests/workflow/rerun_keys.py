@@ -76,7 +76,8 @@ def nearby(value, schema):
     if isinstance(value, bool):
         return not value
     if isinstance(value, list):
-        return value[:-1] if len(value) > 1 and isinstance(value[0], str) else [nearby(value[0], {}), *value[1:]]
+        shorter = len(value) > 1 and (isinstance(value[0], str) or schema.get("uniqueItems"))
+        return value[:-1] if shorter else [nearby(value[0], {}), *value[1:]]
     if isinstance(value, dict):
         return {**value, "changed": 1}
     if isinstance(value, int):

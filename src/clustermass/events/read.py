@@ -207,8 +207,10 @@ def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
     In "sixte_events" energies come from SIGNAL (keV; PI is a channel), the module from INSTRUME, patterns from NPIXELS.
     """
     if dialect == "sixte_events":
+        with np.errstate(over="ignore", invalid="ignore"):  # such an energy is infinite or NaN, and is refused as such
+            energy = (np.array(rows["SIGNAL"], dtype=np.float64) * 1000.0).astype(np.float32)
         columns: dict[str, NDArray[Any]] = {
-            "pi_ev": (np.array(rows["SIGNAL"], dtype=np.float64) * 1000.0).astype(np.float32),
+            "pi_ev": energy,
             "tm_nr": np.full(len(rows), module_of(rows.header), dtype=np.uint8),
             "pat_typ": np.where(np.asarray(rows["TYPE"]) >= 0, rows["NPIXELS"], 0).astype(np.int16),
             "flag": np.zeros(len(rows), dtype=np.uint32),
