@@ -146,7 +146,7 @@ def code(script, *modules):
 
 
 def step(function):
-    """Params of a rule that calls a function of the package: the function's name and the hash of its module."""
+    """Params of a rule that calls a function of the package, with the function's name and the hash of its module."""
     return {"step": function, "code": code("step", function.rpartition(".")[0])}
 
 

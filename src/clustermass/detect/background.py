@@ -88,7 +88,7 @@ class _Cells:
 
 
 def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> FloatArray:
-    """Return the background rate of a cell, counts / s, (position,), from cells of shape (position, cell)."""
+    """Fit the rate per cell, counts / s, around each position, (position,); counts and exposure: (position, cell)."""
     longest = np.maximum(exposure.max(axis=1, initial=0.0), 1e-30)[:, None]
     weight = exposure / longest
     covered = (weight > 0.5) & (counts > 0)

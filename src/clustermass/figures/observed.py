@@ -184,7 +184,7 @@ def describe(numbers: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def draw_difference(axes: Axes, redshift: np.ndarray, difference: np.ndarray, trends: str) -> None:
-    """Scatter the differences against redshift, with medians in bins of equal numbers, and print the fitted trends."""
+    """Plot differences against redshift, with medians in bins of equal numbers, and write `trends` into the panel."""
     rasterised = difference.size > style.RASTERISE_ABOVE
     axes.scatter(redshift, difference, color=style.LIGHT_GREY, s=5, lw=0, zorder=2, rasterized=rasterised)
     draw = partial(axes.errorbar, fmt="o", color=style.BLUE, ms=3.5, elinewidth=1, zorder=4)

@@ -100,7 +100,7 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
 
 
 def sources(cluster: xr.Dataset, half: float, truth: Path, catalogue: Path | None) -> tuple[Columns | None, Columns]:
-    """Read detections, if the sky has a catalogue, and haloes `in_box` around a cluster of `images.nc`."""
+    """Read the rows `in_box` around a cluster of `images.nc`: detections (None without a catalogue) and haloes."""
     box = (float(cluster["ra"]), float(cluster["dec"])), half
     detections = in_box(read_columns(catalogue, DETECTION_COLUMNS), *box) if catalogue else None
     return detections, in_box(read_columns(truth, HALO_COLUMNS), *box)
