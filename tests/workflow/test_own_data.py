@@ -119,7 +119,10 @@ def test_a_cluster_outside_the_field_is_left_out(finished, tmp_path):
 
 
 def test_a_folder_without_an_ensemble_is_refused(tmp_path):
-    done = clustermass("masses", "events.fits", "clusters.csv", "--ensemble", tmp_path)
+    files = [tmp_path / name for name in ("events.fits", "clusters.csv")]
+    for path in files:
+        path.touch()
+    done = clustermass("masses", *files, "--ensemble", tmp_path)
     assert done.returncode == 1
     assert "no trained ensemble there" in done.stderr
     assert "Traceback" not in done.stderr
