@@ -33,6 +33,7 @@ NOT_READ = {
 NOT_USED = {
     ("aggregate_ensemble", "images"), ("train_member", "images"), ("plot_sample", "ensemble"),
     ("plot_training", "members"), ("infer_observed", "ensemble"), ("score_ood", "domain"),
+    ("predict_sky", "trained"),  # the haloes alone
 }  # fmt: skip
 
 
