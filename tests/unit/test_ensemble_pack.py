@@ -206,8 +206,11 @@ def test_no_flipped_bit_changes_what_is_unpacked(experiment, packed):
 
 def test_masses_refuse_a_damaged_file_before_any_work(packed, tmp_path):
     flipped(packed)
+    events, clusters = tmp_path / "e.fits", tmp_path / "c.csv"
+    events.touch()
+    clusters.touch()
     with pytest.raises(InputError, match=r"my ensemble\.zip: not a readable zip"):
-        masses_of_field([tmp_path / "e.fits"], tmp_path / "c.csv", packed, tmp_path / "masses.fits")
+        masses_of_field([events], clusters, packed, tmp_path / "masses.fits")
 
 
 def test_a_control_s_networks_are_not_packed(experiment, tmp_path):
