@@ -23,7 +23,7 @@ pytestmark = pytest.mark.workflow
 
 
 def overlay(directory, url, **entry):
-    """Return arguments for the configuration of a field whose catalogue is to be had at `url`."""
+    """Return arguments for the configuration of a field whose catalogue is downloaded from `url`."""
     files = {"events": ["data/field/catalogue.fits.gz"], "catalogue": "data/field/catalogue.fits.gz"}
     catalogue = {"urls": [url], "path": "data/field/catalogue.fits.gz", **entry}
     sky = {"source": "files", "observed": True, "realizations": {"01": files}}
@@ -62,7 +62,6 @@ def test_a_failed_download_says_why_and_keeps_its_part(tmp_path, monkeypatch):
     assert not (tmp_path / "data/field/catalogue.fits.gz").exists()
 
 
-pytestmark = pytest.mark.workflow
 EXPERIMENT = "results/test/fiducial"
 FIELD = "results/skies/tiny_observed/01"
 

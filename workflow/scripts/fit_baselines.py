@@ -8,7 +8,7 @@ from clustermass.io.log import step
 
 
 def sky(prefix: str = "") -> Sky:
-    """Return a sky by the names of its files and cosmology in the rule."""
+    """Return a sky from its files and cosmology, which the rule lists with `prefix` before their names."""
     images, truth = ([Path(path) for path in snakemake.input[f"{prefix}{name}"]] for name in ("images", "truth"))
     return Sky(images, truth, snakemake.params[f"{prefix}cosmology"])
 

@@ -1,14 +1,10 @@
 """Users' tables in any usual format: recognised by their content, read whole, with names and texts in ASCII."""
 
-import bz2
 import csv
-import gzip
 import io
-import lzma
 import re
 import unicodedata
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -22,10 +18,9 @@ from astropy.units import Quantity, Unit
 from astropy.utils.exceptions import AstropyWarning
 
 from clustermass.errors import InputError
-from clustermass.io.fits import UNREADABLE, opened_fits
+from clustermass.io.fits import UNREADABLE, opened_fits, unpacked
 from clustermass.io.log import LOGGER
 
-_UNPACKED_BY: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _UNREADABLE = (*UNREADABLE, ascii_tables.InconsistentTableError, votable.exceptions.VOTableSpecError, ExpatError)
 #: first bytes of files that aren't read -> what they are
 _OTHERS = {
@@ -80,11 +75,8 @@ def _unpacked(path: Path, size: int = -1) -> bytes:
     """Return the first bytes of a file (-1 = all), unpacked."""
     try:
         with path.open("rb") as stream:
-            start = stream.read(6)
-        opened = next((opener for magic, opener in _UNPACKED_BY.items() if start.startswith(magic)), open)
-        with opened(path, "rb") as stream:
-            return bytes(stream.read(size))
-    except (*UNREADABLE, lzma.LZMAError) as error:
+            return unpacked(stream).read(size)
+    except UNREADABLE as error:
         # a FITS file that is cut short says so itself, in the words for FITS files
         kind = "FITS file" if ".fit" in path.name.lower() else "compressed file"
         raise InputError(f"{path}: truncated or damaged {kind} ({error}). Copy or download it again.") from error
@@ -218,7 +210,7 @@ def _names_above(path: Path, lines: list[str], row: str) -> tuple[list[str], str
     place = lines.index(row)
     above = lines[place - 1].lstrip("# ") if place else ""
     names, own = _cells(above, _separator(above)), _separator(above)
-    # not first by the separator of the names: a tab never stands in a cell, a decimal comma may
+    # a tab comes before the separator of the names: no cell holds a tab, but a cell may hold a decimal comma
     separators = [one for one in ("\t", own, *_SEPARATORS, " ") if len(_cells(row, one)) == len(names)]
     if not separators or _numbers(names):
         raise InputError(f"{path}: its first line holds numbers ({row[:60]}). Write the columns' names above.")

@@ -52,6 +52,7 @@ class EventList:
     #: truth label of simulated photons: SRC_ID of a halo, or an AGN or background (0 and below)
     src_id: NDArray[np.int32] | None = None
     exposure_s: float | None = None  # of each module by the header, used only where there are no `gti`
+    scan: bool = False  # observed while the telescope moved, by OBS_MODE: little of the good time is spent at one place
     simulated: bool = False  # no observation: SIXTE's photons, or our own with SIMULATE in the header
     shared: bool = True  # one list, or several that have photons in common: parts of one observation
 

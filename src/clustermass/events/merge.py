@@ -68,8 +68,8 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
         repeated = find_repeated(lists, starts, spans, place, folder)
         _log_repeated(lists, [repeated[start:stop] for start, stop in pairwise(starts)])
         name, gti = abridged(head.name for head in heads), _merged_gti(heads, spans)
-        simulated = any(head.simulated for head in heads)
-        head = {"name": name, "gti": gti, "simulated": simulated, "shared": bool(repeated.any())}
+        marks = {mark: any(getattr(head, mark) for head in heads) for mark in ("scan", "simulated")}
+        head = {"name": name, "gti": gti, **marks, "shared": bool(repeated.any())}
         start = 0
         for piece in chain.from_iterable(lists):
             joined = replace(piece, **dict[str, Any](head), sky_reference=None, exposure_s=None)

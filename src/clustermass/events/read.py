@@ -42,6 +42,8 @@ _OTHERS = {
 _OF_PHOTONS = {*_CALIBRATED, *_SIXTE_EVENTS} - {"RA", "DEC"}
 #: what to say where another file is given for an event list
 ORDER = "The event lists come first, the table of clusters last: clustermass masses EVENTS... CATALOGUE."
+#: OBS_MODE of observations that spend little of their good time on any one place
+_SCANNING = ("SCAN", "SURVEY", "SLEW")
 #: TFORM of one number a row
 _NUMBER = re.compile(r"1?[BIJKED]")
 
@@ -267,6 +269,7 @@ def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: P
         gti=_read_gti(_gti_tables(whole, number, len(tables)), module_of(header), path),
         exposure_s=_exposure_s(header),
         sky_reference=_sky_reference(table),
+        scan=_is_scan([whole[0].header, header]),
         simulated=dialect.startswith("sixte") or is_simulated(header),
     )
 
@@ -312,6 +315,13 @@ def _exposure_s(header: fits.Header) -> float | None:
     except (KeyError, TypeError, ValueError):
         return None
     return stated if np.isfinite(stated) and stated > 0 else None
+
+
+def _is_scan(headers: Sequence[fits.Header]) -> bool:
+    """Return whether headers say that the telescope scanned; SIXTE always says so, and is ignored."""
+    simulated = any(str(header.get("CREATOR")).startswith("SIXTE") for header in headers)
+    modes = [str(header.get("OBS_MODE", "")).strip().upper() for header in headers]
+    return not simulated and any(mode in _SCANNING for mode in modes)
 
 
 def _sky_reference(table: Any) -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from clustermass.events.eventlist import EventList
+from clustermass.events.eventlist import EventList, modules_of
 from clustermass.io.files import atomic
 from clustermass.io.products import ANGLE_STEP, EVENTS, LABELS, gti_hdu, primary_hdu, table_hdu
 
@@ -51,6 +51,7 @@ class StoredEvents(_SpillFile):
         self._head: EventList | None = None
         self._pieces: list[dict[str, int]] = []  # where each column of each piece begins
         self._number = 0
+        self.modules: set[int] = set()  # that have photons
 
     def add(self, events: EventList) -> None:
         """Store the next photons; columns and metadata must be those of the first piece."""
@@ -60,6 +61,7 @@ class StoredEvents(_SpillFile):
         if len(events):
             self._pieces.append({name: self._write(getattr(events, name)) for name in self._head.columns()})
             self._number += len(events)
+            self.modules.update(modules_of(events))
 
     @property
     def head(self) -> EventList:

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from clustermass.catalogues.tables import warn_of_rows
 from clustermass.config.resolve import exposure_files
 from clustermass.errors import InputError
-from clustermass.events.eventlist import mean_exposure_s, modules_of
+from clustermass.events.eventlist import EventList, mean_exposure_s
 from clustermass.events.write import StoredEvents
 from clustermass.images.band_images import ImagePhotons
 from clustermass.images.exposure import LEAST_S, ExposureMap, read_exposure
 from clustermass.images.occupied import POINTING_DEG2, occupied_cells
 from clustermass.ingest.in_field import REACH_ARCMIN, in_field
-from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 FROM_MAP, GIVEN, STATED, GOOD_TIME, UNKNOWN = "map", "given", "ML_EXP", "good time", "none"
 #: exposures beyond these multiples of the good time are unlikely; the lower one is for a single pointing
 _OF_GOOD_TIME = (0.1, 1.5)
-#: OBS_MODE of observations that spend little of their good time on any one place
-_SCANNING = ("SCAN", "SURVEY", "SLEW")
 
 
 class FieldExposure(NamedTuple):
@@ -59,7 +56,7 @@ def field_exposure(
     the field is a single pointing, the mean good time of the seven modules. The user's exposures are those of all
     modules of the lists; `share` is the part that counts. InputError if no cluster has any.
     """
-    good_time = mean_exposure_s(photons.head, {module for piece in photons for module in modules_of(piece)})
+    good_time = mean_exposure_s(photons.head, photons.modules)
     name = photons.head.name
     if paths := exposure_files(files):
         exposure = _maps(paths, photons.head.shared, band_images, share)
@@ -75,7 +72,7 @@ def field_exposure(
     else:
         cells, area, wcs = occupied_cells(photons, centre)
     inside = _inside(ExposureMap(((cells.astype(np.float32), wcs),)), detections, files)
-    seconds, origin = _of_rows(files, detections[inside], good_time, area, name, share)
+    seconds, origin = _of_rows(files, detections[inside], good_time, area, photons.head, share)
     typical = float(np.nanmedian(seconds))
     LOGGER.warning(
         "%s: no exposure map. Exposure of the clusters: %s; median %.0f s. Exposed is taken to be what holds photons, "
@@ -115,7 +112,7 @@ def _maps(paths: list[str], one_observation: bool, band_images: ImagePhotons | N
 
 
 def _of_rows(
-    files: RealizationFiles, detections: Table, good_time: float | None, area: float, name: str, share: float
+    files: RealizationFiles, detections: Table, good_time: float | None, area: float, head: EventList, share: float
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
     """Return exposure and origin of each row of a field of `area` deg2 without map."""
     given, rows = files.get("exposure_s"), len(detections)
@@ -127,30 +124,18 @@ def _of_rows(
     short = (stated > 0) & (stated < LEAST_S)
     warn_of_rows(Path(files["catalogue"]), short, f"with ML_EXP below {LEAST_S:g} s, which is unknown then (ks?)")
     known = np.isfinite(stated) & (stated >= LEAST_S)
-    pointing = good_time is not None and area <= POINTING_DEG2 and not _is_scan(files["events"])
+    pointing = good_time is not None and area <= POINTING_DEG2 and not head.scan
     if not known.any() and not pointing:
         too_large = f"its {area:.1f} deg2 are more than one pointing"
         scan = too_large if area > POINTING_DEG2 else "it is part of a scan (OBS_MODE)"
         why = "it has no good time intervals" if good_time is None else scan
         raise InputError(
-            f"{name}: the exposure is unknown ({why}). Name an exposure map or exposure_s for the realization, or give "
-            "the catalogue a column ML_EXP."
+            f"{head.name}: the exposure is unknown ({why}). Name an exposure map or exposure_s for the realization, or "
+            "give the catalogue a column ML_EXP."
         )
     rest = np.float32(good_time if pointing and good_time else np.nan)
     stated = stated * np.float32(share)
     return np.where(known, stated, rest), np.where(known, STATED, GOOD_TIME if pointing else UNKNOWN)
-
-
-def _is_scan(paths: list[str]) -> bool:
-    """Whether one of the event lists says that the telescope scanned; SIXTE always says so, and isn't heeded."""
-    for path in paths:
-        with opened_fits(Path(path)) as hdus:
-            headers = [hdus[0].header, *(hdu.header for hdu in hdus if hdu.name == "EVENTS")]
-        simulated = any(str(header.get("CREATOR")).startswith("SIXTE") for header in headers)
-        modes = [str(header.get("OBS_MODE", "")).strip().upper() for header in headers]
-        if not simulated and any(mode in _SCANNING for mode in modes):
-            return True
-    return False
 
 
 def _compare(name: str, what: str, typical: float, highest: float, good_time: float | None, area: float) -> None:
