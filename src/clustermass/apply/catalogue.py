@@ -1,4 +1,4 @@
-"""The mass catalogue: its header, the clusters' names, and one table in FITS, VOTable, ECSV and netCDF."""
+"""The mass catalogue of a field: its header, the clusters' names, and the same table in four formats."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Cards: TypeAlias = dict[str, tuple[str | float, str]]
 
 
 class CataloguePaths(NamedTuple):
-    """Paths of one catalogue in each format."""
+    """Paths of one mass catalogue in its four formats."""
 
     fits: Path
     votable: Path
@@ -49,13 +49,16 @@ class CataloguePaths(NamedTuple):
 
     @classmethod
     def beside(cls, fits: Path) -> CataloguePaths:
-        """Return `fits` (.fits) and, under the same name, the paths of .vot, .ecsv and .nc."""
+        """Return the path `fits` with the ending of each format: .fits, .vot, .ecsv and .nc."""
         return cls(*map(fits.with_suffix, (".fits", ".vot", ".ecsv", ".nc")))
 
 
 def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]:
-    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg (cluster,), truncated, as the IAU asks."""
-    # a billionth of the last digit mends what binary fractions of degrees lose
+    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg (cluster,).
+
+    Further digits are cut off, not rounded, as the IAU asks.
+    """
+    # a millionth of the last digit is added, because a binary number may be slightly below the decimal one
     tenths = np.floor(np.mod(ra, 360) * 2400 + 1e-6).astype(int)
     arcsec = np.floor(np.abs(dec) * 3600 + 1e-6).astype(int)
     return np.array(
@@ -78,7 +81,11 @@ def header_cards(
     p: FloatArray,
     prior: MassPrior | None,
 ) -> Cards:
-    """Return the header's cards on origin, masses, training sample, calibration and the clusters' p-values (OOD_P)."""
+    """Return the header cards of a mass catalogue: origin, definition of mass, training sample, calibration, OOD_P.
+
+    `members` is the number of networks, and `p` (cluster,) are the clusters' values of OOD_P. The card FLATFLR is
+    written only if there is a `prior`, the mass distribution of the training sample.
+    """
     sample = sample_p(p, ood_model.number)
     return {
         "ORIGIN": ("clustermass", "software that made this catalogue"),
@@ -109,14 +116,14 @@ def header_cards(
 
 
 def _conformal_cards(calibration: Calibration) -> Cards:
-    """Return the cards on how far from its level the share of true masses in conformal intervals may be."""
+    """Return the cards CONF68ER, CONF90ER and CONF95ER: standard error, in %, of the conformal intervals' coverage."""
     errors = {level: coverage_error(level, calibration.number) for level in LEVELS}
     what = "error of the level of LOGM500_CONF"
     return {f"CONF{k}ER": (round(100 * error, 1), f"[%] {what}{k}") for k, error in errors.items() if error}
 
 
 def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
-    """Return the cards of a training range; none if it is NaN, which FITS headers can't hold."""
+    """Return two cards, the lowest and highest value of a quantity in training; none for NaN, which FITS can't hold."""
     low, high = ends
     return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}
 
@@ -124,11 +131,11 @@ def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
 def write_catalogue(
     columns: Columns, cluster: NDArray[np.str_], header: Cards, made_by: Mapping[str, Any], paths: CataloguePaths
 ) -> None:
-    """Write the same catalogue in four formats. Missing numbers are NaN, never a sentinel.
+    """Write the mass catalogue in four formats; missing numbers are NaN.
 
-    Takes the columns of `clustermass.io.products.MASSES`, of which only optional ones may be missing, and the ids of
-    the clusters (the coordinate of the netCDF file), (cluster,) each; and what `header_cards` and
-    `clustermass.io.provenance.provenance` return.
+    `columns` are those of `clustermass.io.products.MASSES`, (cluster,) each; only optional columns may be missing.
+    `cluster` (cluster,) holds the ids of the clusters, which are the coordinate of the netCDF file. `header` is made by
+    `header_cards`, and `made_by` by `clustermass.io.provenance.provenance`.
     """
     inputs = made_by.get("input_sha256", {}).values()
     cards = {
@@ -155,9 +162,12 @@ def write_catalogue(
 
 
 def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:
-    """Write a VOTable: each number as the shortest text that gives back its bits; header and provenance as INFO."""
+    """Write the table as VOTable, with the cards and the provenance as elements INFO.
+
+    Each number is written as the shortest text from which the same bits are read.
+    """
     plain = table.copy()
-    # as bytes, text gets the datatype char; str would get unicodeChar, which not every reader takes
+    # bytes get the VOTable datatype char; str would get unicodeChar, which not every reader understands
     plain.convert_unicode_to_bytestring()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", W50)  # VOUnits has no dex
@@ -176,6 +186,6 @@ def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], p
 
 def _info(name: str, value: str, comment: str | None = None) -> Info:
     info = Info(name=name, value=value)
-    info.ID = None  # astropy's would be the name, which several input files share
+    info.ID = None  # astropy would set the name, but ids are unique, and input files may share a name
     info.content = comment
     return info

@@ -1,4 +1,4 @@
-"""Comparison of an observed field's masses with published ones. Agreement doesn't prove masses right."""
+"""Comparison of an observed field's masses with published masses. Agreement doesn't prove that masses are right."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CAUTION = (
     "one is measured on simulated clusters, whose masses are known."
 )
 _METHODS = ("network", "published", "luminosity", "count_rate")
-#: first minus second; the last two compare the relations themselves with the published masses
+#: pairs of kinds of mass that are compared, first minus second; the last two are without the networks
 PAIRS = (
     ("network", "published"),
     ("network", "luminosity"),
@@ -62,18 +62,25 @@ def compare_published(
     bootstrap: int,
     seed: int,
 ) -> None:
-    """Compare an observed field's masses with published ones and with two published relations; write a JSON file.
+    """Compare an observed field's masses with published masses and with two published relations; write a JSON file.
 
-    It holds `n` (number of clusters with each kind of mass), `comparisons` (`compare_masses` of each of `PAIRS` that
-    has clusters), `pivots`, `caution`, `clusters` (every mass of every cluster, null = none) and `provenance`.
-    InputError if a file is missing or faulty, the field is a simulated one, or none of its clusters has a published
-    mass.
+    The relations give masses from luminosity and from count rate. The file holds `n`, the number of clusters with each
+    kind of mass; `comparisons`, what `compare_masses` returns for each pair of `PAIRS` that has clusters; `pivots`,
+    the mass and redshift of the fitted offsets; `caution`, a text; `clusters`, all masses of each cluster (null = no
+    mass); and `provenance`. InputError if a file is missing or faulty, the field is simulated, or no cluster has both a
+    mass in `masses` and a published one.
 
-    Takes `masses.fits` of the field, `catalogue.fits` of each of its `realizations` (count rates, luminosities and
-    names), and a table of published masses; `block` is `observed.published.<field>` of the configuration (clusters with
-    a published mass outside `log10_m500c_min` to `log10_m500c_max` are left out), `relations` has
-    `luminosity_published` and `count_rate_efeds` of `baselines`, `bootstrap` is the number of resamplings behind every
-    error.
+    Parameters
+    ----------
+    masses, catalogues, realizations
+        `masses.fits` of the field; `catalogue.fits` of each realization, for count rates, luminosities and names; the
+        labels of these realizations, such as "01".
+    published, block
+        Table of published masses, and its block `observed.published.<field>` of the configuration. If the block sets
+        `log10_m500c_min` or `log10_m500c_max`, only clusters with a published mass in this range are compared.
+    relations, bootstrap, seed
+        Block `baselines`, of which `luminosity_published` and `count_rate_efeds` are used; number of resamplings for
+        all errors, and their seed.
     """
     table = _read_masses(masses)
     measured = _measured(table, dict(zip(realizations, catalogues, strict=True)))
@@ -118,10 +125,10 @@ def _read_masses(path: Path) -> CheckedTable:
 
 
 def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
-    """Look the clusters of the mass catalogue up in the catalogues of their realizations.
+    """Return ids, names and measurements of a mass catalogue's clusters from the catalogues of their realizations.
 
-    Returns ID_SRC, the user's id as a text, count rate and luminosity, NaN = missing, and names unless no catalogue has
-    any, (cluster,) each.
+    The columns (cluster,) are `id_src`; `id`, the user's id as a text; `rate` (ML_RATE) and `luminosity` (LX500), NaN
+    where missing; and `name` (NAME_CAT) if any catalogue has names.
     """
     realization, id_src = np.array(masses.texts("REALIZATION")), np.asarray(masses.table["ID_SRC"], dtype=np.int64)
     columns: Columns = {"id_src": id_src, "id": id_src.astype(str).astype(object), "rate": np.full(id_src.size, np.nan)}
@@ -148,7 +155,10 @@ def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
 def _clusters(
     masses: CheckedTable, measured: Columns, published: Published, rows: NDArray[np.int64], relations: Baselines
 ) -> Columns:
-    """Return every mass of every cluster, (cluster,) each; NaN = none."""
+    """Return ids, redshifts, masses of each kind and flags of all clusters, (cluster,) each; NaN = no mass.
+
+    `rows` are the clusters' rows in the table of published masses, -1 = none.
+    """
     redshift, mass, error = map(masses.numbers, ("Z", "LOGM500", "LOGM500_ERR"))
     stated = (published.mass, published.low, published.high)
     reference, low, high = (np.where(rows >= 0, values[rows], np.nan) for values in stated)
@@ -169,7 +179,10 @@ def _clusters(
 
 
 def _cut(clusters: Columns, block: PublishedMasses, path: Path) -> Columns:
-    """Leave out clusters whose published mass is outside the wanted range; InputError if no mass is left to compare."""
+    """Return the clusters whose published mass is in the range of `block`, or all clusters if it sets no range.
+
+    InputError if none of them has both a mass by the networks and a published mass.
+    """
     mass, kept = clusters["published"], np.ones(clusters["published"].size, dtype=bool)
     if (low := block.get("log10_m500c_min")) is not None:
         kept &= mass > low
@@ -186,16 +199,16 @@ def _cut(clusters: Columns, block: PublishedMasses, path: Path) -> Columns:
 
 
 def _plain(values: NDArray[Any]) -> list[Any]:
-    """Turn a column into what JSON holds: None for NaN."""
+    """Return a column as a list for JSON, with numbers rounded and None for NaN."""
     if values.dtype.kind != "f":
         return list(values.tolist())
     return [round(value, _DECIMALS) if np.isfinite(value) else None for value in values.tolist()]
 
 
-#: log10(M500c / Msun) and redshift at which the fitted offset is stated: about the medians of eFEDS
+#: log10(M500c / Msun) and redshift at which the fitted offset is stated; they are near the medians of eFEDS clusters
 PIVOT_LOG10_M500C = 14.2
 PIVOT_Z = 0.35
-#: with fewer clusters no trend is fitted, and no scatter given
+#: with fewer clusters no statistics of a difference are given
 MIN_CLUSTERS = 10
 #: standard deviation of a Gaussian / its median absolute deviation
 _SIGMA_PER_MAD = 1.4826022185056018
@@ -208,17 +221,18 @@ Summary: TypeAlias = dict[str, Any]
 def compare_masses(
     first: FloatArray, second: FloatArray, redshift: FloatArray, resamplings: int, rng: np.random.Generator
 ) -> Summary:
-    """Describe the difference of two sets of log10(M500c / Msun), (cluster,), first minus second.
+    """Return statistics of the difference, first minus second, of two sets of log10(M500c / Msun), (cluster,).
 
     The fit is difference = offset + slope_mass (m - `PIVOT_LOG10_M500C`) + slope_redshift q by least squares, with m
-    the mean of the two log10 masses (Bland & Altman 1986) and q = log10((1 + z) / (1 + `PIVOT_Z`)). Equal errors of
-    both masses cause no slope against the mean; against one mass, its own errors would cause a slope. Clusters where a
-    mass or the redshift isn't finite are left out.
+    the mean of the two log10 masses (Bland & Altman 1986) and q = log10((1 + z) / (1 + `PIVOT_Z`)). A fit against only
+    one of the masses would get a slope from the errors of that mass. Against the mean, equal errors of both masses
+    cause no slope. Clusters where a mass or the redshift isn't finite are left out.
 
-    Returns `n`; `mean_dex`, `median_dex`, `scatter_dex` (about the mean), `nmad_dex` (scatter by the median absolute
-    deviation), `rms_dex`; `fit`: `offset_dex` at the pivots, `slope_mass` (dex per dex), `slope_redshift` (dex per dex
-    of 1 + z), `scatter_dex` about the fit; each with its 68 % interval `<name>_ci68` and its standard error
-    `<name>_error` by a bootstrap that draws single clusters `resamplings` times. All None below `MIN_CLUSTERS`.
+    The keys are `n`; `mean_dex`, `median_dex`, `scatter_dex` (standard deviation), `nmad_dex` (scatter by the median
+    absolute deviation) and `rms_dex`; and `fit`, which holds `offset_dex` at the pivots, `slope_mass` (dex per dex),
+    `slope_redshift` (dex per dex of 1 + z) and `scatter_dex` about the fit. Each value has a 68 % interval
+    `<name>_ci68` and a standard error `<name>_error`, by a bootstrap that draws single clusters `resamplings` times.
+    With fewer than `MIN_CLUSTERS` clusters all values except `n` are None.
     """
     finite = np.isfinite([first, second, redshift]).all(axis=0)
     first, second, redshift = first[finite], second[finite], redshift[finite]
@@ -238,14 +252,17 @@ def compare_masses(
 
 
 def _moments(difference: FloatArray) -> FloatArray:
-    """Return the values of `_NAMES`."""
+    """Return the statistics of the differences that `_NAMES` lists, in that order."""
     median = np.median(difference)
     nmad = _SIGMA_PER_MAD * np.median(np.abs(difference - median))
     return np.array([difference.mean(), median, difference.std(), nmad, np.sqrt(np.mean(difference**2))])
 
 
 def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
-    """Return the values of `_FIT_NAMES`; the scatter has the degrees of freedom left after the fit."""
+    """Return the results of the least-squares fit that `_FIT_NAMES` lists, in that order.
+
+    The scatter is the root of the sum of squared residuals over (clusters - coefficients).
+    """
     coefficients = np.linalg.lstsq(design, difference, rcond=None)[0]
     residual = difference - design @ coefficients
     scatter = np.sqrt(np.sum(residual**2) / (difference.size - design.shape[1]))
@@ -253,9 +270,9 @@ def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
 
 
 def _stated(names: tuple[str, ...], values: FloatArray, resampled: FloatArray) -> Summary:
-    """Return name, value, 68 % interval and standard error of each, rounded, as further digits depend on the machine.
+    """Return each value with its 68 % interval and standard error by name; all are None if `values` is empty.
 
-    All are None without `values`.
+    Numbers are rounded to six decimals, because further digits depend on the machine.
     """
     if not values.size:
         return {f"{name}{suffix}": None for name in names for suffix in ("", "_ci68", "_error")}

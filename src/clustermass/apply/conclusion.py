@@ -1,4 +1,4 @@
-"""The last lines of a mass catalogue's log: how many masses, what was assumed, and what is unusual about the sample."""
+"""The last lines in the log of a mass catalogue: numbers of masses and flags, assumptions, unusual samples."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from clustermass.io.log import LOGGER
 if TYPE_CHECKING:
     from clustermass.config.models import Cosmology
 
-#: so many flags or more have this chance in a sample like the training clusters: then a warning names likely causes
+#: a warning is logged if so many flags, or more, are less probable than this in a sample like the training clusters
 UNUSUAL_P = 1e-3
-#: a larger share outside the range of a quantity in training is a property of the sample
+#: a warning is logged if more than this share of the clusters is outside the training range of a quantity
 _OUTSIDE_SHARE = 0.1
-#: redshifts of two rows are one if they differ by less than this times 1 + z, or three times their errors
+#: redshifts of two rows count as equal if they differ by at most this times 1 + z, or by three times their error
 _SAME_REDSHIFT = 0.01
-#: no more clusters are named in a line
+#: largest number of clusters that one line of the log names
 _NAMED = 10
 #: a cause is likely if it can explain more than this share of the flagged clusters
 _CAUSE_SHARE = 0.2
-#: quantities that stand out (OOD_WHY) -> what makes them so for a whole sample
+#: likely cause -> quantities that it makes unusual in a whole sample (values of OOD_WHY)
 _CAUSES = {
     "the exposure ({exposure})": ("exposure", "core", "ring", "outskirts", "background", "mass"),
     "ML_RATE, EXT or ML_BKG from another software or energy band": ("rate", "extent", "background"),
@@ -44,7 +44,11 @@ _CAUSES = {
 def conclude(
     columns: Mapping[str, NDArray[Any]], catalogues: Sequence[Path], covered_least: float, cosmology: Cosmology
 ) -> None:
-    """Log the conclusion of a mass catalogue, from its columns and the field's tables of clusters."""
+    """Log how many clusters have masses and flags, which exposures and columns were used, and warnings.
+
+    `columns` are those of the mass catalogue, (cluster,) each; `catalogues` are the files `catalogue.fits` of the
+    field. Clusters with less than `covered_least` of the image exposed have no mass.
+    """
     number, massive = columns["ID_SRC"].size, np.isfinite(columns["LOGM500"])
     no_redshift = columns["FLAG_NOZ"] != 0
     no_exposure = ~(columns["EXPOSURE"] > 0)
@@ -74,7 +78,7 @@ def conclude(
 
 
 def _warn_of_unlike(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], exposure: str) -> None:
-    """Warn if more clusters than chance allows are unlike the training clusters, with the likely causes."""
+    """Log a warning with likely causes if more clusters have FLAG_OOD than chance explains (`UNUSUAL_P`)."""
     unlike = massive & (columns["FLAG_OOD"] != 0)
     number, total = int(unlike.sum()), int(massive.sum())
     if not number or (chance := binomtest(number, total, FALSE_ALARMS, "greater").pvalue) > UNUSUAL_P:
@@ -98,7 +102,10 @@ def _warn_of_range(bits: NDArray[Any]) -> None:
 
 
 def split_clusters(columns: Mapping[str, NDArray[Any]], cosmology: Cosmology) -> list[tuple[int, int]]:
-    """Return pairs of rows with masses that lie within the larger R500 of the two at one redshift."""
+    """Return the pairs of rows that may be one cluster: at equal redshifts and less than the larger R500 apart.
+
+    Only rows with masses are compared.
+    """
     rows = np.flatnonzero(np.isfinite(columns["LOGM500"]))
     if rows.size < 2:
         return []
@@ -126,6 +133,6 @@ def _names(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.bool_]) -> str:
 
 
 def _columns_taken(catalogue: Path) -> str:
-    """Return which columns of the user's table were taken, "" for a simulated field."""
+    """Return the list, in a catalogue's header, of the user's columns that were used; "" for a simulated field."""
     with opened_fits(catalogue) as hdus:
         return str(hdus[1].header.get("COLUMNS", ""))

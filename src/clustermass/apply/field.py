@@ -1,4 +1,4 @@
-"""Masses of a user's field by a trained ensemble, without the workflow: the same steps, one after the other."""
+"""Masses of a user's field by a trained ensemble: the steps of the workflow, one after the other, without Snakemake."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from clustermass.images.preprocessing import Recipe
 
 REALIZATION = "01"
-#: the events were selected when they were taken in
+#: the cut-outs take all events, because `ingest_field` has selected them already
 OWN_EVENTS: Events = {"flag_mask": "auto", "pattern": 15, "modules": [*ALL_MODULES]}
 
 
@@ -57,25 +57,26 @@ def masses_of_field(
     """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc.
 
     Images are cut and preprocessed like the training images of the ensemble. InputError if there is no trained
-    ensemble, an input is missing or faulty, or a catalogue exists already.
+    ensemble, an input is missing or faulty, or a file to write exists already and `overwrite` is False.
 
     Parameters
     ----------
     events
         Event lists of the field, eSASS or SIXTE, or images of it in the energy bands of the networks.
     catalogue, columns, catalogue_bands
-        Table with at least a position (ICRS) and a redshift for each cluster; its column names where they differ (ours:
-        theirs); edges of its energy bands in eV, if it has several.
+        Table with at least a position (ICRS) and a redshift for each cluster; our column name -> the table's, where
+        they differ; edges in eV of the table's energy bands, if it has several.
     ensemble
         Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and `members/*.safetensors`), or
         that ensemble packed into a file by `Ensemble.save`.
     exposure, exposure_s
-        Vignetting-corrected exposure maps in s, or the exposure of all clusters; without both, see
-        `clustermass.ingest.field_exposure.field_exposure`.
+        Vignetting-corrected exposure maps in s, or one exposure in s for all clusters. Without either, the exposure is
+        found as `clustermass.ingest.field_exposure.field_exposure` describes.
     acronym, overwrite, log
-        Acronym of the survey, for each NAME; whether to replace catalogues; whether to log to a file beside `output`.
+        Acronym of the survey in the column NAME; whether to replace existing files; whether to log to a file beside
+        `output`.
     mass_prior
-        training, or flat for further columns, see `clustermass.apply.mass_prior`.
+        `training`, or `flat` to add the columns LOGM500_FLAT* (see `clustermass.apply.mass_prior`).
     """
     inputs = [*events, catalogue, *exposure]
     check_present([*inputs, ensemble])
@@ -89,7 +90,7 @@ def masses_of_field(
         check_outputs(CataloguePaths.beside(output), overwrite, inputs)
         files = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure_s": exposure_s}
         files["exposure"] = [str(path) for path in exposure]
-        # the keys that a sky of files needs
+        # the keys of a sky with `source: files`
         sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
         sky |= {"catalogue_bands": catalogue_bands}
         settings = {"catalogue_columns": columns or {}, "catalogue_bands": catalogue_bands, "exposure_s": exposure_s}
@@ -102,7 +103,7 @@ def masses_of_field(
 def _masses(
     trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior: str, made_by: Mapping[str, Any]
 ) -> None:
-    """Convert the field, cut and preprocess its images, and write the masses, with a temporary folder in between."""
+    """Convert the field, cut and preprocess its images in a temporary folder, and write the mass catalogue."""
     first = TrainedNetwork.load(trained.weights[0])
     cutting, recipe = first.cutting, first.preprocessing
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
@@ -142,7 +143,7 @@ def _masses(
 
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:
-    """Raise InputError if one of the files to write is an input or a folder, or exists and is not to be replaced."""
+    """Raise InputError if a file to write is also an input, is a folder, or exists while `overwrite` is False."""
     used = {path.resolve() for path in inputs}
     for path in paths:
         if path.resolve() in used:

@@ -12,21 +12,21 @@ from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import MASSES
 
-#: columns of the catalogue that are written only if asked for by `observed.mass_prior`
+#: columns of the mass catalogue that are written only with `observed.mass_prior: flat`
 FLAT = tuple(column.name for column in MASSES if column.name.startswith("LOGM500_FLAT"))
-#: degrees in ln z of the mean and of the spread of the training masses (chosen on validation clusters: decisions.md)
+#: degrees of the polynomials in ln z for mean and spread of the training masses (docs/decisions.md)
 MEAN_DEGREE, SPREAD_DEGREE = 3, 2
-#: fewer training clusters are too few for a distribution
+#: with fewer training clusters no distribution is fitted
 MIN_CLUSTERS = 50
 #: the spread at any redshift is at least this share of the whole sample's, and this many dex
 LEAST_SPREAD, LEAST_SPREAD_DEX = 0.2, 0.01
-#: least density of the training masses that is divided out, as a share of its maximum at that redshift: where the
-#: networks saw hardly any cluster, there is no distribution to divide out
+#: the divisor is at least this share of the density's maximum at that redshift, because the density is unknown where
+#: training had hardly any cluster
 FLOOR = 0.01
-#: points at which the shape is tabulated, and those of a cluster's mass grid
+#: numbers of points at which the shape is tabulated, and of each cluster's mass grid
 SHAPE_POINTS, GRID_POINTS = 2048, 1024
-#: the mass grid reaches this many standard deviations beyond the outermost components, far enough for the tails that
-#: the division lifts, by 1 / FLOOR at most
+#: the mass grid extends this many standard deviations beyond the means of the components. The division can raise the
+#: tails by a factor of up to 1 / FLOOR, and they still end inside the grid
 REACH_SIGMA = 7.0
 PROBABILITIES = (0.16, 0.50, 0.84)
 
@@ -40,17 +40,18 @@ class MassPrior:
     """
 
     mean: FloatArray  #: coefficients of a polynomial in ln z, dex, highest power first
-    spread: FloatArray
+    spread: FloatArray  #: the same for the spread
     least_spread: float  #: dex
-    log_redshift: tuple[float, float]  #: training ln z, from and to; beyond, the nearer end counts
+    log_redshift: tuple[float, float]  #: lowest and highest ln z in training; beyond, the nearer one is used
     places: FloatArray  #: standardised mass (mass - mean) / spread, (point,)
-    shape: FloatArray  #: and its density, (point,)
+    shape: FloatArray  #: density f at `places`, (point,)
 
     @classmethod
     def fit(cls, mass: FloatArray, redshift: FloatArray) -> Self:
-        """Fit to training clusters: true log10(M500c / Msun) and the networks' redshifts, (cluster,), finite.
+        """Return the distribution fitted to training clusters.
 
-        The shape is a Gaussian kernel density of Silverman's width.
+        Takes true log10(M500c / Msun) and the redshifts that the networks are given, both finite, (cluster,). The
+        shape is a Gaussian kernel density estimate with Silverman's bandwidth.
         """
         log_z = np.log(redshift)
         distinct = np.unique(log_z).size
@@ -69,27 +70,27 @@ class MassPrior:
         return cls(mean, spread, least, ends, places, shape)
 
     def density(self, mass: FloatArray, redshift: float) -> FloatArray:
-        """Return the density per dex at log10 masses (point,) of clusters at one redshift."""
+        """Return p(m | z), per dex, at the log10 masses `mass` (point,) and one redshift."""
         mean, spread = self._scale(redshift)
         shape = np.interp((mass - mean) / spread, self.places, self.shape, left=0.0, right=0.0)
         return np.asarray(shape / spread, dtype=float)
 
     def divisor(self, mass: FloatArray, redshift: float) -> FloatArray:
-        """Return the density, but at least `FLOOR` times its maximum over all masses."""
+        """Return p(m | z) as `density` does, but at least `FLOOR` times its maximum over all masses."""
         highest = float(self.shape.max()) / self._scale(redshift)[1]
         return np.maximum(self.density(mass, redshift), FLOOR * highest)
 
     def _scale(self, redshift: float) -> tuple[float, float]:
-        """Return mean and spread at a redshift, dex."""
+        """Return mean and spread of the training masses at a redshift, in dex."""
         log_z = np.clip(np.log(redshift), *self.log_redshift)
         return float(np.polyval(self.mean, log_z)), max(float(np.polyval(self.spread, log_z)), self.least_spread)
 
 
 def read_mass_prior(ensemble: Path) -> MassPrior:
-    """Fit the mass distribution of the training clusters in `ensemble.nc`.
+    """Return the mass distribution of the training clusters in `ensemble.nc`, by `MassPrior.fit`.
 
     InputError if the file is missing, lacks a variable or has fewer than `MIN_CLUSTERS` training clusters with a mass;
-    or if training weighted them by mass, so that the predictions contain another distribution than theirs.
+    also if training weighted the clusters by mass, because the networks then learned another mass distribution.
     """
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
     if "weighting" in table.attrs:
@@ -116,15 +117,15 @@ def flat_columns(
 
     The networks predict p(m | image, z), proportional to p(image | m, z) p(m | z, training). Dividing by the second
     factor (`MassPrior.divisor`) and normalising again leaves the likelihood p(image | m, z) of a cluster that was
-    selected as the training clusters were. Takes means and standard deviations of the components of each predicted
-    distribution, dex, (member, cluster), and positive redshifts (cluster,).
+    selected as the training clusters were. `centre` and `width` (member, cluster) are means and standard deviations, in
+    dex, of the Gaussian components of each predicted distribution. The redshifts (cluster,) are positive.
     """
     rows = [_flat(mu, sigma, z, prior) for mu, sigma, z in zip(centre.T, width.T, redshift.tolist(), strict=True)]
     return dict(zip(FLAT, np.array(rows, dtype=float).reshape(-1, len(FLAT)).T, strict=True))
 
 
 def _flat(mu: FloatArray, sigma: FloatArray, redshift: float, prior: MassPrior) -> list[float]:
-    """Return mean, standard deviation and quantiles of one cluster, whose components are (member,)."""
+    """Return mean, standard deviation and quantiles for one cluster with components `mu` and `sigma` (member,)."""
     reach = REACH_SIGMA * sigma
     grid = np.linspace((mu - reach).min(), (mu + reach).max(), GRID_POINTS)
     predicted = norm.pdf(grid[:, None], mu, sigma).mean(axis=1)

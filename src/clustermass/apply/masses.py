@@ -41,13 +41,13 @@ QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
 PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
 REFERENCE = ("LOGM500_REF", "LOGM500_REF_ERR")
-#: texts that the user's table identifies a cluster by, "" = none
+#: columns of texts by which the user's table identifies a cluster; "" = it has none
 IDENTITY = ("ID_CAT", "NAME_CAT")
-#: if less of what the networks see was exposed, the image is cut by an edge of the field: FLAG_EDGE
+#: FLAG_EDGE is set if a smaller share of what the networks see was exposed, because an edge of the field cuts the image
 COVERED_MIN = 0.95
-#: with less there is no mass: that of a whole image would come out 0.04 dex too low at this value, 0.16 at 0.56
+#: a cluster with a smaller exposed share gets no mass: masses are 0.04 dex too low at this share, and 0.16 dex at 0.56
 COVERED_LEAST = 0.7
-#: an exposure at one place (ML_EXP) may be beyond the means over boxes in training by this factor
+#: ML_EXP is an exposure at one place, training exposures are means over boxes: it may leave their range by this factor
 POINT_EXPOSURE = 1.1
 
 
@@ -73,9 +73,9 @@ def infer_observed(
     The error is LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e are
     recalibrated; s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the error of the
     redshift in excess of those of the training redshifts (`excess_error`). Quantiles are those of the recalibrated
-    mixture of the members' Gaussians with s_z added to each. Conformal intervals use the ensemble's own sigma, as for
-    the validation clusters, whose redshifts have errors too. A cluster without redshift stays in the catalogue without
-    mass (NaN, FLAG_NOZ).
+    mixture of the members' Gaussians with s_z added in quadrature to each. Conformal intervals use the ensemble's own
+    sigma without s_z, because they were calibrated with it on validation clusters, whose redshifts have errors too. A
+    cluster without redshift has a row in the catalogue, but no mass (NaN, FLAG_NOZ).
 
     InputError if a file is missing or damaged, files belong to different fields or preprocessings, the field has no
     cluster, or there are too few training clusters for the mass distribution that `flat` divides out.
@@ -84,24 +84,25 @@ def infer_observed(
     ----------
     images, smoothed, catalogues
         `images.nc`, `smoothed/<preprocessing>.nc` and `catalogue.fits` of every realization of the field, in the same
-        order; published masses are the catalogue's LOGM500_REF and LOGM500_REF_ERR where it has them.
+        order. Published masses are copied from LOGM500_REF and LOGM500_REF_ERR of the catalogues that have them.
     exposures
-        `exposure.fits` of every realization, in the same order, for the covered part of what the networks see; without
-        them it is that of the whole box.
+        `exposure.fits` of every realization, in the same order. COVERED_FRACTION is then the exposed share of what the
+        networks see; without these files it is the exposed share of the whole image box.
     ensemble, calibration, domain, weights
         `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors of one experiment.
     output
         Catalogue to write, .fits; .vot, .ecsv and .nc are written beside it.
     simulated
-        Whether the field is simulated (names begin with "SIM", and the header says so); also true if the images say so.
+        Whether the field is simulated: names then begin with "SIM", and the header says so. Images that are marked as
+        simulated count as well.
     cosmology, acronym, device
         Cosmology of the training sky, for the header; acronym of the survey, for observed clusters; auto, cpu or gpu.
     mass_prior
-        `flat` adds the columns LOGM500_FLAT*, see `mass_prior.flat_columns`; `training` doesn't.
+        `flat` adds the columns LOGM500_FLAT* (see `mass_prior.flat_columns`); `training` doesn't.
     made_by
-        Provenance to write; None: that of this step.
+        Provenance to write; if None, the provenance of this step.
     """
-    first = TrainedNetwork.load(weights[0])  # the networks are all of one kind
+    first = TrainedNetwork.load(weights[0])  # all networks have the same settings
     field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
     if exposures:
         field["covered_fraction"] = ("cluster", _covered(field, exposures, images, first))
@@ -130,9 +131,9 @@ def infer_observed(
 
 
 def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
-    """Return `field` with `n_phot` and the columns `REFERENCE` and `IDENTITY` of the catalogues, (cluster,) each.
+    """Return `field` with the photons in each image (`n_phot`) and the catalogues' columns `REFERENCE` and `IDENTITY`.
 
-    Only one file of images is in memory at a time. The attribute `simulated` says whether any of the images are.
+    Only one file of images is in memory at a time. The attribute `simulated` is True if any of these files says so.
     """
     simulated, parts = False, []
     for path, catalogue in zip(images, catalogues, strict=True):
@@ -152,7 +153,7 @@ def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[
 def _covered(
     field: xr.Dataset, exposures: Sequence[Path], images: Sequence[Path], network: TrainedNetwork
 ) -> FloatArray:
-    """Return the exposed part of what the networks see of each cluster, (cluster,), by its realization's map."""
+    """Return the exposed share of what the networks see of each cluster, (cluster,), by the realizations' maps."""
     cut = network.cutting["images"]
     half_box = cut["box_pixels"] * cut["pixel_arcsec"] / 2
     shown = half_widths_arcsec(cast("Recipe", network.preprocessing), field["redshift"].values, half_box)
@@ -166,14 +167,14 @@ def _covered(
 
 
 def _in_order(field: xr.Dataset) -> xr.Dataset:
-    """Sort the clusters by realization and ID_SRC: ids as text would put 10 before 9."""
+    """Return the clusters sorted by realization and ID_SRC as numbers; sorted as texts, 10 would come before 9."""
     number = np.array([_id_src(name) for name in field["cluster"].values.tolist()])
     _, realization = np.unique(field["realization"].values.astype(str), return_inverse=True)
     return field.isel(cluster=np.lexsort((number, realization)))
 
 
 def _of_catalogue(catalogue: Path, clusters: NDArray[np.str_]) -> list[NDArray[Any]]:
-    """Return published mass and error of clusters, id and name, (cluster,) each; NaN or "" = the catalogue has none."""
+    """Return the columns `REFERENCE` and `IDENTITY` of a catalogue for `clusters`; NaN or "" = none."""
     table = CheckedTable(read_table(catalogue), catalogue)
     rows = find_rows(map(_id_src, clusters.tolist()), table.table["ID_SRC"].tolist())
     values = [table.numbers(name) for name in REFERENCE if {name, REFERENCE[0]} <= set(table.table.colnames)]
@@ -190,7 +191,7 @@ def _id_src(cluster: str) -> int:
 
 
 def _copied_columns(field: xr.Dataset, acronym: str) -> Columns:
-    """Return the columns that come from the images' files and the catalogues, (cluster,) each."""
+    """Return the columns of the mass catalogue that are taken from `field` without prediction, (cluster,)."""
     ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
     copied = {"Z": "redshift", "Z_ERR": "redshift_err", "EXPOSURE": "exposure_s"}
     same = ("n_phot", "det_like", "ext_like", "covered_fraction", "realization", "logm500_ref", "logm500_ref_err")
@@ -216,9 +217,9 @@ def _masses(
     device: str,
     prior: MassPrior | None,
 ) -> Columns:
-    """Return masses, errors, quantiles, intervals and OOD columns, (cluster,).
+    """Return masses, errors, quantiles, conformal intervals and out-of-distribution columns, (cluster,) each.
 
-    They are NaN without redshift, without exposure, or where less than `COVERED_LEAST` of the image is exposed.
+    A cluster has no mass (NaN) if it has no redshift, no exposure, or an exposed share below `COVERED_LEAST`.
     """
     redshift = field["redshift"].values.astype(float)
     error = excess_error(redshift, np.nan_to_num(field["redshift_err"].values.astype(float)), training.redshift_error)
@@ -248,7 +249,10 @@ def _masses(
 
 
 def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
-    """Return means and standard deviations of the recalibrated mixture with the z error, (member, cluster), dex."""
+    """Return means and standard deviations, in dex, of the recalibrated mixture's Gaussians, (member, cluster).
+
+    The standard deviations include the part from the redshift's error.
+    """
     centre, width = calibration.recalibration.components(predicted.member_mu, predicted.member_sigma)
     return centre, np.hypot(width, predicted.sigma_redshift)
 
@@ -275,10 +279,11 @@ def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, F
 
 
 def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> FloatArray:
-    """Return the redshifts' standard error (cluster,) in excess of that of the training clusters, float64, 0 = none.
+    """Return the part of the redshifts' standard errors beyond those of the training clusters, float64 (cluster,).
 
-    The networks' sigma includes the redshift errors of the training clusters, whose mean is `trained` (1 + z). Only the
-    excess, sqrt(error^2 - (trained (1 + z))^2), is added to sigma. Exact redshifts don't make sigma any smaller.
+    The networks' sigma includes the redshift errors of the training clusters already. The root mean square of these
+    errors over 1 + z is `trained`. The excess is therefore sqrt(error^2 - (trained (1 + z))^2), or 0 if the error is
+    smaller: exact redshifts don't make sigma any smaller.
     """
     return np.sqrt(np.maximum(error**2 - (trained * (1 + redshift)) ** 2, 0.0))
 
@@ -286,8 +291,9 @@ def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> Flo
 def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: Sequence[str]) -> Columns:
     """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT, (cluster,) int16 each, of a field and its log10 masses (cluster,).
 
-    FLAG_RANGE has a bit for each quantity outside its training range; NaN sets none. FLAG_NOCAT: a measured side input
-    of the networks is missing. The networks then leave out all measured ones, as trained, and sigma is wider.
+    FLAG_RANGE has a bit for each quantity outside its training range; a missing quantity (NaN) sets no bit. FLAG_NOCAT
+    is 1 if the catalogue lacks a measurement (count rate, extent or background) that the networks use. The networks
+    then use none of these measurements, as they were trained to do, and sigma is wider.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = mass
