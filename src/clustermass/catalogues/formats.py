@@ -1,4 +1,4 @@
-"""Users' tables in any usual format: recognised by their content, read whole, with names and texts in ASCII."""
+"""Reading of users' tables: the content of a file tells its format, and names and texts become ASCII."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from clustermass.io.fits import UNREADABLE, opened_fits, unpacked
 from clustermass.io.log import LOGGER
 
 _UNREADABLE = (*UNREADABLE, ascii_tables.InconsistentTableError, votable.exceptions.VOTableSpecError, ExpatError)
-#: first bytes of files that aren't read -> what they are
+#: first bytes of files that can't be read here -> what these files are
 _OTHERS = {
     b"PK": "a spreadsheet or a ZIP archive",
     b"\xd0\xcf\x11\xe0": "an old spreadsheet",
@@ -33,11 +33,11 @@ _OTHERS = {
     b"\x80": "a Python pickle",
 }
 _GIVE = "Give the table as FITS, VOTable, ECSV or CSV."
-#: separators of cells, best first; a line that has none of them is separated by blanks
+#: separators of cells, best first; in a line without any of them, blanks separate the cells
 _SEPARATORS = ",;\t|"
 _IDENTIFIER = re.compile(r".*(id|name)|id[_-]?src", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
-#: signs beyond ASCII that have a plain likeness; accents and the like are taken off by Unicode's own rules
+#: characters outside ASCII -> similar ones in ASCII; accents are removed by Unicode's own rules
 _LIKENESS = str.maketrans(
     {**dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-"), "\u2032": "'", "\u2019": "'"}
     | {"\u2033": '"', "\u201d": '"', "\u00b0": "d", "\u00df": "ss", "\ufeff": ""}
@@ -47,11 +47,11 @@ _LIKENESS = str.maketrans(
 def read_table(path: Path) -> Table:
     """Read the first table of a file: all rows and columns, missing cells masked.
 
-    The content decides: FITS, VOTable, ECSV, tables of the CDS and of IPAC, or lines of cells between commas,
-    semicolons, tabs, bars or blanks (also as VizieR and TOPCAT write them, also with decimal commas). The file may be
-    packed by gzip, bzip2 or xz. A column that can't be read is left out with a warning. Names of columns and texts are
-    in ASCII (`plain_text`); a column of sky coordinates becomes two, of RA and DEC. InputError if there is no such
-    file, it is truncated, damaged or of another kind, or the table has no row.
+    The content of the file tells its format: FITS, VOTable, ECSV, a table of the CDS or of IPAC, or lines of cells
+    between commas, semicolons, tabs, bars or blanks (also as VizieR and TOPCAT write them, also with decimal commas).
+    The file may be packed by gzip, bzip2 or xz. A column that can't be read is left out with a warning. Names of
+    columns and texts are turned into ASCII (`plain_text`). A column of sky coordinates becomes two columns, RA and DEC.
+    InputError if there is no such file, it is truncated, damaged or of another kind, or the table has no row.
     """
     path = Path(path)
     if path.is_dir():
@@ -59,7 +59,7 @@ def read_table(path: Path) -> Table:
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path in the configuration.")
     begin = _unpacked(path, 4096)
-    # a header of FITS is one long line
+    # a FITS header has no line breaks
     if begin.startswith(b"SIMPLE") or (".fit" in path.name.lower() and b"\n" not in begin):
         table = _read_fits(path)
     elif re.search(rb"<([\w]+:)?VOTABLE", begin):
@@ -72,12 +72,12 @@ def read_table(path: Path) -> Table:
 
 
 def _unpacked(path: Path, size: int = -1) -> bytes:
-    """Return the first bytes of a file (-1 = all), unpacked."""
+    """Return the first `size` bytes of a file's unpacked content (-1 = all)."""
     try:
         with path.open("rb") as stream:
             return unpacked(stream).read(size)
     except UNREADABLE as error:
-        # a FITS file that is cut short says so itself, in the words for FITS files
+        # the message calls the file what its name says
         kind = "FITS file" if ".fit" in path.name.lower() else "compressed file"
         raise InputError(f"{path}: truncated or damaged {kind} ({error}). Copy or download it again.") from error
 
@@ -90,7 +90,7 @@ def _read_fits(path: Path) -> Table:
         for column in hdu.columns if isinstance(hdu, fits.BinTableHDU) else ():
             stored = hdu.data.dtype.fields.get(column.name)
             if stored and column.null is not None and not _holds(stored[0], column.null):
-                column.null = None  # a null that the type can't hold is none
+                column.null = None  # a TNULL that the column's type can't hold marks no cell
         try:
             return Table.read(hdu)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
@@ -98,13 +98,13 @@ def _read_fits(path: Path) -> Table:
 
 
 def _holds(dtype: np.dtype[Any], value: Any) -> bool:
-    """Whether a column of this type can hold a number; only whole-number columns have limits."""
+    """Whether a column of type `dtype` can hold the number `value`; only integer types have limits."""
     limits = np.iinfo(dtype) if dtype.kind in "iu" else None
     return limits is None or limits.min <= value <= limits.max
 
 
 def _read_columns(hdu: Any, path: Path, reason: Exception) -> Table:
-    """Read a table column by column, leaving out columns that can't be read; raise `reason` if none can."""
+    """Read a table column by column, leaving out columns that can't be read; raise `reason` if no column can."""
     read, lost = Table(), []
     for column in hdu.columns:
         try:
@@ -142,7 +142,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
     lines, kind = plain_text(text).splitlines(), "text"
     try:
         with warnings.catch_warnings():
-            # a number beyond 64 bits is read as text
+            # astropy warns that it reads a number beyond 64 bits as text
             warnings.simplefilter("ignore", AstropyWarning)
             if lines and lines[0].startswith("# %ECSV"):
                 kind = "ECSV"
@@ -162,7 +162,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
 
 
 def _decoded(raw: bytes) -> str:
-    """Return the text of a file: UTF-8 or UTF-16 by its mark, else UTF-8 if valid, else Windows' Latin-1."""
+    """Return bytes as text: UTF-16 if they begin with its byte order mark, else UTF-8 if valid, else Windows-1252."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return raw.decode("utf-16", "replace")
     try:
@@ -172,7 +172,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _read_cells(path: Path, lines: list[str]) -> Table:
-    """Read a line of names and lines of cells, leaving out comments, and VizieR's lines of units and dashes."""
+    """Return the table in lines of text: names, perhaps VizieR's units and dashes, and rows; comments are skipped."""
     filled = [line for line in lines if line.strip()]
     rows = [line for line in filled if not line.startswith("#")]
     if not rows:
@@ -195,7 +195,7 @@ def _read_cells(path: Path, lines: list[str]) -> Table:
     kind = {"\t": "tab", " ": "basic"}.get(separator, "csv")
     table = ascii_tables.read([header.getvalue(), *rows], format=kind, delimiter=separator, guess=False, comment="#")
     for place, name in enumerate(table.colnames):
-        # an id such as 007 is no number
+        # an id such as 007 must stay a text
         if _IDENTIFIER.fullmatch(name) and table[name].dtype.kind in "if":
             texts = [cells[place] for cells in csv.reader(rows, delimiter=separator, skipinitialspace=True)]
             if any(re.match(r"[+-]?0[\dxX]", text) for text in texts):
@@ -206,11 +206,11 @@ def _read_cells(path: Path, lines: list[str]) -> Table:
 
 
 def _names_above(path: Path, lines: list[str], row: str) -> tuple[list[str], str]:
-    """Return the names in the comment right above the first row, and the separator of the rows' cells."""
+    """Return the column names in the comment right above the first row `row`, and the separator of the rows' cells."""
     place = lines.index(row)
     above = lines[place - 1].lstrip("# ") if place else ""
     names, own = _cells(above, _separator(above)), _separator(above)
-    # a tab comes before the separator of the names: no cell holds a tab, but a cell may hold a decimal comma
+    # a tab is tried before the separator of the names: a cell may hold a decimal comma, but never a tab
     separators = [one for one in ("\t", own, *_SEPARATORS, " ") if len(_cells(row, one)) == len(names)]
     if not separators or _numbers(names):
         raise InputError(f"{path}: its first line holds numbers ({row[:60]}). Write the columns' names above.")
@@ -228,12 +228,12 @@ def _cells(line: str, separator: str) -> list[str]:
 
 
 def _numbers(cells: list[str]) -> bool:
-    """Whether any cell is a number, which no column name is."""
+    """Whether any of the cells is a number; a line of column names holds none."""
     return any(re.fullmatch(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*", cell) for cell in cells)
 
 
 def _with_points(table: Table, path: Path) -> Table:
-    """Turn text columns of numbers with decimal commas into numbers."""
+    """Return the table with columns of decimal commas, which were read as text, turned into numbers."""
     changed = []
     for name in table.colnames:
         if table[name].dtype.kind == "U":
@@ -251,7 +251,7 @@ def _with_points(table: Table, path: Path) -> Table:
 
 
 def _without_mixins(table: Table, path: Path) -> Table:
-    """Replace columns of sky coordinates by RA and DEC (ICRS, deg), and quantities by plain columns with a unit."""
+    """Return the table with RA and DEC (ICRS, deg) for sky coordinates, and a plain column for each `Quantity`."""
     plain = Table(meta=table.meta)
     for name in table.colnames:
         cells = table[name]

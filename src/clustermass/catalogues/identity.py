@@ -1,4 +1,4 @@
-"""Identifiers of the rows of a user's table: numbers, texts or 64-bit integers, else the number of the row."""
+"""Identifiers of the rows of a user's table: the user's own ids, or else the numbers of the rows."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d*")
 
 
 def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
-    """Return the table with the first of the `usual` columns whose values are unique as ID_SRC, else unchanged."""
+    """Return the table with the first `usual` column that has unique values as ID_SRC; unchanged if there is none."""
     by_lower = {name.lower(): name for name in reversed(table.table.colnames)}
     for column in (by_lower[name.lower()] for name in usual if name.lower() in by_lower):
         named = replace(table, names={**table.names, "ID_SRC": column})
@@ -24,7 +24,7 @@ def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
 
 
 def repeated(ids: Sequence[str]) -> str:
-    """Say which ids are missing or repeated; "" if all are unique."""
+    """Return a text about the first missing or repeated id; "" if all ids are there and differ."""
     seen: dict[str, int] = {}
     for row, text in enumerate(ids, start=1):
         if not text:
@@ -36,10 +36,11 @@ def repeated(ids: Sequence[str]) -> str:
 
 
 def numbering(table: CheckedTable) -> tuple[NDArray[np.int32], list[str]]:
-    """Return a number for each row, (rows,), and the user's ids if the numbers differ from them (else none).
+    """Return a number for each row, int32 (rows,), and the user's ids that these numbers replace.
 
-    The numbers are the table's own if they are whole, below 2^31 and differ, else 1, 2, 3, ... in the order of the
-    file, and a line of the log says why.
+    The numbers are the user's ids if these are different whole numbers below 2^31. Otherwise they are 1, 2, 3, ... in
+    the order of the file, and the log says why. The list of replaced ids is empty if the table has none or the numbers
+    are its ids.
     """
     if "ID_SRC" not in table:
         LOGGER.info("%s: no column of ids; rows are numbered from 1", table.path)

@@ -1,4 +1,4 @@
-"""Published masses: every kind of table and unit becomes log10(M500c / Msun) with errors in dex here."""
+"""Reading of published masses from several kinds of tables, as log10(M500c / Msun) with errors in dex."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +19,9 @@ from clustermass.io.log import LOGGER
 
 #: h of the cosmology in which Chiu et al. (2022, 2023) give masses in Msun/h
 H = PUBLISHED_RELATIONS["h0_km_s_mpc"] / 100
-#: log10(M500c / Msun) outside this is no mass of a cluster but one in other units
+#: a log10(M500c / Msun) outside this range isn't a cluster's mass, but a number in another unit
 _MASS_RANGE = (11.0, 16.5)
-#: first and last byte, from 0, of the columns of tablec1.dat of J/A+A/661/A11 that are read, by the ReadMe at the CDS
+#: columns of tablec1.dat (CDS: J/A+A/661/A11) that are read -> their first and last byte, from 0, as its ReadMe says
 _TABLEC1 = {"Name": (0, 15), "logM500R0.5B": (45, 50), "e_logM500R0.5B": (52, 56)}
 
 
@@ -31,15 +31,16 @@ class Published(NamedTuple):
     key: str  #: column of `catalogue.fits` that identifies clusters: `ID_SRC` or `NAME_CAT`
     ids: NDArray[np.str_]  #: the user's ids, or names without the survey's acronym, such as "J083811.9-015935"
     mass: FloatArray  #: log10(M500c / Msun), no h
-    low: FloatArray  #: errors downwards and upwards in dex, positive
-    high: FloatArray
+    low: FloatArray  #: error downwards in dex, positive
+    high: FloatArray  #: error upwards in dex, positive
 
 
 def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Published:
-    """Read a table of published masses of one of `KINDS` by `read_table`, or `tablec1.dat` of chiu2022.
+    """Return the masses in a table of published masses of the given `kind`, one of `KINDS`.
 
-    `columns` maps our names to the user's for kind `table`. InputError as of `clustermass.catalogues.tables`, or if the
-    table isn't of that kind, two rows have the same cluster, or a mass isn't in the unit of the kind.
+    The file is one that `read_table` reads, or `tablec1.dat` of Chiu et al. (2022). For kind `table`, `columns` maps
+    our column names to the user's. InputError as of `clustermass.catalogues.tables`, or if the table isn't of that
+    kind, two rows have the same cluster, or a mass isn't in the unit of the kind.
     """
     if kind not in KINDS:
         raise InputError(f"published masses: kind is {kind!r}, but must be one of: {', '.join(KINDS)}.")
@@ -67,7 +68,8 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
 def look_up(published: Published, ids: NDArray[Any], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
     """Return the row of each cluster of a field's catalogue in a table of published masses, (cluster,); -1 = none.
 
-    InputError if the table goes by names and the catalogue has no names (`name` None), or they share no cluster.
+    Clusters are found by `ids` or by `name`, as `published.key` says. InputError if names are needed, but the catalogue
+    has none (`name` is None), or if no cluster is found.
     """
     if published.key == "NAME_CAT" and name is None:
         raise InputError(
@@ -86,7 +88,7 @@ def look_up(published: Published, ids: NDArray[Any], name: NDArray[np.str_] | No
 
 
 def short_names(names: list[str]) -> list[str]:
-    """Leave the acronym of the survey out: "eFEDS J083811.9-015935" -> "J083811.9-015935"."""
+    """Return names without the acronym of the survey: "eFEDS J083811.9-015935" -> "J083811.9-015935"."""
     return [name.split()[-1] if name.split() else "" for name in names]
 
 
@@ -143,7 +145,7 @@ KINDS: dict[str, Kind] = {
 
 
 def _read(path: Path, *columns: str) -> tuple[NDArray[np.str_], list[FloatArray]]:
-    """Read the column Name and these columns of numbers, (rows,) each; the case of the columns doesn't matter."""
+    """Return the column Name, without the survey's acronym, and `columns` as numbers (rows,); case doesn't matter."""
     read = _read_tablec1(path) if path.suffix.lower() == ".dat" else read_survey_table(path)
     # FITS and VOTable allow no dot in a name
     table = find_columns(read, path, {name: (name, name.replace(".", "_")) for name in ("Name", *columns)})

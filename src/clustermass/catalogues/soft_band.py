@@ -1,4 +1,4 @@
-"""Catalogues of several energy bands: measurements at 0.2-2.3 keV, combined from those of the bands."""
+"""Measurements at 0.2-2.3 keV from catalogues that have them in several energy bands."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -18,12 +18,12 @@ from clustermass.io.log import LOGGER
 Bands: TypeAlias = Mapping[int, tuple[float, float]]
 
 _SOFT_EV = (200.0, 2300.0)
-#: edges may be off by this
+#: edges that differ by less count as equal
 _ROUNDING_EV = 1.0
-#: an upper edge of 2.2 keV loses less than 1 % of a cluster's counts
+#: the bands may end this far below 2.3 keV: an upper edge of 2.2 keV loses less than 1 % of a cluster's counts
 _MISSING_EV = 100.0
 _SUMMED = ("ML_RATE", "ML_CTS", "ML_BKG")
-#: what ermldet of eSASS, whose call is in the header, was told about its images
+#: the energy bands in the call of eSASS's ermldet, which the header records
 _ERMLDET = re.compile(r'TASK:ermldet\b.*?\bEMIN="?([\d. ]+?)"? EMAX="?([\d. ]+?)"?(?= \w+=|$)')
 #: column that marks the catalogue of hard sources of eRASS1 (Merloni et al. 2024), and the edges of its bands in eV
 _ERASS1_HARD = ("UID_1B", (200, 600, 2300, 5000))
@@ -32,14 +32,16 @@ _ERASS1_HARD = ("UID_1B", (200, 600, 2300, 5000))
 def in_soft_band(
     table: Table, path: Path, edges_ev: Sequence[float] | None = None, named: Collection[str] = ()
 ) -> Table:
-    """Return the table with ML_RATE, ML_CTS, ML_BKG and ML_EXP of 0.2-2.3 keV, if it has those of numbered bands.
+    """Return the table with ML_RATE, ML_CTS, ML_BKG and ML_EXP of 0.2-2.3 keV, made from those of numbered bands.
 
-    Bands are columns such as ML_RATE_1; ML_RATE_0 is for all of them together. Their energies are `edges_ev`, else what
-    the header says of ermldet, else those of eRASS1's hard sources. Rate, counts and background are summed over the
-    bands that make 0.2-2.3 keV; the exposure is their mean, weighted by counts. If no bands add up to it, or the
-    energies of several bands are unknown, rate, counts and background are set to unknown, with a warning. A single band
-    of unknown energies is assumed to be 0.2-2.3 keV. Nothing changes if ML_RATE is a column or `named` by the user.
-    InputError for a list of ermldet, which has a row for each band, or if there aren't as many bands as `edges_ev` has.
+    Band 1 has columns such as ML_RATE_1; ML_RATE_0 is for all bands together. The energies of the bands are `edges_ev`,
+    else those in the header's call of ermldet, else those of eRASS1's catalogue of hard sources. Rate, counts and
+    background are summed over the bands that make 0.2-2.3 keV; the exposure is the summed counts over the summed rate.
+    If no bands make 0.2-2.3 keV, or the energies of several bands are unknown, rate, counts and background are set to
+    unknown, with a warning. A single band of unknown energies is assumed to be 0.2-2.3 keV. The table is returned
+    unchanged if it has no numbered bands, or a column ML_RATE, or if the user has `named` a column for ML_RATE.
+    InputError if the table is ermldet's own list, with a row for each band, or if `edges_ev` doesn't fit the number of
+    bands.
     """
     upper = {name.upper(): name for name in table.colnames}
     if {"ID_BAND", "ID_INST", "ML_RATE"} <= set(upper) and np.unique(np.ma.asarray(table[upper["ID_BAND"]])).size > 1:
@@ -70,7 +72,7 @@ def in_soft_band(
 
 
 def _bands(table: Table, path: Path, numbers: Sequence[int], edges_ev: Sequence[float] | None) -> Bands:
-    """Return the edges of each band in eV, empty if they are unknown."""
+    """Return the edges of each band in eV, by number of the band; empty if they are unknown."""
     if edges_ev:
         if len(edges_ev) != len(numbers) + 1:
             raise InputError(
@@ -88,7 +90,7 @@ def _bands(table: Table, path: Path, numbers: Sequence[int], edges_ev: Sequence[
 
 
 def _that_make_soft(bands: Bands) -> list[int]:
-    """Return the bands that add up to 0.2-2.3 keV, ascending; none if there is a gap or overlap."""
+    """Return the numbers of the bands that together make 0.2-2.3 keV, by energy; [] if there is a gap or overlap."""
     low, high = _SOFT_EV
     inside = [(edges, band) for band, edges in bands.items() if edges[0] < high and edges[1] <= high + _ROUNDING_EV]
     inside = sorted(one for one in inside if one[0][1] > low)
@@ -98,7 +100,7 @@ def _that_make_soft(bands: Bands) -> list[int]:
 
 
 def _mean_exposure(measured: Mapping[str, FloatArray]) -> FloatArray:
-    """Return the bands' mean exposure, (rows,), weighted by counts where each band's rate and counts are known."""
+    """Return the summed bands' exposure, (rows,): summed counts over summed rate, or else the mean of the bands."""
     plain = measured["ML_EXP"].mean(axis=0)
     if not {"ML_RATE", "ML_CTS"} <= set(measured):
         return plain
@@ -106,7 +108,7 @@ def _mean_exposure(measured: Mapping[str, FloatArray]) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         by_counts = counts / rate
     lowest, highest = measured["ML_EXP"].min(axis=0), measured["ML_EXP"].max(axis=0)
-    # a rate in other units, or without counts, gives no mean
+    # where the quotient is outside the bands' exposures, the rate is in other units, or rate or counts are missing
     return np.where((by_counts >= lowest) & (by_counts <= highest), by_counts, plain)
 
 

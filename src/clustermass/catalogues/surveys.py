@@ -19,7 +19,7 @@ from clustermass.io.log import LOGGER
 
 #: usual names, best first (eSASS, eFEDS: Brunner, Liu, Klein et al. 2022; eRASS1: Bulbul et al. 2024)
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    # in eRASS1 ID_SRC begins anew with every tile of the sky
+    # in eRASS1, ID_SRC begins anew in every tile of the sky; where it repeats, DETUID is used
     "ID_SRC": ("ID_CAT", "ID_SRC", "ID-SRC", "IDSRC", "DETUID", "UID", "ID", "SRCID", "SOURCE_ID"),
     "RA": ("RA_CORR", "RA", "RAdeg", "RAJ2000", "RA_ICRS", "_RAJ2000"),
     "DEC": ("DEC_CORR", "DEC", "DEdeg", "DEJ2000", "DE_ICRS", "_DEJ2000"),
@@ -41,7 +41,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     # not ID: the IDs of Liu et al. (2022) differ by rounding from the names in all other eFEDS tables
     "NAME_CAT": ("NAME_CAT", "Name", "IAUNAME"),
 }
-#: no cluster is farther: larger numbers are velocities, percent or a mark for "unknown"
+#: no cluster has a larger redshift: larger numbers are velocities, percentages or stand for "unknown"
 MAX_REDSHIFT = 10.0
 
 
@@ -49,8 +49,8 @@ class Survey(NamedTuple):
     """A published catalogue: its content and paper, and how it is recognised."""
 
     title: str
-    marks: tuple[str, ...]  #: columns; no other of `SURVEYS` has all of them
-    rows: int  #: as published
+    marks: tuple[str, ...]  #: columns by which it is recognised: no other of `SURVEYS` has them all
+    rows: int  #: number of rows as published
 
 
 SURVEYS = (
@@ -60,7 +60,7 @@ SURVEYS = (
     Survey("eRASS1 clusters (Bulbul et al. 2024)", ("DETUID", "BEST_Z", "EXT_LIKE"), 12247),
 )
 _POSITIVE, _ANY = float(np.nextafter(0, 1)), np.inf
-#: columns -> lowest and highest value that is a measurement. A -1 in L, T or F means that only an upper limit is known;
+#: names of columns; lowest and highest value that is a measurement. A -1 in L, T or F means that only a limit is known;
 #: an error far below zero marks a failed fit. An infinite SIGMA_Z is kept: it says that the redshift is unknown
 _MEASUREMENTS = (
     (re.compile(r"(T|L|LBOL|F)_\d+KPC(_[LU])?"), _POSITIVE, _ANY),
@@ -74,7 +74,7 @@ _MEASUREMENTS = (
 def read_survey_table(path: Path, edges_ev: Sequence[float] | None = None, named: Collection[str] = ()) -> Table:
     """Read a table as `read_table` does; in a published catalogue mask the values that mean "not measured".
 
-    Names and units are the table's own, but for what `in_soft_band` adds.
+    Columns keep their names and units. `in_soft_band`, which gets `edges_ev` and `named`, may add columns.
     """
     table = in_soft_band(read_table(path), path, edges_ev, named)
     survey = recognise(table)
@@ -92,7 +92,7 @@ def recognise(table: Table) -> Survey | None:
 
 
 def mask_sentinels(table: Table, path: Path) -> Table:
-    """Mask all values that mean "not measured" in the columns of `_MEASUREMENTS`, and log how many."""
+    """Return the table with values masked that mean "not measured" (`_MEASUREMENTS`), and log how many these are."""
     checked, masked, counts = CheckedTable(table, path), table.copy(copy_data=False), {}
     for name in table.colnames:
         limits = next(((low, high) for rule, low, high in _MEASUREMENTS if rule.fullmatch(name.upper())), None)
@@ -121,9 +121,9 @@ def join_tables(
 
     Rows are joined by ID_SRC. Names are never compared, as those of two eFEDS tables differ in the last digit for three
     of four clusters. Columns taken over are called "<column> of <file>", and masked where that file lacks the row.
-    Returns also the redshifts (rows,) of each further table that has them, by file name; NaN = none. InputError as of
-    `clustermass.catalogues.tables`, or if a further table has no ID_SRC or none of the catalogue's, or has other
-    positions.
+    Also returns the redshifts (rows,) in each further table that has some, by its file's name; NaN = none. InputError
+    as of `clustermass.catalogues.tables`, or if a further table has no ID_SRC, shares none with the catalogue, or gives
+    other positions for the same ID_SRC.
     """
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
     redshifts: dict[str, FloatArray] = {}
@@ -149,7 +149,7 @@ def join_tables(
 def _further(
     catalogue: CheckedTable, path: Path, synonyms: Synonyms, edges_ev: Sequence[float] | None
 ) -> tuple[CheckedTable, NDArray[np.int64]]:
-    """Read a further table; find its row for each row of the catalogue, (rows,); -1 = none."""
+    """Return a further table, and the row in it of each row of the catalogue, (rows,), -1 = none."""
     catalogue.require({"ID_SRC": "to join further tables by"}, "catalogue_columns")
     other = find_columns(read_survey_table(path, edges_ev), path, synonyms)
     other = identified(other, (catalogue.names["ID_SRC"], *synonyms["ID_SRC"]))

@@ -1,4 +1,4 @@
-"""A user's tables: columns are found by their usual names; errors name file, column and row of a bad cell."""
+"""Access to a table's columns by our own names; errors name the file, column and row of a bad cell."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -25,13 +25,13 @@ Renamed: TypeAlias = Mapping[Any, str]
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
-    """Return " Did you mean ...?" with the nearest of `names`, or nothing when none is near."""
+    """Return the text " Did you mean ...?" with the one of `names` most similar to `word`; "" if none is similar."""
     by_lower = {name.lower(): name for name in names}
     match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean {by_lower[match[0]]}?" if match else ""
 
 
-#: texts of a missing number
+#: texts that stand for a missing number
 _EMPTY = {"", "nan", "null", "none", "--"}
 
 
@@ -41,25 +41,25 @@ class CheckedTable:
 
     table: Table  #: missing cells masked
     path: Path  #: its file, for messages
-    names: Mapping[str, str] = field(default_factory=dict)  #: our name -> the table's column, if it is another
+    names: Mapping[str, str] = field(default_factory=dict)  #: our name -> the table's column
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.table)
 
     def __contains__(self, name: str) -> bool:
-        """Whether there is a column for our name."""
+        """Whether the table has a column for our name."""
         return name in self.names
 
     def _cells(self, name: str) -> Any:
         return self.table[self.names.get(name, name)]
 
     def numbers(self, name: str) -> FloatArray:
-        """Return a column as float64 (rows,), missing cells as NaN; InputError if a cell isn't one number."""
+        """Return a column as float64 (rows,), missing cells as NaN; InputError if a cell is no number or several."""
         return self._parsed(name, _number, "not a number")
 
     def _parsed(self, name: str, number_of: Callable[[str], float], complaint: str) -> FloatArray:
-        """Return the numbers of a column; `number_of` reads a text, NaN = it can't."""
+        """Return a column as numbers; `number_of` turns the text of a cell into a number, or NaN if it can't."""
         values = np.ma.asarray(self._cells(name))
         if values.ndim != 1:
             column = self.names.get(name, name)
@@ -88,7 +88,7 @@ class CheckedTable:
                 for cell in self.numbers(name).tolist()]  # fmt: skip
 
     def single(self, values: FloatArray, name: str) -> NDArray[np.float32]:
-        """Return a column's numbers in single precision; InputError for a finite number too large for it."""
+        """Return `values` of the column `name` in single precision; InputError if a number is too large for it."""
         fits_in = ~(np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max))
         self.check(fits_in, values, name, "too large to be measured. Correct the cell, or leave it empty")
         return values.astype(np.float32)
@@ -160,7 +160,7 @@ def _number(text: str) -> float:
 
 
 def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
-    """Read one table of a FITS file of the pipeline; it may have no rows."""
+    """Return the table `name` of a FITS file of the pipeline; InputError if it or one of `columns` is missing."""
     with opened_fits(path) as hdus:
         table = next((Table.read(hdu) for hdu in hdus if hdu.name == name), None)
     if table is None:
@@ -175,10 +175,11 @@ def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
 
 
 def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | None = None) -> CheckedTable:
-    """Find the column of a user's table for each of our names, and convert it to our unit; case doesn't matter.
+    """Return a user's table with its columns found for our names, and with numbers in our units.
 
-    `synonyms` holds the usual names of each of our columns, best first; `given`, the user's own map, goes before them.
-    InputError if `given` has a name that isn't ours or names a column that the table lacks.
+    `synonyms` holds the usual names of each of our columns, best first. `given` maps our names to the user's columns,
+    and takes precedence. Case doesn't matter. InputError if `given` has a name that isn't ours, or names a column that
+    the table lacks.
     """
     given = given or {}
     if unknown := [ours for ours in given if ours not in synonyms]:
@@ -204,7 +205,7 @@ def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
 
 
 def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
-    """Log the number of rows of a table that are `what` and the first of these (from 1); nothing if none is."""
+    """Warn of the true `rows` (bool): log their number, the first few (from 1), and `what` they have in common."""
     if rows.any():
         first = np.flatnonzero(rows)[:5] + 1
         listed = ", ".join(map(str, first)) + (", ..." if rows.sum() > 5 else "")

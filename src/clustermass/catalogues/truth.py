@@ -21,18 +21,18 @@ _QUANTITIES = {"SRC_ID": "number of the halo", "RA": "right ascension", "DEC": "
 _MASSES = {"LOG10_M500C": "log10 of its mass in Msun, or M500C, the mass itself", "M500C": "mass in Msun"}
 _SYNONYMS = {name: (name,) for name in (*(column.name for column in TRUTH), "M500C") if name != "COUNTS"}
 _OPTIONAL = ("KT", "L500", "FLUX", "R500_ARCMIN")
-#: log10(M500c / Msun) outside this is no mass of a halo but one in other units
+#: a log10(M500c / Msun) outside this range isn't a halo's mass, but a number in another unit
 _MASS_RANGE = (9.0, 17.0)
-#: numbers of realizations whose names are no numbers begin here
+#: realizations whose labels are no numbers get numbers from here on
 _NAMED = 2**30
 
 
 def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
     """Read a user's table of simulated haloes and return it with the columns of `truth.fits` except COUNTS.
 
-    The table has at least SRC_ID, RA, DEC, Z and LOG10_M500C or M500C, perhaps under other names (`columns`: ours ->
-    theirs). Returns a row for each halo in the order of the file; KT, L500, FLUX and R500_ARCMIN are NaN where the
-    table lacks them. Without HALO_ID, haloes of different realizations (labels such as "01") count as different.
+    The table has at least SRC_ID, RA, DEC, Z and LOG10_M500C or M500C, perhaps under other names (`columns`: our name
+    -> the table's). Returns a row for each halo in the order of the file; KT, L500, FLUX and R500_ARCMIN are NaN where
+    the table lacks them. Without HALO_ID, haloes of different realizations (labels such as "01") count as different.
     InputError as of `clustermass.catalogues.tables`, or for an impossible redshift or mass, or a HALO_ID in two rows.
     """
     table = find_columns(read_table(path), Path(path), _SYNONYMS, columns)
@@ -75,17 +75,17 @@ def _halo_ids(table: CheckedTable, src_id: NDArray[np.int32], realization: str) 
 
 
 def _number(realization: str) -> int:
-    """Return a number below 2^31 that tells a realization from others: its name if that is a number, as 01."""
+    """Return a number below 2^31 that identifies a realization: its label as a number ("01": 1), or a hash of it."""
     plain = realization.isdigit() and realization == f"{int(realization):02d}" and int(realization) < _NAMED
     return int(realization) if plain else _NAMED + zlib.crc32(realization.encode()) % _NAMED
 
 
-#: a detection is a halo's only if the halo's photons make up this share of the fitted counts
+#: a detection matches a halo only if the halo's photons make up at least this share of the fitted counts
 MIN_PURITY = 0.2
-#: a label that is no halo's is background if less than this share of its photons lies at the detection: SIXTE labels
-#: the particle background -1, but the diffuse sky with a number like any source's
+#: a label that isn't a halo's counts as background if less than this share of its photons lies at the detection. It
+#: can't be told by its number: SIXTE labels the particle background -1, but the diffuse sky like any source
 MIN_CONCENTRATION = 0.1
-#: added to a signed label of 32 bits, makes it positive
+#: number that makes a signed label of 32 bits positive when added to it
 _LABEL_SHIFT = 1 << 31
 _NAMES = ("ID_SRC", "SRC_ID", "SEPARATION", "PURITY")
 #: one value for each of `_NAMES`
@@ -102,12 +102,12 @@ def match_by_photons(
 
     A photon belongs to the nearest detection within the radius. A detection belongs to the source with most of its
     photons: a halo or an AGN, never background. It matches if this source is a halo with at least `MIN_PURITY` of the
-    fitted counts. Of several detections of a halo, only the one with most of its photons matches.
+    fitted counts. Of several detections of a halo, only the one with most photons of the halo matches.
 
     Takes detections with `ID_SRC`, `RA`, `DEC` (deg) and `ML_CTS` (NaN = unknown), haloes with `SRC_ID`, `RA` and
     `DEC`, and the photons in the band of ML_CTS, piece by piece. Returns `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec) and
     `PURITY`, sorted by ID_SRC. PURITY is the halo's share of ML_CTS. If ML_CTS is unknown or exceeds the photons within
-    the radius (a source larger than it), PURITY is the halo's share of these photons.
+    the radius (for sources larger than the radius), PURITY is the halo's share of the photons within the radius.
     """
     here, there = _directions(detections), _directions(truth)
     pairs, number, whole = _counted(photons, here, radius_arcsec)
@@ -140,7 +140,8 @@ def _counted(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Count the photons of each label at each detection.
 
-    Returns pairs of detection (row) and label, int64 (2, pairs); the photons of each pair; all photons of its label.
+    Returns pairs of detection (row) and label, int64 (2, pairs); the number of photons of each pair, (pairs,); and the
+    number of all photons that have the pair's label, (pairs,).
     """
     tree, pairs, labels = cKDTree(here), Tally(), Tally()
     for ra, dec, label in photons:
@@ -168,10 +169,10 @@ class Tally:
 
 
 def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> Table:
-    """Match detections to haloes by position: from the brightest halo on, each takes the nearest free detection.
+    """Match detections to haloes by position: each halo, the brightest first, takes the nearest free detection.
 
-    Takes and returns tables as `match_by_photons` does; `truth` may have `FLUX`, `L500`, `LOG10_M500C` and `Z`. Each
-    detection and halo occurs at most once; PURITY is NaN.
+    Takes and returns tables as `match_by_photons` does; brightness is from `FLUX`, `L500`, `LOG10_M500C` and `Z` of
+    `truth`, where it has them. Each detection and each halo occurs at most once; PURITY is NaN.
     """
     here, there = _directions(detections), _directions(truth)
     near = cKDTree(here).query_ball_tree(cKDTree(there), _chord(radius_arcsec))
@@ -191,7 +192,7 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
 
 
 def _brightness(truth: Table) -> FloatArray:
-    """Return FLUX, else L500 / z^2, else M500c^1.5 / z^2 (L is about proportional to M^1.5), else 0, to rank haloes."""
+    """Return a measure of brightness (haloes,): FLUX, else L500 / z^2, else M500c^1.5 / z^2 (for L ~ M^1.5), else 0."""
     columns = {name: np.asarray(truth[name], dtype=float) for name in truth.colnames}
     for name in ("FLUX", "L500"):
         if name in columns and np.isfinite(columns[name]).all():

@@ -1,4 +1,4 @@
-"""Units of a user's columns: converted to ours if of the right physical kind, else ignored with a warning."""
+"""Conversion of a user's columns to our units; a unit of another physical kind is ignored with a warning."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from clustermass.io.products import CATALOGUE, TRUTH
 #: our name of a column -> its unit; None = a bare number or a text
 _OURS = {one.name: one.unit for one in (*TRUTH, *CATALOGUE)} | {"M500C": "Msun"}
 _COUNTED = (units.count, units.photon, units.pixel)
-#: words that astropy doesn't know -> its own
+#: spellings of units that astropy doesn't know -> spellings that it knows
 _WORDS = {"cts": "ct", "counts": "ct", "sec": "s", "ksec": "ks", "seconds": "s", "hours": "h", "degrees": "deg"}
 _WORDS |= {"arcmins": "arcmin", "arcminutes": "arcmin", "arcsecs": "arcsec", "arcseconds": "arcsec"}
 
@@ -48,7 +48,7 @@ def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
 
 
 def _factor(unit: object, ours: str) -> float | None:
-    """Return the factor from the user's unit to ours, None if they are of different physical kinds."""
+    """Return the factor from a user's unit to that of our column `ours`; None if they are of different kinds."""
     if isinstance(unit, units.UnrecognizedUnit):
         text = re.sub("[a-z]+", lambda word: _WORDS.get(word[0], word[0]), str(unit).lower())
         unit = units.Unit(text, parse_strict="silent")
@@ -63,13 +63,16 @@ def _factor(unit: object, ours: str) -> float | None:
 
 
 def _without_counts(unit: UnitBase) -> UnitBase:
-    """Return a unit without counts, photons and pixels, which only some tables state."""
+    """Return a unit without counts, photons and pixels, because only some tables state these."""
     parts = [(base, power) for base, power in zip(unit.bases, unit.powers, strict=True) if base not in _COUNTED]
     return units.CompositeUnit(unit.scale, [base for base, _ in parts], [power for _, power in parts])
 
 
 def angle(text: str, unit: str) -> float:
-    """Return a number of degrees, or an angle such as 08:26:26.5 or 08h26m26.5s (`unit`: hourangle, deg) in deg."""
+    """Return the angle in a text, in deg; NaN if there is none.
+
+    The text is a number of degrees, or an angle such as 08:26:26.5 or 08h26m26.5s in `unit`, hourangle or deg.
+    """
     try:
         return float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Catalogues of detections: a user's table in, the columns of `catalogue.fits` out."""
+"""Conversion of a user's table of clusters to the columns of `catalogue.fits`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from clustermass.io.log import LOGGER
 if TYPE_CHECKING:
     from clustermass.config.sky_models import CatalogueSelection
 
-#: likelihood of all rows if the user's table has no such column: above every threshold
+#: DET_LIKE or EXT_LIKE of all rows if the user's table lacks the column: above every threshold
 VOUCHED_LIKELIHOOD = 1.0e6
 
 _REQUIRED = {"RA": "right ascension", "DEC": "declination", "Z": "redshift"}
 #: spectroscopic redshifts of Klein et al. (2022), besides Z_BEST_COMB
 _SPECTROSCOPIC: dict[str, tuple[str, ...]] = {"Z_SPEC": ("SPEC_Z_BEST_COMB",)}
-#: Krippendorf et al. (2023) leave out eFEDS detections with at least this chance of being no cluster
+#: Krippendorf et al. (2023) leave out eFEDS detections with at least this probability of being no cluster
 F_CONT_MAX = 0.3
 #: if redshifts of two tables differ by more, a luminosity for the one is wrong for the other
 MAX_REDSHIFT_DIFFERENCE = 0.02
@@ -43,24 +43,25 @@ def read_catalogue(
     """Read a user's table of clusters, as `read_table` does, and return it with the columns of `catalogue.fits`.
 
     Columns are found by `columns` (our name -> the table's) first, then by the usual names of eSASS, eFEDS and eRASS1
-    tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, precede RA and DEC). `further` tables of the
-    same detections are joined by their ids and fill in what this one lacks. Redshift, its error and its kind all come
-    from one table. A luminosity from a table whose redshift differs by more than `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
+    tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, precede RA and DEC). The `further` tables, of
+    the same detections, are joined by their ids, and fill in columns that the first table lacks. Redshift, its error
+    and its kind all come from one table. A luminosity from a table whose redshift differs by more than
+    `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
 
     ID_SRC is the user's number of a cluster. If the user's ids are texts, beyond 32 bits, repeated or missing, it is
-    the number of the row, and ID_CAT holds the user's ids. `edges_ev` are the energy bands of a table that has several,
-    see `clustermass.catalogues.soft_band`.
+    the number of the row, and ID_CAT holds the user's ids. `edges_ev` are the edges of the energy bands of a table
+    that has several, see `clustermass.catalogues.soft_band`.
 
     Redshifts that aren't positive and finite, and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as
-    missing, as do photometric redshifts of infinite or huge error. For Klein et al. (2022), SPEC_Z_BEST_COMB is
-    preferred to Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts without any error or kind are taken
-    as exact. A table without DET_LIKE or EXT_LIKE is a list that the user vouches for: the likelihood becomes
-    `VOUCHED_LIKELIHOOD`. No row is dropped, not even likely contaminants (`select_clusters` can); counts are logged.
+    missing. Photometric redshifts with an infinite or very large error (`MAX_ERROR`) count as missing, too. For Klein
+    et al. (2022), SPEC_Z_BEST_COMB is preferred to Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts
+    without any error or kind are taken as exact. If the table lacks DET_LIKE or EXT_LIKE, every row passes any cut on
+    it (`VOUCHED_LIKELIHOOD`). No row is dropped, not even likely contaminants, which `select_clusters` can drop.
     InputError as of `clustermass.catalogues.tables`, or for an unknown Z_TYPE.
 
     Returns a row for each detection in the order of the file, with the columns and units of
-    `clustermass.io.products.CATALOGUE` (optional ones if the tables have them; always Z_ORIGIN). Missing measurements
-    are NaN; redshifts are as `redshifts` returns them.
+    `clustermass.io.products.CATALOGUE` (optional ones if the tables have them, and always Z_ORIGIN). Missing
+    measurements are NaN; redshifts are as `redshifts` returns them.
     """
     table, other_redshifts = _find(Path(path), columns or {}, further, edges_ev)
     taken = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
@@ -94,7 +95,7 @@ def read_catalogue(
 def _find(
     path: Path, given: Renamed, further: Sequence[Path], edges_ev: Sequence[float] | None
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
-    """Read a table and the further ones, find their columns, and return what `join_tables` returns."""
+    """Read a table and the `further` tables, find their columns and join them; return what `join_tables` returns."""
     if ("RA" in given) != ("DEC" in given):
         raise InputError("catalogue_columns names only one of RA and DEC. Name both: they are of one position.")
     read = read_survey_table(path, edges_ev, given)
@@ -118,7 +119,10 @@ def _find(
 
 
 def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: dict[str, FloatArray]) -> None:
-    """Log redshifts that differ between tables, drop luminosities of another redshift; InputError if not in erg/s."""
+    """Log redshifts that differ between tables, and set luminosities for another redshift to NaN.
+
+    InputError if the luminosities aren't in erg/s.
+    """
     for file, other in other_redshifts.items():
         apart = np.abs(np.asarray(catalogue["Z"]) - other)
         differ = apart > MAX_REDSHIFT_DIFFERENCE
@@ -134,7 +138,7 @@ def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: 
 
 
 def _yes_or_no(table: CheckedTable, name: str) -> NDArray[np.int16]:
-    """Return 1 = yes, 0 = no, -1 = blank."""
+    """Return a column of yes and no as numbers, (rows,): 1 = yes, 0 = no, -1 = blank."""
     meanings = {1: ("true", "t", "yes", "1", "1.0"), 0: ("false", "f", "no", "0", "0.0"), -1: ("", "-1")}
     values = {text: number for number, texts in meanings.items() for text in texts}
     texts = [text.lower() for text in table.texts(name)]
@@ -170,12 +174,13 @@ MAX_ERROR = 0.3
 
 
 def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.str_], NDArray[np.str_]]:
-    """Return redshifts, standard errors, kinds and the columns they are from, (rows,) each.
+    """Return redshifts, standard errors, kinds, and the names of the columns that the redshifts are from, (rows,) each.
 
     The table has `Z` and perhaps `Z_ERR`, `Z_TYPE` and `Z_SPEC`. A spectroscopic redshift Z_SPEC above 0 is preferred
     to Z. A redshift is NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR` (1 + z).
-    The error is 0 for spectroscopic redshifts and, with a warning, for photometric ones that have none; it is NaN
-    without a redshift. Kinds are 'spec', 'photo' or 'none'; rows without redshift have 'none', and the column ''.
+    The error is 0 for spectroscopic redshifts and, with a warning, for photometric redshifts without an error; it is
+    NaN without a redshift. Kinds are 'spec', 'photo' or 'none'. Rows without redshift have the kind 'none' and the
+    column ''.
     InputError if a Z_TYPE is unknown.
     """
     values, error, kind = table.numbers("Z"), _errors(table), _kinds(table)
@@ -186,7 +191,7 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
         values, kind = np.where(given, exact, values), np.where(given, "spec", kind)
         origin = np.where(given, column, origin)
         LOGGER.info("%s: %d of %d redshifts are those of %s", table.path, given.sum(), given.size, column)
-    # without a stated kind, an error of exactly 0 is how spectroscopic redshifts are marked
+    # where no kind is stated, an error of exactly 0 marks a spectroscopic redshift
     kind = np.where(kind == "", np.where(error == 0, "spec", "photo"), kind)
     missing = _missing(table, values, error, kind)
     kind = np.where(missing, "none", kind).astype("U5")
@@ -232,7 +237,7 @@ def _kinds(table: CheckedTable) -> NDArray[np.str_]:
         return np.full(len(table), "", dtype="U5")
     texts = table.texts("Z_TYPE")
     words = [text.lower().removesuffix(".0") for text in texts]
-    # eRASS1 says "cg_spec_z" for that of the central galaxy alone, and "lit_z" for any kind from the literature
+    # in eRASS1, "cg_spec_z" is the central galaxy's alone, and "lit_z" is from the literature and may be of either kind
     first = ["s" if "spec" in word else "" if word.startswith("lit") else word[:1] for word in words]
     kinds = {"0": "photo", "p": "photo", "1": "spec", "s": "spec", "": "", "n": "", "-": ""}
     table.check([mark in kinds for mark in first], [*map(repr, texts)], "Z_TYPE", "neither photo (0) nor spec (1)")
@@ -240,10 +245,10 @@ def _kinds(table: CheckedTable) -> NDArray[np.str_]:
 
 
 def select_clusters(catalogue: Table, path: Path, cuts: CatalogueSelection | None) -> Table:
-    """Return the rows of `read_catalogue` that pass every cut; the log says how many each leaves.
+    """Return the rows of a catalogue from `read_catalogue` that pass every cut, and log how many each cut leaves.
 
     `cuts` is the block `catalogue_selection` of a sky (None: all rows pass): F_CONT must be below `f_cont_max`
-    (negative values are clusters confirmed by other means; unknown ones don't pass), and with `in_area90` IN_AREA90
+    (negative values are clusters confirmed by other means; unknown values don't pass), and with `in_area90` IN_AREA90
     must be 1. InputError if a column that a cut needs isn't there, or no row passes.
     """
     limit = (cuts or {}).get("f_cont_max")
