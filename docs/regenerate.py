@@ -18,8 +18,8 @@ CORES = 2
 
 
 def rows(table: dict[str, Any]) -> Iterator[str]:
-    """Yield the lines of the table, with a row for each entry and a column for each stage."""
-    yield f"| key | {' | '.join(SHOWN)} | time | made anew because of it |"
+    """Yield the lines of the Markdown table: a row for each entry of regenerate.yaml, a column for each stage."""
+    yield f"| key | {' | '.join(SHOWN)} | time | rules that the change itself re-runs (remark) |"
     yield f"|---|{':-:|' * len(SHOWN)}--:|---|"
     for entry in table["keys"]:
         keys = ", ".join(f"`{key}`" for key in entry["keys"])
@@ -29,7 +29,7 @@ def rows(table: dict[str, Any]) -> Iterator[str]:
 
 
 def time(entry: dict[str, Any], table: dict[str, Any]) -> str:
-    """Return the time of all re-run stages in the default run, on `CORES` cores."""
+    """Return, as text, the wall time of the stages that an entry of regenerate.yaml re-runs in the default run."""
     if not entry["causes"]:
         return "none"
     seconds = sum(table["seconds"].get(stage, 0) for stage in [*entry["stages"], "report"]) / CORES
@@ -37,7 +37,7 @@ def time(entry: dict[str, Any], table: dict[str, Any]) -> str:
 
 
 def causes(entry: dict[str, Any], stages: dict[str, list[str]]) -> str:
-    """Return the rules that a key changes; if they are all rules of a stage, the stage's name."""
+    """Return the rules in `causes` of an entry as text; the name of a stage stands for all of its rules."""
     left, shown = list(entry["causes"]), []
     for stage, names in stages.items():
         if len(names) > 2 and set(names) <= set(left):
@@ -47,7 +47,7 @@ def causes(entry: dict[str, Any], stages: dict[str, list[str]]) -> str:
 
 
 def main() -> int:
-    """Write or check the table. Return the exit status."""
+    """Write the table into the page, or with `--check` compare it with the page. Return the exit status."""
     table = yaml.safe_load((HERE / "regenerate.yaml").read_text(encoding="utf-8"))
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)
