@@ -1,8 +1,8 @@
-"""Find out whether JAX is set up for a GPU, without importing it."""
+"""Find out whether a GPU plugin of JAX is installed, without importing JAX."""
 
 from importlib.metadata import entry_points
 
 
 def has_accelerator_plugin() -> bool:
-    """Return whether a JAX plugin for GPUs (`jax[cuda12]`) is installed, even if no GPU works with it."""
+    """Return whether a GPU plugin of JAX, such as `jax[cuda12]`, is installed; the machine may still lack a GPU."""
     return bool(entry_points(group="jax_plugins"))

@@ -1,8 +1,9 @@
-"""A member in training, its checkpoint on disk, `{member}.{hash}.safetensors`, and a watch on its loss.
+"""The state of an ensemble's member in training, its checkpoint file, and a check of its losses.
 
-The hash in the name stands for everything that shapes the result: a file with another hash is never read, and is
-removed once the member is finished. If a checkpoint can't be written or read, the log says so, and the training goes on
-without it. A checkpoint holds arrays and JSON, no pickle; it is written atomically, with a checksum of the whole.
+A member is one network of an ensemble. Its checkpoint is the file `{member}.{hash}.safetensors`. The hash depends on
+everything that shapes the result. A file with another hash is never read, and is removed once the member is finished.
+If a checkpoint can't be read, the member starts from the beginning. If it can't be written, the training goes on
+without it. The file holds arrays and JSON (no pickled objects) and their checksum; it is written atomically.
 """
 
 from __future__ import annotations
@@ -38,13 +39,16 @@ if TYPE_CHECKING:
 FORMAT = "clustermass-checkpoint-3"
 EVERY_S = 20.0
 LOG_EVERY_S = 5.0
-EXPLODED = 1e6  # limit of the loss of a step (standardised mass); a network that predicts the mean for all has 0.5
+EXPLODED = 1e6  # a training is stopped if the loss of a step (of standardised masses) reaches this value
 EXTREME = 1e3  # standard deviations: beyond, a pixel alone can throw a network off
 
 
 @dataclass
 class History:
-    """History of a training by epoch: losses (likelihoods of log10 M500c, in nats) and last learning rate."""
+    """Training loss, validation loss and last learning rate of each epoch of a training.
+
+    With the default loss, a loss is the mean negative log-likelihood of log10 M500c in nats, without ln(2 pi) / 2.
+    """
 
     train_loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
@@ -57,25 +61,29 @@ class History:
 
     @property
     def best_epoch(self) -> int:
-        """Return the epoch of the lowest validation loss, counted from 1."""
+        """Return the number of the epoch with the lowest validation loss, counted from 1."""
         return int(np.argmin(self.val_loss)) + 1
 
 
 @dataclass
 class Member:
-    """A member in training."""
+    """One network of an ensemble during its training."""
 
     number: int
-    #: what the next epoch starts from; None once the training is finished
+    #: state from which the next epoch starts; None once the training is finished
     progress: Progress | None
-    #: weights kept so far, and after which epoch (from 1; 0 = the first weights)
+    #: weights to be kept if no later epoch replaces them, and their epoch (counted from 1; 0 = initial weights)
     kept: nnx.State
     kept_epoch: int = 0
-    #: of the epochs done; the learning-rate schedule's state follows from it
+    #: history of the epochs done; the state of the learning-rate schedule follows from it
     history: History = field(default_factory=History)
 
     def add_epoch(self, train_loss: float, val_loss: float, rate: float, keep: str) -> bool:
-        """Add an epoch to the history; return whether its weights are to be kept (`keep`: last or best)."""
+        """Add an epoch to the history and return whether the weights after this epoch are to be kept.
+
+        If `keep` is ``last``, the newest weights are kept. If it is ``best``, those of the lowest validation loss are
+        kept.
+        """
         self.history.train_loss.append(train_loss)
         self.history.val_loss.append(val_loss)
         self.history.learning_rate.append(rate)
@@ -84,7 +92,7 @@ class Member:
         return better
 
     def is_finished(self, recipe: Recipe) -> bool:
-        """Return whether all epochs are done, or the last `patience` of them brought no lower validation loss."""
+        """Return whether all epochs are done, or the last `patience` epochs brought no lower validation loss."""
         done, patience = self.history.epochs, recipe.get("patience")
         waited = done - self.history.best_epoch if done else 0
         return done >= recipe["epochs"] or (patience is not None and waited >= patience)
@@ -92,21 +100,21 @@ class Member:
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one kind of training: one file for each member, in a folder made on demand."""
+    """The checkpoint files of members that are trained with the same data and settings, one file for each member."""
 
     folder: Path
-    #: everything that shapes the result of a training but the member's number; its hash is in the files' names
+    #: everything that shapes the result of a training, except the member's number; part of the hash in the file names
     shaping: Mapping[str, object]
-    #: seconds between two checkpoints of an unfinished training, at least
+    #: shortest time between two checkpoints of an unfinished training, in seconds
     every_s: float = EVERY_S
     _warned: set[int] = field(default_factory=set)
 
     def path(self, member: int) -> Path:
-        """Return the file of a member."""
+        """Return the path of the checkpoint of a member, given by its number."""
         return self.folder / f"{member:02d}.{config_hash({'member': member, **self.shaping})}.safetensors"
 
     def resume(self, member: Member) -> Member:
-        """Return a fresh member in the state of its checkpoint, or unchanged if there is no usable checkpoint."""
+        """Return a new member in the state of its checkpoint, or unchanged if no checkpoint can be used."""
         path = self.path(member.number)
         try:
             resumed = decode(path.read_bytes(), member)
@@ -120,9 +128,9 @@ class Checkpoints:
         return resumed
 
     def write(self, member: Member) -> None:
-        """Replace the checkpoint of a member; a failure is logged once and stops nothing.
+        """Write the checkpoint of a member in place of its earlier one; if this fails, only a warning is logged.
 
-        Once the member is finished, its other files are removed: those of old hashes and unfinished ones.
+        Once a member is finished, its other checkpoints are removed: those with other hashes and partly written ones.
         """
         path, name = self.path(member.number), f"{member.number:02d}"
         try:
@@ -142,9 +150,9 @@ class Checkpoints:
 
 
 def encode(member: Member) -> bytes:
-    """Return a member as the bytes of a safetensors file; of a finished member only the result.
+    """Return a member as the bytes of a safetensors file; of a finished member only its result and its history.
 
-    Floats of the history come back to the last bit; equal members give equal bytes.
+    Numbers of the history are stored to the last bit. Equal members give equal bytes.
     """
     leaves = jax.tree_util.tree_leaves_with_path({"kept": member.kept, "progress": member.progress})
     arrays = {jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}
@@ -154,9 +162,9 @@ def encode(member: Member) -> bytes:
 
 
 def decode(content: bytes, fresh: Member) -> Member:
-    """Return the member that `encode` turned into bytes; `fresh` is the same one before its first epoch.
+    """Return the member that `encode` turned into the bytes `content`.
 
-    ValueError if the bytes are no complete checkpoint of this format, or one of another network or optimiser.
+    `fresh` is this member before its first epoch. ValueError if the bytes are damaged, or of another network or format.
     """
     try:
         arrays = load(content)
@@ -187,9 +195,9 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: str) -> str:
 
 
 class Watch:
-    """Log the progress of members that are trained side by side, and stop them if a loss diverges.
+    """Logs the progress of members that are trained side by side, and stops the training if a loss diverges.
 
-    `extreme` returns the largest pixel of the training images, in standard deviations; called after a failure alone.
+    The function `extreme` returns the largest training pixel in standard deviations; it is called only after a failure.
     """
 
     def __init__(self, group: Sequence[Member], recipe: Recipe, extreme: Callable[[], float]) -> None:
@@ -200,9 +208,9 @@ class Watch:
         self._logged = time.monotonic()
 
     def check_steps(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError, with a likely cause, where a loss (member, step) isn't finite or has exploded.
+        """Raise an InputError with a likely cause if a training loss isn't finite or has reached `EXPLODED`.
 
-        Losses and learning rates are those of the epoch just done, which isn't in the histories yet.
+        `losses` and `rates` (member, step) are those of the epoch just done, which isn't in the histories yet.
         """
         bad = np.argwhere(~(losses < EXPLODED))
         if bad.size:
@@ -224,7 +232,10 @@ class Watch:
         return "Likely cause: too high a learning rate. Lower the recipe's learning_rate or lengthen its warm-up."
 
     def check_validation(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError if a validation loss (member,) isn't finite; `rates` (member, step) are the epoch's."""
+        """Raise an InputError if a validation loss (member,) of an epoch isn't finite.
+
+        `rates` (member, step) are the learning rates of the same epoch.
+        """
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             member, rate = self._group[bad[0]], rates[bad[0], -1]
@@ -236,11 +247,11 @@ class Watch:
             )
 
     def report(self) -> None:
-        """Log loss, speed and the time left, every few seconds and at the end."""
+        """Log training loss, validation loss, speed and remaining time, every few seconds and after the last epoch."""
         done, now = max(member.history.epochs for member in self._group), time.monotonic()
         every = self._recipe["epochs"]
         if self._first is None:
-            self._first = done, now  # the first epoch holds the compilation: its time doesn't count
+            self._first = done, now  # the time of the first epoch isn't counted, because it includes the compilation
         elif now - self._logged >= LOG_EVERY_S or done == every:
             speed = (done - self._first[0]) / max(now - self._first[1], 1e-9)
             last = [(member.history.train_loss[-1], member.history.val_loss[-1]) for member in self._group]

@@ -1,10 +1,10 @@
-"""A block of the network (3 x 3 convolution, ReLU, 2 x 2 pooling) whose gradients are fast on a CPU.
+"""Blocks of a network (convolution, ReLU, 2 x 2 pooling) whose gradients are fast on a CPU.
 
-The weight gradient that JAX derives is 28 times slower inside `jax.lax.scan` on a CPU than outside (measured with jax
-0.10). Here both gradients are ordinary convolutions. The gradient of the input convolves slopes with the flipped
-kernel. The gradient of the kernel convolves images with slopes, with samples and channels exchanged. ReLU and average
-pooling are differentiated in one step, which saves memory traffic. The values are those of JAX's own gradients, to
-rounding.
+On a CPU, JAX's own gradient of a convolution with respect to its kernel is 28 times slower inside `jax.lax.scan` than
+outside (measured with jax 0.10). Here both gradients are computed as ordinary convolutions. The gradient with respect
+to the images is the gradient of the output convolved with the flipped kernel. The gradient with respect to the kernel
+is the images convolved with the gradient of the output, with samples and channels exchanged. ReLU and average pooling
+are differentiated in one step, which saves memory traffic. The values agree with JAX's own gradients to rounding.
 """
 
 from collections.abc import Iterator
@@ -17,28 +17,31 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """Convolve with zeros beyond the edge, add the bias, rectify, pool: by `fast_block` on a CPU, else `plain_block`.
+    """Return images after a convolution, a bias, ReLU and 2 x 2 average pooling, with gradients that are fast on a CPU.
 
     Takes images (sample, y, x, channel), a kernel (height, width, channel, feature) of odd height and width, and a bias
-    (feature,), float32 each; returns (sample, y // 2, x // 2, feature).
+    (feature,), all float32. Images count as zero beyond their edges. Returns maps (sample, y // 2, x // 2, feature).
     """
     chosen = fast_block if jax.default_backend() == "cpu" else plain_block
     return chosen(images, kernel, bias)
 
 
 def plain_block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """Do what `block` does, with the gradients that JAX derives."""
+    """Return the same as `block`, but with the gradients that JAX derives."""
     return average_pool(jax.nn.relu(convolution(images, kernel) + bias))
 
 
 def convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve (sample, y, x, channel) with (height, width, channel, feature), zeros beyond the edge."""
+    """Return the convolution of images (sample, y, x, channel) with a kernel (height, width, channel, feature).
+
+    Images count as zero beyond their edges.
+    """
     return jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=DIMENSIONS)
 
 
 def average_pool(maps: jax.Array) -> jax.Array:
-    """Average maps (sample, y, x, feature) over 2 x 2 pixels; an odd last row or column is left out."""
-    return sum(_quarters(maps)) / 4  # faster on a CPU than a windowed sum
+    """Return the means of maps (sample, y, x, feature) over 2 x 2 pixels; an odd last row or column is left out."""
+    return sum(_quarters(maps)) / 4  # this is faster on a CPU than a windowed sum
 
 
 def _quarters(maps: jax.Array) -> Iterator[jax.Array]:
@@ -61,14 +64,14 @@ def _backward(saved: tuple[jax.Array, ...], pooled_slope: jax.Array) -> tuple[ja
 
 
 def _of_convolution(saved: tuple[jax.Array, jax.Array], slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the gradients of images and kernel from `slope`, the gradient of their convolution."""
+    """Return the gradients with respect to images and kernel, given that of their convolution (`slope`)."""
     images, kernel = saved
     of_images = convolution(slope, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
     return of_images, _of_kernel(images, slope, kernel.shape[:2])
 
 
 def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Return maps of `shape` with each mean's slope shared among its 2 x 2 pixels; pixels left out get 0."""
+    """Return the gradient with respect to maps of `shape`, given that of their 2 x 2 means (`slope`)."""
     number, ny, nx, features = slope.shape
     shared = jnp.broadcast_to(slope[:, :, None, :, None] / 4, (number, ny, 2, nx, 2, features))
     beyond = [(0, 0), (0, shape[1] - 2 * ny), (0, shape[2] - 2 * nx), (0, 0)]
@@ -76,7 +79,7 @@ def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _of_kernel(images: jax.Array, slope: jax.Array, size: tuple[int, ...]) -> jax.Array:
-    """Return the gradient (height, width, channel, feature) of a kernel of `size` (height, width)."""
+    """Return the gradient with respect to a kernel of `size` (height, width), given that of the convolution."""
     beyond = [(side // 2, side // 2) for side in size]
     samples, weights = images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3)  # channels as samples
     gradient = jax.lax.conv_general_dilated(samples, weights, (1, 1), beyond, dimension_numbers=DIMENSIONS)
@@ -89,12 +92,12 @@ fast_convolution.defvjp(lambda images, kernel: (convolution(images, kernel), (im
 
 
 def same_convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Do what `convolution` does, with fast gradients on a CPU."""
+    """Return the same as `convolution`, with gradients that are fast on a CPU."""
     chosen = fast_convolution if jax.default_backend() == "cpu" else convolution
     return chosen(images, kernel)
 
 
 def max_block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """Do what `block` does, but keep the largest of 2 x 2 pixels instead of their mean."""
-    # the same as pooling last, but ReLU acts on a quarter of the pixels
+    """Return the same as `block`, but with the maximum of each 2 x 2 pixels instead of their mean."""
+    # equal to pooling after ReLU, but here ReLU acts on a quarter of the pixels only
     return jax.nn.relu(reduce(jnp.maximum, _quarters(same_convolution(images, kernel) + bias)))

@@ -1,4 +1,4 @@
-"""One epoch of training as a single compiled program: shuffle, augment, step through the batches."""
+"""One epoch of training as one compiled program: shuffle the clusters, augment images, step through the batches."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from clustermass.network.predict import SYMMETRIES, over_members, symmetry
 if TYPE_CHECKING:
     from clustermass.config.models import Network, Recipe
 
-MICRO_BATCH = 20  # samples at a time on a CPU; gradients add up to those of the batch
-CACHE_BYTES = 1.3e6  # of the largest map of a chunk of samples: larger ones were slower on the CPUs that we measured
+MICRO_BATCH = 20  # largest number of samples in a micro-batch, for which a CPU computes a gradient at once
+CACHE_BYTES = 1.3e6  # limit of a chunk's maps after the first convolution; larger ones were slower on our CPUs
 
 
 class TrainingData(NamedTuple):
-    """A training set on the device, standardised: inputs by name (sample, ...), mass and weight (sample,)."""
+    """A standardised training set as JAX arrays: inputs by name (sample, ...), masses and weights (sample,)."""
 
     inputs: dict[str, jax.Array]
     mass: jax.Array
@@ -33,7 +33,7 @@ class TrainingData(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a step changes: weights, the optimiser's memory and the running average of the weights."""
+    """State that each training step changes: weights, the optimiser's state and the running average of the weights."""
 
     weights: nnx.State
     optimiser: optax.OptState
@@ -41,10 +41,12 @@ class Progress(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What an epoch is compiled from: network, loss and settings of the recipe.
+    """Everything from which an epoch is compiled: network, loss and settings of the recipe.
 
-    The network always sees the first `needed` side inputs. The measured ones after them are hidden for a share `hidden`
-    of the clusters. `micro` divides `batch`, and `chunk` divides `micro`.
+    The network always gets the first `needed` side inputs. The other ones are measured by the source detection and set
+    to zero for a random fraction `hidden` of the clusters. A step uses `batch` samples. Gradients are computed for
+    `micro` of them at a time, and convolutions for `chunk` of them at a time. `micro` divides `batch`, and `chunk`
+    divides `micro`.
     """
 
     structure: nnx.GraphDef
@@ -62,7 +64,7 @@ class Program(NamedTuple):
     def from_config(
         cls, structure: nnx.GraphDef, loss: Loss, network: Network, recipe: Recipe, images: tuple[int, ...]
     ) -> Program:
-        """Return the program for training images of the shape `images`; batches are divided only on a CPU."""
+        """Return the program for training images of this shape (sample, y, x, band); only a CPU divides the batches."""
         samples, ny, nx, bands = images
         batch = min(int(recipe["batch_size"]), samples)
         features = next((layer["conv"] for layer in network["layers"] if "conv" in layer), bands)
@@ -74,10 +76,11 @@ class Program(NamedTuple):
 
 
 def parts(batch: int, map_size: int) -> tuple[int, int]:
-    """Return the samples in a micro-batch, and in a chunk that goes through the convolutions at once.
+    """Return how many samples a CPU takes at a time for a gradient (micro-batch) and for a convolution (chunk).
 
     The micro-batch is the largest divisor of `batch` up to `MICRO_BATCH`. The chunk is the largest power of two that
-    divides it and whose maps of `map_size` float32 numbers fit `CACHE_BYTES`. Parts below 4 samples are not made.
+    divides it and whose maps, of `map_size` float32 numbers each, fit `CACHE_BYTES`. A part has at least 4 samples; if
+    that isn't possible, it isn't divided.
     """
     micro = max(size for size in range(1, min(MICRO_BATCH, batch) + 1) if batch % size == 0)
     micro = micro if micro >= 4 else batch
@@ -85,14 +88,14 @@ def parts(batch: int, map_size: int) -> tuple[int, int]:
     return micro, max(fitting, default=micro)
 
 
-@cache  # equal settings give the same object, and so the same program
+@cache  # for equal settings JAX gets the same object, and therefore compiles only one program
 def optimiser(optimizer: str, weight_decay: float, l2: float, gradient_clip: float) -> optax.GradientTransformation:
-    """Build the optimiser, for a learning rate of 1: its updates are to be multiplied by minus the rate.
+    """Return a recipe's optimiser for a learning rate of 1; multiply its updates by minus the learning rate.
 
-    ``adamw`` decays the kernels (not the biases) by `weight_decay` times the rate (Loshchilov & Hutter 2019); ``adam``
-    adds `weight_decay` times the kernels to the gradient. `l2` times the sum of all kernels' squares is part of the
-    loss. Gradients are then clipped to the global norm `gradient_clip`, unless that is 0. InputError if `optimizer` is
-    neither.
+    The gradient of `l2` times the sum of all squared kernel weights is added first. Then the gradient is clipped to the
+    global norm `gradient_clip`, unless that is 0. ``adamw`` decays the kernels (not the biases) by `weight_decay` times
+    the learning rate (Loshchilov & Hutter 2019); ``adam`` adds `weight_decay` times the kernels to the clipped
+    gradient. InputError if `optimizer` is neither.
     """
 
     def kernels(parameters: optax.Params) -> optax.Params:
@@ -109,7 +112,7 @@ def optimiser(optimizer: str, weight_decay: float, l2: float, gradient_clip: flo
 
 @partial(jax.jit, static_argnums=0)
 def begin(program: Program, weights: nnx.State) -> Progress:
-    """Return the progress before the first epoch."""
+    """Return the state of a training before its first epoch, with the initial `weights`."""
     return Progress(weights, program.optimiser.init(weights), optax.ema(program.average_decay).init(weights))
 
 
@@ -117,11 +120,12 @@ def begin(program: Program, weights: nnx.State) -> Progress:
 def run_epoch(
     program: Program, progress: Progress, data: TrainingData, rates: jax.Array, key: jax.Array
 ) -> tuple[Progress, jax.Array, nnx.State]:
-    """Go once through the shuffled training set with a learning rate (step,) for each step.
+    """Train for one epoch: step once through the shuffled training set, with a learning rate for each step.
 
-    The last batch is filled up with the first samples of the epoch, so that every step averages over the same number of
-    samples. `key` sets order, augmentation and dropout. Returns the progress, the loss (step,) of each step, and the
-    running average of the weights, corrected for its bias towards zero.
+    `rates` (step,) are the learning rates. The last batch is filled up with the first samples of the epoch, so that
+    every step averages over the same number of samples. The random key determines order, augmentation and dropout.
+    Returns the new state, the loss of each step (step,), and the running average of the weights, corrected for its bias
+    towards zero.
     """
     average = optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))
@@ -147,13 +151,13 @@ def run_epochs(
 ) -> tuple[Progress, jax.Array, nnx.State]:
     """Do `run_epoch` for members stacked along a first axis of `progress`, `rates`, `keys` and all results.
 
-    The memory of `progress` is reused for the result: `progress` can't be read afterwards.
+    The memory of `progress` is reused for the result, so `progress` can't be read afterwards.
     """
     return over_members(lambda progress, *member: run_epoch(program, progress, data, *member))(progress, rates, keys)
 
 
 def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: jax.Array) -> jax.Array:
-    """Return the mean loss of an augmented batch, with dropout, some clusters without measured side inputs."""
+    """Return the weighted mean loss of a batch, with augmentation, dropout and randomly hidden measured side inputs."""
     augment_key, dropout_key = jax.random.split(key)
     network = nnx.merge(program.structure, weights)
     inputs = {**data.inputs, "image": program.augment(data.inputs["image"], augment_key)}
@@ -166,7 +170,7 @@ def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: ja
 
 
 def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
-    """Return the shuffled rows (step, batch) of an epoch, filled up with the first ones."""
+    """Return the rows of an epoch in random order (step, batch); the last batch is filled up with the first rows."""
     order = jax.random.permutation(key, samples)
     return order[jnp.arange(steps * batch) % samples].reshape(steps, batch)
 
@@ -174,7 +178,7 @@ def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
 def accumulate(
     loss_and_gradient: Callable[..., Any], weights: nnx.State, data: TrainingData, rows: jax.Array, key: jax.Array
 ) -> tuple[jax.Array, nnx.State]:
-    """Return mean loss and gradient over the micro-batches `rows` (part, sample), as if they were one batch."""
+    """Return the mean loss and gradient of the batch `rows` (micro-batch, sample), one micro-batch after the other."""
 
     def part(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         chosen = jax.tree.map(lambda column: column[xs[0]], data)
@@ -186,7 +190,10 @@ def accumulate(
 
 
 def random_symmetries(images: jax.Array, key: jax.Array) -> jax.Array:
-    """Give each of `images` (sample, y, x, band; square) one of the eight flips and quarter turns at random."""
+    """Return square images (sample, y, x, band), each flipped or rotated by a random symmetry of the square.
+
+    The eight symmetries of the square are the flips and the rotations by multiples of 90 degrees.
+    """
     number, ny, nx, bands = images.shape
     pixels = jnp.arange(ny * nx).reshape(1, ny, nx, 1)
     sources = jnp.stack([symmetry(pixels, index).ravel() for index in range(SYMMETRIES)])
@@ -196,9 +203,9 @@ def random_symmetries(images: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def random_rotations(images: jax.Array, key: jax.Array) -> jax.Array:
-    """Turn each of `images` (sample, y, x, band) by a random angle about its centre, half of them flipped.
+    """Return images (sample, y, x, band), each rotated by a random angle about its centre, and half of them flipped.
 
-    Bilinear interpolation; beyond its edge the image goes on as its mirror image.
+    Pixels are interpolated bilinearly. Beyond its edges an image is continued by its mirror image.
     """
     turn_key, flip_key = jax.random.split(key)
     angle = jax.random.uniform(turn_key, (images.shape[0],), maxval=2 * jnp.pi)
@@ -207,7 +214,7 @@ def random_rotations(images: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def rotate(image: jax.Array, angle: jax.Array) -> jax.Array:
-    """Turn `image` (y, x, band) by `angle` (rad) about its centre, from the x axis towards the y axis."""
+    """Return an image (y, x, band) rotated by `angle` (rad) about its centre, from the x axis towards the y axis."""
     ny, nx, _ = image.shape
     y, x = jnp.meshgrid(jnp.arange(ny) - (ny - 1) / 2, jnp.arange(nx) - (nx - 1) / 2, indexing="ij")
     cos, sin = jnp.cos(angle), jnp.sin(angle)

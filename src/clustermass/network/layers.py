@@ -1,9 +1,9 @@
 """The kinds of layers that a network is built of, and the network that applies a list of them.
 
-The configuration, `network.<name>.layers`, has one entry for each layer, which begins with its kind. To add a kind,
-write a class like these and enter it in `LAYERS`: it is built from the shape of its input (without the axis of the
-samples) and the options of its entry, and called with a batch, all inputs of the network by name and a random key (None
-= no training).
+The list `network.<name>.layers` of the configuration has one entry for each layer. The first key of an entry is the
+kind of the layer. To add a kind, write a class like those here and enter it in `LAYERS` (docs/architecture.md names the
+other places). An object of the class is built from the shape of its input, without the sample axis, and the options of
+its entry. It is called with a batch, all inputs of the network by name, and a random key (None = no dropout).
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ Inputs: TypeAlias = Mapping[str, jax.Array]
 Key: TypeAlias = jax.Array | None
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "gelu": jax.nn.gelu, "none": lambda maps: maps}
 POOLS = {"average": nnx.avg_pool, "max": nnx.max_pool}
-#: convolution and 2 x 2 pooling in one
+#: functions that do a convolution and 2 x 2 pooling in one step, by the kind of pooling
 POOLED_BLOCKS = {"average": block, "max": max_block}
 #: names of the axes of images, kernels and maps, by the number of axes of an image
 DIMENSIONS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
 class Convolution(nnx.Module):
-    """`conv: features, kernel: 3, stride: 1, padding: same or valid, activation: relu`; images of two or three axes.
+    """Convolution: `conv: features, kernel: 3, stride: 1, padding: same, activation: relu`, for images of 2 or 3 axes.
 
-    With `pooled` it is followed by 2 x 2 pooling of that kind in one step, see `clustermass.network.convolution`.
+    If `pooled` is given, it includes 2 x 2 pooling of that kind, see `clustermass.network.convolution`.
     """
 
     of_maps = True
@@ -63,7 +63,7 @@ class Convolution(nnx.Module):
 
 
 class LocallyConnected(nnx.Module):
-    """`local: features, kernel: 3, stride: 1, padding: same, activation: relu`: each pixel has its own kernel."""
+    """Convolution with a separate kernel for each pixel: `local: features`, and the options of `Convolution`."""
 
     of_maps = True
 
@@ -85,7 +85,10 @@ class LocallyConnected(nnx.Module):
 
 
 class Pool(nnx.Module):
-    """`pool: average or max, size: 2, stride: size`; pixels that don't fill a window at the far edges are left out."""
+    """Mean or maximum of windows of pixels: `pool: average` or `max`, `size: 2`, `stride: size`.
+
+    Pixels at the far edges that don't fill a window are left out.
+    """
 
     of_maps = True
 
@@ -99,7 +102,7 @@ class Pool(nnx.Module):
 
 
 class GlobalPool(nnx.Module):
-    """`global_pool: average or max`: one number for each channel."""
+    """Mean or maximum of each channel over all pixels: `global_pool: average` or `max`."""
 
     of_maps = True
 
@@ -113,7 +116,7 @@ class GlobalPool(nnx.Module):
 
 
 class Flatten(nnx.Module):
-    """`flatten: true`: all pixels of all maps side by side."""
+    """One vector of all pixels of all maps: `flatten: true`."""
 
     of_maps = True
 
@@ -126,7 +129,7 @@ class Flatten(nnx.Module):
 
 
 class Dense(nnx.Module):
-    """`dense: features, activation: relu`."""
+    """Dense layer: `dense: features, activation: relu`."""
 
     of_maps = False
 
@@ -140,7 +143,7 @@ class Dense(nnx.Module):
 
 
 class Dropout(nnx.Module):
-    """`dropout: share`: in training this share of the features is set to zero; the others grow to keep the mean."""
+    """In training sets a random fraction of features to zero and scales up the others: `dropout: fraction`."""
 
     of_maps = None
 
@@ -153,9 +156,10 @@ class Dropout(nnx.Module):
 
 
 class Join(nnx.Module):
-    """`join: name`: the input of that name, (sample, ..., column), joins the features.
+    """Appends the input called `name`, such as the side inputs, to the features: `join: name`.
 
-    Where it has further axes, such as several redshifts of each cluster, the features are repeated along them.
+    The input has the shape (sample, ..., column). If it has further axes, such as one for several redshifts of each
+    cluster, the features are repeated along them.
     """
 
     of_maps = False
@@ -173,7 +177,7 @@ class Join(nnx.Module):
         return jnp.concatenate([features, joined], axis=-1)
 
 
-#: by the key of an entry in the configuration that names its kind
+#: classes of the layers by their kinds, which are the first keys of entries in the configuration
 LAYERS: dict[str, type[nnx.Module]] = {
     "conv": Convolution,
     "local": LocallyConnected,
@@ -187,11 +191,11 @@ LAYERS: dict[str, type[nnx.Module]] = {
 
 
 class Network(nnx.Module):
-    """Layers in the order of their list, and a last dense one of `outputs` features without activation.
+    """Layers in the order of a list, and a last dense layer with `outputs` features and without activation.
 
-    `shapes` are those of the inputs by name, without the axis of the samples; the first layer takes ``image``, (y, x,
-    band). Weights are named `convolutional.layers.<n>` for layers that act on maps, n = 0, 1, ..., and
-    `dense.layers.<n>` for all others, n = 0, 2, ... (odd numbers are activations).
+    `shapes` are the shapes of the network's inputs by name, without the axis of the samples. The first layer takes the
+    input ``image`` (y, x, band). Layers that act on maps and have weights are named `convolutional.layers.<n>`, n = 0,
+    1, 2, .... All other layers with weights are named `dense.layers.<n>`, n = 0, 2, 4, ....
     """
 
     def __init__(self, layers: Sequence[Layer], shapes: Mapping[str, Shape], outputs: int) -> None:
@@ -221,8 +225,8 @@ class Network(nnx.Module):
     def __call__(self, inputs: Inputs, key: Key = None, chunk: int | None = None) -> jax.Array:
         """Return the outputs (sample, ..., output) for standardised inputs by name, (sample, ...) float32 each.
 
-        `key` is random, for dropout (None = no dropout); `chunk` is the number of samples that go through the layers of
-        maps at a time, a divisor of all (None = all).
+        `key` is a random key for dropout (None = no dropout). `chunk` is the number of samples that go through the
+        layers of maps at a time (None = all). It must divide the number of all samples.
         """
         layers = [getattr(self, group).layers[number] for group, number in self.order]
 
@@ -243,7 +247,7 @@ class Network(nnx.Module):
 
 
 def _built(options: Layer, shape: Shape) -> Any:
-    """Return the layer of an entry of the configuration for inputs of `shape`."""
+    """Return the layer that an entry of the configuration describes, for inputs of `shape`."""
     kind = next(iter(options), "")
     if kind not in LAYERS:
         raise InputError(f"network.layers: {kind!r} is no kind of layer. Choose from {', '.join(LAYERS)}.")
@@ -258,7 +262,7 @@ def _built(options: Layer, shape: Shape) -> Any:
 
 
 def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
-    """Join convolutions and the 2 x 2 poolings after them, where `clustermass.network.convolution` has both in one."""
+    """Return the layers with each convolution and the 2 x 2 pooling after it joined, if one step can do both."""
     joined: list[Layer] = []
     for layer in layers:
         before: Layer = joined[-1] if joined else {}
@@ -272,7 +276,7 @@ def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
 
 
 def _is_plain(axes: int, kernel: int, stride: int, padding: str) -> bool:
-    """Return whether `clustermass.network.convolution` has fast gradients of such a convolution."""
+    """Return whether `clustermass.network.convolution` has fast gradients for a convolution with these options."""
     return axes == 2 and kernel % 2 == 1 and stride == 1 and padding == "same"
 
 
@@ -287,5 +291,5 @@ def _one_of(choices: Mapping[str, Any], word: str) -> str:
 
 
 def _kernel(shape: Shape, fan_in: int | None = None) -> nnx.Param[jax.Array]:
-    """Return a kernel of zeros; its values are drawn by `clustermass.network.predict`."""
+    """Return a kernel of zeros; `clustermass.network.predict` draws its initial values."""
     return nnx.Param(jnp.zeros(shape), fan_in=fan_in or math.prod(shape[:-1]))

@@ -1,6 +1,7 @@
 """Networks as arrays and files: draw, name, stack and save their weights, and apply them to images.
 
-All use of a network goes through `apply_network`: in training, after it, and on new images.
+The training steps call a network directly. Everything else uses `apply_network`: the validation loss, the predictions
+after the training, and the predictions for new images.
 """
 
 from __future__ import annotations
@@ -39,27 +40,27 @@ if TYPE_CHECKING:
 
 Parts: TypeAlias = tuple[nnx.GraphDef, nnx.State]  # structure and weights of a network
 FORMAT = "clustermass-member-5"
-METADATA = "clustermass"  # one metadata key: safetensors writes several in an order that changes from run to run
-CHUNK = 64  # clusters a call: one compilation, and activations of a few MB
+METADATA = "clustermass"  # the only metadata key, because safetensors writes several keys in a random order
+CHUNK = 64  # clusters in each call; with a fixed number the network is compiled only once
 SYMMETRIES = 8
 DEVICES = ("auto", "cpu", "gpu")
 
 
 def use_device(device: str, threads: int = 1) -> str:
-    """Point JAX to a processor before its first computation and return the one taken: ``cpu`` or ``gpu``.
+    """Choose the processor for JAX before its first computation, and return it: ``cpu`` or ``gpu``.
 
-    `device` is ``cpu``, ``gpu`` (any accelerator that JAX sees) or ``auto`` (an accelerator where there is one; a
-    WARNING where JAX is set up for one and finds none). JAX's first computation fixes its number of CPU `threads` and
-    its memory policy. With one thread a CPU gives the same bytes on every run; ``PJRT_NPROC`` limits the cores (with
-    jax 0.10.2 ``--xla_cpu_multi_thread_eigen=false`` changes nothing). InputError if `device` is
-    unknown, or ``gpu`` is asked for and JAX sees none.
+    `device` is ``cpu``, ``gpu`` (any accelerator that JAX finds) or ``auto`` (an accelerator if JAX finds one, with a
+    warning if JAX's GPU plugin is installed but finds no GPU). JAX's first computation fixes the number of CPU
+    `threads` and the way that GPU memory is used. With one thread a CPU gives the same bytes in every run. The variable
+    ``PJRT_NPROC`` sets the threads (with jax 0.10.2 ``--xla_cpu_multi_thread_eigen=false`` has no effect). InputError
+    if `device` is unknown, there is less than one thread, or `device` is ``gpu`` and JAX finds none.
     """
     if device not in DEVICES:
         raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
     if threads < 1:
         raise InputError(f"threads: {threads} is too few. Give 1 or more.")
     os.environ["PJRT_NPROC"] = str(threads)
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several trainings share one GPU
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # so that several trainings can share one GPU
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
     taken = "cpu" if jax.default_backend() == "cpu" else "gpu"
@@ -77,15 +78,16 @@ def use_device(device: str, threads: int = 1) -> str:
 
 
 def arithmetic() -> list[str]:
-    """Return JAX's settings that change the digits of a result: precision of matrix products and flags of XLA."""
+    """Return the settings of JAX that change the last digits of a result: matrix-product precision and XLA flags."""
     return [str(jax.config.jax_default_matmul_precision), os.environ.get("XLA_FLAGS", "")]
 
 
 def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> dict[str, np.ndarray]:
-    """Draw the initial weights, by dotted name, float32, of a network of images (y, x, band) with `outputs` outputs.
+    """Return the initial weights of a network, float32 arrays by dotted name, drawn from `seeds` and the names.
 
-    Kernels are normal with variance 1 / fan-in (LeCun), biases 0. They are drawn with NumPy, each from `seeds` and its
-    own name: the same on every device, and seconds faster than compiling JAX's generator for every shape.
+    `network` is a network's block of the configuration, `shape` the shape (y, x, band) of its images and `outputs` its
+    number of outputs. Kernels are normal with variance 1 / fan-in (LeCun), biases 0. NumPy draws them, so that they are
+    the same on every device, and because JAX would have to compile its generator for every shape, which takes seconds.
     """
     weights = {}
     for name, leaf in sorted(_named(_template(network, shape, outputs)[1]).items()):
@@ -97,17 +99,17 @@ def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequenc
 
 
 def draw_network(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> Parts:
-    """Return structure and initial weights of a network; parameters as for `initialise`."""
+    """Return the structure and the initial weights of a network; the parameters are those of `initialise`."""
     return unflatten(network, shape, outputs, initialise(network, shape, outputs, seeds))
 
 
 def number_of_parameters(network: NetworkBlock, shape: Shape, outputs: int) -> int:
-    """Count the weights and biases of a network; parameters as for `initialise`."""
+    """Return the number of weights and biases of a network; the parameters are those of `initialise`."""
     return sum(math.prod(leaf.shape) for leaf in _named(_template(network, shape, outputs)[1]).values())
 
 
 def _template(network: NetworkBlock, shape: Shape, outputs: int) -> Parts:
-    """Return a network's structure and empty weights."""
+    """Return the structure of a network, and its weights as shapes without values."""
     shapes = {"image": tuple(shape), "side": (sum(widths(network["side_inputs"])),)}
     return nnx.split(nnx.eval_shape(lambda: Network(network["layers"], shapes, outputs)), nnx.Param)
 
@@ -117,14 +119,14 @@ def _named(state: nnx.State) -> dict[str, Any]:
 
 
 def flatten(state: nnx.State) -> dict[str, np.ndarray]:
-    """Return weights by dotted name, in the order of the names."""
+    """Return the weights of a network as arrays by dotted name, sorted by name."""
     return {name: np.asarray(variable[...]) for name, variable in sorted(_named(state).items())}
 
 
 def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mapping[str, np.ndarray]) -> Parts:
-    """Structure and weights of the network that `flatten` took apart; parameters as for `initialise`.
+    """Return the structure and weights of a network from the arrays that `flatten` returns.
 
-    InputError if `weights` lacks an array, or an array has another shape than the network's.
+    The other parameters are those of `initialise`. InputError if an array is missing or has a wrong shape.
     """
 
     def filled(path: tuple[Any, ...], leaf: nnx.Param[Any]) -> nnx.Param[Any]:
@@ -139,7 +141,7 @@ def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mappin
 
 
 def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a `function` of one member as a function of stacks of members, by `jax.vmap` if they are several."""
+    """Return `function`, which takes the arrays of one network, as a function of the stacked arrays of several ones."""
 
     def on_stacks(*stacks: Any) -> Any:
         if len(jax.tree.leaves(stacks)[0]) > 1:
@@ -150,15 +152,15 @@ def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def stacked(members: Sequence[Any]) -> Any:
-    """Stack the trees of `members` along a new first axis."""
+    """Return the trees of arrays of several members as one tree, with the arrays stacked along a new first axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
 @partial(jax.jit, static_argnums=0)
 def apply_network(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[str, jax.Array]) -> jax.Array:
-    """Apply networks of stacked `weights` to standardised inputs by name, (sample, ...) float32, without dropout.
+    """Return the outputs (member, sample, ..., output) of networks without dropout, as float32.
 
-    Returns the outputs (member, sample, ..., output) float32, from which the loss is computed.
+    The networks' weights are stacked along a first axis. Inputs are standardised, (sample, ...) float32, by name.
     """
     return jnp.asarray(over_members(lambda state: nnx.merge(structure, state)(inputs))(weights))
 
@@ -166,9 +168,10 @@ def apply_network(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[s
 def chunks(
     constants: Standardisation, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """Yield rows and standardised inputs of `CHUNK` clusters at a time; the last chunk is filled up with zeros.
+    """Yield the rows and the standardised inputs of `CHUNK` clusters at a time.
 
-    Takes images (cluster, y, x, band) and redshifts (cluster, ...); an image may have several redshifts.
+    Takes images (cluster, y, x, band), redshifts (cluster, ...), of which an image may have several, and measurements
+    by name. The inputs of the last chunk are filled up with zeros.
     """
     side = constants.side(redshift, measurements)
     for start in range(0, len(images), CHUNK):
@@ -179,14 +182,17 @@ def chunks(
 
 
 def symmetry(images: jax.Array, index: int) -> jax.Array:
-    """Turn or flip all of `images` (sample, y, x, band; square) by the symmetry `index` of 0..7; 0 changes nothing."""
+    """Return square images (sample, y, x, band), all flipped or rotated by the same symmetry of the square.
+
+    `index` is the number of the symmetry, 0 to 7. Number 0 changes nothing.
+    """
     images = images[:, ::-1] if index & 1 else images
     images = images[:, :, ::-1] if index & 2 else images
     return images.swapaxes(1, 2) if index & 4 else images
 
 
 class Cutting(TypedDict):
-    """The blocks of the configuration that images were cut with."""
+    """The blocks of the configuration with which images were cut out."""
 
     images: Images
     events: Events
@@ -194,39 +200,42 @@ class Cutting(TypedDict):
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A trained network, as in its file: weights (safetensors) and, as metadata, all that new data need."""
+    """A trained network as stored in its safetensors file.
 
-    #: by dotted name, float32
+    The file's metadata hold everything besides the weights that is needed to predict masses from new images.
+    """
+
+    #: float32 arrays by dotted name
     weights: dict[str, np.ndarray]
-    #: constants from the training set
+    #: means and standard deviations of the training set
     standardisation: Standardisation
     network: NetworkBlock
     recipe: Recipe
-    #: (y, x, band) of the images that it takes
+    #: shape (y, x, band) of the images that the network takes
     shape: tuple[int, int, int]
-    #: number in the ensemble, and root of the random numbers
+    #: number in the ensemble, and seed of the training
     member: int
     seed: int
-    #: sigma of all its predictions in dex; None: the network predicts sigma for each cluster
+    #: sigma of all predictions in dex; None if the network predicts a sigma for each cluster
     residual_sd: float | None = None
-    #: how its images were preprocessed and, before, cut
+    #: how the images were preprocessed, and how they were cut out before
     preprocessing: Preprocessing = field(default_factory=lambda: cast("Preprocessing", {}))
     cutting: Cutting = field(default_factory=lambda: cast("Cutting", {}))
-    #: ``x``, ``y`` (arcsec) and ``band`` (keV) of an image's pixels
+    #: coordinates ``x``, ``y`` (arcsec) and ``band`` (keV) of an image's pixels
     grid: dict[str, list[float]] = field(default_factory=dict)
-    #: smallest and largest training value of ``redshift``, ``log10_m500c`` and, where measured, ``ml_cts``
+    #: smallest and largest value of ``redshift``, ``log10_m500c`` and, if measured, ``ml_cts`` in the training set
     ranges: dict[str, list[float]] = field(default_factory=dict)
-    #: control that it was trained under; None: no control, it is a network for use
+    #: control under which the network was trained; None if there was none
     control: Control | None = None
 
     @property
     def edges_ev(self) -> tuple[int, ...]:
-        """Edges in eV of the energy bands of the network's images; empty if its file doesn't state them."""
+        """Edges in eV of the energy bands of the network's images; empty if the network's file doesn't state them."""
         bands = self.cutting.get("images", {}).get("bands")
         return joined_edges(band_edges(bands), self.preprocessing.get("bands")) if bands else ()
 
     def save(self, path: str | Path) -> None:
-        """Write the network atomically; the same content gives the same bytes, and nothing is pickled."""
+        """Write the network to a file atomically, without pickled objects. The same content gives the same bytes."""
         header = {key: value for key, value in asdict(self).items() if key != "weights"}
         text = json.dumps({"format": FORMAT, **header}, sort_keys=True, allow_nan=False)
         with atomic(path) as temporary:
@@ -234,7 +243,7 @@ class TrainedNetwork:
 
     @classmethod
     def load(cls, path: str | Path) -> TrainedNetwork:
-        """Read a network's file; InputError if it is missing or damaged, or `save` of this version didn't write it."""
+        """Return the network in a file; InputError if it is missing, damaged, or of another version of the format."""
         if not Path(path).is_file():
             raise InputError(f"{path}: no such weights file. Train the ensemble first.")
         try:
@@ -265,11 +274,12 @@ class TrainedNetwork:
 def predict(
     network: TrainedNetwork, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predict log10 M500c and its standard deviation in dex, float64 (cluster, k) each.
+    """Return one network's log10(M500c / Msun) and its standard deviation in dex, float64 (cluster, k) each.
 
-    Takes images (cluster, y, x, band), preprocessed as the training images, redshifts (cluster, k) at which each image
-    is evaluated, and measurements (cluster,) by name, see `clustermass.dataset.standardise.side_inputs`. Means and
-    variances are averaged over the eight symmetries of the square if the network's recipe says so.
+    Takes images (cluster, y, x, band), preprocessed like the training images, and k redshifts (cluster, k) for each
+    image. The measurements (cluster,) are given by name, see `clustermass.dataset.standardise.side_inputs`. If the
+    network's recipe has `symmetric_prediction`, means and variances are averaged over the eight symmetries of the
+    square.
     """
     constants = network.standardisation
     loss = loss_of_recipe(network.recipe)(constants.mass_mean, constants.mass_sd)

@@ -1,4 +1,4 @@
-"""Training, on one page: data, standardise, epochs, validate, keep."""
+"""Training of networks: standardise the data, run the epochs, compute the validation loss, keep the weights."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from clustermass.dataset.training_data import Subset
 
 SCHEDULES = ("cosine", "plateau", "constant")
-FINAL_FRACTION = 0.01  # of the peak rate, at the end of a cosine schedule
-PLATEAU_IMPROVEMENT = 1e-4  # in nats: a validation loss must fall by this much to count as better
+FINAL_FRACTION = 0.01  # learning rate at the end of a cosine schedule, over its peak
+PLATEAU_IMPROVEMENT = 1e-4  # the schedule `plateau` ignores a smaller decrease of the validation loss
 
 
 def train_networks(
@@ -42,14 +42,16 @@ def train_networks(
     checkpoints: Checkpoints | None = None,
     side_by_side: bool | None = None,
 ) -> Iterator[tuple[TrainedNetwork, Member]]:
-    """Train networks and yield each with its history; nothing but the arguments decides the result.
+    """Train networks and yield each one together with its member, which holds the training history.
 
-    On one CPU core results agree to the last bit, whichever members are trained together and however often the training
-    is killed and resumed. No test set can be handed over. Seed and member's number together set initial weights, order,
-    augmentation and dropout. Members continue from `checkpoints` and save their state there; None = no checkpoints.
-    `side_by_side`: members step together in one program (`jax.vmap`), or one after another; None = together on a GPU.
-    The two ways round differently: results agree to about 1e-4. InputError if a subset is empty or holds numbers that
-    aren't finite, images aren't square, a recipe's key has an unknown value, or the loss runs away.
+    `network` and `recipe` are blocks of the configuration, `members` the networks' numbers in the ensemble. There is no
+    argument for a test set. The seed and a member's number determine its initial weights, order of clusters,
+    augmentation and dropout. Members resume from `checkpoints` and save their state there (None = no checkpoints). If
+    `side_by_side`, they step together in one program (`jax.vmap`), otherwise one after another; None = side by side on
+    a GPU only. These two ways give results that agree to about 1e-4, because they round differently. One after another
+    on one CPU core, a result depends on the arguments alone, to the last bit: neither the other members nor
+    interruptions change it. InputError if a subset is empty or holds numbers that aren't finite, the images aren't
+    square, a key of the recipe has an unknown value, or a loss diverges.
     """
     _check(train, val, recipe)
     shape = train.images.shape[1:]
@@ -57,7 +59,7 @@ def train_networks(
     loss = loss_of_recipe(recipe)(constants.mass_mean, constants.mass_sd)
     structure, _ = draw_network(network, shape, loss.outputs, [seed])
     program = Program.from_config(structure, loss, network, recipe, train.images.shape)
-    offset = math.log(constants.mass_sd) if loss.is_density else 0.0  # from the standardised mass to log10 M500c
+    offset = math.log(constants.mass_sd) if loss.is_density else 0.0  # from the loss of t to that of log10 M500c
     data, validation_loss = on_device(train, constants), _validation(program, constants, val)
 
     def start(number: int) -> Member:
@@ -74,7 +76,7 @@ def train_networks(
 
 
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
-    """Yield groups of members to train together: each alone, or all with the same number of epochs done."""
+    """Yield the members that are trained together: each one alone, or all with the same number of epochs done."""
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
     if not side_by_side:
@@ -95,7 +97,7 @@ def _run(
     seed: int,
     checkpoints: Checkpoints | None,
 ) -> None:
-    """Finish the training of members that have done equally many epochs; `offset` is added to recorded losses."""
+    """Finish the training of members with the same number of epochs done; `offset` is added to the recorded losses."""
     progress, kept = stacked([member.progress for member in group]), stacked([member.kept for member in group])
     root = jax.random.key(seed % 2**32)
     keys = [jax.random.fold_in(root, member.number) for member in group]
@@ -137,7 +139,7 @@ def _unstack(group: Sequence[Member], progress: Progress | None, kept: nnx.State
 
 
 def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State:
-    """Return stacked weights of members, from `new` where these are better, else from `old`."""
+    """Return the stacked weights of members: from `new` for members that are `better`, from `old` for the others."""
     if all(better):
         return new
     rows = np.array(better)
@@ -145,7 +147,7 @@ def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State
 
 
 def on_device(train: Subset, constants: Standardisation) -> TrainingData:
-    """Put the standardised training set on the device, with weights of mean 1."""
+    """Return the standardised training set as JAX arrays, with weights of mean 1."""
     inputs = {"image": constants.images(train.images), "side": constants.side(train.redshift, train.measurements)}
     mass = (train.log10_m500c - constants.mass_mean) / constants.mass_sd
     weight = np.ones(len(mass)) if train.weight is None else train.weight / np.mean(train.weight)
@@ -153,7 +155,7 @@ def on_device(train: Subset, constants: Standardisation) -> TrainingData:
 
 
 def _validation(program: Program, constants: Standardisation, val: Subset) -> Callable[[nnx.State], np.ndarray]:
-    """Return the function from stacked weights to their unweighted loss (member,) float64 on the validation set."""
+    """Return a function that takes stacked weights and returns each member's mean loss of the validation clusters."""
     rows = chunks(constants, val.images, val.redshift, val.measurements)
     inputs = [jax.tree.map(jnp.asarray, chunk) for _, chunk in rows]
     truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
@@ -168,7 +170,7 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
-    """Set sigma of all clusters to the rms residual of the validation set, for a loss that predicts no sigma."""
+    """Return the network with one sigma for all clusters, the root mean square residual of the validation clusters."""
     mu, _ = predict(trained, val.images, val.redshift[:, None], val.measurements)
     return replace(trained, residual_sd=float(np.sqrt(np.mean((mu[:, 0] - val.log10_m500c) ** 2))))
 
@@ -188,12 +190,12 @@ def _check(train: Subset, val: Subset, recipe: Recipe) -> None:
 
 
 class LearningRate:
-    """Learning rates of the steps of each epoch, by the `schedule` of a recipe.
+    """Learning rates of the steps of each epoch, according to the `schedule` of a recipe.
 
-    ``cosine``: linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth. ``plateau``:
-    multiplied by `factor` once the validation loss hasn't fallen for `patience` epochs, down to `minimum`, as in Keras
-    and optax. It is plain Python: for thirty members on a GPU optax's own schedule takes longer than the epoch's steps.
-    ``constant``: the same for all steps. `steps` are those of an epoch, `losses` the validation losses so far.
+    ``cosine`` is a linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth of the
+    peak. ``plateau`` multiplies the rate by `factor` whenever the validation loss hasn't fallen for `patience` epochs,
+    but not to less than `minimum`, as in Keras and optax. ``constant`` is the same rate for all steps. `steps` is the
+    number of steps in an epoch, `losses` are the validation losses of the epochs already done.
     """
 
     def __init__(self, recipe: Recipe, steps: int, losses: Iterable[float] = ()) -> None:
@@ -206,11 +208,11 @@ class LearningRate:
             self.report(loss)
 
     def of_epoch(self, epoch: int) -> np.ndarray:
-        """Rates (step,) float32 of `epoch`, counted from 0."""
+        """Return the learning rates (step,) float32 of an epoch; epochs are counted from 0."""
         return (self._rates[epoch] * self._scale).astype(np.float32)
 
     def report(self, validation_loss: float) -> None:
-        """Add the validation loss after an epoch."""
+        """Note the validation loss after an epoch, from which the schedule ``plateau`` decides."""
         better = validation_loss < self._best - PLATEAU_IMPROVEMENT
         self._best, self._waited = (validation_loss, 0) if better else (self._best, self._waited + 1)
         if self._plateau and self._waited == self._plateau["patience"]:
@@ -221,6 +223,6 @@ class LearningRate:
 def _cosine(recipe: Recipe, total: int) -> np.ndarray:
     peak = recipe["learning_rate"]
     warmup = min(round(recipe["warmup_fraction"] * total), total - 1)
-    # counted from 1: a first step at rate 0 would be wasted
+    # steps are counted from 1, because a first step at learning rate 0 would change nothing
     schedule = optax.warmup_cosine_decay_schedule(0.0, peak, warmup, total, FINAL_FRACTION * peak)
     return np.asarray(jax.jit(schedule)(jnp.arange(1, total + 1)))

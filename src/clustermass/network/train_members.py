@@ -1,4 +1,4 @@
-"""Train members of an ensemble from files: smoothed images and a split in, predictions and weights out."""
+"""Train members of an ensemble from files of smoothed images and a split; write files of predictions and weights."""
 
 from __future__ import annotations
 
@@ -40,16 +40,17 @@ def train_members(
     checkpoints: Path | None = None,
     checkpoint_every_s: float = EVERY_S,
 ) -> None:
-    """Train members and write the history and predictions (netCDF) and the weights (safetensors) of each.
+    """Train members of an ensemble; write each one's predictions and history (netCDF) and its weights (safetensors).
 
-    The test set is predicted, but only the training and validation sets reach `train_networks`. A finished member isn't
-    trained again: its files are written from its checkpoint.
+    `images` are the files of smoothed images, one for each realization. The file `split` holds the subset of each
+    cluster. `outputs` holds the two files to write for each member's number: ``members/{member}.nc`` and
+    ``members/{member}.safetensors``. `checkpoints` is the folder of the checkpoints (None = no checkpoints), which are
+    written at least `checkpoint_every_s` seconds apart. A member's random numbers depend on `seed` and its number
+    alone. Another number of CPU `threads` changes the last digits of the results.
 
-    `images` are smoothed images, one netCDF file a realization, `split` holds the subset of each cluster, `outputs` the
-    files to write by member's number, ``members/{member}.nc`` and ``members/{member}.safetensors``. A member's random
-    numbers depend on `seed` and its number alone. Another number of CPU `threads` changes the last digits of the
-    results. `checkpoints` is the folder of the checkpoints (None = no checkpoints), written at least
-    `checkpoint_every_s` seconds apart. InputError as by `use_device`, `load_training_sample` and `train_networks`.
+    The test clusters are predicted, but `train_networks` gets only the training and validation clusters. A finished
+    member isn't trained again; its files are written from its checkpoint. InputError as by `use_device`,
+    `load_training_sample` and `train_networks`.
     """
     taken = use_device(device, threads)
     sample = load_training_sample(images, split, experiment, seed)
@@ -74,7 +75,7 @@ def train_members(
 
 
 def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingSample) -> xr.Dataset:
-    """Return the history of a training and the network's predictions for the whole sample."""
+    """Return a dataset of a network's training history and of its predictions for all clusters of the sample."""
     table = sample.table
     mu, sigma = (np.full(table.sizes["cluster"], np.nan) for _ in range(2))
     for name, subset in sample.subsets.items():
@@ -94,10 +95,10 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
 
 
 def _described(network: TrainedNetwork, sample: TrainingSample, image_file: Path) -> TrainedNetwork:
-    """Return a network with the properties that its images must have, and the ranges of its training set."""
+    """Return the network together with the settings of its images, the ranges of its training set and its control."""
     table = sample.table
     train = table.isel(cluster=table["split"].values == "train")
-    # a user's simulation may lack ML_CTS
+    # a user's simulation may lack ML_CTS (net counts of the detection)
     stated = [name for name in RANGES if name in train and train[name].notnull().any()]
     return replace(
         network,
