@@ -1,4 +1,4 @@
-"""The sample of an experiment: the selected clusters of all realizations of a sky, joined with the split."""
+"""The sample of an experiment: the selected clusters of all realizations of a sky, with their subsets and groups."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from clustermass.io.netcdf import read_netcdf
 if TYPE_CHECKING:
     from clustermass.config.models import Selection
 
-#: selection key -> variable; a cluster must lie above the value
+#: keys of the selection that are lower limits, with the variable that must lie above each
 _ABOVE = {"det_like_min": "det_like", "ext_like_min": "ext_like"}
 _GRID = ("band", "band_bounds", "x", "y")
 _TRAINED = "of haloes that were trained on"
-#: the same halo, seen twice, has image centres within this many arcsec and true masses, float32, within this many dex
+#: two clusters are the same halo if their image centres and their true masses (float32) differ by less than this
 _SAME_ARCSEC, _SAME_DEX = 120.0, 2e-6
 
 
@@ -36,15 +36,15 @@ def load_sample(
     selection: Selection | None = None,
     train_selection: Selection | None = None,
 ) -> xr.Dataset:
-    """Join the realizations' images of a sky into one dataset, sorted by cluster id.
+    """Return the selected clusters of all realizations of a sky as one dataset, sorted by cluster id.
 
-    `images` are per-realization `images.nc` or `smoothed/*.nc`, in any order. `split` and `group` are added from the
-    file of `split_sample`, if given. `selection` keeps labelled clusters with a finite redshift within its limits, each
-    optional: `log10_m500c_min` (inclusive), `log10_m500c_max`, `det_like_min`, `ext_like_min` (exclusive). Without a
-    selection every cluster is kept, labelled or not (an observed field). `train_selection` holds the keys that differ
-    for training clusters, see `join_split`. The dataset has the variables and dtypes of the files and is in memory; at
-    most one file is held twice. InputError if a file is missing or damaged, files differ in grid or variables, a
-    cluster occurs twice or isn't in `split`, or no cluster is left.
+    `images` are the realizations' `images.nc` or `smoothed/*.nc`, in any order. `selection` keeps clusters with a true
+    mass and a redshift for which log10_m500c_min <= log10_m500c < log10_m500c_max, det_like > det_like_min and ext_like
+    > ext_like_min; each limit is optional. Without a selection every cluster is kept (an observed field has no true
+    masses). `train_selection` holds the limits that differ for training clusters. If `split`, a file of `split_sample`,
+    is given, `join_split` adds subsets and groups. The dataset is in memory, where at most one file is held twice.
+    InputError if a file is missing or damaged, files differ in grids or variables, a cluster occurs twice or isn't in
+    `split`, or no cluster is left.
     """
     sample = _concatenate(list(each_selected(images, selection, train_selection)))
     return sample if split is None else join_split(sample, split)
@@ -56,11 +56,11 @@ def each_selected(
     train_selection: Selection | None = None,
     trained: TrainedHaloes | None = None,
 ) -> Iterator[xr.Dataset]:
-    """Yield the selected clusters of each file in turn, so that only one file needs to be in memory.
+    """Yield the selected clusters of one file of images after the other, so that only one file has to be in memory.
 
-    With a `train_selection`, clusters inside either selection are kept; `selected` and `for_training` (cluster,) mark
-    them. Clusters of `trained` haloes are dropped, with a warning. A file may yield none. InputError as by
-    `load_sample`, after the last file if all yield none.
+    With a `train_selection`, clusters inside either selection are kept. The variables `selected` and `for_training`
+    (cluster,) then say inside which of the two they are. Clusters of haloes in `trained` are dropped, with a warning. A
+    dataset may hold no cluster. InputError as by `load_sample`; if all datasets are empty, it is raised at the end.
     """
     if not images:
         raise InputError("No files of images: the sky has no realization.")
@@ -91,22 +91,25 @@ def each_selected(
 
 
 class TrainedHaloes(NamedTuple):
-    """Haloes that networks were trained or validated on, to find them in another sky; arrays are (cluster,)."""
+    """Haloes of an ensemble's training and validation clusters, to find them in another sky; arrays are (halo,)."""
 
-    ra: FloatArray  #: of the image's centre, deg
+    ra: FloatArray  #: coordinates of the image's centre, deg
     dec: FloatArray
     log10_m500c: FloatArray  #: true mass
 
     @classmethod
     def read(cls, images: Sequence[Path], split: Path) -> TrainedHaloes:
-        """Read the training sky's images, smoothed or not, and its split; all training clusters count, used or not."""
+        """Read the haloes of a sky's training and validation clusters, whether or not an experiment selects them.
+
+        `images` are the files of the sky's images, smoothed or not, and `split` is the file of its subsets.
+        """
         table = read_clusters(images, cls._fields)
         subset = read_split(split, table["cluster"].values.astype(str))["split"].values
         used = (subset != "test") & np.isfinite(table["log10_m500c"].values)
         return cls(*(table[name].values[used] for name in cls._fields))
 
     def among(self, sample: xr.Dataset) -> NDArray[np.bool_]:
-        """Return which clusters (cluster,) are one of these haloes, whatever their ids are."""
+        """Return which clusters of `sample` (cluster,) are one of these haloes, by position and mass instead of ids."""
         chord = 2 * np.sin(np.radians(_SAME_ARCSEC / 3600) / 2)
         here = unit_vectors(sample["ra"].values.astype(float), sample["dec"].values.astype(float))
         near = cKDTree(unit_vectors(self.ra, self.dec)).query_ball_point(here, chord)
@@ -121,9 +124,9 @@ class TrainedHaloes(NamedTuple):
 
 
 def select(sample: xr.Dataset, selection: Selection) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Return a mask (cluster,) of labelled clusters inside `selection`, and the number of clusters that each cut drops.
+    """Return which clusters (cluster,) are inside `selection`, and how many clusters each of its limits removes.
 
-    `sample` holds `log10_m500c`, `det_like`, `ext_like`, `redshift`, each (cluster,); `selection` as in `load_sample`.
+    `sample` holds `log10_m500c`, `det_like`, `ext_like` and `redshift` (cluster,). For `selection` see `load_sample`.
     """
     mass = sample["log10_m500c"].values
     cuts = {"without a halo": np.isfinite(mass), "without redshift": np.isfinite(sample["redshift"].values)}
@@ -163,7 +166,7 @@ def _selected(
 
 
 def _concatenate(parts: list[xr.Dataset]) -> xr.Dataset:
-    """Join along `cluster`, sorted by id; `parts` is emptied meanwhile, so that memory holds the data only once."""
+    """Join datasets along `cluster`, sorted by id; empty the list meanwhile, so that data are in memory only once."""
     first = parts[0]
     ids = np.concatenate([part["cluster"].values.astype(str) for part in parts])
     order = order_of(ids)
@@ -196,10 +199,11 @@ def _check_alike(first: xr.Dataset, first_path: Path, part: xr.Dataset, path: Pa
 
 
 def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
-    """Add `split` and `group` to `sample` in place and return it; InputError if the file `split` lacks a cluster.
+    """Add the variables `split` and `group` of the file `split` to `sample`, in place, and return it.
 
-    With a `train_selection`, training clusters must be inside it, validation and test clusters inside the selection;
-    all others are "unused" in `split`. `fit_val` then marks the validation clusters inside `train_selection`.
+    With a `train_selection`, only training clusters inside it are used, and only validation and test clusters inside
+    the selection; all other clusters get the subset "unused". The variable `fit_val` then marks the validation clusters
+    inside `train_selection`. InputError if the file lacks a cluster.
     """
     table = read_split(split, sample["cluster"].values)
     for name in ("split", "group"):
@@ -215,13 +219,13 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
 
 
 def realization_of(images: Path) -> str:
-    """Return the realization of an `images.nc`, without reading the images; InputError if it is damaged."""
+    """Return the name of the realization of an `images.nc` without reading the images; InputError if it is damaged."""
     with reading(images, "file of images"), xr.open_dataset(images, engine="netcdf4") as dataset:
         return str(dataset["realization"].values[0])
 
 
 def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Return subsets (cluster,) for fits: `split`, but only `fit_val` for validation if the sample has it."""
+    """Return the subset (cluster,) of each cluster for fits; validation clusters are those of `fit_val`, if given."""
     split = sample["split"].values.astype(str)
     if "fit_val" not in sample:
         return split

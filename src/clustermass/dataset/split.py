@@ -27,35 +27,36 @@ if TYPE_CHECKING:
 SUBSETS = ("train", "val", "test")
 TITLE = "Subset and group of every cluster of the sky"
 UNUSED = "unused"  # subset of clusters that `train_clusters` or `train_selection` leave out
-#: widens boxes by more than rounding and the projection about another centre may shift them (far below a pixel)
+#: added to the side of boxes; it is more than rounding and projection can shift them, but far less than a pixel
 _MARGIN_ARCSEC = 1.0
 #: boxes whose centres are farther apart than this many sides can't overlap, however they are turned
 _REACH = 1.75
 _NEEDED = ("ra", "dec", "realization", "halo_id")
-#: precedence of subsets that a new cluster touches: no new training cluster may touch a validation or test cluster
+#: a new cluster gets the first of these subsets in which it touches a cluster of the default images
 _FIRST = ("test", "val", "train")
 
 
 class Division(TypedDict):
-    """How a sky's clusters are divided: by the shares of `SUBSETS`, or into k folds if `folds` is given."""
+    """How the clusters of a sky are divided: by the shares of the subsets, or into k folds if `folds` is given."""
 
     fractions: Mapping[str, float]
     folds: NotRequired[Folds]
     seed: int
-    #: side of the image boxes
+    #: side of the image boxes in arcsec
     box_arcsec: float
 
 
 def split_sample(images: Sequence[Path], output: Path, division: Division) -> None:
-    """Assign every cluster of a sky to train, val or test and write `split(cluster)` and `group(cluster)`.
+    """Assign every cluster of a sky to a subset (train, val or test) and a group, and write both to the file `output`.
 
-    A group is a connected component of clusters that share a halo (in any realization) or whose image boxes overlap
-    within one realization. It is named after its smallest cluster id and never divided. A hash of seed and name alone
-    decides its subset: neither further realizations nor a selection move a cluster. There is one exception: a new
-    realization with shared haloes may join two groups; the joint group gets the subset of the smaller name.
+    A group is a connected component of clusters that share a halo (in any realization), or whose image boxes overlap
+    within one realization. It is named after its smallest cluster id. All its clusters are in the same subset, except
+    in folds by mass. A hash of the seed and this name alone decides its subset, so that neither further realizations
+    nor a selection move a cluster. There is one exception: if a new realization connects two groups, the joint group
+    gets the subset of the smaller name.
 
-    `images` are the realizations' `images.nc`, in any order. InputError if a file is unreadable or lacks truth, a
-    cluster id occurs twice, the shares don't add up to 1, or a subset gets no labelled cluster.
+    `images` are the realizations' `images.nc`, in any order. InputError if a file is unreadable or lacks true masses, a
+    cluster id occurs twice, the shares aren't positive or don't add up to 1, or a subset has no cluster with a mass.
     """
     fractions = division["fractions"]
     shares = [float(fractions.get(name, 0)) for name in SUBSETS]
@@ -70,11 +71,11 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
 
 
 def extend_split(images: Sequence[Path], split: Path, output: Path, division: Division) -> None:
-    """Write `split(cluster)` and `group(cluster)` for an image set other than the default images of a sky.
+    """Write subset and group of every cluster, for an image set of a sky other than its default images.
 
     `split` is the file of `split_sample` for the default images, made with the same `division`. The output holds the
-    clusters of both sets, divided as by `extended`. InputError if a file is unreadable or lacks a variable, or a
-    cluster id occurs twice.
+    clusters of both image sets; `extended` says how the further clusters are divided. InputError if a file is
+    unreadable or lacks a variable, or a cluster id occurs twice.
     """
     clusters, first = read_clusters(images, _NEEDED), read_netcdf(split, require=("split", "group"))
     subset, group = extended(clusters, first, division)
@@ -92,13 +93,14 @@ def extend_split(images: Sequence[Path], split: Path, output: Path, division: Di
 
 
 def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-    """Subset and group (cluster,) of the clusters of an image set; `first` holds `split` and `group` of the first set.
+    """Return subset and group (cluster,) of the clusters of an image set; `first` holds those of the default images.
 
-    A cluster of the first set keeps its subset and group. A new cluster that shares a halo, or photons of its default
-    image box, with clusters of the first set gets subset and group of one of them: a test cluster, else a validation
-    cluster, else a training cluster, the smallest id first. So no training cluster of the image set shares a halo, or a
-    photon of the default box, with a validation or test cluster of the first set. All other clusters are divided as in
-    `split_sample` (folds by group). `clusters` are those of `group_names`, sorted by id.
+    `clusters` is a table as for `group_names`, sorted by id. Clusters of the default images keep subset and group. A
+    new cluster may share a halo, or photons of its default image box, with clusters of the default images. It then gets
+    the subset and group of a test cluster among them, if there is one; else of a validation cluster, else of a training
+    cluster (each time the smallest id). So no new training cluster shares a halo, or a photon of the default box, with
+    a validation or test cluster of the default images. Other new clusters are divided as in `split_sample` (folds by
+    group).
     """
     rows = rows_of(clusters["cluster"].values, first)
     old = rows >= 0
@@ -121,7 +123,7 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
 
 
 def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Dataset:
-    """Read variables (cluster,) of all realizations, sorted by cluster id, with one file in memory at a time.
+    """Return variables (cluster,) of all realizations, sorted by cluster id, with one file in memory at a time.
 
     InputError if there is no file, a file is unreadable or lacks a variable, or a cluster id occurs twice.
     """
@@ -136,7 +138,7 @@ def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Datase
 
 
 def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Return the rows in the order of their cluster ids; InputError names an id that occurs twice."""
+    """Return the order of rows that sorts them by cluster id; InputError if an id occurs twice."""
     order = np.argsort(ids, kind="stable")
     twice = ids[order][1:][ids[order][1:] == ids[order][:-1]]
     if twice.size:
@@ -145,10 +147,10 @@ def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
 
 
 def group_names(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.str_]:
-    """Return the group (cluster,) of every cluster: the smallest cluster id in its connected component.
+    """Return the group (cluster,) of each cluster, which is the smallest cluster id in its connected component.
 
-    `clusters` has `ra`, `dec` (deg, image centres), `realization` and `halo_id` (-1 = none), each (cluster,), with the
-    coordinate `cluster`.
+    `clusters` holds `ra` and `dec` of the image centres in degrees, `realization` and `halo_id` (-1 = no halo), each
+    (cluster,), and the coordinate `cluster` with the ids.
     """
     ids = clusters["cluster"].values.astype(str)
     pairs = touching(clusters, box_arcsec)
@@ -160,7 +162,10 @@ def group_names(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.str_]:
 
 
 def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
-    """Pairs of clusters, (pairs, 2), that share a halo, or whose boxes overlap within one realization."""
+    """Return the pairs of clusters that touch each other, as row numbers (pair, 2).
+
+    Two clusters touch if they share a halo, or if their image boxes overlap within one realization.
+    """
     halo_id = clusters["halo_id"].values
     rows = np.flatnonzero(halo_id >= 0)
     _, halo = np.unique(halo_id[rows], return_inverse=True)
@@ -176,10 +181,11 @@ def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
 
 
 def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], box_arcsec: float) -> NDArray[np.intp]:
-    """Pairs (pairs, 2) of overlapping square boxes with centres (box,) and sides along their local RA and Dec.
+    """Return the pairs of overlapping square boxes, as row numbers (pair, 2), given centres (box,) and side.
 
-    Offsets are orthographic (SIN), as in the images: RA 0/360 and high declinations are no special cases. Converging
-    meridians turn boxes against each other: near misses may count as overlaps, never the reverse.
+    The sides of a box are along its local RA and Dec, in the orthographic projection (SIN) of the images. RA 0 and high
+    declinations need no special treatment. Boxes are rotated against each other because meridians converge. Therefore
+    boxes that narrowly miss each other may be returned as overlapping, but no overlapping boxes are missed.
     """
     ra, dec, box = np.radians(ra_deg), np.radians(dec_deg), np.radians((box_arcsec + _MARGIN_ARCSEC) / 3600)
     pairs = cKDTree(unit_vectors(ra_deg, dec_deg)).query_pairs(2 * np.sin(_REACH * box / 2), output_type="ndarray")
@@ -195,10 +201,10 @@ def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64],
 def subsets(
     groups: NDArray[np.str_], division: Division, log10_m500c: NDArray[np.float64] | None = None
 ) -> NDArray[np.str_]:
-    """Return the subset (cluster,) of each cluster: by its group and `subset_of`, or in k-fold evaluation by its fold.
+    """Return the subset (cluster,) of each cluster, from its group's hash (`subset_of`) or, with folds, from its fold.
 
-    In k-fold evaluation the fold `test` is the test set, the next one validates, the others train; one run is needed
-    for each fold as `test`. Folds divide groups (`by: group`) or clusters by their mass (`by: mass`); see `fold_of`.
+    With folds, the fold number `test` is the test set, the next one is the validation set, and all others are the
+    training set. Folds divide groups (`by: group`) or clusters sorted by mass (`by: mass`), see `fold_of`.
     """
     folds, seed = division.get("folds"), division["seed"]
     if folds is None:
@@ -209,7 +215,7 @@ def subsets(
 
 
 def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
-    """Return the subset of a group, decided by SHA-256 of seed and name alone."""
+    """Return the subset of a group, determined by the SHA-256 of seed and name and by the shares of the subsets."""
     uniform = int.from_bytes(_digest(f"{seed}:{group}")[:8], "big") / 2**64
     edges = np.cumsum([fractions[name] for name in SUBSETS[:-1]])
     return SUBSETS[int(np.searchsorted(edges, uniform, side="right"))]
@@ -218,8 +224,8 @@ def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
 def fold_of(number: int, order: NDArray[np.float64] | NDArray[np.str_], seed: int) -> NDArray[np.intp]:
     """Return the fold (cluster,) of each cluster, 0 to `number` - 1.
 
-    `order` (cluster,) holds log10 masses or names of groups. Clusters are sorted by mass and dealt to the folds in turn
-    (Ntampaka et al. 2019). A hash of `seed` and its name puts a group into one fold.
+    `order` (cluster,) holds log10 masses or names of groups. By masses, clusters are sorted and dealt to the folds in
+    turn (Ntampaka et al. 2019). By groups, a hash of `seed` and the name decides the fold of the whole group.
     """
     if order.dtype.kind == "U":
         names, row = np.unique(order, return_inverse=True)
@@ -233,11 +239,11 @@ def _digest(text: str) -> bytes:
 
 
 def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArray[np.str_]:
-    """Return the subsets (cluster,) with `number` training clusters; all further training clusters are "unused".
+    """Return the subsets (cluster,) with only `number` training clusters; the other training clusters become "unused".
 
-    Training clusters are taken in the order of a hash of `seed` and their group. So a smaller set is part of every
-    larger one, all groups but the last stay whole, and no other cluster of the sample matters. InputError if there are
-    fewer training clusters.
+    Training clusters are chosen in the order of a hash of `seed` and their group. Therefore a smaller training set is
+    part of every larger one, and all its groups but the last are complete. InputError if there are fewer training
+    clusters.
     """
     split, ids = sample["split"].values.astype(str), sample["cluster"].values.astype(str)
     train = np.flatnonzero(split == "train").tolist()
@@ -256,7 +262,7 @@ def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArr
 
 
 def read_split(split: Path, ids: NDArray[np.str_]) -> xr.Dataset:
-    """Read `split` and `group` (cluster,) of the clusters `ids` of a sky; InputError if the file lacks one."""
+    """Return `split` and `group` (cluster,) of the clusters `ids`, from a sky's file; InputError if it lacks one."""
     table = read_netcdf(split, require=("split", "group"))
     rows = rows_of(ids, table)
     missing = ids[rows < 0]
@@ -269,7 +275,7 @@ def read_split(split: Path, ids: NDArray[np.str_]) -> xr.Dataset:
 
 
 def rows_of(ids: NDArray[np.str_], table: xr.Dataset) -> NDArray[np.intp]:
-    """Return the row of each cluster id in `table`, (cluster,); -1 = not in it."""
+    """Return the row of each cluster id in `table`, (cluster,), or -1 if the table doesn't have it."""
     row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
     return np.array([row.get(name, -1) for name in ids.astype(str).tolist()], dtype=np.intp)
 

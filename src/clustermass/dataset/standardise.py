@@ -1,4 +1,4 @@
-"""Standardisation: images, side inputs and masses of zero mean and unit variance in the training set."""
+"""Standardisation of images, side inputs and masses to zero mean and unit variance in the training set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Standardisation:
     """Means and standard deviations of the images in each band, of each side input, and of log10 M500c.
 
-    If all values agree, the standard deviation is set to 1, so that nothing is divided by zero.
+    If all training values of a quantity are equal, its standard deviation is 1, so that nothing is divided by zero.
     """
 
     image_mean: list[float]
@@ -33,22 +33,22 @@ class Standardisation:
 
     @classmethod
     def from_training_set(cls, train: Subset, side_names: Sequence[str]) -> Standardisation:
-        """Return the constants of a training set, for side inputs of these names."""
+        """Return the means and standard deviations of a training set, with the side inputs called `side_names`."""
         images, masses = _moments(train.images), _moments(train.log10_m500c[:, None])
         sides = _moments(side_inputs(train.redshift, train.measurements, side_names))
         return cls(*images, list(side_names), *sides, masses[0][0], masses[1][0])
 
     def images(self, images: np.ndarray) -> np.ndarray:
-        """Standardise images (sample, y, x, band), as float32."""
+        """Return standardised images (sample, y, x, band), float32."""
         mean, sd = np.asarray(self.image_mean, np.float32), np.asarray(self.image_sd, np.float32)
         scaled = np.subtract(images, mean, out=np.empty(images.shape, np.float32))
         return np.divide(scaled, sd, out=scaled)
 
     def side(self, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Standardised side inputs (..., input) float32 of redshifts (...) and `measurements`; see `side_inputs`.
+        """Return the standardised side inputs (..., input), float32, of clusters with these redshifts (...).
 
-        If measured inputs are among them, a last column is 1 where they were measured. Where they were not measured, or
-        if no training cluster has them, these inputs and that column are 0.
+        If there are measured inputs, a last column is added that is 1 for clusters that have all of them. For all other
+        clusters, and if no training cluster has them, the measured inputs and this column are 0. See `side_inputs`.
         """
         inputs = side_inputs(redshift, measurements, self.side_names)
         standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)
@@ -61,9 +61,9 @@ class Standardisation:
 
 
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of the finite values of each column (..., column), 0 and 0 without any.
+    """Return mean and standard deviation of the finite values of each column (..., column); 0 and 0 if there are none.
 
-    They are computed in float64, one column at a time to save memory.
+    They are computed in float64, for one column at a time to save memory.
     """
     means, sds = [], []
     for number in range(columns.shape[-1]):
@@ -76,19 +76,19 @@ def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
     return means, sds
 
 
-#: side inputs that every cluster must have: the quantity, by its name in `images.nc`, and the function of it
+#: side inputs that every cluster must have, each with a quantity in `images.nc` and the function that is applied to it
 NEEDED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "z": ("redshift", np.asarray),
     "log_z": ("redshift", np.log),
     "log_exposure": ("exposure_s", np.log),
 }
-#: logarithms of what the source detection measured at the instrument's full resolution; a cluster may lack them
+#: side inputs that are logarithms of quantities measured by the source detection; a cluster may lack them
 MEASURED = {"log_rate": "ml_rate", "log_extent": "ext", "log_background": "ml_bkg"}
 SIDE_INPUTS = (*NEEDED, *MEASURED)
 
 
 def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the needed and the measured inputs among `names`; InputError if one is none of `SIDE_INPUTS`."""
+    """Return the needed and the measured side inputs among `names`; InputError if a name is unknown."""
     unknown = [name for name in names if name not in SIDE_INPUTS]
     if unknown:
         raise InputError(f"network.side_inputs: {unknown[0]!r} is unknown. Choose from {', '.join(SIDE_INPUTS)}.")
@@ -96,17 +96,21 @@ def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def widths(names: Sequence[str]) -> tuple[int, int]:
-    """Count the columns of needed and of measured inputs, including the column that is 1 where these were measured."""
+    """Return the numbers of columns of the needed and of the measured side inputs called `names`.
+
+    If there are measured inputs, their number includes the column that is 1 for clusters that have them.
+    """
     needed, measured = ordered(names)
     return len(needed), len(measured) + bool(measured)
 
 
 def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
-    """Return the side inputs `names`, (..., input) float64, before standardisation: needed ones first.
+    """Return the side inputs called `names`, (..., input) float64, before standardisation; the needed ones come first.
 
-    Takes redshifts (...) and `training_data.MEASUREMENTS` by name, of shapes that broadcast with them, exposures in s.
-    The measured inputs are all NaN for a cluster that lacks one of them (absent, not finite, or not positive).
-    InputError if a name is none of `SIDE_INPUTS`, or a needed quantity is absent, or not positive and finite.
+    Takes redshifts (...) and the quantities `training_data.MEASUREMENTS` by name, whose shapes must broadcast with that
+    of the redshifts. If one of the measured quantities of a cluster is absent, not finite or not positive, all measured
+    inputs of this cluster are NaN. InputError if a name is unknown, or a needed quantity is absent, or not positive and
+    finite.
     """
     needed, measured = ordered(names)
     quantities = {**measurements, "redshift": np.asarray(redshift, np.float64)}

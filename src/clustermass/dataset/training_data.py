@@ -1,4 +1,4 @@
-"""The training sample of an experiment: images, redshifts, masses and weights of each subset, under its control."""
+"""The training sample of an experiment: images, redshifts, masses and weights of each subset, after its control."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from clustermass.io.netcdf import read_netcdf
 if TYPE_CHECKING:
     from clustermass.config.models import Network, Recipe, Selection
 
-FIT_VAL = "learnt_val"  # validation clusters of a `train_selection`; the name sets their random numbers
-#: quantities of a cluster, besides its redshift, that side inputs are made of
+FIT_VAL = "learnt_val"  # validation clusters inside a `train_selection`; their random numbers depend on this name
+#: quantities of a cluster, besides its redshift, from which side inputs are computed
 MEASUREMENTS = ("exposure_s", "ml_rate", "ext", "ml_bkg")
-MIN_REDSHIFT = 0.005  # noise never takes a redshift below this: the network sees its logarithm
+MIN_REDSHIFT = 0.005  # noise never lowers a redshift to less than this, because networks use its logarithm
 CONTROLS = ("none", "shuffled_redshift", "no_energy", "noise_images")
-#: inverse of `clustermass.images.preprocessing.TRANSFORMS`: back to (smoothed) counts
+#: inverse functions of `clustermass.images.preprocessing.TRANSFORMS`, which return (smoothed) counts
 INVERSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "none": lambda image: image,
     "sqrt": np.square,
     "anscombe": lambda image: np.square(image / 2) - 3 / 8,
     "log1p": np.expm1,
 }
-_AT_ONCE = 1024  # clusters that are worked on at a time, to spare memory
+_AT_ONCE = 1024  # number of clusters that are processed at a time, to save memory
 
 
 @dataclass(frozen=True)
 class Control:
-    """Control: the information that is removed from an experiment's data, in training and test.
+    """Removes information from the data of an experiment, to show that networks use it, in training and test alike.
 
-    `name` is ``shuffled_redshift``: redshifts are permuted; ``no_energy``: each band holds the mean of all bands'
-    counts; ``noise_images``: each pixel is Poisson noise of its band's mean `level` (band,) in counts; ``none``: no
-    control. `transform`, the last step of the preprocessing, is undone before the control and redone after.
+    The control ``shuffled_redshift`` permutes the redshifts, ``no_energy`` replaces each band by the mean counts of all
+    bands, and ``noise_images`` replaces each pixel by Poisson noise with the mean counts of its band, `level` (band,).
+    ``none`` changes nothing. `transform`, the last step of the preprocessing, is undone before and redone after.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Control:
 
     @classmethod
     def from_training_images(cls, name: str, transform: str, train_images: np.ndarray, seed: int) -> Control:
-        """Make a control from training images (cluster, y, x, band); InputError if `name` or `transform` is unknown."""
+        """Return a control for training images (cluster, y, x, band); InputError if name or transform is unknown."""
         for key, word, choices in (("control", name, CONTROLS), ("transform", transform, INVERSES)):
             if word not in choices:
                 raise InputError(f"{key} is {word!r}, but must be one of: {', '.join(choices)}.")
@@ -65,13 +65,13 @@ class Control:
         return cls(name, transform, (total / (train_images.size / total.size)).tolist(), seed)
 
     def images(self, images: np.ndarray, clusters: Iterable[object]) -> np.ndarray:
-        """Return images (cluster, y, x, band) under the control; `clusters` are their ids, which set the noise."""
+        """Return images (cluster, y, x, band) under the control; the noise depends on the clusters' ids, `clusters`."""
         draw = TRANSFORMS[self.transform]
         if self.name == "no_energy":
             mixed = np.empty_like(images)
             for rows in _blocks(len(images)):
                 counts = INVERSES[self.transform](images[rows].astype(np.float64)).mean(axis=-1, keepdims=True)
-                mixed[rows] = draw(np.maximum(counts, 0))  # rounding may have led below 0
+                mixed[rows] = draw(np.maximum(counts, 0))  # rounding may have made them negative
             return mixed
         if self.name == "noise_images":
             each = (generator(self.seed, self.name, str(cluster)) for cluster in clusters)
@@ -80,12 +80,12 @@ class Control:
         return images
 
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
-        """Return redshifts (cluster, ...) under the control; they are permuted within the set called `where`."""
+        """Return redshifts (cluster, ...) under the control; they are permuted within the subset called `where`."""
         shuffled = self.name == "shuffled_redshift"
         return generator(self.seed, self.name, where).permutation(redshift) if shuffled else redshift
 
     def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Measurements for side inputs under the control: with noise images only the exposure is kept."""
+        """Return the measurements for side inputs under the control; with noise images only the exposure is kept."""
         if self.name != "noise_images":
             return dict(measurements)
         return {name: values if name == "exposure_s" else values * np.nan for name, values in measurements.items()}
@@ -96,7 +96,7 @@ def _blocks(length: int) -> Iterator[slice]:
 
 
 class TrainedExperiment(TypedDict):
-    """Settings of an experiment that shape its networks: keys and whole blocks of the configuration."""
+    """The settings of an experiment that shape its networks, as keys and whole blocks of the configuration."""
 
     selection: Selection
     train_selection: NotRequired[Selection | None]
@@ -111,29 +111,29 @@ class TrainedExperiment(TypedDict):
 
 @dataclass(frozen=True)
 class Subset:
-    """Clusters of a subset: images (cluster, y, x, band), all else (cluster,)."""
+    """Data of the clusters of a subset: images (cluster, y, x, band), and all other arrays (cluster,)."""
 
     images: np.ndarray
     redshift: np.ndarray
     log10_m500c: np.ndarray
     weight: np.ndarray | None = None
-    #: by name, those of `MEASUREMENTS` that the catalogue has
+    #: quantities of `MEASUREMENTS` that the catalogue has, by name
     measurements: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class TrainingSample(NamedTuple):
-    """Training, validation and test data of the networks of an experiment."""
+    """Training, validation and test data for the networks of an experiment."""
 
     #: the sample without its images
     table: xr.Dataset
-    #: by name, in the table's order
+    #: subsets by name, with the clusters in the order of the table
     subsets: dict[str, Subset]
     #: validation set of the training: `subsets["val"]`, or validation clusters inside a `train_selection`
     val: Subset
     control: Control
 
     def digest(self) -> str:
-        """Return a SHA-256 of the training and validation data; nothing of the test set enters."""
+        """Return a SHA-256 of the training and validation data; it doesn't depend on the test clusters."""
         digest = hashlib.sha256()
         for name, subset in (("train", self.subsets["train"]), ("val", self.val)):
             columns = {"images": subset.images, "redshift": subset.redshift, "mass": subset.log10_m500c}
@@ -149,10 +149,10 @@ class TrainingSample(NamedTuple):
 def load_training_sample(
     images: Sequence[Path], split: Path, experiment: TrainedExperiment, seed: int
 ) -> TrainingSample:
-    """Load the sample of an experiment from smoothed images and the split of their sky; `seed` sets all random numbers.
+    """Return the training sample of an experiment, from smoothed images of a sky and the file of its subsets, `split`.
 
-    InputError as by `load_sample`, or if a subset has an unknown name, `train_clusters` exceeds the number of training
-    clusters, or the control or the weighting is unknown.
+    `seed` determines all random numbers. InputError as by `load_sample`, or if the file has an unknown subset, if
+    `train_clusters` is more than the number of training clusters, or if the control or the weighting is unknown.
     """
     table = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
     unknown = sorted(set(table["split"].values.tolist()) - {*SUBSETS, UNUSED})
@@ -187,17 +187,17 @@ def load_training_sample(
 
 
 def measurements_of(sample: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return the quantities (cluster,) float64 that side inputs are made of; NaN where a catalogue lacks them."""
+    """Return the quantities of `MEASUREMENTS` that the sample has, (cluster,) float64, by name; NaN = unknown."""
     return {name: sample[name].values.astype(np.float64) for name in MEASUREMENTS if name in sample}
 
 
 def network_order(images: np.ndarray) -> np.ndarray:
-    """Return stored images (cluster, band, y, x) in the network's order (cluster, y, x, band), as a view."""
+    """Return stored images (cluster, band, y, x) in the axis order of the networks (cluster, y, x, band), as a view."""
     return images.transpose(0, 2, 3, 1)
 
 
 def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: int) -> np.ndarray:
-    """Redshifts (cluster,) plus Gaussian noise of standard deviation `sd`, set by `seed` and the cluster's id alone."""
+    """Return redshifts (cluster,) plus Gaussian noise of standard deviation `sd`, which `seed` and the id determine."""
     if sd == 0:
         return np.asarray(redshift, np.float64)
     draws = np.asarray([generator(seed, "redshift_noise", str(name)).standard_normal() for name in cluster])
@@ -205,24 +205,24 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
 
 
 def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
-    """Return how images were made: the parameters in an attribute of one of their files; empty if it has none."""
+    """Return the parameters with which images were made, stored in an attribute of their file; empty if it has none."""
     return dict(json.loads(read_netcdf(image_file).attrs.get(attribute, "{}")))
 
 
 WEIGHTINGS = ("none", "uniform_mass")
-#: width of the bins of log10 M500c that get equal total weight; their edges are multiples of it
+#: width of the bins of log10 M500c that get equal total weights; the bins' edges are multiples of this width
 BIN_DEX = 0.1
 #: largest weight of a cluster, in units of its weight if all bins held the same number
 LARGEST = 10.0
 
 
 def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | None:
-    """Return the training clusters' weights (cluster,) of mean 1; None = equal weights.
+    """Return the training clusters' weights (cluster,), with a mean of 1; None if all weights are equal.
 
-    `weighting` is ``none``, or ``uniform_mass``: the weighted masses are spread evenly over log10 M500c (Krippendorf et
-    al. 2023, Fig. 8). A weight is the mean number of clusters per occupied bin of `BIN_DEX` over the number in the
-    cluster's own bin, at most `LARGEST`: a lone cluster must not outweigh hundreds. All are then divided by their mean.
-    InputError if `weighting` is unknown.
+    `weighting` is ``none``, or ``uniform_mass``, which spreads the weighted masses evenly over log10 M500c (Krippendorf
+    et al. 2023, Fig. 8). The weight is the mean number of clusters in an occupied bin of `BIN_DEX`, divided by the
+    number in the cluster's own bin. It is limited to `LARGEST`, so that a single cluster doesn't count as much as
+    hundreds. All weights are then divided by their mean. InputError if `weighting` is unknown.
     """
     if weighting not in WEIGHTINGS:
         raise InputError(f"weighting is {weighting!r}, but must be one of: {', '.join(WEIGHTINGS)}.")
