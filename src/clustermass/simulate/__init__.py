@@ -1,1 +1,1 @@
-"""The simulated sky: haloes, gas, AGN and background become photons."""
+"""Simulate the embedded sky: haloes with hot gas, AGN and background, and the photons that are detected of them."""

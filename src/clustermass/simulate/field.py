@@ -1,7 +1,7 @@
 """A rectangular field on the sphere and its exposure map.
 
-Positions inside the simulation are native longitude and latitude: degrees in the frame whose origin is the field's
-centre and whose equator runs East-West there. The field is the rectangle |longitude| < width/2, |latitude| < height/2.
+Positions inside the simulation are native longitude and latitude in deg. The origin of this frame is the field's
+centre, and its equator runs East-West there. The field is the rectangle |longitude| < width/2, |latitude| < height/2.
 This works at any declination and across RA = 0.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Field:
-    """Rectangle of `width_deg` (East-West) times `height_deg` about (`ra_deg`, `dec_deg`), ICRS."""
+    """Rectangular field of `width_deg` (East-West) times `height_deg`, centred on `ra_deg`, `dec_deg` (ICRS)."""
 
     ra_deg: float
     dec_deg: float
@@ -36,7 +36,7 @@ class Field:
 
     @classmethod
     def from_config(cls, parameters: FieldBlock) -> Field:
-        """Read the config block `field`; InputError if the field is too large for a SIN projection."""
+        """Return the field of the config block `field`; InputError if it is empty or too large for a SIN projection."""
         field = cls(**parameters)
         if not (0 < field.width_deg <= 120 and 0 < field.height_deg <= 60):
             raise InputError(
@@ -51,7 +51,7 @@ class Field:
         return float(self.width_deg * np.degrees(2 * np.sin(np.radians(self.height_deg / 2))))
 
     def draw(self, rng: np.random.Generator, number: int) -> tuple[FloatArray, FloatArray]:
-        """Draw positions uniform on the sphere; return native longitude and latitude in deg."""
+        """Draw `number` positions uniform on the sphere; return their native longitudes and latitudes in deg."""
         longitude = (rng.random(number) - 0.5) * self.width_deg
         sine = np.sin(np.radians(self.height_deg / 2)) * (2 * rng.random(number) - 1)
         return longitude, np.degrees(np.arcsin(sine))
@@ -80,21 +80,21 @@ class Field:
 
 @dataclass(frozen=True)
 class ExposureMap:
-    """Vignetting-corrected exposure of a field on a SIN image about its centre; outside the field it is zero."""
+    """Exposure map of a field: an image in the SIN projection about the field's centre, zero outside the field."""
 
     field: Field
     pixel_deg: float  #: side of a pixel
-    image_s: Float32Array  #: exposure in s, (y, x), x to the West and y to the North
+    image_s: Float32Array  #: vignetting-corrected exposure in s, (y, x), x to the West and y to the North
 
     @classmethod
     def from_config(cls, field: Field, parameters: Exposure, vignetted: bool = True) -> ExposureMap:
-        """Build the map of the config block `exposure`; `vignetted=False` for particles, which bypass the mirrors.
+        """Build the exposure map of the config block `exposure`; with `vignetted=False` that of particles.
 
-        The field is scanned in `scans` parts side by side, each of flat depth. The depth falls linearly to zero within
-        `taper_deg` of the field's edges. Neighbouring scans overlap by `overlap_deg`: the depth of each falls to zero
-        within half of `overlap_deg` beyond their border. There the sum has a ridge of twice the depth, as in the eFEDS
-        field (Brunner et al. 2022). For particles, the relative depth of each scan is raised to the power
-        `particle_slope`.
+        The field is scanned in `scans` parts side by side, each of constant depth. The depth falls linearly to zero
+        within `taper_deg` of the field's edges. Neighbouring scans overlap by `overlap_deg`: the depth of each falls to
+        zero within half of `overlap_deg` beyond their border. At the border their sum is therefore twice as deep, as in
+        the eFEDS field (Brunner et al. 2022). Particles bypass the mirrors, so they are not vignetted: for them the
+        relative depth of each scan is raised to the power `particle_slope`.
         """
         pixel = parameters["pixel_arcsec"] / 3600
         half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1
@@ -111,12 +111,12 @@ class ExposureMap:
 
     @classmethod
     def read(cls, path: Path, field: Field) -> ExposureMap:
-        """Read the map of a simulated `field` that `write` wrote."""
+        """Read the exposure map of a simulated `field` from the file that `write` made."""
         with opened_fits(path) as hdus:
             return cls(field, float(hdus[0].header["CDELT2"]), np.array(hdus[0].data, dtype=np.float32))
 
     def write(self, path: Path, header: Mapping[str, Any]) -> None:
-        """Write `exposure.fits` with the WCS of the SIN projection about the field's centre, and cards `header`."""
+        """Write the map to the FITS file `path`, with the WCS of its SIN projection and the cards `header`."""
         rows, columns = self.image_s.shape
         coordinates = {
             "CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRPIX1": columns / 2 + 0.5, "CRPIX2": rows / 2 + 0.5,
@@ -126,7 +126,7 @@ class ExposureMap:
         write_exposure(path, self.image_s, coordinates, header)
 
     def widened(self, radius_arcsec: float) -> ExposureMap:
-        """Return a map of the largest exposure within `radius_arcsec` of each pixel; photons scatter that far."""
+        """Return a map whose pixels hold the largest exposure within (at least) `radius_arcsec` of them."""
         from scipy.ndimage import maximum_filter
 
         reach = int(np.ceil(radius_arcsec / 3600 / self.pixel_deg)) + 1
@@ -134,11 +134,11 @@ class ExposureMap:
         return ExposureMap(self.field, self.pixel_deg, image)
 
     def draw(self, rate_per_arcmin2: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Draw native positions (deg) of a uniform background, `rate_per_arcmin2` count / (s arcmin2), row by row."""
+        """Draw native positions (deg) of photons of a uniform background, `rate_per_arcmin2` count / (s arcmin2)."""
         rows, columns = self.image_s.shape
         y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]
         x = np.radians((np.arange(columns) + 0.5 - columns / 2) * self.pixel_deg)[None, :]
-        # a pixel of an orthographic image covers more sky by 1 / cos(distance from the centre)
+        # a pixel of an orthographic image covers more sky, by the factor 1 / cos(distance from the centre)
         area = (60 * self.pixel_deg) ** 2 / np.sqrt(np.clip(1 - x**2 - y**2, 1e-3, None))
         number = rng.poisson(rate_per_arcmin2 * area * self.image_s).ravel()
         pixel = np.repeat(np.arange(number.size, dtype=np.int32), number)

@@ -1,9 +1,9 @@
 """Hot gas of haloes: emission profile, temperature and luminosity, drawn jointly at given mass and redshift.
 
-The draw follows Comparat et al. 2020, with the hydrostatic mass b M500c: the scaled emission measure S(r) and kT are
-log-normal at fixed mass and redshift. Two corrections are tuned to the number counts of surveys, so these counts are no
-prediction: a shift of the normalisation, and a steeper luminosity-mass relation below a threshold mass (Comparat et al.
-2025). Radii are in units of R500c of the hydrostatic mass.
+The draw follows Comparat et al. 2020: the scaled emission measure S(r) and kT are log-normal at fixed redshift and
+hydrostatic mass, which is b M500c. Two corrections are tuned to the number counts of clusters in surveys: a shift of
+the normalisation, and a steeper luminosity-mass relation below a threshold mass (Comparat et al. 2025). The number
+counts of the simulated sky are therefore no prediction. Radii are in units of R500c of the hydrostatic mass.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from clustermass.config.sky_models import Clusters, Sky
 
 CM_PER_MPC = 3.0856776e24
-#: temperatures of the plasma model, keV
+#: lowest and highest temperature of the plasma model, keV
 KT_RANGE = (0.2, 20.0)
 _AXIS_RATIO_MIN = 0.3
 #: pivot of the mean relations: redshift and hydrostatic M500c in Msun
 PIVOT_REDSHIFT, PIVOT_MASS = 0.3, 2e14
 
-#: one row per radius: radius / R500c; mean of ln(scaled emission measure / cm-6 Mpc); slopes with ln z and ln M500c;
-#: loadings of four principal components of unit variance
+#: one row per radius: radius / R500c; mean of ln(scaled emission measure / cm-6 Mpc); slopes of this mean with ln z and
+#: ln M500c (hydrostatic); loadings of four principal components of unit variance
 PROFILE = np.array(
     [
         [0.025, -12.327, -0.115, 0.594, 0.026, 0.942, -0.205, -0.168],
@@ -60,7 +60,7 @@ TEMPERATURE_SCATTER = 0.150
 
 @dataclass(frozen=True)
 class RadialProfiles:
-    """Surface brightness profiles, flat inside the first node, power laws between nodes, zero beyond a cut."""
+    """Surface brightness profiles: flat inside the first node, then power laws; zero where `total` is enclosed."""
 
     nodes: FloatArray  #: radii, (node,)
     brightness: FloatArray  #: at the nodes, (profile, node)
@@ -70,7 +70,7 @@ class RadialProfiles:
 
     @classmethod
     def from_nodes(cls, nodes: FloatArray, log_brightness: FloatArray) -> RadialProfiles:
-        """Build profiles from ln(brightness), shape (profile, node), at `nodes`."""
+        """Build profiles from ln(brightness), shape (profile, node), at the radii `nodes`."""
         slope = 2 + np.diff(log_brightness, axis=1) / np.diff(np.log(nodes))
         # A slope of exactly 0 would need a logarithm; a slope of 1e-6 gives the same within rounding.
         slope = np.where(np.abs(slope) < 1e-6, 1e-6, slope)
@@ -82,12 +82,12 @@ class RadialProfiles:
         return cls(nodes, brightness, slope, enclosed, enclosed[:, -1].copy())
 
     def __getitem__(self, rows: NDArray[np.integer] | BoolArray) -> RadialProfiles:
-        """Return the profiles of these rows, at the same nodes."""
+        """Return the profiles of these `rows`, at the same nodes."""
         by_profile = (self.brightness, self.slope, self.enclosed_at_nodes, self.total)
         return RadialProfiles(self.nodes, *(values[rows] for values in by_profile))
 
     def enclosed(self, radius: FloatArray) -> FloatArray:
-        """Return the integral of each profile over the disc inside `radius` (at most the last node), (profile,)."""
+        """Return the integral of each profile over the disc inside its `radius` (at most the last node), (profile,)."""
         profile = np.arange(len(self.total))
         ring = np.clip(np.searchsorted(self.nodes, radius, side="right") - 1, 0, len(self.nodes) - 2)
         start, slope = self.nodes[ring], self.slope[profile, ring]
@@ -97,7 +97,7 @@ class RadialProfiles:
         return np.asarray(np.minimum(value, self.total))
 
     def draw_radius(self, rng: np.random.Generator, profile: NDArray[np.integer]) -> FloatArray:
-        """Draw one radius for each entry of `profile` (row numbers), distributed as the brightness over the disc."""
+        """Draw a radius for each entry of `profile` (row numbers); its density is proportional to r * brightness."""
         wanted = rng.random(len(profile)) * self.total[profile]
         ring = (self.enclosed_at_nodes[profile] <= wanted[:, None]).sum(axis=1) - 1
         core = ring < 0
@@ -115,7 +115,7 @@ class Gas(Rows):
 
     kt_kev: FloatArray
     luminosity: FloatArray  #: rest-frame 0.5-2 keV, inside the projected R500c of the true mass, erg/s
-    total_over_inside: FloatArray  #: luminosity of the whole profile over `luminosity`
+    total_over_inside: FloatArray  #: luminosity of the whole profile divided by `luminosity`
     profiles: RadialProfiles  #: projected emission; radii in units of `scale_arcmin`
     scale_arcmin: FloatArray  #: R500c of the hydrostatic mass
     r500_arcmin: FloatArray  #: R500c of the true mass
@@ -126,17 +126,17 @@ class Gas(Rows):
 def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Gas:
     """Draw the gas of `haloes` from the config block `clusters`.
 
-    With M = `hydrostatic_bias` M500c, ln S(r) and ln kT are linear in ln(z / 0.3) and ln(M / 2e14 Msun) (`PROFILE`,
-    `TEMPERATURE_MEAN`), plus normal deviations along four components; `extra_luminosity_scatter_dex` shifts the whole
-    profile. The emission measure along the line of sight is S (kT / 10 keV)^0.5 E(z)^3, so the luminosity inside R500c
-    of the true mass is
+    With M = `hydrostatic_bias` M500c, the means of ln S(r) and ln kT are linear in ln(z / 0.3) and ln(M / 2e14 Msun)
+    (`PROFILE`, `TEMPERATURE_MEAN`). Four principal components with normal amplitudes are added to them. A further
+    normal deviation, of `extra_luminosity_scatter_dex`, shifts the profile as a whole. The emission measure along the
+    line of sight is S (kT / 10 keV)^0.5 E(z)^3, so the luminosity inside R500c of the true mass is
 
         L500 = Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 * integral of S(r) 2 pi r dr to R500c.
 
-    Temperature correlates with the profile as measured, and hardly with luminosity. If
-    `luminosity_temperature_correlation` is a number, ln kT has this correlation with the ln of the emission inside
-    R500c instead, at fixed mass and redshift. A profile ends where its flux beyond R500c is `outskirts_flux_max` times
-    its flux inside.
+    Temperature correlates with the profile as Comparat et al. 2020 found, and hardly with luminosity. If
+    `luminosity_temperature_correlation` is a number, it replaces this: it is the correlation of ln kT with the
+    logarithm of the emission inside R500c at fixed mass and redshift. Each profile ends at the radius beyond which its
+    flux outside R500c would exceed `outskirts_flux_max` times its flux inside.
     """
     log_mass = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"])
     scores = rng.standard_normal((len(haloes), PROFILE.shape[1] - 4))
@@ -174,7 +174,7 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
 
 def mean_luminosity(redshift: FloatArray, log10_hydrostatic: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return the luminosity (erg/s, 0.5-2 keV rest frame, in R500c) at mean profile and temperature, uncorrected."""
+    """Return the luminosity in R500c (erg/s, 0.5-2 keV rest frame) at mean profile and temperature, uncorrected."""
     log_profile, log_kt = _mean_relations(redshift, log10_hydrostatic)
     profiles, kt = RadialProfiles.from_nodes(PROFILE[:, 0], log_profile), np.clip(np.exp(log_kt), *KT_RANGE)
     radius = r500c_mpc(log10_hydrostatic, redshift, cosmology)
@@ -189,7 +189,7 @@ def _luminosity_per_integral(
 
 
 def _mean_relations(redshift: FloatArray, log10_mass: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the mean of ln S(r), shape (halo, node), and of ln kT, shape (halo,), at hydrostatic masses."""
+    """Return the means of ln S(r), (halo, node), and of ln kT, (halo,), at given redshift and hydrostatic mass."""
     log_z, log_m = np.log(redshift / PIVOT_REDSHIFT), np.log(10) * log10_mass - np.log(PIVOT_MASS)
     _, mean, slope_z, slope_m = PROFILE[:, :4].T
     log_profile = mean + log_z[:, None] * slope_z + log_m[:, None] * slope_m
@@ -197,14 +197,14 @@ def _mean_relations(redshift: FloatArray, log10_mass: FloatArray) -> tuple[Float
 
 
 def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.random.Generator) -> FloatArray:
-    """Return deviations of ln kT with the configured scatter, correlated with the profile as measured."""
+    """Draw the deviations of ln kT, (halo,), which correlate as measured with the profiles' components `scores`."""
     residual = np.sqrt(TEMPERATURE_SCATTER**2 - TEMPERATURE_LOADINGS @ TEMPERATURE_LOADINGS)
     deviation = scores @ TEMPERATURE_LOADINGS + residual * rng.standard_normal(len(scores))
     return deviation / TEMPERATURE_SCATTER * np.log(10) * parameters["temperature_scatter_dex"]
 
 
 def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -> FloatArray:
-    """Return the deviation of ln(emission inside R500c) from the mean profile's, in standard deviations."""
+    """Return the deviation of ln(emission inside R500c) from that of the mean profile, in standard deviations."""
     one = np.ones(len(deviation))
     actual, mean = (
         RadialProfiles.from_nodes(PROFILE[:, 0], profile).enclosed(one)
@@ -217,10 +217,10 @@ def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -
 def _low_mass_correction_dex(
     redshift: FloatArray, log10_mass: FloatArray, parameters: Clusters, cosmology: Mapping[str, float]
 ) -> FloatArray:
-    """Return the shift of log10 S that makes the mean relation steeper below M_0 = 10^`low_mass_log10_m500c` Msun.
+    """Return the shift of log10 S that steepens the mean relation below M_0 = 10^`low_mass_log10_m500c` Msun.
 
-    With Lbar(M, z) the `mean_luminosity` at hydrostatic mass M, and s = `low_mass_slope`, the corrected mean is a power
-    law below M_0:
+    Lbar(M, z) is the `mean_luminosity` at hydrostatic mass M, and s is `low_mass_slope`. Below M_0 the corrected mean
+    luminosity is a power law of slope s:
 
         shift(M, z) = log10 Lbar(M_0, z) + s log10(M / M_0) - log10 Lbar(M, z)   for M < M_0, else 0.
     """
@@ -236,24 +236,24 @@ def _low_mass_correction_dex(
 
 @dataclass(frozen=True)
 class EmittingHaloes(Rows):
-    """Haloes above the flux limit with their gas, arrays (halo,); SRC_ID is 1, 2, ... in their order."""
+    """Haloes above the flux limit with their gas, arrays (halo,); their SRC_ID is 1, 2, ... in this order."""
 
     haloes: Haloes
     gas: Gas
     flux: FloatArray  #: inside R500c, 0.5-2 keV observed, unabsorbed, erg/s/cm2
-    rate: FloatArray  #: of the whole profile over all detector energies, count/s
+    rate: FloatArray  #: count rate of the whole profile over all detector energies, count/s
     detection_rate: FloatArray  #: the same in the detection band, 0.2-2.3 keV
 
     @property
     def source_ids(self) -> IdArray:
-        """Return SRC_ID of each halo and its photons."""
+        """Return the SRC_ID of each halo, which is also the label of its photons."""
         return np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
 def emitting_haloes(
     sky: Sky, cosmology: Mapping[str, float], field: Field, spectra: ClusterSpectra, rng: Streams
 ) -> EmittingHaloes:
-    """Draw haloes and gas and keep those above the flux limit."""
+    """Draw the haloes of `field` with their gas; return those above the flux limit `flux_min_cgs`."""
     parameters = sky["clusters"]
     haloes = draw_haloes(field, parameters, cosmology, rng["haloes"])
     gas = draw_gas(haloes, parameters, cosmology, rng["gas"])

@@ -1,6 +1,7 @@
-"""Photons of clusters, point sources and background, thinned by the exposure map, and the event list made of them.
+"""Draw the photons of clusters, point sources and background through an exposure map; make an event list of them.
 
-The smooth background has a thermal foreground of the Galaxy, unresolved AGN and particles, with given shares of counts.
+The smooth background consists of thermal emission of the Galaxy, unresolved AGN and particles. The configuration sets
+their shares of the counts.
 """
 
 from __future__ import annotations
@@ -24,29 +25,29 @@ if TYPE_CHECKING:
     from clustermass.config.sky_models import Background as BackgroundBlock
     from clustermass.config.sky_models import Sky
 
-#: keV; local hot bubble and Galactic halo, about those of Ponti et al. 2023 (A&A 674, A195) for the eFEDS field
+#: temperatures in keV, close to those that Ponti et al. 2023 (A&A 674, A195) found in the eFEDS field
 LOCAL_BUBBLE_KEV, GALACTIC_HALO_KEV = 0.10, 0.22
 #: photon index of the extragalactic background (De Luca & Molendi 2004)
 EXTRAGALACTIC_INDEX = 1.45
 
-#: if all photons of a halo land within this radius, arcsec, they are drawn with the largest exposure inside it
+#: a halo whose photons all land within this radius, arcsec, is drawn with the largest exposure inside it
 _NEAR_ARCSEC = 2400.0
-#: mission time (s since MJD 51543.875) of 2019-11-03 and four days later: the eFEDS observations (Brunner et al. 2022)
+#: start and end of the eFEDS observations (Brunner et al. 2022), 2019-11-03 and four days later; s since MJD 51543.875
 TIME_START_S, TIME_STOP_S = 626_065_200.0, 626_410_800.0
-#: singles, doubles, triples, quadruples among 40,127 valid events of a SIXTE simulation of eROSITA
+#: numbers of singles, doubles, triples, quadruples among 40,127 valid events of a SIXTE simulation of eROSITA
 PATTERN_COUNTS = (31503, 6730, 1091, 803)
 
 
 @dataclass(frozen=True)
 class Background:
-    """Count spectra of the smooth background; their `rate` is count / (s arcmin2) over all detector energies."""
+    """Count spectra of the smooth background; the unit of `rate` is count / (s arcmin2), over all detector energies."""
 
     sky: CountSpectra  #: photons through the mirrors, per second of vignetting-corrected exposure
     particle: CountSpectra  #: events that bypass the mirrors, per second of the exposure without vignetting
 
     @classmethod
     def from_config(cls, parameters: BackgroundBlock, nh_cm2: float) -> Background:
-        """Build spectra of the config block `background` behind a hydrogen column; InputError if all shares are 0."""
+        """Build spectra from the config block `background` and a hydrogen column; InputError if all shares are 0."""
         levels = _levels(parameters)
         counts = {name: fold(part) for name, part in sky_components(PHOTON_KEV, nh_cm2).items()}
         counts["particle"] = np.ones_like(counts["extragalactic"])
@@ -58,7 +59,7 @@ class Background:
 
 
 def _levels(parameters: BackgroundBlock) -> dict[str, float]:
-    """Return the rate, count / (s arcmin2), in the detection band by component; InputError if all shares are 0."""
+    """Return each component's count rate in the detection band, count / (s arcmin2); InputError if all shares are 0."""
     shares = cast("dict[str, float]", parameters["shares"])
     total = sum(shares.values())
     if total <= 0:
@@ -68,7 +69,10 @@ def _levels(parameters: BackgroundBlock) -> dict[str, float]:
 
 
 def sky_components(energy_kev: FloatArray, nh_cm2: float) -> dict[str, FloatArray]:
-    """Return photon spectra of the sky background's components after absorption, by name; their norm is arbitrary."""
+    """Return the photon spectrum of each component of the sky background at `energy_kev`, in arbitrary units.
+
+    All are absorbed except that of the local bubble, which lies in front of the absorbing hydrogen.
+    """
     absorbed = transmission(energy_kev, nh_cm2)
     return {
         "local_bubble": plasma_power(energy_kev, LOCAL_BUBBLE_KEV) / energy_kev,
@@ -78,7 +82,7 @@ def sky_components(energy_kev: FloatArray, nh_cm2: float) -> dict[str, FloatArra
 
 
 def sky_background(parameters: BackgroundBlock, nh_cm2: float, energy_kev: FloatArray) -> FloatArray:
-    """Return the absorbed sky background (no particles) at `energy_kev`, photon / (s cm2 keV arcmin2)."""
+    """Return the spectrum of the sky background (no particles) at `energy_kev`, photon / (s cm2 keV arcmin2)."""
     levels, arriving = _levels(parameters), sky_components(energy_kev, nh_cm2)
     density = np.zeros(energy_kev.shape)
     for name, spectrum in sky_components(PHOTON_KEV, nh_cm2).items():
@@ -89,7 +93,7 @@ def sky_background(parameters: BackgroundBlock, nh_cm2: float, energy_kev: Float
 
 @dataclass(frozen=True)
 class Photons(Rows):
-    """Detected photons: native position in the field (deg), detector energy (eV) and truth label; arrays (photon,)."""
+    """Detected photons: native position (deg), detector energy (eV) and number of the source; arrays (photon,)."""
 
     longitude: FloatArray
     latitude: FloatArray
@@ -98,14 +102,14 @@ class Photons(Rows):
 
     @classmethod
     def join(cls, *parts: Photons) -> Photons:
-        """Concatenate several lists."""
+        """Return the photons of several lists as one list."""
         return cls(*map(np.concatenate, zip(*(vars(part).values() for part in parts), strict=True)))
 
 
 def point_source_photons(
     sources: PointSources, spectrum: CountSpectra, exposure: ExposureMap, psf: KingPsf, rng: np.random.Generator
 ) -> Photons:
-    """Draw the photons of AGN, which share one spectrum, scattered by the PSF; labels are -1, -2, ..."""
+    """Draw the detected photons of AGN, which all have the same `spectrum`; their labels are -1, -2, ..."""
     most = exposure.widened(psf.radius_max_arcsec).at_native(sources.longitude, sources.latitude)
     number = rng.poisson(sources.flux * spectrum.rate[0] * most)
     source = np.repeat(np.arange(len(number), dtype=np.int32), number)
@@ -116,7 +120,7 @@ def point_source_photons(
 def cluster_photons(
     clusters: EmittingHaloes, spectra: ClusterSpectra, exposure: ExposureMap, psf: KingPsf, rng: np.random.Generator
 ) -> Photons:
-    """Draw the photons of haloes, which have labels 1, 2, ..."""
+    """Draw the detected photons of haloes; their labels are 1, 2, ..."""
     haloes, gas = clusters.haloes, clusters.gas
     farthest = 60 * gas.profiles.nodes[-1] * gas.scale_arcmin / np.sqrt(gas.axis_ratio) + psf.radius_max_arcsec
     near = exposure.widened(_NEAR_ARCSEC).at_native(haloes.longitude, haloes.latitude)
@@ -138,7 +142,7 @@ def cluster_photons(
 def background_photons(
     background: Background, exposure: ExposureMap, particle_exposure: ExposureMap, rng: np.random.Generator
 ) -> Photons:
-    """Draw the photons of the smooth background; sky photons pass the mirrors, particles bypass them."""
+    """Draw the photons of the smooth background; those of the sky have passed the mirrors, particles have not."""
     parts = []
     for spectrum, seen in ((background.sky, exposure), (background.particle, particle_exposure)):
         longitude, latitude = seen.draw(float(spectrum.rate[0]), rng)
@@ -159,10 +163,11 @@ def _detected(
     psf: KingPsf,
     rng: np.random.Generator,
 ) -> Photons:
-    """Return the detected photons, offset to the East and North of their source and scattered by the PSF.
+    """Scatter photons by the PSF; return those that are detected according to the exposure map.
 
-    Each photon was drawn for the source in row `source` of `sources`, with that source's exposure `most_s`. It is kept
-    with the probability (exposure where it lands) / `most_s`.
+    Before the scatter, a photon lies `offset_arcsec` to the East and North of its source, which is the row `source` of
+    `sources`. It was drawn with the exposure `most_s` of this source. It is kept with the probability (exposure where
+    it lands) / `most_s`.
     """
     radius = psf.draw_radius(rng, energy_ev)
     phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)
@@ -192,7 +197,7 @@ def draw_photons(
 
 
 def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generator) -> tuple[EventList, IdArray]:
-    """Return photons as an event list in a random order along TIME, and the truth label of each event."""
+    """Return an event list of the photons in random order, at uniform times, and the label of each event."""
     number = len(photons)
     order = rng.permutation(number)
     steps = rng.standard_exponential(number + 1)  # their partial sums are sorted uniform times
@@ -201,7 +206,7 @@ def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generat
     sky = field.to_sky(photons.longitude, photons.latitude)  # rounded to 1e-6 deg, as files keep them
     ra, dec = (np.rint(angle / ANGLE_STEP)[order] * ANGLE_STEP for angle in sky)
     edges = np.cumsum(PATTERN_COUNTS) / sum(PATTERN_COUNTS) * 65536
-    pattern = (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)  # of each 16-bit number
+    pattern = (1 + np.searchsorted(edges, np.arange(65536) + 0.5)).astype(np.int16)  # of each 16-bit random number
     events = EventList(
         ra=ra,
         dec=dec,

@@ -1,4 +1,4 @@
-"""One realization of the embedded sky: haloes, AGN and background become photons."""
+"""Simulate one realization of the embedded sky and write its files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from clustermass.simulate.spectra import ClusterSpectra
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Sky
 
-#: a halo's HALO_ID is this times the realization's number plus its SRC_ID
+#: HALO_ID of a halo = this factor times the number of the realization + SRC_ID of the halo
 HALO_ID_FACTOR = 10_000_000
 #: number of events that are written at a time
 _PIECE = 1_000_000
@@ -43,10 +43,11 @@ def simulate_realization(
 ) -> None:
     """Simulate one realization of the sky `name` and write its files.
 
-    The seed, `name` and `realization` (digits such as "01") fix every draw. `events` (event list) and `exposure` (map)
-    are all that an observer has. `labels` (source of every photon) and `sources` (haloes and AGN at their true
-    positions) are for the source detection. `truth` holds the haloes with their masses; None for a field that counts as
-    observed. InputError if `realization` is not digits or a config value can't be simulated.
+    The seed, `name` and `realization` (digits such as "01") determine all random numbers. The files `events` (event
+    list) and `exposure` (exposure map) hold what an observer has. `labels` (the source of every photon) and `sources`
+    (haloes and AGN at their true positions) are for the source detection. `truth` holds the haloes with their masses;
+    it is None for a field that counts as observed. InputError if `realization` is not digits or a config value can't be
+    simulated.
     """
     generators = random_streams(sky["seed"], name, realization)
     header = header_cards(sky, cosmology, name, realization)
@@ -68,7 +69,7 @@ def simulate_realization(
 
 
 def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str) -> dict[str, Any]:
-    """Return the header cards that identify the realization and its configuration; no clock, no path."""
+    """Return the FITS cards that identify a realization and its configuration; none holds a time or a path."""
     return {
         "OBJECT": (f"SIM {name}", "simulated field"),
         "SIMULATE": (True, "these photons were simulated"),
@@ -81,7 +82,7 @@ def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realizatio
 
 
 def write_event_list(path: Path, events: EventList, field: Field, header: Mapping[str, Any]) -> None:
-    """Write `events.fits`, a million events at a time."""
+    """Write `events` and the cards `header` to the FITS file `path`, a million events at a time."""
     cards = {
         "TELESCOP": "eROSITA", "INSTRUME": "merged", "NINST": len(events.gti), "MJDREF": 51543.875, "TIMESYS": "TT",
         "RADECSYS": "FK5", "TSTART": TIME_START_S, "TSTOP": TIME_STOP_S, **header,
@@ -93,7 +94,7 @@ def write_event_list(path: Path, events: EventList, field: Field, header: Mappin
 def sources_table(
     sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposure: ExposureMap
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns of `sources.fits`, haloes then AGN: the source detection starts from their positions."""
+    """Return the columns of `sources.fits`: the haloes, then the AGN, at which the source detection starts."""
     longitude, latitude = joined_positions(clusters.haloes, agn)
     ra, dec = exposure.field.to_sky(longitude, latitude)
     spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"])
@@ -109,7 +110,7 @@ def sources_table(
 
 
 def _truth(clusters: EmittingHaloes, field: Field, labels: IdArray, realization: int) -> dict[str, NDArray[Any]]:
-    """Return the columns of `truth.fits`; COUNTS is the number of events with the label of each halo."""
+    """Return the columns of `truth.fits`, one row for each halo; COUNTS is the number of events from the halo."""
     ra, dec = field.to_sky(clusters.haloes.longitude, clusters.haloes.latitude)
     return {
         "SRC_ID": clusters.source_ids,

@@ -1,16 +1,18 @@
 """The embedded sky as a SIMPUT 1.1 catalogue, so that SIXTE can observe the same haloes, AGN and background.
 
-A SIMPUT source is what arrives at the telescope: spectra and the 0.5-2 keV fluxes that normalise them are absorbed, and
-a cluster's flux is that of its whole profile. SRC_ID must be positive: a halo keeps its number 1 ... n of the truth
-table, and the AGN with label -k becomes n + k (card NHALOES: n). SIXTE copies SRC_ID to its events as photon label. The
-last source is the sky's background: a uniform image that covers the field and its surroundings. Particles are left
-out: they belong to the instrument, and SIXTE adds them (`Background=yes`) if the instrument's XML describes them.
+SIMPUT describes a source as it arrives at the telescope. Therefore the spectra, and the 0.5-2 keV fluxes that normalise
+them, are absorbed, and the flux of a cluster is that of its whole profile. SRC_ID must be positive: a halo keeps its
+number 1 ... n of the truth table, and the AGN with label -k gets n + k (n is in the card NHALOES). SIXTE copies SRC_ID
+to its events as photon label. The last source is the background of the sky: a uniform image that covers the field and
+its surroundings. Particles are left out, because they belong to the instrument: SIXTE adds them (`Background=yes`) if
+the instrument's XML describes them.
 
-Images have no PSF. libsimput reads at most 1000 images of a file, so clusters share them: each takes the image of the
-cluster that looks most like it, scaled by IMGSCAL and turned by IMGROTA. A cluster gets its own image if a shared one
-would misplace many of its photons, in units of their Poisson noise. In a realization of the default sky, two thirds of
-the clusters of more than 30 expected counts have their own image. For 95 % (all) of these clusters the share of the
-flux inside any circle is off by at most 2 % (4.5 %), and the axis ratio by 0.03 (0.05).
+Images have no PSF. libsimput reads at most 1000 images from a file, so clusters share them. Each cluster uses the image
+of the cluster whose shape is most like its own, scaled by IMGSCAL and turned by IMGROTA. Clusters get their own image
+first where a shared one would misplace most photons compared with their Poisson noise. In a realization of the default
+sky, two thirds of the clusters with more than 30 expected counts have their own image. The share of the flux inside any
+circle is off by at most 2 % for 95 % of these clusters, and by at most 4.5 % for all; their axis ratios are off by at
+most 0.03 and 0.05.
 """
 
 from __future__ import annotations
@@ -40,28 +42,28 @@ if TYPE_CHECKING:
 
 #: most images of clusters in one file; libsimput ends with an error beyond 1000 images
 IMAGES_MAX = 990
-#: pixels along a side (even), and points along each at which the brightness of a pixel is averaged
+#: pixels along a side of an image (even), and points along a side of a pixel over which brightness is averaged
 IMAGE_PIXELS, _SUBPIXELS = 160, 4
-#: shares of the flux; the radii that enclose them describe a shape
+#: shares of the flux; the radii that enclose these shares describe the shape of a profile
 _SHARES = np.arange(0.05, 0.96, 0.05)
-#: energies of every spectrum, keV: where the lines are, steps are as fine as the embedded sky's. The ends are those of
-#: eROSITA's response files and one step more: libsimput warns of a spectrum that ends with them (absorption is
-#: extrapolated above 10 keV)
+#: energies of every spectrum, keV. Below 3 keV, where the lines are, the steps are as fine as in the embedded sky. The
+#: range is that of eROSITA's response files and one step more, because libsimput warns of a spectrum that ends where
+#: the response ends. Above 10 keV the absorption is extrapolated.
 ENERGY_KEV: FloatArray = np.concatenate([np.arange(100, 3000, 5), np.arange(3000, 12051, 50)]) / 1000
 #: band of the fluxes, keV
 BAND_KEV = (0.5, 2.0)
-#: steps of the grid in ln(kT / keV) and redshift; a cluster takes the nearest point
+#: steps of the grid of cluster spectra in ln(kT / keV) and redshift
 _LOG_KT_STEP, _REDSHIFT_STEP = 0.1, 0.02
 _IMAGE_NAME, _BACKGROUND_NAME = "IMG{:03d}", "BACKGROUND"
-#: the background reaches this far beyond the field, so that no telescope that sees the field sees its end; deg
+#: the background extends this far beyond the field, deg: farther than a telescope sees that points into the field
 _MARGIN_DEG = 1.2
 _BACKGROUND_PIXEL_DEG = 0.125
 
 
 def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str, path: Path) -> None:
-    """Write haloes, AGN and background of `realization.simulate_realization` as a SIMPUT file.
+    """Write one realization of the sky `name` (haloes, AGN and background) as a SIMPUT file.
 
-    InputError if there are neither haloes nor AGN.
+    Its sources are those of `realization.simulate_realization`. InputError if there are neither haloes nor AGN.
     """
     generators = random_streams(sky["seed"], name, realization)
     field, nh_cm2 = Field.from_config(sky["field"]), sky["absorption"]["nh_cm2"]
@@ -82,10 +84,11 @@ def write_simput(
     header: Mapping[str, Any] | None = None,
     background: Background | None = None,
 ) -> None:
-    """Write haloes, AGN (`photon_index`) and perhaps a background behind the hydrogen column `nh_cm2` as a SIMPUT file.
+    """Write haloes, AGN and, if it is given, a background as a SIMPUT file.
 
-    It has extensions SRC_CAT (with cards `header`) and SPECTRUM, at most 990 images of clusters, and one of the
-    background. InputError if there are neither haloes nor AGN.
+    AGN have a power law of `photon_index`, and `nh_cm2` is the absorbing hydrogen column. The file has the extensions
+    SRC_CAT (with the cards `header`) and SPECTRUM, at most 990 images of clusters, and an image of the background.
+    InputError if there are neither haloes nor AGN.
     """
     number = len(clusters)
     if not number + len(agn):
@@ -122,9 +125,10 @@ def _catalogue(
     rows: IntArray,
     header: Mapping[str, Any],
 ) -> fits.BinTableHDU:
-    """Return the extension SRC_CAT: clusters, then AGN, then the background of flux `sky_flux`, if any.
+    """Return the extension SRC_CAT: clusters, then AGN, then the background.
 
-    `rows` are the rows of their spectra, (source,).
+    `sky_flux` is the flux of the background, or empty without one. `rows` are the rows of the sources' spectra,
+    (source,).
     """
     haloes, gas, backgrounds = clusters.haloes, clusters.gas, len(sky_flux)
     ra, dec = field.to_sky(*joined_positions(haloes, agn))
@@ -139,7 +143,7 @@ def _catalogue(
         ("SRC_NAME", "A", None, names + ["background"] * backgrounds),
         ("RA", "D", "deg", np.append(ra, [field.ra_deg] * backgrounds)),
         ("DEC", "D", "deg", np.append(dec, [field.dec_deg] * backgrounds)),
-        # libsimput turns pixels from +x towards -y. As x grows to the West that is from East to North, which is how
+        # libsimput turns pixels from +x towards -y. As x grows to the West, this is from East to North, as
         # position_angle is counted; an ellipse looks the same after half a turn.
         ("IMGROTA", "E", "deg", np.append(np.degrees(gas.position_angle), np.zeros(unlike_clusters))),
         ("IMGSCAL", "E", None, np.append(images.scale, np.ones(unlike_clusters))),
@@ -166,18 +170,19 @@ def _class(name: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SharedImages:
-    """The image that each cluster shows, and the image's size."""
+    """The image that each cluster uses, and the size at which it is shown."""
 
-    hosts: IntArray  #: row of the cluster that each image was made of, (image,)
+    hosts: IntArray  #: row of the cluster from which each image was made, (image,)
     image: IntArray  #: row in `hosts` of each cluster's image, (cluster,)
     scale: FloatArray  #: IMGSCAL: size of the image over that of the cluster, (cluster,)
 
 
 def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> SharedImages:
-    """Choose the clusters whose images are shared, always next the one whose mismatch is most significant.
+    """Choose the clusters that get an own image, and the image that each cluster uses.
 
-    `counts`, shape (cluster,), are expected counts in any unit and weight the mismatch of a cluster. There are at most
-    `images_max` images, and no more than clusters.
+    The next image is always that of the cluster whose present image fits worst: the squared distance of the two shapes
+    times the expected `counts` (in any unit, (cluster,)) is largest. There are at most `images_max` images, and at most
+    one for each cluster.
     """
     if not len(counts):
         return SharedImages(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0))
@@ -196,10 +201,11 @@ def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> 
 
 
 def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
-    """Return shapes (cluster, feature) and ln of sizes in arcmin (cluster,).
+    """Return the shape of each cluster's image, (cluster, feature), and ln of its size in arcmin, (cluster,).
 
-    Features are ln(radius / size) at fixed shares of the flux, times the mean slope of the growth curve, and a multiple
-    of ln(axis ratio). The distance of two shapes is then the root mean square displacement in units of enclosed flux.
+    The features are ln(radius / size) at fixed shares of the flux, times the mean slope of the growth curve, and a
+    multiple of ln(axis ratio). With these factors the distance of two shapes is the root mean square difference of the
+    shares of the flux that they enclose.
     """
     radius = np.stack([_log_radius(gas.profiles, share) for share in _SHARES], axis=1)
     slope = (np.gradient(_SHARES) / np.gradient(radius, axis=1)).mean(axis=0)
@@ -212,19 +218,19 @@ def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
 
 
 def _log_radius(profiles: RadialProfiles, share: float) -> FloatArray:
-    """Return ln of the radius, in the units of the profiles, that encloses `share` of each profile's total."""
+    """Return ln of the radius that encloses `share` of each profile's total, in the profiles' unit, (profile,)."""
     low = np.full(len(profiles.total), np.log(profiles.nodes[0]) - 5)
     high = np.full(len(profiles.total), np.log(profiles.nodes[-1]))
     return bisect(lambda middle: profiles.enclosed(np.exp(middle)) < share * profiles.total, low, high, 45)
 
 
 def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
-    """Draw the brightness of cluster `row`, major axis along x, without the PSF.
+    """Return an image of cluster `row` without the PSF, and the width of its pixels in deg.
 
-    Returns the image (y, x) of sum 1, which just holds the whole profile, and the width of its pixels in deg.
+    The image (y, x) has its major axis along x and a sum of 1; the whole profile just fits in.
     """
     profiles = gas.profiles[np.array([row])]
-    # the total is reached at the cut, and there only; rounding must not put it elsewhere
+    # a share just below 1, since rounding could put the radius of the whole total elsewhere than at the cut
     edge = float(np.exp(_log_radius(profiles, 1 - 1e-9)[0]))
     stretch = np.sqrt(gas.axis_ratio[row])
     points = IMAGE_PIXELS // 2 * _SUBPIXELS
@@ -241,9 +247,10 @@ def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
 
 
 def background_image(field: Field) -> tuple[Float32Array, float]:
-    """Draw a uniform sky over `field` and `_MARGIN_DEG` around it, on a TAN projection about the field's centre.
+    """Return an image of a uniform sky, and the solid angle in arcmin2 that it covers.
 
-    Returns the image (y, x) of sum 1, proportional to the solid angles of its pixels, and their total in arcmin2.
+    The image (y, x) covers `field` and `_MARGIN_DEG` around it, in a TAN projection about the field's centre. Each
+    pixel is proportional to its solid angle; the sum is 1.
     """
     width, height = (side / 2 + _MARGIN_DEG for side in (field.width_deg, field.height_deg))
     reach = np.tan(np.radians(width)), np.tan(np.radians(height)) / np.cos(np.radians(width))
@@ -258,7 +265,7 @@ def background_image(field: Field) -> tuple[Float32Array, float]:
 
 
 def _image_hdu(image: Float32Array, pixel_deg: float, name: str) -> fits.ImageHDU:
-    """Return an image (y, x), x to the West and y to the North, as the extension `name`."""
+    """Return an image (y, x) as the FITS extension `name`; x grows to the West, y to the North."""
     hdu = fits.ImageHDU(image, name=name, ver=1)
     rows, columns = image.shape
     hdu.header.update({
@@ -271,28 +278,32 @@ def _image_hdu(image: Float32Array, pixel_deg: float, name: str) -> fits.ImageHD
 
 @dataclass(frozen=True)
 class ArrivingSpectra:
-    """Spectra behind the hydrogen column, each with a unique name."""
+    """Photon spectra as they arrive, absorbed by the hydrogen column; each has a unique name."""
 
     names: list[str]
-    density: FloatArray  #: for 1 erg/s/cm2 absorbed in `BAND_KEV`; photon/s/cm2/keV on `ENERGY_KEV`, (spectrum, energy)
-    passed: FloatArray  #: absorbed over unabsorbed flux in `BAND_KEV`, (spectrum,)
+    density: FloatArray  #: photon/s/cm2/keV at `ENERGY_KEV`, for 1 erg/s/cm2 in `BAND_KEV`, (spectrum, energy)
+    passed: FloatArray  #: absorbed flux divided by unabsorbed flux in `BAND_KEV`, (spectrum,)
 
     @classmethod
     def from_emitted(cls, names: list[str], emitted: FloatArray, nh_cm2: float) -> ArrivingSpectra:
-        """Absorb emitted photon spectra of any normalisation, shape (spectrum, energy)."""
+        """Absorb the photon spectra `emitted`, shape (spectrum, energy); their normalisation is arbitrary."""
         absorbed = emitted * transmission(ENERGY_KEV, nh_cm2)
         flux = _band_flux(absorbed)
         return cls(names, absorbed / flux[:, None], flux / _band_flux(emitted))
 
     def with_background(self, density: FloatArray) -> tuple[ArrivingSpectra, float]:
-        """Return the spectra with a last one added (absorbed photon/s/cm2/keV on `ENERGY_KEV`), and its flux."""
+        """Return the spectra with that of the background added as the last one, and the flux of the background.
+
+        `density` is its absorbed spectrum in photon/s/cm2/keV/arcmin2 at `ENERGY_KEV`; the flux is in
+        erg/s/cm2/arcmin2.
+        """
         flux = float(_band_flux(density[None])[0])
         spectra = np.append(self.density, density[None] / flux, axis=0)
         return ArrivingSpectra([*self.names, _BACKGROUND_NAME], spectra, np.append(self.passed, 1.0)), flux
 
 
 def _spectrum_hdu(spectra: ArrivingSpectra) -> fits.BinTableHDU:
-    """Return the extension SPECTRUM; names are of fixed length, as libsimput needs."""
+    """Return the FITS extension SPECTRUM; its names have a fixed length, which libsimput needs."""
     energies, vector = np.broadcast_to(ENERGY_KEV, spectra.density.shape), f"{len(ENERGY_KEV)}E"
     columns = [
         fits.Column("ENERGY", vector, unit="keV", array=energies.astype(np.float32)),
@@ -305,18 +316,18 @@ def _spectrum_hdu(spectra: ArrivingSpectra) -> fits.BinTableHDU:
 
 
 def _band_flux(density: FloatArray) -> FloatArray:
-    """Return the 0.5-2 keV flux (erg/s/cm2) of spectra (spectrum, energy), photon/s/cm2/keV on `ENERGY_KEV`."""
+    """Return the 0.5-2 keV flux, erg/s/cm2, of photon spectra `density`, photon/s/cm2/keV, (spectrum, energy)."""
     first, last = np.searchsorted(ENERGY_KEV, BAND_KEV)
     energy = ENERGY_KEV[first : last + 1]
     return np.asarray(np.trapezoid(density[:, first : last + 1] * energy, energy, axis=1)) * ERG_PER_KEV
 
 
 def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray) -> tuple[list[str], FloatArray, IntArray]:
-    """Return names and emitted spectra (spectrum, energy) of the grid points used, and each cluster's row in them.
+    """Return names and emitted spectra (spectrum, energy) of the grid points in use, and each cluster's row in them.
 
-    Each cluster takes the nearest point of the grid. In a realization of the default sky, count rates agree with those
-    of the embedded sky to 0.2 % for two thirds of the clusters, to 0.7 % for 95 % and to 3 % for all of them; the
-    summed rates agree to 0.1 %.
+    Each cluster takes the nearest point of a grid in temperature and redshift. In a realization of the default sky,
+    count rates agree with those of the embedded sky to 0.2 % for two thirds of the clusters, to 0.7 % for 95 % and to 3
+    % for all of them; the summed rates agree to 0.1 %.
     """
     nearest = np.stack([np.rint(np.log(kt_kev) / _LOG_KT_STEP), np.rint(redshift / _REDSHIFT_STEP)], axis=1)
     points, rows = np.unique(nearest, axis=0, return_inverse=True)

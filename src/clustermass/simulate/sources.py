@@ -1,6 +1,7 @@
 """Sources of a field: haloes of the mass function of Tinker et al. 2008, and AGN of the counts of Moretti et al. 2003.
 
-Haloes are Poisson draws and unclustered; AGN have one power-law spectrum, and some of them lie around haloes.
+The number of haloes is drawn from a Poisson distribution, and their positions are unclustered. All AGN have the same
+power law as spectrum; on request some of them lie around haloes.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Haloes(Rows):
 
 
 def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return haloes per deg2, unit redshift and dex of M500c, (z, mass), of Tinker et al. 2008 (ApJ 688, 709)."""
+    """Return haloes per deg2, unit redshift and dex of M500c by Tinker et al. 2008 (ApJ 688, 709), (z, mass)."""
     from colossus.cosmology import cosmology as colossus_cosmology
     from colossus.lss import mass_function
 
@@ -54,7 +55,7 @@ def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mappi
 
 
 def draw_haloes(field: Field, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Haloes:
-    """Draw the haloes of `field` from the config block `clusters`: Poisson number, positions uniform on the sphere."""
+    """Draw the haloes of `field` from the config block `clusters`; their positions are uniform on the sphere."""
     redshift = np.linspace(parameters["redshift_min"], parameters["redshift_max"], _REDSHIFT_STEPS + 1)
     mass = np.linspace(parameters["log10_m500c_min"], parameters["log10_m500c_max"], _MASS_STEPS + 1)
     density = halo_density(redshift, mass, cosmology)
@@ -62,7 +63,7 @@ def draw_haloes(field: Field, parameters: Clusters, cosmology: Mapping[str, floa
     counts = cumulative_trapezoid(above[:, -1], redshift, initial=0)
     number = int(rng.poisson(counts[-1] * field.area_deg2))
     z = np.interp(rng.random(number) * counts[-1], counts, redshift)
-    # the mass function is that of a grid redshift, chosen at random between the two neighbours
+    # the mass is drawn at one of the two neighbouring redshifts of the grid, which is chosen at random
     position = (z - redshift[0]) / (redshift[1] - redshift[0])
     row = np.minimum((position + rng.random(number)).astype(int), len(redshift) - 1)
     uniform, log10_mass = rng.random(number), np.empty(number)
@@ -86,12 +87,12 @@ class PointSources(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """Return SRC_ID of each source and its photons: -1, -2, ..."""
+        """Return the SRC_ID of each source, which is also the label of its photons: -1, -2, ..."""
         return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
 def joined_positions(haloes: Haloes, agn: PointSources) -> tuple[FloatArray, FloatArray]:
-    """Return native longitude and latitude in deg of haloes, then AGN."""
+    """Return native longitude and latitude in deg of all haloes, followed by those of all AGN."""
     return np.append(haloes.longitude, agn.longitude), np.append(haloes.latitude, agn.latitude)
 
 
@@ -107,9 +108,10 @@ def draw_agn(
 ) -> PointSources:
     """Draw the AGN of `field` from the config block `agn`.
 
-    `haloes` are the haloes that emit, `r500_arcmin` their R500c, shape (halo,). A share `clustered_fraction` of the AGN
-    lies around haloes, chosen in proportion to M500c. Their projected distances are uniform up to `clustered_r500`
-    R500c (a surface density that falls as 1 / r). All other AGN are uniform on the sky.
+    `haloes` are the haloes above the flux limit, and `r500_arcmin` holds their R500c, (halo,). A share
+    `clustered_fraction` of the AGN lies around haloes, each chosen with a probability proportional to M500c. The
+    projected distances of these AGN from their halo are uniform up to `clustered_r500` R500c (a surface density that
+    falls as 1 / r). All other AGN are uniform on the sky.
     """
     flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
     above = counts_above(flux, parameters["normalisation_per_deg2"])
@@ -131,5 +133,5 @@ def draw_agn(
 
 
 def agn_spectrum(photon_index: float, nh_cm2: float) -> CountSpectra:
-    """Return the folded spectrum of an absorbed power law whose unabsorbed flux is 1 erg/s/cm2 (0.5-2 keV)."""
+    """Return the count spectrum of an absorbed power law with an unabsorbed flux of 1 erg/s/cm2 (0.5-2 keV)."""
     return CountSpectra.from_photons(power_law(PHOTON_KEV, photon_index) * transmission(PHOTON_KEV, nh_cm2))

@@ -1,4 +1,4 @@
-"""Photon spectra of plasmas and power laws, their absorption, and count spectra to draw event energies from."""
+"""Photon spectra of plasmas and power laws, their absorption, and count spectra from which event energies are drawn."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +26,7 @@ _MORRISON_MCCAMMON = np.array([
 
 
 def transmission(energy_kev: ArrayLike, nh_cm2: float) -> FloatArray:
-    """Fraction of photons of `energy_kev` (0.03-10 keV) that pass a hydrogen column `nh_cm2` (Morrison-McCammon)."""
+    """Return the share of photons of `energy_kev` (0.03-10 keV) that pass a hydrogen column (Morrison & McCammon)."""
     energy = np.asarray(energy_kev, dtype=float)
     row = np.clip(np.searchsorted(_MORRISON_MCCAMMON[:, 0], energy, side="right") - 1, 0, None)
     c0, c1, c2 = np.moveaxis(_MORRISON_MCCAMMON[row, 1:], -1, 0)
@@ -35,7 +35,7 @@ def transmission(energy_kev: ArrayLike, nh_cm2: float) -> FloatArray:
 
 
 def power_law(energy_kev: ArrayLike, photon_index: float) -> FloatArray:
-    """Photon spectrum E^-index in photon / (s cm2 keV) for a flux of 1 erg/s/cm2 between 0.5 and 2 keV, unabsorbed."""
+    """Return the photon spectrum E^-index, photon / (s cm2 keV), for a flux of 1 erg/s/cm2 in 0.5-2 keV, unabsorbed."""
     if abs(photon_index - 2) < 1e-9:
         energy_flux = np.log(2.0 / 0.5)
     else:
@@ -45,20 +45,20 @@ def power_law(energy_kev: ArrayLike, photon_index: float) -> FloatArray:
 
 @dataclass(frozen=True)
 class CountSpectra:
-    """Folded spectra ready to draw events from."""
+    """Spectra folded with the telescope's response, from which the energies of events are drawn."""
 
-    rate: FloatArray  #: over all detector energies (200-2350 eV) for the photon spectrum given, count/s; (spectra,)
+    rate: FloatArray  #: count rate over all detector energies (200-2350 eV), count/s; (spectra,)
     detection_fraction: FloatArray  #: part of these counts in the detection band 0.2-2.3 keV; (spectra,)
     quantiles: Float32Array  #: detector energy in eV at equidistant probabilities; (spectra, probabilities)
 
     @classmethod
     def from_photons(cls, photon_spectra: FloatArray) -> "CountSpectra":
-        """Fold photon spectra (spectra, photon energies), photon / (s cm2 keV)."""
+        """Fold photon spectra on `PHOTON_KEV`, photon / (s cm2 keV), (spectra, photon energies), with the response."""
         return cls.from_counts(fold(np.atleast_2d(photon_spectra)))
 
     @classmethod
     def from_counts(cls, counts: FloatArray) -> "CountSpectra":
-        """Take count spectra (spectra, PI bins) in count/s per bin."""
+        """Build the tables of count spectra `counts`, count/s in each bin, shape (spectra, PI bins)."""
         rate = counts.sum(axis=1)
         # a spectrum without counts gets a flat table, from which nothing is drawn
         shape = np.where(rate[:, None] > 0, counts, 1.0)
@@ -68,7 +68,7 @@ class CountSpectra:
         return cls(rate, detection_band_fraction(counts), quantiles.astype(np.float32))
 
     def draw_energy(self, rng: np.random.Generator, spectrum: NDArray[np.integer] | int, number: int) -> Float32Array:
-        """Draw `number` detector energies in eV; `spectrum` is one row for all or a row for each."""
+        """Draw `number` detector energies in eV; `spectrum` is the row of the spectrum, one for all or for each."""
         position = rng.random(number, dtype=np.float32) * np.float32(len(_QUANTILES) - 1)
         lower = np.minimum(position.astype(np.int32), len(_QUANTILES) - 2)
         position -= lower
@@ -115,11 +115,11 @@ LINES = np.array(
     ]
 )
 
-#: continuum / Born bremsstrahlung of hydrogen and helium: a + b (kT / keV)^-c (E / keV)^d, fit to APEC. The first term
-#: includes free-free emission of metals; the second is recombination and the error of Born's approximation.
+#: continuum / Born bremsstrahlung of hydrogen and helium = a + b (kT / keV)^-c (E / keV)^d, fitted to APEC. The first
+#: term includes free-free emission of metals; the second is recombination and the error of Born's approximation.
 CONTINUUM: tuple[float, float, float, float] = (1.057, 0.476, 1.16, 0.38)
 
-#: kT in keV, and cooling function published with Comparat et al. 2020 / power of this model; own fit
+#: kT in keV; cooling function published with Comparat et al. 2020, divided by the power of this model (our fit)
 COOLING_RATIO: tuple[tuple[float, float], ...] = (
     (0.2, 0.784), (0.28, 0.840), (0.45, 0.900), (0.8, 0.899), (1.2, 0.957), (2.5, 0.905), (15.0, 0.878),
 )  # fmt: skip
@@ -127,10 +127,10 @@ _BAND = np.linspace(0.5, 2.0, 601)
 
 
 def bremsstrahlung(energy_kev: ArrayLike, kt_kev: ArrayLike) -> FloatArray:
-    """Power of free-free emission per electron and hydrogen nucleus in Born's approximation, erg cm3 / (s keV).
+    """Return the free-free power per electron and hydrogen nucleus in Born's approximation, erg cm3 / (s keV).
 
-    6.8e-38 T^-1/2 g exp(-E/kT) per Hz (Rybicki & Lightman Eq. 5.14b) with the Born Gaunt factor
-    g = sqrt(3)/pi exp(E/2kT) K0(E/2kT) and sum Z^2 n_ion = 1.39 n_hydrogen (helium included).
+    It is 6.8e-38 T^-1/2 g exp(-E/kT) per Hz (Rybicki & Lightman Eq. 5.14b) with the Born Gaunt factor g = sqrt(3)/pi
+    exp(E/2kT) K0(E/2kT) and sum Z^2 n_ion = 1.39 n_hydrogen (helium included).
     """
     x = np.asarray(energy_kev, dtype=float) / np.asarray(kt_kev, dtype=float)
     kelvin = np.asarray(kt_kev, dtype=float) * 1.160452e7
@@ -140,7 +140,7 @@ def bremsstrahlung(energy_kev: ArrayLike, kt_kev: ArrayLike) -> FloatArray:
 
 
 def emissivity(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
-    """Power per electron and hydrogen nucleus at rest-frame energies, erg cm3 / (s keV), on APEC's scale."""
+    """Return a plasma's power per electron and hydrogen nucleus at rest-frame energies, erg cm3 / (s keV)."""
     energy = np.asarray(energy_kev, dtype=float)
     constant, excess, kt_slope, energy_slope = CONTINUUM
     correction = constant + excess * kt_kev**-kt_slope * energy**energy_slope
@@ -154,12 +154,12 @@ def emissivity(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
 
 
 def plasma_power(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
-    """Return the power per keV at rest-frame energies, normalised to 1 between 0.5 and 2 keV (rest frame)."""
+    """Return a plasma's power per keV at rest-frame energies, normalised to 1 between 0.5 and 2 keV (rest frame)."""
     return emissivity(energy_kev, kt_kev) / _band_power(kt_kev)
 
 
 def cooling_function(kt_kev: ArrayLike) -> FloatArray:
-    """Power between 0.5 and 2 keV (rest frame), erg cm3/s, for 0.2-20 keV on the scale of Comparat et al. 2020."""
+    """Return the 0.5-2 keV power (rest frame) of Comparat et al. 2020, erg cm3/s, at `kt_kev` (0.2-20 keV)."""
     log_kt, log_power = _cooling_table()
     return np.exp(np.interp(np.log(np.asarray(kt_kev, dtype=float)), log_kt, log_power))
 
@@ -183,15 +183,18 @@ _FITTED_BAND = np.linspace(0.5, 2.0, 301)
 
 @dataclass(frozen=True)
 class ClusterSpectra:
-    """Spectra on a grid of ln(kT / keV) times redshift; its number is kT row * number of redshifts + redshift row."""
+    """Spectra of clusters on a grid of ln(kT / keV) and redshift.
+
+    The spectrum of row i in temperature and row j in redshift has the number i * (number of redshifts) + j.
+    """
 
     redshift: FloatArray  #: grid, (z,)
     spectra: CountSpectra  #: for 1 erg/s/cm2 observed between 0.5 and 2 keV, unabsorbed
-    k_correction: FloatArray  #: 0.5-2 keV flux observed over that of the same band in the rest frame; (kT * z,)
+    k_correction: FloatArray  #: flux in 0.5-2 keV observed, divided by flux in 0.5-2 keV rest frame; (kT * z,)
 
     @classmethod
     def build(cls, redshift_max: float, nh_cm2: float) -> "ClusterSpectra":
-        """Compute the grid from redshift 0 to at least `redshift_max` behind a hydrogen column `nh_cm2`."""
+        """Compute the spectra from redshift 0 to at least `redshift_max`, absorbed by a hydrogen column `nh_cm2`."""
         redshift = np.arange(0.0, redshift_max + _REDSHIFT_STEP, _REDSHIFT_STEP)
         stretch = 1 + redshift[:, None]
         photons, correction = [], []
@@ -205,7 +208,7 @@ class ClusterSpectra:
         return cls(redshift, CountSpectra.from_photons(absorbed), np.concatenate(correction))
 
     def interpolate(self, values: FloatArray, kt_kev: FloatArray, redshift: FloatArray) -> FloatArray:
-        """Interpolate `values` of the grid's spectra, shape (kT * z,), bilinearly in ln(kT) and redshift."""
+        """Interpolate `values` (one for each spectrum, (kT * z,)) bilinearly in ln(kT) and redshift; (cluster,)."""
         row, kt_weight, column, z_weight = self._position(kt_kev, redshift)
         grid = values.reshape(len(_LOG_KT), len(self.redshift))
         low = grid[row, column] * (1 - z_weight) + grid[row, column + 1] * z_weight
@@ -213,7 +216,7 @@ class ClusterSpectra:
         return low * (1 - kt_weight) + high * kt_weight
 
     def choose(self, rng: np.random.Generator, kt_kev: FloatArray, redshift: FloatArray) -> IntArray:
-        """Pick for each photon one of the four neighbouring spectra, by its weight in a bilinear interpolation."""
+        """Draw, for each photon, the number of one of the four neighbouring spectra, with their bilinear weights."""
         row, kt_weight, column, z_weight = self._position(kt_kev, redshift)
         row = row + (rng.random(len(row)) < kt_weight)
         column = column + (rng.random(len(column)) < z_weight)

@@ -1,6 +1,7 @@
-"""The eROSITA telescopes as the embedded sky sees them: effective area, energy redistribution, point-spread function.
+"""The model of the eROSITA telescopes: effective area, energy redistribution, point-spread function.
 
-The effective area here is on-axis: vignetting is in the exposure maps alone, which are in equivalent on-axis seconds.
+The effective area is that on the optical axis. Vignetting is part of the exposure maps alone, which hold equivalent
+on-axis seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ CHARGE_LOSS: tuple[tuple[float, float, float], ...] = (
 CHARGE_LOSS_EV = 22.2
 #: shift of the full-charge peak above the photon energy, eV: calibration sets the mean, not this peak, to that energy
 _FULL_CHARGE_SHIFT_EV = 10.9
-#: part of the width at half maximum that charge loss makes (standard deviation, eV)
+#: standard deviation that charge loss contributes to the width of the peak, eV
 _CHARGE_LOSS_WIDTH_EV = 15.4
 
 #: edges of the detector-energy grid, eV: events of the embedded sky lie between 200 and 2350 eV
@@ -49,12 +50,12 @@ PI_EDGES_EV: FloatArray = np.arange(200.0, 2351.0, 5.0)
 #: centres of the photon-energy grid, keV, and its step
 PHOTON_KEV: FloatArray = np.arange(0.1025, 3.0, 0.005)
 PHOTON_STEP_KEV = 0.005
-#: detector energies of detection, rates and background levels, eV
+#: detector energies, eV, between which sources are detected, and in which rates and background levels are given
 DETECTION_BAND_EV = (200.0, 2300.0)
 
 
 def effective_area_cm2(energy_kev: ArrayLike) -> FloatArray:
-    """On-axis effective area of all seven modules in cm2 at photon energies in keV."""
+    """Return the on-axis effective area of all seven modules in cm2 at photon energies in keV."""
     nodes, area = np.array(EFFECTIVE_AREA, dtype=float).T
     return np.interp(np.asarray(energy_kev, dtype=float), nodes, area)
 
@@ -67,9 +68,11 @@ def redistribution() -> FloatArray:
 
 
 def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> FloatArray:
-    """Probability (0 to 1) that a photon of 0.1-3 keV is detected below `detector_ev`; the arguments broadcast.
+    """Return the probability that a photon of `photon_kev` (0.1-3 keV) is detected below `detector_ev` (broadcast).
 
-    It is a Gaussian, part of it smeared downwards by an exponential (`CHARGE_LOSS`), on a flat shelf up to the energy.
+    Most photons have a Gaussian distribution of detected energies, part of which is smeared to lower energies by an
+    exponential. For a small share of the photons the distribution is flat from zero to the photon energy
+    (`CHARGE_LOSS`).
     """
     from scipy.special import log_ndtr, ndtr
 
@@ -86,12 +89,12 @@ def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> Float
 
 
 def fold(photon_spectrum: FloatArray) -> FloatArray:
-    """Turn photon / (s cm2 keV) on `PHOTON_KEV`, (..., photon energies), into count / s in the PI bins, (..., bins)."""
+    """Turn photon spectra on `PHOTON_KEV`, photon / (s cm2 keV), into count / s in each PI bin, (..., PI bins)."""
     return (photon_spectrum * effective_area_cm2(PHOTON_KEV) * PHOTON_STEP_KEV) @ redistribution()
 
 
 def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
-    """Fraction of the counts of spectra (..., PI bins) inside the detection band, 0.2-2.3 keV."""
+    """Return the fraction of the counts of spectra (..., PI bins) that is in the detection band, 0.2-2.3 keV."""
     inside = PI_EDGES_EV[1:] <= DETECTION_BAND_EV[1]
     total = count_spectrum.sum(-1)
     return np.asarray(count_spectrum[..., inside].sum(-1) / np.where(total > 0, total, 1.0))
@@ -101,9 +104,9 @@ def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
 class KingPsf:
     """King point-spread function (1 + (r / core)^2)^-slope, cut at `radius_max_arcsec` and normalised to one inside.
 
-    Its fields are those of the config block `psf`. At photon energy E the core is `core_arcsec` (E / 1
-    keV)^`energy_slope`, and the profile scales with it. The default 7.6 arcsec and 1.5 give eROSITA's half-energy width
-    of 26 arcsec, averaged over the field of view (Predehl et al. 2021), and wings that fall as r^-3.
+    Its fields are the keys of the config block `psf`. At photon energy E the core radius is `core_arcsec` (E / 1
+    keV)^`energy_slope`, and the profile scales with it. The default core of 7.6 arcsec and slope of 1.5 give eROSITA's
+    half-energy width of 26 arcsec, averaged over the field of view (Predehl et al. 2021), and wings that fall as r^-3.
     """
 
     core_arcsec: float
@@ -116,25 +119,25 @@ class KingPsf:
         return float(1 - (1 + (self.radius_max_arcsec / self.core_arcsec) ** 2) ** (1 - self.slope))
 
     def __call__(self, radius_arcsec: ArrayLike) -> FloatArray:
-        """Surface brightness per arcsec2 at `radius_arcsec` and 1 keV, integrating to one over the plane."""
+        """Return the surface brightness per arcsec2 at `radius_arcsec` and 1 keV; its integral over the plane is 1."""
         radius = np.asarray(radius_arcsec, dtype=float)
         peak = (self.slope - 1) / (np.pi * self.core_arcsec**2 * self._total)
         profile = peak * (1 + (radius / self.core_arcsec) ** 2) ** -self.slope
         return np.where(radius <= self.radius_max_arcsec, profile, 0.0)
 
     def enclosed(self, radius_arcsec: ArrayLike) -> FloatArray:
-        """Fraction of the photons of 1 keV inside `radius_arcsec`."""
+        """Return the fraction of photons of 1 keV that land inside `radius_arcsec`."""
         radius = np.minimum(np.asarray(radius_arcsec, dtype=float), self.radius_max_arcsec)
         return np.asarray((1 - (1 + (radius / self.core_arcsec) ** 2) ** (1 - self.slope)) / self._total)
 
     def draw_radius(self, rng: np.random.Generator, energy_ev: Float32Array) -> Float32Array:
-        """Draw distances from the source in arcsec, one for each photon of `energy_ev`, by inverting `enclosed`."""
+        """Draw the distance in arcsec from its source at which each photon lands, for photons of `energy_ev`."""
         core = self._core(energy_ev)
         cut = 1 - (1 + np.square(np.float32(self.radius_max_arcsec) / core)) ** np.float32(1 - self.slope)
         outside = 1 - cut * rng.random(len(core), dtype=np.float32)
         return core * np.sqrt(np.maximum(outside ** np.float32(1 / (1 - self.slope)) - 1, 0))
 
     def _core(self, energy_ev: Float32Array) -> Float32Array:
-        """Return core radii in arcsec at detector energies, which are close enough to the photon energies."""
+        """Return the core radius in arcsec for each photon; detector energies are close enough to photon energies."""
         table = self.core_arcsec * (np.arange(1, 321) * 0.01) ** self.energy_slope
         return np.asarray(table.astype(np.float32)[np.clip(energy_ev * 0.1, 0, 319).astype(np.int32)])
