@@ -1,1 +1,1 @@
-"""Event lists: eSASS, SIXTE and our own, read by content, selected, merged and written."""
+"""Read, select, join and write event lists of eSASS, of SIXTE and of clustermass itself."""

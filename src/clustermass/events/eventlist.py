@@ -19,9 +19,9 @@ ALL_MODULES = range(1, MODULES + 1)
 _FEW_PHOTONS = 20
 #: FLAG of every event that ero_calevents writes; it holds the bits of corrupt events and frames
 SIXTE_FLAG = 0xC00001C0
-#: dialect -> bits of FLAG that drop an event by default
+#: dialect (kind of event list) -> bits of FLAG that drop an event by default
 FLAG_MASKS = {
-    "esass": 0xC000F000,  # evtool; corrupt, bad pixels, out of the field of view: these made the published eFEDS lists
+    "esass": 0xC000F000,  # evtool: corrupt, bad pixel, outside the field of view; as for the published eFEDS lists
     "sixte_calibrated": 0,  # SIXTE after ero_calevents, whose FLAG means nothing
     "sixte_events": 0,  # SIXTE's erosim, runsixt and sixtesim: a channel in PI, no FLAG
     "clustermass": 0,  # ours, selected when they were made
@@ -30,7 +30,7 @@ FLAG_MASKS = {
 
 @dataclass(frozen=True, eq=False)
 class EventList:
-    """Photons in the order of their file, as columns (events,), and the metadata of the list."""
+    """An event list: its photons in the order of the file, as columns (events,), and its metadata."""
 
     ra: FloatArray  # deg, 0 <= ra < 360
     dec: FloatArray  # deg
@@ -49,12 +49,12 @@ class EventList:
     sky_reference: tuple[float, float] | None = None  # right ascension and declination in deg of sky pixel (0, 0)
     rawx: NDArray[np.int16] | None = None  # detector pixel, where the file has it
     rawy: NDArray[np.int16] | None = None
-    #: truth label of simulated photons: SRC_ID of a halo, or an AGN or background (0 and below)
+    #: truth label of simulated photons: SRC_ID of the source that sent the photon
     src_id: NDArray[np.int32] | None = None
-    exposure_s: float | None = None  # of each module by the header, used only where there are no `gti`
-    scan: bool = False  # observed while the telescope moved, by OBS_MODE: little of the good time is spent at one place
+    exposure_s: float | None = None  # of each module, by the header; used only for modules without `gti`
+    scan: bool = False  # by OBS_MODE the telescope moved, so each place was seen for little of the good time
     simulated: bool = False  # no observation: SIXTE's photons, or our own with SIMULATE in the header
-    shared: bool = True  # one list, or several that have photons in common: parts of one observation
+    shared: bool = True  # True for one list, and for several that have photons in common (parts of one observation)
 
     def __len__(self) -> int:
         """Return the number of photons."""
@@ -65,7 +65,7 @@ class EventList:
         return self.with_columns({name: column[rows] for name, column in self.columns().items()})
 
     def with_columns(self, columns: Mapping[str, NDArray[Any] | None]) -> "EventList":
-        """Return the list with these columns, by name, replaced and the same metadata; None removes a column."""
+        """Return the list with the columns in `columns` (by name) replaced; None removes a column."""
         return replace(self, **dict[str, Any](columns))
 
     def columns(self) -> dict[str, NDArray[Any]]:
@@ -73,7 +73,7 @@ class EventList:
         return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
     def intervals(self, module: int) -> FloatArray | None:
-        """Return the good time intervals that count for a module, (intervals, 2) in s; None = unknown."""
+        """Return the good time intervals of a module, (intervals, 2) in s; None = unknown."""
         return self.gti.get(module, self.gti.get(0))
 
 
@@ -83,10 +83,10 @@ def modules_of(events: EventList) -> list[int]:
 
 
 def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
-    """Return the mean exposure in s of the seven modules: the scale of eSASS exposure maps, without vignetting.
+    """Return the exposure in s without vignetting, averaged over the seven modules as in exposure maps of eSASS.
 
-    It comes from the good time intervals of the modules that have photons (or of `modules`), else from the header; None
-    without both.
+    It is the good time of the modules that have photons (or of `modules`). For a module without good time intervals it
+    is the exposure in the header. None if neither is known.
     """
     total = 0.0
     for module in modules_of(events) if modules is None else modules:
@@ -101,12 +101,12 @@ def _good_time_s(events: EventList, module: int) -> float:
 
 
 def named_modules(modules: Iterable[int]) -> str:
-    """Return modules as text, such as TM5, TM7."""
+    """Return the names of telescope modules as text, such as TM5, TM7."""
     return ", ".join(f"TM{module}" for module in sorted(modules))
 
 
 def union(intervals: FloatArray) -> FloatArray:
-    """Return the same times as sorted intervals that neither touch nor overlap, float64 (intervals, 2)."""
+    """Return the times in `intervals` as sorted intervals that neither touch nor overlap, float64 (intervals, 2)."""
     intervals = intervals[np.argsort(intervals[:, 0], kind="stable")]
     if len(intervals) < 2:
         return intervals
@@ -117,7 +117,7 @@ def union(intervals: FloatArray) -> FloatArray:
 
 
 def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
-    """Return which times are in one of the intervals, both ends included, bool of the shape of `time`."""
+    """Return whether each time lies in one of the sorted intervals, ends included; bool of the shape of `time`."""
     number = np.searchsorted(intervals[:, 0], time, side="right") - 1
     stops = np.concatenate([intervals[:, 1], [-np.inf]])  # number -1 (before the first START) gives -inf, the last
     return np.asarray(time <= stops[number])
@@ -126,11 +126,12 @@ def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
 class Selection:
     """Cuts on an event list that comes in pieces: call `keep` for each piece, then `conclude`.
 
-    `flag_mask` is 'auto' (`FLAG_MASKS`), a number or its text, such as '0xC00FFF30'; a photon is dropped if its FLAG
-    shares a bit with it. `pattern_mask` has the bits of the patterns to keep, as evtool's `pattern`: 1 single, 2
-    double, 4 triple, 8 quadruple; InputError unless it is between 1 and 15. Other values of PAT_TYP are invalid and
-    always dropped. `energy_ev` are a lower edge (included) and an upper edge (excluded) in eV; None = all. Photons of
-    other telescope modules than `modules` are dropped; photons without a module (TM_NR 0) are kept.
+    `flag_mask` is a number, its text such as '0xC00FFF30', or 'auto' (`FLAG_MASKS`). A photon is dropped if its FLAG
+    has a bit in common with the mask. `pattern_mask` says which patterns to keep, like the parameter `pattern` of
+    evtool: it is the sum of 1 (singles), 2 (doubles), 4 (triples) and 8 (quadruples); InputError unless it is between 1
+    and 15. Photons with any other PAT_TYP are invalid and always dropped. `energy_ev` holds a lower edge (included) and
+    an upper edge (excluded) in eV; None keeps all energies. Photons of telescope modules that are not in `modules` are
+    dropped; photons without a module (TM_NR 0) are kept.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class Selection:
         self._good_time_s: dict[int, float] = {}  # of the modules that have photons, before any cut
 
     def keep(self, events: EventList) -> EventList:
-        """Return the photons of a piece that pass all cuts, perhaps none; InputError if `flag_mask` is no mask."""
+        """Return the photons of a piece that pass all cuts, perhaps none; InputError if `flag_mask` is not valid."""
         self._name, self._dialect = events.name, events.dialect
         self._total += len(events)
         self._common_flags &= int(np.bitwise_and.reduce(events.flag, initial=np.uint32(0xFFFFFFFF)))
@@ -177,7 +178,7 @@ class Selection:
         return cuts
 
     def _in_good_time(self, events: EventList) -> NDArray[np.bool_]:
-        """Return which photons lie in a good time interval of their module; a module without intervals keeps all."""
+        """Return whether each photon is in a good time interval of its module; True for a module without intervals."""
         good = np.ones(len(events), dtype=bool)
         for module in modules_of(events):
             rows, intervals = events.tm_nr == module, events.intervals(module)
@@ -188,7 +189,7 @@ class Selection:
         return good
 
     def share(self) -> float:
-        """Return the part of the list's exposure that its chosen modules have; 1.0 if all of its modules are chosen."""
+        """Return the share of the list's exposure that its chosen modules have; 1.0 if all its modules are chosen."""
         listed = {module: seconds for module, seconds in self._good_time_s.items() if module}
         chosen = self._modules & listed.keys()
         if len(chosen) == len(listed):
@@ -198,7 +199,7 @@ class Selection:
         return sum(listed[module] for module in sorted(chosen)) / sum(listed.values())
 
     def warn_of_modules(self) -> None:
-        """Warn if the list has no photon of modules that should count, or has photons without a module."""
+        """Log a warning if a chosen module has no photon in the list, or if photons have no module."""
         listed = self._good_time_s.keys() - {0}
         absent = self._modules - listed
         if listed and absent and self._total >= _FEW_PHOTONS * MODULES:
@@ -212,7 +213,7 @@ class Selection:
             LOGGER.warning("%s: photons without a module (TM_NR 0) are kept, whatever events.modules is", self._name)
 
     def conclude(self) -> None:
-        """Log how many photons of all pieces each cut dropped; InputError, with the remedy, if a cut dropped all."""
+        """Log how many photons each cut dropped, over all pieces; InputError, with the remedy, if a cut dropped all."""
         if without := self._without_gti:
             listed = named_modules(without)
             LOGGER.warning("%s: no GTI for %s; all their %d events are kept", self._name, listed, without.total())
@@ -241,14 +242,14 @@ class Selection:
 
 
 def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
-    """Return the mask as a number in [0, 2^32), 'auto' resolved by the dialect; InputError if it is no mask."""
+    """Return a mask as a number in [0, 2^32); 'auto' is the list's default in `FLAG_MASKS`. InputError if not valid."""
     if flag_mask == "auto":
         return FLAG_MASKS[events.dialect]
     try:
         number = int(str(flag_mask), 0)
     except ValueError:
         number = 2**32
-    # FLAGSEL in eSASS headers is a signed number: those are understood too
+    # FLAGSEL in eSASS headers is a signed number, so negative masks are accepted
     if not -(2**31) <= number < 2**32:
         raise InputError(
             f"events.flag_mask is {flag_mask!r}, but must be auto or a number of 32 bits such as 0xC000F000 (0 = no "

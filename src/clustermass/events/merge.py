@@ -19,27 +19,28 @@ from clustermass.events.write import Buckets, StoredEvents
 from clustermass.io.log import LOGGER, abridged
 from clustermass.io.provenance import file_sha256
 
-#: from when to when each telescope module of a list has photons, s
+#: times of the first and the last photon of each telescope module of a list, s
 TimeSpans: TypeAlias = dict[int, tuple[float, float]]
 
 #: photons that are compared at once, on average; some 100 MB
 _BUCKET_ROWS = 1_000_000
-#: what two rows of one photon have in common; `first` and `second` are the detector pixel or the position
+#: two rows are the same photon if they agree in these; `first` and `second` are the detector pixel or the position
 _KEYS = ("time", "tm_nr", "first", "second")
-#: an odd number that spreads the bits of a product (the golden ratio's fraction in 64 bits)
+#: odd factor that spreads the bits in a hash (the golden ratio's fraction in 64 bits)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 #: columns that the joined list has only if all lists have them
 _OPTIONAL = ("rawx", "rawy", "src_id")
 
 
 def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList]:
-    """Read event lists of one field (one per telescope module, or overlapping observations) as one, piece by piece.
+    """Yield the event lists of one field joined into one list, piece by piece, with each photon counted once.
 
-    A file may hold several lists, each as a table EVENTS. Rows with TIME, TM_NR, RAWX and RAWY (without detector
-    pixels: RA and DEC) of a row of an earlier list repeat its photon; they are dropped, and the log says how many. Sky
-    pixels are kept only of a single list, other optional columns only if all lists have them. Several lists take some
-    40 bytes a photon in `folder`. InputError as of `EventTable.stream` and `event_tables`, or if there is no path, a
-    list occurs twice or dialects differ.
+    The lists may be those of single telescope modules or of overlapping observations; a file may hold several, each as
+    a table EVENTS. A row with the same TIME, TM_NR, RAWX and RAWY (without detector pixels: RA and DEC) as a row of an
+    earlier list is the same photon. It is dropped, and the number of dropped rows is logged. Sky pixels are kept only
+    if there is a single list, other optional columns only if all lists have them. Several lists take some 40 bytes for
+    each photon on disk in `folder`. InputError as of `EventTable.stream` and `event_tables`, or if there is no path, a
+    list occurs twice or the lists are of different dialects.
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
@@ -82,7 +83,7 @@ def _twice(first: str | Path, second: str | Path) -> InputError:
 
 
 def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
-    """Store a list on disk; return the time span in which each module has photons."""
+    """Store the list `table` on disk; return the times of the first and the last photon of each module."""
     spans: TimeSpans = {}
     for piece in table.stream():
         stored.add(piece)
@@ -94,7 +95,7 @@ def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
 
 
 def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[int, FloatArray]:
-    """Return the intervals of each module with photons: a list's own, else from its first to its last photon."""
+    """Return the good time intervals of each module with photons, joined; without intervals, its photons' time span."""
     parts: dict[int, list[FloatArray]] = {}
     for head, modules in zip(heads, spans, strict=True):
         for module in sorted(modules):
@@ -107,7 +108,7 @@ def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[
 
 
 def _log_repeated(lists: Sequence[StoredEvents], repeated: Sequence[NDArray[np.bool_]]) -> None:
-    """Log how many photons each list repeats; InputError if all photons of a list are in earlier ones."""
+    """Log how many photons of each list are in an earlier one; InputError if this is true of all its photons."""
     dropped = [int(marks.sum()) for marks in repeated]
     for number, (stored, repeats) in enumerate(zip(lists, dropped, strict=True)):
         if repeats == len(stored):
@@ -126,10 +127,11 @@ def find_repeated(
 ) -> NDArray[np.bool_]:
     """Return which photons repeat one of an earlier list in TIME, TM_NR and the columns `place`, bool (photons,).
 
-    Takes the pieces of each list, the number of its first photon (counted from 0 through all lists; the last of
-    `starts` is their total), and its time `spans`. Photons are compared only if another list spans their time in their
-    module. Those photons go into buckets on disk, equal photons into the same bucket, and are compared bucket by
-    bucket. Each of them takes some 25 bytes in `folder`, and every photon one byte: the result is a mapped file there.
+    `lists` holds the pieces of each list. `starts` holds the number of the first photon of each list, counted from 0
+    through all lists, and then the number of all photons. `spans` holds the time spans of each list's modules. A photon
+    is compared only if its time lies in the span that its module has in another list. The photons to compare go into
+    buckets on disk, equal photons into the same bucket, and each bucket is compared by itself. In `folder`, each of
+    them takes some 25 bytes, and every photon takes one byte of the result, which is a memory-mapped file.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)
@@ -153,7 +155,7 @@ def find_repeated(
 
 
 def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
-    """Return which photons lie in the time span of their module in one of the other lists, bool (events,)."""
+    """Return whether each photon lies in the time span of its module in one of the other lists, bool (events,)."""
     shared = np.zeros(len(piece), dtype=bool)
     for module in modules_of(piece):
         spans = [other[module] for other in others if module in other]
@@ -164,7 +166,7 @@ def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
 
 
 def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
-    """Return a bucket for each row, the same for equal keys, int64 in [0, buckets)."""
+    """Return the number of a bucket, int64 in [0, buckets), for each row of `keys`; equal rows get the same one."""
     mixed = np.zeros(keys.size, dtype=np.uint64)
     for name in _KEYS:
         values = keys[name] + 0.0  # float64, and -0 becomes the 0 that it equals
@@ -174,7 +176,7 @@ def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
 
 
 def _repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
-    """Return `row` of the photons in `keys` that equal one of an earlier list, int64, in arbitrary order."""
+    """Return `row` of those photons in `keys` that equal a photon of an earlier list, int64, in arbitrary order."""
     # only rows that share their time with another one can be repeated, and they are few in most lists
     _, place, photons = np.unique(keys["time"], return_inverse=True, return_counts=True)
     keys = keys[photons[place] > 1]

@@ -1,4 +1,4 @@
-"""Read event lists piece by piece: every dialect becomes one form, and errors name file and row."""
+"""Read event lists of eSASS, SIXTE and clustermass piece by piece, into one form; errors name file and row."""
 
 import difflib
 import re
@@ -29,7 +29,7 @@ _LIMITS = (
     ("time", "TIME", -1e12, 1e12, "s"),
     ("tm_nr", "TM_NR", 0, 7, "(telescope modules)"),
 )
-#: GTI1 to GTI7 of eSASS and ero_calevents, STDGTI of SIXTE's event files; FLAREGTI is something else
+#: GTI1 to GTI7 of eSASS and ero_calevents, STDGTI of SIXTE's event files; FLAREGTI has another meaning
 _GTI = re.compile(r"(?:STD)?GTI(\d*)")
 _CALIBRATED = ("TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG")
 _SIXTE_EVENTS = ("TIME", "RA", "DEC", "SIGNAL", "TYPE", "NPIXELS")
@@ -38,22 +38,23 @@ _OTHERS = {
     "ENERGY", "EV_WEIGHT", "FRAME", "FRAMETIME", "PAT_INF", "PH_ID", "PHA", "PHAS", "PILEUP", "RAWX", "RAWY",
     "RECORDTIME", "SIGNALS", "SRC_ID", "SUBX", "SUBY", "X", "Y",
 }  # fmt: skip
-#: columns of photons that tables of sources lack; two of them make a table one of events
+#: columns of photons that tables of sources lack; a table with two of them is one of events
 _OF_PHOTONS = {*_CALIBRATED, *_SIXTE_EVENTS} - {"RA", "DEC"}
-#: what to say where another file is given for an event list
+#: end of the message if another file is given in place of an event list
 ORDER = "The event lists come first, the table of clusters last: clustermass masses EVENTS... CATALOGUE."
 #: OBS_MODE of observations that spend little of their good time on any one place
 _SCANNING = ("SCAN", "SURVEY", "SLEW")
-#: TFORM of one number a row
+#: TFORM of a column with one number in each row
 _NUMBER = re.compile(r"1?[BIJKED]")
 
 
 def read_events(path: str | Path) -> EventList:
-    """Read an event list of eSASS (evtool), SIXTE (event file or ero_calevents) or our own, also packed, into memory.
+    """Return the event list of eSASS (evtool), SIXTE (event file or ero_calevents) or clustermass in a file.
 
-    Split partners (rows with PI < 0) are no photons and are dropped with a log line; no other row is (see `Selection`).
-    InputError if there is no such file; it is truncated, damaged or not an event list; it lacks a column or has no
-    rows; or an energy, time or coordinate is not finite or out of range (the first bad row, from 1, is named).
+    The file may be packed. Rows with PI < 0 (split partners) are no photons: they are dropped, and their number is
+    logged. All other rows are kept (`Selection` cuts them). InputError if the file is missing, truncated, damaged or
+    not an event list, if it lacks a column or has no rows, or if an energy, time or coordinate is not finite or out of
+    range. The message names the first bad row, counted from 1.
     """
     pieces = list(stream_events(path))
     names = pieces[0].columns()
@@ -63,9 +64,9 @@ def read_events(path: str | Path) -> EventList:
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
     """Yield an event list in pieces of `rows` rows of the file, in order, so that a list of any length fits in memory.
 
-    The pieces, which can be empty, make up what `read_events` returns; the errors are the same, though some come only
-    after the first pieces. Packed lists are unpacked to disk once, to check that they are complete. InputError too if
-    the file has several tables of events.
+    Together the pieces, some of which may be empty, are the list that `read_events` returns. Errors are the same, but
+    some are raised only after the first pieces. A packed list is unpacked to disk once, to check that it is complete.
+    InputError also if the file has several tables of events.
     """
     tables = event_tables(path, rows)
     if len(tables) > 1:
@@ -74,14 +75,14 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
 
 
 class EventTable(NamedTuple):
-    """A table of events in a file: its HDU, and its metadata as a list without photons."""
+    """A table of events in a file: its HDU `table`, and `head`, an event list with its metadata but no photons."""
 
     path: Path
     table: Any
     head: EventList
 
     def stream(self, rows: int = PIECE_ROWS) -> Iterator[EventList]:
-        """Yield the photons in pieces of `rows` rows, which can be empty; InputError if there is none or one is bad."""
+        """Yield the photons in pieces of `rows` rows, some perhaps empty; InputError if none is left or one is bad."""
         number, total = 0, self.table.header["NAXIS2"]
         for start, piece in _pieces(self.table, self.path, rows):
             events = _photons(piece, self.head, start, total)
@@ -100,7 +101,7 @@ class EventTable(NamedTuple):
 def event_tables(path: str | Path, rows: int = PIECE_ROWS) -> list[EventTable]:
     """Return the tables of events in a file (usually one); InputError if it is no event list, damaged or empty.
 
-    The first `rows` rows decide the dialect.
+    The dialect is recognised from the first `rows` rows.
     """
     path = Path(path)
     with opened_fits(path, ORDER) as hdus:
@@ -113,9 +114,9 @@ def event_tables(path: str | Path, rows: int = PIECE_ROWS) -> list[EventTable]:
 
 
 class Rows:
-    """Rows of a FITS table, made from its HDU and the rows' bytes, scaled as astropy does; `names` are in upper case.
+    """Rows of a FITS table, decoded from their bytes and scaled by TSCAL and TZERO; `names` are in upper case.
 
-    Astropy's own tables have circular references, which delay the release of their memory.
+    Tables of astropy are not used, because their circular references delay the release of memory.
     """
 
     def __init__(self, table: Any, raw: bytes) -> None:
@@ -147,7 +148,7 @@ class Rows:
 
 
 def find_tables(hdus: Sequence[Any], path: Path) -> list[Any]:
-    """Return the tables EVENTS, or else the first one with columns of an event list; InputError if there is none."""
+    """Return the tables named EVENTS, or else the first with columns of photons; InputError if there is none."""
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
     events = [table for table in tables if table.name.upper() == "EVENTS"]
     events += [table for table in tables if not events and len(_column_names(table) & _OF_PHOTONS) > 1][:1]
@@ -168,7 +169,7 @@ def _column_names(table: Any) -> set[str]:
 def recognise(rows: Rows, creator: str, path: Path) -> str:
     """Return the dialect of an event list, a key of `FLAG_MASKS`, from its columns first and CREATOR second.
 
-    InputError if a column is missing (a similar name is suggested), or doesn't hold one number a row.
+    InputError if a column is missing (a similar name is suggested), or doesn't hold one number in each row.
     """
     # compared as shares, so that one missing column doesn't turn a file into the other kind
     shares = [sum(name in rows.names for name in needed) / len(needed) for needed in (_SIXTE_EVENTS, _CALIBRATED)]
@@ -204,12 +205,13 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
 
 
 def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
-    """Return copies of the columns that `EventList` has, by its names.
+    """Return copies of the columns of an event list, by their names in `EventList`.
 
-    In "sixte_events" energies come from SIGNAL (keV; PI is a channel), the module from INSTRUME, patterns from NPIXELS.
+    For the dialect "sixte_events", energies come from SIGNAL in keV (PI is a channel), the module comes from INSTRUME,
+    and patterns come from NPIXELS.
     """
     if dialect == "sixte_events":
-        with np.errstate(over="ignore", invalid="ignore"):  # such an energy is infinite or NaN, and is refused as such
+        with np.errstate(over="ignore", invalid="ignore"):  # it becomes infinite or NaN, which is refused later
             energy = (np.array(rows["SIGNAL"], dtype=np.float64) * 1000.0).astype(np.float32)
         columns: dict[str, NDArray[Any]] = {
             "pi_ev": energy,
@@ -235,7 +237,7 @@ def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
 
 
 def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return a FLAG column (signed int32 in the files) as its 32 bits, uint32."""
+    """Return the 32 bits of a FLAG column, which is signed int32 in the files, as uint32."""
     return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)
 
 
@@ -246,7 +248,7 @@ def module_of(header: fits.Header) -> int:
 
 
 def _pieces(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
-    """Yield the number of the first row, from 0, and the next `rows` rows, to the end of `table`."""
+    """Yield the rows of `table` in pieces of `rows` rows, each with the number of its first row, counted from 0."""
     header, offset = table.header, table.fileinfo()["datLoc"]
     with ExitStack() as stack:
         stream = stack.enter_context(unpacked(stack.enter_context(path.open("rb"))))
@@ -257,7 +259,7 @@ def _pieces(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
 
 
 def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: Path, rows: int) -> EventList:
-    """Return an event list with all metadata, but without photons."""
+    """Return the event list of `table` with all its metadata, but without photons."""
     header = table.header
     creator = header.get("CREATOR") or whole[0].header.get("CREATOR") or ""
     dialect = recognise(next(_pieces(table, path, rows))[1], str(creator), path)
@@ -275,9 +277,9 @@ def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: P
 
 
 def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
-    """Return the GTI tables of a file for the table of events `number`, from 0, of `tables`.
+    """Return those GTI tables of a file that belong to its table of events `number` (from 0) of `tables`.
 
-    If there are as many GTI tables without a module's number as tables of events, they belong together in order.
+    If there are as many GTI tables without a module's number as tables of events, they belong together in their order.
     """
     found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and _GTI.fullmatch(hdu.name.upper())]
     nameless = [hdu for hdu in found if not hdu.name[-1].isdigit()]
@@ -289,8 +291,8 @@ def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
 def _read_gti(tables: Iterable[Any], module: int, path: Path) -> dict[int, FloatArray]:
     """Return good time intervals from GTI tables: module -> sorted START and STOP in s, float64 (intervals, 2).
 
-    A table without a number is for `module`; 0 = every module that has no table of its own. InputError if a table lacks
-    START or STOP, or an interval is not finite or ends before it starts.
+    A table without a number in its name is for `module`; module 0 means every module that has no table of its own.
+    InputError if a table lacks START or STOP, or an interval is not finite or ends before it starts.
     """
     parts: dict[int, list[FloatArray]] = {}
     for table in tables:
@@ -318,22 +320,22 @@ def _exposure_s(header: fits.Header) -> float | None:
 
 
 def _is_scan(headers: Sequence[fits.Header]) -> bool:
-    """Return whether headers say that the telescope scanned; SIXTE always says so, and is ignored."""
+    """Return whether OBS_MODE says that the telescope scanned; False for SIXTE, which always writes that it did."""
     simulated = any(str(header.get("CREATOR")).startswith("SIXTE") for header in headers)
     modes = [str(header.get("OBS_MODE", "")).strip().upper() for header in headers]
     return not simulated and any(mode in _SCANNING for mode in modes)
 
 
 def _sky_reference(table: Any) -> tuple[float, float] | None:
-    """Return RA, DEC of sky pixel (0, 0) from TCRVL of X and Y, None = unknown; RA_PNT, RA_OBJ are unreliable."""
+    """Return RA and DEC of sky pixel (0, 0) from TCRVL of X and Y, or None; RA_PNT and RA_OBJ are unreliable."""
     numbers = {str(name).upper(): number for number, name in enumerate(table.columns.names, start=1)}
     x, y = (table.header.get(f"TCRVL{numbers.get(axis, 0)}") for axis in ("X", "Y"))
-    # blank or a word: masses don't need it
+    # a blank or a word is no error, because masses don't need the reference
     return (float(x), float(y)) if isinstance(x, int | float) and isinstance(y, int | float) else None
 
 
 def _photons(piece: Rows, empty: EventList, start: int, total: int) -> EventList:
-    """Return the photons of a piece that begins with row `start` of `total`; InputError if one is out of range."""
+    """Return the photons of a piece that begins with row `start` of `total`; InputError if a value is out of range."""
     columns = event_columns(piece, empty.dialect)
     photons = ~(columns["pi_ev"] < 0)
     for name, column, low, high, unit in _LIMITS:

@@ -1,4 +1,4 @@
-"""Photons on disk, written piece by piece: temporary files between two passes, `events.fits` and `labels.fits`."""
+"""Write photons to disk, piece by piece: temporary files, `events.fits` and `labels.fits`."""
 
 import tempfile
 from collections import defaultdict
@@ -20,7 +20,7 @@ UNUSED = ("x", "y", "rawx", "rawy")
 
 
 class _SpillFile:
-    """A nameless temporary file of arrays in `folder`; it is gone when its process ends, even by a crash."""
+    """A nameless temporary file of arrays in `folder`, which vanishes when its process ends, even by a crash."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -28,11 +28,11 @@ class _SpillFile:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by `close`
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Close the file, which frees its disk space."""
         self._file.close()
 
     def _write(self, values: NDArray[Any]) -> int:
-        """Append an array; return the place where it begins."""
+        """Append an array to the file; return the position at which it begins."""
         place = self._file.seek(0, 2)
         np.save(self._file, values, allow_pickle=False)
         return place
@@ -43,7 +43,7 @@ class _SpillFile:
 
 
 class StoredEvents(_SpillFile):
-    """An event list in a temporary file, some 40 bytes a photon, `without` some of its optional columns."""
+    """An event list in a temporary file, some 40 bytes for each photon; the columns `without` are left out."""
 
     def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
         super().__init__(folder)
@@ -88,7 +88,7 @@ class Buckets(_SpillFile):
         self._parts: dict[int, list[int]] = defaultdict(list)
 
     def add(self, rows: NDArray[Any], bucket: NDArray[np.int64]) -> None:
-        """Put each row into the bucket of its number, (rows,) both."""
+        """Put each row of `rows` into the bucket whose number is in `bucket`; both have the shape (rows,)."""
         numbers, first = np.unique(np.sort(bucket), return_index=True)
         parts = np.split(rows[np.argsort(bucket, kind="stable")], first[1:])
         for number, part in zip(numbers.tolist(), parts, strict=False):
@@ -107,12 +107,12 @@ def write_events(
     centre: Sequence[float] = (),
     header: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `events.fits` atomically: EVENTS by eSASS names, GTIn of each module, CREATOR 'clustermass'.
+    """Write `events.fits` atomically: EVENTS with the columns of eSASS, GTIn of each module, CREATOR 'clustermass'.
 
-    `pieces`, at least one, are the selected photons; the first has the list's metadata. `centre` is RA_CEN, DEC_CEN in
-    deg; `header` has more cards of EVENTS, keyword -> value or (value, comment). Positions are rounded to 1e-6 deg
-    (0.004"), as in eSASS. FLAG is 0: flagged photons are dropped before, and SIXTE's flags would look like corrupt
-    events.
+    `pieces`, at least one, are the selected photons; the metadata are those of the first piece. `centre` is the right
+    ascension and declination in deg for RA_CEN and DEC_CEN. `header` has more cards of EVENTS: keyword -> value or
+    (value, comment). Positions are rounded to 1e-6 deg (0.004"), as in eSASS. Every FLAG is written as 0, because
+    flagged photons have been dropped before, and because the FLAG of SIXTE would mark all events as corrupt.
     """
     coming = iter(pieces)
     first = next(coming)
@@ -138,7 +138,7 @@ def write_labels(
 
 
 def _row_columns(events: EventList) -> dict[str, NDArray[Any]]:
-    """Return the columns of EVENTS as they are stored."""
+    """Return the columns of the table EVENTS in the form in which the file stores them."""
     ra, dec = (np.rint(degrees * round(1 / ANGLE_STEP)) for degrees in (events.ra, events.dec))
     columns = {"TIME": events.time, "RA": ra, "DEC": dec, "PI": events.pi_ev, "TM_NR": events.tm_nr}
     return columns | {"PAT_TYP": events.pat_typ, "FLAG": np.zeros(len(events), dtype=np.int32)}
@@ -147,7 +147,7 @@ def _row_columns(events: EventList) -> dict[str, NDArray[Any]]:
 def _write(
     path: str | Path, primary: Any, table: Any, rows: Iterable[Mapping[str, NDArray[Any]]], further: Iterable[Any] = ()
 ) -> None:
-    """Write a file atomically: `rows`, column by column of each piece, under the header of the empty `table`."""
+    """Write a FITS file atomically: `primary`, then the empty `table` filled with `rows`, then the HDUs `further`."""
     layout = table.columns.dtype.newbyteorder(">")
     with atomic(path) as temporary:
         fits.HDUList([primary]).writeto(temporary, overwrite=True, output_verify="exception")
