@@ -1,1 +1,1 @@
-"""Source detection on an event list, after eSASS: background, box search, maximum likelihood, matching."""
+"""Detect sources in an event list after eSASS: background, box search, maximum-likelihood fits, matching to haloes."""

@@ -1,4 +1,4 @@
-"""Background around positions from the counts alone, and the box search for excesses over it."""
+"""The background around positions, estimated from the counts alone, and a box search for counts in excess of it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ def estimate_background(
 ) -> FloatArray:
     """Estimate the background rate around positions, counts / (arcmin^2 s), from the counts in cells of about 1 arcmin.
 
-    Cells whose counts exceed the level by `background_clip_sigma` are left out as sources, and empty cells as not
-    covered. All other cells have n counts at relative exposure w. Their level b is fitted by maximum likelihood, by
-    iteration, for a Poisson distribution truncated to 1 <= n <= k with k = floor(b + clip sqrt(b)):
+    Cells whose counts exceed the background by `background_clip_sigma` standard deviations are left out, as sources.
+    Empty cells are left out as not covered. All other cells have n counts and a relative exposure w. The background b
+    is the number of counts in a cell of w = 1. It is found by iterating the maximum-likelihood estimate for a Poisson
+    distribution truncated to 1 <= n <= k, where k = floor(b + clip sqrt(b)):
 
         b = sum(n) / sum(w) * P(1 <= n <= k | b) / P(n <= k - 1 | b).
 
-    Sources too faint for the clip, and the wings of brighter ones, stay in, as they do in the maps of eSASS erbackmap.
-    Positions (position,) are in deg, right ascension relative to the index's zero; the rate is 0 where no cell near the
-    position holds counts.
+    Sources too faint to be clipped and the wings of brighter ones remain in the background, as in maps of eSASS
+    erbackmap. `ra` (relative to the index's `ra_zero`) and `dec` are in deg, (position,). The rate is 0 where no cell
+    near the position holds counts.
     """
     if len(ra) == 0:
         return np.zeros(0)
@@ -56,7 +57,7 @@ def estimate_background(
 
 
 class _Cells:
-    """Counts and exposures of cells, in rows of constant declination, that cover positions and their windows."""
+    """Counts and exposures of cells, in rows of constant declination, that cover the surroundings of all positions."""
 
     def __init__(
         self, index: EventIndex, ra: FloatArray, dec: FloatArray, cell: float, steps: int, exposure_s: Exposure
@@ -81,14 +82,14 @@ class _Cells:
         self.exposure = np.asarray(exposure, dtype=np.float32).reshape(rows, columns)
 
     def window(self, ra: FloatArray, dec: FloatArray, step: IntArray) -> tuple[IntArray, IntArray]:
-        """Return rows (position, step, 1) and columns (position, step, step) of the cells around positions."""
+        """Return rows, (position, step, 1), and columns, (position, step, step), of the cells around positions."""
         rows = np.floor((dec - self.dec_low) / self.cell).astype(np.int64)[:, None] + step
         columns = np.floor((ra[:, None] * self.cosine[rows] - self.x_low) / self.cell).astype(np.int64)
         return rows[:, :, None], columns[:, :, None] + step
 
 
 def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> FloatArray:
-    """Fit the rate per cell, counts / s, around each position, (position,); counts and exposure: (position, cell)."""
+    """Return the background in counts / s of a cell, (position,), from counts and exposures (position, cell)."""
     longest = np.maximum(exposure.max(axis=1, initial=0.0), 1e-30)[:, None]
     weight = exposure / longest
     covered = (weight > 0.5) & (counts > 0)
@@ -104,7 +105,7 @@ def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating],
 
 
 def _ratio(counts: NDArray[np.integer], weight: NDArray[np.floating], kept: BoolArray) -> FloatArray:
-    """Return sum(counts) / sum(weight) of the kept cells, 0 where there are none."""
+    """Return sum(counts) / sum(weight) over the kept cells of each position, (position,); 0 without such cells."""
     total = np.einsum("ij,ij->i", weight, kept, dtype=np.float64)
     return np.einsum("ij,ij->i", counts, kept, dtype=np.float64) / np.maximum(total, 1e-30)
 
@@ -114,11 +115,12 @@ def box_likelihood(
 ) -> FloatArray:
     """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp, float64, shape (stamp,).
 
-    P, the regularised lower incomplete gamma function, is the chance of n counts or more where b are expected. n and b
-    are sums over the box weighted by the kernel, as in erbox with boxsize 4 and three passes. The boxes lie on the 3x3
-    grid of positions where the fits start; the largest is cut at the stamps' radius. The likelihood is infinite where P
-    underflows. `level` is the background in counts / pixel, (stamp,). `neighbours` are the counts expected from other
-    sources in each entry of `stamps`; their share of the counts is left out.
+    n are the counts in a box and b the counts expected there from the background, both weighted by a kernel, as in
+    erbox with boxsize 4 and three passes. P, the regularised lower incomplete gamma function, is the probability of n
+    or more counts if b are expected. The boxes lie on the 3 x 3 positions at which the fits start; the largest boxes
+    are cut at the stamps' radius. The likelihood is infinite where P underflows. `level` is the background in counts /
+    pixel, (stamp,). `neighbours` are the counts that other sources are expected to add to each entry of `stamps`; this
+    share of the entry's counts is left out.
     """
     flat = level[stamps.owner]
     counts = stamps.counts * flat / (flat + neighbours)

@@ -1,4 +1,4 @@
-"""Source detection in a simulated field, a vectorised stand-in for eSASS ermldet, and the halo of each detection."""
+"""Detect sources in a simulated field, by vectorised fits after eSASS ermldet, and match them to haloes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Columns: TypeAlias = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Candidates(Rows):
-    """Positions at which a source may be found, each array (candidate,)."""
+    """Positions at which sources are fitted, each array (candidate,)."""
 
     ra: FloatArray  #: true position, deg
     dec: FloatArray
@@ -51,7 +51,7 @@ class Candidates(Rows):
 
 @dataclass
 class _Field:
-    """Input and results of all fits of a field: arrays (candidate,), and `background` for each entry of `stamps`."""
+    """Input and results of all fits of a field, arrays (candidate,); `background` is for each entry of `stamps`."""
 
     candidates: Candidates
     index: EventIndex
@@ -82,40 +82,41 @@ class _Detections(Rows):
 def detect(
     events: Columns, candidates: Candidates, exposure_s: Exposure, psf: RadialProfile, parameters: Detection, seed: int
 ) -> tuple[Columns, Columns]:
-    """Detect sources near the candidates and match the detections to the haloes whose photons they are made of.
+    """Detect sources near the candidates and match each detection to the halo that sent most of its photons.
 
-    At each candidate a point source and beta models (beta = 2/3) are fitted to the counts n of ALL photons in pixels i
-    within the cut radius, with the C statistic (Cash 1979) of the model m = background + neighbours + source,
+    At each candidate a point source and beta models (beta = 2/3) are fitted to the counts n_i in the pixels i within
+    the cut radius. The fits minimise the C statistic (Cash 1979) of the model m = background + neighbours + source:
 
         C = 2 sum_i (m_i - n_i ln m_i),
         DET_LIKE = -ln Q(nu / 2, (C_none - C_best) / 2),  nu = 3 (point) or 4 (extended),
         EXT_LIKE = -ln Q(ext_dof / 2, (C_point - C_extended) / 2),
 
     where Q is the upper regularised incomplete gamma function. The background is estimated from the counts around the
-    candidate. The first pass fits haloes. The second fits AGN, and again haloes near a more likely extended detection;
-    in it, m includes the extended detections that are more likely than the candidate. Differences from eSASS:
+    candidate. The first pass fits haloes. The second pass fits AGN, and again haloes near a more likely extended
+    detection. In the second pass the model includes the extended detections that are more likely than the candidate.
+    Differences from eSASS:
 
-    - fits start at true positions (displaced by start_scatter_arcsec): there is no box detection, so no detection is
-    made of background alone, and every detection is a candidate;
-    - AGN brighter than component_counts_min are part of every stamp's model at their true position and with the number
-      of photons that they really sent. These, and the extended detections in the second pass, replace ermldet's
-      simultaneous fit of neighbours, and are more accurate than it;
-    - eSASS's search over extents and splitting of sources are not emulated. ext_dof is nominally the number of
-      parameters that an extended model adds, one; it is also tuned to set how many clusters are selected.
+    - Fits start at the true positions, displaced at random by start_scatter_arcsec. Sources are searched nowhere else,
+      so every detection is a candidate, and none appears where there is no source.
+    - AGN brighter than component_counts_min are part of the model of every stamp near them, at their true position and
+      with the number of photons that they really sent. These AGN, and the extended detections in the second pass,
+      replace the simultaneous fit of neighbours in ermldet, and are more accurate than it.
+    - The search of eSASS over extents and its splitting of sources are not emulated. ext_dof is the number of
+      parameters that an extended model adds, nominally one; it changes how many clusters are selected.
 
     `events` holds ra, dec (float64 deg), pi_ev (float32 eV) and src_id (int32; halo > 0, AGN < 0, background 0), each
-    (event,). Candidates, haloes and AGN, are fitted if they have exposure and at least FEWEST_COUNTS expected counts;
-    AGN that fit better as extended sources become spurious clusters. `exposure_s` is the vignetting-corrected exposure
-    [s] at (ra, dec) [deg], `psf` the surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1 over the sky,
-    `parameters` the config block `detection`, `seed` that of the starting positions. InputError if the cut radius
-    exceeds the stamps or the PSF is not normalised.
+    (event,). The candidates are haloes and AGN; they are fitted if they have exposure and at least FEWEST_COUNTS
+    expected counts. AGN that fit better as extended sources become spurious clusters. `exposure_s` gives the
+    vignetting-corrected exposure [s] at (ra, dec) [deg], and `psf` the surface brightness [arcsec^-2] at a radius
+    [arcsec], normalised to 1 over the sky. `parameters` is the config block `detection`; `seed` determines the random
+    displacements. InputError if the cut radius exceeds the stamps or the PSF is not normalised.
 
     Returns the columns of the catalogue, (detection,): ID_SRC (int32, from 1, by decreasing DET_LIKE), RA, DEC (float64
     deg), DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s), ML_CTS, ML_EXP (s), ML_BKG (counts/arcmin^2), float32.
     Sources with EXT_LIKE below ext_like_floor are point sources with EXT = EXT_LIKE = 0.
 
     Returns also the columns of the matches, (match,): ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32), at
-    most one row per halo. A detection has no row if an AGN accounts for more of it than any halo, if it is only
+    most one row for each halo. A detection has no row if an AGN contributes more to it than any halo, if it is only
     background, or if its fitted counts inside the cut radius exceed match_counts_factor x (photons of the halo) +
     match_counts_offset.
     """
@@ -140,7 +141,7 @@ def detect(
 
 
 def _worth_fitting(candidates: Candidates, exposure_s: Exposure) -> Candidates:
-    """Drop, and log, candidates without exposure or with too few counts."""
+    """Return the candidates with exposure and enough expected counts; log how many others there are."""
     bright = candidates.expected_counts >= FEWEST_COUNTS
     used = bright.copy()
     used[bright] = exposure_s(candidates.ra[bright], candidates.dec[bright]) > 0.0
@@ -159,7 +160,7 @@ def _prepare(
     parameters: Detection,
     seed: int,
 ) -> _Field:
-    """Cut out the stamps and model their background."""
+    """Return a field before its fits: the stamps of all candidates, their background and their box likelihoods."""
     angle = np.radians(candidates.ra)
     ra_zero = float(np.degrees(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())))
     index = index_events(events, ra_zero, parameters["e_min_ev"], parameters["e_max_ev"])
@@ -183,7 +184,7 @@ def _prepare(
 
 
 def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
-    """Return the counts that bright AGN other than the candidate itself add to the entries of the stamps."""
+    """Return the counts that bright AGN, except the candidate itself, add to each entry of the stamps."""
     candidates, stamps = field.candidates, field.stamps
     bright = np.flatnonzero((candidates.src_id < 0) & (candidates.expected_counts > parameters["component_counts_min"]))
     counts = photons_of(field.index, candidates.src_id[bright]).astype(np.float64)
@@ -197,7 +198,7 @@ def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
 
 
 def _fit_all(field: _Field, parameters: Detection) -> None:
-    """Fit haloes; then fit AGN, and haloes near more likely extended detections, with these as part of the model."""
+    """Fit haloes; then fit AGN, and once more haloes near more likely extended detections, now part of the model."""
     stamps, det_like, floor = field.stamps, field.det_like, parameters["det_like_floor"]
     halo, in_box = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
     _fit(field, np.flatnonzero(in_box & halo), parameters)
@@ -214,7 +215,7 @@ def _fit_all(field: _Field, parameters: Detection) -> None:
 
 
 def _fit(field: _Field, selected: IntArray, parameters: Detection) -> None:
-    """Fit the selected candidates and choose between point source and extended source."""
+    """Fit the selected candidates, and choose for each between a point source and an extended source."""
     point, extended = fit_stamps(field.stamps, field.background, selected, field.templates, parameters)
     ext_like = negative_log_q(parameters["ext_dof"], extended.delta_c - point.delta_c)
     point_like = negative_log_q(POINT_DOF, point.delta_c)
@@ -227,7 +228,7 @@ def _fit(field: _Field, selected: IntArray, parameters: Detection) -> None:
 
 
 def _positions(field: _Field, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return the fitted positions (relative right ascension, declination, deg) of candidates."""
+    """Return the fitted positions of the candidates in `rows`: relative right ascension and declination, deg."""
     ra, dec = field.stamps.ra[rows], field.stamps.dec[rows]
     fitted_dec = dec + field.fit.y[rows] / 3600.0
     cosine = np.cos(np.radians(0.5 * (dec + fitted_dec)))
@@ -235,7 +236,7 @@ def _positions(field: _Field, rows: IntArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _detections(field: _Field, floor: float) -> _Detections:
-    """Return the candidates above the DET_LIKE floor by decreasing DET_LIKE, ties by declination and RA."""
+    """Return the candidates with DET_LIKE of at least `floor`, by decreasing DET_LIKE (ties by declination and RA)."""
     rows = np.flatnonzero(field.det_like >= floor)
     ra, dec = _positions(field, rows)
     fit, det_like, ext_like = field.fit[rows], field.det_like[rows], field.ext_like[rows]
@@ -244,9 +245,9 @@ def _detections(field: _Field, floor: float) -> _Detections:
 
 
 def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArray:
-    """Mark detections, sorted by decreasing likelihood, that stay: of two near ones the less likely is dropped.
+    """Return which detections, sorted by decreasing likelihood, are kept: of two near ones only the more likely.
 
-    Near is within `merge_extended_arcsec` for two extended detections, within `merge_point_arcsec` for any two.
+    Two extended detections are near each other within `merge_extended_arcsec`, any two within `merge_point_arcsec`.
     """
     ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
     radii = parameters["merge_point_arcsec"], parameters["merge_extended_arcsec"]
@@ -254,21 +255,22 @@ def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArr
     wide = wide[extended[wide[:, 0]] & extended[wide[:, 1]]]
     pairs = np.unique(np.concatenate([close, wide]), axis=0)
     kept = np.ones(len(ra), dtype=bool)
-    for better, worse in pairs[pairs[:, 0] < pairs[:, 1]].tolist():  # sorted: `better` is settled by now
+    for better, worse in pairs[pairs[:, 0] < pairs[:, 1]].tolist():  # sorted, so that `better` is settled by now
         if kept[better]:
             kept[worse] = False
     return kept
 
 
 def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Find the source of most of each detection's fitted counts; a stamp holds at most one detection.
+    """Return the owner of each detection: the simulated source from which most of its fitted counts come.
 
-    A photon in a pixel with expected counts s of the source and b of everything else belongs to the source with
-    probability s / (s + b); summed over the photons this gives exactly the fitted counts. The source (of the photons'
-    truth labels) with the largest sum is the owner of the detection.
+    In a pixel with s expected counts of the detection and b of everything else, a photon belongs to the detection with
+    the probability s / (s + b). The sum of this probability over all photons is exactly the number of fitted counts.
+    The owner is the source (label of the photons) with the largest part of this sum. A stamp holds at most one
+    detection.
 
-    Returns, of shape (detection,), the owner's src_id (0 = there is only background); the purity, photons of the owner
-    inside the cut radius / fitted counts inside it, at most 1; and these fitted counts.
+    Returns three arrays (detection,): the owner's src_id (0 = there is only background); the purity, which is the
+    number of photons of the owner inside the cut radius / fitted counts inside it, at most 1; and these fitted counts.
     """
     fit, stamps, templates = field.fit, field.stamps, field.templates
     number = np.full(len(stamps.ra), -1, dtype=np.int64)
@@ -298,7 +300,10 @@ def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArra
 def _matched_halo(
     field: _Field, src_id: NDArray[np.integer], owner: IntArray, fitted: FloatArray, parameters: Detection
 ) -> tuple[IntArray, BoolArray]:
-    """Return each detection's halo (row in `src_id`, -1 = none) and which stay: the most likely one of each halo."""
+    """Return each detection's halo (row in `src_id`, -1 = none) and whether the detection is kept.
+
+    Of several detections of one halo, only the most likely one is kept.
+    """
     halo = np.full(len(owner), -1, dtype=np.int64)
     order = np.argsort(src_id, kind="stable")
     limit = parameters["match_counts_factor"] * photons_of(field.index, owner) + parameters["match_counts_offset"]
@@ -310,7 +315,7 @@ def _matched_halo(
 
 
 def _catalogue(field: _Field, detections: _Detections) -> Columns:
-    """Return the columns of the catalogue."""
+    """Return the columns of the catalogue of a field's detections."""
     exposure = field.exposure[detections.stamp]
     number, ra = np.arange(1, len(exposure) + 1, dtype=np.int32), (detections.ra + field.index.ra_zero) % 360.0
     measured = {
@@ -325,7 +330,7 @@ def _catalogue(field: _Field, detections: _Detections) -> Columns:
 def _matches(
     field: _Field, candidates: Candidates, detections: _Detections, halo: IntArray, purity: FloatArray
 ) -> Columns:
-    """Return the columns of the matches; `halo` is the row in `candidates` of each detection's halo, -1 = none."""
+    """Return the columns of the matches; `halo` is the row of each detection's halo in `candidates`, -1 = none."""
     rows = np.flatnonzero(halo >= 0)
     true = candidates[halo[rows]]
     x, y = offsets(detections.ra[rows], detections.dec[rows], relative_ra(true.ra, field.index.ra_zero), true.dec)

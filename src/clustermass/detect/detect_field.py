@@ -1,4 +1,4 @@
-"""The catalogue of a simulated field: detection on its event list, matching to haloes, redshifts of a follow-up."""
+"""Make the catalogue of a simulated field: detect sources, match them to haloes, add redshifts as of a follow-up."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def detect_sources(
     """Detect the sources of a simulated field; write `catalogue` and, in `matches`, the haloes that were detected.
 
     `events`, `exposure`, `labels` and `sources` are files of `simulate.realization.simulate_realization`. The seed,
-    `name` and `realization` fix all random numbers. InputError if the labels aren't those of the events, or a value of
-    `detection` doesn't fit the others.
+    `name` and `realization` determine all random numbers. InputError if the numbers of labels and events differ, or a
+    value of the config block `detection` doesn't fit the others.
     """
     generators = random_streams(sky["seed"], name, realization)
     exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
@@ -67,7 +67,7 @@ def detect_sources(
 
 
 def _columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
-    """Return the columns of the table `name` in the machine's byte order."""
+    """Return the columns of the table `name` of a FITS file, in the machine's byte order."""
     with opened_fits(path) as hdus:
         table = hdus[name]
         columns = {column: np.asarray(table.data[column]) for column in table.columns.names}
@@ -75,7 +75,7 @@ def _columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
 
 
 def _photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
-    """Read position, energy and truth label of each photon."""
+    """Read the position (deg), energy (eV) and source of each photon from an event list and its labels."""
     pieces = [(piece.ra, piece.dec, piece.pi_ev) for piece in stream_events(events)]
     ra, dec, pi_ev = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     src_id = _columns(labels, "LABELS")["SRC_ID"]
@@ -89,9 +89,9 @@ def _photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
 def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Return Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
 
-    Spectroscopic redshifts are exact. Photometric ones are scattered by a normal distribution cut below `redshift_min`,
-    and their stated error is `photometric_error` (1 + Z). `redshift`, shape (detection,), is the true one of each
-    detection's halo, NaN without a halo.
+    Spectroscopic redshifts are exact. Photometric redshifts have normal errors, truncated so that Z exceeds
+    `redshift_min`; their stated error is `photometric_error` (1 + Z). `redshift`, (detection,), is the true redshift of
+    each detection's halo, NaN without a halo.
     """
     has_halo, width = np.isfinite(redshift), parameters["photometric_error"]
     spectroscopic = has_halo & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])

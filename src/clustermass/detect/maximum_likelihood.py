@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.floating]  # of single or double precision
 
-BUDGET = 600_000  # elements of the largest array of a batch; 2.4 MB stay in the cache
+BUDGET = 600_000  # elements of the largest array of a batch, so that its 2.4 MB stay in the cache
 POINT_DOF = 3.0  # x, y, rate
 EXTENDED_DOF = 4.0  # x, y, rate, extent
 COARSE_LOSS = 2.0  # largest loss of likelihood by the coarse grid of positions, near the detection threshold
@@ -28,7 +28,7 @@ STEP_X, STEP_Y = np.tile(EDGE, 3), np.repeat(EDGE, 3)
 
 @dataclass
 class Fit(Rows):
-    """Best fits of one kind of model, each array (stamp,)."""
+    """Best fits of point sources or of extended sources, each array (stamp,)."""
 
     x: FloatArray  #: offset to the West of the stamp's centre, arcsec
     y: FloatArray  #: offset to the North
@@ -49,14 +49,14 @@ class Fit(Rows):
             values[rows] = getattr(other, name)
 
     def best(self) -> Fit:
-        """Return the fit with the largest delta_c of each stamp, from fits of shape (stamp, step)."""
+        """Return the fit with the largest delta_c for each stamp; the arrays of this object are (stamp, step)."""
         best = np.argmax(self.delta_c, axis=1)
         return self[np.arange(len(best)), best]
 
 
 @dataclass(frozen=True)
 class _Batch(Rows):
-    """Stamps with similar numbers of filled pixels, arrays (stamp, entry), padded with 0 counts and background 1."""
+    """Pixels with counts of several stamps, (stamp, entry); short rows are padded with 0 counts and background 1."""
 
     counts: Floats
     background: Floats
@@ -66,11 +66,12 @@ class _Batch(Rows):
 def fit_stamps(
     stamps: Stamps, background: Float32Array, selected: IntArray, templates: Templates, parameters: Detection
 ) -> tuple[Fit, Fit]:
-    """Fit a point source and an extended source to each stamp in `selected`; return the best of each, shape (fit,).
+    """Fit a point source and an extended source to each stamp in `selected`; return both best fits, (selected,).
 
-    The search begins on a coarse grid of 3 x 3 positions and every second extent. Around the best fit it continues with
-    finer grids of positions and the neighbouring extents, and ends with parabolas in position and extent. `background`
-    are the expected counts of everything but the source, > 0, for each entry of `stamps`.
+    The search begins on a coarse grid of 3 x 3 positions and every second extent. If the fit comes near the detection
+    threshold, the search continues around it on finer grids of positions and with the neighbouring extents. It ends at
+    the maxima of parabolas in position and extent. `background` holds the expected counts of everything except the
+    source, > 0, for each entry of `stamps`.
     """
     grid = _CoarseGrid(templates, parameters["shift_arcsec"])
     results = Fit.empty(len(selected)), Fit.empty(len(selected))
@@ -88,7 +89,7 @@ def fit_stamps(
 def _batches(
     stamps: Stamps, background: Float32Array, selected: IntArray, models: int
 ) -> Iterator[tuple[IntArray, _Batch]]:
-    """Yield rows of `selected` and their batch, stamps with few filled pixels first."""
+    """Yield batches of stamps and their rows in `selected`; stamps with few filled pixels come first."""
     # the last row is the padding
     counts, level = np.append(stamps.counts, np.float32(0.0)), np.append(background, np.float32(1.0))
     entries = _Batch(counts, level, np.append(stamps.pixel, np.int32(0)))
@@ -118,7 +119,7 @@ class _CoarseGrid:
         self.inside = templates.sum_inside(self.model, np.hypot(self.x, self.y))
 
     def search(self, batch: _Batch) -> tuple[Fit, Fit]:
-        """Return the best point source and the best extended source of the grid."""
+        """Return the best point source and the best extended source of the grid for each stamp of a batch."""
         template = self.image.take(batch.pixel, axis=0)
         inside = np.broadcast_to(self.inside, (len(batch), self.size))
         start = np.maximum(batch.counts.sum(axis=1, keepdims=True), np.float32(1.0))
@@ -130,7 +131,7 @@ class _CoarseGrid:
 
 
 def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[float]) -> Fit:
-    """Move to better positions and extents on finer and finer grids, then to the tops of parabolas."""
+    """Return better fits, by finer and finer grids of position and extent, and then by the maxima of parabolas."""
     none, stay = np.zeros(3), np.zeros(9, np.int64)
     for step in steps:
         fit = _evaluate(batch, fit, templates, STEP_X * step, STEP_Y * step, stay).best()
@@ -140,7 +141,7 @@ def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[floa
 
 
 def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: FloatArray, dmodel: IntArray) -> Fit:
-    """Fit the amplitude at steps, (step,) or (stamp, step), away from `fit`; the result is (stamp, step)."""
+    """Return fits of the amplitude at steps in position (arcsec) and model away from `fit`, shape (stamp, step)."""
     x, y = fit.x[:, None] + dx, fit.y[:, None] + dy
     most = len(templates.core_radius) - 1
     model = np.where(fit.model[:, None] > 0, np.clip(fit.model[:, None] + dmodel, 1, most), 0)
@@ -154,7 +155,7 @@ def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy:
 
 
 def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) -> Fit:
-    """Move to the tops of parabolas through the neighbours in position and extent, and evaluate in double precision."""
+    """Return fits at the maxima of parabolas in position and extent; the likelihood is in double precision."""
     dx, dy, dmodel = np.array([[0, -1, 1, 0, 0, 0, 0], [0, 0, 0, -1, 1, 0, 0], [0, 0, 0, 0, 0, -1, 1]])
     cross = _evaluate(batch, fit, templates, step * dx, step * dy, dmodel)
     shift_x, shift_y, shift_model = (_vertex(cross.delta_c[:, [k, 0, k + 1]]) for k in (1, 3, 5))
@@ -168,7 +169,7 @@ def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) ->
 
 
 def _vertex(values: FloatArray) -> FloatArray:
-    """Return where, in [-1, 1], parabolas through the values (stamp, 3) at -1, 0, 1 have their maximum, (stamp,)."""
+    """Return where in [-1, 1] parabolas have their maxima, (stamp,), from `values` at -1, 0, 1, shape (stamp, 3)."""
     curvature = values[:, 0] - 2.0 * values[:, 1] + values[:, 2]
     peaked = curvature < 0.0
     slope = 0.5 * (values[:, 0] - values[:, 2])
@@ -181,8 +182,9 @@ ASYMPTOTIC_FROM = 200.0  # gammaincc underflows near 700; from here five terms o
 def negative_log_q(dof: float, delta_c: Floats) -> FloatArray:
     """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood of a drop `delta_c` of the C statistic; float64, >= 0.
 
-    Q, the upper regularised incomplete gamma function, is the chance that chi^2 with `dof` degrees of freedom (ermldet:
-    3 for a point source, 4 for an extended one) exceeds `delta_c` (0 if negative). Finite for finite values.
+    Q, the upper regularised incomplete gamma function, is the probability that chi^2 with `dof` degrees of freedom
+    exceeds `delta_c`. In ermldet, `dof` is 3 for a point source and 4 for an extended one. A negative `delta_c` counts
+    as 0. The result is finite for finite values.
     """
     a = dof / 2.0
     x = np.maximum(np.asarray(delta_c, dtype=np.float64) / 2.0, 0.0)
@@ -202,21 +204,23 @@ def negative_log_q(dof: float, delta_c: Floats) -> FloatArray:
 def fit_amplitude(
     counts: Floats, background: Floats, template: Floats, template_sum: Floats, start: Floats, iterations: int
 ) -> tuple[Floats, Floats]:
-    """Fit the non-negative amplitude of each template that minimises C = 2 sum(m - n ln m), m = background + a T.
+    """Fit the amplitude a >= 0 of each template T that minimises C = 2 sum(m - n ln m), where m = b + a T.
 
-    Only pixels that hold counts enter the sum over n ln m, so pixels without counts may be left out (or padded with
-    zero counts and a positive background b). dC/da = 0 is
+    n are the counts and b is the background. Only pixels with counts enter the sum over n ln m. Pixels without counts
+    may therefore be left out, or padded with zero counts and a positive background. The condition dC/da = 0 is
 
-        G(a) = sum_i n_i T_i / (b_i + a T_i) = sum_i T_i,
+        G(a) = sum_i n_i T_i / (b_i + a T_i) = sum_i T_i.
 
-    solved as 1/G(a) = 1/sum(T). 1/G is increasing and concave in a (linear if T / b is the same in all pixels), so
-    Newton's iteration on it never overshoots and converges in a few steps, where Newton's on dC/da would not:
+    It is solved in the form 1/G(a) = 1/sum(T), because 1/G is increasing and concave in a (linear if T / b is the same
+    in all pixels). Newton's method for this form never overshoots and converges in a few steps, unlike Newton's method
+    for dC/da. A step is
 
         a <- max(a + G (G / sum(T) - 1) / sum(n T^2 / (b + a T)^2), 0).
 
-    Takes counts and background (stamp, pixel) and templates (stamp, pixel, model) of the pixels that hold counts, the
-    templates' sums over ALL pixels of the fit (stamp, model), and first guesses (stamp, 1) or (stamp, model). Returns
-    the amplitudes, >= 0, and C(amplitude 0) - C(best), >= 0, both (stamp, model).
+    `counts` and `background`, (stamp, pixel), and `template`, (stamp, pixel, model), are those of the pixels with
+    counts. `template_sum`, (stamp, model), is the sum of each template over ALL pixels of the fit. `start` holds first
+    guesses, (stamp, 1) or (stamp, model). Returns the amplitudes and the drops C(a = 0) - C(best), both >= 0 and
+    (stamp, model).
     """
     amplitude = np.broadcast_to(start, template_sum.shape).astype(template.dtype)
     weights = counts[:, None, :].astype(template.dtype, copy=False)

@@ -1,4 +1,4 @@
-"""Point sources and beta models as the telescope sees them, and counts around many positions without a full image."""
+"""Templates of point sources and beta models after the PSF, and counts around many positions without a full image."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ RadialProfile: TypeAlias = Callable[[FloatArray], FloatArray]
 GRID_STEP = 2.0  # arcsec, of the grid on which PSF and beta model are convolved
 GRID_SIZE = 512
 TABLE_STEP = 0.1  # arcsec, of the tables that are looked up without interpolation
-TABLE_RADIUS = 360.0  # arcsec; the lookup takes anything farther as this far
+TABLE_RADIUS = 360.0  # arcsec; a larger radius is looked up as this one
 STRIP_DEG = 40.0 / 3600.0  # height of the declination strips into which events are sorted
 BLOCK = 8000  # positions at a time, for half a million photons
-REACH_ARCSEC = 120.0  # beyond the cut radius; farther sources are left to the local background
+REACH_ARCSEC = 120.0  # how far beyond the cut radius sources are modelled; farther ones are local background
 STRIP_KEY = 720.0  # separates the strips in the sort key; above the 360 degrees that right ascension can span
 
 
@@ -37,29 +37,30 @@ class Templates:
 
     core_radius: FloatArray  #: arcsec, (model,); 0 for the first model, the point source
     profile: Float32Array  #: counts in a pixel at radius i * TABLE_STEP of a source of one count, (model, radius)
-    inside: Float32Array  #: counts inside the cut radius of such a source i * TABLE_STEP off centre, (model, shift)
+    inside: Float32Array  #: counts inside the cut radius of this source i * TABLE_STEP off centre, (model, shift)
     x: Float32Array  #: offset to the West of the pixels inside the cut radius, arcsec, (pixel,)
     y: Float32Array  #: offset to the North
     pixel_of: IdArray  #: number of the pixel at [row to the North, column to the West], -1 outside the cut radius
     pixel_arcsec: float
 
     def value(self, model: NDArray[np.integer], radius: NDArray[np.floating]) -> Float32Array:
-        """Return the counts in a pixel at `radius` [arcsec] from a one-count source of each `model` (broadcast)."""
+        """Return the counts in a pixel at `radius` [arcsec] from a one-count source of `model` (broadcast)."""
         width = self.profile.shape[1]
         index = np.minimum((radius * np.float32(1.0 / TABLE_STEP) + np.float32(0.5)).astype(np.int32), width - 1)
         return self.profile.ravel().take(index + np.asarray(model, dtype=np.int32) * np.int32(width))
 
     def sum_inside(self, model: NDArray[np.integer], shift: NDArray[np.floating]) -> Float32Array:
-        """Return the counts inside the cut radius of a one-count source `shift` arcsec off the centre (broadcast)."""
+        """Return the counts inside the cut radius of a one-count source `shift` arcsec off centre (broadcast)."""
         index = np.minimum((shift / TABLE_STEP + 0.5).astype(np.int32), self.inside.shape[1] - 1)
         return self.inside[model, index]
 
 
 def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
-    """Tabulate PSF (x) beta model (x) pixel for every extent of the config block `detection`.
+    """Return templates of the point source and of every extent in the config block `detection`.
 
-    Surface brightness of an extended source: [1 + (r / rc)^2]^(-3/2), i.e. beta = 2/3 (ermldet's model), normalised to
-    one count over the whole sky. InputError if the cut radius does not fit into the stamp or the PSF is not normalised.
+    A template is the source convolved with PSF and pixel. The surface brightness of an extended source of core radius
+    rc is proportional to [1 + (r / rc)^2]^(-3/2), a beta model with beta = 2/3 as in ermldet. Each source has one count
+    over the whole sky. InputError if the cut radius does not fit into the stamp or the PSF is not normalised.
     """
     pixel, size, cut = parameters["pixel_arcsec"], parameters["stamp_pixels"], parameters["cut_radius_arcsec"]
     if size % 2 == 0 or cut > pixel * size / 2:
@@ -85,7 +86,7 @@ def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
 
 
 def _profiles(psf: RadialProfile, core: FloatArray, pixel: float) -> FloatArray:
-    """Return PSF (x) pixel and PSF (x) beta model (x) pixel [arcsec^-2] at every TABLE_STEP out to TABLE_RADIUS."""
+    """Return sources convolved with PSF and pixel, arcsec^-2, at every TABLE_STEP to TABLE_RADIUS, (model, radius)."""
     offset = fftfreq(GRID_SIZE, 1.0 / (GRID_SIZE * GRID_STEP))
     radius = np.hypot(offset[:, None], offset[None, :])
     blurred = psf(radius) * GRID_STEP**2
@@ -104,12 +105,12 @@ def _profiles(psf: RadialProfile, core: FloatArray, pixel: float) -> FloatArray:
 
 @dataclass(frozen=True)
 class EventIndex:
-    """Events sorted by strip of declination and right ascension, each array (event,)."""
+    """Events sorted by strip of declination, and by right ascension in each strip; each array (event,)."""
 
     ra_zero: float  #: right ascension that `ra` counts from, deg
     dec_zero: float  #: declination of the lower edge of the first strip, deg
     key: FloatArray  #: strip number * STRIP_KEY + ra, increasing
-    ra: FloatArray  #: relative to ra_zero, in (-180, 180] deg
+    ra: FloatArray  #: relative to ra_zero, in [-180, 180) deg
     dec: FloatArray
     src_id: IdArray  #: source of each photon
 
@@ -137,13 +138,13 @@ def relative_ra(ra: FloatArray, ra_zero: float) -> FloatArray:
 def offsets(
     ra: FloatArray, dec: FloatArray, ra_centre: FloatArray, dec_centre: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the offsets to the West and to the North [arcsec] of positions from centres [deg], a few arcmin apart."""
+    """Return the offsets to the West and North [arcsec] of positions from centres [deg] a few arcmin apart."""
     cosine = np.cos(np.radians(0.5 * (dec + dec_centre)))
     return (ra_centre - ra) * cosine * 3600.0, (dec - dec_centre) * 3600.0
 
 
 def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float, e_max_ev: float) -> EventIndex:
-    """Index events (ra, dec in deg, pi_ev, src_id) between two energies [eV, both included] by their position."""
+    """Return the index of events (ra, dec in deg, pi_ev, src_id) between two energies in eV, both included."""
     used = np.flatnonzero((events["pi_ev"] >= e_min_ev) & (events["pi_ev"] <= e_max_ev))
     ra, dec = relative_ra(events["ra"][used], ra_zero), events["dec"][used]
     dec_zero = float(dec.min()) if len(dec) else 0.0
@@ -154,7 +155,7 @@ def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float,
 
 
 def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntArray, IntArray]:
-    """Return (i, j) for all j in first[i] <= j < last[i], one after the other."""
+    """Return all pairs (i, j) with first[i] <= j < last[i] as two arrays, ordered by i and j."""
     length = np.maximum(last - first, 0)
     owner = np.repeat(np.arange(len(first), dtype=np.int64), length)
     before = np.cumsum(length) - length
@@ -164,7 +165,7 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Return pairs of position (relative RA, Dec in deg) and event: all within +-`half_arcsec`, and some farther."""
+    """Return pairs (position, event) of all events within +-`half_arcsec` of positions [deg], and of some farther."""
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
     lowest = np.floor((dec - half - index.dec_zero) / STRIP_DEG)
@@ -178,7 +179,7 @@ def events_in_boxes(
 
 
 def build_stamps(index: EventIndex, ra: FloatArray, dec: FloatArray, templates: Templates) -> Stamps:
-    """Count the photons around positions (relative right ascension and declination, deg) in the templates' pixels."""
+    """Return the counts in the templates' pixels around positions (relative right ascension, declination, deg)."""
     pixels, size = len(templates.x), len(templates.pixel_of)
     codes, events = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for begin in range(0, len(ra), BLOCK):
@@ -202,7 +203,7 @@ def build_stamps(index: EventIndex, ra: FloatArray, dec: FloatArray, templates: 
 
 
 def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> IntArray:
-    """Return how many photons of the detection band each source sent."""
+    """Return the number of photons in the detection band that each source in `src_id` sent, (source,)."""
     label, photons = np.unique(index.src_id, return_counts=True)
     place = np.minimum(np.searchsorted(label, src_id), max(len(label) - 1, 0))
     return np.where(label[place] == src_id, photons[place], 0) if len(label) else np.zeros(len(src_id), np.int64)
@@ -211,7 +212,7 @@ def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> IntArray:
 def neighbours(
     ra: FloatArray, dec: FloatArray, other_ra: FloatArray, other_dec: FloatArray, radius_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Return all pairs (i, j) of a position i and another position j within a radius; positions in deg."""
+    """Return all pairs (i, j) of a position i and an other position j (deg) within a radius, as two index arrays."""
     if len(ra) == 0 or len(other_ra) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
@@ -232,7 +233,8 @@ def source_counts(
 ) -> Float32Array:
     """Return the expected counts that sources add to each entry of `stamps`, shape (entry,).
 
-    Other arrays have shape (pair,): a stamp, and a source near it with relative RA and Dec (deg), model and counts.
+    All other arrays have the shape (pair,). A pair is a stamp (its number) and a source near it (its relative RA and
+    Dec in deg, its model and its counts).
     """
     x, y = offsets(ra, dec, stamps.ra[stamp], stamps.dec[stamp])
     pair, entry = ranges(stamps.first[stamp], stamps.first[stamp + 1])
