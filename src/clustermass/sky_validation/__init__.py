@@ -1,1 +1,1 @@
-"""The simulated sky against published numbers."""
+"""Compare the simulated sky with published numbers."""

@@ -1,4 +1,4 @@
-"""Measurements on all realizations of a sky, gathered in one small file from which table and figure are made."""
+"""Measure all realizations of a sky; table and figure are made from the small file that holds the measurements."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
 
-#: candidates are extended detections above both limits, as in eFEDS; selected candidates are haloes
+#: candidates are extended detections above both limits, as in eFEDS; those matched to a halo are selected
 DET_LIKE_MIN, EXT_LIKE_MIN = 5.0, 6.0
 #: erg/s/cm2, 0.5-2 keV: limits of the cumulative numbers of clusters
 FLUX = np.array(
@@ -65,7 +65,7 @@ VARIABLES = {
 
 
 class RealizationFiles(NamedTuple):
-    """Files of one realization."""
+    """The files of one realization that are measured."""
 
     events: Path
     exposure: Path
@@ -75,11 +75,11 @@ class RealizationFiles(NamedTuple):
 
 
 def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
-    """Return `VARIABLES` of all realizations of one sky.
+    """Return the measurements (`VARIABLES`) of all realizations of one sky.
 
-    Numbers have the shape (realization,), cumulative numbers (realization, flux) or (realization, rate). Properties of
-    the extended candidates of all realizations are joined, (candidate,); `field` is their realization's number.
-    InputError if there is no realization, if they are of different skies, or if a file is wrong
+    Numbers have the shape (realization,), cumulative numbers (realization, flux) or (realization, rate). The properties
+    of the extended candidates of all realizations are joined, (candidate,); `field` is the number of each one's
+    realization. InputError if there is no realization, if they are of different skies, or if a file is wrong
     (`measure_realization`).
     """
     if not realizations:
@@ -102,10 +102,10 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
 
 
 def measure_realization(files: RealizationFiles) -> xr.Dataset:
-    """Return `VARIABLES` of one realization, without `field`; haloes and area without exposure do not count.
+    """Return the measurements (`VARIABLES`, except `field`) of one realization.
 
-    InputError if a file is missing or damaged or lacks a column, if a value is not finite, or if files do not belong
-    together.
+    Haloes and area without exposure do not count. InputError if a file is missing or damaged or lacks a column, if a
+    value is not finite, or if files do not belong together.
     """
     catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", *_MEASURED))
     truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", *_TRUE))
@@ -148,14 +148,14 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
 
 
 def above(values: FloatArray, limits: FloatArray) -> FloatArray:
-    """Return how many `values` are above each of `limits`, float64 (limit,)."""
+    """Return the number of `values` that exceed each of `limits`, float64 (limit,)."""
     return np.asarray(len(values) - np.searchsorted(np.sort(values), limits, side="right"), dtype=float)
 
 
 def solid_angle_deg2(shape: tuple[int, ...], wcs: WCS) -> FloatArray:
-    """Solid angle of each pixel of a SIN image about its reference point in deg2, float64 (y, x); 0 off the sphere.
+    """Return the solid angle in deg2 of each pixel of an image in SIN projection, float64 (y, x); 0 off the sphere.
 
-    A pixel of the plane at an angle t from the centre covers its area / cos t on the sphere.
+    At an angle t from the reference point, the solid angle of a pixel is its area in the plane divided by cos t.
     """
     y, x = np.indices(shape, dtype=float)
     scale = np.asarray(wcs.pixel_scale_matrix)
@@ -169,7 +169,7 @@ def solid_angle_deg2(shape: tuple[int, ...], wcs: WCS) -> FloatArray:
 def _halo_rows(
     files: RealizationFiles, id_src: FloatArray, src_id: FloatArray, matches: Mapping[str, FloatArray]
 ) -> NDArray[np.int64]:
-    """Return the row of each detection's halo in the truth table, (detection,); -1 = none."""
+    """Return the row of each detection's halo in the truth table, (detection,), -1 = no halo; InputError if lost."""
     detection, halo = find_rows(matches["ID_SRC"], id_src), find_rows(matches["SRC_ID"], src_id)
     if (lost := (detection < 0) | (halo < 0)).any():
         pair = f"ID_SRC {matches['ID_SRC'][lost][0]:.0f} or SRC_ID {matches['SRC_ID'][lost][0]:.0f}"
@@ -183,7 +183,7 @@ def _halo_rows(
 
 
 def _columns(path: Path, name: str, columns: tuple[str, ...]) -> tuple[dict[str, FloatArray], str]:
-    """Return columns of the table `name`, float64 (row,), all finite, and the hash of its configuration."""
+    """Return `columns` of the table `name`, float64 (row,), and its CFGHASH; InputError if a value is not finite."""
     table = read_product(path, name, columns)
     values = {column: table.numbers(column) for column in columns}
     for column, cells in values.items():
@@ -198,7 +198,7 @@ def _check_positive(path: Path, values: FloatArray, name: str) -> None:
 
 
 def _count_events(path: Path) -> tuple[float, float]:
-    """Count all events, and those within `BAND_EV`; the list is mapped, not loaded."""
+    """Return the number of all events in a list, and of those within `BAND_EV`; the file is memory-mapped."""
     with reading(path, "event list"), fits.open(path, memmap=True) as hdus:
         energy = np.asarray(hdus["EVENTS"].data["PI"])
         inside = (energy >= BAND_EV[0]) & (energy <= BAND_EV[1])
@@ -206,7 +206,7 @@ def _count_events(path: Path) -> tuple[float, float]:
 
 
 def write_measured(data: xr.Dataset, realizations: Sequence[RealizationFiles], path: Path) -> None:
-    """Write the result of `measure` as netCDF; as inputs it names catalogues, truths and matches, not event lists."""
+    """Write the result of `measure` as netCDF; its provenance names catalogues, truths, matches, but no event lists."""
     inputs = [file for files in realizations for file in (files.catalogue, files.truth, files.matches)]
     sky = {"sky_config_hash": data.attrs["sky_config_hash"]}
     title = "Measurements on simulated fields, for their comparison with published numbers"

@@ -1,6 +1,7 @@
-"""The numbers that are compared: published ones (`published.yaml`), and statistics of the simulated sky.
+"""Published numbers (`published.yaml`), and the statistics of the simulated sky that are compared with them.
 
-The statistics are functions of the measurements (`measure.measure`); the table names them.
+Each statistic is a function of the measurements of `measure.measure`; the table in `published.yaml` names it. The
+redshift term q of the relations fitted here is log10((1 + z) / (1 + `pivot_z`)).
 """
 
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from clustermass.arrays import FloatArray
 from clustermass.baselines.scaling_relations import count_rate_relation, design_matrix, redshift_term
 
-BRIGHT = 60.0  #: both likelihoods of a bright cluster, as in Krippendorf et al. 2023
-PERCENT = (5, 25, 50, 75, 95)  #: percent of the published quantiles
+BRIGHT = 60.0  #: both likelihoods of a bright cluster exceed this value, as in Krippendorf et al. 2023
+PERCENT = (5, 25, 50, 75, 95)  #: the published quantiles, in percent
 
 
 class PublishedNumber(NamedTuple):
@@ -30,7 +31,7 @@ class PublishedNumber(NamedTuple):
 
 
 class Histogram(NamedTuple):
-    """Published numbers in bins."""
+    """A published histogram."""
 
     edges: FloatArray  # (bin + 1,)
     counts: FloatArray  # (bin,)
@@ -55,7 +56,7 @@ def published() -> dict[str, Any]:
 
 
 def published_number(name: str) -> PublishedNumber:
-    """Return a published number by name; the error of a count is its square root."""
+    """Return the published number `name`; the error of a count is its square root."""
     entry = published()["numbers"][name]
     if "count" in entry:
         per = entry.get("per", 1.0)
@@ -64,14 +65,14 @@ def published_number(name: str) -> PublishedNumber:
 
 
 def published_quantile(name: str, percent: int) -> PublishedNumber:
-    """Return a published quantile; ValueError if `percent` is none of `PERCENT`."""
+    """Return the published quantile `percent` of the quantity `name`; ValueError if it is not one of `PERCENT`."""
     entry = published()["quantiles"][name]
     value, error = entry["values"][PERCENT.index(percent)]
     return PublishedNumber(value, error, entry["source"])
 
 
 def published_histogram(name: str) -> Histogram:
-    """Return a published histogram."""
+    """Return the published histogram `name`."""
     entry = published()["histograms"][name]
     counts = np.array(entry["counts"], dtype=float)
     low, high = entry.get("range", (0.0, 0.0))
@@ -80,13 +81,13 @@ def published_histogram(name: str) -> Histogram:
 
 
 def published_running(name: str) -> Running:
-    """Return published quantiles in bins."""
+    """Return the published quantiles in bins that have the name `name`."""
     entry = published()["running"][name]
     return Running(np.array(entry["edges"], dtype=float), *np.array(entry["rows"], dtype=float).T)
 
 
 def published_median_ext_like(span: str) -> PublishedNumber:
-    """Return the published median EXT_LIKE in a bin of ML_CTS, such as "0–60" or "above 400"."""
+    """Return the published median EXT_LIKE of clusters with ML_CTS in a bin, such as "0–60" or "above 400"."""
     bins = published_running("ext_by_counts")
     spans = [f"{low:.0f}–{high:.0f}" if np.isfinite(high) else f"above {low:.0f}" for low, high in pairwise(bins.edges)]
     row = spans.index(span)
@@ -94,17 +95,18 @@ def published_median_ext_like(span: str) -> PublishedNumber:
 
 
 def mass_relation() -> dict[str, float]:
-    """Return the count-rate relation of the published eFEDS masses, a block like `baselines.count_rate_efeds`."""
+    """Return the coefficients of the count-rate relation of published eFEDS masses, as `baselines.count_rate_efeds`."""
     return dict(published()["mass_relation"])
 
 
 def with_error(
     statistic: Callable[..., float], data: xr.Dataset, others: list[xr.Dataset], *arguments: Any
 ) -> tuple[float, float | None]:
-    """Return a statistic of all n realizations and its jackknife error, None for n = 1 or if one of `others` gives NaN.
+    """Return `statistic` of all n realizations and its jackknife standard error.
 
-    The error is sqrt((n - 1) v), with v the variance (over n) of the statistic among `others`, the data without each
-    realization in turn. For a mean over realizations it equals their sample standard deviation over sqrt(n).
+    The error is sqrt((n - 1) v), where v is the variance (over n) of the statistic among `others`, the data without
+    each realization in turn. For a mean over realizations it equals their sample standard deviation over sqrt(n). The
+    error is None for n = 1, or if the statistic of one of `others` is NaN.
     """
     without = [statistic(other, *arguments) for other in others]
     error = float(np.sqrt((len(others) - 1) * np.var(without))) if others else np.nan
@@ -122,34 +124,37 @@ def leave_one_out(data: xr.Dataset) -> list[xr.Dataset]:
 
 
 def chosen(data: xr.Dataset, which: str) -> NDArray[np.bool_]:
-    """Mark candidates, (candidate,): `all`, `selected` (a halo), or `bright` (a halo, both likelihoods > `BRIGHT`)."""
+    """Return which candidates are in a class, bool (candidate,).
+
+    The class is `all`, `selected` (matched to a halo) or `bright` (selected, and both likelihoods above `BRIGHT`).
+    """
     halo = np.isfinite(data["log10_m500c"].values)
     bright = (data["det_like"].values > BRIGHT) & (data["ext_like"].values > BRIGHT)
     return {"all": np.ones_like(halo), "selected": halo, "bright": halo & bright}[which]
 
 
 def per_field(data: xr.Dataset, name: str) -> float:
-    """Mean of the variable `name` over the realizations (one field each)."""
+    """Return the mean of the variable `name` over the realizations (one field each)."""
     return float(data[name].mean())
 
 
 def ratio(data: xr.Dataset, name: str, over: str) -> float:
-    """Ratio of the variables `name` and `over`, each summed over the realizations."""
+    """Return the sum of the variable `name` over all realizations, divided by the sum of the variable `over`."""
     return float(data[name].sum() / data[over].sum())
 
 
 def density_above_flux(data: xr.Dataset, flux: float) -> float:
-    """Return the number of haloes per deg2 above `flux`, one of the tabulated fluxes."""
+    """Return the number of haloes per deg2 above `flux`, which is one of the tabulated fluxes."""
     return float(data["haloes_above"].sel(flux=flux).sum() / data["area"].sum())
 
 
 def density_above_rate(data: xr.Dataset, rate: float) -> float:
-    """Surface density per deg2 of the selected clusters with ML_RATE above `rate`."""
+    """Return the number per deg2 of selected clusters with ML_RATE above `rate`."""
     return float((chosen(data, "selected") & (data["ml_rate"].values > rate)).sum() / data["area"].sum())
 
 
 def completeness(data: xr.Dataset, low: float, high: float | None = None) -> float:
-    """Return the selected share of haloes with fluxes between two tabulated ones (None = no upper limit)."""
+    """Return the share of haloes that are selected, for fluxes between two tabulated ones (None = no limit)."""
     haloes, selected = (
         float(data[name].sel(flux=low).sum()) - (0.0 if high is None else float(data[name].sel(flux=high).sum()))
         for name in ("haloes_above", "selected_above")
@@ -158,20 +163,20 @@ def completeness(data: xr.Dataset, low: float, high: float | None = None) -> flo
 
 
 def candidates_per_field(data: xr.Dataset, which: str) -> float:
-    """Mean number of candidates over the realizations; `which` as in `chosen`."""
+    """Return the mean number of candidates in a realization; `which` is their class as in `chosen`."""
     return float(chosen(data, which).sum() / data.sizes["realization"])
 
 
 def spurious_share(data: xr.Dataset) -> float:
-    """Share of the candidates that match no halo."""
+    """Return the share of the candidates that match no halo."""
     return _nan_if_none(~chosen(data, "selected"), np.mean)
 
 
 def quantile(data: xr.Dataset, percent: float, name: str, which: str = "all") -> float:
-    """Quantile `percent` of `name` among the candidates of all realizations; NaN without candidates.
+    """Return the quantile `percent` of a quantity over the candidates of a class (`chosen`); NaN without candidates.
 
-    `name` is a column, or `background` (ML_BKG / ML_EXP, counts/arcmin2/ks), or `flux_over_rate` (true flux inside
-    R500c over ML_RATE, 1e-13 erg/cm2 per count).
+    The quantity `name` is a variable, or `background` (ML_BKG / ML_EXP, counts/arcmin2/ks), or `flux_over_rate` (true
+    flux inside R500c divided by ML_RATE, 1e-13 erg/cm2 per count).
     """
     if name == "background":
         values = 1000 * data["ml_bkg"].values / data["ml_exp"].values
@@ -183,45 +188,45 @@ def quantile(data: xr.Dataset, percent: float, name: str, which: str = "all") ->
 
 
 def median_ext_like(data: xr.Dataset, low: float, high: float) -> float:
-    """Median EXT_LIKE of the selected clusters with ML_CTS in [low, high)."""
+    """Return the median EXT_LIKE of the selected clusters with ML_CTS in [low, high)."""
     counts = data["ml_cts"].values
     inside = chosen(data, "selected") & (counts >= low) & (counts < high)
     return _nan_if_none(data["ext_like"].values[inside], np.median)
 
 
 def mass_regression(data: xr.Dataset, term: int) -> float:
-    """Coefficient `term` of log10 M500c = a + b log10(rate / pivot) + c q + d q^2 fitted to the selected clusters."""
+    """Return coefficient `term` of log10 M500c = a + b log10(rate / pivot) + c q + d q^2 for selected clusters."""
     rate, q, mass = _rate_and_mass(data)
     design = design_matrix(rate, q, q**2)
     return float(np.linalg.lstsq(design, mass, rcond=None)[0][term]) if len(mass) > design.shape[1] else np.nan
 
 
 def mass_offset(data: xr.Dataset) -> float:
-    """Mean of true log10 M500c minus the relation of the eFEDS masses, over the selected clusters."""
+    """Return the mean over the selected clusters of true log10 M500c minus that of the relation of eFEDS masses."""
     return _nan_if_none(offsets_from_relation(data), np.mean)
 
 
 def offsets_from_relation(data: xr.Dataset) -> FloatArray:
-    """Return true log10 M500c minus the relation of the eFEDS masses, (selected cluster,)."""
+    """Return true log10 M500c minus that of the relation of eFEDS masses, (selected cluster,)."""
     selected = chosen(data, "selected")
     rate, z = data["ml_rate"].values[selected], data["redshift"].values[selected]
     return np.asarray(data["log10_m500c"].values[selected] - count_rate_relation(z, mass_relation()).log10_mass(rate))
 
 
 def scatter_by_rate(data: xr.Dataset) -> float:
-    """Scatter of log10 M500c of selected clusters about its best quadratic in log10 ML_RATE and q."""
+    """Return the scatter in dex of log10 M500c of selected clusters about a quadratic in log10 ML_RATE and q."""
     rate, q, mass = _rate_and_mass(data)
     return _scatter(design_matrix(rate, q, q**2, rate**2, rate * q), mass)
 
 
 def scatter_by_luminosity(data: xr.Dataset) -> float:
-    """Scatter of log10 M500c of selected clusters about its best linear fit in true log10 L500 and q."""
+    """Return the scatter in dex of log10 M500c of selected clusters about a linear fit in log10 L500 and q."""
     _, q, mass = _rate_and_mass(data)
     return _scatter(design_matrix(np.log10(data["l500"].values[chosen(data, "selected")]) - 44, q), mass)
 
 
 def _rate_and_mass(data: xr.Dataset) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return log10(ML_RATE / pivot), q and log10 M500c of the selected clusters."""
+    """Return log10(ML_RATE / pivot), the redshift term q and true log10 M500c of the selected clusters."""
     selected, relation = chosen(data, "selected"), mass_relation()
     rate = np.log10(data["ml_rate"].values[selected] / relation["pivot_rate"])
     q = redshift_term(data["redshift"].values[selected], relation["pivot_z"])

@@ -32,7 +32,7 @@ _HEAD = (
 
 
 class Row(NamedTuple):
-    """One statistic of the simulated sky beside its published value."""
+    """A row of the table: one statistic of the simulated sky and its published value."""
 
     key: str
     group: str
@@ -47,12 +47,12 @@ class Row(NamedTuple):
 
     @property
     def holds(self) -> bool | None:
-        """Whether the value lies within the tolerance; None = there is no demand."""
+        """Return whether the value lies within the tolerance; None if there is no demand."""
         return None if self.tolerance is None else bool(self.tolerance[0] <= self.value <= self.tolerance[1])
 
     @property
     def sigmas(self) -> float | None:
-        """Difference from the published number over both errors added in quadrature; None if an error is unknown."""
+        """Return the difference from the published number over both errors added in quadrature; None without errors."""
         if self.reference is None or self.reference.error is None or self.error is None:
             return None
         both = math.hypot(self.reference.error, self.error)
@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
 
 def tuned() -> dict[str, str]:
-    """Return, by key of each tuned row, the keys of the sky's configuration that were tuned for it."""
+    """Return the keys of the sky's configuration that were tuned for each tuned row, by the key of the row."""
     return {row: keys for keys, rows in statistics.published()["tuned"].items() for row in rows}
 
 
@@ -80,7 +80,7 @@ def _rows(
     percents: Sequence[int] = (),
     **limits: Any,
 ) -> Iterator[Row]:
-    """Yield the row of an entry of the table, or one for each quantile in `percents`."""
+    """Yield the row of one entry of the table in `published.yaml`, or one row for each quantile in `percents`."""
     for percent in percents:
         words = name + (", median" if percent == 50 else f", {percent} % quantile")
         call, stated = (statistic[0], percent, *statistic[1:]), statistics.published_quantile(key, percent)
@@ -106,9 +106,10 @@ def tolerance(
     absolute: float = 0.0,
     allowed: Sequence[float] = (),
 ) -> tuple[float, float] | None:
-    """Return the acceptable range of a row: `allowed`, or a relative or absolute distance from the published number.
+    """Return the lowest and the highest acceptable value of a row; None if there is no demand.
 
-    ValueError if there is a demand without a range, or a range without a demand.
+    They are `allowed`, or lie at a relative or absolute distance from the published number `reference`. ValueError if
+    there is a demand without a range, or a range without a demand.
     """
     distance = absolute + (relative * abs(reference.value) if reference else 0.0)
     if (demand == "reported") is bool(distance or allowed):
@@ -119,7 +120,7 @@ def tolerance(
 
 
 def compare(data: xr.Dataset) -> list[Row]:
-    """Return the rows with value and error, computed from the measurements `data`."""
+    """Return the rows of the table with value and error, computed from the measurements `data`."""
     others, compared = statistics.leave_one_out(data), []
     for row in rows():
         name, *arguments = row.statistic
@@ -131,7 +132,7 @@ def compare(data: xr.Dataset) -> list[Row]:
 def validate(realizations: Sequence[RealizationFiles], table: Path, markdown: Path, measured: Path) -> dict[str, Any]:
     """Measure the realizations of a sky, compare them with published numbers, and write the results.
 
-    The table goes to `table` (JSON, also returned) and `markdown`; the data of the figure go to `measured` (netCDF).
+    The table is written to `table` (JSON, also returned) and `markdown`, the data of the figure to `measured` (netCDF).
     InputError if there is no realization, if they are of different skies, or if a file is missing or wrong.
     """
     write_measured(measure(realizations), realizations, measured)
@@ -164,7 +165,7 @@ def _demanded(compared: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    """Return a row as plain values; None for what is unknown or not finite."""
+    """Return a row as plain values for JSON; what is unknown or not finite becomes None."""
     return {
         **{name: getattr(row, name) for name in ("key", "group", "name", "unit")},
         "simulated": row.value if math.isfinite(row.value) else None,
@@ -183,7 +184,7 @@ def _plain(row: Row) -> dict[str, Any]:
 
 
 def _page(compared: Sequence[Row], realizations: int) -> str:
-    """Return the table as Markdown."""
+    """Return the table as a page of Markdown."""
     outcome = []
     for demand, asked in _demanded(compared).items():
         failed = [row.name for row in asked if not row.holds]
@@ -216,7 +217,7 @@ def _cells(row: Row) -> str:
 
 
 def rounded(value: float, error: float | None) -> str:
-    """Return value and error as text, both to two digits of the error (four digits of the value without one)."""
+    """Return a value and its error as text, to two digits of the error, or else to four digits of the value."""
     if not math.isfinite(value):
         return "none"
     if error is None or not math.isfinite(error) or error <= 0:
