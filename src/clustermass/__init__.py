@@ -4,6 +4,6 @@ import os
 
 __version__ = "0.1.0"
 
-# HDF5 reads this when netCDF4 is imported. Its locks fail on file systems that have none (NFS, Lustre), and no file
-# needs them, since each is written whole under a temporary name.
+# HDF5 reads this variable when netCDF4 is imported. Its file locks fail on file systems without locks (NFS, Lustre). No
+# file needs them, because each file is written whole under a temporary name.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")

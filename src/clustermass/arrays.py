@@ -1,4 +1,4 @@
-"""Array types, tables as dataclasses of arrays, random generators, unit vectors, bisection of many elements at once."""
+"""Array types, tables of arrays, random generators, unit vectors, and bisection of many functions at once."""
 
 import zlib
 from collections.abc import Callable
@@ -14,17 +14,18 @@ Float32Array: TypeAlias = NDArray[np.float32]
 IntArray: TypeAlias = NDArray[np.intp]
 IdArray: TypeAlias = NDArray[np.int32]
 BoolArray: TypeAlias = NDArray[np.bool_]
-#: components of a realization, each with its own random stream: a change of one does not change the others' draws
+#: components of a realization. Each has its own random generator, so that a change of one component does not change the
+#: random numbers of the others.
 STREAMS = ("haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "detection", "redshifts")
-#: random generator of each component
+#: random generator of each component, by the component's name
 Streams: TypeAlias = dict[str, np.random.Generator]
 
 
 class Rows:
-    """Base of dataclasses of arrays of equal length: ``haloes[rows]`` takes these rows of every array."""
+    """Base class of tables: dataclasses of arrays of equal length. ``haloes[rows]`` selects rows of every array."""
 
     def __getitem__(self, rows: Any) -> Self:
-        """Return the table with only these rows (numbers, a mask or a slice)."""
+        """Return a table with only these `rows` (row numbers, a boolean mask or a slice)."""
         return type(self)(**{name: values[rows] for name, values in vars(self).items()})
 
     def __len__(self) -> int:
@@ -33,12 +34,15 @@ class Rows:
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Return a generator that depends only on the seed and `names` (its purpose), not on the order of calls."""
+    """Return a random generator that depends only on `seed` and on `names` (its purpose), not on the order of calls."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
 def random_streams(seed: int, name: str, realization: str) -> Streams:
-    """Return the generator of each of `STREAMS` for a realization (digits, else InputError) of the sky `name`."""
+    """Return the random generator of each of `STREAMS` for one realization of the sky `name`.
+
+    InputError if `realization` is not made of digits, such as "01".
+    """
     if not realization.isdigit():
         raise InputError(f"realization {realization!r} of sky {name!r}: must be digits, such as 01.")
     root = [seed, zlib.crc32(name.encode()), zlib.crc32(realization.encode())]
@@ -48,9 +52,11 @@ def random_streams(seed: int, name: str, realization: str) -> Streams:
 def bisect(
     below_root: Callable[[FloatArray], NDArray[np.bool_]], low: FloatArray, high: FloatArray, halvings: int
 ) -> FloatArray:
-    """Return the roots of increasing functions between `low` and `high` (arrays of one shape) after some halvings.
+    """Return the roots of many increasing functions, found by bisection between `low` and `high`.
 
-    `below_root` says for each element whether an argument is below its root.
+    All arrays have one shape, with one function for each element; the interval of each function is halved `halvings`
+    times. `below_root` takes one argument for each function, and returns whether the argument is below the function's
+    root.
     """
     for _ in range(halvings):
         middle = (low + high) / 2
@@ -60,7 +66,7 @@ def bisect(
 
 
 def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> FloatArray:
-    """Return the directions (..., 3) of positions (...) in deg, such as right ascension and declination."""
+    """Return unit vectors (..., 3) that point to positions (...) in deg, such as right ascension and declination."""
     lon, lat = np.radians(longitude), np.radians(latitude)
     cosine = np.cos(lat)
     return np.stack([cosine * np.cos(lon), cosine * np.sin(lon), np.sin(lat)], axis=-1)

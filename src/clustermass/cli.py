@@ -1,4 +1,4 @@
-"""The command line: what can be done without the workflow."""
+"""The command `clustermass`, which works without the Snakemake workflow."""
 
 import argparse
 import math
@@ -16,7 +16,7 @@ EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one mess
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status (1 after an error that the user can mend)."""
+    """Run the command in `arguments` (None = those of the process) and return its exit status (see `EXIT_CODES`)."""
     options = vars(_parser().parse_args(arguments))
     try:
         return options.pop("command")(**options) or 0
@@ -80,7 +80,7 @@ def _masses(output: Path, column: Sequence[str], **field: Any) -> None:
     columns = _column_map(column)
     if output.suffix != ".fits":
         raise InputError(f"--output {output}: must end in .fits; .vot, .ecsv and .nc are written beside it.")
-    # before seconds of imports
+    # checked before the imports, which take seconds
     check_present([*field["events"], field["catalogue"], *field["exposure"], field["ensemble"]])
     from clustermass.apply.field import masses_of_field
 
@@ -156,7 +156,7 @@ _PRIOR = "flat: also columns LOGM500_FLAT*, from which the training sample's mas
 _INPUTS = "where your own files lie (event lists, catalogues) that the run read; may be repeated"
 _OVERWRITE = {"action": "store_true", "help": "replace files that are there already"}
 _OWN_FILES = _path(_INPUTS, action="append", default=[], metavar="FOLDER")
-#: function of each command -> texts for the list of commands, for the start and the end of its help; its arguments
+#: function of each command -> its text in the list of commands, first and last text of its help; its arguments
 _COMMANDS: dict[Callable[..., int | None], tuple[str, str, str, dict[str, dict[str, Any]]]] = {
     _masses: (
         "masses of the clusters of an event list, by a trained ensemble",

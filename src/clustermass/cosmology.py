@@ -1,4 +1,4 @@
-"""Cosmology and conversions of mass, radius and distance. Masses are log10(M500c / Msun), no h."""
+"""Conversions of mass, radius and distance in flat LCDM. Masses are log10(M500c / Msun), without factors of h."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ PUBLISHED_RELATIONS = {"h0_km_s_mpc": 70.0, "omega_m": 0.3}
 
 
 def flat_lcdm(parameters: Mapping[str, float]) -> FlatLambdaCDM:
-    """Return the astropy cosmology of a config block (`h0_km_s_mpc` in km/s/Mpc, `omega_m`)."""
+    """Return the astropy cosmology of a config block with the keys `h0_km_s_mpc` (km/s/Mpc) and `omega_m`."""
     h0_km_s_mpc, omega_m = float(parameters["h0_km_s_mpc"]), float(parameters["omega_m"])
     return FlatLambdaCDM(H0=h0_km_s_mpc * u.km / u.s / u.Mpc, Om0=omega_m)
 
@@ -32,10 +32,10 @@ def arcmin_per_mpc(redshift: ArrayLike, parameters: Mapping[str, float]) -> Floa
 
 
 def luminosity_distance_cm(redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
-    """Return the luminosity distance in cm."""
+    """Return the luminosity distance to `redshift` in cm."""
     return np.asarray(flat_lcdm(parameters).luminosity_distance(np.asarray(redshift)).to_value(u.cm), dtype=float)
 
 
 def efunc(redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
-    """E(z) = H(z) / H0."""
+    """Return E(z) = H(z) / H0 at `redshift`."""
     return np.asarray(flat_lcdm(parameters).efunc(np.asarray(redshift)), dtype=float)

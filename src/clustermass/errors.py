@@ -1,5 +1,5 @@
-"""The one exception that a user's input can raise."""
+"""The exception for errors in a user's input."""
 
 
 class InputError(ValueError):
-    """A user's input is wrong; the message says what, where (file, row, column, key) and what to do. No traceback."""
+    """Error in a user's input; the message says what is wrong, where (file, row, column or key) and what to do."""
