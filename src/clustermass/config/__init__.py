@@ -1,1 +1,1 @@
-"""The configuration: its keys (`models`), blocks filled in (`resolve`), all errors at once (`validate`, `checks`)."""
+"""The configuration: its keys (`models`), the merging of its blocks (`resolve`), its errors (`validate`, `checks`)."""

@@ -1,4 +1,4 @@
-"""Energy bands of the images: their edges in eV, however the configuration states them."""
+"""Energy bands of the images: their edges in eV, from either of the two forms that the configuration allows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from clustermass.errors import InputError
 if TYPE_CHECKING:
     from clustermass.config.models import Bands
 
-    #: the key `images.bands`: edges in eV, or equally wide bands
+    #: value of the configuration's key `images.bands`: edges in eV, or a block of equally wide bands
     BandsKey: TypeAlias = Bands | Sequence[int]
 
 
 def band_edges(bands: BandsKey) -> tuple[int, ...]:
-    """Return the edges of the energy bands in whole eV; InputError if they don't ascend or make over 120 bands."""
+    """Return the edges of the energy bands in eV from the value of `images.bands`.
+
+    InputError if an edge isn't a whole number, the edges don't ascend, or there are more than 120 bands.
+    """
     if isinstance(bands, Mapping):
         start, width, number = (_whole_number(bands, key) for key in ("start_ev", "width_ev", "number"))
         edges = tuple(start + width * band for band in range(number + 1))
@@ -31,7 +34,10 @@ def band_edges(bands: BandsKey) -> tuple[int, ...]:
 
 
 def joined_edges(edges: Sequence[int], number: int | None) -> tuple[int, ...]:
-    """Return the edges of `number` bands, each the sum of equally many neighbouring ones; None = unchanged."""
+    """Return the edges of `number` wider bands, each of which joins the same number of neighbouring bands.
+
+    `edges` are those of the bands that are joined; `number` None returns them unchanged.
+    """
     return tuple(edges[:: (len(edges) - 1) // (number or len(edges) - 1)])
 
 
@@ -42,6 +48,6 @@ def _whole_number(bands: Bands, key: Literal["start_ev", "width_ev", "number"]) 
 
 
 def in_kev(edges: Sequence[float]) -> str:
-    """Return in words the number of bands with these edges in eV, and the edges in keV."""
+    """Return a text with the number of bands and their edges in keV, from edges in eV."""
     number = f"{len(edges) - 1} bands" if len(edges) > 2 else "1 band"
     return f"{number} with the edges {', '.join(f'{edge / 1000:g}' for edge in edges)} keV"

@@ -1,6 +1,8 @@
-"""Checks across keys of all blocks in use: names of other blocks, sums, ranges, values that must fit each other.
+"""Checks that compare several keys of the configuration, in all blocks that are used.
 
-A check stops before it reads a top-level block that has an error of its own.
+They check that names of other blocks exist, that shares add up to 1, that lower limits are below upper ones, and that
+the values of different blocks fit each other. A check stops when it needs a top-level block that has an error of its
+own.
 """
 
 import math
@@ -26,7 +28,7 @@ from clustermass.config.resolve import (
 )
 from clustermass.config.sky_checks import SKY_CHECKS, experiments_of, lacking, not_below, once, skies_of
 
-#: pixel of eROSITA's sky coordinates; an image's pixel is a whole multiple of it
+#: side of a pixel of eROSITA's sky coordinates; the side of an image's pixel is a whole multiple of it
 _SKY_PIXEL_ARCSEC = 0.05
 _SELECTIONS: tuple[Literal["selection", "train_selection"], ...] = ("selection", "train_selection")
 _LIKELIHOODS: tuple[Literal["det_like_min", "ext_like_min"], ...] = ("det_like_min", "ext_like_min")
@@ -39,14 +41,14 @@ class _FaultyBlockError(Exception):
 
 
 class _Sound(dict[str, Any]):
-    """The top-level blocks without an error of their own."""
+    """The top-level blocks without an error of their own; reading any other block raises `_FaultyBlockError`."""
 
     def __missing__(self, name: str) -> None:
         raise _FaultyBlockError
 
 
 def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each error across keys that does not depend on `faulty` top-level blocks."""
+    """Yield a sentence for each error that these checks find; checks that read a block in `faulty` are left out."""
     sound = cast("Config", _Sound({name: block for name, block in config.items() if name not in faulty}))
     checks: list[Callable[[Config], Iterator[str]]] = [*_CHECKS]
     checks += [partial(_of_experiments, check) for check in _CHECKS_OF_EXPERIMENTS]
@@ -56,7 +58,7 @@ def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
 
 
 def _of_experiments(check: Callable[[Config, Experiment], Iterator[str]], config: Config) -> Iterator[str]:
-    """Apply a check, whose sentences lack the experiment's name, to all experiments; yield the full sentences."""
+    """Apply a check to all experiments; yield its sentences, each with the experiment's name put before it."""
     resolved = experiments_of(config)
     parents = dict.fromkeys(set(resolved) - {BASE_EXPERIMENT}, BASE_EXPERIMENT)
     yield from (f"experiments.{line}" for line in once(resolved, parents, partial(check, config)))
@@ -99,7 +101,7 @@ def _base(config: Config) -> Iterator[str]:
 
 
 def _reference(key: str, place: str, config: Config, experiment: Experiment) -> Iterator[str]:
-    """Yield an error if an experiment's `key` names no block at `place`."""
+    """Yield an error if the value of an experiment's `key` isn't the name of a block in the block `place`."""
     word, blocks = cast(Block, experiment).get(key), cast(Block, config)
     defined = config["training"]["recipes"] if key == "recipe" else blocks[place]
     default = word is None or (key == "images" and word in DEFAULT_IMAGES)
@@ -150,7 +152,7 @@ def _selections(config: Config, experiment: Experiment) -> Iterator[str]:
     both = Selection()
     for block in _SELECTIONS:
         selection = experiment.get(block) or Selection()
-        both |= selection  # what `train_selection` does not set is as in `selection`
+        both |= selection  # keys that `train_selection` does not set are taken from `selection`
         if selection:
             yield from not_below(both, "log10_m500c_min", "log10_m500c_max", f".{block}")
         for key in _LIKELIHOODS:
@@ -163,7 +165,7 @@ def _selections(config: Config, experiment: Experiment) -> Iterator[str]:
 
 
 def _images_of(config: Config, experiment: Experiment) -> tuple[str, Images | None]:
-    """Return the key of the images of an experiment, and how they are made; None for an unknown set."""
+    """Return the path and the content of the block of an experiment's images; content None = unknown image set."""
     name, image_sets = experiment.get("images"), config["image_sets"]
     if name in DEFAULT_IMAGES:
         return "images", config["images"]
@@ -199,7 +201,7 @@ def _grids(config: Config) -> Iterator[str]:
 
 
 def _misfits(recipe: Preprocessing, images: Images, key: str) -> Iterator[str]:
-    """Yield how a preprocessing does not fit the images that an experiment uses it on."""
+    """Yield a text for each misfit of a preprocessing and an experiment's images, whose block has the path `key`."""
     half, pixel = recipe["half_width_arcsec"], recipe["pixel_arcsec"]
     base, half_box = images["pixel_arcsec"] * images["base_rebin"], images["box_pixels"] * images["pixel_arcsec"] / 2
     of_base = f"a whole multiple of the base pixel, {base:g} arcsec ({key}.pixel_arcsec x {key}.base_rebin)"
@@ -248,7 +250,7 @@ def _layers(config: Config, experiment: Experiment) -> Iterator[str]:
 
 
 def _pixels_left(layers: Iterable[Layer], pixels: int) -> int:
-    """Return the side of the maps after the layers of a network, for images of `pixels` x `pixels`."""
+    """Return the side in pixels of the feature maps after these layers, for input images of `pixels` x `pixels`."""
     for layer in layers:
         if "pool" in layer:
             size = layer.get("size", 2)

@@ -1,4 +1,4 @@
-"""Configuration blocks: read from files, merged, and filled in from the blocks that they refer to."""
+"""Reading and merging of configuration files, and blocks completed by the keys of the blocks that they refer to."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ if TYPE_CHECKING:
 
 Block: TypeAlias = dict[str, Any]
 BASE_EXPERIMENT = "fiducial"
-#: values of an experiment's `images` that mean the block `images`, not one of `image_sets`
+#: values of an experiment's key `images` that stand for the block `images`, not for an entry of `image_sets`
 DEFAULT_IMAGES = (None, "images")
-#: keys of a sky with `source: published` that name its files, of all realizations
+#: keys of a sky with `source: published` that name its two files, which hold all realizations
 PUBLISHED_FILES = ("images", "catalogue")
-#: preprocessing applied to the images of the published training set, except for the clip
+#: preprocessing that its authors applied to the images of the published training set
 PUBLISHED_PREPROCESSING: dict[str, Any] = {
     "half_width_arcsec": 600.0,
     "pixel_arcsec": 24.0,
     "smoothing": {"half_width": [1, 1, 5], "sigma": 0.75},
 }
-#: energy bands of these images
+#: energy bands of the images of the published training set
 PUBLISHED_BANDS: Bands = {"start_ev": 250, "width_ev": 205, "number": 10}
 
 
 def load_config(paths: Iterable[str | Path]) -> Block:
-    """Merge YAML files in order and return the result, unchecked; InputError if one is missing or is no YAML block."""
+    """Return the configuration that YAML files make together; keys of later files replace those of earlier ones.
+
+    The result is not checked. InputError if a file is missing, isn't YAML or holds no block of keys.
+    """
     config: Block = {}
     for path in map(Path, paths):
         try:
@@ -49,7 +52,7 @@ def load_config(paths: Iterable[str | Path]) -> Block:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
-    """Return `base` with `changes` merged in, block by block; lists and values are replaced."""
+    """Return `base` with the keys of `changes`: blocks are merged, lists and single values are replaced."""
     merged = dict(base)
     for key, value in changes.items():
         nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -58,13 +61,16 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
 
 
 def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
-    """Return sky `name` with all that it takes over by `like`; InputError for an unknown sky or a circle of `like`."""
+    """Return the sky `name` with all keys that it takes over from other skies by `like`.
+
+    InputError if `like` names an unknown sky, or if skies name each other in a circle.
+    """
     chain = [name]
     while "like" in skies[chain[-1]]:
         parent = skies[chain[-1]]["like"]
         if parent in chain:
             members = chain[chain.index(parent) :]
-            start = members.index(min(members))  # the same words from wherever the circle is entered: one error
+            start = members.index(min(members))  # the message is the same from whichever sky the circle is entered
             first, *others = members[start:] + members[:start]
             way = " -> ".join([first, *others, first])
             raise InputError(f"skies.{first}.like closes a circle ({way}); one of them must name its source instead.")
@@ -78,7 +84,7 @@ def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
 
 
 def resolvable_skies(skies: Mapping[str, Sky]) -> dict[str, Sky]:
-    """Return all skies as `resolve_sky` does, without those that can't be resolved."""
+    """Return all skies, by name, as `resolve_sky` completes them; skies for which it raises an error are left out."""
     resolved = {}
     for name in skies:
         with suppress(InputError):
@@ -87,17 +93,20 @@ def resolvable_skies(skies: Mapping[str, Sky]) -> dict[str, Sky]:
 
 
 def resolve_experiment(experiments: Mapping[str, Experiment | None], name: str) -> Experiment:
-    """Return experiment `name`: the base experiment with this one's departures merged in."""
+    """Return the experiment `name` with the keys that it doesn't set, which are those of the base experiment."""
     return cast("Experiment", merge(experiments.get(BASE_EXPERIMENT) or {}, experiments[name] or {}))
 
 
 def resolve_images(images: Images, image_sets: Mapping[str, ImageSet], name: str | None) -> Images:
-    """Return how the images of set `name` are made: as `images` says, with the set's departures merged in."""
+    """Return the block `images` with the keys that the image set `name` changes; None is the set without changes."""
     return images if name is None or name in DEFAULT_IMAGES else cast("Images", merge(images, image_sets[name]))
 
 
 def realization_names(sky: Sky) -> list[str]:
-    """Names of a resolved sky's realizations in order: the keys of a `files` sky, "01", "02", ... for all others."""
+    """Return the sorted names of the realizations of a sky that is completed by `resolve_sky`.
+
+    They are the user's names if the sky has `source: files`, and "01", "02", ... for all other skies.
+    """
     realizations = sky.get("realizations", 1)
     if isinstance(realizations, Mapping):
         return sorted(realizations)
@@ -105,7 +114,7 @@ def realization_names(sky: Sky) -> list[str]:
 
 
 def input_files(sky: Sky, realization: str) -> list[str]:
-    """List the user's files that are read for a realization, as the configuration names them."""
+    """Return the paths of the user's files that are read for a realization, as the configuration states them."""
     if sky.get("source") == "published":
         return [str(sky["images"]), str(sky["catalogue"])]
     files = realization_files(sky, realization)
@@ -115,13 +124,13 @@ def input_files(sky: Sky, realization: str) -> list[str]:
 
 
 def exposure_files(files: RealizationFiles) -> list[str]:
-    """List the exposure maps of a realization, of which there may be none, one or several."""
+    """Return the paths of the exposure maps of a realization: none, one or several."""
     named = files.get("exposure") or []
     return [named] if isinstance(named, str) else list(named)
 
 
 def realization_files(sky: Sky, realization: str) -> RealizationFiles:
-    """Return the files of one realization of a `files` sky; InputError if they are not named."""
+    """Return the block of files of a realization; InputError if it is missing, or names no events or no catalogue."""
     realizations = sky.get("realizations")
     if not isinstance(realizations, Mapping) or realization not in realizations:
         raise InputError(f"skies: no realization {realization!r}; name its files under realizations.")
@@ -133,22 +142,22 @@ def realization_files(sky: Sky, realization: str) -> RealizationFiles:
 
 
 def whole(ratio: float) -> int:
-    """Return `ratio` as a whole number above 0, or 0 if it isn't one; images are rebinned by the same rule."""
+    """Return `ratio` as a whole number above 0, or 0 if it differs from one by 1e-6 or more, as the rebinning does."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 
 def side_pixels(preprocessing: Preprocessing) -> int:
-    """Return the pixels along a side of the images that a preprocessing makes; 0 if that is no whole number."""
+    """Return the number of pixels along a side of the images that a preprocessing makes; 0 if it isn't whole."""
     return whole(2 * preprocessing["half_width_arcsec"] / preprocessing["pixel_arcsec"])
 
 
 def nearest(word: object, allowed: Iterable[object]) -> str:
-    """Return " Did you mean ...?" with the allowed word most like `word`, or "" if none is like it."""
+    """Return the text " Did you mean ...?" with the allowed word most similar to `word`; "" if none is similar."""
     match = difflib.get_close_matches(str(word), list(map(str, allowed)), n=1, cutoff=0.6)
     return f" Did you mean {match[0]}?" if match else ""
 
 
 def choose(word: object, allowed: Iterable[object]) -> str:
-    """Return `nearest`, or if that is "", all allowed words."""
+    """Return the text of `nearest`, or a text that lists all allowed words if none is similar to `word`."""
     words = list(map(str, allowed))
     return nearest(word, words) or (f" Allowed: {', '.join(words)}." if words else " None is defined: leave it out.")

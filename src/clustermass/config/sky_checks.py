@@ -1,4 +1,4 @@
-"""Checks of skies, observed fields and the sky compared with published numbers; functions that all checks share."""
+"""Checks of skies, of observed fields and of the sky of `make validate-sky`; functions that `checks` uses too."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 
 def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable[[T], Iterable[str]]) -> Iterator[str]:
-    """Yield "<name><problem>" for each problem of a block, unless its parent, which fills it in, has it too."""
+    """Yield "<name><problem>" for each problem that the function `problems` finds in a block.
+
+    `parents` names for each block the one that it takes keys from. A problem that this parent has too is left out.
+    """
     texts = {name: list(problems(block)) for name, block in blocks.items()}
     for name in texts:
         inherited = texts.get(parents.get(name, ""), [])
@@ -24,7 +27,7 @@ def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable
 
 
 def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Yield the path of each block that lacks keys of its model, and these keys."""
+    """Yield for each incomplete block its path, after `above`, and the required keys of its model that it lacks."""
     kinds = get_type_hints(model)
     missing = [key for key in kinds if key in model.__required_keys__ and key not in block]
     if missing:
@@ -35,14 +38,14 @@ def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list
 
 
 def not_below(block: Any, lower: str, upper: str, above: str = "") -> Iterator[str]:
-    """Yield an error if both keys are there and the value of `lower` is not below that of `upper`."""
+    """Yield an error if a block has both keys, and the value of `lower` isn't below the value of `upper`."""
     low, high = block.get(lower), block.get(upper)
     if low is not None and high is not None and low >= high:
         yield f"{above}.{lower} is {low}, but must be below {upper} = {high}."
 
 
 def experiments_of(config: Config) -> dict[str, Experiment]:
-    """Return all experiments, each merged into the base experiment."""
+    """Return all experiments by name, each with the keys that it doesn't set, taken from the base experiment."""
     return {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
 
 
@@ -62,7 +65,7 @@ def _skies(config: Config) -> Iterator[str]:
     used.update(name for experiment in experiments_of(config).values() for name in skies_of(experiment))
     resolved = {name: sky for name, sky in resolvable_skies(skies).items() if name in used}
     parents = {}
-    for name in resolved:  # the nearest sky in use that it takes over from
+    for name in resolved:  # the nearest of the used skies that it takes keys from
         parents[name] = skies[name].get("like", "")
         while parents[name] and parents[name] not in resolved:
             parents[name] = skies[parents[name]].get("like", "")
@@ -70,7 +73,7 @@ def _skies(config: Config) -> Iterator[str]:
 
 
 def skies_of(experiment: Experiment) -> list[str]:
-    """Return the skies that an experiment refers to."""
+    """Return the names of the skies that an experiment trains and tests on."""
     return [experiment.get("sky", ""), *experiment.get("test_skies", [])]
 
 

@@ -1,4 +1,4 @@
-"""Keys of a sky in the configuration: the type, range, unit and meaning of each."""
+"""The keys of a sky in the configuration: type, range, unit and meaning of each."""
 
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def key(description: str = "", **rules: Any) -> Any:
-    """Return what a key means and the rules for its value (`gt`, `ge`, `lt`, `le`, `pattern`, `min_length`, ...)."""
+    """Return pydantic's field for a key: its description, and the rules for its value (`gt`, `le`, `pattern`, ...)."""
     if description:
         rules["description"] = description
     return pydantic.Field(**rules)
@@ -35,7 +35,7 @@ Fraction: TypeAlias = Annotated[float, key(ge=0, lt=1)]
 Distinct: TypeAlias = Annotated[
     list[T], pydantic.AfterValidator(_each_once), key(json_schema_extra={"uniqueItems": True})
 ]
-#: decides by a value's type which of several kinds it must be
+#: selects by the type of a value which of several definitions it must fit
 ByType = pydantic.Discriminator(lambda value: f"<{type(value).__name__}>")
 Extents: TypeAlias = list[Annotated[float, key(ge=2, le=200)]]
 Seconds: TypeAlias = Annotated[float, key(gt=0, le=1e8)] | None
@@ -65,7 +65,7 @@ TruthName: TypeAlias = Literal[
 
 
 class Cosmology(TypedDict):
-    """Flat LCDM of the simulated skies (default as in Comparat et al. 2020)."""
+    """Flat LCDM cosmology of the simulated skies; the default is that of Comparat et al. 2020."""
 
     h0_km_s_mpc: Annotated[float, key("Hubble constant [km/s/Mpc]", gt=30, lt=150)]
     omega_m: Annotated[float, key("matter density today in units of the critical density", gt=0, lt=1)]
@@ -87,15 +87,15 @@ class Exposure(TypedDict):
     """Exposure map of the simulated field."""
 
     depth_s: Annotated[float, key("vignetting-corrected exposure in the interior of the field [s]", gt=0, le=1e6)]
-    taper_deg: Annotated[float, key("width of the linear fall to zero inside each edge [deg]", ge=0, le=5)]
-    scans: Annotated[int, key("parts side by side along right ascension in which the field was scanned", ge=1, le=20)]
-    overlap_deg: Annotated[float, key("width of the overlap of two parts, where the depth doubles [deg]", gt=0, le=5)]
-    particle_slope: Annotated[float, key("particles' exposure = relative depth to this power", ge=0, le=2)]
-    pixel_arcsec: Annotated[float, key("pixel of the exposure map [arcsec]", ge=4, le=600)]
+    taper_deg: Annotated[float, key("width inside each edge over which the exposure falls to zero [deg]", ge=0, le=5)]
+    scans: Annotated[int, key("number of scanned parts, side by side along right ascension", ge=1, le=20)]
+    overlap_deg: Annotated[float, key("overlap of two parts, in whose middle the depth doubles [deg]", gt=0, le=5)]
+    particle_slope: Annotated[float, key("exposure to particles = depth_s x (relative depth)^this", ge=0, le=2)]
+    pixel_arcsec: Annotated[float, key("side of a pixel of the exposure map [arcsec]", ge=4, le=600)]
 
 
 class Absorption(TypedDict):
-    """Galactic absorption (cross-sections of Morrison & McCammon 1983)."""
+    """Galactic absorption, with the cross-sections of Morrison & McCammon 1983."""
 
     nh_cm2: Annotated[float, key("hydrogen column density [cm-2]", ge=0, le=1e22)]
 
@@ -105,95 +105,101 @@ class Psf(TypedDict):
 
     core_arcsec: Annotated[float, key("core radius at 1 keV [arcsec]", gt=0, le=120)]
     slope: Annotated[float, key("slope of the King profile", gt=1, le=10)]
-    energy_slope: Annotated[float, key("the core radius grows with photon energy to this power", ge=-1, le=1)]
+    energy_slope: Annotated[float, key("the core radius is proportional to the energy to this power", ge=-1, le=1)]
     radius_max_arcsec: Annotated[float, key("radius at which the profile ends [arcsec]", ge=60, le=3600)]
 
 
 class Clusters(TypedDict):
-    """Haloes and their hot gas."""
+    """Properties of the haloes and of their hot gas."""
 
     log10_m500c_min: Annotated[float, key("lower end of the mass function, log10(M500c / Msun)", ge=12, le=15)]
     log10_m500c_max: Annotated[float, key("upper end of the mass function, log10(M500c / Msun)", ge=13, le=16)]
     redshift_min: Annotated[float, key("lowest redshift of a halo", ge=0.003, le=1)]
     redshift_max: Annotated[float, key("highest redshift of a halo", gt=0.003, le=3)]
     flux_min_cgs: Annotated[
-        float, key("fainter haloes are dark [erg/s/cm2, 0.5-2 keV observed, unabsorbed, in R500]", ge=1e-17, le=1e-11)
+        float,
+        key("fainter haloes emit nothing [erg/s/cm2, 0.5-2 keV observed, unabsorbed, in R500]", ge=1e-17, le=1e-11),
     ]
     hydrostatic_bias: Annotated[float, key("hydrostatic mass of the gas model / true mass", gt=0.3, le=1.5)]
     normalisation_dex: Annotated[float, key("shift of log10 luminosity at fixed mass [dex]", ge=-2, le=2)]
     low_mass_slope: Annotated[float, key("slope d ln L / d ln M below low_mass_log10_m500c", ge=0, le=4)]
-    low_mass_log10_m500c: Annotated[float, key("hydrostatic mass where the slope changes, log10 [Msun]", ge=12, le=16)]
+    low_mass_log10_m500c: Annotated[float, key("log10(hydrostatic mass / Msun) where the slope changes", ge=12, le=16)]
     temperature_scatter_dex: Annotated[float, key("scatter of log10 kT at fixed mass and redshift [dex]", ge=0, le=0.5)]
     extra_luminosity_scatter_dex: Annotated[Share, key("scatter of log10 luminosity added to the profiles' 0.2 [dex]")]
     luminosity_temperature_correlation: Annotated[
-        Correlation | None, key("correlation of ln kT and ln luminosity at fixed mass; null = as Comparat et al. 2020")
+        Correlation | None,
+        key("correlation of ln kT and ln L at fixed mass; null = as measured by Comparat et al. 2020"),
     ]
-    outskirts_flux_max: Annotated[float, key("largest flux beyond R500 / flux inside R500", ge=0, le=2)]
-    axis_ratio_mean: Annotated[float, key("mean ratio of minor to major axis", gt=0.3, le=1)]
+    outskirts_flux_max: Annotated[float, key("largest ratio of flux beyond R500 to flux inside R500", ge=0, le=2)]
+    axis_ratio_mean: Annotated[float, key("mean ratio of a halo's minor to its major axis", gt=0.3, le=1)]
     axis_ratio_std: Annotated[float, key("standard deviation of the axis ratio", ge=0, le=0.3)]
 
 
 class Agn(TypedDict):
-    """Active galactic nuclei: soft number counts of Moretti et al. 2003."""
+    """Active galactic nuclei, with the soft-band number counts of Moretti et al. 2003."""
 
-    flux_min_cgs: Annotated[float, key("faintest [erg/s/cm2, 0.5-2 keV, unabsorbed]", ge=1e-17, le=1e-13)]
-    flux_max_cgs: Annotated[float, key("brightest [erg/s/cm2, 0.5-2 keV]", ge=1e-14, le=1e-9)]
+    flux_min_cgs: Annotated[float, key("lowest flux [erg/s/cm2, 0.5-2 keV, unabsorbed]", ge=1e-17, le=1e-13)]
+    flux_max_cgs: Annotated[float, key("highest flux [erg/s/cm2, 0.5-2 keV, unabsorbed]", ge=1e-14, le=1e-9)]
     photon_index: Annotated[float, key("photon index of the power-law spectrum", ge=0, le=4)]
-    normalisation_per_deg2: Annotated[float, key("normalisation of the counts [deg-2]; 0 = no AGN", ge=0, le=1e6)]
+    normalisation_per_deg2: Annotated[float, key("normalisation of number counts [deg-2]; 0 = no AGN", ge=0, le=1e6)]
     clustered_fraction: Annotated[float, key("share of the AGN that lie around haloes", ge=0, le=1)]
-    clustered_r500: Annotated[float, key("largest projected distance of these from their halo [R500c]", gt=0, le=20)]
+    clustered_r500: Annotated[float, key("largest projected distance of an AGN from its halo [R500c]", gt=0, le=20)]
 
 
 class Shares(TypedDict):
-    """Parts of the background by counts in 0.2-2.3 keV; normalised to their sum."""
+    """Shares of the background's components in its counts at 0.2-2.3 keV; they need not add up to 1."""
 
-    local_bubble: Annotated[float, key("thermal, kT 0.1 keV, unabsorbed", ge=0, le=1)]
-    galactic_halo: Annotated[float, key("thermal, kT 0.22 keV, absorbed", ge=0, le=1)]
-    extragalactic: Annotated[float, key("fainter AGN: power law of index 1.45, absorbed", ge=0, le=1)]
-    particle: Annotated[float, key("flat in detector energy", ge=0, le=1)]
+    local_bubble: Annotated[float, key("thermal emission of kT = 0.1 keV, unabsorbed", ge=0, le=1)]
+    galactic_halo: Annotated[float, key("thermal emission of kT = 0.22 keV, absorbed", ge=0, le=1)]
+    extragalactic: Annotated[float, key("AGN below agn.flux_min_cgs: power law of index 1.45, absorbed", ge=0, le=1)]
+    particle: Annotated[float, key("particles: flat spectrum in detector energy", ge=0, le=1)]
 
 
 class Background(TypedDict):
-    """Smooth background: sky and particles."""
+    """Smooth background of the sky and of particles."""
 
-    rate_per_arcmin2_ks: Annotated[float, key("counts in 0.2-2.3 keV per arcmin2 and vignetted ks", ge=0, le=1000)]
+    rate_per_arcmin2_ks: Annotated[float, key("counts (0.2-2.3 keV) per arcmin2 and vignetted ks", ge=0, le=1000)]
     shares: Shares
 
 
 class Redshifts(TypedDict):
-    """Redshifts of the catalogue of a simulated field."""
+    """Redshifts in the catalogue of a simulated field."""
 
-    spectroscopic_fraction: Annotated[float, key("fraction of clusters with an exact redshift", ge=0, le=1)]
-    photometric_error: Annotated[float, key("standard error of the other redshifts / (1 + z)", ge=0, le=0.5)]
-    redshift_min: Annotated[float, key("no photometric redshift is below this one", gt=0, le=0.1)]
+    spectroscopic_fraction: Annotated[float, key("share of clusters with an exact, spectroscopic redshift", ge=0, le=1)]
+    photometric_error: Annotated[float, key("standard error of photometric redshifts, divided by 1 + z", ge=0, le=0.5)]
+    redshift_min: Annotated[float, key("lowest photometric redshift", gt=0, le=0.1)]
 
 
 class Detection(TypedDict):
-    """Source detection in a simulated field, a vectorised stand-in for eSASS ermldet."""
+    """Source detection in a simulated field, by a vectorised replacement of eSASS ermldet."""
 
-    e_min_ev: Annotated[float, key("lowest photon energy used [eV]", ge=0)]
-    e_max_ev: Annotated[float, key("highest photon energy used [eV]", gt=0)]
-    pixel_arcsec: Annotated[float, key("pixel of the stamps [arcsec]", ge=1, le=16)]
-    stamp_pixels: Annotated[int, key("side of a stamp [pixels]; odd", ge=11, le=101)]
-    cut_radius_arcsec: Annotated[float, key("radius of the pixels that are fitted [arcsec]", ge=20, le=200)]
-    extents_arcsec: Annotated[Extents, key("core radii of beta models (2/3) tried [arcsec], increasing", min_length=3)]
+    e_min_ev: Annotated[float, key("lowest photon energy that is used [eV]", ge=0)]
+    e_max_ev: Annotated[float, key("highest photon energy that is used [eV]", gt=0)]
+    pixel_arcsec: Annotated[float, key("side of a pixel of the stamps (images that are fitted) [arcsec]", ge=1, le=16)]
+    stamp_pixels: Annotated[int, key("side of a stamp, an odd number [pixels]", ge=11, le=101)]
+    cut_radius_arcsec: Annotated[float, key("only pixels inside this radius are fitted [arcsec]", ge=20, le=200)]
+    extents_arcsec: Annotated[Extents, key("core radii of beta models (beta = 2/3), increasing [arcsec]", min_length=3)]
     shift_arcsec: Annotated[float, key("step of the coarse 3 x 3 grid of positions [arcsec]", ge=1, le=20)]
     refine_arcsec: Annotated[Steps, key("steps of the finer grids around the best position so far [arcsec]")]
     start_scatter_arcsec: Annotated[float, key("error of the fits' first positions, per axis [arcsec]", ge=0, le=20)]
-    ext_dof: Annotated[float, key("degrees of freedom: EXT_LIKE = -ln Q(ext_dof/2, dC/2)", ge=0.5, le=8)]
-    box_like_min: Annotated[float, key("lowest likelihood of a box for a fit; 0 = fit all", ge=0, le=100)]
-    extent_point_like_min: Annotated[float, key("lowest DET_LIKE as a point source; 0 = none", ge=0, le=1000)]
+    ext_dof: Annotated[float, key("degrees of freedom in EXT_LIKE = -ln Q(ext_dof/2, dC/2)", ge=0.5, le=8)]
+    box_like_min: Annotated[float, key("sources below this likelihood of the box search are not fitted", ge=0, le=100)]
+    extent_point_like_min: Annotated[float, key("DET_LIKE as a point source that extended ones need", ge=0, le=1000)]
     det_like_floor: Annotated[float, key("detections below this DET_LIKE do not enter the catalogue", ge=1)]
     ext_like_floor: Annotated[float, key("detections below this EXT_LIKE are point sources (EXT = EXT_LIKE = 0)", ge=0)]
-    component_counts_min: Annotated[float, key("AGN with more expected counts are modelled [counts]", ge=0)]
-    background_cell_arcsec: Annotated[float, key("cell of the local background [arcsec]", ge=20, le=300)]
-    background_radius_arcsec: Annotated[float, key("cells up to this distance are used [arcsec]", ge=120, le=1800)]
-    background_exclusion_arcsec: Annotated[float, key("cells nearer than this are left out [arcsec]", ge=0, le=600)]
-    background_clip_sigma: Annotated[float, key("cells with an excess of this many sigma are left out", ge=0.5, le=10)]
-    merge_extended_arcsec: Annotated[float, key("of two extended sources within this, one is kept [arcsec]", ge=0)]
-    merge_point_arcsec: Annotated[float, key("of two sources of any kind within this, one is kept [arcsec]", ge=0)]
-    match_counts_factor: Annotated[float, key("fitted counts of a match <= this x photons of its halo + offset", ge=1)]
-    match_counts_offset: Annotated[float, key("offset in this limit [counts]", ge=0)]
+    component_counts_min: Annotated[
+        float, key("AGN above these expected counts are part of the model of every fit near them [counts]", ge=0)
+    ]
+    background_cell_arcsec: Annotated[float, key("side of a cell of the background estimate [arcsec]", ge=20, le=300)]
+    background_radius_arcsec: Annotated[float, key("largest distance of used cells per axis [arcsec]", ge=120, le=1800)]
+    background_exclusion_arcsec: Annotated[float, key("smallest distance of used cells [arcsec]", ge=0, le=600)]
+    background_clip_sigma: Annotated[float, key("largest excess of a used cell, in units of sigma", ge=0.5, le=10)]
+    merge_extended_arcsec: Annotated[float, key("of two extended sources nearer than this, one is kept [arcsec]", ge=0)]
+    merge_point_arcsec: Annotated[float, key("of two sources of any kind nearer than this, one is kept [arcsec]", ge=0)]
+    match_counts_factor: Annotated[
+        float, key("a match needs fitted counts <= this x photons of the halo + match_counts_offset", ge=1)
+    ]
+    match_counts_offset: Annotated[float, key("constant in the limit of match_counts_factor [counts]", ge=0)]
 
 
 Maps: TypeAlias = Annotated[
@@ -207,21 +213,25 @@ Maps: TypeAlias = Annotated[
 class RealizationFiles(TypedDict):
     """Your files of one realization of a field."""
 
-    events: Annotated[Distinct[Path], key("event lists (SIXTE, eSASS); or images in bands, on one grid", min_length=1)]
-    catalogue: Annotated[Path, key("table of clusters: position (ICRS) and redshift at least")]
-    joined_catalogues: NotRequired[Annotated[Distinct[Path] | None, key("tables with further columns, by their ids")]]
-    exposure: NotRequired[Annotated[Maps, key("exposure map, vignetted [s], or a list of them; null = see exposure_s")]]
-    exposure_s: NotRequired[Annotated[Seconds, key("where no map is [s]; null = ML_EXP of each, else mean good time")]]
+    events: Annotated[Distinct[Path], key("event lists (SIXTE, eSASS), or images in bands on one grid", min_length=1)]
+    catalogue: Annotated[Path, key("table of clusters with at least position (ICRS) and redshift")]
+    joined_catalogues: NotRequired[Annotated[Distinct[Path] | None, key("tables with further columns, joined by id")]]
+    exposure: NotRequired[Annotated[Maps, key("vignetted exposure map [s], or a list of maps; null = see exposure_s")]]
+    exposure_s: NotRequired[
+        Annotated[Seconds, key("exposure without a map [s]; null = ML_EXP of each cluster, or mean good time")]
+    ]
     truth: NotRequired[
-        Annotated[str | None, key("table of haloes: SRC_ID, RA, DEC, Z, LOG10_M500C or M500C; not of observed skies")]
+        Annotated[str | None, key("table of haloes: SRC_ID, RA, DEC, Z, LOG10_M500C or M500C; none for observed skies")]
     ]
 
 
 class CatalogueSelection(TypedDict, total=False):
-    """Clusters of your catalogue to keep; the log says how many each cut leaves. Absent = all."""
+    """Cuts on your catalogue; the log says how many clusters each cut leaves. Without this block all are kept."""
 
-    f_cont_max: Annotated[Probability | None, key("F_CONT is below this: 0.3 keeps 477 of eFEDS, 0.2 453; null = any")]
-    in_area90: Annotated[bool, key("true = only clusters with IN_AREA90 (with f_cont_max 0.2: 445 of eFEDS)")]
+    f_cont_max: Annotated[
+        Probability | None, key("upper limit of F_CONT: 0.3 keeps 477 eFEDS clusters, 0.2 keeps 453; null = no limit")
+    ]
+    in_area90: Annotated[bool, key("true = keep only clusters with IN_AREA90 (445 of eFEDS if f_cont_max is 0.2)")]
 
 
 Source: TypeAlias = Literal["embedded", "files", "published"]
@@ -235,16 +245,16 @@ Realizations: TypeAlias = Annotated[
 class Sky(TypedDict):
     """A simulated or observed field, in one or more realizations."""
 
-    like: NotRequired[Annotated[str, key("name of the sky that all keys not set here are taken from")]]
+    like: NotRequired[Annotated[str, key("name of a sky, from which all keys that are not set here are taken")]]
     source: Annotated[Source, key("embedded = simulated here; files = your own; published = Krippendorf et al. 2023")]
-    seed: Annotated[Seed, key("root of the sky's random numbers; its name and the realization enter too")]
+    seed: Annotated[Seed, key("root of the random numbers, which also depend on the names of sky and realization")]
     observed: NotRequired[Annotated[bool, key("true = a field without known masses")]]
-    realizations: NotRequired[Annotated[Realizations, key("number; of source files: names of yours, each with files")]]
-    images: NotRequired[Annotated[Path, key("of source published: the pickle of smoothed images")]]
-    catalogue: NotRequired[Annotated[Path, key("of source published: the catalogue of their clusters")]]
-    mass_unit: NotRequired[Annotated[Literal["Msun", "Msun/h"], key("unit of M500c, checked against R500c_arcmin")]]
-    pairing: NotRequired[Annotated[Literal["ids", "order"], key("of source published: what joins rows to images")]]
-    cosmology: NotRequired[Annotated[Cosmology, key("departures from the block `cosmology` in this sky alone")]]
+    realizations: NotRequired[Annotated[Realizations, key("number, or for source files: their names and files")]]
+    images: NotRequired[Annotated[Path, key("for source published: the pickle of smoothed images")]]
+    catalogue: NotRequired[Annotated[Path, key("for source published: the catalogue of the images' clusters")]]
+    mass_unit: NotRequired[Annotated[Literal["Msun", "Msun/h"], key("for source published: unit of M500c")]]
+    pairing: NotRequired[Annotated[Literal["ids", "order"], key("for source published: how rows match images")]]
+    cosmology: NotRequired[Annotated[Cosmology, key("keys of the block `cosmology` that differ in this sky")]]
     field: Field
     exposure: Exposure
     absorption: Absorption
@@ -254,10 +264,10 @@ class Sky(TypedDict):
     background: Background
     redshifts: Redshifts
     detection: Detection
-    catalogue_columns: NotRequired[Annotated[dict[Column, str], key("your catalogue's names of columns, if unusual")]]
+    catalogue_columns: NotRequired[Annotated[dict[Column, str], key("our column name -> yours, if yours is unusual")]]
     catalogue_bands: NotRequired[
-        Annotated[Edges | None, key("edges of your catalogue's energy bands [eV]; null = one")]
+        Annotated[Edges | None, key("edges of your catalogue's energy bands [eV]; null = from its header, or one band")]
     ]
     catalogue_selection: NotRequired[CatalogueSelection]
-    truth_columns: NotRequired[Annotated[dict[TruthName, str], key("your truth table's names of columns, if others")]]
-    match_arcsec: NotRequired[Annotated[Positive, key("search radius for the halo of a detection [arcsec]", le=600)]]
+    truth_columns: NotRequired[Annotated[dict[TruthName, str], key("our column name -> yours, in the truth table")]]
+    match_arcsec: NotRequired[Annotated[Positive, key("largest distance of detection and halo [arcsec]", le=600)]]

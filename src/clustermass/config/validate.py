@@ -1,4 +1,4 @@
-"""Errors of the configuration, all at once, each in a plain sentence: key, value and what is allowed."""
+"""All errors of the configuration, each as a sentence with the key, its value and the values that are allowed."""
 
 import math
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from clustermass.errors import InputError
 
 _ADAPTER = pydantic.TypeAdapter(Config)
 EXECUTION_ONLY = "x-execution-only"
-#: blocks whose entries may leave keys out, which then come from another entry
+#: blocks whose entries may leave out keys, which are then taken from another entry
 _PARTIAL = ("skies", "experiments", "image_sets")
 _KINDS = {
     "integer": "a whole number",
@@ -27,7 +27,7 @@ _KINDS = {
 }
 #: parts of pydantic's paths that only state the type of a value
 _TAGS = ("<int>", "<str>", "<list>", "<dict>")
-#: pydantic's name of an error -> the predicate of a sentence on the value, with the entries of the error's context
+#: pydantic's name of an error -> predicate of the sentence; names in braces are entries of the error's context
 _COMPLAINTS = {
     "greater_than_equal": "is {value!r}, but must be at least {ge}",
     "greater_than": "is {value!r}, but must be more than {gt}",
@@ -47,7 +47,7 @@ _PATTERNS = {
 
 
 def check_config(config: Block) -> None:
-    """Raise an InputError that lists all errors of the whole merged configuration, a line each, if there are any."""
+    """Raise an InputError that lists all errors of the merged configuration, one in each line, if it has any."""
     lines = config_errors(config)
     if lines:
         count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
@@ -55,14 +55,17 @@ def check_config(config: Block) -> None:
 
 
 def config_errors(config: Block) -> list[str]:
-    """Return all errors of the whole merged configuration, a sentence each, those of `cross_checks` last."""
+    """Return a sentence for each error of the merged configuration; the errors that `cross_checks` finds come last."""
     errors = sorted(_errors(config), key=lambda error: [str(part) for part in error["loc"]])
     faulty = {str(error["loc"][0]) for error in errors}
     return list(dict.fromkeys([*map(_sentence, errors), *cross_checks(config, faulty)]))
 
 
 def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
-    """Return a block without the keys that only steer execution; `rule` is its part of the schema (None: all)."""
+    """Return a block without the keys that only steer how steps are executed.
+
+    `rule` is the block's part of the schema; None = the block is the whole configuration.
+    """
     inner = {key: _below(schema() if rule is None else rule, key) for key in block}
     return {
         key: without_execution_keys(value, inner[key]) if isinstance(value, dict) else value
@@ -73,7 +76,7 @@ def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
 
 @cache
 def schema() -> Block:
-    """Return the JSON schema (draft 2020-12) of the configuration, made from its models."""
+    """Return the JSON schema (draft 2020-12) of the configuration, made from the class `Config`."""
     made = _ADAPTER.json_schema()
     defined = made["$defs"]
     partial = [defined[name] for name in ("Sky", "Experiment", "ImageSet")]
@@ -85,7 +88,7 @@ def schema() -> Block:
 
 
 def _remove_titles(rule: object) -> None:
-    """Remove the titles that pydantic makes of names."""
+    """Remove from a schema, in place, the titles that pydantic makes from the names of keys."""
     if isinstance(rule, dict) and isinstance(rule.get("title"), str):
         del rule["title"]
     for inner in rule.values() if isinstance(rule, dict) else rule if isinstance(rule, list) else ():
@@ -93,7 +96,11 @@ def _remove_titles(rule: object) -> None:
 
 
 def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Block]]:
-    """Yield all keys of the configuration and their part of the schema; `<name>` stands for names that users choose."""
+    """Yield each key of the configuration, as a dotted path, and its part of the schema.
+
+    `<name>` in a path stands for names that users choose. `rule` (None = the whole schema) is the part of the schema
+    whose keys are listed, and `above` the path before them.
+    """
     for option in _options(rule or schema()):
         for key, inner in [*option.get("properties", {}).items(), *(("<name>", rule) for rule in _named_alike(option))]:
             below = inner | {mark: True for mark in option if mark == EXECUTION_ONLY}
@@ -102,7 +109,7 @@ def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Bloc
 
 
 def _options(rule: Block) -> list[Block]:
-    """Return the kinds of value that a part of the schema allows, each with the rules common to all."""
+    """Return the alternatives that a part of the schema allows for a value, each with the rules common to all."""
     common = {key: value for key, value in rule.items() if key not in ("$ref", "anyOf", "oneOf")}
     if "$ref" in rule:
         return _options(schema()["$defs"][rule["$ref"].split("/")[-1]] | common)
@@ -111,20 +118,20 @@ def _options(rule: Block) -> list[Block]:
 
 
 def _merged(rule: Block) -> Block:
-    """Return a part of the schema as one block, with the list of its types."""
+    """Return a part of the schema with its alternatives merged to one block, in which `type` lists all types."""
     options = _options(rule)
     types = [option["type"] for option in options if "type" in option]
     return {key: value for option in options for key, value in option.items()} | {"type": types}
 
 
 def _named_alike(rule: Block) -> list[Block]:
-    """Return the part of the schema for entries whose names users choose, if the block has any."""
+    """Return the part of the schema for entries whose names users choose, in a list; empty if there is none."""
     rules = [rule.get("additionalProperties"), *rule.get("patternProperties", {}).values()]
     return [inner for inner in rules if isinstance(inner, dict)]
 
 
 def _below(rule: Block, key: str | int) -> Block:
-    """Return the part of the schema for an entry of a block or list; empty if it has none."""
+    """Return the part of the schema for the entry `key` of a block or list; empty if the schema has no such entry."""
     for option in _options(rule):
         alike = next(iter(_named_alike(option)), option.get("items"))
         if inner := option.get("properties", {}).get(key, alike):
@@ -133,7 +140,10 @@ def _below(rule: Block, key: str | int) -> Block:
 
 
 def _errors(config: Block) -> Iterator[ErrorDetails]:
-    """Yield pydantic's errors with their paths in the configuration, except missing keys that may be set elsewhere."""
+    """Yield pydantic's errors, with `loc` as the path of keys in the configuration.
+
+    Missing keys of skies, experiments and image sets are no errors here: they may be taken from another entry.
+    """
     try:
         _ADAPTER.validate_python(config)
     except pydantic.ValidationError as failure:
@@ -144,7 +154,7 @@ def _errors(config: Block) -> Iterator[ErrorDetails]:
 
 
 def _sentence(error: ErrorDetails) -> str:
-    """Return what is wrong: key, value and what is allowed."""
+    """Return the sentence on an error: key, value and what is allowed."""
     *above, last = error["loc"]
     if last == "[key]":
         return _name_sentence(".".join(map(str, above[:-1])), error)
@@ -164,7 +174,7 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def _name_sentence(key: str, error: ErrorDetails) -> str:
-    """Return what is wrong with a name that the user chose."""
+    """Return the sentence on an error in a name that the user chose for an entry of the block `key`."""
     name = error["input"]
     if error["type"] == "literal_error":
         return f"{key}.{name} is not a key that is known there. Allowed: {error['ctx']['expected']}."
@@ -175,7 +185,7 @@ def _name_sentence(key: str, error: ErrorDetails) -> str:
 
 
 def _complaint(error: ErrorDetails, rule: Block) -> str:
-    """Return the predicate of the sentence on a value, without the full stop."""
+    """Return the predicate of the sentence on a wrong value; `rule` is the value's part of the schema."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "string_pattern_mismatch":
         return f"is {value!r}, but {_PATTERNS.get(context['pattern'], _NAME_RULE)}"
