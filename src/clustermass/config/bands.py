@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 
 def band_edges(bands: BandsKey) -> tuple[int, ...]:
-    """Return the edges of the energy bands in eV from the value of `images.bands`.
-
-    InputError if an edge isn't a whole number, the edges don't ascend, or there are more than 120 bands.
-    """
+    """Return the edges of the energy bands in whole eV; InputError if they don't ascend or make over 120 bands."""
     if isinstance(bands, Mapping):
         start, width, number = (_whole_number(bands, key) for key in ("start_ev", "width_ev", "number"))
         edges = tuple(start + width * band for band in range(number + 1))
@@ -34,10 +31,7 @@ def band_edges(bands: BandsKey) -> tuple[int, ...]:
 
 
 def joined_edges(edges: Sequence[int], number: int | None) -> tuple[int, ...]:
-    """Return the edges of `number` wider bands, each of which joins the same number of neighbouring bands.
-
-    `edges` are those of the bands that are joined; `number` None returns them unchanged.
-    """
+    """Return the edges of `number` bands that each join equally many neighbouring bands; None = unchanged edges."""
     return tuple(edges[:: (len(edges) - 1) // (number or len(edges) - 1)])
 
 

@@ -125,10 +125,7 @@ class Split(TypedDict):
 
 
 class Layer(TypedDict, total=False):
-    """A layer of a network: one key that names its kind, and keys that are options of this kind.
-
-    The kinds are conv, local, pool, global_pool, flatten, dense, dropout and join.
-    """
+    """A layer: one key for its kind (conv, local, pool, global_pool, flatten, dense, dropout or join), and options."""
 
     conv: Annotated[int, key("number of features of a convolution", ge=1, le=4096)]
     local: Annotated[int, key("number of features of a convolution whose kernel differs between pixels", ge=1, le=4096)]

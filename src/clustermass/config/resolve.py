@@ -33,10 +33,7 @@ PUBLISHED_BANDS: Bands = {"start_ev": 250, "width_ev": 205, "number": 10}
 
 
 def load_config(paths: Iterable[str | Path]) -> Block:
-    """Return the configuration that YAML files make together; keys of later files replace those of earlier ones.
-
-    The result is not checked. InputError if a file is missing, isn't YAML or holds no block of keys.
-    """
+    """Return the keys of YAML files, merged in order and unchecked; InputError if a file is missing or has no keys."""
     config: Block = {}
     for path in map(Path, paths):
         try:
@@ -61,10 +58,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
 
 
 def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
-    """Return the sky `name` with all keys that it takes over from other skies by `like`.
-
-    InputError if `like` names an unknown sky, or if skies name each other in a circle.
-    """
+    """Return the sky `name` with the keys that `like` adds; InputError if `like` names no sky or leads in a circle."""
     chain = [name]
     while "like" in skies[chain[-1]]:
         parent = skies[chain[-1]]["like"]
@@ -103,10 +97,7 @@ def resolve_images(images: Images, image_sets: Mapping[str, ImageSet], name: str
 
 
 def realization_names(sky: Sky) -> list[str]:
-    """Return the sorted names of the realizations of a sky that is completed by `resolve_sky`.
-
-    They are the user's names if the sky has `source: files`, and "01", "02", ... for all other skies.
-    """
+    """Return the sorted names of a sky's realizations: the user's names with `source: files`, else "01", "02", ..."""
     realizations = sky.get("realizations", 1)
     if isinstance(realizations, Mapping):
         return sorted(realizations)

@@ -62,10 +62,7 @@ def config_errors(config: Block) -> list[str]:
 
 
 def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
-    """Return a block without the keys that only steer how steps are executed.
-
-    `rule` is the block's part of the schema; None = the block is the whole configuration.
-    """
+    """Return a block without the keys that only steer execution; `rule` is its part of the schema, None = all of it."""
     inner = {key: _below(schema() if rule is None else rule, key) for key in block}
     return {
         key: without_execution_keys(value, inner[key]) if isinstance(value, dict) else value
@@ -96,11 +93,7 @@ def _remove_titles(rule: object) -> None:
 
 
 def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Block]]:
-    """Yield each key of the configuration, as a dotted path, and its part of the schema.
-
-    `<name>` in a path stands for names that users choose. `rule` (None = the whole schema) is the part of the schema
-    whose keys are listed, and `above` the path before them.
-    """
+    """Yield the dotted path of each key and its part of the schema; `<name>` stands for names that users choose."""
     for option in _options(rule or schema()):
         for key, inner in [*option.get("properties", {}).items(), *(("<name>", rule) for rule in _named_alike(option))]:
             below = inner | {mark: True for mark in option if mark == EXECUTION_ONLY}

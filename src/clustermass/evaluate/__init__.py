@@ -1,1 +1,1 @@
-"""How good the predictions are: metrics, bootstrap, test skies, model selection."""
+"""Evaluation of predicted masses: scores with bootstrap intervals, test skies, and the choice between networks."""

@@ -1,4 +1,4 @@
-"""How good an ensemble is, alone and against the baselines: `metrics.json` and `predictions.nc`."""
+"""Scores of an ensemble and of the baselines (`metrics.json`), and calibrated predictions (`predictions.nc`)."""
 
 import json
 from dataclasses import asdict
@@ -26,7 +26,7 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
-#: bins of metrics.json: name, variable, edges (masses as log10(M500c / Msun), counts as ML_CTS)
+#: bins of metrics.json: key, variable that is binned, edges (masses are log10(M500c / Msun), counts are ML_CTS)
 BINS = (
     ("by_mass_bin", "log10_m500c", (13.0, 13.5, 14.0, 14.5, 15.0, 15.5)),
     ("by_predicted_mass_bin", "mu", (-np.inf, 13.5, 14.0, 14.5, np.inf)),
@@ -34,11 +34,11 @@ BINS = (
     ("by_counts_bin", "ml_cts", (0.0, 50.0, 100.0, 200.0, 500.0, np.inf)),
     ("by_likelihood_bin", "ext_like", (0.0, 10.0, 20.0, 60.0, np.inf)),
 )
-#: both likelihoods above this make the paper's high-quality sample
+#: the paper's high-quality sample has DET_LIKE and EXT_LIKE above this
 HIGH_LIKELIHOOD = 60.0
-#: probabilities whose quantiles of the predicted distribution are kept
+#: probabilities at which quantiles of the predicted distribution are written
 PROBABILITIES = (0.025, 0.16, 0.25, 0.5, 0.75, 0.84, 0.975)
-#: scores of the single members on the test clusters, None without any
+#: scores of the single members on the test clusters; None if there is no test cluster
 ENSEMBLE_SCORES = ("member_over_ensemble_sigma_mean", "member_over_ensemble_sigma_std", "member_scatter_dex_mean")
 #: variables of ensemble.nc that are copied to predictions.nc
 KEPT = ("mu", "sigma", "split", "log10_m500c", "redshift", "ml_cts")
@@ -55,16 +55,18 @@ def evaluate(
     split: Path | None = None,
     ood: Path | None = None,
 ) -> None:
-    """Compare the ensemble with the truth and with the baselines, on the same clusters.
+    """Compare an ensemble's predictions with the true masses and with the baselines, on the same clusters.
 
-    Takes `ensemble.nc` and `baselines.nc` (of the training sky or of a test sky) and the experiment's
-    `calibration.json`. Groups are those of the sky's `split`, else of `baselines`, else single clusters; they are
-    resampled whole, `resamplings` times. Writes `predictions` (see `calibrated_predictions`) and `metrics`: sample
-    sizes; scores of test, val and train; `high_likelihood`; `calibration` of the test set; `ensemble`; `baselines` and
-    `ratios` of the test set; `baselines_left_out`, the reason for each; `domain`, the summary of `ood`, a file of
-    `score_ood` for the same test clusters, if given; `provenance`. Scores of fewer than three clusters are null.
-    InputError if a file is missing, damaged or lacks a variable, the two files don't hold the same clusters, or a
-    prediction isn't finite.
+    Reads `ensemble.nc` and `baselines.nc` of one sky, and the experiment's `calibration.json`. The bootstrap draws
+    whole groups of clusters, `resamplings` times. Groups are those of the file `split` if it is given, else those of
+    `baselines` if it has them; else each cluster is a group of its own.
+
+    Writes `predictions` (see `calibrated_predictions`) and `metrics`: the numbers of clusters; scores of the ensemble
+    on test, val and train set; `high_likelihood`, scores of test clusters with both likelihoods above 60. Further
+    blocks are of the test set: `calibration`; `ensemble`, scores of single members; `baselines`, their scores;
+    `ratios`, the network's scatter over theirs; `baselines_left_out`, with reasons; `domain`, the summary of `ood` (a
+    file of `score_ood` for the same clusters), if given. Scores of fewer than three clusters are null. InputError if a
+    file is missing or damaged or lacks a variable, files hold different clusters, or a prediction isn't finite.
     """
     table, others = _joined(ensemble, baselines)
     calibrated = read_calibration(calibration)
@@ -105,7 +107,7 @@ def _content(comparison: Comparison) -> Json:
 
 
 def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
-    """Read both files, the baselines in the ensemble's order of clusters."""
+    """Return the contents of both files, with the baselines' clusters in the order of the ensemble's."""
     table = read_netcdf(ensemble, (*KEPT, "member_mu", "member_sigma", "det_like", "ext_like"))
     others = read_netcdf(baselines, ("mu", "split"))
     ids, other_ids = table["cluster"].values.astype(str), others["cluster"].values.astype(str)
@@ -130,11 +132,12 @@ def _residuals(table: xr.Dataset, others: xr.Dataset, split: Path | None) -> Res
 
 
 def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Dataset:
-    """Calibrate the predictions of an `ensemble.nc`; masses are log10(M500c / Msun).
+    """Return the calibrated predictions of the clusters in `table`, the content of an `ensemble.nc`.
 
-    Returns `KEPT`; `sigma_calibrated`, the recalibrated standard deviation; `quantile` (probability, cluster) of the
-    recalibrated mixture and `pit`, its cumulative probability at the true mass; `conformal_low` and `conformal_high`
-    (level in percent, cluster), NaN if the validation set was too small.
+    Masses are log10(M500c / Msun). The result has the variables `KEPT`; `sigma_calibrated`, the recalibrated standard
+    deviation; `quantile` (probability, cluster) of the recalibrated mixture of the members' Gaussians; `pit`, the
+    cumulative probability of this mixture at the true mass; `conformal_low` and `conformal_high` (level in percent,
+    cluster), the ends of the conformal intervals, NaN if the validation set was too small for them.
     """
     mu, sigma = calibration.recalibration.components(table["member_mu"].values, table["member_sigma"].values)
     centre, width = table["mu"].values, table["sigma"].values
@@ -154,7 +157,7 @@ def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Da
 
 
 def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Return the scores of one subset: of all its clusters, in `BINS`, and of those with and without a neighbour."""
+    """Return the scores of a subset of clusters: of all, in each of the `BINS`, and with and without a neighbour."""
     comparison, sigma = compare(residuals, resamplings, seed, where), table["sigma_calibrated"].values.astype(float)
     network = comparison.network
     network |= {"n_groups": int(np.unique(residuals.group).size), **scores_with_sigma(residuals.network, sigma)}
@@ -168,7 +171,7 @@ def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: in
 
 
 def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
-    """Return calibration scores of the test clusters: recalibrated (all and in bins), raw, mixture, conformal."""
+    """Return calibration scores of test clusters: with recalibrated sigma, in bins, with raw sigma, of the mixture."""
     names = ("mu", "sigma", "sigma_calibrated", "log10_m500c")
     mu, raw, sigma, truth = (test[name].values.astype(float) for name in names)
     in_bins = {
@@ -186,10 +189,10 @@ def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
 
 
 def conformal_coverage(predicted: xr.Dataset) -> dict[str, Json]:
-    """Return the share of true masses inside the conformal intervals, by level in percent, as text.
+    """Return the coverage of the conformal intervals: the share of true masses inside, by level ("68", in percent).
 
-    Each level has `coverage`, its binomial `coverage_ci68`, and `mean_half_width_dex`. None without intervals or with
-    fewer than three clusters.
+    Each level has `coverage`, its binomial 68 % interval `coverage_ci68`, and `mean_half_width_dex`. All three are None
+    if there are no intervals or fewer than three clusters.
     """
     truth, scores = predicted["log10_m500c"].values, dict[str, Json]()
     for level in predicted["level"].values.tolist():
@@ -211,11 +214,11 @@ def _ensemble(test: xr.Dataset) -> Json:
 
 
 def summarise_ood(scores: Path) -> Json:
-    """Summarise a file of `score_ood`.
+    """Return a summary of the out-of-distribution scores of test clusters, which are in a file of `score_ood`.
 
-    Returns the nominal `false_alarm_rate`; `n`, `n_validation`; `flagged`, the share of flagged clusters, and its
-    `flagged_ci68`, None without clusters; `why`: number of flagged clusters by the quantity that stands out most; and
-    `sample_p`.
+    It holds the nominal `false_alarm_rate`; `n` test and `n_validation` validation clusters; `flagged`, the share of
+    flagged clusters, and its `flagged_ci68`, both None without clusters; `why`, the number of flagged clusters by their
+    most unusual quantity; and `sample_p`, the p-value of the whole sample.
     """
     table = read_netcdf(scores, ("ood_p", "ood_why", "flag_ood"))
     number = int(table.attrs["n_validation"])

@@ -1,4 +1,4 @@
-"""Bias and scatter of predictions, with bootstrap intervals. Residuals are predicted minus true log10 mass, in dex."""
+"""Bias and scatter of predictions, with bootstrap intervals; residuals are predicted minus true log10 mass, in dex."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -10,27 +10,27 @@ from numpy.typing import ArrayLike, NDArray
 from clustermass.arrays import FloatArray, generator
 from clustermass.ensemble.calibration import MIN_CLUSTERS, Json
 
-#: percent of the mass that one dex of scatter amounts to: sigma_ln = ln(10) sigma_dex, so 0.188 dex = 43 %
+#: a scatter of one dex in percent of the mass: sigma_ln = ln(10) sigma_dex, so 0.188 dex = 43 %
 LN_PERCENT = 100 * np.log(10)
 #: central 68.27 % of a distribution, in percentiles
 CENTRAL_68 = (15.865525393145708, 84.13447460685429)
 
 
 class Residuals(NamedTuple):
-    """Residuals (dex) of the network and of each baseline, and the groups to be resampled whole, (cluster,)."""
+    """Residuals (dex) of the network and of each baseline, and the group of each cluster; arrays are (cluster,)."""
 
     network: FloatArray
     baselines: Mapping[str, FloatArray]
     group: NDArray[np.str_]
 
     def subset(self, chosen: NDArray[np.bool_]) -> "Residuals":
-        """Return the residuals of the clusters in `chosen`, (cluster,)."""
+        """Return the residuals of the clusters for which `chosen` (cluster,) is true."""
         baselines = {name: residual[chosen] for name, residual in self.baselines.items()}
         return Residuals(self.network[chosen], baselines, self.group[chosen])
 
 
 class Comparison(NamedTuple):
-    """Scores of the network, of the baselines by name, and `network_over_<name>`: the ratios of their scatters."""
+    """Scores of the network and of each baseline, and the ratios of their scatters, `network_over_<baseline>`."""
 
     network: Json
     baselines: dict[str, Json]
@@ -38,10 +38,10 @@ class Comparison(NamedTuple):
 
 
 def residual_scores(residual: FloatArray) -> Json:
-    """Return bias, scatter and rms of residuals (cluster,) in dex; None for fewer than three clusters.
+    """Return the scores of residuals (cluster,) in dex; None for fewer than three clusters.
 
-    `n`; `bias_dex`: mean; `scatter_dex`: standard deviation about the mean (divided by n); `scatter_ln_percent`;
-    `rms_dex`: root mean square.
+    They are `n`, the number of clusters; `bias_dex`, the mean; `scatter_dex`, the standard deviation about the mean
+    (with n, not n - 1); `scatter_ln_percent`, the scatter in percent of the mass; `rms_dex`, the root mean square.
     """
     if residual.size < MIN_CLUSTERS:
         names = ("n", "scatter_dex", "scatter_ln_percent", "bias_dex", "rms_dex")
@@ -57,9 +57,9 @@ def scores_with_sigma(residual: FloatArray, sigma: FloatArray) -> Json:
 
 
 def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Json], *columns: FloatArray) -> list[Json]:
-    """Return scores of the clusters in half-open bins [low, high) of `values`, (cluster,); an infinite edge is None.
+    """Return the scores of the clusters in each bin [low, high) of `values` (cluster,), with the bin's edges.
 
-    `scores` is called with the `columns`, (cluster,) each, of the clusters of each bin.
+    The function `scores` gets the `columns`, (cluster,) each, of the clusters in a bin. Infinite edges become None.
     """
     rows = []
     for low, high in pairwise(edges):
@@ -70,11 +70,11 @@ def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Jso
 
 
 def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[str, float]:
-    """Return statistics of the members' sigma (member, cluster) over the ensemble's (cluster,).
+    """Return mean and standard deviations of the ratio of a member's sigma to the ensemble's sigma.
 
-    Krippendorf et al. (2023, end of section 4) state 0.951 +- 0.039. As 0.039 could be either standard deviation, both
-    are returned: `std` over members and clusters (with `mean`), and `std_of_members` of the members' means over the
-    clusters.
+    Takes the members' sigma (member, cluster) and the ensemble's (cluster,). `mean` and `std` are over all members and
+    clusters; `std_of_members` is the standard deviation of the members' mean ratios. Krippendorf et al. (2023, end of
+    section 4) state 0.951 +- 0.039, where 0.039 could be either of the two standard deviations.
     """
     ratio = member_sigma / ensemble_sigma
     of_members = float(ratio.mean(axis=1).std())
@@ -82,10 +82,10 @@ def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[st
 
 
 def compare(residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Compare network and baselines on the same clusters, with intervals from a paired bootstrap over groups.
+    """Return the scores of network and baselines on the same clusters, with intervals of a paired bootstrap of groups.
 
-    `where` is the name of the subset and seeds its own random numbers. All scores get `scatter_dex_ci68` and
-    `bias_dex_ci68`, each ratio is {value, ci68}; None for fewer than three clusters.
+    `where`, a name of these clusters, is part of the random numbers' seed. All scores get the intervals
+    `scatter_dex_ci68` and `bias_dex_ci68`; each ratio is {value, ci68}. All are None for fewer than three clusters.
     """
     rows = [residuals.network, *residuals.baselines.values()]
     ends: list[tuple[list[float] | None, list[float] | None]] = [(None, None)] * len(rows)
@@ -110,11 +110,11 @@ def compare(residuals: Residuals, resamplings: int, seed: int, where: str) -> Co
 def resampled_moments(
     residuals: FloatArray, group: ArrayLike, resamplings: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Return mean and scatter of every predictor in every resampling, with the same draws for all (paired).
+    """Return mean and scatter of the residuals of every predictor in every resampling of a paired bootstrap.
 
-    Each resampling draws n of the n groups with replacement, so clusters that share a halo or photons are drawn
-    together. Takes residuals (predictor, cluster) and the clusters' groups (cluster,); returns float64 (predictor,
-    resampling) each, in dex, the scatter about the mean and divided by n.
+    Takes residuals (predictor, cluster) and the clusters' groups (cluster,). Each resampling draws n of the n groups
+    with replacement, the same for all predictors, so clusters that share a halo or photons are drawn together. Mean and
+    scatter (standard deviation about the mean) are float64 (predictor, resampling), in dex.
     """
     _, row = np.unique(np.asarray(group), return_inverse=True)
     groups = int(row.max()) + 1
@@ -134,13 +134,13 @@ def resampled_moments(
 
 
 def interval68(values: FloatArray) -> list[float] | None:
-    """Return the interval of the central 68.27 % of the finite `values`; None if there are none."""
+    """Return the ends of the interval that holds the central 68.27 % of the finite `values`; None if none is finite."""
     finite = values[np.isfinite(values)]
     return [float(edge) for edge in np.percentile(finite, CENTRAL_68)] if finite.size else None
 
 
 def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
-    """Return intervals of the first row of `scatter` (predictor, resampling) over each other row, by their `names`."""
+    """Return 68 % intervals of the first row of `scatter` (predictor, resampling) over each other row, by its name."""
     return {
         name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))
         for name, row in zip(names, scatter[1:], strict=True)

@@ -1,6 +1,7 @@
-"""Ensembles compared on the same clusters: candidate networks and recipes (`search.json`, `search.md`), and sizes.
+"""Comparisons of ensembles: different networks and recipes (`search.json`, `search.md`), and numbers of members.
 
-Candidates are compared on the validation clusters alone, ensembles of the first 1, 2, 5, ... members on the test set.
+Networks and recipes are compared on the validation clusters alone. Ensembles of the first 1, 2, 5, ... members of an
+experiment are compared on the test clusters (`members_curve.json`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Settings(TypedDict):
-    """Settings of a candidate that determine its number of parameters; others are listed as departures only."""
+    """Settings of a candidate experiment that determine the number of parameters of its networks."""
 
     preprocessing: Preprocessing
     network: Network
@@ -54,15 +55,16 @@ def search(
     seed: int,
     output: Path,
 ) -> dict[str, Any]:
-    """Compare ensembles on the same validation clusters; write `search.json` and return what it holds.
+    """Compare candidate experiments on the same validation clusters; write `search.json` and return its content.
 
-    `candidates` are the ensembles' `ensemble.nc`. No test cluster reaches the output, not even through a hash. Groups
-    are those of the sky's `split`. `settings` are `preprocessing`, `network` and `recipe` of each candidate, and
-    whatever else distinguishes it; images have `bands` bands unless the preprocessing joins them. Written are `n_val`,
-    `n_groups`, `first`, `best`, `ranking` (by negative log-likelihood), `candidates` (see `compare`; `members`,
-    `n_train`, `parameters` of one member, `departures` from the settings of the first candidate) and `provenance`.
-    InputError if a file is missing, damaged or lacks a variable, a prediction isn't finite, or the validation clusters
-    are fewer than three or not the same for all.
+    `candidates` are their `ensemble.nc` by name, `split` is the split of their sky. `settings` are `preprocessing`,
+    `network` and `recipe` of each candidate, and all else in which candidates differ. Images have `bands` energy bands
+    unless the preprocessing joins bands. Test clusters have no influence on the output, not even through a hash.
+
+    The output holds the numbers `n_val` and `n_groups` of validation clusters and their groups; the names `first`,
+    `best` and `ranking` (by negative log-likelihood); `candidates`, with the measures of `compare`, `members`,
+    `n_train`, `parameters` of one network, and `departures` from the first candidate's settings. InputError if a file
+    is missing or damaged or lacks a variable, a prediction isn't finite, or validation clusters are too few or differ.
     """
     tables = {name: validation_clusters(path, split) for name, path in candidates.items()}
     _check(tables, candidates)
@@ -96,11 +98,11 @@ def search(
 
 
 def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, dict[str, Measure]]:
-    """Score ensembles on the same clusters, with the same resamplings of whole groups.
+    """Return measures of ensembles on the same clusters, with intervals of a paired bootstrap of whole groups.
 
-    Takes `mu`, `sigma`, `log10_m500c` and `group`, (cluster,), of each ensemble. Returns for each {value, ci68} of
-    `nll`, the mean of -ln p(true mass) with p the ensemble's Gaussian per dex; `nll_above_best`, paired; `scatter_dex`,
-    `residual_std_over_mean_sigma` and `bias_dex`.
+    `tables` hold `mu`, `sigma`, `log10_m500c` and `group`, (cluster,) each, of every ensemble. The measures of an
+    ensemble are {value, ci68} of `nll`, the mean of -ln p(true mass) with p the ensemble's Gaussian density per dex;
+    `nll_above_best`, its difference from the best `nll`; `scatter_dex`; `residual_std_over_mean_sigma`; `bias_dex`.
     """
     mu, sigma, truth = (
         np.stack([table[name].values.astype(float) for table in tables.values()])
@@ -131,7 +133,7 @@ def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> di
 
 
 def departures(first: Mapping[str, object], other: Mapping[str, object]) -> dict[str, object]:
-    """Return the values of `other` that differ from `first`, by dotted key; None for keys that `other` lacks."""
+    """Return the settings of `other` that differ from those of `first`, by dotted key; None if `other` lacks a key."""
     here, there = _flat(first), _flat(other)
     return {key: there.get(key) for key in sorted({*here, *there}) if here.get(key) != there.get(key)}
 
@@ -174,7 +176,7 @@ Training: seconds of all training jobs so far on the machine that they ran on, f
 
 
 def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[str, float | None], page: Path) -> None:
-    """Write what `search` returned as a Markdown table, the best candidate first.
+    """Write the content of `search.json` as a Markdown table, with the best candidate first.
 
     `training_s` holds the seconds of each candidate's training, None = unknown; they differ from run to run.
     """
@@ -187,7 +189,7 @@ def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[
 
 
 def training_seconds(benchmarks: Path) -> float | None:
-    """Return the seconds of all training jobs with benchmark files in a folder; None if there are none."""
+    """Return the sum of the seconds of all training jobs whose benchmark files are in a folder; None without files."""
     seconds = []
     for path in benchmarks.glob("train_member*.tsv"):
         with path.open(encoding="utf-8", newline="") as stream:
@@ -196,7 +198,7 @@ def training_seconds(benchmarks: Path) -> float | None:
 
 
 def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> dict[str, str]:
-    """Return the cells of a candidate's row by column heading."""
+    """Return the cells of a candidate's row in the table of `write_search_page`, by column heading."""
     scores = content["candidates"][name]
     changes = {key.split(".", 1)[-1]: value for key, value in scores["departures"].items()}
     changed = ", ".join(f"{key} {'none' if value is None else value}" for key, value in changes.items())
@@ -226,17 +228,18 @@ def _numbers(measure: Measure) -> tuple[float, float, float]:
     return measure["value"], *(measure["ci68"] or (np.nan, np.nan))
 
 
-#: sizes of ensembles up to the number of members; the whole ensemble is always included
+#: numbers of members of the ensembles that `members_curve` compares, besides the whole ensemble
 SIZES = (1, 2, 5, 10, 20, 30)
 
 
 def members_curve(members: Sequence[Path], split: Path, output: Path, resamplings: int, seed: int) -> None:
-    """Score ensembles of the first members on the test clusters, without recalibration or training; write JSON.
+    """Write measures of ensembles of the first 1, 2, 5, ... members on the test clusters, as JSON.
 
-    `members` are the files `members/{member}.nc` in order; groups are those of the sky's `split`. Written are `n_test`,
-    `n_groups`; `sizes`: for each number of members, the measures of `compare` and `member_over_ensemble_sigma`, see
-    `sigma_ratio`; `alone`: mean and standard deviation over the single members of `scatter_dex` and `nll`;
-    `provenance`. InputError: see `read_members`, or there are fewer than three test clusters.
+    `members` are the files `members/{member}.nc` in order, `split` is the split of their sky. Sigma isn't recalibrated.
+    The output holds the numbers `n_test` and `n_groups` of test clusters and their groups; `sizes`, for each number of
+    members the measures of `compare` and `member_over_ensemble_sigma` (see `sigma_ratio`); `alone`, mean and standard
+    deviation of `scatter_dex` and `nll` over the single members. InputError as of `read_members`, or if there are fewer
+    than three test clusters.
     """
     table = read_members(members)
     table = table.isel(cluster=table["split"].values.astype(str) == "test")
@@ -244,7 +247,7 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
         number = table.sizes["cluster"]
         raise InputError(f"{members[0]}: {number} test clusters are too few for a scatter. Simulate more.")
     group = read_split(split, table["cluster"].values)["group"].values
-    # the order in memory, which a choice of columns changes, decides the last digits of sums
+    # contiguous copies: the order in memory would change the last digits of sums
     mu, sigma, truth = (np.ascontiguousarray(table[name].values, float) for name in ("mu", "sigma", "log10_m500c"))
     true = {"log10_m500c": ("cluster", truth), "group": ("cluster", group)}
     sizes = sorted({size for size in (*SIZES, len(members)) if size <= len(members)})
