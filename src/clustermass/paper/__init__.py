@@ -1,1 +1,1 @@
-"""Krippendorf et al. (2023) reproduced: published numbers, our numbers beside them, and what their differences mean."""
+"""The page that compares our results with those of Krippendorf et al. (2023), and the significance of differences."""

@@ -1,4 +1,4 @@
-"""The page: `paper.md`, and the same text as one HTML file that contains its figures."""
+"""The page that compares a run with the paper: `paper.md`, and the same text as one HTML file with its figures."""
 
 import base64
 import os
@@ -21,7 +21,7 @@ from clustermass.paper.tables import Settings, Table
 
 
 class Figure(NamedTuple):
-    """A figure of the page: its file, the key of its caption, its experiments and its observed field."""
+    """A figure of the page: its file, its caption's key in captions.yaml, its experiments and its observed field."""
 
     png: Path
     caption: str
@@ -39,12 +39,12 @@ def write_page(
     words: Path,
     outputs: Mapping[str, Path],
 ) -> None:
-    """Write the page to `outputs`: `markdown`, `html`, and `numbers` (the same tables as JSON).
+    """Write the page of a run to the files in `outputs`: `markdown`, `html`, and `numbers` (its tables as JSON).
 
-    Takes metrics.json by experiment and sky, `pairs.json`, members_curve.json and settings by experiment, and figures
-    in the order of the page. `run` holds texts for the page's template, and `test_sky`, the sky on which experiments
-    are tested; the folder `words` holds page.md, captions.yaml, published.yaml and page.css. InputError names an input
-    that is missing or damaged.
+    `metrics` holds the metrics.json of each experiment and sky, `pairs` is pairs.json, `curves` holds the
+    members_curve.json of experiments, `settings` what the page states of each experiment, and `figures` the figures in
+    order. `run` has texts for the page's template, and as `test_sky` the sky on which experiments are tested. The
+    folder `words` has page.md, captions.yaml, published.yaml and page.css. InputError names a missing or damaged input.
     """
     trained_on = {name: setting["sky"] for name, setting in settings.items()}
     blocks = {key: read_json(path) for key, path in metrics.items()}
@@ -66,7 +66,7 @@ def write_page(
 
 
 def page_tables(results: Results, settings: Mapping[str, Settings], words: Path) -> dict[str, Table]:
-    """Return all tables of the page by name, except that of ensembles of fewer members."""
+    """Return the tables of the page by name; the table of ensembles of the first members is not among them."""
     published = read_published(words / "published.yaml")
     numbers, changes = tables.numbers(results, published), tables.changes(results, published)
     return {
@@ -83,7 +83,7 @@ def page_tables(results: Results, settings: Mapping[str, Settings], words: Path)
 
 
 def summary_texts(results: Results) -> dict[str, str]:
-    """Return as texts: noise of training, differences that would be significant, gains over luminosity relations."""
+    """Return texts of the page: noise of training, smallest significant differences, gains over luminosity relations."""
     errors = [error for name in results.trained_on if (error := scatter_ratio(results.pair(name)).error) is not None]
     seen = [f"{100 * CLEAR * error:.1f} %" for error in np.quantile(errors or [np.nan], [0, 0.5, 1], method="higher")]
     noise = {row["against"]: (row.get("training_noise") or {}).get("typical") for row in results.pairs}
@@ -100,7 +100,7 @@ def summary_texts(results: Results) -> dict[str, str]:
 
 
 def caption(figure: Figure, captions: Mapping[str, str], results: Results, settings: Mapping[str, Settings]) -> str:
-    """Fill in sample, number of clusters, members and epochs in the caption of a figure."""
+    """Return the caption of a figure, with the sky and the numbers of clusters, members and epochs filled in."""
     own = {name: results.metrics[name, results.trained_on[name]] for name in figure.experiments}
     who = "; ".join(
         f"experiment `{name}` ({one['ensemble']['n_members']} networks, {settings[name]['epochs']} epochs, "
@@ -113,7 +113,7 @@ def caption(figure: Figure, captions: Mapping[str, str], results: Results, setti
 
 
 def markdown_table(rows: Table) -> str:
-    """Return a table in Markdown, or a sentence if it has no row."""
+    """Return a table in Markdown, or a sentence if it has no row below its header."""
     if len(rows) == 1:
         return "Nothing of this was run."
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -121,7 +121,7 @@ def markdown_table(rows: Table) -> str:
 
 
 def in_html(markdown: str, style: str, pictures: Mapping[str, Path]) -> str:
-    """Return the page as one HTML file that contains the `pictures` (by their links in the text)."""
+    """Return the page as the text of an HTML file that contains its figures; `pictures` are their files, by link."""
     body = MarkdownIt("commonmark").enable("table").render(markdown)
     for link, path in pictures.items():
         data = base64.b64encode(path.read_bytes()).decode()
@@ -132,7 +132,7 @@ def in_html(markdown: str, style: str, pictures: Mapping[str, Path]) -> str:
 
 
 def publish(page: Path, figures: Sequence[Path], output: Path, folder: Path) -> None:
-    """Copy the Markdown page to `output` and its figures into `folder`; InputError if the page lacks one of them."""
+    """Copy the Markdown page to `output` and its figures into `folder`; InputError if the page lacks a figure."""
     text = page.read_text(encoding="utf-8")
     folder.mkdir(parents=True, exist_ok=True)
     for figure in figures:

@@ -1,4 +1,4 @@
-"""Experiments compared in pairs on the same test clusters: ratio of their scatters, errors with training noise."""
+"""Comparison of two experiments on the same test clusters: ratio of scatters, with errors that include training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,35 +17,36 @@ from clustermass.io.log import track
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.provenance import provenance
 
-#: degrees of freedom that the typical noise of training counts for beside an experiment's own
+#: weight of the typical noise of training in `noise_of`, as degrees of freedom
 WEIGHT_OF_TYPICAL = 4.0
 #: ranges of true log10(M500c / Msun) for which the paper states biases
 ENDS = {"low_mass": (13.0, 13.5), "high_mass": (14.5, 15.0)}
 
 
 class Predictions(NamedTuple):
-    """Files of an experiment on one sky."""
+    """Files of an experiment's predictions for one sky."""
 
     experiment: str
     sky: str
-    predictions: Path  # whose test clusters are compared
-    ensemble: Path  # for the members
-    baselines: Path  # for `group`
+    predictions: Path  # predictions.nc, whose test clusters are compared
+    ensemble: Path  # ensemble.nc, with the predictions of single members
+    baselines: Path  # baselines.nc, with the groups of the clusters
 
 
 def compare_pairs(
     predictions: Sequence[Predictions], compared_with: Mapping[str, str], output: Path, resamplings: int, seed: int
 ) -> None:
-    """Write `pairs.json`: the scatter of each experiment over the scatter of its reference experiment, on each sky.
+    """Write `pairs.json`: comparisons of each experiment with its reference `compared_with`, one row for each sky.
 
-    Its rows hold `experiment`, `sky`, `against`; `n` common test clusters; `own` and `other` scatter and bias with
-    intervals and `bias_by_truth` (mean residual in `ENDS`); `scatter_ratio` and `bias_difference_dex` with `_ci68`,
-    from a bootstrap of whole groups with the same draws for both: their errors are those of the choice of clusters.
-    `bias_nearer_zero_by_truth`: decrease of the absolute bias, with an error from paired differences of the same
-    clusters. `training_noise`: relative standard deviation of a member's scatter between trainings, for both
-    experiments and as the typical value of all with the same `against`; `scatter_ratio_error`: the errors of clusters
-    and training together. With fewer than three common clusters the ratio is None. InputError if a file is missing,
-    damaged or lacks a variable.
+    A row holds the names `experiment`, `sky` and `against`, the number `n` of common test clusters, and
+    - `own` and `other`: scatter and bias of experiment and reference, and their mean residuals `bias_by_truth` in
+      `ENDS`;
+    - `scatter_ratio` (own over other) and `bias_difference_dex`, with the intervals `_ci68` of a paired bootstrap of
+      whole groups, which are errors due to the choice of clusters;
+    - `bias_nearer_zero_by_truth`: decrease of the absolute bias, with the standard error of paired differences;
+    - `training_noise`: relative standard deviation of a member's scatter between trainings, for both experiments and
+      `typical` of all with the same reference; `scatter_ratio_error`: the errors of clusters and training combined.
+    For fewer than three common clusters the ratio is None. InputError if a file is missing, damaged or incomplete.
     """
     table, rows = {one[:2]: one for one in predictions}, []
     for one in track(predictions, "experiments compared"):
@@ -103,27 +104,28 @@ def _test_clusters(one: Predictions) -> xr.Dataset:
 
 
 def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
-    """Return the scatter of each member about its mean, dex, on the clusters of `table`."""
+    """Return for each member the scatter (dex) of its residuals on the clusters of `table`."""
     members = read_netcdf(one.ensemble, ("member_mu",))["member_mu"].sel(cluster=table["cluster"].values)
     return [float(scatter) for scatter in (members - table["log10_m500c"]).std("cluster").values]
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
-    """Return the mean and its standard error; None for fewer than three clusters."""
+    """Return the mean of `values` (cluster,) as entry `key`, and its error; None for fewer than three clusters."""
     if values.size < MIN_CLUSTERS:
         return {"n": values.size, key: None, "error_dex": None}
     return {"n": values.size, key: float(values.mean()), "error_dex": float(values.std() / np.sqrt(values.size))}
 
 
 def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Add the noise of training to the ratio's error, assuming that it falls as 1 / sqrt(number of members).
+    """Return the noise of training of a row of pairs.json, and the error of its scatter ratio including this noise.
 
-    If the members differ by more than noise alone, it falls faster.
+    The noise of an ensemble is assumed to be that of a member divided by the square root of the number of members; it
+    is smaller if members differ by more than noise.
     """
     if row["scatter_ratio"] is None:
         return {"training_noise": None, "scatter_ratio_error": None}
     family = [one for one in rows if one["against"] == row["against"] and "own" in one]
-    base = {one["sky"]: one["member_scatter_dex"]["other"] for one in family}  # once, not once a row
+    base = {one["sky"]: one["member_scatter_dex"]["other"] for one in family}  # each reference once
     typical = typical_noise([*(one["member_scatter_dex"]["own"] for one in family), *base.values()])
     members, (low, high) = row["member_scatter_dex"], row["scatter_ratio_ci68"]
     noise = {side: noise_of(members[side], typical) for side in ("own", "other")}
@@ -133,10 +135,11 @@ def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict
 
 
 def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
-    """Return the relative standard deviation of a member's scatter typical of several experiments (scatters in dex).
+    """Return the typical relative standard deviation between the scatters of an experiment's members.
 
-    It is the root of the median of the experiments' variances, which a few unstable trainings don't dominate. Each
-    variance is divided by the median of its distribution for Gaussian noise. None if no experiment has two members.
+    Takes the members' scatters (dex) of several experiments. The result is the root of the median of the experiments'
+    variances, which a few unstable trainings don't dominate. Each variance is divided by the median of its distribution
+    for Gaussian noise of unit variance. None if no experiment has two members.
     """
     variances = [_variance(members) for members in scatters if len(members) > 1]
     scaled = [variance * dof / chi2.median(dof) for variance, dof in variances]
@@ -146,8 +149,8 @@ def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
 def noise_of(scatters: Sequence[float], typical: float | None) -> float:
     """Return the relative standard deviation of the scatters (dex) of an experiment's members; 0 if `typical` is None.
 
-    The experiment's own variance and that of `typical_noise` are averaged with their degrees of freedom as weights (the
-    moderated variance of Smyth 2004, doi:10.2202/1544-6115.1027), since two members alone constrain it little.
+    Two members alone constrain it little. Therefore the experiment's own variance and that of `typical_noise` are
+    averaged, with degrees of freedom as weights (moderated variance, Smyth 2004, doi:10.2202/1544-6115.1027).
     """
     if typical is None:
         return 0.0
@@ -156,5 +159,5 @@ def noise_of(scatters: Sequence[float], typical: float | None) -> float:
 
 
 def _variance(scatters: Sequence[float]) -> tuple[float, int]:
-    """Return the variance of the logarithms of scatters, and its degrees of freedom."""
+    """Return the variance of the natural logarithms of scatters, and its degrees of freedom."""
     return float(np.var(np.log(scatters), ddof=1)), len(scatters) - 1

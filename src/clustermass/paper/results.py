@@ -1,4 +1,4 @@
-"""Results of a run, and their comparison with the published ones."""
+"""Results of a run, and their comparison with the published results of Krippendorf et al. (2023)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ import yaml
 
 from clustermass.io.files import reading
 
-CLEAR = 3.0  #: a difference of fewer standard errors counts as none
-#: our recipe and the paper's, as names of experiments, and the experiment that the paper's variations depart from
+CLEAR = 3.0  #: a difference of fewer standard errors than this counts as none
+#: experiments with our recipe and with the paper's, and the experiment that the paper's variations change
 OURS, THEIRS, BASE = "fiducial", "krippendorf2023", "paper_like"
 
 Block = Mapping[str, Any]  #: a part of metrics.json or pairs.json
@@ -25,35 +25,35 @@ class Measured(NamedTuple):
     error: float | None = None
 
     def sigmas(self, other: float, error: float = 0.0) -> float | None:
-        """Return the difference from another number over both errors combined; None if not measured."""
+        """Return the difference from `other` in units of both errors combined (quadratically); None if not measured."""
         if self.value is None or self.error is None:
             return None
         return (self.value - other) / hypot(self.error, error)
 
 
 class Number(NamedTuple):
-    """A published number and its place in the paper."""
+    """A published number: its description, its place in the paper, and the key of our number."""
 
     what: str
     where: str
-    ours: str  # key of ours in `Results.number`
+    ours: str  # key of our number, for `Results.number`
     published: float
     error: float | None  # sampling error of the paper's test set; None if the value depends on the simulation
 
 
 class Change(NamedTuple):
-    """A change of the method: our experiment, a description, its place in the paper and the paper's words."""
+    """A change of the method: our experiment, a description, its place in the paper and what the paper states."""
 
     experiment: str
     what: str
     where: str = ""
     published: str = ""
-    ratio: float | None = None  # published scatter with the change over that without it
+    ratio: float | None = None  # published scatter with the change, divided by that without it
     effect: str = ""  # where only words are published: worse, same or not_better
 
 
 class Published(NamedTuple):
-    """Content of published.yaml; `weighting` holds `range` and `published` by end of the mass range."""
+    """Content of published.yaml; `weighting` has the biases at the `low_mass` and the `high_mass` end (Fig. 8)."""
 
     test_clusters: int
     numbers: list[Number]
@@ -62,7 +62,7 @@ class Published(NamedTuple):
 
 
 def read_published(path: Path) -> Published:
-    """Read published.yaml; a pair of published numbers becomes their ratio, with the error of independent scatters."""
+    """Return the content of published.yaml; two published scatters become their ratio, with its sampling error."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     numbers = []
     for row in content["numbers"]:
@@ -77,24 +77,25 @@ def read_published(path: Path) -> Published:
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a run. Experiments are tested on `test_sky`, or if not run on it, on their own test set."""
+    """Results of a run: those on `test_sky`, or for experiments without these, those on their own sky's test set."""
 
-    metrics: Mapping[tuple[str, str], Block]  # metrics.json by experiment and sky
+    metrics: Mapping[tuple[str, str], Block]  # content of metrics.json by experiment and sky
     pairs: Sequence[Block]  # rows of pairs.json
-    trained_on: Mapping[str, str]  # sky of each experiment
+    trained_on: Mapping[str, str]  # name of the training sky, by experiment
     test_sky: str
 
     def of(self, experiment: str) -> Block:
-        """Metrics of an experiment; empty if it isn't part of the run."""
+        """Return the metrics of an experiment; empty if it isn't part of the run."""
         own = self.trained_on.get(experiment, "")
         return self.metrics.get((experiment, self.test_sky)) or self.metrics.get((experiment, own)) or {}
 
     def number(self, experiment: str, key: str) -> Measured:
-        """Return a number of an experiment by its path in metrics.json, or by one of these keys.
+        """Return a number of an experiment; `key` is its path in metrics.json, or one of the following.
 
-        `residual_over_sigma`: standard deviation of the residuals over mean sigma. `member_sigma`: a member's sigma
-        over the ensemble's, with its standard deviation as error. `bias/<low>`: bias in the bin of true mass that
-        begins there. `above_60_over_all`: scatter above likelihoods of 60 over the scatter of all clusters.
+        `residual_over_sigma`: standard deviation of the residuals, divided by the mean predicted sigma. `member_sigma`:
+        mean ratio of a member's sigma to the ensemble's, with the ratio's standard deviation as error. `bias/<low>`:
+        bias in the bin of true mass whose lower edge is <low>. `above_60_over_all`: scatter of clusters with both
+        likelihoods above 60, divided by the scatter of all clusters.
         """
         block = self.of(experiment)
         match key.split("/"):
@@ -112,9 +113,9 @@ class Results:
         return lookup(block, key)
 
     def _above_60_over_all(self, experiment: str) -> Measured:
-        """Scatter above likelihoods of 60 over the scatter of all clusters; errors as if independent."""
+        """Return the scatter above likelihoods of 60 over that of all clusters, as if the two were independent."""
         places = [(experiment, "high_likelihood/scatter_dex"), (experiment, "test/scatter_dex")]
-        # the paper's recipe: from networks that were trained on these clusters alone, if there are any
+        # for the paper's recipe: of networks trained on clusters above 60 alone, if the run has them
         if experiment == THEIRS and self.of("high_likelihood"):
             places = [("high_likelihood", "test/scatter_dex"), (BASE, "test/scatter_dex")]
         above, whole = (self.number(*place) for place in places)
@@ -124,20 +125,20 @@ class Results:
         return Measured(ratio, ratio * hypot(above.error / above.value, whole.error / whole.value))
 
     def pair(self, experiment: str) -> Block:
-        """Return the row of pairs.json of an experiment, preferably on `test_sky`; empty if there is none."""
+        """Return an experiment's row of pairs.json for `test_sky`, else for its own sky; empty if there is none."""
         skies = (self.test_sky, self.trained_on.get(experiment))
         rows = [row for row in self.pairs if row["experiment"] == experiment and row["sky"] in skies]
         return min(rows, key=lambda row: row["sky"] != self.test_sky, default={})
 
 
 def read_json(path: Path) -> Block:
-    """Return the content of a JSON file; InputError if there is none."""
+    """Return the content of a JSON file; InputError if the file is missing or damaged."""
     with reading(path, "JSON"):
         return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def lookup(block: Block, path: str) -> Measured:
-    """Return the value at a path ("test/scatter_dex"), with half of its 68 % interval as standard error."""
+    """Return the value at a path such as "test/scatter_dex", with half the width of its 68 % interval as error."""
     *folders, name = path.split("/")
     for folder in folders:
         block = block.get(folder) or {}
@@ -148,7 +149,7 @@ def lookup(block: Block, path: str) -> Measured:
 
 
 def gaussian(block: Block) -> tuple[Measured, Measured]:
-    """Scatter and bias of a block, with the standard errors of a Gaussian sample, s / sqrt(2 n) and s / sqrt(n)."""
+    """Return scatter s and bias of n clusters, with their errors for Gaussian residuals, s / sqrt(2 n), s / sqrt(n)."""
     scatter, bias, n = block["scatter_dex"], block["bias_dex"], block["n"]
     if scatter is None:
         return Measured(None), Measured(bias)
@@ -156,18 +157,18 @@ def gaussian(block: Block) -> tuple[Measured, Measured]:
 
 
 def scatter_ratio(pair: Block) -> Measured:
-    """Return the scatter ratio of a row of pairs.json, with the errors of clusters and training combined."""
+    """Return the scatter ratio of a row of pairs.json, with an error that includes the noise of training."""
     return Measured(pair.get("scatter_ratio"), pair.get("scatter_ratio_error"))
 
 
 def agreement(ours: Measured, published: float, error: float) -> str:
-    """Say whether a number agrees with a published one within three standard errors of both together."""
+    """Return "yes" or "no" and the difference in sigma: whether our number is within 3 sigma of the published one."""
     sigmas = ours.sigmas(published, error)
     return "—" if sigmas is None else f"{'yes' if abs(sigmas) < CLEAR else 'no'} ({sigmas:+.1f} σ)"
 
 
 def effect_of(ratio: Measured, error: float = 0.0) -> str:
-    """Return the effect of a change on the scatter: worse or better by three standard errors, else same."""
+    """Return the effect of a change on the scatter: "worse" or "better" by at least 3 sigma, else "same"."""
     sigmas = ratio.sigmas(1.0, error)
     if sigmas is None:
         return "—"
@@ -175,11 +176,11 @@ def effect_of(ratio: Measured, error: float = 0.0) -> str:
 
 
 def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
-    """Say whether a change has the published effect: yes, no, or not seen.
+    """Return whether a change has the published effect: "yes", "no" or "not seen".
 
-    A published ratio is compared by `agreement`. "worse" needs a scatter larger by three standard errors. "same" and
-    "not_better" also allow a change that the paper's test set, with an error of 1 / sqrt(test_clusters), could not
-    resolve.
+    `ratio` is our scatter with the change, divided by that without it. A published ratio is compared with it by
+    `agreement`. The published effect "worse" needs a scatter that is larger by 3 sigma. For "same" and "not_better",
+    sigma includes the paper's error 1 / sqrt(test_clusters): its test set could not resolve smaller changes either.
     """
     if ratio.value is None:
         return "—"

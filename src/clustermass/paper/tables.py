@@ -1,4 +1,4 @@
-"""The page's tables: rows of text, the first one the header."""
+"""The tables of the paper's page: lists of rows of text, of which the first is the header."""
 
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
@@ -22,16 +22,16 @@ from clustermass.paper.results import (
 
 Table = list[list[str]]
 UNKNOWN = "—"
-RECIPES = {THEIRS: "the paper's recipe", OURS: "our recipe"}  #: how the page calls the two recipes
-#: what each control takes from the data
+RECIPES = {THEIRS: "the paper's recipe", OURS: "our recipe"}  #: names of the two recipes on the page
+#: information that each control removes from the data
 TAKEN = {
     "shuffled_redshift": "redshifts change places among the clusters",
     "no_energy": "each band holds the mean of all",
     "noise_images": "images are noise; the redshift stays",
 }
-#: noise images must give the prior's scatter to this fraction (not exactly: the form of the prior is chosen)
+#: the scatter with noise images may differ from the prior's by this fraction, since the prior's form is a choice
 SAME_AS_PRIOR = 0.03
-#: blocks of metrics.json, and the quantity that their bins divide
+#: key of binned scores in metrics.json -> quantity that is binned
 BINNED = {
     "by_mass_bin": "true log10 M",
     "by_predicted_mass_bin": "predicted log10 M (each recipe's own)",
@@ -44,31 +44,31 @@ BINNED = {
 
 
 class Settings(TypedDict):
-    """Settings of an experiment that the page states."""
+    """Settings of an experiment that the page shows."""
 
-    sky: str  # that it was trained on
+    sky: str  # training sky
     epochs: int
-    control: str  # or "none"
+    control: str  # name of the control, "none" if the experiment is none
 
 
 def text(measured: Measured, digits: int = 3) -> str:
-    """Return value ± error, rounded, as text."""
+    """Return a text "value ± error", rounded to `digits` decimals; a dash if nothing was measured."""
     numbers = [f"{number:.{digits}f}" for number in measured if number is not None]
     return UNKNOWN if measured.value is None else " ± ".join(numbers)
 
 
 def cells(block: Block, *keys: str) -> list[str]:
-    """Return values ± errors of a block at these paths."""
+    """Return the texts "value ± error" of the numbers at these paths of a block."""
     return [text(lookup(block, key)) for key in keys]
 
 
 def count(block: Block, key: str = "n") -> str:
-    """Print a number of clusters."""
+    """Return a number of clusters as text; a dash if there are none."""
     return f"{block[key]:,}" if block.get(key) else UNKNOWN
 
 
 def numbers(results: Results, published: Published) -> Table:
-    """List published numbers, our numbers of both recipes, and whether the paper's recipe (if run) agrees."""
+    """Return the table of published numbers, our numbers with both recipes, and whether the paper's (if run) agree."""
     rows = [["quantity", "where", "published", "the paper's recipe", "our recipe", "agrees at 3 σ"]]
     for number in published.numbers:
         theirs, ours = (results.number(name, number.ours) for name in (THEIRS, OURS))
@@ -81,7 +81,7 @@ def numbers(results: Results, published: Published) -> Table:
 
 
 def changes(results: Results, published: Published) -> Table:
-    """Effect of each change of the method on the scatter."""
+    """Return the table of the effect that each change of the method has on the scatter, here and in the paper."""
     header = "change|where|published|experiment|compared with|clusters|scatter ratio|effect at 3 σ|as published"
     rows = [header.split("|")]
     for change in published.changes:
@@ -94,7 +94,7 @@ def changes(results: Results, published: Published) -> Table:
 
 
 def differences(tables: Iterable[Table]) -> Table:
-    """Return the rows of `tables` whose last cell says "no" or "not seen"."""
+    """Return the rows of `tables` that differ from the paper: their last cell begins with "no" or "not seen"."""
     rows = [["quantity or change", "where", "published", "here", "as published"]]
     for table in tables:
         here = table[0].index("scatter ratio" if "scatter ratio" in table[0] else "the paper's recipe")
@@ -103,7 +103,7 @@ def differences(tables: Iterable[Table]) -> Table:
 
 
 def weighting(results: Results, published: Published) -> Table:
-    """Bias at both ends of the mass range, with and without uniform weights (Fig. 8)."""
+    """Return the table of the bias at both ends of the mass range, without and with uniform weights (Fig. 8)."""
     header = "true log10 M|published: as it is → weighted|clusters|ours: as it is|weighted|nearer zero by"
     rows = [header.split("|")]
     pair = results.pair("uniform_mass")
@@ -117,7 +117,7 @@ def weighting(results: Results, published: Published) -> Table:
 
 
 def baselines(results: Results) -> Table:
-    """Tabulate all predictors on the test clusters of our recipe, and on clusters with both likelihoods above 60."""
+    """Return the table of all predictors on the test clusters of our recipe, and on those with likelihoods above 60."""
     metrics = results.of(OURS)
     best = metrics.get("high_likelihood") or {}
     header = ["predictor", f"scatter of {count(metrics, 'n_test')} clusters, dex", "bias, dex", "networks ÷ it"]
@@ -131,7 +131,7 @@ def baselines(results: Results) -> Table:
 
 
 def diagnostics(results: Results) -> Table:
-    """Scatter, bias and coverage in bins of mass, redshift, counts, likelihood and crowding."""
+    """Return the table of scatter, bias and coverage in bins of mass, redshift, counts, likelihood and crowding."""
     run = {words: results.of(name) for name, words in RECIPES.items() if results.of(name)}
     header = [f"{words}: {what}" for words in run for what in ("scatter, dex", "bias, dex", "within 1 σ")]
     rows = [["clusters with", "number", *header]]
@@ -145,7 +145,7 @@ def diagnostics(results: Results) -> Table:
 
 
 def _bins(metrics: Block, key: str) -> list[tuple[Block, Block]]:
-    """Return the scores of each bin, with its coverage if there is one."""
+    """Return for each bin its scores and its calibration, which is empty if it isn't binned."""
     blocks = metrics["test"].get(key, [])
     if isinstance(blocks, Mapping):
         return [(blocks, {})]
@@ -160,7 +160,7 @@ def _edges(block: Block) -> str:
 
 
 def members(curves: Mapping[str, Block]) -> Table:
-    """List ensembles of the first members of each experiment, from `members_curve` of `evaluate.model_selection`."""
+    """Return the table of ensembles of the first members, from the contents of members_curve.json by experiment."""
     header = "experiment|networks|clusters|scatter, dex|negative log-likelihood|residual ÷ sigma"
     rows = [[*header.split("|"), "member's sigma ÷ ensemble's"]]
     for name, curve in curves.items():
@@ -173,7 +173,7 @@ def members(curves: Mapping[str, Block]) -> Table:
 
 
 def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
-    """Tabulate the scatter of each control, and whether it is as large as it must be."""
+    """Return the table of the controls' scatters, and whether each is as large as it must be."""
     header = "experiment|what is taken away|networks|clusters|scatter, dex|÷ with it|÷ prior|as it must be"
     rows = [header.split("|")]
     for name, setting in settings.items():
@@ -194,9 +194,9 @@ def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
 
 
 def variants(results: Results, recipes: Iterable[str]) -> Table:
-    """Tabulate other skies: networks of the standard sky and networks trained anew, on the same test clusters.
+    """Return the table of other skies: networks of the standard sky, and networks trained anew on the other sky.
 
-    The ratio to the recalibrated count rate is of all test clusters of each row.
+    Both are tested on the same clusters. The ratios to the recalibrated count rate are of all test clusters of each.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]
@@ -216,7 +216,7 @@ def variants(results: Results, recipes: Iterable[str]) -> Table:
 
 
 def experiments(results: Results, settings: Mapping[str, Settings]) -> Table:
-    """Experiments with their settings and scores, without controls."""
+    """Return the table of all experiments except controls, with their settings and scores."""
     header = "experiment|networks|epochs|train|test|scatter, dex|bias, dex|residual ÷ sigma|÷ count rate|÷ ridge"
     rows = [header.split("|")]
     for name, setting in settings.items():
