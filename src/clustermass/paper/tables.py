@@ -68,7 +68,7 @@ def count(block: Block, key: str = "n") -> str:
 
 
 def numbers(results: Results, published: Published) -> Table:
-    """Return the table of published numbers, our numbers with both recipes, and whether the paper's (if run) agree."""
+    """Return the table of published numbers, our numbers with both recipes, and whether the paper's recipe agrees."""
     rows = [["quantity", "where", "published", "the paper's recipe", "our recipe", "agrees at 3 σ"]]
     for number in published.numbers:
         theirs, ours = (results.number(name, number.ours) for name in (THEIRS, OURS))

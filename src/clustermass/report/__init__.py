@@ -1,1 +1,1 @@
-"""Reports on a run: summary, costs, advice after a failure, verification and trace of its files."""
+"""Reports on a run: key figures, costs of its steps, verification of its files, and the steps that made a file."""

@@ -1,4 +1,4 @@
-"""What the command line prints of results: a run's key figures, a verification, and the steps that made a file."""
+"""Output of the command line: the key figures of a run, a verification, and the steps that made a file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from clustermass.report.summary import read_summary
 if TYPE_CHECKING:
     from clustermass.report.verify import Verification
 
-SHOWN = 5  #: number of names that are listed; further ones are counted
-#: settings in which the files of one step differ
+SHOWN = 5  #: number of names that are printed of a longer list
+#: settings that may differ between files of one step
 VARYING = ("realization", "member", "best_epoch", "kept_epoch")
 
 
 def headline(run: str | Path) -> None:
-    """Print the key figures of a run and the paths of its report and catalogues; InputError if it isn't finished."""
+    """Print a run's key figures and the paths of its report and catalogues; InputError if it has no summary.json."""
     run = Path(run)
     if not (run / "summary.json").is_file():
         raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
@@ -47,7 +47,7 @@ def headline(run: str | Path) -> None:
 
 
 def _cells(figures: Mapping[str, Any]) -> dict[str, str]:
-    """Return the table's cells of an experiment by their headings."""
+    """Return the cells of an experiment's column in the table of key figures, by the name of the row."""
     return {
         "clusters, train / test": f"{figures['n_train']} / {figures['n_test']}",
         "networks": str(figures["n_members"]),
@@ -68,7 +68,7 @@ def _with_error(figures: Mapping[str, Any], name: str, missing: str = "") -> str
 
 
 def print_verification(result: Verification, files: Files) -> None:
-    """Print what was checked, step by step, then the differences and what could not be checked."""
+    """Print how many files of each step were checked, then all differences, then the files that weren't checked."""
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
     title = f"Provenance of {files.root}"
     table = Table("step", "files", "hashes of inputs compared", title=title, title_justify="left")
@@ -100,7 +100,7 @@ def print_verification(result: Verification, files: Files) -> None:
 
 
 def print_trace(path: Path, files: Files) -> None:
-    """Print the steps from a file back to the events; InputError if the file has no record of its making."""
+    """Print the steps that made a file, back to the events; InputError if the file has no provenance record."""
     whole = path.resolve()
     chain = files.chain([whole])
     if chain[whole] is None:
@@ -116,7 +116,7 @@ def print_trace(path: Path, files: Files) -> None:
 
 
 def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path]]:
-    """Yield groups of files of one step with the same settings; a step comes before the steps that made its inputs."""
+    """Yield groups of files that were made by the same step with the same settings, from the last step to the first."""
     depth: dict[Path, int] = {}
     waiting = [(path, 0) for path in list(chain)[:1]]
     while waiting:
@@ -136,7 +136,7 @@ def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path
 
 
 def _settings(record: Record) -> str:
-    """Return a text of the settings, equal for files that differ only in realization or member."""
+    """Return the settings of a record as text, without those of `VARYING`, so that files of one step agree."""
     shared = {key: _without_label(text) for key, text in record.further.items() if key not in VARYING}
     return json.dumps([_without_label(record.parameters or record.config_hash), shared], sort_keys=True)
 
@@ -176,13 +176,13 @@ def _described(members: list[Path], chain: dict[Path, Record | None], files: Fil
 
 
 def _several(values: Iterable[str]) -> str:
-    """Return the first few different values."""
+    """Return a text of the first `SHOWN` different values."""
     different = list(dict.fromkeys(value for value in values if value))
     return ", ".join([*different[:SHOWN], *(["..."] if len(different) > SHOWN else [])])
 
 
 def _of_run(path: Path, files: Files) -> Iterator[str]:
-    """Yield configuration, code and software of the run that a file belongs to."""
+    """Yield lines with the configuration, the code and the software of the run that a file belongs to."""
     run = files.root / path.relative_to(files.root).parts[0] if path.is_relative_to(files.root) else files.root
     if not (run / "summary.json").is_file():
         return

@@ -1,4 +1,4 @@
-"""Provenance records: how a file of any format says it was made, and where the files that it names are."""
+"""Provenance records: reading them from files of any format, and finding the input files that they name."""
 
 import functools
 import json
@@ -20,33 +20,33 @@ from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits
 from clustermass.io.provenance import file_sha256, texts
 
-#: steps with special treatment below; the headers of a simulated sky's photons state no step of their own
+#: steps that are treated separately below; simulated event lists state no step, and are given the first
 SIMULATION, DETECTION, TRAINING = "simulate_realization", "detect_sources", "train_member"
 PACKING, CALIBRATION, OOD = "pack_ensemble", "calibrate", "fit_ood"
 RESULTS, CONFIG, RUN_RECORD = "results", "config.yaml", "provenance.json"
-#: folders of files that are no products: logs, costs, unfinished trainings
+#: folders whose files are no products: logs, costs of jobs, unfinished trainings
 _ASIDE = ("logs", "benchmarks", "checkpoints")
 _STANDARD = ("step", "source", "config_hash", "parameters", "input_sha256")
-#: begins an entry of a HISTORY that this package wrote; cards without it continue the entry before
+#: beginning of an entry of HISTORY that this package wrote; a card without it continues the previous entry
 _ENTRY = re.compile(r"([a-z][a-z0-9_]*) = ")
 _HISTORY_WIDTH = slice(8, 80)
 
 
 class Record(NamedTuple):
-    """How a file says that it was made; "" and None = not stated."""
+    """Provenance of a file, as the file states it; "" and None = not stated."""
 
     step: str
     source: str = ""  #: name and version of the software
     config_hash: str = ""
     parameters: str | None = None  #: the settings as JSON
-    inputs: Mapping[str, str] = {}  #: name -> SHA-256 of the files that it was made from
-    further: Mapping[str, str] = {}  #: all other entries, as text: seed, cosmology, ...
+    inputs: Mapping[str, str] = {}  #: name of each input file -> its SHA-256
+    further: Mapping[str, str] = {}  #: all other entries as text, such as seed and cosmology
 
 
 def read_record(path: Path) -> Record | None:
-    """Return the record in a file; None if it has none, or its format has no place for one.
+    """Return the provenance record in a file; None if the file has none, or is of a format without records.
 
-    InputError if the file can't be read, or if its FITS checksums don't hold.
+    InputError if the file can't be read, or if a FITS checksum in it is wrong.
     """
     read = _READERS.get(path.suffix)
     try:
@@ -68,7 +68,7 @@ def _record(stated: Mapping[str, Any] | None) -> Record | None:
 
 
 def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
-    """Return the record from the pairs of `io.provenance.history`, which has one pair for each input file."""
+    """Return the record from (name, text) pairs as `io.provenance.history` makes them; each input file has a pair."""
     whole = [(name, text.encode("ascii", "backslashreplace").decode("unicode_escape")) for name, text in pairs]
     inputs = [text.rpartition(" sha256 ") for name, text in whole if name == "input"]
     stated = {name: text for name, text in whole if name != "input"}
@@ -90,7 +90,7 @@ def _from_fits(path: Path) -> Record | None:
     for header in headers:
         if record := _from_pairs(_history(header)):
             return record
-    for header in headers:  # of simulated photons
+    for header in headers:  # simulated event lists
         if "CFGHASH" in header:
             sky = {"sky": header.get("OBJECT", "").removeprefix("SIM "), "realization": header.get("REALIZ", "")}
             further = {**sky, "seed": str(header.get("SEED", ""))}
@@ -99,7 +99,7 @@ def _from_fits(path: Path) -> Record | None:
 
 
 def _history(header: fits.Header) -> list[tuple[str, str]]:
-    """Entries of HISTORY, each a name and a text; cards are joined by their width, since blanks at their ends count."""
+    """Return the names and texts of the entries of HISTORY; cards are joined with the blanks at their ends."""
     entries: list[list[str]] = []
     for text in (card.image[_HISTORY_WIDTH] for card in header.cards if card.keyword == "HISTORY"):
         if begin := _ENTRY.match(text):
@@ -166,9 +166,10 @@ _READERS = {
 
 
 class Files:
-    """Files of a results folder (``results`` in provenance), and a user's own files, also those in `folders`.
+    """Access to the files of a results folder `root`, and to a user's own files, which are also sought in `folders`.
 
-    Provenance names a user's own files without their folder, or relative to where the run started.
+    Provenance records name the results folder "results". They name a user's own file without its folder, or by its path
+    relative to the folder where the run was started.
     """
 
     def __init__(self, root: Path, folders: Sequence[Path] = ()) -> None:
@@ -179,15 +180,15 @@ class Files:
 
     @classmethod
     def around(cls, path: Path, folders: Sequence[Path] = ()) -> "Files":
-        """Return the files of the results folder that is `path` or contains it; of ./results for a file elsewhere.
+        """Return the `Files` of the results folder that is `path` or contains it; for any other file, of ./results.
 
-        InputError if `path` does not exist, or is a folder outside any results folder.
+        InputError if `path` doesn't exist, or is a folder that isn't part of a results folder.
         """
         if not path.exists():
             raise InputError(f"{path}: no such file or folder. Name results/<run>, results, or a file in it.")
         whole = path.resolve()
         for folder in (whole, *whole.parents):
-            # an experiment's folder has a folder skies, too: it holds predictions, but no realizations
+            # the folder skies of an experiment holds predictions, but no images
             if next(folder.glob("skies/*/*/images.nc"), None):
                 return cls(folder, folders)
         if path.is_file():
@@ -195,21 +196,21 @@ class Files:
         raise InputError(f"{path}: neither it nor a folder around it holds skies/. Name results/<run>, or results.")
 
     def products(self, folder: Path) -> list[Path]:
-        """Return all files below `folder` except logs, benchmarks, checkpoints and hidden files."""
+        """Return the paths of all files below `folder` except logs, benchmarks, checkpoints and hidden files."""
         files = (path for path in sorted(folder.resolve().rglob("*")) if path.is_file() and path.name[0] != ".")
         return [path for path in files if not {*path.relative_to(self.root).parts[:-1]} & {*_ASIDE}]
 
     def shown(self, path: Path) -> str:
-        """Return a path as provenance would name it."""
+        """Return the name that provenance records give to the file at `path`."""
         inside = path.is_relative_to(self.root)
         return f"{RESULTS}/{path.relative_to(self.root).as_posix()}" if inside else str(path)
 
     def is_ours(self, name: str) -> bool:
-        """Return whether a name belongs to a product, not to a user's own file."""
+        """Return whether a name in a record is that of a file in the results folder, not of a user's own file."""
         return PurePosixPath(name).parts[:1] == (RESULTS,)
 
     def locate(self, name: str, digest: str) -> Path | None:
-        """Return the file called `name`, if there are several one with this SHA-256; None if there is none."""
+        """Return the path of the file that records call `name`, of several the one with this SHA-256; None if absent."""
         if self.is_ours(name):
             places = [self.root.joinpath(*PurePosixPath(name).parts[1:])]
         else:
@@ -221,15 +222,16 @@ class Files:
 
     @functools.cached_property
     def _configured(self) -> list[Path]:
-        """Return absolute paths in the runs' configurations, of which provenance has only the file names."""
+        """Return the absolute paths in the configurations of all runs; records hold only the file names of these."""
         paths = self.root.glob(f"*/{CONFIG}")
         return [Path(text) for path in paths for text in _leaves(read_config(path)) if Path(text).is_absolute()]
 
     def origins(self, path: Path, record: Record) -> list[Path]:
-        """Return the existing files that `path` was made from, including those that it does not name.
+        """Return the paths of the existing files that the file `path` was made from; `record` is its record.
 
-        Training writes a network and its predictions together, and only the predictions name the images. Calibration
-        and out-of-distribution model don't name `ensemble.nc`, because its hash depends on the test set.
+        They include files that the record doesn't name. Training writes a network and its predictions together, and
+        only the predictions name the images. Calibration and out-of-distribution model don't name `ensemble.nc`,
+        because its hash depends on the test set.
         """
         named = [self.locate(*item) for item in record.inputs.items()]
         ensemble = path.with_name("ensemble.nc")
@@ -237,7 +239,7 @@ class Files:
         return [one for one in (*named, beside) if one is not None and one != path and one.is_file()]
 
     def chain(self, start: Iterable[Path]) -> dict[Path, Record | None]:
-        """Return the records of `start` and of all files that these were made from; None for unreadable files."""
+        """Return the records of the files `start` and of all files that led to them, by path; None = no record."""
         records: dict[Path, Record | None] = {}
         waiting = first = [*start]
         while waiting:
@@ -251,7 +253,7 @@ class Files:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the configuration of a run as the report wrote it; empty if it is damaged (its hash will differ)."""
+    """Return the configuration in a run's config.yaml; empty if the file is damaged, which its hash shows anyway."""
     try:
         return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError, yaml.YAMLError):
@@ -259,7 +261,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _leaves(block: object) -> Iterator[str]:
-    """Yield all texts in a nested block."""
+    """Yield all texts in nested blocks and lists."""
     if isinstance(block, str):
         yield block
     elif isinstance(block, dict | list):

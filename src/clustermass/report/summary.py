@@ -1,4 +1,4 @@
-"""Summary of a run: key figures of its experiments, `summary.json`, and the cost of its steps."""
+"""Summary of a run: the key figures of its experiments (`summary.json`), and the costs of its steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from clustermass.io.provenance import file_sha256, provenance
 if TYPE_CHECKING:
     from clustermass.config.models import Config
 
-#: key figure -> baseline that the network's scatter is divided by
+#: key figure -> baseline by whose scatter the network's scatter is divided
 RATIOS = {"over_count_rate": "count_rate_recalibrated", "over_ridge": "ridge_features", "over_trees": "boosted_trees"}
 PACKAGES = (
     *("numpy", "scipy", "astropy", "xarray", "netCDF4", "jax", "jaxlib", "flax", "optax", "safetensors"),
@@ -34,12 +34,12 @@ LOCK = Path(__file__).parents[2] / "uv.lock"  #: pins all packages of the enviro
 
 
 def key_figures(metrics: str | Path) -> dict[str, Any]:
-    """Return the key figures of one `metrics.json`; None if missing, or for fewer than three clusters.
+    """Return the key figures in a file `metrics.json`; those that are missing or null there are None.
 
-    Sample sizes; of the test set `scatter_dex`, `bias_dex`, calibration and the ratios of `RATIOS`, with their `_ci68`;
-    `flagged`: share of test clusters with FLAG_OOD, `sample_p` of `summarise_ood`; `isolated`: sizes, scatter and
-    ratios of the test clusters without a neighbour, None if unknown. InputError if the file is missing, is no JSON, or
-    lacks a block.
+    They are the numbers of clusters; scatter, bias and calibration on the test set; the ratios of `RATIOS`, with 68 %
+    intervals `_ci68`; `flagged`, the share of test clusters with FLAG_OOD, and `sample_p` of `summarise_ood`;
+    `isolated`, number, scatter and ratios of the test clusters without a neighbour. InputError if the file is missing,
+    isn't JSON, or lacks a block.
     """
     with reading(metrics, "metrics"):
         content = json.loads(Path(metrics).read_text(encoding="utf-8"))
@@ -71,10 +71,10 @@ def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, 
 
 
 def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of a comparison with the key figures of the `metrics.json` of each.
+    """Return the rows of a comparison of experiments, each with the key figures of its `metrics.json` added.
 
-    A row has `experiment`, `sky` (None = the test set of the training sky), and further columns. The row without a sky
-    comes first for each experiment: only its file has the number of training clusters.
+    A row has `experiment`, `sky` (None = the test set of the training sky) and further columns. The row whose sky is
+    None must be an experiment's first, because only its file has the number of training clusters.
     """
     complete: list[dict[str, Any]] = []
     trained: dict[str, int] = {}
@@ -92,11 +92,11 @@ def summarise(
     test_skies: Mapping[str, Mapping[str, str | Path]] = MappingProxyType({}),
     trained: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
 ) -> None:
-    """Write `summary.json`: key figures and catalogues of each experiment, software and time of the run.
+    """Write `summary.json`: the key figures and catalogues of each experiment, and the run's software and time.
 
-    By experiment, `metrics` holds metrics.json, `masses` the masses.fits of each observed field, `test_skies` the
-    metrics.json of each further test sky, and `trained` settings of the training (`epochs`, `control`). Unlike every
-    other file it depends on the clock and the machine.
+    The mappings are by experiment: `metrics` holds its metrics.json, `masses` the masses.fits of each observed field,
+    `test_skies` the metrics.json of each further test sky, and `trained` settings of the training (`epochs`,
+    `control`). Unlike all other results, the file depends on the clock and the machine.
     """
     experiments = {
         name: key_figures(path)
@@ -140,14 +140,14 @@ def _git(*arguments: str) -> str | None:
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """Read `summary.json`; InputError where it is damaged."""
+    """Return the content of `summary.json`; InputError if it is missing or damaged."""
     with reading(path, "summary"):
         content = dict(json.loads(path.read_text(encoding="utf-8")))
         return {**content, **{name: content[name] for name in ("experiments", "made_with")}}
 
 
 class StepCosts(TypedDict):
-    """Costs of all jobs of a step: sums and largest values; None if not measured."""
+    """Costs of all jobs of a step: sum, median and largest value; None = not measured."""
 
     step: str
     jobs: int
@@ -159,11 +159,11 @@ class StepCosts(TypedDict):
 
 
 def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
-    """Sum up the costs of the jobs below `folders` by step; the step of the longest total time comes first.
+    """Return the costs of each step, from the benchmark files of its jobs below `folders`; the longest step is first.
 
-    Benchmark files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth; the label is a number, or the
-    name of a sky, field, preprocessing or experiment in the run's configuration. The step `report` is left out: it is
-    still running, and its file is from an earlier run.
+    The files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth. The label is a number, or the name of
+    a sky, field, preprocessing or experiment in the run's configuration. The step `report` is left out: it is still
+    running, so its file is from an earlier run.
     """
     labels = {*config["observed"]["fields"], *config["skies"], *config["preprocessing"], *config["experiments"]}
     suffixes = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
@@ -178,7 +178,7 @@ def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
 
 
 def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
-    """Sum up rows of benchmark files: columns s, cpu_time (s), max_rss (MB); max_rss of jobs of 1 or 2 s is NA."""
+    """Return a step's costs from its jobs' benchmark files: s, cpu_time (s), max_rss (MB; NA for jobs of 1 or 2 s)."""
     seconds = [float(job["s"]) for job in jobs]
     cpu, memory = (
         [float(text) for job in jobs if (text := job.get(name, "")) not in ("", "NA", "-") and float(text) > 0]
@@ -196,7 +196,7 @@ def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
 
 
 def folders_of(config: Config, results: Path) -> list[Path]:
-    """Return the folders of a run's results and of the skies that it uses."""
+    """Return the folder of a run's results and the folders of the skies that it uses."""
     used = {*config["observed"]["fields"]}
     for experiment in filter(None, config["experiments"].values()):
         used |= {*experiment.get("test_skies", ()), *([experiment["sky"]] if "sky" in experiment else [])}
@@ -204,5 +204,5 @@ def folders_of(config: Config, results: Path) -> list[Path]:
 
 
 def settings_text(config: Config) -> str:
-    """Return a configuration as YAML in the order of its keys, to run it again."""
+    """Return a configuration as YAML text, with its keys in their order, from which the run can be repeated."""
     return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)

@@ -1,4 +1,4 @@
-"""Verification of results: compare every hash that files state, and follow each catalogue back to its events."""
+"""Verification of results: all hashes in provenance records, and the chain from each catalogue to its events."""
 
 import json
 from collections import Counter
@@ -23,15 +23,15 @@ from clustermass.report.records import (
     read_config,
 )
 
-#: steps that a chain may begin with: they make photons or images, or read a user's files
+#: first steps of a chain: they simulate photons, or read a user's files or published images
 SOURCES = (SIMULATION, "ingest_field", "ingest_published")
 CATALOGUES = "infer_observed"
-#: files of a simulated sky that are compared with the run's configuration, and their steps
+#: files of a simulated sky whose settings are compared with the run's configuration -> their steps
 _STEPS_OF_SKIES = {"events.fits": SIMULATION, "catalogue.fits": DETECTION}
 
 
 class Finding(NamedTuple):
-    """A file that differs from its record: its name, the difference, and the remedy."""
+    """A difference that a verification found: name of the file, description of the difference, and remedy."""
 
     file: str
     what: str
@@ -40,21 +40,21 @@ class Finding(NamedTuple):
 
 @dataclass
 class Verification:
-    """Result of a verification."""
+    """Result of a verification of files."""
 
-    #: step -> number of its files, and of hashes of inputs that were compared for them
+    #: by step: the number of files, and of the input files whose hashes were compared
     steps: Counter[str] = field(default_factory=Counter)
     compared: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
-    absent: dict[str, str] = field(default_factory=dict)  #: missing files of a user, each with a file made from it
-    silent: list[str] = field(default_factory=list)  #: files without a record of their making
-    #: files whose hash no other file states: a change is seen only if they hold a checksum
+    absent: dict[str, str] = field(default_factory=dict)  #: missing file of a user -> a file that was made from it
+    silent: list[str] = field(default_factory=list)  #: files without a provenance record
+    #: files whose hash is in no record: a change of them is noticed only if they hold a checksum
     unnamed: list[str] = field(default_factory=list)
     chains: int = 0  #: number of catalogues with a complete chain back to the events
 
 
 def verify(path: Path, files: Files) -> Verification:
-    """Check a file, or all files below a folder, and all their inputs; InputError if there are none."""
+    """Check a file, or all files below a folder, and all files that led to them; InputError if none has a record."""
     start = [path.resolve()] if path.is_file() else files.products(path)
     records = files.chain(start)
     result = Verification()
@@ -83,7 +83,7 @@ def verify(path: Path, files: Files) -> Verification:
 
 
 def again(files: Files, names: Iterable[str] = ()) -> str:
-    """Return the command that repeats a run: the run of the first of `names` that is in one, else the first run."""
+    """Return the command that repeats the run to which one of the files `names` belongs, or else the first run."""
     runs = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
     run = next((folder for folder in [*folders, *runs] if folder in runs), None)
@@ -91,16 +91,16 @@ def again(files: Files, names: Iterable[str] = ()) -> str:
 
 
 def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
-    """Return the remedy for a wrong file: remove it, then make it and all that depends on it again.
+    """Return the remedy for a wrong file, as text: commands that remove it and make it and its dependents again.
 
-    Snakemake makes a missing intermediate file again only if it is asked for that file.
+    The file is named as a target, because Snakemake makes a missing intermediate file only if it is asked for.
     """
     command = again(files, [file, *used_by])
     return f"To have it made again, and what was made from it: rm -f '{file}' && {command} -- '{file}' && {command}"
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Compare the settings in a file with the hash of settings in it."""
+    """Yield a finding if the settings stated in a file don't have the hash that the same file states."""
     shown = files.shown(path)
     if record.parameters is not None:
         try:
@@ -115,7 +115,7 @@ def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
 
 
 def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Check that calibration.json was made from the validation clusters of the ensemble beside it."""
+    """Yield a finding unless calibration.json was made from the validation clusters of the ensemble.nc beside it."""
     ensemble, shown = path.with_name("ensemble.nc"), files.shown(path)
     splits = [one for one in files.chain([ensemble]) if one.parent.name == "splits"] if ensemble.is_file() else []
     if not splits:
@@ -132,7 +132,7 @@ def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
 
 
 def _compare(records: Mapping[Path, Record], files: Files, result: Verification) -> set[Path | None]:
-    """Compare the hashes that files state with those of their inputs; return the inputs, None for missing ones."""
+    """Compare the hashes in `records` with the input files, put differences into `result`, and return their paths."""
     readers: dict[tuple[str, str], list[Path]] = {}
     for path, record in records.items():
         for item in record.inputs.items():
@@ -170,7 +170,7 @@ def _without_record(path: Path, files: Files, result: Verification) -> None:
 
 
 def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
-    """Yield where the chain from a catalogue back to events ends early."""
+    """Yield a finding for each place where the chain from a catalogue back to the events is broken."""
     shown, chain = files.shown(catalogue), files.chain([catalogue])
     for path, record in chain.items():
         if not path.is_relative_to(files.root):
@@ -184,7 +184,7 @@ def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
 
 
 def _other_settings(run: Path, files: Files) -> Iterator[Finding]:
-    """Check that simulated skies were made with the settings that the run's configuration has for them."""
+    """Yield a finding for each simulated sky that was made with other settings than the run's configuration has."""
     config = read_config(run / CONFIG)
     for path, record in files.chain([run / RUN_RECORD]).items():
         if record and _STEPS_OF_SKIES.get(path.name) == record.step:
