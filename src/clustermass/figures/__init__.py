@@ -1,1 +1,1 @@
-"""Figures, one module for each subject; `style` holds what all share."""
+"""Figures, one module for each subject; all of them use the module `style`."""

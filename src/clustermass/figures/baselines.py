@@ -16,9 +16,9 @@ from clustermass.figures import style
 from clustermass.figures.style import in_order, percent, predictor
 from clustermass.io.files import reading
 
-#: predictors of the learning curve: the network and the baselines that are fitted to the same training clusters
+#: predictors in the learning curve: the network, and the baselines that are fitted to its training clusters
 TRAINED = ("network", "boosted_trees", "ridge_features", "count_rate_recalibrated")
-#: predictors at the same number of clusters are drawn apart by this share of the curve's width
+#: predictors at the same number of clusters are shifted sideways by this share of the curve's width
 APART = 0.012
 
 #: a value and the ends of its 68 % interval; None = too few clusters
@@ -26,17 +26,17 @@ Value = tuple[float | None, Sequence[float] | None]
 
 
 class Metrics(NamedTuple):
-    """The part of `metrics.json` that is drawn."""
+    """The numbers of `metrics.json` that are drawn."""
 
     n_train: int
     n_test: int
     scatter: dict[str, Value]  # dex, of the network and each baseline on the test set
-    ratios: dict[str, Value]  # the network's scatter over that of each baseline
+    ratios: dict[str, Value]  # the network's scatter divided by that of each baseline
 
 
 @style.saved
 def plot_baselines(metrics: Path) -> Figure:
-    """Draw the scatter of network and baselines, and the ratio of the network's to each baseline's."""
+    """Draw the scatter of network and baselines, and the ratio of the network's scatter to that of each baseline."""
     content = read_metrics(metrics)
     names = in_order(content.scatter)[::-1]
     figure = style.new_figure(style.TWO_COLUMNS_IN, 1.1 + 0.26 * len(names))
@@ -61,7 +61,7 @@ def plot_baselines(metrics: Path) -> Figure:
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read `metrics.json`; InputError if it lacks a block or has too few test clusters for a scatter."""
+    """Return the drawn numbers of `metrics.json`; InputError if it lacks a block or has too few test clusters."""
     with reading(path, "metrics"):
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = {"network": content["test"], **content["baselines"]}
@@ -78,9 +78,9 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], room: float) -> None:
-    """Draw each predictor's value and interval, from bottom to top, and print the value at the right edge.
+    """Draw value and 68 % interval of each predictor in `names`, from bottom to top, and print the values.
 
-    The panel is widened by `room` times its width for the printed values.
+    They are printed at the right edge of the panel, which is widened by `room` times its width for them.
     """
     for place, name in enumerate(names):
         value, interval = values.get(name, (None, None))
@@ -96,10 +96,10 @@ def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], r
 
 @style.saved
 def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str | None]]) -> Figure:
-    """Draw the scatter of network and baselines against the number of training clusters, a panel per test sample.
+    """Draw the scatter of network and baselines against the number of training clusters, a panel for each test sample.
 
-    Each file has a row, an experiment on one test sample: `experiment`; `family`, a name for experiments that differ in
-    the training clusters alone; `sky`, None = the test set of the training sky; it is the first of each experiment.
+    Each file metrics.json has a row: the `experiment`; its `family`, a name for experiments that differ only in their
+    training clusters; and the test `sky`, None = the test set of the training sky, which is an experiment's first row.
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
     trained: dict[str | None, int] = {}
@@ -128,7 +128,7 @@ def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str
 
 
 def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
-    """Draw, for one test sample, the curves of all predictors with a scatter at every number of clusters."""
+    """Draw the learning curve of each predictor that has a scatter at every number of training clusters."""
     sizes = [point.n_train for point in points]
     for place, name in enumerate(TRAINED):
         if all(name in point.scatter for point in points):
@@ -142,11 +142,11 @@ def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
 
 
 def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: str, place: float) -> None:
-    """Draw the scatter of one predictor at each size, with its 68 % interval, shifted sideways by `place`."""
+    """Draw a predictor's scatter, with 68 % intervals, against training clusters, shifted sideways by `place` steps."""
     size = np.array(sizes, dtype=float)
     value = np.array([value for value, _ in values], dtype=float)
     interval = np.array([interval or [np.nan, np.nan] for _, interval in values])
-    # an interval of resampled groups need not hold the value
+    # the value may lie outside the bootstrap interval
     error = np.maximum((interval - value[:, None]) * (-1, 1), 0).T
     look = predictor(name)
     width, marker_size, layer = (1.5, 5, 4) if name == "network" else (0.8, 3.5, 3)
@@ -157,7 +157,7 @@ def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: 
 
 
 def far_apart(sizes: Sequence[int]) -> list[int]:
-    """Return sizes from the largest down, each at least 25 % below the last, as nearer labels would overlap."""
+    """Return a part of `sizes`, in decreasing order, whose ratios are at least 1.25: nearer labels would overlap."""
     kept: list[int] = []
     for size in sorted(sizes, reverse=True):
         if not kept or size <= kept[-1] / 1.25:

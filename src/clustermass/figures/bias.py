@@ -1,4 +1,4 @@
-"""Bias and scatter in bins of mass (Krippendorf et al. 2023, Fig. 5): network, baselines, weighted trainings."""
+"""Bias and scatter of network and baselines in bins of mass, as in Fig. 5 of Krippendorf et al. (2023)."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ from clustermass.figures.style import PREDICTED_MASS, RESIDUAL, SIGMA, TRUE_MASS
 from clustermass.io.netcdf import check_finite, read_netcdf
 
 BIN_DEX = 0.25
-#: bins with fewer clusters are joined with their smaller neighbour
+#: bins with fewer clusters are joined to the neighbouring bin with fewer clusters
 MIN_IN_BIN = 8
-#: not drawn: its bias is so large that the others would look alike; its numbers are in metrics.json
+#: predictors that aren't drawn: their bias is so large that all others would look alike
 LEFT_OUT = ("prior",)
-#: colour, marker and shift in units of a bin's width, of an experiment and its weighted twin
+#: colour, marker and shift (in bin widths) of an experiment and of the same experiment with weights
 PAIR = ((style.BLUE, "o", -0.15), (style.VERMILION, "D", 0.15))
-#: bins of the distributions of a pair
+#: number of bins of the histograms of a pair
 HISTOGRAM_BINS = 32
 
 
 @style.saved
 def plot_bias(predictions: Path, baselines: Path) -> Figure:
-    """Draw mean residual and scatter of every predictor on the test set in bins of true and of predicted mass."""
+    """Draw mean residual and scatter of every predictor on the test set, in bins of true and of predicted mass."""
     mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
     predicted = mass + residuals["network"]
     figure = style.new_figure(style.TWO_COLUMNS_IN, 6.2)
@@ -48,7 +48,10 @@ def plot_bias(predictions: Path, baselines: Path) -> Figure:
 
 
 def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Read true masses, residuals (dex) of "network" and of each baseline, and the network's sigma, (cluster,)."""
+    """Return true masses, residuals of each predictor and the network's sigma of the test clusters, (cluster,) each.
+
+    Masses are log10(M500c / Msun), residuals and sigma are in dex. InputError if the baselines lack a test cluster.
+    """
     network = read_subset(predictions, "test", require=["mu", "sigma_calibrated"])
     others = read_netcdf(baselines, require=["mu", "predictor"])
     check_finite(others, ["mu"], baselines)
@@ -65,11 +68,11 @@ def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarra
 
 
 def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Mean of predicted - true in bins of true mass, if each truth is drawn from its own N(mu, sigma); (bin,), dex.
+    """Return the bias of a perfect prediction in bins of true mass, (bin,), in dex; it follows from predictions alone.
 
-    A perfect prediction has this bias. It follows from the predictions alone. The Gaussian of a cluster (`mu` and
-    `sigma` in dex) between the `edges` a and b (in units of sigma from mu) contributes with weight Phi(b) - Phi(a) and
-    mean mu - sigma (phi(b) - phi(a)) / (Phi(b) - Phi(a)).
+    For a perfect prediction each true mass is a draw from the cluster's Gaussian N(`mu`, `sigma`). If a and b are the
+    edges of a bin in units of sigma from mu, the cluster contributes to the bin with the weight Phi(b) - Phi(a) and the
+    mean true mass mu - sigma (phi(b) - phi(a)) / (Phi(b) - Phi(a)).
     """
     scaled = (edges[:, None] - mu) / sigma
     weight = np.diff(stats.norm.cdf(scaled), axis=0).sum(axis=1)
@@ -78,7 +81,7 @@ def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.nd
 
 
 def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarray) -> None:
-    """Draw the expected bias in each bin of true mass, and print the slopes, measured and expected."""
+    """Draw the bias of a perfect prediction in bins of true mass; print the measured and the expected slope."""
     edges = mass_bins(mass)
     steps = np.tile(expected_bias(mu, sigma, edges), (2, 1))
     label = "expected of a perfect network"
@@ -94,11 +97,11 @@ def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarra
 def draw_all(
     panels: np.ndarray, by_truth: bool, mass: np.ndarray, residuals: dict[str, np.ndarray], edges: np.ndarray
 ) -> None:
-    """Draw bias (first panel) and scatter (second) of every predictor in bins of true or predicted mass."""
+    """Draw bias (first panel) and scatter (second panel) of every predictor in bins of true or of predicted mass."""
     names = style.in_order(name for name in residuals if name not in LEFT_OUT)
     offsets = np.linspace(-0.36, 0.36, len(names)) if len(names) > 1 else np.zeros(1)
     for name, offset in zip(names, offsets, strict=True):
-        # another predictor's masses may lie outside the network's: they count in the outermost bins
+        # masses of other predictors outside the bins are counted in the outermost bins
         by = mass if by_truth else np.clip(mass + residuals[name], edges[0], np.nextafter(edges[-1], 0))
         look, lead = predictor(name), name == "network"
         sizes = {"ms": 5, "elinewidth": 1.3, "zorder": 4} if lead else {"ms": 3.5, "elinewidth": 0.8, "zorder": 3}
@@ -109,7 +112,7 @@ def draw_all(
 
 
 def mass_bins(mass: np.ndarray) -> np.ndarray:
-    """Return edges of bins of 0.25 dex for all masses; bins of few clusters are joined to a neighbour."""
+    """Return the edges of bins of 0.25 dex that hold all masses; bins with few clusters are joined to a neighbour."""
     first, last = np.floor(mass.min() / BIN_DEX), np.floor(mass.max() / BIN_DEX) + 1
     edges = BIN_DEX * np.arange(first, last + 1)
     while len(edges) > 2:
@@ -124,9 +127,9 @@ def mass_bins(mass: np.ndarray) -> np.ndarray:
 
 
 def binned(mass: np.ndarray, residual: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Mean, its standard error, scatter and its standard error (s / sqrt(2 n - 2)) of each bin, (4, bin), in dex.
+    """Return mean, its error, scatter s and its error s / sqrt(2 n - 2) of the residuals in each bin, (4, bin), in dex.
 
-    In a bin with one cluster all but the mean are NaN, in an empty bin all four; NaN is not drawn.
+    In a bin with one cluster all but the mean are NaN, in an empty bin all four. NaN is not drawn.
     """
     columns = []
     for low, high in itertools.pairwise(edges):
@@ -139,7 +142,7 @@ def binned(mass: np.ndarray, residual: np.ndarray, edges: np.ndarray) -> np.ndar
 
 
 def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray, label: str) -> None:
-    """Shade every other bin, write the number of clusters above each, and name the axis."""
+    """Shade every other bin, print the number of clusters above each bin, and label the axis."""
     across = axes.get_xaxis_transform()
     for index, n in enumerate(np.histogram(mass, edges)[0]):
         low, high = edges[index : index + 2]
@@ -156,7 +159,8 @@ def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray, label: str) -> No
 def plot_weighting(predictions: Sequence[Path], rows: Sequence[Mapping[str, str]]) -> Figure:
     """Draw residuals and sigma of pairs of experiments on the same test clusters (Figs. 5 and 8 of the paper).
 
-    Each file has a row: `experiment`, and `weighting` of its training clusters. Of a pair the unweighted is first.
+    The experiments of a pair differ in their weights in training. Each file predictions.nc has a row with `experiment`
+    and `weighting`; the experiment without weights comes first.
     """
     if not rows or len(rows) % 2 or len(rows) != len(predictions):
         raise InputError("no pair of experiments that differ in weighting alone.")
@@ -175,7 +179,7 @@ def plot_weighting(predictions: Sequence[Path], rows: Sequence[Mapping[str, str]
 
 
 def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[str]) -> None:
-    """Draw bias in bins of true mass, and distributions of residual and sigma, of the two experiments of a pair."""
+    """Draw a pair of experiments: bias in bins of true mass, and the distributions of residuals and of sigma."""
     truth = tables[0]["log10_m500c"].values
     residuals = [(table["mu"] - table["log10_m500c"]).values for table in tables]
     sigmas = [table["sigma_calibrated"].values for table in tables]
@@ -195,7 +199,7 @@ def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[
 
 
 def draw_distributions(axes: Axes, values: Sequence[np.ndarray], texts: Sequence[str]) -> None:
-    """Draw the histograms of both experiments in common bins, and above them a text for each, in its colour."""
+    """Draw the histograms of both experiments in the same bins, and print a text for each above, in its colour."""
     low, high = np.min(values), np.max(values)
     edges = np.linspace(low, max(high, low + 1e-3), HISTOGRAM_BINS + 1)
     for number, (each, text, (colour, _, _)) in enumerate(zip(values, texts, PAIR, strict=True)):

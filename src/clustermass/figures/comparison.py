@@ -1,4 +1,4 @@
-"""All experiments of a run: scatter, and its ratio to the scatter of the count rate and of ridge regression."""
+"""Comparison of all experiments of a run: scatter, and its ratios to those of count rate and ridge regression."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,9 +25,9 @@ PANELS = {
 #: height of an experiment's heading, in lines
 HEADING = 0.75
 INCHES = 0.34  # per line
-#: share of a panel's width that is left to the numbers
+#: share of a panel's width in which numbers are printed
 NUMBERS = 0.47
-#: distance of the values of all clusters above the middle of their line, and of isolated ones below
+#: values of all clusters are drawn by this above the middle of their line, those of isolated ones below it
 APART = 0.22
 
 #: a row of `compared`: an experiment on one test sample
@@ -36,7 +36,10 @@ Row = Mapping[str, Any]
 
 @style.saved
 def plot_comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
-    """Draw a line for each experiment and test sample (`report.summary.compared`), with 68 % intervals and numbers."""
+    """Draw scatter and ratios of each experiment on each test sample, with 68 % intervals and printed numbers.
+
+    `metrics` are files metrics.json; their `rows` are described in `report.summary.compared`.
+    """
     if not rows:
         raise InputError("no experiment to compare: name one under experiments.")
     lines = compared(metrics, rows)
@@ -58,16 +61,16 @@ def plot_comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
 
 
 def values_of(row: Row, key: str) -> Iterator[tuple[float, float, Sequence[float]]]:
-    """Yield shift, value and 68 % interval of a key figure: for all clusters and, where measured, isolated ones."""
+    """Yield vertical shift, value and 68 % interval of a key figure, of all clusters and of isolated ones if known."""
     for shift, figures in ((-APART, row), (APART, row["isolated"])):
         if figures is not None and figures[key] is not None:
             yield shift, figures[key], figures[f"{key}_ci68"] or [figures[key]] * 2
 
 
 def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Sequence[Row]) -> None:
-    """Draw one key figure of every line: all clusters above, isolated ones below; with the numbers at the right edge.
+    """Draw the panel of the key figure `key`: values of all clusters, those of isolated ones below, and the numbers.
 
-    An arrow points to a value beyond the limits.
+    An arrow replaces the marker of a value that is outside the panel.
     """
     ends = limits(lines, key)
     for place, row in zip(places, lines, strict=True):
@@ -91,7 +94,7 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 
 
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
-    """Limits that hold all intervals of a key figure, and a ratio of 1; controls count only if there are no others."""
+    """Return limits that hold all intervals (those of controls only if there are no others), and for ratios also 1."""
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]
     for _, value, interval in (measured for row in shown for measured in values_of(row, key)):
@@ -102,13 +105,13 @@ def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
 
 
 def look(control: bool, other_sky: bool) -> dict[str, Any]:
-    """Marker and colour: controls are grey; skies other than the training sky are diamonds."""
+    """Return options of a marker: grey for controls, a diamond for a sky other than the training sky."""
     marker, size = ("D", 3.5) if other_sky else ("o", 4)
     return {"color": style.GREY if control else style.BLUE, "marker": marker, "ms": size}
 
 
 def draw_heading(panels: Sequence[Axes], top: float, row: Row) -> None:
-    """Draw the grey band above an experiment's lines, with its name and how it was trained."""
+    """Draw the grey band above an experiment's lines, with its name and the number of networks, epochs and clusters."""
     for axes in panels:
         left = 0.0 if axes is panels[0] else -0.02
         width = 1.0 - left if axes is panels[-1] else 1.2  # over the gap to the next panel, which is drawn later
@@ -128,7 +131,7 @@ def draw_heading(panels: Sequence[Axes], top: float, row: Row) -> None:
 
 
 def legend(lines: Sequence[Row]) -> list[Line2D]:
-    """Return the marks that are drawn, with their meaning."""
+    """Return the legend's entries for the kinds of markers that are drawn."""
     isolated = any(shift > 0 for row in lines for key in PANELS for shift, _, _ in values_of(row, key))
     marks = [
         ("all test clusters", look(False, False), True),

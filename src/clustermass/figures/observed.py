@@ -1,4 +1,4 @@
-"""Masses of an observed field (Krippendorf et al. 2023, Fig. 6) against redshift, relations and published masses."""
+"""Masses of an observed field against redshift, other estimates and published masses (Fig. 6 of the paper)."""
 
 from __future__ import annotations
 
@@ -31,22 +31,23 @@ if TYPE_CHECKING:
 
 COLUMNS = ("RA", "DEC", "Z", "LOGM500", "LOGM500_ERR", "LOGM500_REF")
 FLAGS = ("FLAG_RANGE", "FLAG_OOD", "FLAG_EDGE")
-#: masses in `comparison.json` beside the network's -> label of the axis; that of published masses is the paper's name
+#: masses in `comparison.json` besides the network's -> axis label; for published masses it is the paper's name
 OTHERS = {
     "published": "published",
     "luminosity": "luminosity, Chiu et al. 2022",
     "count_rate": "count rate, eFEDS relation",
 }
-#: clusters in a bin of redshift, about
+#: approximate number of clusters in a bin of redshift
 BIN_CLUSTERS = 40
 MAX_BINS = 8
 
 
 @style.saved
 def plot_observed(masses: Path, images: Sequence[Path], relation: CountRateRelation) -> Figure:
-    """Draw the masses of `masses.fits` against those from the count rates in the images, and against redshift.
+    """Draw the masses of `masses.fits` against masses from the count rates by `relation`, and against redshift.
 
-    If no cluster has a mass, as redshifts or exposures are missing, the figure says so.
+    Count rates are those in the files `images`. If no cluster has a mass, because redshifts or exposures are missing,
+    the figure says so.
     """
     table = read_masses(masses)
     if not table.sizes["cluster"]:
@@ -77,10 +78,10 @@ def plot_observed(masses: Path, images: Sequence[Path], relation: CountRateRelat
 
 
 def read_masses(path: Path) -> xr.Dataset:
-    """Read the clusters of `masses.fits` that have a mass.
+    """Return the clusters of `masses.fits` that have a mass.
 
-    Returns `COLUMNS` and `flagged` (any of `FLAGS`), (cluster,), in the units of the file, with the attributes
-    `without_mass` (number of clusters without a mass, as they have no redshift) and `simulated`.
+    The variables are `COLUMNS`, in the units of the file, and `flagged` (whether one of `FLAGS` is set), (cluster,)
+    each. Attributes are `without_mass`, the number of clusters without a mass, and `simulated`.
     """
     with reading(path, "mass catalogue"):
         data, header = fits.getdata(path, 1, header=True, memmap=False)
@@ -92,7 +93,7 @@ def read_masses(path: Path) -> xr.Dataset:
 
 
 def count_rates(table: xr.Dataset, path: Path, images: Sequence[Path]) -> np.ndarray:
-    """Fitted count rate of every cluster of `path`, count/s, (cluster,), from the detection within 1 arcsec of it."""
+    """Return the fitted count rate (cluster,), count/s, of each cluster: that of the detection within 1 arcsec of it."""
     detections = [read_netcdf(file, require=["ra", "dec", "ml_rate"]) for file in images]
     ra, dec, rate = (np.concatenate([d[name].values for d in detections]) for name in ("ra", "dec", "ml_rate"))
     clusters = SkyCoord(table["RA"].values, table["DEC"].values, unit="deg")
@@ -107,7 +108,7 @@ def count_rates(table: xr.Dataset, path: Path, images: Sequence[Path]) -> np.nda
 
 
 def draw_against_rate(axes: Axes, table: xr.Dataset, relation: CountRateRelation, norm: Normalize) -> None:
-    """Scatter the network's masses against those of the relation, for the clusters with a count rate (count/s)."""
+    """Draw the network's masses against those from the relation, for all clusters with a count rate."""
     mass, rate = table["LOGM500"].values, table["rate"].values
     measured = np.isfinite(rate) & (rate > 0)
     by_rate = count_rate_relation(table["Z"].values[measured], relation).log10_mass(rate[measured])
@@ -123,7 +124,7 @@ def draw_against_rate(axes: Axes, table: xr.Dataset, relation: CountRateRelation
 
 
 def draw_points(axes: Axes, x: np.ndarray, table: xr.Dataset, shown: np.ndarray, norm: Normalize) -> PathCollection:
-    """Scatter the masses of the clusters `shown` against `x`, coloured by uncertainty, flagged ones ringed."""
+    """Draw the masses of the clusters `shown` against `x`, coloured by uncertainty; flagged ones have a ring."""
     mass, error, flagged = (table[name].values[shown] for name in ("LOGM500", "LOGM500_ERR", "flagged"))
     rasterised = x.size > style.RASTERISE_ABOVE
     points = axes.scatter(x, mass, c=error, norm=norm, cmap="viridis", s=9, lw=0, zorder=3, rasterized=rasterised)
@@ -135,11 +136,11 @@ def draw_points(axes: Axes, x: np.ndarray, table: xr.Dataset, shown: np.ndarray,
 
 @style.saved
 def plot_published_masses(comparison: Path) -> Figure:
-    """Draw the network's masses against those of `comparison.json`, and the differences against redshift."""
+    """Draw the network's masses against the other masses in `comparison.json`, and the differences against redshift."""
     with reading(comparison, "comparison"):
         content = json.loads(comparison.read_text(encoding="utf-8"))
         numbers, paper, n = content["comparisons"], content["published"], content["n"]["network"]
-        # None of the file is NaN
+        # None becomes NaN
         clusters = {key: np.array(content["clusters"][key], dtype=float) for key in ("redshift", "network", *OTHERS)}
     shown = [name for name in OTHERS if f"network_minus_{name}" in numbers]
     figure = style.new_figure(style.TWO_COLUMNS_IN, 5.1)
@@ -172,7 +173,7 @@ def plot_published_masses(comparison: Path) -> Figure:
 
 
 def describe(numbers: Mapping[str, Any]) -> tuple[str, str]:
-    """Format number, mean, scatter and trends of a difference; values of too few clusters are left out."""
+    """Return number, mean and scatter of a difference, and its trends, as two texts without unknown values."""
     title, trends, fit = f"n = {numbers['n']}", "", numbers["fit"]
     if numbers["mean_dex"] is not None:
         title += f"\nmean {signed(numbers['mean_dex'])} ± {numbers['mean_dex_error']:.3f} dex"
@@ -184,7 +185,7 @@ def describe(numbers: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def draw_difference(axes: Axes, redshift: np.ndarray, difference: np.ndarray, trends: str) -> None:
-    """Plot differences against redshift, with medians in bins of equal numbers, and write `trends` into the panel."""
+    """Draw differences (dex) against redshift, with medians in bins of equal numbers, and print the text `trends`."""
     rasterised = difference.size > style.RASTERISE_ABOVE
     axes.scatter(redshift, difference, color=style.LIGHT_GREY, s=5, lw=0, zorder=2, rasterized=rasterised)
     draw = partial(axes.errorbar, fmt="o", color=style.BLUE, ms=3.5, elinewidth=1, zorder=4)
@@ -195,7 +196,7 @@ def draw_difference(axes: Axes, redshift: np.ndarray, difference: np.ndarray, tr
 
 
 def binned_medians(redshift: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Median redshift, median difference and its standard error (1.253 sigma / sqrt(n)) in bins of equal numbers."""
+    """Return median redshift, median difference and its error 1.253 sigma / sqrt(n) in bins of equal numbers."""
     bins = int(np.clip(redshift.size // BIN_CLUSTERS, 1, MAX_BINS))
     parts = np.array_split(np.argsort(redshift, kind="stable"), bins)
     place, median = (np.array([np.median(values[p]) for p in parts]) for values in (redshift, difference))
@@ -203,6 +204,6 @@ def binned_medians(redshift: np.ndarray, difference: np.ndarray) -> tuple[np.nda
 
 
 def limits_of(columns: list[np.ndarray]) -> tuple[float, float]:
-    """Limits around all but the outermost values of the columns, with a margin."""
+    """Return limits of an axis around the central 99.6 % of all values, with a margin."""
     low, high = np.nanpercentile(np.concatenate(columns), [0.2, 99.8])
     return float(low) - 0.1, float(high) + 0.1

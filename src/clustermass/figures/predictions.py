@@ -1,4 +1,4 @@
-"""Predictions of the test set: against the true mass (Krippendorf et al. 2023, Fig. 4), and their calibration."""
+"""Predicted against true masses (Fig. 4 of Krippendorf et al. 2023), and calibration of the uncertainties."""
 
 import json
 from pathlib import Path
@@ -18,9 +18,9 @@ from clustermass.io.files import reading
 
 LEVELS = np.linspace(0.01, 0.99, 99)
 PIT_BINS = 10
-#: nominal coverage and its colour, by key of metrics.json
+#: key of a coverage in metrics.json -> nominal coverage and colour
 COVERAGES = {"coverage68": (0.6827, style.BLUE), "coverage95": (0.95, style.ORANGE)}
-#: label of the axis and format of a bin's edge, by key of metrics.json
+#: key of binned scores in metrics.json -> axis label and format of a bin's edge
 BINNED_BY = {
     "by_predicted_mass_bin": (r"predicted $\log_{10} M_{500c}/M_\odot$", "{:.1f}"),
     "by_redshift_bin": ("redshift", "{:g}"),
@@ -30,7 +30,7 @@ BINNED_BY = {
 
 @style.saved
 def plot_predictions(predictions: Path) -> Figure:
-    """Draw predicted against true mass of training and test set, and the test set's residuals and uncertainties."""
+    """Draw predicted against true mass of training and test set, and the test set's residuals and sigmas."""
     train, test = (read_subset(predictions, split, require=["mu", "sigma_calibrated"]) for split in ("train", "test"))
     low, high = np.percentile(np.concatenate([part["sigma_calibrated"].values for part in (train, test)]), [1, 99])
     norm = Normalize(low, max(high, low + 1e-3))
@@ -54,8 +54,8 @@ def plot_predictions(predictions: Path) -> Figure:
 
 
 def draw_masses(axes: Axes, subset: xr.Dataset, norm: Normalize, limits: tuple[float, float]) -> PathCollection:
-    """Scatter predicted against true mass, coloured by sigma, with the line of equality, and print the scatter."""
-    # the surest predictions lie on top, as in the paper
+    """Draw predicted against true mass, coloured by sigma, with the line of equality; print scatter and bias."""
+    # predictions with the smallest sigma are drawn on top, as in the paper
     ordered = subset.isel(cluster=np.argsort(-subset["sigma_calibrated"].values, kind="stable"))
     true, mu, sigma = (ordered[name].values for name in ("log10_m500c", "mu", "sigma_calibrated"))
     rasterised = true.size > style.RASTERISE_ABOVE
@@ -72,7 +72,7 @@ def draw_residuals(axes: Axes, residual: np.ndarray) -> None:
     """Draw a histogram of the residuals in dex with the Gaussian of the same mean and standard deviation."""
     mean, std = float(residual.mean()), float(residual.std())
     edges = mean + max(4 * std, 0.01) * np.linspace(-1, 1, 33)
-    # what lies beyond four standard deviations is counted in the outermost bins, not dropped
+    # residuals beyond four standard deviations are counted in the outermost bins, not dropped
     axes.hist(np.clip(residual, edges[0], edges[-1]), bins=edges.tolist(), color=style.SKY_BLUE)
     grid = np.linspace(edges[0], edges[-1], 200)
     gaussian = residual.size * (edges[1] - edges[0]) * stats.norm.pdf(grid, mean, max(std, 1e-3))
@@ -84,7 +84,7 @@ def draw_residuals(axes: Axes, residual: np.ndarray) -> None:
 
 @style.saved
 def plot_calibration(predictions: Path, metrics: Path) -> Figure:
-    """Draw coverage, probability integral transform and z-scores of the test set, and coverage in bins."""
+    """Draw coverage, probability integral transform and z-scores of the test set; below, coverage in bins."""
     test = read_subset(predictions, "test", require=["mu", "sigma", "sigma_calibrated", "pit"])
     binned = read_bins(metrics)
     residual = (test["log10_m500c"] - test["mu"]).values
@@ -105,10 +105,10 @@ def plot_calibration(predictions: Path, metrics: Path) -> Figure:
 
 
 def read_bins(path: Path) -> dict[str, tuple[list[float], list[int], np.ndarray]]:
-    """Read the bins in `calibration` of metrics.json: inner edges, cluster numbers and shares by key of `BINNED_BY`.
+    """Return inner edges, numbers of clusters and coverages of the bins in metrics.json, by key of `BINNED_BY`.
 
-    Shares are (interval, bin, 3): the share of true masses inside each interval of `COVERAGES`, and the ends of its own
-    68 % interval; NaN for an empty bin. The outermost bins are open.
+    Coverages are (interval, bin, 3): for each interval of `COVERAGES` the share of true masses inside, and the ends of
+    this share's own 68 % interval; NaN for an empty bin. The outermost bins have no outer edge.
     """
     binned = {}
     with reading(path, "metrics"):
@@ -122,7 +122,7 @@ def read_bins(path: Path) -> dict[str, tuple[list[float], list[int], np.ndarray]
 
 
 def conformal(test: xr.Dataset) -> dict[float, float]:
-    """Return the share of true masses inside the finite conformal intervals, by nominal level."""
+    """Return the share of true masses inside the conformal intervals, by nominal level; levels without any are left out."""
     low, truth, high = (test[name].values for name in ("conformal_low", "log10_m500c", "conformal_high"))
     shares = ((low <= truth) & (truth <= high)).mean(axis=1)
     finite = np.isfinite(low).all(axis=1)
@@ -130,18 +130,18 @@ def conformal(test: xr.Dataset) -> dict[float, float]:
 
 
 def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Fraction of clusters whose true mass lies inside the central Gaussian interval of each level, (level,)."""
+    """Return the share of clusters whose true mass is inside the central Gaussian interval of each level, (level,)."""
     half_widths = stats.norm.ppf(0.5 * (1 + levels))
     return np.asarray(np.mean(np.abs(z_score)[:, None] <= half_widths, axis=0))
 
 
 def binomial_band(n: int, probability: np.ndarray | float) -> np.ndarray:
-    """Return the central 95 % interval of the fraction inside of `n` clusters, each with `probability`, (2, ...)."""
+    """Return the 95 % interval, (2, ...), of the share of `n` clusters that are inside if each is with `probability`."""
     return np.asarray(stats.binom.interval(0.95, n, probability)) / n
 
 
 def draw_coverage(axes: Axes, z_score: np.ndarray, raw: np.ndarray, intervals: dict[float, float]) -> None:
-    """Draw empirical against nominal coverage, with the binomial band of a perfect prediction."""
+    """Draw the measured against the nominal coverage, with the 95 % range of a perfect prediction."""
     band = binomial_band(z_score.size, LEVELS)
     axes.fill_between(LEVELS, *band, color=style.LIGHT_GREY, alpha=0.6, lw=0, label="perfect, 95 % band")
     axes.plot([0, 1], [0, 1], color=style.BLACK, lw=0.6)
@@ -159,7 +159,7 @@ def draw_coverage(axes: Axes, z_score: np.ndarray, raw: np.ndarray, intervals: d
 
 
 def draw_pit(axes: Axes, values: np.ndarray) -> None:
-    """Draw a histogram of the predicted cumulative probability at the true mass; flat if uncertainties are right."""
+    """Draw a histogram of predicted cumulative probabilities at the true masses; flat if uncertainties are right."""
     n = values.size
     axes.axhspan(*PIT_BINS * binomial_band(n, 1 / PIT_BINS), color=style.LIGHT_GREY, alpha=0.6, lw=0)
     axes.axhline(1, color=style.BLACK, lw=0.6)
@@ -184,7 +184,7 @@ def draw_z_scores(axes: Axes, z_score: np.ndarray) -> None:
 
 
 def draw_bins(axes: Axes, edges: list[str], number: list[int], shares: np.ndarray) -> None:
-    """Draw the coverage of both intervals in each bin, with binomial errors, and print the number of clusters."""
+    """Draw the coverage of the 68 % and 95 % intervals in each bin, with binomial errors; print cluster numbers."""
     bins = np.arange(len(number))
     for shift, (nominal, colour), rows in zip((-0.1, 0.1), COVERAGES.values(), shares, strict=True):
         share, low, high = rows.T
@@ -193,7 +193,7 @@ def draw_bins(axes: Axes, edges: list[str], number: list[int], shares: np.ndarra
         axes.plot(bins + shift, share, "o", color=colour, ms=3.5)
     for place, n in enumerate(number):
         axes.text(place, 0.04, str(n), transform=axes.get_xaxis_transform(), ha="center", fontsize=7)
-    # ticks stand where one bin ends and the next begins
+    # ticks are at the edges between bins
     axes.set_xticks(bins[1:] - 0.5, edges)
     axes.tick_params(axis="x", which="minor", bottom=False, top=False)
     axes.set_xlim(-0.5, len(bins) - 0.5)

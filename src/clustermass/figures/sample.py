@@ -1,4 +1,4 @@
-"""The sample: clusters in mass and redshift, and one in all energy bands (Krippendorf et al. 2023, Figs. 2 and 1)."""
+"""The sample in mass and redshift, and a cluster in all energy bands: Figs. 2 and 1 of Krippendorf et al. (2023)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,17 +18,17 @@ from clustermass.figures.style import MASS
 from clustermass.io.files import reading
 from clustermass.io.netcdf import read_netcdf
 
-#: bins of mass and of redshift
+#: number of bins of mass, and of redshift
 BINS = 40
-#: energy bands in a row
+#: number of energy bands in a row of panels
 COLUMNS = 5
-#: pixels are drawn this many times coarser than the base grid: 24", the grid of the paper's images
+#: drawn pixels are this many times as wide as stored ones: 24", as in the paper's images
 COARSER = 2
 
 
 @style.saved
 def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
-    """Draw all selected clusters of `ensemble.nc` on the density of all haloes, with histograms of both."""
+    """Draw mass and redshift of all haloes in files `truth` and of the clusters in `ensemble.nc`, with histograms."""
     halo_z, halo_mass = read_haloes(truth)
     selected = read_netcdf(ensemble, require=["redshift", "log10_m500c"])
     z, mass = selected["redshift"].values, selected["log10_m500c"].values
@@ -60,7 +60,7 @@ def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
 
 
 def read_haloes(truth: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Redshift and log10(M500c / Msun) of all haloes of all realizations, (halo,) each; InputError without any."""
+    """Return redshift and log10(M500c / Msun) of the haloes in all files, (halo,) each; InputError without haloes."""
     columns = [np.empty((2, 0))]
     for path in truth:
         with reading(path, "table TRUTH"), fits.open(path, memmap=False) as hdus:
@@ -73,7 +73,7 @@ def read_haloes(truth: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
 
 @style.saved
 def plot_energy_bands(images: Sequence[Path], split: Path) -> Figure:
-    """Draw every energy band of the test cluster with the most fitted counts in a fully exposed box."""
+    """Draw every energy band of the test cluster that has the most fitted counts and a fully exposed box."""
     cluster = brightest_test_cluster(images, split)
     pixels, half_width = pixels_of(cluster, COARSER)
     rows = -(-len(pixels) // COLUMNS)
@@ -106,10 +106,10 @@ def plot_energy_bands(images: Sequence[Path], split: Path) -> Figure:
 
 
 def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
-    """Return the test cluster with the most fitted counts, without the dimension `cluster`.
+    """Return the test cluster with the most fitted counts among those with a fully exposed box, mass and redshift.
 
-    Files are read one at a time, so that memory holds one realization, not the sample. A tie goes to the id that sorts
-    first.
+    Files are read one at a time, so that memory holds one realization only. Of clusters with equal counts the one whose
+    id sorts first is returned. InputError if there is no such cluster.
     """
     subsets = read_netcdf(split, require=["split"])["split"]
     test = subsets["cluster"].values[subsets.values.astype(str) == "test"].astype(str)
@@ -133,9 +133,9 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
 
 
 def pixels_of(cluster: xr.Dataset, coarser: int = 1) -> tuple[np.ndarray, float]:
-    """Return counts (band, y, x), or the smoothed image if only that was published, and half its side in arcsec.
+    """Return a cluster's counts (band, y, x), or its smoothed image if it has no counts, and half its side in arcsec.
 
-    Pixels are `coarser` times as wide as in the file, unless the image is smoothed or can't be divided so.
+    Pixels of counts are `coarser` times as wide as in the file, if their number along a side is a multiple of it.
     """
     pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)
     bands, side = pixels.shape[:2]
@@ -145,7 +145,7 @@ def pixels_of(cluster: xr.Dataset, coarser: int = 1) -> tuple[np.ndarray, float]
 
 
 def draw_compass(axes: Axes) -> None:
-    """Mark North and East in the upper left corner of a panel."""
+    """Draw arrows to North and East in the upper left corner of a panel."""
     x, y = 0.32, 0.64
     arrow = {"arrowstyle": "-|>", "color": "w", "lw": 0.7, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 5}
     for dx, dy, name in ((0.0, 0.17, "N"), (-0.17, 0.0, "E")):

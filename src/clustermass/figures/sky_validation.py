@@ -1,4 +1,4 @@
-"""One page: the simulated sky beside published numbers, panel by panel."""
+"""A page of panels that compare a simulated sky with published numbers."""
 
 import json
 from itertools import pairwise
@@ -26,17 +26,17 @@ SIMULATED, SPURIOUS, OBSERVED = style.BLUE, style.VERMILION, style.BLACK
 AGN_RATE_OVER_FLUX = 1.38e12
 #: normalisation of the number counts of Moretti et al. 2003, sources per deg2
 AGN_NORMALISATION = 6150.0
-#: single points are drawn of this many fields only: more would blacken the panel
+#: number of fields whose single points are drawn: more points would hide each other
 FIELDS_DRAWN = 4
 FLUX_LABEL = "flux, 0.5–2 keV [erg/s/cm²]"
-#: look of the points of a scatter plot, and of the simulated means and medians
+#: options of the points of a scatter plot, and of the markers of simulated means and medians
 POINTS: dict[str, Any] = {"marker": ".", "ls": "", "ms": 1.8, "alpha": 0.4, "mew": 0, "rasterized": True}
 MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew": 0.6}
 
 
 @style.saved
 def plot_sky_validation(measured: Path, table: Path) -> Figure:
-    """Draw `measured.nc` beside published numbers, and state how many rows of `sky.json` are within tolerance."""
+    """Draw `measured.nc` with published numbers, and print how many rows of `sky.json` are within tolerance."""
     data = read_netcdf(measured, VARIABLES)
     if not statistics.chosen(data, "selected").any():
         raise InputError(f"{measured}: no selected cluster in it; nothing can be drawn. Enlarge the sky.")
@@ -46,14 +46,14 @@ def plot_sky_validation(measured: Path, table: Path) -> Figure:
         draw(axes, data)
         axes.set_title(title, loc="left", fontweight="bold")
     label_page(figure, data, table)
-    # the layout takes longer than the drawing: once for both files
+    # the layout takes longer than the drawing, so it is computed once for both files
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
 
 
 def label_page(figure: Figure, data: xr.Dataset, table: Path) -> None:
-    """Write above the panels how many rows of the table are within tolerance, and below them what the marks mean."""
+    """Print above the panels how many rows of `table` are within tolerance, and the legend below the panels."""
     with reading(table, "table of the validation"):
         demands = json.loads(table.read_text(encoding="utf-8"))["musts"]
         rows = [(name, demands[name]["number"], len(demands[name]["failed"])) for name in ("must", "aim")]
@@ -70,7 +70,7 @@ def label_page(figure: Figure, data: xr.Dataset, table: Path) -> None:
 
 
 def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
-    """Draw clusters per deg2 above a flux: all simulated ones, the selected, and published numbers."""
+    """Draw the number of clusters per deg2 above a flux: all simulated ones, selected ones, and published numbers."""
     flux, area = data["flux"].values, float(data["area"].sum())
     curves = (("haloes_above", "simulated, all", style.GREY), ("selected_above", "simulated, selected", SIMULATED))
     for name, label, colour in curves:
@@ -89,7 +89,7 @@ def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_completeness(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the share of the haloes that is detected and selected in bins of flux, with binomial errors."""
+    """Draw the shares of haloes that are detected and that are selected, in bins of flux, with binomial errors."""
     flux = data["flux"].values
     number = -np.diff(data["haloes_above"].values, axis=1).sum(axis=0)
     enough = number >= 10
@@ -105,7 +105,7 @@ def draw_completeness(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_point_sources(axes: Axes, data: xr.Dataset) -> None:
-    """Draw point sources per deg2 above a count rate, the input number counts and the published total."""
+    """Draw the number of point sources per deg2 above a count rate, the simulation's input and the published total."""
     rate, area = data["rate"].values, float(data["area"].sum())
     detected = data["points_above"].sum("realization").values / area
     axes.loglog(rate, np.where(detected > 0, detected, np.nan), color=SIMULATED, label="simulated, DET_LIKE ≥ 6")
@@ -119,7 +119,7 @@ def draw_point_sources(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_redshifts(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the distribution of redshifts of the selected clusters and of the confirmed ones of eFEDS."""
+    """Draw the redshift distributions of the selected clusters and of the confirmed eFEDS clusters."""
     redshift = data["redshift"].values[statistics.chosen(data, "selected")]
     draw_histogram(axes, data, redshift, statistics.published_histogram("redshift"), SIMULATED)
     axes.set(xlabel="redshift", ylabel="clusters per field and 0.1 in redshift", xlim=(0, 1.4))
@@ -127,7 +127,7 @@ def draw_redshifts(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_masses(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the distribution of true masses of the selected clusters, and of masses inferred for eFEDS."""
+    """Draw the distributions of the selected clusters' true masses and of the masses inferred for eFEDS."""
     mass = data["log10_m500c"].values[statistics.chosen(data, "selected")]
     draw_histogram(axes, data, mass, statistics.published_histogram("mass"), SIMULATED)
     axes.set(xlabel=MASS, ylabel="clusters per field and 0.1 dex", xlim=(13, 15))
@@ -136,7 +136,7 @@ def draw_masses(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_counts(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the distribution of the fitted counts of all candidates, and of the spurious ones."""
+    """Draw the distributions of fitted counts of all cluster candidates, of spurious ones, and of eFEDS."""
     counts, spurious = np.log10(data["ml_cts"].values), ~statistics.chosen(data, "selected")
     draw_histogram(axes, data, counts, statistics.published_histogram("log_counts"), style.GREY)
     draw_histogram(axes, data, counts[spurious], statistics.published_histogram("log_counts"), SPURIOUS, observed=False)
@@ -147,7 +147,7 @@ def draw_counts(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
-    """Draw both likelihoods of the candidates of a few fields, and published quantiles."""
+    """Draw DET_LIKE and EXT_LIKE of the candidates of a few fields, with medians and published quantiles."""
     few, chosen = data["field"].values < FIELDS_DRAWN, statistics.chosen(data, "selected")
     detection, extent = data["det_like"].values, data["ext_like"].values
     for shown, colour in ((few & chosen, SIMULATED), (few & ~chosen, SPURIOUS)):
@@ -158,7 +158,7 @@ def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
-    """Draw true mass against count rate, moved to z = 0.35 by the relation that the masses of eFEDS follow."""
+    """Draw true mass against count rate, converted to z = 0.35 by the relation that the eFEDS masses follow."""
     chosen = statistics.chosen(data, "selected")
     rate, relation = data["ml_rate"].values, statistics.mass_relation()
     at_pivot = count_rate_relation(np.array(relation["pivot_z"]), relation)
@@ -178,7 +178,7 @@ def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_background(axes: Axes, data: xr.Dataset) -> None:
-    """Draw background rate against exposure of the candidates of a few fields, and published quantiles."""
+    """Draw background rate against exposure of the candidates of a few fields, with medians and published quantiles."""
     exposure = data["ml_exp"].values
     level = 1000 * data["ml_bkg"].values / exposure
     few = data["field"].values < FIELDS_DRAWN
@@ -205,9 +205,9 @@ PANELS = {
 def draw_histogram(
     axes: Axes, data: xr.Dataset, values: np.ndarray, real: Histogram, colour: str, observed: bool = True
 ) -> None:
-    """Draw the mean number per field in each bin, and the published numbers with their square roots as errors.
+    """Draw the mean number of `values` per field in each bin, and the published numbers with Poisson errors.
 
-    Numbers in wider bins are scaled to the width of the first bin.
+    Numbers in wider bins are scaled to the width of the first bin. Published numbers are drawn if `observed` is true.
     """
     width = np.diff(real.edges)
     scale = width[0] / width
@@ -222,7 +222,7 @@ def draw_histogram(
 
 
 def draw_running(axes: Axes, x: np.ndarray, y: np.ndarray, real: Running) -> None:
-    """Draw simulated medians in published bins that hold ten values, and the published 16 to 84 % range."""
+    """Draw medians of `y` in the published bins of `x` that hold at least ten values, and the published quantiles."""
     members = [(x >= low) & (x < high) for low, high in pairwise(real.edges)]
     enough = [inside for inside in members if inside.sum() >= 10]
     medians = [[np.median(values[inside]) for inside in enough] for values in (x, y)]
@@ -232,6 +232,6 @@ def draw_running(axes: Axes, x: np.ndarray, y: np.ndarray, real: Running) -> Non
 
 
 def print_medians(axes: Axes, values: np.ndarray, real: float, decimals: int, more: str = "") -> None:
-    """Print the simulated and the published median in the upper right corner, and `more` below."""
+    """Print the simulated and the published median in the upper right corner, and the text `more` below them."""
     text = f"median {np.median(values):.{decimals}f} (eFEDS {real:.{decimals}f}){more}"
     style.note(axes, text, "upper right")

@@ -1,4 +1,4 @@
-"""Where the members of the ensemble disagree most and least, after Fig. 7 of Krippendorf et al. (2023)."""
+"""Test clusters on which the members of the ensemble differ most and least, as Fig. 7 of Krippendorf et al. (2023)."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,13 +24,13 @@ from clustermass.io.netcdf import read_netcdf
 
 SPREAD = r"$\mu_\mathrm{max} - \mu_\mathrm{min}$ [dex]"
 MASS = r"\log_{10}(M_{500c}/M_\odot)"
-#: photons a pixel at which a single band is clipped for display, as in the paper, and all bands together
+#: photons in a pixel at which the display of a single band (as in the paper) and of all bands together is clipped
 CLIP, CLIP_ALL = 1, 4
-#: number of bins with equal numbers of clusters whose medians are drawn against counts
+#: number of bins, with equal numbers of clusters, whose medians are drawn against counts
 BINS = 6
-#: the page, tops of the two clusters' blocks, side of their large panel, left end of their bands: inches
+#: size of the page, tops of the two clusters' blocks, side of a large panel, left end of the bands; in inches
 PAGE_IN, TOPS_IN, LARGE_IN, BANDS_IN = (style.TWO_COLUMNS_IN, 8.0), (7.95, 5.15), 2.05, 2.75
-#: where clusters without any other detection in the box are drawn, in units of the cluster's counts
+#: clusters without another detection in the box are drawn as if one had this share of their counts
 NONE_AT = 0.02
 DETECTION_COLUMNS = ("ID_SRC", "RA", "DEC", "EXT_LIKE", "ML_CTS")
 HALO_COLUMNS = ("HALO_ID", "RA", "DEC", "R500_ARCMIN")
@@ -53,17 +53,18 @@ def plot_spread(
     seed: int,
     catalogues: Sequence[Path] = (),
 ) -> Figure:
-    """Draw the test clusters of largest and smallest spread, and all spreads against the neighbours in the box.
+    """Draw the test clusters of largest and smallest spread, and all spreads against neighbours and counts.
 
-    Images, truth tables and catalogues, if any, are those of every realization in the same order. `half_width_arcsec`
-    is half of the side of the box that the networks see, `bootstrap` the number of resamplings of the groups of `split`
-    for the errors of the medians.
+    The spread is the difference between the largest and the smallest mass that the members predict. `images`, `truth`
+    and `catalogues` (if any) have one file for each realization, in the same order. `half_width_arcsec` is half the
+    side of the networks' input images. `bootstrap` is the number of resamplings, by the groups of `split`, for the
+    errors of medians.
     """
     table = spreads(ensemble, predictions, split)
     given: Sequence[Path | None] = catalogues or [None] * len(images)
     files = {realization_of(paths[0]): paths for paths in zip(images, truth, given, strict=True)}
     order = np.argsort(table["spread"].values, kind="stable")
-    # laid out by hand: with so many panels a solver doesn't place the same twice to the last bit
+    # fixed positions: with so many panels, an automatic layout isn't reproducible to the last bit
     figure = Figure(figsize=PAGE_IN)
     for top, index, name in zip(TOPS_IN, (order[-1], order[0]), ("largest", "smallest"), strict=True):
         row = table.isel(cluster=int(index))
@@ -87,7 +88,7 @@ def plot_spread(
 
 
 def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
-    """Read the test clusters' predictions; add the members' `lowest` and `highest` mu, their `spread`, and `group`."""
+    """Return the test clusters' predictions, and the members' `lowest` and `highest` mu, `spread` and `group`."""
     members = read_subset(ensemble, "test", require=["member_mu"])
     predicted = read_subset(predictions, "test", require=["mu", "sigma_calibrated"])
     if not np.array_equal(members["cluster"].values, predicted["cluster"].values):
@@ -100,14 +101,14 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
 
 
 def sources(cluster: xr.Dataset, half: float, truth: Path, catalogue: Path | None) -> tuple[Columns | None, Columns]:
-    """Read the rows `in_box` around a cluster of `images.nc`: detections (None without a catalogue) and haloes."""
+    """Return the detections (None without a catalogue) and the haloes `in_box` around a cluster of `images.nc`."""
     box = (float(cluster["ra"]), float(cluster["dec"])), half
     detections = in_box(read_columns(catalogue, DETECTION_COLUMNS), *box) if catalogue else None
     return detections, in_box(read_columns(truth, HALO_COLUMNS), *box)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> Columns:
-    """Read columns of a catalogue or truth table; a blank number is NaN."""
+    """Return columns of a catalogue or of a truth table by name; a blank number becomes NaN."""
     table = read_table(path)
     with reading(path, "columns"):
         columns = {name: np.ma.asarray(table[name]) for name in names}
@@ -119,11 +120,11 @@ def read_columns(path: Path, names: Sequence[str]) -> Columns:
 
 
 def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
-    """Return rows of a table in the square box of side 2 `half` (arcsec) about `centre` (RA, DEC in deg).
+    """Return the rows of a table in the square box with side 2 x `half` (arcsec) about `centre` (RA, DEC in deg).
 
-    Their offsets from the centre in the projection of the images are added: x to the West and y to the North, arcsec.
+    Columns `x` and `y` are added: offsets from the centre to the West and North, in the images' projection, in arcsec.
     """
-    # the box is far smaller than the sky: most rows need no projection
+    # a first cut in declination, so that most rows of the sky needn't be projected
     near = np.abs(table["DEC"] - centre[1]) <= 2 * half / 3600
     x, y = (SKY_PIXEL_ARCSEC * offset for offset in project(table["RA"][near], table["DEC"][near], *centre))
     rows = (np.abs(x) <= half) & (np.abs(y) <= half)
@@ -131,7 +132,7 @@ def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
 
 
 def neighbours(table: xr.Dataset, catalogues: Mapping[str, Path | None], half: float) -> np.ndarray:
-    """Return `brightest_neighbour` of every cluster, (cluster,), NaN where its realization has no catalogue."""
+    """Return the result of `brightest_neighbour` for every cluster (cluster,); NaN without a catalogue."""
     realization = table["realization"].values.astype(str)
     number = np.array([int(name.rpartition("_")[2]) for name in table["cluster"].values.astype(str).tolist()])
     ratio = np.full(number.size, np.nan)
@@ -143,10 +144,10 @@ def neighbours(table: xr.Dataset, catalogues: Mapping[str, Path | None], half: f
 
 
 def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.ndarray:
-    """Return the counts of the brightest other detection in the box over those of the cluster, float64, (cluster,).
+    """Return the counts of the brightest other detection in a cluster's box over the cluster's counts, (cluster,).
 
-    The box reaches `half` arcsec to each side. The ratio is 0 if no other detection has counts, NaN if the cluster has
-    none.
+    `id_src` are the clusters' numbers in the catalogue, `half` is half the side of the box in arcsec. The ratio is 0
+    if no other detection has counts, NaN if the cluster has none. InputError if the catalogue lacks a cluster.
     """
     table = read_columns(catalogue, DETECTION_COLUMNS)
     rows = {number: row for row, number in enumerate(table["ID_SRC"].tolist())}
@@ -163,15 +164,16 @@ def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.
 
 
 def add_axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
-    """Add a panel whose lower left corner and size are given in inches."""
+    """Add a panel with this lower left corner and size, in inches, and return it."""
     across, up = PAGE_IN
     return figure.add_axes((x / across, y / up, width / across, height / up))
 
 
 def draw_extreme(figure: Figure, top: float, row: xr.Dataset, files: Files, half_seen: float, name: str) -> None:
-    """Draw a cluster of `spreads` below `top` (inches): all bands together with all marks, then each band alone.
+    """Draw a cluster below `top` (inches): all bands together with marks of sources, and each band alone.
 
-    `half_seen` is half of the side of the box that the networks see, arcsec.
+    `row` is the cluster's entry of `spreads`, `half_seen` half the side of the networks' input images in arcsec, and
+    `name` ("largest" or "smallest") begins the title.
     """
     images, truth, catalogue = files
     cluster = read_netcdf(images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
@@ -204,7 +206,7 @@ def draw_extreme(figure: Figure, top: float, row: xr.Dataset, files: Files, half
 
 
 def draw_pixels(axes: Axes, pixels: np.ndarray, half: float, clip: float) -> None:
-    """Draw pixels (y, x), clipped, in a box of arcsec."""
+    """Draw an image (y, x) whose sides are 2 x `half` arcsec; the colours end at `clip` photons."""
     box = (-half, half, -half, half)
     axes.imshow(pixels, origin="lower", extent=box, vmin=0, vmax=clip, cmap="inferno", interpolation="none")
     ticks = 200 * np.round(half / 300) * np.array([-1, 0, 1])
@@ -214,7 +216,7 @@ def draw_pixels(axes: Axes, pixels: np.ndarray, half: float, clip: float) -> Non
 
 
 def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id: int, seen: float) -> None:
-    """Mark detections, haloes and the cluster's R500, and the part of the box that the networks see."""
+    """Mark detections, haloes and the R500 of halo `halo_id`, and the box with side 2 x `seen` that networks see."""
     if detections is not None:
         extended = detections["EXT_LIKE"] > 0
         for chosen, marker, size, kind in ((~extended, "s", 3.5, "point"), (extended, "D", 7, "extended")):
@@ -232,7 +234,7 @@ def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id:
 
 
 def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap: int, seed: int) -> None:
-    """Scatter the spreads against the brightest neighbour, with medians of clusters with and without a brighter one."""
+    """Draw spreads against the brightest neighbour, and medians of clusters with and without a brighter neighbour."""
     spread, group = table["spread"].values, table["group"].values.astype(str)
     axes.set_xscale("log")
     draw_points(axes, np.maximum(ratio, NONE_AT), spread)
@@ -248,13 +250,13 @@ def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap:
     axes.axvline(1, color=style.BLACK, lw=0.7, ls="--")
     axes.set_xlim(start, end)
     axes.set_title("\n".join(lines), fontsize=7)
-    # the median says nothing about the few largest spreads, which the paper discusses
+    # the paper discusses the few largest spreads, which medians don't show
     largest = np.argsort(-spread, kind="stable")[: max(1, spread.size // 50)]
     style.note(axes, f"{np.sum(ratio[largest] >= 1)} of the {largest.size} largest\nhave a brighter one", "lower right")
 
 
 def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: np.random.Generator) -> float:
-    """Return the bootstrap error of the median of `values` (cluster,), from whole groups; NaN for one group."""
+    """Return the error of the median of `values` (cluster,), by a bootstrap of whole groups; NaN for one group."""
     names, row = np.unique(group, return_inverse=True)
     if names.size == 1:
         return np.nan
@@ -264,7 +266,7 @@ def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: n
 
 
 def draw_trend(axes: Axes, table: xr.Dataset) -> None:
-    """Scatter the spreads against counts (redshift if unknown), with the medians of bins of equal numbers."""
+    """Draw spreads against fitted counts (or redshift if counts are unknown), with medians in bins of equal numbers."""
     by_counts = np.isfinite(table["ml_cts"].values).all()
     spread, place = table["spread"].values, table["ml_cts" if by_counts else "redshift"].values
     axes.set_xscale("log")
@@ -278,5 +280,5 @@ def draw_trend(axes: Axes, table: xr.Dataset) -> None:
 
 
 def draw_points(axes: Axes, x: np.ndarray, spread: np.ndarray) -> None:
-    """Scatter all spreads."""
+    """Draw the spreads of all clusters as points."""
     axes.plot(x, spread, ".", color=style.BLUE, ms=2.2, mew=0, alpha=0.7, rasterized=x.size > style.RASTERISE_ABOVE)

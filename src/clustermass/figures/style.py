@@ -1,6 +1,7 @@
-"""What all figures share: one look, writing to files, labels, and the clusters of a prediction file.
+"""Functions that all figures use: style, writing to files, labels, and reading of prediction files.
 
-The same data give the same bytes: no clock, no random ids, no settings of the user's matplotlibrc.
+The same data give files with the same bytes. Therefore no time, no random ids and no settings of the user's
+matplotlibrc enter a figure.
 """
 
 import functools
@@ -23,12 +24,12 @@ from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.provenance import provenance
 
 TWO_COLUMNS_IN = 7.1
-#: a scatter of more points than this is drawn as pixels inside the SVG, which keeps the file below about 200 kB
+#: more points than this are drawn as an image inside the SVG, which keeps the file below about 200 kB
 RASTERISE_ABOVE = 300
-#: resolution of the pixels inside an SVG or PDF, dots per inch
+#: resolution of images inside an SVG or PDF, dots per inch
 RASTER_DPI = 200
 
-# Okabe and Ito (2008): colours that colour-blind readers distinguish
+# colours of Okabe and Ito (2008), which colour-blind readers can distinguish
 BLACK = "#000000"
 ORANGE = "#E69F00"
 SKY_BLUE = "#56B4E9"
@@ -66,14 +67,14 @@ RESIDUAL = r"$\log_{10} M_\mathrm{pred} - \log_{10} M_\mathrm{true}$ [dex]"
 
 
 class Predictor(NamedTuple):
-    """Look of a predictor of masses."""
+    """Label, colour and marker of a predictor of masses."""
 
     label: str
     colour: str
     marker: str
 
 
-#: in the order in which figures list them; luminosities and temperatures are the true ones of the simulation
+#: predictors in the order of figures; luminosities and temperatures are the true ones of the simulation
 PREDICTORS = {
     "network": Predictor("network ensemble", BLUE, "o"),
     "boosted_trees": Predictor("boosted trees on hand-made features", GREEN, "P"),
@@ -89,22 +90,22 @@ PREDICTORS = {
 
 
 def predictor(name: str) -> Predictor:
-    """Return label, colour and marker of a predictor; one that is not listed gets its own name, in grey."""
+    """Return label, colour and marker of a predictor; an unknown predictor has its name as label, and is grey."""
     return PREDICTORS.get(name, Predictor(name.replace("_", " "), GREY, "h"))
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Sort predictors as `PREDICTORS` lists them, others last in alphabetical order."""
+    """Return names of predictors in the order of `PREDICTORS`, followed by all others in alphabetical order."""
     order = list(PREDICTORS)
     return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
-    """Decorate a function that draws a figure, so that it writes the figure to files instead of returning it.
+    """Decorate a function that returns a figure, so that it writes the figure to files instead.
 
-    The files `svg`, `png` and `pdf` and the `dpi` of the PNG are further keywords. Every file states the function's
-    name, its settings and the hashes of all files in its arguments: its input files. InputError names an input file
-    that is missing, damaged or of another run, or that holds nothing to draw.
+    The decorated function has further keywords: the paths `svg`, `png` and `pdf`, and `dpi`, the resolution of the PNG.
+    Every file states the function's name, its settings, and the hashes of the input files among its arguments.
+    InputError names an input file that is missing, damaged or of another run, or that holds nothing to draw.
     """
 
     @functools.wraps(draw)
@@ -119,7 +120,7 @@ def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
                 settings[key] = value
         with context(LOOK, after_reset=True):
             figure = draw(*args, **kwargs)
-            # after the drawing, which names inputs that are missing
+            # after the drawing, since that raises an error for missing inputs
             description = json.dumps(provenance(draw.__name__, settings, inputs), sort_keys=True)
             save(figure, files, dpi, description)
 
@@ -127,7 +128,7 @@ def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
 
 
 def save(figure: Figure, files: Mapping[str, Path], dpi: int, description: str) -> None:
-    """Write a figure to each of `files`, by kind (svg, png, pdf), atomically, without a date, with a description."""
+    """Write a figure to `files`, by kind (svg, png, pdf), with `description` as metadata and without a date."""
     metadata = {
         "svg": {"Date": None, "Description": description},
         "png": {"Description": description},
@@ -139,12 +140,12 @@ def save(figure: Figure, files: Mapping[str, Path], dpi: int, description: str) 
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
-    """Return an empty figure of this size in inches, laid out by constraints, outside pyplot's global state."""
+    """Return an empty figure of this size in inches, with matplotlib's constrained layout, unknown to pyplot."""
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> None:
-    """Print `text` in a corner of a panel ("upper left", "lower right", ...), below the data that lie there."""
+    """Print `text` in a corner of a panel ("upper left", "lower right", ...), behind the data."""
     vertical, horizontal = corner.split()
     place = {"ha": horizontal, "va": "top" if vertical == "upper" else "bottom", "transform": axes.transAxes}
     x, y = 0.96 if horizontal == "right" else 0.04, 0.96 if vertical == "upper" else 0.04
@@ -152,7 +153,7 @@ def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> N
 
 
 def draw_equality(axes: Axes, limits: tuple[float, float], ticks: int | None = None) -> None:
-    """Draw the line of equal masses through a square panel; both its axes get the limits and about as many ticks."""
+    """Draw the line of equal masses; both axes get these limits, the same scale and about this number of ticks."""
     axes.plot(limits, limits, color=BLACK, lw=0.8, label="equality")
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     if ticks:
@@ -161,7 +162,7 @@ def draw_equality(axes: Axes, limits: tuple[float, float], ticks: int | None = N
 
 
 def common_legend(figure: Figure | SubFigure, columns: int) -> None:
-    """Print one legend below all panels of a figure or of a part of it, with each label once."""
+    """Draw a legend below all panels of a figure (or of a part of it), with each label once, in `columns` columns."""
     entries = {
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -169,7 +170,7 @@ def common_legend(figure: Figure | SubFigure, columns: int) -> None:
 
 
 def read_subset(path: Path, split: str, require: Iterable[str] = ()) -> xr.Dataset:
-    """Read the clusters of one subset (train, val or test) of `ensemble.nc` or `predictions.nc`.
+    """Return the clusters of a subset (train, val or test) in a file `ensemble.nc` or `predictions.nc`.
 
     InputError if the subset is empty, or if a mass or a variable in `require` is missing or isn't finite.
     """
@@ -183,10 +184,10 @@ def read_subset(path: Path, split: str, require: Iterable[str] = ()) -> xr.Datas
 
 
 def percent(dex: float) -> float:
-    """Convert a scatter in dex to percent of the mass, 100 ln(10) times it (0.188 dex = 43 %)."""
+    """Return a scatter in percent of the mass from one in dex: it is 100 ln(10) times as large (0.188 dex = 43 %)."""
     return 100.0 * float(np.log(10.0)) * dex
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Format a number with its sign, plus or a true minus."""
+    """Return a number as text with its sign, a plus or a typographic minus."""
     return f"{value:+.{digits}f}".replace("-", "−")

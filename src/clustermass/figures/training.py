@@ -1,4 +1,4 @@
-"""Training curves of all members, as Fig. 3 (right) of Krippendorf et al. (2023)."""
+"""Training curves of all members of an ensemble, as in Fig. 3 (right) of Krippendorf et al. (2023)."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.io.netcdf import read_netcdf
 
-#: labels of the losses of `clustermass.network.losses`
+#: loss in `clustermass.network.losses` -> label of its axis
 LOSSES = {
     "likelihood": "mean negative log-likelihood",
     "squared_log": "mean squared error of log mass / variance",
@@ -27,7 +27,7 @@ CURVES = {"train_loss": ("training", style.BLUE), "val_loss": ("validation", sty
 
 @style.saved
 def plot_training(members: Sequence[Path]) -> Figure:
-    """Draw training loss, validation loss and learning rate of every member (`members/{member}.nc`) by epoch."""
+    """Draw training loss, validation loss and learning rate of each member (`members/{member}.nc`) by epoch."""
     histories = [read_history(path) for path in members]
     if not histories:
         raise InputError("no ensemble member is given; set ensemble.members to 1 or more.")
@@ -42,7 +42,7 @@ def plot_training(members: Sequence[Path]) -> Figure:
     mark_epochs(losses, histories)
     recipe = json.loads(histories[0].attrs.get("parameters", "{}")).get("recipe", {})
     losses.set(xlabel="epoch", ylabel=LOSSES[recipe.get("loss", "likelihood")])
-    # without the first steep fall
+    # limits that leave out the steep fall of the first epochs
     values = np.concatenate([history[name].values for history in histories for name in CURVES])
     low, high = np.percentile(values[np.isfinite(values)], [0, 97])
     margin = 0.08 * max(high - low, 0.01)
@@ -56,7 +56,7 @@ def plot_training(members: Sequence[Path]) -> Figure:
 
 
 def read_history(path: Path) -> xr.Dataset:
-    """Read one member's losses and learning rate, (epoch,) each, with the attributes `best_epoch` and `kept_epoch`."""
+    """Return a member's losses and learning rate, (epoch,) each, with the attributes `best_epoch` and `kept_epoch`."""
     history = read_netcdf(path, require=["epoch", "learning_rate", *CURVES])
     if history.sizes["epoch"] == 0:
         raise InputError(f"{path}: a training of no epoch. Set training epochs to 1 or more.")
@@ -66,7 +66,7 @@ def read_history(path: Path) -> xr.Dataset:
 
 
 def mark_epochs(axes: Axes, histories: Sequence[xr.Dataset]) -> None:
-    """Mark each member's validation loss at its lowest and at the epoch whose weights are kept."""
+    """Mark the lowest validation loss of each member, and its validation loss at the epoch whose weights are kept."""
     draw = partial(axes.plot, mfc="none", mec=style.BLACK, mew=0.8, zorder=5, clip_on=False)
     marks = (("best_epoch", "o", 4.0, "lowest validation loss"), ("kept_epoch", "s", 6.0, "weights kept"))
     for attribute, marker, size, label in marks:

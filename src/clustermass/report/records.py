@@ -210,7 +210,7 @@ class Files:
         return PurePosixPath(name).parts[:1] == (RESULTS,)
 
     def locate(self, name: str, digest: str) -> Path | None:
-        """Return the path of the file that records call `name`, of several the one with this SHA-256; None if absent."""
+        """Return the file that records call `name`, of several preferably one with this SHA-256; None if absent."""
         if self.is_ours(name):
             places = [self.root.joinpath(*PurePosixPath(name).parts[1:])]
         else:
