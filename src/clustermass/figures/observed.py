@@ -93,7 +93,7 @@ def read_masses(path: Path) -> xr.Dataset:
 
 
 def count_rates(table: xr.Dataset, path: Path, images: Sequence[Path]) -> np.ndarray:
-    """Return the fitted count rate (cluster,), count/s, of each cluster: that of the detection within 1 arcsec of it."""
+    """Return the fitted count rate (cluster,), count/s, of each cluster, from the detection within 1 arcsec of it."""
     detections = [read_netcdf(file, require=["ra", "dec", "ml_rate"]) for file in images]
     ra, dec, rate = (np.concatenate([d[name].values for d in detections]) for name in ("ra", "dec", "ml_rate"))
     clusters = SkyCoord(table["RA"].values, table["DEC"].values, unit="deg")

@@ -122,7 +122,7 @@ def read_bins(path: Path) -> dict[str, tuple[list[float], list[int], np.ndarray]
 
 
 def conformal(test: xr.Dataset) -> dict[float, float]:
-    """Return the share of true masses inside the conformal intervals, by nominal level; levels without any are left out."""
+    """Return the share of true masses inside the conformal intervals by nominal level, without undefined levels."""
     low, truth, high = (test[name].values for name in ("conformal_low", "log10_m500c", "conformal_high"))
     shares = ((low <= truth) & (truth <= high)).mean(axis=1)
     finite = np.isfinite(low).all(axis=1)
@@ -136,7 +136,7 @@ def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def binomial_band(n: int, probability: np.ndarray | float) -> np.ndarray:
-    """Return the 95 % interval, (2, ...), of the share of `n` clusters that are inside if each is with `probability`."""
+    """Return the 95 % interval (2, ...) of the share of `n` clusters inside, if each is inside with `probability`."""
     return np.asarray(stats.binom.interval(0.95, n, probability)) / n
 
 
