@@ -1,4 +1,4 @@
-"""Count images in energy bands, as of evtool, instead of event lists: each count becomes a photon at its pixel."""
+"""Count images in energy bands, as evtool makes them, in place of event lists: each count becomes a photon."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -24,12 +24,12 @@ from clustermass.io.products import is_simulated
 
 #: largest distance in pixels between the grids of two images of one set
 _SAME_GRID_PIXELS = 0.01
-#: images store 16 bits a pixel
+#: largest number of counts in a pixel, since images store 16 bits for each pixel
 _MOST_COUNTS = 65535
 
 
 class BandImage(NamedTuple):
-    """Counts (y, x) int64, their celestial coordinates, the band in eV, and where it was read."""
+    """One band image: counts int64 (y, x), celestial WCS, edges of the band in eV, name of the file."""
 
     counts: NDArray[np.int64]
     wcs: WCS
@@ -40,16 +40,16 @@ class BandImage(NamedTuple):
 
 
 class ImagePhotons(NamedTuple):
-    """Photons of a set of images, with the images' coordinates and counts summed over all bands, int64 (y, x)."""
+    """Photons of a set of band images, the images' common WCS, and their counts summed over bands, int64 (y, x)."""
 
     events: EventList
     wcs: WCS
     counts: NDArray[np.int64]
 
     def occupied(self) -> tuple[NDArray[np.bool_], float]:
-        """Return which pixels are near photons, gaps of a few arcmin filled, bool (y, x), and their area in deg2.
+        """Return which pixels have photons nearby and so count as exposed, bool (y, x), and their area in deg2.
 
-        Works as `occupied.occupied_cells`, but cuts at whole pixels: images often end where a cluster's box ends.
+        Gaps of a few arcmin are filled, as in `occupied.occupied_cells`. Nothing outside the images counts as exposed.
         """
         scales = proj_plane_pixel_scales(self.wcs)
         sizes = [max(1, round(CELL_ARCSEC / 3600 / scale)) for scale in scales[::-1]]
@@ -62,7 +62,7 @@ class ImagePhotons(NamedTuple):
         return near, float(near.sum() * np.prod(scales))
 
     def within(self, exposure: NDArray[np.float32], wcs: WCS) -> NDArray[np.float32]:
-        """Return an exposure map (y, x) with 0 s where the images don't reach."""
+        """Return the map `exposure` (y, x), in s, with 0 s outside the band images."""
         rows, columns = np.indices(exposure.shape)
         shown = np.ones(self.counts.shape, dtype=np.float32)
         ra, dec = to_sky(wcs, columns, rows)
@@ -89,7 +89,7 @@ def read_images(path: Path) -> list[BandImage]:
     """Read all two-dimensional images of a FITS file; the band is EMIN1 to EMAX1 (keV) of the header.
 
     InputError if there is no such file, or it is damaged or has no image, no celestial WCS, no energy band, or pixels
-    that aren't counts: whole numbers, none below 0.
+    that aren't counts, which are whole numbers from 0.
     """
     with opened_fits(path) as hdus:
         first = hdus[0].header
@@ -125,7 +125,7 @@ def _band_image(hdu: Any, wcs: WCS, first: fits.Header, path: Path) -> BandImage
 
 def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> float:
     try:
-        return round(float(header.get(key, first.get(key))) * 1000, 3)  # a few decimals of keV, meant to be whole eV
+        return round(float(header.get(key, first.get(key))) * 1000, 3)  # without the rounding errors of keV
     except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"{path}: the header has no number {key}, an edge of the image's energy band in keV. evtool writes it: "
@@ -135,13 +135,13 @@ def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> f
 
 
 def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], pattern_mask: int = 15) -> ImagePhotons:
-    """Turn a set of band images on one pixel grid into photons at the centres of their pixels.
+    """Return the photons of a set of band images on one pixel grid, at the centres of the pixels.
 
-    A configured band, between two of `edges_ev`, is the sum of the images inside it; these must fill it without gap or
-    overlap. Photons were selected (flags, patterns, good times) when the images were made, so they get a pattern that
-    passes `pattern_mask`. An image centred on a cluster gives the same pixels as its event list; elsewhere photons are
-    displaced by up to half a pixel. InputError if a configured band can't be put together (all are named), the images
-    don't share a grid or hold no photon, or a file is faulty (`read_images`).
+    A configured band, between two of `edges_ev`, is the sum of the images inside it, which must fill it without gap or
+    overlap. Flags, patterns and good times were selected when the images were made; therefore the photons get a pattern
+    that passes `pattern_mask`. An image centred on a cluster gives the same cut-out as its event list; elsewhere
+    photons are displaced by up to half a pixel. InputError if a configured band can't be put together (all such bands
+    are named), the images don't share a grid or hold no photon, or a file is faulty (`read_images`).
     """
     images = [image for path in paths for image in read_images(Path(path))]
     _check_grids(images)
@@ -186,13 +186,13 @@ def _check_grids(images: Sequence[BandImage]) -> None:
 
 
 def _corners(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return columns and rows from 0 of the four corners of an image, float64 (2, 4)."""
+    """Return the columns and the rows, counted from 0, of the four corners of an image, float64 (2, 4)."""
     bottom, left = shape[0] - 1.0, shape[1] - 1.0
     return np.array([[0, 0, left, left], [0, bottom, 0, bottom]])
 
 
 def _assigned(images: Sequence[BandImage], edges_ev: Sequence[int]) -> list[tuple[BandImage, float]]:
-    """Return the images that make up the configured bands, each with an energy inside its band."""
+    """Return the images that make up the configured bands, and for each the energy in the middle of its band, in eV."""
     used: list[tuple[BandImage, float]] = []
     missing = []
     for low, high in pairwise(edges_ev):

@@ -1,4 +1,4 @@
-"""From photons to images: the counts around every detection, in energy bands, by an index of the sky."""
+"""From photons to images: the counts in energy bands around each detection."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Detections(NamedTuple):
     ra: FloatArray
     dec: FloatArray
     measured: dict[str, FloatArray]
-    #: of a user's field: exposure in s that counts in place of the map's (NaN = none is known), where it is from
+    #: of a user's field: exposure in s that replaces the map's (NaN = unknown; None = the map's), and its origin
     exposure_s: FloatArray | None
     exp_from: NDArray[np.str_] | None
 
@@ -71,12 +71,12 @@ def extract_images(
     truth: Path | None = None,
     matches: Path | None = None,
 ) -> None:
-    """Write `images.nc` of one realization: an image of every detection above the likelihoods of the block `images`.
+    """Write `images.nc` of one realization: an image of every detection above both limits in block `images`.
 
     Takes an event list of any dialect and a vignetting-corrected exposure map in s, which is scaled by the share of the
-    modules `events_block["modules"]` in the list's good time. Without the map, the exposure comes
-    from the good time intervals (the mean of the seven modules, not corrected for vignetting), and the covered fraction
-    from the cells that hold photons. Detections whose box leaves the field are kept, with a `covered_fraction` below 1.
+    modules `events_block["modules"]` in the list's good time. Without a map, the exposure comes from the good time
+    intervals (the mean of the seven modules, not corrected for vignetting), and the covered fraction is the share of
+    a box's cells that hold photons. Detections whose box leaves the field are kept, with a `covered_fraction` below 1.
     Cluster ids are `<realization>_<ID_SRC>`. An observed sky has neither `truth` nor `matches`. InputError if something
     is wrong with a file or a setting.
     """
@@ -130,13 +130,13 @@ def _check_memory(clusters: int, geometry: ImageGeometry) -> None:
 
 
 def _read_detections(path: Path, det_like_min: float, ext_like_min: float) -> Detections:
-    """Read `catalogue.fits` and keep the detections above both likelihoods; InputError if none is."""
+    """Return the detections in `catalogue.fits` above both limits of likelihood; InputError if there is none."""
     table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))
     id_src = table.whole_numbers("ID_SRC")
     ra, dec = table.positions()
     measured = {name: table.numbers(column) for column, name in MEASURED.items()}
     det, ext = measured["det_like"], measured["ext_like"]
-    # a NaN likelihood is above nothing
+    # a likelihood of NaN is above no limit
     detected, extended = det > det_like_min, ext > ext_like_min
     keep = detected & extended
     LOGGER.info(
@@ -159,7 +159,7 @@ def _read_detections(path: Path, det_like_min: float, ext_like_min: float) -> De
 
 
 def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.int64]) -> Labels | None:
-    """Return the halo of each detection, None without both files; InputError if one is missing or they disagree."""
+    """Return each detection's halo, or None without both files; InputError if only one is given or they disagree."""
     if truth is None and matches is None:
         return None
     if truth is None or matches is None:
@@ -185,8 +185,8 @@ def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.in
 def _image_centres(detections: Detections, labels: Labels | None, images: Images) -> tuple[FloatArray, FloatArray]:
     """Return right ascension and declination of the image centres in deg, float64 (clusters,) each.
 
-    `images.centre` decides: 'detected' = position of the catalogue; 'halo' = true position of the halo, or the detected
-    one where there is none. InputError for 'halo' if the sky has no truth, or for an unknown word.
+    `images.centre` decides: 'detected' = position in the catalogue; 'halo' = true position of the halo, or the detected
+    one where there is no halo. InputError for 'halo' if the sky has no truth, or for an unknown value.
     """
     if images["centre"] == "detected":
         return detections.ra, detections.dec
@@ -202,9 +202,9 @@ def _image_centres(detections: Detections, labels: Labels | None, images: Images
 
 
 def count_list(path: Path, selection: Selection, stack: ImageStack) -> tuple[NDArray[np.uint16], EventList, set[int]]:
-    """Count the selected photons of an event list piece by piece, so that memory doesn't grow with the list.
+    """Add the selected photons of an event list to `stack`, piece by piece: memory doesn't grow with the list.
 
-    Returns the counts of `stack`; the last piece of the list, for its metadata; and the modules with selected photons.
+    Returns the counts of `stack`, the last piece of the list (for its metadata), and the modules with selected photons.
     """
     modules: set[int] = set()
     for piece in track(stream_events(path), f"{path}: pieces of {PIECE_ROWS} rows"):

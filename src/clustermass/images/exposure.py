@@ -1,4 +1,4 @@
-"""Exposure maps: what is one and what isn't, its value at a place, mean and covered part of the clusters' boxes."""
+"""Exposure maps: reading and checking them, the exposure at a position, mean and covered fraction of boxes."""
 
 import re
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.products import CREATOR, EXPOSURE_PLANE
 
-#: a place is covered if its exposure is above this part of the field's median
+#: a place is covered if its exposure is above this share of the field's median
 _COVERED_ABOVE = 0.05
-#: places along a side of a square at which `covered_fraction` looks the map up
+#: number of places along each side of a square at which `covered_fraction` looks the map up
 _STEPS = 32
 #: exposures in s of clusters that eROSITA can have detected, and no longer than the mission
 LEAST_S, MOST_S = 10.0, 1.0e8
@@ -33,21 +33,21 @@ _OTHER_TASKS = {
     "ERMLDET": "an image of fitted sources",
     "EVTOOL": "an image of counts",
 }
-#: spellings of units of time that aren't FITS's
+#: spellings of units of time -> spelling in FITS
 _UNITS = {"s": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "ks": "ks", "ksec": "ks"}
 
 
 @dataclass(frozen=True)
 class ExposureMap:
-    """Exposure in s of one image or several, float32 (y, x) each, with their celestial coordinates."""
+    """Exposure in s as one image or several, float32 (y, x) each, with their celestial WCS."""
 
     planes: tuple[tuple[NDArray[np.float32], WCS], ...]
-    #: where images overlap, exposures are added (several observations); else the largest counts (tiles of one)
+    #: where images overlap, exposures are added (separate observations), or else the largest counts (tiles of a survey)
     added: bool = False
 
     @classmethod
     def read(cls, path: Path) -> "ExposureMap":
-        """Read `exposure.fits`, the file of `write_exposure`; InputError as of `read_exposure`."""
+        """Return the map in `exposure.fits`, which `write_exposure` wrote; InputError as of `read_exposure`."""
         first = read_exposure(path)
         with opened_fits(path) as hdus:
             further = [
@@ -81,8 +81,8 @@ def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
     """Read a user's exposure map in s, float32 (y, x): the first image of a FITS file, and its celestial WCS.
 
     Blank and negative pixels become 0. Times in another unit (BUNIT) are converted. InputError if there is no such
-    file, it is damaged, has no image, no celestial WCS or no positive exposure anywhere, or holds something else than
-    exposure: by CREATOR, BUNIT or its values.
+    file, it is damaged, has no image, no celestial WCS or no positive exposure anywhere, or if CREATOR, BUNIT or its
+    values show that it is no exposure map.
     """
     with opened_fits(path) as hdus:
         images = planes(hdus)
@@ -109,7 +109,7 @@ def _in_seconds(image: NDArray[np.float32], header: fits.Header, path: Path) -> 
         image = _converted(image, unit, path)
     else:
         task = (str(header.get("CREATOR", "")).upper().split() or [""])[0]
-        # only counts are whole numbers; an exposure map may have kept the CREATOR of the image it was made for
+        # an exposure map may have kept CREATOR EVTOOL of an image of counts, but only counts are stored as integers
         if task in _OTHER_TASKS and (task != "EVTOOL" or header["BITPIX"] > 0):
             raise InputError(f"{path}: {_OTHER_TASKS[task]} (CREATOR {task}), no exposure map. Give that of expmap.")
     if not LEAST_S <= image.max() <= MOST_S:
@@ -121,7 +121,7 @@ def _in_seconds(image: NDArray[np.float32], header: fits.Header, path: Path) -> 
 
 
 def _converted(image: NDArray[np.float32], unit: str, path: Path) -> NDArray[np.float32]:
-    """Return a map whose BUNIT is `unit` in s; InputError if that is no unit of time."""
+    """Return a map in s, whose BUNIT is `unit`; InputError if `unit` is a known unit, but not of time."""
     try:
         factor = units.Unit(_UNITS.get(unit.lower(), re.sub("counts|cts", "ct", unit))).to(units.s)
     except units.UnitConversionError:
@@ -154,8 +154,8 @@ def box_exposure(
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean exposure and covered fraction of boxes at positions in deg, float64 (clusters,), from a map in s.
 
-    The map is looked up at the centre of every base pixel. The mean, in s, is over the exposed part (0 = nothing
-    exposed). The covered fraction is the part with more than 5 % of the field's median exposure.
+    The map is looked up at the centre of every base pixel. The mean, in s, is over the exposed part (0 = nothing is
+    exposed). The covered fraction is the share of the box with more than 5 % of the field's median exposure.
     """
     offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
@@ -176,9 +176,9 @@ def covered_fraction(
     half_width_arcsec: FloatArray,
     circle_arcsec: float = np.inf,
 ) -> FloatArray:
-    """Return the part of squares about positions in deg that is exposed, as in `box_exposure`; all (clusters,).
+    """Return the covered fraction, as in `box_exposure`, of squares about positions in deg; all (clusters,).
 
-    Only what lies inside a circle of radius `circle_arcsec` counts.
+    It is the fraction of the part of a square that lies inside a circle of radius `circle_arcsec`.
     """
     threshold = _COVERED_ABOVE * exposure.median_s()
     steps = (np.arange(_STEPS) - _STEPS / 2 + 0.5) * 2 / _STEPS / SKY_PIXEL_ARCSEC

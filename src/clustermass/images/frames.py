@@ -1,4 +1,4 @@
-"""Celestial coordinates of images: whatever frame a map or image is in, callers see ICRS."""
+"""Celestial coordinates of images: conversion between pixels, in any frame that astropy knows, and ICRS positions."""
 
 from typing import Any
 
@@ -15,10 +15,9 @@ from clustermass.errors import InputError
 
 
 def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
-    """Return the celestial coordinates of an image, None if it has none.
+    """Return the celestial WCS of an image, None if it has none.
 
-    InputError, which begins with `name`, if they are in a frame that astropy doesn't know or latitude is the first
-    axis.
+    InputError if its frame isn't known to astropy, or if latitude is the first axis. The message begins with `name`.
     """
     whole = WCS(header)
     wcs = whole.celestial
@@ -59,7 +58,7 @@ def to_sky(wcs: WCS, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray
 
 
 def _other_frame(wcs: WCS) -> Any:
-    """Return the frame of the coordinates, None for ICRS and for FK5 J2000, which agree to 0.03 arcsec."""
+    """Return the celestial frame of a WCS; None for ICRS and for FK5 J2000, which agree to 0.03 arcsec."""
     frame = wcs_to_celestial_frame(wcs)
     equatorial = isinstance(frame, ICRS) or (isinstance(frame, FK5) and frame.equinox == Time("J2000"))
     return None if equatorial else frame

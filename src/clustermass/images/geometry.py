@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: a sky pixel is 0.05"
 SKY_PIXEL_ARCSEC = 0.05
 _PIXELS_PER_DEG = 72000.0
-#: boxes are searched this much wider, against rounding
+#: the search for photons extends this far beyond a box, against rounding errors
 _MARGIN_DEG = 1e-6
 #: lowest and highest declination in deg, and intervals of right ascension within [0, 360]
 Bounds: TypeAlias = tuple[float, float, list[tuple[float, float]]]
@@ -32,11 +32,11 @@ class ImageGeometry:
     box_pixels: int  #: full-resolution pixels along a side of the box, even
     pixel_sky: int  #: sky pixels of 0.05" along a side of a full-resolution pixel (80 = 4")
     base_rebin: int  #: full-resolution pixels along a side of a base pixel
-    edges_ev: tuple[int, ...]  #: edges of the energy bands, lower included, upper excluded
+    edges_ev: tuple[int, ...]  #: edges of the energy bands in eV, lower included, upper excluded
 
     @classmethod
     def from_config(cls, images: Images) -> ImageGeometry:
-        """Return the geometry of the config block `images`; InputError unless its pixels fit in whole numbers."""
+        """Return the geometry of the config block `images`; InputError unless its sizes are whole pixels."""
         box, rebin = int(images["box_pixels"]), int(images["base_rebin"])
         if box <= 0 or rebin <= 0 or box % (2 * rebin):
             raise InputError(f"images.box_pixels is {box}, but must be a multiple of 2 x images.base_rebin ({rebin}).")
@@ -74,7 +74,7 @@ class ImageGeometry:
         return band.astype(np.int8)
 
     def around_box(self, ra: float, dec: float) -> Bounds:
-        """Return where to search for photons of the box around a position in deg; it is never narrower than the box."""
+        """Return bounds in right ascension and declination that enclose the box around a position in deg."""
         half = np.radians(self.half_width_sky / _PIXELS_PER_DEG)
         bounds = box_bounds(dec, half)
         if bounds is not None:
@@ -101,7 +101,7 @@ def band_coordinates(edges_ev: Sequence[int]) -> dict[str, Any]:
 def pixel_numbers(
     band: NDArray[np.int8], j: FloatArray, i: FloatArray, shape: tuple[int, int, int]
 ) -> NDArray[np.int64]:
-    """Return the flat indices in an image of `shape` of photons in `band`, row `j`, column `i` inside it."""
+    """Return the flat index of each photon inside an image of `shape` (band, y, x), from its band, row j, column i."""
     _, rows, columns = shape
     within = (band >= 0) & (j >= 0) & (j < rows) & (i >= 0) & (i < columns)
     numbers, row, column = (values[within].astype(np.int64) for values in (band, j, i))
@@ -119,7 +119,7 @@ def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
 
 
 def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Sum blocks of `factor` x `factor` pixels over the last two axes, dtype kept; ValueError if they don't fit."""
+    """Sum blocks of `factor` x `factor` pixels over the last two axes, dtype kept; ValueError if blocks don't fit."""
     rows, columns = counts.shape[-2:]
     if rows % factor or columns % factor:
         raise ValueError(f"{factor} does not divide {rows} x {columns} pixels")
@@ -136,9 +136,9 @@ def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
 def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
     """Return the offsets of positions from a centre in sky pixels of 0.05", x growing to the West, y to the North.
 
-    This is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the native pole at the centre, without
-    cancellation near it. Positions are in deg, of any shape; right ascensions on both sides of 0/360 are neighbours.
-    Offsets are float64, and infinite for positions 90 deg and more away, which the projection can't show.
+    This is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the native pole at the centre, in a form
+    without numerical cancellation near it. Positions are in deg, of any shape; right ascensions on both sides of 0/360
+    are neighbours. Offsets are float64, and infinite for positions at 90 deg or more, which SIN can't show.
     """
     delta = np.radians((np.asarray(ra, dtype=np.float64) - ra0 + 180.0) % 360.0 - 180.0)
     latitude, latitude0 = np.radians(np.asarray(dec, dtype=np.float64)), np.radians(dec0)
@@ -153,7 +153,7 @@ def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[Flo
 
 
 def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Invert `project`: return positions in deg, 0 <= ra < 360; ValueError for an offset beyond the sphere's radius."""
+    """Return the positions in deg, 0 <= ra < 360, of offsets as of `project`; ValueError for any beyond the horizon."""
     west, north = (np.radians(np.asarray(offset, dtype=np.float64) / _PIXELS_PER_DEG) for offset in (x, y))
     squared = west**2 + north**2
     if np.any(squared > 1):
@@ -169,17 +169,17 @@ def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[Floa
 
 
 def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> NDArray[np.float64]:
-    """Return pixel numbers from 0 by evtool's rule i = floor((X - xc) / rebin) + size / 2, the lower edge included.
+    """Return pixel numbers from 0 by evtool's rule i = floor((X - xc) / rebin) + size / 2.
 
-    X (or Y) is in whole sky pixels (infinite for positions that the projection can't show), xc is that of the image
-    centre. An image pixel is `rebin` sky pixels wide; the image has `size` pixels, an even number. Numbers below 0
-    or from `size` are not in the image.
+    X (or Y) is the `offset` in whole sky pixels, infinite for positions that the projection can't show; xc is the
+    `centre` of the image. An image pixel is `rebin` sky pixels wide; the image has `size` pixels, an even number.
+    A pixel includes its lower edge. Numbers below 0 or from `size` on are outside the image.
     """
     return np.asarray(np.floor((offset - centre) / rebin) + size // 2)
 
 
 def _around(ra: float, half: float) -> list[tuple[float, float]]:
-    """Return intervals of right ascension in deg within [0, 360]; an interval across 0/360 becomes two."""
+    """Return the right ascensions within `half` of `ra`, in deg, as intervals in [0, 360], split at 0/360."""
     low, high = ra - half, ra + half
     if low < 0:
         return [(0.0, high), (low + 360.0, 360.0)]
@@ -187,10 +187,11 @@ def _around(ra: float, half: float) -> list[tuple[float, float]]:
 
 
 def box_bounds(dec: float, half: float) -> tuple[float, float, float] | None:
-    """Return lowest and highest declination and half-width in right ascension, deg, of a box of half-width `half`, rad.
+    """Return lowest and highest declination and half-width in right ascension, in deg, of a box around `dec` in deg.
 
-    The result is None near a pole. In the Northern hemisphere, a box has its lowest declination at its Southern
-    corners, its highest at the middle of its Northern side, and its farthest right ascensions at its Northern corners.
+    Half the side of the box is `half`, in rad. The result is None near a pole. In the Northern hemisphere, a box has
+    its lowest declination at its Southern corners, its highest at the middle of its Northern side, and its farthest
+    right ascensions at its Northern corners.
     """
     sine, cosine = np.sin(np.radians(abs(dec))), np.cos(np.radians(dec))
     corner = 1.0 - 2.0 * half**2

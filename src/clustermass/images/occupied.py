@@ -1,4 +1,4 @@
-"""Where on the sky photons are: the extent of a field without exposure map, and the exposed part of its boxes."""
+"""Exposed area from photons alone: the extent of a field without exposure map, and the covered fraction of boxes."""
 
 from collections.abc import Iterable
 
@@ -11,22 +11,22 @@ from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
 
-#: side of a cell; widest gap without photons, in cells, that is filled
+#: side of a cell; and the widest gap without photons that is filled, in cells
 CELL_ARCSEC = 60.0
 _GAP_CELLS = 6
 #: largest distance of a photon from the mean position that one projection can show
 _FARTHEST_DEG = 60.0
-#: a box has this many cells a side (4' each for a 20' box); a cell with a photon counts as exposed
+#: number of cells along a side of a box (4' each for a 20' box); a cell with a photon counts as exposed
 _CELLS = 5
 #: largest area in deg2 that one pointing covers (field of view of 1.03 deg diameter, somewhat dithered)
 POINTING_DEG2 = 1.3
 
 
 def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> tuple[NDArray[np.bool_], float, WCS]:
-    """Return which cells of the sky hold photons, bool (y, x), small gaps filled; their area in deg2; and their WCS.
+    """Return which cells of the sky hold photons, bool (y, x), with small gaps filled; their area in deg2; their WCS.
 
-    Cells have sides of `CELL_ARCSEC`, an empty margin, and a SIN projection about `centre`, the photons' mean RA and
-    Dec in deg. InputError if photons lie more than 60 deg from there.
+    Cells have sides of `CELL_ARCSEC` in a SIN projection about `centre`, the photons' mean RA and Dec in deg. A margin
+    of empty cells surrounds the field. InputError if photons lie more than 60 deg from `centre`.
     """
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
@@ -52,14 +52,14 @@ def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> 
 
 
 def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the cells (y, x) with holes and gaps of a few cells filled; none is lost at the border."""
+    """Return the cells (y, x) with holes and gaps of a few cells filled; no cell is lost at the border."""
     margin = _GAP_CELLS + 1
     closed = ndimage.binary_closing(np.pad(cells, margin), np.ones((_GAP_CELLS + 1, _GAP_CELLS + 1), dtype=bool))
     return np.asarray(ndimage.binary_fill_holes(closed)[margin:-margin, margin:-margin])
 
 
 def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
-    """Return RA in [0, 360) and Dec in deg of the photons' mean direction; it does not depend on the pieces."""
+    """Return RA in [0, 360) and Dec in deg of the photons' mean direction; it doesn't depend on the pieces."""
     total, number = np.zeros(3), 0
     for piece in pieces:
         directions = unit_vectors(piece.ra, piece.dec)
@@ -70,7 +70,7 @@ def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
 
 
 def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Return the fraction of each box's 5 x 5 cells that hold photons, (clusters,); counts (clusters, band, y, x)."""
+    """Return the share of each image's 5 x 5 cells that hold photons, (clusters,); counts: (clusters, band, y, x)."""
     flat = counts.sum(axis=1, dtype=np.int64)
     edges = np.linspace(0, flat.shape[-1], _CELLS, endpoint=False).astype(int)
     cells = np.add.reduceat(np.add.reduceat(flat, edges, axis=1), edges, axis=2)

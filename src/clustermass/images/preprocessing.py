@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from clustermass.config.models import Preprocessing, Smoothing
 
     class Recipe(Preprocessing):
-        """A block of the config's `preprocessing`, and the cosmology that `scale_to_redshift` needs."""
+        """A block of `preprocessing` in the configuration, with the cosmology that `scale_to_redshift` needs."""
 
         cosmology: NotRequired[Mapping[str, float]]
 
 
 _TITLE = "Images of detections as a network sees them, before standardisation"
-#: clusters that are worked on at once: bounds the memory, some tens of MB
+#: number of clusters that are processed at once, which limits memory to some tens of MB
 _CHUNK = 64
 #: images (cluster, band, y, x), offsets of their pixels' centres (pixels,), and attributes that describe the grid
 _Images: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float64], dict[str, float]]
@@ -47,10 +47,10 @@ TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """Write `smoothed/<preprocessing>.nc` from `images.nc`: float32 `image`, with all variables of each cluster.
 
-    `images` holds either counts on the base grid, or an `image` that was smoothed as its attribute `applied` says. With
-    `image`, the recipe must ask for just that smoothing; only clip and transform are applied. InputError if the file is
-    damaged, or the recipe doesn't fit the base grid or the smoothing already applied, or has an unknown transform (the
-    key is named).
+    The file `images` holds either `counts` on the base grid, or an `image` that is smoothed already, as its attribute
+    `applied` says. In the second case, the recipe must ask for the same smoothing, and only clip and transform are
+    applied. InputError if the file is damaged, or if the recipe doesn't fit the base grid or the smoothing already
+    applied, or has an unknown transform; the message names the key.
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
@@ -92,7 +92,7 @@ def inside_circle(offsets: FloatArray, radius: float) -> NDArray[np.bool_]:
 
 
 def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
-    """Clip and transform images that were published rebinned and smoothed."""
+    """Return images that were published rebinned and smoothed, after clip and transform."""
     applied = json.loads(source.attrs.get("applied", "{}"))
     for key in ("bands", "circle_arcsec", "scale_to_redshift"):
         if recipe.get(key) is not None:
@@ -110,7 +110,7 @@ def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
 
 
 def band_number(recipe: Recipe, bands: int) -> int:
-    """Return how many bands the recipe makes of `bands`; InputError if `bands` or the smoothing doesn't fit it."""
+    """Return the number of bands after the recipe joined `bands` bands; InputError if it or smoothing doesn't fit."""
     number = bands if recipe.get("bands") is None else int(recipe["bands"])
     if number < 1 or bands % number:
         raise InputError(f"bands is {number}, but must divide the {bands} bands of the images without remainder.")
@@ -125,7 +125,7 @@ def band_number(recipe: Recipe, bands: int) -> int:
 
 
 def _joined_bands(images: Path, source: xr.Dataset, number: int) -> dict[str, Any]:
-    """Return centres and edges of the joined bands, keV."""
+    """Return centres and edges in keV of the `number` bands into which the images' bands are joined."""
     if "band_bounds" not in source:
         raise InputError(f"{images}: lacks the variable band_bounds. Delete it and run again.")
     bounds = source["band_bounds"].values.reshape(number, -1)[:, [0, -1]]
@@ -135,7 +135,7 @@ def _joined_bands(images: Path, source: xr.Dataset, number: int) -> dict[str, An
 def finish(
     counts: NDArray[Any], smoothing: Smoothing | None = None, clip: float | None = None, transform: str | None = None
 ) -> NDArray[np.float32]:
-    """Smooth, clip and transform counts (cluster, band, y, x) on the recipe's grid, in this order; None = left out.
+    """Return counts (cluster, band, y, x) on the recipe's grid after smoothing, clip and transform; None = left out.
 
     All is done in float64; the result is float32. InputError if the transform is unknown.
     """
@@ -152,8 +152,8 @@ def finish(
 def smooth(images: NDArray[np.float64], half_width: Sequence[int], sigma: float) -> NDArray[np.float64]:
     """Convolve images (..., band, y, x) with the Gaussian kernel of Krippendorf et al. (2023), Eqs. A.1 and A.2.
 
-    The kernel is a product of one-dimensional ones, applied axis by axis; images count as zero outside. `half_width`
-    are X, Y, Z >= 0, in pixels along x and y and in bands; `sigma` is in units of these. The result is float64.
+    The kernel is a product of one-dimensional kernels, applied axis by axis; images are zero outside their edges.
+    `half_width` holds X, Y, Z >= 0, in pixels along x and y and in bands; `sigma` is in units of these half-widths.
     """
     for axis, half in zip((-1, -2, -3), half_width, strict=True):
         images = convolve1d(images, kernel(half, sigma), axis=axis, mode="constant", cval=0.0)
@@ -161,7 +161,7 @@ def smooth(images: NDArray[np.float64], half_width: Sequence[int], sigma: float)
 
 
 def kernel(half_width: int, sigma: float) -> NDArray[np.float64]:
-    """Return one axis of Eq. A.2: exp(-(i/X)^2 / (2 sigma^2)) for i = -X..X, its sum 1; float64 (2 X + 1,)."""
+    """Return the kernel along one axis (Eq. A.2): exp(-(i/X)^2 / (2 sigma^2)), i = -X..X, with sum 1; (2 X + 1,)."""
     steps = np.arange(-half_width, half_width + 1) / max(half_width, 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))
     return weights / weights.sum()
@@ -171,7 +171,8 @@ class Grid:
     """The recipe's grid: the base grid cropped, with whole blocks of base pixels summed.
 
     Takes the offsets of the base pixels' centres from the image centre in arcsec; InputError, with the key, if the
-    recipe doesn't fit them. `pixels` is their number along a side; `attributes` describe the grid in its file.
+    recipe doesn't fit them. `pixels` is the number of pixels along a side of the recipe's grid; `attributes` describe
+    the grid in the file.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe) -> None:
@@ -193,7 +194,7 @@ class Grid:
             )
 
     def _fit(self) -> None:
-        """Check the grid against the base grid, and prepare to rebin."""
+        """Check the recipe's pixels against the base pixels, and set the crop and the rebinning factor."""
         self._factor, half = _whole(self._pixel_arcsec / self._base), _whole(self._half_width / self._base)
         for key, value, number in (
             ("pixel_arcsec", self._pixel_arcsec, self._factor),
@@ -216,7 +217,7 @@ class Grid:
 
 
 def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
-    """Return the angle of a length at each redshift over that at the recipe's, (cluster,); NaN without redshift."""
+    """Return the angle of a length at each redshift over that at the recipe's redshift, (cluster,); NaN without one."""
     reference, cosmology = float(recipe["scale_to_redshift"] or 0), recipe["cosmology"]
     zoom = np.full(redshift.shape, np.nan)
     positive = np.isfinite(redshift) & (redshift > 0)
@@ -225,7 +226,7 @@ def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
 
 
 def half_widths_arcsec(recipe: Recipe, redshift: FloatArray, half_box: float) -> FloatArray:
-    """Return half the side of the sky that a recipe's images show, (cluster,); at most that of the box they are of."""
+    """Return half the width of sky in a recipe's images, (cluster,) arcsec; it is at most `half_box`, half the box."""
     shown = np.full(redshift.shape, float(recipe["half_width_arcsec"]))
     if recipe.get("scale_to_redshift") is not None:
         shown *= zooms(recipe, redshift)
@@ -233,7 +234,7 @@ def half_widths_arcsec(recipe: Recipe, redshift: FloatArray, half_box: float) ->
 
 
 def _whole(ratio: float) -> int:
-    """Return `ratio` as a whole number above 0, or 0."""
+    """Return `ratio` as an integer if it is a positive whole number, else 0."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 
@@ -241,9 +242,9 @@ class ScaledGrid(Grid):
     """The recipe's grid scaled to each cluster's redshift: pixels have the same size in kpc for all clusters.
 
     Angles and offsets are those at the recipe's redshift. Counts of a base pixel are shared among the pixels that it
-    overlaps, in proportion to area: none is lost or made. If a cluster is so near that its image would reach beyond the
-    base box, the image is as large as the box. The image of a cluster without a positive redshift is NaN. The recipe
-    needs a `cosmology`.
+    overlaps, in proportion to area, which keeps their sum. If a cluster is so near that its image would reach beyond
+    the base box, the image is as large as the box. The image of a cluster without a positive redshift is NaN. The
+    recipe needs a `cosmology`.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe, redshift: FloatArray) -> None:
@@ -276,7 +277,7 @@ class ScaledGrid(Grid):
 
 
 def shares(pixels: int, side: float, base_pixels: int) -> FloatArray:
-    """Return the share, 0 to 1, of each base pixel's length in each pixel along one axis.
+    """Return the share, 0 to 1, of each base pixel's width that lies in each pixel, along one axis.
 
     Both grids have the same centre; `side` is the width of a pixel in base pixels. The shape is (pixels, base_pixels).
     """

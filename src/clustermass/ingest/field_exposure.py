@@ -1,4 +1,4 @@
-"""The exposure of a user's field: which one counts for each cluster, and whether it can be right."""
+"""The exposure of a user's field: where that of each cluster comes from, and whether it is plausible."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 #: where an exposure is from, EXP_FROM of the catalogues
 FROM_MAP, GIVEN, STATED, GOOD_TIME, UNKNOWN = "map", "given", "ML_EXP", "good time", "none"
-#: exposures beyond these multiples of the good time are unlikely; the lower one is for a single pointing
+#: a warning is logged for exposures beyond these multiples of the good time; the lower one is for a single pointing
 _OF_GOOD_TIME = (0.1, 1.5)
 
 
 class FieldExposure(NamedTuple):
-    """Exposure of a field: where there is any, and what counts for each of the catalogue's rows that lie in it."""
+    """Exposure of a field as a map, and for each of the catalogue's rows that lie in the field."""
 
     map: ExposureMap
     #: which rows of the catalogue lie in the field, bool (rows of the catalogue,)
     rows: NDArray[np.bool_]
-    #: seconds that count in place of the map's, float32 (rows,); NaN = none is known. None: the map's
+    #: exposures in s that replace the map's, float32 (rows,), NaN = unknown; None = the map's are used
     seconds: NDArray[np.float32] | None
     #: one of `FROM_MAP`, ..., `UNKNOWN` for each row
     origin: NDArray[np.str_]
@@ -50,11 +50,12 @@ def field_exposure(
     band_images: ImagePhotons | None,
     share: float = 1.0,
 ) -> FieldExposure:
-    """Return the exposure of a realization's field.
+    """Return the exposure of a realization's field; `detections` are the rows of its catalogue.
 
-    It is the user's map or maps; else `exposure_s`; else each cluster's own ML_EXP, and for clusters without one, if
-    the field is a single pointing, the mean good time of the seven modules. The user's exposures are those of all
-    modules of the lists; `share` is the part that counts. InputError if no cluster has any.
+    It is from the user's map or maps; without a map from `exposure_s`; without both from each cluster's own ML_EXP.
+    Clusters without ML_EXP get the mean good time of the seven modules if the field is a single pointing. The user's
+    exposures are those of all modules of the lists; they are multiplied by `share`, that of the chosen modules.
+    InputError if no cluster has an exposure.
     """
     good_time = mean_exposure_s(photons.head, photons.modules)
     name = photons.head.name
@@ -114,7 +115,7 @@ def _maps(paths: list[str], one_observation: bool, band_images: ImagePhotons | N
 def _of_rows(
     files: RealizationFiles, detections: Table, good_time: float | None, area: float, head: EventList, share: float
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    """Return exposure and origin of each row of a field of `area` deg2 without map."""
+    """Return the exposure in s of each row, and where it is from, for a field of `area` deg2 without map."""
     given, rows = files.get("exposure_s"), len(detections)
     if given:
         if given < LEAST_S:
@@ -139,7 +140,7 @@ def _of_rows(
 
 
 def _compare(name: str, what: str, typical: float, highest: float, good_time: float | None, area: float) -> None:
-    """Warn if an exposure in s is far from the good time of the list, for a field of `area` deg2."""
+    """Warn if the exposure in s of a field of `area` deg2 is far from the good time in s of its event list."""
     least, most = _OF_GOOD_TIME
     if good_time is None:
         return

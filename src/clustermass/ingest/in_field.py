@@ -1,4 +1,4 @@
-"""Which rows of a table lie in a field: those far from any exposure are left out before an image is cut."""
+"""Which rows of a table lie in a field: rows far from any exposure are left out before images are cut."""
 
 from collections.abc import Iterable
 
@@ -13,12 +13,12 @@ from clustermass.images.frames import to_sky
 
 #: a cluster farther than this from any exposure has less than half its image exposed, and so no mass
 REACH_ARCMIN = 10.0
-#: exposed places are looked for in cells of about this size
+#: size of the cells in which exposed places are searched for, about
 _CELL_ARCMIN = 2.0
 
 
 def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, dec: FloatArray) -> NDArray[np.bool_]:
-    """Return which positions in deg have exposure within `REACH_ARCMIN` (and a cell or so), bool (rows,).
+    """Return which positions in deg have exposure within `REACH_ARCMIN`, or little farther, bool (rows,).
 
     `planes` are images of the exposure (y, x) and their celestial coordinates. Time and memory grow with the area of
     the field and with the number of rows, not with their product.

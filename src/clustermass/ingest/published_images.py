@@ -1,4 +1,4 @@
-"""The published images: read from their pickle in bounded memory, without executing what it names, and checked."""
+"""Reading of the published images from their pickle, in bounded memory and without executing any of its code."""
 
 import math
 import pickle
@@ -18,12 +18,12 @@ from clustermass.errors import InputError
 SHAPE = (50, 50, 10)  #: shape of one image in the file: row, column, energy band
 #: keys of the pickled dictionary
 _IDS, _IMAGES = "cluster", "gsm_3dImgs"
-#: fast convolution leaves rounding of this size and either sign where there is no photon; a photon leaves far more
+#: largest rounding error of fast convolution, of either sign, where there is no photon; a photon leaves far more
 _ROUNDING = 1e-6
 #: dtypes of booleans, numbers and text of fixed width; objects and records are refused
 _PLAIN = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU][0-9]{1,4})")
-_LONG = 4096  #: longer texts and bytes are the content of one array: the memo keeps no reference to them
-#: all operations that plain data need
+_LONG = 4096  #: longer texts and bytes are the content of an array, and the memo doesn't keep them
+#: pickle's operations that plain data need; all others are refused
 _OPERATIONS = (
     *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "DUP", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "GET"),
     *("BINGET", "LONG_BINGET", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"),
@@ -40,11 +40,12 @@ _DAMAGE = (
 
 
 def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDArray[np.float32]]]:
-    """Read the pickle, a dictionary of `cluster` and `gsm_3dImgs`: the ids, of any kind, and the images.
+    """Return the clusters' ids and images from the published pickle, a dictionary of `cluster` and `gsm_3dImgs`.
 
-    Both have `number` entries, as the catalogue has rows. Images are smoothed counts, float32 (row, column, band), at
-    least 0, and exactly 0 where there are none. InputError as of `read_pickle`; or if a key is missing, the numbers
-    don't agree, or an image (named, counted from 1) has another shape or type, or holds negative or non-finite numbers.
+    Both have `number` entries, which is the number of rows in the catalogue; the ids may be of any type. Images are
+    smoothed counts, float32 (row, column, band), and exactly 0 where there are no counts. InputError as of
+    `read_pickle`; or if a key is missing, the numbers don't agree, or an image (the message gives its number, from 1)
+    has another shape or type, or holds negative or non-finite numbers.
     """
     content = read_pickle(path, _single)
     if not isinstance(content, dict) or set(content) != {_IDS, _IMAGES}:
@@ -63,7 +64,7 @@ def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDAr
 
 def _single(array: NDArray[Any]) -> NDArray[Any]:
     """Return images in single precision, which halves their size; ids unchanged."""
-    with np.errstate(over="ignore"):  # infinite then, and reported by `_checked`
+    with np.errstate(over="ignore"):  # too large numbers become infinite, which `_checked` reports
         return array.astype(np.float32) if array.ndim >= len(SHAPE) and array.dtype.kind in "fiu" else array
 
 
@@ -91,7 +92,7 @@ class _Refused(Exception):
 
 
 class _Source:
-    """A file that is never read beyond its end: a false length in it can't claim more memory than its size."""
+    """A file that isn't read beyond its end, so that a false length in it can't take more memory than its size."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream, self._size, self.readline = stream, size, stream.readline
@@ -103,7 +104,7 @@ class _Source:
 
 
 class _Memo(dict[int, Any]):
-    """The objects that a pickle may refer to again, without the content of arrays."""
+    """The objects that a pickle may refer to again (its memo), without the content of arrays."""
 
     def __setitem__(self, place: int, value: Any) -> None:
         parts = value if isinstance(value, tuple) else (value,)
@@ -126,7 +127,7 @@ class _DType:
         self.value = np.dtype(code)
 
     def build(self, state: tuple[Any, ...]) -> None:
-        """Take over the byte order from (version, order, no subarray, no names, no fields, ...)."""
+        """Set the byte order from a state (version, byte order, None, None, None, ...); others are refused."""
         if tuple(state[2:5]) != (None,) * 3:
             raise ValueError("a NumPy dtype with fields or a subarray")
         self.value = self.value.newbyteorder("=" if state[1] == "|" else state[1])
@@ -135,7 +136,7 @@ class _DType:
 class _Reader(pickle._Unpickler):
     """Python's own unpickler, limited to `_OPERATIONS` and to the names in `find_class`, none of which is imported.
 
-    Arrays may together hold as many bytes as the file does; this is checked before each one is made.
+    All arrays together may hold at most as many bytes as the file; this is checked before each array is made.
     """
 
     memo: Any
@@ -219,7 +220,7 @@ def _ndarray(*_: object) -> None:
 
 
 def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
-    """Return bytes unchanged, latin1 text as bytes: Python 2 and protocols below 3 store bytes as such text."""
+    """Return bytes unchanged, and latin1 text as bytes: Python 2 and protocols below 3 store bytes as such text."""
     if encoding != "latin1":
         raise ValueError("text in another encoding than latin1")
     return raw.encode("latin1") if isinstance(raw, str) else raw
@@ -229,8 +230,8 @@ def read_pickle(path: Path, each: Callable[[NDArray[Any]], NDArray[Any]] = lambd
     """Read a pickle of numbers, text, lists, tuples, dictionaries and NumPy arrays, of any protocol.
 
     `each`, such as a conversion to a smaller dtype, is applied to every array as soon as it is read: memory holds the
-    result and one array of the file. NumPy scalars become Python's own numbers and text, byte arrays bytes. InputError
-    if the file is missing, truncated or damaged, or holds anything else (named with its place in the file).
+    result and one array of the file. NumPy scalars become Python's own numbers and text, and byte arrays become bytes.
+    InputError if the file is missing, truncated or damaged, or holds anything else (named with its place in the file).
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path in the configuration.")

@@ -1,4 +1,4 @@
-"""The published training set (Krippendorf et al. 2023) as files of a simulated sky, on which all later steps work."""
+"""Conversion of the published training set (Krippendorf et al. 2023) to the files of a simulated sky."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ _NEEDED = (
 _OPTIONAL = ("ID_SRC_OUT", "input_SRC_ID", "pid", "kT", "Lx_soft", "Fx_soft", "R500c_arcmin")
 #: log10(M500c / Msun) outside this is not the mass of a group or cluster, but in other units
 _MASS_RANGE = (12.0, 16.5)
-_AGREE_DEX = 0.085  #: largest difference of M500c and R500c_arcmin: half of what a forgotten h makes
+_AGREE_DEX = 0.085  #: largest difference of M500c and the mass by R500c_arcmin: half the effect of a forgotten h
 _MASS_UNITS = {"Msun": 0, "Msun/h": 1}  #: config value `mass_unit` -> power of h by which the column is divided
-_LOG10_L = (38.0, 48.0)  #: luminosities as log10(erg/s) and as erg/s don't overlap
-#: variables of `images.nc` that the catalogue measures
+_LOG10_L = (38.0, 48.0)  #: range of log10 luminosities in erg/s, which tells them from luminosities in erg/s
+#: variable of `images.nc` -> column of the catalogue
 _MEASURED = {
     "ra": "RA", "dec": "DEC", "redshift": "z", "det_like": "DET_LIKE", "ext_like": "EXT_LIKE", "ext": "EXT",
     "ml_rate": "ML_RATE", "ml_bkg": "ML_BKG", "exposure_s": "ML_EXP",
 }  # fmt: skip
-#: columns of `truth.fits` that the catalogue may have
+#: column of `truth.fits` -> column of the catalogue, which may lack it
 _TRUTH = {
     "SRC_ID": "SRC_ID_IN", "HALO_ID": "halo_id", "RA": "RA", "DEC": "DEC", "Z": "z", "LOG10_M500C": "log10_m500c",
     "KT": "kT", "L500": "l500", "R500_ARCMIN": "R500c_arcmin",
 }  # fmt: skip
-#: columns that the images' ids may repeat, alone or after the realization
+#: columns of the catalogue from which the images' ids may be, alone or together with the realization
 _ID_COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
-_CENTRE = 5  #: half the side of the central square whose counts must follow the catalogue's, in pixels
+_CENTRE = 5  #: half the side, in pixels, of the central square whose counts must follow the catalogue's
 _CORRELATION_MIN = 0.5  #: rank correlation below which images and rows can't be of the same clusters
 _RING = (15, 22)  #: radii, in pixels, between which the images' background is measured
-#: range of the images' background / ML_BKG; smoothing in energy loses a fifth at the ends of the bands
+#: expected range of the images' background over ML_BKG; smoothing in energy loses a fifth at the ends of the bands
 _LEVEL = (0.5, 1.5)
 
 
@@ -79,9 +79,10 @@ def ingest_published(
 
     `images.nc` holds `image`, smoothed counts, instead of `counts`; its attribute `applied` says how they were made.
     Redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP, the exposure is ML_EXP, and the covered fraction
-    is the share of cells with photons. Takes the blocks `skies.<name>`, `images` and `events` (how an observed field is
-    cut for networks trained on this sky), the cosmology of the simulation, and the files to write, by realization from
-    1. InputError if a file is missing, faulty or hostile, or the two files don't fit each other or the configuration.
+    is the share of cells with photons. Takes the block `skies.<name>`; the cosmology of the simulation; the blocks
+    `images` and `events`, by which observed fields are cut for networks trained on this sky; and the files to write for
+    realizations 1, 2, ... InputError if a file is missing, faulty or hostile, or if the two files don't fit each other
+    or the configuration.
     """
     source, table = Path(sky["images"]), Path(sky["catalogue"])
     catalogue = read_published_catalogue(table, len(images), sky["mass_unit"], cosmology)
@@ -104,7 +105,7 @@ def ingest_published(
 
 
 def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
-    """Name clusters as the paper does, by realization and SRC_ID: `05_10006566`; a cluster's second row gets `_2`."""
+    """Return names as in the paper, `<realization>_<SRC_ID>` (`05_10006566`); a cluster's second row has `_2` added."""
     rows: Counter[str] = Counter()
     names = []
     for realization, source in zip(catalogue["Nreal"].tolist(), catalogue["SRC_ID_IN"].tolist(), strict=True):
@@ -140,7 +141,7 @@ def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_
 
 
 def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
-    """Return the columns of `truth.fits`, one row per halo, even if the catalogue has several rows of it."""
+    """Return the columns of `truth.fits`: one row for each halo, even if it has several rows in the catalogue."""
     first = np.unique(part["halo_id"], return_index=True)[1]
     unknown = np.full(first.size, np.nan)
     columns = {name: part[column][first] if column in part else unknown for name, column in _TRUTH.items()}
@@ -150,14 +151,14 @@ def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
 def read_published_catalogue(
     path: Path, realizations: int, mass_unit: str, cosmology: Mapping[str, float]
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns (clusters,) of the published `.fits`, or the same table as .csv or .ecsv, in its order.
+    """Return the columns (clusters,) of the published catalogue, a .fits file or the same table as .csv or .ecsv.
 
     The columns are `_NEEDED` and, if the file has them, `_OPTIONAL`, under the file's names, float64 (`SRC_ID_IN` and
-    `Nreal` int64). Added are `log10_m500c` in log10(Msun), `l500` in erg/s (NaN = unknown) and `halo_id` (int64), the
-    same for all rows of one halo in all realizations. Nreal must hold every number from 1 to `realizations`, and no
-    other. M500c is in `mass_unit`, a key of `_MASS_UNITS`; R500c_arcmin, if there, must agree with it. InputError if
-    the file is missing, faulty, a feather file or lacks a column; a cell has an impossible value (file, column and row
-    are named); realizations are missing; or the masses are in the other unit.
+    `Nreal` int64). Three are added: `log10_m500c` in log10(Msun); `l500` in erg/s (NaN = unknown); and `halo_id`
+    (int64), which is the same for all rows of one halo in all realizations. Nreal must hold every number from 1 to
+    `realizations`, and no other. M500c is in `mass_unit`, a key of `_MASS_UNITS`; if the file has R500c_arcmin, M500c
+    must agree with it. InputError if the file is missing, faulty, a feather file or lacks a column; a cell has an
+    impossible value (file, column and row are named); realizations are missing; or the masses are in the other unit.
     """
     if path.suffix.lower() in (".f", ".feather"):
         raise InputError(
@@ -177,7 +178,7 @@ def read_published_catalogue(
 
 
 def _columns(table: CheckedTable, realizations: int) -> dict[str, NDArray[Any]]:
-    """Return the checked columns by the catalogue's own names."""
+    """Return the columns under the catalogue's own names, after checks of their values."""
     if missing := [name for name in _NEEDED if name not in table]:
         raise InputError(
             f"{table.path}: has no column {missing[0]} ({len(missing)} of {len(_NEEDED)} are missing: "
@@ -233,7 +234,7 @@ def _log10_mass(
 
 
 def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
-    """Return Lx_soft in erg/s, which the file may hold as log10; all NaN if it is neither."""
+    """Return the luminosities Lx_soft in erg/s; the file may hold their log10. All are NaN if it holds neither."""
     given, (low, high) = columns.get("Lx_soft"), _LOG10_L
     if given is not None and ((given > low) & (given < high)).all():
         return np.asarray(10**given)
@@ -245,11 +246,11 @@ def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
 
 
 def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArray[np.intp]:
-    """Return the catalogue's row of each image, one to one.
+    """Return the catalogue's row for each image, (images,); each row is that of one image.
 
-    The type of the ids (numbers, text, or tuples of these) isn't documented. The whole numbers in them are compared
-    with the row's number and with the columns that number clusters, alone or together with Nreal. InputError if an id
-    has no number or comes twice, or no column has these ids; `path`, of the pickle, is for messages.
+    It isn't documented what the ids are (numbers, text, or tuples of these). Therefore the whole numbers in them are
+    compared with the numbers of the rows, and with the columns that number clusters, alone or together with Nreal.
+    InputError if an id has no number or comes twice, or no column has these ids. Messages name `path`, the pickle.
     """
     keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
     candidates = dict(_candidates(catalogue))
@@ -269,7 +270,7 @@ def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArr
 
 
 def _key(entry: Any, number: int, path: Path) -> _Key:
-    """Return the whole numbers in an id."""
+    """Return the whole numbers in `entry`, the id of image `number`; InputError if there is none."""
     parts = list(entry) if isinstance(entry, tuple | list | np.ndarray) else [entry]
     texts = [f"{part:.0f}" if isinstance(part, float) and part.is_integer() else str(part) for part in parts]
     plain = all(isinstance(part, str | int | float | np.integer) and not isinstance(part, bool) for part in parts)
@@ -281,7 +282,7 @@ def _key(entry: Any, number: int, path: Path) -> _Key:
 
 
 def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
-    """Yield the columns that may contain the ids, each with a name for messages, in the catalogue's order."""
+    """Yield what the ids may be: a name for messages, and the whole numbers of each row in the catalogue's order."""
     realization = catalogue["Nreal"].tolist()
     for name in _ID_COLUMNS:
         if name in catalogue and np.isfinite(catalogue[name].astype(float)).all():
@@ -294,10 +295,10 @@ def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
 
 
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: _Columns, path: Path) -> None:
-    """Check that bright rows have bright images (row, column, band): if ids are row numbers, they can't show it.
+    """Check that bright clusters in the catalogue have bright images; ids that are row numbers can't show it.
 
-    The images are in the catalogue's order. InputError if ranks of their central counts and of ML_RATE x ML_EXP hardly
-    correlate. Logs their background over ML_BKG: smoothing that keeps the sum of the counts leaves it near 1.
+    The images (row, column, band) are in the catalogue's order. InputError if their central counts hardly correlate, by
+    ranks, with ML_RATE x ML_EXP. Logs the ratio of their background to ML_BKG, near 1 if smoothing kept the counts.
     """
     square = slice(SHAPE[0] // 2 - _CENTRE, SHAPE[0] // 2 + _CENTRE)
     counts = [float(image[square, square].sum(dtype=np.float64)) for image in images]

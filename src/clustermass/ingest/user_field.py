@@ -41,14 +41,15 @@ _ML_BAND_EV = (200.0, 2300.0)  #: band of ML_CTS in eV, in which a halo's photon
 def ingest_field(
     sky: Sky, realization: str, events_block: Events, output: FieldFiles, bands: BandsKey | None = None
 ) -> None:
-    """Convert a realization ("01", "02", ...) of a `sky` with `source: files` (`skies.<name>`) to a field's files.
+    """Convert the user's files of one realization ("01", "02", ...) of a sky to the pipeline's files `output`.
 
-    The events are selected by flag, pattern and good time (block `events`). The exposure is that of `field_exposure`;
-    the catalogue's column EXP_FROM says for each cluster where it is from. Images in the energy bands that networks
-    see, `bands`, may replace event lists (`clustermass.images.band_images`), unless it is None. Truth,
-    matches and labels are written for simulated skies only (`observed: false`); `labels` has no rows where the photons
-    have no truth labels. InputError if a file is missing or faulty, no event survives the selection, the exposure is
-    unknown, no detection lies in the field, or a simulated sky has no table of truth.
+    `sky` is a block `skies.<name>` with `source: files`. The events are selected by flag, pattern and good time (block
+    `events`). The exposure is that of `field_exposure`; the catalogue's column EXP_FROM says for each cluster where it
+    is from. If `bands`, the energy bands that the networks see, are given, images in these bands may replace event
+    lists (`clustermass.images.band_images`). Truth, matches and labels are written for simulated skies only (`observed:
+    false`); the file of labels has no rows if the photons have no truth labels. InputError if a file is missing or
+    faulty, no event survives the selection, the exposure is unknown, no detection lies in the field, or a simulated sky
+    has no table of truth.
     """
     files = realization_files(sky, realization)
     observed = sky.get("observed", False)
@@ -124,7 +125,7 @@ def _store(
 ) -> tuple[ImagePhotons | None, float]:
     """Store the selected photons of event lists, or those of band images.
 
-    Return the band images, None for lists, and the part of the exposure that the chosen modules have.
+    Returns the band images, None for event lists, and the share of the exposure that the chosen modules have.
     """
     if bands is not None and are_images(paths):
         band_images = photons_of_images(paths, band_edges(bands), events_block["pattern"])
@@ -140,7 +141,7 @@ def _store(
 
 
 def _truth(sky: Sky, realization: str, path: Path, photons: StoredEvents, detections: Table) -> tuple[Table, Table]:
-    """Return the haloes, with their photons as COUNTS, and the matches of detections and haloes."""
+    """Return the haloes, with their numbers of photons as COUNTS, and the matches of detections and haloes."""
     haloes = read_truth(path, sky.get("truth_columns"), realization)
     radius = float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC))
     if not _are_labelled(photons, haloes):
