@@ -1,1 +1,1 @@
-"""A trained ensemble: predictions, calibration, out-of-distribution score."""
+"""A trained ensemble of networks: predictions, calibration of their uncertainties, out-of-distribution score."""

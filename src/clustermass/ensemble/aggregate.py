@@ -1,4 +1,4 @@
-"""Join the members' predictions into one (Krippendorf et al. 2023, Eq. 2-3); mixtures; summary of the training set."""
+"""Combine the predictions of the members of an ensemble, and summarise the clusters that it was trained on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clustermass.io.provenance import provenance
 if TYPE_CHECKING:
     from clustermass.config.models import Cosmology
 
-#: per-cluster variables that are copied from the images' files
+#: variables (cluster,) that are copied from the files of images
 COLUMNS = (
     *("redshift", "redshift_err", "det_like", "ext_like", "ml_rate", "ml_cts", "exposure_s"),
     *("halo_id", "realization"),
@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 class Combined(NamedTuple):
-    """Prediction of an ensemble: log10 M500c, its standard deviation and the two parts of it; float64 (cluster,)."""
+    """Prediction of an ensemble: log10 M500c, its standard deviation and the two parts of it, float64 (cluster,)."""
 
     mu: np.ndarray
     sigma: np.ndarray
@@ -36,10 +36,11 @@ class Combined(NamedTuple):
 
 
 def combine(member_mu: np.ndarray, member_sigma: np.ndarray) -> Combined:
-    """Return mean and standard deviation of the mixture of the members' Gaussians, (member, cluster), dex.
+    """Return the ensemble's prediction from the members' means and standard deviations (member, cluster) in dex.
 
-    Krippendorf et al. (2023), Eq. 2: mu* = mean mu_i; Eq. 3: sigma*^2 = mean(sigma_i^2 + mu_i^2) - mu*^2, the sum of
-    sigma_aleatoric^2 = mean sigma_i^2 and sigma_epistemic^2 = mean mu_i^2 - mu*^2.
+    It is the mean and standard deviation of the mixture of the members' Gaussians. Krippendorf et al. (2023), Eq. 2:
+    mu* = mean mu_i; Eq. 3: sigma*^2 = mean(sigma_i^2 + mu_i^2) - mu*^2. The latter is the sum of sigma_aleatoric^2 =
+    mean sigma_i^2 and sigma_epistemic^2 = mean mu_i^2 - mu*^2.
     """
     mu = member_mu.mean(axis=0)
     aleatoric = (member_sigma**2).mean(axis=0)
@@ -55,11 +56,12 @@ def aggregate_ensemble(
     weights: Sequence[Path] = (),
     weighting: str = "none",
 ) -> None:
-    """Write ensemble.nc: the ensemble's and all members' predictions, and `COLUMNS` of the clusters from the `images`.
+    """Write `ensemble.nc`: the predictions of the ensemble and of its members, and `COLUMNS` of the clusters.
 
-    `members` and `weights` are files of `clustermass.network.train_members`, in the order of the members. The file also
-    records the training sky's cosmology, a weighting of the clusters and the weights' hashes, which reveal an exchanged
-    file. InputError: see `read_members`; or a cluster is missing from the images or has another true mass.
+    `members` and `weights` are the files of the members' predictions and weights, in the same order. `images` are the
+    files of images that hold `COLUMNS`. The file also records the training sky's cosmology, the weighting of the
+    training clusters, and hashes of the weights, by which an exchanged file is noticed. InputError as by
+    `read_members`, or if a cluster isn't in the images or has another true mass there.
     """
     table = read_members(members)
     truth = {name: table[name].values for name in ("split", "log10_m500c")}
@@ -71,9 +73,9 @@ def aggregate_ensemble(
 
 
 def read_members(members: Sequence[Path]) -> xr.Dataset:
-    """Read `mu` and `sigma` (member, cluster), `split` and `log10_m500c` (cluster,) of members' predictions, in order.
+    """Read the members' predictions: `mu` and `sigma` (member, cluster), `split` and `log10_m500c` (cluster,).
 
-    InputError if there is no file, a prediction isn't finite, or files differ in clusters, subsets or true masses.
+    InputError if there is no file, a prediction isn't finite, or the files differ in clusters, subsets or true masses.
     """
     if not members:
         raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
@@ -92,7 +94,7 @@ def read_members(members: Sequence[Path]) -> xr.Dataset:
 
 
 def _columns(images: Sequence[Path], members: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return `COLUMNS` of the members' clusters, in their order, with one file of images in memory."""
+    """Return `COLUMNS` of the clusters of `members`, in the same order, with one file of images in memory at a time."""
     table, ids = read_clusters(images, ("log10_m500c", *COLUMNS)), members["cluster"].values.astype(str)
     rows = rows_of(ids, table)
     missing = ids[rows < 0]
@@ -111,10 +113,10 @@ def ensemble_dataset(
     cluster: np.ndarray,
     columns: Mapping[str, np.ndarray],
 ) -> xr.Dataset:
-    """Return the contents of ensemble.nc.
+    """Return the contents of `ensemble.nc`.
 
-    Takes the members' predictions (member, cluster) in dex and their names, the clusters' ids (cluster,), and the
-    `columns` (cluster,): `COLUMNS`, `split` and `log10_m500c`.
+    Takes the predictions (member, cluster) in dex and the names of the members, and the ids (cluster,) of the clusters.
+    `columns` (cluster,) holds `COLUMNS`, `split` and `log10_m500c`.
     """
     texts = {name: column.astype(str) if column.dtype.kind in "OU" else column for name, column in columns.items()}
     per_cluster = combine(member_mu, member_sigma)._asdict() | texts
@@ -126,39 +128,39 @@ def ensemble_dataset(
     )
 
 
-#: a mixture's quantiles between 1e-15 and 1 - 1e-15 lie within this many sigma of its outermost components; this many
-#: halvings of that bracket exhaust double precision
+#: quantiles of a mixture from 1e-15 to 1 - 1e-15 lie within this many sigma of its outermost components; this many
+#: bisections of this range exhaust double precision
 BRACKET_SIGMA, HALVINGS = 8.0, 64
 
 
 def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return mean_i Phi((value - mu_i) / sigma_i), (cluster,), of components (member, cluster); PIT at the truth."""
+    """Return the cumulative probability (cluster,) of mixtures of Gaussians (member, cluster) at `value` (cluster,)."""
     return np.asarray(ndtr((value - mu) / sigma).mean(axis=0), dtype=float)
 
 
 def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Find q (cluster,) with `mixture_cdf` (q, mu, sigma) = `probability` (1e-15 to 1 - 1e-15) by bisection."""
+    """Return the quantile (cluster,) of mixtures of Gaussians (member, cluster); 1e-15 < `probability` < 1 - 1e-15."""
     low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
     high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
     return bisect(lambda value: mixture_cdf(value, mu, sigma) < probability, low, high, HALVINGS)
 
 
-#: bit of FLAG_RANGE -> variable of the observed field and of ensemble.nc
+#: bits of FLAG_RANGE, with the variable that each is about
 RANGE_BITS = {1: "redshift", 2: "ml_cts", 4: "exposure_s", 8: "log10_m500c"}
 
 
 class Training(NamedTuple):
-    """Summary of the training clusters, for flags and errors of new ones."""
+    """Summary of an ensemble's training clusters, for the flags and errors of new clusters."""
 
     number: int
-    #: smallest and largest value of each variable in `RANGE_BITS`; NaN if all are NaN: then no cluster is outside
+    #: smallest and largest value of each variable in `RANGE_BITS`; NaN if the training clusters have no value
     ranges: dict[str, tuple[float, float]]
-    #: see `mean_error`
+    #: root mean square redshift error over 1 + z, see `mean_error`
     redshift_error: float
 
 
 def read_training(ensemble: Path) -> Training:
-    """Summarise the training clusters in `ensemble.nc`; InputError if it is missing, lacks a variable or holds none."""
+    """Return the summary of the training clusters in an `ensemble.nc`; InputError if it is damaged or holds none."""
     table = read_netcdf(ensemble, ("split", "redshift_err", *RANGE_BITS.values()))
     train = table.isel(cluster=table["split"].values.astype(str) == "train")
     if not train.sizes["cluster"]:
@@ -173,5 +175,5 @@ def read_training(ensemble: Path) -> Training:
 
 
 def mean_error(redshift: FloatArray, error: FloatArray) -> float:
-    """Return the root mean square of error / (1 + z) of redshifts and standard errors, (cluster,); NaN or 0 = exact."""
+    """Return the root mean square of error / (1 + z), given redshifts and their standard errors; NaN counts as 0."""
     return float(np.sqrt(np.mean((np.nan_to_num(error) / (1 + redshift)) ** 2)))

@@ -1,7 +1,7 @@
-"""Scores of predicted distributions against the truth, and the calibration of the ensemble's uncertainties.
+"""Scores of predicted distributions against true masses, and the calibration of an ensemble's uncertainties.
 
-The calibration is made once, on the validation set (`calibration.json`: a recalibrated sigma and conformal intervals),
-and applied wherever masses are predicted.
+The validation set determines the calibration: a recalibrated sigma and conformal intervals. It is stored in
+`calibration.json` and applied wherever masses are predicted.
 """
 
 import json
@@ -30,13 +30,13 @@ from clustermass.io.provenance import provenance
 Json = dict[str, object]
 
 VARIABLES = ("mu", "sigma", "log10_m500c")
-#: folds of the validation groups; each is left out of the fit once
+#: number of folds of the validation groups; each fold is left out of the fit once
 FOLDS = 10
-#: fewer groups than this can't distinguish a better sigma from a worse one
+#: smallest number of groups with which a better sigma can be distinguished from a worse one
 MIN_GROUPS = 30
-#: decimals that are kept, far below the errors of any validation set; the digits beyond depend on the machine
+#: number of decimals of scale and floor, far below their errors; further decimals depend on the machine
 DECIMALS = 6
-#: range of log10 of (floor / scale)^2, in units of the median sigma^2, that is searched for a floor
+#: range of log10 of (floor / scale)^2 in units of the median sigma^2, within which a floor is searched
 FLOOR_RANGE = (-4.0, 4.0)
 #: nominal coverages of conformal intervals, percent
 LEVELS = (68, 90, 95)
@@ -48,11 +48,11 @@ GUARANTEE = (
     "over clusters and over validation sets (marginal): it isn't promised for every mass, redshift or count rate, nor "
     "for a sky that differs from the simulated one."
 )
-#: fewer clusters than this have no scatter: their scores are None
+#: smallest number of clusters with scores; with fewer clusters the scores are None
 MIN_CLUSTERS = 3
-#: nominal coverage of one sigma; the intervals of metrics.json are central ones of 68.27 % throughout
+#: nominal coverage of one sigma, and of the central intervals in metrics.json: 68.27 %
 ONE_SIGMA = float(norm.cdf(1) - norm.cdf(-1))
-#: central intervals: half-width of a Gaussian's in sigma, and nominal coverage
+#: central intervals, each with its half-width in sigma for a Gaussian and its nominal coverage
 INTERVALS = {"coverage68": (1.0, ONE_SIGMA), "coverage95": (float(norm.ppf(0.975)), 0.95)}
 PIT_BINS = 10
 _PIT_SCORES = ("coverage68", "coverage95", "coverage68_ci68", "coverage95_ci68", "pit_ks_pvalue", "pit_histogram")
@@ -61,45 +61,46 @@ _GAUSSIAN_SCORES = (*_PIT_SCORES, "z_score_mean", "z_score_std", "residual_std_o
 
 @dataclass(frozen=True)
 class Recalibration:
-    """sigma'^2 = (scale sigma)^2 + floor_dex^2; the defaults leave sigma as it is.
+    """Recalibrated standard deviation, sigma'^2 = (scale sigma)^2 + floor_dex^2; the defaults don't change sigma.
 
-    The members' mixture is stretched about its mean by `scale` and blurred by a Gaussian of `floor_dex`. This gives it
-    the standard deviation sigma' and keeps its mean and its shape.
+    The members' mixture is stretched about its mean by `scale` and convolved with a Gaussian of `floor_dex`. This keeps
+    its mean and gives it the standard deviation sigma'.
     """
 
     scale: float = 1.0
     floor_dex: float = 0.0
 
     def sigma(self, sigma: FloatArray) -> FloatArray:
-        """Return the recalibrated standard deviation, dex, of any shape."""
+        """Return the recalibrated standard deviation in dex, of any shape."""
         return np.hypot(self.scale * sigma, self.floor_dex)
 
     def components(self, member_mu: FloatArray, member_sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return means and standard deviations of the stretched mixture's components, (member, cluster), dex."""
+        """Return means and standard deviations (member, cluster) of the recalibrated mixture's Gaussians, in dex."""
         mean = member_mu.mean(axis=0)
         return mean + self.scale * (member_mu - mean), self.sigma(member_sigma)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Content of `calibration.json`."""
+    """The calibration of an ensemble, as in its `calibration.json`."""
 
-    #: of the recalibration: none, scale or scale_and_floor
+    #: form of the recalibration: none, scale or scale_and_floor
     form: str
     recalibration: Recalibration
-    #: half-widths of the conformal intervals over the ensemble's own sigma, by level in percent; NaN = too few clusters
+    #: half-widths of the conformal intervals in units of the ensemble's own sigma, by level in percent; NaN = unknown
     half_width: Mapping[int, float]
-    #: validation clusters
+    #: number of validation clusters
     number: int
 
 
 def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal["auto", "none"], seed: int) -> None:
-    """Recalibrate sigma and find the conformal intervals on the validation clusters; write `calibration.json`.
+    """Recalibrate sigma and compute the conformal intervals with the validation clusters; write `calibration.json`.
 
-    Nothing of the test set reaches the file, not even through a hash of `ensemble.nc`. Written are `n_val`,
-    `recalibration` (see `choose_recalibration`; with `none` sigma stays as the ensemble predicts it), `conformal`
-    (`guarantee`, and `levels`, see `half_widths`), `validation` (scores with raw and recalibrated sigma, on the
-    clusters that were fitted) and `provenance`. InputError: see `validation_clusters`.
+    With `recalibration` = ``none``, sigma stays as the ensemble predicts it. The file holds the number of validation
+    clusters (`n_val`), the `recalibration` (see `choose_recalibration`) and the `conformal` intervals (`guarantee`, and
+    `levels` by `half_widths`). It also holds scores of the validation clusters with raw and recalibrated sigma
+    (`validation`), and the `provenance`. Nothing in it depends on the test set, not even a hash. InputError as by
+    `validation_clusters`.
     """
     val = validation_clusters(ensemble, split)
     mu, sigma, truth = (val[name].values.astype(float) for name in VARIABLES)
@@ -125,7 +126,7 @@ def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal[
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read `calibration.json`; InputError if it is missing or damaged."""
+    """Return the calibration in a `calibration.json`; InputError if the file is missing or damaged."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         chosen, levels = content["recalibration"], content["conformal"]["levels"]
@@ -146,9 +147,9 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:
-    """Read the validation clusters of `ensemble.nc`, and no other, with their `group` from the sky's split.
+    """Read only the validation clusters of an `ensemble.nc`, and their `group` from the file `split` of the sky.
 
-    InputError if a file is missing, damaged or lacks a variable or cluster, or a prediction isn't finite.
+    InputError if a file is missing, damaged, or lacks a variable or a cluster, or if a prediction isn't finite.
     """
     table = read_netcdf(ensemble, (*VARIABLES, "split"))
     val = table.isel(cluster=table["split"].values.astype(str) == "val")
@@ -157,7 +158,7 @@ def validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:
 
 
 def digest_of(val: xr.Dataset) -> str:
-    """Return a SHA-256 of the validation clusters' ids and numbers."""
+    """Return a SHA-256 of the validation clusters' ids, predictions and true masses."""
     digest = sha256("\n".join(val["cluster"].values.astype(str)).encode())
     for name in VARIABLES:
         digest.update(np.ascontiguousarray(val[name].values, dtype="<f8").tobytes())
@@ -165,15 +166,15 @@ def digest_of(val: xr.Dataset) -> str:
 
 
 def fit_scale(residual: FloatArray, sigma: FloatArray) -> Recalibration:
-    """Return the scale of maximum likelihood in closed form: scale^2 = mean (residual / sigma)^2."""
+    """Return the recalibration by a scale that maximises the likelihood: scale^2 = mean (residual / sigma)^2."""
     return Recalibration(scale=float(np.sqrt(np.mean((residual / sigma) ** 2))))
 
 
 def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibration:
-    """Return scale and floor of largest likelihood, prod_i N(residual_i | 0, (scale sigma_i)^2 + floor^2).
+    """Return the scale and floor that maximise the likelihood, prod_i N(residual_i | 0, (scale sigma_i)^2 + floor^2).
 
-    With t = (floor / scale)^2 the likelihood is largest at scale^2 = mean residual^2 / (sigma^2 + t). So only t is
-    searched for; t = 0 (no floor) is tried as well.
+    For a given t = (floor / scale)^2 the likelihood is largest at scale^2 = mean residual^2 / (sigma^2 + t). Therefore
+    only t has to be searched; t = 0 (no floor) is tried as well.
     """
 
     def at(t: float) -> Recalibration:
@@ -189,20 +190,21 @@ def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibratio
 
 
 Fit = Callable[[FloatArray, FloatArray], Recalibration]
-#: forms that compete, the simplest first
+#: forms of the recalibration that are compared, the simplest first
 FORMS: dict[str, Fit] = {"scale": fit_scale, "scale_and_floor": fit_scale_and_floor}
 
 
 def choose_recalibration(
     residual: FloatArray, sigma: FloatArray, group: NDArray[np.str_], seed: int
 ) -> tuple[Recalibration, Json]:
-    """Fit each form; take a more flexible one only if its gain on left-out clusters exceeds the gain's standard error.
+    """Return the recalibration of sigma that describes left-out validation clusters best, and a report.
 
-    Takes predicted minus true log10 mass and sigma of the validation clusters, dex, (cluster,), and their groups.
-    Groups are never divided between folds and are the independent units of the gain's error. Returns the chosen
-    recalibration, rounded, and a report: `form` (none, scale or scale_and_floor); `reason`, a sentence; `forms`: for
-    each form its constants, `nll` per fitted cluster, cross-validated `nll_left_out` per cluster, and `gain`, the
-    decrease of the latter from the best simpler form (`over`), with its `gain_error`.
+    Takes the residuals (predicted minus true log10 mass) and sigma of the validation clusters in dex (cluster,), and
+    their groups. A more flexible form is accepted only if its gain in cross-validated likelihood exceeds the standard
+    error of this gain. Groups are never divided between folds, and count as independent in this error. The report holds
+    `form` (none, scale or scale_and_floor), `reason` (a sentence), and `forms`. For each form, `forms` holds the fitted
+    constants, `nll` per fitted cluster and `nll_left_out` per left-out cluster. It also holds the decrease `gain` of
+    `nll_left_out` from that of the last accepted form, `over`, with its standard error `gain_error`.
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:
@@ -229,7 +231,7 @@ def choose_recalibration(
 
 
 def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
-    """Return the fold of each cluster, 0 to `FOLDS` - 1: shuffled groups are dealt to the folds in turn."""
+    """Return the fold of each cluster, 0 to `FOLDS` - 1. The groups are shuffled and dealt to the folds in turn."""
     names, row = np.unique(group, return_inverse=True)
     fold = np.empty(names.size, dtype=np.intp)
     fold[generator(seed, "recalibration").permutation(names.size)] = np.arange(names.size) % FOLDS
@@ -237,7 +239,7 @@ def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
 
 
 def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArray[np.intp]) -> FloatArray:
-    """Return the negative log-likelihood of each cluster under the fit to all other folds, (cluster,)."""
+    """Return each cluster's negative log-likelihood (cluster,), with the recalibration fitted to all other folds."""
     loss = np.empty_like(residual)
     for number in np.unique(fold):
         out = fold == number
@@ -246,7 +248,7 @@ def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArr
 
 
 def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float]:
-    """Return the mean of `gain` (cluster,) and its standard error, with groups as the independent units."""
+    """Return the mean of `gain` (cluster,) and its standard error, with the groups as independent units."""
     _, row = np.unique(group, return_inverse=True)
     mean = float(gain.mean())
     sums = np.bincount(row, weights=gain - mean)
@@ -254,13 +256,14 @@ def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float
 
 
 def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
-    """Return half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
+    """Return the half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
 
-    The scores |residual| / sigma of n validation clusters (cluster,) are ranked; the k-th smallest, k = ceil((n + 1)
-    level), is the half-width. A new cluster's score has any rank among them with equal probability: the cluster is
-    covered with probability k / (n + 1) (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094, Theorem 2.2). Returns by
-    level in percent, as text: `rank` k, `half_width` and `coverage_std`, the standard deviation of the coverage over
-    validation sets of this size; both None if k > n, where no finite interval is guaranteed.
+    The scores |residual| / sigma of n validation clusters (cluster,) are sorted. The half-width is the k-th smallest
+    score, k = ceil((n + 1) level). The score of a new cluster has each of the n + 1 ranks with equal probability.
+    Therefore the interval holds the cluster's true mass with probability k / (n + 1) (Vovk et al. 2005; Lei et al.
+    2018, JASA 113, 1094, Theorem 2.2). The result holds, for each level in percent (as text), the `rank` k, the
+    `half_width`, and `coverage_std` of `coverage_error`. The last two are None if k > n, because then no finite
+    interval has this coverage.
     """
     score = np.sort(np.abs(residual) / sigma)
     n, widths = score.size, dict[str, Json]()
@@ -272,29 +275,29 @@ def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
 
 
 def coverage_error(level: int, n: int) -> float | None:
-    """Return the standard deviation of an interval's coverage over sets of `n` validation clusters; None without one.
+    """Return the standard deviation of a conformal interval's coverage over validation sets of `n` clusters.
 
-    The coverage of one validation set's interval follows a beta distribution with parameters rank and n + 1 - rank.
+    The coverage follows a beta distribution with parameters rank and n + 1 - rank. None if there is no finite interval.
     """
     rank = ceil((n + 1) * level / 100)
     return sqrt(rank * (n + 1 - rank) / ((n + 1) ** 2 * (n + 2))) if rank <= n else None
 
 
 def negative_log_likelihood(residual: FloatArray, sigma: FloatArray) -> FloatArray:
-    """-ln N(residual | 0, sigma^2) = residual^2 / (2 sigma^2) + ln sigma + ln(2 pi) / 2, per dex, of any shape."""
+    """Return -ln N(residual | 0, sigma^2) = residual^2 / (2 sigma^2) + ln sigma + ln(2 pi) / 2, of any shape."""
     return np.asarray(0.5 * (residual / sigma) ** 2 + np.log(sigma) + 0.5 * np.log(2 * np.pi), dtype=float)
 
 
 def pit(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> FloatArray:
-    """Probability integral transform: the predicted cumulative probability of the truth, uniform if calibrated."""
+    """Return the probability integral transform of Gaussian predictions: the cumulative probability of the truth."""
     return np.asarray(norm.cdf(truth, mu, sigma), dtype=float)
 
 
 def crps_gaussian(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> FloatArray:
-    """Continuous ranked probability score of Gaussian predictions, in the unit of `mu`; smaller is better.
+    """Return the continuous ranked probability score of Gaussian predictions in the unit of `mu`; smaller is better.
 
-    CRPS = sigma [z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)] with z = (truth - mu) / sigma (Gneiting et al. 2005,
-    MWR 133, 1098, Eq. 5).
+    CRPS = sigma [z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)] with z = (truth - mu) / sigma (Gneiting et al. 2005, MWR
+    133, 1098, Eq. 5).
     """
     z = (truth - mu) / sigma
     score = sigma * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
@@ -302,11 +305,12 @@ def crps_gaussian(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Float
 
 
 def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Json:
-    """Return scores of Gaussian predictions of log10(M500c / Msun); mean, sigma and true value in dex, (cluster,).
+    """Return scores of Gaussian predictions of log10(M500c / Msun), given means, sigmas and true values in dex.
 
-    `n`; `coverage68`, `coverage95`: fractions of truths within 1 and 1.96 sigma (0.683 and 0.95 if calibrated), each
-    with its `_ci68`; `z_score_mean` and `z_score_std` of (truth - mu) / sigma, `residual_std_over_mean_sigma` (0, 1 and
-    1 if calibrated); the scores of `uniformity`; `crps_dex`; `nll`. All but `n` are None for fewer than three clusters.
+    `n` is the number of clusters; for less than three, all other scores are None. `coverage68` and `coverage95` are the
+    fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated), each with its 68 % interval
+    `_ci68`. `z_score_mean` and `z_score_std` are those of (truth - mu) / sigma (0 and 1 if calibrated). The other
+    scores are `residual_std_over_mean_sigma` (1 if calibrated), those of `uniformity`, `crps_dex` and `nll`.
     """
     if mu.size < MIN_CLUSTERS:
         return {"n": int(mu.size), **dict.fromkeys(_GAUSSIAN_SCORES)}
@@ -325,10 +329,10 @@ def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> 
 
 
 def pit_scores(values: FloatArray) -> Json:
-    """Return scores of predicted distributions of any form by their probability integral transform, (cluster,).
+    """Return scores of predicted distributions of any form, given their probability integral transforms (cluster,).
 
-    `n`; `coverage68` and `coverage95` of the central intervals, each with its `_ci68`; the scores of `uniformity`. All
-    but `n` are None for fewer than three clusters.
+    `n` is the number of clusters; for less than three, all other scores are None. `coverage68` and `coverage95` are
+    those of the central intervals, each with its 68 % interval `_ci68`. The other scores are those of `uniformity`.
     """
     if values.size < MIN_CLUSTERS:
         return {"n": int(values.size), **dict.fromkeys(_PIT_SCORES)}
@@ -339,12 +343,12 @@ def pit_scores(values: FloatArray) -> Json:
 
 
 def uniformity(values: FloatArray) -> Json:
-    """Return `pit_ks_pvalue` of a Kolmogorov-Smirnov test, and `pit_histogram`: counts in ten bins of [0, 1]."""
+    """Return `pit_ks_pvalue` of a Kolmogorov-Smirnov test, and `pit_histogram`, the counts in ten equal bins."""
     histogram = np.histogram(values, bins=PIT_BINS, range=(0, 1))[0]
     return {"pit_ks_pvalue": float(kstest(values, "uniform").pvalue), "pit_histogram": histogram.tolist()}
 
 
 def fraction(name: str, inside: NDArray[np.bool_]) -> Json:
-    """Return `name`, the share of true entries, and `<name>_ci68`, its 68.27 % interval (Wilson 1927, JASA 22, 209)."""
+    """Return the fraction of true entries, called `name`, and its 68.27 % interval (Wilson 1927, JASA 22, 209)."""
     interval = binomtest(int(inside.sum()), inside.size).proportion_ci(ONE_SIGMA, method="wilson")
     return {name: float(inside.mean()), f"{name}_ci68": [float(interval.low), float(interval.high)]}

@@ -1,4 +1,4 @@
-"""A trained ensemble: load it, predict masses, take posteriors, save it to one file."""
+"""A trained ensemble: load it, predict masses and posteriors, save it to one file, apply it to another sky."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 
 class Prediction(NamedTuple):
-    """Predicted log10(M500c / Msun) and standard deviations in dex, float64: (member, cluster), or (cluster,).
+    """Predicted log10(M500c / Msun) and its standard deviations in dex, float64 (member, cluster) or (cluster,).
 
-    `sigma_redshift` is half the difference of the ensemble's mu at z + err and z - err; 0 where no error was given.
+    `sigma_redshift` is half the difference between the ensemble's mu at z + err and at z - err, or 0 without an error.
     """
 
     member_mu: FloatArray
@@ -50,41 +50,44 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Posterior:
-    """Posterior of a cluster's log10(M500c / Msun): an equal mixture of one Gaussian per network.
+    """Posterior of one cluster's log10(M500c / Msun): a mixture of one Gaussian for each network, with equal weights.
 
-    p(y) = mean_i N(y; mu_i, sigma_i), with `mu` and `sigma` of shape (member,), dex.
+    p(y) = mean_i N(y; mu_i, sigma_i), with `mu` and `sigma` (member,) in dex.
     """
 
     mu: FloatArray
     sigma: FloatArray
 
     def pdf(self, value: FloatArray) -> FloatArray:
-        """Return the probability density per dex at log10 masses of any shape."""
+        """Return the probability density per dex at `value`, log10 masses of any shape."""
         return np.asarray(norm.pdf(np.asarray(value)[..., None], self.mu, self.sigma).mean(axis=-1))
 
     def cdf(self, value: FloatArray) -> FloatArray:
-        """Return the probability of a log10 mass below `value`, of any shape."""
+        """Return the probability that the log10 mass is below `value`, of any shape."""
         return np.asarray(ndtr((np.asarray(value)[..., None] - self.mu) / self.sigma).mean(axis=-1))
 
     def quantile(self, probability: float) -> float:
-        """Return the log10 mass below which the true mass lies with this probability."""
+        """Return the log10 mass below which the true value lies with this probability."""
         return float(mixture_quantile(probability, self.mu[:, None], self.sigma[:, None])[0])
 
     def sample(self, number: int, rng: np.random.Generator) -> FloatArray:
-        """Draw log10 masses, (number,)."""
+        """Return random log10 masses (number,) drawn from the posterior."""
         member = rng.integers(self.mu.size, size=number)
         return rng.normal(self.mu[member], self.sigma[member])
 
 
 @dataclass(frozen=True)
 class Ensemble(EnsembleFiles):
-    """A trained ensemble by its files: `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors."""
+    """A trained ensemble, given by its files: `ensemble.nc`, `calibration.json`, `domain.nc` and the weights."""
 
     _unpacked: Path | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: Path) -> Ensemble:
-        """Open an experiment's folder, or a packed ensemble, which is unpacked for as long as the object lives."""
+        """Return the ensemble in an experiment's folder or in a packed file.
+
+        A packed file is unpacked into a temporary folder, which exists as long as the object.
+        """
         if path.is_dir():
             return cls.from_folder(path)
         folder = Path(tempfile.mkdtemp(prefix="clustermass-ensemble-"))
@@ -98,20 +101,20 @@ class Ensemble(EnsembleFiles):
         return opened
 
     def __enter__(self) -> Self:
-        """Return the ensemble itself."""
+        """Return the ensemble itself, so that it can be used in a `with` statement."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the unpacked files, if there are any."""
+        """Remove the temporary folder of a packed file."""
         if self._unpacked:
             shutil.rmtree(self._unpacked)
 
     @classmethod
     def from_folder(cls, folder: Path) -> Ensemble:
-        """Return the ensemble in an experiment's folder: the networks that `ensemble.nc` lists.
+        """Return the ensemble in an experiment's folder, with the networks that its `ensemble.nc` lists.
 
-        The folder may hold other networks, of an earlier, larger run. InputError if `ensemble.nc` or the weights of a
-        member are missing.
+        The folder may also hold networks of an earlier run with more members; these aren't used. InputError if
+        `ensemble.nc` or the weights of a network are missing.
         """
         if not (folder / ENSEMBLE).is_file():
             raise InputError(
@@ -129,7 +132,7 @@ class Ensemble(EnsembleFiles):
 
     @classmethod
     def from_weights(cls, weights: Sequence[Path]) -> Ensemble:
-        """Return the ensemble of networks in an experiment's `members/`; `predict` needs none of the other files."""
+        """Return the ensemble of networks that are in an experiment's `members/`; `predict` needs no other files."""
         if not weights:
             raise InputError("inference: no weights files. Train the ensemble first.")
         folder = weights[0].parent.parent
@@ -144,13 +147,13 @@ class Ensemble(EnsembleFiles):
         device: str = "auto",
         controlled: bool = False,
     ) -> Prediction:
-        """Predict log10 M500c with every member, and their mixture.
+        """Return the log10 M500c that every member predicts for clusters, and the mean and sigma of the ensemble.
 
-        Takes images (cluster, band, y, x), preprocessed like the training images, see `check_grid`; positive redshifts
-        (cluster,) and their standard errors, 0 = exact; and measurements (cluster,) by name, see
+        Takes images (cluster, band, y, x), preprocessed like the training images (see `check_grid`), redshifts
+        (cluster,) and their standard errors (0 = exact), and measurements (cluster,) by name, see
         `clustermass.dataset.standardise.side_inputs`. `device` is ``auto``, ``cpu`` or ``gpu``. Networks of a control
-        are applied only if `controlled`, and under that control: for tests, not for masses. InputError if a file isn't
-        a network of clustermass, the images don't fit the networks, or a redshift isn't positive and finite.
+        give no usable masses; for tests, `controlled` applies them under their control. InputError if a file isn't a
+        network of clustermass, the images don't fit the networks, or a redshift isn't positive and finite.
         """
         use_device(device)
         redshift = np.asarray(redshift, np.float64)
@@ -167,7 +170,7 @@ class Ensemble(EnsembleFiles):
         return Prediction(mu[..., 0], sigma[..., 0], *combine(mu[..., 0], sigma[..., 0]), sigma_redshift)
 
     def check_grid(self, images: xr.Dataset) -> None:
-        """Raise an InputError unless `images` has the ``x``, ``y`` (arcsec) and energy bands (keV) of the training."""
+        """Raise an InputError unless pixels ``x``, ``y`` and energy bands of `images` are those of the training."""
         for path in self.weights:
             network = TrainedNetwork.load(path)
             _check_bands(images, network, path)
@@ -181,7 +184,7 @@ class Ensemble(EnsembleFiles):
                     )
 
     def posterior(self, cluster: str) -> Posterior:
-        """Return the recalibrated posterior of a cluster of `ensemble.nc`, by its id; InputError if it isn't there."""
+        """Return the recalibrated posterior of a cluster in `ensemble.nc`; InputError if it doesn't hold this id."""
         table = read_netcdf(self.ensemble, ("member_mu", "member_sigma"))
         row = np.flatnonzero(table["cluster"].values.astype(str) == cluster)
         if not row.size:
@@ -190,12 +193,12 @@ class Ensemble(EnsembleFiles):
         return self.posteriors(mu, sigma)[0]
 
     def posteriors(self, member_mu: FloatArray, member_sigma: FloatArray) -> list[Posterior]:
-        """Return the recalibrated posterior of each cluster from the members' predictions (member, cluster)."""
+        """Return the recalibrated posterior of each cluster, given the members' predictions (member, cluster)."""
         centre, width = read_calibration(self.calibration).recalibration.components(member_mu, member_sigma)
         return [Posterior(*both) for both in zip(centre.T, width.T, strict=True)]
 
     def save(self, path: Path) -> str:
-        """Write a finished ensemble (not of a control) as one file; return its `digest`, ENSHASH in mass catalogues."""
+        """Write the ensemble to one packed file; return its `digest`, which is the ENSHASH of mass catalogues."""
         return pack_ensemble(self, path)
 
 
@@ -211,7 +214,7 @@ def _check_bands(images: xr.Dataset, network: TrainedNetwork, path: Path) -> Non
 
 
 def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return redshifts (cluster, 3): z, z - error (but not below `MIN_REDSHIFT`) and z + error."""
+    """Return the redshifts z, z - error (but not less than `MIN_REDSHIFT`) and z + error, as (cluster, 3)."""
     bad = np.flatnonzero(~(np.isfinite(error) & (error >= 0)))
     if bad.size:
         raise InputError(f"redshift_err: row {bad[0]} has {error[bad[0]]}. Give the standard error, 0 if it is exact.")
@@ -227,7 +230,7 @@ def _apply(
     measurements: Mapping[str, np.ndarray],
     controlled: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation (cluster, k) of one member, for redshifts (cluster, k)."""
+    """Return one member's predicted means and standard deviations (cluster, k) for redshifts (cluster, k)."""
     if network.control and not controlled:
         raise InputError(
             f"{path}: a network of the control {network.control.name!r}, from whose data something was taken. "
@@ -258,13 +261,13 @@ def predict_sky(
     trained: Sequence[Path] = (),
     split: Path | None = None,
 ) -> None:
-    """Predict all selected clusters of another simulated sky, as test clusters, and write `ensemble.nc`.
+    """Predict the masses of all selected clusters of another simulated sky, as test clusters, and write `ensemble.nc`.
 
-    Takes the images (`smoothed/<preprocessing>.nc`) of every realization, preprocessed like the training images, and
-    the members' safetensors; selection, noise of the redshifts and seed are those of the training. Clusters whose halo
-    is in the training or validation set of the training sky (its images `trained` and its `split`) are dropped. One
-    realization is in memory at a time. InputError if a file is missing or damaged, images aren't finite or aren't like
-    those of the training, or no cluster is left.
+    `smoothed` are the images of all realizations, preprocessed like the training images, and `weights` the members'
+    files. `selection`, `redshift_noise` and `seed` are those of the training. Clusters whose halo belongs to the
+    training or validation set are dropped; these are found from the training sky's images `trained` and its subsets
+    `split`. One realization is in memory at a time. InputError if a file is missing or damaged, images aren't finite or
+    differ from the training images in pixels or bands, or no cluster is left.
     """
     ensemble, parts, kept = Ensemble.from_weights(weights), [], [*COLUMNS, "log10_m500c"]
     known = None if split is None else TrainedHaloes.read(trained, split)
@@ -273,7 +276,7 @@ def predict_sky(
         if sample.sizes["cluster"]:
             ensemble.check_grid(sample)
             ids = sample["cluster"].values.astype(str)
-            # another sky has clusters of the same ids, but noise of its own
+            # clusters of another sky may have the same ids, but must get other noise
             named = np.array([f"{sky} {name}" for name in ids])
             redshift = noisy_redshift(sample["redshift"].values, named, redshift_noise, seed)
             image, measurements = sample["image"].values, measurements_of(sample)

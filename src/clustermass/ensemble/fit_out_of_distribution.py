@@ -1,4 +1,4 @@
-"""Fit the out-of-distribution model to training and validation clusters: `domain.nc`."""
+"""Fit the model of the out-of-distribution score to training and validation clusters: `domain.nc`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,27 +18,27 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
 
-#: a quantity is used if at least this share of the training clusters has it
+#: smallest share of the training clusters that must have a quantity for it to be used
 USED_SHARE = 0.9
 #: smallest number of training clusters for a fit
 MIN_TRAINING = 10
-#: with fewer training clusters per term of the polynomial, only a mean is fitted
+#: number of training clusters for each term of the polynomial, below which only a mean is fitted
 CLUSTERS_PER_TERM = 10
-#: largest number of components of the mixture, and training clusters that each needs
+#: largest number of components of the mixture, and number of training clusters that each component needs
 MAX_COMPONENTS, CLUSTERS_PER_COMPONENT = 6, 500
-#: scores are clipped for the fit of the mixture, lest a component be spent on a few outliers
+#: scores are clipped at this value for the fit of the mixture, so that no component describes only a few outliers
 CLIPPED_AT = 6.0
 #: added to the variances of the mixture, so that no component collapses
 VARIANCE_MIN = 1e-3
-#: floor of absolute deviations in the fit of the log scatter, in units of their standard deviation
+#: added to absolute deviations in the fit of the log scatter, in units of their standard deviation
 SMALLEST_DEVIATION = 0.05
 
 
 def fit_ood(smoothed: Sequence[Path], ensemble: Path, output: Path, seed: int) -> None:
-    """Measure training and validation clusters, fit the model to them and write `domain.nc`, without the test set.
+    """Fit the out-of-distribution model to the training and validation clusters and write it to `domain.nc`.
 
-    Takes the preprocessed images that the ensemble was trained on and its `ensemble.nc`; `seed` decides where the
-    mixture's fit begins. InputError: see `measure` and `fit_ood_model`.
+    `smoothed` are the preprocessed images of the training sky and `ensemble` the `ensemble.nc`. `seed` determines where
+    the fit of the mixture starts. The test clusters aren't used. InputError as by `measure` and `fit_ood_model`.
     """
     clusters = measure(smoothed, ensemble, ("train", "val"))
     train = clusters.split == "train"
@@ -53,11 +53,11 @@ def fit_ood(smoothed: Sequence[Path], ensemble: Path, output: Path, seed: int) -
     write_netcdf(model.to_dataset(clusters.cluster[~train]), output, title, made)
 
 
-@threadpool_limits.wrap(limits=1)  # the same bytes on any number of cores
+@threadpool_limits.wrap(limits=1)  # gives the same bytes on any number of cores
 def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, seed: int) -> OodModel:
-    """Fit the model to `quantities` (cluster, every quantity) of training and validation clusters.
+    """Return the out-of-distribution model of training and validation clusters, given all their `quantities`.
 
-    InputError if fewer than `MIN_TRAINING` training clusters have a redshift and an exposure.
+    Both arrays are (cluster, quantity). InputError if there are too few training clusters that have all `COVARIATES`.
     """
     train = train[np.isfinite(columns(train, COVARIATES)).all(axis=1)]
     if len(train) < MIN_TRAINING:
@@ -91,13 +91,13 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
 
 
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Fit the coefficients of a quantity's mean and log scatter, (term,), and `OodModel.knot_value`, (knot,).
+    """Return the coefficients (term,) of a quantity's mean and log scatter, and its `OodModel.knot_value` (knot,).
 
-    Least squares in two passes; the second is weighted by the scatter of the first.
+    They are fitted by least squares in two passes; the second pass is weighted with the scatter of the first.
     """
     finite = np.isfinite(values)
     basis, values = basis[finite], values[finite]
-    # core brightness may depend on redshift and exposure, these two on nothing; few clusters: only means are fitted
+    # redshift and exposure depend on nothing, core brightness on these two; for few clusters only means are fitted
     few = values.size < CLUSTERS_PER_TERM * len(TERMS)
     allowed = 0 if name in COVARIATES[:2] or few else 2 if name == COVARIATES[2] else len(COVARIATES)
     chosen = [number for number, term in enumerate(TERMS) if all(covariate < allowed for covariate in term)]

@@ -1,4 +1,4 @@
-"""Quantities in which clusters are compared with the training clusters: from the image, the catalogue, the ensemble."""
+"""Quantities by which clusters are compared with the training clusters: of the image, the catalogue, the ensemble."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ from clustermass.dataset.training_data import INVERSES, MEASUREMENTS
 from clustermass.errors import InputError
 from clustermass.io.netcdf import check_finite, read_netcdf
 
-#: inside the first radius the image is mostly cluster, beyond the second it is mostly background, arcsec
+#: radius in arcsec within which the cluster dominates an image, and radius beyond which the background dominates
 CORE_ARCSEC, OUTSKIRTS_ARCSEC = 60.0, 144.0
-#: neighbours and point sources are looked for beyond this radius, arcsec, in squares of this many pixels a side
+#: neighbours and point sources are searched beyond this radius in arcsec, in squares with this many pixels on a side
 NEIGHBOUR_ARCSEC, NEIGHBOUR_PIXELS = 72.0, 3
-#: groups of bands, soft to hard, for the colours
+#: number of groups of bands (soft, medium, hard) for the colours
 GROUPS = 3
-#: prior counts of zero colour: without them the colours of faint clusters would be all noise
+#: added to the counts of a colour, because the colours of faint clusters would otherwise be mostly noise
 COLOUR_PRIOR = 10.0
-#: quantities in their order, with descriptions (log10 except offset, colours and mass)
+#: quantities with their descriptions; all are log10 of the described value except offset, colours and mass
 QUANTITIES = {
     "redshift": "redshift",
     "exposure": "exposure",
@@ -44,12 +44,12 @@ QUANTITIES = {
     "aleatoric": "uncertainty that the networks predict",
     "epistemic": "disagreement of the networks",
 }
-#: variables of `ensemble.nc` that are read
+#: variables of `ensemble.nc` from which quantities are computed
 PREDICTED = ("mu", "sigma_aleatoric", "sigma_epistemic")
 
 
 class Measured(NamedTuple):
-    """`quantities` (cluster, quantity) in the order of `ensemble.nc`, ids and subsets, and the images' transform."""
+    """Quantities (cluster, quantity), ids and subsets (cluster,) of clusters, and the transform of their images."""
 
     values: FloatArray
     cluster: NDArray[np.str_]
@@ -58,10 +58,10 @@ class Measured(NamedTuple):
 
 
 def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
-    """Measure the clusters of some subsets (train, val, test) of an `ensemble.nc`, with one file of images in memory.
+    """Return the quantities of the clusters in an `ensemble.nc` that are in `subsets` (of train, val and test).
 
-    `smoothed` are the images, preprocessed as for the networks. InputError if a file is missing or damaged, an image or
-    a prediction isn't finite, or the images lack a cluster.
+    `smoothed` are the clusters' images, preprocessed as for the networks; one file is in memory at a time. InputError
+    if a file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.
     """
     table = read_netcdf(ensemble, (*PREDICTED, "split"))
     table = table.isel(cluster=np.isin(table["split"].values.astype(str), subsets))
@@ -72,7 +72,7 @@ def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) ->
         transform = str(json.loads(part.attrs.get("parameters", "{}")).get("transform") or "none")
         rows = rows_of(part["cluster"].values, table)
         images, rows = part.isel(cluster=rows >= 0), rows[rows >= 0]
-        check_finite(images, ("image",), path)  # other clusters may have no image: scaled images need a redshift
+        check_finite(images, ("image",), path)  # other clusters may have no image (scaled images need a redshift)
         predicted = {name: table[name].values[rows] for name in PREDICTED}
         values[rows], measured[rows] = quantities_of(images, predicted, transform), True
     missing = ids[~measured]
@@ -84,7 +84,7 @@ def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) ->
 
 
 def quantities_of(images: xr.Dataset, predicted: Mapping[str, FloatArray], transform: str) -> FloatArray:
-    """Measure the `quantities` of preprocessed images, a dataset; `predicted` holds `PREDICTED`, (cluster,) each."""
+    """Return the `quantities` of a dataset of preprocessed images; `predicted` holds `PREDICTED` (cluster,) by name."""
     catalogue = {name: images[name].values for name in ("redshift", *MEASUREMENTS) if name in images}
     return quantities(images["image"].values, images["x"].values, images["y"].values, transform, catalogue, predicted)
 
@@ -97,11 +97,11 @@ def quantities(
     catalogue: Mapping[str, FloatArray],
     predicted: Mapping[str, FloatArray],
 ) -> FloatArray:
-    """Measure `QUANTITIES`: float64 (cluster, quantity); NaN = unknown, or there is no such pixel.
+    """Return `QUANTITIES` of clusters, float64 (cluster, quantity); NaN if unknown or if there are no such pixels.
 
-    Takes preprocessed images (cluster, band, y, x) whose last step `transform`, one of `controls.INVERSES`, is undone;
-    offsets `x`, `y` of their pixels from the centre in arcsec; the catalogue's `redshift`, `exposure_s` and optionally
-    `ml_rate`, `ext` and `ml_bkg`; and the ensemble's `PREDICTED`, dex, (cluster,) each. Brightness and rates are per s.
+    Takes preprocessed images (cluster, band, y, x), whose last step `transform` is undone, and the offsets `x` and `y`
+    of their pixels from the centre in arcsec. `catalogue` holds `redshift`, `exposure_s` and optionally `ml_rate`,
+    `ext` and `ml_bkg`, `predicted` holds `PREDICTED` in dex, each (cluster,). Brightness and rates are per second.
     """
     counts = INVERSES[transform](image.astype(np.float64))
     columns = {name: np.asarray(values, np.float64) for name, values in catalogue.items()}
@@ -126,12 +126,12 @@ def quantities(
 
 
 def _log(values: FloatArray) -> FloatArray:
-    """Return log10; NaN where a value isn't positive."""
+    """Return log10 of values, NaN for those that aren't positive."""
     return np.asarray(np.log10(np.where(values > 0, values, np.nan)))
 
 
 def _brightness(total: FloatArray, radius: FloatArray) -> dict[str, FloatArray]:
-    """Return the counts in parts of images (cluster, y, x), (cluster,) each."""
+    """Return the counts (cluster,) of images (cluster, y, x) in core, ring, outskirts and the brightest spot."""
     core, outside = radius < CORE_ARCSEC, radius >= OUTSKIRTS_ARCSEC
     rows, columns = (np.arange(size) >= size // 2 for size in radius.shape)
     quarters = [outside & (rows == a)[:, None] & (columns == b) for a in (False, True) for b in (False, True)]
@@ -149,7 +149,7 @@ def _sum(total: FloatArray, chosen: NDArray[np.bool_]) -> FloatArray:
 
 
 def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
-    """Return the counts in the brightest square of `NEIGHBOUR_PIXELS` a side, centred beyond `NEIGHBOUR_ARCSEC`."""
+    """Return the counts (cluster,) in the brightest square of `NEIGHBOUR_PIXELS` a side beyond `NEIGHBOUR_ARCSEC`."""
     size = NEIGHBOUR_PIXELS
     if min(radius.shape) < size:
         return np.full(len(total), np.nan)
@@ -162,9 +162,9 @@ def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
 
 
 def _offset(total: FloatArray, x: FloatArray, y: FloatArray, radius: FloatArray) -> FloatArray:
-    """Return the centre of light's distance from the image's centre over its Poisson error, without outskirts.
+    """Return the distance of the centre of light from the image's centre, divided by its Poisson error.
 
-    |sum n r| / sqrt(sum n r^2 / 2), with n the counts and r the positions of the pixels.
+    It is |sum n r| / sqrt(sum n r^2 / 2), where n are the counts and r the positions of all pixels but the outskirts.
     """
     light = total * (radius < OUTSKIRTS_ARCSEC)
     west, north = light.sum(axis=1) @ x, light.sum(axis=2) @ y
@@ -175,7 +175,7 @@ def _offset(total: FloatArray, x: FloatArray, y: FloatArray, radius: FloatArray)
 def _colours(counts: FloatArray, chosen: NDArray[np.bool_], name: str) -> dict[str, FloatArray]:
     bands = counts[:, :, chosen].sum(axis=2)
     groups = np.array_split(bands, GROUPS, axis=1)
-    # images of fewer bands have fewer colours
+    # images of less than three bands have fewer colours
     soft, medium, hard = (group.sum(axis=1) if group.shape[1] else np.full(len(counts), np.nan) for group in groups)
     return {
         f"{name}_{colour}": (second - first) / (first + second + COLOUR_PRIOR)

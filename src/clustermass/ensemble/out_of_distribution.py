@@ -5,8 +5,8 @@ brightness. With t the polynomial terms of these covariates,
 
     u_k = (q_k - a_k . t) / exp(b_k . t),    n_k = Phi^-1(F_k(u_k)),
 
-where F_k is the distribution of u_k over the training clusters. The normal scores n have the density of a mixture of
-Gaussians, and the score is the share of the validation clusters that are at least as rare,
+where F_k is the distribution of u_k over the training clusters. The density p of the normal scores n is a mixture of
+Gaussians. The score is the share of the validation clusters that are at least as rare,
 
     p(n) = sum_c w_c N(n | m_c, C_c),    OOD_P = (1 + #{validation clusters v: p(n_v) <= p(n)}) / (1 + N_validation).
 """
@@ -31,15 +31,15 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
-#: largest share of in-distribution clusters that get FLAG_OOD
+#: largest score of clusters with FLAG_OOD, and largest share of clusters like the training ones that get it
 FALSE_ALARMS = 0.01
-#: quantities that the expectations of the others depend on; every cluster has them
+#: quantities on which the expectations of the others depend; every cluster has them
 COVARIATES = ("redshift", "exposure", "core")
-#: covariates are clipped at this many standard deviations from their means, where the polynomials stop growing
+#: covariates are clipped at this many standard deviations from their means, so that polynomials stay bounded
 COVARIATE_MAX = 4.0
 #: products of the standardised covariates up to the second degree
 TERMS = tuple(term for degree in range(3) for term in combinations_with_replacement(range(len(COVARIATES)), degree))
-#: normal scores at which quantiles of the training clusters are kept; in between and beyond it is linear
+#: normal scores at which quantiles of the training clusters are stored; in between and beyond, scores are linear
 KNOTS = np.arange(-3.0, 3.01, 0.5)
 #: dimensions of the model's arrays in `domain.nc`
 DIMENSIONS = {
@@ -56,36 +56,36 @@ DIMENSIONS = {
 
 
 class OodScore(NamedTuple):
-    """Scores of clusters, (cluster,) each."""
+    """Out-of-distribution scores of clusters, all (cluster,)."""
 
-    #: OOD_P, the share of the validation clusters (and itself) that are at least as rare; NaN without quantities
+    #: OOD_P, the share of the validation clusters and the cluster itself that are at least as rare; NaN = unknown
     p: FloatArray
-    #: name of the quantity that stands out most, given all others
+    #: name of the quantity that makes the cluster rarest, given all others
     why: NDArray[np.str_]
 
     @property
     def flagged(self) -> NDArray[np.bool_]:
-        """Whether p is at most `FALSE_ALARMS`."""
+        """Whether the score of each cluster is at most `FALSE_ALARMS`."""
         return self.p <= FALSE_ALARMS
 
 
 @dataclass(frozen=True)
 class OodModel:
-    """Distribution of the training clusters' quantities, and the validation clusters' scores: `domain.nc`."""
+    """Distribution of the training clusters' quantities, and scores of the validation clusters, as in `domain.nc`."""
 
     #: quantities in use
     names: tuple[str, ...]
-    #: last step of the images' preprocessing, for `quantities`
+    #: last step of the images' preprocessing, which `quantities` undoes
     transform: str
     #: mean and standard deviation of `COVARIATES`, (covariate,)
     covariate_centre: FloatArray
     covariate_width: FloatArray
-    #: a and b of the expected quantity and of the logarithm of the scatter about it, (quantity, term)
+    #: coefficients a of the expected quantity and b of the log scatter about it, (quantity, term)
     coefficient: FloatArray
     log_scale: FloatArray
-    #: deviation over scatter where the normal score is `KNOTS`, (quantity, knot)
+    #: deviations over scatter (quantity, knot) that have the normal scores `KNOTS`
     knot_value: FloatArray
-    #: mixture of Gaussians for the training clusters' normal scores, dimensions as in `DIMENSIONS`
+    #: mixture of Gaussians of the training clusters' normal scores; for its dimensions see `DIMENSIONS`
     weight: FloatArray
     mean: FloatArray
     covariance: FloatArray
@@ -98,15 +98,15 @@ class OodModel:
         return len(self.validation)
 
     def normal_scores(self, measured: FloatArray) -> FloatArray:
-        """Return the normal scores n of the quantities in use, (cluster, quantity), from every quantity's values."""
+        """Return the normal scores n (cluster, quantity) of the quantities in use, given all quantities."""
         basis = terms(measured, self.covariate_centre, self.covariate_width)
         scaled = (columns(measured, self.names) - basis @ self.coefficient.T) / np.exp(basis @ self.log_scale.T)
         return np.stack([_normal_score(u, knots) for u, knots in zip(scaled.T, self.knot_value, strict=True)], axis=1)
 
     def score(self, measured: FloatArray) -> OodScore:
-        """Rank clusters by their `quantities`, (cluster, every quantity), among the validation clusters.
+        """Return the out-of-distribution scores of clusters, given all their `quantities` (cluster, quantity).
 
-        A cluster that lacks quantities is ranked by the others, among the validation clusters that have them.
+        If a cluster lacks some quantities, it is ranked by the others, among the validation clusters that have these.
         """
         scores = self.normal_scores(measured)
         finite = np.isfinite(scores)
@@ -121,7 +121,7 @@ class OodModel:
         return OodScore(p, why)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """Return -ln p of normal scores (cluster, quantity) in the quantities `used`, (cluster,)."""
+        """Return -ln p (cluster,) of normal scores (cluster, quantity), with the quantities in columns `used` alone."""
         parts = [
             np.log(weight) + multivariate_normal.logpdf(scores[:, used], mean[used], covariance[np.ix_(used, used)])
             for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True)
@@ -129,14 +129,14 @@ class OodModel:
         return -np.asarray(logsumexp(np.reshape(parts, (len(parts), -1)), axis=0))
 
     def _why(self, scores: FloatArray, used: NDArray[np.intp]) -> NDArray[np.str_]:
-        """Return the name of the quantity without which each cluster would be least rare, (cluster,)."""
+        """Return the name (cluster,) of the quantity without which each cluster would be least rare."""
         if used.size == 1:
             return np.full(len(scores), self.names[used[0]])
         without = [self._rarity(scores, np.delete(used, number)) for number in range(used.size)]
         return np.array(self.names)[used[np.argmin(without, axis=0)]]
 
     def to_dataset(self, cluster: NDArray[np.str_]) -> xr.Dataset:
-        """Return the contents of `domain.nc`, with the validation clusters' ids (cluster,)."""
+        """Return the contents of `domain.nc`, given the ids of the validation clusters."""
         named = [" ".join(COVARIATES[number] for number in term) or "1" for term in TERMS]
         axes = {"quantity": list(self.names), "other_quantity": list(self.names), "knot": KNOTS}
         axes |= {"covariate": list(COVARIATES), "term": named, "component": np.arange(self.weight.size)}
@@ -145,28 +145,28 @@ class OodModel:
 
 
 def columns(measured: FloatArray, names: Sequence[str]) -> FloatArray:
-    """Return the `quantities` called `names` out of `measured` (cluster, every quantity)."""
+    """Return the columns of `measured` (cluster, quantity) that hold the quantities called `names`."""
     return measured[:, [list(QUANTITIES).index(name) for name in names]]
 
 
 def terms(measured: FloatArray, centre: FloatArray, width: FloatArray) -> FloatArray:
-    """Return `TERMS` (cluster, term) of `quantities` (cluster, every quantity), with standardised covariates."""
+    """Return the polynomial terms of the standardised covariates (cluster, term), given all `quantities`."""
     standard = (columns(measured, COVARIATES) - centre) / width
     clipped = np.clip(standard, -COVARIATE_MAX, COVARIATE_MAX)
     return np.stack([clipped[:, list(term)].prod(axis=1) for term in TERMS], axis=1)
 
 
 def _normal_score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
-    """Phi^-1(F(u)) of one quantity: linear between knots; beyond, the slope is the mean slope inside."""
+    """Return Phi^-1(F(u)) of one quantity, interpolated between knots and extrapolated with their mean slope."""
     value, number = np.unique(knot_value, return_inverse=True)
-    score = np.bincount(number, KNOTS) / np.bincount(number)  # equal quantiles (of exposures, say) share a score
+    score = np.bincount(number, KNOTS) / np.bincount(number)  # equal quantiles get the mean of their scores
     steep = (score[-1] - score[0]) / (value[-1] - value[0])
     beyond = np.minimum(deviation - value[0], 0) + np.maximum(deviation - value[-1], 0)
     return np.asarray(np.interp(deviation, value, score) + steep * beyond)
 
 
 def read_ood_model(path: Path) -> OodModel:
-    """Read `domain.nc`; InputError if it is missing, damaged, or wasn't written by `fit_ood` of this version."""
+    """Return the model in a `domain.nc`; InputError if it is missing, damaged, or of another version of the format."""
     if not Path(path).is_file():
         raise InputError(
             f"{path}: no such file. It holds the distribution of the training clusters: copy the whole folder of the "
@@ -188,10 +188,10 @@ def read_ood_model(path: Path) -> OodModel:
 
 
 def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Path) -> None:
-    """Score the test clusters of an `ensemble.nc`, of the training sky or of a test sky, by a `domain.nc`.
+    """Compute the out-of-distribution scores of the test clusters in an `ensemble.nc`, with the model in `domain`.
 
-    Takes their preprocessed images; writes `ood_p`, `ood_why` and `flag_ood` (cluster,). InputError if a file is
-    missing or damaged, or the images lack a cluster.
+    The clusters may be of the training sky or of a test sky. `smoothed` are their preprocessed images. Writes `ood_p`,
+    `ood_why` and `flag_ood` (cluster,). InputError if a file is missing or damaged, or the images lack a cluster.
     """
     model, test = read_ood_model(domain), measure(smoothed, ensemble, ("test",))
     score = model.score(test.values)
@@ -203,10 +203,10 @@ def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Pa
 
 
 def sample_p(p: FloatArray, number: int) -> float | None:
-    """Return the p-value, the chance that a sample like the validation set is at least as unlike the training set.
+    """Return the p-value that tells whether a whole sample of clusters is unlike the training clusters.
 
-    One-sided Mann-Whitney test of `OodScore.p` (cluster,), NaN left out, against the ranks of `number` validation
-    clusters. It takes clusters as independent and detects small differences that all clusters share.
+    It is from the one-sided Mann-Whitney test of `OodScore.p` (cluster,), without NaN, against the ranks of `number`
+    validation clusters. The test assumes independent clusters and detects small differences that all clusters share.
     """
     finite = p[np.isfinite(p)]
     if not finite.size or not number:

@@ -1,4 +1,4 @@
-"""The files of a trained ensemble, and all of them packed into one: an uncompressed zip with a manifest."""
+"""The files of a trained ensemble, and one packed file with all of them: an uncompressed zip with a manifest."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from clustermass.network.predict import TrainedNetwork
 ENSEMBLE, CALIBRATION, DOMAIN, MEMBERS = "ensemble.nc", "calibration.json", "domain.nc", "members"
 FORMAT = "clustermass-ensemble-2"
 MANIFEST = "manifest.json"
-#: software that shapes the masses; the manifest says which versions were installed where the ensemble was packed
+#: packages on which masses depend; the manifest holds the versions that were installed when the ensemble was packed
 PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "safetensors")
-#: nothing else is unpacked: a name never leads out of the folder
+#: only files of these names are unpacked, so that no name leads out of the folder
 _NAMES = re.compile(r"ensemble\.nc|calibration\.json|domain\.nc|members/[\w-]+\.safetensors")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # zip wants a date: the same content must give the same bytes
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed date, so that the same content gives the same bytes
 _COPY_AGAIN = "The file is damaged or wasn't copied whole: copy it again and compare its SHA-256 with the original's."
 
 
 @dataclass(frozen=True)
 class EnsembleFiles:
-    """The files of an experiment that make a trained ensemble; `weights` are the members' safetensors."""
+    """The files of an experiment that belong to a trained ensemble; `weights` are those of the networks."""
 
     ensemble: Path
     calibration: Path
@@ -48,20 +48,20 @@ class EnsembleFiles:
         return {ENSEMBLE: self.ensemble, CALIBRATION: self.calibration, DOMAIN: self.domain, **members}
 
     def sha256(self) -> dict[str, str]:
-        """Return the SHA-256 of each file, by its name as in `named`."""
+        """Return the SHA-256 of each file, by its name within an experiment's folder."""
         return {name: file_sha256(path) for name, path in self.named().items()}
 
     def digest(self) -> str:
-        """Return 16 hexadecimal digits that name the ensemble, wherever its files lie."""
+        """Return 16 hexadecimal digits that identify the ensemble by the contents of its files."""
         return config_hash(self.sha256())
 
 
 def pack_ensemble(trained: EnsembleFiles, output: Path) -> str:
-    """Write a finished ensemble without control as one file; return the 16 hexadecimal digits that name it.
+    """Write an ensemble to one packed file; return the 16 hexadecimal digits that identify the ensemble.
 
-    The file holds `manifest.json` and the files themselves, under their names in the experiment's folder; the same
-    ensemble and software give the same bytes. InputError if a file is missing or damaged, or the networks take
-    different images, or belong to a control.
+    The file holds `manifest.json` and the ensemble's files under their names in the experiment's folder. The same
+    ensemble and software give the same bytes. InputError if a file is missing or damaged, if the networks take
+    different images, or if they were trained under a control.
     """
     manifest = json.dumps(_manifest(trained), indent=2, sort_keys=True, allow_nan=False) + "\n"
     with atomic(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -73,19 +73,19 @@ def pack_ensemble(trained: EnsembleFiles, output: Path) -> str:
 
 def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _EPOCH)
-    entry.create_system, entry.external_attr = 3, 0o644 << 16  # as made on Unix, wherever it was made
+    entry.create_system, entry.external_attr = 3, 0o644 << 16  # the attributes of a Unix file on every system
     return entry
 
 
 def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
-    """Describe the ensemble, for people and for `unpack`."""
+    """Return the description of the ensemble that people and `unpack` read."""
     members = [TrainedNetwork.load(path) for path in trained.weights]
     first = members[0]
     for path, member in zip(trained.weights, members, strict=True):
         _check_member(path, member, first)
     calibration, training = read_calibration(trained.calibration), read_training(trained.ensemble)
     domain, header = read_ood_model(trained.domain), read_netcdf(trained.ensemble).attrs
-    # JSON has no NaN: the range of a quantity that no training cluster has
+    # JSON has no NaN, which is the range of a quantity that no training cluster has
     ranges = {name: ends for name, ends in training.ranges.items() if ends[0] == ends[0]}
     return {
         "format": FORMAT,
@@ -127,7 +127,7 @@ def _check_member(path: Path, member: TrainedNetwork, first: TrainedNetwork) -> 
 def unpack(path: Path, folder: Path) -> None:
     """Check a packed ensemble against its manifest and write its files into a folder.
 
-    InputError if the file is missing, damaged, truncated or no packed ensemble, or one that this version can't use.
+    InputError if the file is missing, damaged, incomplete, not a packed ensemble, or of a format that can't be read.
     """
     for name, content in _read(path).items():
         target = folder / name
@@ -136,7 +136,7 @@ def unpack(path: Path, folder: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, bytes]:
-    """Return the files of the archive by name, each checked against the manifest."""
+    """Return the contents of the files in a packed ensemble by name, each checked against the manifest."""
     if not path.is_file():
         raise InputError(f"{path}: no such file. Name a file of `clustermass pack`, or results/<run>/<experiment>.")
     with path.open("rb") as stream:
@@ -163,7 +163,7 @@ def _read(path: Path) -> dict[str, bytes]:
 
 
 def _stated_files(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
-    """Return the SHA-256 of the files by name, from the manifest."""
+    """Return the SHA-256 of the files in a packed ensemble by name, as its manifest states them."""
     try:
         manifest = json.loads(archive.read(MANIFEST))
         whole, networks, files = manifest["format"], manifest["weights_format"], dict[str, str](manifest["files"])

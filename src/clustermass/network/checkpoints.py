@@ -232,10 +232,7 @@ class Watch:
         return "Likely cause: too high a learning rate. Lower the recipe's learning_rate or lengthen its warm-up."
 
     def check_validation(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError if a validation loss (member,) of an epoch isn't finite.
-
-        `rates` (member, step) are the learning rates of the same epoch.
-        """
+        """Raise an InputError with the last of the learning `rates` if a validation loss (member,) isn't finite."""
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             member, rate = self._group[bad[0]], rates[bad[0], -1]

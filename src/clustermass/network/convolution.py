@@ -32,10 +32,7 @@ def plain_block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Ar
 
 
 def convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Return the convolution of images (sample, y, x, channel) with a kernel (height, width, channel, feature).
-
-    Images count as zero beyond their edges.
-    """
+    """Return the convolution of images (sample, y, x, channel) with a kernel (height, width, channel, feature)."""
     return jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=DIMENSIONS)
 
 

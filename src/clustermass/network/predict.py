@@ -182,10 +182,7 @@ def chunks(
 
 
 def symmetry(images: jax.Array, index: int) -> jax.Array:
-    """Return square images (sample, y, x, band), all flipped or rotated by the same symmetry of the square.
-
-    `index` is the number of the symmetry, 0 to 7. Number 0 changes nothing.
-    """
+    """Return square images (sample, y, x, band), all changed by the flip or rotation number `index`, 0 (none) to 7."""
     images = images[:, ::-1] if index & 1 else images
     images = images[:, :, ::-1] if index & 2 else images
     return images.swapaxes(1, 2) if index & 4 else images
@@ -200,10 +197,7 @@ class Cutting(TypedDict):
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A trained network as stored in its safetensors file.
-
-    The file's metadata hold everything besides the weights that is needed to predict masses from new images.
-    """
+    """A trained network as in its safetensors file: its weights, and as metadata everything that predictions need."""
 
     #: float32 arrays by dotted name
     weights: dict[str, np.ndarray]
