@@ -1,1 +1,1 @@
-"""What a network has to beat: scaling relations and regressions on the same clusters. Entry point: `baselines.fit`."""
+"""Baselines to compare the networks with: scaling relations and regressions on the same clusters (`baselines.fit`)."""

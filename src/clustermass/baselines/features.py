@@ -1,4 +1,4 @@
-"""Hand-made features of a cluster: aperture photometry, colours, profile and catalogue values."""
+"""Features of a cluster for regressions: aperture photometry, hardness ratios, profile and catalogue values."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,30 +14,30 @@ from clustermass.cosmology import arcmin_per_mpc, efunc, luminosity_distance_cm
 OUTER_RADII = np.array([24, 36, 48, 60, 72, 84, 96, 120, 144, 168, 192, 240, 300, 390, 480.0])
 BACKGROUND_ANNULI = 2
 OCTANTS = 8
-#: within this radius an octant has too few pixels to be compared with the others
+#: radius in arcsec within which an octant has too few pixels to be compared with the others
 SMALLEST_COMPARED_RADIUS = 60.0
-#: number of the brightest octants of an annulus that robust sums leave out
+#: number of the brightest octants of an annulus that are left out of robust sums
 DISCARDED_OCTANTS = 2
-#: clusters handled at a time, to bound the memory (float32 images of 1 MB)
+#: number of clusters processed at a time, to limit the memory (a float32 image takes 1 MB)
 BLOCK = 128
 
 
 class AnnulusCounts(NamedTuple):
-    """Counts, float64 (cluster, band, annulus), and the area of the annuli in arcmin2, (annulus,)."""
+    """Counts in annuli, float64 (cluster, band, annulus), and the areas of the annuli in arcmin2 (annulus,)."""
 
     plain: FloatArray
-    #: the same with the brightest octants of each annulus replaced by the mean of the others, against point sources
+    #: counts with the brightest octants of each annulus replaced by the mean of the others, to suppress point sources
     robust: FloatArray
     area: FloatArray
 
     def background(self) -> FloatArray:
-        """Robust surface brightness in the outermost annuli, counts/arcmin2, (cluster, band)."""
+        """Return the surface brightness (cluster, band) in the outermost annuli, counts/arcmin2, by robust sums."""
         outer = slice(-BACKGROUND_ANNULI, None)
         return np.asarray(self.robust[..., outer].sum(axis=-1) / self.area[outer].sum(), dtype=float)
 
 
 def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> AnnulusCounts:
-    """Sum `counts` (cluster, band, y, x) over annuli of `OUTER_RADII`; pixel centres are `x`, `y` (arcsec)."""
+    """Return `counts` (cluster, band, y, x) summed over the annuli `OUTER_RADII`; `x` and `y` are in arcsec."""
     east, north = np.meshgrid(-x, y)
     radius = np.hypot(east, north).ravel()
     inside = radius < OUTER_RADII[-1]
@@ -58,7 +58,7 @@ def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> Annulu
 
 
 def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
-    """Sum over octants, (cluster, band, annulus); the brightest (in all bands) are set to the mean of the others."""
+    """Return the sums (cluster, band, annulus) over octants; the brightest ones are set to the mean of the others."""
     brightness = sums.sum(axis=1) / np.maximum(pixels, 1)
     order = np.argsort(brightness, axis=-1, kind="stable")
     kept = np.zeros(brightness.shape, dtype=bool)
@@ -69,7 +69,7 @@ def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
 
 
 def within(profile: FloatArray, radius: ArrayLike) -> FloatArray:
-    """Add up `profile` (cluster, band, annulus) inside `radius` arcsec (cluster,); within an annulus linear in area."""
+    """Return the sum of `profile` (cluster, band, annulus) within `radius` (arcsec); annuli are taken as uniform."""
     cumulative = np.concatenate([np.zeros_like(profile[..., :1]), profile.cumsum(axis=-1)], axis=-1)
     edges = np.concatenate([[0.0], OUTER_RADII**2])
     area = np.clip(np.asarray(radius, dtype=float) ** 2, 0, edges[-1])
@@ -85,22 +85,23 @@ APERTURES_ARCSEC = (36.0, 60.0, 96.0, 144.0, 192.0, 300.0)
 APERTURES_KPC = (150.0, 300.0, 500.0, 750.0, 1000.0)
 #: apertures in kpc for the hardness ratios
 SPECTRAL_KPC = (300.0, 500.0, 1000.0)
-#: half-open ranges of bands that are added up for the hardness ratios (0.25-0.66, 0.66-1.07, 1.07-1.48, 1.48-2.3 keV)
+#: first band and end of the bands that are summed for the hardness ratios (0.25-0.66-1.07-1.48-2.3 keV by default)
 COLOURS = ((0, 2), (2, 4), (4, 6), (6, 10))
-#: prior counts of zero hardness ratio: without them the ratios of faint clusters would be all noise
+#: added to the counts of a hardness ratio, because the ratios of faint clusters would otherwise be mostly noise
 HARDNESS_PRIOR = 10.0
-#: annuli of `OUTER_RADII` that are added up for the per-band profile, by first index
+#: annuli of `OUTER_RADII` are summed into wider annuli for the profiles; these are the first indices
 PROFILE_ANNULI = (0, 2, 4, 7, 9, 11, 12)
-#: bands of the profile, after adding up pairs of neighbouring bands
+#: number of bands of the profiles, into which neighbouring bands are summed
 PROFILE_BANDS = 5
 
 
 def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tuple[FloatArray, list[str]]:
-    """Return features of every cluster, float64 (cluster, feature), all finite, and their names.
+    """Return the features of every cluster, float64 (cluster, feature), and their names.
 
-    `sample` holds clusters of an `images.nc`: counts (cluster, band, y, x) and the catalogue's columns, not the labels;
-    `cosmology` turns kpc into arcsec. Net counts are log10 of rates per ks; annuli by band are square roots of counts;
-    luminosities are log10 of rates times D_L^2 / E(z)^2; hardness ratios are (hard - soft) / (hard + soft + prior).
+    `sample` holds the counts (cluster, band, y, x) and the catalogue's columns of clusters in an `images.nc`. True
+    masses aren't used. `cosmology` converts kpc to arcsec and rates to luminosities. Net counts are log10 of rates per
+    ks. Luminosities are log10 of rates times D_L^2 / E(z)^2. Annuli in bands are square roots of counts. Hardness
+    ratios are (hard - soft) / (hard + soft + prior). A feature is NaN for clusters that lack a quantity that it needs.
     """
     profile = annulus_counts(sample["counts"].values, sample["x"].values, sample["y"].values)
     scale = arcmin_per_mpc(sample["redshift"].values, cosmology) * 60 / 1000  # arcsec per kpc
@@ -122,14 +123,14 @@ def _catalogue(sample: xr.Dataset) -> dict[str, FloatArray]:
 
 
 def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the background-subtracted counts inside `radius` arcsec and their Poisson error, both (cluster, band)."""
+    """Return the background-subtracted counts within `radius` arcsec and their Poisson error, both (cluster, band)."""
     area = np.pi * np.minimum(radius, OUTER_RADII[-1])[:, None] ** 2 / 3600
     inside = within(counts, radius)
     return inside - profile.background() * area, np.sqrt(inside + 1)
 
 
 def _apertures(profile: AnnulusCounts, scale: FloatArray, exposure_ks: FloatArray) -> dict[str, FloatArray]:
-    """Return log10 of net counts per ks, summed over bands, with a smooth floor set by their noise."""
+    """Return log10 of net counts per ks in all bands; a smooth lower limit set by their noise keeps them positive."""
     radii = {f"{r:.0f}arcsec": np.full_like(scale, r) for r in APERTURES_ARCSEC}
     radii |= {f"{r:.0f}kpc": r * scale for r in APERTURES_KPC}
     features = {}
@@ -164,7 +165,7 @@ def _profile(profile: AnnulusCounts) -> dict[str, FloatArray]:
 def _luminosities(
     named: Mapping[str, FloatArray], redshift: FloatArray, cosmology: Mapping[str, float]
 ) -> dict[str, FloatArray]:
-    """Return log10 of rate (D_L / Gpc)^2 / E(z)^2; trees can't add rate and redshift terms themselves."""
+    """Return log10 of rate (D_L / Gpc)^2 / E(z)^2, because trees can't add terms of rate and redshift themselves."""
     gpc = luminosity_distance_cm(np.maximum(redshift, 1e-3), cosmology) / 3.0857e27
     shift = 2 * np.log10(gpc / efunc(redshift, cosmology))
     rates = [name for name in named if name == "log_ml_rate" or (name.endswith("kpc") and "hardness" not in name)]
@@ -172,7 +173,7 @@ def _luminosities(
 
 
 def _interactions(named: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Return products of observables with each other and with ln z, for the linear model."""
+    """Return squares and products of features, for the linear model."""
     bright = {name: named[name] for name in ("log_ml_rate", "robust_500kpc", "robust_96arcsec", "hardness1_500kpc")}
     squares = {f"{name}_squared": value**2 for name, value in bright.items()}
     with_z = {f"{name}_ln_z": value * named["ln_z"] for name, value in bright.items()}

@@ -1,4 +1,4 @@
-"""Fit all baselines on the clusters that the networks are trained on; predict the same clusters, or another sky's."""
+"""Fit all baselines to the clusters that the networks are trained on, and predict masses of these or another sky."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ from clustermass.io.provenance import provenance
 if TYPE_CHECKING:
     from clustermass.config.models import Baselines, Selection
 
-#: predictions are rounded to this many decimals of a dex: the digits below depend on the machine's linear algebra
+#: number of decimals to which predictions in dex are rounded; further decimals depend on the machine
 DECIMALS = 6
-#: boosted trees that are grown; the validation set decides how many are kept
+#: number of boosted trees that are fitted; the validation set decides how many of them are used
 MAX_TREES = 800
-#: baselines by the measurements that they need
+#: names of the baselines that need count rates, luminosities and features
 BY_COUNT_RATE = ("count_rate_efeds", "count_rate_recalibrated")
 BY_LUMINOSITY = ("luminosity_published", "luminosity_selected", "luminosity_recalibrated", "luminosity_temperature")
 BY_FEATURES = ("ridge_features", "boosted_trees")
-#: nodes of the Gauss-Hermite quadrature over the scatter of luminosity
+#: number of nodes of the Gauss-Hermite quadrature over the scatter of luminosity
 NODES = 40
-#: log10(M500c / Msun) between which masses are sought, and halvings of that bracket: to 1e-9 dex
+#: limits of log10(M500c / Msun) between which masses are searched, and number of bisections (to 1e-9 dex)
 BRACKET, HALVINGS = (10.0, 18.0), 33
-#: smallest number of selected haloes, and of others, for a fit
+#: smallest number of selected haloes, and also of the other haloes, for a fit of the selection
 MIN_HALOES = 20
 
-#: ln of the odds to be selected, of the broadcast shape of log10 L and redshift
+#: function that returns ln of the odds to be selected, given log10 L and redshift
 LogOdds = Callable[[FloatArray, FloatArray], FloatArray]
 
 
@@ -69,19 +69,20 @@ def fit_baselines(
     other: Sky | None = None,
     box_arcsec: float = 0.0,
 ) -> None:
-    """Fit every baseline on the training set, choose its form on the validation set, predict all clusters.
+    """Fit every baseline to the training set, choose its form with the validation set, and predict all clusters.
 
-    Takes the training sky and its `split`, the experiment's selections (see `load_sample`), `baselines` of the
-    configuration (`block`), the seed of the boosted trees, and the number of training clusters, which are those of the
-    networks; None = all. If another sky is given, all its selected clusters are predicted instead, as test clusters:
-    nothing is fitted to them, and those of haloes that were trained on are dropped. Clusters whose image boxes of
-    `box_arcsec` overlap are one group. Features of both skies are measured in the cosmology of `sky`.
+    Takes the training sky, its file of subsets `split`, the experiment's selections (see `load_sample`), the block
+    `baselines` of the configuration, the seed of the boosted trees, and the number of training clusters. These are the
+    training clusters of the networks (None = all). If another sky `other` is given, its selected clusters are predicted
+    instead, as test clusters. Those of haloes in the training or validation set are dropped. Clusters of the other sky
+    whose image boxes of `box_arcsec` overlap are one group. Features of both skies are measured in the cosmology of
+    `sky`.
 
-    Only the luminosity baselines read the truth beyond the label: they stand for perfect measurements of L500 and kT.
-    `isolated` comes from the truth as well, for the report; no predictor uses it. Writes `baselines.nc`: mu (predictor,
-    cluster), split, log10_m500c, isolated, group (cluster). Baselines that need a measurement that the sky lacks are
-    left out; the attribute `left_out` says why. InputError if an input is missing or damaged, the selection is empty,
-    there are too few training clusters, or a count rate isn't positive.
+    Only the luminosity baselines use true values besides the mass: they stand for perfect measurements of L500 and kT.
+    The true variable `isolated` is for the report alone. Writes `baselines.nc`: mu (predictor, cluster), split,
+    log10_m500c, isolated and group (cluster,). Baselines that need a quantity that the sky lacks are left out; the
+    attribute `left_out` says why. InputError if an input is missing or damaged, the selection is empty, there are too
+    few training clusters, or a count rate isn't positive.
     """
     table = join_split(measure_sky(sky, selection, sky.cosmology, train_selection), split)
     if train_clusters is not None:
@@ -111,7 +112,7 @@ def fit_baselines(
 
 
 def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
-    """Join the clusters of two skies, without the measurements and features that one of the skies lacks."""
+    """Return the clusters of two skies in one table, without measurements and features that one of the skies lacks."""
     own = own.drop_vars(["selected", "for_training", "fit_val"], errors="ignore")  # marks of its own selection
     both = xr.concat([own, new], dim="cluster", join="inner")
     for name in ("l500", "kt", "ml_rate"):
@@ -123,9 +124,9 @@ def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
 def predict_all(
     table: xr.Dataset, block: Baselines, seed: int, log_odds: LogOdds | None = None
 ) -> dict[str, FloatArray]:
-    """Predict log10(M500c / Msun), (cluster,), by name of the predictor, for a table of `measure_sky` with `split`.
+    """Return log10(M500c / Msun) (cluster,) by name of the baseline, for a table of `measure_sky` with subsets.
 
-    Baselines whose measurements are NaN everywhere are left out, as is `luminosity_selected` without `log_odds`.
+    Baselines are missing if `left_out` returns them.
     """
     without = left_out(table, log_odds)
     for name, reason in without.items():
@@ -163,7 +164,7 @@ def predict_all(
 
 
 def left_out(table: xr.Dataset, log_odds: LogOdds | None) -> dict[str, str]:
-    """Return the baselines that can't be fitted on these clusters, with the reason for each."""
+    """Return the names of the baselines that can't be fitted to these clusters, with the reason for each."""
     reasons: dict[str, str] = {}
     if np.isnan(table["ml_rate"].values.astype(float)).all():
         reasons |= dict.fromkeys(BY_COUNT_RATE, "the catalogue has no count rates (ML_RATE)")
@@ -190,7 +191,7 @@ def _positive(table: xr.Dataset, name: str, column: str, rows: str, advice: str)
 
 
 def _features(table: xr.Dataset) -> FloatArray:
-    """Return the features (cluster, feature) that all clusters have, as a catalogue may lack a column."""
+    """Return the features (cluster, feature) that are known for all clusters."""
     features, names = table["features"].values, table["feature"].values.astype(str)
     complete = np.asarray(np.isfinite(features).all(axis=0))
     LOGGER.info("fit_baselines: %d features of %d clusters", complete.sum(), len(features))
@@ -199,14 +200,14 @@ def _features(table: xr.Dataset) -> FloatArray:
     return features[:, complete]
 
 
-@threadpool_limits.wrap(limits=1)  # the same bits on any number of cores, and no threads that wait for a busy one
+@threadpool_limits.wrap(limits=1)  # gives the same bits on any number of cores, and no thread waits for others
 def predict_ridge(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], alphas: Sequence[float]
 ) -> FloatArray:
-    """Ridge regression on standardised features (cluster, feature), fitted to the training set.
+    """Return log10(M500c / Msun) of all clusters by ridge regression on standardised features (cluster, feature).
 
-    The validation set chooses the penalty among `alphas` (`baselines.ridge_alpha`). Only labels of these two sets are
-    read. Returns log10(M500c / Msun), float64 (cluster,).
+    The regression is fitted to the training set. The validation set chooses the penalty among `alphas`
+    (`baselines.ridge_alpha`). Only the masses of these two sets are read. The result is float64 (cluster,).
     """
     train, fits = split == "train", dict[float, FloatArray]()
     for alpha in alphas:
@@ -219,7 +220,7 @@ def predict_ridge(
 def predict_boosted_trees(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], seed: int
 ) -> FloatArray:
-    """Boosted trees, fitted to the training set; the validation set chooses their number. See `predict_ridge`."""
+    """Return log10(M500c / Msun) as `predict_ridge`, by boosted trees; the validation set chooses their number."""
     train = split == "train"
     model = HistGradientBoostingRegressor(
         learning_rate=0.04,
@@ -236,9 +237,9 @@ def predict_boosted_trees(
 
 
 def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
-    """Do `fit_selection` for a sky and its selected clusters `table`, with luminosities in the published cosmology."""
+    """Return the log odds of `fit_selection` for a sky and its selected clusters, with luminosities as published."""
     haloes = sky.haloes()
-    if "selected" in table:  # the others are there for training only
+    if "selected" in table:  # the other clusters are only for training
         table = table.isel(cluster=table["selected"].values)
     selected = np.zeros(len(haloes.l500), dtype=bool)
     selected[haloes.rows(table)] = True
@@ -246,10 +247,11 @@ def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
 
 
 def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.bool_]) -> LogOdds | None:
-    """Fit the probability p that a halo is selected, by logistic regression; no mass is read.
+    """Return the fitted log odds that a halo is selected, as a function of luminosity and redshift.
 
-    ln(p / (1 - p)) is a quadratic polynomial in log10 L and ln(1 + z), fitted to every simulated halo of positive true
-    luminosity `l500` (erg/s, (halo,)). Returns None if too few haloes are selected, or too few are not.
+    The probability p is fitted by logistic regression, without using masses. ln(p / (1 - p)) is a quadratic polynomial
+    in log10 L and ln(1 + z), fitted to all simulated haloes with a positive true luminosity `l500` in erg/s (halo,).
+    None if too few haloes are selected, or too few aren't.
     """
 
     def features(log10_l: FloatArray, z: FloatArray) -> FloatArray:
@@ -273,15 +275,15 @@ def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.b
 def predict_luminosity_selected(
     l500: FloatArray, redshift: FloatArray, relation: ScalingRelation, scatter_ln: float, log_odds: LogOdds
 ) -> FloatArray:
-    """Invert a luminosity relation for selected clusters, which are brighter than the mean at their mass.
+    """Return masses from a luminosity relation, corrected because selected clusters are brighter than the mean.
 
-    With ln L Gaussian about the relation, with standard deviation `scatter_ln`, the mean at fixed mass and redshift
-    among selected clusters is
+    ln L is assumed to be Gaussian about the relation, with the standard deviation `scatter_ln`. Then its mean at fixed
+    mass and redshift among the selected clusters is
 
         <ln L | M, z, selected> = int ln L p(sel | L, z) N(ln L) dln L / int p(sel | L, z) N(ln L) dln L.
 
-    Returns the log10(M500c / Msun), float64 (cluster,), at which this equals the cluster's ln L, with L in erg/s in the
-    cosmology of the relation. (Krippendorf et al. 2023, section 4, found a small effect.)
+    Returns the log10(M500c / Msun), float64 (cluster,), at which this mean equals the cluster's ln L, with L in erg/s
+    in the cosmology of the relation. (Krippendorf et al. 2023, section 4, found a small effect.)
     """
     nodes, weights = hermegauss(NODES)
     offsets, z = nodes * scatter_ln / np.log(10), redshift[:, None]

@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from clustermass.config.models import Selection
 
 COLUMNS = ("ra", "dec", "realization", "halo_id", "log10_m500c", "redshift", "ml_rate", "selected", "for_training")
-#: columns of `truth.fits`, and those that a user's own simulation may lack
+#: columns that `truth.fits` must have, and columns that a user's own simulation may lack
 TRUTH_COLUMNS, OPTIONAL = ("HALO_ID", "RA", "DEC", "Z"), ("L500", "KT", "COUNTS")
-#: (separation in arcsec, counts over one's own) of a neighbour that spoils isolation
+#: a halo isn't isolated if a neighbour within this radius in arcsec has more than this many times its counts
 CROWDED = ((180.0, 0.3), (300.0, 1.5))
 
 
 class HaloTruth(NamedTuple):
-    """Haloes of all realizations in the order of the files, arrays (halo,)."""
+    """True properties (halo,) of the haloes of all realizations, in the order of the files."""
 
-    #: row of each (realization, HALO_ID); realizations may share haloes, so that HALO_ID alone is ambiguous
+    #: row of each (realization, HALO_ID); HALO_ID alone is ambiguous because realizations may share haloes
     row: Mapping[tuple[str, int], int]
     redshift: FloatArray
     #: L(0.5-2 keV rest frame, < R500) in erg/s; NaN = unknown
     l500: FloatArray
     #: temperature in keV; NaN = unknown
     kt: FloatArray
-    #: see `is_isolated`; int8, -1 = photons unknown
+    #: 1 or 0 as by `is_isolated`, int8; -1 if the number of photons is unknown
     isolated: NDArray[np.int8]
 
     def rows(self, clusters: xr.Dataset) -> NDArray[np.intp]:
-        """Row of each cluster's halo (`realization`, `halo_id`), (cluster,); InputError if the truth lacks one."""
+        """Return the row of each cluster's halo (cluster,); InputError if the truth lacks the halo of a cluster."""
         realization, halo_id = clusters["realization"].values.astype(str), clusters["halo_id"].values.astype(np.int64)
         keys = list(zip(realization.tolist(), halo_id.tolist(), strict=True))
         missing = [key for key in keys if key not in self.row]
@@ -58,18 +58,18 @@ class HaloTruth(NamedTuple):
 
 
 class Sky(NamedTuple):
-    """`images.nc` and `truth.fits` of every realization of a simulated sky, in the same order, and its cosmology."""
+    """A simulated sky: the `images.nc` and `truth.fits` of every realization, in the same order, and the cosmology."""
 
     images: Sequence[Path]
     truth: Sequence[Path]
     cosmology: Mapping[str, float]
 
     def haloes(self) -> HaloTruth:
-        """Read the truth of all realizations, see `read_truth`."""
+        """Return the true properties of the haloes of all realizations, see `read_truth`."""
         return read_truth({realization_of(path): truth for path, truth in zip(self.images, self.truth, strict=True)})
 
     def files(self) -> list[Path]:
-        """List all images and truth tables."""
+        """Return the paths of all images and truth tables."""
         return [*self.images, *self.truth]
 
 
@@ -80,11 +80,11 @@ def measure_sky(
     train_selection: Selection | None = None,
     trained: TrainedHaloes | None = None,
 ) -> xr.Dataset:
-    """Measure all selected clusters of a sky (see `each_selected`), one realization after the other.
+    """Return measurements of all selected clusters of a sky (see `each_selected`), sorted by cluster id.
 
-    Features are measured in the cosmology `assumed`: observers don't know the true one. Returns the table of
-    `measure_clusters`, sorted by cluster id, with `isolated` and the true temperature `kt` in keV (NaN = unknown).
-    InputError if an input is missing or damaged, a halo isn't in the truth, or no cluster is left.
+    Features are measured in the cosmology `assumed`, because observers don't know the true one. To the variables of
+    `measure_clusters` are added `isolated` and the true temperature `kt` in keV (NaN = unknown). One realization is
+    measured at a time. InputError if an input is missing or damaged, a halo isn't in the truth, or no cluster is left.
     """
     haloes, parts = sky.haloes(), []
     samples = each_selected(sky.images, selection, train_selection, trained)
@@ -100,10 +100,10 @@ def measure_sky(
 def measure_clusters(
     sample: xr.Dataset, l500: FloatArray, assumed: Mapping[str, float], cosmology: Mapping[str, float]
 ) -> xr.Dataset:
-    """Measure the clusters of one `images.nc`, features in the cosmology `assumed`.
+    """Return measurements of the clusters in one `images.nc`, with features in the cosmology `assumed`.
 
-    `l500` is the true luminosity in erg/s (NaN = unknown) in the sky's `cosmology`, (cluster,). Returns those of
-    `COLUMNS` that the file has, `l500` by `published_luminosity`, and `features` (cluster, feature) of the counts.
+    `l500` (cluster,) is the true luminosity in erg/s (NaN = unknown) in the sky's `cosmology`. The result holds the
+    variables of `COLUMNS` that the file has, `l500` in the published cosmology, and `features` (cluster, feature).
     """
     features, names = np.empty((sample.sizes["cluster"], 0)), list[str]()
     if "counts" in sample:
@@ -117,7 +117,7 @@ def measure_clusters(
 
 
 def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
-    """Read the truth tables of a sky; `paths` has the `truth.fits` of each realization, by its label.
+    """Return the haloes in the `truth.fits` of all realizations; `paths` holds these files by realization.
 
     InputError if a file or column is missing, or two rows of one file have the same HALO_ID.
     """
@@ -135,7 +135,7 @@ def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
 
 
 def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the columns of one `truth.fits`, NaN for an absent optional column, and `isolated`."""
+    """Return the columns of one `truth.fits`, with NaN for missing optional columns, and `isolated`."""
     table = read_table(path)
     missing = [name for name in TRUTH_COLUMNS if name not in table.colnames]
     if missing:
@@ -152,9 +152,10 @@ def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
 def is_isolated(
     ra: FloatArray, dec: FloatArray, counts: FloatArray, crowded: Sequence[tuple[float, float]] = CROWDED
 ) -> NDArray[np.bool_]:
-    """Whether no other halo has more than 0.3 (1.5) times the halo's photons `counts` within 3' (5'), (halo,).
+    """Return which haloes (halo,) are isolated: no other halo within 3' (5') has more than 0.3 (1.5) times its photons.
 
-    Positions in degrees; `crowded` holds pairs of a radius in arcsec and the largest ratio of counts within it.
+    Positions are in degrees. `crowded` holds pairs of a radius in arcsec and the largest allowed ratio of `counts` in
+    it.
     """
     tree = cKDTree(unit_vectors(ra, dec))
     isolated = np.ones(len(ra), dtype=bool)

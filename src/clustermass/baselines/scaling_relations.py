@@ -1,10 +1,10 @@
-"""Masses from scaling relations: published ones, and relations fitted to the training set.
+"""Masses from scaling relations, both published ones and those fitted to the training set.
 
-A published relation between mass and an observable X (count rate, luminosity) is a power law at each redshift,
+A published relation between mass and an observable X (count rate or luminosity) is a power law at each redshift,
 
     log10 M500c = m(z) + s(z) (log10 X - log10 X_p).
 
-A fitted one is linear in its coefficients; its form is the one that predicts the validation set best.
+A fitted relation is linear in its coefficients. Of several forms, the validation set chooses the best.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 Name = TypeVar("Name", bound=Hashable)
 
-#: pivots of the polynomials of luminosity and temperature: they only improve the conditioning of the fit
+#: pivots of the polynomials in luminosity, temperature and redshift, which only make the fit numerically stable
 PIVOT_L500, PIVOT_KT_KEV, PIVOT_Z = 10**43.5, 3.0, 0.35
 
 
 class ScalingRelation(NamedTuple):
-    """Power law between mass and an observable X at the redshifts of some clusters."""
+    """Power law between mass and an observable X, at the redshifts of some clusters."""
 
     #: m: log10(M500c / Msun) at the pivot of X, (cluster,)
     mass: FloatArray
@@ -43,24 +43,24 @@ class ScalingRelation(NamedTuple):
     redshift_term: FloatArray
 
     def log10_mass(self, observable: FloatArray) -> FloatArray:
-        """Return log10(M500c / Msun) of clusters with the observables X, (cluster,)."""
+        """Return log10(M500c / Msun) (cluster,) of clusters from their observables X."""
         return self.mass + self.slope * (np.log10(observable) - self.log10_pivot)
 
     def log10_observable(self, log10_mass: FloatArray) -> FloatArray:
-        """Return mean log10 X of clusters of these masses, (cluster,)."""
+        """Return the mean log10 X (cluster,) of clusters from their log10 masses."""
         return self.log10_pivot + (log10_mass - self.mass) / self.slope
 
     def refit_forms(self, observable: FloatArray) -> dict[str, FloatArray]:
-        """Forms that compete when the relation is fitted to clusters with the observables X; see `surface_forms`."""
+        """Return the design matrices of the forms with which the relation is fitted again, see `surface_forms`."""
         return surface_forms(np.log10(observable) - self.log10_pivot, self.redshift_term)
 
 
 def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping[str, float]) -> ScalingRelation:
-    """Four-parameter fit to the published eFEDS masses (Chiu et al. 2023), with an rms of 0.035 dex for 453 clusters.
+    """Return the relation between mass and count rate, fitted to the published eFEDS masses (Chiu et al. 2023).
 
     log10 M = log10_mass + slope_rate log10(rate / pivot_rate) + linear_z q + quadratic_z q^2 with q = log10((1 + z) /
-    (1 + pivot_z)). X is the fitted count rate in count/s, 0.2-2.3 keV. `block` is `baselines.count_rate_efeds` of the
-    configuration.
+    (1 + pivot_z)). The fit has four parameters and an rms of 0.035 dex for 453 clusters. The observable X is the fitted
+    count rate in count/s, 0.2-2.3 keV. `block` is `baselines.count_rate_efeds` of the configuration.
     """
     q = redshift_term(redshift, block["pivot_z"])
     mass = block["log10_mass"] + block["linear_z"] * q + block["quadratic_z"] * q**2
@@ -71,9 +71,9 @@ def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> Scal
     """Return the luminosity-mass relation of Chiu et al. (2022, A&A 661, A11), Eq. 67, inverted for the mass.
 
     ln L = ln L_pivot + [slope + delta ln((1+z)/(1+z_p))] ln(M / M_pivot) + evolution ln(E(z)/E(z_p)) + gamma
-    ln((1+z)/(1+z_p)), without a correction for selection or for the mass function. X is the luminosity in erg/s, 0.5-2
-    keV rest frame, < R500, in the published cosmology (`published_luminosity`). `block` is
-    `baselines.luminosity_published` of the configuration: L_pivot as log10(erg/s), M_pivot in Msun.
+    ln((1+z)/(1+z_p)), without a correction for selection or for the mass function. The observable X is the luminosity
+    in erg/s, 0.5-2 keV rest frame, within R500, in the published cosmology (see `published_luminosity`). `block` is
+    `baselines.luminosity_published` of the configuration, with L_pivot as log10(erg/s) and M_pivot in Msun.
     """
     q = redshift_term(redshift, block["pivot_z"])
     expansion = np.log10(efunc(redshift, PUBLISHED_RELATIONS) / efunc(block["pivot_z"], PUBLISHED_RELATIONS))
@@ -83,11 +83,11 @@ def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> Scal
 
 
 def published_luminosity(l500: FloatArray, redshift: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return the luminosity in the cosmology of Chiu et al. (2022), given `l500` in the sky's `cosmology`.
+    """Return luminosities in the cosmology of Chiu et al. (2022), given `l500` in the sky's `cosmology`.
 
-    L(0.5-2 keV rest frame, < R500), erg/s, (cluster,). The observed flux F is fixed, and L = 4 pi D_L^2 F: L changes by
-    (D_L,published / D_L,sky)^2. The mass stays in Msun; the change of the aperture R500 with the cosmology is left out
-    (below 1 % of L).
+    Both are L(0.5-2 keV rest frame, < R500) in erg/s (cluster,). The observed flux F is fixed and L = 4 pi D_L^2 F, so
+    that L changes by (D_L,published / D_L,sky)^2. Masses in Msun aren't changed. The change of the aperture R500 with
+    the cosmology is neglected (less than 1 % of L).
     """
     published = luminosity_distance_cm(redshift, PUBLISHED_RELATIONS)
     return l500 * (published / luminosity_distance_cm(redshift, cosmology)) ** 2
@@ -99,15 +99,15 @@ def redshift_term(redshift: FloatArray, pivot: float) -> FloatArray:
 
 
 def design_matrix(*terms: FloatArray) -> FloatArray:
-    """Return the terms of a linear model, (cluster, term), with a leading column of ones."""
+    """Return the design matrix (cluster, term) of a linear model: a column of ones, then the terms (cluster,)."""
     return np.stack([np.ones_like(terms[0]), *terms], axis=1)
 
 
 def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
-    """Design matrices of growing freedom for a mass surface over a log observable `r` and the redshift term `q`.
+    """Return design matrices for the mass as a function of a log observable `r` and the redshift term `q`, by form.
 
-    A full quadratic and a full cubic compete with the published form: a network should be compared with the best that
-    the observable and the redshift can do.
+    Besides the published form there are forms with more terms, up to a full cubic. A network should be compared with
+    the best mass that the observable and the redshift can give.
     """
     quadratic = (r, q, q**2, r**2, r * q)
     return {
@@ -119,7 +119,7 @@ def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
 
 
 def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
-    """Design matrices of the full polynomials of degree 1 to 3 in `terms` (cluster,), by name, the simplest first."""
+    """Return the design matrices of full polynomials in `terms` (cluster,) of degree 1 to 3, by name, in this order."""
     products, forms = list[FloatArray](), {}
     for degree, name in enumerate(("linear", "quadratic", "cubic"), start=1):
         products += [np.prod(factors, axis=0) for factors in combinations_with_replacement(terms, degree)]
@@ -128,7 +128,7 @@ def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
 
 
 def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None = None) -> dict[str, FloatArray]:
-    """Polynomials in the logarithms of the true temperature (keV), of 1 + z, and of the true luminosity (erg/s)."""
+    """Return design matrices of polynomials in the logarithms of temperature (keV), 1 + z and luminosity (erg/s)."""
     terms = [np.log10(kt_kev / PIVOT_KT_KEV), redshift_term(redshift, PIVOT_Z)]
     return polynomial_forms(*([] if l500 is None else [np.log10(l500 / PIVOT_L500)]), *terms)
 
@@ -136,11 +136,11 @@ def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None 
 def fit_best_form(
     name: str, forms: Mapping[str, FloatArray], log10_m500c: FloatArray, split: NDArray[np.str_]
 ) -> FloatArray:
-    """Fit each form to the training set by least squares and return the predictions of the best on the validation set.
+    """Fit each form to the training set by least squares; return the masses of the best one on the validation set.
 
-    `forms` are design matrices (cluster, term), the simplest first (it wins a tie); labels log10(M500c / Msun) are read
-    for training and validation clusters only. Returns log10(M500c / Msun) of all clusters, test clusters included;
-    InputError if a form has as many terms as there are training clusters, or more.
+    `forms` holds design matrices (cluster, term), the simplest first, which wins a tie. The true masses `log10_m500c`
+    are read for training and validation clusters only. Returns log10(M500c / Msun) of all clusters. InputError if a
+    form has at least as many terms as there are training clusters.
     """
     train = split == "train"
     widest = max(design.shape[1] for design in forms.values())
@@ -159,9 +159,9 @@ def fit_best_form(
 def best_on_validation(
     name: str, predictions: Mapping[Name, FloatArray], log10_m500c: FloatArray, split: NDArray[np.str_]
 ) -> FloatArray:
-    """Return the predictions of least mean squared error on the validation set (training set if there is none).
+    """Return the predictions of least mean squared error on the validation set (or the training set if it is empty).
 
-    `predictions` holds log10(M500c / Msun), (cluster,), by the varied setting; the first one wins a tie.
+    `predictions` holds log10(M500c / Msun) (cluster,) for each choice of a setting; the first choice wins a tie.
     """
     val = split == ("val" if (split == "val").any() else "train")
     errors = {key: float(np.mean((mu[val] - log10_m500c[val]) ** 2)) for key, mu in predictions.items()}
