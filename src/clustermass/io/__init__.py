@@ -1,6 +1,6 @@
-"""How files are written, read and described: netCDF, FITS, provenance, log lines. No scientific number changes here.
+"""Writing, reading and description of files (netCDF, FITS, JSON), provenance, logs. No scientific number is made here.
 
-A change of this package alone re-runs no step: a step's hash includes nothing of it but `FORMAT`.
+A change of this package alone makes no step run again, because a step's hash includes only its constant `FORMAT`.
 """
 
 #: version of the file formats; raise it when a change here makes steps write other bytes: then all steps run again

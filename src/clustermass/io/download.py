@@ -38,7 +38,7 @@ Check: TypeAlias = Callable[[Path, str], str]
 _PIECE_BYTES = 1 << 18
 _LOG_EVERY_S = 5.0
 _LONGEST_PAUSE_S = 60.0
-#: a slower transfer, in bytes per second over `stall_s`, counts as stalled
+#: a transfer with fewer bytes per second, on average over `stall_s`, counts as stalled
 _SLOWEST = 100
 _MOST_REDIRECTS = 5
 #: HTTP status codes after which another try may succeed
@@ -47,7 +47,7 @@ _WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
 class TransferError(Exception):
-    """The address does not give the file; `again`: another try may succeed, after a pause of `after_s` if set."""
+    """An address does not give the file; with `again`, another try may succeed, after `after_s` seconds if set."""
 
     def __init__(self, reason: str, again: bool = False, after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -127,10 +127,10 @@ def _sha256(path: Path, name: str) -> str:
 
 
 def _unpack(archive: Path, names: Sequence[str], check: Check) -> None:
-    """Take the files `names` out of a .tar.gz into its folder, whatever folder of the archive they lie in.
+    """Extract the files `names` of a .tar.gz into the folder where it lies, without the folders inside the archive.
 
-    They are moved there once the whole archive has been read and all of them are checked. InputError if it is damaged
-    or cut short, or if a file is missing, wrong, there twice, not a regular file, or would leave the folder.
+    The files are moved there after the whole archive has been read and all files are checked. InputError if the archive
+    is damaged or cut short, or if a file is missing, wrong, there twice, not a regular file, or would leave the folder.
     """
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpack.") as temporary:
         try:
@@ -151,7 +151,7 @@ def _unpack(archive: Path, names: Sequence[str], check: Check) -> None:
 
 
 def _extract(tape: tarfile.TarFile, names: Sequence[str], archive: Path, folder: str) -> None:
-    """Extract the members `names` under their bare names."""
+    """Extract the members `names` of a tar archive into `folder`, without the archive's folders."""
     members = [(PurePosixPath(member.name).name, member) for member in tape]
     held = [name for name, _ in members]
     if missing := [name for name in names if name not in held]:
@@ -194,9 +194,9 @@ def receive(url: str, part: Path, downloads: Downloads, size: int | None = None)
     """Download a file of `size` bytes (None = unknown) into `part`, from where an earlier try of `url` broke off.
 
     `downloads` sets the number of tries, the seconds without data that end a try, and the first pause in s, which
-    doubles each time. Bytes are kept if the server confirms by ETag or Last-Modified (header If-Range) that the file is
-    the same. TransferError if the address does not give the file (`part` stays, with `<part>.json`); InputError if the
-    disk is full.
+    doubles after each try. Bytes of an earlier try are kept if the server confirms by ETag or Last-Modified (header
+    If-Range) that the file is the same. TransferError if the address does not give the file (`part` stays, with
+    `<part>.json`); InputError if the disk is full.
     """
     tries, pause_s = downloads.get("tries", 6), downloads.get("pause_s", 2.0)
     for number in range(1, tries + 1):
@@ -213,7 +213,7 @@ def receive(url: str, part: Path, downloads: Downloads, size: int | None = None)
 
 
 def _discard(part: Path) -> None:
-    """Remove a part and the file beside it that holds its address and the server's version of it."""
+    """Remove an incomplete file, and the file beside it with its address and its ETag or date."""
     for path in (part, Path(f"{part}.json")):
         path.unlink(missing_ok=True)
 
@@ -282,7 +282,7 @@ def check_redirects(response: requests.Response) -> None:
 
 
 def _range(response: requests.Response, have: int, version: str | None, part: Path) -> tuple[int, int | None]:
-    """Return the byte at which the answer starts, and the length of the whole file (None: unknown)."""
+    """Return the byte at which the answer starts, and the length of the whole file (None = unknown)."""
     if response.status_code != requests.codes.partial_content:
         length = response.headers.get("Content-Length")
         return 0, int(length) if length else None
@@ -295,7 +295,7 @@ def _range(response: requests.Response, have: int, version: str | None, part: Pa
 
 
 def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
-    """Append received data to the part, and log every few seconds; a very slow transfer counts as stalled."""
+    """Append the received data to `part`, and log every few seconds; TransferError if the transfer is very slow."""
     begun = logged = marked = time.monotonic()
     done = at_mark = start
     with part.open("ab") as stream:

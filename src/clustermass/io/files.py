@@ -34,7 +34,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def check_present(paths: Iterable[Path]) -> None:
-    """Raise InputError that names those of the paths on the command line that don't exist."""
+    """Raise InputError if a path on the command line doesn't exist; the message names all such paths."""
     if missing := [str(path) for path in paths if not path.exists()]:
         raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
 

@@ -22,22 +22,22 @@ from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
 
-#: comment of the checksum cards, in which astropy would write the time
+#: comment of the checksum cards; astropy's own comment would hold the time
 CHECKSUM_COMMENT = "FITS checksum convention"
 #: what astropy and numpy raise on a file that is cut short, damaged or of another kind
 UNREADABLE = (
     *(OSError, EOFError, zlib.error, TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError),
     *(AssertionError, ArithmeticError, MemoryError, AstropyUserWarning, fits.VerifyError, lzma.LZMAError),
 )
-#: those of them that may also come from an error in our own code
+#: exceptions in `UNREADABLE` that an error in our own code may raise, too
 _AMBIGUOUS = (TypeError, ValueError, KeyError, IndexError, AttributeError, AssertionError, ArithmeticError)
 _CUT_SHORT = "File may have been truncated|Error validating header"
 #: astropy's warnings if CHECKSUM or DATASUM of a file doesn't fit its bytes
 _CHANGED = "Checksum verification failed|Datasum verification failed"
-#: gzipped files are unpacked to the disk if they are larger
+#: packed files with a larger content are unpacked to the disk
 _IN_MEMORY_BYTES = 1 << 26
 _PIECE_BYTES = 1 << 24
-#: sum of a header and its data, in one's complement, where CHECKSUM is right
+#: ones' complement sum of a header and its data if CHECKSUM is right
 _MINUS_ZERO = 0xFFFFFFFF
 #: first bytes of a file, by the ending of its name
 _BEGINNINGS = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".fits": b"SIMPLE"}
@@ -48,7 +48,10 @@ _FOREIGN = {b"PK\3\4": "unzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\x1f\x9d": "unc
 
 
 def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> None:
-    """Write an HDU list atomically, without the time: the same content gives the same bytes, also with `checksum`."""
+    """Write an HDU list atomically; the same content gives the same bytes, because no time is written.
+
+    `checksum` adds CHECKSUM and DATASUM to each HDU.
+    """
     for hdu in hdus if checksum else ():
         hdu.add_datasum(when=CHECKSUM_COMMENT)
         hdu.add_checksum(when=CHECKSUM_COMMENT, override_datasum=True)
@@ -87,7 +90,7 @@ def opened_fits(path: Path, advice: str = "Was another file meant?") -> Iterator
 
 
 def check_file(path: Path, advice: str = "Check its path.") -> None:
-    """Raise InputError, with `advice` for a folder, unless `path` is a file."""
+    """Raise InputError unless `path` is a file; the message for a folder ends with `advice`."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder. Name the file in it. {advice}")
     if not path.is_file():
@@ -95,7 +98,7 @@ def check_file(path: Path, advice: str = "Check its path.") -> None:
 
 
 def unpacked(stream: BinaryIO) -> BinaryIO:
-    """Return a stream of the content of an open file, from its start: as it is, or out of gzip, bzip2 or xz."""
+    """Return a stream of an open file's content from its start, unpacked if it is packed by gzip, bzip2 or xz."""
     begin = stream.read(6)
     stream.seek(0)
     for first, unpack in _PACKED.items():
@@ -105,7 +108,7 @@ def unpacked(stream: BinaryIO) -> BinaryIO:
 
 
 def is_fits(path: Path) -> bool:
-    """Whether a file begins as FITS files do, perhaps packed."""
+    """Whether a file is FITS by its first bytes, after unpacking if it is packed."""
     with path.open("rb") as stream, contextlib.suppress(*UNREADABLE):
         return unpacked(stream).read(6) == _BEGINNINGS[".fits"]
     return False
@@ -121,7 +124,7 @@ def _refuse_fpacked(hdus: Iterable[Any], path: Path) -> None:
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    """Whether the innermost frame is this package's, so that the caller's block failed, not the reading of the file."""
+    """Whether an exception was raised by this package's own code, not by a library that reads the file."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__", "")).startswith("clustermass.")
 
@@ -145,7 +148,7 @@ def _stream(path: Path, advice: str) -> Iterator[BinaryIO]:
 
 
 def _described(begin: bytes) -> str:
-    """Say with which bytes a file begins, or what unpacks it."""
+    """Return a text that says with which bytes a file begins, or which tool unpacks it."""
     if tools := [tool for first, tool in _FOREIGN.items() if begin.startswith(first)]:
         return f"it is packed; unpack it first, by {tools[0]}"
     text = begin.partition(b"\n")[0].strip().decode("ascii", errors="replace")
@@ -153,7 +156,7 @@ def _described(begin: bytes) -> str:
 
 
 def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
-    """Compare CHECKSUM and DATASUM of the HDUs that state them; raise AstropyUserWarning in astropy's own words.
+    """Compare HDUs with their CHECKSUM and DATASUM; raise AstropyUserWarning, in astropy's own words, if one differs.
 
     This is done here because astropy's own verification reads a whole HDU into memory.
     """
@@ -193,9 +196,10 @@ def _folded(total: int) -> int:
 
 
 def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> str:
-    """Return what is wrong with a file, given its size, number of rows and final name; "" = nothing.
+    """Return what is wrong with a downloaded file, "" = nothing; `size` and `rows` are the expected ones, None = any.
 
-    .fits and .fits.gz are tables, .tsv a table of VizieR, .tar.gz and .tgz archives (read to their end when unpacked).
+    The ending of `name`, its final name, tells its kind: .fits and .fits.gz are tables, .tsv is a table of VizieR, and
+    .tar.gz and .tgz are archives, which are read to their end when they are unpacked.
     """
     length = path.stat().st_size
     with path.open("rb") as stream:
@@ -223,7 +227,7 @@ def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> 
 
 
 def _vizier_rows(path: Path) -> int | None:
-    """Return the number of rows below the line of dashes; None if there is no such line, as in a wrong file."""
+    """Return the number of rows below the line of dashes in a table of VizieR; None if there is no such line."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     dashes = [number for number, line in enumerate(lines) if line.strip() and not line.strip("-\t ")]
     return sum(bool(line.strip()) and not line.startswith("#") for line in lines[dashes[0] + 1 :]) if dashes else None

@@ -1,4 +1,4 @@
-"""Logs of the steps: a line on the progress every few seconds; remedies for errors in a failed run's log."""
+"""Logs of the steps, with progress every few seconds, and remedies for errors in the log of a failed run."""
 
 import errno
 import logging
@@ -18,7 +18,7 @@ LOGGER = logging.getLogger("clustermass")
 
 
 class _OnScreen(logging.Formatter):
-    """Lines headed by a label; those to be read by all means also by their level, WARNING or ERROR."""
+    """Formatter of lines on the screen: a label, the level of warnings and errors, and the message."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -27,9 +27,9 @@ class _OnScreen(logging.Formatter):
 
 
 def log_to(path: str | Path, label: str) -> logging.Handler:
-    """Send the package's log lines to the file `path` (anew) and, headed by `label`, to standard error.
+    """Send the package's log lines to the new file `path`, and to standard error with `label` before each line.
 
-    Returns what writes the file.
+    Returns the logging handler of the file.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     LOGGER.handlers.clear()
@@ -45,10 +45,10 @@ def log_to(path: str | Path, label: str) -> logging.Handler:
 
 @contextmanager
 def log_of_result(result: Path, label: str) -> Iterator[None]:
-    """Log the making of a file beside it, under its name with .log.
+    """Log the block, which makes the file `result`, to a file of the same name with the ending .log.
 
-    A failure passes, after it was logged. If an earlier `result` stays, it keeps its log: then the log of the failure
-    ends in .failed.log.
+    An exception is logged and raised again. If `result` is there already and the block fails, the earlier log stays,
+    and the log of the failure has the ending .failed.log.
     """
     log, failed = result.with_suffix(".log"), result.with_suffix(".failed.log")
     written = failed if result.exists() else log
@@ -68,7 +68,7 @@ def log_of_result(result: Path, label: str) -> Iterator[None]:
 
 
 def abridged(names: Iterable[object]) -> str:
-    """Return the first of several names and how many more there are."""
+    """Return a text with the first of several names and the number of the others."""
     first, *others = map(str, names)
     return f"{first} and {len(others)} more" if others else first
 
@@ -90,7 +90,8 @@ def track(items: Iterable[T], what: str, every_s: float = 5.0, total: int | None
 def step(log: str | Path, label: str) -> Iterator[None]:
     """Run one step of a workflow, logging to `log` and the terminal.
 
-    An InputError ends it with its message alone (SystemExit, status 1); other exceptions pass, with traceback logged.
+    After an InputError, only its message is logged, and SystemExit with status 1 is raised. Other exceptions are logged
+    with their traceback and raised again.
     """
     log_to(log, label)
     start = time.monotonic()
@@ -110,7 +111,7 @@ def step(log: str | Path, label: str) -> Iterator[None]:
 
 #: with less free space nothing can run, and logs may lack the cause
 _NOTHING_BYTES = 10_000_000
-#: with less free space the disk was full, before the step removed its unfinished file
+#: with less free space after an error of netCDF, the disk was full before the step removed its unfinished file
 _LITTLE_BYTES = 100_000_000
 _FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _FORBIDDEN = (os.strerror(errno.EROFS), os.strerror(errno.EACCES))
@@ -118,7 +119,7 @@ _AGAIN = "then the same command goes on: finished files are kept."
 
 
 def advice(log: str, folder: Path) -> list[str]:
-    """Search the log of a failed run for causes that no step can report itself; return a remedy for each."""
+    """Return remedies for errors in the log of a failed run that no step can report itself, such as a full disk."""
     lines = []
     free, where = shutil.disk_usage(folder).free, folder.resolve()
     least = _LITTLE_BYTES if "HDF error" in log else _NOTHING_BYTES  # netCDF's error if a disk is full

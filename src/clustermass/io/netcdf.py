@@ -111,7 +111,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "logm500_flat_q50": ("dex", "median of log10(M500c / Msun) for the flat prior"),
     "logm500_flat_q84": ("dex", "84th percentile of log10(M500c / Msun) for the flat prior"),
 }
-#: units of `VARIABLES` that udunits, and so CF, doesn't know
+#: units of `VARIABLES` that udunits, and therefore CF, doesn't know -> units that are written instead
 _CF_UNITS = {"dex": "1"}
 
 

@@ -18,7 +18,7 @@ from clustermass.io.netcdf import VARIABLES
 from clustermass.io.provenance import history
 
 CREATOR = "clustermass"
-#: begins the names of the further images in `exposure.fits`, if it has several
+#: first part of the names EXPOSURE2, EXPOSURE3, ... of further images in `exposure.fits`
 EXPOSURE_PLANE = "EXPOSURE"
 #: degrees per unit of the integer columns RA and DEC of event lists, as in eSASS (0.004 arcsec)
 ANGLE_STEP = 1e-6
@@ -27,7 +27,7 @@ _FITS_UNITS = {"1": None, "degree": "deg"}
 
 
 class FieldFiles(NamedTuple):
-    """Files of one realization: three as an observer has, three for simulated fields alone (None = not written)."""
+    """Paths of the files of one realization; the last three are only for simulated fields (None = not written)."""
 
     events: Path
     exposure: Path
@@ -45,14 +45,14 @@ class Column(NamedTuple):
     unit: str | None
     description: str
     ucd: str = ""
-    #: tables without it are written too
+    #: a table may be written without the column
     optional: bool = False
-    #: TSCAL: the column holds whole numbers, this many units each
+    #: TSCAL: the column holds integers, in steps of this many units
     scale: float = 1.0
 
 
 def column(name: str, form: str, description: str = "", unit: str | None = None, **further: Any) -> Column:
-    """Return a column; without `description`, unit and description are those of `VARIABLES` in lower case."""
+    """Return a column; without `description`, it has unit and description of `VARIABLES` for the name in lower case."""
     if not description:
         unit, description = VARIABLES[name.lower()]
     return Column(name, form, _FITS_UNITS.get(unit, unit) if unit else None, description, **further)
@@ -168,15 +168,16 @@ def write_table(
 ) -> None:
     """Write a FITS file of one table atomically: ``write_table(path, "MATCHES", MATCHES, {"ID_SRC": ids}, cards)``.
 
-    `name` is EXTNAME. `values` has (rows,) for each column; only optional ones may be missing (else KeyError), others
-    are left out. `header` has cards of the table, keyword -> value or (value, comment); `provenance`, as
-    `io.provenance.provenance` returns it, becomes HISTORY of the primary header. `checksum` adds CHECKSUM and DATASUM.
+    `name` is EXTNAME. `values` has an array (rows,) for each of `columns`, of which only optional ones may be missing
+    (else KeyError); other arrays are left out. `header` has cards of the table, keyword -> value or (value, comment);
+    `provenance`, as `io.provenance.provenance` returns it, becomes HISTORY of the primary header. `checksum` adds
+    CHECKSUM and DATASUM.
     """
     write_fits(fits.HDUList([primary_hdu(provenance), table_hdu(name, columns, values, header)]), path, checksum)
 
 
 def primary_hdu(provenance: Mapping[str, Any] | None = None) -> fits.PrimaryHDU:
-    """Return an empty primary HDU with CREATOR and, as HISTORY, everything in `provenance`."""
+    """Return an empty primary HDU with the card CREATOR, and with everything in `provenance` as HISTORY."""
     hdu = fits.PrimaryHDU()
     hdu.header["CREATOR"] = CREATOR
     add_history(hdu, provenance)
@@ -195,7 +196,7 @@ def table_hdu(
     values: Mapping[str, NDArray[Any]] | Table | None = None,
     header: Mapping[str, Any] | None = None,
 ) -> fits.BinTableHDU:
-    """Return a table with TTYPE, TFORM, TUNIT, TSCAL, TCOMM and TUCD, from the arguments of `write_table`.
+    """Return a binary table with TTYPE, TFORM, TUNIT, TSCAL, TCOMM and TUCD; its arguments are as of `write_table`.
 
     Without `values` it has no rows. Columns with a scale take whole numbers, such as ``np.rint(ra_deg / ANGLE_STEP)``.
     """
@@ -219,7 +220,7 @@ def table_hdu(
 
 
 def gti_hdu(module: int, intervals: ArrayLike) -> fits.BinTableHDU:
-    """Return the good time intervals of a telescope module, (intervals, 2) in s, as table GTI<module> (0: GTI)."""
+    """Return the good time intervals of a telescope module, (intervals, 2) in s, as table GTI<module> (GTI for 0)."""
     start, stop = np.asarray(intervals, dtype=float).reshape(-1, 2).T
     return table_hdu(f"GTI{module or ''}", GTI, {"START": start, "STOP": stop})
 
@@ -234,8 +235,8 @@ def write_exposure(
 ) -> None:
     """Write `exposure.fits`: the vignetting-corrected exposure in s, float32 (y, x), as the primary image.
 
-    `coordinates` has the cards of its celestial coordinates: CTYPE1, CRVAL1, ...; the rest as in `write_table`.
-    `further` images with their coordinates become extensions EXPOSURE2, EXPOSURE3, ...
+    `coordinates` has the cards of its celestial coordinates: CTYPE1, CRVAL1, ...; `header` and `provenance` are as in
+    `write_table`. `further` images with their coordinates become extensions EXPOSURE2, EXPOSURE3, ...
     """
     hdu = fits.PrimaryHDU(np.asarray(image_s, dtype=np.float32))
     hdu.header.update(coordinates)

@@ -22,8 +22,9 @@ def provenance(
     """Return the global attributes for a file that `step` made.
 
     `parameters` is everything from the configuration that shapes the result; its hash and JSON text are stored. The
-    files that were read, `inputs`, are stored as path and SHA-256 (an absolute path as the bare name, with as many
-    folders as set it apart: the bytes must not depend on where a folder lies); `further` is stored as it is.
+    files that were read, `inputs`, are stored as path and SHA-256. Of an absolute path only the file's name is stored,
+    with as many folders as distinguish it from other inputs, so that results don't depend on where a folder lies.
+    `further` is stored as it is.
     """
     return {
         "source": f"clustermass {clustermass.__version__}",
@@ -58,7 +59,7 @@ def texts(provenance: Mapping[str, Any]) -> dict[str, str]:
 
 
 def config_hash(parameters: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits that name a configuration, whatever the order of its keys."""
+    """Return 16 hexadecimal digits that identify a configuration; the order of its keys doesn't matter."""
     text = json.dumps(parameters, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -69,7 +70,7 @@ def simulation_hash(sky: Mapping[str, Any], cosmology: Mapping[str, float]) -> s
 
 
 def blocks(sky: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return some blocks of a sky's configuration."""
+    """Return the blocks `names` of a sky's configuration."""
     return {name: sky[name] for name in names}
 
 
@@ -80,11 +81,11 @@ def file_sha256(path: str | Path) -> str:
 
 
 def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
-    """Hash the syntax trees of `modules` (of `clustermass`), of `scripts`, and of all that they import of the package.
+    """Return a hash of the code in `modules` (of `clustermass`), in `scripts`, and in all modules of ours they import.
 
-    Comments, docstrings, layout and imports for type checking don't count: only a change of what the code does changes
-    the hash. The package's own `__init__`, which holds its version, doesn't count either: a release alone re-runs
-    nothing. Of `clustermass.io` only the constant `FORMAT` counts.
+    The hash is of the syntax trees without comments, docstrings and imports for type checking, so that it changes only
+    if the code does something else. The package's own `__init__`, which holds its version, isn't included: a release
+    alone makes no step run again. Of `clustermass.io` only the constant `FORMAT` is included.
     """
     start = {*(_module_path(name) for name in modules), *(Path(script) for script in scripts)}
     formats = PACKAGE / "io"  # of which only `__init__` counts, since it holds `FORMAT`
