@@ -54,10 +54,7 @@ class CataloguePaths(NamedTuple):
 
 
 def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]:
-    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg (cluster,).
-
-    Further digits are cut off, not rounded, as the IAU asks.
-    """
+    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg (cluster,), cut off, not rounded."""
     # a millionth of the last digit is added, because a binary number may be slightly below the decimal one
     tenths = np.floor(np.mod(ra, 360) * 2400 + 1e-6).astype(int)
     arcsec = np.floor(np.abs(dec) * 3600 + 1e-6).astype(int)
@@ -162,10 +159,7 @@ def write_catalogue(
 
 
 def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:
-    """Write the table as VOTable, with the cards and the provenance as elements INFO.
-
-    Each number is written as the shortest text from which the same bits are read.
-    """
+    """Write a VOTable, with header and provenance as INFO; numbers are texts that are read back to the same bits."""
     plain = table.copy()
     # bytes get the VOTable datatype char; str would get unicodeChar, which not every reader understands
     plain.convert_unicode_to_bytestring()
