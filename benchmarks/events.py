@@ -1,7 +1,8 @@
-"""Time and memory from an event list on disk to full-resolution images, in pieces, against a mask for each cluster.
+"""Measure time and memory to make full-resolution images of clusters from an event list on disk, read in pieces.
 
-``python benchmarks/events.py 100`` instead makes a list of 100 million photons, counts it into images once, and ingests
-it as a user's list once; it needs 10 GB in the temporary folder.
+The time is compared with that of a mask of the box for each cluster. ``python benchmarks/events.py 100`` instead makes
+one list of 100 million photons, makes images from it once, and ingests it once like a list of a user; this needs 10 GB
+in the temporary folder.
 """
 
 import json
@@ -28,13 +29,13 @@ from clustermass.io.products import FieldFiles
 
 GEOMETRY = replace(BASE, base_rebin=1)  # 300 x 300 x 10
 MILLION = 1_000_000
-MILLIONS, FEW = 15, 2  # photons of the comparison; clusters that the mask does
+MILLIONS, FEW = 15, 2  # millions of photons in the comparison; number of clusters for which the mask is timed
 GROWTH = (5, 10, 20)
 ROUNDS = 5
 
 
 def write_long(path, millions, events, first=0):
-    """Write an event list with `millions` copies of the million photons `events`, each 1000 s later than the last."""
+    """Write an event list with `millions` copies of the million photons `events`, 1000 s apart."""
     write_events([events], path, {})
     content = path.read_bytes()
     start = content.index(b"XTENSION")
@@ -58,13 +59,13 @@ def write_long(path, millions, events, first=0):
 
 
 def images_of(path, ra, dec):
-    """Return the images of all clusters, as the rule extract_images makes them."""
+    """Return the images of all clusters from an event list, made as in the rule extract_images."""
     energies = (GEOMETRY.edges_ev[0], GEOMETRY.edges_ev[-1])
     return count_list(path, Selection("auto", 15, energies), ImageStack(ra, dec, GEOMETRY))[0]
 
 
 def take_in(paths, ra, dec):
-    """Write the standard files of event lists, as the rule ingest_field does; return their number of photons."""
+    """Write event lists as the standard files of a field, as in the rule ingest_field; return the number of photons."""
     with tempfile.TemporaryDirectory(dir=Path(paths[0]).parent) as folder:
         place = Path(folder)
         number = np.arange(1, ra.size + 1)
@@ -77,13 +78,13 @@ def take_in(paths, ra, dec):
 
 
 def alone(what, *paths):
-    """Return CPU and wall seconds and peak memory of `images_of` or `take_in` in a separate process."""
+    """Run `images_of` (if `what` is "images") or `take_in` in a separate process; return its times and memory."""
     command = [sys.executable, __file__, "worker", what, *map(str, paths)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def worker(what, *paths):
-    """Run the work that `alone` measures, and print its times and memory."""
+    """Do the work in the process that `alone` starts; print times (s) and peak memory (MB) as JSON."""
     _, ra, dec = sky(np.random.default_rng(1), MILLION)
     wall, cpu = time.perf_counter(), time.process_time()
     if what == "images":
@@ -91,14 +92,17 @@ def worker(what, *paths):
     else:
         found = {"photons": take_in(paths, ra, dec)}
     measured = {"cpu_s": round(time.process_time() - cpu, 3), "wall_s": round(time.perf_counter() - wall, 3)}
-    # ru_maxrss would count what the parent held before this process began
+    # not ru_maxrss: it would include the memory of the parent process before this process began
     status = Path("/proc/self/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
     print(json.dumps({**found, **measured, "peak_mb": round(peak)}))
 
 
 def check(path, images, ra, dec):
-    """Return a description of the comparison; raise AssertionError if the mask gives other counts."""
+    """Check that the mask gives the same images; return the photons and a text for the report.
+
+    AssertionError if the counts differ.
+    """
     events = Selection().keep(read_events(path))
     for number in range(FEW):
         np.testing.assert_array_equal(images[number], masked(events, ra[number], dec[number], GEOMETRY))
@@ -106,7 +110,7 @@ def check(path, images, ra, dec):
 
 
 def compare(folder, million, ra, dec):
-    """Measure our images against the mask, on one core."""
+    """Compare the CPU times of our images and of the mask on one core; write events.json."""
     path = write_long(folder / "events.fits", MILLIONS, million)
     memory = alone("images", path)
     events, checked = check(path, images_of(path, ra, dec), ra, dec)
@@ -131,11 +135,11 @@ def compare(folder, million, ra, dec):
 
 
 def grow(folder, million, ra, dec):
-    """Measure time and memory for lists of several lengths."""
+    """Measure time and memory for lists of `GROWTH` million photons; write events_growth.json."""
     paths = {number: write_long(folder / f"{number}.fits", number, million) for number in GROWTH}
     memory = {str(number): alone("images", path) for number, path in paths.items()}
     taken = {str(number): alone("lists", path) for number, path in paths.items()}
-    # the second list begins amid the first
+    # the second list begins in the middle of the first: the later photons of the first are in both
     joined = {}
     for number in GROWTH[:2]:
         second = write_long(folder / "second.fits", number, million, first=number // 2)
@@ -153,7 +157,7 @@ def grow(folder, million, ra, dec):
 
 
 def once(folder, millions, million):
-    """Count one long list into images and ingest it, once each."""
+    """Make images from one list of `millions` million photons, and ingest it, once each; write the times and memory."""
     what, command = f"a list of {millions} million photons, each once", f"python benchmarks/events.py {millions}"
     report = header(f"events_{millions}", what, command)
     path = write_long(folder / "events.fits", millions, million)
@@ -163,7 +167,7 @@ def once(folder, millions, million):
 
 
 def main(arguments):
-    """Measure."""
+    """Run the measurement or, in the process started by `alone`, the `worker`."""
     if arguments[:1] == ["worker"]:
         return worker(*arguments[1:])
     million, ra, dec = sky(np.random.default_rng(1), MILLION)

@@ -1,6 +1,7 @@
-"""The paper's ensemble on a GPU: an epoch of one member and of 30 side by side, and all their 300 epochs.
+"""Measure the training of the paper's ensemble on a GPU.
 
-Ends with status `CANNOT_RUN` where JAX sees no GPU. Times are wall times: the processor only waits.
+Measured are an epoch of one network, an epoch of 30 networks side by side, and all 300 epochs of these 30. Times are
+wall times, because the CPU only waits. The script ends with status `CANNOT_RUN` if JAX sees no GPU.
 """
 
 import sys
@@ -22,21 +23,21 @@ from clustermass.network.train import on_device, train_networks
 SHAPE, TRAIN, VAL, MEMBERS, EPOCHS, ROUNDS = (50, 50, 10), 5563, 1192, 30, 300, 5
 NETWORK = CONFIG["network"]["krippendorf2023"]
 RECIPE = {**CONFIG["training"]["recipes"]["krippendorf2023"], "batch_size": 100, "epochs": EPOCHS}
-#: of a training sample: floating point operations, and bytes moved if each layer reads and writes memory once (float32)
+#: floating point operations for a training sample; bytes moved if each layer reads and writes memory once (float32)
 FLOP, BYTES = 167.3e6, 4.1e6
-#: of an H200: bytes a second (copy, measured), operations a second (float32 by its data sheet; TF32 as half of bf16)
+#: an H200: bytes per second (measured for a copy), operations per second (float32: data sheet; TF32: half of bf16)
 MEMORY, ARITHMETIC = 4.3e12, {"float32": 67e12, "tf32": 390e12}
 
 
 def subset(samples, seed):
-    """Return random standardised images with redshift and mass."""
+    """Return random standardised images, redshifts and log10 masses of `samples` clusters."""
     rng = np.random.default_rng(seed)
     images = rng.standard_normal((samples, *SHAPE), dtype=np.float32)
     return Subset(images, rng.uniform(0.1, 0.7, samples), rng.uniform(13.3, 14.8, samples))
 
 
 def epoch_seconds(train, members):
-    """Return the wall seconds of an epoch of the members side by side in each round, after one untimed round."""
+    """Return the wall seconds of an epoch of `members` networks side by side, one value for each round."""
     first = [
         unflatten(NETWORK, SHAPE, Likelihood.outputs, initialise(NETWORK, SHAPE, Likelihood.outputs, [1, number]))
         for number in range(members)
@@ -56,7 +57,7 @@ def epoch_seconds(train, members):
 
 
 def main():
-    """Measure, or print the reason why it can't."""
+    """Measure and write gpu.json; without a GPU, print this and exit with `CANNOT_RUN`."""
     if use_device("auto") == "cpu":
         print("gpu: JAX sees no GPU here. Install JAX for it (uv sync --group train-gpu) where there is one.")
         sys.exit(CANNOT_RUN)
@@ -66,7 +67,7 @@ def main():
     trained = sum(1 for _ in train_networks(train, val, NETWORK, RECIPE, 1, range(MEMBERS)))
     whole = time.perf_counter() - start
     device = jax.devices()[0]
-    # an epoch of all members takes at least the time for its memory or its arithmetic, whichever is longer
+    # lower limit of an epoch of all members: the longer of the times for moving its memory and for its arithmetic
     samples = MEMBERS * TRAIN
     floors = {key: max(samples * BYTES / MEMORY, samples * FLOP / speed) for key, speed in ARITHMETIC.items()}
     what = f"the paper's network and recipe: {TRAIN} clusters of {SHAPE}, batch 100, {MEMBERS} members"

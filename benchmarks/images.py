@@ -1,4 +1,4 @@
-"""From photons to base-grid images: our index of the sky against straightforward code."""
+"""Compare two simpler ways to make images from photons with ours, which sorts the photons by position first."""
 
 from dataclasses import replace
 
@@ -11,12 +11,12 @@ from clustermass.images.geometry import ImageGeometry, block_sum, image_pixels, 
 from clustermass.simulate.field import Field
 
 EVENTS, CLUSTERS = 4_000_000, 450
-FEW, FEWEST = 4, 2  # clusters that the slow arms do
+FEW, FEWEST = 4, 2  # number of clusters for which the two slow alternatives are timed
 GEOMETRY = ImageGeometry.from_config(CONFIG["images"])
 
 
 def sky(rng, number=EVENTS):
-    """Return uniform photons over the default field, and cluster positions inside it."""
+    """Return `number` photons, uniform over the default field, and RA and Dec (deg) of clusters inside it."""
     parameters = CONFIG["skies"]["embedded"]["field"]
     field = Field.from_config(parameters)
     inner = Field(field.ra_deg, field.dec_deg, field.width_deg - 1, field.height_deg - 1)
@@ -29,26 +29,26 @@ def sky(rng, number=EVENTS):
 
 
 def masked(events, ra, dec, geometry=GEOMETRY):
-    """Return an image by a box mask over all photons and numpy.histogramdd of those inside."""
-    # angle from the centre to a corner of the box: SIN shortens angles
+    """Return the image (band, y, x) of a cluster: mask all photons by the box, then count by numpy.histogramdd."""
+    # angle from the centre to a corner of the box; the SIN projection shortens angles, hence arcsin
     reach, pi = np.degrees(np.arcsin(np.sqrt(2) * np.radians(geometry.half_width_sky / 72000))), events.pi_ev
     near = (np.abs(events.dec - dec) < reach) & (np.abs(events.ra - ra) < 1.01 * reach / np.cos(np.radians(dec)))
     near &= (pi >= geometry.edges_ev[0]) & (pi < geometry.edges_ev[-1])
     x, y = (np.floor(offset) for offset in project(events.ra[near], events.dec[near], ra, dec))
     half, size = geometry.half_width_sky, geometry.base_pixels
-    edges = np.linspace(-half, half, size + 1) - 0.5  # sky pixels are whole numbers: none lies on an edge
+    edges = np.linspace(-half, half, size + 1) - 0.5  # photons are at whole pixel numbers, so none lies on an edge
     return np.histogramdd((pi[near], y, x), bins=(geometry.edges_ev, edges, edges))[0]
 
 
 def whole(events, ra, dec):
-    """Return an image by projecting all photons about the cluster, counting in 4" pixels and summing blocks."""
+    """Return the image (band, y, x) of a cluster: project all photons, count them in 4" pixels, sum blocks."""
     fine = replace(GEOMETRY, base_rebin=1)
     photons = events.ra, events.dec, GEOMETRY.band_numbers(events.pi_ev)
     return block_sum(counted(photons, ra, dec, fine), GEOMETRY.base_rebin)
 
 
 def inside(index, ra, dec):
-    """Return RA, Dec and band of the photons in the box around a position."""
+    """Return RA, Dec and band of the photons of a `SkyIndex` in the box around a position."""
     rows = index.near_box(ra, dec)
     x, y = project(index.ra[rows], index.dec[rows], ra, dec)
     rows = rows[np.maximum(np.abs(x), np.abs(y)) <= GEOMETRY.half_width_sky + 1]
@@ -56,7 +56,7 @@ def inside(index, ra, dec):
 
 
 def counted(photons, ra, dec, geometry=GEOMETRY):
-    """Project and count photons: RA, Dec, band."""
+    """Return the image (band, y, x) of photons (their RA, Dec and band) around a position, without any search."""
     x, y = project(photons[0], photons[1], ra, dec)
     size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
     i, j = (image_pixels(np.floor(offset), 0.0, rebin, size) for offset in (x, y))
@@ -65,14 +65,14 @@ def counted(photons, ra, dec, geometry=GEOMETRY):
 
 
 def stacked(events, ra, dec):
-    """Return the images of all clusters."""
+    """Return the images of all clusters, made by our `ImageStack`."""
     stack = ImageStack(ra, dec, GEOMETRY)
     stack.add(events)
     return stack.counts
 
 
 def check(events, ra, dec, boxes):
-    """Return a description of the comparison; raise AssertionError if the alternatives give different counts."""
+    """Check that all alternatives give the same counts (else AssertionError); return a text for the report."""
     ours = stacked(events, ra[:FEW], dec[:FEW])
     for number, image in enumerate(ours):
         for other in (masked, whole):
@@ -82,7 +82,7 @@ def check(events, ra, dec, boxes):
 
 
 def main():
-    """Measure."""
+    """Run the benchmark and write images.json."""
     events, ra, dec = sky(np.random.default_rng(1))
     index = SkyIndex(events, GEOMETRY)
     boxes = [inside(index, *centre) for centre in zip(ra, dec, strict=True)]

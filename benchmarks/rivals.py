@@ -1,8 +1,8 @@
-"""Our training on two cores against Keras, PyTorch and plain JAX; memory and time by size.
+"""Compare our training on two cores with Keras, PyTorch and plain JAX; measure its memory and its time per sample.
 
-Every arm trains the same network from the same weights by the same recipe, batch size and augmentation, in worker
-processes (`rival_workers`) that live through all rounds; one arm works at a time. The rivals need an environment of
-their own: ``make rivals-environment``.
+Every alternative (arm) trains the same network from the same weights, with the same recipe, batch size and
+augmentation. It runs in worker processes (`rival_workers`) that are started once for all rounds; one arm works at a
+time. The other libraries need a separate environment: ``make rivals-environment``.
 """
 
 import argparse
@@ -26,11 +26,11 @@ ROUNDS, MEMBERS, MEMBERS_SAMPLES = 5, (1, 2, 5, 10), 200
 PYTHON = RESULTS / "rivals-venv" / "bin" / "python"
 RIVALS = ("torch", "tensorflow-cpu", "keras", "numpy")
 START = time.perf_counter()
-FIRST_LOSS, LATER_LOSSES = 1e-5, 1e-4  # relative
+FIRST_LOSS, LATER_LOSSES = 1e-5, 1e-4  # largest relative differences of the losses
 
 
 def timed(case, python, rounds):
-    """Check and time the arms of `case`; return the check, wall and CPU seconds of each round by arm, and the arms."""
+    """Check and time the arms of a case; return the check, (wall, CPU) seconds of each round by arm, and the arms."""
     arms = case.arms(python)
     workers = {id(arm.workers): arm.workers for arm in arms.values()}.values()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -40,21 +40,21 @@ def timed(case, python, rounds):
             stack.enter_context(each).start(problem, messages)
         checked = compared({name: arm.workers for name, arm in arms.items() if name in ("ours", *case.rivals)})
         for name, arm in arms.items():
-            arm.call()  # compiles
+            arm.call()  # the untimed first call compiles
             said(f"{case.network}: {name} is ready")
         calls = {name: arm.call for name, arm in arms.items()}
         return checked, in_turn(calls, rounds, lambda number: said(f"round {number} of {rounds} done")), arms
 
 
 def compared(workers):
-    """Return how well the losses of all `workers` agree; raise AssertionError if they differ."""
-    with ThreadPoolExecutor(CORES) as pool:  # most of it is compiling
+    """Return the differences of the losses of all `workers` from ours; AssertionError if they are too large."""
+    with ThreadPoolExecutor(CORES) as pool:  # in parallel, because most of the time is for compiling
         values = pool.map(lambda each: np.array(each.do("losses")[0]), workers.values())
         losses = dict(zip(workers, values, strict=True))
     ours, worst = losses["ours"][0], {}
     for name, values in losses.items():
         off = np.abs(values / ours - 1).max(axis=0)
-        if not (off[0] <= FIRST_LOSS and off.max() <= LATER_LOSSES):  # NaN neither
+        if not (off[0] <= FIRST_LOSS and off.max() <= LATER_LOSSES):  # also fails for NaN
             raise AssertionError(f"{name}: losses {values.tolist()} aren't ours {ours.tolist()}")
         worst[name] = f"{off[0]:.0e}, {off.max():.0e}"
     said(f"losses agree: {worst}")
@@ -63,7 +63,7 @@ def compared(workers):
 
 
 def described(arm, seconds):
-    """Return the results of one arm."""
+    """Return the report of one arm from its (wall, CPU) seconds in each round."""
     wall, cpu = (spread(column) for column in zip(*seconds, strict=True))
     rates = {f"{arm.unit}s_per_{kind}_s": arm.work / of["median"] for kind, of in (("wall", wall), ("cpu", cpu))}
     result = {"what": arm.what, f"{arm.unit}s": arm.work, "wall_s": wall, "cpu_s": cpu}
@@ -72,13 +72,13 @@ def described(arm, seconds):
 
 
 def ratios(case, arms, seconds):
-    """Return our speed over each rival's in each round, by wall time and by CPU time."""
+    """Return our samples per second divided by those of each other library, for wall time and for CPU time."""
     work = {name: arms[name].work for name in ("ours", *case.rivals)}
     return {f"ours / {name}": speed_ratio(work, seconds, name, case.bars.get(name)) for name in case.rivals}
 
 
 def peak_shares(case, arms, seconds):
-    """Return our share of the speed of a large matrix product in each round, for each library's product."""
+    """Return our rate of operations divided by that of a large matrix product, for the product of each library."""
     work = {name: arm.work * PRODUCT_FLOP for name, arm in arms.items() if name.startswith("matmul")}
     bar = case.bars.get("matmul")
     ours = {"ours": arms["ours"].work * case.flop}
@@ -86,7 +86,10 @@ def peak_shares(case, arms, seconds):
 
 
 def speed_ratio(work, seconds, other, bar):
-    """Return our work a second over that of another arm, and whether its median by wall time meets `bar`, if given."""
+    """Return our work per second divided by that of the arm `other`, by wall and CPU time.
+
+    If `bar` is given, also say whether the median by wall time is at least `bar`.
+    """
     scale = work["ours"] / work[other]
     pairs = list(zip(seconds[other], seconds["ours"], strict=True))
     wall, cpu = (spread([scale * theirs[kind] / ours[kind] for theirs, ours in pairs]) for kind in (0, 1))
@@ -94,7 +97,7 @@ def speed_ratio(work, seconds, other, bar):
 
 
 def growth(arms, seconds):
-    """Return the wall seconds of a sample, relative to the largest epoch, by number of samples and round."""
+    """Return our wall time per sample, relative to that in the largest epoch, by number of samples in the epoch."""
     sizes = {arm.options["samples"]: name for name, arm in arms.items() if name.split(",")[0] == "ours"}
     largest = max(sizes)
     relative = {}
@@ -105,7 +108,7 @@ def growth(arms, seconds):
 
 
 def memory():
-    """Return the peak memory (MiB) of a job by number of members, one after another (as on a CPU) or side by side."""
+    """Return the peak memory (MiB) of a job by its number of networks, trained one after another or side by side."""
     ways = {"one after another": False, "side by side": True}
     with tempfile.TemporaryDirectory() as folder, log() as messages, ThreadPoolExecutor(CORES) as pool:
         problem = Path(folder) / "problem.npz"
@@ -122,18 +125,18 @@ def memory():
 
 
 def log():
-    """Open the file for the workers' messages."""
+    """Open the log file for the workers' messages."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     return (RESULTS / "rivals.log").open("a")
 
 
 def said(text):
-    """Print the progress."""
+    """Print a line on the progress."""
     print(f"rivals     {time.perf_counter() - START:4.0f} s  {text}", flush=True)
 
 
 def report_of(case, python, rounds):
-    """Time a case and return its results."""
+    """Check and time a case; return its part of the report."""
     checked, seconds, arms = timed(case, python, rounds)
     return {
         "network": case.network,
@@ -149,7 +152,7 @@ def report_of(case, python, rounds):
 
 
 def printed(name, results):
-    """Print the ratios of a case."""
+    """Print rates and ratios of a case."""
     for arm, values in results["arms"].items():
         unit = next(key for key in values if key.endswith("per_wall_s"))
         print(f"{name:10} {arm:28} {values[unit]:10.4g} {unit}")
@@ -160,7 +163,7 @@ def printed(name, results):
 
 
 def main():
-    """Measure."""
+    """Run the comparison and write rivals.json; exit with `CANNOT_RUN` without the environment or two cores."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=ROUNDS)
     options.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))

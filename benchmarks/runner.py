@@ -1,7 +1,7 @@
-"""Time alternatives ("arms") in turn in one process, round after round, and write the results.
+"""Time alternatives, called arms, in one process: each runs once in every round. Write the results as JSON.
 
-``python benchmarks/runner.py [name ...]`` runs all benchmarks, or those named, each in a process of its own. One that
-can't run on this machine ends with status `CANNOT_RUN` after saying why; that is no failure.
+``python benchmarks/runner.py [name ...]`` runs the named benchmarks, or all, each in a separate process. A benchmark
+that can't run on this machine says why and ends with status `CANNOT_RUN`, which is no failure.
 """
 
 import os
@@ -31,7 +31,7 @@ CANNOT_RUN = 77
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to do the work: `call` does `work` times a `unit`."""
+    """One way to do the work: the function `call` does `work` units, and `unit` is the name of a unit."""
 
     what: str
     call: Callable
@@ -42,8 +42,9 @@ class Arm:
 def benchmark(name, what, arms, ratios, limit, checked, setup, rounds=ROUNDS):
     """Time `arms` (name -> Arm) on one core and write ``results/benchmarks/<name>.json``.
 
-    `ratios` are pairs of arms: CPU time of a unit of the first over that of a unit of the second.
-    `limit` says what no implementation could save, and which pair of arms tells how far we are from it.
+    `ratios` are pairs of names of arms; the CPU time for a unit of the first is divided by that of the second. `limit`
+    is a text: the work that every implementation must do, and the pair of arms whose ratio compares our time with it.
+    `what`, `checked` and `setup` are copied into the report.
     """
     report = header(name, what)
     with threadpool_limits(1):
@@ -80,12 +81,15 @@ def header(name, what, command=None):
 
 
 def versions(packages):
-    """Return the versions of Python and of packages."""
+    """Return the versions of Python and of the named packages."""
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}
 
 
 def in_turn(calls, rounds, progress=lambda number: None):
-    """Return what `calls` (name -> callable) return in each of `rounds`; each round starts with another one."""
+    """Call each of `calls` (name -> function) once in each round; return the list of results of each, by name.
+
+    Each round starts with another function. `progress` is called with the number of finished rounds.
+    """
     names, results = list(calls), {name: [] for name in calls}
     for number in range(rounds):
         turn = number % len(names)
@@ -96,27 +100,27 @@ def in_turn(calls, rounds, progress=lambda number: None):
 
 
 def timed(call):
-    """Return CPU (all threads) and wall seconds of one call."""
+    """Return the CPU seconds (of all threads) and the wall seconds of one call."""
     wall, cpu = time.perf_counter(), time.process_time()
     call()
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def described(arm, seconds):
-    """Return the results of one arm."""
+    """Return the report of one arm from its (CPU, wall) seconds in each round."""
     cpu, wall = (spread(column) for column in zip(*seconds, strict=True))
     result = {"what": arm.what, "unit": arm.unit, "units_per_call": arm.work, "cpu_s": cpu, "wall_s": wall}
     return {**result, "units_per_cpu_s": float(f"{arm.work / cpu['median']:.6g}")}
 
 
 def ratio(arms, seconds, above, below):
-    """Return the CPU time of a unit of `above` over that of `below` in each round."""
+    """Return the `spread` over the rounds of the CPU time for a unit of arm `above` divided by that of arm `below`."""
     scale = arms[below].work / arms[above].work
     return spread([scale * a[0] / b[0] for a, b in zip(seconds[above], seconds[below], strict=True)])
 
 
 def spread(values):
-    """Return median, extremes and all values."""
+    """Return median, smallest and largest of the values, and all values."""
     summary = {"median": statistics.median(values), "min": min(values), "max": max(values)}
     return {**{key: float(f"{value:.6g}") for key, value in summary.items()}, "rounds": [round(v, 6) for v in values]}
 
@@ -131,7 +135,7 @@ def machine():
 
 
 def main(names):
-    """Run the benchmarks `names` (all if none), one after another; 0 if every one ran or can't run here."""
+    """Run the benchmarks `names` (all if empty) one after another; return the exit status, 1 if any failed."""
     paths = [HERE / f"{name}.py" for name in names] or sorted(set(HERE.glob("*.py")) - {Path(__file__)})
     codes = {path.stem: subprocess.run([sys.executable, path], check=False).returncode for path in paths}
     failed = [name for name, code in codes.items() if code not in (0, CANNOT_RUN)]

@@ -1,4 +1,4 @@
-"""The embedded sky: time of each stage of a default realization, photons a second, growth with area and depth."""
+"""Measure the simulation of the embedded sky: CPU time of each stage, and its growth with area and depth."""
 
 import tempfile
 from pathlib import Path
@@ -28,11 +28,14 @@ GROWTH = {
     "20 deg2, half as deep": merge(SMALL, {"exposure": {"depth_s": 590.0}}),
     "20 deg2, twice as deep": merge(SMALL, {"exposure": {"depth_s": 2360.0}}),
 }
-DRAWS = 4  # random numbers that a photon needs at least: two of its position, its energy, whether the exposure keeps it
+DRAWS = 4  # least random numbers for a photon: two for its position, one for its energy, one to apply the exposure
 
 
 class Realization:
-    """One realization, stage by stage; each stage keeps the input of the next ones and starts from the same seed."""
+    """One realization, made stage by stage; stages start from the same seed and keep their results for the next ones.
+
+    The docstrings of the stages are their descriptions in the report.
+    """
 
     def __init__(self, folder, changes=None):
         names = ("events", "exposure", "labels", "sources", "catalogue", "matches")
@@ -44,7 +47,7 @@ class Realization:
 
     @property
     def generators(self):
-        """Return a new generator of random numbers."""
+        """Return new generators of random numbers, always from the same seed."""
         return random_streams(1, "benchmark", "01")
 
     def spectra(self):
@@ -67,7 +70,7 @@ class Realization:
         self.drawn = draw_photons(self.sky, *sources, self.exposure, self.generators)
 
     def list_of_events(self):
-        """Fill the event list, with photons in a random order along time."""
+        """Put the photons into an event list, with random times."""
         self.events, self.labels = event_list(self.drawn, self.field, "benchmark", self.generators["events"])
 
     def writing(self):
@@ -94,7 +97,7 @@ STAGES = ("spectra", "clusters", "agn", "photons", "list_of_events", "writing", 
 
 
 def arms_of(sky):
-    """Return the stages in order, after one run that gives the number of photons."""
+    """Run a realization once to get its number of photons; return an arm for each stage, in order."""
     sky.whole()
     photons, rng = len(sky.events), np.random.default_rng(1)
     by_photon = ("photons", "list_of_events", "writing")
@@ -105,7 +108,7 @@ def arms_of(sky):
 
 
 def stages_of_a_realization(folder):
-    """Measure the time of each stage for a realization of the default sky."""
+    """Measure the time of each stage for a realization of the default sky; write sky.json."""
     sky = Realization(folder)
     arms = arms_of(sky)
     benchmark(
@@ -129,7 +132,7 @@ def stages_of_a_realization(folder):
 
 
 def growth(folder):
-    """Measure the time of a realization by area and depth."""
+    """Measure the time of a realization for the areas and depths in `GROWTH`; write sky_growth.json."""
     skies = {name: Realization(folder, changes) for name, changes in GROWTH.items()}
     arms = {name: Arm(f"a realization of {name}", sky.whole, 1, "realization") for name, sky in skies.items()}
     small, *others = arms
@@ -146,7 +149,7 @@ def growth(folder):
 
 
 def main():
-    """Measure."""
+    """Run both measurements."""
     with tempfile.TemporaryDirectory() as folder:
         stages_of_a_realization(Path(folder))
         growth(Path(folder))

@@ -1,4 +1,4 @@
-"""Smoothing with the paper's kernel, axis by axis on many cubes, against scipy.signal.convolve of each cube."""
+"""Compare scipy.signal.convolve of each cube with our smoothing by the paper's kernel, axis by axis on many cubes."""
 
 import numpy as np
 from runner import CONFIG, Arm, benchmark
@@ -11,7 +11,7 @@ KERNEL = CONFIG["preprocessing"]["krippendorf2023"]["smoothing"]
 
 
 def main():
-    """Measure."""
+    """Run the benchmark and write smoothing.json."""
     images = np.random.default_rng(1).poisson(0.3, (CUBES, *SHAPE)).astype(np.float64)
     x, y, energy = (kernel(half, KERNEL["sigma"]) for half in KERNEL["half_width"])
     weights = energy[:, None, None] * y[:, None] * x

@@ -1,4 +1,4 @@
-"""One training epoch of the default network: our convolution in its epoch scan, against JAX's own convolution."""
+"""Compare JAX's own convolution with ours, in one training epoch of the default network."""
 
 from functools import partial
 
@@ -18,11 +18,11 @@ from clustermass.network.predict import initialise, unflatten, use_device
 
 SHAPE, SAMPLES, FEW, SIDE = (16, 16, 10), 2048, 128, 1024
 NETWORK, RECIPE = CONFIG["network"]["compact"], CONFIG["training"]["recipes"]["clustermass"]
-SIDE_INPUTS = sum(widths(NETWORK["side_inputs"]))  # columns
+SIDE_INPUTS = sum(widths(NETWORK["side_inputs"]))  # number of columns
 
 
 def network(block):
-    """Return program and initial weights of the default network with one of `POOLED_BLOCKS` as its convolutions."""
+    """Return program and initial weights of the default network with the convolution `POOLED_BLOCKS[block]`."""
     layers = [{**layer, "pooled": block} if "conv" in layer else layer for layer in NETWORK["layers"]]
     chosen = {**NETWORK, "layers": [layer for layer in layers if "pool" not in layer]}
     weights = initialise(chosen, SHAPE, Likelihood.outputs, [1])
@@ -31,21 +31,21 @@ def network(block):
 
 
 def training_data(rng):
-    """Return random standardised images with redshift and mass."""
+    """Return random standardised training data: images, side inputs and masses."""
     sizes = (SAMPLES, *SHAPE), (SAMPLES, SIDE_INPUTS), (SAMPLES,)
     images, side, mass = (jnp.asarray(rng.standard_normal(size, dtype=np.float32)) for size in sizes)
     return TrainingData({"image": images, "side": side}, mass, jnp.ones(SAMPLES))
 
 
 def epoch(program, progress, data):
-    """Run the project's epoch: one compiled scan over the batches."""
+    """Train for one epoch as our trainer does, by one compiled scan over the batches; return its results."""
     rates = jnp.full(len(data.mass) // program.batch, RECIPE["learning_rate"], jnp.float32)
     return jax.block_until_ready(run_epoch(program, progress, data, rates, jax.random.key(1)))
 
 
 @partial(jax.jit, static_argnums=0)
 def step(program, progress, data, rows, key):
-    """Do a step in the plain way: the whole batch at once, outside any scan."""
+    """Do one training step on the whole batch at once, outside any scan; return the progress and the loss."""
     average = optax.ema(program.average_decay)
     loss = partial(batch_loss, program._replace(chunk=program.batch))
     batch = jax.tree.map(lambda column: column[rows], data)
@@ -56,7 +56,7 @@ def step(program, progress, data, rows, key):
 
 
 def steps(program, progress, data):
-    """Run an epoch by `step`."""
+    """Train for one epoch by calling `step` for each batch; return the last progress and loss."""
     keys = jax.random.split(jax.random.key(1), len(data.mass) // program.batch)
     for rows, key in zip(shuffled(keys[0], len(data.mass), len(keys), program.batch), keys, strict=True):
         progress, loss = step(program, progress, data, rows, key)
@@ -64,7 +64,7 @@ def steps(program, progress, data):
 
 
 def check(ours, plain, progress, data):
-    """Return a description of the comparison; raise AssertionError if loss or weights depend on the convolution."""
+    """Check that both convolutions give equal loss and weights (else AssertionError); return a text for the report."""
     rows, key = jnp.arange(ours.batch), jax.random.key(2)
     (left, loss), (right, other) = (step(which, progress, data, rows, key) for which in (ours, plain))
     np.testing.assert_allclose(loss, other, rtol=1e-5)
@@ -75,7 +75,7 @@ def check(ours, plain, progress, data):
 
 
 def main():
-    """Measure."""
+    """Run the benchmark and write training.json."""
     use_device("cpu", threads=1)
     POOLED_BLOCKS["plain"] = plain_block
     (ours, weights), (plain, _) = network("average"), network("plain")

@@ -1,8 +1,9 @@
-"""Share of clusters with FLAG_OOD: on a sky like the training sky (false alarms), other skies, changed clusters.
+"""Measure the share of clusters with FLAG_OOD on a sky like the training sky, on other skies and after changes.
 
 ``python benchmarks/limits/domain_power.py results/accuracy/fiducial results/skies --other no_agn double_background``
-reads a finished experiment and the smoothed images of those skies, in all existing realizations. On the sky like
-the training sky, redshifts are changed and neighbours added. `make benchmark` leaves this out.
+reads a finished experiment and the smoothed images of all existing realizations of the skies. The sky like the training
+sky (`--like`) gives the rate of false alarms. In further copies of its clusters, redshifts are changed or neighbours
+added. `make benchmark` leaves this measurement out.
 """
 
 import argparse
@@ -31,7 +32,7 @@ NEIGHBOUR_ARCSEC, NEIGHBOUR_SIGMA_ARCSEC = 130.0, 24.0
 
 
 def main():
-    """Measure."""
+    """Run the measurement and write domain_power.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment", type=Path)
     parser.add_argument("skies", type=Path, nargs="+", help="folders with <sky>/<realization>/smoothed/")
@@ -54,7 +55,7 @@ def main():
         "command": shlex.join(["python", "benchmarks/limits/domain_power.py", *sys.argv[1:]]),
         "ensemble": trained.digest(),
         "stated_percent": 100 * FALSE_ALARMS,
-        # the rate of one set of validation clusters varies as a beta distribution about the stated one
+        # for one set of validation clusters, the true rate of false alarms follows a beta distribution
         "expected_percent_ci95": [100 * float(end) for end in beta.interval(0.95, k, domain.number + 1 - k)],
         "n_validation": domain.number,
         "quantities": list(domain.names),
@@ -66,7 +67,7 @@ def main():
 
 
 def smoothed_images(options, sky):
-    """Return the paths of a sky's smoothed images in all folders."""
+    """Return the paths of the smoothed images of all realizations of a sky."""
     name = f"*/smoothed/{options.preprocessing}.nc"
     paths = [path for folder in options.skies for path in sorted((folder / sky).glob(name))]
     if not paths:
@@ -75,7 +76,7 @@ def smoothed_images(options, sky):
 
 
 def row_of(images, trained, domain):
-    """Return the row of the table for image files or a sample."""
+    """Score the clusters in `images` (a list of files, or a loaded sample); return their row of the result."""
     sample = load_sample(images, selection=SELECTION) if isinstance(images, list) else images
     redshift = sample["redshift"].values
     measurements = measurements_of(sample)
@@ -100,7 +101,7 @@ def row_of(images, trained, domain):
 
 
 def changed(paths, transform):
-    """Yield name and sample of each change."""
+    """Yield the name of each change and the sample of clusters after it."""
     sample = load_sample(paths, selection=SELECTION)
     rng = generator(SEED, "domain power")
     z = sample["redshift"].values
@@ -112,7 +113,10 @@ def changed(paths, transform):
 
 
 def neighbour(sample, transform, counts, rng):
-    """Add photons of a second cluster to one side of each image, with the spectrum of all images' centres."""
+    """Return the sample with `counts` expected photons of a second cluster added to each image, in a random direction.
+
+    The added photons have the mean spectrum of the centres of all images.
+    """
     power = {"none": 1, "sqrt": 2}[transform]
     cube = sample["image"].values.astype(float) ** power
     x, y = sample["x"].values, sample["y"].values

@@ -1,6 +1,7 @@
-"""Masses of a mock field without its exposure map against those with it, and of images that are partly unexposed.
+"""Measure how masses shift without the exposure map of a field, and in images that are partly unexposed.
 
-Usage: benchmarks/limits/exposure.py RESULTS [OUTPUT], where RESULTS/default is a finished default run; a minute.
+Usage: benchmarks/limits/exposure.py RESULTS [OUTPUT]. RESULTS/default must be a finished default run, whose mock field
+is used. This takes a minute.
 """
 
 import json
@@ -18,12 +19,16 @@ from clustermass.dataset.training_data import measurements_of
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.io.log import LOGGER
 
-#: bins of the map's exposure over the median ML_EXP of the table, which counted for all clusters formerly
+#: bins of the exposure from the map divided by the median ML_EXP of the table (formerly used for all clusters)
 EDGES = (0.0, 0.5, 0.7, 0.9, 1.1, 1.4, 9.0)
 
 
 def shifts(masses, by_map, ratio, whole):
-    """Shifts of LOGM500 against those by the map, in bins, for clusters whose 20' box lies in the field, and others."""
+    """Return the shifts of LOGM500 from the masses made with the map (`by_map`).
+
+    `ratio` is the exposure from the map divided by the median, and `whole` is true for clusters whose 20' box lies in
+    the field. The shifts of these clusters are averaged in bins of `ratio`, those of the others in one bin.
+    """
     shift = masses["LOGM500"] - by_map["LOGM500"]
     known = np.isfinite(shift)
     rows = {f"{low} to {high}": known & whole & (ratio >= low) & (ratio < high) for low, high in pairwise(EDGES)}
@@ -39,7 +44,7 @@ def shifts(masses, by_map, ratio, whole):
 
 
 def unexposed(ensemble, smoothed):
-    """Mean and scatter of the shift of LOGM500 if the Eastern columns of whole images hold nothing."""
+    """Return mean and scatter of the shift of log10 mass if the Eastern columns of fully exposed images are emptied."""
     field = xr.load_dataset(smoothed)
     field = field.isel(cluster=np.flatnonzero((field["redshift"] > 0) & (field["covered_fraction"] > 0.999)))
     image, redshift, measured = field["image"].values, field["redshift"].values.astype(float), measurements_of(field)
@@ -55,7 +60,7 @@ def unexposed(ensemble, smoothed):
 
 
 def main(results, output="docs/measured/exposure.json"):
-    """Measure."""
+    """Run both measurements and write them to `output`."""
     LOGGER.disabled = True
     trained, sky = Path(results) / "default/fiducial", Path(results) / "skies/mock_efeds/01"
     median = float(np.median(Table.read(sky / "catalogue.fits", hdu="CATALOGUE")["ML_EXP"]))

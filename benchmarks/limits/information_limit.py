@@ -1,8 +1,8 @@
-"""Information of the simulated photons on a cluster's mass: scatter of regressions on many realizations of the sky.
+"""Measure how much the simulated photons tell about a cluster's mass: the scatter of regressions on many realizations.
 
-``python benchmarks/limits/information_limit.py --jobs 2`` draws what isn't in the cache yet (an interrupted run goes on
-where it was), fits on growing training sets, and judges all on the same test clusters of realizations of their own.
-A long measurement, which `make benchmark` leaves out.
+``python benchmarks/limits/information_limit.py --jobs 2`` simulates the realizations that aren't in the cache yet, so
+an interrupted run continues. It fits regressions to training sets of growing size, and scores all of them on the same
+test clusters, from separate realizations. This takes long, so `make benchmark` leaves it out.
 """
 
 import argparse
@@ -50,12 +50,12 @@ PREDICTORS = {
     "ridge_features": "ridge regression on the hand-made features",
     "boosted_trees": "boosted trees on the hand-made features",
 }
-#: each predictor's scatter is also given over that of these, on the same resampled clusters
+#: the scatter of each predictor is also divided by that of these two, on the same resampled clusters
 REFERENCES = ("count_rate_recalibrated", "boosted_trees")
 
 
 def main():
-    """Draw, fit, judge, write."""
+    """Simulate realizations, fit and score the predictors, and write the report."""
     args = arguments()
     args.cache.mkdir(parents=True, exist_ok=True)
     with step(args.cache / "information_limit.log", "information limit"):
@@ -74,7 +74,7 @@ def main():
 
 
 def arguments():
-    """Command line."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     default = ROOT / "config" / "config.yaml"
     parser.add_argument("--config", nargs="+", default=[default], help="configuration files, merged in order")
@@ -88,12 +88,12 @@ def arguments():
 
 
 def sizes(wanted, drawn):
-    """Training sizes in ascending order; the largest takes all that were drawn."""
+    """Return the training sizes in ascending order; the largest is replaced by the number of clusters simulated."""
     return [*sorted(wanted)[:-1], drawn["train"]["log10_m500c"].size]
 
 
 def measure(drawn, train_sizes, config, source):
-    """Rows of the result: one a training size, subset of the test clusters and predictor."""
+    """Return the rows of the result, one for each training size, subset of the test clusters and predictor."""
     test = drawn["test"]
     resamplings, seed = int(config["evaluation"]["bootstrap"]), int(config["seed"])
     high = (test["det_like"] > HIGH_LIKELIHOOD) & (test["ext_like"] > HIGH_LIKELIHOOD)
@@ -108,23 +108,23 @@ def measure(drawn, train_sizes, config, source):
         mu = predict({**drawn, "train": train}, config, source)
         residual = np.stack([mu[name] - test["log10_m500c"] for name in PREDICTORS])
         for subset, chosen in subsets.items():
-            rng = generator(seed, "information_limit", subset)  # the same draws for every size
+            rng = generator(seed, "information_limit", subset)  # the same resamplings for every training size
             scores = judge(residual[:, chosen], group[chosen], resamplings, rng)
             rows += [{"train_size": size, "subset": subset, **row} for row in scores]
     return rows
 
 
 def groups(test, images):
-    """Group of each test cluster: those whose images share photons are resampled together."""
+    """Return the group of each test cluster; clusters whose images share photons are in one group."""
     table = xr.Dataset({name: ("cluster", test[name]) for name in ("ra", "dec", "realization", "halo_id")})
     return group_names(table.assign_coords(cluster=test["cluster"]), images["box_pixels"] * images["pixel_arcsec"])
 
 
 def predict(drawn, config, source):
-    """Predicted log10 mass of the test clusters by each of `PREDICTORS`."""
+    """Fit each of `PREDICTORS`; return its predicted log10 masses of the test clusters."""
     value = {key: np.concatenate([part[key] for part in drawn.values()]) for key in drawn["train"] if key != "names"}
     split = np.repeat(list(drawn), [part["log10_m500c"].size for part in drawn.values()])
-    # no fit below can see a label of the test set
+    # the masses of the test set are hidden from all fits below
     label = np.where(split == "test", np.nan, value["log10_m500c"])
     z, rate, l500, kt = (value[name] for name in ("redshift", "ml_rate", "l500", "kt"))
     block = config["baselines"]
@@ -149,7 +149,7 @@ def predict(drawn, config, source):
 
 
 def finite(features, drawn):
-    """Features that every cluster has."""
+    """Return the features (cluster, feature) without those that are missing for some cluster."""
     complete = np.isfinite(features).all(axis=0)
     if not complete.all():
         LOGGER.warning("left out, missing for some clusters: %s", ", ".join(drawn["train"]["names"][~complete]))
@@ -157,7 +157,10 @@ def finite(features, drawn):
 
 
 def judge(residual, group, resamplings, rng):
-    """Scatter of each predictor with its errors, and its ratios to the references: residual is (predictor, cluster)."""
+    """Return the scatter of each predictor from residuals (predictor, cluster), with errors and ratios to `REFERENCES`.
+
+    The errors are from a bootstrap over the groups (cluster,).
+    """
     names = list(PREDICTORS)
     scatter = resampled_moments(residual, group, resamplings, rng)[1]
     point = residual.std(axis=1)
@@ -180,7 +183,7 @@ def judge(residual, group, resamplings, rng):
 
 
 def setup(args, source, files, drawn, config):
-    """Return what was measured, from which clusters, with which software."""
+    """Return the beginning of the report: what was measured, on which clusters and with which software."""
     clusters = {subset: int(part["log10_m500c"].size) for subset, part in drawn.items()}
     return {
         "what": "standard deviation of predicted minus true log10 M500c (scatter_dex), and of ln M500c (scatter_ln)",
@@ -203,7 +206,7 @@ def setup(args, source, files, drawn, config):
 
 
 def show(rows, path):
-    """Print scatter and error, a line a predictor and a training size."""
+    """Print scatter and error, with a line for each predictor and training size."""
     cell = {(row["train_size"], row["predictor"], row["subset"]): row for row in rows}
     subsets = list(dict.fromkeys(row["subset"] for row in rows))
     print(f"{'train':>6} {'predictor':26}" + "".join(f"{name:>20}" for name in subsets) + f"{'/ rate (all)':>18}")

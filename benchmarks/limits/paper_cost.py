@@ -1,6 +1,6 @@
-"""What `make paper` cost on this machine, step by step, and how many operations its setting for a GPU needs.
+"""Add up the CPU time of a finished `make paper` by steps, and count the operations of its setting for a GPU.
 
-Reads Snakemake's benchmark files of a finished run; makes nothing. `python benchmarks/limits/paper_cost.py [run]`
+The script reads Snakemake's benchmark files and runs no step. Usage: `python benchmarks/limits/paper_cost.py [run]`
 """
 
 import json
@@ -17,17 +17,17 @@ from rival_workers.problem import flop_per_sample  # noqa: E402
 from runner import RESULTS, header  # noqa: E402
 
 CONFIG = ROOT / "config"
-#: configuration of the page as a GPU makes it, and as two cores do
+#: configuration files of the page for a GPU, and for two cores
 FILES = {"gpu": ["config.yaml", "paper.yaml"], "two_cores": ["config.yaml", "paper.yaml", "paper_laptop.yaml"]}
-#: operations a second: an H200's in float32 by its data sheet, and the share of it that a good program reaches
+#: float32 operations per second of an H200 by its data sheet; shares of it that programs reach (assumed)
 GPU, SHARES = 67e12, (0.05, 0.25)
 
 
 def main(run):
-    """Sum up, count, write results/benchmarks/paper_cost.json."""
+    """Add up the costs, count the operations, and write results/benchmarks/paper_cost.json."""
     configs = {name: resolved(load_config([CONFIG / file for file in files])) for name, files in FILES.items()}
     costs = costs_by_step(folders(run, configs["two_cores"]), configs["two_cores"])
-    # a preprocessing whose name stays with its step is another run's
+    # steps still named by their preprocessing are from other runs, whose preprocessing this configuration lacks
     steps = [in_minutes(row) for row in costs if not row["step"].startswith("smooth_images_")]
     trainings = {name: counted(run, config) for name, config in configs.items()}
     on_gpu = {f"{share:.0%} of float32": trainings["gpu"]["flop"] / GPU / share / 3600 for share in SHARES}
@@ -45,7 +45,7 @@ def main(run):
 
 
 def resolved(config):
-    """Give each experiment and sky all of its settings."""
+    """Return the configuration with all settings of each experiment and sky filled in."""
     experiments, skies = config["experiments"], config["skies"]
     return {
         **config,
@@ -55,7 +55,7 @@ def resolved(config):
 
 
 def folders(run, config):
-    """Find the run's folder and those of the realizations that it takes; others may have more of the same skies."""
+    """Return the folder of the run and those of its realizations; other runs may have more realizations of a sky."""
     used = {sky for one in config["experiments"].values() for sky in [one["sky"], *one["test_skies"]]}
     used |= set(config["observed"]["fields"])
     names = [(sky, name) for sky in sorted(used) for name in realization_names(config["skies"][sky])]
@@ -63,13 +63,13 @@ def folders(run, config):
 
 
 def in_minutes(row):
-    """CPU minutes of a step; where jobs were too short for a measurement, their time by the clock."""
+    """Return the CPU minutes of a step; wall minutes if its jobs were too short for a measurement of CPU time."""
     seconds = row["cpu_seconds"] or row["seconds"]
     return {"step": row["step"], "jobs": row["jobs"], "cpu_minutes": seconds / 60, "clock_minutes": row["seconds"] / 60}
 
 
 def counted(run, config):
-    """Networks of all experiments, and floating point operations of their training on the clusters of `run`."""
+    """Return the number of networks of all experiments, and the operations to train them on the clusters of `run`."""
     networks, flop = 0, 0.0
     for name, one in config["experiments"].items():
         members = one["members"] or config["ensemble"]["members"]
@@ -82,7 +82,7 @@ def counted(run, config):
 
 
 def shape(config, experiment):
-    """Pixels and bands of an experiment's images."""
+    """Return the shape (y, x, band) of an experiment's images."""
     settings = config["preprocessing"][experiment["preprocessing"]]
     side = side_pixels(settings)
     return side, side, settings.get("bands") or config["images"]["bands"]["number"]

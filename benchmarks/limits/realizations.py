@@ -1,4 +1,4 @@
-"""Draw realizations of a sky and keep only the regressions' data of each: features and true values."""
+"""Simulate realizations of a sky, and keep only the features and true values of their clusters for regressions."""
 
 import math
 import signal
@@ -25,11 +25,11 @@ from clustermass.io.log import track
 from clustermass.io.provenance import PACKAGE, config_hash, file_sha256, source_hash
 from clustermass.simulate.realization import simulate_realization
 
-#: number of each subset's first realization: a run of the workflow that counts on from 01 never meets val and test
+#: number of the first realization of each subset; runs of the workflow count from 01 and don't reach val and test
 FIRST = {"train": 1, "val": 801, "test": 901}
-#: clusters in a realization, for the first guess at how many realizations are needed
+#: typical number of clusters in a realization, for a first guess of the realizations needed
 EXPECTED = 440
-#: a neighbour that spoils isolation: within this many arcsec, counts over one's own above this factor
+#: a cluster is not isolated if a halo within so many arcsec has more than this factor times its counts
 CROWDED_ARCSEC, CROWDED_FACTOR = 180.0, 0.5
 MEASURED = ("ra", "dec", "redshift", "det_like", "ext_like", "ml_rate", "log10_m500c", "halo_id")
 STEPS = ("simulate.realization", "detect.detect_field", "images.cutouts", "dataset.sample", "baselines.features")
@@ -37,7 +37,7 @@ STEPS = ("simulate.realization", "detect.detect_field", "images.cutouts", "datas
 
 @dataclass(frozen=True)
 class Source:
-    """Settings of the realizations: blocks of the configuration, and the name of the sky."""
+    """Settings of the realizations: the name of the sky and the blocks of the configuration that they depend on."""
 
     name: str
     sky: dict
@@ -48,7 +48,7 @@ class Source:
 
     @classmethod
     def from_config(cls, config, experiment):
-        """Return the settings of an experiment; its sky must be an embedded one."""
+        """Return the settings for an experiment; InputError if its sky is no embedded one."""
         settings = resolve_experiment(config["experiments"], experiment)
         sky = resolve_sky(config["skies"], settings["sky"])
         if sky["source"] != "embedded":
@@ -66,7 +66,7 @@ class Source:
 
 
 def gather(source, targets, folder, jobs):
-    """Draw realizations until every subset reaches its number of clusters in `targets`; return the files by subset."""
+    """Simulate realizations until every subset has its number of clusters in `targets`; return the files by subset."""
     sizes = {subset: {} for subset in targets}
     while True:
         new = {
@@ -76,7 +76,7 @@ def gather(source, targets, folder, jobs):
         }
         if not new:
             return {subset: [file_of(folder, number) for number in found] for subset, found in sizes.items()}
-        # Ctrl-C reaches this process alone: it lets the realizations at work come to their end, and starts no other
+        # only this process handles Ctrl-C: it lets running realizations end and starts no others
         pool = ProcessPoolExecutor(jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
         try:
             drawn = track(pool.map(partial(realization, source, folder), new), "realizations", total=len(new))
@@ -87,18 +87,18 @@ def gather(source, targets, folder, jobs):
 
 
 def lacking(found, target):
-    """Return the number of realizations for `target` clusters, given the clusters `found` in each one so far."""
+    """Return the number of further realizations for `target` clusters, from the numbers `found` in earlier ones."""
     typical = max(sum(found) / len(found), 1) if found else EXPECTED
     return max(math.ceil((target - sum(found)) / typical), 0)
 
 
 def file_of(folder, number):
-    """Return the path of a realization's features."""
+    """Return the path of the file with the features of a realization."""
     return folder / f"{number:02d}.npz"
 
 
 def realization(source, folder, number):
-    """Draw one realization unless its file exists; return its number of clusters."""
+    """Simulate one realization unless its file exists; return its number of clusters."""
     path = file_of(folder, number)
     if not path.exists():
         with threadpool_limits(1), tempfile.TemporaryDirectory() as scratch:
@@ -110,7 +110,7 @@ def realization(source, folder, number):
 
 
 def draw(source, label, scratch):
-    """Return arrays (cluster, ...) of features of the selected clusters of one realization, by the pipeline's steps."""
+    """Simulate a realization by the pipeline's steps; return features and true values of its selected clusters."""
     seen = {name: scratch / f"{name}.fits" for name in ("events", "exposure")}
     true = {name: scratch / f"{name}.fits" for name in ("labels", "sources")}
     found = {name: scratch / f"{name}.fits" for name in ("catalogue", "matches")}
@@ -128,7 +128,7 @@ def draw(source, label, scratch):
 
 
 def truth(path, halo_id):
-    """Return gas properties and isolation of the clusters' haloes."""
+    """Return luminosity, temperature, redshift and isolation (cluster,) of the haloes with the given ids."""
     haloes = read_table(path)
     row_of = {number: row for row, number in enumerate(haloes["HALO_ID"].tolist())}
     rows = [row_of[number] for number in halo_id.tolist()]
@@ -139,7 +139,7 @@ def truth(path, halo_id):
 
 
 def joined(paths):
-    """Return the columns of many realizations, joined."""
+    """Return the columns of the files of several realizations, joined along the clusters."""
     parts = []
     for path in paths:
         with np.load(path) as columns:

@@ -1,8 +1,9 @@
-"""Growth of each step's time, memory and disk with the number of realizations, and an extrapolation to larger surveys.
+"""Measure time, memory and disk space of each step by the number of realizations; extrapolate to larger surveys.
 
-Runs the workflow with 1, 4 and 18 realizations (two networks each; skies that are there are drawn anew only where their
-code changed), reads Snakemake's benchmark files, and fits to each step a straight line over the number of clusters.
-Some 5 minutes on two cores. `python benchmarks/limits/scale.py [realizations ...]`
+The script runs the workflow with 1, 4 and 18 realizations and two networks each. Existing skies are simulated again
+only if their code changed. It reads Snakemake's benchmark files, and fits a straight line over the number of clusters
+to the costs of each step. This takes about 5 minutes on two cores.
+Usage: `python benchmarks/limits/scale.py [realizations ...]`
 """
 
 import csv
@@ -23,15 +24,15 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from runner import RESULTS, header  # noqa: E402
 
 REALIZATIONS = (1, 4, 18)
-#: of a run, one job each; of a realization, the mean of them
+#: steps of a run, and steps of a realization, whose costs are averaged over the realizations
 OF_RUN = ("split_sample", "fit_baselines", "train_member", "aggregate_ensemble", "calibrate", "fit_ood", "evaluate")
 OF_REALIZATION = ("simulate_realization", "detect_sources", "extract_images", "smooth_images")
-#: clusters of surveys to extrapolate to
+#: number of clusters of the surveys to extrapolate to
 SURVEYS = {"eRASS1 cosmology sample and groups": 12_000, "eROSITA, final depth": 100_000}
 
 
 def main(realizations):
-    """Run, fit, extrapolate; write results/benchmarks/scale.json."""
+    """Run the workflow, fit and extrapolate the costs, and write results/benchmarks/scale.json."""
     command = f"python benchmarks/limits/scale.py {' '.join(map(str, realizations))}"
     report = header("scale", "cost of each step by the number of realizations", command)
     runs = {number: measured(number) for number in realizations}
@@ -49,7 +50,7 @@ def main(realizations):
 
 
 def measured(number):
-    """Run the workflow with some realizations; return CPU seconds and memory of its steps, its clusters, its disk."""
+    """Run the workflow with `number` realizations; return its number of clusters, disk space and costs of steps."""
     run = f"scale_{number:02d}"
     overlay = {"run": run, "skies": {"embedded": {"realizations": number}}, "ensemble": {"members": 2}}
     overlay["experiments"] = {"fiducial": {"network": "wide", "recipe": "clustermass_large"}}
@@ -85,7 +86,7 @@ def measured(number):
 
 
 def benchmark_of(paths):
-    """Return mean CPU and wall seconds, and largest memory, from benchmark files."""
+    """Return the mean CPU and wall seconds, the largest memory and the number of jobs from benchmark files."""
     rows = []
     for path in paths:
         with path.open(encoding="utf-8", newline="") as stream:
@@ -95,7 +96,7 @@ def benchmark_of(paths):
 
 
 def fitted(clusters, steps):
-    """Fit non-decreasing straight lines to CPU seconds and memory over the number of clusters."""
+    """Fit non-decreasing straight lines over the number of clusters to CPU seconds and memory of a step in each run."""
     lines = {}
     for key in ("cpu_s", "max_rss_mb"):
         design = np.stack([np.ones_like(clusters), clusters], axis=1)
@@ -105,7 +106,7 @@ def fitted(clusters, steps):
 
 
 def extrapolated(clusters, steps):
-    """Extrapolate the straight lines to a survey; beyond the measured range this is a first guess."""
+    """Return CPU seconds and memory of each step for a survey of `clusters`, by the straight lines of `fitted`."""
     return {
         step: {key: line["constant"] + line["per_cluster"] * clusters for key, line in lines.items()}
         for step, lines in steps.items()
@@ -113,7 +114,7 @@ def extrapolated(clusters, steps):
 
 
 def disk_mb(folder):
-    """Return the size of all files below a folder, MB."""
+    """Return the total size of all files below a folder, MB."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 

@@ -1,7 +1,7 @@
-"""What Snakemake itself costs: planning, finding that nothing is to do, and 2,000 jobs that do nothing.
+"""Measure the time that Snakemake itself takes: for planning, for a run with nothing to do, and for 2,000 empty jobs.
 
-Seconds of wall and CPU time (with all child processes), in temporary folders; the up-to-date check needs a finished
-default run in this folder. `python benchmarks/limits/scheduling.py [jobs]`
+Times are wall and CPU seconds with all child processes. The check with nothing to do needs a finished default run in
+this folder; the other measurements use temporary folders. Usage: `python benchmarks/limits/scheduling.py [jobs]`
 """
 
 import json
@@ -20,9 +20,9 @@ from runner import RESULTS, header, spread  # noqa: E402
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 ROUNDS = 3
-#: CPU seconds of the steps of a run of the paper's size
+#: file with the CPU seconds of the steps in a run of the paper's size
 STEPS = ROOT / "docs" / "measured" / "paper_size_jobs.json"
-#: jobs of a realization, one after another, and how many trainings there are per realization
+#: jobs of a realization, one after another, and the number of trainings for each realization
 CHAIN = ("simulate_realization", "extract_images", "smooth_images")
 TRAININGS_PER_REALIZATION = 30 / 18
 
@@ -80,7 +80,7 @@ rule aggregate_ensemble:
 
 
 def main(jobs):
-    """Measure, print and write results/benchmarks/scheduling.json."""
+    """Run all measurements with `jobs` empty jobs; print them and write results/benchmarks/scheduling.json."""
     what, command = "what Snakemake itself costs", f"python benchmarks/limits/scheduling.py {jobs}"
     report = header("scheduling", what, command) | {
         "plan": repeated(plan, "planning config/paper_size.yaml in an empty folder"),
@@ -91,7 +91,7 @@ def main(jobs):
 
 
 def repeated(call, what):
-    """Wall and CPU seconds of some calls."""
+    """Call `call` several times; print and return the `spread` of its wall and CPU seconds."""
     seconds = [measured(call) for _ in range(ROUNDS)]
     wall, cpu = (spread([one[key] for one in seconds]) for key in ("wall_s", "cpu_s"))
     print(f"{what}: {wall['median']:.1f} s ({cpu['median']:.1f} s CPU)")
@@ -99,7 +99,7 @@ def repeated(call, what):
 
 
 def measured(call):
-    """Wall seconds of a call, and CPU seconds of the processes that it waits for."""
+    """Return the wall seconds of a call, and the CPU seconds of its child processes."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     call()
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -107,7 +107,7 @@ def measured(call):
 
 
 def snakemake(*arguments, folder=ROOT):
-    """Run snakemake and return what it prints."""
+    """Run snakemake in `folder` and return its output; exit if it fails."""
     done = subprocess.run([*SNAKEMAKE, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
@@ -115,14 +115,14 @@ def snakemake(*arguments, folder=ROOT):
 
 
 def plan():
-    """Plan a run of the paper's size where nothing is there yet."""
+    """Let snakemake plan a run of the paper's size in an empty folder."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["-n", "--quiet", "--snakefile", ROOT / "Snakefile", "--directory", folder]
         snakemake(*arguments, "--configfile", ROOT / "config" / "paper_size.yaml")
 
 
 def up_to_date():
-    """Find out that a finished default run has nothing to do."""
+    """Measure snakemake on a finished default run, with nothing to do; None if the run isn't finished."""
     if "Nothing to be done" not in snakemake("-n"):
         print("up-to-date check: left out, the default run isn't finished in this folder (make results)")
         return None
@@ -130,7 +130,7 @@ def up_to_date():
 
 
 def nothing(jobs):
-    """Run a DAG of the pipeline's shape whose steps only touch their outputs."""
+    """Run `jobs` jobs in the order of the pipeline that only write an empty file; return their costs."""
     realizations = round((jobs - 2) / (len(CHAIN) + TRAININGS_PER_REALIZATION))
     members = jobs - 2 - len(CHAIN) * realizations
     with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +152,7 @@ def nothing(jobs):
 
 
 def work_of(realizations, members):
-    """CPU seconds that the steps of such a DAG take where they do something."""
+    """Return the CPU seconds that the real steps take for this number of realizations and networks."""
     steps = json.loads(STEPS.read_text())["steps"]
     by_rule = {name: next(of["cpu_s_mean"] for step, of in steps.items() if step.startswith(name)) for name in CHAIN}
     training = next(of["cpu_s_mean"] for step, of in steps.items() if step.startswith("train_member"))

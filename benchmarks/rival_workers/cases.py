@@ -1,4 +1,4 @@
-"""The timed networks, and the arms that train them."""
+"""The networks that are timed, and the alternatives (arms) that train them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from clustermass.network.predict import initialise
 
 CORES = 2
 RECIPE = CONFIG["training"]["recipes"]["krippendorf2023"]
-SIDE_INPUTS = ["z", "log_z", "log_exposure"]  # the same columns for all; measured ones can be hidden, by ours alone
+SIDE_INPUTS = ["z", "log_z", "log_exposure"]  # not the measured inputs, which only our training can hide
 PRODUCTS, PRODUCT_FLOP = 20, 2 * 2048**3
 
 
 @dataclass(frozen=True)
 class Arm:
-    """`workers` that each call `do` with `options`; together they do `work` times a `unit`."""
+    """An alternative: each of its `workers` calls its method `do` with `options`; together they do `work` units."""
 
     what: str
     workers: Workers
@@ -28,7 +28,7 @@ class Arm:
     unit: str = "sample"
 
     def call(self):
-        """Wall and CPU seconds."""
+        """Do the work once; return its wall and CPU seconds."""
         return self.workers.do(self.do, **self.options)[1:]
 
 
@@ -36,8 +36,9 @@ class Arm:
 class Case:
     """A network of the configuration, without dropout, with its training data and arms.
 
-    An epoch has `samples`, or `few` in an arm that would take too long; `sizes` are ours for time against size. `bars`
-    is what ours should reach at least: samples a second over the rival's, and share of a matrix product's speed.
+    An epoch has `samples` samples, or `few` in a very slow arm; `sizes` are further sizes of our epochs.
+    `bars` are the least ratios that we want to reach, by name of the arm: our samples per second divided by those of
+    the arm, or our rate of operations divided by that of a matrix product.
     """
 
     network: str
@@ -50,7 +51,7 @@ class Case:
     bars: Mapping[str, float]
 
     def write(self, path):
-        """Write the training data of all arms."""
+        """Write the problem that all arms read: training data, network, recipe and initial weights."""
         layers = [layer for layer in CONFIG["network"][self.network]["layers"] if "dropout" not in layer]
         network = {"side_inputs": SIDE_INPUTS, "catalogue_dropout": 0.0, "layers": layers}
         weights = initialise(network, self.shape, Likelihood.outputs, [1])
@@ -58,11 +59,11 @@ class Case:
 
     @property
     def flop(self):
-        """Return the operations of a training sample."""
+        """Return the floating point operations for one training sample."""
         return flop_per_sample(self.shape, {**CONFIG["network"][self.network], "side_inputs": SIDE_INPUTS})
 
     def arms(self, python):
-        """Arms by name, ours first; the rivals are run by `python`."""
+        """Return the arms by name, ours first; `python` is the interpreter for the other libraries."""
         ours = Workers("ours.py", count=CORES)
         eager = Workers("torch_steps.py", python, count=CORES)
         rivals = {
@@ -94,7 +95,7 @@ class Case:
         return arms
 
     def _run(self, what, workers, samples=None):
-        """Arm that trains an epoch of `samples` in every process, for every member."""
+        """Return an arm that trains every member of every process for an epoch of `samples`."""
         samples = samples or self.samples
         work = samples * workers.count * workers.options.get("members", 1)
         return Arm(what, workers, {"samples": samples}, work)

@@ -1,4 +1,4 @@
-"""Plain JAX: its own gradients, the whole batch at once, one compiled step for each batch; and `vmap` of that."""
+"""Worker that trains with plain JAX: its own gradients, one compiled step for each batch, optionally under `vmap`."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ from clustermass.network.predict import unflatten, use_device
 
 
 class JaxStep:
-    """`members` networks side by side by `jax.vmap`; one network without it."""
+    """Training of one network, or of several (`members`) side by side by `jax.vmap`."""
 
     def __init__(self, problem, threads=2, members=1):
         use_device("cpu", threads)
@@ -30,13 +30,13 @@ class JaxStep:
         self.progress = self.fresh()
 
     def fresh(self):
-        """Weights and optimiser's state of all members before the first step."""
+        """Return weights and state of the optimiser of all members before the first step."""
         one = self.state, self.optimiser.init(self.state)
         return one if self.members == 1 else jax.tree.map(lambda leaf: jnp.stack([leaf] * self.members), one)
 
     @partial(jax.jit, static_argnums=(0, 1))
     def step(self, augment, progress, data, rows, key):
-        """Progress and loss after a step of each member, on its own `rows` of `data`."""
+        """Train each member by one step on its own `rows` of `data`; return progress and losses."""
         step = partial(self._step, augment)
         if self.members > 1:
             step = jax.vmap(step, in_axes=(0, None, 0, 0))
@@ -55,7 +55,7 @@ class JaxStep:
         return Likelihood().terms(mass, outputs).mean()
 
     def losses(self):
-        """Losses of the first steps on the checked batch, as it is; the mean of the members."""
+        """Return the losses of the first steps on the checked batch without augmentation, averaged over the members."""
         progress, losses = self.fresh(), []
         rows, keys = (self._each(value) for value in (jnp.arange(self.problem.batch), jax.random.key(0)))
         for _ in range(CHECKED_STEPS):
@@ -64,7 +64,7 @@ class JaxStep:
         return losses
 
     def run(self, samples):
-        """Do one epoch of the first `samples`, each member in its own order."""
+        """Train for one epoch on the first `samples`, each member in its own order; return the mean loss."""
         self.epochs += 1
         rng, key, losses = np.random.default_rng(self.epochs), jax.random.key(self.epochs), []
         order = np.stack([rng.permutation(samples) for _ in range(self.members)])

@@ -1,6 +1,7 @@
-"""Keras 3 on TensorFlow, the paper's tool: `fit` of a compiled model, images augmented in the input pipeline.
+"""Worker that trains with Keras 3 on TensorFlow, as in the paper, by `fit` of a compiled model.
 
-The pipeline is the fast way to do it; `jit_compile` is left at Keras' choice, which was as fast as without.
+Images are augmented in the input pipeline, which is the fast way. `jit_compile` is left at its default; training
+without it was as fast.
 """
 
 import os
@@ -11,11 +12,11 @@ import keras
 import tensorflow as tf
 from problem import CHECKED_STEPS, serve, widths_of
 
-EPSILON = 1e-8 * 0.001**0.5  # Keras adds it before correcting the second moment: in the first step it acts as 1e-8
+EPSILON = 1e-8 * 0.001**0.5  # Keras adds it before the bias correction; so the first step is that of Adam with 1e-8
 
 
 def network(shape, block):
-    """Build the blocks of convolutions, then the dense layers that the redshift joins."""
+    """Return the model: blocks of convolutions, then dense layers that also get the side inputs."""
     images, redshift = keras.Input(shape), keras.Input((len(block["side_inputs"]),))
     maps = images
     for features in widths_of(block, "conv"):
@@ -28,13 +29,13 @@ def network(shape, block):
 
 
 def gaussian_nll(mass, output):
-    """Loss of each sample."""
+    """Return the negative log-likelihood of each sample, without its constant; `output` is mean and log-variance."""
     mean, log_variance = output[:, 0], output[:, 1]
     return 0.5 * (log_variance + (mass - mean) ** 2 * keras.ops.exp(-log_variance))
 
 
 class Keras:
-    """One member by `fit`."""
+    """Training of one network by `fit`."""
 
     def __init__(self, problem, threads=2):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -45,13 +46,13 @@ class Keras:
         self.fill()
 
     def fill(self):
-        """Go back to the first weights."""
+        """Set the model back to the initial weights, with a new optimiser."""
         self.model.set_weights([array for layer in self.problem.layers() for array in layer])
         adam = keras.optimizers.Adam(self.problem.rate, epsilon=EPSILON)
         self.model.compile(adam, gaussian_nll)
 
     def losses(self):
-        """Losses of the first steps on the checked batch, as it is."""
+        """Return the losses of the first steps on the checked batch without augmentation."""
         images, redshift, mass = (column[: self.problem.batch] for column in self.data)
         values = []
         for _ in range(CHECKED_STEPS):
@@ -61,14 +62,14 @@ class Keras:
         return values
 
     def run(self, samples):
-        """Do one epoch of the first `samples`."""
+        """Train for one epoch on the first `samples`; return the mean loss."""
         if samples not in self.sets:
             self.sets[samples] = batches([column[:samples] for column in self.data], self.problem.batch)
         return float(self.model.fit(self.sets[samples], epochs=1, verbose=0).history["loss"][0])
 
 
 def batches(data, batch):
-    """Shuffled, augmented batches, anew each epoch."""
+    """Return a data set of augmented batches, shuffled again in each epoch."""
     images, redshift, mass = map(tf.constant, data)
 
     def chosen(rows):
@@ -79,7 +80,7 @@ def batches(data, batch):
 
 
 def augmented(images):
-    """Give each of `images` (sample, y, x, band) one of the eight symmetries at random."""
+    """Return images (sample, y, x, band), each turned or flipped by one of the eight symmetries at random."""
     index = tf.random.uniform((tf.shape(images)[0], 1, 1, 1), 0, 8, tf.int32)
     images = tf.where(index & 1 > 0, tf.reverse(images, [1]), images)
     images = tf.where(index & 2 > 0, tf.reverse(images, [2]), images)

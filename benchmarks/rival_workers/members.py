@@ -1,4 +1,4 @@
-"""An epoch of our training with several members in one job, to measure its memory."""
+"""Worker that trains several of our networks for an epoch in one job, to measure its memory."""
 
 from problem import serve
 
@@ -10,14 +10,14 @@ VALIDATED = 100
 
 
 class Members:
-    """Members one after another, as on a CPU, or stacked side by side, as on a GPU."""
+    """Training of several networks, one after another (as on a CPU) or side by side (as on a GPU)."""
 
     def __init__(self, problem, threads=1):
         use_device("cpu", threads)
         self.problem = problem
 
     def fit(self, members, together):
-        """Train `members` networks for an epoch."""
+        """Train `members` networks for an epoch, side by side if `together`; return their number."""
         problem = self.problem
         columns = problem.images, 0.3 + 0.05 * problem.redshift[:, 0] % 0.2, problem.mass
         train, val = Subset(*columns), Subset(*(column[:VALIDATED] for column in columns))

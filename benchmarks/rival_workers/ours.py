@@ -1,4 +1,4 @@
-"""Our training: epochs as the trainer runs them, and one large matrix product by the same library."""
+"""Worker that trains with our code, in epochs as our trainer runs them, and multiplies large matrices by JAX."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ SIDE = 2048
 
 
 class Ours:
-    """One member, scanned epochs."""
+    """Training of one network in compiled epochs."""
 
     def __init__(self, problem, threads=1):
         use_device("cpu", threads)
@@ -24,16 +24,16 @@ class Ours:
         self.matrix, self.product = jnp.ones((SIDE, SIDE)), jax.jit(jnp.matmul)
 
     def program(self, recipe, samples):
-        """Return what is compiled."""
+        """Return the training program for epochs of `samples` with a `recipe`."""
         shape = (samples, *self.problem.images.shape[1:])
         return Program.from_config(self.structure, Likelihood(), self.problem.network, recipe, shape)
 
     def fresh(self, program):
-        """Progress before the first epoch."""
+        """Return the progress before the first epoch."""
         return stacked([begin(program, self.state)])
 
     def epoch(self, program, progress, arrays):
-        """Return progress and losses (step,) of one epoch over `arrays`."""
+        """Train for one epoch on `arrays` (images, side inputs, masses); return progress and losses (step,)."""
         images, side, mass = map(jnp.asarray, arrays)
         data = TrainingData({"image": images, "side": side}, mass, jnp.ones(len(mass)))
         rates = np.full((1, len(data.mass) // program.batch), self.problem.rate, np.float32)
@@ -43,7 +43,7 @@ class Ours:
         return progress, np.asarray(losses)[0]
 
     def losses(self):
-        """Losses of the first steps on the checked batch, as it is."""
+        """Return the losses of the first steps on the checked batch without augmentation."""
         recipe = {**self.problem.recipe, "augmentation": "none"}
         program = self.program(recipe, self.problem.batch)
         progress, losses = self.fresh(program), []
@@ -53,14 +53,14 @@ class Ours:
         return losses
 
     def run(self, samples):
-        """Do one epoch of the first `samples`."""
+        """Train for one epoch on the first `samples`; return the mean loss."""
         arrays = [column[:samples] for column in (self.problem.images, self.problem.redshift, self.problem.mass)]
         program = self.program(self.problem.recipe, samples)
         self.progress, losses = self.epoch(program, self.progress, arrays)
         return float(losses.mean())
 
     def matmul(self, repeats):
-        """Multiply two large matrices."""
+        """Multiply two large matrices `repeats` times."""
         for _ in range(repeats):
             self.product(self.matrix, self.matrix).block_until_ready()
 

@@ -1,8 +1,8 @@
-"""Training data of all arms of `rivals.py`, and the workers' protocol. Needs only NumPy.
+"""The training problem of all alternatives (arms) in `rivals.py`, and the workers' protocol. Needs only NumPy.
 
-A worker is a process that lives through all rounds. It reads one JSON object a line from its standard input, such as
-``{"do": "run", "samples": 500}``, calls that method of its arm and answers with a line: what the method returned, CPU
-and wall seconds, and the peak memory of the process.
+A worker is a process that is used for all rounds. Each line of its standard input is a JSON object such as
+``{"do": "run", "samples": 500}``. The worker calls the method of this name of its arm. It answers with one line: the
+value that the method returned, CPU and wall seconds, and the peak memory of the process.
 """
 
 import json
@@ -18,7 +18,7 @@ CHECKED_STEPS = 3
 
 
 class Problem:
-    """Images, network, first weights and recipe, read from the file that `write` made."""
+    """Training data, network, initial weights and recipe, read from a file that `write` made."""
 
     def __init__(self, path):
         with np.load(path) as stored:
@@ -30,7 +30,7 @@ class Problem:
         self.batch, self.rate = self.recipe["batch_size"], self.recipe["learning_rate"]
 
     def checked_batch(self):
-        """Return the batch on which all arms must give the same losses."""
+        """Return images, side inputs and masses of the batch on which all arms must give the same losses."""
         return self.images[: self.batch], self.redshift[: self.batch], self.mass[: self.batch]
 
     def layers(self):
@@ -40,7 +40,7 @@ class Problem:
 
 
 def write(path, shape, network, recipe, weights, samples):
-    """Draw `samples` random standardised images of `shape` (y, x, band), and write the problem to `path`."""
+    """Draw `samples` random standardised images of `shape` (y, x, band) with masses; write the problem to `path`."""
     rng = np.random.default_rng(1)
     sizes = {
         "images": (samples, *shape),
@@ -52,12 +52,18 @@ def write(path, shape, network, recipe, weights, samples):
 
 
 def widths_of(network, kind):
-    """Return the features of the layers of a kind: all convolutions are 3 x 3 with 2 x 2 average pooling."""
+    """Return the number of features of each layer of a kind (`conv` or `dense`) in a network's block.
+
+    All convolutions are taken as 3 x 3 with 2 x 2 average pooling.
+    """
     return [layer[kind] for layer in network["layers"] if kind in layer]
 
 
 def flop_per_sample(shape, network):
-    """Return the operations in matrix products for a training sample, without the first layer's input gradient."""
+    """Return the floating point operations in matrix products for one training sample.
+
+    The gradient by the input of the first layer is not counted, because training doesn't need it.
+    """
     total, (side, _, channels) = 0, shape
     for number, features in enumerate(widths_of(network, "conv")):
         total += (3 if number else 2) * 2 * side**2 * 9 * channels * features
@@ -67,9 +73,9 @@ def flop_per_sample(shape, network):
 
 
 def serve(make):
-    """Answer the parent's lines with the methods of ``make(Problem, **options)``, until they end."""
+    """Run the worker: make its arm by ``make(Problem, **options)``, and answer lines until the input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print must not come among the answers
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
     arm = make(Problem(sys.argv[1]), **json.loads(sys.argv[2]))
     for line in sys.stdin:
         call = json.loads(line)

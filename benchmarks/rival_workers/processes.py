@@ -1,4 +1,4 @@
-"""The parent's side of the workers: start them, run the same call in several at once, time it."""
+"""Worker processes as seen by the parent: start them, make the same call in all of them at once, time it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 
 def keep_to_cores(cores):
-    """Restrict this process and its children to a number of cores, if the system can; return the number of cores."""
+    """Restrict this process and its children to `cores` cores, if the system can; return the number of cores left."""
     if not hasattr(os, "sched_setaffinity"):
         return os.cpu_count()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
@@ -21,7 +21,7 @@ def keep_to_cores(cores):
 
 @dataclass
 class Workers:
-    """`count` equal worker processes with a number of threads each; a context manager that ends them."""
+    """`count` equal worker processes with `threads` threads each; a context manager that ends them."""
 
     script: str
     python: Path | str = sys.executable
@@ -32,7 +32,7 @@ class Workers:
     processes: list = field(default_factory=list)
 
     def start(self, problem, messages):
-        """Start the processes on the file `problem`; all their output except answers goes to `messages`."""
+        """Start the processes with the file `problem`; their output except the answers goes to the file `messages`."""
         command = [self.python, HERE / self.script, problem, json.dumps({"threads": self.threads, **self.options})]
         env = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": messages, "env": env, "text": True}
@@ -50,12 +50,12 @@ class Workers:
             process.stdout.close()
 
     def do(self, what, **options):
-        """Have every process do `what`; its values, wall seconds until the last has answered, and CPU seconds of all.
+        """Call the method `what` in every process; return the values, wall seconds to the last answer, and CPU seconds.
 
         Raises
         ------
         RuntimeError
-            A process has ended instead of answering.
+            A process ended without an answer.
         """
         start = time.perf_counter()
         for process in self.processes:

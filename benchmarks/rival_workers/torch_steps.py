@@ -1,4 +1,4 @@
-"""PyTorch's training, as its users write it: shuffle, augment, step; eager or by torch.compile."""
+"""Worker that trains with PyTorch in the usual way (shuffle, augment, step), in eager mode or by torch.compile."""
 
 import torch
 from problem import CHECKED_STEPS, serve, widths_of
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Network(nn.Module):
-    """The blocks of convolutions, then the dense layers that the redshift joins."""
+    """Blocks of convolutions, then dense layers that also get the side inputs."""
 
     def __init__(self, shape, network):
         super().__init__()
@@ -21,12 +21,12 @@ class Network(nn.Module):
         self.convolutional, self.dense = nn.Sequential(*blocks), nn.Sequential(*dense[:-1])
 
     def forward(self, images, redshift):
-        """Mean and log-variance (sample, 2) from images (sample, band, y, x)."""
-        maps = self.convolutional(images).permute(0, 2, 3, 1)  # of channels_last maps: a view, in our order
+        """Return mean and log-variance (sample, 2) for images (sample, band, y, x) and side inputs (sample, column)."""
+        maps = self.convolutional(images).permute(0, 2, 3, 1)  # a view, since maps are channels_last; our order of axes
         return self.dense(torch.cat([maps.flatten(1), redshift], 1))
 
     def fill(self, layers):
-        """Take over our weights, turned to PyTorch's order of axes."""
+        """Copy our weights into the network, in PyTorch's order of axes."""
         mine = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
         with torch.no_grad():
             for layer, (kernel, bias) in zip(mine, layers, strict=True):
@@ -36,7 +36,7 @@ class Network(nn.Module):
 
 
 class Torch:
-    """One member in channels_last layout."""
+    """Training of one network in channels_last layout."""
 
     def __init__(self, problem, threads=1, compiled=False):
         torch.set_num_threads(threads)
@@ -49,12 +49,12 @@ class Torch:
         self.fill()
 
     def fill(self):
-        """Go back to the first weights."""
+        """Set the network back to the initial weights, with a new optimiser."""
         self.model.fill(self.problem.layers())
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.problem.rate, fused=True)
 
     def step(self, images, redshift, mass):
-        """Loss of a batch, before a step of Adam on it."""
+        """Do one step of Adam on a batch; return its loss before the step."""
         self.optimiser.zero_grad(set_to_none=True)
         mean, log_variance = self.call(images.permute(0, 3, 1, 2), redshift).unbind(1)
         loss = 0.5 * (log_variance + (mass - mean) ** 2 * torch.exp(-log_variance)).mean()
@@ -63,14 +63,14 @@ class Torch:
         return loss.detach()
 
     def losses(self):
-        """Losses of the first steps on the checked batch, as it is."""
+        """Return the losses of the first steps on the checked batch without augmentation."""
         batch = [column[: self.problem.batch] for column in self.data]
         values = [float(self.step(*batch)) for _ in range(CHECKED_STEPS)]
         self.fill()
         return values
 
     def run(self, samples):
-        """Do one epoch of the first `samples`."""
+        """Train for one epoch on the first `samples`; return the mean loss."""
         losses = []
         for rows in torch.randperm(samples).split(self.problem.batch):
             images, redshift, mass = (column[rows] for column in self.data)
@@ -78,14 +78,14 @@ class Torch:
         return float(torch.stack(losses).mean())
 
     def matmul(self, repeats, side=2048):
-        """Multiply two large matrices."""
+        """Multiply two large matrices `repeats` times."""
         matrix = torch.ones(side, side)
         for _ in range(repeats):
             matrix @ matrix
 
 
 def augmented(images):
-    """Give each of `images` (sample, y, x, band) one of the eight symmetries at random."""
+    """Return images (sample, y, x, band), each turned or flipped by one of the eight symmetries at random."""
     index = torch.randint(8, (len(images), 1, 1, 1))
     images = torch.where(index & 1 > 0, images.flip(1), images)
     images = torch.where(index & 2 > 0, images.flip(2), images)
