@@ -1,18 +1,18 @@
-# make results   environment from the lock, then the whole run to the report; a second call does nothing
-# make paper     the results of Krippendorf et al. (2023) and ours: results/paper/paper.html; takes hours (docs/paper.md)
-# make validate-sky  the simulated sky compared with published numbers: results/validation
-# make test      environment, then the tests, except those that take minutes
-# make test-all  environment, then all tests, also further whole runs and kills
-# make campaign  tests with 2,400 damaged input files, ten times as many as in `make test`, and 20 kills of a whole run
-# make test-slurm  the workflow on a SLURM cluster of one node, this machine; needs root and Debian's slurm-wlm and munge
-# make benchmark environment, then benchmarks/*.py: timings to results/benchmarks
-# Needs only Python >= 3.11 with venv, make and git. CONFIG=config/paper_size.yaml sets the configuration, CORES=8 the cores.
+# make results   sets up the environment from the lock, then makes the whole run up to the report; a second call does nothing
+# make paper     compares the results of Krippendorf et al. (2023) with ours: results/paper/paper.html; takes hours (docs/paper.md)
+# make validate-sky  compares the simulated sky with published numbers: results/validation
+# make test      sets up the environment, then runs the tests except those that take minutes
+# make test-all  sets up the environment, then runs all tests, with further whole runs and kills
+# make campaign  tests 2,400 damaged input files, ten times the number in `make test`, and kills a whole run 20 times
+# make test-slurm  tests the workflow on a SLURM cluster whose only node is this machine; needs root and Debian's slurm-wlm and munge
+# make benchmark sets up the environment, then runs benchmarks/*.py; the times go to results/benchmarks
+# Only Python >= 3.11 with venv, make and git are needed. CONFIG=config/paper_size.yaml sets the configuration, CORES=8 the number of cores.
 PYTHON ?= python3
 CORES ?= all
 CONFIG ?=
 UV_VERSION := 0.13.9
 BIN := .venv/bin
-# two processes; the tests of a module share what they prepare
+# two processes; --dist loadscope keeps the tests of a module in one process, because they share what they prepare
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 export UV_PYTHON_DOWNLOADS := never
 
@@ -66,7 +66,7 @@ results/benchmarks/rivals-venv/ready: benchmarks/requirements.txt
 
 environment: .venv/ready
 
-# .venv/ready says where the environment was made: a copied or moved one would run the code that lies there
+# .venv/ready holds the folder where the environment was made: a copied or moved environment would run the code in that folder
 MOVED := $(shell [ ! -s .venv/ready ] || [ "$$(cat .venv/ready)" -ef . ] || echo moved)
 
 moved:

@@ -1,7 +1,7 @@
-"""Write envs/*.yaml: one conda environment per dependency group of pyproject.toml, pinned to the versions in uv.lock.
+"""Write envs/*.yaml: one conda environment for each dependency group of pyproject.toml, with the versions in uv.lock.
 
 Usage (from the repository's root):  .venv/bin/python envs/pin.py [--check]
-With --check nothing is written; the exit status says whether the files match the lock.
+With --check, nothing is written, and the exit status is 1 if the files do not match the lock.
 """
 
 import subprocess
@@ -19,7 +19,7 @@ PLATFORM |= {"platform_machine": "x86_64", "platform_system": "Linux", "os_name"
 
 
 def environment(group: str) -> str:
-    """Return the text of the conda environment file of one dependency group."""
+    """Return the text of the conda environment file for a dependency group."""
     export = ("export", "--frozen", "--only-group", group, "--no-hashes", "--no-annotate", "--no-header")
     lines = subprocess.run(
         [UV, *export], check=True, capture_output=True, text=True, cwd=ENVS.parent
@@ -32,7 +32,7 @@ def environment(group: str) -> str:
 
 
 def main() -> int:
-    """Write or check all environment files; return the exit status."""
+    """Write all environment files, or with --check compare them; return the exit status."""
     texts = {ENVS / f"{group}.yaml": environment(group) for group in GROUPS}
     if "--check" in sys.argv[1:]:
         stale = [path.name for path, text in texts.items() if not path.is_file() or path.read_text() != text]

@@ -1,4 +1,4 @@
-"""Processes at work in a folder: snakemakes, and steps whose snakemake was killed."""
+"""Find processes that work in a folder: snakemakes, and steps whose snakemake was killed."""
 
 import os
 from itertools import pairwise
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import psutil
 
-#: how long a step that is asked to end may take
+#: seconds that a step has to end after SIGTERM, before it is killed
 PATIENCE_S = 5
 
 
 def snakemakes(directory: Path) -> list[psutil.Process]:
-    """Snakemakes of this machine that work in `directory`; those inside jobs don't count."""
+    """Return the snakemake processes of this machine that work in `directory`, without those inside jobs."""
     at_work = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command = process.info["cmdline"] or []
@@ -22,10 +22,10 @@ def snakemakes(directory: Path) -> list[psutil.Process]:
 
 
 def stop_orphans(directory: Path) -> int:
-    """End the steps in `directory` whose snakemake was killed, with all that they started; return their number.
+    """End the steps in `directory` whose snakemake was killed, with their child processes; return their number.
 
-    A killed snakemake's steps live on. Snakemake has no record of what they write, so the next run would make it
-    again, at the same time.
+    The steps of a killed snakemake go on. Snakemake has no record of the files that they write, so the next run would
+    write the same files at the same time.
     """
     scripts = str(directory / ".snakemake" / "scripts") + os.sep
     steps = [
@@ -52,7 +52,7 @@ def _is_snakemake(command: list[str]) -> bool:
 def _without_snakemake(process: psutil.Process) -> bool:
     try:
         return not any(_is_snakemake(parent.cmdline()) for parent in process.parents())
-    except psutil.Error:  # it or one of its parents has just ended
+    except psutil.Error:  # the process or one of its parents has just ended
         return False
 
 

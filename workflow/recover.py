@@ -1,9 +1,9 @@
-"""Tidy up after a snakemake that was killed while its jobs ran on a SLURM cluster; then the same command goes on.
+"""Clean up after a snakemake that was killed while its jobs ran on a SLURM cluster; then the same command can go on.
 
     .venv/bin/python workflow/recover.py [the same --configfile and targets]
 
-Its jobs go on running: they are cancelled. Jobs that ended meanwhile left files without a record of their making, which
-no later change of the configuration would make again: they are removed.
+Jobs that are still running are cancelled. Files of jobs that ended after the kill are removed, because Snakemake has no
+record of how they were made: it would not make them again after a change of the configuration.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PATIENCE_S = 120
 
 
 def main(arguments: list[str]) -> int:
-    """Return the exit status: 1 where a snakemake is at work in this folder."""
+    """Clean up; return the exit status, 1 if a snakemake is running in this folder."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--directory", type=Path, default=Path())
     directory = parser.parse_known_args(arguments)[0].directory.resolve()
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         return 1
     cancelled = cancel_jobs(directory)
     subprocess.run([*SNAKEMAKE, "--unlock", "--quiet", "all", *arguments], check=True)
-    removed = [path for path in unrecorded(arguments) if (directory / path).exists()]  # not temporary ones
+    removed = [path for path in unrecorded(arguments) if (directory / path).exists()]  # not temporary files
     for path in removed:
         (directory / path).unlink()
     print(f"{cancelled} jobs cancelled, {len(removed)} files removed. The same snakemake command goes on from here.")
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def cancel_jobs(directory: Path) -> int:
-    """Cancel the jobs of all runs in the logs of `directory`, wait for their end, and return their number."""
+    """Cancel the jobs of all runs that have a log in `directory`, wait for their end, and return their number."""
     lines = [line for log in (directory / ".snakemake" / "log").glob("*.log") for line in log.read_text().splitlines()]
     runs = {line.partition(RUN_ID)[2].strip() for line in lines if RUN_ID in line}
     jobs = queued(runs)
@@ -50,14 +50,14 @@ def cancel_jobs(directory: Path) -> int:
 
 
 def queued(runs: set[str]) -> list[str]:
-    """Numbers of the waiting or running jobs whose name is that of a run."""
+    """Return the numbers of the waiting or running jobs of the given runs; SLURM gives them the run's id as name."""
     command = ["squeue", "--me", "--noheader", "--format=%i %j"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return [number for number, name in map(str.split, lines) if name in runs]
 
 
 def unrecorded(arguments: list[str]) -> list[str]:
-    """Return outputs that snakemake has no record of: it lists a log for every recorded one."""
+    """Return the existing outputs that snakemake has no record of: its summary shows no log for them."""
     targets = arguments.index("--") if "--" in arguments else len(arguments)
     command = [*SNAKEMAKE, *arguments[:targets], "--summary", *arguments[targets:]]
     table = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()

@@ -1,8 +1,8 @@
-"""Run snakemake, recover from an earlier kill, and end by showing the result. Called by `make results`.
+"""Recover from an earlier kill, run snakemake, and show the result. `make results` calls this script.
 
-All arguments go to snakemake. A run that is killed leaves Snakemake's lock and unfinished files under temporary names.
-If snakemake alone was killed, its steps go on without it. All three are removed, but only if no other snakemake works
-in this folder.
+All arguments are passed to snakemake. A killed run leaves Snakemake's lock, and unfinished files with temporary names.
+If only snakemake was killed, its steps go on without it. This script ends these steps and removes lock and files, but
+only if no other snakemake works in this folder.
 """
 
 import fcntl
@@ -26,24 +26,24 @@ from clustermass.report.console import headline
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-# leaves the lines of each step and the number of steps done; failures are explained by this script
+# hides all but the steps' own lines and the number of finished steps; this script explains failures
 QUIET = ["--quiet", "host", "reason", "rules", "--no-hooks"]
 STATE = Path(".snakemake")
 RESULTS = Path("results")
-#: no file that is being written stays unchanged for so long
+#: seconds after which an unchanged temporary file counts as abandoned
 ABANDONED_S = 600
 AGAIN = "The same command goes on from here; finished files are kept."
 
 
 def main(arguments: list[str]) -> int:
-    """Return snakemake's exit status, after printing the headline table where it succeeded."""
+    """Run snakemake, print the table of key figures if it succeeded, and return the exit status."""
     os.chdir(ROOT)
     try:
-        load_config(config_arguments(arguments)[1:])  # a missing file is one sentence here, a traceback in snakemake
+        load_config(config_arguments(arguments)[1:])  # names a missing file; snakemake would show a traceback
         with alone():
             recover()
             status = run_snakemake(arguments)
-        if status == 0 and "--" not in arguments:  # targets named after it have no summary
+        if status == 0 and "--" not in arguments:  # other targets, named after `--`, have no summary
             headline(RESULTS / run_name(arguments))
     except InputError as error:
         print(error, file=sys.stderr)
@@ -53,12 +53,12 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Hold this folder's lock for `make results`.
+    """Hold the lock that `make results` has on this folder.
 
     Raises
     ------
     InputError
-        Another `make results` or a snakemake is at work here, or nothing can be written here.
+        Another `make results` or a snakemake works in this folder, or nothing can be written in it.
     """
     for folder in (STATE, RESULTS):
         try:
@@ -88,14 +88,14 @@ def alone() -> Iterator[None]:
 
 
 def note(stream: TextIO, holder: str) -> None:
-    """Write down who holds the lock; a full disk, which Snakemake will report, is no reason to stop here."""
+    """Write the process and machine that hold the lock into it; errors are ignored (Snakemake reports a full disk)."""
     with suppress(OSError):
         stream.truncate(0)
         os.write(stream.fileno(), holder.encode())
 
 
 def unwritable(folder: Path, why: str) -> str:
-    """Message about a folder in which nothing can be written."""
+    """Return the message for a folder in which nothing can be written."""
     return (
         f"{ROOT / folder}: can't be written ({why}). Make it writable (`mount`, `ls -ld` and `df` say why it isn't), "
         "then the same command goes on. To read finished results nothing has to run."
@@ -103,7 +103,7 @@ def unwritable(folder: Path, why: str) -> str:
 
 
 def holder(stream: TextIO) -> str:
-    """Say who holds the lock, and what to do about it."""
+    """Return a text on the process that holds the lock, and what to do about it."""
     stream.seek(0)
     number, _, host = stream.read().partition(" ")
     if not host:
@@ -112,12 +112,12 @@ def holder(stream: TextIO) -> str:
 
 
 def recover() -> None:
-    """Take away what a killed run left: its steps, its lock, its unfinished files.
+    """End the steps that a killed run left behind, and remove its lock and unfinished files.
 
     Raises
     ------
     InputError
-        The lock was set on another machine, whose processes can't be seen from here.
+        The lock was set on another machine, whose processes this one can't list.
     """
     if stopped := stop_orphans(ROOT):
         print(f"An earlier run was killed: stopped {stopped} of its steps that went on without it.", file=sys.stderr)
@@ -130,29 +130,30 @@ def recover() -> None:
                 f"was killed: rm -r {locks}, then the same command goes on."
             )
         print("An earlier run was killed: taking its lock away; finished files are kept.", file=sys.stderr)
-        for path in locks.iterdir():  # as `snakemake --unlock`, which needs a valid configuration
+        for path in locks.iterdir():  # like `snakemake --unlock`, but this works with an invalid configuration, too
             path.unlink()
     for path in abandoned():
         path.unlink(missing_ok=True)
 
 
 def host_of_last_run() -> str | None:
-    """Return the name of the machine in the newest of snakemake's logs."""
+    """Return the name of the machine from snakemake's newest log; None if there is none."""
     logs = sorted((STATE / "log").glob("*.snakemake.log"))
     lines = logs[-1].read_text(encoding="utf-8", errors="replace").splitlines() if logs else []
     return next((line.split()[1] for line in lines if line.lower().strip().startswith("host: ")), None)
 
 
 def abandoned() -> list[Path]:
-    """Temporary files of `clustermass.io.files.atomic` whose writers were killed."""
+    """Return the temporary files of `clustermass.io.files.atomic` that have not changed for `ABANDONED_S`."""
     now = time.time()
     return [path for path in RESULTS.rglob(".*.part*") if now - path.stat().st_mtime > ABANDONED_S]
 
 
 def run_snakemake(arguments: list[str]) -> int:
-    """Return snakemake's exit status, 130 after Ctrl-C and 143 after SIGTERM, when its steps have ended.
+    """Run snakemake until its steps have ended; return its exit status, 130 after Ctrl-C and 143 after SIGTERM.
 
-    Ctrl-C reaches snakemake directly: it stops its steps. At SIGTERM it lets running steps end and starts no more.
+    At Ctrl-C, which snakemake gets directly, it stops its steps. At SIGTERM it lets running steps end and starts no
+    new ones.
     """
     began, asked = time.time(), []
     with subprocess.Popen([*SNAKEMAKE, *QUIET, *arguments]) as snakemake:
@@ -177,13 +178,13 @@ def run_snakemake(arguments: list[str]) -> int:
 
 
 def said_since(began: float) -> str:
-    """Return what snakemake wrote to its logs since `began`."""
+    """Return the text of snakemake's logs that were written since the time `began`."""
     logs = [path for path in (STATE / "log").glob("*.snakemake.log") if path.stat().st_mtime >= began]
     return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
 
 
 def config_arguments(arguments: list[str]) -> list[str]:
-    """Return the --configfile part of the arguments."""
+    """Return `--configfile` and its files from the arguments; empty without it."""
     if "--configfile" not in arguments:
         return []
     start = arguments.index("--configfile")
@@ -192,7 +193,7 @@ def config_arguments(arguments: list[str]) -> list[str]:
 
 
 def run_name(arguments: list[str]) -> str:
-    """Return the name of the run that the configuration files give."""
+    """Return the name of the run from the configuration files in the arguments."""
     files = [ROOT / "config" / "config.yaml", *config_arguments(arguments)[1:]]
     return str(load_config(files)["run"])
 

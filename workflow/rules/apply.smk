@@ -1,5 +1,5 @@
 use rule step as infer_observed with:
-    """Masses of an observed field, as FITS, VOTable, ECSV and netCDF."""
+    """Predict the masses of an observed field and write them as FITS, VOTable, ECSV and netCDF."""
     input:
         images=realizations("images", "field"),
         smoothed=realizations("smoothed", "field"),
@@ -27,11 +27,11 @@ use rule step as infer_observed with:
         acronym=config["observed"]["acronym"],
         mass_prior=mass_prior,
         cosmology=cosmology("experiment"),
-        device="cpu",  # seconds of work; the same bytes wherever the ensemble was trained
+        device="cpu",  # this takes seconds and gives the same bytes everywhere
 
 
 use rule step as compare_published with:
-    """Masses of an observed field against published ones: offset, trends, scatter."""
+    """Compare the masses of an observed field with published ones: offset, trends and scatter."""
     input:
         masses=f"{EXPERIMENT}/observed/{{field}}/masses.fits",
         catalogues=realizations("catalogue", "field"),

@@ -1,5 +1,5 @@
 rule step:
-    """What the steps below inherit (`use rule step as ...`): environment, memory and time, and how they are called."""
+    """Defaults for other rules, which inherit them by `use rule step as ...`: environment, memory, time and script."""
     log:
         "results/logs/step.log",
     conda:

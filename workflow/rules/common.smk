@@ -1,13 +1,13 @@
-"""Checked configuration and the names that all rules share. No rules."""
+"""The checked configuration, and the names and functions that all rules share. This file has no rules."""
 
 import json
 import os
 import sys
 
 sys.path.insert(0, str(ROOT / "src"))
-# conda environments and cluster jobs find the package by this variable: it is never installed into them
+# by this variable, conda environments and cluster jobs find the package, which is never installed into them
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
-# hashes of code take a second of CPU time: snakemakes inside cluster jobs inherit them from the submitting one
+# hashing the code takes a second of CPU time; snakemakes inside cluster jobs inherit the hashes from the submitting one
 CODE_INHERITED = "CLUSTERMASS_CODE"
 CODE = {} if workflow.is_main_process else json.loads(os.environ.get(CODE_INHERITED, "{}"))
 
@@ -35,7 +35,7 @@ from clustermass.io.provenance import config_hash
 from clustermass.io.provenance import source_hash
 from clustermass.network.accelerator import has_accelerator_plugin
 
-# a module is given a configuration of its own, which here becomes an overlay like any other
+# if this workflow is a module of another one, its own configuration is merged like any overlay
 config.update(merge(load_config([ROOT / "config" / "config.yaml"]), config))
 try:
     check_config(config)
@@ -44,18 +44,18 @@ except InputError as error:
 
 
 def training_clusters_of(name):
-    """The settings that choose an experiment's training and test clusters and how they are measured."""
+    """Return the settings that select the training and test clusters of an experiment, and their images."""
     return [EXPERIMENTS[name][key] for key in ("sky", "images", "selection", "train_selection", "train_clusters")]
 
 
 RUN = config["run"]
 SKIES = {name: resolve_sky(config["skies"], name) for name in config["skies"]}
-# the base first, then by name: their order in the configuration doesn't matter
+# the base experiment comes first, the others by name, so that their order in the configuration doesn't matter
 EXPERIMENTS = {
     name: resolve_experiment(config["experiments"], name)
     for name in sorted(config["experiments"], key=lambda name: (name != BASE_EXPERIMENT, name))
 }
-# how images are cut, by the suffix of their files' names: none for the default images
+# settings for cutting out images, by the suffix of their files' names; the default images have no suffix
 IMAGES = {
     "": config["images"],
     **{f"_{name}": resolve_images(config["images"], config["image_sets"], name) for name in config["image_sets"]},
@@ -63,13 +63,13 @@ IMAGES = {
 FIELDS = config["observed"]["fields"]
 # published masses by field
 PUBLISHED = {field: block for field, block in config["observed"]["published"].items() if field in FIELDS}
-# controls test what a network uses: they give no observed cluster a mass
+# experiments that give masses of observed clusters; controls only test which information a network uses
 WEIGHING = [name for name, experiment in EXPERIMENTS.items() if experiment["control"] == "none"]
 MEMBERS = {
     name: [f"{member:02d}" for member in range(experiment["members"] or config["ensemble"]["members"])]
     for name, experiment in EXPERIMENTS.items()
 }
-# the first experiment with the same training clusters
+# by experiment, the first experiment with the same clusters: it makes the baselines that all of them share
 WITH_BASELINES = {
     name: next(other for other in EXPERIMENTS if training_clusters_of(other) == training_clusters_of(name))
     for name in EXPERIMENTS
@@ -103,12 +103,12 @@ wildcard_constraints:
 
 
 def skies_of(source, observed):
-    """Wildcard constraint: skies of one source, with or without known masses."""
+    """Return a wildcard constraint: the skies of one kind of source, either observed ones or those with known masses."""
     return "|".join(SKIES_BY_KIND[source, observed]) or "(?!)"
 
 
 def skies_with_events():
-    """Wildcard constraint: skies of photons, not of images."""
+    """Return a wildcard constraint: the skies that have photons, not only images."""
     return "|".join(name for name, sky in SKIES.items() if sky["source"] != "published") or "(?!)"
 
 
@@ -117,7 +117,10 @@ def realization_files(*names):
 
 
 def simulated_files(observed):
-    """Files of a simulated realization; an observed field has no truth, and its labels and sources last until detection."""
+    """Return the output files of a simulation by name.
+
+    An observed field gets no truth. Its labels and sources contain the truth, so they are deleted after the detection.
+    """
     if not observed:
         return realization_files("events", "exposure", "labels", "sources", "truth")
     secret = {name: temp(path) for name, path in realization_files("labels", "sources").items()}
@@ -125,19 +128,19 @@ def simulated_files(observed):
 
 
 def detected_files(observed):
-    """Files of the source detection; detections of an observed field are matched to no halo."""
+    """Return the output files of the source detection by name; an observed field has no matches to haloes."""
     return realization_files("catalogue") if observed else realization_files("catalogue", "matches")
 
 
 def in_order(block):
-    """A block with its keys sorted, so that writing the same keys in another order re-runs nothing."""
+    """Return a block with its keys sorted, so that another order of the keys re-runs nothing."""
     if isinstance(block, dict):
         return {key: in_order(block[key]) for key in sorted(block)}
     return [in_order(entry) for entry in block] if isinstance(block, list) else block
 
 
 def code(script, *modules):
-    """Hash of what an adapter and modules do; comments and layout don't count."""
+    """Return the hash of the code of a script in workflow/scripts and of modules; comments and layout don't count."""
     step = " ".join([script, *modules])
     if step not in CODE:
         CODE[step] = source_hash(modules, [ROOT / "workflow" / "scripts" / f"{script}.py"])
@@ -146,7 +149,7 @@ def code(script, *modules):
 
 
 def step(function):
-    """Params of a rule that calls a function of the package, with the function's name and the hash of its module."""
+    """Return the name of a function of the package and the hash of its module, as params of the rule that calls it."""
     return {"step": function, "code": code("step", function.rpartition(".")[0])}
 
 
@@ -155,14 +158,14 @@ def cosmology_of(sky):
 
 
 def test_skies():
-    """Pairs of an experiment and a sky that it is tested on."""
+    """Return all pairs of an experiment and a test sky of it."""
     return [(name, sky) for name, experiment in EXPERIMENTS.items() for sky in experiment["test_skies"]]
 
 
 def absent_files():
-    """Messages on a user's own files that the configuration names for skies in use but that are missing.
+    """Yield a message for each missing file of the user that the configuration names for a sky in use.
 
-    Snakemake itself reports no missing input if its outputs exist; it would go on with outputs of other files.
+    Snakemake reports no missing input if the outputs made from it exist. It would use outputs made from other files.
     """
     used = {*FIELDS, *(experiment["sky"] for experiment in EXPERIMENTS.values()), *(sky for _, sky in test_skies())}
     for sky in sorted(used & {*SKIES_BY_KIND["published", False]}):
@@ -180,13 +183,13 @@ def absent_files():
 
 
 def fetches_files():
-    """Whether this call is to fetch files: then they needn't exist yet."""
-    # Snakemake knows its targets only after reading this; a job in its own process has the target `<rule>:`
+    """Return whether this call of snakemake downloads the user's files, which then needn't exist yet."""
+    # Snakemake has no list of targets yet while it reads this file; in a job's own process the target is `<rule>:`
     return "download" in {argument.rstrip(":") for argument in sys.argv}
 
 
 def of_set(experiment):
-    """Suffix of the file names of an experiment's images."""
+    """Return the suffix in the file names of an experiment's images."""
     name = EXPERIMENTS[experiment]["images"]
     return "" if name in DEFAULT_IMAGES else f"_{name}"
 
@@ -203,13 +206,13 @@ def of_realizations(sky, name):
 
 
 def gpus_per_training():
-    """Number of GPUs that a training job asks for; trainings on one machine take turns on its GPU (profiles/default)."""
+    """Return the number of GPUs that a training job asks for; by profiles/default, only one job at a time gets the GPU."""
     device = config["training"]["device"]
     return int(device == "gpu" or (device == "auto" and has_accelerator_plugin()))
 
 
 def training_environment():
-    """Environment of a training, by the configuration alone: login node and compute node must agree."""
+    """Return the conda environment of a training; it depends only on the configuration, so it is the same on all nodes."""
     return "../../envs/train-gpu.yaml" if config["training"]["device"] == "gpu" else "../../envs/train.yaml"
 
 
@@ -218,7 +221,7 @@ def member_paths(suffix, members):
 
 
 def training_batches():
-    """Training rules by name, each with the members that a job trains and the experiments that have such a job."""
+    """Return by name of a training rule: the members that one job trains, and the experiments with such a job."""
     size = config["ensemble"]["members_per_job"]
     if size == 1:
         return {"train_member": (["{member}"], list(EXPERIMENTS))}
@@ -231,17 +234,17 @@ def training_batches():
 
 
 def training_job(rule_name):
-    """Name of a training job's log and benchmark."""
+    """Return the name of the log and benchmark files of a training job."""
     return f"{rule_name}_{{member}}" if rule_name == "train_member" else rule_name
 
 
 def each_try(amount):
-    """Memory or time, growing by `amount` with each try: a job may have failed for want of it."""
+    """Return a resource function (memory or time) that adds `amount` for each try, since a job may have had too little."""
     return lambda wildcards, attempt: attempt * amount
 
 
 def training_minutes(members):
-    """Longest time of a training job: members take turns on a CPU and share the steps on a GPU."""
+    """Return the time limit (min) of a training job; members train one after another on a CPU, side by side on a GPU."""
     return 240 + 20 * len(members) if config["training"]["device"] == "gpu" else 240 * len(members)
 
 

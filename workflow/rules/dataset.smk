@@ -23,7 +23,7 @@ use rule step as split_sample with:
 
 
 use rule step as extend_split with:
-    """Split of a further set of images: clusters of the default images stay in their subsets."""
+    """Split the clusters of a further image set; clusters of the default images stay in their subsets."""
     input:
         images=images_of_set,
         split=f"results/{RUN}/splits/{{sky}}.nc",

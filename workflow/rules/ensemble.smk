@@ -21,7 +21,7 @@ use rule step as aggregate_ensemble with:
 
 
 use rule step as calibrate with:
-    """The correction of the uncertainties, from the validation clusters."""
+    """Recalibrate sigma and fit the conformal intervals on the validation clusters."""
     input:
         ensemble=f"{EXPERIMENT}/ensemble.nc",
         split=experiment_split,

@@ -1,4 +1,4 @@
-# An experiment on its own test set.
+# The rules down to `evaluate` evaluate an experiment on its own test set.
 
 
 rule fit_baselines:
@@ -28,7 +28,7 @@ rule fit_baselines:
 
 
 use rule step as score_ood with:
-    """Out-of-distribution scores of the test clusters."""
+    """Compute the out-of-distribution scores of the test clusters."""
     input:
         smoothed=realizations("smoothed", "experiment"),
         ensemble=f"{EXPERIMENT}/ensemble.nc",
@@ -63,7 +63,7 @@ use rule step as evaluate with:
         seed=config["seed"],
 
 
-# The same on all selected clusters of another sky.
+# The rules below evaluate an experiment on all selected clusters of a test sky.
 
 
 use rule step as predict_sky with:
@@ -92,7 +92,7 @@ use rule step as predict_sky with:
 
 
 rule fit_baselines_for_sky:
-    """Baselines that are fitted to the training sky, as above, and applied to the test sky."""
+    """Fit the baselines to the training sky, as `fit_baselines` does, and apply them to the test sky."""
     input:
         images=realizations("images", "experiment"),
         truth=realizations("truth", "experiment"),

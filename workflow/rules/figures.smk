@@ -1,5 +1,5 @@
-# Figures by name. Each entry holds the module in clustermass.figures whose function plot_<name> draws it, its place,
-# its category and title in the report, its input files and further params. Its caption is report/<name>.rst.
+# All figures by name. The entry of a figure holds: the module in clustermass.figures with its function plot_<name>, its
+# path, its category and title in the report, its input files, and further params. Its caption is report/<name>.rst.
 OF_RUN, OF_EXPERIMENT = f"results/{RUN}/figures", f"{EXPERIMENT}/figures"
 OF_FIELD = f"{EXPERIMENT}/observed/{{field}}"
 FIGURES = {

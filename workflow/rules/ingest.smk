@@ -59,14 +59,14 @@ rule ingest_field:
         "../scripts/ingest_field.py"
 
 
-# A rule for each sky: it reads the pickle once for all realizations, and outputs can't be functions of wildcards.
+# There is one rule for each sky, because it reads the pickle once for all realizations, and outputs can't be functions of wildcards.
 for published_sky in SKIES_BY_KIND["published", False]:
 
     rule:
         name:
             f"ingest_published_{published_sky}"
         input:
-            [SKIES[published_sky][key] for key in PUBLISHED_FILES],  # named in the param `sky`
+            [SKIES[published_sky][key] for key in PUBLISHED_FILES],  # the param `sky` names them
         output:
             images=of_realizations(published_sky, "images.nc"),
             truth=of_realizations(published_sky, "truth.fits"),

@@ -1,18 +1,21 @@
-"""Input functions and params: what the wildcards of a job mean. No rules."""
+"""Functions that return the input files and params of a job for its wildcards. This file has no rules."""
 
 
 def sky_named_by(wildcard, wildcards):
-    """The sky that a wildcard names; for `experiment`, the sky that it is trained on."""
+    """Return the sky that a wildcard names; for the wildcard `experiment`, the sky that the experiment is trained on."""
     return EXPERIMENTS[wildcards.experiment]["sky"] if wildcard == "experiment" else wildcards[wildcard]
 
 
 def realizations(product, wildcard):
-    """Input function: a product of all realizations of a sky, with images cut and smoothed as for the experiment."""
+    """Return an input function for a product (such as `images` or `truth`) of all realizations of a sky.
+
+    Images are those of the experiment's image set and preprocessing.
+    """
 
     def paths(wildcards):
         sky, of_images = sky_named_by(wildcard, wildcards), of_set(wildcards.experiment)
         if product in ("catalogue", "exposure") and SKIES[sky]["source"] == "published":
-            return []  # published images have neither
+            return []  # the published set has images only
         names = {
             "images": f"images{of_images}.nc",
             "smoothed": f"smoothed{of_images}/{EXPERIMENTS[wildcards.experiment]['preprocessing']}.nc",
@@ -23,19 +26,19 @@ def realizations(product, wildcard):
 
 
 def images_of_set(wildcards):
-    """All images of a sky of one image set."""
+    """Return the image files of all realizations of a sky, for one image set."""
     return of_realizations(wildcards.sky, f"images{wildcards.get('of_set', '')}.nc")
 
 
 def member_files(suffix):
-    """Input function: the files of all members of an experiment."""
+    """Return an input function for the files with `suffix` of all members of an experiment."""
     return lambda wildcards: expand(
         member_paths(suffix, MEMBERS[wildcards.experiment]), experiment=wildcards.experiment
     )
 
 
 def unless_observed(path):
-    """Input function: a file that an observed sky does not have."""
+    """Return an input function for a file that observed skies lack: no file for them, else `path`."""
     return lambda wildcards: [] if SKIES[wildcards.sky].get("observed") else path
 
 
@@ -44,7 +47,7 @@ def experiment_split(wildcards):
 
 
 def baselines_of(experiment, test_sky=None):
-    """Baselines don't depend on the networks: experiments with the same clusters share them."""
+    """Return the file with the baselines of an experiment; experiments with the same clusters share one file."""
     path = TEST_SKY if test_sky else EXPERIMENT
     return f"{path}/baselines.nc".format(experiment=WITH_BASELINES[experiment], test_sky=test_sky)
 
@@ -58,7 +61,7 @@ def baselines_of_test_sky(wildcards):
 
 
 def sky_files(wildcards):
-    """All files of the user for a realization of a `files` sky."""
+    """Return all files of the user for a realization of a sky with `source: files`."""
     return input_files(SKIES[wildcards.sky], wildcards.realization)
 
 
@@ -73,12 +76,12 @@ def candidate_ensembles(wildcards):
 
 
 def candidate_split(wildcards):
-    """Split of the sky that all candidates are trained on."""
+    """Return the split of the sky on which all candidates of a search are trained."""
     return split_of(CANDIDATES[0]) if CANDIDATES else []
 
 
 def settings(*keys):
-    """Params with these names: the values of an experiment; for a network or a recipe, its block."""
+    """Return params with the names `keys`: the settings of an experiment, for network and recipe the whole block."""
     blocks = {"network": config["network"], "recipe": config["training"]["recipes"]}
 
     def value_of(key):
@@ -92,7 +95,7 @@ def settings(*keys):
 
 
 def cosmology(wildcard):
-    """Param: the cosmology of a sky, as `sky_named_by` finds it."""
+    """Return a param function for the cosmology of the sky that a wildcard names."""
     return lambda wildcards: cosmology_of(sky_named_by(wildcard, wildcards))
 
 
@@ -101,53 +104,56 @@ def sky_blocks(wildcards, *names):
 
 
 def sky_photons(wildcards):
-    """What shapes a simulated sky's photons."""
+    """Return the settings that determine the photons of a simulated sky."""
     return sky_blocks(wildcards, *PHOTON_BLOCKS)
 
 
 def sky_detection(wildcards):
-    """What shapes a simulated sky's catalogue, given its photons."""
+    """Return the settings that determine the catalogue of a simulated sky, for given photons."""
     return sky_blocks(wildcards, *CATALOGUE_BLOCKS)
 
 
 def sky_reading(wildcards):
-    """How the files of a sky are read: the number of realizations doesn't count."""
+    """Return the settings for reading the files of a sky, without the realizations: another number re-runs nothing."""
     used_elsewhere = ("realizations", "observed", "cosmology")
     return in_order({k: v for k, v in SKIES[wildcards.sky].items() if k not in used_elsewhere})
 
 
 def sky_realization_files(wildcards):
-    """The user's files for a realization of a `files` sky, by kind."""
+    """Return the user's files for a realization of a sky with `source: files`, by kind."""
     return in_order(SKIES[wildcards.sky]["realizations"][wildcards.realization])
 
 
 def image_settings(wildcards):
-    """How images of a sky are cut: the true centres of observed clusters are unknown."""
+    """Return the settings for cutting out images of a sky; true centres of observed clusters are unknown."""
     centre = {"centre": "detected"} if SKIES[wildcards.sky].get("observed") else {}
     return in_order({**IMAGES[wildcards.of_set], **centre})
 
 
 def preprocessing(wildcards):
-    """A preprocessing recipe; one that scales by distance uses the cosmology an observer assumes, not the sky's."""
+    """Return the settings of a preprocessing; one that scales images by distance also gets the assumed cosmology.
+
+    This is the `cosmology` of the configuration, as an observer would assume, not that of the sky.
+    """
     recipe = config["preprocessing"][wildcards.preprocessing]
     assumed = {key: config["cosmology"][key] for key in ("h0_km_s_mpc", "omega_m")}
     return in_order(recipe | ({"cosmology": assumed} if "scale_to_redshift" in recipe else {}))
 
 
 def seen_bands():
-    """Edges in eV of the energy bands that the experiments' networks tell apart: band images must have these."""
+    """Return the edges (eV) of all energy bands that the experiments' networks use; band images must have these edges."""
     edges = band_edges(config["images"]["bands"])
     recipes = [config["preprocessing"][experiment["preprocessing"]] for experiment in EXPERIMENTS.values()]
     return sorted({edge for recipe in recipes for edge in joined_edges(edges, recipe.get("bands"))})
 
 
 def preprocessed_half_width(wildcards):
-    """Half of the side of the box that the networks of an experiment see, arcsec."""
+    """Return half of the side of the images that the networks of an experiment get, arcsec."""
     return config["preprocessing"][EXPERIMENTS[wildcards.experiment]["preprocessing"]]["half_width_arcsec"]
 
 
 def mass_prior(wildcards):
-    """The prior of an experiment's masses; networks with weighted training masses keep that of their training."""
+    """Return the mass prior of an experiment; with weighted training masses it is always that of the training."""
     weighted = EXPERIMENTS[wildcards.experiment]["weighting"] != "none"
     return "training" if weighted else config["observed"]["mass_prior"]
 
@@ -161,5 +167,5 @@ def field_is_simulated(wildcards):
 
 
 def published_block(wildcards):
-    """How published masses are read and compared: the file's content counts, not its path."""
+    """Return the settings for reading and comparing published masses, without the path: only the file's content counts."""
     return in_order({key: value for key, value in PUBLISHED[wildcards.field].items() if key != "file"})

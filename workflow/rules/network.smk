@@ -1,6 +1,7 @@
-# A rule for each batch of ensemble.members_per_job members: outputs can't be functions of wildcards. It serves all
-# experiments that have this batch; the last batch of an experiment may be smaller. No param depends on the batch:
-# another size re-runs nothing. Checkpoints are no output: Snakemake removes outputs of killed jobs.
+# There is one rule for each batch of ensemble.members_per_job members, because outputs can't be functions of wildcards.
+# A rule serves all experiments that have its batch; the last batch of an experiment may be smaller. No param depends on
+# the batch, so another size re-runs nothing. Checkpoints are no outputs, because Snakemake removes the outputs of killed
+# jobs.
 for training_rule, (members, experiments) in training_batches().items():
 
     rule:

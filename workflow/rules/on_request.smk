@@ -1,11 +1,12 @@
-# Made only if named: `snakemake ... -- <rule or file>`.
+# These rules run only if a command names them or one of their files: `snakemake ... -- <rule or file>`.
 localrules:
     download,
 
 
-# no output: else Snakemake would delete the files of a failed download, which can resume, and fetch for `all`
+# This rule has no output. With outputs, Snakemake would delete the files of a failed download, which can be resumed, and
+# a plain run would download, too.
 use rule step as download with:
-    """The public files that the configuration reads (config/efeds.yaml, config/erass1.yaml), downloaded and checked."""
+    """Download and check the public files that the configuration reads (config/efeds.yaml, config/erass1.yaml)."""
     log:
         "results/logs/download.log",
     conda:
@@ -19,7 +20,7 @@ use rule step as download with:
 
 
 use rule step as write_simput with:
-    """The haloes and AGN of a simulated sky as input of SIXTE, e.g. results/skies/embedded/01/simput.fits."""
+    """Write a realization of a simulated sky as input of SIXTE, e.g. results/skies/embedded/01/simput.fits."""
     output:
         path=f"{REALIZATION}/simput.fits",
     log:
@@ -37,7 +38,7 @@ use rule step as write_simput with:
 
 
 rule validate_sky:
-    """The simulated sky against published numbers: results/validation/sky.{json,md,png,pdf}."""
+    """Compare the simulated sky with published numbers: results/validation/sky.{json,md,png,pdf}."""
     input:
         "results/validation/sky.png",
 
@@ -83,7 +84,7 @@ use rule step as plot_sky_validation with:
 
 
 rule search:
-    """Choice among the candidates of config/search.yaml on validation clusters; test clusters are left to score it."""
+    """Compare the candidates of `search.candidates` on the validation clusters; test clusters are not used."""
     input:
         ensembles=candidate_ensembles,
         split=candidate_split,
@@ -110,7 +111,7 @@ rule search:
 
 
 rule members_curves:
-    """Scatter against the number of members, for all experiments."""
+    """Score ensembles of the first members, by their number, for all experiments."""
     input:
         expand(f"{EXPERIMENT}/members_curve.json", experiment=EXPERIMENTS),
 
@@ -134,7 +135,7 @@ use rule step as members_curve with:
 
 
 rule pack:
-    """The trained ensembles, each in one file to share; those of control experiments are left out."""
+    """Pack each trained ensemble into one file to share; control experiments are left out."""
     input:
         expand(f"{EXPERIMENT}/ensemble.zip", experiment=WEIGHING),
 

@@ -1,6 +1,7 @@
-# Made on request (`-- paper`), from the experiments that the configuration names; others of the paper stay empty in its tables.
+# These rules run only if a command names them (`-- paper`). Experiments of the paper that the configuration lacks stay empty
+# in the tables.
 rule paper:
-    """Made on request: the paper's results and ours, results/<run>/paper.html."""
+    """Compare the paper's results with ours: results/<run>/paper.html. Runs only on request."""
     input:
         f"results/{RUN}/paper.html",
 
@@ -68,7 +69,7 @@ rule paper_page:
 
 
 use rule step as paper_docs with:
-    """Made on request: the page as docs/paper.md, its figures in docs/figures/paper."""
+    """Copy the page to docs/paper.md and its figures to docs/figures/paper. Runs only on request."""
     input:
         page=f"results/{RUN}/paper.md",
         figures=list(paper_figures()),

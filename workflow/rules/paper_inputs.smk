@@ -1,10 +1,10 @@
-"""Inputs of the paper's page: files of all experiments, figures with their captions. No rules."""
+"""Inputs of the paper's page: files of all experiments, and figures with their captions. This file has no rules."""
 
 import yaml
 
 
 def paper_rows():
-    """Each experiment with each sky that it is tested on; its own sky has its name here."""
+    """Return a row for each experiment and each sky that it is tested on; here, its training sky is named, too."""
     return [
         {"experiment": row["experiment"], "sky": row["sky"] or EXPERIMENTS[row["experiment"]]["sky"]}
         for row in compared()
@@ -12,7 +12,7 @@ def paper_rows():
 
 
 def paper_files(name):
-    """A file of each of these rows."""
+    """Return the file `name` for each row of `paper_rows`."""
     return results_of(compared(), name)
 
 
@@ -21,18 +21,18 @@ def paper_baselines():
 
 
 def test_sky():
-    """The sky that experiments are tested on: the first test sky of fiducial, or else its training sky."""
+    """Return the sky that experiments are tested on: the first test sky of `fiducial`, or else its training sky."""
     return [*EXPERIMENTS["fiducial"]["test_skies"], EXPERIMENTS["fiducial"]["sky"]][0]
 
 
 def metrics_of_one():
-    """File with the numbers of an experiment NAME on the page."""
+    """Return the path of the metrics file on the page's sky, with NAME in place of the experiment."""
     own = EXPERIMENTS["fiducial"]["sky"]
     return metrics_of([{"experiment": "NAME", "sky": None if test_sky() == own else test_sky()}])[0]
 
 
 def paper_figures():
-    """Figures by path, in the order of the paper's: each with its caption and the experiments that it shows."""
+    """Return the figures by path in the order of the paper, with the keys of their captions and their experiments."""
     paper = "krippendorf2023" if "krippendorf2023" in EXPERIMENTS else "fiducial"
     places = {name: f"figures/{name}" for name in ("energy_bands", "sample", "training", "predictions", "bias")}
     fields = {f"observed/{field}/masses": {"caption": "masses", "field": field} for field in FIELDS}
@@ -50,18 +50,18 @@ def paper_figures():
 
 
 def paper_words():
-    """Hash of the page's texts and published numbers; comments in YAML don't count."""
+    """Return a hash of the page's texts and of the published numbers; comments in YAML don't count."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "workflow/paper").iterdir()}
     return config_hash({name: yaml.safe_load(text) if name.endswith(".yaml") else text for name, text in texts.items()})
 
 
 def paper_recipes():
-    """Experiments whose ensembles are evaluated with fewer members, too."""
+    """Return the experiments whose ensembles are also evaluated with fewer members."""
     return [name for name in ("fiducial", "krippendorf2023") if name in EXPERIMENTS]
 
 
 def skies_in_words():
-    """Sentence on the skies and their number of realizations."""
+    """Return a sentence for the page on the skies and their numbers of realizations."""
     own = EXPERIMENTS["fiducial"]["sky"]
     number = {sky: len(realization_names(SKIES[sky])) for sky in (own, test_sky())}
     return (

@@ -28,9 +28,9 @@ use rule step as summarise with:
         trained={name: trained_with(name) for name in EXPERIMENTS},
 
 
-# the report is made by snakemake itself: its environment holds snakemake
+# snakemake itself makes the report, so the environment of this rule contains snakemake
 rule report:
-    """The report, the configuration as used, and the hashes of all results."""
+    """Make the report, the configuration as it was used, and the hashes of all results."""
     input:
         figures=all_figures(),
         masses=all_masses(),

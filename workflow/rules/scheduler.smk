@@ -1,9 +1,9 @@
-"""Mends two faults of Snakemake: the path of Python is not quoted, and the main process is busy. No rules.
+"""Corrects two faults of Snakemake: it doesn't quote the path of Python, and its main process is busy. No rules here.
 
-Snakemake 9.27 looks for steps that could start, and looks again one second after each look. Each step that ends starts
-another such chain of looks, which lasts until no steps are left. After hundreds of steps the chains use a whole core
-(docs/decisions.md). Here a look is scheduled only if none is due by then; the limit of starts per second needs no more.
-Versions of Snakemake that this was not checked with are left as they are.
+Snakemake 9.27 checks for steps that can start, and repeats the check every second. Each step that ends starts one more
+such series of checks, and every series lasts until the end of the run. After hundreds of steps, the checks use a whole
+core (docs/decisions.md). Here a check is scheduled only if no other one is due before it. This is enough for Snakemake's
+limit of starts per second. In versions of Snakemake with which this was not tested, nothing is replaced.
 """
 
 import shlex
@@ -16,7 +16,7 @@ CHECKED_VERSIONS = ("9.27.1",)
 
 
 def schedule_fewer_looks():
-    """Replace the scheduler's method that schedules looks, if this version of Snakemake was checked."""
+    """Replace the method of the scheduler that schedules the next check, if this version of Snakemake was tested."""
     if version("snakemake") not in CHECKED_VERSIONS:
         return
     scheduler_class = import_module("snakemake.scheduling.job_scheduler").JobScheduler
@@ -34,5 +34,5 @@ def schedule_fewer_looks():
 
 
 schedule_fewer_looks()
-# Snakemake puts this path into shell commands as it is: below a folder with a space in its name no step would start
+# Snakemake uses this path in shell commands without quotes, so no step would start in a folder with a space in its name
 sys.executable = shlex.quote(sys.executable)

@@ -1,4 +1,4 @@
-# An observed field keeps nothing that only a simulation knows: see simulated_files and detected_files.
+# A simulated field that counts as observed keeps no file with the truth: see simulated_files and detected_files.
 for observed, (simulate, detect) in {
     False: ("simulate_realization", "detect_sources"),
     True: ("simulate_observed_field", "detect_observed_sources"),

@@ -1,4 +1,4 @@
-"""Where this repository's files lie. A module taken from git has them unpacked in the working directory. No rules."""
+"""Finds the folder with this repository's files. If the workflow is used as a module from git, they are unpacked first."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from snakemake.sourcecache import LocalSourceFile
 
 
 def repository():
-    """Return the folder that holds config/, src/ and workflow/."""
+    """Return the folder that contains config/, src/ and workflow/."""
     here = workflow.current_basedir
     if isinstance(here, LocalSourceFile):
         return Path(here).parents[1]
@@ -28,20 +28,20 @@ def repository():
 
 
 def unpacked(git, commit):
-    """Return the folder with the files of a commit, which is made if it isn't there."""
+    """Return the folder with the files of a git commit; unpack them if it doesn't exist yet."""
     folder = Path(".snakemake", "clustermass", commit).resolve()
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         files = subprocess.run([*git, "archive", commit], check=True, capture_output=True).stdout
         part = tempfile.mkdtemp(dir=folder.parent)
         tarfile.open(fileobj=io.BytesIO(files)).extractall(part, filter="data")
-        with suppress(OSError):  # another snakemake was first
+        with suppress(OSError):  # another snakemake has made the folder meanwhile
             os.rename(part, folder)
     return folder
 
 
 ROOT = repository()
 
-# Snakemake 9.27 hands its own objects to a method that takes texts only, for the script of every step of such a module
+# for a module from git, Snakemake 9.27 calls this method with its own path objects, but the method needs a str
 join_text = LocalGitFile.join
 LocalGitFile.join = lambda file, path: join_text(file, str(path))

@@ -1,8 +1,8 @@
-"""What a run makes: figures, metrics, masses, and the tables that compare its experiments. No rules."""
+"""Lists of the files that a run makes, and rows of the tables that compare its experiments. This file has no rules."""
 
 
 def candidate_settings():
-    """Training settings of each candidate, in the order of the configuration."""
+    """Return the training settings of each candidate of a search, in the order of the configuration."""
     kept = ("redshift_noise", "train_clusters", "train_selection", "weighting")
     blocks = {"preprocessing": config["preprocessing"], "network": config["network"]}
     blocks["recipe"] = config["training"]["recipes"]
@@ -17,7 +17,7 @@ def candidate_settings():
 
 
 def all_figures():
-    """Figures of the run, of experiments and of fields; comparisons only if there is something to compare."""
+    """Return all figures of the run, experiments and fields; figures that compare experiments only if they have rows."""
     paths = []
     for name, (_, path, _, _, more) in FIGURES.items():
         if more.get("rows", True):
@@ -52,7 +52,7 @@ def all_metrics():
 
 
 def metrics_of_test_skies():
-    """Metrics by experiment, then by test sky."""
+    """Return the metrics files on test skies by experiment, then by test sky."""
     paths = {name: {} for name in EXPERIMENTS}
     for name, sky in test_skies():
         paths[name][sky] = f"{TEST_SKY}/metrics.json".format(experiment=name, test_sky=sky)
@@ -64,12 +64,12 @@ def all_metrics_of_test_skies():
 
 
 def all_predictions():
-    """Calibrated predictions, one file for each of the metrics."""
+    """Return the files of calibrated predictions, one for each file of metrics."""
     return [path.replace("metrics.json", "predictions.nc") for path in all_metrics() + all_metrics_of_test_skies()]
 
 
 def compared():
-    """Rows of the comparison of all experiments: each on its own test set, then on each of its further skies."""
+    """Return the rows of the table of all experiments: each experiment on its own test set, then on its test skies."""
     return [
         {"experiment": name, "sky": sky, **trained_with(name)}
         for name, experiment in EXPERIMENTS.items()
@@ -78,13 +78,16 @@ def compared():
 
 
 def trained_with(name):
-    """Training settings of an experiment in figures and tables; the rest is in its metrics."""
+    """Return the settings of an experiment that figures and tables show in addition to its metrics."""
     recipe = config["training"]["recipes"][EXPERIMENTS[name]["recipe"]]
     return {"epochs": recipe["epochs"], "control": EXPERIMENTS[name]["control"]}
 
 
 def learning_curve():
-    """Rows whose experiments differ from others in `train_clusters` alone, with the name of their family."""
+    """Return the rows for learning curves.
+
+    A learning curve (`family`, named after its first experiment) joins experiments that differ only in `train_clusters`.
+    """
     aside = ("train_clusters", "members", "test_skies", "compared_with")
     families = {}
     for name in WEIGHING:
@@ -96,7 +99,7 @@ def learning_curve():
 
 
 def results_of(rows, name):
-    """A file of each row's experiment: for the row's test sky, or for its own test set if the row names no sky."""
+    """Return the file `name` of each row's experiment: for the row's test sky, else for the experiment's own test set."""
     return [
         f"{TEST_SKY if row.get('sky') else EXPERIMENT}/{name}".format(
             experiment=row["experiment"], test_sky=row.get("sky")
@@ -110,7 +113,7 @@ def metrics_of(rows):
 
 
 def weighting_pairs():
-    """Two rows for each weighted experiment whose twin differs in `weighting` alone: first the twin, then itself."""
+    """Return two rows for each pair of experiments that differ only in `weighting`: the unweighted one comes first."""
 
     def weight(name):
         return EXPERIMENTS[name]["weighting"]

@@ -1,4 +1,4 @@
-"""Adapter of the rule compare_pairs."""
+"""Script of the rule compare_pairs: passes its files and params to the package."""
 
 from pathlib import Path
 

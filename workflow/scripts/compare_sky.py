@@ -1,4 +1,4 @@
-"""Adapter of the rule compare_sky."""
+"""Script of the rule compare_sky: passes its files and params to the package."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Adapter of the rules fit_baselines and fit_baselines_for_sky."""
+"""Script of the rules fit_baselines and fit_baselines_for_sky: passes their files and params to the package."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from clustermass.io.log import step
 
 
 def sky(prefix: str = "") -> Sky:
-    """Return a sky from its files and cosmology, which the rule lists with `prefix` before their names."""
+    """Return a sky from the rule's inputs and params whose names begin with `prefix`: images, truth and cosmology."""
     images, truth = ([Path(path) for path in snakemake.input[f"{prefix}{name}"]] for name in ("images", "truth"))
     return Sky(images, truth, snakemake.params[f"{prefix}cosmology"])
 

@@ -1,4 +1,4 @@
-"""Adapter of the rules ingest_field and ingest_mock."""
+"""Script of the rules ingest_field and ingest_mock: passes their files and params to the package."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from clustermass.io.log import step
 from clustermass.io.products import FieldFiles
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
-    if not snakemake.params.with_truth:  # left from a time when the sky wasn't an observed one
+    if not snakemake.params.with_truth:  # these files exist if the sky was not an observed one before
         for name in ("truth.fits", "matches.fits", "labels.fits"):
             Path(snakemake.output.events).with_name(name).unlink(missing_ok=True)
     files = {snakemake.wildcards.realization: snakemake.params.files}

@@ -1,4 +1,4 @@
-"""Adapter of the rule pack_ensemble."""
+"""Script of the rule pack_ensemble: passes its files and params to the package."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Adapter of the rule paper_page."""
+"""Script of the rule paper_page: passes its files and params to the package."""
 
 from pathlib import Path
 

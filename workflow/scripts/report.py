@@ -1,4 +1,4 @@
-"""Adapter of the rule report: hands snakemake the figures, the numbers of captions, and settings and costs."""
+"""Script of the rule report: makes snakemake write the report with figures, numbers in captions, settings and costs."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Adapter of the rule search."""
+"""Script of the rule search: passes its files and params to the package."""
 
 from pathlib import Path
 

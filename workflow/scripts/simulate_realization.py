@@ -1,4 +1,4 @@
-"""Adapter of the rules simulate_realization and simulate_observed_field."""
+"""Script of the rules simulate_realization and simulate_observed_field: passes files and params to the package."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from clustermass.io.log import step
 from clustermass.simulate.realization import simulate_realization
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
-    if snakemake.params.observed:  # left from a time when the sky wasn't an observed one
+    if snakemake.params.observed:  # these files exist if the sky was not an observed one before
         for name in ("truth.fits", "matches.fits"):
             Path(snakemake.output.events).with_name(name).unlink(missing_ok=True)
     simulate_realization(

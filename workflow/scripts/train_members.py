@@ -1,4 +1,4 @@
-"""Adapter of the training rules."""
+"""Script of the training rules: passes their files and params to the package."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ with step(snakemake.log[0], f"train {snakemake.wildcards.experiment}/{members}")
         images=[Path(path) for path in snakemake.input.images],
         split=Path(snakemake.input.split),
         experiment={key: snakemake.params[key] for key in EXPERIMENT},
-        device=snakemake.config["training"]["device"],  # steers execution only: a change re-runs nothing
+        device=snakemake.config["training"]["device"],  # changes no result, so another value re-runs nothing
         seed=snakemake.params.seed,
         outputs=dict(zip(numbers, zip(predictions, weights, strict=True), strict=True)),
         checkpoints=predictions[0].parents[1] / "checkpoints",
