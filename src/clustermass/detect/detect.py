@@ -98,11 +98,11 @@ def detect(
 
     - Fits start at the true positions, displaced at random by start_scatter_arcsec. Sources are searched nowhere else,
       so every detection is a candidate, and none appears where there is no source.
-    - AGN brighter than component_counts_min are part of the model of every stamp near them, at their true position and
-      with the number of photons that they really sent. These AGN, and the extended detections in the second pass,
-      replace the simultaneous fit of neighbours in ermldet, and are more accurate than it.
-    - The search of eSASS over extents and its splitting of sources are not emulated. ext_dof is the number of
-      parameters that an extended model adds, nominally one; it changes how many clusters are selected.
+    - AGN with more than component_counts_min expected counts are in the model of every stamp near them, at their true
+      position and with the number of photons that they really sent. These AGN, and the extended detections in the
+      second pass, replace the simultaneous fit of neighbours in ermldet, and are more accurate than it.
+    - How eSASS searches over extents and splits sources is not emulated. ext_dof is the number of parameters that an
+      extended model adds, nominally one; it changes how many clusters are selected.
 
     `events` holds ra, dec (float64 deg), pi_ev (float32 eV) and src_id (int32; halo > 0, AGN < 0, background 0), each
     (event,). The candidates are haloes and AGN; they are fitted if they have exposure and at least FEWEST_COUNTS
@@ -198,7 +198,7 @@ def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
 
 
 def _fit_all(field: _Field, parameters: Detection) -> None:
-    """Fit haloes; then fit AGN, and once more haloes near more likely extended detections, now part of the model."""
+    """Fit haloes; then fit AGN, and again haloes near more likely extended detections, with these in the model."""
     stamps, det_like, floor = field.stamps, field.det_like, parameters["det_like_floor"]
     halo, in_box = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
     _fit(field, np.flatnonzero(in_box & halo), parameters)
@@ -247,7 +247,7 @@ def _detections(field: _Field, floor: float) -> _Detections:
 def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArray:
     """Return which detections, sorted by decreasing likelihood, are kept: of two near ones only the more likely.
 
-    Two extended detections are near each other within `merge_extended_arcsec`, any two within `merge_point_arcsec`.
+    Two detections are near within `merge_point_arcsec`, and two extended ones also within `merge_extended_arcsec`.
     """
     ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
     radii = parameters["merge_point_arcsec"], parameters["merge_extended_arcsec"]

@@ -1,4 +1,4 @@
-"""Templates of point sources and beta models after the PSF, and counts around many positions without a full image."""
+"""Templates of point sources and beta models convolved with the PSF, and counts around many positions."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
 
 
 def _profiles(psf: RadialProfile, core: FloatArray, pixel: float) -> FloatArray:
-    """Return sources convolved with PSF and pixel, arcsec^-2, at every TABLE_STEP to TABLE_RADIUS, (model, radius)."""
+    """Return profiles of the sources convolved with PSF and pixel, arcsec^-2, at every TABLE_STEP, (model, radius)."""
     offset = fftfreq(GRID_SIZE, 1.0 / (GRID_SIZE * GRID_STEP))
     radius = np.hypot(offset[:, None], offset[None, :])
     blurred = psf(radius) * GRID_STEP**2

@@ -85,8 +85,8 @@ def modules_of(events: EventList) -> list[int]:
 def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
     """Return the exposure in s without vignetting, averaged over the seven modules as in exposure maps of eSASS.
 
-    It is the good time of the modules that have photons (or of `modules`). For a module without good time intervals it
-    is the exposure in the header. None if neither is known.
+    It is computed from the good time intervals of the modules that have photons (or of `modules`), and for a module
+    without intervals from the exposure in the header. None if neither is known.
     """
     total = 0.0
     for module in modules_of(events) if modules is None else modules:
@@ -95,7 +95,7 @@ def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> 
 
 
 def _good_time_s(events: EventList, module: int) -> float:
-    """Return the good time of a module in s, from its intervals, else from the header; 0 without both."""
+    """Return the good time of a module in s by its intervals or, without them, by the header; 0 if both are missing."""
     intervals = events.intervals(module)
     return (events.exposure_s or 0.0) if intervals is None else float((intervals[:, 1] - intervals[:, 0]).sum())
 
@@ -126,12 +126,12 @@ def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
 class Selection:
     """Cuts on an event list that comes in pieces: call `keep` for each piece, then `conclude`.
 
-    `flag_mask` is a number, its text such as '0xC00FFF30', or 'auto' (`FLAG_MASKS`). A photon is dropped if its FLAG
-    has a bit in common with the mask. `pattern_mask` says which patterns to keep, like the parameter `pattern` of
-    evtool: it is the sum of 1 (singles), 2 (doubles), 4 (triples) and 8 (quadruples); InputError unless it is between 1
-    and 15. Photons with any other PAT_TYP are invalid and always dropped. `energy_ev` holds a lower edge (included) and
-    an upper edge (excluded) in eV; None keeps all energies. Photons of telescope modules that are not in `modules` are
-    dropped; photons without a module (TM_NR 0) are kept.
+    `flag_mask` is a number, its text such as '0xC00FFF30', or 'auto' for the default in `FLAG_MASKS`. A photon is
+    dropped if its FLAG has a bit in common with the mask. `pattern_mask` says which patterns to keep, like the
+    parameter `pattern` of evtool: it is the sum of 1 (singles), 2 (doubles), 4 (triples) and 8 (quadruples); InputError
+    unless it is between 1 and 15. Photons whose PAT_TYP is not 1 to 4 are invalid and always dropped. `energy_ev` holds
+    a lower edge (included) and an upper edge (excluded) in eV; None keeps all energies. Photons of telescope modules
+    that are not in `modules` are dropped; photons without a module (TM_NR 0) are kept.
     """
 
     def __init__(
@@ -213,7 +213,7 @@ class Selection:
             LOGGER.warning("%s: photons without a module (TM_NR 0) are kept, whatever events.modules is", self._name)
 
     def conclude(self) -> None:
-        """Log how many photons each cut dropped, over all pieces; InputError, with the remedy, if a cut dropped all."""
+        """Log how many photons each cut dropped, over all pieces; InputError if one dropped all photons."""
         if without := self._without_gti:
             listed = named_modules(without)
             LOGGER.warning("%s: no GTI for %s; all their %d events are kept", self._name, listed, without.total())
@@ -242,7 +242,7 @@ class Selection:
 
 
 def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
-    """Return a mask as a number in [0, 2^32); 'auto' is the list's default in `FLAG_MASKS`. InputError if not valid."""
+    """Return `flag_mask` as a number in [0, 2^32), for 'auto' the one in `FLAG_MASKS`; InputError if not valid."""
     if flag_mask == "auto":
         return FLAG_MASKS[events.dialect]
     try:

@@ -38,9 +38,9 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
     The lists may be those of single telescope modules or of overlapping observations; a file may hold several, each as
     a table EVENTS. A row with the same TIME, TM_NR, RAWX and RAWY (without detector pixels: RA and DEC) as a row of an
     earlier list is the same photon. It is dropped, and the number of dropped rows is logged. Sky pixels are kept only
-    if there is a single list, other optional columns only if all lists have them. Several lists take some 40 bytes for
-    each photon on disk in `folder`. InputError as of `EventTable.stream` and `event_tables`, or if there is no path, a
-    list occurs twice or the lists are of different dialects.
+    if there is a single list, other optional columns only if all lists have them. Joining several lists takes some 40
+    bytes on disk, in `folder`, for each photon. InputError as of `EventTable.stream` and `event_tables`, or if there is
+    no path, a list occurs twice or the lists are of different dialects.
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
@@ -95,7 +95,7 @@ def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
 
 
 def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[int, FloatArray]:
-    """Return the good time intervals of each module with photons, joined; without intervals, its photons' time span."""
+    """Return each module's good time intervals in all lists; a list without them counts from first to last photon."""
     parts: dict[int, list[FloatArray]] = {}
     for head, modules in zip(heads, spans, strict=True):
         for module in sorted(modules):
@@ -108,7 +108,7 @@ def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[
 
 
 def _log_repeated(lists: Sequence[StoredEvents], repeated: Sequence[NDArray[np.bool_]]) -> None:
-    """Log how many photons of each list are in an earlier one; InputError if this is true of all its photons."""
+    """Log how many photons of each list are also in earlier lists; InputError if all photons of a list are."""
     dropped = [int(marks.sum()) for marks in repeated]
     for number, (stored, repeats) in enumerate(zip(lists, dropped, strict=True)):
         if repeats == len(stored):
@@ -125,13 +125,13 @@ def find_repeated(
     place: tuple[str, str],
     folder: Path,
 ) -> NDArray[np.bool_]:
-    """Return which photons repeat one of an earlier list in TIME, TM_NR and the columns `place`, bool (photons,).
+    """Return whether each photon has the TIME, TM_NR and `place` of one in an earlier list, bool (photons,).
 
     `lists` holds the pieces of each list. `starts` holds the number of the first photon of each list, counted from 0
     through all lists, and then the number of all photons. `spans` holds the time spans of each list's modules. A photon
     is compared only if its time lies in the span that its module has in another list. The photons to compare go into
-    buckets on disk, equal photons into the same bucket, and each bucket is compared by itself. In `folder`, each of
-    them takes some 25 bytes, and every photon takes one byte of the result, which is a memory-mapped file.
+    buckets on disk, equal photons into the same bucket, and each bucket is compared by itself. A photon in a bucket
+    takes some 25 bytes in `folder`. The result is a memory-mapped file there, of one byte for each photon of all lists.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)

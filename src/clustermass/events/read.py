@@ -64,9 +64,9 @@ def read_events(path: str | Path) -> EventList:
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
     """Yield an event list in pieces of `rows` rows of the file, in order, so that a list of any length fits in memory.
 
-    Together the pieces, some of which may be empty, are the list that `read_events` returns. Errors are the same, but
-    some are raised only after the first pieces. A packed list is unpacked to disk once, to check that it is complete.
-    InputError also if the file has several tables of events.
+    Together the pieces, some of which may be empty, are the list that `read_events` returns. Errors are those of
+    `read_events`, but some are raised only after the first pieces. A packed list is unpacked to disk once, to check
+    that it is complete. InputError also if the file has several tables of events.
     """
     tables = event_tables(path, rows)
     if len(tables) > 1:
@@ -82,7 +82,7 @@ class EventTable(NamedTuple):
     head: EventList
 
     def stream(self, rows: int = PIECE_ROWS) -> Iterator[EventList]:
-        """Yield the photons in pieces of `rows` rows, some perhaps empty; InputError if none is left or one is bad."""
+        """Yield the photons in pieces of `rows` rows, some perhaps empty; InputError if none or a bad one is found."""
         number, total = 0, self.table.header["NAXIS2"]
         for start, piece in _pieces(self.table, self.path, rows):
             events = _photons(piece, self.head, start, total)
@@ -277,7 +277,7 @@ def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: P
 
 
 def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
-    """Return those GTI tables of a file that belong to its table of events `number` (from 0) of `tables`.
+    """Return the GTI tables of a file that belong to table `number` (from 0) of its `tables` tables of events.
 
     If there are as many GTI tables without a module's number as tables of events, they belong together in their order.
     """

@@ -43,7 +43,7 @@ class _SpillFile:
 
 
 class StoredEvents(_SpillFile):
-    """An event list in a temporary file, some 40 bytes for each photon; the columns `without` are left out."""
+    """An event list in a temporary file of some 40 bytes for each photon; the columns `without` are left out."""
 
     def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
         super().__init__(folder)

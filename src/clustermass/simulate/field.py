@@ -88,13 +88,13 @@ class ExposureMap:
 
     @classmethod
     def from_config(cls, field: Field, parameters: Exposure, vignetted: bool = True) -> ExposureMap:
-        """Build the exposure map of the config block `exposure`; with `vignetted=False` that of particles.
+        """Build the exposure map of the config block `exposure` for photons or, with `vignetted=False`, for particles.
 
         The field is scanned in `scans` parts side by side, each of constant depth. The depth falls linearly to zero
-        within `taper_deg` of the field's edges. Neighbouring scans overlap by `overlap_deg`: the depth of each falls to
-        zero within half of `overlap_deg` beyond their border. At the border their sum is therefore twice as deep, as in
-        the eFEDS field (Brunner et al. 2022). Particles bypass the mirrors, so they are not vignetted: for them the
-        relative depth of each scan is raised to the power `particle_slope`.
+        within `taper_deg` of the field's edges. Neighbouring scans overlap by `overlap_deg`: each continues beyond
+        their border, where its depth falls to zero within half of `overlap_deg`. On the border the sum is therefore
+        twice as deep as one scan, as in the eFEDS field (Brunner et al. 2022). Particles bypass the mirrors, so they
+        are not vignetted: for them the relative depth of each scan is raised to the power `particle_slope`.
         """
         pixel = parameters["pixel_arcsec"] / 3600
         half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1
@@ -126,7 +126,7 @@ class ExposureMap:
         write_exposure(path, self.image_s, coordinates, header)
 
     def widened(self, radius_arcsec: float) -> ExposureMap:
-        """Return a map whose pixels hold the largest exposure within (at least) `radius_arcsec` of them."""
+        """Return a map that gives, for each pixel, the largest exposure within at least `radius_arcsec`."""
         from scipy.ndimage import maximum_filter
 
         reach = int(np.ceil(radius_arcsec / 3600 / self.pixel_deg)) + 1
@@ -134,7 +134,7 @@ class ExposureMap:
         return ExposureMap(self.field, self.pixel_deg, image)
 
     def draw(self, rate_per_arcmin2: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Draw native positions (deg) of photons of a uniform background, `rate_per_arcmin2` count / (s arcmin2)."""
+        """Draw native positions (deg) of photons of a background, uniform with `rate_per_arcmin2` count/s/arcmin2."""
         rows, columns = self.image_s.shape
         y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]
         x = np.radians((np.arange(columns) + 0.5 - columns / 2) * self.pixel_deg)[None, :]

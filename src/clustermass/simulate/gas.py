@@ -1,9 +1,10 @@
 """Hot gas of haloes: emission profile, temperature and luminosity, drawn jointly at given mass and redshift.
 
 The draw follows Comparat et al. 2020: the scaled emission measure S(r) and kT are log-normal at fixed redshift and
-hydrostatic mass, which is b M500c. Two corrections are tuned to the number counts of clusters in surveys: a shift of
-the normalisation, and a steeper luminosity-mass relation below a threshold mass (Comparat et al. 2025). The number
-counts of the simulated sky are therefore no prediction. Radii are in units of R500c of the hydrostatic mass.
+hydrostatic mass, which is `hydrostatic_bias` M500c. Two corrections are tuned to the number counts of clusters in
+surveys: a shift of the normalisation, and a steeper luminosity-mass relation below a threshold mass (Comparat et al.
+2025). The number counts of the simulated sky are therefore no prediction. Radii are in units of R500c of the
+hydrostatic mass.
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ TEMPERATURE_SCATTER = 0.150
 
 @dataclass(frozen=True)
 class RadialProfiles:
-    """Surface brightness profiles: flat inside the first node, then power laws; zero where `total` is enclosed."""
+    """Surface brightness profiles: flat inside the first node, power laws between nodes, zero beyond a cut-off."""
 
     nodes: FloatArray  #: radii, (node,)
     brightness: FloatArray  #: at the nodes, (profile, node)
     slope: FloatArray  #: exponent of r of the growth curve, 2 + d ln(brightness) / d ln(r), (profile, node - 1)
     enclosed_at_nodes: FloatArray  #: integral of the brightness over the disc inside each node, (profile, node)
-    total: FloatArray  #: integral inside the cut, (profile,)
+    total: FloatArray  #: integral inside the cut-off, (profile,)
 
     @classmethod
     def from_nodes(cls, nodes: FloatArray, log_brightness: FloatArray) -> RadialProfiles:
@@ -97,7 +98,7 @@ class RadialProfiles:
         return np.asarray(np.minimum(value, self.total))
 
     def draw_radius(self, rng: np.random.Generator, profile: NDArray[np.integer]) -> FloatArray:
-        """Draw a radius for each entry of `profile` (row numbers); its density is proportional to r * brightness."""
+        """Draw a radius for each row number in `profile`; the density is proportional to radius times brightness."""
         wanted = rng.random(len(profile)) * self.total[profile]
         ring = (self.enclosed_at_nodes[profile] <= wanted[:, None]).sum(axis=1) - 1
         core = ring < 0
@@ -134,9 +135,9 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
         L500 = Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 * integral of S(r) 2 pi r dr to R500c.
 
     Temperature correlates with the profile as Comparat et al. 2020 found, and hardly with luminosity. If
-    `luminosity_temperature_correlation` is a number, it replaces this: it is the correlation of ln kT with the
-    logarithm of the emission inside R500c at fixed mass and redshift. Each profile ends at the radius beyond which its
-    flux outside R500c would exceed `outskirts_flux_max` times its flux inside.
+    `luminosity_temperature_correlation` is a number, ln kT has instead this correlation with the logarithm of the
+    emission inside R500c, at fixed mass and redshift. Each profile ends at the radius beyond which its flux outside
+    R500c would exceed `outskirts_flux_max` times its flux inside.
     """
     log_mass = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"])
     scores = rng.standard_normal((len(haloes), PROFILE.shape[1] - 4))
@@ -174,7 +175,7 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
 
 def mean_luminosity(redshift: FloatArray, log10_hydrostatic: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return the luminosity in R500c (erg/s, 0.5-2 keV rest frame) at mean profile and temperature, uncorrected."""
+    """Return the luminosity in R500c (erg/s, 0.5-2 keV rest frame) by the mean relations, without tuned corrections."""
     log_profile, log_kt = _mean_relations(redshift, log10_hydrostatic)
     profiles, kt = RadialProfiles.from_nodes(PROFILE[:, 0], log_profile), np.clip(np.exp(log_kt), *KT_RANGE)
     radius = r500c_mpc(log10_hydrostatic, redshift, cosmology)
@@ -197,7 +198,7 @@ def _mean_relations(redshift: FloatArray, log10_mass: FloatArray) -> tuple[Float
 
 
 def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.random.Generator) -> FloatArray:
-    """Draw the deviations of ln kT, (halo,), which correlate as measured with the profiles' components `scores`."""
+    """Draw deviations of ln kT, (halo,), correlated with the amplitudes `scores` of the profiles' components."""
     residual = np.sqrt(TEMPERATURE_SCATTER**2 - TEMPERATURE_LOADINGS @ TEMPERATURE_LOADINGS)
     deviation = scores @ TEMPERATURE_LOADINGS + residual * rng.standard_normal(len(scores))
     return deviation / TEMPERATURE_SCATTER * np.log(10) * parameters["temperature_scatter_dex"]
@@ -217,7 +218,7 @@ def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -
 def _low_mass_correction_dex(
     redshift: FloatArray, log10_mass: FloatArray, parameters: Clusters, cosmology: Mapping[str, float]
 ) -> FloatArray:
-    """Return the shift of log10 S that steepens the mean relation below M_0 = 10^`low_mass_log10_m500c` Msun.
+    """Return the shift of log10 S that steepens the luminosity relation below M_0 = 10^`low_mass_log10_m500c` Msun.
 
     Lbar(M, z) is the `mean_luminosity` at hydrostatic mass M, and s is `low_mass_slope`. Below M_0 the corrected mean
     luminosity is a power law of slope s:

@@ -94,7 +94,7 @@ def write_event_list(path: Path, events: EventList, field: Field, header: Mappin
 def sources_table(
     sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposure: ExposureMap
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns of `sources.fits`: the haloes, then the AGN, at which the source detection starts."""
+    """Return the columns of `sources.fits`: haloes, then AGN, at whose positions the source detection starts."""
     longitude, latitude = joined_positions(clusters.haloes, agn)
     ra, dec = exposure.field.to_sky(longitude, latitude)
     spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"])

@@ -7,12 +7,12 @@ to its events as photon label. The last source is the background of the sky: a u
 its surroundings. Particles are left out, because they belong to the instrument: SIXTE adds them (`Background=yes`) if
 the instrument's XML describes them.
 
-Images have no PSF. libsimput reads at most 1000 images from a file, so clusters share them. Each cluster uses the image
-of the cluster whose shape is most like its own, scaled by IMGSCAL and turned by IMGROTA. Clusters get their own image
-first where a shared one would misplace most photons compared with their Poisson noise. In a realization of the default
-sky, two thirds of the clusters with more than 30 expected counts have their own image. The share of the flux inside any
-circle is off by at most 2 % for 95 % of these clusters, and by at most 4.5 % for all; their axis ratios are off by at
-most 0.03 and 0.05.
+Images have no PSF. libsimput reads at most 1000 images from a file, so not every cluster has an image of its own. It
+has one if the image of another cluster would misplace many of its photons, compared with their Poisson noise. Other
+clusters use the most similar of these images, scaled by IMGSCAL and turned by IMGROTA. In a realization of the default
+sky, two thirds of the clusters with more than 30 expected counts have an image of their own. The share of the flux
+inside any circle is off by at most 2 % for 95 % of these clusters, and by at most 4.5 % for all; their axis ratios are
+off by at most 0.03 and 0.05.
 """
 
 from __future__ import annotations
@@ -178,11 +178,11 @@ class SharedImages:
 
 
 def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> SharedImages:
-    """Choose the clusters that get an own image, and the image that each cluster uses.
+    """Choose the clusters that get an image of their own, and the image that each cluster uses.
 
-    The next image is always that of the cluster whose present image fits worst: the squared distance of the two shapes
-    times the expected `counts` (in any unit, (cluster,)) is largest. There are at most `images_max` images, and at most
-    one for each cluster.
+    The next image is always that of the cluster whose present image fits worst. The misfit is the squared distance of
+    the two shapes times the expected counts of the cluster (`counts`, (cluster,), in any unit). There are at most
+    `images_max` images, and at most one for each cluster.
     """
     if not len(counts):
         return SharedImages(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0))

@@ -38,7 +38,7 @@ class Haloes(Rows):
 
 
 def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return haloes per deg2, unit redshift and dex of M500c by Tinker et al. 2008 (ApJ 688, 709), (z, mass)."""
+    """Return haloes per deg2, unit redshift and dex of M500c after Tinker et al. 2008 (ApJ 688, 709); (z, mass)."""
     from colossus.cosmology import cosmology as colossus_cosmology
     from colossus.lss import mass_function
 
@@ -97,7 +97,7 @@ def joined_positions(haloes: Haloes, agn: PointSources) -> tuple[FloatArray, Flo
 
 
 def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArray:
-    """Return the sources per deg2 brighter than `flux_cgs` (erg/s/cm2, 0.5-2 keV): Moretti et al. 2003, Eq. 2."""
+    """Return the sources per deg2 brighter than `flux_cgs` (erg/s/cm2, 0.5-2 keV), by Moretti et al. 2003, Eq. 2."""
     flux = np.asarray(flux_cgs, dtype=float)
     faint = _BREAK_CGS ** (_SLOPE_BRIGHT - _SLOPE_FAINT) * flux**_SLOPE_FAINT
     return normalisation_per_deg2 * _UNIT_CGS**_SLOPE_BRIGHT / (flux**_SLOPE_BRIGHT + faint)

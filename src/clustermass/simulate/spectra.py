@@ -58,7 +58,7 @@ class CountSpectra:
 
     @classmethod
     def from_counts(cls, counts: FloatArray) -> "CountSpectra":
-        """Build the tables of count spectra `counts`, count/s in each bin, shape (spectra, PI bins)."""
+        """Tabulate count spectra that are given in count/s in each bin, shape (spectra, PI bins)."""
         rate = counts.sum(axis=1)
         # a spectrum without counts gets a flat table, from which nothing is drawn
         shape = np.where(rate[:, None] > 0, counts, 1.0)
@@ -216,7 +216,7 @@ class ClusterSpectra:
         return low * (1 - kt_weight) + high * kt_weight
 
     def choose(self, rng: np.random.Generator, kt_kev: FloatArray, redshift: FloatArray) -> IntArray:
-        """Draw, for each photon, the number of one of the four neighbouring spectra, with their bilinear weights."""
+        """Return a spectrum's number for each photon: one of four neighbours, drawn with their bilinear weights."""
         row, kt_weight, column, z_weight = self._position(kt_kev, redshift)
         row = row + (rng.random(len(row)) < kt_weight)
         column = column + (rng.random(len(column)) < z_weight)

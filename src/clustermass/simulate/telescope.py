@@ -131,7 +131,7 @@ class KingPsf:
         return np.asarray((1 - (1 + (radius / self.core_arcsec) ** 2) ** (1 - self.slope)) / self._total)
 
     def draw_radius(self, rng: np.random.Generator, energy_ev: Float32Array) -> Float32Array:
-        """Draw the distance in arcsec from its source at which each photon lands, for photons of `energy_ev`."""
+        """Draw the distance in arcsec of each photon from its source; `energy_ev` are the photons' energies."""
         core = self._core(energy_ev)
         cut = 1 - (1 + np.square(np.float32(self.radius_max_arcsec) / core)) ** np.float32(1 - self.slope)
         outside = 1 - cut * rng.random(len(core), dtype=np.float32)

@@ -169,7 +169,7 @@ def solid_angle_deg2(shape: tuple[int, ...], wcs: WCS) -> FloatArray:
 def _halo_rows(
     files: RealizationFiles, id_src: FloatArray, src_id: FloatArray, matches: Mapping[str, FloatArray]
 ) -> NDArray[np.int64]:
-    """Return the row of each detection's halo in the truth table, (detection,), -1 = no halo; InputError if lost."""
+    """Return each detection's row in the truth table, (detection,), -1 = no halo; InputError if a match has no row."""
     detection, halo = find_rows(matches["ID_SRC"], id_src), find_rows(matches["SRC_ID"], src_id)
     if (lost := (detection < 0) | (halo < 0)).any():
         pair = f"ID_SRC {matches['ID_SRC'][lost][0]:.0f} or SRC_ID {matches['SRC_ID'][lost][0]:.0f}"

@@ -81,7 +81,7 @@ def published_histogram(name: str) -> Histogram:
 
 
 def published_running(name: str) -> Running:
-    """Return the published quantiles in bins that have the name `name`."""
+    """Return the published quantiles `name` of one quantity in bins of another."""
     entry = published()["running"][name]
     return Running(np.array(entry["edges"], dtype=float), *np.array(entry["rows"], dtype=float).T)
 
@@ -95,7 +95,7 @@ def published_median_ext_like(span: str) -> PublishedNumber:
 
 
 def mass_relation() -> dict[str, float]:
-    """Return the coefficients of the count-rate relation of published eFEDS masses, as `baselines.count_rate_efeds`."""
+    """Return the coefficients of the count-rate relation of eFEDS masses, a block like `baselines.count_rate_efeds`."""
     return dict(published()["mass_relation"])
 
 
@@ -104,9 +104,9 @@ def with_error(
 ) -> tuple[float, float | None]:
     """Return `statistic` of all n realizations and its jackknife standard error.
 
-    The error is sqrt((n - 1) v), where v is the variance (over n) of the statistic among `others`, the data without
-    each realization in turn. For a mean over realizations it equals their sample standard deviation over sqrt(n). The
-    error is None for n = 1, or if the statistic of one of `others` is NaN.
+    The error is sqrt((n - 1) v), where v is the variance (divided by n) of the statistic among `others`, the data
+    without each realization in turn. For a mean over realizations the error equals the sample standard deviation of
+    their values over sqrt(n). It is None for n = 1, or if the statistic of one of `others` is NaN.
     """
     without = [statistic(other, *arguments) for other in others]
     error = float(np.sqrt((len(others) - 1) * np.var(without))) if others else np.nan
@@ -114,7 +114,7 @@ def with_error(
 
 
 def leave_one_out(data: xr.Dataset) -> list[xr.Dataset]:
-    """Return the data without each realization in turn; an empty list for a single realization."""
+    """Return, for each realization, the data without it; an empty list for a single realization."""
     number, field = data.sizes["realization"], data["field"].values
     return [
         data.isel(realization=np.arange(number) != one, candidate=np.flatnonzero(field != one))
@@ -202,12 +202,12 @@ def mass_regression(data: xr.Dataset, term: int) -> float:
 
 
 def mass_offset(data: xr.Dataset) -> float:
-    """Return the mean over the selected clusters of true log10 M500c minus that of the relation of eFEDS masses."""
+    """Return the mean of true log10 M500c minus that of the eFEDS count-rate relation, over selected clusters."""
     return _nan_if_none(offsets_from_relation(data), np.mean)
 
 
 def offsets_from_relation(data: xr.Dataset) -> FloatArray:
-    """Return true log10 M500c minus that of the relation of eFEDS masses, (selected cluster,)."""
+    """Return true log10 M500c minus that of the eFEDS count-rate relation, (selected cluster,)."""
     selected = chosen(data, "selected")
     rate, z = data["ml_rate"].values[selected], data["redshift"].values[selected]
     return np.asarray(data["log10_m500c"].values[selected] - count_rate_relation(z, mass_relation()).log10_mass(rate))

@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
     @property
     def sigmas(self) -> float | None:
-        """Return the difference from the published number over both errors added in quadrature; None without errors."""
+        """Return the difference from the published number divided by both errors in quadrature; None without errors."""
         if self.reference is None or self.reference.error is None or self.error is None:
             return None
         both = math.hypot(self.reference.error, self.error)
@@ -217,7 +217,7 @@ def _cells(row: Row) -> str:
 
 
 def rounded(value: float, error: float | None) -> str:
-    """Return a value and its error as text, to two digits of the error, or else to four digits of the value."""
+    """Return a value and its error as text, to two digits of the error; a value without error gets four digits."""
     if not math.isfinite(value):
         return "none"
     if error is None or not math.isfinite(error) or error <= 0:
