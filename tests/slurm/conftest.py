@@ -10,7 +10,7 @@ CLUSTER = Path(__file__).with_name("cluster.sh")
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """Hold a SLURM cluster on this machine alone, for the time of the tests; in CI there must be one."""
+    """Run a SLURM cluster on this machine during the tests; in CI, a machine that can't run one is an error."""
     folder = tmp_path_factory.mktemp("cluster")
     with (folder / "up.log").open("w+") as said:
         status = subprocess.run([CLUSTER, "up", folder], stdout=said, stderr=said, timeout=120).returncode
@@ -27,5 +27,5 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def local(tmp_path):
-    """Folder of the same run without SLURM: that of the workflow's tests, if CLUSTERMASS_FINISHED is its place."""
+    """Return the folder of the same run without SLURM, in CLUSTERMASS_FINISHED if this is set."""
     return finished_run(Path(os.environ.get("CLUSTERMASS_FINISHED", tmp_path)))

@@ -32,7 +32,7 @@ def time_left(limit_s):
 
 @contextmanager
 def started(directory, log, *arguments):
-    """Snakemake at work in `directory`, all it says in the file `log`; at the end of the block it is gone."""
+    """Run snakemake in `directory`, with its output in the file `log`, until the end of the block."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(directory), *arguments]
     with log.open("w") as stream:
@@ -46,7 +46,7 @@ def started(directory, log, *arguments):
 
 
 def finish(process, log):
-    """Wait for the end of a snakemake; return its exit status and all it said."""
+    """Wait for the end of snakemake; return its exit status and output."""
     limit = time_left(RUN_S)
     try:
         status = process.wait(limit)
@@ -61,7 +61,7 @@ def snakemake(directory, log, *arguments):
 
 
 def wait_until(truth, what, process):
-    """Wait for something true, of a snakemake at work, and return it."""
+    """Wait until `truth()` is true while snakemake runs; return its value."""
     end = time.monotonic() + time_left(WAIT_S)
     while time.monotonic() < end:
         if found := truth():
@@ -118,7 +118,7 @@ def _job(fields):
 
 
 def at_work(what, process):
-    """Wait for a job named by `what`, of a snakemake's, until its first step has begun; return it."""
+    """Wait until a job whose name contains `what` has begun its first step; return the job."""
 
     def running():
         steps = command("squeue", "--steps", "--noheader", "--format=%i").split()

@@ -1,4 +1,4 @@
-"""The test configuration on a real SLURM cluster, through mishaps to the bytes of a run without it."""
+"""The test configuration on a real SLURM cluster: in spite of failures, the bytes are those of a run without SLURM."""
 
 import re
 import signal
@@ -32,7 +32,7 @@ LOCAL = {"summarise", "report", "default"}
 
 @dataclass(frozen=True)
 class Ran:
-    """A finished run: its folder, what snakemake said, its jobs, and those that a mishap met."""
+    """A finished run: its folder, snakemake's output, its jobs, and the jobs that were made to fail."""
 
     directory: Path
     said: str
@@ -70,7 +70,7 @@ def kill_snakemake_at_work(directory):
 
 
 def strike(process):
-    """Of the jobs that follow the split: cancel the baselines, let a training hang until its time is up, kill one."""
+    """Make three jobs fail: cancel the baselines, stop a training until its time is up, and kill another training."""
     hanging = at_work("train_member_wildcards_fiducial_00", process)
     command("scancel", "--signal=STOP", f"{hanging.number}.0")
     command("scontrol", "update", f"JobId={hanging.number}", "EndTime=now+10")
@@ -115,9 +115,9 @@ def test_trainings_side_by_side_are_granted_a_gpu_each(ran):
 
 
 def test_short_steps_share_jobs(ran):
-    """Three fields to learn from and one to weigh, each with four steps in one job; figures by fours.
+    """Each of three training realizations and one observed field has four steps in one job; four figures share a job.
 
-    A job's steps take turns on one core: it asks for the sum of their minutes.
+    The steps of a job run one after another on one core, so it asks for the sum of their minutes.
     """
     minutes = {
         name: sorted(job.minutes for job in ran.jobs if f"rule_{name}_" in job.what)
@@ -149,7 +149,7 @@ def test_results_have_the_bytes_of_a_run_without_slurm(ran, local):
 
 
 def test_a_killed_run_leaves_nothing_that_snakemake_takes_for_finished_without_knowing_how(ran, tmp_path):
-    """Nothing is to be done again, and all is, skies included, once another seed is asked for."""
+    """The finished run has nothing to do; with another seed of the sky, everything runs again."""
     status, said = snakemake(ran.directory, tmp_path / "again.log", "-n", *SITE, *GPU_PER_TRAINING, *CONFIGURATION)
     assert status == 0
     assert "Nothing to be done" in said
@@ -163,7 +163,7 @@ def test_a_killed_run_leaves_nothing_that_snakemake_takes_for_finished_without_k
 
 
 def test_a_training_for_a_gpu_that_is_not_there_fails_three_times_and_says_why(ran, tmp_path):
-    """By `training.device` alone it asks for a GPU; here the node grants one that is none."""
+    """`training.device: gpu` makes the job ask for a GPU; this node gives it a dummy one."""
     overlay = tmp_path / "gpu.yaml"
     overlay.write_text(yaml.safe_dump({"training": {"device": "gpu"}, "ensemble": {"members": 3}}))
     before, target = len(jobs()), f"{RUN}/members/02.nc"

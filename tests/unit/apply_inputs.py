@@ -1,4 +1,4 @@
-"""A field of five clusters with its ensemble and networks that are none, and its mass catalogue."""
+"""A field of five clusters with its ensemble and fake networks, and its mass catalogue."""
 
 from types import SimpleNamespace
 
@@ -21,19 +21,19 @@ COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
 
 
 def predicted(mu, sigma, sigma_redshift):
-    """Return a prediction by the members' (member, cluster)."""
+    """Return a `Prediction` from the means and sigmas of the members, (member, cluster)."""
     return Prediction(mu, sigma, *combine(mu, sigma), sigma_redshift)
 
 
 def fake_predict(ensemble, image, redshift, redshift_err, measurements, device):
-    """Stand in for the networks: members 0.1 dex apart, the last image spreading them; dM/dz = 1."""
+    """Replace the networks: members differ by 0.1 dex, more for the last image; d log10 M / dz = 1."""
     mu = 14 + image.mean(axis=(1, 2, 3)) + 0.1 * np.arange(len(ensemble.weights))[:, None]
     mu[1:] += 10 * (image.mean(axis=(1, 2, 3)) > 0.4)
     return predicted(mu, np.full(mu.shape, 0.15), np.asarray(redshift_err, dtype=float))
 
 
 def network(*side_inputs, centre="detected"):
-    """Stand for `TrainedNetwork.load`: a network of some `side_inputs`, trained on images about `centre`."""
+    """Return a fake `TrainedNetwork.load`: its network has `side_inputs` and was trained on images about `centre`."""
     cutting = {"images": {"centre": centre, "box_pixels": 300, "pixel_arcsec": 4.0}}
     recipe = {"half_width_arcsec": 192.0}
     return lambda path: SimpleNamespace(network={"side_inputs": side_inputs}, cutting=cutting, preprocessing=recipe)

@@ -1,4 +1,4 @@
-"""Small tables with the very columns of the published eFEDS ones, every trap of theirs planted at a known place."""
+"""Small tables with the columns of the published eFEDS tables, and each of their known problems in a known row."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +45,7 @@ class Tables(NamedTuple):
 
 
 def write_tables(folder: Path, number: int = NUMBER, seed: int = 1) -> Tables:
-    """Write all tables, each in an order of its own; a Liu ID never equals the name that Klein and Chiu use."""
+    """Write all tables, each in a different order; no id of Liu et al. equals a name of Klein et al. or Chiu et al."""
     rng = np.random.default_rng(seed)
     id_src = rng.permutation(30000)[:number] + 1
     ra, dec, z = rng.uniform(126, 146, number), rng.uniform(-2, 5, number), rng.uniform(0.1, 0.9, number)
@@ -97,7 +97,7 @@ def _write_chiu2023(path: Path, names: np.ndarray, z: np.ndarray, mass: np.ndarr
 
 
 def _write_tablec1(path: Path, names: np.ndarray, mass: np.ndarray) -> None:
-    """Write 70 bytes a line; other columns hold what would show if it were read; no row for every fourth cluster."""
+    """Write lines of 70 bytes without every fourth cluster; columns that must not be read hold conspicuous values."""
     rows = [
         f"{name.removeprefix('eFEDS '):16s}{'*' if i in UNSURE else ' '} {11.1:6.3f} {11.2:6.3f} {0.9:5.3f} "
         f"{11.3:6.3f} {m + np.log10(0.7):6.3f} {0.11:5.3f} " + (f"{11.4:6.3f} {0.8:5.3f}" if i % 2 else " " * 12)

@@ -1,4 +1,4 @@
-"""A run of several experiments, as the comparison of experiments reads it: a metrics.json for each row."""
+"""A run of several experiments for the tests of their comparison: a metrics.json for each row."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def ratios(scatter: float, half: float, baselines: dict[str, float]) -> dict[str
 def content(
     scatter: float, n_train: int, n_test: int, members: int = 6, isolated: bool = True, growth: float = 1.0
 ) -> dict[str, Any]:
-    """Contents of a metrics.json; `growth` times the usual scatter of the baselines."""
+    """Return the contents of a metrics.json; the scatter of the baselines is `growth` times the usual one."""
     half = 0.1 / n_test**0.5
     others = {name: growth * value for name, value in BASELINES.items()}
     test = block(scatter, half, n_test)

@@ -16,7 +16,7 @@ def whole_config():
 
 
 def put(config, path, value):
-    """Set a dotted path, a list's entries by number."""
+    """Set the value at a dotted path in `config`; numbers in the path are positions in lists."""
     *way, last = path.split(".") if isinstance(path, str) else path
     for key in way:
         config = config[key] if isinstance(config, list) else config.setdefault(key, {})

@@ -1,4 +1,4 @@
-"""Small files to download, and a server on this machine that does what servers do: stall, break off, lie, move."""
+"""Small files to download, and a server on this machine that stalls, breaks off, redirects and sends wrong files."""
 
 import io
 import re
@@ -17,7 +17,7 @@ from clustermass.io.download import download_files
 
 @dataclass
 class Site:
-    """What the server serves, and how it misbehaves at each request (the last entry of `acts` holds on)."""
+    """What the server serves, and its fault at each request (`acts`; the last entry is repeated)."""
 
     content: bytes
     acts: tuple = ("whole",)
@@ -28,7 +28,7 @@ class Site:
     url: str = ""
 
     def act(self):
-        """Return what to do at this request."""
+        """Return the fault for this request."""
         return self.acts[min(len(self.requests), len(self.acts) - 1)]
 
 
@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self):
-        """Serve, or misbehave."""
+        """Answer a request, with the fault that the site has for it."""
         site = self.server.site
         act = site.act()
         site.requests.append((self.path, self.headers.get("Range"), self.headers.get("If-Range"), act))

@@ -34,7 +34,7 @@ def photons(number=200, ra=136.0, dec=1.5, width_deg=0.5, seed=1):
 
 
 def planted(**columns):
-    """Return photons that are all the same but for the given columns (which may be scalars)."""
+    """Return photons that are equal except in the given columns (arrays or scalars)."""
     number = max(np.size(value) for value in columns.values())
     base = {"RA": 136.0, "DEC": 1.5, "PI": 1000.0, "TM_NR": 1, "PAT_TYP": 1, "FLAG": 0, "TIME": START + 1.0}
     base |= {"RAWX": np.arange(number) % 384, "RAWY": np.arange(number) // 384}
@@ -135,7 +135,7 @@ def write_esass(path, columns, gti=None, creator="EVTOOL", reference=(136.0, 1.5
 
 
 def write_sixte_calibrated(path, columns, gti=None, creator="SIXTE", reference=(136.0, 1.5)):
-    """Write the 20 columns of ero_calevents: poisoned FLAG, and a row with negative PI after every double."""
+    """Write the 20 columns of ero_calevents: FLAG must be ignored; a row with negative PI follows each double."""
     layout = [("TIME", "D", None), ("RA", "D", None), ("DEC", "D", None), ("X", "D", None), ("Y", "D", None)]
     layout += [("ENERGY", "E", "eV"), ("EV_WEIGHT", "E", None), ("RAWX", "I", None), ("RAWY", "I", None)]
     layout += [("SUBX", "D", None), ("SUBY", "D", None), ("PHA", "I", "adu"), ("PAT_TYP", "I", None)]

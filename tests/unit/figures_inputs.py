@@ -196,7 +196,7 @@ def draw(name: str, inputs: Path, svg: Path, png: Path, dpi: int = 60) -> None:
 
 
 def caught(monkeypatch: pytest.MonkeyPatch, draw: Callable[[], None]) -> Figure:
-    """Catch the figure that `draw` makes on its way to the disk."""
+    """Return the figure that `draw` would save."""
     figures: list[Figure] = []
     monkeypatch.setattr(style, "save", lambda figure, *_: figures.append(figure))
     draw()

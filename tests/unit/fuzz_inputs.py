@@ -1,7 +1,7 @@
 """Damage to files: what Hypothesis draws for the fuzz tests, and a clock that ends a hang.
 
-Some 240 cases; `make campaign` tries ten times as many (CLUSTERMASS_FUZZ_CASES). The same ones come up each time, and
-others with a CLUSTERMASS_FUZZ_SEED.
+There are about 240 cases; `make campaign` tries ten times this number (CLUSTERMASS_FUZZ_CASES). The cases are the same
+in each run, unless CLUSTERMASS_FUZZ_SEED is set.
 """
 
 import os
@@ -28,7 +28,7 @@ class Hang(BaseException):
 
 
 class Damage(NamedTuple):
-    """What is done to the bytes of a file: kind, where (as a share of the file, or of its beginning), and with what."""
+    """A change of the bytes of a file: kind, place (as a share of the file or of its beginning), and new bytes."""
 
     kind: str
     place: float
@@ -53,9 +53,9 @@ class Damage(NamedTuple):
 
 
 def damages():
-    """Strategy: any damage, flipped bits (half of them near the beginning, where headers are) the most often.
+    """Return a strategy for damages of all kinds. Most are flipped bits, half of them near the beginning (the headers).
 
-    Hypothesis draws only a seed: its own numbers favour round ones, which would damage the same few places.
+    Hypothesis draws only a seed, because its own choice of numbers would damage the same few places.
     """
     return st.integers(0, 2**32 - 1).map(_damage)
 
@@ -67,7 +67,7 @@ def _damage(drawn):
 
 
 def campaign(share, strategy, case):
-    """Try `case` on `share` of all cases: the same ones each time but for a `SEED`, each within the time limit."""
+    """Run `case` for `share` of all cases, each within the time limit; the cases depend only on `SEED`."""
 
     @settings(
         max_examples=max(1, int(CASES * share)),
@@ -86,7 +86,7 @@ def campaign(share, strategy, case):
 
 @contextmanager
 def limited():
-    """Raise `Hang` where the block takes longer than `TIME_LIMIT_S`."""
+    """Raise `Hang` if the block takes longer than `TIME_LIMIT_S`."""
 
     def ring(signum, frame):
         raise Hang(f"longer than {TIME_LIMIT_S:g} s")
@@ -104,7 +104,7 @@ RA, DEC = 136.0, 1.5
 
 
 def tried(path, content, read):
-    """Give `read` the damaged file: its result, or None where it refuses with a message that names the file."""
+    """Let `read` read the damaged file; return its result, or None if its message refuses the file by name."""
     path.write_bytes(content)
     before = sorted(path.parent.iterdir())
     try:

@@ -1,4 +1,4 @@
-"""Counts of photons by the definition, without an index: what the images must equal."""
+"""Reference images: photons counted by the definition of the pixels, without an index."""
 
 import numpy as np
 

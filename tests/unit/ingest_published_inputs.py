@@ -1,4 +1,4 @@
-"""A small set of the published one's structure: a pickle of smoothed images and a catalogue with all its columns."""
+"""A small data set with the structure of the published one: a pickle of smoothed images and a catalogue."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Clusters by a small simulation; out-of-distribution models and calibrations by hand."""
+"""Clusters from a small simulation; out-of-distribution models and calibrations with chosen numbers."""
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def measured(n, seed, **changes):
 
 
 def by_hand(validation, names=("mass",), covariance=((1.0,),), mean=None):
-    """OodModel whose normal scores are the quantities themselves."""
+    """Return an `OodModel` whose normal scores are the quantities themselves."""
     n, zero = len(names), np.zeros((len(names), len(TERMS)))
     return OodModel(
         *(tuple(names), "none", np.zeros(3), np.ones(3), zero, zero, np.tile(KNOTS, (n, 1)), np.ones(1)),
@@ -69,7 +69,7 @@ def write_calibration(folder, form="none", scale=1.0, floor=0.0, widths=(1.0, 1.
 
 
 def rows_of(**given):
-    """`quantities` rows with the given ones and the covariates; all others are unknown."""
+    """Return rows of `quantities` with the covariates and the given quantities; all others are NaN."""
     n = len(next(iter(given.values())))
     table = np.full((n, len(NAMES)), np.nan)
     table[:, :3] = 1.0

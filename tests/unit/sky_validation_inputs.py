@@ -1,4 +1,4 @@
-"""A made-up realization of a sky: every number of it is chosen by hand."""
+"""A realization of a sky in which all numbers are chosen."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -29,7 +29,7 @@ LIMITS = {"J": np.iinfo(np.int32), "I": np.iinfo(np.int16)}
 
 
 def values_of(name, rng):
-    """Numbers that lose bits when written carelessly; floats with missing ones among them."""
+    """Return values that would lose bits if written with too few digits; some floats are NaN."""
     kind = COLUMNS[name].format
     if kind == "A":
         return np.array([f"{name} J{n:0{1 + n % 7}d}+{n}" for n in range(ROWS)])

@@ -53,7 +53,7 @@ def test_planted_offset_and_trends_are_found():
 
 
 def test_errors_are_those_of_repeated_samples():
-    """Bootstrap errors of one sample against the spread of the values over 150 samples drawn anew."""
+    """Compare the bootstrap errors of one sample with the scatter of the values over 150 new samples."""
     names = ("offset_dex", "slope_mass", "slope_redshift", "scatter_dex")
     rng = np.random.default_rng(0)
     many = [compare_masses(*planted(150, 0.05, 0.2, -0.5, 0.15, seed), 2, rng) for seed in range(150)]
@@ -228,7 +228,7 @@ def test_medians_in_bins_hold_every_cluster_once():
 
 
 def test_published_masses_go_by_the_users_ids_where_rows_are_numbered(tmp_path, tables):
-    """In the numbers of the rows, the reversed table would give each cluster another one's mass."""
+    """Matched by row numbers, the reversed table would give each cluster the mass of another one."""
     field(tmp_path, tables, offset=0.0)
     catalogue = Table.read(tmp_path / "catalogue.fits", hdu="CATALOGUE")
     masses = Table.read(tmp_path / "masses.fits", hdu="MASSES")

@@ -9,7 +9,7 @@ from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 
 
 def sample(number=200, flagged=0, why="background", outside=0, exp_from="given"):
-    """Return columns of clusters of 10^14.2 Msun, 1 deg apart, without redshift (first), exposure, and coverage."""
+    """Return columns of clusters of 10^14.2 Msun, 1 deg apart; the first one lacks redshift, exposure and coverage."""
     columns = {name: np.zeros(number, dtype=np.int16) for name in ("FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT", "FLAG_NOZ")}
     columns |= {"ID_SRC": np.arange(number), "NAME": np.array([f"X J{row}" for row in range(number)])}
     columns |= {"RA": np.arange(number) * 1.0, "DEC": np.zeros(number), "Z": np.full(number, 0.3)}

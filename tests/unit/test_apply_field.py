@@ -1,4 +1,4 @@
-"""Which networks the command line takes for a user's field."""
+"""Which networks the command line uses for a user's field."""
 
 import pytest
 import xarray as xr
@@ -13,7 +13,7 @@ from clustermass.io.provenance import file_sha256
 
 
 class Reached(Exception):
-    """The weights were found; nothing further is wanted."""
+    """Raised once the weights are found; the rest is not tested here."""
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_folder_without_ensemble_is_refused(tmp_path):
 
 @pytest.fixture
 def inputs(experiment):
-    """Event list and catalogue that are there, and a catalogue of masses from an earlier day."""
+    """Return an existing event list and catalogue, and an earlier mass catalogue."""
     for name in ("e.fits", "c.fits", "masses.ecsv"):
         (experiment / name).write_text(name)
     return experiment / "e.fits", experiment / "c.fits"

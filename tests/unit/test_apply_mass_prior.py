@@ -1,4 +1,4 @@
-"""Masses without the training sample's mass distribution: against closed forms and drawn populations."""
+"""Masses without the mass distribution of the training sample, compared with closed forms and random populations."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_the_distribution_that_is_divided_out_follows_redshift():
 
 @pytest.mark.parametrize("population", ["steeper", "higher"])
 def test_population_of_another_mass_function_is_recovered_at_fixed_truth(population, gaussian):
-    """The main mass leans towards the training sample; the flat one neither leans nor misses its interval."""
+    """The default mass is biased towards the training sample; the flat one has no bias, and its interval is right."""
     rng = np.random.default_rng(42)
     n = 4000
     truth = 13.75 + rng.exponential(0.15, n) if population == "steeper" else rng.normal(14.35, 0.1, n)

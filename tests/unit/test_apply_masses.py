@@ -1,4 +1,4 @@
-"""The mass catalogue: its columns and rows, its header and hashes, and what it is refused for."""
+"""The mass catalogue: columns, rows, header and hashes, and the inputs that are refused."""
 
 from pathlib import Path
 
@@ -245,7 +245,7 @@ def clusters(number, rng, share_photometric, width):
 
 @pytest.fixture(scope="module", params=[0.3, 0.5, 1.0])
 def regression(request):
-    """Mean and variance of the mass as a regression on measured redshifts gives them, and the error it has seen."""
+    """Return mean and variance of the mass by a regression on measured redshifts, and their error in its training."""
     mass, redshift, error = clusters(400_000, np.random.default_rng(5), request.param, WIDTH)
     line = np.polyfit(redshift, mass, 1)
     # the variance that such redshifts cause goes with (1 + z)^2

@@ -1,4 +1,4 @@
-"""Flags of the mass catalogue: range, likeness to the training, edge, and what the catalogue lacks."""
+"""Flags of the mass catalogue: training range, out-of-distribution, edge, and missing measurements."""
 
 import numpy as np
 import pytest
@@ -105,7 +105,7 @@ def test_field_without_any_redshift_has_its_catalogue_without_masses(field, capl
 
 
 def test_coverage_is_that_of_what_the_networks_see(field, caplog):
-    """Exposed is RA 136.03 to 200: of the 6.4' box of cluster 7 (RA 136) 22 % are inside, of 5 (RA 0) nothing."""
+    """RA 136.03 to 200 is exposed: 22 % of the 6.4' box of cluster 7 (RA 136), nothing of that of cluster 5 (RA 0)."""
     folder = field[0]
     seconds = np.full((400, 6397), 1000, dtype=np.float32)
     cards = {
@@ -127,7 +127,7 @@ def test_coverage_is_that_of_what_the_networks_see(field, caplog):
 
 
 def test_an_exposure_at_one_place_has_leeway(field):
-    """ML_EXP may exceed the means over boxes in training, 1500 s at most, by 10 %."""
+    """ML_EXP at one place may exceed the largest mean exposure of a training box (1500 s) by 10 % without a flag."""
     folder = field[0]
     for name in ("images", "smoothed"):
         images = xr.load_dataset(folder / f"{name}.nc")

@@ -1,4 +1,4 @@
-"""All baselines together: the promise that no fit sees a test label, their file, and inputs that lack something."""
+"""All baselines together: no fit uses a true mass of the test set; their file; incomplete inputs."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_features_beat_the_prior_where_the_images_depend_on_the_mass(predicted):
 
 
 def test_test_clusters_shape_no_fit(predicted):
-    """Other images, luminosities, rates and labels of the test set leave all other predictions as they are."""
+    """Changed images, luminosities, rates and true masses of test clusters change no prediction of other clusters."""
     dataset, split, l500 = mock()
     other, _, other_l500 = mock(seed=99)
     test = split == "test"

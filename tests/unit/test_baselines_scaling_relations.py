@@ -1,4 +1,4 @@
-"""Scaling relations by hand, and each fit against a known truth."""
+"""Scaling relations computed by hand, and each fit compared with a known truth."""
 
 from math import comb
 
@@ -77,7 +77,7 @@ def test_prior_finds_a_parabola_of_redshift():
 
 
 def test_validation_set_chooses_the_form():
-    """Train alone would always take the wiggliest form; here it validates worse than the line."""
+    """The training set alone would favour the most flexible form; on this validation set the line is better."""
     rng = np.random.default_rng(43)
     x = rng.uniform(-1, 1, 60)
     split = np.array(["train"] * 14 + ["val"] * 40 + ["test"] * 6)

@@ -1,4 +1,4 @@
-"""Every kind of file that a table of clusters comes in gives the same clusters."""
+"""A table of clusters gives the same clusters in every file format."""
 
 import bz2
 import gzip

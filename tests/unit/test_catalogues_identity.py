@@ -1,4 +1,4 @@
-"""What tells clusters apart: the user's own ids come back exactly, whatever they are."""
+"""The user's own ids of clusters come back unchanged, whatever they are."""
 
 import numpy as np
 import pytest

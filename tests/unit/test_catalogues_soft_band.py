@@ -118,7 +118,7 @@ def test_rows_for_each_band_are_refused(tmp_path):
 
 @pytest.mark.skipif(not CATPREP.is_file(), reason="the real catprep catalogue isn't beside the checkout")
 def test_a_real_catprep_catalogue_of_four_bands():
-    """Its header says 0.2-0.5, 0.5-1, 1-2.2, 2.2-10 keV: the first three are the soft band, to 1 %."""
+    """Its header gives 0.2-0.5, 0.5-1, 1-2.2, 2.2-10 keV; the first three together agree with the soft band to 1 %."""
     table = read_table(CATPREP)
     soft = in_soft_band(table, CATPREP)
     rate = np.asarray(soft["ML_RATE"])

@@ -1,4 +1,4 @@
-"""The published catalogues: the traps that lie in them, on tables of the same columns and on the real ones."""
+"""The published catalogues and their known problems, in small tables with the same columns and in the real ones."""
 
 from pathlib import Path
 
@@ -259,7 +259,7 @@ def test_luminosities_in_other_units_are_refused(tmp_path):
 
 @needs_real
 def test_many_real_clusters_share_a_box():
-    """Why a field is never split cluster by cluster: 228 of 542 have another one in their 20' box."""
+    """228 of 542 clusters have another cluster in their 20' box: so a field is never split cluster by cluster."""
     catalogue = read_catalogue(REAL.klein)
     ra, dec = np.asarray(catalogue["RA"]), np.asarray(catalogue["DEC"])
     x = (ra[:, None] - ra) * np.cos(np.radians(dec[:, None])) * 60

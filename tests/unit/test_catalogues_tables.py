@@ -26,7 +26,7 @@ def test_truncated_fits(tmp_path, share, name):
 
 
 def test_a_bug_of_ours_is_not_blamed_on_the_file(tmp_path):
-    """What the caller's own block raises passes; what the library raises while it reads is the file's fault."""
+    """An error in the caller's own block is passed on; an error of the library in reading is a fault of the file."""
     path = fits_table(tmp_path / "t.fits")
     for error in (TypeError, ValueError, KeyError, IndexError):
         with pytest.raises(error, match="ours"):
@@ -36,7 +36,7 @@ def test_a_bug_of_ours_is_not_blamed_on_the_file(tmp_path):
 
 
 def read_with(path, error):
-    """Raise `error` from a frame that passes for one of the package's."""
+    """Raise `error` from a frame that looks like one of the package."""
     ours = {"__name__": "clustermass.somewhere", "opened_fits": opened_fits, "path": path, "error": error}
     exec("with opened_fits(path) as hdus:\n    raise error('ours')", ours)
 

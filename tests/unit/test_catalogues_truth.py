@@ -52,7 +52,7 @@ def test_purity_is_the_share_of_the_fitted_counts(tmp_path, ml_cts, purity):
 
 
 def test_labels_of_other_sources_are_no_labels(tmp_path, caplog):
-    """A truth whose numbers are none of the photons': by position, with purity and counts unknown."""
+    """If no photon has a label of the truth's haloes, they are matched by position, without purity and counts."""
     block = simulated(tmp_path)
     text = (tmp_path / "halos.csv").read_text()
     (tmp_path / "halos.csv").write_text(text.replace("\n7,", "\n70,").replace("\n8,", "\n80,"))
@@ -210,7 +210,7 @@ def test_matching_is_nearest_first_and_one_to_one():
 
 
 def test_matching_equals_brute_force():
-    """Greedy matching by all pairs' haversine distance, whatever the order of the rows."""
+    """Compare with greedy matching by the haversine distances of all pairs, in any order of the rows."""
     rng = np.random.default_rng(5)
     detections = points("ID_SRC", rng.permutation(60), (rng.uniform(-0.1, 0.1, 60)) % 360, rng.uniform(59.9, 60, 60))
     haloes = points("SRC_ID", rng.permutation(60) + 1, (rng.uniform(-0.1, 0.1, 60)) % 360, rng.uniform(59.9, 60, 60))

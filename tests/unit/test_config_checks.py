@@ -1,4 +1,4 @@
-"""Everything is checked before anything runs: checks across keys, and that no error hides another."""
+"""The configuration is checked before anything runs: checks across keys, and all errors at once."""
 
 import copy
 

@@ -26,7 +26,7 @@ def test_a_set_departs_from_the_default_in_what_it_sets(config):
 
 @pytest.mark.parametrize("half", [204.0, 408.0, 600.0, 1008.0])
 def test_the_extraction_sizes_of_the_paper_are_crops_of_a_larger_box(config, half):
-    """100, 200, 300 and 500 pixels of 4" are 200", 400", 600" and 1000" each way: whole base pixels next to them."""
+    """100, 200, 300 and 500 pixels of 4" have half widths of 200", 400", 600" and 1000", up to whole base pixels."""
     config["preprocessing"]["size"] = {"half_width_arcsec": half, "pixel_arcsec": 24.0, "transform": "sqrt"}
     config["experiments"]["size"] = {"images": "large_box", "preprocessing": "size"}
     assert config_errors(config) == []

@@ -1,4 +1,4 @@
-"""The recipe config/efeds_images.yaml against the real images that it is for, and against images of our own alike."""
+"""config/efeds_images.yaml on the real images that it is made for, and on similar images of our own."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ RECIPE = CONFIG["preprocessing"]["circle"]
 
 
 def seen(counts):
-    """Count what networks see of an image of 4" pixels, of which nothing outside the circle is known."""
+    """Return the counts in an image of 4" pixels that the networks get; nothing is known outside its circle."""
     geometry = ImageGeometry.from_config(IMAGES)
     middle, half = counts.shape[0] // 2, geometry.box_pixels // 2
     base = block_sum(counts[middle - half : middle + half, middle - half : middle + half], geometry.base_rebin)

@@ -1,4 +1,4 @@
-"""The split: no halo and no photon on both sides, stable against everything but the seed."""
+"""The split: no halo and no photon is in two subsets, and only the seed changes it."""
 
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def test_boxes_overlap_on_the_sky(centre, offset, overlap):
 )
 @example(ra0=0.0, dec0=60.0, seed=14, number=14)
 def test_no_halo_and_no_photon_on_both_sides(ra0, dec0, seed, number):
-    """Whatever the field: clusters in different groups share neither halo nor sky."""
+    """In any field, clusters in different groups share neither a halo nor sky."""
     rng = np.random.default_rng(seed)
     dec = np.clip(dec0 + rng.uniform(-1, 1, number), -89, 89)
     ra = (ra0 + rng.uniform(-1, 1, number) / np.cos(np.radians(dec0))) % 360

@@ -1,4 +1,4 @@
-"""The split of a further set of images: what was a test cluster stays one, and nothing trained on touches it."""
+"""The split of a further image set: test clusters stay test clusters, and no training cluster overlaps them."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def field(realization, number, seed):
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    """Two realizations: a set of all clusters and a first one of two thirds of them, and both splits."""
+    """Return images of two realizations (a set of two thirds of the clusters, a set of all) and both splits."""
     folder = tmp_path_factory.mktemp("sets")
     every = [field(name, 120, 3) for name in ("01", "02")]
     rng = np.random.default_rng(5)

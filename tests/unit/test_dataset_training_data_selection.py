@@ -1,4 +1,4 @@
-"""A selection of its own for clusters to learn from: who trains, who validates, who is calibrated on and judged."""
+"""`train_selection`: which clusters train, validate, calibrate and test."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def sky_files(tmp_path):
 
 
 def table_of(images, split):
-    """All that decides, by cluster id, read by hand; without the clusters of a DET_LIKE that is always too low."""
+    """Return by cluster id the values that decide its subset, without clusters whose DET_LIKE is always too low."""
     subset = read_netcdf(split)["split"].to_series()
     columns = ["ext_like", "det_like", "log10_m500c", "redshift"]
     table = xr.concat([read_netcdf(path)[columns] for path in images], dim="cluster")[columns].to_dataframe()[columns]
@@ -79,7 +79,7 @@ def test_without_one_and_with_the_same_nothing_changes(sky_files):
 
 
 def test_the_digest_is_of_the_validation_clusters_of_the_train_selection(sky_files):
-    """A checkpoint must not be gone on from once others validate; who is calibrated on doesn't matter."""
+    """With other validation clusters, no checkpoint may be resumed; the clusters for the calibration don't matter."""
     images, split = sky_files
     table = table_of(images, split)
     faint = table.index[(table.split == "val") & (table.ext_like < 10)][0]

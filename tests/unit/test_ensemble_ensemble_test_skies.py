@@ -1,4 +1,4 @@
-"""Another sky: the same networks and the same baselines, and nothing that its clusters could teach them."""
+"""A test sky: networks and baselines are those of the training sky, and nothing is fitted to its clusters."""
 
 import json
 import weakref

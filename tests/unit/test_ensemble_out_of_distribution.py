@@ -1,4 +1,4 @@
-"""Out-of-distribution model and score: what is fitted, ranks by hand, exact rates, power on changed clusters."""
+"""Out-of-distribution model and score: the fit, ranks by hand, rates of false alarms, power on changed clusters."""
 
 from dataclasses import replace
 

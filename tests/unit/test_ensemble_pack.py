@@ -1,4 +1,4 @@
-"""An ensemble in one file: what is packed comes back, the same bytes each time, and nothing else is taken for it."""
+"""An ensemble in one file: it comes back as it was packed, with the same bytes each time; other files are refused."""
 
 import hashlib
 import json

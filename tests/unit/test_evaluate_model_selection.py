@@ -1,4 +1,4 @@
-"""`search.json`: by hand, without a byte of the test set, and a page of it for readers."""
+"""`search.json`: compared with values by hand, independent of the test set; and its page."""
 
 import json
 from itertools import pairwise
@@ -117,7 +117,7 @@ def test_numbers_are_those_of_the_validation_clusters_by_hand(tmp_path):
 
 
 def test_the_difference_to_the_best_is_paired():
-    """Two candidates whose losses differ by the same amount for every cluster: nothing of the scatter is left."""
+    """If the losses of two candidates differ by the same amount for every cluster, the difference has no error."""
     rng = np.random.default_rng(3)
     residual, sigma = 0.15 * rng.normal(size=200), np.full(200, 0.15)
     group = np.arange(200)

@@ -68,7 +68,7 @@ def test_photons_that_two_lists_share_count_once(tmp_path, caplog):
 
 
 def test_four_observations_side_by_side_keep_every_photon(tmp_path, caplog):
-    """As those of eFEDS: one after the other, each with sky pixels about its own centre, overlapping on the sky."""
+    """Like those of eFEDS, they follow in time, have sky pixels about different centres, and overlap on the sky."""
     centres, names = (129.55, 133.86, 138.14, 142.45), ("300007", "300008", "300009", "300010")
     paths, gti = [], {}
     for number, (ra, name) in enumerate(zip(centres, names, strict=True)):

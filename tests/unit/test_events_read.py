@@ -328,7 +328,7 @@ def test_pieces_without_photons_are_no_fault_but_a_list_without_is(tmp_path):
 
 
 def long_list(path, number):
-    """Write `number` photons with as little work as there can be."""
+    """Write a list of `number` photons quickly."""
     columns = [fits.Column(name, form, array=np.full(number, value)) for name, form, value in LONG]
     table = fits.BinTableHDU.from_columns(columns, name="EVENTS")
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(path)

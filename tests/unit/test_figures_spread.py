@@ -41,7 +41,7 @@ def around(ra: np.ndarray, dec: np.ndarray, west: float, north: float) -> tuple[
 
 
 def make_sky(folder: Path, realization: str, rng: np.random.Generator) -> None:
-    """Clusters far apart; of each even one a point source of 3 times its counts stands 100" West and 40" North."""
+    """Write distant clusters; every second one has a point source of 3 times its counts 100" West and 40" North."""
     number = np.arange(N)
     ra, dec = 130.0 + 0.7 * number, -2 + 4 * rng.random(N)
     counts = rng.uniform(50, 500, N)

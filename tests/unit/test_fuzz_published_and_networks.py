@@ -17,7 +17,7 @@ from clustermass.network.predict import TrainedNetwork
 
 
 class Trap:
-    """Springs when it is unpickled."""
+    """An object that shows if it is unpickled."""
 
     def __reduce__(self):
         return os.mkdir, (self.folder,)

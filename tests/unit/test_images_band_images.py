@@ -1,4 +1,4 @@
-"""Band images in place of event lists: the same images as from the photons they were made of, or a clear refusal."""
+"""Band images in place of event lists give the same images as the photons that they were made from, or are refused."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_images_centred_on_a_cluster_give_the_pixels_of_its_event_list(tmp_path)
 
 
 def test_images_as_large_as_the_box_cover_it_to_its_edges(tmp_path):
-    """Without a map the field is where photons are, to the pixel; half an image without any is left out."""
+    """Without a map, the exposed field is that with photons, to the pixel; an empty half of an image is not exposed."""
     columns = photons(60000, width=0.12)
     for part, share in ((columns["RA"] < 999, 1.0), (columns["RA"] < CENTRE[0], 0.5)):
         some = {name: values[part] for name, values in columns.items()}
@@ -252,7 +252,7 @@ def test_an_exposure_map_counts_only_where_the_images_reach(tmp_path):
 @real
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
 def test_real_efeds_images(tmp_path, path):
-    """Every count of the image and none else comes out, at its place; the box is known not to be covered."""
+    """All counts of the image, and no others, are in the result at their places; the box is not fully covered."""
     catalogue = Table.read(EFEDS / "efeds_clusters_Liu2022.csv")
     (row,) = catalogue[catalogue["ID_SRC"] == int(path.stem.split("_")[1])]
     (image,) = read_images(path)

@@ -1,4 +1,4 @@
-"""A file system without locks, as NFS and Lustre may be: flock fails there with ENOLCK."""
+"""A file system without locks, as NFS and Lustre can be: flock fails on it with ENOLCK."""
 
 import os
 import shutil

@@ -7,7 +7,7 @@ from clustermass.io import provenance
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Put a small package in the place of ours; return a function that writes one of its modules."""
+    """Replace our package by a small one; return a function that writes one of its modules."""
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
 
     def write(name, text):

@@ -1,4 +1,4 @@
-"""Flips and turns: what comes out is the same sky, seen in another orientation."""
+"""Flips and turns give the same image in another orientation."""
 
 import jax
 import jax.numpy as jnp

@@ -152,7 +152,7 @@ SIDE_BY_SIDE = network_block([4, 4, 8], [16], ["z", "log_z"], dropout=0.2), RECI
 
 
 def test_members_side_by_side_are_those_trained_alone_but_for_rounding():
-    """What a GPU does with a job's members, here on a CPU: `jax.vmap`."""
+    """Members under `jax.vmap`, as on a GPU, but here on a CPU."""
     data = sky(64, 1), sky(40, 2)
     together = fit_members(*data, *SIDE_BY_SIDE, [0, 7], side_by_side=True)
     assert list(together) == [0, 7]

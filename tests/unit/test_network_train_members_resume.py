@@ -152,7 +152,7 @@ train_batch(folder, files[:-1], files[-1], [3], checkpoints=folder / "checkpoint
 
 
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path, data):
-    """CLUSTERMASS_KILLS=10 for as many kills, each after a random part of a second beyond the first new checkpoint."""
+    """CLUSTERMASS_KILLS=10 sets ten kills, each a random part of a second after the first new checkpoint."""
     images, split = data
     whole = contents(train_batch(tmp_path, images, split, [3], epochs=EPOCHS))
     folder, rng = tmp_path / "killed", random.Random(1)

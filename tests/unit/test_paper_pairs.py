@@ -134,7 +134,7 @@ def test_noise_of_training_is_part_of_the_error(tmp_path):
 
 
 def test_each_experiment_counts_once_in_the_typical_noise(tmp_path):
-    """Three compared with the same one: four variances have one median, however often the fourth is compared."""
+    """Three experiments are compared with the same fourth one; its variance counts once in the median of four."""
     rng = np.random.default_rng(9)
     truth, noise = masses(rng), rng.normal(0, 0.1, N)
     spreads = {"one": 0.01, "two": 0.02, "three": 0.03, "other": 0.0}
@@ -149,7 +149,7 @@ def test_each_experiment_counts_once_in_the_typical_noise(tmp_path):
 
 
 def scatters_of(rng, noise):
-    """Of 400 experiments of 2 members, whose scatters change by `noise` from training to training."""
+    """Return the scatters of 400 experiments of 2 members; trainings differ by the relative noise `noise`."""
     return (rng.uniform(0.1, 0.3, (400, 1)) * np.exp(rng.normal(0, noise, (400, 2)))).tolist()
 
 

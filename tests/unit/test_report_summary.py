@@ -1,4 +1,4 @@
-"""The closing table of a run, also without count rates; time and memory by step from tables as Snakemake writes."""
+"""The table of key figures, also without count rates; time and memory of steps from Snakemake's benchmark files."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The published numbers, made again from the public tables of eFEDS where these lie beside the checkout."""
+"""The published numbers, computed from the public tables of eFEDS if these are in ../shared/."""
 
 import warnings
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Clones of this repository in which `make results` runs, with the files of a finished run up to a moment."""
+"""Clones of this repository for `make results`, with the files that a finished run had made up to a given time."""
 
 import base64
 import json
@@ -75,7 +75,7 @@ def make_results(folder, *arguments, **options):
 
 
 def started(folder, process):
-    """Wait until a step is at work; return the outputs of those that are."""
+    """Wait until a step is running; return the outputs of the running steps."""
     while process.poll() is None:
         if names := at_work(folder):
             return names
@@ -90,7 +90,7 @@ def at_work(folder):
 
 
 def kill(process):
-    """Kill a process and all that it started, at once: nothing of it may start anything meanwhile."""
+    """Kill a process and all of its children at once, so that none of them can start another one."""
     first, frozen = psutil.Process(process.pid), []
     while new := [one for one in [first, *first.children(recursive=True)] if one not in frozen]:
         for one in new:

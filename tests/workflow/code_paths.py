@@ -1,4 +1,4 @@
-"""The package's files that a rule imports, by running its script, and those whose change changes its hash."""
+"""Find the files of the package that the script of a rule imports, and the files whose change changes its code hash."""
 
 import ast
 import hashlib
@@ -14,11 +14,11 @@ from clustermass.io import provenance
 
 
 class _HandedOver(BaseException):
-    """The script has called the package: all that it imports is there."""
+    """Raised when a script calls the package; by then all its imports are done."""
 
 
 def imported_files(jobs, config):
-    """By rule: the package's files that its script, run by itself, has imported by the time it calls the package."""
+    """Return by rule the package's files that its script has imported when it calls the package."""
     for name in _libraries():  # loaded once for all of them
         import_module(name)
     return {rule: _in_a_child(job, config) for rule, job in jobs.items()}
@@ -86,7 +86,7 @@ def _stop_at_the_package(frame, event, _):
 
 
 class Noticing:
-    """Cache of a function of a file, by the file's content: a changed file is read again, a copy is not."""
+    """Cache for a function of a file, by the content of the file."""
 
     def __init__(self, function):
         self._function, self._by_stat, self._by_content = function, {}, {}
@@ -104,7 +104,7 @@ class Noticing:
 
 
 def notice_changed_files():
-    """Put such caches in place of the package's own, which never look at a file again."""
+    """Use `Noticing` in place of the package's own caches, which never read a file again."""
     tree, imports = provenance._tree.__wrapped__, provenance._imports.__wrapped__
     relative = Noticing(lambda path: [inner.relative_to(provenance.PACKAGE) for inner in imports(path)])
     provenance._tree = Noticing(lambda path: hashlib.sha256(tree(path).encode()).hexdigest())
@@ -113,7 +113,7 @@ def notice_changed_files():
 
 @contextmanager
 def altered(path):
-    """Let a file do one thing more for a while."""
+    """Add a statement to a module during the block."""
     text = path.read_bytes()
     path.write_bytes(text + b"\nALTERED = 1\n")
     yield
@@ -121,9 +121,9 @@ def altered(path):
 
 
 def hash_changes(calls):
-    """By call of `source_hash` (its arguments): the package's files for whose change it changes, each tried in turn.
+    """Return for each call of `source_hash` (its arguments) the package's files whose change changes the hash.
 
-    The files are changed where they lie, and put back: the package must be a copy.
+    Each file is changed in place and restored, so the package must be a copy.
     """
     before = [provenance.source_hash(*call) for call in calls]
     changing = [[] for _ in calls]

@@ -8,9 +8,9 @@ from runs import finished_run
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """Folder of a finished test run; tests must leave it as it is. The name has a space and an umlaut.
+    """Return the folder of a finished test run, which tests must not change. Its name has a space and an umlaut.
 
-    Each process has a copy. CLUSTERMASS_FINISHED names a folder where the original stays for the next call.
+    Each process gets a copy. CLUSTERMASS_FINISHED names a folder in which the original is kept for the next call.
     """
     ours = tmp_path_factory.getbasetemp()
     shared = Path(os.environ.get("CLUSTERMASS_FINISHED", ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours))

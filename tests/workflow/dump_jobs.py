@@ -1,4 +1,4 @@
-"""Write down what each job's adapter would be handed: python dump_jobs.py <folder of a finished run> <output>."""
+"""Write the inputs of each job's script to a file: python dump_jobs.py <folder of a finished run> <output>."""
 
 import pickle
 import sys

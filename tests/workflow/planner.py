@@ -1,4 +1,4 @@
-"""Snakemake's own plan of what is made anew after a change, for any number of changes in one process.
+"""Ask Snakemake what it would make again after a change, for any number of changes in one process.
 
 Run by `rerun.py` as a program, so that nothing of Snakemake's stays behind in the tests' process. Each line that it
 reads is `{"repository": ..., "folder": of the results, "path": PATH, "requests": [...]}`, a request
@@ -72,7 +72,7 @@ def loaded(config, targets, cores=1, conda=False):
 
 
 def forget():
-    """Empty the memories of Snakemake's records, which would keep the graphs of over a hundred plans, of 6 MB each."""
+    """Empty Snakemake's caches, which would keep the graphs of all plans (6 MB each)."""
     for kind in FilePersistence.__mro__:
         for member in vars(kind).values():
             function = getattr(member, "fget", member)
@@ -81,7 +81,7 @@ def forget():
 
 
 def finish(**options):
-    """Pretend that all jobs have run: files of a few bytes, some of `LARGE_BYTES`, and Snakemake's records of them."""
+    """Make it look as if all jobs had run: write small output files, some of `LARGE_BYTES`, and Snakemake's records."""
     with loaded(**options) as workflow:
         workflow.iocache.deactivate()
         for level in workflow.dag.toposorted():
@@ -136,7 +136,7 @@ def _named(job):
 
 
 def rules(**options):
-    """Of every rule that has a script: its name, environment and step, and the names of its files and params."""
+    """Return for each rule with a script its name, environment and step, and the names of its files and params."""
     with loaded(**options) as workflow:
         return {
             rule.name: {
@@ -151,7 +151,7 @@ def rules(**options):
 
 
 def modules(only="*", **options):
-    """By rule: the package's files that its script imports, and those for whose change its param `code` changes."""
+    """Return by rule the package's files that its script imports, and those whose change changes its param `code`."""
     calls = {}
 
     def recorded(modules, scripts=()):

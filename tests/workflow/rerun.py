@@ -1,4 +1,4 @@
-"""What tests of the re-run matrix share: copies of the repository, folders of results, and questions to planner.py."""
+"""Shared by the tests of the re-run matrix: copies of the repository, folders of results, requests to planner.py."""
 
 import ast
 import atexit
@@ -50,7 +50,7 @@ def input_files(block=CONFIG):
 
 
 def results_folder(folder):
-    """Folder with the user's files that `rerun_config.yaml` names, and no results yet."""
+    """Make a folder with the user's files that `rerun_config.yaml` names, without results."""
     for name in input_files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
@@ -75,7 +75,7 @@ def value_at(config, place):
 
 @cache
 def planner():
-    """Start planner.py; the same serves until `MOST_PLANS` are made."""
+    """Return a running planner.py; it is used until it has made `MOST_PLANS` plans."""
     variables = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "ignore"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen([sys.executable, str(HERE / "planner.py")], text=True, env=variables, **pipes)
@@ -100,7 +100,7 @@ def ask(repository, folder, *requests, path=""):
 
 
 def rules(jobs):
-    """Names of the jobs' rules, as docs/regenerate.yaml calls them: batches and skies aside."""
+    """Return the names of the jobs' rules as in docs/regenerate.yaml, without batches and skies in the names."""
     return {rule_name(rule) for rule, _ in jobs}
 
 
@@ -112,7 +112,7 @@ def rule_name(rule):
 
 
 def module_faults(repository, folder, only="*"):
-    """Yield where the modules that a rule's hash counts are not those that its script imports when it runs.
+    """Yield the rules whose code hash depends on other modules than their script imports when it runs.
 
     `repository` must be a copy: its modules are changed, one after the other, and put back.
     """

@@ -1,4 +1,4 @@
-"""Keys of the configuration: the rules that each makes anew by docs/regenerate.yaml and by Snakemake; unseen reads."""
+"""Compare docs/regenerate.yaml with Snakemake's plan for each key; find reads of keys that Snakemake can't see."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ def all_leaves():
 
 
 def entry_of(key, table):
-    """Entry of docs/regenerate.yaml for `key`: one that names it, else the one whose pattern it fits."""
+    """Return the entry of docs/regenerate.yaml for `key`: one with its full name, else one whose pattern matches."""
     exact = [entry for entry in table["keys"] if key in entry["keys"]]
     fitting = [entry for entry in table["keys"] if any(fnmatchcase(key, pattern) for pattern in entry["keys"])]
     entries = exact or fitting
@@ -93,7 +93,7 @@ def first_keys(keys, table):
 
 
 def key_faults(repository, folder, only=("*",)):
-    """Return for each key that fits one of `only` how what Snakemake makes anew differs from docs/regenerate.yaml."""
+    """Return for each key that matches `only` the differences between Snakemake's plan and docs/regenerate.yaml."""
     table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     config = merge(load_config([repository / "config" / "config.yaml"]), CONFIG)
     leaves, faults, requests = all_leaves(), [], {}

@@ -1,4 +1,4 @@
-"""Seven energy bands of unequal width: trained and applied, to event lists and to images in these bands."""
+"""Networks for seven energy bands of unequal width, applied to event lists and to images in these bands."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Members in batches: another size re-runs nothing, and members that are there already aren't trained again."""
+"""Members in batches: another batch size re-runs nothing, and existing members aren't trained again."""
 
 import shutil
 
@@ -37,7 +37,7 @@ OTHER_NUMBERS = {"five": {"members": 5}, "three": {"members": 3}, "as_many": {"m
     ],
 )
 def test_each_experiment_has_batches_of_its_own_number_of_members(finished, tmp_path, size, expected):
-    """`fiducial`, whose members 00 and 01 are there already, gets one more; null is ensemble.members (2)."""
+    """`fiducial`, which has members 00 and 01, gets one more; null stands for ensemble.members (2)."""
     experiments = {"fiducial": {"members": 3}, **OTHER_NUMBERS}
     changes = {"experiments": experiments, "ensemble": {"members_per_job": size}}
     planned = jobs(with_changes(finished, tmp_path, changes, "-n"))

@@ -1,4 +1,4 @@
-"""Calibration and test skies in a finished run: what they depend on, and what they must not."""
+"""Calibration and test skies in a finished run: what they depend on, and what they must not depend on."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def test_a_sky_of_another_name_is_drawn_anew(finished):
 
 
 def test_another_test_set_leaves_calibration_and_search_as_they_are(finished, tmp_path):
-    """Images and labels of the test clusters change; all up to those three files is made again."""
+    """Images and true masses of the test clusters change; then everything up to the three files is made again."""
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy, copy_function=shutil.copy2)
     overlay = tmp_path / "search.yaml"

@@ -1,4 +1,4 @@
-"""Every step refuses a damaged file by its name: adapters are run on files of a finished run, one of them damaged."""
+"""Every step refuses a damaged file and names it: scripts run on the files of a finished run with one damaged file."""
 
 import pickle
 import runpy
@@ -48,7 +48,7 @@ def empty(path):
 
 
 def not_finite(path):
-    """NaN in all numbers that can't be done without; returns whether there are such."""
+    """Set all necessary numbers of a file to NaN; return whether it has any."""
     if path.suffix != ".nc":
         return False
     with netCDF4.Dataset(path, "a") as file:

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or late: file systems of their own, where this user may mount them."""
+"""Disks that are full, read-only or slow, on separate file systems if this user may mount them."""
 
 import re
 import shutil
@@ -147,7 +147,7 @@ def test_read_only_results_are_named_and_can_be_read(mounted, tmp_path):
 
 @pytest.mark.workflow
 def test_files_that_appear_late_are_waited_for(finished, tmp_path):
-    """Longer than Snakemake waits by default, shorter than profiles/slurm says."""
+    """The files appear later than Snakemake's default wait, but within the wait of profiles/slurm."""
     folder = clone(tmp_path / "clone", finished)
     names = [f"{RUN}/{name}" for name in ("ood.nc", "metrics.json", "predictions.nc")]
     for name in names:

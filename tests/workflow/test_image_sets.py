@@ -31,7 +31,7 @@ def arguments(folder):
 
 @pytest.fixture(scope="module")
 def other(finished, tmp_path_factory):
-    """Return a copy of the finished run in which the experiment was made up to metrics and masses."""
+    """Return a copy of the finished run, with metrics and masses of the experiment."""
     folder = tmp_path_factory.mktemp("sets")
     directory = folder / "copy"
     shutil.copytree(finished, directory, copy_function=shutil.copy2)

@@ -1,8 +1,8 @@
 """`make results` again after everything was killed: the bytes of a run that nobody interrupted.
 
-CLUSTERMASS_KILLS=20 for as many kills. They are spread over the whole run: of the time that an uninterrupted one took,
-divided by their number, each has a moment drawn from its part. It starts with what that run had made by then, and kills
-a few seconds later. CLUSTERMASS_CAMPAIGN names a folder for what was killed.
+CLUSTERMASS_KILLS=20 sets twenty kills. The time of an uninterrupted run is divided into equal parts, one for each kill,
+and a random moment is drawn in each part. The test starts with the files that the run had made by this moment, and
+kills everything a few seconds later. CLUSTERMASS_CAMPAIGN names a folder for reports on the kills.
 """
 
 import json
@@ -46,7 +46,7 @@ def test_killed_at_a_random_moment_one_more_call_ends_with_the_same_bytes(finish
 
 
 def age_leftovers(folder):
-    """Unfinished files are taken away only when nobody can be writing them any more."""
+    """Make unfinished files look old: `make results` removes only files that no process can still be writing."""
     for path in (folder / "results").rglob(".*.part*"):
         os.utime(path, (time.time() - HOUR_S,) * 2)
 

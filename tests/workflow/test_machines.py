@@ -1,4 +1,4 @@
-"""Where a clone may lie, and what the machine has: a folder with a space, a moved environment, a GPU's plugin."""
+"""Special machines and folders: a folder with a space, a moved environment, JAX's plugin for GPUs."""
 
 import os
 import shutil
@@ -78,7 +78,7 @@ def test_the_workflow_is_a_module_taken_from_git(tmp_path, monkeypatch):
 
 @pytest.fixture
 def make(tmp_path):
-    """Return a function that runs make in a folder whose uv only notes that it was called."""
+    """Return a function that runs make in a folder with a fake uv, which only records its calls."""
     folder = tmp_path / "first place"
     (folder / ".uv" / "bin").mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "uv.lock"):

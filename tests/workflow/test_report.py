@@ -1,4 +1,4 @@
-"""The report: what it says, that it needs nothing from outside, and that a browser shows it."""
+"""The report: its text, that it loads nothing from outside, and that a browser shows it."""
 
 import html
 import json
@@ -26,7 +26,7 @@ def source(path):
 
 
 def block(source, name):
-    """Value that the page's script `name` gives to its variable."""
+    """Return the value that the page's script `name` assigns to its variable."""
     text = re.search(rf'<script id="{name}">\s*var \w+ = (.*?);\s*</script>', source, re.DOTALL)[1]
     return json.loads(text)
 

@@ -1,6 +1,6 @@
-"""What a change makes anew: of every key of the configuration, every module, script, environment and input file.
+"""What is made again after a change of a key of the configuration, a module, a script, an environment or an input file.
 
-The expected is docs/regenerate.yaml, and of modules what scripts import when they run; the answers are Snakemake's.
+Snakemake's plans are compared with docs/regenerate.yaml, and for modules with the imports of the running scripts.
 """
 
 import ast

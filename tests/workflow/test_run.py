@@ -1,4 +1,4 @@
-"""`make results`: whose lock it respects, what it takes away, how it reads its arguments."""
+"""`make results`: the locks that it respects, the files that it removes, and its arguments."""
 
 import fcntl
 import importlib.util
@@ -31,7 +31,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def python(tmp_path):
-    """Return a function that starts Python in the folder, with a command line of one's own, and waits until it runs."""
+    """Return a function that starts Python in the folder with a given command line, and waits until it runs."""
     alive = []
 
     def start(*arguments):

@@ -1,4 +1,4 @@
-"""Snakemake's main process stays idle while steps run: its looks at what could start don't pile up."""
+"""Snakemake's main process stays idle while steps run, because its checks for ready steps don't add up."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def include():
 
 @pytest.fixture
 def scheduled(monkeypatch):
-    """Delays of the looks that Snakemake's own method, replaced by a list, was asked for."""
+    """Replace Snakemake's own method by a list; return this list of the delays that it was called with."""
     delays = []
     monkeypatch.setattr(JobScheduler, "_schedule_reevalutation", lambda scheduler, delay: delays.append(delay))
     return delays

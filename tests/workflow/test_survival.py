@@ -1,4 +1,4 @@
-"""What goes wrong from outside, and what the next call makes of it: clones of a run that is finished but for a step."""
+"""Interruptions from outside, and the next call after them, in clones of a run that lacks its last steps."""
 
 import json
 import re
@@ -18,7 +18,7 @@ EVALUATED = ("--", METRICS)
 
 @pytest.fixture
 def folder(finished, tmp_path):
-    """Clone of the finished run, which lacks what the last two steps make."""
+    """Return a clone of the finished run without the files of the last two steps."""
     folder = clone(tmp_path / "Cúmulos de galaxias", finished)
     for name in (OOD, METRICS, PREDICTIONS):
         (folder / name).unlink()

@@ -30,7 +30,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def trained(finished, tmp_path_factory):
-    """Train it in a copy of the finished run."""
+    """Train this experiment in a copy of the finished run."""
     directory = tmp_path_factory.mktemp("odd") / "copy"
     shutil.copytree(finished, directory, copy_function=shutil.copy2)
     defaults = yaml.safe_load((ROOT / "config/config.yaml").read_text())

@@ -1,4 +1,4 @@
-"""`clustermass verify` and `trace` on a finished run: what was changed afterwards is found and named."""
+"""`clustermass verify` and `trace` on a finished run: later changes are found and named."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def results(finished, tmp_path_factory):
 
 @contextmanager
 def changed(path, change):
-    """Let `change` do something to a file; put it back in the end."""
+    """Change a file by `change` during the block; restore it afterwards."""
     before = path.read_bytes()
     try:
         change(path)
