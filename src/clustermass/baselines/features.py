@@ -130,7 +130,7 @@ def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tupl
 
 
 def _apertures(profile: AnnulusCounts, scale: FloatArray, exposure_ks: FloatArray) -> dict[str, FloatArray]:
-    """Return log10 of net counts per ks in all bands; a smooth lower limit set by their noise keeps them positive."""
+    """Return log10 of net counts per ks of all bands in each aperture, with a smooth lower limit from their noise."""
     radii = {f"{r:.0f}arcsec": np.full_like(scale, r) for r in APERTURES_ARCSEC}
     radii |= {f"{r:.0f}kpc": r * scale for r in APERTURES_KPC}
     features = {}

@@ -42,9 +42,9 @@ def load_sample(
     mass and a redshift for which log10_m500c_min <= log10_m500c < log10_m500c_max, det_like > det_like_min and ext_like
     > ext_like_min; each limit is optional. Without a selection every cluster is kept (an observed field has no true
     masses). `train_selection` holds the limits that differ for training clusters. If `split`, a file of `split_sample`,
-    is given, `join_split` adds subsets and groups. The dataset is in memory, where at most one file is held twice.
-    InputError if a file is missing or damaged, files differ in grids or variables, a cluster occurs twice or isn't in
-    `split`, or no cluster is left.
+    is given, `join_split` adds subsets and groups. All data are read into memory; at most one file is held twice
+    meanwhile. InputError if a file is missing or damaged, files differ in grids or variables, a cluster occurs twice or
+    isn't in `split`, or no cluster is left.
     """
     sample = _concatenate(list(each_selected(images, selection, train_selection)))
     return sample if split is None else join_split(sample, split)
@@ -199,7 +199,7 @@ def _check_alike(first: xr.Dataset, first_path: Path, part: xr.Dataset, path: Pa
 
 
 def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
-    """Add the variables `split` and `group` of the file `split` to `sample`, in place, and return it.
+    """Add the subset (`split`) and the `group` of each cluster to `sample` in place, from a sky's file, and return it.
 
     With a `train_selection`, only training clusters inside it are used, and only validation and test clusters inside
     the selection; all other clusters get the subset "unused". The variable `fit_val` then marks the validation clusters

@@ -99,8 +99,8 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
     new cluster may share a halo, or photons of its default image box, with clusters of the default images. It then gets
     the subset and group of a test cluster among them, if there is one; else of a validation cluster, else of a training
     cluster (each time the smallest id). So no new training cluster shares a halo, or a photon of the default box, with
-    a validation or test cluster of the default images. Other new clusters are divided as in `split_sample` (folds by
-    group).
+    a validation or test cluster of the default images. Other new clusters are divided as in `split_sample`, or into
+    folds by group.
     """
     rows = rows_of(clusters["cluster"].values, first)
     old = rows >= 0
@@ -242,7 +242,7 @@ def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArr
     """Return the subsets (cluster,) with only `number` training clusters; the other training clusters become "unused".
 
     Training clusters are chosen in the order of a hash of `seed` and their group. Therefore a smaller training set is
-    part of every larger one, and all its groups but the last are complete. InputError if there are fewer training
+    part of every larger one, and its groups but the last are complete. InputError if there are too few training
     clusters.
     """
     split, ids = sample["split"].values.astype(str), sample["cluster"].values.astype(str)

@@ -109,8 +109,8 @@ def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], na
 
     Takes redshifts (...) and the quantities `training_data.MEASUREMENTS` by name, whose shapes must broadcast with that
     of the redshifts. If one of the measured quantities of a cluster is absent, not finite or not positive, all measured
-    inputs of this cluster are NaN. InputError if a name is unknown, or a needed quantity is absent, or not positive and
-    finite.
+    inputs of this cluster are NaN. InputError if a name is unknown, or a needed quantity is absent, not finite or not
+    positive.
     """
     needed, measured = ordered(names)
     quantities = {**measurements, "redshift": np.asarray(redshift, np.float64)}

@@ -39,7 +39,7 @@ _AT_ONCE = 1024  # number of clusters that are processed at a time, to save memo
 
 @dataclass(frozen=True)
 class Control:
-    """Removes information from the data of an experiment, to show that networks use it, in training and test alike.
+    """Removes information from an experiment's data in training and test, to show that networks use this information.
 
     The control ``shuffled_redshift`` permutes the redshifts, ``no_energy`` replaces each band by the mean counts of all
     bands, and ``noise_images`` replaces each pixel by Poisson noise with the mean counts of its band, `level` (band,).

@@ -81,8 +81,7 @@ class Member:
     def add_epoch(self, train_loss: float, val_loss: float, rate: float, keep: str) -> bool:
         """Add an epoch to the history and return whether the weights after this epoch are to be kept.
 
-        If `keep` is ``last``, the newest weights are kept. If it is ``best``, those of the lowest validation loss are
-        kept.
+        If `keep` is ``last``, every new epoch is kept. If it is ``best``, an epoch of lower validation loss is kept.
         """
         self.history.train_loss.append(train_loss)
         self.history.val_loss.append(val_loss)
@@ -150,9 +149,10 @@ class Checkpoints:
 
 
 def encode(member: Member) -> bytes:
-    """Return a member as the bytes of a safetensors file; of a finished member only its result and its history.
+    """Return the bytes of a safetensors file with a member's kept weights, its history and the state of its training.
 
-    Numbers of the history are stored to the last bit. Equal members give equal bytes.
+    A finished member has no such state. Numbers of the history are stored to the last bit. Equal members give equal
+    bytes.
     """
     leaves = jax.tree_util.tree_leaves_with_path({"kept": member.kept, "progress": member.progress})
     arrays = {jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}

@@ -1,11 +1,10 @@
 """Blocks of a network (convolution, ReLU, 2 x 2 pooling) whose gradients are fast on a CPU.
 
 With JAX's own gradient of a convolution with respect to its kernel, an epoch in `jax.lax.scan` on a CPU takes 14 times
-as long (docs/benchmarks.md). Therefore both gradients are computed as ordinary convolutions here. The gradient with
-respect to the images is the gradient of the output convolved with the flipped kernel. The gradient with respect to the
-kernel is the images convolved with the gradient of the output, with samples and channels exchanged. ReLU and average
-pooling are differentiated in one step, which saves memory traffic. The values agree with JAX's own gradients to
-rounding.
+as long (docs/benchmarks.md). Therefore both gradients are ordinary convolutions here. The gradient with respect to the
+images is the gradient of the output convolved with the flipped kernel. The gradient with respect to the kernel is the
+images convolved with the gradient of the output, with samples and channels exchanged. ReLU and average pooling are
+differentiated in one step, which saves memory traffic. The values agree with JAX's own gradients to rounding.
 """
 
 from collections.abc import Iterator
