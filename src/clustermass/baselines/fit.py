@@ -1,4 +1,4 @@
-"""Fit all baselines to the clusters that the networks are trained on, and predict masses of these or another sky."""
+"""Fit all baselines to the clusters that networks are trained on, and predict the clusters of this or another sky."""
 
 from __future__ import annotations
 
@@ -72,14 +72,13 @@ def fit_baselines(
     """Fit every baseline to the training set, choose its form with the validation set, and predict all clusters.
 
     Takes the training sky, its file of subsets `split`, the experiment's selections (see `load_sample`), the block
-    `baselines` of the configuration, the seed of the boosted trees, and the number of training clusters. These are the
-    training clusters of the networks (None = all). If another sky `other` is given, its selected clusters are predicted
-    instead, as test clusters. Those of haloes in the training or validation set are dropped. Clusters of the other sky
-    whose image boxes of `box_arcsec` overlap are one group. Features of both skies are measured in the cosmology of
-    `sky`.
+    `baselines` of the configuration, and the seed of the boosted trees. `train_clusters` limits the number of training
+    clusters as for the networks (None = all). If another sky `other` is given, its selected clusters are predicted
+    instead, as test clusters, except those of haloes in the training or validation set. Clusters of the other sky whose
+    image boxes of `box_arcsec` overlap are one group. Features of both skies are measured in the cosmology of `sky`.
 
-    Only the luminosity baselines use true values besides the mass: they stand for perfect measurements of L500 and kT.
-    The true variable `isolated` is for the report alone. Writes `baselines.nc`: mu (predictor, cluster), split,
+    Only the luminosity baselines use true values besides the mass: L500 and kT, as perfect measurements. The variable
+    `isolated` is computed from the truth, for the report alone. Writes `baselines.nc`: mu (predictor, cluster), split,
     log10_m500c, isolated and group (cluster,). Baselines that need a quantity that the sky lacks are left out; the
     attribute `left_out` says why. InputError if an input is missing or damaged, the selection is empty, there are too
     few training clusters, or a count rate isn't positive.
@@ -126,7 +125,7 @@ def predict_all(
 ) -> dict[str, FloatArray]:
     """Return log10(M500c / Msun) (cluster,) by name of the baseline, for a table of `measure_sky` with subsets.
 
-    Baselines are missing if `left_out` returns them.
+    Baselines that `left_out` names are missing.
     """
     without = left_out(table, log_odds)
     for name, reason in without.items():
@@ -237,7 +236,7 @@ def predict_boosted_trees(
 
 
 def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
-    """Return the log odds of `fit_selection` for a sky and its selected clusters, with luminosities as published."""
+    """Return the log odds of `fit_selection` for a sky and its selected clusters, which are the rows of `table`."""
     haloes = sky.haloes()
     if "selected" in table:  # the other clusters are only for training
         table = table.isel(cluster=table["selected"].values)
@@ -275,7 +274,7 @@ def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.b
 def predict_luminosity_selected(
     l500: FloatArray, redshift: FloatArray, relation: ScalingRelation, scatter_ln: float, log_odds: LogOdds
 ) -> FloatArray:
-    """Return masses from a luminosity relation, corrected because selected clusters are brighter than the mean.
+    """Return masses from a luminosity relation, corrected because selected clusters are brighter than average.
 
     ln L is assumed to be Gaussian about the relation, with the standard deviation `scatter_ln`. Then its mean at fixed
     mass and redshift among the selected clusters is

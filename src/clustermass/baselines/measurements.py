@@ -82,9 +82,10 @@ def measure_sky(
 ) -> xr.Dataset:
     """Return measurements of all selected clusters of a sky (see `each_selected`), sorted by cluster id.
 
-    Features are measured in the cosmology `assumed`, because observers don't know the true one. To the variables of
-    `measure_clusters` are added `isolated` and the true temperature `kt` in keV (NaN = unknown). One realization is
-    measured at a time. InputError if an input is missing or damaged, a halo isn't in the truth, or no cluster is left.
+    Features are measured in the cosmology `assumed`, because observers don't know the true one. The table holds the
+    variables of `measure_clusters`, `isolated`, and the true temperature `kt` in keV (NaN = unknown). One realization
+    is measured at a time. InputError if an input is missing or damaged, a halo isn't in the truth, or no cluster is
+    left.
     """
     haloes, parts = sky.haloes(), []
     samples = each_selected(sky.images, selection, train_selection, trained)
@@ -154,8 +155,7 @@ def is_isolated(
 ) -> NDArray[np.bool_]:
     """Return which haloes (halo,) are isolated: no other halo within 3' (5') has more than 0.3 (1.5) times its photons.
 
-    Positions are in degrees. `crowded` holds pairs of a radius in arcsec and the largest allowed ratio of `counts` in
-    it.
+    Positions are in degrees. `crowded` holds pairs of a radius in arcsec and the largest allowed ratio of `counts`.
     """
     tree = cKDTree(unit_vectors(ra, dec))
     isolated = np.ones(len(ra), dtype=bool)

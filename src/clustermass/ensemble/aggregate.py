@@ -175,5 +175,5 @@ def read_training(ensemble: Path) -> Training:
 
 
 def mean_error(redshift: FloatArray, error: FloatArray) -> float:
-    """Return the root mean square of error / (1 + z), given redshifts and their standard errors; NaN counts as 0."""
+    """Return the root mean square of error / (1 + z) of redshifts and standard errors (cluster,); NaN counts as 0."""
     return float(np.sqrt(np.mean((np.nan_to_num(error) / (1 + redshift)) ** 2)))

@@ -43,9 +43,9 @@ class Progress(NamedTuple):
 class Program(NamedTuple):
     """Everything from which an epoch is compiled: network, loss and settings of the recipe.
 
-    The network always gets the first `needed` side inputs. The other ones are measured by the source detection and set
-    to zero for a random fraction `hidden` of the clusters. A step uses `batch` samples. Gradients are computed for
-    `micro` of them at a time, and convolutions for `chunk` of them at a time. `micro` divides `batch`, and `chunk`
+    The network always gets the first `needed` side inputs. The other side inputs are measured by the source detection.
+    They are set to zero for a random fraction `hidden` of the clusters. A step uses `batch` samples. Gradients are
+    computed for `micro` of them at a time, and convolutions for `chunk` of them. `micro` divides `batch`, and `chunk`
     divides `micro`.
     """
 
@@ -64,7 +64,7 @@ class Program(NamedTuple):
     def from_config(
         cls, structure: nnx.GraphDef, loss: Loss, network: Network, recipe: Recipe, images: tuple[int, ...]
     ) -> Program:
-        """Return the program for training images of this shape (sample, y, x, band); only a CPU divides the batches."""
+        """Return the program for training images of this shape (sample, y, x, band); a GPU doesn't divide batches."""
         samples, ny, nx, bands = images
         batch = min(int(recipe["batch_size"]), samples)
         features = next((layer["conv"] for layer in network["layers"] if "conv" in layer), bands)
@@ -79,8 +79,8 @@ def parts(batch: int, map_size: int) -> tuple[int, int]:
     """Return how many samples a CPU takes at a time for a gradient (micro-batch) and for a convolution (chunk).
 
     The micro-batch is the largest divisor of `batch` up to `MICRO_BATCH`. The chunk is the largest power of two that
-    divides it and whose maps, of `map_size` float32 numbers each, fit `CACHE_BYTES`. A part has at least 4 samples; if
-    that isn't possible, it isn't divided.
+    divides it and whose maps, of `map_size` float32 numbers each, fit `CACHE_BYTES`. Parts of less than 4 samples
+    aren't made: the batch or the micro-batch then stays whole.
     """
     micro = max(size for size in range(1, min(MICRO_BATCH, batch) + 1) if batch % size == 0)
     micro = micro if micro >= 4 else batch
@@ -122,10 +122,9 @@ def run_epoch(
 ) -> tuple[Progress, jax.Array, nnx.State]:
     """Train for one epoch: step once through the shuffled training set, with a learning rate for each step.
 
-    `rates` (step,) are the learning rates. The last batch is filled up with the first samples of the epoch, so that
-    every step averages over the same number of samples. The random key determines order, augmentation and dropout.
-    Returns the new state, the loss of each step (step,), and the running average of the weights, corrected for its bias
-    towards zero.
+    `rates` (step,) are the learning rates. The last batch is filled up with the first samples of the epoch, so that all
+    steps average over the same number of samples. The random key determines order, augmentation and dropout. Returns
+    the new state, the loss of each step (step,), and the running average of the weights without its bias towards zero.
     """
     average = optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))
@@ -178,7 +177,7 @@ def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
 def accumulate(
     loss_and_gradient: Callable[..., Any], weights: nnx.State, data: TrainingData, rows: jax.Array, key: jax.Array
 ) -> tuple[jax.Array, nnx.State]:
-    """Return the mean loss and gradient of the batch `rows` (micro-batch, sample), one micro-batch after the other."""
+    """Return mean loss and gradient of the batch `rows` (micro-batch, sample), computed one micro-batch at a time."""
 
     def part(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         chosen = jax.tree.map(lambda column: column[xs[0]], data)

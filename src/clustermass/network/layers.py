@@ -1,9 +1,10 @@
 """The kinds of layers that a network is built of, and the network that applies a list of them.
 
 The list `network.<name>.layers` of the configuration has one entry for each layer. The first key of an entry is the
-kind of the layer. To add a kind, write a class like those here and enter it in `LAYERS` (docs/architecture.md names the
-other places). An object of the class is built from the shape of its input, without the sample axis, and the options of
-its entry. It is called with a batch, all inputs of the network by name, and a random key (None = no dropout).
+kind of the layer. The classes state their entries with the default options. To add a kind, write a class like those
+here and enter it in `LAYERS` (docs/architecture.md names the other places). An object of the class is built from the
+shape of its input, without the sample axis, and the options of its entry. It is called with a batch, all inputs of the
+network by name, and a random key (None = no dropout).
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class Dense(nnx.Module):
 
 
 class Dropout(nnx.Module):
-    """In training sets a random fraction of features to zero and scales up the others: `dropout: fraction`."""
+    """Sets a random fraction of the features to zero in training and scales up the others: `dropout: fraction`."""
 
     of_maps = None
 
@@ -262,7 +263,7 @@ def _built(options: Layer, shape: Shape) -> Any:
 
 
 def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
-    """Return the layers with each convolution and the 2 x 2 pooling after it joined, if one step can do both."""
+    """Return the layers with each convolution and the 2 x 2 pooling after it joined, if one step can compute both."""
     joined: list[Layer] = []
     for layer in layers:
         before: Layer = joined[-1] if joined else {}

@@ -49,11 +49,11 @@ DEVICES = ("auto", "cpu", "gpu")
 def use_device(device: str, threads: int = 1) -> str:
     """Choose the processor for JAX before its first computation, and return it: ``cpu`` or ``gpu``.
 
-    `device` is ``cpu``, ``gpu`` (any accelerator that JAX finds) or ``auto`` (an accelerator if JAX finds one, with a
-    warning if JAX's GPU plugin is installed but finds no GPU). JAX's first computation fixes the number of CPU
-    `threads` and the way that GPU memory is used. With one thread a CPU gives the same bytes in every run. The variable
-    ``PJRT_NPROC`` sets the threads (with jax 0.10.2 ``--xla_cpu_multi_thread_eigen=false`` has no effect). InputError
-    if `device` is unknown, there is less than one thread, or `device` is ``gpu`` and JAX finds none.
+    `device` is ``cpu``, ``gpu`` (any accelerator that JAX finds) or ``auto``. With ``auto`` an accelerator is used if
+    JAX finds one; a warning is logged if JAX's GPU plugin is installed but finds no GPU. JAX's first computation fixes
+    the number of CPU `threads` and the use of GPU memory. With one thread a CPU gives the same bytes in every run. The
+    variable ``PJRT_NPROC`` sets the threads (with jax 0.10.2 ``--xla_cpu_multi_thread_eigen=false`` has no effect).
+    InputError if `device` is unknown, there is less than one thread, or `device` is ``gpu`` and JAX finds none.
     """
     if device not in DEVICES:
         raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
@@ -87,7 +87,7 @@ def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequenc
 
     `network` is a network's block of the configuration, `shape` the shape (y, x, band) of its images and `outputs` its
     number of outputs. Kernels are normal with variance 1 / fan-in (LeCun), biases 0. NumPy draws them, so that they are
-    the same on every device, and because JAX would have to compile its generator for every shape, which takes seconds.
+    the same on every device. JAX would also need seconds to compile its random generator for every shape.
     """
     weights = {}
     for name, leaf in sorted(_named(_template(network, shape, outputs)[1]).items()):
@@ -141,7 +141,7 @@ def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mappin
 
 
 def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function`, which takes the arrays of one network, as a function of the stacked arrays of several ones."""
+    """Return a function of the stacked arrays of several networks, given a `function` of the arrays of one network."""
 
     def on_stacks(*stacks: Any) -> Any:
         if len(jax.tree.leaves(stacks)[0]) > 1:
@@ -272,8 +272,7 @@ def predict(
 
     Takes images (cluster, y, x, band), preprocessed like the training images, and k redshifts (cluster, k) for each
     image. The measurements (cluster,) are given by name, see `clustermass.dataset.standardise.side_inputs`. If the
-    network's recipe has `symmetric_prediction`, means and variances are averaged over the eight symmetries of the
-    square.
+    network's recipe has `symmetric_prediction`, means and variances are averaged over the square's eight symmetries.
     """
     constants = network.standardisation
     loss = loss_of_recipe(network.recipe)(constants.mass_mean, constants.mass_sd)

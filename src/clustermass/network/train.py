@@ -48,10 +48,10 @@ def train_networks(
     argument for a test set. The seed and a member's number determine its initial weights, order of clusters,
     augmentation and dropout. Members resume from `checkpoints` and save their state there (None = no checkpoints). If
     `side_by_side`, they step together in one program (`jax.vmap`), otherwise one after another; None = side by side on
-    a GPU only. These two ways give results that agree to about 1e-4, because they round differently. One after another
-    on one CPU core, a result depends on the arguments alone, to the last bit: neither the other members nor
-    interruptions change it. InputError if a subset is empty or holds numbers that aren't finite, the images aren't
-    square, a key of the recipe has an unknown value, or a loss diverges.
+    a GPU only. The two ways round differently, so that their results agree only to about 1e-4. If members are trained
+    one after another on one CPU core, the arguments alone determine each result, to the last bit: neither the other
+    members nor interruptions change it. InputError if a subset is empty or holds numbers that aren't finite, the images
+    aren't square, a key of the recipe has an unknown value, or a loss diverges.
     """
     _check(train, val, recipe)
     shape = train.images.shape[1:]
@@ -76,7 +76,7 @@ def train_networks(
 
 
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
-    """Yield the members that are trained together: each one alone, or all with the same number of epochs done."""
+    """Yield groups of members to train together: single members, or all with the same number of epochs done."""
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
     if not side_by_side:
