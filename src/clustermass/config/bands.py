@@ -1,4 +1,4 @@
-"""Energy bands of the images: their edges in eV, from either of the two forms that the configuration allows."""
+"""Energy bands of the images: the configuration states them as a list of edges, or as equally wide bands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def band_edges(bands: BandsKey) -> tuple[int, ...]:
-    """Return the edges of the energy bands in whole eV; InputError if they don't ascend or make over 120 bands."""
+    """Return the edges in eV of the energy bands `bands`; InputError if they don't ascend or make over 120 bands."""
     if isinstance(bands, Mapping):
         start, width, number = (_whole_number(bands, key) for key in ("start_ev", "width_ev", "number"))
         edges = tuple(start + width * band for band in range(number + 1))
@@ -31,7 +31,7 @@ def band_edges(bands: BandsKey) -> tuple[int, ...]:
 
 
 def joined_edges(edges: Sequence[int], number: int | None) -> tuple[int, ...]:
-    """Return the edges of `number` bands that each join equally many neighbouring bands; None = unchanged edges."""
+    """Return the edges of the bands that result if neighbours are joined to `number` bands; None = not joined."""
     return tuple(edges[:: (len(edges) - 1) // (number or len(edges) - 1)])
 
 
@@ -42,6 +42,6 @@ def _whole_number(bands: Bands, key: Literal["start_ev", "width_ev", "number"]) 
 
 
 def in_kev(edges: Sequence[float]) -> str:
-    """Return a text with the number of bands and their edges in keV, from edges in eV."""
+    """Return a text that states the number of energy bands and their edges in keV; `edges` are in eV."""
     number = f"{len(edges) - 1} bands" if len(edges) > 2 else "1 band"
     return f"{number} with the edges {', '.join(f'{edge / 1000:g}' for edge in edges)} keV"

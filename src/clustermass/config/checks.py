@@ -48,7 +48,7 @@ class _Sound(dict[str, Any]):
 
 
 def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each error that these checks find; checks that read a block in `faulty` are left out."""
+    """Yield a sentence for each error that the checks of this module find, except checks that read a `faulty` block."""
     sound = cast("Config", _Sound({name: block for name, block in config.items() if name not in faulty}))
     checks: list[Callable[[Config], Iterator[str]]] = [*_CHECKS]
     checks += [partial(_of_experiments, check) for check in _CHECKS_OF_EXPERIMENTS]
@@ -101,7 +101,7 @@ def _base(config: Config) -> Iterator[str]:
 
 
 def _reference(key: str, place: str, config: Config, experiment: Experiment) -> Iterator[str]:
-    """Yield an error if the value of an experiment's `key` isn't the name of a block in the block `place`."""
+    """Yield an error if the key `key` of an experiment names an entry that the block `place` doesn't have."""
     word, blocks = cast(Block, experiment).get(key), cast(Block, config)
     defined = config["training"]["recipes"] if key == "recipe" else blocks[place]
     default = word is None or (key == "images" and word in DEFAULT_IMAGES)
@@ -201,7 +201,7 @@ def _grids(config: Config) -> Iterator[str]:
 
 
 def _misfits(recipe: Preprocessing, images: Images, key: str) -> Iterator[str]:
-    """Yield a text for each misfit of a preprocessing and an experiment's images, whose block has the path `key`."""
+    """Yield a text for each setting of a preprocessing that doesn't fit the images, whose block has the path `key`."""
     half, pixel = recipe["half_width_arcsec"], recipe["pixel_arcsec"]
     base, half_box = images["pixel_arcsec"] * images["base_rebin"], images["box_pixels"] * images["pixel_arcsec"] / 2
     of_base = f"a whole multiple of the base pixel, {base:g} arcsec ({key}.pixel_arcsec x {key}.base_rebin)"

@@ -112,7 +112,7 @@ class Folds(TypedDict):
 
     number: Annotated[int, key("number of folds", ge=3)]
     test: Annotated[int, key("number of the fold that is the test set, counted from 0", ge=0)]
-    by: Annotated[Literal["group", "mass"], key("group = by a hash of groups; mass = in turn, in order of mass")]
+    by: Annotated[Literal["group", "mass"], key("clusters are dealt by a hash of groups, or in turn by mass")]
 
 
 class Split(TypedDict):
@@ -125,7 +125,7 @@ class Split(TypedDict):
 
 
 class Layer(TypedDict, total=False):
-    """A layer: one key for its kind (conv, local, pool, global_pool, flatten, dense, dropout or join), and options."""
+    """A layer: a key for its kind (conv, local, pool, global_pool, flatten, dense, dropout or join), and options."""
 
     conv: Annotated[int, key("number of features of a convolution", ge=1, le=4096)]
     local: Annotated[int, key("number of features of a convolution whose kernel differs between pixels", ge=1, le=4096)]
@@ -166,7 +166,7 @@ class Recipe(TypedDict):
     loss: NotRequired[Annotated[Loss, key("what is minimised; absent = likelihood, that of a Gaussian in log10 M500c")]]
     optimizer: Annotated[Literal["adam", "adamw"], key("optimiser")]
     learning_rate: Annotated[float, key("highest learning rate", gt=0, le=1)]
-    schedule: Annotated[Schedule, key("cosine = rate rises, then falls to 1 %; plateau = falls when the loss stalls")]
+    schedule: Annotated[Schedule, key("rate: cosine = rises, then falls to 1 %; plateau = falls when the loss stalls")]
     warmup_fraction: NotRequired[Annotated[float, key("share of the steps with a rising rate (cosine)", ge=0, lt=1)]]
     plateau: NotRequired[Plateau]
     weight_decay: Annotated[float, key("weight decay of kernels; decoupled (adamw), or in the gradient (adam)", ge=0)]
@@ -286,7 +286,7 @@ class PublishedMasses(TypedDict):
     kind: Annotated[
         MassTable, key("paper of the table; table = yours: NAME_CAT or ID_SRC, LOGM500_REF, perhaps LOGM500_REF_ERR")
     ]
-    columns: NotRequired[Annotated[dict[MassColumn, str], key("for kind table: our column name -> yours, if other")]]
+    columns: NotRequired[Annotated[dict[MassColumn, str], key("for kind table: our name of a column -> yours")]]
     log10_m500c_min: NotRequired[Annotated[MassBound | None, key("compare only log10(M500c / Msun) above this")]]
     log10_m500c_max: NotRequired[Annotated[MassBound | None, key("compare only log10(M500c / Msun) below this")]]
 
@@ -338,7 +338,7 @@ class Config(TypedDict):
     """The whole configuration."""
 
     run: Annotated[Name, key("name of the run: results go to results/<run>/; all runs share skies and images")]
-    seed: Annotated[Seed, key("root of the random numbers of split, training and bootstrap; each sky has its own")]
+    seed: Annotated[Seed, key("root of the random numbers of split, training and bootstrap; skies have other seeds")]
     experiments: Annotated[dict[Name, Experiment | None], key("experiments by name; all others depart from `fiducial`")]
     observed: Observed
     images: Images

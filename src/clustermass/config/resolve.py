@@ -33,7 +33,7 @@ PUBLISHED_BANDS: Bands = {"start_ev": 250, "width_ev": 205, "number": 10}
 
 
 def load_config(paths: Iterable[str | Path]) -> Block:
-    """Return the keys of YAML files, merged in order and unchecked; InputError if a file is missing or has no keys."""
+    """Return the configuration that is merged from YAML files in order, unchecked; InputError if one can't be read."""
     config: Block = {}
     for path in map(Path, paths):
         try:
@@ -87,12 +87,12 @@ def resolvable_skies(skies: Mapping[str, Sky]) -> dict[str, Sky]:
 
 
 def resolve_experiment(experiments: Mapping[str, Experiment | None], name: str) -> Experiment:
-    """Return the experiment `name` with the keys that it doesn't set, which are those of the base experiment."""
+    """Return the experiment `name`; keys that it doesn't set are taken from the base experiment."""
     return cast("Experiment", merge(experiments.get(BASE_EXPERIMENT) or {}, experiments[name] or {}))
 
 
 def resolve_images(images: Images, image_sets: Mapping[str, ImageSet], name: str | None) -> Images:
-    """Return the block `images` with the keys that the image set `name` changes; None is the set without changes."""
+    """Return the block `images` with the changes of the image set `name`; None stands for no changes."""
     return images if name is None or name in DEFAULT_IMAGES else cast("Images", merge(images, image_sets[name]))
 
 
@@ -133,7 +133,7 @@ def realization_files(sky: Sky, realization: str) -> RealizationFiles:
 
 
 def whole(ratio: float) -> int:
-    """Return `ratio` as a whole number above 0, or 0 if it differs from one by 1e-6 or more, as the rebinning does."""
+    """Return `ratio` as a whole number above 0, or 0 if it isn't within 1e-6 of one; rebinning uses the same rule."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 

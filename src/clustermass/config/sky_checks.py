@@ -18,7 +18,7 @@ T = TypeVar("T")
 def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable[[T], Iterable[str]]) -> Iterator[str]:
     """Yield "<name><problem>" for each problem that the function `problems` finds in a block.
 
-    `parents` names for each block the one that it takes keys from. A problem that this parent has too is left out.
+    `parents` holds the name of the block from which each block takes keys. Problems of that block aren't repeated.
     """
     texts = {name: list(problems(block)) for name, block in blocks.items()}
     for name in texts:
@@ -27,7 +27,7 @@ def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable
 
 
 def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Yield for each incomplete block its path, after `above`, and the required keys of its model that it lacks."""
+    """Yield the path (beginning with `above`) of each block that lacks required keys of its model, and these keys."""
     kinds = get_type_hints(model)
     missing = [key for key in kinds if key in model.__required_keys__ and key not in block]
     if missing:
@@ -45,7 +45,7 @@ def not_below(block: Any, lower: str, upper: str, above: str = "") -> Iterator[s
 
 
 def experiments_of(config: Config) -> dict[str, Experiment]:
-    """Return all experiments by name, each with the keys that it doesn't set, taken from the base experiment."""
+    """Return all experiments by name; keys that an experiment doesn't set are taken from the base experiment."""
     return {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
 
 

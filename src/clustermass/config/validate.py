@@ -62,7 +62,7 @@ def config_errors(config: Block) -> list[str]:
 
 
 def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
-    """Return a block without the keys that only steer execution; `rule` is its part of the schema, None = all of it."""
+    """Return a block without keys that only steer execution; `rule` is its part of the schema, None = the whole one."""
     inner = {key: _below(schema() if rule is None else rule, key) for key in block}
     return {
         key: without_execution_keys(value, inner[key]) if isinstance(value, dict) else value

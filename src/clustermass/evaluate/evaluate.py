@@ -62,8 +62,8 @@ def evaluate(
     `baselines` if it has them; else each cluster is a group of its own.
 
     Writes `predictions` (see `calibrated_predictions`) and `metrics`: the numbers of clusters; scores of the ensemble
-    on test, val and train set; `high_likelihood`, scores of test clusters with both likelihoods above 60. Further
-    blocks are of the test set: `calibration`; `ensemble`, scores of single members; `baselines`, their scores;
+    on test, val and train set; `high_likelihood`, scores of test clusters with both likelihoods above 60. All other
+    blocks are about the test set: `calibration`; `ensemble`, scores of single members; `baselines`, their scores;
     `ratios`, the network's scatter over theirs; `baselines_left_out`, with reasons; `domain`, the summary of `ood` (a
     file of `score_ood` for the same clusters), if given. Scores of fewer than three clusters are null. InputError if a
     file is missing or damaged or lacks a variable, files hold different clusters, or a prediction isn't finite.
@@ -157,7 +157,7 @@ def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Da
 
 
 def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Return the scores of a subset of clusters: of all, in each of the `BINS`, and with and without a neighbour."""
+    """Return the scores of a subset: of all clusters, in each bin of `BINS`, of those with and without a neighbour."""
     comparison, sigma = compare(residuals, resamplings, seed, where), table["sigma_calibrated"].values.astype(float)
     network = comparison.network
     network |= {"n_groups": int(np.unique(residuals.group).size), **scores_with_sigma(residuals.network, sigma)}
@@ -171,7 +171,7 @@ def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: in
 
 
 def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
-    """Return calibration scores of test clusters: with recalibrated sigma, in bins, with raw sigma, of the mixture."""
+    """Return calibration scores of recalibrated sigma (also in bins), raw sigma, mixture and conformal intervals."""
     names = ("mu", "sigma", "sigma_calibrated", "log10_m500c")
     mu, raw, sigma, truth = (test[name].values.astype(float) for name in names)
     in_bins = {

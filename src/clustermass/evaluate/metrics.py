@@ -113,8 +113,8 @@ def resampled_moments(
     """Return mean and scatter of the residuals of every predictor in every resampling of a paired bootstrap.
 
     Takes residuals (predictor, cluster) and the clusters' groups (cluster,). Each resampling draws n of the n groups
-    with replacement, the same for all predictors, so clusters that share a halo or photons are drawn together. Mean and
-    scatter (standard deviation about the mean) are float64 (predictor, resampling), in dex.
+    with replacement, so that clusters that share a halo or photons are drawn together. All predictors have the same
+    draws. Mean and scatter (standard deviation about the mean) are float64 (predictor, resampling), in dex.
     """
     _, row = np.unique(np.asarray(group), return_inverse=True)
     groups = int(row.max()) + 1
@@ -140,7 +140,7 @@ def interval68(values: FloatArray) -> list[float] | None:
 
 
 def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
-    """Return 68 % intervals of the first row of `scatter` (predictor, resampling) over each other row, by its name."""
+    """Return 68 % intervals of the ratio of row 0 of `scatter` (predictor, resampling) to all other rows, by name."""
     return {
         name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))
         for name, row in zip(names, scatter[1:], strict=True)

@@ -57,7 +57,7 @@ def search(
 ) -> dict[str, Any]:
     """Compare candidate experiments on the same validation clusters; write `search.json` and return its content.
 
-    `candidates` are their `ensemble.nc` by name, `split` is the split of their sky. `settings` are `preprocessing`,
+    `candidates` are their files `ensemble.nc`, `split` is the split of their sky. `settings` are `preprocessing`,
     `network` and `recipe` of each candidate, and all else in which candidates differ. Images have `bands` energy bands
     unless the preprocessing joins bands. Test clusters have no influence on the output, not even through a hash.
 

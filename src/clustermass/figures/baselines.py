@@ -80,7 +80,7 @@ def read_metrics(path: Path) -> Metrics:
 def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], room: float) -> None:
     """Draw value and 68 % interval of each predictor in `names`, from bottom to top, and print the values.
 
-    They are printed at the right edge of the panel, which is widened by `room` times its width for them.
+    The values are printed at the right edge of the panel, which is widened by `room` times its width.
     """
     for place, name in enumerate(names):
         value, interval = values.get(name, (None, None))
@@ -98,8 +98,8 @@ def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], r
 def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str | None]]) -> Figure:
     """Draw the scatter of network and baselines against the number of training clusters, a panel for each test sample.
 
-    Each file metrics.json has a row: the `experiment`; its `family`, a name for experiments that differ only in their
-    training clusters; and the test `sky`, None = the test set of the training sky, which is an experiment's first row.
+    Each file metrics.json has a row with the `experiment`, its `family` (a name for experiments that differ only in
+    their training clusters) and the test `sky` (None = the test set of the training sky, an experiment's first row).
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
     trained: dict[str | None, int] = {}
@@ -142,7 +142,7 @@ def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
 
 
 def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: str, place: float) -> None:
-    """Draw a predictor's scatter, with 68 % intervals, against training clusters, shifted sideways by `place` steps."""
+    """Draw a predictor's scatter, with 68 % intervals, against sample `sizes`, shifted sideways by `place` steps."""
     size = np.array(sizes, dtype=float)
     value = np.array([value for value, _ in values], dtype=float)
     interval = np.array([interval or [np.nan, np.nan] for _, interval in values])
@@ -157,7 +157,7 @@ def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: 
 
 
 def far_apart(sizes: Sequence[int]) -> list[int]:
-    """Return a part of `sizes`, in decreasing order, whose ratios are at least 1.25: nearer labels would overlap."""
+    """Return `sizes` in decreasing order without those nearer than a factor of 1.25, whose labels would overlap."""
     kept: list[int] = []
     for size in sorted(sizes, reverse=True):
         if not kept or size <= kept[-1] / 1.25:

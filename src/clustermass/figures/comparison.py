@@ -61,7 +61,7 @@ def plot_comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
 
 
 def values_of(row: Row, key: str) -> Iterator[tuple[float, float, Sequence[float]]]:
-    """Yield vertical shift, value and 68 % interval of a key figure, of all clusters and of isolated ones if known."""
+    """Yield vertical shift, value and 68 % interval of a key figure: for all clusters, for isolated ones if known."""
     for shift, figures in ((-APART, row), (APART, row["isolated"])):
         if figures is not None and figures[key] is not None:
             yield shift, figures[key], figures[f"{key}_ci68"] or [figures[key]] * 2
@@ -94,7 +94,7 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 
 
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
-    """Return limits that hold all intervals (those of controls only if there are no others), and for ratios also 1."""
+    """Return limits that hold all intervals (those of controls only if there are no others), and 1 if it is a ratio."""
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]
     for _, value, interval in (measured for row in shown for measured in values_of(row, key)):

@@ -108,7 +108,7 @@ def count_rates(table: xr.Dataset, path: Path, images: Sequence[Path]) -> np.nda
 
 
 def draw_against_rate(axes: Axes, table: xr.Dataset, relation: CountRateRelation, norm: Normalize) -> None:
-    """Draw the network's masses against those from the relation, for all clusters with a count rate."""
+    """Draw the network's masses against those from the count rate by `relation`, for clusters with a count rate."""
     mass, rate = table["LOGM500"].values, table["rate"].values
     measured = np.isfinite(rate) & (rate > 0)
     by_rate = count_rate_relation(table["Z"].values[measured], relation).log10_mass(rate[measured])
@@ -173,7 +173,7 @@ def plot_published_masses(comparison: Path) -> Figure:
 
 
 def describe(numbers: Mapping[str, Any]) -> tuple[str, str]:
-    """Return number, mean and scatter of a difference, and its trends, as two texts without unknown values."""
+    """Return two texts on a difference of masses: number, mean and scatter, and the slopes with mass and redshift."""
     title, trends, fit = f"n = {numbers['n']}", "", numbers["fit"]
     if numbers["mean_dex"] is not None:
         title += f"\nmean {signed(numbers['mean_dex'])} ± {numbers['mean_dex_error']:.3f} dex"

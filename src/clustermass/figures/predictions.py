@@ -122,7 +122,7 @@ def read_bins(path: Path) -> dict[str, tuple[list[float], list[int], np.ndarray]
 
 
 def conformal(test: xr.Dataset) -> dict[float, float]:
-    """Return the share of true masses inside the conformal intervals by nominal level, without undefined levels."""
+    """Return the share of true masses inside the conformal intervals, by nominal level, if these are finite."""
     low, truth, high = (test[name].values for name in ("conformal_low", "log10_m500c", "conformal_high"))
     shares = ((low <= truth) & (truth <= high)).mean(axis=1)
     finite = np.isfinite(low).all(axis=1)
@@ -136,7 +136,7 @@ def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def binomial_band(n: int, probability: np.ndarray | float) -> np.ndarray:
-    """Return the 95 % interval (2, ...) of the share of `n` clusters inside, if each is inside with `probability`."""
+    """Return the 95 % interval (2, ...) of the share of `n` clusters that are covered, each with this `probability`."""
     return np.asarray(stats.binom.interval(0.95, n, probability)) / n
 
 
@@ -184,7 +184,7 @@ def draw_z_scores(axes: Axes, z_score: np.ndarray) -> None:
 
 
 def draw_bins(axes: Axes, edges: list[str], number: list[int], shares: np.ndarray) -> None:
-    """Draw the coverage of the 68 % and 95 % intervals in each bin, with binomial errors; print cluster numbers."""
+    """Draw the coverage of the 68 % and 95 % intervals in each bin, with errors, and print numbers of clusters."""
     bins = np.arange(len(number))
     for shift, (nominal, colour), rows in zip((-0.1, 0.1), COVERAGES.values(), shares, strict=True):
         share, low, high = rows.T

@@ -28,7 +28,7 @@ COARSER = 2
 
 @style.saved
 def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
-    """Draw mass and redshift of all haloes in files `truth` and of the clusters in `ensemble.nc`, with histograms."""
+    """Draw mass and redshift of the haloes in files `truth` and of the clusters in `ensemble.nc`, with histograms."""
     halo_z, halo_mass = read_haloes(truth)
     selected = read_netcdf(ensemble, require=["redshift", "log10_m500c"])
     z, mass = selected["redshift"].values, selected["log10_m500c"].values

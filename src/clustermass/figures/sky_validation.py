@@ -36,7 +36,7 @@ MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew
 
 @style.saved
 def plot_sky_validation(measured: Path, table: Path) -> Figure:
-    """Draw `measured.nc` with published numbers, and print how many rows of `sky.json` are within tolerance."""
+    """Draw the sky in `measured.nc` with published numbers; print how many rows of `sky.json` are within tolerance."""
     data = read_netcdf(measured, VARIABLES)
     if not statistics.chosen(data, "selected").any():
         raise InputError(f"{measured}: no selected cluster in it; nothing can be drawn. Enlarge the sky.")

@@ -88,7 +88,7 @@ def plot_spread(
 
 
 def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
-    """Return the test clusters' predictions, and the members' `lowest` and `highest` mu, `spread` and `group`."""
+    """Return predictions of test clusters, with the members' `lowest` and `highest` mu, their `spread` and `group`."""
     members = read_subset(ensemble, "test", require=["member_mu"])
     predicted = read_subset(predictions, "test", require=["mu", "sigma_calibrated"])
     if not np.array_equal(members["cluster"].values, predicted["cluster"].values):
@@ -101,7 +101,7 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
 
 
 def sources(cluster: xr.Dataset, half: float, truth: Path, catalogue: Path | None) -> tuple[Columns | None, Columns]:
-    """Return the detections (None without a catalogue) and the haloes `in_box` around a cluster of `images.nc`."""
+    """Return the detections (None without a catalogue) and the haloes in the box around a cluster of `images.nc`."""
     box = (float(cluster["ra"]), float(cluster["dec"])), half
     detections = in_box(read_columns(catalogue, DETECTION_COLUMNS), *box) if catalogue else None
     return detections, in_box(read_columns(truth, HALO_COLUMNS), *box)
@@ -132,7 +132,7 @@ def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
 
 
 def neighbours(table: xr.Dataset, catalogues: Mapping[str, Path | None], half: float) -> np.ndarray:
-    """Return the result of `brightest_neighbour` for every cluster (cluster,); NaN without a catalogue."""
+    """Return `brightest_neighbour` of every cluster, (cluster,); NaN if the cluster's realization has no catalogue."""
     realization = table["realization"].values.astype(str)
     number = np.array([int(name.rpartition("_")[2]) for name in table["cluster"].values.astype(str).tolist()])
     ratio = np.full(number.size, np.nan)
@@ -206,7 +206,7 @@ def draw_extreme(figure: Figure, top: float, row: xr.Dataset, files: Files, half
 
 
 def draw_pixels(axes: Axes, pixels: np.ndarray, half: float, clip: float) -> None:
-    """Draw an image (y, x) whose sides are 2 x `half` arcsec; the colours end at `clip` photons."""
+    """Draw an image (y, x) of side 2 x `half` arcsec; pixels above `clip` photons have the same colour."""
     box = (-half, half, -half, half)
     axes.imshow(pixels, origin="lower", extent=box, vmin=0, vmax=clip, cmap="inferno", interpolation="none")
     ticks = 200 * np.round(half / 300) * np.array([-1, 0, 1])
@@ -216,7 +216,7 @@ def draw_pixels(axes: Axes, pixels: np.ndarray, half: float, clip: float) -> Non
 
 
 def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id: int, seen: float) -> None:
-    """Mark detections, haloes and the R500 of halo `halo_id`, and the box with side 2 x `seen` that networks see."""
+    """Mark detections, haloes, R500 of the halo `halo_id`, and the box of side 2 x `seen` that the networks see."""
     if detections is not None:
         extended = detections["EXT_LIKE"] > 0
         for chosen, marker, size, kind in ((~extended, "s", 3.5, "point"), (extended, "D", 7, "extended")):
@@ -234,7 +234,7 @@ def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id:
 
 
 def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap: int, seed: int) -> None:
-    """Draw spreads against the brightest neighbour, and medians of clusters with and without a brighter neighbour."""
+    """Draw the members' spread against the brightest neighbour's counts, with medians for fainter and brighter ones."""
     spread, group = table["spread"].values, table["group"].values.astype(str)
     axes.set_xscale("log")
     draw_points(axes, np.maximum(ratio, NONE_AT), spread)
@@ -266,7 +266,7 @@ def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: n
 
 
 def draw_trend(axes: Axes, table: xr.Dataset) -> None:
-    """Draw spreads against fitted counts (or redshift if counts are unknown), with medians in bins of equal numbers."""
+    """Draw the members' spread against fitted counts (else redshift), with medians in bins of equal cluster numbers."""
     by_counts = np.isfinite(table["ml_cts"].values).all()
     spread, place = table["spread"].values, table["ml_cts" if by_counts else "redshift"].values
     axes.set_xscale("log")
@@ -280,5 +280,5 @@ def draw_trend(axes: Axes, table: xr.Dataset) -> None:
 
 
 def draw_points(axes: Axes, x: np.ndarray, spread: np.ndarray) -> None:
-    """Draw the spreads of all clusters as points."""
+    """Draw the members' spread (dex) of each cluster as a point at `x`."""
     axes.plot(x, spread, ".", color=style.BLUE, ms=2.2, mew=0, alpha=0.7, rasterized=x.size > style.RASTERISE_ABOVE)

@@ -140,7 +140,7 @@ def save(figure: Figure, files: Mapping[str, Path], dpi: int, description: str) 
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
-    """Return an empty figure of this size in inches, with matplotlib's constrained layout, unknown to pyplot."""
+    """Return an empty figure of this size in inches, with matplotlib's constrained layout, without use of pyplot."""
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
@@ -184,10 +184,10 @@ def read_subset(path: Path, split: str, require: Iterable[str] = ()) -> xr.Datas
 
 
 def percent(dex: float) -> float:
-    """Return a scatter in percent of the mass from one in dex: it is 100 ln(10) times as large (0.188 dex = 43 %)."""
+    """Return a scatter `dex` in percent of the mass, 100 ln(10) `dex` (0.188 dex = 43 %)."""
     return 100.0 * float(np.log(10.0)) * dex
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Return a number as text with its sign, a plus or a typographic minus."""
+    """Return a number as text with its sign, which is a plus or a typographic minus."""
     return f"{value:+.{digits}f}".replace("-", "−")

@@ -36,11 +36,11 @@ class Predictions(NamedTuple):
 def compare_pairs(
     predictions: Sequence[Predictions], compared_with: Mapping[str, str], output: Path, resamplings: int, seed: int
 ) -> None:
-    """Write `pairs.json`: comparisons of each experiment with its reference `compared_with`, one row for each sky.
+    """Write `pairs.json`: comparisons of each experiment with its reference in `compared_with`, a row for each sky.
 
     A row holds the names `experiment`, `sky` and `against`, the number `n` of common test clusters, and
-    - `own` and `other`: scatter and bias of experiment and reference, and their mean residuals `bias_by_truth` in
-      `ENDS`;
+    - `own` and `other`: scatter and bias of experiment and reference, and their mean residuals `bias_by_truth` in the
+      two ranges of true mass `ENDS`;
     - `scatter_ratio` (own over other) and `bias_difference_dex`, with the intervals `_ci68` of a paired bootstrap of
       whole groups, which are errors due to the choice of clusters;
     - `bias_nearer_zero_by_truth`: decrease of the absolute bias, with the standard error of paired differences;
@@ -110,7 +110,7 @@ def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
-    """Return the mean of `values` (cluster,) as entry `key`, and its error; None for fewer than three clusters."""
+    """Return n, the mean of `values` (cluster,) as entry `key`, and its error; None for fewer than three clusters."""
     if values.size < MIN_CLUSTERS:
         return {"n": values.size, key: None, "error_dex": None}
     return {"n": values.size, key: float(values.mean()), "error_dex": float(values.std() / np.sqrt(values.size))}
@@ -119,8 +119,8 @@ def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
 def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the noise of training of a row of pairs.json, and the error of its scatter ratio including this noise.
 
-    The noise of an ensemble is assumed to be that of a member divided by the square root of the number of members; it
-    is smaller if members differ by more than noise.
+    The noise of an ensemble is assumed to be that of a member divided by the square root of the number of members. It
+    is smaller than this if the members' predictions differ by more than noise.
     """
     if row["scatter_ratio"] is None:
         return {"training_noise": None, "scatter_ratio_error": None}

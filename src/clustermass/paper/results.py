@@ -25,7 +25,7 @@ class Measured(NamedTuple):
     error: float | None = None
 
     def sigmas(self, other: float, error: float = 0.0) -> float | None:
-        """Return the difference from `other` in units of both errors combined (quadratically); None if not measured."""
+        """Return the difference from `other`, divided by the root of both errors' squared sum; None if not measured."""
         if self.value is None or self.error is None:
             return None
         return (self.value - other) / hypot(self.error, error)
@@ -113,7 +113,7 @@ class Results:
         return lookup(block, key)
 
     def _above_60_over_all(self, experiment: str) -> Measured:
-        """Return the scatter above likelihoods of 60 over that of all clusters, as if the two were independent."""
+        """Return the scatter above likelihoods of 60 over that of all, with the error for independent scatters."""
         places = [(experiment, "high_likelihood/scatter_dex"), (experiment, "test/scatter_dex")]
         # for the paper's recipe: of networks trained on clusters above 60 alone, if the run has them
         if experiment == THEIRS and self.of("high_likelihood"):
@@ -162,7 +162,7 @@ def scatter_ratio(pair: Block) -> Measured:
 
 
 def agreement(ours: Measured, published: float, error: float) -> str:
-    """Return "yes" or "no" and the difference in sigma: whether our number is within 3 sigma of the published one."""
+    """Return "yes" or "no" (whether our number is within 3 sigma of the published one), and the difference in sigma."""
     sigmas = ours.sigmas(published, error)
     return "—" if sigmas is None else f"{'yes' if abs(sigmas) < CLEAR else 'no'} ({sigmas:+.1f} σ)"
 

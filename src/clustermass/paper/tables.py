@@ -145,7 +145,7 @@ def diagnostics(results: Results) -> Table:
 
 
 def _bins(metrics: Block, key: str) -> list[tuple[Block, Block]]:
-    """Return for each bin its scores and its calibration, which is empty if it isn't binned."""
+    """Return the scores and the calibration of each bin; the calibration is empty if metrics.json has none for bins."""
     blocks = metrics["test"].get(key, [])
     if isinstance(blocks, Mapping):
         return [(blocks, {})]
@@ -196,7 +196,8 @@ def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
 def variants(results: Results, recipes: Iterable[str]) -> Table:
     """Return the table of other skies: networks of the standard sky, and networks trained anew on the other sky.
 
-    Both are tested on the same clusters. The ratios to the recalibrated count rate are of all test clusters of each.
+    Both are tested on the same clusters. Ratios to the recalibrated count rate are those of all test clusters of an
+    experiment.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]

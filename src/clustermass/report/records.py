@@ -99,7 +99,7 @@ def _from_fits(path: Path) -> Record | None:
 
 
 def _history(header: fits.Header) -> list[tuple[str, str]]:
-    """Return the names and texts of the entries of HISTORY; cards are joined with the blanks at their ends."""
+    """Return the names and texts of the entries of HISTORY; blanks at the ends of cards are parts of the texts."""
     entries: list[list[str]] = []
     for text in (card.image[_HISTORY_WIDTH] for card in header.cards if card.keyword == "HISTORY"):
         if begin := _ENTRY.match(text):
@@ -210,7 +210,7 @@ class Files:
         return PurePosixPath(name).parts[:1] == (RESULTS,)
 
     def locate(self, name: str, digest: str) -> Path | None:
-        """Return the file that records call `name`, of several preferably one with this SHA-256; None if absent."""
+        """Return the file that records call `name`, if possible with the SHA-256 `digest`; None if there is none."""
         if self.is_ours(name):
             places = [self.root.joinpath(*PurePosixPath(name).parts[1:])]
         else:
@@ -253,7 +253,7 @@ class Files:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the configuration in a run's config.yaml; empty if the file is damaged, which its hash shows anyway."""
+    """Return the configuration in a run's config.yaml; empty if the file is damaged (then its hash is wrong, too)."""
     try:
         return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError, yaml.YAMLError):
