@@ -54,7 +54,7 @@ class CataloguePaths(NamedTuple):
 
 
 def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]:
-    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg (cluster,), cut off, not rounded."""
+    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg (cluster,); digits are cut, not rounded."""
     # a millionth of the last digit is added, because a binary number may be slightly below the decimal one
     tenths = np.floor(np.mod(ra, 360) * 2400 + 1e-6).astype(int)
     arcsec = np.floor(np.abs(dec) * 3600 + 1e-6).astype(int)
@@ -78,10 +78,10 @@ def header_cards(
     p: FloatArray,
     prior: MassPrior | None,
 ) -> Cards:
-    """Return the header cards of a mass catalogue: origin, definition of mass, training sample, calibration, OOD_P.
+    """Return the header cards of a mass catalogue: origin, definition of mass, training sample, calibration, `p`.
 
-    `members` is the number of networks, and `p` (cluster,) are the clusters' values of OOD_P. The card FLATFLR is
-    written only if there is a `prior`, the mass distribution of the training sample.
+    `members` is the number of networks, and `p` (cluster,) are the clusters' p-values, column OOD_P. The card FLATFLR
+    is written only if there is a `prior`, the mass distribution of the training sample.
     """
     sample = sample_p(p, ood_model.number)
     return {

@@ -228,11 +228,11 @@ def compare_masses(
     one of the masses would get a slope from the errors of that mass. Against the mean, equal errors of both masses
     cause no slope. Clusters where a mass or the redshift isn't finite are left out.
 
-    The keys are `n`; `mean_dex`, `median_dex`, `scatter_dex` (standard deviation), `nmad_dex` (scatter by the median
-    absolute deviation) and `rms_dex`; and `fit`, which holds `offset_dex` at the pivots, `slope_mass` (dex per dex),
-    `slope_redshift` (dex per dex of 1 + z) and `scatter_dex` about the fit. Each value has a 68 % interval
-    `<name>_ci68` and a standard error `<name>_error`, by a bootstrap that draws single clusters `resamplings` times.
-    With fewer than `MIN_CLUSTERS` clusters all values except `n` are None.
+    The result holds the number of clusters `n`; `mean_dex`, `median_dex`, `scatter_dex` (standard deviation),
+    `nmad_dex` (scatter by the median absolute deviation) and `rms_dex`; and `fit`, which holds `offset_dex` at the
+    pivots, `slope_mass` (dex per dex), `slope_redshift` (dex per dex of 1 + z) and `scatter_dex` about the fit. Each
+    value has a 68 % interval `<name>_ci68` and a standard error `<name>_error`, by a bootstrap that draws single
+    clusters `resamplings` times. With fewer than `MIN_CLUSTERS` clusters all values except `n` are None.
     """
     finite = np.isfinite([first, second, redshift]).all(axis=0)
     first, second, redshift = first[finite], second[finite], redshift[finite]
@@ -252,16 +252,16 @@ def compare_masses(
 
 
 def _moments(difference: FloatArray) -> FloatArray:
-    """Return the statistics of the differences that `_NAMES` lists, in that order."""
+    """Return mean, median, standard deviation, NMAD and rms of differences (cluster,)."""
     median = np.median(difference)
     nmad = _SIGMA_PER_MAD * np.median(np.abs(difference - median))
     return np.array([difference.mean(), median, difference.std(), nmad, np.sqrt(np.mean(difference**2))])
 
 
 def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
-    """Return the results of the least-squares fit that `_FIT_NAMES` lists, in that order.
+    """Return offset, slope with mass, slope with redshift and scatter of a least-squares fit to differences (cluster,).
 
-    The scatter is the root of the sum of squared residuals over (clusters - coefficients).
+    The scatter is sqrt(sum of squared residuals / (number of clusters - number of coefficients)).
     """
     coefficients = np.linalg.lstsq(design, difference, rcond=None)[0]
     residual = difference - design @ coefficients

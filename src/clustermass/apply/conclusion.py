@@ -133,6 +133,6 @@ def _names(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.bool_]) -> str:
 
 
 def _columns_taken(catalogue: Path) -> str:
-    """Return the list, in a catalogue's header, of the user's columns that were used; "" for a simulated field."""
+    """Return the text in the header of `catalogue.fits` that lists the user's columns in use; "" if simulated."""
     with opened_fits(catalogue) as hdus:
         return str(hdus[1].header.get("COLUMNS", ""))

@@ -1,4 +1,4 @@
-"""Masses for a flat prior: the mass distribution of the training sample divided out of the predictions."""
+"""Masses for a flat prior: predictions are divided by the mass distribution of the training sample."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ class MassPrior:
         return cls(mean, spread, least, ends, places, shape)
 
     def density(self, mass: FloatArray, redshift: float) -> FloatArray:
-        """Return p(m | z), per dex, at the log10 masses `mass` (point,) and one redshift."""
+        """Return the density p(m | z) of training masses, per dex, at log10 masses `mass` (point,) and one redshift."""
         mean, spread = self._scale(redshift)
         shape = np.interp((mass - mean) / spread, self.places, self.shape, left=0.0, right=0.0)
         return np.asarray(shape / spread, dtype=float)

@@ -39,8 +39,8 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
     """Return the masses in a table of published masses of the given `kind`, one of `KINDS`.
 
     The file is one that `read_table` reads, or `tablec1.dat` of Chiu et al. (2022). For kind `table`, `columns` maps
-    our column names to the user's. InputError as of `clustermass.catalogues.tables`, or if the table isn't of that
-    kind, two rows have the same cluster, or a mass isn't in the unit of the kind.
+    our column names to the user's. InputError for a missing column or a bad cell, or if the table isn't of that kind,
+    two rows have the same cluster, or a mass isn't in the unit of the kind.
     """
     if kind not in KINDS:
         raise InputError(f"published masses: kind is {kind!r}, but must be one of: {', '.join(KINDS)}.")

@@ -100,7 +100,7 @@ def _that_make_soft(bands: Bands) -> list[int]:
 
 
 def _mean_exposure(measured: Mapping[str, FloatArray]) -> FloatArray:
-    """Return the summed bands' exposure, (rows,): summed counts over summed rate, or else the mean of the bands."""
+    """Return the summed bands' exposure, (rows,): summed counts over summed rate, or the bands' mean if that fails."""
     plain = measured["ML_EXP"].mean(axis=0)
     if not {"ML_RATE", "ML_CTS"} <= set(measured):
         return plain

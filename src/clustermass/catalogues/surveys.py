@@ -119,11 +119,11 @@ def join_tables(
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
     """Return a catalogue with its missing columns filled in from further tables; earlier tables have precedence.
 
-    Rows are joined by ID_SRC. Names are never compared, as those of two eFEDS tables differ in the last digit for three
-    of four clusters. Columns taken over are called "<column> of <file>", and masked where that file lacks the row.
-    Also returns the redshifts (rows,) in each further table that has some, by its file's name; NaN = none. InputError
-    as of `clustermass.catalogues.tables`, or if a further table has no ID_SRC, shares none with the catalogue, or gives
-    other positions for the same ID_SRC.
+    Rows are joined by ID_SRC, never by name, because names differ in the last digit between two eFEDS tables for three
+    of four clusters. A column that is filled in is called "<column> of <file>", and is masked where that file lacks the
+    row. Also returns the redshifts (rows,) in each further table that has some, by its file's name; NaN = none.
+    InputError for a missing column or a bad cell, or if a further table has no ID_SRC, shares none with the catalogue,
+    or gives other positions for the same ID_SRC.
     """
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
     redshifts: dict[str, FloatArray] = {}
@@ -149,7 +149,7 @@ def join_tables(
 def _further(
     catalogue: CheckedTable, path: Path, synonyms: Synonyms, edges_ev: Sequence[float] | None
 ) -> tuple[CheckedTable, NDArray[np.int64]]:
-    """Return a further table, and the row in it of each row of the catalogue, (rows,), -1 = none."""
+    """Return a further table, and for each row of the catalogue the row in that table, (rows,), -1 = none."""
     catalogue.require({"ID_SRC": "to join further tables by"}, "catalogue_columns")
     other = find_columns(read_survey_table(path, edges_ev), path, synonyms)
     other = identified(other, (catalogue.names["ID_SRC"], *synonyms["ID_SRC"]))

@@ -1,4 +1,4 @@
-"""Access to a table's columns by our own names; errors name the file, column and row of a bad cell."""
+"""Access to a table's columns by the pipeline's names; errors name the file, column and row of a bad cell."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ Renamed: TypeAlias = Mapping[Any, str]
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
-    """Return the text " Did you mean ...?" with the one of `names` most similar to `word`; "" if none is similar."""
+    """Return the text " Did you mean ...?" with the name in `names` that is most similar to `word`; "" if none is."""
     by_lower = {name.lower(): name for name in names}
     match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean {by_lower[match[0]]}?" if match else ""
@@ -37,7 +37,7 @@ _EMPTY = {"", "nan", "null", "none", "--"}
 
 @dataclass(frozen=True)
 class CheckedTable:
-    """A table whose columns are read by our names; InputError names file, column and row of a bad cell."""
+    """A table whose columns are read by the pipeline's names; InputError names file, column and row of a bad cell."""
 
     table: Table  #: missing cells masked
     path: Path  #: its file, for messages
@@ -73,7 +73,7 @@ class CheckedTable:
         return parsed
 
     def texts(self, name: str) -> list[str]:
-        """Return a column as stripped text, missing cells as ''."""
+        """Return a column as texts without blanks at their ends; missing cells are ''."""
         values = np.ma.asarray(self._cells(name))
         mask = np.ma.getmaskarray(values)
         cells = ["" if hidden else value for value, hidden in zip(np.ma.getdata(values).tolist(), mask, strict=True)]
@@ -114,7 +114,7 @@ class CheckedTable:
         return ids
 
     def positions(self, rows: slice | NDArray[np.bool_ | np.int64] = slice(None)) -> tuple[FloatArray, FloatArray]:
-        """Return RA in [0, 360) and DEC in deg of some rows, float64 (rows,) each.
+        """Return RA in [0, 360) and DEC in deg of the chosen `rows`, float64 (rows,) each.
 
         In texts such as 08:26:26.5 or 08h26m26.5s, RA is in hours and DEC in degrees. InputError if a coordinate is
         missing, not finite, or outside [0, 360] or [-90, 90] deg.
@@ -198,14 +198,14 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
 
 
 def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
-    """Return "Did you mean ...?" for each word that is near a name, then `label` and all names."""
+    """Return "Did you mean ...?" for each word that is similar to a name, then `label` and all names."""
     meant = {word: nearest(word, names) for word in words}
     near = "".join(text if len(words) == 1 else text.replace("?", f" for {word}?") for word, text in meant.items())
     return f"{near} {label}: {', '.join(names)}."
 
 
 def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
-    """Warn of the true `rows` (bool): log their number, the first few (from 1), and `what` they have in common."""
+    """Log a warning with the number of affected `rows` (bool), the first few (from 1), and `what` is true of them."""
     if rows.any():
         first = np.flatnonzero(rows)[:5] + 1
         listed = ", ".join(map(str, first)) + (", ..." if rows.sum() > 5 else "")
@@ -213,6 +213,6 @@ def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
 
 
 def find_rows(wanted: Iterable[Any], keys: Iterable[Any]) -> NDArray[np.int64]:
-    """Return the row of each wanted key in unique `keys`, (wanted,); -1 = none."""
+    """Return the place of each wanted key in `keys`, which are unique, int64 (wanted,); -1 = not there."""
     row_of = {key: row for row, key in enumerate(keys)}
     return np.array([row_of.get(key, -1) for key in wanted], dtype=np.int64)

@@ -33,7 +33,7 @@ def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
     The table has at least SRC_ID, RA, DEC, Z and LOG10_M500C or M500C, perhaps under other names (`columns`: our name
     -> the table's). Returns a row for each halo in the order of the file; KT, L500, FLUX and R500_ARCMIN are NaN where
     the table lacks them. Without HALO_ID, haloes of different realizations (labels such as "01") count as different.
-    InputError as of `clustermass.catalogues.tables`, or for an impossible redshift or mass, or a HALO_ID in two rows.
+    InputError for a missing column, a bad cell, an impossible redshift or mass, or a HALO_ID in two rows.
     """
     table = find_columns(read_table(path), Path(path), _SYNONYMS, columns)
     mass = "LOG10_M500C" if "LOG10_M500C" in table or "M500C" not in table else "M500C"

@@ -22,7 +22,7 @@ _WORDS |= {"arcmins": "arcmin", "arcminutes": "arcmin", "arcsecs": "arcsec", "ar
 
 
 def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
-    """Return the table with its columns of numbers in our units; `names` is our name -> the table's column.
+    """Return the table with columns of numbers converted to our units; `names` is our name -> the table's column.
 
     A unit of another kind (catprep of eSASS gives EXT_LIKE the unit arcsec) is ignored, with a warning.
     """

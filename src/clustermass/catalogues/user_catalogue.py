@@ -57,7 +57,7 @@ def read_catalogue(
     et al. (2022), SPEC_Z_BEST_COMB is preferred to Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts
     without any error or kind are taken as exact. If the table lacks DET_LIKE or EXT_LIKE, every row passes any cut on
     it (`VOUCHED_LIKELIHOOD`). No row is dropped, not even likely contaminants, which `select_clusters` can drop.
-    InputError as of `clustermass.catalogues.tables`, or for an unknown Z_TYPE.
+    InputError for a missing column, a bad cell or an unknown Z_TYPE.
 
     Returns a row for each detection in the order of the file, with the columns and units of
     `clustermass.io.products.CATALOGUE` (optional ones if the tables have them, and always Z_ORIGIN). Missing
@@ -119,7 +119,7 @@ def _find(
 
 
 def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: dict[str, FloatArray]) -> None:
-    """Log redshifts that differ between tables, and set luminosities for another redshift to NaN.
+    """Log redshifts that differ between tables, and set luminosities to NaN that were computed for another redshift.
 
     InputError if the luminosities aren't in erg/s.
     """
@@ -180,8 +180,7 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
     to Z. A redshift is NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR` (1 + z).
     The error is 0 for spectroscopic redshifts and, with a warning, for photometric redshifts without an error; it is
     NaN without a redshift. Kinds are 'spec', 'photo' or 'none'. Rows without redshift have the kind 'none' and the
-    column ''.
-    InputError if a Z_TYPE is unknown.
+    column ''. InputError if a Z_TYPE is unknown.
     """
     values, error, kind = table.numbers("Z"), _errors(table), _kinds(table)
     origin = np.full(len(table), table.names["Z"])

@@ -121,7 +121,7 @@ def _in_seconds(image: NDArray[np.float32], header: fits.Header, path: Path) -> 
 
 
 def _converted(image: NDArray[np.float32], unit: str, path: Path) -> NDArray[np.float32]:
-    """Return a map in s, whose BUNIT is `unit`; InputError if `unit` is a known unit, but not of time."""
+    """Return a map in s, given in the unit `unit` of its BUNIT; InputError if this is a known unit, but not of time."""
     try:
         factor = units.Unit(_UNITS.get(unit.lower(), re.sub("counts|cts", "ct", unit))).to(units.s)
     except units.UnitConversionError:
@@ -176,9 +176,9 @@ def covered_fraction(
     half_width_arcsec: FloatArray,
     circle_arcsec: float = np.inf,
 ) -> FloatArray:
-    """Return the covered fraction, as in `box_exposure`, of squares about positions in deg; all (clusters,).
+    """Return the covered fraction (clusters,), as in `box_exposure`, of squares about positions in deg.
 
-    It is the fraction of the part of a square that lies inside a circle of radius `circle_arcsec`.
+    Only the part of a square that lies inside a circle of radius `circle_arcsec` counts.
     """
     threshold = _COVERED_ABOVE * exposure.median_s()
     steps = (np.arange(_STEPS) - _STEPS / 2 + 0.5) * 2 / _STEPS / SKY_PIXEL_ARCSEC

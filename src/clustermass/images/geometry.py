@@ -119,7 +119,7 @@ def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
 
 
 def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Sum blocks of `factor` x `factor` pixels over the last two axes, dtype kept; ValueError if blocks don't fit."""
+    """Return sums over blocks of `factor` x `factor` pixels of the last two axes; ValueError if blocks don't fit."""
     rows, columns = counts.shape[-2:]
     if rows % factor or columns % factor:
         raise ValueError(f"{factor} does not divide {rows} x {columns} pixels")
@@ -153,7 +153,7 @@ def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[Flo
 
 
 def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Return the positions in deg, 0 <= ra < 360, of offsets as of `project`; ValueError for any beyond the horizon."""
+    """Return the positions in deg, 0 <= ra < 360, of offsets from `project`; ValueError if one is too large."""
     west, north = (np.radians(np.asarray(offset, dtype=np.float64) / _PIXELS_PER_DEG) for offset in (x, y))
     squared = west**2 + north**2
     if np.any(squared > 1):

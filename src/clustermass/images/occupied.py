@@ -59,7 +59,7 @@ def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
-    """Return RA in [0, 360) and Dec in deg of the photons' mean direction; it doesn't depend on the pieces."""
+    """Return RA in [0, 360) and Dec in deg of the photons' mean direction, the same for any division into pieces."""
     total, number = np.zeros(3), 0
     for piece in pieces:
         directions = unit_vectors(piece.ra, piece.dec)
@@ -70,7 +70,7 @@ def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
 
 
 def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Return the share of each image's 5 x 5 cells that hold photons, (clusters,); counts: (clusters, band, y, x)."""
+    """Return the share (clusters,) of 5 x 5 cells that hold photons in each image of counts (clusters, band, y, x)."""
     flat = counts.sum(axis=1, dtype=np.int64)
     edges = np.linspace(0, flat.shape[-1], _CELLS, endpoint=False).astype(int)
     cells = np.add.reduceat(np.add.reduceat(flat, edges, axis=1), edges, axis=2)

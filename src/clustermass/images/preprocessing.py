@@ -92,7 +92,7 @@ def inside_circle(offsets: FloatArray, radius: float) -> NDArray[np.bool_]:
 
 
 def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
-    """Return images that were published rebinned and smoothed, after clip and transform."""
+    """Return published images, already rebinned and smoothed, after the recipe's clip and transform."""
     applied = json.loads(source.attrs.get("applied", "{}"))
     for key in ("bands", "circle_arcsec", "scale_to_redshift"):
         if recipe.get(key) is not None:
@@ -110,7 +110,7 @@ def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
 
 
 def band_number(recipe: Recipe, bands: int) -> int:
-    """Return the number of bands after the recipe joined `bands` bands; InputError if it or smoothing doesn't fit."""
+    """Return the number of bands into which a recipe joins `bands` bands; InputError if it or smoothing doesn't fit."""
     number = bands if recipe.get("bands") is None else int(recipe["bands"])
     if number < 1 or bands % number:
         raise InputError(f"bands is {number}, but must divide the {bands} bands of the images without remainder.")
@@ -170,9 +170,9 @@ def kernel(half_width: int, sigma: float) -> NDArray[np.float64]:
 class Grid:
     """The recipe's grid: the base grid cropped, with whole blocks of base pixels summed.
 
-    Takes the offsets of the base pixels' centres from the image centre in arcsec; InputError, with the key, if the
-    recipe doesn't fit them. `pixels` is the number of pixels along a side of the recipe's grid; `attributes` describe
-    the grid in the file.
+    Takes the offsets of the base pixels' centres from the image centre in arcsec; InputError, which names the key, if
+    the recipe doesn't fit them. `pixels` is the number of pixels along a side of the recipe's grid; `attributes`
+    describe the grid in the file.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe) -> None:
@@ -217,7 +217,7 @@ class Grid:
 
 
 def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
-    """Return the angle of a length at each redshift over that at the recipe's redshift, (cluster,); NaN without one."""
+    """Return the angle of a length at each redshift over that at the recipe's redshift, (cluster,); NaN if unknown."""
     reference, cosmology = float(recipe["scale_to_redshift"] or 0), recipe["cosmology"]
     zoom = np.full(redshift.shape, np.nan)
     positive = np.isfinite(redshift) & (redshift > 0)

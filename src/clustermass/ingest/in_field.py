@@ -18,7 +18,7 @@ _CELL_ARCMIN = 2.0
 
 
 def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, dec: FloatArray) -> NDArray[np.bool_]:
-    """Return which positions in deg have exposure within `REACH_ARCMIN`, or little farther, bool (rows,).
+    """Return which positions in deg have exposure within `REACH_ARCMIN`, or up to a cell farther, bool (rows,).
 
     `planes` are images of the exposure (y, x) and their celestial coordinates. Time and memory grow with the area of
     the field and with the number of rows, not with their product.

@@ -88,7 +88,7 @@ def _checked(path: Path, place: int, image: Any) -> NDArray[np.float32]:
 
 
 class _Refused(Exception):
-    """The file holds something other than plain data."""
+    """Raised if a pickle holds something other than plain data."""
 
 
 class _Source:
@@ -188,7 +188,7 @@ class _Reader(pickle._Unpickler):
         return np.frombuffer(data, dtype.value)
 
     def load_build(self) -> None:
-        """Complete a dtype, or fill an array with (version, shape, dtype, is in Fortran order, bytes)."""
+        """Complete the dtype on the stack, or fill its array from (version, shape, dtype, Fortran order, bytes)."""
         state, made = self.stack.pop(), self.stack[-1]
         if isinstance(made, _DType):
             made.build(state)

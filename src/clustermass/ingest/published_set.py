@@ -295,10 +295,10 @@ def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
 
 
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: _Columns, path: Path) -> None:
-    """Check that bright clusters in the catalogue have bright images; ids that are row numbers can't show it.
+    """Check that bright clusters in the catalogue have bright images, since ids that are row numbers don't prove it.
 
     The images (row, column, band) are in the catalogue's order. InputError if their central counts hardly correlate, by
-    ranks, with ML_RATE x ML_EXP. Logs the ratio of their background to ML_BKG, near 1 if smoothing kept the counts.
+    ranks, with ML_RATE x ML_EXP. Logs their background over ML_BKG, which is near 1 if smoothing kept the counts.
     """
     square = slice(SHAPE[0] // 2 - _CENTRE, SHAPE[0] // 2 + _CENTRE)
     counts = [float(image[square, square].sum(dtype=np.float64)) for image in images]

@@ -110,7 +110,7 @@ def _check_table(path: Path) -> None:
 
 
 def _add_exposure(detections: Table, exposure: FieldExposure, observed: bool) -> None:
-    """Add the columns EXPOSURE (unless a map gives it) and EXP_FROM; InputError if training clusters have none."""
+    """Add the columns EXP_FROM and, without a map, EXPOSURE; InputError if a training cluster has no exposure."""
     detections["EXP_FROM"] = exposure.origin
     if exposure.seconds is None:
         return
@@ -123,7 +123,7 @@ def _add_exposure(detections: Table, exposure: FieldExposure, observed: bool) ->
 def _store(
     photons: StoredEvents, paths: Sequence[str], events_block: Events, bands: BandsKey | None
 ) -> tuple[ImagePhotons | None, float]:
-    """Store the selected photons of event lists, or those of band images.
+    """Store the photons of the files `paths` in `photons`: the selected events of lists, or the counts of band images.
 
     Returns the band images, None for event lists, and the share of the exposure that the chosen modules have.
     """
@@ -156,7 +156,7 @@ def _truth(sky: Sky, realization: str, path: Path, photons: StoredEvents, detect
 
 
 def _soft(photons: StoredEvents) -> Iterator[LabelledPhotons]:
-    """Yield positions and labels of the photons in the band of ML_CTS."""
+    """Yield positions and labels of the photons in the band of ML_CTS, 0.2-2.3 keV, piece by piece."""
     for piece in photons:
         rows = (piece.pi_ev >= _ML_BAND_EV[0]) & (piece.pi_ev < _ML_BAND_EV[1])
         yield piece.ra[rows], piece.dec[rows], piece.columns()["src_id"][rows]

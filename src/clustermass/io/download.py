@@ -195,8 +195,8 @@ def receive(url: str, part: Path, downloads: Downloads, size: int | None = None)
 
     `downloads` sets the number of tries, the seconds without data that end a try, and the first pause in s, which
     doubles after each try. Bytes of an earlier try are kept if the server confirms by ETag or Last-Modified (header
-    If-Range) that the file is the same. TransferError if the address does not give the file (`part` stays, with
-    `<part>.json`); InputError if the disk is full.
+    If-Range) that the file is the same. TransferError if the address does not give the file (`part` and
+    `<part>.json` stay); InputError if the disk is full.
     """
     tries, pause_s = downloads.get("tries", 6), downloads.get("pause_s", 2.0)
     for number in range(1, tries + 1):

@@ -48,7 +48,7 @@ _FOREIGN = {b"PK\3\4": "unzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\x1f\x9d": "unc
 
 
 def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> None:
-    """Write an HDU list atomically; the same content gives the same bytes, also with CHECKSUM (`checksum`)."""
+    """Write an HDU list atomically, `checksum`: with CHECKSUM and DATASUM; the same content gives the same bytes."""
     for hdu in hdus if checksum else ():
         hdu.add_datasum(when=CHECKSUM_COMMENT)
         hdu.add_checksum(when=CHECKSUM_COMMENT, override_datasum=True)

@@ -21,7 +21,7 @@ class _OnScreen(logging.Formatter):
     """Formatter of lines on the screen: a label, the level of warnings and errors, and the message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line of a log record."""
         line = super().format(record)
         return line.replace("] ", f"] {record.levelname} ", 1) if record.levelno >= logging.WARNING else line
 

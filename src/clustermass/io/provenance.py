@@ -1,4 +1,4 @@
-"""What made a file: hashes of the code, of the configuration and of the inputs. No clock, no git commit."""
+"""Provenance of files: hashes of code, configuration and inputs. It holds no date and no git commit."""
 
 import ast
 import hashlib
@@ -19,7 +19,7 @@ PACKAGE = Path(clustermass.__file__).parent
 def provenance(
     step: str, parameters: Mapping[str, Any], inputs: Iterable[str | Path] = (), **further: Any
 ) -> dict[str, Any]:
-    """Return the global attributes for a file that `step` made.
+    """Return the provenance of a file that `step` made, as attributes: name -> value.
 
     `parameters` is everything from the configuration that shapes the result; its hash and JSON text are stored. The
     files that were read, `inputs`, are stored as path and SHA-256. Of an absolute path only the file's name is stored,
@@ -81,7 +81,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
-    """Return a hash of the code in `modules` (of `clustermass`), in `scripts`, and in all modules of ours they import.
+    """Return a hash of the code in `modules` (of `clustermass`), in `scripts`, and in all modules that they import.
 
     The hash is of the syntax trees without comments, docstrings and imports for type checking, so that it changes only
     if the code does something else. The package's own `__init__`, which holds its version, isn't included: a release
