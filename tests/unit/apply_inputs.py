@@ -59,6 +59,7 @@ def observed_field(tmp_path, monkeypatch):
         "ext": [20.0, 10.0, 0.0, 25.0, 30.0],
         "ml_bkg": [6.0, 6.5, 7.0, 6.2, 5.0],
         "covered_fraction": [1.0, 0.95, 1.0, 1.0, 0.9499],
+        "exp_from": ["map"] * n,
         "realization": ["01"] * n,
     }
     common = {name: ("cluster", np.array(values)) for name, values in per_cluster.items()}
@@ -72,7 +73,7 @@ def observed_field(tmp_path, monkeypatch):
     smoothed = xr.Dataset({"image": (("cluster", "band", "y", "x"), image), **common}, grid | pixels)
     write_netcdf(images, tmp_path / "images.nc", "test", MADE)
     write_netcdf(smoothed, tmp_path / "smoothed.nc", "test", MADE)
-    Table({"ID_SRC": [3, 7], "LOGM500_REF": [14.2, np.nan]}).write(tmp_path / "catalogue.fits")
+    write_detections(tmp_path, {"ID_SRC": [3, 7], "LOGM500_REF": [14.2, np.nan]})
     m = 400
     rng = np.random.default_rng(31)
     training = {
@@ -93,6 +94,11 @@ def observed_field(tmp_path, monkeypatch):
     validation = norm.ppf(np.arange(1, 200) / 200, 14.2, 0.1)[:, None]
     write_ood_model(by_hand(validation, covariance=[[0.01]], mean=[[14.2]]), tmp_path / "domain.nc")
     return tmp_path, dict(zip(ids, counts, strict=True))
+
+
+def write_detections(folder, columns):
+    table = Table(columns, meta={"EXTNAME": "CATALOGUE"})
+    table.write(folder / "catalogue.fits", overwrite=True)
 
 
 def run(folder, name="masses", **changed):

@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from apply_inputs import MADE, network, observed_field, predicted, read, run, write_calibration  # noqa: F401, the fixture `field`
+from apply_inputs import (  # noqa: F401, the fixture `field`
+    MADE,
+    network,
+    observed_field,
+    predicted,
+    read,
+    run,
+    write_calibration,
+    write_detections,
+)
 from astropy.coordinates import Angle
 from astropy.io import fits
 from astropy.io.votable.ucd import check_ucd
@@ -124,7 +133,7 @@ def test_hash_of_the_ensemble_follows_its_files_and_nothing_else(field):
         return fits.getheader(run(folder, **changed)["fits"], 1)["ENSHASH"]
 
     before = hashed()
-    Table({"ID_SRC": [3], "LOGM500_REF": [14.9]}).write(folder / "catalogue.fits", overwrite=True)
+    write_detections(folder, {"ID_SRC": [3], "LOGM500_REF": [14.9]})
     assert hashed(simulated=False) == before
     (folder / "01.safetensors").write_bytes(b"another network")
     assert hashed() != before
@@ -281,9 +290,8 @@ def test_mean_error_counts_exact_redshifts_as_zero():
 def test_the_users_ids_and_names_come_back_exactly_in_all_formats(field):
     folder = field[0]
     big = str(2**62 + 1)
-    catalogue = Table({"ID_SRC": [3, 5, 7, 11, 20], "ID_CAT": [big, "A 1689", "", "x", "y"]})
-    catalogue["NAME_CAT"] = ["one", "two", "three", "four", "five"]
-    catalogue.write(folder / "catalogue.fits", overwrite=True)
+    catalogue = {"ID_SRC": [3, 5, 7, 11, 20], "ID_CAT": [big, "A 1689", "", "x", "y"]}
+    write_detections(folder, catalogue | {"NAME_CAT": ["one", "two", "three", "four", "five"]})
     paths = run(folder)
     for kind, path in paths.items():
         if kind == "netcdf":

@@ -1,5 +1,6 @@
 """A user's catalogue into the pipeline's names and back from disk."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -189,7 +190,22 @@ def test_a_single_cluster_without_usable_redshift_is_kept(tmp_path, row, caplog)
     table = read_catalogue(csv(tmp_path, [row], "ID_SRC,RA,DEC,Z,Z_ERR,Z_TYPE"))
     assert (len(table), table["Z_TYPE"][0]) == (1, "none")
     assert np.isnan(table["Z"][0])
-    assert "no row has a usable redshift, so there will be no mass at all" in caplog.text
+    assert "1 of 1 rows (1) " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rows", "held"),
+    [
+        (["1,1,1,-1,0.1", "2,1,1,-1,0.1"], "column ZRED holds -1. Name"),
+        (["1,1,1,59958,", "2,1,1,,", "3,1,1,0,", "4,1,1,inf,"], "column ZRED holds 59958, blank, 0, .... Name"),
+        (["1,1,1,0.5,inf", "2,1,1,0.2,0.9"], "column ZRED holds 0.5, 0.2, and column ZERR errors above 0.3 (1 + z)."),
+    ],
+)
+def test_a_table_without_any_usable_redshift_is_refused(tmp_path, rows, held):
+    path = csv(tmp_path, rows, "ID_SRC,RA,DEC,ZRED,ZERR")
+    start = f"none of its {len(rows)} rows has a usable redshift, above 0 and at most 10: {held}"
+    with pytest.raises(InputError, match=re.escape(start)):
+        read_catalogue(path, {"Z": "ZRED", "Z_ERR": "ZERR"})
 
 
 def test_spectroscopic_redshifts_of_klein_go_first(tmp_path):

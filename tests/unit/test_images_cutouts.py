@@ -140,6 +140,7 @@ def test_exposure_and_covered_fraction_of_the_boxes(field):
     # box 0 lies in the middle: half 1000 s, half 500 s
     assert_allclose(images["covered_fraction"].values[0], 1.0)
     assert_allclose(images["exposure_s"].values[0], 750.0, rtol=0.01)
+    assert set(images["exp_from"].values) == {"map"}
     # box 2 is shifted by 0.25 deg = 900" to the East, where the field ends: from -600" to 0" of it is inside
     assert_allclose(images["covered_fraction"].values[2], 0.5, atol=0.02)
     assert_allclose(images["exposure_s"].values[2], 1000.0)
@@ -166,6 +167,7 @@ def test_without_an_exposure_map_good_times_and_photons_stand_in(field, caplog):
     with caplog.at_level(logging.INFO, "clustermass"):
         images = extract({**field, "exposure": None})
     assert_allclose(images["exposure_s"].values, 1600.0)
+    assert set(images["exp_from"].values) == {"good time"}
     assert images["covered_fraction"].values[0] == 1.0
     assert 0.4 <= images["covered_fraction"].values[2] <= 0.6  # half of the box, in cells of a fifth
     assert "no exposure map" in caplog.text

@@ -98,6 +98,7 @@ def test_every_cluster_arrives_with_its_own_image_and_numbers(straight, catalogu
     np.testing.assert_allclose(part["band_bounds"].values[[0, -1]].ravel(), [0.25, 0.455, 2.095, 2.3])
     assert part["x"].values[[0, -1]].tolist() == [-588.0, 588.0]
     assert (part["covered_fraction"] == 1).all()
+    assert set(part["exp_from"].values) == {"ML_EXP"}
 
 
 def test_the_truth_holds_each_halo_once_without_isolation(tmp_path, catalogue, images):

@@ -18,6 +18,7 @@ from clustermass.images.cutouts import extract_images
 from clustermass.images.exposure import exposure_at, read_exposure
 from clustermass.images.preprocessing import preprocess
 from clustermass.ingest.user_field import ingest_field
+from clustermass.io import fits as io_fits
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
 
@@ -150,6 +151,20 @@ def test_single_cluster_without_redshift_keeps_its_image(tmp_path):
     assert sample["cluster"].values.tolist() == ["01_1"]
     assert np.isnan(sample["redshift"].item())
     assert Table.read(outputs["catalogue"])["ID_CAT"].tolist() == ["A 1689"]
+
+
+def test_a_packed_list_is_unpacked_whole_and_compared_with_its_checksums_once(tmp_path, monkeypatch):
+    """What kind of file it is, the headers alone tell."""
+    block, compared = sky(tmp_path), []
+    with fits.open(tmp_path / "mine.fits") as hdus:
+        hdus.writeto(tmp_path / "mine.fits.gz", checksum=True)
+    block["realizations"]["01"]["events"] = [str(tmp_path / "mine.fits.gz")]
+    compare = io_fits._compare_sums
+    monkeypatch.setattr(io_fits, "_compare_sums", lambda *read: compared.append(read) or compare(*read))
+    outputs = FieldFiles(*(tmp_path / f"{name}.fits" for name in ("events", "exposure", "catalogue")))
+    ingest_field(block, "01", EVENTS, outputs, [250, 2300])
+    assert len(compared) == 1
+    assert outputs.events.exists()
 
 
 def test_flag_mask_of_the_configuration_counts(tmp_path):

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from astropy.table import QTable
 
 from clustermass.io import FORMAT, products
 from clustermass.io.files import write_json
@@ -68,6 +70,14 @@ def test_what_io_writes_under_this_format_has_the_golden_bytes(tmp_path):
     changed = [name for name in written if written[name] != golden["sha256"].get(name)]
     assert changed == [], f"io/ writes {changed} differently: raise clustermass.io.FORMAT, then replace the hashes"
     assert written.keys() == golden["sha256"].keys()
+
+
+def test_no_reader_of_a_table_is_warned(tmp_path):
+    write_all(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in TABLES:
+            assert len(QTable.read(tmp_path / f"{name}.fits", hdu=name)) == 2
 
 
 @pytest.mark.parametrize("change", ["unit", "description", "order"])

@@ -1,21 +1,31 @@
 import re
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from astropy.io import fits
-from astropy.wcs import WCS
 from scipy.integrate import quad
+from simput_inputs import (  # noqa: F401, the fixtures `sources`, `hdus`, `catalogue`, `spectra`
+    CONFIG,
+    INDEX,
+    NH,
+    SKY,
+    SMALL,
+    arrival,
+    band_flux,
+    count_rate,
+    simput_catalogue,
+    simput_hdus,
+    simput_sources,
+    simput_spectra,
+    spectrum_name,
+    write,
+)
 
 from clustermass.errors import InputError
 from clustermass.simulate.field import Field
-from clustermass.simulate.photons import Background
 from clustermass.simulate.realization import simulate_realization
 from clustermass.simulate.simput import (
     IMAGES_MAX,
-    background_image,
     cluster_image,
     cluster_spectra,
     share_images,
@@ -24,94 +34,6 @@ from clustermass.simulate.simput import (
 )
 from clustermass.simulate.sources import agn_spectrum
 from clustermass.simulate.spectra import plasma_power, transmission
-from clustermass.simulate.telescope import effective_area_cm2, redistribution_below
-
-FOLDER = Path(__file__).parents[2] / "config"
-CONFIG = yaml.safe_load((FOLDER / "config.yaml").read_text(encoding="utf-8"))
-TINY = yaml.safe_load((FOLDER / "test.yaml").read_text(encoding="utf-8"))["skies"]["tiny"]
-SKY = CONFIG["skies"]["embedded"] | {"field": TINY["field"], "seed": 11}
-SMALL = SKY | {"field": {"ra_deg": 0.2, "dec_deg": 1.5, "width_deg": 1.4, "height_deg": 1.2}}
-NH, INDEX = SKY["absorption"]["nh_cm2"], SKY["agn"]["photon_index"]
-KEV_TO_ERG = 1.602176634e-9
-
-
-def _write(folder, sky=SKY):
-    path = folder / "field.simput"
-    write_realization_simput(sky, CONFIG["cosmology"], "tiny", "01", path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    """Write the file of the tiny sky, with few images, and catch the objects it was made of."""
-    caught = {}
-
-    def catch(path, field, clusters, agn, *rest):
-        caught.update(path=path, field=field, clusters=clusters, agn=agn)
-        write_simput(path, field, clusters, agn, *rest)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("clustermass.simulate.simput.write_simput", catch)
-        patch.setattr("clustermass.simulate.simput.share_images", partial(share_images, images_max=190))
-        _write(tmp_path_factory.mktemp("simput"))
-    return caught
-
-
-@pytest.fixture(scope="module")
-def hdus(sources):
-    with fits.open(sources["path"], memmap=False) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def catalogue(hdus):
-    return hdus["SRC_CAT"].data
-
-
-@pytest.fixture(scope="module")
-def spectra(hdus):
-    table = hdus["SPECTRUM"].data
-    return {str(row["NAME"]): (row["ENERGY"], row["FLUXDENSITY"]) for row in table}
-
-
-def _spectrum_name(reference):
-    return re.fullmatch(r"\[SPECTRUM,1\]\[NAME=='([A-Za-z0-9.]+)'\]", reference)[1]
-
-
-# What libsimput does with a file is written here once more, after a reading of its source.
-
-
-def _bins(energy):
-    """Edges of the bins of a spectrum: half way between its energies."""
-    middle = 0.5 * (energy[1:] + energy[:-1])
-    return np.concatenate([energy[:1], middle]), np.concatenate([middle, energy[-1:]])
-
-
-def _band_flux(energy, density, low, high):
-    lower, upper = _bins(energy.astype(float))
-    width = np.clip(np.minimum(upper, high) - np.maximum(lower, low), 0, None)
-    return float(np.sum(width * density * energy)) * KEV_TO_ERG
-
-
-def _count_rate(energy, density, flux):
-    """Fold a source with the area and the redistribution: count/s between 200 and 2350 eV."""
-    energy = energy.astype(float)
-    lower, upper = _bins(energy)
-    seen = redistribution_below(np.array(2350.0), energy) - redistribution_below(np.array(200.0), energy)
-    rate = np.sum((upper - lower) * density * effective_area_cm2(energy) * seen * (energy < 3))
-    return flux / _band_flux(energy, density, 0.5, 2.0) * float(rate)
-
-
-def _arrival(row, hdu):
-    """RA and Dec in deg of the centres of an image's pixels for one source."""
-    y, x = np.indices(hdu.data.shape)
-    wcs = WCS(hdu.header)
-    angle, centre = np.radians(row["IMGROTA"]), wcs.wcs.crpix
-    dx, dy = x + 1 - centre[0], y + 1 - centre[1]
-    wcs.wcs.crval = [row["RA"], row["DEC"]]
-    wcs.wcs.cdelt = wcs.wcs.cdelt / row["IMGSCAL"]
-    turned = dx * np.cos(angle) + dy * np.sin(angle), -dx * np.sin(angle) + dy * np.cos(angle)
-    return wcs.wcs_pix2world(turned[0] + centre[0], turned[1] + centre[1], 1)
 
 
 def test_the_catalogue_has_the_columns_formats_and_units_of_simput(hdus):
@@ -141,7 +63,7 @@ def test_references_lead_to_one_spectrum_and_one_image(hdus, catalogue):
     names = list(hdus["SPECTRUM"].data["NAME"])
     assert len(set(names)) == len(names)
     assert re.fullmatch(r"\d+A", hdus["SPECTRUM"].columns["NAME"].format)
-    assert {_spectrum_name(reference) for reference in catalogue["SPECTRUM"]} == set(names)
+    assert {spectrum_name(reference) for reference in catalogue["SPECTRUM"]} == set(names)
     images = {f"[{hdu.header['EXTNAME']},{hdu.header['EXTVER']}]" for hdu in hdus[3:]}
     assert len(images) == len(hdus) - 3 <= IMAGES_MAX + 1 < 1000
     number = hdus["SRC_CAT"].header["NHALOES"]
@@ -167,14 +89,14 @@ def test_sources_are_unique_and_positive(hdus, catalogue, sources):
 def test_haloes_are_those_of_the_truth_table_on_every_writing(tmp_path):
     files = {name: tmp_path / name for name in ("events", "exposure", "labels", "sources", "truth")}
     simulate_realization(SMALL, CONFIG["cosmology"], "tiny", "01", **files)
-    path = _write(tmp_path, SMALL)
+    path = write(tmp_path, SMALL)
     with fits.open(path) as simput, fits.open(files["truth"]) as truth:
         haloes = simput["SRC_CAT"].data[: simput["SRC_CAT"].header["NHALOES"]]
         for column in ("SRC_ID", "RA", "DEC"):
             assert np.array_equal(haloes[column], truth[1].data[column]), column
         assert np.all(haloes["FLUX"] > 0.85 * truth[1].data["FLUX"])
     first = path.read_bytes()
-    assert _write(tmp_path, SMALL).read_bytes() == first
+    assert write(tmp_path, SMALL).read_bytes() == first
 
 
 def test_spectra_cover_the_response_and_have_unit_flux(hdus, spectra):
@@ -184,7 +106,7 @@ def test_spectra_cover_the_response_and_have_unit_flux(hdus, spectra):
         assert energy[0] <= np.float32(0.1)
         assert energy[-1] > 12.01  # beyond the last bin of eROSITA's responses
         assert np.all(np.isfinite(density) & (density >= 0))
-        assert _band_flux(energy, density, 0.5, 2.0) == pytest.approx(1.0, rel=1e-4)
+        assert band_flux(energy, density, 0.5, 2.0) == pytest.approx(1.0, rel=1e-4)
 
 
 def test_fluxes_are_absorbed_and_of_the_whole_profile(catalogue, sources):
@@ -205,8 +127,8 @@ def test_fluxes_are_absorbed_and_of_the_whole_profile(catalogue, sources):
 
 def test_count_rates_are_those_of_the_embedded_sky(catalogue, spectra, sources):
     clusters, agn = sources["clusters"], sources["agn"]
-    unit = {name: _count_rate(*spectrum, flux=1.0) for name, spectrum in spectra.items()}
-    rate = catalogue["FLUX"] * np.array([unit[_spectrum_name(reference)] for reference in catalogue["SPECTRUM"]])
+    unit = {name: count_rate(*spectrum, flux=1.0) for name, spectrum in spectra.items()}
+    rate = catalogue["FLUX"] * np.array([unit[spectrum_name(reference)] for reference in catalogue["SPECTRUM"]])
     number = len(clusters.flux)
     deviation = rate[:number] / clusters.rate - 1
     assert abs(rate[:number].sum() / clusters.rate.sum() - 1) < 0.005
@@ -253,7 +175,7 @@ def test_size_and_rotation_put_the_photons_where_the_embedded_sky_does(hdus, cat
     errors, own = [], []
     for row in np.argsort(-clusters.rate)[::12]:
         hdu = hdus[catalogue["IMAGE"][row][1:7]]
-        ra, dec = _arrival(catalogue[row], hdu)
+        ra, dec = arrival(catalogue[row], hdu)
         longitude, latitude = Field(catalogue["RA"][row], catalogue["DEC"][row], 9, 9).to_native(ra, dec)
         offsets = np.stack([longitude.ravel(), latitude.ravel()]) * 60
         got = (offsets * hdu.data.ravel()) @ offsets.T
@@ -286,55 +208,6 @@ def test_clusters_borrow_the_image_most_like_them(sources):
         assert np.percentile(np.abs(np.log(borrowed / half)), 90) < limit
     everyone = share_images(gas[np.arange(5)], counts[:5])
     assert sorted(everyone.hosts) == [0, 1, 2, 3, 4]
-
-
-def test_the_background_is_the_sky_part_of_the_embedded_one_and_uniform(hdus, catalogue, spectra, sources):
-    """Photons per solid angle through the same responses, and where they arrive."""
-    row, hdu, field = catalogue[-1], hdus["BACKGROUND"], sources["field"]
-    assert (row["RA"], row["DEC"], row["IMGSCAL"], row["IMGROTA"]) == (field.ra_deg, field.dec_deg, 1, 0)
-    assert hdu.data.sum(dtype=float) == pytest.approx(1.0, rel=1e-5)
-    longitude, latitude = field.to_native(*_arrival(row, hdu))
-    seen = hdu.data > 0
-    half = field.width_deg / 2 + 1.2, field.height_deg / 2 + 1.2
-    assert (np.abs(longitude[seen]).max(), np.abs(latitude[seen]).max()) == pytest.approx(half, abs=0.13)
-    band = seen & (np.abs(latitude) < 1)
-    far, near = band & (np.abs(longitude) > half[0] - 0.6), band & (np.abs(longitude) < 0.6)
-    assert hdu.data[near].mean() == pytest.approx(hdu.data[far].mean(), rel=0.01)
-    rate = _count_rate(*spectra["BACKGROUND"], flux=float(row["FLUX"]))
-    arcmin2 = 4 * 3600 * half[0] * np.degrees(np.sin(np.radians(half[1])))
-    expected = Background.from_config(SKY["background"], NH).sky.rate[0]
-    assert rate / arcmin2 == pytest.approx(expected, rel=0.03)  # the image's pixels follow the edge to 1 % on each side
-    assert rate / background_image(field)[1] == pytest.approx(expected, rel=0.005)
-
-
-@pytest.mark.parametrize("shape", [(120.0, 60.0), (1.0, 1.0)])
-def test_the_image_of_the_background_has_the_solid_angle_of_the_sky(shape):
-    field = Field(10.0, -60.0, *shape)
-    image, arcmin2 = background_image(field)
-    wide, high = (np.radians(side / 2 + 1.2) for side in shape)
-    assert arcmin2 == pytest.approx(
-        2 * wide * 2 * np.sin(high) * np.degrees(60) ** 2, rel=0.08 if shape[0] == 1 else 0.005
-    )
-    middle = np.array(image.shape) // 2
-    assert image[middle[0], 2] < image[tuple(middle)]
-    assert image.size < 4_000_000
-
-
-def test_a_background_of_particles_alone_adds_no_source(sources, tmp_path):
-    shares = dict.fromkeys(SKY["background"]["shares"], 0.0) | {"particle": 1.0}
-    path = tmp_path / "field.simput"
-    write_simput(
-        path,
-        sources["field"],
-        sources["clusters"][:2],
-        sources["agn"][:1],
-        NH,
-        INDEX,
-        None,
-        SKY["background"] | {"shares": shares},
-    )
-    with fits.open(path) as opened:
-        assert opened["SRC_CAT"].data["SRC_NAME"].tolist() == ["halo1", "halo2", "agn1"]
 
 
 def _half_flux_arcmin(gas):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 import xarray as xr
 from astropy.io.votable import from_table
-from astropy.io.votable.exceptions import W50
 from astropy.io.votable.tree import CooSys, Info
 from astropy.table import Column, Table
 from numpy.typing import NDArray
@@ -22,7 +20,7 @@ from clustermass.ensemble.calibration import LEVELS, coverage_error
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, sample_p
 from clustermass.io.files import atomic
 from clustermass.io.netcdf import VARIABLES, write_netcdf
-from clustermass.io.products import MASSES, write_table
+from clustermass.io.products import MASSES, UNDEFINED, write_table
 from clustermass.io.provenance import config_hash, history
 
 if TYPE_CHECKING:
@@ -163,9 +161,9 @@ def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], p
     plain = table.copy()
     # bytes get the VOTable datatype char; str would get unicodeChar, which not every reader understands
     plain.convert_unicode_to_bytestring()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", W50)  # VOUnits has no dex
-        votable = from_table(plain, table_id="MASSES")
+    for name in [one.name for one in MASSES if one.unit == UNDEFINED and one.name in plain.colnames]:
+        plain[name].unit = None
+    votable = from_table(plain, table_id="MASSES")
     resource, written = votable.resources[0], votable.get_first_table()
     resource.coordinate_systems.append(CooSys(ID="ICRS", system="ICRS"))
     written.name, written.description = "MASSES", TITLE

@@ -14,8 +14,7 @@ from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, i
 from clustermass.apply.conclusion import conclude
 from clustermass.apply.mass_prior import FLAT, MassPrior, flat_columns, read_mass_prior
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.formats import read_table
-from clustermass.catalogues.tables import CheckedTable, find_rows
+from clustermass.catalogues.tables import find_rows, read_product
 from clustermass.dataset.sample import load_sample, realization_of
 from clustermass.dataset.standardise import ordered, side_inputs
 from clustermass.dataset.training_data import measurements_of
@@ -25,7 +24,7 @@ from clustermass.ensemble.ensemble import Ensemble, Prediction
 from clustermass.ensemble.ood_quantities import quantities_of
 from clustermass.ensemble.out_of_distribution import OodModel, read_ood_model
 from clustermass.errors import InputError
-from clustermass.images.exposure import ExposureMap, covered_fraction
+from clustermass.images.exposure import STATED, ExposureMap, covered_fraction
 from clustermass.images.preprocessing import half_widths_arcsec
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
@@ -175,7 +174,7 @@ def _in_order(field: xr.Dataset) -> xr.Dataset:
 
 def _of_catalogue(catalogue: Path, clusters: NDArray[np.str_]) -> list[NDArray[Any]]:
     """Return the columns `REFERENCE` and `IDENTITY` of a catalogue for `clusters`; NaN or "" = none."""
-    table = CheckedTable(read_table(catalogue), catalogue)
+    table = read_product(catalogue, "CATALOGUE", ("ID_SRC",))
     rows = find_rows(map(_id_src, clusters.tolist()), table.table["ID_SRC"].tolist())
     values = [table.numbers(name) for name in REFERENCE if {name, REFERENCE[0]} <= set(table.table.colnames)]
     values += [np.full(len(table), np.nan)] * (len(REFERENCE) - len(values))
@@ -197,9 +196,8 @@ def _copied_columns(field: xr.Dataset, acronym: str) -> Columns:
     same = ("n_phot", "det_like", "ext_like", "covered_fraction", "realization", "logm500_ref", "logm500_ref_err")
     copied |= {name.upper(): name for name in same}
     copied |= {name: name.lower() for name in IDENTITY if field[name.lower()].values.astype(bool).any()}
-    maps = np.full(ra.size, "map")  # images of simulated skies don't state it
     return {
-        "EXP_FROM": field["exp_from"].values.astype(str) if "exp_from" in field else maps,
+        "EXP_FROM": field["exp_from"].values.astype(str),
         "ID_SRC": np.array([_id_src(name) for name in field["cluster"].values.tolist()]),
         "NAME": iau_names(acronym, ra, dec),
         "RA": ra,
@@ -297,7 +295,7 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = mass
-    point = field["exp_from"].values.astype(str) == "ML_EXP" if "exp_from" in field else np.zeros(mass.size, dtype=bool)
+    point = field["exp_from"].values.astype(str) == STATED
     outside = np.zeros(field.sizes["cluster"], dtype=np.int16)
     for bit, name in RANGE_BITS.items():
         low, high = training.ranges[name]

@@ -57,7 +57,7 @@ def read_catalogue(
     et al. (2022), SPEC_Z_BEST_COMB is preferred to Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts
     without any error or kind are taken as exact. If the table lacks DET_LIKE or EXT_LIKE, every row passes any cut on
     it (`VOUCHED_LIKELIHOOD`). No row is dropped, not even likely contaminants, which `select_clusters` can drop.
-    InputError for a missing column, a bad cell or an unknown Z_TYPE.
+    InputError for a missing column, a bad cell, an unknown Z_TYPE, or if none of several rows has a redshift.
 
     Returns a row for each detection in the order of the file, with the columns and units of
     `clustermass.io.products.CATALOGUE` (optional ones if the tables have them, and always Z_ORIGIN). Missing
@@ -180,7 +180,7 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
     to Z. A redshift is NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR` (1 + z).
     The error is 0 for spectroscopic redshifts and, with a warning, for photometric redshifts without an error; it is
     NaN without a redshift. Kinds are 'spec', 'photo' or 'none'. Rows without redshift have the kind 'none' and the
-    column ''. InputError if a Z_TYPE is unknown.
+    column ''. InputError if a Z_TYPE is unknown, or none of several rows has a redshift.
     """
     values, error, kind = table.numbers("Z"), _errors(table), _kinds(table)
     origin = np.full(len(table), table.names["Z"])
@@ -203,20 +203,29 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
 
 
 def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return which rows have no usable redshift, bool (rows,)."""
+    """Return which rows have no usable redshift, bool (rows,); InputError if none of several rows has one."""
     blank = ~((values > np.finfo(np.float32).tiny) & (values <= MAX_REDSHIFT))
+    vague = ~blank & (kind == "photo") & (error > MAX_ERROR * (1 + np.where(blank, 0, values)))
+    # a single cluster stays, without mass: one of many fields must not stop the run
+    if len(table) > 1 and (blank | vague).all():
+        raise InputError(_no_redshift(table, values, vague))
     why = f"blank, not positive or infinite, or above {MAX_REDSHIFT:g}"
     warn_of_rows(table.path, blank, f"without redshift (column {table.names['Z']} {why}); no mass there")
-    vague = ~blank & (kind == "photo") & (error > MAX_ERROR * (1 + np.where(blank, 0, values)))
     what = f"whose redshift is unknown (column {table.names.get('Z_ERR')} infinite or above {MAX_ERROR:g} (1 + z))"
     warn_of_rows(table.path, vague, f"{what}; no mass there")
-    if (blank | vague).all():
-        LOGGER.warning(
-            "%s: no row has a usable redshift, so there will be no mass at all. Fill column %s or name another for Z "
-            "under catalogue_columns",
-            table.path, table.names["Z"],
-        )  # fmt: skip
     return blank | vague
+
+
+def _no_redshift(table: CheckedTable, values: FloatArray, vague: NDArray[np.bool_]) -> str:
+    """Return the message for a table without any usable redshift."""
+    distinct = list(dict.fromkeys("blank" if np.isnan(value) else f"{value:g}" for value in values.tolist()))
+    held = ", ".join(distinct[:3]) + (", ..." if len(distinct) > 3 else "")
+    errors = f", and column {table.names.get('Z_ERR')} errors above {MAX_ERROR:g} (1 + z)" if vague.any() else ""
+    return (
+        f"{table.path}: none of its {len(table)} rows has a usable redshift, above 0 and at most {MAX_REDSHIFT:g}: "
+        f"column {table.names['Z']} holds {held}{errors}. Name another column for Z under catalogue_columns (on the "
+        "command line: --column Z=<your column>), or correct this one."
+    )
 
 
 def _errors(table: CheckedTable) -> FloatArray:

@@ -70,7 +70,7 @@ class ImagePhotons(NamedTuple):
 
 
 def are_images(paths: Sequence[str | Path]) -> bool:
-    """Whether the files hold count images; InputError if one is missing or damaged, or only some hold images."""
+    """Whether the files hold count images, by their headers; InputError if one is missing, or only some hold images."""
     kinds = [_is_image(Path(path)) for path in paths]
     if any(kinds) and not all(kinds):
         image, other = paths[kinds.index(True)], paths[kinds.index(False)]
@@ -79,8 +79,9 @@ def are_images(paths: Sequence[str | Path]) -> bool:
 
 
 def _is_image(path: Path) -> bool:
-    with opened_fits(path, ORDER) as hdus:
-        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
+    with opened_fits(path, ORDER, whole=False) as hdus:
+        tables = (hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
+        # nothing behind a list is read
         lists = any(hdu.name == "EVENTS" or {"RA", "DEC"} <= set(hdu.columns.names) for hdu in tables)
         return not lists and bool(planes(hdus))
 

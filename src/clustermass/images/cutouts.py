@@ -15,7 +15,7 @@ from clustermass.catalogues.tables import read_product
 from clustermass.errors import InputError
 from clustermass.events.eventlist import ALL_MODULES, EventList, Selection, mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS, stream_events
-from clustermass.images.exposure import ExposureMap, box_exposure
+from clustermass.images.exposure import FROM_MAP, GOOD_TIME, ExposureMap, box_exposure
 from clustermass.images.geometry import ImageGeometry, band_coordinates, image_pixels, pixel_numbers, project, storable
 from clustermass.images.occupied import photon_coverage
 from clustermass.io.log import LOGGER, track
@@ -100,8 +100,8 @@ def extract_images(
         per_cluster |= {"log10_m500c": labels.log10_m500c, "halo_id": labels.halo_id}
     if detections.exposure_s is not None:
         per_cluster["exposure_s"] = detections.exposure_s
-    if detections.exp_from is not None:
-        per_cluster["exp_from"] = detections.exp_from
+    origin = FROM_MAP if exposure is not None else GOOD_TIME
+    per_cluster["exp_from"] = np.full(ra.size, origin) if detections.exp_from is None else detections.exp_from
     per_cluster["realization"] = np.full(ra.size, realization)
     offsets = geometry.base_offsets_arcsec()
     dataset = xr.Dataset(

@@ -25,6 +25,8 @@ _COVERED_ABOVE = 0.05
 _STEPS = 32
 #: exposures in s of clusters that eROSITA can have detected, and no longer than the mission
 LEAST_S, MOST_S = 10.0, 1.0e8
+#: where a cluster's exposure is from: EXP_FROM of catalogues, exp_from of images
+FROM_MAP, GIVEN, STATED, GOOD_TIME, UNKNOWN = "map", "given", "ML_EXP", "good time", "none"
 #: eSASS tasks whose images aren't exposure maps, and what they write
 _OTHER_TASKS = {
     "ERMASK": "a detection mask",

@@ -16,7 +16,16 @@ from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList, mean_exposure_s
 from clustermass.events.write import StoredEvents
 from clustermass.images.band_images import ImagePhotons
-from clustermass.images.exposure import LEAST_S, ExposureMap, read_exposure
+from clustermass.images.exposure import (
+    FROM_MAP,
+    GIVEN,
+    GOOD_TIME,
+    LEAST_S,
+    STATED,
+    UNKNOWN,
+    ExposureMap,
+    read_exposure,
+)
 from clustermass.images.occupied import POINTING_DEG2, occupied_cells
 from clustermass.ingest.in_field import REACH_ARCMIN, in_field
 from clustermass.io.log import LOGGER
@@ -24,8 +33,6 @@ from clustermass.io.log import LOGGER
 if TYPE_CHECKING:
     from clustermass.config.sky_models import RealizationFiles
 
-#: where an exposure is from, EXP_FROM of the catalogues
-FROM_MAP, GIVEN, STATED, GOOD_TIME, UNKNOWN = "map", "given", "ML_EXP", "good time", "none"
 #: a warning is logged for exposures beyond these multiples of the good time; the lower one is for a single pointing
 _OF_GOOD_TIME = (0.1, 1.5)
 

@@ -20,6 +20,7 @@ from clustermass.config.bands import band_edges
 from clustermass.config.resolve import PUBLISHED_BANDS, PUBLISHED_PREPROCESSING
 from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.errors import InputError
+from clustermass.images.exposure import STATED
 from clustermass.images.geometry import band_coordinates
 from clustermass.images.occupied import photon_coverage
 from clustermass.ingest.published_images import SHAPE, read_published_images
@@ -126,6 +127,7 @@ def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_
         "redshift_err": np.zeros(names.size),
         "ml_cts": per_cluster["ml_rate"] * per_cluster["exposure_s"],
         "covered_fraction": photon_coverage((images > 0).astype(np.uint16)),
+        "exp_from": np.full(names.size, STATED),
         "realization": np.full(names.size, realization),
         "log10_m500c": part["log10_m500c"],
         "halo_id": part["halo_id"],

@@ -22,8 +22,9 @@ from clustermass.events.merge import stream_many
 from clustermass.events.read import ORDER, PIECE_ROWS
 from clustermass.events.write import UNUSED, StoredEvents, write_events, write_labels
 from clustermass.images.band_images import ImagePhotons, are_images, photons_of_images
+from clustermass.images.exposure import UNKNOWN
 from clustermass.images.occupied import mean_position
-from clustermass.ingest.field_exposure import UNKNOWN, FieldExposure, field_exposure
+from clustermass.ingest.field_exposure import FieldExposure, field_exposure
 from clustermass.io.fits import check_file, is_fits, opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.products import CATALOGUE, MATCHES, TRUTH, FieldFiles, write_exposure, write_table
@@ -100,7 +101,7 @@ def _check_table(path: Path) -> None:
     check_file(path, ORDER)
     if not is_fits(path):
         return
-    with opened_fits(path) as hdus:
+    with opened_fits(path, whole=False) as hdus:
         tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         kind = "" if tables else "an image"
         if any(table.name.upper() == "EVENTS" for table in tables):

@@ -4,4 +4,4 @@ A change of this package alone makes no step run again, because a step's hash in
 """
 
 #: version of the file formats; raise it when a change here makes steps write other bytes: then all steps run again
-FORMAT = 2
+FORMAT = 3

@@ -57,11 +57,12 @@ def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> 
 
 
 @contextmanager
-def opened_fits(path: Path, advice: str = "Was another file meant?") -> Iterator[fits.HDUList]:
+def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool = True) -> Iterator[fits.HDUList]:
     """Open a user's FITS file, also packed by gzip, bzip2 or xz; what is read within the block is checked for damage.
 
-    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file. InputError if there is
-    no such file, it is no FITS file (with `advice`), or it is truncated or damaged (noticed here or while it is read).
+    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file. If `whole` is false, no
+    sums are compared and only what is asked for is read, for a look at headers. InputError if there is no such file, it
+    is no FITS file (with `advice`), or it is truncated or damaged (noticed here or while it is read).
     """
     path = Path(path)
     check_file(path, advice)
@@ -71,9 +72,10 @@ def opened_fits(path: Path, advice: str = "Was another file meant?") -> Iterator
             warnings.simplefilter("ignore", AstropyWarning)
             warnings.filterwarnings("error", f"{_CUT_SHORT}|{_CHANGED}", AstropyUserWarning)
             # astropy leaves a file open that it fails to open
-            with _stream(path, advice) as stream, fits.open(stream, memmap=False) as hdus:
-                _compare_sums(hdus, stream)
-                _refuse_fpacked(hdus, path)
+            with _stream(path, advice, whole) as stream, fits.open(stream, memmap=False) as hdus:
+                if whole:
+                    _compare_sums(hdus, stream)
+                    _refuse_fpacked(hdus, path)
                 yield hdus
     except InputError:
         raise
@@ -127,21 +129,21 @@ def _raised_by_us(error: BaseException) -> bool:
 
 
 @contextmanager
-def _stream(path: Path, advice: str) -> Iterator[BinaryIO]:
-    """Open a FITS file, unpacked if it is packed: astropy takes a gzip stream that is cut short for a whole file."""
+def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
+    """Open a FITS file, unpacked as a `whole` first: astropy takes a gzip stream that is cut short for all of it."""
     with path.open("rb") as stream:
         source = unpacked(stream)
         begin = source.read(64)
         if begin and not begin.startswith(_BEGINNINGS[".fits"]):
             raise InputError(f"{path}: not a FITS file ({_described(begin)}). {advice}")
         source.seek(0)
-        if source is stream:
-            yield stream
+        if source is stream or not whole:
+            yield source
             return
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as whole:
-            shutil.copyfileobj(source, whole, 1 << 20)
-            whole.seek(0)
-            yield cast(BinaryIO, whole)
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as content:
+            shutil.copyfileobj(source, content, 1 << 20)
+            content.seek(0)
+            yield cast(BinaryIO, content)
 
 
 def _described(begin: bytes) -> str:

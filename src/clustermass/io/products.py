@@ -1,6 +1,7 @@
 """The files of a field, simulated or a user's: their names, their columns, and how their tables are written.
 
-Units are spelt as FITS, VOTable readers and udunits accept them; only degree is `deg` in FITS and `degree` in netCDF.
+Units are spelt as FITS, VOTable readers and udunits accept them; only degree is `deg` in FITS and `degree` in netCDF,
+and dex, which none of them defines, is left to the description.
 Units and descriptions are those of `VARIABLES`, unless a name has its own meaning in a file.
 """
 
@@ -24,6 +25,8 @@ EXPOSURE_PLANE = "EXPOSURE"
 ANGLE_STEP = 1e-6
 #: units of `VARIABLES` that FITS spells in another way
 _FITS_UNITS = {"1": None, "degree": "deg"}
+#: unit that neither FITS nor VOTable defines: readers would warn. There the description states it
+UNDEFINED = "dex"
 
 
 class FieldFiles(NamedTuple):
@@ -206,7 +209,8 @@ def table_hdu(
     for one in written:
         array = np.zeros(0) if values is None else np.asarray(values[one.name])
         width = max(1, array.dtype.itemsize // (4 if array.dtype.kind == "U" else 1)) if one.format == "A" else ""
-        made.append(fits.Column(one.name, f"{width}{one.format}", unit=one.unit, array=array))
+        unit = None if one.unit == UNDEFINED else one.unit
+        made.append(fits.Column(one.name, f"{width}{one.format}", unit=unit, array=array))
     table = fits.BinTableHDU.from_columns(made, name=name)
     for number, one in enumerate(written, start=1):
         if one.scale != 1.0:  # set by hand: astropy can't write scaled columns of whole numbers
