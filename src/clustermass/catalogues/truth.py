@@ -83,7 +83,7 @@ def _number(realization: str) -> int:
 #: a detection matches a halo only if the halo's photons make up at least this share of the fitted counts
 MIN_PURITY = 0.2
 #: a label that isn't a halo's counts as background if less than this share of its photons lies at the detection. It
-#: can't be told by its number: SIXTE labels the particle background -1, but the diffuse sky like any source
+#: can't be recognised by its number: SIXTE labels the particle background -1, but the diffuse sky like any source
 MIN_CONCENTRATION = 0.1
 #: number that makes a signed label of 32 bits positive when added to it
 _LABEL_SHIFT = 1 << 31

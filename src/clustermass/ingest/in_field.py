@@ -13,7 +13,7 @@ from clustermass.images.frames import to_sky
 
 #: a cluster farther than this from any exposure has less than half its image exposed, and so no mass
 REACH_ARCMIN = 10.0
-#: size of the cells in which exposed places are searched for, about
+#: approximate size of the cells in which exposed places are searched for
 _CELL_ARCMIN = 2.0
 
 

@@ -1,4 +1,4 @@
-"""Writing, reading and description of files (netCDF, FITS, JSON), provenance, logs. No scientific number is made here.
+"""Writing, reading and description of files (netCDF, FITS, JSON), provenance, logs. No scientific number changes here.
 
 A change of this package alone makes no step run again, because a step's hash includes only its constant `FORMAT`.
 """

@@ -50,7 +50,7 @@ class Column(NamedTuple):
     ucd: str = ""
     #: a table may be written without the column
     optional: bool = False
-    #: TSCAL: the column holds integers, in steps of this many units
+    #: TSCAL: the column holds integers; this is their unit
     scale: float = 1.0
 
 
@@ -123,7 +123,7 @@ LABELS = (column("SRC_ID", "J", "label of the source that the photon is from, ro
 MASS, MASS_ERROR = "phys.mass", "stat.error;phys.mass"
 _QUANTILES = {"Q16": "value", "Q50": "median", "Q84": "value"}
 _ENDS = (("LO", "min"), ("HI", "max"))
-#: the mass catalogue; the optional columns are written for `observed.mass_prior: flat` only
+#: the mass catalogue; optional: LOGM500_FLAT* for `observed.mass_prior: flat`, ID_CAT and NAME_CAT of the user's table
 MASSES = (
     column("ID_SRC", "J", ucd="meta.id;meta.main"),
     column("NAME", "A", ucd="meta.id"),
