@@ -95,7 +95,7 @@ def test_a_catalogue_that_is_there_is_kept_without_overwrite(inputs, experiment,
     for name, options in (("other.fits", {}), ("masses.fits", {"overwrite": True})):
         with pytest.raises(Reached):
             masses(inputs, experiment, name, **options)
-    assert {path.name for path in experiment.glob("*.log")} == {"other.log", "masses.log"}
+    assert {path.name for path in experiment.glob("*.log")} == {"other.failed.log", "masses.failed.log"}
 
 
 def test_the_catalogue_states_the_files_of_the_command_line(inputs, experiment, monkeypatch):
@@ -113,6 +113,23 @@ def test_an_input_is_never_overwritten(inputs, experiment, output):
     with pytest.raises(InputError, match="is an input, and would be overwritten"):
         masses(inputs, experiment, output, overwrite=True)
     assert [path.read_text() for path in inputs] == ["e.fits", "c.fits"]
+
+
+def test_the_log_is_an_output_like_the_others(inputs, experiment):
+    notes = experiment / "out.log"
+    notes.write_text("mine")
+    with pytest.raises(InputError, match=r"out\.log: exists already.*--overwrite"):
+        masses(inputs, experiment, "out.fits")
+    inputs[0].rename(experiment / "e.log")
+    with pytest.raises(InputError, match=r"e\.log: is an input, and would be overwritten"):
+        masses((experiment / "e.log", inputs[1]), experiment, "e.fits", overwrite=True)
+    assert notes.read_text() == "mine"
+    assert (experiment / "e.log").read_text() == "e.fits"
+
+
+def test_the_ensemble_is_never_overwritten(inputs, experiment):
+    with pytest.raises(InputError, match=r"ensemble\.nc: is an input, and would be overwritten"):
+        masses(inputs, experiment, "ensemble.fits", overwrite=True)
 
 
 def test_a_folder_is_no_output(inputs, experiment):

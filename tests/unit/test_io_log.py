@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from clustermass.errors import InputError
-from clustermass.io.log import LOGGER, abridged, advice, log_of_result
+from clustermass.io.log import LOGGER, abridged, advice, log_of_result, printable, step
 
 MANY, FEW = 10**10, 5 * 10**7
 
@@ -67,8 +67,9 @@ def make(catalogue, fault=None):
 def test_the_log_of_a_failure_holds_the_error(catalogue, fault):
     with pytest.raises(type(fault)):
         make(catalogue, fault)
-    log = catalogue.with_suffix(".log").read_text()
+    log = catalogue.with_suffix(".failed.log").read_text()
     assert f"ERROR {fault}" in log
+    assert not catalogue.with_suffix(".log").exists()
     assert ("Traceback" in log) == isinstance(fault, KeyError)
 
 
@@ -83,6 +84,52 @@ def test_what_stays_keeps_its_log(catalogue):
     make(catalogue)
     assert "ERROR" not in catalogue.with_suffix(".log").read_text()
     assert not catalogue.with_suffix(".failed.log").exists()
+
+
+def test_no_file_that_is_no_log_of_ours_is_emptied(catalogue):
+    notes = catalogue.with_name("notes.txt")
+    notes.write_text("mine")
+    failed = catalogue.with_suffix(".failed.log")
+    catalogue.with_suffix(".log").symlink_to(notes)
+    make(catalogue)
+    assert notes.read_text() == "mine"
+    assert "begun" in catalogue.with_suffix(".log").read_text()
+    assert not catalogue.with_suffix(".log").is_symlink()
+    for put in (failed.symlink_to, failed.hardlink_to):
+        put(notes)
+        with pytest.raises(InputError, match=r"masses\.failed\.log: exists already, and is no log of clustermass"):
+            make(catalogue, InputError("e.fits: damaged"))
+        assert notes.read_text() == "mine"
+        failed.unlink()
+
+
+def test_the_log_of_a_step_does_not_go_through_a_link(tmp_path, catalogue):
+    notes, log = tmp_path / "notes.txt", tmp_path / "logs" / "step.log"
+    notes.write_text("mine")
+    log.parent.mkdir()
+    for put in (log.symlink_to, log.hardlink_to):
+        put(notes)
+        with step(log, "step"):
+            LOGGER.info("begun")
+        LOGGER.handlers[0].close()
+        assert notes.read_text() == "mine"
+        assert "begun" in log.read_text()
+        log.unlink()
+
+
+def test_a_name_can_neither_forge_a_line_nor_steer_the_terminal(catalogue, capsys):
+    name = "a\n2026-01-01 00:00:00,000 INFO all is well\x1b[2J\r\u202e\u2028[masses] done.fits"
+    with log_of_result(catalogue, "masses"):
+        LOGGER.warning("%s: left out", name)
+    for said in (catalogue.with_suffix(".log").read_text(), capsys.readouterr().err):
+        begins = [line for line in said.splitlines() if not line.startswith("  ")]
+        assert sum("left out" in line or "all is well" in line for line in begins) == 0
+        assert "\n  2026-01-01 00:00:00,000 INFO all is well\\x1b[2J\\r\\u202e\\u2028[masses] done.fits: left" in said
+
+
+def test_printable_texts_stay_as_they_are():
+    assert printable("Cúmulos/8″ σ ÷ ≤.fits") == "Cúmulos/8″ σ ÷ ≤.fits"
+    assert printable("a\x00\t\x9b\udcff") == "a\\x00\\t\\x9b\\udcff"
 
 
 def test_warnings_carry_their_level_on_the_screen(catalogue, capsys):

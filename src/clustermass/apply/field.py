@@ -24,7 +24,7 @@ from clustermass.images.preprocessing import preprocess
 from clustermass.ingest.user_field import ingest_field
 from clustermass.io.files import check_present
 from clustermass.io.fits import check_file
-from clustermass.io.log import LOGGER, log_of_result
+from clustermass.io.log import LOGGER, log_of_result, logs_beside
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
 from clustermass.io.provenance import provenance
@@ -87,14 +87,15 @@ def masses_of_field(
         read_ood_model(trained.domain)
         if mass_prior == "flat":
             read_mass_prior(trained.ensemble)
-        check_outputs(CataloguePaths.beside(output), overwrite, inputs)
+        used = trained.named().values() if ensemble.is_dir() else [ensemble]
+        logs = logs_beside(output)[:1] if log else ()
+        check_outputs([*CataloguePaths.beside(output), *logs], overwrite, [*inputs, *used])
         files = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure_s": exposure_s}
         files["exposure"] = [str(path) for path in exposure]
         # the keys of a sky with `source: files`
         sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
         sky |= {"catalogue_bands": catalogue_bands}
         settings = {"catalogue_columns": columns or {}, "catalogue_bands": catalogue_bands, "exposure_s": exposure_s}
-        used = trained.named().values() if ensemble.is_dir() else [ensemble]
         with log_of_result(output, "masses") if log else nullcontext():
             made_by = provenance("masses", {**settings, "mass_prior": mass_prior}, [*inputs, *used])
             _masses(trained, cast("Sky", sky), output, acronym, mass_prior, made_by)

@@ -12,30 +12,56 @@ from pathlib import Path
 from typing import TypeVar
 
 from clustermass.errors import InputError
+from clustermass.io.files import atomic
 
 T = TypeVar("T")
 LOGGER = logging.getLogger("clustermass")
+#: the first line of a log that lies beside a result; by it a log of an earlier failure is known as ours
+_FIRST_LINE = "log of clustermass"
+
+
+def printable(text: object) -> str:
+    """Return a text of unknown origin as one line: its control and invisible characters are escaped."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
+
+
+def printable_lines(text: object) -> str:
+    """Return a message of several lines, each as `printable` returns it; all lines but the first are indented.
+
+    A file's name with a line break in it can therefore not look like a line of its own.
+    """
+    return "\n  ".join(map(printable, str(text).split("\n")))
+
+
+class _InFile(logging.Formatter):
+    """Formatter of lines in a log: time, level and message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; further lines of the message and its traceback are indented."""
+        return printable_lines(super().format(record))
 
 
 class _OnScreen(logging.Formatter):
     """Formatter of lines on the screen: a label, the level of warnings and errors, and the message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a log record."""
-        line = super().format(record)
+        """Return the line; further lines of the message and its traceback are indented."""
+        line = printable_lines(super().format(record))
         return line.replace("] ", f"] {record.levelname} ", 1) if record.levelno >= logging.WARNING else line
 
 
 def log_to(path: str | Path, label: str) -> logging.Handler:
     """Send the package's log lines to the new file `path`, and to standard error with `label` before each line.
 
-    Returns the logging handler of the file.
+    Returns the logging handler of the file. A file that is there already is removed before, not written into, because
+    it may be a link to another file.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).unlink(missing_ok=True)
     LOGGER.handlers.clear()
     LOGGER.setLevel(logging.INFO)
-    file = logging.FileHandler(path, mode="w", encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    file = logging.FileHandler(path, mode="x", encoding="utf-8")
+    file.setFormatter(_InFile("%(asctime)s %(levelname)s %(message)s"))
     screen = logging.StreamHandler(sys.stderr)
     screen.setFormatter(_OnScreen(f"[{label}] %(message)s"))
     LOGGER.addHandler(file)
@@ -43,28 +69,44 @@ def log_to(path: str | Path, label: str) -> logging.Handler:
     return file
 
 
+def logs_beside(result: Path) -> tuple[Path, Path]:
+    """Return the paths of the log of a result and of the log of a failure, which lie beside the result."""
+    return result.with_suffix(".log"), result.with_suffix(".failed.log")
+
+
 @contextmanager
 def log_of_result(result: Path, label: str) -> Iterator[None]:
     """Log the block, which makes the file `result`, to a file of the same name with the ending .log.
 
-    An exception is logged and raised again. If `result` is there already and the block fails, the earlier log stays,
-    and the log of the failure has the ending .failed.log.
+    The log gets its name when the block has ended. If the block fails, its exception is logged and raised again, and
+    the log has the ending .failed.log. InputError if a file with this ending is there that isn't such a log.
     """
-    log, failed = result.with_suffix(".log"), result.with_suffix(".failed.log")
-    written = failed if result.exists() else log
-    file = log_to(written, label)
-    try:
-        yield
-    except BaseException as error:  # Ctrl-C, too
-        known = isinstance(error, InputError | OSError)
-        said = {"levelname": "ERROR", "msg": str(error) or type(error).__name__}
-        file.emit(logging.makeLogRecord(said | {"exc_info": None if known else sys.exc_info()}))
-        raise
-    finally:
-        LOGGER.removeHandler(file)
-        file.close()
-    written.replace(log)
+    log, failed = logs_beside(result)
+    if os.path.lexists(failed) and not _is_our_log(failed):
+        raise InputError(f"{failed}: exists already, and is no log of clustermass. Move it, or name another output.")
+    with atomic(log) as written:
+        file = log_to(written, label)
+        file.emit(logging.makeLogRecord({"levelname": "INFO", "msg": f"{_FIRST_LINE} {label}"}))
+        try:
+            yield
+        except BaseException as error:  # Ctrl-C, too
+            known = isinstance(error, InputError | OSError)
+            said = {"levelname": "ERROR", "msg": str(error) or type(error).__name__}
+            file.emit(logging.makeLogRecord(said | {"exc_info": None if known else sys.exc_info()}))
+            with atomic(failed) as kept:
+                shutil.copyfile(written, kept)
+            raise
+        finally:
+            LOGGER.removeHandler(file)
+            file.close()
     failed.unlink(missing_ok=True)
+
+
+def _is_our_log(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        return _FIRST_LINE in stream.readline(200)
 
 
 def abridged(names: Iterable[object]) -> str:
