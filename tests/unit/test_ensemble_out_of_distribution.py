@@ -68,6 +68,7 @@ def test_terms_by_hand_stop_growing_far_from_the_training_clusters():
         np.testing.assert_allclose(row, expected)
 
 
+@pytest.mark.long
 def test_p_is_uniform_on_exchangeable_clusters(model, pool):
     """One cluster and 19 validation clusters, drawn 600 times: each rank as often; chi2 at 0.1 % (seed 9)."""
     rng, scores = np.random.default_rng(9), model.normal_scores(pool)

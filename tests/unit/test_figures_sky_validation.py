@@ -29,6 +29,7 @@ def draw(folder: Path, out: Path) -> tuple[Path, Path]:
     return out / "sky.png", out / "sky.pdf"
 
 
+@pytest.mark.long
 def test_same_bytes_twice_whatever_the_user_sets_and_not_blank(measured, tmp_path):
     png, pdf = draw(measured, tmp_path / "a")
     with matplotlib.rc_context({"lines.linewidth": 9, "axes.facecolor": "red"}):

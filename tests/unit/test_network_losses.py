@@ -137,6 +137,7 @@ def test_a_network_learns_by_each_loss_and_its_sigma_is_that_of_unseen_clusters(
         assert last == pytest.approx(np.mean(100 * np.abs(as_it_is / val.log10_m500c - 1)), rel=1e-6)
 
 
+@pytest.mark.long
 def test_members_side_by_side_have_losses_of_their_own_alone():
     data = sky(64, 1), sky(40, 2)
     recipe = RECIPE | {"loss": "classification", "epochs": 2, "augmentation": "none"}

@@ -186,6 +186,7 @@ print(sum(ticks > 0.1 * sum(used) for ticks in used))
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts busy threads by Linux' /proc")
 def test_two_processes_write_the_same_bytes_on_one_core_each(tmp_path, monkeypatch):
     here, there = tmp_path / "here", tmp_path / "there"

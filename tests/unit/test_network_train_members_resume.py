@@ -151,6 +151,7 @@ train_batch(folder, files[:-1], files[-1], [3], checkpoints=folder / "checkpoint
 """
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path, data):
     """CLUSTERMASS_KILLS=10 sets ten kills, each a random part of a second after the first new checkpoint."""
     images, split = data

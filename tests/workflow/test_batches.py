@@ -8,7 +8,7 @@ from runs import ROOT, jobs, snakemake
 
 from clustermass.io.netcdf import read_netcdf
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 RUN = "results/test/fiducial"
 
 

@@ -38,6 +38,7 @@ def test_a_sky_of_another_name_is_drawn_anew(finished):
     assert not masses[0] & masses[1]
 
 
+@pytest.mark.long
 def test_another_test_set_leaves_calibration_and_search_as_they_are(finished, tmp_path):
     """Images and true masses of the test clusters change; then everything up to the three files is made again."""
     copy = tmp_path / "copy"

@@ -145,6 +145,7 @@ def test_read_only_results_are_named_and_can_be_read(mounted, tmp_path):
     assert read_netcdf(results / "images.nc")["image"].shape == NOISE.shape
 
 
+@pytest.mark.long
 @pytest.mark.workflow
 def test_files_that_appear_late_are_waited_for(finished, tmp_path):
     """The files appear later than Snakemake's default wait, but within the wait of profiles/slurm."""

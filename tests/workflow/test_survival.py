@@ -67,6 +67,7 @@ def test_sigterm_ends_after_the_running_step_and_nobody_else_comes_between(folde
     assert_as_uninterrupted(folder, finished)
 
 
+@pytest.mark.long
 def test_a_step_that_outlives_its_snakemake_is_ended_before_the_next_run(folder, finished):
     with start(folder, *EVALUATED) as process:
         step = frozen_step(folder, process)
@@ -97,6 +98,7 @@ def test_a_step_that_is_killed_fails_the_run_with_advice(folder, finished, progr
     assert not (folder / OOD).exists()
 
 
+@pytest.mark.long
 def test_a_deleted_intermediate_is_missed_only_where_it_is_needed(finished, tmp_path):
     folder = clone(tmp_path / "copy", finished)
     smoothed = next(path for path in data_files(folder) if "/tiny/01/smoothed/" in path)
