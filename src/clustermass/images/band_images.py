@@ -70,7 +70,7 @@ class ImagePhotons(NamedTuple):
 
 
 def are_images(paths: Sequence[str | Path]) -> bool:
-    """Whether the files hold count images, by their headers; InputError if one is missing, or only some hold images."""
+    """Whether the headers are those of count images; InputError if a file is missing, or only some hold images."""
     kinds = [_is_image(Path(path)) for path in paths]
     if any(kinds) and not all(kinds):
         image, other = paths[kinds.index(True)], paths[kinds.index(False)]
@@ -81,7 +81,7 @@ def are_images(paths: Sequence[str | Path]) -> bool:
 def _is_image(path: Path) -> bool:
     with opened_fits(path, ORDER, whole=False) as hdus:
         tables = (hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
-        # nothing behind a list is read
+        # nothing after an event list is read
         lists = any(hdu.name == "EVENTS" or {"RA", "DEC"} <= set(hdu.columns.names) for hdu in tables)
         return not lists and bool(planes(hdus))
 

@@ -23,7 +23,7 @@ from clustermass.io.products import CREATOR, EXPOSURE_PLANE
 _COVERED_ABOVE = 0.05
 #: number of places along each side of a square at which `covered_fraction` looks the map up
 _STEPS = 32
-#: exposures in s of clusters that eROSITA can have detected, and no longer than the mission
+#: range of possible exposures in s: eROSITA detects no cluster in less, and the mission isn't longer
 LEAST_S, MOST_S = 10.0, 1.0e8
 #: where a cluster's exposure is from: EXP_FROM of catalogues, exp_from of images
 FROM_MAP, GIVEN, STATED, GOOD_TIME, UNKNOWN = "map", "given", "ML_EXP", "good time", "none"

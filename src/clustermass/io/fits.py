@@ -60,9 +60,9 @@ def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> 
 def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool = True) -> Iterator[fits.HDUList]:
     """Open a user's FITS file, also packed by gzip, bzip2 or xz; what is read within the block is checked for damage.
 
-    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file. If `whole` is false, no
-    sums are compared and only what is asked for is read, for a look at headers. InputError if there is no such file, it
-    is no FITS file (with `advice`), or it is truncated or damaged (noticed here or while it is read).
+    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file. If `whole` is False, no
+    sums are compared, and only what the caller asks for is read, such as headers. InputError if there is no such file,
+    it is no FITS file (then with `advice`), or it is truncated or damaged, which is noticed here or while it is read.
     """
     path = Path(path)
     check_file(path, advice)
@@ -130,7 +130,7 @@ def _raised_by_us(error: BaseException) -> bool:
 
 @contextmanager
 def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
-    """Open a FITS file, unpacked as a `whole` first: astropy takes a gzip stream that is cut short for all of it."""
+    """Open a FITS file; if `whole`, unpack a packed one first, because astropy misses that a gzip file is cut short."""
     with path.open("rb") as stream:
         source = unpacked(stream)
         begin = source.read(64)

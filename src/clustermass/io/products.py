@@ -1,7 +1,7 @@
 """The files of a field, simulated or a user's: their names, their columns, and how their tables are written.
 
-Units are spelt as FITS, VOTable readers and udunits accept them; only degree is `deg` in FITS and `degree` in netCDF,
-and dex, which none of them defines, is left to the description.
+Units are spelt as FITS, VOTable readers and udunits accept them. Degrees are `deg` in FITS and `degree` in netCDF. None
+of the three defines dex, which only the descriptions of columns state.
 Units and descriptions are those of `VARIABLES`, unless a name has its own meaning in a file.
 """
 
@@ -25,7 +25,7 @@ EXPOSURE_PLANE = "EXPOSURE"
 ANGLE_STEP = 1e-6
 #: units of `VARIABLES` that FITS spells in another way
 _FITS_UNITS = {"1": None, "degree": "deg"}
-#: unit that neither FITS nor VOTable defines: readers would warn. There the description states it
+#: unit that neither FITS nor VOTable defines, so that readers would warn; only the description states it
 UNDEFINED = "dex"
 
 
