@@ -2,15 +2,17 @@
 
 import argparse
 import math
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import clustermass
 from clustermass.errors import InputError
 from clustermass.io.files import check_present
+from clustermass.io.log import printable, printable_lines
 
 EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one message says what), 2 wrong arguments."
 
@@ -29,12 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(message: str, status: int) -> int:
-    print(f"clustermass: {message}", file=sys.stderr)
+    print(printable_lines(f"clustermass: {message}"), file=sys.stderr)
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Parser whose messages hold no control characters: an argument may be the name of somebody else's file."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, and exit with status 2."""
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="clustermass",
         description="Masses of galaxy clusters from eROSITA images.",
         epilog=f"{EXIT_CODES} More on a command: clustermass COMMAND --help",
@@ -85,7 +95,7 @@ def _masses(output: Path, column: Sequence[str], **field: Any) -> None:
     from clustermass.apply.field import masses_of_field
 
     masses_of_field(output=output, columns=columns, log=True, **field)
-    print(f"Written: {output}, and beside it .vot, .ecsv, .nc and .log")
+    print(printable(f"Written: {output}, and beside it .vot, .ecsv, .nc and .log"))
 
 
 def _column_map(pairs: Sequence[str]) -> dict[str, str]:
@@ -103,8 +113,8 @@ def _pack(experiment: Path, output: Path, overwrite: bool) -> None:
     check_outputs([output], overwrite, list(trained.named().values()))
     digest = trained.save(output)
     size = output.stat().st_size / 1e6
-    print(f"Written: {output}, {size:.1f} MB, {len(trained.weights)} networks, ensemble {digest}")
-    print(f"To use it: clustermass masses EVENTS CATALOGUE --ensemble {output}")
+    print(printable(f"Written: {output}, {size:.1f} MB, {len(trained.weights)} networks, ensemble {digest}"))
+    print(printable(f"To use it: clustermass masses EVENTS CATALOGUE --ensemble {shlex.quote(str(output))}"))
 
 
 def _check_config(config: Sequence[Path], base: Path) -> None:
@@ -115,7 +125,7 @@ def _check_config(config: Sequence[Path], base: Path) -> None:
         raise InputError(f"{base}: no such file. Run this in the repository's root, or name --base.")
     paths = [base, *config] if base not in config else config
     check_config(load_config(paths))
-    print(f"Valid: {', '.join(map(str, paths))}.")
+    print(printable(f"Valid: {', '.join(map(str, paths))}."))
 
 
 def _summary(run: Path) -> None:

@@ -94,6 +94,18 @@ def test_a_full_disk_or_an_interrupt_is_one_line(raised, status, message, monkey
     assert capsys.readouterr().err == message + "\n"
 
 
+def test_names_on_the_command_line_cannot_steer_the_terminal(capsys):
+    name = "a\x1b[2J\nclustermass: done"
+    assert cli.main(["summary", name]) == 1
+    with pytest.raises(SystemExit):
+        cli.main([name])
+    with pytest.raises(SystemExit):
+        cli.main(["summary", "run", name])
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert "\nclustermass: done" not in said
+
+
 def test_check_config_lists_the_errors(tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("seed: x\nsede: 1\n")
     files = [str(ROOT / "config/config.yaml"), str(tmp_path / "mine.yaml")]

@@ -1,10 +1,28 @@
 """Blocks of the configuration: read from files, merged, and filled in."""
 
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from config_inputs import whole_config  # noqa: F401, the fixture `config`
 
 from clustermass.config.resolve import load_config, merge, realization_names, resolve_experiment, resolve_sky
 from clustermass.errors import InputError
+
+BASE = str(Path(__file__).parents[2] / "config" / "config.yaml")
+MEMORY_BYTES = 2_000_000_000
+
+
+def laughs(block):
+    """Return 13 lines of YAML that stand for 9^12 values by aliases in `block`."""
+    lines = (f"  a{i}: &a{i} " + block.format(", ".join([f"*a{i - 1}"] * 9)) for i in range(1, 13))
+    return "\n".join(["facts:", "  a0: &a0 {b: 1}", *lines])
+
+
+def limit_memory():
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
 def test_like_takes_over_all_but_what_is_set_anew():
@@ -25,6 +43,35 @@ def test_realizations_are_numbered_or_named():
     assert realization_names({"realizations": 11})[-1] == "11"
     assert realization_names({"realizations": {"07": {}, "03": {}}}) == ["03", "07"]
     assert realization_names({}) == ["01"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (laughs("[{}]"), "more than 100000 values"),
+        (laughs("{{<<: [{}]}}"), "more than 100000 values"),
+        ("facts: &a [*a]\n", "more than 100000 values"),
+        ("facts: " + "[" * 5000, "not valid YAML"),
+        ("run: 2024-13-45\n", "not valid YAML"),
+        ("seed: " + "9" * 5000, "not valid YAML"),
+        (b"run: \xe9\n", "not valid YAML"),
+        ("a: " + "b" * 2_000_001, "more than 2000000 bytes"),
+    ],
+)
+def test_a_configuration_that_cannot_be_held_is_refused_at_once(tmp_path, content, message):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    code = f"from clustermass.cli import main; main(['check-config', {str(path)!r}, '--base', {BASE!r}])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, preexec_fn=limit_memory
+    )
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"clustermass: {path}: {message}"), done.stderr[-300:]
+
+
+def test_aliases_are_values_like_others(tmp_path):
+    (tmp_path / "mine.yaml").write_text("a: &a {b: 1}\nc: *a\nd: {<<: *a, e: 2}\n")
+    assert load_config([tmp_path / "mine.yaml"]) == {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}}
 
 
 def test_load_config_names_the_file_that_is_wrong(tmp_path):

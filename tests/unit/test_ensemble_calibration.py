@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import xarray as xr
+from ood_inputs import write_calibration
 from scipy.optimize import minimize
 from scipy.stats import beta, norm
 
@@ -129,6 +130,18 @@ def test_sample_without_validation_clusters_is_left_uncalibrated(tmp_path):
     content = json.loads(run(tmp_path))
     assert (content["n_val"], content["recalibration"]["form"]) == (0, "none")
     assert np.isnan(list(read_calibration(tmp_path / "calibration.json").half_width.values())).all()
+
+
+@pytest.mark.parametrize("key", ["scale", "floor_dex", "form", "n_val"])
+@pytest.mark.parametrize("value", [10**400, -1, None, "x", [], {}, 1e999, "nan"])
+def test_a_calibration_without_possible_numbers_is_refused(tmp_path, key, value):
+    write_calibration(tmp_path)
+    path = tmp_path / "calibration.json"
+    content = json.loads(path.read_text())
+    (content if key == "n_val" else content["recalibration"])[key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"calibration\.json: no readable calibration"):
+        read_calibration(path)
 
 
 def test_faulty_files_are_refused(tmp_path):

@@ -95,7 +95,7 @@ def test_one_flipped_byte_is_found_and_named(results, capsys, file, maker):
     assert f"DIFFERS  results/{file}" in printed
     assert maker in printed
     again = ".venv/bin/snakemake --cores all --configfile results/test/config.yaml"
-    assert f"rm -f 'results/{file}' && {again} -- 'results/{file}' && {again}" in printed
+    assert f"rm -f results/{file} && {again} -- results/{file} && {again}" in printed
 
 
 def test_a_catalogue_with_a_flipped_byte_is_found_by_its_own_checksum(results, capsys):

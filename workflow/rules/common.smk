@@ -29,6 +29,8 @@ from clustermass.config.resolve import resolve_sky
 from clustermass.config.validate import without_execution_keys
 from clustermass.errors import InputError
 from clustermass.io.log import advice
+from clustermass.io.log import printable
+from clustermass.io.log import printable_lines
 from clustermass.io.provenance import CATALOGUE_BLOCKS
 from clustermass.io.provenance import PHOTON_BLOCKS
 from clustermass.io.provenance import config_hash
@@ -40,7 +42,7 @@ config.update(merge(load_config([ROOT / "config" / "config.yaml"]), config))
 try:
     check_config(config)
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    raise WorkflowError(printable_lines(error)) from None
 
 
 def training_clusters_of(name):
@@ -250,4 +252,6 @@ def training_minutes(members):
 
 if not fetches_files() and (absent := list(absent_files())):
     how = " (the same command with `-- download` at its end)" if "downloads" in config else ""
-    raise WorkflowError("\n".join([*absent, f"Correct the paths in the configuration, or fetch the files{how}."]))
+    raise WorkflowError(
+        "\n".join([*map(printable, absent), f"Correct the paths in the configuration, or fetch the files{how}."])
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import yaml
 
+from clustermass import limits
 from clustermass.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,16 +37,48 @@ def load_config(paths: Iterable[str | Path]) -> Block:
     """Return the configuration that is merged from YAML files in order, unchecked; InputError if one can't be read."""
     config: Block = {}
     for path in map(Path, paths):
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{path}: can't be read ({error.strerror}).") from error
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not valid YAML: {error}") from error
+        content = read_yaml(path)
         if not isinstance(content, Mapping):
             raise InputError(f"{path}: must hold a block of keys.")
         config = merge(config, content)
     return config
+
+
+def read_yaml(path: Path) -> object:
+    """Return the content of a YAML file; InputError if it is missing, isn't YAML or is larger than `limits` allows.
+
+    Aliases (`*name`) are counted as the values that they stand for, because few lines with aliases of aliases can stand
+    for more values than fit in memory.
+    """
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(limits.CONFIG_BYTES.most + 1)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror}).") from error
+    limits.CONFIG_BYTES.check(len(raw), path)
+    try:
+        loader = yaml.SafeLoader(raw)
+        if (node := loader.get_single_node()) is None:
+            return None
+        limits.CONFIG_VALUES.check(_values(node, {}), path)
+        return loader.construct_document(node)
+    except InputError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
+
+
+def _values(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
+    """Return the number of values in a YAML node with its aliases replaced; infinity if the node contains itself.
+
+    `known` holds the numbers of the nodes that were counted before.
+    """
+    if node not in known:
+        known[node] = float("inf")
+        parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+        inner = (one for part in parts for one in (part if isinstance(part, tuple) else (part,)))
+        known[node] = 1 + sum(_values(one, known) for one in inner)
+    return known[node]
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:

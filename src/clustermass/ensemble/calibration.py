@@ -4,11 +4,10 @@ The validation set determines the calibration: a recalibrated sigma and conforma
 `calibration.json` and applied wherever masses are predicted.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from math import ceil, nan, sqrt
+from math import ceil, inf, sqrt
 from pathlib import Path
 from typing import Literal
 
@@ -18,10 +17,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, kstest, norm
 
+from clustermass import limits
 from clustermass.arrays import FloatArray, generator
 from clustermass.dataset.split import read_split
 from clustermass.errors import InputError
-from clustermass.io.files import write_json
+from clustermass.io.files import read_json, reading, write_json
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.provenance import provenance
@@ -127,23 +127,20 @@ def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal[
 
 def read_calibration(path: Path) -> Calibration:
     """Return the calibration in a `calibration.json`; InputError if the file is missing or damaged."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        chosen, levels = content["recalibration"], content["conformal"]["levels"]
-        widths = {level: levels[str(level)]["half_width"] for level in LEVELS}
-        return Calibration(
-            form=str(chosen["form"]),
-            recalibration=Recalibration(float(chosen["scale"]), float(chosen["floor_dex"])),
-            half_width={level: nan if width is None else float(width) for level, width in widths.items()},
-            number=int(content["n_val"]),
-        )
-    except FileNotFoundError:
+    if not Path(path).is_file():
         raise InputError(
             f"{path}: no such file. It holds how the ensemble's uncertainties are calibrated: copy the whole folder of "
             "the experiment, or run the workflow again, which makes it from ensemble.nc in seconds."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no readable calibration ({error!r}). Delete it and run again.") from error
+        )
+    with reading(path, "calibration"):
+        content = read_json(path, "calibration")
+        chosen, levels = content["recalibration"], content["conformal"]["levels"]
+        widths = np.array([levels[str(level)]["half_width"] for level in LEVELS], dtype=float).tolist()  # None is NaN
+        scale, floor, number = float(chosen["scale"]), float(chosen["floor_dex"]), int(content["n_val"])
+        possible = 0 < scale < inf and 0 <= floor < inf and 0 <= number <= limits.CLUSTERS.most
+        if not (possible and chosen["form"] in ("none", *FORMS)):
+            raise ValueError("form, scale, floor_dex or n_val has no possible value")
+        return Calibration(chosen["form"], Recalibration(scale, floor), dict(zip(LEVELS, widths, strict=True)), number)
 
 
 def validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:

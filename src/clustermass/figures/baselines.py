@@ -1,6 +1,5 @@
 """Scatter of the network and of the baselines: on one test set, and against the number of training clusters."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import in_order, percent, predictor
-from clustermass.io.files import reading
+from clustermass.io.files import read_json, reading
 
 #: predictors in the learning curve: the network, and the baselines that are fitted to its training clusters
 TRAINED = ("network", "boosted_trees", "ridge_features", "count_rate_recalibrated")
@@ -63,7 +62,7 @@ def plot_baselines(metrics: Path) -> Figure:
 def read_metrics(path: Path) -> Metrics:
     """Return the drawn numbers of `metrics.json`; InputError if it lacks a block or has too few test clusters."""
     with reading(path, "metrics"):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, "metrics")
         rows = {"network": content["test"], **content["baselines"]}
         scatter = {name: (row["scatter_dex"], row.get("scatter_dex_ci68")) for name, row in rows.items()}
         ratios = {

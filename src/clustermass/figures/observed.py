@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
-from clustermass.io.files import reading
+from clustermass.io.files import read_json, reading
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import is_simulated
 
@@ -138,7 +137,7 @@ def draw_points(axes: Axes, x: np.ndarray, table: xr.Dataset, shown: np.ndarray,
 def plot_published_masses(comparison: Path) -> Figure:
     """Draw the network's masses against the other masses in `comparison.json`, and the differences against redshift."""
     with reading(comparison, "comparison"):
-        content = json.loads(comparison.read_text(encoding="utf-8"))
+        content = read_json(comparison, "comparison")
         numbers, paper, n = content["comparisons"], content["published"], content["n"]["network"]
         # None becomes NaN
         clusters = {key: np.array(content["clusters"][key], dtype=float) for key in ("redshift", "network", *OTHERS)}

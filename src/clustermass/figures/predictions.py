@@ -1,6 +1,5 @@
 """Predicted against true masses (Fig. 4 of Krippendorf et al. 2023), and calibration of the uncertainties."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from scipy import stats
 
 from clustermass.figures import style
 from clustermass.figures.style import PREDICTED_MASS, RESIDUAL, SIGMA, TRUE_MASS, percent, read_subset, signed
-from clustermass.io.files import reading
+from clustermass.io.files import read_json, reading
 
 LEVELS = np.linspace(0.01, 0.99, 99)
 PIT_BINS = 10
@@ -112,7 +111,7 @@ def read_bins(path: Path) -> dict[str, tuple[list[float], list[int], np.ndarray]
     """
     binned = {}
     with reading(path, "metrics"):
-        block = json.loads(path.read_text(encoding="utf-8"))["calibration"]
+        block = read_json(path, "metrics")["calibration"]
         for key in BINNED_BY:
             rows = block[key]
             shares = [[(row[c], *(row[f"{c}_ci68"] or (None, None))) for row in rows] for c in COVERAGES]

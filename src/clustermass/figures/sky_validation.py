@@ -1,6 +1,5 @@
 """A page of panels that compare a simulated sky with published numbers."""
 
-import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
-from clustermass.io.files import reading
+from clustermass.io.files import read_json, reading
 from clustermass.io.netcdf import read_netcdf
 from clustermass.simulate.sources import counts_above
 from clustermass.sky_validation import statistics
@@ -55,7 +54,7 @@ def plot_sky_validation(measured: Path, table: Path) -> Figure:
 def label_page(figure: Figure, data: xr.Dataset, table: Path) -> None:
     """Print above the panels how many rows of `table` are within tolerance, and the legend below the panels."""
     with reading(table, "table of the validation"):
-        demands = json.loads(table.read_text(encoding="utf-8"))["musts"]
+        demands = read_json(table, "table of the validation")["musts"]
         rows = [(name, demands[name]["number"], len(demands[name]["failed"])) for name in ("must", "aim")]
     words = " and ".join(f"{number - failed} of {number} {name}s" for name, number, failed in rows)
     fields = f"{data.sizes['realization']} fields of {float(data['area'].mean()):.0f} deg²"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from clustermass import limits
 from clustermass.errors import InputError
 
 
@@ -44,9 +45,26 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
     """Turn a failure to read `path` within the block into an InputError that calls its content `what`."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError) as fault:
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as fault:
         why = f"{type(fault).__name__}: {fault}"
         raise InputError(f"{path}: no readable {what} ({why}). Delete it and run again.") from fault
+
+
+def read_json(path: str | Path, what: str) -> dict[str, Any]:
+    """Return the block of keys in a JSON file.
+
+    InputError, which calls the content `what`, if the file is missing, is damaged, or is larger than `limits` allows.
+    """
+    with reading(path, what):
+        with Path(path).open("rb") as stream:
+            raw = stream.read(limits.JSON_BYTES.most + 1)
+        limits.JSON_BYTES.check(len(raw), path)
+        content = json.loads(raw)
+        if not isinstance(content, dict):
+            raise TypeError("no block of keys")
+        return content
 
 
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:

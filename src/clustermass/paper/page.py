@@ -13,10 +13,10 @@ import yaml
 from markdown_it import MarkdownIt
 
 from clustermass.errors import InputError
-from clustermass.io.files import atomic, write_json
+from clustermass.io.files import atomic, read_json, write_json
 from clustermass.io.provenance import provenance
 from clustermass.paper import tables
-from clustermass.paper.results import BASE, CLEAR, OURS, THEIRS, Results, read_json, read_published, scatter_ratio
+from clustermass.paper.results import BASE, CLEAR, OURS, THEIRS, Results, read_published, scatter_ratio
 from clustermass.paper.tables import Settings, Table
 
 
@@ -47,10 +47,10 @@ def write_page(
     folder `words` has page.md, captions.yaml, published.yaml and page.css. InputError names a missing or damaged input.
     """
     trained_on = {name: setting["sky"] for name, setting in settings.items()}
-    blocks = {key: read_json(path) for key, path in metrics.items()}
-    results = Results(blocks, read_json(pairs)["rows"], trained_on, run["test_sky"])
+    blocks = {key: read_json(path, "JSON") for key, path in metrics.items()}
+    results = Results(blocks, read_json(pairs, "JSON")["rows"], trained_on, run["test_sky"])
     made = page_tables(results, settings, words)
-    made["members"] = tables.members({name: read_json(path) for name, path in curves.items()})
+    made["members"] = tables.members({name: read_json(path, "JSON") for name, path in curves.items()})
     captions = yaml.safe_load((words / "captions.yaml").read_text(encoding="utf-8"))
     links = {Path(os.path.relpath(one.png, outputs["markdown"].parent)).as_posix(): one for one in figures}
     pictures = [f"![]({link})\n\n{caption(one, captions, results, settings)}" for link, one in links.items()]

@@ -1,6 +1,5 @@
 """Results of a run, and their comparison with the published results of Krippendorf et al. (2023)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot, sqrt
@@ -8,8 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-
-from clustermass.io.files import reading
 
 CLEAR = 3.0  #: a difference of fewer standard errors than this counts as none
 #: experiments with our recipe and with the paper's, and the experiment that the paper's variations change
@@ -129,12 +126,6 @@ class Results:
         skies = (self.test_sky, self.trained_on.get(experiment))
         rows = [row for row in self.pairs if row["experiment"] == experiment and row["sky"] in skies]
         return min(rows, key=lambda row: row["sky"] != self.test_sky, default={})
-
-
-def read_json(path: Path) -> Block:
-    """Return the content of a JSON file; InputError if the file is missing or damaged."""
-    with reading(path, "JSON"):
-        return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def lookup(block: Block, path: str) -> Measured:

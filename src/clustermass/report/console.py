@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from clustermass.errors import InputError
+from clustermass.io.files import reading
+from clustermass.io.log import printable
 from clustermass.report.records import CONFIG, RUN_RECORD, Files, Record
 from clustermass.report.summary import read_summary
 
@@ -28,22 +31,36 @@ def headline(run: str | Path) -> None:
     run = Path(run)
     if not (run / "summary.json").is_file():
         raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
-    experiments = read_summary(run / "summary.json")["experiments"]
-    columns = {}  # an experiment, followed by its further test skies
-    for name, figures in experiments.items():
-        skies = figures.get("test_skies", {})
-        columns[name] = figures
-        columns |= {f"{name} on {sky}": {**skies[sky], "n_train": figures["n_train"]} for sky in skies}
-    title = f"Test set of the simulated sky, run '{run.name}'"
-    table = Table("", *columns, title=title, title_justify="left", show_header=len(columns) > 1)
-    for cells in zip(*(_cells(figures).items() for figures in columns.values()), strict=True):
-        table.add_row(cells[0][0], *(text for _, text in cells))
-    console = Console(soft_wrap=True)
+    with reading(run / "summary.json", "summary"):
+        experiments = read_summary(run / "summary.json")["experiments"]
+        columns = {}  # an experiment, followed by its further test skies
+        for name, figures in experiments.items():
+            skies = figures.get("test_skies", {})
+            columns[name] = figures
+            columns |= {f"{name} on {sky}": {**skies[sky], "n_train": figures["n_train"]} for sky in skies}
+        title = printable(f"Test set of the simulated sky, run '{run.name}'")
+        table = Table("", *map(printable, columns), title=title, title_justify="left", show_header=len(columns) > 1)
+        for cells in zip(*(_cells(figures).items() for figures in columns.values()), strict=True):
+            table.add_row(cells[0][0], *(printable(text) for _, text in cells))
+        catalogues = [
+            f"Catalogue: {path}  (field {field}, experiment {name})"
+            for name, figures in experiments.items()
+            for field, path in figures["catalogues"].items()
+        ]
+    console = _console()
     console.print(table)
-    console.print(f"Report:    {run / 'report.html'}")
-    for name, figures in experiments.items():
-        for field, path in figures["catalogues"].items():
-            console.print(f"Catalogue: {path}  (field {field}, experiment {name})")
+    _print(console, f"Report:    {run / 'report.html'}", *catalogues)
+
+
+def _console() -> Console:
+    """Return a console that prints texts as they are: names from files may look like rich's markup or emoji."""
+    return Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+
+
+def _print(console: Console, *lines: str) -> None:
+    """Print each text as one line, without control characters: names and texts from files can't look like our lines."""
+    for line in lines:
+        console.print(printable(line))
 
 
 def _cells(figures: Mapping[str, Any]) -> dict[str, str]:
@@ -69,16 +86,16 @@ def _with_error(figures: Mapping[str, Any], name: str, missing: str = "") -> str
 
 def print_verification(result: Verification, files: Files) -> None:
     """Print how many files of each step were checked, then all differences, then the files that weren't checked."""
-    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
-    title = f"Provenance of {files.root}"
+    console = _console()
+    title = printable(f"Provenance of {files.root}")
     table = Table("step", "files", "hashes of inputs compared", title=title, title_justify="left")
     for step, number in sorted(result.steps.items()):
-        table.add_row(step, str(number), str(result.compared[step]))
+        table.add_row(printable(step), str(number), str(result.compared[step]))
     console.print(table)
     for finding in result.findings:
-        console.print(f"\nDIFFERS  {finding.file}\n  {finding.what}.\n  {finding.remedy}")
+        _print(console, "", f"DIFFERS  {finding.file}", f"  {finding.what}.", f"  {finding.remedy}")
     if result.findings:
-        console.print("")
+        _print(console, "")
     absent = [f"{name} (read for {by})" for name, by in result.absent.items()]
     for what, names in (
         ("Not at hand, and so not checked (--inputs FOLDER says where they lie)", absent),
@@ -87,16 +104,16 @@ def print_verification(result: Verification, files: Files) -> None:
     ):
         if names:
             more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-            console.print("\n".join([f"{what}: {len(names)}", *(f"  {name}" for name in [*names[:SHOWN], *more])]))
+            _print(console, f"{what}: {len(names)}", *(f"  {name}" for name in [*names[:SHOWN], *more]))
     number, compared = sum(result.steps.values()), sum(result.compared.values())
     if result.findings:
-        console.print(f"{len(result.findings)} of what {number} files state does not hold.")
+        _print(console, f"{len(result.findings)} of what {number} files state does not hold.")
     else:
         way = f" The way from {result.chains} mass catalogues back to their events is whole." if result.chains else ""
-        console.print(f"All {compared} hashes that {number} files state are right.{way}")
+        _print(console, f"All {compared} hashes that {number} files state are right.{way}")
     for path in sorted(files.root.glob(f"*/{RUN_RECORD}")):
-        console.print(f"The run {path.parent.name} as a whole is named by the SHA-256 of its {RUN_RECORD}:")
-        console.print(f"  {files.sha256(path)}")
+        whole = f"The run {path.parent.name} as a whole is named by the SHA-256 of its {RUN_RECORD}:"
+        _print(console, whole, f"  {files.sha256(path)}")
 
 
 def print_trace(path: Path, files: Files) -> None:
@@ -110,29 +127,39 @@ def print_trace(path: Path, files: Files) -> None:
             "provenance of results/."
         )
     steps = (_described(members, chain, files) for members in _steps(chain, files))
-    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
-    for line in itertools.chain([f"{files.shown(whole)}\n"], *steps, _of_run(whole, files)):
-        console.print(line)
+    _print(_console(), files.shown(whole), "", *itertools.chain(*steps, _of_run(whole, files)))
 
 
-def _steps(chain: dict[Path, Record | None], files: Files) -> Iterator[list[Path]]:
-    """Yield groups of files that were made by the same step with the same settings, from the last step to the first."""
-    depth: dict[Path, int] = {}
-    waiting = [(path, 0) for path in list(chain)[:1]]
-    while waiting:
-        path, level = waiting.pop()
-        if depth.get(path, -1) < level:
-            depth[path] = level
-            record = chain[path]
-            waiting.extend((one, level + 1) for one in (files.origins(path, record) if record else ()))
+def _steps(chain: dict[Path, Record | None], files: Files) -> list[list[Path]]:
+    """Return groups of files that were made by the same step with the same settings, from the last step to the first.
+
+    InputError if the records say that a file was made from itself.
+    """
+    depth = _depths({path: files.origins(path, record) if record else [] for path, record in chain.items()})
     groups: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(depth, key=lambda one: (depth[one], one)):
         record = chain[path]
         groups.setdefault((record.step, _settings(record)) if record else ("", ""), []).append(path)
     outside = groups.pop(("", ""), [])
-    yield from sorted(groups.values(), key=lambda group: max(depth[path] for path in group))
-    if outside:
-        yield outside
+    made = sorted(groups.values(), key=lambda group: max(depth[path] for path in group))
+    return [*made, outside] if outside else made
+
+
+def _depths(origins: Mapping[Path, list[Path]]) -> dict[Path, int]:
+    """Return for each file the largest number of steps from it to the first file, which was made from all others.
+
+    `origins` holds the files from which each file was made, with the first file first.
+    """
+    try:
+        order = [*TopologicalSorter(origins).static_order()]
+    except CycleError as error:
+        way = " <- ".join(path.name for path in error.args[1])
+        raise InputError(f"{way}: their records name each other in a circle. They were changed by hand.") from None
+    depth = dict.fromkeys(origins, 0)
+    for path in reversed(order):  # a file comes before those that it was made from
+        for one in origins[path]:
+            depth[one] = max(depth[one], depth[path] + 1)
+    return depth
 
 
 def _settings(record: Record) -> str:
@@ -144,7 +171,7 @@ def _settings(record: Record) -> str:
 def _without_label(text: str) -> str:
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if isinstance(content, dict):
         content = {key: value for key, value in content.items() if key not in VARYING}
@@ -181,15 +208,18 @@ def _several(values: Iterable[str]) -> str:
     return ", ".join([*different[:SHOWN], *(["..."] if len(different) > SHOWN else [])])
 
 
-def _of_run(path: Path, files: Files) -> Iterator[str]:
-    """Yield lines with the configuration, the code and the software of the run that a file belongs to."""
+def _of_run(path: Path, files: Files) -> list[str]:
+    """Return lines with the configuration, the code and the software of the run that a file belongs to."""
     run = files.root / path.relative_to(files.root).parts[0] if path.is_relative_to(files.root) else files.root
     if not (run / "summary.json").is_file():
-        return
-    made = read_summary(run / "summary.json")["made_with"]
-    packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
-    changes = ", with changes that aren't committed" if made.get("git_changes") else ""
-    yield f"run {run.name}"
-    yield f"  configuration: {files.shown(run / CONFIG)}"
-    yield f"  code: clustermass {made['clustermass']}, commit {made['git_commit'] or 'unknown'}{changes}"
-    yield f"  software: Python {made['python']}, {packages}; uv.lock {made.get('lock_sha256') or 'not at hand'}"
+        return []
+    with reading(run / "summary.json", "summary"):
+        made = read_summary(run / "summary.json")["made_with"]
+        packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
+        changes = ", with changes that aren't committed" if made.get("git_changes") else ""
+        return [
+            f"run {run.name}",
+            f"  configuration: {files.shown(run / CONFIG)}",
+            f"  code: clustermass {made['clustermass']}, commit {made['git_commit'] or 'unknown'}{changes}",
+            f"  software: Python {made['python']}, {packages}; uv.lock {made.get('lock_sha256') or 'not at hand'}",
+        ]

@@ -3,19 +3,21 @@
 import functools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import netCDF4
-import yaml
 from astropy.io import fits
 from astropy.table import Table
 from PIL import Image
 from safetensors import safe_open
 
+from clustermass import limits
+from clustermass.config.resolve import read_yaml
 from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits
 from clustermass.io.provenance import file_sha256, texts
@@ -64,7 +66,10 @@ def _record(stated: Mapping[str, Any] | None) -> Record | None:
     inputs = json.loads(inputs) if isinstance(inputs, str) else inputs
     further = texts({key: value for key, value in stated.items() if key not in _STANDARD})
     step, source, settings = (str(stated.get(name, "")) for name in ("step", "source", "config_hash"))
-    return Record(step, source, settings, stated.get("parameters"), dict(inputs), further)
+    parameters, inputs = stated.get("parameters"), dict(inputs)
+    if not all(isinstance(one, str) for one in (*inputs, *inputs.values(), parameters or "")):
+        raise TypeError("parameters or names of inputs aren't texts")
+    return Record(step, source, settings, parameters, inputs, further)
 
 
 def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
@@ -120,6 +125,7 @@ def _from_ecsv(path: Path) -> Record | None:
 
 
 def _from_json(path: Path) -> Record | None:
+    limits.JSON_BYTES.check(path.stat().st_size, path)
     content = json.loads(path.read_text(encoding="utf-8"))
     stated = content.get("provenance") if isinstance(content, dict) else None
     return _record(stated if isinstance(stated, dict) else None)
@@ -209,14 +215,26 @@ class Files:
         """Return whether a name in a record is that of a file in the results folder, not of a user's own file."""
         return PurePosixPath(name).parts[:1] == (RESULTS,)
 
+    def is_inside(self, name: str) -> bool:
+        """Return whether a name in a record leads to a place in the results folder, and can be printed as it is."""
+        if not (self.is_ours(name) and name.isprintable()):
+            return False
+        place = self.root.joinpath(*PurePosixPath(name).parts[1:])
+        return place.resolve().is_relative_to(self.root.resolve())
+
     def locate(self, name: str, digest: str) -> Path | None:
-        """Return the file that records call `name`, if possible with the SHA-256 `digest`; None if there is none."""
+        """Return the file that records call `name`, if possible with the SHA-256 `digest`; None if there is none.
+
+        There is none if the name begins in the results folder and contains "..".
+        """
         if self.is_ours(name):
+            if ".." in PurePosixPath(name).parts:
+                return None
             places = [self.root.joinpath(*PurePosixPath(name).parts[1:])]
         else:
             places = [place for folder in self._folders for place in (folder / name, folder / Path(name).name)]
             places += [path for path in self._configured if path.name == name]
-        paths = [path for path in dict.fromkeys(places) if path.is_file()]
+        paths = [path for path in dict.fromkeys(places) if _is_file(path)]
         same = (path for path in paths if len(paths) > 1 and self.sha256(path) == digest)
         return next(same, next(iter(paths), None))
 
@@ -238,12 +256,12 @@ class Files:
         beside = {TRAINING: path.with_suffix(".nc"), CALIBRATION: ensemble, OOD: ensemble}.get(record.step)
         return [one for one in (*named, beside) if one is not None and one != path and one.is_file()]
 
-    def chain(self, start: Iterable[Path]) -> dict[Path, Record | None]:
+    def chain(self, start: Collection[Path]) -> dict[Path, Record | None]:
         """Return the records of the files `start` and of all files that led to them, by path; None = no record."""
         records: dict[Path, Record | None] = {}
-        waiting = first = [*start]
+        first, waiting = {*start}, deque(start)
         while waiting:
-            path, *waiting = waiting
+            path = waiting.popleft()
             if path not in records:
                 records[path] = None
                 with suppress(InputError):
@@ -252,12 +270,20 @@ class Files:
         return records
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long
+        return False
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Return the configuration in a run's config.yaml; empty if the file is damaged (then its hash is wrong, too)."""
     try:
-        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError, yaml.YAMLError):
+        content = read_yaml(path)
+    except InputError:
         return {}
+    return dict(content) if isinstance(content, dict) else {}
 
 
 def _leaves(block: object) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import json
 import platform
 import re
 import subprocess
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import yaml
 
 import clustermass
-from clustermass.io.files import reading, write_json
+from clustermass.io.files import read_json, reading, write_json
 from clustermass.io.provenance import file_sha256, provenance
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
     isn't JSON, or lacks a block.
     """
     with reading(metrics, "metrics"):
-        content = json.loads(Path(metrics).read_text(encoding="utf-8"))
+        content = read_json(metrics, "metrics")
         test, calibration = content["test"], content["calibration"]
         isolated, domain = test.get("isolated"), content.get("domain", {})
         return {
@@ -142,7 +141,7 @@ def _git(*arguments: str) -> str | None:
 def read_summary(path: Path) -> dict[str, Any]:
     """Return the content of `summary.json`; InputError if it is missing or damaged."""
     with reading(path, "summary"):
-        content = dict(json.loads(path.read_text(encoding="utf-8")))
+        content = read_json(path, "summary")
         return {**content, **{name: content[name] for name in ("experiments", "made_with")}}
 
 

@@ -1,6 +1,7 @@
 """Verification of results: all hashes in provenance records, and the chain from each catalogue to its events."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -84,19 +85,24 @@ def verify(path: Path, files: Files) -> Verification:
 
 def again(files: Files, names: Iterable[str] = ()) -> str:
     """Return the command that repeats the run to which one of the files `names` belongs, or else the first run."""
-    runs = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
+    found = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
+    runs = [run for run in found if files.is_inside(f"{RESULTS}/{run}/{CONFIG}")]
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
     run = next((folder for folder in [*folders, *runs] if folder in runs), None)
-    return ".venv/bin/snakemake --cores all" + (f" --configfile {RESULTS}/{run}/{CONFIG}" if run else "")
+    configuration = shlex.quote(f"{RESULTS}/{run}/{CONFIG}")
+    return ".venv/bin/snakemake --cores all" + (f" --configfile {configuration}" if run else "")
 
 
 def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
     """Return the remedy for a wrong file, as text: commands that remove it and make it and its dependents again.
 
-    The file is named as a target, because Snakemake makes a missing intermediate file only if it is asked for.
+    The file is named as a target, because Snakemake makes a missing intermediate file only if it is asked for. The text
+    has no command if the file isn't in the results folder, or if its name has invisible characters.
     """
-    command = again(files, [file, *used_by])
-    return f"To have it made again, and what was made from it: rm -f '{file}' && {command} -- '{file}' && {command}"
+    if not files.is_inside(file):
+        return "Its name leads out of the results folder or has invisible characters. Remove nothing by this name"
+    command, name = again(files, [file, *used_by]), shlex.quote(file)
+    return f"To have it made again, and what was made from it: rm -f {name} && {command} -- {name} && {command}"
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
@@ -105,7 +111,7 @@ def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
     if record.parameters is not None:
         try:
             digest = config_hash(json.loads(record.parameters))
-        except ValueError:
+        except (ValueError, RecursionError):
             digest = "no JSON"
         if digest != record.config_hash:
             what = f"its settings were changed: their hash is {digest}, but it states {record.config_hash or 'none'}"
@@ -201,5 +207,5 @@ def _hash_of_sky(config: Mapping[str, Any], name: str, step: str) -> str | None:
         if step == DETECTION:
             return config_hash(blocks(sky, CATALOGUE_BLOCKS))
         return simulation_hash(sky, config["cosmology"] | sky.get("cosmology", {}))
-    except (KeyError, TypeError, InputError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         return None

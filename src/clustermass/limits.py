@@ -1,0 +1,23 @@
+"""Largest sizes that are accepted in files from others."""
+
+from typing import NamedTuple
+
+from clustermass.errors import InputError
+
+
+class Limit(NamedTuple):
+    """The largest accepted number of something in a file, and what it counts, in the words of messages and docs."""
+
+    most: int
+    what: str
+
+    def check(self, number: float, path: object) -> None:
+        """Raise InputError if the file `path` has or states a larger `number`."""
+        if number > self.most:
+            raise InputError(f"{path}: more than {self.most:.12g} {self.what}. Was another file meant?")
+
+
+CONFIG_BYTES = Limit(2_000_000, "bytes in a configuration file")
+CONFIG_VALUES = Limit(100_000, "values in a configuration file, where each alias counts as what it stands for")
+JSON_BYTES = Limit(50_000_000, "bytes in a JSON file")
+CLUSTERS = Limit(10**8, "clusters")
