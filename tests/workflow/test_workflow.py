@@ -1,6 +1,7 @@
 """The whole chain at the size of config/test.yaml, run by snakemake as a user would."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -118,3 +119,14 @@ def test_a_sky_that_becomes_an_observed_one_loses_its_truth(copy_of_finished):
     snakemake(copy_of_finished, "--", "results/skies/tiny_observed/01/catalogue.fits")
     assert not any(path.exists() for path in secrets)
     assert (folder / "events.fits").read_bytes() == as_observed
+
+
+def test_every_rule_says_what_it_does_and_figures_share_jobs_on_slurm(tmp_path):
+    listed = [line for line in snakemake(tmp_path, "--list").stdout.splitlines() if line.strip()]
+    documented = dict(re.fullmatch(r"(\w+) \((.+)\)", line).groups() for line in listed)
+    assert len(documented) > 40
+    assert len(set(documented.values()) - {documented["step"]}) > 30
+    assert [rule for rule, text in documented.items() if text == documented["step"]] == ["step"]
+    groups = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())["groups"]
+    figures = {rule for rule in documented if rule.startswith("plot_")} - {"plot_sky_validation"}
+    assert {entry.removesuffix("=figures") for entry in groups if entry.endswith("=figures")} == figures

@@ -9,6 +9,7 @@ DIVISION = in_order(
 
 
 use rule step as split_sample with:
+    """Divide the selected clusters into training, validation and test set, by halo."""
     input:
         images=images_of_set,
     output:

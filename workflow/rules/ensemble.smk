@@ -1,4 +1,5 @@
 use rule step as aggregate_ensemble with:
+    """Combine the members' predictions to the ensemble's mean and sigma for each cluster."""
     input:
         images=realizations("smoothed", "experiment"),
         members=member_files(".nc"),

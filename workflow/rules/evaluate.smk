@@ -2,6 +2,7 @@
 
 
 rule fit_baselines:
+    """Fit the baselines (scaling relations, ridge regression) and apply them to the test clusters."""
     input:
         images=realizations("images", "experiment"),
         truth=realizations("truth", "experiment"),
@@ -44,6 +45,7 @@ use rule step as score_ood with:
 
 
 use rule step as evaluate with:
+    """Compute the metrics of the ensemble and of the baselines on the test clusters."""
     input:
         ensemble=f"{EXPERIMENT}/ensemble.nc",
         baselines=baselines_of_experiment,
@@ -67,6 +69,7 @@ use rule step as evaluate with:
 
 
 use rule step as predict_sky with:
+    """Predict the masses of a test sky's clusters with a trained ensemble."""
     input:
         smoothed=realizations("smoothed", "test_sky"),
         weights=member_files(".safetensors"),
@@ -123,6 +126,7 @@ rule fit_baselines_for_sky:
 
 
 use rule score_ood as score_ood_of_sky with:
+    """Compute the out-of-distribution scores of a test sky's clusters."""
     input:
         smoothed=realizations("smoothed", "test_sky"),
         ensemble=f"{TEST_SKY}/ensemble.nc",
@@ -136,6 +140,7 @@ use rule score_ood as score_ood_of_sky with:
 
 
 use rule evaluate as evaluate_sky with:
+    """Compute the metrics of the ensemble and of the baselines on a test sky."""
     input:
         ensemble=f"{TEST_SKY}/ensemble.nc",
         baselines=baselines_of_test_sky,

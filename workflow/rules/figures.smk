@@ -113,6 +113,7 @@ for figure, (module, path, (category, title), files, more) in FIGURES.items():
     job = f"plot_{figure}_{{field}}" if "field" in wildcards_of_figure else f"plot_{figure}"
 
     rule:
+        """Draw the figure that the rule is named after."""
         name:
             f"plot_{figure}"
         input:

@@ -1,4 +1,5 @@
 use rule step as extract_images with:
+    """Make the band images of all selected clusters of one realization."""
     input:
         events=f"{REALIZATION}/events.fits",
         exposure=f"{REALIZATION}/exposure.fits",
@@ -21,6 +22,7 @@ use rule step as extract_images with:
 
 
 use rule step as smooth_images with:
+    """Preprocess the images of one realization: rebin, smooth and clip."""
     input:
         images=f"{REALIZATION}/images{{of_set}}.nc",
     output:

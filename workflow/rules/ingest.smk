@@ -1,4 +1,5 @@
 rule ingest_mock:
+    """Convert the user's own mock files of one realization to the pipeline's files."""
     input:
         files=sky_files,
     output:
@@ -31,6 +32,7 @@ rule ingest_mock:
 
 
 rule ingest_field:
+    """Convert the user's event lists, catalogue and exposure maps of an observed field to the pipeline's files."""
     input:
         files=sky_files,
     output:
@@ -63,6 +65,7 @@ rule ingest_field:
 for published_sky in SKIES_BY_KIND["published", False]:
 
     rule:
+        """Convert a published training set to images and truth, for all realizations at once."""
         name:
             f"ingest_published_{published_sky}"
         input:

@@ -5,6 +5,7 @@
 for training_rule, (members, experiments) in training_batches().items():
 
     rule:
+        """Train the members that the rule is named after."""
         name:
             training_rule
         input:

@@ -44,6 +44,7 @@ rule validate_sky:
 
 
 rule compare_sky:
+    """Measure a simulated sky where published numbers exist."""
     input:
         **{name: of_realizations(VALIDATED, f"{name}.fits") for name in REALIZATION_FILES},
     output:
@@ -66,6 +67,7 @@ rule compare_sky:
 
 
 use rule step as plot_sky_validation with:
+    """Draw the simulated sky beside the published numbers."""
     input:
         measured="results/validation/measured.nc",
         table="results/validation/sky.json",
@@ -117,6 +119,7 @@ rule members_curves:
 
 
 use rule step as members_curve with:
+    """Score one experiment's ensembles of the first members, by their number."""
     input:
         members=member_files(".nc"),
         split=experiment_split,
@@ -141,6 +144,7 @@ rule pack:
 
 
 rule pack_ensemble:
+    """Pack one trained ensemble into one file."""
     input:
         ensemble=f"{EXPERIMENT}/ensemble.nc",
         calibration=f"{EXPERIMENT}/calibration.json",

@@ -7,6 +7,7 @@ rule paper:
 
 
 rule compare_pairs:
+    """Compare pairs of experiments on the same test clusters, for the paper's page."""
     input:
         predictions=paper_files("predictions.nc"),
         ensembles=paper_files("ensemble.nc"),
@@ -33,6 +34,7 @@ rule compare_pairs:
 
 
 rule paper_page:
+    """Make the page that compares the paper's results with ours."""
     input:
         metrics=paper_files("metrics.json"),
         pairs=f"results/{RUN}/pairs.json",

@@ -4,6 +4,7 @@ localrules:
 
 
 use rule step as summarise with:
+    """Collect the metrics of all experiments and test skies in one table."""
     input:
         all_metrics(),
         all_metrics_of_test_skies(),

@@ -5,6 +5,7 @@ for observed, (simulate, detect) in {
 }.items():
 
     rule:
+        """Draw the events of one realization of a simulated sky, with exposure map and truth."""
         name:
             simulate
         output:
@@ -29,6 +30,7 @@ for observed, (simulate, detect) in {
             "../scripts/simulate_realization.py"
 
     rule:
+        """Detect the sources of one realization: catalogue and matches with the truth."""
         name:
             detect
         input:
