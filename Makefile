@@ -10,7 +10,6 @@
 PYTHON ?= python3
 CORES ?= all
 CONFIG ?=
-UV_VERSION := 0.13.9
 BIN := .venv/bin
 # two processes; --dist loadscope keeps the tests of a module in one process, because they share what they prepare
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
@@ -74,7 +73,7 @@ moved:
 	@rm -rf .venv
 
 .venv/ready: pyproject.toml uv.lock $(MOVED)
-	@test -x .uv/bin/uv || { echo "Fetching uv $(UV_VERSION) ..."; $(PYTHON) -m venv .uv && .uv/bin/python -m pip --disable-pip-version-check install --quiet "uv==$(UV_VERSION)"; }
+	@test -x .uv/bin/uv || { echo "Fetching uv ..."; $(PYTHON) -m venv .uv && .uv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --only-binary :all: -r envs/uv.txt; }
 	@echo "Setting up the environment from uv.lock ..."
 	@.uv/bin/uv sync --quiet --locked --compile-bytecode --python $(PYTHON)
 	@pwd > $@
