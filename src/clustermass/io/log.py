@@ -16,19 +16,19 @@ from clustermass.io.files import atomic
 
 T = TypeVar("T")
 LOGGER = logging.getLogger("clustermass")
-#: the first line of a log that lies beside a result; by it a log of an earlier failure is known as ours
+#: text in the first line of a log beside a result; a log of an earlier failure is replaced only if it has this line
 _FIRST_LINE = "log of clustermass"
 
 
 def printable(text: object) -> str:
-    """Return a text of unknown origin as one line: its control and invisible characters are escaped."""
+    """Return a text of unknown origin as one line, with control characters and invisible characters escaped."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
 
 
 def printable_lines(text: object) -> str:
-    """Return a message of several lines, each as `printable` returns it; all lines but the first are indented.
+    """Return a message with each line as `printable` returns it, and with all lines but the first indented.
 
-    A file's name with a line break in it can therefore not look like a line of its own.
+    Because of this, a line break in the name of a file can't fake a line of the log.
     """
     return "\n  ".join(map(printable, str(text).split("\n")))
 
@@ -53,8 +53,8 @@ class _OnScreen(logging.Formatter):
 def log_to(path: str | Path, label: str) -> logging.Handler:
     """Send the package's log lines to the new file `path`, and to standard error with `label` before each line.
 
-    Returns the logging handler of the file. A file that is there already is removed before, not written into, because
-    it may be a link to another file.
+    Returns the logging handler of the file. An existing file is removed first, because it may be a link to
+    another file.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).unlink(missing_ok=True)
@@ -78,8 +78,8 @@ def logs_beside(result: Path) -> tuple[Path, Path]:
 def log_of_result(result: Path, label: str) -> Iterator[None]:
     """Log the block, which makes the file `result`, to a file of the same name with the ending .log.
 
-    The log gets its name when the block has ended. If the block fails, its exception is logged and raised again, and
-    the log has the ending .failed.log. InputError if a file with this ending is there that isn't such a log.
+    The log gets its name when the block has succeeded. If the block fails, its exception is logged and raised again,
+    and the log has the ending .failed.log. InputError if that file exists and isn't a log of clustermass.
     """
     log, failed = logs_beside(result)
     if os.path.lexists(failed) and not _is_our_log(failed):
