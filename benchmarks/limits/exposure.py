@@ -63,13 +63,15 @@ def main(results, output="docs/measured/exposure.json"):
     """Run both measurements and write them to `output`."""
     LOGGER.disabled = True
     trained, sky = Path(results) / "default/fiducial", Path(results) / "skies/mock_efeds/01"
-    median = float(np.median(Table.read(sky / "catalogue.fits", hdu="CATALOGUE")["ML_EXP"]))
-    ways = {"map": {"exposure": [sky / "exposure.fits"]}, "ml_exp": {}, "flat": {"exposure_s": median}}
+    sources = Table.read(sky / "catalogue.fits", hdu="CATALOGUE")
+    median = float(np.median(sources["ML_EXP"]))
+    ways = {"map": {"exposure": [sky / "exposure.fits"]}, "ml_exp": {}, "clusters": {}, "flat": {"exposure_s": median}}
     with tempfile.TemporaryDirectory() as folder:
-        masses = {}
+        clusters, masses = Path(folder) / "clusters.csv", {}
+        sources[(sources["DET_LIKE"] > 5) & (sources["EXT_LIKE"] > 6)].write(clusters)
         for way, options in ways.items():
-            path = Path(folder) / f"{way}.fits"
-            masses_of_field([sky / "events.fits"], sky / "catalogue.fits", trained, path, **options)
+            path, table = Path(folder) / f"{way}.fits", clusters if way == "clusters" else sky / "catalogue.fits"
+            masses_of_field([sky / "events.fits"], table, trained, path, **options)
             masses[way] = Table.read(path, mask_invalid=False)
     ids = [int(name.rpartition("_")[2]) for name in xr.load_dataset(sky / "images.nc")["cluster"].values.astype(str)]
     covered = dict(zip(ids, xr.load_dataset(sky / "images.nc")["covered_fraction"].values.tolist(), strict=True))
@@ -80,6 +82,7 @@ def main(results, output="docs/measured/exposure.json"):
         "flat_s": round(median, 1),
         "flagged_ood_by_map": int(masses["map"]["FLAG_OOD"].sum()),
         "ml_exp_of_each_cluster": shifts(masses["ml_exp"], masses["map"], ratio, whole),
+        "ml_exp_without_point_sources_in_the_table": shifts(masses["clusters"], masses["map"], ratio, whole),
         "flat_exposure_for_all": shifts(masses["flat"], masses["map"], ratio, whole),
         "images_partly_unexposed": unexposed(Ensemble.from_folder(trained), sky / "smoothed/central.nc"),
     }

@@ -26,7 +26,9 @@ from clustermass.images.exposure import (
     ExposureMap,
     read_exposure,
 )
+from clustermass.images.frames import to_pixels
 from clustermass.images.occupied import POINTING_DEG2, occupied_cells
+from clustermass.ingest.edge_exposure import of_exposed_part
 from clustermass.ingest.in_field import REACH_ARCMIN, in_field
 from clustermass.io.log import LOGGER
 
@@ -59,7 +61,8 @@ def field_exposure(
 ) -> FieldExposure:
     """Return the exposure of a realization's field; `detections` are the rows of its catalogue.
 
-    It is taken from the user's map or maps; without a map, from `exposure_s`; without both, from each cluster's ML_EXP.
+    It is taken from the user's map or maps; without a map, from `exposure_s`; without both, from each cluster's ML_EXP
+    (`of_exposed_part`).
     Clusters without ML_EXP get the mean good time of the seven modules if the field is a single pointing. The user's
     exposures are those of all modules of the lists; they are multiplied by `share`, the chosen modules' part of it.
     InputError if no cluster has an exposure.
@@ -81,6 +84,11 @@ def field_exposure(
         cells, area, wcs = occupied_cells(photons, centre)
     inside = _inside(ExposureMap(((cells.astype(np.float32), wcs),)), detections, files)
     seconds, origin = _of_rows(files, detections[inside], good_time, area, photons.head, share)
+    if (stated := origin == STATED).any():
+        x, y = to_pixels(wcs, np.asarray(detections["RA"])[inside], np.asarray(detections["DEC"])[inside])
+        pixel_arcmin = 60 * float(proj_plane_pixel_scales(wcs).mean())
+        own = np.where(stated, seconds, np.float32(np.nan))
+        seconds = np.where(stated, of_exposed_part(own, x, y, cells, pixel_arcmin), seconds)
     typical = float(np.nanmedian(seconds))
     LOGGER.warning(
         "%s: no exposure map. Exposure of the clusters: %s; median %.0f s. Exposed is taken to be what holds photons, "
