@@ -20,4 +20,7 @@ class Limit(NamedTuple):
 CONFIG_BYTES = Limit(2_000_000, "bytes in a configuration file")
 CONFIG_VALUES = Limit(100_000, "values in a configuration file, where each alias counts as what it stands for")
 JSON_BYTES = Limit(50_000_000, "bytes in a JSON file")
+DOWNLOADED = Limit(10**11, "bytes in a downloaded file")
+ARCHIVE_BYTES = Limit(10**12, "bytes in an archive after unpacking")
+ARCHIVE_MEMBERS = Limit(100_000, "files in an archive")
 CLUSTERS = Limit(10**8, "clusters")

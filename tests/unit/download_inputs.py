@@ -4,7 +4,7 @@ import io
 import re
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -62,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
     def plain(self, status, body, headers):
         """Answer with a small body."""
         self.send_response(status)
-        for key, value in [("Content-Length", str(len(body))), ("Connection", "close"), *headers]:
+        for key, value in {"Content-Length": str(len(body)), "Connection": "close", **dict(headers)}.items():
             self.send_header(key, value)
         self.end_headers()
         self.wfile.write(body)
@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
         body = site.content[start:]
         self.send_response(206 if start else 200)
         stated = {"says too much": len(body) + 100, "says too little": len(body) - 100}.get(act, len(body))
-        if act != "says nothing":
+        if act not in ("says nothing", "never ends"):
             self.send_header("Content-Length", str(stated))
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(site.content) - 1}/{len(site.content)}")
@@ -95,6 +95,10 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
             self.server.released.wait(20)
+        elif act == "never ends":
+            with suppress(OSError):
+                while not self.server.released.is_set():
+                    self.wfile.write(body)
         elif act == "trickles":
             for number in range(200):
                 if self.server.released.is_set():

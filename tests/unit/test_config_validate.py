@@ -7,7 +7,7 @@ import yaml
 from config_inputs import ROOT, whole_config  # noqa: F401, the fixture `config`
 
 from clustermass.config.resolve import load_config
-from clustermass.config.validate import check_config, schema, without_execution_keys
+from clustermass.config.validate import check_config, config_errors, schema, without_execution_keys
 from clustermass.errors import InputError
 
 
@@ -67,6 +67,47 @@ def test_a_realization_named_by_a_bare_number_is_explained(config):
     config["skies"]["mine"] = {"source": "files", "observed": True, "realizations": yaml.safe_load("01: {}")}
     config["skies"]["mine"]["realizations"] = {key: files for key in config["skies"]["mine"]["realizations"]}
     assert "write it in quotes" in "\n".join(errors_of(config))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/etc/a.fits", "../a.fits", "data/../../a.fits", ".ssh/authorized_keys", ".ssh/a.fits", "data/.a.fits"),
+        *("a", "workflow/run.py", "a.fits\n", "data//a.fits", "a\x1b[2J.fits", "./a.fits", "C:\\a.fits"),
+    ],
+)
+def test_a_download_goes_to_a_table_below_the_current_folder(config, path):
+    files = {"it": {"urls": ["https://example.org/"], "path": path}}
+    (line,) = config_errors({**config, "downloads": {"files": files}})
+    assert line.startswith("downloads.files.it.path is ")
+    assert "must be a relative path without hidden names" in line
+    files["it"] |= {"path": "data/a.tgz", "unpack": [path.rpartition("/")[2] or path]}
+    lines = config_errors({**config, "downloads": {"files": files}})
+    assert [line for line in lines if "unpack.0 is" not in line] == []
+    assert len(lines) == (not path.endswith("/a.fits"))
+
+
+@pytest.mark.parametrize("name", ["abc\n", "abc\n\n", "\nabc", "abc\u2028", "ab\x1b", "é", "[/red]", "..", "-a"])
+def test_a_name_has_no_sign_that_a_shell_a_path_or_a_terminal_takes_for_more(config, name):
+    config["run"] = name
+    (line,) = config_errors(config)
+    assert line.startswith("run is ")
+    config["run"] = "test"
+    config["experiments"][name] = {}
+    (line,) = config_errors(config)
+    assert line.startswith("experiments: the name ")
+    assert line.isprintable()
+
+
+def test_paths_hold_no_control_characters(config):
+    config["skies"]["mine"] = {
+        "source": "files",
+        "realizations": {"01": {"events": ["a\n.fits"], "catalogue": "b\x1b"}},
+    }
+    assert [line.partition(" is ")[2] for line in config_errors(config)] == [
+        "'b\\x1b', but must not hold control characters.",
+        "'a\\n.fits', but must not hold control characters.",
+    ]
 
 
 def test_keys_and_blocks_that_are_marked_are_left_out_and_no_others():

@@ -22,6 +22,7 @@ from download_inputs import (  # noqa: F401, the fixture `bounded`
     table,
 )
 
+from clustermass import limits
 from clustermass.errors import InputError
 from clustermass.io.download import download_files
 
@@ -59,7 +60,7 @@ SMALL = table(10)
         (Site(SMALL, kind="text/html"), {}, "a web page instead of the file"),
         (Site(SMALL), {"rows": 542}, "10 rows, but 542 are expected"),
         (Site(SMALL), {"bytes": 5}, rf"has {len(SMALL)} bytes, but 5 are expected"),
-        (Site(SMALL, ("says nothing",)), {"bytes": 5}, rf"{len(SMALL)} bytes, but 5 are expected"),
+        (Site(SMALL, ("says nothing",)), {"bytes": 5}, "sends more than 5 bytes"),
         (Site(SMALL), {"sha256": "0" * 64}, rf"SHA-256 is {hashlib.sha256(SMALL).hexdigest()}, but 0000"),
         (Site(SMALL, ("says too little",)), {}, "truncated or damaged FITS file"),
         (Site(SMALL, ("says too much",)), {}, r"ended after \d+ of \d+ bytes|shorter than what was received"),
@@ -232,3 +233,39 @@ def test_an_archive_cut_short_leaves_nothing_unpacked(tmp_path, missing):
     with pytest.raises(InputError, match="damaged or cut short"):
         download(tmp_path / "eFEDS.tar.gz", Site(content[:-missing]), unpack=WANTED)
     assert not any((tmp_path / name).exists() for name in WANTED)
+
+
+def test_what_lies_there_is_not_replaced_by_what_is_in_an_archive(tmp_path):
+    (tmp_path / "b.fits").write_bytes(table(5))
+    with serving(Site(archive(PAIR))) as url:
+        download_files(config(tmp_path / "eFEDS.tar.gz", url, unpack=WANTED))
+    assert (tmp_path / "a.fits").read_bytes() == table(1)
+    assert (tmp_path / "b.fits").read_bytes() == table(5)
+
+
+def header_of(kind, size):
+    """Return the header of a member that says to be this large."""
+    info = tarfile.TarInfo("a.fits")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (header_of(tarfile.XHDTYPE, 10**9) + bytes(10**7), "damaged or cut short"),
+        (header_of(tarfile.GNUTYPE_LONGNAME, 10**9) + bytes(10**7), "damaged or cut short"),
+        (header_of(tarfile.REGTYPE, 10**15), "damaged or cut short|MB to unpack"),
+        (header_of(tarfile.GNUTYPE_SPARSE, 10**15), "damaged or cut short|MB to unpack"),
+        (header_of(tarfile.DIRTYPE, 0) * 100_001, "more than 100000 files in an archive"),
+        (bytes(3 * 10**7), "more than 20000000 bytes in an archive after unpacking"),
+    ],
+)
+def test_an_archive_of_invented_size_is_refused(tmp_path, monkeypatch, content, message):
+    if not any(content):
+        monkeypatch.setattr(limits, "ARCHIVE_BYTES", limits.ARCHIVE_BYTES._replace(most=20_000_000))
+    path = tmp_path / "eFEDS.tar.gz"
+    path.write_bytes(gzip.compress(content, 1))
+    with pytest.raises(InputError, match=message):
+        download_files(config(path, "http://127.0.0.1:9/", unpack=["a.fits"]))
+    assert leftovers(tmp_path) == ["eFEDS.tar.gz"]

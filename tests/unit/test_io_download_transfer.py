@@ -142,3 +142,36 @@ def test_a_disk_that_is_too_small_is_reported_before(tmp_path, monkeypatch):
         pytest.raises(InputError, match=r"0\.3 MB to come, but 0\.2 MB free\. Make room"),
     ):
         receive(url, tmp_path / "file.part", QUICK)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (("answer", 200, b"", [("Content-Length", "abc")]), r"says that the file has 'abc' bytes"),
+        (("answer", 200, b"", [("Content-Length", "-5")]), r"says that the file has '-5' bytes"),
+        (("answer", 503, b"", [("Retry-After", "²")]), "HTTP 503"),
+        (("answer", 503, b"", [("Retry-After", "9" * 5000)]), "HTTP 503"),
+        (("answer", 206, b"part", [("Content-Range", "bytes ²-10/11")]), "has changed"),
+        (
+            ("answer", 302, b"", [("Location", "gopher://a\x1b]0;b/")]),
+            "not allowed|can't be read",
+        ),
+        (("answer", 302, b"", [("Location", "http://[")]), "names an address that can't be read"),
+    ],
+)
+def test_odd_headers_are_one_reason(tmp_path, monkeypatch, act, message):
+    monkeypatch.setattr("clustermass.io.download.time.sleep", lambda _: None)
+    with serving(Site(CONTENT, (act,))) as url, pytest.raises(TransferError, match=message) as caught:
+        receive(url, tmp_path / "file.part", QUICK)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("size", [None, 200_000])
+def test_a_body_without_end_is_stopped(tmp_path, monkeypatch, size):
+    monkeypatch.setattr("clustermass.io.download.shutil.disk_usage", lambda _: SimpleNamespace(free=10_000_000))
+    with (
+        serving(Site(CONTENT, ("never ends",))) as url,
+        pytest.raises(TransferError, match=f"sends more than {size or 9_000_000} bytes"),
+    ):
+        receive(url, tmp_path / "file.part", QUICK, size)
+    assert not list(tmp_path.iterdir())

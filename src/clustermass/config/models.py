@@ -43,7 +43,12 @@ MassPrior: TypeAlias = Literal["training", "flat"]
 Recalibration: TypeAlias = Literal["auto", "none"]
 MassTable: TypeAlias = Literal["chiu2022", "chiu2023", "bulbul2024", "table"]
 MassColumn: TypeAlias = Literal["NAME_CAT", "ID_SRC", "LOGM500_REF", "LOGM500_REF_ERR"]
-FileName: TypeAlias = Annotated[str, key(pattern=r"^[^/\\]+$")]
+#: a name without control characters that isn't hidden, so that a configuration overwrites no file of a program
+_NAME = r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*"
+_TABLE = r"\.(fits|fits\.gz|tsv)"
+TABLE_PATH, TABLE_NAME = rf"^({_NAME}/)*{_NAME}({_TABLE}|\.tar\.gz|\.tgz)$", rf"^{_NAME}{_TABLE}$"
+TablePath: TypeAlias = Annotated[str, key(pattern=TABLE_PATH)]
+TableName: TypeAlias = Annotated[str, key(pattern=TABLE_NAME)]
 
 
 class Events(TypedDict):
@@ -316,12 +321,12 @@ class Download(TypedDict):
     """A file that is downloaded and checked."""
 
     urls: Annotated[list[Annotated[str, key(pattern="^https?://")]], key("addresses, tried in order", min_length=1)]
-    path: Annotated[Path, key("path; the file is checked by its ending: .fits, .fits.gz, .tsv, .tar.gz, .tgz")]
+    path: Annotated[TablePath, key("relative path; its ending is .fits, .fits.gz, .tsv, .tar.gz or .tgz")]
     fetch: NotRequired[Annotated[bool, key("false = the file is not downloaded; absent = true")]]
     bytes: NotRequired[Annotated[int, key("length that the file must have [bytes]", ge=1)]]
     sha256: NotRequired[Annotated[str, key("SHA-256; absent = that of the first download", pattern="^[0-9a-f]{64}$")]]
     rows: NotRequired[Annotated[int, key("number of rows that the table must have", ge=1)]]
-    unpack: NotRequired[Annotated[Distinct[FileName], key("files that are taken out of the archive", min_length=1)]]
+    unpack: NotRequired[Annotated[Distinct[TableName], key("tables that are taken out of the archive", min_length=1)]]
 
 
 class Downloads(TypedDict):

@@ -22,7 +22,8 @@ def _each_once(entries: list[T]) -> list[T]:
     return entries
 
 
-Path: TypeAlias = Annotated[str, key(min_length=1)]
+NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+Path: TypeAlias = Annotated[str, key(min_length=1, pattern=NO_CONTROL)]
 Name: TypeAlias = Annotated[str, key(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Seed: TypeAlias = Annotated[int, key(ge=0, le=2**32 - 1)]
 Count: TypeAlias = Annotated[int, key(ge=1)]

@@ -8,8 +8,9 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from clustermass.config.checks import cross_checks
-from clustermass.config.models import Config
+from clustermass.config.models import TABLE_NAME, TABLE_PATH, Config
 from clustermass.config.resolve import Block, choose, nearest
+from clustermass.config.sky_models import NO_CONTROL
 from clustermass.errors import InputError
 
 _ADAPTER = pydantic.TypeAdapter(Config)
@@ -42,7 +43,9 @@ _NAME_RULE = "must begin with a letter or digit and hold only letters, digits, '
 _PATTERNS = {
     "^https?://": "must begin with http:// or https://",
     "^[0-9a-f]{64}$": "must be 64 hexadecimal digits in lower case",
-    r"^[^/\\]+$": "must be the name of a file, without folders",
+    NO_CONTROL: "must not hold control characters",
+    TABLE_PATH: "must be a relative path without hidden names that ends in .fits, .fits.gz, .tsv, .tar.gz or .tgz",
+    TABLE_NAME: "must be the name of a .fits, .fits.gz or .tsv file, not hidden and without folders",
 }
 
 

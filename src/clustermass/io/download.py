@@ -5,29 +5,27 @@ An interrupted transfer is resumed and tried again a few times; an incomplete fi
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
 import shutil
-import tarfile
-import tempfile
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 import clustermass
+from clustermass import limits
 from clustermass.errors import InputError
-from clustermass.io.files import write_json
+from clustermass.io.archive import unpack
+from clustermass.io.files import read_json, reading, write_json
 from clustermass.io.fits import wrong_content
-from clustermass.io.log import LOGGER
+from clustermass.io.log import LOGGER, printable
 from clustermass.io.provenance import file_sha256
 
 if TYPE_CHECKING:
@@ -41,6 +39,11 @@ _LONGEST_PAUSE_S = 60.0
 #: a transfer with fewer bytes per second, on average over `stall_s`, counts as stalled
 _SLOWEST = 100
 _MOST_REDIRECTS = 5
+#: share of the free disk that a file of unknown length may take
+_SHARE = 0.9
+#: a number in a header
+_DIGITS = re.compile("[0-9]{1,18}")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 #: HTTP status codes after which another try may succeed
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 _WEB_PAGES = ("text/html", "application/xhtml+xml")
@@ -50,7 +53,7 @@ class TransferError(Exception):
     """An address does not give the file; with `again`, another try may succeed, after `after_s` seconds if set."""
 
     def __init__(self, reason: str, again: bool = False, after_s: float | None = None) -> None:
-        super().__init__(reason)
+        super().__init__(printable(reason))  # it may hold what a server says
         self.again, self.after_s = again, after_s
 
 
@@ -82,7 +85,7 @@ def _fetch(item: Download, downloads: Downloads) -> None:
     hashes = _read_hashes(record)
     check = partial(_fault, item, hashes, record)
     complete = all(one.is_file() for one in unpacked or [path])
-    for one in unpacked if complete and unpacked else [path]:
+    for one in unpacked if complete and unpacked else [path, *unpacked]:
         if one.is_file() and (fault := check(one, one.name)):
             raise InputError(f"{one}: {fault}. Delete it to download it again.")
     if complete:
@@ -91,18 +94,17 @@ def _fetch(item: Download, downloads: Downloads) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _from_addresses(item, downloads, check)
     if unpacked and not complete:
-        _unpack(path, item["unpack"], check)
+        unpack(path, [one.name for one in unpacked if not one.is_file()], check)
     new = {one.name: _sha256(one, one.name) for one in (path, *unpacked) if one.is_file() and one.name not in hashes}
     if new:
         write_json({"sha256": dict(sorted((hashes | new).items()))}, record)
 
 
 def _read_hashes(record: Path) -> dict[str, str]:
-    try:
-        hashes = json.loads(record.read_text(encoding="utf-8"))["sha256"] if record.is_file() else {}
-        return {str(name): str(value) for name, value in hashes.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{record}: not readable ({error}). Delete it to record the hashes anew.") from error
+    if not record.is_file():
+        return {}
+    with reading(record, "hashes"):
+        return {str(name): str(value) for name, value in read_json(record, "hashes")["sha256"].items()}
 
 
 def _fault(item: Download, hashes: dict[str, str], record: Path, path: Path, name: str) -> str:
@@ -124,48 +126,6 @@ def _sha256(path: Path, name: str) -> str:
         return file_sha256(path)
     lines = (line for line in path.read_bytes().splitlines(keepends=True) if not line.startswith(b"#"))
     return hashlib.sha256(b"".join(lines)).hexdigest()
-
-
-def _unpack(archive: Path, names: Sequence[str], check: Check) -> None:
-    """Extract the files `names` of a .tar.gz into the folder where it lies, without the folders inside the archive.
-
-    The files are moved there after the whole archive has been read and all files are checked. InputError if the archive
-    is damaged or cut short, or if a file is missing, wrong, there twice, not a regular file, or would leave the folder.
-    """
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpack.") as temporary:
-        try:
-            with gzip.open(archive) as plain:
-                while plain.read(1 << 20):  # to its end, where the checksum is
-                    pass
-            with tarfile.open(archive) as tape:
-                _extract(tape, names, archive, temporary)
-        except tarfile.FilterError as error:
-            raise InputError(f"{archive}: {error}. Don't use this archive.") from error
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{archive}: damaged or cut short ({error}). Delete it to download it again.") from error
-        for name in names:
-            if fault := check(Path(temporary) / name, name):
-                raise InputError(f"{archive}: its {name} is wrong: {fault}. Delete the archive to download it again.")
-        for name in names:
-            (Path(temporary) / name).replace(archive.with_name(name))
-
-
-def _extract(tape: tarfile.TarFile, names: Sequence[str], archive: Path, folder: str) -> None:
-    """Extract the members `names` of a tar archive into `folder`, without the archive's folders."""
-    members = [(PurePosixPath(member.name).name, member) for member in tape]
-    held = [name for name, _ in members]
-    if missing := [name for name in names if name not in held]:
-        holds = f"It holds {', '.join(sorted(held)[:20]) or 'nothing'}"
-        raise InputError(f"{archive}: lacks {', '.join(missing)}. {holds}. Correct `unpack` in the configuration.")
-    for name, member in members:
-        if name not in names:
-            continue
-        if held.count(name) > 1:
-            raise InputError(f"{archive}: holds {name} twice. Unpack it by hand into {archive.parent}/.")
-        if not member.isreg():
-            raise InputError(f"{archive}: {member.name} is no regular file. Don't use this archive.")
-        LOGGER.info("%s: unpacking %s, %.1f MB", archive, name, member.size / 1e6)
-        tape.extract(tarfile.data_filter(member, folder).replace(name=name), folder, filter="data")
 
 
 def _from_addresses(item: Download, downloads: Downloads, check: Check) -> None:
@@ -241,7 +201,7 @@ def _attempt(url: str, part: Path, stall_s: float, size: int | None) -> None:
                 stated = response.headers.get("Last-Modified", "")
             if stated:
                 write_json({"url": url, "validator": stated}, Path(f"{part}.json"))
-        _save(response, part, start, total, stall_s)
+        _save(response, part, start, total if size is None else size, stall_s)
 
 
 @contextmanager
@@ -258,19 +218,23 @@ def _answer(url: str, headers: dict[str, str], part: Path, stall_s: float) -> It
                 raise TransferError("the file there is shorter than what was received of it: starting again", True)
             if not response.ok:
                 wait = response.headers.get("Retry-After", "")
-                after_s = float(wait) if wait.isdigit() else None
+                after_s = float(wait) if _DIGITS.fullmatch(wait) else None
                 raise TransferError(f"HTTP {status} {response.reason}", status in _TEMPORARY, after_s)
             if response.headers.get("Content-Type", "").partition(";")[0] in _WEB_PAGES:
                 raise TransferError("answers with a web page instead of the file")
             yield response
     except (requests.exceptions.InvalidSchema, requests.exceptions.TooManyRedirects) as error:
         raise TransferError(f"redirects to an address that is not allowed ({error})") from error
+    except InputError:
+        raise
     except requests.exceptions.SSLError as error:
         raise TransferError(f"its certificate can't be verified ({error})") from error
     except (requests.exceptions.Timeout, ReadTimeoutError) as error:
         raise TransferError(f"nothing came for {stall_s:g} s", again=True) from error
     except (requests.exceptions.RequestException, HTTPError) as error:
         raise TransferError(f"no connection ({error})", again=True) from error
+    except ValueError as error:  # of a redirect
+        raise TransferError(f"names an address that can't be read ({error})") from error
 
 
 def check_redirects(response: requests.Response) -> None:
@@ -284,9 +248,11 @@ def check_redirects(response: requests.Response) -> None:
 def _range(response: requests.Response, have: int, version: str | None, part: Path) -> tuple[int, int | None]:
     """Return the byte at which the answer starts, and the length of the whole file (None = unknown)."""
     if response.status_code != requests.codes.partial_content:
-        length = response.headers.get("Content-Length")
+        length = response.headers.get("Content-Length", "")
+        if length and not _DIGITS.fullmatch(length):
+            raise TransferError(f"says that the file has {length!r} bytes")
         return 0, int(length) if length else None
-    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
+    match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     versions = [response.headers[name] for name in ("ETag", "Last-Modified") if name in response.headers]
     if match is None or int(match[1]) != have or (versions and version not in versions):
         _discard(part)
@@ -295,11 +261,19 @@ def _range(response: requests.Response, have: int, version: str | None, part: Pa
 
 
 def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
-    """Append the received data to `part`, and log every few seconds; TransferError if the transfer is very slow."""
+    """Append the received data to `part`, and log every few seconds.
+
+    The whole file has `total` bytes; None = unknown. TransferError if the transfer is very slow, or if more bytes come.
+    """
+    most = int(min(limits.DOWNLOADED.most, start + _SHARE * shutil.disk_usage(part.parent).free))
+    most = most if total is None else total
     begun = logged = marked = time.monotonic()
     done = at_mark = start
     with part.open("ab") as stream:
         while piece := response.raw.read1(_PIECE_BYTES):
+            if done + len(piece) > most:
+                _discard(part)
+                raise TransferError(f"sends more than {most} bytes")
             try:
                 stream.write(piece)
             except OSError as error:
