@@ -1,4 +1,4 @@
-"""Exposures that a table states at its rows, carried to the exposed part of boxes that leave the field."""
+"""Exposures at the positions of a table, converted to those of the exposed parts of boxes that leave the field."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +7,11 @@ from scipy.spatial import KDTree
 
 from clustermass.arrays import FloatArray
 
-#: side of a box, over which maps are averaged, and of the cells in which its exposed part is found
+#: side of an image box, over which exposure is averaged; side of the cells in which its exposed part is found
 _BOX_ARCMIN, _CELL_ARCMIN = 20.0, 1.0
 #: a box leaves the field if less of it is exposed
 _WHOLE = 0.99
-#: the plane goes through the rows in the box, of which so many at most, or else through the nearest rows, three in all
+#: largest and smallest number of rows to which a plane is fitted
 _MOST, _LEAST = 30, 3
 
 
@@ -20,10 +20,11 @@ def of_exposed_part(
 ) -> NDArray[np.float32]:
     """Return the mean exposure in s of the exposed part of a 20' box about each row, float32 (rows,).
 
-    For a box within the field it is the row's own exposure. Other boxes have the middle of their exposed part farther
-    inside, where the exposure is usually longer. To it the exposure is carried by the slope of the plane through the
-    exposures of the rows in the box, or at least the two nearest; no more than the largest of these counts. With fewer
-    than three rows in all, it is the own exposure. `seconds` is NaN where the exposure is unknown, and stays so. `x`
+    If the whole box is exposed, this is the row's own exposure. Otherwise the middle of the exposed part is farther
+    inside the field, where the exposure is usually longer. The row's exposure is then extrapolated to this middle by
+    the slope of a plane, which is fitted to the exposures of 3 to 30 rows: those within 10', or else the nearest. The
+    result is at least half the own exposure and at most the largest exposure of these rows. If fewer than three rows
+    have an exposure, the own exposure is returned. `seconds` is NaN where the exposure is unknown, and stays NaN. `x`
     and `y` are the columns and rows, from 0, of the positions in the image `exposed` (y, x), whose pixels have sides of
     `pixel_arcmin`.
     """
@@ -47,7 +48,7 @@ def of_exposed_part(
 
 
 def _exposed_part(places: FloatArray, exposed: NDArray[np.bool_], pixel_arcmin: float) -> tuple[FloatArray, FloatArray]:
-    """Return the exposed share of each row's box, (rows,), and column and row of that part's middle, (rows, 2)."""
+    """Return the exposed share of each row's box, (rows,), and column and row of the middle of this part, (rows, 2)."""
     step = max(1, round(_CELL_ARCMIN / pixel_arcmin))
     first = step // 2
     cells = exposed[first::step, first::step].astype(float)

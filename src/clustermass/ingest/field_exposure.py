@@ -61,11 +61,10 @@ def field_exposure(
 ) -> FieldExposure:
     """Return the exposure of a realization's field; `detections` are the rows of its catalogue.
 
-    It is taken from the user's map or maps; without a map, from `exposure_s`; without both, from each cluster's ML_EXP
-    (`of_exposed_part`).
-    Clusters without ML_EXP get the mean good time of the seven modules if the field is a single pointing. The user's
-    exposures are those of all modules of the lists; they are multiplied by `share`, the chosen modules' part of it.
-    InputError if no cluster has an exposure.
+    It is taken from the user's map or maps; without a map, from `exposure_s`; without both, from each cluster's ML_EXP,
+    which `of_exposed_part` corrects at the edge of the field. Clusters without ML_EXP get the mean good time of the
+    seven modules if the field is a single pointing. The user's exposures are those of all modules of the lists; they
+    are multiplied by `share`, the chosen modules' part of it. InputError if no cluster has an exposure.
     """
     good_time = mean_exposure_s(photons.head, photons.modules)
     name = photons.head.name

@@ -16,10 +16,10 @@ _PIECE_BYTES = 1 << 20
 
 
 class _Plain(gzip.GzipFile):
-    """The unpacked bytes of an archive, of which only a few are read at a time."""
+    """The unpacked bytes of an archive, which are read in small pieces."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return the next bytes; EOFError for more than one piece, which only an invented header asks for."""
+        """Return the next bytes; EOFError for more than one piece, since only a faulty header asks for so many."""
         if size is None or not 0 <= size <= _PIECE_BYTES:
             raise EOFError(f"a header of {size} bytes")
         return super().read(size)
@@ -28,9 +28,9 @@ class _Plain(gzip.GzipFile):
 def unpack(archive: Path, names: Sequence[str], check: Callable[[Path, str], str]) -> None:
     """Extract the files `names` of a .tar.gz into the folder where it lies, without the folders inside the archive.
 
-    The files are moved there after the whole archive has been read and all files are checked. `check` returns what is
-    wrong with a path's content for a file of this name, "" = nothing. InputError if the archive is damaged, cut short
-    or too large, or if a file is missing, wrong, there twice, not a regular file, or would leave the folder.
+    The files are moved there after the whole archive has been read and all files are checked. `check` takes a path and
+    the final name, and returns what is wrong with the file, "" = nothing. InputError if the archive is damaged, cut
+    short or too large, or if a file is missing, wrong, there twice, not a regular file, or would leave the folder.
     """
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpack.") as temporary:
         try:
