@@ -22,7 +22,8 @@ from runner import RESULTS, Arm, benchmark, header
 from clustermass.events.eventlist import Selection
 from clustermass.events.read import read_events, stream_events
 from clustermass.events.write import write_events
-from clustermass.images.cutouts import ImageStack, count_list
+from clustermass.images.cutouts import count_list
+from clustermass.images.sky_index import ImageStack
 from clustermass.ingest.user_field import ingest_field
 from clustermass.io.files import write_json
 from clustermass.io.products import FieldFiles

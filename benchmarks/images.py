@@ -6,8 +6,8 @@ import numpy as np
 from runner import CONFIG, Arm, benchmark
 
 from clustermass.events.eventlist import EventList
-from clustermass.images.cutouts import BoxCells, ImageStack, SkyIndex
 from clustermass.images.geometry import ImageGeometry, block_sum, image_pixels, pixel_numbers, project
+from clustermass.images.sky_index import BoxCells, ImageStack, SkyIndex
 from clustermass.simulate.field import Field
 
 EVENTS, CLUSTERS = 4_000_000, 450

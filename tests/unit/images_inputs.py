@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from clustermass.images.cutouts import ImageStack
 from clustermass.images.geometry import image_pixels, pixel_numbers, project, storable
+from clustermass.images.sky_index import ImageStack
 
 #: block `images` of the configuration: boxes of 300 pixels of 4 arcsec
 IMAGES = {

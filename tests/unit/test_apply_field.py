@@ -5,6 +5,7 @@ import xarray as xr
 from ood_inputs import by_hand, write_calibration, write_ood_model
 
 from clustermass.apply import field as application
+from clustermass.apply import masses as network_files
 from clustermass.apply.field import masses_of_field
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
@@ -39,7 +40,7 @@ def experiment(tmp_path):
 def test_a_folder_without_one_of_its_files_is_refused_at_once(experiment, inputs, name, message):
     (experiment / name).unlink()
     with pytest.raises(InputError, match=message):
-        masses(inputs, experiment, "masses.fits")
+        masses(inputs, experiment, "other.fits")
 
 
 def test_the_members_are_those_of_the_ensemble(experiment):
@@ -51,7 +52,7 @@ def test_the_first_member_of_the_ensemble_says_how_images_are_cut(experiment, mo
     def load(path):
         raise Reached(path.name)
 
-    monkeypatch.setattr(application.TrainedNetwork, "load", load)
+    monkeypatch.setattr(network_files.TrainedNetwork, "load", load)
     with pytest.raises(InputError, match=r"no such file: .*e\.fits, .*c\.csv"):
         masses_of_field([experiment / "e.fits"], experiment / "c.csv", experiment, experiment / "masses.fits")
     for name in ("e.fits", "c.csv"):
@@ -91,7 +92,7 @@ def test_a_catalogue_that_is_there_is_kept_without_overwrite(inputs, experiment,
     def load(path):
         raise Reached(path.name)
 
-    monkeypatch.setattr(application.TrainedNetwork, "load", load)
+    monkeypatch.setattr(network_files.TrainedNetwork, "load", load)
     for name, options in (("other.fits", {}), ("masses.fits", {"overwrite": True})):
         with pytest.raises(Reached):
             masses(inputs, experiment, name, **options)
@@ -100,6 +101,7 @@ def test_a_catalogue_that_is_there_is_kept_without_overwrite(inputs, experiment,
 
 def test_the_catalogue_states_the_files_of_the_command_line(inputs, experiment, monkeypatch):
     stated = {}
+    monkeypatch.setattr(application.AppliedEnsemble, "read", lambda *_: None)
     monkeypatch.setattr(application, "_masses", lambda *arguments: stated.update(arguments[-1]))
     masses(inputs, experiment, "masses.fits", overwrite=True)
     members = ["00.safetensors", "01.safetensors"]

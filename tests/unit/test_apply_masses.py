@@ -23,8 +23,8 @@ from scipy.stats import norm
 
 from clustermass.apply import masses as observed
 from clustermass.apply.catalogue import iau_names
+from clustermass.apply.columns import excess_error, mass_columns
 from clustermass.apply.mass_prior import FLAT
-from clustermass.apply.masses import excess_error, mass_columns
 from clustermass.ensemble.aggregate import mean_error
 from clustermass.ensemble.calibration import Calibration, Recalibration
 from clustermass.errors import InputError

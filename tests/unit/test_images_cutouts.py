@@ -15,8 +15,9 @@ from clustermass.errors import InputError
 from clustermass.events.eventlist import Selection
 from clustermass.events.read import read_events, stream_events
 from clustermass.images import cutouts
-from clustermass.images.cutouts import ImageStack, extract_images
+from clustermass.images.cutouts import extract_images
 from clustermass.images.geometry import ImageGeometry, block_sum, deproject
+from clustermass.images.sky_index import ImageStack
 from clustermass.io.netcdf import read_netcdf
 
 CENTRE = (0.1, 1.5)  # the field straddles RA = 0
@@ -120,7 +121,10 @@ def test_observed_skies_have_no_labels(field):
 def test_more_images_than_the_memory_holds_are_refused_before_they_are_cut(field, monkeypatch):
     """Three images of 10 x 100 x 100 pixels of two bytes: 0.6 MB."""
     monkeypatch.setattr(cutouts.os, "sysconf", lambda _: 1000)
-    with pytest.raises(InputError, match=r"3 images of 10 bands need 0.0 GB, more than half .* Divide the table"):
+    with pytest.raises(
+        InputError,
+        match=r"3 images of 10 bands need 0.0 GB, more than half .* `clustermass masses`, which cuts images in parts",
+    ):
         extract(field)
     monkeypatch.setattr(cutouts.os, "sysconf", lambda _: 1100)
     assert extract(field).sizes["cluster"] == 3

@@ -1,6 +1,7 @@
 """Counting photons in pixels and bands: against evtool's rule by hand, a naive cube, and the real files."""
 
 import json
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from images_inputs import IMAGES, base_counts, cube, cube_sky_pixels, cut_images
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
 from clustermass.events.read import read_events
-from clustermass.images.cutouts import BoxCells, SkyIndex
+from clustermass.images import sky_index
 from clustermass.images.geometry import ImageGeometry, block_sum, box_bounds, deproject
+from clustermass.images.sky_index import BoxCells, PhotonsByCell, SkyIndex, neighbours
 
 GEOMETRY = ImageGeometry.from_config(IMAGES)
 EDGES = 250 + 205 * np.arange(11)
@@ -97,6 +99,32 @@ def test_cells_that_no_box_touches_hold_photons_left_out():
     far = scattered((1.0, 1.5), 100, 0.3), scattered((200.0, 60.0), 100, 0.3), scattered((198.0, -60.0), 100, 0.3)
     cells = BoxCells(ra, dec, GEOMETRY)
     assert [cells.rows(events).size for events in (*near, *far)] == [100, 100, 0, 0, 0]
+
+
+@pytest.mark.parametrize("centre", CENTRES)
+def test_photons_stored_by_cells_give_the_same_counts_as_those_in_memory(tmp_path, monkeypatch, centre):
+    monkeypatch.setattr(sky_index, "PIECE_ROWS", 900)
+    events = scattered(centre, 8000, 1.5)
+    ra, dec = deproject(*(72000 * 0.5 * np.random.default_rng(2).uniform(-1, 1, (2, 6))), *centre)
+    with closing(PhotonsByCell(tmp_path, ra, dec, GEOMETRY)) as photons:
+        for start in range(0, 8000, 3000):
+            photons.add(events.take(slice(start, start + 3000)))
+        for part in (slice(0, 6), slice(1, 3), slice(5, 6)):
+            expected = cut_images(events, ra[part], dec[part], GEOMETRY)
+            assert expected.sum() > 100
+            np.testing.assert_array_equal(photons.count(ra[part], dec[part]), expected)
+
+
+@pytest.mark.parametrize("number", [0, 1, 99, 1000])
+def test_parts_hold_every_position_once_and_lie_together(number):
+    ra, dec = np.random.default_rng(4).uniform(0, 10, (2, number))
+    parts = neighbours(ra, dec, 25)
+    assert sorted(np.concatenate([np.arange(0), *parts]).tolist()) == list(range(number))
+    assert all(part.size <= 25 for part in parts)
+    assert all((np.diff(part) > 0).all() for part in parts)
+    if number == 1000:  # ten a deg2: 25 are in 2.5 deg of a strip, few parts reach from one strip to the next
+        assert np.median([np.ptp(ra[part]) for part in parts]) < 4
+        assert np.median([np.ptp(dec[part]) for part in parts]) < 1
 
 
 @pytest.mark.parametrize("half_deg", [0.02, 1 / 6, 2.0])

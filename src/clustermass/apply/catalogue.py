@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 TITLE = "Masses of galaxy clusters from eROSITA images, by an ensemble of neural networks"
 _DTYPES = {"J": np.int32, "I": np.int16, "E": np.float32, "D": np.float64, "A": str}
+#: rows that are turned into text at once
+_ROWS = 10_000
 #: column -> values (cluster,)
 Columns: TypeAlias = dict[str, NDArray[Any]]
 #: header: keyword of at most 8 characters -> (value, comment)
@@ -148,12 +151,23 @@ def write_catalogue(
     _write_votable(table, cards, history(made_by), paths.votable)
     table.meta = {key: value for key, (value, _) in cards.items()}
     table.meta["HISTORY"] = [f"{name} = {text}" for name, text in history(made_by)]
-    with atomic(paths.ecsv) as temporary:
-        table.write(temporary, format="ascii.ecsv", overwrite=True)
+    _write_ecsv(table, paths.ecsv)
     dataset = xr.Dataset({name: ("cluster", np.asarray(table[name])) for name in table.colnames}, {"cluster": cluster})
     described = {name: VARIABLES[name.lower()] for name in [*table.colnames, "cluster"]}
     attributes = {key: value for key, (value, _) in cards.items()}
     write_netcdf(dataset, paths.netcdf, TITLE, {**attributes, **made_by}, described)
+
+
+def _write_ecsv(table: Table, path: Path) -> None:
+    """Write a table in ECSV, some rows at a time: astropy takes 4 kB of memory for a row."""
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for start in range(0, max(len(table), 1), _ROWS):
+            text = StringIO()
+            table[start : start + _ROWS].write(text, format="ascii.ecsv")
+            text.seek(0)
+            lines = text.readlines()
+            head = 0 if start == 0 else 1 + sum(line.startswith("#") for line in lines)
+            stream.writelines(lines[head:])
 
 
 def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:

@@ -28,6 +28,8 @@ UNUSUAL_P = 1e-3
 _OUTSIDE_SHARE = 0.1
 #: redshifts of two rows count as equal if they differ by at most this times 1 + z, or by three times their error
 _SAME_REDSHIFT = 0.01
+#: clusters whose neighbours are looked for at once
+_AT_ONCE = 10_000
 #: largest number of clusters that one line of the log names
 _NAMED = 10
 #: a cause is likely if it can explain more than this share of the flagged clusters
@@ -72,9 +74,12 @@ def conclude(
             LOGGER.info("columns of the table: %s", used)
     _warn_of_unlike(columns, massive, exposure)
     _warn_of_range(columns["FLAG_RANGE"][massive])
-    for one, other in split_clusters(columns, cosmology):
+    split = split_clusters(columns, cosmology)
+    for one, other in split[:_NAMED]:
         text = "%s and %s are less than R500 apart at one redshift: one cluster split in two? Keep one row"
         LOGGER.warning(text, *columns["NAME"][[one, other]])
+    if len(split) > _NAMED:
+        LOGGER.warning("%d further pairs are less than R500 apart at one redshift", len(split) - _NAMED)
 
 
 def _warn_of_unlike(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], exposure: str) -> None:
@@ -114,13 +119,20 @@ def split_clusters(columns: Mapping[str, NDArray[Any]], cosmology: Cosmology) ->
     r500_mpc = r500c_mpc(columns["LOGM500"][rows].astype(float), z, parameters)
     radius = np.radians(r500_mpc * arcmin_per_mpc(z, parameters) / 60)
     place = unit_vectors(columns["RA"][rows], columns["DEC"][rows])
-    one, other = cKDTree(place).query_pairs(2 * np.sin(radius.max() / 2), output_type="ndarray").T
-    apart = 2 * np.arcsin(np.linalg.norm(place[one] - place[other], axis=1) / 2)
-    same = np.maximum(
-        _SAME_REDSHIFT * (1 + z[one]), 3 * np.hypot(np.nan_to_num(error[one]), np.nan_to_num(error[other]))
-    )
-    found = (apart < np.maximum(radius[one], radius[other])) & (np.abs(z[one] - z[other]) <= same)
-    return sorted(zip(rows[one[found]].tolist(), rows[other[found]].tolist(), strict=True))
+    tree = cKDTree(place)
+    pairs: set[tuple[int, int]] = set()
+    for start in range(0, rows.size, _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        near = tree.query_ball_point(place[some], 2 * np.sin(radius[some] / 2))
+        one = start + np.repeat(np.arange(near.size), [*map(len, near)])
+        other = np.concatenate([*near]).astype(int)
+        apart = 2 * np.arcsin(np.linalg.norm(place[one] - place[other], axis=1) / 2)
+        errors = np.hypot(np.nan_to_num(error[one]), np.nan_to_num(error[other]))
+        same = np.abs(z[one] - z[other]) <= np.maximum(_SAME_REDSHIFT * (1 + z[np.minimum(one, other)]), 3 * errors)
+        found = (one != other) & (apart < radius[one]) & same
+        one, other = rows[one[found]], rows[other[found]]
+        pairs.update(zip(np.minimum(one, other).tolist(), np.maximum(one, other).tolist(), strict=True))
+    return sorted(pairs)
 
 
 def _counted(words: NDArray[Any]) -> str:

@@ -9,18 +9,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from clustermass.apply.catalogue import CataloguePaths
-from clustermass.apply.mass_prior import read_mass_prior
-from clustermass.apply.masses import infer_observed
+from clustermass.apply.catalogue import CataloguePaths, Columns
+from clustermass.apply.masses import AppliedEnsemble
 from clustermass.config.bands import in_kev
-from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.ensemble import Ensemble
-from clustermass.ensemble.out_of_distribution import read_ood_model
 from clustermass.errors import InputError
 from clustermass.events.eventlist import ALL_MODULES, named_modules
 from clustermass.events.read import ORDER
-from clustermass.images.cutouts import extract_images
-from clustermass.images.preprocessing import preprocess
+from clustermass.images.cutouts import cut_in_parts, photons_of
+from clustermass.images.exposure import ExposureMap
+from clustermass.images.preprocessing import preprocessed
 from clustermass.ingest.user_field import ingest_field
 from clustermass.io.files import check_present
 from clustermass.io.fits import check_file
@@ -28,7 +26,6 @@ from clustermass.io.log import LOGGER, log_of_result, logs_beside
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
 from clustermass.io.provenance import provenance
-from clustermass.network.predict import TrainedNetwork
 
 if TYPE_CHECKING:
     from clustermass.config.models import Events, Images
@@ -83,10 +80,6 @@ def masses_of_field(
     for path in filter(Path.is_dir, inputs):
         check_file(path, ORDER)
     with Ensemble.load(ensemble) as trained:
-        read_calibration(trained.calibration)  # faults are reported before minutes of work, not after
-        read_ood_model(trained.domain)
-        if mass_prior == "flat":
-            read_mass_prior(trained.ensemble)
         used = trained.named().values() if ensemble.is_dir() else [ensemble]
         logs = logs_beside(output)[:1] if log else ()
         check_outputs([*CataloguePaths.beside(output), *logs], overwrite, [*inputs, *used])
@@ -97,50 +90,34 @@ def masses_of_field(
         sky |= {"catalogue_bands": catalogue_bands}
         settings = {"catalogue_columns": columns or {}, "catalogue_bands": catalogue_bands, "exposure_s": exposure_s}
         with log_of_result(output, "masses") if log else nullcontext():
+            applied = AppliedEnsemble.read(trained, "cpu", mass_prior)  # faults are reported before minutes of work
             made_by = provenance("masses", {**settings, "mass_prior": mass_prior}, [*inputs, *used])
-            _masses(trained, cast("Sky", sky), output, acronym, mass_prior, made_by)
+            _masses(applied, cast("Sky", sky), output, acronym, made_by)
 
 
-def _masses(
-    trained: Ensemble, sky: Sky, output: Path, acronym: str, mass_prior: str, made_by: Mapping[str, Any]
-) -> None:
-    """Convert the field, cut and preprocess its images in a temporary folder, and write the mass catalogue."""
-    first = TrainedNetwork.load(trained.weights[0])
-    cutting, recipe = first.cutting, first.preprocessing
+def _masses(applied: AppliedEnsemble, sky: Sky, output: Path, acronym: str, made_by: Mapping[str, Any]) -> None:
+    """Convert the field and write the masses; a part of the clusters at a time has its images in memory."""
+    first = applied.network
+    images: Images = {**first.cutting["images"], "centre": "detected"}
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
         field = FieldFiles(place / "events.fits", place / "exposure.fits", place / "catalogue.fits")
-        images: Images = {**cutting["images"], "centre": "detected"}
-        modules = named_modules(cutting["events"].get("modules", ALL_MODULES))
+        modules = named_modules(first.cutting["events"].get("modules", ALL_MODULES))
         LOGGER.info("the networks want images of %s in %s", modules, in_kev(first.edges_ev))
-        ingest_field(sky, REALIZATION, cutting["events"], field, first.edges_ev)
-        extract_images(
-            events=field.events,
-            exposure=field.exposure,
-            catalogue=field.catalogue,
-            output=place / "images.nc",
-            images=images,
-            realization=REALIZATION,
-            events_block=OWN_EVENTS,
-        )
-        preprocess(place / "images.nc", place / "smoothed.nc", cast("Recipe", recipe))
-        infer_observed(
-            images=[place / "images.nc"],
-            smoothed=[place / "smoothed.nc"],
-            catalogues=[field.catalogue],
-            exposures=[field.exposure],
-            ensemble=trained.ensemble,
-            calibration=trained.calibration,
-            domain=trained.domain,
-            weights=trained.weights,
-            output=output,
-            simulated=False,  # unless the images say otherwise
-            cosmology=json.loads(read_netcdf(trained.ensemble).attrs["cosmology"]),
-            acronym=acronym,
-            device="cpu",
-            mass_prior=mass_prior,
-            made_by=made_by,
-        )
+        ingest_field(sky, REALIZATION, first.cutting["events"], field, first.edges_ev)
+        exposure = ExposureMap.read(field.exposure)
+        parts: list[Columns] = []
+        cut = (field.events, exposure, field.catalogue, images, REALIZATION, OWN_EVENTS, place)
+        for part in cut_in_parts(*cut):
+            smoothed, _ = preprocessed(part, cast("Recipe", first.preprocessing), "images of the field")
+            smoothed["n_phot"] = "cluster", photons_of(part["counts"].values)
+            smoothed["covered_fraction"] = "cluster", applied.covered(smoothed, exposure)
+            if not parts:
+                applied.trained.check_grid(smoothed)
+            parts.append(applied.columns(smoothed, "images of the field"))
+            simulated = part.attrs["simulated"]
+        cosmology = json.loads(read_netcdf(applied.trained.ensemble).attrs["cosmology"])
+        applied.write(parts, {REALIZATION: field.catalogue}, output, simulated, cosmology, acronym, made_by)
 
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,20 +12,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, iau_names, write_catalogue
+from clustermass.apply.columns import excess_error, flags, mass_columns, predicted_mixture
 from clustermass.apply.conclusion import conclude
 from clustermass.apply.mass_prior import FLAT, MassPrior, flat_columns, read_mass_prior
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import find_rows, read_product
 from clustermass.dataset.sample import load_sample, realization_of
-from clustermass.dataset.standardise import ordered, side_inputs
 from clustermass.dataset.training_data import measurements_of
-from clustermass.ensemble.aggregate import RANGE_BITS, Training, mixture_quantile, read_training
-from clustermass.ensemble.calibration import LEVELS, Calibration, read_calibration
-from clustermass.ensemble.ensemble import Ensemble, Prediction
+from clustermass.ensemble.aggregate import Training, read_training
+from clustermass.ensemble.calibration import Calibration, read_calibration
+from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.ood_quantities import quantities_of
 from clustermass.ensemble.out_of_distribution import OodModel, read_ood_model
 from clustermass.errors import InputError
-from clustermass.images.exposure import STATED, ExposureMap, covered_fraction
+from clustermass.images.cutouts import photons_of
+from clustermass.images.exposure import ExposureMap, covered_fraction
 from clustermass.images.preprocessing import half_widths_arcsec
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
@@ -36,18 +38,11 @@ if TYPE_CHECKING:
     from clustermass.config.models import Cosmology
     from clustermass.images.preprocessing import Recipe
 
-QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
-CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
-PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
 REFERENCE = ("LOGM500_REF", "LOGM500_REF_ERR")
 #: columns of texts by which the user's table identifies a cluster; "" = it has none
 IDENTITY = ("ID_CAT", "NAME_CAT")
-#: FLAG_EDGE is set if a smaller share of what the networks see was exposed, because an edge of the field cuts the image
-COVERED_MIN = 0.95
 #: a cluster with a smaller exposed share gets no mass: masses are 0.04 dex too low at this share, and 0.16 dex at 0.56
 COVERED_LEAST = 0.7
-#: ML_EXP is an exposure at one place, training exposures are means over boxes: it may leave their range by this factor
-POINT_EXPOSURE = 1.1
 
 
 def infer_observed(
@@ -101,210 +96,190 @@ def infer_observed(
     made_by
         Provenance to write; if None, the provenance of this step.
     """
-    first = TrainedNetwork.load(weights[0])  # all networks have the same settings
-    field = _in_order(_join_files(load_sample(smoothed), images, catalogues))
+    applied = AppliedEnsemble.read(Ensemble(ensemble, calibration, domain, tuple(weights)), device, mass_prior)
+    field = _with_photons(load_sample(smoothed), images)
     if exposures:
-        field["covered_fraction"] = ("cluster", _covered(field, exposures, images, first))
-    seen = field.isel(cluster=np.isfinite(field["redshift"].values))  # without redshift no mass (and no scaled image)
-    check_finite(seen, ("image",), " or ".join(map(str, smoothed)))
-    trained = Ensemble(ensemble, calibration, domain, tuple(weights))
-    trained.check_grid(field)
-    simulated = simulated or bool(field.attrs["simulated"])
-    calibrated, ood_model, training = read_calibration(calibration), read_ood_model(domain), read_training(ensemble)
-    columns = _copied_columns(field, "SIM" if simulated else acronym)
-    prior = read_mass_prior(ensemble) if mass_prior == "flat" else None
-    columns |= _masses(field, trained, calibrated, ood_model, training, device, prior)
-    columns |= flags(field, columns["LOGM500"], training, first.network["side_inputs"])
-    if first.cutting.get("images", {}).get("centre") == "halo":
-        LOGGER.warning(
-            "infer_observed: the networks were trained on images about the haloes' true centres, but these images are "
-            "about the catalogue's positions; the errors leave out the distance between the two"
-        )
+        realization, covered = field["realization"].values.astype(str), np.zeros(field.sizes["cluster"])
+        for path, exposure in zip(images, exposures, strict=True):
+            rows = np.flatnonzero(realization == realization_of(path))
+            covered[rows] = applied.covered(field.isel(cluster=rows), ExposureMap.read(exposure))
+        field["covered_fraction"] = ("cluster", covered)
+    applied.trained.check_grid(field)
+    columns = applied.columns(field, " or ".join(map(str, smoothed)))
     inputs = [ensemble, calibration, domain, *weights, *images, *smoothed, *catalogues, *exposures]
     settings = {"simulated": simulated, "cosmology": cosmology, "mass_prior": mass_prior}
     made_by = made_by or provenance("infer_observed", settings, inputs)
-    header = header_cards(simulated, cosmology, len(weights), training, calibrated, ood_model, columns["OOD_P"], prior)
-    header["ENSHASH"] = (trained.digest(), "hash that names the trained ensemble")
-    write_catalogue(columns, field["cluster"].values.astype(str), header, made_by, CataloguePaths.beside(output))
-    conclude(columns, catalogues, COVERED_LEAST, cosmology)
+    simulated = simulated or bool(field.attrs["simulated"])
+    of_realization = {realization_of(path): table for path, table in zip(images, catalogues, strict=True)}
+    applied.write([columns], of_realization, output, simulated, cosmology, acronym, made_by)
 
 
-def _join_files(field: xr.Dataset, images: Sequence[Path], catalogues: Sequence[Path]) -> xr.Dataset:
-    """Return `field` with the photons in each image (`n_phot`) and the catalogues' columns `REFERENCE` and `IDENTITY`.
+def _with_photons(field: xr.Dataset, images: Sequence[Path]) -> xr.Dataset:
+    """Return `field` with the photons in each image (`n_phot`).
 
     Only one file of images is in memory at a time. The attribute `simulated` is True if any of these files says so.
     """
-    simulated, parts = False, []
-    for path, catalogue in zip(images, catalogues, strict=True):
+    simulated, ids, photons = False, [], []
+    for path in images:
         part = read_netcdf(path, ("counts",))
         simulated |= part.attrs.get("simulated") == "true"
-        names, photons = part["cluster"].values.astype(str), part["counts"].values.sum(axis=(1, 2, 3), dtype=np.int64)
-        parts.append((names, photons.astype(float), *_of_catalogue(catalogue, names)))
-    ids, *columns = map(np.concatenate, zip(*parts, strict=True))
-    rows = find_rows(field["cluster"].values.tolist(), ids.tolist())
+        ids += part["cluster"].values.astype(str).tolist()
+        photons.append(photons_of(part["counts"].values))
+    rows = find_rows(field["cluster"].values.tolist(), ids)
     if (lost := field["cluster"].values[rows < 0]).size:
         text = f"lacks {lost.size} clusters of the smoothed images ({lost[0]} is one). Delete both and run again."
         raise InputError(f"{images[0]}: {text}")
-    joined = zip(("n_phot", *map(str.lower, (*REFERENCE, *IDENTITY))), columns, strict=True)
-    return field.assign({name: ("cluster", values[rows]) for name, values in joined}).assign_attrs(simulated=simulated)
+    return field.assign(n_phot=("cluster", np.concatenate(photons)[rows])).assign_attrs(simulated=simulated)
 
 
-def _covered(
-    field: xr.Dataset, exposures: Sequence[Path], images: Sequence[Path], network: TrainedNetwork
-) -> FloatArray:
-    """Return the exposed share of what the networks see of each cluster, (cluster,), by the realizations' maps."""
-    cut = network.cutting["images"]
-    half_box = cut["box_pixels"] * cut["pixel_arcsec"] / 2
-    shown = half_widths_arcsec(cast("Recipe", network.preprocessing), field["redshift"].values, half_box)
-    circle = float(network.preprocessing.get("circle_arcsec") or np.inf)
-    ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
-    covered = np.zeros(ra.size)
-    for path, exposure in zip(images, exposures, strict=True):
-        rows = np.flatnonzero(field["realization"].values.astype(str) == realization_of(path))
-        covered[rows] = covered_fraction(ExposureMap.read(exposure), ra[rows], dec[rows], shown[rows], circle)
-    return covered
+@dataclass(frozen=True)
+class AppliedEnsemble:
+    """A trained ensemble with all that turns its predictions into a catalogue, read once."""
+
+    trained: Ensemble
+    network: TrainedNetwork  #: the first; all have the same settings
+    calibration: Calibration
+    ood_model: OodModel
+    training: Training
+    prior: MassPrior | None
+    device: str
+
+    @classmethod
+    def read(cls, trained: Ensemble, device: str, mass_prior: str) -> AppliedEnsemble:
+        """Read the files of an ensemble; see `infer_observed`."""
+        return cls(
+            trained=trained,
+            calibration=read_calibration(trained.calibration),
+            ood_model=read_ood_model(trained.domain),
+            network=TrainedNetwork.load(trained.weights[0]),
+            training=read_training(trained.ensemble),
+            prior=read_mass_prior(trained.ensemble) if mass_prior == "flat" else None,
+            device=device,
+        )
+
+    def covered(self, field: xr.Dataset, exposure: ExposureMap) -> FloatArray:
+        """Return the exposed share of what the networks see of each cluster, (cluster,)."""
+        cut, recipe = self.network.cutting["images"], self.network.preprocessing
+        half_box = cut["box_pixels"] * cut["pixel_arcsec"] / 2
+        shown = half_widths_arcsec(cast("Recipe", recipe), field["redshift"].values, half_box)
+        ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
+        return covered_fraction(exposure, ra, dec, shown, float(recipe.get("circle_arcsec") or np.inf))
+
+    def columns(self, field: xr.Dataset, name: str) -> Columns:
+        """Return the columns of the catalogue that come from images, (cluster,); InputError if one isn't finite.
+
+        `field` has preprocessed images, all that is known of their clusters, and `n_phot`; messages begin with `name`.
+        """
+        field = field.isel(cluster=_order(field["realization"].values.astype(str), _id_src(field)))
+        # without redshift no mass (and no scaled image)
+        check_finite(field.isel(cluster=np.isfinite(field["redshift"].values)), ("image",), name)
+        columns = _copied_columns(field) | self._masses(field)
+        return columns | flags(field, columns["LOGM500"], self.training, self.network.network["side_inputs"])
+
+    def write(
+        self,
+        parts: Iterable[Columns],
+        catalogues: Mapping[str, Path],
+        output: Path,
+        simulated: bool,
+        cosmology: Cosmology,
+        acronym: str,
+        made_by: Mapping[str, Any],
+    ) -> None:
+        """Write the catalogue of a field from the `columns` of its parts and the table of each realization."""
+        listed = list(parts)
+        columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
+        order = _order(columns["REALIZATION"], columns["ID_SRC"])
+        columns = {name: values[order] for name, values in columns.items()}
+        columns |= _of_catalogues(catalogues, columns)
+        columns["NAME"] = iau_names("SIM" if simulated else acronym, columns["RA"], columns["DEC"])
+        if self.network.cutting.get("images", {}).get("centre") == "halo":
+            LOGGER.warning(
+                "infer_observed: the networks were trained on images about the haloes' true centres, but these images "
+                "are about the catalogue's positions; the errors leave out the distance between the two"
+            )
+        header = header_cards(
+            simulated, cosmology, len(self.trained.weights), self.training, self.calibration, self.ood_model,
+            columns["OOD_P"], self.prior,
+        )  # fmt: skip
+        header["ENSHASH"] = (self.trained.digest(), "hash that names the trained ensemble")
+        write_catalogue(columns, columns["CLUSTER"], header, made_by, CataloguePaths.beside(output))
+        conclude(columns, [*catalogues.values()], COVERED_LEAST, cosmology)
+
+    def _masses(self, field: xr.Dataset) -> Columns:
+        """Return masses, errors, quantiles, conformal intervals and out-of-distribution columns, (cluster,) each.
+
+        A cluster has no mass (NaN) if it has no redshift, no exposure, or an exposed share below `COVERED_LEAST`.
+        """
+        redshift = field["redshift"].values.astype(float)
+        stated = np.nan_to_num(field["redshift_err"].values.astype(float))
+        error = excess_error(redshift, stated, self.training.redshift_error)
+        exposed = (field["covered_fraction"].values >= COVERED_LEAST) & (field["exposure_s"].values > 0)
+        with_redshift = redshift > 0
+        usable = with_redshift & exposed
+        left_out = REFERENCE if self.prior else (*REFERENCE, *FLAT)
+        filled = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
+        columns: Columns = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
+        columns |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
+        if usable.any():
+            seen = field.isel(cluster=usable)
+            inputs = seen["image"].values, redshift[usable], error[usable], measurements_of(seen)
+            predicted = self.trained.predict(*inputs, self.device)
+            of_usable: Columns = {**mass_columns(predicted, self.calibration)}
+            if self.prior:
+                of_usable |= flat_columns(*predicted_mixture(predicted, self.calibration), redshift[usable], self.prior)
+            score = self.ood_model.score(quantities_of(seen, predicted._asdict(), self.ood_model.transform))
+            of_usable |= {"OOD_P": score.p, "OOD_WHY": np.where(score.flagged, score.why, "")}
+            of_usable |= {"FLAG_OOD": score.flagged.astype(np.int16)}
+            for name, values in of_usable.items():
+                columns[name] = columns[name].astype(values.dtype)
+                columns[name][usable] = values
+        columns["N_MEMBER"] = np.full(redshift.size, len(self.trained.weights))
+        columns["FLAG_NOZ"] = (~with_redshift).astype(np.int16)
+        return columns
 
 
-def _in_order(field: xr.Dataset) -> xr.Dataset:
-    """Return the clusters sorted by realization and ID_SRC as numbers; sorted as texts, 10 would come before 9."""
-    number = np.array([_id_src(name) for name in field["cluster"].values.tolist()])
-    _, realization = np.unique(field["realization"].values.astype(str), return_inverse=True)
-    return field.isel(cluster=np.lexsort((number, realization)))
+def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows in order of realization and of ID_SRC as a number; sorted as texts, 10 would come before 9."""
+    return np.lexsort((id_src, realization))
 
 
-def _of_catalogue(catalogue: Path, clusters: NDArray[np.str_]) -> list[NDArray[Any]]:
-    """Return the columns `REFERENCE` and `IDENTITY` of a catalogue for `clusters`; NaN or "" = none."""
-    table = read_product(catalogue, "CATALOGUE", ("ID_SRC",))
-    rows = find_rows(map(_id_src, clusters.tolist()), table.table["ID_SRC"].tolist())
-    values = [table.numbers(name) for name in REFERENCE if {name, REFERENCE[0]} <= set(table.table.colnames)]
-    values += [np.full(len(table), np.nan)] * (len(REFERENCE) - len(values))
-    texts = [table.texts(name) if name in table.table.colnames else [""] * len(table) for name in IDENTITY]
-    return [
-        *(np.where(rows >= 0, column[rows], np.nan) for column in values),
-        *(np.where(rows >= 0, np.array(column, dtype=str)[rows], "") for column in texts),
-    ]
+def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
+    """Return the columns `REFERENCE` and `IDENTITY` of the realizations' catalogues, (cluster,); NaN or "" = none.
+
+    Of `IDENTITY`, columns without any text are left out.
+    """
+    number = columns["ID_SRC"]
+    found: Columns = {name: np.full(number.size, np.nan) for name in REFERENCE}
+    texts = {name: np.full(number.size, "", dtype=object) for name in IDENTITY}
+    for realization, path in catalogues.items():
+        table = read_product(path, "CATALOGUE", ("ID_SRC",))
+        here = np.flatnonzero(columns["REALIZATION"] == realization)
+        rows = find_rows(number[here].tolist(), table.table["ID_SRC"].tolist())
+        here, rows = here[rows >= 0], rows[rows >= 0]
+        given = set(table.table.colnames)
+        for name in REFERENCE:
+            if {name, REFERENCE[0]} <= given:
+                found[name][here] = table.numbers(name)[rows]
+        for name in given & set(IDENTITY):
+            texts[name][here] = np.array(table.texts(name), dtype=object)[rows]
+    return found | {name: values.astype(str) for name, values in texts.items() if (values != "").any()}
 
 
-def _id_src(cluster: str) -> int:
-    return int(cluster.rpartition("_")[2])
+def _id_src(field: xr.Dataset) -> NDArray[np.int64]:
+    return np.array([int(name.rpartition("_")[2]) for name in field["cluster"].values.tolist()])
 
 
-def _copied_columns(field: xr.Dataset, acronym: str) -> Columns:
-    """Return the columns of the mass catalogue that are taken from `field` without prediction, (cluster,)."""
-    ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
+def _copied_columns(field: xr.Dataset) -> Columns:
+    """Return the columns that are taken from `field` without prediction, (cluster,); CLUSTER has the ids."""
     copied = {"Z": "redshift", "Z_ERR": "redshift_err", "EXPOSURE": "exposure_s"}
-    same = ("n_phot", "det_like", "ext_like", "covered_fraction", "realization", "logm500_ref", "logm500_ref_err")
-    copied |= {name.upper(): name for name in same}
-    copied |= {name: name.lower() for name in IDENTITY if field[name.lower()].values.astype(bool).any()}
+    copied |= {name.upper(): name for name in ("n_phot", "det_like", "ext_like", "covered_fraction")}
     return {
+        "CLUSTER": field["cluster"].values.astype(str),
         "EXP_FROM": field["exp_from"].values.astype(str),
-        "ID_SRC": np.array([_id_src(name) for name in field["cluster"].values.tolist()]),
-        "NAME": iau_names(acronym, ra, dec),
-        "RA": ra,
-        "DEC": dec,
+        "ID_SRC": _id_src(field),
+        "REALIZATION": field["realization"].values.astype(str),
+        "RA": field["ra"].values.astype(float),
+        "DEC": field["dec"].values.astype(float),
         **{column: field[variable].values for column, variable in copied.items()},
-    }
-
-
-def _masses(
-    field: xr.Dataset,
-    trained: Ensemble,
-    calibration: Calibration,
-    ood_model: OodModel,
-    training: Training,
-    device: str,
-    prior: MassPrior | None,
-) -> Columns:
-    """Return masses, errors, quantiles, conformal intervals and out-of-distribution columns, (cluster,) each.
-
-    A cluster has no mass (NaN) if it has no redshift, no exposure, or an exposed share below `COVERED_LEAST`.
-    """
-    redshift = field["redshift"].values.astype(float)
-    error = excess_error(redshift, np.nan_to_num(field["redshift_err"].values.astype(float)), training.redshift_error)
-    exposed = (field["covered_fraction"].values >= COVERED_LEAST) & (field["exposure_s"].values > 0)
-    with_redshift = redshift > 0
-    usable = with_redshift & exposed
-    left_out = REFERENCE if prior else (*REFERENCE, *FLAT)
-    filled = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
-    columns: Columns = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
-    columns |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
-    if usable.any():
-        seen = field.isel(cluster=usable)
-        measurements = measurements_of(seen)
-        predicted = trained.predict(seen["image"].values, redshift[usable], error[usable], measurements, device)
-        of_usable: Columns = {**mass_columns(predicted, calibration)}
-        if prior:
-            of_usable |= flat_columns(*predicted_mixture(predicted, calibration), redshift[usable], prior)
-        score = ood_model.score(quantities_of(seen, predicted._asdict(), ood_model.transform))
-        of_usable |= {"OOD_P": score.p, "OOD_WHY": np.where(score.flagged, score.why, "")}
-        of_usable |= {"FLAG_OOD": score.flagged.astype(np.int16)}
-        for name, values in of_usable.items():
-            columns[name] = columns[name].astype(values.dtype)
-            columns[name][usable] = values
-    columns["N_MEMBER"] = np.full(redshift.size, len(trained.weights))
-    columns["FLAG_NOZ"] = (~with_redshift).astype(np.int16)
-    return columns
-
-
-def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
-    """Return means and standard deviations, in dex, of the recalibrated mixture's Gaussians, (member, cluster).
-
-    The standard deviations include the part from the redshift's error.
-    """
-    centre, width = calibration.recalibration.components(predicted.member_mu, predicted.member_sigma)
-    return centre, np.hypot(width, predicted.sigma_redshift)
-
-
-def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
-    """Return the columns LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
-
-    The calibration's scale multiplies both parts of sigma; its floor is counted as aleatoric.
-    """
-    again = calibration.recalibration
-    aleatoric, epistemic = again.sigma(predicted.sigma_aleatoric), again.scale * predicted.sigma_epistemic
-    parts = (aleatoric, epistemic, predicted.sigma_redshift)
-    centre, width = predicted_mixture(predicted, calibration)
-    columns = {
-        "LOGM500": predicted.mu,
-        "LOGM500_ERR": np.sqrt(np.sum(np.square(parts), axis=0)),
-        **dict(zip(PARTS, parts, strict=True)),
-        **{name: mixture_quantile(probability, centre, width) for name, probability in QUANTILES.items()},
-    }
-    for level, (low, high) in CONFORMAL.items():
-        half_width = calibration.half_width[level] * predicted.sigma
-        columns |= {low: predicted.mu - half_width, high: predicted.mu + half_width}
-    return columns
-
-
-def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> FloatArray:
-    """Return the part of the redshifts' standard errors beyond those of the training clusters, float64 (cluster,).
-
-    The networks' sigma includes the redshift errors of the training clusters already. The root mean square of these
-    errors over 1 + z is `trained`. The excess is therefore sqrt(error^2 - (trained (1 + z))^2), or 0 if the error is
-    smaller: exact redshifts don't make sigma any smaller.
-    """
-    return np.sqrt(np.maximum(error**2 - (trained * (1 + redshift)) ** 2, 0.0))
-
-
-def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: Sequence[str]) -> Columns:
-    """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT, (cluster,) int16 each, of a field and its log10 masses (cluster,).
-
-    FLAG_RANGE has a bit for each quantity outside its training range; a missing quantity (NaN) sets no bit. FLAG_NOCAT
-    is 1 if the catalogue lacks a measurement (count rate, extent or background) that the networks use. The networks
-    then use none of these measurements, as they were trained to do, and sigma is wider.
-    """
-    values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
-    values["log10_m500c"] = mass
-    point = field["exp_from"].values.astype(str) == STATED
-    outside = np.zeros(field.sizes["cluster"], dtype=np.int16)
-    for bit, name in RANGE_BITS.items():
-        low, high = training.ranges[name]
-        leeway = np.where(point, POINT_EXPOSURE, 1.0) if name == "exposure_s" else 1.0
-        outside += bit * ((values[name] < low / leeway) | (values[name] > high * leeway)).astype(np.int16)
-    _, measured = ordered(side_names)
-    inputs = side_inputs(np.ones(field.sizes["cluster"]), measurements_of(field), measured)
-    return {
-        "FLAG_RANGE": outside,
-        "FLAG_EDGE": (field["covered_fraction"].values < COVERED_MIN).astype(np.int16),
-        "FLAG_NOCAT": np.isnan(inputs).any(axis=1).astype(np.int16),
     }

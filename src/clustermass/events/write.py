@@ -87,7 +87,7 @@ class Buckets(_SpillFile):
         super().__init__(folder)
         self._parts: dict[int, list[int]] = defaultdict(list)
 
-    def add(self, rows: NDArray[Any], bucket: NDArray[np.int64]) -> None:
+    def add(self, rows: NDArray[Any], bucket: NDArray[np.integer[Any]]) -> None:
         """Put each row of `rows` into the bucket whose number is in `bucket`; both have the shape (rows,)."""
         numbers, first = np.unique(np.sort(bucket), return_index=True)
         parts = np.split(rows[np.argsort(bucket, kind="stable")], first[1:])
@@ -98,6 +98,18 @@ class Buckets(_SpillFile):
         """Yield the rows of each non-empty bucket, buckets by ascending number, rows in the order of `add`."""
         for _, places in sorted(self._parts.items()):
             yield np.concatenate([*map(self._read, places)])
+
+    def some(self, numbers: Iterable[int], least: int) -> Iterator[NDArray[Any]]:
+        """Yield the rows of the buckets of these numbers, at least `least` at a time but for the last."""
+        waiting, held = [], 0
+        for place in chain.from_iterable(self._parts.get(number, ()) for number in numbers):
+            waiting.append(self._read(place))
+            held += waiting[-1].size
+            if held >= least:
+                yield np.concatenate(waiting)
+                waiting, held = [], 0
+        if waiting:
+            yield np.concatenate(waiting)
 
 
 def write_events(

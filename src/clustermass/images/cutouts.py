@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import read_product
@@ -16,8 +18,9 @@ from clustermass.errors import InputError
 from clustermass.events.eventlist import ALL_MODULES, EventList, Selection, mean_exposure_s, modules_of
 from clustermass.events.read import PIECE_ROWS, stream_events
 from clustermass.images.exposure import FROM_MAP, GOOD_TIME, ExposureMap, box_exposure
-from clustermass.images.geometry import ImageGeometry, band_coordinates, image_pixels, pixel_numbers, project, storable
+from clustermass.images.geometry import ImageGeometry, band_coordinates
 from clustermass.images.occupied import photon_coverage
+from clustermass.images.sky_index import ImageStack, PhotonsByCell, neighbours
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
@@ -30,13 +33,10 @@ _TITLE = "Counts of photons around detections, in energy bands"
 MEASURED = {"Z": "redshift", "Z_ERR": "redshift_err"} | {
     name: name.lower() for name in ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_BKG")
 }
+#: counts of a part of the clusters, and about as much as what is made of them in memory
+PART_BYTES = 100_000_000
 #: a box leaves the field if its covered fraction is below this
 _WHOLE = 0.999
-#: height of a strip of constant declination in deg; a fraction of a 20' box
-_STRIP_DEG = 0.05
-#: distance of two strips in the sorting key: more than 360, so that no rounding carries a photon into the next strip
-_STRIDE = 400.0
-_MOST = np.iinfo(np.uint16).max
 
 
 class Detections(NamedTuple):
@@ -48,7 +48,13 @@ class Detections(NamedTuple):
     measured: dict[str, FloatArray]
     #: of a user's field: exposure in s that replaces the map's (NaN = unknown; None = the map's), and its origin
     exposure_s: FloatArray | None
-    exp_from: NDArray[np.str_] | None
+    exp_from: NDArray[np.str_]
+
+    def take(self, rows: NDArray[Any]) -> Detections:
+        """Return some of the detections, by booleans or numbers."""
+        measured = {name: values[rows] for name, values in self.measured.items()}
+        seconds = None if self.exposure_s is None else self.exposure_s[rows]
+        return Detections(self.id_src[rows], self.ra[rows], self.dec[rows], measured, seconds, self.exp_from[rows])
 
 
 class Labels(NamedTuple):
@@ -81,30 +87,83 @@ def extract_images(
     is wrong with a file or a setting.
     """
     geometry = ImageGeometry.from_config(images)
-    detections = _read_detections(Path(catalogue), images["det_like_min"], images["ext_like_min"])
+    detections = _read_detections(Path(catalogue), images, FROM_MAP if exposure is not None else GOOD_TIME)
     labels = _read_labels(truth, matches, detections.id_src)
     ra, dec = _image_centres(detections, labels, images)
     _check_memory(ra.size, geometry)
     stack = ImageStack(ra, dec, geometry)
-    band = geometry.edges_ev[0], geometry.edges_ev[-1]
-    chosen = events_block.get("modules", ALL_MODULES)
-    selection = Selection(events_block["flag_mask"], events_block["pattern"], band, chosen)
+    selection = _selection(events_block, geometry)
     counts, photons, modules = count_list(Path(events), selection, stack)
     seconds, covered = _exposure(exposure, stack, photons, modules)
     if exposure is not None:
         seconds *= selection.share()
-    _log_coverage(covered, counts)
-    per_cluster: dict[str, NDArray[Any]] = {**detections.measured, "ra": ra, "dec": dec}
+    _log_coverage(covered, photons_of(counts))
+    dataset = _dataset(detections._replace(ra=ra, dec=dec), counts, seconds, covered, geometry, realization, labels)
+    inputs = [path for path in (events, exposure, catalogue, truth, matches) if path is not None]
+    settings = {"images": dict(images), "events": dict(events_block), "realization": realization}
+    simulated = photons.simulated or labels is not None
+    write_netcdf(dataset, output, _TITLE, provenance("extract_images", settings, inputs, simulated=simulated))
+
+
+def cut_in_parts(
+    events: Path,
+    exposure: ExposureMap,
+    catalogue: Path,
+    images: Images,
+    realization: str,
+    events_block: Events,
+    folder: Path,
+    part_bytes: int = PART_BYTES,
+) -> Iterator[xr.Dataset]:
+    """Yield what `extract_images` writes for an observed sky, a part of the clusters at a time, in bounded memory.
+
+    The counts of a part take `part_bytes`; its clusters lie near each other. Photons near boxes are stored in `folder`
+    meanwhile. The attribute `simulated` says whether the photons are. InputError as of `extract_images`.
+    """
+    geometry = ImageGeometry.from_config(images)
+    detections = _read_detections(Path(catalogue), images, FROM_MAP)
+    selection = _selection(events_block, geometry)
+    found, covered = [], []
+    with closing(PhotonsByCell(folder, detections.ra, detections.dec, geometry)) as photons:
+        for piece in track(stream_events(events), f"{events}: pieces of {PIECE_ROWS} rows"):
+            photons.add(selection.keep(piece))
+        selection.conclude()
+        most = max(1, part_bytes // geometry.image_bytes)
+        for rows in track(neighbours(detections.ra, detections.dec, most), f"parts of {most} clusters"):
+            part = detections.take(rows)
+            counts = photons.count(part.ra, part.dec)
+            seconds, exposed = box_exposure(exposure, part.ra, part.dec, geometry)
+            found.append(photons_of(counts))
+            covered.append(exposed)
+            dataset = _dataset(part, counts, seconds * selection.share(), exposed, geometry, realization)
+            yield dataset.assign_attrs(simulated=piece.simulated)
+    _log_coverage(np.concatenate(covered), np.concatenate(found))
+
+
+def _selection(events_block: Events, geometry: ImageGeometry) -> Selection:
+    band, chosen = (geometry.edges_ev[0], geometry.edges_ev[-1]), events_block.get("modules", ALL_MODULES)
+    return Selection(events_block["flag_mask"], events_block["pattern"], band, chosen)
+
+
+def _dataset(
+    detections: Detections,
+    counts: NDArray[np.uint16],
+    seconds: FloatArray,
+    covered: FloatArray,
+    geometry: ImageGeometry,
+    realization: str,
+    labels: Labels | None = None,
+) -> xr.Dataset:
+    """Return the images of detections, with all that is known of them."""
+    per_cluster: dict[str, NDArray[Any]] = {**detections.measured, "ra": detections.ra, "dec": detections.dec}
     per_cluster |= {"exposure_s": seconds, "covered_fraction": covered}
     if labels is not None:
         per_cluster |= {"log10_m500c": labels.log10_m500c, "halo_id": labels.halo_id}
     if detections.exposure_s is not None:
         per_cluster["exposure_s"] = detections.exposure_s
-    origin = FROM_MAP if exposure is not None else GOOD_TIME
-    per_cluster["exp_from"] = np.full(ra.size, origin) if detections.exp_from is None else detections.exp_from
-    per_cluster["realization"] = np.full(ra.size, realization)
+    per_cluster |= {"exp_from": detections.exp_from, "realization": np.full(len(counts), realization)}
     offsets = geometry.base_offsets_arcsec()
-    dataset = xr.Dataset(
+    return xr.Dataset(
         {
             "counts": (("cluster", "band", "y", "x"), counts),
             **{name: ("cluster", values) for name, values in per_cluster.items()},
@@ -112,25 +171,32 @@ def extract_images(
         },
         coords={"x": offsets, "y": offsets, "cluster": [f"{realization}_{number}" for number in detections.id_src]},
     )
-    inputs = [path for path in (events, exposure, catalogue, truth, matches) if path is not None]
-    settings = {"images": dict(images), "events": dict(events_block), "realization": realization}
-    simulated = photons.simulated or labels is not None
-    write_netcdf(dataset, output, _TITLE, provenance("extract_images", settings, inputs, simulated=simulated))
+
+
+def photons_of(counts: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Return the number of photons in each image, (cluster,), from counts (cluster, band, y, x)."""
+    return np.asarray(counts.sum(axis=(1, 2, 3), dtype=np.int64))
 
 
 def _check_memory(clusters: int, geometry: ImageGeometry) -> None:
     """Raise InputError if the images of all clusters would take more than half of the machine's memory."""
-    needed = clusters * geometry.bands * geometry.base_pixels**2 * np.dtype(np.uint16).itemsize
+    needed = clusters * geometry.image_bytes
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory / 2:
         raise InputError(
             f"{clusters} images of {geometry.bands} bands need {needed / 1e9:.1f} GB, more than half of this machine's "
-            f"memory ({memory / 1e9:.1f} GB). Divide the table of clusters, or raise images.det_like_min."
+            f"memory ({memory / 1e9:.1f} GB). For masses of your own field, train by the workflow and then call "
+            "`clustermass masses`, which cuts images in parts. In the workflow, divide the table of clusters among "
+            "several realizations, or raise images.det_like_min."
         )
 
 
-def _read_detections(path: Path, det_like_min: float, ext_like_min: float) -> Detections:
-    """Return the detections in `catalogue.fits` above both limits of likelihood; InputError if there is none."""
+def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
+    """Return the detections in `catalogue.fits` above both limits of likelihood; InputError if there is none.
+
+    `exp_from` is the origin of their exposure where the file doesn't state it.
+    """
+    det_like_min, ext_like_min = images["det_like_min"], images["ext_like_min"]
     table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))
     id_src = table.whole_numbers("ID_SRC")
     ra, dec = table.positions()
@@ -152,10 +218,9 @@ def _read_detections(path: Path, det_like_min: float, ext_like_min: float) -> De
             "images.ext_like_min, or give a deeper catalogue."
         )
     own = set(table.table.colnames)
-    seconds = table.numbers("EXPOSURE")[keep] if "EXPOSURE" in own else None
-    origin = np.array(table.texts("EXP_FROM"))[keep] if "EXP_FROM" in own else None
-    kept = {name: values[keep] for name, values in measured.items()}
-    return Detections(id_src[keep], ra[keep], dec[keep], kept, seconds, origin)
+    seconds = table.numbers("EXPOSURE") if "EXPOSURE" in own else None
+    origin = np.array(table.texts("EXP_FROM")) if "EXP_FROM" in own else np.full(keep.size, exp_from)
+    return Detections(id_src, ra, dec, measured, seconds, origin).take(keep)
 
 
 def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.int64]) -> Labels | None:
@@ -230,96 +295,15 @@ def _exposure(
     return np.full(stack.ra.size, seconds), photon_coverage(stack.counts)
 
 
-def _log_coverage(covered: FloatArray, counts: NDArray[np.uint16]) -> None:
-    empty = ~counts.any(axis=(1, 2, 3))
+def _log_coverage(covered: FloatArray, photons: NDArray[np.int64]) -> None:
+    empty = photons == 0
     LOGGER.info(
         "%d images of %d photons on average; the boxes of %d leave the field (lowest covered fraction %.3f); %d hold "
         "no photon",
-        covered.size, counts.sum(dtype=np.int64) / covered.size, (covered < _WHOLE).sum(), covered.min(), empty.sum(),
+        covered.size, photons.sum() / covered.size, (covered < _WHOLE).sum(), covered.min(), empty.sum(),
     )  # fmt: skip
     if empty.all():
         raise InputError(
             "None of the images holds a photon: the catalogue and the event list are of different parts of the sky. "
             "Compare their RA and DEC."
         )
-
-
-class ImageStack:
-    """Counts, uint16 (clusters, band, y, x), around positions (deg, (clusters,)), added up from pieces of a list."""
-
-    def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
-        self.ra, self.dec, self.geometry = ra, dec, geometry
-        size = geometry.base_pixels
-        self.counts: NDArray[np.uint16] = np.zeros((ra.size, geometry.bands, size, size), dtype=np.uint16)
-        self._cells = BoxCells(ra, dec, geometry)
-        self._photons = np.zeros(ra.size, dtype=np.int64)
-
-    def add(self, events: EventList) -> None:
-        """Add the photons of `events` to the counts; InputError if a pixel holds more than 65535 photons."""
-        if len(events) == 0:
-            return
-        index = SkyIndex(events, self.geometry, self._cells.rows(events))
-        for number, centre in enumerate(zip(self.ra.tolist(), self.dec.tolist(), strict=True)):
-            pixels = index.base_pixels(*centre)
-            image = self.counts[number].reshape(-1)
-            self._photons[number] += pixels.size
-            if self._photons[number] <= _MOST:  # in no pixel can there be more than in the whole box
-                np.add.at(image, pixels, np.uint16(1))
-            else:
-                image[:] = storable(image + np.bincount(pixels, minlength=image.size))
-
-
-class SkyIndex:
-    """Photons (of `rows`, None = all) in the energy bands, sorted by strips of declination, then by right ascension."""
-
-    def __init__(self, events: EventList, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None) -> None:
-        self._geometry = geometry
-        part = slice(None) if rows is None else rows
-        ra, dec, band = events.ra[part], events.dec[part], geometry.band_numbers(events.pi_ev[part])
-        used = band >= 0
-        ra, dec, band = ra[used], dec[used], band[used]
-        key = _strip(dec) * _STRIDE + ra
-        order = np.argsort(key)
-        self._key, self.ra, self.dec, self.band = key[order], ra[order], dec[order], band[order]
-
-    def near_box(self, ra: float, dec: float) -> NDArray[np.int64]:
-        """Return the row numbers of all photons in the box around a position, and of a few outside it."""
-        low, high, right_ascensions = self._geometry.around_box(ra, dec)
-        strips = np.arange(float(_strip(low)), float(_strip(high)) + 1) * _STRIDE
-        starts = np.concatenate([np.searchsorted(self._key, strips + start) for start, _ in right_ascensions])
-        stops = np.concatenate([np.searchsorted(self._key, strips + stop, "right") for _, stop in right_ascensions])
-        return np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
-
-    def base_pixels(self, ra: float, dec: float) -> NDArray[np.int64]:
-        """Return the pixels of the flattened image (band, y, x) about a position in deg, one for each photon, int64.
-
-        Photons outside the image are left out; the order is arbitrary. Base pixels are evtool's full-resolution pixels
-        summed in blocks: for whole numbers X, floor(floor(X / 80) / 3) = floor(X / 240). Offsets are rounded down to
-        whole sky pixels, as SIXTE's radec2xy does.
-        """
-        rows, geometry = self.near_box(ra, dec), self._geometry
-        size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
-        x, y = project(self.ra[rows], self.dec[rows], ra, dec)
-        i, j = (image_pixels(np.floor(offset), 0.0, rebin, size) for offset in (x, y))
-        return pixel_numbers(self.band[rows], j, i, (geometry.bands, size, size))
-
-
-class BoxCells:
-    """Coarse cells of the sky that touch boxes around positions (deg); most photons of a field are outside them."""
-
-    def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
-        self._touched = np.zeros((round(180 / _STRIP_DEG) + 1, round(360 / _STRIP_DEG) + 1), dtype=bool)
-        for centre in zip(ra.tolist(), dec.tolist(), strict=True):
-            low, high, right_ascensions = geometry.around_box(*centre)
-            strips = slice(int(_strip(low)), int(_strip(high)) + 1)
-            for start, stop in right_ascensions:
-                self._touched[strips, int(start / _STRIP_DEG) : int(stop / _STRIP_DEG) + 1] = True
-
-    def rows(self, events: EventList) -> NDArray[np.int64]:
-        """Return the row numbers, int64, of the photons in these cells, which include all photons in boxes."""
-        strip, cell = _strip(events.dec).astype(np.int32), (events.ra / _STRIP_DEG).astype(np.int32)
-        return np.flatnonzero(self._touched.reshape(-1)[strip * self._touched.shape[1] + cell])
-
-
-def _strip(dec: ArrayLike) -> FloatArray:
-    return np.floor((np.asarray(dec) + 90.0) / _STRIP_DEG)

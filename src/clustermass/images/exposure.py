@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,11 @@ class ExposureMap:
             values = values + other if self.added else np.maximum(values, other)
         return values
 
-    def median_s(self) -> np.float32:
-        """Return the median exposure of all pixels that have any."""
+    @cached_property
+    def covered_above_s(self) -> np.float32:
+        """Exposure above which a place counts as covered: 5 % of the median of all pixels that have any."""
         exposed = [image[image > 0] for image, _ in self.planes]
-        return np.float32(np.median(np.concatenate(exposed) if len(exposed) > 1 else exposed[0]))
+        return _COVERED_ABOVE * np.float32(np.median(np.concatenate(exposed) if len(exposed) > 1 else exposed[0]))
 
 
 def planes(hdus: fits.HDUList) -> list[Any]:
@@ -161,11 +163,10 @@ def box_exposure(
     """
     offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
-    threshold = _COVERED_ABOVE * exposure.median_s()
     mean, covered = np.zeros(ra.size), np.zeros(ra.size)
     for number in track(range(ra.size), "exposure of the boxes"):
         seconds = exposure.at(*deproject(x, y, float(ra[number]), float(dec[number])))
-        covered[number] = np.mean(seconds > threshold)
+        covered[number] = np.mean(seconds > exposure.covered_above_s)
         if seconds.any():
             mean[number] = seconds[seconds > 0].mean(dtype=np.float64)
     return mean, covered
@@ -182,7 +183,6 @@ def covered_fraction(
 
     Only the part of a square that lies inside a circle of radius `circle_arcsec` counts.
     """
-    threshold = _COVERED_ABOVE * exposure.median_s()
     steps = (np.arange(_STEPS) - _STEPS / 2 + 0.5) * 2 / _STEPS / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(steps, steps))
     covered = np.zeros(ra.size)
@@ -190,5 +190,5 @@ def covered_fraction(
         inside = np.hypot(x, y) * half * SKY_PIXEL_ARCSEC <= circle_arcsec
         places = deproject(x[inside] * half, y[inside] * half, float(right_ascension), float(declination))
         seconds = exposure.at(*places)
-        covered[number] = np.mean(seconds > threshold)
+        covered[number] = np.mean(seconds > exposure.covered_above_s)
     return covered

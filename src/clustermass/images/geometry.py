@@ -60,6 +60,11 @@ class ImageGeometry:
         """Number of energy bands."""
         return len(self.edges_ev) - 1
 
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of an image's counts, 16 bits a pixel."""
+        return 2 * self.bands * self.base_pixels**2
+
     def base_offsets_arcsec(self) -> FloatArray:
         """Return the offsets of the base pixels' centres from the image centre in arcsec, float64 (base_pixels,)."""
         base_arcsec = self.pixel_sky * self.base_rebin * SKY_PIXEL_ARCSEC

@@ -54,18 +54,27 @@ def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
-    from_counts = "image" not in source
-    image, offsets, grid = (_from_counts if from_counts else _from_smoothed)(images, source, recipe)
-    kept = source.drop_vars(["counts" if from_counts else "image", "x", "y"])
-    if recipe.get("bands") is not None:
-        kept = kept.drop_dims("band").assign(_joined_bands(images, source, int(recipe["bands"])))
-    smoothed = kept.assign(image=(("cluster", "band", "y", "x"), image)).assign_coords(x=offsets, y=offsets)
-    smoothed.attrs = {}
+    smoothed, grid = preprocessed(source, recipe, str(images))
     cutting = source.attrs.get("parameters", "{}")
     write_netcdf(smoothed, output, _TITLE, provenance("smooth_images", recipe, [images], cutting=cutting, **grid))
 
 
-def _from_counts(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
+def preprocessed(source: xr.Dataset, recipe: Recipe, name: str) -> tuple[xr.Dataset, dict[str, float]]:
+    """Return what `preprocess` writes from the content of `images.nc`, and attributes that describe the grid.
+
+    Messages begin with `name`.
+    """
+    from_counts = "image" not in source
+    image, offsets, grid = (_from_counts if from_counts else _from_smoothed)(name, source, recipe)
+    kept = source.drop_vars(["counts" if from_counts else "image", "x", "y"])
+    if recipe.get("bands") is not None:
+        kept = kept.drop_dims("band").assign(_joined_bands(name, source, int(recipe["bands"])))
+    smoothed = kept.assign(image=(("cluster", "band", "y", "x"), image)).assign_coords(x=offsets, y=offsets)
+    smoothed.attrs = {}
+    return smoothed, grid
+
+
+def _from_counts(images: str, source: xr.Dataset, recipe: Recipe) -> _Images:
     if "counts" not in source:
         raise InputError(f"{images}: lacks the variable counts. Delete it and run again.")
     offsets = source["x"].values
@@ -91,7 +100,7 @@ def inside_circle(offsets: FloatArray, radius: float) -> NDArray[np.bool_]:
     return np.asarray(np.hypot(farthest[None, :], farthest[:, None]) <= radius + 1e-6)
 
 
-def _from_smoothed(images: Path, source: xr.Dataset, recipe: Recipe) -> _Images:
+def _from_smoothed(images: str, source: xr.Dataset, recipe: Recipe) -> _Images:
     """Return published images, already rebinned and smoothed, after the recipe's clip and transform."""
     applied = json.loads(source.attrs.get("applied", "{}"))
     for key in ("bands", "circle_arcsec", "scale_to_redshift"):
@@ -124,7 +133,7 @@ def band_number(recipe: Recipe, bands: int) -> int:
     return number
 
 
-def _joined_bands(images: Path, source: xr.Dataset, number: int) -> dict[str, Any]:
+def _joined_bands(images: str, source: xr.Dataset, number: int) -> dict[str, Any]:
     """Return centres and edges in keV of the `number` bands into which the images' bands are joined."""
     if "band_bounds" not in source:
         raise InputError(f"{images}: lacks the variable band_bounds. Delete it and run again.")

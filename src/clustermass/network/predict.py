@@ -12,7 +12,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
@@ -73,8 +73,14 @@ def use_device(device: str, threads: int = 1) -> str:
         LOGGER.warning(
             "device: JAX's GPU plugin is installed, but JAX finds no GPU: the CPU is used. Check `nvidia-smi`."
         )
-    LOGGER.info("device: %s asked for, %s taken (%s, %d thread(s))", device, taken, jax.devices()[0], threads)
+    _log_device(device, taken, str(jax.devices()[0]), threads)
     return taken
+
+
+@cache
+def _log_device(asked: str, taken: str, name: str, threads: int) -> None:
+    """Log the processor, once for each choice."""
+    LOGGER.info("device: %s asked for, %s taken (%s, %d thread(s))", asked, taken, name, threads)
 
 
 def arithmetic() -> list[str]:
@@ -110,8 +116,15 @@ def number_of_parameters(network: NetworkBlock, shape: Shape, outputs: int) -> i
 
 def _template(network: NetworkBlock, shape: Shape, outputs: int) -> Parts:
     """Return the structure of a network, and its weights as shapes without values."""
-    shapes = {"image": tuple(shape), "side": (sum(widths(network["side_inputs"])),)}
-    return nnx.split(nnx.eval_shape(lambda: Network(network["layers"], shapes, outputs)), nnx.Param)
+    return _template_of(json.dumps(network), tuple(shape), outputs)
+
+
+@cache
+def _template_of(network: str, shape: Shape, outputs: int) -> Parts:
+    """Return the template of a network in JSON; it is made once, because that takes a tenth of a second."""
+    block = json.loads(network)
+    shapes = {"image": shape, "side": (sum(widths(block["side_inputs"])),)}
+    return nnx.split(nnx.eval_shape(lambda: Network(block["layers"], shapes, outputs)), nnx.Param)
 
 
 def _named(state: nnx.State) -> dict[str, Any]:

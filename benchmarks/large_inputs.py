@@ -1,0 +1,126 @@
+"""Time and memory of `clustermass masses` for large tables and long event lists, all inside the field.
+
+``python benchmarks/large_inputs.py`` measures the cases of `CASES`; ``... 300000 100`` one of 300,000 rows and 100
+million events (9 GB in the temporary folder). A last argument names another ensemble than that of the default run.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+from runner import CANNOT_RUN, HERE, RESULTS, header
+
+from clustermass.events.eventlist import EventList
+from clustermass.events.write import write_events
+from clustermass.io.files import write_json
+from clustermass.io.products import write_exposure
+
+#: rows of the table, million events
+CASES = ((3_000, 1), (3_000, 10), (30_000, 10))
+MILLION = 1_000_000
+#: photons a deg2, as in the default sky; so a longer list covers a larger field
+DENSITY = 31_000
+SECONDS, PIXEL_DEG, BOX_DEG, LOW_EV, HIGH_EV = 1200.0, 1 / 60, 1 / 3, 250.0, 2300.0
+ENSEMBLE = HERE.parent / "results" / "default" / "fiducial"
+FILES = ("events.fits", "exposure.fits", "clusters.fits", "masses.fits")
+
+
+def places(rng, number, side_deg):
+    """Return uniform positions in a field about RA 180, Dec 0."""
+    height = np.sin(np.radians(side_deg / 2))
+    return 180 + rng.uniform(-side_deg / 2, side_deg / 2, number), np.degrees(
+        np.arcsin(rng.uniform(-height, height, number))
+    )
+
+
+def photons(rng, millions, side_deg):
+    """Yield a million photons at a time."""
+    whole, small = np.ones(MILLION, dtype=np.int16), np.ones(MILLION, dtype=np.uint8)
+    for number in range(millions):
+        energy = rng.uniform(LOW_EV, HIGH_EV, MILLION).astype(np.float32)
+        seconds = np.sort(rng.uniform(0, SECONDS, MILLION)) + SECONDS * number
+        position = places(rng, MILLION, side_deg)
+        yield EventList(*position, energy, small, whole, np.zeros(MILLION, np.uint32), seconds, "clustermass", "", {})
+
+
+def write_field(folder, rows, millions):
+    """Write event list, exposure map and table of a field whose size goes with the events."""
+    rng = np.random.default_rng([rows, millions])
+    side = (millions * MILLION / DENSITY) ** 0.5
+    write_events(photons(rng, millions, side), folder / FILES[0])
+    pixels = int(side / PIXEL_DEG)
+    cards = {
+        "CTYPE1": "RA---CAR",
+        "CTYPE2": "DEC--CAR",
+        "CRVAL1": 180.0,
+        "CRVAL2": 0.0,
+        "CUNIT1": "deg",
+        "CUNIT2": "deg",
+    }
+    cards |= {"CDELT1": -PIXEL_DEG, "CDELT2": PIXEL_DEG, "CRPIX1": (pixels + 1) / 2, "CRPIX2": (pixels + 1) / 2}
+    write_exposure(folder / FILES[1], np.full((pixels, pixels), SECONDS, dtype=np.float32), cards)
+    ra, dec = places(rng, rows, side - 1.5 * BOX_DEG)
+    table = Table({"ID_SRC": np.arange(1, rows + 1), "RA": ra, "DEC": dec, "Z": rng.uniform(0.1, 0.9, rows)})
+    for name, low, high in (("ML_RATE", 0.05, 1.0), ("EXT", 10, 60), ("ML_CTS", 50, 900), ("ML_BKG", 4, 6)):
+        table[name] = rng.uniform(low, high, rows)
+    table.write(folder / FILES[2])
+
+
+def measured(rows, millions, ensemble):
+    """Return CPU and wall seconds and peak memory of one call, in a process of its own, checked by its catalogue."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_field(folder, rows, millions)
+        command = [sys.executable, __file__, "worker", place, ensemble]
+        found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+        masses = fits.getdata(folder / FILES[3])
+    if len(masses) != rows or not np.isfinite(masses["LOGM500"]).all():
+        raise AssertionError(f"{len(masses)} of {rows} rows, {np.isfinite(masses['LOGM500']).sum()} masses")
+    expected, mean = DENSITY * BOX_DEG**2, float(masses["N_PHOT"].mean())
+    if abs(mean / expected - 1) > 0.02:
+        raise AssertionError(f"{mean:.0f} photons an image, but {expected:.0f} are expected")
+    return {"rows": rows, "million_events": millions, "photons_an_image": round(mean), **found}
+
+
+def worker(place, ensemble):
+    """Run the command that `measured` measures; print times and memory."""
+    from clustermass.apply.field import masses_of_field
+
+    events, exposure, clusters, masses = (Path(place) / name for name in FILES)
+    wall, cpu = time.perf_counter(), time.process_time()
+    masses_of_field([events], clusters, Path(ensemble), masses, [exposure], log=True)
+    spent = {"cpu_s": round(time.process_time() - cpu, 1), "wall_s": round(time.perf_counter() - wall, 1)}
+    # ru_maxrss would count what the parent held before this process began
+    peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1e6
+    print(json.dumps({**spent, "peak_gb": round(peak, 3)}))
+
+
+def main(arguments):
+    """Measure."""
+    if arguments[:1] == ["worker"]:
+        return worker(*arguments[1:])
+    numbers = [int(text) for text in arguments if text.isdigit()]
+    ensemble = next((text for text in arguments if not text.isdigit()), str(ENSEMBLE))
+    if not Path(ensemble).exists():
+        print(f"large_inputs: {ensemble} isn't there. Run `make results` first, or name an ensemble.")
+        return CANNOT_RUN
+    name = "_".join(["large_inputs", *map(str, numbers)])
+    report = header(name, "clustermass masses of fields of 31,000 photons a deg2", f"python benchmarks/{name}.py")
+    cases = [tuple(numbers)] if numbers else CASES
+    report["cases"] = [measured(*case, ensemble) for case in cases]
+    first = report["cases"][0]
+    ratios = {key: [round(case[key] / first[key], 2) for case in report["cases"]] for key in ("cpu_s", "peak_gb")}
+    report["ratios_to_the_first"] = ratios
+    write_json(report, RESULTS / f"{name}.json")
+    print(json.dumps({"cases": report["cases"], "ratios_to_the_first": ratios}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""Columns of the mass catalogue from the ensemble's predictions: masses, errors, intervals and flags."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from clustermass.apply.catalogue import Columns
+from clustermass.arrays import FloatArray
+from clustermass.dataset.standardise import ordered, side_inputs
+from clustermass.dataset.training_data import measurements_of
+from clustermass.ensemble.aggregate import RANGE_BITS, Training, mixture_quantile
+from clustermass.ensemble.calibration import LEVELS, Calibration
+from clustermass.ensemble.ensemble import Prediction
+from clustermass.images.exposure import STATED
+
+QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
+CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
+PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
+#: FLAG_EDGE is set if a smaller share of what the networks see was exposed, because an edge of the field cuts the image
+COVERED_MIN = 0.95
+#: ML_EXP is an exposure at one place, training exposures are means over boxes: it may leave their range by this factor
+POINT_EXPOSURE = 1.1
+
+
+def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
+    """Return means and standard deviations, in dex, of the recalibrated mixture's Gaussians, (member, cluster).
+
+    The standard deviations include the part from the redshift's error.
+    """
+    centre, width = calibration.recalibration.components(predicted.member_mu, predicted.member_sigma)
+    return centre, np.hypot(width, predicted.sigma_redshift)
+
+
+def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
+    """Return the columns LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
+
+    The calibration's scale multiplies both parts of sigma; its floor is counted as aleatoric.
+    """
+    again = calibration.recalibration
+    aleatoric, epistemic = again.sigma(predicted.sigma_aleatoric), again.scale * predicted.sigma_epistemic
+    parts = (aleatoric, epistemic, predicted.sigma_redshift)
+    centre, width = predicted_mixture(predicted, calibration)
+    columns = {
+        "LOGM500": predicted.mu,
+        "LOGM500_ERR": np.sqrt(np.sum(np.square(parts), axis=0)),
+        **dict(zip(PARTS, parts, strict=True)),
+        **{name: mixture_quantile(probability, centre, width) for name, probability in QUANTILES.items()},
+    }
+    for level, (low, high) in CONFORMAL.items():
+        half_width = calibration.half_width[level] * predicted.sigma
+        columns |= {low: predicted.mu - half_width, high: predicted.mu + half_width}
+    return columns
+
+
+def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> FloatArray:
+    """Return the part of the redshifts' standard errors beyond those of the training clusters, float64 (cluster,).
+
+    The networks' sigma includes the redshift errors of the training clusters already. The root mean square of these
+    errors over 1 + z is `trained`. The excess is therefore sqrt(error^2 - (trained (1 + z))^2), or 0 if the error is
+    smaller: exact redshifts don't make sigma any smaller.
+    """
+    return np.sqrt(np.maximum(error**2 - (trained * (1 + redshift)) ** 2, 0.0))
+
+
+def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: Sequence[str]) -> Columns:
+    """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT, (cluster,) int16 each, of a field and its log10 masses (cluster,).
+
+    FLAG_RANGE has a bit for each quantity outside its training range; a missing quantity (NaN) sets no bit. FLAG_NOCAT
+    is 1 if the catalogue lacks a measurement (count rate, extent or background) that the networks use. The networks
+    then use none of these measurements, as they were trained to do, and sigma is wider.
+    """
+    values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
+    values["log10_m500c"] = mass
+    point = field["exp_from"].values.astype(str) == STATED
+    outside = np.zeros(field.sizes["cluster"], dtype=np.int16)
+    for bit, name in RANGE_BITS.items():
+        low, high = training.ranges[name]
+        leeway = np.where(point, POINT_EXPOSURE, 1.0) if name == "exposure_s" else 1.0
+        outside += bit * ((values[name] < low / leeway) | (values[name] > high * leeway)).astype(np.int16)
+    _, measured = ordered(side_names)
+    inputs = side_inputs(np.ones(field.sizes["cluster"]), measurements_of(field), measured)
+    return {
+        "FLAG_RANGE": outside,
+        "FLAG_EDGE": (field["covered_fraction"].values < COVERED_MIN).astype(np.int16),
+        "FLAG_NOCAT": np.isnan(inputs).any(axis=1).astype(np.int16),
+    }

@@ -1,0 +1,168 @@
+"""Photons in the boxes around positions: an index of the sky, in memory or on disk, and the counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clustermass.arrays import FloatArray
+from clustermass.events.eventlist import EventList
+from clustermass.events.read import PIECE_ROWS
+from clustermass.events.write import Buckets
+from clustermass.images.geometry import ImageGeometry, image_pixels, pixel_numbers, project, storable
+
+#: height of a strip of constant declination in deg; a fraction of a 20' box
+_STRIP_DEG = 0.05
+#: distance of two strips in the sorting key: more than 360, so that no rounding carries a photon into the next strip
+_STRIDE = 400.0
+_MOST = np.iinfo(np.uint16).max
+#: side of the cells by which photons are stored, and height of the strips that parts of a field lie in, deg
+_CELL_DEG, _PART_DEG = 0.5, 1.0
+#: of the rows of stored photons
+_LAYOUT = np.dtype([("ra", np.float64), ("dec", np.float64), ("pi_ev", np.float32)])
+
+
+class Photons(NamedTuple):
+    """Positions (deg) and energies of photons, (photons,) each: all that images need of an event list."""
+
+    ra: FloatArray
+    dec: FloatArray
+    pi_ev: NDArray[np.float32]
+
+
+class ImageStack:
+    """Counts, uint16 (clusters, band, y, x), around positions (deg, (clusters,)), added up from pieces of a list."""
+
+    def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
+        self.ra, self.dec, self.geometry = ra, dec, geometry
+        size = geometry.base_pixels
+        self.counts: NDArray[np.uint16] = np.zeros((ra.size, geometry.bands, size, size), dtype=np.uint16)
+        self._cells = BoxCells(ra, dec, geometry)
+        self._photons = np.zeros(ra.size, dtype=np.int64)
+
+    def add(self, photons: EventList | Photons) -> None:
+        """Add photons to the counts; InputError if a pixel holds more than 65535 photons."""
+        if photons.ra.size == 0:
+            return
+        index = SkyIndex(photons, self.geometry, self._cells.rows(photons))
+        for number, centre in enumerate(zip(self.ra.tolist(), self.dec.tolist(), strict=True)):
+            pixels = index.base_pixels(*centre)
+            image = self.counts[number].reshape(-1)
+            self._photons[number] += pixels.size
+            if self._photons[number] <= _MOST:  # in no pixel can there be more than in the whole box
+                np.add.at(image, pixels, np.uint16(1))
+            else:
+                image[:] = storable(image + np.bincount(pixels, minlength=image.size))
+
+
+class SkyIndex:
+    """Photons (of `rows`, None = all) in the energy bands, sorted by strips of declination, then by right ascension."""
+
+    def __init__(
+        self, photons: EventList | Photons, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None
+    ) -> None:
+        self._geometry = geometry
+        part = slice(None) if rows is None else rows
+        ra, dec, band = photons.ra[part], photons.dec[part], geometry.band_numbers(photons.pi_ev[part])
+        used = band >= 0
+        ra, dec, band = ra[used], dec[used], band[used]
+        key = _strip(dec) * _STRIDE + ra
+        order = np.argsort(key)
+        self._key, self.ra, self.dec, self.band = key[order], ra[order], dec[order], band[order]
+
+    def near_box(self, ra: float, dec: float) -> NDArray[np.int64]:
+        """Return the row numbers of all photons in the box around a position, and of a few outside it."""
+        low, high, right_ascensions = self._geometry.around_box(ra, dec)
+        strips = np.arange(float(_strip(low)), float(_strip(high)) + 1) * _STRIDE
+        starts = np.concatenate([np.searchsorted(self._key, strips + start) for start, _ in right_ascensions])
+        stops = np.concatenate([np.searchsorted(self._key, strips + stop, "right") for _, stop in right_ascensions])
+        return np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
+
+    def base_pixels(self, ra: float, dec: float) -> NDArray[np.int64]:
+        """Return the pixels of the flattened image (band, y, x) about a position in deg, one for each photon, int64.
+
+        Photons outside the image are left out; the order is arbitrary. Base pixels are evtool's full-resolution pixels
+        summed in blocks: for whole numbers X, floor(floor(X / 80) / 3) = floor(X / 240). Offsets are rounded down to
+        whole sky pixels, as SIXTE's radec2xy does.
+        """
+        rows, geometry = self.near_box(ra, dec), self._geometry
+        size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
+        x, y = project(self.ra[rows], self.dec[rows], ra, dec)
+        i, j = (image_pixels(np.floor(offset), 0.0, rebin, size) for offset in (x, y))
+        return pixel_numbers(self.band[rows], j, i, (geometry.bands, size, size))
+
+
+class BoxCells:
+    """Cells of the sky that touch boxes around positions (deg); most photons of a field are outside the finest ones."""
+
+    def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry, cell_deg: float = _STRIP_DEG) -> None:
+        self._cell_deg = cell_deg
+        self._touched = np.zeros((round(180 / cell_deg) + 1, round(360 / cell_deg) + 1), dtype=bool)
+        for centre in zip(ra.tolist(), dec.tolist(), strict=True):
+            low, high, right_ascensions = geometry.around_box(*centre)
+            strips = slice(int(_strip(low, cell_deg)), int(_strip(high, cell_deg)) + 1)
+            for start, stop in right_ascensions:
+                self._touched[strips, int(start / cell_deg) : int(stop / cell_deg) + 1] = True
+
+    def touched(self) -> NDArray[np.int64]:
+        """Return the numbers of these cells, int64."""
+        return np.flatnonzero(self._touched)
+
+    def numbers(self, photons: EventList | Photons) -> NDArray[np.int32]:
+        """Return the number of the cell that each photon lies in, int32."""
+        strip, cell = (
+            _strip(photons.dec, self._cell_deg).astype(np.int32),
+            (photons.ra / self._cell_deg).astype(np.int32),
+        )
+        return np.asarray(strip * self._touched.shape[1] + cell)
+
+    def rows(self, photons: EventList | Photons) -> NDArray[np.int64]:
+        """Return the row numbers, int64, of the photons in these cells, which include all photons in boxes."""
+        return np.flatnonzero(self._touched.reshape(-1)[self.numbers(photons)])
+
+
+def _strip(dec: ArrayLike, height_deg: float = _STRIP_DEG) -> FloatArray:
+    return np.floor((np.asarray(dec) + 90.0) / height_deg)
+
+
+class PhotonsByCell:
+    """The photons near boxes around positions (deg), in a temporary file by cells of the sky, 20 bytes a photon.
+
+    So the photons near a few of the boxes are read without those of the whole field.
+    """
+
+    def __init__(self, folder: Path, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
+        self._geometry, self._near = geometry, BoxCells(ra, dec, geometry)
+        self._cells, self._stored = BoxCells(ra[:0], dec[:0], geometry, _CELL_DEG), Buckets(folder)
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._stored.close()
+
+    def add(self, events: EventList) -> None:
+        """Store the photons of `events` that are near a box."""
+        near = self._near.rows(events)
+        rows = np.empty(near.size, dtype=_LAYOUT)
+        for name in Photons._fields:
+            rows[name] = getattr(events, name)[near]
+        self._stored.add(rows, self._cells.numbers(_photons(rows)))
+
+    def count(self, ra: FloatArray, dec: FloatArray) -> NDArray[np.uint16]:
+        """Return the counts of `ImageStack` around some of the positions."""
+        stack = ImageStack(ra, dec, self._geometry)
+        for rows in self._stored.some(BoxCells(ra, dec, self._geometry, _CELL_DEG).touched().tolist(), PIECE_ROWS):
+            stack.add(_photons(rows))
+        return stack.counts
+
+
+def _photons(rows: NDArray[Any]) -> Photons:
+    return Photons(*(rows[name] for name in Photons._fields))
+
+
+def neighbours(ra: FloatArray, dec: FloatArray, most: int) -> list[NDArray[np.int64]]:
+    """Divide positions in deg into parts of at most `most` that lie near each other; return the rows of each."""
+    order = np.lexsort([ra, np.floor(dec / _PART_DEG)])
+    return [np.sort(order[start : start + most]) for start in range(0, ra.size, most)]
