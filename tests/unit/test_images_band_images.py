@@ -194,6 +194,8 @@ def test_seven_bands_of_unequal_width_give_the_images_of_the_event_list(tmp_path
         ({"EMIN1": "soft"}, "has no number EMIN1"),
         ({"EMAX1": 0.1}, "EMIN1 and EMAX1 are 2.095 and 0.1 keV, which is no energy band"),
         ({"CTYPE1": "X", "CTYPE2": "Y"}, "no celestial WCS"),
+        ({"CREATOR": "ERMASK"}, r"a detection mask \(CREATOR ERMASK\), no image of counts"),
+        ({"CREATOR": "expmap v1"}, r"an exposure map \(CREATOR EXPMAP\), no image of counts"),
         ({"CDELT1": 0.0}, "damaged"),
         ({"CDELT1": 40.0}, "damaged|reaches beyond"),
     ],

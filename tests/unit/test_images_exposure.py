@@ -12,6 +12,7 @@ from ingest_inputs import DEC0, RA0, ingest, sky
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
+from clustermass.images.band_images import photons_of_images
 from clustermass.images.exposure import ExposureMap, covered_fraction, exposure_at, read_exposure
 from clustermass.images.occupied import mean_position, occupied_cells
 
@@ -164,8 +165,9 @@ MASK = Path(__file__).parents[3] / "shared" / "data" / "esass" / "DetMask.fits.g
 
 @pytest.mark.skipif(not MASK.is_file(), reason="the real detection mask isn't beside the checkout")
 def test_a_real_detection_mask_is_refused():
-    with pytest.raises(InputError, match=r"DetMask\.fits\.gz: a detection mask \(CREATOR ERMASK\)"):
-        read_exposure(MASK)
+    for read in (read_exposure, lambda path: photons_of_images([path], [200, 500])):
+        with pytest.raises(InputError, match=r"DetMask\.fits\.gz: a detection mask \(CREATOR ERMASK\)"):
+            read(MASK)
 
 
 def test_covered_part_of_squares_of_any_size():

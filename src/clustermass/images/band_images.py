@@ -15,7 +15,7 @@ from clustermass.config.bands import in_kev
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
 from clustermass.events.read import ORDER
-from clustermass.images.exposure import exposure_at, planes
+from clustermass.images.exposure import exposure_at, planes, unlike
 from clustermass.images.frames import celestial_wcs, to_pixels, to_sky
 from clustermass.images.occupied import CELL_ARCSEC, fill_gaps
 from clustermass.io.fits import opened_fits
@@ -107,6 +107,8 @@ def read_images(path: Path) -> list[BandImage]:
 
 def _band_image(hdu: Any, wcs: WCS, first: fits.Header, path: Path) -> BandImage:
     header = hdu.header
+    if other := unlike(header, "EVTOOL"):
+        raise InputError(f"{path}: {other}, no image of counts. Give that of evtool; a map goes under --exposure.")
     if not np.isfinite(wcs.wcs_world2pix(*wcs.wcs_pix2world(*_corners(hdu.shape), 0), 0)).all():
         raise InputError(f"{path}: the image reaches beyond its projection. Its WCS (CRVAL, CRPIX, CDELT) is damaged.")
     low, high = (_edge_ev(header, first, key, path) for key in ("EMIN1", "EMAX1"))

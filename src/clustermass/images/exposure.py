@@ -28,8 +28,9 @@ _STEPS = 32
 LEAST_S, MOST_S = 10.0, 1.0e8
 #: where a cluster's exposure is from: EXP_FROM of catalogues, exp_from of images
 FROM_MAP, GIVEN, STATED, GOOD_TIME, UNKNOWN = "map", "given", "ML_EXP", "good time", "none"
-#: eSASS tasks whose images aren't exposure maps, and what they write
-_OTHER_TASKS = {
+#: eSASS tasks and what they write; `EVTOOL` writes counts, `EXPMAP` exposure
+_TASKS = {
+    "EXPMAP": "an exposure map",
     "ERMASK": "a detection mask",
     "ERBACKMAP": "a background map",
     "ERSENSMAP": "a sensitivity map",
@@ -81,6 +82,12 @@ def planes(hdus: fits.HDUList) -> list[Any]:
     return [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS") == 2]
 
 
+def unlike(header: fits.Header, task: str) -> str:
+    """Return what an image is if its CREATOR is another task of eSASS than `task`; "" = nothing that is known."""
+    creator = (str(header.get("CREATOR", "")).upper().split() or [""])[0]
+    return f"{_TASKS[creator]} (CREATOR {creator})" if creator in _TASKS and creator != task else ""
+
+
 def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
     """Read a user's exposure map in s, float32 (y, x): the first image of a FITS file, and its celestial WCS.
 
@@ -112,10 +119,9 @@ def _in_seconds(image: NDArray[np.float32], header: fits.Header, path: Path) -> 
     if unit:
         image = _converted(image, unit, path)
     else:
-        task = (str(header.get("CREATOR", "")).upper().split() or [""])[0]
         # an exposure map may have kept CREATOR EVTOOL of an image of counts, but only counts are stored as integers
-        if task in _OTHER_TASKS and (task != "EVTOOL" or header["BITPIX"] > 0):
-            raise InputError(f"{path}: {_OTHER_TASKS[task]} (CREATOR {task}), no exposure map. Give that of expmap.")
+        if (other := unlike(header, "EXPMAP")) and ("EVTOOL" not in other or header["BITPIX"] > 0):
+            raise InputError(f"{path}: {other}, no exposure map. Give that of expmap.")
     if not LEAST_S <= image.max() <= MOST_S:
         raise InputError(
             f"{path}: its largest value is {image.max():.4g}, but an exposure map holds seconds, from {LEAST_S:g} to "
