@@ -4,13 +4,17 @@ There are about 240 cases; `make campaign` tries ten times this number (CLUSTERM
 in each run, unless CLUSTERMASS_FUZZ_SEED is set.
 """
 
+import faulthandler
 import os
+import resource
 import signal
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.table import Table
+from astropy.wcs import WCS
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -21,6 +25,8 @@ CASES = int(os.environ.get("CLUSTERMASS_FUZZ_CASES", "240"))
 #: draws other cases than those that come up each time
 SEED = os.environ.get("CLUSTERMASS_FUZZ_SEED")
 TIME_LIMIT_S = 30.0
+#: a small file that takes more memory than this was believed on its size
+MEMORY_LIMIT_BYTES = 1 << 30
 
 
 class Hang(BaseException):
@@ -86,34 +92,54 @@ def campaign(share, strategy, case):
 
 @contextmanager
 def limited():
-    """Raise `Hang` if the block takes longer than `TIME_LIMIT_S`."""
+    """Raise `Hang` if the block takes longer than `TIME_LIMIT_S`; end the process if a library never returns from it.
+
+    AssertionError if it takes more than `MEMORY_LIMIT_BYTES`.
+    """
 
     def ring(signum, frame):
         raise Hang(f"longer than {TIME_LIMIT_S:g} s")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, TIME_LIMIT_S)
+    faulthandler.dump_traceback_later(2 * TIME_LIMIT_S, exit=True)
+    highest = _highest_memory()
     try:
         yield
+        assert _highest_memory() - highest < MEMORY_LIMIT_BYTES
     finally:
+        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _highest_memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 RA, DEC = 136.0, 1.5
 
 
-def tried(path, content, read):
-    """Let `read` read the damaged file; return its result, or None if its message refuses the file by name."""
+def tried(path, content, read, *others):
+    """Let `read` read the damaged file; return its result, or None if its message refuses it, or `others`, by name."""
     path.write_bytes(content)
     before = sorted(path.parent.iterdir())
     try:
         return read(path)
     except InputError as error:
-        assert path.name in str(error)
+        assert any(one.name in str(error) for one in (path, *others))
+        assert "\n" not in str(error)
         return None
     finally:
         assert sorted(path.parent.iterdir()) == before
+
+
+def galactic_projection(centre, pixel_deg, size):
+    """Return a tangential projection in Galactic coordinates, for images of `size` pixels about an RA and Dec."""
+    middle, wcs = SkyCoord(*centre, unit="deg").galactic, WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ["GLON-TAN", "GLAT-TAN"], [middle.l.deg, middle.b.deg]
+    wcs.wcs.cdelt, wcs.wcs.crpix = [-pixel_deg, pixel_deg], [size / 2 + 0.5] * 2
+    return wcs
 
 
 def check_events(events):

@@ -216,6 +216,24 @@ def test_a_column_of_sky_coordinates(tmp_path, frame, name):
     check(tmp_path / name)
 
 
+@pytest.mark.parametrize("names", [("GLON", "GLAT"), ("_Glon", "_Glat"), ("LII", "BII")])
+@pytest.mark.parametrize("unit", ["deg", "rad"])
+def test_galactic_coordinates_alone(tmp_path, names, unit):
+    place = SkyCoord(COLUMNS["RA"], COLUMNS["DEC"], unit="deg").galactic
+    rest = {name: values for name, values in COLUMNS.items() if name not in ("RA", "DEC")}
+    Table(rest | {names[0]: place.l.to(unit), names[1]: place.b.to(unit)}).write(tmp_path / "t.fits")
+    check(tmp_path / "t.fits")
+
+
+def test_galactic_coordinates_that_are_none_are_named(tmp_path):
+    path = text(tmp_path / "t.csv", ["ID_SRC,GLON,GLAT,Z", "1,230,30,0.3", "2,230,130,0.3"])
+    with pytest.raises(InputError, match=r"column RA, row 2: nan is no position"):
+        read_catalogue(path)
+    # a right ascension goes before
+    path = text(tmp_path / "t.csv", ["ID_SRC,GLON,GLAT,RAJ2000,DEJ2000,Z", "1,230,30,136,1,0.3"])
+    assert read_catalogue(path)["RA"].tolist() == [136]
+
+
 @pytest.mark.parametrize("name", ["t.vot", "t.xml", "t.csv"])
 @pytest.mark.parametrize("coding", ["binary2", "tabledata", "binary"])
 def test_votable(tmp_path, name, coding):

@@ -1,33 +1,30 @@
 """Damaged files of a field, and files in wrong units: each ends in a result that can be right, or in an InputError.
 
-The files are catalogues, truth tables, event lists, exposure maps and images; the last tests repeat by hand damage that
-`make campaign` found.
+The files are catalogues, truth tables and event lists; the last tests repeat by hand damage that `make campaign` found.
 """
 
 import gzip
 import lzma
-import shutil
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.table import Table
+from astropy.table import QTable, Table
 from event_lists import photons, write_esass, write_sixte_calibrated, write_sixte_events
 from fuzz_inputs import DEC, RA, campaign, catalogue_table, check_events, damages, tried
 from hypothesis import strategies as st
-from test_images_band_images import EVENTS, TEN, block, edges, image_set, images_of
-from test_images_band_images import photons as band_photons
+from test_images_band_images import EVENTS, TEN, block
 
 from clustermass.catalogues.truth import read_truth
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
 from clustermass.events.read import read_events
-from clustermass.images.band_images import photons_of_images
 from clustermass.images.cutouts import extract_images
-from clustermass.images.exposure import exposure_at, read_exposure
 from clustermass.ingest.user_field import ingest_field
-from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
+
+NUMBERS = ("RA", "DEC", "Z", "DET_LIKE", "ML_RATE")
 
 
 def check_catalogue(table):
@@ -47,21 +44,46 @@ def banded_table():
     return table
 
 
+def galactic_table(as_column):
+    """Return the table with its positions in Galactic coordinates: one column of them, or two of numbers."""
+    table = catalogue_table()
+    place = SkyCoord(table["RA"], table["DEC"], unit="deg").galactic
+    table.remove_columns(["RA", "DEC"])
+    places = {"place": place} if as_column else {"GLON": place.l.deg, "GLAT": place.b.deg}
+    return QTable({**table.columns, **places})
+
+
+TABLES = {
+    "": catalogue_table,
+    "bands": banded_table,
+    "galactic": lambda: galactic_table(False),
+    "sky": lambda: galactic_table(True),
+}
+PACKED = {"gz": gzip.compress, "xz": lzma.compress, "": bytes}
+
+
 @pytest.mark.parametrize(
-    "kind", ["csv", "ascii.ecsv", "fits", "votable", "ascii.basic", "ascii.ipac", "csv.gz", "votable.xz", "bands.fits"]
+    ("kind", "content", "packed"),
+    [
+        *((kind, "", "") for kind in ("csv", "ascii.ecsv", "fits", "votable", "ascii.basic", "ascii.ipac")),
+        *(("csv", "", "gz"), ("votable", "", "xz"), ("fits", "", "gz"), ("fits", "bands", "")),
+        *(("csv", "galactic", ""), ("votable", "galactic", ""), ("fits", "sky", ""), ("ascii.ecsv", "sky", "")),
+    ],
 )
-def test_catalogues(tmp_path, kind):
+def test_catalogues(tmp_path, kind, content, packed):
     path = tmp_path / "clusters"
-    known, _, packed = kind.partition(".") if kind.endswith("z") else (kind.removeprefix("bands."), "", "")
-    (banded_table() if kind.startswith("bands") else catalogue_table()).write(path, format=known)
-    content = {"gz": gzip.compress, "xz": lzma.compress, "": bytes}[packed](path.read_bytes())
+    TABLES[content]().write(path, format=kind)
+    written, whole = PACKED[packed](path.read_bytes()), read_catalogue(path)
 
     def case(damage):
-        found = tried(path, damage.apply(content), read_catalogue)
+        found = tried(path, damage.apply(written), read_catalogue)
         if found is not None:
             check_catalogue(found)
+        if found is not None and packed:
+            # the packer's checksum tells
+            assert all(found[name].tolist() == pytest.approx(whole[name].tolist(), nan_ok=True) for name in NUMBERS)
 
-    campaign(0.03, damages(), case)
+    campaign(0.015, damages(), case)
 
 
 def test_catalogues_with_columns_swapped_and_cells_replaced(tmp_path):
@@ -81,7 +103,7 @@ def test_catalogues_with_columns_swapped_and_cells_replaced(tmp_path):
     (tmp_path / "new.csv").touch()
     pairs = st.lists(st.sampled_from(table.colnames), min_size=2, max_size=2, unique=True)
     cells = st.sampled_from(["nan", "inf", "-1", "1e39", "9" * 30, "", "x", "0", "-99.9", "0x10", "1_0", "٣", "1,2"])
-    campaign(0.06, st.tuples(pairs, st.integers(0, len(table) - 1), cells), case)
+    campaign(0.04, st.tuples(pairs, st.integers(0, len(table) - 1), cells), case)
 
 
 @pytest.mark.parametrize("ending", ["csv", "fits"])
@@ -99,7 +121,7 @@ def test_truth_tables(tmp_path, ending):
         if found is not None:
             assert np.all((found["LOG10_M500C"] > 9) & (found["LOG10_M500C"] < 17) & (found["Z"] > 0))
 
-    campaign(0.05, damages(), case)
+    campaign(0.02, damages(), case)
 
 
 WRITERS = {"esass": write_esass, "sixte_cal": write_sixte_calibrated, "sixte_evt": write_sixte_events}
@@ -124,7 +146,7 @@ def test_event_lists(tmp_path, dialect, checksum):
                 for name, column in whole.columns().items():
                     np.testing.assert_array_equal(found.columns()[name], column)
 
-    campaign(0.05, damages(), case)
+    campaign(0.025, damages(), case)
     assert sum(outcomes) > 0.2 * len(outcomes) > 0
 
 
@@ -148,57 +170,7 @@ def test_event_lists_with_columns_swapped(tmp_path, dialect):
 
     (tmp_path / "whole").write_bytes(content)
     pairs = st.lists(st.sampled_from(names), min_size=2, max_size=2, unique=True)
-    campaign(0.02, pairs, case)
-
-
-def test_exposure_maps(tmp_path):
-    path = image_set(tmp_path, band_photons(), [250, 2300])[0]
-    data, header = fits.getdata(path, header=True)
-    fits.PrimaryHDU(data.astype(np.float32) + 100, header).writeto(path, overwrite=True)
-    content = path.read_bytes()
-
-    def read(path):
-        image, wcs = read_exposure(path)
-        return image, exposure_at(image, wcs, np.array([136.0, 136.01]), np.array([60.0, 60.001]))
-
-    def case(damage):
-        found = tried(path, damage.apply(content), read)
-        if found is not None:
-            assert all(np.isfinite(values).all() and np.all(values >= 0) for values in found)
-            assert found[0].any()
-
-    campaign(0.1, damages(), case)
-
-
-def test_band_images(tmp_path):
-    path = image_set(tmp_path, band_photons(), edges())[3]
-    paths = sorted(tmp_path.glob("b*.fits"))
-    content, total = path.read_bytes(), len(photons_of_images(paths, edges()).events)
-
-    def case(damage):
-        found = tried(path, damage.apply(content), lambda path: photons_of_images(paths, edges()))
-        if found is not None:
-            check_events(found.events)
-            # a flipped bit changes at most one pixel
-            assert damage.kind not in ("cut", "delete") or len(found.events) == total
-
-    campaign(0.1, damages(), case)
-
-
-def test_images_of_the_pipeline(tmp_path):
-    path = tmp_path / "work" / "images.nc"
-    path.parent.mkdir()
-    whole = images_of(tmp_path, image_set(tmp_path, band_photons(), edges()))
-    shutil.copy(tmp_path / "images.nc", path)
-    content = path.read_bytes()
-
-    def case(damage):
-        found = tried(path, damage.apply(content), lambda path: read_netcdf(path, ("counts", "redshift")))
-        if found is not None and damage.kind != "double":
-            # zlib keeps a checksum of every image
-            np.testing.assert_array_equal(found["counts"].values, whole["counts"].values)
-
-    campaign(0.08, damages(), case)
+    campaign(0.01, pairs, case)
 
 
 #: units that make positions, energies or masses those of something else: each must be refused

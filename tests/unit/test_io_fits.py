@@ -30,3 +30,34 @@ def test_files_are_recognised_by_content(tmp_path):
     assert is_fits(tmp_path / "a.csv")
     assert not is_fits(tmp_path / "a.fits")
     assert not is_fits(tmp_path / "a.gz")
+
+
+@pytest.mark.parametrize("more", [b"\0", b"1" * 15])
+def test_bytes_that_were_put_in_are_noticed_at_the_end(tmp_path, more):
+    """A download that was resumed too early holds some bytes twice; all that follows is shifted."""
+    path, values = tmp_path / "image.fits", np.zeros((60, 60), dtype=np.int32)
+    values[20, 20] = 1
+    fits.PrimaryHDU(values).writeto(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:4000] + more + content[4000:])
+    with (
+        pytest.raises(InputError, match=rf"damaged FITS file \({len(more)} bytes follow its last HDU"),
+        opened_fits(path),
+    ):
+        pass
+    path.write_bytes(content + bytes(2880))
+    with opened_fits(path) as hdus:
+        assert hdus[0].data.sum() == 1
+
+
+def test_a_damaged_tile_of_a_compressed_image_is_an_error_of_its_file(tmp_path):
+    """Astropy raises an exception of its own type, which is no OSError."""
+    path = tmp_path / "image.fits.fz"
+    values = np.random.default_rng(1).integers(0, 1000, (20, 60)).astype(np.int32)
+    fits.CompImageHDU(values, compression_type="RICE_1").writeto(path)
+    with fits.open(path, disable_image_compression=True) as hdus:
+        place = hdus[1].fileinfo()["datLoc"] + hdus[1].header["NAXIS1"] * hdus[1].header["NAXIS2"]
+    content = path.read_bytes()
+    path.write_bytes(content[:place] + bytes(100) + content[place + 100 :])
+    with pytest.raises(InputError, match=r"image.fits.fz: truncated or damaged"), opened_fits(path) as hdus:
+        _ = hdus[1].data

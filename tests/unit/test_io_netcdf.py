@@ -4,9 +4,11 @@ import subprocess
 import sys
 import textwrap
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from fuzz_inputs import limited
 
 from clustermass.errors import InputError
 from clustermass.io import files
@@ -47,6 +49,30 @@ def test_reading_names_the_file_and_what_is_wrong(tmp_path):
         datasets.read_netcdf(tmp_path / "half.nc")
     with pytest.raises(InputError, match=r"whole\.nc: lacks the variable\(s\) image"):
         datasets.read_netcdf(tmp_path / "whole.nc", require=["counts", "image"])
+
+
+def test_a_damaged_file_is_refused_before_hdf5_reads_it_without_end(tmp_path):
+    """HDF5 goes through the objects of its heap by their lengths: one of length 0 holds it for ever."""
+    path = tmp_path / "a.nc"
+    datasets.write_netcdf(small_dataset(), path, "Title.", {"long": "x" * 3000})
+    content = path.read_bytes()
+    place = content.index(b"GCOL") + 24
+    path.write_bytes(content[:place] + bytes(8) + content[place + 8 :])
+    with (
+        limited(),
+        pytest.raises(InputError, match=r"a\.nc: not a readable netCDF file \(its bytes have changed since"),
+    ):
+        datasets.read_netcdf(path)
+
+
+def test_a_file_that_other_software_changed_or_wrote_is_read(tmp_path):
+    path = tmp_path / "a.nc"
+    datasets.write_netcdf(small_dataset(), path, "Title.", {})
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset["redshift"][0] = 0.4
+    assert datasets.read_netcdf(path)["redshift"][0] == 0.4
+    small_dataset().to_netcdf(path)
+    assert datasets.read_netcdf(path)["redshift"][0] == 0.1
 
 
 def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -18,6 +18,7 @@ from astropy.units import Quantity, Unit
 from astropy.utils.exceptions import AstropyWarning
 
 from clustermass.errors import InputError
+from clustermass.io.files import reason
 from clustermass.io.fits import UNREADABLE, opened_fits, unpacked
 from clustermass.io.log import LOGGER
 
@@ -36,6 +37,9 @@ _GIVE = "Give the table as FITS, VOTable, ECSV or CSV."
 #: separators of cells, best first; in a line without any of them, blanks separate the cells
 _SEPARATORS = ",;\t|"
 _IDENTIFIER = re.compile(r".*(id|name)|id[_-]?src", re.IGNORECASE)
+#: names of Galactic longitude and latitude in lower case, and of any right ascension
+_GALACTIC = (("glon", "glat"), ("_glon", "_glat"), ("lii", "bii"))
+_RIGHT_ASCENSION = re.compile(r"_?ra(_corr|_icrs|deg|j2000)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 #: characters outside ASCII -> similar ones in ASCII; accents are removed by Unicode's own rules
 _LIKENESS = str.maketrans(
@@ -51,7 +55,8 @@ def read_table(path: Path) -> Table:
     between commas, semicolons, tabs, bars or blanks (also as VizieR and TOPCAT write them, also with decimal commas).
     The file may be packed by gzip, bzip2 or xz. A column that can't be read is left out with a warning. Names of
     columns and texts are turned into ASCII (`plain_text`). A column of sky coordinates becomes two columns, RA and DEC.
-    InputError if there is no such file, it is truncated, damaged or of another kind, or the table has no row.
+    A table with Galactic coordinates alone gets these two columns as well. InputError if there is no such file, it is
+    truncated, damaged or of another kind, or the table has no row.
     """
     path = Path(path)
     if path.is_dir():
@@ -68,7 +73,7 @@ def read_table(path: Path) -> Table:
         table = _read_text(path, begin)
     if len(table) == 0:
         raise InputError(f"{path}: the table has no rows. Give a table with at least one.")
-    return _in_ascii(_without_mixins(table, path))
+    return _in_ascii(_with_ra_dec(_without_mixins(table, path), path))
 
 
 def _unpacked(path: Path, size: int = -1) -> bytes:
@@ -79,7 +84,9 @@ def _unpacked(path: Path, size: int = -1) -> bytes:
     except UNREADABLE as error:
         # the message calls the file what its name says
         kind = "FITS file" if ".fit" in path.name.lower() else "compressed file"
-        raise InputError(f"{path}: truncated or damaged {kind} ({error}). Copy or download it again.") from error
+        raise InputError(
+            f"{path}: truncated or damaged {kind} ({reason(error)}). Copy or download it again."
+        ) from error
 
 
 def _read_fits(path: Path) -> Table:
@@ -103,8 +110,8 @@ def _holds(dtype: np.dtype[Any], value: Any) -> bool:
     return limits is None or limits.min <= value <= limits.max
 
 
-def _read_columns(hdu: Any, path: Path, reason: Exception) -> Table:
-    """Read a table column by column, leaving out columns that can't be read; raise `reason` if no column can."""
+def _read_columns(hdu: Any, path: Path, fault: Exception) -> Table:
+    """Read a table column by column, leaving out columns that can't be read; raise `fault` if no column can."""
     read, lost = Table(), []
     for column in hdu.columns:
         try:
@@ -112,9 +119,9 @@ def _read_columns(hdu: Any, path: Path, reason: Exception) -> Table:
         except (*UNREADABLE, KeyError):
             lost.append(column.name)
     if not read.colnames:
-        raise reason
+        raise fault
     read.meta.update(hdu.header)
-    LOGGER.warning("%s: left out, since they can't be read (%s): columns %s", path, reason, ", ".join(lost))
+    LOGGER.warning("%s: left out, since they can't be read (%s): columns %s", path, reason(fault), ", ".join(lost))
     return read
 
 
@@ -127,7 +134,7 @@ def _read_votable(path: Path) -> Table:
             if table is not None:
                 return table.to_table(use_names_over_ids=True)
     except _UNREADABLE as error:
-        raise InputError(f"{path}: not a readable VOTable ({error}). Copy or download it again.") from error
+        raise InputError(f"{path}: not a readable VOTable ({reason(error)}). Copy or download it again.") from error
     raise InputError(f"{path}: a VOTable without a table. Was it the answer to a faulty query?")
 
 
@@ -156,8 +163,8 @@ def _read_text(path: Path, begin: bytes) -> Table:
             return _read_cells(path, lines)
     except _UNREADABLE as error:
         raise InputError(
-            f"{path}: not a readable {kind} table ({error}). If cells hold the separator (a name with blanks), quote "
-            "them."
+            f"{path}: not a readable {kind} table ({reason(error)}). If cells hold the separator (a name with blanks), "
+            "quote them."
         ) from error
 
 
@@ -265,6 +272,25 @@ def _without_mixins(table: Table, path: Path) -> Table:
         elif isinstance(cells, Column):
             plain[name] = cells
     return plain
+
+
+def _with_ra_dec(table: Table, path: Path) -> Table:
+    """Add RA and DEC (ICRS, deg) to a table that has no position but numbers of Galactic longitude and latitude."""
+    names = {name.lower(): name for name in table.colnames}
+    here = next((axes for axes in _GALACTIC if names.keys() >= {*axes}), None)
+    if here is None or any(map(_RIGHT_ASCENSION.fullmatch, names)):
+        return table
+    columns = [table[names[axis]] for axis in here]
+    if any(np.ma.asarray(column).dtype.kind not in "iuf" for column in columns):
+        return table
+    degrees = [np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan) for column in columns]
+    for values, column, limit in zip(degrees, columns, (360.0, 90.0), strict=True):
+        values *= column.unit.to("deg") if column.unit and column.unit.physical_type == "angle" else 1.0
+        values[~(np.abs(values) <= limit)] = np.nan  # named as no position where it is read
+    place = SkyCoord(*degrees, unit="deg", frame="galactic").icrs
+    table["RA"], table["DEC"] = place.ra.deg, place.dec.deg
+    LOGGER.info("%s: RA and DEC are the ICRS position of %s and %s", path, *(column.name for column in columns))
+    return table
 
 
 def _in_ascii(table: Table) -> Table:

@@ -41,7 +41,8 @@ def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> 
         far = np.hypot(x, y) * np.radians(CELL_ARCSEC / 3600) > np.sin(np.radians(_FARTHEST_DEG))
         if (far | ~np.isfinite(x)).any():
             raise InputError(
-                "The event list covers more of the sky than one image can. Give an exposure map, or divide it."
+                f"{piece.name}: the event list covers more of the sky than one image can. Give an exposure map, or "
+                "divide it."
             )
         sphere[np.floor(y + 0.5).astype(int) + reach, np.floor(x + 0.5).astype(int) + reach] = True
     margin = _GAP_CELLS + 1

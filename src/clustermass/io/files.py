@@ -3,6 +3,7 @@
 Nothing that depends on the clock is written: the same content gives the same bytes.
 """
 
+import hashlib
 import json
 import os
 import tempfile
@@ -13,6 +14,11 @@ from typing import Any
 
 from clustermass import limits
 from clustermass.errors import InputError
+
+#: begins the last line of a sealed file, which ends with the SHA-256 of all bytes before it
+_SEAL = b"\nsha256 "
+_SEAL_BYTES = len(_SEAL) + 2 * hashlib.sha256().digest_size + 1
+_PIECE_BYTES = 1 << 20
 
 
 @contextmanager
@@ -40,15 +46,51 @@ def check_present(paths: Iterable[Path]) -> None:
         raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
 
 
+def seal(path: Path) -> None:
+    """Add a line with the hash of its bytes to a file of HDF5, which heeds nothing after its own end."""
+    digest = _sha256(path, path.stat().st_size)
+    with path.open("ab") as stream:
+        stream.write(_SEAL + digest.encode() + b"\n")
+
+
+def check_seal(path: Path) -> None:
+    """Raise OSError if the bytes of a sealed file have changed; nothing for a file without a seal.
+
+    HDF5 can loop without end on a damaged file, and then no signal handler of Python's runs.
+    """
+    length = path.stat().st_size - _SEAL_BYTES
+    with path.open("rb") as stream:
+        stream.seek(max(length, 0))
+        line = stream.read()
+    if line.startswith(_SEAL) and line[len(_SEAL) :].strip() != _sha256(path, length).encode():
+        raise OSError("its bytes have changed since it was written")
+
+
+def _sha256(path: Path, length: int) -> str:
+    """Return the SHA-256 of the first `length` bytes of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(min(length, _PIECE_BYTES)):
+            digest.update(piece)
+            length -= len(piece)
+    return digest.hexdigest()
+
+
+def reason(error: BaseException) -> str:
+    """Return what a library's exception says, in one line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 @contextmanager
 def reading(path: str | Path, what: str) -> Iterator[None]:
     """Turn a failure to read `path` within the block into an InputError that calls its content `what`."""
     try:
+        check_seal(Path(path))
         yield
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as fault:
-        why = f"{type(fault).__name__}: {fault}"
+        why = f"{type(fault).__name__}: {reason(fault)}"
         raise InputError(f"{path}: no readable {what} ({why}). Delete it and run again.") from fault
 
 

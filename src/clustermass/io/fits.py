@@ -20,23 +20,28 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 
 from clustermass.errors import InputError
-from clustermass.io.files import atomic
+from clustermass.io.files import atomic, reason
 
 #: comment of the checksum cards; astropy's own comment would hold the time
 CHECKSUM_COMMENT = "FITS checksum convention"
+#: exceptions that only a damaged file or one cut short raises, also if our own code reads it
+_OF_FILES = (
+    *(OSError, EOFError, MemoryError, zlib.error, lzma.LZMAError),
+    *(AstropyUserWarning, fits.VerifyError),
+)
 #: what astropy and numpy raise on a file that is cut short, damaged or of another kind
 UNREADABLE = (
-    *(OSError, EOFError, zlib.error, TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError),
-    *(AssertionError, ArithmeticError, MemoryError, AstropyUserWarning, fits.VerifyError, lzma.LZMAError),
+    *_OF_FILES,
+    *(TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, AssertionError, ArithmeticError),
 )
-#: exceptions in `UNREADABLE` that an error in our own code may raise, too
-_AMBIGUOUS = (TypeError, ValueError, KeyError, IndexError, AttributeError, AssertionError, ArithmeticError)
 _CUT_SHORT = "File may have been truncated|Error validating header"
 #: astropy's warnings if CHECKSUM or DATASUM of a file doesn't fit its bytes
 _CHANGED = "Checksum verification failed|Datasum verification failed"
 #: packed files with a larger content are unpacked to the disk
 _IN_MEMORY_BYTES = 1 << 26
 _PIECE_BYTES = 1 << 24
+#: length of any FITS file is a multiple of this
+_BLOCK_BYTES = 2880
 #: ones' complement sum of a header and its data if CHECKSUM is right
 _MINUS_ZERO = 0xFFFFFFFF
 #: first bytes of a file, by the ending of its name
@@ -75,17 +80,19 @@ def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool
             with _stream(path, advice, whole) as stream, fits.open(stream, memmap=False) as hdus:
                 if whole:
                     _compare_sums(hdus, stream)
+                    _check_end(hdus, stream)
                     _refuse_fpacked(hdus, path)
                 yield hdus
     except InputError:
         raise
-    except UNREADABLE as error:
-        if isinstance(error, _AMBIGUOUS) and _raised_by_us(error):
+    except Exception as error:
+        # what the readers of astropy raise has many types, also one of their own for compressed images
+        if _raised_by_us(error) and not isinstance(error, _OF_FILES):
             raise
-        reason = str(error).partition("\n")[0]
+        why = reason(error)
         meant = " If it was changed on purpose: fitscheck --write, on a copy, brings CHECKSUM up to date."
-        message = f"{path}: truncated or damaged FITS file ({reason}). Copy or download it again."
-        raise InputError(message + (meant if re.match(_CHANGED, reason) else "")) from error
+        message = f"{path}: truncated or damaged FITS file ({why}). Copy or download it again."
+        raise InputError(message + (meant if re.match(_CHANGED, why) else "")) from error
 
 
 def check_file(path: Path, advice: str = "Check its path.") -> None:
@@ -175,6 +182,14 @@ def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
         header = _sum_of(stream, place["hdrLoc"], place["datLoc"] - place["hdrLoc"])
         if stated["CHECKSUM"] and _folded(header + data) != _MINUS_ZERO:
             raise AstropyUserWarning(f"Checksum verification failed for HDU {hdu.name, number}.")
+
+
+def _check_end(hdus: fits.HDUList, stream: BinaryIO) -> None:
+    """Raise AstropyUserWarning if bytes follow the last HDU: bytes were put in before them, by a resumed download."""
+    place = hdus[-1].fileinfo()
+    surplus = stream.seek(0, 2) - place["datLoc"] - place["datSpan"]
+    if surplus % _BLOCK_BYTES:  # whole blocks are the "special records" of older files
+        raise AstropyUserWarning(f"{surplus} bytes follow its last HDU")
 
 
 def _sum_of(stream: BinaryIO, start: int, length: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from clustermass.errors import InputError
-from clustermass.io.files import atomic
+from clustermass.io.files import atomic, check_seal, reason, seal
 from clustermass.io.provenance import texts
 
 #: units (udunits; "1" = dimensionless) and meaning of every variable that the pipeline writes
@@ -141,6 +141,7 @@ def write_netcdf(
     described.attrs = {"Conventions": "CF-1.11", "title": title, **texts(provenance)}
     with atomic(path) as temporary:
         described.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        seal(temporary)
 
 
 def _encoding(variable: xr.DataArray) -> dict[str, Any]:
@@ -159,10 +160,11 @@ def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
     if not path.is_file():
         raise InputError(f"{path}: no such file. Run the workflow again; it makes what is missing.")
     try:
+        check_seal(path)
         with xr.open_dataset(path, engine="netcdf4") as dataset:
             loaded = dataset.load()
     except (OSError, ValueError, RuntimeError, AttributeError) as error:
-        raise InputError(f"{path}: not a readable netCDF file ({error}). Delete it and run again.") from error
+        raise InputError(f"{path}: not a readable netCDF file ({reason(error)}). Delete it and run again.") from error
     missing = [name for name in require if name not in loaded.variables]
     if missing:
         raise InputError(f"{path}: lacks the variable(s) {', '.join(missing)}. Delete it and run again.")

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from clustermass import limits
 from clustermass.config.resolve import read_yaml
 from clustermass.errors import InputError
+from clustermass.io.files import check_seal
 from clustermass.io.fits import opened_fits
 from clustermass.io.provenance import file_sha256, texts
 
@@ -81,6 +82,7 @@ def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
 
 
 def _from_netcdf(path: Path) -> Record | None:
+    check_seal(path)
     with netCDF4.Dataset(path) as dataset:
         stated = {name: dataset.getncattr(name) for name in dataset.ncattrs() if name not in ("Conventions", "title")}
     return _record({name: value.item() if hasattr(value, "item") else value for name, value in stated.items()})
