@@ -101,6 +101,18 @@ def test_seconds_in_ks_are_noticed(tmp_path, caplog):
     assert "2 of 2 rows (1, 2) with ML_EXP below 10 s" in caplog.text
 
 
+def test_exposures_longer_than_the_mission_are_unknown(tmp_path, caplog):
+    with pytest.raises(InputError, match=r"exposure_s is 1e\+09 s, too long for any cluster\. Was it in ms"):
+        ingest(tmp_path, sky(tmp_path, exposure_s=1e9))
+    event_list(tmp_path / "mine.fits", gti=1e300)
+    with pytest.raises(InputError, match="it has no good time intervals that can be right"):
+        ingest(tmp_path, sky(tmp_path))
+    with caplog.at_level("WARNING", "clustermass"):
+        assert taken(ingest(tmp_path, sky(tmp_path, catalogue=table(tmp_path, 900, 1e30))))[1] == ["ML_EXP", "none"]
+    assert "its good time of 1e+300 s is longer than the mission; it counts as unknown" in caplog.text
+    assert "1 of 2 rows (2) with ML_EXP below 10 s or above 1e+08 s" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -21,6 +21,7 @@ from clustermass.images.exposure import (
     GIVEN,
     GOOD_TIME,
     LEAST_S,
+    MOST_S,
     STATED,
     UNKNOWN,
     ExposureMap,
@@ -68,6 +69,9 @@ def field_exposure(
     """
     good_time = mean_exposure_s(photons.head, photons.modules)
     name = photons.head.name
+    if good_time and good_time > MOST_S:
+        LOGGER.warning("%s: its good time of %.3g s is longer than the mission; it counts as unknown", name, good_time)
+        good_time = None
     if paths := exposure_files(files):
         exposure = _maps(paths, photons.head.shared, band_images, share)
         inside = _inside(exposure, detections, files)
@@ -132,18 +136,19 @@ def _of_rows(
     """Return the exposure in s of each row, and where it is from, for a field of `area` deg2 without map."""
     given, rows = files.get("exposure_s"), len(detections)
     if given:
-        if given < LEAST_S:
-            raise InputError(f"exposure_s is {given:g} s, too short for any cluster. Was it in ks? Give seconds.")
+        if not LEAST_S <= given <= MOST_S:
+            size, unit = ("short", "ks") if given < LEAST_S else ("long", "ms")
+            raise InputError(f"exposure_s is {given:g} s, too {size} for any cluster. Was it in {unit}? Give seconds.")
         return np.full(rows, given * share, dtype=np.float32), np.full(rows, GIVEN)
     stated = np.asarray(detections["ML_EXP"], dtype=np.float32)
-    short = (stated > 0) & (stated < LEAST_S)
-    warn_of_rows(Path(files["catalogue"]), short, f"with ML_EXP below {LEAST_S:g} s, which is unknown then (ks?)")
-    known = np.isfinite(stated) & (stated >= LEAST_S)
+    known = (stated >= LEAST_S) & (stated <= MOST_S)
+    what = f"with ML_EXP below {LEAST_S:g} s or above {MOST_S:g} s, which is unknown then (another unit?)"
+    warn_of_rows(Path(files["catalogue"]), (stated > 0) & ~known, what)
     pointing = good_time is not None and area <= POINTING_DEG2 and not head.scan
     if not known.any() and not pointing:
         too_large = f"its {area:.1f} deg2 are more than one pointing"
         scan = too_large if area > POINTING_DEG2 else "it is part of a scan (OBS_MODE)"
-        why = "it has no good time intervals" if good_time is None else scan
+        why = "it has no good time intervals that can be right" if good_time is None else scan
         raise InputError(
             f"{head.name}: the exposure is unknown ({why}). Name an exposure map or exposure_s for the realization, or "
             "give the catalogue a column ML_EXP."
