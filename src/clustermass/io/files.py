@@ -46,17 +46,15 @@ def check_present(paths: Iterable[Path]) -> None:
         raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
 
 
-def seal(path: Path) -> None:
-    """Add a line with the hash of its bytes to a file of HDF5, which heeds nothing after its own end."""
-    digest = _sha256(path, path.stat().st_size)
-    with path.open("ab") as stream:
-        stream.write(_SEAL + digest.encode() + b"\n")
+def seal_of(path: Path) -> bytes:
+    """Return a line with the hash of a file's bytes; HDF5 ignores such a line if it follows the file's content."""
+    return _SEAL + _sha256(path, path.stat().st_size).encode() + b"\n"
 
 
 def check_seal(path: Path) -> None:
-    """Raise OSError if the bytes of a sealed file have changed; nothing for a file without a seal.
+    """Raise OSError if a file ends with a seal, and the bytes before it have changed.
 
-    HDF5 can loop without end on a damaged file, and then no signal handler of Python's runs.
+    HDF5 can loop without end in a damaged file, and then no signal handler of Python runs.
     """
     length = path.stat().st_size - _SEAL_BYTES
     with path.open("rb") as stream:

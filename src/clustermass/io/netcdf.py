@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from clustermass.errors import InputError
-from clustermass.io.files import atomic, check_seal, reason, seal
+from clustermass.io.files import atomic, check_seal, reason, seal_of
 from clustermass.io.provenance import texts
 
 #: units (udunits; "1" = dimensionless) and meaning of every variable that the pipeline writes
@@ -141,7 +141,8 @@ def write_netcdf(
     described.attrs = {"Conventions": "CF-1.11", "title": title, **texts(provenance)}
     with atomic(path) as temporary:
         described.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
-        seal(temporary)
+        with temporary.open("ab") as stream:
+            stream.write(seal_of(temporary))
 
 
 def _encoding(variable: xr.DataArray) -> dict[str, Any]:
