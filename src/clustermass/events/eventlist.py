@@ -214,7 +214,8 @@ class Selection:
 
     def conclude(self) -> None:
         """Log how many photons each cut dropped, over all pieces; InputError if one dropped all photons."""
-        if without := self._without_gti:
+        # our own lists were selected, with this warning, when they were made
+        if (without := self._without_gti) and self._dialect != "clustermass":
             listed = named_modules(without)
             LOGGER.warning("%s: no GTI for %s; all their %d events are kept", self._name, listed, without.total())
         left = self._total
