@@ -159,7 +159,7 @@ def write_catalogue(
 
 
 def _write_ecsv(table: Table, path: Path) -> None:
-    """Write a table in ECSV, some rows at a time: astropy takes 4 kB of memory for a row."""
+    """Write a table in ECSV, some rows at a time, because astropy takes 4 kB of memory for each row."""
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for start in range(0, max(len(table), 1), _ROWS):
             text = StringIO()

@@ -35,7 +35,8 @@ def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[
 def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
     """Return the columns LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
 
-    The calibration's scale multiplies both parts of sigma; its floor is counted as aleatoric.
+    The calibration's scale multiplies the aleatoric and the epistemic part of sigma; its floor adds to the aleatoric
+    part.
     """
     again = calibration.recalibration
     aleatoric, epistemic = again.sigma(predicted.sigma_aleatoric), again.scale * predicted.sigma_epistemic

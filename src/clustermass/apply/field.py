@@ -96,7 +96,7 @@ def masses_of_field(
 
 
 def _masses(applied: AppliedEnsemble, sky: Sky, output: Path, acronym: str, made_by: Mapping[str, Any]) -> None:
-    """Convert the field and write the masses; a part of the clusters at a time has its images in memory."""
+    """Convert the field and write its mass catalogue; only a part of the images is in memory at a time."""
     first = applied.network
     images: Images = {**first.cutting["images"], "centre": "detected"}
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:

@@ -65,11 +65,11 @@ def infer_observed(
     """Predict the masses of an observed field and write its catalogue in four formats.
 
     The error is LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e are
-    recalibrated; s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the error of the
-    redshift in excess of those of the training redshifts (`excess_error`). Quantiles are those of the recalibrated
-    mixture of the members' Gaussians with s_z added in quadrature to each. Conformal intervals use the ensemble's own
-    sigma without s_z, because they were calibrated with it on validation clusters, whose redshifts have errors too. A
-    cluster without redshift has a row in the catalogue, but no mass (NaN, FLAG_NOZ).
+    recalibrated; s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the part of the
+    redshift's error that exceeds the errors of the training redshifts (`excess_error`). Quantiles are those of the
+    recalibrated mixture of the members' Gaussians with s_z added in quadrature to each. Conformal intervals use the
+    ensemble's own sigma without s_z, because they were calibrated with it on validation clusters, whose redshifts have
+    errors too. A cluster without redshift has a row in the catalogue, but no mass (NaN, FLAG_NOZ).
 
     InputError if a file is missing or damaged, files belong to different fields or preprocessings, the field has no
     cluster, or there are too few training clusters for the mass distribution that `flat` divides out.
@@ -115,7 +115,7 @@ def infer_observed(
 
 
 def _with_photons(field: xr.Dataset, images: Sequence[Path]) -> xr.Dataset:
-    """Return `field` with the photons in each image (`n_phot`).
+    """Return `field` with `n_phot`, the number of photons in each image.
 
     Only one file of images is in memory at a time. The attribute `simulated` is True if any of these files says so.
     """
@@ -134,10 +134,10 @@ def _with_photons(field: xr.Dataset, images: Sequence[Path]) -> xr.Dataset:
 
 @dataclass(frozen=True)
 class AppliedEnsemble:
-    """A trained ensemble with all that turns its predictions into a catalogue, read once."""
+    """A trained ensemble, with everything that turns its predictions into a mass catalogue."""
 
     trained: Ensemble
-    network: TrainedNetwork  #: the first; all have the same settings
+    network: TrainedNetwork  #: the first network; all have the same settings
     calibration: Calibration
     ood_model: OodModel
     training: Training
@@ -146,7 +146,7 @@ class AppliedEnsemble:
 
     @classmethod
     def read(cls, trained: Ensemble, device: str, mass_prior: str) -> AppliedEnsemble:
-        """Read the files of an ensemble; see `infer_observed`."""
+        """Read the files of a trained ensemble; `device` and `mass_prior` are as in `infer_observed`."""
         return cls(
             trained=trained,
             calibration=read_calibration(trained.calibration),
@@ -158,7 +158,7 @@ class AppliedEnsemble:
         )
 
     def covered(self, field: xr.Dataset, exposure: ExposureMap) -> FloatArray:
-        """Return the exposed share of what the networks see of each cluster, (cluster,)."""
+        """Return the exposed share (cluster,) of what the networks see of each cluster, from an exposure map."""
         cut, recipe = self.network.cutting["images"], self.network.preprocessing
         half_box = cut["box_pixels"] * cut["pixel_arcsec"] / 2
         shown = half_widths_arcsec(cast("Recipe", recipe), field["redshift"].values, half_box)
@@ -166,9 +166,10 @@ class AppliedEnsemble:
         return covered_fraction(exposure, ra, dec, shown, float(recipe.get("circle_arcsec") or np.inf))
 
     def columns(self, field: xr.Dataset, name: str) -> Columns:
-        """Return the columns of the catalogue that come from images, (cluster,); InputError if one isn't finite.
+        """Return the columns of the mass catalogue that come from images, (cluster,) each.
 
-        `field` has preprocessed images, all that is known of their clusters, and `n_phot`; messages begin with `name`.
+        `field` holds preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't
+        finite; the message begins with `name`.
         """
         field = field.isel(cluster=_order(field["realization"].values.astype(str), _id_src(field)))
         # without redshift no mass (and no scaled image)
@@ -186,7 +187,7 @@ class AppliedEnsemble:
         acronym: str,
         made_by: Mapping[str, Any],
     ) -> None:
-        """Write the catalogue of a field from the `columns` of its parts and the table of each realization."""
+        """Write the mass catalogue of a field from `parts`, results of `columns`, and each realization's catalogue."""
         listed = list(parts)
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
         order = _order(columns["REALIZATION"], columns["ID_SRC"])
@@ -245,9 +246,9 @@ def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[
 
 
 def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
-    """Return the columns `REFERENCE` and `IDENTITY` of the realizations' catalogues, (cluster,); NaN or "" = none.
+    """Return published masses (`REFERENCE`) and ids (`IDENTITY`) in the realizations' catalogues, (cluster,) each.
 
-    Of `IDENTITY`, columns without any text are left out.
+    NaN or "" = none; columns of ids without any text are left out.
     """
     number = columns["ID_SRC"]
     found: Columns = {name: np.full(number.size, np.nan) for name in REFERENCE}
@@ -271,7 +272,7 @@ def _id_src(field: xr.Dataset) -> NDArray[np.int64]:
 
 
 def _copied_columns(field: xr.Dataset) -> Columns:
-    """Return the columns that are taken from `field` without prediction, (cluster,); CLUSTER has the ids."""
+    """Return the columns of the mass catalogue that are copied from `field`, (cluster,); CLUSTER holds the ids."""
     copied = {"Z": "redshift", "Z_ERR": "redshift_err", "EXPOSURE": "exposure_s"}
     copied |= {name.upper(): name for name in ("n_phot", "det_like", "ext_like", "covered_fraction")}
     return {

@@ -33,7 +33,7 @@ _TITLE = "Counts of photons around detections, in energy bands"
 MEASURED = {"Z": "redshift", "Z_ERR": "redshift_err"} | {
     name: name.lower() for name in ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_BKG")
 }
-#: counts of a part of the clusters, and about as much as what is made of them in memory
+#: bytes for the counts of the clusters that are cut out together; what is made of them takes about as much again
 PART_BYTES = 100_000_000
 #: a box leaves the field if its covered fraction is below this
 _WHOLE = 0.999
@@ -51,7 +51,7 @@ class Detections(NamedTuple):
     exp_from: NDArray[np.str_]
 
     def take(self, rows: NDArray[Any]) -> Detections:
-        """Return some of the detections, by booleans or numbers."""
+        """Return the detections in `rows`, which are row numbers or booleans."""
         measured = {name: values[rows] for name, values in self.measured.items()}
         seconds = None if self.exposure_s is None else self.exposure_s[rows]
         return Detections(self.id_src[rows], self.ra[rows], self.dec[rows], measured, seconds, self.exp_from[rows])
@@ -77,7 +77,7 @@ def extract_images(
     truth: Path | None = None,
     matches: Path | None = None,
 ) -> None:
-    """Write `images.nc` of one realization: an image of every detection above both limits in block `images`.
+    """Write `images.nc` of one realization: an image of each detection above the likelihood limits in `images`.
 
     Takes an event list of any dialect and a vignetting-corrected exposure map in s, which is scaled by the share of the
     modules `events_block["modules"]` in the list's good time. Without a map, the exposure comes from the good time
@@ -117,8 +117,9 @@ def cut_in_parts(
 ) -> Iterator[xr.Dataset]:
     """Yield what `extract_images` writes for an observed sky, a part of the clusters at a time, in bounded memory.
 
-    The counts of a part take `part_bytes`; its clusters lie near each other. Photons near boxes are stored in `folder`
-    meanwhile. The attribute `simulated` says whether the photons are. InputError as of `extract_images`.
+    The counts of a part take at most `part_bytes`; its clusters are neighbours on the sky. Photons near boxes are
+    stored in `folder` in the meantime. The attribute `simulated` of a part tells whether its photons are simulated.
+    InputError in the same cases as for `extract_images`.
     """
     geometry = ImageGeometry.from_config(images)
     detections = _read_detections(Path(catalogue), images, FROM_MAP)
@@ -154,7 +155,7 @@ def _dataset(
     realization: str,
     labels: Labels | None = None,
 ) -> xr.Dataset:
-    """Return the images of detections, with all that is known of them."""
+    """Return counts of images and quantities of their clusters as the variables of `images.nc`."""
     per_cluster: dict[str, NDArray[Any]] = {**detections.measured, "ra": detections.ra, "dec": detections.dec}
     per_cluster |= {"exposure_s": seconds, "covered_fraction": covered}
     if labels is not None:
@@ -192,9 +193,9 @@ def _check_memory(clusters: int, geometry: ImageGeometry) -> None:
 
 
 def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
-    """Return the detections in `catalogue.fits` above both limits of likelihood; InputError if there is none.
+    """Return the detections in `catalogue.fits` above the likelihood limits in `images`; InputError if there is none.
 
-    `exp_from` is the origin of their exposure where the file doesn't state it.
+    `exp_from` is the origin of the exposures if the file doesn't state it.
     """
     det_like_min, ext_like_min = images["det_like_min"], images["ext_like_min"]
     table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))

@@ -72,7 +72,7 @@ class ExposureMap:
 
     @cached_property
     def covered_above_s(self) -> np.float32:
-        """Exposure above which a place counts as covered: 5 % of the median of all pixels that have any."""
+        """Exposure in s above which a place counts as covered: 5 % of the median of all exposed pixels."""
         exposed = [image[image > 0] for image, _ in self.planes]
         return _COVERED_ABOVE * np.float32(np.median(np.concatenate(exposed) if len(exposed) > 1 else exposed[0]))
 
@@ -83,7 +83,7 @@ def planes(hdus: fits.HDUList) -> list[Any]:
 
 
 def unlike(header: fits.Header, task: str) -> str:
-    """Return what an image is if its CREATOR is another task of eSASS than `task`; "" = nothing that is known."""
+    """Return what an image is, in words, if its CREATOR is a known eSASS task other than `task`; else ""."""
     creator = (str(header.get("CREATOR", "")).upper().split() or [""])[0]
     return f"{_TASKS[creator]} (CREATOR {creator})" if creator in _TASKS and creator != task else ""
 

@@ -62,7 +62,7 @@ class ImageGeometry:
 
     @property
     def image_bytes(self) -> int:
-        """Bytes of an image's counts, 16 bits a pixel."""
+        """Number of bytes of one image's counts, with 16 bits for each pixel."""
         return 2 * self.bands * self.base_pixels**2
 
     def base_offsets_arcsec(self) -> FloatArray:

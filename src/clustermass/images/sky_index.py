@@ -1,4 +1,4 @@
-"""Photons in the boxes around positions: an index of the sky, in memory or on disk, and the counts."""
+"""Find and count the photons in boxes around positions, by an index of the sky in memory or on disk."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _STRIP_DEG = 0.05
 #: distance of two strips in the sorting key: more than 360, so that no rounding carries a photon into the next strip
 _STRIDE = 400.0
 _MOST = np.iinfo(np.uint16).max
-#: side of the cells by which photons are stored, and height of the strips that parts of a field lie in, deg
+#: side of the cells by which photons are stored, and height of the strips by which a field is divided, in deg
 _CELL_DEG, _PART_DEG = 0.5, 1.0
-#: of the rows of stored photons
+#: layout of the rows of stored photons
 _LAYOUT = np.dtype([("ra", np.float64), ("dec", np.float64), ("pi_ev", np.float32)])
 
 
 class Photons(NamedTuple):
-    """Positions (deg) and energies of photons, (photons,) each: all that images need of an event list."""
+    """Positions (deg) and energies (eV) of photons, (photons,) each: the part of an event list that images need."""
 
     ra: FloatArray
     dec: FloatArray
@@ -34,7 +34,7 @@ class Photons(NamedTuple):
 
 
 class ImageStack:
-    """Counts, uint16 (clusters, band, y, x), around positions (deg, (clusters,)), added up from pieces of a list."""
+    """Counts, uint16 (clusters, band, y, x), around positions in deg (clusters,), added up piece by piece."""
 
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
         self.ra, self.dec, self.geometry = ra, dec, geometry
@@ -52,14 +52,14 @@ class ImageStack:
             pixels = index.base_pixels(*centre)
             image = self.counts[number].reshape(-1)
             self._photons[number] += pixels.size
-            if self._photons[number] <= _MOST:  # in no pixel can there be more than in the whole box
+            if self._photons[number] <= _MOST:  # a pixel holds no more than the whole box
                 np.add.at(image, pixels, np.uint16(1))
             else:
                 image[:] = storable(image + np.bincount(pixels, minlength=image.size))
 
 
 class SkyIndex:
-    """Photons (of `rows`, None = all) in the energy bands, sorted by strips of declination, then by right ascension."""
+    """Photons in the energy bands (those in `rows`, None = all), sorted by strip of declination and right ascension."""
 
     def __init__(
         self, photons: EventList | Photons, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None
@@ -96,7 +96,7 @@ class SkyIndex:
 
 
 class BoxCells:
-    """Cells of the sky that touch boxes around positions (deg); most photons of a field are outside the finest ones."""
+    """Cells of the sky, with sides of `cell_deg`, that touch the boxes around positions in deg."""
 
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry, cell_deg: float = _STRIP_DEG) -> None:
         self._cell_deg = cell_deg
@@ -129,9 +129,9 @@ def _strip(dec: ArrayLike, height_deg: float = _STRIP_DEG) -> FloatArray:
 
 
 class PhotonsByCell:
-    """The photons near boxes around positions (deg), in a temporary file by cells of the sky, 20 bytes a photon.
+    """The photons near boxes around positions in deg, stored by cells of the sky in a temporary file.
 
-    So the photons near a few of the boxes are read without those of the whole field.
+    Photons near some of the boxes are read without those of the whole field. Each photon takes 20 bytes.
     """
 
     def __init__(self, folder: Path, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
@@ -139,7 +139,7 @@ class PhotonsByCell:
         self._cells, self._stored = BoxCells(ra[:0], dec[:0], geometry, _CELL_DEG), Buckets(folder)
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Remove the temporary file."""
         self._stored.close()
 
     def add(self, events: EventList) -> None:
@@ -151,7 +151,7 @@ class PhotonsByCell:
         self._stored.add(rows, self._cells.numbers(_photons(rows)))
 
     def count(self, ra: FloatArray, dec: FloatArray) -> NDArray[np.uint16]:
-        """Return the counts of `ImageStack` around some of the positions."""
+        """Return the counts, as `ImageStack` has them, around some of the positions."""
         stack = ImageStack(ra, dec, self._geometry)
         for rows in self._stored.some(BoxCells(ra, dec, self._geometry, _CELL_DEG).touched().tolist(), PIECE_ROWS):
             stack.add(_photons(rows))
@@ -163,6 +163,6 @@ def _photons(rows: NDArray[Any]) -> Photons:
 
 
 def neighbours(ra: FloatArray, dec: FloatArray, most: int) -> list[NDArray[np.int64]]:
-    """Divide positions in deg into parts of at most `most` that lie near each other; return the rows of each."""
+    """Divide positions in deg into parts of at most `most` neighbours on the sky; return the rows of each part."""
     order = np.lexsort([ra, np.floor(dec / _PART_DEG)])
     return [np.sort(order[start : start + most]) for start in range(0, ra.size, most)]
