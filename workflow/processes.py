@@ -1,6 +1,8 @@
 """Find processes that work in a folder: snakemakes, and steps whose snakemake was killed."""
 
 import os
+import re
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,10 +10,16 @@ import psutil
 
 #: seconds that a step has to end after SIGTERM, before it is killed
 PATIENCE_S = 5
+#: name of a step's script, which Snakemake writes anew for each job
+_SCRIPT = re.compile(r"tmp[a-z0-9_]{8}\.\w+\.py")
+_PYTHON = re.compile(r"python[0-9.]*")
 
 
 def snakemakes(directory: Path) -> list[psutil.Process]:
-    """Return the snakemake processes of this machine that work in `directory`, without those inside jobs."""
+    """Return the snakemake processes of this machine that work in `directory`, without those inside jobs.
+
+    Other users' processes don't tell where they work, so they aren't among them.
+    """
     at_work = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command = process.info["cmdline"] or []
@@ -22,42 +30,56 @@ def snakemakes(directory: Path) -> list[psutil.Process]:
 
 
 def stop_orphans(directory: Path) -> int:
-    """End the steps in `directory` whose snakemake was killed, with their child processes; return their number.
+    """End the user's steps in `directory` whose snakemake was killed, with their child processes; return their number.
 
     The steps of a killed snakemake go on. Snakemake has no record of the files that they write, so the next run would
     write the same files at the same time.
     """
-    scripts = str(directory / ".snakemake" / "scripts") + os.sep
+    scripts = directory / ".snakemake" / "scripts"
     steps = [
         process
         for process in psutil.process_iter(["cmdline"])
-        if any(part.startswith(scripts) for part in process.info["cmdline"] or []) and _without_snakemake(process)
+        if _is_step(process.info["cmdline"] or [], scripts) and _is_own(process) and _without_snakemake(process)
     ]
-    doomed = [one for step in steps for one in (*_children(step), step)]
+    doomed = [one for step in steps for one in (*_children(step), step) if _is_own(one)]
     for signal in (psutil.Process.terminate, psutil.Process.kill):
         for process in doomed:
-            try:
+            with suppress(psutil.Error):  # it has ended, or has become another user's
                 signal(process)
-            except psutil.NoSuchProcess:
-                continue
         doomed = psutil.wait_procs(doomed, timeout=PATIENCE_S)[1]
     return len(steps)
 
 
+def _is_step(command: list[str], scripts: Path) -> bool:
+    """Return whether a command is Python with a step's script in the folder `scripts`, not a program that shows it."""
+    if len(command) < 2 or not _PYTHON.fullmatch(Path(command[0]).name):
+        return False
+    script = Path(command[1])
+    return script.parent == scripts and bool(_SCRIPT.fullmatch(script.name))
+
+
 def _is_snakemake(command: list[str]) -> bool:
-    as_module = any(pair == ("-m", "snakemake") for pair in pairwise(command))
-    return as_module or any(part.endswith("bin/snakemake") for part in command[:2])
+    as_module = any(re.fullmatch(r"-\w*m snakemake", " ".join(pair)) for pair in pairwise(command))
+    joined = any(re.fullmatch(r"-\w*msnakemake", part) for part in command)
+    return as_module or joined or any(Path(part).name == "snakemake" for part in command[:2] if os.sep in part)
+
+
+def _is_own(process: psutil.Process) -> bool:
+    try:
+        return bool(process.uids().real == os.getuid())
+    except psutil.Error:
+        return False
 
 
 def _without_snakemake(process: psutil.Process) -> bool:
     try:
         return not any(_is_snakemake(parent.cmdline()) for parent in process.parents())
-    except psutil.Error:  # the process or one of its parents has just ended
+    except psutil.Error:  # the process or one of its parents has just ended, or doesn't tell what it is
         return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
     try:
         return process.children(recursive=True)
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return []

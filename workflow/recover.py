@@ -7,15 +7,21 @@ record of how they were made: it would not make them again after a change of the
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from leftovers import is_own_file, locks
 from processes import snakemakes
 
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(Path(__file__).parents[1] / "Snakefile")]
-RUN_ID = "SLURM run ID: "
+from clustermass.errors import InputError
+from clustermass.io.log import printable_lines
+
+SNAKEMAKE = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(Path(__file__).parents[1] / "Snakefile")]
+#: SLURM gives a run's jobs the id of the run as name; other names in a log must not name other jobs of the user
+RUN_ID = re.compile(r"SLURM run ID: ((?:[\w.-]+_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\s*")
 PATIENCE_S = 120
 
 
@@ -27,19 +33,25 @@ def main(arguments: list[str]) -> int:
     if snakemakes(directory):
         print("A snakemake is at work in this folder; wait for it or stop it first.", file=sys.stderr)
         return 1
+    try:
+        left = locks(directory / ".snakemake")
+    except InputError as error:
+        print(printable_lines(error), file=sys.stderr)
+        return 1
     cancelled = cancel_jobs(directory)
-    subprocess.run([*SNAKEMAKE, "--unlock", "--quiet", "all", *arguments], check=True)
-    removed = [path for path in unrecorded(arguments) if (directory / path).exists()]  # not temporary files
+    for path in left:
+        path.unlink(missing_ok=True)
+    removed = [path for name in unrecorded(arguments) if is_own_file(path := directory / name)]  # not temporary files
     for path in removed:
-        (directory / path).unlink()
+        path.unlink()
     print(f"{cancelled} jobs cancelled, {len(removed)} files removed. The same snakemake command goes on from here.")
     return 0
 
 
 def cancel_jobs(directory: Path) -> int:
     """Cancel the jobs of all runs that have a log in `directory`, wait for their end, and return their number."""
-    lines = [line for log in (directory / ".snakemake" / "log").glob("*.log") for line in log.read_text().splitlines()]
-    runs = {line.partition(RUN_ID)[2].strip() for line in lines if RUN_ID in line}
+    logs = [path for path in (directory / ".snakemake" / "log").glob("*.log") if path.is_file()]
+    runs = {match[1] for log in logs for match in RUN_ID.finditer(log.read_text(errors="replace"))}
     jobs = queued(runs)
     if jobs:
         subprocess.run(["scancel", *jobs], check=True)
@@ -53,7 +65,7 @@ def queued(runs: set[str]) -> list[str]:
     """Return the numbers of the waiting or running jobs of the given runs; SLURM gives them the run's id as name."""
     command = ["squeue", "--me", "--noheader", "--format=%i %j"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    return [number for number, name in map(str.split, lines) if name in runs]
+    return [number for number, _, name in (line.partition(" ") for line in lines) if name in runs]
 
 
 def unrecorded(arguments: list[str]) -> list[str]:

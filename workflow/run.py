@@ -8,6 +8,7 @@ only if no other snakemake works in this folder.
 import fcntl
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -17,21 +18,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from leftovers import abandoned, locks
 from processes import snakemakes, stop_orphans
 
 from clustermass.config.resolve import load_config
 from clustermass.errors import InputError
-from clustermass.io.log import advice
+from clustermass.io.log import advice, printable, printable_lines
 from clustermass.report.console import headline
 
 ROOT = Path(__file__).resolve().parents[1]
-SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+# -P: a file in the current folder must not be imported in place of a package
+SNAKEMAKE = [sys.executable, "-P", "-m", "snakemake"]
 # hides all but the steps' own lines and the number of finished steps; this script explains failures
 QUIET = ["--quiet", "host", "reason", "rules", "--no-hooks"]
 STATE = Path(".snakemake")
 RESULTS = Path("results")
-#: seconds after which an unchanged temporary file counts as abandoned
-ABANDONED_S = 600
 AGAIN = "The same command goes on from here; finished files are kept."
 
 
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
         if status == 0 and "--" not in arguments:  # other targets, named after `--`, have no summary
             headline(RESULTS / run_name(arguments))
     except InputError as error:
-        print(error, file=sys.stderr)
+        print(printable_lines(error), file=sys.stderr)
         return 1
     return status
 
@@ -67,7 +68,7 @@ def alone() -> Iterator[None]:
             raise InputError(unwritable(folder, error.strerror)) from error
         if not os.access(folder, os.W_OK | os.X_OK):
             raise InputError(unwritable(folder, "read-only, or another user's"))
-    with (STATE / "clustermass.lock").open("a+") as stream:
+    with opened(STATE / "clustermass.lock") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -87,11 +88,22 @@ def alone() -> Iterator[None]:
         yield
 
 
+def opened(lock: Path) -> TextIO:
+    """Return the open file that is locked, new if it isn't there; InputError if it is a link or can't be opened."""
+    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):  # another user's may be locked, but not written
+        try:
+            number = os.open(lock, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+            return os.fdopen(number, "r" if flags == os.O_RDONLY else "r+")
+        except OSError as error:
+            why = error.strerror
+    raise InputError(f"{lock}: can't be opened ({why}). Remove it, then the same command goes on.")
+
+
 def note(stream: TextIO, holder: str) -> None:
     """Write the process and machine that hold the lock into it; errors are ignored (Snakemake reports a full disk)."""
     with suppress(OSError):
         stream.truncate(0)
-        os.write(stream.fileno(), holder.encode())
+        os.pwrite(stream.fileno(), holder.encode(), 0)
 
 
 def unwritable(folder: Path, why: str) -> str:
@@ -105,9 +117,10 @@ def unwritable(folder: Path, why: str) -> str:
 def holder(stream: TextIO) -> str:
     """Return a text on the process that holds the lock, and what to do about it."""
     stream.seek(0)
-    number, _, host = stream.read().partition(" ")
-    if not host:
+    found = re.fullmatch(r"([0-9]+) (.+)", stream.read(300))
+    if not found:
         return "it has just begun; wait for it"
+    number, host = found[1], printable(found[2])
     return f"process {number} on {host}; wait for it, or end it there with `kill {number}`, then this command goes on"
 
 
@@ -117,36 +130,30 @@ def recover() -> None:
     Raises
     ------
     InputError
-        The lock was set on another machine, whose processes this one can't list.
+        The lock was set by another user, or on another machine, whose processes this one can't list.
     """
+    left = locks(STATE)
     if stopped := stop_orphans(ROOT):
         print(f"An earlier run was killed: stopped {stopped} of its steps that went on without it.", file=sys.stderr)
-    locks = STATE / "locks"
-    if locks.is_dir() and any(locks.iterdir()):
+    if left:
         host = host_of_last_run()
         if host not in (None, platform.node()):
             raise InputError(
-                f"A snakemake that began on {host} has locked this folder. If it still works there, wait for it; if it "
-                f"was killed: rm -r {locks}, then the same command goes on."
+                f"A snakemake that began on {printable(host)} has locked this folder. If it still works there, wait "
+                f"for it; if it was killed: rm -r {STATE / 'locks'}, then the same command goes on."
             )
         print("An earlier run was killed: taking its lock away; finished files are kept.", file=sys.stderr)
-        for path in locks.iterdir():  # like `snakemake --unlock`, but this works with an invalid configuration, too
-            path.unlink()
-    for path in abandoned():
+        for path in left:  # like `snakemake --unlock`, but this works with an invalid configuration, too
+            path.unlink(missing_ok=True)
+    for path in abandoned(RESULTS):
         path.unlink(missing_ok=True)
 
 
 def host_of_last_run() -> str | None:
     """Return the name of the machine from snakemake's newest log; None if there is none."""
-    logs = sorted((STATE / "log").glob("*.snakemake.log"))
+    logs = sorted(path for path in (STATE / "log").glob("*.snakemake.log") if path.is_file())
     lines = logs[-1].read_text(encoding="utf-8", errors="replace").splitlines() if logs else []
-    return next((line.split()[1] for line in lines if line.lower().strip().startswith("host: ")), None)
-
-
-def abandoned() -> list[Path]:
-    """Return the temporary files of `clustermass.io.files.atomic` that have not changed for `ABANDONED_S`."""
-    now = time.time()
-    return [path for path in RESULTS.rglob(".*.part*") if now - path.stat().st_mtime > ABANDONED_S]
+    return next((words[1] for words in map(str.split, lines) if len(words) > 1 and words[0].lower() == "host:"), None)
 
 
 def run_snakemake(arguments: list[str]) -> int:
@@ -179,7 +186,8 @@ def run_snakemake(arguments: list[str]) -> int:
 
 def said_since(began: float) -> str:
     """Return the text of snakemake's logs that were written since the time `began`."""
-    logs = [path for path in (STATE / "log").glob("*.snakemake.log") if path.stat().st_mtime >= began]
+    logs = [path for path in (STATE / "log").glob("*.snakemake.log") if path.is_file()]
+    logs = [path for path in logs if path.stat().st_mtime >= began]
     return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import clustermass
 from clustermass.errors import InputError
 from clustermass.io.files import check_present
-from clustermass.io.log import printable, printable_lines
+from clustermass.io.log import Ended, orderly_end, printable, printable_lines
 
 EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one message says what), 2 wrong arguments."
 
@@ -21,13 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command in `arguments` (None = those of the process) and return its exit status (see `EXIT_CODES`)."""
     options = vars(_parser().parse_args(arguments))
     try:
-        return options.pop("command")(**options) or 0
+        with orderly_end():
+            return options.pop("command")(**options) or 0
     except InputError as error:
         return _failed(str(error), 1)
     except OSError as error:  # a full disk, a folder without permission
         return _failed(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except KeyboardInterrupt:
         return _failed("interrupted", 130)
+    except Ended as ended:
+        return _failed(str(ended), ended.status)
 
 
 def _failed(message: str, status: int) -> int:

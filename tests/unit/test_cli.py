@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +106,25 @@ def test_names_on_the_command_line_cannot_steer_the_terminal(capsys):
     said = capsys.readouterr().err
     assert "\x1b" not in said
     assert "\nclustermass: done" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_temporary_folder(tmp_path, number):
+    code = (
+        "import sys, tempfile, time; from clustermass import cli; import clustermass.report.console as console\n"
+        "def headline(run):\n"
+        "    with tempfile.TemporaryDirectory(prefix='clustermass-'):\n"
+        "        print('begun', flush=True); time.sleep(60)\n"
+        "console.headline = headline; sys.exit(cli.main(['summary', 'x']))"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        said = process.communicate(timeout=30)[1]
+    assert (process.returncode, said) == (128 + number, f"clustermass: ended by {number.name}\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_check_config_lists_the_errors(tmp_path, capsys):

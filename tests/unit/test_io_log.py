@@ -1,6 +1,9 @@
 """What a failed run is advised to do."""
 
 import shutil
+import subprocess
+import sys
+import textwrap
 from types import SimpleNamespace
 
 import pytest
@@ -115,6 +118,20 @@ def test_the_log_of_a_step_does_not_go_through_a_link(tmp_path, catalogue):
         assert notes.read_text() == "mine"
         assert "begun" in log.read_text()
         log.unlink()
+
+
+def test_a_step_that_is_terminated_removes_what_it_had_not_finished(tmp_path):
+    code = textwrap.dedent("""
+        import os, signal, sys, time
+        from clustermass.io.files import atomic
+        from clustermass.io.log import step
+        with step("logs/step.log", "step"), atomic("x.nc") as temporary:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+    """)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (143, "[step] ended by SIGTERM\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
 def test_a_name_can_neither_forge_a_line_nor_steer_the_terminal(catalogue, capsys):

@@ -1,6 +1,7 @@
 """`make results`: the locks that it respects, the files that it removes, and its arguments."""
 
 import fcntl
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -12,6 +13,7 @@ import psutil
 import pytest
 from runs import ROOT
 
+HOUR_S = 3600
 WAITS = "print(flush=True); import time; time.sleep(60)"
 
 
@@ -91,17 +93,147 @@ def test_a_lock_that_was_set_on_another_machine_stays(run, tmp_path):
 def test_steps_without_a_snakemake_are_ended_and_no_others(run, python, tmp_path):
     scripts = tmp_path / ".snakemake" / "scripts"
     scripts.mkdir()
-    (scripts / "tmp1.evaluate.py").write_text(WAITS)
+    name = "tmp_a1b2c3d.evaluate.py"
+    (scripts / name).write_text(WAITS)
     (tmp_path / "mine.py").write_text(WAITS)
     # one whose parents are no snakemake: this test; one that is the child of one; one of somebody else's
-    orphan, other = python(str(scripts / "tmp1.evaluate.py")), python(str(tmp_path / "mine.py"))
-    parent = f"import subprocess, sys; subprocess.run([sys.executable, {str(scripts / 'tmp1.evaluate.py')!r}])"
+    orphan, other = python(str(scripts / name)), python(str(tmp_path / "mine.py"))
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, {str(scripts / name)!r}])"
     snakemake = python("-c", parent, "-m", "snakemake", "--target-jobs", "a:b")
     (at_work,) = psutil.Process(snakemake.pid).children()
     run.recover()
     orphan.wait(30)  # its exit status went to `recover`
     assert (other.poll(), snakemake.poll(), at_work.is_running()) == (None, None, True)
     at_work.kill()
+
+
+def test_programs_that_show_a_steps_script_or_belong_to_others_go_on(run, python, tmp_path, monkeypatch):
+    scripts = tmp_path / ".snakemake" / "scripts"
+    scripts.mkdir()
+    name, mine = scripts / "tmp_a1b2c3d.evaluate.py", scripts / "notes.py"
+    for path in (name, mine):
+        path.write_text(WAITS)
+    tail = subprocess.Popen(["tail", "-f", str(name)], stdout=subprocess.DEVNULL)
+    shows, own = python("-c", WAITS, str(name)), python(str(mine))
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, {str(name)!r}])"
+    snakemakes = [python("-c", parent, "-msnakemake"), python("-c", parent, "-Pm", "snakemake")]
+    steps = [psutil.Process(one.pid).children()[0] for one in snakemakes]
+    run.recover()
+    assert [one.poll() for one in (tail, shows, own, *snakemakes)] == [None] * 5
+    for process in (tail, *steps):
+        process.kill()
+    tail.wait()
+    of_another = python(str(name))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "getuid", lambda: 12345)
+        run.recover()
+    assert of_another.poll() is None
+
+
+def denied(process, **_):
+    raise psutil.AccessDenied(process.pid)
+
+
+@pytest.mark.parametrize("asked", ["parents", "children", "terminate", "kill"])
+def test_a_process_that_tells_nothing_is_no_fault(run, python, tmp_path, monkeypatch, asked):
+    scripts = tmp_path / ".snakemake" / "scripts"
+    scripts.mkdir()
+    (scripts / "tmp_a1b2c3d.evaluate.py").write_text(f"import signal; signal.signal(15, signal.SIG_IGN); {WAITS}")
+    python(str(scripts / "tmp_a1b2c3d.evaluate.py"))
+    monkeypatch.setattr(psutil.Process, asked, denied)
+    monkeypatch.setattr("processes.PATIENCE_S", 0.2)
+    run.recover()
+
+
+def test_recovery_follows_no_link_and_takes_only_what_is_its_own(run, tmp_path):
+    notes, results, elsewhere = tmp_path / "notes.txt", tmp_path / "results", tmp_path / "elsewhere"
+    notes.write_text("mine")
+    (results / ".x.nc.abcd1234.part.nc").mkdir(parents=True)
+    (results / ".x.parts").mkdir()
+    elsewhere.mkdir()
+    names = [".notes.part1", ".a.part", ".a.nc.abcd123.part.nc", ".a.nc.abcd1234.part.fits", "a.abcd1234.part"]
+    others = [*(results / name for name in names), elsewhere / ".a.nc.abcd1234.part.nc"]
+    for path in others:
+        path.touch()
+    for name, target in (("link", notes), ("gone", tmp_path / "nowhere")):
+        (results / f".{name}.nc.abcd1234.part.nc").symlink_to(target)
+    (results / "folder").symlink_to(elsewhere)
+    (tmp_path / ".snakemake" / "log" / "9.snakemake.log").symlink_to(tmp_path / "nowhere")
+    before = sorted(results.iterdir())
+    for path in (*before, *others, notes):
+        os.utime(path, (time.time() - HOUR_S,) * 2, follow_symlinks=False)
+    run.recover()
+    assert run.said_since(0.0) == ""
+    assert sorted(results.iterdir()) == before
+    assert all(path.exists() for path in (*others, notes))
+
+
+def test_a_lock_that_is_a_link_or_another_users_is_a_sentence(run, tmp_path, monkeypatch, capsys):
+    notes, lock = tmp_path / "notes.txt", tmp_path / ".snakemake" / "clustermass.lock"
+    notes.write_text("mine")
+    lock.symlink_to(notes)
+    assert run.main([]) == 1
+    assert "clustermass.lock: can't be opened (Too many levels of symbolic links). Remove it" in capsys.readouterr().err
+    lock.unlink()
+    locks = tmp_path / ".snakemake" / "locks"
+    (locks / "notes.txt").write_text("mine")
+    run.recover()
+    first = locks / "0.input.lock"
+    first.symlink_to(notes)
+    with pytest.raises(run.InputError, match=r"0\.input\.lock: another user's snakemake has locked this folder"):
+        run.recover()
+    first.unlink()
+    first.touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "getuid", lambda: 12345)
+        with pytest.raises(run.InputError, match=r"another user's snakemake has locked this folder.* to remove"):
+            run.recover()
+    locks.rename(tmp_path / "elsewhere")
+    locks.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(run.InputError, match=r"locks: is a link"):
+        run.recover()
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["0.input.lock", "notes.txt"]
+    assert notes.read_text() == "mine"
+
+
+def test_what_a_neighbour_wrote_into_the_lock_is_not_believed(run, tmp_path, capsys):
+    lock = tmp_path / ".snakemake" / "clustermass.lock"
+    for content in ("1; rm -r ~ host", "\x1b[2J x", "12 a\x1b[2J\nb", "²  x"):
+        lock.write_text(content)
+        with lock.open("a+") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert run.main(["--cores", "1"]) == 1
+        said = capsys.readouterr().err
+        assert "rm -r" not in said
+        assert "\x1b" not in said
+        assert said.count("\n") == 1
+
+
+def test_only_the_jobs_of_a_run_are_cancelled(run, tmp_path, monkeypatch):
+    recover = importlib.import_module("recover")
+    run_id = "0b1c2d3e-0000-4000-8000-0123456789ab"
+    said = f"SLURM run ID: {run_id}\nSLURM run ID: bash\nSLURM run ID: \n"
+    (tmp_path / ".snakemake" / "log" / "1.snakemake.log").write_text(said)
+    queue = f"7 {run_id}\n8 bash\n9 my job\n10 \n11\n"
+    asked = []
+
+    def answer(command, **_):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, queue if len(asked) == 1 else "")
+
+    monkeypatch.setattr(recover.subprocess, "run", answer)
+    assert recover.cancel_jobs(tmp_path) == 1
+    assert asked[1] == ["scancel", "7"]
+
+
+@pytest.mark.parametrize("module", ["run", "recover"])
+def test_no_package_is_imported_from_the_current_folder(tmp_path, module):
+    for name in ("numpy", "yaml"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the current folder')")
+    code = f"import sys; sys.path.append({str(ROOT / 'workflow')!r}); import {module}; print(*{module}.SNAKEMAKE[:4])"
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run([*done.stdout.split(), "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_a_killed_writer_left_is_taken_away_once_nobody_can_be_writing_it(run, tmp_path):
@@ -118,7 +250,7 @@ def test_what_a_killed_writer_left_is_taken_away_once_nobody_can_be_writing_it(r
     run.recover()
     assert left.exists()
     for path in left.parent.iterdir():
-        os.utime(path, (time.time() - 2 * run.ABANDONED_S,) * 2)
+        os.utime(path, (time.time() - HOUR_S,) * 2)
     run.recover()
     assert [path.name for path in left.parent.iterdir()] == ["truth.part.fits"]
 

@@ -7,6 +7,8 @@ import sys
 sys.path.insert(0, str(ROOT / "src"))
 # by this variable, conda environments and cluster jobs find the package, which is never installed into them
 os.environ.update(PYTHONPATH=str(ROOT / "src"))
+# a file in the current folder must not be imported in place of a package by snakemakes inside jobs
+os.environ.update(PYTHONSAFEPATH="1")
 # hashing the code takes a second of CPU time; snakemakes inside cluster jobs inherit the hashes from the submitting one
 CODE_INHERITED = "CLUSTERMASS_CODE"
 CODE = {} if workflow.is_main_process else json.loads(os.environ.get(CODE_INHERITED, "{}"))

@@ -29,7 +29,7 @@ with step(snakemake.log[0], snakemake.rule):
     overlay = Path(snakemake.log[0]).with_name("report_config.yaml")
     overlay.write_text(yaml.safe_dump({**config, "facts": summary["experiments"], "record": record}), encoding="utf-8")
     with atomic(snakemake.output.report) as page, Path(snakemake.log[0]).open("a") as log:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow / "Snakefile"), "--nolock"]
+        command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(workflow / "Snakefile"), "--nolock"]
         command += ["--configfile", str(overlay), "--report", str(page)]
         command += ["--report-stylesheet", str(workflow / "report" / "report.css"), "--", *snakemake.input.figures]
         subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)

@@ -6,6 +6,7 @@ Nothing that depends on the clock is written: the same content gives the same by
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from clustermass.errors import InputError
 _SEAL = b"\nsha256 "
 _SEAL_BYTES = len(_SEAL) + 2 * hashlib.sha256().digest_size + 1
 _PIECE_BYTES = 1 << 20
+_TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.part(\.[^.]+)?")
 
 
 @contextmanager
@@ -38,6 +40,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a name is one that `atomic` gives to an unfinished file, as .images.nc.xp3_a0qz.part.nc."""
+    match = _TEMPORARY.fullmatch(name)
+    return match is not None and Path(match[1]).suffix == (match[2] or "")
 
 
 def check_present(paths: Iterable[Path]) -> None:

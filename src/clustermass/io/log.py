@@ -4,7 +4,9 @@ import errno
 import logging
 import os
 import shutil
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
@@ -16,8 +18,44 @@ from clustermass.io.files import atomic
 
 T = TypeVar("T")
 LOGGER = logging.getLogger("clustermass")
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 #: text in the first line of a log beside a result; a log of an earlier failure is replaced only if it has this line
 _FIRST_LINE = "log of clustermass"
+
+
+class Ended(BaseException):
+    """A signal has asked the process to end; `status` is the exit status that a shell gives it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.status = 128 + number
+
+
+@contextmanager
+def orderly_end() -> Iterator[None]:
+    """Raise `Ended` in the block at SIGTERM and SIGHUP, so that temporary files are removed.
+
+    A signal that is ignored, as by nohup, or that has a handler of its own keeps it.
+    """
+
+    def end(number: int, _: object) -> None:
+        for other in _ENDINGS:
+            signal.signal(other, signal.SIG_IGN)  # the end itself isn't interrupted
+        raise Ended(number)
+
+    before = {number: signal.getsignal(number) for number in _ENDINGS if _by_default(number)}
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _by_default(number: signal.Signals) -> bool:
+    in_main = threading.current_thread() is threading.main_thread()  # only there a signal can be handled
+    return in_main and signal.getsignal(number) == signal.SIG_DFL
 
 
 def printable(text: object) -> str:
@@ -90,7 +128,7 @@ def log_of_result(result: Path, label: str) -> Iterator[None]:
         try:
             yield
         except BaseException as error:  # Ctrl-C, too
-            known = isinstance(error, InputError | OSError)
+            known = isinstance(error, InputError | OSError | Ended)
             said = {"levelname": "ERROR", "msg": str(error) or type(error).__name__}
             file.emit(logging.makeLogRecord(said | {"exc_info": None if known else sys.exc_info()}))
             with atomic(failed) as kept:
@@ -138,10 +176,14 @@ def step(log: str | Path, label: str) -> Iterator[None]:
     log_to(log, label)
     start = time.monotonic()
     try:
-        yield
+        with orderly_end():
+            yield
     except InputError as error:
         LOGGER.error("%s", error)
         sys.exit(1)
+    except Ended as ended:
+        LOGGER.info("%s", ended)
+        sys.exit(ended.status)
     except KeyboardInterrupt:
         LOGGER.info("interrupted")
         sys.exit(130)

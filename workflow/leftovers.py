@@ -1,0 +1,63 @@
+"""Find the files that a killed run left behind: Snakemake's locks and unfinished files.
+
+Recovery removes no other files. Each is a regular file of the present user whose name has an exact pattern.
+"""
+
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from clustermass.errors import InputError
+from clustermass.io.files import is_temporary
+
+#: seconds after which an unchanged temporary file counts as abandoned
+ABANDONED_S = 600
+_LOCK = re.compile(r"\d+\.(input|output)\.lock")
+
+
+def is_own_file(path: Path) -> bool:
+    """Return whether a path is a regular file of the present user, no link."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid()
+
+
+def locks(state: Path) -> list[Path]:
+    """Return Snakemake's locks in its folder `state`.
+
+    Raises
+    ------
+    InputError
+        The folder of the locks is a link, or a lock isn't a file of the present user.
+    """
+    folder = state / "locks"
+    if folder.is_symlink():
+        raise InputError(f"{folder}: is a link, which Snakemake never makes. Remove it, then the same command goes on.")
+    found = [path for path in folder.iterdir() if _LOCK.fullmatch(path.name)] if folder.is_dir() else []
+    if strange := [path for path in found if not is_own_file(path)]:
+        raise InputError(
+            f"{strange[0]}: another user's snakemake has locked this folder. If it still works, wait for it; if it was "
+            f"killed, ask {_owner(strange[0])} to remove {folder}."
+        )
+    return found
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (KeyError, OSError):
+        return "its owner"
+
+
+def abandoned(results: Path) -> Iterator[Path]:
+    """Yield the temporary files of `clustermass.io.files.atomic` that have not changed for `ABANDONED_S`."""
+    latest = time.time() - ABANDONED_S
+    for folder, _, names in os.walk(results):
+        for path in (Path(folder, name) for name in names if is_temporary(name)):
+            if is_own_file(path) and path.lstat().st_mtime < latest:
+                yield path
