@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clustermass.errors import InputError
-from clustermass.paper.page import Figure, publish, summary_texts, write_page
+from clustermass.paper.page import Figure, in_html, markdown_table, publish, summary_texts, write_page
 from clustermass.paper.results import Results
 
 WORDS = Path(__file__).parents[2] / "workflow" / "paper"
@@ -195,6 +195,16 @@ def test_html_is_whole_and_stands_alone(page):
     assert 'src="data:image/png;base64,' in html
     assert not re.search(r'(src|href)="(?!data:)', html)
     assert json.loads(page["numbers"].read_text())["tables"]["numbers"][1][3] == "0.143 ± 0.002"
+
+
+def test_a_text_from_a_file_is_shown_as_it_is():
+    text = "<script>x</script> ![](http://example.org/a.png) [b](javascript:c) \\| d\n<img src=e>\x1b"
+    table = markdown_table([["predictor", "scatter"], [text, "0.1"]])
+    html = in_html(f"# a<b\n\n{table}\n\n<img src=f>\n", "", {})
+    assert "<title>a&lt;b</title>" in html
+    assert not re.search(r"<(script|img|a )", html)
+    assert html.count("<td>") == 2
+    assert "\x1b" not in html
 
 
 def test_unreadable_metrics_are_named(tmp_path, page):

@@ -9,6 +9,9 @@ import jinja2
 import pytest
 from docutils.core import publish_parts
 
+from clustermass.io.log import printable
+from clustermass.report.summary import for_captions
+
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 NAMES = sorted(path.stem for path in REPORT.glob("*.rst"))
 FACTS = {
@@ -40,6 +43,11 @@ CONFIG = {
 
 
 def render(name: str, facts: dict[str, object], record: dict[str, object] | None = None) -> str:
+    """Return the text of a caption."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", page(name, facts, record))).split())
+
+
+def page(name: str, facts: dict[str, object], record: dict[str, object] | None = None) -> str:
     """Render a caption as `snakemake --report` does, any warning of docutils being an error."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
     wildcards = SimpleNamespace(experiment="smoothed", field="mock_efeds")
@@ -48,14 +56,30 @@ def render(name: str, facts: dict[str, object], record: dict[str, object] | None
     source = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
     assert "$" not in source
     text = environment.from_string(source).render(snakemake=snakemake)
-    page = publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})["html_body"]
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
+    return publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})["html_body"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_captions_render_with_and_without_facts(name: str) -> None:
     assert len(render(name, {})) > 100
     assert len(render(name, {"fiducial": FACTS, "smoothed": FACTS})) > 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5\n\n.. raw:: html\n\n   <script>x</script>\n",
+        "`b <javascript:c>`_ and |d| and **e** and javascript:f",
+        "\x1b[2J\u2028.. raw:: html\u2028",
+    ],
+)
+def test_texts_from_a_file_are_shown_as_they_are(text: str) -> None:
+    figures = {**FACTS, "n_test": text, "n_members": text, "left_out": {"count_rate": text, text: text}}
+    shown = page("workflow", for_captions({"smoothed": figures, text: FACTS}))
+    assert "<script" not in shown
+    assert "javascript:f</a>" not in shown
+    assert 'href="javascript' not in shown
+    assert printable(text) in html.unescape(re.sub(r"<[^>]+>", "", shown))
 
 
 def test_captions_state_sample_and_unit() -> None:

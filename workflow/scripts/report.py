@@ -12,6 +12,7 @@ from clustermass.io.provenance import PACKAGE
 from clustermass.io.provenance import provenance
 from clustermass.report.summary import costs_by_step
 from clustermass.report.summary import folders_of
+from clustermass.report.summary import for_captions
 from clustermass.report.summary import settings_text
 from clustermass.report.summary import read_summary
 
@@ -23,11 +24,12 @@ with step(snakemake.log[0], snakemake.rule):
         page.write_text(settings_text(config), encoding="utf-8")
     record = {
         "steps": costs_by_step(folders_of(config, results), config),
-        "software": summary["made_with"],
+        "software": for_captions(summary["made_with"]),
         "settings": settings_text(config),
     }
     overlay = Path(snakemake.log[0]).with_name("report_config.yaml")
-    overlay.write_text(yaml.safe_dump({**config, "facts": summary["experiments"], "record": record}), encoding="utf-8")
+    facts = {"facts": for_captions(summary["experiments"]), "record": record}
+    overlay.write_text(yaml.safe_dump({**config, **facts}), encoding="utf-8")
     with atomic(snakemake.output.report) as page, Path(snakemake.log[0]).open("a") as log:
         command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(workflow / "Snakefile"), "--nolock"]
         command += ["--configfile", str(overlay), "--report", str(page)]

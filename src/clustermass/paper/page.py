@@ -4,6 +4,7 @@ import base64
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
@@ -14,10 +15,14 @@ from markdown_it import MarkdownIt
 
 from clustermass.errors import InputError
 from clustermass.io.files import atomic, read_json, write_json
+from clustermass.io.log import printable
 from clustermass.io.provenance import provenance
 from clustermass.paper import tables
 from clustermass.paper.results import BASE, CLEAR, OURS, THEIRS, Results, read_published, scatter_ratio
 from clustermass.paper.tables import Settings, Table
+
+#: signs of Markdown that a text from a file must not have, escaped
+_ESCAPED = str.maketrans({"|": r"\|", "[": r"\[", "<": "&lt;", "\\": r"\\"})
 
 
 class Figure(NamedTuple):
@@ -103,7 +108,7 @@ def caption(figure: Figure, captions: Mapping[str, str], results: Results, setti
     """Return the caption of a figure, with the sky and the numbers of clusters, members and epochs filled in."""
     own = {name: results.metrics[name, results.trained_on[name]] for name in figure.experiments}
     who = "; ".join(
-        f"experiment `{name}` ({one['ensemble']['n_members']} networks, {settings[name]['epochs']} epochs, "
+        f"experiment `{name}` ({one['ensemble']['n_members']:,} networks, {settings[name]['epochs']} epochs, "
         f"{one['n_train']:,} training clusters, {one['n_test']:,} test clusters of the sky `{settings[name]['sky']}`)"
         for name, one in own.items()
     )
@@ -116,17 +121,22 @@ def markdown_table(rows: Table) -> str:
     """Return a table in Markdown, or a sentence if it has no row below its header."""
     if len(rows) == 1:
         return "Nothing of this was run."
-    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _cell(text: str) -> str:
+    """Return a text as a cell of a table in Markdown, in which it makes no cells, links, pictures or raw HTML."""
+    return printable(text).translate(_ESCAPED)
 
 
 def in_html(markdown: str, style: str, pictures: Mapping[str, Path]) -> str:
     """Return the page as the text of an HTML file that contains its figures; `pictures` are their files, by link."""
-    body = MarkdownIt("commonmark").enable("table").render(markdown)
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     for link, path in pictures.items():
         data = base64.b64encode(path.read_bytes()).decode()
         body = body.replace(f'src="{link}"', f'src="data:image/png;base64,{data}"')
-    title = markdown.splitlines()[0].removeprefix("# ")
+    title = escape(markdown.splitlines()[0].removeprefix("# "))
     head = f'<meta charset="utf-8">\n<title>{title}</title>\n<style>\n{style}</style>'
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}</body>\n</html>\n'
 

@@ -18,6 +18,7 @@ import yaml
 
 import clustermass
 from clustermass.io.files import read_json, reading, write_json
+from clustermass.io.log import printable
 from clustermass.io.provenance import file_sha256, provenance
 
 if TYPE_CHECKING:
@@ -143,6 +144,19 @@ def read_summary(path: Path) -> dict[str, Any]:
     with reading(path, "summary"):
         content = read_json(path, "summary")
         return {**content, **{name: content[name] for name in ("experiments", "made_with")}}
+
+
+def for_captions(block: object) -> Any:
+    """Return nested blocks and lists from a file for the report's captions, which are written in reStructuredText.
+
+    Texts are shown as they are, without markup, links or raw HTML. Entries are left out if their name has other
+    characters than letters, digits, blanks, "-" and "_".
+    """
+    if isinstance(block, Mapping):
+        return {key: for_captions(value) for key, value in block.items() if re.fullmatch(r"[\w -]+", str(key))}
+    if isinstance(block, list):
+        return [for_captions(entry) for entry in block]
+    return re.sub(r"[\\`<>|*:]", r"\\\g<0>", printable(block)) if isinstance(block, str) else block
 
 
 class StepCosts(TypedDict):
