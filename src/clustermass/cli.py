@@ -14,6 +14,8 @@ from clustermass.errors import InputError
 from clustermass.io.files import check_present
 from clustermass.io.log import Ended, orderly_end, printable, printable_lines
 
+#: largest exposure and largest photon energy on the command line
+LONGEST_S, HIGHEST_EV = 1e8, 10**6
 EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one message says what), 2 wrong arguments."
 
 
@@ -68,8 +70,8 @@ def _positive(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a number above 0")
+    if not 0 < value <= LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number above 0, at most {LONGEST_S:g}")
     return value
 
 
@@ -78,7 +80,7 @@ def _edges(text: str) -> list[int]:
         edges = [int(part) for part in text.split(",")]
     except ValueError:
         edges = []
-    if len(edges) < 2 or any(low >= high for low, high in pairwise(edges)):
+    if len(edges) < 2 or any(low >= high for low, high in pairwise(edges)) or edges[-1] > HIGHEST_EV:
         raise argparse.ArgumentTypeError(f"{text!r}: must be whole eV, ascending, such as 200,600,2300,5000")
     return edges
 

@@ -287,3 +287,16 @@ def test_units_that_vizier_writes_below_the_names(tmp_path):
     lines = ["#Column", "", "ID_SRC\tRA\tDEC\tZ\tEXT", ' \t"h:m:s"\t"d:m:s"\t \tarcmin', "---\t---\t---\t---\t---"]
     lines += ["7\t08 52 30\t-01 30 00\t0.3\t0.5", "9\t00 50 00\t+02 15 00\t0.5\t0.75"]
     check(text(tmp_path / "asu.tsv", lines))
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1b", "\x7f"])
+def test_a_control_character_in_a_cell_makes_no_second_cluster(tmp_path, sign):
+    path = tmp_path / "table.csv"
+    path.write_bytes(f"RA,DEC,Z,NA{sign}ME\r\n1.0,2.0,0.3,a{sign}2.0,3.0,0.5,b\r\n".encode())
+    with pytest.raises(InputError, match="not a readable text table"):
+        read_table(path)
+    path.write_bytes(f"RA,DEC,Z,NA{sign}ME\r\n1.0,2.0,0.3,a{sign}b\r\n".encode())
+    table = read_table(path)
+    escaped = ascii(sign)[1:-1]
+    assert table.colnames == ["RA", "DEC", "Z", f"NA{escaped}ME"]
+    assert table[f"NA{escaped}ME"].tolist() == [f"a{escaped}b"]

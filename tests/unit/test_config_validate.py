@@ -1,6 +1,7 @@
 """The configuration against its models: every error in plain words; and the schema that is made from them."""
 
 import copy
+from functools import reduce
 
 import pytest
 import yaml
@@ -97,6 +98,24 @@ def test_a_name_has_no_sign_that_a_shell_a_path_or_a_terminal_takes_for_more(con
     (line,) = config_errors(config)
     assert line.startswith("experiments: the name ")
     assert line.isprintable()
+
+
+def numbers(block, *above):
+    for key, value in block.items():
+        if isinstance(value, dict):
+            yield from numbers(value, *above, key)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield *above, key
+
+
+def test_no_number_is_too_large_to_be_refused_in_a_sentence(config):
+    paths = list(numbers(config))
+    assert len(paths) > 100
+    for *above, last in paths:
+        for value in (10**400, 1e308):
+            changed = copy.deepcopy(config)
+            reduce(dict.__getitem__, above, changed)[last] = value
+            assert config_errors(changed) or value == 1e308, (*above, last)
 
 
 def test_paths_hold_no_control_characters(config):

@@ -130,6 +130,13 @@ def rewrite(path, change):
             archive.writestr(name, content)
 
 
+@pytest.mark.parametrize("files", [[[1, 2]], [], {"ensemble.nc": 1}, {"ensemble.nc": None}, 5, "a", None, {"a": {}}])
+def test_a_manifest_without_names_and_hashes_is_refused(packed, files):
+    with_manifest(files=files, ensemble_hash=None)(packed)
+    with pytest.raises(InputError, match=r"no manifest\.json of ours in it|lacks|was changed by hand"):
+        Ensemble.load(packed)
+
+
 def with_manifest(**changes):
     def change(files):
         return files | {"manifest.json": json.dumps(json.loads(files["manifest.json"]) | changes)}

@@ -20,7 +20,7 @@ from astropy.utils.exceptions import AstropyWarning
 from clustermass.errors import InputError
 from clustermass.io.files import reason
 from clustermass.io.fits import UNREADABLE, opened_fits, unpacked
-from clustermass.io.log import LOGGER
+from clustermass.io.log import LOGGER, printable
 
 _UNREADABLE = (*UNREADABLE, ascii_tables.InconsistentTableError, votable.exceptions.VOTableSpecError, ExpatError)
 #: first bytes of files that can't be read here -> what these files are
@@ -36,6 +36,8 @@ _OTHERS = {
 _GIVE = "Give the table as FITS, VOTable, ECSV or CSV."
 #: separators of cells, best first; in a line without any of them, blanks separate the cells
 _SEPARATORS = ",;\t|"
+#: `splitlines` would also divide at control characters in a cell
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _IDENTIFIER = re.compile(r".*(id|name)|id[_-]?src", re.IGNORECASE)
 #: names of Galactic longitude and latitude in lower case, and of any right ascension
 _GALACTIC = (("glon", "glat"), ("_glon", "_glat"), ("lii", "bii"))
@@ -54,7 +56,7 @@ def read_table(path: Path) -> Table:
     The content of the file tells its format: FITS, VOTable, ECSV, a table of the CDS or of IPAC, or lines of cells
     between commas, semicolons, tabs, bars or blanks (also as VizieR and TOPCAT write them, also with decimal commas).
     The file may be packed by gzip, bzip2 or xz. A column that can't be read is left out with a warning. Names of
-    columns and texts are turned into ASCII (`plain_text`). A column of sky coordinates becomes two columns, RA and DEC.
+    columns and texts are turned into printable ASCII. A column of sky coordinates becomes two columns, RA and DEC.
     A table with Galactic coordinates alone gets these two columns as well. InputError if there is no such file, it is
     truncated, damaged or of another kind, or the table has no row.
     """
@@ -146,7 +148,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
     text = _decoded(_unpacked(path))
     if "\0" in text[:4096]:
         raise InputError(f"{path}: no table in a known format. {_GIVE}")
-    lines, kind = plain_text(text).splitlines(), "text"
+    lines, kind = _LINE_BREAK.split(plain_text(text)), "text"
     try:
         with warnings.catch_warnings():
             # astropy warns that it reads a number beyond 64 bits as text
@@ -298,11 +300,11 @@ def _in_ascii(table: Table) -> Table:
         cells = np.ma.asarray(table[name])
         if cells.dtype.kind in "SUO" and cells.ndim == 1:
             texts = [_text(cell) for cell in np.asarray(np.ma.getdata(cells)).tolist()]
-            if not all(text.isascii() for text in texts):
-                plain = np.array([plain_text(text) for text in texts], dtype=str)
+            if not all(text.isascii() and text.isprintable() for text in texts):
+                plain = np.array([printable(plain_text(text)) for text in texts], dtype=str)
                 table[name] = MaskedColumn(plain, mask=np.ma.getmaskarray(cells), unit=table[name].unit)
-        if not name.isascii():
-            table.rename_column(name, plain_text(name))
+        if not (name.isascii() and name.isprintable()):
+            table.rename_column(name, printable(plain_text(name)))
     return table
 
 

@@ -100,8 +100,10 @@ class Smoothing(TypedDict):
 class Preprocessing(TypedDict):
     """How images of counts are prepared as the input of a network."""
 
-    half_width_arcsec: Annotated[float, key("half the side of the network's input image [arcsec]", gt=0)]
-    pixel_arcsec: Annotated[float, key("side of a pixel, a multiple of the side of a stored pixel [arcsec]", gt=0)]
+    half_width_arcsec: Annotated[float, key("half the side of the network's input image [arcsec]", gt=0, le=36_000)]
+    pixel_arcsec: Annotated[
+        float, key("side of a pixel, a multiple of that of a stored pixel [arcsec]", gt=0, le=36_000)
+    ]
     scale_to_redshift: NotRequired[
         Annotated[Redshift, key("images are scaled to this redshift: pixels have one size in kpc; absent = unscaled")]
     ]
@@ -115,8 +117,8 @@ class Preprocessing(TypedDict):
 class Folds(TypedDict):
     """k-fold evaluation: one fold is the test set, the next fold the validation set, all others the training set."""
 
-    number: Annotated[int, key("number of folds", ge=3)]
-    test: Annotated[int, key("number of the fold that is the test set, counted from 0", ge=0)]
+    number: Annotated[int, key("number of folds", ge=3, le=1000)]
+    test: Annotated[int, key("number of the fold that is the test set, counted from 0", ge=0, le=999)]
     by: Annotated[Literal["group", "mass"], key("clusters are dealt by a hash of groups, or in turn by mass")]
 
 
@@ -161,7 +163,7 @@ class Plateau(TypedDict):
     """How the learning rate is lowered when the validation loss stalls."""
 
     factor: Annotated[float, key("factor by which the learning rate is multiplied", gt=0, lt=1)]
-    patience: Annotated[int, key("epochs without a lower validation loss before the rate is lowered", ge=1)]
+    patience: Annotated[int, key("epochs without a lower validation loss before the rate is lowered", ge=1, le=10**6)]
     minimum: Annotated[float, key("lowest learning rate", ge=0)]
 
 
@@ -176,8 +178,8 @@ class Recipe(TypedDict):
     plateau: NotRequired[Plateau]
     weight_decay: Annotated[float, key("weight decay of kernels; decoupled (adamw), or in the gradient (adam)", ge=0)]
     gradient_clip: Annotated[float, key("gradients are clipped to this global norm; 0 = not clipped", ge=0)]
-    batch_size: Annotated[int, key("number of clusters in a step", ge=1)]
-    epochs: Annotated[int, key("number of passes through the training set", ge=1)]
+    batch_size: Annotated[int, key("number of clusters in a step", ge=1, le=10**6)]
+    epochs: Annotated[int, key("number of passes through the training set", ge=1, le=10**6)]
     augmentation: Annotated[Augmentation, key("random flips and quarter turns (symmetries), or any angle (rotations)")]
     average_decay: Annotated[float, key("decay per step of the weights' running average; 0 = no average", ge=0, lt=1)]
     keep: Annotated[Literal["last", "best"], key("weights: of the last epoch, or of the lowest validation loss")]
@@ -281,7 +283,7 @@ class Baselines(TypedDict):
 class Evaluation(TypedDict):
     """Evaluation on the test set."""
 
-    bootstrap: Annotated[int, key("number of bootstrap samples for every interval", ge=100)]
+    bootstrap: Annotated[int, key("number of bootstrap samples for every interval", ge=100, le=10**6)]
 
 
 class PublishedMasses(TypedDict):
@@ -323,9 +325,9 @@ class Download(TypedDict):
     urls: Annotated[list[Annotated[str, key(pattern="^https?://")]], key("addresses, tried in order", min_length=1)]
     path: Annotated[TablePath, key("relative path; its ending is .fits, .fits.gz, .tsv, .tar.gz or .tgz")]
     fetch: NotRequired[Annotated[bool, key("false = the file is not downloaded; absent = true")]]
-    bytes: NotRequired[Annotated[int, key("length that the file must have [bytes]", ge=1)]]
+    bytes: NotRequired[Annotated[int, key("length that the file must have [bytes]", ge=1, le=10**11)]]
     sha256: NotRequired[Annotated[str, key("SHA-256; absent = that of the first download", pattern="^[0-9a-f]{64}$")]]
-    rows: NotRequired[Annotated[int, key("number of rows that the table must have", ge=1)]]
+    rows: NotRequired[Annotated[int, key("number of rows that the table must have", ge=1, le=10**10)]]
     unpack: NotRequired[Annotated[Distinct[TableName], key("tables that are taken out of the archive", min_length=1)]]
 
 

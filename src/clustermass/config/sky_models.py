@@ -26,7 +26,7 @@ NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 Path: TypeAlias = Annotated[str, key(min_length=1, pattern=NO_CONTROL)]
 Name: TypeAlias = Annotated[str, key(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Seed: TypeAlias = Annotated[int, key(ge=0, le=2**32 - 1)]
-Count: TypeAlias = Annotated[int, key(ge=1)]
+Count: TypeAlias = Annotated[int, key(ge=1, le=10**6)]
 Positive: TypeAlias = Annotated[float, key(gt=0)]
 Share: TypeAlias = Annotated[float, key(ge=0, le=1)]
 Correlation: TypeAlias = Annotated[float, key(ge=-1, le=1)]
@@ -237,7 +237,7 @@ class CatalogueSelection(TypedDict, total=False):
 
 Source: TypeAlias = Literal["embedded", "files", "published"]
 Files: TypeAlias = Annotated[dict[Name, RealizationFiles], key(min_length=1)]
-Number: TypeAlias = Annotated[int, key(ge=1)]
+Number: TypeAlias = Annotated[int, key(ge=1, le=10_000)]
 Realizations: TypeAlias = Annotated[
     Annotated[Number, pydantic.Tag("<int>")] | Annotated[Files, pydantic.Tag("<dict>")], ByType
 ]

@@ -166,8 +166,10 @@ def _stated_files(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
     """Return the SHA-256 of the files in a packed ensemble by name, as its manifest states them."""
     try:
         manifest = json.loads(archive.read(MANIFEST))
-        whole, networks, files = manifest["format"], manifest["weights_format"], dict[str, str](manifest["files"])
-    except (KeyError, ValueError, TypeError):
+        whole, networks, files = manifest["format"], manifest["weights_format"], manifest["files"]
+        if not all(isinstance(text, str) for entry in files.items() for text in entry):
+            raise TypeError("names and hashes must be texts")
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         raise InputError(
             f"{path}: no packed ensemble (no {MANIFEST} of ours in it). Name a file of `clustermass pack`."
         ) from None
