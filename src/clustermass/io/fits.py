@@ -5,7 +5,6 @@ import contextlib
 import gzip
 import lzma
 import re
-import shutil
 import tempfile
 import traceback
 import warnings
@@ -21,6 +20,7 @@ from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 
 from clustermass.errors import InputError
 from clustermass.io.files import atomic, reason
+from clustermass.io.fits_structure import check_structure
 
 #: comment of the checksum cards; astropy's own comment would hold the time
 CHECKSUM_COMMENT = "FITS checksum convention"
@@ -143,12 +143,13 @@ def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
         begin = source.read(64)
         if begin and not begin.startswith(_BEGINNINGS[".fits"]):
             raise InputError(f"{path}: not a FITS file ({_described(begin)}). {advice}")
-        source.seek(0)
         if source is stream or not whole:
+            check_structure(source, path)
+            source.seek(0)
             yield source
             return
         with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as content:
-            shutil.copyfileobj(source, content, 1 << 20)
+            check_structure(source, path, cast(BinaryIO, content))
             content.seek(0)
             yield cast(BinaryIO, content)
 

@@ -1,0 +1,134 @@
+"""The headers of a FITS file, checked before astropy reads them: sizes that make no sense or exceed `io.limits`."""
+
+import io
+import math
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from clustermass.io import limits
+
+_BLOCK, _CARD, _PIECE_BYTES = 2880, 80, 1 << 20
+#: keywords of the cards that decide how many bytes the data of an HDU have
+_DECISIVE = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|GROUPS|TFIELDS|TFORM\d+|ZIMAGE|ZBITPIX|ZTILE\d+"
+)
+_VALUE = re.compile(r"\s*(?:'([^']*)'|([^\s/]*))")
+_INTEGER = re.compile(r"[+-]?\d{1,18}")
+_FORM = re.compile(r"(\d{0,18})([LXBIJKAEDCMPQ])", re.IGNORECASE)
+#: bytes of one element of a column, by the letter of its TFORM
+_BYTES = dict(zip("LBAIJEKDCMPQ", (1, 1, 1, 2, 4, 4, 8, 8, 8, 16, 8, 16), strict=True))
+_BITPIX = (8, 16, 32, 64, -32, -64)
+
+
+def check_structure(source: BinaryIO, path: Path, copy: BinaryIO | None = None) -> None:
+    """Read a FITS file header by header; OSError if a size in it makes no sense.
+
+    `source` is a stream of its content, unpacked from the file `path`. What belongs to its headers and data is written
+    to `copy`, if given, a temporary file. InputError names the limit that is exceeded, or says that memory or disk lack
+    the room for the content. If the file is cut short, the function returns without an error.
+    """
+    packed = not isinstance(source, io.BufferedReader)
+    source.seek(0)
+    for number in range(1, limits.HDUS.most + 2):
+        limits.HDUS.check(number, path)
+        if not (cards := _decisive_cards(source, path, copy)):
+            break
+        size = _data_bytes(cards, path)
+        size += -size % _BLOCK
+        if packed:
+            limits.check_unpacked(source.tell() + size, path)
+        if copy is None:
+            source.seek(size, 1)
+        else:
+            limits.check_disk(size, tempfile.gettempdir(), path)
+            _copy(source, copy, size)
+    if copy is not None:
+        limits.TRAILING.check(_copy(source, copy, limits.TRAILING.most + 1), path)
+
+
+def _copy(source: BinaryIO, copy: BinaryIO, size: int) -> int:
+    """Copy `size` bytes, or what is left of `source`; return the number of bytes that were copied."""
+    left = size
+    while left and (piece := source.read(min(left, _PIECE_BYTES))):
+        copy.write(piece)
+        left -= len(piece)
+    return size - left
+
+
+def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict[str, str]:
+    """Return the values of the cards `_DECISIVE` in the next header by keyword; empty if no whole header follows."""
+    cards: dict[str, str] = {}
+    for number in range(limits.CARDS.most):
+        block = source.read(_BLOCK)
+        limits.CARDS.check(number * _BLOCK // _CARD, path)
+        if copy is not None:
+            copy.write(block)
+        if len(block) < _BLOCK or (number == 0 and not block.startswith((b"SIMPLE", b"XTENSION"))):
+            return {}
+        for start in range(0, _BLOCK, _CARD):
+            card = block[start : start + _CARD].decode("latin-1")
+            if card.rstrip() == "END":
+                return cards
+            keyword, separator, text = card.partition("= ")  # as astropy finds it
+            keyword = keyword.upper().removeprefix("HIERARCH").strip()
+            if separator and len(keyword) <= 8 and _DECISIVE.fullmatch(keyword):
+                found = _VALUE.match(text)
+                value = (found[1] or found[2] or "").strip() if found else ""
+                if cards.setdefault(keyword, value) != value:
+                    raise OSError(f"{keyword} is {cards[keyword]} and {value}")
+    return {}
+
+
+def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
+    """Return how many bytes of data follow a header with these cards; OSError if they make no sense."""
+    axes = [_whole(cards, f"NAXIS{axis}") for axis in range(1, _whole(cards, "NAXIS", most=999) + 1)]
+    if _whole(cards, "BITPIX", least=-64) not in _BITPIX:
+        raise OSError(f"BITPIX is {cards['BITPIX']}")
+    if _whole(cards, "GCOUNT", 1) != 1 or cards.get("GROUPS") == "T":
+        raise OSError("GCOUNT or GROUPS states groups, which are no image or table")
+    heap, kind = _whole(cards, "PCOUNT", 0), cards.get("XTENSION", "IMAGE")
+    if kind not in ("BINTABLE", "TABLE", "A3DTABLE"):
+        limits.PIXELS.check(math.prod(axes) if axes else 0, path)
+    else:
+        if len(axes) != 2:
+            raise OSError(f"NAXIS is {len(axes)} for a table")
+        limits.ROWS.check(axes[1], path)
+        limits.FIELDS.check(fields := _whole(cards, "TFIELDS", 0), path)
+        if kind != "TABLE" and (width := sum(_width(cards, number) for number in range(1, fields + 1))) != axes[0]:
+            raise OSError(f"NAXIS1 is {axes[0]}, but the columns of the table have {width} bytes")
+    if cards.get("ZIMAGE") == "T":
+        _check_compressed(cards, path)
+    return abs(int(cards["BITPIX"])) // 8 * (heap + math.prod(axes) if axes else 0)
+
+
+def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
+    """Check the size of the image that is stored in a table by fpack, and the size of its tiles."""
+    axes = range(1, _whole(cards, "ZNAXIS", most=999) + 1)
+    pixels = math.prod(_whole(cards, f"ZNAXIS{axis}") for axis in axes)
+    limits.PIXELS.check(pixels, path)
+    if _whole(cards, "ZBITPIX", least=-64) not in _BITPIX:
+        raise OSError(f"ZBITPIX is {cards['ZBITPIX']}")
+    if math.prod(_whole(cards, f"ZTILE{axis}", 1) for axis in axes) > pixels:
+        raise OSError("ZTILE states tiles that are larger than the image")
+
+
+def _whole(cards: Mapping[str, str], keyword: str, otherwise: int | None = None, least: int = 0, most: int = 2**62) -> int:
+    """Return the whole number on a card; OSError if there is none, or it isn't between `least` and `most`."""
+    if keyword not in cards and otherwise is not None:
+        return otherwise
+    text = cards.get(keyword, "missing")
+    if not _INTEGER.fullmatch(text) or not least <= int(text) <= most:
+        raise OSError(f"{keyword} is {text[:40]}")
+    return int(text)
+
+
+def _width(cards: Mapping[str, str], number: int) -> int:
+    """Return how many bytes a column of a binary table has in each row; OSError if its format isn't known."""
+    form = _FORM.match(cards.get(f"TFORM{number}", ""))
+    if not form:
+        raise OSError(f"TFORM{number} is {cards.get(f'TFORM{number}', 'missing')[:40]}")
+    repeat, letter = int(form[1] or 1), form[2].upper()
+    return -(-repeat // 8) if letter == "X" else repeat * _BYTES[letter]

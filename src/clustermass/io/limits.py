@@ -1,0 +1,105 @@
+"""Largest sizes that are accepted in files from others, and what the machine has left (docs/limits.md)."""
+
+import os
+import resource
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from clustermass.errors import InputError
+
+
+class Limit(NamedTuple):
+    """The largest accepted number of something in a file, and what it counts, in the words of messages and docs."""
+
+    most: int
+    what: str
+
+    def check(self, number: float, path: object) -> None:
+        """Raise InputError if the file `path` has or states a larger `number`."""
+        if number > self.most:
+            raise InputError(
+                f"{path}: {number:.12g} {self.what}, but at most {self.most:.12g} are accepted. Is the file damaged? If "
+                "not, divide it (docs/limits.md)."
+            )
+
+
+ROWS = Limit(10**10, "rows in a FITS table")
+FIELDS = Limit(999, "columns in a FITS table")
+PIXELS = Limit(10**10, "pixels in a FITS image")
+CARDS = Limit(100_000, "cards in a FITS header")
+HDUS = Limit(1000, "HDUs in a FITS file")
+UNPACKED = Limit(2 * 10**9, "bytes in an unpacked file that is more than 100 times as large as the packed one")
+TRAILING = Limit(10**6, "bytes behind the last HDU of a packed FITS file")
+YAML = Limit(10**6, "characters of YAML in the header of a table")
+
+#: share of the free memory or disk that one file may take
+_SHARE = 0.9
+#: a file that is unpacked to more than this many times its size counts as made to fill the disk
+_RATIO = 100
+
+
+def check_unpacked(size: int, path: Path) -> None:
+    """Raise InputError if the content of the packed file `path` has at least `size` bytes, which is too many."""
+    if size > _RATIO * path.stat().st_size:
+        UNPACKED.check(size, path)
+
+
+def check_memory(needed: float, path: object) -> None:
+    """Raise InputError if the content of the file `path` needs more bytes of memory than this process can get."""
+    if needed > (left := memory_left()) * _SHARE:
+        raise InputError(
+            f"{path}: needs {needed / 1e9:.3g} GB of memory, but {left / 1e9:.3g} GB are free. Is the file damaged? If "
+            "not, divide it, or use a machine with more memory."
+        )
+
+
+def check_disk(needed: float, folder: str | Path, path: object) -> None:
+    """Raise InputError if what is made from the file `path` needs more bytes than the disk of `folder` has free."""
+    if needed > (left := shutil.disk_usage(folder).free) * _SHARE:
+        raise InputError(
+            f"{path}: needs {needed / 1e9:.3g} GB in {folder}, where {left / 1e9:.3g} GB are free. Make room there, or "
+            "set TMPDIR to a folder on another disk."
+        )
+
+
+def memory_left() -> int:
+    """Return how many bytes this process can still get: of the machine, of its control group and of RLIMIT_AS."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    left = [page * os.sysconf("SC_PHYS_PAGES"), *_left_in_groups()]
+    with suppress(OSError, KeyError, ValueError):
+        left.append(_numbers(Path("/proc/meminfo"))["MemAvailable:"] * 1024)
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most != resource.RLIM_INFINITY:
+        with suppress(OSError, ValueError):
+            left.append(most - page * int(Path("/proc/self/statm").read_text().split()[0]))
+    return max(min(left), 0)
+
+
+#: for both versions of Linux's control groups: folder, limit, use, and the part of the use that is given back on demand
+_GROUPS = {
+    "": ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    "memory": ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def _left_in_groups() -> list[int]:
+    """Return the bytes that are left in each control group of this process that has a limit."""
+    left = []
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, kind, name = line.split(":", 2)
+            if kind in _GROUPS:
+                root, limit, used, spare = _GROUPS[kind]
+                place = Path(root, name.strip("/"))
+                for folder in (place, *place.parents[: len(place.parts) - len(Path(root).parts)]):
+                    with suppress(OSError, KeyError, ValueError):  # "max" is no limit
+                        most, taken = (int((folder / file).read_text()) for file in (limit, used))
+                        left.append(most - taken + _numbers(folder / "memory.stat")[spare])
+    return left
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """Return the numbers in the lines "name number ..." of a file, by name."""
+    return {words[0]: int(words[1]) for words in map(str.split, path.read_text().splitlines()) if len(words) > 1}
