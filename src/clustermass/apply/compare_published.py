@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray, generator
@@ -22,7 +21,7 @@ from clustermass.catalogues.tables import CheckedTable, find_rows
 from clustermass.errors import InputError
 from clustermass.evaluate.metrics import interval68
 from clustermass.io.files import write_json
-from clustermass.io.fits import opened_fits
+from clustermass.io.fits import opened_fits, table_of
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
 from clustermass.io.provenance import provenance
@@ -112,7 +111,7 @@ def compare_published(
 def _read_masses(path: Path) -> CheckedTable:
     with opened_fits(path) as hdus:
         simulated = is_simulated(hdus[1].header)
-        table = Table.read(hdus[1])
+        table = table_of(hdus[1], path)
     needed = ("REALIZATION", "ID_SRC", "Z", "LOGM500", "LOGM500_ERR", *_FLAGS)
     if missing := [name for name in needed if name not in table.colnames]:
         raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}. Delete it and run again.")
@@ -135,7 +134,7 @@ def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
     columns["luminosity"] = columns["rate"].copy()
     for label, path in catalogues.items():
         with opened_fits(path) as hdus:
-            catalogue = CheckedTable(Table.read(hdus["CATALOGUE"]), path)
+            catalogue = CheckedTable(table_of(hdus["CATALOGUE"], path), path)
         here = np.flatnonzero(realization == label)
         rows = find_rows(id_src[here].tolist(), catalogue.whole_numbers("ID_SRC").tolist())
         if (rows < 0).any():

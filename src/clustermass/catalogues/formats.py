@@ -19,8 +19,9 @@ from astropy.utils.exceptions import AstropyWarning
 
 from clustermass.errors import InputError
 from clustermass.io.files import reason
-from clustermass.io.fits import UNREADABLE, opened_fits, unpacked
+from clustermass.io.fits import UNREADABLE, opened_fits, table_of, unpacked
 from clustermass.io.log import LOGGER, printable
+from clustermass.io.yaml_headers import ecsv_header
 
 _UNREADABLE = (*UNREADABLE, ascii_tables.InconsistentTableError, votable.exceptions.VOTableSpecError, ExpatError)
 #: first bytes of files that can't be read here -> what these files are
@@ -97,11 +98,13 @@ def _read_fits(path: Path) -> Table:
         if hdu is None:
             raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
         for column in hdu.columns if isinstance(hdu, fits.BinTableHDU) else ():
-            stored = hdu.data.dtype.fields.get(column.name)
+            stored = hdu.columns.dtype.fields.get(column.name)
             if stored and column.null is not None and not _holds(stored[0], column.null):
                 column.null = None  # a TNULL that the column's type can't hold marks no cell
         try:
-            return Table.read(hdu)
+            return table_of(hdu, path)
+        except InputError:
+            raise
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
             return _read_columns(hdu, path, error)
 
@@ -117,7 +120,7 @@ def _read_columns(hdu: Any, path: Path, fault: Exception) -> Table:
     read, lost = Table(), []
     for column in hdu.columns:
         try:
-            read[column.name] = Table.read(fits.BinTableHDU.from_columns([column]))[column.name]
+            read[column.name] = table_of(fits.BinTableHDU.from_columns([column]), path)[column.name]
         except (*UNREADABLE, KeyError):
             lost.append(column.name)
     if not read.colnames:
@@ -155,6 +158,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
             warnings.simplefilter("ignore", AstropyWarning)
             if lines and lines[0].startswith("# %ECSV"):
                 kind = "ECSV"
+                ecsv_header(lines, path)
                 return ascii_tables.read(lines, format="ecsv", guess=False)
             if any("Byte-by-byte Description" in line for line in lines[:1000]):
                 kind = "CDS"
@@ -163,6 +167,8 @@ def _read_text(path: Path, begin: bytes) -> Table:
                 kind = "IPAC"
                 return ascii_tables.read(lines, format="ipac", guess=False)
             return _read_cells(path, lines)
+    except InputError:
+        raise
     except _UNREADABLE as error:
         raise InputError(
             f"{path}: not a readable {kind} table ({reason(error)}). If cells hold the separator (a name with blanks), "

@@ -15,7 +15,7 @@ from clustermass.arrays import FloatArray
 from clustermass.catalogues.formats import plain_text
 from clustermass.catalogues.units import angle, in_our_units
 from clustermass.errors import InputError
-from clustermass.io.fits import opened_fits
+from clustermass.io.fits import opened_fits, table_of
 from clustermass.io.log import LOGGER
 
 #: our name -> the usual names, best first
@@ -162,7 +162,7 @@ def _number(text: str) -> float:
 def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
     """Return the table `name` of a FITS file of the pipeline; InputError if it or one of `columns` is missing."""
     with opened_fits(path) as hdus:
-        table = next((Table.read(hdu) for hdu in hdus if hdu.name == name), None)
+        table = next((table_of(hdu, path) for hdu in hdus if hdu.name == name), None)
     if table is None:
         raise InputError(f"{path}: has no table {name}. Delete it and run again.")
     missing = [column for column in columns if column not in table.colnames]

@@ -16,11 +16,18 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import Table
+from astropy.utils import iers
 from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 
 from clustermass.errors import InputError
 from clustermass.io.files import atomic, reason
-from clustermass.io.fits_structure import check_structure
+from clustermass.io.fits_structure import BYTES, check_structure
+from clustermass.io.room import check_memory
+from clustermass.io.yaml_headers import check_comments
+
+# no file makes astropy fetch the Earth's rotation, which coordinates in frames fixed to the Earth need
+iers.conf.auto_download = False
 
 #: comment of the checksum cards; astropy's own comment would hold the time
 CHECKSUM_COMMENT = "FITS checksum convention"
@@ -33,6 +40,7 @@ _OF_FILES = (
 UNREADABLE = (
     *_OF_FILES,
     *(TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, AssertionError, ArithmeticError),
+    RecursionError,
 )
 _CUT_SHORT = "File may have been truncated|Error validating header"
 #: astropy's warnings if CHECKSUM or DATASUM of a file doesn't fit its bytes
@@ -44,6 +52,8 @@ _PIECE_BYTES = 1 << 24
 _BLOCK_BYTES = 2880
 #: ones' complement sum of a header and its data if CHECKSUM is right
 _MINUS_ZERO = 0xFFFFFFFF
+#: TFORM of a column whose cells have any number of elements
+_VARIABLE = re.compile(r"\d*[PQ]([A-Z])")
 #: first bytes of a file, by the ending of its name
 _BEGINNINGS = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".fits": b"SIMPLE"}
 #: first bytes of packed files, and what unpacks them here
@@ -89,10 +99,33 @@ def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool
         # what the readers of astropy raise has many types, also one of their own for compressed images
         if _raised_by_us(error) and not isinstance(error, _OF_FILES):
             raise
-        why = reason(error)
+        why = "not enough memory" if isinstance(error, MemoryError) else reason(error)
         meant = " If it was changed on purpose: fitscheck --write, on a copy, brings CHECKSUM up to date."
         message = f"{path}: truncated or damaged FITS file ({why}). Copy or download it again."
         raise InputError(message + (meant if re.match(_CHANGED, why) else "")) from error
+
+
+def table_of(hdu: Any, path: Path) -> Table:
+    """Return the table in an HDU of the file `path`, as astropy reads it.
+
+    OSError if cells of variable length state more bytes than the file holds; InputError if the memory lacks the room,
+    or if the header describes columns in unsafe YAML.
+    """
+    check_comments(hdu.header, path)
+    cells = sum(_cell_bytes(column) for column in hdu.columns)
+    check_memory(2 * (hdu.header["NAXIS2"] * cells + hdu.header.get("PCOUNT", 0)), path)
+    for column in hdu.columns:
+        if kind := _VARIABLE.match(str(column.format)):
+            lengths = np.maximum(hdu.data.view(np.ndarray)[column.name][:, 0].astype(np.float64), 0)
+            if lengths.sum() * BYTES.get(kind[1], 1 / 8) > hdu.header["PCOUNT"]:
+                raise OSError(f"the cells of column {column.name} hold more bytes than the file")
+    return Table.read(hdu)
+
+
+def _cell_bytes(column: fits.Column) -> int:
+    """Return how many bytes a cell of a column takes in memory; scaled numbers become float64, lists are objects."""
+    scaled = column.bscale not in (None, "", 1) or column.bzero not in (None, "", 0)
+    return int(np.dtype(column.dtype).itemsize) * (8 if scaled else 1) + 128 * bool(_VARIABLE.match(str(column.format)))
 
 
 def check_file(path: Path, advice: str = "Check its path.") -> None:

@@ -1,4 +1,4 @@
-"""The headers of a FITS file, checked before astropy reads them: sizes that make no sense or exceed `io.limits`."""
+"""The headers of a FITS file, checked before astropy reads it: no size may make no sense or exceed its limit."""
 
 import io
 import math
@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from clustermass.io import limits
+from clustermass import limits
+from clustermass.io.room import check_disk, check_unpacked
 
 _BLOCK, _CARD, _PIECE_BYTES = 2880, 80, 1 << 20
 #: keywords of the cards that decide how many bytes the data of an HDU have
@@ -19,7 +20,7 @@ _VALUE = re.compile(r"\s*(?:'([^']*)'|([^\s/]*))")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _FORM = re.compile(r"(\d{0,18})([LXBIJKAEDCMPQ])", re.IGNORECASE)
 #: bytes of one element of a column, by the letter of its TFORM
-_BYTES = dict(zip("LBAIJEKDCMPQ", (1, 1, 1, 2, 4, 4, 8, 8, 8, 16, 8, 16), strict=True))
+BYTES = dict(zip("LBAIJEKDCMPQ", (1, 1, 1, 2, 4, 4, 8, 8, 8, 16, 8, 16), strict=True))
 _BITPIX = (8, 16, 32, 64, -32, -64)
 
 
@@ -39,11 +40,11 @@ def check_structure(source: BinaryIO, path: Path, copy: BinaryIO | None = None) 
         size = _data_bytes(cards, path)
         size += -size % _BLOCK
         if packed:
-            limits.check_unpacked(source.tell() + size, path)
+            check_unpacked(source.tell() + size, path)
         if copy is None:
             source.seek(size, 1)
         else:
-            limits.check_disk(size, tempfile.gettempdir(), path)
+            check_disk(size, tempfile.gettempdir(), path)
             _copy(source, copy, size)
     if copy is not None:
         limits.TRAILING.check(_copy(source, copy, limits.TRAILING.most + 1), path)
@@ -115,7 +116,9 @@ def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
         raise OSError("ZTILE states tiles that are larger than the image")
 
 
-def _whole(cards: Mapping[str, str], keyword: str, otherwise: int | None = None, least: int = 0, most: int = 2**62) -> int:
+def _whole(
+    cards: Mapping[str, str], keyword: str, otherwise: int | None = None, least: int = 0, most: int = 2**62
+) -> int:
     """Return the whole number on a card; OSError if there is none, or it isn't between `least` and `most`."""
     if keyword not in cards and otherwise is not None:
         return otherwise
@@ -131,4 +134,4 @@ def _width(cards: Mapping[str, str], number: int) -> int:
     if not form:
         raise OSError(f"TFORM{number} is {cards.get(f'TFORM{number}', 'missing')[:40]}")
     repeat, letter = int(form[1] or 1), form[2].upper()
-    return -(-repeat // 8) if letter == "X" else repeat * _BYTES[letter]
+    return -(-repeat // 8) if letter == "X" else repeat * BYTES[letter]

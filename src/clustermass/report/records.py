@@ -1,6 +1,7 @@
 """Provenance records: reading them from files of any format, and finding the input files that they name."""
 
 import functools
+import itertools
 import json
 import re
 from collections import deque
@@ -12,7 +13,6 @@ from xml.etree import ElementTree
 
 import netCDF4
 from astropy.io import fits
-from astropy.table import Table
 from PIL import Image
 from safetensors import safe_open
 
@@ -22,6 +22,7 @@ from clustermass.errors import InputError
 from clustermass.io.files import check_seal
 from clustermass.io.fits import opened_fits
 from clustermass.io.provenance import file_sha256, texts
+from clustermass.io.yaml_headers import ecsv_header
 
 #: steps that are treated separately below; simulated event lists state no step, and are given the first
 SIMULATION, DETECTION, TRAINING = "simulate_realization", "detect_sources", "train_member"
@@ -122,7 +123,9 @@ def _from_votable(path: Path) -> Record | None:
 
 
 def _from_ecsv(path: Path) -> Record | None:
-    lines = (line.partition(" = ") for line in Table.read(path, format="ascii.ecsv").meta.get("HISTORY", []))
+    with path.open(encoding="utf-8") as stream:
+        header = ecsv_header([*itertools.takewhile(lambda line: line.startswith("#"), stream)], path)
+    lines = (str(line).partition(" = ") for line in header.get("meta", {}).get("HISTORY", []))
     return _from_pairs((name, text) for name, _, text in lines)
 
 

@@ -1,38 +1,13 @@
-"""Largest sizes that are accepted in files from others, and what the machine has left (docs/limits.md)."""
+"""What the machine has left in memory and on disk, looked at before a file from others is read or unpacked."""
 
 import os
 import resource
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
+from clustermass import limits
 from clustermass.errors import InputError
-
-
-class Limit(NamedTuple):
-    """The largest accepted number of something in a file, and what it counts, in the words of messages and docs."""
-
-    most: int
-    what: str
-
-    def check(self, number: float, path: object) -> None:
-        """Raise InputError if the file `path` has or states a larger `number`."""
-        if number > self.most:
-            raise InputError(
-                f"{path}: {number:.12g} {self.what}, but at most {self.most:.12g} are accepted. Is the file damaged? If "
-                "not, divide it (docs/limits.md)."
-            )
-
-
-ROWS = Limit(10**10, "rows in a FITS table")
-FIELDS = Limit(999, "columns in a FITS table")
-PIXELS = Limit(10**10, "pixels in a FITS image")
-CARDS = Limit(100_000, "cards in a FITS header")
-HDUS = Limit(1000, "HDUs in a FITS file")
-UNPACKED = Limit(2 * 10**9, "bytes in an unpacked file that is more than 100 times as large as the packed one")
-TRAILING = Limit(10**6, "bytes behind the last HDU of a packed FITS file")
-YAML = Limit(10**6, "characters of YAML in the header of a table")
 
 #: share of the free memory or disk that one file may take
 _SHARE = 0.9
@@ -43,7 +18,7 @@ _RATIO = 100
 def check_unpacked(size: int, path: Path) -> None:
     """Raise InputError if the content of the packed file `path` has at least `size` bytes, which is too many."""
     if size > _RATIO * path.stat().st_size:
-        UNPACKED.check(size, path)
+        limits.UNPACKED.check(size, path)
 
 
 def check_memory(needed: float, path: object) -> None:

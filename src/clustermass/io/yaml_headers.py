@@ -1,0 +1,95 @@
+"""The YAML in the headers of tables that astropy wrote, checked before astropy makes objects of it."""
+
+import re
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from astropy.io import fits
+from astropy.io.ascii.ecsv import ECSV_DATATYPES, EcsvHeader
+
+from clustermass import limits
+from clustermass.errors import InputError
+
+#: tags of plain values, and those by which astropy describes columns of sky coordinates, times and quantities
+_TAGS = {
+    *(
+        f"tag:yaml.org,2002:{name}"
+        for name in ("map", "omap", "seq", "str", "int", "float", "bool", "null", "timestamp")
+    ),
+    *("!astropy.table.SerializedColumn", "!astropy.units.Unit", "!astropy.time.Time", "!astropy.coordinates.Angle"),
+}
+#: classes of such columns
+_CLASSES = re.compile(r"astropy\.(coordinates|time|units)\.[\w.]+|astropy\.table\.column\.MaskedColumn")
+#: arguments by which these classes would take memory for more values than the table holds
+_UNSAFE = {"dtype", "shape", "buffer", "offset", "strides"}
+#: types of a column in ECSV, which may be those of lists
+_TYPES = re.compile(rf"({'|'.join((*ECSV_DATATYPES, 'object', 'json'))})(\[[\d, nul]*\])?")
+#: comments between which astropy puts YAML into a FITS header; a line of YAML goes on after so many characters
+_BEGIN, _END = "--BEGIN-ASTROPY-SERIALIZED-COLUMNS--", "--END-ASTROPY-SERIALIZED-COLUMNS--"
+_WIDTH = 70
+
+
+def ecsv_header(lines: Sequence[str], path: Path) -> dict[str, Any]:
+    """Return the YAML header in the lines of an ECSV table as dictionaries, lists and texts; InputError if unsafe."""
+    header = _checked(list(EcsvHeader().process_lines(lines)), path)
+    columns = header.get("datatype")
+    for column in columns if isinstance(columns, list) else ():
+        for key in {"datatype", "subtype"} & {*column}:
+            if not isinstance(column, dict) or not _TYPES.fullmatch(str(column[key])):
+                raise InputError(f"{path}: the {key} of a column is no type of ECSV. Give the table as CSV.")
+    return header
+
+
+def check_comments(header: fits.Header, path: Path) -> None:
+    """Raise InputError if the comments of a FITS table hold unsafe YAML, from which astropy would make columns."""
+    comments = [str(card.value) for card in header.cards if card.keyword == "COMMENT"]
+    if _BEGIN in comments and _END in comments:
+        pieces = comments[comments.index(_BEGIN) + 1 : comments.index(_END)]
+        _checked("".join(piece[:_WIDTH] + "\n" * (len(piece) != _WIDTH + 1) for piece in pieces).split("\n"), path)
+
+
+def _checked(lines: Sequence[str], path: Path) -> dict[str, Any]:
+    """Return the content of lines of YAML, with dictionaries for objects; InputError if it is unsafe."""
+    text = textwrap.dedent("\n".join(lines))
+    limits.YAML.check(len(text), path)
+    try:
+        if (node := yaml.compose(text, Loader=yaml.SafeLoader)) is None:
+            return {}
+        limits.YAML_VALUES.check(_number(node, {}), path)
+        content = _content(node)
+    except (yaml.YAMLError, TypeError, AttributeError, RecursionError) as error:
+        why = "too many levels" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        raise InputError(f"{path}: unsafe or damaged YAML in its header ({why}). Give the table as CSV.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    pairs = node.value if isinstance(node, yaml.CollectionNode) else ()
+    return [one for part in pairs for one in (part if isinstance(part, tuple) else (part,))]
+
+
+def _number(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
+    """Return the number of values in a YAML node with its aliases replaced; infinity if the node contains itself."""
+    if node not in known:
+        known[node] = float("inf")
+        known[node] = 1 + sum(_number(part, known) for part in _parts(node))
+    return known[node]
+
+
+def _content(node: yaml.Node) -> Any:
+    """Return a YAML node as dictionaries, lists and texts; yaml.YAMLError for a tag or an argument that isn't safe."""
+    if node.tag not in _TAGS:
+        raise yaml.YAMLError(f"the tag {node.tag[:60]} isn't allowed")
+    if isinstance(node, yaml.ScalarNode):
+        return str(node.value)
+    if isinstance(node, yaml.SequenceNode):
+        values = [_content(part) for part in node.value]
+        return {key: one for value in values for key, one in value.items()} if "omap" in node.tag else values
+    content = {str(_content(key)): _content(value) for key, value in node.value}
+    made = content.get("__class__")
+    if made is not None and (not _CLASSES.fullmatch(str(made)) or _UNSAFE & {*content}):
+        raise yaml.YAMLError(f"a column of the class {str(made)[:60]}, or its arguments, aren't allowed")
+    return content
