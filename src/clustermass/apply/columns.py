@@ -35,8 +35,7 @@ def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[
 def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
     """Return the columns LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
 
-    The calibration's scale multiplies the aleatoric and the epistemic part of sigma; its floor adds to the aleatoric
-    part.
+    The calibration's scale multiplies the aleatoric and epistemic sigma; its floor is added to the aleatoric sigma.
     """
     again = calibration.recalibration
     aleatoric, epistemic = again.sigma(predicted.sigma_aleatoric), again.scale * predicted.sigma_epistemic

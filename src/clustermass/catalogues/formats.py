@@ -37,10 +37,10 @@ _OTHERS = {
 _GIVE = "Give the table as FITS, VOTable, ECSV or CSV."
 #: separators of cells, best first; in a line without any of them, blanks separate the cells
 _SEPARATORS = ",;\t|"
-#: `splitlines` would also divide at control characters in a cell
+#: line breaks; `splitlines` would also divide at other control characters, which a cell may hold
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _IDENTIFIER = re.compile(r".*(id|name)|id[_-]?src", re.IGNORECASE)
-#: names of Galactic longitude and latitude in lower case, and of any right ascension
+#: names, in lower case, of columns of Galactic longitude and latitude, and of any column of right ascension
 _GALACTIC = (("glon", "glat"), ("_glon", "_glat"), ("lii", "bii"))
 _RIGHT_ASCENSION = re.compile(r"_?ra(_corr|_icrs|deg|j2000)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
@@ -57,8 +57,8 @@ def read_table(path: Path) -> Table:
     The content of the file tells its format: FITS, VOTable, ECSV, a table of the CDS or of IPAC, or lines of cells
     between commas, semicolons, tabs, bars or blanks (also as VizieR and TOPCAT write them, also with decimal commas).
     The file may be packed by gzip, bzip2 or xz. A column that can't be read is left out with a warning. Names of
-    columns and texts are turned into printable ASCII. A column of sky coordinates becomes two columns, RA and DEC.
-    A table with Galactic coordinates alone gets these two columns as well. InputError if there is no such file, it is
+    columns and texts are turned into printable ASCII. A column of sky coordinates becomes two columns, RA and DEC. A
+    table that has only Galactic coordinates gets RA and DEC, too. InputError if there is no such file, it is
     truncated, damaged or of another kind, or the table has no row.
     """
     path = Path(path)
@@ -283,7 +283,7 @@ def _without_mixins(table: Table, path: Path) -> Table:
 
 
 def _with_ra_dec(table: Table, path: Path) -> Table:
-    """Add RA and DEC (ICRS, deg) to a table that has no position but numbers of Galactic longitude and latitude."""
+    """Return the table with RA and DEC (ICRS, deg) added if its only position is Galactic longitude and latitude."""
     names = {name.lower(): name for name in table.colnames}
     here = next((axes for axes in _GALACTIC if names.keys() >= {*axes}), None)
     if here is None or any(map(_RIGHT_ASCENSION.fullmatch, names)):
@@ -294,7 +294,7 @@ def _with_ra_dec(table: Table, path: Path) -> Table:
     degrees = [np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan) for column in columns]
     for values, column, limit in zip(degrees, columns, (360.0, 90.0), strict=True):
         values *= column.unit.to("deg") if column.unit and column.unit.physical_type == "angle" else 1.0
-        values[~(np.abs(values) <= limit)] = np.nan  # named as no position where it is read
+        values[~(np.abs(values) <= limit)] = np.nan  # reported as no position when RA and DEC are read
     place = SkyCoord(*degrees, unit="deg", frame="galactic").icrs
     table["RA"], table["DEC"] = place.ra.deg, place.dec.deg
     LOGGER.info("%s: RA and DEC are the ICRS position of %s and %s", path, *(column.name for column in columns))

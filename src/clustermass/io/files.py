@@ -16,7 +16,7 @@ from typing import Any
 from clustermass import limits
 from clustermass.errors import InputError
 
-#: begins the last line of a sealed file, which ends with the SHA-256 of all bytes before it
+#: beginning of the last line of a sealed file; this line ends with the SHA-256 of all bytes before it
 _SEAL = b"\nsha256 "
 _SEAL_BYTES = len(_SEAL) + 2 * hashlib.sha256().digest_size + 1
 _PIECE_BYTES = 1 << 20
@@ -55,14 +55,14 @@ def check_present(paths: Iterable[Path]) -> None:
 
 
 def seal_of(path: Path) -> bytes:
-    """Return a line with the hash of a file's bytes; HDF5 ignores such a line if it follows the file's content."""
+    """Return a line with the SHA-256 of a file's bytes; HDF5 ignores such a line after its own content."""
     return _SEAL + _sha256(path, path.stat().st_size).encode() + b"\n"
 
 
 def check_seal(path: Path) -> None:
     """Raise OSError if a file ends with a seal, and the bytes before it have changed.
 
-    HDF5 can loop without end in a damaged file, and then no signal handler of Python runs.
+    This is checked before HDF5 reads the file, since HDF5 can loop forever in a damaged file, and Python can't stop it.
     """
     length = path.stat().st_size - _SEAL_BYTES
     with path.open("rb") as stream:
@@ -83,7 +83,7 @@ def _sha256(path: Path, length: int) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return what a library's exception says, in one line."""
+    """Return the first line of an exception's message, or the name of its type if it has no message."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 

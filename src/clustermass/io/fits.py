@@ -31,7 +31,7 @@ iers.conf.auto_download = False
 
 #: comment of the checksum cards; astropy's own comment would hold the time
 CHECKSUM_COMMENT = "FITS checksum convention"
-#: exceptions that only a damaged file or one cut short raises, also if our own code reads it
+#: exceptions that only a damaged or truncated file raises, even if our own code reads it
 _OF_FILES = (
     *(OSError, EOFError, MemoryError, zlib.error, lzma.LZMAError),
     *(AstropyUserWarning, fits.VerifyError),
@@ -96,7 +96,7 @@ def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool
     except InputError:
         raise
     except Exception as error:
-        # what the readers of astropy raise has many types, also one of their own for compressed images
+        # astropy's readers raise exceptions of many types, one of them their own, for compressed images
         if _raised_by_us(error) and not isinstance(error, _OF_FILES):
             raise
         why = "not enough memory" if isinstance(error, MemoryError) else reason(error)
@@ -219,7 +219,7 @@ def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
 
 
 def _check_end(hdus: fits.HDUList, stream: BinaryIO) -> None:
-    """Raise AstropyUserWarning if bytes follow the last HDU: bytes were put in before them, by a resumed download."""
+    """Raise AstropyUserWarning if other than whole blocks follow the last HDU, as after a faulty resumed download."""
     place = hdus[-1].fileinfo()
     surplus = stream.seek(0, 2) - place["datLoc"] - place["datSpan"]
     if surplus % _BLOCK_BYTES:  # whole blocks are the "special records" of older files
