@@ -33,9 +33,9 @@ class Ended(BaseException):
 
 @contextmanager
 def orderly_end() -> Iterator[None]:
-    """Raise `Ended` in the block at SIGTERM and SIGHUP, so that temporary files are removed.
+    """Raise `Ended` in the block when SIGTERM or SIGHUP comes, so that temporary files are removed.
 
-    A signal that is ignored, as by nohup, or that has a handler of its own keeps it.
+    A signal that is ignored, as under nohup, or that has a handler already is left as it is.
     """
 
     def end(number: int, _: object) -> None:
@@ -54,7 +54,7 @@ def orderly_end() -> Iterator[None]:
 
 
 def _by_default(number: signal.Signals) -> bool:
-    in_main = threading.current_thread() is threading.main_thread()  # only there a signal can be handled
+    in_main = threading.current_thread() is threading.main_thread()  # only the main thread can handle signals
     return in_main and signal.getsignal(number) == signal.SIG_DFL
 
 
