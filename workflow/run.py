@@ -92,7 +92,7 @@ def opened(lock: Path) -> TextIO:
     """Return the open file that is locked, new if it isn't there; InputError if it is a link or can't be opened."""
     for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):  # another user's may be locked, but not written
         try:
-            number = os.open(lock, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+            number = os.open(lock, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
             return os.fdopen(number, "r" if flags == os.O_RDONLY else "r+")
         except OSError as error:
             why = error.strerror

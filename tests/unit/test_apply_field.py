@@ -7,10 +7,13 @@ from ood_inputs import by_hand, write_calibration, write_ood_model
 from clustermass.apply import field as application
 from clustermass.apply import masses as network_files
 from clustermass.apply.field import masses_of_field
+from clustermass.ensemble.aggregate import read_cosmology
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import file_sha256
+
+MADE = {"source": "test", "cosmology": {"h0_km_s_mpc": 70.0, "omega_m": 0.3}}
 
 
 class Reached(Exception):
@@ -20,7 +23,7 @@ class Reached(Exception):
 @pytest.fixture
 def experiment(tmp_path):
     """Write an ensemble of two networks in a folder that holds a third, of an earlier run."""
-    write_netcdf(xr.Dataset(coords={"member": ["00", "01"]}), tmp_path / "ensemble.nc", "test", {"source": "test"})
+    write_netcdf(xr.Dataset(coords={"member": ["00", "01"]}), tmp_path / "ensemble.nc", "test", MADE)
     (tmp_path / "members").mkdir()
     for member in ("00", "01", "02"):
         (tmp_path / "members" / f"{member}.safetensors").touch()
@@ -132,6 +135,19 @@ def test_the_log_is_an_output_like_the_others(inputs, experiment):
 def test_the_ensemble_is_never_overwritten(inputs, experiment):
     with pytest.raises(InputError, match=r"ensemble\.nc: is an input, and would be overwritten"):
         masses(inputs, experiment, "ensemble.fits", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "5", "{}", "[" * 100_000, '{"h0_km_s_mpc": "x", "omega_m": 0.3}', '{"h0_km_s_mpc": 70, "omega_m": 2}',
+        '{"h0_km_s_mpc": 1' + "0" * 400 + ', "omega_m": 0.3}', '{"h0_km_s_mpc": NaN, "omega_m": 0.3}',
+    ],
+)  # fmt: skip
+def test_an_impossible_cosmology_is_refused(tmp_path, text):
+    write_netcdf(xr.Dataset(), tmp_path / "ensemble.nc", "test", {"cosmology": text})
+    with pytest.raises(InputError, match=r"ensemble\.nc: .*cosmology"):
+        read_cosmology(tmp_path / "ensemble.nc")
 
 
 def test_a_folder_is_no_output(inputs, experiment):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from clustermass.apply.catalogue import CataloguePaths, Columns
 from clustermass.apply.masses import AppliedEnsemble
 from clustermass.config.bands import in_kev
+from clustermass.ensemble.aggregate import read_cosmology
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
 from clustermass.events.eventlist import ALL_MODULES, named_modules
@@ -23,12 +23,11 @@ from clustermass.ingest.user_field import ingest_field
 from clustermass.io.files import check_present
 from clustermass.io.fits import check_file
 from clustermass.io.log import LOGGER, log_of_result, logs_beside
-from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import FieldFiles
 from clustermass.io.provenance import provenance
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Events, Images
+    from clustermass.config.models import Cosmology, Events, Images
     from clustermass.config.sky_models import Sky
     from clustermass.images.preprocessing import Recipe
 
@@ -92,10 +91,12 @@ def masses_of_field(
         with log_of_result(output, "masses") if log else nullcontext():
             applied = AppliedEnsemble.read(trained, "cpu", mass_prior)  # faults are reported before minutes of work
             made_by = provenance("masses", {**settings, "mass_prior": mass_prior}, [*inputs, *used])
-            _masses(applied, cast("Sky", sky), output, acronym, made_by)
+            _masses(applied, cast("Sky", sky), output, acronym, read_cosmology(trained.ensemble), made_by)
 
 
-def _masses(applied: AppliedEnsemble, sky: Sky, output: Path, acronym: str, made_by: Mapping[str, Any]) -> None:
+def _masses(
+    applied: AppliedEnsemble, sky: Sky, output: Path, acronym: str, cosmology: Cosmology, made_by: Mapping[str, Any]
+) -> None:
     """Convert the field and write its mass catalogue; only a part of the images is in memory at a time."""
     first = applied.network
     images: Images = {**first.cutting["images"], "centre": "detected"}
@@ -116,7 +117,6 @@ def _masses(applied: AppliedEnsemble, sky: Sky, output: Path, acronym: str, made
                 applied.trained.check_grid(smoothed)
             parts.append(applied.columns(smoothed, "images of the field"))
             simulated = part.attrs["simulated"]
-        cosmology = json.loads(read_netcdf(applied.trained.ensemble).attrs["cosmology"])
         applied.write(parts, {REALIZATION: field.catalogue}, output, simulated, cosmology, acronym, made_by)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from clustermass.dataset.sample import fitting_split, load_sample
 from clustermass.dataset.split import SUBSETS, UNUSED, first_training_clusters
 from clustermass.errors import InputError
 from clustermass.images.preprocessing import TRANSFORMS
-from clustermass.io.netcdf import read_netcdf
+from clustermass.io.netcdf import json_attribute, read_netcdf
 
 if TYPE_CHECKING:
     from clustermass.config.models import Network, Recipe, Selection
@@ -206,7 +205,7 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
 
 def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
     """Return the parameters with which images were made, stored in an attribute of their file; empty if it has none."""
-    return dict(json.loads(read_netcdf(image_file).attrs.get(attribute, "{}")))
+    return json_attribute(read_netcdf(image_file).attrs, attribute, image_file)
 
 
 WEIGHTINGS = ("none", "uniform_mass")

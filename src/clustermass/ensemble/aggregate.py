@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import xarray as xr
@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from clustermass.arrays import FloatArray, bisect
 from clustermass.dataset.split import read_clusters, rows_of
 from clustermass.errors import InputError
-from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
+from clustermass.io.netcdf import check_finite, json_attribute, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
 if TYPE_CHECKING:
@@ -172,6 +172,15 @@ def read_training(ensemble: Path) -> Training:
         ranges[name] = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
     redshift, error = (train[name].values.astype(float) for name in ("redshift", "redshift_err"))
     return Training(train.sizes["cluster"], ranges, mean_error(redshift, error))
+
+
+def read_cosmology(ensemble: Path) -> Cosmology:
+    """Return the cosmology of the training sky from an `ensemble.nc`; InputError unless H0 and omega_m are possible."""
+    cosmology = json_attribute(read_netcdf(ensemble).attrs, "cosmology", ensemble)
+    h0, omega_m = (cosmology.get(name) for name in ("h0_km_s_mpc", "omega_m"))
+    if not (isinstance(h0, float | int) and 0 < h0 < 1000 and isinstance(omega_m, float | int) and 0 < omega_m < 1):
+        raise InputError(f"{ensemble}: its cosmology has no possible h0_km_s_mpc and omega_m. Run the workflow again.")
+    return cast("Cosmology", cosmology)
 
 
 def mean_error(redshift: FloatArray, error: FloatArray) -> float:

@@ -1,6 +1,5 @@
 """Quantities by which clusters are compared with the training clusters: of the image, the catalogue, the ensemble."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from clustermass.dataset.sample import each_selected
 from clustermass.dataset.split import rows_of
 from clustermass.dataset.training_data import INVERSES, MEASUREMENTS
 from clustermass.errors import InputError
-from clustermass.io.netcdf import check_finite, read_netcdf
+from clustermass.io.netcdf import check_finite, json_attribute, read_netcdf
 
 #: radius in arcsec within which the cluster dominates an image, and radius beyond which the background dominates
 CORE_ARCSEC, OUTSKIRTS_ARCSEC = 60.0, 144.0
@@ -69,7 +68,7 @@ def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) ->
     ids = table["cluster"].values.astype(str)
     values, measured, transform = np.empty((ids.size, len(QUANTITIES))), np.zeros(ids.size, dtype=bool), "none"
     for path, part in zip(smoothed, each_selected(smoothed, None), strict=True):
-        transform = str(json.loads(part.attrs.get("parameters", "{}")).get("transform") or "none")
+        transform = str(json_attribute(part.attrs, "parameters", path).get("transform") or "none")
         rows = rows_of(part["cluster"].values, table)
         images, rows = part.isel(cluster=rows >= 0), rows[rows >= 0]
         check_finite(images, ("image",), path)  # other clusters may have no image (scaled images need a redshift)

@@ -17,7 +17,7 @@ from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_model
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
-from clustermass.io.netcdf import read_netcdf
+from clustermass.io.netcdf import json_attribute, read_netcdf
 from clustermass.io.provenance import config_hash, file_sha256
 from clustermass.network.predict import FORMAT as MEMBER_FORMAT
 from clustermass.network.predict import TrainedNetwork
@@ -104,7 +104,7 @@ def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
         "calibration": {"clusters": calibration.number, "form": calibration.form} | asdict(calibration.recalibration),
         "training": {"clusters": training.number, "ranges": ranges, "redshift_error": training.redshift_error},
         "domain": {"clusters": domain.number, "quantities": domain.names, "false_alarm_rate": FALSE_ALARMS},
-        "cosmology": json.loads(header.get("cosmology", "{}")),
+        "cosmology": json_attribute(header, "cosmology", trained.ensemble),
         "trained_with": header.get("source", "unknown"),
         "packed_with": {"clustermass": clustermass.__version__, **{name: metadata.version(name) for name in PACKAGES}},
     }

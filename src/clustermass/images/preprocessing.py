@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias
@@ -17,7 +16,7 @@ from clustermass.cosmology import arcmin_per_mpc
 from clustermass.errors import InputError
 from clustermass.images.geometry import block_sum
 from clustermass.io.log import LOGGER, track
-from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.io.netcdf import json_attribute, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def inside_circle(offsets: FloatArray, radius: float) -> NDArray[np.bool_]:
 
 def _from_smoothed(images: str, source: xr.Dataset, recipe: Recipe) -> _Images:
     """Return published images, already rebinned and smoothed, after the recipe's clip and transform."""
-    applied = json.loads(source.attrs.get("applied", "{}"))
+    applied = json_attribute(source.attrs, "applied", images)
     for key in ("bands", "circle_arcsec", "scale_to_redshift"):
         if recipe.get(key) is not None:
             raise InputError(

@@ -1,5 +1,6 @@
 """netCDF files of the pipeline: written whole, described by `VARIABLES`, checked on reading."""
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,17 @@ def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
     if missing:
         raise InputError(f"{path}: lacks the variable(s) {', '.join(missing)}. Delete it and run again.")
     return loaded
+
+
+def json_attribute(attributes: Mapping[str, Any], name: str, path: object) -> dict[str, Any]:
+    """Return the block of keys that one of a file's `attributes` holds as JSON, empty if it is missing.
+
+    InputError, which names the file `path`, if the attribute is no such block.
+    """
+    try:
+        return dict(json.loads(attributes.get(name, "{}")))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: no readable attribute {name} ({reason(error)}). Delete it and run again.") from error
 
 
 def check_finite(data: xr.Dataset, names: Iterable[str], path: object) -> None:
