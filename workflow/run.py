@@ -180,7 +180,7 @@ def run_snakemake(arguments: list[str]) -> int:
         return 128 + asked[0]
     if status:
         for line in advice(said_since(began), RESULTS):
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)
     return status
 
 

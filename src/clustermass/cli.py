@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import clustermass
 from clustermass.errors import InputError
 from clustermass.io.files import check_present
-from clustermass.io.log import Ended, orderly_end, printable, printable_lines
+from clustermass.io.log import Ended, escape_tracebacks, orderly_end, printable, printable_lines
 
 #: largest exposure and largest photon energy on the command line
 LONGEST_S, HIGHEST_EV = 1e8, 10**6
@@ -21,6 +21,7 @@ EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one mess
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command in `arguments` (None = those of the process) and return its exit status (see `EXIT_CODES`)."""
+    escape_tracebacks()
     options = vars(_parser().parse_args(arguments))
     try:
         with orderly_end():

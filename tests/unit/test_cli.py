@@ -127,6 +127,19 @@ def test_a_signal_leaves_no_temporary_folder(tmp_path, number):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_traceback_cannot_steer_the_terminal(tmp_path):
+    code = (
+        "from clustermass import cli; import clustermass.report.console as console\n"
+        "class Raw(Exception): __str__ = lambda self: 'a\\x1b[2J\\nclustermass: done'\n"
+        "def headline(run): raise Raw\n"
+        "console.headline = headline; cli.main(['summary', 'x'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "\x1b" not in done.stderr
+    assert done.stderr.endswith("Raw: a\\x1b[2J\n  clustermass: done\n")
+
+
 def test_check_config_lists_the_errors(tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("seed: x\nsede: 1\n")
     files = [str(ROOT / "config/config.yaml"), str(tmp_path / "mine.yaml")]

@@ -68,11 +68,12 @@ def aliases():
     [
         (ecsv(aliases()), "alias"),
         (ecsv("[" * 50000), "too many levels"),
+        (ecsv("1" + ":1" * 400_000), "more than 100 characters in a number"),
         (ecsv("1").replace("float64", "U900000000", 1), "datatype"),
         (ecsv("1").replace("name: RA, datatype: float64", "name: RA, datatype: string, subtype: object", 1).replace(
             "133.0", "[" * 100000), "t.ecsv"),
     ],
-    ids=["aliases", "deep", "datatype", "deep cell"],
+    ids=["aliases", "deep", "number", "datatype", "deep cell"],
 )  # fmt: skip
 def test_other_ecsv_that_would_take_memory_or_time(tmp_path, text, message):
     path = tmp_path / "t.ecsv"

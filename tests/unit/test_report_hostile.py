@@ -124,6 +124,24 @@ def test_the_way_through_many_files_is_found_at_once(results):
     assert done.stdout.index("results/run/1_0.json") < done.stdout.index(f"results/run/{layers - 1}_0.json")
 
 
+def test_a_file_of_holes_and_files_of_the_system_are_not_read(results):
+    with (results / "holes.dat").open("wb") as stream:
+        stream.truncate(2**43)
+    done = limited(f"main(['verify', {str(results)!r}])")
+    assert "holes.dat" not in done.stderr  # nothing names its hash
+    write(results / "metrics.json", input_sha256={"results/run/holes.dat": "0" * 64})
+    done = limited(f"main(['verify', {str(results)!r}])")
+    assert (
+        done.stderr
+        == f"clustermass: {results}/holes.dat: states {2**43} bytes, but hardly any are on the disk. It isn't read.\n"
+    )
+    names = {name: "0" * 64 for name in ("/proc/kcore", "../" * 20 + "proc/kcore", "/dev/zero")}
+    write(results / "metrics.json", input_sha256=names)
+    done = limited(f"main(['verify', {str(results)!r}])")
+    assert "kcore (read for results/run/metrics.json)" in done.stdout
+    assert "SHA-256 is" not in done.stdout
+
+
 def limited(call):
     """Run a call of the command line in a process of its own, with little memory and time."""
 

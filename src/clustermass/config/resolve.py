@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clustermass.config.sky_models import RealizationFiles, Sky
 
 Block: TypeAlias = dict[str, Any]
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 BASE_EXPERIMENT = "fiducial"
 #: values of an experiment's key `images` that stand for the block `images`, not for an entry of `image_sets`
 DEFAULT_IMAGES = (None, "images")
@@ -60,7 +61,7 @@ def read_yaml(path: Path) -> object:
         loader = yaml.SafeLoader(raw)
         if (node := loader.get_single_node()) is None:
             return None
-        limits.CONFIG_VALUES.check(_values(node, {}), path)
+        limits.CONFIG_VALUES.check(number_of_values(node, path), path)
         return loader.construct_document(node)
     except InputError:
         raise
@@ -68,16 +69,20 @@ def read_yaml(path: Path) -> object:
         raise InputError(f"{path}: not valid YAML: {error}") from error
 
 
-def _values(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
+def number_of_values(node: yaml.Node, path: Path, known: dict[yaml.Node, float] | None = None) -> float:
     """Return the number of values in a YAML node with its aliases replaced; infinity if the node contains itself.
 
-    `known` holds the numbers of the nodes that were counted before.
+    `known` holds the numbers of the nodes that were counted before. InputError, which names the file `path`, if the
+    text of a number is too long, because YAML needs hours for 1:1:1:... with a million digits.
     """
+    known = {} if known is None else known
+    if node.tag in _NUMBERS and isinstance(node, yaml.ScalarNode):
+        limits.YAML_DIGITS.check(len(node.value), path)
     if node not in known:
         known[node] = float("inf")
         parts = node.value if isinstance(node, yaml.CollectionNode) else ()
         inner = (one for part in parts for one in (part if isinstance(part, tuple) else (part,)))
-        known[node] = 1 + sum(_values(one, known) for one in inner)
+        known[node] = 1 + sum(number_of_values(one, path, known) for one in inner)
     return known[node]
 
 

@@ -8,10 +8,11 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from clustermass.errors import InputError
 from clustermass.io.files import atomic
@@ -69,6 +70,15 @@ def printable_lines(text: object) -> str:
     Because of this, a line break in the name of a file can't fake a line of the log.
     """
     return "\n  ".join(map(printable, str(text).split("\n")))
+
+
+def escape_tracebacks() -> None:
+    """Let the tracebacks of this process be printed as `printable_lines` returns them."""
+
+    def show(*raised: Any) -> None:
+        print(printable_lines("".join(traceback.format_exception(*raised)).rstrip()), file=sys.stderr)
+
+    sys.excepthook = show
 
 
 class _InFile(logging.Formatter):
@@ -173,6 +183,7 @@ def step(log: str | Path, label: str) -> Iterator[None]:
     After an InputError, only its message is logged, and SystemExit with status 1 is raised. Other exceptions are logged
     with their traceback and raised again.
     """
+    escape_tracebacks()
     log_to(log, label)
     start = time.monotonic()
     try:

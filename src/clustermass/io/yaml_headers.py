@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.io.ascii.ecsv import ECSV_DATATYPES, EcsvHeader
 
 from clustermass import limits
+from clustermass.config.resolve import number_of_values
 from clustermass.errors import InputError
 
 #: tags of plain values, and those by which astropy describes columns of sky coordinates, times and quantities
@@ -58,25 +59,12 @@ def _checked(lines: Sequence[str], path: Path) -> dict[str, Any]:
     try:
         if (node := yaml.compose(text, Loader=yaml.SafeLoader)) is None:
             return {}
-        limits.YAML_VALUES.check(_number(node, {}), path)
+        limits.YAML_VALUES.check(number_of_values(node, path), path)
         content = _content(node)
     except (yaml.YAMLError, TypeError, AttributeError, RecursionError) as error:
         why = "too many levels" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise InputError(f"{path}: unsafe or damaged YAML in its header ({why}). Give the table as CSV.") from error
     return content if isinstance(content, dict) else {}
-
-
-def _parts(node: yaml.Node) -> list[yaml.Node]:
-    pairs = node.value if isinstance(node, yaml.CollectionNode) else ()
-    return [one for part in pairs for one in (part if isinstance(part, tuple) else (part,))]
-
-
-def _number(node: yaml.Node, known: dict[yaml.Node, float]) -> float:
-    """Return the number of values in a YAML node with its aliases replaced; infinity if the node contains itself."""
-    if node not in known:
-        known[node] = float("inf")
-        known[node] = 1 + sum(_number(part, known) for part in _parts(node))
-    return known[node]
 
 
 def _content(node: yaml.Node) -> Any:
