@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(str(error), 1)
     except OSError as error:  # a full disk, a folder without permission
         return _failed(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+    except MemoryError:
+        return _failed("the memory that is free isn't enough. Divide the files, or use a machine with more memory.", 1)
     except KeyboardInterrupt:
         return _failed("interrupted", 130)
     except Ended as ended:

@@ -1,6 +1,8 @@
 """Provenance read back from every format as it was written, and a user's own files found again."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from ingest_inputs import EVENTS, sky
 
 from clustermass.apply.catalogue import CataloguePaths, write_catalogue
 from clustermass.cli import main
+from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.ingest.user_field import ingest_field
 from clustermass.io.files import write_json
@@ -136,3 +139,22 @@ def test_a_file_cut_short_is_one_finding_and_no_traceback(ingested, capsys):
     printed = capsys.readouterr().out
     assert "DIFFERS  results/skies/mine/01/events.fits" in printed
     assert "images.nc" in printed  # an empty file is none either
+
+
+def test_no_program_is_run_for_a_figure_that_is_no_png(tmp_path, monkeypatch):
+    ghostscript, path = tmp_path / "gs", tmp_path / "fig.png"
+    ghostscript.write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(InputError, match=r"fig\.png: not readable"):
+        read_record(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_figure_of_a_billion_pixels_is_refused(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 40_000, 40_000, 8, 6, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "fig.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"fig\.png: "):
+        read_record(tmp_path / "fig.png")

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from clustermass.apply.catalogue import CataloguePaths, Columns
 from clustermass.apply.masses import AppliedEnsemble
+from clustermass.config import models
 from clustermass.config.bands import in_kev
+from clustermass.config.validate import check_block
 from clustermass.ensemble.aggregate import read_cosmology
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from clustermass.config.models import Cosmology, Events, Images
     from clustermass.config.sky_models import Sky
     from clustermass.images.preprocessing import Recipe
+    from clustermass.network.predict import TrainedNetwork
 
 REALIZATION = "01"
 #: the cut-outs take all events, because `ingest_field` has selected them already
@@ -90,8 +93,25 @@ def masses_of_field(
         settings = {"catalogue_columns": columns or {}, "catalogue_bands": catalogue_bands, "exposure_s": exposure_s}
         with log_of_result(output, "masses") if log else nullcontext():
             applied = AppliedEnsemble.read(trained, "cpu", mass_prior)  # faults are reported before minutes of work
+            check_settings(applied.network, trained.weights[0])
             made_by = provenance("masses", {**settings, "mass_prior": mass_prior}, [*inputs, *used])
             _masses(applied, cast("Sky", sky), output, acronym, read_cosmology(trained.ensemble), made_by)
+
+
+def check_settings(network: TrainedNetwork, path: Path) -> None:
+    """Raise InputError unless the settings in a network's file `path` are allowed in a configuration."""
+    blocks: tuple[tuple[str, Any, Any], ...] = (
+        ("cutting.images", network.cutting.get("images"), models.Images),
+        ("cutting.events", network.cutting.get("events"), models.Events),
+        ("network", network.network, models.Network),
+        ("recipe", network.recipe, models.Recipe),
+    )
+    for name, block, kind in blocks:
+        check_block(block, kind, f"{path}: {name}")
+    recipe: dict[str, Any] = {**network.preprocessing}
+    if (cosmology := recipe.pop("cosmology", None)) is not None:
+        check_block(cosmology, models.Cosmology, f"{path}: preprocessing.cosmology")
+    check_block(recipe, models.Preprocessing, f"{path}: preprocessing")
 
 
 def _masses(

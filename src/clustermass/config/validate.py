@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pydantic
 from pydantic_core import ErrorDetails
@@ -62,6 +63,16 @@ def config_errors(config: Block) -> list[str]:
     errors = sorted(_errors(config), key=lambda error: [str(part) for part in error["loc"]])
     faulty = {str(error["loc"][0]) for error in errors}
     return list(dict.fromkeys([*map(_sentence, errors), *cross_checks(config, faulty)]))
+
+
+def check_block(block: object, kind: Any, name: str) -> None:
+    """Raise InputError, which begins with `name`, unless a block of a configuration is as the class `kind` says."""
+    try:
+        pydantic.TypeAdapter(kind).validate_python(block, strict=True)
+    except pydantic.ValidationError as failure:
+        first = failure.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
+        raise InputError(f"{name}.{key}: {first['msg']}, but it is {str(first['input'])[:60]!r}.") from failure
 
 
 def without_execution_keys(block: Block, rule: Block | None = None) -> Block:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import weakref
@@ -15,6 +16,7 @@ import xarray as xr
 from scipy.special import ndtr
 from scipy.stats import norm
 
+from clustermass import limits
 from clustermass.config.bands import in_kev
 from clustermass.dataset.sample import TrainedHaloes, each_selected
 from clustermass.dataset.split import order_of
@@ -23,6 +25,7 @@ from clustermass.ensemble.aggregate import COLUMNS, combine, ensemble_dataset, m
 from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.pack import CALIBRATION, DOMAIN, ENSEMBLE, MEMBERS, EnsembleFiles, pack_ensemble, unpack
 from clustermass.errors import InputError
+from clustermass.io.files import reading
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
@@ -90,13 +93,17 @@ class Ensemble(EnsembleFiles):
         """
         if path.is_dir():
             return cls.from_folder(path)
-        folder = Path(tempfile.mkdtemp(prefix="clustermass-ensemble-"))
+        folder, opened = Path(tempfile.mkdtemp(prefix="clustermass-ensemble-")), None
         try:
-            unpack(path, folder)
+            stated = unpack(path, folder)
             opened = replace(cls.from_folder(folder), _unpacked=folder)
-        except BaseException:
-            shutil.rmtree(folder)
-            raise
+            if opened.sha256() != stated:
+                raise InputError(f"{path}: its ensemble.nc names other networks than its manifest.json. Pack it anew.")
+        except InputError as error:
+            raise InputError(str(error).replace(f"{folder}/", f"{path}: ")) from error
+        finally:
+            if opened is None:
+                shutil.rmtree(folder)
         weakref.finalize(opened, shutil.rmtree, folder, ignore_errors=True)
         return opened
 
@@ -121,6 +128,9 @@ class Ensemble(EnsembleFiles):
                 f"{folder}: no trained ensemble there (ensemble.nc, members/). Name results/<run>/<experiment>."
             )
         members = read_netcdf(folder / ENSEMBLE, ("member",))["member"].values.astype(str).tolist()
+        limits.MEMBERS.check(len(members), folder / ENSEMBLE)
+        if len({*members}) < len(members) or not all(re.fullmatch(r"[\w-]+", name, re.ASCII) for name in members):
+            raise InputError(f"{folder / ENSEMBLE}: names a member twice or by other signs than letters, digits and -.")
         weights = [folder / MEMBERS / f"{member}.safetensors" for member in members]
         missing = [path for path in weights if not path.is_file()]
         if missing:
@@ -173,15 +183,10 @@ class Ensemble(EnsembleFiles):
         """Raise an InputError unless pixels ``x``, ``y`` and energy bands of `images` are those of the training."""
         for path in self.weights:
             network = TrainedNetwork.load(path)
-            _check_bands(images, network, path)
-            for name, trained in network.grid.items():
-                given = images[name].values
-                if given.shape != (len(trained),) or not np.allclose(given, trained, rtol=0, atol=1e-6):
-                    raise InputError(
-                        f"{path}: the network was trained on {name} = {trained[0]:g} ... {trained[-1]:g} "
-                        f"({len(trained)}), the images have {given[0]:g} ... {given[-1]:g} ({len(given)}). Use the "
-                        "same preprocessing."
-                    )
+            with reading(path, "network"):
+                _check_bands(images, network, path)
+                for name, trained in network.grid.items():
+                    _check_axis(images[name].values, name, trained, path)
 
     def posterior(self, cluster: str) -> Posterior:
         """Return the recalibrated posterior of a cluster in `ensemble.nc`; InputError if it doesn't hold this id."""
@@ -210,6 +215,14 @@ def _check_bands(images: xr.Dataset, network: TrainedNetwork, path: Path) -> Non
         raise InputError(
             f"{path}: the network wants images in {in_kev(network.edges_ev)}, and these have {in_kev(edges.tolist())}. "
             "Set images.bands to those of the training, or train networks for these."
+        )
+
+
+def _check_axis(given: np.ndarray, name: str, trained: Sequence[float], path: Path) -> None:
+    if given.shape != (len(trained),) or not np.allclose(given, trained, rtol=0, atol=1e-6):
+        raise InputError(
+            f"{path}: the network was trained on {name} = {trained[0]:g} ... {trained[-1]:g} ({len(trained)}), the "
+            f"images have {given[0]:g} ... {given[-1]:g} ({len(given)}). Use the same preprocessing."
         )
 
 
@@ -242,11 +255,15 @@ def _apply(
             f"{path}: the network takes images of (y, x, band) = {network.shape}, not {cubes.shape[1:]}. "
             "Use the preprocessing and the bands that it was trained with."
         )
-    if network.control:
-        cubes = network.control.images(cubes, range(len(cubes)))
-        redshift = network.control.redshift(redshift, "new")
-        measurements = network.control.measurements(measurements)
-    return predict(network, cubes, redshift, measurements)
+    with reading(path, "network"):
+        if network.control:
+            cubes = network.control.images(cubes, range(len(cubes)))
+            redshift = network.control.redshift(redshift, "new")
+            measurements = network.control.measurements(measurements)
+        try:
+            return predict(network, cubes, redshift, measurements)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
 
 
 def predict_sky(

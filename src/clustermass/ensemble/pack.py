@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import struct
+import tempfile
 import zipfile
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import clustermass
+from clustermass import limits
 from clustermass.ensemble.aggregate import read_training
 from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_model
@@ -19,6 +23,7 @@ from clustermass.errors import InputError
 from clustermass.io.files import atomic
 from clustermass.io.netcdf import json_attribute, read_netcdf
 from clustermass.io.provenance import config_hash, file_sha256
+from clustermass.io.room import check_disk
 from clustermass.network.predict import FORMAT as MEMBER_FORMAT
 from clustermass.network.predict import TrainedNetwork
 
@@ -28,7 +33,11 @@ MANIFEST = "manifest.json"
 #: packages on which masses depend; the manifest holds the versions that were installed when the ensemble was packed
 PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "safetensors")
 #: only files of these names are unpacked, so that no name leads out of the folder
-_NAMES = re.compile(r"ensemble\.nc|calibration\.json|domain\.nc|members/[\w-]+\.safetensors")
+_NAMES = re.compile(r"ensemble\.nc|calibration\.json|domain\.nc|members/[\w-]+\.safetensors", re.ASCII)
+#: end of a zip file; its sixth number is the length of the list of files, an entry of which is at least so long
+_END, _ENTRY_BYTES = struct.Struct("<4s4H2LH"), 46
+#: length of what comes before this end in zip files of another form, for more than 4 GB
+_LOCATOR_BYTES = 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed date, so that the same content gives the same bytes
 _COPY_AGAIN = "The file is damaged or wasn't copied whole: copy it again and compare its SHA-256 with the original's."
 
@@ -124,51 +133,85 @@ def _check_member(path: Path, member: TrainedNetwork, first: TrainedNetwork) -> 
             )
 
 
-def unpack(path: Path, folder: Path) -> None:
-    """Check a packed ensemble against its manifest and write its files into a folder.
+def unpack(path: Path, folder: Path) -> dict[str, str]:
+    """Check a packed ensemble against its manifest, write its files into a folder, and return their SHA-256 by name.
 
     InputError if the file is missing, damaged, incomplete, not a packed ensemble, or of a format that can't be read.
     """
-    for name, content in _read(path).items():
-        target = folder / name
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(content)
+    _check_zip(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_stored(archive, path)
+            stated = _stated_files(archive, path)
+            _check_names(archive, stated, path)
+            for name, sha in stated.items():
+                target = folder / name
+                target.parent.mkdir(exist_ok=True)
+                with archive.open(name) as source, target.open("wb") as copy:
+                    shutil.copyfileobj(source, copy)
+                if file_sha256(target) != sha:
+                    raise InputError(f"{path}: {name} in it isn't what was packed (another SHA-256). {_COPY_AGAIN}")
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{path}: not a readable zip file ({error}). {_COPY_AGAIN}") from error
+    return stated
 
 
-def _read(path: Path) -> dict[str, bytes]:
-    """Return the contents of the files in a packed ensemble by name, each checked against the manifest."""
+def _check_zip(path: Path) -> None:
+    """Raise InputError unless `path` is a zip file whose list of files has an accepted length, and disk has the room.
+
+    The list must be where zip programs put it if there are less than 65,535 files in less than 4 GB. Python's module
+    would read a longer one into memory.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Name a file of `clustermass pack`, or results/<run>/<experiment>.")
+    size = path.stat().st_size
     with path.open("rb") as stream:
         if stream.read(2) != b"PK":
             raise InputError(
                 f"{path}: no packed ensemble (not a zip file). Name a file of `clustermass pack`, or the folder "
                 "results/<run>/<experiment>."
             )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            stated = _stated_files(archive, path)
-            names = [name for name in archive.namelist() if name != MANIFEST]
-            content = {name: archive.read(name) for name in names}
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path}: not a readable zip file ({error}). {_COPY_AGAIN}") from error
-    missing, unknown = sorted({*stated} - {*content}), sorted({*content} - {*stated})
+        stream.seek(max(0, size - _END.size - _LOCATOR_BYTES))
+        locator, end = stream.read(_LOCATOR_BYTES), stream.read()
+    limits.ENSEMBLE.check(size, path)
+    check_disk(size, tempfile.gettempdir(), path)
+    if len(end) != _END.size or not end.startswith(b"PK\5\6") or locator.startswith(b"PK\6\7"):
+        raise InputError(f"{path}: not a readable zip file (its end is missing). {_COPY_AGAIN}")
+    limits.ENTRIES.check(_END.unpack(end)[5] // _ENTRY_BYTES, path)
+
+
+def _check_stored(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise InputError unless the files in a zip file are stored without compression, and fit into it together."""
+    for entry in archive.infolist():
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            raise InputError(
+                f"{path}: {entry.filename} in it is compressed. Name the file that `clustermass pack` wrote."
+            )
+    if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+        raise InputError(f"{path}: not a readable zip file (its files overlap). {_COPY_AGAIN}")
+
+
+def _check_names(archive: zipfile.ZipFile, stated: Collection[str], path: Path) -> None:
+    """Raise InputError unless a packed ensemble holds each of the files `stated` once, and no other."""
+    names = [name for name in archive.namelist() if name != MANIFEST]
+    missing, unknown = sorted({*stated} - {*names}), sorted({*names} - {*stated})
     if missing or unknown:
         what = f"lacks {missing[0]}" if missing else f"holds {unknown[0]}, which isn't in its {MANIFEST}"
         raise InputError(f"{path}: {what}. {_COPY_AGAIN}")
-    changed = [name for name, sha in stated.items() if sha256(content[name]).hexdigest() != sha]
-    if changed:
-        raise InputError(f"{path}: {changed[0]} in it isn't what was packed (another SHA-256). {_COPY_AGAIN}")
-    return content
+    if len(names) > len(stated):
+        raise InputError(f"{path}: holds two files {max(names, key=names.count)}. {_COPY_AGAIN}")
 
 
 def _stated_files(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
     """Return the SHA-256 of the files in a packed ensemble by name, as its manifest states them."""
     try:
+        limits.JSON_BYTES.check(archive.getinfo(MANIFEST).file_size, path)
         manifest = json.loads(archive.read(MANIFEST))
         whole, networks, files = manifest["format"], manifest["weights_format"], manifest["files"]
         if not all(isinstance(text, str) for entry in files.items() for text in entry):
             raise TypeError("names and hashes must be texts")
+    except InputError:
+        raise
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         raise InputError(
             f"{path}: no packed ensemble (no {MANIFEST} of ours in it). Name a file of `clustermass pack`."

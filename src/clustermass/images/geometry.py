@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clustermass import limits
 from clustermass.arrays import FloatArray
 from clustermass.config.bands import band_edges
 from clustermass.errors import InputError
@@ -40,6 +41,7 @@ class ImageGeometry:
         box, rebin = int(images["box_pixels"]), int(images["base_rebin"])
         if box <= 0 or rebin <= 0 or box % (2 * rebin):
             raise InputError(f"images.box_pixels is {box}, but must be a multiple of 2 x images.base_rebin ({rebin}).")
+        limits.SIDE.check(box // rebin, "images.box_pixels")
         sky = images["pixel_arcsec"] / SKY_PIXEL_ARCSEC
         if sky < 1 or abs(sky - round(sky)) > 1e-6:
             raise InputError(f"images.pixel_arcsec is {images['pixel_arcsec']}, but must be a multiple of 0.05 arcsec.")

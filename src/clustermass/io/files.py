@@ -115,6 +115,12 @@ def read_json(path: str | Path, what: str) -> dict[str, Any]:
         return content
 
 
+def check_weights_header(path: str | Path) -> None:
+    """Raise InputError if the header of a safetensors file, whose length its first 8 bytes state, is too long."""
+    with Path(path).open("rb") as stream:
+        limits.WEIGHTS_HEADER.check(int.from_bytes(stream.read(8), "little"), path)
+
+
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:
     """Write `content`, with numpy's numbers and arrays, atomically as indented JSON; ValueError for NaN."""
     text = json.dumps(content, indent=2, allow_nan=False, default=lambda value: value.tolist())

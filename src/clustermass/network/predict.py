@@ -23,12 +23,14 @@ from flax import nnx
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from clustermass import limits
 from clustermass.config.bands import band_edges, joined_edges
 from clustermass.dataset.standardise import Standardisation, widths
 from clustermass.dataset.training_data import Control
 from clustermass.errors import InputError
-from clustermass.io.files import atomic
+from clustermass.io.files import atomic, check_weights_header
 from clustermass.io.log import LOGGER
+from clustermass.io.room import check_memory
 from clustermass.network.accelerator import has_accelerator_plugin
 from clustermass.network.layers import Network
 from clustermass.network.losses import loss_of_recipe
@@ -253,6 +255,7 @@ class TrainedNetwork:
         """Return the network in a file; InputError if it is missing, damaged, or of another version of the format."""
         if not Path(path).is_file():
             raise InputError(f"{path}: no such weights file. Train the ensemble first.")
+        check_weights_header(path)
         try:
             with safe_open(path, framework="numpy") as stream:
                 metadata = stream.metadata() or {}
@@ -262,7 +265,7 @@ class TrainedNetwork:
         try:
             header = json.loads(metadata[METADATA])
             ours = header.pop("format") == FORMAT
-        except (KeyError, ValueError, TypeError, AttributeError):
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
             ours = False
         if not ours:
             raise InputError(f"{path}: no weights of clustermass ({FORMAT}). Give files that train_member wrote.")
@@ -271,11 +274,27 @@ class TrainedNetwork:
             header["control"] = header["control"] and Control(**header["control"])
             header["shape"] = tuple(header["shape"])
             network = cls(weights=weights, **header)
-            if min(network.shape) <= 0 or not all(np.isfinite(array).all() for array in weights.values()):
-                raise ValueError("no pixel, or not all weights are finite")
+            network._check(path)
+        except InputError as error:
+            raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as why:
             raise InputError(f"{path}: damaged weights file ({why!r}). Copy it again, or train the ensemble.") from why
         return network
+
+    def _check(self, path: str | Path) -> None:
+        """Raise ValueError, TypeError or InputError if the network states impossible sizes, or none at all."""
+        if min(self.shape) <= 0 or not all(np.isfinite(array).all() for array in self.weights.values()):
+            raise ValueError("no pixel, or not all weights are finite")
+        ny, nx, widest = (int(size) for size in self.shape)
+        limits.SIDE.check(max(ny, nx), path)
+        limits.LAYERS.check(len(self.network["layers"]), path)
+        for layer in self.network["layers"]:
+            kernel = layer.get("kernel", 3) ** 2 if "local" in layer else 1
+            widest = max(widest * kernel, layer.get("conv", 0), layer.get("local", 0), layer.get("dense", 0))
+        check_memory(2 * CHUNK * ny * nx * widest * np.dtype(np.float32).itemsize, path)
+        numbers = [self.residual_sd or 0.0, *(end for ends in self.ranges.values() for end in ends)]
+        if len(self.edges_ev) == 1 or not all(map(math.isfinite, numbers)):
+            raise ValueError("bands, ranges or residual_sd")
 
 
 def predict(

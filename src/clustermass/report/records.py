@@ -19,7 +19,7 @@ from safetensors import safe_open
 from clustermass import limits
 from clustermass.config.resolve import read_yaml
 from clustermass.errors import InputError
-from clustermass.io.files import check_seal
+from clustermass.io.files import check_seal, check_weights_header
 from clustermass.io.fits import opened_fits
 from clustermass.io.provenance import file_sha256, texts
 from clustermass.io.yaml_headers import ecsv_header
@@ -93,9 +93,6 @@ def _from_netcdf(path: Path) -> Record | None:
 
 def _from_fits(path: Path) -> Record | None:
     with opened_fits(path) as hdus:
-        for hdu in hdus:
-            if "DATASUM" in hdu.header:
-                _ = hdu.data  # the checksums are compared on reading
         headers = [hdu.header for hdu in hdus]
     for header in headers:
         if record := _from_pairs(_history(header)):
@@ -120,13 +117,18 @@ def _history(header: fits.Header) -> list[tuple[str, str]]:
 
 
 def _from_votable(path: Path) -> Record | None:
-    infos = (element for _, element in ElementTree.iterparse(path) if element.tag.rsplit("}")[-1] == "INFO")
-    return _from_pairs((info.get("name", ""), info.get("value", "")) for info in infos)
+    pairs = []
+    for _, element in ElementTree.iterparse(path):
+        if element.tag.rsplit("}")[-1] == "INFO":
+            pairs.append((element.get("name", ""), element.get("value", "")))
+        element.clear()  # or the whole table would stay in memory
+    return _from_pairs(pairs)
 
 
 def _from_ecsv(path: Path) -> Record | None:
     with path.open(encoding="utf-8") as stream:
-        header = ecsv_header([*itertools.takewhile(lambda line: line.startswith("#"), stream)], path)
+        begin = stream.read(2 * limits.YAML.most).splitlines()
+    header = ecsv_header([*itertools.takewhile(lambda line: line.startswith("#"), begin)], path)
     lines = (str(line).partition(" = ") for line in header.get("meta", {}).get("HISTORY", []))
     return _from_pairs((name, text) for name, _, text in lines)
 
@@ -139,17 +141,20 @@ def _from_json(path: Path) -> Record | None:
 
 
 def _from_png(path: Path) -> Record | None:
-    with Image.open(path) as image:
+    with Image.open(path, formats=("PNG",)) as image:  # for other formats Pillow runs other programs
+        limits.PNG_PIXELS.check(image.width * image.height, path)
         image.load()
         return _record(json.loads(image.info.get("Description", "null")))
 
 
 def _from_svg(path: Path) -> Record | None:
+    limits.SVG_BYTES.check(path.stat().st_size, path)
     described = ElementTree.parse(path).findtext(".//{http://purl.org/dc/elements/1.1/}description")
     return _record(json.loads(described or "null"))
 
 
 def _from_weights(path: Path) -> Record | None:
+    check_weights_header(path)
     with safe_open(path, framework="numpy") as stream:
         stated = (stream.metadata() or {}).get("clustermass")
     if stated is None:

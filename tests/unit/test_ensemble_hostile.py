@@ -1,0 +1,244 @@
+"""Packed ensembles and networks of somebody else: nothing outside the file is used, and no size is believed."""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import xarray as xr
+from confined import refused
+from safetensors.numpy import save_file
+from test_ensemble_pack import experiment, packed, rewrite  # noqa: F401
+from test_network_predict import example
+
+from clustermass.apply.field import check_settings
+from clustermass.dataset.standardise import Standardisation
+from clustermass.ensemble import pack as packing
+from clustermass.ensemble.ensemble import Ensemble
+from clustermass.errors import InputError
+from clustermass.images.geometry import ImageGeometry
+from clustermass.io.netcdf import write_netcdf
+from clustermass.network.predict import METADATA, TrainedNetwork, initialise
+
+
+def load(path):
+    with Ensemble.load(path) as trained:
+        return sorted(trained.named())
+
+
+def packed_again(path, change):
+    """Change files of a packed ensemble, and its manifest so that it fits."""
+
+    def with_manifest(files):
+        files = change(files)
+        manifest = json.loads(files.pop("manifest.json"))
+        sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        manifest |= {"files": sha256, "ensemble_hash": packing.config_hash(sha256)}
+        return {"manifest.json": json.dumps(manifest).encode()} | files
+
+    rewrite(path, with_manifest)
+
+
+def members(path, names):
+    """Let the `ensemble.nc` of a packed ensemble name other members."""
+    place = path.parent / "other.nc"
+    coordinates = {"member": list(names)}
+    write_netcdf(xr.Dataset({"split": ("cluster", ["train"])}, coordinates), place, "test", {})
+    packed_again(path, lambda files: files | {"ensemble.nc": place.read_bytes()})
+
+
+@pytest.mark.parametrize("name", ["{}/elsewhere/00", "../../../{}/elsewhere/00", "../members/00", "00\n", "", ".", "é"])
+def test_a_member_s_name_leads_nowhere_else(packed, experiment, name):  # noqa: F811
+    elsewhere = packed.parent / "elsewhere"
+    elsewhere.mkdir()
+    example().save(elsewhere / "00.safetensors")
+    members(packed, [name.format(packed.parent), "01"])
+    refused(r"member|differ", load, packed)
+
+
+@pytest.mark.parametrize("names", [["00"], ["00", "01", "01"], ["01", "01"], ["00", "02"]])
+def test_the_networks_are_those_of_the_manifest(packed, names):  # noqa: F811
+    members(packed, names)
+    refused("my ensemble.zip", load, packed) if names != ["00", "02"] else refused("02.safetensors", load, packed)
+
+
+def bomb(path, name, compression=zipfile.ZIP_DEFLATED, times=1200):
+    with zipfile.ZipFile(path, "a", compression, compresslevel=1) as archive, archive.open(name, "w") as stream:
+        for _ in range(times):
+            stream.write(bytes(1_000_000))
+
+
+def test_an_entry_that_unpacks_to_gigabytes_is_refused_unread(packed):  # noqa: F811
+    bomb(packed, "members/99.safetensors")
+    refused(r"my ensemble\.zip: .*members/99", load, packed, memory=1_000_000_000)
+
+
+def test_compressed_entries_are_refused(packed):  # noqa: F811
+    with zipfile.ZipFile(packed) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    refused(r"compressed", load, packed)
+    content = bytearray(packed.read_bytes())
+    content[200:220] = b"\xff" * 20
+    packed.write_bytes(bytes(content))
+    refused(r"my ensemble\.zip", load, packed)
+
+
+def test_a_name_that_comes_twice_is_refused(packed):  # noqa: F811
+    with zipfile.ZipFile(packed, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("calibration.json", "{}")
+    refused(r"calibration\.json", load, packed)
+
+
+def test_a_long_list_of_entries_is_refused_unread(packed):  # noqa: F811
+    with zipfile.ZipFile(packed, "a") as archive:
+        for number in range(20_000):
+            archive.writestr(f"{number:040d}", b"")
+    refused("files in a packed ensemble", load, packed)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [b"[" * 200_000, b'{"files": [[1, 2]]}', b'{"files": 1}', b"9" * 10_000, b"[]", b"\xff", b"{}"],
+    ids=["deep", "pairs", "number", "huge", "list", "bytes", "empty"],
+)
+def test_any_manifest_ends_in_a_sentence(packed, manifest):  # noqa: F811
+    rewrite(packed, lambda files: files | {"manifest.json": manifest})
+    refused(r"my ensemble\.zip: no packed ensemble", load, packed)
+
+
+def save(path, text):
+    save_file({"a": np.zeros(3, np.float32)}, path, metadata={METADATA: text})
+
+
+HEADERS = {
+    "deep": "[" * 200_000,
+    "huge": "9" * 10_000,
+    "long": json.dumps({"format": "x" * 20_000_000}),
+}
+
+
+@pytest.mark.parametrize("text", HEADERS.values(), ids=HEADERS)
+def test_any_header_of_weights_ends_in_a_sentence(tmp_path, text):
+    save(tmp_path / "00.safetensors", text)
+    refused(r"00\.safetensors: ", TrainedNetwork.load, tmp_path / "00.safetensors")
+
+
+NETWORK = {"side_inputs": ["z"], "catalogue_dropout": 0.0}
+LAYERS = [{"conv": 2}, {"global_pool": "average"}, {"join": "side"}, {"dense": 3}]
+SIDE, BANDS = 4, 2
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Return a network that can be applied."""
+    block = NETWORK | {"layers": LAYERS}
+    weights = initialise(block, (SIDE, SIDE, BANDS), 2, [1])
+    constants = Standardisation([0.1] * BANDS, [1.0] * BANDS, ["z"], [0.3], [0.2], 14.1, 0.4)
+    recipe = {"loss": "likelihood", "symmetric_prediction": True}
+    return TrainedNetwork(weights, constants, block, recipe, (SIDE, SIDE, BANDS), 0, 1, grid={"x": [0.0] * SIDE})
+
+
+def applied(path):
+    trained = Ensemble.from_weights([path])
+    trained.check_grid(xr.Dataset(coords={"x": np.zeros(SIDE)}))
+    mu = trained.predict(np.zeros((3, BANDS, SIDE, SIDE)), np.full(3, 0.3), device="cpu").mu
+    return TrainedNetwork.load(path).edges_ev, mu.shape
+
+
+def test_a_whole_network_is_applied(tmp_path, network):
+    network.save(tmp_path / "00.safetensors")
+    assert applied(tmp_path / "00.safetensors") == ((), (3,))
+
+
+CONSTANTS = {"image_mean": [0.1] * BANDS, "image_sd": [1.0] * BANDS, "side_names": ["z"], "side_mean": [0.3]}
+CONSTANTS |= {"side_sd": [0.2], "mass_mean": 14.1, "mass_sd": 0.4}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [300_000, 300_000, 10]},
+        {"shape": [1000, 1000, 10**6]},
+        {"shape": [3, 3]},
+        {"shape": ["a", 3, 3]},
+        {"standardisation": CONSTANTS | {"image_mean": [0.0] * 77}},
+        {"standardisation": CONSTANTS | {"mass_sd": "x"}},
+        {"standardisation": CONSTANTS | {"side_mean": []}},
+        {"standardisation": CONSTANTS | {"side_names": ["a"]}},
+        {"recipe": {}},
+        {"recipe": {"loss": "none"}},
+        {"network": NETWORK},
+        {"network": NETWORK | {"layers": [{"dropout": 0.0}] * 100_000}},
+        {"network": NETWORK | {"layers": [{"dense": 10**9}]}},
+        {"network": NETWORK | {"layers": [{"conv": 10**9, "kernel": 10**6}]}},
+        {"network": NETWORK | {"layers": [{"local": 2, "kernel": 10**5}]}},
+        {"network": NETWORK | {"layers": [{"strange": 1}]}},
+        {"network": NETWORK | {"side_inputs": ["mass"]}},
+        {"grid": {"x": 7}},
+        {"grid": {"w": [0.0]}},
+        {"ranges": []},
+        {"ranges": {"redshift": ["a"]}},
+        {"residual_sd": "a"},
+        {"control": {"name": "x", "transform": "y", "level": [], "seed": "z"}},
+        {"cutting": {"images": {"bands": {"start_ev": 1, "width_ev": 1, "number": 10**11}}, "events": {}}},
+        {"cutting": {"images": {"bands": {"start_ev": "a"}}}},
+        {"cutting": 3},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_any_setting_of_a_network_ends_in_a_sentence(tmp_path, network, change):
+    path = tmp_path / "00.safetensors"
+    header = {"format": packing.MEMBER_FORMAT} | {k: v for k, v in asdict(network).items() if k != "weights"}
+    save_file(network.weights, path, metadata={METADATA: json.dumps(header | change)})
+    with pytest.raises(InputError, match=r"00\.safetensors: "):
+        applied(path)
+
+
+IMAGES = {"box_pixels": 300, "pixel_arcsec": 4.0, "base_rebin": 3, "centre": "detected", "det_like_min": 5.0}
+IMAGES |= {"ext_like_min": 6.0, "bands": {"start_ev": 250, "width_ev": 205, "number": 10}}
+EVENTS = {"flag_mask": "auto", "pattern": 15, "modules": [1, 2]}
+RECIPE = {"optimizer": "adamw", "learning_rate": 0.002, "schedule": "cosine", "weight_decay": 0.2, "keep": "last"}
+RECIPE |= {"gradient_clip": 5.0, "batch_size": 64, "epochs": 50, "augmentation": "symmetries", "average_decay": 0.9}
+RECIPE |= {"symmetric_prediction": True}
+PREPROCESSING = {"half_width_arcsec": 192.0, "pixel_arcsec": 24.0, "transform": "sqrt"}
+SETTINGS = {"cutting": {"images": IMAGES, "events": EVENTS}, "recipe": RECIPE, "preprocessing": PREPROCESSING}
+
+
+def test_the_settings_that_training_stores_are_accepted(network):
+    check_settings(replace(network, **SETTINGS), "00.safetensors")
+    cosmology = {"h0_km_s_mpc": 67.74, "ns": 0.97, "omega_b": 0.048, "omega_m": 0.31, "sigma8": 0.81}
+    scaled = PREPROCESSING | {"scale_to_redshift": 0.3, "cosmology": cosmology}
+    check_settings(replace(network, **SETTINGS | {"preprocessing": scaled}), "00.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cutting": {}},
+        {"cutting": {"images": IMAGES}},
+        {"cutting": {"images": IMAGES | {"box_pixels": 300_000}, "events": EVENTS}},
+        {"cutting": {"images": IMAGES | {"pixel_arcsec": "4"}, "events": EVENTS}},
+        {"cutting": {"images": IMAGES, "events": EVENTS | {"modules": [10**9]}}},
+        {"preprocessing": {}},
+        {"preprocessing": PREPROCESSING | {"half_width_arcsec": 1e300}},
+        {"preprocessing": PREPROCESSING | {"smoothing": {"half_width": [10**9, 0, 0], "sigma": 1.0}}},
+        {"preprocessing": PREPROCESSING | {"cosmology": 7}},
+        {"recipe": {}},
+        {"network": {"layers": [{"conv": 10**9}], "side_inputs": ["z"], "catalogue_dropout": 0.0}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_settings_that_no_configuration_may_have_are_refused(network, change):
+    with pytest.raises(InputError, match=r"00\.safetensors: (cutting|preprocessing|recipe|network)\."):
+        check_settings(replace(network, **SETTINGS | change), "00.safetensors")
+
+
+@pytest.mark.parametrize("box", [300_000, 12_000])
+def test_the_side_of_an_image_has_a_limit(box):
+    with pytest.raises(InputError, match="pixels along a side"):
+        ImageGeometry.from_config(IMAGES | {"box_pixels": box, "base_rebin": 1})
