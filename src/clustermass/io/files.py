@@ -116,9 +116,10 @@ def read_json(path: str | Path, what: str) -> dict[str, Any]:
 
 
 def check_weights_header(path: str | Path) -> None:
-    """Raise InputError if the header of a safetensors file, whose length its first 8 bytes state, is too long."""
+    """Raise InputError if a safetensors file has too long a header; its first 8 bytes state the length."""
     with Path(path).open("rb") as stream:
-        limits.WEIGHTS_HEADER.check(int.from_bytes(stream.read(8), "little"), path)
+        stated = int.from_bytes(stream.read(8), "little")
+    limits.WEIGHTS_HEADER.check(min(stated, Path(path).stat().st_size), path)
 
 
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:
