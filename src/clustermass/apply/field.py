@@ -93,7 +93,6 @@ def masses_of_field(
         settings = {"catalogue_columns": columns or {}, "catalogue_bands": catalogue_bands, "exposure_s": exposure_s}
         with log_of_result(output, "masses") if log else nullcontext():
             applied = AppliedEnsemble.read(trained, "cpu", mass_prior)  # faults are reported before minutes of work
-            check_settings(applied.network, trained.weights[0])
             made_by = provenance("masses", {**settings, "mass_prior": mass_prior}, [*inputs, *used])
             _masses(applied, cast("Sky", sky), output, acronym, read_cosmology(trained.ensemble), made_by)
 
@@ -119,6 +118,7 @@ def _masses(
 ) -> None:
     """Convert the field and write its mass catalogue; only a part of the images is in memory at a time."""
     first = applied.network
+    check_settings(first, applied.trained.weights[0])
     images: Images = {**first.cutting["images"], "centre": "detected"}
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
