@@ -99,9 +99,10 @@ def masses_of_field(
 
 def check_settings(network: TrainedNetwork, path: Path) -> None:
     """Raise InputError unless the settings in a network's file `path` are allowed in a configuration."""
+    events = network.cutting.get("events")
     blocks: tuple[tuple[str, Any, Any], ...] = (
         ("cutting.images", network.cutting.get("images"), models.Images),
-        ("cutting.events", network.cutting.get("events"), models.Events),
+        ("cutting.events", {**OWN_EVENTS, **events} if isinstance(events, dict) else events, models.Events),
         ("network", network.network, models.Network),
         ("recipe", network.recipe, models.Recipe),
     )
