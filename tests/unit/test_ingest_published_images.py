@@ -10,11 +10,13 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+from confined import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustermass.errors import InputError
 from clustermass.ingest.published_images import read_pickle
+from clustermass.ingest.published_set import rows_of_images
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -187,7 +189,7 @@ def test_the_message_names_what_was_found(tmp_path, content, named):
         (b"\x80\x02h\x05.", "5"),
         (b"a.", "pop from empty list"),
         (b"(K\x01a.", "index|treated|taken"),
-        (b"\x80\x02]}s.", "out of range"),
+        (b"\x80\x02]}s.", "aren't texts"),
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "x.pickle"),  # bytes of a length beyond all memory
         (b"", "x.pickle"),
         (b"\x80\x02]", "after the end of the file"),
@@ -262,3 +264,28 @@ def test_each_array_is_converted_once_and_its_bytes_are_let_go(tmp_path):
     assert all(np.array_equal(ours, image.astype(np.float32)) for ours, image in zip(read, images, strict=True))
     kept, one = sum(image.nbytes for image in read), images[0].nbytes
     assert peak < kept + 4 * one  # 40 images of twice the size would stay with Python's own memo
+
+
+SHARED = b")" + b"2\x86" * 60
+MERSENNE = 2**61 - 1  # Python gives all its multiples one hash
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x80\x04})" + b"2\x86" * 60 + b"K\x01s.", "keys of a dictionary aren't texts"),
+        (pickle.dumps({number * MERSENNE: 0 for number in range(20_000)}, 4), "keys of a dictionary aren't texts"),
+        (b"(" + SHARED + b"K\x01d.", "keys of a dictionary aren't texts"),
+        (b"\x80\x04(" + b"}" * 30_000_000 + b"l.", "more than 5000000 readings"),
+        (b"\x80\x04(K\x01" + b"2" * 30_000_000 + b"t.", "more than 5000000 readings"),
+    ],
+    ids=["tuples", "numbers", "protocol 0", "dictionaries", "doubled"],
+)
+def test_nothing_takes_years_or_gigabytes(tmp_path, content, message):
+    refused(message, read_pickle, written(tmp_path, content))
+
+
+@pytest.mark.parametrize("entry", [SHARED, b"\x8b\x00\x00\x10\x00" + b"\x7f" * 2**20], ids=["tuples", "huge"])
+def test_an_id_that_would_take_years_to_write_is_refused(tmp_path, entry):
+    content = read_pickle(written(tmp_path, b"\x80\x04]" + entry + b"a."))
+    refused("the id of image 1 is", rows_of_images, content, {"Nreal": np.array([1])}, "x.pickle")

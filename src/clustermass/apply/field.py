@@ -100,9 +100,14 @@ def masses_of_field(
 def check_settings(network: TrainedNetwork, path: Path) -> None:
     """Raise InputError unless the settings in a network's file `path` are allowed in a configuration."""
     events = network.cutting.get("events")
+    events = {"modules": [*ALL_MODULES], **events} if isinstance(events, dict) else events
     blocks: tuple[tuple[str, Any, Any], ...] = (
         ("cutting.images", network.cutting.get("images"), models.Images),
-        ("cutting.events", {**OWN_EVENTS, **events} if isinstance(events, dict) else events, models.Events),
+        (
+            "cutting.events",
+            {"modules": [*ALL_MODULES], **events} if isinstance(events, dict) else events,
+            models.Events,
+        ),
         ("network", network.network, models.Network),
         ("recipe", network.recipe, models.Recipe),
     )

@@ -13,7 +13,9 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass import limits
 from clustermass.errors import InputError
+from clustermass.io.room import check_memory
 
 SHAPE = (50, 50, 10)  #: shape of one image in the file: row, column, energy band
 #: keys of the pickled dictionary
@@ -92,12 +94,18 @@ class _Refused(Exception):
 
 
 class _Source:
-    """A file that isn't read beyond its end, so that a false length in it can't take more memory than its size."""
+    """A file that isn't read beyond its end, so that a false length in it can't take more memory than its size.
+
+    The number of readings, of which each operation of the pickle needs one or two, has a limit.
+    """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream, self._size, self.readline = stream, size, stream.readline
+        self._stream, self._size, self.readline, self._readings = stream, size, stream.readline, 0
 
     def read(self, number: int) -> bytes:
+        self._readings += 1
+        if self._readings > limits.READINGS.most:
+            raise ValueError(f"more than {limits.READINGS.most} {limits.READINGS.what}")
         if number > self._size - self._stream.tell():
             raise EOFError(f"{number} bytes are needed after the end of the file")
         return self._stream.read(number)
@@ -205,14 +213,28 @@ def _refuse(name: str, _: object) -> None:
     raise _Refused(f"the operation {name}")
 
 
-_Reader.dispatch = {
-    number: pickle._Unpickler.dispatch[number] if name in _OPERATIONS else partial(_refuse, name)
-    for number, name in ((ord(operation.code), operation.name) for operation in pickletools.opcodes)
-} | {
+def _only_texts(operation: bytes, keys: slice, reader: Any) -> None:
+    """Do an operation that fills a dictionary; ValueError unless the `keys` on the stack are texts.
+
+    Numbers can be chosen so that a dictionary of them is slow, and tuples so that a key takes years.
+    """
+    if not all(isinstance(key, str) for key in reader.stack[keys]):
+        raise ValueError("the keys of a dictionary aren't texts")
+    pickle._Unpickler.dispatch[operation[0]](reader)
+
+
+_CHANGED: dict[int, Any] = {
     pickle.BUILD[0]: _Reader.load_build,
+    pickle.SETITEM[0]: partial(_only_texts, pickle.SETITEM, slice(-2, -1)),
+    pickle.SETITEMS[0]: partial(_only_texts, pickle.SETITEMS, slice(0, None, 2)),
+    pickle.DICT[0]: partial(_only_texts, pickle.DICT, slice(0, None, 2)),
     pickle.FRAME[0]: lambda reader: reader.read(8),  # only a hint; without it every position is that of the file
     pickle.BYTEARRAY8[0]: pickle._Unpickler.dispatch[pickle.BINBYTES8[0]],  # never allocates before it reads
 }
+_Reader.dispatch = {
+    number: pickle._Unpickler.dispatch[number] if name in _OPERATIONS else partial(_refuse, name)
+    for number, name in ((ord(operation.code), operation.name) for operation in pickletools.opcodes)
+} | _CHANGED
 
 
 def _ndarray(*_: object) -> None:
@@ -235,6 +257,7 @@ def read_pickle(path: Path, each: Callable[[NDArray[Any]], NDArray[Any]] = lambd
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path in the configuration.")
+    check_memory(path.stat().st_size, path)
     with path.open("rb") as stream:
         try:
             reader = _Reader(stream, path.stat().st_size, each)

@@ -274,13 +274,20 @@ def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArr
 def _key(entry: Any, number: int, path: Path) -> _Key:
     """Return the whole numbers in `entry`, the id of image `number`; InputError if there is none."""
     parts = list(entry) if isinstance(entry, tuple | list | np.ndarray) else [entry]
-    texts = [f"{part:.0f}" if isinstance(part, float) and part.is_integer() else str(part) for part in parts]
-    plain = all(isinstance(part, str | int | float | np.integer) and not isinstance(part, bool) for part in parts)
+    plain = all(map(_is_plain, parts))
+    texts = [f"{part:.0f}" if isinstance(part, float) and part.is_integer() else str(part) for part in parts if plain]
     numbers = tuple(int(digits) for text in texts for digits in re.findall(r"\d{1,18}", text))
     if not plain or not numbers:
         shown = repr(entry) if plain else type(entry).__name__
         raise InputError(f"{path}: the id of image {number} is {shown[:80]}, in which there is no whole number.")
     return numbers
+
+
+def _is_plain(part: Any) -> bool:
+    """Return whether a part of an id is a text or a number. It may take years to turn anything else into a text."""
+    if isinstance(part, bool) or not isinstance(part, str | int | float | np.integer):
+        return False
+    return isinstance(part, str | float) or abs(int(part)) < 10**18
 
 
 def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
