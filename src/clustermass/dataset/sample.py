@@ -15,9 +15,8 @@ from scipy.spatial import cKDTree
 from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.dataset.split import SUBSETS, UNUSED, order_of, read_clusters, read_split
 from clustermass.errors import InputError
-from clustermass.io.files import reading
 from clustermass.io.log import LOGGER
-from clustermass.io.netcdf import read_netcdf
+from clustermass.io.netcdf import opened_netcdf, read_netcdf
 
 if TYPE_CHECKING:
     from clustermass.config.models import Selection
@@ -220,7 +219,7 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
 
 def realization_of(images: Path) -> str:
     """Return the name of the realization of an `images.nc` without reading the images; InputError if it is damaged."""
-    with reading(images, "file of images"), xr.open_dataset(images, engine="netcdf4") as dataset:
+    with opened_netcdf(images) as dataset:
         return str(dataset["realization"].values[0])
 
 

@@ -1,7 +1,8 @@
 """netCDF files of the pipeline: written whole, described by `VARIABLES`, checked on reading."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import xarray as xr
 
 from clustermass.errors import InputError
-from clustermass.io.files import atomic, check_seal, reason, seal_of
+from clustermass.io.files import atomic, reason, seal_of
+from clustermass.io.hdf5 import check_hdf5
 from clustermass.io.provenance import texts
+from clustermass.io.room import check_memory
 
 #: units (udunits; "1" = dimensionless) and meaning of every variable that the pipeline writes
 VARIABLES: dict[str, tuple[str, str]] = {
@@ -153,20 +156,32 @@ def _encoding(variable: xr.DataArray) -> dict[str, Any]:
     return {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks, "_FillValue": None}
 
 
-def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
-    """Load a whole netCDF file of the pipeline into memory and close it.
+@contextmanager
+def opened_netcdf(path: str | Path) -> Iterator[xr.Dataset]:
+    """Open a netCDF file of the pipeline, whose variables are read when they are used within the block.
 
-    InputError if the file is missing, is no netCDF or lacks a variable in `require`.
+    InputError if the file is missing, isn't as `write_netcdf` makes it (see `check_hdf5`), or is too large for memory.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file. Run the workflow again; it makes what is missing.")
     try:
-        check_seal(path)
-        with xr.open_dataset(path, engine="netcdf4") as dataset:
-            loaded = dataset.load()
-    except (OSError, ValueError, RuntimeError, AttributeError) as error:
+        check_memory(check_hdf5(path), path)
+        with xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_timedelta=False) as dataset:
+            yield dataset
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError, LookupError, AttributeError, MemoryError) as error:
         raise InputError(f"{path}: not a readable netCDF file ({reason(error)}). Delete it and run again.") from error
+
+
+def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
+    """Load a whole netCDF file of the pipeline into memory and close it.
+
+    InputError as of `opened_netcdf`, or if the file lacks a variable in `require`.
+    """
+    with opened_netcdf(path) as dataset:
+        loaded = dataset.load()
     missing = [name for name in require if name not in loaded.variables]
     if missing:
         raise InputError(f"{path}: lacks the variable(s) {', '.join(missing)}. Delete it and run again.")

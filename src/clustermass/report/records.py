@@ -19,8 +19,9 @@ from safetensors import safe_open
 from clustermass import limits
 from clustermass.config.resolve import read_yaml
 from clustermass.errors import InputError
-from clustermass.io.files import check_seal, check_weights_header
+from clustermass.io.files import check_weights_header
 from clustermass.io.fits import opened_fits
+from clustermass.io.hdf5 import check_hdf5
 from clustermass.io.provenance import file_sha256, texts
 from clustermass.io.yaml_headers import ecsv_header
 
@@ -85,7 +86,7 @@ def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
 
 
 def _from_netcdf(path: Path) -> Record | None:
-    check_seal(path)
+    check_hdf5(path)
     with netCDF4.Dataset(path) as dataset:
         stated = {name: dataset.getncattr(name) for name in dataset.ncattrs() if name not in ("Conventions", "title")}
     return _record({name: value.item() if hasattr(value, "item") else value for name, value in stated.items()})

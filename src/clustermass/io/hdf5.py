@@ -1,0 +1,41 @@
+"""Check of the structure of a netCDF-4 file, before netCDF reads it: no links, no other files, no invented sizes."""
+
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from netCDF4 import _netCDF4
+
+from clustermass import limits
+from clustermass.io.files import check_seal
+
+_CHILD = Path(__file__).with_name("hdf5_child.py")
+#: more than the child's own limit of CPU time, for a slow disk
+_PATIENCE_S = 120
+
+
+def check_hdf5(path: Path) -> int:
+    """Return how many bytes the variables of a netCDF-4 file take in memory; OSError if it isn't safe to read.
+
+    The file must be as `write_netcdf` makes it: variables of numbers and texts without groups, stored in the file
+    itself, compressed by zlib or not. External links, external storage and virtual data sets are refused. HDF5 reads it
+    in a process of its own, because HDF5 can crash in a hostile file, or read it without end.
+    """
+    status = path.stat()
+    return _checked(str(path.resolve()), status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1000)
+def _checked(path: str, *_version: int) -> int:
+    check_seal(Path(path))
+    arguments = [str(_CHILD), str(_netCDF4.__file__), path, str(limits.VARIABLES.most)]
+    try:
+        command = [sys.executable, "-I", "-S", *arguments]
+        done = subprocess.run(command, capture_output=True, timeout=_PATIENCE_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise OSError("HDF5 reads it without end") from None
+    said = done.stdout.decode(errors="replace").strip()
+    if done.returncode == 0 and said.isdecimal():
+        return int(said)
+    raise OSError(said or f"HDF5 fails to read it, with status {done.returncode}")

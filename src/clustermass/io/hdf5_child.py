@@ -1,0 +1,189 @@
+"""Program that reads the structure of a netCDF-4 file in a process of its own; `clustermass.io.hdf5` runs it.
+
+Its arguments are a library with the functions of HDF5 and netCDF, the path of the file, and the largest number of
+variables. It prints how many bytes the variables take in memory, or why the file is refused. It imports nothing but
+Python's standard library, so that it starts in a few hundredths of a second. HDF5 may crash in a hostile file, or read
+it without end; then only this process ends.
+"""
+
+import ctypes
+import math
+import os
+import resource
+import sys
+import zlib
+from typing import Any, NoReturn
+
+#: memory in bytes and time in s that the structure of a file, its attributes and its texts may take
+MEMORY_BYTES, TIME_S = 2_000_000_000, 15
+#: numbers of HDF5: a hard link; a data set; the layout of one that is put together from others; integers, floats, texts
+HARD, DATASET, VIRTUAL, KINDS = 0, 5, 3, (0, 1, 3)
+#: numbers of the filters that are allowed, once each: deflate, shuffle and Fletcher's checksum
+DEFLATE, FILTERS = 1, (1, 2, 3)
+#: number of netCDF's type of texts
+NC_STRING = 12
+#: attributes because of which values become float64 when they are read
+SCALING = (b"scale_factor", b"add_offset", b"_FillValue", b"missing_value")
+#: deflate makes at most so many bytes of one; chunks of fewer bytes than the second can't harm; bytes of a Python text
+MOST_DEFLATED, SMALL, TEXT_BYTES = 1032, 1_000_000, 100
+
+EACH_LINK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_int64, ctypes.c_char_p, ctypes.POINTER(ctypes.c_int), ctypes.c_void_p
+)
+EACH_CHUNK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p
+)
+
+
+def refuse(why: str) -> NoReturn:
+    """Print why the file is refused, and end the process at once."""
+    print(why, flush=True)
+    os._exit(1)
+
+
+class Library:
+    """The functions of HDF5 and of netCDF in a library."""
+
+    def __init__(self, path: str) -> None:
+        self._library = ctypes.CDLL(path)
+        self.hdf5("H5Eset_auto2", 0, None, None)
+
+    def size(self, name: str, *arguments: Any) -> int:
+        """Return the result of a function of HDF5, a number of 64 bits, as whole numbers among its arguments are."""
+        if not hasattr(self._library, name):
+            refuse(f"this build of netCDF4 lacks the function {name}")
+        function = getattr(self._library, name)
+        function.restype = ctypes.c_int64
+        return int(function(*(ctypes.c_int64(one) if isinstance(one, int) else one for one in arguments)))
+
+    def hdf5(self, name: str, *arguments: Any) -> int:
+        """Return the result of a function of HDF5, an id or a small number; refuse the file if it is negative."""
+        result = self.size(name, *arguments)
+        if ctypes.c_int(result).value < 0:
+            refuse(f"HDF5 can't read it ({name})")
+        return result
+
+    def newest(self, *names: str) -> str:
+        """Return the first of these names that is one of a function of HDF5."""
+        return next(name for name in (*names, names[0]) if hasattr(self._library, name) or name == names[-1])
+
+    def netcdf(self, name: str, *arguments: Any) -> None:
+        """Call a function of netCDF; refuse the file if it fails."""
+        if getattr(self._library, name)(*arguments):
+            refuse(f"netCDF can't read it ({name})")
+
+    def has_attribute(self, file: int, variable: int, name: bytes) -> bool:
+        """Return whether a variable of netCDF has an attribute."""
+        return not self._library.nc_inq_attid(file, variable, name, ctypes.byref(ctypes.c_int()))
+
+
+def links(library: Library, root: int, most: int) -> list[bytes]:
+    """Return the names of what the group `root` holds; refuse links to other places, and more than `most` names."""
+    names: list[bytes] = []
+
+    def add(_group: int, name: bytes, info: Any, _data: Any) -> int:
+        if info[0] != HARD:
+            refuse("it holds a link to another place or file")
+        names.append(name)
+        return len(names) > most
+
+    iterate = library.newest("H5Literate2", "H5Literate1", "H5Literate")
+    library.hdf5(iterate, root, 0, 2, None, EACH_LINK(add), None)
+    if len(names) > most:
+        refuse(f"it holds more than {most} variables")
+    return names
+
+
+def data_bytes(library: Library, dataset: int, path: str) -> tuple[int, int]:
+    """Return the number of values of a data set, and the bytes of each, after checks of how the file stores them."""
+    made = library.hdf5("H5Dget_create_plist", dataset)
+    if library.hdf5("H5Pget_external_count", made) or library.hdf5("H5Pget_layout", made) == VIRTUAL:
+        refuse("the values of a variable are in another file")
+    space, kind = library.hdf5("H5Dget_space", dataset), library.hdf5("H5Dget_type", dataset)
+    if library.hdf5("H5Tget_class", kind) not in KINDS:
+        refuse("a variable holds neither numbers nor texts")
+    sides = (ctypes.c_uint64 * 32)()
+    number = math.prod(sides[: library.hdf5("H5Sget_simple_extent_dims", space, sides, None)])
+    width, stored = library.size("H5Tget_size", kind), library.size("H5Dget_storage_size", dataset)
+    if stored > os.stat(path).st_size:  # noqa: PTH116
+        refuse("a variable takes more bytes than the file has")
+    if number * width > SMALL + (MOST_DEFLATED + 1) * stored:
+        refuse(f"a variable states {number * width} bytes, of which {stored} are stored")
+    filters = [filter_number(library, made, place) for place in range(library.hdf5("H5Pget_nfilters", made))]
+    if len({*filters}) < len(filters) or not {*filters} <= {*FILTERS}:
+        refuse("a variable is compressed by other means than zlib")
+    if DEFLATE in filters and stored > SMALL:
+        axes = library.hdf5("H5Pget_chunk", made, 32, sides)
+        check_chunks(library, dataset, math.prod(sides[:axes]) * width, path)
+    return number, width
+
+
+def filter_number(library: Library, made: int, place: int) -> int:
+    """Return the number of one of the filters of a data set."""
+    flags, values = ctypes.c_uint(), ctypes.c_size_t(0)
+    return library.hdf5(
+        "H5Pget_filter2", made, place, ctypes.byref(flags), ctypes.byref(values), None, 0, None, ctypes.byref(flags)
+    )
+
+
+def check_chunks(library: Library, dataset: int, size: int, path: str) -> None:
+    """Refuse a data set with a large compressed chunk that becomes larger than `size` bytes, which is stated."""
+    large: list[tuple[int, int]] = []
+
+    def add(_place: Any, _filters: int, address: int, stored: int, _data: Any) -> int:
+        if stored > SMALL:
+            large.append((address, stored))
+        return 0
+
+    library.hdf5("H5Dchunk_iter", dataset, 0, EACH_CHUNK(add), None)
+    with open(path, "rb") as stream:  # noqa: PTH123
+        for address, stored in large:
+            stream.seek(address)
+            if len(zlib.decompressobj().decompress(stream.read(stored), size + 9)) > size + 8:
+                refuse(f"a compressed part of a variable is larger than the {size} bytes that are stated")
+
+
+def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -> int:
+    """Return how many bytes the variables of a netCDF file take; this reads all attributes and texts."""
+    file, number, total = ctypes.c_int(), ctypes.c_int(), 0
+    library.netcdf("nc_open", path, 0, ctypes.byref(file))
+    library.netcdf("nc_inq_natts", file, ctypes.byref(number))
+    library.netcdf("nc_inq_nvars", file, ctypes.byref(number))
+    for variable in range(number.value):
+        name, kind, attributes = ctypes.create_string_buffer(1024), ctypes.c_int(), ctypes.c_int()
+        library.netcdf("nc_inq_varname", file, variable, name)
+        library.netcdf("nc_inq_vartype", file, variable, ctypes.byref(kind))
+        library.netcdf("nc_inq_varnatts", file, variable, ctypes.byref(attributes))
+        # netCDF stores a variable under such a name if a dimension of another size has its own name
+        values, width = sizes.get(b"_nc4_non_coord_" + name.value) or sizes[name.value]
+        if kind.value == NC_STRING:
+            texts = (ctypes.c_char_p * values)()
+            library.netcdf("nc_get_var_string", file, variable, texts)
+            total += sum(TEXT_BYTES + len(text or b"") for text in texts)
+        else:
+            scaled = any(library.has_attribute(file.value, variable, one) for one in SCALING)
+            total += values * (8 if scaled else width)
+    return total
+
+
+def main(path_of_library: str, path: str, most: int) -> int:
+    """Return how many bytes the variables of the file `path` take, or end the process with the reason why not."""
+    for kind, most_of_it in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, TIME_S)):
+        limits = [one for one in (*resource.getrlimit(kind), most_of_it) if one != resource.RLIM_INFINITY]
+        resource.setrlimit(kind, (min(limits), min(limits)))
+    library, name = Library(path_of_library), os.fsencode(path)
+    with open(path, "rb") as stream:  # noqa: PTH123
+        if stream.read(8) != b"\x89HDF\r\n\x1a\n":
+            refuse("it begins like no netCDF-4 file")
+    file = library.hdf5("H5Fopen", name, 0, 0)
+    root, sizes = library.hdf5("H5Gopen2", file, b"/", 0), {}
+    for one in links(library, root, most):
+        dataset = library.hdf5("H5Oopen", root, one, 0)
+        if library.hdf5("H5Iget_type", dataset) != DATASET:
+            refuse("it holds groups or types")
+        sizes[one] = data_bytes(library, dataset, path)
+    return memory(library, name, sizes)
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
