@@ -1,9 +1,9 @@
 """The state of an ensemble's member in training, its checkpoint file, and a check of its losses.
 
 A member is one network of an ensemble. Its checkpoint is the file `{member}.{hash}.safetensors`. The hash depends on
-everything that shapes the result. A file with another hash is never read, and is removed once the member is finished.
-If a checkpoint can't be read, the member starts from the beginning. If it can't be written, the training goes on
-without it. The file holds arrays and JSON (no pickled objects) and their checksum; it is written atomically.
+everything that determines the result. A file with another hash is never read, and is removed once the member is
+finished. If a checkpoint can't be read, the member starts from the beginning. If it can't be written, the training goes
+on without it. The file holds arrays and JSON (no pickled objects) and their checksum; it is written atomically.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ FORMAT = "clustermass-checkpoint-3"
 EVERY_S = 20.0
 LOG_EVERY_S = 5.0
 EXPLODED = 1e6  # a training is stopped if the loss of a step (of standardised masses) reaches this value
-EXTREME = 1e3  # standard deviations: beyond, a pixel alone can throw a network off
+EXTREME = 1e3  # standard deviations; a single pixel with a larger value can make a training diverge
 
 
 @dataclass
 class History:
     """Training loss, validation loss and last learning rate of each epoch of a training.
 
-    With the default loss, a loss is the mean negative log-likelihood of log10 M500c in nats, without ln(2 pi) / 2.
+    With the recipe's default loss, the values are mean negative log-likelihoods of log10 M500c in nats, without the
+    constant ln(2 pi) / 2.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -81,7 +82,7 @@ class Member:
     def add_epoch(self, train_loss: float, val_loss: float, rate: float, keep: str) -> bool:
         """Add an epoch to the history and return whether the weights after this epoch are to be kept.
 
-        If `keep` is ``last``, every new epoch is kept. If it is ``best``, an epoch of lower validation loss is kept.
+        If `keep` is ``last``, they always are. If it is ``best``, they are if no earlier validation loss was as low.
         """
         self.history.train_loss.append(train_loss)
         self.history.val_loss.append(val_loss)
@@ -102,7 +103,7 @@ class Checkpoints:
     """The checkpoint files of members that are trained with the same data and settings, one file for each member."""
 
     folder: Path
-    #: everything that shapes the result of a training, except the member's number; part of the hash in the file names
+    #: everything that determines the result of a training, except the member's number; the file names hold its hash
     shaping: Mapping[str, object]
     #: shortest time between two checkpoints of an unfinished training, in seconds
     every_s: float = EVERY_S
@@ -113,7 +114,7 @@ class Checkpoints:
         return self.folder / f"{member:02d}.{config_hash({'member': member, **self.shaping})}.safetensors"
 
     def resume(self, member: Member) -> Member:
-        """Return a new member in the state of its checkpoint, or unchanged if no checkpoint can be used."""
+        """Return the untrained `member` in the state of its checkpoint; unchanged if no checkpoint can be used."""
         path = self.path(member.number)
         try:
             resumed = decode(path.read_bytes(), member)
@@ -197,7 +198,8 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: str) -> str:
 class Watch:
     """Logs the progress of members that are trained side by side, and stops the training if a loss diverges.
 
-    The function `extreme` returns the largest training pixel in standard deviations; it is called only after a failure.
+    The function `extreme` returns the largest pixel value of the training set in standard deviations. It is called only
+    after a failure.
     """
 
     def __init__(self, group: Sequence[Member], recipe: Recipe, extreme: Callable[[], float]) -> None:
@@ -210,7 +212,8 @@ class Watch:
     def check_steps(self, losses: np.ndarray, rates: np.ndarray) -> None:
         """Raise an InputError with a likely cause if a training loss isn't finite or has reached `EXPLODED`.
 
-        `losses` and `rates` (member, step) are those of the epoch just done, which isn't in the histories yet.
+        `losses` and `rates` (member, step) are the training losses and learning rates of the epoch that has just ended.
+        The histories of the members don't hold this epoch yet.
         """
         bad = np.argwhere(~(losses < EXPLODED))
         if bad.size:
@@ -232,7 +235,7 @@ class Watch:
         return "Likely cause: too high a learning rate. Lower the recipe's learning_rate or lengthen its warm-up."
 
     def check_validation(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError with the last of the learning `rates` if a validation loss (member,) isn't finite."""
+        """Raise an InputError if a validation loss (member,) isn't finite; it states the last learning rate."""
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             member, rate = self._group[bad[0]], rates[bad[0], -1]

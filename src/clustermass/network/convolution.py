@@ -1,10 +1,11 @@
 """Blocks of a network (convolution, ReLU, 2 x 2 pooling) whose gradients are fast on a CPU.
 
 With JAX's own gradient of a convolution with respect to its kernel, an epoch in `jax.lax.scan` on a CPU takes 14 times
-as long (docs/benchmarks.md). Therefore both gradients are ordinary convolutions here. The gradient with respect to the
-images is the gradient of the output convolved with the flipped kernel. The gradient with respect to the kernel is the
-images convolved with the gradient of the output, with samples and channels exchanged. ReLU and average pooling are
-differentiated in one step, which saves memory traffic. The values agree with JAX's own gradients to rounding.
+as long (docs/benchmarks.md). Therefore the gradients of the loss are computed by ordinary convolutions here. The
+gradient with respect to the images is the gradient with respect to the output, convolved with the flipped kernel. The
+gradient with respect to the kernel is the convolution of the images with the gradient with respect to the output, where
+samples and channels are exchanged. ReLU and average pooling are differentiated in one step, which saves memory traffic.
+The values agree with JAX's own gradients except for rounding.
 """
 
 from collections.abc import Iterator
@@ -61,14 +62,14 @@ def _backward(saved: tuple[jax.Array, ...], pooled_slope: jax.Array) -> tuple[ja
 
 
 def _of_convolution(saved: tuple[jax.Array, jax.Array], slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the gradients with respect to images and kernel, given that of their convolution (`slope`)."""
+    """Return the gradients with respect to images and kernel; `slope` is the gradient with respect to the output."""
     images, kernel = saved
     of_images = convolution(slope, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
     return of_images, _of_kernel(images, slope, kernel.shape[:2])
 
 
 def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Return the gradient with respect to maps of `shape`, given that of their 2 x 2 means (`slope`)."""
+    """Return the gradient with respect to maps of `shape`; `slope` is the gradient for their 2 x 2 means."""
     number, ny, nx, features = slope.shape
     shared = jnp.broadcast_to(slope[:, :, None, :, None] / 4, (number, ny, 2, nx, 2, features))
     beyond = [(0, 0), (0, shape[1] - 2 * ny), (0, shape[2] - 2 * nx), (0, 0)]
@@ -76,7 +77,7 @@ def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _of_kernel(images: jax.Array, slope: jax.Array, size: tuple[int, ...]) -> jax.Array:
-    """Return the gradient with respect to a kernel of `size` (height, width), given that of the convolution."""
+    """Return the gradient with respect to a kernel of `size` (height, width); `slope` is that of the output."""
     beyond = [(side // 2, side // 2) for side in size]
     samples, weights = images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3)  # channels as samples
     gradient = jax.lax.conv_general_dilated(samples, weights, (1, 1), beyond, dimension_numbers=DIMENSIONS)
@@ -95,6 +96,6 @@ def same_convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def max_block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """Return the same as `block`, but with the maximum of each 2 x 2 pixels instead of their mean."""
+    """Return the same as `block`, but with the maximum of each square of 2 x 2 pixels instead of the mean."""
     # equal to pooling after ReLU, but here ReLU acts on a quarter of the pixels only
     return jax.nn.relu(reduce(jnp.maximum, _quarters(same_convolution(images, kernel) + bias)))

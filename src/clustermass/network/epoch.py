@@ -20,8 +20,8 @@ from clustermass.network.predict import SYMMETRIES, over_members, symmetry
 if TYPE_CHECKING:
     from clustermass.config.models import Network, Recipe
 
-MICRO_BATCH = 20  # largest number of samples in a micro-batch, for which a CPU computes a gradient at once
-CACHE_BYTES = 1.3e6  # limit of a chunk's maps after the first convolution; larger ones were slower on our CPUs
+MICRO_BATCH = 20  # largest number of samples for which a CPU computes the gradient at once
+CACHE_BYTES = 1.3e6  # largest size of a chunk's maps after the first convolution; larger chunks were slower on our CPUs
 
 
 class TrainingData(NamedTuple):
@@ -44,9 +44,9 @@ class Program(NamedTuple):
     """Everything from which an epoch is compiled: network, loss and settings of the recipe.
 
     The network always gets the first `needed` side inputs. The other side inputs are measured by the source detection.
-    They are set to zero for a random fraction `hidden` of the clusters. A step uses `batch` samples. Gradients are
-    computed for `micro` of them at a time, and convolutions for `chunk` of them. `micro` divides `batch`, and `chunk`
-    divides `micro`.
+    In each step, they are set to zero for randomly chosen clusters, with the probability `hidden`. A step uses `batch`
+    samples. Gradients are computed for `micro` samples at a time, and convolutions for `chunk` samples. `micro` divides
+    `batch`, and `chunk` divides `micro`.
     """
 
     structure: nnx.GraphDef
@@ -64,7 +64,7 @@ class Program(NamedTuple):
     def from_config(
         cls, structure: nnx.GraphDef, loss: Loss, network: Network, recipe: Recipe, images: tuple[int, ...]
     ) -> Program:
-        """Return the program for training images of this shape (sample, y, x, band); a GPU doesn't divide batches."""
+        """Return the program; `images` is the shape (sample, y, x, band) of the training images."""
         samples, ny, nx, bands = images
         batch = min(int(recipe["batch_size"]), samples)
         features = next((layer["conv"] for layer in network["layers"] if "conv" in layer), bands)
@@ -79,8 +79,8 @@ def parts(batch: int, map_size: int) -> tuple[int, int]:
     """Return how many samples a CPU takes at a time for a gradient (micro-batch) and for a convolution (chunk).
 
     The micro-batch is the largest divisor of `batch` up to `MICRO_BATCH`. The chunk is the largest power of two that
-    divides it and whose maps, of `map_size` float32 numbers each, fit `CACHE_BYTES`. Parts of less than 4 samples
-    aren't made: the batch or the micro-batch then stays whole.
+    divides the micro-batch, is at most 32, and has maps that fit `CACHE_BYTES`. The map of one sample has `map_size`
+    float32 numbers. Parts of less than 4 samples aren't made: the batch or the micro-batch then stays whole.
     """
     micro = max(size for size in range(1, min(MICRO_BATCH, batch) + 1) if batch % size == 0)
     micro = micro if micro >= 4 else batch
@@ -92,10 +92,10 @@ def parts(batch: int, map_size: int) -> tuple[int, int]:
 def optimiser(optimizer: str, weight_decay: float, l2: float, gradient_clip: float) -> optax.GradientTransformation:
     """Return a recipe's optimiser for a learning rate of 1; multiply its updates by minus the learning rate.
 
-    The gradient of `l2` times the sum of all squared kernel weights is added first. Then the gradient is clipped to the
-    global norm `gradient_clip`, unless that is 0. ``adamw`` decays the kernels (not the biases) by `weight_decay` times
-    the learning rate (Loshchilov & Hutter 2019); ``adam`` adds `weight_decay` times the kernels to the clipped
-    gradient. InputError if `optimizer` is neither.
+    First the gradient of `l2` times the sum of all squared kernel weights is added to the gradient of the loss. The sum
+    is clipped to the global norm `gradient_clip`, unless that is 0. ``adamw`` decays the kernels (not the biases) by
+    `weight_decay` times the learning rate (Loshchilov & Hutter 2019); ``adam`` adds `weight_decay` times the kernels to
+    the clipped gradient. InputError if `optimizer` is neither.
     """
 
     def kernels(parameters: optax.Params) -> optax.Params:
@@ -148,7 +148,7 @@ def run_epoch(
 def run_epochs(
     program: Program, progress: Progress, data: TrainingData, rates: jax.Array, keys: jax.Array
 ) -> tuple[Progress, jax.Array, nnx.State]:
-    """Do `run_epoch` for members stacked along a first axis of `progress`, `rates`, `keys` and all results.
+    """Do `run_epoch` for several members; `progress`, `rates`, `keys` and all results have a first axis `member`.
 
     The memory of `progress` is reused for the result, so `progress` can't be read afterwards.
     """
@@ -156,7 +156,7 @@ def run_epochs(
 
 
 def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: jax.Array) -> jax.Array:
-    """Return the weighted mean loss of a batch, with augmentation, dropout and randomly hidden measured side inputs."""
+    """Return the weighted mean loss of the batch `data`, with augmentation, dropout and random hiding of inputs."""
     augment_key, dropout_key = jax.random.split(key)
     network = nnx.merge(program.structure, weights)
     inputs = {**data.inputs, "image": program.augment(data.inputs["image"], augment_key)}
@@ -169,7 +169,7 @@ def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: ja
 
 
 def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
-    """Return the rows of an epoch in random order (step, batch); the last batch is filled up with the first rows."""
+    """Return the row numbers (step, batch) of all samples in random order; the first ones fill up the last batch."""
     order = jax.random.permutation(key, samples)
     return order[jnp.arange(steps * batch) % samples].reshape(steps, batch)
 
@@ -202,9 +202,10 @@ def random_symmetries(images: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def random_rotations(images: jax.Array, key: jax.Array) -> jax.Array:
-    """Return images (sample, y, x, band), each rotated by a random angle about its centre, and half of them flipped.
+    """Return images (sample, y, x, band), each rotated by a random angle about its centre.
 
-    Pixels are interpolated bilinearly. Beyond its edges an image is continued by its mirror image.
+    Before the rotation, each image is flipped with probability 1/2. Pixels are interpolated bilinearly. Beyond its
+    edges an image is continued by its mirror image.
     """
     turn_key, flip_key = jax.random.split(key)
     angle = jax.random.uniform(turn_key, (images.shape[0],), maxval=2 * jnp.pi)

@@ -1,10 +1,12 @@
 """The kinds of layers that a network is built of, and the network that applies a list of them.
 
 The list `network.<name>.layers` of the configuration has one entry for each layer. The first key of an entry is the
-kind of the layer. The classes state their entries with the default options. To add a kind, write a class like those
-here and enter it in `LAYERS` (docs/architecture.md names the other places). An object of the class is built from the
-shape of its input, without the sample axis, and the options of its entry. It is called with a batch, all inputs of the
-network by name, and a random key (None = no dropout).
+kind of the layer. The docstring of each class states the entry of its kind with the default options. To add a kind,
+write a class like those here and enter it in `LAYERS` (docs/architecture.md names the other places). The arguments of
+the class are the shape of the layer's input (without the sample axis) and the options of the entry. A layer is called
+with its input for a batch of samples, all inputs of the network by name, and a random key (None = no dropout). The
+attribute `of_maps` says whether a layer acts on maps (True), on one vector of features per sample (False), or both
+(None).
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ DIMENSIONS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 class Convolution(nnx.Module):
     """Convolution: `conv: features, kernel: 3, stride: 1, padding: same, activation: relu`, for images of 2 or 3 axes.
 
-    If `pooled` is given, it includes 2 x 2 pooling of that kind, see `clustermass.network.convolution`.
+    If `pooled` is given, the layer includes 2 x 2 pooling of that kind, see `clustermass.network.convolution`.
     """
 
     of_maps = True
@@ -139,12 +141,12 @@ class Dense(nnx.Module):
         self.kernel, self.bias = _kernel((shape[-1], dense)), nnx.Param(jnp.zeros(dense))
 
     def __call__(self, features: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
-        """Turn features (..., feature) into features (..., feature)."""
+        """Turn features (..., input) into features (..., output)."""
         return ACTIVATIONS[self.activation](features @ self.kernel[...] + self.bias[...])
 
 
 class Dropout(nnx.Module):
-    """Sets a random fraction of the features to zero in training and scales up the others: `dropout: fraction`."""
+    """Sets each feature to zero with a probability in training, and scales up the others: `dropout: probability`."""
 
     of_maps = None
 
@@ -227,7 +229,7 @@ class Network(nnx.Module):
         """Return the outputs (sample, ..., output) for standardised inputs by name, (sample, ...) float32 each.
 
         `key` is a random key for dropout (None = no dropout). `chunk` is the number of samples that go through the
-        layers of maps at a time (None = all). It must divide the number of all samples.
+        layers that act on maps at a time (None = all). It must divide the number of all samples.
         """
         layers = [getattr(self, group).layers[number] for group, number in self.order]
 
@@ -263,7 +265,7 @@ def _built(options: Layer, shape: Shape) -> Any:
 
 
 def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
-    """Return the layers with each convolution and the 2 x 2 pooling after it joined, if one step can compute both."""
+    """Return the layers; a convolution and the 2 x 2 pooling after it become one entry if one step can compute both."""
     joined: list[Layer] = []
     for layer in layers:
         before: Layer = joined[-1] if joined else {}

@@ -1,8 +1,8 @@
 """The losses with which networks are trained.
 
-A loss defines the number of a network's outputs, the loss of each cluster, and the mass that follows from the outputs.
-It is a function of the standardised mass t = (y - m) / s. Here y is log10 M500c, and m and s are its mean and standard
-deviation over the training clusters. All functions take arrays of NumPy or JAX.
+Each class defines the number of a network's outputs, the loss of a cluster, and how the mass follows from the outputs.
+All of this is in terms of the standardised mass t = (y - m) / s. Here y is log10 M500c, and m and s are its mean and
+standard deviation over the training clusters. All functions take arrays of NumPy or JAX.
 """
 
 from __future__ import annotations
@@ -43,11 +43,15 @@ class Loss:
     mass_sd: float = 1.0
 
     def terms(self, truth: Array, output: Array) -> Array:
-        """Return the loss (...) of each cluster from its true t (...) and the network's outputs (..., `outputs`)."""
+        """Return the loss of each cluster.
+
+        `truth` is the true standardised mass t, of the same shape as the result; `output` has one more axis, with the
+        network's `outputs` numbers.
+        """
         raise NotImplementedError
 
     def moments(self, output: Array) -> tuple[Array, Array]:
-        """Return mean and ln(variance) (...) of t from outputs (..., `outputs`); ln(variance) is 0 if not predicted."""
+        """Return the predicted mean and ln(variance) of t for each cluster; ln(variance) is 0 if it isn't predicted."""
         mean = output[..., 0]
         return mean, output.__array_namespace__().zeros_like(mean)
 
@@ -84,8 +88,8 @@ class SquaredLog(Loss):
 class Percentage(Loss):
     """Absolute percentage error of the logarithmic mass, 100 |y - y'| / y, where y' is the predicted log10 M500c.
 
-    This is Keras' `mean_absolute_percentage_error` with labels y. Krippendorf et al. (2023) don't say of which quantity
-    they take it. We take the logarithmic mass because their squared error is of the logarithmic mass (section 3).
+    This is Keras' `mean_absolute_percentage_error` of y. Krippendorf et al. (2023) don't say of which quantity they
+    take it. We take the logarithmic mass because their squared error is of the logarithmic mass (section 3).
     """
 
     def terms(self, truth: Array, output: Array) -> Array:
@@ -96,8 +100,8 @@ class Percentage(Loss):
 class SquaredLog1p(Loss):
     """Squared logarithmic error, (ln(1 + y) - ln(1 + y'))^2 ((1 + m) / s)^2, where y' is the predicted log10 M500c.
 
-    This is Keras' `mean_squared_logarithmic_error` with labels y, times a constant. A negative y' counts as 0. With
-    this constant the loss differs from `SquaredLog` only by the curvature of the logarithm.
+    This is Keras' `mean_squared_logarithmic_error` of y, times the constant ((1 + m) / s)^2. Because of this constant,
+    the loss differs from `SquaredLog` only by the curvature of the logarithm. A negative y' counts as 0.
     """
 
     def terms(self, truth: Array, output: Array) -> Array:
@@ -111,8 +115,8 @@ class Classification(Loss):
     """Cross entropy -ln p of the bin of the true mass; there are 32 equal bins of log10 M500c from m - 4 s to m + 4 s.
 
     Masses outside of this range belong to the outermost bins. The probabilities p are the softmax of the outputs. The
-    predicted mass is the mean of the bins' centres, weighted by p. Its variance is the variance of the centres plus
-    WIDTH^2 / 12, the variance within a bin. Krippendorf et al. (2023, App. B) state no number or limits of their bins.
+    predicted t is the mean of the bins' centres, weighted by p. Its variance is the weighted variance of the centres
+    plus WIDTH^2 / 12, the variance within a bin. Krippendorf et al. (2023, App. B) don't state their bins.
     """
 
     outputs, predicts_sigma = CLASSES, True

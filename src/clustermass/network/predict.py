@@ -54,8 +54,9 @@ def use_device(device: str, threads: int = 1) -> str:
     `device` is ``cpu``, ``gpu`` (any accelerator that JAX finds) or ``auto``. With ``auto`` an accelerator is used if
     JAX finds one; a warning is logged if JAX's GPU plugin is installed but finds no GPU. JAX's first computation fixes
     the number of CPU `threads` and the use of GPU memory. With one thread a CPU gives the same bytes in every run. The
-    variable ``PJRT_NPROC`` sets the threads (with jax 0.10.2 ``--xla_cpu_multi_thread_eigen=false`` has no effect).
-    InputError if `device` is unknown, there is less than one thread, or `device` is ``gpu`` and JAX finds none.
+    environment variable ``PJRT_NPROC`` sets the number of threads. (The option ``--xla_cpu_multi_thread_eigen=false``
+    has no effect with jax 0.10.2.) InputError if `device` is unknown, there is less than one thread, or `device` is
+    ``gpu`` and JAX finds none.
     """
     if device not in DEVICES:
         raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
@@ -79,9 +80,8 @@ def use_device(device: str, threads: int = 1) -> str:
     return taken
 
 
-@cache
+@cache  # logs each choice once
 def _log_device(asked: str, taken: str, name: str, threads: int) -> None:
-    """Log the processor, once for each choice."""
     LOGGER.info("device: %s asked for, %s taken (%s, %d thread(s))", asked, taken, name, threads)
 
 
@@ -107,12 +107,12 @@ def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequenc
 
 
 def draw_network(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> Parts:
-    """Return the structure and the initial weights of a network; the parameters are those of `initialise`."""
+    """Return the structure and the initial weights of a network; the arguments are those of `initialise`."""
     return unflatten(network, shape, outputs, initialise(network, shape, outputs, seeds))
 
 
 def number_of_parameters(network: NetworkBlock, shape: Shape, outputs: int) -> int:
-    """Return the number of weights and biases of a network; the parameters are those of `initialise`."""
+    """Return the number of weights and biases of a network; the arguments are those of `initialise`."""
     return sum(math.prod(leaf.shape) for leaf in _named(_template(network, shape, outputs)[1]).values())
 
 
@@ -123,7 +123,7 @@ def _template(network: NetworkBlock, shape: Shape, outputs: int) -> Parts:
 
 @cache
 def _template_of(network: str, shape: Shape, outputs: int) -> Parts:
-    """Return the template of a network in JSON; it is made once, because that takes a tenth of a second."""
+    """Return the `_template` of a network that is given as JSON; it is cached, because it takes a tenth of a second."""
     block = json.loads(network)
     shapes = {"image": shape, "side": (sum(widths(block["side_inputs"])),)}
     return nnx.split(nnx.eval_shape(lambda: Network(block["layers"], shapes, outputs)), nnx.Param)
@@ -141,7 +141,7 @@ def flatten(state: nnx.State) -> dict[str, np.ndarray]:
 def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mapping[str, np.ndarray]) -> Parts:
     """Return the structure and weights of a network from the arrays that `flatten` returns.
 
-    The other parameters are those of `initialise`. InputError if an array is missing or has a wrong shape.
+    The other arguments are those of `initialise`. InputError if an array is missing or has a wrong shape.
     """
 
     def filled(path: tuple[Any, ...], leaf: nnx.Param[Any]) -> nnx.Param[Any]:
@@ -185,8 +185,8 @@ def chunks(
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Yield the rows and the standardised inputs of `CHUNK` clusters at a time.
 
-    Takes images (cluster, y, x, band), redshifts (cluster, ...), of which an image may have several, and measurements
-    by name. The inputs of the last chunk are filled up with zeros.
+    Takes images (cluster, y, x, band), one or several redshifts (cluster, ...) for each image, and measurements by
+    name. The inputs of the last chunk are filled up with zeros.
     """
     side = constants.side(redshift, measurements)
     for start in range(0, len(images), CHUNK):
@@ -300,11 +300,12 @@ class TrainedNetwork:
 def predict(
     network: TrainedNetwork, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return one network's log10(M500c / Msun) and its standard deviation in dex, float64 (cluster, k) each.
+    """Return the log10(M500c / Msun) that a network predicts and its standard deviation in dex.
 
     Takes images (cluster, y, x, band), preprocessed like the training images, and k redshifts (cluster, k) for each
-    image. The measurements (cluster,) are given by name, see `clustermass.dataset.standardise.side_inputs`. If the
-    network's recipe has `symmetric_prediction`, means and variances are averaged over the square's eight symmetries.
+    image. Both results are float64 (cluster, k). The measurements (cluster,) are given by name, see
+    `clustermass.dataset.standardise.side_inputs`. If the network's recipe has `symmetric_prediction`, means and
+    variances are averaged over the square's eight symmetries.
     """
     constants = network.standardisation
     loss = loss_of_recipe(network.recipe)(constants.mass_mean, constants.mass_sd)

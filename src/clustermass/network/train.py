@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from clustermass.dataset.training_data import Subset
 
 SCHEDULES = ("cosine", "plateau", "constant")
-FINAL_FRACTION = 0.01  # learning rate at the end of a cosine schedule, over its peak
+FINAL_FRACTION = 0.01  # learning rate at the end of a cosine schedule, divided by that at its peak
 PLATEAU_IMPROVEMENT = 1e-4  # the schedule `plateau` ignores a smaller decrease of the validation loss
 
 
@@ -47,11 +47,12 @@ def train_networks(
     `network` and `recipe` are blocks of the configuration, `members` the networks' numbers in the ensemble. There is no
     argument for a test set. The seed and a member's number determine its initial weights, order of clusters,
     augmentation and dropout. Members resume from `checkpoints` and save their state there (None = no checkpoints). If
-    `side_by_side`, they step together in one program (`jax.vmap`), otherwise one after another; None = side by side on
-    a GPU only. The two ways round differently, so that their results agree only to about 1e-4. If members are trained
-    one after another on one CPU core, the arguments alone determine each result, to the last bit: neither the other
-    members nor interruptions change it. InputError if a subset is empty or holds numbers that aren't finite, the images
-    aren't square, a key of the recipe has an unknown value, or a loss diverges.
+    `side_by_side` is True, all members are trained together in one program (`jax.vmap`). If it is False, they are
+    trained one after another. None means together on a GPU, and one after another on a CPU. The two ways have different
+    rounding errors, so that their results agree only to about 1e-4. If members are trained one after another by one CPU
+    thread, the arguments alone determine each result, to the last bit: neither the other members nor interruptions
+    change it. InputError if a subset is empty or holds numbers that aren't finite, the images aren't square, a key of
+    the recipe has an unknown value, or a loss diverges.
     """
     _check(train, val, recipe)
     shape = train.images.shape[1:]
@@ -76,7 +77,7 @@ def train_networks(
 
 
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
-    """Yield groups of members to train together: single members, or all with the same number of epochs done."""
+    """Yield groups of members that are trained together: single ones, or all that have done equally many epochs."""
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
     if not side_by_side:
@@ -155,7 +156,7 @@ def on_device(train: Subset, constants: Standardisation) -> TrainingData:
 
 
 def _validation(program: Program, constants: Standardisation, val: Subset) -> Callable[[nnx.State], np.ndarray]:
-    """Return a function that takes stacked weights and returns each member's mean loss of the validation clusters."""
+    """Return a function that takes the members' stacked weights and returns their mean validation losses (member,)."""
     rows = chunks(constants, val.images, val.redshift, val.measurements)
     inputs = [jax.tree.map(jnp.asarray, chunk) for _, chunk in rows]
     truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
@@ -194,8 +195,8 @@ class LearningRate:
 
     ``cosine`` is a linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth of the
     peak. ``plateau`` multiplies the rate by `factor` whenever the validation loss hasn't fallen for `patience` epochs,
-    but not to less than `minimum`, as in Keras and optax. ``constant`` is the same rate for all steps. `steps` is the
-    number of steps in an epoch, `losses` are the validation losses of the epochs already done.
+    as in Keras and optax. The rate never falls below `minimum`. ``constant`` is the same rate for all steps. `steps` is
+    the number of steps in an epoch, and `losses` are the validation losses of the epochs already done.
     """
 
     def __init__(self, recipe: Recipe, steps: int, losses: Iterable[float] = ()) -> None:
@@ -212,7 +213,7 @@ class LearningRate:
         return (self._rates[epoch] * self._scale).astype(np.float32)
 
     def report(self, validation_loss: float) -> None:
-        """Note the validation loss after an epoch, from which the schedule ``plateau`` decides."""
+        """Take note of the validation loss after an epoch, on which later rates of the schedule ``plateau`` depend."""
         better = validation_loss < self._best - PLATEAU_IMPROVEMENT
         self._best, self._waited = (validation_loss, 0) if better else (self._best, self._waited + 1)
         if self._plateau and self._waited == self._plateau["patience"]:

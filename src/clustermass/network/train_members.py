@@ -95,7 +95,7 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
 
 
 def _described(network: TrainedNetwork, sample: TrainingSample, image_file: Path) -> TrainedNetwork:
-    """Return the network together with the settings of its images, the ranges of its training set and its control."""
+    """Return the network with the settings of its images, the ranges of its training clusters, and its control."""
     table = sample.table
     train = table.isel(cluster=table["split"].values == "train")
     # a user's simulation may lack ML_CTS (net counts of the detection)
