@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _ABOVE = {"det_like_min": "det_like", "ext_like_min": "ext_like"}
 _GRID = ("band", "band_bounds", "x", "y")
 _TRAINED = "of haloes that were trained on"
-#: two clusters are the same halo if their image centres and their true masses (float32) differ by less than this
+#: two clusters have the same halo if their image centres and their true masses (float32) differ by less than this
 _SAME_ARCSEC, _SAME_DEX = 120.0, 2e-6
 
 
@@ -40,9 +40,9 @@ def load_sample(
     `images` are the realizations' `images.nc` or `smoothed/*.nc`, in any order. `selection` keeps clusters with a true
     mass and a redshift for which log10_m500c_min <= log10_m500c < log10_m500c_max, det_like > det_like_min and ext_like
     > ext_like_min; each limit is optional. Without a selection every cluster is kept (an observed field has no true
-    masses). `train_selection` holds the limits that differ for training clusters. If `split`, a file of `split_sample`,
-    is given, `join_split` adds subsets and groups. All data are read into memory; at most one file is held twice
-    meanwhile. InputError if a file is missing or damaged, files differ in grids or variables, a cluster occurs twice or
+    masses). `train_selection` holds the limits that differ for training clusters. If a file `split` of `split_sample`
+    is given, `join_split` adds subsets and groups. All data are read into memory; meanwhile one file at a time is held
+    twice. InputError if a file is missing or damaged, files differ in grids or variables, a cluster occurs twice or
     isn't in `split`, or no cluster is left.
     """
     sample = _concatenate(list(each_selected(images, selection, train_selection)))
@@ -108,7 +108,7 @@ class TrainedHaloes(NamedTuple):
         return cls(*(table[name].values[used] for name in cls._fields))
 
     def among(self, sample: xr.Dataset) -> NDArray[np.bool_]:
-        """Return which clusters of `sample` (cluster,) are one of these haloes, by position and mass instead of ids."""
+        """Return which clusters of `sample` (cluster,) have one of these haloes; position and mass decide, not ids."""
         chord = 2 * np.sin(np.radians(_SAME_ARCSEC / 3600) / 2)
         here = unit_vectors(sample["ra"].values.astype(float), sample["dec"].values.astype(float))
         near = cKDTree(unit_vectors(self.ra, self.dec)).query_ball_point(here, chord)
@@ -198,11 +198,12 @@ def _check_alike(first: xr.Dataset, first_path: Path, part: xr.Dataset, path: Pa
 
 
 def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
-    """Add the subset (`split`) and the `group` of each cluster to `sample` in place, from a sky's file, and return it.
+    """Add the variables `split` (the subset) and `group` of each cluster to `sample` in place, and return `sample`.
 
-    With a `train_selection`, only training clusters inside it are used, and only validation and test clusters inside
-    the selection; all other clusters get the subset "unused". The variable `fit_val` then marks the validation clusters
-    inside `train_selection`. InputError if the file lacks a cluster.
+    They are read from the sky's file `split`. If `sample` was made with a `train_selection`, training clusters keep
+    their subset if they are inside `train_selection`, and validation and test clusters if they are inside `selection`.
+    All others get the subset "unused". The variable `fit_val` then marks all validation clusters inside
+    `train_selection`. InputError if the file lacks a cluster.
     """
     table = read_split(split, sample["cluster"].values)
     for name in ("split", "group"):
@@ -224,7 +225,7 @@ def realization_of(images: Path) -> str:
 
 
 def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Return the subset (cluster,) of each cluster for fits; validation clusters are those of `fit_val`, if given."""
+    """Return the subset (cluster,) of each cluster for fits, with the validation clusters of `fit_val` if it exists."""
     split = sample["split"].values.astype(str)
     if "fit_val" not in sample:
         return split

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SUBSETS = ("train", "val", "test")
 TITLE = "Subset and group of every cluster of the sky"
 UNUSED = "unused"  # subset of clusters that `train_clusters` or `train_selection` leave out
-#: added to the side of boxes; it is more than rounding and projection can shift them, but far less than a pixel
+#: added to the side of boxes; it is more than rounding and projection can shift a box, but far less than a pixel
 _MARGIN_ARCSEC = 1.0
 #: boxes whose centres are farther apart than this many sides can't overlap, however they are turned
 _REACH = 1.75
@@ -71,11 +71,11 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
 
 
 def extend_split(images: Sequence[Path], split: Path, output: Path, division: Division) -> None:
-    """Write subset and group of every cluster, for an image set of a sky other than its default images.
+    """Write subset and group of every cluster of an image set that isn't the default one.
 
     `split` is the file of `split_sample` for the default images, made with the same `division`. The output holds the
-    clusters of both image sets; `extended` says how the further clusters are divided. InputError if a file is
-    unreadable or lacks a variable, or a cluster id occurs twice.
+    clusters of both image sets; for the division of the new clusters see `extended`. InputError if a file is unreadable
+    or lacks a variable, or a cluster id occurs twice.
     """
     clusters, first = read_clusters(images, _NEEDED), read_netcdf(split, require=("split", "group"))
     subset, group = extended(clusters, first, division)
@@ -95,12 +95,12 @@ def extend_split(images: Sequence[Path], split: Path, output: Path, division: Di
 def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     """Return subset and group (cluster,) of the clusters of an image set; `first` holds those of the default images.
 
-    `clusters` is a table as for `group_names`, sorted by id. Clusters of the default images keep subset and group. A
-    new cluster may share a halo, or photons of its default image box, with clusters of the default images. It then gets
-    the subset and group of a test cluster among them, if there is one; else of a validation cluster, else of a training
-    cluster (each time the smallest id). So no new training cluster shares a halo, or a photon of the default box, with
-    a validation or test cluster of the default images. Other new clusters are divided as in `split_sample`, or into
-    folds by group.
+    `clusters` is a table as for `group_names`, sorted by id. Clusters of the default images keep subset and group. All
+    others are new. A new cluster may touch clusters of the default images, see `touching` (with boxes of the default
+    size). It then gets subset and group of a test cluster that it touches; if there is none, of a validation cluster;
+    else of a training cluster (if there are several, of the one with the smallest id). Therefore no new training
+    cluster touches a validation or test cluster of the default images. New clusters that touch none of the default
+    images are divided as in `split_sample`, or into folds by group.
     """
     rows = rows_of(clusters["cluster"].values, first)
     old = rows >= 0
@@ -123,7 +123,7 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
 
 
 def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Dataset:
-    """Return variables (cluster,) of all realizations, sorted by cluster id, with one file in memory at a time.
+    """Return `variables` (cluster,) of all clusters in the files, sorted by id, with one file in memory at a time.
 
     InputError if there is no file, a file is unreadable or lacks a variable, or a cluster id occurs twice.
     """
@@ -224,8 +224,8 @@ def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
 def fold_of(number: int, order: NDArray[np.float64] | NDArray[np.str_], seed: int) -> NDArray[np.intp]:
     """Return the fold (cluster,) of each cluster, 0 to `number` - 1.
 
-    `order` (cluster,) holds log10 masses or names of groups. By masses, clusters are sorted and dealt to the folds in
-    turn (Ntampaka et al. 2019). By groups, a hash of `seed` and the name decides the fold of the whole group.
+    If `order` (cluster,) holds log10 masses, clusters are sorted by mass and dealt to the folds in turn (Ntampaka et
+    al. 2019). If it holds names of groups, a hash of `seed` and the name decides the fold of the whole group.
     """
     if order.dtype.kind == "U":
         names, row = np.unique(order, return_inverse=True)
@@ -239,11 +239,11 @@ def _digest(text: str) -> bytes:
 
 
 def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArray[np.str_]:
-    """Return the subsets (cluster,) with only `number` training clusters; the other training clusters become "unused".
+    """Return the subset of each cluster, (cluster,), in which only `number` clusters still have "train".
 
-    Training clusters are chosen in the order of a hash of `seed` and their group. Therefore a smaller training set is
-    part of every larger one, and its groups but the last are complete. InputError if there are too few training
-    clusters.
+    The other training clusters get "unused". Training clusters are kept in the order of a hash of `seed` and their
+    group. Therefore a smaller training set is part of every larger one. At most the last group that is kept is cut; all
+    others are complete. InputError if there are too few training clusters.
     """
     split, ids = sample["split"].values.astype(str), sample["cluster"].values.astype(str)
     train = np.flatnonzero(split == "train").tolist()
@@ -262,7 +262,7 @@ def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArr
 
 
 def read_split(split: Path, ids: NDArray[np.str_]) -> xr.Dataset:
-    """Return `split` and `group` (cluster,) of the clusters `ids`, from a sky's file; InputError if it lacks one."""
+    """Return `split` and `group` (cluster,) of the clusters `ids` from a sky's file; InputError if one isn't in it."""
     table = read_netcdf(split, require=("split", "group"))
     rows = rows_of(ids, table)
     missing = ids[rows < 0]
@@ -275,7 +275,7 @@ def read_split(split: Path, ids: NDArray[np.str_]) -> xr.Dataset:
 
 
 def rows_of(ids: NDArray[np.str_], table: xr.Dataset) -> NDArray[np.intp]:
-    """Return the row of each cluster id in `table`, (cluster,), or -1 if the table doesn't have it."""
+    """Return, for each of the cluster `ids`, its row in `table`, or -1 if the table doesn't have it."""
     row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
     return np.array([row.get(name, -1) for name in ids.astype(str).tolist()], dtype=np.intp)
 

@@ -45,7 +45,7 @@ class Standardisation:
         return np.divide(scaled, sd, out=scaled)
 
     def side(self, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the standardised side inputs (..., input), float32, of clusters with these redshifts (...).
+        """Return the standardised side inputs, float32, in the shape of `redshift` with a last axis for the inputs.
 
         If there are measured inputs, a last column is added that is 1 for clusters that have all of them. For all other
         clusters, and if no training cluster has them, the measured inputs and this column are 0. See `side_inputs`.
@@ -61,7 +61,7 @@ class Standardisation:
 
 
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of the finite values of each column (..., column); 0 and 0 if there are none.
+    """Return mean and standard deviation of the finite values in each column (last axis); both are 0 if there are none.
 
     They are computed in float64, for one column at a time to save memory.
     """
@@ -105,12 +105,12 @@ def widths(names: Sequence[str]) -> tuple[int, int]:
 
 
 def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
-    """Return the side inputs called `names`, (..., input) float64, before standardisation; the needed ones come first.
+    """Return the side inputs called `names`, float64, before standardisation; the needed ones come first.
 
-    Takes redshifts (...) and the quantities `training_data.MEASUREMENTS` by name, whose shapes must broadcast with that
-    of the redshifts. If one of the measured quantities of a cluster is absent, not finite or not positive, all measured
-    inputs of this cluster are NaN. InputError if a name is unknown, or a needed quantity is absent, not finite or not
-    positive.
+    The shape is that of `redshift` with a last axis for the inputs. `measurements` are the quantities
+    `training_data.MEASUREMENTS` by name, whose shapes must broadcast with that of `redshift`. If one of the measured
+    quantities of a cluster is absent, not finite or not positive, all measured inputs of this cluster are NaN.
+    InputError if a name is unknown, or a needed quantity is absent, not finite or not positive.
     """
     needed, measured = ordered(names)
     quantities = {**measurements, "redshift": np.asarray(redshift, np.float64)}

@@ -1,4 +1,4 @@
-"""The training sample of an experiment: images, redshifts, masses and weights of each subset, after its control."""
+"""The training sample of an experiment: images, redshifts, masses and weights of each subset, and controls."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _AT_ONCE = 1024  # number of clusters that are processed at a time, to save memo
 
 @dataclass(frozen=True)
 class Control:
-    """Removes information from an experiment's data in training and test, to show that networks use this information.
+    """Removes information from an experiment's data in training and evaluation, to find out whether networks use it.
 
     The control ``shuffled_redshift`` permutes the redshifts, ``no_energy`` replaces each band by the mean counts of all
     bands, and ``noise_images`` replaces each pixel by Poisson noise with the mean counts of its band, `level` (band,).
@@ -52,7 +52,7 @@ class Control:
 
     @classmethod
     def from_training_images(cls, name: str, transform: str, train_images: np.ndarray, seed: int) -> Control:
-        """Return a control for training images (cluster, y, x, band); InputError if name or transform is unknown."""
+        """Return the control for training images (cluster, y, x, band); InputError if name or transform is unknown."""
         for key, word, choices in (("control", name, CONTROLS), ("transform", transform, INVERSES)):
             if word not in choices:
                 raise InputError(f"{key} is {word!r}, but must be one of: {', '.join(choices)}.")
@@ -196,7 +196,7 @@ def network_order(images: np.ndarray) -> np.ndarray:
 
 
 def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: int) -> np.ndarray:
-    """Return redshifts (cluster,) plus Gaussian noise of standard deviation `sd`, which `seed` and the id determine."""
+    """Return redshifts (cluster,) plus Gaussian noise of standard deviation `sd`; `seed` and id determine the noise."""
     if sd == 0:
         return np.asarray(redshift, np.float64)
     draws = np.asarray([generator(seed, "redshift_noise", str(name)).standard_normal() for name in cluster])
@@ -204,7 +204,7 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
 
 
 def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
-    """Return the parameters with which images were made, stored in an attribute of their file; empty if it has none."""
+    """Return the settings with which images were made, from `attribute` of their file; empty if it has none."""
     return json_attribute(read_netcdf(image_file).attrs, attribute, image_file)
 
 
