@@ -38,9 +38,9 @@ class Combined(NamedTuple):
 def combine(member_mu: np.ndarray, member_sigma: np.ndarray) -> Combined:
     """Return the ensemble's prediction from the members' means and standard deviations (member, cluster) in dex.
 
-    It is the mean and standard deviation of the mixture of the members' Gaussians. Krippendorf et al. (2023), Eq. 2:
-    mu* = mean mu_i; Eq. 3: sigma*^2 = mean(sigma_i^2 + mu_i^2) - mu*^2. The latter is the sum of sigma_aleatoric^2 =
-    mean sigma_i^2 and sigma_epistemic^2 = mean mu_i^2 - mu*^2.
+    It is the mean and standard deviation of the mixture of the members' Gaussians (Krippendorf et al. 2023, Eqs. 2 and
+    3): mu* = mean(mu_i) and sigma*^2 = mean(sigma_i^2 + mu_i^2) - mu*^2. The variance sigma*^2 is the sum of
+    sigma_aleatoric^2 = mean(sigma_i^2) and sigma_epistemic^2 = mean(mu_i^2) - mu*^2.
     """
     mu = member_mu.mean(axis=0)
     aleatoric = (member_sigma**2).mean(axis=0)
@@ -128,8 +128,8 @@ def ensemble_dataset(
     )
 
 
-#: quantiles of a mixture from 1e-15 to 1 - 1e-15 lie within this many sigma of its outermost components; this many
-#: bisections of this range exhaust double precision
+#: quantiles of a mixture, from 1e-15 to 1 - 1e-15, are searched up to `BRACKET_SIGMA` sigma beyond its outermost
+#: components; after `HALVINGS` bisections of this range double precision is exhausted
 BRACKET_SIGMA, HALVINGS = 8.0, 64
 
 
@@ -155,7 +155,7 @@ class Training(NamedTuple):
     number: int
     #: smallest and largest value of each variable in `RANGE_BITS`; NaN if the training clusters have no value
     ranges: dict[str, tuple[float, float]]
-    #: root mean square redshift error over 1 + z, see `mean_error`
+    #: root mean square of the redshift errors divided by 1 + z, see `mean_error`
     redshift_error: float
 
 

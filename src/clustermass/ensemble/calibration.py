@@ -63,15 +63,15 @@ _GAUSSIAN_SCORES = (*_PIT_SCORES, "z_score_mean", "z_score_std", "residual_std_o
 class Recalibration:
     """Recalibrated standard deviation, sigma'^2 = (scale sigma)^2 + floor_dex^2; the defaults don't change sigma.
 
-    The members' mixture is stretched about its mean by `scale` and convolved with a Gaussian of `floor_dex`. This keeps
-    its mean and gives it the standard deviation sigma'.
+    The members' mixture is stretched about its mean by `scale` and convolved with a Gaussian, whose standard deviation
+    is `floor_dex`. This keeps the mixture's mean and gives it the standard deviation sigma'.
     """
 
     scale: float = 1.0
     floor_dex: float = 0.0
 
     def sigma(self, sigma: FloatArray) -> FloatArray:
-        """Return the recalibrated standard deviation in dex, of any shape."""
+        """Return the recalibrated value of a `sigma` in dex, of any shape."""
         return np.hypot(self.scale * sigma, self.floor_dex)
 
     def components(self, member_mu: FloatArray, member_sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -96,10 +96,10 @@ class Calibration:
 def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal["auto", "none"], seed: int) -> None:
     """Recalibrate sigma and compute the conformal intervals with the validation clusters; write `calibration.json`.
 
-    With `recalibration` = ``none``, sigma stays as the ensemble predicts it. The file holds the number of validation
-    clusters (`n_val`), the `recalibration` (see `choose_recalibration`) and the `conformal` intervals (`guarantee`, and
-    `levels` by `half_widths`). It also holds scores of the validation clusters with raw and recalibrated sigma
-    (`validation`), and the `provenance`. Nothing in it depends on the test set, not even a hash. InputError as by
+    With `recalibration` = ``none``, sigma stays as the ensemble predicts it. The blocks of the file are `n_val`, the
+    number of validation clusters; `recalibration`, see `choose_recalibration`; `conformal`, with the text `guarantee`
+    and the `levels` that `half_widths` returns; `validation`, the scores of the validation clusters with raw and with
+    recalibrated sigma; and `provenance`. Nothing in the file depends on the test set, not even a hash. InputError as by
     `validation_clusters`.
     """
     val = validation_clusters(ensemble, split)
@@ -163,14 +163,14 @@ def digest_of(val: xr.Dataset) -> str:
 
 
 def fit_scale(residual: FloatArray, sigma: FloatArray) -> Recalibration:
-    """Return the recalibration by a scale that maximises the likelihood: scale^2 = mean (residual / sigma)^2."""
+    """Return the recalibration by a scale that maximises the likelihood: scale^2 = mean((residual / sigma)^2)."""
     return Recalibration(scale=float(np.sqrt(np.mean((residual / sigma) ** 2))))
 
 
 def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibration:
     """Return the scale and floor that maximise the likelihood, prod_i N(residual_i | 0, (scale sigma_i)^2 + floor^2).
 
-    For a given t = (floor / scale)^2 the likelihood is largest at scale^2 = mean residual^2 / (sigma^2 + t). Therefore
+    For a given t = (floor / scale)^2 the likelihood is largest at scale^2 = mean(residual^2 / (sigma^2 + t)). Therefore
     only t has to be searched; t = 0 (no floor) is tried as well.
     """
 
@@ -199,9 +199,10 @@ def choose_recalibration(
     Takes the residuals (predicted minus true log10 mass) and sigma of the validation clusters in dex (cluster,), and
     their groups. A more flexible form is accepted only if its gain in cross-validated likelihood exceeds the standard
     error of this gain. Groups are never divided between folds, and count as independent in this error. The report holds
-    `form` (none, scale or scale_and_floor), `reason` (a sentence), and `forms`. For each form, `forms` holds the fitted
-    constants, `nll` per fitted cluster and `nll_left_out` per left-out cluster. It also holds the decrease `gain` of
-    `nll_left_out` from that of the last accepted form, `over`, with its standard error `gain_error`.
+    `form` (none, scale or scale_and_floor), `reason` (a sentence), and `forms` with an entry for each form. An entry
+    holds the fitted constants and two mean negative log-likelihoods: `nll` of the clusters that were fitted and
+    `nll_left_out` of left-out clusters. `gain` is the `nll_left_out` of the last form that was accepted before (its
+    name is `over`) minus that of this form, and `gain_error` is the standard error of this difference.
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:
@@ -236,7 +237,7 @@ def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
 
 
 def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArray[np.intp]) -> FloatArray:
-    """Return each cluster's negative log-likelihood (cluster,), with the recalibration fitted to all other folds."""
+    """Return each cluster's negative log-likelihood (cluster,), with the recalibration fitted to the other folds."""
     loss = np.empty_like(residual)
     for number in np.unique(fold):
         out = fold == number
@@ -259,8 +260,8 @@ def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
     score, k = ceil((n + 1) level). The score of a new cluster has each of the n + 1 ranks with equal probability.
     Therefore the interval holds the cluster's true mass with probability k / (n + 1) (Vovk et al. 2005; Lei et al.
     2018, JASA 113, 1094, Theorem 2.2). The result holds, for each level in percent (as text), the `rank` k, the
-    `half_width`, and `coverage_std` of `coverage_error`. The last two are None if k > n, because then no finite
-    interval has this coverage.
+    `half_width`, and `coverage_std`, which is the result of `coverage_error`. The last two are None if k > n, because
+    then no finite interval has this coverage.
     """
     score = np.sort(np.abs(residual) / sigma)
     n, widths = score.size, dict[str, Json]()
@@ -306,8 +307,9 @@ def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> 
 
     `n` is the number of clusters; for less than three, all other scores are None. `coverage68` and `coverage95` are the
     fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated), each with its 68 % interval
-    `_ci68`. `z_score_mean` and `z_score_std` are those of (truth - mu) / sigma (0 and 1 if calibrated). The other
-    scores are `residual_std_over_mean_sigma` (1 if calibrated), those of `uniformity`, `crps_dex` and `nll`.
+    `_ci68`. `z_score_mean` and `z_score_std` are mean and standard deviation of (truth - mu) / sigma (0 and 1 if
+    calibrated). The other scores are `residual_std_over_mean_sigma` (1 if calibrated), those of `uniformity`,
+    `crps_dex` and `nll`.
     """
     if mu.size < MIN_CLUSTERS:
         return {"n": int(mu.size), **dict.fromkeys(_GAUSSIAN_SCORES)}
@@ -328,8 +330,9 @@ def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> 
 def pit_scores(values: FloatArray) -> Json:
     """Return scores of predicted distributions of any form, given their probability integral transforms (cluster,).
 
-    `n` is the number of clusters; for less than three, all other scores are None. `coverage68` and `coverage95` are
-    those of the central intervals, each with its 68 % interval `_ci68`. The other scores are those of `uniformity`.
+    `n` is the number of clusters; for less than three, all other scores are None. `coverage68` and `coverage95` are the
+    fractions of true values within the central 68.27 % and 95 % of the distributions, each with its 68 % interval
+    `_ci68`. The other scores are those of `uniformity`.
     """
     if values.size < MIN_CLUSTERS:
         return {"n": int(values.size), **dict.fromkeys(_PIT_SCORES)}
@@ -340,12 +343,12 @@ def pit_scores(values: FloatArray) -> Json:
 
 
 def uniformity(values: FloatArray) -> Json:
-    """Return `pit_ks_pvalue` of a Kolmogorov-Smirnov test, and `pit_histogram`, the counts in ten equal bins."""
+    """Return `pit_ks_pvalue`, of a Kolmogorov-Smirnov test for uniform `values`, and `pit_histogram`, in ten bins."""
     histogram = np.histogram(values, bins=PIT_BINS, range=(0, 1))[0]
     return {"pit_ks_pvalue": float(kstest(values, "uniform").pvalue), "pit_histogram": histogram.tolist()}
 
 
 def fraction(name: str, inside: NDArray[np.bool_]) -> Json:
-    """Return the fraction of true entries, called `name`, and its 68.27 % interval (Wilson 1927, JASA 22, 209)."""
+    """Return the fraction of True in `inside`, as `name`, and its 68.27 % interval (Wilson 1927, JASA 22, 209)."""
     interval = binomtest(int(inside.sum()), inside.size).proportion_ci(ONE_SIGMA, method="wilson")
     return {name: float(inside.mean()), f"{name}_ci68": [float(interval.low), float(interval.high)]}

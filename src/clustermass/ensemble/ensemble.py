@@ -55,7 +55,7 @@ class Prediction(NamedTuple):
 class Posterior:
     """Posterior of one cluster's log10(M500c / Msun): a mixture of one Gaussian for each network, with equal weights.
 
-    p(y) = mean_i N(y; mu_i, sigma_i), with `mu` and `sigma` (member,) in dex.
+    p(y) = mean over i of N(y; mu_i, sigma_i), with the networks' `mu` and `sigma` (member,) in dex.
     """
 
     mu: FloatArray
@@ -162,8 +162,9 @@ class Ensemble(EnsembleFiles):
         Takes images (cluster, band, y, x), preprocessed like the training images (see `check_grid`), redshifts
         (cluster,) and their standard errors (0 = exact), and measurements (cluster,) by name, see
         `clustermass.dataset.standardise.side_inputs`. `device` is ``auto``, ``cpu`` or ``gpu``. Networks of a control
-        give no usable masses; for tests, `controlled` applies them under their control. InputError if a file isn't a
-        network of clustermass, the images don't fit the networks, or a redshift isn't positive and finite.
+        give no usable masses; they are an error unless `controlled` is True, which applies them under their control.
+        InputError if a file isn't a network of clustermass, the images don't fit the networks, or a redshift isn't
+        positive and finite.
         """
         use_device(device)
         redshift = np.asarray(redshift, np.float64)
@@ -282,9 +283,9 @@ def predict_sky(
 
     `smoothed` are the images of all realizations, preprocessed like the training images, and `weights` the members'
     files. `selection`, `redshift_noise` and `seed` are those of the training. Clusters whose halo belongs to the
-    training or validation set are dropped; these are found from the training sky's images `trained` and its subsets
-    `split`. One realization is in memory at a time. InputError if a file is missing or damaged, images aren't finite or
-    differ from the training images in pixels or bands, or no cluster is left.
+    training or validation set are dropped. These haloes are found from the images of the training sky (`trained`) and
+    the file of its subsets (`split`). One realization is in memory at a time. InputError if a file is missing or
+    damaged, images aren't finite or differ from the training images in pixels or bands, or no cluster is left.
     """
     ensemble, parts, kept = Ensemble.from_weights(weights), [], [*COLUMNS, "log10_m500c"]
     known = None if split is None else TrainedHaloes.read(trained, split)

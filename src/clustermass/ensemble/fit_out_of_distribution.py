@@ -22,7 +22,7 @@ from clustermass.io.provenance import provenance
 USED_SHARE = 0.9
 #: smallest number of training clusters for a fit
 MIN_TRAINING = 10
-#: number of training clusters for each term of the polynomial, below which only a mean is fitted
+#: if there are fewer training clusters for each term of the polynomial, only a mean is fitted
 CLUSTERS_PER_TERM = 10
 #: largest number of components of the mixture, and number of training clusters that each component needs
 MAX_COMPONENTS, CLUSTERS_PER_COMPONENT = 6, 500
@@ -97,7 +97,7 @@ def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatAr
     """
     finite = np.isfinite(values)
     basis, values = basis[finite], values[finite]
-    # redshift and exposure depend on nothing, core brightness on these two; for few clusters only means are fitted
+    # redshift and exposure depend on nothing, core brightness on these two, all other quantities on all three
     few = values.size < CLUSTERS_PER_TERM * len(TERMS)
     allowed = 0 if name in COVARIATES[:2] or few else 2 if name == COVARIATES[2] else len(COVARIATES)
     chosen = [number for number, term in enumerate(TERMS) if all(covariate < allowed for covariate in term)]

@@ -1,4 +1,4 @@
-"""Quantities by which clusters are compared with the training clusters: of the image, the catalogue, the ensemble."""
+"""Quantities of images, catalogue and predictions, by which clusters are compared with the training clusters."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

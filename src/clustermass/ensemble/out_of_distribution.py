@@ -1,12 +1,13 @@
 """Out-of-distribution score: a cluster's density in the training distribution, ranked among validation clusters.
 
 Each quantity q_k of `ood_quantities` is compared with its expectation at the cluster's redshift, exposure and core
-brightness. With t the polynomial terms of these covariates,
+brightness. If t are polynomial terms of these three covariates, and a_k and b_k are fitted coefficients, then
 
     u_k = (q_k - a_k . t) / exp(b_k . t),    n_k = Phi^-1(F_k(u_k)),
 
-where F_k is the distribution of u_k over the training clusters. The density p of the normal scores n is a mixture of
-Gaussians. The score is the share of the validation clusters that are at least as rare,
+where Phi is the standard normal distribution and F_k the distribution of u_k over the training clusters. The density p
+of the normal scores n is a mixture of Gaussians. The out-of-distribution score OOD_P is the share of the validation
+clusters (and of the cluster itself) that are at least as rare:
 
     p(n) = sum_c w_c N(n | m_c, C_c),    OOD_P = (1 + #{validation clusters v: p(n_v) <= p(n)}) / (1 + N_validation).
 """
@@ -83,7 +84,7 @@ class OodModel:
     #: coefficients a of the expected quantity and b of the log scatter about it, (quantity, term)
     coefficient: FloatArray
     log_scale: FloatArray
-    #: deviations over scatter (quantity, knot) that have the normal scores `KNOTS`
+    #: deviations, divided by the scatter, that have the normal scores `KNOTS`, (quantity, knot)
     knot_value: FloatArray
     #: mixture of Gaussians of the training clusters' normal scores; for its dimensions see `DIMENSIONS`
     weight: FloatArray
@@ -121,7 +122,7 @@ class OodModel:
         return OodScore(p, why)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """Return -ln p (cluster,) of normal scores (cluster, quantity), with the quantities in columns `used` alone."""
+        """Return -ln p (cluster,) of normal scores (cluster, quantity), by the quantities in columns `used` alone."""
         parts = [
             np.log(weight) + multivariate_normal.logpdf(scores[:, used], mean[used], covariance[np.ix_(used, used)])
             for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True)
