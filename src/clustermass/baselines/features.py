@@ -58,7 +58,7 @@ def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> Annulu
 
 
 def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
-    """Return the sums (cluster, band, annulus) over octants; the brightest ones are set to the mean of the others."""
+    """Return sums (cluster, band, annulus) over octants; the brightest octants are set to the mean of the others."""
     brightness = sums.sum(axis=1) / np.maximum(pixels, 1)
     order = np.argsort(brightness, axis=-1, kind="stable")
     kept = np.zeros(brightness.shape, dtype=bool)
@@ -85,7 +85,7 @@ APERTURES_ARCSEC = (36.0, 60.0, 96.0, 144.0, 192.0, 300.0)
 APERTURES_KPC = (150.0, 300.0, 500.0, 750.0, 1000.0)
 #: apertures in kpc for the hardness ratios
 SPECTRAL_KPC = (300.0, 500.0, 1000.0)
-#: first band and end of the bands that are summed for the hardness ratios (0.25-0.66-1.07-1.48-2.3 keV by default)
+#: bands that are summed for the hardness ratios: (first, last + 1), by default 0.25-0.66-1.07-1.48-2.3 keV
 COLOURS = ((0, 2), (2, 4), (4, 6), (6, 10))
 #: added to the counts of a hardness ratio, because the ratios of faint clusters would otherwise be mostly noise
 HARDNESS_PRIOR = 10.0
@@ -99,9 +99,10 @@ def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tupl
     """Return the features of every cluster, float64 (cluster, feature), and their names.
 
     `sample` holds the counts (cluster, band, y, x) and the catalogue's columns of clusters in an `images.nc`. True
-    masses aren't used. `cosmology` converts kpc to arcsec and rates to luminosities. Net counts are log10 of rates per
-    ks. Luminosities are log10 of rates times D_L^2 / E(z)^2. Annuli in bands are square roots of counts. Hardness
-    ratios are (hard - soft) / (hard + soft + prior). A feature is NaN for clusters that lack a quantity that it needs.
+    masses aren't used. `cosmology` converts kpc to arcsec and rates to luminosities. For apertures, the features are
+    log10 of net counts per ks. For luminosities, they are log10 of a rate times D_L^2 / E(z)^2. For annuli in bands,
+    they are square roots of counts. Hardness ratios are (hard - soft) / (hard + soft + prior). A feature is NaN for
+    clusters that lack a quantity that it needs.
     """
     profile = annulus_counts(sample["counts"].values, sample["x"].values, sample["y"].values)
     scale = arcmin_per_mpc(sample["redshift"].values, cosmology) * 60 / 1000  # arcsec per kpc
@@ -130,7 +131,7 @@ def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tupl
 
 
 def _apertures(profile: AnnulusCounts, scale: FloatArray, exposure_ks: FloatArray) -> dict[str, FloatArray]:
-    """Return log10 of net counts per ks of all bands in each aperture, with a smooth lower limit from their noise."""
+    """Return log10 of the net counts per ks in each aperture, summed over bands; noise sets a smooth lower limit."""
     radii = {f"{r:.0f}arcsec": np.full_like(scale, r) for r in APERTURES_ARCSEC}
     radii |= {f"{r:.0f}kpc": r * scale for r in APERTURES_KPC}
     features = {}
@@ -165,7 +166,7 @@ def _profile(profile: AnnulusCounts) -> dict[str, FloatArray]:
 def _luminosities(
     named: Mapping[str, FloatArray], redshift: FloatArray, cosmology: Mapping[str, float]
 ) -> dict[str, FloatArray]:
-    """Return log10 of rate (D_L / Gpc)^2 / E(z)^2, because trees can't add terms of rate and redshift themselves."""
+    """Return log10 of rate * (D_L / Gpc)^2 / E(z)^2, because trees can't add terms of rate and redshift themselves."""
     gpc = luminosity_distance_cm(np.maximum(redshift, 1e-3), cosmology) / 3.0857e27
     shift = 2 * np.log10(gpc / efunc(redshift, cosmology))
     rates = [name for name in named if name == "log_ml_rate" or (name.endswith("kpc") and "hardness" not in name)]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 DECIMALS = 6
 #: number of boosted trees that are fitted; the validation set decides how many of them are used
 MAX_TREES = 800
-#: names of the baselines that need count rates, luminosities and features
+#: names of the baselines that need count rates, of those that need luminosities, and of those that need features
 BY_COUNT_RATE = ("count_rate_efeds", "count_rate_recalibrated")
 BY_LUMINOSITY = ("luminosity_published", "luminosity_selected", "luminosity_recalibrated", "luminosity_temperature")
 BY_FEATURES = ("ridge_features", "boosted_trees")
@@ -74,14 +74,15 @@ def fit_baselines(
     Takes the training sky, its file of subsets `split`, the experiment's selections (see `load_sample`), the block
     `baselines` of the configuration, and the seed of the boosted trees. `train_clusters` limits the number of training
     clusters as for the networks (None = all). If another sky `other` is given, its selected clusters are predicted
-    instead, as test clusters, except those of haloes in the training or validation set. Clusters of the other sky whose
-    image boxes of `box_arcsec` overlap are one group. Features of both skies are measured in the cosmology of `sky`.
+    instead, as test clusters, except those whose halo is in the training or validation set. Clusters of the other sky
+    whose image boxes of `box_arcsec` overlap are one group. Features of both skies are measured in the cosmology of
+    `sky`.
 
-    Only the luminosity baselines use true values besides the mass: L500 and kT, as perfect measurements. The variable
-    `isolated` is computed from the truth, for the report alone. Writes `baselines.nc`: mu (predictor, cluster), split,
-    log10_m500c, isolated and group (cluster,). Baselines that need a quantity that the sky lacks are left out; the
-    attribute `left_out` says why. InputError if an input is missing or damaged, the selection is empty, there are too
-    few training clusters, or a count rate isn't positive.
+    Besides true masses, only the luminosity baselines use true values: L500 and kT, as if they were measured without
+    error. The variable `isolated`, from the truth, is only for the report. Writes `baselines.nc`: mu (predictor,
+    cluster), split, log10_m500c, isolated and group (cluster,). Baselines that need a quantity that the sky lacks are
+    left out; the attribute `left_out` says why. InputError if an input is missing or damaged, the selection is empty,
+    there are too few training clusters, or a count rate isn't positive.
     """
     table = join_split(measure_sky(sky, selection, sky.cosmology, train_selection), split)
     if train_clusters is not None:
@@ -131,7 +132,7 @@ def predict_all(
     for name, reason in without.items():
         LOGGER.warning("fit_baselines: %s is left out: %s", name, reason)
     split = table["split"].values.astype(str)
-    # test labels are taken away here, so that no fit below can use them
+    # the masses of test clusters are taken away here, so that no fit below can use them
     label = np.where(split == "test", np.nan, table["log10_m500c"].values.astype(float))
     z = table["redshift"].values.astype(float)
 
@@ -219,7 +220,7 @@ def predict_ridge(
 def predict_boosted_trees(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], seed: int
 ) -> FloatArray:
-    """Return log10(M500c / Msun) as `predict_ridge`, by boosted trees; the validation set chooses their number."""
+    """Return log10(M500c / Msun) like `predict_ridge`, but by boosted trees; the validation set gives their number."""
     train = split == "train"
     model = HistGradientBoostingRegressor(
         learning_rate=0.04,
@@ -274,10 +275,10 @@ def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.b
 def predict_luminosity_selected(
     l500: FloatArray, redshift: FloatArray, relation: ScalingRelation, scatter_ln: float, log_odds: LogOdds
 ) -> FloatArray:
-    """Return masses from a luminosity relation, corrected because selected clusters are brighter than average.
+    """Return masses from a luminosity relation that is corrected for the selection of bright clusters.
 
-    ln L is assumed to be Gaussian about the relation, with the standard deviation `scatter_ln`. Then its mean at fixed
-    mass and redshift among the selected clusters is
+    ln L is assumed to be Gaussian about the relation, with the standard deviation `scatter_ln`. Then the mean of ln L
+    at fixed mass and redshift among the selected clusters is
 
         <ln L | M, z, selected> = int ln L p(sel | L, z) N(ln L) dln L / int p(sel | L, z) N(ln L) dln L.
 

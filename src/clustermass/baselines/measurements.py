@@ -153,9 +153,10 @@ def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
 def is_isolated(
     ra: FloatArray, dec: FloatArray, counts: FloatArray, crowded: Sequence[tuple[float, float]] = CROWDED
 ) -> NDArray[np.bool_]:
-    """Return which haloes (halo,) are isolated: no other halo within 3' (5') has more than 0.3 (1.5) times its photons.
+    """Return which haloes (halo,) are isolated, from their positions in degrees and their numbers of photons, `counts`.
 
-    Positions are in degrees. `crowded` holds pairs of a radius in arcsec and the largest allowed ratio of `counts`.
+    `crowded` holds pairs of a radius in arcsec and a factor. By default, an isolated halo has no other halo within 3'
+    with more than 0.3 times its counts, and none within 5' with more than 1.5 times its counts.
     """
     tree = cKDTree(unit_vectors(ra, dec))
     isolated = np.ones(len(ra), dtype=bool)

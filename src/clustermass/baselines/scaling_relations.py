@@ -58,9 +58,9 @@ class ScalingRelation(NamedTuple):
 def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping[str, float]) -> ScalingRelation:
     """Return the relation between mass and count rate, fitted to the published eFEDS masses (Chiu et al. 2023).
 
-    log10 M = log10_mass + slope_rate log10(rate / pivot_rate) + linear_z q + quadratic_z q^2 with q = log10((1 + z) /
-    (1 + pivot_z)). The fit has four parameters and an rms of 0.035 dex for 453 clusters. The observable X is the fitted
-    count rate in count/s, 0.2-2.3 keV. `block` is `baselines.count_rate_efeds` of the configuration.
+    log10 M = log10_mass + slope_rate * log10(rate / pivot_rate) + linear_z * q + quadratic_z * q^2 with q = log10((1 +
+    z) / (1 + pivot_z)). The fit has four parameters and an rms of 0.035 dex for 453 clusters. The observable X is the
+    fitted count rate in count/s, 0.2-2.3 keV. `block` is `baselines.count_rate_efeds` of the configuration.
     """
     q = redshift_term(redshift, block["pivot_z"])
     mass = block["log10_mass"] + block["linear_z"] * q + block["quadratic_z"] * q**2
@@ -104,10 +104,10 @@ def design_matrix(*terms: FloatArray) -> FloatArray:
 
 
 def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
-    """Return design matrices for the mass as a function of a log observable `r` and the redshift term `q`, by form.
+    """Return design matrices for the mass as a function of log10 of an observable, `r`, and of the redshift term `q`.
 
-    Besides the published form there are forms with more terms, up to a full cubic. A network should be compared with
-    the best mass that the observable and the redshift can give.
+    They are given by the name of the form. Besides the published form there are forms with more terms, up to a full
+    cubic, because a network should be compared with the best mass that the observable and the redshift can give.
     """
     quadratic = (r, q, q**2, r**2, r * q)
     return {
@@ -159,7 +159,7 @@ def fit_best_form(
 def best_on_validation(
     name: str, predictions: Mapping[Name, FloatArray], log10_m500c: FloatArray, split: NDArray[np.str_]
 ) -> FloatArray:
-    """Return the predictions of least mean squared error on the validation set (or the training set if it is empty).
+    """Return the predictions of least mean squared error on the validation set (if it is empty, on the training set).
 
     `predictions` holds log10(M500c / Msun) (cluster,) for each choice of a setting; the first choice wins a tie.
     """
