@@ -251,7 +251,7 @@ def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.b
 
     The probability p is fitted by logistic regression, without using masses. ln(p / (1 - p)) is a quadratic polynomial
     in log10 L and ln(1 + z), fitted to all simulated haloes with a positive true luminosity `l500` in erg/s (halo,).
-    None if too few haloes are selected, or too few aren't.
+    None if too few haloes are selected, or too few are not selected.
     """
 
     def features(log10_l: FloatArray, z: FloatArray) -> FloatArray:

@@ -2,7 +2,7 @@
 
 A published relation between mass and an observable X (count rate or luminosity) is a power law at each redshift,
 
-    log10 M500c = m(z) + s(z) (log10 X - log10 X_p).
+    log10 M500c = m(z) + s(z) * (log10 X - log10 X_p).
 
 A fitted relation is linear in its coefficients. Of several forms, the validation set chooses the best.
 """
@@ -70,7 +70,7 @@ def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping
 def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> ScalingRelation:
     """Return the luminosity-mass relation of Chiu et al. (2022, A&A 661, A11), Eq. 67, inverted for the mass.
 
-    ln L = ln L_pivot + [slope + delta ln((1+z)/(1+z_p))] ln(M / M_pivot) + evolution ln(E(z)/E(z_p)) + gamma
+    ln L = ln L_pivot + [slope + delta * ln((1+z)/(1+z_p))] * ln(M / M_pivot) + evolution * ln(E(z)/E(z_p)) + gamma *
     ln((1+z)/(1+z_p)), without a correction for selection or for the mass function. The observable X is the luminosity
     in erg/s, 0.5-2 keV rest frame, within R500, in the published cosmology (see `published_luminosity`). `block` is
     `baselines.luminosity_published` of the configuration, with L_pivot as log10(erg/s) and M_pivot in Msun.

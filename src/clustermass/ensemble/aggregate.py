@@ -139,7 +139,7 @@ def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatAr
 
 
 def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return the quantile (cluster,) of mixtures of Gaussians (member, cluster); 1e-15 < `probability` < 1 - 1e-15."""
+    """Return the quantile (cluster,) of mixtures of Gaussians (member, cluster), if 1e-15 < probability < 1 - 1e-15."""
     low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
     high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
     return bisect(lambda value: mixture_cdf(value, mu, sigma) < probability, low, high, HALVINGS)

@@ -61,7 +61,7 @@ _GAUSSIAN_SCORES = (*_PIT_SCORES, "z_score_mean", "z_score_std", "residual_std_o
 
 @dataclass(frozen=True)
 class Recalibration:
-    """Recalibrated standard deviation, sigma'^2 = (scale sigma)^2 + floor_dex^2; the defaults don't change sigma.
+    """Recalibrated standard deviation, sigma'^2 = (scale * sigma)^2 + floor_dex^2; the defaults don't change sigma.
 
     The members' mixture is stretched about its mean by `scale` and convolved with a Gaussian, whose standard deviation
     is `floor_dex`. This keeps the mixture's mean and gives it the standard deviation sigma'.
@@ -168,7 +168,7 @@ def fit_scale(residual: FloatArray, sigma: FloatArray) -> Recalibration:
 
 
 def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibration:
-    """Return the scale and floor that maximise the likelihood, prod_i N(residual_i | 0, (scale sigma_i)^2 + floor^2).
+    """Return the scale and floor that maximise the likelihood, prod_i N(residual_i | 0, (scale * sigma_i)^2 + floor^2).
 
     For a given t = (floor / scale)^2 the likelihood is largest at scale^2 = mean(residual^2 / (sigma^2 + t)). Therefore
     only t has to be searched; t = 0 (no floor) is tried as well.
@@ -257,7 +257,7 @@ def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
     """Return the half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
 
     The scores |residual| / sigma of n validation clusters (cluster,) are sorted. The half-width is the k-th smallest
-    score, k = ceil((n + 1) level). The score of a new cluster has each of the n + 1 ranks with equal probability.
+    score, k = ceil((n + 1) * level). The score of a new cluster has each of the n + 1 ranks with equal probability.
     Therefore the interval holds the cluster's true mass with probability k / (n + 1) (Vovk et al. 2005; Lei et al.
     2018, JASA 113, 1094, Theorem 2.2). The result holds, for each level in percent (as text), the `rank` k, the
     `half_width`, and `coverage_std`, which is the result of `coverage_error`. The last two are None if k > n, because

@@ -57,7 +57,7 @@ class Measured(NamedTuple):
 
 
 def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
-    """Return the quantities of the clusters in an `ensemble.nc` that are in `subsets` (of train, val and test).
+    """Return the quantities of the clusters in an `ensemble.nc` that are in `subsets` (some of train, val and test).
 
     `smoothed` are the clusters' images, preprocessed as for the networks; one file is in memory at a time. InputError
     if a file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.

@@ -235,7 +235,7 @@ class Watch:
         return "Likely cause: too high a learning rate. Lower the recipe's learning_rate or lengthen its warm-up."
 
     def check_validation(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError if a validation loss (member,) isn't finite; it states the last learning rate."""
+        """Raise an InputError if a validation loss (member,) isn't finite; it contains the last learning rate."""
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             member, rate = self._group[bad[0]], rates[bad[0], -1]

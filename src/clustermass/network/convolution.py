@@ -77,7 +77,7 @@ def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _of_kernel(images: jax.Array, slope: jax.Array, size: tuple[int, ...]) -> jax.Array:
-    """Return the gradient with respect to a kernel of `size` (height, width); `slope` is that of the output."""
+    """Return the gradient for a kernel of `size` (height, width); `slope` is the gradient for the convolved images."""
     beyond = [(side // 2, side // 2) for side in size]
     samples, weights = images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3)  # channels as samples
     gradient = jax.lax.conv_general_dilated(samples, weights, (1, 1), beyond, dimension_numbers=DIMENSIONS)

@@ -98,7 +98,7 @@ class Percentage(Loss):
 
 
 class SquaredLog1p(Loss):
-    """Squared logarithmic error, (ln(1 + y) - ln(1 + y'))^2 ((1 + m) / s)^2, where y' is the predicted log10 M500c.
+    """Squared logarithmic error, (ln(1 + y) - ln(1 + y'))^2 * ((1 + m) / s)^2, where y' is the predicted log10 M500c.
 
     This is Keras' `mean_squared_logarithmic_error` of y, times the constant ((1 + m) / s)^2. Because of this constant,
     the loss differs from `SquaredLog` only by the curvature of the logarithm. A negative y' counts as 0.

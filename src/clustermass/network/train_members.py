@@ -45,8 +45,8 @@ def train_members(
     `images` are the files of smoothed images, one for each realization. The file `split` holds the subset of each
     cluster. `outputs` holds the two files to write for each member's number: ``members/{member}.nc`` and
     ``members/{member}.safetensors``. `checkpoints` is the folder of the checkpoints (None = no checkpoints), which are
-    written at least `checkpoint_every_s` seconds apart. A member's random numbers depend on `seed` and its number
-    alone. Another number of CPU `threads` changes the last digits of the results.
+    written at least `checkpoint_every_s` seconds apart. A member's random numbers depend on `seed` and the member's
+    number alone. Another number of CPU `threads` changes the last digits of the results.
 
     The test clusters are predicted, but `train_networks` gets only the training and validation clusters. A finished
     member isn't trained again; its files are written from its checkpoint. InputError as by `use_device`,
