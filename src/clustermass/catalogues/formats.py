@@ -17,13 +17,21 @@ from astropy.table import Column, MaskedColumn, Table
 from astropy.units import Quantity, Unit
 from astropy.utils.exceptions import AstropyWarning
 
+from clustermass import limits
 from clustermass.errors import InputError
 from clustermass.io.files import reason
 from clustermass.io.fits import UNREADABLE, opened_fits, table_of, unpacked
 from clustermass.io.log import LOGGER, printable
+from clustermass.io.text_tables import check_lines, check_votable, read_whole
 from clustermass.io.yaml_headers import ecsv_header
 
-_UNREADABLE = (*UNREADABLE, ascii_tables.InconsistentTableError, votable.exceptions.VOTableSpecError, ExpatError)
+_UNREADABLE = (
+    *UNREADABLE,
+    csv.Error,
+    ascii_tables.InconsistentTableError,
+    votable.exceptions.VOTableSpecError,
+    ExpatError,
+)
 #: first bytes of files that can't be read here -> what these files are
 _OTHERS = {
     b"PK": "a spreadsheet or a ZIP archive",
@@ -79,11 +87,14 @@ def read_table(path: Path) -> Table:
     return _in_ascii(_with_ra_dec(_without_mixins(table, path), path))
 
 
-def _unpacked(path: Path, size: int = -1) -> bytes:
-    """Return the first `size` bytes of a file's unpacked content (-1 = all)."""
+def _unpacked(path: Path, size: int | None = None) -> bytes:
+    """Return the first `size` bytes of a file's unpacked content; None = all, if memory has the room."""
     try:
         with path.open("rb") as stream:
-            return unpacked(stream).read(size)
+            source = unpacked(stream)
+            return read_whole(source, path, source is not stream) if size is None else source.read(size)
+    except InputError:
+        raise
     except UNREADABLE as error:
         # the message calls the file what its name says
         kind = "FITS file" if ".fit" in path.name.lower() else "compressed file"
@@ -111,8 +122,8 @@ def _read_fits(path: Path) -> Table:
 
 def _holds(dtype: np.dtype[Any], value: Any) -> bool:
     """Whether a column of type `dtype` can hold the number `value`; only integer types have limits."""
-    limits = np.iinfo(dtype) if dtype.kind in "iu" else None
-    return limits is None or limits.min <= value <= limits.max
+    ends = np.iinfo(dtype) if dtype.kind in "iu" else None
+    return ends is None or ends.min <= value <= ends.max
 
 
 def _read_columns(hdu: Any, path: Path, fault: Exception) -> Table:
@@ -134,10 +145,13 @@ def _read_votable(path: Path) -> Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tables = list(votable.parse(io.BytesIO(_unpacked(path)), verify="ignore").iter_tables())
+            check_votable(content := _unpacked(path), path)
+            tables = list(votable.parse(io.BytesIO(content), verify="ignore").iter_tables())
             table = next((one for one in tables if len(one.array)), tables[0] if tables else None)
             if table is not None:
                 return table.to_table(use_names_over_ids=True)
+    except InputError:
+        raise
     except _UNREADABLE as error:
         raise InputError(f"{path}: not a readable VOTable ({reason(error)}). Copy or download it again.") from error
     raise InputError(f"{path}: a VOTable without a table. Was it the answer to a faulty query?")
@@ -152,19 +166,24 @@ def _read_text(path: Path, begin: bytes) -> Table:
     if "\0" in text[:4096]:
         raise InputError(f"{path}: no table in a known format. {_GIVE}")
     lines, kind = _LINE_BREAK.split(plain_text(text)), "text"
+    limits.LINE.check(max(map(len, lines)), path)
     try:
         with warnings.catch_warnings():
             # astropy warns that it reads a number beyond 64 bits as text
             warnings.simplefilter("ignore", AstropyWarning)
             if lines and lines[0].startswith("# %ECSV"):
                 kind = "ECSV"
-                ecsv_header(lines, path)
+                header = ecsv_header(lines, path)
+                rows = [line for line in lines if not line.startswith("#")]
+                check_lines(rows, len(header.get("datatype", ())), str(header.get("delimiter", " ")), path)
                 return ascii_tables.read(lines, format="ecsv", guess=False)
             if any("Byte-by-byte Description" in line for line in lines[:1000]):
                 kind = "CDS"
+                check_lines(lines, 1, "", path)
                 return ascii_tables.read(lines, format="cds", guess=False)
             if lines and lines[0].startswith(("\\", "|")):
                 kind = "IPAC"
+                check_lines(lines, 1, "", path)
                 return ascii_tables.read(lines, format="ipac", guess=False)
             return _read_cells(path, lines)
     except InputError:
@@ -204,6 +223,7 @@ def _read_cells(path: Path, lines: list[str]) -> Table:
         return Table()
     if separator == " ":
         rows = [row.replace("\t", " ") for row in rows]
+    check_lines(rows, len(names), separator, path)
     header = io.StringIO()
     csv.writer(header, delimiter=separator, lineterminator="").writerow([name.strip() for name in names])
     # "csv" allows rows that are too short; "tab" takes blanks between tabs for an empty cell

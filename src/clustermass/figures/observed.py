@@ -11,7 +11,6 @@ import astropy.units as u
 import numpy as np
 import xarray as xr
 from astropy.coordinates import SkyCoord
-from astropy.io import fits
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import Normalize
@@ -22,6 +21,7 @@ from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS, signed
 from clustermass.io.files import read_json, reading
+from clustermass.io.fits import opened_fits
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import is_simulated
 
@@ -82,8 +82,8 @@ def read_masses(path: Path) -> xr.Dataset:
     The variables are `COLUMNS`, in the units of the file, and `flagged` (whether one of `FLAGS` is set), (cluster,)
     each. Attributes are `without_mass`, the number of clusters without a mass, and `simulated`.
     """
-    with reading(path, "mass catalogue"):
-        data, header = fits.getdata(path, 1, header=True, memmap=False)
+    with reading(path, "mass catalogue"), opened_fits(path) as hdus:
+        data, header = hdus[1].data, hdus[1].header
         values = {name: ("cluster", np.asarray(data[name], dtype=float)) for name in COLUMNS}
         flagged = np.any([np.asarray(data[name], dtype=bool) for name in FLAGS], axis=0)
     table = xr.Dataset({**values, "flagged": ("cluster", flagged)})

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from astropy.io import fits
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, PowerNorm
 from matplotlib.figure import Figure
@@ -16,6 +15,7 @@ from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.style import MASS
 from clustermass.io.files import reading
+from clustermass.io.fits import opened_fits
 from clustermass.io.netcdf import read_netcdf
 
 #: number of bins of mass, and of redshift
@@ -63,7 +63,7 @@ def read_haloes(truth: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     """Return redshift and log10(M500c / Msun) of the haloes in all files, (halo,) each; InputError without haloes."""
     columns = [np.empty((2, 0))]
     for path in truth:
-        with reading(path, "table TRUTH"), fits.open(path, memmap=False) as hdus:
+        with reading(path, "table TRUTH"), opened_fits(path) as hdus:
             columns.append(np.array([hdus["TRUTH"].data[name] for name in ("Z", "LOG10_M500C")], dtype=float))
     redshift, mass = np.concatenate(columns, axis=1)
     if redshift.size == 0:

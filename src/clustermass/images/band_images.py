@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
+from clustermass import limits
 from clustermass.config.bands import in_kev
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
@@ -18,14 +19,17 @@ from clustermass.events.read import ORDER
 from clustermass.images.exposure import exposure_at, planes, unlike
 from clustermass.images.frames import celestial_wcs, to_pixels, to_sky
 from clustermass.images.occupied import CELL_ARCSEC, fill_gaps
-from clustermass.io.fits import opened_fits
+from clustermass.io.fits import image_of, opened_fits
 from clustermass.io.log import LOGGER, abridged
 from clustermass.io.products import is_simulated
+from clustermass.io.room import check_memory
 
 #: largest distance in pixels between the grids of two images of one set
 _SAME_GRID_PIXELS = 0.01
 #: largest number of counts in a pixel, since images store 16 bits for each pixel
 _MOST_COUNTS = 65535
+#: bytes of memory for each pixel while an image is read, and for each count of all images
+_PIXEL_BYTES, _COUNT_BYTES = 32, 100
 
 
 class BandImage(NamedTuple):
@@ -63,6 +67,7 @@ class ImagePhotons(NamedTuple):
 
     def within(self, exposure: NDArray[np.float32], wcs: WCS) -> NDArray[np.float32]:
         """Return the map `exposure` (y, x), in s, with 0 s outside the band images."""
+        check_memory(2 * _PIXEL_BYTES * exposure.size, "the exposure map")
         rows, columns = np.indices(exposure.shape)
         shown = np.ones(self.counts.shape, dtype=np.float32)
         ra, dec = to_sky(wcs, columns, rows)
@@ -114,7 +119,7 @@ def _band_image(hdu: Any, wcs: WCS, first: fits.Header, path: Path) -> BandImage
     low, high = (_edge_ev(header, first, key, path) for key in ("EMIN1", "EMAX1"))
     if not 0 <= low < high:
         raise InputError(f"{path}: EMIN1 and EMAX1 are {low / 1e3:g} and {high / 1e3:g} keV, which is no energy band.")
-    values = np.array(hdu.data, dtype=np.float64)
+    values = image_of(hdu, path, np.float64, _PIXEL_BYTES)
     bad = ~((values >= 0) & (values <= _MOST_COUNTS) & (values == np.rint(values)))
     if bad.any():
         y, x = np.argwhere(bad)[0] + 1
@@ -149,6 +154,9 @@ def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], patt
     images = [image for path in paths for image in read_images(Path(path))]
     _check_grids(images)
     used = _assigned(images, edges_ev)
+    total = sum(int(image.counts.sum()) for image, _ in used)
+    limits.COUNTS.check(total, images[0].name)
+    check_memory(total * _COUNT_BYTES, images[0].name)
     ra, dec, energy = (np.concatenate(parts) for parts in zip(*(_photons(*pair) for pair in used), strict=True))
     number = ra.size
     if not number:

@@ -16,7 +16,7 @@ from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 from clustermass.images.frames import celestial_wcs, to_pixels
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, ImageGeometry, deproject
-from clustermass.io.fits import opened_fits
+from clustermass.io.fits import image_of, opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.products import CREATOR, EXPOSURE_PLANE
 
@@ -37,6 +37,8 @@ _TASKS = {
     "ERMLDET": "an image of fitted sources",
     "EVTOOL": "an image of counts",
 }
+#: bytes of memory for each pixel while a map is read
+_PIXEL_BYTES = 24
 #: spellings of units of time -> spelling in FITS
 _UNITS = {"s": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "ks": "ks", "ksec": "ks"}
 
@@ -55,9 +57,9 @@ class ExposureMap:
         first = read_exposure(path)
         with opened_fits(path) as hdus:
             further = [
-                (np.array(hdu.data, dtype=np.float32), WCS(hdu.header).celestial)
+                (image_of(hdu, path, np.float32, _PIXEL_BYTES), wcs)
                 for hdu in planes(hdus)[1:]
-                if hdu.name.startswith(EXPOSURE_PLANE)
+                if hdu.name.startswith(EXPOSURE_PLANE) and (wcs := celestial_wcs(hdu.header, path))
             ]
             added = bool(hdus[0].header.get("ADDED", False))
         return cls((first, *further), added)
@@ -101,7 +103,7 @@ def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
             raise InputError(f"{path}: holds no two-dimensional image. Give the exposure map (expmap of eSASS).")
         header = images[0].header
         wcs = celestial_wcs(header, path)
-        image = np.array(images[0].data, dtype=np.float32)
+        image = image_of(images[0], path, np.float32, _PIXEL_BYTES)
     if wcs is None:
         raise InputError(f"{path}: the exposure map has no celestial WCS (CTYPE1, CTYPE2). Make it on the sky.")
     blank = ~(np.isfinite(image) & (image >= 0))

@@ -10,6 +10,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import ArrayLike
 
+from clustermass import limits
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 
@@ -19,6 +20,9 @@ def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
 
     InputError if its frame isn't known to astropy, or if latitude is the first axis. The message begins with `name`.
     """
+    for key in ("WCSAXES", "A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER"):  # the WCS takes memory for their squares
+        stated = header.get(key, 0)
+        limits.AXES.check(stated if isinstance(stated, int | float) else 0, f"{name}: {key}")
     whole = WCS(header)
     wcs = whole.celestial
     if wcs.naxis != 2:

@@ -4,6 +4,7 @@ import bz2
 import contextlib
 import gzip
 import lzma
+import math
 import re
 import tempfile
 import traceback
@@ -19,7 +20,9 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.utils import iers
 from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
+from numpy.typing import DTypeLike, NDArray
 
+from clustermass import limits
 from clustermass.errors import InputError
 from clustermass.io.files import atomic, reason
 from clustermass.io.fits_structure import BYTES, check_structure
@@ -103,6 +106,21 @@ def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool
         meant = " If it was changed on purpose: fitscheck --write, on a copy, brings CHECKSUM up to date."
         message = f"{path}: truncated or damaged FITS file ({why}). Copy or download it again."
         raise InputError(message + (meant if re.match(_CHANGED, why) else "")) from error
+
+
+def image_of(hdu: Any, path: Path, dtype: DTypeLike, pixel_bytes: int) -> NDArray[Any]:
+    """Return a copy of the image in an HDU of the file `path`, as numbers of another type.
+
+    InputError if memory lacks the room for `pixel_bytes` bytes for each pixel, which the caller needs, or if a tile of
+    an image compressed by fpack is so large that it could hide more bytes than the image has.
+    """
+    check_memory(math.prod(hdu.shape) * pixel_bytes, path)
+    if isinstance(hdu, fits.CompImageHDU):
+        table = hdu._bintable
+        for column in table.columns:
+            if _VARIABLE.match(str(column.format)):
+                limits.TILE.check(table.data.view(np.ndarray)[column.name][:, 0].max(initial=0), path)
+    return np.array(hdu.data, dtype=dtype)
 
 
 def table_of(hdu: Any, path: Path) -> Table:
@@ -265,7 +283,7 @@ def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> 
     else:
         try:
             with opened_fits(path) as hdus:
-                tables = [len(hdu.data) for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+                tables = [hdu.header["NAXIS2"] for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         except InputError as error:
             return f"truncated or damaged FITS file ({error.__cause__ or error})"
         counted = tables[0] if tables else None

@@ -192,6 +192,9 @@ def step(log: str | Path, label: str) -> Iterator[None]:
     except InputError as error:
         LOGGER.error("%s", error)
         sys.exit(1)
+    except MemoryError:
+        LOGGER.exception("the memory that is free isn't enough. Run fewer steps at a time, or on a larger machine")
+        sys.exit(1)
     except Ended as ended:
         LOGGER.info("%s", ended)
         sys.exit(ended.status)

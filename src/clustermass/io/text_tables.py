@@ -1,0 +1,107 @@
+"""Sizes of VOTables and text tables, checked before they are read: a cell can state or cause more than a file holds."""
+
+import csv
+import math
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from heapq import nlargest
+from itertools import zip_longest
+from pathlib import Path
+from typing import BinaryIO
+from xml.parsers import expat
+
+from clustermass import limits
+from clustermass.errors import InputError
+from clustermass.io.room import check_memory, check_unpacked, memory_left
+
+_PIECE_BYTES = 1 << 24
+#: memory in bytes that reading takes: for each byte of the file, for each line, and for each cell
+_BYTE, _LINE, _CELL = 5, 100, 60
+#: bytes of a character in a table, and of a number
+_CHARACTER, _NUMBER = 4, 16
+
+
+def read_whole(stream: BinaryIO, path: Path, packed: bool) -> bytes:
+    """Return the whole content of an open text table or VOTable; InputError if memory has no room to read it.
+
+    `stream` gives the content after unpacking, if the file `path` is packed.
+    """
+    pieces, size, needed = [], 0, 0
+    while piece := stream.read(_PIECE_BYTES):
+        pieces.append(piece)
+        size += len(piece)
+        cells = max(map(piece.count, (b",", b";", b"\t", b"|", b" ", b"<")))
+        needed += _BYTE * len(piece) + _LINE * piece.count(b"\n") + _CELL * cells
+        if packed:
+            check_unpacked(size, path)
+        check_memory(needed, path)
+    return b"".join(pieces)
+
+
+def check_lines(lines: Sequence[str], columns: int, separator: str, path: Path) -> None:
+    """Raise InputError if a table in lines of text is too large, as one is whose cells all get the width of the widest.
+
+    `columns` is the number of columns; `separator` is what separates cells, "" if their places do.
+    """
+    limits.COLUMNS.check(columns, path)
+    longest = nlargest(columns if separator else 1, map(len, lines))
+    # the widest cells of the columns are in different lines, at worst
+    if len(lines) * _CHARACTER * sum(longest) > memory_left() / 2:
+        check_memory(len(lines) * _CHARACTER * (_widths(lines, separator) if separator else sum(longest)), path)
+
+
+def _widths(lines: Sequence[str], separator: str) -> int:
+    """Return the sum of the widths of the widest cells of all columns."""
+    widths: list[int] = []
+    for cells in csv.reader(lines, delimiter=separator, skipinitialspace=True):
+        widths = [max(pair) for pair in zip_longest(widths, map(len, cells), fillvalue=0)]
+    return sum(widths)
+
+
+class _Sizes:
+    """The memory that the tables of a VOTable take, added up while its elements are read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._row, self._stated, self._needed, self._left = path, 0, 0, 0, memory_left()
+        self._fields = 0
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        """Count an element; InputError if it refers to another file, or states more than memory has room for."""
+        if name == "TD":
+            return
+        element = name.rpartition(":")[2]
+        if element == "FITS" or (element == "STREAM" and "href" in attributes):
+            raise InputError(f"{self._path}: refers to another file, which isn't read. Give the table itself.")
+        if element == "TABLE":
+            self._row, self._fields, self._stated = 0, 0, _whole(attributes.get("nrows", ""))
+        elif element in ("FIELD", "PARAM"):
+            self._fields += 1
+            limits.COLUMNS.check(self._fields, self._path)
+            size = math.prod(map(int, re.findall(r"\d{1,18}", attributes.get("arraysize", ""))))
+            self._row += size * (_CHARACTER if "char" in attributes.get("datatype", "").lower() else _NUMBER)
+            self._add(self._row)
+        elif element == "DATA":
+            self._add(self._stated * self._row)
+        elif element == "TR":
+            self._add(self._row)
+
+    def _add(self, number: int) -> None:
+        self._needed += number
+        if self._needed > self._left:
+            check_memory(self._needed, self._path)
+
+
+def _whole(text: str) -> int:
+    return int(text) if re.fullmatch(r"\s*\d{1,18}\s*", text) else 0
+
+
+def check_votable(content: bytes, path: Path) -> None:
+    """Raise InputError if a VOTable refers to other files, or states tables that memory has no room for.
+
+    Faults of its XML are left to astropy.
+    """
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = _Sizes(path).start
+    with suppress(expat.ExpatError):
+        parser.Parse(content, True)

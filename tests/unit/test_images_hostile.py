@@ -1,0 +1,75 @@
+"""Images of somebody else: counts, pixels and coordinates are looked at before memory is taken for them."""
+
+import gzip
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from confined import outcome, refused
+
+from clustermass.images.band_images import photons_of_images
+from clustermass.images.exposure import read_exposure
+
+SIDE = 1024
+EDGES = (250, 455)
+
+
+def image(values, hdu=None, **cards):
+    hdu = hdu or fits.PrimaryHDU(values)
+    rows, columns = values.shape
+    hdu.header.update({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRVAL1": 133.0, "CRVAL2": 1.0})
+    hdu.header.update({"CRPIX1": columns / 2, "CRPIX2": rows / 2, "CDELT1": -4 / 3600, "CDELT2": 4 / 3600})
+    hdu.header.update({"EMIN1": 0.25, "EMAX1": 0.455, **cards})
+    return hdu
+
+
+def total(path):
+    return len(photons_of_images([path], EDGES).events)
+
+
+def test_more_photons_than_fit_into_memory_are_refused(tmp_path):
+    path = tmp_path / "a.fits"
+    image(np.full((SIDE, SIDE), 65535, np.uint16)).writeto(path)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    refused(r"a\.fits: more than 1000000000 counts", total, path)
+    path.unlink()
+    image(np.full((SIDE, SIDE), 100, np.uint16)).writeto(path)
+    refused(r"a\.fits: needs 10\.5 GB of memory", total, path)
+    path.unlink()
+    image(np.ones((SIDE, SIDE), np.uint16)).writeto(path)
+    assert outcome(total, path) == f"result {SIDE**2}"
+
+
+def test_more_pixels_than_fit_into_memory_are_refused(tmp_path):
+    path = tmp_path / "a.fits"
+    image(np.ones((4000, 4000), np.uint8)).writeto(path)
+    refused(r"a\.fits: needs 0\.512 GB of memory", total, path, memory=400_000_000)
+    refused(r"a\.fits: needs 0\.384 GB of memory", read_exposure, path, memory=300_000_000)
+
+
+@pytest.mark.parametrize("card", ["WCSAXES", "A_ORDER", "BP_ORDER"])
+def test_coordinates_of_invented_size_are_refused(tmp_path, card):
+    path = tmp_path / "a.fits"
+    cards = {card: 100_000} | ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"} if card != "WCSAXES" else {})
+    image(np.ones((50, 50), np.uint8), **cards, **({"B_ORDER": 100_000} if card == "A_ORDER" else {})).writeto(path)
+    refused(rf"a\.fits: {card}: more than 9", total, path)
+    refused(rf"a\.fits: {card}: more than 9", read_exposure, path)
+
+
+def compressed(values, kind, **tile):
+    hdu = fits.CompImageHDU(values, compression_type=kind, **tile)
+    return fits.HDUList([fits.PrimaryHDU(), image(values, hdu)])
+
+
+@pytest.mark.parametrize("kind", ["RICE_1", "GZIP_1"])
+def test_an_image_compressed_by_fpack_is_read(tmp_path, kind):
+    path = tmp_path / "a.fits"
+    compressed(np.ones((200, 300), np.int16), kind).writeto(path)
+    assert outcome(total, path) == "result 60000"
+
+
+def test_a_tile_that_could_hold_gigabytes_is_refused(tmp_path):
+    path = tmp_path / "a.fits"
+    noise = np.random.default_rng(1).integers(0, 30000, (1000, 1500)).astype(np.int16)
+    compressed(noise, "GZIP_1", tile_shape=(1000, 1500)).writeto(path)
+    refused(r"a\.fits: more than 1000000 bytes in a tile", total, path)
