@@ -14,7 +14,9 @@ class Limit(NamedTuple):
     def check(self, number: float, path: object) -> None:
         """Raise InputError if the file `path` has or states a larger `number`."""
         if number > self.most:
-            raise InputError(f"{path}: more than {self.most:.12g} {self.what}. Was another file meant?")
+            raise InputError(
+                f"{path}: more than {self.most:.12g} {self.what}. Was another file meant (docs/limits.md)?"
+            )
 
 
 CONFIG_BYTES = Limit(2_000_000, "bytes in a configuration file")
@@ -39,6 +41,7 @@ ENTRIES = Limit(10_000, "files in a packed ensemble")
 MEMBERS = Limit(1000, "networks in an ensemble")
 WEIGHTS_HEADER = Limit(10**7, "bytes in the header of a network")
 LAYERS = Limit(1000, "layers in a network")
+BANDS = Limit(120, "energy bands of images")
 SIDE = Limit(2048, "pixels along a side of the images of clusters")
 PNG_PIXELS = Limit(10**8, "pixels in a PNG figure")
 SVG_BYTES = Limit(10**8, "bytes in an SVG figure")

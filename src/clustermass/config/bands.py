@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from clustermass import limits
 from clustermass.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,21 +15,19 @@ if TYPE_CHECKING:
     #: value of the configuration's key `images.bands`: edges in eV, or a block of equally wide bands
     BandsKey: TypeAlias = Bands | Sequence[int]
 
-_MOST = 120
-
 
 def band_edges(bands: BandsKey) -> tuple[int, ...]:
     """Return the edges in eV of the energy bands `bands`; InputError if they don't ascend or make over 120 bands."""
     if isinstance(bands, Mapping):
         start, width, number = (_whole_number(bands, key) for key in ("start_ev", "width_ev", "number"))
-        edges = tuple(start + width * band for band in range(min(number, _MOST + 1) + 1))
+        edges = tuple(start + width * band for band in range(min(number, limits.BANDS.most + 1) + 1))
     else:
         edges = tuple(int(edge) for edge in bands)
         ascending = len(edges) > 1 and all(low < high for low, high in pairwise((0, *edges)))
         if not ascending or edges != tuple(bands):
             raise InputError(f"images.bands is {list(bands)}, but must be whole numbers of eV, two or more, ascending.")
-    if len(edges) > _MOST + 1:
-        raise InputError(f"images.bands makes more than {_MOST} bands.")
+    if len(edges) > limits.BANDS.most + 1:
+        raise InputError(f"images.bands makes more than {limits.BANDS.most} bands.")
     return edges
 
 

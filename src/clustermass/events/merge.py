@@ -18,12 +18,15 @@ from clustermass.events.read import EventTable, event_tables
 from clustermass.events.write import Buckets, StoredEvents
 from clustermass.io.log import LOGGER, abridged
 from clustermass.io.provenance import file_sha256
+from clustermass.io.room import check_disk
 
 #: times of the first and the last photon of each telescope module of a list, s
 TimeSpans: TypeAlias = dict[int, tuple[float, float]]
 
 #: photons that are compared at once, on average; some 100 MB
 _BUCKET_ROWS = 1_000_000
+#: bytes on disk for each photon of the list that is written, and while several lists are joined
+_STORED_BYTES, _JOINED_BYTES = 35, 70
 #: two rows are the same photon if they agree in these; `first` and `second` are the detector pixel or the position
 _KEYS = ("time", "tm_nr", "first", "second")
 #: odd factor that spreads the bits in a hash (the golden ratio's fraction in 64 bits)
@@ -51,6 +54,8 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
             raise _twice(seen[digest], path)
         seen[digest] = path
     tables = [table for path in paths for table in event_tables(path)]
+    rows = sum(table.table.header["NAXIS2"] for table in tables)
+    check_disk(rows * (_STORED_BYTES + (_JOINED_BYTES if len(tables) > 1 else 0)), folder, tables[0].path)
     if len(tables) == 1:
         yield from tables[0].stream()
         return

@@ -52,6 +52,8 @@ def memory_left() -> int:
     return max(min(left), 0)
 
 
+#: names of this process's control groups
+_OF_PROCESS = Path("/proc/self/cgroup")
 #: for both versions of Linux's control groups: folder, limit, use, and the part of the use that is given back on demand
 _GROUPS = {
     "": ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
@@ -63,7 +65,7 @@ def _left_in_groups() -> list[int]:
     """Return the bytes that are left in each control group of this process that has a limit."""
     left = []
     with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
+        for line in _OF_PROCESS.read_text().splitlines():
             _, kind, name = line.split(":", 2)
             if kind in _GROUPS:
                 root, limit, used, spare = _GROUPS[kind]
