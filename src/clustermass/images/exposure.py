@@ -76,7 +76,8 @@ class ExposureMap:
     def covered_above_s(self) -> np.float32:
         """Exposure in s above which a place counts as covered: 5 % of the median of all exposed pixels."""
         exposed = [image[image > 0] for image, _ in self.planes]
-        return _COVERED_ABOVE * np.float32(np.median(np.concatenate(exposed) if len(exposed) > 1 else exposed[0]))
+        joined = np.concatenate(exposed) if len(exposed) > 1 else exposed[0]
+        return _COVERED_ABOVE * np.float32(np.median(joined, overwrite_input=True))
 
 
 def planes(hdus: fits.HDUList) -> list[Any]:
