@@ -14,12 +14,13 @@ from test_ensemble_pack import experiment, packed, rewrite  # noqa: F401
 from test_network_predict import example
 
 from clustermass.apply.field import check_settings
+from clustermass.apply.masses import AppliedEnsemble
 from clustermass.dataset.standardise import Standardisation
 from clustermass.ensemble import pack as packing
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
 from clustermass.images.geometry import ImageGeometry
-from clustermass.io.netcdf import write_netcdf
+from clustermass.io.netcdf import VARIABLES, read_netcdf, write_netcdf
 from clustermass.network.predict import METADATA, TrainedNetwork, initialise
 
 
@@ -242,3 +243,35 @@ def test_settings_that_no_configuration_may_have_are_refused(network, change):
 def test_the_side_of_an_image_has_a_limit(box):
     with pytest.raises(InputError, match="pixels along a side"):
         ImageGeometry.from_config(IMAGES | {"box_pixels": box, "base_rebin": 1})
+
+
+def variants(data, name):
+    """Yield datasets in which a variable is of another kind or shape."""
+    variable, others = data[name], data.drop_vars(name)
+    for values in ("a", 7, 0.0, np.nan, np.inf):
+        yield others.assign({name: (variable.dims, np.full(variable.shape, values))})
+        yield others.assign({name: ((), values)})
+    yield others.assign({name: (tuple(f"o{axis}" for axis in range(variable.ndim)), variable.values)})
+    yield others.assign({name: (("p", "q"), np.ones((2, 3)))})
+    for stop in (0, 1):
+        yield data.isel({variable.dims[0]: slice(0, stop)})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("file", ["ensemble.nc", "domain.nc"])
+def test_variables_of_any_kind_end_in_a_result_or_a_sentence(experiment, file):  # noqa: F811
+    whole = read_netcdf(experiment / file)
+    refusals = 0
+    for name in whole.data_vars:
+        for changed in variants(whole, name):
+            try:
+                write_netcdf(changed, experiment / file, "test", whole.attrs, VARIABLES | {name: ("1", "any")})
+            except (ValueError, RuntimeError):  # it can't be written
+                continue
+            try:
+                with Ensemble.load(experiment) as trained:
+                    AppliedEnsemble.read(trained, "cpu", "training")
+            except InputError as error:
+                assert file in str(error)
+                refusals += 1
+    assert refusals > 20

@@ -12,6 +12,7 @@ from confined import outcome, refused
 
 from clustermass.dataset.sample import realization_of
 from clustermass.errors import InputError
+from clustermass.io import hdf5
 from clustermass.io.hdf5 import check_hdf5
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.report.records import read_record
@@ -198,3 +199,12 @@ def test_no_damage_of_a_file_without_a_seal_ends_the_process(path, seed):
         assert kind in ends, text
         ends[kind] += 1
     assert ends["InputError"] > 5
+
+
+@pytest.mark.parametrize(("end", "message"), [("SIGKILL", "reads it without end"), ("SIGSEGV", "crashes")])
+def test_a_file_in_which_hdf5_loops_or_crashes_ends_in_a_sentence(path, tmp_path, monkeypatch, end, message):
+    child = tmp_path / "child.py"
+    child.write_text(f"import os, signal\nos.kill(os.getpid(), signal.{end})\n")
+    monkeypatch.setattr(hdf5, "_CHILD", child)
+    with pytest.raises(InputError, match=rf"x\.nc: not a readable netCDF file \(HDF5 {message}"):
+        read_netcdf(path)

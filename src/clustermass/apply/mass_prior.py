@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
+from clustermass.io.files import reading
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import MASSES
 
@@ -99,15 +100,18 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
             "distribution to divide out is unknown. Ask for the mass prior training, or name an ensemble without "
             "weighting."
         )
-    mass, redshift = (table[name].values.astype(float) for name in ("log10_m500c", "redshift"))
-    train = (table["split"].values.astype(str) == "train") & np.isfinite(mass) & (redshift > 0)
+    with reading(ensemble, "training clusters"):
+        mass, redshift = (table[name].values.astype(float) for name in ("log10_m500c", "redshift"))
+        train = (table["split"].values.astype(str) == "train") & np.isfinite(mass) & (redshift > 0)
+        mass, redshift = mass[train], redshift[train]
     if train.sum() < MIN_CLUSTERS:
         raise InputError(
             f"{ensemble}: {int(train.sum())} training clusters with a mass are too few for their mass distribution "
             f"({MIN_CLUSTERS} needed). Set observed.mass_prior to training (on the command line: --mass-prior "
             "training), or train on more clusters."
         )
-    return MassPrior.fit(mass[train], redshift[train])
+    with reading(ensemble, "training clusters"):
+        return MassPrior.fit(mass, redshift)
 
 
 def flat_columns(

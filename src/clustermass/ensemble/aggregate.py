@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from clustermass.arrays import FloatArray, bisect
 from clustermass.dataset.split import read_clusters, rows_of
 from clustermass.errors import InputError
+from clustermass.io.files import reading
 from clustermass.io.netcdf import check_finite, json_attribute, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
@@ -162,16 +163,17 @@ class Training(NamedTuple):
 def read_training(ensemble: Path) -> Training:
     """Return the summary of the training clusters in an `ensemble.nc`; InputError if it is damaged or holds none."""
     table = read_netcdf(ensemble, ("split", "redshift_err", *RANGE_BITS.values()))
-    train = table.isel(cluster=table["split"].values.astype(str) == "train")
-    if not train.sizes["cluster"]:
-        raise InputError(f"{ensemble}: holds no training cluster. Delete it and run again.")
-    ranges = {}
-    for name in RANGE_BITS.values():
-        values = train[name].values.astype(float)
-        finite = values[np.isfinite(values)]
-        ranges[name] = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
-    redshift, error = (train[name].values.astype(float) for name in ("redshift", "redshift_err"))
-    return Training(train.sizes["cluster"], ranges, mean_error(redshift, error))
+    with reading(ensemble, "training clusters"):
+        train = table.isel(cluster=table["split"].values.astype(str) == "train")
+        if not train.sizes["cluster"]:
+            raise InputError(f"{ensemble}: holds no training cluster. Delete it and run again.")
+        ranges = {}
+        for name in RANGE_BITS.values():
+            values = train[name].values.astype(float)
+            finite = values[np.isfinite(values)]
+            ranges[name] = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
+        redshift, error = (train[name].values.astype(float) for name in ("redshift", "redshift_err"))
+        return Training(train.sizes["cluster"], ranges, mean_error(redshift, error))
 
 
 def read_cosmology(ensemble: Path) -> Cosmology:

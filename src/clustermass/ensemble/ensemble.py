@@ -127,7 +127,7 @@ class Ensemble(EnsembleFiles):
             raise InputError(
                 f"{folder}: no trained ensemble there (ensemble.nc, members/). Name results/<run>/<experiment>."
             )
-        members = read_netcdf(folder / ENSEMBLE, ("member",))["member"].values.astype(str).tolist()
+        members = read_netcdf(folder / ENSEMBLE, ("member",))["member"].values.astype(str).ravel().tolist()
         limits.MEMBERS.check(len(members), folder / ENSEMBLE)
         if len({*members}) < len(members) or not all(re.fullmatch(r"[\w-]+", name, re.ASCII) for name in members):
             raise InputError(f"{folder / ENSEMBLE}: names a member twice or by other signs than letters, digits and -.")

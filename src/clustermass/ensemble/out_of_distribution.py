@@ -28,6 +28,7 @@ from clustermass.arrays import FloatArray
 from clustermass.dataset.training_data import INVERSES
 from clustermass.ensemble.ood_quantities import QUANTITIES, measure
 from clustermass.errors import InputError
+from clustermass.io.files import reading
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
@@ -174,18 +175,24 @@ def read_ood_model(path: Path) -> OodModel:
             "experiment, or run the workflow again, which makes it from ensemble.nc in a minute."
         )
     table = read_netcdf(path, ("quantity", *DIMENSIONS))
-    names, transform = tuple(table["quantity"].values.astype(str).tolist()), str(table.attrs.get("transform"))
-    sizes = {"covariate": len(COVARIATES), "term": len(TERMS), "knot": KNOTS.size, "other_quantity": len(names)}
-    if not (
-        names
-        and set(names) <= set(QUANTITIES)
-        and transform in INVERSES
-        and all(table[name].dims == dimensions for name, dimensions in DIMENSIONS.items())
-        and all(table.sizes[name] == size for name, size in sizes.items())
-        and all(np.isfinite(table[name].values).all() for name in DIMENSIONS if name != "validation")
-    ):
-        raise InputError(f"{path}: doesn't fit this version of clustermass, or is damaged. Delete it and run again.")
-    return OodModel(names, transform, **{name: table[name].values.astype(np.float64) for name in DIMENSIONS})
+    with reading(path, "model of the training clusters"):
+        names, transform = tuple(table["quantity"].values.astype(str).tolist()), str(table.attrs.get("transform"))
+        sizes = {"covariate": len(COVARIATES), "term": len(TERMS), "knot": KNOTS.size, "other_quantity": len(names)}
+        if not (
+            names
+            and set(names) <= set(QUANTITIES)
+            and transform in INVERSES
+            and all(table[name].dims == dimensions for name, dimensions in DIMENSIONS.items())
+            and table.sizes["component"]
+            and all(table.sizes[name] == size for name, size in sizes.items())
+            and all(np.isfinite(table[name].values).all() for name in DIMENSIONS if name != "validation")
+        ):
+            raise InputError(
+                f"{path}: doesn't fit this version of clustermass, or is damaged. Delete it and run again."
+            )
+        for mean, covariance in zip(table["mean"].values, table["covariance"].values, strict=True):
+            multivariate_normal(mean, covariance)  # fails unless the covariance is possible
+        return OodModel(names, transform, **{name: table[name].values.astype(np.float64) for name in DIMENSIONS})
 
 
 def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Path) -> None:

@@ -1,5 +1,6 @@
 """Check of the structure of a netCDF-4 file, before netCDF reads it: no links, no other files, no invented sizes."""
 
+import signal
 import subprocess
 import sys
 from functools import lru_cache
@@ -38,4 +39,5 @@ def _checked(path: str, *_version: int) -> int:
     said = done.stdout.decode(errors="replace").strip()
     if done.returncode == 0 and said.isdecimal():
         return int(said)
-    raise OSError(said or f"HDF5 fails to read it, with status {done.returncode}")
+    ended = "reads it without end" if done.returncode == -signal.SIGKILL else f"crashes, status {done.returncode}"
+    raise OSError(said or f"HDF5 {ended}")

@@ -15,7 +15,7 @@ import zlib
 from typing import Any, NoReturn
 
 #: memory in bytes and time in s that the structure of a file, its attributes and its texts may take
-MEMORY_BYTES, TIME_S = 2_000_000_000, 15
+MEMORY_BYTES, TIME_S = 2_000_000_000, 10
 #: numbers of HDF5: a hard link; a data set; the layout of one that is put together from others; integers, floats, texts
 HARD, DATASET, VIRTUAL, KINDS = 0, 5, 3, (0, 1, 3)
 #: numbers of the filters that are allowed, once each: deflate, shuffle and Fletcher's checksum
