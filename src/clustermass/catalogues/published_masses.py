@@ -16,6 +16,7 @@ from clustermass.cosmology import PUBLISHED_RELATIONS
 from clustermass.errors import InputError
 from clustermass.io.fits import UNREADABLE
 from clustermass.io.log import LOGGER
+from clustermass.io.room import check_memory
 
 #: h of the cosmology in which Chiu et al. (2022, 2023) give masses in Msun/h
 H = PUBLISHED_RELATIONS["h0_km_s_mpc"] / 100
@@ -156,6 +157,7 @@ def _read(path: Path, *columns: str) -> tuple[NDArray[np.str_], list[FloatArray]
 def _read_tablec1(path: Path) -> Table:
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path in the configuration.")
+    check_memory(20 * path.stat().st_size, path)
     first, last = zip(*_TABLEC1.values(), strict=True)
     try:
         return ascii_tables.read(
