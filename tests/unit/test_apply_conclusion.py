@@ -78,3 +78,14 @@ def test_two_rows_of_one_cluster_are_named(caplog):
     assert split_clusters(columns, COSMOLOGY) == [(3, 5)]
     columns["Z_ERR"][4] = 0.03
     assert split_clusters(columns, COSMOLOGY) == [(3, 4), (3, 5)]
+
+
+def test_many_pairs_are_counted_and_ten_are_named(caplog):
+    columns = sample(40)
+    columns["RA"] = np.repeat(np.arange(20.0), 2)  # all but the first three, which have no mass, are in pairs
+    columns["DEC"] = np.tile([0.0, 0.001], 20)
+    split = split_clusters(columns, COSMOLOGY)
+    assert split == [(one, one + 1) for one in range(4, 40, 2)]
+    lines = said(caplog, columns, "WARNING")
+    assert sum("one cluster split in two?" in line for line in lines) == 10
+    assert lines[-1] == "8 further pairs are less than R500 apart at one redshift"
