@@ -126,6 +126,14 @@ def test_photons_of_a_galactic_image_lie_where_they_are_on_the_sky(tmp_path):
     assert len(found) == 3
 
 
+def test_images_smaller_than_the_cells_of_exposure(tmp_path):
+    """Five pixels of 4" are fewer than one cell of 1': all of the image counts as exposed."""
+    columns = photons(20000, width=0.006)
+    found = images_of(tmp_path, image_set(tmp_path, columns, edges(), size=5))
+    assert found["covered_fraction"].values == pytest.approx((5 / 60) ** 2, abs=0.01)
+    assert found["exposure_s"].values == 1200
+
+
 def test_finer_bands_are_added_up_and_those_beside_left_out(tmp_path):
     columns = photons()
     bounds = [200, 250, *(250 + np.arange(1, 21) * 102.5), 5000]
@@ -198,6 +206,7 @@ def test_seven_bands_of_unequal_width_give_the_images_of_the_event_list(tmp_path
         ({"CREATOR": "expmap v1"}, r"an exposure map \(CREATOR EXPMAP\), no image of counts"),
         ({"CDELT1": 0.0}, "damaged"),
         ({"CDELT1": 40.0}, "damaged|reaches beyond"),
+        ({"CDELT1": -1e-9, "CDELT2": 1e-9}, r"its pixels measure 1e-09 by 1e-09 deg\. Its WCS \(CDELT\) is damaged"),
     ],
 )
 def test_faulty_headers(tmp_path, changes, message):

@@ -56,13 +56,17 @@ class ImagePhotons(NamedTuple):
         Gaps of a few arcmin are filled, as in `occupied.occupied_cells`. Nothing outside the images counts as exposed.
         """
         scales = proj_plane_pixel_scales(self.wcs)
-        sizes = [max(1, round(CELL_ARCSEC / 3600 / scale)) for scale in scales[::-1]]
-        rows, columns = (-(-pixels // size) for pixels, size in zip(self.counts.shape, sizes, strict=True))
+        shape = self.counts.shape
+        sizes = [
+            min(pixels, max(1, round(CELL_ARCSEC / 3600 / scale)))
+            for pixels, scale in zip(shape, scales[::-1], strict=True)
+        ]
+        rows, columns = (-(-pixels // size) for pixels, size in zip(shape, sizes, strict=True))
         cells = np.zeros((rows, columns), dtype=bool)
         y, x = np.nonzero(self.counts)
         cells[y // sizes[0], x // sizes[1]] = True
         near = np.repeat(np.repeat(fill_gaps(cells), sizes[0], axis=0), sizes[1], axis=1)
-        near = near[: self.counts.shape[0], : self.counts.shape[1]]
+        near = near[: shape[0], : shape[1]]
         return near, float(near.sum() * np.prod(scales))
 
     def within(self, exposure: NDArray[np.float32], wcs: WCS) -> NDArray[np.float32]:

@@ -7,18 +7,22 @@ from astropy.coordinates import FK5, ICRS, SkyCoord
 from astropy.io import fits
 from astropy.time import Time
 from astropy.wcs import WCS
-from astropy.wcs.utils import wcs_to_celestial_frame
+from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from numpy.typing import ArrayLike
 
 from clustermass import limits
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 
+#: smallest and largest pixels in deg that an image can have; those of the sky of eROSITA have 1.4e-5
+_PIXEL_DEG = (1e-5, 30.0)
+
 
 def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
     """Return the celestial WCS of an image, None if it has none.
 
-    InputError if its frame isn't known to astropy, or if latitude is the first axis. The message begins with `name`.
+    InputError if its frame isn't known to astropy, latitude is the first axis, or no image has such pixels. The message
+    begins with `name`.
     """
     for key in ("WCSAXES", "A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER"):  # the WCS takes memory for their squares
         stated = header.get(key, 0)
@@ -37,6 +41,12 @@ def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
             f"{name}: its coordinates ({axes}, RADESYS {wcs.wcs.radesys or 'not given'}) are in a frame that isn't "
             "known here. Make it in RA and Dec, or in Galactic coordinates."
         ) from None
+    least, most = _PIXEL_DEG
+    sides = proj_plane_pixel_scales(wcs)
+    if not np.all((sides >= least) & (sides <= most)):
+        raise InputError(
+            f"{name}: its pixels measure {sides[0]:.3g} by {sides[1]:.3g} deg. Its WCS (CDELT) is damaged."
+        )
     return wcs
 
 

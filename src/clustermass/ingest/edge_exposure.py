@@ -49,7 +49,7 @@ def of_exposed_part(
 
 def _exposed_part(places: FloatArray, exposed: NDArray[np.bool_], pixel_arcmin: float) -> tuple[FloatArray, FloatArray]:
     """Return the exposed share of each row's box, (rows,), and column and row of the middle of this part, (rows, 2)."""
-    step = max(1, round(_CELL_ARCMIN / pixel_arcmin))
+    step = min(max(1, round(_CELL_ARCMIN / pixel_arcmin)), *exposed.shape)
     first = step // 2
     cells = exposed[first::step, first::step].astype(float)
     side = 2 * round(_BOX_ARCMIN / 2 / pixel_arcmin / step) + 1  # odd, so that a cell lies in the middle
