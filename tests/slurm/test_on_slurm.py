@@ -129,7 +129,7 @@ def test_short_steps_share_jobs(ran):
         "ensemble": [100],
         "test_sky": [70],
         "observed": [30],
-        "figures": [10, 40, 40],
+        "figures": [20, 40, 40],
     }
 
 

@@ -119,7 +119,9 @@ def test_a_signal_leaves_no_temporary_folder(tmp_path, number):
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as process:
+    # the tests may run under nohup, from which a process inherits that it ignores SIGHUP
+    heard = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes, **heard) as process:
         assert process.stdout.readline() == "begun\n"
         process.send_signal(number)
         said = process.communicate(timeout=30)[1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from clustermass.apply.catalogue import CataloguePaths, Columns
 from clustermass.apply.masses import AppliedEnsemble
-from clustermass.config import models
+from clustermass.config import models, sky_models
 from clustermass.config.bands import in_kev
 from clustermass.config.validate import check_block
 from clustermass.ensemble.aggregate import read_cosmology
@@ -103,11 +103,7 @@ def check_settings(network: TrainedNetwork, path: Path) -> None:
     events = {"modules": [*ALL_MODULES], **events} if isinstance(events, dict) else events
     blocks: tuple[tuple[str, Any, Any], ...] = (
         ("cutting.images", network.cutting.get("images"), models.Images),
-        (
-            "cutting.events",
-            {"modules": [*ALL_MODULES], **events} if isinstance(events, dict) else events,
-            models.Events,
-        ),
+        ("cutting.events", events, models.Events),
         ("network", network.network, models.Network),
         ("recipe", network.recipe, models.Recipe),
     )
@@ -115,7 +111,7 @@ def check_settings(network: TrainedNetwork, path: Path) -> None:
         check_block(block, kind, f"{path}: {name}")
     recipe: dict[str, Any] = {**network.preprocessing}
     if (cosmology := recipe.pop("cosmology", None)) is not None:
-        check_block(cosmology, models.Cosmology, f"{path}: preprocessing.cosmology")
+        check_block(cosmology, sky_models.Distances, f"{path}: preprocessing.cosmology")
     check_block(recipe, models.Preprocessing, f"{path}: preprocessing")
 
 

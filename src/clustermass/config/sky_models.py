@@ -65,11 +65,16 @@ TruthName: TypeAlias = Literal[
 ]
 
 
-class Cosmology(TypedDict):
-    """Flat LCDM cosmology of the simulated skies; the default is that of Comparat et al. 2020."""
+class Distances(TypedDict):
+    """Parameters of a flat LCDM cosmology from which distances follow."""
 
     h0_km_s_mpc: Annotated[float, key("Hubble constant [km/s/Mpc]", gt=30, lt=150)]
     omega_m: Annotated[float, key("matter density today in units of the critical density", gt=0, lt=1)]
+
+
+class Cosmology(Distances):
+    """Flat LCDM cosmology of the simulated skies; the default is that of Comparat et al. 2020."""
+
     omega_b: Annotated[float, key("baryon density today in units of the critical density", gt=0, lt=1)]
     sigma8: Annotated[float, key("amplitude of matter fluctuations in spheres of 8 Mpc/h", gt=0, le=2)]
     ns: Annotated[float, key("slope of the primordial power spectrum", gt=0, le=2)]
