@@ -6,13 +6,13 @@ from clustermass.errors import InputError
 
 
 class Limit(NamedTuple):
-    """The largest accepted number of something in a file, and what it counts, in the words of messages and docs."""
+    """The largest accepted number of something in a file, and what is counted, in the words of messages and docs."""
 
     most: int
     what: str
 
     def check(self, number: float, path: object) -> None:
-        """Raise InputError if the file `path` has or states a larger `number`."""
+        """Raise InputError if `number`, which the file `path` has or states, is larger than this limit."""
         if number > self.most:
             raise InputError(
                 f"{path}: more than {self.most:.12g} {self.what}. Was another file meant (docs/limits.md)?"

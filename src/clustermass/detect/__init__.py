@@ -1,1 +1,1 @@
-"""Detect sources in an event list after eSASS: background, box search, maximum-likelihood fits, matching to haloes."""
+"""Detect sources as eSASS does, by background, box search and maximum-likelihood fits, and match them to haloes."""

@@ -31,10 +31,11 @@ def estimate_background(
 ) -> FloatArray:
     """Estimate the background rate around positions, counts / (arcmin^2 s), from the counts in cells of about 1 arcmin.
 
-    Cells whose counts exceed the background by `background_clip_sigma` standard deviations are left out, as sources.
-    Empty cells are left out as not covered. All other cells have n counts and a relative exposure w. The background b
-    is the number of counts in a cell of w = 1. It is found by iterating the maximum-likelihood estimate for a Poisson
-    distribution truncated to 1 <= n <= k, where k = floor(b + clip sqrt(b)):
+    A cell has n counts, and w is its exposure divided by the longest exposure nearby. The background b is the expected
+    number of counts in a cell of w = 1. Cells whose counts exceed the background by clip = `background_clip_sigma`
+    standard deviations are left out, because they hold sources. Empty cells and those of w <= 0.5 are left out, because
+    they may not be covered. From all other cells b is found by iterating the maximum-likelihood estimate for a Poisson
+    distribution truncated to 1 <= n <= k, where k = floor(b + clip * sqrt(b)):
 
         b = sum(n) / sum(w) * P(1 <= n <= k | b) / P(n <= k - 1 | b).
 
@@ -115,12 +116,13 @@ def box_likelihood(
 ) -> FloatArray:
     """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp, float64, shape (stamp,).
 
-    n are the counts in a box and b the counts expected there from the background, both weighted by a kernel, as in
-    erbox with boxsize 4 and three passes. P, the regularised lower incomplete gamma function, is the probability of n
-    or more counts if b are expected. The boxes lie on the 3 x 3 positions at which the fits start; the largest boxes
+    A stamp is the count image around one position, and an entry is one of its pixels with counts (`Stamps`). n are the
+    counts in a box and b the counts expected there from the background, both weighted by a kernel, as in erbox with
+    boxsize 4 and three passes. P, the regularised lower incomplete gamma function, is the probability of n or more
+    counts if b are expected. The boxes are centred on the 3 x 3 positions at which the fits start; the largest boxes
     are cut at the stamps' radius. The likelihood is infinite where P underflows. `level` is the background in counts /
-    pixel, (stamp,). `neighbours` are the counts that other sources are expected to add to each entry of `stamps`; this
-    share of the entry's counts is left out.
+    pixel, (stamp,). `neighbours` are the counts that other sources are expected to add to each entry. The counts of an
+    entry are multiplied by background / (background + neighbours) to remove these sources.
     """
     flat = level[stamps.owner]
     counts = stamps.counts * flat / (flat + neighbours)

@@ -1,4 +1,4 @@
-"""Detect sources in a simulated field, by vectorised fits after eSASS ermldet, and match them to haloes."""
+"""Detect sources in a simulated field, by vectorised fits like those of eSASS ermldet, and match them to haloes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from clustermass.io.log import LOGGER
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
 
-FEWEST_COUNTS = 5.0  # expected from a candidate; with fewer, only chance photons reach the DET_LIKE floor
+FEWEST_COUNTS = 5.0  # expected from a candidate that is fitted; with fewer, DET_LIKE reaches its floor only by chance
 LOWEST_BACKGROUND = 0.01  # counts / arcmin^2, so that one photon on an empty background has a finite likelihood
 
 #: columns by name
@@ -51,15 +51,15 @@ class Candidates(Rows):
 
 @dataclass
 class _Field:
-    """Input and results of all fits of a field, arrays (candidate,); `background` is for each entry of `stamps`."""
+    """Input and results of all fits of a field, arrays (candidate,) except `background`."""
 
     candidates: Candidates
     index: EventIndex
     templates: Templates
     stamps: Stamps
-    exposure: FloatArray
-    level: FloatArray
-    background: Float32Array
+    exposure: FloatArray  #: s
+    level: FloatArray  #: background, counts / arcmin^2
+    background: Float32Array  #: expected counts of all but the source, for each entry of `stamps`
     box_like: FloatArray
     fit: Fit  #: the chosen one
     det_like: FloatArray  #: 0 where nothing was fitted
@@ -97,28 +97,29 @@ def detect(
     Differences from eSASS:
 
     - Fits start at the true positions, displaced at random by start_scatter_arcsec. Sources are searched nowhere else,
-      so every detection is a candidate, and none appears where there is no source.
-    - AGN with more than component_counts_min expected counts are in the model of every stamp near them, at their true
-      position and with the number of photons that they really sent. These AGN, and the extended detections in the
-      second pass, replace the simultaneous fit of neighbours in ermldet, and are more accurate than it.
+      so every detection belongs to a candidate, and none appears where there is no source.
+    - AGN with more than component_counts_min expected counts are in the model of every candidate near them, at their
+      true positions and with the true numbers of their photons. In the second pass, extended detections are in the
+      model, too. This replaces the simultaneous fit of neighbours in ermldet, and is more accurate.
     - How eSASS searches over extents and splits sources is not emulated. ext_dof is the number of parameters that an
       extended model adds, nominally one; it changes how many clusters are selected.
 
     `events` holds ra, dec (float64 deg), pi_ev (float32 eV) and src_id (int32; halo > 0, AGN < 0, background 0), each
     (event,). The candidates are haloes and AGN; they are fitted if they have exposure and at least FEWEST_COUNTS
-    expected counts. AGN that fit better as extended sources become spurious clusters. `exposure_s` gives the
+    expected counts. AGN that are better fitted as extended sources become spurious clusters. `exposure_s` gives the
     vignetting-corrected exposure [s] at (ra, dec) [deg], and `psf` the surface brightness [arcsec^-2] at a radius
     [arcsec], normalised to 1 over the sky. `parameters` is the config block `detection`; `seed` determines the random
-    displacements. InputError if the cut radius exceeds the stamps or the PSF is not normalised.
+    displacements. InputError if the cut radius exceeds the images to be fitted (`stamp_pixels`) or the PSF is not
+    normalised.
 
-    Returns the columns of the catalogue, (detection,): ID_SRC (int32, from 1, by decreasing DET_LIKE), RA, DEC (float64
-    deg), DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s), ML_CTS, ML_EXP (s), ML_BKG (counts/arcmin^2), float32.
-    Sources with EXT_LIKE below ext_like_floor are point sources with EXT = EXT_LIKE = 0.
+    Returns the columns of the catalogue, (detection,): ID_SRC (int32, from 1, by decreasing DET_LIKE), RA and DEC
+    (float64, deg), and in float32 DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s), ML_CTS, ML_EXP (s) and ML_BKG
+    (counts/arcmin^2). Sources with EXT_LIKE below ext_like_floor are point sources with EXT = EXT_LIKE = 0.
 
-    Returns also the columns of the matches, (match,): ID_SRC, SRC_ID (int32), SEPARATION (arcsec), PURITY (float32), at
-    most one row for each halo. A detection has no row if an AGN contributes more to it than any halo, if it is only
-    background, or if its fitted counts inside the cut radius exceed match_counts_factor x (photons of the halo) +
-    match_counts_offset.
+    Returns also the columns of the matches, (match,): ID_SRC and SRC_ID (int32), SEPARATION (arcsec) and PURITY
+    (float32), with at most one row for each halo. A detection has no row if an AGN contributes more to it than any
+    halo, if it is only background, or if its fitted counts inside the cut radius exceed match_counts_factor times the
+    photons of the halo, plus match_counts_offset.
     """
     templates = build_templates(psf, parameters)
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)
@@ -184,7 +185,7 @@ def _prepare(
 
 
 def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
-    """Return the counts that bright AGN, except the candidate itself, add to each entry of the stamps."""
+    """Return the counts that bright AGN are expected to add to each entry of the other candidates' stamps."""
     candidates, stamps = field.candidates, field.stamps
     bright = np.flatnonzero((candidates.src_id < 0) & (candidates.expected_counts > parameters["component_counts_min"]))
     counts = photons_of(field.index, candidates.src_id[bright]).astype(np.float64)
@@ -247,7 +248,8 @@ def _detections(field: _Field, floor: float) -> _Detections:
 def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArray:
     """Return which detections, sorted by decreasing likelihood, are kept: of two near ones only the more likely.
 
-    Two detections are near within `merge_point_arcsec`, and two extended ones also within `merge_extended_arcsec`.
+    Two detections are near if they are at most `merge_point_arcsec` apart. Two extended ones are also near if they are
+    at most `merge_extended_arcsec` apart.
     """
     ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
     radii = parameters["merge_point_arcsec"], parameters["merge_extended_arcsec"]
@@ -270,7 +272,8 @@ def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArra
     detection.
 
     Returns three arrays (detection,): the owner's src_id (0 = there is only background); the purity, which is the
-    number of photons of the owner inside the cut radius / fitted counts inside it, at most 1; and these fitted counts.
+    number of the owner's photons inside the cut radius, divided by the fitted counts inside it, at most 1; and these
+    fitted counts.
     """
     fit, stamps, templates = field.fit, field.stamps, field.templates
     number = np.full(len(stamps.ra), -1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Make the catalogue of a simulated field: detect sources, match them to haloes, add redshifts as of a follow-up."""
+"""Make the catalogue of a simulated field: detect sources, match them to haloes, add redshifts as a follow-up would."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def detect_sources(
     """Detect the sources of a simulated field; write `catalogue` and, in `matches`, the haloes that were detected.
 
     `events`, `exposure`, `labels` and `sources` are files of `simulate.realization.simulate_realization`. The seed,
-    `name` and `realization` determine all random numbers. InputError if the numbers of labels and events differ, or a
-    value of the config block `detection` doesn't fit the others.
+    `name` and `realization` determine all random numbers. InputError if the numbers of labels and events differ, or if
+    values of the config block `detection` don't fit each other.
     """
     generators = random_streams(sky["seed"], name, realization)
     exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
@@ -90,8 +90,8 @@ def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random
     """Return Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
 
     Spectroscopic redshifts are exact. Photometric redshifts have normal errors, truncated so that Z exceeds
-    `redshift_min`; their stated error is `photometric_error` (1 + Z). `redshift`, (detection,), is the true redshift of
-    each detection's halo, NaN without a halo.
+    `redshift_min`; their stated error is (1 + Z) times `photometric_error`. `redshift`, (detection,), is the true
+    redshift of each detection's halo, NaN without a halo.
     """
     has_halo, width = np.isfinite(redshift), parameters["photometric_error"]
     spectroscopic = has_halo & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])

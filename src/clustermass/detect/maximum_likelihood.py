@@ -1,4 +1,7 @@
-"""Maximum-likelihood fits of a point source and of a beta model to many stamps at once."""
+"""Maximum-likelihood fits of a point source and of a beta model to many stamps at once.
+
+A stamp is the count image around one candidate (`stamps.Stamps`).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ STEP_X, STEP_Y = np.tile(EDGE, 3), np.repeat(EDGE, 3)
 
 @dataclass
 class Fit(Rows):
-    """Best fits of point sources or of extended sources, each array (stamp,)."""
+    """Best fits of point sources or of extended sources; each array has one value for each stamp (count image)."""
 
     x: FloatArray  #: offset to the West of the stamp's centre, arcsec
     y: FloatArray  #: offset to the North
@@ -49,7 +52,7 @@ class Fit(Rows):
             values[rows] = getattr(other, name)
 
     def best(self) -> Fit:
-        """Return the fit with the largest delta_c for each stamp; the arrays of this object are (stamp, step)."""
+        """Return the fit with the largest delta_c for each stamp. The arrays of this object must be (stamp, trial)."""
         best = np.argmax(self.delta_c, axis=1)
         return self[np.arange(len(best)), best]
 
@@ -141,7 +144,7 @@ def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[floa
 
 
 def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: FloatArray, dmodel: IntArray) -> Fit:
-    """Return fits of the amplitude at steps in position (arcsec) and model away from `fit`, shape (stamp, step)."""
+    """Return fits of the amplitude at trials `dx`, `dy` (arcsec) and `dmodel` away from `fit`, shape (stamp, trial)."""
     x, y = fit.x[:, None] + dx, fit.y[:, None] + dy
     most = len(templates.core_radius) - 1
     model = np.where(fit.model[:, None] > 0, np.clip(fit.model[:, None] + dmodel, 1, most), 0)

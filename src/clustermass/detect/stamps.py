@@ -1,4 +1,4 @@
-"""Templates of point sources and beta models convolved with the PSF, and counts around many positions."""
+"""Templates of point sources and beta models convolved with the PSF, and count images around many positions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Templates:
 
     core_radius: FloatArray  #: arcsec, (model,); 0 for the first model, the point source
     profile: Float32Array  #: counts in a pixel at radius i * TABLE_STEP of a source of one count, (model, radius)
-    inside: Float32Array  #: counts inside the cut radius of this source i * TABLE_STEP off centre, (model, shift)
+    inside: Float32Array  #: counts inside the cut radius, from one count i * TABLE_STEP off centre, (model, shift)
     x: Float32Array  #: offset to the West of the pixels inside the cut radius, arcsec, (pixel,)
     y: Float32Array  #: offset to the North
     pixel_of: IdArray  #: number of the pixel at [row to the North, column to the West], -1 outside the cut radius
@@ -126,7 +126,7 @@ class Stamps:
     pixel: IdArray  #: pixel number in `Templates.x` of each entry
     counts: Float32Array  #: counts > 0 of each entry
     photon_entry: IntArray  #: entry of each photon in a stamp
-    photon_event: IntArray  #: its place in the event index
+    photon_event: IntArray  #: place of each of these photons in the event index
 
 
 def relative_ra(ra: FloatArray, ra_zero: float) -> FloatArray:
@@ -165,7 +165,7 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Return pairs (position, event) of all events within +-`half_arcsec` of positions [deg], and of some farther."""
+    """Return all pairs of a position [deg] and an event within `half_arcsec` in RA and Dec; some are farther apart."""
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
     lowest = np.floor((dec - half - index.dec_zero) / STRIP_DEG)

@@ -85,8 +85,8 @@ def modules_of(events: EventList) -> list[int]:
 def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
     """Return the exposure in s without vignetting, averaged over the seven modules as in exposure maps of eSASS.
 
-    It is computed from the good time intervals of the modules that have photons (or of `modules`), and for a module
-    without intervals from the exposure in the header. None if neither is known.
+    It is computed for the modules that have photons (or for `modules`) from their good time intervals, and for a module
+    without intervals from the exposure in the header. None if neither is known for any module.
     """
     total = 0.0
     for module in modules_of(events) if modules is None else modules:
@@ -189,7 +189,7 @@ class Selection:
         return good
 
     def share(self) -> float:
-        """Return the share of the list's exposure that its chosen modules have; 1.0 if all its modules are chosen."""
+        """Return the share of the list's exposure that the chosen modules have; 1.0 if all its modules are chosen."""
         listed = {module: seconds for module, seconds in self._good_time_s.items() if module}
         chosen = self._modules & listed.keys()
         if len(chosen) == len(listed):
@@ -243,7 +243,7 @@ class Selection:
 
 
 def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
-    """Return `flag_mask` as a number in [0, 2^32), for 'auto' the one in `FLAG_MASKS`; InputError if not valid."""
+    """Return `flag_mask` as a number in [0, 2^32); 'auto' means that in `FLAG_MASKS`. InputError if it isn't valid."""
     if flag_mask == "auto":
         return FLAG_MASKS[events.dialect]
     try:

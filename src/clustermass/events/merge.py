@@ -25,7 +25,7 @@ TimeSpans: TypeAlias = dict[int, tuple[float, float]]
 
 #: photons that are compared at once, on average; some 100 MB
 _BUCKET_ROWS = 1_000_000
-#: bytes on disk for each photon of the list that is written, and while several lists are joined
+#: bytes on disk for each photon: in the list that is written, and in addition while several lists are joined
 _STORED_BYTES, _JOINED_BYTES = 35, 70
 #: two rows are the same photon if they agree in these; `first` and `second` are the detector pixel or the position
 _KEYS = ("time", "tm_nr", "first", "second")
@@ -39,11 +39,12 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
     """Yield the event lists of one field joined into one list, piece by piece, with each photon counted once.
 
     The lists may be those of single telescope modules or of overlapping observations; a file may hold several, each as
-    a table EVENTS. A row with the same TIME, TM_NR, RAWX and RAWY (without detector pixels: RA and DEC) as a row of an
-    earlier list is the same photon. It is dropped, and the number of dropped rows is logged. Sky pixels are kept only
-    if there is a single list, other optional columns only if all lists have them. Joining several lists takes some 40
-    bytes on disk, in `folder`, for each photon. InputError as of `EventTable.stream` and `event_tables`, or if there is
-    no path, a list occurs twice or the lists are of different dialects.
+    a table EVENTS. A row that agrees with a row of an earlier list in TIME, TM_NR, RAWX and RAWY is the same photon. If
+    a list has no detector pixels, RA and DEC are compared instead of RAWX and RAWY. The repeated row is dropped, and
+    the number of dropped rows is logged. Sky pixels are kept only if there is a single list, other optional columns
+    only if all lists have them. Joining several lists takes some 40 bytes on disk, in `folder`, for each photon.
+    InputError in the cases of `EventTable.stream` and `event_tables`, and also if there is no path, if a list occurs
+    twice, or if the lists are of different dialects.
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
@@ -100,7 +101,7 @@ def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
 
 
 def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[int, FloatArray]:
-    """Return each module's good time intervals in all lists; a list without them counts from first to last photon."""
+    """Return each module's good time intervals in all lists; for a list without them, from first to last photon."""
     parts: dict[int, list[FloatArray]] = {}
     for head, modules in zip(heads, spans, strict=True):
         for module in sorted(modules):
@@ -130,7 +131,7 @@ def find_repeated(
     place: tuple[str, str],
     folder: Path,
 ) -> NDArray[np.bool_]:
-    """Return whether each photon has the TIME, TM_NR and `place` of one in an earlier list, bool (photons,).
+    """Return whether each photon agrees with one of an earlier list in TIME, TM_NR and the columns `place`, (photons,).
 
     `lists` holds the pieces of each list. `starts` holds the number of the first photon of each list, counted from 0
     through all lists, and then the number of all photons. `spans` holds the time spans of each list's modules. A photon
@@ -181,7 +182,7 @@ def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
 
 
 def _repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
-    """Return `row` of those photons in `keys` that equal a photon of an earlier list, int64, in arbitrary order."""
+    """Return the `row` of each photon in `keys` that equals one of an earlier list, int64, in arbitrary order."""
     # only rows that share their time with another one can be repeated, and they are few in most lists
     _, place, photons = np.unique(keys["time"], return_inverse=True, return_counts=True)
     keys = keys[photons[place] > 1]

@@ -82,7 +82,7 @@ class EventTable(NamedTuple):
     head: EventList
 
     def stream(self, rows: int = PIECE_ROWS) -> Iterator[EventList]:
-        """Yield the photons in pieces of `rows` rows, some perhaps empty; InputError if none or a bad one is found."""
+        """Yield the photons in pieces of `rows` rows, some maybe empty; InputError if one is bad or none is found."""
         number, total = 0, self.table.header["NAXIS2"]
         for start, piece in _pieces(self.table, self.path, rows):
             events = _photons(piece, self.head, start, total)
@@ -279,7 +279,8 @@ def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: P
 def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
     """Return the GTI tables of a file that belong to table `number` (from 0) of its `tables` tables of events.
 
-    If there are as many GTI tables without a module's number as tables of events, they belong together in their order.
+    GTI tables with a module's number in their name belong to every table of events. If there are as many others as
+    tables of events, the first of them belongs to the first table of events, and so on. Otherwise all belong to each.
     """
     found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and _GTI.fullmatch(hdu.name.upper())]
     nameless = [hdu for hdu in found if not hdu.name[-1].isdigit()]

@@ -100,7 +100,7 @@ class Buckets(_SpillFile):
             yield np.concatenate([*map(self._read, places)])
 
     def some(self, numbers: Iterable[int], least: int) -> Iterator[NDArray[Any]]:
-        """Yield the rows of the buckets of these numbers, at least `least` at a time but for the last."""
+        """Yield the rows of the buckets `numbers` in arrays of at least `least` rows; only the last may be shorter."""
         waiting, held = [], 0
         for place in chain.from_iterable(self._parts.get(number, ()) for number in numbers):
             waiting.append(self._read(place))
@@ -119,7 +119,7 @@ def write_events(
     centre: Sequence[float] = (),
     header: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `events.fits` atomically: EVENTS with the columns of eSASS, GTIn of each module, CREATOR 'clustermass'.
+    """Write `events.fits` atomically: the table EVENTS with the columns of eSASS, and the good times of each module.
 
     `pieces`, at least one, are the selected photons; the metadata are those of the first piece. `centre` is the right
     ascension and declination in deg for RA_CEN and DEC_CEN. `header` has more cards of EVENTS: keyword -> value or

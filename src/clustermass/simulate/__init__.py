@@ -1,1 +1,1 @@
-"""Simulate the embedded sky: haloes with hot gas, AGN and background, and the photons that are detected of them."""
+"""Simulate skies such as the default, `embedded`: haloes with hot gas, AGN, background, and their detected photons."""

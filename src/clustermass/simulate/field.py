@@ -1,7 +1,7 @@
 """A rectangular field on the sphere and its exposure map.
 
-Positions inside the simulation are native longitude and latitude in deg. The origin of this frame is the field's
-centre, and its equator runs East-West there. The field is the rectangle |longitude| < width/2, |latitude| < height/2.
+In the simulation, positions are native longitude and latitude in deg: spherical coordinates whose origin is the field's
+centre and whose equator runs East-West there. The field is the rectangle |longitude| < width/2, |latitude| < height/2.
 This works at any declination and across RA = 0.
 """
 
@@ -36,7 +36,7 @@ class Field:
 
     @classmethod
     def from_config(cls, parameters: FieldBlock) -> Field:
-        """Return the field of the config block `field`; InputError if it is empty or too large for a SIN projection."""
+        """Return the field of the config block `field`; InputError if a side is 0 or too long for a SIN projection."""
         field = cls(**parameters)
         if not (0 < field.width_deg <= 120 and 0 < field.height_deg <= 60):
             raise InputError(
@@ -90,11 +90,12 @@ class ExposureMap:
     def from_config(cls, field: Field, parameters: Exposure, vignetted: bool = True) -> ExposureMap:
         """Build the exposure map of the config block `exposure` for photons or, with `vignetted=False`, for particles.
 
-        The field is scanned in `scans` parts side by side, each of constant depth. The depth falls linearly to zero
-        within `taper_deg` of the field's edges. Neighbouring scans overlap by `overlap_deg`: each continues beyond
-        their border, where its depth falls to zero within half of `overlap_deg`. On the border the sum is therefore
-        twice as deep as one scan, as in the eFEDS field (Brunner et al. 2022). Particles bypass the mirrors, so they
-        are not vignetted: for them the relative depth of each scan is raised to the power `particle_slope`.
+        The field consists of `scans` strips side by side, each covered by a scan of constant depth. Each scan reaches
+        beyond the border of its strip, and its depth falls linearly to zero there within half of `overlap_deg`. On the
+        border of two strips the exposure is therefore twice as deep as in one scan, as in the eFEDS field (Brunner et
+        al. 2022). At the field's edges the depth falls linearly to zero within `taper_deg`. Particles bypass the
+        mirrors, so they are not vignetted: for them the relative depth of each scan is raised to the power
+        `particle_slope`.
         """
         pixel = parameters["pixel_arcsec"] / 3600
         half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1
@@ -126,7 +127,7 @@ class ExposureMap:
         write_exposure(path, self.image_s, coordinates, header)
 
     def widened(self, radius_arcsec: float) -> ExposureMap:
-        """Return a map that gives, for each pixel, the largest exposure within at least `radius_arcsec`."""
+        """Return a map of the largest exposure around each pixel, within `radius_arcsec` or a bit farther."""
         from scipy.ndimage import maximum_filter
 
         reach = int(np.ceil(radius_arcsec / 3600 / self.pixel_deg)) + 1
@@ -134,11 +135,11 @@ class ExposureMap:
         return ExposureMap(self.field, self.pixel_deg, image)
 
     def draw(self, rate_per_arcmin2: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Draw native positions (deg) of photons of a background, uniform with `rate_per_arcmin2` count/s/arcmin2."""
+        """Draw native positions (deg) of the photons of a uniform background of `rate_per_arcmin2` count/s/arcmin2."""
         rows, columns = self.image_s.shape
         y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]
         x = np.radians((np.arange(columns) + 0.5 - columns / 2) * self.pixel_deg)[None, :]
-        # a pixel of an orthographic image covers more sky, by the factor 1 / cos(distance from the centre)
+        # a pixel covers more sky than the central one: in this projection, by 1 / cos(distance from the centre)
         area = (60 * self.pixel_deg) ** 2 / np.sqrt(np.clip(1 - x**2 - y**2, 1e-3, None))
         number = rng.poisson(rate_per_arcmin2 * area * self.image_s).ravel()
         pixel = np.repeat(np.arange(number.size, dtype=np.int32), number)
@@ -150,7 +151,7 @@ class ExposureMap:
 
     def at_native(self, longitude: FloatArray, latitude: FloatArray) -> Float32Array:
         """Return the exposure in s of the pixel at native longitude and latitude in deg; zero outside the map."""
-        # single precision is good to 0.01 arcsec here, and twice as fast for millions of photons
+        # single precision is exact to 0.01 arcsec here, and twice as fast for millions of photons
         lon, lat = np.radians(longitude, dtype=np.float32), np.radians(latitude, dtype=np.float32)
         east, north = np.cos(lat) * np.sin(lon), np.sin(lat)
         rows, columns = self.image_s.shape

@@ -1,7 +1,7 @@
 """Hot gas of haloes: emission profile, temperature and luminosity, drawn jointly at given mass and redshift.
 
 The draw follows Comparat et al. 2020: the scaled emission measure S(r) and kT are log-normal at fixed redshift and
-hydrostatic mass, which is `hydrostatic_bias` M500c. Two corrections are tuned to the number counts of clusters in
+hydrostatic mass, which is M500c times `hydrostatic_bias`. Two corrections are tuned to the number counts of clusters in
 surveys: a shift of the normalisation, and a steeper luminosity-mass relation below a threshold mass (Comparat et al.
 2025). The number counts of the simulated sky are therefore no prediction. Radii are in units of R500c of the
 hydrostatic mass.
@@ -65,7 +65,7 @@ class RadialProfiles:
 
     nodes: FloatArray  #: radii, (node,)
     brightness: FloatArray  #: at the nodes, (profile, node)
-    slope: FloatArray  #: exponent of r of the growth curve, 2 + d ln(brightness) / d ln(r), (profile, node - 1)
+    slope: FloatArray  #: exponent of r in the growth curve, 2 + d ln(brightness) / d ln(r), (profile, node - 1)
     enclosed_at_nodes: FloatArray  #: integral of the brightness over the disc inside each node, (profile, node)
     total: FloatArray  #: integral inside the cut-off, (profile,)
 
@@ -88,7 +88,7 @@ class RadialProfiles:
         return RadialProfiles(self.nodes, *(values[rows] for values in by_profile))
 
     def enclosed(self, radius: FloatArray) -> FloatArray:
-        """Return the integral of each profile over the disc inside its `radius` (at most the last node), (profile,)."""
+        """Return the integral of each profile over a disc of its own `radius`, at most the last node; (profile,)."""
         profile = np.arange(len(self.total))
         ring = np.clip(np.searchsorted(self.nodes, radius, side="right") - 1, 0, len(self.nodes) - 2)
         start, slope = self.nodes[ring], self.slope[profile, ring]
@@ -98,7 +98,7 @@ class RadialProfiles:
         return np.asarray(np.minimum(value, self.total))
 
     def draw_radius(self, rng: np.random.Generator, profile: NDArray[np.integer]) -> FloatArray:
-        """Draw a radius for each row number in `profile`; the density is proportional to radius times brightness."""
+        """Draw a radius from each of the rows `profile`; its density is proportional to radius times brightness."""
         wanted = rng.random(len(profile)) * self.total[profile]
         ring = (self.enclosed_at_nodes[profile] <= wanted[:, None]).sum(axis=1) - 1
         core = ring < 0
@@ -127,17 +127,19 @@ class Gas(Rows):
 def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Gas:
     """Draw the gas of `haloes` from the config block `clusters`.
 
-    With M = `hydrostatic_bias` M500c, the means of ln S(r) and ln kT are linear in ln(z / 0.3) and ln(M / 2e14 Msun)
-    (`PROFILE`, `TEMPERATURE_MEAN`). Four principal components with normal amplitudes are added to them. A further
-    normal deviation, of `extra_luminosity_scatter_dex`, shifts the profile as a whole. The emission measure along the
-    line of sight is S (kT / 10 keV)^0.5 E(z)^3, so the luminosity inside R500c of the true mass is
+    S(r) is the scaled emission measure, and M the hydrostatic mass, M500c times `hydrostatic_bias`. The means of
+    ln S(r) and ln kT are linear in ln(z / 0.3) and ln(M / 2e14 Msun) (`PROFILE`, `TEMPERATURE_MEAN`). Four principal
+    components with normal amplitudes are added to the mean of ln S(r). A further normal deviation, whose standard
+    deviation is `extra_luminosity_scatter_dex`, shifts the profile as a whole. The emission measure along the line of
+    sight is S (kT / 10 keV)^0.5 E(z)^3. With the cooling function Lambda, the luminosity inside R500c of the true mass
+    is therefore
 
         L500 = Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 * integral of S(r) 2 pi r dr to R500c.
 
-    Temperature correlates with the profile as Comparat et al. 2020 found, and hardly with luminosity. If
-    `luminosity_temperature_correlation` is a number, ln kT has instead this correlation with the logarithm of the
-    emission inside R500c, at fixed mass and redshift. Each profile ends at the radius beyond which its flux outside
-    R500c would exceed `outskirts_flux_max` times its flux inside.
+    The deviation of ln kT from its mean is normal. It correlates with the amplitudes of the components as Comparat et
+    al. 2020 found, and hardly with luminosity. If `luminosity_temperature_correlation` is a number, ln kT has instead
+    this correlation with the logarithm of the emission inside R500c, at fixed mass and redshift. Each profile is cut
+    at a radius such that its flux outside R500c is at most `outskirts_flux_max` times its flux inside R500c.
     """
     log_mass = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"])
     scores = rng.standard_normal((len(haloes), PROFILE.shape[1] - 4))
@@ -175,7 +177,7 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
 
 def mean_luminosity(redshift: FloatArray, log10_hydrostatic: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return the luminosity in R500c (erg/s, 0.5-2 keV rest frame) by the mean relations, without tuned corrections."""
+    """Return the luminosity inside R500c (erg/s, 0.5-2 keV rest frame) by the mean relations, without corrections."""
     log_profile, log_kt = _mean_relations(redshift, log10_hydrostatic)
     profiles, kt = RadialProfiles.from_nodes(PROFILE[:, 0], log_profile), np.clip(np.exp(log_kt), *KT_RANGE)
     radius = r500c_mpc(log10_hydrostatic, redshift, cosmology)
@@ -247,7 +249,7 @@ class EmittingHaloes(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """Return the SRC_ID of each halo, which is also the label of its photons."""
+        """Return the SRC_ID of each halo, which its photons carry as `Photons.source`."""
         return np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 

@@ -30,7 +30,7 @@ LOCAL_BUBBLE_KEV, GALACTIC_HALO_KEV = 0.10, 0.22
 #: photon index of the extragalactic background (De Luca & Molendi 2004)
 EXTRAGALACTIC_INDEX = 1.45
 
-#: a halo whose photons all land within this radius, arcsec, is drawn with the largest exposure inside it
+#: if all photons of a halo land within this radius, arcsec, they are drawn with the largest exposure inside the radius
 _NEAR_ARCSEC = 2400.0
 #: start and end of the eFEDS observations (Brunner et al. 2022), 2019-11-03 and four days later; s since MJD 51543.875
 TIME_START_S, TIME_STOP_S = 626_065_200.0, 626_410_800.0
@@ -40,7 +40,7 @@ PATTERN_COUNTS = (31503, 6730, 1091, 803)
 
 @dataclass(frozen=True)
 class Background:
-    """Count spectra of the smooth background; the unit of `rate` is count / (s arcmin2), over all detector energies."""
+    """Count spectra of the smooth background; their `rate` is in count / (s arcmin2), over all detector energies."""
 
     sky: CountSpectra  #: photons through the mirrors, per second of vignetting-corrected exposure
     particle: CountSpectra  #: events that bypass the mirrors, per second of the exposure without vignetting
@@ -109,7 +109,7 @@ class Photons(Rows):
 def point_source_photons(
     sources: PointSources, spectrum: CountSpectra, exposure: ExposureMap, psf: KingPsf, rng: np.random.Generator
 ) -> Photons:
-    """Draw the detected photons of AGN, which all have the same `spectrum`; their labels are -1, -2, ..."""
+    """Draw the detected photons of AGN, which all have the same `spectrum`; the AGN have the numbers -1, -2, ..."""
     most = exposure.widened(psf.radius_max_arcsec).at_native(sources.longitude, sources.latitude)
     number = rng.poisson(sources.flux * spectrum.rate[0] * most)
     source = np.repeat(np.arange(len(number), dtype=np.int32), number)
@@ -120,7 +120,7 @@ def point_source_photons(
 def cluster_photons(
     clusters: EmittingHaloes, spectra: ClusterSpectra, exposure: ExposureMap, psf: KingPsf, rng: np.random.Generator
 ) -> Photons:
-    """Draw the detected photons of haloes; their labels are 1, 2, ..."""
+    """Draw the detected photons of haloes, which have the numbers 1, 2, ..."""
     haloes, gas = clusters.haloes, clusters.gas
     farthest = 60 * gas.profiles.nodes[-1] * gas.scale_arcmin / np.sqrt(gas.axis_ratio) + psf.radius_max_arcsec
     near = exposure.widened(_NEAR_ARCSEC).at_native(haloes.longitude, haloes.latitude)
@@ -166,8 +166,8 @@ def _detected(
     """Scatter photons by the PSF; return those that are detected according to the exposure map.
 
     Before the scatter, a photon lies `offset_arcsec` to the East and North of its source, which is the row `source` of
-    `sources`. It was drawn with the exposure `most_s` of this source. It is kept with the probability (exposure where
-    it lands) / `most_s`.
+    `sources` and has the number `label`. The photons of a source were drawn for `most_s`, the largest exposure that
+    they can meet. A photon is therefore kept with the probability (exposure where it lands) / `most_s`.
     """
     radius = psf.draw_radius(rng, energy_ev)
     phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)
@@ -197,7 +197,7 @@ def draw_photons(
 
 
 def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generator) -> tuple[EventList, IdArray]:
-    """Return an event list of the photons in random order, at uniform times, and the label of each event."""
+    """Return an event list of the photons, in random order and at random times, and the source number of each event."""
     number = len(photons)
     order = rng.permutation(number)
     steps = rng.standard_exponential(number + 1)  # their partial sums are sorted uniform times

@@ -1,4 +1,4 @@
-"""Simulate one realization of the embedded sky and write its files."""
+"""Simulate one realization of a sky and write its files."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def simulate_realization(
     The seed, `name` and `realization` (digits such as "01") determine all random numbers. The files `events` (event
     list) and `exposure` (exposure map) hold what an observer has. `labels` (the source of every photon) and `sources`
     (haloes and AGN at their true positions) are for the source detection. `truth` holds the haloes with their masses;
-    it is None for a field that counts as observed. InputError if `realization` is not digits or a config value can't be
-    simulated.
+    it is None for a field that counts as observed. InputError if `realization` is not made of digits, or if a value in
+    the configuration can't be simulated.
     """
     generators = random_streams(sky["seed"], name, realization)
     header = header_cards(sky, cosmology, name, realization)
@@ -94,7 +94,7 @@ def write_event_list(path: Path, events: EventList, field: Field, header: Mappin
 def sources_table(
     sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposure: ExposureMap
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns of `sources.fits`: haloes, then AGN, at whose positions the source detection starts."""
+    """Return the columns of `sources.fits`: haloes, then AGN. The source detection starts at their positions."""
     longitude, latitude = joined_positions(clusters.haloes, agn)
     ra, dec = exposure.field.to_sky(longitude, latitude)
     spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"])

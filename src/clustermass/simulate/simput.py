@@ -1,18 +1,18 @@
-"""The embedded sky as a SIMPUT 1.1 catalogue, so that SIXTE can observe the same haloes, AGN and background.
+"""A simulated sky as a SIMPUT 1.1 catalogue, so that SIXTE can observe the same haloes, AGN and background.
 
-SIMPUT describes a source as it arrives at the telescope. Therefore the spectra, and the 0.5-2 keV fluxes that normalise
-them, are absorbed, and the flux of a cluster is that of its whole profile. SRC_ID must be positive: a halo keeps its
-number 1 ... n of the truth table, and the AGN with label -k gets n + k (n is in the card NHALOES). SIXTE copies SRC_ID
-to its events as photon label. The last source is the background of the sky: a uniform image that covers the field and
-its surroundings. Particles are left out, because they belong to the instrument: SIXTE adds them (`Background=yes`) if
-the instrument's XML describes them.
+SIMPUT describes the radiation of a source as it arrives at the telescope. Therefore the spectra are absorbed, and so
+are the 0.5-2 keV fluxes that normalise them. The flux of a cluster is that of its whole profile. SRC_ID must be
+positive: a halo keeps its number 1 ... n of the truth table, and the AGN with the number -k gets n + k (n is in the
+card NHALOES). SIXTE gives each event the SRC_ID of its source. The last source is the background of the sky: a uniform
+image that covers the field and its surroundings. Particles are left out, because they belong to the instrument: SIXTE
+adds them (`Background=yes`) if the instrument's XML describes them.
 
-Images have no PSF. libsimput reads at most 1000 images from a file, so not every cluster has an image of its own. It
-has one if the image of another cluster would misplace many of its photons, compared with their Poisson noise. Other
-clusters use the most similar of these images, scaled by IMGSCAL and turned by IMGROTA. In a realization of the default
-sky, two thirds of the clusters with more than 30 expected counts have an image of their own. The share of the flux
-inside any circle is off by at most 2 % for 95 % of these clusters, and by at most 4.5 % for all; their axis ratios are
-off by at most 0.03 and 0.05.
+Images are not convolved with the PSF. libsimput reads at most 1000 images from a file, so not every cluster has an
+image of its own. A cluster has one if the image of another cluster would misplace many of its photons, compared with
+their Poisson noise. All other clusters use the most similar of these images, scaled by IMGSCAL and turned by IMGROTA.
+In a realization of the default sky, two thirds of the clusters with more than 30 expected counts have an image of their
+own. The share of the flux inside any circle is off by at most 2 % for 95 % of these clusters, and by at most 4.5 % for
+all of them. Their axis ratios are off by at most 0.03 for 95 %, and by at most 0.05 for all.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from clustermass.simulate.spectra import ERG_PER_KEV, ClusterSpectra, plasma_pow
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Background, Sky
 
-#: most images of clusters in one file; libsimput ends with an error beyond 1000 images
+#: largest number of images of clusters in a file; libsimput ends with an error beyond 1000 images
 IMAGES_MAX = 990
 #: pixels along a side of an image (even), and points along a side of a pixel over which brightness is averaged
 IMAGE_PIXELS, _SUBPIXELS = 160, 4
 #: shares of the flux; the radii that enclose these shares describe the shape of a profile
 _SHARES = np.arange(0.05, 0.96, 0.05)
-#: energies of every spectrum, keV. Below 3 keV, where the lines are, the steps are as fine as in the embedded sky. The
+#: energies of every spectrum, keV. Below 3 keV, where the lines are, the steps are as fine as in `PHOTON_KEV`. The
 #: range is that of eROSITA's response files and one step more, because libsimput warns of a spectrum that ends where
 #: the response ends. Above 10 keV the absorption is extrapolated.
 ENERGY_KEV: FloatArray = np.concatenate([np.arange(100, 3000, 5), np.arange(3000, 12051, 50)]) / 1000
@@ -55,7 +55,7 @@ BAND_KEV = (0.5, 2.0)
 #: steps of the grid of cluster spectra in ln(kT / keV) and redshift
 _LOG_KT_STEP, _REDSHIFT_STEP = 0.1, 0.02
 _IMAGE_NAME, _BACKGROUND_NAME = "IMG{:03d}", "BACKGROUND"
-#: the background extends this far beyond the field, deg: farther than a telescope sees that points into the field
+#: the background extends this far beyond the field, deg; a telescope that points into the field sees nothing farther
 _MARGIN_DEG = 1.2
 _BACKGROUND_PIXEL_DEG = 0.125
 
@@ -180,9 +180,10 @@ class SharedImages:
 def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> SharedImages:
     """Choose the clusters that get an image of their own, and the image that each cluster uses.
 
-    The next image is always that of the cluster whose present image fits worst. The misfit is the squared distance of
-    the two shapes times the expected counts of the cluster (`counts`, (cluster,), in any unit). There are at most
-    `images_max` images, and at most one for each cluster.
+    The first image is that of the cluster with the most counts. Each further image is that of the cluster which the
+    images so far fit worst. The misfit is the squared distance between the shapes of cluster and image, times `counts`,
+    the expected counts of each cluster, (cluster,), in any unit. There are at most `images_max` images, and at most one
+    for each cluster.
     """
     if not len(counts):
         return SharedImages(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0))
@@ -204,12 +205,12 @@ def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
     """Return the shape of each cluster's image, (cluster, feature), and ln of its size in arcmin, (cluster,).
 
     The features are ln(radius / size) at fixed shares of the flux, times the mean slope of the growth curve, and a
-    multiple of ln(axis ratio). With these factors the distance of two shapes is the root mean square difference of the
-    shares of the flux that they enclose.
+    multiple of ln(axis ratio). With these factors the distance between two shapes is the root mean square difference of
+    the shares of the flux that they enclose.
     """
     radius = np.stack([_log_radius(gas.profiles, share) for share in _SHARES], axis=1)
     slope = (np.gradient(_SHARES) / np.gradient(radius, axis=1)).mean(axis=0)
-    # the size that minimises the distance of two shapes of one axis ratio
+    # the size that minimises the distance between two shapes of the same axis ratio
     size = radius @ slope**2 / (slope**2).sum()
     features = (radius - size[:, None]) * slope / np.sqrt(len(_SHARES))
     # a change d of ln(axis ratio) displaces by d / 2 along the axes, and by d / sqrt(8) in the rms over all angles
@@ -249,8 +250,8 @@ def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
 def background_image(field: Field) -> tuple[Float32Array, float]:
     """Return an image of a uniform sky, and the solid angle in arcmin2 that it covers.
 
-    The image (y, x) covers `field` and `_MARGIN_DEG` around it, in a TAN projection about the field's centre. Each
-    pixel is proportional to its solid angle; the sum is 1.
+    The image (y, x) covers `field` and `_MARGIN_DEG` around it, in a TAN projection about the field's centre. The
+    value of a pixel is proportional to its solid angle; the sum is 1.
     """
     width, height = (side / 2 + _MARGIN_DEG for side in (field.width_deg, field.height_deg))
     reach = np.tan(np.radians(width)), np.tan(np.radians(height)) / np.cos(np.radians(width))
@@ -326,8 +327,8 @@ def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray) -> tuple[list[str]
     """Return names and emitted spectra (spectrum, energy) of the grid points in use, and each cluster's row in them.
 
     Each cluster takes the nearest point of a grid in temperature and redshift. In a realization of the default sky,
-    count rates agree with those of the embedded sky to 0.2 % for two thirds of the clusters, to 0.7 % for 95 % and to 3
-    % for all of them; the summed rates agree to 0.1 %.
+    this changes the count rates by at most 0.2 % for two thirds of the clusters, by at most 0.7 % for 95 % and by at
+    most 3 % for all of them; the sum of all rates changes by at most 0.1 %.
     """
     nearest = np.stack([np.rint(np.log(kt_kev) / _LOG_KT_STEP), np.rint(redshift / _REDSHIFT_STEP)], axis=1)
     points, rows = np.unique(nearest, axis=0, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Sources of a field: haloes of the mass function of Tinker et al. 2008, and AGN of the counts of Moretti et al. 2003.
+"""Sources of a field: haloes (mass function of Tinker et al. 2008) and AGN (number counts of Moretti et al. 2003).
 
 The number of haloes is drawn from a Poisson distribution, and their positions are unclustered. All AGN have the same
 power law as spectrum; on request some of them lie around haloes.
@@ -38,7 +38,7 @@ class Haloes(Rows):
 
 
 def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return haloes per deg2, unit redshift and dex of M500c after Tinker et al. 2008 (ApJ 688, 709); (z, mass)."""
+    """Return the number of haloes per deg2, redshift and dex of M500c (Tinker et al. 2008, ApJ 688, 709); (z, mass)."""
     from colossus.cosmology import cosmology as colossus_cosmology
     from colossus.lss import mass_function
 
@@ -73,7 +73,7 @@ def draw_haloes(field: Field, parameters: Clusters, cosmology: Mapping[str, floa
     return Haloes(*field.draw(rng, number), z, log10_mass)
 
 
-#: Moretti et al. 2003 (ApJ 588, 696), soft band 0.5-2 keV: bright and faint slopes and the flux of the break
+#: Moretti et al. 2003 (ApJ 588, 696), soft band 0.5-2 keV: slopes (bright, faint), flux of the break, unit of flux
 _SLOPE_BRIGHT, _SLOPE_FAINT, _BREAK_CGS, _UNIT_CGS = 1.82, 0.60, 1.48e-14, 2e-15
 
 
@@ -87,7 +87,7 @@ class PointSources(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """Return the SRC_ID of each source, which is also the label of its photons: -1, -2, ..."""
+        """Return the SRC_ID of each source, -1, -2, ..., which its photons carry as `Photons.source`."""
         return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
@@ -97,7 +97,7 @@ def joined_positions(haloes: Haloes, agn: PointSources) -> tuple[FloatArray, Flo
 
 
 def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArray:
-    """Return the sources per deg2 brighter than `flux_cgs` (erg/s/cm2, 0.5-2 keV), by Moretti et al. 2003, Eq. 2."""
+    """Return the number of sources per deg2 above `flux_cgs` (erg/s/cm2, 0.5-2 keV), by Moretti et al. 2003, Eq. 2."""
     flux = np.asarray(flux_cgs, dtype=float)
     faint = _BREAK_CGS ** (_SLOPE_BRIGHT - _SLOPE_FAINT) * flux**_SLOPE_FAINT
     return normalisation_per_deg2 * _UNIT_CGS**_SLOPE_BRIGHT / (flux**_SLOPE_BRIGHT + faint)
@@ -108,10 +108,10 @@ def draw_agn(
 ) -> PointSources:
     """Draw the AGN of `field` from the config block `agn`.
 
-    `haloes` are the haloes above the flux limit, and `r500_arcmin` holds their R500c, (halo,). A share
-    `clustered_fraction` of the AGN lies around haloes, each chosen with a probability proportional to M500c. The
-    projected distances of these AGN from their halo are uniform up to `clustered_r500` R500c (a surface density that
-    falls as 1 / r). All other AGN are uniform on the sky.
+    `haloes` are the haloes above the flux limit, and `r500_arcmin` holds their R500c, (halo,). Each AGN is put near a
+    halo with the probability `clustered_fraction`. The halo is chosen with a probability proportional to its M500c. The
+    projected distance of the AGN from it is uniform up to R500c times `clustered_r500`, so that the surface density
+    falls as 1 / r. All other AGN are uniform on the sky.
     """
     flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
     above = counts_above(flux, parameters["normalisation_per_deg2"])

@@ -68,7 +68,7 @@ class CountSpectra:
         return cls(rate, detection_band_fraction(counts), quantiles.astype(np.float32))
 
     def draw_energy(self, rng: np.random.Generator, spectrum: NDArray[np.integer] | int, number: int) -> Float32Array:
-        """Draw `number` detector energies in eV; `spectrum` is the row of the spectrum, one for all or for each."""
+        """Draw `number` detector energies in eV from the row `spectrum`: one row for all energies, or one for each."""
         position = rng.random(number, dtype=np.float32) * np.float32(len(_QUANTILES) - 1)
         lower = np.minimum(position.astype(np.int32), len(_QUANTILES) - 2)
         position -= lower
@@ -159,7 +159,7 @@ def plasma_power(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
 
 
 def cooling_function(kt_kev: ArrayLike) -> FloatArray:
-    """Return the 0.5-2 keV power (rest frame) of Comparat et al. 2020, erg cm3/s, at `kt_kev` (0.2-20 keV)."""
+    """Return the power in 0.5-2 keV (rest frame) of Comparat et al. 2020, erg cm3/s, at `kt_kev` (0.2-20 keV)."""
     log_kt, log_power = _cooling_table()
     return np.exp(np.interp(np.log(np.asarray(kt_kev, dtype=float)), log_kt, log_power))
 
@@ -208,7 +208,7 @@ class ClusterSpectra:
         return cls(redshift, CountSpectra.from_photons(absorbed), np.concatenate(correction))
 
     def interpolate(self, values: FloatArray, kt_kev: FloatArray, redshift: FloatArray) -> FloatArray:
-        """Interpolate `values` (one for each spectrum, (kT * z,)) bilinearly in ln(kT) and redshift; (cluster,)."""
+        """Return `values`, one for each spectrum, interpolated bilinearly to ln(kT) and redshift of clusters."""
         row, kt_weight, column, z_weight = self._position(kt_kev, redshift)
         grid = values.reshape(len(_LOG_KT), len(self.redshift))
         low = grid[row, column] * (1 - z_weight) + grid[row, column + 1] * z_weight
@@ -216,7 +216,7 @@ class ClusterSpectra:
         return low * (1 - kt_weight) + high * kt_weight
 
     def choose(self, rng: np.random.Generator, kt_kev: FloatArray, redshift: FloatArray) -> IntArray:
-        """Return a spectrum's number for each photon: one of four neighbours, drawn with their bilinear weights."""
+        """Return a spectrum's number for each photon: one of the four nearest, drawn with their bilinear weights."""
         row, kt_weight, column, z_weight = self._position(kt_kev, redshift)
         row = row + (rng.random(len(row)) < kt_weight)
         column = column + (rng.random(len(column)) < z_weight)

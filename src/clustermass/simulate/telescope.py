@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from clustermass.arrays import Float32Array, FloatArray
 
 #: on-axis effective area of the seven telescope modules with filter; photon energy keV, area cm2. Least-squares fit to
-#: the official eROSITA on-axis ARF of 2023-01-17 (TM0); straight lines between the nodes hold to 1 % + 12 cm2.
+#: the official eROSITA on-axis ARF of 2023-01-17 (TM0); straight lines between the nodes agree with it to 1 % + 12 cm2.
 EFFECTIVE_AREA: tuple[tuple[float, float], ...] = (
     (0.103, 11), (0.128, 9), (0.165, 34), (0.204, 102), (0.246, 256), (0.281, 435), (0.284, 396), (0.286, 225),
     (0.294, 135), (0.297, 129), (0.305, 163), (0.316, 281), (0.352, 480), (0.398, 706), (0.404, 692), (0.409, 609),
@@ -45,7 +45,7 @@ _FULL_CHARGE_SHIFT_EV = 10.9
 #: standard deviation that charge loss contributes to the width of the peak, eV
 _CHARGE_LOSS_WIDTH_EV = 15.4
 
-#: edges of the detector-energy grid, eV: events of the embedded sky lie between 200 and 2350 eV
+#: edges of the detector-energy grid, eV: all simulated events lie between 200 and 2350 eV
 PI_EDGES_EV: FloatArray = np.arange(200.0, 2351.0, 5.0)
 #: centres of the photon-energy grid, keV, and its step
 PHOTON_KEV: FloatArray = np.arange(0.1025, 3.0, 0.005)

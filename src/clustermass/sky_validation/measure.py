@@ -65,7 +65,7 @@ VARIABLES = {
 
 
 class RealizationFiles(NamedTuple):
-    """The files of one realization that are measured."""
+    """The files of one realization from which the measurements are made."""
 
     events: Path
     exposure: Path
@@ -78,9 +78,9 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     """Return the measurements (`VARIABLES`) of all realizations of one sky.
 
     Numbers have the shape (realization,), cumulative numbers (realization, flux) or (realization, rate). The properties
-    of the extended candidates of all realizations are joined, (candidate,); `field` is the number of each one's
-    realization. InputError if there is no realization, if they are of different skies, or if a file is wrong
-    (`measure_realization`).
+    of the extended candidates of all realizations are joined, (candidate,); `field` holds the number of each
+    candidate's realization. InputError if there is no realization, if they are of different skies, or if a file is
+    wrong (`measure_realization`).
     """
     if not realizations:
         raise InputError("validation: no realization is given. Set realizations of the sky to 1 or more.")
@@ -104,7 +104,7 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
 def measure_realization(files: RealizationFiles) -> xr.Dataset:
     """Return the measurements (`VARIABLES`, except `field`) of one realization.
 
-    Haloes and area without exposure do not count. InputError if a file is missing or damaged or lacks a column, if a
+    Haloes and area without exposure are left out. InputError if a file is missing or damaged or lacks a column, if a
     value is not finite, or if files do not belong together.
     """
     catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", *_MEASURED))

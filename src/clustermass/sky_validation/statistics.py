@@ -104,7 +104,7 @@ def with_error(
 ) -> tuple[float, float | None]:
     """Return `statistic` of all n realizations and its jackknife standard error.
 
-    The error is sqrt((n - 1) v), where v is the variance (divided by n) of the statistic among `others`, the data
+    The error is sqrt((n - 1) v). v is the mean square deviation of the statistic from its mean over `others`, the data
     without each realization in turn. For a mean over realizations the error equals the sample standard deviation of
     their values over sqrt(n). It is None for n = 1, or if the statistic of one of `others` is NaN.
     """
@@ -154,7 +154,7 @@ def density_above_rate(data: xr.Dataset, rate: float) -> float:
 
 
 def completeness(data: xr.Dataset, low: float, high: float | None = None) -> float:
-    """Return the share of haloes that are selected, for fluxes between two tabulated ones (None = no limit)."""
+    """Return the selected share of the haloes with fluxes from `low` to `high` (None = no limit), both tabulated."""
     haloes, selected = (
         float(data[name].sel(flux=low).sum()) - (0.0 if high is None else float(data[name].sel(flux=high).sum()))
         for name in ("haloes_above", "selected_above")
@@ -195,19 +195,22 @@ def median_ext_like(data: xr.Dataset, low: float, high: float) -> float:
 
 
 def mass_regression(data: xr.Dataset, term: int) -> float:
-    """Return coefficient `term` of log10 M500c = a + b log10(rate / pivot) + c q + d q^2 for selected clusters."""
+    """Return a, b, c or d (`term` 0 to 3) of the fit log10 M500c = a + b log10(rate / pivot) + c q + d q^2.
+
+    It is fitted to the true masses and the ML_RATE of the selected clusters.
+    """
     rate, q, mass = _rate_and_mass(data)
     design = design_matrix(rate, q, q**2)
     return float(np.linalg.lstsq(design, mass, rcond=None)[0][term]) if len(mass) > design.shape[1] else np.nan
 
 
 def mass_offset(data: xr.Dataset) -> float:
-    """Return the mean of true log10 M500c minus that of the eFEDS count-rate relation, over selected clusters."""
+    """Return the mean over selected clusters of log10 M500c, true value minus that of the eFEDS count-rate relation."""
     return _nan_if_none(offsets_from_relation(data), np.mean)
 
 
 def offsets_from_relation(data: xr.Dataset) -> FloatArray:
-    """Return true log10 M500c minus that of the eFEDS count-rate relation, (selected cluster,)."""
+    """Return log10 M500c, true value minus that of the eFEDS count-rate relation, (selected cluster,)."""
     selected = chosen(data, "selected")
     rate, z = data["ml_rate"].values[selected], data["redshift"].values[selected]
     return np.asarray(data["log10_m500c"].values[selected] - count_rate_relation(z, mass_relation()).log10_mass(rate))
