@@ -37,11 +37,11 @@ def time(entry: dict[str, Any], table: dict[str, Any]) -> str:
 
 
 def causes(entry: dict[str, Any], stages: dict[str, list[str]]) -> str:
-    """Return the rules in `causes` of an entry as text; the name of a stage stands for all of its rules."""
+    """Return the rules in `causes` of an entry as text; 'all rules of' a stage stands for their names."""
     left, shown = list(entry["causes"]), []
     for stage, names in stages.items():
         if len(names) > 2 and set(names) <= set(left):
-            shown.append(f"all of {stage}")
+            shown.append(f"all rules of *{stage}*")
             left = [name for name in left if name not in names]
     return ", ".join([*shown, *(f"`{name}`" for name in left)]) or "nothing"
 

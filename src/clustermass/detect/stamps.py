@@ -37,7 +37,7 @@ class Templates:
 
     core_radius: FloatArray  #: arcsec, (model,); 0 for the first model, the point source
     profile: Float32Array  #: counts in a pixel at radius i * TABLE_STEP of a source of one count, (model, radius)
-    inside: Float32Array  #: counts inside the cut radius, from one count i * TABLE_STEP off centre, (model, shift)
+    inside: Float32Array  #: counts inside the cut radius, one-count source i * TABLE_STEP off centre, (model, shift)
     x: Float32Array  #: offset to the West of the pixels inside the cut radius, arcsec, (pixel,)
     y: Float32Array  #: offset to the North
     pixel_of: IdArray  #: number of the pixel at [row to the North, column to the West], -1 outside the cut radius
