@@ -28,6 +28,7 @@ from clustermass.io.yaml_headers import ecsv_header
 _UNREADABLE = (
     *UNREADABLE,
     csv.Error,
+    LookupError,
     ascii_tables.InconsistentTableError,
     votable.exceptions.VOTableSpecError,
     ExpatError,
@@ -47,6 +48,8 @@ _GIVE = "Give the table as FITS, VOTable, ECSV or CSV."
 _SEPARATORS = ",;\t|"
 #: line breaks; `splitlines` would also divide at other control characters, which a cell may hold
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
+#: line that describes a column in a table of the CDS: its bytes and its format
+_CDS_COLUMN = re.compile(r"\s*(\d+\s*-)?\s*\d+\s+[AEFI]\d")
 _IDENTIFIER = re.compile(r".*(id|name)|id[_-]?src", re.IGNORECASE)
 #: names, in lower case, of columns of Galactic longitude and latitude, and of any column of right ascension
 _GALACTIC = (("glon", "glat"), ("_glon", "_glat"), ("lii", "bii"))
@@ -179,7 +182,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
                 return ascii_tables.read(lines, format="ecsv", guess=False)
             if any("Byte-by-byte Description" in line for line in lines[:1000]):
                 kind = "CDS"
-                check_lines(lines, 1, "", path)
+                check_lines(lines, sum(map(bool, map(_CDS_COLUMN.match, lines))), "", path)
                 return ascii_tables.read(lines, format="cds", guess=False)
             if lines and lines[0].startswith(("\\", "|")):
                 kind = "IPAC"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clustermass.catalogues.tables import CheckedTable
 from clustermass.io.log import LOGGER
 
-_WHOLE = re.compile(r"0|-?[1-9]\d*")
+_WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:

@@ -51,6 +51,8 @@ def read_yaml(path: Path) -> object:
     Aliases (`*name`) are counted as the values that they stand for, because few lines with aliases of aliases can stand
     for more values than fit in memory.
     """
+    if path.is_fifo():
+        raise InputError(f"{path}: can't be read (it is a pipe, not a file).")
     try:
         with path.open("rb") as stream:
             raw = stream.read(limits.CONFIG_BYTES.most + 1)
@@ -106,6 +108,7 @@ def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
             first, *others = members[start:] + members[:start]
             way = " -> ".join([first, *others, first])
             raise InputError(f"skies.{first}.like closes a circle ({way}); one of them must name its source instead.")
+        limits.SKY_CHAIN.check(len(chain), f"skies.{name}")
         if parent not in skies:
             raise InputError(f"skies.{chain[-1]}.like is {parent!r}, which is no sky.{choose(parent, skies)}")
         chain.append(parent)

@@ -94,7 +94,16 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as fault:
+    except (
+        OSError,
+        MemoryError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+    ) as fault:
         why = f"{type(fault).__name__}: {reason(fault)}"
         raise InputError(f"{path}: no readable {what} ({why}). Delete it and run again.") from fault
 

@@ -51,12 +51,16 @@ _CHANGED = "Checksum verification failed|Datasum verification failed"
 #: packed files with a larger content are unpacked to the disk
 _IN_MEMORY_BYTES = 1 << 26
 _PIECE_BYTES = 1 << 24
+#: most memory that the first block of an .xz file may ask for; "xz -9" asks for 64 MiB
+_DICTIONARY_BYTES = 1 << 28
 #: length of any FITS file is a multiple of this
 _BLOCK_BYTES = 2880
 #: ones' complement sum of a header and its data if CHECKSUM is right
 _MINUS_ZERO = 0xFFFFFFFF
 #: TFORM of a column whose cells have any number of elements
 _VARIABLE = re.compile(r"\d*[PQ]([A-Z])")
+#: TDISP by which cells would be shown with a thousand digits or more
+_WIDE = re.compile(r"\d{4}")
 #: first bytes of a file, by the ending of its name
 _BEGINNINGS = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".fits": b"SIMPLE"}
 #: first bytes of packed files, and what unpacks them here
@@ -133,6 +137,8 @@ def table_of(hdu: Any, path: Path) -> Table:
     cells = sum(_cell_bytes(column) for column in hdu.columns)
     check_memory(2 * (hdu.header["NAXIS2"] * cells + hdu.header.get("PCOUNT", 0)), path)
     for column in hdu.columns:
+        if _WIDE.search(str(column.disp or "")):
+            column.disp = None
         if kind := _VARIABLE.match(str(column.format)):
             lengths = np.maximum(hdu.data.view(np.ndarray)[column.name][:, 0].astype(np.float64), 0)
             if lengths.sum() * BYTES.get(kind[1], 1 / 8) > hdu.header["PCOUNT"]:
@@ -160,6 +166,9 @@ def unpacked(stream: BinaryIO) -> BinaryIO:
     stream.seek(0)
     for first, unpack in _PACKED.items():
         if begin.startswith(first):
+            if unpack is lzma.open:
+                lzma.LZMADecompressor(memlimit=_DICTIONARY_BYTES).decompress(stream.read(1 << 11), 1)
+                stream.seek(0)
             return cast(BinaryIO, unpack(stream))
     return stream
 

@@ -19,6 +19,8 @@ from clustermass.io.files import atomic
 
 T = TypeVar("T")
 LOGGER = logging.getLogger("clustermass")
+#: most characters in a line of a message, and most lines: nobody reads more, but it would fill a terminal or a log
+_LONGEST, _MOST_LINES = 10_000, 200
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 #: text in the first line of a log beside a result; a log of an earlier failure is replaced only if it has this line
 _FIRST_LINE = "log of clustermass"
@@ -67,9 +69,13 @@ def printable(text: object) -> str:
 def printable_lines(text: object) -> str:
     """Return a message with each line as `printable` returns it, and with all lines but the first indented.
 
-    Because of this, a line break in the name of a file can't fake a line of the log.
+    Because of this, a line break in the name of a file can't fake a line of the log. Lines that are too long are cut,
+    and so are too many lines.
     """
-    return "\n  ".join(map(printable, str(text).split("\n")))
+    lines = str(text).split("\n")
+    short = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ... ({len(line)} characters)" for line in lines]
+    more = [f"... ({len(lines) - _MOST_LINES} more lines)"] if len(lines) > _MOST_LINES else []
+    return "\n  ".join([*map(printable, short[:_MOST_LINES]), *more])
 
 
 def escape_tracebacks() -> None:

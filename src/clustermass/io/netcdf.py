@@ -171,7 +171,7 @@ def opened_netcdf(path: str | Path) -> Iterator[xr.Dataset]:
             yield dataset
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, LookupError, AttributeError, MemoryError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, LookupError, AttributeError, MemoryError) as error:
         raise InputError(f"{path}: not a readable netCDF file ({reason(error)}). Delete it and run again.") from error
 
 

@@ -20,6 +20,8 @@ _PIECE_BYTES = 1 << 24
 _BYTE, _LINE, _CELL = 5, 100, 60
 #: bytes of a character in a table, and of a number
 _CHARACTER, _NUMBER = 4, 16
+#: most digits of the width with which the cells of a column are shown
+_DIGITS = 3
 
 
 def read_whole(stream: BinaryIO, path: Path, packed: bool) -> bytes:
@@ -71,11 +73,13 @@ class _Sizes:
         if name == "TD":
             return
         element = name.rpartition(":")[2]
-        if element == "FITS" or (element == "STREAM" and "href" in attributes):
+        if element in ("FITS", "PARQUET") or (element == "STREAM" and "href" in attributes):
             raise InputError(f"{self._path}: refers to another file, which isn't read. Give the table itself.")
         if element == "TABLE":
             self._row, self._fields, self._stated = 0, 0, _whole(attributes.get("nrows", ""))
         elif element in ("FIELD", "PARAM"):
+            if max(len(attributes.get(name, "").strip()) for name in ("width", "precision")) > _DIGITS:
+                raise InputError(f"{self._path}: the width or precision of a column has more than {_DIGITS} digits.")
             self._fields += 1
             limits.COLUMNS.check(self._fields, self._path)
             size = math.prod(map(int, re.findall(r"\d{1,18}", attributes.get("arraysize", ""))))
@@ -103,5 +107,5 @@ def check_votable(content: bytes, path: Path) -> None:
     """
     parser = expat.ParserCreate()
     parser.StartElementHandler = _Sizes(path).start
-    with suppress(expat.ExpatError):
+    with suppress(expat.ExpatError, LookupError):
         parser.Parse(content, True)

@@ -1,5 +1,6 @@
 """The YAML in the headers of tables that astropy wrote, checked before astropy makes objects of it."""
 
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from astropy.io.ascii.ecsv import ECSV_DATATYPES, EcsvHeader
 from clustermass import limits
 from clustermass.config.resolve import number_of_values
 from clustermass.errors import InputError
+from clustermass.io.room import check_memory
 
 #: tags of plain values, and those by which astropy describes columns of sky coordinates, times and quantities
 _TAGS = {
@@ -31,6 +33,8 @@ _TYPES = re.compile(rf"({'|'.join((*ECSV_DATATYPES, 'object', 'json'))})(\[[\d, 
 #: comments between which astropy puts YAML into a FITS header; a line of YAML goes on after so many characters
 _BEGIN, _END = "--BEGIN-ASTROPY-SERIALIZED-COLUMNS--", "--END-ASTROPY-SERIALIZED-COLUMNS--"
 _WIDTH = 70
+#: bytes in memory of an element of a list in a cell
+_ELEMENT_BYTES = 16
 
 
 def ecsv_header(lines: Sequence[str], path: Path) -> dict[str, Any]:
@@ -41,6 +45,8 @@ def ecsv_header(lines: Sequence[str], path: Path) -> dict[str, Any]:
         for key in {"datatype", "subtype"} & {*column}:
             if not isinstance(column, dict) or not _TYPES.fullmatch(str(column[key])):
                 raise InputError(f"{path}: the {key} of a column is no type of ECSV. Give the table as CSV.")
+            elements = math.prod(map(int, re.findall(r"\d+", str(column[key]).partition("[")[2])))
+            check_memory(len(lines) * elements * _ELEMENT_BYTES, path)
     return header
 
 

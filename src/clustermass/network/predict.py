@@ -28,7 +28,7 @@ from clustermass.config.bands import band_edges, joined_edges
 from clustermass.dataset.standardise import Standardisation, widths
 from clustermass.dataset.training_data import Control
 from clustermass.errors import InputError
-from clustermass.io.files import atomic, check_weights_header
+from clustermass.io.files import atomic, check_weights_header, reason
 from clustermass.io.log import LOGGER
 from clustermass.io.room import check_memory
 from clustermass.network.accelerator import has_accelerator_plugin
@@ -256,12 +256,15 @@ class TrainedNetwork:
         if not Path(path).is_file():
             raise InputError(f"{path}: no such weights file. Train the ensemble first.")
         check_weights_header(path)
+        check_memory(2 * Path(path).stat().st_size, path)
         try:
             with safe_open(path, framework="numpy") as stream:
                 metadata = stream.metadata() or {}
                 weights = {name: stream.get_tensor(name) for name in sorted(stream.keys())}
-        except (SafetensorError, OSError) as why:
-            raise InputError(f"{path}: not a readable safetensors file ({why}). Delete it and train again.") from why
+        except (SafetensorError, OSError, ValueError, AttributeError, TypeError) as why:
+            raise InputError(
+                f"{path}: not a readable safetensors file ({reason(why)}). Delete it and train again."
+            ) from why
         try:
             header = json.loads(metadata[METADATA])
             ours = header.pop("format") == FORMAT

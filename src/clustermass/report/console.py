@@ -111,7 +111,7 @@ def print_verification(result: Verification, files: Files) -> None:
     else:
         way = f" The way from {result.chains} mass catalogues back to their events is whole." if result.chains else ""
         _print(console, f"All {compared} hashes that {number} files state are right.{way}")
-    for path in sorted(files.root.glob(f"*/{RUN_RECORD}")):
+    for path in filter(Path.is_file, sorted(files.root.glob(f"*/{RUN_RECORD}"))):
         whole = f"The run {path.parent.name} as a whole is named by the SHA-256 of its {RUN_RECORD}:"
         _print(console, whole, f"  {files.sha256(path)}")
 

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from clustermass import limits
 from clustermass.config.resolve import read_yaml
 from clustermass.errors import InputError
-from clustermass.io.files import check_weights_header
+from clustermass.io.files import check_weights_header, reason
 from clustermass.io.fits import opened_fits
 from clustermass.io.hdf5 import check_hdf5
 from clustermass.io.provenance import file_sha256, texts
@@ -55,6 +55,8 @@ def read_record(path: Path) -> Record | None:
 
     InputError if the file can't be read, or if a FITS checksum in it is wrong.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no regular file.")
     read = _READERS.get(path.suffix)
     try:
         return read(path) if read else None
@@ -216,7 +218,10 @@ class Files:
 
     def products(self, folder: Path) -> list[Path]:
         """Return the paths of all files below `folder` except logs, benchmarks, checkpoints and hidden files."""
-        files = (path for path in sorted(folder.resolve().rglob("*")) if path.is_file() and path.name[0] != ".")
+        try:
+            files = [path for path in sorted(folder.resolve().rglob("*")) if path.is_file() and path.name[0] != "."]
+        except (OSError, RecursionError) as error:
+            raise InputError(f"{folder}: can't be searched ({reason(error)}). Is it nested too deeply?") from error
         return [path for path in files if not {*path.relative_to(self.root).parts[:-1]} & {*_ASIDE}]
 
     def shown(self, path: Path) -> str:
