@@ -3,7 +3,7 @@
 # make validate-sky  compares the simulated sky with published numbers: results/validation
 # make test      sets up the environment, then runs the tests except those that take minutes
 # make test-all  sets up the environment, then runs all tests, with further whole runs and kills
-# make campaign  tests 2,400 damaged input files, ten times the number in `make test`, and kills a whole run 20 times
+# make campaign  tests 2,400 damaged input files, ten times the number in `make test`, and 2,000 hostile ones; kills a whole run 20 times
 # make test-slurm  tests the workflow on a SLURM cluster whose only node is this machine; needs root and Debian's slurm-wlm and munge
 # make benchmark sets up the environment, then runs benchmarks/*.py; the times go to results/benchmarks
 # Only Python >= 3.11 with venv, make and git are needed. CONFIG=config/paper_size.yaml sets the configuration, CORES=8 the number of cores.
@@ -38,8 +38,8 @@ test-all: environment
 	@$(PYTEST) -m "not brief"
 
 campaign: environment
-	@CLUSTERMASS_FUZZ_CASES=2400 CLUSTERMASS_KILLS=20 CLUSTERMASS_CAMPAIGN=results/campaigns \
-		$(BIN)/python -m pytest -n 2 tests/unit/test_fuzz_*.py tests/workflow/test_kills.py
+	@CLUSTERMASS_FUZZ_CASES=2400 CLUSTERMASS_HOSTILE_CASES=2000 CLUSTERMASS_KILLS=20 CLUSTERMASS_CAMPAIGN=results/campaigns \
+		$(BIN)/python -m pytest -n 2 tests/unit/test_fuzz_*.py tests/unit/test_hostile.py tests/workflow/test_kills.py
 
 test-slurm: environment
 	@$(BIN)/python -m pytest tests/slurm
