@@ -90,7 +90,7 @@ class _Cells:
 
 
 def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> FloatArray:
-    """Return the background rate of a cell, counts / s, (position,), from counts and exposures (position, cell)."""
+    """Return the background rate of a cell, counts / s, (position,), from counts and exposures of (position, cell)."""
     longest = np.maximum(exposure.max(axis=1, initial=0.0), 1e-30)[:, None]
     weight = exposure / longest
     covered = (weight > 0.5) & (counts > 0)

@@ -268,7 +268,7 @@ def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArra
 
     In a pixel with s expected counts of the detection and b of everything else, a photon belongs to the detection with
     the probability s / (s + b). The sum of this probability over all photons is exactly the number of fitted counts.
-    The owner is the source (label of the photons) with the largest part of this sum. A stamp holds at most one
+    The owner is the source whose photons (by their src_id) have the largest part of this sum. A stamp holds at most one
     detection.
 
     Returns three arrays (detection,): the owner's src_id (0 = there is only background); the purity, which is the

@@ -59,7 +59,7 @@ class Fit(Rows):
 
 @dataclass(frozen=True)
 class _Batch(Rows):
-    """Pixels with counts of several stamps, (stamp, entry); short rows are padded with 0 counts and background 1."""
+    """The pixels of several stamps that hold counts, (stamp, entry); rows are padded with 0 counts, background 1."""
 
     counts: Floats
     background: Floats

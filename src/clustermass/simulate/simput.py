@@ -304,7 +304,7 @@ class ArrivingSpectra:
 
 
 def _spectrum_hdu(spectra: ArrivingSpectra) -> fits.BinTableHDU:
-    """Return the FITS extension SPECTRUM; its names have a fixed length, which libsimput needs."""
+    """Return the FITS extension SPECTRUM; the names of spectra have a fixed length, which libsimput needs."""
     energies, vector = np.broadcast_to(ENERGY_KEV, spectra.density.shape), f"{len(ENERGY_KEV)}E"
     columns = [
         fits.Column("ENERGY", vector, unit="keV", array=energies.astype(np.float32)),

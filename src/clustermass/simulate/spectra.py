@@ -159,7 +159,7 @@ def plasma_power(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
 
 
 def cooling_function(kt_kev: ArrayLike) -> FloatArray:
-    """Return the power in 0.5-2 keV (rest frame) of Comparat et al. 2020, erg cm3/s, at `kt_kev` (0.2-20 keV)."""
+    """Return the cooling function of Comparat et al. 2020 in 0.5-2 keV (rest frame), erg cm3/s, at kT of 0.2-20 keV."""
     log_kt, log_power = _cooling_table()
     return np.exp(np.interp(np.log(np.asarray(kt_kev, dtype=float)), log_kt, log_power))
 

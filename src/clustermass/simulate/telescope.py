@@ -104,9 +104,10 @@ def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
 class KingPsf:
     """King point-spread function (1 + (r / core)^2)^-slope, cut at `radius_max_arcsec` and normalised to one inside.
 
-    Its fields are the keys of the config block `psf`. At photon energy E the core radius is `core_arcsec` (E / 1
-    keV)^`energy_slope`, and the profile scales with it. The default core of 7.6 arcsec and slope of 1.5 give eROSITA's
-    half-energy width of 26 arcsec, averaged over the field of view (Predehl et al. 2021), and wings that fall as r^-3.
+    Its fields are the keys of the config block `psf`. At photon energy E the core radius is `core_arcsec` times
+    (E / 1 keV)^`energy_slope`, and the profile scales with it. The default core of 7.6 arcsec and slope of 1.5 give
+    eROSITA's half-energy width of 26 arcsec, averaged over the field of view (Predehl et al. 2021), and wings that fall
+    as r^-3.
     """
 
     core_arcsec: float
