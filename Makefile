@@ -35,7 +35,7 @@ test: environment
 	@$(PYTEST) -m "not long"
 
 test-all: environment
-	@$(PYTEST) -m "not brief"
+	@$(PYTEST)
 
 campaign: environment
 	@CLUSTERMASS_FUZZ_CASES=2400 CLUSTERMASS_HOSTILE_CASES=2000 CLUSTERMASS_KILLS=20 CLUSTERMASS_CAMPAIGN=results/campaigns \

@@ -257,6 +257,7 @@ def variants(data, name):
         yield data.isel({variable.dims[0]: slice(0, stop)})
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("file", ["ensemble.nc", "domain.nc"])
 def test_variables_of_any_kind_end_in_a_result_or_a_sentence(experiment, file):  # noqa: F811

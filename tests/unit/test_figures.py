@@ -73,6 +73,7 @@ def test_a_failure_while_writing_leaves_no_half_figure(tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_smallest_samples_are_drawn(tmp_path: Path) -> None:
     make_inputs(tmp_path, {"train": 2, "val": 1, "test": 1}, n_detection=3, n_observed=1)
     for name in FIGURES:

@@ -94,6 +94,7 @@ def test_images_as_large_as_the_box_cover_it_to_its_edges(tmp_path):
         assert found["covered_fraction"].values == pytest.approx(share, abs=0.13 * (share < 1))
 
 
+@pytest.mark.long
 def test_images_off_the_cluster_displace_no_photon_by_more_than_half_a_pixel(tmp_path):
     """Three degrees to the West at Dec 60 the image's North is turned by 2.6 deg: the sum stays, pixels nearly so."""
     columns = photons()

@@ -186,6 +186,7 @@ def test_a_file_that_memory_lacks_the_room_for_is_refused(path):
     refused(r"x\.nc: needs 0\.064 GB of memory", read_netcdf, path, memory=50_000_000)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1])
 def test_no_damage_of_a_file_without_a_seal_ends_the_process(path, seed):
     content, rng, ends = path.read_bytes(), np.random.default_rng(seed), {"result": 0, "InputError": 0}

@@ -147,6 +147,7 @@ def test_members_side_by_side_have_losses_of_their_own_alone():
         assert mapped.network.residual_sd is None
 
 
+@pytest.mark.long
 def test_without_side_inputs_the_redshift_has_no_influence():
     """`side_inputs: []`, and exposure alone: the mass follows from the image alone."""
     for names in ([], ["log_exposure"]):

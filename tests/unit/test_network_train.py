@@ -151,6 +151,7 @@ def test_what_isnt_finite_in_the_data_is_reported_before_training():
 SIDE_BY_SIDE = network_block([4, 4, 8], [16], ["z", "log_z"], dropout=0.2), RECIPE | {"keep": "best"}, 1
 
 
+@pytest.mark.long
 def test_members_side_by_side_are_those_trained_alone_but_for_rounding():
     """Members under `jax.vmap`, as on a GPU, but here on a CPU."""
     data = sky(64, 1), sky(40, 2)
@@ -164,6 +165,7 @@ def test_members_side_by_side_are_those_trained_alone_but_for_rounding():
             np.testing.assert_allclose(mapped.network.weights[name], array, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.long
 def test_members_side_by_side_go_on_from_different_epochs(tmp_path, monkeypatch):
     """A kill between two writes leaves members at different epochs; one is even finished."""
     data, left = (sky(64, 1), sky(40, 2)), Checkpoints(tmp_path, {}, every_s=0.0)

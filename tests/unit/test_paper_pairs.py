@@ -82,6 +82,7 @@ def test_only_common_test_clusters_count(tmp_path):
     assert (row["n"], row["scatter_ratio"]) == (200, pytest.approx(1.0))
 
 
+@pytest.mark.long
 def test_intervals_hold_the_true_ratio_two_times_in_three(tmp_path):
     """Scatters truly 1.1 apart: 41 of 60 intervals hold that on average; below 30 or above 52 once in 500."""
     rng = np.random.default_rng(4)

@@ -6,6 +6,11 @@ import pytest
 from runs import finished_run
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with tests that need no finished run: one process plans while the other makes that run."""
+    items.sort(key=lambda item: item.path.name != "test_rerun_matrix.py")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """Return the folder of a finished test run, which tests must not change. Its name has a space and an umlaut.

@@ -87,11 +87,6 @@ def nearby(value, schema):
     return f"{value}_2" if isinstance(value, str) else None
 
 
-def first_keys(keys, table):
-    """Return the first of the keys of each entry of docs/regenerate.yaml."""
-    return {str(entry["keys"]): key for key in reversed([*keys]) for entry in [entry_of(key, table)]}.values()
-
-
 def key_faults(repository, folder, only=("*",)):
     """Return for each key that matches `only` the differences between Snakemake's plan and docs/regenerate.yaml."""
     table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))

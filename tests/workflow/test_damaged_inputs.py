@@ -103,6 +103,7 @@ def last_log_line(job):
     return Path(job["log"][0]).read_text().splitlines()[-1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", [half, empty, not_finite])
 def test_a_damaged_input_is_refused_by_its_name_and_nothing_is_made_of_it(jobs, results, damage):
     tried, wrong = set(), []

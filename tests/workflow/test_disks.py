@@ -94,6 +94,7 @@ def test_a_training_goes_on_without_checkpoints_where_the_disk_is_full(mounted, 
     assert [record.message.count("No space left on device") for record in caplog.records] == [1]
 
 
+@pytest.mark.long
 @pytest.mark.workflow
 def test_a_run_on_a_full_disk_says_so_and_goes_on_once_there_is_room(mounted, finished, tmp_path):
     folder = clone(mounted(tmp_path / "kleine Plätze", size=200 * MB), finished)

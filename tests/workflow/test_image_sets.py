@@ -12,7 +12,7 @@ from runs import ROOT, jobs, snakemake
 
 from clustermass.io.netcdf import read_netcdf
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 RUN = "results/test/other"
 MASSES = f"{RUN}/observed/tiny_observed/masses.fits"
 SCALED = {"scale_to_redshift": 0.3, "bands": 1}

@@ -56,6 +56,7 @@ use rule * from clustermass as clustermass_*
 """
 
 
+@pytest.mark.long
 @pytest.mark.workflow
 def test_the_workflow_is_a_module_taken_from_git(tmp_path, monkeypatch):
     folder = clone(tmp_path / "clone")

@@ -27,7 +27,7 @@ from rerun import (
     rule_name,
     rules,
 )
-from rerun_keys import TABLE, all_leaves, entry_of, first_keys, key_faults, read_faults
+from rerun_keys import TABLE, all_leaves, entry_of, key_faults, read_faults
 
 pytestmark = pytest.mark.workflow
 FIELD = (
@@ -89,11 +89,6 @@ def test_every_key_makes_anew_just_what_the_table_says(tmp_path):
     assert key_faults(ROOT, tmp_path) == []
 
 
-@pytest.mark.brief
-def test_the_first_key_of_each_entry_makes_anew_just_what_the_table_says(tmp_path, table):
-    assert key_faults(ROOT, tmp_path, first_keys(all_leaves(), table)) == []
-
-
 def test_the_table_of_the_page_is_that_of_the_entries():
     command = [sys.executable, str(ROOT / "docs" / "regenerate.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -118,6 +113,7 @@ def test_every_module_changes_the_hash_of_just_the_rules_whose_scripts_import_it
     assert [*module_faults(repository, folder)] == []
 
 
+@pytest.mark.long
 def test_every_script_is_the_cause_for_the_rules_that_it_serves_alone(repository, folder):
     defined, _ = ask(repository, folder, request("rules"), request("finish"))
     scripts = sorted((repository / "workflow" / "scripts").glob("*.py"))

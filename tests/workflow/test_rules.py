@@ -33,6 +33,7 @@ def overlay(directory, url, **entry):
     return ["--configfile", str(ROOT / "config/test.yaml"), str(directory / "mine.yaml")]
 
 
+@pytest.mark.long
 def test_files_come_when_the_rule_is_asked_for_and_only_then(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     content = gzip.compress(table(542))
@@ -96,6 +97,7 @@ def test_a_packed_ensemble_alone_gives_the_same_catalogue(finished, tmp_path):
     assert ours.meta["ENSHASH"] in printed
 
 
+@pytest.mark.long
 def test_the_rule_packs_when_asked_for_by_name(finished, tmp_path):
     planned = jobs(snakemake(finished, "-n", "--", "pack"))
     assert {rule for rule in planned if rule != "total"} == {"pack", "pack_ensemble"}
@@ -109,6 +111,7 @@ def test_the_rule_packs_when_asked_for_by_name(finished, tmp_path):
 pytestmark = pytest.mark.workflow
 
 
+@pytest.mark.long
 def test_the_page_is_made_when_asked_for_by_name(finished, tmp_path):
     assert "paper_page" not in jobs(snakemake(finished, "-n"))
     planned = jobs(snakemake(finished, "-n", "--", "paper"))

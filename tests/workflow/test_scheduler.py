@@ -34,6 +34,7 @@ rule one:
 """
 
 
+@pytest.mark.long
 def test_one_look_at_each_end_of_a_step_and_one_each_second(tmp_path):
     (tmp_path / "Snakefile").write_text(SNAKEFILE.format(rules=str(RULES), steps=STEPS))
     begin = time.monotonic()

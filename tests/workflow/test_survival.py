@@ -42,6 +42,7 @@ def assert_as_uninterrupted(folder, finished):
         assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
 
 
+@pytest.mark.long
 def test_sigterm_ends_after_the_running_step_and_nobody_else_comes_between(folder, finished):
     with start(folder, *EVALUATED) as process:
         step = frozen_step(folder, process)
@@ -123,6 +124,7 @@ def test_an_edited_intermediate_re_runs_what_is_made_of_it_and_nothing_else(fini
     assert not {"calibrate", "train_member", "aggregate_ensemble", "fit_baselines", "fit_ood"} & rules
 
 
+@pytest.mark.long
 def test_a_damaged_intermediate_is_named_and_made_again_once_it_is_deleted(folder, finished):
     content = (finished / OOD).read_bytes()
     (folder / OOD).write_bytes(content[: len(content) // 2])
