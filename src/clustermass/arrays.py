@@ -29,7 +29,6 @@ class Rows:
         return type(self)(**{name: values[rows] for name, values in vars(self).items()})
 
     def __len__(self) -> int:
-        """Return the number of rows."""
         return len(next(iter(vars(self).values())))
 
 
@@ -66,7 +65,7 @@ def bisect(
 
 
 def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> FloatArray:
-    """Return unit vectors (..., 3) that point to positions (...) in deg, such as right ascension and declination."""
+    """Return unit vectors to positions in deg, which may have any shape; their components are along a new last axis."""
     lon, lat = np.radians(longitude), np.radians(latitude)
     cosine = np.cos(lat)
     return np.stack([cosine * np.cos(lon), cosine * np.sin(lon), np.sin(lat)], axis=-1)

@@ -1,4 +1,4 @@
-"""The mass catalogue of a field: its header, the clusters' names, and the same table in four formats."""
+"""The mass catalogue of a field: its header, the names of its clusters, and its files in four formats."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CataloguePaths(NamedTuple):
 
     @classmethod
     def beside(cls, fits: Path) -> CataloguePaths:
-        """Return the path `fits` with the ending of each format: .fits, .vot, .ecsv and .nc."""
+        """Return four paths that differ from `fits` only in their endings: .fits, .vot, .ecsv and .nc."""
         return cls(*map(fits.with_suffix, (".fits", ".vot", ".ecsv", ".nc")))
 
 
@@ -79,10 +79,11 @@ def header_cards(
     p: FloatArray,
     prior: MassPrior | None,
 ) -> Cards:
-    """Return the header cards of a mass catalogue: origin, definition of mass, training sample, calibration, `p`.
+    """Return the header cards of a mass catalogue: origin, definition of mass, training sample and calibration.
 
-    `members` is the number of networks, and `p` (cluster,) are the clusters' p-values, column OOD_P. The card FLATFLR
-    is written only if there is a `prior`, the mass distribution of the training sample.
+    `members` is the number of networks. `p` (cluster,) are the values of the column OOD_P; the card OODSAMP is computed
+    from them. `prior` is the mass distribution of the training sample, or None for a catalogue without the columns
+    LOGM500_FLAT*, which gets no card FLATFLR.
     """
     sample = sample_p(p, ood_model.number)
     return {
@@ -121,7 +122,7 @@ def _conformal_cards(calibration: Calibration) -> Cards:
 
 
 def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
-    """Return two cards, the lowest and highest value of a quantity in training; none for NaN, which FITS can't hold."""
+    """Return two cards: the lowest and highest value of a quantity in training; none for NaN, which FITS can't hold."""
     low, high = ends
     return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}
 
@@ -132,8 +133,8 @@ def write_catalogue(
     """Write the mass catalogue in four formats; missing numbers are NaN.
 
     `columns` are those of `clustermass.io.products.MASSES`, (cluster,) each; only optional columns may be missing.
-    `cluster` (cluster,) holds the ids of the clusters, which are the coordinate of the netCDF file. `header` is made by
-    `header_cards`, and `made_by` by `clustermass.io.provenance.provenance`.
+    `cluster` (cluster,) holds the ids of the clusters, which become the coordinate `cluster` of the netCDF file.
+    `header` is made by `header_cards`, and `made_by` by `clustermass.io.provenance.provenance`.
     """
     inputs = made_by.get("input_sha256", {}).values()
     cards = {
@@ -171,7 +172,7 @@ def _write_ecsv(table: Table, path: Path) -> None:
 
 
 def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:
-    """Write a VOTable, with header and provenance as INFO; numbers are texts that are read back to the same bits."""
+    """Write a VOTable, with header and provenance as INFO. Numbers become texts that are read back to the same bits."""
     plain = table.copy()
     # bytes get the VOTable datatype char; str would get unicodeChar, which not every reader understands
     plain.convert_unicode_to_bytestring()
@@ -192,6 +193,6 @@ def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], p
 
 def _info(name: str, value: str, comment: str | None = None) -> Info:
     info = Info(name=name, value=value)
-    info.ID = None  # astropy would set the name, but ids are unique, and input files may share a name
+    info.ID = None  # astropy would set it to the name, but ids must be unique, and several elements may have one name
     info.content = comment
     return info

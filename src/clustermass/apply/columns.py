@@ -19,14 +19,15 @@ CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for l
 PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
 #: FLAG_EDGE is set if a smaller share of what the networks see was exposed, because an edge of the field cuts the image
 COVERED_MIN = 0.95
-#: ML_EXP is an exposure at one place, training exposures are means over boxes: it may leave their range by this factor
+#: FLAG_RANGE allows ML_EXP to leave the range of training exposures by this factor, because ML_EXP is the exposure at
+#: one place, and exposures in training are means over boxes
 POINT_EXPOSURE = 1.1
 
 
 def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
     """Return means and standard deviations, in dex, of the recalibrated mixture's Gaussians, (member, cluster).
 
-    The standard deviations include the part from the redshift's error.
+    The standard deviations include the uncertainty due to the redshift's error.
     """
     centre, width = calibration.recalibration.components(predicted.member_mu, predicted.member_sigma)
     return centre, np.hypot(width, predicted.sigma_redshift)
@@ -35,7 +36,8 @@ def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[
 def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
     """Return the columns LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
 
-    The calibration's scale multiplies the aleatoric and epistemic sigma; its floor is added to the aleatoric sigma.
+    The calibration's scale multiplies both the aleatoric and the epistemic sigma. Its floor is added in quadrature to
+    the aleatoric sigma only.
     """
     again = calibration.recalibration
     aleatoric, epistemic = again.sigma(predicted.sigma_aleatoric), again.scale * predicted.sigma_epistemic
@@ -54,11 +56,11 @@ def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, F
 
 
 def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> FloatArray:
-    """Return the part of the redshifts' standard errors beyond those of the training clusters, float64 (cluster,).
+    """Return the part of the redshifts' standard errors that exceeds those of the training clusters, (cluster,).
 
     The networks' sigma includes the redshift errors of the training clusters already. The root mean square of these
-    errors over 1 + z is `trained`. The excess is therefore sqrt(error^2 - (trained (1 + z))^2), or 0 if the error is
-    smaller: exact redshifts don't make sigma any smaller.
+    errors, each divided by 1 + z, is `trained`. The excess is therefore sqrt(error^2 - (trained * (1 + z))^2), or 0 if
+    `error` is smaller than trained * (1 + z): exact redshifts don't reduce sigma.
     """
     return np.sqrt(np.maximum(error**2 - (trained * (1 + redshift)) ** 2, 0.0))
 
@@ -68,7 +70,8 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
 
     FLAG_RANGE has a bit for each quantity outside its training range; a missing quantity (NaN) sets no bit. FLAG_NOCAT
     is 1 if the catalogue lacks a measurement (count rate, extent or background) that the networks use. The networks
-    then use none of these measurements, as they were trained to do, and sigma is wider.
+    then use none of the three. They learned this in training, where the three are left out at random, and predict a
+    wider sigma.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = mass

@@ -37,7 +37,7 @@ CAUTION = (
     "one is measured on simulated clusters, whose masses are known."
 )
 _METHODS = ("network", "published", "luminosity", "count_rate")
-#: pairs of kinds of mass that are compared, first minus second; the last two are without the networks
+#: pairs of kinds of mass that are compared, first minus second; the last two don't involve the networks
 PAIRS = (
     ("network", "published"),
     ("network", "luminosity"),
@@ -63,23 +63,24 @@ def compare_published(
 ) -> None:
     """Compare an observed field's masses with published masses and with two published relations; write a JSON file.
 
-    The relations give masses from luminosity and from count rate. The file holds `n`, the number of clusters with each
-    kind of mass; `comparisons`, what `compare_masses` returns for each pair of `PAIRS` that has clusters; `pivots`,
-    the mass and redshift of the fitted offsets; `caution`, a text; `clusters`, all masses of each cluster (null = no
+    The relations give a mass from luminosity and a mass from count rate. The JSON file `comparison` holds `published`,
+    the name of the paper; `n`, the number of clusters with each kind of mass; `comparisons`, the results of
+    `compare_masses` for each pair of `PAIRS` that has clusters; `pivots`, the mass and redshift at which the offsets of
+    fits are stated; `caution`, a text about what agreement means; `clusters`, all masses of each cluster (null = no
     mass); and `provenance`. InputError if a file is missing or faulty, the field is simulated, or no cluster has both a
-    mass in `masses` and a published one.
+    mass in `masses` and a published mass.
 
     Parameters
     ----------
     masses, catalogues, realizations
-        `masses.fits` of the field; `catalogue.fits` of each realization, for count rates, luminosities and names; the
-        labels of these realizations, such as "01".
+        `masses.fits` of the field; `catalogue.fits` of each realization, for count rates, luminosities and names of
+        clusters; the names of these realizations, such as "01".
     published, block
         Table of published masses, and its block `observed.published.<field>` of the configuration. If the block sets
         `log10_m500c_min` or `log10_m500c_max`, only clusters with a published mass in this range are compared.
     relations, bootstrap, seed
-        Block `baselines`, of which `luminosity_published` and `count_rate_efeds` are used; number of resamplings for
-        all errors, and their seed.
+        Block `baselines`, of which `luminosity_published` and `count_rate_efeds` are used; number of resamplings from
+        which all errors are computed; seed of the resamplings.
     """
     table = _read_masses(masses)
     measured = _measured(table, dict(zip(realizations, catalogues, strict=True)))
@@ -222,16 +223,16 @@ def compare_masses(
 ) -> Summary:
     """Return statistics of the difference, first minus second, of two sets of log10(M500c / Msun), (cluster,).
 
-    The fit is difference = offset + slope_mass (m - `PIVOT_LOG10_M500C`) + slope_redshift q by least squares, with m
-    the mean of the two log10 masses (Bland & Altman 1986) and q = log10((1 + z) / (1 + `PIVOT_Z`)). A fit against only
-    one of the masses would get a slope from the errors of that mass. Against the mean, equal errors of both masses
+    The fit is difference = offset + slope_mass * (m - `PIVOT_LOG10_M500C`) + slope_redshift * q by least squares, with
+    m the mean of the two log10 masses (Bland & Altman 1986) and q = log10((1 + z) / (1 + `PIVOT_Z`)). A fit against
+    only one of the masses would get a slope from the errors of that mass. Against the mean, equal errors of both masses
     cause no slope. Clusters where a mass or the redshift isn't finite are left out.
 
     The result holds the number of clusters `n`; `mean_dex`, `median_dex`, `scatter_dex` (standard deviation),
     `nmad_dex` (scatter by the median absolute deviation) and `rms_dex`; and `fit`, which holds `offset_dex` at the
     pivots, `slope_mass` (dex per dex), `slope_redshift` (dex per dex of 1 + z) and `scatter_dex` about the fit. Each
-    value has a 68 % interval `<name>_ci68` and a standard error `<name>_error`, by a bootstrap that draws single
-    clusters `resamplings` times. With fewer than `MIN_CLUSTERS` clusters all values except `n` are None.
+    value has a 68 % interval `<name>_ci68` and a standard error `<name>_error`, from `resamplings` bootstrap samples of
+    single clusters. With fewer than `MIN_CLUSTERS` clusters all values except `n` are None.
     """
     finite = np.isfinite([first, second, redshift]).all(axis=0)
     first, second, redshift = first[finite], second[finite], redshift[finite]
@@ -251,7 +252,7 @@ def compare_masses(
 
 
 def _moments(difference: FloatArray) -> FloatArray:
-    """Return mean, median, standard deviation, NMAD and rms of differences (cluster,)."""
+    """Return mean, median, standard deviation, scatter by the median absolute deviation, and rms of differences."""
     median = np.median(difference)
     nmad = _SIGMA_PER_MAD * np.median(np.abs(difference - median))
     return np.array([difference.mean(), median, difference.std(), nmad, np.sqrt(np.mean(difference**2))])
@@ -269,9 +270,10 @@ def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
 
 
 def _stated(names: tuple[str, ...], values: FloatArray, resampled: FloatArray) -> Summary:
-    """Return each value with its 68 % interval and standard error by name; all are None if `values` is empty.
+    """Return by name each of `values`, its 68 % interval and its standard error; all are None if there are no `values`.
 
-    Numbers are rounded to six decimals, because further digits depend on the machine.
+    Intervals and errors are those of `resampled` (resampling, value). Numbers are rounded to six decimals, because
+    further digits depend on the machine.
     """
     if not values.size:
         return {f"{name}{suffix}": None for name in names for suffix in ("", "_ci68", "_error")}

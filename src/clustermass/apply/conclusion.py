@@ -1,4 +1,4 @@
-"""The last lines in the log of a mass catalogue: numbers of masses and flags, assumptions, unusual samples."""
+"""The last lines in the log of a mass catalogue: numbers of masses and flags, assumptions, warnings."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from clustermass.io.log import LOGGER
 if TYPE_CHECKING:
     from clustermass.config.models import Cosmology
 
-#: a warning is logged if so many flags, or more, are less probable than this in a sample like the training clusters
+#: a warning is logged if the number of flagged clusters has at most this p-value in a sample like the training clusters
 UNUSUAL_P = 1e-3
 #: a warning is logged if more than this share of the clusters is outside the training range of a quantity
 _OUTSIDE_SHARE = 0.1
 #: redshifts of two rows count as equal if they differ by at most this times 1 + z, or by three times their error
 _SAME_REDSHIFT = 0.01
-#: clusters whose neighbours are looked for at once
+#: number of clusters whose neighbours are searched at once
 _AT_ONCE = 10_000
 #: largest number of clusters that one line of the log names
 _NAMED = 10
@@ -107,8 +107,9 @@ def _warn_of_range(bits: NDArray[Any]) -> None:
 
 
 def split_clusters(columns: Mapping[str, NDArray[Any]], cosmology: Cosmology) -> list[tuple[int, int]]:
-    """Return the pairs of rows that may be one cluster: at equal redshifts and less than the larger R500 apart.
+    """Return the pairs of rows that may be one cluster.
 
+    Their redshifts are equal (`_SAME_REDSHIFT`), and their distance on the sky is below the larger of the two R500.
     Only rows with masses are compared.
     """
     rows = np.flatnonzero(np.isfinite(columns["LOGM500"]))
@@ -145,6 +146,6 @@ def _names(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.bool_]) -> str:
 
 
 def _columns_taken(catalogue: Path) -> str:
-    """Return the text in the header of `catalogue.fits` that lists the user's columns in use; "" if simulated."""
+    """Return the text in `catalogue.fits` that says which columns of the user's table are used; "" if simulated."""
     with opened_fits(catalogue) as hdus:
         return str(hdus[1].header.get("COLUMNS", ""))

@@ -63,8 +63,8 @@ def masses_of_field(
     events
         Event lists of the field, eSASS or SIXTE, or images of it in the energy bands of the networks.
     catalogue, columns, catalogue_bands
-        Table with at least a position (ICRS) and a redshift for each cluster; our column name -> the table's, where
-        they differ; edges in eV of the table's energy bands, if it has several.
+        Table with at least a position (ICRS) and a redshift for each cluster; map from our column names to the table's,
+        where they differ; edges in eV of the table's energy bands, if it has several.
     ensemble
         Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and `members/*.safetensors`), or
         that ensemble packed into a file by `Ensemble.save`.

@@ -19,12 +19,12 @@ FLAT = tuple(column.name for column in MASSES if column.name.startswith("LOGM500
 MEAN_DEGREE, SPREAD_DEGREE = 3, 2
 #: with fewer training clusters no distribution is fitted
 MIN_CLUSTERS = 50
-#: the spread at any redshift is at least this share of the whole sample's, and this many dex
+#: the spread at any redshift is at least this share of the spread of the whole sample, and at least this many dex
 LEAST_SPREAD, LEAST_SPREAD_DEX = 0.2, 0.01
-#: the divisor is at least this share of the density's maximum at that redshift, because the density is unknown where
-#: training had hardly any cluster
+#: the divisor is at least this share of the density's maximum at the same redshift, because the density is unknown
+#: where training had hardly any cluster
 FLOOR = 0.01
-#: numbers of points at which the shape is tabulated, and of each cluster's mass grid
+#: number of points at which the shape is tabulated, and number of points of each cluster's mass grid
 SHAPE_POINTS, GRID_POINTS = 2048, 1024
 #: the mass grid extends this many standard deviations beyond the means of the components. The division can raise the
 #: tails by a factor of up to 1 / FLOOR, and they still end inside the grid
@@ -43,7 +43,7 @@ class MassPrior:
     mean: FloatArray  #: coefficients of a polynomial in ln z, dex, highest power first
     spread: FloatArray  #: the same for the spread
     least_spread: float  #: dex
-    log_redshift: tuple[float, float]  #: lowest and highest ln z in training; beyond, the nearer one is used
+    log_redshift: tuple[float, float]  #: lowest and highest ln z in training, which replace lower and higher values
     places: FloatArray  #: standardised mass (mass - mean) / spread, (point,)
     shape: FloatArray  #: density f at `places`, (point,)
 
@@ -91,7 +91,7 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
     """Return the mass distribution of the training clusters in `ensemble.nc`, by `MassPrior.fit`.
 
     InputError if the file is missing, lacks a variable or has fewer than `MIN_CLUSTERS` training clusters with a mass;
-    also if training weighted the clusters by mass, because the networks then learned another mass distribution.
+    also if training weighted the clusters by mass, because the networks then learned another distribution.
     """
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
     if "weighting" in table.attrs:
@@ -119,7 +119,7 @@ def flat_columns(
 ) -> dict[str, FloatArray]:
     """Return the columns `FLAT`: mean, standard deviation and quantiles (cluster,) for a flat prior in log10 M500c.
 
-    The networks predict p(m | image, z), proportional to p(image | m, z) p(m | z, training). Dividing by the second
+    The networks predict p(m | image, z), proportional to p(image | m, z) * p(m | z, training). Dividing by the second
     factor (`MassPrior.divisor`) and normalising again leaves the likelihood p(image | m, z) of a cluster that was
     selected as the training clusters were. `centre` and `width` (member, cluster) are means and standard deviations, in
     dex, of the Gaussian components of each predicted distribution. The redshifts (cluster,) are positive.

@@ -64,15 +64,16 @@ def infer_observed(
 ) -> None:
     """Predict the masses of an observed field and write its catalogue in four formats.
 
-    The error is LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e are
-    recalibrated; s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the part of the
-    redshift's error that exceeds the errors of the training redshifts (`excess_error`). Quantiles are those of the
-    recalibrated mixture of the members' Gaussians with s_z added in quadrature to each. Conformal intervals use the
-    ensemble's own sigma without s_z, because they were calibrated with it on validation clusters, whose redshifts have
-    errors too. A cluster without redshift has a row in the catalogue, but no mass (NaN, FLAG_NOZ).
+    The total error is given by LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e
+    are recalibrated. The part s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the
+    part of the redshift's error that exceeds the errors of the training redshifts (`excess_error`). Quantiles are those
+    of the recalibrated mixture of the members' Gaussians, with s_z added in quadrature to the sigma of each. Conformal
+    intervals use the ensemble's sigma before recalibration and without s_z, because they were calibrated with this
+    sigma on validation clusters, whose redshifts have errors, too. A cluster without redshift has a row in the
+    catalogue, but no mass (NaN, FLAG_NOZ).
 
     InputError if a file is missing or damaged, files belong to different fields or preprocessings, the field has no
-    cluster, or there are too few training clusters for the mass distribution that `flat` divides out.
+    cluster, or `mass_prior` is `flat` and there are too few training clusters for their mass distribution.
 
     Parameters
     ----------
@@ -87,10 +88,11 @@ def infer_observed(
     output
         Catalogue to write, .fits; .vot, .ecsv and .nc are written beside it.
     simulated
-        Whether the field is simulated: names then begin with "SIM", and the header says so. Images that are marked as
-        simulated count as well.
+        Whether the field is simulated: names then begin with "SIM", and the header says so. A field whose images are
+        marked as simulated counts as simulated in any case.
     cosmology, acronym, device
-        Cosmology of the training sky, for the header; acronym of the survey, for observed clusters; auto, cpu or gpu.
+        Cosmology of the training sky, for the header; acronym of the survey, with which names of observed clusters
+        begin; device that applies the networks: auto, cpu or gpu.
     mass_prior
         `flat` adds the columns LOGM500_FLAT* (see `mass_prior.flat_columns`); `training` doesn't.
     made_by
@@ -166,7 +168,7 @@ class AppliedEnsemble:
         return covered_fraction(exposure, ra, dec, shown, float(recipe.get("circle_arcsec") or np.inf))
 
     def columns(self, field: xr.Dataset, name: str) -> Columns:
-        """Return the columns of the mass catalogue that come from images, (cluster,) each.
+        """Return the columns of the mass catalogue, (cluster,) each, except NAME and those from `catalogue.fits`.
 
         `field` holds preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't
         finite; the message begins with `name`.
@@ -187,7 +189,7 @@ class AppliedEnsemble:
         acronym: str,
         made_by: Mapping[str, Any],
     ) -> None:
-        """Write the mass catalogue of a field from `parts`, results of `columns`, and each realization's catalogue."""
+        """Write the mass catalogue of a field from `parts` (results of `columns`) and each realization's catalogue."""
         listed = list(parts)
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
         order = _order(columns["REALIZATION"], columns["ID_SRC"])
@@ -246,9 +248,9 @@ def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[
 
 
 def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
-    """Return published masses (`REFERENCE`) and ids (`IDENTITY`) in the realizations' catalogues, (cluster,) each.
+    """Return the columns `REFERENCE` (masses) and `IDENTITY` (ids, names) of the realizations' catalogues, (cluster,).
 
-    NaN or "" = none; columns of ids without any text are left out.
+    A missing mass is NaN, and a missing id or name is "". A column of `IDENTITY` in which all are missing is left out.
     """
     number = columns["ID_SRC"]
     found: Columns = {name: np.full(number.size, np.nan) for name in REFERENCE}

@@ -65,12 +65,12 @@ _LIKENESS = str.maketrans(
 def read_table(path: Path) -> Table:
     """Read the first table of a file: all rows and columns, missing cells masked.
 
-    The content of the file tells its format: FITS, VOTable, ECSV, a table of the CDS or of IPAC, or lines of cells
-    between commas, semicolons, tabs, bars or blanks (also as VizieR and TOPCAT write them, also with decimal commas).
-    The file may be packed by gzip, bzip2 or xz. A column that can't be read is left out with a warning. Names of
-    columns and texts are turned into printable ASCII. A column of sky coordinates becomes two columns, RA and DEC. A
-    table that has only Galactic coordinates gets RA and DEC, too. InputError if there is no such file, it is
-    truncated, damaged or of another kind, or the table has no row.
+    The content of the file tells its format: FITS, VOTable, ECSV, a table of the CDS or of IPAC, or lines of cells,
+    which are separated by commas, semicolons, tabs, bars or blanks. Lines of cells may be as VizieR and TOPCAT write
+    them, and may hold decimal commas. The file may be packed by gzip, bzip2 or xz. A column that can't be read is left
+    out with a warning. Names of columns and texts are turned into printable ASCII. A column of sky coordinates becomes
+    two columns, RA and DEC. A table that has only Galactic coordinates gets RA and DEC, too. InputError if there is no
+    such file, it is truncated, damaged or of another kind, or the table has no row.
     """
     path = Path(path)
     if path.is_dir():
@@ -91,7 +91,7 @@ def read_table(path: Path) -> Table:
 
 
 def _unpacked(path: Path, size: int | None = None) -> bytes:
-    """Return the first `size` bytes of a file's unpacked content; None = all, if memory has the room."""
+    """Return the first `size` bytes of a file's unpacked content (None = all); InputError if damaged or too large."""
     try:
         with path.open("rb") as stream:
             source = unpacked(stream)
@@ -209,7 +209,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _read_cells(path: Path, lines: list[str]) -> Table:
-    """Return the table in lines of text: names, perhaps VizieR's units and dashes, and rows; comments are skipped."""
+    """Return the table in lines of text: names of columns, VizieR's lines of units and of dashes if any, and rows."""
     filled = [line for line in lines if line.strip()]
     rows = [line for line in filled if not line.startswith("#")]
     if not rows:
@@ -271,7 +271,7 @@ def _numbers(cells: list[str]) -> bool:
 
 
 def _with_points(table: Table, path: Path) -> Table:
-    """Return the table with columns of decimal commas, which were read as text, turned into numbers."""
+    """Return the table with numbers in the columns that hold decimal commas, which astropy read as texts."""
     changed = []
     for name in table.colnames:
         if table[name].dtype.kind == "U":
@@ -289,7 +289,7 @@ def _with_points(table: Table, path: Path) -> Table:
 
 
 def _without_mixins(table: Table, path: Path) -> Table:
-    """Return the table with RA and DEC (ICRS, deg) for sky coordinates, and a plain column for each `Quantity`."""
+    """Return the table with sky coordinates replaced by RA and DEC (ICRS, deg), and `Quantity` by plain columns."""
     plain = Table(meta=table.meta)
     for name in table.colnames:
         cells = table[name]

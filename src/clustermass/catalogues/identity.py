@@ -14,7 +14,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
-    """Return the table with the first `usual` column that has unique values as ID_SRC; unchanged if there is none."""
+    """Return the table, in which ID_SRC now stands for the first of the `usual` columns with unique values, if any."""
     by_lower = {name.lower(): name for name in reversed(table.table.colnames)}
     for column in (by_lower[name.lower()] for name in usual if name.lower() in by_lower):
         named = replace(table, names={**table.names, "ID_SRC": column})
@@ -39,8 +39,8 @@ def numbering(table: CheckedTable) -> tuple[NDArray[np.int32], list[str]]:
     """Return a number for each row, int32 (rows,), and the user's ids that these numbers replace.
 
     The numbers are the user's ids if these are different whole numbers below 2^31. Otherwise they are 1, 2, 3, ... in
-    the order of the file, and the log says why. The list of replaced ids is empty if the table has none or the numbers
-    are its ids.
+    the order of the file, and the log says why. The list of replaced ids is empty if the table has no ids, or if the
+    numbers are its ids.
     """
     if "ID_SRC" not in table:
         LOGGER.info("%s: no column of ids; rows are numbered from 1", table.path)

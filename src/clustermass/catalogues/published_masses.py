@@ -41,7 +41,7 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
 
     The file is one that `read_table` reads, or `tablec1.dat` of Chiu et al. (2022). For kind `table`, `columns` maps
     our column names to the user's. InputError for a missing column or a bad cell, or if the table isn't of that kind,
-    two rows have the same cluster, or a mass isn't in the unit of the kind.
+    two rows are of the same cluster, or a mass isn't in the unit that this kind of table has.
     """
     if kind not in KINDS:
         raise InputError(f"published masses: kind is {kind!r}, but must be one of: {', '.join(KINDS)}.")
@@ -67,7 +67,7 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
 
 
 def look_up(published: Published, ids: NDArray[Any], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
-    """Return the row of each cluster of a field's catalogue in a table of published masses, (cluster,); -1 = none.
+    """Return for each cluster of a field's catalogue its row in a table of published masses, (cluster,); -1 = none.
 
     Clusters are found by `ids` or by `name`, as `published.key` says. InputError if names are needed, but the catalogue
     has none (`name` is None), or if no cluster is found.
@@ -146,7 +146,7 @@ KINDS: dict[str, Kind] = {
 
 
 def _read(path: Path, *columns: str) -> tuple[NDArray[np.str_], list[FloatArray]]:
-    """Return the column Name, without the survey's acronym, and `columns` as numbers (rows,); case doesn't matter."""
+    """Return the names in the column Name, without the survey's acronym, and the `columns` as numbers, (rows,) each."""
     read = _read_tablec1(path) if path.suffix.lower() == ".dat" else read_survey_table(path)
     # FITS and VOTable allow no dot in a name
     table = find_columns(read, path, {name: (name, name.replace(".", "_")) for name in ("Name", *columns)})

@@ -36,12 +36,12 @@ def in_soft_band(
 
     Band 1 has columns such as ML_RATE_1; ML_RATE_0 is for all bands together. The energies of the bands are `edges_ev`,
     else those in the header's call of ermldet, else those of eRASS1's catalogue of hard sources. Rate, counts and
-    background are summed over the bands that make 0.2-2.3 keV; the exposure is the summed counts over the summed rate.
-    If no bands make 0.2-2.3 keV, or the energies of several bands are unknown, rate, counts and background are set to
-    unknown, with a warning. A single band of unknown energies is assumed to be 0.2-2.3 keV. The table is returned
-    unchanged if it has no numbered bands, or a column ML_RATE, or if the user has `named` a column for ML_RATE.
-    InputError if the table is ermldet's own list, with a row for each band, or if `edges_ev` doesn't fit the number of
-    bands.
+    background are summed over the bands that make 0.2-2.3 keV; the exposure is their sum of counts divided by their sum
+    of rates. If no bands make 0.2-2.3 keV, or the energies of several bands are unknown, rate, counts and background
+    become unknown, with a warning. A single band of unknown energies is assumed to be 0.2-2.3 keV. The table is
+    returned unchanged if it has no numbered bands, or a column ML_RATE, or if the user has `named` a column for
+    ML_RATE. InputError if the table is ermldet's own list, with a row for each band, or if `edges_ev` doesn't fit the
+    number of bands.
     """
     upper = {name.upper(): name for name in table.colnames}
     if {"ID_BAND", "ID_INST", "ML_RATE"} <= set(upper) and np.unique(np.ma.asarray(table[upper["ID_BAND"]])).size > 1:
@@ -90,7 +90,7 @@ def _bands(table: Table, path: Path, numbers: Sequence[int], edges_ev: Sequence[
 
 
 def _that_make_soft(bands: Bands) -> list[int]:
-    """Return the numbers of the bands that together make 0.2-2.3 keV, by energy; [] if there is a gap or overlap."""
+    """Return the numbers of the bands that make up 0.2-2.3 keV, sorted by energy; [] if there is a gap or overlap."""
     low, high = _SOFT_EV
     inside = [(edges, band) for band, edges in bands.items() if edges[0] < high and edges[1] <= high + _ROUNDING_EV]
     inside = sorted(one for one in inside if one[0][1] > low)
@@ -100,7 +100,7 @@ def _that_make_soft(bands: Bands) -> list[int]:
 
 
 def _mean_exposure(measured: Mapping[str, FloatArray]) -> FloatArray:
-    """Return the summed bands' exposure, (rows,): summed counts over summed rate, or the bands' mean if that fails."""
+    """Return the exposure of the summed bands, (rows,): counts / rate of the sum, or the bands' mean if that fails."""
     plain = measured["ML_EXP"].mean(axis=0)
     if not {"ML_RATE", "ML_CTS"} <= set(measured):
         return plain
@@ -108,7 +108,7 @@ def _mean_exposure(measured: Mapping[str, FloatArray]) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         by_counts = counts / rate
     lowest, highest = measured["ML_EXP"].min(axis=0), measured["ML_EXP"].max(axis=0)
-    # where the quotient is outside the bands' exposures, the rate is in other units, or rate or counts are missing
+    # where the quotient is outside the range of the bands' exposures, the rate has other units, or a number is missing
     return np.where((by_counts >= lowest) & (by_counts <= highest), by_counts, plain)
 
 

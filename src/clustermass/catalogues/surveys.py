@@ -17,7 +17,7 @@ from clustermass.catalogues.tables import CheckedTable, Synonyms, find_columns, 
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 
-#: usual names, best first (eSASS, eFEDS: Brunner, Liu, Klein et al. 2022; eRASS1: Bulbul et al. 2024)
+#: our name -> usual names, best first (eSASS, eFEDS: Brunner, Liu, Klein et al. 2022; eRASS1: Bulbul et al. 2024)
 SYNONYMS: dict[str, tuple[str, ...]] = {
     # in eRASS1, ID_SRC begins anew in every tile of the sky; where it repeats, DETUID is used
     "ID_SRC": ("ID_CAT", "ID_SRC", "ID-SRC", "IDSRC", "DETUID", "UID", "ID", "SRCID", "SOURCE_ID"),
@@ -72,7 +72,7 @@ _MEASUREMENTS = (
 
 
 def read_survey_table(path: Path, edges_ev: Sequence[float] | None = None, named: Collection[str] = ()) -> Table:
-    """Read a table as `read_table` does; in a published catalogue mask the values that mean "not measured".
+    """Read a table as `read_table` does; in a published catalogue, mask the values that mean "not measured".
 
     Columns keep their names and units. `in_soft_band`, which gets `edges_ev` and `named`, may add columns.
     """
@@ -92,7 +92,7 @@ def recognise(table: Table) -> Survey | None:
 
 
 def mask_sentinels(table: Table, path: Path) -> Table:
-    """Return the table with values masked that mean "not measured" (`_MEASUREMENTS`), and log how many these are."""
+    """Return the table in which values that mean "not measured" (`_MEASUREMENTS`) are masked; log their number."""
     checked, masked, counts = CheckedTable(table, path), table.copy(copy_data=False), {}
     for name in table.colnames:
         limits = next(((low, high) for rule, low, high in _MEASUREMENTS if rule.fullmatch(name.upper())), None)
@@ -121,9 +121,9 @@ def join_tables(
 
     Rows are joined by ID_SRC, never by name, because names differ in the last digit between two eFEDS tables for three
     of four clusters. A column that is filled in is called "<column> of <file>", and is masked where that file lacks the
-    row. Also returns the redshifts (rows,) in each further table that has some, by its file's name; NaN = none.
-    InputError for a missing column or a bad cell, or if a further table has no ID_SRC, shares none with the catalogue,
-    or gives other positions for the same ID_SRC.
+    row. Also returns, by the file's name, the redshifts (rows,) in each further table that has some; NaN = none.
+    InputError for a missing column or a bad cell, or if a further table has no ID_SRC, has no row in common with the
+    catalogue, or gives other positions for the same ID_SRC.
     """
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
     redshifts: dict[str, FloatArray] = {}
@@ -149,7 +149,7 @@ def join_tables(
 def _further(
     catalogue: CheckedTable, path: Path, synonyms: Synonyms, edges_ev: Sequence[float] | None
 ) -> tuple[CheckedTable, NDArray[np.int64]]:
-    """Return a further table, and for each row of the catalogue the row in that table, (rows,), -1 = none."""
+    """Return a further table, and for each row of the catalogue that table's row with the same ID_SRC; -1 = none."""
     catalogue.require({"ID_SRC": "to join further tables by"}, "catalogue_columns")
     other = find_columns(read_survey_table(path, edges_ev), path, synonyms)
     other = identified(other, (catalogue.names["ID_SRC"], *synonyms["ID_SRC"]))

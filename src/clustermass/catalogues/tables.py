@@ -44,18 +44,16 @@ class CheckedTable:
     names: Mapping[str, str] = field(default_factory=dict)  #: our name -> the table's column
 
     def __len__(self) -> int:
-        """Return the number of rows."""
         return len(self.table)
 
     def __contains__(self, name: str) -> bool:
-        """Whether the table has a column for our name."""
         return name in self.names
 
     def _cells(self, name: str) -> Any:
         return self.table[self.names.get(name, name)]
 
     def numbers(self, name: str) -> FloatArray:
-        """Return a column as float64 (rows,), missing cells as NaN; InputError if a cell is no number or several."""
+        """Return a column as float64 (rows,), missing cells as NaN; InputError unless all others are single numbers."""
         return self._parsed(name, _number, "not a number")
 
     def _parsed(self, name: str, number_of: Callable[[str], float], complaint: str) -> FloatArray:
@@ -80,7 +78,7 @@ class CheckedTable:
         return [(cell.decode() if isinstance(cell, bytes) else str(cell)).strip() for cell in cells]
 
     def ids(self, name: str) -> list[str]:
-        """Return a column as texts, whole numbers without a point: '7' for 7, 7.0 and "7"."""
+        """Return a column as texts, in which whole numbers have no point: '7' for 7, 7.0 and "7"."""
         values = np.ma.asarray(self._cells(name))
         if values.dtype.kind != "f":
             return self.texts(name)
@@ -138,7 +136,7 @@ class CheckedTable:
     def require(self, needed: Mapping[str, str], setting: str, option: str = "") -> None:
         """Raise InputError unless there is a column for every name in `needed` (name -> the quantity in words).
 
-        The message names the config key `setting` and the command line's `option` that can name the column.
+        The message says that a column can be named by the config key `setting` and by the `option` of the command line.
         """
         if missing := [ours for ours in needed if ours not in self.names]:
             wanted = ", ".join(f"{ours} ({needed[ours]})" for ours in missing)
@@ -175,7 +173,7 @@ def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
 
 
 def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | None = None) -> CheckedTable:
-    """Return a user's table with its columns found for our names, and with numbers in our units.
+    """Return a user's table in which columns can be found by our names, and numbers are in our units.
 
     `synonyms` holds the usual names of each of our columns, best first. `given` maps our names to the user's columns,
     and takes precedence. Case doesn't matter. InputError if `given` has a name that isn't ours, or names a column that
@@ -205,7 +203,7 @@ def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
 
 
 def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
-    """Log a warning with the number of affected `rows` (bool), the first few (from 1), and `what` is true of them."""
+    """Log a warning about the `rows` (bool): their number, the first few of them (from 1), and the text `what`."""
     if rows.any():
         first = np.flatnonzero(rows)[:5] + 1
         listed = ", ".join(map(str, first)) + (", ..." if rows.sum() > 5 else "")
@@ -213,6 +211,6 @@ def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
 
 
 def find_rows(wanted: Iterable[Any], keys: Iterable[Any]) -> NDArray[np.int64]:
-    """Return the place of each wanted key in `keys`, which are unique, int64 (wanted,); -1 = not there."""
+    """Return for each wanted key its place in `keys`, which are unique, int64 (wanted,); -1 = not there."""
     row_of = {key: row for row, key in enumerate(keys)}
     return np.array([row_of.get(key, -1) for key in wanted], dtype=np.int64)

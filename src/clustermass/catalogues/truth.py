@@ -23,7 +23,7 @@ _SYNONYMS = {name: (name,) for name in (*(column.name for column in TRUTH), "M50
 _OPTIONAL = ("KT", "L500", "FLUX", "R500_ARCMIN")
 #: a log10(M500c / Msun) outside this range isn't a halo's mass, but a number in another unit
 _MASS_RANGE = (9.0, 17.0)
-#: realizations whose labels are no numbers get numbers from here on
+#: realizations whose names are no numbers get numbers from here on
 _NAMED = 2**30
 
 
@@ -32,8 +32,9 @@ def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
 
     The table has at least SRC_ID, RA, DEC, Z and LOG10_M500C or M500C, perhaps under other names (`columns`: our name
     -> the table's). Returns a row for each halo in the order of the file; KT, L500, FLUX and R500_ARCMIN are NaN where
-    the table lacks them. Without HALO_ID, haloes of different realizations (labels such as "01") count as different.
-    InputError for a missing column, a bad cell, an impossible redshift or mass, or a HALO_ID in two rows.
+    the table lacks them. `realization` is the name of their realization, such as "01". If the table has no HALO_ID,
+    haloes of different realizations count as different. InputError for a missing column, a bad cell, an impossible
+    redshift or mass, or a HALO_ID in two rows.
     """
     table = find_columns(read_table(path), Path(path), _SYNONYMS, columns)
     mass = "LOG10_M500C" if "LOG10_M500C" in table or "M500C" not in table else "M500C"
@@ -75,15 +76,15 @@ def _halo_ids(table: CheckedTable, src_id: NDArray[np.int32], realization: str) 
 
 
 def _number(realization: str) -> int:
-    """Return a number below 2^31 that identifies a realization: its label as a number ("01": 1), or a hash of it."""
+    """Return a number below 2^31 that identifies a realization: its name as a number ("01": 1), or a hash of it."""
     plain = realization.isdigit() and realization == f"{int(realization):02d}" and int(realization) < _NAMED
     return int(realization) if plain else _NAMED + zlib.crc32(realization.encode()) % _NAMED
 
 
 #: a detection matches a halo only if the halo's photons make up at least this share of the fitted counts
 MIN_PURITY = 0.2
-#: a label that isn't a halo's counts as background if less than this share of its photons lies at the detection. It
-#: can't be recognised by its number: SIXTE labels the particle background -1, but the diffuse sky like any source
+#: a label that belongs to no halo is taken for background if less than this share of its photons lies at the detection.
+#: Its number doesn't show this: SIXTE labels the particle background -1, but the diffuse sky like any source
 MIN_CONCENTRATION = 0.1
 #: number that makes a signed label of 32 bits positive when added to it
 _LABEL_SHIFT = 1 << 31

@@ -22,9 +22,10 @@ _WORDS |= {"arcmins": "arcmin", "arcminutes": "arcmin", "arcsecs": "arcsec", "ar
 
 
 def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
-    """Return the table with columns of numbers converted to our units; `names` is our name -> the table's column.
+    """Return the table with columns of numbers converted to our units; `names` maps our names to its columns.
 
-    A unit of another kind (catprep of eSASS gives EXT_LIKE the unit arcsec) is ignored, with a warning.
+    A unit of another physical kind than ours is ignored with a warning. An example is arcsec, which eSASS's catprep
+    gives to EXT_LIKE.
     """
     converted, changed, left = table.copy(copy_data=False), [], []
     for ours, theirs in names.items():
@@ -71,7 +72,7 @@ def _without_counts(unit: UnitBase) -> UnitBase:
 def angle(text: str, unit: str) -> float:
     """Return the angle in a text, in deg; NaN if there is none.
 
-    The text is a number of degrees, or an angle such as 08:26:26.5 or 08h26m26.5s in `unit`, hourangle or deg.
+    The text is a number of degrees, or an angle such as 08:26:26.5 or 08h26m26.5s, whose `unit` is hourangle or deg.
     """
     try:
         return float(text)

@@ -43,8 +43,8 @@ def read_catalogue(
     """Read a user's table of clusters, as `read_table` does, and return it with the columns of `catalogue.fits`.
 
     Columns are found by `columns` (our name -> the table's) first, then by the usual names of eSASS, eFEDS and eRASS1
-    tables (case doesn't matter; RA_CORR and DEC_CORR, where both exist, precede RA and DEC). The `further` tables, of
-    the same detections, are joined by their ids, and fill in columns that the first table lacks. Redshift, its error
+    tables (case doesn't matter; RA_CORR and DEC_CORR are preferred to RA and DEC if both exist). The `further` tables,
+    of the same detections, are joined by their ids, and fill in columns that the first table lacks. Redshift, its error
     and its kind all come from one table. A luminosity from a table whose redshift differs by more than
     `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
 
@@ -52,12 +52,13 @@ def read_catalogue(
     the number of the row, and ID_CAT holds the user's ids. `edges_ev` are the edges of the energy bands of a table
     that has several, see `clustermass.catalogues.soft_band`.
 
-    Redshifts that aren't positive and finite, and negative errors, are sentinels (-1, -99.9, -9999, inf) and count as
-    missing. Photometric redshifts with an infinite or very large error (`MAX_ERROR`) count as missing, too. For Klein
-    et al. (2022), SPEC_Z_BEST_COMB is preferred to Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts
-    without any error or kind are taken as exact. If the table lacks DET_LIKE or EXT_LIKE, every row passes any cut on
-    it (`VOUCHED_LIKELIHOOD`). No row is dropped, not even likely contaminants, which `select_clusters` can drop.
-    InputError for a missing column, a bad cell, an unknown Z_TYPE, or if none of several rows has a redshift.
+    Redshifts that aren't positive or are above `MAX_REDSHIFT`, and negative errors, are taken for values that mean
+    "unknown" (-1, -99.9, -9999, inf), and count as missing. Photometric redshifts with an infinite or very large error
+    (`MAX_ERROR`) count as missing, too. For Klein et al. (2022), SPEC_Z_BEST_COMB is preferred to Z_BEST_COMB unless
+    `columns` names a column of redshifts. Redshifts without any error or kind are taken as exact. If the table lacks
+    DET_LIKE or EXT_LIKE, every row passes any cut on it (`VOUCHED_LIKELIHOOD`). No row is dropped, not even likely
+    contaminants, which `select_clusters` can drop. InputError for a missing column, a bad cell, an unknown Z_TYPE, or
+    if none of several rows has a redshift.
 
     Returns a row for each detection in the order of the file, with the columns and units of
     `clustermass.io.products.CATALOGUE` (optional ones if the tables have them, and always Z_ORIGIN). Missing
@@ -119,7 +120,7 @@ def _find(
 
 
 def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: dict[str, FloatArray]) -> None:
-    """Log redshifts that differ between tables, and set luminosities to NaN that were computed for another redshift.
+    """Log redshifts that differ between tables, and set to NaN luminosities that were computed for another redshift.
 
     InputError if the luminosities aren't in erg/s.
     """
@@ -177,10 +178,10 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
     """Return redshifts, standard errors, kinds, and the names of the columns that the redshifts are from, (rows,) each.
 
     The table has `Z` and perhaps `Z_ERR`, `Z_TYPE` and `Z_SPEC`. A spectroscopic redshift Z_SPEC above 0 is preferred
-    to Z. A redshift is NaN where Z isn't positive and finite, or its photometric error is above `MAX_ERROR` (1 + z).
-    The error is 0 for spectroscopic redshifts and, with a warning, for photometric redshifts without an error; it is
-    NaN without a redshift. Kinds are 'spec', 'photo' or 'none'. Rows without redshift have the kind 'none' and the
-    column ''. InputError if a Z_TYPE is unknown, or none of several rows has a redshift.
+    to Z. A redshift is NaN if it isn't positive, is above `MAX_REDSHIFT`, or has a photometric error above (1 + z) *
+    `MAX_ERROR`. The error is 0 for spectroscopic redshifts and, with a warning, for photometric redshifts without an
+    error; it is NaN without a redshift. Kinds are 'spec', 'photo' or 'none'. Rows without redshift have the kind 'none'
+    and the column ''. InputError if a Z_TYPE is unknown, or none of several rows has a redshift.
     """
     values, error, kind = table.numbers("Z"), _errors(table), _kinds(table)
     origin = np.full(len(table), table.names["Z"])
@@ -217,7 +218,6 @@ def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: N
 
 
 def _no_redshift(table: CheckedTable, values: FloatArray, vague: NDArray[np.bool_]) -> str:
-    """Return the message for a table without any usable redshift."""
     distinct = list(dict.fromkeys("blank" if np.isnan(value) else f"{value:g}" for value in values.tolist()))
     held = ", ".join(distinct[:3]) + (", ..." if len(distinct) > 3 else "")
     errors = f", and column {table.names.get('Z_ERR')} errors above {MAX_ERROR:g} (1 + z)" if vague.any() else ""
@@ -255,9 +255,10 @@ def _kinds(table: CheckedTable) -> NDArray[np.str_]:
 def select_clusters(catalogue: Table, path: Path, cuts: CatalogueSelection | None) -> Table:
     """Return the rows of a catalogue from `read_catalogue` that pass every cut, and log how many each cut leaves.
 
-    `cuts` is the block `catalogue_selection` of a sky (None: all rows pass): F_CONT must be below `f_cont_max`
-    (negative values are clusters confirmed by other means; unknown values don't pass), and with `in_area90` IN_AREA90
-    must be 1. InputError if a column that a cut needs isn't there, or no row passes.
+    `cuts` is the block `catalogue_selection` of a sky; if it is None, all rows pass. F_CONT must be below `f_cont_max`.
+    Negative values of F_CONT pass, because they mark clusters that were confirmed by other means; unknown values don't
+    pass. If `in_area90` is true, IN_AREA90 must be 1. InputError if a column that a cut needs isn't there, or no row
+    passes.
     """
     limit = (cuts or {}).get("f_cont_max")
     tests: dict[str, tuple[str, np.ufunc, float]] = {}
