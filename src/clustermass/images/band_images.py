@@ -33,7 +33,7 @@ _PIXEL_BYTES, _COUNT_BYTES = 32, 100
 
 
 class BandImage(NamedTuple):
-    """One band image: counts int64 (y, x), celestial WCS, edges of the band in eV, name of the file."""
+    """One band image: counts int64 (y, x), celestial WCS, edges of the band in eV, file, and whether it's simulated."""
 
     counts: NDArray[np.int64]
     wcs: WCS
@@ -79,7 +79,7 @@ class ImagePhotons(NamedTuple):
 
 
 def are_images(paths: Sequence[str | Path]) -> bool:
-    """Whether the headers are those of count images; InputError if a file is missing, or only some hold images."""
+    """Whether files hold count images, by their headers; InputError if a file is missing, or only some hold images."""
     kinds = [_is_image(Path(path)) for path in paths]
     if any(kinds) and not all(kinds):
         image, other = paths[kinds.index(True)], paths[kinds.index(False)]
@@ -98,8 +98,8 @@ def _is_image(path: Path) -> bool:
 def read_images(path: Path) -> list[BandImage]:
     """Read all two-dimensional images of a FITS file; the band is EMIN1 to EMAX1 (keV) of the header.
 
-    InputError if there is no such file, or it is damaged or has no image, no celestial WCS, no energy band, or pixels
-    that aren't counts, which are whole numbers from 0.
+    InputError if there is no such file, or it is damaged, or it has no image, no celestial WCS, no energy band, or
+    pixels that aren't counts. Counts are whole numbers from 0 to 65535.
     """
     with opened_fits(path) as hdus:
         first = hdus[0].header
@@ -149,11 +149,11 @@ def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> f
 def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], pattern_mask: int = 15) -> ImagePhotons:
     """Return the photons of a set of band images on one pixel grid, at the centres of the pixels.
 
-    A configured band, between two of `edges_ev`, is the sum of the images inside it, which must fill it without gap or
-    overlap. Flags, patterns and good times were selected when the images were made; therefore the photons get a pattern
-    that passes `pattern_mask`. An image centred on a cluster gives the same cut-out as its event list; elsewhere
-    photons are displaced by up to half a pixel. InputError if a configured band can't be put together (all such bands
-    are named), the images don't share a grid or hold no photon, or a file is faulty (`read_images`).
+    A configured band, between two neighbouring `edges_ev`, is the sum of the images inside it, which must fill it
+    without gap or overlap. Flags, patterns and good times were selected when the images were made; therefore the
+    photons get a pattern that passes `pattern_mask`. An image centred on a cluster gives the same cut-out as the event
+    list; otherwise photons are displaced by up to half a pixel. InputError if a configured band can't be put together
+    (all such bands are named), the images don't share a grid or hold no photon, or a file is faulty (`read_images`).
     """
     images = [image for path in paths for image in read_images(Path(path))]
     _check_grids(images)

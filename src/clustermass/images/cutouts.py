@@ -33,9 +33,9 @@ _TITLE = "Counts of photons around detections, in energy bands"
 MEASURED = {"Z": "redshift", "Z_ERR": "redshift_err"} | {
     name: name.lower() for name in ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_BKG")
 }
-#: bytes for the counts of the clusters that are cut out together; what is made of them takes about as much again
+#: bytes for the counts of clusters that are cut out together; the images that are made of them take about as much again
 PART_BYTES = 100_000_000
-#: a box leaves the field if its covered fraction is below this
+#: a box counts as reaching beyond the field if its covered fraction is below this
 _WHOLE = 0.999
 
 
@@ -46,9 +46,9 @@ class Detections(NamedTuple):
     ra: FloatArray
     dec: FloatArray
     measured: dict[str, FloatArray]
-    #: of a user's field: exposure in s that replaces the map's (NaN = unknown; None = the map's), and its origin
+    #: in a user's field, exposures in s that replace those of the map (NaN = unknown; None = the map's are used)
     exposure_s: FloatArray | None
-    exp_from: NDArray[np.str_]
+    exp_from: NDArray[np.str_]  #: origin of the exposures
 
     def take(self, rows: NDArray[Any]) -> Detections:
         """Return the detections in `rows`, which are row numbers or booleans."""
@@ -58,7 +58,7 @@ class Detections(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """True mass, identity and position of each detection's halo, (clusters,); NaN and `halo_id` -1 without a halo."""
+    """True mass, id and position of each detection's halo, (clusters,); without a halo NaN, and -1 for `halo_id`."""
 
     log10_m500c: FloatArray
     halo_id: NDArray[np.int64]
@@ -79,12 +79,12 @@ def extract_images(
 ) -> None:
     """Write `images.nc` of one realization: an image of each detection above the likelihood limits in `images`.
 
-    Takes an event list of any dialect and a vignetting-corrected exposure map in s, which is scaled by the share of the
-    modules `events_block["modules"]` in the list's good time. Without a map, the exposure comes from the good time
-    intervals (the mean of the seven modules, not corrected for vignetting), and the covered fraction is the share of
-    a box's cells that hold photons. Detections whose box leaves the field are kept, with a `covered_fraction` below 1.
-    Cluster ids are `<realization>_<ID_SRC>`. An observed sky has neither `truth` nor `matches`. InputError if something
-    is wrong with a file or a setting.
+    Takes an event list of eSASS, of SIXTE or of this package, and a vignetting-corrected exposure map in s. Exposures
+    from the map are multiplied by the share of the list's good time that the modules `events_block["modules"]` have.
+    Without a map, the exposure comes from the good time intervals (the mean of the seven modules, not corrected for
+    vignetting), and the covered fraction is the share of 5 x 5 cells of a box that hold photons. Detections whose box
+    reaches beyond the field are kept, with a `covered_fraction` below 1. Cluster ids are `<realization>_<ID_SRC>`. An
+    observed sky has neither `truth` nor `matches`. InputError if something is wrong with a file or a setting.
     """
     geometry = ImageGeometry.from_config(images)
     detections = _read_detections(Path(catalogue), images, FROM_MAP if exposure is not None else GOOD_TIME)
@@ -225,7 +225,7 @@ def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
 
 
 def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.int64]) -> Labels | None:
-    """Return each detection's halo, or None without both files; InputError if only one is given or they disagree."""
+    """Return each detection's halo, or None without files; InputError if only one file is given, or they disagree."""
     if truth is None and matches is None:
         return None
     if truth is None or matches is None:

@@ -1,4 +1,4 @@
-"""Exposure maps: reading and checking them, the exposure at a position, mean and covered fraction of boxes."""
+"""Exposure maps: reading and checking them; the exposure at a position; mean exposure and covered fraction of boxes."""
 
 import re
 from dataclasses import dataclass
@@ -48,12 +48,12 @@ class ExposureMap:
     """Exposure in s as one image or several, float32 (y, x) each, with their celestial WCS."""
 
     planes: tuple[tuple[NDArray[np.float32], WCS], ...]
-    #: where images overlap, exposures are added (separate observations), or else the largest counts (tiles of a survey)
+    #: whether exposures are added where images overlap (separate observations), or the largest is taken (survey tiles)
     added: bool = False
 
     @classmethod
     def read(cls, path: Path) -> "ExposureMap":
-        """Return the map in `exposure.fits`, which `write_exposure` wrote; InputError as of `read_exposure`."""
+        """Return the map in `exposure.fits`, which `write_exposure` wrote; errors are those of `read_exposure`."""
         first = read_exposure(path)
         with opened_fits(path) as hdus:
             further = [
@@ -81,7 +81,7 @@ class ExposureMap:
 
 
 def planes(hdus: fits.HDUList) -> list[Any]:
-    """Return the two-dimensional images of a FITS file."""
+    """Return the HDUs of a FITS file that hold a two-dimensional image."""
     return [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS") == 2]
 
 
@@ -134,7 +134,7 @@ def _in_seconds(image: NDArray[np.float32], header: fits.Header, path: Path) -> 
 
 
 def _converted(image: NDArray[np.float32], unit: str, path: Path) -> NDArray[np.float32]:
-    """Return a map in s, given in the unit `unit` of its BUNIT; InputError if this is a known unit, but not of time."""
+    """Return a map in s, converted from `unit`, its BUNIT; InputError if this is a known unit, but not of time."""
     try:
         factor = units.Unit(_UNITS.get(unit.lower(), re.sub("counts|cts", "ct", unit))).to(units.s)
     except units.UnitConversionError:
@@ -167,8 +167,9 @@ def box_exposure(
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean exposure and covered fraction of boxes at positions in deg, float64 (clusters,), from a map in s.
 
-    The map is looked up at the centre of every base pixel. The mean, in s, is over the exposed part (0 = nothing is
-    exposed). The covered fraction is the share of the box with more than 5 % of the field's median exposure.
+    The map is looked up at the centre of every pixel of `images.nc`. The mean, in s, is over the exposed part; it is 0
+    if nothing is exposed. The covered fraction is the share of the box with more than 5 % of the field's median
+    exposure.
     """
     offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
@@ -190,7 +191,8 @@ def covered_fraction(
 ) -> FloatArray:
     """Return the covered fraction (clusters,), as in `box_exposure`, of squares about positions in deg.
 
-    Only the part of a square that lies inside a circle of radius `circle_arcsec` counts.
+    `half_width_arcsec` (clusters,) is half the side of each square. Only the part of a square that lies inside a circle
+    of radius `circle_arcsec` counts.
     """
     steps = (np.arange(_STEPS) - _STEPS / 2 + 0.5) * 2 / _STEPS / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(steps, steps))

@@ -1,4 +1,4 @@
-"""Celestial coordinates of images: conversion between pixels, in any frame that astropy knows, and ICRS positions."""
+"""Celestial coordinates of images: conversion between ICRS positions and pixels, in all frames that astropy knows."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ from clustermass import limits
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
 
-#: smallest and largest pixels in deg that an image can have; those of the sky of eROSITA have 1.4e-5
+#: smallest and largest possible side of a pixel in deg; eROSITA's sky pixels of 0.05" have 1.4e-5
 _PIXEL_DEG = (1e-5, 30.0)
 
 
 def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
     """Return the celestial WCS of an image, None if it has none.
 
-    InputError if its frame isn't known to astropy, latitude is the first axis, or no image has such pixels. The message
-    begins with `name`.
+    InputError if its frame isn't known to astropy, latitude is the first axis, or the size of its pixels is impossible.
+    The message begins with `name`.
     """
     for key in ("WCSAXES", "A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER"):  # the WCS takes memory for their squares
         stated = header.get(key, 0)

@@ -17,7 +17,7 @@ from clustermass.errors import InputError
 if TYPE_CHECKING:
     from clustermass.config.models import Images
 
-#: a sky pixel is 0.05"
+#: side of a sky pixel, the unit of the columns X and Y in eSASS event lists
 SKY_PIXEL_ARCSEC = 0.05
 _PIXELS_PER_DEG = 72000.0
 #: the search for photons extends this far beyond a box, against rounding errors
@@ -37,7 +37,7 @@ class ImageGeometry:
 
     @classmethod
     def from_config(cls, images: Images) -> ImageGeometry:
-        """Return the geometry of the config block `images`; InputError unless its sizes are whole pixels."""
+        """Return the geometry of the config block `images`; InputError unless its sizes are whole numbers of pixels."""
         box, rebin = int(images["box_pixels"]), int(images["base_rebin"])
         if box <= 0 or rebin <= 0 or box % (2 * rebin):
             raise InputError(f"images.box_pixels is {box}, but must be a multiple of 2 x images.base_rebin ({rebin}).")
@@ -49,7 +49,7 @@ class ImageGeometry:
 
     @property
     def base_pixels(self) -> int:
-        """Base pixels along a side of the box."""
+        """Number of base pixels along a side of the box."""
         return self.box_pixels // self.base_rebin
 
     @property
@@ -73,7 +73,7 @@ class ImageGeometry:
         return np.asarray((np.arange(self.base_pixels) - self.base_pixels / 2 + 0.5) * base_arcsec, dtype=float)
 
     def band_numbers(self, pi_ev: NDArray[Any]) -> NDArray[np.int8]:
-        """Return the energy band of each photon, -1 outside all of them, int8 of the shape of `pi_ev`."""
+        """Return the number of each photon's energy band (-1 = in none of the bands), int8 of the shape of `pi_ev`."""
         # whole eV are exact in float32, so no photon on an edge can slip to the wrong side
         edges = np.array(self.edges_ev, dtype=pi_ev.dtype)
         band = np.searchsorted(edges, pi_ev, side="right") - 1
@@ -108,7 +108,7 @@ def band_coordinates(edges_ev: Sequence[int]) -> dict[str, Any]:
 def pixel_numbers(
     band: NDArray[np.int8], j: FloatArray, i: FloatArray, shape: tuple[int, int, int]
 ) -> NDArray[np.int64]:
-    """Return the flat index of each photon inside an image of `shape` (band, y, x), from its band, row j, column i."""
+    """Return the flat indices of the photons in an image of `shape` (band, y, x), by their bands, rows j, columns i."""
     _, rows, columns = shape
     within = (band >= 0) & (j >= 0) & (j < rows) & (i >= 0) & (i < columns)
     numbers, row, column = (values[within].astype(np.int64) for values in (band, j, i))
@@ -141,11 +141,12 @@ def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Return the offsets of positions from a centre in sky pixels of 0.05", x growing to the West, y to the North.
+    """Return the offsets of positions from a centre, in sky pixels of 0.05"; x grows to the West, y to the North.
 
     This is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the native pole at the centre, in a form
-    without numerical cancellation near it. Positions are in deg, of any shape; right ascensions on both sides of 0/360
-    are neighbours. Offsets are float64, and infinite for positions at 90 deg or more, which SIN can't show.
+    without numerical cancellation near the centre. Positions are in deg, of any shape; right ascensions on both sides
+    of 0/360 are neighbours. Offsets are float64. They are infinite for positions at 90 deg or more from the centre,
+    which SIN can't show.
     """
     delta = np.radians((np.asarray(ra, dtype=np.float64) - ra0 + 180.0) % 360.0 - 180.0)
     latitude, latitude0 = np.radians(np.asarray(dec, dtype=np.float64)), np.radians(dec0)

@@ -60,7 +60,7 @@ def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
-    """Return RA in [0, 360) and Dec in deg of the photons' mean direction, the same for any division into pieces."""
+    """Return RA in [0, 360) and Dec, in deg, of the photons' mean direction, which doesn't depend on the pieces."""
     total, number = np.zeros(3), 0
     for piece in pieces:
         directions = unit_vectors(piece.ra, piece.dec)
@@ -71,7 +71,7 @@ def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
 
 
 def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Return the share (clusters,) of 5 x 5 cells that hold photons in each image of counts (clusters, band, y, x)."""
+    """Return for each image (clusters, band, y, x) the share of its 5 x 5 cells that hold photons, (clusters,)."""
     flat = counts.sum(axis=1, dtype=np.int64)
     edges = np.linspace(0, flat.shape[-1], _CELLS, endpoint=False).astype(int)
     cells = np.add.reduceat(np.add.reduceat(flat, edges, axis=1), edges, axis=2)

@@ -44,12 +44,12 @@ TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 
 def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
-    """Write `smoothed/<preprocessing>.nc` from `images.nc`: float32 `image`, with all variables of each cluster.
+    """Write `smoothed/<preprocessing>.nc` from `images.nc`: float32 `image`, and the other variables of each cluster.
 
-    The file `images` holds either `counts` on the base grid, or an `image` that is smoothed already, as its attribute
-    `applied` says. In the second case, the recipe must ask for the same smoothing, and only clip and transform are
-    applied. InputError if the file is damaged, or if the recipe doesn't fit the base grid or the smoothing already
-    applied, or has an unknown transform; the message names the key.
+    The file `images` holds either `counts` on the grid on which they are stored (base grid), or an `image` that is
+    smoothed already, as its attribute `applied` says. In the second case, the recipe must ask for the same smoothing,
+    and only clip and transform are applied. InputError if the file is damaged, or if the recipe doesn't fit the base
+    grid or the smoothing already applied, or has an unknown transform; the message names the key.
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
@@ -118,7 +118,10 @@ def _from_smoothed(images: str, source: xr.Dataset, recipe: Recipe) -> _Images:
 
 
 def band_number(recipe: Recipe, bands: int) -> int:
-    """Return the number of bands into which a recipe joins `bands` bands; InputError if it or smoothing doesn't fit."""
+    """Return the number of bands into which a recipe joins `bands` bands.
+
+    InputError if this number doesn't divide `bands`, or if smoothing reaches over as many bands or more.
+    """
     number = bands if recipe.get("bands") is None else int(recipe["bands"])
     if number < 1 or bands % number:
         raise InputError(f"bands is {number}, but must divide the {bands} bands of the images without remainder.")
@@ -169,18 +172,21 @@ def smooth(images: NDArray[np.float64], half_width: Sequence[int], sigma: float)
 
 
 def kernel(half_width: int, sigma: float) -> NDArray[np.float64]:
-    """Return the kernel along one axis (Eq. A.2): exp(-(i/X)^2 / (2 sigma^2)), i = -X..X, with sum 1; (2 X + 1,)."""
+    """Return the kernel of `smooth` along one axis, with 2 X + 1 values (Krippendorf et al. 2023, Eq. A.2).
+
+    They are proportional to exp(-(i/X)^2 / (2 sigma^2)) with i from -X to X, where X is `half_width`; their sum is 1.
+    """
     steps = np.arange(-half_width, half_width + 1) / max(half_width, 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))
     return weights / weights.sum()
 
 
 class Grid:
-    """The recipe's grid: the base grid cropped, with whole blocks of base pixels summed.
+    """The grid of a recipe's images: the base grid is cropped, and whole blocks of base pixels are summed.
 
-    Takes the offsets of the base pixels' centres from the image centre in arcsec; InputError, which names the key, if
-    the recipe doesn't fit them. `pixels` is the number of pixels along a side of the recipe's grid; `attributes`
-    describe the grid in the file.
+    The base grid is that of the stored counts. Takes the offsets of the base pixels' centres from the image centre in
+    arcsec; InputError, which names the key, if the recipe doesn't fit them. `pixels` is the number of pixels along a
+    side of the recipe's grid; `attributes` describe the grid in the file.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe) -> None:
@@ -216,7 +222,7 @@ class Grid:
         self._crop = slice(centre - half, centre + half)
 
     def rebin(self, counts: NDArray[np.uint16], rows: slice) -> NDArray[Any]:
-        """Return counts (cluster, band, y, x) of the clusters `rows` on this grid: uint32 (..., pixels, pixels)."""
+        """Return counts of the clusters `rows` on this grid, uint32 (cluster, band, pixels, pixels)."""
         return block_sum(counts[..., self._crop, self._crop].astype(np.uint32), self._factor)
 
     def offsets_arcsec(self) -> NDArray[np.float64]:
@@ -225,7 +231,7 @@ class Grid:
 
 
 def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
-    """Return the angle of a length at each redshift over that at the recipe's redshift, (cluster,); NaN if unknown."""
+    """Return a length's angle at each redshift / its angle at the recipe's redshift, (cluster,); NaN = no redshift."""
     reference, cosmology = float(recipe["scale_to_redshift"] or 0), recipe["cosmology"]
     zoom = np.full(redshift.shape, np.nan)
     positive = np.isfinite(redshift) & (redshift > 0)
@@ -275,7 +281,7 @@ class ScaledGrid(Grid):
         """Accept any pixels: counts are shared by area."""
 
     def rebin(self, counts: NDArray[np.uint16], rows: slice) -> NDArray[Any]:
-        """Return counts (cluster, band, y, x) of the clusters `rows` on this grid: float64 (..., pixels, pixels)."""
+        """Return counts of the clusters `rows` on this grid, float64 (cluster, band, pixels, pixels)."""
         result = np.full((*counts.shape[:2], self.pixels, self.pixels), np.nan)
         for image, cluster, zoom in zip(result, counts, self._zoom[rows].tolist(), strict=True):
             if np.isfinite(zoom):

@@ -59,7 +59,7 @@ class ImageStack:
 
 
 class SkyIndex:
-    """Photons in the energy bands (those in `rows`, None = all), sorted by strip of declination and right ascension."""
+    """Photons (all, or those in `rows`) in the energy bands, sorted by strip of declination and right ascension."""
 
     def __init__(
         self, photons: EventList | Photons, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None
@@ -108,7 +108,7 @@ class BoxCells:
                 self._touched[strips, int(start / cell_deg) : int(stop / cell_deg) + 1] = True
 
     def touched(self) -> NDArray[np.int64]:
-        """Return the numbers of these cells, int64."""
+        """Return the numbers of the cells that touch a box, int64."""
         return np.flatnonzero(self._touched)
 
     def numbers(self, photons: EventList | Photons) -> NDArray[np.int32]:
@@ -120,7 +120,7 @@ class BoxCells:
         return np.asarray(strip * self._touched.shape[1] + cell)
 
     def rows(self, photons: EventList | Photons) -> NDArray[np.int64]:
-        """Return the row numbers, int64, of the photons in these cells, which include all photons in boxes."""
+        """Return the row numbers, int64, of the photons in cells that touch a box, and so of all photons in boxes."""
         return np.flatnonzero(self._touched.reshape(-1)[self.numbers(photons)])
 
 
@@ -131,7 +131,7 @@ def _strip(dec: ArrayLike, height_deg: float = _STRIP_DEG) -> FloatArray:
 class PhotonsByCell:
     """The photons near boxes around positions in deg, stored by cells of the sky in a temporary file.
 
-    Photons near some of the boxes are read without those of the whole field. Each photon takes 20 bytes.
+    Photons near some of the boxes can be read without the others. Each photon takes 20 bytes.
     """
 
     def __init__(self, folder: Path, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
@@ -151,7 +151,7 @@ class PhotonsByCell:
         self._stored.add(rows, self._cells.numbers(_photons(rows)))
 
     def count(self, ra: FloatArray, dec: FloatArray) -> NDArray[np.uint16]:
-        """Return the counts, as `ImageStack` has them, around some of the positions."""
+        """Return the counts around `ra` and `dec`, some of the positions, as `ImageStack` has them."""
         stack = ImageStack(ra, dec, self._geometry)
         for rows in self._stored.some(BoxCells(ra, dec, self._geometry, _CELL_DEG).touched().tolist(), PIECE_ROWS):
             stack.add(_photons(rows))

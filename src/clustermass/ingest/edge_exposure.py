@@ -1,4 +1,4 @@
-"""Exposures at the positions of a table, converted to those of the exposed parts of boxes that leave the field."""
+"""Exposures at the positions of clusters, converted to means over the exposed parts of boxes at the field's edge."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from clustermass.arrays import FloatArray
 
 #: side of an image box, over which exposure is averaged; side of the cells in which its exposed part is found
 _BOX_ARCMIN, _CELL_ARCMIN = 20.0, 1.0
-#: a box leaves the field if less of it is exposed
+#: a box reaches beyond the field if less than this share of it is exposed
 _WHOLE = 0.99
 #: largest and smallest number of rows to which a plane is fitted
 _MOST, _LEAST = 30, 3
@@ -20,13 +20,13 @@ def of_exposed_part(
 ) -> NDArray[np.float32]:
     """Return the mean exposure in s of the exposed part of a 20' box about each row, float32 (rows,).
 
-    If the whole box is exposed, this is the row's own exposure. Otherwise the middle of the exposed part is farther
-    inside the field, where the exposure is usually longer. The row's exposure is then extrapolated to this middle by
-    the slope of a plane, which is fitted to the exposures of 3 to 30 rows: those within 10', or else the nearest. The
-    result is at least half the own exposure and at most the largest exposure of these rows. If fewer than three rows
-    have an exposure, the own exposure is returned. `seconds` is NaN where the exposure is unknown, and stays NaN. `x`
-    and `y` are the columns and rows, from 0, of the positions in the image `exposed` (y, x), whose pixels have sides of
-    `pixel_arcmin`.
+    If the whole box is exposed, this is the row's own exposure, `seconds`. Otherwise the middle of the exposed part is
+    farther inside the field, where the exposure is usually longer. The row's exposure is then extrapolated to this
+    middle by the slope of a plane. The plane is fitted to the exposures of the nearest rows: those within 10', but at
+    least 3 and at most 30. The result is at least half the row's own exposure, and at most the largest exposure of
+    these rows. If fewer than three rows have an exposure, each row keeps its own. Unknown exposures are NaN, and stay
+    NaN. `x` and `y` are the pixel coordinates, from 0, of the rows' positions in the image `exposed` (y, x), whose
+    pixels have sides of `pixel_arcmin`.
     """
     places = np.stack([x, y], axis=1)
     share, middle = _exposed_part(places, exposed, pixel_arcmin)
@@ -48,7 +48,7 @@ def of_exposed_part(
 
 
 def _exposed_part(places: FloatArray, exposed: NDArray[np.bool_], pixel_arcmin: float) -> tuple[FloatArray, FloatArray]:
-    """Return the exposed share of each row's box, (rows,), and column and row of the middle of this part, (rows, 2)."""
+    """Return the exposed share (places,) of the box at each place, and the middle (places, 2) of its exposed part."""
     step = min(max(1, round(_CELL_ARCMIN / pixel_arcmin)), *exposed.shape)
     first = step // 2
     cells = exposed[first::step, first::step].astype(float)

@@ -1,4 +1,4 @@
-"""The exposure of a user's field: where that of each cluster comes from, and whether it is plausible."""
+"""The exposure of a user's field: its origin for each cluster, and whether it is plausible."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from clustermass.io.log import LOGGER
 if TYPE_CHECKING:
     from clustermass.config.sky_models import RealizationFiles
 
-#: a warning is logged for exposures beyond these multiples of the good time; the lower one is for a single pointing
+#: a warning is logged for exposures outside these multiples of the good time; the lower one is for single pointings
 _OF_GOOD_TIME = (0.1, 1.5)
 
 
@@ -62,10 +62,11 @@ def field_exposure(
 ) -> FieldExposure:
     """Return the exposure of a realization's field; `detections` are the rows of its catalogue.
 
-    It is taken from the user's map or maps; without a map, from `exposure_s`; without both, from each cluster's ML_EXP,
-    which `of_exposed_part` corrects at the edge of the field. Clusters without ML_EXP get the mean good time of the
-    seven modules if the field is a single pointing. The user's exposures are those of all modules of the lists; they
-    are multiplied by `share`, the chosen modules' part of it. InputError if no cluster has an exposure.
+    It is taken from the user's map or maps; without a map, from `exposure_s`; without either, from each cluster's
+    ML_EXP, which `of_exposed_part` corrects at the edge of the field. Clusters without ML_EXP get the mean good time of
+    the seven modules if the field is a single pointing. The user's exposures are those of all modules in the event
+    lists; they are multiplied by `share`, the chosen modules' share of the exposure. InputError if no row lies in the
+    field, or no cluster has an exposure.
     """
     good_time = mean_exposure_s(photons.head, photons.modules)
     name = photons.head.name

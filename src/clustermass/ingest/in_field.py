@@ -18,10 +18,11 @@ _CELL_ARCMIN = 2.0
 
 
 def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, dec: FloatArray) -> NDArray[np.bool_]:
-    """Return which positions in deg have exposure within `REACH_ARCMIN`, or up to a cell farther, bool (rows,).
+    """Return which positions in deg have exposure within `REACH_ARCMIN`, bool (rows,).
 
-    `planes` are images of the exposure (y, x) and their celestial coordinates. Time and memory grow with the area of
-    the field and with the number of rows, not with their product.
+    Positions that are farther by up to the size of a cell (`_CELL_ARCMIN`) may count, too. `planes` are images of the
+    exposure (y, x) and their celestial coordinates. Time and memory grow with the area of the field and with the number
+    of rows, not with their product.
     """
     near = np.zeros(ra.size, dtype=bool)
     for image, wcs in planes:

@@ -42,12 +42,12 @@ _DAMAGE = (
 
 
 def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDArray[np.float32]]]:
-    """Return the clusters' ids and images from the published pickle, a dictionary of `cluster` and `gsm_3dImgs`.
+    """Return the clusters' ids and images from the published pickle, under its keys `cluster` and `gsm_3dImgs`.
 
     Both have `number` entries, which is the number of rows in the catalogue; the ids may be of any type. Images are
-    smoothed counts, float32 (row, column, band), and exactly 0 where there are no counts. InputError as of
-    `read_pickle`; or if a key is missing, the numbers don't agree, or an image (the message gives its number, from 1)
-    has another shape or type, or holds negative or non-finite numbers.
+    smoothed counts, float32 (row, column, band), and exactly 0 where there are no counts. InputError in the cases of
+    `read_pickle`; also if a key is missing, the numbers don't agree, or an image has another shape or type, no photon,
+    or negative or non-finite numbers. The message gives the number of the image, from 1.
     """
     content = read_pickle(path, _single)
     if not isinstance(content, dict) or set(content) != {_IDS, _IMAGES}:
@@ -127,7 +127,7 @@ class _Memo(dict[int, Any]):
 
 
 class _DType:
-    """A NumPy dtype of numbers or text, made from its code and completed by its state."""
+    """A NumPy dtype of numbers or text, made from its code, such as f8; its pickled state then sets the byte order."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not _PLAIN.fullmatch(code):
@@ -135,7 +135,7 @@ class _DType:
         self.value = np.dtype(code)
 
     def build(self, state: tuple[Any, ...]) -> None:
-        """Set the byte order from a state (version, byte order, None, None, None, ...); others are refused."""
+        """Set the byte order from a state (version, byte order, None, None, None, ...); ValueError for other states."""
         if tuple(state[2:5]) != (None,) * 3:
             raise ValueError("a NumPy dtype with fields or a subarray")
         self.value = self.value.newbyteorder("=" if state[1] == "|" else state[1])
@@ -196,7 +196,7 @@ class _Reader(pickle._Unpickler):
         return np.frombuffer(data, dtype.value)
 
     def load_build(self) -> None:
-        """Complete the dtype on the stack, or fill its array from (version, shape, dtype, Fortran order, bytes)."""
+        """Complete a dtype on the stack, or fill an array there from (version, shape, dtype, Fortran order, bytes)."""
         state, made = self.stack.pop(), self.stack[-1]
         if isinstance(made, _DType):
             made.build(state)
@@ -216,7 +216,7 @@ def _refuse(name: str, _: object) -> None:
 def _only_texts(operation: bytes, keys: slice, reader: Any) -> None:
     """Do an operation that fills a dictionary; ValueError unless the `keys` on the stack are texts.
 
-    Numbers can be chosen so that a dictionary of them is slow, and tuples so that a key takes years.
+    In a hostile file, numbers could be chosen that make a dictionary slow, and tuples that take years to hash.
     """
     if not all(isinstance(key, str) for key in reader.stack[keys]):
         raise ValueError("the keys of a dictionary aren't texts")
@@ -253,7 +253,8 @@ def read_pickle(path: Path, each: Callable[[NDArray[Any]], NDArray[Any]] = lambd
 
     `each`, such as a conversion to a smaller dtype, is applied to every array as soon as it is read: memory holds the
     result and one array of the file. NumPy scalars become Python's own numbers and text, and byte arrays become bytes.
-    InputError if the file is missing, truncated or damaged, or holds anything else (named with its place in the file).
+    InputError if the file is missing, truncated or damaged, or holds anything else (the message names it and its place
+    in the file).
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path in the configuration.")

@@ -47,7 +47,7 @@ _OPTIONAL = ("ID_SRC_OUT", "input_SRC_ID", "pid", "kT", "Lx_soft", "Fx_soft", "R
 _MASS_RANGE = (12.0, 16.5)
 _AGREE_DEX = 0.085  #: largest difference of M500c and the mass by R500c_arcmin: half the effect of a forgotten h
 _MASS_UNITS = {"Msun": 0, "Msun/h": 1}  #: config value `mass_unit` -> power of h by which the column is divided
-_LOG10_L = (38.0, 48.0)  #: range of log10 luminosities in erg/s, which tells them from luminosities in erg/s
+_LOG10_L = (38.0, 48.0)  #: range of log10 of a luminosity in erg/s; numbers in it are taken for logarithms
 #: variable of `images.nc` -> column of the catalogue
 _MEASURED = {
     "ra": "RA", "dec": "DEC", "redshift": "z", "det_like": "DET_LIKE", "ext_like": "EXT_LIKE", "ext": "EXT",
@@ -63,7 +63,7 @@ _ID_COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
 _CENTRE = 5  #: half the side, in pixels, of the central square whose counts must follow the catalogue's
 _CORRELATION_MIN = 0.5  #: rank correlation below which images and rows can't be of the same clusters
 _RING = (15, 22)  #: radii, in pixels, between which the images' background is measured
-#: expected range of the images' background over ML_BKG; smoothing in energy loses a fifth at the ends of the bands
+#: expected ratio of the images' background to ML_BKG; smoothing in energy loses a fifth in the outer bands
 _LEVEL = (0.5, 1.5)
 
 
@@ -82,8 +82,8 @@ def ingest_published(
     Redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP, the exposure is ML_EXP, and the covered fraction
     is the share of cells with photons. Takes the block `skies.<name>`; the cosmology of the simulation; the blocks
     `images` and `events`, by which observed fields are cut for networks trained on this sky; and the files to write for
-    realizations 1, 2, ... InputError if a file is missing, faulty or hostile, or if the two files don't fit each other
-    or the configuration.
+    realizations 1, 2, ... InputError if a file is missing, faulty or hostile, or if the published images, their
+    catalogue and the configuration don't fit each other.
     """
     source, table = Path(sky["images"]), Path(sky["catalogue"])
     catalogue = read_published_catalogue(table, len(images), sky["mass_unit"], cosmology)
@@ -210,7 +210,7 @@ def _columns(table: CheckedTable, realizations: int) -> dict[str, NDArray[Any]]:
 def _log10_mass(
     columns: Mapping[str, FloatArray], table: CheckedTable, mass_unit: str, cosmology: Mapping[str, float]
 ) -> FloatArray:
-    """Return log10(M500c / Msun); InputError if R500c_arcmin shows that M500c is in the other unit."""
+    """Return log10(M500c / Msun); InputError if R500c_arcmin shows that M500c isn't in `mass_unit`."""
     path, mass, h = table.path, columns["M500c"], cosmology["h0_km_s_mpc"] / 100
     with np.errstate(divide="ignore", invalid="ignore"):
         log10_mass = np.log10(mass) - _MASS_UNITS[mass_unit] * np.log10(h)
@@ -251,8 +251,9 @@ def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArr
     """Return the catalogue's row for each image, (images,); each row is that of one image.
 
     It isn't documented what the ids are (numbers, text, or tuples of these). Therefore the whole numbers in them are
-    compared with the numbers of the rows, and with the columns that number clusters, alone or together with Nreal.
-    InputError if an id has no number or comes twice, or no column has these ids. Messages name `path`, the pickle.
+    compared with the numbers of the rows, and with the columns that number clusters (`_ID_COLUMNS`), alone or together
+    with the column Nreal. InputError if an id has no number or comes twice, or no column has these ids. Messages name
+    `path`, the pickle.
     """
     keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
     candidates = dict(_candidates(catalogue))
@@ -284,7 +285,7 @@ def _key(entry: Any, number: int, path: Path) -> _Key:
 
 
 def _is_plain(part: Any) -> bool:
-    """Return whether a part of an id is a text or a number. It may take years to turn anything else into a text."""
+    """Return whether a part of an id is a text, a float or an integer below 10^18. Others might take years to print."""
     if isinstance(part, bool) or not isinstance(part, str | int | float | np.integer):
         return False
     return isinstance(part, str | float) or abs(int(part)) < 10**18
@@ -304,10 +305,11 @@ def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
 
 
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: _Columns, path: Path) -> None:
-    """Check that bright clusters in the catalogue have bright images, since ids that are row numbers don't prove it.
+    """Check that images and rows belong together: clusters with many counts in the catalogue must have bright images.
 
-    The images (row, column, band) are in the catalogue's order. InputError if their central counts hardly correlate, by
-    ranks, with ML_RATE x ML_EXP. Logs their background over ML_BKG, which is near 1 if smoothing kept the counts.
+    Ids that only number the rows don't prove this. The images (row, column, band) are in the catalogue's order.
+    InputError if their central counts hardly correlate, by ranks, with ML_RATE x ML_EXP. Logs the ratio of their
+    background to ML_BKG, which is near 1 if smoothing kept the counts.
     """
     square = slice(SHAPE[0] // 2 - _CENTRE, SHAPE[0] // 2 + _CENTRE)
     counts = [float(image[square, square].sum(dtype=np.float64)) for image in images]

@@ -88,7 +88,7 @@ def ingest_field(
     (image, cards), *others = ((plane, wcs.to_header()) for plane, wcs in exposure.map.planes)
     added = {"ADDED": (exposure.map.added, "T: where images overlap, exposures are added")} if others else {}
     write_exposure(output.exposure, image, cards, added, made_by, others)
-    used = {"COLUMNS": detections.meta["COLUMNS"]}  # ours = the user's
+    used = {"COLUMNS": detections.meta["COLUMNS"]}  # texts such as "Z = z_best": our name = the user's name
     write_table(output.catalogue, "CATALOGUE", CATALOGUE, detections, used, made_by)
     if haloes is not None and output.truth is not None:
         write_table(output.truth, "TRUTH", TRUTH, haloes, provenance=made_by)
@@ -126,7 +126,7 @@ def _store(
 ) -> tuple[ImagePhotons | None, float]:
     """Store the photons of the files `paths` in `photons`: the selected events of lists, or the counts of band images.
 
-    Returns the band images, None for event lists, and the share of the exposure that the chosen modules have.
+    Returns the band images (None for event lists), and the share of the exposure that the chosen modules have.
     """
     if bands is not None and are_images(paths):
         band_images = photons_of_images(paths, band_edges(bands), events_block["pattern"])

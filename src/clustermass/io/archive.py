@@ -19,7 +19,7 @@ class _Plain(gzip.GzipFile):
     """The unpacked bytes of an archive, which are read in small pieces."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return the next bytes; EOFError for more than one piece, since only a faulty header asks for so many."""
+        """Return the next bytes; EOFError if more than one piece is asked for, which only a faulty header causes."""
         if size is None or not 0 <= size <= _PIECE_BYTES:
             raise EOFError(f"a header of {size} bytes")
         return super().read(size)

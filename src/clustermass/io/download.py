@@ -50,7 +50,7 @@ _WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
 class TransferError(Exception):
-    """An address does not give the file; with `again`, another try may succeed, after `after_s` seconds if set."""
+    """An address does not give the file. If `again`, another try may succeed, perhaps only after `after_s` seconds."""
 
     def __init__(self, reason: str, again: bool = False, after_s: float | None = None) -> None:
         super().__init__(printable(reason))  # it may hold what a server says
@@ -121,7 +121,7 @@ def _fault(item: Download, hashes: dict[str, str], record: Path, path: Path, nam
 
 
 def _sha256(path: Path, name: str) -> str:
-    """Return the SHA-256 of a file; of a .tsv without its comment lines, where VizieR puts the date."""
+    """Return the SHA-256 of a file; comment lines of a .tsv are left out, because VizieR puts the date there."""
     if not name.endswith(".tsv"):
         return file_sha256(path)
     lines = (line for line in path.read_bytes().splitlines(keepends=True) if not line.startswith(b"#"))
@@ -263,7 +263,8 @@ def _range(response: requests.Response, have: int, version: str | None, part: Pa
 def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
     """Append the received data to `part`, and log every few seconds.
 
-    The whole file has `total` bytes; None = unknown. TransferError if the transfer is very slow, or if more bytes come.
+    The whole file has `total` bytes; None = unknown. TransferError if the transfer is very slow, or if more bytes come
+    than that.
     """
     most = int(min(limits.DOWNLOADED.most, start + _SHARE * shutil.disk_usage(part.parent).free))
     most = most if total is None else total

@@ -60,7 +60,7 @@ def seal_of(path: Path) -> bytes:
 
 
 def check_seal(path: Path) -> None:
-    """Raise OSError if a file ends with a seal, and the bytes before it have changed.
+    """Raise OSError if a file ends with a seal (see `seal_of`), and the bytes before it have changed.
 
     This is checked before HDF5 reads the file, since HDF5 can loop forever in a damaged file, and Python can't stop it.
     """
@@ -73,7 +73,6 @@ def check_seal(path: Path) -> None:
 
 
 def _sha256(path: Path, length: int) -> str:
-    """Return the SHA-256 of the first `length` bytes of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while piece := stream.read(min(length, _PIECE_BYTES)):
@@ -109,7 +108,7 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
 
 
 def read_json(path: str | Path, what: str) -> dict[str, Any]:
-    """Return the block of keys in a JSON file.
+    """Return the block of keys in a JSON file as a dictionary.
 
     InputError, which calls the content `what`, if the file is missing, is damaged, or is larger than `limits` allows.
     """
@@ -131,7 +130,7 @@ def check_weights_header(path: str | Path) -> None:
 
 
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:
-    """Write `content`, with numpy's numbers and arrays, atomically as indented JSON; ValueError for NaN."""
+    """Write `content`, which may hold NumPy's numbers and arrays, atomically as indented JSON; ValueError for NaN."""
     text = json.dumps(content, indent=2, allow_nan=False, default=lambda value: value.tolist())
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -65,12 +65,12 @@ _WIDE = re.compile(r"\d{4}")
 _BEGINNINGS = {".gz": b"\x1f\x8b", ".tgz": b"\x1f\x8b", ".fits": b"SIMPLE"}
 #: first bytes of packed files, and what unpacks them here
 _PACKED: dict[bytes, Callable[[BinaryIO], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-#: first bytes of packed files that nothing here unpacks, and what does
+#: first bytes of packed files that nothing here unpacks, and the program that does
 _FOREIGN = {b"PK\3\4": "unzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\x1f\x9d": "uncompress", b"7z": "7z x"}
 
 
 def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> None:
-    """Write an HDU list atomically, `checksum`: with CHECKSUM and DATASUM; the same content gives the same bytes."""
+    """Write an HDU list atomically; `checksum` adds CHECKSUM and DATASUM. The same content gives the same bytes."""
     for hdu in hdus if checksum else ():
         hdu.add_datasum(when=CHECKSUM_COMMENT)
         hdu.add_checksum(when=CHECKSUM_COMMENT, override_datasum=True)
@@ -80,11 +80,12 @@ def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> 
 
 @contextmanager
 def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool = True) -> Iterator[fits.HDUList]:
-    """Open a user's FITS file, also packed by gzip, bzip2 or xz; what is read within the block is checked for damage.
+    """Open a FITS file, which may be packed by gzip, bzip2 or xz; what is read within the block is checked for damage.
 
     CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file. If `whole` is False, no
     sums are compared, and only what the caller asks for is read, such as headers. InputError if there is no such file,
-    it is no FITS file (then with `advice`), or it is truncated or damaged, which is noticed here or while it is read.
+    it is no FITS file (the message then ends with `advice`), or it is truncated or damaged, which is noticed here or
+    while it is read.
     """
     path = Path(path)
     check_file(path, advice)
@@ -113,7 +114,7 @@ def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool
 
 
 def image_of(hdu: Any, path: Path, dtype: DTypeLike, pixel_bytes: int) -> NDArray[Any]:
-    """Return a copy of the image in an HDU of the file `path`, as numbers of another type.
+    """Return a copy of the image in an HDU of the file `path`, as numbers of the type `dtype`.
 
     InputError if memory lacks the room for `pixel_bytes` bytes for each pixel, which the caller needs, or if a tile of
     an image compressed by fpack is so large that it could hide more bytes than the image has.
@@ -147,7 +148,7 @@ def table_of(hdu: Any, path: Path) -> Table:
 
 
 def _cell_bytes(column: fits.Column) -> int:
-    """Return how many bytes a cell of a column takes in memory; scaled numbers become float64, lists are objects."""
+    """Return how many bytes a cell of a column takes in memory; scaled and variable-length cells take more."""
     scaled = column.bscale not in (None, "", 1) or column.bzero not in (None, "", 0)
     return int(np.dtype(column.dtype).itemsize) * (8 if scaled else 1) + 128 * bool(_VARIABLE.match(str(column.format)))
 
@@ -246,7 +247,7 @@ def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
 
 
 def _check_end(hdus: fits.HDUList, stream: BinaryIO) -> None:
-    """Raise AstropyUserWarning if other than whole blocks follow the last HDU, as after a faulty resumed download."""
+    """Raise AstropyUserWarning unless only whole blocks follow the last HDU; faulty downloads can leave other bytes."""
     place = hdus[-1].fileinfo()
     surplus = stream.seek(0, 2) - place["datLoc"] - place["datSpan"]
     if surplus % _BLOCK_BYTES:  # whole blocks are the "special records" of older files

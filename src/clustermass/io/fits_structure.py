@@ -1,4 +1,4 @@
-"""The headers of a FITS file, checked before astropy reads it: no size may make no sense or exceed its limit."""
+"""Check of a FITS file's headers before astropy reads it: each size must be possible and within its limit."""
 
 import io
 import math
@@ -25,11 +25,11 @@ _BITPIX = (8, 16, 32, 64, -32, -64)
 
 
 def check_structure(source: BinaryIO, path: Path, copy: BinaryIO | None = None) -> None:
-    """Read a FITS file header by header; OSError if a size in it makes no sense.
+    """Read a FITS file header by header; OSError if a size in it is impossible.
 
-    `source` is a stream of its content, unpacked from the file `path`. What belongs to its headers and data is written
-    to `copy`, if given, a temporary file. InputError names the limit that is exceeded, or says that memory or disk lack
-    the room for the content. If the file is cut short, the function returns without an error.
+    `source` is a stream of its content, unpacked from the file `path`. If `copy`, a temporary file, is given, the
+    content is written to it. InputError if a limit is exceeded, or if the disk lacks the room for the copy. If the file
+    is cut short, the function returns without an error.
     """
     packed = not isinstance(source, io.BufferedReader)
     source.seek(0)
@@ -60,7 +60,7 @@ def _copy(source: BinaryIO, copy: BinaryIO, size: int) -> int:
 
 
 def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict[str, str]:
-    """Return the values of the cards `_DECISIVE` in the next header by keyword; empty if no whole header follows."""
+    """Return the values of the cards `_DECISIVE` in the next header, by keyword; empty if no whole header follows."""
     cards: dict[str, str] = {}
     for number in range(limits.CARDS.most):
         block = source.read(_BLOCK)
@@ -84,7 +84,7 @@ def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict
 
 
 def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
-    """Return how many bytes of data follow a header with these cards; OSError if they make no sense."""
+    """Return how many bytes of data follow a header with these cards; OSError if they are impossible."""
     axes = [_whole(cards, f"NAXIS{axis}") for axis in range(1, _whole(cards, "NAXIS", most=999) + 1)]
     if _whole(cards, "BITPIX", least=-64) not in _BITPIX:
         raise OSError(f"BITPIX is {cards['BITPIX']}")
@@ -119,7 +119,7 @@ def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
 def _whole(
     cards: Mapping[str, str], keyword: str, otherwise: int | None = None, least: int = 0, most: int = 2**62
 ) -> int:
-    """Return the whole number on a card; OSError if there is none, or it isn't between `least` and `most`."""
+    """Return the whole number on a card, `otherwise` without a card; OSError unless it is from `least` to `most`."""
     if keyword not in cards and otherwise is not None:
         return otherwise
     text = cards.get(keyword, "missing")

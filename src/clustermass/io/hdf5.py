@@ -1,4 +1,4 @@
-"""Check of the structure of a netCDF-4 file, before netCDF reads it: no links, no other files, no invented sizes."""
+"""Check of the structure of a netCDF-4 file, before netCDF reads it: no links, no other files, no false sizes."""
 
 import signal
 import subprocess

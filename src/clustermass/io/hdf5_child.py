@@ -24,7 +24,7 @@ DEFLATE, FILTERS = 1, (1, 2, 3)
 NC_STRING = 12
 #: attributes because of which values become float64 when they are read
 SCALING = (b"scale_factor", b"add_offset", b"_FillValue", b"missing_value")
-#: deflate makes at most so many bytes of one; chunks of fewer bytes than the second can't harm; bytes of a Python text
+#: most bytes that deflate packs into one; bytes of a chunk that is too small for harm; bytes of an empty Python text
 MOST_DEFLATED, SMALL, TEXT_BYTES = 1032, 1_000_000, 100
 
 EACH_LINK = ctypes.CFUNCTYPE(
@@ -49,7 +49,7 @@ class Library:
         self.hdf5("H5Eset_auto2", 0, None, None)
 
     def size(self, name: str, *arguments: Any) -> int:
-        """Return the result of a function of HDF5, a number of 64 bits, as whole numbers among its arguments are."""
+        """Return the result of a function of HDF5. It has 64 bits, and so have all arguments that are whole numbers."""
         if not hasattr(self._library, name):
             refuse(f"this build of netCDF4 lacks the function {name}")
         function = getattr(self._library, name)
@@ -64,7 +64,7 @@ class Library:
         return result
 
     def newest(self, *names: str) -> str:
-        """Return the first of these names that is one of a function of HDF5."""
+        """Return the first of `names` for which the library has a function, or else the last."""
         return next(name for name in (*names, names[0]) if hasattr(self._library, name) or name == names[-1])
 
     def netcdf(self, name: str, *arguments: Any) -> None:
@@ -119,7 +119,7 @@ def data_bytes(library: Library, dataset: int, path: str) -> tuple[int, int]:
 
 
 def filter_number(library: Library, made: int, place: int) -> int:
-    """Return the number of one of the filters of a data set."""
+    """Return HDF5's number of the filter at `place` in the filters of a data set."""
     flags, values = ctypes.c_uint(), ctypes.c_size_t(0)
     return library.hdf5(
         "H5Pget_filter2", made, place, ctypes.byref(flags), ctypes.byref(values), None, 0, None, ctypes.byref(flags)
@@ -127,7 +127,7 @@ def filter_number(library: Library, made: int, place: int) -> int:
 
 
 def check_chunks(library: Library, dataset: int, size: int, path: str) -> None:
-    """Refuse a data set with a large compressed chunk that becomes larger than `size` bytes, which is stated."""
+    """Refuse a data set if one of its large compressed chunks unpacks to more than `size` bytes, the stated number."""
     large: list[tuple[int, int]] = []
 
     def add(_place: Any, _filters: int, address: int, stored: int, _data: Any) -> int:
@@ -154,7 +154,7 @@ def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -
         library.netcdf("nc_inq_varname", file, variable, name)
         library.netcdf("nc_inq_vartype", file, variable, ctypes.byref(kind))
         library.netcdf("nc_inq_varnatts", file, variable, ctypes.byref(attributes))
-        # netCDF stores a variable under such a name if a dimension of another size has its own name
+        # netCDF stores a variable under such a name if a dimension of another size has the name of the variable
         values, width = sizes.get(b"_nc4_non_coord_" + name.value) or sizes[name.value]
         if kind.value == NC_STRING:
             texts = (ctypes.c_char_p * values)()
@@ -167,7 +167,7 @@ def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -
 
 
 def main(path_of_library: str, path: str, most: int) -> int:
-    """Return how many bytes the variables of the file `path` take, or end the process with the reason why not."""
+    """Return how many bytes the variables of the file `path` take, or print why it is refused and end the process."""
     for kind, most_of_it in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, TIME_S)):
         limits = [one for one in (*resource.getrlimit(kind), most_of_it) if one != resource.RLIM_INFINITY]
         resource.setrlimit(kind, (min(limits), min(limits)))

@@ -38,7 +38,7 @@ class Ended(BaseException):
 def orderly_end() -> Iterator[None]:
     """Raise `Ended` in the block when SIGTERM or SIGHUP comes, so that temporary files are removed.
 
-    A signal that is ignored, as under nohup, or that has a handler already is left as it is.
+    Nothing changes for a signal that is ignored, as under nohup, or that has a handler already.
     """
 
     def end(number: int, _: object) -> None:
@@ -88,18 +88,16 @@ def escape_tracebacks() -> None:
 
 
 class _InFile(logging.Formatter):
-    """Formatter of lines in a log: time, level and message."""
+    """Formatter of a log: time, level and message; further lines of the message and its traceback are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; further lines of the message and its traceback are indented."""
         return printable_lines(super().format(record))
 
 
 class _OnScreen(logging.Formatter):
-    """Formatter of lines on the screen: a label, the level of warnings and errors, and the message."""
+    """Formatter for the screen: a label, the level of warnings and errors, and the message, indented as in a log."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; further lines of the message and its traceback are indented."""
         line = printable_lines(super().format(record))
         return line.replace("] ", f"] {record.levelname} ", 1) if record.levelno >= logging.WARNING else line
 
@@ -186,8 +184,8 @@ def track(items: Iterable[T], what: str, every_s: float = 5.0, total: int | None
 def step(log: str | Path, label: str) -> Iterator[None]:
     """Run one step of a workflow, logging to `log` and the terminal.
 
-    After an InputError, only its message is logged, and SystemExit with status 1 is raised. Other exceptions are logged
-    with their traceback and raised again.
+    After an InputError, only its message is logged, and SystemExit with status 1 is raised. A lack of memory, a signal
+    and Ctrl-C are logged and raise SystemExit, too. Other exceptions are logged with their traceback and raised again.
     """
     escape_tracebacks()
     log_to(log, label)

@@ -178,7 +178,7 @@ def opened_netcdf(path: str | Path) -> Iterator[xr.Dataset]:
 def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
     """Load a whole netCDF file of the pipeline into memory and close it.
 
-    InputError as of `opened_netcdf`, or if the file lacks a variable in `require`.
+    InputError in the cases of `opened_netcdf`, or if the file lacks a variable in `require`.
     """
     with opened_netcdf(path) as dataset:
         loaded = dataset.load()

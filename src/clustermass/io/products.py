@@ -169,7 +169,7 @@ def write_table(
     provenance: Mapping[str, Any] | None = None,
     checksum: bool = False,
 ) -> None:
-    """Write a FITS file of one table atomically: ``write_table(path, "MATCHES", MATCHES, {"ID_SRC": ids}, cards)``.
+    """Write a FITS file of one table atomically: ``write_table(path, "GTI", GTI, {"START": start, "STOP": stop})``.
 
     `name` is EXTNAME. `values` has an array (rows,) for each of `columns`, of which only optional ones may be missing
     (else KeyError); other arrays are left out. `header` has cards of the table, keyword -> value or (value, comment);
@@ -199,7 +199,7 @@ def table_hdu(
     values: Mapping[str, NDArray[Any]] | Table | None = None,
     header: Mapping[str, Any] | None = None,
 ) -> fits.BinTableHDU:
-    """Return a binary table with TTYPE, TFORM, TUNIT, TSCAL, TCOMM and TUCD; its arguments are as of `write_table`.
+    """Return a binary table with TTYPE, TFORM, TUNIT, TSCAL, TCOMM and TUCD; its arguments are those of `write_table`.
 
     Without `values` it has no rows. Columns with a scale take whole numbers, such as ``np.rint(ra_deg / ANGLE_STEP)``.
     """

@@ -11,12 +11,12 @@ from clustermass.errors import InputError
 
 #: share of the free memory or disk that one file may take
 _SHARE = 0.9
-#: a file that is unpacked to more than this many times its size counts as made to fill the disk
+#: a packed file may have been made to fill the disk if its content has more than this many times its size
 _RATIO = 100
 
 
 def check_unpacked(size: int, path: Path) -> None:
-    """Raise InputError if the content of the packed file `path` has at least `size` bytes, which is too many."""
+    """Raise InputError if `size`, the bytes that come out of the packed file `path`, is suspiciously large for it."""
     if size > _RATIO * path.stat().st_size:
         limits.UNPACKED.check(size, path)
 
@@ -40,7 +40,7 @@ def check_disk(needed: float, folder: str | Path, path: object) -> None:
 
 
 def memory_left() -> int:
-    """Return how many bytes this process can still get: of the machine, of its control group and of RLIMIT_AS."""
+    """Return how many bytes this process can still get: the least that machine, control groups and RLIMIT_AS leave."""
     page = os.sysconf("SC_PAGE_SIZE")
     left = [page * os.sysconf("SC_PHYS_PAGES"), *_left_in_groups()]
     with suppress(OSError, KeyError, ValueError):
@@ -62,7 +62,7 @@ _GROUPS = {
 
 
 def _left_in_groups() -> list[int]:
-    """Return the bytes that are left in each control group of this process that has a limit."""
+    """Return for each control group of this process, if the group has a limit, how many bytes are left in it."""
     left = []
     with suppress(OSError):
         for line in _OF_PROCESS.read_text().splitlines():

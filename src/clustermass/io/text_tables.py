@@ -1,4 +1,4 @@
-"""Sizes of VOTables and text tables, checked before they are read: a cell can state or cause more than a file holds."""
+"""Check of the sizes of VOTables and text tables before they are read, since small files may need much memory."""
 
 import csv
 import math
@@ -42,9 +42,10 @@ def read_whole(stream: BinaryIO, path: Path, packed: bool) -> bytes:
 
 
 def check_lines(lines: Sequence[str], columns: int, separator: str, path: Path) -> None:
-    """Raise InputError if a table in lines of text is too large, as one is whose cells all get the width of the widest.
+    """Raise InputError if a table in lines of text is too large for memory, or has too many columns.
 
-    `columns` is the number of columns; `separator` is what separates cells, "" if their places do.
+    In memory, all cells of a column get the width of the widest. `columns` is the number of columns. `separator` is
+    what separates cells; it is "" if cells are found by their places in the line.
     """
     limits.COLUMNS.check(columns, path)
     longest = nlargest(columns if separator else 1, map(len, lines))

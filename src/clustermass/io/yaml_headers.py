@@ -28,9 +28,9 @@ _TAGS = {
 _CLASSES = re.compile(r"astropy\.(coordinates|time|units)\.[\w.]+|astropy\.table\.column\.MaskedColumn")
 #: arguments by which these classes would take memory for more values than the table holds
 _UNSAFE = {"dtype", "shape", "buffer", "offset", "strides"}
-#: types of a column in ECSV, which may be those of lists
+#: types of a column in ECSV, also of a column of lists
 _TYPES = re.compile(rf"({'|'.join((*ECSV_DATATYPES, 'object', 'json'))})(\[[\d, nul]*\])?")
-#: comments between which astropy puts YAML into a FITS header; a line of YAML goes on after so many characters
+#: comments between which astropy puts YAML into a FITS header; after so many characters, a line goes on in the next one
 _BEGIN, _END = "--BEGIN-ASTROPY-SERIALIZED-COLUMNS--", "--END-ASTROPY-SERIALIZED-COLUMNS--"
 _WIDTH = 70
 #: bytes in memory of an element of a list in a cell
