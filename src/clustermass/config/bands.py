@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def band_edges(bands: BandsKey) -> tuple[int, ...]:
-    """Return the edges in eV of the energy bands `bands`; InputError if they don't ascend or make over 120 bands."""
+    """Return the edges of the energy bands in eV; InputError if they don't ascend, or if there are over 120 bands."""
     if isinstance(bands, Mapping):
         start, width, number = (_whole_number(bands, key) for key in ("start_ev", "width_ev", "number"))
         edges = tuple(start + width * band for band in range(min(number, limits.BANDS.most + 1) + 1))
@@ -32,7 +32,7 @@ def band_edges(bands: BandsKey) -> tuple[int, ...]:
 
 
 def joined_edges(edges: Sequence[int], number: int | None) -> tuple[int, ...]:
-    """Return the edges of the bands that result if neighbours are joined to `number` bands; None = not joined."""
+    """Return the edges of the `number` bands that result from joining neighbouring bands; None = nothing is joined."""
     return tuple(edges[:: (len(edges) - 1) // (number or len(edges) - 1)])
 
 

@@ -1,8 +1,8 @@
 """Checks that compare several keys of the configuration, in all blocks that are used.
 
-They check that names of other blocks exist, that shares add up to 1, that lower limits are below upper ones, and that
-the values of different blocks fit each other. A check stops when it needs a top-level block that has an error of its
-own.
+They check that a block exists if another block names it, that shares add up to 1, that lower limits are below upper
+ones, and that the values of different blocks fit each other. A check ends where it needs a top-level block that has an
+error of its own.
 """
 
 import math
@@ -48,7 +48,7 @@ class _Sound(dict[str, Any]):
 
 
 def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each error that the checks of this module find, except checks that read a `faulty` block."""
+    """Yield a sentence for each error that the checks find; a check ends where it reads a block named in `faulty`."""
     sound = cast("Config", _Sound({name: block for name, block in config.items() if name not in faulty}))
     checks: list[Callable[[Config], Iterator[str]]] = [*_CHECKS]
     checks += [partial(_of_experiments, check) for check in _CHECKS_OF_EXPERIMENTS]
@@ -58,7 +58,7 @@ def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
 
 
 def _of_experiments(check: Callable[[Config, Experiment], Iterator[str]], config: Config) -> Iterator[str]:
-    """Apply a check to all experiments; yield its sentences, each with the experiment's name put before it."""
+    """Apply a check to all experiments; yield its sentences, each beginning with the experiment's name."""
     resolved = experiments_of(config)
     parents = dict.fromkeys(set(resolved) - {BASE_EXPERIMENT}, BASE_EXPERIMENT)
     yield from (f"experiments.{line}" for line in once(resolved, parents, partial(check, config)))
@@ -165,7 +165,7 @@ def _selections(config: Config, experiment: Experiment) -> Iterator[str]:
 
 
 def _images_of(config: Config, experiment: Experiment) -> tuple[str, Images | None]:
-    """Return the path and the content of the block of an experiment's images; content None = unknown image set."""
+    """Return the dotted key and the content of the block of an experiment's images; None = no such image set."""
     name, image_sets = experiment.get("images"), config["image_sets"]
     if name in DEFAULT_IMAGES:
         return "images", config["images"]
@@ -201,7 +201,7 @@ def _grids(config: Config) -> Iterator[str]:
 
 
 def _misfits(recipe: Preprocessing, images: Images, key: str) -> Iterator[str]:
-    """Yield a text for each setting of a preprocessing that doesn't fit the images, whose block has the path `key`."""
+    """Yield a text for each setting of a preprocessing that doesn't fit `images`, a block with the dotted key `key`."""
     half, pixel = recipe["half_width_arcsec"], recipe["pixel_arcsec"]
     base, half_box = images["pixel_arcsec"] * images["base_rebin"], images["box_pixels"] * images["pixel_arcsec"] / 2
     of_base = f"a whole multiple of the base pixel, {base:g} arcsec ({key}.pixel_arcsec x {key}.base_rebin)"

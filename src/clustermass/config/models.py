@@ -57,7 +57,7 @@ class Events(TypedDict):
     flag_mask: Annotated[
         FlagMask, key("events whose FLAG has a bit of this mask are dropped; auto = 0xC000F000 (eSASS), 0 (simulated)")
     ]
-    pattern: Annotated[int, key("sum of the patterns: 1 single, 2 double, 4 triple, 8 quadruple; 15 all", ge=1, le=15)]
+    pattern: Annotated[int, key("used patterns: sum of 1 single, 2 double, 4 triple, 8 quadruple", ge=1, le=15)]
     modules: Annotated[Distinct[Annotated[int, key(ge=1, le=7)]], key("telescope modules that are used", min_length=1)]
 
 
@@ -119,7 +119,7 @@ class Folds(TypedDict):
 
     number: Annotated[int, key("number of folds", ge=3, le=1000)]
     test: Annotated[int, key("number of the fold that is the test set, counted from 0", ge=0, le=999)]
-    by: Annotated[Literal["group", "mass"], key("clusters are dealt by a hash of groups, or in turn by mass")]
+    by: Annotated[Literal["group", "mass"], key("how folds are made: hash of the group, or dealing in order of mass")]
 
 
 class Split(TypedDict):
@@ -150,7 +150,7 @@ class Layer(TypedDict, total=False):
 
 
 class Network(TypedDict):
-    """A network: its side inputs and its layers; a last dense layer with the outputs of the loss is added."""
+    """A network: its side inputs and its layers, to which a last dense layer for the loss is added."""
 
     side_inputs: Annotated[Distinct[SideInput], key("quantities of a cluster that the layer `join: side` adds")]
     catalogue_dropout: Annotated[
@@ -170,11 +170,13 @@ class Plateau(TypedDict):
 class Recipe(TypedDict):
     """How a network is trained."""
 
-    loss: NotRequired[Annotated[Loss, key("what is minimised; absent = likelihood, that of a Gaussian in log10 M500c")]]
+    loss: NotRequired[
+        Annotated[Loss, key("loss; absent = likelihood: negative log-likelihood of a Gaussian in log10 M500c")]
+    ]
     optimizer: Annotated[Literal["adam", "adamw"], key("optimiser")]
     learning_rate: Annotated[float, key("highest learning rate", gt=0, le=1)]
     schedule: Annotated[Schedule, key("rate: cosine = rises, then falls to 1 %; plateau = falls when the loss stalls")]
-    warmup_fraction: NotRequired[Annotated[float, key("share of the steps with a rising rate (cosine)", ge=0, lt=1)]]
+    warmup_fraction: NotRequired[Annotated[float, key("for cosine: share of the steps with a rising rate", ge=0, lt=1)]]
     plateau: NotRequired[Plateau]
     weight_decay: Annotated[float, key("weight decay of kernels; decoupled (adamw), or in the gradient (adam)", ge=0)]
     gradient_clip: Annotated[float, key("gradients are clipped to this global norm; 0 = not clipped", ge=0)]
@@ -227,14 +229,14 @@ class Experiment(TypedDict):
     selection: Selection
     train_selection: Annotated[Selection | None, key("other cuts for training; calibration and test use `selection`")]
     train_clusters: Annotated[int | None, key("number of training clusters, taken in a fixed order; null = all", ge=1)]
-    weighting: Annotated[Literal["none", "uniform_mass"], key("training weights: equal, or for a uniform log10 M500c")]
+    weighting: Annotated[Literal["none", "uniform_mass"], key("weights in training: equal, or for uniform log10 M500c")]
     redshift_noise: Annotated[float, key("standard deviation of the noise on redshifts that the networks see", ge=0)]
     control: Annotated[
-        Control, key("information that is removed, as a test of what networks use; controls give no observed masses")
+        Control, key("information that is removed, to test its use; such networks give no masses of observed fields")
     ]
     members: Annotated[int | None, key("number of networks; null = that of ensemble.members", ge=1, le=1000)]
     test_skies: Annotated[Distinct[str], key("names of further simulated skies to test on")]
-    compared_with: NotRequired[Annotated[str, key("experiment with which the paper's page compares this one")]]
+    compared_with: NotRequired[Annotated[str, key("experiment with which `make paper` compares this one")]]
 
 
 class Search(TypedDict):
@@ -291,7 +293,7 @@ class PublishedMasses(TypedDict):
 
     file: Annotated[Path, key("path of the table (.fits, .fits.gz, .csv, .tsv or .ecsv; chiu2022: also tablec1.dat)")]
     kind: Annotated[
-        MassTable, key("paper of the table; table = yours: NAME_CAT or ID_SRC, LOGM500_REF, perhaps LOGM500_REF_ERR")
+        MassTable, key("paper, or table = your own with NAME_CAT or ID_SRC, LOGM500_REF, perhaps LOGM500_REF_ERR")
     ]
     columns: NotRequired[Annotated[dict[MassColumn, str], key("for kind table: our name of a column -> yours")]]
     log10_m500c_min: NotRequired[Annotated[MassBound | None, key("compare only log10(M500c / Msun) above this")]]
@@ -301,8 +303,8 @@ class PublishedMasses(TypedDict):
 class Observed(TypedDict):
     """Fields whose clusters get masses."""
 
-    acronym: Annotated[str, key("name of the survey, which begins NAME in the catalogue (SIM for simulated fields)")]
-    mass_prior: Annotated[MassPrior, key("prior: training sample's masses, or flat, which adds columns LOGM500_FLAT*")]
+    acronym: Annotated[str, key("survey's name, the beginning of NAME in the catalogue (SIM for simulated fields)")]
+    mass_prior: Annotated[MassPrior, key("prior of masses: the training sample's; flat adds columns LOGM500_FLAT*")]
     fields: Annotated[list[str], key("names of observed skies")]
     published: Annotated[dict[Name, PublishedMasses], key("published masses, by name of the observed sky")]
 
@@ -345,8 +347,8 @@ class Config(TypedDict):
     """The whole configuration."""
 
     run: Annotated[Name, key("name of the run: results go to results/<run>/; all runs share skies and images")]
-    seed: Annotated[Seed, key("root of the random numbers of split, training and bootstrap; skies have other seeds")]
-    experiments: Annotated[dict[Name, Experiment | None], key("experiments by name; all others depart from `fiducial`")]
+    seed: Annotated[Seed, key("root of the random numbers of split, training and bootstrap; skies have their own")]
+    experiments: Annotated[dict[Name, Experiment | None], key("experiments by name; `fiducial` is the base of all")]
     observed: Observed
     images: Images
     image_sets: Annotated[dict[Name, ImageSet], key("further sets of images by name")]

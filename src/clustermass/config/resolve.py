@@ -1,4 +1,4 @@
-"""Reading and merging of configuration files, and blocks completed by the keys of the blocks that they refer to."""
+"""Reading and merging of configuration files, and completion of blocks that take keys from another block."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def read_yaml(path: Path) -> object:
 def number_of_values(node: yaml.Node, path: Path, known: dict[yaml.Node, float] | None = None) -> float:
     """Return the number of values in a YAML node with its aliases replaced; infinity if the node contains itself.
 
-    `known` holds the numbers of the nodes that were counted before. InputError, which names the file `path`, if the
-    text of a number is too long, because YAML needs hours for 1:1:1:... with a million digits.
+    `known` holds the results for nodes that were counted before. InputError, which names the file `path`, if a single
+    number is written with too many characters, because YAML needs hours to read 1:1:1:... with a million digits.
     """
     known = {} if known is None else known
     if node.tag in _NUMBERS and isinstance(node, yaml.ScalarNode):
@@ -174,17 +174,17 @@ def realization_files(sky: Sky, realization: str) -> RealizationFiles:
 
 
 def whole(ratio: float) -> int:
-    """Return `ratio` as a whole number above 0, or 0 if it isn't within 1e-6 of one; rebinning uses the same rule."""
+    """Return the whole number above 0 that `ratio` equals within 1e-6; 0 if there is none. Rebinning does the same."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 
 def side_pixels(preprocessing: Preprocessing) -> int:
-    """Return the number of pixels along a side of the images that a preprocessing makes; 0 if it isn't whole."""
+    """Return the number of pixels along a side of a preprocessing's images; 0 if it isn't a whole number."""
     return whole(2 * preprocessing["half_width_arcsec"] / preprocessing["pixel_arcsec"])
 
 
 def nearest(word: object, allowed: Iterable[object]) -> str:
-    """Return the text " Did you mean ...?" with the allowed word most similar to `word`; "" if none is similar."""
+    """Return the text " Did you mean ...?" with the allowed word that is most similar to `word`; "" if no word is."""
     match = difflib.get_close_matches(str(word), list(map(str, allowed)), n=1, cutoff=0.6)
     return f" Did you mean {match[0]}?" if match else ""
 

@@ -1,4 +1,4 @@
-"""Checks of skies, of observed fields and of the sky of `make validate-sky`; functions that `checks` uses too."""
+"""Checks of skies, of observed fields and of the sky of `make validate-sky`, and functions that `checks` uses, too."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +18,8 @@ T = TypeVar("T")
 def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable[[T], Iterable[str]]) -> Iterator[str]:
     """Yield "<name><problem>" for each problem that the function `problems` finds in a block.
 
-    `parents` holds the name of the block from which each block takes keys. Problems of that block aren't repeated.
+    `parents` holds for each block the name of the block from which it takes keys. A problem that this other block has
+    as well is yielded only for the other block.
     """
     texts = {name: list(problems(block)) for name, block in blocks.items()}
     for name in texts:
@@ -27,7 +28,10 @@ def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable
 
 
 def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Yield the path (beginning with `above`) of each block that lacks required keys of its model, and these keys."""
+    """Yield the dotted key of each block that lacks keys which the class `model` requires, and these keys.
+
+    The block may be `block` itself or lie inside it. Dotted keys begin with `above`.
+    """
     kinds = get_type_hints(model)
     missing = [key for key in kinds if key in model.__required_keys__ and key not in block]
     if missing:

@@ -81,7 +81,7 @@ class Cosmology(Distances):
 
 
 class Field(TypedDict):
-    """Rectangle on the sky that is simulated."""
+    """The simulated rectangle on the celestial sphere."""
 
     ra_deg: Annotated[float, key("right ascension of the centre [deg]", ge=0, lt=360)]
     dec_deg: Annotated[float, key("declination of the centre [deg]", ge=-80, le=80)]
@@ -131,7 +131,7 @@ class Clusters(TypedDict):
     low_mass_slope: Annotated[float, key("slope d ln L / d ln M below low_mass_log10_m500c", ge=0, le=4)]
     low_mass_log10_m500c: Annotated[float, key("log10(hydrostatic mass / Msun) where the slope changes", ge=12, le=16)]
     temperature_scatter_dex: Annotated[float, key("scatter of log10 kT at fixed mass and redshift [dex]", ge=0, le=0.5)]
-    extra_luminosity_scatter_dex: Annotated[Share, key("scatter of log10 luminosity added to the profiles' 0.2 [dex]")]
+    extra_luminosity_scatter_dex: Annotated[Share, key("scatter of log10 L in addition to the profiles' 0.2 dex [dex]")]
     luminosity_temperature_correlation: Annotated[
         Correlation | None,
         key("correlation of ln kT and ln L at fixed mass; null = as measured by Comparat et al. 2020"),
@@ -153,7 +153,7 @@ class Agn(TypedDict):
 
 
 class Shares(TypedDict):
-    """Shares of the background's components in its counts at 0.2-2.3 keV; they need not add up to 1."""
+    """Contributions to the background's counts at 0.2-2.3 keV, relative to the sum of the four numbers."""
 
     local_bubble: Annotated[float, key("thermal emission of kT = 0.1 keV, unabsorbed", ge=0, le=1)]
     galactic_halo: Annotated[float, key("thermal emission of kT = 0.22 keV, absorbed", ge=0, le=1)]
@@ -188,9 +188,13 @@ class Detection(TypedDict):
     shift_arcsec: Annotated[float, key("step of the coarse 3 x 3 grid of positions [arcsec]", ge=1, le=20)]
     refine_arcsec: Annotated[Steps, key("steps of the finer grids around the best position so far [arcsec]")]
     start_scatter_arcsec: Annotated[float, key("error of the fits' first positions, per axis [arcsec]", ge=0, le=20)]
-    ext_dof: Annotated[float, key("degrees of freedom in EXT_LIKE = -ln Q(ext_dof/2, dC/2)", ge=0.5, le=8)]
-    box_like_min: Annotated[float, key("sources below this likelihood of the box search are not fitted", ge=0, le=100)]
-    extent_point_like_min: Annotated[float, key("DET_LIKE as a point source that extended ones need", ge=0, le=1000)]
+    ext_dof: Annotated[
+        float, key("degrees of freedom of the chi-square distribution by which EXT_LIKE is computed", ge=0.5, le=8)
+    ]
+    box_like_min: Annotated[float, key("sources with a lower likelihood in the box search aren't fitted", ge=0, le=100)]
+    extent_point_like_min: Annotated[
+        float, key("extended sources: least DET_LIKE of their fit as a point", ge=0, le=1000)
+    ]
     det_like_floor: Annotated[float, key("detections below this DET_LIKE do not enter the catalogue", ge=1)]
     ext_like_floor: Annotated[float, key("detections below this EXT_LIKE are point sources (EXT = EXT_LIKE = 0)", ge=0)]
     component_counts_min: Annotated[
@@ -232,7 +236,7 @@ class RealizationFiles(TypedDict):
 
 
 class CatalogueSelection(TypedDict, total=False):
-    """Cuts on your catalogue; the log says how many clusters each cut leaves. Without this block all are kept."""
+    """Cuts on your catalogue; the log says how many clusters each cut leaves. Without this block there is no cut."""
 
     f_cont_max: Annotated[
         Probability | None, key("upper limit of F_CONT: 0.3 keeps 477 eFEDS clusters, 0.2 keeps 453; null = no limit")
@@ -255,7 +259,7 @@ class Sky(TypedDict):
     source: Annotated[Source, key("embedded = simulated here; files = your own; published = Krippendorf et al. 2023")]
     seed: Annotated[Seed, key("root of the random numbers, which also depend on the names of sky and realization")]
     observed: NotRequired[Annotated[bool, key("true = a field without known masses")]]
-    realizations: NotRequired[Annotated[Realizations, key("number, or for source files: their names and files")]]
+    realizations: NotRequired[Annotated[Realizations, key("their number; for source files: their names and files")]]
     images: NotRequired[Annotated[Path, key("for source published: the pickle of smoothed images")]]
     catalogue: NotRequired[Annotated[Path, key("for source published: the catalogue of the images' clusters")]]
     mass_unit: NotRequired[Annotated[Literal["Msun", "Msun/h"], key("for source published: unit of M500c")]]

@@ -66,7 +66,7 @@ def config_errors(config: Block) -> list[str]:
 
 
 def check_block(block: object, kind: Any, name: str) -> None:
-    """Raise InputError, which begins with `name`, unless a block of a configuration is as the class `kind` says."""
+    """Raise InputError, whose text begins with `name`, unless a block of a configuration fits the class `kind`."""
     try:
         pydantic.TypeAdapter(kind).validate_python(block, strict=True)
     except pydantic.ValidationError as failure:
@@ -76,7 +76,7 @@ def check_block(block: object, kind: Any, name: str) -> None:
 
 
 def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
-    """Return a block without keys that only steer execution; `rule` is its part of the schema, None = the whole one."""
+    """Return a block without keys that only steer execution; `rule` is its part of the schema, None = all of it."""
     inner = {key: _below(schema() if rule is None else rule, key) for key in block}
     return {
         key: without_execution_keys(value, inner[key]) if isinstance(value, dict) else value
@@ -161,7 +161,7 @@ def _errors(config: Block) -> Iterator[ErrorDetails]:
 
 
 def _sentence(error: ErrorDetails) -> str:
-    """Return the sentence on an error: key, value and what is allowed."""
+    """Return a sentence on an error, with the key, its value and what is allowed."""
     *above, last = error["loc"]
     if last == "[key]":
         return _name_sentence(".".join(map(str, above[:-1])), error)
@@ -181,7 +181,7 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def _name_sentence(key: str, error: ErrorDetails) -> str:
-    """Return the sentence on an error in a name that the user chose for an entry of the block `key`."""
+    """Return a sentence on an error in a name that the user chose for an entry of the block `key`."""
     name = error["input"]
     if error["type"] == "literal_error":
         return f"{key}.{name} is not a key that is known there. Allowed: {error['ctx']['expected']}."
