@@ -66,7 +66,7 @@ def skies_in_words():
     number = {sky: len(realization_names(SKIES[sky])) for sky in (own, test_sky())}
     return (
         f"Networks are trained on {number[own]} realizations of the sky `{own}` and tested on all selected clusters of "
-        f"{number[test_sky()]} realizations of `{test_sky()}`, unless another sky is named."
+        f"{number[test_sky()]} realizations of the sky `{test_sky()}`, unless another sky is named."
         if test_sky() != own
         else f"Networks are trained and tested on {number[own]} realizations of the sky `{own}`."
     )

@@ -71,7 +71,7 @@ def write_page(
 
 
 def page_tables(results: Results, settings: Mapping[str, Settings], words: Path) -> dict[str, Table]:
-    """Return the tables of the page by name; the table of ensembles of the first members is not among them."""
+    """Return the tables of the page by name, except the table of ensembles of the first 1, 2, 5, ... members."""
     published = read_published(words / "published.yaml")
     numbers, changes = tables.numbers(results, published), tables.changes(results, published)
     return {
@@ -88,7 +88,7 @@ def page_tables(results: Results, settings: Mapping[str, Settings], words: Path)
 
 
 def summary_texts(results: Results) -> dict[str, str]:
-    """Return texts of the page: training noise, smallest significant differences, gains over luminosity relations."""
+    """Return texts of the page on training noise, smallest significant differences, gains over luminosity relations."""
     errors = [error for name in results.trained_on if (error := scatter_ratio(results.pair(name)).error) is not None]
     seen = [f"{100 * CLEAR * error:.1f} %" for error in np.quantile(errors or [np.nan], [0, 0.5, 1], method="higher")]
     noise = {row["against"]: (row.get("training_noise") or {}).get("typical") for row in results.pairs}

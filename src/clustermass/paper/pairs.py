@@ -44,8 +44,9 @@ def compare_pairs(
     - `scatter_ratio` (own over other) and `bias_difference_dex`, with the intervals `_ci68` of a paired bootstrap of
       whole groups, which are errors due to the choice of clusters;
     - `bias_nearer_zero_by_truth`: decrease of the absolute bias, with the standard error of paired differences;
-    - `training_noise`: relative standard deviation of a member's scatter between trainings, for both experiments and
-      `typical` of all with the same reference; `scatter_ratio_error`: the errors of clusters and training combined.
+    - `training_noise`: relative standard deviation of a member's scatter between trainings, for `own`, for `other`, and
+      as `typical` for all experiments with the same reference;
+    - `scatter_ratio_error`: error of the ratio, which combines the errors due to clusters and training.
     For fewer than three common clusters the ratio is None. InputError if a file is missing, damaged or incomplete.
     """
     table, rows = {one[:2]: one for one in predictions}, []
@@ -110,7 +111,7 @@ def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
-    """Return n, the mean of `values` (cluster,) as entry `key`, and its error; None for fewer than three clusters."""
+    """Return n, the mean of `values` (cluster,) as entry `key`, and its error; both None for fewer than 3 clusters."""
     if values.size < MIN_CLUSTERS:
         return {"n": values.size, key: None, "error_dex": None}
     return {"n": values.size, key: float(values.mean()), "error_dex": float(values.std() / np.sqrt(values.size))}
@@ -119,8 +120,7 @@ def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
 def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the noise of training of a row of pairs.json, and the error of its scatter ratio including this noise.
 
-    The noise of an ensemble is assumed to be that of a member divided by the square root of the number of members. It
-    is smaller than this if the members' predictions differ by more than noise.
+    The noise of an ensemble is assumed to be that of a member divided by the square root of the number of members.
     """
     if row["scatter_ratio"] is None:
         return {"training_noise": None, "scatter_ratio_error": None}
@@ -137,9 +137,9 @@ def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict
 def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
     """Return the typical relative standard deviation between the scatters of an experiment's members.
 
-    Takes the members' scatters (dex) of several experiments. The result is the root of the median of the experiments'
-    variances, which a few unstable trainings don't dominate. Each variance is divided by the median of its distribution
-    for Gaussian noise of unit variance. None if no experiment has two members.
+    Takes the members' scatters (dex) of several experiments. For each experiment their variance is computed, and
+    divided by the median that such a variance has for Gaussian noise of unit variance. The result is the root of the
+    median over all experiments, which a few unstable trainings don't dominate. None if no experiment has two members.
     """
     variances = [_variance(members) for members in scatters if len(members) > 1]
     scaled = [variance * dof / chi2.median(dof) for variance, dof in variances]
@@ -149,8 +149,8 @@ def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
 def noise_of(scatters: Sequence[float], typical: float | None) -> float:
     """Return the relative standard deviation of the scatters (dex) of an experiment's members; 0 if `typical` is None.
 
-    Two members alone constrain it little. Therefore the experiment's own variance and that of `typical_noise` are
-    averaged, with degrees of freedom as weights (moderated variance, Smyth 2004, doi:10.2202/1544-6115.1027).
+    Two members alone constrain the noise little. Therefore their variance is averaged with that of `typical_noise`,
+    with degrees of freedom as weights (moderated variance, Smyth 2004, doi:10.2202/1544-6115.1027).
     """
     if typical is None:
         return 0.0

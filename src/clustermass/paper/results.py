@@ -22,7 +22,10 @@ class Measured(NamedTuple):
     error: float | None = None
 
     def sigmas(self, other: float, error: float = 0.0) -> float | None:
-        """Return the difference from `other`, divided by the root of both errors' squared sum; None if not measured."""
+        """Return the difference from `other`, whose error is `error`, in units of the combined error of both numbers.
+
+        None if the number or its error wasn't measured.
+        """
         if self.value is None or self.error is None:
             return None
         return (self.value - other) / hypot(self.error, error)
@@ -110,7 +113,7 @@ class Results:
         return lookup(block, key)
 
     def _above_60_over_all(self, experiment: str) -> Measured:
-        """Return the scatter above likelihoods of 60 over that of all, with the error for independent scatters."""
+        """Return the scatter above likelihoods of 60 divided by that of all; its error assumes independent scatters."""
         places = [(experiment, "high_likelihood/scatter_dex"), (experiment, "test/scatter_dex")]
         # for the paper's recipe: of networks trained on clusters above 60 alone, if the run has them
         if experiment == THEIRS and self.of("high_likelihood"):
@@ -140,7 +143,7 @@ def lookup(block: Block, path: str) -> Measured:
 
 
 def gaussian(block: Block) -> tuple[Measured, Measured]:
-    """Return scatter s and bias of n clusters, with their errors for Gaussian residuals, s / sqrt(2 n), s / sqrt(n)."""
+    """Return scatter s and bias of n clusters, with errors for Gaussian residuals: s / sqrt(2 n) and s / sqrt(n)."""
     scatter, bias, n = block["scatter_dex"], block["bias_dex"], block["n"]
     if scatter is None:
         return Measured(None), Measured(bias)

@@ -194,10 +194,10 @@ def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
 
 
 def variants(results: Results, recipes: Iterable[str]) -> Table:
-    """Return the table of other skies: networks of the standard sky, and networks trained anew on the other sky.
+    """Return the table of other skies, with networks of the standard sky and networks trained anew on the other sky.
 
-    Both are tested on the same clusters. Ratios to the recalibrated count rate are those of all test clusters of an
-    experiment.
+    Both are tested on the same clusters. Only the ratios to the recalibrated count rate are from all clusters on which
+    the networks were tested. For networks of the standard sky these are more.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]
