@@ -34,9 +34,9 @@ MANIFEST = "manifest.json"
 PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "safetensors")
 #: only files of these names are unpacked, so that no name leads out of the folder
 _NAMES = re.compile(r"ensemble\.nc|calibration\.json|domain\.nc|members/[\w-]+\.safetensors", re.ASCII)
-#: end of a zip file; its sixth number is the length of the list of files, an entry of which is at least so long
+#: end of a zip file, whose sixth value is the length of the list of files in bytes; least length of an entry in it
 _END, _ENTRY_BYTES = struct.Struct("<4s4H2LH"), 46
-#: length of what comes before this end in zip files of another form, for more than 4 GB
+#: bytes of the block that precedes this end in zip files of another form, which allows more than 4 GB
 _LOCATOR_BYTES = 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed date, so that the same content gives the same bytes
 _COPY_AGAIN = "The file is damaged or wasn't copied whole: copy it again and compare its SHA-256 with the original's."
@@ -44,7 +44,7 @@ _COPY_AGAIN = "The file is damaged or wasn't copied whole: copy it again and com
 
 @dataclass(frozen=True)
 class EnsembleFiles:
-    """The files of an experiment that belong to a trained ensemble; `weights` are those of the networks."""
+    """The files of an experiment that belong to a trained ensemble; `weights` has one file for each network."""
 
     ensemble: Path
     calibration: Path
@@ -70,7 +70,7 @@ def pack_ensemble(trained: EnsembleFiles, output: Path) -> str:
 
     The file holds `manifest.json` and the ensemble's files under their names in the experiment's folder. The same
     ensemble and software give the same bytes. InputError if a file is missing or damaged, if the networks take
-    different images, or if they were trained under a control.
+    different images, or if they are those of a control.
     """
     manifest = json.dumps(_manifest(trained), indent=2, sort_keys=True, allow_nan=False) + "\n"
     with atomic(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -157,10 +157,10 @@ def unpack(path: Path, folder: Path) -> dict[str, str]:
 
 
 def _check_zip(path: Path) -> None:
-    """Raise InputError unless `path` is a zip file whose list of files has an accepted length, and disk has the room.
+    """Raise InputError unless `path` is a zip file with few enough files, for whose content the disk has room.
 
-    The list must be where zip programs put it if there are less than 65,535 files in less than 4 GB. Python's module
-    would read a longer one into memory.
+    The file must have the form for less than 65,535 files in less than 4 GB. The length of its list of files is checked
+    first, because Python's module reads the whole list into memory.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Name a file of `clustermass pack`, or results/<run>/<experiment>.")

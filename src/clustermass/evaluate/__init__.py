@@ -1,1 +1,1 @@
-"""Evaluation of predicted masses: scores with bootstrap intervals, test skies, and the choice between networks."""
+"""Evaluation of predicted masses: scores with bootstrap intervals, and comparison of networks and recipes."""

@@ -61,12 +61,17 @@ def evaluate(
     whole groups of clusters, `resamplings` times. Groups are those of the file `split` if it is given, else those of
     `baselines` if it has them; else each cluster is a group of its own.
 
-    Writes `predictions` (see `calibrated_predictions`) and `metrics`: the numbers of clusters; scores of the ensemble
-    on test, val and train set; `high_likelihood`, scores of test clusters with both likelihoods above 60. All other
-    blocks are about the test set: `calibration`; `ensemble`, scores of single members; `baselines`, their scores;
-    `ratios`, the network's scatter over theirs; `baselines_left_out`, with reasons; `domain`, the summary of `ood` (a
-    file of `score_ood` for the same clusters), if given. Scores of fewer than three clusters are null. InputError if a
-    file is missing or damaged or lacks a variable, files hold different clusters, or a prediction isn't finite.
+    Writes `predictions` (see `calibrated_predictions`) and `metrics`. The latter holds the numbers of clusters and the
+    scores of the ensemble on the subsets `test`, `val` and `train`. Its other blocks are about the test set:
+
+    - `high_likelihood`: scores of the clusters whose DET_LIKE and EXT_LIKE are both above 60
+    - `calibration`: see `_calibration`; `ensemble`: scores of the single members
+    - `baselines`: scores of each baseline; `ratios`: the ensemble's scatter divided by that of each baseline
+    - `baselines_left_out`: the reason for each baseline that couldn't be computed
+    - `domain`: the summary of `ood`, a file of `score_ood` for the same clusters, if it is given
+
+    Scores of fewer than three clusters are null. InputError if a file is missing or damaged or lacks a variable, files
+    hold different clusters, or a prediction isn't finite.
     """
     table, others = _joined(ensemble, baselines)
     calibrated = read_calibration(calibration)
@@ -157,7 +162,7 @@ def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Da
 
 
 def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Return the scores of a subset: of all clusters, in each bin of `BINS`, of those with and without a neighbour."""
+    """Return scores of a subset: of all its clusters, in each bin of `BINS`, and with and without a neighbour."""
     comparison, sigma = compare(residuals, resamplings, seed, where), table["sigma_calibrated"].values.astype(float)
     network = comparison.network
     network |= {"n_groups": int(np.unique(residuals.group).size), **scores_with_sigma(residuals.network, sigma)}
@@ -216,9 +221,9 @@ def _ensemble(test: xr.Dataset) -> Json:
 def summarise_ood(scores: Path) -> Json:
     """Return a summary of the out-of-distribution scores of test clusters, which are in a file of `score_ood`.
 
-    It holds the nominal `false_alarm_rate`; `n` test and `n_validation` validation clusters; `flagged`, the share of
-    flagged clusters, and its `flagged_ci68`, both None without clusters; `why`, the number of flagged clusters by their
-    most unusual quantity; and `sample_p`, the p-value of the whole sample.
+    It holds the nominal `false_alarm_rate`; the numbers `n` of test clusters and `n_validation` of validation clusters;
+    `flagged`, the share of flagged clusters, and its 68 % interval `flagged_ci68`, both None without clusters; `why`,
+    the number of flagged clusters by their most unusual quantity; and `sample_p`, the p-value of the whole sample.
     """
     table = read_netcdf(scores, ("ood_p", "ood_why", "flag_ood"))
     number = int(table.attrs["n_validation"])

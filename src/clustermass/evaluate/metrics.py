@@ -38,10 +38,11 @@ class Comparison(NamedTuple):
 
 
 def residual_scores(residual: FloatArray) -> Json:
-    """Return the scores of residuals (cluster,) in dex; None for fewer than three clusters.
+    """Return the scores of residuals (cluster,) in dex.
 
     They are `n`, the number of clusters; `bias_dex`, the mean; `scatter_dex`, the standard deviation about the mean
-    (with n, not n - 1); `scatter_ln_percent`, the scatter in percent of the mass; `rms_dex`, the root mean square.
+    (with n, not n - 1); `scatter_ln_percent`, the scatter in percent of the mass; `rms_dex`, the root mean square. All
+    but `n` are None for fewer than three clusters.
     """
     if residual.size < MIN_CLUSTERS:
         names = ("n", "scatter_dex", "scatter_ln_percent", "bias_dex", "rms_dex")
@@ -52,7 +53,7 @@ def residual_scores(residual: FloatArray) -> Json:
 
 
 def scores_with_sigma(residual: FloatArray, sigma: FloatArray) -> Json:
-    """Return `residual_scores` and `mean_sigma_dex`, the mean predicted sigma; None for fewer than three clusters."""
+    """Return `residual_scores` and `mean_sigma_dex`, the mean predicted sigma (None for fewer than three clusters)."""
     return residual_scores(residual) | {"mean_sigma_dex": float(sigma.mean()) if sigma.size >= MIN_CLUSTERS else None}
 
 
@@ -140,7 +141,7 @@ def interval68(values: FloatArray) -> list[float] | None:
 
 
 def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
-    """Return 68 % intervals of the ratio of row 0 of `scatter` (predictor, resampling) to all other rows, by name."""
+    """Return 68 % intervals of row 0 of `scatter` (predictor, resampling) divided by each other row, by `names`."""
     return {
         name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))
         for name, row in zip(names, scatter[1:], strict=True)

@@ -57,9 +57,10 @@ def search(
 ) -> dict[str, Any]:
     """Compare candidate experiments on the same validation clusters; write `search.json` and return its content.
 
-    `candidates` are their files `ensemble.nc`, `split` is the split of their sky. `settings` are `preprocessing`,
-    `network` and `recipe` of each candidate, and all else in which candidates differ. Images have `bands` energy bands
-    unless the preprocessing joins bands. Test clusters have no influence on the output, not even through a hash.
+    `candidates` holds the file `ensemble.nc` of each candidate, and `split` is the split of their sky. `settings` are
+    `preprocessing`, `network` and `recipe` of each candidate, and all else in which candidates differ. Images have
+    `bands` energy bands unless the preprocessing joins bands. Test clusters have no influence on the output, not even
+    through a hash.
 
     The output holds the numbers `n_val` and `n_groups` of validation clusters and their groups; the names `first`,
     `best` and `ranking` (by negative log-likelihood); `candidates`, with the measures of `compare`, `members`,
@@ -238,8 +239,8 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     `members` are the files `members/{member}.nc` in order, `split` is the split of their sky. Sigma isn't recalibrated.
     The output holds the numbers `n_test` and `n_groups` of test clusters and their groups; `sizes`, for each number of
     members the measures of `compare` and `member_over_ensemble_sigma` (see `sigma_ratio`); `alone`, mean and standard
-    deviation of `scatter_dex` and `nll` over the single members. InputError as of `read_members`, or if there are fewer
-    than three test clusters.
+    deviation of `scatter_dex` and `nll` over the single members. InputError in the same cases as for `read_members`,
+    and if there are fewer than three test clusters.
     """
     table = read_members(members)
     table = table.isel(cluster=table["split"].values.astype(str) == "test")

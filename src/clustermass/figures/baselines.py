@@ -17,7 +17,7 @@ from clustermass.io.files import read_json, reading
 
 #: predictors in the learning curve: the network, and the baselines that are fitted to its training clusters
 TRAINED = ("network", "boosted_trees", "ridge_features", "count_rate_recalibrated")
-#: predictors at the same number of clusters are shifted sideways by this share of the curve's width
+#: markers of neighbouring predictors are shifted sideways by this share of the curve's width, to be seen side by side
 APART = 0.012
 
 #: a value and the ends of its 68 % interval; None = too few clusters
@@ -60,7 +60,7 @@ def plot_baselines(metrics: Path) -> Figure:
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Return the drawn numbers of `metrics.json`; InputError if it lacks a block or has too few test clusters."""
+    """Return the numbers of `metrics.json` that are drawn; InputError if it lacks a block or the network's scatter."""
     with reading(path, "metrics"):
         content = read_json(path, "metrics")
         rows = {"network": content["test"], **content["baselines"]}
@@ -95,10 +95,11 @@ def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], r
 
 @style.saved
 def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str | None]]) -> Figure:
-    """Draw the scatter of network and baselines against the number of training clusters, a panel for each test sample.
+    """Draw scatter against number of training clusters, with a panel for each family of experiments and test sample.
 
-    Each file metrics.json has a row with the `experiment`, its `family` (a name for experiments that differ only in
-    their training clusters) and the test `sky` (None = the test set of the training sky, an experiment's first row).
+    A family consists of experiments that differ only in their training clusters. Each file of `metrics` has a row with
+    the names `experiment`, `family` and `sky`, the sky of the test sample. In an experiment's first row `sky` is None,
+    which stands for the test set of the training sky.
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
     trained: dict[str | None, int] = {}
@@ -141,7 +142,7 @@ def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
 
 
 def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: str, place: float) -> None:
-    """Draw a predictor's scatter, with 68 % intervals, against sample `sizes`, shifted sideways by `place` steps."""
+    """Draw a predictor's scatter, with 68 % intervals, against sizes of training sets, shifted by `place` steps."""
     size = np.array(sizes, dtype=float)
     value = np.array([value for value, _ in values], dtype=float)
     interval = np.array([interval or [np.nan, np.nan] for _, interval in values])
@@ -156,7 +157,7 @@ def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: 
 
 
 def far_apart(sizes: Sequence[int]) -> list[int]:
-    """Return `sizes` in decreasing order without those nearer than a factor of 1.25, whose labels would overlap."""
+    """Return some of `sizes`, in decreasing order and at least a factor of 1.25 apart, so that labels don't overlap."""
     kept: list[int] = []
     for size in sorted(sizes, reverse=True):
         if not kept or size <= kept[-1] / 1.25:

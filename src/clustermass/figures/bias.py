@@ -48,7 +48,7 @@ def plot_bias(predictions: Path, baselines: Path) -> Figure:
 
 
 def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Return true masses, residuals of each predictor and the network's sigma of the test clusters, (cluster,) each.
+    """Return for the test clusters: true masses, each predictor's residuals, and the network's sigma; (cluster,) each.
 
     Masses are log10(M500c / Msun), residuals and sigma are in dex. InputError if the baselines lack a test cluster.
     """
@@ -68,7 +68,7 @@ def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarra
 
 
 def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the bias of a perfect prediction in bins of true mass, (bin,), in dex; it follows from predictions alone.
+    """Return the bias of a perfect prediction in bins of true mass, (bin,), in dex; true masses aren't needed for it.
 
     For a perfect prediction each true mass is a draw from the cluster's Gaussian N(`mu`, `sigma`). If a and b are the
     edges of a bin in units of sigma from mu, the cluster contributes to the bin with the weight Phi(b) - Phi(a) and the
@@ -127,7 +127,7 @@ def mass_bins(mass: np.ndarray) -> np.ndarray:
 
 
 def binned(mass: np.ndarray, residual: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return mean, its error, scatter s and its error s / sqrt(2 n - 2) of the residuals in each bin, (4, bin), in dex.
+    """Return mean, error of the mean, scatter s and its error s / sqrt(2 n - 2) of each bin's residuals, (4, bin), dex.
 
     In a bin with one cluster all but the mean are NaN, in an empty bin all four. NaN is not drawn.
     """
@@ -159,8 +159,8 @@ def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray, label: str) -> No
 def plot_weighting(predictions: Sequence[Path], rows: Sequence[Mapping[str, str]]) -> Figure:
     """Draw residuals and sigma of pairs of experiments on the same test clusters (Figs. 5 and 8 of the paper).
 
-    The experiments of a pair differ in their weights in training. Each file predictions.nc has a row with `experiment`
-    and `weighting`; the experiment without weights comes first.
+    The experiments of a pair differ in their weights in training. Each file of `predictions` has a row with the name
+    `experiment` and its `weighting`. In each pair the experiment without weights comes first.
     """
     if not rows or len(rows) % 2 or len(rows) != len(predictions):
         raise InputError("no pair of experiments that differ in weighting alone.")
@@ -199,7 +199,7 @@ def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[
 
 
 def draw_distributions(axes: Axes, values: Sequence[np.ndarray], texts: Sequence[str]) -> None:
-    """Draw the histograms of both experiments in the same bins, and print a text for each above, in its colour."""
+    """Draw histograms of both experiments in the same bins; above them print each experiment's text in its colour."""
     low, high = np.min(values), np.max(values)
     edges = np.linspace(low, max(high, low + 1e-3), HISTOGRAM_BINS + 1)
     for number, (each, text, (colour, _, _)) in enumerate(zip(values, texts, PAIR, strict=True)):

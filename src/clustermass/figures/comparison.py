@@ -1,4 +1,4 @@
-"""Comparison of all experiments of a run: scatter, and its ratios to those of count rate and ridge regression."""
+"""Comparison of a run's experiments: scatter, and scatter divided by that of count rate and of ridge regression."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ HEADING = 0.75
 INCHES = 0.34  # per line
 #: share of a panel's width in which numbers are printed
 NUMBERS = 0.47
-#: values of all clusters are drawn by this above the middle of their line, those of isolated ones below it
+#: distance from the middle of a line, above it for the values of all clusters and below it for those of isolated ones
 APART = 0.22
 
 #: a row of `compared`: an experiment on one test sample
@@ -61,16 +61,17 @@ def plot_comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
 
 
 def values_of(row: Row, key: str) -> Iterator[tuple[float, float, Sequence[float]]]:
-    """Yield vertical shift, value and 68 % interval of a key figure: for all clusters, for isolated ones if known."""
+    """Yield vertical shift, value and 68 % interval of a key figure, first of all clusters, then of isolated ones."""
     for shift, figures in ((-APART, row), (APART, row["isolated"])):
         if figures is not None and figures[key] is not None:
             yield shift, figures[key], figures[f"{key}_ci68"] or [figures[key]] * 2
 
 
 def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Sequence[Row]) -> None:
-    """Draw the panel of the key figure `key`: values of all clusters, those of isolated ones below, and the numbers.
+    """Draw the panel of the key figure `key`, with markers, intervals and printed numbers.
 
-    An arrow replaces the marker of a value that is outside the panel.
+    On each line, the value of all clusters is drawn above that of isolated clusters. An arrow replaces the marker of a
+    value that is outside the panel.
     """
     ends = limits(lines, key)
     for place, row in zip(places, lines, strict=True):
@@ -94,7 +95,10 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 
 
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
-    """Return limits that hold all intervals (those of controls only if there are no others), and 1 if it is a ratio."""
+    """Return limits of a panel that contain all intervals and, for ratios, also 1.
+
+    Intervals of controls are left out, unless there are only controls.
+    """
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]
     for _, value, interval in (measured for row in shown for measured in values_of(row, key)):
@@ -111,7 +115,7 @@ def look(control: bool, other_sky: bool) -> dict[str, Any]:
 
 
 def draw_heading(panels: Sequence[Axes], top: float, row: Row) -> None:
-    """Draw the grey band above an experiment's lines, with its name and the number of networks, epochs and clusters."""
+    """Draw a grey band above an experiment's lines, with its name and its numbers of networks, epochs and clusters."""
     for axes in panels:
         left = 0.0 if axes is panels[0] else -0.02
         width = 1.0 - left if axes is panels[-1] else 1.2  # over the gap to the next panel, which is drawn later

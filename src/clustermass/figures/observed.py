@@ -80,7 +80,7 @@ def read_masses(path: Path) -> xr.Dataset:
     """Return the clusters of `masses.fits` that have a mass.
 
     The variables are `COLUMNS`, in the units of the file, and `flagged` (whether one of `FLAGS` is set), (cluster,)
-    each. Attributes are `without_mass`, the number of clusters without a mass, and `simulated`.
+    each. Attributes are `without_mass`, the number of clusters without a mass, and `simulated` (whether the field is).
     """
     with reading(path, "mass catalogue"), opened_fits(path) as hdus:
         data, header = hdus[1].data, hdus[1].header
@@ -123,7 +123,7 @@ def draw_against_rate(axes: Axes, table: xr.Dataset, relation: CountRateRelation
 
 
 def draw_points(axes: Axes, x: np.ndarray, table: xr.Dataset, shown: np.ndarray, norm: Normalize) -> PathCollection:
-    """Draw the masses of the clusters `shown` against `x`, coloured by uncertainty; flagged ones have a ring."""
+    """Draw the masses of the clusters `shown` against `x`, coloured by uncertainty, with rings around flagged ones."""
     mass, error, flagged = (table[name].values[shown] for name in ("LOGM500", "LOGM500_ERR", "flagged"))
     rasterised = x.size > style.RASTERISE_ABOVE
     points = axes.scatter(x, mass, c=error, norm=norm, cmap="viridis", s=9, lw=0, zorder=3, rasterized=rasterised)
@@ -184,7 +184,7 @@ def describe(numbers: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def draw_difference(axes: Axes, redshift: np.ndarray, difference: np.ndarray, trends: str) -> None:
-    """Draw differences (dex) against redshift, with medians in bins of equal numbers, and print the text `trends`."""
+    """Draw differences (dex) against redshift, with medians in equally populated bins, and print the text `trends`."""
     rasterised = difference.size > style.RASTERISE_ABOVE
     axes.scatter(redshift, difference, color=style.LIGHT_GREY, s=5, lw=0, zorder=2, rasterized=rasterised)
     draw = partial(axes.errorbar, fmt="o", color=style.BLUE, ms=3.5, elinewidth=1, zorder=4)
@@ -195,7 +195,7 @@ def draw_difference(axes: Axes, redshift: np.ndarray, difference: np.ndarray, tr
 
 
 def binned_medians(redshift: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return median redshift, median difference and its error 1.253 sigma / sqrt(n) in bins of equal numbers."""
+    """Return median redshift, median difference and its error 1.253 sigma / sqrt(n) in equally populated bins."""
     bins = int(np.clip(redshift.size // BIN_CLUSTERS, 1, MAX_BINS))
     parts = np.array_split(np.argsort(redshift, kind="stable"), bins)
     place, median = (np.array([np.median(values[p]) for p in parts]) for values in (redshift, difference))

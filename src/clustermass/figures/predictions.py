@@ -121,7 +121,7 @@ def read_bins(path: Path) -> dict[str, tuple[list[float], list[int], np.ndarray]
 
 
 def conformal(test: xr.Dataset) -> dict[float, float]:
-    """Return the share of true masses inside the conformal intervals, by nominal level, if these are finite."""
+    """Return the share of true masses inside the conformal intervals, by level; levels without intervals are absent."""
     low, truth, high = (test[name].values for name in ("conformal_low", "log10_m500c", "conformal_high"))
     shares = ((low <= truth) & (truth <= high)).mean(axis=1)
     finite = np.isfinite(low).all(axis=1)
@@ -135,7 +135,7 @@ def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def binomial_band(n: int, probability: np.ndarray | float) -> np.ndarray:
-    """Return the 95 % interval (2, ...) of the share of `n` clusters that are covered, each with this `probability`."""
+    """Return the 95 % interval (2, ...) of the covered share of `n` clusters, if each is covered with `probability`."""
     return np.asarray(stats.binom.interval(0.95, n, probability)) / n
 
 

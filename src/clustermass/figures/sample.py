@@ -28,7 +28,7 @@ COARSER = 2
 
 @style.saved
 def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
-    """Draw mass and redshift of the haloes in files `truth` and of the clusters in `ensemble.nc`, with histograms."""
+    """Draw mass and redshift of the haloes in the files `truth` and of the clusters in `ensemble`, with histograms."""
     halo_z, halo_mass = read_haloes(truth)
     selected = read_netcdf(ensemble, require=["redshift", "log10_m500c"])
     z, mass = selected["redshift"].values, selected["log10_m500c"].values
@@ -60,7 +60,7 @@ def plot_sample(truth: Sequence[Path], ensemble: Path) -> Figure:
 
 
 def read_haloes(truth: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Return redshift and log10(M500c / Msun) of the haloes in all files, (halo,) each; InputError without haloes."""
+    """Return redshift and log10(M500c / Msun) of all haloes in the files, (halo,) each; InputError if there is none."""
     columns = [np.empty((2, 0))]
     for path in truth:
         with reading(path, "table TRUTH"), opened_fits(path) as hdus:
@@ -106,7 +106,7 @@ def plot_energy_bands(images: Sequence[Path], split: Path) -> Figure:
 
 
 def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
-    """Return the test cluster with the most fitted counts among those with a fully exposed box, mass and redshift.
+    """Return the test cluster with the most fitted counts that has a mass, a redshift and a fully exposed box.
 
     Files are read one at a time, so that memory holds one realization only. Of clusters with equal counts the one whose
     id sorts first is returned. InputError if there is no such cluster.
@@ -133,9 +133,10 @@ def brightest_test_cluster(images: Sequence[Path], split: Path) -> xr.Dataset:
 
 
 def pixels_of(cluster: xr.Dataset, coarser: int = 1) -> tuple[np.ndarray, float]:
-    """Return a cluster's counts (band, y, x), or its smoothed image if it has no counts, and half its side in arcsec.
+    """Return a cluster's image (band, y, x), and half the side of the image in arcsec.
 
-    Pixels of counts are `coarser` times as wide as in the file, if their number along a side is a multiple of it.
+    The image holds counts, or smoothed counts if the file has only these. Pixels of counts become `coarser` times as
+    wide if the number of pixels along a side is a multiple of `coarser`.
     """
     pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)
     bands, side = pixels.shape[:2]

@@ -35,7 +35,7 @@ MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew
 
 @style.saved
 def plot_sky_validation(measured: Path, table: Path) -> Figure:
-    """Draw the sky in `measured.nc` with published numbers; print how many rows of `sky.json` are within tolerance."""
+    """Draw the sky in `measured.nc` and published numbers; print how many rows of `sky.json` are within tolerance."""
     data = read_netcdf(measured, VARIABLES)
     if not statistics.chosen(data, "selected").any():
         raise InputError(f"{measured}: no selected cluster in it; nothing can be drawn. Enlarge the sky.")
@@ -52,7 +52,7 @@ def plot_sky_validation(measured: Path, table: Path) -> Figure:
 
 
 def label_page(figure: Figure, data: xr.Dataset, table: Path) -> None:
-    """Print above the panels how many rows of `table` are within tolerance, and the legend below the panels."""
+    """Print above the panels how many rows of `table` are within tolerance, and draw a legend below the panels."""
     with reading(table, "table of the validation"):
         demands = read_json(table, "table of the validation")["musts"]
         rows = [(name, demands[name]["number"], len(demands[name]["failed"])) for name in ("must", "aim")]
@@ -88,7 +88,7 @@ def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_completeness(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the shares of haloes that are detected and that are selected, in bins of flux, with binomial errors."""
+    """Draw the detected share and the selected share of the haloes in bins of flux, with binomial errors."""
     flux = data["flux"].values
     number = -np.diff(data["haloes_above"].values, axis=1).sum(axis=0)
     enough = number >= 10
@@ -104,7 +104,7 @@ def draw_completeness(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_point_sources(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the number of point sources per deg2 above a count rate, the simulation's input and the published total."""
+    """Draw numbers of point sources per deg2 above a count rate: detected, put into the simulation, and published."""
     rate, area = data["rate"].values, float(data["area"].sum())
     detected = data["points_above"].sum("realization").values / area
     axes.loglog(rate, np.where(detected > 0, detected, np.nan), color=SIMULATED, label="simulated, DET_LIKE ≥ 6")
@@ -157,7 +157,7 @@ def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
-    """Draw true mass against count rate, converted to z = 0.35 by the relation that the eFEDS masses follow."""
+    """Draw true mass against count rate; the relation of the eFEDS masses converts the true masses to z = 0.35."""
     chosen = statistics.chosen(data, "selected")
     rate, relation = data["ml_rate"].values, statistics.mass_relation()
     at_pivot = count_rate_relation(np.array(relation["pivot_z"]), relation)

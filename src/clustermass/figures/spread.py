@@ -53,12 +53,12 @@ def plot_spread(
     seed: int,
     catalogues: Sequence[Path] = (),
 ) -> Figure:
-    """Draw the test clusters of largest and smallest spread, and all spreads against neighbours and counts.
+    """Draw images of the test clusters of largest and smallest spread, and the spread of all test clusters.
 
-    The spread is the difference between the largest and the smallest mass that the members predict. `images`, `truth`
-    and `catalogues` (if any) have one file for each realization, in the same order. `half_width_arcsec` is half the
-    side of the networks' input images. `bootstrap` is the number of resamplings, by the groups of `split`, for the
-    errors of medians.
+    The spread is the difference between the largest and the smallest mass that the members predict. It is drawn against
+    the counts of the brightest neighbour and against the cluster's own counts. `images`, `truth` and `catalogues` (if
+    any) have one file for each realization, in the same order. `half_width_arcsec` is half the side of the networks'
+    input images. Errors of medians are from `bootstrap` resamplings of the groups in `split`.
     """
     table = spreads(ensemble, predictions, split)
     given: Sequence[Path | None] = catalogues or [None] * len(images)
@@ -144,10 +144,10 @@ def neighbours(table: xr.Dataset, catalogues: Mapping[str, Path | None], half: f
 
 
 def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.ndarray:
-    """Return the counts of the brightest other detection in a cluster's box over the cluster's counts, (cluster,).
+    """Return the counts of the brightest other detection in a cluster's box divided by the cluster's own, (cluster,).
 
     `id_src` are the clusters' numbers in the catalogue, `half` is half the side of the box in arcsec. The ratio is 0
-    if no other detection has counts, NaN if the cluster has none. InputError if the catalogue lacks a cluster.
+    if no other detection has counts, and NaN if the cluster has none. InputError if the catalogue lacks a cluster.
     """
     table = read_columns(catalogue, DETECTION_COLUMNS)
     rows = {number: row for row, number in enumerate(table["ID_SRC"].tolist())}
@@ -234,7 +234,7 @@ def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id:
 
 
 def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap: int, seed: int) -> None:
-    """Draw the members' spread against the brightest neighbour's counts, with medians for fainter and brighter ones."""
+    """Draw spread against `ratio` (see `brightest_neighbour`), with the median spread below and above a ratio of 1."""
     spread, group = table["spread"].values, table["group"].values.astype(str)
     axes.set_xscale("log")
     draw_points(axes, np.maximum(ratio, NONE_AT), spread)
@@ -256,7 +256,7 @@ def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap:
 
 
 def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: np.random.Generator) -> float:
-    """Return the error of the median of `values` (cluster,), by a bootstrap of whole groups; NaN for one group."""
+    """Return the error of the median of `values` (cluster,), by a bootstrap of whole groups; NaN for a single group."""
     names, row = np.unique(group, return_inverse=True)
     if names.size == 1:
         return np.nan
@@ -266,7 +266,7 @@ def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: n
 
 
 def draw_trend(axes: Axes, table: xr.Dataset) -> None:
-    """Draw the members' spread against fitted counts (else redshift), with medians in bins of equal cluster numbers."""
+    """Draw spread against fitted counts, or redshift if counts are missing, with medians in equally populated bins."""
     by_counts = np.isfinite(table["ml_cts"].values).all()
     spread, place = table["spread"].values, table["ml_cts" if by_counts else "redshift"].values
     axes.set_xscale("log")

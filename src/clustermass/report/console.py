@@ -58,7 +58,7 @@ def _console() -> Console:
 
 
 def _print(console: Console, *lines: str) -> None:
-    """Print each text as one line, without control characters: names and texts from files can't look like our lines."""
+    """Print each text as one line, without control characters, so that names from files can't imitate other lines."""
     for line in lines:
         console.print(printable(line))
 
@@ -146,9 +146,9 @@ def _steps(chain: dict[Path, Record | None], files: Files) -> list[list[Path]]:
 
 
 def _depths(origins: Mapping[Path, list[Path]]) -> dict[Path, int]:
-    """Return for each file the largest number of steps from it to the first file, which was made from all others.
+    """Return for each file the largest number of steps from it to the traced file, which was made from all others.
 
-    `origins` holds the files from which each file was made, with the first file first.
+    `origins` holds for each file those from which it was made. InputError if a file was made from itself.
     """
     try:
         order = [*TopologicalSorter(origins).static_order()]

@@ -25,7 +25,7 @@ from clustermass.io.hdf5 import check_hdf5
 from clustermass.io.provenance import file_sha256, texts
 from clustermass.io.yaml_headers import ecsv_header
 
-#: steps that are treated separately below; simulated event lists state no step, and are given the first
+#: steps that are treated separately below; simulated event lists state no step, and are given the first of these
 SIMULATION, DETECTION, TRAINING = "simulate_realization", "detect_sources", "train_member"
 PACKING, CALIBRATION, OOD = "pack_ensemble", "calibrate", "fit_ood"
 RESULTS, CONFIG, RUN_RECORD = "results", "config.yaml", "provenance.json"
@@ -290,7 +290,7 @@ class Files:
 
 
 def _is_file(path: Path) -> bool:
-    """Return whether a path is a file on a disk: those of the system may have no end."""
+    """Return whether a path is a file on a disk, not one in /proc, /sys or /dev, which may have no end."""
     try:
         return path.is_file() and path.resolve().parts[:2] not in (("/", "proc"), ("/", "sys"), ("/", "dev"))
     except OSError:  # the name is too long
@@ -298,7 +298,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _sha256(path: Path) -> str:
-    """Return a file's SHA-256; InputError for a large file that is nearly all holes, which reading would take days."""
+    """Return a file's SHA-256; InputError for a large file that is nearly all holes, whose reading would take days."""
     found = path.stat()
     if found.st_size > _LARGE_BYTES and _BLOCK_BYTES * found.st_blocks < found.st_size / 1000:
         raise InputError(f"{path}: states {found.st_size} bytes, but hardly any are on the disk. It isn't read.")

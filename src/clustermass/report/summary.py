@@ -191,7 +191,7 @@ def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
 
 
 def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
-    """Return a step's costs from its jobs' benchmark files: s, cpu_time (s), max_rss (MB; NA for jobs of 1 or 2 s)."""
+    """Return a step's costs from the columns s, cpu_time (s) and max_rss (MB, NA for short jobs) of its benchmarks."""
     seconds = [float(job["s"]) for job in jobs]
     cpu, memory = (
         [float(text) for job in jobs if (text := job.get(name, "")) not in ("", "NA", "-") and float(text) > 0]

@@ -138,7 +138,7 @@ def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
 
 
 def _compare(records: Mapping[Path, Record], files: Files, result: Verification) -> set[Path | None]:
-    """Compare the hashes in `records` with the input files, put differences into `result`, and return their paths."""
+    """Compare input files with their hashes in `records`, add differences to `result`, and return the files' paths."""
     readers: dict[tuple[str, str], list[Path]] = {}
     for path, record in records.items():
         for item in record.inputs.items():
