@@ -1,4 +1,6 @@
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -7,16 +9,36 @@ from pathlib import Path
 import pytest
 
 from clustermass import cli
+from clustermass.cli.masses import column_map
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_help_names_every_command(capsys):
+COMMANDS = [command.name for command in cli.COMMANDS]
+
+
+def printed_help(capsys, *command):
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["--help"])
+        cli.main([*command, "--help"])
     assert stopped.value.code == 0
-    printed = capsys.readouterr().out
-    assert all(command in printed for command in ("masses", "pack", "check-config", "summary", "verify", "trace"))
+    return capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys):
+    printed = printed_help(capsys)
+    assert {"masses", "pack", "check-config", "summary", "verify", "trace"} <= {*COMMANDS}
+    assert all(f"  {command}" in printed for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_in_the_help_of_a_command_are_accepted(command, capsys):
+    printed = printed_help(capsys, command)
+    examples = re.split(r"\nexamples?:\n", printed)[1].strip().splitlines()
+    assert examples
+    for example in examples:
+        name, *arguments = shlex.split(example)
+        assert (name, arguments[0]) == ("clustermass", command)
+        cli._parser().parse_args(arguments)
 
 
 def test_a_users_error_is_one_message_and_status_1(tmp_path, capsys):
@@ -28,7 +50,7 @@ def test_a_users_error_is_one_message_and_status_1(tmp_path, capsys):
 
 
 def test_columns_are_given_as_pairs(capsys):
-    assert cli._column_map(["Z=z_best", "ID_SRC=id"]) == {"Z": "z_best", "ID_SRC": "id"}
+    assert column_map(["Z=z_best", "ID_SRC=id"]) == {"Z": "z_best", "ID_SRC": "id"}
     for pair in ("Z", "Z=", "=z_best"):
         assert cli.main(["masses", "e.fits", "c.csv", "--ensemble", "x", "--column", pair]) == 1
         assert f"--column {pair}: write OURS=THEIRS" in capsys.readouterr().err

@@ -61,7 +61,7 @@ def write_images(folder, events, centre, edges):
 
 
 def masses(seven, events, catalogue, output):
-    command = [sys.executable, "-m", "clustermass.cli", "masses", *events, catalogue, "--ensemble", seven / EXPERIMENT]
+    command = [sys.executable, "-m", "clustermass", "masses", *events, catalogue, "--ensemble", seven / EXPERIMENT]
     command += ["--exposure", seven / FIELD / "exposure.fits", "--output", output]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
 

@@ -94,7 +94,7 @@ def test_the_default_files_are_left_as_they_are(finished, other):
 
 def test_the_command_line_cuts_and_scales_a_field_as_the_workflow_does(other, tmp_path):
     field = other / "results/skies/tiny_observed/01"
-    command = [sys.executable, "-m", "clustermass.cli", "masses", field / "events.fits", field / "catalogue.fits"]
+    command = [sys.executable, "-m", "clustermass", "masses", field / "events.fits", field / "catalogue.fits"]
     command += ["--exposure", field / "exposure.fits", "--ensemble", other / RUN, "--output", tmp_path / "masses.fits"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

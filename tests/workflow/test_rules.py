@@ -68,7 +68,7 @@ FIELD = "results/skies/tiny_observed/01"
 
 
 def clustermass(*arguments):
-    command = [sys.executable, "-m", "clustermass.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "clustermass", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout

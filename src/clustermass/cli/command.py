@@ -1,0 +1,31 @@
+"""What a command of the command line is made of."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+#: keyword arguments of `argparse.ArgumentParser.add_argument`
+Options = Mapping[str, Any]
+
+
+class Command(NamedTuple):
+    """A command: its function, the texts of its help, and its arguments by the title of their group and their names.
+
+    The function gets the arguments by name. It imports what takes long only when it is called, and returns the exit
+    status (None = 0).
+    """
+
+    name: str
+    run: Callable[..., int | None]
+    purpose: str  #: in the list of commands
+    description: str
+    examples: tuple[str, ...]  #: whole command lines
+    arguments: Mapping[str, Mapping[str, Options]]
+
+
+def path(meaning: str, **options: Any) -> Options:
+    """Return the options of an argument that is a path."""
+    return {"type": Path, "help": meaning, **options}
+
+
+OVERWRITE: Options = {"action": "store_true", "help": "replace files that are there already"}
