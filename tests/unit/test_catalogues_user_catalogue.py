@@ -208,6 +208,16 @@ def test_a_table_without_any_usable_redshift_is_refused(tmp_path, rows, held):
         read_catalogue(path, {"Z": "ZRED", "Z_ERR": "ZERR"})
 
 
+@pytest.mark.parametrize("header", ["ID_SRC,RA,DEC", HEADER])
+def test_redshifts_are_left_out_on_request(tmp_path, header):
+    rows = [",".join(row.split(",")[: header.count(",") + 1]) for row in ROWS]
+    table = read_catalogue(csv(tmp_path, rows, header), with_redshift=False)
+    assert table["ID_SRC"].tolist() == [7, 9, 4]
+    assert table["Z_TYPE"].tolist() == ["none"] * 3
+    assert np.isnan(table["Z"]).all()
+    assert np.isnan(table["Z_ERR"]).all()
+
+
 def test_spectroscopic_redshifts_of_klein_go_first(tmp_path):
     header = "ID_SRC,RA,DEC,Z_BEST_COMB,SIGMA_Z_BEST_COMB,SPEC_Z_BEST_COMB"
     rows = ["1,1,1,0.31,0.01,0.3", "2,1,1,0.41,0.02,-1", "3,1,1,0.47,inf,0.44", "4,1,1,0.47,inf,-1"]

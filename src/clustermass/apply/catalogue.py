@@ -129,8 +129,8 @@ def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
 
 def write_catalogue(
     columns: Columns, cluster: NDArray[np.str_], header: Cards, made_by: Mapping[str, Any], paths: CataloguePaths
-) -> None:
-    """Write the mass catalogue in four formats; missing numbers are NaN.
+) -> Table:
+    """Write the mass catalogue in four formats, and return it as a table; missing numbers are NaN.
 
     `columns` are those of `clustermass.io.products.MASSES`, (cluster,) each; only optional columns may be missing.
     `cluster` (cluster,) holds the ids of the clusters, which become the coordinate `cluster` of the netCDF file.
@@ -157,6 +157,7 @@ def write_catalogue(
     described = {name: VARIABLES[name.lower()] for name in [*table.colnames, "cluster"]}
     attributes = {key: value for key, (value, _) in cards.items()}
     write_netcdf(dataset, paths.netcdf, TITLE, {**attributes, **made_by}, described)
+    return table
 
 
 def _write_ecsv(table: Table, path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import xarray as xr
+from astropy.table import Table
 
 from clustermass.apply.catalogue import CataloguePaths, Columns
 from clustermass.apply.masses import AppliedEnsemble
@@ -29,6 +32,7 @@ from clustermass.io.products import FieldFiles
 from clustermass.io.provenance import provenance
 
 if TYPE_CHECKING:
+    from clustermass.config.bands import BandsKey
     from clustermass.config.models import Cosmology, Events, Images
     from clustermass.config.sky_models import Sky
     from clustermass.images.preprocessing import Recipe
@@ -52,8 +56,8 @@ def masses_of_field(
     overwrite: bool = False,
     log: bool = False,
     mass_prior: str = "training",
-) -> None:
-    """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc.
+) -> Table:
+    """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc; return it.
 
     Images are cut and preprocessed like the training images of the ensemble. InputError if there is no trained
     ensemble, an input is missing or faulty, or a file to write exists already and `overwrite` is False.
@@ -85,16 +89,27 @@ def masses_of_field(
         used = trained.named().values() if ensemble.is_dir() else [ensemble]
         logs = logs_beside(output)[:1] if log else ()
         check_outputs([*CataloguePaths.beside(output), *logs], overwrite, [*inputs, *used])
-        files = {"events": [str(path) for path in events], "catalogue": str(catalogue), "exposure_s": exposure_s}
-        files["exposure"] = [str(path) for path in exposure]
-        # the keys of a sky with `source: files`
-        sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
-        sky |= {"catalogue_bands": catalogue_bands}
+        sky = sky_of_files(events, catalogue, exposure, exposure_s, columns, catalogue_bands)
         settings = {"catalogue_columns": columns or {}, "catalogue_bands": catalogue_bands, "exposure_s": exposure_s}
         with log_of_result(output, "masses") if log else nullcontext():
             applied = AppliedEnsemble.read(trained, "cpu", mass_prior)  # faults are reported before minutes of work
             made_by = provenance("masses", {**settings, "mass_prior": mass_prior}, [*inputs, *used])
-            _masses(applied, cast("Sky", sky), output, acronym, read_cosmology(trained.ensemble), made_by)
+            return _masses(applied, sky, output, acronym, read_cosmology(trained.ensemble), made_by)
+
+
+def sky_of_files(
+    events: Sequence[Path],
+    catalogue: Path,
+    exposure: Sequence[Path] = (),
+    exposure_s: float | None = None,
+    columns: Mapping[str, str] | None = None,
+    catalogue_bands: Sequence[int] | None = None,
+) -> Sky:
+    """Return the block of an observed sky with `source: files`; the arguments are those of `masses_of_field`."""
+    files = {"events": [*map(str, events)], "catalogue": str(catalogue), "exposure_s": exposure_s}
+    files["exposure"] = [*map(str, exposure)]
+    sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
+    return cast("Sky", sky | {"catalogue_bands": catalogue_bands})
 
 
 def check_settings(network: TrainedNetwork, path: Path) -> None:
@@ -115,31 +130,55 @@ def check_settings(network: TrainedNetwork, path: Path) -> None:
     check_block(recipe, models.Preprocessing, f"{path}: preprocessing")
 
 
+class CutField(NamedTuple):
+    """A user's field whose images are cut when `parts` is iterated; only a part of them is in memory at a time."""
+
+    catalogue: Path  #: `catalogue.fits` of the field
+    exposure: ExposureMap
+    parts: Iterator[xr.Dataset]  #: what `clustermass.images.cutouts.cut_in_parts` yields
+
+
+def cut_field(
+    sky: Sky, images: Images, events_block: Events, edges_ev: BandsKey, folder: Path, with_redshift: bool = True
+) -> CutField:
+    """Convert the field of a sky (see `sky_of_files`) to files in `folder`, and return its images.
+
+    `images` and `events_block` are blocks of the configuration, and `edges_ev` the bands that band images must have. If
+    `with_redshift` is False, redshifts of the catalogue aren't read. InputError if a file is missing or faulty.
+    """
+    field = FieldFiles(folder / "events.fits", folder / "exposure.fits", folder / "catalogue.fits")
+    ingest_field(sky, REALIZATION, events_block, field, edges_ev, with_redshift)
+    exposure = ExposureMap.read(field.exposure)
+    parts = cut_in_parts(field.events, exposure, field.catalogue, images, REALIZATION, OWN_EVENTS, folder)
+    return CutField(field.catalogue, exposure, parts)
+
+
+def cut_for(network: TrainedNetwork, path: Path, sky: Sky, folder: Path, with_redshift: bool = True) -> CutField:
+    """Return the images of a field, cut as the training images of a network, whose file is `path`; see `cut_field`."""
+    check_settings(network, path)
+    cutting = network.cutting
+    modules = named_modules(cutting["events"].get("modules", ALL_MODULES))
+    LOGGER.info("the networks want images of %s in %s", modules, in_kev(network.edges_ev))
+    images: Images = {**cutting["images"], "centre": "detected"}
+    return cut_field(sky, images, cutting["events"], network.edges_ev, folder, with_redshift)
+
+
 def _masses(
     applied: AppliedEnsemble, sky: Sky, output: Path, acronym: str, cosmology: Cosmology, made_by: Mapping[str, Any]
-) -> None:
-    """Convert the field and write its mass catalogue; only a part of the images is in memory at a time."""
-    first = applied.network
-    check_settings(first, applied.trained.weights[0])
-    images: Images = {**first.cutting["images"], "centre": "detected"}
+) -> Table:
+    """Convert the field, write its mass catalogue and return it."""
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
-        place = Path(folder)
-        field = FieldFiles(place / "events.fits", place / "exposure.fits", place / "catalogue.fits")
-        modules = named_modules(first.cutting["events"].get("modules", ALL_MODULES))
-        LOGGER.info("the networks want images of %s in %s", modules, in_kev(first.edges_ev))
-        ingest_field(sky, REALIZATION, first.cutting["events"], field, first.edges_ev)
-        exposure = ExposureMap.read(field.exposure)
-        parts: list[Columns] = []
-        cut = (field.events, exposure, field.catalogue, images, REALIZATION, OWN_EVENTS, place)
-        for part in cut_in_parts(*cut):
-            smoothed, _ = preprocessed(part, cast("Recipe", first.preprocessing), "images of the field")
+        field = cut_for(applied.network, applied.trained.weights[0], sky, Path(folder))
+        columns: list[Columns] = []
+        for part in field.parts:
+            smoothed, _ = preprocessed(part, cast("Recipe", applied.network.preprocessing), "images of the field")
             smoothed["n_phot"] = "cluster", photons_of(part["counts"].values)
-            smoothed["covered_fraction"] = "cluster", applied.covered(smoothed, exposure)
-            if not parts:
+            smoothed["covered_fraction"] = "cluster", applied.covered(smoothed, field.exposure)
+            if not columns:
                 applied.trained.check_grid(smoothed)
-            parts.append(applied.columns(smoothed, "images of the field"))
+            columns.append(applied.columns(smoothed, "images of the field"))
             simulated = part.attrs["simulated"]
-        applied.write(parts, {REALIZATION: field.catalogue}, output, simulated, cosmology, acronym, made_by)
+        return applied.write(columns, {REALIZATION: field.catalogue}, output, simulated, cosmology, acronym, made_by)
 
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
+from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, iau_names, write_catalogue
@@ -188,8 +189,11 @@ class AppliedEnsemble:
         cosmology: Cosmology,
         acronym: str,
         made_by: Mapping[str, Any],
-    ) -> None:
-        """Write the mass catalogue of a field from `parts` (results of `columns`) and each realization's catalogue."""
+    ) -> Table:
+        """Write the mass catalogue of a field from `parts` (results of `columns`) and each realization's catalogue.
+
+        Returns the catalogue as a table.
+        """
         listed = list(parts)
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
         order = _order(columns["REALIZATION"], columns["ID_SRC"])
@@ -206,8 +210,9 @@ class AppliedEnsemble:
             columns["OOD_P"], self.prior,
         )  # fmt: skip
         header["ENSHASH"] = (self.trained.digest(), "hash that names the trained ensemble")
-        write_catalogue(columns, columns["CLUSTER"], header, made_by, CataloguePaths.beside(output))
+        table = write_catalogue(columns, columns["CLUSTER"], header, made_by, CataloguePaths.beside(output))
         conclude(columns, [*catalogues.values()], COVERED_LEAST, cosmology)
+        return table
 
     def _masses(self, field: xr.Dataset) -> Columns:
         """Return masses, errors, quantiles, conformal intervals and out-of-distribution columns, (cluster,) each.

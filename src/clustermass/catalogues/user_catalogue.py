@@ -39,6 +39,7 @@ def read_catalogue(
     columns: Renamed | None = None,
     further: Sequence[Path] = (),
     edges_ev: Sequence[float] | None = None,
+    with_redshift: bool = True,
 ) -> Table:
     """Read a user's table of clusters, as `read_table` does, and return it with the columns of `catalogue.fits`.
 
@@ -56,7 +57,8 @@ def read_catalogue(
     "unknown" (-1, -99.9, -9999, inf), and count as missing. Photometric redshifts with an infinite or very large error
     (`MAX_ERROR`) count as missing, too. For Klein et al. (2022), SPEC_Z_BEST_COMB is preferred to Z_BEST_COMB unless
     `columns` names a column of redshifts. Redshifts without any error or kind are taken as exact. If the table lacks
-    DET_LIKE or EXT_LIKE, every row passes any cut on it (`VOUCHED_LIKELIHOOD`). No row is dropped, not even likely
+    DET_LIKE or EXT_LIKE, every row passes any cut on it (`VOUCHED_LIKELIHOOD`). If `with_redshift` is False, no table
+    needs redshifts, and all redshifts are missing. No row is dropped, not even likely
     contaminants, which `select_clusters` can drop. InputError for a missing column, a bad cell, an unknown Z_TYPE, or
     if none of several rows has a redshift.
 
@@ -64,7 +66,7 @@ def read_catalogue(
     `clustermass.io.products.CATALOGUE` (optional ones if the tables have them, and always Z_ORIGIN). Missing
     measurements are NaN; redshifts are as `redshifts` returns them.
     """
-    table, other_redshifts = _find(Path(path), columns or {}, further, edges_ev)
+    table, other_redshifts = _find(Path(path), columns or {}, further, edges_ev, with_redshift)
     taken = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
     catalogue = Table(meta={"COLUMNS": taken.encode("ascii", "backslashreplace").decode()})
     catalogue["ID_SRC"], ids = numbering(table)
@@ -73,7 +75,7 @@ def read_catalogue(
         catalogue[name] = _likelihood(table, name)
     for name in ("EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG"):
         catalogue[name] = table.single(_measured(table, name), name)
-    value, error, kind, origin = redshifts(table)
+    value, error, kind, origin = redshifts(table) if with_redshift else _no_redshifts(len(table))
     catalogue["Z"], catalogue["Z_ERR"] = table.single(value, "Z"), table.single(error, "Z_ERR")
     catalogue["Z_TYPE"], catalogue["Z_ORIGIN"] = kind, origin
     for name in ("LOGM500_REF", "LOGM500_REF_ERR", "LX500"):
@@ -94,7 +96,7 @@ def read_catalogue(
 
 
 def _find(
-    path: Path, given: Renamed, further: Sequence[Path], edges_ev: Sequence[float] | None
+    path: Path, given: Renamed, further: Sequence[Path], edges_ev: Sequence[float] | None, with_redshift: bool
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
     """Read a table and the `further` tables, find their columns and join them; return what `join_tables` returns."""
     if ("RA" in given) != ("DEC" in given):
@@ -105,15 +107,16 @@ def _find(
     table = find_columns(read, path, usual, given)
     if "ID_SRC" not in given:
         table = identified(table, (*SYNONYMS["ID_SRC"], *SYNONYMS["NAME_CAT"]))
+    required = {name: quantity for name, quantity in _REQUIRED.items() if name != "Z" or with_redshift}
     # redshifts alone may come from a further table
-    needed = {name: quantity for name, quantity in _REQUIRED.items() if name != "Z" or not further}
+    needed = {name: quantity for name, quantity in required.items() if name != "Z" or not further}
     table.require(needed, "catalogue_columns", "--column")
     table, redshifts_of = join_tables(table, further, SYNONYMS | _SPECTROSCOPIC, edges_ev)
-    table.require(_REQUIRED, "catalogue_columns", "--column")
+    table.require(required, "catalogue_columns", "--column")
     used = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
     LOGGER.info("%s: %d rows; columns used: %s", path, len(table), used)
     # the spectroscopic column of the same table as Z, if the user leaves redshifts to us
-    if table.names["Z"].upper() == "Z_BEST_COMB" and not {"Z", "Z_ERR", "Z_TYPE"} & set(given):
+    if table.names.get("Z", "").upper() == "Z_BEST_COMB" and not {"Z", "Z_ERR", "Z_TYPE"} & set(given):
         spectroscopic = find_columns(table.table, path, _SPECTROSCOPIC).names
         table = CheckedTable(table.table, path, {**table.names, **spectroscopic})
     return table, redshifts_of
@@ -201,6 +204,11 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
     warn_of_rows(table.path, inexact, what)
     error[inexact] = 0.0
     return np.where(missing, np.nan, values), error, kind, np.where(missing, "", origin)
+
+
+def _no_redshifts(rows: int) -> tuple[FloatArray, FloatArray, NDArray[np.str_], NDArray[np.str_]]:
+    """Return what `redshifts` returns for a table of rows without redshift."""
+    return np.full(rows, np.nan), np.full(rows, np.nan), np.full(rows, "none"), np.full(rows, "")
 
 
 def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: NDArray[np.str_]) -> NDArray[np.bool_]:

@@ -40,17 +40,23 @@ _ML_BAND_EV = (200.0, 2300.0)  #: band of ML_CTS in eV, in which a halo's photon
 
 
 def ingest_field(
-    sky: Sky, realization: str, events_block: Events, output: FieldFiles, bands: BandsKey | None = None
+    sky: Sky,
+    realization: str,
+    events_block: Events,
+    output: FieldFiles,
+    bands: BandsKey | None = None,
+    with_redshift: bool = True,
 ) -> None:
     """Convert the user's files of one realization ("01", "02", ...) of a sky to the pipeline's files `output`.
 
     `sky` is a block `skies.<name>` with `source: files`. The events are selected by flag, pattern and good time (block
     `events`). The exposure is that of `field_exposure`; the catalogue's column EXP_FROM says for each cluster where it
     is from. If `bands`, the energy bands that the networks see, are given, images in these bands may replace event
-    lists (`clustermass.images.band_images`). Truth, matches and labels are written for simulated skies only (`observed:
-    false`); the file of labels has no rows if the photons have no truth labels. InputError if a file is missing or
-    faulty, no event survives the selection, the exposure is unknown, no detection lies in the field, or a simulated sky
-    has no table of truth.
+    lists (`clustermass.images.band_images`). If `with_redshift` is False, the catalogue needs no redshifts, and those
+    that it has aren't read. Truth, matches and labels are written for simulated skies only (`observed: false`); the
+    file of labels has no rows if the photons have no truth labels. InputError if a file is missing or faulty, no event
+    survives the selection, the exposure is unknown, no detection lies in the field, or a simulated sky has no table of
+    truth.
     """
     files = realization_files(sky, realization)
     observed = sky.get("observed", False)
@@ -65,7 +71,8 @@ def ingest_field(
         _check_table(path)
     with closing(StoredEvents(output.events.parent, without=UNUSED)) as photons:
         band_images, share = _store(photons, files["events"], events_block, bands)
-        detections = read_catalogue(catalogue, sky.get("catalogue_columns"), further, sky.get("catalogue_bands"))
+        columns, edges = sky.get("catalogue_columns"), sky.get("catalogue_bands")
+        detections = read_catalogue(catalogue, columns, further, edges, with_redshift)
         detections = select_clusters(detections, catalogue, sky.get("catalogue_selection"))
         centre = mean_position(photons)
         exposure = field_exposure(files, photons, centre, detections, band_images, share)
