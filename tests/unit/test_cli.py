@@ -10,6 +10,7 @@ import pytest
 
 from clustermass import cli
 from clustermass.cli.masses import column_map
+from clustermass.ensemble import released
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +62,7 @@ def test_columns_are_given_as_pairs(capsys):
     [
         ([], "required: COMMAND"),
         (["mases"], "invalid choice: 'mases'"),
-        (["masses", "e.fits", "c.csv"], "required: --ensemble"),
+        (["masses", "e.fits"], "required: catalogue"),
         (["masses", "e.fits", "c.csv", "--ensemble", "x", "--exposure-s", "-5"], "'-5': must be a number above 0"),
         (["masses", "e.fits", "c.csv", "--ensemble", "x", "--exposure-s", "1ks"], "'1ks': must be a number above 0"),
         (["masses", "e.fits", "c.csv", "--ensemble", "x", "--exposure-s", "nan"], "'nan': must be a number above 0"),
@@ -182,3 +183,15 @@ def test_a_missing_file_is_told_before_the_imports_that_take_seconds(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "1 set() True\n"
+
+
+def test_without_a_released_ensemble_one_sentence_says_how_to_get_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("e.fits", "c.csv"):
+        Path(name).touch()
+    monkeypatch.setattr(released, "RELEASED", tmp_path / "released.zip")
+    assert cli.main(["masses", "e.fits", "c.csv"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "no released ensemble" in error
+    assert "--ensemble" in error and "make release" in error

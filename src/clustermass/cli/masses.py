@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clustermass.cli.command import OVERWRITE, Command, path
+from clustermass.ensemble.released import released_ensemble
 from clustermass.errors import InputError
 from clustermass.io.files import check_present
 from clustermass.io.log import printable
@@ -16,16 +17,17 @@ from clustermass.io.log import printable
 LONGEST_S, HIGHEST_EV = 1e8, 10**6
 
 
-def masses(output: Path, column: Sequence[str], **field: Any) -> None:
-    """Write the mass catalogue of a field."""
+def masses(output: Path, column: Sequence[str], ensemble: Path | None, **field: Any) -> None:
+    """Write the mass catalogue of a field; without `ensemble`, by the released one."""
     columns = column_map(column)
     if output.suffix != ".fits":
         raise InputError(f"--output {output}: must end in .fits; .vot, .ecsv and .nc are written beside it.")
     # checked before the imports, which take seconds
-    check_present([*field["events"], field["catalogue"], *field["exposure"], field["ensemble"]])
+    check_present([*field["events"], field["catalogue"], *field["exposure"], *([ensemble] if ensemble else [])])
+    trained = ensemble or released_ensemble()
     from clustermass.apply.field import masses_of_field
 
-    masses_of_field(output=output, columns=columns, log=True, **field)
+    masses_of_field(output=output, columns=columns, ensemble=trained, log=True, **field)
     print(printable(f"Written: {output}, and beside it .vot, .ecsv, .nc and .log"))
 
 
@@ -65,7 +67,7 @@ def _acronym(text: str) -> str:
 
 _EVENTS = "event list(s) of one field: eSASS or SIXTE, FITS; or its images in the networks' bands"
 _CATALOGUE = "table with position and redshift of each cluster: FITS, VOTable, ECSV, CSV or text"
-_ENSEMBLE = "trained ensemble: a file of `clustermass pack`, or the folder results/<run>/<experiment>"
+_ENSEMBLE = "a file of `clustermass pack`, or the folder results/<run>/<experiment>; default: the released ensemble"
 _EXPOSURE = "exposure map in s, may be repeated; default: each cluster's ML_EXP, else (one pointing) the good time"
 _COLUMN = "a column of the catalogue that goes by another name, as Z=z_best; may be repeated"
 _BANDS = "edges of the catalogue's energy bands in eV, as 200,600,2300,5000, if it has several"
@@ -77,14 +79,14 @@ MASSES = Command(
     "masses of the clusters of an event list, by a trained ensemble",
     "Write a mass catalogue of the clusters in a table, from the event lists of their field.",
     (
-        "clustermass masses events.fits clusters.csv --exposure expmap.fits --ensemble ensemble.zip",
+        "clustermass masses events.fits clusters.csv --exposure expmap.fits",
         "clustermass masses tm1.fits tm2.fits clusters.csv --exposure-s 1180 --ensemble ensemble.zip --column Z=z_best",
     ),
     {
         "input": {
             "events": path(_EVENTS, nargs="+"),
             "catalogue": path(_CATALOGUE),
-            "--ensemble": path(_ENSEMBLE, required=True),
+            "--ensemble": path(_ENSEMBLE),
         },
         "exposure": {
             "--exposure": path(_EXPOSURE, action="append", default=[], metavar="MAP"),

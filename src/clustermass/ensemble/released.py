@@ -1,0 +1,18 @@
+"""The released ensemble: the trained networks that are part of the installed package."""
+
+from pathlib import Path
+
+from clustermass.errors import InputError
+
+#: written by `make release`
+RELEASED = Path(__file__).with_name("released.zip")
+
+
+def released_ensemble() -> Path:
+    """Return the packed file of the released ensemble; InputError if this copy of clustermass has none."""
+    if not RELEASED.is_file():
+        raise InputError(
+            "this copy of clustermass has no released ensemble: name one by --ensemble (results/<run>/<experiment>, or "
+            "a file of `clustermass pack`), or train it by `make release` in the repository, which takes an hour."
+        )
+    return RELEASED
