@@ -97,7 +97,9 @@ def observed_field(tmp_path, monkeypatch):
 
 
 def write_detections(folder, columns):
-    table = Table(columns, meta={"EXTNAME": "CATALOGUE"})
+    rows = len(columns["ID_SRC"])
+    position = {"RA": np.linspace(136, 137, rows), "DEC": np.zeros(rows), "ML_CTS": np.full(rows, 50.0)}
+    table = Table({**position, **columns}, meta={"EXTNAME": "CATALOGUE"})
     table.write(folder / "catalogue.fits", overwrite=True)
 
 

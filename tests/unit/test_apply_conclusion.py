@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from apply_inputs import COSMOLOGY
 
+from clustermass.apply.columns import good
 from clustermass.apply.conclusion import conclude, split_clusters
 from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 
@@ -19,6 +20,8 @@ def sample(number=200, flagged=0, why="background", outside=0, exp_from="given")
     columns["OOD_WHY"] = np.where(columns["FLAG_OOD"] != 0, why, "")
     columns["FLAG_RANGE"][number - outside :] = 4
     columns["LOGM500"][:3] = np.nan
+    columns["R500C_ARCMIN"] = np.full(number, r500c_mpc(14.2, 0.3, COSMOLOGY) * arcmin_per_mpc(0.3, COSMOLOGY))
+    columns["GOOD"] = good(columns)
     columns["FLAG_NOZ"][0], columns["EXPOSURE"][1], columns["COVERED_FRACTION"][2] = 1, np.nan, 0.4
     return columns
 
@@ -26,7 +29,7 @@ def sample(number=200, flagged=0, why="background", outside=0, exp_from="given")
 def said(caplog, columns, level="INFO"):
     caplog.clear()
     with caplog.at_level(level, "clustermass"):
-        conclude(columns, [], 0.7, COSMOLOGY)
+        conclude(columns, [], 0.7)
     return [record.getMessage() for record in caplog.records]
 
 
@@ -34,7 +37,7 @@ def test_the_last_lines_say_who_got_a_mass_and_what_was_assumed(caplog):
     lines = said(caplog, sample(flagged=2))
     assert lines[0] == (
         "200 clusters, 1 without redshift, 1 without exposure, 1 at the field's edge (less than 70 % of the image "
-        "exposed: X J2): they get no mass. 197 have masses"
+        "exposed: X J2): they get no mass. 197 have masses, 195 of them no flag (GOOD)"
     )
     assert lines[1] == "flagged: FLAG_OOD 2 (2.0 expected by chance), FLAG_RANGE 0, FLAG_EDGE 0, FLAG_NOCAT 0"
     assert lines[2] == "exposure from: given 197"
@@ -71,20 +74,20 @@ def test_two_rows_of_one_cluster_are_named(caplog):
     columns = sample(6)
     r500 = float(r500c_mpc(14.2, 0.3, COSMOLOGY) * arcmin_per_mpc(0.3, COSMOLOGY)) / 60
     columns["RA"][4], columns["RA"][5] = 3 + 0.9 * r500, 3 - 0.9 * r500  # rows 4 and 5 are farther apart than R500
-    assert split_clusters(columns, COSMOLOGY) == [(3, 4), (3, 5)]
+    assert split_clusters(columns) == [(3, 4), (3, 5)]
     lines = said(caplog, columns, "WARNING")
     assert lines[0] == "X J3 and X J4 are less than R500 apart at one redshift: one cluster split in two? Keep one row"
     columns["Z"][4] = 0.35  # farther than errors allow, unless they are as large
-    assert split_clusters(columns, COSMOLOGY) == [(3, 5)]
+    assert split_clusters(columns) == [(3, 5)]
     columns["Z_ERR"][4] = 0.03
-    assert split_clusters(columns, COSMOLOGY) == [(3, 4), (3, 5)]
+    assert split_clusters(columns) == [(3, 4), (3, 5)]
 
 
 def test_many_pairs_are_counted_and_ten_are_named(caplog):
     columns = sample(40)
     columns["RA"] = np.repeat(np.arange(20.0), 2)  # all but the first three, which have no mass, are in pairs
     columns["DEC"] = np.tile([0.0, 0.001], 20)
-    split = split_clusters(columns, COSMOLOGY)
+    split = split_clusters(columns)
     assert split == [(one, one + 1) for one in range(4, 40, 2)]
     lines = said(caplog, columns, "WARNING")
     assert sum("one cluster split in two?" in line for line in lines) == 10

@@ -16,7 +16,7 @@ from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.ingest.user_field import ingest_field
 from clustermass.io.files import write_json
-from clustermass.io.products import MASSES, FieldFiles, add_history
+from clustermass.io.products import MASSES, MEMBERS, FieldFiles, add_history
 from clustermass.io.provenance import config_hash, provenance
 from clustermass.report.records import read_record
 
@@ -30,7 +30,9 @@ MADE = {
 
 def columns():
     kinds = {"A": np.array(["SIM J1"]), "J": np.array([1], np.int32), "I": np.array([1], np.int16)}
-    return {one.name: kinds.get(one.format, np.array([1.0])) for one in MASSES}
+    return {one.name: kinds.get(one.format, np.array([1.0])) for one in MASSES} | dict.fromkeys(
+        MEMBERS, np.ones((1, 2))
+    )
 
 
 @pytest.mark.parametrize("suffix", ["fits", "vot", "ecsv", "nc", "json", "events.fits"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import xarray as xr
+from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.io.votable.tree import CooSys, Info
 from astropy.table import Column, Table
@@ -21,7 +22,7 @@ from clustermass.ensemble.calibration import LEVELS, coverage_error
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, sample_p
 from clustermass.io.files import atomic
 from clustermass.io.netcdf import VARIABLES, write_netcdf
-from clustermass.io.products import MASSES, UNDEFINED, write_table
+from clustermass.io.products import MASSES, MEMBERS, UNDEFINED, write_table
 from clustermass.io.provenance import config_hash, history
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ def write_catalogue(
 ) -> Table:
     """Write the mass catalogue in four formats, and return it as a table; missing numbers are NaN.
 
-    `columns` are those of `clustermass.io.products.MASSES`, (cluster,) each; only optional columns may be missing.
+    `columns` are those of `clustermass.io.products.MASSES`, (cluster,) each; only optional columns may be missing. They
+    also hold those of `MEMBERS`, (cluster, member), which only FITS and netCDF get.
     `cluster` (cluster,) holds the ids of the clusters, which become the coordinate `cluster` of the netCDF file.
     `header` is made by `header_cards`, and `made_by` by `clustermass.io.provenance.provenance`.
     """
@@ -148,16 +150,25 @@ def write_catalogue(
         if one.name in columns or not one.optional:
             values = np.asarray(columns[one.name], dtype=_DTYPES[one.format])
             table[one.name] = Column(values, unit=one.unit, description=one.description, meta={"ucd": one.ucd})
-    write_table(paths.fits, "MASSES", MASSES, table, cards, made_by, checksum=True)
+    members = {name: np.asarray(columns[name], dtype=np.float32) for name in MEMBERS}
+    images = [_image(name, values) for name, values in members.items()]
+    write_table(paths.fits, "MASSES", MASSES, table, cards, made_by, checksum=True, images=images)
     _write_votable(table, cards, history(made_by), paths.votable)
     table.meta = {key: value for key, (value, _) in cards.items()}
     table.meta["HISTORY"] = [f"{name} = {text}" for name, text in history(made_by)]
     _write_ecsv(table, paths.ecsv)
     dataset = xr.Dataset({name: ("cluster", np.asarray(table[name])) for name in table.colnames}, {"cluster": cluster})
-    described = {name: VARIABLES[name.lower()] for name in [*table.colnames, "cluster"]}
+    dataset = dataset.assign({name: (("cluster", "member"), values) for name, values in members.items()})
+    described = {name: VARIABLES[name.lower()] for name in [*table.colnames, "cluster"]} | MEMBERS
     attributes = {key: value for key, (value, _) in cards.items()}
     write_netcdf(dataset, paths.netcdf, TITLE, {**attributes, **made_by}, described)
     return table
+
+
+def _image(name: str, values: NDArray[np.float32]) -> fits.ImageHDU:
+    image = fits.ImageHDU(values, name=name)
+    image.header["COMMENT"] = f"{MEMBERS[name][1]}; one row for each row of the table"
+    return image
 
 
 def _write_ecsv(table: Table, path: Path) -> None:

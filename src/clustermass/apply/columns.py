@@ -1,18 +1,27 @@
 """Columns of the mass catalogue from the ensemble's predictions: masses, errors, intervals and flags."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from clustermass.apply.catalogue import Columns
 from clustermass.arrays import FloatArray
+from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.dataset.standardise import ordered, side_inputs
 from clustermass.dataset.training_data import measurements_of
 from clustermass.ensemble.aggregate import RANGE_BITS, Training, mixture_quantile
 from clustermass.ensemble.calibration import LEVELS, Calibration
 from clustermass.ensemble.ensemble import Prediction
 from clustermass.images.exposure import STATED
+from clustermass.io.products import MEMBERS
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Cosmology
 
 QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
@@ -34,7 +43,7 @@ def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[
 
 
 def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
-    """Return the columns LOGM500, its errors, quantiles and conformal intervals, (cluster,) each.
+    """Return the columns LOGM500, its errors, quantiles and conformal intervals, (cluster,) each, and `MEMBERS`.
 
     The calibration's scale multiplies both the aleatoric and the epistemic sigma. Its floor is added in quadrature to
     the aleatoric sigma only.
@@ -52,7 +61,19 @@ def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, F
     for level, (low, high) in CONFORMAL.items():
         half_width = calibration.half_width[level] * predicted.sigma
         columns |= {low: predicted.mu - half_width, high: predicted.mu + half_width}
-    return columns
+    return columns | dict(zip(MEMBERS, (centre.T, width.T), strict=True))
+
+
+def sizes(columns: Columns, cosmology: Cosmology) -> Columns:
+    """Return M500 and its quantiles in Msun, and R500C in kpc and arcmin, (cluster,) each; NaN without a mass."""
+    found = {name: 10 ** columns[f"LOG{name}"].astype(float) for name in ("M500", "M500_Q16", "M500_Q84")}
+    radius, angle = np.full((2, found["M500"].size), np.nan)
+    rows = np.isfinite(columns["LOGM500"])
+    mass, redshift = columns["LOGM500"][rows].astype(float), columns["Z"][rows].astype(float)
+    parameters = {"h0_km_s_mpc": cosmology["h0_km_s_mpc"], "omega_m": cosmology["omega_m"]}
+    radius[rows] = r500c_mpc(mass, redshift, parameters)
+    angle[rows] = radius[rows] * arcmin_per_mpc(redshift, parameters)
+    return {**found, "R500C": 1000 * radius, "R500C_ARCMIN": angle}
 
 
 def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> FloatArray:
@@ -88,3 +109,9 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
         "FLAG_EDGE": (field["covered_fraction"].values < COVERED_MIN).astype(np.int16),
         "FLAG_NOCAT": np.isnan(inputs).any(axis=1).astype(np.int16),
     }
+
+
+def good(columns: Columns) -> NDArray[np.int16]:
+    """Return GOOD, (cluster,): 1 = there is a mass, and no flag says that it is less trustworthy."""
+    unflagged = np.all([columns[f"FLAG_{flag}"] == 0 for flag in ("RANGE", "OOD", "EDGE", "NOCAT")], axis=0)
+    return (unflagged & np.isfinite(columns["LOGM500"])).astype(np.int16)

@@ -1,11 +1,9 @@
 """The last lines in the log of a mass catalogue: numbers of masses and flags, assumptions, warnings."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +11,10 @@ from scipy.spatial import cKDTree
 from scipy.stats import binomtest
 
 from clustermass.arrays import unit_vectors
-from clustermass.cosmology import arcmin_per_mpc, r500c_mpc
 from clustermass.ensemble.aggregate import RANGE_BITS
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
-
-if TYPE_CHECKING:
-    from clustermass.config.models import Cosmology
 
 #: a warning is logged if the number of flagged clusters has at most this p-value in a sample like the training clusters
 UNUSUAL_P = 1e-3
@@ -43,9 +37,7 @@ _CAUSES = {
 }
 
 
-def conclude(
-    columns: Mapping[str, NDArray[Any]], catalogues: Sequence[Path], covered_least: float, cosmology: Cosmology
-) -> None:
+def conclude(columns: Mapping[str, NDArray[Any]], catalogues: Sequence[Path], covered_least: float) -> None:
     """Log how many clusters have masses and flags, which exposures and columns were used, and warnings.
 
     `columns` are those of the mass catalogue, (cluster,) each; `catalogues` are the files `catalogue.fits` of the
@@ -56,10 +48,10 @@ def conclude(
     no_exposure = ~(columns["EXPOSURE"] > 0)
     cut = ~no_exposure & (columns["COVERED_FRACTION"] < covered_least)
     text = "%d clusters, %d without redshift, %d without exposure, %d at the field's edge (less than %.0f %% of the "
-    text += "image exposed%s): they get no mass. %d have masses"
+    text += "image exposed%s): they get no mass. %d have masses, %d of them no flag (GOOD)"
     named = f": {_names(columns, cut)}" if cut.any() else ""
     counts = (int(rows.sum()) for rows in (no_redshift, no_exposure, cut))
-    LOGGER.info(text, number, *counts, 100 * covered_least, named, massive.sum())
+    LOGGER.info(text, number, *counts, 100 * covered_least, named, massive.sum(), columns["GOOD"].sum())
     flagged = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
     if missing := flagged["FLAG_NOCAT"]:
         text = "the catalogue lacks count rate, extent or background (ML_RATE, EXT, ML_BKG) of %d clusters; the "
@@ -74,7 +66,7 @@ def conclude(
             LOGGER.info("columns of the table: %s", used)
     _warn_of_unlike(columns, massive, exposure)
     _warn_of_range(columns["FLAG_RANGE"][massive])
-    split = split_clusters(columns, cosmology)
+    split = split_clusters(columns)
     for one, other in split[:_NAMED]:
         text = "%s and %s are less than R500 apart at one redshift: one cluster split in two? Keep one row"
         LOGGER.warning(text, *columns["NAME"][[one, other]])
@@ -106,7 +98,7 @@ def _warn_of_range(bits: NDArray[Any]) -> None:
         LOGGER.warning(text + "or train on a sky like yours", bits.size, ", ".join(many))
 
 
-def split_clusters(columns: Mapping[str, NDArray[Any]], cosmology: Cosmology) -> list[tuple[int, int]]:
+def split_clusters(columns: Mapping[str, NDArray[Any]]) -> list[tuple[int, int]]:
     """Return the pairs of rows that may be one cluster.
 
     Their redshifts are equal (`_SAME_REDSHIFT`), and their distance on the sky is below the larger of the two R500.
@@ -116,9 +108,7 @@ def split_clusters(columns: Mapping[str, NDArray[Any]], cosmology: Cosmology) ->
     if rows.size < 2:
         return []
     z, error = (columns[name][rows].astype(float) for name in ("Z", "Z_ERR"))
-    parameters = {"h0_km_s_mpc": cosmology["h0_km_s_mpc"], "omega_m": cosmology["omega_m"]}
-    r500_mpc = r500c_mpc(columns["LOGM500"][rows].astype(float), z, parameters)
-    radius = np.radians(r500_mpc * arcmin_per_mpc(z, parameters) / 60)
+    radius = np.radians(columns["R500C_ARCMIN"][rows] / 60)
     place = unit_vectors(columns["RA"][rows], columns["DEC"][rows])
     tree = cKDTree(place)
     pairs: set[tuple[int, int]] = set()

@@ -13,9 +13,10 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, iau_names, write_catalogue
-from clustermass.apply.columns import excess_error, flags, mass_columns, predicted_mixture
+from clustermass.apply.columns import excess_error, flags, good, mass_columns, predicted_mixture, sizes
 from clustermass.apply.conclusion import conclude
 from clustermass.apply.mass_prior import FLAT, MassPrior, flat_columns, read_mass_prior
+from clustermass.apply.neighbours import brightest_near
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import find_rows, read_product
 from clustermass.dataset.sample import load_sample, realization_of
@@ -31,7 +32,7 @@ from clustermass.images.exposure import ExposureMap, covered_fraction
 from clustermass.images.preprocessing import half_widths_arcsec
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
-from clustermass.io.products import MASSES
+from clustermass.io.products import MASSES, MEMBERS
 from clustermass.io.provenance import provenance
 from clustermass.network.predict import TrainedNetwork
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from clustermass.images.preprocessing import Recipe
 
 REFERENCE = ("LOGM500_REF", "LOGM500_REF_ERR")
+NEIGHBOUR = ("NEIGHBOUR_SEP", "NEIGHBOUR_CTS")
 #: columns of texts by which the user's table identifies a cluster; "" = it has none
 IDENTITY = ("ID_CAT", "NAME_CAT")
 #: a cluster with a smaller exposed share gets no mass: masses are 0.04 dex too low at this share, and 0.16 dex at 0.56
@@ -169,7 +171,9 @@ class AppliedEnsemble:
         return covered_fraction(exposure, ra, dec, shown, float(recipe.get("circle_arcsec") or np.inf))
 
     def columns(self, field: xr.Dataset, name: str) -> Columns:
-        """Return the columns of the mass catalogue, (cluster,) each, except NAME and those from `catalogue.fits`.
+        """Return the columns of the mass catalogue, except NAME, those from `catalogue.fits` and those of `sizes`.
+
+        They are (cluster,) each, and (cluster, member) those of `MEMBERS`.
 
         `field` holds preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't
         finite; the message begins with `name`.
@@ -178,7 +182,8 @@ class AppliedEnsemble:
         # without redshift no mass (and no scaled image)
         check_finite(field.isel(cluster=np.isfinite(field["redshift"].values)), ("image",), name)
         columns = _copied_columns(field) | self._masses(field)
-        return columns | flags(field, columns["LOGM500"], self.training, self.network.network["side_inputs"])
+        columns |= flags(field, columns["LOGM500"], self.training, self.network.network["side_inputs"])
+        return columns | {"GOOD": good(columns)}
 
     def write(
         self,
@@ -198,7 +203,7 @@ class AppliedEnsemble:
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
         order = _order(columns["REALIZATION"], columns["ID_SRC"])
         columns = {name: values[order] for name, values in columns.items()}
-        columns |= _of_catalogues(catalogues, columns)
+        columns |= _of_catalogues(catalogues, columns) | sizes(columns, cosmology)
         columns["NAME"] = iau_names("SIM" if simulated else acronym, columns["RA"], columns["DEC"])
         if self.network.cutting.get("images", {}).get("centre") == "halo":
             LOGGER.warning(
@@ -211,7 +216,7 @@ class AppliedEnsemble:
         )  # fmt: skip
         header["ENSHASH"] = (self.trained.digest(), "hash that names the trained ensemble")
         table = write_catalogue(columns, columns["CLUSTER"], header, made_by, CataloguePaths.beside(output))
-        conclude(columns, [*catalogues.values()], COVERED_LEAST, cosmology)
+        conclude(columns, [*catalogues.values()], COVERED_LEAST)
         return table
 
     def _masses(self, field: xr.Dataset) -> Columns:
@@ -229,6 +234,7 @@ class AppliedEnsemble:
         filled = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
         columns: Columns = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
         columns |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
+        columns |= dict.fromkeys(MEMBERS, np.full((redshift.size, len(self.trained.weights)), np.nan))
         if usable.any():
             seen = field.isel(cluster=usable)
             inputs = seen["image"].values, redshift[usable], error[usable], measurements_of(seen)
@@ -253,15 +259,16 @@ def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[
 
 
 def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
-    """Return the columns `REFERENCE` (masses) and `IDENTITY` (ids, names) of the realizations' catalogues, (cluster,).
+    """Return the columns `REFERENCE` (masses), `NEIGHBOUR` and `IDENTITY` (ids, names) of the realizations' catalogues.
 
-    A missing mass is NaN, and a missing id or name is "". A column of `IDENTITY` in which all are missing is left out.
+    A missing number is NaN, and a missing id or name is "". A column of `IDENTITY` in which all are missing is left
+    out. All are (cluster,).
     """
     number = columns["ID_SRC"]
-    found: Columns = {name: np.full(number.size, np.nan) for name in REFERENCE}
+    found: Columns = {name: np.full(number.size, np.nan) for name in (*REFERENCE, *NEIGHBOUR)}
     texts = {name: np.full(number.size, "", dtype=object) for name in IDENTITY}
     for realization, path in catalogues.items():
-        table = read_product(path, "CATALOGUE", ("ID_SRC",))
+        table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", "ML_CTS"))
         here = np.flatnonzero(columns["REALIZATION"] == realization)
         rows = find_rows(number[here].tolist(), table.table["ID_SRC"].tolist())
         here, rows = here[rows >= 0], rows[rows >= 0]
@@ -269,6 +276,9 @@ def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
         for name in REFERENCE:
             if {name, REFERENCE[0]} <= given:
                 found[name][here] = table.numbers(name)[rows]
+        near = brightest_near(*table.positions(), table.numbers("ML_CTS"), rows)
+        for name, values in zip(NEIGHBOUR, near, strict=True):
+            found[name][here] = values
         for name in given & set(IDENTITY):
             texts[name][here] = np.array(table.texts(name), dtype=object)[rows]
     return found | {name: values.astype(str) for name, values in texts.items() if (values != "").any()}
@@ -282,6 +292,7 @@ def _copied_columns(field: xr.Dataset) -> Columns:
     """Return the columns of the mass catalogue that are copied from `field`, (cluster,); CLUSTER holds the ids."""
     copied = {"Z": "redshift", "Z_ERR": "redshift_err", "EXPOSURE": "exposure_s"}
     copied |= {name.upper(): name for name in ("n_phot", "det_like", "ext_like", "covered_fraction")}
+    measured = {name.upper(): field.get(name, np.nan) for name in ("ml_rate", "ml_cts", "ext")}
     return {
         "CLUSTER": field["cluster"].values.astype(str),
         "EXP_FROM": field["exp_from"].values.astype(str),
@@ -290,4 +301,5 @@ def _copied_columns(field: xr.Dataset) -> Columns:
         "RA": field["ra"].values.astype(float),
         "DEC": field["dec"].values.astype(float),
         **{column: field[variable].values for column, variable in copied.items()},
+        **{column: np.broadcast_to(values, field.sizes["cluster"]) for column, values in measured.items()},
     }

@@ -5,4 +5,4 @@ changes of this package therefore make no step run again.
 """
 
 #: version of the file formats; raise it when a change here makes steps write other bytes: then all steps run again
-FORMAT = 3
+FORMAT = 4

@@ -30,9 +30,9 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "redshift_err": ("1", "standard error of the redshift; 0 = spectroscopic"),
     "det_like": ("1", "detection likelihood, DET_LIKE of eSASS"),
     "ext_like": ("1", "extent likelihood, EXT_LIKE of eSASS"),
-    "ext": ("arcsec", "extent (core radius of the beta model), EXT of eSASS"),
-    "ml_rate": ("count s-1", "fitted count rate, 0.2-2.3 keV, ML_RATE of eSASS"),
-    "ml_cts": ("count", "fitted counts, 0.2-2.3 keV, ML_CTS of eSASS"),
+    "ext": ("arcsec", "extent (core radius of the beta model), EXT of eSASS; NaN = not known"),
+    "ml_rate": ("count s-1", "fitted count rate, 0.2-2.3 keV, ML_RATE of eSASS; NaN = not known"),
+    "ml_cts": ("count", "fitted counts, 0.2-2.3 keV, ML_CTS of eSASS; NaN = not known"),
     "ml_bkg": ("count arcmin-2", "background at the source, 0.2-2.3 keV, ML_BKG of eSASS"),
     "exposure_s": ("s", "mean vignetting-corrected exposure in the image box"),
     "covered_fraction": ("1", "fraction of the image box that was exposed"),
@@ -80,10 +80,18 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "logm500_conf90_hi": ("dex", "upper end of the conformal 90 % interval of log10(M500c / Msun)"),
     "logm500_conf95_lo": ("dex", "lower end of the conformal 95 % interval of log10(M500c / Msun)"),
     "logm500_conf95_hi": ("dex", "upper end of the conformal 95 % interval of log10(M500c / Msun)"),
+    "m500": ("solMass", "M500c, Msun: 10 to the power of LOGM500"),
+    "m500_q16": ("solMass", "16th percentile of M500c, Msun"),
+    "m500_q84": ("solMass", "84th percentile of M500c, Msun"),
+    "r500c": ("kpc", "proper radius R500c of a cluster of mass LOGM500, in the cosmology of the header"),
+    "r500c_arcmin": ("arcmin", "angle of R500C on the sky, in the cosmology of the header"),
     "n_member": ("1", "number of networks in the ensemble"),
     "n_phot": ("count", "photons in the image box, all bands"),
     "exposure": ("s", "mean vignetting-corrected exposure in the image box"),
     "exp_from": ("1", "origin of the exposure: map, given, ML_EXP, good time (of one pointing) or none"),
+    "neighbour_sep": ("arcsec", "distance of the brightest other detection within 5 arcmin; NaN = none"),
+    "neighbour_cts": ("count", "ML_CTS of that detection; NaN = none, or not known"),
+    "good": ("1", "1 = there is a mass, and FLAG_RANGE, _OOD, _EDGE and _NOCAT are 0"),
     "flag_range": ("1", "outside the training sample: 1 z + 2 ML_CTS (if known) + 4 exposure + 8 mass"),
     "flag_edge": ("1", "1 = less than 95 % of what the networks see was exposed; no mass below 70 %"),
     "flag_noz": ("1", "1 = no usable redshift, and so no mass"),
@@ -116,7 +124,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "logm500_flat_q84": ("dex", "84th percentile of log10(M500c / Msun) for the flat prior"),
 }
 #: units of `VARIABLES` that udunits, and therefore CF, doesn't know -> units that are written instead
-_CF_UNITS = {"dex": "1"}
+_CF_UNITS = {"dex": "1", "solMass": "1.98841e30 kg"}
 
 
 def write_netcdf(

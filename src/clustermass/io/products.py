@@ -120,7 +120,7 @@ SOURCES = (
     column("EXPECTED", "D", "expected counts on the whole sky, 0.2-2.3 keV", "count"),
 )
 LABELS = (column("SRC_ID", "J", "label of the source that the photon is from, row by row of the event list"),)
-MASS, MASS_ERROR = "phys.mass", "stat.error;phys.mass"
+MASS, MASS_ERROR, COUNTS = "phys.mass", "stat.error;phys.mass", "phot.count;em.X-ray"
 _QUANTILES = {"Q16": "value", "Q50": "median", "Q84": "value"}
 _ENDS = (("LO", "min"), ("HI", "max"))
 #: the mass catalogue; optional: LOGM500_FLAT* for `observed.mass_prior: flat`, ID_CAT and NAME_CAT of the user's table
@@ -138,13 +138,23 @@ MASSES = (
     column("LOGM500_FLAT", "E", ucd=MASS, optional=True),
     column("LOGM500_FLAT_ERR", "E", ucd=MASS_ERROR, optional=True),
     *(column(f"LOGM500_FLAT_{end}", "E", ucd=f"{MASS};stat.{ucd}", optional=True) for end, ucd in _QUANTILES.items()),
+    column("M500", "E", ucd=MASS),
+    *(column(f"M500_{end}", "E", ucd=f"{MASS};stat.value") for end in ("Q16", "Q84")),
+    column("R500C", "E", ucd="phys.size.radius"),
+    column("R500C_ARCMIN", "E", ucd="phys.angSize"),
     column("N_MEMBER", "I", ucd="meta.number"),
     column("DET_LIKE", "E", ucd="stat.likelihood"),
     column("EXT_LIKE", "E", ucd="stat.likelihood;phys.angSize"),
-    column("N_PHOT", "J", ucd="phot.count;em.X-ray"),
+    column("ML_RATE", "E", ucd="arith.rate;phot.count"),
+    column("ML_CTS", "E", ucd=COUNTS),
+    column("EXT", "E", ucd="phys.angSize;em.X-ray"),
+    column("N_PHOT", "J", ucd=COUNTS),
     column("EXPOSURE", "E", ucd="time.duration;obs.exposure"),
     column("EXP_FROM", "A", ucd="meta.note"),
     column("COVERED_FRACTION", "E", ucd="stat.value;obs.field"),
+    column("NEIGHBOUR_SEP", "E", ucd="pos.angDistance"),
+    column("NEIGHBOUR_CTS", "E", ucd=COUNTS),
+    column("GOOD", "I", ucd="meta.code.qual"),
     *(column(f"FLAG_{flag}", "I", ucd="meta.code.qual") for flag in ("RANGE", "OOD", "EDGE", "NOZ", "NOCAT")),
     column("OOD_P", "E", ucd="stat.probability"),
     column("OOD_WHY", "A", ucd="meta.note"),
@@ -153,6 +163,11 @@ MASSES = (
     column("REALIZATION", "A", ucd="meta.id;obs.field"),
     *(column(name, "A", ucd="meta.id", optional=True) for name in ("ID_CAT", "NAME_CAT")),
 )
+#: members' Gaussians of each cluster's posterior, (cluster, member): images in FITS, variables in netCDF
+MEMBERS = {
+    "MEMBER_MU": ("dex", "mean of each network's Gaussian in the posterior of log10(M500c / Msun)"),
+    "MEMBER_SIGMA": ("dex", "standard deviation of each network's Gaussian in this posterior, dex"),
+}
 
 
 def is_simulated(header: fits.Header) -> bool:
@@ -168,15 +183,17 @@ def write_table(
     header: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     checksum: bool = False,
+    images: Sequence[fits.ImageHDU] = (),
 ) -> None:
     """Write a FITS file of one table atomically: ``write_table(path, "GTI", GTI, {"START": start, "STOP": stop})``.
 
     `name` is EXTNAME. `values` has an array (rows,) for each of `columns`, of which only optional ones may be missing
     (else KeyError); other arrays are left out. `header` has cards of the table, keyword -> value or (value, comment);
     `provenance`, as `io.provenance.provenance` returns it, becomes HISTORY of the primary header. `checksum` adds
-    CHECKSUM and DATASUM.
+    CHECKSUM and DATASUM. `images` follow the table.
     """
-    write_fits(fits.HDUList([primary_hdu(provenance), table_hdu(name, columns, values, header)]), path, checksum)
+    hdus = [primary_hdu(provenance), table_hdu(name, columns, values, header), *images]
+    write_fits(fits.HDUList(hdus), path, checksum)
 
 
 def primary_hdu(provenance: Mapping[str, Any] | None = None) -> fits.PrimaryHDU:
