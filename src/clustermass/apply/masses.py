@@ -254,7 +254,7 @@ class AppliedEnsemble:
 
 
 def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rows in order of realization and of ID_SRC as a number; sorted as texts, 10 would come before 9."""
+    """Return the row numbers sorted by realization and by ID_SRC as a number; as texts, "10" would precede "9"."""
     return np.lexsort((id_src, realization))
 
 

@@ -68,9 +68,9 @@ def read_table(path: Path) -> Table:
     The content of the file tells its format: FITS, VOTable, ECSV, a table of the CDS or of IPAC, or lines of cells,
     which are separated by commas, semicolons, tabs, bars or blanks. Lines of cells may be as VizieR and TOPCAT write
     them, and may hold decimal commas. The file may be packed by gzip, bzip2 or xz. A column that can't be read is left
-    out with a warning. Names of columns and texts are turned into printable ASCII. A column of sky coordinates becomes
-    two columns, RA and DEC. A table that has only Galactic coordinates gets RA and DEC, too. InputError if there is no
-    such file, it is truncated, damaged or of another kind, or the table has no row.
+    out with a warning. Column names and the texts in cells are turned into printable ASCII. A column of sky coordinates
+    becomes two columns, RA and DEC. A table that has only Galactic coordinates gets RA and DEC, too. InputError if
+    there is no such file, it is truncated, damaged or of another kind, or the table has no row.
     """
     path = Path(path)
     if path.is_dir():

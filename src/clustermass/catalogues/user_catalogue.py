@@ -123,7 +123,7 @@ def _find(
 
 
 def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: dict[str, FloatArray]) -> None:
-    """Log redshifts that differ between tables, and set to NaN luminosities that were computed for another redshift.
+    """Warn of redshifts that differ between tables; luminosities for another redshift than Z become NaN.
 
     InputError if the luminosities aren't in erg/s.
     """

@@ -99,7 +99,7 @@ def schema() -> Block:
 
 
 def _remove_titles(rule: object) -> None:
-    """Remove from a schema, in place, the titles that pydantic makes from the names of keys."""
+    """Remove from a schema, in place, the titles that pydantic adds."""
     if isinstance(rule, dict) and isinstance(rule.get("title"), str):
         del rule["title"]
     for inner in rule.values() if isinstance(rule, dict) else rule if isinstance(rule, list) else ():

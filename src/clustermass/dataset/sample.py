@@ -41,9 +41,9 @@ def load_sample(
     mass and a redshift for which log10_m500c_min <= log10_m500c < log10_m500c_max, det_like > det_like_min and ext_like
     > ext_like_min; each limit is optional. Without a selection every cluster is kept (an observed field has no true
     masses). `train_selection` holds the limits that differ for training clusters. If a file `split` of `split_sample`
-    is given, `join_split` adds subsets and groups. All data are read into memory; meanwhile one file at a time is held
-    twice. InputError if a file is missing or damaged, files differ in grids or variables, a cluster occurs twice or
-    isn't in `split`, or no cluster is left.
+    is given, `join_split` adds subsets and groups. All data are read into memory. While the files are joined, memory
+    holds the data of one file twice. InputError if a file is missing or damaged, files differ in grids or variables, a
+    cluster occurs twice or isn't in `split`, or no cluster is left.
     """
     sample = _concatenate(list(each_selected(images, selection, train_selection)))
     return sample if split is None else join_split(sample, split)

@@ -42,7 +42,8 @@ class Control:
 
     The control ``shuffled_redshift`` permutes the redshifts, ``no_energy`` replaces each band by the mean counts of all
     bands, and ``noise_images`` replaces each pixel by Poisson noise with the mean counts of its band, `level` (band,).
-    ``none`` changes nothing. `transform`, the last step of the preprocessing, is undone before and redone after.
+    ``none`` changes nothing. `transform`, the last step of the preprocessing, is undone before the removal and applied
+    again afterwards.
     """
 
     name: str

@@ -44,13 +44,13 @@ class Templates:
     pixel_arcsec: float
 
     def value(self, model: NDArray[np.integer], radius: NDArray[np.floating]) -> Float32Array:
-        """Return the counts in a pixel at `radius` [arcsec] from a one-count source of `model` (broadcast)."""
+        """Return the counts in a pixel at `radius` [arcsec] from a one-count source of `model`; both are broadcast."""
         width = self.profile.shape[1]
         index = np.minimum((radius * np.float32(1.0 / TABLE_STEP) + np.float32(0.5)).astype(np.int32), width - 1)
         return self.profile.ravel().take(index + np.asarray(model, dtype=np.int32) * np.int32(width))
 
     def sum_inside(self, model: NDArray[np.integer], shift: NDArray[np.floating]) -> Float32Array:
-        """Return the counts inside the cut radius of a one-count source `shift` arcsec off centre (broadcast)."""
+        """Return the counts of a one-count source inside the cut radius, whose centre is `shift` arcsec away."""
         index = np.minimum((shift / TABLE_STEP + 0.5).astype(np.int32), self.inside.shape[1] - 1)
         return self.inside[model, index]
 
@@ -165,7 +165,10 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Return all pairs of a position [deg] and an event within `half_arcsec` in RA and Dec; some are farther apart."""
+    """Return all pairs of a position [deg] and an event within `half_arcsec` in RA and Dec.
+
+    Some pairs that are farther apart are returned, too.
+    """
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
     lowest = np.floor((dec - half - index.dec_zero) / STRIP_DEG)

@@ -162,9 +162,9 @@ class Ensemble(EnsembleFiles):
         Takes images (cluster, band, y, x), preprocessed like the training images (see `check_grid`), redshifts
         (cluster,) and their standard errors (0 = exact), and measurements (cluster,) by name, see
         `clustermass.dataset.standardise.side_inputs`. `device` is ``auto``, ``cpu`` or ``gpu``. Networks of a control
-        give no usable masses; they are an error unless `controlled` is True, which applies them under their control.
-        InputError if a file isn't a network of clustermass, the images don't fit the networks, or a redshift isn't
-        positive and finite.
+        give no usable masses: they are refused unless `controlled` is True. The control then removes the same
+        information from these inputs as in training. InputError if a file isn't a network of clustermass, the images
+        don't fit the networks, or a redshift isn't positive and finite.
         """
         use_device(device)
         redshift = np.asarray(redshift, np.float64)

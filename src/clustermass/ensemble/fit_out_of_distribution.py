@@ -93,7 +93,9 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the coefficients (term,) of a quantity's mean and log scatter, and its `OodModel.knot_value` (knot,).
 
-    They are fitted by least squares in two passes; the second pass is weighted with the scatter of the first.
+    The coefficients are fitted by least squares in two passes. In the second pass, the fit of the mean is weighted by
+    the inverse of the scatter from the first. The knot values are quantiles of the deviations from the mean, divided by
+    the scatter.
     """
     finite = np.isfinite(values)
     basis, values = basis[finite], values[finite]

@@ -159,8 +159,8 @@ def unpack(path: Path, folder: Path) -> dict[str, str]:
 def _check_zip(path: Path) -> None:
     """Raise InputError unless `path` is a zip file with few enough files, for whose content the disk has room.
 
-    The file must have the form for less than 65,535 files in less than 4 GB. The length of its list of files is checked
-    first, because Python's module reads the whole list into memory.
+    A file in the form Zip64, for 65,535 files or more, or for 4 GB or more, is refused. The length of its list of files
+    is checked first, because Python's module reads the whole list into memory.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Name a file of `clustermass pack`, or results/<run>/<experiment>.")
@@ -181,7 +181,7 @@ def _check_zip(path: Path) -> None:
 
 
 def _check_stored(archive: zipfile.ZipFile, path: Path) -> None:
-    """Raise InputError unless the files in a zip file are stored without compression, and fit into it together."""
+    """Raise InputError if a file in a zip file is compressed, or if the files are larger than the zip file."""
     for entry in archive.infolist():
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise InputError(

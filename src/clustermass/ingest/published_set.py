@@ -248,7 +248,7 @@ def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
 
 
 def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArray[np.intp]:
-    """Return the catalogue's row for each image, (images,); each row is that of one image.
+    """Return the catalogue's row for each image, (images,); no two images have the same row.
 
     It isn't documented what the ids are (numbers, text, or tuples of these). Therefore the whole numbers in them are
     compared with the numbers of the rows, and with the columns that number clusters (`_ID_COLUMNS`), alone or together

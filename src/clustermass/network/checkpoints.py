@@ -82,7 +82,8 @@ class Member:
     def add_epoch(self, train_loss: float, val_loss: float, rate: float, keep: str) -> bool:
         """Add an epoch to the history and return whether the weights after this epoch are to be kept.
 
-        If `keep` is ``last``, they always are. If it is ``best``, they are if no earlier validation loss was as low.
+        If `keep` is ``last``, the weights of every epoch replace those kept before. If it is ``best``, they do so only
+        if no earlier validation loss was as low.
         """
         self.history.train_loss.append(train_loss)
         self.history.val_loss.append(val_loss)
@@ -235,7 +236,7 @@ class Watch:
         return "Likely cause: too high a learning rate. Lower the recipe's learning_rate or lengthen its warm-up."
 
     def check_validation(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError if a validation loss (member,) isn't finite; it contains the last learning rate."""
+        """Raise an InputError, which states the last learning rate, if a validation loss (member,) isn't finite."""
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             member, rate = self._group[bad[0]], rates[bad[0], -1]

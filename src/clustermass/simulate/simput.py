@@ -180,10 +180,10 @@ class SharedImages:
 def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> SharedImages:
     """Choose the clusters that get an image of their own, and the image that each cluster uses.
 
-    The first image is that of the cluster with the most counts. Each further image is that of the cluster which the
-    images so far fit worst. The misfit is the squared distance between the shapes of cluster and image, times `counts`,
-    the expected counts of each cluster, (cluster,), in any unit. There are at most `images_max` images, and at most one
-    for each cluster.
+    The first image is that of the cluster with the most counts. Each further image is that of the cluster that the
+    images chosen before fit worst. The misfit is the squared distance between the shapes of cluster and image, times
+    `counts`, the expected counts of each cluster, (cluster,), in any unit. There are at most `images_max` images, and
+    at most one for each cluster.
     """
     if not len(counts):
         return SharedImages(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0))

@@ -68,7 +68,7 @@ def redistribution() -> FloatArray:
 
 
 def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> FloatArray:
-    """Return the probability that a photon of `photon_kev` (0.1-3 keV) is detected below `detector_ev` (broadcast).
+    """Return the probability that a photon of `photon_kev` (0.1-3 keV) is detected below `detector_ev`, broadcast.
 
     Most photons have a Gaussian distribution of detected energies, part of which is smeared to lower energies by an
     exponential. For a small share of the photons the distribution is flat from zero to the photon energy

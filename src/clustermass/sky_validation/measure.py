@@ -77,8 +77,8 @@ class RealizationFiles(NamedTuple):
 def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     """Return the measurements (`VARIABLES`) of all realizations of one sky.
 
-    Numbers have the shape (realization,), cumulative numbers (realization, flux) or (realization, rate). The properties
-    of the extended candidates of all realizations are joined, (candidate,); `field` holds the number of each
+    Numbers of a field have the shape (realization,), cumulative numbers (realization, flux) or (realization, rate). The
+    properties of the extended candidates of all realizations are joined, (candidate,); `field` holds the number of each
     candidate's realization. InputError if there is no realization, if they are of different skies, or if a file is
     wrong (`measure_realization`).
     """
