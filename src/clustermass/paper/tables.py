@@ -38,8 +38,8 @@ BINNED = {
     "by_redshift_bin": "redshift",
     "by_counts_bin": "counts",
     "by_likelihood_bin": "EXT_LIKE",
-    "isolated": "no other detection near",
-    "with_neighbour": "another detection near",
+    "isolated": "isolated (no bright halo near)",
+    "with_neighbour": "a bright halo near",
 }
 
 
