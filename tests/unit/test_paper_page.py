@@ -227,7 +227,8 @@ def test_bins_have_errors_of_their_own_numbers(page):
     cells = "0.100 ± 0.007 | 0.080 ± 0.010 | 0.700 ± 0.015"
     assert low == f"| true log10 M 13 to 13.5 | 100 | {cells} | {cells} |"
     assert lines(page, "redshift from 0.6") == ["| redshift from 0.6 | 0 | — | — | — | — | — | — |"]
-    assert lines(page, "isolated (no bright halo near)")[0].startswith("| isolated (no bright halo near) | 900 | 0.130 ± 0.003 |")
+    isolated = lines(page, "isolated (no bright halo near)")[0]
+    assert isolated.startswith("| isolated (no bright halo near) | 900 | 0.130 ± 0.003 |")
 
 
 def test_differences_are_listed_and_agreements_are_not(page):
