@@ -1,5 +1,7 @@
 # make results   sets up the environment from the lock, then makes the whole run up to the report; a second call does nothing
 # make paper     compares the results of Krippendorf et al. (2023) with ours: results/paper/paper.html; takes hours (docs/paper.md)
+# make release   trains, tests and packs the ensemble that is part of the package: src/clustermass/ensemble/released.zip; takes an hour
+# make wheel     builds the package that pip installs: dist/clustermass-*.whl
 # make validate-sky  compares the simulated sky with published numbers: results/validation
 # make test      sets up the environment, then runs the tests except those that take minutes
 # make test-all  sets up the environment, then runs all tests, with further whole runs and kills
@@ -18,7 +20,7 @@ export UV_PYTHON_DOWNLOADS := never
 # on a GPU: make paper PAPER=config/paper.yaml
 PAPER ?= config/paper.yaml config/paper_laptop.yaml
 
-.PHONY: paper rivals-environment results validate-sky test test-all test-slurm campaign benchmark environment moved check clean
+.PHONY: paper release wheel rivals-environment results validate-sky test test-all test-slurm campaign benchmark environment moved check clean
 .DEFAULT_GOAL := results
 
 results: environment
@@ -26,6 +28,12 @@ results: environment
 
 paper: environment
 	@$(BIN)/python workflow/run.py --cores $(CORES) --configfile $(PAPER) $(CONFIG) -- paper
+
+release: environment
+	@$(BIN)/python workflow/run.py --cores $(CORES) --configfile config/release.yaml $(CONFIG) -- release
+
+wheel: environment
+	@.uv/bin/uv build --quiet --wheel && ls dist/*.whl
 
 validate-sky: environment
 	@$(BIN)/python workflow/run.py --cores $(CORES) --configfile config/validation.yaml $(CONFIG) -- validate_sky

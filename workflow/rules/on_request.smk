@@ -165,3 +165,34 @@ rule pack_ensemble:
         code=code("pack_ensemble", "ensemble.ensemble"),
     script:
         "../scripts/pack_ensemble.py"
+
+
+RELEASED = EXPERIMENT.format(experiment=BASE_EXPERIMENT)
+
+
+use rule step as release with:
+    """Pack the ensemble of the base experiment as the released one, into the package, and write its datasheet."""
+    input:
+        ensemble=f"{RELEASED}/ensemble.nc",
+        calibration=f"{RELEASED}/calibration.json",
+        domain=f"{RELEASED}/domain.nc",
+        weights=expand(member_paths(".safetensors", MEMBERS[BASE_EXPERIMENT]), experiment=BASE_EXPERIMENT),
+        metrics=[*metrics_of_test_skies()[BASE_EXPERIMENT].values(), f"{RELEASED}/metrics.json"][0],
+    output:
+        packed="src/clustermass/ensemble/released.zip",
+        datasheet="docs/released_ensemble.md",
+    log:
+        f"results/{RUN}/logs/release.log",
+    benchmark:
+        f"results/{RUN}/benchmarks/release.tsv"
+    conda:
+        "../../envs/train.yaml"
+    params:
+        **step("ensemble.release.release"),
+        settings={
+            "version": RUN,
+            "sky": EXPERIMENTS[BASE_EXPERIMENT]["sky"],
+            "realizations": len(realization_names(SKIES[EXPERIMENTS[BASE_EXPERIMENT]["sky"]])),
+            **in_order(EXPERIMENTS[BASE_EXPERIMENT]["selection"]),
+        },
+        template=(ROOT / "workflow" / "release" / "datasheet.md").read_text(encoding="utf-8"),

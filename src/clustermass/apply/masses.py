@@ -215,6 +215,8 @@ class AppliedEnsemble:
             columns["OOD_P"], self.prior,
         )  # fmt: skip
         header["ENSHASH"] = (self.trained.digest(), "hash that names the trained ensemble")
+        if version := read_netcdf(self.trained.ensemble).attrs.get("version"):
+            header["ENSVER"] = (str(version), "version of the released ensemble")
         table = write_catalogue(columns, columns["CLUSTER"], header, made_by, CataloguePaths.beside(output))
         conclude(columns, [*catalogues.values()], COVERED_LEAST)
         return table
