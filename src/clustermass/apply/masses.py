@@ -72,8 +72,8 @@ def infer_observed(
     part of the redshift's error that exceeds the errors of the training redshifts (`excess_error`). Quantiles are those
     of the recalibrated mixture of the members' Gaussians, with s_z added in quadrature to the sigma of each. Conformal
     intervals use the ensemble's sigma before recalibration and without s_z, because they were calibrated with this
-    sigma on validation clusters, whose redshifts have errors, too. A cluster without redshift has a row in the
-    catalogue, but no mass (NaN, FLAG_NOZ).
+    sigma on validation clusters, whose redshifts have errors, too. A cluster without redshift (FLAG_NOZ) or exposure,
+    or with an exposed share below `COVERED_LEAST`, has a row in the catalogue, but no mass (NaN).
 
     InputError if a file is missing or damaged, files belong to different fields or preprocessings, the field has no
     cluster, or `mass_prior` is `flat` and there are too few training clusters for their mass distribution.

@@ -69,7 +69,10 @@ def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
 
 
 def within(profile: FloatArray, radius: ArrayLike) -> FloatArray:
-    """Return the sum of `profile` (cluster, band, annulus) within `radius` (arcsec); annuli are taken as uniform."""
+    """Return sums (cluster, band) of `profile` (cluster, band, annulus) within `radius` [arcsec], (cluster,).
+
+    The counts of an annulus are taken as uniform in it.
+    """
     cumulative = np.concatenate([np.zeros_like(profile[..., :1]), profile.cumsum(axis=-1)], axis=-1)
     edges = np.concatenate([[0.0], OUTER_RADII**2])
     area = np.clip(np.asarray(radius, dtype=float) ** 2, 0, edges[-1])

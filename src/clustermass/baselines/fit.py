@@ -75,14 +75,14 @@ def fit_baselines(
     `baselines` of the configuration, and the seed of the boosted trees. `train_clusters` limits the number of training
     clusters as for the networks (None = all). If another sky `other` is given, its selected clusters are predicted
     instead, as test clusters, except those whose halo is in the training or validation set. Clusters of the other sky
-    whose image boxes of `box_arcsec` overlap are one group. Features of both skies are measured in the cosmology of
-    `sky`.
+    that share a halo, or whose image boxes of `box_arcsec` overlap, are one group. Features of both skies are measured
+    in the cosmology of `sky`.
 
-    Besides true masses, only the luminosity baselines use true values: L500 and kT, as if they were measured without
-    error. The variable `isolated`, from the truth, is only for the report. Writes `baselines.nc`: mu (predictor,
-    cluster), split, log10_m500c, isolated and group (cluster,). Baselines that need a quantity that the sky lacks are
-    left out; the attribute `left_out` says why. InputError if an input is missing or damaged, the selection is empty,
-    there are too few training clusters, or a count rate isn't positive.
+    The luminosity baselines use the true L500 and kT, as if they were measured without error. The other baselines use
+    no true values except the masses that they are fitted to. The variable `isolated`, from the truth, is only for the
+    report. Writes `baselines.nc`: mu (predictor, cluster), split, log10_m500c, isolated and group (cluster,). Baselines
+    that need a quantity that the sky lacks are left out; the attribute `left_out` says why. InputError if an input is
+    missing or damaged, the selection is empty, there are too few training clusters, or a count rate isn't positive.
     """
     table = join_split(measure_sky(sky, selection, sky.cosmology, train_selection), split)
     if train_clusters is not None:

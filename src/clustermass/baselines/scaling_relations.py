@@ -136,7 +136,7 @@ def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None 
 def fit_best_form(
     name: str, forms: Mapping[str, FloatArray], log10_m500c: FloatArray, split: NDArray[np.str_]
 ) -> FloatArray:
-    """Fit each form to the training set by least squares; return the masses of the best one on the validation set.
+    """Fit forms to the training set by least squares; return the masses by the form that is best on the validation set.
 
     `forms` holds design matrices (cluster, term), the simplest first, which wins a tie. The true masses `log10_m500c`
     are read for training and validation clusters only. Returns log10(M500c / Msun) of all clusters. InputError if a

@@ -203,7 +203,7 @@ def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
 
 
 def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
-    """Log a warning about the `rows` (bool): their number, the first few of them (from 1), and the text `what`."""
+    """Log a warning about `rows` (bool): how many there are, the numbers of the first five (from 1), and `what`."""
     if rows.any():
         first = np.flatnonzero(rows)[:5] + 1
         listed = ", ".join(map(str, first)) + (", ..." if rows.sum() > 5 else "")

@@ -172,8 +172,9 @@ class Tally:
 def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> Table:
     """Match detections to haloes by position: each halo, the brightest first, takes the nearest free detection.
 
-    Takes and returns tables as `match_by_photons` does; brightness is from `FLUX`, `L500`, `LOG10_M500C` and `Z` of
-    `truth`, where it has them. Each detection and each halo occurs at most once; PURITY is NaN.
+    A detection must lie within `radius_arcsec` of the halo. Takes and returns tables as `match_by_photons` does;
+    brightness is from `FLUX`, `L500`, `LOG10_M500C` and `Z` of `truth`, where it has them. Each detection and each halo
+    occurs at most once; PURITY is NaN.
     """
     here, there = _directions(detections), _directions(truth)
     near = cKDTree(here).query_ball_tree(cKDTree(there), _chord(radius_arcsec))

@@ -105,16 +105,17 @@ def detect(
       extended model adds, nominally one; it changes how many clusters are selected.
 
     `events` holds ra, dec (float64 deg), pi_ev (float32 eV) and src_id (int32; halo > 0, AGN < 0, background 0), each
-    (event,). The candidates are haloes and AGN; they are fitted if they have exposure and at least FEWEST_COUNTS
-    expected counts. AGN that are better fitted as extended sources become spurious clusters. `exposure_s` gives the
-    vignetting-corrected exposure [s] at (ra, dec) [deg], and `psf` the surface brightness [arcsec^-2] at a radius
-    [arcsec], normalised to 1 over the sky. `parameters` is the config block `detection`; `seed` determines the random
-    displacements. InputError if the cut radius exceeds the images to be fitted (`stamp_pixels`) or the PSF is not
-    normalised.
+    (event,). The candidates are haloes and AGN. A candidate is fitted if it has exposure, at least FEWEST_COUNTS
+    expected counts, and a `box_likelihood` of at least box_like_min. AGN that are better fitted as extended sources
+    become spurious clusters. `exposure_s` gives the vignetting-corrected exposure [s] at (ra, dec) [deg], and `psf` the
+    surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1 over the sky. `parameters` is the config block
+    `detection`; `seed` determines the random displacements. InputError if the cut radius exceeds the images to be
+    fitted (`stamp_pixels`) or the PSF is not normalised.
 
     Returns the columns of the catalogue, (detection,): ID_SRC (int32, from 1, by decreasing DET_LIKE), RA and DEC
     (float64, deg), and in float32 DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s), ML_CTS, ML_EXP (s) and ML_BKG
-    (counts/arcmin^2). Sources with EXT_LIKE below ext_like_floor are point sources with EXT = EXT_LIKE = 0.
+    (counts/arcmin^2). A source is extended if EXT_LIKE is at least ext_like_floor and the DET_LIKE of its fit as a
+    point source is at least extent_point_like_min. All others are point sources with EXT = EXT_LIKE = 0.
 
     Returns also the columns of the matches, (match,): ID_SRC and SRC_ID (int32), SEPARATION (arcsec) and PURITY
     (float32), with at most one row for each halo. A detection has no row if an AGN contributes more to it than any

@@ -207,7 +207,7 @@ def negative_log_q(dof: float, delta_c: Floats) -> FloatArray:
 def fit_amplitude(
     counts: Floats, background: Floats, template: Floats, template_sum: Floats, start: Floats, iterations: int
 ) -> tuple[Floats, Floats]:
-    """Fit the amplitude a >= 0 of each template T that minimises C = 2 sum(m - n ln m), where m = b + a T.
+    """Fit to each template T the amplitude a >= 0 that minimises C = 2 sum(m - n ln m), where m = b + a T.
 
     n are the counts and b is the background. Only pixels with counts enter the sum over n ln m. Pixels without counts
     may therefore be left out, or padded with zero counts and a positive background. The condition dC/da = 0 is
@@ -215,8 +215,8 @@ def fit_amplitude(
         G(a) = sum_i n_i T_i / (b_i + a T_i) = sum_i T_i.
 
     It is solved in the form 1/G(a) = 1/sum(T), because 1/G is increasing and concave in a (linear if T / b is the same
-    in all pixels). Newton's method for this form never overshoots and converges in a few steps, unlike Newton's method
-    for dC/da. A step is
+    in all pixels). Newton's method for this form never ends a step above the solution, and converges in a few steps,
+    unlike Newton's method for dC/da. A step is
 
         a <- max(a + G (G / sum(T) - 1) / sum(n T^2 / (b + a T)^2), 0).
 

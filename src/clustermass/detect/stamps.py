@@ -50,7 +50,7 @@ class Templates:
         return self.profile.ravel().take(index + np.asarray(model, dtype=np.int32) * np.int32(width))
 
     def sum_inside(self, model: NDArray[np.integer], shift: NDArray[np.floating]) -> Float32Array:
-        """Return the counts of a one-count source inside the cut radius, whose centre is `shift` arcsec away."""
+        """Return the counts inside the cut radius of a one-count source `shift` arcsec away from the stamp's centre."""
         index = np.minimum((shift / TABLE_STEP + 0.5).astype(np.int32), self.inside.shape[1] - 1)
         return self.inside[model, index]
 

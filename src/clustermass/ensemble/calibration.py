@@ -202,7 +202,8 @@ def choose_recalibration(
     `form` (none, scale or scale_and_floor), `reason` (a sentence), and `forms` with an entry for each form. An entry
     holds the fitted constants and two mean negative log-likelihoods: `nll` of the clusters that were fitted and
     `nll_left_out` of left-out clusters. `gain` is the `nll_left_out` of the last form that was accepted before (its
-    name is `over`) minus that of this form, and `gain_error` is the standard error of this difference.
+    name is `over`) minus that of this form, and `gain_error` is the standard error of this difference. With fewer than
+    `MIN_GROUPS` groups the form is none, and `forms` is empty.
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:
@@ -305,7 +306,7 @@ def crps_gaussian(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Float
 def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Json:
     """Return scores of Gaussian predictions of log10(M500c / Msun), given means, sigmas and true values in dex.
 
-    `n` is the number of clusters; for less than three, all other scores are None. `coverage68` and `coverage95` are the
+    `n` is the number of clusters; for fewer than three all other scores are None. `coverage68` and `coverage95` are the
     fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated), each with its 68 % interval
     `_ci68`. `z_score_mean` and `z_score_std` are mean and standard deviation of (truth - mu) / sigma (0 and 1 if
     calibrated). The other scores are `residual_std_over_mean_sigma` (1 if calibrated), those of `uniformity`,
@@ -330,7 +331,7 @@ def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> 
 def pit_scores(values: FloatArray) -> Json:
     """Return scores of predicted distributions of any form, given their probability integral transforms (cluster,).
 
-    `n` is the number of clusters; for less than three, all other scores are None. `coverage68` and `coverage95` are the
+    `n` is the number of clusters; for fewer than three all other scores are None. `coverage68` and `coverage95` are the
     fractions of true values within the central 68.27 % and 95 % of the distributions, each with its 68 % interval
     `_ci68`. The other scores are those of `uniformity`.
     """

@@ -199,7 +199,7 @@ def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Pa
     """Compute the out-of-distribution scores of the test clusters in an `ensemble.nc`, with the model in `domain`.
 
     The clusters may be of the training sky or of a test sky. `smoothed` are their preprocessed images. Writes `ood_p`,
-    `ood_why` and `flag_ood` (cluster,). InputError if a file is missing or damaged, or the images lack a cluster.
+    `ood_why` and `flag_ood` (cluster,). InputError as by `read_ood_model` and `measure`.
     """
     model, test = read_ood_model(domain), measure(smoothed, ensemble, ("test",))
     score = model.score(test.values)

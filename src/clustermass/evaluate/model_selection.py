@@ -62,10 +62,11 @@ def search(
     `bands` energy bands unless the preprocessing joins bands. Test clusters have no influence on the output, not even
     through a hash.
 
-    The output holds the numbers `n_val` and `n_groups` of validation clusters and their groups; the names `first`,
-    `best` and `ranking` (by negative log-likelihood); `candidates`, with the measures of `compare`, `members`,
-    `n_train`, `parameters` of one network, and `departures` from the first candidate's settings. InputError if a file
-    is missing or damaged or lacks a variable, a prediction isn't finite, or validation clusters are too few or differ.
+    The output holds the numbers `n_val` and `n_groups` of validation clusters and their groups, and the names `first`,
+    `best` and `ranking` (by negative log-likelihood). For each candidate, `candidates` holds the measures of `compare`;
+    the numbers `members`, `n_train` and `parameters` (of one network); and `departures` from the first candidate's
+    settings. InputError if a file is missing or damaged or lacks a variable, a prediction isn't finite, or validation
+    clusters are too few or differ.
     """
     tables = {name: validation_clusters(path, split) for name, path in candidates.items()}
     _check(tables, candidates)

@@ -56,9 +56,9 @@ def plot_spread(
     """Draw images of the test clusters of largest and smallest spread, and the spread of all test clusters.
 
     The spread is the difference between the largest and the smallest mass that the members predict. It is drawn against
-    the counts of the brightest neighbour and against the cluster's own counts. `images`, `truth` and `catalogues` (if
-    any) have one file for each realization, in the same order. `half_width_arcsec` is half the side of the networks'
-    input images. Errors of medians are from `bootstrap` resamplings of the groups in `split`.
+    the counts of the brightest neighbour, divided by the cluster's own, and against the cluster's own counts. `images`,
+    `truth` and `catalogues` (if any) have one file for each realization, in the same order. `half_width_arcsec` is half
+    the side of the networks' input images. Errors of medians are from `bootstrap` resamplings of the groups in `split`.
     """
     table = spreads(ensemble, predictions, split)
     given: Sequence[Path | None] = catalogues or [None] * len(images)

@@ -96,10 +96,10 @@ def _is_image(path: Path) -> bool:
 
 
 def read_images(path: Path) -> list[BandImage]:
-    """Read all two-dimensional images of a FITS file; the band is EMIN1 to EMAX1 (keV) of the header.
+    """Read all two-dimensional images of a FITS file that have a celestial WCS; bands are EMIN1 to EMAX1 (keV).
 
-    InputError if there is no such file, or it is damaged, or it has no image, no celestial WCS, no energy band, or
-    pixels that aren't counts. Counts are whole numbers from 0 to 65535.
+    InputError if there is no such file, it is damaged, or it has no such image, or if an image has no energy band or
+    has pixels that aren't counts. Counts are whole numbers from 0 to 65535.
     """
     with opened_fits(path) as hdus:
         first = hdus[0].header

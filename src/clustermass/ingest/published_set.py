@@ -159,8 +159,9 @@ def read_published_catalogue(
     `Nreal` int64). Three are added: `log10_m500c` in log10(Msun); `l500` in erg/s (NaN = unknown); and `halo_id`
     (int64), which is the same for all rows of one halo in all realizations. Nreal must hold every number from 1 to
     `realizations`, and no other. M500c is in `mass_unit`, a key of `_MASS_UNITS`; if the file has R500c_arcmin, M500c
-    must agree with it. InputError if the file is missing, faulty, a feather file or lacks a column; a cell has an
-    impossible value (file, column and row are named); realizations are missing; or the masses are in the other unit.
+    must agree with it. InputError if the file is missing or faulty, is a feather file, or lacks a column; if a cell has
+    an impossible value (file, column and row are named); if realizations are missing; or if the masses are in the other
+    unit.
     """
     if path.suffix.lower() in (".f", ".feather"):
         raise InputError(

@@ -50,13 +50,13 @@ def ingest_field(
     """Convert the user's files of one realization ("01", "02", ...) of a sky to the pipeline's files `output`.
 
     `sky` is a block `skies.<name>` with `source: files`. The events are selected by flag, pattern and good time (block
-    `events`). The exposure is that of `field_exposure`; the catalogue's column EXP_FROM says for each cluster where it
-    is from. If `bands`, the energy bands that the networks see, are given, images in these bands may replace event
-    lists (`clustermass.images.band_images`). If `with_redshift` is False, the catalogue needs no redshifts, and those
-    that it has aren't read. Truth, matches and labels are written for simulated skies only (`observed: false`); the
-    file of labels has no rows if the photons have no truth labels. InputError if a file is missing or faulty, no event
-    survives the selection, the exposure is unknown, no detection lies in the field, or a simulated sky has no table of
-    truth.
+    `events`). The exposure is that of `field_exposure`; the catalogue's column EXP_FROM says where the exposure of each
+    cluster is from. If `bands`, the energy bands that the networks see, are given, images in these bands may replace
+    event lists (`clustermass.images.band_images`). If `with_redshift` is False, the catalogue needs no redshifts, and
+    those that it has aren't read. Truth, matches and labels are written for simulated skies only (`observed: false`);
+    the file of labels has no rows if the photons have no truth labels. InputError if a file is missing or faulty, no
+    event survives the selection, the exposure is unknown, no detection lies in the field, or a simulated sky has no
+    table of truth.
     """
     files = realization_files(sky, realization)
     observed = sky.get("observed", False)

@@ -170,11 +170,12 @@ def effect_of(ratio: Measured, error: float = 0.0) -> str:
 
 
 def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
-    """Return whether a change has the published effect: "yes", "no" or "not seen".
+    """Return whether a change has the published effect: "yes", "no" or "not seen"; "—" without a ratio.
 
     `ratio` is our scatter with the change, divided by that without it. A published ratio is compared with it by
-    `agreement`. The published effect "worse" needs a scatter that is larger by 3 sigma. For "same" and "not_better",
-    sigma includes the paper's error 1 / sqrt(test_clusters): its test set could not resolve smaller changes either.
+    `agreement`, whose text is returned. The published effect "worse" needs a scatter that is larger by 3 sigma. For
+    "same" and "not_better", sigma includes the paper's error 1 / sqrt(test_clusters): its test set could not resolve
+    smaller changes either. The text is "" if the paper states neither a ratio nor an effect.
     """
     if ratio.value is None:
         return "—"

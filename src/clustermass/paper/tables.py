@@ -94,7 +94,7 @@ def changes(results: Results, published: Published) -> Table:
 
 
 def differences(tables: Iterable[Table]) -> Table:
-    """Return the rows of `tables` that differ from the paper: their last cell begins with "no" or "not seen"."""
+    """Return a table of the rows of `tables` that differ from the paper: their last cell begins with "no"."""
     rows = [["quantity or change", "where", "published", "here", "as published"]]
     for table in tables:
         here = table[0].index("scatter ratio" if "scatter ratio" in table[0] else "the paper's recipe")
@@ -197,7 +197,7 @@ def variants(results: Results, recipes: Iterable[str]) -> Table:
     """Return the table of other skies, with networks of the standard sky and networks trained anew on the other sky.
 
     Both are tested on the same clusters. Only the ratios to the recalibrated count rate are from all clusters on which
-    the networks were tested. For networks of the standard sky these are more.
+    the networks were tested. Networks of the standard sky were tested on more clusters.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]

@@ -36,10 +36,10 @@ LOCK = Path(__file__).parents[2] / "uv.lock"  #: pins all packages of the enviro
 def key_figures(metrics: str | Path) -> dict[str, Any]:
     """Return the key figures in a file `metrics.json`; those that are missing or null there are None.
 
-    They are the numbers of clusters; scatter, bias and calibration on the test set; the ratios of `RATIOS`, with 68 %
-    intervals `_ci68`; `flagged`, the share of test clusters with FLAG_OOD, and `sample_p` of `summarise_ood`;
-    `isolated`, number, scatter and ratios of the test clusters without a neighbour. InputError if the file is missing,
-    isn't JSON, or lacks a block.
+    They are the numbers of clusters and members; scatter, bias and calibration on the test set; and the ratios of
+    `RATIOS`, with 68 % intervals `_ci68`. `flagged` is the share of test clusters with FLAG_OOD, and `sample_p` that of
+    `summarise_ood`. `isolated` holds number, scatter and ratios of the test clusters without a neighbour, and
+    `left_out` why baselines are missing. InputError if the file is missing, isn't JSON, or lacks a block.
     """
     with reading(metrics, "metrics"):
         content = read_json(metrics, "metrics")
@@ -73,8 +73,8 @@ def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, 
 def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of a comparison of experiments, each with the key figures of its `metrics.json` added.
 
-    A row has `experiment`, `sky` (None = the test set of the training sky) and further columns. The row whose sky is
-    None must be an experiment's first, because only its file has the number of training clusters.
+    A row has `experiment`, `sky` (None = the test set of the training sky) and further columns. The first row of each
+    experiment must be the one whose sky is None, because only its file has the number of training clusters.
     """
     complete: list[dict[str, Any]] = []
     trained: dict[str, int] = {}

@@ -88,7 +88,7 @@ class RadialProfiles:
         return RadialProfiles(self.nodes, *(values[rows] for values in by_profile))
 
     def enclosed(self, radius: FloatArray) -> FloatArray:
-        """Return the integral of each profile over a disc of its own `radius`, at most the last node; (profile,)."""
+        """Return the integral of each profile over a disc of its own radius in `radius`, (profile,)."""
         profile = np.arange(len(self.total))
         ring = np.clip(np.searchsorted(self.nodes, radius, side="right") - 1, 0, len(self.nodes) - 2)
         start, slope = self.nodes[ring], self.slope[profile, ring]
@@ -98,7 +98,7 @@ class RadialProfiles:
         return np.asarray(np.minimum(value, self.total))
 
     def draw_radius(self, rng: np.random.Generator, profile: NDArray[np.integer]) -> FloatArray:
-        """Draw a radius from each of the rows `profile`; its density is proportional to radius times brightness."""
+        """Draw a radius for each row number in `profile`; its density is proportional to radius times brightness."""
         wanted = rng.random(len(profile)) * self.total[profile]
         ring = (self.enclosed_at_nodes[profile] <= wanted[:, None]).sum(axis=1) - 1
         core = ring < 0
@@ -129,10 +129,11 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
     S(r) is the scaled emission measure, and M the hydrostatic mass, M500c times `hydrostatic_bias`. The means of
     ln S(r) and ln kT are linear in ln(z / 0.3) and ln(M / 2e14 Msun) (`PROFILE`, `TEMPERATURE_MEAN`). Four principal
-    components with normal amplitudes are added to the mean of ln S(r). A further normal deviation, whose standard
-    deviation is `extra_luminosity_scatter_dex`, shifts the profile as a whole. The emission measure along the line of
-    sight is S (kT / 10 keV)^0.5 E(z)^3. With the cooling function Lambda, the luminosity inside R500c of the true mass
-    is therefore
+    components with normal amplitudes are added to the mean of ln S(r). Three shifts move the profile as a whole: a
+    normal deviation, whose standard deviation is `extra_luminosity_scatter_dex`; `normalisation_dex`; and the
+    correction at low masses (`_low_mass_correction_dex`). The emission measure along the line of sight is
+    S (kT / 10 keV)^0.5 E(z)^3. With the cooling function Lambda, the luminosity inside R500c of the true mass is
+    therefore
 
         L500 = Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 * integral of S(r) 2 pi r dr to R500c.
 
