@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 class Combined(NamedTuple):
-    """Prediction of an ensemble, float64 (cluster,): log10 M500c, its standard deviation sigma, and two parts of sigma."""
+    """Prediction of an ensemble, float64 (cluster,): log10 M500c, its standard deviation sigma, both parts of sigma."""
 
     mu: np.ndarray
     sigma: np.ndarray

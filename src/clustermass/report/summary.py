@@ -217,5 +217,5 @@ def folders_of(config: Config, results: Path) -> list[Path]:
 
 
 def settings_text(config: Config) -> str:
-    """Return a configuration as YAML text, with its keys in their order, from which the run can be repeated."""
+    """Return a configuration as YAML text, from which the run can be repeated; the keys keep their order."""
     return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)
