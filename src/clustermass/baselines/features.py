@@ -58,7 +58,10 @@ def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> Annulu
 
 
 def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
-    """Return sums (cluster, band, annulus) over octants; the brightest octants are set to the mean of the others."""
+    """Return sums (cluster, band, annulus) over octants, the brightest of which are set to the mean of the others.
+
+    The innermost annuli, up to the radius `SMALLEST_COMPARED_RADIUS`, keep all octants as they are.
+    """
     brightness = sums.sum(axis=1) / np.maximum(pixels, 1)
     order = np.argsort(brightness, axis=-1, kind="stable")
     kept = np.zeros(brightness.shape, dtype=bool)

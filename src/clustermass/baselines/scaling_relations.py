@@ -128,7 +128,7 @@ def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
 
 
 def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None = None) -> dict[str, FloatArray]:
-    """Return design matrices of polynomials in the logarithms of temperature (keV), 1 + z and luminosity (erg/s)."""
+    """Return design matrices of polynomials in log10 of temperature [keV], 1 + z and, if given, luminosity [erg/s]."""
     terms = [np.log10(kt_kev / PIVOT_KT_KEV), redshift_term(redshift, PIVOT_Z)]
     return polynomial_forms(*([] if l500 is None else [np.log10(l500 / PIVOT_L500)]), *terms)
 

@@ -25,7 +25,7 @@ Renamed: TypeAlias = Mapping[Any, str]
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
-    """Return the text " Did you mean ...?" with the name in `names` that is most similar to `word`; "" if none is."""
+    """Return the text " Did you mean ...?" with the name in `names` most similar to `word`; "" if none is similar."""
     by_lower = {name.lower(): name for name in names}
     match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean {by_lower[match[0]]}?" if match else ""
@@ -53,7 +53,7 @@ class CheckedTable:
         return self.table[self.names.get(name, name)]
 
     def numbers(self, name: str) -> FloatArray:
-        """Return a column as float64 (rows,), missing cells as NaN; InputError unless all others are single numbers."""
+        """Return a column as float64 (rows,), missing cells as NaN; InputError if another cell isn't one number."""
         return self._parsed(name, _number, "not a number")
 
     def _parsed(self, name: str, number_of: Callable[[str], float], complaint: str) -> FloatArray:

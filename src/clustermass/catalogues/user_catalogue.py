@@ -237,7 +237,7 @@ def _no_redshift(table: CheckedTable, values: FloatArray, vague: NDArray[np.bool
 
 
 def _errors(table: CheckedTable) -> FloatArray:
-    """Return the stated redshift errors, including infinite ones; NaN = not stated."""
+    """Return the stated redshift errors, perhaps infinite; NaN = not stated; 0 if the table has no errors or kinds."""
     if "Z_ERR" in table:
         error = table.numbers("Z_ERR")
         return np.where(error >= 0, error, np.nan)

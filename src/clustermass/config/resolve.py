@@ -184,7 +184,7 @@ def side_pixels(preprocessing: Preprocessing) -> int:
 
 
 def nearest(word: object, allowed: Iterable[object]) -> str:
-    """Return the text " Did you mean ...?" with the allowed word that is most similar to `word`; "" if no word is."""
+    """Return the text " Did you mean ...?" with the allowed word most similar to `word`; "" if none is similar."""
     match = difflib.get_close_matches(str(word), list(map(str, allowed)), n=1, cutoff=0.6)
     return f" Did you mean {match[0]}?" if match else ""
 

@@ -123,7 +123,7 @@ class TrainedHaloes(NamedTuple):
 
 
 def select(sample: xr.Dataset, selection: Selection) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Return which clusters (cluster,) are inside `selection`, and how many clusters each of its limits removes.
+    """Return which clusters (cluster,) are inside `selection`, and the numbers of the other clusters by reason.
 
     `sample` holds `log10_m500c`, `det_like`, `ext_like` and `redshift` (cluster,). For `selection` see `load_sample`.
     """

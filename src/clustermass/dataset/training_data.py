@@ -197,7 +197,10 @@ def network_order(images: np.ndarray) -> np.ndarray:
 
 
 def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: int) -> np.ndarray:
-    """Return redshifts (cluster,) plus Gaussian noise of standard deviation `sd`; `seed` and id determine the noise."""
+    """Return redshifts (cluster,) plus Gaussian noise of standard deviation `sd`; `seed` and id determine the noise.
+
+    Noise doesn't take a redshift below `MIN_REDSHIFT`.
+    """
     if sd == 0:
         return np.asarray(redshift, np.float64)
     draws = np.asarray([generator(seed, "redshift_noise", str(name)).standard_normal() for name in cluster])

@@ -138,7 +138,7 @@ def relative_ra(ra: FloatArray, ra_zero: float) -> FloatArray:
 def offsets(
     ra: FloatArray, dec: FloatArray, ra_centre: FloatArray, dec_centre: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the offsets to the West and North [arcsec] of positions from centres [deg] a few arcmin apart."""
+    """Return the offsets [arcsec] to the West and North of positions [deg] from centres [deg] a few arcmin away."""
     cosine = np.cos(np.radians(0.5 * (dec + dec_centre)))
     return (ra_centre - ra) * cosine * 3600.0, (dec - dec_centre) * 3600.0
 

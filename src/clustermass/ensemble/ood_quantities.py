@@ -130,7 +130,10 @@ def _log(values: FloatArray) -> FloatArray:
 
 
 def _brightness(total: FloatArray, radius: FloatArray) -> dict[str, FloatArray]:
-    """Return the counts (cluster,) of images (cluster, y, x) in core, ring, outskirts and the brightest spot."""
+    """Return the counts (cluster,) of images (cluster, y, x) in core, ring, outskirts and the brightest spot.
+
+    Of the four quarters of the outskirts, only the two with the fewest counts are used.
+    """
     core, outside = radius < CORE_ARCSEC, radius >= OUTSKIRTS_ARCSEC
     rows, columns = (np.arange(size) >= size // 2 for size in radius.shape)
     quarters = [outside & (rows == a)[:, None] & (columns == b) for a in (False, True) for b in (False, True)]

@@ -141,7 +141,7 @@ def interval68(values: FloatArray) -> list[float] | None:
 
 
 def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
-    """Return 68 % intervals of the ratio of row 0 of `scatter` (predictor, resampling) to each row of `names`."""
+    """Return 68 % intervals of row 0 of `scatter` (predictor, resampling) over each other row, by the rows' `names`."""
     return {
         name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))
         for name, row in zip(names, scatter[1:], strict=True)

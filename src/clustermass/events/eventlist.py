@@ -189,7 +189,10 @@ class Selection:
         return good
 
     def share(self) -> float:
-        """Return the share of the list's exposure that the chosen modules have; 1.0 if all its modules are chosen."""
+        """Return the share of the list's exposure that the chosen modules have; 1.0 if all its modules are chosen.
+
+        It is the share of the good times or, if a good time is unknown, of the number of modules.
+        """
         listed = {module: seconds for module, seconds in self._good_time_s.items() if module}
         chosen = self._modules & listed.keys()
         if len(chosen) == len(listed):
@@ -243,7 +246,7 @@ class Selection:
 
 
 def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
-    """Return `flag_mask` as a number in [0, 2^32); 'auto' means that in `FLAG_MASKS`. InputError if it isn't valid."""
+    """Return `flag_mask` as a number in [0, 2^32), 'auto' as that in `FLAG_MASKS`; InputError if it isn't valid."""
     if flag_mask == "auto":
         return FLAG_MASKS[events.dialect]
     try:

@@ -142,7 +142,7 @@ def binned(mass: np.ndarray, residual: np.ndarray, edges: np.ndarray) -> np.ndar
 
 
 def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray, label: str) -> None:
-    """Shade every other bin, print the number of clusters above each bin, and label the axis."""
+    """Shade every other bin, print above each bin how many clusters it holds, and label the axis."""
     across = axes.get_xaxis_transform()
     for index, n in enumerate(np.histogram(mass, edges)[0]):
         low, high = edges[index : index + 2]

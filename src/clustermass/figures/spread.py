@@ -88,7 +88,7 @@ def plot_spread(
 
 
 def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
-    """Return predictions of test clusters, with the members' `lowest` and `highest` mu, their `spread` and `group`."""
+    """Return predictions of test clusters, with the members' `lowest` and `highest` mu, the `spread` and `group`."""
     members = read_subset(ensemble, "test", require=["member_mu"])
     predicted = read_subset(predictions, "test", require=["mu", "sigma_calibrated"])
     if not np.array_equal(members["cluster"].values, predicted["cluster"].values):

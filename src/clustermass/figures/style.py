@@ -153,7 +153,7 @@ def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> N
 
 
 def draw_equality(axes: Axes, limits: tuple[float, float], ticks: int | None = None) -> None:
-    """Draw the line of equal masses; both axes get these limits, the same scale and about this number of ticks."""
+    """Draw the line of equal masses; both axes get `limits`, the same scale and, if given, about `ticks` ticks."""
     axes.plot(limits, limits, color=BLACK, lw=0.8, label="equality")
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     if ticks:

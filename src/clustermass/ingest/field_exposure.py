@@ -120,7 +120,7 @@ def _inside(exposure: ExposureMap, detections: Table, files: RealizationFiles) -
 
 
 def _maps(paths: list[str], one_observation: bool, band_images: ImagePhotons | None, share: float) -> ExposureMap:
-    """Return the user's maps as one; where they overlap, the exposures of separate observations are added."""
+    """Return the user's maps, times `share`, as one; where they overlap, exposures of separate observations add up."""
     read = [(image * np.float32(share), wcs) for image, wcs in (read_exposure(Path(path)) for path in paths)]
     if band_images:
         read = [(band_images.within(image, wcs), wcs) for image, wcs in read]

@@ -264,7 +264,7 @@ def _save(response: requests.Response, part: Path, start: int, total: int | None
     """Append the received data to `part`, and log every few seconds.
 
     The whole file has `total` bytes; None = unknown. TransferError if the transfer is very slow, or if more bytes come
-    than that.
+    than `total` or, if it is unknown, than the limit and the disk allow. InputError if `part` can't be written.
     """
     most = int(min(limits.DOWNLOADED.most, start + _SHARE * shutil.disk_usage(part.parent).free))
     most = most if total is None else total

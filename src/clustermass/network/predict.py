@@ -285,7 +285,7 @@ class TrainedNetwork:
         return network
 
     def _check(self, path: str | Path) -> None:
-        """Raise ValueError, TypeError or InputError if the network states impossible sizes, or none at all."""
+        """Raise ValueError, TypeError or InputError if a size is missing or impossible, or a number isn't finite."""
         if min(self.shape) <= 0 or not all(np.isfinite(array).all() for array in self.weights.values()):
             raise ValueError("no pixel, or not all weights are finite")
         ny, nx, widest = (int(size) for size in self.shape)

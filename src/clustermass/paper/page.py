@@ -126,7 +126,7 @@ def markdown_table(rows: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text as a cell of a table in Markdown, in which it makes no cells, links, pictures or raw HTML."""
+    """Return a text as one cell of a table in Markdown, escaped so that it makes no link, picture or raw HTML."""
     return printable(text).translate(_ESCAPED)
 
 

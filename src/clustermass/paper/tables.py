@@ -68,7 +68,10 @@ def count(block: Block, key: str = "n") -> str:
 
 
 def numbers(results: Results, published: Published) -> Table:
-    """Return the table of published numbers, our numbers with both recipes, and whether the paper's recipe agrees."""
+    """Return the table of published numbers and our numbers with both recipes, and whether they agree.
+
+    The number that is compared is that of the paper's recipe or, without it, that of our recipe.
+    """
     rows = [["quantity", "where", "published", "the paper's recipe", "our recipe", "agrees at 3 σ"]]
     for number in published.numbers:
         theirs, ours = (results.number(name, number.ours) for name in (THEIRS, OURS))
@@ -103,7 +106,7 @@ def differences(tables: Iterable[Table]) -> Table:
 
 
 def weighting(results: Results, published: Published) -> Table:
-    """Return the table of the bias at both ends of the mass range, without and with uniform weights (Fig. 8)."""
+    """Return the table of the bias at both ends of the mass range, without and with weights for uniform masses."""
     header = "true log10 M|published: as it is → weighted|clusters|ours: as it is|weighted|nearer zero by"
     rows = [header.split("|")]
     pair = results.pair("uniform_mass")

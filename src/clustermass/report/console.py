@@ -85,7 +85,7 @@ def _with_error(figures: Mapping[str, Any], name: str, missing: str = "") -> str
 
 
 def print_verification(result: Verification, files: Files) -> None:
-    """Print how many files of each step were checked, all differences, the files that weren't checked, and a verdict."""
+    """Print how many files of each step were checked, all differences, files that weren't checked, and a verdict."""
     console = _console()
     title = printable(f"Provenance of {files.root}")
     table = Table("step", "files", "hashes of inputs compared", title=title, title_justify="left")

@@ -106,7 +106,7 @@ def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Yield a finding if the settings stated in a file don't have the hash that the same file states."""
+    """Yield findings about a file by itself: settings without the hash that it states, and those of `_calibration`."""
     shown = files.shown(path)
     if record.parameters is not None:
         try:
