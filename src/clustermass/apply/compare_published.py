@@ -63,12 +63,12 @@ def compare_published(
 ) -> None:
     """Compare an observed field's masses with published masses and with two published relations; write a JSON file.
 
-    The relations give a mass from luminosity and a mass from count rate. The JSON file `comparison` holds `published`,
-    the name of the paper; `n`, the number of clusters with each kind of mass; `comparisons`, the results of
-    `compare_masses` for each pair of `PAIRS` that has clusters; `pivots`, the mass and redshift at which the offsets of
-    fits are stated; `caution`, a text about what agreement means; `clusters`, all masses of each cluster (null = no
-    mass); and `provenance`. InputError if a file is missing or faulty, the field is simulated, or no cluster has both a
-    mass in `masses` and a published mass.
+    The relations give a mass from luminosity and a mass from count rate. In the JSON file `comparison`, `published` is
+    the name of the paper, and `n` holds the number of clusters with each kind of mass. `comparisons` holds the results
+    of `compare_masses` for each pair of `PAIRS` that has clusters. `pivots` are the mass and the redshift at which the
+    offsets of fits are stated. `clusters` holds all masses of each cluster (null = no mass). The text `caution` is
+    about what agreement means. InputError if a file is missing or faulty, the field is simulated, or no cluster has
+    both a mass in `masses` and a published mass.
 
     Parameters
     ----------
@@ -127,8 +127,8 @@ def _read_masses(path: Path) -> CheckedTable:
 def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
     """Return ids, names and measurements of a mass catalogue's clusters from the catalogues of their realizations.
 
-    The columns (cluster,) are `id_src`; `id`, the user's id as a text; `rate` (ML_RATE) and `luminosity` (LX500), NaN
-    where missing; and `name` (NAME_CAT) if any catalogue has names.
+    The columns (cluster,) are `id_src`, `id` (the user's id as a text), `rate` (ML_RATE), `luminosity` (LX500) and, if
+    any catalogue has names, `name` (NAME_CAT). Missing rates and luminosities are NaN.
     """
     realization, id_src = np.array(masses.texts("REALIZATION")), np.asarray(masses.table["ID_SRC"], dtype=np.int64)
     columns: Columns = {"id_src": id_src, "id": id_src.astype(str).astype(object), "rate": np.full(id_src.size, np.nan)}
@@ -228,8 +228,8 @@ def compare_masses(
     only one of the masses would get a slope from the errors of that mass. Against the mean, equal errors of both masses
     cause no slope. Clusters where a mass or the redshift isn't finite are left out.
 
-    The result holds the number of clusters `n`; `mean_dex`, `median_dex`, `scatter_dex` (standard deviation),
-    `nmad_dex` (scatter by the median absolute deviation) and `rms_dex`; and `fit`, which holds `offset_dex` at the
+    The result holds the number of clusters `n`, `mean_dex`, `median_dex`, `scatter_dex` (standard deviation),
+    `nmad_dex` (scatter by the median absolute deviation) and `rms_dex`. Its block `fit` holds `offset_dex` at the
     pivots, `slope_mass` (dex per dex), `slope_redshift` (dex per dex of 1 + z) and `scatter_dex` about the fit. Each
     value has a 68 % interval `<name>_ci68` and a standard error `<name>_error`, from `resamplings` bootstrap samples of
     single clusters. With fewer than `MIN_CLUSTERS` clusters all values except `n` are None.

@@ -101,8 +101,8 @@ def _warn_of_range(bits: NDArray[Any]) -> None:
 def split_clusters(columns: Mapping[str, NDArray[Any]]) -> list[tuple[int, int]]:
     """Return the pairs of rows that may be one cluster.
 
-    Their redshifts are equal (`_SAME_REDSHIFT`), and their distance on the sky is below the larger of the two R500.
-    Only rows with masses are compared.
+    Their redshifts are equal within `_SAME_REDSHIFT` times 1 + z or within three standard errors, and their distance on
+    the sky is below the larger of the two R500. Only rows with masses are compared.
     """
     rows = np.flatnonzero(np.isfinite(columns["LOGM500"]))
     if rows.size < 2:

@@ -104,7 +104,7 @@ def measure_clusters(
     """Return measurements of the clusters in one `images.nc`, with features in the cosmology `assumed`.
 
     `l500` (cluster,) is the true luminosity in erg/s (NaN = unknown) in the sky's `cosmology`. The result holds the
-    variables of `COLUMNS` that the file has, `l500` in the published cosmology, and `features` (cluster, feature).
+    variables of `COLUMNS` that the file has, `l500` by `published_luminosity`, and `features` (cluster, feature).
     """
     features, names = np.empty((sample.sizes["cluster"], 0)), list[str]()
     if "counts" in sample:
@@ -136,7 +136,7 @@ def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
 
 
 def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the columns of one `truth.fits`, with NaN for missing optional columns, and `isolated`."""
+    """Return the columns of one `truth.fits` (NaN for optional ones that are missing), and the column `isolated`."""
     table = read_table(path)
     missing = [name for name in TRUTH_COLUMNS if name not in table.colnames]
     if missing:

@@ -141,8 +141,8 @@ def _counted(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Count the photons of each label at each detection.
 
-    Returns pairs of detection (row) and label, int64 (2, pairs); the number of photons of each pair, (pairs,); and the
-    number of all photons that have the pair's label, (pairs,).
+    Returns three arrays. The first holds pairs of detection (row) and label, int64 (2, pairs). The second holds the
+    number of photons of each pair, and the third that of all photons that have the pair's label, (pairs,) each.
     """
     tree, pairs, labels = cKDTree(here), Tally(), Tally()
     for ra, dec, label in photons:

@@ -58,8 +58,9 @@ def each_selected(
     """Yield the selected clusters of one file of images after the other, so that only one file has to be in memory.
 
     With a `train_selection`, clusters inside either selection are kept. The variables `selected` and `for_training`
-    (cluster,) then say inside which of the two they are. Clusters of haloes in `trained` are dropped, with a warning. A
-    dataset may hold no cluster. InputError as by `load_sample`; if all datasets are empty, it is raised at the end.
+    (cluster,) then say whether a cluster is inside `selection`, and whether it is inside `train_selection`. Clusters of
+    haloes in `trained` are dropped, with a warning. A dataset may hold no cluster. InputError as by `load_sample`; if
+    all datasets are empty, it is raised at the end.
     """
     if not images:
         raise InputError("No files of images: the sky has no realization.")

@@ -97,10 +97,10 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
 
     `clusters` is a table as for `group_names`, sorted by id. Clusters of the default images keep subset and group. All
     others are new. A new cluster may touch clusters of the default images, see `touching` (with boxes of the default
-    size). It then gets subset and group of a test cluster that it touches; if there is none, of a validation cluster;
-    else of a training cluster (if there are several, of the one with the smallest id). Therefore no new training
-    cluster touches a validation or test cluster of the default images. New clusters that touch none of the default
-    images are divided as in `split_sample`, or into folds by group.
+    size). It then gets subset and group of one of them: of a test cluster if it touches one, else of a validation
+    cluster, else of a training cluster. Of several such clusters, that with the smallest id is taken. Therefore no new
+    training cluster touches a validation or test cluster of the default images. New clusters that touch no cluster of
+    the default images are divided as in `split_sample`, or into folds by group.
     """
     rows = rows_of(clusters["cluster"].values, first)
     old = rows >= 0

@@ -272,9 +272,9 @@ def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArra
     The owner is the source whose photons (by their src_id) have the largest part of this sum. A stamp holds at most one
     detection.
 
-    Returns three arrays (detection,): the owner's src_id (0 = there is only background); the purity, which is the
-    number of the owner's photons inside the cut radius, divided by the fitted counts inside it, at most 1; and these
-    fitted counts.
+    Returns three arrays (detection,). The first holds the owner's src_id (0 = there is only background). The second
+    holds the purity: the number of the owner's photons inside the cut radius, divided by the fitted counts inside it,
+    at most 1. The third holds these fitted counts.
     """
     fit, stamps, templates = field.fit, field.stamps, field.templates
     number = np.full(len(stamps.ra), -1, dtype=np.int64)

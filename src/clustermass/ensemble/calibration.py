@@ -96,10 +96,10 @@ class Calibration:
 def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal["auto", "none"], seed: int) -> None:
     """Recalibrate sigma and compute the conformal intervals with the validation clusters; write `calibration.json`.
 
-    With `recalibration` = ``none``, sigma stays as the ensemble predicts it. The blocks of the file are `n_val`, the
-    number of validation clusters; `recalibration`, see `choose_recalibration`; `conformal`, with the text `guarantee`
-    and the `levels` that `half_widths` returns; `validation`, the scores of the validation clusters with raw and with
-    recalibrated sigma; and `provenance`. Nothing in the file depends on the test set, not even a hash. InputError as by
+    With `recalibration` = ``none``, sigma stays as the ensemble predicts it. In the file, `n_val` is the number of
+    validation clusters. The block `recalibration` is described in `choose_recalibration`. `conformal` holds the text
+    `guarantee` and the `levels` that `half_widths` returns. `validation` holds the scores of the validation clusters
+    with raw and with recalibrated sigma. Nothing in the file depends on the test set, not even a hash. InputError as by
     `validation_clusters`.
     """
     val = validation_clusters(ensemble, split)

@@ -96,11 +96,11 @@ def quantities(
     catalogue: Mapping[str, FloatArray],
     predicted: Mapping[str, FloatArray],
 ) -> FloatArray:
-    """Return `QUANTITIES` of clusters, float64 (cluster, quantity); NaN if unknown or if there are no such pixels.
+    """Return `QUANTITIES` of clusters, float64 (cluster, quantity); NaN if unknown, or if the images lack the pixels.
 
     Takes preprocessed images (cluster, band, y, x), whose last step `transform` is undone, and the offsets `x` and `y`
     of their pixels from the centre in arcsec. `catalogue` holds `redshift`, `exposure_s` and optionally `ml_rate`,
-    `ext` and `ml_bkg`, `predicted` holds `PREDICTED` in dex, each (cluster,). Brightness and rates are per second.
+    `ext` and `ml_bkg`; `predicted` holds `PREDICTED` in dex; each is (cluster,). Brightness and rates are per second.
     """
     counts = INVERSES[transform](image.astype(np.float64))
     columns = {name: np.asarray(values, np.float64) for name, values in catalogue.items()}

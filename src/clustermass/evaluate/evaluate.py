@@ -139,10 +139,10 @@ def _residuals(table: xr.Dataset, others: xr.Dataset, split: Path | None) -> Res
 def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Dataset:
     """Return the calibrated predictions of the clusters in `table`, the content of an `ensemble.nc`.
 
-    Masses are log10(M500c / Msun). The result has the variables `KEPT`; `sigma_calibrated`, the recalibrated standard
-    deviation; `quantile` (probability, cluster) of the recalibrated mixture of the members' Gaussians; `pit`, the
-    cumulative probability of this mixture at the true mass; `conformal_low` and `conformal_high` (level in percent,
-    cluster), the ends of the conformal intervals, NaN if the validation set was too small for them.
+    Masses are log10(M500c / Msun). The result has the variables `KEPT`. `sigma_calibrated` is the recalibrated standard
+    deviation. `quantile` (probability, cluster) holds quantiles of the recalibrated mixture of the members' Gaussians,
+    and `pit` is the cumulative probability of this mixture at the true mass. `conformal_low` and `conformal_high`
+    (level in percent, cluster) are the ends of the conformal intervals, NaN if there were too few validation clusters.
     """
     mu, sigma = calibration.recalibration.components(table["member_mu"].values, table["member_sigma"].values)
     centre, width = table["mu"].values, table["sigma"].values
@@ -221,9 +221,10 @@ def _ensemble(test: xr.Dataset) -> Json:
 def summarise_ood(scores: Path) -> Json:
     """Return a summary of the out-of-distribution scores of test clusters, which are in a file of `score_ood`.
 
-    It holds the nominal `false_alarm_rate`; the numbers `n` of test clusters and `n_validation` of validation clusters;
-    `flagged`, the share of flagged clusters, and its 68 % interval `flagged_ci68`, both None without clusters; `why`,
-    the number of flagged clusters by their most unusual quantity; and `sample_p`, the p-value of the whole sample.
+    It holds the nominal `false_alarm_rate`, and the numbers `n` of test clusters and `n_validation` of validation
+    clusters. `flagged` is the share of flagged clusters, and `flagged_ci68` its 68 % interval; both are None without
+    clusters. `why` holds the number of flagged clusters by their most unusual quantity. `sample_p` is the p-value of
+    the whole sample.
     """
     table = read_netcdf(scores, ("ood_p", "ood_why", "flag_ood"))
     number = int(table.attrs["n_validation"])

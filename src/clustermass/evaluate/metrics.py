@@ -40,9 +40,9 @@ class Comparison(NamedTuple):
 def residual_scores(residual: FloatArray) -> Json:
     """Return the scores of residuals (cluster,) in dex.
 
-    They are `n`, the number of clusters; `bias_dex`, the mean; `scatter_dex`, the standard deviation about the mean
-    (with n, not n - 1); `scatter_ln_percent`, the scatter in percent of the mass; `rms_dex`, the root mean square. All
-    but `n` are None for fewer than three clusters.
+    `n` is the number of clusters, `bias_dex` the mean, and `scatter_dex` the standard deviation about the mean (with n,
+    not n - 1). `scatter_ln_percent` is the scatter in percent of the mass, and `rms_dex` the root mean square. All but
+    `n` are None for fewer than three clusters.
     """
     if residual.size < MIN_CLUSTERS:
         names = ("n", "scatter_dex", "scatter_ln_percent", "bias_dex", "rms_dex")

@@ -63,8 +63,8 @@ def search(
     through a hash.
 
     The output holds the numbers `n_val` and `n_groups` of validation clusters and their groups, and the names `first`,
-    `best` and `ranking` (by negative log-likelihood). For each candidate, `candidates` holds the measures of `compare`;
-    the numbers `members`, `n_train` and `parameters` (of one network); and `departures` from the first candidate's
+    `best` and `ranking` (by negative log-likelihood). For each candidate, `candidates` holds the measures of `compare`,
+    the numbers `members`, `n_train` and `parameters` (of one network), and the `departures` from the first candidate's
     settings. InputError if a file is missing or damaged or lacks a variable, a prediction isn't finite, or validation
     clusters are too few or differ.
     """
@@ -103,8 +103,9 @@ def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> di
     """Return measures of ensembles on the same clusters, with intervals of a paired bootstrap of whole groups.
 
     `tables` hold `mu`, `sigma`, `log10_m500c` and `group`, (cluster,) each, of every ensemble. The measures of an
-    ensemble are {value, ci68} of `nll`, the mean of -ln p(true mass) with p the ensemble's Gaussian density per dex;
-    `nll_above_best`, its difference from the best `nll`; `scatter_dex`; `residual_std_over_mean_sigma`; `bias_dex`.
+    ensemble are `nll`, `nll_above_best`, `scatter_dex`, `residual_std_over_mean_sigma` and `bias_dex`, each as {value,
+    ci68}. `nll` is the mean of -ln p(true mass), where p is the ensemble's Gaussian density per dex. `nll_above_best`
+    is the difference from the best `nll`.
     """
     mu, sigma, truth = (
         np.stack([table[name].values.astype(float) for table in tables.values()])
@@ -238,10 +239,10 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     """Write measures of ensembles of the first 1, 2, 5, ... members on the test clusters, as JSON.
 
     `members` are the files `members/{member}.nc` in order, `split` is the split of their sky. Sigma isn't recalibrated.
-    The output holds the numbers `n_test` and `n_groups` of test clusters and their groups; `sizes`, for each number of
-    members the measures of `compare` and `member_over_ensemble_sigma` (see `sigma_ratio`); `alone`, mean and standard
-    deviation of `scatter_dex` and `nll` over the single members. InputError in the same cases as for `read_members`,
-    and if there are fewer than three test clusters.
+    The output holds the numbers `n_test` and `n_groups` of test clusters and their groups. For each number of members,
+    `sizes` holds the measures of `compare`, and `member_over_ensemble_sigma` (see `sigma_ratio`). `alone` holds mean
+    and standard deviation of `scatter_dex` and `nll` over the single members. InputError in the same cases as for
+    `read_members`, and if there are fewer than three test clusters.
     """
     table = read_members(members)
     table = table.isel(cluster=table["split"].values.astype(str) == "test")

@@ -42,9 +42,9 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
     a table EVENTS. A row that agrees with a row of an earlier list in TIME, TM_NR, RAWX and RAWY is the same photon. If
     a list has no detector pixels, RA and DEC are compared instead of RAWX and RAWY. The repeated row is dropped, and
     the number of dropped rows is logged. Sky pixels are kept only if there is a single list, other optional columns
-    only if all lists have them. Joining several lists takes some 40 bytes on disk, in `folder`, for each photon.
-    InputError in the cases of `EventTable.stream` and `event_tables`, and also if there is no path, if a list occurs
-    twice, or if the lists are of different dialects.
+    only if all lists have them. Joining several lists takes some 40 bytes on disk, in `folder`, for each photon, and
+    the room that `find_repeated` needs. InputError in the cases of `EventTable.stream` and `event_tables`, and also if
+    there is no path, the disk lacks the room, a list occurs twice, or the lists are of different dialects.
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
@@ -137,7 +137,8 @@ def find_repeated(
     through all lists, and then the number of all photons. `spans` holds the time spans of each list's modules. A photon
     is compared only if its time lies in the span that its module has in another list. The photons to compare go into
     buckets on disk, equal photons into the same bucket, and each bucket is compared by itself. A photon in a bucket
-    takes some 25 bytes in `folder`. The result is a memory-mapped file there, of one byte for each photon of all lists.
+    takes 21 to 33 bytes in `folder`. The result is a memory-mapped file there, of one byte for each photon of all
+    lists.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)

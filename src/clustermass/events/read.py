@@ -82,7 +82,7 @@ class EventTable(NamedTuple):
     head: EventList
 
     def stream(self, rows: int = PIECE_ROWS) -> Iterator[EventList]:
-        """Yield the photons in pieces of `rows` rows, maybe empty ones; InputError if a row is bad or none is a photon."""
+        """Yield the photons in pieces of `rows` rows, maybe empty; InputError if a row is bad or none is a photon."""
         number, total = 0, self.table.header["NAXIS2"]
         for start, piece in _pieces(self.table, self.path, rows):
             events = _photons(piece, self.head, start, total)

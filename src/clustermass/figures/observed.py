@@ -45,8 +45,8 @@ MAX_BINS = 8
 def plot_observed(masses: Path, images: Sequence[Path], relation: CountRateRelation) -> Figure:
     """Draw the masses of `masses.fits` against masses from the count rates by `relation`, and against redshift.
 
-    Count rates are those in the files `images`. If no cluster has a mass, because redshifts or exposures are missing,
-    the figure says so.
+    Published masses, if there are any, are drawn against redshift, too. Count rates are those in the files `images`. If
+    no cluster has a mass, because redshifts or exposures are missing, the figure says so.
     """
     table = read_masses(masses)
     if not table.sizes["cluster"]:
@@ -80,7 +80,8 @@ def read_masses(path: Path) -> xr.Dataset:
     """Return the clusters of `masses.fits` that have a mass.
 
     The variables are `COLUMNS`, in the units of the file, and `flagged` (whether one of `FLAGS` is set), (cluster,)
-    each. Attributes are `without_mass`, the number of clusters without a mass, and `simulated` (whether the field is).
+    each. Attributes are `without_mass`, the number of clusters without a mass, and `simulated`, True for a simulated
+    field.
     """
     with reading(path, "mass catalogue"), opened_fits(path) as hdus:
         data, header = hdus[1].data, hdus[1].header

@@ -120,7 +120,7 @@ class BoxCells:
         return np.asarray(strip * self._touched.shape[1] + cell)
 
     def rows(self, photons: EventList | Photons) -> NDArray[np.int64]:
-        """Return the row numbers, int64, of the photons in cells that touch a box, and so of all photons in boxes."""
+        """Return the row numbers, int64, of photons in cells that touch a box; they include all photons in boxes."""
         return np.flatnonzero(self._touched.reshape(-1)[self.numbers(photons)])
 
 

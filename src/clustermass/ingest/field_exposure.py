@@ -62,11 +62,11 @@ def field_exposure(
 ) -> FieldExposure:
     """Return the exposure of a realization's field; `detections` are the rows of its catalogue.
 
-    It is taken from the user's map or maps; without a map, from `exposure_s`; without either, from each cluster's
-    ML_EXP, which `of_exposed_part` corrects at the edge of the field. Clusters without ML_EXP get the mean good time of
-    the seven modules if the field is a single pointing. The user's exposures are those of all modules in the event
-    lists; they are multiplied by `share`, the chosen modules' share of the exposure. InputError if no row lies in the
-    field, or no cluster has an exposure.
+    The exposure is taken from the user's map or maps. Without a map, it is `exposure_s`. Without either, it is each
+    cluster's ML_EXP, which `of_exposed_part` corrects at the edge of the field. Clusters without ML_EXP get the mean
+    good time of the seven modules if the field is a single pointing. The user's exposures are those of all modules in
+    the event lists; they are multiplied by `share`, the chosen modules' share of the exposure. InputError if no row
+    lies in the field, or no cluster has an exposure.
     """
     good_time = mean_exposure_s(photons.head, photons.modules)
     name = photons.head.name

@@ -80,10 +80,10 @@ def ingest_published(
 
     `images.nc` holds `image`, smoothed counts, instead of `counts`; its attribute `applied` says how they were made.
     Redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP, the exposure is ML_EXP, and the covered fraction
-    is the share of cells with photons. Takes the block `skies.<name>`; the cosmology of the simulation; the blocks
-    `images` and `events`, by which observed fields are cut for networks trained on this sky; and the files to write for
-    realizations 1, 2, ... InputError if a file is missing, faulty or hostile, or if the published images, their
-    catalogue and the configuration don't fit each other.
+    is the share of cells with photons. `sky` is the block `skies.<name>`, and `cosmology` that of the simulation. The
+    blocks `images` and `events` of the configuration say how observed fields are cut for networks trained on this sky.
+    `images` and `truth` are the files to write for realizations 1, 2, ... InputError if a file is missing, faulty or
+    hostile, or if the published images, their catalogue and the configuration don't fit each other.
     """
     source, table = Path(sky["images"]), Path(sky["catalogue"])
     catalogue = read_published_catalogue(table, len(images), sky["mass_unit"], cosmology)
@@ -159,9 +159,9 @@ def read_published_catalogue(
     `Nreal` int64). Three are added: `log10_m500c` in log10(Msun); `l500` in erg/s (NaN = unknown); and `halo_id`
     (int64), which is the same for all rows of one halo in all realizations. Nreal must hold every number from 1 to
     `realizations`, and no other. M500c is in `mass_unit`, a key of `_MASS_UNITS`; if the file has R500c_arcmin, M500c
-    must agree with it. InputError if the file is missing or faulty, is a feather file, or lacks a column; if a cell has
-    an impossible value (file, column and row are named); if realizations are missing; or if the masses are in the other
-    unit.
+    must agree with it. InputError if the file is missing or faulty, is a feather file, or lacks a column. InputError
+    also if a cell has an impossible value (file, column and row are named), realizations are missing, or the masses are
+    in the other unit.
     """
     if path.suffix.lower() in (".f", ".feather"):
         raise InputError(

@@ -263,8 +263,8 @@ def _range(response: requests.Response, have: int, version: str | None, part: Pa
 def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
     """Append the received data to `part`, and log every few seconds.
 
-    The whole file has `total` bytes; None = unknown. TransferError if the transfer is very slow, or if more bytes come
-    than `total` or, if it is unknown, than the limit and the disk allow. InputError if `part` can't be written.
+    The whole file has `total` bytes; None = unknown. TransferError if the transfer is very slow, or if too many bytes
+    come: more than `total`, or than limit and disk allow if `total` is None. InputError if `part` can't be written.
     """
     most = int(min(limits.DOWNLOADED.most, start + _SHARE * shutil.disk_usage(part.parent).free))
     most = most if total is None else total

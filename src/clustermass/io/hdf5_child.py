@@ -57,7 +57,7 @@ class Library:
         return int(function(*(ctypes.c_int64(one) if isinstance(one, int) else one for one in arguments)))
 
     def hdf5(self, name: str, *arguments: Any) -> int:
-        """Return the result of a function of HDF5, an id or a small number; refuse the file if it is negative."""
+        """Return the result of a function of HDF5, an id or a small number; if it is negative, refuse the file."""
         result = self.size(name, *arguments)
         if ctypes.c_int(result).value < 0:
             refuse(f"HDF5 can't read it ({name})")

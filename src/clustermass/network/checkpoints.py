@@ -82,8 +82,8 @@ class Member:
     def add_epoch(self, train_loss: float, val_loss: float, rate: float, keep: str) -> bool:
         """Add an epoch to the history and return whether the weights after this epoch are to be kept.
 
-        If `keep` is ``last``, the weights of every epoch replace those kept before. If it is ``best``, only the weights
-        of an epoch whose validation loss is below all earlier ones do.
+        If `keep` is ``last``, the weights of every epoch replace those kept before. If it is ``best``, the weights of
+        an epoch replace them only if its validation loss is below that of all earlier epochs.
         """
         self.history.train_loss.append(train_loss)
         self.history.val_loss.append(val_loss)

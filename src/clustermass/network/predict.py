@@ -55,8 +55,8 @@ def use_device(device: str, threads: int = 1) -> str:
     JAX finds one; a warning is logged if JAX's GPU plugin is installed but finds no GPU. JAX's first computation fixes
     the number of CPU `threads` and the use of GPU memory. With one thread a CPU gives the same bytes in every run. The
     environment variable ``PJRT_NPROC`` sets the number of threads. (The option ``--xla_cpu_multi_thread_eigen=false``
-    has no effect with jax 0.10.2.) InputError if `device` is unknown, there is less than one thread, or `device` is
-    ``gpu`` and JAX finds none.
+    has no effect with jax 0.10.2.) InputError if `device` is unknown, `threads` is below 1, or `device` is ``gpu`` and
+    JAX finds no GPU.
     """
     if device not in DEVICES:
         raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")

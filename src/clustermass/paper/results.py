@@ -77,7 +77,7 @@ def read_published(path: Path) -> Published:
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a run: those on `test_sky`, or for experiments without these, those on their own sky's test set."""
+    """Results of a run on `test_sky`, or on the test set of an experiment's own sky if it has none on `test_sky`."""
 
     metrics: Mapping[tuple[str, str], Block]  # content of metrics.json by experiment and sky
     pairs: Sequence[Block]  # rows of pairs.json

@@ -130,8 +130,8 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
     S(r) is the scaled emission measure, and M the hydrostatic mass, M500c times `hydrostatic_bias`. The means of
     ln S(r) and ln kT are linear in ln(z / 0.3) and ln(M / 2e14 Msun) (`PROFILE`, `TEMPERATURE_MEAN`). Four principal
     components with normal amplitudes are added to the mean of ln S(r). Three shifts move the profile as a whole: a
-    normal deviation, whose standard deviation is `extra_luminosity_scatter_dex`; `normalisation_dex`; and the
-    correction at low masses (`_low_mass_correction_dex`). The emission measure along the line of sight is
+    normal deviation with the standard deviation `extra_luminosity_scatter_dex`, the constant `normalisation_dex`, and
+    the correction at low masses (`_low_mass_correction_dex`). The emission measure along the line of sight is
     S (kT / 10 keV)^0.5 E(z)^3. With the cooling function Lambda, the luminosity inside R500c of the true mass is
     therefore
 

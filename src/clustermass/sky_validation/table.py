@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
 
 def tuned() -> dict[str, str]:
-    """Return the keys of the sky's configuration that were tuned for each tuned row, by the key of the row."""
+    """Return, by the `key` of each tuned row, the settings of the sky's configuration that were tuned for it."""
     return {row: keys for keys, rows in statistics.published()["tuned"].items() for row in rows}
 
 
