@@ -104,10 +104,10 @@ def design_matrix(*terms: FloatArray) -> FloatArray:
 
 
 def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
-    """Return design matrices for the mass as a function of log10 of an observable, `r`, and of the redshift term `q`.
+    """Return design matrices, by name of the form, for the mass as a function of log10 observable `r` and `q`.
 
-    They are given by the name of the form. Besides the published form there are forms with more terms, up to a full
-    cubic, because a network should be compared with the best mass that the observable and the redshift can give.
+    Besides the published form there are forms with more terms, up to a full cubic, because a network should be compared
+    with the best mass that the observable and the redshift can give. For q see `redshift_term`.
     """
     quadratic = (r, q, q**2, r**2, r * q)
     return {

@@ -68,7 +68,7 @@ class _Field:
 
 @dataclass(frozen=True)
 class _Detections(Rows):
-    """Detections, each array (detection,); right ascension in deg relative to the event index's zero."""
+    """Detections, each array (detection,); right ascension in deg relative to `EventIndex.ra_zero`."""
 
     stamp: IntArray
     ra: FloatArray

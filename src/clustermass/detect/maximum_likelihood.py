@@ -72,9 +72,9 @@ def fit_stamps(
     """Fit a point source and an extended source to each stamp in `selected`; return both best fits, (selected,).
 
     The search begins on a coarse grid of 3 x 3 positions and every second extent. If the fit comes near the detection
-    threshold, the search continues around it on finer grids of positions and with the neighbouring extents. It ends at
-    the maxima of parabolas in position and extent. `background` holds the expected counts of everything except the
-    source, > 0, for each entry of `stamps`.
+    threshold, the search continues around this fit on finer grids of positions and with the neighbouring extents, and
+    ends at the maxima of parabolas in position and extent. `background` holds the expected counts of everything except
+    the source, > 0, for each entry of `stamps`.
     """
     grid = _CoarseGrid(templates, parameters["shift_arcsec"])
     results = Fit.empty(len(selected)), Fit.empty(len(selected))

@@ -234,7 +234,7 @@ def source_counts(
     model: IntArray,
     counts: FloatArray,
 ) -> Float32Array:
-    """Return the expected counts that sources add to each entry of `stamps`, shape (entry,).
+    """Return the expected counts that sources add to each entry (pixel with counts) of `stamps`, shape (entry,).
 
     All other arrays have the shape (pair,). A pair is a stamp (its number) and a source near it (its relative RA and
     Dec in deg, its model and its counts).

@@ -61,8 +61,8 @@ def evaluate(
     whole groups of clusters, `resamplings` times. Groups are those of the file `split` if it is given, else those of
     `baselines` if it has them; else each cluster is a group of its own.
 
-    Writes `predictions` (see `calibrated_predictions`) and `metrics`. The latter holds the numbers of clusters and the
-    scores of the ensemble on the subsets `test`, `val` and `train`. Its other blocks are about the test set:
+    Writes `predictions` (see `calibrated_predictions`) and `metrics`. The file `metrics` holds the numbers of clusters
+    and the scores of the ensemble on the subsets `test`, `val` and `train`. Its other blocks are about the test set:
 
     - `high_likelihood`: scores of the clusters whose DET_LIKE and EXT_LIKE are both above 60
     - `calibration`: see `_calibration`; `ensemble`: scores of the single members

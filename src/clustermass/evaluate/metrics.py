@@ -86,7 +86,8 @@ def compare(residuals: Residuals, resamplings: int, seed: int, where: str) -> Co
     """Return the scores of network and baselines on the same clusters, with intervals of a paired bootstrap of groups.
 
     `where`, a name of these clusters, is part of the random numbers' seed. All scores get the intervals
-    `scatter_dex_ci68` and `bias_dex_ci68`; each ratio is {value, ci68}. All are None for fewer than three clusters.
+    `scatter_dex_ci68` and `bias_dex_ci68`; each ratio is {value, ci68}. For fewer than three clusters, scores, ratios
+    and intervals are None.
     """
     rows = [residuals.network, *residuals.baselines.values()]
     ends: list[tuple[list[float] | None, list[float] | None]] = [(None, None)] * len(rows)

@@ -44,7 +44,7 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
     the number of dropped rows is logged. Sky pixels are kept only if there is a single list, other optional columns
     only if all lists have them. Joining several lists takes some 40 bytes on disk, in `folder`, for each photon, and
     the room that `find_repeated` needs. InputError in the cases of `EventTable.stream` and `event_tables`, and also if
-    there is no path, the disk lacks the room, a list occurs twice, or the lists are of different dialects.
+    there is no path, the disk lacks the room, a list occurs twice, or the lists differ in dialect (see `recognise`).
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")

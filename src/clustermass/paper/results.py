@@ -94,8 +94,8 @@ class Results:
 
         `residual_over_sigma`: standard deviation of the residuals, divided by the mean predicted sigma. `member_sigma`:
         mean ratio of a member's sigma to the ensemble's, with the ratio's standard deviation as error. `bias/<low>`:
-        bias in the bin of true mass whose lower edge is <low>. `above_60_over_all`: scatter of clusters with both
-        likelihoods above 60, divided by the scatter of all clusters.
+        bias in the bin of true mass whose lower edge is <low>. `above_60_over_all`: scatter of clusters with DET_LIKE
+        and EXT_LIKE above 60, divided by the scatter of all clusters.
         """
         block = self.of(experiment)
         match key.split("/"):
@@ -113,7 +113,7 @@ class Results:
         return lookup(block, key)
 
     def _above_60_over_all(self, experiment: str) -> Measured:
-        """Return the scatter above likelihoods of 60 divided by that of all; its error assumes independent scatters."""
+        """Return `above_60_over_all` of an experiment, see `number`; the error assumes independent scatters."""
         places = [(experiment, "high_likelihood/scatter_dex"), (experiment, "test/scatter_dex")]
         # for the paper's recipe: of networks trained on clusters above 60 alone, if the run has them
         if experiment == THEIRS and self.of("high_likelihood"):

@@ -110,8 +110,8 @@ def draw_agn(
 
     `haloes` are the haloes above the flux limit, and `r500_arcmin` holds their R500c, (halo,). Each AGN is put near a
     halo with the probability `clustered_fraction`. The halo is chosen with a probability proportional to its M500c. The
-    projected distance of the AGN from it is uniform up to R500c times `clustered_r500`, so that the surface density
-    falls as 1 / r. All other AGN are uniform on the sky.
+    projected distance of the AGN from this halo is uniform up to R500c times `clustered_r500`, so that the surface
+    density falls as 1 / r. All other AGN are uniform on the sky.
     """
     flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
     above = counts_above(flux, parameters["normalisation_per_deg2"])
