@@ -37,7 +37,7 @@ class AnnulusCounts(NamedTuple):
 
 
 def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> AnnulusCounts:
-    """Return `counts` (cluster, band, y, x) summed over the annuli `OUTER_RADII`; `x` and `y` are in arcsec."""
+    """Return `counts` (cluster, band, y, x) summed over annuli that end at `OUTER_RADII`; `x` and `y` are in arcsec."""
     east, north = np.meshgrid(-x, y)
     radius = np.hypot(east, north).ravel()
     inside = radius < OUTER_RADII[-1]

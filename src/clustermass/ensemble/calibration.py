@@ -1,6 +1,6 @@
 """Scores of predicted distributions against true masses, and the calibration of an ensemble's uncertainties.
 
-The validation set determines the calibration: a recalibrated sigma and conformal intervals. It is stored in
+The validation set determines the calibration: a recalibrated sigma and conformal intervals. This is stored in
 `calibration.json` and applied wherever masses are predicted.
 """
 

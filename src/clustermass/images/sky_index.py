@@ -151,7 +151,7 @@ class PhotonsByCell:
         self._stored.add(rows, self._cells.numbers(_photons(rows)))
 
     def count(self, ra: FloatArray, dec: FloatArray) -> NDArray[np.uint16]:
-        """Return the counts around `ra` and `dec`, some of the positions, as `ImageStack` has them."""
+        """Return the counts, as in `ImageStack`, around `ra` and `dec`, which are some of the positions."""
         stack = ImageStack(ra, dec, self._geometry)
         for rows in self._stored.some(BoxCells(ra, dec, self._geometry, _CELL_DEG).touched().tolist(), PIECE_ROWS):
             stack.add(_photons(rows))

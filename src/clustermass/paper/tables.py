@@ -120,7 +120,10 @@ def weighting(results: Results, published: Published) -> Table:
 
 
 def baselines(results: Results) -> Table:
-    """Return the table of all predictors on our recipe's test clusters, and on those with DET_LIKE, EXT_LIKE above 60."""
+    """Return the table of all predictors on our recipe's test clusters, and on those with both likelihoods above 60.
+
+    The likelihoods are DET_LIKE and EXT_LIKE.
+    """
     metrics = results.of(OURS)
     best = metrics.get("high_likelihood") or {}
     header = ["predictor", f"scatter of {count(metrics, 'n_test')} clusters, dex", "bias, dex", "networks ÷ it"]
