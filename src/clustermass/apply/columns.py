@@ -91,8 +91,8 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
 
     FLAG_RANGE has a bit for each quantity outside its training range; a missing quantity (NaN) sets no bit. For
     exposures from the catalogue (ML_EXP) the range is wider by a factor `POINT_EXPOSURE` at both ends. FLAG_EDGE is 1
-    if the covered fraction is below `COVERED_MIN`. FLAG_NOCAT is 1 if the catalogue lacks a measurement (count rate,
-    extent or background) that is among the networks' side inputs, `side_names`. The networks then use none of the
+    if the covered fraction is below `COVERED_MIN`. FLAG_NOCAT is 1 if the catalogue lacks a positive measurement (count
+    rate, extent or background) that is among the networks' side inputs, `side_names`. The networks then use none of the
     three. They learned this in training, where the three are left out at random, and predict a wider sigma.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
