@@ -53,6 +53,7 @@ def test_realizations_are_numbered_or_named():
         ("facts: &a [*a]\n", "more than 100000 values"),
         ("facts: " + "[" * 5000, "not valid YAML"),
         ("run: 2024-13-45\n", "not valid YAML"),
+        *((f"run: !!{tag} ''\n", "not valid YAML") for tag in ("int", "bool", "timestamp")),
         ("seed: " + "9" * 5000, "more than 100 characters in a number"),
         ("seed: 0x" + "f" * 9000, "more than 100 characters in a number"),
         ("seed: 1" + ":1" * 900_000, "more than 100 characters in a number"),

@@ -47,13 +47,19 @@ def test_more_pixels_than_fit_into_memory_are_refused(tmp_path):
     refused(r"a\.fits: needs 0\.384 GB of memory", read_exposure, path, memory=300_000_000)
 
 
-@pytest.mark.parametrize("card", ["WCSAXES", "A_ORDER", "BP_ORDER"])
+@pytest.mark.parametrize("card", ["WCSAXES", "WCSAXESB", "A_ORDER", "BP_ORDER"])
 def test_coordinates_of_invented_size_are_refused(tmp_path, card):
     path = tmp_path / "a.fits"
-    cards = {card: 100_000} | ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"} if card != "WCSAXES" else {})
+    cards = {card: 100_000} | ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"} if "ORDER" in card else {})
     image(np.ones((50, 50), np.uint8), **cards, **({"B_ORDER": 100_000} if card == "A_ORDER" else {})).writeto(path)
     refused(rf"a\.fits: {card}: more than 9", total, path)
     refused(rf"a\.fits: {card}: more than 9", read_exposure, path)
+
+
+def test_a_power_in_the_unit_of_a_map_is_refused(tmp_path):
+    path = tmp_path / "a.fits"
+    image(np.full((50, 50), 1000.0), BUNIT="10**999999999 s").writeto(path)
+    refused(r"a\.fits: the unit .* holds an impossible power", read_exposure, path)
 
 
 def compressed(values, kind, **tile):

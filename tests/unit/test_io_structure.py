@@ -129,6 +129,98 @@ def test_a_fits_file_whose_sizes_make_no_sense_is_refused(tmp_path, content, mes
     refused(rf"t\.fits: .*{message}", read_events, path)
 
 
+def lines(*texts):
+    """Return the block of a header with these cards as they are."""
+    return "".join(text.ljust(80) for text in texts).encode("latin-1").ljust(2880)
+
+
+#: tables without end for astropy: PCOUNT takes it back to the beginning of their own header
+ENDLESS = [f"{key:8}= {value}" for key, value in (BINTABLE | {"NAXIS1": 0, "NAXIS2": 0, "PCOUNT": -2880}).items()]
+ENDLESS = [card for card in ENDLESS if not card.startswith("T")] + ["TFIELDS = 0"]
+#: a header that goes on after a first END, which is END for astropy: then a table in the data of the image is read
+FALSE_END = lines(*["SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 1", "NAXIS1  = 5760", "COMMENT \xff", "END!"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        *[
+            (table()[:2960] + card.encode().ljust(80) + table()[2960:5680] + table()[5760:], "a size is")
+            for card in (
+                "HIERARCH NAXIS2 =1",
+                "hierarch NAXIS2=-5",
+                "HIERARCH TFIELDS =999999999",
+                "HIERARCH NAXIS2 = 100",
+            )
+        ],
+        (FALSE_END + lines("END") + lines("") + lines(*ENDLESS, "COMMENT \xff", "END"), "characters follow END"),
+        (table() + lines("COMMENT x", *ENDLESS, "END"), "neither an HDU nor zeros"),
+        (table() + lines("", *ENDLESS, "END"), "neither an HDU nor zeros"),
+        (table() + bytes(2880) + lines(*ENDLESS, "END"), "neither an HDU nor zeros"),
+        (table() + lines(*ENDLESS, "END").rstrip(), "PCOUNT"),
+    ],
+)
+def test_what_astropy_would_understand_in_another_way_is_refused(tmp_path, content, message):
+    path = tmp_path / "t.fits"
+    path.write_bytes(content)
+    refused(rf"t\.fits: .*{message}", read_table, path)
+
+
+def test_zeros_behind_the_last_hdu_do_no_harm(tmp_path):
+    path = tmp_path / "t.fits"
+    for packed in (bytes, gzip.compress):
+        path.write_bytes(packed(table() + bytes(2 * 2880)))
+        assert len(read_table(path)) == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "value"), [("TM_NR", "J", 257), ("TM_NR", "D", np.nan), ("PAT_TYP", "J", 65537)]
+)
+def test_a_number_too_large_for_its_column_is_not_taken_for_another(tmp_path, name, form, value):
+    values = {"TIME": 6e8, "RA": 136.0, "DEC": 1.5, "PI": 1000.0, "TM_NR": 1, "PAT_TYP": 1, "FLAG": 0} | {name: value}
+    forms = dict.fromkeys(values, "D") | {"FLAG": "J", name: form}
+    columns = [fits.Column(key, forms[key], array=np.array([one])) for key, one in values.items()]
+    fits.BinTableHDU.from_columns(columns, name="EVENTS").writeto(tmp_path / "e.fits")
+    if name == "PAT_TYP":
+        assert read_events(tmp_path / "e.fits").pat_typ[0] > 15
+    else:
+        refused(r"e\.fits: row 1: TM_NR is 255, but must be between 0 and 7", read_events, tmp_path / "e.fits")
+
+
+POWERS = ("10**999999999 s", "10^(999999999) s", "10+999999999 s", "10(999999999)s")
+
+
+@pytest.mark.parametrize("unit", POWERS)
+def test_a_power_that_would_be_computed_without_end_is_refused(tmp_path, unit):
+    columns = "".join(f"# - {{name: {name}, unit: {unit}, datatype: float64}}\n" for name in ("RA", "DEC"))
+    texts = {
+        "t.csv": f"RA;DEC\n{unit};deg\n---;---\n133;1\n",
+        "t.ecsv": f"# %ECSV 1.0\n# ---\n# datatype:\n{columns}RA DEC\n133 1\n",
+        "t.vot": xml("", f"<FIELD name='a' datatype='char' unit='{unit}'/>") + f"<TABLEDATA>{ROW}</TABLEDATA>" + END,
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "t.fits").write_bytes(table(more=[("TUNIT1", f"'{unit}'")]))
+    for name in (*texts, "t.fits"):
+        refused(rf"{name}: the unit .* holds an impossible power", read_table, tmp_path / name)
+
+
+def test_arrays_of_nothing_in_a_votable_are_refused(tmp_path):
+    row = np.array([133, 1, 0.3], ">f8").tobytes() + b"\x7f\xff\xff\xff"
+    field = "<FIELD name='a' datatype='boolean' arraysize='0x*'/>"
+    stream = f"<BINARY><STREAM encoding='base64'>{base64.b64encode(row).decode()}</STREAM></BINARY>"
+    (tmp_path / "t.vot").write_text(xml("", field) + stream + END)
+    refused(r"t\.vot: a column has arraysize 0x\*, arrays of nothing", read_table, tmp_path / "t.vot")
+
+
+@pytest.mark.parametrize("name", ["t.svg", "t.vot"])
+def test_xml_with_provenance_takes_no_memory_for_its_elements(tmp_path, name):
+    (tmp_path / name).write_text(f"<svg>{'<a/>' * 1_000_000}</svg>")
+    assert outcome(read_record, tmp_path / name, memory=30 << 20) == "result None"
+    (tmp_path / name).write_text("<a>" * 100_000 + "</a>" * 100_000)
+    refused("more than 1000 levels of elements", read_record, tmp_path / name)
+
+
 def test_cells_of_variable_length_that_share_one_place_are_refused(tmp_path):
     rows, cell = 100_000, 1_000_000
     form = {"NAXIS1": 16, "TFIELDS": 2, "TFORM2": "'PB(1)   '", "PCOUNT": cell}

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from clustermass.cli import main
+from clustermass.errors import InputError
 from clustermass.report.console import headline
+from clustermass.report.records import read_record
 
 MEMORY_BYTES = 4_000_000_000
 LIES = "\x1b[2J\x1b[H\nAll 3 hashes that 3 files state are right.\r\u202e"
@@ -140,6 +142,14 @@ def test_a_file_of_holes_and_files_of_the_system_are_not_read(results):
     done = limited(f"main(['verify', {str(results)!r}])")
     assert "kcore (read for results/run/metrics.json)" in done.stdout
     assert "SHA-256 is" not in done.stdout
+
+
+def test_a_link_to_a_file_of_the_system_is_not_read(results):
+    (results / "link.json").symlink_to("/proc/version")  # others in /proc have no end
+    done = limited(f"main(['verify', {str(results)!r}])")
+    assert "link.json" not in done.stdout + done.stderr
+    with pytest.raises(InputError, match="no regular file"):
+        read_record(results / "link.json")
 
 
 def limited(call):

@@ -22,7 +22,7 @@ from clustermass.errors import InputError
 from clustermass.io.files import reason
 from clustermass.io.fits import UNREADABLE, opened_fits, table_of, unpacked
 from clustermass.io.log import LOGGER, printable
-from clustermass.io.text_tables import check_lines, check_votable, read_whole
+from clustermass.io.text_tables import check_lines, check_unit, check_votable, read_whole
 from clustermass.io.yaml_headers import ecsv_header
 
 _UNREADABLE = (
@@ -239,6 +239,7 @@ def _read_cells(path: Path, lines: list[str]) -> Table:
             if any(re.match(r"[+-]?0[\dxX]", text) for text in texts):
                 table[name] = texts
     for name, unit in zip(table.colnames, units, strict=False):
+        check_unit(unit, path)
         table[name].unit = Unit(unit.strip(), parse_strict="silent") if unit.strip() else None
     return _with_points(table, path)
 

@@ -67,7 +67,7 @@ def read_yaml(path: Path) -> object:
         return loader.construct_document(node)
     except InputError:
         raise
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not valid YAML: {error}") from error
 
 

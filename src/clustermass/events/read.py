@@ -216,28 +216,36 @@ def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
         columns: dict[str, NDArray[Any]] = {
             "pi_ev": energy,
             "tm_nr": np.full(len(rows), module_of(rows.header), dtype=np.uint8),
-            "pat_typ": np.where(np.asarray(rows["TYPE"]) >= 0, rows["NPIXELS"], 0).astype(np.int16),
+            "pat_typ": _within(np.where(np.asarray(rows["TYPE"]) >= 0, rows["NPIXELS"], 0), np.int16),
             "flag": np.zeros(len(rows), dtype=np.uint32),
         }
     else:
         columns = {
             "pi_ev": np.array(rows["PI"], dtype=np.float32),
-            "tm_nr": np.array(rows["TM_NR"], dtype=np.uint8),
-            "pat_typ": np.array(rows["PAT_TYP"], dtype=np.int16),
+            "tm_nr": _within(rows["TM_NR"], np.uint8),
+            "pat_typ": _within(rows["PAT_TYP"], np.int16),
             "flag": _unsigned(rows["FLAG"]),
         }
-    for names in (("time", "ra", "dec"), ("x", "y"), ("rawx", "rawy")):
-        if {name.upper() for name in names} <= rows.names:
-            dtype = np.int16 if "rawx" in names else np.float64
-            columns |= {name: np.asarray(rows[name.upper()], dtype) for name in names}
+    for name in ("TIME", "RA", "DEC", "X", "Y") if {"X", "Y"} <= rows.names else ("TIME", "RA", "DEC"):
+        columns[name.lower()] = np.asarray(rows[name], np.float64)
+    if {"RAWX", "RAWY"} <= rows.names:
+        columns |= {name.lower(): _within(rows[name], np.int16) for name in ("RAWX", "RAWY")}
     if "SRC_ID" in rows.names:
         labels = np.array(rows["SRC_ID"], np.int32)
         columns["src_id"] = labels if labels.ndim == 1 else np.ascontiguousarray(labels[:, 0])
     return columns
 
 
+def _within(values: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
+    """Return a copy of whole numbers as `dtype`; what it can't hold becomes its largest number, which no photon has."""
+    ends = np.iinfo(dtype)
+    return np.where((values >= ends.min) & (values <= ends.max), values, ends.max).astype(dtype)
+
+
 def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return the 32 bits of a FLAG column, which is signed int32 in the files, as uint32."""
+    """Return the 32 bits of a FLAG column, which is signed int32 in the files, as uint32; all are set if it's none."""
+    if flag.dtype.kind == "f":
+        flag = np.where(np.abs(flag) < 2**53, flag, -1)
     return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)
 
 

@@ -19,6 +19,7 @@ from clustermass.images.geometry import SKY_PIXEL_ARCSEC, ImageGeometry, deproje
 from clustermass.io.fits import image_of, opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.products import CREATOR, EXPOSURE_PLANE
+from clustermass.io.text_tables import check_unit
 
 #: a place is covered if its exposure is above this share of the field's median
 _COVERED_ABOVE = 0.05
@@ -135,6 +136,7 @@ def _in_seconds(image: NDArray[np.float32], header: fits.Header, path: Path) -> 
 
 def _converted(image: NDArray[np.float32], unit: str, path: Path) -> NDArray[np.float32]:
     """Return a map in s, converted from `unit`, its BUNIT; InputError if this is a known unit, but not of time."""
+    check_unit(unit, path)
     try:
         factor = units.Unit(_UNITS.get(unit.lower(), re.sub("counts|cts", "ct", unit))).to(units.s)
     except units.UnitConversionError:

@@ -1,5 +1,6 @@
 """Celestial coordinates of images: conversion between ICRS positions and pixels, in all frames that astropy knows."""
 
+import fnmatch
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
     InputError if its frame isn't known to astropy, latitude is the first axis, or the size of its pixels is impossible.
     The message begins with `name`.
     """
-    for key in ("WCSAXES", "A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER"):  # the WCS takes memory for their squares
+    # the WCS takes memory for their squares, and it also reads alternative coordinates, such as those with WCSAXESA
+    for key in ("A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER", *fnmatch.filter(header, "WCSAXES*")):
         stated = header.get(key, 0)
         limits.AXES.check(stated if isinstance(stated, int | float) else 0, f"{name}: {key}")
     whole = WCS(header)

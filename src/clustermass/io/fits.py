@@ -27,6 +27,7 @@ from clustermass.errors import InputError
 from clustermass.io.files import atomic, reason
 from clustermass.io.fits_structure import BYTES, check_structure
 from clustermass.io.room import check_memory
+from clustermass.io.text_tables import check_unit
 from clustermass.io.yaml_headers import check_comments
 
 # no file makes astropy fetch the Earth's rotation, which coordinates in frames fixed to the Earth need
@@ -138,6 +139,7 @@ def table_of(hdu: Any, path: Path) -> Table:
     cells = sum(_cell_bytes(column) for column in hdu.columns)
     check_memory(2 * (hdu.header["NAXIS2"] * cells + hdu.header.get("PCOUNT", 0)), path)
     for column in hdu.columns:
+        check_unit(column.unit, path)
         if _WIDE.search(str(column.disp or "")):
             column.disp = None
         if kind := _VARIABLE.match(str(column.format)):

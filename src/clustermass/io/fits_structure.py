@@ -16,6 +16,8 @@ _BLOCK, _CARD, _PIECE_BYTES = 2880, 80, 1 << 20
 _DECISIVE = re.compile(
     r"SIMPLE|XTENSION|BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|GROUPS|TFIELDS|TFORM\d+|ZIMAGE|ZBITPIX|ZTILE\d+"
 )
+#: last card of a header, by whatever astropy takes for one; a long keyword
+_LAST_CARD, _HIERARCH = re.compile(r"END([^A-Z0-9_-]|$)"), re.compile("HIERARCH ", re.IGNORECASE)
 _VALUE = re.compile(r"\s*(?:'([^']*)'|([^\s/]*))")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _FORM = re.compile(r"(\d{0,18})([LXBIJKAEDCMPQ])", re.IGNORECASE)
@@ -60,27 +62,49 @@ def _copy(source: BinaryIO, copy: BinaryIO, size: int) -> int:
 
 
 def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict[str, str]:
-    """Return the values of the cards `_DECISIVE` in the next header, by keyword; empty if no whole header follows."""
+    """Return the values of the cards `_DECISIVE` in the next header, by keyword; empty if no whole header follows.
+
+    OSError for cards that astropy could understand in another way, and for other bytes in the place of a header.
+    """
     cards: dict[str, str] = {}
     for number in range(limits.CARDS.most):
         block = source.read(_BLOCK)
         limits.CARDS.check(number * _BLOCK // _CARD, path)
         if copy is not None:
             copy.write(block)
-        if len(block) < _BLOCK or (number == 0 and not block.startswith((b"SIMPLE", b"XTENSION"))):
+        if number == 0 and not block.startswith((b"SIMPLE", b"XTENSION")):
+            _check_blank(block, source, path, copy)
             return {}
-        for start in range(0, _BLOCK, _CARD):
+        for start in range(0, len(block), _CARD):
             card = block[start : start + _CARD].decode("latin-1")
-            if card.rstrip() == "END":
+            if _LAST_CARD.match(card):
+                if card[3:].strip(" "):
+                    raise OSError("characters follow END on its card")
                 return cards
+            if _HIERARCH.match(card) and _DECISIVE.fullmatch(card[9:].partition("=")[0].strip().upper()):
+                raise OSError(f"a size is stated by {card[:40].strip()}")
             keyword, separator, text = card.partition("= ")  # as astropy finds it
-            keyword = keyword.upper().removeprefix("HIERARCH").strip()
+            keyword = keyword.upper().strip()
             if separator and len(keyword) <= 8 and _DECISIVE.fullmatch(keyword):
                 found = _VALUE.match(text)
                 value = (found[1] or found[2] or "").strip() if found else ""
                 if cards.setdefault(keyword, value) != value:
                     raise OSError(f"{keyword} is {cards[keyword]} and {value}")
+        if len(block) < _BLOCK:
+            break
     return {}
+
+
+def _check_blank(block: bytes, source: BinaryIO, path: Path, copy: BinaryIO | None) -> None:
+    """Check that nothing but zeros follows the last HDU from `block` on, since astropy may find a header there."""
+    if len(block) < _BLOCK:
+        return  # which is noticed elsewhere
+    rest = source.read(limits.TRAILING.most + 1)
+    limits.TRAILING.check(len(rest), path)
+    if block.strip(b"\0") or rest.strip(b"\0"):
+        raise OSError("what follows its last HDU is neither an HDU nor zeros")
+    if copy is not None:
+        copy.write(rest)
 
 
 def _data_bytes(cards: Mapping[str, str], path: Path) -> int:

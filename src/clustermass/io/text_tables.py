@@ -20,8 +20,16 @@ _PIECE_BYTES = 1 << 24
 _BYTE, _LINE, _CELL = 5, 100, 60
 #: bytes of a character in a table, and of a number
 _CHARACTER, _NUMBER = 4, 16
+#: power in a unit that has five digits or more, in any way of writing
+_POWER = re.compile(r"(\*\*|\^|10\s*(?=[(+-]))[(\s]*[+-]?\s*\d{5}")
 #: most digits of the width with which the cells of a column are shown
 _DIGITS = 3
+
+
+def check_unit(unit: object, path: Path) -> None:
+    """Raise InputError if a unit holds a power of five digits or more, which astropy would compute, as in 10**99999."""
+    if _POWER.search(str(unit)):
+        raise InputError(f"{path}: the unit {str(unit)[:40]} holds an impossible power. Correct it, or leave it out.")
 
 
 def read_whole(stream: BinaryIO, path: Path, packed: bool) -> bytes:
@@ -81,9 +89,13 @@ class _Sizes:
         elif element in ("FIELD", "PARAM"):
             if max(len(attributes.get(name, "").strip()) for name in ("width", "precision")) > _DIGITS:
                 raise InputError(f"{self._path}: the width or precision of a column has more than {_DIGITS} digits.")
+            check_unit(attributes.get("unit", ""), self._path)
             self._fields += 1
             limits.COLUMNS.check(self._fields, self._path)
-            size = math.prod(map(int, re.findall(r"\d{1,18}", attributes.get("arraysize", ""))))
+            stated = attributes.get("arraysize", "")
+            if re.search(r"(^|x)\s*0+\s*x", stated):  # astropy would read nothing, as often as the file asks for
+                raise InputError(f"{self._path}: a column has arraysize {stated[:40]}, arrays of nothing.")
+            size = math.prod(map(int, re.findall(r"\d{1,18}", stated)))
             self._row += size * (_CHARACTER if "char" in attributes.get("datatype", "").lower() else _NUMBER)
             self._add(self._row)
         elif element == "DATA":

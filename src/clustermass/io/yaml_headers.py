@@ -15,6 +15,7 @@ from clustermass import limits
 from clustermass.config.resolve import number_of_values
 from clustermass.errors import InputError
 from clustermass.io.room import check_memory
+from clustermass.io.text_tables import check_unit
 
 #: tags of plain values, and those by which astropy describes columns of sky coordinates, times and quantities
 _TAGS = {
@@ -42,6 +43,7 @@ def ecsv_header(lines: Sequence[str], path: Path) -> dict[str, Any]:
     header = _checked(list(EcsvHeader().process_lines(lines)), path)
     columns = header.get("datatype")
     for column in columns if isinstance(columns, list) else ():
+        check_unit(column.get("unit", "") if isinstance(column, dict) else "", path)
         for key in {"datatype", "subtype"} & {*column}:
             if not isinstance(column, dict) or not _TYPES.fullmatch(str(column[key])):
                 raise InputError(f"{path}: the {key} of a column is no type of ECSV. Give the table as CSV.")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-from xml.etree import ElementTree
+from xml.parsers import expat
 
 import netCDF4
 from astropy.io import fits
@@ -37,6 +37,8 @@ _LARGE_BYTES, _BLOCK_BYTES = 10**9, 512
 #: beginning of an entry of HISTORY that this package wrote; a card without it continues the previous entry
 _ENTRY = re.compile(r"([a-z][a-z0-9_]*) = ")
 _HISTORY_WIDTH = slice(8, 80)
+#: elements of VOTables and SVG figures that hold provenance; the second one with its namespace
+_XML, _DESCRIPTION = ("INFO", "description"), "http://purl.org/dc/elements/1.1/ description"
 
 
 class Record(NamedTuple):
@@ -55,7 +57,7 @@ def read_record(path: Path) -> Record | None:
 
     InputError if the file can't be read, or if a FITS checksum in it is wrong.
     """
-    if path.exists() and not path.is_file():
+    if path.exists() and not _is_file(path):
         raise InputError(f"{path}: is no regular file.")
     read = _READERS.get(path.suffix)
     try:
@@ -120,12 +122,34 @@ def _history(header: fits.Header) -> list[tuple[str, str]]:
 
 
 def _from_votable(path: Path) -> Record | None:
-    pairs = []
-    for _, element in ElementTree.iterparse(path):
-        if element.tag.rsplit("}")[-1] == "INFO":
-            pairs.append((element.get("name", ""), element.get("value", "")))
-        element.clear()  # or the whole table would stay in memory
-    return _from_pairs(pairs)
+    elements = (attributes for name, attributes, _ in _elements(path) if name.rpartition(" ")[2] == "INFO")
+    return _from_pairs((one.get("name", ""), one.get("value", "")) for one in elements)
+
+
+def _elements(path: Path) -> list[tuple[str, dict[str, str], list[str]]]:
+    """Return the elements of `_XML` in an XML file: name, attributes and pieces of text; no others are kept in memory.
+
+    A name is the namespace, a blank and the name in it. InputError if elements are nested too deeply.
+    """
+    found: list[tuple[str, dict[str, str], list[str]]] = []
+    levels: list[list[str] | None] = []
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        levels.append([] if name.rpartition(" ")[2] in _XML else None)
+        limits.LEVELS.check(len(levels), path)
+        if levels[-1] is not None:
+            found.append((name, attributes, levels[-1]))
+
+    def text(piece: str) -> None:
+        if levels[-1] is not None:
+            levels[-1].append(piece)
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler, parser.CharacterDataHandler = start, text
+    parser.EndElementHandler = lambda _: levels.pop()
+    with path.open("rb") as stream:
+        parser.ParseFile(stream)
+    return found
 
 
 def _from_ecsv(path: Path) -> Record | None:
@@ -152,8 +176,8 @@ def _from_png(path: Path) -> Record | None:
 
 def _from_svg(path: Path) -> Record | None:
     limits.SVG_BYTES.check(path.stat().st_size, path)
-    described = ElementTree.parse(path).findtext(".//{http://purl.org/dc/elements/1.1/}description")
-    return _record(json.loads(described or "null"))
+    described = ["".join(text) for name, _, text in _elements(path) if name == _DESCRIPTION]
+    return _record(json.loads(described[0] or "null") if described else None)
 
 
 def _from_weights(path: Path) -> Record | None:
@@ -219,7 +243,7 @@ class Files:
     def products(self, folder: Path) -> list[Path]:
         """Return the paths of all files below `folder` except logs, benchmarks, checkpoints and hidden files."""
         try:
-            files = [path for path in sorted(folder.resolve().rglob("*")) if path.is_file() and path.name[0] != "."]
+            files = [path for path in sorted(folder.resolve().rglob("*")) if _is_file(path) and path.name[0] != "."]
         except (OSError, RecursionError) as error:
             raise InputError(f"{folder}: can't be searched ({reason(error)}). Is it nested too deeply?") from error
         return [path for path in files if not {*path.relative_to(self.root).parts[:-1]} & {*_ASIDE}]
