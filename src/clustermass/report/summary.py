@@ -7,7 +7,7 @@ import datetime
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -174,20 +174,35 @@ class StepCosts(TypedDict):
 def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
     """Return the costs of each step, from the benchmark files of its jobs below `folders`; the longest step is first.
 
-    The files are ``benchmarks[_<image set>]/<step>[_<label>].tsv`` at any depth. The label is a number, or the name of
-    a sky, field, preprocessing or experiment in the run's configuration. The step `report` is left out: it is still
-    running, so its file is from an earlier run.
+    The step `report` is left out: it is still running, so its file is from an earlier run.
+    """
+    step_of, jobs = step_namer(config), dict[str, list[dict[str, str]]]()
+    for path in benchmark_files(folders):
+        jobs.setdefault(step_of(path), []).append(read_benchmark(path))
+    costs = [_costs(step, rows) for step, rows in jobs.items() if step != "report"]
+    return sorted(costs, key=lambda row: -row["seconds"])
+
+
+def benchmark_files(folders: Iterable[Path]) -> list[Path]:
+    """Return Snakemake's benchmark files below `folders`: ``benchmarks[_<image set>]/<step>[_<label>].tsv``."""
+    return [path for folder in folders for path in sorted(folder.rglob("benchmarks*/*.tsv"))]
+
+
+def step_namer(config: Config) -> Callable[[Path], str]:
+    """Return a function that gives the step of a benchmark file: its name without the label.
+
+    The label is a number, or the name of a sky, field, preprocessing or experiment in the run's configuration.
     """
     labels = {*config["observed"]["fields"], *config["skies"], *config["preprocessing"], *config["experiments"]}
     suffixes = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
     label = re.compile(rf"_(?:\d+(?:_\d+)?|{suffixes or '(?!)'})$")
-    jobs: dict[str, list[dict[str, str]]] = {}
-    for folder in folders:
-        for path in sorted(folder.rglob("benchmarks*/*.tsv")):
-            with path.open(newline="", encoding="utf-8") as stream:
-                jobs.setdefault(label.sub("", path.stem), []).append(next(csv.DictReader(stream, delimiter="\t")))
-    costs = [_costs(step, rows) for step, rows in jobs.items() if step != "report"]
-    return sorted(costs, key=lambda row: -row["seconds"])
+    return lambda path: label.sub("", path.stem)
+
+
+def read_benchmark(path: Path) -> dict[str, str]:
+    """Return the row of a benchmark file of Snakemake, by column."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return next(csv.DictReader(stream, delimiter="\t"))
 
 
 def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:

@@ -1,0 +1,140 @@
+"""Estimates of the time and the disk space that jobs need, from what earlier jobs of the same steps took."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from clustermass.config.resolve import realization_names, resolve_experiment, resolve_sky
+from clustermass.report.summary import benchmark_files, folders_of, read_benchmark, step_namer
+
+if TYPE_CHECKING:
+    from clustermass.config.models import Config
+
+#: seconds of a job that don't grow with its work: start of Python, imports, and for trainings compiling the network
+_START_S, _START_TRAINING_S = 2.0, 8.0
+_TRAINING = "train_member"
+#: area that is assumed for a field of the user, whose own is not in the configuration
+_UNKNOWN_DEG2 = 140.0
+#: folders whose files are named after a member, sky or preprocessing
+_NAMED_AFTER = ("members", "splits", "smoothed")
+_ASIDE = re.compile(r"logs.*|benchmarks.*|checkpoints")
+
+
+class Measured(NamedTuple):
+    """A number that was measured for one job or file, and the amount of work that it was for (see `work_of`)."""
+
+    work: float
+    value: float
+
+
+class Costs(NamedTuple):
+    """What was measured in a run: CPU seconds of each job by step, and bytes of each file by kind."""
+
+    seconds: Mapping[str, Sequence[Measured]]
+    bytes: Mapping[str, Sequence[Measured]]
+
+    @classmethod
+    def of(cls, config: Config, seconds: Mapping[str, float], sizes: Mapping[str, float]) -> Costs:
+        """Return the costs of a run from the seconds by benchmark file, and the bytes by product.
+
+        The names of files are relative to the folder `results`. `config` is the configuration of the run.
+        """
+        step_of, by_step, by_kind = step_namer(config), defaultdict(list), defaultdict(list)
+        for path, value in _paths(seconds):
+            by_step[step_of(path)].append(Measured(work_of(path, config), value))
+        for path, value in _paths(sizes):
+            for kind in kinds(path):
+                by_kind[kind].append(Measured(work_of(path, config), value))
+        return cls(by_step, by_kind)
+
+
+def cpu_seconds(benchmark: Path) -> float:
+    """Return the CPU seconds in a benchmark file; the seconds by the clock if the job was too short to measure them."""
+    row = read_benchmark(benchmark)
+    measured = row.get("cpu_time", "").replace(".", "").isdecimal() and float(row["cpu_time"])
+    return measured or float(row["s"])
+
+
+def _paths(values: Mapping[str, float]) -> list[tuple[Path, float]]:
+    return [(Path(name), value) for name, value in values.items()]
+
+
+def measured_costs(config: Config, results: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the arguments `seconds` and `sizes` of `Costs.of` for a finished run in the folder `results`."""
+    folders = folders_of(config, results)
+    seconds = {path: cpu_seconds(path) for path in benchmark_files(folders)}
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    sizes = {path: float(path.stat().st_size) for path in files if not any(map(_ASIDE.fullmatch, path.parts))}
+    return _named(seconds, results), _named(sizes, results)
+
+
+def _named(values: Mapping[Path, float], results: Path) -> dict[str, float]:
+    return {str(path.relative_to(results)): value for path, value in values.items()}
+
+
+def work_of(path: Path, config: Config) -> float:
+    """Return the amount of work of a job or file, in units that compare jobs of one step with each other.
+
+    For files in `skies` this is the area of the field in square degrees, and for trainings the area of all
+    realizations, times the epochs, times the number of networks of the job; for all else it is 1. `path` is relative
+    to the folder `results`.
+    """
+    folder, name = path.parts[:2]
+    if folder == "skies":
+        return _area(config, name)
+    if not path.name.startswith(_TRAINING):
+        return 1.0
+    experiment = resolve_experiment(config["experiments"], name)
+    sky = experiment["sky"]
+    realizations = len(realization_names(resolve_sky(config["skies"], sky)))
+    first, last = (re.findall(r"\d+", path.stem) * 2)[:2]
+    epochs = config["training"]["recipes"][experiment["recipe"]]["epochs"]
+    return _area(config, sky) * realizations * epochs * (int(last) - int(first) + 1)
+
+
+def _area(config: Config, sky: str) -> float:
+    field = resolve_sky(config["skies"], sky).get("field")
+    return field["width_deg"] * field["height_deg"] if field else _UNKNOWN_DEG2
+
+
+def kinds(path: Path) -> tuple[str, ...]:
+    """Return names of the kind of a product, the closest first; files of one kind have similar sizes."""
+    if path.parent.name in _NAMED_AFTER:
+        return f"{path.parent.name}/{path.name}", f"{path.parent.name}/*{path.suffix}"
+    return (path.name,)
+
+
+def seconds(step: str, work: float, costs: Sequence[Costs]) -> float | None:
+    """Return the estimated CPU seconds of a job, from the run in `costs` whose job had the most similar amount of work.
+
+    Of runs with equally similar jobs the first one is taken. None if no run has the step.
+    """
+    start = _START_TRAINING_S if step == _TRAINING else _START_S
+
+    def scaled(one: Measured) -> float:
+        fixed = min(start, one.value)
+        return fixed + (one.value - fixed) * work / one.work
+
+    return _median([one.seconds[step] for one in costs if step in one.seconds], work, scaled)
+
+
+def size(path: Path, work: float, costs: Sequence[Costs]) -> float | None:
+    """Return the estimated bytes of a file, as `seconds` does; None if no file of its kind is known."""
+    for kind in kinds(path):
+        groups = [one.bytes[kind] for one in costs if kind in one.bytes]
+        if groups:
+            return _median(groups, work, lambda one: one.value * work / one.work)
+    return None
+
+
+def _median(groups: Sequence[Sequence[Measured]], work: float, scaled: Callable[[Measured], float]) -> float | None:
+    if not groups:
+        return None
+    closest = min(groups, key=lambda group: abs(math.log(group[0].work / work)))
+    return median(map(scaled, closest))
