@@ -91,6 +91,13 @@ def test_unknown_name_in_the_map(tmp_path):
         read_catalogue(csv(tmp_path), {"DETLIKE": "DET_LIKE"})
 
 
+def test_exchanged_names_in_the_map(tmp_path):
+    table = csv(tmp_path)
+    table.write_text(table.read_text().replace("Z_ERR", "z_error"))
+    with pytest.raises(InputError, match=r"'z_error' is no column of ours\. Our name comes first: Z_ERR=z_error\."):
+        read_catalogue(table, {"z_error": "Z_ERR"})
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -65,7 +65,7 @@ def test_a_list_without_likelihoods_is_vouched_for(tmp_path, caplog):
     table = read_catalogue(csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DEC,Z"))
     assert table["DET_LIKE"][0] == table["EXT_LIKE"][0] == VOUCHED_LIKELIHOOD
     assert "no DET_LIKE; the list is taken as vouched for" in caplog.text
-    assert "no ML_RATE; it is NaN in every row" in caplog.text
+    assert "ML_RATE, ML_CTS, ML_EXP, ML_BKG; NaN in every row" in caplog.text
     assert np.isnan(table["ML_RATE"][0])
 
 

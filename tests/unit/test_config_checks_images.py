@@ -59,7 +59,7 @@ def test_selections_go_down_to_the_likelihoods_of_their_own_set(config):
 
 
 FAULTS = {
-    "image_sets.large_box.box_pixels": (505, "image_sets.large_box.box_pixels is 505, but must be a multiple of"),
+    "image_sets.large_box.box_pixels": (505, "but must be a multiple of 2 x images.base_rebin = 6, such as 510"),
     "image_sets.images": ({"box_pixels": 504}, "'images' is that of the default images"),
     "image_sets.a b": ({"box_pixels": 504}, "the name 'a b' must begin"),
     "image_sets.none": ({}, "image_sets.none has 0 entries, but needs at least 1"),

@@ -200,7 +200,7 @@ def test_seven_bands_of_unequal_width_give_the_images_of_the_event_list(tmp_path
     [
         ({"centre": (136.1, 60.0)}, "lies on another pixel grid than .*b00.fits"),
         ({"size": 98}, "lies on another pixel grid"),
-        ({"EMIN1": "soft"}, "has no number EMIN1"),
+        ({"EMIN1": "soft"}, "its header has no number EMIN1.* If it is an exposure map, give it under --exposure"),
         ({"EMAX1": 0.1}, "EMIN1 and EMAX1 are 2.095 and 0.1 keV, which is no energy band"),
         ({"CTYPE1": "X", "CTYPE2": "Y"}, "no celestial WCS"),
         ({"CREATOR": "ERMASK"}, r"a detection mask \(CREATOR ERMASK\), no image of counts"),

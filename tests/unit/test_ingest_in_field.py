@@ -9,7 +9,7 @@ from event_lists import sin_projection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clustermass.ingest.in_field import REACH_ARCMIN, in_field
+from clustermass.ingest.in_field import REACH_ARCMIN, in_field, meant
 
 
 def field(centre, pixels=200, pixel_deg=0.01):
@@ -48,3 +48,14 @@ def test_a_million_rows_of_the_whole_sky_take_seconds():
     found = in_field([field((136.0, 2.0), 3000, 0.004)], ra, dec)
     assert time.process_time() - begin < 20
     assert 0 < found.sum() < 3000
+
+
+def test_positions_of_another_kind_are_recognised():
+    maps = [field((136.0, 1.5))]
+    ra, dec = np.array([135.8, 136.1, 136.2]), np.array([1.4, 1.5, 1.7])
+    galactic = SkyCoord(ra, dec, unit="deg").galactic
+    assert meant(maps, ra / 15, dec).startswith("RA is in hours")
+    assert meant(maps, np.radians(ra), np.radians(dec)).startswith("they are in radians")
+    assert meant(maps, galactic.l.deg, galactic.b.deg).startswith("they are Galactic. Name the columns GLON and GLAT")
+    assert meant([field((40.0, 1.5))], np.array([1.5]), np.array([40.0])).startswith("RA and DEC are exchanged")
+    assert meant(maps, ra + 40, dec) == ""

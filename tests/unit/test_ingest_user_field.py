@@ -92,6 +92,13 @@ def test_catalogue_of_another_field(tmp_path):
         ingest(tmp_path, block)
 
 
+def test_positions_in_hours_get_a_hint(tmp_path):
+    block = sky(tmp_path)
+    (tmp_path / "mine.csv").write_text(f"ID_SRC,RA,DEC,Z\n3,{RA0 / 15},{DEC0},0.2\n5,{RA0 / 15},{DEC0},0.4\n")
+    with pytest.raises(InputError, match=r"lies in the field of .* They do if RA is in hours"):
+        ingest(tmp_path, block)
+
+
 def test_rows_far_from_the_field_are_left_out_with_a_count(tmp_path, caplog):
     """A table of the whole sky: images of rows that the field doesn't hold would fill the memory."""
     rng = np.random.default_rng(1)
@@ -134,7 +141,7 @@ def test_files_that_are_mixed_up_are_called_by_what_they_are(tmp_path):
     ):
         with pytest.raises(InputError, match=f"{message}.*{order}"):
             ingest(tmp_path, sky(tmp_path, **files))
-    with pytest.raises(InputError, match=r"exposure\.fits: .*An exposure map goes under --exposure"):
+    with pytest.raises(InputError, match=r"exposure\.fits: .*If it is an exposure map, give it under --exposure"):
         bands = {"start_ev": 250, "width_ev": 205, "number": 10}
         files = FieldFiles(*[tmp_path / "x.fits"] * 3)
         ingest_field(sky(tmp_path, events=[exposure]), "01", EVENTS, files, bands)

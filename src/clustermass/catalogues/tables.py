@@ -182,7 +182,9 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
     given = given or {}
     if unknown := [ours for ours in given if ours not in synonyms]:
         which = f"{', '.join(map(repr, unknown))} {'is no column' if len(unknown) == 1 else 'are no columns'}"
-        raise InputError(f"columns: {which} of ours.{_hint(unknown, 'Known', synonyms)}")
+        turned = [f"{theirs.upper()}={ours}" for ours, theirs in given.items() if ours in table.colnames]
+        order = f" Our name comes first: {', '.join(turned)}." if turned else _hint(unknown, "Known", synonyms)
+        raise InputError(f"columns: {which} of ours.{order}")
     usual = {**synonyms, **{ours: (plain_text(theirs),) for ours, theirs in given.items()}}
     by_lower = {column.lower(): column for column in reversed(table.colnames)}
     names = {}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: DET_LIKE or EXT_LIKE of all rows if the user's table lacks the column: above every threshold
 VOUCHED_LIKELIHOOD = 1.0e6
 
+_MEASURED = ("EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
 _REQUIRED = {"RA": "right ascension", "DEC": "declination", "Z": "redshift"}
 #: spectroscopic redshifts of Klein et al. (2022), besides Z_BEST_COMB
 _SPECTROSCOPIC: dict[str, tuple[str, ...]] = {"Z_SPEC": ("SPEC_Z_BEST_COMB",)}
@@ -73,8 +74,10 @@ def read_catalogue(
     catalogue["RA"], catalogue["DEC"] = table.positions()
     for name in ("DET_LIKE", "EXT_LIKE"):
         catalogue[name] = _likelihood(table, name)
-    for name in ("EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG"):
+    for name in _MEASURED:
         catalogue[name] = table.single(_measured(table, name), name)
+    if absent := [name for name in _MEASURED if name not in table]:
+        LOGGER.warning("%s: no %s; NaN in every row", table.path, ", ".join(absent))
     value, error, kind, origin = redshifts(table) if with_redshift else _no_redshifts(len(table))
     catalogue["Z"], catalogue["Z_ERR"] = table.single(value, "Z"), table.single(error, "Z_ERR")
     catalogue["Z_TYPE"], catalogue["Z_ORIGIN"] = kind, origin
@@ -164,7 +167,6 @@ def _likelihood(table: CheckedTable, name: str) -> NDArray[np.float32]:
 
 def _measured(table: CheckedTable, name: str) -> FloatArray:
     if name not in table:
-        LOGGER.warning("%s: no %s; it is NaN in every row", table.path, name)
         return np.full(len(table), np.nan)
     values = table.numbers(name)
     missing = ~(np.isfinite(values) & (values >= 0))

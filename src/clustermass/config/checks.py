@@ -186,8 +186,10 @@ def _problems_of_images(images: Images | None) -> Iterator[str]:
     if images is None:
         return
     step, pixel = 2 * images["base_rebin"], images["pixel_arcsec"]
-    if images["box_pixels"] % step:
-        yield f".box_pixels is {images['box_pixels']}, but must be a multiple of 2 x images.base_rebin = {step}."
+    if beyond := images["box_pixels"] % step:
+        side = images["box_pixels"]
+        near = f"such as {side - beyond + step}"
+        yield f".box_pixels is {side}, but must be a multiple of 2 x images.base_rebin = {step}, {near}."
     if not whole(pixel / _SKY_PIXEL_ARCSEC):
         yield f".pixel_arcsec is {pixel}, but must be a multiple of {_SKY_PIXEL_ARCSEC}."
 

@@ -140,9 +140,9 @@ def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> f
         return round(float(header.get(key, first.get(key))) * 1000, 3)  # without the rounding errors of keV
     except (TypeError, ValueError, OverflowError):
         raise InputError(
-            f"{path}: the header has no number {key}, an edge of the image's energy band in keV. evtool writes it: "
-            "make the image by evtool, or add EMIN1 and EMAX1. An exposure map goes under --exposure (in the "
-            "configuration: exposure)."
+            f"{path}: is an image without energy band (its header has no number {key}). If it is an exposure map, give "
+            "it under --exposure (in the configuration: exposure) instead. An image of counts needs EMIN1 and EMAX1 "
+            "in keV, which evtool writes."
         ) from None
 
 

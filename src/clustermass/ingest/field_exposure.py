@@ -30,7 +30,7 @@ from clustermass.images.exposure import (
 from clustermass.images.frames import to_pixels
 from clustermass.images.occupied import POINTING_DEG2, occupied_cells
 from clustermass.ingest.edge_exposure import of_exposed_part
-from clustermass.ingest.in_field import REACH_ARCMIN, in_field
+from clustermass.ingest.in_field import REACH_ARCMIN, in_field, meant
 from clustermass.io.log import LOGGER
 
 if TYPE_CHECKING:
@@ -106,12 +106,13 @@ def field_exposure(
 
 def _inside(exposure: ExposureMap, detections: Table, files: RealizationFiles) -> NDArray[np.bool_]:
     """Return which detections have exposure nearby, bool (rows,); InputError if none has."""
-    rows = in_field(exposure.planes, np.asarray(detections["RA"]), np.asarray(detections["DEC"]))
+    positions = np.asarray(detections["RA"]), np.asarray(detections["DEC"])
+    rows = in_field(exposure.planes, *positions)
     if not rows.any():
-        raise InputError(
-            f"{files['catalogue']}: none of its {len(detections)} rows lies in the field of {files['events'][0]}. "
-            "Do the two belong together, and are the positions ICRS in deg?"
-        )
+        guess = meant(exposure.planes, *positions)
+        hint = f"They do if {guess}." if guess else "Do the two belong together, and are the positions ICRS in deg?"
+        outside = f"none of its {len(detections)} rows lies in the field of {files['events'][0]}"
+        raise InputError(f"{files['catalogue']}: {outside}. {hint}")
     LOGGER.info(
         "%s: %d of %d rows lie in the exposed field or within %g' of it; the others are left out",
         files["catalogue"], rows.sum(), rows.size, REACH_ARCMIN,

@@ -1,8 +1,9 @@
 """Which rows of a table lie in a field: rows far from any exposure are left out before images are cut."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
@@ -32,6 +33,25 @@ def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, 
             distance, _ = KDTree(cells).query(unit_vectors(ra, dec), distance_upper_bound=2 * np.sin(reach / 2))
             near |= np.isfinite(distance)
     return near
+
+
+def meant(planes: Sequence[tuple[NDArray[np.float32], WCS]], first: FloatArray, second: FloatArray) -> str:
+    """Return what RA and DEC, of which none lies in the field, may be instead; "" if no guess puts half of them there.
+
+    The guesses are hours of RA, radians, exchanged columns and Galactic coordinates.
+    """
+    galactic = SkyCoord(first, second, unit="deg", frame="galactic").icrs
+    guesses = {
+        "RA is in hours. Give its column the unit h, or multiply it by 15": (15 * first, second),
+        "they are in radians. Give their columns the unit rad": (np.degrees(first), np.degrees(second)),
+        "RA and DEC are exchanged. Name the columns (--column RA=... --column DEC=...)": (second, first),
+        "they are Galactic. Name the columns GLON and GLAT": (galactic.ra.deg, galactic.dec.deg),
+    }
+    for meaning, (ra, dec) in guesses.items():
+        possible = (np.abs(dec) <= 90) & (np.abs(ra) <= 360)
+        if possible.all() and in_field(planes, ra, dec).mean() >= 0.5:
+            return meaning
+    return ""
 
 
 def _exposed_cells(image: NDArray[np.float32], wcs: WCS) -> tuple[FloatArray, float]:
