@@ -154,7 +154,7 @@ def cut_field(
 
 
 def cut_for(network: TrainedNetwork, path: Path, sky: Sky, folder: Path, with_redshift: bool = True) -> CutField:
-    """Return the images of a field, cut as the training images of a network, whose file is `path`; see `cut_field`."""
+    """Return the images of a field, cut as the training images of the network from the file `path`; see `cut_field`."""
     check_settings(network, path)
     cutting = network.cutting
     modules = named_modules(cutting["events"].get("modules", ALL_MODULES))

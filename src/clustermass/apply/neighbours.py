@@ -16,7 +16,7 @@ def brightest_near(
     """Return distance in arcsec and counts (row,) of the brightest other detection within `REACH_ARCSEC` of `rows`.
 
     Takes positions in deg and counts of all detections, (detection,); NaN = unknown. Among detections of equal or
-    unknown counts, it is the nearest. Both are NaN if there is none, and the counts if they are unknown.
+    unknown counts, it is the nearest. Both are NaN if there is none. Unknown counts are NaN.
     """
     place = unit_vectors(ra, dec)
     near = cKDTree(place).query_ball_point(place[rows], 2 * np.sin(np.radians(REACH_ARCSEC / 3600) / 2))

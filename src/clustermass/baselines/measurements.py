@@ -155,8 +155,8 @@ def is_isolated(
 ) -> NDArray[np.bool_]:
     """Return which haloes (halo,) are isolated, from their positions in degrees and their numbers of photons, `counts`.
 
-    `crowded` holds pairs of a radius in arcsec and a factor. By default, an isolated halo has no other halo within 3'
-    with more than 0.3 times its counts, and none within 5' with more than 1.5 times its counts.
+    `crowded` holds pairs of a radius in arcsec and a factor. By default, no other halo within 3' of an
+    isolated halo has more than 0.3 times the counts of the isolated halo, and none within 5' more than 1.5 times.
     """
     tree = cKDTree(unit_vectors(ra, dec))
     isolated = np.ones(len(ra), dtype=bool)

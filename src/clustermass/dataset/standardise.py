@@ -63,7 +63,7 @@ class Standardisation:
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of the finite values in each column (last axis); both are 0 if there are none.
 
-    They are computed in float64, for one column at a time to save memory.
+    The standard deviation of equal values is given as 1. All are computed in float64, column by column to save memory.
     """
     means, sds = [], []
     for number in range(columns.shape[-1]):
