@@ -173,7 +173,7 @@ class AppliedEnsemble:
     def columns(self, field: xr.Dataset, name: str) -> Columns:
         """Return the columns of the mass catalogue, except NAME, those from `catalogue.fits` and those of `sizes`.
 
-        They are (cluster,) each, and (cluster, member) those of `MEMBERS`.
+        Columns of `MEMBERS` have the shape (cluster, member), all others (cluster,).
 
         `field` holds preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't
         finite; the message begins with `name`.

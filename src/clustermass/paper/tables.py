@@ -202,8 +202,8 @@ def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
 def variants(results: Results, recipes: Iterable[str]) -> Table:
     """Return the table of other skies, with networks of the standard sky and networks trained anew on the other sky.
 
-    Both are tested on the same clusters. Only the ratios to the recalibrated count rate are from all clusters on which
-    the networks were tested. Networks of the standard sky were tested on more clusters.
+    Scatter and bias of both are from the same clusters. The ratios to the recalibrated count rate are from all clusters
+    on which the networks were tested, which are more for networks of the standard sky than for those trained anew.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]
