@@ -129,7 +129,7 @@ def flat_columns(
 
 
 def _flat(mu: FloatArray, sigma: FloatArray, redshift: float, prior: MassPrior) -> list[float]:
-    """Return mean, standard deviation and quantiles of log10 M500c of one cluster for a flat prior, by `flat_columns`.
+    """Return mean, standard deviation and quantiles of log10 M500c of one cluster for a flat prior; see `flat_columns`.
 
     The Gaussian components of the prediction have the means `mu` and the standard deviations `sigma`, (member,).
     """

@@ -228,8 +228,8 @@ class Network(nnx.Module):
     def __call__(self, inputs: Inputs, key: Key = None, chunk: int | None = None) -> jax.Array:
         """Return the outputs (sample, ..., output) for standardised inputs by name, (sample, ...) float32 each.
 
-        `key` is a random key for dropout (None = no dropout). `chunk` is the number of samples that go through the
-        layers that act on maps at a time (None = all). It must divide the number of all samples.
+        `key` is a random key for dropout (None = no dropout). `chunk` is the number of samples that go at a time
+        through the layers that act on maps (None = all). It must divide the number of all samples.
         """
         layers = [getattr(self, group).layers[number] for group, number in self.order]
 

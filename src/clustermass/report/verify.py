@@ -106,7 +106,7 @@ def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Yield findings about a file by itself: settings without the hash that it states, and those of `_calibration`."""
+    """Yield findings about a file by itself: settings whose hash isn't the stated one, and those of `_calibration`."""
     shown = files.shown(path)
     if record.parameters is not None:
         try:
