@@ -80,10 +80,11 @@ def ingest_published(
 
     `images.nc` holds `image`, smoothed counts, instead of `counts`; its attribute `applied` says how they were made.
     Redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP, the exposure is ML_EXP, and the covered fraction
-    is the share of cells with photons. `sky` is the block `skies.<name>`, and `cosmology` that of the simulation. The
-    blocks `images` and `events` of the configuration say how observed fields are cut for networks trained on this sky.
-    `images` and `truth` are the files to write for realizations 1, 2, ... InputError if a file is missing, faulty or
-    hostile, or if the published images, their catalogue and the configuration don't fit each other.
+    is the share of an image's 5 x 5 cells that hold photons (`photon_coverage`). `sky` is the block `skies.<name>`, and
+    `cosmology` that of the simulation. The blocks `images` and `events` of the configuration say how images of observed
+    clusters are made for networks trained on this sky. `images` and `truth` are the files to write for realizations 1,
+    2, ... InputError if a file is missing, faulty or hostile, or if the published images, their catalogue and the
+    configuration don't fit each other.
     """
     source, table = Path(sky["images"]), Path(sky["catalogue"])
     catalogue = read_published_catalogue(table, len(images), sky["mass_unit"], cosmology)

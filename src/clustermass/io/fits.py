@@ -117,8 +117,9 @@ def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool
 def image_of(hdu: Any, path: Path, dtype: DTypeLike, pixel_bytes: int) -> NDArray[Any]:
     """Return a copy of the image in an HDU of the file `path`, as numbers of the type `dtype`.
 
-    InputError if memory lacks the room for `pixel_bytes` bytes for each pixel, which the caller needs, or if a tile of
-    an image compressed by fpack is so large that it could hide more bytes than the image has.
+    InputError if memory lacks the room for `pixel_bytes` bytes for each pixel, which the caller needs. Also if a
+    compressed tile of an fpack image is larger than `limits.TILE`, because it could unpack to more bytes than the
+    header states.
     """
     check_memory(math.prod(hdu.shape) * pixel_bytes, path)
     if isinstance(hdu, fits.CompImageHDU):

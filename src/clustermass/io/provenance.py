@@ -132,7 +132,8 @@ def _tree(path: Path) -> str:
 
 
 def _parsed(path: Path) -> ast.Module:
-    """Return the syntax tree of a module without what only type checkers use: `typing` and `if TYPE_CHECKING:`."""
+    """Return a module's syntax tree without top-level imports from `typing` and `__future__` and `if
+    TYPE_CHECKING:`."""
     tree = ast.parse(path.read_bytes())
     tree.body = [node for node in tree.body if not _is_for_types(node)]
     return tree
