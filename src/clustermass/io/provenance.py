@@ -132,8 +132,7 @@ def _tree(path: Path) -> str:
 
 
 def _parsed(path: Path) -> ast.Module:
-    """Return a module's syntax tree without top-level imports from `typing` and `__future__` and `if
-    TYPE_CHECKING:`."""
+    """Return a module's syntax tree without what is there for type checkers only, see `_is_for_types`."""
     tree = ast.parse(path.read_bytes())
     tree.body = [node for node in tree.body if not _is_for_types(node)]
     return tree

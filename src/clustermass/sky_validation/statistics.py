@@ -154,8 +154,10 @@ def density_above_rate(data: xr.Dataset, rate: float) -> float:
 
 
 def completeness(data: xr.Dataset, low: float, high: float | None = None) -> float:
-    """Return the selected share of the haloes with fluxes from `low` to `high`, two tabulated fluxes (None = no
-    limit)."""
+    """Return the selected share of the haloes with fluxes from `low` to `high` (None = no limit).
+
+    Both limits must be fluxes that are tabulated in `data`.
+    """
     haloes, selected = (
         float(data[name].sel(flux=low).sum()) - (0.0 if high is None else float(data[name].sel(flux=high).sum()))
         for name in ("haloes_above", "selected_above")
