@@ -129,3 +129,11 @@ def test_json_refuses_nan_and_writes_numpy_numbers(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json({"a": float("nan")}, tmp_path / "b.json")
     assert not (tmp_path / "b.json").exists()
+
+
+def test_a_folder_named_like_a_home_folder_is_no_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for folder, value in (("home", 1.0), ("~", 2.0)):
+        datasets.write_netcdf(xr.Dataset({"redshift": ("cluster", [value])}), tmp_path / folder / "a.nc", "Title", {})
+    assert datasets.read_netcdf("~/a.nc")["redshift"].values == [2.0]

@@ -175,7 +175,8 @@ def opened_netcdf(path: str | Path) -> Iterator[xr.Dataset]:
         raise InputError(f"{path}: no such file. Run the workflow again; it makes what is missing.")
     try:
         check_memory(check_hdf5(path), path)
-        with xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_timedelta=False) as dataset:
+        # a path beginning with ~ would be that of a home folder for xarray
+        with xr.open_dataset(path.absolute(), engine="netcdf4", decode_times=False, decode_timedelta=False) as dataset:
             yield dataset
     except InputError:
         raise

@@ -91,7 +91,7 @@ def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
 
 def _from_netcdf(path: Path) -> Record | None:
     check_hdf5(path)
-    with netCDF4.Dataset(path) as dataset:
+    with netCDF4.Dataset(path.absolute()) as dataset:
         stated = {name: dataset.getncattr(name) for name in dataset.ncattrs() if name not in ("Conventions", "title")}
     return _record({name: value.item() if hasattr(value, "item") else value for name, value in stated.items()})
 
