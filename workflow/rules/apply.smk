@@ -10,7 +10,7 @@ use rule step as infer_observed with:
         domain=f"{EXPERIMENT}/domain.nc",
         weights=member_files(".safetensors"),
     output:
-        expand(f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}", suffix=["vot", "ecsv", "nc"], allow_missing=True),
+        expand(f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}", suffix=BESIDE_MASSES, allow_missing=True),
         output=f"{EXPERIMENT}/observed/{{field}}/masses.fits",
     log:
         f"{EXPERIMENT}/logs/infer_observed_{{field}}.log",

@@ -38,12 +38,16 @@ def all_comparisons():
     )
 
 
+#: endings of the files beside masses.fits: the same table, regions for DS9, and the field's coverage
+BESIDE_MASSES = ["vot", "ecsv", "nc", "reg", "moc.fits"]
+
+
 def all_masses():
     return expand(
         f"{EXPERIMENT}/observed/{{field}}/masses.{{suffix}}",
         experiment=WEIGHING,
         field=FIELDS,
-        suffix=["fits", "vot", "ecsv", "nc"],
+        suffix=["fits", *BESIDE_MASSES],
     )
 
 

@@ -42,17 +42,19 @@ Cards: TypeAlias = dict[str, tuple[str | float, str]]
 
 
 class CataloguePaths(NamedTuple):
-    """Paths of one mass catalogue in its four formats."""
+    """Paths of one mass catalogue in its four formats, of its regions for DS9, and of its field's coverage."""
 
     fits: Path
     votable: Path
     ecsv: Path
     netcdf: Path
+    regions: Path
+    moc: Path
 
     @classmethod
     def beside(cls, fits: Path) -> CataloguePaths:
-        """Return four paths that differ from `fits` only in their endings: .fits, .vot, .ecsv and .nc."""
-        return cls(*map(fits.with_suffix, (".fits", ".vot", ".ecsv", ".nc")))
+        """Return paths that differ from `fits` only in their endings."""
+        return cls(*map(fits.with_suffix, (".fits", ".vot", ".ecsv", ".nc", ".reg", ".moc.fits")))
 
 
 def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]:

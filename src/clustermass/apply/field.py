@@ -23,6 +23,7 @@ from clustermass.events.eventlist import ALL_MODULES, named_modules
 from clustermass.events.read import ORDER
 from clustermass.images.cutouts import cut_in_parts, photons_of
 from clustermass.images.exposure import ExposureMap
+from clustermass.images.moc import write_moc
 from clustermass.images.preprocessing import preprocessed
 from clustermass.ingest.user_field import ingest_field
 from clustermass.io.files import check_present
@@ -58,6 +59,8 @@ def masses_of_field(
     mass_prior: str = "training",
 ) -> Table:
     """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc; return it.
+
+    The files .reg (regions for DS9) and .moc.fits (coverage of the field) are written beside it, too.
 
     Images are cut and preprocessed like the training images of the ensemble. InputError if there is no trained
     ensemble, an input is missing or faulty, or a file to write exists already and `overwrite` is False.
@@ -178,7 +181,9 @@ def _masses(
                 applied.trained.check_grid(smoothed)
             columns.append(applied.columns(smoothed, "images of the field"))
             simulated = part.attrs["simulated"]
-        return applied.write(columns, {REALIZATION: field.catalogue}, output, simulated, cosmology, acronym, made_by)
+        table = applied.write(columns, {REALIZATION: field.catalogue}, output, simulated, cosmology, acronym, made_by)
+        write_moc([field.exposure], CataloguePaths.beside(output).moc, made_by)
+        return table
 
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:

@@ -17,6 +17,7 @@ from clustermass.apply.columns import excess_error, flags, good, mass_columns, p
 from clustermass.apply.conclusion import conclude
 from clustermass.apply.mass_prior import FLAT, MassPrior, flat_columns, read_mass_prior
 from clustermass.apply.neighbours import brightest_near
+from clustermass.apply.regions import write_regions
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import find_rows, read_product
 from clustermass.dataset.sample import load_sample, realization_of
@@ -29,6 +30,7 @@ from clustermass.ensemble.out_of_distribution import OodModel, read_ood_model
 from clustermass.errors import InputError
 from clustermass.images.cutouts import photons_of
 from clustermass.images.exposure import ExposureMap, covered_fraction
+from clustermass.images.moc import write_moc
 from clustermass.images.preprocessing import half_widths_arcsec
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf
@@ -65,7 +67,7 @@ def infer_observed(
     exposures: Sequence[Path] = (),
     made_by: Mapping[str, Any] | None = None,
 ) -> None:
-    """Predict the masses of an observed field and write its catalogue in four formats.
+    """Predict the masses of an observed field and write its catalogue in four formats, its regions and its coverage.
 
     The total error is given by LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e
     are recalibrated. The part s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the
@@ -89,7 +91,7 @@ def infer_observed(
     ensemble, calibration, domain, weights
         `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors of one experiment.
     output
-        Catalogue to write, .fits; .vot, .ecsv and .nc are written beside it.
+        Catalogue to write, .fits; .vot, .ecsv, .nc and .reg are written beside it, and with `exposures` .moc.fits.
     simulated
         Whether the field is simulated: names then begin with "SIM", and the header says so. A field whose images are
         marked as simulated counts as simulated in any case.
@@ -117,6 +119,8 @@ def infer_observed(
     simulated = simulated or bool(field.attrs["simulated"])
     of_realization = {realization_of(path): table for path, table in zip(images, catalogues, strict=True)}
     applied.write([columns], of_realization, output, simulated, cosmology, acronym, made_by)
+    if exposures:
+        write_moc(map(ExposureMap.read, exposures), CataloguePaths.beside(output).moc, made_by)
 
 
 def _with_photons(field: xr.Dataset, images: Sequence[Path]) -> xr.Dataset:
@@ -195,9 +199,9 @@ class AppliedEnsemble:
         acronym: str,
         made_by: Mapping[str, Any],
     ) -> Table:
-        """Write the mass catalogue of a field from `parts` (results of `columns`) and each realization's catalogue.
+        """Write the mass catalogue of a field, and its regions, and return it as a table.
 
-        Returns the catalogue as a table.
+        `parts` are results of `columns`, and `catalogues` the paths of `catalogue.fits` by realization.
         """
         listed = list(parts)
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
@@ -217,7 +221,9 @@ class AppliedEnsemble:
         header["ENSHASH"] = (self.trained.digest(), "hash that names the trained ensemble")
         if version := read_netcdf(self.trained.ensemble).attrs.get("version"):
             header["ENSVER"] = (str(version), "version of the released ensemble")
-        table = write_catalogue(columns, columns["CLUSTER"], header, made_by, CataloguePaths.beside(output))
+        paths = CataloguePaths.beside(output)
+        table = write_catalogue(columns, columns["CLUSTER"], header, made_by, paths)
+        write_regions(columns, paths.regions)
         conclude(columns, [*catalogues.values()], COVERED_LEAST)
         return table
 

@@ -8,27 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from clustermass.cli.command import OVERWRITE, Command, path
+from clustermass.cli.send import send
 from clustermass.ensemble.released import released_ensemble
 from clustermass.errors import InputError
 from clustermass.io.files import check_present
 from clustermass.io.log import printable
+from clustermass.io.samp import lock_file
 
 #: largest exposure and largest photon energy on the command line
 LONGEST_S, HIGHEST_EV = 1e8, 10**6
 
 
-def masses(output: Path, column: Sequence[str], ensemble: Path | None, **field: Any) -> None:
+def masses(output: Path, column: Sequence[str], ensemble: Path | None, samp: bool, **field: Any) -> None:
     """Write the mass catalogue of a field; without `ensemble`, by the released one."""
     columns = column_map(column)
     if output.suffix != ".fits":
-        raise InputError(f"--output {output}: must end in .fits; .vot, .ecsv and .nc are written beside it.")
+        raise InputError(f"--output {output}: must end in .fits; .vot, .ecsv, .nc and others are written beside it.")
     # checked before the imports, which take seconds
     check_present([*field["events"], field["catalogue"], *field["exposure"], *([ensemble] if ensemble else [])])
     trained = ensemble or released_ensemble()
+    if samp:
+        lock_file()
     from clustermass.apply.field import masses_of_field
 
     masses_of_field(output=output, columns=columns, ensemble=trained, log=True, **field)
-    print(printable(f"Written: {output}, and beside it .vot, .ecsv, .nc and .log"))
+    print(printable(f"Written: {output}, and beside it .vot, .ecsv, .nc, .reg, .moc.fits and .log"))
+    if samp:
+        send(output)
 
 
 def column_map(pairs: Sequence[str]) -> dict[str, str]:
@@ -71,7 +77,7 @@ _ENSEMBLE = "a file of `clustermass pack`, or the folder results/<run>/<experime
 _EXPOSURE = "exposure map in s, may be repeated; default: each cluster's ML_EXP, else (one pointing) the good time"
 _COLUMN = "a column of the catalogue that goes by another name, as Z=z_best; may be repeated"
 _BANDS = "edges of the catalogue's energy bands in eV, as 200,600,2300,5000, if it has several"
-_OUTPUT = "catalogue to write, .fits; .vot, .ecsv, .nc and .log go beside it (default: masses.fits)"
+_OUTPUT = "catalogue to write, .fits; .vot, .ecsv, .nc, .reg, .moc.fits and .log go beside it (default: masses.fits)"
 _PRIOR = "flat: also columns LOGM500_FLAT*, from which the training sample's mass distribution is divided out"
 MASSES = Command(
     "masses",
@@ -99,6 +105,10 @@ MASSES = Command(
         "output": {
             "--output": path(_OUTPUT, default=Path("masses.fits")),
             "--overwrite": OVERWRITE,
+            "--samp": {
+                "action": "store_true",
+                "help": "then send it to TOPCAT, Aladin and DS9, as `send` does",
+            },
             "--acronym": {"type": _acronym, "default": "eFEDS", "help": "begins each cluster's NAME (default: eFEDS)"},
             "--mass-prior": {"choices": ("training", "flat"), "default": "training", "help": _PRIOR},
         },

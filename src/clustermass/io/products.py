@@ -120,6 +120,7 @@ SOURCES = (
     column("EXPECTED", "D", "expected counts on the whole sky, 0.2-2.3 keV", "count"),
 )
 LABELS = (column("SRC_ID", "J", "label of the source that the photon is from, row by row of the event list"),)
+MOC = (column("UNIQ", "K", "HEALPix cell: 4 * 4^order + number of the cell in nested order"),)
 MASS, MASS_ERROR, COUNTS = "phys.mass", "stat.error;phys.mass", "phot.count;em.X-ray"
 _QUANTILES = {"Q16": "value", "Q50": "median", "Q84": "value"}
 _ENDS = (("LO", "min"), ("HI", "max"))

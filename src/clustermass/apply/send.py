@@ -1,0 +1,60 @@
+"""A mass catalogue in TOPCAT, Aladin and DS9."""
+
+from pathlib import Path
+
+import numpy as np
+
+from clustermass.arrays import unit_vectors
+from clustermass.catalogues.tables import CheckedTable, nearest, read_product
+from clustermass.errors import InputError
+from clustermass.io.fits import check_file
+from clustermass.io.samp import hub
+
+#: columns by which a cluster may be named
+_NAMES = ("NAME", "ID_SRC", "NAME_CAT", "ID_CAT")
+
+
+def send_catalogue(catalogue: Path, cluster: str | None = None) -> list[str]:
+    """Send a mass catalogue to all tools on the hub, and let sky viewers show a cluster, or the middle of the field.
+
+    Takes the .fits file of a catalogue; tools that read VOTables get the .vot file beside it. Returns a line for each
+    tool and message. InputError if the catalogue lacks the `cluster` (by NAME, ID_SRC or the user's name or id), no hub
+    is running, or no tool wants a table or a position.
+    """
+    check_file(catalogue)
+    table = read_product(catalogue, "MASSES", ("NAME", "ID_SRC", "RA", "DEC"))
+    shown, ra, dec = _place(table, cluster)
+    votable, lines = catalogue.with_suffix(".vot"), []
+    kinds = {"table.load.votable": votable} if votable.is_file() else {}
+    with hub() as connected:
+        sent: set[str] = set()
+        for mtype, path in (kinds | {"table.load.fits": catalogue}).items():
+            loading = {"url": path.resolve().as_uri(), "table-id": catalogue.resolve().as_uri(), "name": catalogue.name}
+            tools = {one: name for one, name in connected.tools(mtype).items() if one not in sent}
+            lines += [_said(name, catalogue.name, connected.call(one, mtype, loading)) for one, name in tools.items()]
+            sent.update(tools)
+        position = {"ra": f"{ra:.6f}", "dec": f"{dec:.6f}"}
+        for one, name in connected.tools("coord.pointAt.sky").items():
+            lines.append(_said(name, shown, connected.call(one, "coord.pointAt.sky", position)))
+    if not lines:
+        raise InputError(f"{catalogue}: no tool on the SAMP hub loads tables or shows positions. Start TOPCAT or DS9.")
+    return lines
+
+
+def _said(tool: str, what: str, complaint: str) -> str:
+    return f"{tool}: did not take {what} ({complaint})" if complaint else f"{tool}: {what}"
+
+
+def _place(table: CheckedTable, cluster: str | None) -> tuple[str, float, float]:
+    """Return name, RA and DEC in deg of a cluster, or of the middle of the field for None."""
+    ra, dec = table.positions()
+    if cluster is None:
+        x, y, z = unit_vectors(ra, dec).mean(axis=0)
+        middle = np.degrees([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))])
+        return "the middle of the field", float(middle[0] % 360), float(middle[1])
+    for column in (name for name in _NAMES if name in table.table.colnames):
+        texts = table.texts(column)
+        if cluster in texts:
+            row = texts.index(cluster)
+            return table.texts("NAME")[row], float(ra[row]), float(dec[row])
+    raise InputError(f"{table.path}: holds no cluster {cluster!r}.{nearest(cluster, table.texts('NAME'))}")

@@ -1,0 +1,29 @@
+"""The command `clustermass send`."""
+
+from pathlib import Path
+
+from clustermass.cli.command import Command, path
+from clustermass.io.log import printable
+
+
+def send(catalogue: Path, cluster: str | None = None) -> None:
+    """Send a mass catalogue and a position to the tools that are open."""
+    from clustermass.apply.send import send_catalogue
+
+    for line in send_catalogue(catalogue, cluster):
+        print(printable(line))
+
+
+SEND = Command(
+    "send",
+    send,
+    "a mass catalogue to TOPCAT, Aladin and DS9, by SAMP",
+    "Open a mass catalogue in TOPCAT and Aladin, and point Aladin and DS9 at a cluster, or at the middle of the field.",
+    ("clustermass send masses.fits", 'clustermass send masses.fits "SIM J084850.7+010229"'),
+    {
+        "input": {
+            "catalogue": path("mass catalogue, masses.fits"),
+            "cluster": {"nargs": "?", "help": "NAME or ID_SRC of the cluster to point at, or its id in your table"},
+        }
+    },
+)

@@ -1,0 +1,89 @@
+"""The sky coverage of a field as a multi-order coverage map (MOC 1.1 of the IVOA), made of HEALPix cells."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs.utils import proj_plane_pixel_scales
+from numpy.typing import NDArray
+
+from clustermass.arrays import FloatArray
+from clustermass.images.exposure import ExposureMap
+from clustermass.images.frames import to_sky
+from clustermass.io.fits import write_fits
+from clustermass.io.products import MOC, primary_hdu, table_hdu
+
+#: finest order: its cells measure 1.7'
+FINEST = 11
+#: side in deg of a cell of order 0, the square root of a twelfth of the sphere
+_SIDE_DEG = 58.6
+#: a cell is at least this many pixels wide, so that none inside the map falls between the centres of pixels
+_CELL_PIXELS = 2.0
+#: rows of a map whose pixels are turned into cells at once
+_ROWS = 256
+
+
+def write_moc(exposures: Iterable[ExposureMap], output: Path, made_by: Mapping[str, Any]) -> None:
+    """Write the cells that the maps `exposures` cover, ascending NUNIQ numbers; `made_by` becomes HISTORY."""
+    found = [(order, covered_cells(one, order)) for one in exposures for order in [cell_order(one)]]
+    order = min(each for each, _ in found)
+    cells = np.unique(np.concatenate([some >> 2 * (each - order) for each, some in found]))
+    header = {"PIXTYPE": "HEALPIX", "ORDERING": "NUNIQ", "COORDSYS": "C", "MOCORDER": order, "MOCVERS": "1.1"}
+    table = table_hdu("MOC", MOC, {"UNIQ": merged(cells, order)}, header)
+    write_fits(fits.HDUList([primary_hdu(made_by), table]), output, checksum=True)
+
+
+def cell_order(exposure: ExposureMap) -> int:
+    """Return the order of the cells in which a map is described: at most `FINEST`, and lower for large pixels."""
+    pixel = max(proj_plane_pixel_scales(wcs).max() for _, wcs in exposure.planes)
+    return min(FINEST, max(0, int(np.log2(_SIDE_DEG / (_CELL_PIXELS * pixel)))))
+
+
+def covered_cells(exposure: ExposureMap, order: int) -> NDArray[np.int64]:
+    """Return the numbers, ascending, of the cells of an order that hold the centre of a covered pixel.
+
+    A pixel is covered if its exposure is above `ExposureMap.covered_above_s`.
+    """
+    found = [np.empty(0, dtype=np.int64)]
+    for image, wcs in exposure.planes:
+        for start in range(0, len(image), _ROWS):
+            y, x = np.nonzero(image[start : start + _ROWS] > exposure.covered_above_s)
+            found.append(np.unique(nested_cell(*to_sky(wcs, x, y + start), order)))
+    return np.unique(np.concatenate(found))
+
+
+def nested_cell(longitude: FloatArray, latitude: FloatArray, order: int) -> NDArray[np.int64]:
+    """Return the HEALPix cell, in the nested numbering, of positions in deg (Gorski et al. 2005, ApJ 622, 759)."""
+    side = 1 << order
+    z, turn = np.sin(np.radians(latitude)), np.mod(longitude, 360.0) / 90.0  # turn in quarters, 0 to 4
+    quarter = np.minimum(turn.astype(np.int64), 3)
+    # lines of the grid ascending to the East and to the West; around the equator they run on from one face to the next
+    rising, falling = (np.floor(side * (0.5 + turn + sign * 0.75 * z)).astype(np.int64) for sign in (-1, 1))
+    one, other = rising >> order, falling >> order
+    face = np.where(one == other, (one & 3) + 4, np.where(one < other, one & 3, (other & 3) + 8))
+    x, y = falling & (side - 1), side - 1 - (rising & (side - 1))
+    reach, part = side * np.sqrt(3 * (1 - np.abs(z))), turn - quarter
+    low, high = (np.minimum((share * reach).astype(np.int64), side - 1) for share in (part, 1 - part))
+    polar, north = np.abs(z) > 2 / 3, z > 0
+    face = np.where(polar, np.where(north, quarter, quarter + 8), face)
+    x = np.where(polar, np.where(north, side - 1 - high, low), x)
+    y = np.where(polar, np.where(north, side - 1 - low, high), y)
+    return (face << 2 * order) + _spread(x) + 2 * _spread(y)
+
+
+def _spread(number: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return numbers whose bits are at the even places."""
+    return np.sum([(number >> bit & 1) << 2 * bit for bit in range(FINEST)], axis=0)
+
+
+def merged(cells: NDArray[np.int64], order: int) -> NDArray[np.int64]:
+    """Return the NUNIQ numbers, ascending, of distinct cells (ascending); four that fill a larger cell become it."""
+    listed = []
+    for level in range(order, 0, -1):
+        parents, number = np.unique(cells >> 2, return_counts=True)
+        whole = parents[number == 4]
+        listed.append(cells[~np.isin(cells >> 2, whole)] + (4 << 2 * level))
+        cells = whole
+    return np.sort(np.concatenate([*listed, cells + 4]))

@@ -1,0 +1,69 @@
+"""The part of SAMP, the IVOA's protocol between desktop tools, that a sender needs.
+
+A sender makes XML-RPC calls to a hub, which TOPCAT, Aladin and DS9 start.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import url2pathname
+from xmlrpc.client import Error, Fault, ServerProxy
+
+from clustermass.errors import InputError
+
+_NO_HUB = "no SAMP hub is running. Start TOPCAT, Aladin or DS9 on this machine first, and send again."
+#: seconds within which a tool must answer
+_PATIENCE = "60"
+
+
+class Hub:
+    """A connection to the SAMP hub, as the client `clustermass`."""
+
+    def __init__(self, server: Any, key: str) -> None:
+        self._hub, self._key = server, key
+
+    def tools(self, mtype: str) -> dict[str, str]:
+        """Return the tools that understand a message type: id -> name."""
+        ids = self._hub.getSubscribedClients(self._key, mtype)
+        return {one: self._hub.getMetadata(self._key, one).get("samp.name", one) for one in ids}
+
+    def call(self, tool: str, mtype: str, parameters: Mapping[str, str]) -> str:
+        """Send a message to a tool and return its complaint, "" if it did what was asked."""
+        message = {"samp.mtype": mtype, "samp.params": dict(parameters)}
+        try:
+            answer = self._hub.callAndWait(self._key, tool, message, _PATIENCE)
+        except Fault as fault:  # the tool has gone, or doesn't answer
+            return str(fault.faultString)
+        done = answer.get("samp.status") in ("samp.ok", "samp.warning")
+        return "" if done else str(answer.get("samp.error", {}).get("samp.errortxt", "it doesn't say why"))
+
+
+@contextmanager
+def hub() -> Iterator[Hub]:
+    """Connect to the running hub; InputError if there is none, or it fails."""
+    lock = lock_file()
+    cards = dict(line.split("=", 1) for line in lock.read_text().splitlines() if line[:1] != "#" and "=" in line)
+    try:
+        with ServerProxy(cards["samp.hub.xmlrpc.url"]) as proxy:
+            server: Any = proxy.samp.hub
+            key = server.register(cards["samp.secret"])["samp.private-key"]
+            server.declareMetadata(key, {"samp.name": "clustermass"})
+            try:
+                yield Hub(server, key)
+            finally:
+                server.unregister(key)
+    except ConnectionRefusedError as error:  # a hub that ended without removing its file
+        raise InputError(f"{lock}: {_NO_HUB}") from error
+    except (Error, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{lock}: the SAMP hub doesn't work ({error}). Restart TOPCAT, Aladin or DS9.") from error
+
+
+def lock_file() -> Path:
+    """Return the file that names the running hub; InputError if there is none."""
+    named = os.environ.get("SAMP_HUB", "").removeprefix("std-lockurl:").removeprefix("file://")
+    path = Path(url2pathname(named)) if named else Path.home() / ".samp"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: {_NO_HUB}")
+    return path

@@ -1,0 +1,115 @@
+"""A mass catalogue sent by SAMP: what tools on astropy's hub get, and what is said without a hub or a tool."""
+
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from clustermass.apply.send import send_catalogue
+from clustermass.cli import main
+from clustermass.errors import InputError
+from clustermass.io.samp import lock_file
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # astropy 8 recommends pyvo's copy of it
+    from astropy.samp import SAMPHubServer, SAMPIntegratedClient, conf
+
+OK = {"samp.status": "samp.ok", "samp.result": {}}
+LOAD, LOAD_FITS, POINT = "table.load.votable", "table.load.fits", "coord.pointAt.sky"
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    columns = {"NAME": ["X J1", "X J2"], "ID_SRC": [7, 3], "RA": [359.0, 3.0], "DEC": [10.0, 10.0]}
+    columns["ID_CAT"] = ["A 1689", "b"]
+    Table(columns, meta={"EXTNAME": "MASSES"}).write(tmp_path / "masses.fits")
+    (tmp_path / "masses.vot").touch()
+    return tmp_path / "masses.fits"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Start a hub of this test alone."""
+    lock = tmp_path / "hub.samp"
+    monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{lock.as_uri()}")
+    with conf.set_temp("use_internet", False):
+        server = SAMPHubServer(web_profile=False, mode="multiple", lockfile=str(lock))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def tool(hub):
+    """Return a function that connects a tool, which answers `answer` to some types of messages, and keeps them."""
+    clients = []
+
+    def connect(name, *mtypes, answer=OK):
+        client, got = SAMPIntegratedClient(name=name), []
+
+        def receive(key, sender, message, mtype, parameters, extra):
+            got.append((mtype, parameters))
+            # astropy's hub loses an answer that comes before it has begun to wait
+            threading.Timer(0.5, client.reply, (message, answer)).start()
+
+        client.connect(hub=hub)
+        clients.append(client)
+        for mtype in mtypes:
+            client.bind_receive_call(mtype, receive)
+        return got
+
+    yield connect
+    time.sleep(0.1)
+    for client in clients:
+        client.disconnect()
+
+
+def test_tools_get_the_table_they_read_and_the_middle_of_the_field(catalogue, tool):
+    topcat, ds9, other = tool("TOPCAT", LOAD, LOAD_FITS), tool("DS9", LOAD_FITS, POINT), tool("editor", "script.run")
+    lines = send_catalogue(catalogue)
+    assert sorted(lines) == ["DS9: masses.fits", "DS9: the middle of the field", "TOPCAT: masses.fits"]
+    ((mtype, table),) = topcat
+    assert (mtype, table["url"]) == (LOAD, catalogue.with_suffix(".vot").as_uri())
+    (loaded, pointed) = ds9
+    assert (loaded[0], loaded[1]["url"]) == (LOAD_FITS, catalogue.as_uri())
+    assert pointed[0] == POINT
+    # the great circle between the two positions reaches its highest declination in the middle
+    middle = np.degrees(np.arctan2(np.tan(np.radians(10)), np.cos(np.radians(2))))
+    assert [float(pointed[1][axis]) for axis in ("ra", "dec")] == pytest.approx([1.0, middle], abs=1e-5)
+    assert other == []
+
+
+@pytest.mark.parametrize("name", ["X J2", "3", "b"])
+def test_viewers_are_pointed_at_a_cluster(catalogue, tool, name, capsys):
+    aladin = tool("Aladin", POINT)
+    assert main(["send", str(catalogue), name]) == 0
+    assert capsys.readouterr().out == "Aladin: X J2\n"
+    assert [(mtype, float(at["ra"]), float(at["dec"])) for mtype, at in aladin] == [(POINT, 3.0, 10.0)]
+
+
+def test_what_a_tool_refuses_is_said(catalogue, tool):
+    tool("Old", LOAD, answer={"samp.status": "samp.error", "samp.error": {"samp.errortxt": "out of memory"}})
+    assert send_catalogue(catalogue) == ["Old: did not take masses.fits (out of memory)"]
+
+
+def test_without_a_tool_a_cluster_or_a_hub_one_sentence_says_so(catalogue, hub, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="no tool on the SAMP hub loads tables"):
+        send_catalogue(catalogue)
+    with pytest.raises(InputError, match=r"no cluster 'X J3'\. Did you mean X J"):
+        send_catalogue(catalogue, "X J3")
+    lock = lock_file().read_text()
+    hub.stop()
+    (tmp_path / "a stale one").write_text(lock)  # of a hub that was killed
+    monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{(tmp_path / 'a stale one').as_uri()}")
+    with pytest.raises(InputError, match=r"stale one: no SAMP hub is running\. Start TOPCAT"):
+        send_catalogue(catalogue)
+    (tmp_path / "a stale one").write_text("nothing")
+    with pytest.raises(InputError, match="the SAMP hub doesn't work"):
+        send_catalogue(catalogue)
+    monkeypatch.delenv("SAMP_HUB")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"\.samp: no such file: no SAMP hub is running"):
+        send_catalogue(catalogue)
