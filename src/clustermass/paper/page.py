@@ -107,7 +107,7 @@ def summary_texts(results: Results) -> dict[str, str]:
 def caption(figure: Figure, captions: Mapping[str, str], results: Results, settings: Mapping[str, Settings]) -> str:
     """Return the caption of a figure, with the sky and the numbers of clusters, members and epochs filled in."""
     own = {name: results.metrics[name, results.trained_on[name]] for name in figure.experiments}
-    who = "; ".join(
+    who = " and ".join(
         f"experiment `{name}` ({one['ensemble']['n_members']:,} networks, {settings[name]['epochs']} epochs, "
         f"{one['n_train']:,} training clusters, {one['n_test']:,} test clusters of the sky `{settings[name]['sky']}`)"
         for name, one in own.items()
