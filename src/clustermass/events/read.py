@@ -52,9 +52,9 @@ def read_events(path: str | Path) -> EventList:
     """Return the event list of eSASS (evtool), SIXTE (event file or ero_calevents) or clustermass in a file.
 
     The file may be packed. Rows with PI < 0 (split partners) are no photons: they are dropped, and their number is
-    logged. All other rows are kept here; `Selection` makes the cuts later. InputError if the file is missing, truncated, damaged or
-    not an event list, if it lacks a column or has no rows, or if an energy, time or coordinate is not finite or out of
-    range. The message names the first bad row, counted from 1.
+    logged. All other rows are kept here; `Selection` makes the cuts later. InputError if the file is missing,
+    truncated, damaged or not an event list, if it lacks a column or has no rows, or if an energy, time or coordinate is
+    not finite or out of range. The message names the first bad row, counted from 1.
     """
     pieces = list(stream_events(path))
     names = pieces[0].columns()
