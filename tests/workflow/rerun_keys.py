@@ -145,7 +145,14 @@ ALLOWED = {"report.py": "**", "search.py": "run"}  # the param `config` holds it
 #: ways to other code, and to the configuration or the environment, that a package module has no need of
 ASIDE = ("import_module", "__import__", "exec", "eval", "run_module", "run_path", "load_config", "environ", "getenv")
 #: modules that no rule runs, or that set variables for JAX and record its flags
-EXEMPT = ("__init__.py", "cli/configuration.py", "config/__init__.py", "config/resolve.py", "network/predict.py")
+EXEMPT = (
+    "__init__.py",
+    "cli/configuration.py",
+    "io/samp.py",
+    "config/__init__.py",
+    "config/resolve.py",
+    "network/predict.py",
+)
 CLOCKS = re.compile(r"\btime\(\)|\bstrftime\(|\bnow\(|\btoday\(|mtime\b|\buuid|\brandom\b")
 
 

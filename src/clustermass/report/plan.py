@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from clustermass.config.differences import changed_keys
-from clustermass.config.resolve import Block, load_config, resolve_sky
+from clustermass.config.resolve import Block, read_yaml, resolve_sky
 from clustermass.config.validate import without_execution_keys
 from clustermass.errors import InputError
 from clustermass.report.estimate import Costs, measured_costs, seconds, size, work_of
@@ -88,7 +88,7 @@ def finished_runs(results: Path) -> dict[str, Config]:
     found = [path for path in results.glob(f"*/{CONFIG}") if path.is_file()]
     for path in sorted(found, key=lambda path: -path.stat().st_mtime):
         with suppress(InputError, KeyError, TypeError, AttributeError):  # from another version, or of somebody else
-            config = cast("Config", load_config([path]))
+            config = cast("Config", read_yaml(path))
             folders_of(config, results)
             runs[path.parent.name] = config
     return runs
