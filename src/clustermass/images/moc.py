@@ -26,13 +26,16 @@ _ROWS = 256
 
 
 def write_moc(exposures: Iterable[ExposureMap], output: Path, made_by: Mapping[str, Any]) -> None:
-    """Write the cells that the maps `exposures` cover, ascending NUNIQ numbers; `made_by` becomes HISTORY."""
+    """Write the cells that the maps `exposures` cover, as ascending NUNIQ numbers.
+
+    `made_by` becomes HISTORY; its step is called `write_moc`.
+    """
     found = [(order, covered_cells(one, order)) for one in exposures for order in [cell_order(one)]]
     order = min(each for each, _ in found)
     cells = np.unique(np.concatenate([some >> 2 * (each - order) for each, some in found]))
     header = {"PIXTYPE": "HEALPIX", "ORDERING": "NUNIQ", "COORDSYS": "C", "MOCORDER": order, "MOCVERS": "1.1"}
     table = table_hdu("MOC", MOC, {"UNIQ": merged(cells, order)}, header)
-    write_fits(fits.HDUList([primary_hdu(made_by), table]), output, checksum=True)
+    write_fits(fits.HDUList([primary_hdu({**made_by, "step": "write_moc"}), table]), output, checksum=True)
 
 
 def cell_order(exposure: ExposureMap) -> int:
