@@ -182,7 +182,7 @@ class AppliedEnsemble:
         `field` holds preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't
         finite; the message begins with `name`.
         """
-        field = field.isel(cluster=_order(field["realization"].values.astype(str), _id_src(field)))
+        field = field.isel(cluster=_order(field["realization"].values.astype(str), id_src(field)))
         # without redshift no mass (and no scaled image)
         check_finite(field.isel(cluster=np.isfinite(field["redshift"].values)), ("image",), name)
         columns = _copied_columns(field) | self._masses(field)
@@ -235,9 +235,8 @@ class AppliedEnsemble:
         redshift = field["redshift"].values.astype(float)
         stated = np.nan_to_num(field["redshift_err"].values.astype(float))
         error = excess_error(redshift, stated, self.training.redshift_error)
-        exposed = (field["covered_fraction"].values >= COVERED_LEAST) & (field["exposure_s"].values > 0)
         with_redshift = redshift > 0
-        usable = with_redshift & exposed
+        usable = with_redshift & exposed(field)
         left_out = REFERENCE if self.prior else (*REFERENCE, *FLAT)
         filled = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
         columns: Columns = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
@@ -259,6 +258,11 @@ class AppliedEnsemble:
         columns["N_MEMBER"] = np.full(redshift.size, len(self.trained.weights))
         columns["FLAG_NOZ"] = (~with_redshift).astype(np.int16)
         return columns
+
+
+def exposed(field: xr.Dataset) -> NDArray[np.bool_]:
+    """Return which clusters of a field are exposed well enough for a mass, (cluster,)."""
+    return (field["covered_fraction"].values >= COVERED_LEAST) & (field["exposure_s"].values > 0)
 
 
 def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -292,7 +296,8 @@ def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
     return found | {name: values.astype(str) for name, values in texts.items() if (values != "").any()}
 
 
-def _id_src(field: xr.Dataset) -> NDArray[np.int64]:
+def id_src(field: xr.Dataset) -> NDArray[np.int64]:
+    """Return the ID_SRC of a field's clusters, (cluster,)."""
     return np.array([int(name.rpartition("_")[2]) for name in field["cluster"].values.tolist()])
 
 
@@ -304,7 +309,7 @@ def _copied_columns(field: xr.Dataset) -> Columns:
     return {
         "CLUSTER": field["cluster"].values.astype(str),
         "EXP_FROM": field["exp_from"].values.astype(str),
-        "ID_SRC": _id_src(field),
+        "ID_SRC": id_src(field),
         "REALIZATION": field["realization"].values.astype(str),
         "RA": field["ra"].values.astype(float),
         "DEC": field["dec"].values.astype(float),

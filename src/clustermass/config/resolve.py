@@ -45,6 +45,12 @@ def load_config(paths: Iterable[str | Path]) -> Block:
     return config
 
 
+def default_config() -> Block:
+    """Return the default configuration: `config/config.yaml` of the repository, which the installed package holds."""
+    packaged = Path(__file__).with_name("config.yaml")
+    return load_config([packaged if packaged.is_file() else Path(__file__).parents[3] / "config" / "config.yaml"])
+
+
 def read_yaml(path: Path) -> object:
     """Return the content of a YAML file; InputError if it is missing, isn't YAML or is larger than `limits` allows.
 

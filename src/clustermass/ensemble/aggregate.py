@@ -139,8 +139,11 @@ def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatAr
     return np.asarray(ndtr((value - mu) / sigma).mean(axis=0), dtype=float)
 
 
-def mixture_quantile(probability: float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return the quantile (cluster,) of mixtures of Gaussians (member, cluster), if 1e-15 < probability < 1 - 1e-15."""
+def mixture_quantile(probability: FloatArray | float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
+    """Return the quantile (cluster,) of mixtures of Gaussians (member, cluster).
+
+    Each `probability`, one for all clusters or (cluster,), must be above 1e-15 and below 1 - 1e-15.
+    """
     low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
     high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
     return bisect(lambda value: mixture_cdf(value, mu, sigma) < probability, low, high, HALVINGS)

@@ -32,6 +32,8 @@ from clustermass.io.provenance import provenance
 from clustermass.network.predict import TrainedNetwork, predict, use_device
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from clustermass.arrays import FloatArray
     from clustermass.config.models import Selection
 
@@ -61,22 +63,30 @@ class Posterior:
     mu: FloatArray
     sigma: FloatArray
 
-    def pdf(self, value: FloatArray) -> FloatArray:
+    def pdf(self, value: ArrayLike) -> FloatArray:
         """Return the probability density per dex at `value`, log10 masses of any shape."""
         return np.asarray(norm.pdf(np.asarray(value)[..., None], self.mu, self.sigma).mean(axis=-1))
 
-    def cdf(self, value: FloatArray) -> FloatArray:
+    def cdf(self, value: ArrayLike) -> FloatArray:
         """Return the probability that the log10 mass is below `value`, of any shape."""
         return np.asarray(ndtr((np.asarray(value)[..., None] - self.mu) / self.sigma).mean(axis=-1))
 
-    def quantile(self, probability: float) -> float:
-        """Return the log10 mass below which the true value lies with this probability."""
-        return float(mixture_quantile(probability, self.mu[:, None], self.sigma[:, None])[0])
+    def quantile(self, probability: ArrayLike) -> FloatArray:
+        """Return the log10 masses below which the true value lies with these probabilities, of any shape.
 
-    def sample(self, number: int, rng: np.random.Generator) -> FloatArray:
-        """Return random log10 masses (number,) drawn from the posterior."""
-        member = rng.integers(self.mu.size, size=number)
-        return rng.normal(self.mu[member], self.sigma[member])
+        InputError unless the probabilities are between 0 and 1.
+        """
+        wanted = np.asarray(probability, dtype=float)
+        if not ((wanted > 0) & (wanted < 1)).all():
+            raise InputError(f"quantile: {wanted} must be between 0 and 1.")
+        mixtures = (np.repeat(values[:, None], wanted.size, axis=1) for values in (self.mu, self.sigma))
+        return mixture_quantile(wanted.ravel(), *mixtures).reshape(wanted.shape)[()]
+
+    def sample(self, number: int, rng: np.random.Generator | int | None = None) -> FloatArray:
+        """Return random log10 masses (number,) drawn from the posterior; `rng` is a generator or a seed."""
+        draw = np.random.default_rng(rng)
+        member = draw.integers(self.mu.size, size=number)
+        return draw.normal(self.mu[member], self.sigma[member])
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class Ensemble(EnsembleFiles):
     _unpacked: Path | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def load(cls, path: Path) -> Ensemble:
+    def load(cls, path: Path) -> Self:
         """Return the ensemble in an experiment's folder or in a packed file.
 
         A packed file is unpacked into a temporary folder, which exists as long as the object.
@@ -117,7 +127,7 @@ class Ensemble(EnsembleFiles):
             shutil.rmtree(self._unpacked)
 
     @classmethod
-    def from_folder(cls, folder: Path) -> Ensemble:
+    def from_folder(cls, folder: Path) -> Self:
         """Return the ensemble in an experiment's folder, with the networks that its `ensemble.nc` lists.
 
         The folder may also hold networks of an earlier run with more members; these aren't used. InputError if
@@ -141,7 +151,7 @@ class Ensemble(EnsembleFiles):
         return cls.from_weights(weights)
 
     @classmethod
-    def from_weights(cls, weights: Sequence[Path]) -> Ensemble:
+    def from_weights(cls, weights: Sequence[Path]) -> Self:
         """Return the ensemble of networks that are in an experiment's `members/`; `predict` needs no other files."""
         if not weights:
             raise InputError("inference: no weights files. Train the ensemble first.")
@@ -166,19 +176,34 @@ class Ensemble(EnsembleFiles):
         information from these inputs as in training. InputError if a file isn't a network of clustermass, the images
         don't fit the networks, or a redshift isn't positive and finite.
         """
-        use_device(device)
         redshift = np.asarray(redshift, np.float64)
         grid = redshift[:, None] if redshift_err is None else _redshift_grid(redshift, np.asarray(redshift_err, float))
-        applied = [
-            _apply(TrainedNetwork.load(path), path, np.asarray(image), grid, measurements or {}, controlled)
-            for path in track(self.weights, "members applied")
-        ]
-        mu, sigma = (np.stack(columns) for columns in zip(*applied, strict=True))
+        mu, sigma = self.predict_grid(image, grid, measurements, device, controlled)
         sigma_redshift = np.zeros(redshift.size)
         if redshift_err is not None:
             below, above = mu[..., 1:].mean(axis=0).T
             sigma_redshift = np.abs(above - below) / 2
         return Prediction(mu[..., 0], sigma[..., 0], *combine(mu[..., 0], sigma[..., 0]), sigma_redshift)
+
+    def predict_grid(
+        self,
+        image: np.ndarray,
+        redshift: np.ndarray,
+        measurements: Mapping[str, np.ndarray] | None = None,
+        device: str = "auto",
+        controlled: bool = False,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the members' log10 M500c and its sigma in dex, float64 (member, cluster, k), at k redshifts each.
+
+        Takes redshifts (cluster, k); everything else is as in `predict`.
+        """
+        use_device(device)
+        applied = [
+            _apply(TrainedNetwork.load(path), path, np.asarray(image), redshift, measurements or {}, controlled)
+            for path in track(self.weights, "members applied")
+        ]
+        mu, sigma = (np.stack(columns) for columns in zip(*applied, strict=True))
+        return mu, sigma
 
     def check_grid(self, images: xr.Dataset) -> None:
         """Raise an InputError unless pixels ``x``, ``y`` and energy bands of `images` are those of the training."""

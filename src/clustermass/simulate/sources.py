@@ -39,19 +39,25 @@ class Haloes(Rows):
 
 def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
     """Return the number of haloes per deg2, redshift and dex of M500c (Tinker et al. 2008, ApJ 688, 709); (z, mass)."""
-    from colossus.cosmology import cosmology as colossus_cosmology
     from colossus.lss import mass_function
 
-    little_h = cosmology["h0_km_s_mpc"] / 100
-    keys = {"H0": "h0_km_s_mpc", "Om0": "omega_m", "Ob0": "omega_b", "sigma8": "sigma8", "ns": "ns"}
-    values = {name: cosmology[key] for name, key in keys.items()}
-    colossus_cosmology.setCosmology("clustermass", flat=True, relspecies=False, persistence="", **values)
+    little_h = set_colossus(cosmology)
     mass = 10**log10_m500c * little_h
     per_ln_mass = np.stack(
         [mass_function.massFunction(mass, z, mdef="500c", model="tinker08", q_out="dndlnM") for z in redshift]
     )
     volume = flat_lcdm(cosmology).differential_comoving_volume(redshift).value * _SR_PER_DEG2
     return np.asarray(per_ln_mass * little_h**3 * np.log(10) * volume[:, None])
+
+
+def set_colossus(cosmology: Mapping[str, float]) -> float:
+    """Make the cosmology of a config block that of colossus, whose masses are in Msun/h, and return h."""
+    from colossus.cosmology import cosmology as colossus_cosmology
+
+    keys = {"H0": "h0_km_s_mpc", "Om0": "omega_m", "Ob0": "omega_b", "sigma8": "sigma8", "ns": "ns"}
+    values = {name: cosmology[key] for name, key in keys.items()}
+    colossus_cosmology.setCosmology("clustermass", flat=True, relspecies=False, persistence="", **values)
+    return cosmology["h0_km_s_mpc"] / 100
 
 
 def draw_haloes(field: Field, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Haloes:

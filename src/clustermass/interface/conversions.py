@@ -1,0 +1,121 @@
+"""Conversions of masses: to another overdensity, to another cosmology, and to units with h.
+
+Masses of clustermass are M500c in Msun, in the cosmology of the training sky (H0 and OMEGA_M in the header of a mass
+catalogue). A cosmology is given by its keys of the configuration; None is the default, that of the default sky.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+from astropy import units as u
+from astropy.cosmology import units as cu
+from numpy.typing import ArrayLike
+
+from clustermass.arrays import FloatArray
+from clustermass.config.resolve import default_config
+from clustermass.cosmology import efunc, luminosity_distance_cm
+from clustermass.errors import InputError
+from clustermass.simulate.sources import set_colossus
+
+
+def to_definition(
+    mass: u.Quantity,
+    redshift: ArrayLike,
+    definition: str = "200c",
+    concentration: str = "diemer19",
+    cosmology: Mapping[str, float] | None = None,
+) -> u.Quantity:
+    """Return masses M500c as masses of another definition, in Msun, for NFW profiles; both have the shape of `mass`.
+
+    `definition` is a name of colossus: 200c, 200m, vir, 2500c, ... `concentration` is one of its models of the mean
+    concentration at given mass and redshift, by default that of Diemer & Joyce (2019). Single haloes scatter about the
+    mean by 0.16 dex in concentration, and M200c by 0.03 dex at given M500c; it isn't added to errors. `cosmology` needs
+    h0_km_s_mpc, omega_m, omega_b, sigma8 and ns. InputError if colossus doesn't know a name.
+
+    >>> from astropy import units as u
+    >>> print(f"{to_definition(1e14 * u.Msun, 0.3):.3e}")
+    1.439e+14 solMass
+    """
+    from colossus.halo import mass_adv
+
+    msun, z = _masses(mass, redshift)
+    with _colossus(cosmology or default_config()["cosmology"]) as little_h:
+
+        def converted(one: float, at: float) -> float:
+            given = one * little_h, at, "500c", definition
+            known = np.isfinite(one) and np.isfinite(at)
+            return mass_adv.changeMassDefinitionCModel(*given, c_model=concentration)[0] / little_h if known else np.nan
+
+        try:
+            return np.vectorize(converted, otypes=[float])(msun, z)[()] * u.Msun
+        except Exception as error:  # colossus raises nothing more special for unknown names
+            raise InputError(f"to_definition: {error}") from error
+
+
+def to_cosmology(
+    mass: u.Quantity,
+    redshift: ArrayLike,
+    cosmology: Mapping[str, float],
+    trained: Mapping[str, float] | None = None,
+    slope: float | None = None,
+) -> u.Quantity:
+    """Return the M500c in another cosmology of clusters with the same photons and redshift, an approximation, in Msun.
+
+    The photons fix the flux, and so L500 / D_L^2. The gas of the simulated sky has, at given mass and redshift, the
+    same scaled emission in any cosmology, so that L500 is proportional to M^slope E(z)^(5/3) h^(-4/3). Therefore
+
+        slope log10(M' / M) = 2 log10(D_L' / D_L) - (5/3) log10(E' / E) + (4/3) log10(h' / h).
+
+    Not converted are the mass function, to which the networks' masses are drawn, and the angle of R500c; only networks
+    trained on a sky of the other cosmology include these (docs/training.md). Both cosmologies are flat LCDM, given by
+    h0_km_s_mpc and omega_m; `trained` is that of `mass`. `slope` is d ln L / d ln M, by default that of the simulated
+    sky at the masses of most clusters. 0.3 more in the slope changes the shift by a sixth.
+
+    >>> from astropy import units as u
+    >>> print(f"{to_cosmology(1e14 * u.Msun, 0.3, {'h0_km_s_mpc': 70.0, 'omega_m': 0.3}):.3e}")
+    9.936e+13 solMass
+    """
+    config = default_config()
+    old = trained or config["cosmology"]
+    msun, z = _masses(mass, redshift)
+    steepness = slope or config["skies"]["embedded"]["clusters"]["low_mass_slope"]
+    distance = np.log10(luminosity_distance_cm(z, cosmology) / luminosity_distance_cm(z, old))
+    expansion = np.log10(efunc(z, cosmology) / efunc(z, old))
+    little_h = np.log10(cosmology["h0_km_s_mpc"] / old["h0_km_s_mpc"])
+    shift = (2 * distance - 5 / 3 * expansion + 4 / 3 * little_h) / steepness
+    return msun * 10**shift * u.Msun
+
+
+def with_h(mass: u.Quantity, h0_km_s_mpc: float) -> u.Quantity:
+    """Return masses in Msun / h, as halo catalogues of simulations have them: the number is h times that in Msun.
+
+    >>> from astropy import units as u
+    >>> print(with_h(1e14 * u.Msun, 70.0))
+    70000000000000.0 solMass / littleh
+    """
+    return mass.to(u.Msun / cu.littleh, cu.with_H0(h0_km_s_mpc * u.km / u.s / u.Mpc))
+
+
+def _masses(mass: u.Quantity, redshift: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Return masses in Msun and redshifts, of one shape; InputError unless all redshifts are positive or NaN."""
+    if not isinstance(mass, u.Quantity) or not mass.unit.is_equivalent(u.Msun):
+        raise InputError("mass: must have a unit of mass, such as 10**table['LOGM500'] * u.Msun.")
+    msun, z = np.broadcast_arrays(mass.to_value(u.Msun), np.asarray(redshift, dtype=float))
+    if (z <= 0).any():
+        raise InputError("redshift: must be above 0.")
+    return np.asarray(msun, dtype=float), np.asarray(z, dtype=float)
+
+
+@contextmanager
+def _colossus(cosmology: Mapping[str, float]) -> Iterator[float]:
+    """Set the cosmology of colossus for a block, which gets h; afterwards colossus has the cosmology that it had."""
+    from colossus.cosmology import cosmology as colossus_cosmology
+
+    before = colossus_cosmology.current_cosmo
+    try:
+        yield set_colossus(cosmology)
+    finally:
+        colossus_cosmology.current_cosmo = before

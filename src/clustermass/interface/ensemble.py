@@ -1,0 +1,138 @@
+"""A trained ensemble in the hands of a user: masses, curves over redshift and posteriors of a field's clusters."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, Unpack, overload
+
+import numpy as np
+import xarray as xr
+from astropy.table import Table
+from numpy.typing import ArrayLike
+
+from clustermass.apply.field import masses_of_field, sky_of_files
+from clustermass.apply.masses import AppliedEnsemble
+from clustermass.apply.over_redshift import masses_over_redshift
+from clustermass.ensemble import ensemble as trained
+from clustermass.ensemble.released import released_ensemble
+from clustermass.errors import InputError
+from clustermass.interface.inputs import (
+    Catalogue,
+    CatalogueOptions,
+    Events,
+    Exposure,
+    FieldOptions,
+    PathLike,
+    as_files,
+)
+from clustermass.interface.posterior import Posterior, posterior_in, read_members
+
+
+@dataclass(frozen=True)
+class Ensemble(trained.Ensemble):
+    """A trained ensemble: networks, calibration, and what is known of its training clusters.
+
+    >>> ensemble = clustermass.Ensemble.load()
+    """
+
+    #: contents of the netCDF mass catalogue of the field for which `masses` was called last
+    _last: list[xr.Dataset] = field(default_factory=list, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, path: PathLike | None = None) -> Self:
+        """Return the released ensemble, or the one in an experiment's folder or in a file of `clustermass pack`.
+
+        InputError if there is no ensemble, it is damaged, or this copy of clustermass has no released ensemble.
+        """
+        return super().load(released_ensemble() if path is None else Path(path))
+
+    @overload
+    def masses(
+        self, events: Events, catalogue: Catalogue, exposure: Exposure = ..., **options: Unpack[CatalogueOptions]
+    ) -> Table: ...
+
+    @overload
+    def masses(
+        self,
+        events: Events,
+        catalogue: Catalogue,
+        exposure: Exposure = ...,
+        *,
+        z_grid: ArrayLike,
+        **options: Unpack[FieldOptions],
+    ) -> xr.Dataset: ...
+
+    def masses(
+        self,
+        events: Events,
+        catalogue: Catalogue,
+        exposure: Exposure = None,
+        *,
+        z_grid: ArrayLike | None = None,
+        exposure_s: float | None = None,
+        columns: Mapping[str, str] | None = None,
+        catalogue_bands: Sequence[int] | None = None,
+        acronym: str = "eFEDS",
+        mass_prior: str = "training",
+        output: PathLike | None = None,
+        overwrite: bool = False,
+    ) -> Table | xr.Dataset:
+        """Return the mass catalogue of a field, as `clustermass masses` writes it; with `z_grid`, masses over redshift.
+
+        Parameters
+        ----------
+        events
+            Event list or lists of one field: paths, or tables in memory. Images in the networks' bands: paths.
+        catalogue
+            Table with the position (ICRS) and redshift of each cluster: a path, or a table in memory.
+        exposure, exposure_s
+            Vignetting-corrected exposure map or maps in s, paths or CCDData; or one exposure in s for all clusters.
+            Without either, the exposure is each cluster's ML_EXP, or the good time of a single pointing.
+        columns, catalogue_bands
+            Names of the table's columns where they are unusual, such as ``{"Z": "z_best"}``; edges in eV of its bands.
+        acronym, mass_prior
+            First word of the column NAME; `flat` adds the columns LOGM500_FLAT*.
+        output, overwrite
+            Catalogue to write, ending in .fits, with .vot, .ecsv and .nc beside it; None = no file is written.
+        z_grid
+            Redshifts to assume for all clusters, (z,). The catalogue then needs no redshifts.
+
+        Returns
+        -------
+        Table or xarray.Dataset
+            A row for each cluster, with the columns of docs/catalogue.md, and the header as `meta`. With `z_grid`:
+            LOGM500, LOGM500_ERR and quantiles, in dex, (cluster, z), see
+            `clustermass.apply.over_redshift.masses_over_redshift`.
+
+        Raises
+        ------
+        InputError
+            If an input is missing or faulty. The message says which one, where, and what to do.
+        """
+        if output is not None and Path(output).suffix != ".fits":
+            raise InputError(f"output is {output}, but must end in .fits; .vot, .ecsv and .nc are written beside it.")
+        with as_files(events, catalogue, exposure) as (lists, table, maps):
+            if z_grid is not None:
+                sky = sky_of_files(lists, table, maps, exposure_s, columns, catalogue_bands)
+                applied = AppliedEnsemble.read(self, "cpu", "training")
+                return masses_over_redshift(applied, sky, np.asarray(z_grid, dtype=float), acronym)
+            with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
+                written = Path(folder) / "masses.fits" if output is None else Path(output)
+                given = maps, exposure_s, columns, catalogue_bands, acronym, overwrite
+                masses = masses_of_field(lists, table, self.ensemble.parent, written, *given, mass_prior=mass_prior)
+                self._last[:] = [read_members(written.with_suffix(".nc"))]
+                return masses
+
+    def posterior(self, cluster: str | int) -> Posterior:
+        """Return the posterior of a cluster's log10(M500c / Msun).
+
+        `cluster` is its NAME, ID_SRC or id of the field for which `masses` was called last; or its id in `ensemble.nc`,
+        for a simulated cluster of the training sky. InputError if there is no such cluster, or it has no mass.
+        """
+        if self._last and (found := posterior_in(self._last[0], cluster)):
+            return found
+        simulated = super().posterior(str(cluster))
+        return Posterior(simulated.mu, simulated.sigma, str(cluster))

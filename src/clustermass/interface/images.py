@@ -1,0 +1,81 @@
+"""Images of clusters in memory, and how they are drawn."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import xarray as xr
+
+from clustermass.apply.catalogue import iau_names
+from clustermass.apply.field import cut_field, sky_of_files
+from clustermass.apply.masses import id_src
+from clustermass.config.bands import band_edges
+from clustermass.config.models import Images
+from clustermass.config.resolve import choose, default_config, merge
+from clustermass.config.validate import check_block
+from clustermass.errors import InputError
+from clustermass.interface.inputs import Catalogue, Events, Exposure, as_files
+from clustermass.io.netcdf import VARIABLES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: what is kept of the variables of `images.nc`
+_KEPT = ("counts", "band_bounds", "ra", "dec", "exposure_s", "covered_fraction", "det_like", "ext_like", "ml_cts")
+
+
+def images_of(
+    events: Events,
+    catalogue: Catalogue,
+    exposure: Exposure = None,
+    *,
+    exposure_s: float | None = None,
+    columns: Mapping[str, str] | None = None,
+    catalogue_bands: Sequence[int] | None = None,
+    acronym: str = "eFEDS",
+    changes: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Return images of the clusters of a field: counts, uint16 (cluster, band, y, x), by default as networks get them.
+
+    The first arguments are those of `Ensemble.masses`; redshifts aren't needed. `changes` are other values of the keys
+    of the block `images` in the configuration, such as ``{"base_rebin": 1}`` for pixels of 4" or ``{"bands": [500,
+    2000]}`` (eV). The coordinates are `cluster` (the column NAME of the mass catalogue), `id_src`, `band` in keV, and
+    `x` and `y`, the offsets from the image's centre to the West and North in arcsec. All images are in memory. A figure
+    of them is returned by ``images.clustermass.plot()``.
+    InputError if an input is missing or faulty, or a key isn't possible.
+    """
+    config = default_config()
+    for unknown in set(changes or {}) - set(config["images"]):
+        raise InputError(f"images_of: {unknown} is no key of images.{choose(unknown, config['images'])}")
+    block = cast("Images", merge(config["images"], changes or {}))
+    check_block(block, Images, "images_of")
+    with as_files(events, catalogue, exposure) as (lists, table, maps), tempfile.TemporaryDirectory() as folder:
+        sky = sky_of_files(lists, table, maps, exposure_s, columns, catalogue_bands)
+        edges = band_edges(block["bands"])
+        field = cut_field(sky, block, config["events"], edges, Path(folder), with_redshift=False)
+        parts = list(field.parts)
+    kept = [part[[*_KEPT]].assign_coords(id_src=("cluster", id_src(part))) for part in parts]
+    images = xr.concat(kept, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
+    simulated = bool(parts[0].attrs["simulated"])
+    names = iau_names("SIM" if simulated else acronym, images["ra"].values, images["dec"].values)
+    for name in images.variables:
+        unit, description = VARIABLES.get(str(name), ("", ""))
+        images[name].attrs = {"units": unit, "long_name": description}
+    return images.assign_coords(cluster=names).assign_attrs(simulated=simulated).sortby("id_src")
+
+
+@xr.register_dataset_accessor("clustermass")
+class ImagesAccessor:
+    """What `images.clustermass` offers for the Dataset of `images_of`."""
+
+    def __init__(self, images: xr.Dataset) -> None:
+        self._images = images
+
+    def plot(self, clusters: list[str] | None = None) -> Figure:
+        """Return a figure of these clusters, at most of the 12 with the most counts."""
+        from clustermass.interface.plots import images_figure
+
+        return images_figure(self._images, clusters)

@@ -1,0 +1,86 @@
+"""Inputs of the Python interface: files, or tables and exposure maps in memory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias, TypedDict
+
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.table import Table
+
+from clustermass.errors import InputError
+from clustermass.io.fits import write_fits
+
+PathLike: TypeAlias = str | os.PathLike[str]
+#: files, or tables and exposure maps in memory
+Catalogue: TypeAlias = PathLike | Table
+Events: TypeAlias = Catalogue | Sequence[Catalogue]
+Exposure: TypeAlias = PathLike | CCDData | Sequence[PathLike | CCDData] | None
+
+
+class FieldOptions(TypedDict, total=False):
+    """Further options of a field, see `Ensemble.masses`."""
+
+    exposure_s: float | None
+    columns: Mapping[str, str] | None
+    catalogue_bands: Sequence[int] | None
+    acronym: str
+
+
+class CatalogueOptions(FieldOptions, total=False):
+    """Further options of a mass catalogue, see `Ensemble.masses`."""
+
+    mass_prior: str
+    output: PathLike | None
+    overwrite: bool
+
+
+@contextmanager
+def as_files(
+    events: Events, catalogue: Catalogue, exposure: Exposure = None
+) -> Iterator[tuple[list[Path], Path, list[Path]]]:
+    """Give the block paths of events, catalogue and exposure maps; what is in memory is written to temporary files.
+
+    InputError if something is neither a path nor a table or a map. Messages of InputErrors in the block call the
+    temporary files "events in memory", "catalogue in memory" and "exposure in memory".
+    """
+    with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
+        place = Path(folder)
+        try:
+            of_catalogue = _on_disk(catalogue, place / "catalogue in memory", Table)
+            lists = [_on_disk(one, path, Table) for one, path in _each(events, place / "events in memory")]
+            maps = [_on_disk(one, path, CCDData) for one, path in _each(exposure, place / "exposure in memory")]
+            yield lists, of_catalogue, maps
+        except InputError as error:
+            raise InputError(str(error).replace(f"{folder}/", "")) from error
+
+
+def _each(sources: object, path: Path) -> list[tuple[object, Path]]:
+    """Return one or several sources, each with a path of its own; None stands for no source."""
+    listed = list(sources) if isinstance(sources, list | tuple) else [] if sources is None else [sources]
+    return [(one, path if number == 1 else Path(f"{path} {number}")) for number, one in enumerate(listed, start=1)]
+
+
+def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
+    """Return the path of a source; what is in memory, of this `kind`, is written to `path`."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    what = path.name.partition(" ")[0]
+    if not isinstance(source, kind):
+        raise InputError(f"{what}: is a {type(source).__name__}. Give a path or a {kind.__name__} of astropy.")
+    if isinstance(source, CCDData):
+        write_fits(source.to_hdu(), path)
+    else:
+        plain = Table(source, copy=False)
+        # cards such as SIMULATE and CREATOR; longer keywords and other values don't fit into a header
+        short = {key: value for key, value in source.meta.items() if len(key) <= 8}
+        plain.meta = {key: value for key, value in short.items() if isinstance(value, str | int | float)}
+        hdu = fits.table_to_hdu(plain)
+        hdu.name = what.upper()
+        write_fits(fits.HDUList([fits.PrimaryHDU(), hdu]), path)
+    return path

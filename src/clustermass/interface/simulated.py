@@ -1,0 +1,111 @@
+"""Small simulated fields for scripts and notebooks, made by the default sky in seconds."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from astropy.nddata import CCDData
+from astropy.table import Table
+
+from clustermass.config.resolve import default_config, merge
+from clustermass.config.validate import check_config
+from clustermass.detect.detect_field import detect_sources
+from clustermass.errors import InputError
+from clustermass.interface.inputs import PathLike
+from clustermass.io.files import atomic
+from clustermass.simulate.realization import simulate_realization
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Sky
+
+SKY, REALIZATION = "embedded", "01"
+_FILES = ("events", "exposure", "labels", "sources", "truth", "catalogue", "matches")
+
+
+@dataclass(frozen=True, repr=False)
+class SimulatedField:
+    """A simulated field, as an observer has it, and its truth; the files are temporary until they are saved."""
+
+    sky: Sky  #: block of the configuration that it was simulated with
+    _folder: Path
+
+    def __repr__(self) -> str:
+        """Return size and seed as text."""
+        size = self.sky["field"]
+        return f"<simulated field of {size['width_deg']:g} x {size['height_deg']:g} deg, seed {self.sky['seed']}>"
+
+    @cached_property
+    def events(self) -> Table:
+        """Return the event list: TIME in s, RA and DEC in deg, PI in eV, TM_NR, PAT_TYP and FLAG of each photon."""
+        return self._read("events")
+
+    @cached_property
+    def catalogue(self) -> Table:
+        """Return the catalogue of detections, with redshifts as a follow-up would measure them."""
+        return self._read("catalogue")
+
+    @cached_property
+    def exposure(self) -> CCDData:
+        """Return the vignetting-corrected exposure map in s."""
+        return CCDData.read(self._folder / "exposure.fits")
+
+    @cached_property
+    def truth(self) -> Table:
+        """Return the simulated haloes with their true masses LOG10_M500C; ID_SRC is -1 if a halo wasn't detected."""
+        truth, matches = self._read("truth"), self._read("matches")
+        detection = dict(zip(matches["SRC_ID"].tolist(), matches["ID_SRC"].tolist(), strict=True))
+        truth["ID_SRC"] = np.array([detection.get(number, -1) for number in truth["SRC_ID"].tolist()], dtype=np.int32)
+        return truth
+
+    def save(self, folder: PathLike) -> Path:
+        """Copy events.fits, exposure.fits, catalogue.fits, truth.fits and others to a new folder, and return it."""
+        if Path(folder).exists():
+            raise InputError(f"{folder}: exists already. Name a new folder.")
+        for path in self._folder.iterdir():
+            with atomic(Path(folder) / path.name) as temporary:
+                shutil.copyfile(path, temporary)
+        return Path(folder)
+
+    def _read(self, name: str) -> Table:
+        table = Table.read(self._folder / f"{name}.fits", hdu=name.upper(), format="fits")
+        for number, column in enumerate(table.itercols(), start=1):
+            column.description = table.meta.pop(f"TCOMM{number}", None)
+        return table
+
+
+def simulate_field(
+    width_deg: float = 2.0, height_deg: float | None = None, seed: int = 1, changes: Mapping[str, Any] | None = None
+) -> SimulatedField:
+    """Return a simulated field of `width_deg` times `height_deg` (default: a square), in about a second for each deg2.
+
+    The sky is `embedded` of the default configuration. The field is divided into scans that are about as wide as there.
+    `changes` are other values of its keys, such as ``{"exposure": {"depth_s": 130.0}}``; config/README.md lists the
+    keys. The same arguments give the same field. InputError if a key is unknown or a value isn't possible.
+
+    >>> field = clustermass.simulate_field(width_deg=1.0, seed=3)
+    >>> field.truth.colnames[:6]
+    ['SRC_ID', 'HALO_ID', 'RA', 'DEC', 'Z', 'LOG10_M500C']
+    """
+    config = default_config()
+    sky = config["skies"][SKY]
+    size = {"width_deg": float(width_deg), "height_deg": float(width_deg if height_deg is None else height_deg)}
+    scans = max(1, round(sky["exposure"]["scans"] * width_deg / sky["field"]["width_deg"]))
+    own = {"field": size, "exposure": {"scans": scans}, "seed": seed, "cosmology": config["cosmology"]}
+    own = merge(own, changes or {})
+    check_config(merge(config, {"skies": {SKY: own}}))
+    whole = cast("Sky", merge(sky, own))
+    made = SimulatedField(whole, Path(tempfile.mkdtemp(prefix="clustermass-field-")))
+    weakref.finalize(made, shutil.rmtree, made._folder, ignore_errors=True)
+    events, exposure, labels, sources, truth, catalogue, matches = (made._folder / f"{name}.fits" for name in _FILES)
+    seen = events, exposure, labels, sources
+    simulate_realization(whole, own["cosmology"], SKY, REALIZATION, *seen, truth)
+    detect_sources(whole, SKY, REALIZATION, *seen, catalogue, matches)
+    return made

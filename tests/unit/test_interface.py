@@ -1,0 +1,230 @@
+"""What `import clustermass` offers: quick, complete, and the same numbers as the command line."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+from astropy.table import Table
+from test_apply_field_parts import write_ensemble
+
+import clustermass
+from clustermass.cli import main
+from clustermass.ensemble import released
+from clustermass.interface import ensemble as interface
+
+
+@pytest.fixture(scope="module")
+def field():
+    return clustermass.simulate_field(1.5, 1.0, seed=5, changes={"exposure": {"taper_deg": 0.1}})
+
+
+@pytest.fixture(scope="module")
+def folder(field, tmp_path_factory):
+    """Write the files of the field, and an ensemble of two networks of random weights."""
+    place = field.save(tmp_path_factory.mktemp("interface") / "field")
+    write_ensemble(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def ensemble(folder):
+    return clustermass.Ensemble.load(str(folder))
+
+
+@pytest.fixture(scope="module")
+def catalogue(field):
+    """Return the extended detections of the field; the first one has no redshift."""
+    extended = field.catalogue[field.catalogue["EXT_LIKE"] > 6]
+    extended["Z"][0] = np.nan
+    return extended
+
+
+@pytest.fixture(scope="module")
+def applied(folder, field, catalogue):
+    """Return an ensemble that was applied to the field once, and the mass catalogue."""
+    once = clustermass.Ensemble.load(folder)
+    return once, once.masses(field.events, catalogue, field.exposure)
+
+
+@pytest.fixture(scope="module")
+def masses(applied):
+    return applied[1]
+
+
+def test_the_import_is_quick_and_every_name_is_found():
+    code = "import clustermass, sys; assert not {'numpy', 'astropy', 'jax', 'matplotlib'} & set(sys.modules)"
+    code += "; [getattr(clustermass, name) for name in clustermass.__all__]"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert set(clustermass.__all__) <= set(dir(clustermass))
+    with pytest.raises(AttributeError, match="has no attribute 'Ensembel'"):
+        clustermass.Ensembel  # noqa: B018  the attribute is asked for
+
+
+def test_masses_are_those_of_the_command_line(folder, catalogue, masses, tmp_path):
+    catalogue.write(tmp_path / "catalogue.fits")
+    files = [str(path) for path in (folder / "events.fits", tmp_path / "catalogue.fits", folder / "exposure.fits")]
+    output = tmp_path / "masses.fits"
+    assert main(["masses", *files[:2], "--exposure", files[2], "--ensemble", str(folder), "--output", str(output)]) == 0
+    written = Table.read(output.with_suffix(".ecsv"))
+    assert masses.colnames == written.colnames
+    assert np.isfinite(masses["LOGM500"]).sum() > 2
+    for name in ("ID_SRC", "LOGM500", "LOGM500_ERR", "LOGM500_Q16", "EXPOSURE", "FLAG_OOD"):
+        np.testing.assert_array_equal(masses[name], written[name], err_msg=name)
+    assert masses["LOGM500"].unit == "dex"
+    assert (masses.meta["H0"], masses.meta["ENSHASH"]) == (67.74, written.meta["ENSHASH"])
+
+
+def test_files_and_what_is_in_memory_give_the_same(folder, ensemble, masses, tmp_path):
+    output, events, exposure = tmp_path / "mine.fits", folder / "events.fits", folder / "exposure.fits"
+    again = ensemble.masses([events], str(folder / "catalogue.fits"), exposure, output=output)
+    known = np.isfinite(masses["LOGM500"])
+    np.testing.assert_array_equal(again["LOGM500"][known], masses["LOGM500"][known])
+    assert {".fits", ".vot", ".ecsv", ".nc"} <= {path.suffix for path in tmp_path.iterdir()}
+    with pytest.raises(clustermass.InputError, match=r"mine\.fits: exists already"):
+        ensemble.masses(events, folder / "catalogue.fits", exposure, output=output)
+    with pytest.raises(clustermass.InputError, match=r"output is m\.csv, but must end in \.fits"):
+        ensemble.masses(events, folder / "catalogue.fits", exposure, output="m.csv")
+
+
+def test_without_a_path_the_released_ensemble_is_loaded(folder, monkeypatch):
+    clustermass.Ensemble.load(folder).save(folder / "released.zip")
+    monkeypatch.setattr(released, "RELEASED", folder / "released.zip")
+    assert clustermass.Ensemble.load().digest() == clustermass.Ensemble.load(folder).digest()
+
+
+def test_masses_over_redshift(field, catalogue, ensemble, masses):
+    """At a cluster's own, exact redshift the curve is the mass of the catalogue."""
+    unknown = catalogue[[name for name in catalogue.colnames if not name.startswith("Z")]]
+    known = masses[np.isfinite(masses["LOGM500"])]
+    grid = np.array([*known["Z"], 0.2, 3.0], dtype=float)
+    curves = ensemble.masses(field.events, unknown, field.exposure, z_grid=grid)
+    assert set(known["NAME"]) <= set(curves["cluster"].values.tolist())
+    exact = known[known["LOGM500_ERR_Z"] == 0]
+    for row in exact:
+        curve = curves.sel(cluster=row["NAME"], z=float(row["Z"]))
+        for name in ("LOGM500", "LOGM500_ERR", "LOGM500_Q16", "LOGM500_Q84"):
+            assert float(curve[name]) == pytest.approx(float(row[name]), abs=2e-6)
+    assert len(exact)
+    assert curves["trained"].values.tolist() == [*((grid[:-1] > 0.1) & (grid[:-1] < 0.9)), False]
+    assert curves["LOGM500"].attrs["units"] == "dex"
+
+
+@pytest.mark.parametrize("grid", [[], [0.1, -0.2], [np.nan], [[0.1], [0.2]], [11.0]])
+def test_an_impossible_redshift_grid_is_refused(folder, ensemble, grid):
+    with pytest.raises(clustermass.InputError, match="z_grid: must be redshifts above 0, at most 10"):
+        ensemble.masses(folder / "events.fits", folder / "catalogue.fits", z_grid=grid)
+
+
+def test_the_posterior_of_a_cluster_is_that_of_its_row(applied):
+    ensemble, masses = applied
+    known = masses[np.isfinite(masses["LOGM500"])]
+    for row in known:
+        posterior = ensemble.posterior(row["NAME"])
+        assert posterior.name == row["NAME"]
+        assert ensemble.posterior(int(row["ID_SRC"])).name == row["NAME"]
+        expected = [row[f"LOGM500_Q{percent}"] for percent in (16, 50, 84)]
+        np.testing.assert_allclose(posterior.quantile([0.16, 0.5, 0.84]), expected, atol=1e-5)
+        np.testing.assert_allclose(posterior.cdf(expected), [0.16, 0.5, 0.84], atol=1e-4)
+    drawn = posterior.sample(40_000, 3)
+    assert drawn.mean() == pytest.approx(float(row["LOGM500"]), abs=5 * float(row["LOGM500_ERR"]) / 200)
+    assert drawn.std() == pytest.approx(float(row["LOGM500_ERR"]), rel=0.03)
+    np.testing.assert_array_equal(drawn, posterior.sample(40_000, np.random.default_rng(3)))
+
+
+def test_a_cluster_without_posterior_is_named(applied):
+    ensemble, masses = applied
+    with pytest.raises(clustermass.InputError, match=r"SIM J.*: has no mass.*z_grid"):
+        ensemble.posterior(masses["NAME"][0])
+    with pytest.raises(clustermass.InputError, match=r"ensemble\.nc: "):
+        ensemble.posterior("nobody")
+    twice = ensemble._last[0].isel(cluster=[0, 0])
+    with pytest.raises(clustermass.InputError, match="2 clusters have this id"):
+        interface.posterior_in(twice, str(twice["ID_SRC"].values[0]))
+    with pytest.raises(clustermass.InputError, match=r"quantile: 1\.0 must be between 0 and 1"):
+        ensemble.posterior(masses["NAME"][np.isfinite(masses["LOGM500"])][0]).quantile(1.0)
+
+
+def test_faults_of_what_is_in_memory_are_told(field, ensemble):
+    with pytest.raises(clustermass.InputError, match=r"^catalogue in memory: has no column for DEC"):
+        ensemble.masses(field.events, field.catalogue["RA", "Z"], field.exposure)
+    with pytest.raises(clustermass.InputError, match=r"^catalogue: is a CCDData\. Give a path or a Table"):
+        ensemble.masses(field.events, field.exposure)
+    with pytest.raises(clustermass.InputError, match=r"^events in memory: .*EVENTS.* lacks column"):
+        ensemble.masses(field.truth, field.catalogue)
+    with pytest.raises(clustermass.InputError, match=r"no such file: nothere\.fits"):
+        ensemble.masses("nothere.fits", field.catalogue)
+
+
+def test_images_hold_the_photons_around_each_cluster(field):
+    images = clustermass.images_of(field.events, field.catalogue["ID_SRC", "RA", "DEC"], exposure_s=1000.0)
+    assert images["counts"].dims == ("cluster", "band", "y", "x")
+    assert images.sizes["cluster"] == len(field.catalogue)
+    image = images.isel(cluster=3)
+    row = field.catalogue[field.catalogue["ID_SRC"] == int(image["id_src"])][0]
+    # counted by hand: photons in the 20' box, in the bands together
+    east = (field.events["RA"] - row["RA"]) * np.cos(np.radians(row["DEC"]))
+    inside = (np.abs(east) < 1 / 6) & (np.abs(field.events["DEC"] - row["DEC"]) < 1 / 6)
+    soft = (field.events["PI"] >= 250) & (field.events["PI"] < 2300)
+    assert int(image["counts"].sum()) == pytest.approx((inside & soft).sum(), abs=3)
+    assert images["cluster"].values[0].startswith("SIM J")
+
+
+def test_figures_show_what_they_are_of(applied, field, catalogue):
+    ensemble, masses = applied
+    posterior = ensemble.posterior(masses["NAME"][1])
+    axes = posterior.plot(truth=14.3).axes[0]
+    density = next(line for line in axes.lines if line.get_label() == "posterior")
+    assert np.trapezoid(density.get_ydata(), density.get_xdata()) == pytest.approx(1, abs=2e-3)
+    assert masses["NAME"][1] in axes.get_title()
+    images = clustermass.images_of(field.events, catalogue, field.exposure)
+    assert len(images.clustermass.plot().axes) == 4
+    panels = images.clustermass.plot([masses["NAME"][2]]).axes
+    assert [panel.get_title() for panel in panels] == [masses["NAME"][2]]
+    # the peak of the image, to the North and West of its lower left corner
+    assert panels[0].images[0].get_extent() == pytest.approx([-10, 10, -10, 10])
+
+
+def test_images_with_other_pixels_and_bands(folder):
+    changes = {"bands": [500, 1000, 2000], "base_rebin": 1}
+    images = clustermass.images_of(folder / "events.fits", folder / "catalogue.fits", changes=changes)
+    assert images["counts"].shape[1:] == (2, 300, 300)
+    np.testing.assert_allclose(images["band_bounds"], [[0.5, 1.0], [1.0, 2.0]])
+    with pytest.raises(clustermass.InputError, match=r"base_rebbin is no key of images\. Did you mean base_rebin"):
+        clustermass.images_of("a", "b", changes={"base_rebbin": 1})
+    with pytest.raises(clustermass.InputError, match=r"images_of\.box_pixels: .* but it is '-1'"):
+        clustermass.images_of("a", "b", changes={"box_pixels": -1})
+
+
+def test_a_simulated_field_is_whole(field):
+    assert isinstance(field.exposure, CCDData)
+    assert field.exposure.unit == "s"
+    assert repr(field) == "<simulated field of 1.5 x 1 deg, seed 5>"
+    found = field.truth[field.truth["ID_SRC"] >= 0]
+    detections = field.catalogue[np.searchsorted(field.catalogue["ID_SRC"], found["ID_SRC"])]
+    assert len(found) > 3
+    assert np.hypot(found["RA"] - detections["RA"], found["DEC"] - detections["DEC"]).max() < 60 / 3600
+    np.testing.assert_allclose(detections["Z"], found["Z"], atol=0.08)
+    assert field.events["RA"].description == "right ascension of the photon"
+
+
+def test_a_field_is_determined_by_its_arguments(field):
+    shallow = {"exposure": {"taper_deg": 0.1, "depth_s": 118.0}}
+    same, thin, other = (
+        clustermass.simulate_field(1.5, 1.0, seed=seed, changes=changes)
+        for seed, changes in ((5, {"exposure": {"taper_deg": 0.1}}), (5, shallow), (6, shallow))
+    )
+    np.testing.assert_array_equal(same.events["PI"], field.events["PI"])
+    np.testing.assert_array_equal(thin.truth["LOG10_M500C"], field.truth["LOG10_M500C"])
+    assert other.truth["LOG10_M500C"].tolist() != field.truth["LOG10_M500C"].tolist()
+    assert field.truth["COUNTS"].sum() / thin.truth["COUNTS"].sum() == pytest.approx(10, rel=0.1)
+
+
+def test_impossible_skies_and_places_are_refused(field, folder):
+    with pytest.raises(clustermass.InputError, match=r"depht_s is not a key .* Did you mean depth_s"):
+        clustermass.simulate_field(changes={"exposure": {"depht_s": 130.0}})
+    with pytest.raises(clustermass.InputError, match=r"width_deg is 60\.0, but must be at most 40"):
+        clustermass.simulate_field(60)
+    with pytest.raises(clustermass.InputError, match=r"exists already\. Name a new folder"):
+        field.save(folder)

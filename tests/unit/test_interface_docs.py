@@ -1,0 +1,45 @@
+"""The examples of docs/python.md and of the docstrings run as they stand."""
+
+import doctest
+import re
+from importlib import import_module
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from test_apply_field_parts import write_ensemble
+
+import clustermass
+from clustermass.ensemble import released
+
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+MODULES = ("clustermass", *(f"clustermass.interface.{name}" for name in ("conversions", "simulated", "posterior")))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ensemble(tmp_path_factory):
+    """Let an ensemble of random weights be the released one, so that the test doesn't depend on a release."""
+    folder = tmp_path_factory.mktemp("released")
+    write_ensemble(folder)
+    clustermass.Ensemble.load(folder).save(folder / "released.zip")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(released, "RELEASED", folder / "released.zip")
+        yield
+
+
+def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mpl.use("agg")
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 5
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), names)
+    assert set(clustermass.__all__) - {"__version__"} <= set(re.findall(r"\w+", PAGE.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_docstrings_run(name):
+    result = doctest.testmod(import_module(name), extraglobs={"clustermass": clustermass})
+    assert result.attempted > 0
+    assert result.failed == 0
