@@ -1,39 +1,36 @@
 """Small synthetic files of the layouts that the pipeline hands to its figures, and every figure drawn from them."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pytest
 import xarray as xr
 from astropy.io import fits
 from astropy.table import Table
 from baseline_inputs import RATE as RELATION
 from matplotlib.figure import Figure
 
+from clustermass import figures
 from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.ensemble.calibration import Calibration, Recalibration, calibration_scores
 from clustermass.evaluate.evaluate import BINS, calibrated_predictions
 from clustermass.evaluate.metrics import by_bin
-from clustermass.figures import style
-from clustermass.figures.baselines import plot_baselines
-from clustermass.figures.bias import plot_bias
-from clustermass.figures.observed import plot_observed
-from clustermass.figures.predictions import plot_calibration, plot_predictions
-from clustermass.figures.sample import plot_energy_bands, plot_sample
-from clustermass.figures.training import plot_training
 from clustermass.io.files import write_json
 from clustermass.io.fits import write_fits
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
-FIGURES = ("energy_bands", "sample", "training", "predictions", "bias", "observed", "calibration", "baselines")
+FIGURES = (
+    *("energy_bands", "sample", "training", "predictions", "bias", "bias_supplement"),
+    *("observed", "calibration", "baselines"),
+)
 BASELINES = {
     "prior": 0.3,
     "count_rate_efeds": 0.2,
     "count_rate_recalibrated": 0.17,
     "luminosity_published": 0.16,
     "luminosity_recalibrated": 0.15,
+    "luminosity_temperature": 0.09,
     "ridge_features": 0.147,
     "boosted_trees": 0.146,
 }
@@ -160,15 +157,15 @@ def make_field(folder: Path, n: int, rng: np.random.Generator) -> None:
     ra, dec, z = rng.uniform(126, 146, total), rng.uniform(-2, 5, total), rng.uniform(0.05, 0.9, total)
     rate = 10 ** rng.uniform(-1.7, 0.3, total)
     mass = count_rate_relation(z, RELATION).log10_mass(rate) + 0.1 * rng.normal(size=total) + 0.05
-    # the images have the detections in another order than the catalogue
-    shuffled = rng.permutation(total)
-    detections = xr.Dataset(
-        {"ra": ("cluster", ra[shuffled]), "dec": ("cluster", dec[shuffled]), "ml_rate": ("cluster", rate[shuffled])},
-        {"cluster": [f"01_{i}" for i in range(total)]},
-    )
-    write_netcdf(detections, folder / "field.nc", "test", provenance("test", {}))
     z[n] = mass[n] = np.nan
-    floats = {"RA": ra, "DEC": dec, "Z": z, "LOGM500": mass, "LOGM500_ERR": 0.14 + 0.02 * rng.normal(size=total)}
+    floats = {
+        "RA": ra,
+        "DEC": dec,
+        "Z": z,
+        "ML_RATE": rate,
+        "LOGM500": mass,
+        "LOGM500_ERR": 0.14 + 0.02 * rng.normal(size=total),
+    }
     floats["LOGM500_REF"] = np.where(np.arange(total) % 3, np.nan, mass + 0.05)
     flags = {"FLAG_RANGE": np.zeros(total), "FLAG_OOD": np.arange(total) % 15 == 1, "FLAG_EDGE": np.zeros(total)}
     columns = floats | {name: value.astype("i2") for name, value in flags.items()}
@@ -178,30 +175,28 @@ def make_field(folder: Path, n: int, rng: np.random.Generator) -> None:
         write_fits(fits.HDUList([fits.PrimaryHDU(), table]), folder / f"masses_{simulated}.fits")
 
 
-def draw(name: str, inputs: Path, svg: Path, png: Path, dpi: int = 60) -> None:
-    """Draw one figure from the files of `make_inputs`."""
-    out = {"svg": svg, "png": png, "dpi": dpi}
+def draw(name: str, inputs: Path, **out: Any) -> Figure:
+    """Return one figure from the files of `make_inputs`, laid out; write it to the files `out`."""
     images = sorted(inputs.glob("images_*.nc"))
-    calls = {
-        "energy_bands": lambda: plot_energy_bands(images, inputs / "split.nc", **out),
-        "sample": lambda: plot_sample(sorted(inputs.glob("truth_*.fits")), inputs / "ensemble.nc", **out),
-        "training": lambda: plot_training(sorted(inputs.glob("member_*.nc")), **out),
-        "predictions": lambda: plot_predictions(inputs / "predictions.nc", **out),
-        "bias": lambda: plot_bias(inputs / "predictions.nc", inputs / "baselines.nc", **out),
-        "observed": lambda: plot_observed(inputs / "masses_True.fits", [inputs / "field.nc"], RELATION, **out),
-        "calibration": lambda: plot_calibration(inputs / "predictions.nc", inputs / "metrics.json", **out),
-        "baselines": lambda: plot_baselines(inputs / "metrics.json", **out),
+    mass = [inputs / "predictions.nc", inputs / "baselines.nc"]
+    arguments: dict[str, list[Any]] = {
+        "energy_bands": [images, inputs / "split.nc", 192.0],
+        "sample": [sorted(inputs.glob("truth_*.fits")), inputs / "ensemble.nc"],
+        "training": [sorted(inputs.glob("member_*.nc"))],
+        "predictions": [inputs / "predictions.nc"],
+        "bias": mass,
+        "bias_supplement": mass,
+        "observed": [inputs / "masses_True.fits", RELATION],
+        "calibration": [inputs / "predictions.nc", inputs / "metrics.json"],
+        "baselines": [inputs / "metrics.json"],
     }
-    calls[name]()
+    return laid_out(getattr(figures, name)(*arguments[name], **out))
 
 
-def caught(monkeypatch: pytest.MonkeyPatch, draw: Callable[[], None]) -> Figure:
-    """Return the figure that `draw` would save."""
-    figures: list[Figure] = []
-    monkeypatch.setattr(style, "save", lambda figure, *_: figures.append(figure))
-    draw()
-    figures[0].draw_without_rendering()
-    return figures[0]
+def laid_out(figure: Figure) -> Figure:
+    """Return a figure after its layout, which makes the labels of ticks."""
+    figure.draw_without_rendering()
+    return figure
 
 
 def texts(figure: Figure) -> list[str]:

@@ -21,7 +21,9 @@ from clustermass.apply.compare_published import (
 )
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
-from clustermass.figures.observed import binned_medians, plot_published_masses
+from clustermass.figures import published_masses
+from clustermass.figures._observed import binned_medians
+from clustermass.figures.output import KINDS
 from clustermass.io.products import CATALOGUE, write_table
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
@@ -169,29 +171,19 @@ def test_simulated_and_observed_are_never_mixed(tmp_path, tables):
     assert not (tmp_path / "comparison.json").exists()
 
 
-def test_the_figure_is_the_same_twice_and_states_numbers_and_caution(tmp_path, tables, monkeypatch):
+def test_the_figure_is_the_same_twice_and_states_numbers_and_caution(tmp_path, tables):
     compare(field(tmp_path, tables), tables.chiu2023)
     for run in "ab":
-        plot_published_masses(
-            tmp_path / "comparison.json", svg=tmp_path / f"{run}.svg", png=tmp_path / f"{run}.png", dpi=60
-        )
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+        figure = published_masses(tmp_path / "comparison.json", **{k: tmp_path / f"{run}.{k}" for k in KINDS})
+    assert all((tmp_path / f"a.{k}").read_bytes() == (tmp_path / f"b.{k}").read_bytes() for k in KINDS)
     assert imread(tmp_path / "a.png")[..., :3].std() > 0.05
-    printed: list[str] = []
-
-    def catch(figure, *_):
-        printed.extend(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
-
-    monkeypatch.setattr("clustermass.figures.style.save", catch)
-    plot_published_masses(tmp_path / "comparison.json", svg=tmp_path / "c.svg", png=tmp_path / "c.png", dpi=60)
-    text = "\n".join(printed)
+    text = "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
     assert f"n = {NUMBER - len(NO_REDSHIFT)}\nmean +0.100 ± 0.000 dex" in text
     assert "agreement is not accuracy" in text
     assert "observed field" in text
     (tmp_path / "comparison.json").write_text("{}")
     with pytest.raises(InputError, match="no readable comparison"):
-        plot_published_masses(tmp_path / "comparison.json", svg=tmp_path / "c.svg", png=tmp_path / "c.png", dpi=60)
+        published_masses(tmp_path / "comparison.json")
 
 
 def test_a_comparison_of_few_clusters_is_drawn(tmp_path, tables):
@@ -211,7 +203,7 @@ def test_a_comparison_of_few_clusters_is_drawn(tmp_path, tables):
     assert content["n"] == {"catalogue": 5, "network": 5, "published": 5, "luminosity": 0, "count_rate": 5}
     assert content["comparisons"]["network_minus_published"]["mean_dex"] is None
     assert "network_minus_luminosity" not in content["comparisons"]
-    plot_published_masses(tmp_path / "comparison.json", svg=tmp_path / "c.svg", png=tmp_path / "c.png", dpi=60)
+    published_masses(tmp_path / "comparison.json", png=tmp_path / "c.png")
     assert (tmp_path / "c.png").stat().st_size > 0
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 # by package name; reading it takes a second
 DISTRIBUTIONS = packages_distributions()
 # imported inside a function that the rule never calls: the mass function, by a figure that wants the AGN counts
-NOT_CALLED = {("figures.sky_validation", "colossus")}
+NOT_CALLED = {("figures._sky_validation", "colossus")}
 
 
 @cache
@@ -88,7 +88,7 @@ def test_files_and_params_of_a_rule_are_the_arguments_of_its_function():
             names = {*rule["input"], *rule["output"], *rule["params"]} - {"step", "code"}
             names |= {"device"} & signature(function).parameters.keys()  # step.py adds it
             if hasattr(function, "__wrapped__"):  # a figure: what draws it does not save it
-                names -= {"svg", "png", "pdf", "dpi"}
+                names -= {"svg", "png", "pdf", "dpi", "style"}
             try:
                 signature(function).bind(**dict.fromkeys(names))
             except TypeError as error:

@@ -7,17 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 from comparison_inputs import BASELINES, content, make_run
-from figures_inputs import caught, texts
+from figures_inputs import laid_out, texts
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from clustermass import figures
 from clustermass.errors import InputError
-from clustermass.figures.baselines import plot_learning_curve
-from clustermass.figures.comparison import plot_comparison
 from clustermass.io.files import write_json
 from clustermass.report.summary import compared, key_figures
 
-PLOTS = {"comparison": plot_comparison, "learning_curve": plot_learning_curve}
+PLOTS = {"comparison": figures.comparison, "learning_curve": figures.learning_curve}
 
 
 @pytest.fixture
@@ -31,8 +30,8 @@ def family(run: tuple[list[Path], list[dict[str, Any]]]) -> tuple[list[Path], li
     return [path for path, _ in pairs], [row for _, row in pairs]
 
 
-def drawn(name: str, paths: Any, rows: Any, monkeypatch: pytest.MonkeyPatch) -> Figure:
-    return caught(monkeypatch, lambda: PLOTS[name](paths, rows, svg=Path("a.svg"), dpi=60))
+def drawn(name: str, paths: Any, rows: Any) -> Figure:
+    return laid_out(PLOTS[name](paths, rows))
 
 
 def marks(axes: Any) -> dict[tuple[float, str], float]:
@@ -86,8 +85,8 @@ def test_further_skies_state_the_training_clusters_of_their_experiment(run: Any)
     assert [row["n_test"] for row in found] == 5 * [395, 4480]
 
 
-def test_each_value_stands_in_its_line_and_panel(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    figure = drawn("comparison", *run, monkeypatch)
+def test_each_value_stands_in_its_line_and_panel(run: Any) -> None:
+    figure = drawn("comparison", *run)
     lines = [place for place in figure.axes[0].get_yticks()]
     rows = compared(*run)
     assert len(lines) == len(rows) == 10
@@ -103,49 +102,59 @@ def test_each_value_stands_in_its_line_and_panel(run: Any, monkeypatch: pytest.M
             assert alone == (row["isolated"][key] if row["isolated"] else None)
 
 
-def test_numbers_samples_and_trainings_are_printed(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    printed = texts(drawn("comparison", *run, monkeypatch))
+def test_numbers_samples_and_trainings_are_printed(run: Any) -> None:
+    printed = texts(drawn("comparison", *run))
     half = 0.1 / 395**0.5
     assert f"0.1440 ± {half:.4f}" in printed
     assert f"{0.144 / BASELINES['ridge_features']:.3f} ± {6 * half:.3f}" in printed
-    assert {"6 networks, 50 epochs, 1972 training clusters", "3 networks, 50 epochs, 250 training clusters"} < set(
-        printed
-    )
-    assert "control (noise images): 1 network, 50 epochs, 1972 training clusters" in printed
+    assert {"6 networks, 50 epochs, 1972 clusters", "3 networks, 50 epochs, 250 clusters"} < set(printed)
+    assert {"blind", "1 network, 50 epochs, 1972 clusters", "control: noise images"} < set(printed)
     assert {"own test set\nn = 395", "further\nn = 4480"} < set(printed)
     assert {"of another sky", "isolated clusters only", "control"} < set(printed)
 
 
-def test_controls_dont_stretch_the_panels(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_controls_dont_stretch_the_panels(run: Any) -> None:
     paths, rows = run
-    with_control = drawn("comparison", paths, rows, monkeypatch)
-    without = drawn("comparison", paths[:-2], rows[:-2], monkeypatch)
+    with_control = drawn("comparison", paths, rows)
+    without = drawn("comparison", paths[:-2], rows[:-2])
     for one, other in zip(with_control.axes, without.axes, strict=True):
         assert one.get_xlim() == other.get_xlim()
     arrows = [key for key in marks(with_control.axes[0]) if key[1] == ">"]
     assert len(arrows) == 4
-    alone = drawn("comparison", paths[-2:], rows[-2:], monkeypatch)
+    alone = drawn("comparison", paths[-2:], rows[-2:])
     assert not [key for key in marks(alone.axes[0]) if key[1] == ">"]
     assert alone.axes[0].get_xlim()[0] < 0.22 < 0.24 < alone.axes[0].get_xlim()[1]
 
 
-def test_too_few_test_clusters_leave_a_line_empty(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_bar_is_whole_and_the_line_of_equal_scatter_is_labelled(run: Any) -> None:
+    figure = drawn("comparison", *run)
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        bars = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 1.2]
+        assert len(bars) > 10
+        assert all(low < min(bar) and max(bar) < high for bar in bars)
+    for axes in figure.axes[1:]:
+        assert 1.0 in axes.get_xticks()
+        assert [text.get_position()[0] for text in axes.texts if text.get_text() == "equal"] == [1]
+
+
+def test_too_few_test_clusters_leave_a_line_empty(run: Any) -> None:
     paths, rows = run
     tiny = json.loads(paths[2].read_text())
     for part in (tiny["test"], tiny["test"]["isolated"], *tiny["ratios"].values()):
         part.update(scatter_dex=None, scatter_dex_ci68=None, value=None, ci68=None)
     tiny["test"]["isolated"]["ratios"] = {}
     write_json(tiny, paths[2])
-    figure = drawn("comparison", paths, rows, monkeypatch)
+    figure = drawn("comparison", paths, rows)
     place = figure.axes[0].get_yticks()[2]
     assert [height for height, _ in marks(figure.axes[0]) if abs(height - place) < 0.4] == []
     assert not any("None" in text or "nan" in text for text in texts(figure))
 
 
-def test_learning_curves_rise_to_the_left_for_each_sample(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    figure = drawn("learning_curve", *family(run), monkeypatch)
+def test_learning_curves_rise_to_the_left_for_each_sample(run: Any) -> None:
+    figure = drawn("learning_curve", *family(run))
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["fiducial: own test set, n = 395", "fiducial: further, n = 4480"]
+    assert titles == ["fiducial: test set of the training sky, n = 395", "fiducial: sky further, n = 4480"]
     for axes, factor in zip(figure.axes, (1.0, 0.99), strict=True):
         curves = {c.get_label(): c.lines[0] for c in axes.containers}
         assert len(curves) == 4
@@ -155,25 +164,25 @@ def test_learning_curves_rise_to_the_left_for_each_sample(run: Any, monkeypatch:
         ridge = curves["ridge regression on hand-made features"].get_ydata()
         np.testing.assert_allclose(ridge, BASELINES["ridge_features"] * (1972 / np.array([250, 1000, 1972])) ** 0.02)
         assert axes.get_xscale() == "log"
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["250", "1000", "1972"][::-1]
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["250", "1,000", "1,972"][::-1]
 
 
-def test_baselines_that_a_size_lacks_are_left_out(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baselines_that_a_size_lacks_are_left_out(run: Any) -> None:
     paths, rows = family(run)
     lacking = json.loads(paths[0].read_text())
     del lacking["baselines"]["count_rate_recalibrated"]
     write_json(lacking, paths[0])
-    own, further = drawn("learning_curve", paths, rows, monkeypatch).axes
+    own, further = drawn("learning_curve", paths, rows).axes
     assert (len(own.containers), len(further.containers)) == (3, 4)
 
 
 def test_nothing_to_compare_is_refused(run: Any, tmp_path: Path) -> None:
     out = {"svg": tmp_path / "a.svg", "dpi": 60}
     with pytest.raises(InputError, match="no experiment to compare"):
-        plot_comparison([], [], **out)
+        figures.comparison([], [], **out)
     paths, rows = family(run)
     with pytest.raises(InputError, match="two experiments that differ only in train_clusters"):
-        plot_learning_curve(paths[:2], rows[:2], **out)
+        figures.learning_curve(paths[:2], rows[:2], **out)
     with pytest.raises(InputError, match="no learning curve"):
-        plot_learning_curve([], [], **out)
+        figures.learning_curve([], [], **out)
     assert not out["svg"].exists()

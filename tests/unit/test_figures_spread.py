@@ -7,18 +7,20 @@ import pytest
 import xarray as xr
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from figures_inputs import caught, texts
+from figures_inputs import laid_out, texts
+from matplotlib.figure import Figure
 
 from clustermass.errors import InputError
-from clustermass.figures.sample import pixels_of
-from clustermass.figures.spread import (
+from clustermass.figures._sample import pixels_of
+from clustermass.figures._spread import (
     brightest_neighbour,
     median_error,
     neighbours,
-    plot_spread,
     sources,
+    spread,
     spreads,
 )
+from clustermass.figures.output import KINDS
 from clustermass.io.fits import write_fits
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
@@ -121,31 +123,28 @@ def paths(folder: Path, catalogues: bool = True) -> dict[str, list[Path]]:
     return {name: sorted(folder.glob(pattern)) for name, pattern in names.items()}
 
 
-def draw(folder: Path, out: Path, catalogues: bool = True) -> tuple[Path, Path]:
+def draw(folder: Path, catalogues: bool = True, **out: Path) -> Figure:
     inputs = {name: folder / f"{name}.nc" for name in ("ensemble", "predictions", "split")}
-    svg, png = out / "spread.svg", out / "spread.png"
-    settings = {"half_width_arcsec": 192.0, "bootstrap": 50, "seed": 1, "dpi": 60}
-    plot_spread(**inputs, **paths(folder, catalogues), svg=svg, png=png, **settings)
-    return svg, png
+    settings = {"half_width_arcsec": 192.0, "bootstrap": 50, "seed": 1}
+    return laid_out(spread(**inputs, **paths(folder, catalogues), **settings, **out))
 
 
-def printed_on(folder: Path, monkeypatch: pytest.MonkeyPatch, catalogues: bool = True) -> str:
-    return "\n".join(texts(caught(monkeypatch, lambda: draw(folder, folder, catalogues))))
-
-
-def test_ends_of_the_test_set_are_drawn_with_their_numbers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    printed = printed_on(folder, monkeypatch)
-    assert "largest spread, 0.300 dex: cluster 02_7" in printed
-    assert r"$\mu_\mathrm{min} = 14.000$, $\mu_\mathrm{max} = 14.300$, ensemble $14.125 \pm 0.150$" in printed
-    assert "smallest spread, 0.000 dex: cluster 01_4" in printed
+def test_ends_of_the_test_set_are_drawn_with_their_numbers(folder: Path) -> None:
+    printed = "\n".join(texts(draw(folder)))
+    assert "differ most: by 0.300 dex ($\\sigma$ = 0.150)\ncluster 02_7" in printed
+    assert "members' $\\log_{10} M$ 14.000 to 14.300" in printed
+    assert "differ least: by 0.000 dex ($\\sigma$ = 0.150)\ncluster 01_4" in printed
     # of 40 test clusters the even ones have a neighbour of 3 times their counts; the far one lies outside the box
     assert "none brighter: n = 20, median" in printed
     assert "a brighter one: n = 20, median" in printed
+    assert {"detected point source", "simulated halo", "seen by the networks"} <= set(printed.split("\n"))
 
 
 def test_same_bytes_twice(folder: Path, tmp_path: Path) -> None:
-    first, second = draw(folder, tmp_path / "a"), draw(folder, tmp_path / "b")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    for run in "ab":
+        draw(folder, **{kind: tmp_path / run / f"spread.{kind}" for kind in KINDS})
+    for kind in KINDS:
+        assert (tmp_path / f"a/spread.{kind}").read_bytes() == (tmp_path / f"b/spread.{kind}").read_bytes(), kind
 
 
 def test_marks_stand_where_the_photons_are(folder: Path) -> None:
@@ -171,13 +170,11 @@ def test_brightest_neighbour_by_hand(folder: Path) -> None:
         brightest_neighbour(folder / "catalogue_01.fits", np.array([77]), 192.0)
 
 
-def test_sky_without_catalogues_shows_spread_against_counts_alone(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sky_without_catalogues_shows_spread_against_counts_alone(folder: Path) -> None:
     table = spreads(*(folder / f"{name}.nc" for name in ("ensemble", "predictions", "split")))
     assert np.isnan(neighbours(table, {"01": None, "02": None}, 192.0)).all()
-    printed = printed_on(folder, monkeypatch, catalogues=False)
-    assert "none brighter" not in printed
+    printed = "\n".join(texts(draw(folder, catalogues=False)))
+    assert "none brighter" not in printed and "detected" not in printed
     assert "n = 40, median" in printed
 
 

@@ -84,11 +84,18 @@ def test_texts_from_a_file_are_shown_as_they_are(text: str) -> None:
 
 def test_captions_state_sample_and_unit() -> None:
     facts = {"smoothed": FACTS}
-    assert "n = 1201 training and 263 test clusters" in render("predictions", facts)
+    assert "of the test set (n = 263);" in render("predictions", facts)
+    assert "the training set (n = 1201)." in render("predictions", facts)
+    assert "scatter 13 % less than masses from the count rate" in render("baselines", facts)
     assert "0.143 dex (33 %)" in render("predictions", facts)
     assert "n = 6 networks, trained on 1201 and validated on 257 clusters" in render("training", facts)
     assert "hold 67 % of the true masses" in render("calibration", facts)
     assert "n = 1201 train + 257 validation + 263 test" in render("sample", facts)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "workflow"])
+def test_a_caption_begins_with_a_title(name: str) -> None:
+    assert re.search(r"^<p><strong>[A-Z][^<]{15,}</strong>", page(name, {"smoothed": FACTS}), re.MULTILINE)
 
 
 def test_front_page_compares_experiments_only_where_there_are_several_rows() -> None:

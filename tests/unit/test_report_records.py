@@ -13,7 +13,7 @@ from ingest_inputs import EVENTS, sky
 from clustermass.apply.catalogue import CataloguePaths, write_catalogue
 from clustermass.cli import main
 from clustermass.errors import InputError
-from clustermass.figures import style
+from clustermass.figures import output
 from clustermass.ingest.user_field import ingest_field
 from clustermass.io.files import write_json
 from clustermass.io.products import MASSES, MEMBERS, FieldFiles, add_history
@@ -56,9 +56,9 @@ def test_what_is_written_is_read_back_whole(tmp_path, suffix):
     assert json.loads(record.further["cosmology"]) == {"h0": 67.74}
 
 
-@style.saved
-def plot_line(values):
-    figure = style.new_figure(2, 2)
+@output.styled
+def line(values, title):
+    figure = output.new_figure(2, 2)
     figure.subplots().plot(json.loads(values.read_text()))
     return figure
 
@@ -66,14 +66,14 @@ def plot_line(values):
 def test_figures_name_what_they_show_and_stay_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("values.json").write_text("[1, 2]")
-    names = [Path(f"{name}.{suffix}") for name in ("one", "two") for suffix in ("svg", "png")]
-    plot_line(Path("values.json"), svg=names[0], png=names[1], dpi=50)
-    plot_line(values=Path("values.json"), svg=names[2], png=names[3], dpi=50)
-    for first, second in (names[0::2], names[1::2]):
+    names = [Path(f"{name}.{suffix}") for name in ("one", "two") for suffix in ("svg", "png", "pdf")]
+    line(Path("values.json"), "(\\ä)", svg=names[0], png=names[1], pdf=names[2], dpi=50)
+    line(values=Path("values.json"), title="(\\ä)", svg=names[3], png=names[4], pdf=names[5], dpi=50)
+    for first, second in zip(names[:3], names[3:], strict=True):
         assert first.read_bytes() == second.read_bytes()
         record = read_record(first)
         assert record.step == "plot_line"
-        assert json.loads(record.parameters) == {"dpi": 50}
+        assert json.loads(record.parameters) == {"dpi": 50, "title": "(\\ä)"}
         assert record.inputs == provenance("", {}, [Path("values.json")])["input_sha256"]
 
 

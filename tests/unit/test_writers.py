@@ -14,6 +14,7 @@ OPENERS = {"open", "ZipFile", "File", "Dataset", "NamedTemporaryFile"}
 #: why a direct writer is none of a result under its final name
 ALLOWED = {
     ("catalogue.py", "_write_ecsv"): "text in memory",
+    ("output.py", "_repr_png_"): "a picture in memory, for notebooks",
     ("pack.py", "unpack"): "a temporary folder that nobody else reads",
     ("download.py", "_save"): "a part that is renamed when it is whole",
     ("report.py", ""): "its log, and beside it what it hands the snakemake that it starts",

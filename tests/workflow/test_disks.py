@@ -11,7 +11,7 @@ from astropy.io import fits
 from clones import RUN, clone, make_results
 from matplotlib.figure import Figure
 
-from clustermass.figures.style import save
+from clustermass.figures.output import save
 from clustermass.io.files import write_json
 from clustermass.io.fits import write_fits
 from clustermass.io.netcdf import read_netcdf, write_netcdf

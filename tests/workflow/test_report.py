@@ -10,7 +10,8 @@ from browser import CHROMIUM, opened
 
 pytestmark = pytest.mark.workflow
 CATEGORIES = {"Comparison", "Observed field", "Results", "Sample", "Training"}
-FIGURES = {"energy_bands", "sample", "training", "predictions", "bias", "spread", "baselines", "calibration"}
+FIGURES = {"energy_bands", "sample", "training", "predictions", "spread", "baselines", "calibration"}
+FIGURES |= {"bias", "bias_supplement"}
 #: an element, style or script that asks for something at another place
 ASKS_OUTSIDE = r"""(?:<(?:script|img|link|iframe)[^>]*\s(?:src|href)=["']?|@import\s+["']?|url\(["']?)(https?:)?//"""
 

@@ -20,6 +20,7 @@ from clustermass.config.bands import joined_edges
 from clustermass.config.resolve import BASE_EXPERIMENT
 from clustermass.config.resolve import DEFAULT_IMAGES
 from clustermass.config.resolve import PUBLISHED_FILES
+from clustermass.config.resolve import choose
 from clustermass.config.validate import check_config
 from clustermass.config.resolve import input_files
 from clustermass.config.resolve import load_config
@@ -184,6 +185,23 @@ def absent_files():
     for field, block in PUBLISHED.items():
         if not Path(block["file"]).is_file():
             yield f"observed.published.{field}: {block['file']}: no such file."
+    yield from wrong_style(config["figures"]["style"])
+
+
+def is_style_file(style):
+    """Return whether the key `figures.style` is the path of a style sheet, and not the name of one of Matplotlib's."""
+    return style.endswith(".mplstyle")
+
+
+def wrong_style(style):
+    """Yield a message if there is no Matplotlib style sheet of this name or path."""
+    if style and is_style_file(style) and not Path(style).is_file():
+        yield f"figures.style: {style}: no such file."
+    elif style and not is_style_file(style):
+        from matplotlib.style import available
+
+        if style not in available:
+            yield f"figures.style: Matplotlib has no style {style!r}.{choose(style, available)}"
 
 
 def fetches_files():

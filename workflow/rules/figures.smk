@@ -1,59 +1,63 @@
-# All figures by name. The entry of a figure holds: the module in clustermass.figures with its function plot_<name>, its
+# All figures by name. The entry of a figure holds: the module in clustermass.figures with its function <name>, its
 # path, its category and title in the report, its input files, and further params. Its caption is report/<name>.rst.
+STYLE = config["figures"]["style"]
+# a style sheet that is a file is an input, so that a change of its content re-runs the figures
+STYLE_FILE = {"style": STYLE} if STYLE and is_style_file(STYLE) else {}
+STYLE_NAME = {"style": STYLE} if STYLE and not STYLE_FILE else {}
 OF_RUN, OF_EXPERIMENT = f"results/{RUN}/figures", f"{EXPERIMENT}/figures"
 OF_FIELD = f"{EXPERIMENT}/observed/{{field}}"
 FIGURES = {
     "comparison": (
-        "comparison",
+        "_comparison",
         f"{OF_RUN}/comparison",
         ("Comparison", "experiments side by side"),
         {"metrics": metrics_of(compared())},
         {"rows": compared()},
     ),
     "learning_curve": (
-        "baselines",
+        "_baselines",
         f"{OF_RUN}/learning_curve",
         ("Comparison", "learning curve"),
         {"metrics": metrics_of(learning_curve())},
         {"rows": learning_curve()},
     ),
     "weighting": (
-        "bias",
+        "_bias",
         f"{OF_RUN}/weighting",
         ("Comparison", "weighted training masses"),
         {"predictions": predictions_of(weighting_pairs())},
         {"rows": weighting_pairs()},
     ),
     "energy_bands": (
-        "sample",
+        "_sample",
         f"{OF_EXPERIMENT}/energy_bands",
         ("Sample", "energy bands"),
         {"images": realizations("images", "experiment"), "split": experiment_split},
-        {},
+        {"half_width_arcsec": preprocessed_half_width},
     ),
     "sample": (
-        "sample",
+        "_sample",
         f"{OF_EXPERIMENT}/sample",
         ("Sample", "sample"),
         {"truth": realizations("truth", "experiment"), "ensemble": f"{EXPERIMENT}/ensemble.nc"},
         {},
     ),
     "training": (
-        "training",
+        "_training",
         f"{OF_EXPERIMENT}/training",
         ("Training", "training"),
         {"members": member_files(".nc")},
         {},
     ),
     "predictions": (
-        "predictions",
+        "_predictions",
         f"{OF_EXPERIMENT}/predictions",
         ("Results", "predictions"),
         {"predictions": f"{EXPERIMENT}/predictions.nc"},
         {},
     ),
     "spread": (
-        "spread",
+        "_spread",
         f"{OF_EXPERIMENT}/spread",
         ("Results", "spread of the members"),
         {
@@ -71,35 +75,42 @@ FIGURES = {
         },
     ),
     "bias": (
-        "bias",
+        "_bias",
         f"{OF_EXPERIMENT}/bias",
         ("Results", "bias"),
         {"predictions": f"{EXPERIMENT}/predictions.nc", "baselines": baselines_of_experiment},
         {},
     ),
+    "bias_supplement": (
+        "_bias",
+        f"{OF_EXPERIMENT}/bias_supplement",
+        ("Results", "bias of the other baselines"),
+        {"predictions": f"{EXPERIMENT}/predictions.nc", "baselines": baselines_of_experiment},
+        {},
+    ),
     "baselines": (
-        "baselines",
+        "_baselines",
         f"{OF_EXPERIMENT}/baselines",
         ("Results", "baselines"),
         {"metrics": f"{EXPERIMENT}/metrics.json"},
         {},
     ),
     "calibration": (
-        "predictions",
+        "_predictions",
         f"{OF_EXPERIMENT}/calibration",
         ("Results", "calibration"),
         {"predictions": f"{EXPERIMENT}/predictions.nc", "metrics": f"{EXPERIMENT}/metrics.json"},
         {},
     ),
     "observed": (
-        "observed",
+        "_observed",
         f"{OF_FIELD}/masses",
         ("Observed field", "masses"),
-        {"masses": f"{OF_FIELD}/masses.fits", "images": realizations("images", "field")},
+        {"masses": f"{OF_FIELD}/masses.fits"},
         {"relation": in_order(config["baselines"]["count_rate_efeds"])},
     ),
     "published_masses": (
-        "observed",
+        "_observed",
         f"{OF_FIELD}/comparison",
         ("Observed field", "beside published masses"),
         {"comparison": f"{OF_FIELD}/comparison.json"},
@@ -118,6 +129,7 @@ for figure, (module, path, (category, title), files, more) in FIGURES.items():
             f"plot_{figure}"
         input:
             **files,
+            **STYLE_FILE,
         output:
             svg=report(
                 f"{path}.svg",
@@ -129,6 +141,7 @@ for figure, (module, path, (category, title), files, more) in FIGURES.items():
                 },
             ),
             png=f"{path}.png",
+            pdf=f"{path}.pdf",
         log:
             f"{folder}/logs/{job}.log",
         benchmark:
@@ -140,7 +153,8 @@ for figure, (module, path, (category, title), files, more) in FIGURES.items():
             runtime=each_try(10),
         params:
             **more,
-            **step(f"figures.{module}.plot_{figure}"),
+            **step(f"figures.{module}.{figure}"),
+            **STYLE_NAME,
             dpi=config["figures"]["dpi"],
         script:
             "../scripts/step.py"

@@ -69,6 +69,7 @@ rule compare_sky:
 use rule step as plot_sky_validation with:
     """Draw the simulated sky beside the published numbers."""
     input:
+        **STYLE_FILE,
         measured="results/validation/measured.nc",
         table="results/validation/sky.json",
     output:
@@ -81,7 +82,8 @@ use rule step as plot_sky_validation with:
     conda:
         "../../envs/figures.yaml"
     params:
-        **step("figures.sky_validation.plot_sky_validation"),
+        **step("figures._sky_validation.sky_validation"),
+        **STYLE_NAME,
         dpi=config["figures"]["dpi"],
 
 

@@ -25,7 +25,7 @@ def all_figures():
                 f"{path}.{{suffix}}",
                 experiment=WEIGHING if "{field}" in path else EXPERIMENTS,
                 field=PUBLISHED if name == "published_masses" else FIELDS,
-                suffix=["svg", "png"],
+                suffix=["svg", "png", "pdf"],
             )
     return list(dict.fromkeys(paths))
 

@@ -319,6 +319,7 @@ class Figures(TypedDict):
     """Settings of the figures."""
 
     dpi: Annotated[int, key("resolution of the png figures [dots per inch]", ge=50, le=1200)]
+    style: Annotated[str | None, key("Matplotlib style on top of ours: its name, or a path that ends in .mplstyle")]
 
 
 class Download(TypedDict):

@@ -1,27 +1,13 @@
-"""Functions that all figures use: style, writing to files, labels, and reading of prediction files.
+"""Style, labels and small drawing functions that all figures share."""
 
-The same data give files with the same bytes. Therefore no time, no random ids and no settings of the user's
-matplotlibrc enter a figure.
-"""
-
-import functools
-import inspect
-import json
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.style import context
 from matplotlib.ticker import MaxNLocator
-
-from clustermass.errors import InputError
-from clustermass.io.files import atomic
-from clustermass.io.netcdf import check_finite, read_netcdf
-from clustermass.io.provenance import provenance
 
 TWO_COLUMNS_IN = 7.1
 #: more points than this are drawn as an image inside the SVG, which keeps the file below about 200 kB
@@ -39,6 +25,9 @@ VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
 GREY = "#7F7F7F"
 LIGHT_GREY = "#D0D0D0"
+# two colours of Tol (2021) that differ from those above
+WINE = "#882255"
+OLIVE = "#999933"
 
 LOOK = {
     "font.family": ["DejaVu Sans"],
@@ -55,7 +44,9 @@ LOOK = {
     **dict.fromkeys(("xtick.direction", "ytick.direction"), "in"),
     **dict.fromkeys(("xtick.top", "ytick.right", "xtick.minor.visible", "ytick.minor.visible"), True),
     "image.cmap": "viridis",
+    "text.hinting": "no_hinting",  # texts have the same width, and figures the same layout, at any resolution
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # text in a PDF can be searched and edited
     "svg.hashsalt": "clustermass",
 }
 
@@ -67,25 +58,26 @@ RESIDUAL = r"$\log_{10} M_\mathrm{pred} - \log_{10} M_\mathrm{true}$ [dex]"
 
 
 class Predictor(NamedTuple):
-    """Label, colour and marker of a predictor of masses."""
+    """Label, colour and marker of a predictor of masses, and whether an observer could use it."""
 
     label: str
     colour: str
     marker: str
+    observable: bool = True
 
 
-#: predictors in the order of figures; luminosities and temperatures are the true ones of the simulation
+#: predictors in the order of legends; luminosities and temperatures are the true ones of the simulation
 PREDICTORS = {
     "network": Predictor("network ensemble", BLUE, "o"),
     "boosted_trees": Predictor("boosted trees on hand-made features", GREEN, "P"),
     "ridge_features": Predictor("ridge regression on hand-made features", SKY_BLUE, "D"),
-    "luminosity_temperature": Predictor("true luminosity and temperature", GREY, "d"),
-    "luminosity_recalibrated": Predictor("true luminosity, recalibrated", ORANGE, "^"),
-    "luminosity_published": Predictor("true luminosity, Chiu et al. 2022", VERMILION, "v"),
-    "luminosity_selected": Predictor("true luminosity, Chiu, with selection", VERMILION, "<"),
     "count_rate_recalibrated": Predictor("count rate, recalibrated", PURPLE, "s"),
     "count_rate_efeds": Predictor("count rate, eFEDS relation", BLACK, "X"),
-    "prior": Predictor("redshift only", LIGHT_GREY, "*"),
+    "prior": Predictor("redshift only", GREY, "*"),
+    "luminosity_temperature": Predictor("true luminosity and temperature", OLIVE, "d", False),
+    "luminosity_recalibrated": Predictor("true luminosity, recalibrated", ORANGE, "^", False),
+    "luminosity_published": Predictor("true luminosity, Chiu et al. 2022", VERMILION, "v", False),
+    "luminosity_selected": Predictor("true luminosity, Chiu, with selection", WINE, "<", False),
 }
 
 
@@ -100,48 +92,9 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
-def saved(draw: Callable[..., Figure]) -> Callable[..., None]:
-    """Decorate a function that returns a figure, so that it writes the figure to files instead.
-
-    The decorated function has further keywords: the paths `svg`, `png` and `pdf`, and `dpi`, the resolution of the PNG.
-    Every file states the function's name, its settings, and the hashes of the input files among its arguments.
-    InputError names an input file that is missing, damaged or of another run, or that holds nothing to draw.
-    """
-
-    @functools.wraps(draw)
-    def draw_and_save(*args: Any, dpi: int, **kwargs: Any) -> None:
-        files: dict[str, Path] = {kind: kwargs.pop(kind) for kind in ("svg", "png", "pdf") if kind in kwargs}
-        inputs, settings = list[Path](), {"dpi": dpi}
-        for key, value in inspect.signature(draw).bind(*args, **kwargs).arguments.items():
-            paths = [value] if isinstance(value, Path) else value
-            if isinstance(paths, list | tuple) and paths and all(isinstance(path, Path) for path in paths):
-                inputs += paths
-            else:
-                settings[key] = value
-        with context(LOOK, after_reset=True):
-            figure = draw(*args, **kwargs)
-            # after the drawing, since that raises an error for missing inputs
-            description = json.dumps(provenance(draw.__name__, settings, inputs), sort_keys=True)
-            save(figure, files, dpi, description)
-
-    return draw_and_save
-
-
-def save(figure: Figure, files: Mapping[str, Path], dpi: int, description: str) -> None:
-    """Write a figure to `files`, by kind (svg, png, pdf), with `description` as metadata and without a date."""
-    metadata = {
-        "svg": {"Date": None, "Description": description},
-        "png": {"Description": description},
-        "pdf": {"CreationDate": None, "Subject": description},
-    }
-    for kind, path in files.items():
-        with atomic(path) as temporary:
-            figure.savefig(temporary, format=kind, dpi=dpi if kind == "png" else RASTER_DPI, metadata=metadata[kind])
-
-
-def new_figure(width_in: float, height_in: float) -> Figure:
-    """Return an empty figure of this size in inches, with matplotlib's constrained layout, without use of pyplot."""
-    return Figure(figsize=(width_in, height_in), layout="constrained")
+def small() -> float:
+    """Return the size of numbers and notes inside panels, in points, which is that of legends."""
+    return float(rcParams["legend.fontsize"])
 
 
 def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> None:
@@ -149,7 +102,14 @@ def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> N
     vertical, horizontal = corner.split()
     place = {"ha": horizontal, "va": "top" if vertical == "upper" else "bottom", "transform": axes.transAxes}
     x, y = 0.96 if horizontal == "right" else 0.04, 0.96 if vertical == "upper" else 0.04
-    axes.text(x, y, text, **{**place, "fontsize": 7, "linespacing": 1.3, "zorder": 0.5, **options})
+    axes.text(x, y, text, **{**place, "fontsize": small(), "linespacing": 1.3, "zorder": 0.5, **options})
+
+
+def nice_ticks(low: float, high: float, number: int) -> list[float]:
+    """Return at most about `number` round values between `low` and `high`."""
+    return [
+        float(tick) for tick in MaxNLocator(number, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high
+    ]
 
 
 def draw_equality(axes: Axes, limits: tuple[float, float], ticks: int | None = None) -> None:
@@ -167,20 +127,6 @@ def common_legend(figure: Figure | SubFigure, columns: int) -> None:
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
-
-
-def read_subset(path: Path, split: str, require: Iterable[str] = ()) -> xr.Dataset:
-    """Return the clusters of a subset (train, val or test) in a file `ensemble.nc` or `predictions.nc`.
-
-    InputError if the subset is empty, or if a mass or a variable in `require` is missing or isn't finite.
-    """
-    names = ["log10_m500c", *require]
-    dataset = read_netcdf(path, require=["split", *names])
-    chosen = dataset.isel(cluster=np.flatnonzero(dataset["split"].values.astype(str) == split))
-    if chosen.sizes["cluster"] == 0:
-        raise InputError(f"{path}: no cluster of the {split} set; the figure can't be drawn. Enlarge the sample.")
-    check_finite(chosen, names, path)
-    return chosen
 
 
 def percent(dex: float) -> float:

@@ -180,6 +180,13 @@ def _from_svg(path: Path) -> Record | None:
     return _record(json.loads(described[0] or "null") if described else None)
 
 
+def _from_pdf(path: Path) -> Record | None:
+    limits.PDF_BYTES.check(path.stat().st_size, path)
+    # the figures' own PDFs hold the text as it is, with a backslash before brackets and backslashes
+    stated = re.search(rb"/Subject \(((?:[^\\()]|\\.)*)\)", path.read_bytes(), re.DOTALL)
+    return _record(json.loads(re.sub(rb"\\(.)", rb"\1", stated[1], flags=re.DOTALL))) if stated else None
+
+
 def _from_weights(path: Path) -> Record | None:
     check_weights_header(path)
     with safe_open(path, framework="numpy") as stream:
@@ -205,6 +212,7 @@ _READERS = {
     ".json": _from_json,
     ".png": _from_png,
     ".svg": _from_svg,
+    ".pdf": _from_pdf,
     ".safetensors": _from_weights,
     ".zip": _from_archive,
 }

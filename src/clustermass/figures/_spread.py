@@ -1,14 +1,17 @@
 """Test clusters on which the members of the ensemble differ most and least, as Fig. 7 of Krippendorf et al. (2023)."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
+from scipy.ndimage import gaussian_filter
 
 from clustermass.arrays import generator
 from clustermass.catalogues.formats import read_table
@@ -16,24 +19,27 @@ from clustermass.dataset.sample import realization_of
 from clustermass.dataset.split import read_split
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.sample import pixels_of
-from clustermass.figures.style import read_subset
+from clustermass.figures._sample import pixels_of
+from clustermass.figures.inputs import subset
+from clustermass.figures.output import new_figure, styled
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, project
 from clustermass.io.files import reading
 from clustermass.io.netcdf import read_netcdf
 
-SPREAD = r"$\mu_\mathrm{max} - \mu_\mathrm{min}$ [dex]"
-MASS = r"\log_{10}(M_{500c}/M_\odot)"
-#: photons in a pixel at which the display of a single band (as in the paper) and of all bands together is clipped
-CLIP, CLIP_ALL = 1, 4
+SPREAD = "spread of the members [dex]"
+#: width of the Gaussian by which images are smoothed for display, in pixels
+SMOOTH = 1.0
 #: number of bins, with equal numbers of clusters, whose medians are drawn against counts
 BINS = 6
-#: size of the page, tops of the two clusters' blocks, side of a large panel, left end of the bands; in inches
-PAGE_IN, TOPS_IN, LARGE_IN, BANDS_IN = (style.TWO_COLUMNS_IN, 8.0), (7.95, 5.15), 2.05, 2.75
 #: clusters without another detection in the box are drawn as if one had this share of their counts
 NONE_AT = 0.02
 DETECTION_COLUMNS = ("ID_SRC", "RA", "DEC", "EXT_LIKE", "ML_CTS")
 HALO_COLUMNS = ("HALO_ID", "RA", "DEC", "R500_ARCMIN")
+
+#: markers of detections and of haloes
+POINT: dict[str, Any] = {"marker": "s", "ls": "", "mec": style.ORANGE, "mfc": "none", "mew": 1.0, "ms": 5}
+EXTENDED: dict[str, Any] = {"marker": "D", "ls": "", "mec": style.VERMILION, "mfc": "none", "mew": 1.2, "ms": 8}
+HALO: dict[str, Any] = {"marker": "+", "ls": "", "mec": style.BLUE, "mew": 1.2, "ms": 6}
 
 #: columns of a catalogue or truth table, (row,) each
 Columns = dict[str, np.ndarray]
@@ -41,8 +47,8 @@ Columns = dict[str, np.ndarray]
 Files = tuple[Path, Path, Path | None]
 
 
-@style.saved
-def plot_spread(
+@styled
+def spread(
     ensemble: Path,
     predictions: Path,
     split: Path,
@@ -53,44 +59,46 @@ def plot_spread(
     seed: int,
     catalogues: Sequence[Path] = (),
 ) -> Figure:
-    """Draw images of the test clusters of largest and smallest spread, and the spread of all test clusters.
+    """Return images of the test clusters of largest and smallest spread, and the spread of all test clusters.
 
     The spread is the difference between the largest and the smallest mass that the members predict. It is drawn against
-    the counts of the brightest neighbour, divided by the cluster's own, and against the cluster's own counts. `images`,
-    `truth` and `catalogues` (if any) have one file for each realization, in the same order. `half_width_arcsec` is half
-    the side of the networks' input images. Errors of medians are from `bootstrap` resamplings of the groups in `split`.
+    the counts of the brightest neighbour divided by the cluster's own; without catalogues, against the cluster's own
+    counts. All data are files of a run. `images`, `truth` and `catalogues` (if any) have one for each realization, in
+    the same order. `half_width_arcsec` is half the side of the networks' input images. Errors of medians are from
+    `bootstrap` resamplings of the groups in `split`.
     """
     table = spreads(ensemble, predictions, split)
     given: Sequence[Path | None] = catalogues or [None] * len(images)
     files = {realization_of(paths[0]): paths for paths in zip(images, truth, given, strict=True)}
     order = np.argsort(table["spread"].values, kind="stable")
-    # fixed positions: with so many panels, an automatic layout isn't reproducible to the last bit
-    figure = Figure(figsize=PAGE_IN)
-    for top, index, name in zip(TOPS_IN, (order[-1], order[0]), ("largest", "smallest"), strict=True):
+    figure = new_figure(style.TWO_COLUMNS_IN, 6.7)
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[2, 1])[:, 0]
+    panels = upper.subplots(1, 2, sharey=True)
+    for axes, index, name in zip(panels, (order[-1], order[0]), ("most", "least"), strict=True):
         row = table.isel(cluster=int(index))
-        draw_extreme(figure, top, row, files[str(row["realization"].item())], half_width_arcsec, name)
+        draw_extreme(axes, row, files[str(row["realization"].item())], half_width_arcsec, name)
+    panels[0].set_ylabel("offset to the North [arcsec]")
+    upper.legend(handles=marks(bool(catalogues)), loc="outside lower center", ncols=3)
     ratio = neighbours(table, {label: catalogue for label, (_, _, catalogue) in files.items()}, half_width_arcsec)
-    left, right = (add_axes(figure, x, 0.5, 3.15, 1.4) for x in (0.5, 3.85))
-    right.sharey(left)
     measured = np.isfinite(ratio)
-    shown = bool(measured.any())
-    left.set_visible(shown)
-    if shown:
-        draw_neighbours(left, table.isel(cluster=measured), ratio[measured], bootstrap, seed)
+    axes = lower.subplots()
+    if measured.any():
+        draw_neighbours(axes, table.isel(cluster=measured), ratio[measured], bootstrap, seed)
         side = f"{half_width_arcsec / 30:.1f}'"
-        left.set_xlabel(f"counts of the brightest other detection\nin the box of {side} × {side} / own counts")
-    draw_trend(right, table)
+        axes.set_xlabel(f"counts of the brightest other detection in the box of {side} × {side} ÷ own counts")
+    else:
+        draw_trend(axes, table)
     if table["spread"].values.max() > 0:  # a single network has no spread
-        left.set_yscale("log")
-    (left if shown else right).set_ylabel(SPREAD)
-    right.tick_params(labelleft=not shown)
+        axes.set_yscale("log")
+    axes.set_ylabel(SPREAD)
+    figure.suptitle("Do the networks disagree where another bright source is near?")
     return figure
 
 
 def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
     """Return predictions of test clusters, with the members' `lowest` and `highest` mu, the `spread` and `group`."""
-    members = read_subset(ensemble, "test", require=["member_mu"])
-    predicted = read_subset(predictions, "test", require=["mu", "sigma_calibrated"])
+    members = subset(ensemble, "test", require=["member_mu"])
+    predicted = subset(predictions, "test", require=["mu", "sigma_calibrated"])
     if not np.array_equal(members["cluster"].values, predicted["cluster"].values):
         raise InputError(f"{predictions}: holds other test clusters than {ensemble}. Delete both and run again.")
     mu = members["member_mu"].transpose("member", "cluster").values
@@ -163,74 +171,51 @@ def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.
     return ratio
 
 
-def add_axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
-    """Add a panel with this lower left corner and size, in inches, and return it."""
-    across, up = PAGE_IN
-    return figure.add_axes((x / across, y / up, width / across, height / up))
-
-
-def draw_extreme(figure: Figure, top: float, row: xr.Dataset, files: Files, half_seen: float, name: str) -> None:
-    """Draw a cluster below `top` (inches): all bands together with marks of sources, and each band alone.
+def draw_extreme(axes: Axes, row: xr.Dataset, files: Files, half_seen: float, name: str) -> None:
+    """Draw a cluster in all bands together, smoothed, with marks of sources.
 
     `row` is the cluster's entry of `spreads`, `half_seen` half the side of the networks' input images in arcsec, and
-    `name` ("largest" or "smallest") begins the title.
+    `name` ("most" or "least") begins the title.
     """
     images, truth, catalogue = files
     cluster = read_netcdf(images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
     pixels, half = pixels_of(cluster)
+    image = gaussian_filter(pixels.sum(axis=0), SMOOTH)
+    extent = (-half, half, -half, half)
+    axes.imshow(image, origin="lower", extent=extent, norm=PowerNorm(0.5, 0, max(image.max(), 1e-9)), cmap="Greys")
+    draw_marks(axes, *sources(cluster, half, truth, catalogue), int(row["halo_id"]), half_seen)
+    axes.set(xlim=(-half, half), ylim=(-half, half), xlabel="offset to the West [arcsec]")
     values = {str(name): variable.values.item() for name, variable in row.variables.items() if variable.size == 1}
-    title = (
-        rf"{name} spread, {values['spread']:.3f} dex: cluster {values['cluster']}, "
-        rf"true ${MASS} = {values['log10_m500c']:.3f}$, $z = {values['redshift']:.3f}$" + "\n"
-        rf"$\mu_\mathrm{{min}} = {values['lowest']:.3f}$, $\mu_\mathrm{{max}} = {values['highest']:.3f}$, "
-        rf"ensemble ${values['mu']:.3f} \pm {values['sigma_calibrated']:.3f}$, "
-        f"{round(float(pixels.sum()))} photons in the box"
+    axes.set_title(
+        rf"differ {name}: by {values['spread']:.3f} dex ($\sigma$ = {values['sigma_calibrated']:.3f})" + "\n"
+        rf"cluster {values['cluster']}, $z = {values['redshift']:.3f}$" + "\n"
+        rf"members' $\log_{{10}} M$ {values['lowest']:.3f} to {values['highest']:.3f}, true {values['log10_m500c']:.3f}"
     )
-    figure.text(0.5, top / PAGE_IN[1], title, ha="center", va="top")
-    below = top - 0.42
-    whole = add_axes(figure, 0.5, below - LARGE_IN, LARGE_IN, LARGE_IN)
-    draw_pixels(whole, pixels.sum(axis=0), half, CLIP_ALL)
-    draw_marks(whole, *sources(cluster, half, truth, catalogue), int(row["halo_id"]), half_seen)
-    whole.set(xlim=(-half, half), ylim=(-half, half))
-    lines = -(-len(pixels) // 5)
-    side = min(0.8, (1.77 - 0.17 * (lines - 1)) / lines)
-    for number, (band, (low, high)) in enumerate(zip(pixels, cluster["band_bounds"].values, strict=True)):
-        line, column = divmod(number, 5)
-        axes = add_axes(figure, BANDS_IN + 0.87 * column, below - 0.12 - side - (side + 0.17) * line, side, side)
-        draw_pixels(axes, band, half, CLIP)
-        axes.set_title(f"{low:.2f}–{high:.2f} keV", fontsize=6.5, pad=2)
-        axes.tick_params(labelbottom=False, labelleft=False)
-    place = (BANDS_IN + 2.14) / PAGE_IN[0], (below - LARGE_IN - 0.27) / PAGE_IN[1]
-    legend = partial(figure.legend, facecolor=style.GREY, frameon=True, borderaxespad=0)
-    legend(*whole.get_legend_handles_labels(), loc="lower center", bbox_to_anchor=place, ncols=3)
-
-
-def draw_pixels(axes: Axes, pixels: np.ndarray, half: float, clip: float) -> None:
-    """Draw an image (y, x) of side 2 x `half` arcsec; pixels above `clip` photons have the same colour."""
-    box = (-half, half, -half, half)
-    axes.imshow(pixels, origin="lower", extent=box, vmin=0, vmax=clip, cmap="inferno", interpolation="none")
-    ticks = 200 * np.round(half / 300) * np.array([-1, 0, 1])
-    axes.set(xticks=ticks, yticks=ticks)
-    axes.minorticks_off()
-    axes.tick_params(color="w", labelsize=6)
 
 
 def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id: int, seen: float) -> None:
     """Mark detections, haloes, R500 of the halo `halo_id`, and the box of side 2 x `seen` that the networks see."""
     if detections is not None:
         extended = detections["EXT_LIKE"] > 0
-        for chosen, marker, size, kind in ((~extended, "s", 3.5, "point"), (extended, "D", 7, "extended")):
-            x, y = (detections[name][chosen] for name in "xy")
-            label = f"detected {kind} source"
-            axes.plot(x, y, marker, ms=size, mec=style.SKY_BLUE, mfc="none", mew=0.7, label=label)
-    axes.plot(haloes["x"], haloes["y"], "+", color=style.GREEN, ms=5, mew=0.9, label="simulated halo")
+        for chosen, look in ((~extended, POINT), (extended, EXTENDED)):
+            axes.plot(detections["x"][chosen], detections["y"][chosen], **look)
+    axes.plot(haloes["x"], haloes["y"], **HALO)
     own = (haloes["HALO_ID"] == halo_id) & np.isfinite(haloes["R500_ARCMIN"])
     for x, y, radius in zip(*(haloes[name][own] for name in ("x", "y", "R500_ARCMIN")), strict=True):
-        axes.add_patch(Circle((x, y), 60 * radius, fill=False, ec="w", lw=0.9, label="its $R_{500c}$"))
-    corner, side = (-seen, -seen), 2 * seen
-    axes.add_patch(Rectangle(corner, side, side, fill=False, ec="w", lw=0.7, ls=":", label="seen by the networks"))
-    axes.set_xlabel("to the West [arcsec]", fontsize=7, labelpad=1)
-    axes.set_ylabel("to the North [arcsec]", fontsize=7, labelpad=1)
+        axes.add_patch(Circle((x, y), 60 * radius, fill=False, ec=style.BLUE, lw=1.2))
+    axes.add_patch(Rectangle((-seen, -seen), 2 * seen, 2 * seen, fill=False, ec=style.BLACK, lw=1.0, ls="--"))
+
+
+def marks(detected: bool) -> list[Line2D]:
+    """Return the entries of the legend, without detections unless there are catalogues."""
+    circle: dict[str, Any] = {"marker": "o", "ls": "", "mec": style.BLUE, "mfc": "none", "mew": 1.2, "ms": 9}
+    looks: list[tuple[str, dict[str, Any]]] = [
+        *([("detected point source", POINT), ("detected extended source", EXTENDED)] if detected else []),
+        ("simulated halo", HALO),
+        ("$R_{500c}$ of the cluster", circle),
+        ("seen by the networks", {"color": style.BLACK, "ls": "--"}),
+    ]
+    return [Line2D([], [], label=label, **look) for label, look in looks]
 
 
 def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap: int, seed: int) -> None:
@@ -238,21 +223,21 @@ def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap:
     spread, group = table["spread"].values, table["group"].values.astype(str)
     axes.set_xscale("log")
     draw_points(axes, np.maximum(ratio, NONE_AT), spread)
-    start, end, lines = NONE_AT / 1.3, max(float(ratio.max()) * 1.5, 3.0), []
+    start, end = NONE_AT / 1.3, max(float(ratio.max()) * 1.5, 3.0)
     sides = ((ratio < 1, "none brighter", (start, 1)), (ratio >= 1, "a brighter one", (1, end)))
-    for chosen, name, ends in sides:
+    for (chosen, name, ends), dashes in zip(sides, ("-", "--"), strict=True):
         if chosen.any():
             median = float(np.median(spread[chosen]))
             error = median_error(spread[chosen], group[chosen], bootstrap, generator(seed, "spread", name))
-            axes.plot(ends, [median, median], color=style.VERMILION, lw=1.6, zorder=4)
             plus_minus = f" ± {error:.4f}" if np.isfinite(error) else ""
-            lines.append(f"{name}: n = {chosen.sum()}, median {median:.4f}{plus_minus} dex")
-    axes.axvline(1, color=style.BLACK, lw=0.7, ls="--")
+            label = f"{name}: n = {chosen.sum()}, median {median:.4f}{plus_minus} dex"
+            axes.plot(ends, [median, median], dashes, color=style.VERMILION, lw=1.8, zorder=4, label=label)
+    axes.axvline(1, color=style.BLACK, lw=0.7, ls=":")
     axes.set_xlim(start, end)
-    axes.set_title("\n".join(lines), fontsize=7)
     # the paper discusses the few largest spreads, which medians don't show
     largest = np.argsort(-spread, kind="stable")[: max(1, spread.size // 50)]
-    style.note(axes, f"{np.sum(ratio[largest] >= 1)} of the {largest.size} largest\nhave a brighter one", "lower right")
+    few = f"{np.sum(ratio[largest] >= 1)} of the {largest.size} largest have a brighter one"
+    axes.legend(loc="lower right", title=few, title_fontsize=style.small(), alignment="left")
 
 
 def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: np.random.Generator) -> float:
@@ -281,4 +266,4 @@ def draw_trend(axes: Axes, table: xr.Dataset) -> None:
 
 def draw_points(axes: Axes, x: np.ndarray, spread: np.ndarray) -> None:
     """Draw the members' spread (dex) of each cluster as a point at `x`."""
-    axes.plot(x, spread, ".", color=style.BLUE, ms=2.2, mew=0, alpha=0.7, rasterized=x.size > style.RASTERISE_ABOVE)
+    axes.plot(x, spread, ".", color=style.BLUE, ms=3.5, mew=0, alpha=0.6, rasterized=x.size > style.RASTERISE_ABOVE)

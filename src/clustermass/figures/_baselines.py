@@ -1,22 +1,24 @@
 """Scatter of the network and of the baselines: on one test set, and against the number of training clusters."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.style import in_order, percent, predictor
-from clustermass.io.files import read_json, reading
+from clustermass.figures.inputs import Block, block, name_of
+from clustermass.figures.output import new_figure, styled
+from clustermass.figures.style import percent, predictor
+from clustermass.io.files import reading
 
 #: predictors in the learning curve: the network, and the baselines that are fitted to its training clusters
 TRAINED = ("network", "boosted_trees", "ridge_features", "count_rate_recalibrated")
+#: heading of a group of predictors -> whether an observer could use them
+GROUPS = {"an observer can:": True, "needs the simulation's truth:": False}
 #: markers of neighbouring predictors are shifted sideways by this share of the curve's width, to be seen side by side
 APART = 0.012
 
@@ -33,36 +35,42 @@ class Metrics(NamedTuple):
     ratios: dict[str, Value]  # the network's scatter divided by that of each baseline
 
 
-@style.saved
-def plot_baselines(metrics: Path) -> Figure:
-    """Draw the scatter of network and baselines, and the ratio of the network's scatter to that of each baseline."""
+@styled
+def baselines(metrics: Block) -> Figure:
+    """Return the scatter of network and baselines, and the ratio of the network's scatter to that of each baseline.
+
+    `metrics` is the content of `metrics.json`.
+    """
     content = read_metrics(metrics)
-    names = in_order(content.scatter)[::-1]
-    figure = style.new_figure(style.TWO_COLUMNS_IN, 1.1 + 0.26 * len(names))
+    lines = in_groups(content.scatter)
+    figure = new_figure(style.TWO_COLUMNS_IN, 1.15 + 0.25 * len(lines))
     scatter, ratio = figure.subplots(1, 2, sharey=True, width_ratios=[1.4, 1])
     scatter.axvline(content.scatter["network"][0], color=style.BLUE, lw=0.7, ls=":", zorder=0)
-    scatter.xaxis.set_major_locator(MaxNLocator(6))
-    draw_values(scatter, names, content.scatter, 0.14)
+    draw_values(scatter, lines, content.scatter, 0.5)
     scatter.set_xlabel("scatter [dex]")
     scatter.tick_params(which="both", top=False)
     scale = percent(1.0)
     upper = scatter.secondary_xaxis("top", functions=(lambda x: scale * np.asarray(x), lambda y: np.asarray(y) / scale))
-    upper.set_xlabel("scatter [% of the mass]")
+    upper.set_xlabel("scatter [% of the mass]; left is better")
     ratio.axvline(1, color=style.BLACK, lw=0.7, zorder=0)
-    draw_values(ratio, names, content.ratios, 0.24)
-    ratio.set_xlabel("scatter of network ÷ of this")
-    scatter.set_yticks(range(len(names)), [predictor(name).label for name in names])
+    draw_values(ratio, lines, content.ratios, 0.75)
+    ratio.set(xlabel="scatter of the network ÷ of this")
+    ratio.set_title("below 1: the network is better")
+    scatter.set_yticks(range(len(lines)), [line if line in GROUPS else predictor(line).label for line in lines])
+    for line, label in zip(lines, scatter.get_yticklabels(), strict=True):
+        label.set_fontweight("bold" if line in (*GROUPS, "network") else "normal")
     for axes in (scatter, ratio):
         axes.tick_params(axis="y", which="both", length=0)
-    scatter.set_ylim(-0.6, len(names) - 0.4)
-    figure.suptitle(f"the same {content.n_test} test clusters for all; bars: 68 % intervals")
+        axes.tick_params(axis="x", which="minor", length=0)
+    scatter.set_ylim(len(lines) - 0.4, -0.6)
+    figure.suptitle(f"Masses of the same {content.n_test} test clusters by each method (bars, ±: 68 % intervals)")
     return figure
 
 
-def read_metrics(path: Path) -> Metrics:
+def read_metrics(metrics: Block) -> Metrics:
     """Return the numbers of `metrics.json` that are drawn; InputError if it lacks a block or the network's scatter."""
-    with reading(path, "metrics"):
-        content = read_json(path, "metrics")
+    with reading(name_of(metrics), "metrics"):
+        content = block(metrics, "metrics")
         rows = {"network": content["test"], **content["baselines"]}
         scatter = {name: (row["scatter_dex"], row.get("scatter_dex_ci68")) for name, row in rows.items()}
         ratios = {
@@ -72,34 +80,46 @@ def read_metrics(path: Path) -> Metrics:
         n_train, n_test = content["n_train"], content["n_test"]
     # the evaluation gives no scatter of fewer than three clusters
     if scatter["network"][0] is None:
-        raise InputError(f"{path}: {n_test} test cluster(s) are too few to compare predictors. Enlarge the sample.")
+        few = f"{n_test} test cluster(s) are too few to compare predictors. Enlarge the sample."
+        raise InputError(f"{name_of(metrics)}: {few}")
     return Metrics(n_train, n_test, scatter, ratios)
 
 
-def draw_values(axes: Axes, names: Sequence[str], values: Mapping[str, Value], room: float) -> None:
-    """Draw value and 68 % interval of each predictor in `names`, from bottom to top, and print the values.
+def in_groups(scatter: Mapping[str, Value]) -> list[str]:
+    """Return the lines of the figure: the heading of each group, then its predictors by increasing scatter."""
+    lines: list[str] = []
+    for heading, observable in GROUPS.items():
+        names = [name for name in scatter if predictor(name).observable is observable]
+        lines += [heading, *sorted(names, key=lambda name: (scatter[name][0] or np.inf, name))] if names else []
+    return lines
 
-    The values are printed at the right edge of the panel, which is widened by `room` times its width.
+
+def draw_values(axes: Axes, lines: Sequence[str], values: Mapping[str, Value], room: float) -> None:
+    """Draw value and 68 % interval of each predictor in `lines`, from top to bottom, and print both.
+
+    The numbers are printed at the right edge of the panel, which is widened by `room` times its width.
     """
-    for place, name in enumerate(names):
+    for place, name in enumerate(lines):
         value, interval = values.get(name, (None, None))
         if value is not None:
             look = predictor(name)
             axes.plot(interval or [value, value], [place, place], color=look.colour, lw=1.3, solid_capstyle="butt")
             axes.plot([value], [place], look.marker, color=look.colour, ms=5)
-            right = partial(axes.text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=7)
-            right(0.98, place, f"{value:.3f}")
+            text = f"{value:.3f}" + (f" ± {(interval[1] - interval[0]) / 2:.3f}" if interval else "")
+            across = axes.get_yaxis_transform()
+            axes.text(0.98, place, text, transform=across, ha="right", va="center", fontsize=style.small())
     low, high = axes.get_xlim()
+    axes.set_xticks(style.nice_ticks(low, high, 4))
     axes.set_xlim(low, high + room * (high - low))
 
 
-@style.saved
-def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str | None]]) -> Figure:
-    """Draw scatter against number of training clusters, with a panel for each family of experiments and test sample.
+@styled
+def learning_curve(metrics: Sequence[Block], rows: Sequence[Mapping[str, str | None]]) -> Figure:
+    """Return scatter against number of training clusters, with a panel for each family of experiments and test sample.
 
-    A family consists of experiments that differ only in their training clusters. Each file of `metrics` has a row with
-    the names `experiment`, `family` and `sky`, the sky of the test sample. In an experiment's first row `sky` is None,
-    which stands for the test set of the training sky.
+    A family consists of experiments that differ only in their training clusters. Each of `metrics`, contents of
+    `metrics.json`, has a row with the names `experiment`, `family` and `sky`, the sky of the test sample. In an
+    experiment's first row `sky` is None, which stands for the test set of the training sky.
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
     trained: dict[str | None, int] = {}
@@ -113,16 +133,17 @@ def plot_learning_curve(metrics: Sequence[Path], rows: Sequence[Mapping[str, str
         )
     columns = min(len(curves), 2)
     lines = -(-len(curves) // columns)
-    figure = style.new_figure(style.TWO_COLUMNS_IN, 0.6 + 2.5 * lines)
+    figure = new_figure(style.TWO_COLUMNS_IN, 0.6 + 2.5 * lines)
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
     for axes, ((family, sky), points) in zip(panels, curves.items(), strict=False):
         points.sort(key=lambda point: point.n_train)
         draw_curves(axes, points)
-        axes.set_title(f"{family}: {sky or 'own test set'}, n = {points[0].n_test}", loc="left")
+        sample = f"sky {sky}" if sky else "test set of the training sky"
+        axes.set_title(f"{family}: {sample}, n = {points[0].n_test}", loc="left")
     for axes in panels[len(curves) :]:
         axes.set_visible(False)
     for axes in panels[::columns]:
-        axes.set_ylabel("scatter [dex]")
+        axes.set_ylabel("scatter [dex]; lower is better")
     style.common_legend(figure, 2)
     return figure
 
@@ -135,7 +156,7 @@ def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
             draw_curve(axes, sizes, [point.scatter[name] for point in points], name, place - (len(TRAINED) - 1) / 2)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(far_apart(sizes)))
-    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(x=0.1)
     axes.set_xlabel("training clusters")

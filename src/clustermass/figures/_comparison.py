@@ -8,25 +8,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import blended_transform_factory
 
 from clustermass.errors import InputError
 from clustermass.figures import style
+from clustermass.figures.output import new_figure, styled
 from clustermass.report.summary import compared
 
 #: key figure -> label of its panel, and digits of its numbers
 PANELS = {
     "scatter_dex": ("scatter [dex]", 4),
-    "over_count_rate": ("scatter ÷ count rate's", 3),
-    "over_ridge": ("scatter ÷ ridge regression's", 3),
+    "over_count_rate": ("scatter ÷ that of the count rate", 3),
+    "over_ridge": ("scatter ÷ that of ridge regression", 3),
 }
 #: height of an experiment's heading, in lines
 HEADING = 0.75
 INCHES = 0.34  # per line
 #: share of a panel's width in which numbers are printed
-NUMBERS = 0.47
+NUMBERS = 0.5
 #: distance from the middle of a line, above it for the values of all clusters and below it for those of isolated ones
 APART = 0.22
 
@@ -34,11 +32,11 @@ APART = 0.22
 Row = Mapping[str, Any]
 
 
-@style.saved
-def plot_comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
-    """Draw scatter and ratios of each experiment on each test sample, with 68 % intervals and printed numbers.
+@styled
+def comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
+    """Return scatter and ratios of each experiment on each test sample, with 68 % intervals and printed numbers.
 
-    `metrics` are files metrics.json; their `rows` are described in `report.summary.compared`.
+    `metrics` are files `metrics.json`; their `rows` are described in `report.summary.compared`.
     """
     if not rows:
         raise InputError("no experiment to compare: name one under experiments.")
@@ -47,7 +45,7 @@ def plot_comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
     first = [not n or row["experiment"] != lines[n - 1]["experiment"] for n, row in enumerate(lines)]
     places = np.arange(len(lines)) + 0.5 + HEADING * np.cumsum(first)
     height = places[-1] + 0.5
-    figure = style.new_figure(style.TWO_COLUMNS_IN, 0.85 + INCHES * height)
+    figure = new_figure(style.TWO_COLUMNS_IN, 1.15 + INCHES * height)
     panels = figure.subplots(1, len(PANELS), sharey=True)
     for axes, (key, (label, digits)) in zip(panels, PANELS.items(), strict=True):
         draw_panel(axes, key, digits, places, lines)
@@ -56,7 +54,8 @@ def plot_comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
     panels[0].set_yticks(places, [f"{row['sky'] or 'own test set'}\nn = {row['n_test']}" for row in lines])
     for n in np.flatnonzero(first):
         draw_heading(panels, places[n] - 0.5 - HEADING, lines[n])
-    figure.legend(handles=legend(lines), loc="outside upper center", ncols=4)
+    figure.suptitle("Scatter of the masses by experiment: left is better (bars, ±: 68 % intervals)")
+    figure.legend(handles=legend(lines), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -84,12 +83,20 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
                 marks["marker"] = ">" if value > inside else "<"
             axes.plot([inside], [y], **marks)
             text = f"{value:.{digits}f} ± {(interval[1] - interval[0]) / 2:.{digits}f}"
-            axes.text(0.98, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=6.5)
-    if key != "scatter_dex":
-        axes.axvline(1, color=style.BLACK, lw=0.7, zorder=0)
+            axes.text(
+                0.98, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=style.small()
+            )
     low, high = ends
     axes.set_xlim(low, high + (high - low) * NUMBERS / (1 - NUMBERS))
-    axes.set_xticks([tick for tick in MaxNLocator(3).tick_values(low, high) if low <= tick <= high])
+    ticks = style.nice_ticks(low, high, 3)
+    ticks = ticks[:: (len(ticks) + 1) // 2 or 1]  # two labels have room
+    if key != "scatter_dex":
+        axes.axvline(1, color=style.BLACK, lw=0.7, zorder=0)
+        across = axes.get_xaxis_transform()
+        axes.text(1, 1.005, "equal", transform=across, ha="center", va="bottom", fontsize=style.small())
+        # the line has a label, and no other label is close to it
+        ticks = [*(tick for tick in ticks if abs(tick - 1) > (high - low) / 6), 1.0]
+    axes.set_xticks(ticks)
     axes.tick_params(axis="y", which="both", length=0)
     axes.tick_params(axis="x", which="minor", length=0)
 
@@ -97,14 +104,16 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
     """Return limits of a panel that contain all intervals and, for ratios, also 1.
 
-    Intervals of controls are left out, unless there are only controls.
+    Controls outside the limits of the others are left out, unless there are only controls.
     """
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]
-    for _, value, interval in (measured for row in shown for measured in values_of(row, key)):
-        ends += value, *interval
+    ends += [end for row in shown for _, value, interval in values_of(row, key) for end in (value, *interval)]
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     margin = 0.08 * (high - low) or 0.05
+    # whole bars of controls whose values are inside
+    inside = [i for row in lines for _, value, i in values_of(row, key) if low - margin <= value <= high + margin]
+    low, high = (f([end, *(e for interval in inside for e in interval)]) for f, end in ((min, low), (max, high)))
     return low - margin, high + margin
 
 
@@ -115,23 +124,16 @@ def look(control: bool, other_sky: bool) -> dict[str, Any]:
 
 
 def draw_heading(panels: Sequence[Axes], top: float, row: Row) -> None:
-    """Draw a grey band above an experiment's lines, with its name and its numbers of networks, epochs and clusters."""
-    for axes in panels:
-        left = 0.0 if axes is panels[0] else -0.02
-        width = 1.0 - left if axes is panels[-1] else 1.2  # over the gap to the next panel, which is drawn later
-        band = Rectangle((left, top), width, HEADING, color="#E4E4E4", lw=0, zorder=3)
-        band.set(transform=axes.get_yaxis_transform(), clip_on=False, in_layout=False)
-        axes.add_patch(band)
+    """Draw a line above an experiment's lines, and its name and numbers of networks, epochs, training clusters."""
     networks = "1 network" if row["n_members"] == 1 else f"{row['n_members']} networks"
-    training = f"{networks}, {row['epochs']} epochs, {row['n_train']} training clusters"
-    if row["control"] != "none":
-        training = f"control ({row['control'].replace('_', ' ')}): {training}"
-    sides = ((panels[0], 0.02, "left", row["experiment"], "bold"), (panels[-1], 0.98, "right", training, "normal"))
-    for axes, place, side, text, weight in sides:
-        across = blended_transform_factory(axes.transAxes, panels[-1].transData)
-        # on the last panel, so that no other band covers it
-        words = panels[-1].text(place, top + HEADING / 2, text, transform=across, ha=side, va="center", weight=weight)
-        words.set(fontsize=7, in_layout=False, zorder=4)
+    training = f"{networks}, {row['epochs']} epochs, {row['n_train']} clusters"
+    control = "" if row["control"] == "none" else f"control: {row['control'].replace('_', ' ')}"
+    texts = (row["experiment"], training, control)
+    for axes, text, weight in zip(panels, texts, ("bold", "normal", "normal"), strict=True):
+        axes.axhline(top, color=style.GREY, lw=0.6)
+        across = axes.get_yaxis_transform()
+        words = axes.text(0.02, top + HEADING / 2, text, transform=across, va="center", weight=weight, zorder=4)
+        words.set(fontsize=style.small(), in_layout=False, bbox={"color": "white", "pad": 0.5})
 
 
 def legend(lines: Sequence[Row]) -> list[Line2D]:

@@ -1,7 +1,6 @@
 """A page of panels that compare a simulated sky with published numbers."""
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ from matplotlib.figure import Figure
 from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.errors import InputError
 from clustermass.figures import style
+from clustermass.figures.inputs import Block, Data, block, dataset, name_of
+from clustermass.figures.output import new_figure, styled
 from clustermass.figures.style import MASS, signed
-from clustermass.io.files import read_json, reading
-from clustermass.io.netcdf import read_netcdf
+from clustermass.io.files import reading
 from clustermass.simulate.sources import counts_above
 from clustermass.sky_validation import statistics
 from clustermass.sky_validation.measure import VARIABLES
@@ -27,38 +27,40 @@ AGN_RATE_OVER_FLUX = 1.38e12
 AGN_NORMALISATION = 6150.0
 #: number of fields whose single points are drawn: more points would hide each other
 FIELDS_DRAWN = 4
+#: demands in the table -> words for them
+DEMANDS = {"must": "required", "aim": "desired"}
 FLUX_LABEL = "flux, 0.5–2 keV [erg/s/cm²]"
 #: options of the points of a scatter plot, and of the markers of simulated means and medians
 POINTS: dict[str, Any] = {"marker": ".", "ls": "", "ms": 1.8, "alpha": 0.4, "mew": 0, "rasterized": True}
 MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew": 0.6}
 
 
-@style.saved
-def plot_sky_validation(measured: Path, table: Path) -> Figure:
-    """Draw the sky in `measured.nc` and published numbers; print how many rows of `sky.json` are within tolerance."""
-    data = read_netcdf(measured, VARIABLES)
+@styled
+def sky_validation(measured: Data, table: Block) -> Figure:
+    """Return a simulated sky beside published numbers, with the number of demands that it meets.
+
+    `measured` and `table` are the contents of `measured.nc` and `sky.json`.
+    """
+    data = dataset(measured, VARIABLES)
     if not statistics.chosen(data, "selected").any():
-        raise InputError(f"{measured}: no selected cluster in it; nothing can be drawn. Enlarge the sky.")
-    figure = style.new_figure(1.4 * style.TWO_COLUMNS_IN, 9.2)
+        raise InputError(f"{name_of(measured)}: no selected cluster in it; nothing can be drawn. Enlarge the sky.")
+    figure = new_figure(1.2 * style.TWO_COLUMNS_IN, 8.8)
     panels = figure.subplots(3, 3)
     for axes, (title, draw) in zip(panels.flat, PANELS.items(), strict=True):
         draw(axes, data)
         axes.set_title(title, loc="left", fontweight="bold")
     label_page(figure, data, table)
-    # the layout takes longer than the drawing, so it is computed once for both files
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
     return figure
 
 
-def label_page(figure: Figure, data: xr.Dataset, table: Path) -> None:
+def label_page(figure: Figure, data: xr.Dataset, table: Block) -> None:
     """Print above the panels how many rows of `table` are within tolerance, and draw a legend below the panels."""
-    with reading(table, "table of the validation"):
-        demands = read_json(table, "table of the validation")["musts"]
-        rows = [(name, demands[name]["number"], len(demands[name]["failed"])) for name in ("must", "aim")]
-    words = " and ".join(f"{number - failed} of {number} {name}s" for name, number, failed in rows)
+    with reading(name_of(table), "table of the validation"):
+        demands = block(table, "table of the validation")["musts"]
+        rows = [(demands[name]["number"], len(demands[name]["failed"]), word) for name, word in DEMANDS.items()]
+    words = " and ".join(f"{number - failed} of {number} {word}" for number, failed, word in rows)
     fields = f"{data.sizes['realization']} fields of {float(data['area'].mean()):.0f} deg²"
-    figure.suptitle(f"The simulated sky ({fields}) and eFEDS: {words} of the table hold")
+    figure.suptitle(f"The simulated sky ({fields}) and eFEDS: {words} agreements hold")
     first = figure.axes[0]
     marks = {
         "simulated, selected clusters (mean of the fields)": first.plot([], [], color=SIMULATED, lw=1.5)[0],
@@ -130,8 +132,8 @@ def draw_masses(axes: Axes, data: xr.Dataset) -> None:
     mass = data["log10_m500c"].values[statistics.chosen(data, "selected")]
     draw_histogram(axes, data, mass, statistics.published_histogram("mass"), SIMULATED)
     axes.set(xlabel=MASS, ylabel="clusters per field and 0.1 dex", xlim=(13, 15))
-    print_medians(axes, mass, statistics.published_quantile("mass", 50).value, 2)
-    style.note(axes, "eFEDS: inferred\nfrom count rates,\nhence narrower")
+    more = "\neFEDS: inferred from count\nrates, hence narrower"
+    print_medians(axes, mass, statistics.published_quantile("mass", 50).value, 2, more)
 
 
 def draw_counts(axes: Axes, data: xr.Dataset) -> None:
@@ -217,7 +219,7 @@ def draw_histogram(
         centre, filled = 0.5 * (real.edges[:-1] + real.edges[1:]), real.counts > 0
         number, error = scale * real.counts, scale * np.sqrt(real.counts)
         axes.errorbar(centre[filled], number[filled], error[filled], fmt="o", color=OBSERVED, ms=3, lw=0.8)
-        axes.set_ylim(0, 1.25 * max(counts.max(), (number + error).max()))
+        axes.set_ylim(0, 1.4 * max(counts.max(), (number + error).max()))
 
 
 def draw_running(axes: Axes, x: np.ndarray, y: np.ndarray, real: Running) -> None:

@@ -1,8 +1,8 @@
 """Bias and scatter of network and baselines in bins of mass, as in Fig. 5 of Krippendorf et al. (2023)."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -13,52 +13,80 @@ from scipy import stats
 
 from clustermass.errors import InputError
 from clustermass.figures import style
-from clustermass.figures.style import PREDICTED_MASS, RESIDUAL, SIGMA, TRUE_MASS, predictor, read_subset, signed
-from clustermass.io.netcdf import check_finite, read_netcdf
+from clustermass.figures.inputs import Data, dataset, name_of, subset
+from clustermass.figures.output import new_figure, styled
+from clustermass.figures.style import PREDICTED_MASS, RESIDUAL, SIGMA, TRUE_MASS, predictor, signed
+from clustermass.io.netcdf import check_finite
 
 BIN_DEX = 0.25
 #: bins with fewer clusters are joined to the neighbouring bin with fewer clusters
 MIN_IN_BIN = 8
-#: predictors that aren't drawn: their bias is so large that all others would look alike
+#: predictors of the figure `bias`; the others are drawn in its supplement, except for the prior, whose bias is so large
+#: that all others would look alike
+MAIN = ("network", "ridge_features", "count_rate_recalibrated", "count_rate_efeds")
 LEFT_OUT = ("prior",)
-#: colour, marker and shift (in bin widths) of an experiment and of the same experiment with weights
-PAIR = ((style.BLUE, "o", -0.15), (style.VERMILION, "D", 0.15))
+#: distance in dex of the markers of neighbouring predictors, which stand in the middle of the bin, and its most
+APART, SHARE = 0.045, 0.7
+#: colour and marker of an experiment and of the same experiment with weights
+PAIR = ((style.BLUE, "o"), (style.VERMILION, "D"))
 #: number of bins of the histograms of a pair
 HISTOGRAM_BINS = 32
 
 
-@style.saved
-def plot_bias(predictions: Path, baselines: Path) -> Figure:
-    """Draw mean residual and scatter of every predictor on the test set, in bins of true and of predicted mass."""
+@styled
+def bias(predictions: Data, baselines: Data) -> Figure:
+    """Return mean residual and scatter of the network and three baselines, in bins of true and of predicted mass.
+
+    `predictions` and `baselines` are the contents of `predictions.nc` and `baselines.nc`. The test set is drawn.
+    """
     mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
+    return draw_bias(mass, {name: residuals[name] for name in residuals if name in MAIN}, sigma)
+
+
+@styled
+def bias_supplement(predictions: Data, baselines: Data) -> Figure:
+    """Return the figure `bias` for the network and the baselines that `bias` doesn't show."""
+    mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
+    left_out = {*MAIN, *LEFT_OUT} - {"network"}
+    return draw_bias(mass, {name: residuals[name] for name in residuals if name not in left_out}, sigma)
+
+
+def draw_bias(mass: np.ndarray, residuals: Mapping[str, np.ndarray], sigma: np.ndarray) -> Figure:
+    """Return a figure of the residuals of each predictor (dex), with the expected bias of a network with `sigma`."""
     predicted = mass + residuals["network"]
-    figure = style.new_figure(style.TWO_COLUMNS_IN, 6.2)
-    by_truth, by_prediction = figure.subplots(2, 2, sharey="row").T
-    for panels, values, label in ((by_truth, mass, TRUE_MASS), (by_prediction, predicted, PREDICTED_MASS)):
+    figure = new_figure(style.TWO_COLUMNS_IN, 5.6)
+    by_truth, by_prediction = figure.subplots(2, 2, sharey="row", sharex="col", height_ratios=[1.25, 1]).T
+    for panels, values, label, title in (
+        (by_truth, mass, TRUE_MASS, "at fixed true mass: regression to the mean"),
+        (by_prediction, predicted, PREDICTED_MASS, "at fixed predicted mass, as in a catalogue"),
+    ):
         edges = mass_bins(values)
         for axes in panels:
-            mark_bins(axes, values, edges, label)
+            mark_bins(axes, edges)
+        print_numbers(panels[0], values, edges)
         draw_all(panels, panels is by_truth, mass, residuals, edges)
         panels[0].axhline(0, color=style.BLACK, lw=0.7)
+        panels[0].set_title(title, pad=16)
+        panels[1].set_xlabel(label)
     draw_expected(by_truth[0], mass, predicted, sigma)
     by_truth[0].set_ylabel("mean " + RESIDUAL)
     by_truth[1].set(ylabel="scatter in the bin [dex]", ylim=(0, None))
-    style.common_legend(figure, 3)
+    style.common_legend(figure, 2)
     return figure
 
 
-def residuals_of_test_set(predictions: Path, baselines: Path) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+def residuals_of_test_set(predictions: Data, baselines: Data) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """Return for the test clusters: true masses, each predictor's residuals, and the network's sigma; (cluster,) each.
 
     Masses are log10(M500c / Msun), residuals and sigma are in dex. InputError if the baselines lack a test cluster.
     """
-    network = read_subset(predictions, "test", require=["mu", "sigma_calibrated"])
-    others = read_netcdf(baselines, require=["mu", "predictor"])
-    check_finite(others, ["mu"], baselines)
+    network = subset(predictions, "test", require=["mu", "sigma_calibrated"])
+    others, place = dataset(baselines, require=["mu", "predictor"]), name_of(baselines)
+    check_finite(others, ["mu"], place)
     missing = ~np.isin(network["cluster"].values, others["cluster"].values)
     if missing.any():
         raise InputError(
-            f"{baselines}: lacks {int(missing.sum())} test cluster(s) of {predictions}, first "
+            f"{place}: lacks {int(missing.sum())} test cluster(s) of {name_of(predictions)}, first "
             f"{network['cluster'].values[missing][0]}. Delete both and run again."
         )
     true = network["log10_m500c"].values
@@ -84,7 +112,7 @@ def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarra
     """Draw the bias of a perfect prediction in bins of true mass; print the measured and the expected slope."""
     edges = mass_bins(mass)
     steps = np.tile(expected_bias(mu, sigma, edges), (2, 1))
-    label = "expected of a perfect network"
+    label = "network, if it were perfect: expected regression to the mean"
     axes.plot([edges[:-1], edges[1:]], steps, color=style.BLACK, lw=1.6, zorder=5, label=label)
     if np.unique(mass).size > 1:
         # slope of the residual with true mass, whose variance is var(mu) + mean sigma^2
@@ -95,20 +123,28 @@ def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarra
 
 
 def draw_all(
-    panels: np.ndarray, by_truth: bool, mass: np.ndarray, residuals: dict[str, np.ndarray], edges: np.ndarray
+    panels: np.ndarray, by_truth: bool, mass: np.ndarray, residuals: Mapping[str, np.ndarray], edges: np.ndarray
 ) -> None:
     """Draw bias (first panel) and scatter (second panel) of every predictor in bins of true or of predicted mass."""
-    names = style.in_order(name for name in residuals if name not in LEFT_OUT)
-    offsets = np.linspace(-0.36, 0.36, len(names)) if len(names) > 1 else np.zeros(1)
-    for name, offset in zip(names, offsets, strict=True):
+    names = style.in_order(residuals)
+    for name, place in zip(names, places(edges, names), strict=True):
         # masses of other predictors outside the bins are counted in the outermost bins
         by = mass if by_truth else np.clip(mass + residuals[name], edges[0], np.nextafter(edges[-1], 0))
         look, lead = predictor(name), name == "network"
         sizes = {"ms": 5, "elinewidth": 1.3, "zorder": 4} if lead else {"ms": 3.5, "elinewidth": 0.8, "zorder": 3}
         statistics = binned(by, residuals[name], edges)
         for axes, (value, error) in zip(panels, (statistics[:2], statistics[2:]), strict=True):
-            places = 0.5 * (edges[:-1] + edges[1:]) + offset * np.diff(edges)
-            axes.errorbar(places, value, error, fmt=look.marker, color=look.colour, label=look.label, **sizes)
+            axes.errorbar(place, value, error, fmt=look.marker, color=look.colour, label=look.label, **sizes)
+
+
+def places(edges: np.ndarray, names: Collection[str]) -> np.ndarray:
+    """Return where the markers of each name stand, (name, bin): side by side in the middle of each bin.
+
+    Wide bins don't spread them, since that would look like a trend of mass within the bin.
+    """
+    apart = min(APART, SHARE * BIN_DEX / len(names))
+    shift = apart * (np.arange(len(names)) - (len(names) - 1) / 2)
+    return np.asarray(0.5 * (edges[:-1] + edges[1:]) + shift[:, None])
 
 
 def mass_bins(mass: np.ndarray) -> np.ndarray:
@@ -141,40 +177,45 @@ def binned(mass: np.ndarray, residual: np.ndarray, edges: np.ndarray) -> np.ndar
     return np.array(columns).T
 
 
-def mark_bins(axes: Axes, mass: np.ndarray, edges: np.ndarray, label: str) -> None:
-    """Shade every other bin, print above each bin how many clusters it holds, and label the axis."""
-    across = axes.get_xaxis_transform()
-    for index, n in enumerate(np.histogram(mass, edges)[0]):
-        low, high = edges[index : index + 2]
-        if index % 2 == 0:
-            axes.axvspan(low, high, color=style.LIGHT_GREY, alpha=0.3, lw=0)
-        number = f"{n}" if index else f"n = {n}"
-        axes.text(0.5 * (low + high), 1.01, number, transform=across, ha="center", va="bottom", fontsize=7)
-    axes.set(xlim=edges[[0, -1]], xlabel=label)
+def mark_bins(axes: Axes, edges: np.ndarray) -> None:
+    """Shade every other bin of mass."""
+    for low, high in itertools.islice(itertools.pairwise(edges), 0, None, 2):
+        axes.axvspan(low, high, color=style.LIGHT_GREY, alpha=0.3, lw=0)
+    axes.set_xlim(edges[0], edges[-1])
     axes.xaxis.set_major_locator(MultipleLocator(0.5))
     axes.xaxis.set_minor_locator(MultipleLocator(BIN_DEX))
 
 
-@style.saved
-def plot_weighting(predictions: Sequence[Path], rows: Sequence[Mapping[str, str]]) -> Figure:
-    """Draw residuals and sigma of pairs of experiments on the same test clusters (Figs. 5 and 8 of the paper).
+def print_numbers(axes: Axes, mass: np.ndarray, edges: np.ndarray) -> None:
+    """Print the number of clusters above each bin."""
+    write = partial(axes.text, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=style.small())
+    for index, n in enumerate(np.histogram(mass, edges)[0]):
+        write(0.5 * (edges[index] + edges[index + 1]), 1.01, f"{n}" if index else f"n = {n}")
 
-    The experiments of a pair differ in their weights in training. Each file of `predictions` has a row with the name
-    `experiment` and its `weighting`. In each pair the experiment without weights comes first.
+
+@styled
+def weighting(predictions: Sequence[Data], rows: Sequence[Mapping[str, str]]) -> Figure:
+    """Return residuals and sigma of pairs of experiments on the same test clusters (Figs. 5 and 8 of the paper).
+
+    The experiments of a pair differ in their weights in training. Each of `predictions`, contents of
+    `predictions.nc`, has a row with the name `experiment` and its `weighting`. In each pair the experiment without
+    weights comes first.
     """
     if not rows or len(rows) % 2 or len(rows) != len(predictions):
         raise InputError("no pair of experiments that differ in weighting alone.")
-    tables = [read_subset(path, "test", require=["mu", "sigma_calibrated"]) for path in predictions]
+    tables = [subset(one, "test", require=["mu", "sigma_calibrated"]) for one in predictions]
     names = [f"{row['experiment']} (weighting: {row['weighting'].replace('_', ' ')})" for row in rows]
     pairs = len(rows) // 2
-    figure = style.new_figure(style.TWO_COLUMNS_IN, 0.2 + 3.0 * pairs)
-    for block, start in zip(figure.subfigures(pairs, 1, squeeze=False)[:, 0], range(0, len(rows), 2), strict=True):
+    figure = new_figure(style.TWO_COLUMNS_IN, 0.2 + 2.9 * pairs)
+    for part, start in zip(figure.subfigures(pairs, 1, squeeze=False)[:, 0], range(0, len(rows), 2), strict=True):
         plain, weighted = tables[start : start + 2]
         if not np.array_equal(plain["cluster"].values, weighted["cluster"].values):
-            raise InputError(f"{predictions[start + 1]}: holds other test clusters than {predictions[start]}.")
-        draw_pair(block.subplots(1, 3, width_ratios=[1.5, 1, 1]), (plain, weighted), names[start : start + 2])
-        block.suptitle(f"the same test clusters, n = {plain.sizes['cluster']}")
-        style.common_legend(block, 2)
+            raise InputError(
+                f"{name_of(predictions[start + 1])}: holds other test clusters than {name_of(predictions[start])}."
+            )
+        draw_pair(part.subplots(1, 3, width_ratios=[1.5, 1, 1]), (plain, weighted), names[start : start + 2])
+        part.suptitle(f"Training with and without weights, the same {plain.sizes['cluster']} test clusters")
+        style.common_legend(part, 2)
     return figure
 
 
@@ -184,13 +225,13 @@ def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[
     residuals = [(table["mu"] - table["log10_m500c"]).values for table in tables]
     sigmas = [table["sigma_calibrated"].values for table in tables]
     edges = mass_bins(truth)
-    mark_bins(panels[0], truth, edges, TRUE_MASS)
+    mark_bins(panels[0], edges)
+    print_numbers(panels[0], truth, edges)
     panels[0].axhline(0, color=style.BLACK, lw=0.7)
-    for residual, name, (colour, marker, shift) in zip(residuals, names, PAIR, strict=True):
+    for residual, name, (colour, marker), place in zip(residuals, names, PAIR, places(edges, names), strict=True):
         mean, error, _, _ = binned(truth, residual, edges)
-        places = 0.5 * (edges[:-1] + edges[1:]) + shift * np.diff(edges)
-        panels[0].errorbar(places, mean, error, fmt=marker, color=colour, elinewidth=1.0, label=name)
-    panels[0].set_ylabel("mean " + RESIDUAL)
+        panels[0].errorbar(place, mean, error, fmt=marker, color=colour, elinewidth=1.0, label=name)
+    panels[0].set(xlabel=TRUE_MASS, ylabel="mean " + RESIDUAL)
     draw_distributions(panels[1], residuals, [f"bias {signed(r.mean())}, scatter {r.std():.3f}" for r in residuals])
     panels[1].axvline(0, color=style.GREY, lw=0.7, ls=":")
     panels[1].set(xlabel=RESIDUAL, ylabel="test clusters")
@@ -202,6 +243,8 @@ def draw_distributions(axes: Axes, values: Sequence[np.ndarray], texts: Sequence
     """Draw histograms of both experiments in the same bins; above them print each experiment's text in its colour."""
     low, high = np.min(values), np.max(values)
     edges = np.linspace(low, max(high, low + 1e-3), HISTOGRAM_BINS + 1)
-    for number, (each, text, (colour, _, _)) in enumerate(zip(values, texts, PAIR, strict=True)):
+    for number, (each, text, (colour, _), fill) in enumerate(zip(values, texts, PAIR, (0.25, 0.0), strict=True)):
+        axes.hist(each, bins=edges.tolist(), color=colour, alpha=fill)
         axes.hist(each, bins=edges.tolist(), histtype="step", color=colour, lw=1.1)
-        axes.text(0.5, 1.02 + 0.07 * number, text, transform=axes.transAxes, ha="center", color=colour, fontsize=7)
+        write = partial(axes.text, transform=axes.transAxes, ha="center", fontsize=style.small())
+        write(0.5, 1.02 + 0.07 * number, text, color=colour)

@@ -1,0 +1,101 @@
+"""Making and writing of figures.
+
+The same data give files with the same bytes. Therefore no time, no random ids and no settings of the user's
+matplotlibrc enter a figure.
+"""
+
+import functools
+import inspect
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backend_bases import RendererBase
+from matplotlib.figure import Figure
+from matplotlib.style import context
+
+from clustermass.figures.style import LOOK, RASTER_DPI
+from clustermass.io.files import atomic
+from clustermass.io.provenance import provenance
+
+#: kinds of files that a figure is written to
+KINDS = ("svg", "png", "pdf")
+#: resolution of figures in notebooks, and of PNG files unless it is given; dots per inch
+DPI = 150
+
+
+class StyledFigure(Figure):
+    """A figure that is always drawn with the settings that it was made with, and that notebooks show."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Keep the current settings of matplotlib."""
+        self._settings = {name: value for name, value in matplotlib.rcParams.items() if name != "backend"}
+        super().__init__(*args, **kwargs)
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw the figure. Some ticks are made only now, hence the settings."""
+        with matplotlib.rc_context(self._settings):
+            super().draw(renderer)
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.savefig(stream, format="png", dpi=DPI)
+        return stream.getvalue()
+
+
+def new_figure(width_in: float, height_in: float, layout: str | None = "constrained") -> Figure:
+    """Return an empty figure of this size in inches, without use of pyplot."""
+    return StyledFigure(figsize=(width_in, height_in), layout=layout)
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Decorate a function that returns a figure, so that it draws in our style and, if asked, writes the figure.
+
+    The decorated function has further keywords: the paths `svg`, `png` and `pdf` of files to write; `dpi`, the
+    resolution of the PNG; and `style`, the name or path of a Matplotlib style sheet, which is applied on top of ours.
+    Every file states the function's name, its settings, and the hashes of the input files among its arguments.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args: Any, dpi: int = DPI, style: str | Path | None = None, **kwargs: Any) -> Figure:
+        files = {kind: Path(kwargs.pop(kind)) for kind in KINDS if kind in kwargs}
+        with context([LOOK, *([style] if style else [])], after_reset=True):
+            figure = draw(*args, **kwargs)
+            if files:
+                arguments = inspect.signature(draw).bind(*args, **kwargs).arguments
+                # after the drawing, since that raises an error for missing inputs
+                save(figure, files, dpi, describe(draw.__name__, {**arguments, "dpi": dpi, "style": style}))
+        return figure
+
+    return drawn
+
+
+def describe(name: str, arguments: Mapping[str, Any]) -> str:
+    """Return the provenance of the figure `name` as JSON: input files, and arguments that aren't files or data."""
+    inputs, settings = list[Path](), dict[str, Any]()
+    for key, value in arguments.items():
+        paths = value if isinstance(value, list | tuple) else [value]
+        if paths and all(isinstance(path, Path) for path in paths):
+            inputs += paths
+        elif value is not None and not hasattr(value, "dtypes") and not hasattr(value, "colnames"):
+            settings[key] = value
+    return json.dumps(provenance(f"plot_{name}", settings, inputs), sort_keys=True)
+
+
+def save(figure: Figure, files: Mapping[str, Path], dpi: int, description: str) -> None:
+    """Write a figure to `files`, by kind (svg, png, pdf), with `description` as metadata and without a date."""
+    metadata = {
+        "svg": {"Date": None, "Description": description},
+        "png": {"Description": description},
+        "pdf": {"CreationDate": None, "Subject": description},
+    }
+    # the layout takes longer than the drawing, so it is computed once for all files; one pass can leave labels cut
+    for _ in range(2):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for kind, path in files.items():
+        with atomic(path) as temporary:
+            figure.savefig(temporary, format=kind, dpi=dpi if kind == "png" else RASTER_DPI, metadata=metadata[kind])
