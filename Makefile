@@ -31,6 +31,7 @@ paper: environment
 
 release: environment
 	@$(BIN)/python workflow/run.py --cores $(CORES) --configfile config/release.yaml $(CONFIG) -- release
+	@echo "Made: src/clustermass/ensemble/released.zip, and docs/released_ensemble.md. Look at its numbers, then commit both."
 
 wheel: environment
 	@.uv/bin/uv build --quiet --wheel && ls dist/*.whl
