@@ -6,13 +6,14 @@ import pytest
 import yaml
 
 from clustermass.config.resolve import load_config, merge
-from clustermass.report.estimate import Costs, measured_costs, seconds, size, work_of
+from clustermass.report.estimate import Costs, Measured, measured_costs, seconds, size, work_of
 from clustermass.report.plan import Job, described, finished_runs, reasons
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = load_config([ROOT / "config" / "config.yaml"])
 TEST = load_config([ROOT / "config" / "config.yaml", ROOT / "config" / "test.yaml"])
 NOTHING = Costs({}, {})
+WORK = 20 * 2 * 4 * 16**2  #: of a training of the test run: deg2, realizations, epochs, pixels
 PARAMS = "Params have changed since last execution: Union of exclusive params before and now across all output: "
 
 
@@ -42,21 +43,22 @@ def lines(jobs, config, base, measured=NOTHING, cores=2):
     return "\n".join(described(jobs, config, cores, measured, base))
 
 
-def test_work_is_the_area_of_a_sky_and_for_trainings_times_epochs_realizations_and_networks():
+def test_work_is_the_area_of_a_sky_and_for_trainings_times_epochs_realizations_pixels_and_networks():
     assert work_of(Path("skies/tiny/01/events.fits"), TEST) == 20
     assert work_of(Path("skies/embedded/01/events.fits"), TEST) == 140
-    assert work_of(Path("test/fiducial/benchmarks/train_member_07.tsv"), TEST) == 20 * 2 * 4
-    assert work_of(Path("test/fiducial/benchmarks/train_members_05_09.tsv"), TEST) == 5 * 20 * 2 * 4
+    assert work_of(Path("test/fiducial/benchmarks/train_member_07.tsv"), TEST) == WORK
+    assert work_of(Path("test/fiducial/benchmarks/train_members_05_09.tsv"), TEST) == 5 * WORK
     assert work_of(Path("test/fiducial/benchmarks/evaluate.tsv"), TEST) == 1
 
 
 def test_costs_grow_with_the_work_but_not_the_start_of_a_job(finished):
     costs = [Costs.of(TEST, *measured_costs(TEST, finished / "results"))]
-    assert seconds("train_member", 160, costs) == 20
-    assert seconds("train_member", 1600, costs) == 8 + 12 * 10  # 8 s to start
+    assert seconds("train_member", WORK, costs) == 20
+    assert seconds("train_member", 10 * WORK, costs) == 8 + 12 * 10  # 8 s to start
     assert seconds("simulate_realization", 140, costs) == 2 + 10 * 7
     assert seconds("plot_observed", 1, costs) == 3  # too short for its CPU time to be measured
     assert seconds("never_run", 1, costs) is None
+    assert seconds("evaluate_sky", 1, [Costs({"evaluate": [Measured(1, 5)]}, {})]) == 5
     assert size(Path("results/skies/embedded/07/events.fits"), 140, costs) == 7 * 4_000_000
     assert size(Path("results/test/never.nc"), 1, costs) is None
 
@@ -68,7 +70,7 @@ def test_of_several_runs_the_one_with_similar_work_counts():
     ))  # fmt: skip
     default_work = work_of(Path("default/fiducial/benchmarks/train_member_00.tsv"), DEFAULT)
     assert seconds("train_member", default_work, [small, large]) == 30
-    assert seconds("train_member", 160, [small, large]) == 10
+    assert seconds("train_member", WORK, [small, large]) == 10
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_a_change_is_shown_by_key_with_steps_time_and_disk(finished):
     text = lines([*anew, job("evaluate", "test/fiducial/metrics.json")], config, finished)
     assert "Changed since results/test was finished:\n  training.recipes.clustermass.epochs: 4 -> 8\n3 jobs" in text
     assert "  train_member     2      64 s  settings changed\n" in text  # 8 + 2 * 12 each
-    assert "Time: about 32 s on 2 free cores, and 1 jobs of unknown cost. This is an estimate" in text
+    assert "Time: about 32 s on 2 free cores, without jobs of unknown cost (1). This is an estimate" in text
     assert "WARNING" not in text
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from clustermass.config.resolve import realization_names, resolve_experiment, resolve_sky
+from clustermass.config.resolve import realization_names, resolve_experiment, resolve_sky, side_pixels
 from clustermass.report.summary import benchmark_files, folders_of, read_benchmark, step_namer
 
 if TYPE_CHECKING:
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 #: seconds of a job that don't grow with its work: start of Python, imports, and for trainings compiling the network
 _START_S, _START_TRAINING_S = 2.0, 8.0
 _TRAINING = "train_member"
+#: step of a test sky -> step of the training sky that does the same, for runs without test skies
+_SIMILAR = {
+    "extend_split": "split_sample",
+    "predict_sky": "infer_observed",
+    "fit_baselines_for_sky": "fit_baselines",
+    "score_ood_of_sky": "score_ood",
+    "evaluate_sky": "evaluate",
+}
 #: area that is assumed for a field of the user, whose own is not in the configuration
 _UNKNOWN_DEG2 = 140.0
 #: folders whose files are named after a member, sky or preprocessing
@@ -82,8 +90,8 @@ def work_of(path: Path, config: Config) -> float:
     """Return the amount of work of a job or file, in units that compare jobs of one step with each other.
 
     For files in `skies` this is the area of the field in square degrees, and for trainings the area of all
-    realizations, times the epochs, times the number of networks of the job; for all else it is 1. `path` is relative
-    to the folder `results`.
+    realizations, times the epochs, times the pixels of an image, times the number of networks of the job; for all else
+    it is 1. `path` is relative to the folder `results`.
     """
     folder, name = path.parts[:2]
     if folder == "skies":
@@ -95,7 +103,8 @@ def work_of(path: Path, config: Config) -> float:
     realizations = len(realization_names(resolve_sky(config["skies"], sky)))
     first, last = (re.findall(r"\d+", path.stem) * 2)[:2]
     epochs = config["training"]["recipes"][experiment["recipe"]]["epochs"]
-    return _area(config, sky) * realizations * epochs * (int(last) - int(first) + 1)
+    pixels = side_pixels(config["preprocessing"][experiment["preprocessing"]]) ** 2
+    return _area(config, sky) * realizations * epochs * pixels * (int(last) - int(first) + 1)
 
 
 def _area(config: Config, sky: str) -> float:
@@ -121,20 +130,20 @@ def seconds(step: str, work: float, costs: Sequence[Costs]) -> float | None:
         fixed = min(start, one.value)
         return fixed + (one.value - fixed) * work / one.work
 
-    return _median([one.seconds[step] for one in costs if step in one.seconds], work, scaled)
+    for name in (step, _SIMILAR.get(step)):
+        if name and (groups := [one.seconds[name] for one in costs if name in one.seconds]):
+            return _median(groups, work, scaled)
+    return None
 
 
 def size(path: Path, work: float, costs: Sequence[Costs]) -> float | None:
     """Return the estimated bytes of a file, as `seconds` does; None if no file of its kind is known."""
     for kind in kinds(path):
-        groups = [one.bytes[kind] for one in costs if kind in one.bytes]
-        if groups:
+        if groups := [one.bytes[kind] for one in costs if kind in one.bytes]:
             return _median(groups, work, lambda one: one.value * work / one.work)
     return None
 
 
-def _median(groups: Sequence[Sequence[Measured]], work: float, scaled: Callable[[Measured], float]) -> float | None:
-    if not groups:
-        return None
+def _median(groups: Sequence[Sequence[Measured]], work: float, scaled: Callable[[Measured], float]) -> float:
     closest = min(groups, key=lambda group: abs(math.log(group[0].work / work)))
     return median(map(scaled, closest))

@@ -119,10 +119,11 @@ def _steps(jobs: Sequence[Job], config: Config, costs: Sequence[Costs], cores: i
         why = ", ".join(dict.fromkeys(reason for job in some for reason in reasons(job, base)))
         yield f"  {step:<{width}}  {len(some):>4}  {_duration(sum(known)) if known else '?':>8}  {why}"
     known = [time for time in times.values() if time is not None]
-    unknown = "" if len(known) == len(jobs) else f", and {len(jobs) - len(known)} jobs of unknown cost"
+    unknown = "" if len(known) == len(jobs) else f", without jobs of unknown cost ({len(jobs) - len(known)})"
+    wall = _duration(max(sum(known) / cores, *known, 0))
     yield (
-        f"Time: about {_duration(max(sum(known) / cores, *known, 0))} on {cores} free cores{unknown}. This is an "
-        "estimate from earlier jobs of the same steps, scaled by the area of the skies and the number of epochs."
+        f"Time: about {wall} on {cores} free core{'s' * (cores > 1)}{unknown}. This is an estimate from earlier jobs "
+        "of the same steps, scaled by area, epochs and pixels; other networks take another time."
     )
     yield _disk(jobs, config, costs, base)
 
