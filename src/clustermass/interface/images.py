@@ -17,7 +17,7 @@ from clustermass.config.models import Images
 from clustermass.config.resolve import choose, default_config, merge
 from clustermass.config.validate import check_block
 from clustermass.errors import InputError
-from clustermass.interface.inputs import Catalogue, Events, Exposure, as_files
+from clustermass.interface.inputs import Catalogue, Events, Exposure, PathLike, as_files
 from clustermass.io.netcdf import VARIABLES
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class ImagesAccessor:
     def __init__(self, images: xr.Dataset) -> None:
         self._images = images
 
-    def plot(self, clusters: list[str] | None = None) -> Figure:
-        """Return a figure of these clusters, at most of the 12 with the most counts."""
+    def plot(self, clusters: list[str] | None = None, style: PathLike | None = None) -> Figure:
+        """Return a figure of these clusters, by default of the 12 with the most counts; `style` is a style sheet."""
         from clustermass.interface.plots import images_figure
 
-        return images_figure(self._images, clusters)
+        return images_figure(self._images, clusters, style=style)

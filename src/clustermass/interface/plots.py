@@ -8,12 +8,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.style import context
 from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 
 from clustermass.config.resolve import default_config
 from clustermass.figures import style
+from clustermass.figures.output import new_figure, styled
 
 if TYPE_CHECKING:
     from clustermass.interface.posterior import Posterior
@@ -24,13 +24,13 @@ MOST, COLUMNS = 12, 4
 SMOOTH_ARCSEC = 18.0
 
 
-@context(style.LOOK, after_reset=True)
+@styled
 def posterior_figure(posterior: Posterior, truth: float | None = None) -> Figure:
     """Return the density of a posterior with its median and central 68 %, and that of each network."""
     low, median, high = posterior.quantile([0.16, 0.5, 0.84])
     lowest, highest = posterior.quantile([1e-4, 1 - 1e-4])
     mass = np.linspace(lowest, highest, 400)
-    figure = Figure((style.TWO_COLUMNS_IN / 2, 2.6), layout="constrained")
+    figure = new_figure(style.TWO_COLUMNS_IN / 2, 2.6)
     axes = figure.subplots()
     networks = axes.plot(mass, norm.pdf(mass[:, None], posterior.mu, posterior.sigma), color=style.GREY, lw=0.4)
     networks[0].set_label("each network")
@@ -48,24 +48,30 @@ def posterior_figure(posterior: Posterior, truth: float | None = None) -> Figure
     return figure
 
 
-@context(style.LOOK, after_reset=True)
+@styled
 def images_figure(images: xr.Dataset, clusters: list[str] | None = None) -> Figure:
-    """Return smoothed images of clusters, by default of the brightest, and the box that the default networks see."""
-    brightest = np.argsort(-images["counts"].sum(("band", "y", "x")).values, kind="stable")[:MOST]
+    """Return smoothed images of clusters, by default of the brightest, with the box that the default networks see.
+
+    Colours are the square root of the counts; the scale of each image ends at the brightest pixel in the box.
+    """
+    seen = default_config()["preprocessing"]["central"]["half_width_arcsec"]
+    inner = images["counts"].sel(x=slice(-seen, seen), y=slice(-seen, seen)).sum(("band", "y", "x"))
+    brightest = np.argsort(-inner.values, kind="stable")[:MOST]
     shown = images.isel(cluster=brightest) if clusters is None else images.sel(cluster=clusters)
     x, number = shown["x"].values / 60, shown.sizes["cluster"]
     rows, columns = -(-number // COLUMNS), min(number, COLUMNS)
     side = style.TWO_COLUMNS_IN / COLUMNS
-    figure = Figure((columns * side + 0.3, rows * (side + 0.1) + 0.2), layout="constrained")
+    figure = new_figure(columns * side + 0.3, rows * (side + 0.1) + 0.2)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     step = x[1] - x[0]
     edges = x[0] - step / 2, x[-1] + step / 2
-    seen = default_config()["preprocessing"]["central"]["half_width_arcsec"] / 60
+    half, inside = seen / 60, np.abs(x) < seen / 60
     for axes, name in zip(panels.flat, shown["cluster"].values.tolist(), strict=False):
         counts = shown["counts"].sel(cluster=name).sum("band").values.astype(float)
         smooth = np.sqrt(gaussian_filter(counts, SMOOTH_ARCSEC / 60 / step))
-        axes.imshow(smooth, origin="lower", extent=(*edges, *edges), cmap="magma", interpolation="bilinear")
-        axes.add_patch(Rectangle((-seen, -seen), 2 * seen, 2 * seen, fill=False, ec="white", lw=0.6, ls="--"))
+        brightest_inside = smooth[np.ix_(inside, inside)].max()
+        axes.imshow(smooth, origin="lower", extent=(*edges, *edges), cmap="magma", vmax=brightest_inside)
+        axes.add_patch(Rectangle((-half, -half), 2 * half, 2 * half, fill=False, ec="white", lw=0.6, ls="--"))
         axes.set_title(name, fontsize=6.5)
     for axes in panels.flat[number:]:
         axes.set_visible(False)

@@ -43,11 +43,11 @@ class Posterior(trained.Posterior):
             raise InputError(f"{masses}: holds no cluster {str(cluster)!r}.")
         return found
 
-    def plot(self, truth: float | None = None) -> Figure:
-        """Return a figure of the density, with the log10 mass `truth` marked."""
+    def plot(self, truth: float | None = None, style: PathLike | None = None) -> Figure:
+        """Return a figure of the density; `truth` is a log10 mass to mark, `style` a Matplotlib style sheet."""
         from clustermass.interface.plots import posterior_figure
 
-        return posterior_figure(self, truth)
+        return posterior_figure(self, truth, style=style)
 
 
 def read_members(masses: PathLike) -> xr.Dataset:
